@@ -1,4 +1,4 @@
-"""Lookup of this package's configs by path or name, in a checkout or an installed wheel."""
+"""Find config files by path or by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rotated_atss.errors import UserError
 
 
 def config_folder() -> Path:
-    """Return the folder of the configs: ``configs`` of a checkout, or the copy inside an installed package.
+    """Return the folder of this package's configs: ``configs`` in a checkout, otherwise the copy in the package.
 
     Example:
         >>> (config_folder() / "_base_").is_dir()
@@ -21,7 +21,7 @@ def config_folder() -> Path:
 
 
 def config_names() -> list[str]:
-    """Return the names of all trainable configs, sorted.
+    """Return the names of all configs of this package except base configs, sorted.
 
     Example:
         >>> "rotated_atss_obb_r50_fpn_1x_dota_le90" in config_names()
@@ -34,10 +34,10 @@ def find_config(config: str | Path) -> Path:
     """Return the file of a config.
 
     Args:
-        config: Path, or bare name of a config of this package, with or without ``.py``.
+        config: Path of a config file, or name of a config of this package, with or without ``.py``.
 
     Raises:
-        UserError: No such file or config exists, with similar names in the hint; or it is a YAML file.
+        UserError: There is no such file or config, or it is a YAML file.
 
     Example:
         >>> find_config("rotated_atss_obb_r50_fpn_1x_dota_le90").parent.name
@@ -52,15 +52,14 @@ def find_config(config: str | Path) -> Path:
 
 
 def find_base_config(base: str, config: str | Path) -> Path:
-    """Return the file that ``_base_`` of a config names.
+    """Return the file of a base config, as a config names it in ``_base_``.
 
     Args:
-        base: Path relative to the folder of ``config``, or bare name of a config of this package, with or without
-            ``.py``.
-        config: The file that contains ``_base_``.
+        base: Path relative to the folder of ``config``, or name of a config of this package, with or without ``.py``.
+        config: The config file that contains ``_base_``.
 
     Raises:
-        UserError: No such file or config exists, or it is a YAML file.
+        UserError: There is no such file or config, or it is a YAML file.
 
     Example:
         >>> find_base_config("rotated_atss_obb_r50_fpn_1x_dota_le90", "own.py").parent.name
@@ -68,7 +67,8 @@ def find_base_config(base: str, config: str | Path) -> Path:
     """
     path = Path(config).parent / base
     _reject_yaml(path)
-    if _is_file(path) and path.resolve() != Path(config).resolve():  # else a config of the same name inherits itself
+    # a user's config can have the name of the config that it inherits; it must not be found as its own base
+    if _is_file(path) and path.resolve() != Path(config).resolve():
         return path
     found = _find_by_name(base) if Path(base).name == base else None
     if found is None:

@@ -1,6 +1,7 @@
-"""Checks of an installation, with the command that fixes a problem.
+"""Check an installation, and name the command that fixes each problem.
 
-Checks are independent and none raises. The required versions are those of pyproject.toml (the package's metadata).
+Checks are independent of each other, and an exception in one of them becomes a failed check. The required versions are
+those of pyproject.toml, read from the package's metadata.
 """
 
 from __future__ import annotations
@@ -30,18 +31,20 @@ from rotated_atss.mmcv_ext import has_compiled_mmcv_ops
 
 Status = Literal["ok", "warn", "fail"]
 
-PIP = f"{sys.executable} -m pip"  # a plain pip can belong to another Python
+PIP = f"{sys.executable} -m pip"  # the command pip can belong to another Python
 BOOTSTRAP = "python3 scripts/bootstrap.py --force"
-FREE_GIB = 5
-# Import name -> distribution, where they differ. Other distributions with the same import name overwrite its files.
+FREE_GIB = 5  # with less free disk space, there is a warning
+# Import name -> name of the distribution (the package on PyPI), where they differ.
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless", "faster_coco_eval": "faster-coco-eval",
     "mmengine": "onedl-mmengine", "mmcv": "onedl-mmcv", "mmdet": "onedl-mmdetection", "mmrotate": "onedl-mmrotate",
 }  # fmt: skip
+# Distribution -> others with the same import name. If both are installed, they overwrite each other's files.
 CONFLICTING = {
     "onedl-mmengine": ("mmengine", "mmengine-lite"), "onedl-mmcv": ("mmcv", "mmcv-full", "mmcv-lite"),
     "onedl-mmdetection": ("mmdet",), "onedl-mmrotate": ("mmrotate",),
 }  # fmt: skip
+# Extras of pyproject.toml that users need, and what is missing without each of them.
 EXTRAS = {
     "train": "training, testing and prediction do not work", "fast": "PNG files are slower",
     "onnx": "exported models do not run", "geo": "GeoTIFF by windows and files for maps do not work",
@@ -52,10 +55,17 @@ _import = importlib.import_module
 
 @dataclass(frozen=True)
 class Check:
-    """Result of a check: its subject, what was found, and the command that fixes a problem."""
+    """Result of a check.
+
+    Attributes:
+        name: Subject of the check.
+        status: ``ok``, ``fail``, or ``warn`` for something that is missing or untested, while the rest works.
+        detail: What was found.
+        fix: Command that fixes the problem; empty if there is none.
+    """
 
     name: str
-    status: Status  # warn: missing or untested, without effect on the rest
+    status: Status
     detail: str
     fix: str = ""
 
@@ -74,7 +84,7 @@ def collect() -> list[Check]:
 
 
 def exit_code(checks: list[Check]) -> int:
-    """Return 1 if a check failed, otherwise 0. Neither a missing GPU nor a missing training stack is a failure.
+    """Return 1 if a check failed, otherwise 0. A missing GPU and missing training packages are no failures.
 
     Example:
         >>> exit_code([Check("torch", "ok", "2.11.0"), Check("cuda", "warn", "no driver")])
@@ -84,7 +94,7 @@ def exit_code(checks: list[Check]) -> int:
 
 
 def as_text(checks: list[Check]) -> str:
-    """Format results as one line per check, with its fix on the next line, and a summary.
+    """Format results as one line per check, each followed by its fix if there is one, and a summary.
 
     Example:
         >>> print(as_text([Check("torch", "ok", "2.11.0")]))
@@ -103,7 +113,9 @@ def as_text(checks: list[Check]) -> str:
 
 
 def install_command(package: str) -> str:
-    """Return the command that installs or repairs an import package, such as ``cv2``, in this kind of installation.
+    """Return the command that installs or repairs a package, given by its import name such as ``cv2``.
+
+    The command depends on whether this package runs in the virtual environment of a checkout or was installed by pip.
 
     Example:
         >>> install_command("shapely") in (BOOTSTRAP, f"{PIP} install --upgrade 'rotated-atss'")
@@ -118,7 +130,7 @@ def install_command(package: str) -> str:
 
 
 def version_fits(version: str, specifiers: str) -> bool:
-    """Return whether a version fits comma-separated comparisons of pyproject.toml.
+    """Return whether a version fulfils comma-separated comparisons as in pyproject.toml.
 
     Example:
         >>> version_fits("2.11.0+cu130", ">=2.6,<2.15"), version_fits("0.10.7", "==0.10.12")
@@ -135,7 +147,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _requirements() -> Iterator[tuple[str | None, str, str]]:
-    """Yield the extra (None: always), the name and the version specifiers of every requirement of this package."""
+    """Yield the extra (None if always required), the name and the version specifiers of each requirement."""
     for line in metadata.requires("rotated-atss") or []:
         requirement, _, marker = line.partition(";")
         extra = re.search(r"extra\s*==\s*['\"](\w+)['\"]", marker)
@@ -171,19 +183,20 @@ def _project() -> Iterator[Check]:
 
 
 def _packages() -> Iterator[Check]:
-    """Check the version and the import of every requirement, and that no other distribution overwrites its files."""
+    """Check the version and the import of each requirement, and that no other distribution overwrites its files."""
     import_names = {distribution: package for package, distribution in DISTRIBUTIONS.items()}
-    missing: dict[str, list[str]] = {}
+    missing: dict[str, list[str]] = {}  # packages by extra
     for extra, name, specifiers in _requirements():
+        if extra is not None and extra not in EXTRAS:  # for development only
+            continue
         package = import_names.get(name, name)
-        version = _version_of(name) if extra not in (None, *EXTRAS) or find_spec(package) else None
+        is_installed = find_spec(package) is not None and _version_of(name) is not None
         others = [other for other in CONFLICTING.get(name, ()) if _version_of(other)]
-        if version or others:
-            if extra is None or extra in EXTRAS:
-                yield _installed_package(package, name, specifiers, [*([name] if version else []), *others])
+        if is_installed or others:
+            yield _installed_package(package, name, specifiers, [name, *others] if is_installed else others)
         elif extra is None:
             yield Check(package, "fail", f"{package} is not installed", install_command(package))
-        elif extra in EXTRAS:
+        else:
             missing.setdefault(extra, []).append(package)
     for extra, packages in missing.items():
         detail = f"{', '.join(packages)} not installed: {EXTRAS[extra]}"
@@ -191,7 +204,9 @@ def _packages() -> Iterator[Check]:
 
 
 def _installed_package(package: str, name: str, specifiers: str, installed: Sequence[str]) -> Check:
-    detail, fix = ", ".join(f"{each} {_version_of(each)}" for each in installed), install_command(package)
+    """Check a package that the distributions ``installed`` provide, of which ``name`` is the required one."""
+    detail = ", ".join(f"{distribution} {_version_of(distribution)}" for distribution in installed)
+    fix = install_command(package)
     if len(installed) > 1:
         detail += ": they install into the same folder and overwrite each other"
         return Check(package, "warn", detail, f"{PIP} uninstall -y {' '.join(installed)} && {fix}")
@@ -199,15 +214,16 @@ def _installed_package(package: str, name: str, specifiers: str, installed: Sequ
         return Check(package, "warn", f"{detail}, tested is {specifiers}", fix)
     try:
         if package in ("mmcv", "mmdet", "mmrotate"):
-            _import("rotated_atss.detection")  # provides mmcv.ops where they are not compiled
+            _import("rotated_atss.detection")  # makes mmcv.ops importable if it is not compiled
         _import(package)
         if package == "torchvision":
             _import(package).ops.nms  # noqa: B018  (fails if torchvision was built for another torch)
-    except Exception as error:  # OpenMMLab packages assert version ranges of each other at import
+    except Exception as error:  # not only ImportError: OpenMMLab packages assert each other's versions at import
         if "libGL" in str(error):
             fix = f"{PIP} install --force-reinstall --no-deps opencv-python-headless"
-        elif package == "torchvision":  # 0.(n + 15) belongs to torch 2.n
-            fix = f"{PIP} install torchvision==0.{_numbers(_version_of('torch') or '0.0')[1] + 15}.*"
+        elif package == "torchvision":  # torchvision 0.(n + 15) is built for torch 2.n
+            torch_minor = _numbers(_version_of("torch") or "0.0")[1]
+            fix = f"{PIP} install torchvision==0.{torch_minor + 15}.*"
         return Check(package, "fail", f"{detail} cannot be imported: {_one_line(error)}", fix)
     return Check(package, "ok", detail)
 
@@ -241,7 +257,7 @@ def _devices() -> Iterator[Check]:
 
 
 def _geometry(torch: Any, device: str) -> Check:
-    """Check the IoU of a square with itself rotated by 45 degrees, 1 / sqrt(2), and NMS of both."""
+    """Check rotated IoU and NMS with a square and the same square rotated by 45 degrees, whose IoU is 1 / sqrt(2)."""
     ops, backend = _import("rotated_atss.ops"), _import("rotated_atss.ops.backend")
     detail = f"{backend.default_backend(device)} on {device}"
     boxes = torch.tensor([[5.0, 5.0, 1.0, 1.0, 0.0], [5.0, 5.0, 1.0, 1.0, math.pi / 4]], device=device)
@@ -267,7 +283,7 @@ CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (_project, _packages, _devic
 
 
 def _run_check(check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    """Yield the results of a check; an exception becomes a failure."""
+    """Yield the results of a check; an exception becomes a failed check."""
     name = check.__name__.strip("_").replace("_", " ")
     try:
         yield from check()

@@ -1,4 +1,4 @@
-"""The exception for user errors, and the wording of messages."""
+"""The exception for errors of the user, and helpers for the text of messages."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 class UserError(Exception):
     """Error in a user's input, which the command line prints as one line without a traceback.
 
-    The message reads ``where: what (hint)``.
+    The message is ``where: what (hint)``.
 
     Args:
-        what: What is wrong, with the value received.
-        where: The option, the file or, as ``path:line``, the line of a file that is wrong.
-        hint: How to fix it.
+        what: Description of the error, with the received value.
+        where: Place of the error: an option, a file, or a line of a file as ``path:line``.
+        hint: How to fix the error.
 
     Example:
         >>> print(UserError("unknown class 'car'", where="P0001.txt:3", hint="add it to --classes"))
@@ -27,12 +27,14 @@ class UserError(Exception):
         super().__init__(printable(f"{prefix}{what}{suffix}"))
 
     def __reduce__(self) -> tuple[Callable[..., UserError], tuple[str, object, str]]:
-        # Exceptions with keyword arguments are not picklable by default; workers send errors to their parent process.
+        # worker processes pickle errors, which by default fails for exceptions with keyword arguments
         return (_rebuild, (self.what, self.where, self.hint))
 
 
 def add_hint(error: BaseException, hint: str) -> None:
-    """Add advice to an exception: to the message of a :class:`UserError`, else as a note that the command line prints.
+    """Add a hint to the message of a :class:`UserError`, or to any other exception a note.
+
+    The command line prints the notes of an exception.
 
     Example:
         >>> error = UserError("the image is truncated", where="a.png", hint="download it again")
@@ -59,7 +61,7 @@ def notes_of(error: BaseException) -> list[str]:
 
 
 def printable(text: str, max_length: int = 2000) -> str:
-    r"""Return text as one line without control characters, so that names from files cannot control a terminal.
+    r"""Return a text as one line without control characters, so that names from files cannot control a terminal.
 
     Args:
         text: Any text.
@@ -76,7 +78,7 @@ def printable(text: str, max_length: int = 2000) -> str:
 
 
 def quote(value: object, max_length: int = 80) -> str:
-    """Return a value in quotes for a message, shortened.
+    """Return a value in quotes for a message; a long one is shortened in the middle.
 
     Example:
         >>> quote("ship"), quote("x" * 500, max_length=8)
@@ -86,7 +88,7 @@ def quote(value: object, max_length: int = 80) -> str:
 
 
 def count_of(number: int, noun: str) -> str:
-    """Return a number with its noun in the singular or the plural.
+    """Return a number and a noun in the singular or the plural.
 
     Args:
         number: The number.
@@ -106,7 +108,7 @@ def count_of(number: int, noun: str) -> str:
 
 
 def is_or_are(number: int) -> str:
-    """Return the verb of a count.
+    """Return the form of "to be" that belongs to a number of things.
 
     Example:
         >>> is_or_are(1), is_or_are(2)

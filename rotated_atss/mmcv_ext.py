@@ -1,8 +1,8 @@
-"""Stand-in for ``mmcv._ext``, the compiled ops of mmcv, where mmcv was installed without them.
+"""Make ``mmcv.ops`` importable without the compiled ops of mmcv.
 
-``pip install onedl-mmcv`` builds a wheel of Python files in seconds, whose ``mmcv.ops``, and with it ``mmdet.models``,
-cannot be imported. This package calls none of the ops, so it provides the missing module: each of its functions raises
-an error that names the op. A compiled ``mmcv._ext`` always takes precedence.
+``pip install onedl-mmcv`` installs only the Python files of mmcv. Without the compiled module ``mmcv._ext``, neither
+``mmcv.ops`` nor ``mmdet.models`` can be imported. This package calls no op of mmcv, so it provides a stand-in for the
+module, in which each function raises an error that names the op. A compiled ``mmcv._ext`` always takes precedence.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ INSTALL_HINT = "make setup-baselines in a checkout, or a compiled mmcv from http
 
 
 class _StandIn(ModuleType):
-    """Module with a function for every name."""
+    """Module that has a function of any name; calling it raises an error."""
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         if name.startswith("__"):
@@ -36,7 +36,7 @@ class _StandIn(ModuleType):
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds ``mmcv._ext`` after all other finders, so only if no compiled one exists."""
+    """Find the stand-in for ``mmcv._ext``; as the last finder it is asked only if there is no compiled module."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -51,9 +51,9 @@ class _Finder(MetaPathFinder, Loader):
 
 
 def provide_mmcv_ext() -> None:
-    """Make ``mmcv.ops`` importable without compiled ops; does nothing the second time.
+    """Make ``mmcv.ops`` importable without compiled ops. Further calls have no effect.
 
-    Importing :mod:`rotated_atss.detection` calls it before it imports MMDetection.
+    :mod:`rotated_atss.detection` calls this function at its import, before it imports MMDetection.
 
     Example:
         >>> provide_mmcv_ext()

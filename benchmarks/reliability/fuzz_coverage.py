@@ -3,8 +3,9 @@
     make fuzz ARGS="[--seconds 120] [--target labels ...] [--record]"
 
 Each target runs in a process of its own, with a limit on the time per input and on memory. The first input that raises
-another error, or takes too long or too much memory, ends the target and is reported. ``--record`` writes inputs and
-findings to ``benchmarks/reliability/results/fuzz.json``. The corpus is the valid inputs of ``fuzz_targets.py``.
+another error, or takes too long or too much memory, ends the target and is reported; ``build/fuzz_findings`` keeps it.
+``--record`` writes counts and findings to ``benchmarks/reliability/results/fuzz.json``. The corpus is the valid inputs
+of ``fuzz_targets.py``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+FINDINGS = ROOT / "build" / "fuzz_findings"  # one input per target
 RECORD = Path(__file__).resolve().parent / "results" / "fuzz.json"
 SECONDS_PER_INPUT, MEMORY_MB = 10, 3000
 _CHILD = "ROTATED_ATSS_FUZZ_TARGET"
@@ -37,6 +40,8 @@ def run_target(name: str, seconds: int) -> dict[str, Any]:
         found = _finding(log, done.returncode)
         if found and crashes:
             found["input"] = repr(crashes[0].read_bytes()[:400])
+            FINDINGS.mkdir(parents=True, exist_ok=True)
+            shutil.copy(crashes[0], FINDINGS / name.replace(" ", "_"))
     inputs = re.findall(r"stat::number_of_executed_units:\s*(\d+)|^#(\d+)", log, re.MULTILINE)
     coverage = re.findall(r"cov: (\d+)", log)
     return {

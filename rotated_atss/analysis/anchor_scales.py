@@ -1,4 +1,4 @@
-"""IoU of objects with the square priors of a detector, for several anchor scales."""
+"""Find the anchor scale at which the square priors of a detector fit the objects of a dataset best."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 STRIDES_PX = (8, 16, 32, 64, 128)  # levels P3 to P7
 SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)
 MAX_OBJECTS = 20_000
+"""Of more objects, a subset at equal intervals is used."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,9 @@ class ScaleFit:
 
     Attributes:
         scale: Side of a prior divided by the stride of its level.
-        median_iou: Median over the objects of the highest IoU with a prior.
-        mean_iou: Mean of the same.
-        above_half: Share of objects whose highest IoU is at least 0.5.
+        median_iou: Median, over the objects, of the highest IoU of an object with a prior.
+        mean_iou: Mean of these IoUs.
+        above_half: Share of objects for which this IoU is at least 0.5.
     """
 
     scale: float
@@ -39,15 +40,16 @@ class ScaleFit:
 def fit_anchor_scales(
     boxes: NDArray[np.float64], scales: Sequence[float] = SCALES, strides: Sequence[int] = STRIDES_PX
 ) -> list[ScaleFit]:
-    """Compute the IoU of objects with the best of the nearby priors, for each anchor scale.
+    """Summarize the highest IoU of each object with a prior, for each anchor scale.
 
     Args:
-        boxes: (N, 5) oriented boxes in pixels of the network's input. At most 20,000 are used, at equal intervals.
+        boxes: (N, 5) oriented boxes in pixels of the network's input. Of more than 20,000 boxes, a subset at equal
+            intervals is used.
         scales: Anchor scales.
         strides: Stride of each level in pixels.
 
     Returns:
-        A fit per scale; none if there is no box.
+        One fit per scale; an empty list without boxes.
 
     Example:
         >>> fits = fit_anchor_scales(np.array([[64.0, 64, 32, 32, 0]]), scales=[2, 4])
@@ -60,20 +62,21 @@ def fit_anchor_scales(
     boxes = boxes[::interval]
     fits = []
     for scale in scales:
-        best = best_prior_ious(boxes, scale, strides)
-        fits.append(ScaleFit(float(scale), float(np.median(best)), float(best.mean()), float((best >= 0.5).mean())))
+        ious = best_prior_ious(boxes, scale, strides)
+        fits.append(ScaleFit(float(scale), float(np.median(ious)), float(ious.mean()), float((ious >= 0.5).mean())))
     return fits
 
 
 def best_prior_ious(
     boxes: NDArray[np.float64], scale: float, strides: Sequence[int] = STRIDES_PX
 ) -> NDArray[np.float64]:
-    """Compute the highest IoU of each object with the four priors around its center on each level.
+    """Compute the highest IoU of each object with a prior.
 
-    Priors lie at the multiples of the stride, as those of :func:`rotated_atss.assign.square_priors`.
+    On each level, the four priors around the center of the object are compared. Prior centers lie at the multiples of
+    the stride, as in :func:`rotated_atss.assign.square_priors`.
 
     Args:
-        boxes: (N, 5) pixels and radians.
+        boxes: (N, 5) oriented boxes, pixels and radians.
         scale: Side of a prior divided by the stride of its level.
         strides: Stride of each level in pixels.
 
@@ -84,23 +87,23 @@ def best_prior_ious(
         >>> best_prior_ious(np.array([[8.0, 8, 16, 16, 0], [12, 8, 16, 16, 0]]), scale=2).round(2).tolist()
         [1.0, 0.6]
     """
-    import torch  # takes seconds
+    import torch  # the import takes seconds
 
     from rotated_atss.ops.iou import rotated_iou
 
-    best = np.zeros(len(boxes))
-    objects = torch.from_numpy(boxes)
+    best_ious = np.zeros(len(boxes))
+    gt_boxes = torch.from_numpy(boxes)
     for stride in strides:
-        corner = np.floor(boxes[:, :2] / stride) * stride
+        upper_left = np.floor(boxes[:, :2] / stride) * stride  # prior center
         for shift in ((0, 0), (stride, 0), (0, stride), (stride, stride)):
             priors = np.zeros_like(boxes)
-            priors[:, :2], priors[:, 2:4] = corner + shift, scale * stride
-            best = np.maximum(best, rotated_iou(objects, torch.from_numpy(priors), aligned=True).numpy())
-    return best
+            priors[:, :2], priors[:, 2:4] = upper_left + shift, scale * stride
+            best_ious = np.maximum(best_ious, rotated_iou(gt_boxes, torch.from_numpy(priors), aligned=True).numpy())
+    return best_ious
 
 
 def best_scale(fits: Sequence[ScaleFit]) -> ScaleFit:
-    """Return the fit with the highest median IoU; of equal ones, that of the highest mean.
+    """Return the fit with the highest median IoU; of equal ones, the fit with the highest mean IoU.
 
     Example:
         >>> best_scale([ScaleFit(4, 0.5, 0.4, 0.5), ScaleFit(8, 0.6, 0.4, 0.7)]).scale

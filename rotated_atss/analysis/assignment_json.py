@@ -1,4 +1,4 @@
-"""JSON of the trace of an assignment."""
+"""Convert the trace of a label assignment to JSON."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rotated_atss.io.json_values import replace_nonfinite
 
 
 def trace_to_json(trace: AssignmentTrace, strides: Sequence[float]) -> dict[str, Any]:
-    """Convert a trace to values for JSON.
+    """Convert a trace to plain values for JSON, with one entry per candidate.
 
     Args:
-        trace: A trace.
+        trace: Trace of one ground-truth box.
         strides: Stride of each level in pixels.
 
     Example:

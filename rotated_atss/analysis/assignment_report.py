@@ -1,4 +1,4 @@
-"""Read the JSON file of ``assignment-stats`` for the report of an evaluation."""
+"""Read the JSON file that ``assignment-stats`` writes, to include it in an evaluation report."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def read_assignment_report(path: str | Path) -> dict[str, Any]:
         path: The JSON file.
 
     Returns:
-        ``objects`` and ``assigners``, as :func:`rotated_atss.analysis.positive_counts.summarize` returns them, and the
-        keys ``config`` (name of the config) and ``images`` (their number).
+        ``objects`` and ``assigners``, as :func:`rotated_atss.analysis.positive_counts.summarize` returns them, with
+        ``config`` (name of the config) and ``images`` (number of images).
 
     Raises:
-        UserError: The file is missing, not JSON, or not of this kind; the message names the key.
+        UserError: The file is missing or not JSON, or one of its keys is missing or has a wrong value.
 
     Example:
         >>> import tempfile

@@ -1,4 +1,4 @@
-"""Text of an assignment: the objects of an image with their positives, and Algorithm 1 with an object's numbers."""
+"""Format label assignment as text: a table of objects with their positives, and the steps of ATSS for one object."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ def positives_per_level(gt_index: Tensor, level_sizes: Sequence[int], num_gts: i
     """Count the positives of each ground-truth box on each level.
 
     Args:
-        gt_index: (A,) result of an assigner, level after level.
-        level_sizes: Number of priors per level.
-        num_gts: G.
+        gt_index: (A,) result of an assigner: index of the ground-truth box of each prior, or a negative value. Priors
+            are sorted by level.
+        level_sizes: Number of priors of each of the L levels.
+        num_gts: Number G of ground-truth boxes.
 
     Returns:
         (G, L) int64.
@@ -37,14 +38,14 @@ def format_objects(boxes: Tensor, names: Sequence[str], counts: Tensor, strides:
     """Format a table of the objects of an image with their positives.
 
     Args:
-        boxes: (G, 5) or (G, 4) in pixels.
+        boxes: (G, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (G, 4) ``x1, y1, x2, y2``.
         names: Class name of each box.
         counts: (G, L) positives per level.
         strides: Stride of each level in pixels.
 
     Returns:
-        A line of column titles and a line per object: index, class, width and height, angle in degrees, positives in
-        total and per stride.
+        A header and one line per object: index, class, width and height, angle in degrees, number of positives in
+        total and per level.
 
     Example:
         >>> import torch
@@ -56,17 +57,18 @@ def format_objects(boxes: Tensor, names: Sequence[str], counts: Tensor, strides:
     width = max([7, *(len(name) for name in names)])
     titles = f"{f'stride {strides[0]:g}':>9}" + "".join(f"{stride:>7g}" for stride in strides[1:])
     lines = [f"object  {'class':<{width}}  {'w x h, px':>11}  {'angle, deg':>11}  {'positives':>9}  {titles}"]
-    for index, (name, box, row) in enumerate(zip(names, boxes.tolist(), counts.tolist())):
-        wh = box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1])
-        angle = f"{math.degrees(box[4]):.1f}" if len(box) == 5 else "-"
-        per_level = f"{row[0]:>9}" + "".join(f"{count:>7}" for count in row[1:])
-        size = f"{wh[0]:.0f} x {wh[1]:.0f}"
-        lines.append(f"{index:>6}  {name:<{width}}  {size:>11}  {angle:>11}  {sum(row):>9}  {per_level}")
+    for index, (name, box, level_counts) in enumerate(zip(names, boxes.tolist(), counts.tolist())):
+        is_oriented = len(box) == 5
+        box_w, box_h = box[2:4] if is_oriented else (box[2] - box[0], box[3] - box[1])
+        size = f"{box_w:.0f} x {box_h:.0f}"
+        angle = f"{math.degrees(box[4]):.1f}" if is_oriented else "-"
+        per_level = f"{level_counts[0]:>9}" + "".join(f"{count:>7}" for count in level_counts[1:])
+        lines.append(f"{index:>6}  {name:<{width}}  {size:>11}  {angle:>11}  {sum(level_counts):>9}  {per_level}")
     return "\n".join(lines)
 
 
 def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
-    r"""Format Algorithm 1 of the ATSS paper with the numbers of an object, one line per step.
+    r"""Format the steps of Algorithm 1 of the ATSS paper with the values for one object.
 
     Args:
         trace: Trace of the object.
@@ -88,7 +90,8 @@ def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
     """
     if not trace.is_valid:
         return ["positives    0, because the object has no area"]
-    above, inside = int(trace.above_threshold.sum()), int((trace.above_threshold & trace.center_inside).sum())
+    num_above = int(trace.above_threshold.sum())
+    num_inside = int((trace.above_threshold & trace.center_inside).sum())
     lowest, highest = (float(trace.iou.min()), float(trace.iou.max())) if len(trace.iou) else (0.0, 0.0)
     levels, nearest = count_of(trace.num_levels, "level"), f"k = {trace.topk} nearest priors"
     if trace.priors_per_location > 1:
@@ -99,7 +102,7 @@ def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
         f"line 8       mean m = {trace.mean:.3f}",
         f"line 9       standard deviation v = {trace.deviation:.3f}",
         f"line 10      threshold t = m + v = {trace.threshold:.3f}",
-        f"lines 11-15  IoU >= t: {count_of(above, 'candidate')}; center inside: {inside}; "
+        f"lines 11-15  IoU >= t: {count_of(num_above, 'candidate')}; center inside: {num_inside}; "
         f"lost to other objects: {int(trace.is_lost.sum())}",
         f"positives    {_per_level(trace, strides)}",
     ]

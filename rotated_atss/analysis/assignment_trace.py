@@ -1,7 +1,7 @@
-"""Trace of ATSS (Algorithm 1 of Zhang et al., arXiv 1912.02424) for one ground-truth box.
+"""Trace ATSS (Algorithm 1 of Zhang et al., arXiv 1912.02424) for one ground-truth box: candidates, IoUs, threshold.
 
-The trace evaluates the functions that :func:`rotated_atss.assign.atss_assign` evaluates, on the same chunk of boxes, so
-that both agree on ties and on values next to the threshold.
+The trace calls the same functions as :func:`rotated_atss.assign.atss_assign`, on the same chunk of boxes. Rounding is
+therefore the same, and both agree on ties and on IoUs next to the threshold.
 """
 
 from __future__ import annotations
@@ -28,25 +28,27 @@ INVALID = "object without area"
 
 @dataclass(frozen=True)
 class AssignmentTrace:
-    """What ATSS does for one ground-truth box; every tensor has one entry per candidate (K,), nearest first per level.
+    """Intermediate values of ATSS for one ground-truth box with K candidates.
+
+    Candidates are sorted by level, and within a level by distance.
 
     Attributes:
         gt_index: Index of the box.
-        topk: k, candidate locations per level.
-        priors_per_location: Priors that share a center, all of them candidates.
-        num_levels: L, levels with priors.
-        prior_index: Index of the prior, int64.
-        level: Index of its level, int64.
+        topk: Number k of candidate locations per level.
+        priors_per_location: Number of priors that share a center; all of them are candidates.
+        num_levels: Number L of levels that have priors.
+        prior_index: (K,) int64, index of the prior.
+        level: (K,) int64, index of the level of the prior.
         prior_centers: (K, 2) pixels.
-        distance: Distance from the center of the box to that of the prior, pixels.
-        iou: IoU with the box.
+        distance: (K,) distance between the centers of box and prior, pixels.
+        iou: (K,) IoU of box and prior.
         mean: Mean of the IoUs.
         deviation: Unbiased standard deviation of the IoUs.
-        threshold: Their sum, in the precision of the IoUs.
-        above_threshold: IoU is at least the threshold, bool.
-        center_inside: The center of the prior lies in the box, bool.
-        assigned_to: Box that the prior is assigned to in the end, -1 for none, int64.
-        is_valid: The box has an area; otherwise it gets no prior.
+        threshold: Mean plus standard deviation, in the precision of the IoUs.
+        above_threshold: (K,) bool, whether the IoU is at least the threshold.
+        center_inside: (K,) bool, whether the center of the prior lies in the box.
+        assigned_to: (K,) int64, index of the box to which the prior is finally assigned; -1 for none.
+        is_valid: Whether the box has an area; a box without area gets no positives.
     """
 
     gt_index: int
@@ -68,12 +70,15 @@ class AssignmentTrace:
 
     @property
     def is_positive(self) -> Tensor:
-        """Candidates that are positives of the box in the end, (K,) bool."""
+        """Whether each candidate becomes a positive of the box, (K,) bool."""
         return self.assigned_to == self.gt_index
 
     @property
     def is_lost(self) -> Tensor:
-        """Candidates that meet both conditions, but are assigned to a box of higher IoU or lower index, (K,) bool."""
+        """Whether each candidate passes the threshold and the center test, but is assigned to another box, (K,) bool.
+
+        The other box has a higher IoU with the prior or, if the IoUs are equal, a lower index.
+        """
         selected = self.above_threshold & self.center_inside & torch.tensor(self.is_valid)
         return selected & ~self.is_positive
 
@@ -87,10 +92,15 @@ class AssignmentTrace:
         if not self.is_valid:
             return [INVALID] * len(self.iou)
         columns = (self.is_positive.tolist(), self.above_threshold.tolist(), self.center_inside.tolist())
-        return [
-            POSITIVE if positive else BELOW_THRESHOLD if not above else CENTER_OUTSIDE if not inside else LOST
-            for positive, above, inside in zip(*columns)
-        ]
+        return [_outcome(*conditions) for conditions in zip(*columns)]
+
+
+def _outcome(is_positive: bool, above_threshold: bool, center_inside: bool) -> str:
+    if is_positive:
+        return POSITIVE
+    if not above_threshold:
+        return BELOW_THRESHOLD
+    return LOST if center_inside else CENTER_OUTSIDE
 
 
 def trace_atss(
@@ -110,14 +120,13 @@ def trace_atss(
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2``, level after level.
         level_sizes: Number of priors per level.
-        gt_boxes: (G, 5) or (G, 4), all boxes of the image: a prior that several boxes select gets the one of highest
-            IoU.
+        gt_boxes: (G, 5) or (G, 4), all boxes of the image, since the boxes compete for priors.
         gt_index: Index of the box to trace.
-        topk: As for :func:`rotated_atss.assign.atss_assign`, like the following arguments.
-        priors_per_location: Priors that share a center.
+        topk: As for :func:`rotated_atss.assign.atss_assign`; so are the following arguments.
+        priors_per_location: Number of priors that share a center.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes.
         ignore_iof_threshold: Threshold for ``gt_boxes_ignore``.
-        center_margin: The center of a positive lies in its box by more than this, in pixels.
+        center_margin: Distance in pixels by which the center of a positive must be inside its box.
 
     Raises:
         TypeError: Boxes are not tensors.
@@ -170,7 +179,13 @@ def _candidates(
     num_candidates: int,
     ignore_mask: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the (K,) candidates of a box, their (K,) IoUs and its threshold; lines 2 to 10 of Algorithm 1."""
+    """Select the candidates of a box and compute its threshold (lines 2 to 10 of Algorithm 1).
+
+    Returns:
+        prior_index: (K,) int64.
+        iou: (K,) IoU of each candidate.
+        threshold: () threshold of the box.
+    """
     image_index = torch.zeros(len(gt_boxes), dtype=torch.int64, device=priors.device)
     candidates = select_candidates(
         centers(priors), layout, centers(gt_boxes), image_index, num_candidates, [ignore_mask]
@@ -178,8 +193,9 @@ def _candidates(
     chunks = box_chunks(len(gt_boxes), candidates.shape[1], priors.device.type)
     chunk = next(part for part in chunks if part.start <= gt_index < part.stop)
     iou, threshold = iou_and_threshold(priors, gt_boxes[chunk], candidates[chunk])
-    kept, row = candidates[gt_index] >= 0, gt_index - chunk.start
-    return candidates[gt_index][kept], iou[row][kept], threshold[row]
+    row = gt_index - chunk.start
+    exists = candidates[gt_index] >= 0  # a level with fewer priors than candidates is padded with -1
+    return candidates[gt_index][exists], iou[row][exists], threshold[row]
 
 
 def _columns(
@@ -190,21 +206,21 @@ def _columns(
     prior_index: Tensor,
     center_margin: float,
 ) -> dict[str, Tensor]:
-    """Return what follows from the positions of the (K,) candidates of a box."""
+    """Return the attributes of a trace that depend only on the positions of the K candidates."""
     prior_centers = centers(priors[prior_index])
     ends = torch.tensor(list(level_sizes), device=priors.device).cumsum(0)
     offset = (prior_centers - centers(gt_boxes[gt_index : gt_index + 1])).double()
-    same_box = torch.full_like(prior_index, gt_index)
+    box_index = torch.full_like(prior_index, gt_index)
     return dict(
         prior_index=prior_index,
         level=torch.searchsorted(ends, prior_index, right=True),
         prior_centers=prior_centers,
         distance=offset.square().sum(1).sqrt(),
-        center_inside=points_in_indexed_boxes(prior_centers, gt_boxes, same_box, center_margin),
+        center_inside=points_in_indexed_boxes(prior_centers, gt_boxes, box_index, center_margin),
     )
 
 
 def _is_valid(gt_boxes: Tensor, gt_index: int) -> bool:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # atss_assign has reported boxes without area
+        warnings.simplefilter("ignore")  # atss_assign has already warned about boxes without area
         return bool(valid_gt_mask(gt_boxes)[gt_index])

@@ -1,4 +1,4 @@
-"""Recommendations for a dataset, each with its reason and the numbers behind it."""
+"""Recommend settings for a dataset: tiles, rates, anchor scale, limit of detections, and handling of rare classes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rotated_atss.analysis.anchor_scales import ScaleFit, best_scale
 from rotated_atss.analysis.tile_plan import SMALL_PX, WINDOW_PX, TilePlan, describe_rates
 from rotated_atss.errors import count_of
 
-FEW_OBJECTS = 20
-MAX_NAMED = 10
-IMBALANCE = 50.0  # most frequent over least frequent class
-SCALE_TOLERANCE = 0.05  # another anchor scale is proposed only if the median IoU is higher by at least this
+FEW_OBJECTS = 20  # a class with fewer objects is rare
+MAX_NAMED = 10  # further classes are only counted
+IMBALANCE = 50.0  # objects of the most frequent class over those of the least frequent one
+SCALE_TOLERANCE = 0.05  # gain in the median IoU from which another anchor scale is proposed
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Advice:
     """A recommendation.
 
     Attributes:
-        topic: What it is about.
-        proposal: What to do, or what to keep.
+        topic: Setting or property of the dataset, such as ``tiles``.
+        proposal: Change to make, or setting to keep.
         reason: One sentence.
-        numbers: Numbers behind the reason, by name.
+        numbers: Numbers from which the proposal follows, by name.
     """
 
     topic: str
@@ -43,11 +43,12 @@ def advise_on_tiles(
     """Recommend tile size and gap.
 
     Args:
-        report: Report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` with an object.
+        report: Report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` with at least one object.
         plan: The proposed windows.
         whole: Whether every image fits into one window.
-        planned: ``plans`` of :func:`rotated_atss.analysis.dataset_report.report_dataset`: the default windows, then the
-            proposed ones if they differ, each with ``cut_share`` and ``tiles``. Without them the reason has no counts.
+        planned: Counts of splits, each with ``cut_share`` and ``tiles`` (see ``plans`` of
+            :func:`rotated_atss.analysis.dataset_report.report_dataset`): first of the default windows, then of the
+            proposed ones if they differ. Without counts, the reason does not mention them.
 
     Example:
         >>> report = {"extent": {"p99": 312.0}}
@@ -65,10 +66,10 @@ def advise_on_tiles(
         reason = f"1% of the objects extend over {longest:.0f} px or more, which no overlap below half a window covers"
     if planned:
         numbers["planned"] = list(planned)
-        default, *proposed = planned
+        default, *differing = planned
         reason += f"; {_percent(default['cut_share'])} of the objects are cut with the default windows"
-        for other in proposed:
-            reason += f" ({default['tiles']} tiles), {_percent(other['cut_share'])} with these ({other['tiles']})"
+        for proposed in differing:
+            reason += f" ({default['tiles']} tiles), {_percent(proposed['cut_share'])} with these ({proposed['tiles']})"
     return Advice("tiles", f"split with {plan.options}", f"{reason}.", numbers)
 
 
@@ -76,9 +77,9 @@ def advise_on_current_tiles(report: Mapping[str, Any], current: TilePlan, plan: 
     """Recommend to keep the tiles of a split, or to split again with another gap.
 
     Args:
-        report: Report of the tiles. Objects keep their whole polygon in tiles that truncate them.
-        current: The windows of the tiles.
-        plan: The windows that suit the objects.
+        report: Report of the tiles. An object has its whole polygon also in tiles that truncate it.
+        current: The windows from which the tiles were cut.
+        plan: The proposed windows.
 
     Example:
         >>> report = {"extent": {"p99": 312.0}, "objects": {"count": 100, "truncated": 7}}
@@ -100,11 +101,11 @@ def advise_on_rates(report: Mapping[str, Any], shares: Mapping[str, float], plan
 
     Args:
         report: As for :func:`advise_on_tiles`.
-        shares: ``small``, the share of objects below 16 px, and ``large``, of those above half a window.
+        shares: Share of objects smaller than 16 px (``small``) and larger than half a window (``large``).
         plan: The proposed windows.
 
     Returns:
-        None if the images need no other scale.
+        None if the plan has only the original scale.
 
     Example:
         >>> report = {"size": {"median": 9.0}, "extent": {"median": 12.0}}
@@ -130,11 +131,11 @@ def advise_on_anchor_scale(fits: Sequence[ScaleFit], default: float) -> Advice |
     """Recommend the anchor scale whose square priors fit the objects best.
 
     Args:
-        fits: Result of :func:`rotated_atss.analysis.anchor_scales.fit_anchor_scales`, including the default scale.
+        fits: Result of :func:`rotated_atss.analysis.anchor_scales.fit_anchor_scales` with the default scale.
         default: Anchor scale of the configs.
 
     Returns:
-        None without fits.
+        None without fits, that is without objects.
 
     Example:
         >>> fits = [ScaleFit(2, 0.7, 0.7, 0.9), ScaleFit(4, 0.5, 0.5, 0.5)]
@@ -156,24 +157,24 @@ def advise_on_anchor_scale(fits: Sequence[ScaleFit], default: float) -> Advice |
 
 
 def advise_on_classes(classes: Sequence[Mapping[str, Any]]) -> list[Advice]:
-    """Recommend what to do about rare and unbalanced classes.
+    """Recommend changes if classes are rare, or if the numbers of their objects differ much.
 
     Args:
-        classes: ``classes`` of the report.
+        classes: ``classes`` of the report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset`.
 
     Example:
         >>> [advice.topic for advice in advise_on_classes([{"name": "a", "objects": 900}, {"name": "b", "objects": 3}])]
         ['rare classes', 'class balance']
     """
     advice = []
-    rare = {each["name"]: each["objects"] for each in classes if each["objects"] < FEW_OBJECTS}
+    rare = {row["name"]: row["objects"] for row in classes if row["objects"] < FEW_OBJECTS}
     if rare:
         listed = ", ".join(f"{name} ({number})" for name, number in list(rare.items())[:MAX_NAMED])
         listed += f" and {len(rare) - MAX_NAMED} more" if len(rare) > MAX_NAMED else ""
         verb = "has" if len(rare) == 1 else "have"
         reason = f"{len(rare)} of {count_of(len(classes), 'class')} {verb} fewer than {FEW_OBJECTS} objects: {listed}."
         advice.append(Advice("rare classes", "label more objects, or merge or drop these classes", reason, rare))
-    counts = {each["name"]: each["objects"] for each in classes if each["objects"]}
+    counts = {row["name"]: row["objects"] for row in classes if row["objects"]}
     ratio = max(counts.values()) / min(counts.values()) if counts else 1.0
     if ratio >= IMBALANCE:
         most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
@@ -184,11 +185,11 @@ def advise_on_classes(classes: Sequence[Mapping[str, Any]]) -> list[Advice]:
 
 
 def advise_on_density(objects_per_input: Mapping[str, float], max_per_img: int) -> Advice | None:
-    """Recommend a higher limit of detections if an input of the network has more objects than half of the limit.
+    """Recommend a higher limit of detections if a network input has more than half as many objects as the limit.
 
     Args:
-        objects_per_input: Quantiles of the objects per image, or per tile of split images, with ``max``.
-        max_per_img: The limit, ``test_cfg.max_per_img`` of the configs: detections per input.
+        objects_per_input: Quantiles of the number of objects per network input (image or tile), with ``max``.
+        max_per_img: The limit: detections per input, ``test_cfg.max_per_img`` of the configs.
 
     Returns:
         None if the limit is sufficient.
@@ -206,5 +207,6 @@ def advise_on_density(objects_per_input: Mapping[str, float], max_per_img: int) 
 
 
 def _percent(share: float) -> str:
-    decimals = 0 if share == 0 or share >= 0.1 else 1 if share >= 0.001 else 3
-    return f"{100 * share:.{decimals}f}%"
+    if share == 0 or share >= 0.1:
+        return f"{100 * share:.0f}%"
+    return f"{100 * share:.1f}%" if share >= 0.001 else f"{100 * share:.3f}%"

@@ -1,4 +1,4 @@
-"""The images and objects of a dataset as arrays."""
+"""Arrays of the images and objects of a dataset, from which its statistics are computed."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class DatasetObjects:
     """Images and objects of a dataset.
 
     Attributes:
-        image_names: M names, without folder and suffix.
+        image_names: Names of the M images, without folder and suffix.
         image_wh: (M, 2) width and height in pixels; 0 if unknown.
-        ground_resolution: (M,) meters per pixel; nan if unknown.
-        image_index: (N,) image of each object, ascending.
-        class_index: (N,) class of each object.
+        ground_resolution: (M,) meters per pixel; NaN if unknown.
+        image_index: (N,) index of the image of each of the N objects, ascending.
+        class_index: (N,) index of the class of each object.
         class_names: Names of the classes.
         polygons: (N, 8) corners in pixels.
-        difficult: (N,) 0, 1, or 2 (truncated by splitting).
-        notes: What was changed or not found in reading, one line each.
+        difficult: (N,) the value in the labels: 0, 1, or 2 if splitting truncated the object.
+        notes: Remarks of the reader, one line each, such as boxes that were left out.
 
     Example:
         >>> polygons = np.array([[0.0, 0, 30, 0, 30, 10, 0, 10]])
@@ -53,7 +53,7 @@ class DatasetObjects:
 
     @cached_property
     def shapes(self) -> Shapes:
-        """Minimum-area rectangles, N."""
+        """Minimum-area rectangles of the N objects."""
         return fit_shapes(self.polygons)
 
     @property
@@ -83,7 +83,7 @@ class DatasetObjects:
 
     @cached_property
     def aspect(self) -> Floats:
-        """Long side over short side, (N,); without meaning for objects without area."""
+        """Long side over short side, (N,); meaningless for objects without area."""
         return self.shapes.aspect_ratio
 
     @cached_property
@@ -93,6 +93,9 @@ class DatasetObjects:
 
     @cached_property
     def extent(self) -> Floats:
-        """Longer side of the circumscribed horizontal box, (N,) pixels: what a window must contain of an object."""
+        """Longer side of the circumscribed horizontal box, (N,) pixels.
+
+        A square window must be at least this large to contain the object.
+        """
         corners = self.polygons.reshape(-1, 4, 2)
         return (corners.max(axis=1) - corners.min(axis=1)).max(axis=1, initial=0)

@@ -8,7 +8,7 @@ from typing import Any
 from rotated_atss.analysis.plotting import COLORS, new_figure, to_png, write_none
 from rotated_atss.errors import count_of
 
-MAX_CLASSES = 25
+MAX_CLASSES = 25  # the classes with the most objects are plotted
 _BLUE, _ORANGE, _GREEN = COLORS[:3]
 
 
@@ -37,9 +37,9 @@ def plot_dataset(report: Mapping[str, Any], title: str = "") -> bytes:
     counts = f"{count_of(report['objects']['count'], 'object')} in {count_of(report['images']['count'], 'image')}"
     figure.suptitle(f"{title}\n{counts}" if title else counts)
     groups = report["groups"]
-    used = [each for each in report["classes"] if each["objects"]]
-    _class_bars(axes[0, 0], used)
-    _class_sizes(axes[1, 0], used)
+    classes = [row for row in report["classes"] if row["objects"]]
+    _class_bars(axes[0, 0], classes)
+    _class_sizes(axes[1, 0], classes)
     _group_bars(axes[0, 1], groups["size"], "square root of the area, px (from)")
     _group_bars(axes[1, 1], groups["extent"], "extent along x or y, px (from)")
     _mark_plans(axes[1, 1], groups["extent"], report["plans"])
@@ -54,27 +54,28 @@ def _class_bars(axis: Any, classes: Sequence[Mapping[str, Any]]) -> None:
     shown = classes[:MAX_CLASSES]
     if not _has_values(axis, shown):
         return
-    rows, values = range(len(shown)), [each["objects"] for each in shown]
-    axis.barh(rows, [value - 0.5 for value in values], left=0.5, color=_BLUE)
+    positions, counts = range(len(shown)), [row["objects"] for row in shown]
+    # bars start at 0.5, since a logarithmic axis has no 0 and a bar from 1 would hide a count of 1
+    axis.barh(positions, [count - 0.5 for count in counts], left=0.5, color=_BLUE)
     axis.set_xscale("log")
-    axis.set_xlim(0.5, 4 * max(values))
+    axis.set_xlim(0.5, 4 * max(counts))
     axis.xaxis.set_major_formatter("{x:g}")
-    for row, value in zip(rows, values):
-        axis.text(1.1 * value, row, str(value), va="center", fontsize=8)
+    for position, count in zip(positions, counts):
+        axis.text(1.1 * count, position, str(count), va="center", fontsize=8)
     _name_rows(axis, shown)
     more = f" (the first {MAX_CLASSES} of {len(classes)})" if len(classes) > MAX_CLASSES else ""
     axis.set_xlabel(f"objects per class{more}")
 
 
 def _class_sizes(axis: Any, classes: Sequence[Mapping[str, Any]]) -> None:
-    """Draw the range from 5 to 95% and the median of the size of each class."""
+    """Draw the 5% and 95% quantiles of the object size in each class as a line, and the median as a point."""
     shown = classes[:MAX_CLASSES]
-    if not _has_values(axis, [each for each in shown if each["size"]]):
+    if not _has_values(axis, [row for row in shown if row["size"]]):
         return
-    for row, each in enumerate(shown):
-        if each["size"]:
-            axis.plot([each["size"]["p5"], each["size"]["p95"]], [row, row], color=_BLUE, linewidth=3)
-            axis.plot(each["size"]["median"], row, "o", color=_ORANGE)
+    for position, row in enumerate(shown):
+        if row["size"]:
+            axis.plot([row["size"]["p5"], row["size"]["p95"]], [position, position], color=_BLUE, linewidth=3)
+            axis.plot(row["size"]["median"], position, "o", color=_ORANGE)
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter("{x:g}")
     axis.grid(axis="x", alpha=0.3)
@@ -83,8 +84,8 @@ def _class_sizes(axis: Any, classes: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _name_rows(axis: Any, classes: Sequence[Mapping[str, Any]]) -> None:
-    axis.set_yticks(range(len(classes)), [each["name"] for each in classes], fontsize=8)
-    axis.set_ylim(len(classes) - 0.4, -0.6)
+    axis.set_yticks(range(len(classes)), [row["name"] for row in classes], fontsize=8)
+    axis.set_ylim(len(classes) - 0.4, -0.6)  # the first class on top
 
 
 def _group_bars(axis: Any, groups: Sequence[Mapping[str, Any]], label: str) -> None:
@@ -97,19 +98,19 @@ def _group_bars(axis: Any, groups: Sequence[Mapping[str, Any]], label: str) -> N
 
 
 def _mark_plans(axis: Any, groups: Sequence[Mapping[str, Any]], plans: Sequence[Mapping[str, Any]]) -> None:
-    """Mark the extent up to which the tiles of each plan contain every object as a whole."""
+    """Mark the extent up to which no object is cut, for the tiles of each plan."""
     for plan, color, style in zip(plans, (_ORANGE, _GREEN), ("--", "-")):
-        covered = plan["gap"] / min(plan["rates"])
-        position = _position(groups, covered)
+        overlap_px = plan["gap"] / min(plan["rates"])
+        position = _position_among_bars(groups, overlap_px)
         share = f"{100 * plan['cut_share']:.2f}% cut"
-        axis.axvline(position, color=color, linestyle=style, label=f"overlap of {covered:.0f} px: {share}")
+        axis.axvline(position, color=color, linestyle=style, label=f"overlap of {overlap_px:.0f} px: {share}")
     if plans and groups:
         axis.set_ylim(top=1.25 * axis.get_ylim()[1])  # room for the legend above the bars
         axis.legend(fontsize=8)
 
 
-def _position(groups: Sequence[Mapping[str, Any]], value: float) -> float:
-    """Return the place of a value on an axis whose bars have the width 1."""
+def _position_among_bars(groups: Sequence[Mapping[str, Any]], value: float) -> float:
+    """Return the coordinate of a value on an axis on which the bar of group i extends from i - 0.5 to i + 0.5."""
     for index, group in enumerate(groups):
         low, high = group["from"], group["to"]
         if high is not None and low <= value < high:
@@ -118,21 +119,22 @@ def _position(groups: Sequence[Mapping[str, Any]], value: float) -> float:
 
 
 def _count_bars(axis: Any, groups: Mapping[str, Any]) -> None:
-    """Draw the numbers of images and tiles by their number of objects."""
-    names = {"objects_per_image": ("images", _BLUE), "objects_per_tile": ("tiles", _ORANGE)}
-    known = [(groups[key], *style) for key, style in names.items() if groups.get(key)]
-    starts = sorted({group["from"] for rows, _, _ in known for group in rows})
+    """Draw how many images, and how many tiles if there is a plan, have a number of objects in each interval."""
+    series = [("images", groups["objects_per_image"], _BLUE), ("tiles", groups.get("objects_per_tile"), _ORANGE)]
+    series = [(name, intervals, color) for name, intervals, color in series if intervals]
+    starts = sorted({interval["from"] for _, intervals, _ in series for interval in intervals})
     if not _has_values(axis, starts):
         return
-    width = 0.9 / len(known)
-    for index, (rows, name, color) in enumerate(known):
-        count = {group["from"]: group["count"] for group in rows}
-        places = [place + (index - (len(known) - 1) / 2) * width for place in range(len(starts))]
-        axis.bar(places, [count.get(start, 0) for start in starts], width, color=color, label=name)
+    width = 0.9 / len(series)
+    for index, (name, intervals, color) in enumerate(series):
+        counts = {interval["from"]: interval["count"] for interval in intervals}
+        shift = (index - (len(series) - 1) / 2) * width
+        positions = [position + shift for position in range(len(starts))]
+        axis.bar(positions, [counts.get(start, 0) for start in starts], width, color=color, label=name)
     _name_groups(axis, [{"from": start} for start in starts])
     axis.set_xlabel("objects per image or tile (from)")
     axis.set_ylabel("number")
-    if len(known) == 2:
+    if len(series) == 2:
         axis.set_ylim(top=1.2 * axis.get_ylim()[1])
         axis.legend(fontsize=8)
 
@@ -159,7 +161,7 @@ def _name_groups(axis: Any, groups: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _has_values(axis: Any, values: Sequence[Any]) -> bool:
-    """Return whether there is something to plot; write "none" if not."""
+    """Return whether there are values to plot; otherwise write "none" into the axes."""
     if not values:
         axis.set_axis_off()
         write_none(axis)

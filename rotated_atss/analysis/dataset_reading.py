@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -30,7 +29,8 @@ def read_labeled_images(
 ) -> DatasetObjects:
     """Read labels of any format, and the sizes of their images from the headers.
 
-    An image without labels has no objects; a label without an image has an unknown size. Both are noted.
+    An image without a label file has no objects. An image that is only known from its labels has an unknown size. The
+    result has a note on both.
 
     Args:
         images: Folder of the images.
@@ -58,20 +58,18 @@ def read_labeled_images(
     facts = dict(zip([path.stem for path in files], read_image_facts(files, workers)))
     records = {record.image_id: record for record in label_set.images}
     notes = list(label_set.notes)
-    for missing, noun, text in (
-        ([name for name in facts if name not in records], "image", "without labels"),
-        ([name for name in records if name not in facts], "label file", "without an image"),
-    ):
-        if missing:
-            notes.append(f"{count_of(len(missing), noun)} {text}, the first is {missing[0]}")
-    return _from_records(facts, records, label_set, notes)
+    if unlabeled := [name for name in facts if name not in records]:
+        notes.append(f"{count_of(len(unlabeled), 'image')} without labels, the first is {unlabeled[0]}")
+    if without_image := [name for name in records if name not in facts]:
+        notes.append(f"{count_of(len(without_image), 'label file')} without an image, the first is {without_image[0]}")
+    return _from_records(facts, records, label_set.classes, notes)
 
 
 def reject_detections(label_set: LabelSet) -> None:
-    """Raise an error if objects have scores.
+    """Check that a label set has no scores, which only detections have.
 
     Raises:
-        UserError: As described.
+        UserError: The objects have scores.
 
     Example:
         >>> reject_detections(LabelSet("dota", (), (), ()))
@@ -82,47 +80,63 @@ def reject_detections(label_set: LabelSet) -> None:
 
 
 def _from_records(
-    facts: Mapping[str, ImageFacts], records: Mapping[str, ImageLabels], label_set: LabelSet, notes: Sequence[str]
+    facts: Mapping[str, ImageFacts],
+    records: Mapping[str, ImageLabels],
+    listed_classes: Sequence[str],
+    notes: Sequence[str],
 ) -> DatasetObjects:
-    names = sorted({*facts, *records})
-    found = [records.get(name) for name in names]
-    classes = tuple(dict.fromkeys(label_set.classes)) or tuple(sorted({c for r in records.values() for c in r.classes}))
-    number = {name: index for index, name in enumerate(classes)}
-    used = [record for record in found if record is not None]
+    """Join what the headers (``facts``) and the labels (``records``) state, by image name.
+
+    Args:
+        facts: Facts of each image file.
+        records: Labels of each image that has labels.
+        listed_classes: Classes in index order; empty if the label format does not list them.
+        notes: Notes for the result.
+    """
+    used_classes = {name for record in records.values() for name in record.classes}
+    classes = tuple(dict.fromkeys(listed_classes)) or tuple(sorted(used_classes))
+    class_index = {name: index for index, name in enumerate(classes)}
+    image_names = sorted({*facts, *records})
+    sources = [(facts.get(name), records.get(name)) for name in image_names]
+    labeled = [record for _, record in sources if record is not None]
     return DatasetObjects(
-        image_names=tuple(names),
-        image_wh=np.array([_size(facts.get(n), r) for n, r in zip(names, found)], np.int64).reshape(-1, 2),
-        ground_resolution=np.array([_resolution(facts.get(n), r) for n, r in zip(names, found)], np.float64),
-        image_index=np.repeat(np.arange(len(names)), [0 if record is None else len(record) for record in found]),
-        class_index=np.array([number[name] for record in used for name in record.classes], np.int64),
+        image_names=tuple(image_names),
+        image_wh=np.array([_size(*source) for source in sources], np.int64).reshape(-1, 2),
+        ground_resolution=np.array([_resolution(*source) for source in sources], np.float64),
+        image_index=np.repeat(
+            np.arange(len(image_names)), [0 if record is None else len(record) for _, record in sources]
+        ),
+        class_index=np.array([class_index[name] for record in labeled for name in record.classes], np.int64),
         class_names=classes,
-        polygons=np.concatenate([np.empty((0, 8)), *(record.polygons for record in used)]),
-        difficult=np.concatenate([np.empty(0, np.int64), *(record.difficult for record in used)]),
+        polygons=np.concatenate([np.empty((0, 8)), *(record.polygons for record in labeled)]),
+        difficult=np.concatenate([np.empty(0, np.int64), *(record.difficult for record in labeled)]),
         notes=tuple(notes),
     )
 
 
 def _size(facts: ImageFacts | None, record: ImageLabels | None) -> tuple[int, int]:
+    """Return width and height as the image or else the label file states them; (0, 0) if unknown."""
     if facts is not None and facts.size is not None:
         return facts.size
     return (record.size if record is not None else None) or (0, 0)
 
 
 def _resolution(facts: ImageFacts | None, record: ImageLabels | None) -> float:
-    found = None if facts is None else facts.ground_resolution
-    if found is None and record is not None and record.header:
-        found = parse_ground_resolution("\n".join(record.header).encode())
-    return float("nan") if found is None else found
+    """Return the meters per pixel as the image or else the label file states them; NaN if unknown."""
+    resolution = None if facts is None else facts.ground_resolution
+    if resolution is None and record is not None and record.header:
+        resolution = parse_ground_resolution("\n".join(record.header).encode())
+    return float("nan") if resolution is None else resolution
 
 
 def read_coco_objects(path: str | Path) -> DatasetObjects:
     """Read the horizontal boxes of a COCO instances JSON; the images need not exist.
 
-    Crowd boxes are left out, as they enclose several objects. Boxes that have no area, or none inside their image, are
-    left out and noted.
+    Crowd boxes are left out, as they enclose several objects. Boxes without area inside their image are left out too.
+    The result has a note on both.
 
     Args:
-        path: The JSON.
+        path: The JSON file.
 
     Raises:
         UserError: As :func:`rotated_atss.coco.instances.read_instances`.
@@ -138,30 +152,32 @@ def read_coco_objects(path: str | Path) -> DatasetObjects:
         [[15.0, 11.0, 20.0, 10.0, 0.0]]
     """
     instances = read_instances(path)
-    number = {category: index for index, category in enumerate(instances.categories)}
-    rows: list[tuple[int, int, Any]] = []
-    crowds = 0
-    for row, image in enumerate(instances.images):
-        for each in instances.objects.get(image.id, ()):
-            crowds += each.iscrowd
-            if not each.iscrowd:
-                rows.append((row, number[each.category_id], each.box))
-    boxes = np.array([box for _, _, box in rows], np.float64).reshape(-1, 4)
+    label_of = {category: label for label, category in enumerate(instances.categories)}
+    image_index, labels, boxes = [], [], []
+    num_crowds = 0
+    for index, image in enumerate(instances.images):
+        for annotation in instances.objects.get(image.id, ()):
+            if annotation.iscrowd:
+                num_crowds += 1
+                continue
+            image_index.append(index)
+            labels.append(label_of[annotation.category_id])
+            boxes.append(annotation.box)
     return DatasetObjects(
         image_names=tuple(Path(image.file_name).stem for image in instances.images),
         image_wh=np.array([(image.width, image.height) for image in instances.images], np.int64).reshape(-1, 2),
         ground_resolution=np.full(len(instances.images), np.nan),
-        image_index=np.array([row for row, _, _ in rows], np.int64),
-        class_index=np.array([label for _, label, _ in rows], np.int64),
+        image_index=np.array(image_index, np.int64),
+        class_index=np.array(labels, np.int64),
         class_names=tuple(instances.categories.values()),
-        polygons=hbb_polygons(boxes),
-        difficult=np.zeros(len(rows), np.int64),
-        notes=_coco_notes(instances, crowds),
+        polygons=hbb_polygons(np.array(boxes, np.float64).reshape(-1, 4)),
+        difficult=np.zeros(len(boxes), np.int64),
+        notes=_coco_notes(instances, num_crowds),
     )
 
 
-def _coco_notes(instances: Instances, crowds: int) -> tuple[str, ...]:
-    notes = [f"{count_of(crowds, 'crowd box')} left out"] if crowds else []
+def _coco_notes(instances: Instances, num_crowds: int) -> tuple[str, ...]:
+    notes = [f"{count_of(num_crowds, 'crowd box')} left out"] if num_crowds else []
     if instances.dropped:
         notes.append(f"{count_of(len(instances.dropped), 'box')} without area left out, {instances.dropped[0]}")
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""The report of a dataset: statistics, planned tiles, anchor scales and recommendations."""
+"""Compute the report of a dataset: statistics, planned tiles, anchor scales and recommendations."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from rotated_atss.analysis.tile_plan import SMALL_PX, WINDOW_PX, TilePlan, choos
 
 
 class PlannedTiles(Protocol):
-    """Counts of a planned split."""
+    """Counts of a split of N objects into T tiles that has been planned, but not written."""
 
     @property
     def objects_per_tile(self) -> NDArray[np.int64]:
-        """Objects of each tile, (T,)."""
+        """Number of objects in each tile, (T,)."""
 
     @property
     def cut(self) -> NDArray[np.bool_]:
-        """Whether no tile contains the object as a whole, (N,)."""
+        """Whether each object is cut, that is no tile contains it as a whole, (N,)."""
 
     @property
     def in_no_tile(self) -> NDArray[np.bool_]:
-        """Whether no tile gets the object, (N,)."""
+        """Whether each object is in the labels of no tile, (N,)."""
 
 
 def report_dataset(
@@ -52,16 +52,21 @@ def report_dataset(
 
     Args:
         objects: Images and objects.
-        count_tiles: Counts the tiles and the cut objects of a split of the images. None if the images are tiles, or are
-            not split.
-        current: The windows of images that are tiles; None if unknown.
+        count_tiles: Function that counts the tiles and the cut objects of a planned split; None if the images are not
+            to be split, for example because they are tiles.
+        current: The windows from which the images were cut if they are tiles; None for other images, or if unknown.
         anchor_scale: Anchor scale of the configs.
-        input_wh: Size to which the config resizes images with their aspect ratio kept; None if tiles are not resized.
-        max_per_img: Detections per image that the configs return.
+        input_wh: Width and height into which the config resizes images, keeping the aspect ratio; None if it does not
+            resize them.
+        max_per_img: Largest number of detections per image that the configs return.
 
     Returns:
-        The report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` with ``plans``,
-        ``objects_per_tile``, ``anchor_scales`` and ``advice``. These are empty without objects.
+        The report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` and, empty without objects:
+
+        - ``plans``: counts of the split with default windows and with the proposed ones;
+        - ``objects_per_tile``: quantiles for the proposed windows;
+        - ``anchor_scales``: fits of :func:`rotated_atss.analysis.anchor_scales.fit_anchor_scales`;
+        - ``advice``: recommendations.
 
     Example:
         >>> index = np.zeros(1, np.int64)
@@ -72,46 +77,39 @@ def report_dataset(
         ['anchor scale', 'rare classes']
     """
     report = summarize_dataset(objects)
-    valid = objects.has_area
+    has_area = objects.has_area
     report |= {"plans": [], "objects_per_tile": None, "anchor_scales": [], "advice": []}
-    if not valid.any():
+    if not has_area.any():
         return report
-    size, extent = objects.size[valid], objects.extent[valid]
-    plan = choose_tile_plan(size, extent)
+    plan = choose_tile_plan(objects.size[has_area], objects.extent[has_area])
     advice: list[Advice | None] = []
     if current is not None:
         advice.append(advise_on_current_tiles(report, current, plan))
+    if count_tiles is not None:  # the default windows, then the proposed ones if they differ
+        counts_by_plan = {candidate: count_tiles(candidate) for candidate in dict.fromkeys((TilePlan(), plan))}
+        _add_plans(report, counts_by_plan, plan, has_area)
+        advice += _advise_on_plan(report, objects, plan)
+    input_scale = resize_factors(objects.image_wh, input_wh)[objects.image_index[has_area]]
     if count_tiles is not None:
-        counts = {each: count_tiles(each) for each in dict.fromkeys((TilePlan(), plan))}
-        report["plans"] = [_summarize_plan(each, counts[each], valid) for each in counts]
-        per_tile = counts[plan].objects_per_tile
-        report["objects_per_tile"] = quantiles(per_tile)
-        report["groups"]["objects_per_tile"] = count_groups(per_tile, COUNT_EDGES)
-        shares = {"small": float((size < SMALL_PX).mean()), "large": float((extent > WINDOW_PX / 2).mean())}
-        whole = fits_whole(objects.image_wh, plan)
-        advice += [
-            advise_on_tiles(report, plan, whole=whole, planned=report["plans"]),
-            advise_on_rates(report, shares, plan),
-        ]
-    factor = resize_factors(objects.image_wh, input_wh)[objects.image_index[valid]]
-    if count_tiles is not None:
-        factor = factor * plan.rates[-1]  # the finest rate
-    fits = fit_anchor_scales(_scaled(objects.boxes[valid], factor), sorted({*SCALES, anchor_scale}))
+        input_scale = input_scale * plan.rates[-1]  # the finest rate
+    fits = fit_anchor_scales(_scale_boxes(objects.boxes[has_area], input_scale), sorted({*SCALES, anchor_scale}))
     report["anchor_scales"] = [fit.to_json() for fit in fits]
-    advice += [advise_on_anchor_scale(fits, anchor_scale), *_advise_on_counts(report, max_per_img)]
-    report["advice"] = [each.to_json() for each in advice if each is not None]
+    advice.append(advise_on_anchor_scale(fits, anchor_scale))
+    advice.append(advise_on_density(report["objects_per_tile"] or report["objects_per_image"], max_per_img))
+    advice += advise_on_classes(report["classes"])
+    report["advice"] = [item.to_json() for item in advice if item is not None]
     return report
 
 
 def resize_factors(image_wh: NDArray[np.int64], input_wh: Sequence[int] | None) -> NDArray[np.float64]:
-    """Compute the scales at which images are resized to fit into a size, in either orientation.
+    """Compute the factors by which images are resized to fit into a size in landscape or portrait orientation.
 
     Args:
-        image_wh: (M, 2) width and height of the images; those of unknown size get 1.
+        image_wh: (M, 2) width and height of the images; 0 if unknown.
         input_wh: The size, as ``scale`` of MMCV's ``Resize`` with ``keep_ratio=True``; None for no resizing.
 
     Returns:
-        (M,) scales.
+        (M,) factors; 1 for images of unknown size.
 
     Example:
         >>> resize_factors(np.array([[640, 480], [400, 800]]), (1333, 800)).round(3).tolist()
@@ -125,23 +123,42 @@ def resize_factors(image_wh: NDArray[np.int64], input_wh: Sequence[int] | None) 
     return np.where((image_wh > 0).all(axis=1), factors, 1.0)
 
 
-def _summarize_plan(plan: TilePlan, counts: PlannedTiles, valid: NDArray[np.bool_]) -> dict[str, Any]:
-    number = int(valid.sum())
+def _add_plans(
+    report: dict[str, Any],
+    counts_by_plan: Mapping[TilePlan, PlannedTiles],
+    proposed: TilePlan,
+    has_area: NDArray[np.bool_],
+) -> None:
+    """Add the counts of each plan, and the objects per tile of the proposed plan, to a report."""
+    report["plans"] = [_summarize_plan(plan, counts, has_area) for plan, counts in counts_by_plan.items()]
+    objects_per_tile = counts_by_plan[proposed].objects_per_tile
+    report["objects_per_tile"] = quantiles(objects_per_tile)
+    report["groups"]["objects_per_tile"] = count_groups(objects_per_tile, COUNT_EDGES)
+
+
+def _advise_on_plan(report: Mapping[str, Any], objects: DatasetObjects, plan: TilePlan) -> list[Advice | None]:
+    size, extent = objects.size[objects.has_area], objects.extent[objects.has_area]
+    shares = {"small": float((size < SMALL_PX).mean()), "large": float((extent > WINDOW_PX / 2).mean())}
+    whole = fits_whole(objects.image_wh, plan)
+    return [
+        advise_on_tiles(report, plan, whole=whole, planned=report["plans"]),
+        advise_on_rates(report, shares, plan),
+    ]
+
+
+def _summarize_plan(plan: TilePlan, counts: PlannedTiles, has_area: NDArray[np.bool_]) -> dict[str, Any]:
+    num_cut = int((counts.cut & has_area).sum())
     return {
         **plan.to_json(),
         "tiles": len(counts.objects_per_tile),
         "tiles_without_objects": int((counts.objects_per_tile == 0).sum()),
         "objects_per_tile": quantiles(counts.objects_per_tile),
-        "cut": int((counts.cut & valid).sum()),
-        "cut_share": float((counts.cut & valid).sum() / number),
-        "in_no_tile": int((counts.in_no_tile & valid).sum()),
+        "cut": num_cut,
+        "cut_share": num_cut / int(has_area.sum()),
+        "in_no_tile": int((counts.in_no_tile & has_area).sum()),
     }
 
 
-def _scaled(boxes: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate((boxes[:, :4] * factor[:, None], boxes[:, 4:]), axis=1)
-
-
-def _advise_on_counts(report: Mapping[str, Any], max_per_img: int) -> list[Advice]:
-    density = advise_on_density(report["objects_per_tile"] or report["objects_per_image"], max_per_img)
-    return [*([] if density is None else [density]), *advise_on_classes(report["classes"])]
+def _scale_boxes(boxes: NDArray[np.float64], factors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scale oriented boxes (N, 5) by one factor each, (N,); the angles stay the same."""
+    return np.concatenate((boxes[:, :4] * factors[:, None], boxes[:, 4:]), axis=1)

@@ -1,4 +1,4 @@
-"""Statistics of a dataset: images, classes, and size, shape and direction of its objects."""
+"""Compute statistics of a dataset: images, classes, and size, shape and direction of the objects."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from rotated_atss.analysis.dataset_objects import DatasetObjects
 from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES
 from rotated_atss.dota.labels import TRUNCATED
 
-MIN_DIRECTED_ASPECT = 1.2  # the direction of the long side of squarer objects depends on rounding
+MIN_DIRECTED_ASPECT = 1.2  # closer to a square, rounding decides which side is the longer one
+# steps of sqrt(2) from 4 px on
 LENGTH_EDGES_PX = (0, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, math.inf)
 COUNT_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, math.inf)
-_BEYOND_PX = 1.0  # objects that exceed their image by less are rounded labels
+_BEYOND_PX = 1.0  # an object that exceeds its image by less is attributed to rounding
 QUANTILES = {"min": 0.0, "p1": 0.01, "p5": 0.05, "median": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-_MAX_SIZES = 5
+_MAX_SIZES = 5  # number of image sizes in the report
 
 
 def summarize_dataset(objects: DatasetObjects) -> dict[str, Any]:
     """Compute the statistics of a dataset as a report for JSON, tables, plots and advice.
 
-    Sizes, shapes and directions are those of the objects with an area.
+    Objects without area are left out of the statistics of sizes, shapes and directions.
 
     Args:
         objects: Images and objects.
@@ -43,33 +44,33 @@ def summarize_dataset(objects: DatasetObjects) -> dict[str, Any]:
         >>> report["size"]["median"], report["aspect"]["median"], report["classes"][0]["objects"]
         (16.0, 4.0, 1)
     """
-    valid = objects.has_area
-    per_image = np.bincount(objects.image_index, minlength=len(objects.image_names))
-    aspect = objects.aspect[valid]
-    directed = objects.angle_deg[valid][aspect >= MIN_DIRECTED_ASPECT]
+    has_area = objects.has_area
+    objects_per_image = np.bincount(objects.image_index, minlength=len(objects.image_names))
+    aspect = objects.aspect[has_area]
+    angles_deg = objects.angle_deg[has_area][aspect >= MIN_DIRECTED_ASPECT]
     return {
-        "images": _summarize_images(objects, per_image),
+        "images": _summarize_images(objects, objects_per_image),
         "objects": _summarize_objects(objects),
-        "size": quantiles(objects.size[valid]),
-        "long_side": quantiles(objects.long_side[valid]),
-        "short_side": quantiles(objects.short_side[valid]),
-        "extent": quantiles(objects.extent[valid]),
+        "size": quantiles(objects.size[has_area]),
+        "long_side": quantiles(objects.long_side[has_area]),
+        "short_side": quantiles(objects.short_side[has_area]),
+        "extent": quantiles(objects.extent[has_area]),
         "aspect": quantiles(aspect),
         "groups": {
-            "size": count_groups(objects.size[valid], LENGTH_EDGES_PX),
-            "extent": count_groups(objects.extent[valid], LENGTH_EDGES_PX),
+            "size": count_groups(objects.size[has_area], LENGTH_EDGES_PX),
+            "extent": count_groups(objects.extent[has_area], LENGTH_EDGES_PX),
             "aspect": count_groups(aspect, ASPECT_EDGES),
-            "angle": count_groups(directed, ANGLE_EDGES_DEG),
-            "objects_per_image": count_groups(per_image, COUNT_EDGES),
+            "angle": count_groups(angles_deg, ANGLE_EDGES_DEG),
+            "objects_per_image": count_groups(objects_per_image, COUNT_EDGES),
         },
-        "objects_per_image": quantiles(per_image),
-        "classes": _summarize_classes(objects, valid),
+        "objects_per_image": quantiles(objects_per_image),
+        "classes": _summarize_classes(objects),
         "notes": list(objects.notes),
     }
 
 
 def quantiles(values: NDArray[Any]) -> dict[str, float] | None:
-    """Return minimum, maximum, median, mean and the quantiles of 1, 5, 95 and 99%; None without values.
+    """Return the minimum, maximum, median, mean and the 1, 5, 95 and 99% quantiles; None without values.
 
     Example:
         >>> quantiles(np.array([1, 2, 6]))["median"], quantiles(np.zeros(0))
@@ -77,37 +78,42 @@ def quantiles(values: NDArray[Any]) -> dict[str, float] | None:
     """
     if not len(values):
         return None
-    found = np.quantile(values, list(QUANTILES.values()))
-    return {**dict(zip(QUANTILES, map(float, found))), "mean": float(np.mean(values))}
+    at_quantiles = np.quantile(values, list(QUANTILES.values())).tolist()
+    return {**dict(zip(QUANTILES, at_quantiles)), "mean": float(np.mean(values))}
 
 
 def count_groups(values: NDArray[Any], edges: Sequence[float]) -> list[dict[str, Any]]:
-    """Count the values in each interval ``from <= value < to``, from the first to the last interval with values.
+    """Count the values in each interval ``from <= value < to``.
+
+    Empty intervals before the first value and after the last one are left out. ``to`` is None for infinity.
 
     Example:
         >>> count_groups(np.array([1, 9]), (0, 4, 8, np.inf))
         [{'from': 0, 'to': 4, 'count': 1}, {'from': 4, 'to': 8, 'count': 0}, {'from': 8, 'to': None, 'count': 1}]
     """
-    counts = [int(((values >= low) & (values < high)).sum()) for low, high in pairwise(edges)]
-    used = [index for index, count in enumerate(counts) if count]
-    return [
-        {"from": low, "to": None if math.isinf(high) else high, "count": count}
-        for index, ((low, high), count) in enumerate(zip(pairwise(edges), counts))
-        if used and used[0] <= index <= used[-1]
+    groups = [
+        {
+            "from": low,
+            "to": None if math.isinf(high) else high,
+            "count": int(((values >= low) & (values < high)).sum()),
+        }
+        for low, high in pairwise(edges)
     ]
+    filled = [index for index, group in enumerate(groups) if group["count"]]
+    return groups[filled[0] : filled[-1] + 1] if filled else []
 
 
-def _summarize_images(objects: DatasetObjects, per_image: NDArray[np.int64]) -> dict[str, Any]:
-    known = objects.image_wh[(objects.image_wh > 0).all(axis=1)]
-    sizes = Counter(map(tuple, known.tolist()))
+def _summarize_images(objects: DatasetObjects, objects_per_image: NDArray[np.int64]) -> dict[str, Any]:
+    known_wh = objects.image_wh[(objects.image_wh > 0).all(axis=1)]
+    sizes = Counter(map(tuple, known_wh.tolist()))
     resolution = objects.ground_resolution[np.isfinite(objects.ground_resolution)]
     return {
         "count": len(objects.image_names),
-        "without_objects": int((per_image == 0).sum()),
-        "of_unknown_size": len(objects.image_names) - len(known),
-        "width": quantiles(known[:, 0]),
-        "height": quantiles(known[:, 1]),
-        "megapixels": float(known.prod(axis=1).sum() / 1e6),
+        "without_objects": int((objects_per_image == 0).sum()),
+        "of_unknown_size": len(objects.image_names) - len(known_wh),
+        "width": quantiles(known_wh[:, 0]),
+        "height": quantiles(known_wh[:, 1]),
+        "megapixels": float(known_wh.prod(axis=1).sum() / 1e6),
         "most_frequent_sizes": [[*size, count] for size, count in sizes.most_common(_MAX_SIZES)],
         "ground_resolution": {"known": len(resolution), "m_per_px": quantiles(resolution)},
     }
@@ -124,30 +130,30 @@ def _summarize_objects(objects: DatasetObjects) -> dict[str, Any]:
 
 
 def _beyond_image(objects: DatasetObjects) -> NDArray[np.bool_]:
-    """Return whether each object exceeds its image, (N,)."""
-    corners, size = objects.polygons.reshape(-1, 4, 2), objects.image_wh[objects.image_index]
+    """Return whether each object exceeds its image, (N,); False if the size of the image is unknown."""
+    corners, image_wh = objects.polygons.reshape(-1, 4, 2), objects.image_wh[objects.image_index]
     low, high = corners.min(axis=1), corners.max(axis=1)
-    exceeds = (low <= -_BEYOND_PX) | (high >= size + _BEYOND_PX)
-    return exceeds.any(axis=1) & (size > 0).all(axis=1)
+    exceeds = (low <= -_BEYOND_PX) | (high >= image_wh + _BEYOND_PX)
+    return exceeds.any(axis=1) & (image_wh > 0).all(axis=1)
 
 
-def _summarize_classes(objects: DatasetObjects, valid: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """Return the classes by descending number of objects."""
-    rows = [_summarize_class(objects, valid, number) for number in range(len(objects.class_names))]
+def _summarize_classes(objects: DatasetObjects) -> list[dict[str, Any]]:
+    """Return one row per class, by descending number of objects."""
+    rows = [_summarize_class(objects, index) for index in range(len(objects.class_names))]
     return sorted(rows, key=lambda row: (-row["objects"], row["name"]))
 
 
-def _summarize_class(objects: DatasetObjects, valid: NDArray[np.bool_], number: int) -> dict[str, Any]:
-    members = objects.class_index == number
-    shaped = members & valid
+def _summarize_class(objects: DatasetObjects, class_index: int) -> dict[str, Any]:
+    members = objects.class_index == class_index
+    with_area = members & objects.has_area
     return {
-        "name": objects.class_names[number],
+        "name": objects.class_names[class_index],
         "objects": int(members.sum()),
         "share": float(members.mean()) if len(members) else 0.0,
         "images": len(np.unique(objects.image_index[members])),
         "difficult": int((objects.difficult[members] > 0).sum()),
         "truncated": int((objects.difficult[members] == TRUNCATED).sum()),
-        "size": quantiles(objects.size[shaped]),
-        "long_side": quantiles(objects.long_side[shaped]),
-        "aspect": quantiles(objects.aspect[shaped]),
+        "size": quantiles(objects.size[with_area]),
+        "long_side": quantiles(objects.long_side[with_area]),
+        "aspect": quantiles(objects.aspect[with_area]),
     }

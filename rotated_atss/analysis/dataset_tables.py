@@ -1,4 +1,4 @@
-"""Text tables and CSV of the report of :func:`rotated_atss.analysis.dataset_report.report_dataset`."""
+"""Format the report of :func:`rotated_atss.analysis.dataset_report.report_dataset` as text tables and CSV."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from rotated_atss.analysis.tile_plan import describe_rates
 from rotated_atss.errors import count_of
 from rotated_atss.io.text_table import fit_columns, format_csv
 
-_LENGTHS = (
+# keys of the report that hold quantiles, and the titles of their rows
+_QUANTILE_ROWS = (
     ("size", "square root of area, px"),
     ("long_side", "long side, px"),
     ("short_side", "short side, px"),
@@ -27,7 +28,7 @@ def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False,
 
     Args:
         report: The report.
-        images_are_tiles: Whether the images are tiles, so that objects per image are those per tile.
+        images_are_tiles: Whether the images are tiles; objects per image are then named objects per tile.
         width: Maximum number of characters per line of a table; None sets no limit.
 
     Example:
@@ -43,7 +44,7 @@ def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False,
     parts = [
         [_images_line(report["images"]), _objects_line(report), *(f"note: {note}" for note in report["notes"])],
         _class_lines(report["classes"], width),
-        _length_lines(report, images_are_tiles, width),
+        _quantile_lines(report, images_are_tiles, width),
         _angle_lines(report["groups"]["angle"], width),
         _plan_lines(report["plans"], width),
         _scale_lines(report["anchor_scales"], width),
@@ -53,7 +54,7 @@ def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False,
 
 
 def classes_csv(classes: Sequence[Mapping[str, Any]]) -> bytes:
-    """Format the classes of a report as CSV, one row per class.
+    """Format the classes of a report as CSV, one row per class; undefined values become empty fields.
 
     Example:
         >>> row = {"name": "ship", "objects": 0, "share": 0.0, "images": 0, "difficult": 0, "truncated": 0,
@@ -62,29 +63,28 @@ def classes_csv(classes: Sequence[Mapping[str, Any]]) -> bytes:
         'ship,0,0.0,0,0,'
     """
     counts = ("objects", "share", "images", "difficult", "truncated")
-    shapes = ("size", "long_side", "aspect")
-    names = (*QUANTILES, "mean")
-    header = ["class", *counts, *(f"{shape}_{name}" for shape in shapes for name in names)]
-    rows = [
-        [each["name"], *(each[name] for name in counts), *((each[s] or {}).get(n) for s in shapes for n in names)]
-        for each in classes
-    ]
+    shape_columns = [(shape, name) for shape in ("size", "long_side", "aspect") for name in (*QUANTILES, "mean")]
+    header = ["class", *counts, *(f"{shape}_{name}" for shape, name in shape_columns)]
+    rows = []
+    for row in classes:
+        shape_values = [None if row[shape] is None else row[shape][name] for shape, name in shape_columns]
+        rows.append([row["name"], *(row[count] for count in counts), *shape_values])
     return format_csv(header, rows).encode()
 
 
 def _images_line(images: Mapping[str, Any]) -> str:
-    words = [f"{count_of(images['count'], 'image')}"]
+    parts = [count_of(images["count"], "image")]
     if images["width"]:
-        low, high = (f"{images['width'][at]:.0f} x {images['height'][at]:.0f}" for at in ("min", "max"))
-        words.append(f"{low} px" if low == high else f"sides from {low} to {high} px")
-        words.append(f"{images['megapixels']:.1f} megapixels")
-    words.append(f"{images['without_objects']} without objects")
+        low, high = (f"{images['width'][bound]:.0f} x {images['height'][bound]:.0f}" for bound in ("min", "max"))
+        parts.append(f"{low} px" if low == high else f"sides from {low} to {high} px")
+        parts.append(f"{images['megapixels']:.1f} megapixels")
+    parts.append(f"{images['without_objects']} without objects")
     resolution = images["ground_resolution"]
     if resolution["known"]:
-        low, high = (f"{resolution['m_per_px'][at]:.3g}" for at in ("min", "max"))
-        text = low if low == high else f"{low} to {high}"
-        words.append(f"{text} m/px (known for {resolution['known']} of {images['count']})")
-    return ", ".join(words)
+        low, high = (f"{resolution['m_per_px'][bound]:.3g}" for bound in ("min", "max"))
+        interval = low if low == high else f"{low} to {high}"
+        parts.append(f"{interval} m/px (known for {resolution['known']} of {images['count']})")
+    return ", ".join(parts)
 
 
 def _objects_line(report: Mapping[str, Any]) -> str:
@@ -96,27 +96,29 @@ def _objects_line(report: Mapping[str, Any]) -> str:
 
 
 def _class_lines(classes: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
-    used = [each for each in classes if each["objects"]]
-    if not used:
-        return []
     rows = [["class", "objects", "share", "images", "difficult", "truncated", "size, px (5% median 95%)", "aspect"]]
-    for each in used:
-        size = " ".join(f"{_number(each['size'], at):>5}" for at in ("p5", "median", "p95"))
-        counts = [str(each[name]) for name in ("images", "difficult", "truncated")]
-        share = f"{100 * each['share']:.1f}%"
-        rows.append([each["name"], str(each["objects"]), share, *counts, size, _number(each["aspect"], "median")])
-    unused = [each["name"] for each in classes if not each["objects"]]
-    more = ", ..." if len(unused) > MAX_NAMED else ""
-    named = f"{count_of(len(unused), 'class')} without objects: {', '.join(unused[:MAX_NAMED])}{more}"
-    return [*fit_columns(rows, width), *([named] if unused else [])]
+    for row in classes:
+        if row["objects"]:
+            size = " ".join(f"{_number(row['size'], quantile):>5}" for quantile in ("p5", "median", "p95"))
+            counts = [str(row[name]) for name in ("images", "difficult", "truncated")]
+            share = f"{100 * row['share']:.1f}%"
+            rows.append([row["name"], str(row["objects"]), share, *counts, size, _number(row["aspect"], "median")])
+    if len(rows) == 1:
+        return []
+    lines = fit_columns(rows, width)
+    without_objects = [row["name"] for row in classes if not row["objects"]]
+    if without_objects:
+        names = ", ".join(without_objects[:MAX_NAMED]) + (", ..." if len(without_objects) > MAX_NAMED else "")
+        lines.append(f"{count_of(len(without_objects), 'class')} without objects: {names}")
+    return lines
 
 
-def _length_lines(report: Mapping[str, Any], images_are_tiles: bool, width: int | None) -> list[str]:
-    known = [(report[key], text) for key, text in _LENGTHS if report[key]]
-    if images_are_tiles:
-        known = [(values, text.replace("per image", "per tile")) for values, text in known]
-    header = ["", "min", "1%", "5%", "median", "95%", "99%", "max"]
-    rows = [header, *([text, *(_number(values, at) for at in QUANTILES)] for values, text in known)]
+def _quantile_lines(report: Mapping[str, Any], images_are_tiles: bool, width: int | None) -> list[str]:
+    rows = [["", "min", "1%", "5%", "median", "95%", "99%", "max"]]
+    for key, title in _QUANTILE_ROWS:
+        if report[key]:
+            title = title.replace("per image", "per tile") if images_are_tiles else title
+            rows.append([title, *(_number(report[key], quantile) for quantile in QUANTILES)])
     return fit_columns(rows, width)
 
 
@@ -132,11 +134,11 @@ def _plan_lines(plans: Sequence[Mapping[str, Any]], width: int | None) -> list[s
     if not plans:
         return []
     rows = [["tiles of", "gap", "rates", "tiles", "empty", "objects per tile (median, max)", "cut", "in no tile"]]
-    for each in plans:
-        per_tile = f"{_number(each['objects_per_tile'], 'median')} {_number(each['objects_per_tile'], 'max'):>6}"
-        cut = f"{each['cut']} ({100 * each['cut_share']:.2f}%)"
-        rates, counts = describe_rates(each["rates"]), [str(each["tiles"]), str(each["tiles_without_objects"])]
-        rows.append([f"{each['size']} px", str(each["gap"]), rates, *counts, per_tile, cut, str(each["in_no_tile"])])
+    for plan in plans:
+        per_tile = f"{_number(plan['objects_per_tile'], 'median')} {_number(plan['objects_per_tile'], 'max'):>6}"
+        cut = f"{plan['cut']} ({100 * plan['cut_share']:.2f}%)"
+        rates, counts = describe_rates(plan["rates"]), [str(plan["tiles"]), str(plan["tiles_without_objects"])]
+        rows.append([f"{plan['size']} px", str(plan["gap"]), rates, *counts, per_tile, cut, str(plan["in_no_tile"])])
     return fit_columns(rows, width)
 
 
@@ -150,11 +152,12 @@ def _scale_lines(fits: Sequence[Mapping[str, Any]], width: int | None) -> list[s
 
 
 def _advice_lines(advice: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [line for each in advice for line in (f"{each['topic']}: {each['proposal']}", f"  {each['reason']}")]
+    return [line for item in advice for line in (f"{item['topic']}: {item['proposal']}", f"  {item['reason']}")]
 
 
-def _number(values: Mapping[str, float] | None, at: str) -> str:
-    if values is None:
+def _number(quantiles: Mapping[str, float] | None, name: str) -> str:
+    """Format the quantile of this name, such as ``median``."""
+    if quantiles is None:
         return "-"
-    value = values[at]
+    value = quantiles[name]
     return f"{value:.1f}" if value < 10 and value != int(value) else f"{value:.0f}"

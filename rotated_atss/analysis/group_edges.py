@@ -1,4 +1,4 @@
-"""Limits of the groups by which objects are reported."""
+"""Edges of the intervals of size, aspect ratio and angle into which reports group objects."""
 
 import math
 

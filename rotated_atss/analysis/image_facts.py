@@ -1,4 +1,4 @@
-"""Sizes and ground resolutions of images, read from their headers in several processes."""
+"""Read the sizes and ground resolutions of images from their headers, in several processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotated_atss.io.image_reader import find_georeference
 from rotated_atss.io.processes import run_jobs
 
 _IMAGES_PER_JOB = 200
-_JOB_BYTES = 16 << 20
+_JOB_BYTES = 16 << 20  # memory that a job is assumed to need
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,15 @@ def read_image_facts(paths: Sequence[Path], workers: int = 1) -> list[ImageFacts
         [ImageFacts(size=(60, 40), ground_resolution=None)]
     """
     jobs = [tuple(paths[start : start + _IMAGES_PER_JOB]) for start in range(0, len(paths), _IMAGES_PER_JOB)]
-    parts = dict(run_jobs(_read_part, jobs, workers, [_JOB_BYTES] * len(jobs)))
-    return [facts for index in range(len(jobs)) for facts in parts[index]]
+    facts_by_job = dict(run_jobs(_read_headers, jobs, workers, [_JOB_BYTES] * len(jobs)))
+    return [facts for job in range(len(jobs)) for facts in facts_by_job[job]]
 
 
-def _read_part(paths: Sequence[Path]) -> list[ImageFacts]:
-    return list(map(_read_one, paths))
+def _read_headers(paths: Sequence[Path]) -> list[ImageFacts]:
+    return list(map(_read_header, paths))
 
 
-def _read_one(path: Path) -> ImageFacts:
+def _read_header(path: Path) -> ImageFacts:
     try:
         header = read_header(path)
     except UserError:
@@ -64,5 +64,5 @@ def _read_one(path: Path) -> ImageFacts:
     size = (header.width, header.height)
     try:
         return ImageFacts(size, ground_resolution(find_georeference(path), size))
-    except UserError:  # a malformed reference system, or no pyproj: the statistics do not depend on it
+    except UserError:  # a malformed reference system, or pyproj is missing: the resolution is optional
         return ImageFacts(size)

@@ -1,4 +1,4 @@
-"""Losses, learning rate and metrics of a training, read from the files that it writes."""
+"""Read the losses, learning rate and metrics of a training from the files that the training writes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import Any
 
 from rotated_atss.errors import UserError
 
-SCALARS = "*/vis_data/scalars.json"  # in the work folder: one file per start of the training
+SCALARS = "*/vis_data/scalars.json"
+"""Pattern of the files in the work folder, one per start of the training."""
 _NOT_PLOTTED = ("lr", "base_lr", "data_time", "time", "memory", "epoch", "iter", "step", "grad_norm")
 
 
 @dataclass
-class Curve:
-    """Values by iteration."""
+class LoggedCurve:
+    """Logged values and their iterations."""
 
     steps: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
 
     def add(self, step: int, value: float) -> None:
-        """Append a value; one that is not finite is left out."""
+        """Append a value, unless it is infinite or NaN."""
         if math.isfinite(value):
             self.steps.append(step)
             self.values.append(value)
@@ -34,15 +35,15 @@ class LearningCurves:
     """Curves of a training.
 
     Attributes:
-        losses: By name; ``loss`` is their sum.
+        losses: Curves by name of the loss; ``loss`` is the sum of the others.
         lr: Learning rate.
-        metrics: Results of the validations by name, such as ``dota/AP50``. Their step is the latest iteration that was
-            logged before the validation.
+        metrics: Results of the validations by name of the metric, such as ``dota/AP50``. The iteration of a validation
+            is the latest one that was logged before it.
     """
 
-    losses: dict[str, Curve] = field(default_factory=dict)
-    lr: Curve = field(default_factory=Curve)
-    metrics: dict[str, Curve] = field(default_factory=dict)
+    losses: dict[str, LoggedCurve] = field(default_factory=dict)
+    lr: LoggedCurve = field(default_factory=LoggedCurve)
+    metrics: dict[str, LoggedCurve] = field(default_factory=dict)
 
 
 def read_learning_curves(work_dir: str | Path) -> LearningCurves:
@@ -62,13 +63,13 @@ def read_learning_curves(work_dir: str | Path) -> LearningCurves:
         ...     path.parent.mkdir(parents=True)
         ...     _ = path.write_text(row)
         ...     read_learning_curves(folder).losses["loss"]
-        Curve(steps=[50], values=[2.5])
+        LoggedCurve(steps=[50], values=[2.5])
     """
     if not Path(work_dir).is_dir():
         raise UserError("no such folder", where=work_dir, hint="give the --work-dir of a training")
     rows: list[dict[str, Any]] = []
     for path in sorted(Path(work_dir).glob(SCALARS)):
-        rows = _continue(rows, list(_placed(_read_rows(path))))
+        rows = _append_resumed(rows, list(_with_iterations(_read_rows(path))))
     curves = build_curves(rows)
     if not curves.losses:
         raise UserError(
@@ -78,14 +79,15 @@ def read_learning_curves(work_dir: str | Path) -> LearningCurves:
 
 
 def build_curves(rows: Iterable[Mapping[str, Any]]) -> LearningCurves:
-    """Sort the values of rows into curves.
+    """Collect logged values into curves.
 
     Args:
-        rows: Values by name, with the iteration as ``step``; rows with ``lr`` are of training, others of validation.
+        rows: Values by name, with the iteration as ``step``. A row with ``lr`` is from the training, any other row from
+            a validation.
 
     Example:
         >>> build_curves([{"lr": 0.1, "loss": 2.0, "step": 5}, {"dota/AP50": 0.4, "step": 5}]).metrics
-        {'dota/AP50': Curve(steps=[5], values=[0.4])}
+        {'dota/AP50': LoggedCurve(steps=[5], values=[0.4])}
     """
     curves = LearningCurves()
     for row in rows:
@@ -96,12 +98,12 @@ def build_curves(rows: Iterable[Mapping[str, Any]]) -> LearningCurves:
         for name, value in row.items():
             is_value = isinstance(value, (int, float)) and name not in _NOT_PLOTTED
             if is_value and (not is_training or "loss" in name):
-                target.setdefault(name, Curve()).add(row["step"], float(value))
+                target.setdefault(name, LoggedCurve()).add(row["step"], float(value))
     return curves
 
 
 def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file; the last line can be incomplete, if the training was killed while it wrote it."""
+    """Yield the rows of a file, without a last line that was cut off because the training was killed."""
     lines = path.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
@@ -115,15 +117,15 @@ def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _placed(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Replace the ``step`` of validations, which can be an epoch, by the iteration of the row before them."""
-    latest = 0
+def _with_iterations(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Replace the ``step`` of a validation, which can be an epoch, with the iteration of the training row before it."""
+    iteration = 0
     for row in rows:
-        latest = row["step"] if "lr" in row else latest
-        yield {**row, "step": latest}
+        iteration = row["step"] if "lr" in row else iteration
+        yield {**row, "step": iteration}
 
 
-def _continue(earlier: list[dict[str, Any]], later: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Join the rows of a training and of one that resumes it, which can repeat the end of the first."""
-    first = min((row["step"] for row in later if "lr" in row), default=math.inf)
-    return [row for row in earlier if row["step"] < first] + later
+def _append_resumed(rows: list[dict[str, Any]], resumed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Append the rows of a resumed training; they replace earlier rows of the iterations that it repeated."""
+    first = min((row["step"] for row in resumed if "lr" in row), default=math.inf)
+    return [row for row in rows if row["step"] < first] + resumed

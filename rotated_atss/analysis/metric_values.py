@@ -1,4 +1,4 @@
-"""Metrics of an evaluation by name."""
+"""Short names for the metrics of an evaluation, such as AP50 for dota/AP50."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Value = TypeVar("Value")
 
 
 def format_metrics(metrics: dict[str, float]) -> str:
-    """Format the means of an evaluation in one line, without the AP of each class.
+    """Format the mean values of an evaluation in one line, without the AP of each class.
 
     Example:
         >>> format_metrics({"dota/AP50": 0.71234, "dota/AP75": 0.4, "dota/AP50/ship": 0.8})

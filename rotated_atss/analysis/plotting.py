@@ -1,4 +1,4 @@
-"""Figures of matplotlib, drawn without a display: creation, PNG, and the colors of series."""
+"""Draw matplotlib figures as PNG files, without a display and without pyplot's global state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Colors of series: Okabe and Ito's for color-blind readers, without yellow (https://jfly.uni-koeln.de/color/)."""
+"""Colors of data series, safe for color-blind readers (Okabe and Ito, without yellow; jfly.uni-koeln.de/color/)."""
 
 
 def new_figure(**options: Any) -> Any:
@@ -44,7 +44,7 @@ def to_png(figure: Any, dpi: int = 100) -> bytes:
 
 
 def write_none(axis: Any, color: str = "black") -> None:
-    """Write "none" into the middle of axes that have nothing to show.
+    """Write "none" into the middle of empty axes.
 
     Example::
 

@@ -1,4 +1,4 @@
-"""Counts of positives per ground-truth box and per level, grouped by the shape of the boxes."""
+"""Count the positives of assigners per ground-truth box and per level, by size, aspect ratio and angle of the boxes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from torch import Tensor
 from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES, SIZE_EDGES_PX
 from rotated_atss.analysis.shapes import shapes_of_boxes
 
-# Expected fraction of the candidates that become positive: about 0.2 k L positives per box (ATSS paper,
-# arXiv 1912.02424, section 3.3).
 POSITIVE_FRACTION = 0.2
+"""Expected share of candidates that become positive (ATSS paper, arXiv 1912.02424, section 3.3): 0.2 k L per box."""
 
 
 @dataclass
@@ -27,7 +26,7 @@ class PositiveCounts:
 
     Args:
         strides: Stride of each level in pixels.
-        expected: Expected positives per ground-truth box, None for assigners without an expectation.
+        expected: Expected number of positives per ground-truth box; None if the assigner has no such expectation.
 
     Example:
         >>> import torch
@@ -53,10 +52,11 @@ class PositiveCounts:
         """Add an image.
 
         Args:
-            gt_index: (A,) result of an assigner, level after level.
+            gt_index: (A,) result of an assigner: index of the ground-truth box of each prior, or a negative value.
+                Priors are sorted by level.
             level_sizes: Number of priors per level.
-            num_gts: Number of ground-truth boxes G.
-            above_threshold: (G,) number of candidates that reach the threshold of each box, for ATSS.
+            num_gts: Number G of ground-truth boxes.
+            above_threshold: (G,) number of candidates that reach the threshold of each box; only for ATSS.
         """
         gt_index = gt_index.cpu()
         self._positives.append(torch.bincount(gt_index[gt_index >= 0], minlength=num_gts).numpy())
@@ -108,7 +108,7 @@ class BoxShapes:
             self.angle.append(shapes.angle_deg)
 
     def groupings(self) -> dict[str, tuple[NDArray, Sequence[float]]]:
-        """Return the value of every box and the edges of the groups, per grouping of the report."""
+        """Return the values of all boxes and the edges of the groups, by property: size, aspect and angle."""
         groupings: dict[str, tuple[NDArray, Sequence[float]]] = {
             "size": (_concatenate(self.size), SIZE_EDGES_PX),
             "aspect": (_concatenate(self.aspect), ASPECT_EDGES),
@@ -119,14 +119,15 @@ class BoxShapes:
 
 
 def summarize(shapes: BoxShapes, counts: dict[str, PositiveCounts]) -> dict[str, Any]:
-    """Summarize counts as a report for JSON, :func:`format_report` and :func:`plot_report`.
+    """Summarize counts as a report for JSON, text tables (``format_report``) and plots (``plot_report``).
 
     Args:
         shapes: Shapes of the ground-truth boxes.
-        counts: Counts of each assigner for the same boxes.
+        counts: Counts of each assigner, by its name, for the same boxes.
 
     Returns:
-        ``objects``, the number of boxes, and ``assigners``: per assigner means per box, per group and per level.
+        ``objects``, the number of boxes, and ``assigners``: by name of the assigner, the number of positives in total,
+        per box, per level and per group of boxes.
 
     Example:
         >>> import torch

@@ -8,7 +8,8 @@ from typing import Any
 from rotated_atss.analysis.plotting import COLORS, new_figure, to_png, write_none
 from rotated_atss.errors import count_of
 
-MAX_POSITIVES_SHOWN = 20
+MAX_POSITIVES_SHOWN = 20  # boxes with as many or more positives share a bar
+# key of the report without by_, and label of the axis
 GROUPS = (
     ("size", "square root of the box area, px"),
     ("aspect", "long side / short side"),
@@ -50,15 +51,17 @@ def plot_report(report: dict[str, Any], title: str = "") -> bytes:
     _without_positives_bars(axes[1, 0], report)
     _level_bars(axes[1, 1], report)
     _distribution_bars(axes[1, 2], report)
-    # below the axes, where it covers no bars
+    # the legend is below the axes, where it covers no bars
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COLORS) + 1)
     return to_png(figure, dpi=110)
 
 
-def _bars(axis: Any, rows: dict[str, list[float]], ticks: list[str], xlabel: str, ylabel: str) -> None:
-    width = 0.8 / len(rows)
-    for index, (name, values) in enumerate(rows.items()):
-        positions = [position + (index - (len(rows) - 1) / 2) * width for position in range(len(values))]
+def _bars(axis: Any, values_by_assigner: dict[str, list[float]], ticks: list[str], xlabel: str, ylabel: str) -> None:
+    """Draw one group of bars per tick, with one bar per assigner."""
+    width = 0.8 / len(values_by_assigner)
+    for index, (name, values) in enumerate(values_by_assigner.items()):
+        shift = (index - (len(values_by_assigner) - 1) / 2) * width
+        positions = [position + shift for position in range(len(values))]
         axis.bar(positions, values, width, label=name, color=COLORS[index % len(COLORS)])
     axis.set_xticks(range(len(ticks)), ticks, fontsize=8)
     axis.set_xlabel(xlabel)
@@ -68,55 +71,63 @@ def _bars(axis: Any, rows: dict[str, list[float]], ticks: list[str], xlabel: str
     axis.set_axisbelow(True)
 
 
-def _rows(report: dict[str, Any], values: Callable[[dict[str, Any]], list[float]]) -> dict[str, list[float]]:
+def _by_assigner(report: dict[str, Any], values: Callable[[dict[str, Any]], list[float]]) -> dict[str, list[float]]:
+    """Apply a function to the summary of each assigner."""
     return {name: values(summary) for name, summary in report["assigners"].items()}
 
 
 def _ticks(report: dict[str, Any], key: str) -> list[str]:
-    groups = next(iter(report["assigners"].values()))[f"by_{key}"]
+    groups = next(iter(report["assigners"].values()))[f"by_{key}"]  # the same groups for all assigners
     if key == "angle":
-        return [f"{g['from']}..\n({g['objects']})" for g in groups]
-    ranges = [f"{g['from']}+" if g["to"] is None else f"{g['from']}\nto {g['to']}" for g in groups]
-    return [f"{text}\n({g['objects']})" for text, g in zip(ranges, groups)]
+        return [f"{group['from']}..\n({group['objects']})" for group in groups]
+    ranges = [f"{group['from']}+" if group["to"] is None else f"{group['from']}\nto {group['to']}" for group in groups]
+    return [f"{text}\n({group['objects']})" for text, group in zip(ranges, groups)]
 
 
 def _group_bars(axis: Any, report: dict[str, Any], key: str, label: str) -> None:
-    rows = _rows(report, lambda s: [g["positives_per_object"] for g in s[f"by_{key}"]])
-    _bars(axis, rows, _ticks(report, key), f"{label} (number of boxes)", "positives per box (mean)")
+    means = _by_assigner(report, lambda summary: [group["positives_per_object"] for group in summary[f"by_{key}"]])
+    _bars(axis, means, _ticks(report, key), f"{label} (number of boxes)", "positives per box (mean)")
 
 
 def _without_positives_bars(axis: Any, report: dict[str, Any]) -> None:
-    rows = _rows(report, lambda s: [100 * g["without"] / g["objects"] for g in s["by_size"]])
-    _bars(axis, rows, _ticks(report, "size"), f"{GROUPS[0][1]} (number of boxes)", "boxes without positives, %")
-    if not any(map(any, rows.values())):
+    shares = _by_assigner(
+        report, lambda summary: [100 * group["without"] / group["objects"] for group in summary["by_size"]]
+    )
+    _bars(axis, shares, _ticks(report, "size"), f"{GROUPS[0][1]} (number of boxes)", "boxes without positives, %")
+    if not any(map(any, shares.values())):
         write_none(axis)
 
 
 def _level_bars(axis: Any, report: dict[str, Any]) -> None:
-    rows = _rows(report, lambda s: [100 * count / max(1, s["positives"]) for count in s["by_level"].values()])
+    shares = _by_assigner(
+        report, lambda summary: [100 * count / max(1, summary["positives"]) for count in summary["by_level"].values()]
+    )
     strides = list(next(iter(report["assigners"].values()))["by_level"])
-    _bars(axis, rows, strides, "stride of the level, px", "positives, %")
+    _bars(axis, shares, strides, "stride of the level, px", "positives, %")
 
 
 def _distribution_bars(axis: Any, report: dict[str, Any]) -> None:
-    rows = _rows(report, lambda s: _merged_tail([100 * n / report["objects"] for n in s["objects_by_positives"]]))
-    longest = max(map(len, rows.values()))
-    ticks = [str(number) for number in range(longest)]
-    if longest > MAX_POSITIVES_SHOWN:
+    shares = _by_assigner(
+        report,
+        lambda summary: _merge_tail([100 * count / report["objects"] for count in summary["objects_by_positives"]]),
+    )
+    num_bars = max(map(len, shares.values()))
+    ticks = [str(positives) for positives in range(num_bars)]
+    if num_bars > MAX_POSITIVES_SHOWN:
         ticks[-1] += "+"
-    _bars(axis, rows, ticks, "positives per box", "boxes, %")
+    _bars(axis, shares, ticks, "positives per box", "boxes, %")
 
 
-def _merged_tail(percentages: list[float]) -> list[float]:
-    """Add the percentages beyond the last bar to it."""
+def _merge_tail(percentages: list[float]) -> list[float]:
+    """Replace the percentages from MAX_POSITIVES_SHOWN positives on with their sum."""
     head, tail = percentages[:MAX_POSITIVES_SHOWN], percentages[MAX_POSITIVES_SHOWN:]
     return [*head, sum(tail)] if tail else head
 
 
 def _expected_line(axis: Any, report: dict[str, Any]) -> None:
-    """Draw the paper's 0.2 k L as a line if all ATSS assigners have the same k."""
+    """Draw the paper's 0.2 k L as a line, unless assigners with different k are compared."""
     expected = {summary["expected_per_object"] for summary in report["assigners"].values()} - {None}
     if len(expected) == 1:
-        value = next(iter(expected))
+        (value,) = expected
         axis.axhline(value, color="gray", linestyle="--", label="0.2 k L")
         axis.set_ylim(top=max(axis.get_ylim()[1], 1.05 * value))

@@ -1,4 +1,4 @@
-"""Text tables of the report of :func:`rotated_atss.analysis.positive_counts.summarize`."""
+"""Format the report of :func:`rotated_atss.analysis.positive_counts.summarize` as text tables."""
 
 from __future__ import annotations
 
@@ -29,13 +29,11 @@ def format_report(report: dict[str, Any]) -> str:
         lines.append(_row("  the paper's 0.2 k L", assigners, lambda a: _number(a["expected_per_object"])))
         lines.append(_row("  before the center test", assigners, lambda a: _number(a["above_threshold_per_object"])))
     lines.append(_row("  standard deviation", assigners, lambda a: _number(a["deviation"])))
-    lines.append(
-        _row(
-            "boxes without positives",
-            assigners,
-            lambda a: f"{a['without']} ({_percent(a['without'], report['objects'])})",
-        )
-    )
+
+    def without_positives(summary: dict[str, Any]) -> str:
+        return f"{summary['without']} ({_percent(summary['without'], report['objects'])})"
+
+    lines.append(_row("boxes without positives", assigners, without_positives))
     for name, title in (("size", "square root of area, px"), ("aspect", "long / short side"), ("angle", "angle, deg")):
         lines += _group_rows(assigners, f"by_{name}", title)
     lines += ["", _row("positives per level", assigners)]
@@ -45,19 +43,20 @@ def format_report(report: dict[str, Any]) -> str:
 
 
 def _group_rows(assigners: dict[str, dict], key: str, title: str) -> list[str]:
-    first = next(iter(assigners.values())).get(key)
-    if not first:
+    groups = next(iter(assigners.values())).get(key)  # intervals and numbers of boxes are the same for all assigners
+    if not groups:
         return []
-    lines = ["", _row(title, assigners, lambda a: "mean  none", extra="boxes")]
-    for index, group in enumerate(first):
+    lines = ["", _row(title, assigners, lambda a: "mean  none", boxes="boxes")]
+    for index, group in enumerate(groups):
         label = f"  {group['from']} to {group['to']}" if group["to"] is not None else f"  from {group['from']}"
-        lines.append(_row(label, assigners, partial(_group_cell, key, index), extra=str(group["objects"])))
+        lines.append(_row(label, assigners, partial(_group_cell, key, index), boxes=str(group["objects"])))
     return lines
 
 
-def _row(label: str, assigners: dict[str, dict], cell: Callable[[dict], str] | None = None, extra: str = "") -> str:
+def _row(label: str, assigners: dict[str, dict], cell: Callable[[dict], str] | None = None, boxes: str = "") -> str:
+    """Format a row: a label, the number of boxes, and one cell per assigner (by default its name)."""
     cells = [name if cell is None else cell(summary) for name, summary in assigners.items()]
-    return f"{label:<26}{extra:>9}" + "".join(f"{text:>20}" for text in cells)
+    return f"{label:<26}{boxes:>9}" + "".join(f"{text:>20}" for text in cells)
 
 
 def _group_cell(key: str, index: int, summary: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Size, aspect ratio and angle by which objects are grouped, of polygons and of boxes."""
+"""Compute the size, aspect ratio and angle of polygons and boxes, by which reports group objects."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from rotated_atss.ops.min_area_rect import min_area_boxes
 
 @dataclass(frozen=True)
 class Shapes:
-    """Rectangles of N objects; their values are rounded to 6 decimals, so that groups have exact limits.
+    """Rectangles of N objects.
+
+    Size, aspect ratio and angle are rounded to 6 decimals, so that rounding errors do not move an object to another
+    group.
 
     Attributes:
-        boxes: (N, 5) float64 ``cx, cy, long side, short side, angle``, pixels and radians in [-pi/2, pi/2): the
-            direction of the long side, clockwise from the x axis on the image.
+        boxes: (N, 5) float64 ``cx, cy, long side, short side, angle`` in pixels and radians. The angle in [-pi/2, pi/2)
+            is the direction of the long side, clockwise from the x axis on the image.
     """
 
     boxes: np.ndarray
 
     @property
     def size(self) -> np.ndarray:
-        """Square root of the area in pixels, (N,)."""
+        """Square root of the area, (N,) pixels."""
         return np.sqrt(self.boxes[:, 2] * self.boxes[:, 3]).round(6)
 
     @property
@@ -48,7 +51,7 @@ def fit_shapes(polygons: np.ndarray) -> Shapes:
 
 
 def shapes_of_boxes(boxes: np.ndarray) -> Shapes:
-    """Return the shapes of boxes.
+    """Return the shapes of oriented or horizontal boxes.
 
     Args:
         boxes: (N, 5) ``cx, cy, w, h, angle`` of any angle version, or (N, 4) ``x1, y1, x2, y2``.
@@ -62,6 +65,6 @@ def shapes_of_boxes(boxes: np.ndarray) -> Shapes:
         low, high = boxes[:, :2], boxes[:, 2:]
         boxes = np.concatenate([(low + high) / 2, high - low, np.zeros((len(boxes), 1))], axis=1)
     center, sides, angle = boxes[:, :2], np.maximum(boxes[:, 2:4], 0), boxes[:, 4:]
-    turned = angle + np.where(sides[:, :1] < sides[:, 1:], np.pi / 2, 0.0)
-    turned = turned - np.pi * np.floor(turned / np.pi + 0.5)
-    return Shapes(np.concatenate([center, np.sort(sides, axis=1)[:, ::-1], turned], axis=1))
+    long_side_angle = angle + np.where(sides[:, :1] < sides[:, 1:], np.pi / 2, 0.0)
+    long_side_angle = long_side_angle - np.pi * np.floor(long_side_angle / np.pi + 0.5)  # to [-pi/2, pi/2)
+    return Shapes(np.concatenate([center, np.sort(sides, axis=1)[:, ::-1], long_side_angle], axis=1))

@@ -1,4 +1,4 @@
-"""Choice of the windows of a split: size, gap and rates that suit the objects of a dataset."""
+"""Choose the windows of a split by the size of the objects: window size, gap and rates (scales of the image)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-WINDOW_PX, DEFAULT_GAP_PX = 1024, 200  # of the published DOTA results
-SMALL_PX = 16  # square root of the area; smaller objects contain few centers of priors that are 8 px apart
-GAP_STEP_PX = 50
-COVERED = 0.99  # share of the objects that the gap covers
-_MAX_RATE, _MAX_RATES = 4.0, 3
+WINDOW_PX, DEFAULT_GAP_PX = 1024, 200  # as in the published results on DOTA
+SMALL_PX = 16  # square root of the area; smaller objects contain few of the prior centers, which are 8 px apart
+GAP_STEP_PX = 50  # gaps are multiples of this
+COVERED = 0.99  # share of the objects whose extent is at most the gap
+_MAX_RATE = 4.0
+_MAX_NUM_RATES = 3
 
 
 @dataclass(frozen=True)
 class TilePlan:
-    """Windows of a split, with the meaning of the options of ``rotated-atss split``.
+    """Windows of a split; the attributes have the meaning of the options of ``rotated-atss split``.
 
     Attributes:
-        size: Side of the windows at rate 1, pixels.
-        gap: Overlap of neighboring windows at rate 1, pixels.
-        rates: Scales of the image; a rate of 0.5 doubles windows and gap in pixels of the image.
+        size: Side of the windows in pixels of the rescaled image.
+        gap: Overlap of neighboring windows in pixels of the rescaled image.
+        rates: Factors by which the image is rescaled before it is split, ascending. At a rate of 0.5, windows and gap
+            are twice as large in pixels of the original image.
 
     Example:
         >>> TilePlan(gap=350).options
@@ -43,9 +45,9 @@ class TilePlan:
 
     @property
     def covered_px(self) -> float:
-        """Extent up to which every object is whole in at least one tile, pixels of the image.
+        """Extent up to which every object is contained in a tile as a whole, in pixels of the original image.
 
-        Windows of one rate overlap by their gap, so an interval of that length lies in one of them.
+        Neighboring windows overlap by the gap, so every interval of this length lies within one window.
         """
         return self.gap / min(self.rates)
 
@@ -55,15 +57,15 @@ class TilePlan:
 
 
 def choose_rate(size: NDArray[np.float64], extent: NDArray[np.float64]) -> float:
-    """Choose the scale at which images are split.
+    """Choose the factor by which images are rescaled before they are split.
 
     Args:
         size: (N,) square roots of the areas, pixels.
         extent: (N,) longer sides of the circumscribed horizontal boxes, pixels.
 
     Returns:
-        1, unless most objects are too small or too large: then 2 or 4, at which at least half of the objects reach
-        16 px, or 1/2, 1/4 or 1/8, at which at least half fit into half a window. If no rate suffices, 4 or 1/8.
+        1, unless more than half of the objects are too small or too large. If they are smaller than 16 px: 2, or 4 if
+        2 does not suffice. If they are larger than half a window: the first of 1/2, 1/4 and 1/8 that suffices, or 1/8.
 
     Example:
         >>> choose_rate(np.array([9.0, 10, 30]), np.array([9.0, 10, 30]))
@@ -80,28 +82,27 @@ def choose_rate(size: NDArray[np.float64], extent: NDArray[np.float64]) -> float
 
 
 def choose_tile_plan(size: NDArray[np.float64], extent: NDArray[np.float64]) -> TilePlan:
-    """Choose windows of 1024 px whose overlap is at least the extent of 99% of the objects.
+    """Choose windows of 1024 px that overlap by at least the extent of 99% of the objects.
 
-    A gap of more than half a window would multiply the tiles. Beyond that, coarser windows are added instead.
+    The gap is at least 200 px, the default, and at most 500 px, since the number of tiles grows quickly with the gap.
+    If it would have to be larger, up to two coarser rates are added, whose windows and gap cover more of the image.
 
     Args:
         size: (N,) square roots of the areas, pixels.
         extent: (N,) longer sides of the circumscribed horizontal boxes, pixels.
-
-    Returns:
-        The plan. Its gap is at least 200 px, the default.
 
     Example:
         >>> choose_tile_plan(np.full(9, 120.0), np.full(9, 305.0)).gap
         350
     """
     rates = [choose_rate(size, extent)]
-    longest = round(float(np.quantile(extent, COVERED)), 3) if len(extent) else 0.0  # 300.0000001 is 300
-    limit = WINDOW_PX // 2 // GAP_STEP_PX * GAP_STEP_PX
-    while longest * rates[0] > limit and len(rates) < _MAX_RATES:
+    # rounded, so that 300.0000001 px need no larger gap than 300 px
+    covered_px = round(float(np.quantile(extent, COVERED)), 3) if len(extent) else 0.0
+    max_gap = WINDOW_PX // 2 // GAP_STEP_PX * GAP_STEP_PX
+    while covered_px * rates[0] > max_gap and len(rates) < _MAX_NUM_RATES:
         rates.insert(0, rates[0] / 2)
-    needed = math.ceil(longest * rates[0] / GAP_STEP_PX) * GAP_STEP_PX
-    return TilePlan(gap=min(max(needed, DEFAULT_GAP_PX), limit), rates=tuple(rates))
+    needed_gap = math.ceil(covered_px * rates[0] / GAP_STEP_PX) * GAP_STEP_PX
+    return TilePlan(gap=min(max(needed_gap, DEFAULT_GAP_PX), max_gap), rates=tuple(rates))
 
 
 def fits_whole(image_wh: NDArray[np.int64], plan: TilePlan) -> bool:
@@ -111,8 +112,8 @@ def fits_whole(image_wh: NDArray[np.int64], plan: TilePlan) -> bool:
         >>> fits_whole(np.array([[640, 480]]), TilePlan()), fits_whole(np.array([[4000, 480]]), TilePlan())
         (True, False)
     """
-    known = image_wh[(image_wh > 0).all(axis=1)]
-    return bool(len(known)) and bool((known * max(plan.rates) <= plan.size).all())
+    known_wh = image_wh[(image_wh > 0).all(axis=1)]
+    return bool(len(known_wh)) and bool((known_wh * max(plan.rates) <= plan.size).all())
 
 
 def describe_rates(rates: Sequence[float]) -> str:

@@ -2,23 +2,23 @@
 
 Boxes are (N, 5) ``cx, cy, w, h, angle`` or (N, 4) ``x1, y1, x2, y2``, in pixels and radians.
 
-Assignment strategies, which share the arguments and the result of :func:`atss_assign`:
+Assignment strategies, all with the result of :func:`atss_assign`:
 
 - :func:`atss_assign`, :func:`atss_assign_batch`: ATSS for an image, or for a batch of images with the same priors.
 - :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. :func:`ignore_outside_gt` then ignores positives whose prior
   center lies outside its ground-truth box.
 - :func:`topk_assign`: of the k priors with the highest IoU per ground-truth box, those whose center lies inside it.
-- :func:`ssc_assign`, :func:`center_sampling_assign`: the spatial and scale constraint of FCOS. The first applies it to
-  all priors, the second only to the nearest.
+- :func:`ssc_assign`: the spatial and scale constraint of FCOS, applied to all priors.
+- :func:`center_sampling_assign`: the same constraint, applied only to the nearest priors per level.
 
 Codes of unassigned priors: :data:`BACKGROUND`, :data:`IGNORE`.
 
 Steps of ATSS: :func:`nearest_priors`, :func:`nearest_priors_on_grids`, :func:`adaptive_threshold`,
-:func:`count_candidates_above_threshold`. The center of a positive prior is more than :data:`CENTER_MARGIN_PX` pixels
-inside every side of its ground-truth box.
+:func:`count_candidates_above_threshold`. A prior center counts as inside a ground-truth box if it is more than
+:data:`CENTER_MARGIN_PX` pixels from every side.
 
-Priors: :func:`square_priors`. Their arrangement: :class:`Grid`, :class:`PriorLayout`, :func:`find_grids`,
-:func:`count_priors_per_location`.
+Generation of priors: :func:`square_priors`. Regular grids of prior centers: :class:`Grid`, :class:`PriorLayout`,
+:func:`find_grids`, :func:`count_priors_per_location`.
 """
 
 from rotated_atss.assign.atss import atss_assign, atss_assign_batch

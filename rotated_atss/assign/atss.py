@@ -1,10 +1,11 @@
 """Adaptive Training Sample Selection (ATSS; Zhang et al., arXiv 1912.02424, Algorithm 1).
 
-Oriented and horizontal boxes are supported. A ground-truth box is compared with its candidates only, k priors per
-level. Where the levels are regular grids, the other priors are not even read.
+Oriented and horizontal boxes are supported. A ground-truth box is compared with its candidates only: the k nearest
+priors per level. If the prior centers of every level form a regular grid, the candidates are computed from the grid
+parameters, without reading the other priors.
 
-Ties are broken identically on every run and device: among priors at equal distances the lower index is nearer, and
-among ground-truth boxes of equal IoU the lower index gets the prior.
+Ties are broken identically on every run and device: of priors at equal distances, the one of lower index counts as
+nearer; of ground-truth boxes with equal IoU, the one of lower index gets the prior.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from rotated_atss.assign.threshold import box_chunks, iou_and_threshold
 from rotated_atss.assign.validation import check_at_least_one, check_box_formats, check_level_sizes, valid_gt_mask
 from rotated_atss.ops.single_thread import single_threaded
 
-_MAX_PAIRS_OF_ONE_THREAD = 1 << 22  # two threads assign 5,000 boxes without grids a quarter faster
+# With more pairs, several threads are faster: two threads assign 5,000 boxes without grids in a quarter less time.
+_MAX_PAIRS_OF_ONE_THREAD = 1 << 22
 
 
 def atss_assign(
@@ -61,17 +63,17 @@ def atss_assign(
         topk: Candidate locations per level, k of the paper.
         priors_per_location: Priors that share a center; a level has ``topk * priors_per_location`` candidates.
         grids: One :class:`Grid` or tuple ``(height, width, stride, x0, y0)`` per level, if the prior centers of every
-            level form a regular grid, row by row; :func:`find_grids` finds them. The result is the same, but the time
-            depends on G only. Only the sizes of the grids are checked, not the prior centers. The grids are not used,
-            and all priors searched, if an image has ignored boxes or a level has more than 200 candidates.
+            level form a regular grid, row by row; :func:`find_grids` finds the grids. They do not change the result,
+            but the time then depends on G only. Only the sizes of the grids are checked, not the prior centers. All
+            priors are searched in spite of grids if an image has ignored boxes or a level has more than 200 candidates.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
-            one of them is neither candidate nor negative.
-        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; negative ignores nothing.
-        center_margin: The center of a positive lies in its box by more than this, in pixels.
+            an ignored box is neither positive nor negative.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
+        center_margin: The center of a positive is more than this number of pixels from every side of its box.
 
     Returns:
-        ``gt_index`` (A,) int64, the index of the ground-truth box of each prior, :data:`BACKGROUND` (-1) or
-        :data:`IGNORE` (-2); and ``iou`` (A,), the IoU with that box, 0 without one.
+        ``gt_index`` (A,) int64: per prior, the index of its ground-truth box, :data:`BACKGROUND` (-1) or
+        :data:`IGNORE` (-2). ``iou`` (A,): the IoU with that box, 0 for priors without a box.
 
     Raises:
         TypeError: Boxes are not tensors.
@@ -102,7 +104,7 @@ def atss_assign(
 def _is_small(
     priors: Tensor, level_sizes: object, gt_boxes_list: Sequence, *, grids: object = None, **_: object
 ) -> bool:
-    """Return whether one thread suffices: with grids, or with few pairs of a prior and a box to compare."""
+    """Return whether one thread suffices: with grids, or with few (prior, box) pairs."""
     return grids is not None or len(priors) * sum(len(boxes) for boxes in gt_boxes_list) <= _MAX_PAIRS_OF_ONE_THREAD
 
 
@@ -122,7 +124,7 @@ def atss_assign_batch(
 ) -> tuple[Tensor, Tensor]:
     """Assign ground-truth boxes to priors with ATSS for a batch of images that share their priors.
 
-    There is no loop over images or boxes, except over images with ignored boxes. CUDA is not synchronized.
+    With grids and without ignored boxes, the images are processed together and CUDA is not synchronized.
 
     Args:
         priors: (A, 5) or (A, 4).
@@ -131,14 +133,15 @@ def atss_assign_batch(
         topk: As for :func:`atss_assign`.
         priors_per_location: As for :func:`atss_assign`.
         grids: As for :func:`atss_assign`.
-        valid_hw: Valid rows and columns of each level's grid per image. Priors of other cells lie in the padding and
-            are ignored. Needs ``grids``.
+        valid_hw: ``(rows, columns)`` per image and level: the part of the level's grid that lies in the image. The
+            remaining priors lie in the padding of the batch and are ignored. Needs ``grids``.
         gt_boxes_ignore_list: Ignored boxes of each image, or None.
         ignore_iof_threshold: As for :func:`atss_assign`.
         center_margin: As for :func:`atss_assign`.
 
     Returns:
-        ``gt_index`` (B, A) int64 with indices into the boxes of each image, and ``iou`` (B, A).
+        ``gt_index`` (B, A) int64 with indices into the boxes of the image, and ``iou`` (B, A), as
+        :func:`atss_assign` returns them.
 
     Raises:
         TypeError: Boxes are not tensors.
@@ -191,7 +194,7 @@ def atss_assign_batch(
 
 
 def _concatenate(gt_boxes_list: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the (G, ...) boxes of all images, the (G,) image of each box and its (G,) index in that image."""
+    """Return the boxes of all images; per box, the index of its image; per box, its index within that image."""
     num_gts = torch.tensor([len(gt_boxes) for gt_boxes in gt_boxes_list])
     image_index = torch.arange(len(num_gts)).repeat_interleave(num_gts)
     index_in_image = torch.arange(len(image_index)) - (num_gts.cumsum(0) - num_gts)[image_index]
@@ -200,7 +203,7 @@ def _concatenate(gt_boxes_list: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tenso
 
 
 class _Pairs(NamedTuple):
-    """Pairs of a candidate and its ground-truth box; every field has shape (N,)."""
+    """(candidate prior, ground-truth box) pairs; every field has shape (N,)."""
 
     prior_index: Tensor
     gt_index: Tensor  # into the boxes of all images
@@ -228,10 +231,10 @@ def _select_positives_of_chunk(
     gt_index = torch.arange(len(gt_boxes), device=candidates.device)[:, None].expand_as(candidates)
     prior_index, gt_index, iou, is_positive = (column.flatten() for column in (candidates, gt_index, iou, is_positive))
     if is_positive.device.type == "cpu":
-        # Four of five candidates are dropped here. On CUDA they are kept, because counting them would synchronize.
-        rows = torch.nonzero(is_positive).squeeze(1)
+        # Drop candidates below the threshold, about four of five. On CUDA, counting them would synchronize.
+        above_threshold = torch.nonzero(is_positive).squeeze(1)
         prior_index, gt_index, iou, is_positive = (
-            column.index_select(0, rows) for column in (prior_index, gt_index, iou, is_positive)
+            column.index_select(0, above_threshold) for column in (prior_index, gt_index, iou, is_positive)
         )
     prior_index = prior_index.clamp(min=0)
     prior_centers = centers(priors.index_select(0, prior_index))

@@ -1,6 +1,6 @@
-"""Box operations of label assignment for both formats: (N, 5) ``cx, cy, w, h, angle`` and (N, 4) ``x1, y1, x2, y2``.
+"""Box operations of label assignment for oriented and for horizontal boxes.
 
-The number of columns determines the format.
+The number of columns determines the format: (N, 5) ``cx, cy, w, h, angle`` or (N, 4) ``x1, y1, x2, y2``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from rotated_atss.ops.iou import overlap_of_columns, rotated_iou
 CENTER_MARGIN_PX = 0.01  # as in the official code, so that a center on the border is outside
 
 
-def detach_and_upcast(priors: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-    """Detach tensors, upcast the priors, and convert the others to the dtype and device of the priors.
+def detach_and_upcast(priors: Tensor, *boxes_list: Tensor) -> tuple[Tensor, ...]:
+    """Detach all tensors, upcast the priors to at least float32, and convert the boxes to the priors' dtype and device.
 
     Example:
         >>> import torch
@@ -28,7 +28,7 @@ def detach_and_upcast(priors: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         (torch.float32, torch.float32)
     """
     priors = upcast(priors.detach())
-    return (priors, *(boxes.detach().to(priors) for boxes in others))
+    return (priors, *(boxes.detach().to(priors) for boxes in boxes_list))
 
 
 def centers(boxes: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ def to_hbb(boxes: Tensor) -> Tensor:
 
 
 def side_distances(points: Tensor, boxes: Tensor) -> Tensor:
-    """Compute the distances from points to the sides of boxes, element by element, in the boxes' own frames.
+    """Compute the distances from each point to the four sides of the box in the same row, along the box axes.
 
     These are the regression targets of FCOS (Tian et al., arXiv 1904.01355, equation 1).
 
@@ -77,7 +77,7 @@ def side_distances(points: Tensor, boxes: Tensor) -> Tensor:
         boxes: (N, 5) or (N, 4).
 
     Returns:
-        (N, 4) left, top, right, bottom in pixels, negative outside.
+        (N, 4) distances to left, top, right and bottom in pixels; negative where the point is beyond that side.
 
     Example:
         >>> import torch
@@ -94,7 +94,7 @@ def side_distances(points: Tensor, boxes: Tensor) -> Tensor:
 
 
 def points_in_boxes(points: Tensor, boxes: Tensor, margin: float = CENTER_MARGIN_PX) -> Tensor:
-    """Test row by row whether (N, 2) points lie in boxes by more than ``margin`` pixels; (N,) bool.
+    """Test row by row whether points (N, 2) are more than ``margin`` pixels inside every side of boxes; (N,) bool.
 
     Example:
         >>> import torch
@@ -120,8 +120,8 @@ def points_in_indexed_boxes(points: Tensor, boxes: Tensor, index: Tensor, margin
     indexed = boxes.index_select(0, index)
     if boxes.shape[1] == 4:
         return points_in_boxes(points, indexed, margin)
-    # Cosines are computed per box, not per point: beyond 2,000 values torch starts its threads, which costs more time
-    # than they save.
+    # Cosines are computed per box, not per point: for more than 2,000 values torch starts its threads, which cost more
+    # time than they save.
     cos_sin = boxes[:, 4].cos().index_select(0, index), boxes[:, 4].sin().index_select(0, index)
     return points_in_obb(points, indexed, margin, cos_sin)
 
@@ -167,23 +167,23 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
         tensor([[1.0000, 0.5000]])
     """
     flat = candidates.flatten()
-    if priors.shape[1] == 5 and candidates.device.type != "cpu":  # only the CPU screens pairs and reads columns
+    if priors.shape[1] == 5 and candidates.device.type != "cpu":  # the steps below are faster on the CPU only
         gt_rows = gt_boxes.repeat_interleave(candidates.shape[1], 0)
         return rotated_iou(priors[flat], gt_rows, aligned=True).view_as(candidates)
-    # index_select is five times as fast as indexing with brackets on the CPU
+    # On the CPU, index_select is five times as fast as indexing with brackets.
     prior_columns = [column.index_select(0, flat).view_as(candidates) for column in priors[:, :4].unbind(1)]
     gt_columns = [column[:, None] for column in gt_boxes.unbind(1)]
     if len(gt_columns) == 4:
         return _horizontal_overlap(prior_columns, gt_columns)
     angle = priors[:, 4]
-    # Priors usually share one angle. Terms that depend on it and the ground-truth box are then computed once per box.
+    # If all priors share one angle, as usual, it broadcasts: terms of this angle and a box are computed once per box.
     same_angle = bool((angle == angle[0]).all())
     prior_columns.append(angle[:1, None] if same_angle else angle.index_select(0, flat).view_as(candidates))
     return overlap_of_columns(prior_columns, gt_columns, screened=True)
 
 
 def _horizontal_overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor], mode: str = "iou") -> Tensor:
-    """Compute the IoU or IoF of boxes given as columns ``x1, y1, x2, y2``; shapes are broadcast."""
+    """Compute the IoU or IoF of boxes given as columns ``x1, y1, x2, y2`` whose shapes broadcast."""
     (left1, top1, right1, bottom1), (left2, top2, right2, bottom2) = boxes1, boxes2
     width = (torch.minimum(right1, right2) - torch.maximum(left1, left2)).clamp(min=0)
     intersection = (torch.minimum(bottom1, bottom2) - torch.maximum(top1, top2)).clamp(min=0) * width

@@ -1,4 +1,4 @@
-"""Selection of the candidates of ground-truth boxes: the priors with the nearest centers per level.
+"""Selection of the candidates of each ground-truth box: the priors with the nearest centers, a fixed number per level.
 
 Lines 2 to 6 of Algorithm 1 of the ATSS paper (Zhang et al., arXiv 1912.02424).
 """
@@ -14,8 +14,8 @@ from rotated_atss.assign.grids import Grid, nearest_cells
 from rotated_atss.assign.prior_layout import PriorLayout
 
 _DISTANCES_PER_CHUNK = 1 << 18  # 4 MB of buffers
-# The number of (row, column) pairs that can hold the candidates grows faster than the number of candidates. With
-# several hundred candidates or more, the exhaustive search is faster.
+# On a grid, the number of cells to examine grows faster than the number of candidates. For several hundred candidates
+# or more, the exhaustive search is faster.
 _MAX_CANDIDATES_ON_GRIDS = 200
 
 
@@ -27,7 +27,7 @@ def select_candidates(
     num_candidates: int,
     ignore_masks: Sequence[Tensor | None],
 ) -> Tensor:
-    """Select the candidates of all ground-truth boxes of a batch, on grids where possible.
+    """Select the candidates of all ground-truth boxes of a batch, from the grids if possible.
 
     Args:
         prior_centers: (A, 2) pixels.
@@ -35,10 +35,11 @@ def select_candidates(
         gt_centers: (G, 2) pixels, image after image.
         image_index: (G,) int64 image of each box.
         num_candidates: Candidates per level.
-        ignore_masks: (A,) bool per image, priors that cannot be candidates; None without such priors.
+        ignore_masks: Per image, an (A,) bool mask of the priors that cannot be candidates, or None.
 
     Returns:
-        (G, K) int64 indices of priors, level after level, nearest first; -1 where a level has no more priors.
+        (G, K) int64 indices of priors, level after level and nearest first within a level; -1 where a level has no
+        more priors.
 
     Example:
         >>> import torch
@@ -71,15 +72,18 @@ def nearest_priors_on_grids(
     num_candidates: int,
     valid_hw: Tensor | None = None,
 ) -> Tensor:
-    """Find the nearest priors of each ground-truth box, as :func:`nearest_priors` does, without reading the priors.
+    """Find the nearest priors of each ground-truth box from the parameters of the grids.
+
+    The result is that of :func:`nearest_priors`, but the priors are not read.
 
     Args:
         gt_centers: (G, 2) pixels.
         grids: One grid per level.
-        level_sizes: Number of priors per level, a multiple of the cells of its grid. Priors of one cell share its
-            center and are consecutive.
+        level_sizes: Number of priors per level, a multiple of the number of cells of its grid. The priors of a cell
+            share its center and are consecutive.
         num_candidates: Candidates per level.
-        valid_hw: (2, L, G) int64, valid rows and columns per level and box; None if all cells are valid.
+        valid_hw: (2, L, G) int64, the numbers of valid rows and of valid columns per level and box; None if all cells
+            are valid.
 
     Returns:
         (G, K) int64 as :func:`nearest_priors`; -1 where a level has no more valid priors.
@@ -91,25 +95,25 @@ def nearest_priors_on_grids(
         tensor([[1, 2]])
     """
     priors_per_location = [size // max(1, grid.height * grid.width) for size, grid in zip(level_sizes, grids)]
-    used = [level for level, size in enumerate(level_sizes) if size]
+    nonempty = [level for level, size in enumerate(level_sizes) if size]
     if valid_hw is not None:
-        valid_hw = valid_hw[:, used]
-    num_cells = -(-num_candidates // min(priors_per_location[level] for level in used))
-    cells = nearest_cells(gt_centers, [grids[level] for level in used], num_cells, valid_hw)
-    starts = torch.tensor([sum(level_sizes[:level]) for level in used], device=gt_centers.device)[:, None]
-    if all(priors_per_location[level] == 1 and level_sizes[level] >= num_candidates for level in used):
-        # every level has num_candidates columns
+        valid_hw = valid_hw[:, nonempty]
+    num_cells = -(-num_candidates // min(priors_per_location[level] for level in nonempty))  # rounded up
+    cells = nearest_cells(gt_centers, [grids[level] for level in nonempty], num_cells, valid_hw)
+    starts = torch.tensor([sum(level_sizes[:level]) for level in nonempty], device=gt_centers.device)[:, None]
+    if all(priors_per_location[level] == 1 and level_sizes[level] >= num_candidates for level in nonempty):
+        # Fast path: a prior is a cell, and every level has enough of them.
         return (cells + starts if valid_hw is None else torch.where(cells >= 0, cells + starts, -1)).flatten(1)
     nearest = []
-    for column, level in enumerate(used):
-        priors = _priors_of_cells(cells[:, column], priors_per_location[level])
+    for i, level in enumerate(nonempty):
+        priors = _priors_of_cells(cells[:, i], priors_per_location[level])
         priors = priors[:, : min(num_candidates, level_sizes[level])]
-        nearest.append(torch.where(priors >= 0, priors + starts[column], -1))
+        nearest.append(torch.where(priors >= 0, priors + starts[i], -1))
     return torch.cat(nearest, 1)
 
 
 def _priors_of_cells(cells: Tensor, priors_per_location: int) -> Tensor:
-    """Expand (G, C) cells to their (G, C * priors_per_location) priors."""
+    """Expand (G, C) cell indices to the (G, C * priors_per_location) indices of their priors; -1 stays -1."""
     if priors_per_location == 1:
         return cells
     offset = torch.arange(priors_per_location, device=cells.device)
@@ -125,17 +129,17 @@ def nearest_priors(
 ) -> Tensor:
     """Find the nearest priors of each ground-truth box in every level by exhaustive search in bounded memory.
 
-    Distances are compared in float32. Among equal distances the lower index is nearer.
+    Distances are compared in float32. Of priors at equal distances, the one of lower index counts as nearer.
 
     Args:
         prior_centers: (A, 2) pixels.
         level_sizes: Number of priors per level.
         gt_centers: (G, 2) pixels.
         num_candidates: Candidates per level; a smaller level has fewer.
-        ignore_mask: (A,) bool, priors that are selected only after all others of their level.
+        ignore_mask: (A,) bool mask of priors that rank behind all others of their level.
 
     Returns:
-        (G, K) int64 indices of priors, level after level, nearest first.
+        (G, K) int64 indices of priors, level after level and nearest first within a level.
 
     Example:
         >>> import torch
@@ -158,22 +162,22 @@ def nearest_priors(
 def _nearest_in_level(
     prior_centers: Tensor, gt_centers: Tensor, num_candidates: int, ignore_mask: Tensor | None
 ) -> Tensor:
-    rows = max(1, min(len(gt_centers), _DISTANCES_PER_CHUNK // len(prior_centers)))
+    chunk_size = max(1, min(len(gt_centers), _DISTANCES_PER_CHUNK // len(prior_centers)))
     # One set of buffers serves all chunks: allocating them per chunk would fragment the heap.
-    buffer_x, buffer_y = prior_centers.new_empty((2, rows, len(prior_centers))).unbind(0)
-    keys = torch.empty((rows, len(prior_centers)), dtype=torch.int64, device=prior_centers.device)
+    buffer_x, buffer_y = prior_centers.new_empty((2, chunk_size, len(prior_centers))).unbind(0)
+    keys = torch.empty((chunk_size, len(prior_centers)), dtype=torch.int64, device=prior_centers.device)
     nearest = keys.new_empty((len(gt_centers), num_candidates))
     index = torch.arange(len(prior_centers), device=prior_centers.device)
-    for start in range(0, len(gt_centers), rows):
-        chunk = gt_centers[start : start + rows]
+    for start in range(0, len(gt_centers), chunk_size):
+        chunk = gt_centers[start : start + chunk_size]
         squared, squared_y, key = buffer_x[: len(chunk)], buffer_y[: len(chunk)], keys[: len(chunk)]
         torch.sub(chunk[:, :1], prior_centers[:, 0], out=squared).square_()
         torch.sub(chunk[:, 1:], prior_centers[:, 1], out=squared_y).square_()
         squared += squared_y
         if ignore_mask is not None:
             squared.masked_fill_(ignore_mask, torch.inf)
-        # The bits of non-negative floats order as the floats do. With the index in the lower half every key is unique,
-        # and topk is deterministic.
+        # A key has the bits of the distance above the index of the prior. The bits of non-negative floats, read as an
+        # integer, have the order of the floats. All keys differ, so topk is deterministic.
         key.copy_(squared.float().view(torch.int32)).bitwise_left_shift_(32).bitwise_or_(index)
-        nearest[start : start + rows] = key.topk(num_candidates, largest=False, sorted=True).values
+        nearest[start : start + chunk_size] = key.topk(num_candidates, largest=False, sorted=True).values
     return nearest.bitwise_and_(0xFFFFFFFF)

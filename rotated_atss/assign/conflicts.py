@@ -1,4 +1,4 @@
-"""Codes of unassigned priors and the rule for priors that several ground-truth boxes select."""
+"""Codes of unassigned priors, and the rule that assigns a prior which several ground-truth boxes select."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ BACKGROUND, IGNORE = -1, -2
 def resolve_conflicts(
     num_priors: int, prior_index: Tensor, gt_index: Tensor, priority: Tensor, is_positive: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Assign each prior to the ground-truth box of highest priority, usually the IoU.
+    """Assign each prior to the ground-truth box of highest priority among those that select it.
 
     Among boxes of equal priority the one with the lowest index gets the prior.
 
     Args:
         num_priors: A.
-        prior_index: (N,) int64 priors of the candidate pairs.
-        gt_index: (N,) int64 ground-truth boxes of the candidate pairs.
-        priority: (N,) values >= 0.
-        is_positive: (N,) bool. Other pairs are written to a slot behind the last prior, so that no tensor size depends
-            on the data and CUDA is not synchronized.
+        prior_index: (N,) int64 priors of N pairs of a prior and a ground-truth box.
+        gt_index: (N,) int64 ground-truth boxes of the pairs.
+        priority: (N,) values >= 0, usually IoUs.
+        is_positive: (N,) bool; False for pairs to disregard.
 
     Returns:
-        ``gt_index`` (A,) int64, :data:`BACKGROUND` for priors in no positive pair, and the (A,) priority of the
-        assigned box, 0 for those priors.
+        ``gt_index`` (A,) int64, :data:`BACKGROUND` for priors in no positive pair; and the (A,) priority of the
+        assigned box, 0 for background.
 
     Example:
         >>> import torch
@@ -35,9 +34,11 @@ def resolve_conflicts(
         >>> resolve_conflicts(3, prior_index, gt_index, iou, is_positive)
         (tensor([ 1, -1,  1]), tensor([0.7500, 0.0000, 0.2500]))
     """
+    # Pairs that are not positive go to an extra slot behind the last prior. Selecting the positive pairs instead would
+    # need their number, which synchronizes CUDA.
     slot = torch.where(is_positive, prior_index, num_priors)
-    # Only slots of positive pairs are initialized and read. With many priors and few boxes, initializing all of them
-    # would take most of the time.
+    # Only the slots of pairs are initialized and read. With many priors and few boxes, initializing all slots would
+    # take most of the time.
     best = priority.new_empty(num_priors + 1).index_fill_(0, slot, -1).scatter_reduce_(0, slot, priority, "amax")
     no_gt = torch.iinfo(gt_index.dtype).max
     lowest_gt = gt_index.new_empty(num_priors + 1).index_fill_(0, slot, no_gt)

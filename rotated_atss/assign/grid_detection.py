@@ -15,9 +15,9 @@ _MAX_PRIORS_PER_LOCATION = 64
 
 
 def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:
-    """Find the grid of each level in the centers of its priors.
+    """Find the regular grid that the prior centers of each level form.
 
-    The function reads values, which synchronizes CUDA.
+    The function reads tensor values, which synchronizes CUDA.
 
     Args:
         priors: (A, 5) or (A, 4), level after level, row by row, priors of one location consecutively.
@@ -43,13 +43,13 @@ def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:
 
 
 def count_priors_per_location(priors: Tensor) -> int:
-    """Count the priors that share the center of the first one.
+    """Count the priors that share the center of the first prior.
 
     Args:
         priors: (A, 5) or (A, 4), at most 64 priors per location.
 
     Returns:
-        The number; 1 if there are no priors.
+        Number of priors per location; 1 if there are no priors.
 
     Example:
         >>> import torch
@@ -65,34 +65,35 @@ def _count_at_first_center(prior_centers: Tensor) -> int:
 
 
 def _count_leading_zeros(distance: Tensor) -> int:
+    """Count the elements before the first one of :data:`SAME_CENTER_PX` or more."""
     return int((distance < SAME_CENTER_PX).long().cumprod(0).sum())
 
 
 def _find_grid(prior_centers: Tensor) -> Grid | None:
-    """Find the grid of one level's (N, 2) centers."""
+    """Find the grid that the (N, 2) prior centers of one level form."""
     if not len(prior_centers):
         return Grid(0, 0, 1.0)
     priors_per_location = _count_at_first_center(prior_centers[:_MAX_PRIORS_PER_LOCATION])
-    cells = prior_centers[::priors_per_location]
-    width = _count_leading_zeros((cells[:, 1] - cells[0, 1]).abs())  # length of the first row
+    cell_centers = prior_centers[::priors_per_location]
+    width = _count_leading_zeros((cell_centers[:, 1] - cell_centers[0, 1]).abs())  # cells with the y of the first cell
     if len(prior_centers) % (priors_per_location * width):
         return None
-    cells = cells.view(-1, width, 2)
-    grid = Grid(len(cells), width, _measure_stride(cells), *prior_centers[0].tolist())
-    found = prior_centers.view(grid.height, grid.width, priors_per_location, 2)
+    cell_centers = cell_centers.view(-1, width, 2)
+    grid = Grid(len(cell_centers), width, _measure_stride(cell_centers), *prior_centers[0].tolist())
+    actual = prior_centers.view(grid.height, grid.width, priors_per_location, 2)
     x = grid.x0 + grid.stride * torch.arange(grid.width, dtype=torch.float64)
     y = grid.y0 + grid.stride * torch.arange(grid.height, dtype=torch.float64)
-    deviation_x = (found[..., 0] - x[None, :, None]).abs().amax()
-    deviation_y = (found[..., 1] - y[:, None, None]).abs().amax()
+    deviation_x = (actual[..., 0] - x[None, :, None]).abs().amax()
+    deviation_y = (actual[..., 1] - y[:, None, None]).abs().amax()
     deviation = torch.maximum(deviation_x, deviation_y)
     return grid if grid.stride > 0 and float(deviation) < SAME_CENTER_PX else None
 
 
-def _measure_stride(cells: Tensor) -> float:
-    """Measure the stride of (height, width, 2) centers: in the first row, or along a single column; 1 for one cell."""
-    height, width, _ = cells.shape
+def _measure_stride(cell_centers: Tensor) -> float:
+    """Measure the stride of (height, width, 2) centers along the first row or the only column; 1 for one cell."""
+    height, width, _ = cell_centers.shape
     if width > 1:
-        stride = float(cells[0, 1, 0] - cells[0, 0, 0])
+        stride = float(cell_centers[0, 1, 0] - cell_centers[0, 0, 0])
     else:
-        stride = float(cells[-1, 0, 1] - cells[0, 0, 1]) / max(1, height - 1)
+        stride = float(cell_centers[-1, 0, 1] - cell_centers[0, 0, 1]) / max(1, height - 1)
     return round(stride, 6) or 1.0

@@ -1,6 +1,7 @@
-"""Nearest cells on regular grids, computed from the parameters of the grids.
+"""Search for the cells of regular grids whose centers are nearest to given points.
 
-The cost grows with the number of points and does not depend on the size of the grids.
+The cells are computed from the parameters of the grids. The cost is proportional to the number of points and does not
+depend on the size of the grids.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import torch
 from torch import Tensor
 
 _MAX_POINTS = {"cpu": 2000, "cuda": 1 << 20}  # points per chunk, which bounds the memory
-# With at most 640 points the tensors of one axis stay below the size at which torch starts its threads; with at most
-# half as many points, those of both axes do. On a busy machine threads cost up to a hundred times what they save, and
-# training images usually have few boxes.
+# torch starts its threads for tensors above a certain size. On a busy machine, threads cost up to a hundred times what
+# they save, and training images usually have few boxes. The tensors of one axis stay below that size for 640 points;
+# joint tensors of both axes for half as many.
 _SINGLE_THREAD_POINTS = 640
 _NO_CELL = 0x7F800000 << 32  # key of an infinite distance
 
@@ -40,17 +41,21 @@ class Grid(NamedTuple):
 def nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_hw: Tensor | None = None) -> Tensor:
     """Find the nearest cells of each point on every grid.
 
-    The result is that of an exhaustive search that compares distances in float32 and prefers the lower index of equal
-    distances. Along one axis a division gives the nearest lines in order. The cell at the i-th nearest row and the j-th
-    nearest column (from 0) has ``(i + 1) (j + 1) - 1`` cells at least as near. The nearest cells therefore lie on a
-    staircase of such pairs: 31 pairs for 9 cells, for any size of the grid and even at its borders. Its steps are one
-    pair wider than necessary, for distances that rounding makes equal.
+    The result is that of an exhaustive search that compares distances in float32 and takes the lower index first among
+    equal distances.
+
+    For each point, the rows and the columns of the grid are ranked by distance, from 0; a division per axis yields the
+    order. The cell of row rank i and column rank j cannot be nearer than the ``(i + 1) (j + 1) - 1`` other cells of
+    row ranks 0 to i and column ranks 0 to j. If this number is ``num_cells`` or more, the cell need not be examined.
+    The remaining pairs of ranks form a staircase. It is made slightly wider, because rounding can make distances equal:
+    31 pairs for 9 cells, for any size of the grid and also at its borders.
 
     Args:
         points: (N, 2) float32 or float64, within some hundred thousand pixels of the grids.
         grids: L grids.
         num_cells: Cells per point and grid; a smaller grid has fewer.
-        valid_hw: (2, L, N) int64, valid rows and columns per grid and point; None if all cells are valid.
+        valid_hw: (2, L, N) int64, the numbers of valid rows and of valid columns per grid and point; None if all cells
+            are valid.
 
     Returns:
         (N, L, num_cells) int64 ``row * width + column``, nearest first; -1 where a grid has no more valid cells.
@@ -75,43 +80,44 @@ def _nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_
     (rows, row_distances), (columns, column_distances) = _nearest_rows_and_columns(
         points, grids, sizes if valid_hw is None else valid_hw, num_cells + 1
     )
-    rows = rows * sizes[1].int()
-    steps = _staircase(num_cells)
-    shape = (sum(steps), len(grids), len(points))
+    first_cells = rows * sizes[1].int()  # index of the first cell of each row
+    step_widths = _staircase(num_cells)
+    shape = (sum(step_widths), len(grids), len(points))
     distance, index = row_distances.new_empty(shape), rows.new_empty(shape)
     start = 0
-    for row, step in enumerate(steps):
-        pairs = slice(start, start + step)
-        torch.add(column_distances[:step], row_distances[row], out=distance[pairs])
-        torch.add(columns[:step], rows[row], out=index[pairs])
-        start += step
+    for row_rank, width in enumerate(step_widths):
+        pairs = slice(start, start + width)
+        torch.add(column_distances[:width], row_distances[row_rank], out=distance[pairs])
+        torch.add(columns[:width], first_cells[row_rank], out=index[pairs])
+        start += width
     nearest = _smallest(distance.float().flatten(1), index.flatten(1), num_cells)
     return nearest.view(len(grids), len(points), num_cells).transpose(0, 1)
 
 
 @cache
 def _staircase(num_cells: int) -> list[int]:
-    """Return, for the i-th nearest row, how many of the nearest columns are paired with it."""
+    """Return, per row rank, how many of the nearest columns to combine with that row."""
 
-    def needed(row: int, column: int) -> bool:
-        if row == 0 or column == 0:
-            return row + column <= num_cells
-        return (row + 1) * (column + 1) <= num_cells + 3
+    def is_examined(row_rank: int, column_rank: int) -> bool:
+        if row_rank == 0 or column_rank == 0:
+            return row_rank + column_rank <= num_cells
+        return (row_rank + 1) * (column_rank + 1) <= num_cells + 3
 
-    return [sum(needed(row, column) for column in range(num_cells + 1)) for row in range(num_cells + 1)]
+    ranks = range(num_cells + 1)
+    return [sum(is_examined(row_rank, column_rank) for column_rank in ranks) for row_rank in ranks]
 
 
 def _nearest_rows_and_columns(
     points: Tensor, grids: Sequence[Grid], sizes: Tensor, num_lines: int
 ) -> list[tuple[Tensor, Tensor]]:
-    """Find the nearest rows and the nearest columns with :func:`_nearest_lines`, in one or two calls."""
+    """Find the nearest rows and the nearest columns of each point, each with squared distances, nearest first."""
     strides = points.new_tensor([g.stride for g in grids])[:, None]
     origins = points.new_tensor([[g.y0 for g in grids], [g.x0 for g in grids]])[..., None]
     position = points.flip(1).t()[:, None]  # (2, 1, N)
-    two_calls = points.device.type == "cpu" and _SINGLE_THREAD_POINTS // 2 < len(points) <= _SINGLE_THREAD_POINTS
+    separate_axes = points.device.type == "cpu" and _SINGLE_THREAD_POINTS // 2 < len(points) <= _SINGLE_THREAD_POINTS
     results = [
         _nearest_lines(position[axes], origins[axes], strides, sizes[axes], num_lines)
-        for axes in ([slice(0, 1), slice(1, 2)] if two_calls else [slice(0, 2)])
+        for axes in ([slice(0, 1), slice(1, 2)] if separate_axes else [slice(0, 2)])
     ]
     return [axis for lines, squared in results for axis in zip(lines.unbind(1), squared.unbind(1))]
 
@@ -119,7 +125,7 @@ def _nearest_rows_and_columns(
 def _nearest_lines(
     position: Tensor, origins: Tensor, strides: Tensor, sizes: Tensor, num_lines: int
 ) -> tuple[Tensor, Tensor]:
-    """Find the nearest rows or columns, nearest first, the lower one first among equal distances.
+    """Find the nearest lines (rows or columns), nearest first, the lower one first among equal distances.
 
     Args:
         position: (X, 1, N) coordinates of the points on X axes.
@@ -133,10 +139,10 @@ def _nearest_lines(
     """
     last = (sizes - 1).to(position)
     line = ((position - origins) / strides).nan_to_num_(0.0)  # fractional
-    first = (line - 0.5).ceil_().clamp_(min=0).minimum(last)  # halves are rounded down, to the lower of two equals
+    first = (line - 0.5).ceil_().clamp_(min=0).minimum(last)  # nearest line; the lower one if two are equally near
     direction = (line > first).to(position).mul_(2).sub_(1)  # toward the second nearest line
-    ahead = torch.where(direction > 0, last - first, first)
-    shorter = torch.minimum(ahead, last - ahead)  # this many lines on either side alternate; the rest is on one side
+    ahead = torch.where(direction > 0, last - first, first)  # number of lines in that direction
+    shorter = torch.minimum(ahead, last - ahead)  # so many lines of both sides alternate; all further ones are on one
     one_sided = torch.where(ahead * 2 >= last, direction, -direction)
     rank = torch.arange(num_lines, dtype=position.dtype, device=position.device).view(-1, 1, 1, 1)
     alternating = torch.where(rank % 2 == 1, (rank + 1) / 2, -rank / 2) * direction
@@ -148,17 +154,18 @@ def _nearest_lines(
 
 
 def _smallest(distance: Tensor, index: Tensor, number: int) -> Tensor:
-    """Select the indices of the smallest distances, the lower index among equal distances.
+    """Select per column the indices of the smallest distances, the lower index first among equal distances.
 
     Args:
         distance: (S, N) float32, not negative.
         index: (S, N) int32.
-        number: Indices per column.
+        number: Indices to select per column.
 
     Returns:
         (N, number) int64, -1 for infinite distances.
     """
-    # The bits of non-negative floats order as the floats do. With the index in the lower half every key is unique.
+    # A key has the bits of the distance above the index. The bits of non-negative floats, read as an integer, have the
+    # order of the floats. All keys of a column differ.
     if distance.device.type == "cpu":
         # NumPy sorts short rows ten times as fast as torch.
         array = np.empty((distance.shape[1], len(distance)), dtype=np.int64)

@@ -16,10 +16,10 @@ def compute_ignore_mask(priors: Tensor, gt_boxes_ignore: Tensor | None, threshol
     Args:
         priors: (A, 5) or (A, 4).
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, or None.
-        threshold: IoF threshold; negative ignores nothing.
+        threshold: IoF threshold; a negative value disables it.
 
     Returns:
-        (A,) bool, or None without ignored boxes or with a negative threshold.
+        (A,) bool, True for ignored priors; None without ignored boxes or with a negative threshold.
 
     Example:
         >>> import torch
@@ -39,7 +39,7 @@ def compute_ignore_mask(priors: Tensor, gt_boxes_ignore: Tensor | None, threshol
 
 
 def apply_ignore_mask(gt_index: Tensor, ignore_mask: Tensor | None) -> Tensor:
-    """Set ``gt_index`` (A,) to :data:`IGNORE` where ``ignore_mask`` (A,) is set.
+    """Return ``gt_index`` (A,) with :data:`IGNORE` where ``ignore_mask`` (A,) is True.
 
     Example:
         >>> import torch

@@ -40,7 +40,7 @@ def max_iou_assign(
     """Assign ground-truth boxes to priors by IoU thresholds.
 
     A prior is assigned to the box of highest IoU (the lowest index among equals) if the IoU is at least ``pos_iou``.
-    Below ``neg_iou`` it is background, between the thresholds it is ignored.
+    If its highest IoU is below ``neg_iou``, the prior is background; between the thresholds it is ignored.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels.
@@ -48,23 +48,23 @@ def max_iou_assign(
             assigned to no prior; a warning reports their number.
         pos_iou: Lower threshold of positives, in (0, 1].
         neg_iou: Upper threshold of negatives, in (0, ``pos_iou``].
-        min_pos_iou: Boxes whose highest IoU is below this have no low-quality matches.
+        min_pos_iou: A box whose highest IoU is below this value claims no prior.
         match_low_quality: Each box also claims the priors of highest IoU with it, which become positive regardless of
-            the thresholds. Unlike in MMDetection, a box that overlaps no prior claims none, even if
-            ``min_pos_iou`` is 0.
+            the thresholds (low-quality matches). Unlike in MMDetection, a box that overlaps no prior claims none, even
+            if ``min_pos_iou`` is 0.
         gt_max_assign_all: Claim all priors whose IoU equals the highest within a relative :data:`TIE_TOLERANCE`,
             instead of only the prior of lowest index.
         low_quality_rule: Box that a claimed prior is assigned to. ``claiming_gt``: the box that claims it; if several
             do, the one of highest index (MMDetection's ``MaxIoUAssigner``). ``best_gt``: the box of highest IoU with
-            the prior, which need not be one that claims it (``Matcher`` of maskrcnn-benchmark, Detectron2, torchvision
-            and the official code of ATSS).
+            the prior, even if another box claims it (``Matcher`` of maskrcnn-benchmark, Detectron2, torchvision and the
+            official code of ATSS).
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
-            one of them is neither positive nor negative.
-        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; negative ignores nothing.
+            an ignored box is neither positive nor negative.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
 
     Returns:
-        ``gt_index`` (A,) int64, the index of the ground-truth box of each prior, :data:`BACKGROUND` (-1) or
-        :data:`IGNORE` (-2); and ``iou`` (A,), the IoU with that box, 0 without one.
+        ``gt_index`` (A,) int64: per prior, the index of its ground-truth box, :data:`BACKGROUND` (-1) or
+        :data:`IGNORE` (-2). ``iou`` (A,): the IoU with that box, 0 for priors without a box.
 
     Raises:
         TypeError: Boxes are not tensors.
@@ -81,12 +81,12 @@ def max_iou_assign(
     check_thresholds(pos_iou, neg_iou, min_pos_iou)
     check_low_quality_rule(low_quality_rule)
     priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
-    valid_gt_mask(gt_boxes)  # only for its warning: invalid boxes overlap nothing
+    valid_gt_mask(gt_boxes)  # warns of invalid boxes; the mask is not needed, because these boxes overlap nothing
     best = _BestMatches(priors)
     for prior_index, gt_index in overlapping_box_pairs(priors, gt_boxes):
         if ignore_mask is not None:
-            kept = ~ignore_mask[prior_index]
-            prior_index, gt_index = prior_index[kept], gt_index[kept]
+            not_ignored = ~ignore_mask[prior_index]
+            prior_index, gt_index = prior_index[not_ignored], gt_index[not_ignored]
         iou = aligned_iou(gt_boxes[gt_index], priors[prior_index])
         best.update(prior_index, gt_index, iou)
         if match_low_quality:
@@ -109,7 +109,10 @@ def check_low_quality_rule(low_quality_rule: str) -> None:
 
 
 class _BestMatches:
-    """Best ground-truth box of every prior, updated chunk by chunk; a chunk has all pairs of its ground-truth boxes."""
+    """Best ground-truth box of every prior, updated by chunks of (prior, box) pairs.
+
+    A chunk contains all pairs of its ground-truth boxes, sorted by box.
+    """
 
     def __init__(self, priors: Tensor) -> None:
         self.iou = priors.new_zeros(len(priors))
@@ -118,37 +121,40 @@ class _BestMatches:
         self.low_quality_gt_index = torch.full_like(self.gt_index, BACKGROUND)
 
     def update(self, prior_index: Tensor, gt_index: Tensor, iou: Tensor) -> None:
-        before = self.iou[prior_index]
+        """Update the box of highest IoU of each prior."""
+        previous_iou = self.iou[prior_index]
         self.iou.scatter_reduce_(0, prior_index, iou, "amax")
-        better = torch.nonzero((iou > before) & (iou == self.iou[prior_index])).squeeze(1)
+        better = torch.nonzero((iou > previous_iou) & (iou == self.iou[prior_index])).squeeze(1)
         self.gt_index[prior_index[better]] = torch.iinfo(torch.int64).max
         self.gt_index.scatter_reduce_(0, prior_index[better], gt_index[better], "amin")
 
     def update_low_quality(
         self, prior_index: Tensor, gt_index: Tensor, iou: Tensor, min_pos_iou: float, assign_all: bool
     ) -> None:
+        """Let each box claim the priors of its highest IoU; a later box takes over the claim of an earlier one."""
         if not len(gt_index):
             return
         index_in_chunk = gt_index - int(gt_index[0])
         highest = iou.new_zeros(int(index_in_chunk[-1]) + 1).scatter_reduce_(0, index_in_chunk, iou, "amax")
         highest_of_pair = highest[index_in_chunk]
         is_highest = (iou >= highest_of_pair * (1 - TIE_TOLERANCE)) & (iou > 0)
-        best = torch.nonzero(is_highest & (highest_of_pair >= min_pos_iou)).squeeze(1)
+        claims = torch.nonzero(is_highest & (highest_of_pair >= min_pos_iou)).squeeze(1)  # indices of pairs
         if not assign_all:
-            lowest = torch.full_like(highest, len(self.iou), dtype=torch.int64)
-            lowest.scatter_reduce_(0, index_in_chunk[best], prior_index[best], "amin")
-            best = best[prior_index[best] == lowest[index_in_chunk[best]]]
-        self.low_quality_gt_index.scatter_reduce_(0, prior_index[best], gt_index[best], "amax")
-        last = best[self.low_quality_gt_index[prior_index[best]] == gt_index[best]]
+            lowest_prior = torch.full_like(highest, len(self.iou), dtype=torch.int64)
+            lowest_prior.scatter_reduce_(0, index_in_chunk[claims], prior_index[claims], "amin")
+            claims = claims[prior_index[claims] == lowest_prior[index_in_chunk[claims]]]
+        self.low_quality_gt_index.scatter_reduce_(0, prior_index[claims], gt_index[claims], "amax")
+        last = claims[self.low_quality_gt_index[prior_index[claims]] == gt_index[claims]]
         self.low_quality_iou[prior_index[last]] = iou[last]
 
     def assign(self, pos_iou: float, neg_iou: float, low_quality_rule: str) -> tuple[Tensor, Tensor]:
+        """Return ``gt_index`` (A,) and ``iou`` (A,)."""
         is_low_quality = self.low_quality_gt_index >= 0
         claimed_index, claimed_iou = self.low_quality_gt_index, self.low_quality_iou
         if low_quality_rule == "best_gt":
             claimed_index, claimed_iou = self.gt_index, self.iou
-        below_pos = torch.where(self.iou >= neg_iou, IGNORE, BACKGROUND)
-        gt_index = torch.where(self.iou >= pos_iou, self.gt_index, below_pos)
+        not_positive = torch.where(self.iou >= neg_iou, IGNORE, BACKGROUND)
+        gt_index = torch.where(self.iou >= pos_iou, self.gt_index, not_positive)
         gt_index = torch.where(is_low_quality, claimed_index, gt_index)
         iou = torch.where(is_low_quality, claimed_iou, self.iou)
         return gt_index, torch.where(gt_index >= 0, iou, 0)

@@ -1,7 +1,7 @@
 """Broad phase: pairs of priors and ground-truth boxes whose circumscribed horizontal boxes overlap.
 
-Priors are sorted into blocks of neighbors of similar size. For each ground-truth box, only blocks whose bounds overlap
-it are searched.
+Priors are sorted into blocks of neighboring priors of similar size. For each ground-truth box, only the blocks whose
+bounding boxes overlap it are searched.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor
 from rotated_atss.assign.box_formats import to_hbb
 
 _BLOCK_SIZE = 64
-# On the CPU the tensors of one chunk stay below the size at which torch starts its threads. On a busy machine threads
-# cost ten times what they save.
+# On the CPU, tensors of a chunk stay below the size at which torch starts its threads. On a busy machine, threads cost
+# ten times what they save.
 _ELEMENTS_PER_CHUNK = {"cpu": 30_000, "cuda": 1 << 22}
 
 
@@ -23,13 +23,14 @@ def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Te
     """Find the pairs whose circumscribed horizontal boxes overlap or touch, in chunks.
 
     Args:
-        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels. Points are
-            zero-area boxes.
+        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels. A point is
+            given as a box without area.
         gt_boxes: (G, 5) or (G, 4), likewise.
 
     Yields:
-        (P,) int64 indices of priors and (P,) int64 indices of ground-truth boxes, sorted by the latter. All pairs of a
-        ground-truth box are in one chunk. Boxes with non-finite values overlap nothing.
+        Per chunk of P pairs, the (P,) int64 indices of the priors and the (P,) int64 indices of the ground-truth boxes,
+        sorted by ground-truth box. All pairs of a ground-truth box are in one chunk. Boxes with non-finite values
+        overlap nothing.
 
     Example:
         >>> import torch
@@ -66,7 +67,7 @@ def _overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor]) -> Tensor:
 def _split_by_gt(gt_index: Tensor, max_length: int) -> Iterator[slice]:
     """Split sorted (N,) indices into slices of at most ``max_length`` without separating equal indices.
 
-    A longer group of equal indices is one slice.
+    A group of more than ``max_length`` equal indices is one slice.
     """
     start = end = 0
     for stop in torch.bincount(gt_index).cumsum(0).tolist():
@@ -95,10 +96,10 @@ def _empty_box(like: Tensor) -> Tensor:
 
 
 def _blocks(hbbs: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Sort boxes and split them into blocks.
+    """Sort boxes by size and position and split them into B blocks.
 
-    Boxes are sorted by size rounded down to a power of two, then by row and column of a grid whose cells have that
-    side.
+    The size is the longer side, rounded down to a power of two. The position is the row and column of the box center in
+    a grid whose cells have that side.
 
     Returns:
         Columns ``x1, y1, x2, y2``, each (B, 64), and the (B, 64) indices of the boxes. The last block is padded with

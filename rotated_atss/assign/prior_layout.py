@@ -14,7 +14,7 @@ from rotated_atss.assign.grids import Grid
 class PriorLayout(NamedTuple):
     """Level sizes, grids and, per image of a batch, the valid part of each level's grid.
 
-    The other cells of a grid lie in the padding of their image.
+    Valid cells lie in the image, the others in the padding that makes the images of a batch equally large.
     """
 
     level_sizes: list[int]
@@ -34,7 +34,8 @@ class PriorLayout(NamedTuple):
         Args:
             level_sizes: Number of priors per level.
             grids: Grid of each level, or None for priors that form no grids.
-            valid_hw: Valid rows and columns per image and level; None if all cells are valid. Needs ``grids``.
+            valid_hw: ``(rows, columns)`` of valid cells per image and level; None if all cells are valid. Needs
+                ``grids``.
             num_images: Number of images.
 
         Raises:
@@ -55,7 +56,7 @@ class PriorLayout(NamedTuple):
         return cls(sizes, level_grids, None if all(image_hw == full_hw for image_hw in valid) else valid)
 
     def ignore_padding(self, image_index: int, ignore_mask: Tensor | None, device: torch.device) -> Tensor | None:
-        """Extend the (A,) ignore mask of an image by the priors in its padding; None if no prior is ignored."""
+        """Add the priors in the padding of an image to its (A,) ignore mask; None if no prior is ignored."""
         if self.valid_hw is None:
             return ignore_mask
         levels = [self._padding_of_level(level, *hw) for level, hw in enumerate(self.valid_hw[image_index])]

@@ -22,15 +22,17 @@ def square_priors(
     oriented: bool = True,
     device: torch.device | str = "cpu",
 ) -> tuple[Tensor, list[int], list[Grid]]:
-    """Generate the square priors of an image, with level sizes and grids as arguments of the assigners.
+    """Generate the square priors of an image, and the level sizes and grids that the assigners take.
 
     The defaults are the priors of the DOTA configs; the COCO configs have ``anchor_scale=8``.
 
     Args:
         image_hw: Height and width of the network input in pixels.
-        strides: Stride of each level in pixels. A level has a location per stride, rounded up.
+        strides: Stride of each level in pixels. Along each axis, the number of locations of a level is the input size
+            divided by the stride, rounded up.
         anchor_scale: Side of a prior divided by the stride of its level.
-        offset: Center of the first prior in strides: 0, as in MMDetection, or 0.5 for the centers of the cells.
+        offset: Center of the first prior, in strides from the upper-left corner of the image: 0, as in MMDetection, or
+            0.5 for the center of the first cell.
         oriented: Return (A, 5) boxes with angle 0 instead of (A, 4) horizontal boxes.
         device: Device of the priors.
 

@@ -1,4 +1,4 @@
-"""Assignment by the spatial and scale constraint (SSC) of FCOS, which the ATSS paper compares (arXiv 1912.02424)."""
+"""Assignment by the spatial and scale constraint (SSC) of FCOS, a baseline of the ATSS paper (arXiv 1912.02424)."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def ssc_assign(
     gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
-    """Assign ground-truth boxes to the priors inside them on the levels of their scale, as FCOS does.
+    """Assign ground-truth boxes to priors by the spatial and the scale constraint of FCOS.
 
-    A prior is positive if its center lies in the box and the largest distance from the center to a side of the box, in
-    the box's own frame, is in the range of the prior's level. If several boxes qualify, the prior is assigned to the
-    smallest; among equal areas, to the one of lowest index.
+    A prior is positive for a box if its center lies in the box and the largest distance from the center to a side of
+    the box, measured along the box axes, is in the range of the prior's level. If several boxes qualify, the prior is
+    assigned to the smallest; among equal areas, to the one of lowest index.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels, level
@@ -56,7 +56,7 @@ def ssc_assign(
         scale_ranges: Increasing limits in pixels between the ranges of consecutive levels, one fewer than levels. The
             first range starts at 0 and the last is unbounded. A distance equal to a limit belongs to both ranges.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, as for :func:`rotated_atss.assign.atss_assign`.
-        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; negative ignores nothing.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
 
     Returns:
         ``gt_index`` (A,) and ``iou`` (A,) as :func:`rotated_atss.assign.atss_assign`.
@@ -75,7 +75,8 @@ def ssc_assign(
     priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
     ranges, valid_gt = _level_ranges(priors, level_sizes, scale_ranges), valid_gt_mask(gt_boxes)
     prior_centers = centers(priors)
-    pairs = overlapping_box_pairs(torch.cat((prior_centers, prior_centers), 1), to_hbb(gt_boxes))
+    centers_as_boxes = torch.cat((prior_centers, prior_centers), 1)  # without area
+    pairs = overlapping_box_pairs(centers_as_boxes, to_hbb(gt_boxes))
     return _assign_smallest(priors, gt_boxes, valid_gt, ignore_mask, pairs, ranges)
 
 
@@ -93,8 +94,8 @@ def center_sampling_assign(
 ) -> tuple[Tensor, Tensor]:
     """Assign as :func:`ssc_assign`, but only to the ``topk`` nearest locations per level.
 
-    This is the lite variant of ATSS (section 4.2 of the paper). The center sampling of FCOS selects by a radius in
-    strides instead.
+    This is the lite variant of ATSS (section 4.2 of the paper). FCOS's own center sampling selects the locations within
+    a radius of some strides instead.
 
     Args:
         priors: (A, 5) or (A, 4), level after level.
@@ -150,7 +151,10 @@ def _assign_smallest(
     pairs: Iterable[tuple[Tensor, Tensor]],
     ranges: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Assign each prior to the smallest box among the (N,) pairs that satisfy both constraints."""
+    """Assign each prior to the smallest box with which it satisfies both constraints.
+
+    ``pairs`` yields chunks of pairs to test: indices of priors (N,) and indices of ground-truth boxes (N,).
+    """
     prior_centers, (low, high) = centers(priors), ranges
     no_index = torch.zeros(0, dtype=torch.int64, device=priors.device)
     positives = [(no_index, no_index)]
@@ -161,9 +165,9 @@ def _assign_smallest(
         fits &= points_in_boxes(points, boxes) & valid_gt[gt_index]
         positives.append((prior_index[fits], gt_index[fits]))
     prior_index, gt_index = (torch.cat(part) for part in zip(*positives))
-    valid = torch.ones_like(prior_index, dtype=torch.bool) if ignore_mask is None else ~ignore_mask[prior_index]
-    area = box_wh(gt_boxes).prod(1)[gt_index]
-    assigned, _ = resolve_conflicts(len(priors), prior_index, gt_index, 1 / area, valid)
+    not_ignored = torch.ones_like(prior_index, dtype=torch.bool) if ignore_mask is None else ~ignore_mask[prior_index]
+    priority = 1 / box_wh(gt_boxes).prod(1)[gt_index]  # highest for the smallest area
+    assigned, _ = resolve_conflicts(len(priors), prior_index, gt_index, priority, not_ignored)
     positive = torch.nonzero(assigned >= 0).squeeze(1)
     iou = priors.new_zeros(len(priors))
     iou[positive] = aligned_iou(priors[positive], gt_boxes[assigned[positive]])

@@ -10,17 +10,18 @@ from torch import Tensor
 from rotated_atss.assign.box_formats import candidate_iou
 from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 
-# On the CPU large enough to hide the overhead per chunk and, with more boxes than a tile has, to use torch's threads.
+# On the CPU, large enough to make the overhead per chunk negligible, and to let torch use threads for more boxes than a
+# tile has.
 _PAIRS_PER_CHUNK = {"cpu": 128_000, "cuda": 1 << 22}
 
 
 def count_candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:
-    """Count the candidates of each ground-truth box that reach its threshold, before the test of the center.
+    """Count the candidates of each ground-truth box whose IoU reaches its threshold, wherever their centers lie.
 
     Args:
         priors: (A, 5) or (A, 4).
         gt_boxes: (G, 5) or (G, 4).
-        candidates: (G, K) int64 indices of priors; -1 for none.
+        candidates: (G, K) int64 indices of priors; -1 where a box has fewer than K candidates.
 
     Returns:
         (G,) int64.
@@ -37,12 +38,14 @@ def count_candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidate
 
 
 def iou_and_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the IoU of each ground-truth box with its candidates, and its threshold; lines 7 to 10 of Algorithm 1.
+    """Compute the IoU of each ground-truth box with its candidates, and the threshold of the box.
+
+    Lines 7 to 10 of Algorithm 1.
 
     Args:
         priors: (A, 5) or (A, 4).
         gt_boxes: (G, 5) or (G, 4).
-        candidates: (G, K) int64 indices of priors; -1 for none.
+        candidates: (G, K) int64 indices of priors; -1 where a box has fewer than K candidates.
 
     Returns:
         ``iou`` (G, K), meaningless where there is no candidate, and ``threshold`` (G,).
@@ -86,11 +89,11 @@ def adaptive_threshold(iou: Tensor, is_candidate: Tensor) -> Tensor:
 
     Args:
         iou: (G, K) IoUs.
-        is_candidate: (G, K) bool; other entries are not counted.
+        is_candidate: (G, K) bool; False where ``iou`` has no value to include.
 
     Returns:
-        (G,), accumulated in float64 so that the order of the candidates does not matter. With one candidate the
-        deviation is 0 and the threshold its IoU.
+        (G,), accumulated in float64 so that the order of the candidates does not matter. With a single candidate, the
+        threshold is the IoU of that candidate.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Assignment to a fixed number of priors by IoU, a baseline of the ATSS paper (arXiv 1912.02424, section 3)."""
+"""Assignment to the k priors of highest IoU, a baseline of the ATSS paper (arXiv 1912.02424, section 3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotated_atss.assign.ignore_mask import apply_ignore_mask
 from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
 from rotated_atss.assign.validation import check_at_least_one, check_level_sizes, prepare_boxes, valid_gt_mask
 
-DISTANCE_WEIGHT = 1e-3  # subtracted from the IoU of the farthest prior in the ranking, which breaks near ties
+DISTANCE_WEIGHT = 1e-3  # largest value that the distance of a prior subtracts from its IoU in the ranking
 
 
 def topk_assign(
@@ -27,10 +27,10 @@ def topk_assign(
 ) -> tuple[Tensor, Tensor]:
     """Assign each ground-truth box to those of its ``topk`` highest-IoU priors whose centers lie in it.
 
-    The ranking subtracts from the IoU the distance between the centers, scaled so that :data:`DISTANCE_WEIGHT`
-    corresponds to the largest distance between a box and a corner of the priors' extent. Near ties therefore go to the
-    nearer prior; on regular grids this reproduces the order of the official code. If several boxes select a prior, the
-    box of highest IoU gets it; the lowest index wins among equal IoUs.
+    Priors are ranked by IoU minus a small multiple of the distance between the centers, so that of two priors with
+    nearly equal IoU the nearer one ranks first. The multiple is :data:`DISTANCE_WEIGHT` at the largest distance between
+    any box center and a corner of the region of priors. On regular grids this gives the order of the official code. If
+    several boxes select a prior, the box of highest IoU gets it, the lowest index among equal IoUs.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels.
@@ -38,7 +38,7 @@ def topk_assign(
         gt_boxes: (G, 5) or (G, 4), in the format of the priors.
         topk: Priors per box.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, as for :func:`rotated_atss.assign.atss_assign`.
-        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; negative ignores nothing.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
 
     Returns:
         ``gt_index`` (A,) and ``iou`` (A,) as :func:`rotated_atss.assign.atss_assign`.
@@ -77,7 +77,7 @@ def topk_assign(
 
 
 def _max_distance(prior_centers: Tensor, gt_centers: Tensor) -> float:
-    """Compute the largest distance from a box to a corner of the priors' extent, at least 1."""
+    """Compute the largest distance from a box center to a corner of the region of prior centers, at least 1 pixel."""
     if not len(gt_centers) or not len(prior_centers):
         return 1.0
     low, high = prior_centers.amin(0), prior_centers.amax(0)
@@ -86,7 +86,7 @@ def _max_distance(prior_centers: Tensor, gt_centers: Tensor) -> float:
 
 
 def _topk_per_gt(prior_index: Tensor, gt_index: Tensor, score: Tensor, topk: int) -> Tensor:
-    """Return the indices of the ``topk`` pairs of highest score per box, the lower prior first among equal scores."""
+    """Return the indices of the ``topk`` pairs of highest score per box; the lower prior first among equal scores."""
     order = prior_index.argsort(stable=True)
     order = order[score[order].argsort(descending=True, stable=True)]
     order = order[gt_index[order].argsort(stable=True)]

@@ -14,15 +14,15 @@ from rotated_atss.ops.checks import check_tensors
 
 
 def valid_gt_mask(gt_boxes: Tensor) -> Tensor:
-    """Mask the ground-truth boxes with an area and finite coordinates.
+    """Find the ground-truth boxes that have an area and finite values.
 
-    On the CPU a warning reports the number of other boxes; on CUDA, counting them would synchronize the device.
+    On the CPU, a warning reports the number of invalid boxes; on CUDA, counting them would synchronize the device.
 
     Args:
         gt_boxes: (G, 5) or (G, 4).
 
     Returns:
-        (G,) bool.
+        (G,) bool, True for valid boxes.
 
     Example:
         >>> import torch
@@ -38,7 +38,7 @@ def valid_gt_mask(gt_boxes: Tensor) -> Tensor:
 
 
 def check_box_formats(priors: Tensor, **others: Tensor | None) -> None:
-    """Check that priors are (N, 4) or (N, 5) tensors and that all other boxes have as many columns.
+    """Check that priors are (N, 4) or (N, 5) tensors and that the other arguments have as many columns as the priors.
 
     Raises:
         TypeError: An argument is not a tensor.
@@ -85,7 +85,7 @@ def prepare_boxes(
         ignore_iof_threshold: As for :func:`rotated_atss.assign.ignore_mask.compute_ignore_mask`.
 
     Returns:
-        The priors, the boxes and the (A,) ignore mask or None.
+        ``priors`` and ``gt_boxes`` as float tensors, and the (A,) bool ignore mask or None.
 
     Raises:
         TypeError: Boxes are not tensors.
@@ -118,7 +118,7 @@ def check_at_least_one(**numbers: int) -> None:
 
 
 def check_scale_ranges(scale_ranges: Sequence[float], num_levels: int) -> None:
-    """Raise ``ValueError`` unless there is one border fewer than levels and the borders increase from above 0.
+    """Raise ``ValueError`` unless the borders between the levels are positive, increasing and one fewer than levels.
 
     Example:
         >>> from rotated_atss.assign.validation import check_scale_ranges

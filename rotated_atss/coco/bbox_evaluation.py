@@ -1,4 +1,4 @@
-"""COCO's evaluation of horizontal boxes with faster-coco-eval."""
+"""Compute COCO's metrics of horizontal boxes with faster-coco-eval."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from rotated_atss.coco.coco_result import UNDEFINED, CocoResult, MetricRow
 from rotated_atss.coco.instances import Instances
 from rotated_atss.errors import UserError
 
+_IOU_50, _IOU_75 = 0, 5  # indices into COCO's IoU thresholds 0.50, 0.55, ..., 0.95
 MAX_DETS = (1, 10, 100)
 AREAS = ("all", "small", "medium", "large")
-"""Object sizes in square pixels: all, below 32^2, 32^2 to 96^2, above 96^2."""
+"""Size ranges of objects by area: all, below 32^2, 32^2 to 96^2, and above 96^2 square pixels."""
 
 
 def evaluate_boxes(
@@ -27,10 +28,11 @@ def evaluate_boxes(
 
     Args:
         instances: Ground truth.
-        detections: Rows ``image_id, category_id, bbox (x, y, width, height), score``.
+        detections: Entries with ``image_id``, ``category_id``, ``bbox`` (x, y, width, height) and ``score``.
         image_ids: Images to evaluate; by default all.
         categories: Ids of the categories to evaluate; by default all.
-        max_dets: Maximum number of detections per image and class, three values in ascending order; AP uses the last.
+        max_dets: Three largest numbers of detections per image and class, ascending. AP is computed with the last one,
+            recall with each.
 
     Raises:
         UserError: The ground truth has no annotations, or ``max_dets`` is invalid.
@@ -49,33 +51,32 @@ def evaluate_boxes(
     from faster_coco_eval import COCO, COCOeval_faster
 
     ground_truth = COCO(_coco_dict(instances))
-    rows = [dict(row) for row in detections]  # faster-coco-eval changes them
-    evaluation = COCOeval_faster(ground_truth, ground_truth.loadRes(rows), iouType="bbox")
+    copies = [dict(detection) for detection in detections]  # faster-coco-eval changes its input
+    evaluation = COCOeval_faster(ground_truth, ground_truth.loadRes(copies), iouType="bbox")
     evaluation.params.imgIds = sorted(instances.image_ids if image_ids is None else image_ids)
     evaluation.params.catIds = sorted(instances.categories if categories is None else categories)
     evaluation.params.maxDets = list(check_max_dets(max_dets))
     evaluation.evaluate()
     evaluation.accumulate()
     precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
-    names = [instances.categories[number] for number in evaluation.params.catIds]
-    per_class = {
-        name: (_mean(precision[:, :, index, 0, -1]), _mean(precision[:1, :, index, 0, -1]))
-        for index, name in enumerate(names)
+    by_class = {
+        instances.categories[category]: precision[:, :, index, 0, -1]  # (IoU, recall)
+        for index, category in enumerate(evaluation.params.catIds)
     }
     return CocoResult(
         _metric_rows(precision, recall, evaluation.params.maxDets),
-        per_class,
+        per_class={name: (_mean(values), _mean(values[_IOU_50])) for name, values in by_class.items()},
         images=len(evaluation.params.imgIds),
         detections=len(detections),
-        ap75_per_class={name: _mean(precision[5, :, index, 0, -1]) for index, name in enumerate(names)},
+        ap75_per_class={name: _mean(values[_IOU_75]) for name, values in by_class.items()},
     )
 
 
 def check_max_dets(max_dets: Sequence[int]) -> tuple[int, ...]:
-    """Validate the three maximum numbers of detections, positive integers in ascending order.
+    """Check that there are three maximum numbers of detections: positive integers in ascending order.
 
     Raises:
-        UserError: The numbers are invalid.
+        UserError: The numbers do not meet this condition.
 
     Example:
         >>> check_max_dets([1, 10, 100])
@@ -92,25 +93,25 @@ def _coco_dict(instances: Instances) -> dict:
     """Build a new dictionary for faster-coco-eval, which changes its input."""
     return {
         "images": [{"id": image.id, "width": image.width, "height": image.height} for image in instances.images],
-        # renumbered from 1: the evaluation treats a match with annotation id 0 as no match
+        # numbered from 1, because the evaluation treats a match with the annotation id 0 as no match
         "annotations": [{**entry, "id": number} for number, entry in enumerate(instances.annotations or (), 1)],
-        "categories": [{"id": number, "name": name} for number, name in instances.categories.items()],
+        "categories": [{"id": category, "name": name} for category, name in instances.categories.items()],
     }
 
 
 def _metric_rows(precision: np.ndarray, recall: np.ndarray, max_dets: Sequence[int]) -> list[MetricRow]:
-    """Build COCO's twelve metrics from precision and recall.
+    """Compute COCO's twelve metrics from precision and recall.
 
     Args:
-        precision: (IoU, recall, class, area, maxDets).
-        recall: (IoU, class, area, maxDets).
+        precision: Array with the axes IoU threshold, recall level, class, size range, maximum number of detections.
+        recall: Array with the axes IoU threshold, class, size range, maximum number of detections.
         max_dets: The maximum numbers of detections.
     """
     iou_range, last = "0.50:0.95", max_dets[-1]
     rows = [
         MetricRow("AP", "AP", iou_range, "all", last, _mean(precision[:, :, :, 0, -1])),
-        MetricRow("AP50", "AP", "0.50", "all", last, _mean(precision[0, :, :, 0, -1])),
-        MetricRow("AP75", "AP", "0.75", "all", last, _mean(precision[5, :, :, 0, -1])),
+        MetricRow("AP50", "AP", "0.50", "all", last, _mean(precision[_IOU_50, :, :, 0, -1])),
+        MetricRow("AP75", "AP", "0.75", "all", last, _mean(precision[_IOU_75, :, :, 0, -1])),
     ]
     sizes = list(enumerate(AREAS))[1:]
     for index, area in sizes:
@@ -123,6 +124,6 @@ def _metric_rows(precision: np.ndarray, recall: np.ndarray, max_dets: Sequence[i
 
 
 def _mean(values: np.ndarray) -> float:
-    """Average the defined values; without any the result is undefined too."""
+    """Average the values that are not undefined; the result is undefined if all are."""
     defined = values[values > UNDEFINED]
     return float(defined.mean()) if defined.size else UNDEFINED

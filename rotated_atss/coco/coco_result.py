@@ -1,4 +1,4 @@
-"""Results of the COCO box evaluation, as a table and as JSON."""
+"""The result of COCO's box evaluation, and its formatting as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, field, fields
 from rotated_atss.errors import count_of
 
 UNDEFINED = -1.0
-"""COCO's value of a metric without ground truth."""
+"""COCO's value for a metric that has no ground truth."""
 
-_LINE = "{key:<9}{iou:>10} {area:>7} {max_dets:>8} {value:>7}"  # names of the fields of MetricRow, as in the JSON
+_LINE = "{key:<9}{iou:>10} {area:>7} {max_dets:>8} {value:>7}"  # fields of MetricRow
 
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One metric and its settings.
+    """One of COCO's metrics and its settings.
 
     Attributes:
         key: Name of the metric, such as ``AP50``.
@@ -35,14 +35,14 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class CocoResult:
-    """COCO's twelve metrics.
+    """COCO's twelve metrics, and AP by class.
 
     Attributes:
         rows: The metrics in COCO's order.
-        per_class: AP at IoU 0.50:0.95 and at IoU 0.50 by class name.
+        per_class: By class name, AP at IoU 0.50:0.95 and AP at IoU 0.50.
         images: Number of evaluated images.
         detections: Number of detections.
-        ap75_per_class: AP at IoU 0.75 by class name.
+        ap75_per_class: By class name, AP at IoU 0.75.
     """
 
     rows: list[MetricRow]
@@ -68,7 +68,7 @@ def format_table(result: CocoResult, per_class: bool = False) -> str:
         AP50           0.50     all      100   0.250
     """
     rows = [asdict(row) | {"value": _format_value(row.value)} for row in result.rows]
-    header = {each.name: each.name for each in fields(MetricRow)}
+    header = {column.name: column.name for column in fields(MetricRow)}
     lines = [_LINE.format_map(row) for row in [header, *rows]]
     scope = f"{count_of(result.detections, 'detection')} on {count_of(result.images, 'image')}"
     lines.append(f"{scope}; '-': no such object in the ground truth")
@@ -78,7 +78,7 @@ def format_table(result: CocoResult, per_class: bool = False) -> str:
 
 
 def result_to_json(result: CocoResult) -> dict:
-    """Convert a result to values for ``json.dump``; undefined metrics are None.
+    """Convert a result to plain values for ``json.dump``; undefined metrics become None.
 
     Example:
         >>> result_to_json(CocoResult([], {"ship": (0.5, -1.0)}))["per_class"]

@@ -1,4 +1,4 @@
-"""Reading and validation of COCO instances JSON."""
+"""Read and validate COCO instances JSON."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 from rotated_atss.coco.json_file import get_bbox, get_integer, is_finite_number, read_json
 from rotated_atss.errors import UserError, is_or_are, quote
 
-# Boxes that extend beyond their image by less are clipped without a report: rounding of the annotation tool.
 CLIP_TOLERANCE_PX = 1.0
+"""A box that extends beyond its image by less is clipped silently, as a rounding error of the annotation tool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ class Instances:
     """A validated instances JSON.
 
     Attributes:
-        path: The file.
+        path: Path of the file.
         images: Entries of ``images``.
         categories: Category names by id.
-        annotations: All annotations, for evaluation, with ``area`` and ``iscrowd`` filled in where the file has none;
-            None for a test set.
-        objects: Annotations with a valid box by image id, for training.
+        annotations: All annotations, as evaluation needs them; ``area`` and ``iscrowd`` are added where the file lacks
+            them. None for a test set without annotations.
+        objects: Annotations with a valid box, as training needs them, by image id.
         dropped: Descriptions of the annotations without a valid box.
         clipped: Descriptions of the annotations whose box extended beyond the image.
     """
@@ -76,9 +76,9 @@ class Instances:
 def read_instances(path: str | Path) -> Instances:
     """Read and validate a file in COCO's instances format (https://cocodataset.org/#format-data).
 
-    Boxes with a side below one pixel and boxes outside their image are dropped from ``objects``. Boxes that extend
-    beyond their image by at least :data:`CLIP_TOLERANCE_PX` are reported in ``clipped``. A file without ``annotations``
-    is a test set.
+    Boxes with a side below one pixel and boxes outside their image are left out of ``objects`` and listed in
+    ``dropped``. Boxes that extend beyond their image by at least :data:`CLIP_TOLERANCE_PX` are listed in ``clipped``. A
+    file without ``annotations`` is a test set.
 
     Raises:
         UserError: The file is missing, not JSON or not in this format, an id occurs twice, or an annotation refers to
@@ -111,11 +111,11 @@ def parse_image(entry: Any, index: int, path: Path) -> CocoImage:
 
     Args:
         entry: The entry.
-        index: Its index, for error messages.
-        path: The file, for error messages.
+        index: Index of the entry, for error messages.
+        path: Path of the file, for error messages.
 
     Raises:
-        UserError: The id, the size or the file name is invalid, or the name leaves the image folder.
+        UserError: The id, the size or the file name is invalid, or the name is not a path below the image folder.
 
     Example:
         >>> parse_image({"id": 1, "file_name": "a.png", "width": 20, "height": 10}, 0, Path("a.json")).width
@@ -145,8 +145,9 @@ def clip_box(bbox: Sequence[float], width: int, height: int) -> tuple[tuple[floa
         height: Height of the image.
 
     Returns:
-        The corners ``x1, y1, x2, y2`` within the image, and the largest distance in pixels by which the box extended
-        beyond it. The corners are None if a side is below one pixel or the box is outside the image.
+        box: Corners ``x1, y1, x2, y2`` within the image; None if a side is below one pixel or the box is outside the
+            image.
+        excess: Largest distance in pixels by which the box extends beyond the image; 0 if ``box`` is None.
 
     Example:
         >>> clip_box([-3, 10, 20, 30], width=100, height=50)
@@ -188,10 +189,10 @@ def category_ids(instances: Instances, classes: Sequence[str]) -> list[int]:
 
 
 def reject_missing_images(instances: Instances, folder: str | Path) -> None:
-    """Raise an error if an image of the file is not in ``folder``.
+    """Check that all images of the file are in ``folder``.
 
     Raises:
-        UserError: The folder or images are missing. The message has the number of missing images and the first one.
+        UserError: The folder or some of the images are missing.
 
     Example:
         >>> import tempfile
@@ -204,13 +205,13 @@ def reject_missing_images(instances: Instances, folder: str | Path) -> None:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError("no such folder of images", where=folder, hint=f"{instances.path} lists its files")
-    names: dict[Path, set[str]] = {}
+    names_in: dict[Path, set[str]] = {}
     missing = []
     for image in instances.images:
         path = folder / image.file_name
-        if path.parent not in names:  # listing a folder once is faster than a stat per file
-            names[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
-        if path.name not in names[path.parent]:
+        if path.parent not in names_in:  # listing a folder once is faster than testing each file
+            names_in[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+        if path.name not in names_in[path.parent]:
             missing.append(path)
     if missing:
         counts = f"{len(missing)} of {len(instances.images)} {is_or_are(len(missing))} missing"
@@ -222,6 +223,7 @@ def reject_missing_images(instances: Instances, folder: str | Path) -> None:
 
 
 def _add_annotations(instances: Instances, entries: list) -> None:
+    """Fill in ``annotations``, ``objects``, ``dropped`` and ``clipped``."""
     path, images = instances.path, {image.id: image for image in instances.images}
     instances.annotations = [_parse_annotation(entry, index, path) for index, entry in enumerate(entries)]
     _reject_duplicates("annotation id", (entry["id"] for entry in instances.annotations), path)
@@ -249,18 +251,18 @@ def _get_list(content: dict, key: str, path: Path) -> list:
 
 
 def _parse_categories(entries: list, path: Path) -> dict[int, str]:
-    numbers = [get_integer(entry, "id", f"categories[{index}]", path) for index, entry in enumerate(entries)]
+    ids = [get_integer(entry, "id", f"categories[{index}]", path) for index, entry in enumerate(entries)]
     names = [str(entry.get("name", "")) for entry in entries]
-    wrong = next((name for name in names if not name.isprintable()), None)
-    if wrong is not None:
-        raise UserError(f"a category name must be printable, got {quote(wrong)}", where=path)
-    _reject_duplicates("category id", numbers, path)
+    unprintable = next((name for name in names if not name.isprintable()), None)
+    if unprintable is not None:
+        raise UserError(f"a category name must be printable, got {quote(unprintable)}", where=path)
+    _reject_duplicates("category id", ids, path)
     _reject_duplicates("category name", names, path)
-    return dict(zip(numbers, names))
+    return dict(zip(ids, names))
 
 
 def _parse_annotation(entry: Any, index: int, path: Path) -> dict:
-    """Validate the numbers of an entry, fill in ``area`` and ``iscrowd``, and drop the mask."""
+    """Validate the numbers of an entry, add ``area`` and ``iscrowd`` if it has none, and leave out its mask."""
     label = f"annotations[{index}]"
     number = get_integer(entry, "id", label, path)
     label = f"{label} (id {number})"

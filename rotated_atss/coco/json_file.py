@@ -1,4 +1,4 @@
-"""Reading of COCO's JSON files, with errors that name the file and the entry."""
+"""Read COCO's JSON files, with errors that name the file and the entry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: The file is missing or not valid JSON. The message names the line of the error.
+        UserError: The file is missing or not valid JSON.
 
     Example:
         >>> import tempfile
@@ -36,16 +36,16 @@ def read_json(path: str | Path) -> Any:
 
 
 def get_integer(entry: Any, key: str, label: str, path: str | Path) -> int:
-    """Return the integer ``entry[key]``.
+    """Return the integer ``entry[key]``; a float such as 7.0 is converted.
 
     Args:
-        entry: An object of the file; whole floats count as integers.
+        entry: An entry of the file.
         key: Key of the value.
         label: Name of the entry for error messages.
-        path: File for error messages.
+        path: Path of the file for error messages.
 
     Raises:
-        UserError: ``entry`` is not an object, has no such key, or the value is not an integer.
+        UserError: The entry is not an object, has no such key, or the value is not an integer.
 
     Example:
         >>> get_integer({"id": 7.0}, "id", "images[0]", "instances.json")
@@ -67,7 +67,7 @@ def get_bbox(entry: dict, label: str, path: str | Path) -> list[float]:
     """Return the box ``x, y, width, height`` of an entry as four floats.
 
     Raises:
-        UserError: The entry has no box, or the box is not four finite numbers.
+        UserError: The entry has no box, or the box does not have four finite numbers.
 
     Example:
         >>> get_bbox({"bbox": [0, 0, 5, 5]}, "annotations[0]", "instances.json")

@@ -1,4 +1,4 @@
-"""Detections in COCO's results format (https://cocodataset.org/#format-results)."""
+"""Read detections in COCO's results format (https://cocodataset.org/#format-results), and convert to it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rotated_atss.coco.json_file import get_bbox, get_integer, is_finite_number,
 from rotated_atss.errors import UserError, count_of, quote
 from rotated_atss.io.numbers import shortest_float64
 
-# COCO has 80 categories with ids between 1 and 90; these ids are unused.
+# COCO's 80 categories have ids between 1 and 90, without these.
 _UNUSED_IDS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
-_FIRST_AND_LAST = ("person", "toothbrush")
+_FIRST_AND_LAST_CLASS = ("person", "toothbrush")
 
 
 def to_coco_results(
@@ -25,10 +25,14 @@ def to_coco_results(
 
     Args:
         image_id: Id of the image.
-        boxes: (N, 4) ``x1, y1, x2, y2``, pixels. The result is rounded to a thousandth of a pixel.
-        scores: (N,) scores, written with the fewest digits that represent a float32 exactly.
+        boxes: (N, 4) ``x1, y1, x2, y2``, pixels.
+        scores: (N,) float32.
         labels: (N,) class indices.
         category_ids: Category id of each class.
+
+    Returns:
+        Entries of a results JSON. Coordinates are rounded to a thousandth of a pixel, and scores have the fewest digits
+        that represent a float32 exactly.
 
     Example:
         >>> scores = np.array([0.9], np.float32)
@@ -44,10 +48,10 @@ def to_coco_results(
 
 
 def assign_image_ids(names: Sequence[str]) -> dict[str, int]:
-    """Return a distinct image id for each file name without its suffix.
+    """Return a distinct image id for each file name (without suffix).
 
-    Names of digits keep their number (``000000000139`` is 139) if all names are digits and no two are the same number.
-    Otherwise the ids are 1, 2, ... in the order of the names.
+    If all names consist of digits and are different numbers, the ids are these numbers (``000000000139`` has the id
+    139). Otherwise the ids are 1, 2, ... in the order of the names.
 
     Example:
         >>> assign_image_ids(["000000000139", "7"]), assign_image_ids(["01", "1"])
@@ -60,10 +64,10 @@ def assign_image_ids(names: Sequence[str]) -> dict[str, int]:
 
 
 def match_image_ids(file_names: Sequence[str], instances: Instances) -> dict[str, int]:
-    """Return the image id of each file name, with suffix, in a ground truth.
+    """Return the image ids that an instances JSON gives to image files, by file name with suffix.
 
     Raises:
-        UserError: A file is not among the images of ``instances``, or is there twice.
+        UserError: A file is not among the images of ``instances``, or more than one image has its name.
 
     Example:
         >>> from rotated_atss.coco.instances import CocoImage
@@ -85,19 +89,21 @@ def match_image_ids(file_names: Sequence[str], instances: Instances) -> dict[str
 
 
 def default_category_ids(classes: Sequence[str]) -> list[int]:
-    """Return category ids for classes without an instances JSON: COCO's for its 80 classes, otherwise 1, 2, ...
+    """Return category ids for classes that no instances JSON defines: COCO's ids for its 80 classes, else 1, 2, ...
 
     Example:
         >>> default_category_ids(["plane", "ship"])
         [1, 2]
     """
-    if len(classes) == 80 and (classes[0], classes[-1]) == _FIRST_AND_LAST:
+    if len(classes) == 80 and (classes[0], classes[-1]) == _FIRST_AND_LAST_CLASS:
         return [category for category in range(1, 91) if category not in _UNUSED_IDS]
     return list(range(1, len(classes) + 1))
 
 
 def ids_path(results: str | Path) -> Path:
-    """Return the path of the file that lists the ids of a results JSON written without annotations.
+    """Return the path of the file next to a results JSON that lists its image and category ids.
+
+    ``predict --json`` writes the file if it chooses the ids itself, because no instances JSON is given.
 
     Example:
         >>> ids_path("results.json").name
@@ -107,12 +113,16 @@ def ids_path(results: str | Path) -> Path:
 
 
 def _check_listed_ids(path: Path, instances: Instances) -> None:
-    """Raise an error if an id of a file of :func:`ids_path`, if there is one, has another name in ``instances``."""
+    """Check that the ids in a file of :func:`ids_path` have the same names in ``instances``.
+
+    Raises:
+        UserError: An id has another name.
+    """
     if not path.is_file():
         return
     content = read_json(path)
-    files = {image.id: Path(image.file_name).name for image in instances.images}
-    for kind, key, names in (("images", "file_name", files), ("categories", "name", instances.categories)):
+    file_names = {image.id: Path(image.file_name).name for image in instances.images}
+    for kind, key, names in (("images", "file_name", file_names), ("categories", "name", instances.categories)):
         entries = content.get(kind) if isinstance(content, dict) else None
         for entry in entries if isinstance(entries, list) else ():
             number = get_integer(entry, "id", kind, path)
@@ -123,14 +133,14 @@ def _check_listed_ids(path: Path, instances: Instances) -> None:
 
 
 def read_results(path: str | Path, instances: Instances) -> list[dict]:
-    """Read the detections of a results JSON on the images of a ground truth.
+    """Read and validate a results JSON whose images and categories are those of an instances JSON.
 
     Returns:
-        Detections as dictionaries ``image_id, category_id, bbox (x, y, width, height in pixels), score``.
+        Dictionaries with ``image_id``, ``category_id``, ``bbox`` (x, y, width, height in pixels) and ``score``.
 
     Raises:
-        UserError: The file does not have the results format, an image or category is not in ``instances``, or the ids
-            of ``predict --json``, listed in a file next to it, belong to other images or categories there.
+        UserError: The file does not have the results format, an image or category is not in ``instances``, or the file
+            of :func:`ids_path` gives an id to another image or category than ``instances``.
 
     Example:
         >>> import tempfile

@@ -13,7 +13,8 @@ from rotated_atss.data_check.fix_labels import write_label_part
 from rotated_atss.data_check.kinds import KINDS
 from rotated_atss.data_check.parts import CheckedPart, DataPart
 from rotated_atss.errors import count_of
-from rotated_atss.io.files import check_empty_output, check_output_apart, staged_folder
+from rotated_atss.io.files import check_output_apart
+from rotated_atss.io.output_folders import check_empty_output, staged_folder
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Register this package's heads, losses, assigners, datasets and metrics with MMDetection.
+"""Heads, losses, assigners, datasets and metrics of this package, registered with MMDetection.
 
-Importing this package registers the classes (``custom_imports`` in the base configs). They are adapters; the
-computation is in the framework-free subpackages.
+The import of ``rotated_atss.detection`` registers them; the base configs request it in ``custom_imports``. The classes
+are adapters: the computation is in other subpackages of ``rotated_atss``, which do not need MMDetection.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from rotated_atss.detection.heads import (
 )
 from rotated_atss.detection.task_modules import assigners, box_coders, prior_generators, selection_assigner
 
-# external configs inherit the configs of this package as ``rotated_atss::dota/...``
+# Configs outside this package can now name a config of this package in ``_base_``, as ``rotated_atss::dota/...``.
 MODULE2PACKAGE["rotated_atss"] = "rotated_atss"
 
 __all__ = [

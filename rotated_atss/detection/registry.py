@@ -1,6 +1,6 @@
-"""Registries of the scope ``rotated_atss.detection``, the ``default_scope`` of this package's configs.
+"""MMEngine registries of the scope ``rotated_atss.detection``, the ``default_scope`` of this package's configs.
 
-MMEngine imports this module for a config of that scope.
+MMEngine imports this module when it builds a config of that scope.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ REPLACED_BY_MMDET = frozenset(
 
 
 class LoadedFirstRegistry(Registry):
-    """Registry that finds every class of MMDetection, MMCV and MMEngine, and imports MMDetection only if it must.
+    """Registry of this package, MMDetection, MMCV and MMEngine that first searches the classes already imported.
 
-    MMDetection's own registries import all models, datasets, transforms, metrics and hooks of MMDetection before they
-    look up a name. This package's classes are registered there too, but are found here without that import.
+    A registry of MMDetection imports all models, datasets, transforms, metrics and hooks of MMDetection before it looks
+    up a name. This registry does so only for a name that is not found otherwise.
 
     Example:
-        >>> from mmdet.registry import DATASETS as MMDET_DATASETS
-        >>> DATASETS.get("DOTADataset") is MMDET_DATASETS.get("DOTADataset")
-        True
+        >>> DATASETS.get("DOTADataset").__name__
+        'DOTADataset'
     """
 
     def get(self, key: str) -> Any:
@@ -45,7 +44,7 @@ class LoadedFirstRegistry(Registry):
         return self.parent.get(key)
 
 
-# one for each kind, such as models and hooks: MMEngine looks up each of them in the default scope
+# One registry per kind of class (models, hooks, ...): MMEngine looks for every kind in the default scope.
 REGISTRIES = {
     name: LoadedFirstRegistry(parent.name, parent=parent, scope=SCOPE)
     for name, parent in vars(mmdet.registry).items()

@@ -1,4 +1,4 @@
-"""Coordinate reference systems: parsing, names and transformation of coordinates."""
+"""Coordinate reference systems (CRS): parsing, names, and transformation of coordinates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def parse_crs(crs: str) -> pyproj.CRS:
         crs: WKT or ``AUTHORITY:CODE``.
 
     Raises:
-        UserError: It is not a known CRS, or pyproj is not installed.
+        UserError: ``crs`` is not a known CRS, or pyproj is not installed.
 
     Example:
         >>> parse_crs("EPSG:32650").name
@@ -41,7 +41,7 @@ def parse_crs(crs: str) -> pyproj.CRS:
 
 @lru_cache(maxsize=64)
 def crs_name(crs: str) -> str:
-    """Return ``AUTHORITY:CODE`` of a CRS, or its name if no authority lists it.
+    """Return ``AUTHORITY:CODE`` of a CRS, or its plain name if no authority lists it.
 
     Example:
         >>> crs_name(parse_crs("EPSG:32650").to_wkt())
@@ -56,7 +56,7 @@ def crs_name(crs: str) -> str:
 def is_on_earth(crs: str | None) -> bool:
     """Return whether coordinates of a CRS can be converted to longitude and latitude.
 
-    They cannot if the CRS is unknown, or if it is a local one of a site or an image.
+    This is not possible if the CRS is unknown, or if it is a local one, of a site or an image.
 
     Example:
         >>> is_on_earth("EPSG:32650"), is_on_earth(None), is_on_earth('LOCAL_CS["site",UNIT["metre",1]]')
@@ -76,12 +76,12 @@ def transform_points(points: ArrayLike, source: str, target: str) -> NDArray[np.
     """Transform coordinates from one CRS to another.
 
     Args:
-        points: (..., 2) x (easting or longitude) and y (northing or latitude), whatever the axis order of the CRS is.
+        points: (..., 2) x (easting or longitude) and y (northing or latitude), also if the CRS states another order.
         source: CRS of the points, as for :func:`parse_crs`.
         target: CRS of the result.
 
     Returns:
-        (..., 2) likewise; infinite for points outside the area in which the transformation is defined.
+        (..., 2) x and y in the target CRS; infinite for points outside the area in which the transformation is defined.
 
     Raises:
         UserError: A CRS is not known, or pyproj is not installed.

@@ -1,4 +1,8 @@
-"""Detections as features of a map: polygons in the coordinates of a CRS, with columns of values."""
+"""Detections as features of a map: polygons in map coordinates, with columns of values.
+
+A georeference gives the map position of the pixels of an image, in a coordinate reference system (CRS). Files for a GIS
+are written from tables, one per CRS (:func:`build_tables`).
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,18 @@ from rotated_atss.geo.ground import measure_quadrilaterals
 from rotated_atss.io.georeference import Georeference
 
 PIXELS, MAP, KNOWN_CRS = "pixels", "map", "crs"
-"""Coordinates of a table: pixels of the image, a map whose CRS has no place on Earth, or a CRS that has one."""
+"""Kinds of coordinates of a table.
 
-VALUE_DECIMALS = 4  # of meters and degrees of the heading
-_PART_ROWS = 50_000
-_MAX_LON = 540  # of polygons east of the antimeridian, whose longitudes can be counted up to 360
+``PIXELS``: pixels of the image. ``MAP``: a map whose CRS is unknown or local, so that its place on Earth is not known.
+``KNOWN_CRS``: a CRS whose coordinates can be converted to longitude and latitude.
+"""
+
+VALUE_DECIMALS = 4  # decimals of lengths in meters and of headings in degrees
 LON_LAT_DECIMALS = 13
-"""Decimals of degrees: 1e-8 m, a millionth of a pixel of one centimeter."""
+"""Decimals of longitude and latitude: 1e-8 m, a millionth of a pixel of one centimeter."""
+
+_PART_ROWS = 50_000  # features per part of a table
+_MAX_LON = 540  # largest valid longitude: maps across the antimeridian count beyond 180
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class Features:
 
     Attributes:
         images: Image ids, also those without detections.
-        georeferences: Map position per image; None if it is unknown.
+        georeferences: Georeference per image; None if it is unknown.
         classes: Class names.
         image_index: (N,) int64, index into ``images`` per detection, ascending.
         class_index: (N,) int64, index into ``classes``.
@@ -58,8 +67,8 @@ class Features:
 
         Args:
             detections: Detections by class name.
-            georeferences: Map position by image id, for all images in the order of the output. Other images that have
-                detections follow without one.
+            georeferences: Georeference by image id, for all images in the order of the output. Images that are not
+                listed here but have detections follow, without a georeference.
 
         Example:
             >>> ships = Detections.from_ids(["P1"], np.array([0.5]), np.array([[1, 2, 11, 2, 11, 8, 1, 8]]))
@@ -67,17 +76,21 @@ class Features:
             >>> features.images, features.image_index.tolist(), features.polygons[0, 2].tolist()
             (('P0', 'P1'), [1], [11.0, 8.0])
         """
-        images = tuple(dict.fromkeys([*georeferences, *(name for each in detections.values() for name in each.images)]))
-        position = {name: index for index, name in enumerate(images)}
-        of_class = list(detections.values())
+        per_class = list(detections.values())
+        images = tuple(dict.fromkeys([*georeferences, *(name for of_class in per_class for name in of_class.images)]))
+        index_of_image = {name: index for index, name in enumerate(images)}
+        image_indices = []
+        for of_class in per_class:
+            indices = np.array([index_of_image[name] for name in of_class.images], int)
+            image_indices.append(indices[of_class.image_index])
         return cls.from_columns(
             images,
             [georeferences.get(name) for name in images],
             list(detections),
-            _concatenate([np.array([position[n] for n in d.images], int)[d.image_index] for d in of_class], np.int64),
-            _concatenate([np.full(len(d), index) for index, d in enumerate(of_class)], np.int64),
-            _concatenate([d.scores for d in of_class], np.float64),
-            _concatenate([d.polygons for d in of_class], np.float64),
+            _concatenate(image_indices, np.int64),
+            _concatenate([np.full(len(of_class), index) for index, of_class in enumerate(per_class)], np.int64),
+            _concatenate([of_class.scores for of_class in per_class], np.float64),
+            _concatenate([of_class.polygons for of_class in per_class], np.float64),
         )
 
     @classmethod
@@ -91,16 +104,16 @@ class Features:
         scores: NDArray[np.float64],
         polygons: NDArray[np.float64],
     ) -> Features:
-        """Build features from columns in any order, with polygons (N, 8), and sort them.
+        """Build features from unsorted columns, with polygons (N, 8), and sort them by image and descending score.
 
-        Equal scores are ordered by class, then as they are given.
+        Detections with equal scores are ordered by class, then as given.
 
         Example:
             >>> columns = np.array([1, 0]), np.array([0, 0]), np.array([0.5, 0.7]), np.zeros((2, 8))
             >>> Features.from_columns(["P1", "P2"], [None, None], ["ship"], *columns).scores.tolist()
             [0.7, 0.5]
         """
-        order = np.lexsort((class_index, -scores, image_index))
+        order = np.lexsort((class_index, -scores, image_index))  # by the last key first
         return cls(
             tuple(images), tuple(georeferences), tuple(classes), image_index[order], class_index[order], scores[order],
             polygons.reshape(-1, 4, 2)[order],
@@ -112,12 +125,12 @@ class FeatureTable:
     """Features whose coordinates have one CRS.
 
     Attributes:
-        name: Name of the coordinates, as in names of layers and files, such as ``epsg_32650``; distinct in a list.
+        name: Name of the CRS for layers and files, such as ``epsg_32650``; unique among the tables of a result.
         coordinates: :data:`PIXELS`, :data:`MAP` or :data:`KNOWN_CRS`.
         crs: CRS of the coordinates; None if it is unknown.
         columns: (N,) values by name: class, score, image, center_x, center_y, length_m, width_m, heading_deg. Unknown
             lengths and headings are NaN.
-        rings: (N, 5, 2) corners in coordinates of the CRS, counterclockwise with y up, the first one repeated.
+        rings: (N, 5, 2) corners in coordinates of the CRS, counterclockwise with y up; the first corner is repeated.
     """
 
     name: str
@@ -127,21 +140,20 @@ class FeatureTable:
     rings: NDArray[np.float64]
 
     def iter_parts(self) -> Iterator[FeatureTable]:
-        """Yield the table in parts, at least one, so that little of it is held in the form of a file."""
+        """Yield the table in parts, at least one, so that only a part of it is in memory in the form of the file."""
         for start in range(0, max(1, len(self.rings)), _PART_ROWS):
             rows = slice(start, start + _PART_ROWS)
-            yield replace(
-                self, columns={name: each[rows] for name, each in self.columns.items()}, rings=self.rings[rows]
-            )
+            columns = {name: values[rows] for name, values in self.columns.items()}
+            yield replace(self, columns=columns, rings=self.rings[rows])
 
     @property
     def finite(self) -> NDArray[np.bool_]:
-        """(N,) whether all coordinates of a ring are finite; they are not outside the area of the CRS."""
+        """(N,) whether all coordinates of a ring are finite; outside the area of the CRS they are infinite."""
         return np.asarray(np.isfinite(self.rings).all(axis=(1, 2)))
 
     @property
     def description(self) -> str:
-        """What the coordinates are, in words."""
+        """Description of the coordinates in words."""
         if self.coordinates == PIXELS:
             return "pixels of the image, x to the right, y down"
         return "map coordinates of an unknown CRS" if self.crs is None else crs_name(self.crs)
@@ -152,10 +164,10 @@ def build_tables(features: Features, *, lon_lat: bool = False) -> list[FeatureTa
 
     Args:
         features: The detections.
-        lon_lat: Convert all coordinates that have a place on Earth to WGS 84 longitude and latitude.
+        lon_lat: Convert the coordinates of every known CRS to WGS 84 longitude and latitude.
 
     Returns:
-        Tables in the order of the first image of their CRS; one empty table of pixels without images. Longitudes of a
+        Tables in the order of the first image of their CRS; without images, one empty table of pixels. Longitudes of a
         polygon across the antimeridian exceed 180.
 
     Raises:
@@ -177,13 +189,13 @@ def build_tables(features: Features, *, lon_lat: bool = False) -> list[FeatureTa
 
 
 def _table_names(groups: Sequence[tuple[str, str | None]]) -> list[str]:
-    """Name each pair of coordinates and CRS in lower case; equal names are numbered."""
+    """Return a name in lower case per group (coordinates, CRS); equal names are numbered."""
     names: list[str] = []
     for coordinates, crs in groups:
         text = coordinates if crs is None else crs_name(crs)
         name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or MAP
-        numbered = (name if number == 1 else f"{name}_{number}" for number in count(1))
-        names.append(next(each for each in numbered if each not in names))
+        candidates = (name if number == 1 else f"{name}_{number}" for number in count(1))
+        names.append(next(candidate for candidate in candidates if candidate not in names))
     return names
 
 
@@ -192,38 +204,42 @@ def lon_lat_rings(polygons: NDArray[np.float64], georeference: Georeference) -> 
 
     Args:
         polygons: (N, 4, 2) corners in pixels.
-        georeference: Map position of the image, whose CRS has a place on Earth.
+        georeference: Georeference of the image, in a CRS that can be converted to longitude and latitude.
 
     Returns:
-        (N, 5, 2) degrees, as in :class:`FeatureTable`.
+        (N, 5, 2) degrees, as the rings of :class:`FeatureTable`.
 
     Example:
         >>> utm = Georeference((0.5, 0, 500000, 0, -0.5, 0), "EPSG:32650")
         >>> lon_lat_rings(np.array([[[0, 0], [40, 0], [40, 10], [0, 10.0]]]), utm)[0, 0].tolist()
         [117.0, 0.0]
     """
-    return _rings(_place(polygons, georeference, LON_LAT))
+    return _rings(_to_coordinates(polygons, georeference, LON_LAT))
 
 
 def _coordinates_of(georeference: Georeference | None, lon_lat: bool) -> tuple[str, str | None]:
+    """Return the kind of coordinates and the CRS in which the features of an image are written."""
     if georeference is None:
         return PIXELS, None
     if georeference.crs is None or not is_on_earth(georeference.crs):
         return MAP, None if lon_lat else georeference.crs
+    if lon_lat:
+        return KNOWN_CRS, LON_LAT
     name = crs_name(georeference.crs)
-    return KNOWN_CRS, LON_LAT if lon_lat else name if ":" in name else georeference.crs
+    return KNOWN_CRS, name if ":" in name else georeference.crs  # AUTHORITY:CODE, so that equal CRSs share a table
 
 
 def _build_table(features: Features, images: list[int], coordinates: str, crs: str | None, name: str) -> FeatureTable:
+    """Build the table of the features on some images, given by index."""
     starts, stops = (np.searchsorted(features.image_index, images, side) for side in ("left", "right"))
     rows = _concatenate([np.arange(start, stop) for start, stop in zip(starts, stops)], np.int64)
     corners, centers, sizes = [], [], []
     for image, start, stop in zip(images, starts, stops):
         polygons, georeference = features.polygons[start:stop], features.georeferences[image]
-        points = np.concatenate([polygons, polygons.mean(1, keepdims=True)], axis=1)  # (n, 5, 2)
-        placed = _place(points, georeference, crs)
-        corners.append(placed[:, :4])
-        centers.append(placed[:, 4])
+        corners_and_center = np.concatenate([polygons, polygons.mean(1, keepdims=True)], axis=1)  # (n, 5, 2)
+        points = _to_coordinates(corners_and_center, georeference, crs)
+        corners.append(points[:, :4])
+        centers.append(points[:, 4])
         sizes.append(np.stack(measure_quadrilaterals(polygons, georeference), axis=1))
     length, width, heading = _concatenate(sizes, np.float64).reshape(-1, 3).round(VALUE_DECIMALS).T
     center_x, center_y = _concatenate(centers, np.float64).reshape(-1, 2).T
@@ -240,32 +256,33 @@ def _build_table(features: Features, images: list[int], coordinates: str, crs: s
     return FeatureTable(name, coordinates, crs, columns, _rings(_concatenate(corners, np.float64).reshape(-1, 4, 2)))
 
 
-def _place(points: NDArray[np.float64], georeference: Georeference | None, crs: str | None) -> NDArray[np.float64]:
-    """Return pixels (n, k, 2) of an image in coordinates of a CRS."""
+def _to_coordinates(
+    pixels: NDArray[np.float64], georeference: Georeference | None, crs: str | None
+) -> NDArray[np.float64]:
+    """Convert points in pixels, (n, k, 2) for n polygons, to the coordinates of a table with the given CRS."""
     if georeference is None:
-        return points
-    points = georeference.to_map(points)
-    if crs is None or georeference.crs is None or not is_on_earth(georeference.crs):
-        return points
-    if crs != LON_LAT:
-        return points  # tables in the CRS of the images
-    points = transform_points(points, georeference.crs, LON_LAT)
+        return pixels
+    points = georeference.to_map(pixels)
+    if crs != LON_LAT or georeference.crs is None or not is_on_earth(georeference.crs):
+        return points  # the table has the CRS of the image
+    lon_lat = transform_points(points, georeference.crs, LON_LAT)
+    lon, lat = lon_lat[..., 0], lon_lat[..., 1]  # views
     with np.errstate(invalid="ignore"):  # infinite outside the area of the CRS
-        points[..., 0] += np.where(points[..., 0].min(axis=1, keepdims=True) < -180, 360, 0)
-        across = np.ptp(points[..., 0], axis=1, keepdims=True) > 180
-        points[..., 0] += np.where(across & (points[..., 0] < 0), 360, 0)
-        # PROJ does not check coordinates that are degrees already
-        outside = (points[..., 0] < -180) | (points[..., 0] > _MAX_LON) | (np.abs(points[..., 1]) > 90)
-    points[outside.any(axis=1)] = np.inf
-    return points.round(LON_LAT_DECIMALS)
+        lon += np.where(lon.min(axis=1, keepdims=True) < -180, 360, 0)
+        is_across_antimeridian = np.ptp(lon, axis=1, keepdims=True) > 180
+        lon += np.where(is_across_antimeridian & (lon < 0), 360, 0)
+        # PROJ does not check coordinates that are degrees already.
+        outside = (lon < -180) | (lon > _MAX_LON) | (np.abs(lat) > 90)
+    lon_lat[outside.any(axis=1)] = np.inf
+    return lon_lat.round(LON_LAT_DECIMALS)
 
 
 def _rings(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Close the polygons (N, 4, 2) and turn them counterclockwise, from the same first corner."""
+    """Return closed, counterclockwise rings (N, 5, 2) of polygons (N, 4, 2), which keep their first corner."""
     with np.errstate(invalid="ignore"):  # infinite outside the area of the CRS
-        first, second = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
-        clockwise = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] < 0
-    corners = np.where(clockwise[:, None, None], corners[:, [0, 3, 2, 1]], corners)
+        diagonal, other_diagonal = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
+        is_clockwise = diagonal[:, 0] * other_diagonal[:, 1] - diagonal[:, 1] * other_diagonal[:, 0] < 0
+    corners = np.where(is_clockwise[:, None, None], corners[:, [0, 3, 2, 1]], corners)
     return np.concatenate([corners, corners[:, :1]], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Reading of polygons from GeoJSON without GDAL, which would download a CRS that a file names by an address."""
+"""Reading of polygons from GeoJSON, without GDAL: it would download a CRS that the file states by an address."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.geo.crs import parse_crs
 from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, OTHERS, PolygonLayer
 
-_DEFAULT_CRS = "EPSG:4326"  # RFC 7946, 4; coordinates are longitude first in every file
-_NAMES = (
+_DEFAULT_CRS = "EPSG:4326"  # RFC 7946, section 4; in GeoJSON, longitude comes first
+_CRS_NAMES = (
     re.compile(r"urn:ogc:def:crs:([A-Za-z]+):[0-9.]*:([A-Za-z0-9]+)"),
     re.compile(r"https?://www\.opengis\.net/def/crs/([A-Za-z]+)/[0-9.]+/([A-Za-z0-9]+)"),  # a name, never opened
     re.compile(r"([A-Za-z]+):([A-Za-z0-9]+)"),
 )
 _CRS_HINT = "write a name such as urn:ogc:def:crs:EPSG::32650, or convert the file to longitude and latitude"
-_Polygon = list[NDArray[np.float64]]  # rings, the outer one first
+_Polygon = list[NDArray[np.float64]]  # rings (K, 2); the first one is the outer ring
 
 
 def read_geojson_layer(path: Path) -> PolygonLayer:
@@ -33,7 +33,7 @@ def read_geojson_layer(path: Path) -> PolygonLayer:
         path: A GeoJSON file.
 
     Returns:
-        The polygons. The ids of features are their positions in the file.
+        The polygons. The id of a feature is its position in the file, from 0.
 
     Raises:
         UserError: The file is not GeoJSON, its CRS is not known, or a polygon is malformed.
@@ -49,30 +49,29 @@ def read_geojson_layer(path: Path) -> PolygonLayer:
     content = read_json(path)
     crs = read_crs_member(content, path)
     notes: Counter[tuple[str, str]] = Counter()
-    rings: _Polygon = []
-    rows: list[int] = []
+    outer_rings: list[NDArray[np.float64]] = []
+    feature_ids: list[int] = []
     features = _list_features(content, path)
     for index, feature in enumerate(features):
-        for outer, *inner in _polygons(feature, f"{path}: features[{index}]", notes):
-            notes[HOLES] += bool(inner)
-            rings.append(outer)
-            rows.append(index)
-    objects = np.empty(len(rings), object)
-    objects[:] = rings
-    return PolygonLayer(path, crs, np.array(rows, np.int64), objects, _columns(features, rows), +notes)
+        for outer, *holes in _polygons(feature, f"{path}: features[{index}]", notes):
+            notes[HOLES] += bool(holes)
+            outer_rings.append(outer)
+            feature_ids.append(index)
+    rings = np.empty(len(outer_rings), object)
+    rings[:] = outer_rings
+    columns = _columns(features, feature_ids)
+    return PolygonLayer(path, crs, np.array(feature_ids, np.int64), rings, columns, +notes)  # notes without zeros
 
 
 def read_crs_member(content: Any, path: Path) -> str:
-    """Return the CRS that the member ``crs`` of a GeoJSON file names, as ``AUTHORITY:CODE``.
-
-    Without the member it is WGS 84.
+    """Return the CRS of a GeoJSON file, as ``AUTHORITY:CODE``: that of its member ``crs``, or else WGS 84.
 
     Args:
-        content: The content of the file.
+        content: Content of the file.
         path: The file, for errors.
 
     Raises:
-        UserError: The CRS is not known, or is not stated by a name: an address is never opened.
+        UserError: The CRS is not known, or is stated by an address, which is never opened.
 
     Example:
         >>> named = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32650"}}
@@ -86,7 +85,7 @@ def read_crs_member(content: Any, path: Path) -> str:
     name = properties.get("name") if isinstance(properties, dict) else None
     if not isinstance(name, str) or member.get("type") != "name":
         raise UserError("the member crs must be the name of a CRS, not an address", where=path, hint=_CRS_HINT)
-    match = next(filter(None, (pattern.fullmatch(name.strip()) for pattern in _NAMES)), None)
+    match = next(filter(None, (pattern.fullmatch(name.strip()) for pattern in _CRS_NAMES)), None)
     if match is None:
         raise UserError(f"the member crs must name a CRS by its code, got {quote(name)}", where=path, hint=_CRS_HINT)
     code = f"{match[1]}:{match[2]}"
@@ -109,7 +108,7 @@ def _list_features(content: Any, path: Path) -> Sequence[Any]:
 
 
 def _polygons(feature: Any, where: str, notes: Counter[tuple[str, str]]) -> Iterator[_Polygon]:
-    """Yield the polygons of a feature, and count what is left out."""
+    """Yield the polygons of a feature; count in ``notes`` what is left out or divided."""
     if not isinstance(feature, Mapping):
         raise UserError(f"a feature must be an object, got {quote(feature)}", where=where)
     geometry = feature.get("geometry")
@@ -130,7 +129,7 @@ def _polygons(feature: Any, where: str, notes: Counter[tuple[str, str]]) -> Iter
 
 
 def _ring(ring: Any, where: str) -> NDArray[np.float64]:
-    """Return the corners of a ring without the repeated first one, (K, 2)."""
+    """Return the corners of a ring, (K, 2), without the repetition of the first corner at its end."""
     points = ring if isinstance(ring, list) else []
     for point in points:
         if not isinstance(point, list) or len(point) < 2 or not all(map(is_finite_number, point[:2])):
@@ -143,15 +142,20 @@ def _ring(ring: Any, where: str) -> NDArray[np.float64]:
     return corners
 
 
-def _columns(features: Sequence[Any], rows: Sequence[int]) -> dict[str, NDArray[Any]]:
-    """Return the properties of the features of ``rows`` by name: numbers as float64, anything else as objects."""
-    properties = [feature.get("properties") or {} if isinstance(feature, Mapping) else {} for feature in features]
-    properties = [each if isinstance(each, Mapping) else {} for each in properties]
+def _properties(feature: Any) -> Mapping[str, Any]:
+    """Return the properties of a feature; empty if they are missing or malformed."""
+    properties = feature.get("properties") if isinstance(feature, Mapping) else None
+    return properties if isinstance(properties, Mapping) else {}
+
+
+def _columns(features: Sequence[Any], feature_ids: Sequence[int]) -> dict[str, NDArray[Any]]:
+    """Return, by property, the values of the given features: float64 if all are numbers or null, otherwise objects."""
+    properties = [_properties(feature) for feature in features]
     columns = {}
-    for name in dict.fromkeys(name for row in rows for name in properties[row]):
-        values = [properties[row].get(name) for row in rows]
-        is_number = all(value is None or is_finite_number(value) for value in values)
-        if is_number and any(value is not None for value in values):
+    for name in dict.fromkeys(name for index in feature_ids for name in properties[index]):
+        values = [properties[index].get(name) for index in feature_ids]
+        are_numbers = all(value is None or is_finite_number(value) for value in values)
+        if are_numbers and any(value is not None for value in values):
             columns[name] = np.array([np.nan if value is None else value for value in values], np.float64)
         else:
             columns[name] = np.empty(len(values), object)

@@ -1,4 +1,7 @@
-"""Measures on the ground: geodesics on the WGS 84 ellipsoid, so that no map projection distorts them."""
+"""Lengths and directions on the ground, measured along geodesics of the WGS 84 ellipsoid.
+
+They do not depend on the map projection, unlike lengths in units of the map.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +33,15 @@ class GroundSizes(NamedTuple):
 def measure_quadrilaterals(polygons: NDArray[np.float64], georeference: Georeference | None) -> GroundSizes:
     """Measure quadrilaterals on the ground.
 
-    Lengths are geodesic in every CRS: they are meters on the ellipsoid, also where a unit of the map is longer or
-    shorter (Web Mercator, degrees, the scale factor of UTM).
+    Lengths are meters on the ellipsoid in every CRS, also where a unit of the map is not a meter on the ground (Web
+    Mercator, degrees, the scale factor of UTM).
 
     Args:
         polygons: (N, 4, 2) corners in pixels, in order around the polygon.
-        georeference: Map position of the image.
+        georeference: Georeference of the image.
 
     Returns:
-        Sizes and directions; NaN without a CRS that has a place on Earth.
+        Sizes and directions; NaN if the CRS is unknown or local (:func:`rotated_atss.geo.crs.is_on_earth`).
 
     Example:
         >>> georeference = Georeference((0.5, 0, 500000, 0, -0.5, 0), "EPSG:32650")
@@ -50,25 +53,25 @@ def measure_quadrilaterals(polygons: NDArray[np.float64], georeference: Georefer
         unknown = np.full(len(polygons), np.nan)
         return GroundSizes(unknown, unknown, unknown)
     p0, p1, p2, p3 = np.moveaxis(np.asarray(polygons, np.float64), 1, 0)  # (N, 2) each
-    sides = (_distances(p0, p1, georeference) + _distances(p3, p2, georeference)) / 2
-    others = (_distances(p1, p2, georeference) + _distances(p0, p3, georeference)) / 2
-    along = (sides >= others)[:, None]
-    ends = np.where(along, p1 + p2, p2 + p3) / 2  # middle of a shorter side
-    azimuths, _ = _geodesics((p0 + p1 + p2 + p3) / 4, ends, georeference)
-    headings = np.where(np.isclose(azimuths % 180, 180, rtol=0, atol=1e-9), 0.0, azimuths % 180)
-    return GroundSizes(np.maximum(sides, others), np.minimum(sides, others), headings)
+    sides_01 = (_distances(p0, p1, georeference) + _distances(p3, p2, georeference)) / 2
+    sides_12 = (_distances(p1, p2, georeference) + _distances(p0, p3, georeference)) / 2
+    shorter_side_centers = np.where((sides_01 >= sides_12)[:, None], p1 + p2, p2 + p3) / 2
+    azimuths, _ = _geodesics((p0 + p1 + p2 + p3) / 4, shorter_side_centers, georeference)
+    headings = azimuths % 180
+    headings = np.where(np.isclose(headings, 180, rtol=0, atol=1e-9), 0.0, headings)  # 180 up to rounding is 0
+    return GroundSizes(np.maximum(sides_01, sides_12), np.minimum(sides_01, sides_12), headings)
 
 
 def ground_resolution(georeference: Georeference | None, size: Sequence[int]) -> float | None:
     """Return the side of a pixel on the ground at the center of an image.
 
     Args:
-        georeference: Map position of the image.
-        size: Width and height, pixels.
+        georeference: Georeference of the image.
+        size: Width and height of the image, pixels.
 
     Returns:
-        Meters per pixel, the square root of the area of a pixel; None if the CRS is unknown or has no place on Earth,
-        or if the image lies outside the area of the CRS.
+        Meters per pixel: the square root of the area of a pixel. None if the CRS is unknown or local, or if the image
+        lies outside the area of the CRS.
 
     Raises:
         UserError: The CRS is malformed, or pyproj is not installed.
@@ -82,9 +85,9 @@ def ground_resolution(georeference: Georeference | None, size: Sequence[int]) ->
     if georeference is None or not is_on_earth(georeference.crs):
         return None
     center = np.array(size, np.float64) / 2
-    steps = np.array([[0.5, 0.0], [0.0, 0.5]])
-    _, lengths = _geodesics(center - steps, center + steps, georeference)
-    azimuths, _ = _geodesics(center[None].repeat(2, 0), center + steps, georeference)
+    half_steps = np.array([[0.5, 0.0], [0.0, 0.5]])  # half a pixel along x and along y
+    _, lengths = _geodesics(center - half_steps, center + half_steps, georeference)
+    azimuths, _ = _geodesics(center[None].repeat(2, 0), center + half_steps, georeference)
     area = float(lengths.prod() * abs(np.sin(np.deg2rad(azimuths[0] - azimuths[1]))))
     return area**0.5 if np.isfinite(area) and area > 0 else None
 
@@ -98,11 +101,13 @@ def _distances(
 def _geodesics(
     starts: NDArray[np.float64], ends: NDArray[np.float64], georeference: Georeference
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return azimuth at the start (degrees clockwise from north) and length (meters) between pixels (N, 2)."""
-    lon_lat = [
-        transform_points(georeference.to_map(points), str(georeference.crs), LON_LAT) for points in (starts, ends)
-    ]
+    """Return, for pairs of points in pixels (N, 2), azimuth at the start and length of the geodesic between them.
+
+    Azimuths are degrees clockwise from true north, lengths are meters.
+    """
+    (lon0, lat0), (lon1, lat1) = (
+        transform_points(georeference.to_map(points), str(georeference.crs), LON_LAT).T for points in (starts, ends)
+    )
     geod = require("pyproj", "geo").Geod(ellps="WGS84")
-    (lon0, lat0), (lon1, lat1) = lon_lat[0].T, lon_lat[1].T
     azimuths, _, lengths = geod.inv(lon0, lat0, lon1, lat1)
     return np.asarray(azimuths), np.asarray(lengths)

@@ -1,4 +1,4 @@
-"""Polygons of a vector file with their columns, and what reading it leaves out or changes."""
+"""Polygons of a layer of a vector file, with their columns and notes on what reading left out or changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 OTHERS = "feature", " other than a polygon (point, line, no geometry): left out"
 MULTIPOLYGONS = "multipolygon", ": every part is an object"
 HOLES = "polygon", " with holes: holes are filled"
-"""Notes, as a noun in the singular and the text after it."""
+"""Kinds of notes: a noun in the singular, which is printed after its number, and the text after the noun."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,12 @@ class PolygonLayer:
 
     Attributes:
         path: The file.
-        crs: CRS as WKT or ``AUTHORITY:CODE``.
-        features: (N,) feature id of each polygon; the parts of a multipolygon have the same one.
-        rings: (N,) object, corners of the outer ring of each polygon, (K, 2) x (easting or longitude) and y.
+        crs: CRS of the coordinates, as WKT or ``AUTHORITY:CODE``.
+        features: (N,) feature id of each polygon; parts of a multipolygon have the same id.
+        rings: (N,) object array: corners of the outer ring of each polygon, (K, 2) x (easting or longitude) and y.
         columns: (N,) values by column name.
-        notes: How often something was left out or changed, by a noun in the singular and the text after it.
+        notes: How often something was left out or changed, by kind of note (:data:`OTHERS`, :data:`MULTIPOLYGONS`,
+            :data:`HOLES`).
     """
 
     path: Path

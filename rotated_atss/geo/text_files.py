@@ -1,4 +1,4 @@
-"""GeoJSON (RFC 7946) and CSV of detections."""
+"""Writing of detections as GeoJSON (RFC 7946) and CSV."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     """Write a FeatureCollection, one feature per line.
 
     Coordinates are longitude and latitude in WGS 84, rings are counterclockwise, and a polygon across the antimeridian
-    is a MultiPolygon of its parts (RFC 7946, 3.1.6, 3.1.9, 4). Coordinates that are not those of WGS 84 are no GeoJSON
-    in the strict sense: the member ``coordinates`` says ``pixels`` or ``map``.
+    is a MultiPolygon of its parts (RFC 7946, 3.1.6, 3.1.9, 4). Other coordinates do not conform to RFC 7946; in this
+    case the file has the member ``coordinates`` with the value ``pixels`` or ``map``.
 
     Args:
         path: The file.
-        tables: One table of :func:`rotated_atss.geo.features.build_tables` with ``lon_lat``.
+        tables: A single table of :func:`rotated_atss.geo.features.build_tables` with ``lon_lat=True``.
 
     Raises:
         OSError: The file cannot be written.
@@ -43,7 +43,7 @@ def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     if table.coordinates != KNOWN_CRS:
         head["coordinates"] = table.coordinates
     with open(path, "w", encoding="utf-8", newline="\n") as file:
-        file.write(f'{json.dumps(head)[:-1]}, "features": [')
+        file.write(f'{json.dumps(head)[:-1]}, "features": [')  # without the closing brace of the head
         separator = "\n"
         for part in table.iter_parts():
             for feature in _features(part):
@@ -53,26 +53,29 @@ def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
 
 
 def _features(table: FeatureTable) -> Iterator[str]:
+    """Yield every feature as JSON."""
     names = [json.dumps(name) for name in table.columns]
     columns = [_json_values(column) for column in table.columns.values()]
-    properties = ", ".join(f"{name}: %s" for name in names).join("{}")
+    properties_format = "{" + ", ".join(f"{name}: %s" for name in names) + "}"
     for values, geometry in zip(zip(*columns), _geometries(table), strict=True):
-        yield f'{{"type": "Feature", "properties": {properties % values}, "geometry": {geometry}}}'
+        yield f'{{"type": "Feature", "properties": {properties_format % values}, "geometry": {geometry}}}'
 
 
 def _json_values(column: NDArray) -> list[str]:
+    """Return every value of a column as JSON."""
     if column.dtype == object:
         texts = {value: json.dumps(value, ensure_ascii=False) for value in set(column.tolist())}
         return [texts[value] for value in column.tolist()]
-    return _numbers(column, "null")
+    return _number_texts(column, "null")
 
 
 def _geometries(table: FeatureTable) -> Iterator[str]:
-    split = np.any(table.rings[..., 0] > 180, axis=1) & (table.coordinates == KNOWN_CRS)
-    for index, (is_finite, is_split) in enumerate(zip(table.finite.tolist(), split.tolist())):
+    """Yield the geometry of every feature as JSON."""
+    across_antimeridian = np.any(table.rings[..., 0] > 180, axis=1) & (table.coordinates == KNOWN_CRS)
+    for index, (is_finite, is_across) in enumerate(zip(table.finite.tolist(), across_antimeridian.tolist())):
         if not is_finite:
             yield "null"
-        elif is_split:
+        elif is_across:
             yield json.dumps(lon_lat_geometry(table.rings[index]))
         else:
             yield f'{{"type": "Polygon", "coordinates": [{table.rings[index].tolist()}]}}'
@@ -100,33 +103,34 @@ def split_ring(ring: NDArray[np.float64]) -> list[list[list[float]]]:
         ring: (5, 2) longitude and latitude, some longitudes above 180.
 
     Returns:
-        The parts west and east of 180 degrees, counterclockwise and closed, with longitudes in [-180, 180].
+        The parts west and east of 180 degrees as closed, counterclockwise rings with longitudes in [-180, 180].
 
     Example:
         >>> ring = np.array([[179.0, 0], [181, 0], [181, 1], [179, 1], [179, 0]])
         >>> [sorted({x for x, _ in part}) for part in split_ring(ring)]
         [[179.0, 180.0], [-180.0, -179.0]]
     """
-    import shapely  # takes 0.1 s
+    import shapely  # its import takes 0.1 s
 
     polygon = shapely.Polygon(ring)
     parts = []
     for offset in (0, 360):
-        inside = shapely.box(offset - 180, -90, offset + 180, 90)
-        cut = shapely.orient_polygons(polygon.intersection(inside))
-        for part in shapely.get_parts(cut):
+        hemisphere = shapely.box(offset - 180, -90, offset + 180, 90)
+        inside = shapely.orient_polygons(polygon.intersection(hemisphere))
+        for part in shapely.get_parts(inside):
             if part.geom_type == "Polygon":
                 parts.append([[x - offset, y] for x, y in part.exterior.coords])
     return parts
 
 
 def write_csv(path: str | Path, tables: Sequence[FeatureTable]) -> None:
-    r"""Write a CSV file with the columns, ``crs``, and the polygon as well-known text in ``WKT``.
+    r"""Write a CSV file with the columns of the tables, ``crs`` and ``WKT``.
+
+    ``crs`` is the CRS of the row, ``pixels`` or ``unknown``. ``WKT`` is the polygon as well-known text.
 
     Args:
         path: The file.
-        tables: Tables of :func:`rotated_atss.geo.features.build_tables`. The column ``crs`` has the CRS of each row,
-            ``pixels``, or ``unknown``.
+        tables: Tables of :func:`rotated_atss.geo.features.build_tables`.
 
     Raises:
         OSError: The file cannot be written.
@@ -146,18 +150,20 @@ def write_csv(path: str | Path, tables: Sequence[FeatureTable]) -> None:
             crs = PIXELS if table.coordinates == PIXELS else "unknown" if table.crs is None else crs_name(table.crs)
             for part in table.iter_parts():
                 columns = [
-                    each.tolist() if each.dtype == object else _numbers(each, "") for each in part.columns.values()
+                    column.tolist() if column.dtype == object else _number_texts(column, "")
+                    for column in part.columns.values()
                 ]
-                writer.writerows((*values, crs, ring) for values, ring in zip(zip(*columns), _wkt(part)))
+                writer.writerows((*values, crs, polygon) for values, polygon in zip(zip(*columns), _wkt(part)))
 
 
-def _numbers(column: NDArray, unknown: str) -> list[str]:
-    """Return the shortest text of each number, and a text for those that are not finite."""
+def _number_texts(column: NDArray, unknown: str) -> list[str]:
+    """Return the shortest text of each number, and ``unknown`` for numbers that are not finite."""
     finite = np.isfinite(column)
     return [repr(value) if is_finite else unknown for value, is_finite in zip(column.tolist(), finite.tolist())]
 
 
 def _wkt(table: FeatureTable) -> Iterator[str]:
+    """Yield every polygon as well-known text."""
     for ring, is_finite in zip(table.rings, table.finite.tolist()):
         points = ", ".join(f"{x!r} {y!r}" for x, y in ring.tolist())
         yield f"POLYGON (({points}))" if is_finite else "POLYGON EMPTY"

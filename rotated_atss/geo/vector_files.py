@@ -1,4 +1,4 @@
-"""GeoPackage, FlatGeobuf and GeoParquet files of detections. The same detections give the same bytes."""
+"""Writing of detections as GeoPackage, FlatGeobuf and GeoParquet. The same detections give the same bytes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from rotated_atss.geo.features import FeatureTable
 from rotated_atss.io.requirements import require
 
 LAYER = "detections"
-_GEOPACKAGE = "1.2"  # GDAL before 3.7, in QGIS 3.22 for example, warns of later versions
-_GEOPARQUET = "1.1.0"
-_DATE = "2000-01-01T00:00:00Z"  # a GeoPackage states when it was changed; a constant keeps its bytes reproducible
+_GEOPACKAGE_VERSION = "1.2"  # GDAL before 3.7, for example in QGIS 3.22, warns of later versions
+_GEOPARQUET_VERSION = "1.1.0"
+_DATE = "2000-01-01T00:00:00Z"  # time of the last change in a GeoPackage; constant, so that its bytes are reproducible
 
 
 def write_gpkg(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     """Write a GeoPackage with one layer per table.
 
-    The layer of a single table with a CRS is ``detections``; others have the name of the table, such as
-    ``detections_epsg_32650`` or ``detections_pixels``.
+    A single table with a CRS becomes the layer ``detections``. Otherwise the names of the layers contain those of the
+    tables, such as ``detections_epsg_32650`` or ``detections_pixels``.
 
     Args:
         path: A file that does not exist.
@@ -46,11 +46,12 @@ def write_gpkg(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     require("pyogrio", "geo").set_gdal_config_options({"OGR_CURRENT_DATE": _DATE})
     for table in tables:
         for index, part in enumerate(table.iter_parts()):
+            is_first = index == 0
             options: dict[str, Any] = (
-                {"append": True} if index else {"layer_options": {"DESCRIPTION": table.description}}
+                {"layer_options": {"DESCRIPTION": table.description}} if is_first else {"append": True}
             )
             if not Path(path).exists():
-                options["dataset_options"] = {"VERSION": _GEOPACKAGE}
+                options["dataset_options"] = {"VERSION": _GEOPACKAGE_VERSION}
             _write_with_gdal(path, part, "GPKG", _layer_name(table, tables), **options)
 
 
@@ -59,7 +60,7 @@ def write_fgb(path: str | Path, tables: Sequence[FeatureTable]) -> None:
 
     Args:
         path: A file that does not exist.
-        tables: One table.
+        tables: A single table.
 
     Raises:
         UserError: As :func:`write_gpkg`.
@@ -81,7 +82,7 @@ def write_parquet(path: str | Path, tables: Sequence[FeatureTable]) -> None:
 
     Args:
         path: The file.
-        tables: One table.
+        tables: A single table.
 
     Raises:
         UserError: The file cannot be written, or pyarrow is not installed.
@@ -97,7 +98,8 @@ def write_parquet(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     pyarrow, parquet = require("pyarrow", "geo"), require("pyarrow.parquet", "geo")
     (table,) = tables
     types = {
-        name: pyarrow.string() if each.dtype == object else pyarrow.float64() for name, each in table.columns.items()
+        name: pyarrow.string() if values.dtype == object else pyarrow.float64()
+        for name, values in table.columns.items()
     }
     metadata = {"geo": json.dumps(_geo_metadata(table)), "description": table.description}
     schema = pyarrow.schema({**types, "geometry": pyarrow.binary()}, metadata=metadata)
@@ -105,8 +107,9 @@ def write_parquet(path: str | Path, tables: Sequence[FeatureTable]) -> None:
         with parquet.ParquetWriter(path, schema) as writer:
             for part in table.iter_parts():
                 columns = {**part.columns, "geometry": _to_wkb(part)}
+                # from_pandas writes NaN as null.
                 arrays = [pyarrow.array(columns[field.name], field.type, from_pandas=True) for field in schema]
-                writer.write_table(pyarrow.table(arrays, schema))  # NaN is null
+                writer.write_table(pyarrow.table(arrays, schema))
     except OSError as error:
         raise _write_error(path, error) from error
 
@@ -119,7 +122,7 @@ def _geo_metadata(table: FeatureTable) -> dict[str, object]:
     finite = table.rings[table.finite]
     if len(finite):
         column["bbox"] = [*finite.min(axis=(0, 1)).tolist(), *finite.max(axis=(0, 1)).tolist()]
-    return {"version": _GEOPARQUET, "primary_column": "geometry", "columns": {"geometry": column}}
+    return {"version": _GEOPARQUET_VERSION, "primary_column": "geometry", "columns": {"geometry": column}}
 
 
 def _layer_name(table: FeatureTable, tables: Sequence[FeatureTable]) -> str:
@@ -127,6 +130,7 @@ def _layer_name(table: FeatureTable, tables: Sequence[FeatureTable]) -> str:
 
 
 def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: str, **options: Any) -> None:
+    """Write a table as a layer; ``options`` are arguments of pyogrio."""
     pyogrio = require("pyogrio", "geo")
     values = list(table.columns.values())
     try:
@@ -143,8 +147,8 @@ def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: 
 
 
 def _to_wkb(table: FeatureTable) -> NDArray[np.object_]:
-    """Return the polygons as well-known binary; None if a coordinate is not finite."""
-    import shapely  # takes 0.1 s
+    """Return the polygons (N,) as well-known binary, None for those with coordinates that are not finite."""
+    import shapely  # its import takes 0.1 s
 
     geometries = np.full(len(table.rings), None, object)
     geometries[table.finite] = shapely.to_wkb(shapely.polygons(table.rings[table.finite]))

@@ -1,4 +1,4 @@
-"""Files of detections with map coordinates, by format."""
+"""Writing of detections with map coordinates, in any of the supported file formats."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from rotated_atss.io.files import atomic_path
 from rotated_atss.io.requirements import require
 
 FORMATS = ("geojson", "gpkg", "fgb", "csv", "parquet")
-"""Formats, which are also the suffixes of the files."""
+"""Names of the formats, which are also the suffixes of the files."""
 
-_ONE_FILE = ("gpkg", "csv")  # which hold several CRSs
+_SEVERAL_CRS = ("gpkg", "csv")  # formats whose files can hold coordinates of several CRSs
+_PACKAGES = {"gpkg": ("pyogrio",), "fgb": ("pyogrio",), "parquet": ("pyarrow",)}
 _WRITERS = {"geojson": write_geojson, "csv": write_csv, "gpkg": write_gpkg, "fgb": write_fgb, "parquet": write_parquet}
 
 
 def require_formats(formats: Sequence[str]) -> None:
-    """Check that formats exist and that the packages that they need are installed.
+    """Raise an error unless formats exist and the packages that they need are installed.
 
     Raises:
         UserError: A format is unknown, or a package of the extra ``geo`` is missing.
@@ -31,18 +32,17 @@ def require_formats(formats: Sequence[str]) -> None:
     for name in formats:
         if name not in FORMATS:
             raise UserError(f"unknown format {quote(name)}", hint=f"choose from {', '.join(FORMATS)}")
-        for package in ("rasterio", "pyproj", *{"gpkg": ("pyogrio",), "fgb": ("pyogrio",)}.get(name, ())):
+        for package in ("rasterio", "pyproj", *_PACKAGES.get(name, ())):
             require(package, "geo")
-        if name == "parquet":
-            require("pyarrow", "geo")
 
 
 def write_features(path: str | Path, format_name: str, features: Features) -> list[Path]:
     """Write detections to a file atomically, or to one file per CRS.
 
-    GeoJSON is in WGS 84, all else in the CRS of the images. GeoPackage has one layer per CRS, CSV a column for it.
-    Coordinates that do not fit into one file (pixels of an image without georeference in GeoJSON, or two CRSs in
-    FlatGeobuf and GeoParquet) get one file per CRS, named as in ``detections_epsg_32650.fgb``.
+    GeoJSON has WGS 84 longitude and latitude; all other formats have the CRS of the images. GeoPackage has one layer
+    per CRS, CSV a column with the CRS. If one file cannot hold all coordinates (in GeoJSON, pixels of an image without
+    georeference; in FlatGeobuf and GeoParquet, two CRSs), there is one file per CRS, such as
+    ``detections_epsg_32650.fgb``.
 
     Args:
         path: File to write or replace.
@@ -64,7 +64,7 @@ def write_features(path: str | Path, format_name: str, features: Features) -> li
     """
     path = Path(path)
     tables = build_tables(features, lon_lat=format_name == "geojson")
-    if len(tables) == 1 or format_name in _ONE_FILE:
+    if len(tables) == 1 or format_name in _SEVERAL_CRS:
         _write_file(path, format_name, tables)
         return [path]
     paths = [path.with_name(f"{path.stem}_{table.name}{path.suffix}") for table in tables]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import check_output_apart, staged_folder, write_json
+from rotated_atss.io.files import check_output_apart, write_json
+from rotated_atss.io.output_folders import staged_folder
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import ImageLabels
 

@@ -1,8 +1,8 @@
-"""Conversion of 16-bit pixels to 8 bits by the number of bits that are used.
+"""Conversion of 16-bit pixels to 8 bits by the number of bits that the sensor uses.
 
-Sensors deliver 10 to 14 bits in 16-bit files. The upper 8 bits alone are nearly black then, so values are divided by a
-power of two instead: 8 for 11 used bits. The divisor is the same for all images of a run, so that equal radiance stays
-equal brightness.
+Many sensors deliver 10 to 14 bits per value in 16-bit files; the upper 8 of the 16 bits alone would be nearly black.
+Values are therefore divided by the power of two that maps the used bits to 8 bits, for example by 8 for 11 used bits.
+The divisor is the same for all images of a run, so that equal radiance has equal brightness.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from rotated_atss.errors import UserError
 MIN_BITS, MAX_BITS = 8, 16
 _VALUES = 1 << MAX_BITS
 _FILL_VALUES = [0, _VALUES - 1]  # usual values of pixels without data
-_FRACTION = 0.9999  # fraction of the values that must fit, so that single hot pixels do not darken the image
+_FRACTION = 0.9999  # of the values must fit into the used bits, so that a few hot pixels do not darken the image
 _CHUNK = 1 << 22  # values per call of np.bincount, which converts to int64
 
 
 def check_bits(bits: int | None) -> None:
-    """Check a number of used bits; None is accepted.
+    """Raise an error unless a number of used bits is valid, or None.
 
     Raises:
-        UserError: It is not between 8 and 16.
+        UserError: The number is not 8 to 16.
 
     Example:
         >>> check_bits(11)
@@ -55,7 +55,7 @@ def count_values(image: NDArray[np.uint16]) -> NDArray[np.int64]:
 def used_bits(counts: NDArray[np.int64]) -> int:
     """Return the number of bits that hold 99.99% of the values, at least 8.
 
-    The lowest and the highest value (0 and 65535) mark pixels without data and are left out, unless there is no other.
+    The values 0 and 65535 usually mark pixels without data, so they are not counted unless there are no other values.
 
     Args:
         counts: (65536,) counts of :func:`count_values`.
@@ -64,9 +64,9 @@ def used_bits(counts: NDArray[np.int64]) -> int:
         >>> used_bits(count_values(np.arange(2048, dtype=np.uint16)))
         11
     """
-    inner = counts.copy()
-    inner[_FILL_VALUES] = 0
-    cumulated = np.cumsum(inner if inner.any() else counts)
+    without_fill = counts.copy()
+    without_fill[_FILL_VALUES] = 0
+    cumulated = np.cumsum(without_fill if without_fill.any() else counts)
     largest = int(np.searchsorted(cumulated, _FRACTION * cumulated[-1]))
     return max(MIN_BITS, largest.bit_length())
 

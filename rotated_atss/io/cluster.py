@@ -1,4 +1,4 @@
-"""Jobs on the workers of an existing Dask cluster."""
+"""Execution of jobs on the workers of an existing Dask cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 CONNECT_TIMEOUT_S = 10.0
 NO_WORKERS_TIMEOUT_S = 60.0
-_JOBS_PER_THREAD = 2  # a worker has its next job before it asks for one
+_JOBS_PER_THREAD = 2  # one that runs and one that is already on the worker when the first ends
 _POLL_S = 5.0
 _OPTION = "--scheduler"
 
@@ -29,11 +29,11 @@ def run_on_cluster(
 ) -> Iterator[tuple[int, Result]]:
     """Run a function on every job on a Dask cluster and yield the results as they finish.
 
-    If a worker dies, the scheduler gives its jobs to others, also those whose results were not fetched yet: a job can
-    run twice, and must write the same files again.
+    If a worker dies, the scheduler repeats its jobs on other workers, including finished ones whose results were not
+    fetched yet. A job can therefore run twice, and must write the same files each time.
 
     Args:
-        function: Must be picklable, as jobs and results must; the workers import it from this package.
+        function: A function of this package, which the workers import. The jobs and results must be picklable.
         jobs: Arguments of the calls. Paths in them must be absolute, on a file system that the workers share.
         order: Indices of the jobs, in the order in which they start.
         address: Address of the scheduler, such as ``tcp://host:8786``, or a scheduler file.
@@ -42,12 +42,12 @@ def run_on_cluster(
         Index of a job and its result.
 
     Raises:
-        UserError: A job raised it, no scheduler or worker answers, or a job was lost with several workers. No further
-            jobs are started.
+        UserError: A job raised a UserError, no scheduler or worker answers, or several workers died while they ran the
+            same job. No further jobs are started.
     """
     import distributed
 
-    waiting = list(reversed(order))
+    waiting = list(reversed(order))  # the next job is the last entry
     with connect(address) as client:
         running: dict[Future, int] = {}  # future -> index of its job
         try:
@@ -82,9 +82,9 @@ def connect(address: str) -> Iterator[Client]:
     except ModuleNotFoundError:
         hint = 'run: pip install "rotated-atss[distributed]"'
         raise UserError("distributed is not installed", where=_OPTION, hint=hint) from None
-    given: dict[str, Any] = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+    scheduler: dict[str, Any] = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
-        client = distributed.Client(**given, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
+        client = distributed.Client(**scheduler, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         hint = "start it with: dask scheduler"
         raise UserError(f"no Dask scheduler answers at {address}: {error}", where=_OPTION, hint=hint) from None
@@ -117,20 +117,20 @@ def check_cluster(address: str, paths: Sequence[str | Path]) -> int:
         except ModuleNotFoundError as error:
             hint = "install rotated-atss in the environment of the workers"
             raise UserError(f"the workers cannot import {error.name}", where=_OPTION, hint=hint) from None
-        except OSError as error:  # it died meanwhile
+        except OSError as error:  # the worker died meanwhile
             raise UserError(f"a worker does not answer: {error}", where=_OPTION, hint="run the command again") from None
-    for worker, (version, missing) in answers.items():
+    for worker, (version, missing_paths) in answers.items():
         if version != __version__:
             what = f"the worker {worker} has version {version}, this program {__version__}"
             raise UserError(what, where=_OPTION, hint="install the same version")
-        if missing:
+        if missing_paths:
             hint = "inputs and output must be on a file system that all workers share, under the same path"
-            raise UserError(f"the worker {worker} does not see {missing[0]}", where=_OPTION, hint=hint)
+            raise UserError(f"the worker {worker} does not see {missing_paths[0]}", where=_OPTION, hint=hint)
     return len(answers)
 
 
 def describe_worker(paths: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the version of this package, and which paths do not exist; called on every worker.
+    """Return the version of this package and those of the paths that do not exist; called on every worker.
 
     Example:
         >>> describe_worker(["/", "/no/such/folder"])[1]
@@ -142,10 +142,10 @@ def describe_worker(paths: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _wait_for_some(client: Client, futures: Sequence[Future]) -> list[Future]:
-    """Return futures that are done, at least one.
+    """Wait until at least one future is done, and return all futures that are done.
 
     Raises:
-        UserError: The cluster has no workers for a minute.
+        UserError: The cluster has had no workers for a minute.
     """
     import distributed
 
@@ -154,7 +154,7 @@ def _wait_for_some(client: Client, futures: Sequence[Future]) -> list[Future]:
         try:
             with client.as_current():
                 return list(distributed.wait(futures, timeout=_POLL_S, return_when="FIRST_COMPLETED").done)
-        except (TimeoutError, distributed.TimeoutError):  # two types before Python 3.11
+        except (TimeoutError, distributed.TimeoutError):  # different types before Python 3.11
             waited_s = 0.0 if client.nthreads() else waited_s + _POLL_S
         if waited_s >= NO_WORKERS_TIMEOUT_S:
             raise UserError("the cluster has lost all workers", where=_OPTION, hint="start workers and run it again")

@@ -1,4 +1,4 @@
-"""One conversion for all images of a run, determined from their headers and printed once."""
+"""Choice of one conversion to 8-bit color for all images of a run."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.processes import run_jobs
 from rotated_atss.io.scaling import is_resolved, percentile_range, uses_bits
 
-_QUANTILES = np.linspace(0, 1, 1001)  # of the values of an image, which stand for them
-_DIGITS = 6  # significant digits of a range, so that it is printed in full
+# The values of an image are represented by these quantiles, so that every image has the same weight.
+_QUANTILES = np.linspace(0, 1, 1001)
+_DIGITS = 6  # significant digits to which a range is rounded, so that the printed option states it exactly
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """Conversion of images to 8-bit color.
+    """Conversion of the images of a run to 8-bit color.
 
     Attributes:
-        options: Options with numbers for the scaling of all images.
-        notes: What is converted, one line per kind, for the user. Empty for 8-bit gray and color images.
+        options: Options that state the scaling in numbers, the same for all images.
+        notes: Lines for the user, one per kind of conversion; empty if all images are 8-bit gray or color images.
     """
 
     options: PixelOptions = field(default_factory=PixelOptions)
@@ -36,15 +37,15 @@ class Conversion:
 
 
 def plan_conversion(paths: Sequence[Path], options: PixelOptions | None = None, workers: int = 1) -> Conversion:
-    """Look at the headers of images and find a common scaling of those that have other values than 8 bits.
+    """Find a common scaling for those images of a run whose values are not 8-bit.
 
-    Only these are decoded, and only if ``options`` does not state their scaling in numbers. Unreadable images are
-    skipped: reading them raises.
+    Images are decoded only if they need a scaling that ``options`` does not state in numbers. Unreadable images are
+    skipped here; the code that reads them later raises the error.
 
     Args:
         paths: Image files.
         options: Options to complete; None uses the defaults of :class:`PixelOptions`.
-        workers: Processes that decode.
+        workers: Processes that decode images.
 
     Example:
         >>> import tempfile
@@ -55,41 +56,45 @@ def plan_conversion(paths: Sequence[Path], options: PixelOptions | None = None, 
         ('1 of 1 image has 16-bit pixels with 11 used bits: values are divided by 8 (--bits 11)',)
     """
     options = PixelOptions() if options is None else options
-    known = {path: _header(path) for path in paths}
-    headers = {path: header for path, header in known.items() if header is not None}
-    by_bits = [path for path, header in headers.items() if uses_bits(np.dtype(header.dtype), options)]
-    ranged = [path for path, header in headers.items() if header.dtype != "uint8" and path not in by_bits]
-    if not by_bits:
+    headers = _read_headers(paths)
+    dtypes = {path: np.dtype(header.dtype) for path, header in headers.items()}
+    scaled_by_bits = [path for path, dtype in dtypes.items() if uses_bits(dtype, options)]
+    scaled_by_range = [path for path, dtype in dtypes.items() if dtype != np.uint8 and not uses_bits(dtype, options)]
+    if not scaled_by_bits:
         options = replace(options, bits=None)
-    open_paths = [path for path, header in headers.items() if not is_resolved(np.dtype(header.dtype), options)]
-    summaries = _summarize(open_paths, options, workers)
-    counts = [summaries[path] for path in by_bits if path in summaries]
-    quantiles = [summaries[path] for path in ranged if path in summaries]
-    if by_bits and options.bits is None:
+    unresolved = [path for path, dtype in dtypes.items() if not is_resolved(dtype, options)]
+    summaries = _summarize(unresolved, options, workers)
+    counts = [summaries[path] for path in scaled_by_bits if path in summaries]
+    quantiles = [summaries[path] for path in scaled_by_range if path in summaries]
+    if scaled_by_bits and options.bits is None:
         options = replace(options, bits=used_bits(sum(counts[1:], start=counts[0])) if counts else MAX_BITS)
     if quantiles:
         low, high = percentile_range(np.concatenate(quantiles))
         options = replace(options, scaling=(_rounded(low), _rounded(high)))
-    return Conversion(options, tuple(_notes(headers, by_bits, ranged, options, len(paths))))
+    return Conversion(options, tuple(_notes(headers, scaled_by_bits, scaled_by_range, options, len(paths))))
 
 
-def _header(path: Path) -> ImageHeader | None:
-    """Read the header of an image that can be read."""
-    try:
-        header = read_header(path)
-    except UserError:
-        return None
-    return None if header is None or header.unsupported or header.truncated else header
+def _read_headers(paths: Sequence[Path]) -> dict[Path, ImageHeader]:
+    """Return the headers of the images that can be read."""
+    headers = {}
+    for path in paths:
+        try:
+            header = read_header(path)
+        except UserError:
+            continue
+        if header is not None and not header.unsupported and not header.truncated:
+            headers[path] = header
+    return headers
 
 
 def _summarize(paths: Sequence[Path], options: PixelOptions, workers: int) -> dict[Path, NDArray[Any]]:
-    """Return counts (65536,) or quantiles (1001,) of the values of images; none of images that cannot be read."""
+    """Return counts (65536,) or quantiles (1001,) of the values per image; unreadable images are left out."""
     job_bytes = [estimate_decode_bytes(path) for path in paths]
-    results = dict(run_jobs(_summary, [(path, options) for path in paths], workers, job_bytes))
-    return {paths[index]: result for index, result in results.items() if result is not None}
+    results = dict(run_jobs(_summarize_image, [(path, options) for path in paths], workers, job_bytes))
+    return {paths[index]: summary for index, summary in results.items() if summary is not None}
 
 
-def _summary(job: tuple[Path, PixelOptions]) -> NDArray[Any] | None:
+def _summarize_image(job: tuple[Path, PixelOptions]) -> NDArray[Any] | None:
     path, options = job
     try:
         values = sample_values(path, options)
@@ -106,39 +111,46 @@ def _rounded(value: float) -> float:
 
 
 def _notes(
-    headers: dict[Path, ImageHeader], by_bits: Sequence[Path], ranged: Sequence[Path], options: PixelOptions, total: int
+    headers: dict[Path, ImageHeader],
+    scaled_by_bits: Sequence[Path],
+    scaled_by_range: Sequence[Path],
+    options: PixelOptions,
+    total: int,
 ) -> list[str]:
+    """Describe each kind of conversion in one line; ``total`` is the number of all images."""
     notes = []
-    if by_bits and options.bits is not None:
+    if scaled_by_bits and options.bits is not None:
         divisor = 1 << (options.bits - MIN_BITS)
         notes.append(
-            f"{_count(by_bits, total)} 16-bit pixels with {options.bits} used bits: values are divided by {divisor} "
-            f"(--bits {options.bits})"
+            f"{_images_have(scaled_by_bits, total)} 16-bit pixels with {options.bits} used bits: values are divided by "
+            f"{divisor} (--bits {options.bits})"
         )
-    if ranged:
-        kinds = " and ".join(sorted({headers[path].dtype for path in ranged}))
-        notes.append(f"{_count(ranged, total)} {kinds} values: {_scaling_text(options)}")
-    alpha = [path for path, header in headers.items() if header.alpha]
-    extra = [path for path, header in headers.items() if header.has_extra_band]
+    if scaled_by_range:
+        dtypes = " and ".join(sorted({headers[path].dtype for path in scaled_by_range}))
+        notes.append(f"{_images_have(scaled_by_range, total)} {dtypes} values: {_scaling_text(options)}")
     if options.bands is not None and headers:
         notes.append(f"bands {','.join(map(str, options.bands))} are {'gray' if len(options.bands) == 1 else 'RGB'}")
-        return notes
-    if alpha:
-        notes.append(f"{_count(alpha, total)} alpha: pixels with alpha 0 have the padding color (unless --bands)")
-    if extra:
-        notes.append(
-            f"{_count(extra, total)} more than three bands: red, green and blue are those that the file names, else "
-            "the first three (--bands)"
+        return notes  # alpha and further bands are not used
+    with_alpha = [path for path, header in headers.items() if header.alpha]
+    with_extra_band = [path for path, header in headers.items() if header.has_extra_band]
+    if with_alpha:
+        text = "alpha: pixels with alpha 0 have the padding color (unless --bands)"
+        notes.append(f"{_images_have(with_alpha, total)} {text}")
+    if with_extra_band:
+        text = (
+            "more than three bands: red, green and blue are those that the file names, else the first three (--bands)"
         )
+        notes.append(f"{_images_have(with_extra_band, total)} {text}")
     return notes
 
 
 def _scaling_text(options: PixelOptions) -> str:
-    if isinstance(options.scaling, str):  # none, or no image can be read
+    if isinstance(options.scaling, str):  # "none", or another rule if no image could be read
         return f"rounded and clipped to 0 to 255 (--scaling {options.scaling})"
     low, high = (f"{value:.{_DIGITS}g}" for value in options.scaling)
     return f"{low} to {high} become 0 to 255 (--scaling={low},{high})"
 
 
-def _count(some: Sequence[object], total: int) -> str:
-    return f"{len(some)} of {count_of(total, 'image')} {'has' if len(some) == 1 else 'have'}"
+def _images_have(paths: Sequence[Path], total: int) -> str:
+    """Return the start of a sentence, such as ``3 of 5 images have``."""
+    return f"{len(paths)} of {count_of(total, 'image')} {'has' if len(paths) == 1 else 'have'}"

@@ -1,11 +1,13 @@
 """CPU threads on shared machines: the wait policy of OpenMP and the number of torch's threads.
 
-torch splits a large operation over the threads of OpenMP, and the operation ends when the last of them does. By
-default threads that wait keep their core busy ("spin"). If another process needs that core, each operation waits for
-the scheduler, and a training step takes several times as long as with one thread.
+torch divides a large operation among OpenMP threads; the operation ends when its last thread does. By default, threads
+that have nothing to do keep their core busy while they wait ("spin"). If another process needs that core, each
+operation waits until the operating system runs all of its threads, and a training step takes several times as long as
+with one thread.
 
 Entry points (the command line, ``tools/``) call :func:`set_wait_policy` before torch is imported and
-:func:`follow_cpu_load` once; loops over batches call :func:`update_threads`, which does nothing in other programs.
+:func:`follow_cpu_load` once. Loops over batches call :func:`update_threads`, which does nothing in programs that have
+not called :func:`follow_cpu_load`.
 """
 
 from __future__ import annotations
@@ -15,22 +17,23 @@ import sys
 import time
 from collections.abc import Callable, MutableMapping
 
-# Variables with which the user has chosen how OpenMP's threads wait.
+# Environment variables by which a user chooses how OpenMP threads wait.
 _WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-# GNU OpenMP reads the first, LLVM's and Intel's (macOS, Windows) the second. The spin bridges the pause between two
-# operations: with a hundredth of it a training step on an idle machine took a fifth longer. On a busy machine the
-# number of threads follows the load, and one thread waits for no other.
+# GNU OpenMP reads GOMP_SPINCOUNT; the OpenMP of LLVM and Intel (macOS, Windows) reads KMP_BLOCKTIME. With this count,
+# threads spin for the short time between two operations: with a hundredth of it, a training step on an idle machine
+# took a fifth longer. On a busy machine, the number of threads is reduced instead (update_threads).
 _WAIT_POLICY = {"GOMP_SPINCOUNT": "200000", "KMP_BLOCKTIME": "0"}
 
 _SECONDS_PER_MEASUREMENT = 1.0
-# 1.6 spare cores start a second thread; below 1.45 it ends. The distance keeps short loads from changing the number.
+# A second thread starts at 1.6 spare cores and ends below 1.45. Loads that cross only one of the two limits do not
+# change the number of threads.
 _ROUND_UP_FROM, _ROUND_DOWN_BELOW = 0.6, 0.45
 
 
 def set_wait_policy(environment: MutableMapping[str, str] | None = None) -> bool:
-    """Limit the time for which OpenMP's threads keep a core busy while they wait, unless the user has chosen a policy.
+    """Limit the time for which OpenMP threads keep a core busy while they wait, unless the user has chosen a policy.
 
-    Has no effect once torch is imported. Child processes inherit the policy.
+    Call this before torch is imported; afterwards it has no effect. Child processes inherit the policy.
 
     Args:
         environment: Environment variables to change; None changes those of this process.
@@ -59,8 +62,8 @@ class SpareCores:
     """Measure how many of this process's CPU cores other processes leave to it.
 
     Args:
-        clock: Returns ``(seconds, idle, own)``: wall time, and the idle time of the cores and the CPU time of this
-            process, in seconds since some moment. None reads Linux's ``/proc/stat``.
+        clock: Function that returns ``(wall, idle, used)`` in seconds since some moment: wall time, idle time summed
+            over the cores, and CPU time of this process. None reads them from Linux (``/proc/stat``).
 
     Example:
         >>> samples = iter([(0.0, 10.0, 5.0), (2.0, 10.5, 6.0)])
@@ -69,7 +72,7 @@ class SpareCores:
     """
 
     def __init__(self, clock: Callable[[], tuple[float, float, float]] | None = None) -> None:
-        self._clock = clock or _sample
+        self._clock = clock or _read_times
         self._last = self._clock()
 
     def measure(self) -> float:
@@ -79,20 +82,21 @@ class SpareCores:
             OSError: The operating system does not report the load (only Linux does).
         """
         sample, last = self._clock(), self._last
-        seconds, idle, own = (now - before for now, before in zip(sample, last))
+        wall, idle, used = (now - before for now, before in zip(sample, last))
         self._last = sample
-        return (idle + own) / max(seconds, 1e-9)
+        return (idle + used) / max(wall, 1e-9)
 
 
-def _sample() -> tuple[float, float, float]:
+def _read_times() -> tuple[float, float, float]:
+    """Return wall time, idle time of the cores and CPU time of this process in seconds."""
     cores = {f"cpu{core}" for core in os.sched_getaffinity(0)} if hasattr(os, "sched_getaffinity") else set()
-    idle = 0
+    idle_ticks = 0
     with open("/proc/stat", encoding="ascii") as file:
         for line in file:
             name, *ticks = line.split()
             if name in cores:
-                idle += int(ticks[3]) + int(ticks[4])  # idle and waiting for disks
-    return time.monotonic(), idle / os.sysconf("SC_CLK_TCK"), time.process_time()
+                idle_ticks += int(ticks[3]) + int(ticks[4])  # idle, and waiting for disks
+    return time.monotonic(), idle_ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
 
 
 class ThreadControl:
@@ -100,8 +104,8 @@ class ThreadControl:
 
     Args:
         max_threads: Number of threads on an idle machine.
-        measure: Returns the number of spare cores since its last call.
-        seconds: Time between two measurements.
+        measure: Function that returns the mean number of spare cores since its last call.
+        seconds: Shortest time between two measurements.
 
     Example:
         >>> control = ThreadControl(4, measure=lambda: 2.7, seconds=0)
@@ -113,17 +117,18 @@ class ThreadControl:
         self, max_threads: int, measure: Callable[[], float], seconds: float = _SECONDS_PER_MEASUREMENT
     ) -> None:
         self.max_threads = self.threads = max_threads
-        self._measure, self._seconds, self._begin = measure, seconds, time.monotonic()
+        self._measure, self._seconds, self._last_time = measure, seconds, time.monotonic()
 
     def update(self) -> int | None:
         """Return the new number of threads, or None if it does not change."""
         now = time.monotonic()
-        if now - self._begin < self._seconds:
+        if now - self._last_time < self._seconds:
             return None
-        self._begin = now
+        self._last_time = now
         spare = self._measure()
-        lowest, highest = int(spare + 1 - _ROUND_UP_FROM), int(spare + 1 - _ROUND_DOWN_BELOW)
-        threads = min(self.max_threads, max(1, lowest, min(self.threads, highest)))
+        fewest, most = int(spare + 1 - _ROUND_UP_FROM), int(spare + 1 - _ROUND_DOWN_BELOW)
+        threads = max(fewest, min(self.threads, most))  # unchanged between the two limits
+        threads = min(self.max_threads, max(1, threads))
         if threads == self.threads:
             return None
         self.threads = threads
@@ -137,11 +142,11 @@ _control: ThreadControl | None = None
 def follow_cpu_load() -> bool:
     """Let :func:`update_threads` adapt the number of torch's threads in this process from now on.
 
-    Does nothing if ``OMP_NUM_THREADS`` or ``MKL_NUM_THREADS`` is set, or if the operating system does not report the
-    load of each core.
+    This has no effect if ``OMP_NUM_THREADS`` or ``MKL_NUM_THREADS`` is set, or if the operating system does not report
+    the load of each core.
 
     Returns:
-        Whether the load is measured.
+        Whether the number of threads will follow the load.
 
     Example::
 
@@ -158,7 +163,7 @@ def follow_cpu_load() -> bool:
 
 
 def keep_threads() -> None:
-    """Stop adapting: results that must be reproducible bit by bit depend on the number of threads.
+    """Stop adapting the number of threads, for results that must be reproducible: their last bits depend on it.
 
     Example:
         >>> keep_threads()
@@ -172,7 +177,7 @@ def update_threads() -> str | None:
     """Adapt the number of torch's threads to the load of the machine, at most once per second.
 
     Returns:
-        A line that describes a change, or None.
+        A line for the user that describes a change; None if there is none.
 
     Example:
         >>> update_threads()  # None: only entry points follow the load

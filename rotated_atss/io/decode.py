@@ -1,4 +1,4 @@
-"""Decoding of whole images to color, in the depth of the file."""
+"""Decoding of whole images to three color bands, with the bit depth of the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from rotated_atss.io import tiff
 from rotated_atss.io.image_header import ImageHeader, damaged_image
 from rotated_atss.io.opencv import silent_opencv
 from rotated_atss.io.orientation import turn_upright
-from rotated_atss.io.png import HEAD_BYTES, Image, can_decode_png, decode_png, has_whole_chunks
+from rotated_atss.io.png import Image, can_decode_png, decode_png
+from rotated_atss.io.png_chunks import HEAD_BYTES, has_whole_chunks
 
 _MAX_BUFFER_BYTES = (1 << 31) - 1  # limit of cv2.imdecode
 
@@ -24,10 +25,10 @@ def decode_image(path: Path, header: ImageHeader | None) -> tuple[NDArray[Any], 
 
     Args:
         path: A PNG, JPEG, TIFF or BMP file.
-        header: Its header; None for other formats, which are left to OpenCV.
+        header: Its header; None for a format whose header is not parsed.
 
     Returns:
-        The pixels, and where alpha is not 0 (H, W); None if the image has no alpha.
+        The pixels (H, W, 3), and a mask (H, W) that is True where alpha is not 0; None if the image has no alpha.
 
     Raises:
         UnreadableImageError: The file is missing, damaged or not an image.
@@ -43,26 +44,26 @@ def decode_image(path: Path, header: ImageHeader | None) -> tuple[NDArray[Any], 
     """
     if header is not None and header.alpha:
         return _decode_with_alpha(path, header)
-    image = _read_png(path)
+    image = _decode_plain_png(path)
     return (_decode_with_opencv(path, header, _color_flags(header)) if image is None else image), None
 
 
 def _color_flags(header: ImageHeader | None) -> int:
-    deep = header is not None and header.depth == 16
-    return cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if deep else 0)
+    is_16_bit = header is not None and header.depth == 16
+    return cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if is_16_bit else 0)
 
 
 def _decode_with_alpha(path: Path, header: ImageHeader) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Decode all bands; OpenCV turns no image upright then."""
+    """Decode color and alpha, and apply the orientation, which OpenCV ignores when it decodes all bands."""
     bands = _decode_with_opencv(path, header, cv2.IMREAD_UNCHANGED)
-    if bands.ndim != 3 or bands.shape[2] != 4:
+    if bands.ndim != 3 or bands.shape[2] != 4:  # OpenCV finds no alpha
         return _decode_with_opencv(path, header, _color_flags(header)), None
     bands = turn_upright(bands, header.orientation)
     return np.ascontiguousarray(bands[..., :3]), bands[..., 3] > 0
 
 
-def _read_png(path: Path) -> Image | None:
-    """Read an image with :func:`decode_png`; None if only OpenCV can read it."""
+def _decode_plain_png(path: Path) -> Image | None:
+    """Decode an image with :func:`decode_png`; return None if it does not support the file."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         return decode_png(head + file.read()) if can_decode_png(head) else None
@@ -75,7 +76,7 @@ def _decode_with_opencv(path: Path, header: ImageHeader | None, flags: int) -> N
     try:
         with silent_opencv():
             if directory is not None and tiff.needs_plain_bands(directory):
-                image = cv2.imdecode(_with_plain_bands(path, directory), flags)
+                image = cv2.imdecode(_read_with_plain_bands(path, directory), flags)
             else:
                 image = cv2.imread(str(path), flags)
     except (cv2.error, MemoryError) as error:
@@ -85,7 +86,8 @@ def _decode_with_opencv(path: Path, header: ImageHeader | None, flags: int) -> N
     return np.asarray(image)
 
 
-def _with_plain_bands(path: Path, directory: tiff.TiffDirectory) -> NDArray[np.uint8]:
+def _read_with_plain_bands(path: Path, directory: tiff.TiffDirectory) -> NDArray[np.uint8]:
+    """Read a TIFF file and edit it so that OpenCV decodes the bands unchanged."""
     if path.stat().st_size > _MAX_BUFFER_BYTES:
         hint = "keep three bands, for example: gdal_translate -b 1 -b 2 -b 3 IN OUT"
         raise UserError("TIFF files of more than 2 GiB with a fourth band are not supported", where=path, hint=hint)

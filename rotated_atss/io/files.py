@@ -4,7 +4,6 @@ import glob
 import json
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from rotated_atss.errors import UserError
 
 
 def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
-    """Read a file, or a range of it.
+    """Read a file, or a range of its bytes.
 
     Args:
         path: File to read.
@@ -23,7 +22,7 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
         length: Number of bytes; -1 reads up to the end.
 
     Raises:
-        UserError: The file is missing, cannot be read, or is a device or pipe, whose length is unknown.
+        UserError: The file is missing, cannot be read, or is not a regular file (:func:`is_special_file`).
 
     Example:
         >>> import tempfile
@@ -45,7 +44,7 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
 
 
 def is_special_file(path: str | Path) -> bool:
-    """Return whether a path is a device, pipe or socket, which can be endless or wait forever.
+    """Return whether a path is a device, pipe or socket, whose reading may never end.
 
     Raises:
         OSError: The file is missing.
@@ -59,7 +58,7 @@ def is_special_file(path: str | Path) -> bool:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file without the cost of :func:`atomic_write`, for a folder that is renamed once it is complete.
+    """Write a file in place, faster than :func:`atomic_write`; for folders that are renamed once they are complete.
 
     Raises:
         UserError: As :func:`atomic_write`.
@@ -74,7 +73,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
 
 
 def atomic_write(path: str | Path, data: bytes) -> None:
@@ -102,9 +101,9 @@ def atomic_write(path: str | Path, data: bytes) -> None:
 
 @contextmanager
 def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
-    """Yield a temporary path in the folder of a file, which becomes the file when the block succeeds.
+    """Yield a temporary path to write to; it is renamed to ``path`` when the block succeeds.
 
-    For libraries that write files themselves. If the block fails, the temporary file is removed and ``path`` is
+    Use it for libraries that write files themselves. If the block fails, the temporary file is removed and ``path`` is
     unchanged.
 
     Args:
@@ -134,17 +133,17 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
 
 
 def check_writable(path: str | Path) -> None:
-    """Check that a file can be written, before the work whose result it is to hold. Nothing is created.
+    """Check that a file can be written, before the work that computes its content. Nothing is created.
 
     Args:
         path: File to write or replace.
 
     Raises:
-        UserError: It is a folder, or its folder cannot be created or written.
+        UserError: ``path`` is a folder, or the folder of the file cannot be created or written.
 
     Example:
         >>> import tempfile
@@ -164,9 +163,9 @@ def check_writable(path: str | Path) -> None:
 
 
 def append_line(path: Path, line: bytes) -> None:
-    r"""Append a line to a file in one write, after the end of a line that an earlier write left incomplete.
+    r"""Append a line to a file in one write, so that lines of several processes do not mix.
 
-    Lines of several processes do not mix.
+    If the last line of the file is incomplete, because an earlier write was interrupted, it is ended first.
 
     Args:
         path: The file, created if missing.
@@ -187,12 +186,12 @@ def append_line(path: Path, line: bytes) -> None:
         with open(path, "a+b", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - 1))
-            start = b"" if file.read(1) in (b"", b"\n") else b"\n"
-            written, data = 0, start + line + b"\n"
+            is_complete = file.read(1) in (b"", b"\n")
+            written, data = 0, (b"" if is_complete else b"\n") + line + b"\n"
             while written < len(data):
                 written += file.write(data[written:])
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
 
 
 def write_json(path: str | Path, content: Any, *, indent: int | None = 1) -> None:
@@ -216,65 +215,11 @@ def write_json(path: str | Path, content: Any, *, indent: int | None = 1) -> Non
     atomic_write(path, (json.dumps(content, indent=indent) + "\n").encode())
 
 
-def check_empty_output(out: str | Path) -> None:
-    """Raise an error unless an output folder is new or empty.
-
-    Raises:
-        UserError: ``out`` is not an empty folder.
-
-    Example:
-        >>> check_empty_output("/no/such/folder")
-        >>> check_empty_output("/")
-        Traceback (most recent call last):
-        rotated_atss.errors.UserError: /: the output folder is not empty (choose a new or empty folder)
-    """
-    out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        what = "the output folder is not empty" if out.is_dir() else "the output is not a folder"
-        raise UserError(what, where=out, hint="choose a new or empty folder")
-
-
-@contextmanager
-def staged_folder(out: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes ``out`` when the block succeeds.
-
-    If the block fails, the temporary folder is removed and ``out`` is unchanged.
-
-    Args:
-        out: A new or empty folder.
-
-    Raises:
-        UserError: ``out`` is not an empty folder, or cannot be created.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as parent:
-        ...     with staged_folder(Path(parent, "out")) as folder:
-        ...         write_bytes(folder / "a.txt", b"plane")
-        ...     [path.name for path in Path(parent, "out").iterdir()]
-        ['a.txt']
-    """
-    out = Path(out)
-    check_empty_output(out)
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
-    try:
-        temporary.mkdir(parents=True)
-        try:
-            yield temporary
-            if out.exists():
-                out.rmdir()
-            os.replace(temporary, out)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise _write_error(out, error) from error
-
-
 def atomic_write_all(contents: Mapping[Path, bytes]) -> None:
-    """Write several files of one result: all under temporary names first, then all are renamed.
+    """Write several files of one result: first all of them under temporary names, then rename them.
 
-    A full disk or a process killed while writing leaves the files of an earlier result unchanged. Temporary files that
-    a killed process left behind are removed.
+    If the disk is full, or if the process is killed before the renames, the files of an earlier result are unchanged.
+    Temporary files that a killed process left behind are removed.
 
     Args:
         contents: Content by path.
@@ -305,7 +250,7 @@ def atomic_write_all(contents: Mapping[Path, bytes]) -> None:
             for temporary in temporaries.values():
                 temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
 
 
 def check_output_apart(
@@ -324,7 +269,7 @@ def check_output_apart(
         hint: Advice for the error message.
 
     Raises:
-        UserError: ``out`` is one of ``inputs``, is inside one or, unless ``may_contain_inputs``, contains one.
+        UserError: ``out`` is one of ``inputs`` or inside one of them or, without ``may_contain_inputs``, contains one.
 
     Example:
         >>> check_output_apart("data/tiles", ["data/images"])
@@ -335,10 +280,20 @@ def check_output_apart(
     target = Path(out).resolve()
     for given in inputs:
         source = Path(given).resolve()
-        same = target == source or (target.exists() and source.exists() and target.samefile(source))
-        if same or source in target.parents or (target in source.parents and not may_contain_inputs):
+        is_same = target == source or (target.exists() and source.exists() and target.samefile(source))
+        if is_same or source in target.parents or (target in source.parents and not may_contain_inputs):
             raise UserError(f"the output overlaps the input {given}", where=out, hint=hint)
 
 
-def _write_error(path: Path, error: OSError) -> UserError:
+def write_error(path: str | Path, error: OSError) -> UserError:
+    """Return the user error for a file or folder that cannot be written.
+
+    Args:
+        path: The file or folder.
+        error: The error of the operating system.
+
+    Example:
+        >>> print(write_error("a.txt", OSError(28, "No space left on device")))
+        a.txt: cannot be written: No space left on device (check the folder and the free space)
+    """
     return UserError(f"cannot be written: {error.strerror}", where=path, hint="check the folder and the free space")

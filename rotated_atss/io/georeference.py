@@ -16,7 +16,7 @@ class Georeference:
 
     Attributes:
         transform: ``(a, b, c, d, e, f)``, as in rasterio: ``x = a * column + b * row + c``,
-            ``y = d * column + e * row + f``. Pixel (0, 0) is the upper left corner of the upper left pixel.
+            ``y = d * column + e * row + f``. Column 0, row 0 is the upper left corner of the upper left pixel.
         crs: Coordinate reference system as WKT or ``AUTHORITY:CODE``; None if it is unknown.
 
     Raises:
@@ -37,7 +37,7 @@ class Georeference:
             raise UserError(f"the transform to map coordinates is not invertible, got {self.transform}")
 
     def to_map(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Transform pixel coordinates (..., 2) of x, y to map coordinates of the CRS.
+        """Transform pixel coordinates x, y (..., 2) to map coordinates x, y of the CRS.
 
         Example:
             >>> Georeference((2, 0, 10, 0, -2, 20)).to_map([1.5, 1]).tolist()
@@ -47,7 +47,7 @@ class Georeference:
         return np.asarray(points, np.float64) @ np.array([[a, d], [b, e]]) + np.array([c, f])
 
     def to_pixels(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Transform map coordinates (..., 2) of the CRS to pixel coordinates of x, y.
+        """Transform map coordinates x, y (..., 2) of the CRS to pixel coordinates x, y.
 
         Example:
             >>> Georeference((2, 0, 10, 0, -2, 20)).to_pixels([13.0, 18.0]).tolist()

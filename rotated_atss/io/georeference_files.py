@@ -1,4 +1,4 @@
-"""Georeference of a plain image from the files beside it: a world file, and a ``.prj`` with the reference system."""
+"""Files that georeference a plain image beside them: a world file with the transform and a ``.prj`` with the CRS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add_sidecars(georeference: Georeference | None, image: Path) -> Georeference
     """Complete a georeference with the world file and the ``.prj`` beside an image.
 
     Args:
-        georeference: Georeference inside the image file, which takes precedence; None if there is none.
+        georeference: Georeference stored in the image file, which takes precedence; None if there is none.
         image: The image file.
 
     Raises:
@@ -50,7 +50,7 @@ def world_suffixes(suffix: str) -> list[str]:
 
 
 def find_sidecar(image: Path, suffixes: list[str]) -> Path | None:
-    """Return the first file that has the name of an image and one of the suffixes, in lower or upper case.
+    """Return the first existing file with the name of an image and one of the suffixes, in lower or upper case.
 
     Example:
         >>> import tempfile
@@ -64,7 +64,7 @@ def find_sidecar(image: Path, suffixes: list[str]) -> Path | None:
 
 
 def read_world_file(path: Path) -> Georeference:
-    """Read a world file: six numbers, of which the last two are the map position of the center of the first pixel.
+    """Read a world file: six numbers, the last two of which are the map position of the center of the first pixel.
 
     Raises:
         UserError: The file does not hold six numbers of an invertible transform.

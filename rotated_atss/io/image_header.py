@@ -1,10 +1,12 @@
-"""Headers of PNG, JPEG, TIFF, BMP, JPEG 2000 and VRT files: size, bands, depth, and where the pixels end."""
+"""Headers of image files: size, bands and type of the pixels, and properties that decide which reader is used.
+
+PNG, JPEG, TIFF, BMP, JPEG 2000 and VRT files are parsed without decoding pixels.
+"""
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -14,23 +16,22 @@ import numpy as np
 from rotated_atss.errors import UserError
 from rotated_atss.io import tiff
 from rotated_atss.io.files import is_special_file
+from rotated_atss.io.jpeg_frame import read_jpeg_frame
 from rotated_atss.io.orientation import UPRIGHT, swaps_axes
+from rotated_atss.io.png_chunks import PNG_SIGNATURE, iter_leading_chunks
 from rotated_atss.io.tiff import TiffDirectory, TruncatedFile
+from rotated_atss.io.tiff_pixels import find_rasterio_need, find_unsupported, sample_dtype
 
-_PNG_SIGNATURE, _JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_JPEG_SIGNATURE = b"\xff\xd8\xff"
 _JP2_SIGNATURE, _J2K_SIGNATURE = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
-_HEAD_BYTES = 1 << 16  # the sizes of a JPEG 2000 or VRT file are searched in these first bytes
-_BASELINE = (0xFFC0, 0xFFC1)  # frames of JPEG whose components can be interleaved in one scan
-_PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by color type
-_MAX_PNG_CHUNKS = 256
-_MAX_VRT_BYTES = 1 << 26
+_JPEG_END = b"\xff\xd9"
 _TAIL_BYTES = 4096  # the end marker is searched in these last bytes, because some writers append data
-_BMP_UNCOMPRESSED = (0, 3, 6)
-_PHOTOMETRIC = {0: "gray with white as zero", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr"}
-_VRT_TYPES = ("int8", "uint16", "int16", "uint32", "int32", "float32", "float64")  # and Byte
-_EIGHT_BIT_ONLY = (3, 5, 6)  # color models that are read with 8 bits per sample only
-_COMPLEX = (5, 6)
-_SAMPLE_KINDS = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex integer", 6: "complex"}
+_PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # bands by color type
+_PNG_ALPHA_TYPES = (4, 6)
+_BMP_UNCOMPRESSED = (0, 3, 6)  # compression methods that store all pixels in full
+_MAX_JP2_BYTES = 1 << 16  # the codestream of a JPEG 2000 file is searched in these first bytes
+_MAX_VRT_BYTES = 1 << 26
+_VRT_TYPES = ("int8", "uint16", "int16", "uint32", "int32", "float32", "float64")  # all but Byte, which is uint8
 
 
 class UnreadableImageError(UserError):
@@ -47,7 +48,7 @@ def damaged_image(path: str | Path, reason: object = "") -> UnreadableImageError
 
     Args:
         path: The file.
-        reason: What the decoder says; empty if it says nothing.
+        reason: Message of the decoder; empty if there is none.
 
     Example:
         >>> print(damaged_image("a.png"))
@@ -64,18 +65,19 @@ class ImageHeader:
     Attributes:
         file_format: ``"PNG"``, ``"JPEG"``, ``"TIFF"``, ``"BMP"``, ``"JPEG 2000"`` or ``"VRT"``.
         width: Width in pixels, after the EXIF orientation is applied.
-        height: Height in pixels, likewise.
-        bands: Samples per pixel, alpha included; 1 for palette images.
+        height: Height in pixels, after the EXIF orientation is applied.
+        bands: Samples per pixel, including alpha; 1 for palette images.
         depth: Bits per sample.
-        dtype: Name of the NumPy type of a value, such as ``"uint16"``; fewer than 8 bits are ``"uint8"``.
-        unsupported: What no reader supports, in words; empty otherwise.
-        needs_rasterio: What only :class:`rotated_atss.io.raster_reader.RasterReader` reads right, in words; empty if
-            OpenCV does.
-        truncated: The file ends before its pixels do.
-        directory: The directory of a TIFF file.
-        alpha: Whether the last band says which pixels have data, or a palette or a color does (PNG, TIFF).
+        dtype: Name of the NumPy type of a sample, such as ``"uint16"``; ``"uint8"`` also for fewer than 8 bits.
+        unsupported: The kind of pixels, in words, if no reader supports it; otherwise empty.
+        needs_rasterio: The property of the file, in words, that only
+            :class:`rotated_atss.io.raster_reader.RasterReader` reads correctly; empty if OpenCV does.
+        truncated: Whether the file ends before its pixels do.
+        directory: The first directory of a TIFF file.
+        alpha: Whether the file marks transparent pixels: by its last band or, in a PNG file, by a color or palette.
         orientation: EXIF or TIFF orientation, 1 to 8.
-        scans: Why the pixels are complete only at the end of the file, in words (interlaced, progressive); else empty.
+        scans: ``"interlaced"`` or ``"progressive"`` if the file stores the image in several passes, so that no row is
+            complete before the end of the file; otherwise empty.
     """
 
     file_format: str
@@ -94,13 +96,13 @@ class ImageHeader:
 
     @property
     def has_extra_band(self) -> bool:
-        """Whether there are bands beyond red, green, blue and alpha."""
+        """Whether there are bands beyond red, green, blue (or the four colors of CMYK) and alpha."""
         cmyk = self.directory is not None and self.directory.value(tiff.PHOTOMETRIC, tiff.MIN_IS_BLACK) == tiff.CMYK
         return self.file_format not in ("PNG", "JPEG", "BMP") and self.bands - self.alpha > 3 and not cmyk
 
 
 def read_header(path: str | Path) -> ImageHeader | None:
-    """Read the header of an image file, without decoding pixels.
+    """Read the header of an image file.
 
     Returns:
         The header; None for other formats and damaged headers.
@@ -128,10 +130,10 @@ def read_header(path: str | Path) -> ImageHeader | None:
 
 
 def check_header(path: Path) -> ImageHeader | None:
-    """Read the header of an image and refuse files and pixels that cannot be read.
+    """Read the header of an image and raise an error if the file or its kind of pixels cannot be read.
 
     Returns:
-        The header; None for other formats, which are left to OpenCV.
+        The header; None for other formats and damaged headers, which are left to OpenCV.
 
     Raises:
         UnreadableImageError: The file is missing, empty or truncated.
@@ -174,9 +176,10 @@ def parse_header(file: BinaryIO, path: str | Path) -> ImageHeader | None:
     head = file.read(64)
     if not head:
         raise UnreadableImageError("the image file is empty", where=path, hint="download it again")
-    parsers = {_PNG_SIGNATURE[:4]: _parse_png, _JPEG_SIGNATURE: _parse_jpeg, b"BM": _parse_bmp}
-    parsers |= {b"II": _parse_tiff, b"MM": _parse_tiff}
-    parsers |= {_JP2_SIGNATURE: _parse_jp2, _J2K_SIGNATURE: _parse_jp2, b"<VRTDataset": _parse_vrt}
+    parsers = {
+        PNG_SIGNATURE[:4]: _parse_png, _JPEG_SIGNATURE: _parse_jpeg, b"BM": _parse_bmp, b"II": _parse_tiff,
+        b"MM": _parse_tiff, _JP2_SIGNATURE: _parse_jp2, _J2K_SIGNATURE: _parse_jp2, b"<VRTDataset": _parse_vrt,
+    }  # fmt: skip
     parse = next((parse for signature, parse in parsers.items() if head.startswith(signature)), None)
     try:
         return None if parse is None else parse(file, head)
@@ -189,193 +192,85 @@ def parse_header(file: BinaryIO, path: str | Path) -> ImageHeader | None:
 def _parse_png(file: BinaryIO, head: bytes) -> ImageHeader | None:
     if len(head) < 29:
         raise TruncatedFile
-    if head[:8] != _PNG_SIGNATURE or head[12:16] != b"IHDR":
+    if head[:8] != PNG_SIGNATURE or head[12:16] != b"IHDR":
         return None
     width, height, depth, color_type = struct.unpack_from(">IIBB", head, 16)
+    interlace = head[28]
     bands = _PNG_BANDS.get(color_type)
     if bands is None or width == 0 or height == 0:
         return None
-    chunks = dict(_iter_png_chunks(file))
-    orientation = _exif_orientation(file, chunks[b"eXIf"]) if b"eXIf" in chunks else UPRIGHT
+    chunks = dict(iter_leading_chunks(file))
+    orientation = tiff.read_exif_orientation(file, chunks[b"eXIf"]) if b"eXIf" in chunks else UPRIGHT
     if swaps_axes(orientation):
         width, height = height, width
-    gray_key = color_type == 0 and b"tRNS" in chunks
+    has_transparent_color = b"tRNS" in chunks
     return ImageHeader(
         "PNG", width, height, bands, depth, "uint16" if depth == 16 else "uint8",
-        needs_rasterio="a gray value of transparent pixels" if gray_key else "",
-        truncated=b"IEND" not in _tail(file), alpha=color_type in (4, 6) or b"tRNS" in chunks,
-        orientation=orientation, scans="interlaced" if head[28] else "",
+        needs_rasterio="a gray value of transparent pixels" if has_transparent_color and color_type == 0 else "",
+        truncated=b"IEND" not in _tail(file), alpha=has_transparent_color or color_type in _PNG_ALPHA_TYPES,
+        orientation=orientation, scans="interlaced" if interlace else "",
     )  # fmt: skip
 
 
-def _iter_png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Iterate over kind and offset of the data of the chunks in front of the pixels."""
-    position = len(_PNG_SIGNATURE)
-    for _ in range(_MAX_PNG_CHUNKS):
-        file.seek(position)
-        start = file.read(8)
-        if len(start) < 8 or start[4:] == b"IDAT":
-            return
-        yield start[4:], position + 8
-        position += 12 + int.from_bytes(start[:4], "big")
-
-
 def _parse_jpeg(file: BinaryIO, _: bytes) -> ImageHeader | None:
-    truncated = b"\xff\xd9" not in _tail(file)  # OpenCV decodes a truncated JPEG to gray pixels without an error
-    position, orientation = 2, UPRIGHT
-    while True:
-        file.seek(position)
-        start = file.read(4)
-        if len(start) < 4:
-            raise TruncatedFile
-        marker, length = struct.unpack(">HH", start)
-        if marker == 0xFFFF:  # a fill byte
-            position += 1
-            continue
-        if marker >> 8 != 0xFF or marker == 0xFFDA:  # no marker, or the pixels before a frame header
-            return None
-        if marker == 0xFFE1 and file.read(6) == b"Exif\0\0":
-            orientation = _exif_orientation(file, position + 10)
-        if 0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC):  # tables and reserved, not frames
-            break
-        position += 2 + length
-    frame = file.read(6)
-    if len(frame) < 6:
-        raise TruncatedFile
-    depth, height, width, bands = struct.unpack(">BHHB", frame)
-    if swaps_axes(orientation):
-        width, height = height, width
-    unsupported = "" if depth == 8 else f"{depth}-bit JPEG values"
-    scans = "" if marker in _BASELINE else "progressive"
+    truncated = _JPEG_END not in _tail(file)  # OpenCV decodes a truncated JPEG to gray pixels without an error
+    frame = read_jpeg_frame(file)
+    if frame is None:
+        return None
+    width, height = (frame.height, frame.width) if swaps_axes(frame.orientation) else (frame.width, frame.height)
     return ImageHeader(
-        "JPEG",
-        width,
-        height,
-        bands,
-        depth,
-        unsupported=unsupported,
-        truncated=truncated,
-        orientation=orientation,
-        scans=scans,
-    )
-
-
-def _exif_orientation(file: BinaryIO, start: int) -> int:
-    """Return the orientation in EXIF data that start at an offset."""
-    try:
-        directory = tiff.read_directory(file, start)
-    except TruncatedFile:
-        return UPRIGHT
-    return UPRIGHT if directory is None else _orientation(directory)
-
-
-def _orientation(directory: TiffDirectory) -> int:
-    value = directory.value(tiff.ORIENTATION, UPRIGHT)
-    return value if 1 <= value <= 8 else UPRIGHT
+        "JPEG", width, height, frame.bands, frame.depth,
+        unsupported="" if frame.depth == 8 else f"{frame.depth}-bit JPEG values", truncated=truncated,
+        orientation=frame.orientation, scans="progressive" if frame.is_progressive else "",
+    )  # fmt: skip
 
 
 def _parse_bmp(file: BinaryIO, head: bytes) -> ImageHeader | None:
     if len(head) < 30:
         raise TruncatedFile
-    pixels, header_size = struct.unpack_from("<II", head, 10)
+    pixels_start, header_size = struct.unpack_from("<II", head, 10)
     if header_size == 12:  # OS/2
-        width, height, _, depth = struct.unpack_from("<HHHH", head, 18)
+        width, height, _, bits_per_pixel = struct.unpack_from("<HHHH", head, 18)
         compression = 0
     else:
-        width, height, _, depth, compression = struct.unpack_from("<iiHHI", head, 18)
-    row = (abs(width) * depth + 31) // 32 * 4
-    end = pixels + row * abs(height) if compression in _BMP_UNCOMPRESSED else pixels
-    bands = 4 if depth == 32 else 3 if depth in (16, 24) else 1
-    truncated = _file_size(file) < end
-    return ImageHeader("BMP", abs(width), abs(height), bands, 8 if depth > 8 else depth, truncated=truncated)
+        width, height, _, bits_per_pixel, compression = struct.unpack_from("<iiHHI", head, 18)
+    width, height = abs(width), abs(height)  # a negative height states that the first row is the upper one
+    row_bytes = (width * bits_per_pixel + 31) // 32 * 4
+    pixels_end = pixels_start + row_bytes * height if compression in _BMP_UNCOMPRESSED else pixels_start
+    bands = 4 if bits_per_pixel == 32 else 3 if bits_per_pixel in (16, 24) else 1
+    return ImageHeader("BMP", width, height, bands, min(bits_per_pixel, 8), truncated=_file_size(file) < pixels_end)
 
 
 def _parse_tiff(file: BinaryIO, _: bytes) -> ImageHeader | None:
     directory = tiff.read_directory(file)
     if directory is None:
         return None
-    depths, orientation = directory.fields.get(tiff.BITS_PER_SAMPLE), _orientation(directory)
-    sides = (tiff.HEIGHT, tiff.WIDTH) if swaps_axes(orientation) else (tiff.WIDTH, tiff.HEIGHT)
-    return ImageHeader(
-        "TIFF",
-        directory.value(sides[0], 0),
-        directory.value(sides[1], 0),
-        directory.value(tiff.SAMPLES_PER_PIXEL, 1),
-        1 if depths is None or not len(depths.values) else int(depths.values.max()),
-        _tiff_dtype(directory),
-        unsupported=_unsupported_tiff(directory),
-        needs_rasterio=_needs_rasterio(file, directory),
-        truncated=directory.data_end() > _file_size(file),
-        directory=directory,
-        alpha=tiff.has_alpha(directory),
-        orientation=orientation,
-    )
-
-
-def _tiff_dtype(directory: TiffDirectory) -> str:
-    kind = {2: "int", 3: "float"}.get(directory.value(tiff.SAMPLE_FORMAT, 1), "uint")
-    depth = directory.value(tiff.BITS_PER_SAMPLE, 1)
-    name = f"{kind}{next((size for size in (8, 16, 32) if depth <= size), 64)}"
-    return name if name != "float8" else "uint8"
-
-
-def _unsupported_tiff(directory: TiffDirectory) -> str:
-    """Name what no reader converts to color in a TIFF file; empty otherwise."""
-    photometric, depth = directory.value(tiff.PHOTOMETRIC, 1), directory.value(tiff.BITS_PER_SAMPLE, 1)
-    sample_kind = directory.value(tiff.SAMPLE_FORMAT, 1)
-    if photometric not in _PHOTOMETRIC:
-        return f"color model {photometric} (PhotometricInterpretation)"
-    if sample_kind in _COMPLEX:
-        return f"{depth}-bit {_SAMPLE_KINDS[sample_kind]} values"
-    return f"{depth}-bit {_PHOTOMETRIC[photometric]}" if depth > 8 and photometric in _EIGHT_BIT_ONLY else ""
-
-
-def _needs_rasterio(file: BinaryIO, directory: TiffDirectory) -> str:
-    """Name what OpenCV ignores or cannot decode in a TIFF file; empty if the pixels are right."""
-    if tiff.GDAL_NODATA in directory.fields:
-        return "a value of pixels without data (nodata)"
-    if b'role="colorinterp"' in directory.text(tiff.GDAL_METADATA):
-        return "bands with a color interpretation"
-    if directory.value(tiff.SAMPLES_PER_PIXEL, 1) == 2 and tiff.has_alpha(directory):
-        return "gray with alpha"
-    return _undecodable_by_opencv(directory) or ("a mask of pixels without data" if tiff.has_mask(file) else "")
-
-
-def _undecodable_by_opencv(directory: TiffDirectory) -> str:
-    """Name what OpenCV decodes to wrong pixels, or not at all; empty if the pixels are right."""
-    bands, photometric = directory.value(tiff.SAMPLES_PER_PIXEL, 1), directory.value(tiff.PHOTOMETRIC, 1)
+    width, height = directory.value(tiff.WIDTH, 0), directory.value(tiff.HEIGHT, 0)
+    if swaps_axes(directory.orientation):
+        width, height = height, width
     depths = directory.fields.get(tiff.BITS_PER_SAMPLE)
-    depth = directory.value(tiff.BITS_PER_SAMPLE, 1)
-    sample_kind = directory.value(tiff.SAMPLE_FORMAT, 1)
-    if sample_kind not in (1, 4):  # 4: undefined, in practice unsigned
-        return f"{depth}-bit {_SAMPLE_KINDS.get(sample_kind, 'unknown')} values"
-    if depth not in (1, 8, 16):
-        return f"{depth}-bit values"
-    if depths is not None and (depths.values != depth).any():
-        return "bands of different depth"
-    if bands > 4 or (depth == 16 and bands == 2):
-        return f"{bands} bands of {depth} bits"
-    if depth == 16 and photometric not in (1, 2):
-        return f"16-bit {_PHOTOMETRIC[photometric]}"
-    if depth == 16 and bands > 1 and directory.value(tiff.PLANAR_CONFIGURATION, 1) == 2:
-        return "16-bit bands in separate planes (INTERLEAVE=BAND)"
-    if swaps_axes(_orientation(directory)):
-        return f"orientation {_orientation(directory)}"
-    return ""
+    return ImageHeader(
+        "TIFF", width, height, directory.value(tiff.SAMPLES_PER_PIXEL, 1),
+        1 if depths is None or not len(depths.values) else int(depths.values.max()), sample_dtype(directory),
+        unsupported=find_unsupported(directory), needs_rasterio=find_rasterio_need(file, directory),
+        truncated=directory.data_end() > _file_size(file), directory=directory, alpha=tiff.has_alpha(directory),
+        orientation=directory.orientation,
+    )  # fmt: skip
 
 
 def _parse_jp2(file: BinaryIO, _: bytes) -> ImageHeader | None:
+    """Parse the SIZ segment, which starts the codestream of a JPEG 2000 file."""
     file.seek(0)
-    head = file.read(_HEAD_BYTES)
+    head = file.read(_MAX_JP2_BYTES)
     start = head.find(_J2K_SIGNATURE)
     if start < 0:
         return None
     right, bottom, left, top = struct.unpack_from(">4I", head, start + 8)
-    bands, kind = struct.unpack_from(">HB", head, start + 40)
+    bands, sample_format = struct.unpack_from(">HB", head, start + 40)
     if right <= left or bottom <= top or not bands:
         return None
-    depth, signed = (kind & 127) + 1, kind >> 7
-    dtype = f"{'int' if signed else 'uint'}{8 if depth <= 8 else 16 if depth <= 16 else 32}"
+    depth, is_signed = (sample_format & 127) + 1, sample_format >> 7
+    dtype = f"{'int' if is_signed else 'uint'}{8 if depth <= 8 else 16 if depth <= 16 else 32}"
     return ImageHeader("JPEG 2000", right - left, bottom - top, bands, depth, dtype, needs_rasterio="JPEG 2000")
 
 
@@ -383,7 +278,7 @@ def _parse_vrt(file: BinaryIO, _: bytes) -> ImageHeader | None:
     file.seek(0)
     text = file.read(_MAX_VRT_BYTES)
     size = re.search(rb'rasterXSize="(\d{1,9})"\s+rasterYSize="(\d{1,9})"', text)
-    types = [kind.decode().lower() for kind in re.findall(rb'<VRTRasterBand[^>]*dataType="([A-Za-z]+\d*)"', text)]
+    types = [name.decode().lower() for name in re.findall(rb'<VRTRasterBand[^>]*dataType="([A-Za-z]+\d*)"', text)]
     if size is None or not (int(size[1]) and int(size[2])):
         return None
     dtype = types[0] if types and types[0] in _VRT_TYPES else "uint8"

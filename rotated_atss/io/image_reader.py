@@ -1,4 +1,4 @@
-"""One reader for images of any size and format: opened once, read by windows as 8-bit color."""
+"""Opening of images of any size and format, so that windows of them can be read as 8-bit color."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ReaderKind = Literal["whole", "raster", "png rows", "jpeg rows"]
 logger = logging.getLogger(__name__)
 
 _INSTALL = 'pip install "rotated-atss[geo]"'
-_LARGE = 64 << 20  # bytes of color; larger images are read by windows where the format allows it
+_LARGE = 64 << 20  # images of more bytes of 8-bit color are read by windows where the format allows it
 
 
 class WholeImageReader(ArrayReader):
@@ -62,7 +62,7 @@ class WholeImageReader(ArrayReader):
 
 
 def find_georeference(path: str | Path) -> Georeference | None:
-    """Read the georeference in an image file or in the files beside it, without decoding pixels.
+    """Read the georeference from an image file or the files beside it, without decoding pixels.
 
     Args:
         path: The image file.
@@ -85,13 +85,13 @@ def find_georeference(path: str | Path) -> Georeference | None:
     """
     path = Path(path)
     header = check_header(path)
-    inside = header is not None and header.directory is not None and header.directory.is_georeferenced
-    if header is not None and (inside or header.needs_rasterio) and has_rasterio():
+    is_geotiff = header is not None and header.directory is not None and header.directory.is_georeferenced
+    if header is not None and (is_geotiff or header.needs_rasterio) and has_rasterio():
         return read_georeference(path)
-    found = add_sidecars(None, path)
-    if found is None or header is None:
-        return found
-    return orient_georeference(found, header.width, header.height, header.orientation)
+    georeference = add_sidecars(None, path)
+    if georeference is None or header is None:
+        return georeference
+    return orient_georeference(georeference, header.width, header.height, header.orientation)
 
 
 def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageReader:
@@ -133,8 +133,8 @@ def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageRe
 def choose_reader(path: Path, header: ImageHeader, options: PixelOptions) -> tuple[ReaderKind, str]:
     """Choose how an image is read.
 
-    Small images of 8 and 16 bits are decoded by OpenCV. Large ones are read by rows or by tiles where the format and
-    the installed packages allow it.
+    Small images of 8 and 16 bits are decoded by OpenCV as a whole. Large ones are read by rows or by tiles where the
+    format and the installed packages allow it.
 
     Args:
         path: The file.
@@ -142,10 +142,10 @@ def choose_reader(path: Path, header: ImageHeader, options: PixelOptions) -> tup
         options: Conversion of its pixels.
 
     Returns:
-        The kind of reader; for a large image that is decoded as a whole, the reason, otherwise an empty text.
+        The kind of reader, and the reason why a large image is decoded as a whole; the reason is empty otherwise.
 
     Raises:
-        UserError: Only rasterio reads the image right, and it is not installed.
+        UserError: Only rasterio reads the image correctly, and it is not installed.
 
     Example:
         >>> choose_reader(Path("a.png"), ImageHeader("PNG", 640, 480, 3, 8), PixelOptions())
@@ -175,7 +175,7 @@ def _choose_jpeg_reader(header: ImageHeader) -> tuple[ReaderKind, str]:
 
 
 def is_converted(path: Path, options: PixelOptions) -> bool:
-    """Return whether values are scaled, bands are selected, or pixels without data are filled by rasterio.
+    """Return whether the values of an image are scaled when it is read, or only rasterio reads it correctly.
 
     Args:
         path: The file.
@@ -198,10 +198,10 @@ def is_converted(path: Path, options: PixelOptions) -> bool:
 
 
 def _needs_rasterio(path: Path, header: ImageHeader, options: PixelOptions) -> bool:
-    """Return whether only rasterio reads a file right.
+    """Return whether only rasterio reads a file correctly.
 
     Raises:
-        UserError: It does, and is not installed.
+        UserError: Only rasterio does, and it is not installed.
     """
     reason = header.needs_rasterio or ("" if options.bands is None else "a selection of bands")
     reason = reason or ("a mask of pixels without data" if path.with_name(f"{path.name}.msk").exists() else "")
@@ -211,14 +211,14 @@ def _needs_rasterio(path: Path, header: ImageHeader, options: PixelOptions) -> b
 
 
 @cache
-def _warn_whole(path: Path, memory: int, reason: str) -> None:
-    """Warn once per file."""
+def _warn_whole(path: Path, memory_bytes: int, reason: str) -> None:
+    """Warn that an image is loaded as a whole, once per file."""
     message = "%s: the image is loaded as a whole, which takes about %.1f GB of memory, because %s"
-    logger.warning(message, path, memory / 1e9, reason)
+    logger.warning(message, path, memory_bytes / 1e9, reason)
 
 
 def whole_image_bytes(header: ImageHeader) -> int:
-    """Estimate the memory in bytes for decoding a whole image, with OpenCV's copy of it.
+    """Estimate the memory in bytes for decoding a whole image, including the copy that OpenCV makes.
 
     Example:
         >>> whole_image_bytes(ImageHeader("JPEG", 30000, 30000, 3, 8))

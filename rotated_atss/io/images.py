@@ -14,27 +14,29 @@ from rotated_atss.io.decode import decode_image
 from rotated_atss.io.image_header import ImageHeader, check_header, read_header
 from rotated_atss.io.image_reader import choose_reader, open_image, whole_image_bytes
 from rotated_atss.io.pixel_options import PixelOptions
-from rotated_atss.io.png import HEAD_BYTES, Image, can_decode_png, encode_png
+from rotated_atss.io.png import Image, can_decode_png, encode_png
+from rotated_atss.io.png_chunks import HEAD_BYTES
 from rotated_atss.io.raster_reader import RasterReader
 
 IMAGE_FORMATS = ("png", "jpg", "bmp", "tif")
 
-_MAX_COMPRESSION = 40  # upper bound of bytes in memory per byte in the file, where the header cannot be read
-_BAND_ROWS, _READ_ROWS = 2048, 512  # rows of two rows of windows, and of one call of a reader
+_MAX_COMPRESSION = 40  # upper bound of bytes in memory per byte of the file, where the header cannot be read
+_BAND_ROWS = 2048  # rows that two rows of windows cover
+_READ_ROWS = 512  # rows that a reader reads at once
 _READER_BYTES = 64 << 20  # buffers of a reader by windows
 
 
 def read_image(path: str | Path, options: PixelOptions | None = None) -> Image:
     """Read an image as (H, W, 3) uint8, BGR.
 
-    8-bit pixels equal those of ``cv2.imread``, as in mmrotate's image splitter and in training: gray images get three
-    equal channels, and the EXIF orientation is applied. Pixels without data (alpha 0, nodata, a mask) have the padding
-    color. Values of other types are scaled (:class:`rotated_atss.io.pixel_options.PixelOptions`).
+    8-bit pixels equal those of ``cv2.imread``, which mmrotate's image splitter uses: gray images get three equal
+    channels, and the EXIF orientation is applied. Pixels without data (alpha 0, nodata, a mask) get the padding color.
+    Values of other types are scaled (:class:`rotated_atss.io.pixel_options.PixelOptions`).
 
     Args:
         path: An image file.
-        options: Scaling and bands. None finds a scaling for this image;
-            :func:`rotated_atss.io.conversion.plan_conversion` finds one for several.
+        options: Scaling and bands. None finds a scaling for this image alone;
+            :func:`rotated_atss.io.conversion.plan_conversion` finds one for several images.
 
     Raises:
         UnreadableImageError: The file is missing, truncated, damaged or not an image.
@@ -53,14 +55,14 @@ def read_image(path: str | Path, options: PixelOptions | None = None) -> Image:
 
 
 def sample_values(path: Path, options: PixelOptions) -> NDArray[Any]:
-    """Return values of an image for the choice of a scaling: all, or those of some windows of a large image.
+    """Return the values from which a scaling is chosen: those of the whole image or, if it is large, of some windows.
 
     Args:
         path: An image file.
         options: Selects the bands.
 
     Returns:
-        (N,) values in the type of the file, without those of pixels without data.
+        (N,) values in the type of the file; pixels without data are left out.
 
     Raises:
         UserError: As :func:`read_image`.
@@ -124,8 +126,8 @@ def encode_image(image: Image, image_format: str) -> bytes:
 def estimate_decode_bytes(path: Path) -> int:
     """Estimate the memory in bytes for reading an image, from width, height, bands and depth in its header.
 
-    OpenCV holds the decoded image and its result (4.8 GB were measured for a PNG of 29,200 x 27,620 pixels),
-    :func:`decode_png` three images plus the file. Readers by windows hold some rows.
+    OpenCV holds the decoded image and the one it returns (4.8 GB were measured for a PNG of 29,200 x 27,620 pixels).
+    :func:`rotated_atss.io.png.decode_png` holds three images and the file. Readers by windows hold only some rows.
 
     Example:
         >>> import tempfile
@@ -138,24 +140,25 @@ def estimate_decode_bytes(path: Path) -> int:
     try:
         header = read_header(path)
         kind = "whole" if header is None else choose_reader(path, header, PixelOptions())[0]
-    except UserError:  # read_image raises it
+    except UserError:  # read_image raises this error
         return 1
     if header is None:
         return _MAX_COMPRESSION * path.stat().st_size
     if kind != "whole":
         return max(1, min(whole_image_bytes(header), _band_bytes(header)))
-    if header.file_format == "PNG" and _has_plain_head(path):
-        return 9 * header.width * header.height + path.stat().st_size
+    if header.file_format == "PNG" and _can_decode_png_file(path):
+        return 3 * 3 * header.width * header.height + path.stat().st_size  # three images of three bands
     plain_bands = header.directory is not None and tiff.needs_plain_bands(header.directory)
     return max(1, whole_image_bytes(header) + (2 * path.stat().st_size if plain_bands else 0))
 
 
 def _band_bytes(header: ImageHeader) -> int:
-    """Estimate the memory in bytes for reading windows from top to bottom: rows as color, and as values of the file."""
-    values = 3 * max(1, header.depth // 8)
-    return header.width * (3 * _BAND_ROWS + 2 * values * _READ_ROWS) + _READER_BYTES
+    """Estimate the memory in bytes for reading windows from top to bottom."""
+    color_bytes = 3 * header.width * _BAND_ROWS
+    value_bytes = 3 * max(1, header.depth // 8) * header.width * _READ_ROWS
+    return color_bytes + 2 * value_bytes + _READER_BYTES
 
 
-def _has_plain_head(path: Path) -> bool:
+def _can_decode_png_file(path: Path) -> bool:
     with path.open("rb") as file:
         return can_decode_png(file.read(HEAD_BYTES))

@@ -1,4 +1,4 @@
-"""Rows of a large baseline JPEG file, decoded forwards with libvips, whose pixels are those of OpenCV."""
+"""Rows of a large JPEG file, decoded from top to bottom with libvips; the pixels equal those of OpenCV."""
 
 from __future__ import annotations
 
@@ -33,13 +33,15 @@ class JpegRows:
 
     def __init__(self, path: Path) -> None:
         self._path, self._vips = path, require("pyvips", extra="geo")
-        self._vips.cache_set_max(0)  # operations are not repeated
+        self._vips.cache_set_max(0)  # results of operations are not needed again
         self._file = path.open("rb")
         self._next, self._image, self._region = 0, *self._open()
         self.width, self.height = self._image.width, self._image.height
 
     def read(self, start: int, stop: int) -> Image:
-        """Read rows as (stop - start, W, 3) uint8, BGR. Rows above the last ones are decoded again from the first.
+        """Read rows as (stop - start, W, 3) uint8, BGR.
+
+        If they lie above the end of the previous call, the file is decoded again from its first row.
 
         Raises:
             UnreadableImageError: The file is truncated or damaged.
@@ -60,22 +62,22 @@ class JpegRows:
         self._file.close()
 
     def _open(self) -> tuple[Any, Any]:
-        """Return the image and its pixels at the first row."""
+        """Open the image at its first row; return it and the region from which pixels are fetched."""
         self._file.seek(0)
-        source = self._vips.SourceCustom()  # libvips would map a file into memory, which counts as memory in use
+        source = self._vips.SourceCustom()  # given a path, libvips would map the file into memory
         source.on_read(self._file.read)
         source.on_seek(self._file.seek)
-        with self._reporting():
+        with self._vips_errors():
             image = self._vips.Image.new_from_source(source, "", access="sequential", fail_on="warning")
             return image, self._vips.Region.new(image)
 
     def _fetch(self, start: int, stop: int) -> NDArray[np.uint8]:
-        with self._reporting():
+        with self._vips_errors():
             data = self._region.fetch(0, start, self.width, stop - start)
         return np.frombuffer(data, np.uint8).reshape(stop - start, self.width, -1)
 
     @contextmanager
-    def _reporting(self) -> Iterator[None]:
+    def _vips_errors(self) -> Iterator[None]:
         """Turn errors of libvips into one line that names the file."""
         try:
             yield

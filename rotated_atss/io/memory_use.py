@@ -10,7 +10,10 @@ _STATM = Path("/proc/self/statm")
 
 
 def resident_bytes() -> int | None:
-    """Return the resident memory of this process in bytes; where the system tells only its maximum, that; else None.
+    """Return the resident memory of this process in bytes.
+
+    Returns:
+        The current value on Linux, the maximum so far on macOS and other POSIX systems, None on Windows.
 
     Example:
         >>> (resident_bytes() or 2**30) > 2**20

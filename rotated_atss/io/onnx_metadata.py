@@ -1,7 +1,7 @@
 """Metadata of ONNX files, read without the packages onnx and onnxruntime and without reading the weights.
 
-An ONNX file is a protocol buffer of type ``ModelProto``. Its fields are read one after the other: ``metadata_props``
-(field 14) holds entries of a key (field 1) and a value (field 2); all others are skipped.
+An ONNX file is a protocol buffer of type ``ModelProto``. Its field 14, ``metadata_props``, occurs once per entry of the
+metadata and holds a key (field 1) and a value (field 2). All other fields are skipped.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ def read_onnx_metadata(path: str | Path) -> dict[str, str]:
         {'name': 'demo'}
     """
     metadata: dict[str, str] = {}
-    seen = set()
+    found_fields = set()
     try:
         with open(path, "rb") as file:
             for field, wire_type, payload in _fields(file, os.fstat(file.fileno()).st_size, keep=_METADATA):
-                seen.add((field, wire_type))
+                found_fields.add((field, wire_type))
                 if field == _METADATA and payload is not None:
-                    entry = {number: text for number, _, text in _fields(BytesIO(payload), len(payload), keep=None)}
+                    entry = {part: text for part, _, text in _fields(BytesIO(payload), len(payload), keep=None)}
                     metadata[(entry.get(_KEY) or b"").decode()] = (entry.get(_VALUE) or b"").decode()
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=path) from error
     except ValueError as error:  # also text that is not UTF-8
         raise _not_onnx(path) from error
-    if not {(_IR_VERSION, _VARINT), (_GRAPH, _BYTES)} <= seen:
+    if not {(_IR_VERSION, _VARINT), (_GRAPH, _BYTES)} <= found_fields:
         raise _not_onnx(path)
     return metadata
 
@@ -63,7 +63,7 @@ def _not_onnx(path: str | Path) -> UserError:
 
 
 def _fields(file: BinaryIO, size: int, keep: int | None) -> Iterator[tuple[int, int, bytes | None]]:
-    """Yield number, wire type and payload of each field; only the payloads of ``keep``, or of all, are read."""
+    """Yield number, wire type and payload of each field; only payloads of the field ``keep`` (None: all) are read."""
     while file.tell() < size:
         tag = _read_varint(file)
         field, wire_type = tag >> 3, tag & 7
@@ -88,7 +88,7 @@ def _fields(file: BinaryIO, size: int, keep: int | None) -> Iterator[tuple[int, 
 
 
 def _read_varint(file: BinaryIO) -> int:
-    """Read an integer of 7 bits per byte, lowest first; the highest bit of a byte says that another one follows."""
+    """Read an integer with 7 bits per byte, lowest first; the highest bit of a byte is set if another byte follows."""
     value = 0
     for shift in range(0, 70, 7):
         byte = file.read(1)

@@ -11,8 +11,8 @@ from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.png import Image
 
 UPRIGHT = 1
-_MIRRORED = (2, 3, 6, 7)  # orientations whose columns are reversed, after axes are exchanged
-_UPSIDE_DOWN = (3, 4, 7, 8)
+_MIRRORED = (2, 3, 6, 7)  # orientations whose columns are reversed, after the axes are exchanged
+_UPSIDE_DOWN = (3, 4, 7, 8)  # orientations whose rows are reversed, after the axes are exchanged
 
 
 def swaps_axes(orientation: int) -> bool:
@@ -26,7 +26,7 @@ def swaps_axes(orientation: int) -> bool:
 
 
 def to_file_window(window: Sequence[int], width: int, height: int, orientation: int) -> tuple[int, int, int, int]:
-    """Return the window of the file that holds a window of the upright image.
+    """Return the window of the pixels as stored in the file that corresponds to a window of the upright image.
 
     Args:
         window: x_start, y_start, x_stop, y_stop in the upright image.
@@ -47,7 +47,7 @@ def to_file_window(window: Sequence[int], width: int, height: int, orientation: 
 
 
 def turn_upright(image: Image, orientation: int) -> Image:
-    """Turn pixels of a file (H, W, 3) upright.
+    """Turn pixels as stored in the file (H, W, 3) upright.
 
     Example:
         >>> turn_upright(np.arange(6, dtype=np.uint8).reshape(1, 2, 3), 6).shape
@@ -64,7 +64,7 @@ def orient_georeference(georeference: Georeference, width: int, height: int, ori
     """Return the georeference of the upright image.
 
     Args:
-        georeference: That of the pixels of the file.
+        georeference: Georeference of the pixels as stored in the file.
         width: Width of the upright image.
         height: Height of the upright image.
         orientation: EXIF orientation, 1 to 8.

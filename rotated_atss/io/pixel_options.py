@@ -10,7 +10,10 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.bit_depth import check_bits
 
 PADDING_BGR = (104, 116, 124)
-"""Color of pixels outside an image and of pixels without data: the mean of ImageNet, which normalization maps to 0."""
+"""Color of pixels outside an image and of pixels without data.
+
+It is the mean color of ImageNet, which the normalization of the network input maps to 0.
+"""
 
 AUTO, NONE, PERCENTILE = "auto", "none", "percentile"
 MODES = (AUTO, NONE, PERCENTILE)
@@ -21,12 +24,12 @@ class PixelOptions:
     """Conversion of the pixels of a file to 8-bit color. 8-bit values are never scaled.
 
     Attributes:
-        bits: Used bits of unsigned 16-bit images, 8 to 16, by which ``auto`` scales them; None counts those of the
-            image.
-        scaling: Scaling of values of other types than 8 bits. ``auto`` divides unsigned 16-bit values by
-            2^(bits - 8) and treats other types as ``percentile``; ``none`` rounds and clips to 0 to 255; ``percentile``
+        bits: Number of used bits of unsigned 16-bit images, 8 to 16; None counts them in the image.
+        scaling: Rule that maps values of other types than unsigned 8-bit to 0 to 255. ``auto`` divides unsigned 16-bit
+            values by 2^(bits - 8) and treats other types as ``percentile``; ``none`` rounds and clips; ``percentile``
             maps the 2nd to the 98th percentile to 0 to 255; ``(min, max)`` maps these values to 0 to 255.
-        bands: Numbers of the bands of red, green and blue, or of gray, from 1; None follows the file.
+        bands: Numbers, from 1, of the bands that are red, green and blue, or of the one that is gray. None uses the
+            bands that the file calls so, else the first three or the first.
 
     Raises:
         UserError: A value is out of range.
@@ -44,14 +47,14 @@ class PixelOptions:
     def of(
         cls, bits: int | None = None, scaling: str | Sequence[float] = AUTO, bands: Sequence[int] | None = None
     ) -> PixelOptions:
-        """Create options from values of a config or a JSON file, which have lists for tuples.
+        """Create options from values of a config or a JSON file, in which lists stand for tuples.
 
         Example:
             >>> PixelOptions.of(scaling=[0, 1], bands=[3, 2, 1]).scaling
             (0, 1)
         """
-        pair: Any = scaling if isinstance(scaling, str) else tuple(scaling)
-        return cls(bits, pair, None if bands is None else tuple(bands))
+        rule_or_range: Any = scaling if isinstance(scaling, str) else tuple(scaling)
+        return cls(bits, rule_or_range, None if bands is None else tuple(bands))
 
     def __post_init__(self) -> None:
         check_bits(self.bits)
@@ -60,10 +63,10 @@ class PixelOptions:
 
 
 def check_scaling(scaling: object) -> None:
-    """Check a value of :attr:`PixelOptions.scaling`.
+    """Raise an error unless a value is valid for :attr:`PixelOptions.scaling`.
 
     Raises:
-        UserError: It is neither a mode nor two ascending finite numbers.
+        UserError: The value is neither one of ``MODES`` nor two ascending finite numbers.
 
     Example:
         >>> check_scaling((5, 5))
@@ -79,20 +82,22 @@ def check_scaling(scaling: object) -> None:
 
 
 def check_bands(bands: object) -> None:
-    """Check a value of :attr:`PixelOptions.bands`.
+    """Raise an error unless a value is valid for :attr:`PixelOptions.bands`.
 
     Raises:
-        UserError: There is neither one nor three, or a number is below 1.
+        UserError: The value is neither None nor one or three integers of at least 1.
 
     Example:
         >>> check_bands((3, 2, 1))
     """
-    numbers = isinstance(bands, (tuple, list)) and all(type(band) is int and band >= 1 for band in bands)
-    if bands is not None and not (numbers and len(bands) in (1, 3)):  # type: ignore[arg-type]
+    if bands is None:
+        return
+    are_numbers = isinstance(bands, (tuple, list)) and all(type(band) is int and band >= 1 for band in bands)
+    if not are_numbers or len(bands) not in (1, 3):  # type: ignore[arg-type]
         what = f"bands must be one or three numbers from 1, got {quote(bands)}"
         raise UserError(what, hint="for example --bands 3,2,1")
 
 
 def _are_ascending(low: object, high: object) -> bool:
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (low, high))
-    return numbers and float("-inf") < low < high < float("inf")  # type: ignore[operator]
+    are_numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (low, high))
+    return are_numbers and float("-inf") < low < high < float("inf")  # type: ignore[operator]

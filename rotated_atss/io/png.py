@@ -13,31 +13,25 @@ import struct
 import zlib
 from collections.abc import Iterator
 from functools import cache
-from mmap import ACCESS_READ, mmap
-from pathlib import Path
 from types import ModuleType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rotated_atss.io.png_chunks import HEAD_BYTES, PLAIN_CHUNKS, PNG_SIGNATURE
+
 Image = NDArray[np.uint8]
 BytesLike = bytes | memoryview
 
-HEAD_BYTES = 29
-"""Length of the signature and of IHDR without its checksum, which hold size and pixel format."""
-
-# Limits memory: decoding holds the pixels, the inflated rows and a second copy of the rows.
 MAX_PIXELS = 1 << 26
+"""Largest image that is decoded here: decoding holds the pixels, the inflated rows and a copy of the rows in memory."""
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # bit depth, color type, compression, filter, interlace
-_UP = 2  # filter that stores differences from the row above: compresses aerial images best without a search per row
+# Filter types. "Up" stores differences from the row above. Among the filters that need no search per row, it compresses
+# aerial images best.
+_NO_FILTER, _UP = 0, 2
 _MAX_STORED = 0xFFFF  # bytes of an uncompressed deflate block (RFC 1951, section 3.2.4)
-# Chunks that do not change the pixels that OpenCV decodes. Files with any other chunk (orientation, transparent color,
-# animation frames) are decoded by OpenCV.
-PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"bKGD", b"cHRM", b"gAMA", b"iCCP", b"iTXt", b"pHYs", b"sBIT", b"sRGB"}
-PLAIN_CHUNKS |= {b"tEXt", b"tIME", b"zTXt"}
 
 
 def encode_png(image: Image) -> bytes:
@@ -55,9 +49,9 @@ def decode_png(data: bytes) -> Image | None:
     """Decode a PNG file to the pixels that ``cv2.imdecode`` gives, at least twice as fast.
 
     Returns:
-        (H, W, 3) uint8, BGR; or None if OpenCV must decode the file: the optional packages are not installed, the
-        pixels are not 8-bit RGB without interlacing, there are more than :data:`MAX_PIXELS`, or the file has other
-        chunks or is damaged.
+        (H, W, 3) uint8, BGR. None if OpenCV must decode the file, because the optional packages are not installed or
+        the file is not 8-bit RGB, is interlaced, has more than :data:`MAX_PIXELS` pixels or a chunk that is not in
+        :data:`~rotated_atss.io.png_chunks.PLAIN_CHUNKS`, or is damaged.
 
     Example:
         >>> data = encode_png(np.zeros((2, 3, 3), np.uint8))
@@ -84,7 +78,10 @@ def decode_png(data: bytes) -> Image | None:
 
 
 def can_decode_png(head: bytes) -> bool:
-    """Return whether :func:`decode_png` supports the pixel format and size in the head of a file (:data:`HEAD_BYTES`).
+    """Return whether :func:`decode_png` supports the pixel format and size of a PNG file.
+
+    Args:
+        head: At least the first :data:`~rotated_atss.io.png_chunks.HEAD_BYTES` bytes of the file.
 
     Example:
         >>> can_decode_png(b"not a PNG file")
@@ -94,31 +91,8 @@ def can_decode_png(head: bytes) -> bool:
     return _isal() is not None and size is not None and size[0] * size[1] <= MAX_PIXELS
 
 
-def has_whole_chunks(path: str | Path) -> bool:
-    """Return whether the chunks of a PNG file end within it, up to IEND.
-
-    OpenCV reserves the memory that a chunk states, up to 2 GiB, before it reads the chunk.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "a.png")
-        ...     _ = path.write_bytes(encode_png(np.zeros((2, 3, 3), np.uint8)))
-        ...     has_whole_chunks(path)
-        True
-    """
-    with Path(path).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        position, size = len(SIGNATURE), len(data)
-        while position + 12 <= size:  # length, kind, checksum
-            (length,) = struct.unpack_from(">I", data, position)
-            if data[position + 4 : position + 8] == b"IEND":
-                return True
-            position += 12 + length
-    return False
-
-
 def has_fast_png() -> bool:
-    """Return whether the optional packages are installed.
+    """Return whether the optional packages isal and pyspng are installed.
 
     Example:
         >>> has_fast_png() in (True, False)
@@ -128,7 +102,7 @@ def has_fast_png() -> bool:
 
 
 def deflate_module() -> ModuleType:
-    """Return isal's implementation of zlib, or zlib.
+    """Return isal's implementation of zlib, or zlib itself if isal is not installed.
 
     Example:
         >>> deflate_module().crc32(b"IEND")
@@ -156,7 +130,7 @@ def _import_optional(name: str) -> ModuleType | None:
 
 def _encode_with_opencv(image: Image) -> bytes:
     flags = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-    if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.11 or later; slightly faster and smaller than the default filter
+    if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.11 or later: slightly faster, with a slightly smaller result
         flags += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
     _, data = cv2.imencode(".png", image, flags)
     return data.tobytes()
@@ -184,11 +158,11 @@ def png_file(width: int, height: int, image_data: list[BytesLike], deflate: Modu
     """
     header: list[BytesLike] = [struct.pack(">II", width, height), _EIGHT_BIT_RGB]
     chunks: tuple[tuple[bytes, list[BytesLike]], ...] = ((b"IHDR", header), (b"IDAT", image_data), (b"IEND", []))
-    return b"".join([SIGNATURE, *(part for kind, data in chunks for part in _chunk(kind, data, deflate))])
+    return b"".join([PNG_SIGNATURE, *(part for kind, data in chunks for part in _chunk(kind, data, deflate))])
 
 
 def _filtered_rows(image: Image) -> Image:
-    """Apply the filter "up": (H, W, 3) BGR to (H, 1 + 3 W), filter type and RGB differences per row."""
+    """Apply the filter "up" to an image (H, W, 3), BGR; return (H, 1 + 3 W), the filter and RGB differences per row."""
     rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).reshape(image.shape[0], -1)
     rows = np.empty((rgb.shape[0], 1 + rgb.shape[1]), dtype=np.uint8)
     rows[:, 0] = _UP
@@ -208,26 +182,26 @@ def plain_size(head: bytes) -> tuple[int, int] | None:
     """Return width and height from the head of a PNG file; None if it is not 8-bit RGB without interlacing.
 
     Args:
-        head: At least the first :data:`HEAD_BYTES` bytes.
+        head: At least the first :data:`~rotated_atss.io.png_chunks.HEAD_BYTES` bytes of the file.
 
     Example:
         >>> plain_size(encode_png(np.zeros((2, 3, 3), np.uint8)))
         (3, 2)
     """
-    if len(head) < HEAD_BYTES or head[:8] != SIGNATURE or head[12:16] != b"IHDR" or head[24:29] != _EIGHT_BIT_RGB:
+    if len(head) < HEAD_BYTES or head[:8] != PNG_SIGNATURE or head[12:16] != b"IHDR" or head[24:29] != _EIGHT_BIT_RGB:
         return None
     width, height = struct.unpack(">II", head[16:24])
     return (width, height) if width * height else None
 
 
 def _iter_image_data(data: memoryview, deflate: ModuleType) -> Iterator[memoryview]:
-    """Iterate over the bodies of the IDAT chunks.
+    """Iterate over the content of the IDAT chunks.
 
     Raises:
         ValueError: A checksum is wrong, or a chunk is not in ``PLAIN_CHUNKS``.
         struct.error: The file is truncated.
     """
-    start, kind = len(SIGNATURE), b""
+    start, kind = len(PNG_SIGNATURE), b""
     while kind != b"IEND":
         (length,) = struct.unpack_from(">I", data, start)
         kind, body = bytes(data[start + 4 : start + 8]), data[start + 8 : start + 8 + length]
@@ -243,14 +217,14 @@ def unfilter_rows(filtered: bytes, width: int, height: int, deflate: ModuleType)
     r"""Reverse the filters of consecutive rows.
 
     Args:
-        filtered: Filter type and filtered values of every row, from a first row that does not depend on the row above.
+        filtered: Filter type and filtered values of every row. The first row must not depend on the row above it.
         width: Width in pixels.
         height: Number of rows.
         deflate: Module with ``crc32`` and ``adler32``, such as :mod:`zlib`.
 
     Returns:
-        (height, width, 3) uint8, RGB; None if pyspng, which other filters than "up" need, is not installed, or if a
-        filter is unknown.
+        (height, width, 3) uint8, RGB. None if a filter is unknown, or if rows have other filters than "up" and pyspng,
+        which reverses them, is not installed.
 
     Example:
         >>> import zlib
@@ -258,7 +232,7 @@ def unfilter_rows(filtered: bytes, width: int, height: int, deflate: ModuleType)
         [[[1, 1, 1]], [[2, 3, 4]]]
     """
     rows = np.frombuffer(filtered, np.uint8).reshape(height, -1)
-    if (rows[1:, 0] == _UP).all() and rows[0, 0] in (0, _UP):  # both leave the first row as it is
+    if (rows[1:, 0] == _UP).all() and rows[0, 0] in (_NO_FILTER, _UP):  # both store the values of the first row
         return _unfilter_up(rows)
     return _unfilter_any(filtered, width, height, deflate)
 
@@ -266,25 +240,25 @@ def unfilter_rows(filtered: bytes, width: int, height: int, deflate: ModuleType)
 def _unfilter_up(rows: Image) -> Image:
     """Reverse the filter "up" of all rows: (H, 1 + 3 W) to (H, W, 3)."""
     pixels = rows[:, 1:].copy()
-    for above, row in zip(pixels, pixels[1:]):  # np.add.accumulate works along columns and is ten times slower
+    for above, row in zip(pixels, pixels[1:]):  # ten times as fast as np.add.accumulate, which works along columns
         np.add(row, above, out=row)
     return pixels.reshape(len(pixels), -1, 3)
 
 
-def _unfilter_any(inflated: bytes, width: int, height: int, deflate: ModuleType) -> Image | None:
-    """Reverse any filters with pyspng, which needs a complete file: the rows are stored without compression."""
+def _unfilter_any(filtered: bytes, width: int, height: int, deflate: ModuleType) -> Image | None:
+    """Reverse any filters with pyspng. It reads complete files only, so the rows become one, without compression."""
     pyspng = _pyspng()
     if pyspng is None:
         return None
     try:
-        pixels = pyspng.load(png_file(width, height, _store(inflated, deflate), deflate), format="RGB")
+        pixels = pyspng.load(png_file(width, height, _store(filtered, deflate), deflate), format="RGB")
     except RuntimeError:  # unknown filter type
         return None
     return np.asarray(pixels, dtype=np.uint8)
 
 
 def _store(data: bytes, deflate: ModuleType) -> list[BytesLike]:
-    """Create an uncompressed zlib stream (RFC 1950)."""
+    """Return data as an uncompressed zlib stream (RFC 1950), in parts."""
     stream: list[BytesLike] = [b"\x78\x01"]
     view = memoryview(data)
     for start in range(0, len(data), _MAX_STORED):

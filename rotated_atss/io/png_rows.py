@@ -1,4 +1,4 @@
-"""Rows of a large PNG file, decoded forwards with little memory."""
+"""Rows of a large PNG file, decoded from top to bottom with little memory."""
 
 from __future__ import annotations
 
@@ -12,19 +12,11 @@ import cv2
 import numpy as np
 
 from rotated_atss.io.image_header import damaged_image
-from rotated_atss.io.png import (
-    HEAD_BYTES,
-    PLAIN_CHUNKS,
-    SIGNATURE,
-    Image,
-    deflate_module,
-    has_fast_png,
-    plain_size,
-    unfilter_rows,
-)
+from rotated_atss.io.png import Image, deflate_module, has_fast_png, plain_size, unfilter_rows
+from rotated_atss.io.png_chunks import HEAD_BYTES, PLAIN_CHUNKS, PNG_SIGNATURE
 
-_PIECE = 1 << 20  # bytes of the file that are inflated at once
-_BAND_BYTES = 1 << 24  # filtered rows that are decoded at once
+_PIECE_BYTES = 1 << 20  # bytes of the file that are read at once
+_DECODE_BYTES = 1 << 24  # bytes of filtered rows that are decoded at once
 
 
 class PngRows:
@@ -48,11 +40,13 @@ class PngRows:
         self._path, self._deflate = path, deflate_module()
         self._file = path.open("rb")
         self.width, self.height = plain_size(self._file.read(HEAD_BYTES)) or (0, 0)
-        self._line = 1 + 3 * self.width
+        self._row_bytes = 1 + 3 * self.width  # filter type and filtered values
         self._restart()
 
     def read(self, start: int, stop: int) -> Image:
-        """Read rows as (stop - start, W, 3) uint8, BGR. Rows above the last ones are decoded again from the first.
+        """Read rows as (stop - start, W, 3) uint8, BGR.
+
+        If they lie above the end of the previous call, the file is decoded again from its first row.
 
         Raises:
             UnreadableImageError: The file is truncated or damaged.
@@ -76,17 +70,19 @@ class PngRows:
 
     @property
     def _rows_at_once(self) -> int:
-        return max(1, _BAND_BYTES // self._line)
+        return max(1, _DECODE_BYTES // self._row_bytes)
 
     def _restart(self) -> None:
-        self._next = 0
-        self._above = bytes(self._line)  # the row above, stored without a filter; zeros above the first row
-        self._inflater, self._rest = self._deflate.decompressobj(), b""
+        """Go back to the first row."""
+        self._next = 0  # the row that is decoded next
+        self._above = bytes(self._row_bytes)  # the row above, stored without a filter; zeros above the first row
+        self._inflater = self._deflate.decompressobj()
         self._pieces = _iter_image_data(self._file, self._deflate)
+        self._uninflated = b""  # rest of the last piece
 
     def _decode(self, count: int) -> Image:
-        """Decode the next rows to RGB."""
-        filtered = self._above + self._inflate(count * self._line)
+        """Decode the next ``count`` rows to RGB."""
+        filtered = self._above + self._inflate(count * self._row_bytes)
         rgb = unfilter_rows(filtered, self.width, count + 1, self._deflate)
         if rgb is None:
             raise ValueError("unknown filter")
@@ -95,13 +91,14 @@ class PngRows:
         return rgb[1:]
 
     def _inflate(self, length: int) -> bytes:
+        """Return the next ``length`` bytes of the filtered rows."""
         parts, missing = [], length
         while missing:
-            part = self._inflater.decompress(self._rest, missing)  # without input: what the inflater still holds
-            self._rest = self._inflater.unconsumed_tail
-            if not part and not self._rest:
-                self._rest = next(self._pieces, b"")
-                if not self._rest:
+            part = self._inflater.decompress(self._uninflated, missing)  # the inflater can hold bytes without new input
+            self._uninflated = self._inflater.unconsumed_tail
+            if not part and not self._uninflated:
+                self._uninflated = next(self._pieces, b"")
+                if not self._uninflated:
                     raise ValueError("truncated")
             parts.append(part)
             missing -= len(part)
@@ -109,7 +106,7 @@ class PngRows:
 
 
 def can_read_png_rows(path: Path) -> bool:
-    """Return whether :class:`PngRows` reads a file: 8-bit RGB without transparency, and the optional packages.
+    """Return whether :class:`PngRows` can read a file: 8-bit RGB without transparency, with isal and pyspng installed.
 
     Example:
         >>> import tempfile
@@ -123,8 +120,8 @@ def can_read_png_rows(path: Path) -> bool:
     with path.open("rb") as file:
         if plain_size(file.read(HEAD_BYTES)) is None:
             return False
-        file.seek(len(SIGNATURE))
-        while True:
+        file.seek(len(PNG_SIGNATURE))
+        while True:  # over the chunks before the pixels
             head = file.read(8)
             if len(head) < 8:
                 return False
@@ -135,19 +132,19 @@ def can_read_png_rows(path: Path) -> bool:
 
 
 def _iter_image_data(file: BinaryIO, deflate: ModuleType) -> Iterator[bytes]:
-    """Iterate over the bodies of the IDAT chunks in pieces.
+    """Iterate over the content of the IDAT chunks in pieces.
 
     Raises:
         ValueError: The file is truncated, or a checksum is wrong.
         struct.error: The file is truncated.
     """
-    file.seek(len(SIGNATURE))
+    file.seek(len(PNG_SIGNATURE))
     kind = b""
     while kind != b"IEND":
         length, kind = struct.unpack(">I4s", file.read(8))
         checksum = deflate.crc32(kind)
         while length:
-            piece = file.read(min(length, _PIECE))
+            piece = file.read(min(length, _PIECE_BYTES))
             if not piece:
                 raise ValueError("truncated")
             length, checksum = length - len(piece), deflate.crc32(piece, checksum)

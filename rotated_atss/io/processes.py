@@ -46,19 +46,19 @@ def run_jobs(
     Jobs start in order of descending memory, so that no large job runs alone at the end.
 
     Args:
-        function: Must be picklable, as jobs and results must.
+        function: The function to call. The function, the jobs and the results must be picklable.
         jobs: Arguments of the calls.
         workers: Number of processes; with 1 the calls are made in this process.
         job_bytes: Estimated memory per job.
-        max_memory_bytes: Concurrent jobs stay within this sum; a single job always runs.
-        scheduler: Run the jobs on the workers of this Dask scheduler, whose number and memory count instead
-            (:func:`rotated_atss.io.cluster.run_on_cluster`).
+        max_memory_bytes: Limit of the memory of concurrent jobs; a job that exceeds it runs alone.
+        scheduler: Address of a Dask scheduler whose workers run the jobs instead; ``workers`` and ``max_memory_bytes``
+            have no effect then (:func:`rotated_atss.io.cluster.run_on_cluster`).
 
     Yields:
         Index of a job and its result.
 
     Raises:
-        UserError: A job raised it, or a worker process died. No further jobs are started.
+        UserError: A job raised a UserError, or a worker process died. No further jobs are started.
 
     Example:
         >>> sorted(run_jobs(abs, [-1, -2, -3], workers=1, job_bytes=[1, 1, 1]))
@@ -87,8 +87,9 @@ def run_jobs(
 
 
 def _fits(index: int, running: Collection[int], job_bytes: Sequence[int], max_memory_bytes: int) -> bool:
-    used = sum(job_bytes[job] for job in running)
-    return not running or used + job_bytes[index] <= max_memory_bytes
+    """Return whether a job can start next to the running ones, given by index."""
+    used_bytes = sum(job_bytes[job] for job in running)
+    return not running or used_bytes + job_bytes[index] <= max_memory_bytes
 
 
 def _submit(pool: ProcessPoolExecutor, function: Callable[[Job], Result], job: Job) -> Future[Result]:
@@ -105,7 +106,7 @@ def _create_pool(workers: int) -> ProcessPoolExecutor:
 
 def _initialize_worker() -> None:
     os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # the processes already use all cores
-    if "cv2" in sys.modules:  # OpenCV's thread pool does not survive a fork; jobs without images never import it
+    if "cv2" in sys.modules:  # its thread pool does not survive a fork; otherwise the variable above is enough
         sys.modules["cv2"].setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # on Ctrl-C workers exit at once, without a traceback per process
     threading.Thread(target=_exit_with_parent, daemon=True).start()

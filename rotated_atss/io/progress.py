@@ -26,7 +26,7 @@ class ProgressBar(Protocol):
 
 
 class _HiddenBar:
-    """A bar that shows nothing and needs no tqdm, whose import takes a tenth of a short command."""
+    """A bar that shows nothing, without tqdm, whose import takes a tenth of the time of a short command."""
 
     def __init__(self, iterable: Iterable[Any], total: int | None) -> None:
         self._iterable, self.total = iterable, total
@@ -60,7 +60,7 @@ def progress_bar(
     Args:
         iterable: Items to iterate over; None for a bar that is advanced with ``update``.
         desc: Text before the bar.
-        unit: Name of one item. Bytes (``"B"``) are printed with a prefix, as in 1.2M.
+        unit: Name of one item. Numbers of bytes (``"B"``) are printed with a prefix, such as 1.2M.
         total: Number of items, if ``iterable`` has no length.
         show: Show the bar; None shows it if stderr is a terminal.
         leave: Keep the finished bar on the screen.

@@ -1,4 +1,4 @@
-"""Suppression of what other packages print and log about their own steps."""
+"""Suppression and capture of what other packages print and log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _stderr_lock = threading.Lock()
 
 @contextlib.contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Suppress warnings, log lines below errors and text on stdout while the block runs.
+    """Suppress Python warnings, log messages below the level ERROR, and text on stdout while the block runs.
 
     Example:
         >>> with quiet_exporters():
@@ -37,7 +37,7 @@ def quiet_exporters() -> Iterator[None]:
 def captured_stderr() -> Iterator[list[str]]:
     """Capture the lines that C libraries, such as image decoders, write to stderr while the block runs.
 
-    Threads of one process wait for each other here.
+    Only one thread of a process runs such a block at a time; others wait.
 
     Yields:
         A list, filled when the block ends.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,27 +20,27 @@ from rotated_atss.io.image_header import ImageHeader, check_header, damaged_imag
 from rotated_atss.io.orientation import orient_georeference, swaps_axes, to_file_window, turn_upright
 from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import Image
+from rotated_atss.io.raster_bands import select_bands
 from rotated_atss.io.reader_interface import Access, ImageReader
 from rotated_atss.io.requirements import require
 from rotated_atss.io.row_reader import RowBuffer
 from rotated_atss.io.scaling import fill_invalid, is_resolved, resolve_scaling, scale_to_8_bit
 from rotated_atss.io.vrt_sources import check_vrt_sources
 
-# Other drivers of GDAL read databases and web services, which no image file should reach.
+# GDAL driver by format. Others are not allowed, because some read databases and web services.
 _DRIVERS = {"TIFF": "GTiff", "JPEG 2000": "JP2OpenJPEG", "VRT": "VRT", "PNG": "PNG", "JPEG": "JPEG", "BMP": "BMP"}
-# No Python in VRT files, and no file of a network except for one of this name.
+# No Python in VRT files, and no file on the network except one named "none", which does not exist.
 _OFFLINE = {"GDAL_VRT_ENABLE_PYTHON": "NO", "CPL_VSIL_CURL_ALLOWED_FILENAME": "none"}
 _CACHE_BYTES = 64 << 20  # GDAL's default is 5% of the memory, per process
-_SAMPLE_WINDOWS, _SAMPLE_SIZE = 16, 512  # windows of an image that automatic scaling looks at, and their side in pixels
-_WHOLE = 1 << 24  # images up to this number of pixels are scaled by all of them
-_ALPHA = "alpha"
+_SAMPLE_WINDOWS, _SAMPLE_SIZE = 16, 512  # windows from whose values a scaling is chosen, and their side in pixels
+_MAX_SAMPLE_PIXELS = 1 << 24  # up to this size, a scaling is chosen from the whole image
 
 
 class RasterReader(ImageReader):
     """An image opened with rasterio.
 
-    Pixels without data (nodata, a mask, alpha 0, NaN) have the padding color. Colors follow the color interpretation of
-    the bands where it names red, green and blue; else the first three bands, or the first, are used.
+    Pixels without data (nodata, a mask, alpha 0, NaN) have the padding color. Red, green and blue are the bands that
+    the file calls so; otherwise they are the first three bands, or the first band is gray.
 
     Args:
         path: The file.
@@ -72,7 +71,7 @@ class RasterReader(ImageReader):
             sides = self._file.width, self._file.height
             self.width, self.height = sides[::-1] if swaps_axes(self._orientation) else sides
             self.bands = self._file.count
-            self._selection = _select_bands(self._file, options.bands, self.path)
+            self._selection = select_bands(self._file, options.bands, self.path)
             self.dtype = str(self._file.dtypes[self._selection.bands[0] - 1])
             self.georeference = _upright_georeference(self._file, self.path, header)
             self.access = _access(self._file, header)
@@ -94,9 +93,11 @@ class RasterReader(ImageReader):
         self._file.close()
 
     def sample_values(self) -> NDArray[Any]:
-        """Return values of pixels with data for the choice of a scaling, (N,) in the type of the file.
+        """Return the values from which a scaling is chosen, without pixels that have no data.
 
-        They are all values of images up to 16 million pixels, and those of 16 windows of larger ones.
+        Returns:
+            (N,) in the type of the file: all values of an image of up to 16 million pixels, and those of 16 windows of
+            a larger image.
         """
         parts = []
         for window in _sample_windows(self._file.width, self._file.height):
@@ -113,20 +114,20 @@ class RasterReader(ImageReader):
         return turn_upright(fill_invalid(self._to_color(values), valid), self._orientation)
 
     def _read_values(self, window: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """Return the selected bands (C, h, w) and where they have data (h, w), None for everywhere."""
+        """Return the selected bands (C, h, w) and a mask (h, w) of the pixels with data, None if all have data."""
         x_start, y_start, x_stop, y_stop = window
         area = (y_start, y_stop), (x_start, x_stop)
-        with _reporting(self.path, self._cache_bytes):
+        with _gdal_environment(self.path, self._cache_bytes):
             values = self._file.read(list(self._selection.bands), window=area)
             masks = [self._file.read_masks(band, window=area) > 0 for band in self._selection.masks]
         valid = np.logical_or.reduce(masks) if masks else None
         if values.dtype.kind == "f" and np.isnan(values).any():
-            numbers = ~np.isnan(values).any(axis=0)
-            valid = numbers if valid is None else valid & numbers
+            is_number = ~np.isnan(values).any(axis=0)
+            valid = is_number if valid is None else valid & is_number
         return values, valid
 
     def _to_color(self, values: NDArray[Any]) -> Image:
-        """Convert the selected bands (C, h, w), in the order blue, green, red, to (h, w, 3)."""
+        """Convert the selected bands (C, h, w), gray or in the order blue, green, red, to (h, w, 3) uint8, BGR."""
         if self._selection.palette is not None:
             return self._selection.palette[values[0]]
         if not is_resolved(values.dtype, self._options):
@@ -149,7 +150,7 @@ def has_rasterio() -> bool:
 
 
 def read_georeference(path: Path) -> Georeference | None:
-    """Return the georeference in an image file or in the files beside it; None if there is none.
+    """Read the georeference from an image file or the files beside it; return None if there is none.
 
     Raises:
         UserError: As :class:`RasterReader`.
@@ -164,6 +165,7 @@ def read_georeference(path: Path) -> Georeference | None:
 
 
 def _check_format(path: Path) -> ImageHeader:
+    """Read the header of an image; raise an error if it cannot be read or the format is unknown."""
     header = check_header(path)
     if header is None:
         raise damaged_image(path)
@@ -174,99 +176,45 @@ def _open(path: Path, header: ImageHeader) -> Any:
     """Open a rasterio dataset with the driver of its format."""
     if header.file_format == "VRT":
         check_vrt_sources(path)
-    with _reporting(path):
+    with _gdal_environment(path):
         return require("rasterio", extra="geo").open(path, driver=_DRIVERS[header.file_format])
 
 
 @contextmanager
-def _reporting(path: Path, cache_bytes: int = _CACHE_BYTES) -> Iterator[None]:
+def _gdal_environment(path: Path, cache_bytes: int = _CACHE_BYTES) -> Iterator[None]:
     """Set GDAL's options, and turn its errors into one line that names the file."""
     rasterio = require("rasterio", extra="geo")
     try:
         with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=cache_bytes, **_OFFLINE):
-            warnings.simplefilter("ignore")  # of files without georeference
+            warnings.simplefilter("ignore")  # warnings about files without georeference
             yield
     except (rasterio.errors.RasterioError, MemoryError) as error:
         reason = str(error.__cause__ or error).removeprefix(f"{path}: ").rstrip(". ")
         raise damaged_image(path, reason) from error
 
 
-@dataclass(frozen=True)
-class _Selection:
-    """Bands that are read, in the order blue, green, red, and how their values become colors.
-
-    ``masks`` are the bands whose masks say where there are data, ``palette`` is (N, 3) BGR, ``maximum`` the largest
-    value of fewer than 8 bits.
-    """
-
-    bands: tuple[int, ...]
-    masks: tuple[int, ...]
-    palette: Image | None = None
-    maximum: int = 255
-    inverted: bool = False
-
-
-def _select_bands(file: Any, requested: tuple[int, ...] | None, path: Path) -> _Selection:
-    """Select the bands of an open rasterio dataset."""
-    names = [interpretation.name for interpretation in file.colorinterp]
-    if requested is not None and max(requested) > file.count:
-        what = f"the image has {file.count} bands, got band {max(requested)}"
-        raise UserError(what, where=path, hint="change --bands")
-    bands = requested or _default_bands(names) or (1,)
-    dtypes = {file.dtypes[band - 1] for band in bands}
-    if len(dtypes) > 1 or any("complex" in dtype for dtype in dtypes):
-        what = f"the kind of pixels is not supported, got bands of {' and '.join(sorted(dtypes))}"
-        raise UserError(what, where=path, hint="select others with --bands")
-    is_tiff = file.driver == "GTiff"  # GDAL reads these tags of a damaged JPEG 2000 file without an end
-    bits = int(file.tags(bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8)) if is_tiff else 8
-    return _Selection(
-        bands[::-1],
-        _mask_bands(file, bands, explicit=requested is not None),
-        _palette(file, bands[0]) if names[bands[0] - 1] == "palette" else None,
-        (1 << bits) - 1 if bits < 8 else 255,
-        is_tiff and file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
-    )
-
-
-def _default_bands(names: Sequence[str]) -> tuple[int, ...]:
-    """Return the numbers of the bands of red, green and blue, or of gray, by their color interpretation."""
-    if {"red", "green", "blue"} <= set(names):
-        return tuple(names.index(color) + 1 for color in ("red", "green", "blue"))
-    data = tuple(index for index, name in enumerate(names, 1) if name != _ALPHA)
-    return data[:3] if len(data) >= 3 else data[:1]
-
-
-def _mask_bands(file: Any, bands: Sequence[int], *, explicit: bool) -> tuple[int, ...]:
-    """Return the bands whose masks are read. Bands that are selected explicitly are not masked by alpha."""
-    flags = {band: {flag.name for flag in file.mask_flag_enums[band - 1]} for band in bands}
-    masked = [band for band in bands if "all_valid" not in flags[band] and not (explicit and _ALPHA in flags[band])]
-    shared = [band for band in masked if "per_dataset" in flags[band]]
-    return tuple(shared[:1] or masked)
-
-
-def _palette(file: Any, band: int) -> Image:
-    entries = file.colormap(band)
-    palette = np.zeros((max(256, len(entries)), 3), np.uint8)
-    for value, (red, green, blue, _) in entries.items():
-        palette[value] = blue, green, red
-    return palette
-
-
 def _upright_georeference(file: Any, path: Path, header: ImageHeader) -> Georeference | None:
-    """Return the georeference of an open rasterio dataset; None for rasterio's default, the identity without CRS."""
-    inside = None
-    if file.crs is not None or not file.transform.is_identity:
-        authority = None if file.crs is None else file.crs.to_authority()
-        crs = ":".join(authority) if authority else None if file.crs is None else file.crs.to_wkt()
+    """Return the georeference of the upright image, from an open rasterio dataset or the files beside it."""
+    georeference = None
+    if file.crs is not None or not file.transform.is_identity:  # the identity without CRS is rasterio's default
         try:
-            inside = Georeference(tuple(file.transform)[:6], crs)
+            georeference = Georeference(tuple(file.transform)[:6], None if file.crs is None else _crs_text(file.crs))
         except UserError as error:
             raise UserError(error.what, where=path, hint="correct the georeference, or remove it") from None
-    found = add_sidecars(inside, path)
-    return None if found is None else orient_georeference(found, header.width, header.height, header.orientation)
+    georeference = add_sidecars(georeference, path)
+    if georeference is None:
+        return None
+    return orient_georeference(georeference, header.width, header.height, header.orientation)
+
+
+def _crs_text(crs: Any) -> str:
+    """Return a CRS of rasterio as ``AUTHORITY:CODE`` or, if no authority lists it, as WKT."""
+    authority = crs.to_authority()
+    return ":".join(authority) if authority else str(crs.to_wkt())
 
 
 def _access(file: Any, header: ImageHeader) -> Access:
+    """Return how GDAL decodes the windows of an image (:class:`rotated_atss.io.reader_interface.ImageReader`)."""
     if header.file_format == "PNG":
         return "sequential"
     in_rows = file.block_shapes[0][1] == file.width and not swaps_axes(header.orientation)
@@ -274,16 +222,16 @@ def _access(file: Any, header: ImageHeader) -> Access:
 
 
 def _block_bytes(file: Any) -> int:
-    """Return the bytes of all bands of a block, which GDAL decodes together."""
+    """Return the bytes of a block of pixels with all bands, which GDAL decodes together."""
     height, width = file.block_shapes[0]
     return height * width * sum(np.dtype(dtype).itemsize for dtype in file.dtypes)
 
 
 def _sample_windows(width: int, height: int) -> list[tuple[int, int, int, int]]:
-    """Return the windows that automatic scaling looks at, from top to bottom."""
-    if width * height <= _WHOLE:
+    """Return the windows from whose values a scaling is chosen, from top to bottom."""
+    if width * height <= _MAX_SAMPLE_PIXELS:
         return [(0, 0, width, height)]
-    side = round(_SAMPLE_WINDOWS**0.5)
-    xs = np.linspace(0, max(0, width - _SAMPLE_SIZE), side).astype(int).tolist()
-    ys = np.linspace(0, max(0, height - _SAMPLE_SIZE), side).astype(int).tolist()
+    per_axis = round(_SAMPLE_WINDOWS**0.5)
+    xs = np.linspace(0, max(0, width - _SAMPLE_SIZE), per_axis).astype(int).tolist()
+    ys = np.linspace(0, max(0, height - _SAMPLE_SIZE), per_axis).astype(int).tolist()
     return [(x, y, min(x + _SAMPLE_SIZE, width), min(y + _SAMPLE_SIZE, height)) for y in ys for x in xs]

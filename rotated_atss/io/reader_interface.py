@@ -15,23 +15,23 @@ from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.png import Image
 
 Access = Literal["memory", "tiles", "rows", "sequential"]
-_BAND_BYTES = 1 << 25  # of the rows that are read at once to reduce an image
+_REDUCE_BYTES = 1 << 25  # bytes of the rows that are read at once to reduce an image
 
 
 class ImageReader(ABC):
-    """An open image. Use it as a context manager, in one process: workers open their own.
+    """An open image. Use it as a context manager. It must stay in one process: every worker opens its own.
 
     Attributes:
         path: The file.
         width: Width in pixels, after the EXIF orientation is applied.
-        height: Height in pixels, likewise.
-        bands: Samples per pixel of the file, alpha included.
+        height: Height in pixels, after the EXIF orientation is applied.
+        bands: Samples per pixel in the file, including alpha.
         dtype: Name of the NumPy type of a sample in the file, such as ``"uint16"``.
         georeference: Map position of the pixels; None if it is unknown.
-        access: How windows are decoded. ``memory``: the image is decoded as a whole when it is opened. ``tiles``: a
-            window decodes what it covers. ``rows``: a window decodes all columns of its rows, which are kept for the
-            next window; read windows in ascending order of y_start. ``sequential``: as ``rows``, and the rows above are
-            decoded first, so a second reader of the same file saves no time.
+        access: What is decoded to read a window. ``memory``: nothing, the image is decoded as a whole when it is
+            opened. ``tiles``: what the window covers. ``rows``: all columns of the rows of the window, which are kept
+            for the next window; read windows in ascending order of y_start. ``sequential``: as ``rows``, but all rows
+            above are decoded first, so that two processes that share the windows of a file save no time.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class ImageReader(ABC):
         """
 
     def iter_rows(self, rows: int) -> Iterator[Image]:
-        """Yield the whole image from top to bottom in parts of a number of rows; the last part can have fewer.
+        """Yield the whole image from top to bottom in parts of ``rows`` rows; the last part can have fewer.
 
         Args:
             rows: Rows per part.
@@ -70,11 +70,11 @@ class ImageReader(ABC):
             yield self.read((0, top, self.width, min(top + rows, self.height)))
 
     def read_reduced(self, factor: int) -> Image:
-        """Read the whole image reduced by an integer factor, with a band of rows in memory.
+        """Read the whole image reduced by an integer factor, with only some of its rows in memory.
 
         Args:
             factor: Side of the blocks of pixels that are averaged. Blocks at the right and the lower border can be
-                smaller.
+                incomplete (:func:`average_blocks`).
 
         Returns:
             (ceil(height / factor), ceil(width / factor), 3) uint8, BGR.
@@ -89,7 +89,7 @@ class ImageReader(ABC):
         """
         if factor == 1:
             return self.read()
-        rows = max(1, _BAND_BYTES // (3 * self.width * factor)) * factor
+        rows = max(1, _REDUCE_BYTES // (3 * self.width * factor)) * factor
         return np.concatenate([average_blocks(part, factor) for part in self.iter_rows(rows)])
 
     def close(self) -> None:  # noqa: B027 - nothing to release by default
@@ -109,7 +109,7 @@ class ArrayReader(ImageReader):
 
     Args:
         image: (H, W, 3), uint8, BGR.
-        path: Its file; by default one named ``image``.
+        path: Path of the image for error messages.
     """
 
     def __init__(self, image: Image, path: str | Path = "image") -> None:
@@ -125,7 +125,7 @@ class ArrayReader(ImageReader):
 
 
 def average_blocks(image: Image, factor: int) -> Image:
-    """Average blocks of pixels; incomplete blocks are completed by repeating the border.
+    """Average blocks of pixels; incomplete blocks at the border are filled with copies of the last row and column.
 
     Args:
         image: (H, W, 3) uint8.

@@ -13,18 +13,18 @@ from rotated_atss.io.png import Image
 from rotated_atss.io.reader_interface import ImageReader, average_blocks
 
 MIN_RATE, MAX_RATE = 1 / 64, 64.0
-_COLUMNS = 8192  # resampled at once: cv2.remap has a limit of 32,767
+_COLUMNS = 8192  # columns that are resampled at once: cv2.remap has a limit of 32,767
 
 
 class ResampledReader(ImageReader):
-    """An image resampled by a factor; only the pixels of a window are read.
+    """An image resampled by a factor; only the pixels that a window needs are read.
 
-    Blocks of whole pixels are averaged first, the rest is bilinear, so a small image has no aliasing. A window has the
-    pixels of the whole resampled image.
+    To avoid aliasing, an image is reduced in two steps: blocks of pixels are averaged by the largest possible integer
+    factor, then the blocks are resampled bilinearly. The pixels of a window equal those of the whole resampled image.
 
     Args:
-        image: The image. It is not closed with this one.
-        rate: Pixels of the result per pixel of the image, along each axis.
+        image: The image to resample. It stays open when this reader is closed.
+        rate: Side of the result over side of the image.
 
     Raises:
         UserError: The rate is out of range.
@@ -42,32 +42,33 @@ class ResampledReader(ImageReader):
             raise UserError(f"an image can be resampled by {limits}, got {rate:g}", where=image.path)
         self.path, self.bands, self.dtype, self.access = image.path, image.bands, image.dtype, image.access
         self.width, self.height = (max(1, round(side * rate)) for side in (image.width, image.height))
-        self._image, self._rate, self._block = image, rate, max(1, math.floor(1 / rate + 1e-9))
+        self._image, self._rate = image, rate
+        self._block = max(1, math.floor(1 / rate + 1e-9))  # side of the averaged blocks, pixels
 
     def read(self, window: Sequence[int] | None = None) -> Image:
         """Read a window as (h, w, 3) uint8, BGR."""
         x_start, y_start, x_stop, y_stop = (0, 0, self.width, self.height) if window is None else window
-        rows = self._needed(y_start, y_stop, self._image.height)
-        columns = self._needed(x_start, x_stop, self._image.width)
-        limits = [columns[0], rows[0], min(columns[1], self._image.width), min(rows[1], self._image.height)]
-        source = average_blocks(self._image.read(limits), self._block)
-        y = self._position(np.arange(y_start, y_stop)) - rows[0] // self._block
+        rows = self._source_range(y_start, y_stop, self._image.height)
+        columns = self._source_range(x_start, x_stop, self._image.width)
+        source_window = [columns[0], rows[0], min(columns[1], self._image.width), min(rows[1], self._image.height)]
+        blocks = average_blocks(self._image.read(source_window), self._block)
+        y = self._block_position(np.arange(y_start, y_stop)) - rows[0] // self._block
         parts = []
         for start in range(x_start, x_stop, _COLUMNS):
-            x = self._position(np.arange(start, min(start + _COLUMNS, x_stop))) - columns[0] // self._block
-            first, stop = max(0, math.floor(x[0]) - 1), math.ceil(x[-1]) + 2
+            x = self._block_position(np.arange(start, min(start + _COLUMNS, x_stop))) - columns[0] // self._block
+            first, stop = max(0, math.floor(x[0]) - 1), math.ceil(x[-1]) + 2  # columns of blocks that x refers to
             map_x, map_y = np.meshgrid((x - first).astype(np.float32), y.astype(np.float32))
-            part = source[:, first:stop]
+            part = blocks[:, first:stop]
             parts.append(cv2.remap(part, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
         return np.asarray(np.concatenate(parts, axis=1), np.uint8)
 
-    def _position(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the positions of pixels among the averaged blocks."""
+    def _block_position(self, pixels: np.ndarray) -> np.ndarray:
+        """Convert indices of pixels of the result to fractional indices of the averaged blocks, along one axis."""
         return np.asarray((pixels + 0.5) / (self._rate * self._block) - 0.5)
 
-    def _needed(self, start: int, stop: int, side: int) -> tuple[int, int]:
-        """Return the range of pixels of the image, whole blocks, that a range of pixels of the result depends on."""
-        low, high = self._position(np.array([start, stop - 1]))
+    def _source_range(self, start: int, stop: int, side: int) -> tuple[int, int]:
+        """Return the range of source pixels, in whole blocks, on which a range of pixels of the result depends."""
+        low, high = self._block_position(np.array([start, stop - 1]))
         blocks = -(-side // self._block)
         first = min(max(0, math.floor(low)), blocks - 1)
         return first * self._block, min(blocks, max(first + 1, math.floor(high) + 2)) * self._block

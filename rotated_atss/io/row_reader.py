@@ -1,4 +1,4 @@
-"""Windows of images whose rows are decoded forwards."""
+"""Windows of images whose rows are decoded from top to bottom."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROWS_AT_ONCE = 128
 
 
 class Rows(Protocol):
-    """Rows of an image file, such as :class:`rotated_atss.io.png_rows.PngRows`."""
+    """Interface of the rows of an image file, such as :class:`rotated_atss.io.png_rows.PngRows`."""
 
     width: int
     height: int
@@ -30,12 +30,12 @@ class Rows(Protocol):
 
 
 class RowBuffer:
-    """The rows of the last window, of which the next window reuses those that it shares.
+    """Buffer of the rows of the last window: rows that the next window covers as well are not read again.
 
     Args:
-        read: Function from a first row and the row behind the last to their pixels (h, W, 3).
+        read: Function that returns the rows ``start`` to ``stop`` of the image as (stop - start, W, 3).
         width: Width of the image in pixels.
-        block_rows: Rows that the file stores together.
+        block_rows: Number of rows that the file stores together; as far as possible, whole blocks are read.
 
     Example:
         >>> image = np.arange(8, dtype=np.uint8)[:, None, None].repeat(4, axis=1).repeat(3, axis=2)
@@ -45,43 +45,45 @@ class RowBuffer:
     """
 
     def __init__(self, read: Callable[[int, int], Image], width: int, block_rows: int = 1) -> None:
-        self._read, self._start = read, 0
-        self._step = -(-_ROWS_AT_ONCE // block_rows) * block_rows
-        self._rows = np.empty((0, width, 3), np.uint8)
+        self._read = read
+        self._step = -(-_ROWS_AT_ONCE // block_rows) * block_rows  # rows per call of ``read``, a multiple of the blocks
+        self._rows, self._start = np.empty((0, width, 3), np.uint8), 0  # buffered rows, and index of the first one
 
     def read(self, window: Sequence[int]) -> Image:
-        """Read a window as (h, w, 3) uint8, BGR. Windows of full width are not kept."""
+        """Read a window as (h, w, 3) uint8, BGR."""
         x_start, y_start, x_stop, y_stop = window
-        if not (self._start <= y_start and y_stop <= self._start + len(self._rows)):
-            if x_stop - x_start == self._rows.shape[1] and not self._overlaps(y_start):
+        is_buffered = self._start <= y_start and y_stop <= self._start + len(self._rows)
+        if not is_buffered:
+            has_full_width = x_stop - x_start == self._rows.shape[1]
+            if has_full_width and not self._holds(y_start):  # whole rows in sequence: no later window needs them
                 return self._read(y_start, y_stop)
             self._move(y_start, y_stop)
         return self._rows[y_start - self._start : y_stop - self._start, x_start:x_stop].copy()
 
-    def _overlaps(self, row: int) -> bool:
+    def _holds(self, row: int) -> bool:
         return self._start <= row < self._start + len(self._rows)
 
     def _move(self, start: int, stop: int) -> None:
-        """Hold the rows from ``start`` to ``stop``, of which those that are held are not read again."""
-        kept = self._rows[start - self._start :] if self._overlaps(start) else self._rows[:0]
+        """Buffer the rows from ``start`` to ``stop``; those that are in the buffer already are not read again."""
+        kept = self._rows[start - self._start :] if self._holds(start) else self._rows[:0]
         kept = kept[: stop - start]
         if len(self._rows) != stop - start:
             self._rows = np.empty((stop - start, *self._rows.shape[1:]), np.uint8)
         self._rows[: len(kept)] = kept
         self._start, first = start, start + len(kept)
         while first < stop:
-            last = min((first // self._step + 1) * self._step, stop)
-            self._rows[first - start : last - start] = self._read(first, last)
-            first = last
+            end = min((first // self._step + 1) * self._step, stop)  # at the end of a block, so that none is read twice
+            self._rows[first - start : end - start] = self._read(first, end)
+            first = end
 
 
 class RowReader(ImageReader):
-    """An image whose rows are decoded forwards.
+    """An image whose rows are decoded from top to bottom.
 
     Args:
         path: The file.
-        rows: Its rows.
-        bands: Samples per pixel of the file.
+        rows: Decoder of its rows.
+        bands: Samples per pixel in the file.
         georeference: Map position of the pixels.
     """
 

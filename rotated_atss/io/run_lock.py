@@ -20,7 +20,7 @@ except ImportError:  # Windows
     fcntl = None
 
 _MAX_OWNER_BYTES = 200
-_WORKERS_END_S = 10.0  # seconds in which the workers of a killed run end
+_WORKERS_END_S = 10.0  # seconds to wait for the workers of a killed run to end
 _RETRY_S = 0.05
 
 
@@ -28,9 +28,10 @@ _RETRY_S = 0.05
 def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
     """Hold a lock file while the block runs.
 
-    On POSIX the file is locked with ``flock``, which ends with the process and its forked workers: a file left by a
-    killed run locks nothing, and a new run waits until the workers of a killed one have ended. Where ``flock`` is
-    missing (Windows, some network file systems), the existence of the file ``<path>.exclusive`` is the lock.
+    On POSIX the file is locked with ``flock``. Such a lock ends when the process and its forked workers have ended. A
+    file that a killed run left behind therefore locks nothing; a new run only waits until the workers of the killed run
+    have ended. Without ``flock`` (Windows, some network file systems), the existence of ``<path>.exclusive`` is the
+    lock.
 
     Args:
         path: The lock file, in an existing folder. It is removed at the end.
@@ -51,7 +52,7 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
     exclusive = path.with_name(f"{path.name}.exclusive")
     try:
         descriptor = _lock(path, wait_s)
-        held = descriptor is not None
+        has_flock = descriptor is not None
         if descriptor is None:
             descriptor = _create(exclusive)
         os.ftruncate(descriptor, 0)
@@ -62,7 +63,7 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
     try:
         yield
     finally:
-        if held:  # removed before it is unlocked: another run that has opened it notices (_is_current)
+        if has_flock:  # removed before it is unlocked, so that a run that has opened it sees this (_is_current)
             path.unlink(missing_ok=True)
             os.close(descriptor)
         else:
@@ -72,7 +73,7 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
 
 
 def _lock(path: Path, wait_s: float) -> int | None:
-    """Open and lock the file; return its descriptor, or None without ``flock``."""
+    """Open and lock the file; return its descriptor, or None if ``flock`` is not available."""
     started = time.monotonic()
     while fcntl is not None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -95,7 +96,7 @@ def _lock(path: Path, wait_s: float) -> int | None:
 
 
 def _is_current(descriptor: int, path: Path) -> bool:
-    """Return whether ``path`` still names the opened file, which its owner removes at the end of a run."""
+    """Return whether ``path`` still names the opened file: another run removes it when it ends."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
@@ -111,12 +112,15 @@ def _create(path: Path) -> int:
 
 
 def _owner_was_killed(path: Path) -> bool:
-    """Return whether the process that wrote the lock file ran on this host and has ended: its workers hold the lock."""
-    words = _owner(path).split()
+    """Return whether the process that wrote the lock file ran on this host and has ended.
+
+    If the file is locked all the same, workers of that process still run.
+    """
+    words = _owner(path).split()  # "process PID on HOST"
     if len(words) != 4 or words[3] != socket.gethostname() or not words[1].isdecimal():
         return False
     try:
-        os.kill(int(words[1]), 0)
+        os.kill(int(words[1]), 0)  # signal 0 only checks that the process exists
     except ProcessLookupError:
         return True
     except (OSError, OverflowError):
@@ -125,7 +129,7 @@ def _owner_was_killed(path: Path) -> bool:
 
 
 def _owner(path: Path) -> str:
-    """Return the text that the owner of the lock wrote."""
+    """Return the text that the owner of the lock wrote into it; empty if it cannot be read."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         return file.read(_MAX_OWNER_BYTES).decode(errors="replace").strip()
     return ""

@@ -1,4 +1,8 @@
-"""State of an interrupted run that the same command continues: what it depends on, and its final renames."""
+"""Files by which a command continues an interrupted run: a description of its input, and a journal of final renames.
+
+A result of several files is first written under other names. When all of it is written, a journal records the renames
+that put the files in place. A run that is killed during the renames is completed from the journal.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from rotated_atss.errors import UserError, printable, quote
-from rotated_atss.io.files import atomic_write, write_bytes
+from rotated_atss.io.files import atomic_write, write_bytes, write_error
 
 JOURNAL = ".unfinished.json"
-"""File in the folder of a result whose files have not all been renamed."""
+"""Name of the journal of :func:`write_result`, in the folder of the result until all files are renamed."""
 
 
 def describe_files(paths: Iterable[str | Path]) -> dict[str, list[int]]:
-    """Return size in bytes and time of the last change in nanoseconds of files, by name.
+    """Return, by file name, the size in bytes and the time of the last change in nanoseconds.
 
     Raises:
         UserError: A file does not exist.
@@ -43,8 +47,9 @@ def first_difference(recorded: Mapping[str, Any], current: Mapping[str, Any]) ->
     """Describe the first entry in which two descriptions of a run differ; None if they are equal.
 
     Args:
-        recorded: The description of the interrupted run: texts, numbers and mappings of these.
-        current: That of this run.
+        recorded: Description of the interrupted run: texts, numbers, entries of :func:`describe_files` (lists), and
+            mappings of these.
+        current: Description of this run.
 
     Example:
         >>> first_difference({"--size": 512}, {"--size": 1024})
@@ -59,21 +64,20 @@ def first_difference(recorded: Mapping[str, Any], current: Mapping[str, Any]) ->
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             return f"{key}: {first_difference(before, now)}"
         if isinstance(before, list) or isinstance(now, list):
-            return f"{printable(key, 80)} {_change_of_file(before, now)}"
-        return f"{printable(key, 80)} is {_text(now)}, was {_text(before)}"
+            change = "is new" if before is None else "is missing" if now is None else "has changed"
+            return f"{printable(key, 80)} {change}"
+        return f"{printable(key, 80)} is {_option_text(now)}, was {_option_text(before)}"
     return None
 
 
-def _change_of_file(before: Any, now: Any) -> str:
-    return "is new" if before is None else "is missing" if now is None else "has changed"
-
-
-def _text(value: Any) -> str:
-    return quote(value) if isinstance(value, str) else "not given" if value is None or value is False else str(value)
+def _option_text(value: Any) -> str:
+    if value is None or value is False:
+        return "not given"
+    return quote(value) if isinstance(value, str) else str(value)
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object; None if the file is missing or was not completely written.
+    """Read a JSON object; return None if the file is missing or incomplete.
 
     Example:
         >>> read_state(Path("no/such/file.json")) is None
@@ -89,13 +93,16 @@ def read_state(path: Path) -> dict[str, Any] | None:
 def plan_moves(
     journal: Path, moves: Sequence[tuple[Path, Path]], remove: Iterable[Path] = (), **note: Any
 ) -> dict[str, Any]:
-    """Record the renames that complete a run. The run is finished from here on: :func:`finish_moves` can be repeated.
+    """Write a journal of the renames that complete a run.
+
+    The run counts as finished as soon as the journal exists: :func:`finish_moves` can carry out the renames at any
+    time, and be repeated if it was interrupted.
 
     Args:
         journal: File to write.
-        moves: Source and target of each file. Targets are replaced.
-        remove: Files of an earlier result that no move replaces.
-        note: More entries of the journal.
+        moves: Source and target of each rename. Existing targets are replaced.
+        remove: Files of an earlier result to remove.
+        note: Further entries of the journal.
 
     Returns:
         The content of the journal.
@@ -110,19 +117,22 @@ def plan_moves(
         True
     """
     pairs = [[os.path.abspath(path) for path in pair] for pair in moves]
-    targets = {target for _, target in pairs}  # finish_moves removes these itself, unless they are new
+    # A target is new after its rename. finish_moves removes an old target itself, as long as the rename is not done.
+    targets = {target for _, target in pairs}
     content = {**note, "moves": pairs, "remove": sorted({os.path.abspath(path) for path in remove} - targets)}
     atomic_write(journal, json.dumps(content).encode())
     return content
 
 
 def check_journal(journal: Mapping[str, Any], path: Path, folders: Sequence[Path]) -> None:
-    """Check a journal before its moves are carried out: an output folder can come from somebody else.
+    """Raise an error if a journal names files outside the output folders.
+
+    An output folder can come from somebody else; its journal must not move or remove other files.
 
     Args:
-        journal: The content of the file that :func:`plan_moves` wrote.
+        journal: Content of the file that :func:`plan_moves` wrote.
         path: The file, for the error.
-        folders: Folders that the moves may change.
+        folders: Folders in which files may be moved and removed.
 
     Raises:
         UserError: The journal is damaged, or names a file outside of ``folders``.
@@ -134,10 +144,8 @@ def check_journal(journal: Mapping[str, Any], path: Path, folders: Sequence[Path
         rotated_atss.errors.UserError: out/journal.json: names a file outside of the output folder, '/etc/passwd' ...
     """
     hint = f"remove {path.parent} to start over"
-    moves, remove = journal.get("moves"), journal.get("remove")
-    pairs = moves if isinstance(moves, list) and all(isinstance(pair, list) for pair in moves) else [[None]]
-    names = [*(name for pair in pairs for name in pair), *(remove if isinstance(remove, list) else [None])]
-    if any(len(pair) != 2 for pair in pairs) or not all(isinstance(name, str) and "\0" not in name for name in names):
+    names = _names_in_journal(journal)
+    if names is None:
         raise UserError("the record of an interrupted run is damaged", where=path, hint=hint)
     roots = [folder.resolve() for folder in folders]
     for name in names:
@@ -145,13 +153,24 @@ def check_journal(journal: Mapping[str, Any], path: Path, folders: Sequence[Path
             raise UserError(f"names a file outside of the output folder, {quote(name)}", where=path, hint=hint)
 
 
-def finish_moves(journal: Mapping[str, Any]) -> None:
-    """Carry out the moves of a journal that are not done yet.
+def _names_in_journal(journal: Mapping[str, Any]) -> list[str] | None:
+    """Return all files that a journal names; None if it does not have the form that :func:`plan_moves` writes."""
+    moves, remove = journal.get("moves"), journal.get("remove")
+    if not isinstance(moves, list) or not isinstance(remove, list):
+        return None
+    if not all(isinstance(move, list) and len(move) == 2 for move in moves):
+        return None
+    names = [*(name for move in moves for name in move), *remove]
+    return names if all(isinstance(name, str) and "\0" not in name for name in names) else None
 
-    Files of the earlier result are removed first, so that old and new files never lie side by side.
+
+def finish_moves(journal: Mapping[str, Any]) -> None:
+    """Carry out those renames of a journal that are not done yet.
+
+    Files of the earlier result are removed first, so that a folder never holds files of both results.
 
     Args:
-        journal: The content of the file that :func:`plan_moves` wrote.
+        journal: Content of the file that :func:`plan_moves` wrote.
 
     Raises:
         OSError: A file cannot be moved.
@@ -159,20 +178,20 @@ def finish_moves(journal: Mapping[str, Any]) -> None:
     Example:
         >>> finish_moves({"moves": [], "remove": []})
     """
-    left = [(Path(source), Path(target)) for source, target in journal["moves"] if os.path.exists(source)]
-    for path in (*map(Path, journal["remove"]), *(target for _, target in left)):
+    moves = [(Path(source), Path(target)) for source, target in journal["moves"] if os.path.exists(source)]
+    for path in (*map(Path, journal["remove"]), *(target for _, target in moves)):
         path.unlink(missing_ok=True)
-    for source, target in left:
+    for source, target in moves:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(source, target)
 
 
 def write_result(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write the files of one result into a folder, so that files of two results never lie side by side.
+    """Write the files of one result into a folder, so that it never holds files of two results.
 
-    All files are written under temporary names, then :data:`JOURNAL` records the renames. A process killed before keeps
-    the earlier result; one killed after leaves some of the new files and the journal, from which
-    :func:`complete_result` goes on.
+    All files are written under temporary names, then :data:`JOURNAL` records the renames. If the process is killed
+    before that, the earlier result is unchanged. If it is killed later, the folder holds some of the new files and the
+    journal, from which :func:`complete_result` continues.
 
     Args:
         folder: The folder, created if missing.
@@ -189,25 +208,24 @@ def write_result(folder: Path, contents: Mapping[str, bytes]) -> None:
         ['a.txt', 'b.txt']
     """
     complete_result(folder)
-    temporary = {name: f".{name}.part" for name in contents}
+    temporary_names = {name: f".{name}.part" for name in contents}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in contents.items():
-            write_bytes(folder / temporary[name], data)
-        atomic_write(folder / JOURNAL, json.dumps({"files": temporary}).encode())
+            write_bytes(folder / temporary_names[name], data)
+        atomic_write(folder / JOURNAL, json.dumps({"files": temporary_names}).encode())
     except BaseException as error:
-        for name in temporary.values():
+        for name in temporary_names.values():
             with suppress(OSError):
                 (folder / name).unlink()
         if isinstance(error, OSError):
-            what = f"cannot be written: {error.strerror}"
-            raise UserError(what, where=folder, hint="check the folder and the free space") from error
+            raise write_error(folder, error) from error
         raise
     complete_result(folder)
 
 
 def complete_result(folder: Path) -> None:
-    """Carry out the renames that a killed :func:`write_result` has left.
+    """Carry out the renames that a killed :func:`write_result` has not done.
 
     Example:
         >>> complete_result(Path("no_such_folder"))
@@ -216,16 +234,20 @@ def complete_result(folder: Path) -> None:
     if not journal.exists():
         return
     files = (read_state(journal) or {}).get("files")
-    pairs = files.items() if isinstance(files, dict) else ()
-    # Names alone: a journal from elsewhere must not reach files outside the folder.
-    names = [(old, new) for new, old in pairs if _is_name(old) and _is_name(new)]
+    temporary_names = files.items() if isinstance(files, dict) else ()
+    # Only names without a folder count: a journal from somebody else must not name files outside the folder.
+    moves = [
+        (folder / temporary, folder / name)
+        for name, temporary in temporary_names
+        if _is_file_name(temporary) and _is_file_name(name)
+    ]
     try:
-        finish_moves({"moves": [(folder / old, folder / new) for old, new in names], "remove": []})
+        finish_moves({"moves": moves, "remove": []})
         journal.unlink()
     except OSError as error:
         what = f"the result cannot be completed: {error.strerror}"
         raise UserError(what, where=folder, hint="check the folder") from error
 
 
-def _is_name(value: object) -> bool:
+def _is_file_name(value: object) -> bool:
     return isinstance(value, str) and value not in ("", ".", "..") and not set(value) & set("/\\\0")

@@ -1,4 +1,4 @@
-"""Scaling of pixel values to 8 bits, and the color of pixels without data."""
+"""Scaling of pixel values to 8 bits, and filling of pixels without data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotated_atss.io.pixel_options import AUTO, PADDING_BGR, PERCENTILE, PixelOp
 from rotated_atss.io.png import Image
 
 PERCENTILES = (2.0, 98.0)
-_MAX_VALUES = 1 << 20  # values of an image of which percentiles are computed
+_MAX_VALUES = 1 << 20  # percentiles are computed from about this many values at most
 
 
 def scale_to_8_bit(values: NDArray[Any], options: PixelOptions) -> NDArray[np.uint8]:
@@ -21,8 +21,8 @@ def scale_to_8_bit(values: NDArray[Any], options: PixelOptions) -> NDArray[np.ui
 
     Args:
         values: Array of any shape; the content of uint16 arrays is overwritten. NaN becomes 0.
-        options: Conversion; the bits or the range of ``auto`` and ``percentile`` are those of ``values`` where
-            ``options`` does not state them.
+        options: Rule of the scaling. If it does not state the used bits or the range in numbers, they are determined
+            from ``values``.
 
     Example:
         >>> scale_to_8_bit(np.array([-1, 0, 0.5, 2], np.float32), PixelOptions(scaling=(0, 1))).tolist()
@@ -35,14 +35,14 @@ def scale_to_8_bit(values: NDArray[Any], options: PixelOptions) -> NDArray[np.ui
     options = resolve_scaling(values, options)
     if uses_bits(values.dtype, options):
         return to_8_bit(values, options.bits or 8)
-    low, high = (0, 255) if isinstance(options.scaling, str) else options.scaling  # none
-    real: Any = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
-    scaled = (real - low) * (255 / (high - low))
+    low, high = (0, 255) if isinstance(options.scaling, str) else options.scaling  # a text can only be "none" here
+    floats: Any = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
+    scaled = (floats - low) * (255 / (high - low))
     return np.rint(np.clip(np.nan_to_num(scaled, nan=0, posinf=255, neginf=0), 0, 255)).astype(np.uint8)
 
 
 def uses_bits(dtype: np.dtype, options: PixelOptions) -> bool:
-    """Return whether values are scaled by their used bits.
+    """Return whether values of a type are scaled by their number of used bits.
 
     Example:
         >>> uses_bits(np.dtype("uint16"), PixelOptions()), uses_bits(np.dtype("int16"), PixelOptions())
@@ -52,10 +52,10 @@ def uses_bits(dtype: np.dtype, options: PixelOptions) -> bool:
 
 
 def resolve_scaling(values: NDArray[Any], options: PixelOptions) -> PixelOptions:
-    """Return options with the number of bits or the range that ``auto`` and ``percentile`` mean for values.
+    """Return options in which the used bits or the range are numbers, determined from values if necessary.
 
     Args:
-        values: Values of an image, or a sample of them, without those of pixels without data.
+        values: Values of an image, or a sample of them; pixels without data are left out.
         options: Options to complete.
 
     Example:
@@ -72,7 +72,7 @@ def resolve_scaling(values: NDArray[Any], options: PixelOptions) -> PixelOptions
 
 
 def is_resolved(dtype: np.dtype, options: PixelOptions) -> bool:
-    """Return whether options state the scaling of values in numbers.
+    """Return whether options fully state the scaling of values of a type, so that no values need to be looked at.
 
     Example:
         >>> is_resolved(np.dtype("int16"), PixelOptions()), is_resolved(np.dtype("int16"), PixelOptions(scaling="none"))
@@ -87,17 +87,17 @@ def percentile_range(values: NDArray[Any]) -> tuple[float, float]:
     """Return the 2nd and the 98th percentile of the finite values; (0, 1) if there are none.
 
     Args:
-        values: Array of any shape. Of more than a million values, equally spaced ones are used.
+        values: Array of any shape. If it has more than a million values, about a million at equal distances are used.
 
     Example:
         >>> percentile_range(np.array([np.nan, 3.0, 3.0]))
         (3.0, 4.0)
     """
-    flat = values.reshape(-1)[:: max(1, values.size // _MAX_VALUES)]
-    flat = flat[np.isfinite(flat)]
-    if not flat.size:
+    sample = values.reshape(-1)[:: max(1, values.size // _MAX_VALUES)]
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
         return 0.0, 1.0
-    low, high = (float(value) for value in np.percentile(flat, PERCENTILES))
+    low, high = (float(value) for value in np.percentile(sample, PERCENTILES))
     return low, high if high > low else low + 1
 
 

@@ -1,4 +1,4 @@
-"""Runs that share the items of one job and write into one folder: ``--shard I/N`` and the locks of such runs."""
+"""Shards: runs of a command that share its items and write into one folder (``--shard I/N``), and their locks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from rotated_atss.io.run_lock import run_lock
 
 Item = TypeVar("Item")
 
-SHARDS_WAIT_S = 600.0  # the longest time for which a shard waits for another one that prepares or moves the folder
+SHARDS_WAIT_S = 600.0  # longest time for which a shard waits while another one prepares or moves the shared folder
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several runs that share the items of a job, ``index`` of ``count``, from 1.
+    """One of several runs that share the items of a command.
+
+    Attributes:
+        index: Number of this run, from 1.
+        count: Number of runs.
 
     Raises:
-        UserError: The index is not from 1 to the count.
+        UserError: ``index`` is not from 1 to ``count``.
 
     Example:
         >>> str(Shard.parse("3/8")), Shard(2, 3).select("abcdefg")
@@ -40,7 +44,7 @@ class Shard:
 
     @property
     def file_name(self) -> str:
-        """Part of the names of its files."""
+        """Text that makes the names of this shard's files distinct."""
         return f"{self.index}-of-{self.count}"
 
     @classmethod
@@ -57,7 +61,7 @@ class Shard:
 
 
 def lock_path(out: Path, command: str) -> Path:
-    """Return the lock file of a command in its output folder.
+    """Return the path of the lock file of a command in its output folder.
 
     Example:
         >>> lock_path(Path("tiles"), "split").as_posix()
@@ -68,12 +72,15 @@ def lock_path(out: Path, command: str) -> Path:
 
 @contextmanager
 def hold_run_lock(out: Path, command: str, shard: Shard | None) -> Iterator[None]:
-    """Hold the lock of a run while the block runs, or that of one shard, which other shards do not need.
+    """Hold the lock of a run in its output folder while the block runs.
+
+    Every shard has a lock of its own, so that shards run at the same time. A run of all items takes the lock of the
+    folder, and is refused while a shard runs.
 
     Args:
         out: The output folder.
         command: Name of the command.
-        shard: The shard; None for a run of all items, which is refused while a shard runs.
+        shard: The shard; None for a run of all items.
 
     Raises:
         UserError: Another run holds a lock, or a lock cannot be written.
@@ -91,18 +98,21 @@ def hold_run_lock(out: Path, command: str, shard: Shard | None) -> Iterator[None
         return
     with run_lock(lock_path(out, command)):
         for path in sorted(out.glob(f".{command}.*-of-*.lock")):
-            with run_lock(path):  # refused while the shard runs
+            with run_lock(path):  # raises an error if the shard still runs
                 pass
         yield
 
 
 def folder_lock(out: Path, command: str, shard: Shard | None) -> AbstractContextManager[None]:
-    """Return the lock under which a shard changes what it shares with others; a run of all items holds it anyway.
+    """Return a context manager that holds the lock of the output folder.
+
+    A shard needs it to change files that it shares with other shards. A run of all items holds it already
+    (:func:`hold_run_lock`), so that nothing is locked for it.
 
     Args:
         out: The output folder.
         command: Name of the command.
-        shard: The shard, or None.
+        shard: The shard; None for a run of all items.
 
     Raises:
         UserError: As :func:`rotated_atss.io.run_lock.run_lock`, if the lock is held for :data:`SHARDS_WAIT_S`.

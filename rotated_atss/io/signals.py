@@ -1,4 +1,4 @@
-"""Signals that end a process: deferred until the work is at a point from which it can continue."""
+"""Deferral of signals that end a process, until its work has reached a point from which it can be continued later."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from signal import Signals
 from types import FrameType
 from typing import Any
 
-DEFERRED = ("SIGTERM", "SIGUSR1")  # Slurm sends SIGTERM, or what --signal names; Windows has no SIGUSR1
+DEFERRED = ("SIGTERM", "SIGUSR1")  # Slurm sends SIGTERM or the signal of its option --signal; Windows has no SIGUSR1
 
 
 class TerminatedError(BaseException):
-    """A signal ended the work of this process.
+    """Exception that ends a process after a deferred signal.
 
     Args:
         number: The signal.
-        note: What the process has done before it ends, for the message.
+        note: What the process has done since, for the message.
 
     Example:
         >>> print(TerminatedError(signal.SIGTERM, "a.pth is written"))
@@ -34,13 +34,13 @@ class TerminatedError(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the process: 128 plus the number of the signal."""
+        """Exit code of the process: 128 plus the number of the signal."""
         return 128 + self.signal
 
 
 @dataclass
 class StopRequest:
-    """Whether a deferred signal has arrived.
+    """Record of whether a deferred signal has arrived.
 
     Attributes:
         signal: The signal; None until it arrives.
@@ -54,7 +54,7 @@ class StopRequest:
 
         Args:
             number: The signal.
-            grace_s: Seconds until the process ends unless :meth:`begin` is called; None for no limit.
+            grace_s: Seconds after which the process is ended, unless :meth:`begin` is called before; None for no limit.
         """
         self.signal = number
         if grace_s is not None:
@@ -63,13 +63,13 @@ class StopRequest:
             self._timer.start()
 
     def begin(self) -> None:
-        """Remove the time limit, because the work has reached a point at which it can end."""
+        """Remove the time limit: the work has reached a point at which it can end, and begins to do so."""
         if self._timer is not None:
             self._timer.cancel()
 
 
 def _exit_without_cleanup(number: Signals, grace_s: float) -> None:
-    """End a process whose main thread may wait forever for another process."""
+    """End the process from a timer thread, because its main thread may wait forever for another process."""
     error = TerminatedError(number, f"the work did not reach a point to continue from within {grace_s:g} s")
     print(error, file=sys.stderr, flush=True)
     os._exit(error.exit_code)
@@ -77,9 +77,10 @@ def _exit_without_cleanup(number: Signals, grace_s: float) -> None:
 
 @contextmanager
 def defer_signals(names: Sequence[str] = DEFERRED, grace_s: float | None = None) -> Iterator[StopRequest]:
-    """Record signals while the block runs, instead of ending the process.
+    """Record signals that arrive while the block runs, instead of ending the process.
 
-    The second signal ends the process at once. Nothing changes outside the main thread, which alone handles signals.
+    A second signal ends the process at once. Only the main thread can handle signals; in other threads, this function
+    has no effect.
 
     Args:
         names: Names of the signals; those that the platform lacks are left out.
@@ -96,22 +97,24 @@ def defer_signals(names: Sequence[str] = DEFERRED, grace_s: float | None = None)
         yield stop
         return
     owner = os.getpid()
-    before: dict[int, Any] = {}
+    previous_handlers: dict[int, Any] = {}
 
     def handle(number: int, frame: FrameType | None) -> None:
         if os.getpid() != owner:  # a forked process, which its parent ends
             return
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
-        if hasattr(signal, "SIGCHLD"):  # a signal to the process group ends data loading processes: torch would raise
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # an error at any point of the work
+        for deferred in previous_handlers:
+            signal.signal(deferred, signal.SIG_DFL)
+        # A signal to the whole process group also ends data loading processes. torch's handler of SIGCHLD would then
+        # raise an error at any point of the work.
+        if hasattr(signal, "SIGCHLD"):
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         stop.arrive(Signals(number), grace_s)
 
     for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
-        before[number] = signal.signal(number, handle)
+        previous_handlers[number] = signal.signal(number, handle)
     try:
         yield stop
     finally:
         stop.begin()
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-MIN_SECONDS = 0.1  # between two updates
+MIN_SECONDS = 0.1  # shortest time between two updates
 _YELLOW, _RESET = "\x1b[33m", "\x1b[0m"
 
 
@@ -27,11 +27,11 @@ class StatusLine:
         self._length, self._time = 0, 0.0
 
     def update(self, text: str, force: bool = False) -> None:
-        """Replace the line, at most every :data:`MIN_SECONDS`.
+        """Replace the line, at most once per :data:`MIN_SECONDS`; calls in between are ignored.
 
         Args:
-            text: Text without control characters; what does not fit the width of the terminal is cut off.
-            force: Replace it in any case.
+            text: Text without control characters. It is cut off at the width of the terminal.
+            force: Replace the line in any case.
         """
         now = time.monotonic()
         if not self.is_shown or (not force and now - self._time < MIN_SECONDS):
@@ -47,7 +47,7 @@ class StatusLine:
             self._length, self._time = 0, 0.0
 
     def keep(self) -> None:
-        """Leave the line on the screen; the next update starts another one."""
+        """Leave the line on the screen; the next update starts a new one."""
         if self._length:
             self._write("\n")
             self._length, self._time = 0, 0.0

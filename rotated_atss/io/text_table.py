@@ -12,11 +12,11 @@ _ELLIPSIS = "..."
 
 
 def align_columns(rows: Sequence[Sequence[str]], *, numeric: bool = True) -> list[str]:
-    r"""Return rows as lines with aligned columns, without spaces at their ends.
+    r"""Return rows as lines with aligned columns, without trailing spaces.
 
     Args:
         rows: Cells, the same number in every row.
-        numeric: Align all columns after the first one right, as numbers; otherwise all are aligned left.
+        numeric: Right-align all columns except the first, as for numbers; otherwise left-align them.
 
     Example:
         >>> print(*align_columns([("class", "objects"), ("ship", "7")]), sep="\n")

@@ -17,7 +17,7 @@ def map_in_threads(
     """Call a function on every item in a thread pool and return the results in the order of the items.
 
     Args:
-        function: Must not depend on the order of its calls.
+        function: The function to call; it must not depend on the order of its calls.
         items: Arguments of the calls.
         workers: Number of threads; with 1 the calls are made in this thread.
         on_done: Called in this thread with each item whose call has finished.
@@ -53,15 +53,15 @@ def map_batches_in_threads(
 ) -> list[Result]:
     """Call a function on every item of several batches in a thread pool and return the results in order.
 
-    The next batch is drawn while the calls on one batch run; no more than two batches are alive at once.
+    While the calls on one batch run, the next batch is produced. At most two batches are in memory at a time.
 
     Args:
-        function: Must not depend on the order of its calls.
-        batches: Arguments of the calls, drawn in this thread.
-        workers: Number of threads; with 1 the calls are made in this thread, and one batch is alive at a time.
+        function: The function to call; it must not depend on the order of its calls.
+        batches: Arguments of the calls. The iterator runs in this thread.
+        workers: Number of threads; with 1 the calls are made in this thread, and one batch is in memory at a time.
 
     Raises:
-        Exception: Whatever ``function`` or ``batches`` raise first. No further calls are started.
+        Exception: Whatever ``function`` or ``batches`` raises first. No further calls are started.
 
     Example:
         >>> map_batches_in_threads(lambda item: item * item, ([start, start + 1] for start in (1, 3)), workers=2)
@@ -71,7 +71,7 @@ def map_batches_in_threads(
     if workers <= 1:
         for batch in batches:
             results += [function(item) for item in batch]
-            del batch  # its memory is free before the next one is drawn
+            del batch  # so that its memory is free before the next batch is produced
         return results
     with ThreadPoolExecutor(workers) as pool:
         running: list[Future[Result]] = []

@@ -1,4 +1,8 @@
-"""The first directory of a TIFF or BigTIFF file, and the edit that lets OpenCV decode all bands unchanged."""
+"""The first directory of a TIFF or BigTIFF file: reading it, and editing it so that OpenCV decodes the bands unchanged.
+
+A directory holds the fields that describe an image, each with a tag (its number) and values. EXIF data has this form
+too.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +15,27 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from rotated_atss.io.orientation import UPRIGHT
+
 WIDTH, HEIGHT, BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION = 256, 257, 258, 262, 274
 STRIP_OFFSETS, SAMPLES_PER_PIXEL, STRIP_BYTE_COUNTS, PLANAR_CONFIGURATION = 273, 277, 279, 284
 TILE_OFFSETS, TILE_BYTE_COUNTS, EXTRA_SAMPLES, SAMPLE_FORMAT = 324, 325, 338, 339
 SUBFILE_TYPE, GDAL_METADATA, GDAL_NODATA = 254, 42112, 42113
 GEO_TAGS = (33550, 33922, 34264)  # ModelPixelScale, ModelTiepoint, ModelTransformation of GeoTIFF
-_TAGS = {WIDTH, HEIGHT, BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION, STRIP_OFFSETS, SAMPLES_PER_PIXEL}
-_TAGS |= {STRIP_BYTE_COUNTS, PLANAR_CONFIGURATION, TILE_OFFSETS, TILE_BYTE_COUNTS, EXTRA_SAMPLES, SAMPLE_FORMAT}
-_TAGS |= {SUBFILE_TYPE, GDAL_METADATA, GDAL_NODATA, *GEO_TAGS}
+_READ_TAGS = {WIDTH, HEIGHT, BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION, STRIP_OFFSETS, SAMPLES_PER_PIXEL}
+_READ_TAGS |= {STRIP_BYTE_COUNTS, PLANAR_CONFIGURATION, TILE_OFFSETS, TILE_BYTE_COUNTS, EXTRA_SAMPLES, SAMPLE_FORMAT}
+_READ_TAGS |= {SUBFILE_TYPE, GDAL_METADATA, GDAL_NODATA, *GEO_TAGS}
 
-MIN_IS_BLACK, RGB, CMYK = 1, 2, 5
-_ASSOCIATED_ALPHA = 1
-_ALPHA = (_ASSOCIATED_ALPHA, 2)
-_TARGET_PRINTER = 337  # a tag without effect that keeps the tags in ascending order
-_ASCII, _SHORT = 2, 3
-_MAX_TEXT = 1 << 20  # characters of a text that are read
-_MASK = 4  # bit of NewSubfileType
+MIN_IS_BLACK, RGB, CMYK = 1, 2, 5  # values of PHOTOMETRIC
+_ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2  # values of EXTRA_SAMPLES
+_TARGET_PRINTER = 337  # a tag that readers ignore, and that keeps the tags in ascending order in place of EXTRA_SAMPLES
+_MASK = 4  # bit of SUBFILE_TYPE
 _MAX_DIRECTORIES = 64
-_TYPES = {
-    1: "u1",
-    _ASCII: "u1",
-    _SHORT: "u2",
-    4: "u4",
-    13: "u4",
-    16: "u8",
-    18: "u8",
-}  # unsigned types and ASCII of the specification
+_MAX_TEXT = 1 << 20  # characters of a text that are read
+_CLASSIC, _BIG = 42, 43  # versions of the file header
+# NumPy types of the field types that are read: unsigned integers and ASCII.
+_ASCII, _SHORT = 2, 3
+_TYPES = {1: "u1", _ASCII: "u1", _SHORT: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 
 
 class TruncatedFile(Exception):  # noqa: N818
@@ -45,7 +44,7 @@ class TruncatedFile(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class TiffField:
-    """Unsigned values of a tag, and the position of its entry in the file."""
+    """Values of a tag, and the offset of its entry in the file."""
 
     values: NDArray[np.unsignedinteger]
     position: int
@@ -53,9 +52,13 @@ class TiffField:
 
 @dataclass(frozen=True)
 class TiffDirectory:
-    """Fields of a directory by tag, byte order ("<" or ">"), whether the file is a BigTIFF, and the next directory.
+    """A directory of a TIFF file.
 
-    ``next_position`` is 0 for the last directory.
+    Attributes:
+        fields: Fields by tag.
+        order: Byte order of the file, ``"<"`` (little-endian) or ``">"``.
+        big: Whether the file is a BigTIFF, with offsets of 64 bits.
+        next_position: Offset of the next directory in the file; 0 for the last one.
     """
 
     fields: Mapping[int, TiffField]
@@ -64,12 +67,12 @@ class TiffDirectory:
     next_position: int = 0
 
     def value(self, tag: int, default: int) -> int:
-        """Return the first value of a tag."""
+        """Return the first value of a tag, or ``default`` if there is none."""
         field = self.fields.get(tag)
         return int(field.values[0]) if field is not None and len(field.values) else default
 
     def text(self, tag: int) -> bytes:
-        """Return the text of a tag; empty if it is missing."""
+        """Return the text of a tag; empty if the tag is missing."""
         field = self.fields.get(tag)
         return b"" if field is None else field.values.tobytes()
 
@@ -78,8 +81,14 @@ class TiffDirectory:
         """Whether the file states the map position of its pixels."""
         return any(tag in self.fields for tag in GEO_TAGS)
 
+    @property
+    def orientation(self) -> int:
+        """Orientation of the image, 1 to 8; upright if it is missing or invalid."""
+        value = self.value(ORIENTATION, UPRIGHT)
+        return value if 1 <= value <= 8 else UPRIGHT
+
     def data_end(self) -> int:
-        """Return the offset behind the last strip or tile, 0 if the file does not state it."""
+        """Return the offset of the first byte behind the pixels; 0 if the file does not state it."""
         end = 0
         for offsets, counts in ((STRIP_OFFSETS, STRIP_BYTE_COUNTS), (TILE_OFFSETS, TILE_BYTE_COUNTS)):
             if offsets in self.fields and counts in self.fields:
@@ -94,13 +103,13 @@ def read_directory(file: BinaryIO, start: int = 0) -> TiffDirectory | None:
 
     Args:
         file: The file, open for binary reading.
-        start: Offset of the TIFF header, to which all other offsets are relative (EXIF data inside a JPEG).
+        start: Offset of the TIFF header, to which all offsets in the file are relative; not 0 for EXIF data in a JPEG.
 
     Returns:
-        The fields that describe pixels and their place in the file; None if there is no TIFF header.
+        The directory, with the fields that this package uses; None if there is no TIFF header.
 
     Raises:
-        TruncatedFile: The directory or one of its values lies behind the end of the file.
+        TruncatedFile: The file ends before the directory or one of its values.
 
     Example:
         >>> import io
@@ -112,8 +121,27 @@ def read_directory(file: BinaryIO, start: int = 0) -> TiffDirectory | None:
     return next(_iter_directories(file, start), None)
 
 
+def read_exif_orientation(file: BinaryIO, start: int) -> int:
+    """Return the orientation in EXIF data, 1 to 8; upright if the data is damaged or has none.
+
+    Args:
+        file: The image file, open for binary reading.
+        start: Offset of the EXIF data, which has the form of a TIFF file.
+
+    Example:
+        >>> import io
+        >>> read_exif_orientation(io.BytesIO(b"no EXIF"), 0)
+        1
+    """
+    try:
+        directory = read_directory(file, start)
+    except TruncatedFile:
+        return UPRIGHT
+    return UPRIGHT if directory is None else directory.orientation
+
+
 def has_mask(file: BinaryIO) -> bool:
-    """Return whether a TIFF file holds a mask of the pixels with data, in one of its first 64 directories.
+    """Return whether one of the first 64 directories of a TIFF file is a mask of the pixels with data.
 
     Example:
         >>> import io
@@ -123,24 +151,24 @@ def has_mask(file: BinaryIO) -> bool:
     try:
         directories = islice(_iter_directories(file, tags={SUBFILE_TYPE}), _MAX_DIRECTORIES)
         return any(directory.value(SUBFILE_TYPE, 0) & _MASK for directory in directories)
-    except TruncatedFile:  # the first directory is complete, as read_directory has been called
+    except TruncatedFile:  # in a later directory: read_directory has read the first one
         return False
 
 
-def _iter_directories(file: BinaryIO, start: int = 0, tags: Container[int] = _TAGS) -> Iterator[TiffDirectory]:
-    """Iterate over the directories of a TIFF file, with their fields of the given tags."""
+def _iter_directories(file: BinaryIO, start: int = 0, tags: Container[int] = _READ_TAGS) -> Iterator[TiffDirectory]:
+    """Iterate over the directories of a TIFF file, with only the fields of the given tags."""
     reader = _Reader(file, start)
-    magic = reader.read(0, min(reader.size, 16))
-    order = {b"II": "<", b"MM": ">"}.get(magic[:2])
-    if order is None or len(magic) < 8:
+    header = reader.read(0, min(reader.size, 16))
+    order = {b"II": "<", b"MM": ">"}.get(header[:2])
+    if order is None or len(header) < 8:
         return
-    (version,) = struct.unpack_from(f"{order}H", magic, 2)
-    if version not in (42, 43):
+    (version,) = struct.unpack_from(f"{order}H", header, 2)
+    if version not in (_CLASSIC, _BIG):
         return
-    big = version == 43
-    if big and len(magic) < 16:
+    big = version == _BIG
+    if big and len(header) < 16:
         raise TruncatedFile
-    (position,) = struct.unpack_from(f"{order}Q", magic, 8) if big else struct.unpack_from(f"{order}I", magic, 4)
+    (position,) = struct.unpack_from(f"{order}Q", header, 8) if big else struct.unpack_from(f"{order}I", header, 4)
     while position:
         directory = _parse_directory(reader, position, order, big, tags)
         yield directory
@@ -148,27 +176,28 @@ def _iter_directories(file: BinaryIO, start: int = 0, tags: Container[int] = _TA
 
 
 def _parse_directory(reader: _Reader, position: int, order: str, big: bool, tags: Container[int]) -> TiffDirectory:
-    count_format, entry_size, next_format = (f"{order}Q", 20, f"{order}Q") if big else (f"{order}H", 12, f"{order}I")
+    count_format, entry_bytes, next_format = (f"{order}Q", 20, f"{order}Q") if big else (f"{order}H", 12, f"{order}I")
     (count,) = struct.unpack(count_format, reader.read(position, struct.calcsize(count_format)))
-    position += struct.calcsize(count_format)
-    entries = reader.read(position, count * entry_size)
+    first_entry = position + struct.calcsize(count_format)
+    entries = reader.read(first_entry, count * entry_bytes)
     fields = {}
-    for index in range(count):
-        (tag,) = struct.unpack_from(f"{order}H", entries, index * entry_size)
+    for start in range(0, len(entries), entry_bytes):
+        (tag,) = struct.unpack_from(f"{order}H", entries, start)
         if tag in tags:
-            entry = entries[index * entry_size : (index + 1) * entry_size]
-            fields[tag] = TiffField(_values(reader, entry, order, big), position + index * entry_size)
-    end, length = position + len(entries), struct.calcsize(next_format)
-    following = reader.read(end, length) if end + length <= reader.size else bytes(length)
-    return TiffDirectory(fields, order, big, *struct.unpack(next_format, following))
+            values = _values(reader, entries[start : start + entry_bytes], order, big)
+            fields[tag] = TiffField(values, first_entry + start)
+    end, length = first_entry + len(entries), struct.calcsize(next_format)
+    next_position = reader.read(end, length) if end + length <= reader.size else bytes(length)
+    return TiffDirectory(fields, order, big, *struct.unpack(next_format, next_position))
 
 
 def _values(reader: _Reader, entry: bytes, order: str, big: bool) -> NDArray[np.unsignedinteger]:
-    kind, count = struct.unpack_from(f"{order}HQ" if big else f"{order}HI", entry, 2)
-    if kind not in _TYPES:
+    """Return the values of an entry, which holds either the values or their offset in the file."""
+    field_type, count = struct.unpack_from(f"{order}HQ" if big else f"{order}HI", entry, 2)
+    if field_type not in _TYPES:
         return np.empty(0, np.uint64)
-    dtype = np.dtype(f"{order}{_TYPES[kind]}")
-    count = min(count, _MAX_TEXT) if kind == _ASCII else count
+    dtype = np.dtype(f"{order}{_TYPES[field_type]}")
+    count = min(count, _MAX_TEXT) if field_type == _ASCII else count
     data, length = entry[12:] if big else entry[8:], count * dtype.itemsize
     if length > len(data):
         (offset,) = struct.unpack(f"{order}Q" if big else f"{order}I", data)
@@ -178,7 +207,7 @@ def _values(reader: _Reader, entry: bytes, order: str, big: bool) -> NDArray[np.
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads ranges of a file without allocating memory for ranges that the file does not have."""
+    """Reader of byte ranges that checks their length before it allocates memory; offsets are relative to ``start``."""
 
     file: BinaryIO
     start: int
@@ -202,14 +231,19 @@ def has_alpha(directory: TiffDirectory) -> bool:
         False
     """
     field = directory.fields.get(EXTRA_SAMPLES)
-    return field is not None and len(field.values) > 0 and int(field.values[-1]) in _ALPHA
+    return (
+        field is not None
+        and len(field.values) > 0
+        and int(field.values[-1]) in (_ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA)
+    )
 
 
 def needs_plain_bands(directory: TiffDirectory) -> bool:
-    """Return whether OpenCV would change the bands: 8-bit images with alpha, or with several bands "of gray".
+    """Return whether OpenCV would change the bands of an image, unless :func:`with_plain_bands` edits the file.
 
-    libtiff's RGBA interface, which OpenCV uses for 8-bit images, multiplies the colors by band 4 if the file calls it
-    unassociated alpha, as GDAL does by default. If there are several bands and no color model, it reads only the first.
+    OpenCV decodes 8-bit images with libtiff's RGBA interface. This multiplies the colors by band 4 if the file calls it
+    unassociated alpha, as GDAL does by default. It reads only the first of several bands if the file states no color
+    model other than gray.
 
     Example:
         >>> needs_plain_bands(TiffDirectory({}, "<", False))
@@ -223,12 +257,13 @@ def needs_plain_bands(directory: TiffDirectory) -> bool:
 
 
 def with_plain_bands(data: bytes, directory: TiffDirectory) -> bytes:
-    """Return a TIFF file with its first three bands declared as red, green, blue that are not to be multiplied.
+    """Return a TIFF file whose bands OpenCV decodes unchanged.
 
-    Only the directory changes: a fourth band is declared as associated alpha, by which colors are multiplied already.
+    Only the directory changes. The first three bands are declared as red, green and blue. A fourth band is declared as
+    associated alpha, by which the colors are multiplied already.
 
     Args:
-        data: The file.
+        data: Content of the file.
         directory: Its first directory, for which :func:`needs_plain_bands` is True.
 
     Example:

@@ -1,4 +1,8 @@
-"""The files that a VRT image names: local images only, because GDAL would open addresses, databases and any file."""
+"""Check of the files that a VRT image names.
+
+A VRT file is an XML description of an image composed of other images, its sources. GDAL opens whatever it names,
+including addresses and databases. Here only local image files are accepted.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +17,16 @@ from rotated_atss.io.files import read_bytes
 from rotated_atss.io.image_header import UnreadableImageError, read_header
 
 _SOURCES = ("SourceFilename", "SourceDataset")
-_METADATA = ("OVERVIEW_FILE", "X_DATASET", "Y_DATASET")  # items of metadata that name files
+_METADATA = ("OVERVIEW_FILE", "X_DATASET", "Y_DATASET")  # keys of metadata items (MDI) that name files
 _NOT_LOCAL = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9+.-]*://|\s*<|[A-Za-z][A-Za-z0-9_]+:(?![\\/])")
 _VIRTUAL = "/vsi"  # GDAL's prefix of files in archives and on the network
-_ERDAS = b"EHFA_HEADER_TAG"
+_ERDAS = b"EHFA_HEADER_TAG"  # first bytes of an ERDAS Imagine file, a format that is accepted for sources only
 _MAX_DEPTH = 8  # of VRT files that name VRT files
 _HINT = "a VRT file may name local images only: download or convert its sources first"
 
 
 def check_vrt_sources(path: Path) -> None:
-    """Refuse a VRT file that names anything but local image files.
+    """Raise an error if a VRT file names anything but local image files.
 
     Args:
         path: The VRT file. The VRT files that it names are checked as well.
@@ -43,13 +47,14 @@ def check_vrt_sources(path: Path) -> None:
     _check(path, status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=1024)  # the parts of a large image are opened one by one
-def _check(path: Path, _modified: int, _size: int) -> None:
+@lru_cache(maxsize=1024)  # a large image is opened once for each of its parts
+def _check(path: Path, _modified_ns: int, _size: int) -> None:
+    """Check a file; the time of its last change and its size are part of the key of the cache."""
     _check_tree(path, (), set())
 
 
 def _check_tree(path: Path, parents: tuple[Path, ...], checked: set[Path]) -> None:
-    """Check a VRT file and those that it names, each once; ``parents`` are the files that name it."""
+    """Check a VRT file and, each once, the VRT files that it names; ``parents`` is the chain of files that name it."""
     resolved = path.resolve()
     if resolved in parents:
         raise UserError("the VRT file names itself", where=parents[0], hint=_HINT)
@@ -65,7 +70,7 @@ def _check_tree(path: Path, parents: tuple[Path, ...], checked: set[Path]) -> No
 
 
 def _check_image(source: Path, name: str, path: Path) -> bool:
-    """Refuse a source that is not an image; return whether it is a VRT file."""
+    """Raise an error if a source is not an image; return whether it is a VRT file."""
     try:
         header = read_header(source)
     except UnreadableImageError as error:
@@ -76,31 +81,31 @@ def _check_image(source: Path, name: str, path: Path) -> bool:
 
 
 def _read_sources(path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield the names of files in a VRT file, and whether each is relative to its folder."""
-    found: list[tuple[str, bool]] = []
-    elements: list[tuple[str, dict[str, str], list[str]]] = []
+    """Yield the files that a VRT file names, and whether each name is relative to the folder of the VRT file."""
+    sources: list[tuple[str, bool]] = []
+    open_elements: list[tuple[str, dict[str, str], list[str]]] = []  # tag, attributes, pieces of text
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        elements.append((tag, attributes, []))
-        found.extend((value, False) for value in attributes.values() if value.startswith(_VIRTUAL))
+        open_elements.append((tag, attributes, []))
+        sources.extend((value, False) for value in attributes.values() if value.startswith(_VIRTUAL))
 
     def end(_: str) -> None:
-        tag, attributes, parts = elements.pop()
-        text = "".join(parts).strip()
+        tag, attributes, pieces = open_elements.pop()
+        text = "".join(pieces).strip()
         is_name = tag in _SOURCES or (tag == "MDI" and attributes.get("key", "").upper() in _METADATA)
         if is_name or text.startswith(_VIRTUAL):
-            found.append((text, attributes.get("relativeToVRT", attributes.get("relativetoVRT", "0")) != "0"))
+            sources.append((text, attributes.get("relativeToVRT", attributes.get("relativetoVRT", "0")) != "0"))
 
-    def refuse(*_: object) -> None:
+    def refuse_entity(*_: object) -> None:
         raise UserError("the VRT file declares an entity, which is not read", where=path)
 
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler = lambda text: elements[-1][2].append(text)
-    parser.EntityDeclHandler = refuse
+    parser.CharacterDataHandler = lambda text: open_elements[-1][2].append(text)
+    parser.EntityDeclHandler = refuse_entity
     try:
         parser.Parse(read_bytes(path), True)
     except (expat.ExpatError, ValueError, LookupError) as error:
         raise UserError(f"not a readable VRT file: {error}", where=path) from None
-    yield from found
+    yield from sources

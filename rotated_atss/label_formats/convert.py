@@ -12,9 +12,10 @@ import numpy as np
 from rotated_atss.dota.classes import hyphenate, unknown_class_error
 from rotated_atss.errors import UserError
 from rotated_atss.geo.crs import is_on_earth
-from rotated_atss.io.files import check_output_apart, staged_folder
+from rotated_atss.io.files import check_output_apart
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.image_reader import find_georeference
+from rotated_atss.io.output_folders import staged_folder
 from rotated_atss.label_formats.class_map import map_class, unused_names_note
 from rotated_atss.label_formats.geometry import SAME_PX, polygons_to_boxes
 from rotated_atss.label_formats.image_files import ImageFiles

@@ -1,4 +1,4 @@
-"""Axes of the SVG charts."""
+"""Draw the axes of SVG charts, and map values to coordinates."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Axes:
     """A plot area in an SVG, and the mapping of values to its coordinates.
 
     Attributes:
-        width: Width of the SVG, in its units.
+        width: Width of the SVG, in units of its coordinates.
         height: Height of the SVG.
         x_range: Values at the left and right edge of the plot.
         y_range: Values at the bottom and top edge of the plot.
-        margins: Left, top, right and bottom distance of the plot from the edges of the SVG.
+        margins: Space between the plot and the edges of the SVG: left, top, right, bottom.
     """
 
     width: float = 480
@@ -54,13 +54,15 @@ class Axes:
         return bottom - (bottom - top) * (value - self.y_range[0]) / (self.y_range[1] - self.y_range[0])
 
     def path(self, xs: Sequence[float], ys: Sequence[float]) -> str:
-        """Return the ``d`` attribute of a line through points.
+        """Return the ``d`` attribute of an SVG path through points.
 
         Example:
             >>> Axes().path([0, 1], [1, 0.5])
             'M56 10L466 152'
         """
-        return "M" + "L".join(f"{_short(self.x(x))} {_short(self.y(y))}" for x, y in zip(xs, ys)) if len(xs) else ""
+        if not len(xs):
+            return ""
+        return "M" + "L".join(f"{_short(self.x(x))} {_short(self.y(y))}" for x, y in zip(xs, ys))
 
     def frame(self, x_label: str, y_label: str) -> Html:
         """Return grid lines, tick labels and axis labels.
@@ -85,18 +87,20 @@ class Axes:
         return render(lines, labels)
 
     def _vertical(self, value: float) -> Html:
-        x, (_, top, _, bottom) = _short(self.x(value)), self.plot
+        _, top, _, bottom = self.plot
+        x = _short(self.x(value))
         line = element("line", x1=x, x2=x, y1=_short(top), y2=_short(bottom), class_="grid")
         return render(line, element("text", f"{value:g}", x=x, y=_short(bottom + 18), class_="tick x"))
 
     def _horizontal(self, value: float) -> Html:
-        y, (left, _, right, _) = self.y(value), self.plot
+        left, _, right, _ = self.plot
+        y = self.y(value)
         line = element("line", x1=_short(left), x2=_short(right), y1=_short(y), y2=_short(y), class_="grid")
         return render(line, element("text", f"{value:g}", x=_short(left - 7), y=_short(y + 4.5), class_="tick y"))
 
 
 def svg(axes: Axes, *content: Content, label: str, class_: str = "chart", **attributes: object) -> Html:
-    """Return an SVG of the size of axes, with its name for screen readers.
+    """Return an SVG element of the size of the axes; ``label`` is its name for screen readers.
 
     Example:
         >>> svg(Axes(), label="empty")
@@ -106,8 +110,13 @@ def svg(axes: Axes, *content: Content, label: str, class_: str = "chart", **attr
     return element("svg", *content, viewBox=box, class_=class_, role="img", aria_label=label, **attributes)
 
 
-def tick_values(low: float, high: float, most: int = 6) -> list[float]:
-    """Return the multiples of 1, 2 or 5 times a power of ten in a range, in at most ``most`` intervals.
+def tick_values(low: float, high: float, max_intervals: int = 6) -> list[float]:
+    """Return values for the ticks of an axis: multiples of 1, 2 or 5 times a power of ten.
+
+    Args:
+        low: Value at the start of the axis.
+        high: Value at its end.
+        max_intervals: Largest number of steps from ``low`` to ``high``.
 
     Example:
         >>> tick_values(0, 1)
@@ -115,8 +124,9 @@ def tick_values(low: float, high: float, most: int = 6) -> list[float]:
         >>> tick_values(0.7, 1)
         [0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0]
     """
-    power = 10.0 ** math.floor(math.log10((high - low) / most))
-    step = next(factor * power for factor in (1, 2, 5, 10) if (high - low) / (factor * power) <= most + 1e-9)
+    power = 10.0 ** math.floor(math.log10((high - low) / max_intervals))
+    steps = (factor * power for factor in (1, 2, 5, 10))
+    step = next(step for step in steps if (high - low) / step <= max_intervals + 1e-9)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, 9) for number in range(first, last + 1)]
 

@@ -21,7 +21,8 @@ from rotated_atss.report.viewer_images import choose_images, viewer_images
 
 MAX_IMAGES = 100
 """Default number of images that get a viewer page."""
-_TEMPORARIES = (f".{REPORT_JSON}.*.part", "tables/.*.csv.*.part")  # of a report that was killed before its first file
+# files that remain if the command is killed before it has written its first file
+_TEMPORARY_FILES = (f".{REPORT_JSON}.*.part", "tables/.*.csv.*.part")
 
 
 def write_report(
@@ -35,11 +36,11 @@ def write_report(
 ) -> Path:
     """Write the folder of a report.
 
-    The tables and ``report.json`` are written before the pictures, and ``index.html`` last.
+    Order of writing: ``report.json`` and the tables, the pictures, ``index.html``.
 
     Args:
         report: The report.
-        out: A new or empty folder, or one of an earlier report, whose files are replaced.
+        out: A new or empty folder, or the folder of an earlier report, whose files are replaced.
         images: Image files by image id, for the viewer; None for a report without pictures.
         baseline: Content of the ``report.json`` of another run to compare with.
         max_images: Largest number of images in the viewer.
@@ -60,8 +61,8 @@ def write_report(
     content = report_to_json(report)
     _write_figures(content, out, {"detections": detections_table(report)})
     chosen = choose_images(report, images or {}, max_images)
-    pictures = _write_pictures(report, out, images, chosen, progress) if images and chosen else {}
-    return write_pages(content, out, baseline=baseline, **pictures)
+    addresses = _write_pictures(report, out, images, chosen, progress) if images and chosen else {}
+    return write_pages(content, out, baseline=baseline, **addresses)
 
 
 def render_report(content: dict[str, Any], out: str | Path, baseline: dict[str, Any] | None = None) -> Path:
@@ -88,14 +89,14 @@ def render_report(content: dict[str, Any], out: str | Path, baseline: dict[str, 
 
 
 def check_report_folder(out: str | Path, outputs: Iterable[str | Path] = ()) -> None:
-    """Raise an error unless a folder is new, empty or that of a report.
+    """Check that a report can be written into a folder: it is new, empty, or has an earlier report.
 
     Args:
         out: Folder of a report.
         outputs: Other outputs of the command, which must not be written into the folder.
 
     Raises:
-        UserError: The folder has other content, is a file, or is to contain another output.
+        UserError: The folder has other content, is a file, or would contain another output.
 
     Example:
         >>> check_report_folder("/no/such/folder")
@@ -114,17 +115,20 @@ def check_report_folder(out: str | Path, outputs: Iterable[str | Path] = ()) -> 
 
 
 def _has_files(folder: Path) -> bool:
-    """Return whether a folder has files other than those under temporary names of an interrupted report."""
-    parts = {path for pattern in _TEMPORARIES for path in folder.glob(pattern)}
-    return any(not path.is_dir() and path not in parts for path in folder.rglob("*"))
+    """Return whether a folder has files other than the temporary files of an interrupted report."""
+    temporary = {path for pattern in _TEMPORARY_FILES for path in folder.glob(pattern)}
+    return any(not path.is_dir() and path not in temporary for path in folder.rglob("*"))
 
 
 def _write_figures(content: dict[str, Any], out: Path, more_tables: Mapping[str, str]) -> None:
-    """Write ``report.json`` and the tables, then remove the files of an earlier report that this one may not have."""
+    """Write ``report.json`` and the tables, and remove those files of an earlier report that are not replaced now."""
     tables = {**tables_from_json(content), **more_tables}
-    files = {out / "tables" / f"{name}.csv": text.encode(errors="backslashreplace") for name, text in tables.items()}
-    text = json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n"
-    atomic_write_all({out / REPORT_JSON: text.encode(), **files})  # the first one marks the folder as a report
+    csv_files = {
+        out / "tables" / f"{name}.csv": text.encode(errors="backslashreplace") for name, text in tables.items()
+    }
+    report_json = json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n"
+    # report.json first, since it marks the folder as one of a report
+    atomic_write_all({out / REPORT_JSON: report_json.encode(), **csv_files})
     (out / "index.html").unlink(missing_ok=True)
     if not more_tables:
         (out / "tables" / "detections.csv").unlink(missing_ok=True)
@@ -135,13 +139,17 @@ def _write_figures(content: dict[str, Any], out: Path, more_tables: Mapping[str,
 def _write_pictures(
     report: EvaluationReport, out: Path, images: Mapping[str, Path], chosen: list[str], progress: bool | None
 ) -> dict[str, Mapping[str, str]]:
-    """Write the viewer and the pictures of the best and worst images; return the addresses of both."""
+    """Write the viewer and the pictures of the best and worst images.
+
+    Returns:
+        Addresses by image id, as the arguments ``viewer_of`` and ``thumbnails_of`` of :func:`write_pages`.
+    """
     from rotated_atss.report.thumbnails import write_thumbnails
     from rotated_atss.report.viewer import write_viewer
 
     bar = progress_bar(chosen, desc="images", unit="image", leave=False, show=progress)
     viewer_of = write_viewer(viewer_images(report, images, bar), out, classes=report.data.classes)
-    listed = {image for images_of_list in best_and_worst(report.images) for image in images_of_list}
-    shown = [image for image in viewer_of if image in listed]
-    thumbnails_of = write_thumbnails(viewer_images(report, images, shown), out)
+    best, worst = best_and_worst(report.images)
+    with_thumbnail = [image for image in viewer_of if image in {*best, *worst}]
+    thumbnails_of = write_thumbnails(viewer_images(report, images, with_thumbnail), out)
     return {"viewer_of": viewer_of, "thumbnails_of": thumbnails_of}

@@ -1,4 +1,4 @@
-"""SVG charts of the report: curves of classes, and the reliability diagram."""
+"""Draw the SVG charts of the report page: curves of classes, and the reliability diagram."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from rotated_atss.report.axes import Axes, svg
 from rotated_atss.report.html import Html, element, render
 from rotated_atss.report.numbers import count, interval, ratio
 
-Curve = Mapping[str, Sequence[float]]
-Curves = Mapping[str, Curve]
+Columns = Mapping[str, Sequence[float]]  # of a curve: values of its points by field, such as "recall"
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis of :func:`curve_chart` shows.
+    """Content of an axis of :func:`curve_chart`.
 
     Attributes:
-        field: Field of the curves.
-        label: Text at the axis; the name of the field by default.
-        mark: Threshold to mark with a line.
+        field: Field of the curves, such as ``recall``.
+        label: Text at the axis; empty for the name of the field.
+        mark: Value at which a line marks a threshold, or None.
     """
 
     field: str
@@ -31,17 +30,20 @@ class Axis:
     mark: float | None = None
 
 
-def curve_chart(curves: Curves, x: Axis, y: Axis, title: str, baseline: Curves | None = None) -> Html:
-    """Draw one line per class, thin and gray, and that of all classes together on top.
+def curve_chart(
+    curves: Mapping[str, Columns], x: Axis, y: Axis, title: str, baseline: Mapping[str, Columns] | None = None
+) -> Html:
+    """Draw a thin gray line per class, and a thick line of all classes together on top.
 
-    ``report.js`` highlights chosen classes and shows values; ``data-series`` is the position in ``curves``.
+    ``report.js`` highlights classes that the reader chooses, and shows values at the pointer. It identifies a line by
+    ``data-series``, the position of the class in ``curves``.
 
     Args:
-        curves: Lists of numbers by class and field.
-        x: What the x axis shows.
-        y: What the y axis shows, from 0 to 1.
+        curves: Curve of each class, by its name.
+        x: Content of the x axis.
+        y: Content of the y axis, which extends from 0 to 1.
         title: Name of the chart for screen readers.
-        baseline: Curves of another run, drawn dashed where their class is chosen.
+        baseline: Curves of another run; a dashed line, visible while its class is highlighted.
 
     Example:
         >>> curve = {"recall": [0.0, 1.0], "precision": [1.0, 0.5]}
@@ -58,14 +60,14 @@ def curve_chart(curves: Curves, x: Axis, y: Axis, title: str, baseline: Curves |
     ]
     marker = element("circle", class_="marker", r=5, cx=0, cy=0, visibility="hidden")
     return svg(
-        axes, axes.frame(x.label or x.field, y.label or y.field), _mark(axes, x.mark), lines, dashed, marker,
+        axes, axes.frame(x.label or x.field, y.label or y.field), _threshold_line(axes, x.mark), lines, dashed, marker,
         label=title, class_="chart curves", data_x=x.field, data_y=y.field,
         data_x_range="{} {}".format(*axes.x_range), data_plot=" ".join(f"{value:g}" for value in axes.plot),
     )  # fmt: skip
 
 
 def reliability_chart(bins: Sequence[Mapping[str, Any]], title: str) -> Html:
-    """Draw precision against mean score per bin, with the gap to the diagonal, above the number of detections.
+    """Draw a point per score bin (precision over mean score) with its gap to the diagonal, and the counts below.
 
     Args:
         bins: Bins of ``calibration`` in ``report.json``.
@@ -80,15 +82,18 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]], title: str) -> Html:
     diagonal = element(
         "line", x1=axes.x(0), y1=axes.y(0), x2=axes.x(1), y2=axes.y(1), class_="diagonal"
     )  # fmt: skip
-    most = max((each["detections"] for each in bins), default=0)
-    points = [_reliability(axes, each) for each in bins]
-    columns = [_column(axes, each, most) for each in bins]
+    max_count = max((score_bin["detections"] for score_bin in bins), default=0)
+    points = [_bin_point(axes, score_bin) for score_bin in bins]
+    columns = [_count_column(axes, score_bin, max_count) for score_bin in bins]
     label = element("text", "detections", class_="axis", transform="translate(13 363) rotate(-90)")
     return svg(axes, axes.frame("score", "precision"), diagonal, points, columns, label, label=title)
 
 
-def _limits(curves: Iterable[Curve], field: str) -> tuple[float, float]:
-    """Return the range of an axis: 0 to 1, wider if scores are, and without the scores below a high lowest one."""
+def _limits(curves: Iterable[Columns], field: str) -> tuple[float, float]:
+    """Return the range of the x axis: 0 to 1, or to the highest value if that is above 1.
+
+    An axis of scores starts at the lowest score, rounded down to a tenth, if this score is negative or at least 0.3.
+    """
     values = [value for curve in curves for value in curve[field]]
     low, high = min(values, default=0.0), max([1.0, *values])
     if field != "score" or 0 <= low < 0.3:
@@ -96,13 +101,17 @@ def _limits(curves: Iterable[Curve], field: str) -> tuple[float, float]:
     return min(math.floor(low * 10) / 10, high - 0.1), high
 
 
-def _overall_last(curves: Curves) -> list[tuple[int, str]]:
-    """Return the numbered classes in the order of drawing."""
+def _overall_last(curves: Mapping[str, Columns]) -> list[tuple[int, str]]:
+    """Return positions and names of the curves in the order of drawing: the line of all classes together is on top."""
     return sorted(enumerate(curves), key=lambda item: item[1] == ALL_CLASSES)
 
 
-def _line(axes: Axes, curve: Curve, x: Axis, y: Axis, index: int, name: str, dashed: bool = False) -> Html:
-    class_ = "curve baseline" if dashed else "curve overall" if name == ALL_CLASSES else "curve"
+def _line(axes: Axes, curve: Columns, x: Axis, y: Axis, index: int, name: str, dashed: bool = False) -> Html:
+    class_ = "curve"
+    if dashed:
+        class_ = "curve baseline"
+    elif name == ALL_CLASSES:
+        class_ = "curve overall"
     return element(
         "path",
         element("title", name),
@@ -113,47 +122,50 @@ def _line(axes: Axes, curve: Curve, x: Axis, y: Axis, index: int, name: str, das
 
 
 def _path(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> str:
-    """Return the ``d`` attribute of a line; a single point becomes a short one, which its round ends make visible."""
+    """Return the ``d`` attribute of a line; a single point is repeated, since round line ends make it visible then."""
     return axes.path([xs[0]] * 2, [ys[0]] * 2) if len(xs) == 1 else axes.path(xs, ys)
 
 
-def _mark(axes: Axes, value: float | None) -> Html | None:
-    if value is None or not axes.x_range[0] <= value <= axes.x_range[1]:
+def _threshold_line(axes: Axes, threshold: float | None) -> Html | None:
+    if threshold is None or not axes.x_range[0] <= threshold <= axes.x_range[1]:
         return None
-    x, (_, top, right, bottom) = axes.x(value), axes.plot
-    on_left = x > right - 110
+    _, top, right, bottom = axes.plot
+    x = axes.x(threshold)
+    label_on_left = x > right - 110  # the label needs 110 units
     text = element(
-        "text", f"threshold {ratio(value)}", x=f"{x - 5 if on_left else x + 5:.1f}", y=f"{bottom - 8:.1f}",
-        class_="note end" if on_left else "note",
+        "text", f"threshold {ratio(threshold)}", x=f"{x - 5 if label_on_left else x + 5:.1f}", y=f"{bottom - 8:.1f}",
+        class_="note end" if label_on_left else "note",
     )  # fmt: skip
     line = element("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=top, y2=bottom, class_="threshold")
     return render(line, text)
 
 
-def _reliability(axes: Axes, each: Mapping[str, Any]) -> Html | None:
-    if each["mean_score"] is None or each["precision"] is None:
+def _bin_point(axes: Axes, score_bin: Mapping[str, Any]) -> Html | None:
+    """Draw the point of a bin, and a line from it to the diagonal."""
+    mean_score, precision = score_bin["mean_score"], score_bin["precision"]
+    if mean_score is None or precision is None:
         return None
-    x, y = axes.x(each["mean_score"]), axes.y(each["precision"])
-    gap = element(
-        "line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=f"{y:.1f}", y2=f"{axes.y(each['mean_score']):.1f}", class_="gap"
-    )
-    text = f"scores {interval(each['from'], each['to'])}: precision {ratio(each['precision'])}"
+    x, y, diagonal_y = axes.x(mean_score), axes.y(precision), axes.y(mean_score)
+    gap = element("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=f"{y:.1f}", y2=f"{diagonal_y:.1f}", class_="gap")
+    text = f"scores {interval(score_bin['from'], score_bin['to'])}: precision {ratio(precision)}"
     return render(gap, element("circle", element("title", text), class_="point", cx=f"{x:.1f}", cy=f"{y:.1f}", r=5))
 
 
-def _column(axes: Axes, each: Mapping[str, Any], most: int) -> Html | None:
-    """Draw the column of detections of a bin below the diagram."""
-    if not each["detections"]:
+def _count_column(axes: Axes, score_bin: Mapping[str, Any], max_count: int) -> Html | None:
+    """Draw a column below the diagram, with the number of detections in a bin."""
+    detections = score_bin["detections"]
+    if not detections:
         return None
-    left, right, base = axes.x(each["from"] or 0), axes.x(1 if each["to"] is None else each["to"]), axes.height - 8
-    height = 44 * each["detections"] / most
+    left, right = axes.x(score_bin["from"] or 0), axes.x(1 if score_bin["to"] is None else score_bin["to"])
+    base = axes.height - 8
+    height = 44 * detections / max_count
     column = element(
-        "rect", element("title", f"{count(each['detections'])} detections"), class_="column",
+        "rect", element("title", f"{count(detections)} detections"), class_="column",
         x=f"{left + 2:.1f}", width=f"{max(0, right - left - 4):.1f}", y=f"{base - height:.1f}", height=f"{height:.1f}",
     )  # fmt: skip
     label = element(
         "text",
-        _brief(each["detections"]),
+        _brief(detections),
         class_="tick x small",
         x=f"{(left + right) / 2:.1f}",
         y=f"{base - height - 5:.1f}",

@@ -1,4 +1,4 @@
-"""Differences between two reports of evaluations: new value - value of the baseline."""
+"""Compare an evaluation report with a baseline; a difference is the new value minus the value of the baseline."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ GROUP_FIELDS = ("objects", "AP50", "recall")
 RULES = ("dataset", "metric", "difficult", "iou_thresholds", "iou_threshold", "score_threshold")
 
 SHOWN_CHANGE = 0.0005
+"""Smallest difference of ratios that is shown: smaller ones are 0 with three decimals."""
 
 Values = Mapping[str, Any]
 Changes = dict[str, float | None]
@@ -24,18 +25,21 @@ Changes = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Differences between a report and a baseline; None where one of the values is undefined.
+    """Differences between a report and a baseline.
+
+    A difference is None where one of the two values is undefined. Classes, groups and images that only one of the
+    reports has are left out.
 
     Attributes:
-        summary: By field.
-        classes: By class name and field, for the classes of both.
-        errors: Of all classes, by error kind and field.
-        class_errors: By class name, error kind and field.
-        groups: By grouping, the limits ``(from, to)`` and field.
-        images: By image id and field, for the images of both.
+        summary: ``summary[field]``.
+        classes: ``classes[name][field]``.
+        errors: ``errors[kind][field]``, errors of all classes together.
+        class_errors: ``class_errors[name][kind][field]``, errors of one class.
+        groups: ``groups[property][(from, to)][field]``.
+        images: ``images[image id][field]``.
         rules: Settings that differ: name, new value, value of the baseline.
-        only_new: ``classes`` and ``images`` that only the report has.
-        only_baseline: ``classes`` and ``images`` that only the baseline has.
+        only_new: Names of the ``classes`` and ids of the ``images`` that only the report has.
+        only_baseline: Names of the ``classes`` and ids of the ``images`` that only the baseline has.
     """
 
     summary: Changes
@@ -56,9 +60,6 @@ def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Compari
         report: Report in the format of ``report.json``.
         baseline: Another report.
 
-    Returns:
-        Differences of what both reports contain, and what only one of them contains.
-
     Example:
         >>> errors = {"kinds": [], "all": {}, "classes": {}}
         >>> rest = {"summary": {}, "errors": errors, "groups": {}, "images": [], "settings": {}}
@@ -66,8 +67,8 @@ def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Compari
         >>> compare_reports(new, old).classes["ship"]["AP50"]
         0.25
     """
-    new_classes, old_classes = _by(report["classes"], "name"), _by(baseline["classes"], "name")
-    new_images, old_images = _by(report["images"], "image"), _by(baseline["images"], "image")
+    new_classes, old_classes = _index_by(report["classes"], "name"), _index_by(baseline["classes"], "name")
+    new_images, old_images = _index_by(report["images"], "image"), _index_by(baseline["images"], "image")
     new_errors, old_errors = report["errors"], baseline["errors"]
     return Comparison(
         summary=subtract(report["summary"], baseline["summary"], SUMMARY_FIELDS),
@@ -79,7 +80,9 @@ def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Compari
             if name in old_errors["classes"]
         },
         groups={
-            name: _subtract_all(_by_limits(groups), _by_limits(baseline["groups"].get(name, ())), GROUP_FIELDS)
+            name: _subtract_all(
+                _index_by_limits(groups), _index_by_limits(baseline["groups"].get(name, ())), GROUP_FIELDS
+            )
             for name, groups in report["groups"].items()
         },
         images=_subtract_all(new_images, old_images, IMAGE_FIELDS),
@@ -88,8 +91,8 @@ def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Compari
             for rule in RULES
             if report["settings"].get(rule) != baseline["settings"].get(rule)
         ],
-        only_new={"classes": _missing(new_classes, old_classes), "images": _missing(new_images, old_images)},
-        only_baseline={"classes": _missing(old_classes, new_classes), "images": _missing(old_images, new_images)},
+        only_new={"classes": _only_in(new_classes, old_classes), "images": _only_in(new_images, old_images)},
+        only_baseline={"classes": _only_in(old_classes, new_classes), "images": _only_in(old_images, new_images)},
     )
 
 
@@ -106,9 +109,15 @@ def subtract(new: Values, old: Values, fields: Iterable[str]) -> Changes:
 
 
 def largest_changes(changes: Mapping[str, Changes], field: str, limit: int, *, sign: int) -> list[str]:
-    """Return the keys with the largest increase (``sign`` 1) or decrease (-1) of a ratio, the largest first.
+    """Return the classes or images in which a ratio changed most, the largest change first.
 
-    Changes that three digits do not show are left out: other rules of the evaluation change values by rounding errors.
+    Changes below :data:`SHOWN_CHANGE` are left out.
+
+    Args:
+        changes: Differences by name and field.
+        field: Field of the ratio.
+        limit: Largest number of names.
+        sign: 1 for increases, -1 for decreases.
 
     Example:
         >>> largest_changes({"a": {"f1": 0.1}, "b": {"f1": -0.2}, "c": {"f1": 0.3}}, "f1", 1, sign=1)
@@ -118,11 +127,11 @@ def largest_changes(changes: Mapping[str, Changes], field: str, limit: int, *, s
     return sorted((key for key, size in sizes.items() if size >= SHOWN_CHANGE), key=lambda key: -sizes[key])[:limit]
 
 
-def _by(rows: Iterable[Values], key: str) -> dict[str, Values]:
+def _index_by(rows: Iterable[Values], key: str) -> dict[str, Values]:
     return {row[key]: row for row in rows}
 
 
-def _by_limits(groups: Iterable[Values]) -> dict[tuple[Any, Any], Values]:
+def _index_by_limits(groups: Iterable[Values]) -> dict[tuple[Any, Any], Values]:
     return {(group["from"], group["to"]): group for group in groups}
 
 
@@ -130,5 +139,5 @@ def _subtract_all(new: Mapping[Any, Values], old: Mapping[Any, Values], fields: 
     return {key: subtract(values, old[key], fields) for key, values in new.items() if key in old}
 
 
-def _missing(names: Iterable[str], among: Mapping[str, Any]) -> list[str]:
-    return [name for name in names if name not in among]
+def _only_in(names: Iterable[str], other_names: Mapping[str, Any]) -> list[str]:
+    return [name for name in names if name not in other_names]

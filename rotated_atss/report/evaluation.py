@@ -1,4 +1,4 @@
-"""Write the report of an evaluation that has been made: from its inputs and its AP to the folder."""
+"""Write the report of an evaluation from its AP, its detections and its labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rotated_atss.dota.labels import Labels
 from rotated_atss.dota.task1_evaluation import IOU_THRESHOLDS
 from rotated_atss.errors import count_of, printable
 from rotated_atss.report.build import MAX_IMAGES, write_report
-from rotated_atss.report.image_files import find_images
+from rotated_atss.report.image_files import find_images_by_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +29,13 @@ class ReportOptions:
 
     Attributes:
         out: Folder of the report.
-        detections: Folder or file of the detections, named in the report.
-        labels: Label folders or the annotations, named in the report.
-        images: Folders of the full images; without any the report has no pictures.
-        max_images: Largest number of images shown.
+        detections: Folder or file of the detections, as the report shows it.
+        labels: Label folders or annotation file, as the report shows them.
+        images: Folders of the full images; without folders the report has no pictures.
+        max_images: Largest number of images in the viewer.
         score: Score threshold; None for the one of the highest F1 over all classes.
         baseline: Content of the ``report.json`` of another run to compare with.
-        assignment: Result of ``assignment-stats --json``.
+        assignment: Content of the file of ``assignment-stats --json`` to include.
         workers: Number of threads.
         progress: Show a progress bar over the images; None shows it on a terminal.
     """
@@ -62,7 +62,7 @@ def report_task1(
     """Write the report of an evaluation of Task1 detections.
 
     Args:
-        result: The AP.
+        result: Result of the evaluation.
         detections: The evaluated detections by class.
         labels: Labels by image id.
         options: Folder and content of the report.
@@ -100,7 +100,7 @@ def report_coco(
     """Write the report of COCO's evaluation of horizontal boxes.
 
     Args:
-        result: The AP of :func:`rotated_atss.coco.bbox_evaluation.evaluate_boxes`.
+        result: Result of :func:`rotated_atss.coco.bbox_evaluation.evaluate_boxes`.
         instances: Ground truth.
         detections: The evaluated detections, as in a results JSON.
         options: Folder and content of the report.
@@ -135,9 +135,9 @@ def _report(
         dataset=dataset, iou_thresholds=iou_thresholds, detections=str(options.detections),
         labels=[str(path) for path in options.labels], score_threshold=options.score, assignment=options.assignment,
     )  # fmt: skip
-    images = find_images(data.images, options.images)
+    images = find_images_by_id(data.images, options.images)
     if options.images:
-        log(_found(len(images), data.images, options.images))
+        log(_describe_images(len(images), data.images, options.images))
     report = build_report(data, ap, settings, workers=options.workers)
     if len(data.detections.scores) and not (data.detections.scores >= report.score_threshold).any():
         log(f"no detection has a score of at least {report.score_threshold:g}: all counts of detections are 0")
@@ -146,9 +146,9 @@ def _report(
     return index
 
 
-def _found(number: int, ids: Sequence[str], folders: Sequence[str | Path]) -> str:
-    """Return how many images the folders have, and what the report lacks without the others."""
-    text = f"{number} of {count_of(len(ids), 'image')} found in {', '.join(map(str, folders))}"
-    if number:
-        return text if number == len(ids) else f"{text}; the others have no picture"
+def _describe_images(num_found: int, ids: Sequence[str], folders: Sequence[str | Path]) -> str:
+    """Return how many images were found in the folders, and that the others have no pictures."""
+    text = f"{num_found} of {count_of(len(ids), 'image')} found in {', '.join(map(str, folders))}"
+    if num_found:
+        return text if num_found == len(ids) else f"{text}; the others have no picture"
     return f"{text}; the report has no pictures" + (f" (the first image is {printable(ids[0])})" if ids else "")

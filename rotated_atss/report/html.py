@@ -1,4 +1,4 @@
-"""Build HTML from Python with every text escaped."""
+"""Build HTML elements in Python; all text is escaped."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from html import escape as _escape
 from typing import Any, TypeAlias
 
+# elements without an end tag, if they are empty
 VOID = frozenset({"br", "circle", "col", "hr", "img", "input", "line", "link", "meta", "path", "rect"})
 SVG_VOID = frozenset({"circle", "line", "path", "rect"})
 
 
 class Html(str):
-    """Text that is HTML already and is not escaped again."""
+    """Text that is already HTML, so that it is not escaped."""
 
     __slots__ = ()
 
@@ -21,7 +22,9 @@ Content: TypeAlias = "str | int | Iterable[Content] | None"
 
 
 def render(*content: Content) -> Html:
-    """Join content to HTML: :class:`Html` as it is, other text escaped, None left out, iterables flattened.
+    """Join content to HTML.
+
+    :class:`Html` is not changed, other text is escaped, None is left out, and iterables are flattened.
 
     Example:
         >>> render("a < b", None, [Html("<br>"), 3])
@@ -46,8 +49,8 @@ def element(name: str, /, *content: Content, **attributes: Any) -> Html:
     Args:
         name: Name of the element.
         content: Passed to :func:`render`.
-        attributes: ``_`` stands for ``-`` in names, a ``_`` at the end is dropped (``class_``). True is an attribute
-            without a value; None and False leave the attribute out.
+        attributes: Attributes by name. In names, ``_`` stands for ``-``, and a ``_`` at the end is dropped
+            (``class_``). The value True gives an attribute without a value; None and False leave the attribute out.
 
     Example:
         >>> element("td", "a & b", class_="number", data_sort=0.5, hidden=False)
@@ -55,21 +58,21 @@ def element(name: str, /, *content: Content, **attributes: Any) -> Html:
         >>> element("input", type="search", required=True)
         '<input type="search" required>'
     """
-    words = [name]
+    parts = [name]
     for key, value in attributes.items():
         key = key.rstrip("_").replace("_", "-")
         if value is True:
-            words.append(key)
+            parts.append(key)
         elif value is not None and value is not False:
-            words.append(f'{key}="{_escape(str(value))}"')
-    start = " ".join(words)
+            parts.append(f'{key}="{_escape(str(value))}"')
+    name_and_attributes = " ".join(parts)
     if name in VOID and not content:
-        return Html(f"<{start}/>" if name in SVG_VOID else f"<{start}>")
-    return Html(f"<{start}>{render(*content)}</{name}>")
+        return Html(f"<{name_and_attributes}/>" if name in SVG_VOID else f"<{name_and_attributes}>")
+    return Html(f"<{name_and_attributes}>{render(*content)}</{name}>")
 
 
 def json_script(value: Any, **attributes: Any) -> Html:
-    r"""Return a ``script`` element with JSON data, which no text inside can end early.
+    r"""Return a ``script`` element with JSON data; no text in the data can close the element.
 
     Args:
         value: Dictionaries, lists, texts, finite numbers, booleans and None.
@@ -83,7 +86,7 @@ def json_script(value: Any, **attributes: Any) -> Html:
 
 
 def script_text(value: Any) -> str:
-    r"""Return JSON in ASCII that can be the content of a ``script`` element, or a value in a script.
+    r"""Return ASCII JSON without ``<``, ``>`` and ``&``, for a ``script`` element or for a value in a script.
 
     Args:
         value: As for :func:`json_script`.

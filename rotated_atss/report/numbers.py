@@ -1,4 +1,4 @@
-"""Numbers as text: ratios, counts, differences and intervals."""
+"""Format the numbers of a report as text: ratios, counts, differences and intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def ratio(value: float | None, digits: int = 3) -> str:
 
 
 def count(value: float | None) -> str:
-    """Return a number of things with separated thousands.
+    """Return a count with commas between thousands.
 
     Example:
         >>> count(12345), count(0), count(None) == UNDEFINED
@@ -62,12 +62,12 @@ def signed_count(value: float | None) -> str:
 
 
 def at_least(name: str, value: float | None, *, above: bool = False) -> str:
-    """Return a lower limit on one line: spaces in it do not break.
+    """Return a lower limit as text with non-breaking spaces.
 
     Args:
-        name: What is limited.
+        name: Name of the limited value.
         value: The limit.
-        above: Whether the limit itself is excluded.
+        above: Whether values must be above the limit instead of at least equal to it.
 
     Example:
         >>> at_least("IoU", 0.5).replace("\u00a0", " ")
@@ -77,7 +77,7 @@ def at_least(name: str, value: float | None, *, above: bool = False) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """Return a range of values, of which ends can be open.
+    """Return an interval as text; an end that is None is unbounded.
 
     Example:
         >>> interval(16, 32), interval(512.0, None), interval(None, 0.5)

@@ -1,4 +1,4 @@
-"""File names and addresses of image ids, which can be any text."""
+"""Derive file names that are valid on all systems and in addresses from image ids, which can be any text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  #
 
 
 class PageNames:
-    """Unique names of pages, which are valid in file systems and in addresses.
+    """Unique names of the pages of a report.
 
     Example:
         >>> names = PageNames()
@@ -22,9 +22,9 @@ class PageNames:
         self._used: set[str] = set()
 
     def add(self, image: str) -> str:
-        """Return the name of an image id: the id itself, or its safe characters with a hash.
+        """Return the name of the page of an image: the image id, or its valid characters and a hash of the id.
 
-        The hash is added where characters are replaced, and where two names differ only in case.
+        A hash is appended if the id is changed, or if the name differs from an earlier one only in case.
         """
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", image).lstrip(".-")[:_MAX_LENGTH]
         if not name or _DEVICES.fullmatch(name):
@@ -32,7 +32,7 @@ class PageNames:
         if name != image or name.lower() in self._used:
             digest = hashlib.sha256(image.encode(errors="surrogatepass")).hexdigest()
             name = f"{name}-{digest[:8]}"
-        while name.lower() in self._used:  # the same id again
+        while name.lower() in self._used:  # the id was added before
             name += "-2"
         self._used.add(name.lower())
         return name

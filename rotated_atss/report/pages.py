@@ -39,16 +39,16 @@ def write_pages(
 
     Args:
         report: Content of ``report.json``.
-        out: Folder of the report. CSV files in ``out/tables`` are linked, so they are written before the page.
-        baseline: Content of the ``report.json`` of another run, to show differences from.
-        viewer_of: Address of the viewer page by image id, relative to ``out``.
-        thumbnails_of: Address of the picture of best and worst images by image id, relative to ``out``.
+        out: Folder of the report. The page links the CSV files that exist in ``out/tables``.
+        baseline: Content of the ``report.json`` of another run to compare with.
+        viewer_of: Addresses of the viewer pages by image id, relative to ``out``.
+        thumbnails_of: Addresses of the pictures of the best and worst images by image id, relative to ``out``.
 
     Returns:
-        The path of ``index.html``.
+        Path of ``index.html``.
 
     Raises:
-        UserError: ``report`` or ``baseline`` has not the structure of a report, or a file cannot be written.
+        UserError: ``report`` or ``baseline`` does not have the structure of a report, or a file cannot be written.
 
     Example:
         >>> write_pages({"format": "coco"}, Path("out"))
@@ -61,10 +61,10 @@ def write_pages(
     context = Context(
         report,
         baseline,
-        None if baseline is None else compare_reports(report, baseline),
-        viewer_of or {},
-        thumbnails_of or {},
-        frozenset(path.name for path in (out / "tables").glob("*.csv")),
+        changes=None if baseline is None else compare_reports(report, baseline),
+        viewer_of=viewer_of or {},
+        thumbnails_of=thumbnails_of or {},
+        tables=frozenset(path.name for path in (out / "tables").glob("*.csv")),
     )
     files = {out / "static" / name: (STATIC / name).read_bytes() for name in STATIC_FILES}
     atomic_write_all({**files, out / "index.html": report_page(context).encode()})
@@ -95,7 +95,7 @@ def report_page(context: Context) -> Html:
 
 
 def _sections(context: Context) -> list[tuple[str, str, Html]]:
-    """Return id, name in the navigation and HTML of the sections."""
+    """Return the id, the name in the navigation and the HTML of each section."""
     sections = [("summary", "Summary", summary_section(context))]
     if context.changes is not None:
         sections.append(("changes", "Changes", changes_section(context)))

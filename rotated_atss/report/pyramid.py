@@ -1,4 +1,4 @@
-"""Deep Zoom tile pyramids: an image of any size as small JPEG files at several resolutions, in bounded memory."""
+"""Write Deep Zoom tile pyramids: an image of any size as small JPEG files at several resolutions."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SINGLE_PX = 2048
 
 @dataclass(frozen=True)
 class Pyramid:
-    """Files of an image.
+    """Size and number of levels of a written image.
 
     Attributes:
         width: Width of the image, pixels.
         height: Height of the image, pixels.
-        levels: Number of resolutions. The last level, ``levels - 1``, has the size of the image, each level below half
-            the size of the next (rounded up), and level 0 is a single tile. 0 if the image is a single file.
+        levels: Number of levels (resolutions); 0 if the image is a single file. Level 0 is a single tile. Each further
+            level has twice the size of the one before, and the last level has the size of the image.
     """
 
     width: int
@@ -37,7 +37,7 @@ class Pyramid:
 
 
 def count_levels(width: int, height: int) -> int:
-    """Return the number of levels from the full size down to a single tile.
+    """Return the number of levels from the full size down to a single tile; each level halves the size, rounded up.
 
     Example:
         >>> count_levels(512, 30), count_levels(513, 30), count_levels(30_000, 30_000)
@@ -52,8 +52,8 @@ def count_levels(width: int, height: int) -> int:
 def iter_tiles(reader: ImageReader) -> Iterator[tuple[int, int, int, Image]]:
     """Yield the tiles of all levels, reading the image once from top to bottom.
 
-    Each level holds at most one row of tiles, so the memory depends on the width of the image only. A pixel of a level
-    is the average of 2 x 2 pixels of the next level; the last row and column of an odd size are repeated.
+    At most one row of tiles per level is in memory, so the memory depends only on the width of the image. A pixel of a
+    level is the average of 2 x 2 pixels of the next level. If the size is odd, the last row or column is repeated.
 
     Args:
         reader: The open image.
@@ -71,27 +71,28 @@ def iter_tiles(reader: ImageReader) -> Iterator[tuple[int, int, int, Image]]:
         >>> [(level, column, row, tile.shape[:2]) for level, column, row, tile in iter_tiles(reader)]
         [(1, 0, 0, (300, 512)), (1, 1, 0, (300, 88)), (0, 0, 0, (150, 300))]
     """
-    last = count_levels(reader.width, reader.height) - 1
-    rows_of_tiles = -(-reader.height // TILE_PX)
-    upper_halves: dict[int, Image] = {}  # level -> upper half of its next row of tiles
+    last_level = count_levels(reader.width, reader.height) - 1
+    num_rows = -(-reader.height // TILE_PX)  # rows of tiles of the last level
+    upper_halves: dict[int, Image] = {}  # by level, reduced to half the size
     for row, band in enumerate(reader.iter_rows(TILE_PX)):
-        for level in range(last, -1, -1):
+        for level in range(last_level, -1, -1):  # from the finest level, which has the size of the image
             for column, start in enumerate(range(0, band.shape[1], TILE_PX)):
                 yield level, column, row, band[:, start : start + TILE_PX]
-            is_last = row == -(-rows_of_tiles // 2 ** (last - level)) - 1
-            half = average_blocks(band, 2)
-            if row % 2 == 0 and not is_last:
-                upper_halves[level] = half
+            is_last_row = row == -(-num_rows // 2 ** (last_level - level)) - 1
+            reduced = average_blocks(band, 2)
+            # two rows of tiles of this level become one row of the next coarser level
+            if row % 2 == 0 and not is_last_row:
+                upper_halves[level] = reduced
                 break
-            band = np.concatenate([upper_halves.pop(level), half]) if row % 2 else half
+            band = np.concatenate([upper_halves.pop(level), reduced]) if row % 2 else reduced
             row //= 2
 
 
 def write_pyramid(reader: ImageReader, folder: Path) -> Pyramid:
     """Write an image as JPEG files for a viewer that zooms.
 
-    Images of at most 2048 pixels per side are the single file ``FOLDER/image.jpg``, larger ones the tiles
-    ``FOLDER/<level>/<column>_<row>.jpg`` of :func:`iter_tiles`.
+    An image of at most 2048 pixels per side becomes the single file ``FOLDER/image.jpg``. A larger one becomes the
+    tiles of :func:`iter_tiles`, named ``FOLDER/<level>/<column>_<row>.jpg``.
 
     Args:
         reader: The open image.

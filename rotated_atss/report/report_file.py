@@ -1,4 +1,4 @@
-"""Read ``report.json`` of an evaluation report."""
+"""Read the ``report.json`` of an evaluation report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_report(path: str | Path) -> dict[str, Any]:
         path: The file, or the folder of a report.
 
     Raises:
-        UserError: The file is missing, or is no report.
+        UserError: The file is missing, is no report, or has infinite or NaN numbers.
 
     Example:
         >>> import tempfile

@@ -1,4 +1,4 @@
-"""Check the structure of a ``report.json``, so that pages are never made from a damaged or foreign file."""
+"""Check the structure of a ``report.json``, so that no page is made from a damaged or unrelated file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from rotated_atss.analysis.evaluation.report_json import FORMAT, FORMAT_VERSION
 from rotated_atss.errors import UserError, quote
 
-NUMBER, COUNT, TEXT = "a number", "a count", "text"  # leaves; a count is a whole number that is not negative
+NUMBER, COUNT, TEXT = "a number", "a count", "text"  # a count is a non-negative integer
 
 _APS = {"AP50?": NUMBER, "AP75?": NUMBER, "AP50_95?": NUMBER}
 _RATES = {"precision?": NUMBER, "recall?": NUMBER, "f1?": NUMBER}
@@ -25,8 +25,8 @@ _ASSIGNER = {
     "by_size??": _ASSIGNED, "by_aspect??": _ASSIGNED, "by_angle??": _ASSIGNED,
 }  # fmt: skip
 
-# A key with "?" can be null, one with "??" can also be missing. A list has one entry, that of its items. "*" stands for
-# any key.
+# The value of a key with "?" can be null; a key with "??" can also be missing. "*" stands for any key. A list has one
+# entry, which describes all items.
 STRUCTURE: dict[str, Any] = {
     "kind": TEXT,
     "created_by": TEXT,
@@ -58,10 +58,10 @@ def check_report(report: Any, where: object = "report.json") -> None:
 
     Args:
         report: Content of a ``report.json``.
-        where: File that is named in errors.
+        where: File to name in errors.
 
     Raises:
-        UserError: The value is no report, is of another format version, or a field is missing or has another type.
+        UserError: The value is no report, has another format version, or a field is missing or has a wrong type.
 
     Example:
         >>> check_report({"format": "coco"})
@@ -81,7 +81,7 @@ def check_report(report: Any, where: object = "report.json") -> None:
 
 
 def _problems(value: Any, expected: Any, path: str) -> Iterator[str]:
-    """Yield what differs from the expected structure; only the first is used."""
+    """Yield descriptions of the differences from the expected structure, of which the caller uses the first."""
     if isinstance(expected, str):
         if not _is_leaf(value, expected):
             yield f"{path} is not {expected}, got {quote(value)}"
@@ -102,8 +102,8 @@ def _problems_of_keys(value: dict[str, Any], expected: dict[str, Any], path: str
     for key, inner in expected.items():
         name = key.rstrip("?")
         if key == "*":
-            for each, item in value.items():
-                yield from _problems(item, inner, f"{prefix}{each}")
+            for any_key, item in value.items():
+                yield from _problems(item, inner, f"{prefix}{any_key}")
         elif name not in value:
             if not key.endswith("??"):
                 yield f"{prefix}{name} is missing"
@@ -119,7 +119,7 @@ def _is_leaf(value: Any, expected: str) -> bool:
 
 
 def _inconsistencies(report: dict[str, Any]) -> Iterator[str]:
-    """Yield lengths that differ between fields, once the types are known to be right."""
+    """Yield descriptions of fields that contradict each other; all types must be right."""
     size = len(report["confusion"]["classes"])
     if [len(row) for row in report["confusion"]["matrix"]] != [size] * size:
         yield f"confusion.matrix is not {size} x {size}"

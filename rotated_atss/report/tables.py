@@ -1,4 +1,4 @@
-"""Cells and tables of the report page."""
+"""Build the tables of the report page and their cells."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Better = Literal["higher", "lower", ""]
 def ratio_cell(
     value: float | None, change: Html | None = None, *, bar: bool = False, color: str = "", scale: float = 1.0
 ) -> Html:
-    """Return the table cell of a ratio in [0, 1], with a bar of that length on request.
+    """Return the table cell of a ratio.
 
     Args:
-        value: The ratio; None where it is undefined.
-        change: Difference from the baseline, from :func:`delta`.
-        bar: Draw a bar below the number.
-        color: Class of the bar in ``report.css``.
-        scale: Value of a bar of full length.
+        value: The ratio in [0, 1]; None if it is undefined.
+        change: Difference from the baseline, as returned by :func:`delta`.
+        bar: Draw a bar of proportional length below the number.
+        color: CSS class of the bar, from ``report.css``.
+        scale: Ratio at which the bar has its full length.
 
     Example:
         >>> ratio_cell(0.5)
@@ -33,7 +33,7 @@ def ratio_cell(
 
 
 def count_cell(value: float | None, change: Html | None = None, *, share: float | None = None) -> Html:
-    """Return the table cell of a count, with a bar of the length ``share`` in [0, 1] if that is given.
+    """Return the table cell of a count, with a bar if its length ``share`` in [0, 1] is given.
 
     Example:
         >>> count_cell(1200)
@@ -56,13 +56,13 @@ def bar_of(value: float | None, color: str = "") -> Html:
 
 
 def delta(value: float | None, better: Better, *, counts: bool = False, alone: bool = False) -> Html:
-    """Return the difference from the baseline with its sign; the color only repeats whether it is an improvement.
+    """Return a difference from the baseline, with a color for improvements and one for deteriorations.
 
     Args:
-        value: New value - value of the baseline; None, where one of them is undefined, gives no text.
-        better: Direction of an improvement; empty for values without one.
-        counts: Whether the values are counts.
-        alone: Whether it is the only number of its cell.
+        value: New value minus the value of the baseline; None gives no text.
+        better: Direction of an improvement; empty if neither direction is one.
+        counts: Whether the values are counts instead of ratios.
+        alone: Whether the difference is the only number of its cell.
 
     Example:
         >>> delta(0.02, "higher")
@@ -90,7 +90,7 @@ def header(text: Content, *, number: bool = True, sort: bool = True, title: str 
 
 
 def row_header(text: Content, *, sort: str | None = None) -> Html:
-    """Return the header of a row, with the text to sort by.
+    """Return the header of a row; ``sort`` is the text by which ``report.js`` sorts the rows.
 
     Example:
         >>> row_header("ship", sort="ship")
@@ -103,7 +103,7 @@ def table(caption: str, head: Sequence[Iterable[Html]], rows: Iterable[Iterable[
     """Return a table inside a box that scrolls where the table is wider than the page.
 
     Args:
-        caption: What the table shows, for screen readers and the name of the box.
+        caption: Description of the table for screen readers.
         head: Rows of header cells.
         rows: Rows of cells.
         class_: Further classes of the table.
@@ -136,7 +136,7 @@ def definitions(pairs: Iterable[tuple[str, Content]], class_: str) -> Html:
 
 
 def undefined(text: str) -> Html:
-    """Return the paragraph that stands for content without data.
+    """Return a paragraph that replaces content for which there are no data.
 
     Example:
         >>> undefined("No detections.").endswith(" No detections.</p>")

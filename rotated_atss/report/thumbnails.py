@@ -1,4 +1,4 @@
-"""Small pictures of the best and the worst images of a report, with their boxes."""
+"""Write small pictures of the best and the worst images of a report, with boxes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from rotated_atss.io.files import atomic_write
 from rotated_atss.io.image_reader import open_image
 from rotated_atss.io.images import Image, encode_image
 from rotated_atss.report.page_names import PageNames
-from rotated_atss.report.viewer_data import ViewerImage
+from rotated_atss.report.viewer_data import ViewerDetection, ViewerImage, ViewerObject
 
 MAX_SIDE_PX = 720
 FOLDER = "thumbnails"
-# RGB of the viewer's layers; drawn in this order
+# RGB by state, as in the viewer; boxes are drawn in this order
 _COLORS = {"tp": (86, 180, 233), "missed": (240, 228, 66), "fp": (255, 112, 51)}
-_MANY = 150  # boxes, above which lines are one pixel wide instead of two
+_MANY_BOXES = 150  # lines of more boxes are one pixel wide instead of two
 
 
 def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]:
     """Write a small picture of each image, with true positives, false positives and missed objects.
 
-    An image that cannot be read has none.
+    An image that cannot be read is left out.
 
     Args:
         images: The images with their boxes.
@@ -60,13 +60,14 @@ def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]
 
 
 def _draw(pixels: Image, image: ViewerImage, factor: int) -> Image:
+    """Draw the boxes of an image on its pixels, which are reduced by a factor."""
     from rotated_atss.visualization.drawing import draw_boxes
 
-    missed = [(each.polygon, each.state) for each in image.objects if each.state == "missed"]
-    boxes = [*missed, *((each.polygon, each.state) for each in image.detections)]
-    thickness = 1 if len(boxes) > _MANY else 2
+    boxes: list[ViewerObject | ViewerDetection] = [box for box in image.objects if box.state == "missed"]
+    boxes += image.detections
+    thickness = 1 if len(boxes) > _MANY_BOXES else 2
     for state, color in _COLORS.items():
-        polygons = np.array([polygon for polygon, of_box in boxes if of_box == state], np.float64).reshape(-1, 8)
+        polygons = np.array([box.polygon for box in boxes if box.state == state], np.float64).reshape(-1, 8)
         pixels = draw_boxes(
             pixels, polygons / factor, colors=[color] * len(polygons), thickness=thickness, box_only=True
         )

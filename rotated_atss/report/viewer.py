@@ -1,4 +1,4 @@
-"""Viewer of the report: one page per image, with the boxes over an image of any size."""
+"""Write the viewer of a report: one page per image, with boxes drawn over an image of any size."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ logger = logging.getLogger(__name__)
 def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[str]) -> dict[str, str]:
     """Write the viewer pages of a report, which open from disk without a network.
 
-    Writes ``OUT/viewer/<name>.html`` per image with its data and pixels in ``OUT/viewer/data`` and
-    ``OUT/viewer/pixels``, and ``OUT/static``. Images are read one after the other, large ones by rows. An image that
-    cannot be read gets no page; a warning names it.
+    The page of an image is ``OUT/viewer/<name>.html``, its data are in ``OUT/viewer/data`` and its pixels in
+    ``OUT/viewer/pixels``. Scripts and styles are in ``OUT/static``. Images are read one after the other, large ones by
+    rows. An image that cannot be read gets no page; a warning names it.
 
     Args:
-        images: The images in the order of their links to the previous and the next one.
+        images: The images in the order in which the pages link to the previous and the next image.
         out: Folder of the report; files of an earlier report are replaced.
-        classes: Class names in the order of the filter.
+        classes: Class names in the order in which the pages list them.
 
     Returns:
-        Address of the page per image id, relative to ``out``. A link to an object adds ``#o3``, to a detection
-        ``#d12``, with the index in the lists of the image.
+        Address of the page per image id, relative to ``out``. Append ``#o3`` to link to the object with index 3 of the
+        image, ``#d12`` to link to the detection with index 12.
 
     Raises:
         UserError: An image lies in the folder of the pages, a box is invalid, or a file cannot be written.
@@ -68,12 +68,13 @@ def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[
     pages, names, entries = out / "viewer", PageNames(), list[dict[str, Any]]()
     for image in images:
         check_output_apart(pages, [image.path], hint="move the images, or choose another folder for the report")
-        columns, name = image_columns(image, classes), names.add(image.image)
+        columns = image_columns(image, classes)
+        name = names.add(image.image)
         try:
             with open_image(image.path) as reader:
                 pyramid = write_pyramid(reader, pages / "pixels" / name)
         except UserError as error:
-            if str(error.where) != str(image.path):
+            if str(error.where) != str(image.path):  # not the image, but an output
                 raise
             logger.warning("%s; the image has no page in the viewer", error)
             continue
@@ -95,15 +96,16 @@ def _static_file(name: str) -> bytes:
 
 
 def _pixels(name: str, pyramid: Pyramid) -> dict[str, Any]:
-    """Describe the files of an image for the script of the page."""
+    """Return the folder, size and tiles of an image for the script of its page."""
     size = {"width": pyramid.width, "height": pyramid.height}
     return {**size, "folder": f"pixels/{name}", "levels": pyramid.levels, "tile": TILE_PX}
 
 
 def _counts(image: ViewerImage) -> dict[str, int]:
     """Count true positives, false positives and false negatives."""
-    states: list[str] = [each.state for each in image.detections] + [each.state for each in image.objects]
-    return {key: states.count(state) for key, state in (("tp", "tp"), ("fp", "fp"), ("fn", "missed"))}
+    detections = [box.state for box in image.detections]
+    objects = [box.state for box in image.objects]
+    return {"tp": detections.count("tp"), "fp": detections.count("fp"), "fn": objects.count("missed")}
 
 
 def _page(image: str, name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Content of a viewer page: an image, its ground-truth objects and its detections."""
+"""The content of a viewer page: an image, its ground-truth objects and its detections."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ class ViewerObject:
 
     Attributes:
         polygon: x1 y1 ... x4 y4, pixels; the first edge is the front of the object.
-        class_name: Its class.
-        state: ``matched``: a detection found it; ``missed``: a false negative; ``ignored``: not counted.
+        class_name: Class of the object.
+        state: ``matched`` if a detection is a true positive of the object, ``missed`` if none is, ``ignored`` if the
+            metric does not count the object.
     """
 
     polygon: Sequence[float]
@@ -47,8 +48,8 @@ class ViewerDetection:
         polygon: x1 y1 ... x4 y4, pixels.
         class_name: Predicted class.
         score: Confidence, 0 to 1.
-        iou: IoU with the matched object, or with the nearest object of any class, 0 to 1.
-        state: ``tp``: a true positive; ``fp``: a false positive; ``ignored``: not counted.
+        iou: IoU with the matched object or the object of the error, or else the highest IoU with any object, 0 to 1.
+        state: ``tp`` for a true positive, ``fp`` for a false positive, ``ignored`` if the metric counts it as neither.
         error: Kind of error of a false positive; empty if there is none.
     """
 
@@ -67,7 +68,7 @@ class ViewerImage:
     Attributes:
         image: Image id; any text.
         path: The image file.
-        objects: Ground truth. The link ``#o3`` opens the object with index 3.
+        objects: Ground-truth objects. The link ``#o3`` opens the object with index 3.
         detections: Detections. The link ``#d12`` opens the detection with index 12.
     """
 
@@ -85,13 +86,15 @@ def image_columns(image: ViewerImage, classes: Sequence[str]) -> dict[str, Any]:
         classes: Class names; columns hold their indices.
 
     Returns:
-        ``image``, ``classes``, ``errors`` (kinds that occur), and ``objects`` and ``detections`` with one entry per box
-        in ``polygon`` (8 numbers), ``class``, ``state``, ``length``, ``width`` (pixels) and ``angle`` (degrees). The
-        latter three are those of the minimum-area rectangle in the angle version le90. ``detections`` also have
-        ``score``, ``iou`` (null if they are not finite) and ``error`` (index, -1 for none).
+        ``image``, ``classes``, ``errors`` (the kinds of errors that occur), ``objects`` and ``detections``. The last
+        two are dictionaries of lists with one entry per box:
+
+        - ``polygon`` (8 numbers), ``class`` (index) and ``state``;
+        - ``length`` and ``width`` (pixels) and ``angle`` (degrees) of the minimum-area rectangle, angle version le90;
+        - only detections: ``score`` and ``iou`` (None if not finite), ``error`` (index into ``errors``, -1 for none).
 
     Raises:
-        UserError: A polygon has not eight finite numbers, or a class or a state is unknown.
+        UserError: A polygon does not have eight finite numbers, or a class or a state is unknown.
 
     Example:
         >>> box = ViewerObject([0, 0, 0, 4, 8, 4, 8, 0], "ship", "missed")
@@ -105,7 +108,7 @@ def image_columns(image: ViewerImage, classes: Sequence[str]) -> dict[str, Any]:
     detections = _shared_columns(image.image, "detection", image.detections, index_of, DETECTION_STATES)
     detections["score"] = [_rounded(detection.score, 4) for detection in image.detections]
     detections["iou"] = [_rounded(detection.iou, 4) for detection in image.detections]
-    detections["error"] = [errors.index(each.error) if each.error else -1 for each in image.detections]
+    detections["error"] = [errors.index(box.error) if box.error else -1 for box in image.detections]
     return {
         "image": image.image,
         "classes": list(classes),
@@ -116,9 +119,9 @@ def image_columns(image: ViewerImage, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def as_script(name: str, value: Any) -> bytes:
-    r"""Encode a value as a script that assigns it to a global variable, without ``<``, ``>`` and ``&``.
+    r"""Encode a value as a script that assigns the value to a global variable, without ``<``, ``>`` and ``&``.
 
-    A page that is opened from disk cannot fetch files, but it can load scripts.
+    A page that is opened from disk cannot fetch data files, but it can load scripts.
 
     Args:
         name: Name of the variable.
@@ -138,15 +141,8 @@ def _shared_columns(
     index_of: Mapping[str, int],
     states: Sequence[str],
 ) -> dict[str, list[Any]]:
-    """Return the columns that objects and detections share."""
-    for index, box in enumerate(boxes):
-        where = f"image {quote(image)}, {kind} {index}"
-        if len(box.polygon) != 8 or not all(math.isfinite(value) for value in box.polygon):
-            raise UserError(f"a polygon has eight finite numbers, got {quote(list(box.polygon))}", where=where)
-        if box.class_name not in index_of:
-            raise UserError(f"the class is not one of the report's classes, got {quote(box.class_name)}", where=where)
-        if box.state not in states:
-            raise UserError(f"the state is one of {', '.join(states)}, got {quote(box.state)}", where=where)
+    """Return the columns that objects and detections have in common."""
+    _check_boxes(image, kind, boxes, index_of, states)
     polygons = np.array([box.polygon for box in boxes], np.float64).reshape(-1, 8)
     shapes = _shapes(polygons)
     return {
@@ -159,8 +155,25 @@ def _shared_columns(
     }
 
 
+def _check_boxes(
+    image: str,
+    kind: str,
+    boxes: Sequence[ViewerObject | ViewerDetection],
+    index_of: Mapping[str, int],
+    states: Sequence[str],
+) -> None:
+    for index, box in enumerate(boxes):
+        where = f"image {quote(image)}, {kind} {index}"
+        if len(box.polygon) != 8 or not all(math.isfinite(value) for value in box.polygon):
+            raise UserError(f"a polygon has eight finite numbers, got {quote(list(box.polygon))}", where=where)
+        if box.class_name not in index_of:
+            raise UserError(f"the class is not one of the report's classes, got {quote(box.class_name)}", where=where)
+        if box.state not in states:
+            raise UserError(f"the state is one of {', '.join(states)}, got {quote(box.state)}", where=where)
+
+
 def _shapes(polygons: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (N, 3) length and width in pixels and angle in degrees of the minimum-area rectangles, le90."""
+    """Return length and width in pixels and le90 angle in degrees of the minimum-area rectangles, (N, 3)."""
     boxes = min_area_boxes(polygons)
     shapes = np.column_stack((boxes[:, 2:4], np.degrees(boxes[:, 4])))
     return shapes.round(_DECIMALS) + 0.0  # no negative zero

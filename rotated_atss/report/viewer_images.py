@@ -1,4 +1,4 @@
-"""Boxes of the viewer pages, from an evaluation report."""
+"""Choose the images of the viewer, and collect their boxes from an evaluation report."""
 
 from __future__ import annotations
 
@@ -15,25 +15,28 @@ from rotated_atss.report.viewer_data import ObjectState, ViewerDetection, Viewer
 
 
 def choose_images(report: EvaluationReport, images: Mapping[str, Path], limit: int) -> list[str]:
-    """Choose the images that get a viewer page, in order of the report.
+    """Choose the images that get a viewer page.
 
-    The best and the worst images come first, then those with the most false positives and missed objects.
+    The worst and the best images are chosen first, then those with the most false positives and missed objects.
 
     Args:
         report: The report.
         images: Image files by image id.
         limit: Largest number of images.
 
+    Returns:
+        Ids of the chosen images, in order of the report.
+
     Example::
 
         choose_images(report, {"P1": Path("images/P1.png")}, limit=100)
     """
     best, worst = best_and_worst(report.images)
-    errors = {row.image: row.counts.fp + row.counts.fn for row in report.images}
-    ranked = sorted(errors, key=lambda image: -errors[image])
-    chosen = [image for image in dict.fromkeys([*worst, *best, *ranked]) if image in images][:limit]
-    order = {image: index for index, image in enumerate(report.data.images)}
-    return sorted(chosen, key=order.__getitem__)
+    num_errors = {row.image: row.counts.fp + row.counts.fn for row in report.images}
+    by_errors = sorted(num_errors, key=lambda image: -num_errors[image])
+    chosen = [image for image in dict.fromkeys([*worst, *best, *by_errors]) if image in images][:limit]
+    position = {image: index for index, image in enumerate(report.data.images)}
+    return sorted(chosen, key=position.__getitem__)
 
 
 def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: Iterable[str]) -> Iterator[ViewerImage]:
@@ -49,29 +52,39 @@ def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: 
         write_viewer(viewer_images(report, images, chosen), out, classes=report.data.classes)
     """
     data = report.data
-    states, (ious, _) = detection_states(report), object_ious(report)
-    above = np.flatnonzero(report.above_threshold)
-    above = above[np.argsort(data.detections.images[above], kind="stable")]
-    number_of = {image: index for index, image in enumerate(data.images)}
-    found = report.matches.detected_objects(report.above_threshold, len(data.objects))
+    states = detection_states(report)
+    ious, _ = object_ious(report)
+    detected = report.matches.detected_objects(report.above_threshold, len(data.objects))
+    # detections above the threshold, sorted by image as the objects are
+    det_index = np.flatnonzero(report.above_threshold)
+    det_index = det_index[np.argsort(data.detections.images[det_index], kind="stable")]
+    det_images = data.detections.images[det_index]
+    image_index = {image: index for index, image in enumerate(data.images)}
 
-    def to_object(row: int) -> ViewerObject:
-        state: ObjectState = "ignored" if data.objects.ignored[row] else "matched" if found[row] else "missed"
-        return ViewerObject(data.objects.polygons[row].tolist(), data.classes[data.objects.labels[row]], state)
+    def to_object(gt: int) -> ViewerObject:
+        state: ObjectState = "matched" if detected[gt] else "missed"
+        if data.objects.ignored[gt]:
+            state = "ignored"
+        return ViewerObject(data.objects.polygons[gt].tolist(), data.classes[data.objects.labels[gt]], state)
 
-    def to_detection(row: int) -> ViewerDetection:
-        kind = int(report.kinds.kind[row])
+    def to_detection(det: int) -> ViewerDetection:
+        kind = int(report.error_kinds.kind[det])
         return ViewerDetection(
-            data.detections.polygons[row].tolist(),
-            data.classes[data.detections.labels[row]],
-            float(data.detections.scores[row]),
-            float(ious[row]),
-            states[row],
-            KINDS[kind] if kind >= 0 else "",
+            data.detections.polygons[det].tolist(),
+            data.classes[data.detections.labels[det]],
+            score=float(data.detections.scores[det]),
+            iou=float(ious[det]),
+            state=states[det],
+            error=KINDS[kind] if kind >= 0 else "",
         )
 
     for image in chosen:
-        number = [number_of[image], number_of[image] + 1]
-        objects = range(*np.searchsorted(data.objects.images, number).tolist())
-        rows = above[slice(*np.searchsorted(data.detections.images[above], number).tolist())]
-        yield ViewerImage(image, images[image], list(map(to_object, objects)), list(map(to_detection, rows.tolist())))
+        index = image_index[image]
+        first_object, end_object = np.searchsorted(data.objects.images, [index, index + 1]).tolist()
+        first_det, end_det = np.searchsorted(det_images, [index, index + 1]).tolist()
+        yield ViewerImage(
+            image,
+            images[image],
+            [to_object(gt) for gt in range(first_object, end_object)],
+            [to_detection(det) for det in det_index[first_det:end_det].tolist()],
+        )

@@ -1,4 +1,4 @@
-"""Painting and placement inside a block, shared by the zones."""
+"""Paint and place objects inside a block; the functions are shared by the zones."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from rotated_atss.synthetic.town_plan import Block
 
 
 def paint_surface(site: Site, block: Block, color: Color, grain: float = 6.0) -> None:
-    """Paint the block with a darker border."""
+    """Paint the block in one color, with a darker border and a noise of ``grain`` gray levels."""
     site.canvas.fill(block.outline(-1.0), shade(color, 0.78))
     site.canvas.fill(block.outline(0.5), color, grain=grain)
 
@@ -21,18 +21,18 @@ def paint_lawn(site: Site, block: Block) -> None:
     """Paint grass with patches of other colors."""
     paint_surface(site, block, site.climate.grass, grain=9.0)
     for _ in range(14):
-        blot = ellipse(*site.rng.uniform(20, 70, 2))
+        patch = ellipse(*site.rng.uniform(20, 70, 2))
         color = site.climate.ground[int(site.rng.integers(2))]
-        site.canvas.fill(random_pose(site, block, 8).apply(blot), color, alpha=float(site.rng.uniform(0.08, 0.3)))
+        site.canvas.fill(random_pose(site, block, 8).apply(patch), color, alpha=float(site.rng.uniform(0.08, 0.3)))
 
 
 def paint_stains(site: Site, block: Block, count: int) -> None:
-    """Paint dark translucent blots at random positions."""
+    """Paint dark translucent stains at random positions."""
     for _ in range(count):
         pose = random_pose(site, block, 5)
         size = site.rng.uniform(10, 45, 2)
-        blot = ellipse(size[0], size[1] * 0.5)
-        site.canvas.fill(pose.apply(blot), shade(site.climate.asphalt, 0.7), alpha=float(site.rng.uniform(0.06, 0.2)))
+        stain = ellipse(size[0], size[1] * 0.5)
+        site.canvas.fill(pose.apply(stain), shade(site.climate.asphalt, 0.7), alpha=float(site.rng.uniform(0.06, 0.2)))
 
 
 def scatter(
@@ -51,48 +51,50 @@ def scatter(
     Args:
         site: The site.
         block: The block to fill.
-        build: Creates a sprite.
+        build: Function that creates a sprite.
         count: Number of sprites; fewer are placed if there is no space.
         heading: Mean heading relative to the block, radians.
         heading_spread: Maximum deviation from ``heading``, radians.
         gap: Free pixels around each sprite.
         layer: As in :meth:`Site.place`.
     """
-    placed = 0
+    num_placed = 0
     for _ in range(count * 6):
         sprite = build()
-        reach = 0.85 * float(np.abs(sprite.box).max())
-        headings = (heading + site.rng.uniform(-heading_spread, heading_spread) for _ in range(12))
-        poses = (random_pose(site, block, reach, each) for each in headings)
-        placed += any(site.place(sprite, pose, layer=layer, gap=gap) for pose in poses)
-        if placed == count:
+        border = 0.85 * float(np.abs(sprite.box).max())
+        for _ in range(12):  # attempts
+            turn = heading + site.rng.uniform(-heading_spread, heading_spread)
+            if site.place(sprite, random_pose(site, block, border, turn), layer=layer, gap=gap):
+                num_placed += 1
+                break
+        if num_placed == count:
             return
 
 
 def scatter_crates(site: Site, block: Block, count: int, *, gap: float) -> None:
-    """Place up to ``count`` crates at random positions; the number follows the clutter of the difficulty."""
+    """Place up to ``count`` crates at random positions, fewer if the difficulty has less clutter."""
     for _ in range(int(count * site.difficulty.clutter)):
         site.place(clutter.crate(site.rng), random_pose(site, block, 8), gap=gap)
 
 
 def scatter_trees(site: Site, block: Block, count: int) -> None:
-    """Place up to ``count`` trees at random positions; the number follows the clutter of the difficulty."""
+    """Place up to ``count`` trees at random positions, fewer if the difficulty has less clutter."""
     for _ in range(int(count * site.difficulty.clutter)):
         diameter = site.rng.uniform(9, 22)
         place_tree(site, random_pose(site, block, 4), diameter)
 
 
 def place_tree(site: Site, pose: Pose, diameter: float) -> None:
-    """Place a tree next to the labeled objects or, with the probability ``overhang``, over them."""
-    hangs = site.rng.random() < site.difficulty.overhang
+    """Place a tree where there is space; with the probability ``overhang`` it can cover parts of labeled objects."""
+    may_overlap = site.rng.random() < site.difficulty.overhang
     crown = clutter.tree(site.rng, site.climate.leaves, diameter)
-    site.place(crown, pose, layer="tall", gap=-0.3 * diameter if hangs else 1.0)
+    site.place(crown, pose, layer="tall", gap=-0.3 * diameter if may_overlap else 1.0)
 
 
-def random_pose(site: Site, block: Block, reach: float, heading: float = 0.0) -> Pose:
-    """Draw a random pose in the block, ``reach`` pixels from its border if the block is large enough."""
-    w, h = max(1.0, block.width / 2 - reach), max(1.0, block.height / 2 - reach)
-    return block.pose.moved(site.rng.uniform(-w, w), site.rng.uniform(-h, h), heading)
+def random_pose(site: Site, block: Block, border: float, heading: float = 0.0) -> Pose:
+    """Draw a pose in the block, at least ``border`` pixels inside its outline if the block is large enough."""
+    half_w, half_h = max(1.0, block.width / 2 - border), max(1.0, block.height / 2 - border)
+    return block.pose.moved(site.rng.uniform(-half_w, half_w), site.rng.uniform(-half_h, half_h), heading)
 
 
 def grid_cells(width: float, height: float, cell_w: float, cell_h: float) -> list[tuple[float, float]]:
@@ -111,12 +113,16 @@ def grid_cells(width: float, height: float, cell_w: float, cell_h: float) -> lis
 def best_grid_cells(
     width: float, height: float, cell_w: float, cell_h: float
 ) -> tuple[list[tuple[float, float]], float]:
-    """Return the grid with more cells, upright or rotated by 90 degrees, and its rotation in radians.
+    """Return the centers of a grid of upright or of rotated cells, whichever has more, and the rotation of the cells.
+
+    Returns:
+        cells: Centers as for :func:`grid_cells`.
+        rotation: 0, or pi / 2 if the cells are rotated.
 
     Example:
         >>> cells, rotation = best_grid_cells(40, 30, 20, 30)
         >>> len(cells), rotation
         (2, 0.0)
     """
-    along, across = grid_cells(width, height, cell_w, cell_h), grid_cells(width, height, cell_h, cell_w)
-    return (along, 0.0) if len(along) >= len(across) else (across, np.pi / 2)
+    upright, rotated = grid_cells(width, height, cell_w, cell_h), grid_cells(width, height, cell_h, cell_w)
+    return (upright, 0.0) if len(upright) >= len(rotated) else (rotated, np.pi / 2)

@@ -1,8 +1,8 @@
-"""Sprites of airplanes and helicopters."""
+"""Create the sprites of airplanes and helicopters."""
 
 import numpy as np
 
-from rotated_atss.synthetic.shapes import Points, ellipse, mirrored, rect
+from rotated_atss.synthetic.shapes import Points, ellipse, mirrored, rect, rotate_points
 from rotated_atss.synthetic.sprite import Color, Sprite, pick, rgb, shade
 
 LIVERY = [rgb(240, 241, 242), rgb(240, 241, 242), rgb(226, 229, 233), rgb(206, 210, 214)]
@@ -10,6 +10,7 @@ ACCENT = [rgb(190, 40, 44), rgb(34, 70, 150), rgb(236, 160, 40), rgb(30, 110, 90
 CAMOUFLAGE = [rgb(120, 126, 130), rgb(106, 112, 104), rgb(136, 132, 116)]
 HELICOPTER_PAINT = [rgb(196, 44, 40), rgb(226, 178, 46), rgb(60, 76, 60), rgb(50, 70, 120), rgb(234, 234, 232)]
 
+# Outlines as fractions of length and span: x to the front, y to the right; the left half is the mirror image.
 _FUSELAGE = mirrored(
     np.array(
         [
@@ -48,7 +49,7 @@ _TAIL = mirrored(np.array([[-0.36, 0.0], [-0.37, 0.02], [-0.455, 0.17], [-0.495,
 
 
 def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sprite:
-    """Create an airplane about 70 pixels long; ``kind`` is "jet", "propeller", "fighter" or None for a random one.
+    """Create an airplane of about 70 pixels in length; ``kind`` is "jet", "propeller", "fighter" or None for any.
 
     Example:
         >>> plane(np.random.default_rng(0), scale=1.0).name
@@ -63,7 +64,8 @@ def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sp
     sprite = Sprite.of(np.concatenate([fuselage, wing, tail]), "plane", height=15.0 * scale, floating=True)
     sprite.casters = [fuselage, wing, tail]
     _airframe(sprite, wing, fuselage, tail, paint)
-    {"jet": _jet_details, "propeller": _propeller_details, "fighter": _fighter_details}[kind](sprite, length, span, rng)
+    add_details = {"jet": _jet_details, "propeller": _propeller_details, "fighter": _fighter_details}[kind]
+    add_details(sprite, length, span, rng)
     return sprite
 
 
@@ -148,6 +150,5 @@ def _helicopter_body(sprite: Sprite, body: Points, boom: Points, length: float, 
 def _blades(rotor: float, hub: float, length: float, rng: np.random.Generator) -> list[Points]:
     count, start = int(rng.integers(4, 6)), rng.uniform(0, np.pi)
     blade = rect(rotor, 0.028 * length, rotor / 2)
-    turns = start + np.arange(count) * (2 * np.pi / count)
-    rotations = [np.array([[np.cos(t), np.sin(t)], [-np.sin(t), np.cos(t)]]) for t in turns]
-    return [blade @ rotation + (hub, 0.0) for rotation in rotations]
+    angles = start + np.arange(count) * (2 * np.pi / count)
+    return [rotate_points(blade, angle) + np.array([hub, 0.0]) for angle in angles]

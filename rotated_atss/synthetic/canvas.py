@@ -1,6 +1,6 @@
-"""A supersampled image to paint on.
+"""An image to paint on, supersampled so that edges are anti-aliased.
 
-Coordinates are image pixels, with the upper-left corner of the first pixel at (0, 0); the supersampling is internal.
+Coordinates are pixels of the final image, with the upper-left corner of the first pixel at (0, 0).
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,17 +13,17 @@ from rotated_atss.synthetic.noise import FloatArray, fractal_noise
 from rotated_atss.synthetic.shapes import Points
 from rotated_atss.synthetic.sprite import Color, Part, Pose, shade
 
-SUPERSAMPLE = 2
-_SHIFT = 4  # bits of OpenCV's fixed-point coordinates
-_STRIP = 64  # number of rows that are blended at once
+SUPERSAMPLE = 2  # pixels of the canvas per pixel of the final image, along each axis
+_SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
+_STRIP_ROWS = 64  # number of rows that are blended at once
 
 
 class Canvas:
-    """An image (H, W, 3), BGR, with anti-aliased painting and a noise field for the grain of surfaces.
+    """An image, BGR, with anti-aliased painting and a noise field for the grain of surfaces.
 
     Args:
         size_wh: Width and height of the final image, pixels.
-        rng: Random generator of the noise.
+        rng: Random generator for the noise.
 
     Example:
         >>> canvas = Canvas((40, 30), np.random.default_rng(0))
@@ -41,14 +41,14 @@ class Canvas:
         self.grain: FloatArray = np.asarray(0.7 * coarse + 0.7 * fine, np.float32)
 
     def fill(self, points: Points, color: Color, *, alpha: float = 1.0, grain: float = 0.0) -> None:
-        """Paint a polygon (N, 2)."""
+        """Paint a polygon (N, 2) with an opacity ``alpha`` and a noise of ``grain`` gray levels."""
         if alpha >= 1 and grain == 0:
             cv2.fillPoly(self.pixels, [_fixed(points)], color, cv2.LINE_AA, _SHIFT)
         else:
             self._composite(points, color, alpha, grain)
 
     def line(self, points: Points, color: Color, width: float, *, alpha: float = 1.0, closed: bool = False) -> None:
-        """Paint a line of ``width`` pixels through the points."""
+        """Paint a line of ``width`` pixels through points (N, 2)."""
         thickness = max(1, round(width * SUPERSAMPLE))
         window = self._window(points, margin=width)
         if window is None:
@@ -63,8 +63,9 @@ class Canvas:
     def paint(self, parts: Iterable[Part], pose: Pose, to_sun: Points) -> None:
         """Paint the parts of a sprite; slopes that face the sun (unit vector ``to_sun``, (2,)) are lighter."""
         for part in parts:
-            points = pose.apply(part.points)
-            color = part.color if part.facing is None else shade(part.color, _lit(part.facing, pose, to_sun))
+            points, color = pose.apply(part.points), part.color
+            if part.facing is not None:
+                color = shade(color, _brightness(part.facing, pose, to_sun))
             if part.width > 0:
                 self.line(points, color, part.width, alpha=part.alpha, closed=part.closed)
             else:
@@ -75,10 +76,10 @@ class Canvas:
         mask = np.zeros(self.pixels.shape[:2], np.uint8)
         for outline in shadows:
             cv2.fillPoly(mask, [_fixed(outline)], 255, cv2.LINE_AA, _SHIFT)
-        soft = cv2.GaussianBlur(mask, (0, 0), softness * SUPERSAMPLE).astype(np.float32)
-        # Light from the sky is blue, so shadows keep a little more blue.
+        blurred = cv2.GaussianBlur(mask, (0, 0), softness * SUPERSAMPLE).astype(np.float32)
+        # The sky lights shadows, so they lose less blue (channel 0) than red.
         for channel, share in enumerate((0.90, 0.97, 1.0)):
-            factor = 1 - strength * share / 255 * soft
+            factor = 1 - strength * share / 255 * blurred
             self.pixels[..., channel] = (self.pixels[..., channel] * factor).astype(np.uint8)
 
     def image(self) -> NDArray[np.uint8]:
@@ -86,7 +87,12 @@ class Canvas:
         return cv2.resize(self.pixels, self.size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
     def mask(self, points: Points) -> tuple[slice, slice, FloatArray] | None:
-        """Return rows, columns and coverage (0 to 1) of a polygon on the fine grid, or None outside the image."""
+        """Rasterize a polygon on the supersampled grid.
+
+        Returns:
+            Rows and columns of a window around the polygon, and the share (0 to 1) of each of its pixels that the
+            polygon covers; None if the polygon is outside the image.
+        """
         window = self._window(points)
         if window is None:
             return None
@@ -97,43 +103,57 @@ class Canvas:
         return rows, columns, np.asarray(cover / np.float32(255), np.float32)
 
     def _window(self, points: Points, margin: float = 0.0) -> tuple[slice, slice] | None:
+        """Return the rows and columns of the supersampled grid that contain points; None if all are outside."""
         low = np.floor((points.min(axis=0) - margin) * SUPERSAMPLE).astype(int) - 2
         high = np.ceil((points.max(axis=0) + margin) * SUPERSAMPLE).astype(int) + 3
         (x0, y0), (x1, y1) = np.maximum(low, 0), np.minimum(high, self.fine_wh)
         return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None
 
     def _composite(self, points: Points, color: Color, alpha: float, grain: float) -> None:
+        """Paint a polygon that is translucent or has grain."""
         masked = self.mask(points)
         if masked is None:
             return
-        ramp = np.array([[grain, value] for value in color])  # per channel: grain * strength + color
+        transform = np.array([[grain, value] for value in color])  # per channel: grain * noise + color
         for rows, columns, cover in _strips(*masked):
-            over = np.asarray(cv2.transform(self.grain[rows, columns], ramp), np.float32)
+            over = np.asarray(cv2.transform(self.grain[rows, columns], transform), np.float32)
             self.blend(rows, columns, over, cover * np.float32(alpha))
 
     def blend(self, rows: slice, columns: slice, over: FloatArray, cover: FloatArray) -> None:
-        """Blend ``over`` (h, w, 3), 0 to 255, into a window of the fine grid by ``cover`` (h, w), 0 to 1."""
+        """Blend colors into a window of the supersampled grid.
+
+        Args:
+            rows: Rows of the window.
+            columns: Columns of the window.
+            over: (h, w, 3) colors, 0 to 255.
+            cover: (h, w) opacity, 0 to 1.
+        """
         under = self.pixels[rows, columns].astype(np.float32)
         mixed = cv2.blendLinear(over, under, cover, 1 - cover)
         self.pixels[rows, columns] = cv2.convertScaleAbs(mixed)  # rounds and saturates at 255
 
 
 def _strips(rows: slice, columns: slice, cover: FloatArray) -> Iterator[tuple[slice, slice, FloatArray]]:
-    """Split a mask into strips without their empty ends, because a slanted road fills little of its window."""
-    for top in range(0, len(cover), _STRIP):
-        strip = cover[top : top + _STRIP]
-        filled = np.flatnonzero(strip.any(axis=0))
-        if len(filled):
-            left, right = int(filled[0]), int(filled[-1]) + 1
-            across = slice(columns.start + left, columns.start + right)
-            yield slice(rows.start + top, rows.start + top + len(strip)), across, strip[:, left:right]
+    """Split a window into strips of rows, without the empty columns at their ends.
+
+    A diagonal road covers little of its window, so this saves most of the blending.
+    """
+    for top in range(0, len(cover), _STRIP_ROWS):
+        strip = cover[top : top + _STRIP_ROWS]
+        covered = np.flatnonzero(strip.any(axis=0))
+        if len(covered):
+            left, right = int(covered[0]), int(covered[-1]) + 1
+            strip_rows = slice(rows.start + top, rows.start + top + len(strip))
+            strip_columns = slice(columns.start + left, columns.start + right)
+            yield strip_rows, strip_columns, strip[:, left:right]
 
 
 def _fixed(points: Points) -> NDArray[np.int32]:
-    # OpenCV's integer coordinates are pixel centers; coordinates of the canvas are pixel corners.
+    """Convert points to OpenCV's fixed-point coordinates, in which (0, 0) is the center of the first pixel."""
     return np.round((points * SUPERSAMPLE - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
 
-def _lit(facing: tuple[float, float], pose: Pose, to_sun: Points) -> float:
+def _brightness(facing: tuple[float, float], pose: Pose, to_sun: Points) -> float:
+    """Return the factor by which a slope is lighter (above 1) or darker than a level surface."""
     direction = Pose(0, 0, pose.angle).apply(np.array([facing]))[0]
     return 1.0 + 0.22 * float(direction @ to_sun)

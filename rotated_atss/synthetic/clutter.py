@@ -1,4 +1,4 @@
-"""Sprites of unlabeled objects: trees, buildings, sheds, crates."""
+"""Create the sprites of unlabeled objects: trees, buildings, sheds and crates."""
 
 import numpy as np
 
@@ -17,18 +17,18 @@ def tree(rng: np.random.Generator, leaves: list[Color], diameter: float) -> Spri
         >>> tree(np.random.default_rng(0), [(60, 90, 50)], diameter=12.0).name is None
         True
     """
-    turn = np.arange(18) * (2 * np.pi / 18)
-    rough = diameter / 2 * rng.uniform(0.82, 1.06, 18)
-    crown = np.stack([rough * np.cos(turn), rough * np.sin(turn)], axis=1)
+    angles = np.arange(18) * (2 * np.pi / 18)
+    radii = diameter / 2 * rng.uniform(0.82, 1.06, 18)
+    crown = np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
     paint = pick(rng, leaves, 7)
     sprite = Sprite.of(crown, height=diameter * 0.8)
     sprite.fill(crown, shade(paint, 0.72))
     for _ in range(max(5, int(diameter / 2))):
-        heading, reach = rng.uniform(0, 2 * np.pi), diameter * 0.32 * np.sqrt(rng.random())
-        toward = (float(np.cos(heading)), float(np.sin(heading)))
+        angle, radius = rng.uniform(0, 2 * np.pi), diameter * 0.32 * np.sqrt(rng.random())
+        direction = (float(np.cos(angle)), float(np.sin(angle)))
         size = diameter * rng.uniform(0.18, 0.36)
-        clump = ellipse(size, size * rng.uniform(0.7, 1.0), reach * toward[0], reach * toward[1], sides=9)
-        sprite.fill(clump, shade(paint, rng.uniform(0.85, 1.15)), facing=toward)
+        clump = ellipse(size, size * rng.uniform(0.7, 1.0), radius * direction[0], radius * direction[1], sides=9)
+        sprite.fill(clump, shade(paint, rng.uniform(0.85, 1.15)), facing=direction)
     return sprite
 
 
@@ -41,13 +41,13 @@ def dwelling(rng: np.random.Generator, length: float, width: float) -> Sprite:
     """
     paint, outline = pick(rng, ROOF_TILES, 8), rect(length, width)
     sprite = Sprite.of(outline, height=11.0)
-    ridge, half_l, half_w = max(0.0, (length - width) / 2) + 0.8, length / 2, width / 2
+    half_ridge, half_l, half_w = max(0.0, (length - width) / 2) + 0.8, length / 2, width / 2
     for side in (-1.0, 1.0):
-        slope = np.array([[half_l, side * half_w], [-half_l, side * half_w], [-ridge, 0], [ridge, 0]])
-        sprite.fill(slope, paint, facing=(0.0, side))
-        hip = np.array([[side * half_l, -half_w], [side * half_l, half_w], [side * ridge, 0]])
-        sprite.fill(hip, paint, facing=(side, 0.0))
-    sprite.line([(-ridge, 0), (ridge, 0)], shade(paint, 0.75), 0.7)
+        long_slope = np.array([[half_l, side * half_w], [-half_l, side * half_w], [-half_ridge, 0], [half_ridge, 0]])
+        sprite.fill(long_slope, paint, facing=(0.0, side))
+        end_slope = np.array([[side * half_l, -half_w], [side * half_l, half_w], [side * half_ridge, 0]])
+        sprite.fill(end_slope, paint, facing=(side, 0.0))
+    sprite.line([(-half_ridge, 0), (half_ridge, 0)], shade(paint, 0.75), 0.7)
     sprite.fill(rect(3.0, 3.0, *rng.uniform(-0.25, 0.25, 2) * (length, width)), shade(paint, 0.55))
     return sprite
 

@@ -1,4 +1,4 @@
-"""Difficulty levels of synthetic scenes."""
+"""Difficulty of synthetic scenes for a detector: named levels and their parameters."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ class Difficulty:
         noise: Standard deviation of the sensor noise, in gray levels.
         blur: Sigma of the optical blur, in pixels.
         color_jitter: Spread of brightness, contrast and white balance between scenes, as a fraction.
-        shadow: Darkness of shadows, 0 none to 1 black.
+        shadow: Darkness of shadows, from 0 (none) to 1 (black).
         clutter: Density of trees, bushes and other unlabeled objects, 0 to 1.
-        overhang: Probability that a tree next to vehicles or a pool hangs over them.
-        fill: Share of occupied parking bays and moorings.
+        overhang: Probability that a tree may cover parts of labeled objects.
+        fill: Share of parking bays and berths that are occupied.
         heading_jitter: Standard deviation of the headings within a row, in degrees.
         size_jitter: Spread of the sizes within a class, as a fraction.
     """
@@ -40,10 +40,10 @@ DIFFICULTIES: dict[str, Difficulty] = {
 
 
 def resolve_difficulty(spec: str | Difficulty) -> Difficulty:
-    """Return the difficulty of a name, or ``spec`` itself if it is a :class:`Difficulty`.
+    """Return the difficulty with a name of ``DIFFICULTIES``; a :class:`Difficulty` is returned unchanged.
 
     Raises:
-        UserError: A name that is not in ``DIFFICULTIES``.
+        UserError: The name is unknown.
 
     Example:
         >>> resolve_difficulty("easy").noise

@@ -1,4 +1,4 @@
-"""Synthetic scenes written as DOTA folders: ``images/``, ``labelTxt/`` and ``scenes.json`` with their parameters."""
+"""Write synthetic scenes as DOTA folders: ``images/``, ``labelTxt/``, and the parameters in ``scenes.json``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from rotated_atss.synthetic.scene import SIZE_WH, render_scene
 RECORD_FILE = "scenes.json"
 WRITTEN_BY = "rotated_atss.synthetic"
 HEADER = ("imagesource:generated", "gsd:null")
-SHORTEST_SIDE, LONGEST_SIDE = 160, 8192
+SHORTEST_SIDE, LONGEST_SIDE = 160, 8192  # pixels
 _BYTES_PER_PIXEL = 100  # memory of rendering: the supersampled image and noise fields
 
 
 @dataclass(frozen=True)
 class _Job:
+    """A scene to render and write."""
+
     folder: Path
     name: str
     seed: int
@@ -37,6 +39,8 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Record:
+    """Content of ``scenes.json``; ``complete`` is False until all scenes are written."""
+
     seed: int
     first: int
     size_wh: tuple[int, int]
@@ -62,25 +66,24 @@ def generate_scenes(
 ) -> list[str]:
     """Render scenes into ``out/images/*.png`` and ``out/labelTxt/*.txt``.
 
-    Equal arguments give equal files, for any number of workers. The scenes of an earlier call are replaced; any other
-    folder that is not empty is rejected.
+    Equal arguments give equal files, for any number of workers.
 
     Args:
-        out: A new or empty folder, or one of an earlier call.
+        out: A new or empty folder, or the folder of an earlier call, whose scenes are replaced.
         count: Number of scenes.
         size_wh: Approximate width and height, pixels; each side varies by up to 10% between scenes.
         seed: Seed of the series of scenes.
-        first: Number of the first scene in the series. Disjoint ranges of one seed never share a scene.
+        first: Number of the first scene in the series. Calls with disjoint ranges of numbers have no scene in common.
         prefix: Image ids are the prefix and the number of the scene, as in ``S0012``.
         difficulty: ``"easy"``, ``"normal"``, ``"hard"``, or a custom :class:`Difficulty`.
-        workers: Processes; None uses one per core.
+        workers: Number of processes; None for one per core.
         progress: Show a progress bar; None shows it on a terminal.
 
     Returns:
         The image ids, in order.
 
     Raises:
-        UserError: A value out of range, a foreign folder, or a full disk.
+        UserError: A value is out of range, the folder has other content, or a file cannot be written.
 
     Example:
         >>> import tempfile
@@ -114,16 +117,16 @@ def generate_splits(
     workers: int | None = None,
     progress: bool | None = None,
 ) -> dict[str, list[str]]:
-    """Render a folder of scenes per split, such as ``out/train`` and ``out/val``, without common scenes.
+    """Render one folder of scenes per split, such as ``out/train`` and ``out/val``, without common scenes.
 
     Args:
         out: Parent folder of the splits.
-        counts: Number of scenes per split, in the order of numbering.
-        size_wh: As in :func:`generate_scenes`, like the following arguments.
+        counts: Number of scenes by name of the split, in the order in which scenes are numbered.
+        size_wh: As in :func:`generate_scenes`; so are the following arguments.
         seed: Seed of the series of scenes.
         prefix: Prefix of the image ids.
         difficulty: Name or custom :class:`Difficulty`.
-        workers: Processes; None uses one per core.
+        workers: Number of processes; None for one per core.
         progress: Show a progress bar; None shows it on a terminal.
 
     Returns:
@@ -177,24 +180,28 @@ def _write_scene(job: _Job) -> None:
 
 
 def _clear_folder(folder: Path) -> None:
-    """Remove the scenes of an earlier call, complete or not, and nothing else."""
+    """Remove the scenes of an earlier call from a folder, and no other files.
+
+    Raises:
+        UserError: The path is no folder, or a folder with other content only.
+    """
     if folder.exists() and not folder.is_dir():
         raise UserError("not a folder", where=folder, hint="choose a new or empty folder")
     if not folder.exists() or not any(folder.iterdir()):
         return
-    stems = _recorded_images(folder / RECORD_FILE)
-    if stems is None:
+    image_ids = _recorded_images(folder / RECORD_FILE)
+    if image_ids is None:
         raise UserError(
             "the folder is not empty and contains no generated scenes", where=folder, hint="choose a new one"
         )
-    for part in (folder / "images", folder / "labelTxt"):
-        for path in part.iterdir() if part.is_dir() else []:
-            if path.stem in stems:
+    for subfolder in (folder / "images", folder / "labelTxt"):
+        for path in subfolder.iterdir() if subfolder.is_dir() else []:
+            if path.stem in image_ids:
                 path.unlink()
 
 
 def _recorded_images(path: Path) -> set[str] | None:
-    """Return the image ids in the record of an earlier call, or None if it is not such a record."""
+    """Return the image ids in the record of an earlier call; None if there is no such record."""
     try:
         record = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Sprites of courts, baseball diamonds, pools and storage tanks."""
+"""Create the sprites of courts, baseball diamonds, pools and storage tanks."""
 
 import numpy as np
 
@@ -14,12 +14,12 @@ TANK_PAINT = [rgb(234, 235, 232), rgb(234, 235, 232), rgb(214, 210, 196), rgb(19
 
 
 def tennis_court(rng: np.random.Generator, scale: float, paints: tuple[Color, Color] | None = None) -> Sprite:
-    """Create a tennis court of 84 x 39 pixels; its box ends at the outer lines.
+    """Create a tennis court of 84 x 39 pixels; its box contains the outer lines, but not the surround.
 
     Args:
         rng: Random generator.
         scale: Size relative to the default.
-        paints: Colors of the court and its surround; None draws them.
+        paints: Colors of the court and its surround; None for random ones.
 
     Example:
         >>> tennis_court(np.random.default_rng(0), scale=1.0).extent
@@ -36,6 +36,7 @@ def tennis_court(rng: np.random.Generator, scale: float, paints: tuple[Color, Co
         sprite.line([(-length / 2, singles), (length / 2, singles)], WHITE, 0.8)
         sprite.line([(service, -width * 0.375), (service, width * 0.375)], WHITE, 0.8)
     sprite.line([(-length * 0.27, 0), (length * 0.27, 0)], WHITE, 0.8)
+    # the net next to its shadow
     sprite.line([(1.0, -width * 0.54), (1.0, width * 0.54)], rgb(40, 48, 46), 1.2, alpha=0.6)
     sprite.line([(0, -width * 0.54), (0, width * 0.54)], rgb(226, 228, 226), 0.8)
     return sprite
@@ -48,12 +49,12 @@ def tennis_paints(rng: np.random.Generator) -> tuple[Color, Color]:
         >>> len(tennis_paints(np.random.default_rng(0)))
         2
     """
-    which = int(rng.integers(len(TENNIS_COURT)))
-    return pick(rng, [TENNIS_COURT[which]], 6), pick(rng, [TENNIS_SURROUND[which]], 6)
+    index = int(rng.integers(len(TENNIS_COURT)))
+    return pick(rng, [TENNIS_COURT[index]], 6), pick(rng, [TENNIS_SURROUND[index]], 6)
 
 
 def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
-    """Create a basketball court of 62 x 33 pixels; its box ends at the outer lines.
+    """Create a basketball court of 62 x 33 pixels; its box contains the outer lines, but not the surround.
 
     Example:
         >>> basketball_court(np.random.default_rng(0), scale=1.0).extent
@@ -67,11 +68,11 @@ def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
     sprite.fill(ellipse(width * 0.34, width * 0.34), key)
     for side in (-1, 1):
         x = side * length / 2
-        sprite.fill(rect(length * 0.2, width * 0.36, x - side * length * 0.1), key)
-        sprite.line(
-            arc(width * 0.40, -np.pi / 2, np.pi / 2) * (side * -1, 1) + (x - side * length * 0.055, 0), WHITE, 0.8
-        )
-        sprite.line(rect(length * 0.2, width * 0.36, x - side * length * 0.1), WHITE, 0.7, closed=True)
+        key_area = rect(length * 0.2, width * 0.36, x - side * length * 0.1)
+        three_point_line = arc(width * 0.40, -np.pi / 2, np.pi / 2) * (-side, 1) + (x - side * length * 0.055, 0)
+        sprite.fill(key_area, key)
+        sprite.line(three_point_line, WHITE, 0.8)
+        sprite.line(key_area, WHITE, 0.7, closed=True)
     sprite.line([(0, -width / 2), (0, width / 2)], WHITE, 0.8)
     sprite.line(ellipse(width * 0.34, width * 0.34), WHITE, 0.8, closed=True)
     sprite.line(rect(length - 1, width - 1), WHITE, 1.0, closed=True)
@@ -79,7 +80,7 @@ def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
 
 
 def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
-    """Create a baseball infield of 84 pixels per side, aligned with the foul lines, home plate at the rear left.
+    """Create a baseball infield of about 84 pixels per side; home plate is at the rear left, its sides are foul lines.
 
     Example:
         >>> baseball_diamond(np.random.default_rng(0), scale=1.0).name
@@ -92,20 +93,21 @@ def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
     fan = np.concatenate([[[home, home]], arc(side, 0.0, np.pi / 2, home, home, sides=28)])
     sprite = Sprite.of(fan, "baseball-diamond")
     sprite.fill(fan, dirt, grain=4.0)
-    base, inset = side * 0.58, side * 0.10
-    low, high = home + inset, home + inset + base
+    low = home + side * 0.10  # the bases are the corners of a square from low to high along both axes
+    high = low + side * 0.58
     sprite.fill(quad_of((low + 3, low + 3, high - 3, high - 3)), grass, grain=4.0)
     _bases(sprite, low, high, dirt)
-    for end in ([(home, home), (side / 2 - 2, home)], [(home, home), (home, side / 2 - 2)]):
-        sprite.line(np.array(end) + 1.0, WHITE, 0.8, alpha=0.8)
+    for foul_line in ([(home, home), (side / 2 - 2, home)], [(home, home), (home, side / 2 - 2)]):
+        sprite.line(np.array(foul_line) + 1.0, WHITE, 0.8, alpha=0.8)
     return sprite
 
 
 def _bases(sprite: Sprite, low: float, high: float, dirt: Color) -> None:
-    middle, reach = (low + high) / 2, (high - low) * 0.17
+    """Add the bases, and the pitcher's mound between them."""
+    middle, mound_diameter = (low + high) / 2, (high - low) * 0.17
     for x, y in ((low, low), (high, low), (high, high), (low, high)):
-        sprite.fill(ellipse(reach * 1.7, reach * 1.7, x, y, sides=24), dirt)
-    sprite.fill(ellipse(reach, reach, middle, middle, sides=20), shade(dirt, 1.05))
+        sprite.fill(ellipse(mound_diameter * 1.7, mound_diameter * 1.7, x, y, sides=24), dirt)
+    sprite.fill(ellipse(mound_diameter, mound_diameter, middle, middle, sides=20), shade(dirt, 1.05))
     for x, y in ((low, low), (high, low), (high, high), (low, high), (middle, middle)):
         sprite.fill(rect(2.0, 2.0, x, y), WHITE)
 
@@ -121,12 +123,14 @@ def swimming_pool(rng: np.random.Generator, scale: float) -> Sprite:
     width = length * rng.uniform(0.48, 0.62)
     water = pick(rng, [rgb(86, 190, 206), rgb(70, 168, 200), rgb(110, 204, 208)], 7)
     outline = _pool_outline(rng, length, width)
-    inner = (outline - outline.mean(axis=0)) * ((length - 4) / length, (width - 4) / width) + outline.mean(axis=0)
+    center = outline.mean(axis=0)
+    basin = (outline - center) * ((length - 4) / length, (width - 4) / width) + center
+    deep_end = basin * 0.72 + (length * 0.05, 0)
     sprite = Sprite.of(outline, "swimming-pool")
     sprite.fill(outline, pick(rng, [rgb(222, 214, 198), rgb(236, 234, 228)], 5))
-    sprite.fill(inner, water, grain=4.0)
-    sprite.fill(inner * 0.72 + (length * 0.05, 0), shade(water, 0.90), alpha=0.6)
-    sprite.line(inner, shade(water, 0.72), 0.7, closed=True)
+    sprite.fill(basin, water, grain=4.0)
+    sprite.fill(deep_end, shade(water, 0.90), alpha=0.6)
+    sprite.line(basin, shade(water, 0.72), 0.7, closed=True)
     sprite.fill(rect(length * 0.05, width * 0.26, -length * 0.40), rgb(228, 240, 240), alpha=0.8)
     return sprite
 
@@ -137,9 +141,9 @@ def _pool_outline(rng: np.random.Generator, length: float, width: float) -> Poin
         return rounded_rect(length, width, 2.5)
     if kind == "oval":
         return ellipse(length, width)
-    turn = np.arange(48) * (2 * np.pi / 48)
-    dent = 1 - 0.30 * np.exp(-((turn - np.pi / 2) ** 2) / 0.25)
-    return np.stack([length / 2 * np.cos(turn), width / 2 * np.sin(turn) * dent], axis=1)
+    angles = np.arange(48) * (2 * np.pi / 48)
+    dent = 1 - 0.30 * np.exp(-((angles - np.pi / 2) ** 2) / 0.25)
+    return np.stack([length / 2 * np.cos(angles), width / 2 * np.sin(angles) * dent], axis=1)
 
 
 def storage_tank(rng: np.random.Generator, scale: float, radius: float | None = None) -> Sprite:
@@ -154,18 +158,19 @@ def storage_tank(rng: np.random.Generator, scale: float, radius: float | None = 
     wall = ellipse(2 * radius, 2 * radius, sides=64)
     sprite = Sprite.of(wall, "storage-tank", height=radius * 0.75)
     sprite.fill(wall, shade(paint, 0.74))
-    (_cone_roof if rng.random() < 0.65 else _floating_roof)(sprite, radius, paint)
-    stairs = arc(radius - 0.8, *(rng.uniform(0, 6.28) + np.array([0.0, 0.9])))
-    sprite.line(stairs, shade(paint, 0.5), 1.1)
+    add_roof = _cone_roof if rng.random() < 0.65 else _floating_roof
+    add_roof(sprite, radius, paint)
+    stairs_start = rng.uniform(0, 6.28)
+    sprite.line(arc(radius - 0.8, stairs_start, stairs_start + 0.9), shade(paint, 0.5), 1.1)
     return sprite
 
 
 def _cone_roof(sprite: Sprite, radius: float, paint: Color) -> None:
-    inner = radius - 1.4
     for start in np.arange(16) * (np.pi / 8):
-        edge = arc(inner, start, start + np.pi / 8, sides=5)
+        rim = arc(radius - 1.4, start, start + np.pi / 8, sides=5)
+        sector = np.concatenate([[[0.0, 0.0]], rim])
         middle = start + np.pi / 16
-        sprite.fill(np.concatenate([[[0.0, 0.0]], edge]), paint, facing=(np.cos(middle) * 0.7, np.sin(middle) * 0.7))
+        sprite.fill(sector, paint, facing=(np.cos(middle) * 0.7, np.sin(middle) * 0.7))
     sprite.fill(ellipse(radius * 0.2, radius * 0.2, sides=14), shade(paint, 0.8))
 
 

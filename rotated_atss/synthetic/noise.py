@@ -1,4 +1,4 @@
-"""Smooth random fields for terrain and lighting."""
+"""Create smooth random fields for terrain and lighting."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ FloatArray = NDArray[np.float32]
 
 
 def value_noise(rng: np.random.Generator, size_wh: tuple[int, int], cell_wh: tuple[float, float]) -> FloatArray:
-    """Create a smooth random field with features of about ``cell_wh`` pixels.
+    """Create a smooth random field by interpolation between random values at a distance of ``cell_wh`` pixels.
 
     Returns:
         (H, W) with mean near 0 and variance below 1.
@@ -20,7 +20,7 @@ def value_noise(rng: np.random.Generator, size_wh: tuple[int, int], cell_wh: tup
     (width, height), (cell_w, cell_h) = size_wh, (max(1.0, c) for c in cell_wh)
     columns, rows = int(np.ceil(width / cell_w)) + 4, int(np.ceil(height / cell_h)) + 4
     knots = rng.standard_normal((rows, columns)).astype(np.float32)
-    # Two cells per border are cropped, where interpolation lacks neighbors.
+    # two cells are cropped at each border, where the interpolation lacks neighbors
     field = cv2.resize(knots, (round(columns * cell_w), round(rows * cell_h)), interpolation=cv2.INTER_CUBIC)
     top, left = round(2 * cell_h) - 1, round(2 * cell_w) - 1
     return np.asarray(field[top : top + height, left : left + width], np.float32)
@@ -53,8 +53,10 @@ def fractal_noise(
         >>> field.shape, round(float(field.std()), 1)
         ((48, 64), 1.0)
     """
-    smallest = cell / 2 ** (octaves - 1)
-    shrink = 4 if smallest >= 12 else 2 if smallest >= 6 else 1  # smooth fields are created at a lower resolution
+    smallest_cell = cell / 2 ** (octaves - 1)
+    shrink = 1
+    if smallest_cell >= 6:  # smooth fields are created at a lower resolution
+        shrink = 4 if smallest_cell >= 12 else 2
     width, height = (-(-side // shrink) for side in size_wh)
     total = np.zeros((height, width), np.float32)
     for octave in range(octaves):
@@ -64,6 +66,7 @@ def fractal_noise(
 
 
 def _standardize(field: FloatArray) -> FloatArray:
-    mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(field))
-    scale = 1 / spread if spread > 0 else 1.0
+    """Shift and scale a field to mean 0 and unit variance."""
+    mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(field))
+    scale = 1 / deviation if deviation > 0 else 1.0
     return np.asarray(cv2.addWeighted(field, scale, field, 0.0, -mean * scale), np.float32)

@@ -1,4 +1,4 @@
-"""Rendering of one scene: an image and its labeled objects."""
+"""Render one scene: an image and its labeled objects."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from rotated_atss.synthetic.zones import FILLERS, LABELED, Zone
 SIZE_WH = (880, 720)
 SIZE_SPREAD = 0.1  # maximum relative deviation of a side from the requested size
 
-# Colors seen from above are less saturated: 18% of each channel comes from the gray value.
+# Haze makes aerial images less saturated: 18% of each channel is the gray value.
 _FADE = 0.82 * np.eye(3) + 0.18 * np.array([[0.11, 0.59, 0.30]])
 
 
@@ -45,7 +45,7 @@ def render_scene(
         The image and its labeled objects.
 
     Raises:
-        UserError: An unknown difficulty.
+        UserError: The difficulty is unknown.
 
     Example:
         >>> scene = render_scene(0, 0, size_wh=(200, 160))
@@ -67,33 +67,38 @@ def _build_scene(site: Site, index: int) -> None:
     lay_roads(site.canvas, plan.roads, site.climate)
     for zone, block in _assign_zones(plan.blocks, index, site.rng):
         zone(site, block)
-    traffic_at_sea(site, plan.shore, marina(site, plan.shore))
+    pier_length = marina(site, plan.shore)
+    traffic_at_sea(site, plan.shore, start=pier_length)
     traffic(site, plan.roads)
     roadside_trees(site, plan.roads)
     overhanging_trees(site)
 
 
 def _assign_zones(blocks: list[Block], index: int, rng: np.random.Generator) -> list[tuple[Zone, Block]]:
-    """Assign a zone to every block: labeled zones in turn over the scenes, so that none is rare, then fillers."""
+    """Assign a zone to every block.
+
+    The largest blocks get zones with labeled objects, which take turns from scene to scene, so that no class is rare.
+    The remaining blocks get random fillers.
+    """
     by_area = sorted(blocks, key=lambda block: block.visible_area, reverse=True)
-    count = min(len(blocks), len(LABELED))
-    chosen = {(index * count + k) % len(LABELED) for k in range(count)}
-    zones = [zone for k, zone in enumerate(LABELED) if k in chosen]
-    zones += [FILLERS[rng.integers(len(FILLERS))] for _ in range(len(blocks) - count)]
+    num_labeled = min(len(blocks), len(LABELED))
+    turns = {(index * num_labeled + offset) % len(LABELED) for offset in range(num_labeled)}
+    zones = [zone for position, zone in enumerate(LABELED) if position in turns]
+    zones += [FILLERS[rng.integers(len(FILLERS))] for _ in range(len(blocks) - num_labeled)]
     return list(zip(zones, by_area))
 
 
 def _apply_camera(image: NDArray[np.uint8], difficulty: Difficulty, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Apply blur, white balance, contrast, uneven light and noise."""
+    """Apply blur, brightness, white balance, contrast, uneven light and sensor noise."""
     spread = difficulty.color_jitter
     height, width = image.shape[:2]
     picture = cv2.transform(image.astype(np.float32), _FADE)
     picture = cv2.GaussianBlur(picture, (0, 0), difficulty.blur)
-    balance = rng.uniform(1 - spread, 1 + spread) * rng.uniform(1 - spread / 2, 1 + spread / 2, 3)
+    balance = rng.uniform(1 - spread, 1 + spread) * rng.uniform(1 - spread / 2, 1 + spread / 2, 3)  # with brightness
     contrast = rng.uniform(1 - spread, 1 + spread)
     light = 4.0 * value_noise(rng, (width, height), (width / 2, height / 2))
     picture = ((picture - 118) * contrast + 118) * balance.astype(np.float32) + light[..., None]
-    gray = rng.standard_normal((height, width, 1), dtype=np.float32)
-    color = rng.standard_normal((height, width, 3), dtype=np.float32)
-    picture = picture + difficulty.noise * (0.8 * gray + 0.5 * color)
+    gray_noise = rng.standard_normal((height, width, 1), dtype=np.float32)
+    color_noise = rng.standard_normal((height, width, 3), dtype=np.float32)
+    picture = picture + difficulty.noise * (0.8 * gray_noise + 0.5 * color_noise)
     return np.clip(np.round(picture), 0, 255).astype(np.uint8)

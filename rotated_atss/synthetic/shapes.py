@@ -1,4 +1,4 @@
-"""Outlines in the frame of an object: x to its front, y to its right, in pixels, center near (0, 0)."""
+"""Create outlines in the frame of an object: x points to its front, y to its right, and the center is near (0, 0)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ Points = NDArray[np.float64]
 
 
 def rect(length: float, width: float, x: float = 0.0, y: float = 0.0) -> Points:
-    """Return a rectangle around (x, y), ``length`` along x and ``width`` along y: (4, 2), clockwise from front left.
+    """Return a rectangle (4, 2) of ``length`` along x and ``width`` along y around (x, y), clockwise from front left.
 
     Example:
         >>> rect(4, 2).tolist()
@@ -29,7 +29,7 @@ def quad_of(extent: tuple[float, float, float, float]) -> Points:
 
 
 def ellipse(length: float, width: float, x: float = 0.0, y: float = 0.0, *, sides: int = 40) -> Points:
-    """Return an ellipse of the given diameters around (x, y): (sides, 2).
+    """Return an ellipse (sides, 2) around (x, y) with the diameters ``length`` along x and ``width`` along y.
 
     Example:
         >>> ellipse(4, 2, sides=4).round(6).tolist()[:2]
@@ -40,7 +40,7 @@ def ellipse(length: float, width: float, x: float = 0.0, y: float = 0.0, *, side
 
 
 def arc(radius: float, start: float, stop: float, x: float = 0.0, y: float = 0.0, *, sides: int = 20) -> Points:
-    """Return points on a circle around (x, y) from angle ``start`` to ``stop`` (radians, clockwise): (sides, 2).
+    """Return points (sides, 2) on a circle around (x, y), from angle ``start`` to ``stop`` (radians, clockwise).
 
     Example:
         >>> arc(2.0, 0.0, np.pi / 2, sides=2).round(6).tolist()
@@ -51,7 +51,7 @@ def arc(radius: float, start: float, stop: float, x: float = 0.0, y: float = 0.0
 
 
 def rounded_rect(length: float, width: float, radius: float, x: float = 0.0, y: float = 0.0) -> Points:
-    """Return a rectangle with corners rounded by ``radius``: (24, 2).
+    """Return a rectangle (24, 2) whose corners are rounded by ``radius``.
 
     Example:
         >>> rounded_rect(10, 6, 2).shape
@@ -65,7 +65,7 @@ def rounded_rect(length: float, width: float, radius: float, x: float = 0.0, y: 
 
 
 def mirrored(right_side: Points) -> Points:
-    """Close an outline, given from front to rear on the right side (y >= 0), with its mirror image.
+    """Return a symmetric outline from its right half (y >= 0), given from front to rear.
 
     Example:
         >>> mirrored(np.array([[2.0, 0.0], [0.0, 1.0]])).tolist()
@@ -76,7 +76,7 @@ def mirrored(right_side: Points) -> Points:
 
 
 def extent_of(points: Points) -> tuple[float, float, float, float]:
-    """Return (x0, y0, x1, y1), the axis-aligned bounds of points (N, 2).
+    """Return the axis-aligned bounds (x0, y0, x1, y1) of points (N, 2).
 
     Example:
         >>> extent_of(rect(4, 2, x=1))

@@ -1,4 +1,4 @@
-"""The sea, its marina and its ships."""
+"""Paint the sea, and place piers, boats and ships."""
 
 import numpy as np
 
@@ -38,38 +38,39 @@ def marina(site: Site, shore: Shore) -> float:
         >>> length > 56, sorted({obj.name for obj in site.objects})
         (True, ['harbor', 'ship'])
     """
-    s, rng = site.scale, site.rng
-    berth = 38.0 * s * rng.uniform(0.85, 1.1)
-    length = float(min(rng.uniform(98, 122) * s, max(56.0, shore.reach - 30)))
-    width = rng.uniform(13.0, 17.0) * s
-    pitch = 2 * berth + width + rng.uniform(16, 26) * s
-    for u in np.arange(-shore.half_length + rng.uniform(0.3, 0.7) * pitch, shore.half_length, pitch):
-        pose = shore.pose.moved(float(u), length / 2 + 1, np.pi / 2)
+    scale, rng = site.scale, site.rng
+    berth_length = 38.0 * scale * rng.uniform(0.85, 1.1)
+    length = float(min(rng.uniform(98, 122) * scale, max(56.0, shore.reach - 30)))
+    width = rng.uniform(13.0, 17.0) * scale
+    pitch = 2 * berth_length + width + rng.uniform(16, 26) * scale  # distance between piers
+    for along in np.arange(-shore.half_length + rng.uniform(0.3, 0.7) * pitch, shore.half_length, pitch):
+        pose = shore.pose.moved(float(along), length / 2 + 1, np.pi / 2)
         if site.place(vessels.pier(rng, length, width), pose):
             for side in (-1, 1):
-                _moor(site, pose, length, width, berth, side)
+                _moor(site, pose, length, width, berth_length, side)
     return length
 
 
-def _moor(site: Site, pier: Pose, length: float, width: float, berth: float, side: int) -> None:
-    """Place a dense row of boats along one side of a pier."""
+def _moor(site: Site, pier: Pose, length: float, width: float, berth_length: float, side: int) -> None:
+    """Place a dense row of boats along one side of a pier (1: right, -1: left); most of them have the same heading."""
     rng = site.rng
-    bow_in = rng.random() < 0.5
+    most_bow_in = rng.random() < 0.5
     x = -length / 2 + 8.0
     while True:
-        boat = vessels.boat(rng, site.scale, berth * rng.uniform(1 - site.difficulty.size_jitter, 1.0))
-        beam, hull = boat.extent[3] - boat.extent[1], boat.extent[2] - boat.extent[0]
-        if x + beam > length / 2 + 2:
+        boat = vessels.boat(rng, site.scale, berth_length * rng.uniform(1 - site.difficulty.size_jitter, 1.0))
+        boat_width, boat_length = boat.extent[3] - boat.extent[1], boat.extent[2] - boat.extent[0]
+        if x + boat_width > length / 2 + 2:
             return
         if rng.random() < site.difficulty.fill:
-            heading = -side if bow_in == (rng.random() < 0.85) else side
-            turn = heading * np.pi / 2 + site.heading_jitter()
-            site.place(boat, pier.moved(x + beam / 2, side * (width / 2 + hull / 2 + 2.0), turn), gap=0.0)
-        x += beam + rng.uniform(1.5, 3.5)
+            is_bow_in = most_bow_in == (rng.random() < 0.85)
+            turn = (-side if is_bow_in else side) * np.pi / 2 + site.heading_jitter()
+            y = side * (width / 2 + boat_length / 2 + 2.0)
+            site.place(boat, pier.moved(x + boat_width / 2, y, turn), gap=0.0)
+        x += boat_width + rng.uniform(1.5, 3.5)
 
 
 def traffic_at_sea(site: Site, shore: Shore, start: float) -> None:
-    """Place ships with their wakes in the open water, from ``start`` pixels off the shore.
+    """Place ships with their wakes on the open water, at least ``start`` pixels away from the shore.
 
     Example:
         >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))
@@ -79,18 +80,21 @@ def traffic_at_sea(site: Site, shore: Shore, start: float) -> None:
     """
     rng = site.rng
     for number in range(7):
-        sprite = (
-            vessels.freighter(rng, site.scale) if number < 2 else vessels.boat(rng, site.scale * rng.uniform(1.0, 1.4))
-        )
-        beam = sprite.extent[3] - sprite.extent[1]
-        y = start + 8 + beam / 2 + rng.uniform(0, max(1.0, shore.reach - start - beam))
-        turn = rng.choice([0.0, np.pi]) + rng.normal(0, 0.10 if number < 2 else 0.6)
+        is_freighter = number < 2
+        if is_freighter:
+            sprite = vessels.freighter(rng, site.scale)
+        else:
+            sprite = vessels.boat(rng, site.scale * rng.uniform(1.0, 1.4))
+        ship_width = sprite.extent[3] - sprite.extent[1]
+        y = start + 8 + ship_width / 2 + rng.uniform(0, max(1.0, shore.reach - start - ship_width))
+        turn = rng.choice([0.0, np.pi]) + rng.normal(0, 0.10 if is_freighter else 0.6)
         pose = shore.pose.moved(rng.uniform(-1, 1) * shore.half_length, y, turn)
         if site.place(sprite, pose, gap=5.0):
-            _foam(site, sprite, pose)
+            _paint_wake(site, sprite, pose)
 
 
-def _foam(site: Site, sprite: Sprite, pose: Pose) -> None:
+def _paint_wake(site: Site, sprite: Sprite, pose: Pose) -> None:
+    """Paint the foam behind a ship of random speed."""
     x0, y0, x1, y1 = sprite.extent
     speed = float(site.rng.uniform(0.2, 1.0))
     for outline, alpha in vessels.wake(x1 - x0, y1 - y0, 90.0 * speed):

@@ -12,10 +12,10 @@ from rotated_atss.synthetic.shapes import Points
 from rotated_atss.synthetic.sprite import Pose, Sprite
 from rotated_atss.synthetic.terrain import Climate, choose_climate
 
-MIN_VISIBLE = 0.7  # minimum fraction of a labeled object inside the image; others are not placed
-HIDDEN = 0.75  # an object has no label if trees and buildings cover at least this fraction of it
-OCCLUDED = 0.35  # an object is difficult if they cover more than this fraction of it
-TINY = 6.0  # px: objects with a shorter side are difficult
+MIN_VISIBLE = 0.7  # a labeled object is placed only if at least this share of it is inside the image
+HIDDEN = 0.75  # an object gets no label if trees and buildings cover at least this share of it
+OCCLUDED = 0.35  # an object is difficult if trees and buildings cover more than this share of it
+TINY = 6.0  # an object is difficult if its shorter side is below this length in pixels
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class SceneObject:
     Attributes:
         polygon: Corners (4, 2) in pixels, clockwise on the image from the front left corner.
         name: DOTA class.
-        difficult: DOTA's flag, set by :meth:`Site.labels`: 1 if the object is tiny or partly covered, otherwise 0.
+        difficult: DOTA's flag: 1 if the object is tiny or partly covered, otherwise 0. Set by :meth:`Site.labels`.
     """
 
     polygon: Points
@@ -48,7 +48,9 @@ class Sun:
 
 @dataclass
 class Site:
-    """Sprites placed on a canvas, painted in layers so that shadows fall on lower layers.
+    """A canvas with the sprites placed on it.
+
+    Sprites are painted in layers, from the ground up, so that a shadow falls on the layers below it.
 
     Attributes:
         canvas: The image.
@@ -58,9 +60,9 @@ class Site:
         scale: Size of the objects relative to the default size.
         rng: Random generator.
         objects: Labeled objects placed so far.
-        low: Sprites of the lower layer, such as vehicles.
-        tall: Sprites of the upper layer, such as trees and buildings.
-        occupied: Mask (H, W), 1 where a sprite or a reserved area is.
+        low: Sprites of the lower layer, such as vehicles, and their poses.
+        tall: Sprites of the upper layer, such as trees and buildings, and their poses.
+        occupied: (H, W) mask, 1 in pixels that a sprite or a reserved area occupies.
     """
 
     canvas: Canvas
@@ -79,7 +81,7 @@ class Site:
 
     @classmethod
     def create(cls, size_wh: tuple[int, int], difficulty: str | Difficulty, rng: np.random.Generator) -> "Site":
-        """Create an empty site with random noise, climate, light and scale.
+        """Create an empty site with a random climate, sun and scale.
 
         Example:
             >>> Site.create((60, 40), "easy", np.random.default_rng(0)).occupied.shape
@@ -98,21 +100,20 @@ class Site:
         return self.scale * float(self.rng.uniform(1 - spread, 1 + spread))
 
     def heading_jitter(self) -> float:
-        """Draw a deviation of the heading in radians; the difficulty states its spread in degrees."""
+        """Draw a deviation of a heading, in radians."""
         return float(np.radians(self.rng.normal(0, self.difficulty.heading_jitter)))
 
     def place(self, sprite: Sprite, pose: Pose, *, layer: str = "low", gap: float | None = None) -> bool:
-        """Place a sprite if there is space and, if it is labeled, enough of it is inside the image.
+        """Place a sprite if there is space for it; of a labeled one, ``MIN_VISIBLE`` must also be inside the image.
 
         Args:
             sprite: The sprite.
-            pose: Its position and heading on the image.
+            pose: Position and heading of the sprite on the image.
             layer: "ground" is painted immediately; "low" and "tall" are painted by :meth:`paint_layers`.
-            gap: Free pixels required around the sprite; negative values allow overlap; None skips the check.
+            gap: Free pixels required around the sprite. A negative gap allows overlap, None any overlap.
 
         Returns:
-            Whether the sprite was placed. A labeled one is refused if less than ``MIN_VISIBLE`` of it is inside the
-            image.
+            Whether the sprite was placed.
         """
         quad = pose.apply(sprite.box)
         if sprite.name is not None and visible_share(quad, self.canvas.size_wh) < MIN_VISIBLE:
@@ -149,20 +150,21 @@ class Site:
                 self.canvas.paint(sprite.parts, pose, self.sun.to_sun)
 
     def labels(self) -> list[SceneObject]:
-        """Return the objects with their difficult flag, without those hidden by trees or buildings."""
+        """Return the objects that trees and buildings do not hide, with their difficult flags."""
         occlusion = self._occlusion_mask()
         labels = []
         for obj in self.objects:
-            share = _covered_share(occlusion, obj.polygon)
-            tiny = min(np.linalg.norm(np.diff(obj.polygon[:3], axis=0), axis=1)) < TINY
-            if share < HIDDEN:
-                labels.append(SceneObject(obj.polygon, obj.name, int(share > OCCLUDED or tiny)))
+            covered = _covered_share(occlusion, obj.polygon)
+            sides = np.linalg.norm(np.diff(obj.polygon[:3], axis=0), axis=1)
+            if covered < HIDDEN:
+                labels.append(SceneObject(obj.polygon, obj.name, int(covered > OCCLUDED or min(sides) < TINY)))
         return labels
 
     def _shadows(self, sprite: Sprite, pose: Pose) -> list[Points]:
+        """Return the outlines of the shadows of a sprite on the image."""
         offset = -self.sun.to_sun * self.sun.slope * sprite.height
         outlines = [pose.apply(caster) for caster in sprite.casters]
-        if sprite.floating:  # raised above the ground: the shadow is detached, not swept from the outline
+        if sprite.floating:  # raised above the ground, so the shadow does not begin at the sprite
             return [outline + offset for outline in outlines]
         return [_sweep(outline, offset) for outline in outlines]
 
@@ -177,21 +179,22 @@ class Site:
 
 
 def visible_share(quad: Points, size_wh: tuple[int, int]) -> float:
-    """Estimate the fraction of a rectangle (4, 2) inside the image from 12 x 12 sample points.
+    """Estimate the share of a rectangle (4, 2) that is inside the image, from 12 x 12 sample points.
 
-    The error is at most about 4% (half the spacing of the points) per image border that crosses the rectangle.
+    The error is at most about 0.04, half the spacing of the points, per image border that crosses the rectangle.
 
     Example:
         >>> visible_share(np.array([[10.0, 0], [10, 10], [-10, 10], [-10, 0]]), (100, 100))
         0.5
     """
-    steps = (np.arange(12) + 0.5) / 12
-    s, t = (grid.reshape(-1, 1) for grid in np.meshgrid(steps, steps))
-    inner = quad[0] + s * (quad[1] - quad[0]) + t * (quad[3] - quad[0])
-    return float(((inner >= 0) & (inner < size_wh)).all(axis=1).mean())
+    fractions = (np.arange(12) + 0.5) / 12
+    s, t = (grid.reshape(-1, 1) for grid in np.meshgrid(fractions, fractions))
+    samples = quad[0] + s * (quad[1] - quad[0]) + t * (quad[3] - quad[0])
+    return float(((samples >= 0) & (samples < size_wh)).all(axis=1).mean())
 
 
 def _covered_share(occlusion: NDArray[np.uint8], quad: Points) -> float:
+    """Return the share of a rectangle that a mask covers, of its part inside the image."""
     corners, crop = _crop_to_polygon(occlusion, quad)
     mask = cv2.fillPoly(np.zeros_like(crop), [corners], 1)
     inside = cv2.countNonZero(mask)
@@ -202,7 +205,8 @@ def _crop_to_polygon(mask: NDArray[np.uint8], outline: Points) -> tuple[NDArray[
     """Crop a mask (H, W) to the bounding box of a polygon.
 
     Returns:
-        The polygon's corners (N, 2) in the crop's coordinates, and the crop.
+        corners: (N, 2) corners of the polygon in coordinates of the crop.
+        crop: The crop.
     """
     corners = np.round(outline - 0.5).astype(np.int32)
     (x0, y0), (x1, y1) = np.maximum(corners.min(axis=0), 0), np.maximum(corners.max(axis=0) + 1, 0)
@@ -210,9 +214,11 @@ def _crop_to_polygon(mask: NDArray[np.uint8], outline: Points) -> tuple[NDArray[
 
 
 def _expand(box: Points, gap: float) -> Points:
+    """Move the sides of an axis-aligned box (4, 2) outwards by ``gap``."""
     return box + np.sign(box - box.mean(axis=0)) * gap
 
 
 def _sweep(outline: Points, offset: Points) -> Points:
+    """Return the convex hull of an outline and of the outline moved by ``offset``."""
     both = np.concatenate([outline, outline + offset]).astype(np.float32)
     return cv2.convexHull(both)[:, 0].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Sprites: painted parts of an object in its own frame, its shadow and its box."""
+"""Sprites: an object seen from above as painted parts in its own frame, with its box and the outline of its shadow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ import numpy as np
 from rotated_atss.synthetic.shapes import Points, extent_of, quad_of, rotate_points
 
 Color = tuple[float, float, float]
-"""Blue, green, red, 0 to 255."""
+"""Blue, green and red, 0 to 255."""
 
 
 def rgb(red: float, green: float, blue: float) -> Color:
-    """Convert red, green, blue to a :data:`Color`.
+    """Return the :data:`Color` of red, green and blue values.
 
     Example:
         >>> rgb(255, 128, 0)
@@ -31,31 +31,31 @@ def shade(color: Color, factor: float) -> Color:
     return tuple(min(255.0, c * factor) for c in color)  # type: ignore[return-value]
 
 
-def blend(a: Color, b: Color, share: float) -> Color:
-    """Interpolate between two colors; ``share`` is the weight of ``b``.
+def blend(first: Color, second: Color, share: float) -> Color:
+    """Interpolate between two colors; ``share`` is the weight of the second one.
 
     Example:
         >>> blend((0.0, 0.0, 0.0), (100.0, 100.0, 100.0), 0.25)
         (25.0, 25.0, 25.0)
     """
-    return tuple(p + (q - p) * share for p, q in zip(a, b))  # type: ignore[return-value]
+    return tuple(a + (b - a) * share for a, b in zip(first, second))  # type: ignore[return-value]
 
 
 def pick(rng: np.random.Generator, colors: Sequence[Color], jitter: float = 8.0) -> Color:
-    """Draw one of the colors, with random brightness (``jitter``, gray levels) and a slight random hue.
+    """Draw one of the colors, and vary its brightness by a standard deviation of ``jitter`` gray levels, its hue less.
 
     Example:
         >>> len(pick(np.random.default_rng(0), [rgb(200, 100, 50)]))
         3
     """
     base = colors[int(rng.integers(len(colors)))]
-    off = rng.normal(0, jitter) + rng.normal(0, jitter / 4, 3)
-    return tuple(float(np.clip(c + d, 0, 255)) for c, d in zip(base, off))  # type: ignore[return-value]
+    offsets = rng.normal(0, jitter) + rng.normal(0, jitter / 4, 3)
+    return tuple(float(np.clip(c + d, 0, 255)) for c, d in zip(base, offsets))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Position on the image (pixels) and heading of the front (radians, clockwise on the image).
+    """Position on the image (pixels) and direction of the front (radians, clockwise on the image).
 
     Example:
         >>> Pose(10.0, 20.0).apply(np.array([[5.0, 0.0]])).tolist()
@@ -71,18 +71,24 @@ class Pose:
         return rotate_points(points, self.angle) + np.array([self.x, self.y])
 
     def moved(self, dx: float, dy: float, turn: float = 0.0) -> "Pose":
-        """Return the pose at offset (dx, dy) in the frame of this one, rotated by ``turn`` radians."""
+        """Return this pose moved by (dx, dy) in its own frame and then rotated by ``turn`` radians."""
         x, y = self.apply(np.array([[dx, dy]]))[0]
         return Pose(float(x), float(y), self.angle + turn)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One painted polygon, or a line where ``width`` is above 0.
+    """A painted polygon or line of a sprite.
 
     Attributes:
-        facing: Direction, in the frame of the object, to which a slope faces; slopes to the sun are lighter.
+        points: (N, 2) points in the frame of the object.
+        color: The color.
+        width: Width of the line in pixels; 0 for a filled polygon.
+        alpha: Opacity, 0 to 1.
+        facing: Direction in the frame of the object to which a slope faces, or None for a level surface. Slopes that
+            face the sun are lighter.
         grain: Amplitude of the surface noise, in gray levels.
+        closed: Whether a line returns to its first point.
     """
 
     points: Points
@@ -99,11 +105,12 @@ class Sprite:
     """An object seen from above.
 
     Attributes:
-        extent: (x0, y0, x1, y1) of its box in its own frame; the front is at x1.
+        extent: Box (x0, y0, x1, y1) in the frame of the object; the front is at x1.
         name: DOTA class, or None for an unlabeled object.
-        height: Length of its shadow per unit of the sun's slope, in pixels.
+        height: Height in pixels; the length of the shadow is the height times :attr:`Sun.slope`.
+        parts: Painted parts, the lowest first.
         casters: Outlines that cast a shadow, (N, 2) each.
-        floating: The shadow is detached, as under a wing, instead of swept from the outline.
+        floating: Whether the object is raised above the ground, as a wing is, so that its shadow is detached.
     """
 
     extent: tuple[float, float, float, float]
@@ -115,7 +122,7 @@ class Sprite:
 
     @classmethod
     def of(cls, outline: Points, name: str | None = None, *, height: float = 0.0, floating: bool = False) -> "Sprite":
-        """Create a sprite whose box is the extent of ``outline``, which also casts its shadow."""
+        """Create a sprite whose box is the extent of ``outline``; the outline casts a shadow if ``height`` is not 0."""
         casters = [outline] if height > 0 else []
         return cls(extent_of(outline), name, height, [], casters, floating)
 

@@ -1,4 +1,4 @@
-"""Traffic and trees along the roads."""
+"""Place vehicles on the roads and trees along them."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from rotated_atss.synthetic.town_plan import Road
 
 
 def traffic(site: Site, roads: list[Road]) -> None:
-    """Place vehicles in their lanes, driving on the right, and mark the roads as occupied.
+    """Place vehicles on the right-hand lanes of the roads, and mark the roads as occupied.
 
     Example:
         >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))
@@ -18,8 +18,8 @@ def traffic(site: Site, roads: list[Road]) -> None:
         True
     """
     for road in roads:
-        for offset in _lanes(road):
-            _drive(site, road, offset)
+        for offset in _lane_offsets(road):
+            _fill_lane(site, road, offset)
     for road in roads:
         site.reserve(road.band())
 
@@ -38,13 +38,13 @@ def roadside_trees(site: Site, roads: list[Road]) -> None:
             for along in np.arange(10.0, road.length - 8, 26.0):
                 if site.rng.random() < 0.55 * site.difficulty.clutter:
                     crown = clutter.tree(site.rng, site.climate.leaves, site.rng.uniform(8, 13))
-                    hangs = site.rng.random() < site.difficulty.overhang
+                    may_overlap = site.rng.random() < site.difficulty.overhang
                     pose = road.pose(along + site.rng.uniform(-6, 6), side * (road.width / 2 + 3.0))
-                    site.place(crown, pose, layer="tall", gap=-4.0 if hangs else 0.0)
+                    site.place(crown, pose, layer="tall", gap=-4.0 if may_overlap else 0.0)
 
 
 def overhanging_trees(site: Site) -> None:
-    """Place trees that partly hide vehicles and pools; their number follows the difficulty.
+    """Place trees that partly cover vehicles and pools; a higher ``overhang`` of the difficulty gives more of them.
 
     Example:
         >>> site = Site.create((300, 240), "hard", np.random.default_rng(0))
@@ -53,28 +53,29 @@ def overhanging_trees(site: Site) -> None:
         >>> len(site.tall) > 0
         True
     """
-    reachable = [obj for obj in site.objects if obj.name in ("small-vehicle", "swimming-pool")]
-    for _ in range(int(site.rng.poisson(25 * site.difficulty.overhang)) if reachable else 0):
-        x, y = reachable[site.rng.integers(len(reachable))].polygon.mean(axis=0)
+    targets = [obj for obj in site.objects if obj.name in ("small-vehicle", "swimming-pool")]
+    if not targets:
+        return
+    for _ in range(int(site.rng.poisson(25 * site.difficulty.overhang))):
+        x, y = targets[site.rng.integers(len(targets))].polygon.mean(axis=0)
         crown = clutter.tree(site.rng, site.climate.leaves, site.rng.uniform(14, 22))
-        away = Pose(float(x), float(y), site.rng.uniform(0, 2 * np.pi)).moved(
-            crown.extent[2] * site.rng.uniform(0.4, 1.5), 0
-        )
-        site.place(crown, away, layer="tall")
+        at_target = Pose(float(x), float(y), site.rng.uniform(0, 2 * np.pi))
+        distance = crown.extent[2] * site.rng.uniform(0.4, 1.5)
+        site.place(crown, at_target.moved(distance, 0), layer="tall")
 
 
-def _lanes(road: Road) -> list[float]:
-    share = [0.13, 0.37] if road.width >= 40 else [0.25]
-    return [sign * part * road.width for part in share for sign in (-1, 1)]
+def _lane_offsets(road: Road) -> list[float]:
+    """Return the offsets of the lanes from the center line, in pixels; positive ones are on the right."""
+    shares = [0.13, 0.37] if road.width >= 40 else [0.25]
+    return [sign * share * road.width for share in shares for sign in (-1, 1)]
 
 
-def _drive(site: Site, road: Road, offset: float) -> None:
+def _fill_lane(site: Site, road: Road, offset: float) -> None:
     rng = site.rng
     along = rng.uniform(10, 90)
     while along < road.length - 30:
-        long = road.width >= 24 and rng.random() < 0.12
-        build = vehicles.large_vehicle if long else vehicles.car
-        site.place(
-            build(rng, site.random_scale()), road.pose(along, offset + rng.normal(0, 0.4), ahead=offset > 0), gap=2.0
-        )
-        along += rng.exponential(90) + (62 if long else 32)
+        is_large = road.width >= 24 and rng.random() < 0.12
+        build = vehicles.large_vehicle if is_large else vehicles.car
+        sprite = build(rng, site.random_scale())
+        site.place(sprite, road.pose(along, offset + rng.normal(0, 0.4), ahead=offset > 0), gap=2.0)
+        along += rng.exponential(90) + (62 if is_large else 32)

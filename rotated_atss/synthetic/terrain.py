@@ -1,4 +1,4 @@
-"""The ground of a scene: land, water, roads and surfaces, in the colors of a climate."""
+"""Paint the ground of a scene in the colors of a climate: land, water, roads and surfaces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -128,7 +128,9 @@ def lay_water(canvas: Canvas, outline: Points, climate: Climate, rng: np.random.
 
 
 def lay_roads(canvas: Canvas, roads: Sequence[Road], climate: Climate) -> None:
-    """Paint roads with sidewalks and lane marks, one surface after the other, so that crossings are open.
+    """Paint roads with sidewalks and lane marks.
+
+    All sidewalks are painted before the asphalt, and all asphalt before the marks, so that no sidewalk crosses a road.
 
     Example:
         >>> canvas = Canvas((60, 40), np.random.default_rng(0))
@@ -145,21 +147,27 @@ def lay_roads(canvas: Canvas, roads: Sequence[Road], climate: Climate) -> None:
 
 
 def _zebra(canvas: Canvas, road: Road, along: float) -> None:
-    """Paint a pedestrian crossing at a distance from the start of the road."""
+    """Paint a pedestrian crossing, ``along`` pixels from the start of the road."""
     for offset in np.arange(-road.width / 2 + 2.5, road.width / 2 - 1.5, 3.6):
-        bar = np.array([road.pose(along + part, offset).apply(np.zeros((1, 2)))[0] for part in (-3.5, 3.5)])
+        poses = [road.pose(along + shift, offset) for shift in (-3.5, 3.5)]
+        bar = np.array([[pose.x, pose.y] for pose in poses])
         canvas.line(bar, LANE_WHITE, 1.6, alpha=0.85)
 
 
 def _lane_marks(canvas: Canvas, road: Road) -> None:
+    """Paint the edge lines, the center line, the dashed lines between lanes, and a pedestrian crossing at each end."""
     edge = road.width / 2 - 1.5
     for offset in (-edge, edge):
         canvas.line(road.parallel(offset), LANE_WHITE, 0.6, alpha=0.55)
     if road.width >= 24:
         canvas.line(road.parallel(0.0), LANE_YELLOW, 0.8, alpha=0.8)
-    lanes = [-0.25, 0.25] if road.width >= 40 else [0.0] if road.width < 24 else []
-    for lane in lanes:
-        start = road.parallel(road.width * lane)[0]
+    dashed_lines: list[float] = []  # offsets from the center line as shares of the width
+    if road.width >= 40:
+        dashed_lines = [-0.25, 0.25]
+    elif road.width < 24:
+        dashed_lines = [0.0]
+    for share in dashed_lines:
+        start = road.parallel(road.width * share)[0]
         for along in np.arange(16.0, road.length - 22, 18.0):
             dash = np.array([start + road.axis * along, start + road.axis * (along + 8)])
             canvas.line(dash, LANE_WHITE, 0.9, alpha=0.85)
@@ -168,7 +176,7 @@ def _lane_marks(canvas: Canvas, road: Road) -> None:
 
 
 def lay_slabs(canvas: Canvas, pose: Pose, size: tuple[float, float], color: Color, pitch: float) -> None:
-    """Paint the joints between the slabs of a concrete surface of ``size`` around ``pose``.
+    """Paint the joints between slabs of ``pitch`` pixels per side, on a surface of ``size`` around ``pose``.
 
     Example:
         >>> canvas = Canvas((60, 40), np.random.default_rng(0))
@@ -184,7 +192,7 @@ def lay_slabs(canvas: Canvas, pose: Pose, size: tuple[float, float], color: Colo
 
 
 def lay_furrows(canvas: Canvas, pose: Pose, size: tuple[float, float], color: Color, pitch: float) -> None:
-    """Paint a field with furrows or mowing stripes along its first side.
+    """Paint a field of ``size`` around ``pose`` with stripes (furrows, mown grass) along x, ``pitch`` pixels wide.
 
     Example:
         >>> canvas = Canvas((60, 40), np.random.default_rng(0))
@@ -199,8 +207,18 @@ def lay_furrows(canvas: Canvas, pose: Pose, size: tuple[float, float], color: Co
 
 
 def _mix(colors: tuple[Color, Color], share: FloatArray, lift: FloatArray) -> FloatArray:
-    """Interpolate two colors by ``share`` (-1.4 to 1.4) and add ``lift`` gray levels: (H, W, 3)."""
-    low, high = (np.asarray(color, np.float32) for color in colors)
+    """Interpolate two colors and add ``lift`` gray levels.
+
+    Args:
+        colors: First and second color.
+        share: (H, W), about -1.4 for the first color to 1.4 for the second.
+        lift: (H, W) gray levels.
+
+    Returns:
+        (H, W, 3).
+    """
+    first, second = (np.asarray(color, np.float32) for color in colors)
     weight = np.clip(0.5 + 0.35 * share, 0, 1)
-    ramp = np.stack([high - low, np.ones(3, np.float32), low], axis=1)
-    return np.asarray(cv2.transform(cv2.merge([weight, lift]), ramp), np.float32)
+    # per channel: weight * (second - first) + lift + first
+    transform = np.stack([second - first, np.ones(3, np.float32), first], axis=1)
+    return np.asarray(cv2.transform(cv2.merge([weight, lift]), transform), np.float32)

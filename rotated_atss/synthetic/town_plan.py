@@ -1,7 +1,7 @@
-"""A town plan: the sea along one side, roads, and blocks between them.
+"""Plan a town: the sea along one side, roads, and blocks of land between the roads.
 
-The plan is made in a frame that is rotated against the image by a random angle. Frame coordinates (u, v) are pixels
-relative to the center of the image; the sea is at large v.
+The plan is made in a frame that is rotated relative to the image by a random angle. Its coordinates (u, v) are in
+pixels, with (0, 0) at the center of the image; the sea is at large v.
 """
 
 from dataclasses import dataclass, field
@@ -12,22 +12,22 @@ from rotated_atss.synthetic.shapes import Points, rotate_points
 from rotated_atss.synthetic.sprite import Pose
 
 SAMPLE_STEP = 8  # pixels between the sample points of the visible area
-ROAD_WIDTHS = (44.0, 28.0, 18.0)  # avenue, street, lane
+ROAD_WIDTHS = (44.0, 28.0, 18.0)  # avenue, street, lane; pixels, as the following lengths
 SIDEWALK = 4.0
 QUAY = 16.0
 BLOCK_AREA = 48_000.0  # px^2, enough for a few of the largest objects
-MIN_SIDE = 95.0
+MIN_SIDE = 95.0  # of a block
 
 
 @dataclass(frozen=True)
 class Block:
-    """Rectangle of land between roads.
+    """A rectangle of land between roads.
 
     Attributes:
-        pose: Center and heading.
-        width: Side along the heading, pixels.
-        height: Side across the heading, pixels.
-        visible_area: Area inside the image, px^2.
+        pose: Center of the block and direction of its width.
+        width: Side along the direction of the pose, pixels.
+        height: Other side, pixels.
+        visible_area: Area of the part that is inside the image, px^2.
     """
 
     pose: Pose
@@ -43,9 +43,10 @@ class Block:
         return Block(pose, self.height, self.width, self.visible_area)
 
     def outline(self, inset: float = 0.0) -> Points:
-        """Return the corners on the image, (4, 2), ``inset`` pixels inside the border."""
-        w, h = self.width / 2 - inset, self.height / 2 - inset
-        return self.pose.apply(np.array([[-w, -h], [w, -h], [w, h], [-w, h]]))
+        """Return the corners (4, 2) on the image of the block without a border of ``inset`` pixels."""
+        half_w, half_h = self.width / 2 - inset, self.height / 2 - inset
+        corners = np.array([[-half_w, -half_h], [half_w, -half_h], [half_w, half_h], [-half_w, half_h]])
+        return self.pose.apply(corners)
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,21 @@ class Road:
         return (self.stop - self.start) / self.length
 
     def pose(self, along: float, offset: float, *, ahead: bool = True) -> Pose:
-        """Return the pose ``along`` pixels from the start and ``offset`` to the right, heading ahead or back."""
+        """Return the pose ``along`` pixels from the start and ``offset`` pixels to the right of the center line.
+
+        The pose points in the direction of the road if ``ahead`` is True, otherwise in the opposite direction.
+        """
         angle = float(np.arctan2(self.axis[1], self.axis[0]))
         x, y = self.start + self.axis * along + self._right * offset
         return Pose(float(x), float(y), angle if ahead else angle + np.pi)
 
     def parallel(self, offset: float, reach: float = 0.0) -> Points:
-        """Return the line ``offset`` pixels right of the center line, extended by ``reach`` at both ends: (2, 2)."""
+        """Return the line (2, 2) ``offset`` pixels to the right of the center line, longer by ``reach`` at each end."""
         shift, ends = self._right * offset, self.axis * reach
         return np.array([self.start - ends + shift, self.stop + ends + shift])
 
     def band(self, wider: float = 0.0, reach: float = 0.0) -> Points:
-        """Return the outline (4, 2), widened by ``wider`` and extended by ``reach`` pixels at both ends."""
+        """Return the outline (4, 2) of the road, wider by ``wider`` pixels and longer by ``reach`` at each end."""
         half = (self.width + wider) / 2
         return np.concatenate([self.parallel(-half, reach), self.parallel(half, reach)[::-1]])
 
@@ -92,9 +96,9 @@ class Shore:
     """The straight edge of the land.
 
     Attributes:
-        pose: Middle of its visible part; the y axis points to the sea.
+        pose: Middle of the visible part of the edge; the y axis points to the sea.
         half_length: Half the length of the visible part, pixels.
-        reach: Largest visible distance from the shore out to sea, pixels.
+        reach: Distance from the edge to the farthest visible point of the sea, pixels.
     """
 
     pose: Pose
@@ -113,14 +117,16 @@ class TownPlan:
 
 
 @dataclass
-class _Node:
+class _Area:
+    """A rectangle of land in the frame of the plan, before or after its division by roads."""
+
     bounds: tuple[float, float, float, float]  # u0, v0, u1, v1
-    points: Points  # visible sample points inside, (N, 2)
-    depth: int
+    points: Points  # (N, 2) sample points of the image inside the bounds
+    depth: int  # number of divisions that led to it
 
 
 def make_town_plan(size_wh: tuple[int, int], rng: np.random.Generator) -> TownPlan:
-    """Plan an image: sea along one side, the rest divided into blocks of about ``BLOCK_AREA``.
+    """Plan the sea along one side of an image, and divide the land by roads into blocks of about ``BLOCK_AREA``.
 
     Example:
         >>> len(make_town_plan((880, 720), np.random.default_rng(4)).blocks) > 5
@@ -128,76 +134,79 @@ def make_town_plan(size_wh: tuple[int, int], rng: np.random.Generator) -> TownPl
     """
     frame = Pose(size_wh[0] / 2, size_wh[1] / 2, rng.uniform(0, 2 * np.pi))
     points = _sample_points(size_wh, frame)
-    coast = float(np.quantile(points[:, 1], rng.uniform(0.70, 0.76)))
-    land = points[points[:, 1] < coast - QUAY]
-    plan = TownPlan(frame, _shore(frame, points, coast))
-    low = points.min(axis=0) - 40
-    high = float(points[:, 0].max()) + 40
-    root = _Node((float(low[0]), float(low[1]), high, coast - QUAY), land, 0)
-    num_blocks = max(1, round(len(land) * SAMPLE_STEP**2 / BLOCK_AREA))
-    plan.blocks = [_block(node, frame) for node in _split_until(root, num_blocks, plan, rng)]
+    coast_v = float(np.quantile(points[:, 1], rng.uniform(0.70, 0.76)))
+    land_points = points[points[:, 1] < coast_v - QUAY]
+    plan = TownPlan(frame, _shore(frame, points, coast_v))
+    u0, v0 = points.min(axis=0) - 40  # roads continue beyond the image
+    u1 = float(points[:, 0].max()) + 40
+    land = _Area((float(u0), float(v0), u1, coast_v - QUAY), land_points, 0)
+    num_blocks = max(1, round(len(land_points) * SAMPLE_STEP**2 / BLOCK_AREA))
+    plan.blocks = [_block(area, frame) for area in _divide(land, num_blocks, plan, rng)]
     return plan
 
 
 def _sample_points(size_wh: tuple[int, int], frame: Pose) -> Points:
+    """Return points (N, 2) on a grid over the image, in coordinates of the frame."""
     x, y = np.meshgrid(*(np.arange(SAMPLE_STEP / 2, size, SAMPLE_STEP) for size in size_wh))
     offsets = np.stack([x.ravel() - frame.x, y.ravel() - frame.y], axis=1)
     return rotate_points(offsets, -frame.angle)
 
 
-def _shore(frame: Pose, points: Points, coast: float) -> Shore:
-    sea = points[points[:, 1] >= coast]
-    low, high = float(sea[:, 0].min()), float(sea[:, 0].max())
-    return Shore(frame.moved((low + high) / 2, coast), (high - low) / 2, float(sea[:, 1].max()) - coast)
+def _shore(frame: Pose, points: Points, coast_v: float) -> Shore:
+    sea_points = points[points[:, 1] >= coast_v]
+    u0, u1 = float(sea_points[:, 0].min()), float(sea_points[:, 0].max())
+    return Shore(frame.moved((u0 + u1) / 2, coast_v), (u1 - u0) / 2, float(sea_points[:, 1].max()) - coast_v)
 
 
-def _split_until(root: _Node, num_blocks: int, plan: TownPlan, rng: np.random.Generator) -> list[_Node]:
-    done: list[_Node] = []
-    open_nodes = [root]
-    while open_nodes and len(open_nodes) + len(done) < num_blocks:
-        open_nodes.sort(key=lambda node: len(node.points))
-        node = open_nodes.pop()
-        parts = _split(node, plan, rng)
-        open_nodes.extend(parts)
-        if not parts:
-            done.append(node)
-    return done + open_nodes
+def _divide(land: _Area, num_blocks: int, plan: TownPlan, rng: np.random.Generator) -> list[_Area]:
+    """Halve the area with the most visible points until there are ``num_blocks``; the roads are added to the plan."""
+    indivisible: list[_Area] = []
+    divisible = [land]
+    while divisible and len(divisible) + len(indivisible) < num_blocks:
+        divisible.sort(key=lambda area: len(area.points))
+        largest = divisible.pop()
+        halves = _halve(largest, plan, rng)
+        divisible.extend(halves)
+        if not halves:
+            indivisible.append(largest)
+    return indivisible + divisible
 
 
-def _split(node: _Node, plan: TownPlan, rng: np.random.Generator) -> list[_Node]:
-    """Divide a node across its longer visible side by a road; return no parts if it is too small."""
-    sides = np.ptp(node.points, axis=0) if len(node.points) else np.zeros(2)
+def _halve(area: _Area, plan: TownPlan, rng: np.random.Generator) -> list[_Area]:
+    """Divide an area by a road across its longer visible side; return no parts if the area is too small."""
+    sides = np.ptp(area.points, axis=0) if len(area.points) else np.zeros(2)
     axis = int(np.argmax(sides))
-    width = ROAD_WIDTHS[min(node.depth, len(ROAD_WIDTHS) - 1)]
-    if sides[axis] < 2 * MIN_SIDE + width:
+    road_width = ROAD_WIDTHS[min(area.depth, len(ROAD_WIDTHS) - 1)]
+    if sides[axis] < 2 * MIN_SIDE + road_width:
         return []
-    cut = float(np.quantile(node.points[:, axis], rng.uniform(0.44, 0.56)))
-    plan.roads.append(_road(node.bounds, axis, cut, width, plan.frame))
-    margin = width / 2 + SIDEWALK
-    return [_half(node, axis, cut - margin, upper=False), _half(node, axis, cut + margin, upper=True)]
+    cut = float(np.quantile(area.points[:, axis], rng.uniform(0.44, 0.56)))
+    plan.roads.append(_road(area.bounds, axis, cut, road_width, plan.frame))
+    margin = road_width / 2 + SIDEWALK
+    return [_part(area, axis, cut - margin, upper=False), _part(area, axis, cut + margin, upper=True)]
 
 
-def _half(node: _Node, axis: int, edge: float, *, upper: bool) -> _Node:
-    bounds = list(node.bounds)
+def _part(area: _Area, axis: int, edge: float, *, upper: bool) -> _Area:
+    """Return the part of an area above or below a coordinate on an axis (0: u, 1: v)."""
+    bounds = list(area.bounds)
     bounds[axis if upper else axis + 2] = edge
-    inside = node.points[:, axis] > edge if upper else node.points[:, axis] < edge
-    return _Node((bounds[0], bounds[1], bounds[2], bounds[3]), node.points[inside], node.depth + 1)
+    inside = area.points[:, axis] > edge if upper else area.points[:, axis] < edge
+    return _Area((bounds[0], bounds[1], bounds[2], bounds[3]), area.points[inside], area.depth + 1)
 
 
 def _road(bounds: tuple[float, float, float, float], axis: int, cut: float, width: float, frame: Pose) -> Road:
-    along = 1 - axis
+    """Return a road through an area at the coordinate ``cut`` on an axis (0: u, 1: v)."""
+    other_axis = 1 - axis
     ends = np.empty((2, 2))
     ends[:, axis] = cut
-    ends[:, along] = bounds[along], bounds[along + 2]
+    ends[:, other_axis] = bounds[other_axis], bounds[other_axis + 2]
     start, stop = frame.apply(ends)
     return Road(start, stop, width)
 
 
-def _block(node: _Node, frame: Pose) -> Block:
-    """Return the block of a leaf, cropped to its visible part."""
-    pad = SAMPLE_STEP
-    low = np.maximum(node.bounds[:2], node.points.min(axis=0) - pad)
-    high = np.minimum(node.bounds[2:], node.points.max(axis=0) + pad)
+def _block(area: _Area, frame: Pose) -> Block:
+    """Return the block of an area, cropped to its visible part."""
+    low = np.maximum(area.bounds[:2], area.points.min(axis=0) - SAMPLE_STEP)
+    high = np.minimum(area.bounds[2:], area.points.max(axis=0) + SAMPLE_STEP)
     middle, size = (low + high) / 2, high - low
     pose = frame.moved(float(middle[0]), float(middle[1]))
-    return Block(pose, float(size[0]), float(size[1]), len(node.points) * SAMPLE_STEP**2)
+    return Block(pose, float(size[0]), float(size[1]), len(area.points) * SAMPLE_STEP**2)

@@ -1,4 +1,4 @@
-"""Sprites of cars, vans, trucks and buses."""
+"""Create the sprites of cars, vans, trucks and buses."""
 
 import numpy as np
 
@@ -45,7 +45,8 @@ def car(rng: np.random.Generator, scale: float) -> Sprite:
     sprite.fill(body, paint)
     sprite.line(body, shade(paint, 0.72), 0.5, closed=True)
     kind = rng.choice(["car", "van", "pickup"], p=[0.72, 0.16, 0.12])
-    {"car": _car_top, "van": _van_top, "pickup": _pickup_top}[kind](sprite, length, width, paint)
+    add_top = {"car": _car_top, "van": _van_top, "pickup": _pickup_top}[kind]
+    add_top(sprite, length, width, paint)
     return sprite
 
 
@@ -73,7 +74,7 @@ def _pickup_top(sprite: Sprite, length: float, width: float, paint: Color) -> No
 
 
 def large_vehicle(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sprite:
-    """Create a large vehicle of about 52 x 13 pixels; ``kind`` is "truck", "tanker", "bus" or None for a random one.
+    """Create a large vehicle of about 52 x 13 pixels; ``kind`` is "truck", "tanker", "bus" or None for any.
 
     Example:
         >>> large_vehicle(np.random.default_rng(0), scale=1.0).name
@@ -82,7 +83,8 @@ def large_vehicle(rng: np.random.Generator, scale: float, kind: str | None = Non
     length, width = 52.0 * scale * rng.uniform(0.88, 1.1), 13.0 * scale * rng.uniform(0.95, 1.06)
     kind = kind or str(rng.choice(["truck", "tanker", "bus"], p=[0.6, 0.15, 0.25]))
     sprite = Sprite.of(rect(length, width), "large-vehicle", height=13.0 * scale)
-    {"truck": _truck, "tanker": _tanker, "bus": _bus}[kind](sprite, length, width, rng)
+    add_parts = {"truck": _truck, "tanker": _tanker, "bus": _bus}[kind]
+    add_parts(sprite, length, width, rng)
     return sprite
 
 
@@ -100,9 +102,9 @@ def _truck(sprite: Sprite, length: float, width: float, rng: np.random.Generator
     paint, depth = pick(rng, LORRY_BOX, 5), length * 0.79
     x = -length / 2 + depth / 2
     sprite.fill(rect(depth, width, x), paint)
-    for rib in np.linspace(0.12, 0.88, 6):
-        at = x - depth / 2 + depth * rib
-        sprite.line([(at, -width * 0.46), (at, width * 0.46)], shade(paint, 0.90), 0.6)
+    for share in np.linspace(0.12, 0.88, 6):
+        rib_x = x - depth / 2 + depth * share
+        sprite.line([(rib_x, -width * 0.46), (rib_x, width * 0.46)], shade(paint, 0.90), 0.6)
     sprite.line(rect(depth - 1, width - 1, x), shade(paint, 0.78), 0.6, closed=True)
 
 

@@ -1,4 +1,4 @@
-"""Sprites of boats, ships and piers."""
+"""Create the sprites of boats, ships and piers."""
 
 import numpy as np
 
@@ -18,6 +18,7 @@ CANVAS_COVER = [rgb(40, 70, 136), rgb(36, 38, 44), rgb(150, 40, 44), rgb(228, 22
 CONTAINERS = [rgb(176, 66, 52), rgb(46, 92, 150), rgb(214, 214, 210), rgb(64, 118, 84), rgb(210, 150, 56)]
 PLANKS = [rgb(168, 148, 122), rgb(150, 112, 86), rgb(182, 178, 170)]
 
+# Outlines as fractions of length and width: x to the front, y to the right; the left half is the mirror image.
 _HULL = mirrored(
     np.array(
         [
@@ -54,7 +55,8 @@ def boat(rng: np.random.Generator, scale: float, length: float | None = None) ->
     sprite.fill(hull, shade(paint, 0.9))
     sprite.fill(_HULL * (length * 0.93, width * 0.82), pick(rng, DECK, 5))
     sprite.line(hull, shade(paint, 0.66), 0.5, closed=True)
-    (_motor_top if rng.random() < 0.6 else _sail_top)(sprite, length, width, rng)
+    add_top = _motor_top if rng.random() < 0.6 else _sail_top
+    add_top(sprite, length, width, rng)
     return sprite
 
 
@@ -95,9 +97,9 @@ def freighter(rng: np.random.Generator, scale: float) -> Sprite:
 
 
 def wake(length: float, width: float, reach: float) -> list[tuple[Points, float]]:
-    """Return the foam behind a moving vessel as polygons in its frame, each with its opacity.
+    """Return the foam behind a moving vessel: polygons in the frame of the vessel, each with its opacity.
 
-    The polygons overlap, shorter ones over longer ones, so that the foam fades astern.
+    Shorter polygons overlap longer ones, so that the foam fades with the distance from the vessel.
 
     Example:
         >>> len(wake(length=38.0, width=13.0, reach=50.0))

@@ -1,7 +1,7 @@
-"""Functions that fill one block of a synthetic scene.
+"""Zones: functions that fill one block of a synthetic scene, such as an airport apron or a parking lot.
 
-``LABELED`` lists the zones with labeled objects, which are placed first; ``FILLERS`` the zones for the remaining
-blocks, with or without labeled objects.
+The zones in ``LABELED`` contain labeled objects and are assigned to blocks first. The remaining blocks get zones of
+``FILLERS``, with or without labeled objects.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ TRUCK_PITCH, TRUCK_ROW_DEPTH, TRUCK_AISLE_WIDTH = 19.0, 60.0, 24.0
 TANK_RADIUS = 27.0
 TENNIS_CELL_WH, BASKETBALL_CELL_WH = (110.0, 56.0), (74.0, 45.0)
 LOT_WH = (64.0, 70.0)
-TENNIS_SHARE = 0.62  # fraction of the width of a block of courts
+TENNIS_SHARE = 0.62  # share of the width of a block that tennis courts get; the rest is for basketball courts
 AIRPLANE_HEADING_SPREAD, HELICOPTER_HEADING_SPREAD, DIAMOND_HEADING_SPREAD = 0.35, 3.1, 0.12
 
 
@@ -56,7 +56,7 @@ def _apron(site: Site, block: Block) -> None:
     def helicopter() -> Sprite:
         return aircraft.helicopter(site.rng, site.random_scale())
 
-    # Alternating, so that a small apron has airplanes and helicopters.
+    # alternating, so that a small apron has both airplanes and helicopters
     for num_planes, num_helicopters in ((3, 2), (2, 1), (2, 0)):
         scatter(site, block, plane, num_planes, base_heading, heading_spread=AIRPLANE_HEADING_SPREAD, gap=4.0)
         scatter(
@@ -66,35 +66,35 @@ def _apron(site: Site, block: Block) -> None:
 
 
 def _parking(site: Site, block: Block) -> None:
-    """Fill a block with a parking lot: rows of bays with cars, and trees at their ends."""
+    """Fill a block with a parking lot: rows of bays with cars, and trees at the ends of the rows."""
     block = block.in_landscape_orientation()
     paint_surface(site, block, site.climate.asphalt)
-    bay, depth = BAY_WIDTH * site.scale, BAY_DEPTH * site.scale
-    aisle = AISLE_WIDTH * site.scale
-    # Rows face each other in pairs across an aisle, and stand back to back with the next pair.
-    rows, y = [], -block.height / 2 + 7 + depth / 2
-    while y + depth / 2 < block.height / 2 - 5:
-        rows.append(y)
-        y += depth + (aisle if len(rows) % 2 else 2.0)
-    for number, y in enumerate(rows):
-        _bay_row(site, block, y, bay, depth, aisle_side=-1 if number % 2 else 1)
-    for y in rows:
+    bay_width, bay_depth = BAY_WIDTH * site.scale, BAY_DEPTH * site.scale
+    aisle_width = AISLE_WIDTH * site.scale
+    # an aisle follows every row of even index, a narrow gap every other row
+    row_ys, y = [], -block.height / 2 + 7 + bay_depth / 2
+    while y + bay_depth / 2 < block.height / 2 - 5:
+        row_ys.append(y)
+        y += bay_depth + (aisle_width if len(row_ys) % 2 else 2.0)
+    for index, y in enumerate(row_ys):
+        _bay_row(site, block, y, bay_width, bay_depth, aisle_side=-1 if index % 2 else 1)
+    for y in row_ys:
         for end in (-1, 1):
             place_tree(site, block.pose.moved(end * (block.width / 2 - 5), y), 16.0)
 
 
-def _bay_row(site: Site, block: Block, y: float, bay: float, depth: float, aisle_side: int) -> None:
+def _bay_row(site: Site, block: Block, y: float, bay_width: float, bay_depth: float, aisle_side: int) -> None:
     """Fill a row of bays; ``aisle_side`` is +1 or -1, the sign of y towards the aisle."""
-    half = block.width / 2 - 14
+    half_length = block.width / 2 - 14
     occupancy = site.difficulty.fill * site.rng.uniform(0.75, 1.2)
-    for x in np.arange(-half, half, bay):
-        mark = block.pose.apply(np.array([[x, y - depth / 2], [x, y + depth / 2]]))
+    for x in np.arange(-half_length, half_length, bay_width):
+        mark = block.pose.apply(np.array([[x, y - bay_depth / 2], [x, y + bay_depth / 2]]))
         site.canvas.line(mark, LANE_WHITE, 0.7, alpha=0.8)
-        if site.rng.random() < occupancy and x + bay <= half:
+        if site.rng.random() < occupancy and x + bay_width <= half_length:
             direction = aisle_side if site.rng.random() < 0.75 else -aisle_side
             y_offset = site.rng.normal(0, 1.0)
             heading = direction * np.pi / 2 + site.heading_jitter()
-            pose = block.pose.moved(x + bay / 2, y + y_offset, heading)
+            pose = block.pose.moved(x + bay_width / 2, y + y_offset, heading)
             site.place(vehicles.car(site.rng, site.random_scale()), pose, gap=0.0)
 
 
@@ -118,31 +118,32 @@ def _depot(site: Site, block: Block) -> None:
 
 
 def _truck_row(site: Site, block: Block, y: float, kind: str | None) -> None:
-    pitch, half = TRUCK_PITCH * site.scale, block.width / 2 - 10
+    """Fill a row with trucks or buses; ``kind`` as for :func:`vehicles.large_vehicle`."""
+    pitch, half_length = TRUCK_PITCH * site.scale, block.width / 2 - 10
     heading = float(site.rng.choice([-1, 1])) * np.pi / 2
-    for x in np.arange(-half + pitch / 2, half - pitch / 2, pitch):
+    for x in np.arange(-half_length + pitch / 2, half_length - pitch / 2, pitch):
         if site.rng.random() < site.difficulty.fill * 0.85:
             pose = block.pose.moved(x, y + site.rng.normal(0, 1.5), heading + site.heading_jitter())
             site.place(vehicles.large_vehicle(site.rng, site.random_scale(), kind), pose, gap=0.5)
 
 
 def _tank_farm(site: Site, block: Block) -> None:
-    """Fill a block with storage tanks in a grid, with low walls and pipes."""
+    """Fill a block with a grid of storage tanks, with low walls and pipes."""
     gravel = pick(site.rng, [rgb(168, 158, 142), rgb(150, 148, 140)], 6)
     paint_surface(site, block, gravel)
     max_radius = TANK_RADIUS * site.scale * site.rng.uniform(0.85, 1.1)
-    cell = 2 * max_radius + 16
-    for x, y in grid_cells(block.width - 12, block.height - 12, cell, cell):
-        wall = block.pose.moved(x, y).apply(rect(cell - 5, cell - 5))
+    cell_side = 2 * max_radius + 16
+    for x, y in grid_cells(block.width - 12, block.height - 12, cell_side, cell_side):
+        center = block.pose.moved(x, y)
+        wall = center.apply(rect(cell_side - 5, cell_side - 5))
         site.canvas.fill(wall, shade(gravel, 0.94), grain=4.0)
         site.canvas.line(wall, shade(gravel, 1.18), 1.6, closed=True)
-        pipe = block.pose.apply(np.array([[x, y], [x, y + cell / 2]]))
+        pipe = block.pose.apply(np.array([[x, y], [x, y + cell_side / 2]]))
         site.canvas.line(pipe, rgb(206, 204, 198), 1.4)
         radius = max_radius * site.rng.uniform(0.6, 0.98)
-        # A circle has no heading: its box is axis-aligned, as in DOTA's annotations.
-        at = block.pose.moved(x, y)
         tank = grounds.storage_tank(site.rng, site.scale, radius)
-        site.place(tank, Pose(at.x, at.y, 0.0), layer="tall", gap=0.0)
+        # the box of a circle is axis-aligned, as in DOTA's annotations
+        site.place(tank, Pose(center.x, center.y, 0.0), layer="tall", gap=0.0)
     scatter_crates(site, block, 8, gap=4.0)
 
 
@@ -151,16 +152,17 @@ def _courts(site: Site, block: Block) -> None:
     block = block.in_landscape_orientation()
     paint_lawn(site, block)
     paints = grounds.tennis_paints(site.rng)
-    left, right = block.width * TENNIS_SHARE - 8, block.width * (1 - TENNIS_SHARE) - 8
+    # tennis courts in the left part of the block, basketball courts in the right part
+    left_width, right_width = block.width * TENNIS_SHARE - 8, block.width * (1 - TENNIS_SHARE) - 8
     tennis = partial(grounds.tennis_court, site.rng, site.scale, paints)
     basketball = partial(grounds.basketball_court, site.rng, site.scale)
     for build, center_x, width, cell_wh in (
-        (tennis, -block.width / 2 + 8 + left / 2, left, TENNIS_CELL_WH),
-        (basketball, block.width / 2 - 8 - right / 2, right, BASKETBALL_CELL_WH),
+        (tennis, -block.width / 2 + 8 + left_width / 2, left_width, TENNIS_CELL_WH),
+        (basketball, block.width / 2 - 8 - right_width / 2, right_width, BASKETBALL_CELL_WH),
     ):
-        cells, turn = best_grid_cells(width, block.height - 10, cell_wh[0] * site.scale, cell_wh[1] * site.scale)
+        cells, rotation = best_grid_cells(width, block.height - 10, cell_wh[0] * site.scale, cell_wh[1] * site.scale)
         for x, y in cells:
-            site.place(build(), block.pose.moved(center_x + x, y, turn), layer="ground", gap=0.0)
+            site.place(build(), block.pose.moved(center_x + x, y, rotation), layer="ground", gap=0.0)
     scatter_trees(site, block, 22)
 
 
@@ -178,20 +180,21 @@ def _ball_park(site: Site, block: Block) -> None:
 
 
 def _residential(site: Site, block: Block) -> None:
-    """Fill a block with dwellings on lots, some with a pool and a car."""
+    """Fill a block with lots, each with a dwelling, some with a pool or a car."""
     paint_lawn(site, block)
     width, height = block.width - 4, block.height - 4
-    cells = grid_cells(width, height, LOT_WH[0] * site.scale, LOT_WH[1] * site.scale)
-    if not cells:
+    lot_centers = grid_cells(width, height, LOT_WH[0] * site.scale, LOT_WH[1] * site.scale)
+    if not lot_centers:
         return
-    lot_w = width / len({x for x, _ in cells})
-    lot_h = height / len({y for _, y in cells})
-    for x, y in cells:
-        flip = 0.0 if y < 0 else np.pi
-        _lot(site, block.pose.moved(x, y, flip), lot_w, lot_h)
+    lot_w = width / len({x for x, _ in lot_centers})
+    lot_h = height / len({y for _, y in lot_centers})
+    for x, y in lot_centers:
+        rotation = 0.0 if y < 0 else np.pi  # the dwelling is on the side of the nearer road
+        _lot(site, block.pose.moved(x, y, rotation), lot_w, lot_h)
 
 
 def _lot(site: Site, pose: Pose, width: float, height: float) -> None:
+    """Fill a lot around ``pose``: lawn, drive and dwelling, at random a pool and a car, and trees."""
     rng, s = site.rng, site.scale
     fence = pose.apply(rect(width - 1, height - 1))
     site.canvas.fill(fence, pick(rng, [site.climate.grass], 10), grain=9.0)
@@ -217,7 +220,7 @@ def _woods(site: Site, block: Block) -> None:
     for _ in range(int(block.visible_area / 160 * site.difficulty.clutter)):
         crown = clutter.tree(site.rng, site.climate.leaves, site.rng.uniform(9, 24))
         radius = crown.extent[2]
-        # A negative gap lets crowns overlap by up to 40% of their radius.
+        # the negative gap lets crowns overlap
         site.place(crown, random_pose(site, block, 6), layer="tall", gap=-0.4 * radius)
 
 
@@ -243,7 +246,7 @@ def _offices(site: Site, block: Block) -> None:
 
 
 LABELED: tuple[Zone, ...] = (_apron, _ball_park, _courts, _tank_farm, _depot, _parking, _residential)
-"""Zones with labeled objects, in descending order of the space that they need."""
+"""Zones with labeled objects, in descending order of the space that they need; the largest blocks get the first."""
 
 FILLERS: tuple[Zone, ...] = (_residential, _parking, _apron, _courts, _woods, _farmland, _offices)
 """Zones of the remaining blocks, with or without labeled objects."""

@@ -1,8 +1,8 @@
-"""Assignment of labeled objects to windows, and their polygons in window coordinates.
+"""Assignment of labeled objects to windows, and conversion of their polygons to window coordinates.
 
 An object belongs to every window that contains at least ``iof_threshold`` of its area (IoF, intersection over
-foreground). It keeps its whole polygon, including the part outside the window; an object that exceeds the window is
-truncated and gets difficult 2. These are the rules of mmrotate's ``img_split.py``.
+foreground). It keeps its whole polygon, including the part outside the window. An object that is not completely inside
+the window is truncated; its label gets difficult 2. These are the rules of mmrotate's ``img_split.py``.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
-MIN_AREA = 1e-6  # px^2; polygons of at most this area count as zero-area
-ROUNDING = 1e-9  # tolerance of the IoF threshold, for rounding errors
+MIN_AREA = 1e-6  # px^2; polygons of at most this area are treated as zero-area polygons
+ROUNDING = 1e-9  # tolerance of the IoF threshold for rounding errors
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Pairs of windows and objects, sorted by window, then by object.
+    """Pairs of a window and an object that belongs to it, sorted by window, then by object.
 
     Attributes:
         windows: (P,) index of the window.
         objects: (P,) index of the object.
-        truncated: (P,) whether the object exceeds the window.
+        truncated: (P,) whether the object is only partly inside the window.
     """
 
     windows: Integers
@@ -38,7 +38,7 @@ class Placement:
     truncated: Booleans
 
     def in_window(self, window: int) -> tuple[Integers, Booleans]:
-        """Return the objects of one window and whether each is truncated."""
+        """Return the indices of the objects of one window, and whether each is truncated."""
         first, stop = np.searchsorted(self.windows, (window, window + 1))
         return self.objects[first:stop], self.truncated[first:stop]
 
@@ -52,7 +52,7 @@ def place_objects(polygons: Floats, windows: Integers, iof_threshold: float = 0.
         iof_threshold: Minimum fraction of an object's area inside the window, in (0, 1].
 
     Returns:
-        The pairs of windows and objects.
+        All pairs of a window and an object that belongs to it.
 
     Example:
         >>> import numpy as np
@@ -87,7 +87,7 @@ def aligned_iof(polygons: Floats, windows: Integers) -> Floats:
 
 
 def object_areas(polygons: Floats) -> Floats:
-    """Compute the areas of quadrilaterals: (N, 8) -> (N,). If two sides cross, both triangles count.
+    """Compute the areas of quadrilaterals: (N, 8) -> (N,). If two sides cross, the area is that of both triangles.
 
     Example:
         >>> import numpy as np
@@ -102,7 +102,7 @@ def object_areas(polygons: Floats) -> Floats:
 
 
 def shift_into_window(polygons: Floats, x_start: int, y_start: int) -> Floats:
-    """Shift polygons (N, 8) from image to window coordinates, rounded to 1e-6 so that 23.3 stays 23.3.
+    """Shift polygons (N, 8) from image to window coordinates, rounded to 1e-6 against rounding errors.
 
     Example:
         >>> import numpy as np
@@ -113,13 +113,10 @@ def shift_into_window(polygons: Floats, x_start: int, y_start: int) -> Floats:
 
 
 def _overlapping_pairs(polygons: Floats, windows: Integers) -> tuple[Integers, Integers]:
-    """Return the pairs (window, object) whose axis-aligned boxes overlap.
-
-    One window at a time, because a table of all windows and objects can be large.
-    """
+    """Return the window indices and object indices of all pairs whose axis-aligned boxes overlap, (P,) each."""
     corners = polygons.reshape(-1, 4, 2)
     low, high = corners.min(axis=1), corners.max(axis=1)  # (N, 2)
-    objects = [
+    objects = [  # per window, because a matrix of all windows and objects can be large
         np.flatnonzero(((low < stop) & (high > start)).all(axis=1))
         for start, stop in zip(windows[:, :2], windows[:, 2:])
     ]
@@ -138,8 +135,8 @@ def _areas_inside(polygons: Floats, windows: Integers) -> Floats:
 
 
 def _even_odd_areas(polygons: Floats, windows: Integers | None = None) -> Floats:
-    """Compute the areas of self-crossing polygons (N, 8) by the even-odd rule, inside windows (N, 4) if given."""
-    import shapely  # takes 0.1 s, and few label files have such polygons
+    """Compute the areas of self-crossing polygons (N, 8) by the even-odd rule; if given, only inside windows (N, 4)."""
+    import shapely  # its import takes 0.1 s, and few label files have such polygons
 
     shapes = shapely.make_valid(shapely.polygons(polygons.reshape(-1, 4, 2)))
     if windows is not None:

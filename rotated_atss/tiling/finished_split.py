@@ -1,4 +1,4 @@
-"""Recognition of a finished split by the digest of its input, so that the same command can be repeated."""
+"""Recognition of a finished split by a digest of its input, so that repeating the command does nothing."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from rotated_atss.tiling.split_settings import SplitSettings
 
 
 def input_digest(
-    settings: SplitSettings, sources: Sequence[SourceImage], label_sets: Sequence[Labels | None], formats: Sequence
+    settings: SplitSettings,
+    sources: Sequence[SourceImage],
+    label_sets: Sequence[Labels | None],
+    formats: Sequence[str | None],
 ) -> str:
-    """Return a digest of the input of a split, independent of where its folders are.
+    """Return a digest of the input of a split, which does not depend on where the folders are.
 
     Args:
-        settings: The settings as they are given, before automatic values are resolved.
-        sources: The images, which are represented by their names and sizes in bytes.
-        label_sets: Their labels.
+        settings: The settings as given, before automatic values are determined.
+        sources: The images. The digest contains their names and sizes in bytes, not their content.
+        label_sets: Labels per image.
         formats: Label format per folder.
 
     Raises:
@@ -46,15 +49,15 @@ def input_digest(
 
 
 def find_finished_split(out: Path, digest: str, sources: Sequence[SourceImage]) -> Manifest | None:
-    """Return the manifest of a complete split in a folder if its input is that of a digest.
+    """Return the manifest of the split in a folder if it is complete and was made from the same input.
 
     Args:
         out: The output folder.
-        digest: A digest of :func:`input_digest`.
-        sources: The images: none may have been changed after the split.
+        digest: Digest of the input (:func:`input_digest`).
+        sources: The images. If one was changed after the split, the input is not the same.
 
     Returns:
-        None if there is no split, one of another input, or one whose tiles are not complete.
+        The manifest; None if there is no such split.
 
     Example:
         >>> find_finished_split(Path("no_such_folder"), "", []) is None
@@ -64,13 +67,13 @@ def find_finished_split(out: Path, digest: str, sources: Sequence[SourceImage]) 
     try:
         if not path.is_file() or (manifest := read_manifest(path)).input_digest != digest:
             return None
-        finished = path.stat().st_mtime_ns
-        if any(_status(source.image).st_mtime_ns > finished for source in sources):
+        finished_ns = path.stat().st_mtime_ns
+        if any(_status(source.image).st_mtime_ns > finished_ns for source in sources):
             return None
-        names = {os.path.splitext(name)[0] for name in os.listdir(out / "images")}
+        tiles = {os.path.splitext(name)[0] for name in os.listdir(out / "images")}
     except (UserError, OSError):
         return None
-    return manifest if names == set(manifest.tiles) else None
+    return manifest if tiles == set(manifest.tiles) else None
 
 
 def _status(image: Path) -> os.stat_result:

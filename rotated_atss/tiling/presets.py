@@ -1,4 +1,4 @@
-"""Named settings for splitting datasets, for DOTA like mmrotate's ``split_configs``."""
+"""Presets: named settings for splitting one part of a dataset. Those of DOTA equal mmrotate's ``split_configs``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class SplitPreset:
         classes: Name of the dataset whose classes are accepted.
         data_root: Default folder of the dataset.
         images: Image folders below the data root.
-        labels: Label folder or file below the data root per image folder; None if the part has no labels.
+        labels: Label folders or files below the data root, one per image folder; None if the part has no labels.
         out: Default output folder.
         label_format: Format of the labels.
-        image_lists: Text files below the data root that name the images to split; None for all.
+        image_lists: Text files below the data root that name the images to split; None splits all images.
         class_map: New class name by old name; None keeps the names.
-        fit_polygons: Whether polygons without four corners become their minimum-area rectangles.
+        fit_polygons: Whether polygons without four corners are replaced by their minimum-area rectangles.
         labeled_only: Whether images without labels are left out.
     """
 
@@ -43,7 +43,10 @@ class SplitPreset:
     labeled_only: bool = False
 
     def folders(self, data_root: str | Path | None = None) -> tuple[list[str], list[str] | None]:
-        """Return the image folders and the label folders below a data root, by default the preset's.
+        """Return the paths of the image folders and of the label folders or files.
+
+        Args:
+            data_root: Folder of the dataset; None uses that of the preset.
 
         Example:
             >>> load_preset("dota_v1.0_ss_test").folders("DOTA")
@@ -53,7 +56,10 @@ class SplitPreset:
         return self._below(data_root, self.images), labels
 
     def lists(self, data_root: str | Path | None = None) -> list[str] | None:
-        """Return the lists of images below a data root, by default the preset's; None if there are none.
+        """Return the paths of the lists of images; None if there are none.
+
+        Args:
+            data_root: Folder of the dataset; None uses that of the preset.
 
         Example:
             >>> load_preset("hrsc2016_test").lists("HRSC2016")

@@ -1,4 +1,4 @@
-"""Windows of an image in row order, with every pixel read once and few rows in memory."""
+"""Reading of the windows of an image from top to bottom: every pixel is read once, and few rows are in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rotated_atss.io.image_reader import ImageReader
 from rotated_atss.io.png import Image
 
 CHUNK_ROWS = 512  # multiple of the usual block heights 128, 256 and 512, so that no block is decoded twice
-_ONE_CHUNK_PIXELS = 1 << 24  # up to this size the whole image is one chunk, of which windows are views
+_ONE_CHUNK_PIXELS = 1 << 24  # up to this size the whole image is one chunk, and windows are views of it
 
 
 @dataclass(frozen=True)
@@ -21,17 +21,17 @@ class RowBand:
 
     Attributes:
         y_start: First row, in the coordinates of the image.
-        chunks: Parts of the rows from top to bottom, (h, W, 3) uint8 each, BGR; neighboring bands share them.
+        chunks: The rows from top to bottom in parts, (h, W, 3) uint8 each, BGR. Neighboring bands share chunks.
     """
 
     y_start: int
     chunks: tuple[Image, ...]
 
     def crop(self, window: Sequence[int]) -> Image:
-        """Return the part of a window that the image fills: (h, w, 3) uint8, BGR.
+        """Return the part of a window that lies inside the image: (h, w, 3) uint8, BGR.
 
         Args:
-            window: x_start, y_start, x_stop, y_stop in the image; the stop can exceed the image.
+            window: x_start, y_start, x_stop, y_stop in the image; x_stop and y_stop can exceed the image.
 
         Example:
             >>> rows = np.arange(8, dtype=np.uint8)[:, None, None].repeat(3, axis=2)
@@ -51,19 +51,19 @@ class RowBand:
 def iter_row_bands(
     reader: ImageReader, windows: NDArray[np.int64], chunk_rows: int | None = None
 ) -> Iterator[tuple[NDArray[np.int64], RowBand]]:
-    """Yield windows from top to bottom together with the rows that they show.
+    """Yield the windows of an image from top to bottom, together with the rows that contain them.
 
-    The rows are read in chunks, each once and in ascending order: a format that can only be decoded forwards is decoded
-    once, and memory depends on the width of the image and the height of the windows, not on the height of the image.
+    Rows are read in chunks, each once and in ascending order. A format that can only be decoded from top to bottom is
+    therefore decoded once, and memory depends on the height of the windows, not on that of the image.
 
     Args:
         reader: The image.
-        windows: (W, 4) of x_start, y_start, x_stop, y_stop; the stop can exceed the image.
-        chunk_rows: Rows per chunk; None uses one chunk for small images and :data:`CHUNK_ROWS` for others.
+        windows: (W, 4) of x_start, y_start, x_stop, y_stop; x_stop and y_stop can exceed the image.
+        chunk_rows: Rows per chunk; None reads a small image in one chunk and others in chunks of :data:`CHUNK_ROWS`.
 
     Yields:
-        (k,) indices of windows and the band that contains them: all windows of an image in one chunk, else those that
-        start in the same row.
+        (k,) indices of windows that start in the same row, and the band of rows that contains them. An image in one
+        chunk is a single band with all windows.
 
     Example:
         >>> import tempfile
@@ -85,10 +85,10 @@ def iter_row_bands(
     for y_start in np.unique(windows[:, 1]).tolist():
         indices = np.flatnonzero(windows[:, 1] == y_start)
         y_stop = min(int(windows[indices, 3].max()), reader.height)
-        first = y_start // chunk_rows * chunk_rows
-        for top in [top for top in chunks if top < first]:
+        first_row = y_start // chunk_rows * chunk_rows
+        for top in [top for top in chunks if top < first_row]:
             del chunks[top]
-        for top in range(first, y_stop, chunk_rows):
+        for top in range(first_row, y_stop, chunk_rows):
             if top not in chunks:
                 chunks[top] = reader.read((0, top, reader.width, min(top + chunk_rows, reader.height)))
-        yield indices, RowBand(first, tuple(chunks.values()))
+        yield indices, RowBand(first_row, tuple(chunks.values()))

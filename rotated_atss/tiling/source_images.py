@@ -14,7 +14,14 @@ from rotated_atss.label_formats.records import image_id_of
 
 @dataclass(frozen=True)
 class SourceImage:
-    """An image to split: its file, its label file, and the index of its image folder."""
+    """An image to split.
+
+    Attributes:
+        image: The image file.
+        labels: Its label file in the DOTA format; for other formats, the folder or file with the labels of all images;
+            None for unlabeled images.
+        folder: Index of its image folder.
+    """
 
     image: Path
     labels: Path | None
@@ -47,13 +54,13 @@ def pair_folders(images: Sequence[str | Path], labels: Sequence[str | Path] | No
 
 
 def read_image_lists(paths: Sequence[str | Path]) -> dict[str, str]:
-    r"""Read the names of images from text files with one name per line, as in the ``ImageSets`` of a dataset.
+    r"""Read lists of images: text files with the name of one image per line, such as the ``ImageSets`` of a dataset.
 
     Args:
-        paths: The files. A name may have a suffix of an image, a folder, and further columns after white space.
+        paths: The files. Of a line such as ``train/P0001.png 3``, only the image id ``P0001`` counts.
 
     Returns:
-        ``path:line`` by image id.
+        The place where each image is listed, ``path:line`` by image id.
 
     Raises:
         UserError: A file cannot be read, is not UTF-8 text, or names no image.
@@ -71,11 +78,11 @@ def read_image_lists(paths: Sequence[str | Path]) -> dict[str, str]:
             lines = read_bytes(path).decode("utf-8-sig").splitlines()
         except UnicodeDecodeError:
             raise UserError("the list of images is not UTF-8 text", where=path) from None
-        names = [(image_id_of(line.split()[0]), number) for number, line in enumerate(lines, 1) if line.strip()]
-        if not names:
+        listed = [(image_id_of(line.split()[0]), number) for number, line in enumerate(lines, 1) if line.strip()]
+        if not listed:
             raise UserError("no image is listed", where=path, hint="write one name per line")
-        for name, number in names:
-            places.setdefault(name, f"{path}:{number}")
+        for image_id, number in listed:
+            places.setdefault(image_id, f"{path}:{number}")
     return places
 
 
@@ -90,10 +97,9 @@ def find_source_images(
 
     Args:
         folders: Pairs of image and label folder, as :func:`pair_folders` returns them.
-        formats: Label format per folder, ``dota`` if not given. Images are paired with files of the ``dota`` format
-            only; for other formats ``labels`` is the folder or file of the labels.
-        only: Images to take, ``path:line`` by image id as :func:`read_image_lists` returns it; None takes all.
-        labeled_only: Leave out images without a file of labels in the ``dota`` format.
+        formats: Label format per folder; empty for ``dota``. Only in this format, images are paired with label files.
+        only: Images to list, as :func:`read_image_lists` returns them; None lists all images.
+        labeled_only: In the ``dota`` format, leave out images without a label file instead of raising an error.
 
     Raises:
         UserError: A folder is missing, an image or label file has no counterpart, an image id occurs twice, or no
@@ -109,21 +115,21 @@ def find_source_images(
     first_image: dict[str, Path] = {}
     sources = []
     for index, (image_folder, label_folder) in enumerate(folders):
-        other = bool(formats) and formats[index] not in (None, "dota")
-        wanted: Container[str] | None = only
-        if labeled_only and label_folder is not None and not other:
+        is_dota = not formats or formats[index] in (None, "dota")
+        accepted: Container[str] | None = only
+        if labeled_only and label_folder is not None and is_dota:
             labeled = {path.stem for path in list_label_files(label_folder)}
-            wanted = labeled if only is None else labeled & set(only)
-        for image, labels in pair_images_and_labels(image_folder, None if other else label_folder, wanted):
+            accepted = labeled if only is None else labeled & set(only)
+        for image, labels in pair_images_and_labels(image_folder, label_folder if is_dota else None, accepted):
             first = first_image.setdefault(image.stem, image)
             if first is not image:
                 hint = "tiles are named after the image id: rename or remove one of the images"
                 raise UserError(f"the image id {image.stem} occurs twice, also as {first}", where=image, hint=hint)
-            if other and label_folder is not None:
+            if not is_dota and label_folder is not None:
                 labels = Path(label_folder)
             sources.append(SourceImage(image, labels, index))
-    for name, place in (only or {}).items():
-        if name not in first_image and not labeled_only:
+    for image_id, place in (only or {}).items():
+        if image_id not in first_image and not labeled_only:
             folders_text = ", ".join(folder for folder, _ in folders)
-            raise UserError(f"no image {quote(name)} in {folders_text}", where=place)
+            raise UserError(f"no image {quote(image_id)} in {folders_text}", where=place)
     return sources

@@ -1,4 +1,4 @@
-"""Labels of the images to split, read from any label format."""
+"""Reading of the labels of the images to split, in any label format."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ from rotated_atss.label_formats.registry import get_format
 from rotated_atss.tiling.source_images import SourceImage
 
 DOTA = "dota"
-_PIXELS = ", read as pixels: map coordinates need the member crs, or a polygon in an image by longitude and latitude"
+_GEOJSON_HINT = (
+    ", read as pixels: map coordinates need the member crs, or a polygon in an image by longitude and latitude"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +41,14 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
 
     Args:
         labels: Folder or file.
-        format_name: A format, which is returned, or ``auto``.
+        format_name: The format, or ``auto`` to recognize it from the files.
 
     Returns:
-        ``dota`` for a folder of text files of no known format, so that its reader reports malformed lines.
+        Name of the format. It is ``dota`` for text files of an unknown format and for missing files, so that the reader
+        of DOTA labels reports what is wrong.
 
     Raises:
-        UserError: There is no such format, or the files are of no known format or of several.
+        UserError: There is no format of this name, or the files are of an unknown format or of several formats.
 
     Example:
         >>> import tempfile
@@ -63,7 +66,7 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
         texts = [path for path in list_files(labels, (".txt",)) if path.name not in NAMES_FILES]
         for path in texts:
             formats = possible_formats(path)
-            if len(formats) < 2:  # an empty file can be of several formats: the first file with objects decides
+            if len(formats) < 2:  # only an empty file can be of several formats: the first file with objects decides
                 name = next(iter(formats), DOTA)
                 reject_mixed_formats(labels, name, path)
                 return name
@@ -72,7 +75,7 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
     try:
         paths = list_label_paths(labels)
     except UserError:
-        return DOTA  # whose reader reports what is missing
+        return DOTA  # its reader reports what is missing
     return recognize_format(paths)
 
 
@@ -93,20 +96,20 @@ def read_source_labels(
     """Read the labels of the images of one folder.
 
     Args:
-        sources: The images, with their label files in DOTA format.
-        image_folder: Their folder.
+        sources: The images, with their label files if the format is ``dota``.
+        image_folder: Folder of the images.
         labels: Label folder or file.
         format_name: Format of the labels, as :func:`find_label_format` returns it.
-        classes: Accepted class names, after ``class_map``; None accepts any name.
+        classes: Accepted class names, after ``class_map`` is applied; None accepts any name.
         class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
         fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
-        skip_others: Accept labels of other images than ``sources``.
-        labeled_only: Return None for an image without labels instead of raising.
+        skip_others: Ignore labels of images that are not in ``sources`` instead of raising an error.
+        labeled_only: Return None for an image without labels instead of raising an error.
         class_column: Column with the class, for labels in map coordinates.
         class_name: Class of all objects, for labels in map coordinates.
 
     Returns:
-        Labels per image. Class names have hyphens for spaces.
+        Labels per image. Spaces in class names are replaced by hyphens.
 
     Raises:
         UserError: A file is malformed, a class is unknown, or an image or its labels are missing.
@@ -119,44 +122,65 @@ def read_source_labels(
         ...     read_source_labels([source], folder, folder, "dota", None)[0].names
         ('ship',)
     """
-    read_classes = None if class_map is not None else classes
+    classes_in_files = None if class_map is not None else classes
     if format_name == DOTA:
-        files = [source.labels for source in sources if source.labels is not None]
-        label_files = [(path, read_labels(path, read_classes)) for path in files]
-        _warn_unused_names(class_map, (each.names for _, each in label_files), labels)
-        return [_map_classes(each, class_map, classes, path) for path, each in label_files]
+        paths = [source.labels for source in sources if source.labels is not None]
+        dota_labels = [read_labels(path, classes_in_files) for path in paths]
+        _warn_unused_names(class_map, (labels_of_image.names for labels_of_image in dota_labels), labels)
+        return [_map_classes(found, class_map, classes, path) for found, path in zip(dota_labels, paths, strict=True)]
     label_set = read_label_set(
-        labels, format_name, images=ImageFiles(image_folder), classes=read_classes, fit_polygons=fit_polygons,
+        labels, format_name, images=ImageFiles(image_folder), classes=classes_in_files, fit_polygons=fit_polygons,
         class_column=class_column, class_name=class_name,
     )  # fmt: skip
     for note in label_set.notes:
         logger.warning("%s: %s", labels, note)
     _warn_unused_names(class_map, (record.classes for record in label_set.images), labels)
-    by_image = {record.image_id: record for record in label_set.images}
-    stems = {source.image_id for source in sources}
-    for image_id, record in by_image.items():
-        if image_id not in stems and skip_others:
-            continue
-        if image_id not in stems:
-            hint = f"in {record.source}{_PIXELS if format_name == 'geojson' else ''}"
+    records = _match_records(label_set.images, sources, image_folder, format_name, skip_others)
+    for source in sources:
+        if source.image_id not in records and not labeled_only:
+            raise UserError(f"no labels for the image {source.image.name}", where=labels, hint=f"in {image_folder}")
+    matched = [records.get(source.image_id) for source in sources]
+    return [None if record is None else _to_labels(record, class_map, classes) for record in matched]
+
+
+def _match_records(
+    records: Iterable[ImageLabels],
+    sources: Sequence[SourceImage],
+    image_folder: str | Path,
+    format_name: str,
+    skip_others: bool,
+) -> dict[str, ImageLabels]:
+    """Return the labels of the images by image id.
+
+    Raises:
+        UserError: Labels have no image, unless ``skip_others``, or are detections.
+    """
+    image_ids = {source.image_id for source in sources}
+    matched = {}
+    for record in records:
+        if record.image_id not in image_ids:
+            if skip_others:
+                continue
+            hint = f"in {record.source}{_GEOJSON_HINT if format_name == 'geojson' else ''}"
             raise UserError(f"no image for the labels of {record.name}", where=image_folder, hint=hint)
         if record.scores is not None:
             hint = "give labels instead"
             raise UserError("the objects have scores: these are detections", where=record.source, hint=hint)
-    for source in sources:
-        if source.image_id not in by_image and not labeled_only:
-            raise UserError(f"no labels for the image {source.image.name}", where=labels, hint=f"in {image_folder}")
-    records = [by_image.get(source.image_id) for source in sources]
-    return [None if record is None else _to_labels(record, class_map, classes) for record in records]
+        matched[record.image_id] = record
+    return matched
 
 
-def _warn_unused_names(class_map: Mapping[str, str] | None, names: Iterable[Sequence[str]], labels: str | Path) -> None:
-    note = unused_names_note(class_map, {name for each in names for name in each})
+def _warn_unused_names(
+    class_map: Mapping[str, str] | None, names_per_image: Iterable[Sequence[str]], labels: str | Path
+) -> None:
+    """Log a warning if the class map renames classes that do not occur."""
+    note = unused_names_note(class_map, {name for names in names_per_image for name in names})
     if note:
         logger.warning("%s: %s", labels, note)
 
 
 def _to_labels(record: ImageLabels, class_map: Mapping[str, str] | None, classes: Sequence[str] | None) -> Labels:
+    """Convert the labels of an image to DOTA labels: check or rename the classes, and replace spaces in their names."""
     if class_map is None and classes is not None:
         record = check_classes(record, classes)
     names = record.classes if class_map is not None else tuple(map(hyphenate, record.classes))
@@ -167,19 +191,18 @@ def _to_labels(record: ImageLabels, class_map: Mapping[str, str] | None, classes
 def _map_classes(
     labels: Labels, class_map: Mapping[str, str] | None, classes: Sequence[str] | None, path: Path
 ) -> Labels:
-    """Rename the classes, leave out those with an empty new name, and check the new names."""
+    """Rename the classes, remove objects whose new class name is empty, and check the new names."""
     if class_map is None:
         return labels
-    names, keep = [], []
+    names = []
     for name, line in zip(labels.names, labels.line_numbers.tolist(), strict=True):
         where = f"{path}:{line}" if line else path
-        new = hyphenate(map_class(name, class_map, where))
-        if new and classes is not None and new not in classes:
-            raise unknown_class_error(new, classes, where)
-        keep.append(bool(new))
-        names.append(new)
-    rows = np.array(keep, dtype=bool)
+        new_name = hyphenate(map_class(name, class_map, where))
+        if new_name and classes is not None and new_name not in classes:
+            raise unknown_class_error(new_name, classes, where)
+        names.append(new_name)
+    keep = np.array([name != "" for name in names], dtype=bool)
     return Labels(
-        labels.polygons[rows], tuple(filter(None, names)), labels.difficult[rows], labels.line_numbers[rows],
+        labels.polygons[keep], tuple(filter(None, names)), labels.difficult[keep], labels.line_numbers[keep],
         labels.header,
     )  # fmt: skip

@@ -1,9 +1,9 @@
-"""Splitting of one image and its labels into tiles, the unit of work of a worker process."""
+"""Splitting of one image and its labels into tiles, which is one job of a worker process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from itertools import starmap
 from pathlib import Path
@@ -31,6 +31,7 @@ from rotated_atss.tiling.crop import (
 )
 from rotated_atss.tiling.row_bands import RowBand, iter_row_bands
 from rotated_atss.tiling.split_settings import SplitSettings
+from rotated_atss.tiling.split_stats import SplitStats, Tile
 from rotated_atss.tiling.windows import sliding_windows
 
 _RESOLUTION_DECIMALS = 6
@@ -38,7 +39,7 @@ _RESOLUTION_DECIMALS = 6
 
 @dataclass(frozen=True)
 class SplitJob:
-    """An image to split.
+    """An image, or a part of it, to split.
 
     Attributes:
         image: The image file.
@@ -46,7 +47,7 @@ class SplitJob:
         folder: Output folder; ``images/`` and, with labels, ``labelTxt/`` exist in it.
         settings: The settings of the split.
         threads: Threads that encode and write tiles.
-        part: Index and number of the parts of the image, each of them consecutive rows of windows.
+        part: Index of the part, and number of parts of the image. A part is a range of rows of windows.
     """
 
     image: Path
@@ -57,42 +58,6 @@ class SplitJob:
     part: tuple[int, int] = (0, 1)
 
 
-@dataclass(frozen=True)
-class Tile:
-    """Name of a written tile, its number of objects and its number of truncated objects."""
-
-    name: str
-    objects: int
-    truncated: int
-
-
-@dataclass(frozen=True)
-class SplitStats:
-    """Statistics of one split image, or of a part of it.
-
-    Attributes:
-        width: Width of the image, pixels.
-        height: Height of the image, pixels.
-        objects: Objects in its label file, including zero-area objects.
-        without_area: Line numbers, in the label file, of the zero-area objects.
-        in_no_tile: Indices, among the labels, of the objects with area that belong to no tile.
-        tiles: The written tiles.
-        tiles_per_object: Number of tiles that list each object.
-        suffix: Suffix of the written image files.
-        ground_resolution: Meters per pixel of the image; None if unknown.
-    """
-
-    width: int
-    height: int
-    objects: int
-    without_area: tuple[int, ...]
-    in_no_tile: tuple[int, ...]
-    tiles: tuple[Tile, ...]
-    tiles_per_object: tuple[int, ...] = ()
-    suffix: str = ".png"
-    ground_resolution: float | None = None
-
-
 def split_image(job: SplitJob) -> SplitStats:
     """Split one image, or a part of it, into tiles and write them.
 
@@ -100,7 +65,7 @@ def split_image(job: SplitJob) -> SplitStats:
         job: The image, its labels and the settings.
 
     Returns:
-        Statistics of the image and of the tiles of the part.
+        Statistics of the image, with the tiles of the part.
 
     Raises:
         UserError: The image cannot be read, or a tile cannot be written.
@@ -121,106 +86,98 @@ def split_image(job: SplitJob) -> SplitStats:
     tiles_per_object = np.zeros(len(polygons), np.int64)
     with open_image(job.image, job.settings.pixels) as image:
         for rate in job.settings.resampling_rates():
-            width, height, bands = _bands_at_rate(job, image, rate)
+            width, height, iter_bands = _bands_at_rate(job, image, rate)
             windows = _windows_of_part(width, height, job.settings, job.part)
             placement = place_objects(polygons * rate, windows, job.settings.iof_threshold)
             tiles_per_object += np.bincount(placement.objects, minlength=len(polygons))
-            # starmap keeps no band alive while the next is read
-            batches = starmap(partial(_crops, job, rate, windows, placement), bands(windows))
+            # Unlike a generator expression, starmap does not hold a band while the next one is read.
+            batches = starmap(partial(_crops, job, rate, windows, placement), iter_bands(windows))
             tiles += map_batches_in_threads(partial(_write_tile, job), batches, job.threads)
         resolution = _find_ground_resolution(job, (image.width, image.height), lambda: image.georeference)
     has_area = object_areas(polygons) > MIN_AREA
-    without_area = () if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist())
-    in_no_tile = np.flatnonzero(has_area & (tiles_per_object == 0))  # zero-area objects do not count as lost
     return SplitStats(
-        image.width, image.height, len(polygons), without_area, tuple(in_no_tile.tolist()), tuple(tiles),
-        tuple(tiles_per_object.tolist()), f".{job.settings.image_format}", resolution,
-    )  # fmt: skip
-
-
-def merge_stats(parts: Sequence[SplitStats]) -> SplitStats:
-    """Merge the statistics of the parts of an image into those of the image.
-
-    Args:
-        parts: Statistics of all parts, of equal images and labels.
-
-    Example:
-        >>> first = SplitStats(64, 128, 2, (), (1,), (Tile("P1__64__0___0", 1, 0),), (1, 0))
-        >>> second = SplitStats(64, 128, 2, (), (0,), (Tile("P1__64__0___64", 1, 0),), (0, 1))
-        >>> merge_stats([first, second]).in_no_tile
-        ()
-    """
-    tiles = tuple(tile for part in parts for tile in part.tiles)
-    tiles_per_object = tuple(map(sum, zip(*(part.tiles_per_object for part in parts))))
-    in_no_tile = tuple(sorted(set.intersection(*(set(part.in_no_tile) for part in parts))))
-    return replace(parts[0], tiles=tiles, tiles_per_object=tiles_per_object, in_no_tile=in_no_tile)
+        width=image.width,
+        height=image.height,
+        objects=len(polygons),
+        without_area=() if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist()),
+        in_no_tile=tuple(np.flatnonzero(has_area & (tiles_per_object == 0)).tolist()),
+        tiles=tuple(tiles),
+        tiles_per_object=tuple(tiles_per_object.tolist()),
+        suffix=f".{job.settings.image_format}",
+        ground_resolution=resolution,
+    )
 
 
 def _keep_whole(job: SplitJob) -> SplitStats:
-    """Write the image and its objects without cutting; only images of other than 8 bits are decoded."""
+    """Write the image and its objects in one piece. An image that needs no conversion is copied, not decoded."""
     converted = is_converted(job.image, job.settings.pixels)
     width, height = image_size(job.image)
-    num_objects = 0 if job.labels is None else len(job.labels)
-    has_area = object_areas(job.labels.polygons) > MIN_AREA if job.labels is not None else np.zeros(0, bool)
-    without_area = () if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist())
+    has_area = np.zeros(0, bool) if job.labels is None else object_areas(job.labels.polygons) > MIN_AREA
+    is_written = bool(has_area.any()) or job.settings.keep_empty
     suffix = ".png" if converted else job.image.suffix
-    resolution = _find_ground_resolution(job, (width, height), partial(find_georeference, job.image))
-    if not has_area.any() and not job.settings.keep_empty:
-        return SplitStats(width, height, num_objects, without_area, (), (), (), suffix, resolution)
-    name = job.image.stem
-    content = encode_image(read_image(job.image, job.settings.pixels), "png") if converted else read_bytes(job.image)
+    if is_written:
+        _write_whole(job, suffix, has_area, converted)
+    return SplitStats(
+        width=width,
+        height=height,
+        objects=len(has_area),
+        without_area=() if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist()),
+        in_no_tile=(),
+        tiles=(Tile(job.image.stem, int(has_area.sum()), 0),) if is_written else (),
+        tiles_per_object=tuple(map(int, has_area)) if is_written else (),
+        suffix=suffix,
+        ground_resolution=_find_ground_resolution(job, (width, height), partial(find_georeference, job.image)),
+    )
+
+
+def _write_whole(job: SplitJob, suffix: str, has_area: Booleans, converted: bool) -> None:
+    """Write the image, converted to PNG or copied, and the labels of the objects that have an area."""
+    name, pixels = job.image.stem, job.settings.pixels
+    content = encode_image(read_image(job.image, pixels), "png") if converted else read_bytes(job.image)
     write_bytes(job.folder / "images" / f"{name}{suffix}", content)
     if job.labels is not None:
-        text = format_labels(job.labels.polygons[has_area], _select(job.labels.names, has_area),
-                             job.labels.difficult[has_area])  # fmt: skip
+        names = [class_name for class_name, keep in zip(job.labels.names, has_area.tolist(), strict=True) if keep]
+        text = format_labels(job.labels.polygons[has_area], names, job.labels.difficult[has_area])
         write_bytes(job.folder / "labelTxt" / f"{name}.txt", text)
-    kept = int(has_area.sum())
-    return SplitStats(
-        width, height, num_objects, without_area, (), (Tile(name, kept, 0),), tuple(map(int, has_area)), suffix,
-        resolution,
-    )  # fmt: skip
 
 
 def _find_ground_resolution(
-    job: SplitJob, size: tuple[int, int], find: Callable[[], Georeference | None]
+    job: SplitJob, image_wh: tuple[int, int], read_georeference: Callable[[], Georeference | None]
 ) -> float | None:
-    """Return meters per pixel, from the georeference of the image or the ``gsd`` line of its labels."""
+    """Return meters per pixel from the georeference of the image or the ``gsd`` line of its labels; None if unknown."""
     try:
-        found = ground_resolution(find(), size)
+        resolution = ground_resolution(read_georeference(), image_wh)
     except UserError:  # a malformed CRS, or no pyproj: the tiles do not depend on it
-        found = None
-    if found is None and job.labels is not None:
-        found = parse_ground_resolution("\n".join(job.labels.header).encode())
-    return None if found is None else round(found, _RESOLUTION_DECIMALS)
+        resolution = None
+    if resolution is None and job.labels is not None:
+        resolution = parse_ground_resolution("\n".join(job.labels.header).encode())
+    return None if resolution is None else round(resolution, _RESOLUTION_DECIMALS)
 
 
-def _select(names: Sequence[str], keep: Booleans) -> list[str]:
-    return [name for name, is_kept in zip(names, keep.tolist(), strict=True) if is_kept]
-
-
+# Function from windows (W, 4) to groups of their indices, each with the rows that contain the windows of the group.
 _Bands = Callable[[Integers], Iterable[tuple[Integers, RowBand]]]
 
 
 def _bands_at_rate(job: SplitJob, image: ImageReader, rate: float) -> tuple[int, int, _Bands]:
-    """Return width and height of the image at a rate, and a function from windows to row bands.
+    """Return width and height of the image at a rate, and a function that yields the row bands of its windows.
 
-    Only rate 1 is read by row bands: a resampled image depends on all rows.
+    At a rate other than 1, the whole image is read and resampled, and is the only band.
     """
     if rate == 1:
         return image.width, image.height, partial(iter_row_bands, image)
     try:
         scaled = _resample(image.read(), rate)
-    except (cv2.error, MemoryError):  # an empty or a too large result
+    except (cv2.error, MemoryError):  # the result is empty or too large
         raise UserError(f"the image cannot be resampled, got rate {rate}", where=job.image) from None
     return scaled.shape[1], scaled.shape[0], lambda windows: [(np.arange(len(windows)), RowBand(0, (scaled,)))]
 
 
 def _windows_of_part(width: int, height: int, settings: SplitSettings, part: tuple[int, int]) -> Integers:
-    """Return the windows of one part of an image: those of consecutive rows of windows."""
+    """Return the windows of one part of an image, given by its index and the number of parts."""
     windows = sliding_windows(width, height, settings.grids(), settings.image_ratio)
-    index, parts = part
-    starts = np.array_split(np.unique(windows[:, 1]), parts)[index]
-    return windows[np.isin(windows[:, 1], starts)]
+    index, num_parts = part
+    y_starts = np.array_split(np.unique(windows[:, 1]), num_parts)[index]
+    return windows[np.isin(windows[:, 1], y_starts)]
 
 
 def _resample(image: Image, rate: float) -> Image:
@@ -230,7 +187,7 @@ def _resample(image: Image, rate: float) -> Image:
 
 @dataclass(frozen=True)
 class _Crop:
-    """A tile to write: its window, and the objects in it."""
+    """A tile to write: its window, the objects in it, and the rows of the image that contain the window."""
 
     name: str
     rate: float
@@ -241,13 +198,13 @@ class _Crop:
 
 
 def _crops(
-    job: SplitJob, rate: float, windows: Integers, placement: Placement, rows: Integers, band: RowBand
+    job: SplitJob, rate: float, windows: Integers, placement: Placement, indices: Integers, band: RowBand
 ) -> list[_Crop]:
-    """Return the tiles to write among the windows ``rows``, whose pixels are in ``band``."""
+    """Return the tiles to write for the windows ``indices``, whose pixels are in ``band``."""
     crops = []
-    for row in rows.tolist():
-        window = windows[row].tolist()
-        objects, truncated = placement.in_window(row)
+    for index in indices.tolist():
+        window = windows[index].tolist()
+        objects, truncated = placement.in_window(index)
         if len(objects) or job.settings.keep_empty:
             name = job.settings.tile_name(job.image.stem, rate, window)
             crops.append(_Crop(name, rate, window, objects, truncated, band))
@@ -255,6 +212,7 @@ def _crops(
 
 
 def _write_tile(job: SplitJob, crop: _Crop) -> Tile:
+    """Write the image of a tile and its labels."""
     x_start, y_start, x_stop, y_stop = crop.window
     pixels = crop_window(crop.band.crop(crop.window), [0, 0, x_stop - x_start, y_stop - y_start], job.settings.padding)
     tile = encode_image(pixels, job.settings.image_format)
@@ -265,12 +223,12 @@ def _write_tile(job: SplitJob, crop: _Crop) -> Tile:
 
 
 def crop_window(image: Image, window: list[int], padding: tuple[int, ...] | None) -> Image:
-    """Crop a window from an image, padded on the right and below.
+    """Crop a window from an image, padded on the right and at the bottom where it exceeds the image.
 
     Args:
         image: (H, W, 3), uint8, BGR.
-        window: x_start, y_start, x_stop, y_stop; the stop can exceed the image.
-        padding: BGR color outside the image; None returns the smaller crop.
+        window: x_start, y_start, x_stop, y_stop; x_stop and y_stop can exceed the image.
+        padding: BGR color outside the image; None returns the smaller crop without padding.
 
     Example:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Plan of a split from the headers of the images: windows, parts of large images, memory."""
+"""Planning of a split from the headers of the images: number of windows, parts of large images, memory."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def count_windows(image: Path, settings: SplitSettings) -> int:
 def divide_job(job: SplitJob) -> list[SplitJob]:
     """Divide the job of a large image into parts, so that several processes split it.
 
-    The parts depend on the image and the settings alone. An image whose rows must be decoded from the first one on or
-    as a whole, and an image that is resampled, has one part.
+    The parts depend only on the image and the settings. An image is not divided if it is resampled, or if it can only
+    be decoded as a whole or from its first row on.
 
     Example:
         >>> import tempfile
@@ -68,13 +68,15 @@ def estimate_job_bytes(job: SplitJob) -> int:
         return estimated
     if _is_resampled(job.settings):
         return whole_image_bytes(header)
-    rows = 2 * max(size for size, _ in job.settings.grids()) + CHUNK_ROWS  # a band, and the next one
-    return max(estimated, 3 * header.width * rows)
+    band_rows = 2 * max(size for size, _ in job.settings.grids()) + CHUNK_ROWS  # rows of a band and of the next one
+    return max(estimated, 3 * header.width * band_rows)
 
 
 def _count_parts(image: Path, settings: SplitSettings) -> int:
-    windows = _windows_from_header(image, settings)
-    if settings.whole_images or _is_resampled(settings) or sum(map(len, windows)) < 2 * WINDOWS_PER_PART:
+    """Return the number of parts into which an image is divided."""
+    windows_per_rate = _windows_from_header(image, settings)
+    num_windows = sum(map(len, windows_per_rate))
+    if settings.whole_images or _is_resampled(settings) or num_windows < 2 * WINDOWS_PER_PART:
         return 1
     header, options = check_header(image), settings.pixels
     if header is None or choose_reader(image, header, options)[0] != "raster":
@@ -82,7 +84,8 @@ def _count_parts(image: Path, settings: SplitSettings) -> int:
     with open_image(image, options) as reader:
         if reader.access not in ("tiles", "rows"):
             return 1
-    return min(round(len(windows[0]) / WINDOWS_PER_PART), len(np.unique(windows[0][:, 1])))
+    num_rows_of_windows = len(np.unique(windows_per_rate[0][:, 1]))
+    return min(round(num_windows / WINDOWS_PER_PART), num_rows_of_windows)
 
 
 def _is_resampled(settings: SplitSettings) -> bool:
@@ -90,7 +93,7 @@ def _is_resampled(settings: SplitSettings) -> bool:
 
 
 def _read_header(image: Path) -> ImageHeader | None:
-    """Read the header of an image; None if it cannot be read, which reading the image reports."""
+    """Read the header of an image; return None if it cannot be read, an error that reading the image raises later."""
     try:
         header = read_header(image)
     except UserError:
@@ -99,14 +102,14 @@ def _read_header(image: Path) -> ImageHeader | None:
 
 
 def _windows_from_header(image: Path, settings: SplitSettings) -> list[Integers]:
-    """Return the windows of an image at every rate; none if its header cannot be read."""
+    """Return the windows (W, 4) of an image at each resampling rate; an empty list if its header cannot be read."""
     header = _read_header(image)
     if header is None:
         return []
     if settings.whole_images:
         return [np.array([[0, 0, header.width, header.height]])]
-    sizes = [
+    sizes_wh = [
         (max(1, round(header.width * rate)), max(1, round(header.height * rate)))
         for rate in settings.resampling_rates()
     ]
-    return [sliding_windows(*size, settings.grids(), settings.image_ratio, where=image) for size in sizes]
+    return [sliding_windows(*size_wh, settings.grids(), settings.image_ratio, where=image) for size_wh in sizes_wh]

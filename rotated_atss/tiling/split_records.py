@@ -1,4 +1,8 @@
-"""Records of the finished jobs of a split, by which the same split continues after it was stopped."""
+"""Records of the finished jobs of a split, from which a stopped split is continued.
+
+A job is an image or a part of a large one. Its key is a digest of its input, so that a record counts only for the same
+image, labels and settings. A file of records has one line of JSON per job.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,16 @@ from rotated_atss import __version__
 from rotated_atss.dota.labels import Labels
 from rotated_atss.errors import UserError
 from rotated_atss.io.shared_run import iter_records
-from rotated_atss.tiling.split_image import SplitJob, SplitStats, Tile
+from rotated_atss.tiling.split_image import SplitJob
 from rotated_atss.tiling.split_settings import SplitSettings
+from rotated_atss.tiling.split_stats import SplitStats, Tile
 
 
 def job_keys(jobs: Sequence[SplitJob]) -> list[str]:
-    """Return one key per job, equal if and only if the job would write the same tiles: a digest of its input.
+    """Return the key of each job, which is the same for jobs with the same image, labels, settings and part.
 
     Args:
-        jobs: The jobs. The content of an image is represented by its path, size in bytes and time of modification.
+        jobs: The jobs. An image is represented by its path, size in bytes and time of the last change.
 
     Example:
         >>> import tempfile
@@ -43,7 +48,7 @@ def job_keys(jobs: Sequence[SplitJob]) -> list[str]:
 
 
 def describe_run(settings: SplitSettings, folders: Sequence[tuple[str, str | None]]) -> dict[str, str]:
-    """Return what an unfinished split must have in common with the run that continues it, as texts.
+    """Return, as texts by name, the inputs that a run must share with an unfinished split in order to continue it.
 
     Example:
         >>> describe_run(SplitSettings(), [("images", None)])["gaps"]
@@ -55,13 +60,13 @@ def describe_run(settings: SplitSettings, folders: Sequence[tuple[str, str | Non
 
 
 def read_records(folder: Path) -> dict[str, SplitStats]:
-    """Read the records of all shards of a split; incomplete lines, as a killed run leaves them, are skipped.
+    """Read the records of all shards of a split; lines that a killed run left incomplete are skipped.
 
     Args:
         folder: The folder of an unfinished split.
 
     Returns:
-        Statistics by the key of the job.
+        Statistics by key of the job.
 
     Example:
         >>> import tempfile
@@ -74,7 +79,7 @@ def read_records(folder: Path) -> dict[str, SplitStats]:
 
 
 def tile_files(stats: SplitStats, *, labeled: bool) -> list[str]:
-    """Return the files of the tiles of a job, relative to the output folder.
+    """Return the paths of the files of a job's tiles, relative to the output folder.
 
     Example:
         >>> tile_files(SplitStats(9, 8, 0, (), (), (Tile("a", 0, 0),)), labeled=True)
@@ -85,7 +90,7 @@ def tile_files(stats: SplitStats, *, labeled: bool) -> list[str]:
 
 
 def label_bytes(labels: Labels) -> bytes:
-    r"""Return the objects of an image as bytes for a digest.
+    r"""Return the labels of an image as bytes, for a digest.
 
     Example:
         >>> import numpy as np
@@ -105,6 +110,7 @@ def _parse_stats(values: dict[str, Any]) -> SplitStats:
 
 
 def _image_digest(job: SplitJob) -> str:
+    """Return a digest of the image of a job, its labels and the settings."""
     try:
         status = os.stat(job.image)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Execution of the jobs of a split in worker processes, those left out that an earlier run has finished."""
+"""Execution of those jobs of a split that no earlier run has finished, in worker processes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from dataclasses import replace
 from rotated_atss.errors import add_hint, count_of
 from rotated_atss.io.processes import MAX_MEMORY_BYTES, run_jobs
 from rotated_atss.io.progress import progress_bar
-from rotated_atss.tiling.split_image import SplitJob, SplitStats, merge_stats, split_image
+from rotated_atss.tiling.split_image import SplitJob, split_image
 from rotated_atss.tiling.split_plan import divide_job, estimate_job_bytes
 from rotated_atss.tiling.split_records import job_keys
+from rotated_atss.tiling.split_stats import SplitStats, merge_stats
 from rotated_atss.tiling.staging import Stage
 
 
 class SplitRun:
-    """The images of a split as jobs, of which some may be finished.
+    """The jobs of a split, some of which may be finished.
 
     Args:
-        images: One job per image; large images are divided.
+        images: One job per image. Large images are divided into several jobs here.
         stage: Temporary folder with the records of finished jobs.
 
     Example:
@@ -40,13 +41,13 @@ class SplitRun:
 
     def __init__(self, images: Sequence[SplitJob], stage: Stage) -> None:
         self._stage = stage
-        self._images = [divide_job(job) for job in images]
-        keys = iter(job_keys([job for parts in self._images for job in parts]))
-        self._keys = [[next(keys) for _ in parts] for parts in self._images]
+        self._images = [divide_job(job) for job in images]  # jobs per image
+        keys = iter(job_keys([job for jobs in self._images for job in jobs]))
+        self._keys = [[next(keys) for _ in jobs] for jobs in self._images]
         self.update()
 
     def update(self) -> None:
-        """Read the records of finished jobs again, those of other shards included."""
+        """Read the records of finished jobs again, including those of other shards."""
         self._stage.resume({key for keys in self._keys for key in keys})
 
     @property
@@ -60,7 +61,7 @@ class SplitRun:
         return len(self._images)
 
     def execute(self, workers: int, scheduler: str | None, progress: bool | None) -> None:
-        """Run the unfinished jobs, of a shard only its own.
+        """Run the unfinished jobs; a shard runs only the jobs of its own images.
 
         Args:
             workers: Processes on this machine.
@@ -68,8 +69,8 @@ class SplitRun:
             progress: Show a progress bar; None shows it on a terminal.
 
         Raises:
-            UserError: An image cannot be read, or a tile cannot be written. Like every exception, it says how many
-                images are done.
+            UserError: An image cannot be read, or a tile cannot be written. To this error, as to every exception, the
+                number of finished images is added.
         """
         try:
             self._execute(workers, scheduler, progress)
@@ -80,23 +81,26 @@ class SplitRun:
             raise
 
     def _execute(self, workers: int, scheduler: str | None, progress: bool | None) -> None:
-        pairs = [
+        unfinished = [
             (key, job)
-            for index in self._own()
+            for index in self._images_of_shard()
             for key, job in zip(self._keys[index], self._images[index], strict=True)
             if key not in self._stage.finished
         ]
-        jobs = [job for _, job in pairs]
-        sizes = [estimate_job_bytes(job) for job in jobs]
-        workers = workers if scheduler is None else 1  # the threads of a worker are those of the cluster
-        jobs = [replace(job, threads=threads_per_job(size, len(jobs), workers)) for job, size in zip(jobs, sizes)]
+        job_bytes = [estimate_job_bytes(job) for _, job in unfinished]
+        workers = workers if scheduler is None else 1  # on a cluster, every worker runs as many jobs as it has threads
+        jobs = [
+            replace(job, threads=threads_per_job(size, len(unfinished), workers))
+            for (_, job), size in zip(unfinished, job_bytes, strict=True)
+        ]
         with progress_bar(total=len(jobs), desc="split", unit="image", show=progress) as bar:
-            for index, stats in run_jobs(split_image, jobs, workers, sizes, scheduler=scheduler):
-                self._stage.record(pairs[index][0], stats)
+            for index, stats in run_jobs(split_image, jobs, workers, job_bytes, scheduler=scheduler):
+                key, _ = unfinished[index]
+                self._stage.record(key, stats)
                 bar.update()
 
     def stats(self) -> list[SplitStats | None]:
-        """Return the statistics per image, in order; None for unfinished images."""
+        """Return the statistics per image, in the order of the images; None for unfinished images."""
         return [
             merge_stats([self._stage.finished[key] for key in keys]) if self._is_finished(index) else None
             for index, keys in enumerate(self._keys)
@@ -105,14 +109,19 @@ class SplitRun:
     def _is_finished(self, index: int) -> bool:
         return all(key in self._stage.finished for key in self._keys[index])
 
-    def _own(self) -> Sequence[int]:
-        """Return the indices of the images of this run, sorted by image id."""
+    def _images_of_shard(self) -> Sequence[int]:
+        """Return the indices of the images that this run splits, sorted by image id."""
         order = sorted(range(len(self._images)), key=lambda index: self._images[index][0].image.stem)
         return order if self._stage.shard is None else self._stage.shard.select(order)
 
 
 def threads_per_job(job_bytes: int, jobs: int, workers: int) -> int:
-    """Return the threads per image: more than one if memory or the number of images leaves processes idle.
+    """Return the number of threads for a job: more than one if memory or the number of jobs leaves processes idle.
+
+    Args:
+        job_bytes: Estimated memory of the job.
+        jobs: Number of jobs.
+        workers: Number of processes.
 
     Example:
         >>> threads_per_job(job_bytes=1 << 30, jobs=1, workers=8)

@@ -1,4 +1,4 @@
-"""Settings of a split, validated once, passed to every worker and recorded in the manifest."""
+"""Settings of a split: validated once, passed to every worker, and recorded in the manifest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rotated_atss.tiling.windows import sizes_at_rates
 
 NAME_STYLES = ("mmrotate", "devkit")
 MAX_WINDOW_SIZE = 1 << 15
-"""Largest side of a window in pixels: OpenCV pads smaller windows only, and a tile takes 3 GB of memory."""
+"""Largest side of a window in pixels. OpenCV pads only smaller images, and a tile of this size takes 3 GB of memory."""
 
 
 @dataclass(frozen=True)
@@ -26,21 +26,21 @@ class SplitSettings:
     Attributes:
         sizes: Sides of the windows, pixels.
         gaps: Overlap of neighboring windows, pixels; one per size, or one for all. Empty uses :func:`default_gap`.
-        rates: Image scales. In the mmrotate style a rate of 0.5 doubles the size of the window, without resampling; in
-            the devkit style it halves the image.
+        rates: Image scales. In the name style ``mmrotate``, a rate of 0.5 doubles the size of the windows without
+            resampling the image; in the style ``devkit``, it halves the image.
         iof_threshold: An object belongs to the tiles that contain at least this fraction of its area, in (0, 1].
-        image_ratio: Windows are kept if the image fills more than this fraction of them, in [0, 1).
+        image_ratio: Windows are kept if the image fills more than this fraction of their area, in [0, 1).
         padding: BGR color of the part of a tile outside the image; None writes smaller tiles instead.
         name_style: ``"mmrotate"`` (``P0001__1024__0___824``) or ``"devkit"`` (``P0001__0.5__0___824``).
         image_format: ``png``, ``jpg``, ``bmp`` or ``tif``.
         keep_empty: Write tiles without objects.
-        bits: Used bits of 16-bit images, 8 to 16; None counts them over all images. 8-bit images are never scaled.
-        scaling: Scaling of images of other types, as in :class:`rotated_atss.io.pixel_options.PixelOptions`; ``auto``
-            and ``percentile`` are determined over all images.
-        bands: Numbers of the bands of red, green and blue, or of gray, from 1; None follows the file.
-        whole_images: Keep every image in one piece, under its own name, with all its objects. The other settings, but
-            ``bits``, ``scaling``, ``bands`` and ``keep_empty``, have no effect; 8-bit images are copied, others are
-            written as PNG.
+        bits: Number of used bits of 16-bit images, 8 to 16; None counts them over all images.
+        scaling: Scaling of images that are not 8-bit, as in :class:`rotated_atss.io.pixel_options.PixelOptions`. The
+            numbers of ``auto`` and ``percentile`` are determined over all images.
+        bands: Numbers, from 1, of the bands that are red, green and blue, or of the one that is gray; None uses those
+            that the file names.
+        whole_images: Keep every image in one piece, under its own name, with all its objects. 8-bit images are copied,
+            others are written as PNG. Only ``bits``, ``scaling``, ``bands`` and ``keep_empty`` have an effect then.
 
     Raises:
         UserError: A value is out of range, or values contradict each other.
@@ -68,7 +68,7 @@ class SplitSettings:
         self._normalize()
         _check_sizes(self.sizes, self.gaps)
         _check_rates(self.rates)
-        _check_shares(self.iof_threshold, self.image_ratio)
+        _check_fractions(self.iof_threshold, self.image_ratio)
         _check_choice("name style", self.name_style, NAME_STYLES)
         _check_choice("image format", self.image_format, IMAGE_FORMATS)
         _check_padding(self.padding)
@@ -78,7 +78,7 @@ class SplitSettings:
             _check_sizes(*zip(*self.grids()))
 
     def _normalize(self) -> None:
-        """Turn sequences into tuples, rates into floats, and fill in or repeat the gap for every size."""
+        """Turn sequences into tuples and rates into floats, and set one gap per size."""
         gaps = tuple(self.gaps) or tuple(default_gap(size) for size in self.sizes)
         values = {
             "sizes": tuple(self.sizes),
@@ -102,7 +102,7 @@ class SplitSettings:
         return self.name_style == "devkit"
 
     def grids(self) -> list[tuple[int, int]]:
-        """Return (size, gap) of every grid over one image, which is one rate of it if rates resample."""
+        """Return (size, gap) of every grid of windows over one image, or over each of its resampled versions."""
         sizes_and_gaps = list(zip(self.sizes, self.gaps))
         return sizes_and_gaps if self.resamples else sizes_at_rates(sizes_and_gaps, self.rates)
 
@@ -118,10 +118,10 @@ class SplitSettings:
         return list(dict.fromkeys(self.rates)) if self.resamples else [1.0]
 
     def tile_name(self, image_id: str, rate: float, window: Sequence[int]) -> str:
-        """Return the name of a tile, which :func:`rotated_atss.dota.tiles.parse_tile_name` parses.
+        """Return the name of a tile, as :func:`rotated_atss.dota.tiles.parse_tile_name` parses it.
 
         Args:
-            image_id: Stem of the image file.
+            image_id: Name of the image file without suffix.
             rate: Rate at which the image was resampled; used in the devkit style only.
             window: x_start, y_start, x_stop, y_stop.
 
@@ -135,7 +135,7 @@ class SplitSettings:
 
 
 def default_gap(size: int) -> int:
-    """Return the default overlap of windows, 200 px at 1024 px (the published DOTA results) in proportion to the size.
+    """Return the default overlap of windows, in proportion to 200 px at 1024 px (the published DOTA results).
 
     Args:
         size: Side of the windows, pixels.
@@ -171,7 +171,7 @@ def _check_rates(rates: Sequence[float]) -> None:
         raise UserError(f"rates must be positive numbers, got {list(rates)}")
 
 
-def _check_shares(iof_threshold: float, image_ratio: float) -> None:
+def _check_fractions(iof_threshold: float, image_ratio: float) -> None:
     if not 0 < iof_threshold <= 1:
         raise UserError(f"the IoF threshold must be in (0, 1], got {iof_threshold}")
     if not 0 <= image_ratio < 1:

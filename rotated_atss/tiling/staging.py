@@ -1,12 +1,16 @@
-"""Staged output: a split is written to a temporary folder and moved into place when it is complete.
+"""Staging of a split: it is written to a temporary folder, and moved into the output folder when it is complete.
 
-The folder ``split.partial`` in the output folder holds the tiles, a description of the run and one record per finished
-job. A run that is stopped at any time leaves it behind; the next run with the same description continues. Nothing is
-flushed to the disk explicitly: this holds for processes that are killed, not for a power failure.
+The temporary folder is ``split.partial`` in the output folder. It holds the tiles, a description of the run and one
+record per finished job. A run that is stopped at any time leaves it behind, and the next run with the same description
+continues. This holds for processes that are killed, not for a power failure: nothing is flushed to the disk explicitly.
 
-The final move survives a kill at each step: the manifest in ``split.partial`` marks a complete split; then the parts of
-an earlier split are removed, its manifest first; ``MOVING`` marks that they are gone; the parts are renamed, the
-manifest last; and ``split.partial`` is renamed before it is removed.
+The final move has five steps. If it is killed at any of them, the next run completes it:
+
+1. The manifest is written to ``split.partial``: the split is complete.
+2. The parts of an earlier split in the output folder are removed, its manifest first.
+3. The file ``split.partial/moving`` is created: the earlier split is gone.
+4. The parts of the new split are renamed into the output folder, the manifest last.
+5. ``split.partial`` is renamed, then removed.
 """
 
 from __future__ import annotations
@@ -26,19 +30,15 @@ from rotated_atss.io.run_state import first_difference, read_state
 from rotated_atss.io.shards import Shard, folder_lock, hold_run_lock
 from rotated_atss.io.shared_run import append_record, output_folder, records_name
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, WRITTEN_BY, read_manifest
-from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_records import read_records, tile_files
+from rotated_atss.tiling.split_stats import SplitStats
 
-PARTIAL = "split.partial"
 COMMAND = "split"
-RUN = "run.json"
-MOVING = "moving"
-PARTS = (
-    "images",
-    "labelTxt",
-    FULL_LABELS,
-    MANIFEST,
-)  # in the order in which they are moved; the manifest marks a complete split
+PARTIAL = "split.partial"
+RUN = "run.json"  # description of the run, in the temporary folder
+MOVING = "moving"  # empty file in the temporary folder from step 3 on
+PARTS = ("images", "labelTxt", FULL_LABELS, MANIFEST)
+"""Parts of a split, in the order in which they are moved: the manifest marks a complete split."""
 
 _NEW, _TRASH = ".split.new", ".split.trash"
 _REPLACE = "pass --overwrite to replace it, or choose another --out"
@@ -51,9 +51,9 @@ class Stage:
     Attributes:
         out: The output folder.
         folder: The temporary folder, with ``images/`` and, for labeled images, ``labelTxt/``.
-        labeled: Whether there are labels.
-        shard: Which part of the images this run splits; None for all of them.
-        finished: Statistics of the finished jobs by key, those of earlier runs and of other shards included.
+        labeled: Whether the images have labels.
+        shard: The part of the images that this run splits; None for all images.
+        finished: Statistics of the finished jobs by key, including jobs of earlier runs and of other shards.
     """
 
     def __init__(self, out: Path, *, labeled: bool, shard: Shard | None = None) -> None:
@@ -63,7 +63,7 @@ class Stage:
 
     @contextmanager
     def exclusive(self) -> Iterator[bool]:
-        """Keep other shards from moving the split; yield False if one has done so."""
+        """Keep other shards from moving the split while the block runs; yield False if one has already moved it."""
         with folder_lock(self.out, COMMAND, self.shard):
             yield self.folder.exists()
 
@@ -73,19 +73,23 @@ class Stage:
         return (self.folder / MOVING).exists()
 
     def resume(self, keys: Collection[str]) -> None:
-        """Find the finished jobs of earlier runs and other shards; without shards, remove every other file.
+        """Find the jobs that earlier runs and other shards have finished.
+
+        Without shards, files that belong to no finished job are removed.
 
         Args:
-            keys: Keys of the jobs of this run. A record with another key, or whose files are missing, does not count.
+            keys: Keys of the jobs of all shards. Records with other keys or with missing files are ignored.
         """
         self.finished = {key: stats for key, stats in read_records(self.folder).items() if key in keys}
         if self.is_moving:
             return
-        present = self._make_folders()
-        files = {key: tile_files(stats, labeled=self.labeled) for key, stats in self.finished.items()}
-        self.finished = {key: stats for key, stats in self.finished.items() if present.issuperset(files[key])}
+        present_files = self._make_folders()
+        files_by_key = {key: tile_files(stats, labeled=self.labeled) for key, stats in self.finished.items()}
+        self.finished = {
+            key: stats for key, stats in self.finished.items() if present_files.issuperset(files_by_key[key])
+        }
         if self.shard is None:
-            for name in present.difference(*(files[key] for key in self.finished)):
+            for name in present_files.difference(*(files_by_key[key] for key in self.finished)):
                 _remove(self.folder / name)
 
     def record(self, key: str, stats: SplitStats) -> None:
@@ -102,12 +106,12 @@ class Stage:
         _move_in(self.folder, self.out)
 
     def _make_folders(self) -> set[str]:
-        """Create the folders of tiles and return the files in them."""
-        present = set()
-        for name in ("images", "labelTxt") if self.labeled else ("images",):
-            (self.folder / name).mkdir(exist_ok=True)
-            present |= {f"{name}/{file}" for file in os.listdir(self.folder / name)}
-        return present
+        """Create the folders of tiles if they are missing, and return the files in them as ``folder/name``."""
+        files = set()
+        for folder in ("images", "labelTxt") if self.labeled else ("images",):
+            (self.folder / folder).mkdir(exist_ok=True)
+            files |= {f"{folder}/{name}" for name in os.listdir(self.folder / folder)}
+        return files
 
 
 @contextmanager
@@ -119,23 +123,23 @@ def staged(
     overwrite: bool = False,
     shard: Shard | None = None,
 ) -> Iterator[Stage]:
-    """Yield the temporary folder of a split, new or that of a stopped run with the same description.
+    """Yield the temporary folder of a split: a new one, or that of a stopped run with the same description.
 
-    The caller calls :meth:`Stage.commit`. If the block fails or is interrupted after a job has finished, the temporary
-    folder stays; else it is removed. The rest of ``out`` is unchanged in both cases. A lock in ``out`` is held
-    meanwhile: a second run into the same folder is refused.
+    The block ends with :meth:`Stage.commit`, which moves the split into ``out``. If the block fails or is interrupted,
+    the temporary folder stays if a job has finished, and is removed otherwise; the rest of ``out`` is unchanged. While
+    the block runs, ``out`` is locked, so that a second run into it is refused.
 
     Args:
         out: The output folder; it need not exist.
-        description: What a run must have in common with a stopped one to continue it, as JSON values.
-        labeled: Whether there are labels.
+        description: JSON values by name that must equal those of a stopped run for this run to continue it.
+        labeled: Whether the images have labels.
         overwrite: Replace an earlier split in ``out``, and an unfinished one with another description. Other content
             is never replaced.
-        shard: Share the folder with other shards: each holds a lock of its own, and that of the folder only while it
-            prepares and moves the folder. Their temporary folder is never removed.
+        shard: The part of the images that this run splits. Shards share the temporary folder: each locks only its own
+            part, and the whole folder only to prepare and move it. If a shard fails, the folder stays.
 
     Raises:
-        UserError: ``out`` is not a folder, cannot be written, has content that must not be replaced, or another run
+        UserError: ``out`` is not a folder, cannot be written or has content that must not be replaced, or another run
             writes into it.
 
     Example:
@@ -152,10 +156,11 @@ def staged(
     with output_folder(out), hold_run_lock(out, COMMAND, shard):
         with folder_lock(out, COMMAND, shard):
             _prepare(out, description, overwrite)
-        yield from _kept_if_any_is_finished(Stage(out, labeled=labeled, shard=shard))
+        yield from _discard_if_useless(Stage(out, labeled=labeled, shard=shard))
 
 
-def _kept_if_any_is_finished(stage: Stage) -> Iterator[Stage]:
+def _discard_if_useless(stage: Stage) -> Iterator[Stage]:
+    """Yield a stage; if the block fails and no run can continue from its temporary folder, remove the folder."""
     try:
         yield stage
     except BaseException:
@@ -171,7 +176,7 @@ def _prepare(out: Path, description: Mapping[str, Any], overwrite: bool) -> None
         for name in (_NEW, _TRASH):
             _remove(out / name)
         difference = _difference(partial, description)
-        if difference and (partial / MOVING).exists():
+        if difference and (partial / MOVING).exists():  # another split, complete and partly moved
             _move_in(partial, out)
         _check_replaceable(out, overwrite, difference)
         if difference:
@@ -185,23 +190,24 @@ def _prepare(out: Path, description: Mapping[str, Any], overwrite: bool) -> None
 
 
 def _difference(partial: Path, description: Mapping[str, Any]) -> str:
-    """Return how an unfinished split differs from this one; empty if there is none or it does not differ."""
+    """Describe how an unfinished split differs from this one; empty if there is none or it does not differ."""
     if not partial.exists():
         return ""
-    old = read_state(partial / RUN)
-    return "its settings are unknown" if old is None else first_difference(old, description) or ""
+    recorded = read_state(partial / RUN)
+    return "its settings are unknown" if recorded is None else first_difference(recorded, description) or ""
 
 
 def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:
+    """Raise an error if the output folder holds anything that this run may not continue or replace."""
     names = {path.name for path in out.iterdir() if path.name == PARTIAL or not path.name.startswith(".")}
     if not names:
         return
-    unfinished = PARTIAL in names
-    if not names <= {PARTIAL, *PARTS} or not (unfinished or _is_split(out)):
+    is_unfinished = PARTIAL in names
+    if not names <= {PARTIAL, *PARTS} or not (is_unfinished or _is_split(out)):
         raise UserError(f"the output folder contains other files ({min(names)})", where=out, hint=_CHOOSE)
-    if overwrite or (unfinished and (out / PARTIAL / MOVING).exists()):
+    if overwrite or (is_unfinished and (out / PARTIAL / MOVING).exists()):
         return
-    if unfinished and difference:
+    if is_unfinished and difference:
         what = f"an unfinished split with other settings is in this folder: {difference}"
         raise UserError(what, where=out, hint=f"repeat its command to continue it, {_REPLACE}")
     if _is_split(out):
@@ -210,7 +216,7 @@ def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:
 
 
 def remove_trash(out: Path) -> None:
-    """Remove what a run has left that was killed after its last rename.
+    """Remove what a run left behind if it was killed after its last rename.
 
     Example:
         >>> remove_trash(Path("no_such_folder"))
@@ -219,7 +225,7 @@ def remove_trash(out: Path) -> None:
 
 
 def _is_split(out: Path) -> bool:
-    """Return whether the folder has a manifest of this package."""
+    """Return whether a folder has a manifest that this package wrote."""
     try:
         return read_manifest(out / MANIFEST).written_by == WRITTEN_BY
     except UserError:
@@ -227,6 +233,7 @@ def _is_split(out: Path) -> bool:
 
 
 def _move_in(partial: Path, out: Path) -> None:
+    """Carry out the remaining steps of the final move (see the description of the module)."""
     if not (partial / MOVING).exists():
         for name in reversed(PARTS):  # the old manifest first: a folder without manifest counts as incomplete
             _remove(out / name)

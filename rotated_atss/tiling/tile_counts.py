@@ -1,4 +1,4 @@
-"""Tiles and objects of a split, counted without writing it."""
+"""Counting of the tiles and objects that a split would have, without writing it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class TileCounts:
     """Counts of a planned split.
 
     Attributes:
-        objects_per_tile: (T,) objects that each tile gets, of all images in order.
-        cut: (N,) whether no tile contains the object as a whole.
-        in_no_tile: (N,) whether no tile contains enough of the object's area to get the object.
+        objects_per_tile: (T,) number of objects of each tile, in the order of the images.
+        cut: (N,) whether no tile contains the whole object.
+        in_no_tile: (N,) whether no tile contains enough of the object's area, so that the object belongs to no tile.
     """
 
     objects_per_tile: NDArray[np.int64]
@@ -38,15 +38,15 @@ def count_tiles(
 ) -> TileCounts:
     """Count the tiles of a split and the objects that it cuts, from the sizes of the images and the labels.
 
-    Objects are assigned to tiles by the rules of a split (:func:`rotated_atss.tiling.crop.place_objects`). For ``cut``,
-    the part of an object outside its image does not count.
+    Objects are assigned to tiles by the rules of a split (:func:`rotated_atss.tiling.crop.place_objects`). An object
+    that exceeds its image is not cut if one tile contains all of its part inside the image.
 
     Args:
-        image_wh: (M, 2) width and height of the images, pixels. Images of size 0 are left out, and their objects are
-            neither cut nor missing.
-        image_index: (N,) image of each object, ascending.
-        polygons: (N, 8) pixels of the image.
-        settings: Windows of the split; without resampling.
+        image_wh: (M, 2) width and height of the images, pixels. Images of size 0 are ignored: their objects are neither
+            cut nor in no tile.
+        image_index: (N,) index of the image of each object, ascending.
+        polygons: (N, 8) corners of each object in pixels of its image.
+        settings: Windows of the split, without resampling.
         workers: Number of threads.
 
     Example:
@@ -55,38 +55,39 @@ def count_tiles(
         >>> counts.objects_per_tile.tolist(), counts.cut.tolist(), counts.in_no_tile.tolist()
         ([0, 1], [False], [False])
     """
-    first = np.searchsorted(image_index, np.arange(len(image_wh) + 1))
+    first_object = np.searchsorted(image_index, np.arange(len(image_wh) + 1))
     cut, in_no_tile = np.zeros(len(polygons), bool), np.zeros(len(polygons), bool)
 
-    def count_image(row: int) -> NDArray[np.int64]:
-        width, height = image_wh[row].tolist()
+    def count_image(image: int) -> NDArray[np.int64]:
+        width, height = image_wh[image].tolist()
         if not (width and height):
             return np.zeros(0, np.int64)
-        rows = slice(first[row], first[row + 1])
-        counts, cut[rows], in_no_tile[rows] = _count_image(polygons[rows], (width, height), settings)
-        return counts
+        objects = slice(first_object[image], first_object[image + 1])
+        objects_per_tile, cut[objects], in_no_tile[objects] = _count_image(polygons[objects], (width, height), settings)
+        return objects_per_tile
 
-    parts = map_in_threads(count_image, range(len(image_wh)), workers)
-    return TileCounts(np.concatenate([np.zeros(0, np.int64), *parts]), cut, in_no_tile)
+    counts_per_image = map_in_threads(count_image, range(len(image_wh)), workers)
+    return TileCounts(np.concatenate([np.zeros(0, np.int64), *counts_per_image]), cut, in_no_tile)
 
 
 def _count_image(
-    polygons: NDArray[np.float64], size: Sequence[int], settings: SplitSettings
+    polygons: NDArray[np.float64], image_wh: Sequence[int], settings: SplitSettings
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    windows = sliding_windows(size[0], size[1], settings.grids(), settings.image_ratio)
+    """Return the number of objects per tile, and per object whether it is cut and whether it is in no tile."""
+    windows = sliding_windows(image_wh[0], image_wh[1], settings.grids(), settings.image_ratio)
     placement = place_objects(polygons, windows, settings.iof_threshold)
-    placed = np.zeros(len(polygons), bool)
-    placed[placement.objects] = True
+    in_tile = np.zeros(len(polygons), bool)
+    in_tile[placement.objects] = True
     has_area = object_areas(polygons) > MIN_AREA
-    cut = has_area & ~_inside_a_window(polygons, windows, size)
-    return np.bincount(placement.windows, minlength=len(windows)), cut, has_area & ~placed
+    cut = has_area & ~_inside_a_window(polygons, windows, image_wh)
+    return np.bincount(placement.windows, minlength=len(windows)), cut, has_area & ~in_tile
 
 
 def _inside_a_window(
-    polygons: NDArray[np.float64], windows: NDArray[np.int64], size: Sequence[int]
+    polygons: NDArray[np.float64], windows: NDArray[np.int64], image_wh: Sequence[int]
 ) -> NDArray[np.bool_]:
-    """Return whether a window contains the part of each object inside the image, (N,)."""
-    corners = np.clip(polygons.reshape(-1, 4, 2), 0, np.array(size, np.float64))
+    """Return per object, (N,), whether one window contains all of its part inside the image."""
+    corners = np.clip(polygons.reshape(-1, 4, 2), 0, np.array(image_wh, np.float64))
     low, high = corners.min(axis=1), corners.max(axis=1)
     inside = np.zeros(len(polygons), bool)
     for start, stop in zip(windows[:, :2], windows[:, 2:]):

@@ -1,4 +1,4 @@
-"""Dataset of tiles for training loops in plain PyTorch."""
+"""PyTorch dataset of the tiles of a split, for training loops without MMDetection."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from rotated_atss.ops.polygon_iou import polygon_areas
 from rotated_atss.tiling.manifest import check_tiles, find_manifest
 
 Sample = tuple[Tensor, dict[str, Any]]
-"""An image (3, H, W), uint8, RGB, and its target, as :class:`TileDataset` describes them."""
+"""An image (3, H, W), uint8, RGB, and its target; :class:`TileDataset` describes the keys of the target."""
 
 logger = logging.getLogger(__name__)
 
 
 class TileObjects(NamedTuple):
-    """Objects of one tile that have an area.
+    """Objects of one tile, without zero-area objects.
 
     Attributes:
         boxes: (N, 5) float32 ``cx, cy, w, h, angle`` in pixels of the tile and radians.
         labels: (N,) int64 class indices.
-        difficult: (N,) int64, 0, 1, or 2 (truncated by splitting).
-        without_area: Lines of the objects that were left out because they have no area.
+        difficult: (N,) int64: 0, 1, or 2 (truncated by splitting).
+        without_area: Line numbers of the zero-area objects in the label file.
     """
 
     boxes: Tensor
@@ -51,10 +51,10 @@ def to_tile_objects(
     """Convert the labels of a tile to boxes, without zero-area objects.
 
     Args:
-        labels: Labels of the tile, all of whose names are in ``classes``.
-        classes: Class names in the order of the indices.
+        labels: Labels of the tile. All of their class names are in ``classes``.
+        classes: Class names in the order of the class indices.
         angle_version: Angle version of the boxes.
-        rect: Rectangle of a label that several smallest ones fit (:func:`rotated_atss.ops.boxes.poly_to_obb`).
+        rect: Choice among several minimum-area rectangles of a polygon (:func:`rotated_atss.ops.boxes.poly_to_obb`).
 
     Example:
         >>> polygons = np.array([[1.0, 2, 11, 2, 11, 8, 1, 8], [3, 3, 3, 3, 3, 3, 3, 3]])
@@ -65,8 +65,8 @@ def to_tile_objects(
     """
     has_area = polygon_areas(labels.polygons) > 0
     boxes = poly_to_obb(torch.from_numpy(labels.polygons[has_area]), angle_version, rect=rect)
-    numbers = {name: number for number, name in enumerate(classes)}
-    indices = [numbers[name] for name, kept in zip(labels.names, has_area) if kept]
+    class_indices = {name: index for index, name in enumerate(classes)}
+    indices = [class_indices[name] for name, is_kept in zip(labels.names, has_area) if is_kept]
     return TileObjects(
         boxes.float(),
         torch.tensor(indices, dtype=torch.int64),
@@ -76,7 +76,7 @@ def to_tile_objects(
 
 
 class TileDataset(Dataset[Sample]):
-    """Dataset of the output folder of ``rotated-atss split``, sorted by name.
+    """Dataset of the tiles in the output folder of ``rotated-atss split``, sorted by name.
 
     A sample is an image, (3, H, W) uint8, RGB, and a target with
 
@@ -85,16 +85,16 @@ class TileDataset(Dataset[Sample]):
     - ``offset``: (2,) int64 ``x, y`` of the tile's upper left corner in pixels of the resized image,
     - ``rate``: factor by which the image was resized before it was split.
 
-    A point of the tile lies at ``(point + offset) / rate`` on the image. An image that is not a tile has offset 0 and
-    rate 1. Labels are read when the dataset is made, images when they are used.
+    A point of the tile lies at ``(point + offset) / rate`` in the image. An image whose name is not that of a tile has
+    offset 0 and rate 1. Labels are read when the dataset is created, images when a sample is used.
 
     Args:
         root: Folder with ``images`` and, for labeled tiles, ``labelTxt``; its ``manifest.json`` is checked if present.
         classes: Class names in the order of the labels, a DOTA version or a file of names; None uses the names that
             occur, sorted.
         angle_version: ``le90``, ``le135`` or ``oc`` (:mod:`rotated_atss.ops.boxes`).
-        rect: Rectangle of a label that several smallest ones fit (:func:`rotated_atss.ops.boxes.poly_to_obb`).
-        transform: Called with image and target of a sample; returns both.
+        rect: Choice among several minimum-area rectangles of a polygon (:func:`rotated_atss.ops.boxes.poly_to_obb`).
+        transform: Function of image and target of a sample that returns both.
         allow_missing_tiles: Accept a folder without some of the tiles in the manifest.
 
     Raises:
@@ -131,18 +131,15 @@ class TileDataset(Dataset[Sample]):
         label_folder = self.root / "labelTxt"
         pairs = pair_images_and_labels(self.root / "images", label_folder if label_folder.exists() else None)
         self.images = [image for image, _ in pairs]
-        names = {image.stem for image in self.images}
-        check_tiles(find_manifest(self.root), names, self.root / "images", allow_missing=allow_missing_tiles)
+        tile_names = {image.stem for image in self.images}
+        check_tiles(find_manifest(self.root), tile_names, self.root / "images", allow_missing=allow_missing_tiles)
         accepted = None if classes is None else resolve_classes(classes)
-        labels = {path: read_labels(path, accepted) for _, path in pairs if path is not None}
-        found = sorted({name for each in labels.values() for name in each.names})
-        self.classes = tuple(found) if accepted is None else accepted
-        objects = {path: self._objects(each) for path, each in labels.items()}
-        without_area = [f"{path}:{line}" for path, each in objects.items() for line in each.without_area]
-        if without_area:
-            logger.warning("%s without area left out, the first at %s",
-                           count_of(len(without_area), "object"), without_area[0])  # fmt: skip
-        self._objects_of_images = [None if path is None else objects[path] for _, path in pairs]
+        labels = [None if path is None else read_labels(path, accepted) for _, path in pairs]
+        if accepted is None:
+            accepted = tuple(sorted({name for tile in labels if tile is not None for name in tile.names}))
+        self.classes = accepted
+        self._objects = [None if tile is None else self._to_objects(tile) for tile in labels]
+        self._warn_without_area([path for _, path in pairs])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -150,17 +147,28 @@ class TileDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         path = self.images[index]
         image = torch.from_numpy(np.ascontiguousarray(read_image(path)[..., ::-1].transpose(2, 0, 1)))
-        target = self._target(path.stem, self._objects_of_images[index])
+        target = self._target(path.stem, self._objects[index])
         return (image, target) if self.transform is None else self.transform(image, target)
 
-    def _objects(self, labels: Labels) -> TileObjects:
+    def _to_objects(self, labels: Labels) -> TileObjects:
         objects = to_tile_objects(labels, self.classes, angle_version=self.angle_version, rect=self.rect)
-        # float32 can put an angle at a limit of the angle version beyond it
+        # Rounding to float32 can move an angle out of the range of the angle version.
         return objects._replace(boxes=normalize_obb(objects.boxes, self.angle_version))
+
+    def _warn_without_area(self, label_files: Sequence[Path | None]) -> None:
+        places = [
+            f"{path}:{line}"
+            for path, objects in zip(label_files, self._objects, strict=True)
+            if objects is not None
+            for line in objects.without_area
+        ]
+        if places:
+            num_objects = count_of(len(places), "object")
+            logger.warning("%s without area left out, the first at %s", num_objects, places[0])
 
     def _target(self, name: str, objects: TileObjects | None) -> dict[str, Any]:
         target: dict[str, Any] = {}
-        if objects is not None:  # copies, so that a transform may change them in place
+        if objects is not None:  # copied, so that a transform may change the tensors in place
             target["boxes"] = objects.boxes.clone()
             target["labels"], target["difficult"] = objects.labels.clone(), objects.difficult.clone()
         tile = parse_tile_name(name) if is_tile_name(name) else None
@@ -171,13 +179,13 @@ class TileDataset(Dataset[Sample]):
 
 
 def collate_tiles(samples: Sequence[Sample]) -> tuple[Tensor, list[dict[str, Any]]]:
-    """Batch samples of :class:`TileDataset`, for the argument ``collate_fn`` of a ``DataLoader``.
+    """Make a batch of samples of :class:`TileDataset`; use it as ``collate_fn`` of a ``DataLoader``.
 
     Args:
         samples: B samples.
 
     Returns:
-        Images (B, 3, H, W), smaller ones padded with zeros on the right and at the bottom, and B targets.
+        Images (B, 3, H, W) and B targets. Smaller images are padded with zeros on the right and at the bottom.
 
     Example:
         >>> samples = [(torch.ones(3, 8, 6, dtype=torch.uint8), {}), (torch.ones(3, 4, 9, dtype=torch.uint8), {})]

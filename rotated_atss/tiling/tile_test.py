@@ -1,4 +1,4 @@
-"""Test of a detector on the tiles of a split, without MMEngine: detect, merge, write, evaluate."""
+"""Test of a detector on the tiles of a split, without MMEngine: detect, merge, write and evaluate."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def run_tile_test(
     progress: bool | None = False,
     log: Log = print,
 ) -> dict[str, float]:
-    """Detect on all tiles of a folder, merge the detections on the full images, write and evaluate them.
+    """Detect objects on all tiles of a folder, merge the detections of each full image, write and evaluate them.
 
     Args:
         detector: The detector.
         data: Output folder of a split, with ``images``.
-        classes: Class names in the order of the labels.
-        options: Rules and outputs.
+        classes: Class names in the order of the class indices.
+        options: Rules of merging and evaluation, and outputs.
         labels: Label folders of the full images; None uses those that the manifest of the split records.
-        pixels: Conversion of tiles that are not 8-bit; None finds one for each tile.
+        pixels: Conversion of tiles that are not 8-bit; None chooses one per tile.
         batch_size: Tiles per call of the detector.
         progress: Show a progress bar over the tiles; None shows it on a terminal.
-        log: Called with each line or table.
+        log: Called with each line or table for the user.
 
     Returns:
         ``AP50``, ``AP75`` and ``AP50_95``; empty without labels.
@@ -52,12 +52,13 @@ def run_tile_test(
         detector = load_detector("model.onnx")
         run_tile_test(detector, "data/dota/val", detector.classes, ResultOptions(out_dir="merged"))
     """
-    folder = Path(data) / "images"
-    manifest, tiles = find_manifest(data), list_images(folder)
-    notes = check_tiles(manifest, [tile.stem for tile in tiles], folder)
+    tile_folder = Path(data) / "images"
+    manifest, tiles = find_manifest(data), list_images(tile_folder)
+    notes = check_tiles(manifest, [tile.stem for tile in tiles], tile_folder)
     for note in notes:
         log(note)
-    folders = _label_folders(manifest.label_folders if labels is None else labels, labels is None, log)
+    recorded = labels is None
+    label_folders = _existing_folders(manifest.label_folders if labels is None else labels, recorded, log)
     detections: list[BoxDetections] = []
     with progress_bar(total=len(tiles), desc="tiles", unit="tile", leave=False, show=progress) as bar:
         for start in range(0, len(tiles), batch_size):
@@ -66,18 +67,18 @@ def run_tile_test(
             detections += detect_on_tiles(detector, images, [tile.stem for tile in batch])
             bar.update(len(batch))
     return finish_test(
-        detections, classes, options, labels=folders, images=manifest.image_folders, notes=notes, log=log
+        detections, classes, options, labels=label_folders, images=manifest.image_folders, notes=notes, log=log
     )
 
 
-def _label_folders(folders: Sequence[str | Path], recorded: bool, log: Log) -> list[str | Path]:
-    """Return the label folders that exist; a missing one is an error unless it comes from the manifest."""
-    found = []
-    for folder in folders:
+def _existing_folders(label_folders: Sequence[str | Path], recorded: bool, log: Log) -> list[str | Path]:
+    """Return the folders that exist. A missing one is an error; if the manifest recorded it, it is only logged."""
+    existing = []
+    for folder in label_folders:
         if Path(folder).is_dir():
-            found.append(folder)
+            existing.append(folder)
         elif recorded:
             log(f"{folder}: no such folder of labels, recorded in the manifest of the tiles (set it with --labels)")
         else:
             raise UserError("no such folder of labels", where=folder)
-    return found
+    return existing

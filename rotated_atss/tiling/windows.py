@@ -1,8 +1,8 @@
-"""Sliding windows over an image, as integer coordinates.
+"""Sliding windows over an image, as integer coordinates in pixels.
 
 The rules are those of mmrotate's ``img_split.py``, which the published DOTA results use: windows start every
-``size - gap`` pixels, the last window of a row or column is moved back to the border, and windows that lie mostly
-outside the image are dropped.
+``size - gap`` pixels, the last window of a row or column is moved back so that it ends at the border of the image, and
+windows that lie mostly outside the image are dropped.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError
 
-# If no window passes the image ratio, windows within this distance of the highest ratio are kept.
+# If no window has enough of the image, those are kept whose ratio is less than this below the highest one.
 RATIO_TOLERANCE = 0.01
 MAX_WINDOWS = 1 << 22
-"""Largest number of windows of one size over an image, which are held in memory: 300 bytes each."""
+"""Largest number of windows of one size over an image. All of them are in memory, with 300 bytes each."""
 
 
 def window_starts(length: int, size: int, gap: int) -> list[int]:
     """Compute the starts of the windows along one axis.
 
     Args:
-        length: Length of the axis, pixels. A shorter axis than ``size`` has one window, which exceeds the border.
+        length: Length of the image along the axis, pixels. If it is less than ``size``, one window exceeds the image.
         size: Side of the windows, pixels.
         gap: Overlap of neighboring windows, pixels.
 
     Returns:
-        Starts in ascending order; the last window ends at the border.
+        Starts in ascending order. The last window ends at the border of the image.
 
     Example:
         >>> window_starts(2000, size=1024, gap=200)
@@ -42,7 +42,7 @@ def window_starts(length: int, size: int, gap: int) -> list[int]:
 
 
 def count_starts(length: int, size: int, gap: int) -> int:
-    """Count the windows along one axis without listing them, as :func:`window_starts` would.
+    """Return the number of starts that :func:`window_starts` returns, without listing them.
 
     Example:
         >>> count_starts(2000, size=1024, gap=200)
@@ -62,8 +62,8 @@ def window_grid(width: int, height: int, size: int, gap: int) -> NDArray[np.int6
         [[0, 0, 100, 100], [50, 0, 150, 100]]
     """
     starts = [(x, y) for x in window_starts(width, size, gap) for y in window_starts(height, size, gap)]
-    corner = np.array(starts, dtype=np.int64)  # (W, 2)
-    return np.concatenate([corner, corner + size], axis=1)
+    corners = np.array(starts, dtype=np.int64)  # (W, 2)
+    return np.concatenate([corners, corners + size], axis=1)
 
 
 def image_ratios(windows: NDArray[np.int64], width: int, height: int) -> NDArray[np.float64]:
@@ -92,16 +92,18 @@ def sliding_windows(
     Args:
         width: Width of the image, pixels, at least 1.
         height: Height of the image, pixels, at least 1.
-        sizes_and_gaps: (size, gap) per grid, ``0 <= gap < size``. A window that several grids share is kept once.
-        image_ratio: Windows are kept if the image fills more than this fraction of them. If no window of any grid
-            passes, those with the highest ratio are kept, so every image has at least one window.
+        sizes_and_gaps: (size, gap) per grid, ``0 <= gap < size``. A window that is in several grids is returned once.
+        image_ratio: Windows are kept if the image fills more than this fraction of their area. If this is true for no
+            window, those with the highest fraction are kept, so that every image has at least one window.
         where: The image, for the error.
 
     Returns:
-        (W, 4) of x_start, y_start, x_stop, y_stop. Windows of a smaller image exceed its right and lower border.
+        (W, 4) of x_start, y_start, x_stop, y_stop. Windows that are larger than the image exceed it on the right and at
+        the bottom.
 
     Raises:
-        UserError: A grid has more than :data:`MAX_WINDOWS` windows, as a small file can cause that states a huge size.
+        UserError: A grid has more than :data:`MAX_WINDOWS` windows, for example because a damaged file states a huge
+            image.
 
     Example:
         >>> sliding_windows(180, 100, [(100, 20)]).tolist()

@@ -10,18 +10,24 @@ from rotated_atss.io.png import Image
 
 
 def copy_as_bgr(image: Any) -> Image:
-    """Copy a uint8 image, (H, W, 3) BGR or (H, W) gray, as (H, W, 3) BGR.
+    """Copy a uint8 image, (H, W, 3) BGR or (H, W) gray, to (H, W, 3) BGR.
 
     Raises:
         UserError: The image has another shape or dtype.
     """
     pixels = np.asarray(image)
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+    is_gray = pixels.ndim == 2
+    is_bgr = pixels.ndim == 3 and pixels.shape[2] == 3
+    if pixels.dtype != np.uint8 or not (is_gray or is_bgr):
         raise UserError(f"images must be uint8 of shape (H, W, 3) or (H, W), got {pixels.dtype} of {pixels.shape}")
-    return np.ascontiguousarray(np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels.copy())
+    return np.repeat(pixels[..., None], 3, axis=2) if is_gray else pixels.copy()
 
 
 def check_count(name: str, values: Sized | None, count: int, item: str = "polygon") -> None:
-    """Raise UserError unless there is one value per item, or no values at all."""
+    """Check that there are as many values as items; None for no values is allowed.
+
+    Raises:
+        UserError: The numbers differ.
+    """
     if values is not None and len(values) != count:
         raise UserError(f"{name} must have one entry per {item}, got {len(values)} for {count_of(count, item)}")

@@ -1,4 +1,4 @@
-"""Positives of all objects of an image, drawn over the image as points per level."""
+"""Plot the positives of all objects of an image: a point on the image at the center of each positive prior."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotated_atss.visualization.text_boxes import ascii_text
 
 _LEGEND_INCHES, _TITLE_INCHES, _DPI = 3.3, 0.45, 100
 _MIN_SIDE_PX, _MAX_SIDE_PX = 1280, 1800  # longer side in the picture; smaller images are enlarged, larger ones reduced
-_MAX_NUMBERED = 150  # numbers of more objects hide the points
+_MAX_NUMBERED = 150  # with more objects, no object is numbered, since the numbers would hide the points
 _NO_POSITIVE, _IGNORED = "#ff2d2d", "0.65"
 
 
@@ -27,15 +27,15 @@ def plot_assignment(
     ignored: Any = (),
     title: str = "",
 ) -> bytes:
-    r"""Plot the positives of an image as points: color and marker per level, size by stride.
+    r"""Plot the positives of an image as points; each level has its color, marker and size.
 
     Args:
         image_bgr: (H, W, 3) uint8, BGR, at the input size of the network.
         polygons: (G, 4, 2) array, corners of the objects in pixels of the image.
-        points: (N, 2) array per level, centers of the positives in pixels.
-        positives: Number of positives per object, (G,).
+        points: Centers of the positives of each level in pixels, one (N, 2) array per level.
+        positives: (G,) number of positives per object.
         strides: Stride of each level in pixels.
-        ignored: (I, 4, 2) corners of ignored objects.
+        ignored: (I, 4, 2) array, corners of ignored objects in pixels.
         title: Title of the picture.
 
     Returns:
@@ -50,53 +50,67 @@ def plot_assignment(
     """
     height, width = image_bgr.shape[:2]
     scale = min(max(_MIN_SIDE_PX / max(height, width), 1.0), _MAX_SIDE_PX / max(height, width))
-    size = width * scale / _DPI + _LEGEND_INCHES, max(height * scale / _DPI, 4.2) + _TITLE_INCHES
-    figure = new_figure(figsize=size, dpi=_DPI)
-    bottom = 1 - (height * scale / _DPI + _TITLE_INCHES) / size[1]
-    axis = figure.add_axes((0, bottom, width * scale / _DPI / size[0], height * scale / _DPI / size[1]))
+    image_inches = width * scale / _DPI, height * scale / _DPI
+    figure_inches = image_inches[0] + _LEGEND_INCHES, max(image_inches[1], 4.2) + _TITLE_INCHES
+    figure = new_figure(figsize=figure_inches, dpi=_DPI)
+    bottom = 1 - (image_inches[1] + _TITLE_INCHES) / figure_inches[1]
+    axis = figure.add_axes((0, bottom, image_inches[0] / figure_inches[0], image_inches[1] / figure_inches[1]))
     show_window(axis, image_bgr, (0, 0, width, height))
-    without = sum(not count for count in positives)
     for polygon in ignored:
         plot_outline(axis, polygon, color=_IGNORED, width=1.0, dashed=True)
     for polygon, count in zip(polygons, positives):
         plot_outline(axis, polygon, color="white" if count else _NO_POSITIVE, width=1.0 if count else 1.8)
-    for number, polygon in enumerate(polygons if len(polygons) <= _MAX_NUMBERED else ()):
-        _write_number(axis, polygon, number, (width, height))
+    if len(polygons) <= _MAX_NUMBERED:
+        for number, polygon in enumerate(polygons):
+            _write_number(axis, polygon, number, (width, height))
+    finest_stride_points = scale * strides[0] * 72 / _DPI  # in units of 1/72 inch
     for level, (xy, stride) in enumerate(zip(points, strides)):
         label = f"stride {stride}: {count_of(len(xy), 'positive')}"
-        plot_points(axis, xy, level, _diameter(level, scale * strides[0] * 72 / _DPI), label=label)
-    _add_legend(figure, axis, size, len(positives), without, len(ignored))
-    figure.text(0.005, 1 - 0.5 * _TITLE_INCHES / size[1], ascii_text(title), fontsize=12, va="center", parse_math=False)
+        plot_points(axis, xy, level, _diameter(level, finest_stride_points), label=label)
+    num_without = sum(not count for count in positives)
+    _add_legend(figure, axis, figure_inches, len(positives), num_without, len(ignored))
+    title_y = 1 - 0.5 * _TITLE_INCHES / figure_inches[1]
+    figure.text(0.005, title_y, ascii_text(title), fontsize=12, va="center", parse_math=False)
     return to_png(figure, _DPI)
 
 
 def _write_number(axis: Any, polygon: Any, number: int, image_wh: tuple[int, int]) -> None:
-    """Write the number of an object at its upper right corner, moved into the image."""
+    """Write the number of an object at its upper right corner, or inside the image if the corner is outside."""
     corner = polygon[(polygon[:, 0] - polygon[:, 1]).argmax()]
-    x, y = min(max(corner[0], 0), 0.985 * image_wh[0]), min(max(corner[1], 0.015 * image_wh[1]), image_wh[1])
+    x = min(max(corner[0], 0), 0.985 * image_wh[0])
+    y = min(max(corner[1], 0.015 * image_wh[1]), image_wh[1])
     box = dict(boxstyle="square,pad=0.1", facecolor="white", edgecolor="none", alpha=0.8)
     axis.text(x, y, str(number), fontsize=8, ha="left", va="bottom", bbox=box, zorder=8, clip_on=True)
 
 
-def _diameter(level: int, finest_step: float) -> float:
-    """Return the diameter of a level's markers, 1/72 inch: on the finest level 60% of the step of its cells, 2 to 6."""
-    return min(6.0, max(2.0, 0.6 * finest_step)) * level_diameter(level)
+def _diameter(level: int, finest_stride: float) -> float:
+    """Return the diameter of a level's markers in units of 1/72 inch; on the finest level, 60% of the stride."""
+    return min(6.0, max(2.0, 0.6 * finest_stride)) * level_diameter(level)
 
 
-def _add_legend(figure: Any, axis: Any, size: tuple[float, float], objects: int, without: int, ignored: int) -> None:
+def _add_legend(
+    figure: Any,
+    axis: Any,
+    figure_inches: tuple[float, float],
+    num_objects: int,
+    num_without: int,
+    num_ignored: int,
+) -> None:
     """Add the legend to the right of the picture: levels with their counts, then the outlines that occur."""
     from matplotlib.lines import Line2D
 
     handles, labels = axis.get_legend_handles_labels()
-    lines = [("0.4", "-", count_of(objects - without, "object") + " with positives (white)")]
-    lines += [(_NO_POSITIVE, "-", count_of(without, "object") + " without positives")] if without else []
-    lines += [(_IGNORED, "--", count_of(ignored, "ignored object"))] if ignored else []
+    outlines = [("0.4", "-", count_of(num_objects - num_without, "object") + " with positives (white)")]
+    if num_without:
+        outlines.append((_NO_POSITIVE, "-", count_of(num_without, "object") + " without positives"))
+    if num_ignored:
+        outlines.append((_IGNORED, "--", count_of(num_ignored, "ignored object")))
     style: Any
-    for color, style, label in lines:
+    for color, style, label in outlines:
         handles.append(Line2D([], [], color=color, linestyle=style, linewidth=2))
         labels.append(label)
+    upper_left = (1 - (_LEGEND_INCHES - 0.12) / figure_inches[0], 1 - 0.45 / figure_inches[1])
     figure.legend(
-        handles, labels, loc="upper left", bbox_to_anchor=(1 - (_LEGEND_INCHES - 0.12) / size[0], 1 - 0.45 / size[1]),
-        fontsize=11, frameon=False, labelspacing=1.0, borderaxespad=0, title="centers of the positive priors",
-        title_fontsize=11, alignment="left",
+        handles, labels, loc="upper left", bbox_to_anchor=upper_left, fontsize=11, frameon=False, labelspacing=1.0,
+        borderaxespad=0, title="centers of the positive priors", title_fontsize=11, alignment="left",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What ATSS does for one object: candidates and positives over the image, their IoUs, and Algorithm 1 in numbers."""
+"""Plot how ATSS selects the positives of one object: candidates on the image, their IoUs, and the steps in numbers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from rotated_atss.io.png import Image
 from rotated_atss.visualization.level_style import level_color, level_diameter, plot_outline, plot_points, show_window
 from rotated_atss.visualization.text_boxes import ascii_text
 
-_OTHERS = "0.75"
-_DIAMETER = 6.5  # points, of the finest level
+_OTHER_OBJECTS = "0.75"  # color of their outlines
+_DIAMETER = 6.5  # of the markers of the finest level, 1/72 inch
 _COLUMN_INCHES = 7.8
-_ROWS_INCHES = (0.6, 7.6, 4.7, 1.75, 0.85)  # title, picture, IoUs, text, legend
-# left, right, above and below: of the picture, the IoUs and the text
+_ROWS_INCHES = (0.6, 7.6, 4.7, 1.75, 0.85)  # heights of title, picture, IoUs, text, legend
+# margins of picture, IoUs and text: left, right, above, below
 _MARGINS_INCHES = ((0.45, 0.45, 0.6, 0.1), (0.95, 0.3, 0.3, 0.6), (0.45, 0.1, 0.1, 0.0))
-_SIGNS = {CENTER_OUTSIDE: "x", LOST: "+"}  # over the marker of a candidate above the threshold that is not positive
+# drawn over the marker of a candidate whose IoU reaches the threshold, but which is not positive
+_SIGNS = {CENTER_OUTSIDE: "x", LOST: "+"}
 _MEANING = {
     POSITIVE: "filled: positive",
     BELOW_THRESHOLD: "hollow: candidate, IoU below t",
@@ -34,15 +35,15 @@ _MEANING = {
 
 @dataclass(frozen=True)
 class TracePanel:
-    """A trace to plot.
+    """A trace to plot, with the boxes to draw.
 
     Attributes:
         title: Title of the panel.
-        trace: The trace.
-        compared: (4, 2) corners of the box that the assigner compares with the priors: the object's oriented box or its
-            circumscribed horizontal box.
+        trace: Trace of the object.
+        compared: (4, 2) corners of the box for which the assigner computes IoUs with the priors: the oriented box of
+            the object, or its circumscribed horizontal box.
         polygon: (4, 2) corners of the object.
-        best_prior: (4, 2) corners of the prior of highest IoU; None without candidates.
+        best_prior: (4, 2) corners of the prior with the highest IoU; None without candidates.
     """
 
     title: str
@@ -55,7 +56,7 @@ class TracePanel:
 def plot_object(
     image_bgr: Image, panels: Sequence[TracePanel], strides: Sequence[int], *, others: Any = (), title: str = ""
 ) -> bytes:
-    """Plot the traces of an object, one column per way of comparing boxes.
+    """Plot the traces of an object in columns, for example one for oriented and one for horizontal boxes.
 
     Args:
         image_bgr: (H, W, 3) uint8, BGR, at the input size of the network.
@@ -72,38 +73,38 @@ def plot_object(
         plot_object(image, [TracePanel("obb", trace, polygon, polygon)], [8, 16, 32, 64, 128])
     """
     figure = new_figure(figsize=(_COLUMN_INCHES * len(panels), sum(_ROWS_INCHES)), dpi=100)
-    height = 1 - 0.45 * _ROWS_INCHES[0] / sum(_ROWS_INCHES)
-    figure.text(0.5, height, ascii_text(title), fontsize=15, ha="center", va="center", parse_math=False)
+    title_y = 1 - 0.45 * _ROWS_INCHES[0] / sum(_ROWS_INCHES)
+    figure.text(0.5, title_y, ascii_text(title), fontsize=15, ha="center", va="center", parse_math=False)
     window = crop_window(panels)
-    highest = max([0.1, *(float(panel.trace.iou.max()) for panel in panels if len(panel.trace.iou))])
+    max_iou = max([0.1, *(float(panel.trace.iou.max()) for panel in panels if len(panel.trace.iou))])
     for column, panel in enumerate(panels):
-        picture, strips, text = _column_axes(figure, column, len(panels))
-        plot_candidates(picture, image_bgr, panel, window, others)
-        plot_ious(strips, panel.trace, strides, highest)
-        text.set_axis_off()
+        picture_axis, iou_axis, text_axis = _column_axes(figure, column, len(panels))
+        plot_candidates(picture_axis, image_bgr, panel, window, others)
+        plot_ious(iou_axis, panel.trace, strides, max_iou)
+        text_axis.set_axis_off()
         lines = "\n".join(format_trace(panel.trace, strides))
-        text.text(0, 1, lines, family="monospace", fontsize=10, va="top", linespacing=1.35)
+        text_axis.text(0, 1, lines, family="monospace", fontsize=10, va="top", linespacing=1.35)
     _add_legend(figure, panels, strides)
     return to_png(figure)
 
 
-def _column_axes(figure: Any, column: int, columns: int) -> list[Any]:
+def _column_axes(figure: Any, column: int, num_columns: int) -> list[Any]:
     """Add the axes of a column: picture, IoUs and text."""
-    figure_width, figure_height = columns * _COLUMN_INCHES, sum(_ROWS_INCHES)
-    top = _ROWS_INCHES[0]
+    figure_width, figure_height = num_columns * _COLUMN_INCHES, sum(_ROWS_INCHES)
+    top = _ROWS_INCHES[0]  # distance from the upper edge of the figure
     axes = []
-    for inches, (left, right, above, below) in zip(_ROWS_INCHES[1:4], _MARGINS_INCHES):
-        x, y = column * _COLUMN_INCHES + left, figure_height - top - inches + below
-        width, height = _COLUMN_INCHES - left - right, inches - above - below
+    for row_height, (left, right, above, below) in zip(_ROWS_INCHES[1:4], _MARGINS_INCHES):
+        x, y = column * _COLUMN_INCHES + left, figure_height - top - row_height + below
+        width, height = _COLUMN_INCHES - left - right, row_height - above - below
         axes.append(figure.add_axes((
             x / figure_width, y / figure_height, width / figure_width, height / figure_height
         )))  # fmt: skip
-        top += inches
+        top += row_height
     return axes
 
 
 def crop_window(panels: Sequence[TracePanel]) -> tuple[float, float, float, float]:
-    """Return the square around an object that shows it and the candidates of the levels with positives.
+    """Return a square around an object that contains the object and all candidates on the levels that have positives.
 
     Args:
         panels: Traces of the object.
@@ -122,24 +123,25 @@ def crop_window(panels: Sequence[TracePanel]) -> tuple[float, float, float, floa
     """
     corners = np.concatenate([panel.compared for panel in panels])
     center = (corners.min(0) + corners.max(0)) / 2
-    reach = [16.0, 0.75 * float((corners.max(0) - corners.min(0)).max())]
+    reach = max(16.0, 0.75 * float((corners.max(0) - corners.min(0)).max()))  # distance from the center, pixels
     for panel in panels:
         trace = panel.trace
-        shown = np.isin(trace.level.numpy(), trace.level[trace.is_positive].numpy())
-        offsets = np.abs(trace.prior_centers.double().numpy()[shown] - center)
-        reach += [float(offsets.max())] if offsets.size else []
-    half = 1.08 * max(reach) if max(reach) > 18 else 18.0  # a margin of 8%, and no window below 36 px
-    return float(center[0] - half), float(center[1] - half), float(center[0] + half), float(center[1] + half)
+        on_level_with_positives = np.isin(trace.level.numpy(), trace.level[trace.is_positive].numpy())
+        offsets = np.abs(trace.prior_centers.double().numpy()[on_level_with_positives] - center)
+        reach = max(reach, float(offsets.max(initial=0)))
+    half_side = 1.08 * reach if reach > 18 else 18.0  # a margin of 8%, and no window below 36 px
+    start, stop = center - half_side, center + half_side
+    return float(start[0]), float(start[1]), float(stop[0]), float(stop[1])
 
 
 def plot_candidates(axis: Any, image_bgr: Image, panel: TracePanel, window: Sequence[float], others: Any = ()) -> None:
-    """Plot the image around an object, the object, its candidates (hollow) and its positives (filled).
+    """Plot an object on the image with its candidates (hollow) and positives (filled).
 
     Args:
         axis: Axes of matplotlib.
         image_bgr: (H, W, 3) uint8, BGR.
-        panel: The trace.
-        window: Part of the image, as :func:`crop_window` returns it.
+        panel: Trace and boxes of the object.
+        window: Part of the image to show, as returned by :func:`crop_window`.
         others: (N, 4, 2) corners of the other objects.
 
     Example::
@@ -148,32 +150,34 @@ def plot_candidates(axis: Any, image_bgr: Image, panel: TracePanel, window: Sequ
     """
     show_window(axis, image_bgr, window)
     for polygon in others:
-        plot_outline(axis, polygon, color=_OTHERS, width=0.8)
+        plot_outline(axis, polygon, color=_OTHER_OBJECTS, width=0.8)
     if not np.allclose(panel.compared, panel.polygon, atol=1e-3):
         plot_outline(axis, panel.polygon, width=1.4, dashed=True)
     plot_outline(axis, panel.compared, width=2.2)
     trace = panel.trace
     xy, levels = trace.prior_centers.double().numpy(), trace.level.numpy()
     if panel.best_prior is not None and len(trace.iou):
-        plot_outline(axis, panel.best_prior, color=level_color(int(levels[int(trace.iou.argmax())])), width=1.2)
+        level_of_best = int(levels[int(trace.iou.argmax())])
+        plot_outline(axis, panel.best_prior, color=level_color(level_of_best), width=1.2)
     outcomes = np.array(trace.outcomes())
-    for level in sorted(set(levels.tolist()), reverse=True):  # large markers below small ones
+    for level in sorted(set(levels.tolist()), reverse=True):  # coarse levels first, so that small markers are on top
         for outcome in dict.fromkeys(outcomes[levels == level].tolist()):
             _plot_outcome(axis, xy[(levels == level) & (outcomes == outcome)], level, outcome)
-    inside = ((xy > window[:2]) & (xy < window[2:])).all(1)
-    outside = "" if inside.all() else f"; {count_of(int((~inside).sum()), 'candidate')} outside this picture"
-    positives = count_of(int(trace.is_positive.sum()), "positive")
-    axis.set_title(f"{panel.title}\n{positives} of {count_of(len(xy), 'candidate')}{outside}", fontsize=12)
+    title = f"{panel.title}\n{count_of(int(trace.is_positive.sum()), 'positive')} of {count_of(len(xy), 'candidate')}"
+    is_inside = ((xy > window[:2]) & (xy < window[2:])).all(1)
+    if not is_inside.all():
+        title += f"; {count_of(int((~is_inside).sum()), 'candidate')} outside this picture"
+    axis.set_title(title, fontsize=12)
 
 
-def plot_ious(axis: Any, trace: AssignmentTrace, strides: Sequence[int], highest: float = 0.1) -> None:
+def plot_ious(axis: Any, trace: AssignmentTrace, strides: Sequence[int], max_iou: float = 0.1) -> None:
     """Plot the IoU of every candidate, one row per level, and the threshold.
 
     Args:
         axis: Axes of matplotlib.
-        trace: The trace.
+        trace: Trace of the object.
         strides: Stride of each level in pixels.
-        highest: The axis reaches at least this IoU.
+        max_iou: IoU that the axis contains in any case.
 
     Example::
 
@@ -186,22 +190,23 @@ def plot_ious(axis: Any, trace: AssignmentTrace, strides: Sequence[int], highest
     axis.text(trace.mean, top, "mean m ", ha="right", va="bottom", fontsize=11, color="0.4")
     axis.text(trace.threshold, top, f" t = m + v = {trace.threshold:.3f}", ha="left", va="bottom", fontsize=11)
     for level in range(len(strides)):
-        rows = np.flatnonzero(levels == level)
-        # candidates of one IoU are stacked around the line of their level
-        offset = _spread(ious[rows], 0.012 * max(highest, trace.threshold))
-        for outcome in dict.fromkeys(outcomes[rows].tolist()):
-            chosen = outcomes[rows] == outcome
-            _plot_outcome(axis, np.stack((ious[rows], level + offset), 1)[chosen], level, outcome, grows=False)
+        on_level = np.flatnonzero(levels == level)
+        # candidates of similar IoU are stacked above and below the row of their level
+        offset = _stack_offsets(ious[on_level], 0.012 * max(max_iou, trace.threshold))
+        xy = np.stack((ious[on_level], level + offset), 1)
+        for outcome in dict.fromkeys(outcomes[on_level].tolist()):
+            _plot_outcome(axis, xy[outcomes[on_level] == outcome], level, outcome, scale_by_level=False)
     axis.set_yticks(range(len(strides)), [f"stride {stride}" for stride in strides])
     axis.set_ylim(-0.6, len(strides) - 0.4)
-    axis.set_xlim(-0.02 * highest, 1.12 * max(highest, trace.threshold))
+    axis.set_xlim(-0.02 * max_iou, 1.12 * max(max_iou, trace.threshold))
     axis.set_xlabel("IoU of the candidates with the object")
     axis.grid(axis="x", alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _plot_outcome(axis: Any, xy: NDArray[np.float64], level: int, outcome: str, *, grows: bool = True) -> None:
-    diameter = _DIAMETER * level_diameter(level) if grows else 5.5
+def _plot_outcome(axis: Any, xy: NDArray[np.float64], level: int, outcome: str, *, scale_by_level: bool = True) -> None:
+    """Plot candidates of one level and outcome; coarser levels get larger markers if ``scale_by_level``."""
+    diameter = _DIAMETER * level_diameter(level) if scale_by_level else 5.5
     plot_points(axis, xy, level, diameter, filled=outcome == POSITIVE)
     if outcome in _SIGNS and len(xy):
         axis.plot(
@@ -209,13 +214,16 @@ def _plot_outcome(axis: Any, xy: NDArray[np.float64], level: int, outcome: str, 
         )
 
 
-def _spread(values: NDArray[np.float64], near: float) -> NDArray[np.float64]:
-    """Return vertical offsets that separate values closer than ``near``: 0, then alternately above and below."""
+def _stack_offsets(values: NDArray[np.float64], min_distance: float) -> NDArray[np.float64]:
+    """Return vertical offsets that separate points whose x values are closer than ``min_distance``.
+
+    The first point of a group of close values has the offset 0; the next ones alternate above and below it.
+    """
     order = np.argsort(values, kind="stable")
-    offset, rank = np.zeros(len(values)), 0
-    for before, row in zip(order, order[1:]):
-        rank = rank + 1 if values[row] - values[before] < near else 0
-        offset[row] = 0.11 * ((rank + 1) // 2) * (1 if rank % 2 else -1)
+    offset, rank = np.zeros(len(values)), 0  # rank within the group
+    for previous, index in zip(order, order[1:]):
+        rank = rank + 1 if values[index] - values[previous] < min_distance else 0
+        offset[index] = 0.11 * ((rank + 1) // 2) * (1 if rank % 2 else -1)
     return np.clip(offset, -0.45, 0.45)
 
 
@@ -229,19 +237,19 @@ def _add_legend(figure: Any, panels: Sequence[TracePanel], strides: Sequence[int
         Line2D([], [], marker=level_marker(level), color=level_color(level), label=f"stride {stride}", **style)
         for level, stride in enumerate(strides)
     ]
-    outcomes = {outcome for panel in panels for outcome in panel.trace.outcomes()}
+    occurring = {outcome for panel in panels for outcome in panel.trace.outcomes()}
     labels = [handle.get_label() for handle in handles]
-    hollow: dict[str, Any] = dict(
+    circle: dict[str, Any] = dict(
         linestyle="none", marker="o", markersize=9, markeredgecolor="black", markeredgewidth=1.2
     )
     for outcome, text in _MEANING.items():
-        if outcome in outcomes:
-            handle = Line2D([], [], markerfacecolor="0.45" if outcome == POSITIVE else "none", **hollow)
+        if outcome in occurring:
+            marker = Line2D([], [], markerfacecolor="0.45" if outcome == POSITIVE else "none", **circle)
             sign = Line2D([], [], linestyle="none", marker=_SIGNS.get(outcome, ""), markersize=9, color="black")
-            handles.append((handle, sign))
+            handles.append((marker, sign))
             labels.append(text)
     if any(panel.best_prior is not None for panel in panels):
         handles.append(Line2D([], [], color="0.5", linewidth=1.4))
         labels.append("thin outline: prior of the highest IoU")
-    columns, size = (5, 10.5) if len(panels) > 1 else (3, 9.5)
-    figure.legend(handles, labels, loc="lower center", ncols=columns, fontsize=size, frameon=False)
+    num_columns, font_size = (5, 10.5) if len(panels) > 1 else (3, 9.5)
+    figure.legend(handles, labels, loc="lower center", ncols=num_columns, fontsize=font_size, frameon=False)

@@ -1,10 +1,10 @@
-"""Captions of boxes and the class legend, placed so that they hide neither boxes nor each other."""
+"""Place the captions of boxes and the class legend so that they hide neither boxes nor each other."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 import cv2
@@ -13,27 +13,29 @@ from numpy.typing import NDArray
 
 from rotated_atss.visualization.text_boxes import Annotation, Leader, TextBox, ascii_text, text_wh
 
-_MAX_LEADERS = 200  # lines to the captions of more boxes hide the image
-_REACHES_PX = (10, 24, 44)  # distance of a far caption from its box
-# from above, clockwise
+_MAX_LEADERS = 200  # with more boxes, captions with a line to their box would hide the image
+_DISTANCES_PX = (10, 24, 44)  # distances of a far caption from its box, in the order in which they are tried
+# 16 directions from a box to a far caption, the first one upwards, then clockwise
 _DIRECTIONS = tuple((math.cos(k * math.pi / 8), math.sin(k * math.pi / 8)) for k in range(-4, 12))
-_LARGE_AREA = 10_000  # px^2: captions can lie inside boxes above this area
+_LARGE_AREA = 10_000  # px^2; inside larger boxes there is space for captions
 
 
 def place_captions(
     annotations: Sequence[Annotation], image_hw: tuple[int, int], scale: float, reserved: Sequence[TextBox]
 ) -> list[TextBox]:
-    """Choose the captions that fit, in descending order of score.
+    """Place the captions that fit, those of higher scores first.
+
+    A caption is placed at the first free position of these: directly above or below its box, or farther away with a
+    line to the box. Neither the caption nor the line covers a small box, the outline of a large one or another text.
 
     Args:
-        annotations: In ascending order of score.
+        annotations: Boxes in ascending order of score.
         image_hw: Height and width of the image.
         scale: OpenCV's font scale.
-        reserved: Text that captions must not overlap.
+        reserved: Texts that captions must not overlap.
 
     Returns:
-        At most one caption per annotation, at the first free position: beside the box, or farther away with a line to
-        it, which crosses no small box and no other caption.
+        At most one caption per box, in descending order of score.
 
     Example:
         >>> square = np.array([[20.0, 40], [60, 40], [60, 60], [20, 60]])
@@ -41,14 +43,15 @@ def place_captions(
         >>> [text_box.text for text_box in place_captions(annotations, (100, 200), 0.36, [])]
         ['ship 0.90']
     """
-    occupied = _occupied(annotations, image_hw)
+    occupied = _box_mask(annotations, image_hw)
     for text_box in reserved:
         occupied[text_box.rows, text_box.columns] = 1
     placed = []
-    far = _far_candidates if len(annotations) <= _MAX_LEADERS else (lambda *_: iter(()))
     for annotation in reversed(annotations):
-        candidates = chain(_candidates(annotation, image_hw, scale), far(annotation, image_hw, scale))
-        for text_box in candidates:
+        positions: Iterable[TextBox] = _near_positions(annotation, image_hw, scale)
+        if len(annotations) <= _MAX_LEADERS:
+            positions = chain(positions, _far_positions(annotation, image_hw, scale))
+        for text_box in positions:
             if _is_free(text_box, occupied):
                 occupied[text_box.rows, text_box.columns] = 1
                 if text_box.leader is not None:
@@ -59,57 +62,61 @@ def place_captions(
 
 
 def place_legend(annotations: Sequence[Annotation], image_height: int, scale: float) -> list[TextBox]:
-    """Stack the classes that occur, with their counts, in the lower left corner; dashed ones are marked.
+    """Place the legend in the lower left corner: one line per class with its number of boxes.
 
     Example:
         >>> annotations = [Annotation(np.zeros((4, 2)), (255, 0, 0), "ship", None)] * 2
         >>> [text_box.text for text_box in place_legend(annotations, image_height=100, scale=0.36)]
         ['ship 2']
     """
-    counts = Counter((each.name, each.color, each.dashed) for each in annotations if each.name is not None)
-    step = text_wh("", scale)[1] + 2
+    counts = Counter((box.name, box.color, box.dashed) for box in annotations if box.name is not None)
+    line_height = text_wh("", scale)[1] + 2
     lines = []
     for index, ((name, color, dashed), count) in enumerate(sorted(counts.items())):
         text = f"{ascii_text(name)} {count}{' (dashed)' if dashed else ''}"
-        y = max(0, image_height - step * (len(counts) - index))
-        lines.append(TextBox(text, slice(y, y + step), slice(3, 3 + text_wh(text, scale)[0]), color))
+        y = max(0, image_height - line_height * (len(counts) - index))
+        lines.append(TextBox(text, slice(y, y + line_height), slice(3, 3 + text_wh(text, scale)[0]), color))
     return lines
 
 
-def _occupied(annotations: Sequence[Annotation], image_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return a mask (H, W) of small boxes and of the outlines of large ones."""
-    occupied = np.zeros(image_hw, np.uint8)
-    for annotation in annotations:  # one call per polygon: fillPoly leaves overlaps of one call empty
+def _box_mask(annotations: Sequence[Annotation], image_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a mask (H, W) that is 1 in small boxes and on the outlines of large ones."""
+    mask = np.zeros(image_hw, np.uint8)
+    for annotation in annotations:  # one call per polygon, since fillPoly does not fill overlaps of its polygons
         corners = np.floor(annotation.polygon).astype(np.int32)
         if cv2.contourArea(corners) < _LARGE_AREA:
-            cv2.fillPoly(occupied, [corners], 1)
+            cv2.fillPoly(mask, [corners], 1)
         else:
-            cv2.polylines(occupied, [corners], True, 1)
-    return occupied
+            cv2.polylines(mask, [corners], True, 1)
+    return mask
 
 
-def _candidates(annotation: Annotation, image_hw: tuple[int, int], scale: float) -> list[TextBox]:
-    """Place every caption just above and just below the polygon, moved into the image."""
-    polygon, candidates = annotation.polygon, []
+def _near_positions(annotation: Annotation, image_hw: tuple[int, int], scale: float) -> list[TextBox]:
+    """Return the captions of a box, the longest first, directly above and below it, but inside the image."""
+    polygon, positions = annotation.polygon, []
     for text in annotation.captions:
         width, height = text_wh(text, scale)
         x = int(np.clip(polygon[:, 0].mean() - width / 2, 0, max(0, image_hw[1] - width)))
-        tops = (int(np.floor(polygon[:, 1].min())) - height - 1, int(np.ceil(polygon[:, 1].max())) + 2)
-        for y in (int(np.clip(top, 0, max(0, image_hw[0] - height))) for top in tops):
-            candidates.append(TextBox(text, slice(y, y + height), slice(x, x + width), annotation.color))
-    return candidates
+        above, below = int(np.floor(polygon[:, 1].min())) - height - 1, int(np.ceil(polygon[:, 1].max())) + 2
+        for top in (above, below):
+            y = int(np.clip(top, 0, max(0, image_hw[0] - height)))
+            positions.append(TextBox(text, slice(y, y + height), slice(x, x + width), annotation.color))
+    return positions
 
 
-def _far_candidates(annotation: Annotation, image_hw: tuple[int, int], scale: float) -> Iterator[TextBox]:
-    """Place the longest caption around the polygon, inside the image, near places first, with a line to the polygon."""
+def _far_positions(annotation: Annotation, image_hw: tuple[int, int], scale: float) -> Iterator[TextBox]:
+    """Yield the longest caption of a box at positions around it, near ones first, with a line to the box.
+
+    Positions are inside the image. There are none if the center of the box is outside the image.
+    """
     center, radius = annotation.polygon.mean(0), float(np.ptp(annotation.polygon, axis=0).max()) / 2
     if not annotation.captions or not ((center > 0) & (center < image_hw[::-1])).all():
         return
     width, height = text_wh(annotation.captions[0], scale)
-    for reach in _REACHES_PX:
+    for distance in _DISTANCES_PX:
         for x_direction, y_direction in _DIRECTIONS:
-            x = round(center[0] + x_direction * (radius + reach + width / 2) - width / 2)
-            y = round(center[1] + y_direction * (radius + reach + height / 2) - height / 2)
+            x = round(center[0] + x_direction * (radius + distance + width / 2) - width / 2)
+            y = round(center[1] + y_direction * (radius + distance + height / 2) - height / 2)
             if x < 0 or y < 0 or x + width > image_hw[1] or y + height > image_hw[0]:
                 continue
             leader = _leader((x, y, x + width, y + height), annotation.polygon, image_hw)
@@ -122,25 +129,29 @@ def _far_candidates(annotation: Annotation, image_hw: tuple[int, int], scale: fl
 def _leader(
     text_xyxy: tuple[int, int, int, int], polygon: NDArray[np.float64], image_hw: tuple[int, int]
 ) -> Leader | None:
-    """Return the line from the rim of a text to the nearest corner or middle of an edge of a polygon in the image."""
+    """Return the shortest line from a text to a corner, or to the middle of an edge, of a polygon.
+
+    Returns:
+        The two ends; None if all corners and middles are outside the image.
+    """
     ends = np.concatenate((polygon, (polygon + np.roll(polygon, 1, 0)) / 2))
     ends = ends[((ends >= 0) & (ends < image_hw[::-1])).all(1)]
     if not len(ends):
         return None
     starts = np.clip(ends, text_xyxy[:2], np.array(text_xyxy[2:]) - 1)
     nearest = int(np.square(ends - starts).sum(1).argmin())
-    (x1, y1), (x2, y2) = np.floor(starts[nearest]).astype(int).tolist(), np.floor(ends[nearest]).astype(int).tolist()
+    (x1, y1), (x2, y2) = np.floor([starts[nearest], ends[nearest]]).astype(int).tolist()
     return (x1, y1), (x2, y2)
 
 
 def _is_free(text_box: TextBox, occupied: NDArray[np.uint8]) -> bool:
-    """Return whether a caption and its line cover nothing; the line may end inside its own box."""
+    """Return whether a caption and its line are outside the mask, except for the end of the line at its box."""
     if occupied[text_box.rows, text_box.columns].any():
         return False
     if text_box.leader is None:
         return True
     start, end = np.array(text_box.leader)
     length = int(np.abs(end - start).max())
-    steps = np.arange(max(0, length - 2))[:, None] / max(1, length)  # without the end, which lies on the box itself
-    points = np.rint(start + steps * (end - start)).astype(int)
+    fractions = np.arange(max(0, length - 2))[:, None] / max(1, length)  # without the end, which lies on the box
+    points = np.rint(start + fractions * (end - start)).astype(int)
     return not occupied[points[:, 1], points[:, 0]].any()

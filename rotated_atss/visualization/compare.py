@@ -1,4 +1,4 @@
-"""Pictures for logs: ground truth beside detections, and the points of priors on an image."""
+"""Draw pictures for the log of a training: ground truth next to detections, and prior centers on an image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rotated_atss.visualization.drawing import draw_boxes
 from rotated_atss.visualization.fixed_point import SHIFT, to_fixed_point
 from rotated_atss.visualization.palettes import ClassStyle, Color, class_styles
 
-MAX_SIDE = 640  # pixels
+MAX_SIDE = 640  # pixels; larger images are reduced to this size
 
 
 def truth_beside_detections(
@@ -33,11 +33,11 @@ def truth_beside_detections(
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR.
-        truth: (G, 8) corners and the class names.
-        detections: (N, 8) corners, the class names and (N,) scores.
-        styles: Style by class name; None for those of :func:`rotated_atss.visualization.palettes.class_styles`.
+        truth: Corners (G, 8) and class names of the ground-truth objects.
+        detections: Corners (N, 8), class names and scores (N,) of the detections.
+        styles: Styles by class name; None for those of :func:`rotated_atss.visualization.palettes.class_styles`.
         min_score: Detections with a lower score are not drawn.
-        max_side: A longer side of the image is reduced to this length before the boxes are drawn.
+        max_side: If the longer side of the image exceeds this length, the image is reduced to it first.
 
     Example:
         >>> square = np.array([[10.0, 10, 40, 10, 40, 30, 10, 30]])
@@ -76,10 +76,10 @@ def draw_points(
         points: (P, 2) x and y in pixels; the upper-left corner of the first pixel is (0, 0).
         colors: RGB per point.
         radius: Radius in pixels of the drawing.
-        max_side: A longer side of the image is reduced to this length before the points are drawn.
+        max_side: If the longer side of the image exceeds this length, the image is reduced to it first.
 
     Raises:
-        UserError: There is not one color per point.
+        UserError: The number of colors is not the number of points.
 
     Example:
         >>> drawn = draw_points(np.zeros((20, 20, 3), np.uint8), np.array([[10.5, 5.5]]), [(255, 0, 0)])
@@ -96,7 +96,7 @@ def draw_points(
 
 
 def _shrink(image_bgr: Image, max_side: int) -> tuple[Image, float]:
-    """Return a copy whose longer side is at most ``max_side``, and the factor."""
+    """Return a copy whose longer side is at most ``max_side``, and the factor by which it is reduced."""
     image = copy_as_bgr(image_bgr)
     scale = min(1.0, max_side / max(image.shape[:2]))
     if scale == 1.0:

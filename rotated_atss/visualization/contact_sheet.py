@@ -1,4 +1,4 @@
-"""Several images on one: contact sheets and side-by-side pairs."""
+"""Arrange several images in one: contact sheets and side-by-side pairs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def contact_sheet(
     """Arrange images in a grid, each resized to fit its cell with its aspect ratio kept.
 
     Args:
-        images: (H, W, 3), uint8, BGR, of any sizes; at least one.
-        titles: One per image, written above it.
-        columns: Cells per row; None makes the grid about as many columns as rows.
+        images: At least one image, (H, W, 3), uint8, BGR; their sizes can differ.
+        titles: One title per image, written above it; None for no titles.
+        columns: Number of columns; None for about as many columns as rows.
         cell_wh: Width and height of a cell, pixels.
         gap: Pixels between cells.
 
@@ -37,7 +37,7 @@ def contact_sheet(
         The sheet, (H, W, 3), uint8, BGR.
 
     Raises:
-        UserError: There is no image, or not one title per image.
+        UserError: There is no image, or the number of titles is not the number of images.
 
     Example:
         >>> import numpy as np
@@ -49,17 +49,19 @@ def contact_sheet(
         raise UserError("a contact sheet needs at least one image, got none")
     check_count("titles", titles, len(images), "image")
     columns = columns or int(np.ceil(np.sqrt(len(images))))
-    strip = _TITLE_HEIGHT if titles else 0
-    (width, height), rows = cell_wh, -(-len(images) // columns)
-    sheet_hw = gap + rows * (height + strip + gap), gap + columns * (width + gap)
+    title_height = _TITLE_HEIGHT if titles else 0
+    width, height = cell_wh
+    rows = -(-len(images) // columns)
+    sheet_hw = gap + rows * (title_height + height + gap), gap + columns * (width + gap)
     sheet = np.full((*sheet_hw, 3), _BACKGROUND, np.uint8)
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
-        x, y = gap + column * (width + gap), gap + row * (height + strip + gap)
+        x, y = gap + column * (width + gap), gap + row * (title_height + height + gap)
         if titles:
             origin, font = (x + 2, y + 13), cv2.FONT_HERSHEY_SIMPLEX
             cv2.putText(sheet, ascii_text(titles[index]), origin, font, 0.42, (230, 230, 230), 1, cv2.LINE_AA)
-        _fit_into(sheet[y + strip : y + strip + height, x : x + width], copy_as_bgr(image))
+        y += title_height
+        _fit_into(sheet[y : y + height, x : x + width], copy_as_bgr(image))
     return sheet
 
 
@@ -82,6 +84,7 @@ def side_by_side(left: Image, right: Image, gap: int = 6) -> Image:
 
 
 def _fit_into(cell: Image, image: Image) -> None:
+    """Resize an image to the size of a cell, with its aspect ratio kept, and write it into the middle of the cell."""
     scale = min(cell.shape[0] / image.shape[0], cell.shape[1] / image.shape[1])
     width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
     resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)

@@ -1,4 +1,4 @@
-"""Boxes drawn on images, to inspect labels and detections at full size."""
+"""Draw boxes with captions on images, to inspect labels and detections at full size."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def draw_boxes(
 ) -> Image:
     """Draw the outlines of polygons or oriented boxes, with class and score, on a copy of an image.
 
-    A caption that would hide a small box, the outline of a large box or another caption is shortened to the score or
-    moved to a free place with a line to its box, and left out where there is none.
+    No caption hides a small box, the outline of a large box or another caption. Where it would, it is shortened to the
+    score, or moved to a free place with a line to its box, or left out.
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR, or gray (H, W).
-        polygons: Array or tensor, in pixels; the upper-left corner of the first pixel is (0, 0). (N, 8) or (N, 4, 2)
-            corners, or (N, 5) oriented boxes ``cx, cy, w, h, angle``.
+        polygons: Array or tensor of corners (N, 8) or (N, 4, 2), or of oriented boxes (N, 5) ``cx, cy, w, h, angle``,
+            in pixels. The upper-left corner of the first pixel is (0, 0).
         labels: Class name per polygon.
-        scores: Score per polygon. Higher scores are drawn on top.
-        colors: RGB per class name, or RGB per polygon. By default a class has its color of ``PALETTE``.
+        scores: Score per polygon. Polygons with higher scores are drawn on top.
+        colors: RGB by class name, or one RGB per polygon. By default a class has its color of ``PALETTE``.
         dashed: Classes whose outlines are dashed.
         thickness: Line width of the outlines, pixels.
         box_only: Draw outlines without captions.
@@ -58,8 +58,8 @@ def draw_boxes(
         A new image, (H, W, 3), uint8, BGR.
 
     Raises:
-        UserError: The image is unsupported, the polygons have another shape or are not finite, or there is not one
-            label, score or color per polygon.
+        UserError: The image is unsupported, the polygons have another shape or are not finite, or the number of labels,
+            scores or colors is not the number of polygons.
 
     Example:
         >>> import numpy as np
@@ -77,11 +77,11 @@ def draw_boxes(
         draw_outline(
             canvas, annotation.polygon, annotation.color, thickness, dashed=annotation.dashed, mark_front=mark_front
         )
-    lines = place_legend(annotations, canvas.shape[0], text_scale) if legend else []
-    captions = [] if box_only else place_captions(annotations, canvas.shape[:2], text_scale, lines)
+    legend_lines = place_legend(annotations, canvas.shape[0], text_scale) if legend else []
+    captions = [] if box_only else place_captions(annotations, canvas.shape[:2], text_scale, legend_lines)
     for text_box in captions:
         draw_leader(canvas, text_box)
-    for text_box in captions + lines:
+    for text_box in captions + legend_lines:
         write_text(canvas, text_box, text_scale)
     return canvas
 
@@ -98,10 +98,10 @@ def _annotations(
     check_count("labels", labels, len(quads))
     check_count("scores", scores, len(quads))
     names = [None] * len(quads) if labels is None else [str(name) for name in labels]
-    numbers = [None] * len(quads) if scores is None else [float(score) for score in scores]
+    score_list = [None] * len(quads) if scores is None else [float(score) for score in scores]
     return [
         Annotation(quad, rgb[::-1], name, score, name in dashed)
-        for quad, rgb, name, score in zip(quads, _colors(names, colors), names, numbers)
+        for quad, rgb, name, score in zip(quads, _colors(names, colors), names, score_list)
         if score is None or score >= score_threshold
     ]
 
@@ -122,8 +122,9 @@ def _quads(polygons: Any) -> NDArray[np.float64]:
 
 
 def _colors(names: Sequence[str | None], colors: Mapping[str, Color] | Sequence[Color] | None) -> list[Color]:
+    """Return the RGB color of each polygon; ``colors`` as for :func:`draw_boxes`."""
     if colors is not None and not isinstance(colors, Mapping):
         check_count("colors", colors, len(names))
         return [(int(red), int(green), int(blue)) for red, green, blue in colors]
-    chosen = colors or {}
-    return [chosen.get(name) or class_color(name) if name is not None else PALETTE[0] for name in names]
+    by_name = colors or {}
+    return [PALETTE[0] if name is None else by_name.get(name) or class_color(name) for name in names]

@@ -1,4 +1,4 @@
-"""Coordinates with fractions of a pixel for OpenCV's drawing functions."""
+"""Convert coordinates in fractions of a pixel for OpenCV's drawing functions."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHIFT = 4
-"""Fractional bits, OpenCV's argument ``shift``."""
+"""Number of fractional bits: the argument ``shift`` of OpenCV's functions."""
 
 
 def to_fixed_point(points: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Convert points in pixels to OpenCV's coordinates.
+    """Convert points to OpenCV's fixed-point coordinates, in which (0, 0) is the center of the first pixel.
 
     Args:
-        points: (..., 2), where (0, 0) is the upper-left corner of the first pixel. OpenCV's integers are pixel centers.
+        points: (..., 2) in pixels, where (0, 0) is the upper-left corner of the first pixel.
 
     Example:
         >>> to_fixed_point(np.array([[0.5, 2.75]])).tolist()

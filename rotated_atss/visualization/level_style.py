@@ -1,17 +1,18 @@
-"""Color, marker and size of the levels of a feature pyramid in plots of an assignment."""
+"""Color, marker and size of each level of the feature pyramid in plots of label assignment."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-# Okabe and Ito's colors, as in analysis/plotting.py, in an order in which neighboring levels differ in lightness too
+# Okabe and Ito's colors as in analysis/plotting.py, ordered so that neighboring levels also differ in lightness
 LEVEL_COLORS = ("#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2")
 LEVEL_MARKERS = "osD^vPX"
-# Relative to the finest level: where centers of several levels coincide, each marker extends beyond the finer ones.
+# Relative to the finest level. Where centers of several levels coincide, the coarser markers are visible around the
+# finer ones.
 _DIAMETERS = (1.0, 1.4, 1.7, 3.0, 4.0, 4.4, 5.2)
-_HALO = "black"
-_LONGEST_DASHED_PX = 100_000  # dashes of longer lines take seconds
+_HALO = "black"  # color around markers and lines
+_LONGEST_DASHED_PX = 100_000  # drawing the dashes of longer lines takes seconds
 
 
 def level_color(level: int) -> str:
@@ -45,14 +46,14 @@ def level_diameter(level: int) -> float:
 
 
 def plot_points(axis: Any, xy: Any, level: int, diameter: float, *, filled: bool = True, label: str = "") -> None:
-    """Plot the points of a level: filled, or hollow with an edge in the color of the level.
+    """Plot points with the marker of a level, filled with its color or hollow with an edge in its color.
 
     Args:
         axis: Axes of matplotlib.
         xy: (N, 2) array in the units of the axes.
         level: The level, counted from 0.
-        diameter: Diameter of the points, points (1/72 inch).
-        filled: Fill the points.
+        diameter: Diameter of the markers in units of 1/72 inch.
+        filled: Fill the markers.
         label: Entry of the legend; empty for none.
 
     Example::
@@ -69,19 +70,19 @@ def plot_points(axis: Any, xy: Any, level: int, diameter: float, *, filled: bool
         )  # fmt: skip
         return
     hollow: dict[str, Any] = dict(marker=marker, markersize=diameter, markerfacecolor="none", **style)
-    axis.plot(x, y, markeredgecolor=_HALO, markeredgewidth=2.2, **hollow)  # visible on light and dark ground
+    axis.plot(x, y, markeredgecolor=_HALO, markeredgewidth=2.2, **hollow)  # visible on light and dark images
     axis.plot(x, y, markeredgecolor=color, markeredgewidth=1.2, label=label or None, **hollow)
 
 
 def plot_outline(axis: Any, polygon: Any, *, color: str = "white", width: float = 1.6, dashed: bool = False) -> None:
-    """Plot a polygon (4, 2) with a dark rim, so that it is visible on light and dark ground.
+    """Plot the outline of a quadrilateral with a dark rim, so that it is visible on light and dark images.
 
     Args:
         axis: Axes of matplotlib.
-        polygon: Corners in the units of the axes.
+        polygon: (4, 2) corners in the units of the axes.
         color: Color of the line.
-        width: Line width, points.
-        dashed: Dash the line; lines that reach far beyond any image are solid.
+        width: Line width in units of 1/72 inch.
+        dashed: Dash the line, unless it is longer than any image.
 
     Example::
 
@@ -94,12 +95,12 @@ def plot_outline(axis: Any, polygon: Any, *, color: str = "white", width: float 
 
 
 def show_window(axis: Any, image_bgr: Any, window: Sequence[float]) -> None:
-    """Show the part of an image in a window; outside the image the axes are gray.
+    """Show the part of an image that is inside a window; the axes are gray outside the image.
 
     Args:
-        axis: Axes of matplotlib; their units become pixels of the image, corner to corner.
+        axis: Axes of matplotlib. Their units become pixels; (0, 0) is the upper-left corner of the first pixel.
         image_bgr: (H, W, 3) uint8, BGR.
-        window: x_start, y_start, x_stop, y_stop in pixels; may reach beyond the image.
+        window: x_start, y_start, x_stop, y_stop in pixels; the window can extend beyond the image.
 
     Example::
 
@@ -110,8 +111,8 @@ def show_window(axis: Any, image_bgr: Any, window: Sequence[float]) -> None:
     right, bottom = min(width, -int(-window[2] // 1)), min(height, -int(-window[3] // 1))
     axis.set_facecolor("0.85")
     if right > left and bottom > top:
-        part, extent = image_bgr[top:bottom, left:right, ::-1], (left, right, bottom, top)
-        axis.imshow(part, extent=extent, interpolation="bilinear", aspect="equal", zorder=1)
+        part_rgb = image_bgr[top:bottom, left:right, ::-1]
+        axis.imshow(part_rgb, extent=(left, right, bottom, top), interpolation="bilinear", aspect="equal", zorder=1)
     axis.set_xlim(window[0], window[2])
     axis.set_ylim(window[3], window[1])
     axis.set_aspect("equal")

@@ -1,4 +1,4 @@
-"""Pictures of network inputs: boxes, ignored boxes, the border of the padding, and a caption."""
+"""Draw what a network receives: boxes, ignored boxes and the border of the padding on the image, with a caption."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rotated_atss.visualization.text_boxes import ascii_text
 _STRIP, _TEXT = (24, 24, 24), (230, 230, 230)
 _FONT, _FONT_SCALE, _LINE_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.42, 16
 _BORDER: Color = (255, 255, 255)
-_MIN_LEGEND_PX = 800  # height of an image; on smaller ones the legend would hide objects
+_MIN_LEGEND_PX = 800  # on an image of a smaller height, the legend would hide objects
 
 
 def draw_network_input(
@@ -34,18 +34,18 @@ def draw_network_input(
     image_wh: tuple[int, int] | None = None,
     colors: Mapping[str, Color] | None = None,
 ) -> Image:
-    """Draw boxes as lines, ignored boxes as dashed lines, and the border of the padding as a dashed white line.
+    """Draw the boxes that a network receives on its input image.
 
-    Images of at least 800 px in height have a legend.
+    Outlines of boxes are solid, outlines of ignored boxes are dashed. Oriented boxes have a line from the center along
+    the width. The border of the padding is a dashed white line. Images with a height of at least 800 px get a legend.
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR, with padding on the right and at the bottom.
-        boxes: (N, 5) ``cx, cy, w, h, angle``, with a line from the center along the width, or (N, 4)
-            ``x1, y1, x2, y2``.
+        boxes: (N, 5) ``cx, cy, w, h, angle`` or (N, 4) ``x1, y1, x2, y2``, pixels and radians.
         labels: Class name of each box.
-        ignored_boxes: (I, 5) or (I, 4).
+        ignored_boxes: Ignored boxes, (I, 5) or (I, 4).
         ignored_labels: Class name of each ignored box.
-        image_wh: Width and height without padding; None draws no border.
+        image_wh: Width and height of the image without padding; None for no border.
         colors: RGB by class name.
 
     Returns:
@@ -78,7 +78,8 @@ def add_caption(image_bgr: Image, parts: Sequence[str]) -> Image:
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR.
-        parts: Parts of the text, separated by " | ". Lines break between parts, and within those that are too long.
+        parts: Parts of the text, joined by " | ". Lines break between parts, or between the words of a part that is
+            longer than a line.
 
     Example:
         >>> add_caption(np.zeros((60, 400, 3), np.uint8), ["P0001.png", "flip none"]).shape
@@ -94,14 +95,15 @@ def add_caption(image_bgr: Image, parts: Sequence[str]) -> Image:
 
 
 def _wrap(parts: Sequence[str], width: int) -> list[str]:
-    """Join parts into lines of at most ``width`` pixels."""
+    """Join parts into lines of at most ``width`` pixels; only a single long word can exceed it."""
     lines = [""]
-    for number, part in enumerate(parts):
-        separator = " | " if number else ""
-        for word in [part] if _text_width(part) <= width else part.split(" "):
-            joined = f"{lines[-1]}{separator}{word}" if lines[-1] else word
+    for part in parts:
+        separator = " | "
+        pieces = [part] if _text_width(part) <= width else part.split(" ")
+        for piece in pieces:
+            joined = f"{lines[-1]}{separator}{piece}" if lines[-1] else piece
             if lines[-1] and _text_width(joined) > width:
-                lines.append(word)
+                lines.append(piece)
             else:
                 lines[-1] = joined
             separator = " "
@@ -113,7 +115,7 @@ def _text_width(text: str) -> int:
 
 
 def _draw_direction(canvas: Image, box: NDArray[np.float64], color_bgr: Color) -> None:
-    """Draw a line from the center along the width, to the middle of the side that it reaches."""
+    """Draw a line from the center of an oriented box along its width to the edge of the box."""
     end = box[:2] + box[2] / 2 * np.array([np.cos(box[4]), np.sin(box[4])])
     first, last = to_fixed_point(np.stack([box[:2], end])).tolist()
     cv2.line(canvas, first, last, color_bgr, 1, cv2.LINE_AA, SHIFT)

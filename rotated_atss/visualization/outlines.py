@@ -1,4 +1,4 @@
-"""Outlines of boxes: solid or dashed, with a front edge that is visible on light and dark ground."""
+"""Draw the outlines of boxes, solid or dashed, and mark their front edges."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rotated_atss.visualization.fixed_point import SHIFT, to_fixed_point
 
 Color = tuple[int, int, int]
 
-_FRONT, _RIM = (255, 255, 255), (0, 0, 0)
-_DASH_PX = 5.0  # length of dashes and gaps of lines of one pixel
+_FRONT, _RIM = (255, 255, 255), (0, 0, 0)  # white on black is visible on light and dark images
+_DASH_PX = 5.0  # length of dashes and gaps at a line width of one or two pixels
 
 
 def draw_outline(
@@ -24,7 +24,7 @@ def draw_outline(
     dashed: bool = False,
     mark_front: bool = False,
 ) -> None:
-    """Draw the outline of a polygon, in place.
+    """Draw the outline of a quadrilateral, in place.
 
     Args:
         canvas: (H, W, 3) uint8, BGR.
@@ -54,7 +54,10 @@ def draw_outline(
 def _draw_dashed_line(
     canvas: Image, start: NDArray[np.float64], end: NDArray[np.float64], color: Color, thickness: int
 ) -> None:
-    """Divide a line into an odd number of equal parts and draw every second one; lines far outside are solid."""
+    """Divide a line into an odd number of equal parts and draw every second part.
+
+    A line that is much longer than the image is solid, since drawing its dashes would take long.
+    """
     length = float(np.hypot(*(end - start)))
     parts = max(3, 2 * round(length / (2 * _DASH_PX * max(1.0, thickness / 2))) + 1)
     if parts > 2 * sum(canvas.shape[:2]):

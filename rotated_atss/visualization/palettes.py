@@ -1,9 +1,11 @@
-"""Colors and line styles of classes: a palette for color-blind readers, and the older one.
+"""Choose the colors and line styles of classes, from a palette that color-blind readers can distinguish.
 
-``safe`` is the default. Its nine colors differ by at least 33 in CIE Lab (1976) for normal vision, protanopia and
-deuteranopia, and by at least 18 for tritanopia; 2.3 is just noticeable (Mahy et al., Color Research and Application 19,
-1994). In ``dota`` two of the 15 classes of DOTA-v1.0 differ by 2 for deuteranopia. With dashed lines the nine colors of
-``safe`` serve nine further classes; of DOTA's classes, those with large or rare objects are dashed.
+The palette ``safe`` is the default. Its nine colors differ by at least 33 in CIE Lab (1976) for normal vision,
+protanopia and deuteranopia, and by at least 18 for tritanopia; a difference of 2.3 is just noticeable (Mahy et al.,
+Color Research and Application 19, 1994). Nine further classes get the same colors with dashed lines. Of DOTA's classes,
+those with large or rare objects are dashed.
+
+The older palette ``dota`` has more colors, but two of the 15 classes of DOTA-v1.0 differ by only 2 for deuteranopia.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ SAFE_COLORS: tuple[Color, ...] = (
     (150, 120, 75),  # brown
     (0, 135, 135),  # teal
 )
-"""RGB colors of ``safe``, found by a search over RGB values in steps of 15: the nine colors whose smallest distance is
-largest, with a lightness of 50 to 94 and a distance of at least 20 from white."""
+"""RGB colors of ``safe``: of the RGB values in steps of 15 with a lightness of 50 to 94 and a distance of at least 20
+from white, the nine colors whose smallest distance from each other is largest."""
 
 _SOLID = (
     *("plane", "ship", "small-vehicle", "large-vehicle", "storage-tank", "harbor", "tennis-court"),
@@ -55,14 +57,14 @@ _DOTA_STYLES = dict(zip(_SOLID + _DASHED, _STYLES))
 
 
 def class_styles(names: Iterable[str], palette: str = "safe") -> dict[str, ClassStyle]:
-    """Return a style for each class; 18 classes are all different in ``safe``.
+    """Return a style for each class; in ``safe``, up to 18 classes have different styles.
 
-    A class of DOTA has the same style in every picture. The other classes, in alphabetical order, get the styles that
-    no class of DOTA in ``names`` has, solid ones first.
+    A class of DOTA has the same style in every picture. The other classes get the remaining styles in alphabetical
+    order of their names, first the solid ones.
 
     Args:
         names: Class names, in any order.
-        palette: ``safe``; or ``dota``, the colors of :data:`rotated_atss.dota.classes.PALETTE`, always solid.
+        palette: ``safe``, or ``dota`` for solid lines in the colors of :data:`rotated_atss.dota.classes.PALETTE`.
 
     Raises:
         UserError: The palette is unknown.
@@ -77,30 +79,36 @@ def class_styles(names: Iterable[str], palette: str = "safe") -> dict[str, Class
         raise UserError(f"the palette must be one of {', '.join(PALETTES)}, got '{palette}'")
     if palette == "dota":
         return {name: ClassStyle(color) for name, color in class_colors(names).items()}
-    given = set(names)
-    known = {name: _DOTA_STYLES[name] for name in sorted(given) if name in _DOTA_STYLES}
-    others = sorted(given - known.keys())
-    free = [style for style in _STYLES if style not in known.values()] or list(_STYLES)
-    return known | {name: free[index % len(free)] for index, name in enumerate(others)}
+    unique_names = set(names)
+    dota = {name: _DOTA_STYLES[name] for name in sorted(unique_names) if name in _DOTA_STYLES}
+    others = sorted(unique_names - dota.keys())
+    unused = [style for style in _STYLES if style not in dota.values()] or list(_STYLES)
+    return dota | {name: unused[index % len(unused)] for index, name in enumerate(others)}
 
 
 def class_color(name: str) -> Color:
-    """Return the RGB color of a class in ``dota``: its entry of ``PALETTE``, or one derived from the name.
+    """Return the RGB color of a class in ``dota``: for a class of DOTA its entry in ``PALETTE``, or else any entry.
+
+    The entry of other classes depends only on the name.
 
     Example:
         >>> class_color("plane") == class_color("plane")
         True
     """
-    known = CLASSES["v2.0"]
-    index = known.index(name) if name in known else sum(ord(letter) * 31**i for i, letter in enumerate(name))
+    dota_classes = CLASSES["v2.0"]
+    if name in dota_classes:
+        index = dota_classes.index(name)
+    else:  # a hash that is the same in every process
+        index = sum(ord(letter) * 31**position for position, letter in enumerate(name))
     return PALETTE[index % len(PALETTE)]
 
 
 def class_colors(names: Iterable[str]) -> dict[str, Color]:
-    """Return an RGB color for each class: that of :func:`class_color`, or the next one of ``PALETTE`` if it is taken.
+    """Return an RGB color in ``dota`` for each class, in any order of the names.
 
-    Classes of DOTA always have their color of ``PALETTE``. The colors of other classes differ from each other, unless
-    there are more classes than colors. The order of the names has no influence.
+    A class of DOTA has its color in ``PALETTE``. Another class has the color of :func:`class_color` or, if an earlier
+    class has that color, the next one in ``PALETTE``. Only classes that are not in DOTA are compared; their colors
+    differ, unless there are more classes than colors.
 
     Example:
         >>> colors = class_colors(["truck", "tree", "pier"])

@@ -1,4 +1,4 @@
-"""Pictures written as PNG files, never over an input and, on request, never over a file of another program."""
+"""Write pictures as PNG files, never over an input and, on request, never over a file of another program."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, check_output_apart
 from rotated_atss.io.png import Image
 
+# A PNG text chunk after the header marks the files of this package: length, type and data, checksum.
 _TEXT = b"tEXtSoftware\0rotated-atss"
-_SIGNATURE = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))  # a PNG chunk
-_SIGNATURE_OFFSET = 33  # bytes of the magic number and the header chunk
+_SIGNATURE = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))
+_SIGNATURE_OFFSET = 33  # size of the magic number and the header chunk, bytes
 
 
 def write_png(
@@ -24,9 +25,9 @@ def write_png(
     """Write an image as a PNG file, atomically.
 
     Args:
-        path: The file; its name ends in ``.png``.
+        path: Path of the file, which ends in ``.png``.
         image: (H, W, 3), uint8, BGR.
-        inputs: Files and folders that were read. ``path`` must not be one of them or lie inside one.
+        inputs: Files and folders that were read. ``path`` must neither be one of them nor be inside one.
         protect_foreign: Replace an existing file only if this function wrote it.
 
     Returns:
@@ -55,7 +56,7 @@ def write_png(
 
 
 def check_overwritable(path: str | Path) -> None:
-    """Check that a path is free or holds a file that :func:`write_png` wrote.
+    """Check that a path does not exist, or is a file that :func:`write_png` wrote.
 
     Raises:
         UserError: The path is a folder, or a file of another program.
@@ -71,7 +72,7 @@ def check_overwritable(path: str | Path) -> None:
 
 
 def is_written_by_this_package(path: str | Path) -> bool:
-    """Return whether :func:`write_png` wrote an existing file.
+    """Return whether an existing file was written by :func:`write_png`.
 
     Example:
         >>> import tempfile

@@ -1,4 +1,4 @@
-"""Texts on images: their content in the characters of OpenCV's font, their size, and their drawing."""
+"""Write texts on images: conversion to the characters of OpenCV's font, size of a text, and drawing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotated_atss.io.png import Image
 
 Color = tuple[int, int, int]
 Point = tuple[int, int]
-Leader = tuple[Point, Point]  # from the rim of a caption to its box
+Leader = tuple[Point, Point]  # line from a caption to its box
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LETTERS = str.maketrans(
@@ -23,7 +23,15 @@ _LETTERS = str.maketrans(
 
 @dataclass(frozen=True)
 class Annotation:
-    """A box to draw: its polygon (4, 2), BGR color, class and score, and whether its outline is dashed."""
+    """A box to draw.
+
+    Attributes:
+        polygon: (4, 2) corners in pixels.
+        color: BGR.
+        name: Class name, or None.
+        score: Score, or None.
+        dashed: Whether the outline is dashed.
+    """
 
     polygon: NDArray[np.float64]
     color: Color
@@ -33,7 +41,7 @@ class Annotation:
 
     @property
     def captions(self) -> list[str]:
-        """Candidate captions, the longest first: class and score, then the score alone."""
+        """Possible captions, the longest first: class and score, then the score alone."""
         score = None if self.score is None else f"{self.score:.2f}"
         if self.name is None:
             return [] if score is None else [score]
@@ -43,7 +51,15 @@ class Annotation:
 
 @dataclass(frozen=True)
 class TextBox:
-    """A text, the pixels that it covers, its background color, BGR, and the line from it to its box, or None."""
+    """A text at a position.
+
+    Attributes:
+        text: The text.
+        rows: Rows of the image that the text covers.
+        columns: Columns of the image that the text covers.
+        color: Color of the background, BGR.
+        leader: Line from the text to its box; None if the text is directly at the box.
+    """
 
     text: str
     rows: slice
@@ -53,7 +69,7 @@ class TextBox:
 
 
 def ascii_text(text: str) -> str:
-    r"""Return a text in the characters of OpenCV's font: letters without accents, others as their code points.
+    r"""Convert a text to ASCII, the characters of OpenCV's font; accents are dropped, other letters become code points.
 
     Example:
         >>> ascii_text("Großer Kühlturm"), ascii_text("漁船")
@@ -68,7 +84,7 @@ def _ascii_letter(letter: str) -> str:
 
 
 def draw_leader(canvas: Image, text_box: TextBox) -> None:
-    """Draw the line from a caption to its box, in place; nothing for a caption beside its box.
+    """Draw the line from a caption to its box, if it has one, in place.
 
     Example:
         >>> canvas = np.zeros((20, 40, 3), np.uint8)
@@ -81,7 +97,7 @@ def draw_leader(canvas: Image, text_box: TextBox) -> None:
 
 
 def write_text(canvas: Image, text_box: TextBox, scale: float) -> None:
-    """Write a text on a background of its color, in place.
+    """Write a text on a rectangle of its background color, in place.
 
     Example:
         >>> canvas = np.zeros((20, 40, 3), np.uint8)
@@ -97,7 +113,7 @@ def write_text(canvas: Image, text_box: TextBox, scale: float) -> None:
 
 
 def text_wh(text: str, scale: float) -> tuple[int, int]:
-    """Return width and height of a text with its background, pixels.
+    """Return width and height of a text with its background, in pixels.
 
     Example:
         >>> text_wh("ship", 0.36)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write, atomic_write_all, check_writable, read_bytes, staged_folder, write_json
+from rotated_atss.io.files import atomic_write, atomic_write_all, check_writable, read_bytes, write_json
+from rotated_atss.io.output_folders import staged_folder
 
 
 def test_atomic_write_creates_and_replaces(tmp_path):

@@ -141,6 +141,7 @@ def test_pixels_that_need_rasterio_are_named(tmp_path, monkeypatch, pixels, phot
     [
         (noise(8, 8, 1, np.complex64), GRAY, "64-bit complex values"),
         (noise(8, 8, 3), 8, "color model 8 (PhotometricInterpretation)"),
+        (noise(8, 8, 3, np.uint16), 8, "color model 8 (PhotometricInterpretation)"),
         (noise(8, 8, 4, np.uint16), CMYK, "16-bit CMYK"),
     ],
 )

@@ -18,7 +18,7 @@ def slow_reduced(image: np.ndarray, factor: int) -> np.ndarray:
 @pytest.mark.parametrize("factor", [1, 2, 3, 7])
 @pytest.mark.parametrize("band_bytes", [1, 1 << 25])
 def test_reduced_image_is_the_average_of_blocks(factor, band_bytes, monkeypatch):
-    monkeypatch.setattr(reader_interface, "_BAND_BYTES", band_bytes)
+    monkeypatch.setattr(reader_interface, "_REDUCE_BYTES", band_bytes)
     image = np.random.default_rng(0).integers(0, 256, (23, 38, 3), dtype=np.uint8)
     reduced = ArrayReader(image).read_reduced(factor)
     assert reduced.dtype == np.uint8
@@ -27,7 +27,7 @@ def test_reduced_image_is_the_average_of_blocks(factor, band_bytes, monkeypatch)
 
 
 def test_reduced_image_is_read_in_bands(monkeypatch):
-    monkeypatch.setattr(reader_interface, "_BAND_BYTES", 3 * 100 * 40)
+    monkeypatch.setattr(reader_interface, "_REDUCE_BYTES", 3 * 100 * 40)
     windows = []
 
     class Reader(ArrayReader):

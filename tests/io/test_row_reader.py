@@ -28,8 +28,8 @@ needs_vips = pytest.mark.skipif(not has_vips(), reason='needs pip install "rotat
 @pytest.fixture(autouse=True)
 def every_image_is_large(monkeypatch):
     monkeypatch.setattr(image_reader, "_LARGE", 0)
-    monkeypatch.setattr(png_rows, "_BAND_BYTES", 3000)  # several bands per image
-    monkeypatch.setattr(png_rows, "_PIECE", 100)
+    monkeypatch.setattr(png_rows, "_DECODE_BYTES", 3000)  # several bands per image
+    monkeypatch.setattr(png_rows, "_PIECE_BYTES", 100)
     monkeypatch.setattr(row_reader, "_ROWS_AT_ONCE", 7)
     image_reader._warn_whole.cache_clear()
 

@@ -6,8 +6,8 @@ import pytest
 
 from rotated_atss.configs import config_folder
 from rotated_atss.errors import UserError
+from rotated_atss.io.config_values import check_config_values
 from rotated_atss.io.safe_config import (
-    check_config_values,
     is_packaged_config,
     read_safe_config,
     require_safe_configs,
@@ -49,6 +49,7 @@ def test_values_that_name_registered_classes_are_accepted(values):
         ({"custom_imports": {"imports": "mmdetx.a"}}, "custom_imports must be modules of"),
         ({"custom_imports": "os"}, "custom_imports must be modules of"),
         ({"custom_imports": {"imports": [3]}}, "custom_imports must be modules of"),
+        ({"custom_imports": {"imports": 3}}, "custom_imports must be modules of"),
     ],
 )
 def test_values_that_can_execute_code_are_refused(values, message):
@@ -113,6 +114,7 @@ def test_configs_of_the_package_are_read_by_the_given_function(read):
     [
         ("import os", 1, "not a literal, got 'import os'"),
         ("a = 1\n\nb = TRAP", 3, "not a literal, got 'b = __import__"),
+        ("a = 1\rb = len", 2, "not a literal, got 'b = len'"),  # a line may end with a lone carriage return
         ("TRAP", 1, "not a literal"),
         ("a = [1,\n  TRAP]", 2, "not a literal"),
         ("a = dict(x=TRAP)", 1, "not a literal"),

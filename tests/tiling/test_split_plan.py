@@ -8,9 +8,10 @@ import pytest
 import rotated_atss.tiling.split_image
 import rotated_atss.tiling.split_plan
 from rotated_atss.io.image_reader import WholeImageReader
-from rotated_atss.tiling.split_image import SplitJob, merge_stats, split_image
+from rotated_atss.tiling.split_image import SplitJob, split_image
 from rotated_atss.tiling.split_plan import divide_job
 from rotated_atss.tiling.split_settings import SplitSettings
+from rotated_atss.tiling.split_stats import SplitStats, merge_stats
 
 SHIPS = [(x, y, x + 40, y, x + 40, y + 30, x, y + 30) for x in range(0, 600, 70) for y in range(0, 450, 45)]
 LABELS = [
@@ -76,7 +77,7 @@ def test_every_window_is_in_one_part(tmp_path, write_image, tiled):
 
 
 def test_merged_statistics_need_every_part():
-    parts = [rotated_atss.tiling.split_image.SplitStats(9, 9, 3, (7,), lost, (), counts) for lost, counts in
+    parts = [SplitStats(9, 9, 3, (7,), lost, (), counts) for lost, counts in
              [((0, 1), (0, 0, 2)), ((1, 2), (1, 0, 0))]]  # fmt: skip
     merged = merge_stats(parts)
     assert merged.in_no_tile == (1,)

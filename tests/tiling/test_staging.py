@@ -13,8 +13,8 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.files import check_output_apart
 from rotated_atss.io.shared_run import append_record
 from rotated_atss.tiling.manifest import MANIFEST, WRITTEN_BY
-from rotated_atss.tiling.split_image import SplitStats, Tile
 from rotated_atss.tiling.split_records import read_records
+from rotated_atss.tiling.split_stats import SplitStats, Tile
 from rotated_atss.tiling.staging import MOVING, PARTIAL, staged
 
 STATS = SplitStats(9, 8, 0, (), (), (Tile("a", 0, 0),), suffix="")

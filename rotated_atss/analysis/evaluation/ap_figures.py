@@ -1,4 +1,4 @@
-"""AP of the evaluators in one form, undefined values as NaN."""
+"""AP of the DOTA evaluation and of COCO's box evaluation in one form; undefined values are NaN."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from rotated_atss.coco.coco_result import UNDEFINED, CocoResult
 from rotated_atss.dota.ap_result import EvaluationResult
 
-NAMES = ("AP50", "AP75", "AP50_95")
-
 
 @dataclass(frozen=True)
 class ApFigures:
-    """AP50, AP75 and AP50_95.
+    """Values of ``AP50``, ``AP75`` and ``AP50_95``, which are the keys of both attributes.
 
     Attributes:
-        mean: Means over the classes with objects, by :data:`NAMES`.
-        per_class: The same by class.
+        mean: Means over the classes with objects.
+        per_class: Values of each class, by its name.
     """
 
     mean: Mapping[str, float]
@@ -35,7 +33,8 @@ def from_task1_result(result: EvaluationResult) -> ApFigures:
         (0.75, 0.75)
     """
     per_class = {
-        name: dict(zip(NAMES, (each.ap50, each.ap75, each.ap50_95))) for name, each in result.per_class.items()
+        name: {"AP50": of_class.ap50, "AP75": of_class.ap75, "AP50_95": of_class.ap50_95}
+        for name, of_class in result.per_class.items()
     }
     return ApFigures(result.values(), per_class)
 
@@ -48,14 +47,16 @@ def from_coco_result(result: CocoResult) -> ApFigures:
         >>> figures.per_class["ship"]
         {'AP50': nan, 'AP75': 0.25, 'AP50_95': 0.5}
     """
-    values = {UNDEFINED: float("nan")}
+    means = result.values()
+    mean = _figures(means.get("AP50", UNDEFINED), means.get("AP75", UNDEFINED), means.get("AP", UNDEFINED))
     per_class = {
-        name: {
-            key: values.get(value, value)
-            for key, value in zip(NAMES, (ap50, result.ap75_per_class.get(name, UNDEFINED), ap))
-        }
+        name: _figures(ap50, result.ap75_per_class.get(name, UNDEFINED), ap)
         for name, (ap, ap50) in result.per_class.items()
     }
-    means = result.values()
-    mean = {key: means.get(name, UNDEFINED) for key, name in zip(NAMES, ("AP50", "AP75", "AP"))}
-    return ApFigures({key: values.get(value, value) for key, value in mean.items()}, per_class)
+    return ApFigures(mean, per_class)
+
+
+def _figures(ap50: float, ap75: float, ap: float) -> dict[str, float]:
+    """Name three values of COCO's evaluation, with NaN for its marker of an undefined value."""
+    values = {"AP50": ap50, "AP75": ap75, "AP50_95": ap}
+    return {name: float("nan") if value == UNDEFINED else value for name, value in values.items()}

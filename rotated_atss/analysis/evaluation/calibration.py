@@ -11,14 +11,14 @@ NUM_BINS = 10
 
 @dataclass(frozen=True)
 class Calibration:
-    """Detections by score, in bins of equal width over 0 to 1.
+    """Mean score and precision of the detections in B score bins, which divide 0 to 1 evenly.
 
     Attributes:
-        edges: (B + 1,) float64; a bin holds the scores above its lower edge up to its upper edge, the first and the
-            last one also those below 0 and above 1.
-        counts: (B,) int64, detections per bin.
+        edges: (B + 1,) float64. A bin holds the scores above its lower edge up to and including its upper edge; the
+            first bin also holds scores of 0 and below, the last one scores above 1.
+        counts: (B,) int64, number of detections per bin.
         mean_scores: (B,) float64, NaN for an empty bin.
-        precisions: (B,) float64, share of true positives, NaN for an empty bin.
+        precisions: (B,) float64, share of true positives among the detections; NaN for an empty bin.
     """
 
     edges: np.ndarray
@@ -39,13 +39,13 @@ class Calibration:
 def build_calibration(
     scores: np.ndarray, true_positives: np.ndarray, false_positives: np.ndarray, num_bins: int = NUM_BINS
 ) -> Calibration:
-    """Compute the mean score and the precision of the detections in each bin of scores.
+    """Compute the mean score and the precision of the detections in each score bin.
 
     Args:
         scores: (N,) scores.
         true_positives: (N,) bool.
-        false_positives: (N,) bool; detections that are neither are ignored.
-        num_bins: Number of bins.
+        false_positives: (N,) bool; detections that are neither true nor false positives are ignored.
+        num_bins: Number B of bins.
 
     Example:
         >>> hits = np.array([True, False])
@@ -56,8 +56,11 @@ def build_calibration(
     counted = true_positives | false_positives
     scores, hits = scores[counted], true_positives[counted]
     edges = np.linspace(0.0, 1.0, num_bins + 1)
-    bins = np.searchsorted(edges[1:-1], scores)
-    counts = np.bincount(bins, minlength=num_bins)
-    sums = [np.bincount(bins, weights, minlength=num_bins) for weights in (scores, hits)]
-    means = [np.divide(each, counts, out=np.full(num_bins, np.nan), where=counts > 0) for each in sums]
-    return Calibration(edges, counts, *means)
+    bin_index = np.searchsorted(edges[1:-1], scores)
+    counts = np.bincount(bin_index, minlength=num_bins)
+
+    def mean_per_bin(values: np.ndarray) -> np.ndarray:
+        sums = np.bincount(bin_index, values, minlength=num_bins)
+        return np.divide(sums, counts, out=np.full(num_bins, np.nan), where=counts > 0)
+
+    return Calibration(edges, counts, mean_scores=mean_per_bin(scores), precisions=mean_per_bin(hits))

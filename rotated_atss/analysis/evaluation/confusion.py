@@ -1,7 +1,8 @@
-"""Confusion matrix of detection, with background."""
+"""Confusion matrix of detection, with an extra row and column for background."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +19,10 @@ class Confusion:
     """Confusion matrix over C classes and background.
 
     Attributes:
-        matrix: (C + 1, C + 1) int64. Rows are classes of the objects, columns those of the detections. The last row
+        matrix: (C + 1, C + 1) int64. Rows are classes of objects, columns are classes of detections. The last row
             counts detections without an object, the last column objects without a detection.
-        detections: (P,) int64, detection of each pair behind the matrix.
-        objects: (P,) int64, its object.
+        detections: (P,) int64, index of the detection of each counted pair.
+        objects: (P,) int64, index of the object of each counted pair.
     """
 
     matrix: np.ndarray
@@ -29,20 +30,37 @@ class Confusion:
     objects: np.ndarray
 
 
-def build_confusion(data: EvaluationData, overlaps: Overlaps, matches: Matches, score_threshold: float) -> Confusion:
-    """Pair detections and objects of any classes, and count the pairs by class.
+def matrix_names(classes: Sequence[str]) -> list[str]:
+    """Return the names of the rows and columns: the classes and the background.
 
-    Pairs are taken in order of descending IoU, each detection and each object once, from all pairs above the IoU
-    threshold of ``matches`` and the score threshold. Of equal IoUs, a pair of one class comes first, then the detection
-    with the higher score. Objects and detections that the metric ignores are left out. This is the usual rule of
-    confusion matrices in detection; unlike the metric it compares the classes, so that the diagonal can be below the
-    number of true positives.
+    The background is put in parentheses if a class has its name, so that all names differ.
+
+    Example:
+        >>> matrix_names(["ship"]), matrix_names(["ship", "background"])
+        (['ship', 'background'], ['ship', 'background', '(background)'])
+    """
+    extra = BACKGROUND
+    while extra in classes:
+        extra = f"({extra})"
+    return [*classes, extra]
+
+
+def build_confusion(data: EvaluationData, overlaps: Overlaps, matches: Matches, score_threshold: float) -> Confusion:
+    """Pair each object with at most one detection of any class, and count the pairs by class.
+
+    All pairs that reach the IoU threshold are visited in order of descending IoU. A pair is counted if neither its
+    detection nor its object is in a pair counted before. Of pairs with equal IoU, those of the same class come first,
+    then those with the higher score. Detections below the score threshold, and objects and detections that the metric
+    ignores, are left out.
+
+    This is the usual rule of confusion matrices in detection. The metric only pairs detections with objects of their
+    class, so the diagonal can be lower than the number of true positives.
 
     Args:
         data: Detections and objects.
-        overlaps: Their pairs.
+        overlaps: Overlapping pairs of detections and objects.
         matches: Matches of the metric, which give the ignored detections and the IoU threshold.
-        score_threshold: Lowest score of a detection that counts.
+        score_threshold: Lowest score of a counted detection.
 
     Example:
         >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
@@ -58,33 +76,36 @@ def build_confusion(data: EvaluationData, overlaps: Overlaps, matches: Matches, 
         >>> build_confusion(data, overlaps, Matcher(data, overlaps).match(), 0.5).matrix.tolist()
         [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
     """
-    detections, objects, background = data.detections, data.objects, len(data.classes)
-    counted = (matches.true_positives | matches.false_positives) & (detections.scores >= score_threshold)
+    detections, objects = data.detections, data.objects
+    is_counted = (matches.true_positives | matches.false_positives) & (detections.scores >= score_threshold)
     reached = data.reaches(overlaps.ious, matches.iou_threshold)
-    pairs = overlaps.take(reached & counted[overlaps.rows] & ~objects.ignored[overlaps.gt_index])
-    differs = detections.labels[pairs.rows] != objects.labels[pairs.gt_index]
-    order = np.lexsort((pairs.gt_index, pairs.rows, -detections.scores[pairs.rows], differs, -pairs.ious))
-    rows, gt_index = _take_once(pairs.rows[order], pairs.gt_index[order])
-    matrix = np.zeros((background + 1, background + 1), np.int64)
-    np.add.at(matrix, (objects.labels[gt_index], detections.labels[rows]), 1)
-    alone = counted.copy()
-    alone[rows] = False
-    missed = ~objects.ignored
-    missed[gt_index] = False
-    matrix[background] += np.bincount(detections.labels[alone], minlength=background + 1)
-    matrix[:, background] += np.bincount(objects.labels[missed], minlength=background + 1)
-    return Confusion(matrix, rows, gt_index)
+    pairs = overlaps.take(reached & is_counted[overlaps.det_index] & ~objects.ignored[overlaps.gt_index])
+    scores = detections.scores[pairs.det_index]
+    class_differs = detections.labels[pairs.det_index] != objects.labels[pairs.gt_index]
+    order = np.lexsort((pairs.gt_index, pairs.det_index, -scores, class_differs, -pairs.ious))  # the last key first
+    det_index, gt_index = _use_once(pairs.det_index[order], pairs.gt_index[order])
+
+    size = len(data.classes) + 1
+    matrix = np.zeros((size, size), np.int64)
+    np.add.at(matrix, (objects.labels[gt_index], detections.labels[det_index]), 1)
+    without_object = is_counted.copy()
+    without_object[det_index] = False
+    without_detection = ~objects.ignored
+    without_detection[gt_index] = False
+    matrix[-1] += np.bincount(detections.labels[without_object], minlength=size)
+    matrix[:, -1] += np.bincount(objects.labels[without_detection], minlength=size)
+    return Confusion(matrix, det_index, gt_index)
 
 
-def _take_once(rows: np.ndarray, gt_index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Take pairs in order, those whose detection and object are both free."""
-    used_rows: set[int] = set()
+def _use_once(det_index: np.ndarray, gt_index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Select pairs in order so that each detection and each object is used at most once."""
+    used_detections: set[int] = set()
     used_objects: set[int] = set()
-    taken = []
-    for index, (row, gt) in enumerate(zip(rows.tolist(), gt_index.tolist())):
-        if row not in used_rows and gt not in used_objects:
-            used_rows.add(row)
+    selected = []
+    for pair, (det, gt) in enumerate(zip(det_index.tolist(), gt_index.tolist())):
+        if det not in used_detections and gt not in used_objects:
+            used_detections.add(det)
             used_objects.add(gt)
-            taken.append(index)
-    selection = np.array(taken, dtype=np.int64)
-    return rows[selection], gt_index[selection]
+            selected.append(pair)
+    selection = np.array(selected, dtype=np.int64)
+    return det_index[selection], gt_index[selection]

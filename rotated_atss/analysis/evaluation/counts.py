@@ -12,12 +12,12 @@ from rotated_atss.analysis.evaluation.matching import Matches
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts at a score threshold; a ratio without a denominator is None.
+    """Counts at a score threshold; a ratio whose denominator is 0 is None.
 
     Attributes:
-        objects: Objects that count.
+        objects: Objects, without those that the metric ignores.
         ignored: Objects that the metric ignores.
-        detections: Detections at or above the threshold: true and false positives, and ignored ones.
+        detections: Detections at or above the threshold: true positives, false positives and ignored ones.
         tp: True positives.
         fp: False positives.
 
@@ -40,7 +40,7 @@ class Counts:
 
     @property
     def precision(self) -> float | None:
-        """True positives per detection that is not ignored."""
+        """True positives per detection; ignored detections are left out."""
         return self.tp / (self.tp + self.fp) if self.tp + self.fp else None
 
     @property
@@ -61,7 +61,7 @@ def count_by_class(data: EvaluationData, matches: Matches, above: np.ndarray) ->
     Args:
         data: Detections and objects.
         matches: Matches of the metric.
-        above: (N,) bool, the detections that count.
+        above: (N,) bool, whether a detection is at or above the score threshold.
 
     Example::
 
@@ -76,7 +76,7 @@ def count_by_image(data: EvaluationData, matches: Matches, above: np.ndarray) ->
     Args:
         data: Detections and objects.
         matches: Matches of the metric.
-        above: (N,) bool, the detections that count.
+        above: (N,) bool, whether a detection is at or above the score threshold.
 
     Example::
 
@@ -86,19 +86,20 @@ def count_by_image(data: EvaluationData, matches: Matches, above: np.ndarray) ->
 
 
 def _count_by(
-    of_objects: np.ndarray,
-    of_detections: np.ndarray,
-    number: int,
+    object_groups: np.ndarray,
+    detection_groups: np.ndarray,
+    num_groups: int,
     data: EvaluationData,
     matches: Matches,
     above: np.ndarray,
 ) -> list[Counts]:
-    """Count by the index, below ``number``, of the class or image of each object and detection."""
-    columns = (
-        of_objects[~data.objects.ignored],
-        of_objects[data.objects.ignored],
-        of_detections[above],
-        of_detections[above & matches.true_positives],
-        of_detections[above & matches.false_positives],
+    """Count per group; a group is a class or an image, given by its index for each object and each detection."""
+    groups_by_field = (
+        object_groups[~data.objects.ignored],
+        object_groups[data.objects.ignored],
+        detection_groups[above],
+        detection_groups[above & matches.true_positives],
+        detection_groups[above & matches.false_positives],
     )
-    return [Counts(*row) for row in zip(*(np.bincount(each, minlength=number).tolist() for each in columns))]
+    counts_by_field = (np.bincount(groups, minlength=num_groups).tolist() for groups in groups_by_field)
+    return [Counts(*counts) for counts in zip(*counts_by_field)]

@@ -10,14 +10,14 @@ MAX_POINTS = 200
 
 
 @dataclass(frozen=True)
-class Curve:
+class ScoreCurve:
     """Counts over the score threshold: one point per distinct score, in descending order.
 
     Attributes:
-        scores: (K,) float64; a detection counts if its score is at least this value.
-        num_tp: (K,) int64, true positives.
-        num_fp: (K,) int64, false positives.
-        num_objects: Number of objects that count.
+        scores: (K,) float64, the score thresholds.
+        num_tp: (K,) int64, true positives with at least this score.
+        num_fp: (K,) int64, false positives with at least this score.
+        num_objects: Number of objects, without ignored ones.
     """
 
     scores: np.ndarray
@@ -43,18 +43,20 @@ class Curve:
 
     @property
     def best(self) -> int | None:
-        """Index of the point of the highest F1, the one with the highest score on ties; None without any match."""
+        """Index of the highest F1, on ties the one of the highest score; None without a true positive."""
         return int(np.argmax(self.f1)) if self.num_objects and self.num_tp.any() else None
 
 
-def build_curve(scores: np.ndarray, true_positives: np.ndarray, false_positives: np.ndarray, num_objects: int) -> Curve:
-    """Count true and false positives at each distinct score.
+def build_curve(
+    scores: np.ndarray, true_positives: np.ndarray, false_positives: np.ndarray, num_objects: int
+) -> ScoreCurve:
+    """Count the true and false positives with at least each score that occurs.
 
     Args:
         scores: (N,) scores in any order.
         true_positives: (N,) bool.
-        false_positives: (N,) bool; detections that are neither are ignored.
-        num_objects: Number of objects that count.
+        false_positives: (N,) bool; detections that are neither true nor false positives are ignored.
+        num_objects: Number of objects, without ignored ones.
 
     Example:
         >>> hits = np.array([True, False, True])
@@ -64,14 +66,18 @@ def build_curve(scores: np.ndarray, true_positives: np.ndarray, false_positives:
     """
     counted = np.flatnonzero(true_positives | false_positives)
     order = counted[np.argsort(-scores[counted], kind="stable")]
-    ranked = scores[order]
-    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(order) else order  # of each distinct score
+    sorted_scores = scores[order]
     num_tp, num_fp = np.cumsum(true_positives[order]), np.cumsum(false_positives[order])
-    return Curve(ranked[last], num_tp[last], num_fp[last], num_objects)
+    # of equal scores, the counts at the last one include all of them
+    is_last = np.append(sorted_scores[1:] != sorted_scores[:-1], len(order) > 0)
+    points = np.flatnonzero(is_last)
+    return ScoreCurve(sorted_scores[points], num_tp[points], num_fp[points], num_objects)
 
 
-def best_threshold(curve: Curve) -> float:
-    """Return the score threshold of the highest F1; the lowest score if nothing is matched, 0 without detections.
+def best_threshold(curve: ScoreCurve) -> float:
+    """Return the score threshold of the highest F1.
+
+    It is the lowest score if no detection is a true positive, and 0 without detections.
 
     Example:
         >>> none = np.zeros(2, bool)
@@ -83,16 +89,18 @@ def best_threshold(curve: Curve) -> float:
     return float(curve.scores[-1 if curve.best is None else curve.best])
 
 
-def thin(curve: Curve, max_points: int = MAX_POINTS) -> np.ndarray:
-    """Return the indices of at most ``max_points`` points: evenly spaced ones, with the first, the last and the best.
+def thin(curve: ScoreCurve, max_points: int = MAX_POINTS) -> np.ndarray:
+    """Return the indices of at most ``max_points`` evenly spaced points of a curve.
+
+    The first point, the last one and the one of the highest F1 are among them.
 
     Example:
         >>> hits = np.array([True] * 3 + [False] * 97)
         >>> thin(build_curve(np.linspace(1, 0, 100), hits, ~hits, num_objects=3), max_points=5).tolist()
         [0, 2, 33, 66, 99]
     """
-    size = len(curve.scores)
-    if size <= max_points:
-        return np.arange(size)
-    kept = np.linspace(0, size - 1, max_points - 1).round().astype(np.int64)
-    return np.union1d(kept, [0 if curve.best is None else curve.best])
+    num_points = len(curve.scores)
+    if num_points <= max_points:
+        return np.arange(num_points)
+    evenly_spaced = np.linspace(0, num_points - 1, max_points - 1).round().astype(np.int64)
+    return np.union1d(evenly_spaced, [0 if curve.best is None else curve.best])

@@ -1,4 +1,4 @@
-"""Neutral input of an evaluation report: all detections and objects of all images, as polygons."""
+"""Input of an evaluation report in one form for DOTA and COCO: the detections and objects of all images."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class DetectionTable:
         images: (N,) int64, index of the image.
         scores: (N,) float64.
         areas: (N,) float64, square pixels.
-        inside: (N,) bool, whether the size is in the range of the metric; a detection outside it that matches no
-            object is ignored.
+        inside: (N,) bool, whether the area is in the size range of the metric. A detection outside the range that
+            matches no object is ignored; inside the range it is a false positive.
     """
 
     polygons: np.ndarray
@@ -38,15 +38,16 @@ class DetectionTable:
 
 @dataclass(frozen=True)
 class ObjectTable:
-    """Ground-truth objects of all classes, in order of the images.
+    """Ground-truth objects of all classes, sorted by image.
 
     Attributes:
         polygons: (G, 8) float64, corners in pixels.
         labels: (G,) int64, index of the class.
         images: (G,) int64, index of the image, ascending.
         areas: (G,) float64, square pixels.
-        ignored: (G,) bool, whether the metric ignores the object: difficult, a crowd, or outside the size range.
-        crowd: (G,) bool, whether the box encloses a group that any number of detections can match (COCO).
+        ignored: (G,) bool, whether the metric ignores the object because it is difficult, a crowd or outside the size
+            range.
+        crowd: (G,) bool, whether the box encloses a group of objects, which any number of detections can match (COCO).
     """
 
     polygons: np.ndarray
@@ -68,9 +69,9 @@ class EvaluationData:
         kind: ``oriented``, or ``coco`` for horizontal boxes, whose polygons are rectangles.
         classes: Names of the classes.
         images: Ids of the images.
-        detections: Detections that the metric counts; those beyond its limit per image and class are left out.
+        detections: Detections of these classes, without those beyond the metric's limit per image and class.
         objects: Objects of these classes.
-        rule: Metric, size range and matching.
+        rule: Metric, size ranges, and the treatment of difficult objects.
 
     Example:
         >>> none = np.empty(0, np.int64)
@@ -89,15 +90,15 @@ class EvaluationData:
 
     @property
     def num_objects(self) -> np.ndarray:
-        """Number of objects of each class that count, (C,)."""
+        """Number of objects of each class that are not ignored, (C,)."""
         return np.bincount(self.objects.labels[~self.objects.ignored], minlength=len(self.classes))
 
     @property
     def class_slices(self) -> list[slice]:
-        """Rows of the detections of each class."""
+        """Slices of the detection table, one per class."""
         bounds = np.searchsorted(self.detections.labels, np.arange(len(self.classes) + 1)).tolist()
         return [slice(start, stop) for start, stop in zip(bounds, bounds[1:])]
 
     def reaches(self, ious: np.ndarray, iou_threshold: float) -> np.ndarray:
-        """Return whether IoUs are enough for a match: above the threshold, or for COCO's metric at least equal."""
+        """Return whether IoUs suffice for a match: at least the threshold for COCO's metric, otherwise above it."""
         return ious >= iou_threshold if self.rule.metric == "coco" else ious > iou_threshold

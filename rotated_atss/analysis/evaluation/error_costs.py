@@ -1,11 +1,11 @@
-"""The AP that each kind of error costs: AP with the errors of this kind fixed, minus AP.
+"""The AP that each kind of error costs: the AP after fixing all errors of this kind, minus the AP before.
 
-As in TIDE (arXiv 2008.08115, section 2.3), a fix changes all errors of one kind, at any score:
+Errors are fixed as in TIDE (arXiv 2008.08115, section 2.3), at any score:
 
-- a classification, localization or angle error becomes a detection of its object. If the object has another detection
-  too, only the one with the highest score stays;
+- a classification, localization or angle error becomes a true positive of the object to which it is attributed. If
+  several detections then match the object, only the one with the highest score is kept;
 - duplicates and false positives on background are removed;
-- missed objects are removed from the ground truth. A class that has no other object then has AP 1.
+- missed objects are removed from the ground truth. A class without other objects then has an AP of 1.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from rotated_atss.analysis.evaluation.matching import Matches, average_precision
 
 @dataclass(frozen=True)
 class ErrorTable:
-    """Errors per class and kind.
+    """Counts and costs of errors per class and per kind, in order of :data:`KINDS`.
 
     Attributes:
-        counts: (C, K) int64: false positives by the class of the detection, missed objects by their class, at the
-            score threshold.
-        costs: (C, K) float64, gain in AP at the IoU threshold if all errors of the kind, in all classes, were fixed;
-            NaN for a class without objects.
+        counts: (C, K) int64, number of errors at the score threshold. A false positive counts for the class of the
+            detection, a missed object for its own class.
+        costs: (C, K) float64, gain in AP of a class if the errors of a kind were fixed in all classes; NaN for a class
+            without objects.
     """
 
     counts: np.ndarray
@@ -41,7 +41,7 @@ class ErrorTable:
 
     @property
     def total_counts(self) -> np.ndarray:
-        """Sum over the classes, (K,)."""
+        """Number of errors over all classes, (K,)."""
         return self.counts.sum(axis=0)
 
     @property
@@ -57,8 +57,8 @@ def build_error_table(data: EvaluationData, matches: Matches, errors: ErrorKinds
     Args:
         data: Detections and objects.
         matches: Matches of the metric.
-        errors: Their kinds of errors.
-        score_threshold: Lowest score of a detection that counts in the counts; the costs are of all detections, as AP.
+        errors: Kinds of errors of the detections.
+        score_threshold: Lowest score of the counted detections. The costs include all detections, as AP does.
 
     Example:
         >>> from rotated_atss.analysis.evaluation.error_kinds import find_error_kinds
@@ -88,7 +88,7 @@ def build_error_table(data: EvaluationData, matches: Matches, errors: ErrorKinds
 
 
 def _fixed_ap(data: EvaluationData, matches: Matches, errors: ErrorKinds, kind: int) -> np.ndarray:
-    """Return the AP of each class, (C,), with the errors of one kind fixed."""
+    """Return the AP of each class, (C,), after fixing the errors of one kind."""
     if kind == MISSED:
         return _ap_without_missed(data, matches, errors)
     remaining = replace(matches, false_positives=matches.false_positives & (errors.kind != kind))
@@ -97,14 +97,21 @@ def _fixed_ap(data: EvaluationData, matches: Matches, errors: ErrorKinds, kind: 
     fixed = np.flatnonzero(errors.kind == kind)
     rows = np.concatenate([np.flatnonzero(matches.true_positives), fixed])
     gt_index = np.concatenate([matches.gt_index[matches.true_positives], errors.target[fixed]])
-    # per object the highest score, the former true positive on ties
+    # keep the detection with the highest score per object; of equal scores, the one that was a true positive before
     order = np.lexsort((np.arange(len(rows)), -data.detections.scores[rows], gt_index))
-    first = order[np.flatnonzero(np.diff(gt_index[order], prepend=-1))]
-    return _ap_with(data, remaining, rows[first], gt_index[first])
+    kept = order[np.flatnonzero(np.diff(gt_index[order], prepend=-1))]
+    return _ap_with(data, remaining, rows[kept], gt_index[kept])
 
 
 def _ap_with(data: EvaluationData, matches: Matches, rows: np.ndarray, gt_index: np.ndarray) -> np.ndarray:
-    """Return the AP of each class, (C,), if the detections ``rows`` and no others match the objects ``gt_index``."""
+    """Return the AP of each class, (C,), with the true positives replaced.
+
+    Args:
+        data: Detections and objects.
+        matches: Gives the false positives.
+        rows: (P,) int64, indices of the new true positives; they get the class of their object.
+        gt_index: (P,) int64, indices of their objects.
+    """
     detections = data.detections
     labels, true_positives = detections.labels.copy(), np.zeros(len(detections), bool)
     labels[rows], true_positives[rows] = data.objects.labels[gt_index], True
@@ -114,6 +121,7 @@ def _ap_with(data: EvaluationData, matches: Matches, rows: np.ndarray, gt_index:
 
 
 def _ap_without_missed(data: EvaluationData, matches: Matches, errors: ErrorKinds) -> np.ndarray:
+    """Return the AP of each class, (C,), without the missed objects."""
     missed = find_missed(data, matches, errors)
     remaining = data.num_objects - np.bincount(data.objects.labels[missed], minlength=len(data.classes))
     after = average_precisions(data, matches, remaining)

@@ -1,17 +1,21 @@
 """Kinds of errors of detections, after TIDE (Bolya et al. 2020, arXiv 2008.08115), for oriented boxes.
 
-Every false positive has exactly one kind, the first that applies:
+Every false positive gets exactly one kind, the first whose condition holds. Objects that the metric ignores are left
+out of all conditions:
 
-1. duplicate: it reaches the IoU threshold t with an object of its class, which a detection with a higher score has;
-2. classification: it reaches t with an object of another class;
-3. angle: its IoU with an object of its class is at least 0.1 and below t, and reaches t when its angle is replaced by
-   the object's. The angle is the direction of the long side of the minimum-area rectangle. Horizontal boxes have none;
-4. localization: its IoU with an object of its class is at least 0.1 and below t;
-5. background: otherwise. TIDE's errors of both class and location are among them.
+1. duplicate: the IoU with an object of the same class reaches the IoU threshold. The object is already matched to a
+   detection with a higher score;
+2. classification: the IoU with an object of another class reaches the threshold;
+3. angle: the IoU with an object of the same class is at least 0.1, and it would reach the threshold if the detection
+   had the angle of the object. The angle is the direction of the long side of the minimum-area rectangle. Horizontal
+   boxes have no angle errors;
+4. localization: the IoU with an object of the same class is at least 0.1;
+5. background: all others. TIDE's errors of both class and location belong to this kind.
 
-An object that counts and has no true positive is missed, unless a classification, angle or localization error explains
-it: the error of an object is that of the detections whose highest IoU, among the objects of the class in question, is
-with this object. Objects that the metric ignores explain nothing.
+Of several objects, only the one with the highest IoU is considered, and the error is attributed to it.
+
+The sixth kind is that of objects: an object without a true positive is missed, unless a classification, angle or
+localization error is attributed to it.
 """
 
 from __future__ import annotations
@@ -31,17 +35,18 @@ from rotated_atss.ops.polygon_iou import polygon_ious
 KINDS = ("classification", "localization", "angle", "duplicate", "background", "missed")
 CLASSIFICATION, LOCALIZATION, ANGLE, DUPLICATE, BACKGROUND, MISSED = range(6)
 EXPLAINING = (CLASSIFICATION, LOCALIZATION, ANGLE)
-"""Kinds whose detections explain an object without a true positive."""
+"""Kinds of errors that explain why an object has no true positive, so that it is not missed."""
 NO_ERROR = -1
 
 
 @dataclass(frozen=True)
 class ErrorKinds:
-    """Kind of error of each false positive.
+    """Kind of error of each detection.
 
     Attributes:
-        kind: (N,) int64, index into :data:`KINDS`, :data:`NO_ERROR` for other detections.
-        target: (N,) int64, the object of a classification, localization, angle or duplicate error, otherwise -1.
+        kind: (N,) int64, index into :data:`KINDS`; :data:`NO_ERROR` if the detection is no false positive.
+        target: (N,) int64, index of the object to which a duplicate, classification, angle or localization error is
+            attributed; otherwise -1.
     """
 
     kind: np.ndarray
@@ -53,7 +58,7 @@ def find_error_kinds(data: EvaluationData, overlaps: Overlaps, matches: Matches)
 
     Args:
         data: Detections and objects.
-        overlaps: Their pairs.
+        overlaps: Overlapping pairs of detections and objects.
         matches: Matches of the metric.
 
     Example:
@@ -71,36 +76,40 @@ def find_error_kinds(data: EvaluationData, overlaps: Overlaps, matches: Matches)
         >>> [KINDS[kind] for kind in errors.kind]
         ['localization']
     """
-    useful = overlaps.take(matches.false_positives[overlaps.rows] & ~data.objects.ignored[overlaps.gt_index])
-    same = data.detections.labels[useful.rows] == data.objects.labels[useful.gt_index]
-    own = _best(useful.take(same), len(data.detections))
-    other = _best(useful.take(~same), len(data.detections))
-    threshold, false_positives = matches.iou_threshold, matches.false_positives
-    duplicate = false_positives & data.reaches(own.max_ious, threshold)
-    classification = false_positives & ~duplicate & data.reaches(other.max_ious, threshold)
-    located = false_positives & ~duplicate & ~classification & (own.gt_index >= 0)
-    kind = np.full(len(data.detections), NO_ERROR, np.int64)
-    kind[false_positives] = BACKGROUND
-    kind[duplicate], kind[classification], kind[located] = DUPLICATE, CLASSIFICATION, LOCALIZATION
-    rows = np.flatnonzero(located)
-    kind[rows[_is_angle_error(data, rows, own.gt_index[rows], threshold)]] = ANGLE
-    target = np.where(duplicate | located, own.gt_index, np.where(classification, other.gt_index, -1))
+    num_dets, threshold = len(data.detections), matches.iou_threshold
+    pairs = overlaps.take(matches.false_positives[overlaps.det_index] & ~data.objects.ignored[overlaps.gt_index])
+    same_class = data.detections.labels[pairs.det_index] == data.objects.labels[pairs.gt_index]
+    # per detection, the object of highest IoU; true positives and ignored detections have none, as they have no pairs
+    best_of_class = _find_best(pairs.take(same_class), num_dets)
+    best_of_others = _find_best(pairs.take(~same_class), num_dets)
+
+    kind = np.full(num_dets, NO_ERROR, np.int64)
+    kind[matches.false_positives] = BACKGROUND
+    # conditions in reverse order, since the last one that holds overwrites the others
+    kind[best_of_class.gt_index >= 0] = LOCALIZATION
+    kind[data.reaches(best_of_others.max_ious, threshold)] = CLASSIFICATION
+    kind[data.reaches(best_of_class.max_ious, threshold)] = DUPLICATE
+    # angle errors are a part of those that are left as localization errors
+    localization = np.flatnonzero(kind == LOCALIZATION)
+    is_angle_error = _is_angle_error(data, localization, best_of_class.gt_index[localization], threshold)
+    kind[localization[is_angle_error]] = ANGLE
+    target = np.where(kind == CLASSIFICATION, best_of_others.gt_index, best_of_class.gt_index)
     return ErrorKinds(kind, target)
 
 
 def find_missed(
     data: EvaluationData, matches: Matches, errors: ErrorKinds, score_threshold: float = -np.inf
 ) -> np.ndarray:
-    """Find the objects that no detection explains.
+    """Find the missed objects.
 
     Args:
         data: Detections and objects.
         matches: Matches of the metric.
-        errors: Their kinds of errors.
-        score_threshold: Lowest score of a detection that counts.
+        errors: Kinds of errors of the detections.
+        score_threshold: Detections with a lower score are left out.
 
     Returns:
-        (G,) bool.
+        (G,) bool, whether an object is missed.
 
     Example:
         >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
@@ -113,21 +122,33 @@ def find_missed(
         >>> find_missed(data, matches, find_error_kinds(data, find_overlaps(data), matches)).tolist()
         [True]
     """
-    counted = data.detections.scores >= score_threshold
-    missed = ~data.objects.ignored & ~matches.detected_objects(counted, len(data.objects))
-    missed[errors.target[np.isin(errors.kind, EXPLAINING) & counted]] = False
+    above = data.detections.scores >= score_threshold
+    missed = ~data.objects.ignored & ~matches.detected_objects(above, len(data.objects))
+    missed[errors.target[np.isin(errors.kind, EXPLAINING) & above]] = False
     return missed
 
 
-def _best(overlaps: Overlaps, num_dets: int) -> RankedDetections:
-    return find_best_objects(overlaps.rows, overlaps.gt_index, overlaps.ious, num_dets)
+def _find_best(overlaps: Overlaps, num_dets: int) -> RankedDetections:
+    return find_best_objects(overlaps.det_index, overlaps.gt_index, overlaps.ious, num_dets)
 
 
-def _is_angle_error(data: EvaluationData, rows: np.ndarray, gt_index: np.ndarray, iou_threshold: float) -> np.ndarray:
-    """Return whether the box of a detection reaches the threshold with the angle of its object; aligned, (P,) bool."""
-    if data.kind == COCO or not len(rows):
-        return np.zeros(len(rows), bool)
-    boxes = fit_shapes(data.detections.polygons[rows]).boxes
-    objects = data.objects.polygons[gt_index]
-    boxes[:, 4] = fit_shapes(objects).boxes[:, 4]
-    return data.reaches(polygon_ious(obb_polygons(boxes), objects), iou_threshold)
+def _is_angle_error(
+    data: EvaluationData, det_index: np.ndarray, gt_index: np.ndarray, iou_threshold: float
+) -> np.ndarray:
+    """Return whether a detection reaches the IoU threshold once it has the angle of its object.
+
+    Args:
+        data: Detections and objects.
+        det_index: (P,) int64, index of the detection of each pair.
+        gt_index: (P,) int64, index of the object of each pair.
+        iou_threshold: IoU threshold.
+
+    Returns:
+        (P,) bool.
+    """
+    if data.kind == COCO or not len(det_index):
+        return np.zeros(len(det_index), bool)
+    boxes = fit_shapes(data.detections.polygons[det_index]).boxes
+    gt_polygons = data.objects.polygons[gt_index]
+    boxes[:, 4] = fit_shapes(gt_polygons).boxes[:, 4]
+    return data.reaches(polygon_ious(obb_polygons(boxes), gt_polygons), iou_threshold)

@@ -13,7 +13,7 @@ from rotated_atss.dota.datasets import COCO_SIZES, EvaluationRule
 from rotated_atss.errors import UserError
 from rotated_atss.ops.box_polygons import hbb_polygons
 
-MAX_DETS = 100
+MAX_DETS = 100  # as in COCO's AP
 
 
 def from_coco(
@@ -28,7 +28,7 @@ def from_coco(
 
     Args:
         instances: Ground truth.
-        detections: Rows ``image_id, category_id, bbox (x, y, width, height), score``.
+        detections: Entries with ``image_id``, ``category_id``, ``bbox`` (x, y, width, height) and ``score``.
         image_ids: Images to evaluate; by default all.
         categories: Ids of the categories to evaluate; by default all.
         max_dets: Largest number of detections per image and class.
@@ -47,42 +47,56 @@ def from_coco(
     """
     if instances.annotations is None:
         raise UserError("no annotations to evaluate against", where=instances.path)
-    images = sorted(instances.image_ids if image_ids is None else image_ids)  # COCO's order, which breaks ties
-    image_of = {number: index for index, number in enumerate(images)}
-    labels = sorted(instances.categories if categories is None else categories)
-    label_of = {number: index for index, number in enumerate(labels)}
-    names = {image.id: image.file_name for image in instances.images}
-
-    def columns(rows: Sequence[dict]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
-        """Return boxes, labels and images of the rows of these images and categories, in order of the images."""
-        kept = [row for row in rows if row["image_id"] in image_of and row["category_id"] in label_of]
-        kept.sort(key=lambda row: image_of[row["image_id"]])
-        boxes = np.array([row["bbox"] for row in kept], dtype=np.float64).reshape(-1, 4)
-        of_label = np.array([label_of[row["category_id"]] for row in kept], dtype=np.int64)
-        return boxes, of_label, np.array([image_of[row["image_id"]] for row in kept], dtype=np.int64), kept
-
-    boxes, classes, of_image, kept = columns(instances.annotations)
-    crowd = np.array([bool(row["iscrowd"]) for row in kept], dtype=bool)
-    objects = ObjectTable(_rectangles(boxes), classes, of_image, boxes[:, 2] * boxes[:, 3], crowd, crowd)
-    boxes, classes, of_image, kept = columns(detections)
-    scores = np.array([row["score"] for row in kept], dtype=np.float64)
-    order = np.concatenate([np.empty(0, np.int64), *_ranks(scores, classes, of_image, len(labels), max_dets)])
-    boxes, inside = boxes[order], np.ones(len(order), bool)
-    areas = boxes[:, 2] * boxes[:, 3]
-    table = DetectionTable(_rectangles(boxes), classes[order], of_image[order], scores[order], areas, inside)
-    rule = EvaluationRule("coco", "ignore", COCO_SIZES, max_dets)
-    class_names = tuple(instances.categories[number] for number in labels)
-    return EvaluationData(COCO, class_names, tuple(names[number] for number in images), table, objects, rule)
+    image_ids = sorted(instances.image_ids if image_ids is None else image_ids)  # COCO's order, which breaks ties
+    categories = sorted(instances.categories if categories is None else categories)
+    file_names = {image.id: image.file_name for image in instances.images}
+    return EvaluationData(
+        COCO,
+        classes=tuple(instances.categories[category] for category in categories),
+        images=tuple(file_names[image_id] for image_id in image_ids),
+        detections=_detection_table(_Entries(detections, image_ids, categories), max_dets),
+        objects=_object_table(_Entries(instances.annotations, image_ids, categories)),
+        rule=EvaluationRule("coco", "ignore", COCO_SIZES, max_dets),
+    )
 
 
-def _ranks(
-    scores: np.ndarray, labels: np.ndarray, images: np.ndarray, num_classes: int, max_dets: int
-) -> list[np.ndarray]:
-    """Rank the detections of each class."""
-    rows_by_class = [np.flatnonzero(labels == label) for label in range(num_classes)]
-    return [rows[rank_per_image(scores[rows], images[rows], max_dets)] for rows in rows_by_class]
+class _Entries:
+    """Columns of the annotations or detections that belong to some images and categories, sorted by image.
+
+    Args:
+        entries: Annotations or detections as COCO's files have them.
+        image_ids: Images to keep; the position in this list becomes the image index.
+        categories: Categories to keep; the position in this list becomes the label.
+    """
+
+    def __init__(self, entries: Sequence[dict], image_ids: Sequence[int], categories: Sequence[int]) -> None:
+        image_index = {image_id: index for index, image_id in enumerate(image_ids)}
+        label_index = {category: index for index, category in enumerate(categories)}
+        kept = [entry for entry in entries if entry["image_id"] in image_index and entry["category_id"] in label_index]
+        kept.sort(key=lambda entry: image_index[entry["image_id"]])
+        self.kept = kept
+        self.images = np.array([image_index[entry["image_id"]] for entry in kept], dtype=np.int64)
+        self.labels = np.array([label_index[entry["category_id"]] for entry in kept], dtype=np.int64)
+        boxes = np.array([entry["bbox"] for entry in kept], dtype=np.float64).reshape(-1, 4)  # x, y, width, height
+        self.areas = boxes[:, 2] * boxes[:, 3]
+        self.polygons = hbb_polygons(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))
 
 
-def _rectangles(boxes: np.ndarray) -> np.ndarray:
-    """Convert COCO's boxes (N, 4) ``x, y, width, height`` to corners (N, 8)."""
-    return hbb_polygons(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))
+def _object_table(annotations: _Entries) -> ObjectTable:
+    crowd = np.array([bool(entry["iscrowd"]) for entry in annotations.kept], dtype=bool)
+    return ObjectTable(
+        annotations.polygons, annotations.labels, annotations.images, annotations.areas, ignored=crowd, crowd=crowd
+    )
+
+
+def _detection_table(detections: _Entries, max_dets: int) -> DetectionTable:
+    labels, images = detections.labels, detections.images
+    scores = np.array([entry["score"] for entry in detections.kept], dtype=np.float64)
+    order = np.empty(0, np.int64)
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        order = np.append(order, of_class[rank_per_image(scores[of_class], images[of_class], max_dets)])
+    return DetectionTable(
+        detections.polygons[order], labels[order], images[order], scores[order], detections.areas[order],
+        inside=np.ones(len(order), bool),
+    )  # fmt: skip

@@ -27,12 +27,12 @@ def from_task1(
     """Build the input of a report, with the rules of :func:`rotated_atss.dota.task1_evaluation.evaluate_detections`.
 
     Args:
-        detections_by_class: Detections on full images; those on images without labels are left out.
+        detections_by_class: Detections on full images; detections on images without labels are left out.
         labels_by_image: Labels by image id.
         classes: Classes to evaluate.
-        metric: ``voc07``, ``area`` or ``coco``; None for that of ``version``.
+        metric: ``voc07``, ``area`` or ``coco``; None for the metric of ``version``.
         version: Dataset whose rule applies.
-        difficult: ``ignore`` or ``count``, instead of the rule of ``version``.
+        difficult: Whether to ``ignore`` or to ``count`` difficult objects; None for the rule of ``version``.
 
     Example:
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
@@ -45,40 +45,43 @@ def from_task1(
     rule = replace(rule, metric=metric or rule.metric, difficult=difficult or rule.difficult)
     if rule.metric == "coco":
         rule = replace(rule, sizes=rule.sizes or COCO_SIZES)
-    else:  # the size range, the limit and best_only are steps of COCO's metric
+    else:  # only COCO's metric has size ranges, a limit of detections and best_only
         rule = replace(rule, sizes=(ALL_SIZES,), max_dets=None, best_only=False)
-    indices = {image: index for index, image in enumerate(labels_by_image)}
-    detections = _detection_table(detections_by_class, indices, tuple(classes), rule)
+    image_index = {image: index for index, image in enumerate(labels_by_image)}
+    detections = _detection_table(detections_by_class, image_index, tuple(classes), rule)
     objects = _object_table(list(labels_by_image.values()), tuple(classes), rule)
-    return EvaluationData(ORIENTED, tuple(classes), tuple(indices), detections, objects, rule)
+    return EvaluationData(ORIENTED, tuple(classes), tuple(image_index), detections, objects, rule)
 
 
 def _detection_table(
-    by_class: Mapping[str, Detections], indices: Mapping[str, int], classes: tuple[str, ...], rule: EvaluationRule
+    by_class: Mapping[str, Detections], image_index: Mapping[str, int], classes: tuple[str, ...], rule: EvaluationRule
 ) -> DetectionTable:
-    columns: list[tuple[np.ndarray, ...]] = [(np.empty((0, 8)), *[np.empty(0, np.int64)] * 2, np.empty(0))]
+    empty = (np.empty((0, 8)), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    parts: list[tuple[np.ndarray, ...]] = [empty]  # np.concatenate needs at least one part
     for label, name in enumerate(classes):
         detections = by_class.get(name, EMPTY_DETECTIONS)
-        of_image = np.array([indices.get(image, -1) for image in detections.images], dtype=np.int64)
-        images = of_image[detections.image_index] if len(detections) else np.empty(0, np.int64)
+        # images without labels get the index -1, by which rank_per_image drops their detections
+        index_of_image = np.array([image_index.get(image, -1) for image in detections.images], dtype=np.int64)
+        images = index_of_image[detections.image_index] if len(detections) else np.empty(0, np.int64)
         order = rank_per_image(detections.scores, images, rule.max_dets)
         labels = np.full(len(order), label, np.int64)
-        columns.append((detections.polygons[order], labels, images[order], detections.scores[order]))
-    polygons, labels, images, scores = map(np.concatenate, zip(*columns))
+        parts.append((detections.polygons[order], labels, images[order], detections.scores[order]))
+    polygons, labels, images, scores = map(np.concatenate, zip(*parts))
     polygons, areas = _compared_polygons(polygons, rule)
     return DetectionTable(polygons, labels, images, scores, areas, ~outside_range(areas, rule.sizes[0]))
 
 
 def _object_table(labels: Sequence[Labels], classes: tuple[str, ...], rule: EvaluationRule) -> ObjectTable:
-    index = {name: label for label, name in enumerate(classes)}
-    class_index = np.array([index.get(name, -1) for each in labels for name in each.names], dtype=np.int64)
-    polygons = np.concatenate([np.empty((0, 8)), *[each.polygons for each in labels]])
+    index_of = {name: index for index, name in enumerate(classes)}
+    class_index = np.array([index_of.get(name, -1) for of_image in labels for name in of_image.names], dtype=np.int64)
+    polygons = np.concatenate([np.empty((0, 8)), *[of_image.polygons for of_image in labels]])
     images = np.repeat(np.arange(len(labels)), list(map(len, labels)))
-    difficult = np.concatenate([np.empty(0, np.int64), *[each.difficult for each in labels]]) > 0
-    known = class_index >= 0
-    polygons, areas = _compared_polygons(polygons[known], rule)
-    ignored = outside_range(areas, rule.sizes[0]) | (difficult[known] & (rule.difficult == "ignore"))
-    return ObjectTable(polygons, class_index[known], images[known], areas, ignored, np.zeros(len(ignored), bool))
+    difficult = np.concatenate([np.empty(0, np.int64), *[of_image.difficult for of_image in labels]]) > 0
+    evaluated = class_index >= 0
+    polygons, areas = _compared_polygons(polygons[evaluated], rule)
+    ignored = outside_range(areas, rule.sizes[0]) | (difficult[evaluated] & (rule.difficult == "ignore"))
+    crowd = np.zeros(len(ignored), bool)
+    return ObjectTable(polygons, class_index[evaluated], images[evaluated], areas, ignored, crowd)
 
 
 def _compared_polygons(polygons: np.ndarray, rule: EvaluationRule) -> tuple[np.ndarray, np.ndarray]:

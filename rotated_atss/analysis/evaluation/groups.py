@@ -1,7 +1,9 @@
-"""AP and recall by size, aspect ratio, angle and density.
+"""AP and recall of groups of objects, by size, aspect ratio, angle and density.
 
-As in COCO's evaluation by area, objects outside a group are ignored, and so are detections that match none and are
-outside it: their own size, aspect ratio or angle, or the density of their image, is in another group.
+A group holds the objects for which one of these properties is in an interval. Its AP is computed like COCO's AP of
+small, medium and large objects: objects outside the interval are ignored, and a detection that matches no object is
+ignored if its own value is outside the interval. The density of an object or detection is the number of objects in its
+image.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,9 +37,9 @@ class Group:
     Attributes:
         low: Start of the interval ``low <= value < high``.
         high: End of the interval; infinity for the last one.
-        objects: Number of objects that count.
-        ap: Mean AP over the classes with objects in the group; NaN without any.
-        recall: True positives at the score threshold per object; NaN without objects.
+        objects: Number of objects, without those that the metric ignores; at least 1.
+        ap: Mean AP over the classes with objects in the group.
+        recall: Share of these objects with a true positive at the score threshold.
     """
 
     low: float
@@ -53,12 +56,12 @@ def build_groups(
 
     Args:
         data: Detections and objects.
-        matcher: Their matcher.
-        matches: Matches over all groups, which give the recall and the IoU threshold.
-        score_threshold: Lowest score of a detection that counts in the recall.
+        matcher: Matcher of these detections and objects.
+        matches: Matches of all detections, from which recall is computed; AP is computed at the same IoU threshold.
+        score_threshold: Lowest score of the detections from which recall is computed.
 
     Returns:
-        Groups by property, the keys of :data:`UNITS`; horizontal boxes have no angle.
+        Groups by property (a key of :data:`UNITS`); the list of ``angle_deg`` is empty for horizontal boxes.
 
     Example:
         >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
@@ -72,29 +75,36 @@ def build_groups(
         >>> [(group.low, group.ap) for group in build_groups(data, matcher, matcher.match(), 0.5)["size"]]
         [(8, 1.0), (16, 0.0)]
     """
-    found = matches.detected_objects(data.detections.scores >= score_threshold, len(data.objects))
+    detected = matches.detected_objects(data.detections.scores >= score_threshold, len(data.objects))
     groups: dict[str, list[Group]] = {name: [] for name in UNITS}
-    for name, (of_detections, of_objects, edges) in _values(data).items():
-        for low, high in pairwise(edges):
-            members = ~data.objects.ignored & (of_objects >= low) & (of_objects < high)
+    for name, values in _values_by_property(data).items():
+        for low, high in pairwise(values.edges):
+            members = ~data.objects.ignored & (values.objects >= low) & (values.objects < high)
             if not members.any():
                 continue
-            inside = data.detections.inside & (of_detections >= low) & (of_detections < high)
+            inside = data.detections.inside & (values.detections >= low) & (values.detections < high)
             ap = _mean_ap(data, matcher, matches.iou_threshold, members, inside)
-            recall = float(found[members].mean())
+            recall = float(detected[members].mean())
             groups[name].append(Group(low, high, int(members.sum()), ap, recall))
     return groups
 
 
-def _values(data: EvaluationData) -> dict[str, tuple[np.ndarray, np.ndarray, Sequence[float]]]:
-    """Return the value of each detection, that of each object, and the edges of the groups, per property."""
-    found, objects = fit_shapes(data.detections.polygons), fit_shapes(data.objects.polygons)
+class _Values(NamedTuple):
+    """Values of one property: of the detections (N,) and the objects (G,), and the limits of the groups."""
+
+    detections: np.ndarray
+    objects: np.ndarray
+    edges: Sequence[float]
+
+
+def _values_by_property(data: EvaluationData) -> dict[str, _Values]:
+    det_shapes, obj_shapes = fit_shapes(data.detections.polygons), fit_shapes(data.objects.polygons)
     density = np.bincount(data.objects.images, minlength=len(data.images))
-    values: dict[str, tuple[np.ndarray, np.ndarray, Sequence[float]]] = {
-        "size": (found.size, objects.size, SIZE_EDGES_PX),
-        "aspect_ratio": (found.aspect_ratio, objects.aspect_ratio, ASPECT_EDGES),
-        "angle_deg": (found.angle_deg, objects.angle_deg, ANGLE_EDGES_DEG),
-        "density": (density[data.detections.images], density[data.objects.images], DENSITY_EDGES),
+    values = {
+        "size": _Values(det_shapes.size, obj_shapes.size, SIZE_EDGES_PX),
+        "aspect_ratio": _Values(det_shapes.aspect_ratio, obj_shapes.aspect_ratio, ASPECT_EDGES),
+        "angle_deg": _Values(det_shapes.angle_deg, obj_shapes.angle_deg, ANGLE_EDGES_DEG),
+        "density": _Values(density[data.detections.images], density[data.objects.images], DENSITY_EDGES),
     }
     if data.kind == COCO:
         del values["angle_deg"]
@@ -104,6 +114,7 @@ def _values(data: EvaluationData) -> dict[str, tuple[np.ndarray, np.ndarray, Seq
 def _mean_ap(
     data: EvaluationData, matcher: Matcher, iou_threshold: float, members: np.ndarray, inside: np.ndarray
 ) -> float:
+    """Return the mean AP with only the objects ``members``, (G,) bool; ``inside`` as for :meth:`Matcher.match`."""
     num_objects = np.bincount(data.objects.labels[members], minlength=len(data.classes))
     matches = matcher.match(iou_threshold, ignored=~members, inside=inside)
     return float(np.nanmean(average_precisions(data, matches, num_objects)))

@@ -9,11 +9,12 @@ from rotated_atss.analysis.evaluation.data import EvaluationData
 from rotated_atss.analysis.evaluation.matching import Matches
 
 LISTED = 8
+"""Number of images in each of the two lists."""
 
 
 @dataclass(frozen=True)
 class ImageRow:
-    """Counts of one image, as in :class:`rotated_atss.analysis.evaluation.counts.Counts`."""
+    """Id and counts of one image."""
 
     image: str
     counts: Counts
@@ -25,7 +26,7 @@ def build_image_table(data: EvaluationData, matches: Matches, score_threshold: f
     Args:
         data: Detections and objects.
         matches: Matches of the metric.
-        score_threshold: Lowest score of a detection that counts.
+        score_threshold: Lowest score of a counted detection.
 
     Example:
         >>> import numpy as np
@@ -40,15 +41,15 @@ def build_image_table(data: EvaluationData, matches: Matches, score_threshold: f
         ('P1', 1)
     """
     counts = count_by_image(data, matches, data.detections.scores >= score_threshold)
-    return [ImageRow(image, each) for image, each in zip(data.images, counts)]
+    return [ImageRow(image, of_image) for image, of_image in zip(data.images, counts)]
 
 
 def best_and_worst(rows: list[ImageRow], limit: int = LISTED) -> tuple[list[str], list[str]]:
     """Return the ids of the images with the highest and with the lowest F1.
 
-    Of equal F1, images with more objects come first. An image without objects and detections has no F1 and is in
-    neither list; none is in both. Images without an error are not among the worst, and those without a match not among
-    the best.
+    Of equal F1, images with more objects come first. No image is in both lists. Images without objects and detections,
+    which have no F1, are in neither list. The best images have at least one true positive, the worst at least one
+    error.
 
     Args:
         rows: Counts per image.
@@ -59,9 +60,10 @@ def best_and_worst(rows: list[ImageRow], limit: int = LISTED) -> tuple[list[str]
         >>> best_and_worst(rows)
         (['P1'], ['P2'])
     """
-    scored = [row for row in rows if row.counts.f1 is not None]
-    ranked = sorted(scored, key=lambda row: (-(row.counts.f1 or 0.0), -row.counts.objects))
-    best = [row.image for row in ranked[: min(limit, (len(ranked) + 1) // 2)] if row.counts.tp]
-    rest = [row for row in scored if row.image not in best and row.counts.f1 != 1.0]
-    worst = sorted(rest, key=lambda row: (row.counts.f1 or 0.0, -row.counts.objects))
-    return best, [row.image for row in worst[:limit]]
+    with_f1 = [row for row in rows if row.counts.f1 is not None]
+    by_falling_f1 = sorted(with_f1, key=lambda row: (-(row.counts.f1 or 0.0), -row.counts.objects))
+    num_best = min(limit, (len(with_f1) + 1) // 2)  # of a few images, half remain for the worst
+    best = [row.image for row in by_falling_f1[:num_best] if row.counts.tp]
+    others = [row for row in with_f1 if row.image not in best and row.counts.f1 != 1.0]
+    by_rising_f1 = sorted(others, key=lambda row: (row.counts.f1 or 0.0, -row.counts.objects))
+    return best, [row.image for row in by_rising_f1[:limit]]

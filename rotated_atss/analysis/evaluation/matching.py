@@ -20,13 +20,14 @@ from rotated_atss.dota.matching import classify_detections, find_best_objects
 class Matches:
     """Result of matching all detections at one IoU threshold.
 
-    A detection is a true positive, a false positive or, if both are False, ignored.
+    A detection that is neither a true nor a false positive is ignored.
 
     Attributes:
         true_positives: (N,) bool.
         false_positives: (N,) bool.
-        gt_index: (N,) int64, object of a true positive or the ignored object of an ignored detection; otherwise -1.
-        iou_threshold: The threshold.
+        gt_index: (N,) int64, index of the matched object: for a true positive its object, for an ignored detection
+            the ignored object; -1 for all others.
+        iou_threshold: IoU threshold of the matching.
     """
 
     true_positives: np.ndarray
@@ -35,19 +36,27 @@ class Matches:
     iou_threshold: float
 
     def detected_objects(self, above: np.ndarray, num_objects: int) -> np.ndarray:
-        """Return whether each object has a true positive among the detections ``above``, (G,) bool."""
+        """Return whether each object is detected.
+
+        Args:
+            above: (N,) bool, whether the score of a detection is high enough.
+            num_objects: Number G of objects.
+
+        Returns:
+            (G,) bool, whether one of these detections is a true positive of the object.
+        """
         detected = np.zeros(num_objects, bool)
         detected[self.gt_index[self.true_positives & above]] = True
         return detected
 
 
 class Matcher:
-    """Matches detections to the objects of their class.
+    """Match detections to the objects of their class, at any number of IoU thresholds.
 
     Args:
         data: Detections and objects.
-        overlaps: Their pairs.
-        min_iou: Lowest threshold at which :meth:`match` is called.
+        overlaps: Overlapping pairs of detections and objects.
+        min_iou: Lowest threshold that will be passed to :meth:`match`.
 
     Example:
         >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
@@ -64,10 +73,10 @@ class Matcher:
 
     def __init__(self, data: EvaluationData, overlaps: Overlaps, min_iou: float = 0.5) -> None:
         self.data = data
-        same = data.detections.labels[overlaps.rows] == data.objects.labels[overlaps.gt_index]
-        pairs = overlaps.take(same & (overlaps.ious >= min_iou))
-        self._candidates = Candidates(pairs.rows, pairs.gt_index, pairs.ious)
-        self._ranked = find_best_objects(pairs.rows, pairs.gt_index, pairs.ious, len(data.detections))
+        same_class = data.detections.labels[overlaps.det_index] == data.objects.labels[overlaps.gt_index]
+        pairs = overlaps.take(same_class & (overlaps.ious >= min_iou))
+        self._candidates = Candidates(pairs.det_index, pairs.gt_index, pairs.ious)
+        self._best_objects = find_best_objects(pairs.det_index, pairs.gt_index, pairs.ious, len(data.detections))
         self._crowd = frozenset(np.flatnonzero(data.objects.crowd).tolist())
 
     def match(
@@ -76,15 +85,15 @@ class Matcher:
         """Match all detections.
 
         Args:
-            iou_threshold: IoU of a match.
-            ignored: (G,) bool, ignored objects; by default those of the metric.
-            inside: (N,) bool, detections that are false positives if they match no object; others are ignored. By
-                default those of the metric.
+            iou_threshold: IoU threshold.
+            ignored: (G,) bool, whether an object is ignored; by default ``data.objects.ignored``.
+            inside: (N,) bool, whether a detection that matches no object is a false positive (True) or ignored (False);
+                by default ``data.detections.inside``.
         """
         ignored = self.data.objects.ignored if ignored is None else ignored
         inside = self.data.detections.inside if inside is None else inside
-        match_rows = self._match_coco if self.data.rule.metric == "coco" else self._match_dota
-        gt_index, false_positives = match_rows(iou_threshold, ignored, inside)
+        match_by_rule = self._match_coco if self.data.rule.metric == "coco" else self._match_dota
+        gt_index, false_positives = match_by_rule(iou_threshold, ignored, inside)
         matched = np.flatnonzero(gt_index >= 0)
         true_positives = np.zeros(len(gt_index), bool)
         true_positives[matched] = ~ignored[gt_index[matched]]
@@ -93,15 +102,19 @@ class Matcher:
     def _match_dota(
         self, iou_threshold: float, ignored: np.ndarray, inside: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the object of each detection and which detections are false positives; (N,) each."""
-        _, false_positives = classify_detections(self._ranked, ignored, iou_threshold)
-        unmatched = self._ranked.max_ious <= iou_threshold
-        gt_index = np.where(false_positives | unmatched, -1, self._ranked.gt_index)
-        return gt_index, false_positives & (inside | ~unmatched)
+        """Return the index of the matched object (or -1) and whether it is a false positive, per detection; (N,) each.
+
+        A duplicate, that is a further detection of a matched object, is a false positive also if it is not ``inside``.
+        """
+        _, false_positives = classify_detections(self._best_objects, ignored, iou_threshold)
+        reaches_object = self._best_objects.max_ious > iou_threshold
+        gt_index = np.where(reaches_object & ~false_positives, self._best_objects.gt_index, -1)
+        return gt_index, false_positives & (inside | reaches_object)
 
     def _match_coco(
         self, iou_threshold: float, ignored: np.ndarray, inside: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same as :meth:`_match_dota`, by COCO's rule."""
         best_only = self.data.rule.best_only
         ordered = order_candidates(self._candidates, ignored, best_only=best_only)
         gt_index = match_detections(ordered, len(inside), iou_threshold, best_only=best_only, shared=self._crowd)
@@ -113,8 +126,9 @@ def average_precisions(data: EvaluationData, matches: Matches, num_objects: np.n
 
     Args:
         data: Detections and objects.
-        matches: Their matches.
-        num_objects: (C,) number of objects of each class that count; by default those of the metric.
+        matches: Matches of the detections.
+        num_objects: (C,) number of objects of each class, by which recall is computed; by default
+            ``data.num_objects``.
 
     Returns:
         (C,) float64, NaN for a class without objects.
@@ -131,7 +145,7 @@ def average_precisions(data: EvaluationData, matches: Matches, num_objects: np.n
     num_objects = data.num_objects if num_objects is None else num_objects
     metric = data.rule.metric
     values = [
-        average_precision(matches.true_positives[rows], matches.false_positives[rows], int(number), metric)[0]
-        for rows, number in zip(data.class_slices, num_objects)
+        average_precision(matches.true_positives[rows], matches.false_positives[rows], int(num_gt), metric)[0]
+        for rows, num_gt in zip(data.class_slices, num_objects)
     ]
     return np.array(values, dtype=np.float64)

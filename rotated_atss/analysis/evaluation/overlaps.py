@@ -1,7 +1,8 @@
-"""Pairs of a detection and an object of one image, of any classes, with their IoU."""
+"""IoU of all overlapping pairs of a detection and an object of the same image, also of different classes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from rotated_atss.ops.polygon_iou import polygon_hbbs
 from rotated_atss.ops.polygon_pairs import iter_overlapping_pairs_between
 
 MIN_IOU = 0.1
-"""Pairs below this IoU explain no error: the lower threshold of TIDE (arXiv 2008.08115, section 2.2)."""
+"""Pairs below this IoU are dropped: TIDE's lower threshold (arXiv 2008.08115, section 2.2)."""
 
 
 @dataclass(frozen=True)
@@ -21,25 +22,25 @@ class Overlaps:
     """Pairs of a detection and an object with an IoU of at least :data:`MIN_IOU`, sorted by detection and object.
 
     Attributes:
-        rows: (P,) int64, index of the detection.
+        det_index: (P,) int64, index of the detection.
         gt_index: (P,) int64, index of the object.
-        ious: (P,) float64. For a crowd of COCO: the share of the detection's area that is inside it.
+        ious: (P,) float64. If the object is a crowd (COCO): the share of the detection's area that is inside the crowd.
     """
 
-    rows: np.ndarray
+    det_index: np.ndarray
     gt_index: np.ndarray
     ious: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.det_index)
 
     def take(self, selection: np.ndarray) -> Overlaps:
         """Select pairs by indices or by a boolean mask."""
-        return Overlaps(self.rows[selection], self.gt_index[selection], self.ious[selection])
+        return Overlaps(self.det_index[selection], self.gt_index[selection], self.ious[selection])
 
 
 def find_overlaps(data: EvaluationData, workers: int = 1) -> Overlaps:
-    """Find all pairs of a detection and an object of its image with an IoU of at least :data:`MIN_IOU`.
+    """Find all pairs of a detection and an object of the same image with an IoU of at least :data:`MIN_IOU`.
 
     Args:
         data: Detections and objects.
@@ -56,16 +57,17 @@ def find_overlaps(data: EvaluationData, workers: int = 1) -> Overlaps:
         array([1.])
     """
     find = _box_overlaps if data.kind == COCO else _polygon_overlaps
-    rows = np.arange(len(data.detections))
-    # the detections of one image stay together: a sweep finds the pairs of an image
-    chunks = [rows[data.detections.images % workers == chunk] for chunk in range(workers)] if workers > 1 else [rows]
+    image_index = data.detections.images
+    # a chunk holds all detections of its images, since pairs are searched image by image
+    chunks = [np.flatnonzero(image_index % workers == chunk) for chunk in range(workers)]
     parts = map_in_threads(lambda chunk: find(data, chunk), chunks, workers)
-    joined = Overlaps(*map(np.concatenate, zip(*((part.rows, part.gt_index, part.ious) for part in parts))))
+    joined = _concatenate([(part.det_index, part.gt_index, part.ious) for part in parts])
     kept = joined.take(joined.ious >= MIN_IOU)
-    return kept.take(np.lexsort((kept.gt_index, kept.rows)))
+    return kept.take(np.lexsort((kept.gt_index, kept.det_index)))
 
 
 def _polygon_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
+    """Find the pairs of the detections at the indices ``chunk``; the IoU is that of the polygons."""
     detections, objects = data.detections, data.objects
     ground_truth = GroundTruth(objects.polygons, objects.images, objects.ignored)
     rows, gt_index, ious = overlapping_pairs(
@@ -75,14 +77,22 @@ def _polygon_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
 
 
 def _box_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
-    """Compute COCO's IoU of horizontal boxes: intersection over union, for a crowd over the detection's area."""
+    """Find the pairs of the detections at the indices ``chunk``; the IoU is COCO's IoU of horizontal boxes.
+
+    It is the intersection over the union or, if the object is a crowd, over the detection's area.
+    """
     detections, objects = data.detections, data.objects
     boxes, gt_boxes = polygon_hbbs(detections.polygons[chunk]), polygon_hbbs(objects.polygons)
-    parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+    parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]  # np.concatenate needs at least one part
     for rows, gt_index in iter_overlapping_pairs_between(boxes, detections.images[chunk], gt_boxes, objects.images):
-        first, second = boxes[rows], gt_boxes[gt_index]
-        sides = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
-        shared, area = sides.prod(axis=1), detections.areas[chunk[rows]]
-        union = area + objects.areas[gt_index] - shared
-        parts.append((chunk[rows], gt_index, shared / np.where(objects.crowd[gt_index], area, union)))
-    return Overlaps(*map(np.concatenate, zip(*parts)))
+        det_boxes, obj_boxes = boxes[rows], gt_boxes[gt_index]
+        overlap_wh = np.minimum(det_boxes[:, 2:], obj_boxes[:, 2:]) - np.maximum(det_boxes[:, :2], obj_boxes[:, :2])
+        intersection, det_area = overlap_wh.prod(axis=1), detections.areas[chunk[rows]]
+        union = det_area + objects.areas[gt_index] - intersection
+        parts.append((chunk[rows], gt_index, intersection / np.where(objects.crowd[gt_index], det_area, union)))
+    return _concatenate(parts)
+
+
+def _concatenate(parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Overlaps:
+    det_index, gt_index, ious = map(np.concatenate, zip(*parts))
+    return Overlaps(det_index, gt_index, ious)

@@ -1,4 +1,4 @@
-"""All figures of an evaluation report."""
+"""Compute all figures of an evaluation report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rotated_atss.analysis.evaluation.ap_figures import ApFigures
 from rotated_atss.analysis.evaluation.calibration import Calibration, build_calibration
 from rotated_atss.analysis.evaluation.confusion import Confusion, build_confusion
 from rotated_atss.analysis.evaluation.counts import Counts, count_by_class
-from rotated_atss.analysis.evaluation.curves import Curve, best_threshold, build_curve
+from rotated_atss.analysis.evaluation.curves import ScoreCurve, best_threshold, build_curve
 from rotated_atss.analysis.evaluation.data import EvaluationData
 from rotated_atss.analysis.evaluation.error_costs import ErrorTable, build_error_table
 from rotated_atss.analysis.evaluation.error_kinds import ErrorKinds, find_error_kinds
@@ -29,15 +29,16 @@ ALL_CLASSES = "all classes"
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """What an evaluation was made with.
+    """Settings and inputs of an evaluation.
 
     Attributes:
         dataset: Dataset whose rules apply; ``COCO`` for horizontal boxes.
         iou_thresholds: IoU thresholds of AP50_95.
-        detections: Folder or file of the detections, as given.
-        labels: Label folders or the annotations, as given.
-        score_threshold: Score threshold; None for the one of the highest F1 over all classes.
-        assignment: Report of :func:`rotated_atss.analysis.positive_counts.summarize` on the training set, or None.
+        detections: Path of the folder or file with the detections, as the user gave it.
+        labels: Paths of the label folders or of the annotation file, as the user gave them.
+        score_threshold: Score threshold of the counts; None for the one of the highest F1 over all classes.
+        assignment: Statistics of the label assignment on the training set, as returned by
+            :func:`rotated_atss.analysis.positive_counts.summarize`, or None.
     """
 
     dataset: str
@@ -53,17 +54,17 @@ class EvaluationReport:
     """Figures of an evaluation at IoU :data:`IOU_THRESHOLD`, and the matches behind them.
 
     Attributes:
-        settings: What the evaluation was made with.
-        ap: AP of the evaluator.
+        settings: Settings and inputs of the evaluation.
+        ap: AP as the evaluation computed it.
         data: Detections and objects.
-        overlaps: Their pairs.
+        overlaps: Overlapping pairs of detections and objects.
         matches: Matches of the metric.
-        kinds: Kinds of errors of the false positives.
-        score_threshold: Threshold of all counts.
-        curves: Curve by class, and that of all detections together as :data:`ALL_CLASSES`.
+        error_kinds: Kinds of errors of the false positives.
+        score_threshold: Score threshold of all counts.
+        curves: Curves by class name; the curve of all detections together is that of :data:`ALL_CLASSES`.
         confusion: Confusion matrix.
         errors: Counts and costs of the kinds of errors.
-        groups: Groups of objects by property.
+        groups: Groups of objects by property, such as size.
         calibration: Calibration of the scores.
         images: Counts per image.
     """
@@ -73,9 +74,9 @@ class EvaluationReport:
     data: EvaluationData
     overlaps: Overlaps = field(repr=False)
     matches: Matches = field(repr=False)
-    kinds: ErrorKinds = field(repr=False)
+    error_kinds: ErrorKinds = field(repr=False)
     score_threshold: float
-    curves: dict[str, Curve] = field(repr=False)
+    curves: dict[str, ScoreCurve] = field(repr=False)
     confusion: Confusion
     errors: ErrorTable
     groups: dict[str, list[Group]]
@@ -106,8 +107,8 @@ def build_report(
 
     Args:
         data: Detections and objects.
-        ap: AP of the evaluator on the same detections and objects.
-        settings: What the evaluation was made with.
+        ap: AP of the same detections and objects.
+        settings: Settings and inputs of the evaluation.
         workers: Number of threads. The result does not depend on it.
 
     Raises:
@@ -137,31 +138,31 @@ def build_report(
     threshold = best_threshold(curves[ALL_CLASSES]) if settings.score_threshold is None else settings.score_threshold
     if not np.isfinite(threshold):
         raise UserError(f"the score threshold must be finite, got {threshold}")
-    kinds = find_error_kinds(data, overlaps, matches)
-    found = (matches.true_positives, matches.false_positives)
+    error_kinds = find_error_kinds(data, overlaps, matches)
     return EvaluationReport(
         settings=settings,
         ap=ap,
         data=data,
         overlaps=overlaps,
         matches=matches,
-        kinds=kinds,
+        error_kinds=error_kinds,
         score_threshold=threshold,
         curves=curves,
         confusion=build_confusion(data, overlaps, matches, threshold),
-        errors=build_error_table(data, matches, kinds, threshold),
+        errors=build_error_table(data, matches, error_kinds, threshold),
         groups=build_groups(data, matcher, matches, threshold),
-        calibration=build_calibration(data.detections.scores, *found),
+        calibration=build_calibration(data.detections.scores, matches.true_positives, matches.false_positives),
         images=build_image_table(data, matches, threshold),
     )
 
 
-def _build_curves(data: EvaluationData, matches: Matches) -> dict[str, Curve]:
-    parts = dict(zip((*data.classes, ALL_CLASSES), (*data.class_slices, slice(None))))
-    counts = (*data.num_objects.tolist(), int(data.num_objects.sum()))
-    return {
-        name: build_curve(
-            data.detections.scores[rows], matches.true_positives[rows], matches.false_positives[rows], count
-        )
-        for (name, rows), count in zip(parts.items(), counts)
-    }
+def _build_curves(data: EvaluationData, matches: Matches) -> dict[str, ScoreCurve]:
+    """Build the curve of each class and the curve of all classes together, by name."""
+
+    def curve_of(rows: slice, num_objects: int) -> ScoreCurve:
+        true_positives, false_positives = matches.true_positives[rows], matches.false_positives[rows]
+        return build_curve(data.detections.scores[rows], true_positives, false_positives, num_objects)
+
+    counts = data.num_objects.tolist()
+    curves = {name: curve_of(rows, count) for name, rows, count in zip(data.classes, data.class_slices, counts)}
+    return {**curves, ALL_CLASSES: curve_of(slice(None), sum(counts))}

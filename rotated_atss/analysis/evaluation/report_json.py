@@ -1,4 +1,4 @@
-"""An evaluation report as values for JSON: the content of ``report.json``, described in docs/report.md."""
+"""Convert an evaluation report to the content of ``report.json``, which docs/report.md describes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from rotated_atss import __version__
-from rotated_atss.analysis.evaluation.confusion import BACKGROUND
+from rotated_atss.analysis.evaluation.confusion import matrix_names
 from rotated_atss.analysis.evaluation.counts import Counts
-from rotated_atss.analysis.evaluation.curves import Curve, thin
+from rotated_atss.analysis.evaluation.curves import ScoreCurve, thin
 from rotated_atss.analysis.evaluation.error_kinds import KINDS
 from rotated_atss.analysis.evaluation.groups import UNITS, Group
 from rotated_atss.analysis.evaluation.image_table import best_and_worst
@@ -23,7 +23,7 @@ BEST_F1, GIVEN = "best F1 over all classes", "given"
 
 
 def report_to_json(report: EvaluationReport) -> dict[str, Any]:
-    """Convert a report to values for ``json.dump``; undefined values are None.
+    """Convert a report to plain values for ``json.dump``; undefined numbers become None.
 
     Example:
         >>> from rotated_atss.analysis.evaluation.ap_figures import from_task1_result
@@ -55,7 +55,7 @@ def report_to_json(report: EvaluationReport) -> dict[str, Any]:
             "classes": _classes(report),
             "curves": {name: _curve(curve) for name, curve in report.curves.items()},
             "confusion": {
-                "classes": [*report.data.classes, BACKGROUND],
+                "classes": matrix_names(report.data.classes),
                 "matrix": report.confusion.matrix.tolist(),
                 "score_threshold": report.score_threshold,
                 "iou_threshold": IOU_THRESHOLD,
@@ -90,22 +90,32 @@ def _counts(counts: Counts) -> dict[str, Any]:
 
 
 def _classes(report: EvaluationReport) -> list[dict[str, Any]]:
-    """Return a row per class: counts at the common threshold, precision, recall and F1 at the best one of the class."""
-    rows = []
-    for name, counts in zip(report.data.classes, report.class_counts):
-        curve = report.curves[name]
-        at_best = dict.fromkeys(("precision", "recall", "f1", "best_score_threshold"))
-        if curve.best is not None:
-            values = (curve.precision, curve.recall, curve.f1, curve.scores)
-            at_best = dict(zip(at_best, (float(each[curve.best]) for each in values)))
-        elif counts.objects:
-            at_best |= {"recall": 0.0, "f1": 0.0}
-        rows.append({"name": name, **report.ap.per_class[name], **_counts(counts), **at_best})
-    return rows
+    """Return one row per class.
+
+    Counts are those at the score threshold of the report. Precision, recall and F1 are those at the score threshold of
+    the highest F1 of the class; they replace the values of the counts.
+    """
+    return [
+        {"name": name, **report.ap.per_class[name], **_counts(counts), **_best_rates(report.curves[name])}
+        for name, counts in zip(report.data.classes, report.class_counts)
+    ]
 
 
-def _curve(curve: Curve) -> dict[str, list[float]]:
-    """Return the thinned curve; that of a class without objects, whose recall is undefined, is empty."""
+def _best_rates(curve: ScoreCurve) -> dict[str, float | None]:
+    """Return precision, recall and F1 at the score threshold of the highest F1, None where undefined."""
+    if curve.best is None:  # no true positive
+        zero = 0.0 if curve.num_objects else None
+        return {"precision": None, "recall": zero, "f1": zero, "best_score_threshold": None}
+    return {
+        "precision": float(curve.precision[curve.best]),
+        "recall": float(curve.recall[curve.best]),
+        "f1": float(curve.f1[curve.best]),
+        "best_score_threshold": float(curve.scores[curve.best]),
+    }
+
+
+def _curve(curve: ScoreCurve) -> dict[str, list[float]]:
+    """Return the thinned curve; it is empty for a class without objects, whose recall is undefined."""
     points = thin(curve) if curve.num_objects else np.empty(0, np.int64)
     columns = {"precision": curve.precision, "recall": curve.recall, "score": curve.scores, "f1": curve.f1}
     return {name: values[points].tolist() for name, values in columns.items()}
@@ -116,11 +126,11 @@ def _errors(report: EvaluationReport) -> dict[str, Any]:
         return {kind: {"count": count, "ap50_cost": cost} for kind, count, cost in zip(KINDS, counts, costs)}
 
     table = report.errors
-    rows = zip(report.data.classes, table.counts.tolist(), table.costs.tolist())
+    per_class = zip(report.data.classes, table.counts.tolist(), table.costs.tolist())
     return {
         "kinds": list(KINDS),
         "all": by_kind(table.total_counts.tolist(), table.mean_costs.tolist()),
-        "classes": {name: by_kind(counts, costs) for name, counts, costs in rows},
+        "classes": {name: by_kind(counts, costs) for name, counts, costs in per_class},
     }
 
 

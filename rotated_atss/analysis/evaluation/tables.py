@@ -17,13 +17,13 @@ _CORNERS = [f"{axis}{corner}" for corner in range(1, 5) for axis in "xy"]
 
 
 def tables_from_json(content: dict[str, Any]) -> dict[str, str]:
-    """Format the tables of a report as CSV, undefined values as empty fields.
+    """Format the tables of a report as CSV; undefined values become empty fields.
 
     Args:
         content: Content of a ``report.json``.
 
     Returns:
-        CSV by name: ``classes``, ``images``, ``confusion``, ``errors``, ``groups`` and ``curves``.
+        CSV texts by table: ``classes``, ``images``, ``confusion``, ``errors``, ``groups`` and ``curves``.
 
     Example:
         >>> empty = dict(classes=[], images=[], errors={"kinds": [], "classes": {}, "all": {}}, groups={}, curves={})
@@ -34,7 +34,7 @@ def tables_from_json(content: dict[str, Any]) -> dict[str, str]:
         background,2,0
     """
     confusion, errors = content["confusion"], content["errors"]
-    per_class = {**errors["classes"], "": errors["all"]}
+    per_class = {**errors["classes"], "": errors["all"]}  # rows of all classes together have an empty class
     error_rows = [
         (name, kind, cells["count"], cells["ap50_cost"])
         for name, kinds in per_class.items()
@@ -66,9 +66,14 @@ def tables_from_json(content: dict[str, Any]) -> dict[str, str]:
 def detections_table(report: EvaluationReport) -> str:
     """Format all detections of a report as CSV, also those below its score threshold.
 
-    The columns are the image, class and score; the state, ``tp``, ``fp`` or ``ignored``; the kind of error of a false
-    positive; the IoU of :func:`object_ious`; the number of that object in its image, counted from 0 in order of the
-    labels; and the corners in pixels.
+    Columns:
+
+    - ``image``, ``class``, ``score``;
+    - ``state``: ``tp``, ``fp`` or ``ignored``;
+    - ``error``: kind of error of a false positive;
+    - ``iou``: IoU with the object of :func:`object_ious`;
+    - ``object``: number of this object in its image, counted from 0 in order of the labels;
+    - ``x1`` to ``y4``: corners in pixels.
 
     Example:
         >>> from rotated_atss.analysis.evaluation.ap_figures import from_task1_result
@@ -90,9 +95,9 @@ def detections_table(report: EvaluationReport) -> str:
     data, detections = report.data, report.data.detections
     ious, gt_index = object_ious(report)
     states = detection_states(report)
-    kinds = [KINDS[kind] if kind >= 0 else "" for kind in report.kinds.kind.tolist()]
-    first = np.searchsorted(data.objects.images, np.arange(len(data.images)))
-    numbers = gt_index - first[detections.images] if len(detections) else gt_index
+    kinds = [KINDS[kind] if kind >= 0 else "" for kind in report.error_kinds.kind.tolist()]
+    first_of_image = np.searchsorted(data.objects.images, np.arange(len(data.images)))
+    numbers = gt_index - first_of_image[detections.images] if len(detections) else gt_index
     objects = [number if gt >= 0 else "" for number, gt in zip(numbers.tolist(), gt_index.tolist())]
     columns = (
         (data.images[index] for index in detections.images.tolist()),
@@ -117,25 +122,26 @@ def detection_states(report: EvaluationReport) -> list[DetectionState]:
 
 
 def object_ious(report: EvaluationReport) -> tuple[np.ndarray, np.ndarray]:
-    """Return the object that belongs to each detection of a report, and the IoU with it.
+    """Return the object to show with each detection of a report, and the IoU with it.
 
-    It is the matched object, for an error the object of :mod:`rotated_atss.analysis.evaluation.error_kinds`, and
-    otherwise that of the highest IoU of any class.
+    It is the matched object. For an error it is the object to which the error is attributed
+    (:mod:`rotated_atss.analysis.evaluation.error_kinds`). Otherwise it is the object of any class with the highest IoU.
 
     Returns:
-        ious: (N,) float64, 0 without an object of an IoU of at least 0.1.
-        gt_index: (N,) int64, index of the object, or -1.
+        ious: (N,) float64; 0 if no object has an IoU of at least 0.1.
+        gt_index: (N,) int64, index of the object; -1 if there is none.
 
     Example::
 
         ious, gt_index = object_ious(report)
     """
     overlaps = report.overlaps
-    chosen = np.where(report.matches.gt_index >= 0, report.matches.gt_index, report.kinds.target)
-    best = find_best_objects(overlaps.rows, overlaps.gt_index, overlaps.ious, len(chosen))
-    ious, gt_index = best.max_ious.copy(), np.where(chosen >= 0, chosen, best.gt_index)
-    pairs = overlaps.take(overlaps.gt_index == gt_index[overlaps.rows])
-    ious[pairs.rows] = pairs.ious
+    known = np.where(report.matches.gt_index >= 0, report.matches.gt_index, report.error_kinds.target)
+    best = find_best_objects(overlaps.det_index, overlaps.gt_index, overlaps.ious, len(known))
+    gt_index = np.where(known >= 0, known, best.gt_index)
+    pairs = overlaps.take(overlaps.gt_index == gt_index[overlaps.det_index])
+    ious = np.zeros(len(gt_index))
+    ious[pairs.det_index] = pairs.ious
     return ious, gt_index
 
 

@@ -58,7 +58,7 @@ class OrientedBoxes(BaseBoxes):
         self.tensor[..., :2] += self.tensor.new_tensor(distances)
 
     def clip_(self, img_shape: tuple[int, int]) -> None:
-        """Do nothing: a clipped oriented box is not an oriented box, and tiles keep truncated objects whole."""
+        """Do nothing: a clipped oriented box is not rectangular, and the boxes of truncated objects stay whole."""
 
     def rotate_(self, center: tuple[float, float], angle: float) -> None:
         """Rotate the boxes about ``center`` by ``angle`` degrees, clockwise on the image."""
@@ -84,8 +84,8 @@ class OrientedBoxes(BaseBoxes):
     def is_inside(self, img_shape: tuple[int, int], all_inside: bool = False, allowed_border: int = 0) -> Tensor:
         """Check whether the circumscribed boxes overlap the image.
 
-        This follows the text of MMDetection's ``BaseBoxes`` ("part inside the image"). ``RotatedBoxes`` of mmrotate
-        checks whether the center lies in the image instead, and does not distinguish ``all_inside``.
+        This is what the documentation of MMDetection's ``BaseBoxes`` specifies ("part inside the image").
+        ``RotatedBoxes`` of mmrotate instead checks whether the center lies in the image, with any ``all_inside``.
 
         Args:
             img_shape: (height, width) of the image.

@@ -1,4 +1,4 @@
-"""Dataset of horizontal boxes in a COCO instances JSON for MMEngine."""
+"""MMEngine dataset of the horizontal boxes in a COCO instances JSON."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from rotated_atss.errors import UserError, count_of
 
 @DATASETS.register_module()
 class CocoInstancesDataset(BaseDataset):
-    """Dataset of the images and boxes of an instances JSON, validated when it is loaded.
+    """Dataset of the images and boxes of an instances JSON, which is validated when it is loaded.
 
-    Crowd boxes have ``ignore_flag=1``. Zero-area boxes are dropped and boxes that exceed the image are clipped, with
-    one warning for each.
+    Crowd boxes have ``ignore_flag=1``. Zero-area boxes are dropped; boxes that extend beyond the image are clipped. One
+    warning reports the number of dropped boxes, another the number of clipped boxes.
 
     Args:
-        ann_file: JSON file below ``data_root``. A file without annotations (a test set) is accepted for testing only.
+        ann_file: JSON file below ``data_root``. A file without annotations (a test set) can only be tested.
         data_prefix: ``img``, the folder below ``data_root`` that contains the file names of the JSON.
         metainfo: ``classes``, a sequence of category names; by default the 80 of COCO.
-        filter_cfg: For training, ``filter_empty_gt=True`` drops images without boxes and ``min_size`` drops images with
-            a shorter side in pixels.
+        filter_cfg: For training, ``filter_empty_gt=True`` drops images without boxes, and ``min_size`` drops images
+            whose shorter side is below this number of pixels.
         kwargs: Arguments of MMEngine's ``BaseDataset``.
 
     Raises:
-        UserError: A file or image is missing, the JSON is malformed, a class is no category, or no image is left to
-            train on.
+        UserError: A file or image is missing, the JSON is malformed, a class is not among its categories, or no image
+            is left to train on.
     """
 
     METAINFO = {"classes": COCO_CLASSES}  # noqa: RUF012  (as MMEngine declares it)
@@ -49,7 +49,7 @@ class CocoInstancesDataset(BaseDataset):
         return [self._data_info(image, instances) for image in instances.images]
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Return the class index of each object of an image, as wrappers that balance classes need."""
+        """Return the class index of each object of an image, for dataset wrappers that balance classes."""
         return [instance["bbox_label"] for instance in self.get_data_info(idx)["instances"]]
 
     @property

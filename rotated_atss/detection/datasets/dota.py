@@ -1,4 +1,4 @@
-"""Dataset of DOTA tiles for MMEngine."""
+"""MMEngine dataset of DOTA tiles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DIFFICULT_CHOICES = ("keep", "ignore", "drop")
 
 @DATASETS.register_module()
 class DOTADataset(BaseDataset):
-    """Dataset of a folder of tiles and a folder of label files with the same names, sorted by name.
+    """Dataset of a folder of tiles and a folder of label files of the same names, sorted by name.
 
     Args:
         classes: DOTA version (``v1.0``, ``v1.5``, ``v2.0``), sequence of names, or file of names.
@@ -33,10 +33,10 @@ class DOTADataset(BaseDataset):
         data_prefix: ``img_path``, the folder of images below ``data_root``.
         difficult: Use of difficult objects: ``keep`` as ground truth, ``ignore`` the priors inside them, or ``drop``.
         difficult_from: Lowest flag of a difficult object: 1, or 2 for only the objects that splitting truncated.
-        rect: Rectangle of a label that several smallest ones fit: ``edge``, along its first edge that gives one, or
-            ``cv2``, the one of ``cv2.minAreaRect``, as mmrotate trains
-            (:func:`rotated_atss.ops.boxes.poly_to_obb`).
-        allow_missing_tiles: Accept a folder without some of the tiles in the manifest of its split.
+        rect: Which rectangle represents a polygon if several rectangles of minimum area enclose it: ``edge``, the one
+            along the first possible edge of the polygon, or ``cv2``, the one that ``cv2.minAreaRect`` returns, as in
+            trainings of mmrotate (:func:`rotated_atss.ops.boxes.poly_to_obb`).
+        allow_missing_tiles: Whether to accept that tiles in the manifest of the split are missing in the folder.
         metainfo: ``classes`` and ``palette``, instead of the defaults.
         args, kwargs: Arguments of MMEngine's ``BaseDataset``. With ``filter_cfg=dict(filter_empty_gt=True)`` training
             skips tiles without objects; by default they are background.
@@ -74,24 +74,27 @@ class DOTADataset(BaseDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """Read the label files of all images."""
+        """Compare the tiles with the manifest of their split and read the label files.
+
+        The folders of the source images and labels are added to ``metainfo`` for the metric.
+        """
         self._metainfo["source_labels"] = source_label_folders(self.data_root)
         manifest = find_manifest(self.data_root)
         self._metainfo["source_images"] = list(manifest.image_folders)
-        recorded = manifest.label_folders
-        self._metainfo["missing_labels"] = [folder for folder in recorded if not os.path.isdir(folder)]
+        self._metainfo["missing_labels"] = [folder for folder in manifest.label_folders if not os.path.isdir(folder)]
         pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)
         notes = check_tiles(
             manifest, {image.stem for image, _ in pairs}, self.data_prefix["img_path"],
             allow_missing=self.allow_missing_tiles,
         )  # fmt: skip
         self._metainfo["notes"] = notes
-        for note in notes if self.test_mode else ():
-            warn(note)
-        first = pairs[0][0]
-        if not is_tile_name(first.stem) and not manifest.whole_images:
-            warn(f"{first}: not a tile name, images are not tiled. Run rotated-atss split on large images.")
-        dropped: list[str] = []
+        if self.test_mode:
+            for note in notes:
+                warn(note)
+        first_image = pairs[0][0]
+        if not is_tile_name(first_image.stem) and not manifest.whole_images:
+            warn(f"{first_image}: not a tile name, images are not tiled. Run rotated-atss split on large images.")
+        dropped: list[str] = []  # path:line of each object without area
         data_list = []
         for image, label in pairs:
             instances: list[dict] = []
@@ -104,7 +107,7 @@ class DOTADataset(BaseDataset):
         return data_list
 
     def _read_instances(self, label: Path) -> tuple[list[dict], list[str]]:
-        """Read the objects of a label file, and ``path:line`` of those dropped because they have no area."""
+        """Return the objects of a label file, and ``path:line`` of each object that is dropped for lack of area."""
         names = self.metainfo["classes"]
         labels = read_labels(label, classes=names)
         if not len(labels):
@@ -119,7 +122,7 @@ class DOTADataset(BaseDataset):
         return instances, [f"{label}:{number}" for number in objects.without_area]
 
     def filter_data(self) -> list[dict]:
-        """Drop tiles without objects from training if ``filter_empty_gt`` is set."""
+        """Drop tiles without objects from a training set if ``filter_empty_gt`` is set."""
         if self.test_mode or not (self.filter_cfg or {}).get("filter_empty_gt", False):
             return self.data_list
         kept = [info for info in self.data_list if info["instances"]]

@@ -1,4 +1,4 @@
-"""Image loading of MMDetection's pipelines with :func:`rotated_atss.io.image_reader.open_image`."""
+"""Image loading in MMDetection's pipelines by :func:`rotated_atss.io.image_reader.open_image`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rotated_atss.io.scaling import is_resolved, uses_bits
 
 
 class BadImageError(UserError):
-    """An image file that is missing, damaged or no image."""
+    """An image file is missing or damaged, or is not an image."""
 
 
 @TRANSFORMS.register_module()
@@ -31,15 +31,17 @@ class LoadTile(LoadImageFromFile):
 
     The pixels are those of ``LoadImageFromFile``, with three exceptions. Bands after red, green and blue (alpha) do
     not affect the colors. Values of other types than 8 bits are scaled. An image that is damaged, or whose scaling
-    is not given, raises a one-line :class:`UserError`. MMCV still loads images of a remote backend or with another
-    color type.
+    is not given, raises a one-line :class:`UserError`. Images of a remote backend, or in another color type than
+    ``color``, are still loaded by MMCV.
 
     Args:
         bits: Used bits of 16-bit images, 8 to 16: values are divided by 2^(bits - 8). With None, 16-bit images raise an
-            error: bits counted from the images could differ between training and testing.
-        scaling: Scaling of images of other types, as in :class:`rotated_atss.io.image_reader.PixelOptions`: ``none`` or
-            two numbers. ``auto`` and ``percentile`` raise an error for such images, for the same reason.
-        bands: Numbers of the bands of red, green and blue, or of gray, from 1; None follows the file.
+            error, because a number of bits that is measured on the images could differ between training and testing.
+        scaling: Scaling of images of other types than 8 and 16 bits, as in
+            :class:`rotated_atss.io.image_reader.PixelOptions`: ``none`` or two numbers. ``auto`` and ``percentile``
+            raise an error for such images, for the same reason.
+        bands: Numbers, from 1, of the bands to use as red, green and blue, or of the band to use as gray; None uses the
+            bands that the file marks as such.
         kwargs: Arguments of ``LoadImageFromFile``.
     """
 
@@ -70,7 +72,7 @@ class LoadTile(LoadImageFromFile):
             raise BadImageError("not a readable image, or damaged", where=path, hint=self._hint) from error
 
     def _is_plain(self, path: str) -> bool:
-        """Return whether the image is a local file, to be loaded in color."""
+        """Return whether the image is a local file that is to be loaded in color."""
         settings = self.color_type, self.imdecode_backend, self.file_client_args, self.backend_args, self.ignore_empty
         return settings == ("color", "cv2", None, None, False) and "://" not in path
 

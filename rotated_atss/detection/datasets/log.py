@@ -1,4 +1,4 @@
-"""Warnings of the datasets."""
+"""Output of the datasets' warnings."""
 
 import logging
 
@@ -8,7 +8,8 @@ from mmengine.logging import print_log
 def warn(message: str) -> None:
     """Write a warning to the log of the current run.
 
-    Example:
-        >>> warn("dropped 2 objects without area")
+    Example::
+
+        warn("dropped 2 objects without area")
     """
     print_log(message, logger="current", level=logging.WARNING)

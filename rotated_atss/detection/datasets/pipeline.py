@@ -1,7 +1,7 @@
-"""Steps of a data pipeline: boxes of the labels, resizing, flipping, and the input of a detector.
+"""Steps of a data pipeline: loading of boxes, resizing, flipping, and packing of the detector's input.
 
-They do what MMDetection's ``LoadAnnotations``, ``Resize``, ``RandomFlip`` and ``PackDetInputs`` do for images with
-boxes, without importing MMDetection's datasets and the augmentation libraries that these import.
+They are equivalent to MMDetection's ``LoadAnnotations``, ``Resize``, ``RandomFlip`` and ``PackDetInputs`` for images
+with boxes. Importing those would import MMDetection's datasets and several augmentation libraries.
 """
 
 from __future__ import annotations
@@ -39,15 +39,17 @@ class LoadBoxes(mmcv.transforms.BaseTransform):
     def transform(self, results: dict) -> dict:
         """Add ``gt_bboxes`` (N boxes), ``gt_bboxes_labels`` (N,) int64 and ``gt_ignore_flags`` (N,) bool."""
         instances = results.get("instances") or []
-        results["gt_bboxes"] = self.box_class([each["bbox"] for each in instances], dtype=torch.float32)
-        results["gt_bboxes_labels"] = np.array([each["bbox_label"] for each in instances], dtype=np.int64)
-        results["gt_ignore_flags"] = np.array([each["ignore_flag"] for each in instances], dtype=bool)
+        results["gt_bboxes"] = self.box_class([instance["bbox"] for instance in instances], dtype=torch.float32)
+        results["gt_bboxes_labels"] = np.array([instance["bbox_label"] for instance in instances], dtype=np.int64)
+        results["gt_ignore_flags"] = np.array([instance["ignore_flag"] for instance in instances], dtype=bool)
         return results
 
 
 @TRANSFORMS.register_module()
 class ResizeImage(mmcv.transforms.Resize):
-    """MMCV's ``Resize`` for images with boxes of any box type, which are scaled, and clipped if their type clips.
+    """MMCV's ``Resize`` for images with boxes of any box type.
+
+    The boxes are scaled with the image, then clipped to it unless their type has no clipping (oriented boxes).
 
     Example:
         >>> ResizeImage(scale=(100, 100), keep_ratio=True)({"img": np.zeros((60, 50, 3), np.uint8)})["img_shape"]
@@ -103,7 +105,7 @@ class PackSample(mmcv.transforms.BaseTransform):
     """Pack an image and its boxes into the input of a detector.
 
     Args:
-        meta_keys: Names of the results that the sample keeps, where they exist.
+        meta_keys: Keys of the pipeline results that become meta information of the sample, if they exist.
 
     Example:
         >>> PackSample()({"img": np.zeros((6, 8, 3), np.uint8), "img_id": "P1"})["inputs"].shape
@@ -120,8 +122,8 @@ class PackSample(mmcv.transforms.BaseTransform):
         if "gt_bboxes" in results:
             ignored = torch.from_numpy(results["gt_ignore_flags"])
             labels = torch.from_numpy(results["gt_bboxes_labels"])
-            for instances, chosen in ((sample.gt_instances, ~ignored), (sample.ignored_instances, ignored)):
-                instances.bboxes, instances.labels = results["gt_bboxes"][chosen], labels[chosen]
+            for instances, mask in ((sample.gt_instances, ~ignored), (sample.ignored_instances, ignored)):
+                instances.bboxes, instances.labels = results["gt_bboxes"][mask], labels[mask]
         # torch transposes an image several times faster than NumPy
         image = torch.from_numpy(np.ascontiguousarray(results["img"]))
         return {"inputs": image.permute(2, 0, 1).contiguous(), "data_samples": sample}

@@ -22,8 +22,8 @@ from rotated_atss.ops.box_transforms import rot90_obb
 class RandomQuarterTurn(BaseTransform):
     """Rotate image and boxes by a random multiple of 90 degrees, without interpolation.
 
-    An odd number of turns swaps the sides of the image. The result ``quarter_turns`` lets test-time augmentation
-    rotate the detections back.
+    An odd number of turns swaps the sides of the image. The number of turns is added to the results as
+    ``quarter_turns``, so that test-time augmentation can rotate the detections back.
 
     Args:
         prob: Probability of a rotation.
@@ -58,8 +58,8 @@ class RandomQuarterTurn(BaseTransform):
 class RandomRotation(BaseTransform):
     """Rotate image and oriented boxes by a random angle about the image center; the image keeps its size.
 
-    Equivalent to mmrotate's ``PolyRandomRotate`` without ``auto_bound``. An image that loses all its objects is kept as
-    background.
+    Equivalent to mmrotate's ``PolyRandomRotate`` without ``auto_bound``. An image all of whose objects are rotated out
+    of it is kept as background.
 
     Args:
         prob: Probability of a rotation.
@@ -67,9 +67,9 @@ class RandomRotation(BaseTransform):
         border_value: BGR value of pixels outside the original image.
         min_side: Boxes of a rotated image are dropped if their shorter side is not longer than this, in pixels, or if
             their center is outside the image.
-        quarter_turn_classes: Class indices. An image with an object of one of them is rotated by quarter turns only
-            (see :func:`quarter_turn`). Round objects are labeled with horizontal squares and have no orientation that
-            other angles could teach. In DOTA these are 9 and 11, storage tank and roundabout.
+        quarter_turn_classes: Indices of classes of round objects, such as 9 (storage tank) and 11 (roundabout) of DOTA.
+            An image that contains one of them is rotated by quarter turns only (see :func:`quarter_turn`). Round
+            objects are labeled with horizontal squares; other angles would teach an orientation that they do not have.
 
     Raises:
         UserError: ``prob`` is outside [0, 1] or ``angle_range`` outside (0, 180].
@@ -102,7 +102,7 @@ class RandomRotation(BaseTransform):
         return int(np.random.randint(1, 4))
 
     def transform(self, results: dict) -> dict:
-        """Rotate ``img`` and ``gt_bboxes``; drop boxes that leave the image with their labels and flags."""
+        """Rotate ``img`` and ``gt_bboxes``; drop the boxes that leave the image, and their labels and flags."""
         if not self._random_decision():
             return results
         if np.isin(results.get("gt_bboxes_labels", ()), self.quarter_turn_classes).any():
@@ -168,8 +168,7 @@ def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0
     """
     height, width = results["img"].shape[:2]
     results["rotation_deg"] = results.get("rotation_deg", 0.0) + degrees
-    # OpenCV measures from pixel centers, boxes from the upper-left corner of a pixel; OpenCV's angles are
-    # counterclockwise
+    # In OpenCV, integer coordinates are pixel centers, not upper-left corners, and angles are counterclockwise.
     matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), -degrees, 1.0)
     results["img"] = cv2.warpAffine(
         results["img"], matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=border_value
@@ -183,8 +182,8 @@ def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0
     boxes.rotate_((width / 2, height / 2), degrees)
     centers = boxes.centers
     inside = ((centers >= 0) & (centers < centers.new_tensor((width, height)))).all(1)
-    large = boxes.tensor[:, 2:4].amin(1) > min_side if min_side > 0 else inside
-    return _keep_boxes(results, (inside & large).numpy())
+    large_enough = boxes.tensor[:, 2:4].amin(1) > min_side if min_side > 0 else inside
+    return _keep_boxes(results, (inside & large_enough).numpy())
 
 
 def _keep_boxes(results: dict, keep: np.ndarray) -> dict:
@@ -195,7 +194,7 @@ def _keep_boxes(results: dict, keep: np.ndarray) -> dict:
 
 
 def _quarter_turn_matrix(width: int, height: int, turns: int) -> np.ndarray:
-    """Return the (3, 3) matrix that maps the points of an image of the given size."""
+    """Return the (3, 3) matrix that maps points of the image to their positions after clockwise quarter turns."""
     matrix = np.eye(3, dtype=np.float32)
     for _ in range(turns % 4):
         matrix = np.array([[0, -1, height], [1, 0, 0], [0, 0, 1]], np.float32) @ matrix

@@ -1,4 +1,4 @@
-"""Datasets that change how the samples of another dataset are loaded."""
+"""Base class of datasets that change how the samples of another dataset are loaded."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch.utils.data import Dataset
 
 
 class DatasetWrapper(Dataset):
-    """Dataset with the samples and all attributes of another one.
+    """Dataset with the samples and all attributes of a wrapped dataset.
 
     Args:
-        dataset: Config of the other dataset.
+        dataset: Config of the wrapped dataset.
     """
 
     def __init__(self, dataset: dict) -> None:
@@ -27,11 +27,12 @@ class DatasetWrapper(Dataset):
         return len(self.dataset)
 
     def __getattr__(self, name: str) -> Any:
-        """Return an attribute of the other dataset."""
-        if name == "dataset" or name.startswith("__"):  # DataLoader would prefer a __getitems__ of the other dataset
+        """Return an attribute of the wrapped dataset."""
+        # A DataLoader calls __getitems__ if there is one; that of the wrapped dataset would bypass __getitem__.
+        if name == "dataset" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute of the other dataset, as hooks that replace ``pipeline`` do."""
+        """Set an attribute of the wrapped dataset, for hooks that replace its ``pipeline``."""
         setattr(self.dataset, name, value)

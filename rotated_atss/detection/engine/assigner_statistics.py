@@ -1,4 +1,4 @@
-"""Positives that the assigners of a config select in a dataset, without network and without images."""
+"""Counts of the positives that assigners select in a dataset. Neither the network nor the images are needed."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
     """Build an assigner by name.
 
     Args:
-        name: ``config``; ``obb`` or ``hbb``, the config's assigner by oriented or circumscribed boxes; or a strategy
-            such as ``ssc`` or ``ssc-hbb``, with the config's k and treatment of ignored boxes.
+        name: ``config``, the config's assigner; ``obb`` or ``hbb``, the config's assigner by oriented boxes or by their
+            circumscribed horizontal boxes; or a strategy such as ``ssc`` (``ssc-hbb`` by circumscribed boxes), with the
+            config's k and treatment of ignored boxes.
         assigner_cfg: Config of the assigner.
         oriented: Whether the config's boxes are oriented.
 
@@ -43,12 +44,12 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
         >>> build_assigner("ssc", ConfigDict(type="RotatedATSSAssigner", topk=5), oriented=True).strategy
         'ssc'
     """
-    strategy = name.removesuffix(HBB_SUFFIX)
+    strategy, has_suffix = name.removesuffix(HBB_SUFFIX), name.endswith(HBB_SUFFIX)
     if name not in ("config", "obb", "hbb") and strategy not in STRATEGIES:
         raise UserError(
             f"no assigner '{name}'", hint=f"choose config, obb, hbb, {', '.join(STRATEGIES)}, or {STRATEGIES[0]}-hbb"
         )
-    if not oriented and (name in ("obb", "hbb") or name != strategy):
+    if not oriented and (name in ("obb", "hbb") or has_suffix):
         raise UserError(f"assigner '{name}' needs oriented boxes, and those of this config are horizontal")
     try:
         configured = TASK_UTILS.build(dict(assigner_cfg))
@@ -59,7 +60,7 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
         return SelectionAssigner(
             strategy,
             topk=getattr(configured, "topk", 9),
-            assign_by_circumhbbox=name != strategy or getattr(configured, "by_hbb", False),
+            assign_by_circumhbbox=has_suffix or getattr(configured, "by_hbb", False),
             ignore_iof_threshold=getattr(configured, "ignore_iof_threshold", -1),
         )
     except (TypeError, ValueError, KeyError) as error:
@@ -67,7 +68,7 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
 
 
 def _expected_positives(assigner: Any, num_levels: int, priors: Tensor) -> float | None:
-    """Return the positives per ground-truth box that the ATSS paper expects for ATSS: 0.2 k L (section 3.3)."""
+    """Return the positives per ground-truth box that the paper expects of ATSS, 0.2 k L; None for other assigners."""
     if getattr(assigner, "topk", None) is None or getattr(assigner, "strategy", "atss") != "atss":
         return None
     return POSITIVE_FRACTION * _num_candidates(assigner, priors) * num_levels
@@ -103,13 +104,15 @@ def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], inputs:
     gt_labels = torch.zeros(len(inputs.gt_boxes), dtype=torch.int64)
     gt_instances = InstanceData(bboxes=inputs.gt_boxes, labels=gt_labels)
     gt_instances_ignore = InstanceData(bboxes=inputs.gt_boxes_ignore)
-    levels = [level_sizes] if "num_level_priors" in inspect.signature(assigner.assign).parameters else []
-    gt_inds = assigner.assign(InstanceData(priors=priors), *levels, gt_instances, gt_instances_ignore).gt_inds
+    # MMDetection's ATSSAssigner takes the level sizes, its MaxIoUAssigner does not.
+    takes_level_sizes = "num_level_priors" in inspect.signature(assigner.assign).parameters
+    level_args = [level_sizes] if takes_level_sizes else []
+    gt_inds = assigner.assign(InstanceData(priors=priors), *level_args, gt_instances, gt_instances_ignore).gt_inds
     return torch.where(gt_inds > 0, gt_inds - 1, torch.where(gt_inds == 0, BACKGROUND, IGNORE))
 
 
 def _count_above_threshold(assigner: Any, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor) -> Tensor:
-    """Count the candidates of each ground-truth box that reach its threshold, for an ATSS assigner; (G,)."""
+    """Count, for an ATSS assigner, the candidates of each ground-truth box whose IoU reaches its threshold; (G,)."""
     if not len(gt_boxes):
         return torch.zeros(0, dtype=torch.int64)
     if getattr(assigner, "by_hbb", False):
@@ -130,7 +133,7 @@ def count_positives(
         inputs: Sizes and ground truth of images.
 
     Returns:
-        Shapes of the ground-truth boxes, and the counts of each assigner.
+        Shapes of the ground-truth boxes, and the counts by name of the assigner.
 
     Raises:
         UserError: The config has no assigner, or a name does not fit it.

@@ -1,4 +1,4 @@
-"""Assignment of one image by the assigner of a config, and its trace where the assigner is ATSS."""
+"""Assignment of one image by a config's assigner and, for ATSS, its trace: the values of each step of Algorithm 1."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ImageAssignment:
         priors: (A, 5) or (A, 4) priors, level after level.
         level_sizes: Number of priors per level.
         assigner: The config's assigner.
-        assigner_cfg: Its config.
+        assigner_cfg: Config of the assigner.
     """
 
     inputs: AssignmentInput
@@ -54,20 +54,20 @@ class ImageAssignment:
 
     @property
     def is_atss(self) -> bool:
-        """Whether the assigner is an ATSS assigner of this package, which has a trace."""
+        """Whether the assigner is an ATSS assigner of this package, so that :meth:`trace` works."""
         if isinstance(self.assigner, SelectionAssigner):
             return self.assigner.strategy == "atss"
         return isinstance(self.assigner, RotatedATSSAssigner)
 
     def assign(self) -> Tensor:
-        """Return the (A,) assigned indices of the config's assigner."""
+        """Return ``gt_index`` (A,) as the config's assigner assigns it."""
         return assign_priors(self.assigner, self.priors, self.level_sizes, self.inputs)
 
     def trace(self, variant: str, gt_index: int) -> AssignmentTrace:
         """Trace an ATSS assigner for one ground-truth box.
 
         Args:
-            variant: ``obb`` or ``hbb`` for the boxes that are compared, or ``config``.
+            variant: ``obb`` or ``hbb`` to compare oriented or circumscribed boxes; ``config`` to follow the config.
             gt_index: Index of the box.
 
         Returns:
@@ -76,7 +76,7 @@ class ImageAssignment:
         assigner = build_assigner(variant, self.assigner_cfg, self.oriented)
         boxes = [self.priors, self.inputs.gt_boxes, self.inputs.gt_boxes_ignore]
         if assigner.by_hbb and self.oriented:
-            boxes = [obb_to_hbb(each) for each in boxes]
+            boxes = [obb_to_hbb(obbs) for obbs in boxes]
         priors, gt_boxes, gt_boxes_ignore = boxes
         return trace_atss(
             priors, self.level_sizes, gt_boxes, gt_index, topk=assigner.topk,
@@ -89,14 +89,14 @@ class ImageAssignment:
 def prepare_assignment(
     cfg: Config, image_wh: tuple[int, int], boxes: Sequence[Sequence[float]], ignored: Sequence[bool]
 ) -> ImageAssignment:
-    """Scale the ground truth of an image as the config's test pipeline scales images, and generate the priors.
+    """Scale the ground truth of an image as the config's test pipeline scales the image, and generate the priors.
 
     Args:
         cfg: Config with the prior generator and the assigner.
         image_wh: Width and height of the image in pixels.
-        boxes: Boxes of the image in pixels, ``cx, cy, w, h, angle`` if those of the config are oriented, else
+        boxes: Boxes of the image in pixels: ``cx, cy, w, h, angle`` if the config has oriented boxes, else
             ``x1, y1, x2, y2``.
-        ignored: Whether each box is ignored.
+        ignored: Per box, whether it is ignored.
 
     Raises:
         UserError: The config has no dense head with an assigner.
@@ -115,7 +115,7 @@ def prepare_assignment(
     record = {"width": image_wh[0], "height": image_wh[1], "instances": instances}
     inputs = build_assignment_input(record, find_test_dataset(cfg).get("pipeline") or [])
     priors, level_sizes = config.generate(inputs.image_wh)
-    if not instances:
+    if not instances:  # no boxes, with as many columns as the priors
         inputs = AssignmentInput(inputs.image_wh, priors[:0], priors[:0])
     assigner = build_assigner("config", config.assigner_cfg, config.oriented)
     return ImageAssignment(inputs, config.strides, priors, level_sizes, assigner, config.assigner_cfg)

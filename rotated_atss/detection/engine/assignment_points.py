@@ -1,4 +1,4 @@
-"""Locations of the positives that a config's assigner selects in an image."""
+"""Centers of the positive priors that a config's assigner selects in an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rotated_atss.detection.engine.dataset_records import AssignmentInput
 
 
 class AssignmentPoints:
-    """Find the positives of images, without the network: assigners of this package need priors and boxes only.
+    """Find the positives of images. The network is not needed: the assigners use priors and boxes only.
 
     Args:
         cfg: A config with a dense head, a prior generator and an assigner.

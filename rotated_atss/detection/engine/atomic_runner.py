@@ -1,4 +1,4 @@
-"""A runner that writes checkpoints atomically and reports config errors in one line."""
+"""MMEngine's runner with atomic checkpoints, resuming within an epoch, and config errors in one line."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from rotated_atss.detection.engine.random_numbers import seed_samples
 from rotated_atss.errors import UserError
 
 _PACKAGES = (
-    *("rotated-atss", "torch", "numpy", "opencv-python-headless"),
-    *("onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "onedl-mmrotate"),
+    "rotated-atss", "torch", "numpy", "opencv-python-headless",
+    "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "onedl-mmrotate",
 )  # fmt: skip
 
 
 class AtomicCheckpointRunner(Runner):
     """MMEngine's runner with atomic checkpoints and one-line errors.
 
-    A checkpoint is written to a temporary file and renamed when it is complete, so a full disk or an interrupt leaves
-    no partial checkpoint and keeps an older one of the same name. Environment, config and hooks are written to the log
-    file only (:class:`rotated_atss.detection.engine.console.ConsoleHandler`).
+    A checkpoint is written to a temporary file and renamed when it is complete. A full disk or an interrupt therefore
+    leaves no partial checkpoint and does not damage an older one of the same name. Environment, config and hooks are
+    written to the log file only (:class:`rotated_atss.detection.engine.console.ConsoleHandler`).
     """
 
-    _train_dataloader: Any  # the config, until the loop is built
+    _train_dataloader: Any  # the config of the data loader, until the loop is built
     _val_dataloader: Any
     _test_dataloader: Any
 
@@ -48,7 +48,7 @@ class AtomicCheckpointRunner(Runner):
     resumed_meta: dict | None = None  # ``meta`` of the checkpoint that the training resumes from
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build the logger, which prints what concerns the user and writes everything to the log file."""
+        """Build the logger, which prints the messages for the user and writes all messages to the log file."""
         logger = super().build_logger(*args, **kwargs)
         self.console = install_console(logger)
         return logger
@@ -56,7 +56,7 @@ class AtomicCheckpointRunner(Runner):
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Log versions, devices, seed and config.
 
-        MMEngine's report imports torchvision, which takes longer than building a model.
+        It replaces MMEngine's report, which imports torchvision; that takes longer than building a model.
         """
         settings = {**env_cfg, **self._randomness_cfg, "seed": self._seed}
         settings |= {"launcher": self._launcher, "processes": self._world_size}
@@ -88,7 +88,7 @@ class AtomicCheckpointRunner(Runner):
                 partial.unlink(missing_ok=True)
 
     def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict:
-        """Load a checkpoint without the config text that MMEngine would execute when it resumes."""
+        """Load a checkpoint and drop its config text, which MMEngine would execute when it resumes."""
         with _without_load_notice():
             checkpoint = super().load_checkpoint(*args, **kwargs)
         meta = checkpoint.get("meta")
@@ -98,19 +98,19 @@ class AtomicCheckpointRunner(Runner):
         return checkpoint
 
     def resume(self, *args: Any, **kwargs: Any) -> None:
-        """Continue a training at the batch after that of the checkpoint, also within an epoch."""
+        """Continue a training at the first batch after the checkpoint, also within an epoch."""
         super().resume(*args, **kwargs)
         self.resumed_meta = self._loaded_meta
         if isinstance(self.train_loop, ResumableEpochLoop):
-            line = self.train_loop.resume_epoch(self.resumed_meta or {})
-            if line is not None:
-                self.logger.warning(line)
+            warning = self.train_loop.resume_epoch(self.resumed_meta or {})
+            if warning is not None:
+                self.logger.warning(warning)
 
     def scale_lr(self, *args: Any, **kwargs: Any) -> None:
         """Scale the learning rate with the batch size, without MMEngine's log line.
 
-        :func:`rotated_atss.detection.engine.runner.train` logs both rates; a second line would look like another
-        scaling.
+        :func:`rotated_atss.detection.engine.runner.train` logs the rates before and after scaling. A second line would
+        look like a second scaling.
         """
         self.logger.addFilter(_is_not_lr_scaling)
         try:
@@ -125,8 +125,8 @@ class AtomicCheckpointRunner(Runner):
 
     @build_errors("train_cfg or train_dataloader of this config")
     def build_train_loop(self, loop: Any) -> Any:
-        """Build the training loop with its data loader, which augments samples independently of its processes."""
-        self._train_dataloader = self._skipping(self._train_dataloader)
+        """Build the training loop and its data loader, whose augmentation does not depend on the number of workers."""
+        self._train_dataloader = self._with_bad_image_rule(self._train_dataloader)
         if isinstance(self._train_dataloader, dict):
             self._train_dataloader = seed_samples(self._train_dataloader, self.seed)
         if isinstance(loop, dict) and loop.get("type") == "EpochBasedTrainLoop":
@@ -136,18 +136,20 @@ class AtomicCheckpointRunner(Runner):
     @build_errors("val_cfg, val_dataloader or val_evaluator of this config")
     def build_val_loop(self, loop: Any) -> Any:
         """Build the validation loop with its data loader and metric."""
-        self._val_dataloader = self._skipping(self._val_dataloader)
+        self._val_dataloader = self._with_bad_image_rule(self._val_dataloader)
         return super().build_val_loop(loop)
 
     @build_errors("test_cfg, test_dataloader or test_evaluator of this config")
     def build_test_loop(self, loop: Any) -> Any:
         """Build the test loop with its data loader and metric."""
-        self._test_dataloader = self._skipping(self._test_dataloader)
+        self._test_dataloader = self._with_bad_image_rule(self._test_dataloader)
         return super().build_test_loop(loop)
 
-    def _skipping(self, dataloader: Any) -> Any:
-        is_skipping = self.cfg.get("on_bad_image") == "skip"
-        return skip_bad_images(dataloader, Path(self.work_dir, LIST)) if is_skipping else dataloader
+    def _with_bad_image_rule(self, dataloader: Any) -> Any:
+        """Let the data loader skip images that cannot be read if the config has ``on_bad_image="skip"``."""
+        if self.cfg.get("on_bad_image") != "skip":
+            return dataloader
+        return skip_bad_images(dataloader, Path(self.work_dir, LIST))
 
     @build_errors("optim_wrapper of this config")
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
@@ -162,7 +164,7 @@ class AtomicCheckpointRunner(Runner):
 
 @contextmanager
 def _without_load_notice() -> Iterator[None]:
-    """Drop the line that MMEngine prints, past the logger, when it reads a file; the logger names the file, too."""
+    """Drop the line that MMEngine prints when it reads a file, without the logger; the logger names the file, too."""
     printed = io.StringIO()
     try:
         with redirect_stdout(printed):

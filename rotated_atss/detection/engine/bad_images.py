@@ -1,4 +1,4 @@
-"""Images that cannot be read in training and testing: skipped, counted and listed."""
+"""Skipping of images that cannot be read in training and testing; their number is logged and the files are listed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from rotated_atss.io.files import append_line
 from rotated_atss.io.image_header import read_header
 
 LIST = "bad_images.txt"
-_SHOWN = 5
-_BLANK_SIDE = 64
+_MAX_SHOWN = 5  # images that the log names
+_BLANK_SIDE = 64  # side in pixels of the empty image in place of one whose size cannot be read
 
 
 class SkippingDataset(DatasetWrapper):
-    """Dataset that goes on at an image that cannot be read.
+    """Dataset that replaces an image that cannot be read.
 
-    In training the next readable image takes its place. In testing, where it would count twice, the image is empty and
-    marked as unreadable, and the metrics ignore what is detected in it.
+    In training, the next readable image takes its place. In testing, that image would then count twice; instead, an
+    empty image marked as unreadable takes its place, and the metrics ignore what is detected in it.
 
     Args:
-        dataset: Config of the other dataset.
-        list_path: Text file to which the errors are appended, by all loader processes.
+        dataset: Config of the wrapped dataset.
+        list_path: Text file to which all loader processes append the errors.
     """
 
     def __init__(self, dataset: dict, list_path: str) -> None:
@@ -94,7 +94,7 @@ class BadImagesHook(Hook):
     def _report(self, runner: Runner, effect: str) -> None:
         lines = read_lines(self._path)
         if lines:
-            shown = "; ".join(lines[:_SHOWN]) + ("; ..." if len(lines) > _SHOWN else "")
+            shown = "; ".join(lines[:_MAX_SHOWN]) + ("; ..." if len(lines) > _MAX_SHOWN else "")
             what = f"skipped {count_of(len(lines), 'image')} that cannot be read{effect}"
             runner.logger.warning(f"{what} (list: {self._path}): {shown}")
 
@@ -103,7 +103,8 @@ def skip_bad_images(dataloader: Any, list_path: str | Path) -> Any:
     """Return the config of a data loader whose dataset skips images that cannot be read.
 
     Args:
-        dataloader: Config of a data loader. It is not changed. Anything else, such as a built loader, is returned.
+        dataloader: Config of a data loader. It is not changed. Anything else, such as a built loader, is returned
+            unchanged.
         list_path: As for :class:`SkippingDataset`.
 
     Example:
@@ -117,7 +118,7 @@ def skip_bad_images(dataloader: Any, list_path: str | Path) -> Any:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Return the different lines of a text file in their order; none if it does not exist.
+    """Return the distinct lines of a text file in their order; an empty list if the file does not exist.
 
     Example:
         >>> import tempfile

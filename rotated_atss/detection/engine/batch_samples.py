@@ -1,4 +1,8 @@
-"""Conversion between the samples of a batch of MMDetection and the images of a batch record."""
+"""Conversion between a batch of MMDetection and the images of a batch record.
+
+A batch record (:mod:`rotated_atss.checkpoints.batch_record`) is the file that a training step with a non-finite loss
+leaves.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ _INSTANCES = ("gt_instances", "ignored_instances")
 
 
 def images_of_batch(data_batch: Mapping[str, Any] | None) -> list[ImageRecord]:
-    """Return the images of a batch on the CPU.
+    """Return the images of a batch, on the CPU, as a batch record stores them.
 
     Args:
         data_batch: A batch of MMDetection: ``inputs``, images (C, H, W), and ``data_samples``.
@@ -44,11 +48,11 @@ def batch_of_images(images: Sequence[ImageRecord]) -> dict[str, list]:
 
 
 def describe_batch(data_batch: Mapping[str, Any] | None, max_boxes: int = 5) -> str:
-    """Return the image ids of a batch and the boxes of each image.
+    """Describe a batch in one line: the id, number of boxes and some of the boxes of each image.
 
     Args:
         data_batch: A batch of MMDetection, with ``data_samples``; None gives "unknown".
-        max_boxes: Maximum number of boxes per image. Boxes that are not finite or have no area come first.
+        max_boxes: Maximum number of boxes to print per image. Boxes that are not finite or have no area come first.
 
     Example:
         >>> describe_batch(None)
@@ -123,7 +127,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return numbers of NumPy as numbers of Python."""
+    """Convert numbers of NumPy to numbers of Python."""
     if isinstance(value, (list, tuple)):
         return type(value)(map(_plain, value))
     return value.item() if isinstance(value, np.number) else value

@@ -1,4 +1,4 @@
-"""The inputs of a network: images and boxes after a config's own pipeline and data preprocessor."""
+"""Loading of network inputs: images and boxes after the pipeline and data preprocessor of a config."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class NetworkInput:
         ignored_labels: (I,) class indices.
         flip: ``horizontal``, ``vertical``, ``diagonal`` or ``none``.
         scale_xy: Scales of the resizing along x and y.
-        trace: What the pipeline did.
-        has_boxes: Whether the pipeline loads boxes; those of tests load none.
+        trace: Rotation of the image, and boxes that the pipeline dropped.
+        has_boxes: Whether the pipeline loads boxes; test pipelines load none.
     """
 
     index: int
@@ -83,8 +83,8 @@ class InputBrowser:
 
     Args:
         cfg: A config of ``load_config``. It is not changed.
-        split: ``train``, ``val`` or ``test``, the data loader of the config.
-        data: Folder of the data instead of the config's, as for ``train`` and ``test``.
+        split: ``train``, ``val`` or ``test``: which data loader of the config to use.
+        data: Data folder instead of the config's, as for ``--data`` of ``train`` and ``test``.
         classes: Class names instead of the config's.
 
     Raises:
@@ -105,7 +105,8 @@ class InputBrowser:
         if classes is not None:
             set_classes(cfg, classes)
         if data is not None:
-            (set_test_data if split == "test" else set_train_data)(cfg, data)
+            set_data = set_test_data if split == "test" else set_train_data
+            set_data(cfg, data)
         if cfg.model.get("data_preprocessor") is None:
             raise UserError("the model of this config has no data_preprocessor", where=cfg.filename)
         with build_errors(f"the {split} dataset of this config", where=cfg.filename):
@@ -125,8 +126,8 @@ class InputBrowser:
         """Load images in batches of the config's size.
 
         Args:
-            indices: Indices in the dataset. Images next to each other share a batch.
-            seed: The augmentation of an image depends on the seed and its index only.
+            indices: Indices in the dataset. Consecutive ones share a batch.
+            seed: Seed of the augmentation. The augmentation of an image depends only on this seed and its index.
 
         Yields:
             The inputs, in order.
@@ -196,7 +197,7 @@ def find_angle_version(cfg: Config) -> str | None:
 
 
 def as_drawn(boxes: Tensor, angle_version: str | None) -> Tensor:
-    """Return boxes in an angle version: (N, 5) oriented boxes; (N, 4) horizontal boxes are unchanged.
+    """Convert (N, 5) oriented boxes to an angle version; (N, 4) horizontal boxes are returned unchanged.
 
     Example:
         >>> as_drawn(torch.tensor([[8.0, 8, 2, 6, 0]]), "le90")

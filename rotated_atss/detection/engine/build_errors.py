@@ -11,7 +11,7 @@ _DEAD_WORKER = "DataLoader worker (pid"  # how PyTorch reports a loader process 
 
 
 def one_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, or the exception's type where the message is empty.
+    """Return the first line of an exception's message, or the exception's type if the message is empty.
 
     Example:
         >>> one_line(KeyError("SDG is not in the optimizer registry"))
@@ -23,7 +23,7 @@ def one_line(error: BaseException) -> str:
 
 @contextmanager
 def build_errors(part: str, where: object = None) -> Iterator[None]:
-    """Raise exceptions of a builder as one-line errors.
+    """Convert the exceptions that building a part of a config raises in this block to one-line errors.
 
     Args:
         part: Name of the part that is built, for the error.

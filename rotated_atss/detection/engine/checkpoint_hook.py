@@ -19,8 +19,8 @@ from rotated_atss.detection.engine.resume import INTERRUPTED
 class BoundedCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook``, which removes an old checkpoint only after the new one is complete.
 
-    MMEngine removes it first, so a full disk or a killed process could leave none. The checkpoint of an interrupted run
-    is removed when a regular one follows it.
+    MMEngine removes the old one first, so a full disk or a killed process could leave none. The checkpoint that an
+    interrupted run has written is removed after the next regular checkpoint.
     """
 
     file_backend: Any
@@ -37,6 +37,7 @@ class BoundedCheckpointHook(CheckpointHook):
 
     @contextmanager
     def _deferred_removals(self) -> Iterator[None]:
+        """Collect the removals of this block and perform them at its end, if it raises no exception."""
         backend = self.file_backend
         self.file_backend = _KeepingBackend(backend)
         try:
@@ -50,7 +51,7 @@ class BoundedCheckpointHook(CheckpointHook):
 
 
 class _KeepingBackend:
-    """A file backend that lists the files to remove instead of removing them."""
+    """File backend of MMEngine that collects the files to remove instead of removing them."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend

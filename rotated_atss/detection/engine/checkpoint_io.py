@@ -1,4 +1,4 @@
-"""Checkpoints: loaded without running code, checked against the model."""
+"""Loading of checkpoints without running code from the file, and the check that their weights fit a model."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def restrict_checkpoint_loading() -> None:
     """Make MMEngine load checkpoints without running code from the file.
 
     MMEngine falls back to unrestricted unpickling if a restricted load fails, and always unpickles downloaded files
-    without restriction. This function replaces both loaders of :mod:`mmengine.runner.checkpoint`. All schemes of its
-    ``CheckpointLoader`` (local, http, torchvision, open-mmlab, ...) use them, and with it ``load_from``, ``resume`` and
-    ``init_cfg``. All other weights are read by :func:`read_checkpoint`, which is always restricted.
+    without restriction. This function replaces the two functions of :mod:`mmengine.runner.checkpoint` that read local
+    and downloaded files. All schemes of its ``CheckpointLoader`` (local, http, torchvision, open-mmlab, ...) use them,
+    and therefore ``load_from``, ``resume`` and ``init_cfg`` do, too. All other weights are read by
+    :func:`read_checkpoint`, which is always restricted.
 
     :func:`~rotated_atss.detection.engine.config.load_config`, ``build_model`` and ``build_runner`` call this function
     before anything is loaded. Calling it again has no effect.
@@ -74,7 +75,7 @@ def read_checkpoint(path: str | Path) -> dict:
 def check_weights_fit(
     model: nn.Module, state: Mapping[str, Tensor], path: str | Path, class_hint: str = CLASS_COUNT_HINT
 ) -> None:
-    """Raise an error unless the weights are those of the model.
+    """Raise an error unless names and shapes of the weights are those of the model.
 
     Raises:
         UserError: As :func:`rotated_atss.checkpoints.compatibility.check_state_dict_fits`.
@@ -93,7 +94,7 @@ def load_weights(
 
     Args:
         model: The detector without wrappers.
-        state: Weights by name; counters of batch norm can be missing.
+        state: Weights by name; the counters of batch norm (``num_batches_tracked``) can be missing.
         path: Path of the checkpoint, for the error.
         class_hint: What to do if only the number of classes differs, for the error.
 

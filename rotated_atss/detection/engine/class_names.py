@@ -1,4 +1,4 @@
-"""Class names of a detector: those of the checkpoint, of the config and of its datasets."""
+"""Class names of a detector: find them in checkpoint, config or dataset, and set them in a config."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from rotated_atss.errors import UserError, count_of
 
 
 def find_class_names(content: Mapping[str, Any], cfg: Config, number: int | None) -> tuple[str, ...]:
-    """Return the class names of a model: the checkpoint's, else the config's, else those of its dataset class.
+    """Return the class names of a model: from the checkpoint, else the config, else the class of the test dataset.
+
+    The first source that has the right number of names is used.
 
     Args:
         content: The checkpoint.
@@ -66,7 +68,7 @@ def set_classes(cfg: Config, classes: str | Sequence[str]) -> None:
 
 
 def config_classes(cfg: Config, loader: str = "test_dataloader") -> tuple[str, ...] | None:
-    """Return the class names of the dataset of a loader, or None where they are not known.
+    """Return the class names of the dataset of a data loader; None if they are not known.
 
     Example:
         >>> dataset = dict(type="DOTADataset", metainfo=dict(classes=["roof"]))
@@ -98,20 +100,21 @@ def innermost_datasets(dataset: Any) -> Iterator[Any]:
             yield dataset
 
 
-def _set_everywhere(value: Any, key: str, new: Any) -> None:
-    if isinstance(value, dict):
-        for name, item in value.items():
+def _set_everywhere(part: Any, key: str, value: Any) -> None:
+    """Set every occurrence of a key in nested dicts and lists, in place."""
+    if isinstance(part, dict):
+        for name, item in part.items():
             if name == key:
-                value[name] = new
+                part[name] = value
             else:
-                _set_everywhere(item, key, new)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _set_everywhere(item, key, new)
+                _set_everywhere(item, key, value)
+    elif isinstance(part, (list, tuple)):
+        for item in part:
+            _set_everywhere(item, key, value)
 
 
 def _candidates(content: Mapping[str, Any], cfg: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield sources of class names with their names, in order of preference."""
+    """Yield pairs of a source, as errors name it, and its class names, in order of preference."""
     recorded = recorded_classes(content)
     if recorded:
         yield "in the checkpoint", recorded
@@ -119,10 +122,11 @@ def _candidates(content: Mapping[str, Any], cfg: Config) -> Iterator[tuple[str, 
 
 
 def _dataset_candidates(dataset: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    named = (dataset.get("metainfo") or {}).get("classes")
-    if named:
-        names = (named,) if isinstance(named, str) else tuple(named)
-        is_dota = dataset.get("type") == "DOTADataset"  # whose names have hyphens for spaces
+    """Yield the sources of :func:`_candidates` that the config of a dataset has."""
+    configured = (dataset.get("metainfo") or {}).get("classes")
+    if configured:
+        names = (configured,) if isinstance(configured, str) else tuple(configured)
+        is_dota = dataset.get("type") == "DOTADataset"  # its names are resolved: spaces become hyphens
         yield "in the config's metainfo", resolve_classes(names) if is_dota else names
     if dataset.get("classes"):
         yield "in the config", tuple(resolve_classes(dataset["classes"]))

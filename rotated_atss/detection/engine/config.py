@@ -1,4 +1,4 @@
-"""Configs of MMEngine: load one, build its model, look up its test dataset."""
+"""MMEngine configs: load a config, build its model, look up its test dataset."""
 
 from __future__ import annotations
 
@@ -19,12 +19,8 @@ from rotated_atss.detection.engine.build_errors import build_errors, one_line
 from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
 from rotated_atss.detection.engine.registered_types import restrict_to_registered_types
 from rotated_atss.errors import UserError
-from rotated_atss.io.safe_config import (
-    check_config_values,
-    is_packaged_config,
-    read_safe_config,
-    safe_configs_required,
-)
+from rotated_atss.io.config_values import check_config_values
+from rotated_atss.io.safe_config import is_packaged_config, read_safe_config, safe_configs_required
 
 
 def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
@@ -32,7 +28,8 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
 
     ``_base_`` of the config can name configs of this package. This function also calls
     :func:`restrict_checkpoint_loading`, so that no command loads unrestricted checkpoints. Within
-    :func:`~rotated_atss.io.safe_config.require_safe_configs`, only configs of this package are executed.
+    :func:`~rotated_atss.io.safe_config.require_safe_configs`, only configs of this package are executed; other configs
+    are read without execution.
 
     Args:
         config: Path, or bare name of a config of this package.
@@ -95,8 +92,8 @@ def config_from_values(
     restrict_checkpoint_loading()
     restrict_to_registered_types()
     check_config_values(values, where, hint="name its config if you trust it: CONFIG CHECKPOINT")
-    # MMEngine dumps a config under its file name into the work folder, where that of the checkpoint would overwrite it.
-    # The text keeps MMEngine from reading that file.
+    # MMEngine writes a config into the work folder under the name of its file, which must differ from the checkpoint's.
+    # No file of the name given here need exist, because MMEngine reads no file if it gets the text.
     cfg = Config(dict(values), cfg_text=name, filename=str(Path(where).with_name(f"{name}.py")))
     return _finish(cfg, name, where, cfg_options)
 
@@ -114,7 +111,7 @@ def _finish(cfg: Config, name: str, where: str | Path, cfg_options: Mapping[str,
 
 @contextmanager
 def _bases_by_name() -> Iterator[None]:
-    """Let ``_base_`` name configs of this package, as the command line does, in configs that are read in this block."""
+    """In this block, let ``_base_`` of a config name configs of this package as the command line does."""
     resolve = Config._get_cfg_path
 
     def resolve_name(base: str, config: str) -> tuple[str, str | None]:
@@ -128,9 +125,9 @@ def _bases_by_name() -> Iterator[None]:
 
 
 def _remove_own_scope(part: Any) -> None:
-    """Remove the scope that MMEngine gives to what a config inherits from ``rotated_atss::...``, in place.
+    """Remove, in place, the ``_scope_`` that MMEngine adds to the parts inherited from ``rotated_atss::...``.
 
-    This package registers its classes in MMDetection's registries, not in registries of its own.
+    There are no registries of the scope ``rotated_atss``: the default scope of the config finds the classes.
     """
     if isinstance(part, dict):
         if part.get("_scope_") == "rotated_atss":
@@ -166,7 +163,7 @@ def build_model(cfg: Config) -> nn.Module:
     """
     restrict_checkpoint_loading()
     with build_errors("this model", where=cfg.filename):
-        return MODELS.build(copy.deepcopy(cfg.model))  # building adds settings to the config of a head
+        return MODELS.build(copy.deepcopy(cfg.model))  # a copy, because building adds settings to the config of a head
 
 
 def find_test_dataset(cfg: Config) -> dict:

@@ -1,4 +1,4 @@
-"""Priors and assigner of a config's dense head, without the network."""
+"""Prior generation and the assigner config of a config's dense head, without building the network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rotated_atss.errors import UserError
 
-_CACHED = 4  # sizes of images
+_CACHED_SIZES = 4  # image sizes whose priors are kept
 
 
 def dense_head_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
@@ -62,7 +62,7 @@ class ConfigPriors:
         self.strides = [int(stride[0]) for stride in self._generator.strides]
         self.priors_of_location: Tensor = self._generator.grid_priors([(1, 1)] * len(self.strides), device="cpu")[0]
         self._divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
-        self._generate = functools.lru_cache(maxsize=_CACHED)(self._generate_padded)
+        self._generate = functools.lru_cache(maxsize=_CACHED_SIZES)(self._generate_padded)
 
     @property
     def oriented(self) -> bool:
@@ -76,8 +76,8 @@ class ConfigPriors:
             image_wh: Width and height in pixels before the padding.
 
         Returns:
-            (A, 5) or (A, 4) priors, level after level, and the number of priors per level. Calls share them: do not
-            change them.
+            (A, 5) or (A, 4) priors, level after level, and the number of priors per level. Both are cached: do not
+            change them in place.
         """
         width, height = (-(-side // self._divisor) * self._divisor for side in image_wh)
         return self._generate(width, height)

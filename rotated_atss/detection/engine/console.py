@@ -1,4 +1,4 @@
-"""What a run prints: its own messages and warnings. MMEngine's messages go to the log file only."""
+"""What a run prints: messages of this package, and warnings. MMEngine's messages go to the log file only."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ import mmengine
 from rotated_atss.errors import printable
 from rotated_atss.io.status_line import StatusLine, emphasize
 
-FILE_ONLY = {"extra": {"file_only": True}}  # arguments of a logger's call, for a message of the log file only
+FILE_ONLY = {"extra": {"file_only": True}}  # keyword arguments of a call such as logger.info, for the log file only
 
-# Parts of warnings that are not printed. MMEngine's second one asks for a server even if a local database is used.
+# Warnings of MMEngine, MMCV and MMDetection that contain one of these texts are not printed. The second one asks for a
+# server even if a local database is used.
 _NOTICES = ("deprecated", "make sure that the mlflow server is running")
 _FRAMEWORK = tuple(str(Path(package.__file__).parent) for package in (mmengine, mmcv, mmdet) if package.__file__)
 
 
 @dataclass
 class _Run:
+    """Settings of a block of :func:`console_of_run`, and the handlers created in it."""
+
     is_quiet: bool = False
     consoles: list[ConsoleHandler] = field(default_factory=list)
 
@@ -36,7 +39,7 @@ _run: ContextVar[_Run | None] = ContextVar("run", default=None)
 
 @contextmanager
 def console_of_run(quiet: bool) -> Iterator[None]:
-    """Set what the runs of this block print, and end a line that is updated in place when the block ends.
+    """Set whether the runs in this block print messages. When the block ends, complete a line updated in place.
 
     Args:
         quiet: Print only warnings.
@@ -56,10 +59,10 @@ def console_of_run(quiet: bool) -> Iterator[None]:
 
 
 class ConsoleHandler(logging.Handler):
-    """Print log messages: those of this package on stdout, warnings on stderr, above a line that is updated in place.
+    """Print log messages above a line that is updated in place: messages on stdout, warnings on stderr.
 
-    Of MMEngine, MMDetection and mmcv only warnings are printed, except for those about deprecated functions, against
-    which a user of the command line can do nothing.
+    Messages of MMEngine, MMDetection and mmcv are not printed, and neither are their warnings of deprecated functions,
+    which a user of the command line cannot fix.
 
     Args:
         level: Level below which nothing is printed.
@@ -74,12 +77,12 @@ class ConsoleHandler(logging.Handler):
         run = _run.get() or _Run()
         run.consoles.append(self)
         self.is_quiet = run.is_quiet or level > logging.INFO
-        self.shows_messages = True  # False in a validation, whose result is one line
+        self.shows_messages = True  # False during a validation, of which one line is printed
         self.status = StatusLine(show=False if self.is_quiet else None)
 
     @property
     def stream(self) -> Any:
-        """The stream of messages, which MLflow's backend in MMEngine asks every handler for."""
+        """Stream of the messages. MMEngine's MLflow backend reads this attribute of every handler."""
         return sys.stdout
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -104,13 +107,13 @@ class ConsoleHandler(logging.Handler):
 
 
 def install_console(logger: logging.Logger) -> ConsoleHandler:
-    """Replace the handlers of a logger that print by a :class:`ConsoleHandler`; those that write files stay.
+    """Replace the handlers of a logger that print by a :class:`ConsoleHandler`; handlers that write files stay.
 
     Args:
         logger: A logger of MMEngine.
 
     Returns:
-        The new handler, with the level and the filters of the old one.
+        The new handler, with the lowest level and all filters of the old ones.
 
     Example:
         >>> logger = logging.Logger("demo")
@@ -119,7 +122,7 @@ def install_console(logger: logging.Logger) -> ConsoleHandler:
         >>> logger.info("device: cpu")
         device: cpu
     """
-    # Two runs of a config that begin in the same second share one of MMEngine's loggers: it has a ConsoleHandler then.
+    # Two runs of a config that begin in the same second share one logger of MMEngine, which then has a ConsoleHandler.
     kinds = (logging.StreamHandler, ConsoleHandler)
     printing = [handler for handler in logger.handlers if type(handler) in kinds]
     lowest = min((handler.level for handler in printing), default=logging.ERROR)

@@ -1,4 +1,4 @@
-"""Conversion of a checkpoint file of another project, with the record of the converted model."""
+"""Conversion of a checkpoint file of another project to weights and metadata of this package."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class ConvertedFile:
 
     Attributes:
         origin: Source of the weights.
-        target: The model of the config.
-        config_reason: Why this config was chosen.
-        conversion: Converted weights and report.
-        meta: Metadata of the files to write, with the record of the model.
+        target: Description of the model that the config builds.
+        config_reason: Why this config was chosen, as printed.
+        conversion: Converted weights, and notes on the conversion.
+        meta: Metadata of the checkpoint to write, with the record of the model.
     """
 
     origin: Origin
@@ -106,7 +106,7 @@ def _find_config(origin: Origin, path: str | Path) -> tuple[str, str]:
 
 
 def _describe(config: str, cfg_options: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> str:
-    """Return the record of the converted model. Its windows are those of the published results."""
+    """Return the record of the converted model as JSON. Its windows are those of the published results."""
     cfg = load_config(config, cfg_options)
     with torch.device("meta"):
         model = build_model(cfg)

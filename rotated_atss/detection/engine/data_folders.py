@@ -1,4 +1,4 @@
-"""Data folders named on the command line instead of those of the config."""
+"""Replacement of a config's data folders by the one that ``--data`` names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IMAGES = "images"  # subfolder of a folder of tiles
 
 
 def set_train_data(cfg: Config, folder: str | Path) -> None:
-    """Train and validate on the data of a folder, in place.
+    """Change a config, in place, to train and validate on the data of a folder.
 
     Args:
         cfg: A config.
@@ -37,11 +37,11 @@ def set_train_data(cfg: Config, folder: str | Path) -> None:
         elif loader == "train_dataloader":
             dataset["data_root"] = str(find_tiles(folder, splits))
         else:
-            dataset["data_root"] = str(Path(folder, *splits))  # training goes on without it if it does not exist
+            dataset["data_root"] = str(Path(folder, *splits))  # if it does not exist, there is no validation
 
 
 def set_test_data(cfg: Config, folder: str | Path) -> None:
-    """Test on the data of a folder, in place.
+    """Change a config, in place, to test on the data of a folder.
 
     Args:
         cfg: A config.
@@ -61,14 +61,14 @@ def set_test_data(cfg: Config, folder: str | Path) -> None:
 
 
 def find_tiles(folder: str | Path, splits: tuple[str, ...]) -> Path:
-    """Return the first subfolder of ``splits`` with tiles if the folder itself has none, else the folder.
+    """Return the folder if it has tiles, else its first subfolder among ``splits`` that has tiles, else the folder.
 
     Example:
         >>> find_tiles("data/roofs", ("trainval", "train")).name  # nothing is there
         'roofs'
     """
     candidates = [Path(folder), *(Path(folder, name) for name in splits)]
-    return next((found for found in candidates if (found / IMAGES).is_dir()), Path(folder))
+    return next((candidate for candidate in candidates if (candidate / IMAGES).is_dir()), Path(folder))
 
 
 def _only_dataset(cfg: Config, loader: str) -> Any:

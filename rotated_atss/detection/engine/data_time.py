@@ -1,4 +1,4 @@
-"""Hook that reports when loading the data takes most of the training time."""
+"""Hook that warns if the device spends most of the training time waiting for data."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from mmengine.runner import Runner
 
 from rotated_atss.io.processes import available_cores
 
-WINDOW = 50  # iterations
-MAX_SHARE = 0.5
+WINDOW = 50  # iterations over which times are averaged
+MAX_SHARE = 0.5  # of the time that the device may wait for data
 
 
 class DataTimeHook(Hook):
-    """Log one line, once per run, if the device waits for data in more than half of the time.
+    """Log one line, once per run, if the device waits for data more than half of the time.
 
-    The first iterations, in which loader processes start, do not count.
+    The first :data:`WINDOW` iterations, during which loader processes start, do not count.
     """
 
     priority = "LOW"  # after the times are known
@@ -38,7 +38,7 @@ class DataTimeHook(Hook):
 
 
 def describe_waiting(waited: float, seconds: float, workers: int, cores: int) -> str | None:
-    """Return a line that says what to do if loading takes most of the time, or None.
+    """Return a line that recommends what to do if the device waits for data most of the time, else None.
 
     Args:
         waited: Seconds per iteration in which the device waits for data.

@@ -18,9 +18,9 @@ MAX_WORKERS = 8  # per GPU; a worker loads a tile in about 10 ms (docs/benchmark
 def configure_dataloaders(cfg: Any, workers: int | None = None, user_keys: Collection[str] = ()) -> None:
     """Set ``num_workers`` and ``pin_memory`` of a config's data loaders, in place.
 
-    On a GPU, memory is pinned unless the config sets it, and ``num_workers`` is raised to the process's share of the
-    CPU cores, at most :data:`MAX_WORKERS`: a GPU processes more tiles than two workers load. On the CPU the network
-    needs the cores, and the config's number is kept.
+    With a GPU, ``pin_memory`` is True unless the config sets it, and ``num_workers`` is raised to the process's share
+    of the CPU cores, at most :data:`MAX_WORKERS`, because a GPU processes more tiles than two workers load. Without a
+    GPU, the network needs the cores, and the config's number is kept.
 
     Args:
         cfg: A config with any of ``train_dataloader``, ``val_dataloader`` and ``test_dataloader``.
@@ -44,8 +44,8 @@ def configure_dataloaders(cfg: Any, workers: int | None = None, user_keys: Colle
         loader = cfg[name]
         if torch.cuda.is_available():
             loader.setdefault("pin_memory", True)
-            default = workers is None and f"{name}.num_workers" not in user_keys
-            if default and loader.get("num_workers"):  # 0 in a config means loading in the main process
+            is_unset = workers is None and f"{name}.num_workers" not in user_keys
+            if is_unset and loader.get("num_workers"):  # 0 in a config stays 0: loading in the main process
                 loader.num_workers = max(loader.num_workers, min(MAX_WORKERS, cores))
         if workers is not None:
             loader.num_workers = workers

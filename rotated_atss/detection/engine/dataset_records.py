@@ -1,4 +1,4 @@
-"""Sizes and boxes of a dataset's images as the network receives them, read without decoding images."""
+"""Image sizes and boxes of a dataset, scaled to the network's input, without decoding the images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AssignmentInput:
 
 
 def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]:
-    """Load the records of a config's training set, and its pipeline.
+    """Load one record per image of a config's training set, and the pipeline of the training set.
 
     Args:
         cfg: A config with ``train_dataloader``.
@@ -36,7 +36,8 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
             whose images need not exist.
 
     Returns:
-        Records with the size or path of an image and its ``instances``, and the transforms of the pipeline.
+        Records with ``width`` and ``height``, or ``img_path``, of the image and its ``instances``; and the transforms
+        of the pipeline.
 
     Raises:
         UserError: The config has no training set, or the dataset cannot be read.
@@ -59,15 +60,17 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
     pipeline = dataset.get("pipeline") or []
     if data is not None and Path(data).suffix == ".json":
         return _load_json_records(data, dataset), pipeline
-    changes = dict(pipeline=[], **({} if data is None else dict(data_root=str(data))))
-    built = DATASETS.build({**dataset, **changes})
+    settings = {**dataset, "pipeline": []}
+    if data is not None:
+        settings["data_root"] = str(data)
+    built = DATASETS.build(settings)
     return [built.get_data_info(index) for index in range(len(built))], pipeline
 
 
 def _load_json_records(path: str, dataset: dict) -> list[dict]:
     instances = read_instances(path)
     classes = (dataset.get("metainfo") or {}).get("classes") or DATASETS.get(dataset["type"]).METAINFO["classes"]
-    known = set(category_ids(instances, classes))
+    class_category_ids = set(category_ids(instances, classes))
     return [
         {
             "width": image.width,
@@ -75,7 +78,7 @@ def _load_json_records(path: str, dataset: dict) -> list[dict]:
             "instances": [
                 {"bbox": obj.box, "ignore_flag": int(obj.iscrowd)}
                 for obj in instances.objects.get(image.id, ())
-                if obj.category_id in known
+                if obj.category_id in class_category_ids
             ],
         }
         for image in instances.images
@@ -108,7 +111,7 @@ def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> Assignment
 
 
 def resized_wh(image_wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int, int]:
-    """Compute the size of an image after the pipeline's resize, with the median of several scales.
+    """Compute the size of an image after the pipeline's resizing; of several random scales, the median is used.
 
     Args:
         image_wh: Width and height in pixels.

@@ -1,4 +1,4 @@
-"""The device of a run: check that it exists, and let MMEngine use it."""
+"""The device of a run: check that it exists, and make MMEngine use it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
         >>> resolve_device("cpu")
         device(type='cpu')
     """
-    if device is None:  # without a check, which would occupy memory of the first GPU in every process of a launcher
+    if device is None:
+        # Not checked: the check would make every process of a launcher occupy memory of the first GPU.
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
@@ -41,9 +42,9 @@ def _available_devices() -> list[str]:
 
 @contextmanager
 def use_device(device: str | torch.device | None, launcher: str = "none") -> Iterator[None]:
-    """Let MMEngine build models and load checkpoints on a device within this block.
+    """Make MMEngine build models and load checkpoints on a device within this block.
 
-    MMEngine itself chooses a device when it is imported: CUDA, or else Apple's mps, even if another one is wanted.
+    By itself, MMEngine chooses a device once, when it is imported: CUDA, or else Apple's mps, or else the CPU.
 
     Args:
         device: As for :func:`resolve_device`.
@@ -61,11 +62,11 @@ def use_device(device: str | torch.device | None, launcher: str = "none") -> Ite
     if device is not None and launcher != "none":
         raise UserError(f"--device {device} and --launcher {launcher} exclude each other", hint="omit --device")
     resolved = resolve_device(device)
-    # MMEngine moves models to "cuda", the current GPU
+    # MMEngine moves models to "cuda", which is the current GPU
     current_gpu = torch.cuda.device(resolved) if device is not None and resolved.type == "cuda" else nullcontext()
-    before, mmengine_device.DEVICE = mmengine_device.DEVICE, resolved.type
+    previous, mmengine_device.DEVICE = mmengine_device.DEVICE, resolved.type
     try:
         with current_gpu:
             yield
     finally:
-        mmengine_device.DEVICE = before
+        mmengine_device.DEVICE = previous

@@ -1,4 +1,4 @@
-"""Training and testing in several processes."""
+"""Training and testing in several processes: launcher, process group, common decisions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rotated_atss.errors import UserError
 
 
 def configure_launcher(cfg: Config, launcher: str) -> None:
-    """Set a config's launcher, in place.
+    """Set the launcher of a config, in place.
 
     Args:
-        cfg: The config. ``launcher`` and, for several processes on the CPU, ``model_wrapper_cfg`` are set.
+        cfg: The config. ``launcher`` and, with a launcher but no GPU, ``model_wrapper_cfg`` are set.
         launcher: ``none`` for one process, ``pytorch`` under torchrun.
 
     Raises:
@@ -41,16 +41,16 @@ def configure_launcher(cfg: Config, launcher: str) -> None:
 
 @contextmanager
 def process_group(launcher: str) -> Iterator[None]:
-    """Open the process group if the run is on the CPU, and close it after a run on any device.
+    """Open the process group for a run on the CPU, and close it after a run on any device.
 
-    On GPUs MMEngine opens the group; on the CPU it would fail for lack of a GPU, so it is opened here with gloo. A rank
-    that exits without closing the group can abort in its communication threads.
-
-    Raises:
-        UserError: The connection to another process is lost, because that process has ended.
+    On GPUs, MMEngine opens the group. On the CPU, MMEngine would fail for lack of a GPU, so the group is opened here,
+    with gloo. It is closed because a process that exits with an open group can abort in its communication threads.
 
     Args:
         launcher: ``none`` or ``pytorch``.
+
+    Raises:
+        UserError: The connection to another process is lost, because that process has ended.
 
     Example:
         >>> with process_group("none"):
@@ -72,7 +72,7 @@ def process_group(launcher: str) -> Iterator[None]:
 
 
 def in_any_process(*conditions: bool) -> list[bool]:
-    """Return for each condition whether it holds in any process, so that all of them take the same decision.
+    """Return for each condition whether it holds in any process, so that all processes take the same decision.
 
     Args:
         conditions: Conditions of this process. All processes must call this function.
@@ -95,5 +95,6 @@ def is_lost_connection(error: BaseException) -> bool:
         >>> is_lost_connection(RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection reset"))
         True
     """
-    kinds = tuple(getattr(torch.distributed, name, ()) for name in ("DistBackendError", "DistNetworkError"))
-    return isinstance(error, tuple(kind for kind in kinds if kind)) or "gloo/transport" in str(error)
+    # A build of torch without distributed training has none of these classes.
+    kinds = [getattr(torch.distributed, name, None) for name in ("DistBackendError", "DistNetworkError")]
+    return isinstance(error, tuple(kind for kind in kinds if kind is not None)) or "gloo/transport" in str(error)

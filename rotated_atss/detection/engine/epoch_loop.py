@@ -1,4 +1,4 @@
-"""Epochs of training that resume within an epoch."""
+"""Training loop that resumes within an epoch, and the skipping of batches that it needs."""
 
 from __future__ import annotations
 
@@ -15,33 +15,35 @@ EPOCH_LENGTH = "epoch_length"  # key of a checkpoint's meta: number of batches p
 
 @LOOPS.register_module()
 class ResumableEpochLoop(EpochBasedTrainLoop):
-    """MMEngine's ``EpochBasedTrainLoop``, which continues a checkpoint within an epoch at its next batch.
+    """MMEngine's ``EpochBasedTrainLoop``, but a checkpoint within an epoch is resumed at the next batch.
 
-    MMEngine starts the epoch again, but counts its iterations on. The batches before the checkpoint are not loaded.
+    MMEngine's loop starts the epoch again, although it continues to count iterations. Here, the batches that the
+    checkpoint has trained are not loaded again.
     """
 
-    done = 0  # batches of the next epoch that are trained already
+    done = 0  # batches of the epoch to run next that the checkpoint has trained
 
     def resume_epoch(self, meta: Mapping[str, Any]) -> str | None:
         """Skip the batches of the current epoch that a checkpoint has trained.
 
         Args:
-            meta: ``meta`` of the checkpoint, from which ``iter`` and ``epoch`` of this loop are set.
+            meta: ``meta`` of the checkpoint. MMEngine has already set iteration and epoch of this loop from it.
 
         Returns:
-            A line that says why the epoch starts again, or None.
+            A warning if the epoch starts again, because the number of batches per epoch has changed; else None.
         """
         length = len(self.dataloader)
-        saved = meta.get(EPOCH_LENGTH, length)
-        done = self._iter - self._epoch * saved
-        if saved == length and 0 <= done <= length:
+        saved_length = meta.get(EPOCH_LENGTH, length)
+        done = self._iter - self._epoch * saved_length
+        if saved_length == length and 0 <= done <= length:
             self.done = done
-        elif 0 < done < saved:
-            return f"an epoch has {length} batches, {saved} in the checkpoint: epoch {self._epoch + 1} starts again"
+        elif 0 < done < saved_length:
+            change = f"an epoch has {length} batches, {saved_length} in the checkpoint"
+            return f"{change}: epoch {self._epoch + 1} starts again"
         return None
 
     def run_epoch(self) -> None:
-        """Train an epoch, or the rest of it."""
+        """Train an epoch, or the rest of an epoch that is resumed."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         done, self.done = self.done, 0
@@ -52,11 +54,13 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 
 
 def skip_batches(dataloader: DataLoader, number: int) -> Iterable[Any]:
-    """Return the batches of a data loader after the first ones, which are not loaded if its sampler can skip them.
+    """Return the batches of a data loader without the first ones.
+
+    If the sampler can skip, the first batches are not loaded.
 
     Args:
-        dataloader: A data loader. Its sampler can skip if it has a method ``skip_in_epoch(samples)``, its batch sampler
-            if it is a :class:`ResumableBatchSampler`.
+        dataloader: A data loader. A sampler can skip if it has a method ``skip_in_epoch(samples)``; a batch sampler if
+            it is a :class:`ResumableBatchSampler`.
         number: Number of batches to skip.
 
     Example:
@@ -76,12 +80,12 @@ def skip_batches(dataloader: DataLoader, number: int) -> Iterable[Any]:
 
 
 class ResumableBatchSampler(Sampler):
-    """Another batch sampler, whose first batches can be skipped.
+    """Wrapper of a batch sampler that can skip the first batches.
 
     Args:
         sampler: Sampler of the indices.
         batch_size: Indices per batch.
-        batch_sampler: Config of the other batch sampler.
+        batch_sampler: Config of the wrapped batch sampler.
     """
 
     def __init__(self, sampler: Sampler, batch_size: int, batch_sampler: dict) -> None:
@@ -91,16 +95,16 @@ class ResumableBatchSampler(Sampler):
         self._first = 0
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield the batches; those to skip only once."""
+        """Yield the batches without those to skip; the next iteration yields all of them."""
         first, self._first = self._first, 0
         return islice(iter(self.batch_sampler), first, None)
 
     def __len__(self) -> int:
-        """Return the length of the other batch sampler."""
+        """Return the length of the wrapped batch sampler."""
         return len(self.batch_sampler)
 
     def __getattr__(self, name: str) -> Any:
-        """Return an attribute of the other batch sampler, such as ``sampler``."""
+        """Return an attribute of the wrapped batch sampler, such as ``sampler``."""
         if name == "batch_sampler":
             raise AttributeError(name)
         return getattr(self.batch_sampler, name)

@@ -1,4 +1,4 @@
-"""Export of a detector's network and decoding to ONNX and to a ``torch.export`` package."""
+"""Export of a detector, network and box decoding, to ONNX and to a ``torch.export`` package."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ from rotated_atss.runtime.quantize import quantize_to_int8
 from rotated_atss.runtime.session import OnnxRuntimeSession
 
 OPSET = 18
-_MAX_SHARE = 0.05  # untrained deformable convolutions and refinement amplify the rounding of some boxes
-_SIDE = 256  # pixels of the traced and compared inputs, rounded to the pad divisor
+# Share of boxes that may differ from torch. Untrained deformable convolutions and refinement amplify rounding errors.
+_MAX_SHARE = 0.05
+_SIDE = 256  # side in pixels of the inputs for tracing and comparison, before rounding to the pad divisor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +76,12 @@ def export(config: str | Path | None, checkpoint: str | Path, options: ExportOpt
             print(line)
     """
     if options.onnx is not None:
-        import onnx  # noqa: F401  (before the work: a missing package is an error)
+        import onnx  # noqa: F401  (a missing package is reported before the work starts)
     images = list_images(options.calibration) if options.calibration is not None else []
-    first, second = (checkpoint, None) if config is None else (config, checkpoint)
-    loaded = load_model(first, second, options.cfg_options)
+    if config is None:
+        loaded = load_model(checkpoint, cfg_options=options.cfg_options)
+    else:
+        loaded = load_model(config, checkpoint, options.cfg_options)
     info = describe_loaded(loaded)
     if options.onnx is not None:
         graph = DetectionGraph(loaded.model, "float16" if options.precision == "float16" else "float32")
@@ -97,7 +100,9 @@ def export(config: str | Path | None, checkpoint: str | Path, options: ExportOpt
 
 
 def describe_loaded(loaded: LoadedModel) -> ModelInfo:
-    """Return the record of a loaded model: that of its file with the settings of its config, or one of its config.
+    """Create the record of a loaded model from its config.
+
+    If its file has a record, windows, training data, pixel conversion and origin are taken from there.
 
     Args:
         loaded: The model.
@@ -128,7 +133,7 @@ def onnx_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
     """
     buffer = io.BytesIO()
     axes = {name: {0: "batch", 1: "priors"} for name in graph.output_names}
-    # The tracing exporter needs seconds and the package onnx. The one of torch.export took minutes for the same graph.
+    # dynamo=False: tracing takes seconds; the exporter based on torch.export took minutes for the same graph.
     with quiet_exporters(), torch.no_grad():
         torch.onnx.export(
             graph, (_noise(info, 2),), buffer,  # type: ignore[arg-type]  # the tracing exporter writes to buffers
@@ -139,7 +144,7 @@ def onnx_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
 
 
 def program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
-    """Export a graph with ``torch.export``, with its records as extra files.
+    """Export a graph with ``torch.export``, with its metadata as extra files.
 
     Args:
         graph: Network and decoding.
@@ -159,7 +164,7 @@ def program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
 
 
 def metadata_of(info: ModelInfo, graph: GraphInfo) -> dict[str, str]:
-    """Return the metadata of an exported file: the two records, and the entries that QGIS Deepness reads.
+    """Return the metadata of an exported file: the records of model and graph, and entries for QGIS Deepness.
 
     Args:
         info: The record of the model.
@@ -181,11 +186,11 @@ def metadata_of(info: ModelInfo, graph: GraphInfo) -> dict[str, str]:
 
 
 def with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
-    """Return an ONNX file with other metadata, after checking the graph.
+    """Replace the metadata of an ONNX file, and check the graph.
 
     Args:
         content: The file.
-        metadata: Texts by key.
+        metadata: The new metadata, texts by key.
 
     Raises:
         ModuleNotFoundError: onnx is not installed.
@@ -201,16 +206,17 @@ def with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
 
 
 def _compare_with_torch(content: bytes, graph: DetectionGraph, info: ModelInfo, precision: str) -> Iterator[str]:
-    """Yield a line with the differences from torch.
+    """Yield a line that describes the differences between the exported graph and torch.
 
     Raises:
-        UserError: More than a few boxes of a float32 graph differ by more than rounding.
+        UserError: More than :data:`_MAX_SHARE` of the boxes of a float32 graph differ by more than rounding.
     """
     if find_spec("onnxruntime") is None:
         yield "not compared with torch: onnxruntime is not installed"
         return
     session = OnnxRuntimeSession(content, "cpu")
-    worst = max((_difference(session, graph, _noise(info, size)) for size in (1, 3)), key=lambda each: each.share)
+    differences = [_difference(session, graph, _noise(info, batch_size)) for batch_size in (1, 3)]
+    worst = max(differences, key=lambda difference: difference.share)
     if precision == "float32" and worst.share > _MAX_SHARE:
         raise UserError(f"the exported graph is not that of torch: {worst}", hint="report it with the config")
     yield f"ONNX Runtime compared with torch in float32 on noise: {worst}"
@@ -223,7 +229,10 @@ def _difference(session: OnnxRuntimeSession, graph: DetectionGraph, images: Tens
 
 
 def _noise(info: ModelInfo, batch_size: int) -> Tensor:
-    """Return random images (B, 3, H, W) whose sizes are multiples of the pad divisor."""
+    """Return random images (B, 3, H, W) whose sizes are multiples of the pad divisor.
+
+    For tracing, with batch size 2, they are square. For comparisons, with other batch sizes, H and W differ.
+    """
     divisor = info.preprocessing.pad_divisor
     side = max(_SIDE // divisor, 2) * divisor
     height, width = (side, side) if batch_size == 2 else (side + divisor, side)

@@ -1,4 +1,4 @@
-"""Training hooks: memory layout, checkpoints without functions, number of classes."""
+"""Hooks for the memory layout, for checkpoints without functions, and for the number of classes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class ChannelsLastHook(Hook):
 class StripCallablesHook(Hook):
     """Remove functions from the scheduler states of a checkpoint.
 
-    The state of a one-cycle schedule has functions, and a file with functions is not loaded, for safety. A resumed
-    training creates them from the config.
+    The state of a one-cycle schedule contains functions. For safety, this package loads no file with functions. A
+    resumed training creates the functions from the config.
     """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

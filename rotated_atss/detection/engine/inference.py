@@ -38,21 +38,20 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class LoadedDetector:
-    """A detector on tiles (H, W, 3), uint8, BGR: a :class:`rotated_atss.tiling.predict.Detector`.
+    """Detector for batches of tiles; implements :class:`rotated_atss.tiling.predict.Detector`.
+
+    :func:`load_detector` creates it.
 
     Args:
         model: A detector of MMDetection.
         pipeline: Test pipeline that starts from pixels: its input has ``img`` and ``img_id``.
         classes: Class names in the order of the class indices.
-        size: Default window side of ``predict_image`` in pixels: that of the model's record; without a record 1024 for
-            models of DOTA tiles, 0 (the whole image) for others.
-        gap: Default overlap of windows in pixels: that of the model's record. None follows from the size.
-        iou_threshold: Default IoU threshold for merging windows: that of the config's ``test_evaluator``, or else of
-            its NMS.
-        amp: Run the network in bfloat16, on devices that have it (:func:`has_fast_bfloat16`).
+        size: Default window side of ``predict_image`` in pixels; 0 for the whole image.
+        gap: Default overlap of windows in pixels. None derives it from the window side.
+        iou_threshold: Default IoU threshold for merging windows.
+        amp: Run the network in bfloat16, on devices that compute it natively (:func:`has_fast_bfloat16`).
         channels_last: Store the weights channels last (:func:`store_channels_last`).
-        pixels: Conversion of the pixels of images: that of the config's ``LoadTile``, or that by which the training
-            images were split. None is automatic.
+        pixels: How pixels of images are converted to 8 bits; None is automatic.
         info: The record of the model file; None if it has none.
     """
 
@@ -121,9 +120,13 @@ def load_detector(
 ) -> LoadedDetector:
     """Load a detector from a model file, or from a config and a checkpoint.
 
+    Windows and pixel conversion are those of the record of the model file. Without a record, they follow the config
+    (:func:`rotated_atss.detection.engine.model_record.default_window`). Settings of ``LoadTile`` in the config take
+    precedence over a recorded pixel conversion.
+
     Args:
         config: A model file with a record, as training and conversion write it; or, with ``checkpoint``, path or name
-            of a config. Tiles go through the config's test pipeline, without the loading of a file.
+            of a config. Tiles go through the config's test pipeline without its loading step.
         checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for the CUDA GPU if there is one, otherwise the CPU.
         amp: Run the network in bfloat16; decoding and NMS stay in float32.
@@ -147,13 +150,13 @@ def load_detector(
     cfg, info = loaded.cfg, loaded.info
     pipeline = _tile_pipeline(cfg)
     window = default_window(cfg) if info is None else info.window
-    is_recorded = info is not None and window.size != WHOLE_IMAGE
+    has_recorded_gap = info is not None and window.size != WHOLE_IMAGE
     return LoadedDetector(
         loaded.model.to(torch_device),
         pipeline,
         loaded.classes,
         size=window.size,
-        gap=window.gap if is_recorded else None,
+        gap=window.gap if has_recorded_gap else None,
         iou_threshold=merge_iou_threshold(cfg),
         amp=amp,
         channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,
@@ -168,7 +171,7 @@ class LoadedModel(NamedTuple):
     """A model with its weights.
 
     Attributes:
-        cfg: Its config.
+        cfg: Config of the model.
         model: The detector, on the CPU.
         classes: Class names in the order of the class indices.
         info: The record of the model file; None if it has none.
@@ -197,36 +200,37 @@ def load_model(
 
         cfg, model, classes, info = load_model("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth")
     """
-    given, checkpoint = (None, config) if checkpoint is None else (config, checkpoint)
+    given_config, checkpoint = (None, config) if checkpoint is None else (config, checkpoint)
     content = read_checkpoint(checkpoint)
     info = read_info(content.get("meta"), checkpoint)
-    cfg = resolve_config(given, info, checkpoint, cfg_options)
+    cfg = resolve_config(given_config, info, checkpoint, cfg_options)
     require_keys(cfg, "model")
     state = state_dict_of(content)
     model = build_model(cfg)
-    trained = recorded_classes(content)
-    if trained and len(trained) != num_classes(model) and differing_class_layers(model.state_dict(), state):
-        set_classes(cfg, trained)
+    trained_classes = recorded_classes(content) or ()
+    differs = bool(trained_classes) and len(trained_classes) != num_classes(model)
+    if differs and differing_class_layers(model.state_dict(), state):
+        set_classes(cfg, trained_classes)
         model = build_model(cfg)
     load_weights(model, state, checkpoint, _CLASS_HINT)
     return LoadedModel(cfg, model, tuple(find_class_names(content, cfg, num_classes(model))), info)
 
 
 def _tile_pipeline(cfg: Config) -> Compose:
-    """Return a config's test pipeline for pixels in memory, without annotations."""
+    """Return a config's test pipeline, changed to start from pixels in memory and to load no annotations."""
     steps = list(find_test_dataset(cfg).get("pipeline") or ())
     if not steps or not _loads_image(steps[0]):
         raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="check test_dataloader")
-    loader = partial(_describe_image, dtype=np.float32 if steps[0].get("to_float32") else np.uint8)
-    rest = [step for step in steps[1:] if not _loads_labels(step)]
+    first_step = partial(_describe_image, dtype=np.float32 if steps[0].get("to_float32") else np.uint8)
+    later_steps = [step for step in steps[1:] if not _loads_labels(step)]
     try:
-        return Compose([loader, *rest])
+        return Compose([first_step, *later_steps])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"cannot build the test pipeline: {error}", where=cfg.filename) from error
 
 
 def _describe_image(results: dict, dtype: type) -> dict:
-    """Add what the loader of a file adds to the pixels ``img``."""
+    """Convert the pixels ``img`` and add their shapes, as the loading step of a pipeline does."""
     shape = results["img"].shape[:2]
     return {**results, "img": results["img"].astype(dtype, copy=False), "img_shape": shape, "ori_shape": shape}
 

@@ -31,7 +31,7 @@ def set_log_targets(cfg: Config, text: str) -> None:
         text: Comma-separated keys of :data:`BACKENDS`, or ``none``.
 
     Raises:
-        UserError: A name is unknown, or its package is not installed.
+        UserError: A name is unknown.
 
     Example:
         >>> cfg = Config(dict(visualizer=dict(type="DetLocalVisualizer", vis_backends=[])))
@@ -53,7 +53,7 @@ def check_log_targets(cfg: Config) -> None:
     """Check that the packages of a config's visualization backends are installed.
 
     Raises:
-        UserError: One is not.
+        UserError: A package is not installed.
 
     Example:
         >>> check_log_targets(Config(dict(visualizer=dict(vis_backends=[dict(type="LocalVisBackend")]))))
@@ -68,7 +68,7 @@ def check_log_targets(cfg: Config) -> None:
 
 @contextmanager
 def log_target_errors() -> Iterator[None]:
-    """Raise an error of a tracking service, such as a missing login, as one line.
+    """Convert an error of a tracking service, such as a missing login, to a one-line error.
 
     Raises:
         UserError: The service cannot be used.
@@ -93,15 +93,15 @@ def log_target_errors() -> Iterator[None]:
 def _is_installed(package: str) -> bool:
     try:
         return find_spec(package) is not None
-    except ValueError:  # a module without a specification, made at run time
+    except ValueError:  # a module without __spec__ that was created at run time
         return True
 
 
 def _settings(name: str, run_name: str, work_dir: Path) -> dict[str, Any]:
-    """Return the arguments of a backend: the name of the run, and the server that the environment names.
+    """Return the arguments of a backend, such as the name of the run and the server that the environment names.
 
-    Without a server, MLflow writes a database into the work folder; since version 3 it refuses the folder of text files
-    that MMEngine would choose.
+    Without a server, MLflow writes a database into the work folder. MMEngine's default, a folder of text files, is
+    rejected by MLflow since version 3.
     """
     if name == "wandb":
         return {"init_kwargs": {"project": os.environ.get("WANDB_PROJECT", PROJECT), "name": run_name}}

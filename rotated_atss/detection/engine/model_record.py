@@ -1,4 +1,4 @@
-"""Description of a model as the record of its model file."""
+"""Creation of the record of a model: what a model file says about config, classes, windows and preprocessing."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ from rotated_atss.io.pixel_options import AUTO, PixelOptions
 from rotated_atss.tiling.predict import Tiling
 from rotated_atss.tiling.split_settings import default_gap
 
-# Keys of a run, not of a model.
+# Config keys that concern a run and not the model; they are not recorded.
 _RUN_KEYS = ("work_dir", "load_from", "resume", "launcher", "randomness", "config_name", "published", "on_bad_image")
+# Steps of a test pipeline that the record can describe. The first kind does not change the pixels.
 _UNCHANGED_STEPS = ("LoadBoxes", "LoadAnnotations", "PackSample", "PackDetInputs")
 _RESIZING_STEPS = ("ResizeImage", "Resize")
 
@@ -45,15 +46,15 @@ def describe_model(
     ground_resolution: float | None = None,
     origin: str | None = None,
 ) -> ModelInfo:
-    """Describe a model.
+    """Create the record of a model.
 
     Args:
-        cfg: Its config.
-        model: The detector without wrappers; on the meta device it suffices.
+        cfg: Config of the model.
+        model: The detector without wrappers; its weights may be on the meta device.
         classes: Class names in the order of the class indices.
         window: Windows of prediction.
         training_data: Summary of the training data.
-        pixels: Conversion of the pixels when the training images were split. The config's takes precedence.
+        pixels: How splitting converted the pixels of the training images. Settings of the config take precedence.
         ground_resolution: Meters per pixel of the training images. The config's ``ground_resolution`` takes precedence.
         origin: Source of converted weights.
 
@@ -63,7 +64,7 @@ def describe_model(
     Example:
         >>> from rotated_atss.detection.engine.config import build_model, load_config
         >>> cfg = load_config("rotated_atss_obb_r18_demo_le90")
-        >>> info = describe_model(cfg, build_model(cfg), ["ship"] * 0 + ["plane", "ship"], window=Window(256, 64))
+        >>> info = describe_model(cfg, build_model(cfg), ["plane", "ship"], window=Window(256, 64))
         >>> info.box_type, info.angle_version, info.preprocessing.channel_order, info.thresholds.nms_iou
         ('obb', 'le90', 'RGB', 0.1)
     """
@@ -86,10 +87,11 @@ def describe_model(
 
 
 def default_window(cfg: Config) -> Window:
-    """Return the windows of a config without a record, as its test pipeline suggests them.
+    """Return the windows of prediction that fit the test pipeline of a config.
 
-    A pipeline that scales to a square is for tiles of that size, as in the published DOTA results; one that does not
-    scale has 1024 px. One that scales to another rectangle is for whole images, as are all other datasets.
+    On DOTA, a pipeline that resizes to a square is made for tiles of that size, as in the published results; a pipeline
+    without resizing for tiles of 1024 px; a pipeline that resizes to another rectangle for whole images. Pipelines of
+    other datasets are made for whole images.
 
     Example:
         >>> pipeline = [dict(type="LoadTile"), dict(type="Resize", scale=(800, 800), keep_ratio=True)]
@@ -108,7 +110,7 @@ def default_window(cfg: Config) -> Window:
 
 
 def merge_iou_threshold(cfg: Config) -> float:
-    """Return the IoU threshold for merging windows: that of the config's metric, else of its NMS, else the default.
+    """Return the IoU threshold for merging windows: of the config's metric, else of its NMS, else the default.
 
     Example:
         >>> merge_iou_threshold(Config(dict(test_evaluator=dict(iou_threshold=0.2))))
@@ -141,7 +143,8 @@ def _describe_preprocessing(cfg: Config, pixels: PixelOptions) -> Preprocessing:
     settings = cfg.model.get("data_preprocessor") or {}
     if settings.get("pad_value"):
         raise UserError(f"data_preprocessor.pad_value must be 0, got {settings['pad_value']}")
-    is_rgb = bool(settings.get("bgr_to_rgb") or settings.get("rgb_to_bgr"))  # the input is BGR, and both exchange
+    # The input is BGR, and either setting swaps the channels.
+    is_rgb = bool(settings.get("bgr_to_rgb") or settings.get("rgb_to_bgr"))
     steps = list(find_test_dataset(cfg).get("pipeline") or ())
     return Preprocessing(
         mean=settings.get("mean") or (0.0,) * 3,
@@ -154,18 +157,22 @@ def _describe_preprocessing(cfg: Config, pixels: PixelOptions) -> Preprocessing:
 
 
 def merge_pixel_options(step: Mapping[str, Any], recorded: PixelOptions) -> PixelOptions:
-    """Return the conversion of pixels that a loading step of a pipeline states, completed by a recorded one.
+    """Return the pixel conversion of a pipeline's loading step; options that it does not set are the recorded ones.
 
     Example:
         >>> merge_pixel_options({"type": "LoadTile", "bits": 11}, PixelOptions(bands=(3, 2, 1)))
         PixelOptions(bits=11, scaling='auto', bands=(3, 2, 1))
     """
-    stated = {name: step[name] for name in ("bits", "scaling", "bands") if step.get(name) not in (None, AUTO)}
-    return PixelOptions.of(**{**asdict(recorded), **stated})
+    set_options = {name: step[name] for name in ("bits", "scaling", "bands") if step.get(name) not in (None, AUTO)}
+    return PixelOptions.of(**{**asdict(recorded), **set_options})
 
 
 def _resize_of(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
-    """Return the bounds to which the steps of a test pipeline after the loading of the image resize it."""
+    """Return the scale (two bounds in pixels) to which a test pipeline resizes images; None without resizing.
+
+    Raises:
+        UserError: The pipeline, after its loading step, has a step that the record cannot describe.
+    """
     resize = None
     for step in steps[1:]:
         kind = step["type"].rpartition(".")[2]
@@ -198,7 +205,7 @@ def _describe_thresholds(cfg: Config) -> Thresholds:
 def _commit() -> str | None:
     """Return the commit of the working copy that the package is imported from; None for an installed package.
 
-    It ends in ``-dirty`` if files have been changed since.
+    The text ends in ``-dirty`` if files differ from that commit.
     """
     root = Path(rotated_atss.__file__).resolve().parents[1]
     if not (root / ".git").exists():

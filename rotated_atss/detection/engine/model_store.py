@@ -1,4 +1,4 @@
-"""Models of the registry: downloaded, converted to this package's parameter names and kept in the cache."""
+"""Local files of the published models: download, conversion to this package's parameter names, and cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rotated_atss.detection.engine.convert_file import ConvertedFile, convert_fi
 
 
 def provide_model(entry: RegistryEntry, *, progress: bool | None = None) -> tuple[Path, ConvertedFile | None]:
-    """Download the file of an entry and convert it, unless that has been done.
+    """Download the file of a registry entry and convert it, unless the cache has the result.
 
     Args:
         entry: The entry.
@@ -55,5 +55,7 @@ def find_start_weights(name: str | Path) -> tuple[Path, bool]:
         ...
         rotated_atss.errors.UserError: no_such_model: no such checkpoint, and no model of this name ...
     """
-    found = find_file_or_entry(name)
-    return (found, False) if isinstance(found, Path) else (provide_model(found)[0], found.kind == "backbone")
+    file_or_entry = find_file_or_entry(name)
+    if isinstance(file_or_entry, Path):
+        return file_or_entry, False
+    return provide_model(file_or_entry)[0], file_or_entry.kind == "backbone"

@@ -1,4 +1,4 @@
-"""Operations on a built detector: unwrap it, count its classes, set its memory layout, compile its network."""
+"""Operations on a built detector: unwrap it, count its classes, set its memory layout, compile it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def unwrap_model(model: nn.Module) -> nn.Module:
 
 
 def num_classes(model: nn.Module) -> int | None:
-    """Return the number of classes of a detector, wrapped or not; None where it is unknown.
+    """Return the number of classes of a detector, wrapped or not; None if it is unknown.
 
     Example:
         >>> head = nn.Module()
@@ -37,9 +37,9 @@ def num_classes(model: nn.Module) -> int | None:
 
 
 def has_fast_bfloat16(device: str) -> bool:
-    """Return whether a device computes convolutions in bfloat16 natively: GPUs, and CPUs with AVX-512.
+    """Return whether a device computes convolutions in bfloat16 natively, as GPUs and CPUs with AVX-512 do.
 
-    Other CPUs convert every value, which makes a training step ten times as long as in float32.
+    Other CPUs convert every value: a training step then takes ten times as long as in float32.
 
     Args:
         device: Device type: ``cpu``, ``cuda`` or ``mps``.

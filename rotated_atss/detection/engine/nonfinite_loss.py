@@ -32,14 +32,14 @@ _HINT = "check these labels, or lower the learning rate (--cfg-options optim_wra
 class NonFiniteLossHook(Hook):
     """Handle a NaN or infinite loss, gradient or weight.
 
-    The optimizer makes no step with such a loss or gradient. The batch is written to ``nonfinite_iter_N.pth`` in the
-    work folder (:mod:`rotated_atss.checkpoints.batch_record`), from which ``rotated-atss replay`` repeats the step. No
-    checkpoint with such weights is written.
+    A step with such a loss or gradient does not change the weights. Its batch is written to ``nonfinite_iter_N.pth`` in
+    the work folder (:mod:`rotated_atss.checkpoints.batch_record`), from which ``rotated-atss replay`` repeats the step.
+    No checkpoint with such weights is written.
 
     Args:
         interval: Iterations between two checks.
-        action: ``stop`` the training, or ``skip`` the batch. Skipping stops after :data:`MAX_SKIPPED` batches in
-            succession, and records the first :data:`MAX_RECORDS`.
+        action: ``stop`` the training, or ``skip`` the batch. Of skipped batches, the first :data:`MAX_RECORDS` are
+            written to files; :data:`MAX_SKIPPED` in succession stop the training.
     """
 
     priority = "HIGHEST"  # before the losses are logged
@@ -49,11 +49,12 @@ class NonFiniteLossHook(Hook):
             raise UserError(f"action of NonFiniteLossHook must be one of {', '.join(ACTIONS)}, got {action!r}")
         self.interval, self.action = interval, action
         self._runner: Runner | None = None
-        self._losses: Tensor | None = None  # sums of the losses of the latest forward pass
-        self._gradients: list[str] = []
-        self._is_broken = self._is_checked = False
-        self._buffers: dict[str, Tensor] = {}
-        self._skipped = self._in_succession = 0
+        self._losses: Tensor | None = None  # losses of the latest forward pass in this process
+        self._gradients: list[str] = []  # names of weights whose gradient is not finite
+        self._is_broken = False  # whether a loss or gradient of this iteration is not finite in any process
+        self._is_checked = False  # whether that is known
+        self._buffers: dict[str, Tensor] = {}  # buffers of the model before this iteration
+        self._skipped = self._in_succession = 0  # skipped batches: all, and the latest without a good one in between
 
     def before_train(self, runner: Runner) -> None:
         """Check losses and gradients before every step of the optimizers."""
@@ -61,12 +62,12 @@ class NonFiniteLossHook(Hook):
         unwrap_model(runner.model).register_forward_hook(self._keep_losses)
         wrappers = runner.optim_wrapper
         for wrapper in wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]:
-            # with loss scaling, the scaler looks for infinite gradients and skips their step
+            # With loss scaling, the scaler itself skips steps with infinite gradients.
             if getattr(wrapper, "loss_scaler", None) is None:
                 wrapper.optimizer.register_step_pre_hook(self._check_step)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Keep the statistics of batch norm, which a skipped batch must not change."""
+        """Copy the statistics of batch norm, which are restored if the batch is skipped."""
         self._losses, self._gradients, self._is_broken, self._is_checked = None, [], False, False
         if self.action == "skip":
             self._buffers = {name: value.clone() for name, value in runner.model.named_buffers()}
@@ -81,7 +82,7 @@ class NonFiniteLossHook(Hook):
         """
         if not outputs or not self.every_n_train_iters(runner, self.interval):
             return
-        if not self._is_checked:  # no step yet (gradient accumulation), or with loss scaling
+        if not self._is_checked:  # _check_step was not called: gradient accumulation, or loss scaling
             self._decide()
         if self._is_broken:
             self._handle(runner, data_batch, outputs)
@@ -105,11 +106,11 @@ class NonFiniteLossHook(Hook):
             runner.logger.warning(f"skipped {count_of(self._skipped, 'batch')} with a loss that is not finite")
 
     def _keep_losses(self, model: nn.Module, inputs: Any, outputs: Any) -> None:
-        if isinstance(outputs, Mapping):  # a forward pass of training
+        if isinstance(outputs, Mapping):  # losses: a forward pass of training
             self._losses = _losses_of(outputs)
 
     def _check_step(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
-        """Remove the gradients of the optimizer's weights if the loss or a gradient is not finite in any process."""
+        """Before a step of the optimizer, remove its gradients if a loss or gradient is not finite in any process."""
         if self._runner is None or not self.every_n_train_iters(self._runner, self.interval):
             return
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -122,13 +123,14 @@ class NonFiniteLossHook(Hook):
         self._decide()
         if self._is_broken:
             for parameter in parameters:
-                parameter.grad = None  # the step changes nothing; after the iteration the losses are known
+                parameter.grad = None  # a step without gradients changes nothing; after_train_iter raises or skips
 
     def _decide(self) -> None:
-        """Take the same decision in all processes: a step is broken if it is in any of them."""
+        """Set ``_is_broken``, to the same value in all processes: True if a loss or gradient of any is not finite."""
         is_loss_broken = self._losses is not None and not _finite(self._losses)
         any_loss, self._is_broken = in_any_process(is_loss_broken, is_loss_broken or bool(self._gradients))
-        if any_loss and not is_loss_broken:  # reduced gradients: the cause is the batch of another process
+        if any_loss and not is_loss_broken:
+            # Gradients are averaged over the processes: these are not finite because of a loss of another process.
             self._gradients = []
         self._is_checked = True
 
@@ -143,25 +145,25 @@ class NonFiniteLossHook(Hook):
         else:
             what = "a loss of another process is not finite"
         what += f" at iteration {runner.iter + 1}; the batch was {describe_batch(data_batch)}"
-        is_own = bool(broken or self._gradients)
-        path = _record_path(runner) if is_own and self._skipped < MAX_RECORDS else None
+        is_own_batch = bool(broken or self._gradients)
+        path = _record_path(runner) if is_own_batch and self._skipped < MAX_RECORDS else None
         if path is not None:
             write_batch_record(path, describe_step(runner, data_batch, outputs, self._gradients))
             what += f"; repeat the step with: rotated-atss replay {path}"
-        barrier()  # a launcher ends all processes with the first, even one that is still writing
+        barrier()  # when one process ends, the launcher ends the others, even one that is still writing
         if self.action == "stop" or self._in_succession + 1 >= MAX_SKIPPED:
             raise UserError(what, hint=_HINT)
         runner.logger.warning(f"skipped: {what}")
         self._skipped, self._in_succession = self._skipped + 1, self._in_succession + 1
         for name, value in runner.model.named_buffers():
             value.copy_(self._buffers[name])
-        outputs.clear()  # the log has means over several iterations
+        outputs.clear()  # else these losses would enter the means that are logged
 
 
 def describe_step(
     runner: Runner, data_batch: Mapping[str, Any] | None, outputs: Mapping[str, Any], gradients: list[str]
 ) -> BatchRecord:
-    """Describe the current training step of a runner, whose weights have not changed.
+    """Describe the current training step of a runner before it has changed the weights.
 
     Args:
         runner: The runner.
@@ -172,7 +174,7 @@ def describe_step(
     cfg = runner.cfg
     try:
         config = format_config_text(cfg.to_dict())
-    except UserError:  # no plain values
+    except UserError:  # the config has other than plain values
         config = ""
     return BatchRecord(
         iteration=runner.iter + 1,

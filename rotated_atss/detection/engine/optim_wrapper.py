@@ -23,8 +23,8 @@ class BFloat16OptimWrapper(OptimWrapper):
     """Autocast to bfloat16 on CPU and CUDA; float32 on CPUs that are slower in bfloat16.
 
     bfloat16 has the exponent range of float32, so the loss is not scaled. On the CPU, convolutions of feature maps of a
-    few pixels stay in float32: for some of these shapes oneDNN's weight gradient in bfloat16 reads uninitialized memory
-    on some processors, and tiles of 64 px trained to NaN.
+    few pixels stay in float32: for some of these shapes, oneDNN's weight gradient in bfloat16 reads uninitialized
+    memory on some processors, which made the losses of tiles of 64 px NaN.
     """
 
     _reported = False

@@ -15,16 +15,16 @@ class RunOptions:
     """Options that training and testing share.
 
     Attributes:
-        work_dir: Folder of checkpoints and logs; None for the config's, or else ``work_dirs/<config>`` in training and
-            the checkpoint's folder in testing.
+        work_dir: Folder of checkpoints and logs; None for that of the config, or else ``work_dirs/<config>`` in
+            training and the checkpoint's folder in testing.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for the CUDA GPU if there is one, otherwise the CPU.
         launcher: ``none``, or ``pytorch`` under torchrun.
         workers: Processes of each data loader; None for the defaults of
             :func:`rotated_atss.detection.engine.dataloaders.configure_dataloaders`.
         on_bad_image: ``stop`` at an image that cannot be read, or ``skip`` it
             (:mod:`rotated_atss.detection.engine.bad_images`).
-        classes: Class names, in the order of the labels, of all datasets and of the model; a sequence, comma-separated
-            text, a DOTA version or a file of names. None keeps those of the config.
+        classes: Class names of all datasets and of the model, in the order of the class indices: a sequence,
+            comma-separated text, a DOTA version or a file of names. None keeps the classes of the config.
         cfg_options: Changes to the config by dotted key.
         quiet: Print only warnings; the log file has everything.
     """
@@ -50,18 +50,18 @@ class TrainOptions(RunOptions):
         seed: Seed of all random numbers.
         deterministic: Use deterministic algorithms only.
         from_scratch: Train without pretrained weights and freeze nothing.
-        data: Folder of the data instead of the config's, as for
+        data: Data folder instead of that of the config, as for
             :func:`rotated_atss.detection.engine.data_folders.set_train_data`.
-        epochs: Number of epochs instead of the config's; schedules keep their proportions.
-        iterations: Train for this many iterations, log each of them and skip validation.
+        epochs: Number of epochs instead of that of the config; schedules keep their proportions.
+        iterations: Train for this number of iterations, log each of them and skip validation.
         init_from: Checkpoint whose weights start the training, or the name of a published model, which is downloaded.
-            If it is a pretrained backbone, only the backbone is used.
-        reset_class_layer: Reinitialize the class layer if that of ``init_from`` has other classes. ``classes``
-            implies it.
-        on_nonfinite_loss: ``stop`` at a batch whose loss or gradient is not finite, or ``skip`` it; None for the
-            config's.
+            Of a published backbone, only backbone weights are loaded.
+        reset_class_layer: Reinitialize the class layer if ``init_from`` was trained on other classes. Implied by
+            ``classes``.
+        on_nonfinite_loss: ``stop`` at a batch whose loss or gradient is not finite, or ``skip`` it; None for the action
+            of the config.
         log_to: Comma-separated keys of :data:`rotated_atss.detection.engine.log_targets.BACKENDS`, or ``none``; None
-            for the config's, which is TensorBoard.
+            for the targets of the config, by default TensorBoard.
 
     Example:
         >>> TrainOptions(from_scratch=True).config_changes["model.backbone.frozen_stages"]
@@ -93,7 +93,7 @@ class TestOptions(RunOptions):
     """Options of a test run.
 
     Attributes:
-        data: Folder of tiles, or of COCO's ``annotations`` and images, instead of the config's.
+        data: Folder of tiles, or of COCO's ``annotations`` and images, instead of that of the config.
         labels: DOTA: label folders of the full images, by default those named in the split's manifest. COCO: the
             instances JSON to test on.
         out: Folder for the merged ``Task1_*.txt`` (default ``<work_dir>/merged``), or for COCO's ``results.json``
@@ -101,7 +101,7 @@ class TestOptions(RunOptions):
         submission: Zip file to write for DOTA's evaluation server.
         report: Folder for the report of the evaluation; empty for ``<work_dir>/report``, None for no report.
         tta: Test-time augmentation with the config's ``tta_model`` and ``tta_pipeline``.
-        dataset: Dataset whose evaluation rules apply instead of the config's, a key of
+        dataset: Dataset whose evaluation rules apply instead of the rules in the config; a key of
             :data:`rotated_atss.dota.datasets.DATASETS`.
 
     Example:

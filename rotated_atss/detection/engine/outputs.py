@@ -1,4 +1,4 @@
-"""Labels and output paths of a test run. No output overlaps an input."""
+"""Set the labels and output paths of a test run in its config, and check that no output overlaps an input."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _configure_coco(cfg: Config, labels: Sequence[str] | None, out: str | Path |
             raise UserError("no such file: with a COCO config, --labels must be one instances JSON", where=labels[0])
         dataset.ann_file = str(Path(labels[0]).resolve())  # absolute, because it is not relative to data_root
     folder = (Path(dataset.get("data_root") or "") / dataset.ann_file).resolve().parent
-    # Only the JSON's own folder is refused: a JSON in the working folder, above the outputs, is allowed.
+    # Only the folder that contains the JSON is refused as output folder; folders below it are allowed.
     if Path(out_dir).resolve() == folder:
         raise UserError(f"the output overlaps the input {folder}", where=out_dir, hint="choose another output")
     cfg.test_evaluator.out_dir = out_dir
@@ -117,7 +117,7 @@ def _configure_coco(cfg: Config, labels: Sequence[str] | None, out: str | Path |
 
 
 def _inputs(dataset: dict) -> list[Path]:
-    """Return the folder of images, and the folder of label files or the JSON, of a dataset."""
+    """Return the inputs of a dataset: the folder of images, and the folder of label files or the JSON."""
     root, prefix = Path(dataset.get("data_root") or ""), dataset.get("data_prefix") or {}
     images = prefix.get("img_path") or prefix.get("img") or "images"
     return [root / images, root / (dataset.get("ann_file") or "labelTxt")]

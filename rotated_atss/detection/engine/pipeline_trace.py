@@ -1,7 +1,7 @@
-"""What a pipeline does to a sample: the image and boxes as loaded, and the boxes that its steps drop.
+"""Recording of what a pipeline does to a sample: the image and boxes as loaded, and the boxes that its steps drop.
 
 Transforms do not report the boxes that they drop. Each step therefore gets the ignore flags of the boxes as an array
-that also carries their row numbers: the numbers that are left after the step are those of the kept boxes.
+that also carries the row numbers of the boxes. The numbers that are left after the step are those of the kept boxes.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class SampleTrace:
         image: (H, W, 3) as loaded; None if the pipeline loads no image.
         boxes: (N, 5) or (N, 4) as loaded.
         labels: (N,) class indices.
-        ignored: (N,) bool, whether the box is ignored.
+        ignored: (N,) bool, whether each box is ignored.
         dropped: Boxes that the pipeline dropped.
-        rotation_deg: Clockwise angle by which the image was rotated, apart from quarter turns.
-        quarter_turns: Clockwise quarter turns.
+        rotation_deg: Clockwise angle in degrees by which the image was rotated, without the quarter turns.
+        quarter_turns: Number of clockwise quarter turns.
     """
 
     image: np.ndarray | None = None
@@ -61,8 +61,8 @@ class PipelineRecorder:
     """Record what the pipelines of a dataset do, sample by sample.
 
     Args:
-        dataset: A built dataset, also one inside wrappers. The steps of its pipelines are replaced by recording ones,
-            which call them.
+        dataset: A built dataset, possibly a wrapper. The steps of its pipelines are replaced by steps that call the
+            original ones and record what these do.
 
     Example::
 
@@ -77,7 +77,9 @@ class PipelineRecorder:
             pipeline = getattr(inner, "pipeline", None)
             steps = getattr(pipeline, "transforms", None)
             if pipeline is not None and steps is not None:
-                pipeline.transforms = [_RecordedStep(step, self, not row) for row, step in enumerate(steps)]
+                pipeline.transforms = [
+                    _RecordedStep(step, self, is_first=index == 0) for index, step in enumerate(steps)
+                ]
 
     def start(self) -> None:
         """Start a new sample."""
@@ -94,16 +96,16 @@ class _RecordedStep:
         if self.is_first:
             self.recorder.start()
         trace = self.recorder.trace
-        before = None
+        before = None  # boxes and labels before this step, if an earlier step has loaded them
         if "gt_bboxes" in results and _FLAGS in results:
             before = results["gt_bboxes"].tensor.clone(), np.array(results["gt_bboxes_labels"])
             results[_FLAGS] = _numbered(results[_FLAGS])
         after = self.step(results)
         if not isinstance(after, dict):
             return after
-        kept = _take_numbers(after)
-        if before is not None and kept is not None:
-            trace.dropped += _dropped(*before, kept, self.step)
+        kept_numbers = _take_numbers(after)
+        if before is not None and kept_numbers is not None:
+            trace.dropped += _dropped(*before, kept_numbers, self.step)
         trace.rotation_deg = after.get("rotation_deg", trace.rotation_deg)
         trace.quarter_turns = after.get("quarter_turns", trace.quarter_turns)
         if trace.image is None and "img" in after:
@@ -113,7 +115,7 @@ class _RecordedStep:
         return after
 
     def __getattr__(self, name: str) -> Any:
-        if name == "step":  # not set yet while a copy is created: self.step would call this method again
+        if name == "step":  # not yet set while a copy is created; self.step below would then recurse without end
             raise AttributeError(name)
         return getattr(self.step, name)
 
@@ -128,10 +130,10 @@ class _NumberedFlags(np.ndarray):
 
     def __getitem__(self, key: Any) -> Any:
         """Select flags and numbers alike."""
-        chosen = super().__getitem__(key)
-        if isinstance(chosen, _NumberedFlags) and self.numbers is not None:
-            chosen.numbers = self.numbers[key]
-        return chosen
+        selected = super().__getitem__(key)
+        if isinstance(selected, _NumberedFlags) and self.numbers is not None:
+            selected.numbers = self.numbers[key]
+        return selected
 
 
 def _numbered(flags: np.ndarray) -> _NumberedFlags:
@@ -149,9 +151,9 @@ def _take_numbers(results: dict) -> np.ndarray | None:
     return flags.numbers
 
 
-def _dropped(boxes: Tensor, labels: np.ndarray, kept: np.ndarray, step: Any) -> list[DroppedBox]:
-    gone = np.setdiff1d(np.arange(len(boxes)), kept)
-    return [DroppedBox(int(labels[row]), boxes[row], _reason(boxes[row], step)) for row in gone.tolist()]
+def _dropped(boxes: Tensor, labels: np.ndarray, kept_numbers: np.ndarray, step: Any) -> list[DroppedBox]:
+    dropped = np.setdiff1d(np.arange(len(boxes)), kept_numbers)
+    return [DroppedBox(int(labels[row]), boxes[row], _reason(boxes[row], step)) for row in dropped.tolist()]
 
 
 def _reason(box: Tensor, step: Any) -> str:
@@ -184,5 +186,5 @@ def built_datasets(dataset: Any) -> Iterator[Any]:
         inner = [wrapped] if wrapped else []
     if not inner:
         yield dataset
-    for each in inner:
-        yield from built_datasets(each)
+    for part in inner:
+        yield from built_datasets(part)

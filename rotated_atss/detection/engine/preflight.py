@@ -1,4 +1,4 @@
-"""Checks of a config's data before anything is logged or written."""
+"""Checks, before anything is logged or written, that the data of a config exists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rotated_atss.detection.engine.class_names import innermost_datasets
 from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.errors import UserError
 
-SMALL_JSON_BYTES = 2**25  # reading it twice takes no noticeable time
+SMALL_JSON_BYTES = 2**25  # up to this size, reading a JSON here and again later takes no noticeable time
 
 
 def check_data(cfg: Config, loader: str) -> None:
@@ -21,7 +21,8 @@ def check_data(cfg: Config, loader: str) -> None:
 
     Args:
         cfg: The config.
-        loader: ``train_dataloader``, ``val_dataloader`` or ``test_dataloader``; a loader that the config lacks passes.
+        loader: ``train_dataloader``, ``val_dataloader`` or ``test_dataloader``. If the config has no such loader,
+            nothing is checked.
 
     Raises:
         UserError: A folder or file is missing, tiles and labels do not pair, or a COCO JSON of up to 32 MiB is
@@ -64,4 +65,4 @@ def _check_instances(dataset: dict) -> None:
 
 
 def _in_data_root(dataset: dict, path: str) -> Path:
-    return Path(dataset.get("data_root") or "") / path  # an absolute path is kept
+    return Path(dataset.get("data_root") or "") / path  # an absolute path stays as it is

@@ -1,4 +1,4 @@
-"""Apply the options of a command to a copy of its config."""
+"""Apply the options of a training or test run to a copy of its config."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | Non
         checkpoint: The tested checkpoint. Its folder is the default of ``work_dir``.
 
     Returns:
-        A changed copy without training and validation. It names no weights to load: the runner loads the checkpoint.
+        A changed copy without the keys of training and validation. It names no weights to load: the test loads the
+        checkpoint itself.
 
     Raises:
         UserError: The config cannot be tested, an option does not fit it, or an output overlaps an input.
@@ -152,7 +153,7 @@ def _prepare_run(cfg: Config, options: RunOptions) -> Config:
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs", cfg.config_name))
     if cfg.get("visualizer"):
-        # MMEngine keeps visualizers by name: a second run in this process would log to the first run's folder
+        # MMEngine reuses a visualizer of the same name: a second run in this process would log to its folder
         cfg.visualizer.pop("name", None)
     if options.classes is not None:
         set_classes(cfg, options.classes)
@@ -172,19 +173,20 @@ def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
     if deterministic:
         randomness["deterministic"] = True
     if randomness:
-        cfg.randomness = {"seed": None, **randomness}  # MMEngine draws one
+        cfg.randomness = {"seed": None, **randomness}  # for None, MMEngine draws a seed
 
 
 def _set_nonfinite_action(cfg: Config, action: str) -> None:
-    """Set the action of the config's ``NonFiniteLossHook``, which is added if missing."""
+    """Set the action of the config's ``NonFiniteLossHook``; add the hook if the config has none."""
+    name = "NonFiniteLossHook"
     hooks = [dict(hook) for hook in cfg.get("custom_hooks") or () if isinstance(hook, dict)]
-    others = [hook for hook in hooks if hook.get("type") != "NonFiniteLossHook"]
-    found = next((hook for hook in hooks if hook.get("type") == "NonFiniteLossHook"), dict(type="NonFiniteLossHook"))
-    cfg.custom_hooks = [{**found, "action": action}, *others]
+    nonfinite_hook = next((hook for hook in hooks if hook.get("type") == name), dict(type=name))
+    other_hooks = [hook for hook in hooks if hook.get("type") != name]
+    cfg.custom_hooks = [{**nonfinite_hook, "action": action}, *other_hooks]
 
 
 def _set_resumed_checkpoint(cfg: Config) -> None:
-    """Set ``load_from`` to the checkpoint to resume from, and drop pretrained weights, which it replaces."""
+    """Set ``load_from`` to the checkpoint to resume from; drop pretrained weights, which the checkpoint replaces."""
     path = cfg.get("load_from") or latest_checkpoint(Path(cfg.work_dir))
     if path is not None:
         cfg.load_from = str(path)
@@ -197,7 +199,7 @@ def _drop_pretrained_weights(cfg: Config) -> None:
 
 
 def _wrap_with_tta(cfg: Config) -> None:
-    """Wrap the detector in the config's TTA model and use its pipeline."""
+    """Wrap the detector in the config's ``tta_model`` and test with its ``tta_pipeline``."""
     if cfg.get("tta_model") is None or cfg.get("tta_pipeline") is None:
         hint = "inherit one of configs/_base_/tta"
         raise UserError("this config has no tta_model and tta_pipeline", where=cfg.filename, hint=hint)

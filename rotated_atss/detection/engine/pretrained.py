@@ -1,4 +1,4 @@
-"""Pretrained weights of the backbone."""
+"""Download of the backbone's pretrained weights before a training starts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DOWNLOAD_TIMEOUT_S = 10
 
 
 def fetch_backbone_weights(cfg: Config) -> None:
-    """Load the backbone's pretrained weights once, so that a failed download is reported before training starts.
+    """Load the backbone's pretrained weights, so that a failed download is reported before the training starts.
 
-    Downloaded weights stay in torch's cache, from which the model's initialization reads them.
+    Downloaded weights stay in torch's cache. The initialization of the model reads them from there.
 
     Args:
         cfg: A config with ``model``. Without ``model.backbone.init_cfg.checkpoint`` nothing is loaded.

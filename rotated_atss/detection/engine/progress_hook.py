@@ -15,17 +15,17 @@ from rotated_atss.detection.engine.console import ConsoleHandler
 from rotated_atss.detection.engine.progress_text import Progress, format_progress
 from rotated_atss.io.memory_use import resident_bytes
 
-WINDOW = 50  # iterations of the means
+WINDOW = 50  # iterations over which printed values are averaged
 
 
 class ProgressHook(Hook):
-    """Print where a training, validation or test is, its rate, memory and remaining time.
+    """Print the position of a training, validation or test, its rate, memory and remaining time.
 
-    On a terminal one line is updated in place. Elsewhere, and on a terminal if every iteration is logged, a new line is
-    printed at the interval of MMEngine's ``LoggerHook``. The log file has MMEngine's own lines.
+    On a terminal, one line is updated in place. Elsewhere, and on a terminal if every iteration is logged, a new line
+    is printed at the interval of MMEngine's ``LoggerHook``. The log file has MMEngine's lines instead.
 
     Args:
-        console: Where the lines are printed.
+        console: Handler that prints the lines.
     """
 
     priority = "VERY_LOW"  # after times and losses are known
@@ -58,7 +58,7 @@ class ProgressHook(Hook):
         self._show_pass(runner, "test", batch_idx, runner.test_dataloader, data_batch)
 
     def before_val(self, runner: Runner) -> None:
-        """Leave the tables of the metric to the log file."""
+        """Print no messages, because the metric logs tables, which are for the log file only."""
         self.console.status.keep()
         self.console.shows_messages = False
 
@@ -73,11 +73,11 @@ class ProgressHook(Hook):
         self.console.shows_messages = True
 
     def after_train(self, runner: Runner) -> None:
-        """End the line."""
+        """Complete the line that is updated in place."""
         self.console.status.keep()
 
     def after_run(self, runner: Runner) -> None:
-        """Remove the line of a test."""
+        """Remove the line of a test that is updated in place."""
         self.console.status.clear()
 
     def _is_logged(self, runner: Runner, batch_idx: int, ends_epoch: bool) -> bool:
@@ -87,6 +87,7 @@ class ProgressHook(Hook):
         return self.every_n_inner_iters(batch_idx, interval) or (ends_epoch and logs_end)
 
     def _show_pass(self, runner: Runner, mode: str, batch_idx: int, dataloader: Any, data_batch: Any) -> None:
+        """Show the state of one pass over the data: a validation (``val``) or a ``test``."""
         is_due = self.every_n_inner_iters(batch_idx, self.log_hook.interval)
         if not is_main_process() or not (self.console.status.is_shown or is_due):
             return
@@ -116,8 +117,8 @@ def _train_progress(runner: Runner, batch_idx: int, data_batch: Any) -> Progress
 
 def _progress(runner: Runner, mode: str, place: str, images: int, **values: Any) -> Progress:
     scalars = runner.message_hub.log_scalars
-    times = {name: scalars.get(f"{mode}/{name}") for name in ("time", "data_time")}
-    seconds, loading = (0.0 if each is None else float(each.mean(WINDOW)) for each in times.values())
+    times = [scalars.get(f"{mode}/{name}") for name in ("time", "data_time")]
+    seconds, loading = (0.0 if history is None else float(history.mean(WINDOW)) for history in times)
     return Progress(
         place=place, seconds=seconds, loading=loading, images=images * get_world_size(),
         remaining=runner.message_hub.runtime_info.get("eta"), memory=_memory(), **values,
@@ -125,7 +126,10 @@ def _progress(runner: Runner, mode: str, place: str, images: int, **values: Any)
 
 
 def _place(runner: Runner, offset: int) -> str:
-    """Return the epoch or iteration of a training: those finished plus ``offset``, which is 1 during an iteration."""
+    """Return the position in a training, such as ``epoch 3/12``.
+
+    The number is that of the finished epochs or iterations plus ``offset``, which is 1 during an iteration.
+    """
     loop = runner.train_loop
     if _is_by_iterations(runner):
         return f"iteration {min(loop.iter + offset, loop.max_iters)}/{loop.max_iters}"
@@ -137,7 +141,7 @@ def _is_by_iterations(runner: Runner) -> bool:
 
 
 def _num_images(dataloader: Any, data_batch: Any) -> int:
-    """Return the images per full batch: the mean time is that of full batches, also after a smaller last one."""
+    """Return the number of images of a full batch, because the mean time is almost that of full batches."""
     if getattr(dataloader, "batch_size", None):
         return dataloader.batch_size
     inputs = data_batch.get("inputs") if isinstance(data_batch, dict) else data_batch
@@ -145,7 +149,7 @@ def _num_images(dataloader: Any, data_batch: Any) -> int:
 
 
 def _memory() -> tuple[str, int] | None:
-    """Return ``GPU`` and the peak memory of tensors, or without a GPU ``RSS`` and the memory of this process, bytes."""
+    """Return ``GPU`` and the peak memory of tensors, or without a GPU ``RSS`` and that of this process; in bytes."""
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         return "GPU", torch.cuda.max_memory_allocated()
     resident = resident_bytes()

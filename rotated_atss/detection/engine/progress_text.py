@@ -1,4 +1,4 @@
-"""The line that shows how far a run is and how fast."""
+"""Text of the line that shows the position and speed of a run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ class Progress:
     """State of a run after an iteration.
 
     Attributes:
-        place: Where the run is, as in ``epoch 3/12  50/1283``.
+        place: Position in the run, such as ``epoch 3/12  50/1283``.
         loss: Mean loss of the latest iterations.
         lr: Learning rate.
         seconds: Seconds per iteration, mean of the latest ones.
         loading: Part of ``seconds`` in which the device waits for data.
         images: Images per iteration, of all processes.
         remaining: Seconds until the end.
-        memory: What is measured, ``GPU`` or ``RSS`` (of the process), and its bytes.
+        memory: Kind of memory, ``GPU`` (tensors) or ``RSS`` (the process), and its size in bytes.
     """
 
     place: str
@@ -32,7 +32,7 @@ class Progress:
 
 
 def format_progress(progress: Progress) -> str:
-    """Format a state as one line; what matters less is further right, where a narrow terminal cuts it off.
+    """Format a state as one line. Less important parts are further right, where a narrow terminal cuts them off.
 
     Example:
         >>> format_progress(Progress(place="test 4/9", seconds=0.5, loading=0.1, images=2, remaining=2.5))
@@ -55,5 +55,5 @@ def format_progress(progress: Progress) -> str:
 
 
 def _format_rate(rate: float) -> str:
-    """Return a rate with one decimal, or with two digits below 1: "0.0" would hide how slow a CPU is."""
+    """Format a rate with one decimal; below 1 with two significant digits, because "0.0" says nothing."""
     return f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"

@@ -1,7 +1,7 @@
-"""Random numbers of training, derived from the seed and the position in the run.
+"""Random numbers of training that depend only on the seed and the position in the run.
 
-The augmentation of a sample and the random numbers of a training step depend neither on what the process has drawn
-before nor on the number of data loading processes. A resumed run therefore continues like an uninterrupted one.
+The random numbers of an augmentation or a training step depend neither on numbers that were drawn before nor on the
+number of data loading processes. A resumed run therefore continues like an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.utils.data import Dataset, Sampler
 from rotated_atss.detection.datasets.wrapper import DatasetWrapper
 from rotated_atss.detection.engine.epoch_loop import ResumableBatchSampler
 
-SAMPLES, STEPS = 0, 1  # first number of a derived seed, which keeps the two kinds of seeds apart
+SAMPLES, STEPS = 0, 1  # second argument of derive_seed, so that seeds of samples differ from seeds of steps
 
 
 class SeededIndex(int):
@@ -52,14 +52,15 @@ class SeededIndex(int):
 
 
 class SeededSampler(Sampler):
-    """Add a seed to every index that another sampler yields.
+    """Add a seed to every index that a wrapped sampler yields.
 
-    The seed is derived from the run's seed, the epoch and the position of the sample in the epoch over all GPUs.
+    The seed is derived from the seed of the run, the epoch, and the position of the sample in the epoch, counted over
+    all processes.
 
     Args:
-        dataset: The dataset, for the other sampler.
-        seed: Seed of the other sampler.
-        sampler: Config of the other sampler.
+        dataset: Dataset of the wrapped sampler.
+        seed: Seed of the wrapped sampler.
+        sampler: Config of the wrapped sampler.
         sample_seed: Seed of the run.
     """
 
@@ -71,7 +72,7 @@ class SeededSampler(Sampler):
             self.skip = self._skip
 
     def __iter__(self) -> Iterator[SeededIndex]:
-        """Yield the indices; without ``set_epoch``, positions continue from the previous iteration."""
+        """Yield the indices. If ``set_epoch`` is not called, the positions continue those of the previous iteration."""
         first, self._first = self._first, 0
         self.position += first
         for index in islice(self.sampler, first, None):
@@ -80,11 +81,11 @@ class SeededSampler(Sampler):
             yield SeededIndex(index, derive_seed(self.sample_seed, SAMPLES, self.epoch, position))
 
     def __len__(self) -> int:
-        """Return the length of the other sampler."""
+        """Return the length of the wrapped sampler."""
         return len(self.sampler)
 
     def __getattr__(self, name: str) -> Any:
-        """Return an attribute of the other sampler."""
+        """Return an attribute of the wrapped sampler."""
         if name == "sampler":
             raise AttributeError(name)
         return getattr(self.sampler, name)
@@ -109,14 +110,14 @@ class SeededSampler(Sampler):
 
 
 class SeededDataset(DatasetWrapper):
-    """Seed the random number generators before every sample of another dataset.
+    """Seed the random number generators before every sample of a wrapped dataset.
 
     Args:
-        dataset: Config of the other dataset.
+        dataset: Config of the wrapped dataset.
     """
 
     def __getitem__(self, index: int) -> Any:
-        """Load a sample; an index without a seed leaves the generators unchanged."""
+        """Load a sample. With an index without a seed, the generators are not seeded."""
         if isinstance(index, SeededIndex):
             seed_generators(index.seed)
         return self.dataset[int(index)]
@@ -131,7 +132,7 @@ class StepSeedHook(Hook):
 
 
 def seed_samples(dataloader: dict, seed: int) -> dict:
-    """Return the config of a data loader whose samples are augmented with a seed each.
+    """Return the config of a data loader that seeds the augmentation of every sample.
 
     Args:
         dataloader: Config of the training data loader. It is not changed.

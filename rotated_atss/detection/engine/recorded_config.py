@@ -1,4 +1,4 @@
-"""The config of a model file: the recorded one, or a given one that must agree with the record."""
+"""The config to use with a checkpoint: the recorded one, or a given one that must agree with the record."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from rotated_atss.detection.engine.model_record import default_window, describe_
 from rotated_atss.detection.engine.network import num_classes
 from rotated_atss.errors import UserError, quote
 
-# Parts of a model that give its outputs their meaning.
+# Parts of a model that change the meaning of its weights; they are compared with the record.
 _COMPARED_KEYS = ("bbox_coder", "anchor_generator", "data_preprocessor")
-_TRAINING_KEYS = ("batch_augments", "train_cfg", "init_cfg")
+_TRAINING_KEYS = ("batch_augments", "train_cfg", "init_cfg")  # settings in them have no effect on a trained model
 
 
 def resolve_config(
@@ -31,7 +31,7 @@ def resolve_config(
     checkpoint: str | Path,
     cfg_options: Mapping[str, Any] | None,
 ) -> Config:
-    """Return the config of a model: the given one, or else that of the record in the checkpoint.
+    """Return the config of a model: the given config, or else the one in the record of the checkpoint.
 
     Args:
         config: Path or name, or a config loaded with ``cfg_options``; None for the recorded config.
@@ -61,7 +61,7 @@ def resolve_config(
 
 
 def _check_named_classes(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str]) -> None:
-    """Refuse classes that the user names and the model does not have, or has in another order."""
+    """Raise an error if the user sets other classes than those of the model, or another order."""
     if any(key.rpartition(".")[2] == "classes" for key in user_keys):
         classes = config_classes(cfg)
         if classes is not None and classes != info.classes:
@@ -70,9 +70,9 @@ def _check_named_classes(cfg: Config, info: ModelInfo, checkpoint: object, user_
 
 
 def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str] = ()) -> None:
-    """Raise an error if a config gives the outputs of a checkpoint another meaning than its record does.
+    """Raise an error if a config interprets the outputs of a checkpoint's network differently from its record.
 
-    Compared are box coders, priors and the normalization of pixels. Weights of another angle version, for example, fit
+    Box coders, priors and the normalization of pixels are compared. For example, weights of another angle version fit
     the model, but their boxes would be decoded wrongly.
 
     Args:
@@ -90,8 +90,9 @@ def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys:
     for key in [key for key in given if key.endswith(".angle_version")]:
         recorded.setdefault(key, info.angle_version)
     keys = dict.fromkeys([*recorded, *given])
-    for key in sorted(keys, key=lambda key: not key.endswith(".angle_version")):  # it explains the other differences
-        if not _is_equal(key, recorded, given) and not any(_covers(each, key) for each in user_keys):
+    # The angle version comes first, because it explains other differences.
+    for key in sorted(keys, key=lambda key: not key.endswith(".angle_version")):
+        if not _is_equal(key, recorded, given) and not any(_covers(user_key, key) for user_key in user_keys):
             values = [quote(settings[key]) if key in settings else "not set" for settings in (recorded, given)]
             name = cfg.get("config_name") or cfg.filename
             what = f"{key} is {values[0]} in the checkpoint, {values[1]} in the config {name}"
@@ -99,12 +100,18 @@ def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys:
 
 
 def _is_equal(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Return whether both have the same value. A missing value equals one that switches off, as defaults do."""
+    """Return whether a setting is the same in the record and in the given config.
+
+    A setting that only one of them has counts as the same in three cases: it belongs to the data preprocessor; the part
+    of the model to which it belongs is missing in the other one; or its value is None, False or 0, like a default that
+    switches something off.
+    """
     if key in recorded and key in given:
         return recorded[key] == given[key]
     type_key = f"{key.rpartition('.')[0]}.type"
-    is_in_both = type_key in recorded and type_key in given
-    return not is_in_both or "data_preprocessor" in key or not (recorded.get(key) or given.get(key))
+    if "data_preprocessor" in key or type_key not in recorded or type_key not in given:
+        return True
+    return not (recorded.get(key) or given.get(key))
 
 
 def _covers(user_key: str, key: str) -> bool:
@@ -112,7 +119,7 @@ def _covers(user_key: str, key: str) -> bool:
 
 
 def _settings(value: Any, path: str, compared: bool = False) -> Iterator[tuple[str, Any]]:
-    """Yield dotted key and value of every setting below the compared keys."""
+    """Yield dotted key and value of every setting below one of :data:`_COMPARED_KEYS`."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             if name not in _TRAINING_KEYS:
@@ -127,7 +134,7 @@ def _settings(value: Any, path: str, compared: bool = False) -> Iterator[tuple[s
 
 
 def describe_checkpoint(config: str | Path, content: Mapping[str, Any], path: str | Path) -> ModelInfo:
-    """Return the record of a checkpoint: its own, or one made from a config.
+    """Return the record of a checkpoint; if it has none, create one from a config.
 
     Args:
         config: Path or name of the model's config.

@@ -1,4 +1,4 @@
-"""Lookup of classes in MMEngine's registries, restricted to registered ones."""
+"""Restriction of MMEngine's registries to registered classes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from mmengine.registry import registry as mmengine_registry
 def restrict_to_registered_types() -> None:
     """Make MMEngine build only registered classes from now on.
 
-    MMEngine resolves a name that is not registered as the dotted name of any object of any installed package, and calls
-    it. A config that comes with a checkpoint could execute code in this way. Calling this function again has no effect.
+    MMEngine takes a name that is not registered for the dotted name of an object of any installed package, and calls
+    that object. A config that comes with a checkpoint could execute code in this way. Calling this function again has
+    no effect.
 
     Example:
         >>> from mmengine.registry import MODELS
@@ -21,4 +22,4 @@ def restrict_to_registered_types() -> None:
 
 
 def _not_registered(name: str) -> None:
-    """Find no object, as MMEngine's ``get_object_from_string`` does for an unknown name."""
+    """Return None, as MMEngine's ``get_object_from_string`` does for an unknown name."""

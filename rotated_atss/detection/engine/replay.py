@@ -1,4 +1,4 @@
-"""Repeat a recorded training step: the losses of its batch and of each of its images."""
+"""Repeat a recorded training step, with its whole batch and with each of its images alone."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class ImageResult:
     Attributes:
         name: ``img_id`` of the image.
         num_boxes: Number of its ground-truth boxes.
-        num_invalid_boxes: Number of those that are not finite or have no area.
-        step: Losses and gradients. Losses that are averaged over the positives of a batch, and batch norm in training
-            mode, differ from those of the image in the whole batch.
+        num_invalid_boxes: Number of boxes that are not finite or have no area.
+        step: Losses and gradients. They are not the share of the image in those of the whole batch, because losses are
+            averaged over the positives of a batch, and batch norm in training mode depends on the batch.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Replay:
 
     @property
     def is_reproduced(self) -> bool:
-        """Whether losses agree with the recorded ones, and gradients are finite or not as recorded."""
+        """Whether the losses agree with the recorded ones and, if recorded, there are gradients that are not finite."""
         recorded, repeated = self.record.losses, self.batch.losses
         same_losses = recorded.keys() == repeated.keys() and all(
             _agree(recorded[name], repeated[name]) for name in recorded
@@ -99,7 +99,7 @@ def replay(path: str | Path, config: str | Path | None = None, device: str | Non
         device: As for :func:`rotated_atss.detection.engine.device.resolve_device`.
 
     Raises:
-        UserError: The file is no such record, or its weights do not fit the config.
+        UserError: The file is not such a record, or its weights do not fit the config.
 
     Example::
 

@@ -1,4 +1,4 @@
-"""Checkpoints that training resumes from."""
+"""Find the checkpoint that a training resumes from, and check that it fits."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _HINT = "start from these weights with --init-from"
 def latest_checkpoint(work_dir: Path) -> Path | None:
     """Return the latest checkpoint of a work folder, or None.
 
-    The file ``last_checkpoint`` holds an absolute path. If the folder was moved, its checkpoint of the same name is
-    returned. If the file does not exist or is empty, because the process was killed before it was written, the newest
-    checkpoint is returned.
+    The file ``last_checkpoint`` in the folder contains the absolute path of the latest checkpoint. If the folder was
+    moved, the checkpoint of the same name in the folder is returned. If that file does not exist or is empty, because
+    the process was killed before writing it, the newest checkpoint is returned.
 
     Raises:
         UserError: ``last_checkpoint`` names a file that does not exist.
@@ -41,8 +41,8 @@ def latest_checkpoint(work_dir: Path) -> Path | None:
     pointer = work_dir / POINTER
     name = pointer.read_text().strip() if pointer.is_file() else ""
     if not name:
-        found = [path for pattern in _CHECKPOINTS for path in work_dir.glob(pattern)]
-        return max(found, key=lambda path: path.stat().st_mtime, default=None)
+        checkpoints = [path for pattern in _CHECKPOINTS for path in work_dir.glob(pattern)]
+        return max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
     for path in (Path(name), work_dir / Path(name).name):
         if path.is_file():
             return path
@@ -62,8 +62,8 @@ def check_resumable(
         classes: Class names of the training data, if known.
 
     Raises:
-        UserError: The weights do not fit the model, it was trained on other classes, there is no training state,
-            or that state is damaged, of another model or not finite.
+        UserError: The weights do not fit the model or were trained on other classes, or the training state is missing,
+            damaged, of another model or not finite.
 
     Example:
         >>> import pytest
@@ -83,11 +83,10 @@ def check_resumable(
     _check_training_state(content, path)
     shapes = {parameter.shape for parameter in model.parameters()}
     for optimizer in _optimizers(content["optimizer"]):
-        wrong = [
-            value for state in optimizer["state"].values() for value in _moments(state) if value.shape not in shapes
-        ]
-        if wrong:
-            got = tuple(wrong[0].shape)
+        moments = [value for state in optimizer["state"].values() for value in _moments(state)]
+        unknown_shapes = [value.shape for value in moments if value.shape not in shapes]
+        if unknown_shapes:
+            got = tuple(unknown_shapes[0])
             raise UserError(f"the state of the optimizer has a shape {got} that no weight has", where=path, hint=_HINT)
     if not all(map(is_finite, _tensors_in(content["optimizer"]))):
         what = "the state of the optimizer is NaN or infinite"
@@ -97,21 +96,22 @@ def check_resumable(
 def _check_training_state(content: Mapping[str, Any], path: str | Path) -> None:
     """Raise an error unless the parts of :data:`TRAINING_STATE` have the form that MMEngine writes."""
     schedulers = content["param_schedulers"]
-    lists = list(schedulers.values()) if isinstance(schedulers, Mapping) else [schedulers]
+    # With several optimizers, there is one list of schedules per optimizer.
+    schedule_lists = list(schedulers.values()) if isinstance(schedulers, Mapping) else [schedulers]
     hub = content["message_hub"]
-    is_whole = {
+    is_valid = {
         "meta": isinstance(content["meta"], Mapping) and {"epoch", "iter"} <= set(content["meta"]),
         "message_hub": isinstance(hub, Mapping) and all(isinstance(hub.get(key), Mapping) for key in _HUB_KEYS),
         "optimizer": all(map(_is_optimizer, _optimizers(content["optimizer"]))),
-        "param_schedulers": all(isinstance(part, list) and all(map(_is_mapping, part)) for part in lists),
+        "param_schedulers": all(isinstance(part, list) and all(map(_is_mapping, part)) for part in schedule_lists),
     }
-    for part, whole in is_whole.items():
-        if not whole:
+    for part, valid in is_valid.items():
+        if not valid:
             raise UserError(f"{part} is not that of a training", where=path, hint=_HINT)
 
 
 def _optimizers(content: Any) -> list[Any]:
-    """Return the state of the optimizer in a list, or the states of several."""
+    """Return the states of all optimizers; usually there is one."""
     if isinstance(content, Mapping) and "param_groups" not in content:
         return [part for part in content.values() if _is_mapping(part)] or [content]
     return [content]
@@ -121,10 +121,10 @@ def _is_optimizer(content: Any) -> bool:
     if not _is_mapping(content) or not isinstance(content.get("param_groups"), list):
         return False
     state = content.get("state")
-    groups_are_whole = all(
+    has_valid_groups = all(
         _is_mapping(group) and isinstance(group.get("params"), list) for group in content["param_groups"]
     )
-    return groups_are_whole and isinstance(state, Mapping) and all(map(_is_mapping, state.values()))
+    return has_valid_groups and isinstance(state, Mapping) and all(map(_is_mapping, state.values()))
 
 
 def _is_mapping(value: Any) -> bool:
@@ -132,7 +132,7 @@ def _is_mapping(value: Any) -> bool:
 
 
 def _moments(state: Mapping[str, Any]) -> list[Tensor]:
-    """Return the values of a weight's state that have the shape of the weight in SGD, Adam and AdamW."""
+    """Return the tensors in the optimizer state of a weight that have the shape of the weight (SGD, Adam, AdamW)."""
     values = (state.get(name) for name in ("momentum_buffer", "exp_avg", "exp_avg_sq"))
     return [value for value in values if isinstance(value, Tensor)]
 
@@ -150,12 +150,13 @@ def _tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 def resume_seed(cfg: Config, content: Mapping[str, Any]) -> str | None:
-    """Set the seed of a config to that of the checkpoint's training, in place.
+    """Set the seed of a config, in place, to the seed of the training that wrote the checkpoint.
 
-    Data is then drawn in the order of that training. MMEngine sets the seed only after the data loader is built.
+    Data is then drawn in the order of that training. MMEngine itself would set the seed only after the data loader is
+    built.
 
     Returns:
-        A line that says which seed applies if the config has another one.
+        A warning that names both seeds if the config has another one, else None.
 
     Example:
         >>> print(resume_seed(Config(dict(randomness=dict(seed=4))), {"meta": {"seed": 3}}))
@@ -173,7 +174,7 @@ def resume_seed(cfg: Config, content: Mapping[str, Any]) -> str | None:
 
 
 def is_finished(content: Mapping[str, Any], cfg: Config) -> str | None:
-    """Return a line that says that a checkpoint's training is finished, or None if there is more to train.
+    """Return a message if the training of a checkpoint is finished; None if iterations are left.
 
     Example:
         >>> is_finished({"meta": {"iter": 4, "epoch": 0}}, Config(dict(train_cfg=dict(max_iters=4))))

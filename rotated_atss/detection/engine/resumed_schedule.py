@@ -1,4 +1,4 @@
-"""Schedules and optimizer settings of a resumed training: those of the config are used, and differences are logged."""
+"""Hook that applies changes of schedules and optimizer settings in the config to a training that resumes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SCHEDULED_PREFIXES = ("initial_", "max_", "min_")  # keys that schedules add to 
 class ResumedScheduleHook(Hook):
     """Apply the config's schedules and optimizer settings to a training that resumes.
 
-    MMEngine loads them with the state of the checkpoint, so that changes in the config have no effect. If they differ,
-    the config's schedules are stepped anew up to the checkpoint's iteration. The learning rate is then that of an
-    uninterrupted training with this config.
+    MMEngine restores schedules and settings from the checkpoint, so changes in the config would have no effect. If they
+    differ, this hook logs the differences and steps the config's schedules from the start to the checkpoint's
+    iteration. The learning rate is then that of an uninterrupted training with this config.
 
     Args:
         path: The checkpoint, for messages.
@@ -41,31 +41,32 @@ class ResumedScheduleHook(Hook):
         """
         schedulers, states = runner.param_schedulers or [], checkpoint.get("param_schedulers") or []
         if not isinstance(runner.optim_wrapper, OptimWrapper) or isinstance(schedulers, dict):
-            return  # several optimizers
-        groups, saved = _param_groups(runner.optim_wrapper), _saved_groups(checkpoint["optimizer"])
-        _check_same_optimizer(groups, saved, self.path)
-        lines = [*_schedule_differences(schedulers, states), *_group_differences(groups, saved)]
-        if not lines:
+            return  # several optimizers are not supported here
+        groups, saved_groups = _param_groups(runner.optim_wrapper), _saved_groups(checkpoint["optimizer"])
+        _check_same_optimizer(groups, saved_groups, self.path)
+        differences = [*_schedule_differences(schedulers, states), *_group_differences(groups, saved_groups)]
+        if not differences:
             return
-        steps_replayable = not any(getattr(scheduler, "need_val_args", False) for scheduler in schedulers)
-        which = "config" if steps_replayable else "checkpoint"
-        for line in lines:
-            runner.logger.warning(f"{self.path}: {line}; the {which}'s applies")
-        if steps_replayable:
+        # A schedule that reads validation metrics (ReduceOnPlateau) cannot be stepped anew.
+        is_replayable = not any(getattr(scheduler, "need_val_args", False) for scheduler in schedulers)
+        which = "config" if is_replayable else "checkpoint"
+        for difference in differences:
+            runner.logger.warning(f"{self.path}: {difference}; the {which}'s applies")
+        if is_replayable:
             meta = checkpoint["meta"]
             replay(schedulers, meta["iter"], meta["epoch"], meta.get(EPOCH_LENGTH))
-            for group, target in zip(groups, saved, strict=True):
-                target.update({key: value for key, value in group.items() if key != "params"})
+            for group, saved_group in zip(groups, saved_groups, strict=True):
+                saved_group.update({key: value for key, value in group.items() if key != "params"})
             checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in schedulers]
 
 
 def replay(
     schedulers: Sequence[_ParamScheduler], iterations: int, epochs: int, epoch_length: int | None = None
 ) -> None:
-    """Step new schedules as a training does.
+    """Step new schedules as often as a training has done.
 
     Args:
-        schedulers: Schedules without any step. Their optimizer's values change.
+        schedulers: Schedules that have made no step. The values of their optimizer change.
         iterations: Number of iterations.
         epochs: Number of complete epochs within these iterations; 0 in training by iterations.
         epoch_length: Iterations per epoch; None if the iterations are those of the complete epochs.
@@ -79,7 +80,7 @@ def replay(
         0.1
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that the optimizer has made no step
+        warnings.simplefilter("ignore", UserWarning)  # a schedule warns that the optimizer has made no step
         done = 0
         for epoch in range(epochs + 1):
             end = _end_of_epoch(epoch, iterations, epochs, epoch_length)
@@ -107,7 +108,7 @@ def _param_groups(optim_wrapper: OptimWrapper) -> list[dict]:
 
 
 def _saved_groups(optimizer: Mapping[str, Any]) -> list[dict]:
-    """Return the parameter groups of a saved optimizer, with MMEngine's extra group for the config's settings."""
+    """Return the parameter groups of a saved optimizer, and the extra group in which MMEngine saves its settings."""
     extra = optimizer.get("base_param_settings")
     return [*optimizer["param_groups"], *([extra] if extra else [])]
 
@@ -124,20 +125,21 @@ def _check_same_optimizer(groups: Sequence[Mapping], saved: Sequence[Mapping], p
         names, old_names = (
             {key for key in settings if not key.startswith(SCHEDULED_PREFIXES)} for settings in (group, old)
         )
-        if names - old_names and old_names - names:  # another version of PyTorch only adds or only lacks settings
+        # Another version of PyTorch adds settings or lacks some, but does not do both.
+        if names - old_names and old_names - names:
             what = f"the optimizer has the settings {', '.join(sorted(old_names - names))}"
             raise UserError(f"{what}; the config's has {', '.join(sorted(names - old_names))}", where=path, hint=hint)
 
 
 def _schedule_differences(schedulers: Sequence[_ParamScheduler], states: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return one line per setting of a schedule that differs."""
+    """Return one line per setting of a schedule that differs from the checkpoint."""
     if len(schedulers) != len(states):
         return [_difference("the number of schedules", len(states), len(schedulers))]
     lines = []
     for number, (scheduler, state) in enumerate(zip(schedulers, states, strict=True)):
         settings, saved = _settings(scheduler.state_dict()), _settings(state)
         names = [name for name in sorted({*settings, *saved}) if settings.get(name) != saved.get(name)]
-        # private values are derived from the others, unless they are all that differs
+        # Private values are derived from public ones. They are reported only if no public value differs.
         names = [name for name in names if not name.startswith("_")] or names
         lines += [
             _difference(f"param_scheduler[{number}].{name.lstrip('_')}", saved.get(name), settings.get(name))
@@ -147,12 +149,12 @@ def _schedule_differences(schedulers: Sequence[_ParamScheduler], states: Sequenc
 
 
 def _settings(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a schedule that its steps do not change."""
+    """Return the values of a schedule that do not change when it is stepped."""
     return {name: value for name, value in state.items() if name not in SCHEDULE_STATE and not callable(value)}
 
 
 def _group_differences(groups: Sequence[Mapping], saved: Sequence[Mapping]) -> list[str]:
-    """Return one line per optimizer setting that differs, with the values of the first such group."""
+    """Return one line per optimizer setting that differs, with the values of the first group in which it does."""
     lines: dict[str, str] = {}
     for group, old in zip(groups, saved, strict=True):
         for name in group:

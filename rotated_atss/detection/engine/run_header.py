@@ -1,4 +1,4 @@
-"""The lines that a run prints before its first step."""
+"""Hook that prints model, device, data and schedule before the first step of a run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class HeaderHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """Log what is tested."""
-        lines = [f"checkpoint: {self.weights}"] if self.weights is not None else []
+        lines = [] if self.weights is None else [f"checkpoint: {self.weights}"]
         lines.append(f"test data: {describe_dataset(runner.test_dataloader.dataset)}")
         self._log(runner, "test", lines)
 
@@ -56,7 +56,7 @@ class HeaderHook(Hook):
 
 
 def describe_dataset(dataset: Any) -> str:
-    """Return number of images, classes and folder of a dataset.
+    """Return number of images, classes and folder of a dataset as one text.
 
     Example:
         >>> class Tiles(list):
@@ -75,7 +75,7 @@ def describe_dataset(dataset: Any) -> str:
 
 
 def describe_device() -> str:
-    """Return the device with its name or its threads, and the number of processes.
+    """Return as one text the device, its name or number of threads, and the number of processes if there are several.
 
     Example:
         >>> describe_device().partition(", ")[0] == get_device()

@@ -1,7 +1,8 @@
-"""The result of a training or test as plain values: the last line that the commands print, and a JSON file."""
+"""The result of a training or test as plain values, which the commands print as their last line and write to a file."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ TEST_RESULT = "test_result.json"
 
 
 class ResultHook(Hook):
-    """Remember the metrics of the latest validation and the time of the run."""
+    """Store the metrics of the latest validation and measure the time of the run."""
 
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
@@ -37,7 +38,7 @@ class ResultHook(Hook):
         return round(time.monotonic() - self._start, 1)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Remember the metrics."""
+        """Store the metrics."""
         self.metrics = dict(metrics or {})
 
 
@@ -46,12 +47,12 @@ def record_training(runner: Runner, hook: ResultHook) -> dict[str, Any]:
 
     Args:
         runner: The runner, after the training.
-        hook: The hook that was registered before it.
+        hook: The hook that was registered before the training.
 
     Returns:
-        Plain values by name: ``config``, ``checkpoint``, ``work_dir``, ``log``, ``epochs`` (None for a schedule of
-        iterations), ``iterations``, ``seconds``, ``loss`` (mean of the latest iterations), ``val`` (None without
-        validation) and, if there is one, ``best_checkpoint``.
+        Plain values by name: ``config``, ``checkpoint``, ``work_dir``, ``log`` (absolute paths), ``epochs`` (None for a
+        schedule of iterations), ``iterations``, ``seconds``, ``loss`` (mean of the latest iterations), ``val`` (None
+        without validation) and, if there is one, ``best_checkpoint``.
     """
     loop, losses = runner.train_loop, runner.message_hub.log_scalars.get("train/loss")
     best = runner.message_hub.runtime_info.get("best_ckpt")
@@ -63,7 +64,7 @@ def record_training(runner: Runner, hook: ResultHook) -> dict[str, Any]:
         "seconds": hook.seconds,
         "loss": None if losses is None else replace_nonfinite(round(float(losses.mean(WINDOW)), 6)),
         "val": replace_nonfinite(short_names(hook.metrics)) or None,
-        **({"best_checkpoint": str(best)} if best else {}),
+        **({"best_checkpoint": _absolute(best)} if best else {}),
     }
     return _write(result, runner, TRAIN_RESULT)
 
@@ -88,9 +89,13 @@ def record_test(
 
     Args:
         runner: The runner, after the test.
-        hook: The hook that was registered before it.
-        metrics: What the test returned.
+        hook: The hook that was registered before the test.
+        metrics: Metrics that the test returned.
         checkpoint: The tested weights.
+
+    Returns:
+        Plain values by name: ``config``, ``checkpoint``, ``work_dir``, ``log``, ``images``, ``seconds``, ``metrics``,
+        ``out``, ``submission`` and ``report``. Paths are absolute.
     """
     evaluator = runner.cfg.get("test_evaluator")
     outputs = evaluator if isinstance(evaluator, dict) else {}
@@ -100,15 +105,18 @@ def record_test(
         "images": len(runner.test_dataloader.dataset),
         "seconds": hook.seconds,
         "metrics": replace_nonfinite(short_names(dict(metrics))) or None,
-        "out": outputs.get("out_dir"),
-        "submission": outputs.get("submission"),
-        "report": outputs.get("report_dir") if metrics else None,
+        "out": _absolute(outputs.get("out_dir")),
+        "submission": _absolute(outputs.get("submission")),
+        "report": _absolute(outputs.get("report_dir")) if metrics else None,
     }
     return _write(result, runner, TEST_RESULT)
 
 
 def save_learning_curves(runner: Runner) -> None:
-    """Draw the learning curves of a training into its work folder. Problems are logged: the training is complete."""
+    """Draw the learning curves of a training into its work folder.
+
+    Errors are logged and not raised, because the training itself is complete.
+    """
     folder = Path(runner.work_dir)
     if not is_main_process() or not any(folder.glob(SCALARS)):  # a config without LocalVisBackend records none
         return
@@ -124,17 +132,22 @@ def save_learning_curves(runner: Runner) -> None:
 def _latest(work_dir: str) -> Path | None:
     try:
         return latest_checkpoint(Path(work_dir))
-    except UserError:  # the file that names it is left from another run
+    except UserError:  # last_checkpoint is left from an earlier run
         return None
 
 
 def _places(runner: Runner, checkpoint: str | Path | None) -> dict[str, Any]:
     return {
         "config": runner.cfg.get("config_name"),
-        "checkpoint": None if checkpoint is None else str(checkpoint),
-        "work_dir": runner.work_dir,
-        "log": runner.logger.log_file,
+        "checkpoint": _absolute(checkpoint),
+        "work_dir": _absolute(runner.work_dir),
+        "log": _absolute(runner.logger.log_file),
     }
+
+
+def _absolute(path: str | Path | None) -> str | None:
+    """Return an absolute path, since the result can be read from another working directory."""
+    return None if path is None else os.path.abspath(path)
 
 
 def _write(result: dict[str, Any], runner: Runner, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The runner of a prepared config, with the hooks that every run has."""
+"""Building of a runner, with the hooks that training and testing share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Length of a training and the learning-rate schedules that follow it."""
+"""Length of a training, and the adaptation of its learning-rate schedules to that length."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from rotated_atss.errors import UserError
 
 MAX_WARM_UP = 1 / 3  # longest part of a training that a warm-up may take
 SHORT_WARM_UP = 1 / 10  # its part after shortening
+LR_KEY = "optim_wrapper.optimizer.lr"
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
-    """Train for a number of epochs, in place; milestones keep their share of the training.
+    """Set the number of epochs of a config, in place; milestones keep their relative position in the training.
 
-    A config that counts iterations is changed to count epochs, with validation, if it has any, and a checkpoint after
-    each of them.
+    A config that counts iterations is changed to count epochs: it saves a checkpoint and, if it has validation data,
+    validates after each epoch.
 
     Args:
         cfg: A config.
@@ -51,7 +52,7 @@ def set_epochs(cfg: Config, epochs: int) -> None:
 
 
 def _count_epochs(cfg: Config) -> int:
-    """Let a config that counts iterations count epochs; return the old number of iterations."""
+    """Change a config that counts iterations, in place, to count epochs; return the previous number of iterations."""
     length: int = cfg.train_cfg.max_iters
     cfg.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=1)
     sampler = cfg.train_dataloader.get("sampler")
@@ -102,7 +103,9 @@ def shorten_warm_up(schedulers: Sequence[dict[str, Any]], iterations: int) -> li
 
 
 def limit_iterations(cfg: Config, iterations: int) -> None:
-    """Train for a few iterations, in place: log each of them, skip validation, save one checkpoint at the end.
+    """Change a config, in place, to train for a few iterations.
+
+    Each iteration is logged, validation is skipped, and one checkpoint is saved at the end.
 
     Raises:
         UserError: ``iterations`` is less than 1.
@@ -131,7 +134,9 @@ def limit_iterations(cfg: Config, iterations: int) -> None:
 
 
 def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
-    """Fit schedules that span the whole training to its length, which ``--cfg-options`` may have changed, in place.
+    """Set, in place, the length of schedules that span the whole training to that of the training.
+
+    ``--cfg-options`` may have changed the length of the training.
 
     Args:
         cfg: A config.
@@ -182,6 +187,29 @@ def unreached_milestones(cfg: Config) -> list[str]:
             which = f"{scheduler['type']}: no milestone of {milestones} is before {key}={length}"
             lines.append(f"{which}, so the learning rate does not decay")
     return lines
+
+
+def overridden_learning_rate(cfg: Config, user_keys: Collection[str]) -> list[str]:
+    """Return one line per one-cycle schedule that makes the learning rate set by the user ineffective.
+
+    Args:
+        cfg: A config.
+        user_keys: Dotted keys that the user has set.
+
+    Example:
+        >>> cfg = Config(dict(optim_wrapper=dict(optimizer=dict(lr=0.01))))
+        >>> cfg.param_scheduler = [dict(type="OneCycleLR", eta_max=0.002)]
+        >>> overridden_learning_rate(cfg, ["optim_wrapper.optimizer.lr"])
+        ['OneCycleLR: the learning rate follows eta_max=0.002, so optim_wrapper.optimizer.lr=0.01 has no effect']
+    """
+    if LR_KEY not in user_keys:
+        return []
+    effect = f"so {LR_KEY}={cfg.optim_wrapper.optimizer.lr} has no effect"
+    return [
+        f"OneCycleLR: the learning rate follows eta_max={scheduler['eta_max']}, {effect}"
+        for scheduler in _schedulers(cfg)
+        if scheduler["type"] == "OneCycleLR"
+    ]
 
 
 def _schedulers(cfg: Config) -> Sequence[Any]:

@@ -1,4 +1,4 @@
-"""Weights that start a training: ``load_from``, and pretrained weights of parts of the model (``init_cfg``)."""
+"""Checks of the weights that start a training: ``load_from``, and pretrained parts of the model (``init_cfg``)."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ BACKBONE_PREFIX = "backbone."
 class StartWeightsHook(Hook):
     """Check the weights of ``load_from`` before they are loaded, and log how many of them are used.
 
-    MMEngine loads what fits and trains the rest from random values.
+    Without this hook, MMEngine would silently load the weights that fit and train the rest from random values.
 
     Args:
         path: The checkpoint, for messages.
-        reset_class_layer: Accept a class layer of another size, which then keeps its initial values.
+        reset_class_layer: Accept a class layer of another size. That of the model then keeps its initial values.
     """
 
     def __init__(self, path: str, reset_class_layer: bool = False) -> None:
         self.path, self.reset_class_layer = path, reset_class_layer
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare the weights with the model and bring the class layer into the order of the config's classes.
+        """Compare the weights with the model and reorder the class layer by the config's classes.
 
         Raises:
-            UserError: As :func:`rotated_atss.checkpoints.compatibility.compare_partially`, or the class layer has the
-                size of the model's but other classes.
+            UserError: As :func:`rotated_atss.checkpoints.compatibility.compare_partially`; or the class layer has the
+                right size but was trained on other classes.
         """
         state, expected = state_dict_of(checkpoint), tensor_shapes(unwrap_model(runner.model).state_dict())
         fit = compare_partially(
@@ -61,10 +61,10 @@ class StartWeightsHook(Hook):
 
 
 def check_pretrained_parts(model: nn.Module) -> list[str]:
-    """Check the files named by ``init_cfg=dict(type="Pretrained")`` of the model's parts before training.
+    """Check, before training, the weight files that parts of the model name in ``init_cfg=dict(type="Pretrained")``.
 
-    MMEngine loads what fits and leaves the rest at random values, which a backbone may even freeze. A file of a whole
-    detector is recognized by the prefix ``backbone.`` of its weights.
+    Without this check, MMEngine would load the weights that fit and leave the rest at random values, which a backbone
+    may even freeze. A file of a whole detector is recognized by the prefix ``backbone.`` of its weights.
 
     Args:
         model: The detector without wrappers. The ``prefix`` of an ``init_cfg`` is set in place.
@@ -85,13 +85,14 @@ def check_pretrained_parts(model: nn.Module) -> list[str]:
         if not isinstance(init_cfg, dict) or init_cfg.get("type") != "Pretrained" or not init_cfg.get("checkpoint"):
             continue
         path = init_cfg["checkpoint"]
-        given = tensor_shapes(state_dict_of(CheckpointLoader.load_checkpoint(path, map_location="cpu")))
-        prefix = init_cfg.get("prefix") or ""
+        in_file = tensor_shapes(state_dict_of(CheckpointLoader.load_checkpoint(path, map_location="cpu")))
         expected = tensor_shapes(part.state_dict())
-        if not prefix and not set(given) & set(expected) and any(key.startswith(BACKBONE_PREFIX) for key in given):
+        prefix = init_cfg.get("prefix") or ""
+        has_backbone = any(key.startswith(BACKBONE_PREFIX) for key in in_file)
+        if not prefix and has_backbone and not set(in_file) & set(expected):
             prefix = init_cfg["prefix"] = BACKBONE_PREFIX
-        stripped = {key[len(prefix) :]: shape for key, shape in given.items() if key.startswith(prefix)}
-        fit = compare_partially(stripped, expected, where=f"{path} as {name or 'model'}")
+        of_part = {key[len(prefix) :]: shape for key, shape in in_file.items() if key.startswith(prefix)}
+        fit = compare_partially(of_part, expected, where=f"{path} as {name or 'model'}")
         if fit.missing:
             lines.append(f"{path} as {name or 'model'}: {fit._replace(unused=[]).describe()}")
     return lines

@@ -22,14 +22,15 @@ from rotated_atss.io.signals import StopRequest, TerminatedError, defer_signals
 
 VALIDATION_DUE = "validation_due"  # key of a checkpoint's meta: the validation at its iteration was interrupted
 
-# Several processes: a launcher sends SIGTERM also when one of them has died, and the others wait for it in a collective
-# operation. torchrun kills them after 30 s.
-GRACE_S = {"cuda": 10.0, "cpu": 25.0}  # an iteration takes longer on a CPU
+# Seconds that a training of several processes has to reach its checkpoint; after them, a process ends without one. A
+# launcher sends SIGTERM also if one of the processes has died. The others then wait for it in a collective operation,
+# and torchrun kills them after 30 s. The CPU has more time because an iteration takes longer.
+GRACE_S = {"cuda": 10.0, "cpu": 25.0}
 
 
 @contextmanager
 def checkpoint_on_signal(runner: Runner) -> Iterator[None]:
-    """Let SIGTERM and SIGUSR1 end a training with a checkpoint while the block runs.
+    """End a training that runs in this block with a checkpoint if SIGTERM or SIGUSR1 arrives.
 
     Args:
         runner: The runner, before its training.
@@ -43,9 +44,11 @@ def checkpoint_on_signal(runner: Runner) -> Iterator[None]:
         runner.register_hook(hook)
         try:
             yield
-        except (RuntimeError, OSError, EOFError) as error:  # a signal to the process group ends data loading processes
-            lost_worker = is_dead_worker(error) or not isinstance(error, RuntimeError)  # or the connection to one
-            if stop.signal is None or not lost_worker or get_world_size() > 1:
+        except (RuntimeError, OSError, EOFError) as error:
+            # A signal to the process group also ends data loading processes. The training then reports a dead worker,
+            # or a lost connection to one (OSError, EOFError).
+            has_lost_worker = is_dead_worker(error) or not isinstance(error, RuntimeError)
+            if stop.signal is None or not has_lost_worker or get_world_size() > 1:
                 raise
             hook.stop_between_iterations(runner)
 
@@ -57,10 +60,10 @@ class StopSignalHook(Hook):
     during a validation, the resumed training repeats the validation.
 
     Args:
-        stop: Whether a signal has arrived.
+        stop: State that tells whether a signal has arrived.
     """
 
-    priority = "LOWEST"  # after schedules and other checkpoints
+    priority = "LOWEST"  # after the hooks of schedules and regular checkpoints
 
     def __init__(self, stop: StopRequest) -> None:
         self._stop = stop
@@ -73,7 +76,7 @@ class StopSignalHook(Hook):
             runner.val_loop.run()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Note that weights and counters are about to change."""
+        """Mark that weights and counters are about to change."""
         self._in_iteration = True
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -84,12 +87,13 @@ class StopSignalHook(Hook):
         """
         self._in_iteration = False
         (is_stopped,) = in_any_process(self._stop.signal is not None)
-        has_stepped = getattr(runner.optim_wrapper, "should_update", lambda: True)()  # else gradients would be lost
+        # With gradient accumulation, stop only after a step of the optimizer: gradients are not saved.
+        has_stepped = getattr(runner.optim_wrapper, "should_update", lambda: True)()
         if is_stopped and has_stepped:
             self._end(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
 
     def before_val(self, runner: Runner) -> None:
-        """Note that a validation begins."""
+        """Mark that a validation begins."""
         self._in_validation = True
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -102,14 +106,14 @@ class StopSignalHook(Hook):
             self.stop_between_iterations(runner)
 
     def after_val(self, runner: Runner) -> None:
-        """Note that the validation is complete."""
+        """Mark that the validation is complete."""
         self._in_validation = False
 
     def stop_between_iterations(self, runner: Runner) -> None:
-        """Write the checkpoint outside a training iteration.
+        """End the training, with a checkpoint unless it is within an iteration.
 
         Raises:
-            TerminatedError: The training ends, within an iteration without a checkpoint.
+            TerminatedError: Always.
         """
         if self._in_iteration:
             raise self._error("no checkpoint is written")
@@ -122,7 +126,7 @@ class StopSignalHook(Hook):
         path = Path(runner.work_dir, INTERRUPTED)
         if is_main_process():
             atomic_write(path.with_name(POINTER), os.fsencode(path))
-        barrier()  # a launcher may end all processes with the first
+        barrier()  # when the first process ends, a launcher may end the others
         raise self._error(f"{path} is written at iteration {meta['iter']}, continue with --resume")
 
     def _error(self, note: str) -> TerminatedError:

@@ -1,4 +1,4 @@
-"""The record that a training writes into its checkpoints: windows and training data of its tiles."""
+"""Hook that writes the record of the model, with windows and a summary of the training data, into checkpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rotated_atss.io.image_header import read_header
 from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
 from rotated_atss.tiling.split_settings import default_gap
 
-_CHECKED_HEADERS = 200
+_CHECKED_HEADERS = 200  # images whose size is read to find the size of tiles
 
 
 class ModelInfoHook(Hook):
@@ -31,7 +31,7 @@ class ModelInfoHook(Hook):
         self._text: str | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Describe the model and its training data. A model that cannot be described is trained without a record."""
+        """Create the record. If the model cannot be described, a warning is logged and there is no record."""
         if runner.rank != 0:
             return
         dataset = runner.train_dataloader.dataset
@@ -51,17 +51,17 @@ class ModelInfoHook(Hook):
             runner.logger.warning(f"checkpoints will have no record of the model: {error}")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the record."""
+        """Add the record to the checkpoint."""
         if self._text is not None:
             checkpoint["meta"][KEY] = self._text
 
 
 def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData:
-    """Summarize the boxes of a training set. Ignored objects do not count.
+    """Summarize the boxes of a training set without ignored objects.
 
     Args:
         dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
-        classes: Its class names.
+        classes: Class names of the dataset.
 
     Raises:
         UserError: The dataset has no records of images and their boxes.
@@ -87,8 +87,8 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
 def find_training_window(dataset: Any, cfg: Config) -> Window:
     """Find the windows that a training set was split with.
 
-    They are those of the manifest of the split. Without a manifest, a DOTA dataset whose images all have the same size
-    has windows of that size, if they are square. All else has :func:`default_window`.
+    They are recorded in the manifest of the split. Without a manifest, a DOTA dataset whose images are squares of one
+    size has windows of that size. In all other cases, the result is that of :func:`default_window`.
 
     Args:
         dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
@@ -116,7 +116,7 @@ def _find_manifest(dataset: Any) -> Manifest | None:
 
 
 def _common_sides(dataset: Any) -> set[int]:
-    """Return the different side lengths of the first images of a dataset; 0 for an unreadable image."""
+    """Return the distinct widths and heights of the first images of a dataset; 0 for an unreadable image."""
     sides: set[int] = set()
     for index in range(min(len(dataset), _CHECKED_HEADERS)):
         header = read_header(dataset.get_data_info(index)["img_path"])

@@ -1,4 +1,4 @@
-"""Test-time augmentation: the passes of MMCV's ``TestTimeAug``, merged by box fusion."""
+"""Test-time augmentation: box fusion of the detections on several variants of an image."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ MERGERS: dict[str, tuple[Any, set[str]]] = {
 class BoxTTAModel(BaseTTAModel):
     """Test-time augmentation of a detector of oriented or horizontal boxes, for a config's ``tta_model``.
 
-    A pass of ``tta_pipeline`` rotates the image (``RandomQuarterTurn``), resizes it (``ResizeImage``, or
-    ``ResizeForRange`` to keep boxes of a size range only), then flips it (``FlipImage``), and packs ``ori_shape``,
-    ``scale_factor``, ``flip``, ``flip_direction`` and, where used, ``quarter_turns`` and ``size_range``. Passes are
-    merged before tiles are merged into images.
+    MMCV's ``TestTimeAug`` runs several passes of ``tta_pipeline`` per image. A pass rotates the image
+    (``RandomQuarterTurn``), resizes it (``ResizeImage``, or ``ResizeForRange`` to keep boxes of a size range only),
+    then flips it (``FlipImage``). It packs ``ori_shape``, ``scale_factor``, ``flip``, ``flip_direction`` and, if used,
+    ``quarter_turns`` and ``size_range``. The passes of a tile are merged before tiles are merged into images.
 
     Args:
-        tta_cfg: ``merge``, ``nms`` (rotated, also for horizontal boxes) or ``vote``; its ``iou_threshold`` and, for
-            ``vote``, ``soft_score`` as in :mod:`rotated_atss.ops.box_fusion`; ``max_per_img``, the maximum number of
-            boxes per image.
+        tta_cfg: ``merge``, the method: ``nms`` (rotated, also for horizontal boxes) or ``vote``; ``iou_threshold``;
+            for ``vote`` also ``soft_score`` (:mod:`rotated_atss.ops.box_fusion`); ``max_per_img``, the maximum number
+            of boxes per image.
         kwargs: Arguments of MMEngine's ``BaseTTAModel``, such as ``module``, the detector.
 
     Raises:
@@ -81,8 +81,8 @@ def map_pass_to_image(sample: DetDataSample) -> Detections:
         sample: Detections of one pass with the metadata that :class:`BoxTTAModel` describes.
 
     Returns:
-        Boxes (K, 5) or (K, 4) in pixels of the original image, scores (K,) and labels (K,), without the boxes outside
-        the pass's size range.
+        Boxes (K, 5) or (K, 4) in pixels of the original image, scores (K,) and labels (K,). Boxes outside the size
+        range of the pass are dropped.
 
     Example:
         >>> meta = dict(ori_shape=(64, 100), flip=True, flip_direction="horizontal")

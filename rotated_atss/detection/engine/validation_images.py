@@ -1,4 +1,4 @@
-"""A few images of a validation set with their ground truth, for pictures."""
+"""Choice of a few images of a validation set, with their ground truth, for the pictures in a log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.ops.box_polygons import box_polygons
 from rotated_atss.ops.boxes import poly_to_obb
 
-_TRIED = 50  # images per part of the set, to find one with objects
+_MAX_TRIED = 50  # images per part of the set that are searched for one with objects
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TruthOfImage:
         path: Path of the image.
         polygons: (G, 8) corners in pixels.
         names: Class names.
-        instances: ``bbox`` and ``ignore_flag`` of each object, as records of the datasets have them.
+        instances: ``bbox`` and ``ignore_flag`` of each object, as in the records of a dataset.
     """
 
     path: str
@@ -36,14 +36,14 @@ class TruthOfImage:
 
 
 def choose_images(dataset: Any, number: int, world_size: int = 1) -> dict[str, TruthOfImage]:
-    """Choose images that are spread over a dataset, with objects where there are some.
+    """Choose images that are spread over a dataset, preferably images with objects.
 
     The set is divided into equal parts, and the first image with objects of each part is taken.
 
     Args:
         dataset: A dataset of this package.
         number: Number of images.
-        world_size: Number of processes. Only images that the first one processes are chosen.
+        world_size: Number of processes. Only images that the first process validates are chosen.
 
     Returns:
         Ground truth by path of the image.
@@ -53,17 +53,17 @@ def choose_images(dataset: Any, number: int, world_size: int = 1) -> dict[str, T
     starts = [len(indices) * part // parts for part in range(parts)]
     chosen = {}
     for start, end in zip(starts, [*starts[1:], len(indices)]):
-        part = [read_truth(dataset, indices[place]) for place in range(start, min(end, start + _TRIED))]
-        truth = next((each for each in part if each.names), part[0])
+        truths = [read_truth(dataset, indices[place]) for place in range(start, min(end, start + _MAX_TRIED))]
+        truth = next((truth for truth in truths if truth.names), truths[0])
         chosen[truth.path] = truth
     return chosen
 
 
 def read_truth(dataset: Any, index: int) -> TruthOfImage:
-    """Return the ground truth of an image: that of the dataset or, if it has none, that of the tile's label file.
+    """Return the ground truth of an image from the dataset or, if it has none there, from the label file of the tile.
 
     Args:
-        dataset: A dataset of this package. A dataset of tiles in test mode reads no labels, so the file is read here.
+        dataset: A dataset of this package. A dataset of tiles in test mode reads no labels.
         index: Index of the image.
     """
     info, classes = dataset.get_data_info(index), dataset.metainfo["classes"]
@@ -78,7 +78,7 @@ def read_truth(dataset: Any, index: int) -> TruthOfImage:
     if label.is_file():
         try:
             labels = read_labels(label)
-        except UserError:  # no DOTA text; a picture is no reason to stop a training
+        except UserError:  # not a DOTA label file; a missing picture is no reason to stop a training
             return TruthOfImage(str(path), polygons, names, [])
         polygons, names = np.asarray(labels.polygons).reshape(-1, 8), list(labels.names)
     rows = poly_to_obb(torch.from_numpy(polygons)).tolist()

@@ -1,9 +1,9 @@
-"""Hook that logs what a validation finds: pictures, AP by class and precision-recall curves."""
+"""Hook that logs pictures, AP by class and precision-recall curves of a validation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,15 @@ from rotated_atss.visualization.level_style import level_color
 from rotated_atss.visualization.palettes import Color, class_styles
 
 NUM_IMAGES = 4
-MAX_VALIDATIONS = 20  # with pictures, spread over the training: a bound of what they take on the disk
+MAX_VALIDATIONS = 20  # validations with pictures, spread over the training, to limit disk usage
 
 
 class ValidationLogHook(Hook):
     """Log pictures, AP50 by class and precision-recall curves of each validation to the backends of the visualizer.
 
-    Pictures show an image with its ground truth beside one with the detections, and once the positives of the
-    assigner. They are logged at no more than :data:`MAX_VALIDATIONS` validations, always at the last one. The work
-    folder has no pictures, only the scalars.
+    A picture shows an image twice, with its ground truth and with the detections. The first time, pictures of the
+    positives of the assigner are logged, too. At most :data:`MAX_VALIDATIONS` validations log pictures, always
+    including the last one. The work folder has no pictures, only the scalars.
 
     Args:
         num_images: Number of images, spread over the validation set.
@@ -52,19 +52,21 @@ class ValidationLogHook(Hook):
     def __init__(self, num_images: int = NUM_IMAGES) -> None:
         self.num_images = num_images
         self.truths: dict[str, TruthOfImage] | None = None  # by path of the image
-        self._is_due = False
+        self._is_due = False  # whether this validation logs pictures
+        self._stride = 0  # every how many validations log pictures; 0 until it is known
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Choose the images, and ask the metric for its curves."""
         self._is_due = bool(_backends(runner)) and is_main_process() and self._is_due_at(_validations_left(runner))
         if self._is_due and self.truths is None:
             dataset = runner.val_dataloader.dataset
-            is_known = hasattr(dataset, "get_data_info") and (getattr(dataset, "metainfo", None) or {}).get("classes")
-            self.truths = choose_images(dataset, self.num_images, get_world_size()) if is_known else {}
+            has_boxes = hasattr(dataset, "get_data_info") and (getattr(dataset, "metainfo", None) or {}).get("classes")
+            self.truths = choose_images(dataset, self.num_images, get_world_size()) if has_boxes else {}
             self._log_assignment(runner)
+        has_tensorboard = any(isinstance(backend, TensorboardVisBackend) for backend in _backends(runner))
         for metric in runner.val_loop.evaluator.metrics:
             if hasattr(metric, "keeps_curves"):
-                metric.keeps_curves = any(isinstance(each, TensorboardVisBackend) for each in _backends(runner))
+                metric.keeps_curves = has_tensorboard
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
@@ -94,17 +96,16 @@ class ValidationLogHook(Hook):
                     _add_curves(backend, getattr(metric, "curves", {}), _step(runner))
 
     def _is_due_at(self, left: int | None) -> bool:
-        """Return whether pictures are logged at a validation after which ``left`` others follow."""
+        """Return whether a validation logs pictures if ``left`` validations follow it; None if that is unknown."""
         if left is None:
             return True
-        if not hasattr(self, "_stride"):
-            self._stride = -(-(left + 1) // MAX_VALIDATIONS)
+        self._stride = self._stride or -(-(left + 1) // MAX_VALIDATIONS)
         return left % self._stride == 0
 
     def _log_assignment(self, runner: Runner) -> None:
         try:
             points = AssignmentPoints(runner.cfg)
-        except UserError:  # a head without priors, or of another project
+        except UserError:  # a head without priors, or a head of another project
             return
         for truth in (self.truths or {}).values():
             try:
@@ -115,7 +116,7 @@ class ValidationLogHook(Hook):
 
 
 def _backends(runner: Runner) -> list[BaseVisBackend]:
-    """Return the backends other than the work folder."""
+    """Return the visualization backends other than that of the work folder."""
     backends = runner.visualizer._vis_backends.values()
     return [backend for backend in backends if not isinstance(backend, LocalVisBackend)]
 
@@ -129,7 +130,7 @@ def _validations_left(runner: Runner) -> int | None:
 
 
 def _step(runner: Runner) -> int:
-    """Return the step of MMEngine's own scalars of a validation."""
+    """Return the step at which MMEngine logs the scalars of a validation."""
     return runner.epoch if hasattr(runner.train_loop, "run_epoch") else runner.iter
 
 
@@ -142,17 +143,17 @@ def _add_image(runner: Runner, name: str, picture_bgr: Any, step: int) -> None:
 
 
 def _draw(sample: Any, truth: TruthOfImage, classes: Sequence[str]) -> Any:
-    found = sample.pred_instances
-    polygons = box_polygons(get_box_tensor(found.bboxes).detach().float().cpu())
-    names = [classes[label] for label in found.labels.tolist()]
-    scores = found.scores.detach().float().cpu().numpy()
+    detections = sample.pred_instances
+    polygons = box_polygons(get_box_tensor(detections.bboxes).detach().float().cpu())
+    names = [classes[label] for label in detections.labels.tolist()]
+    scores = detections.scores.detach().float().cpu().numpy()
     return truth_beside_detections(
         read_image(truth.path), (truth.polygons, truth.names), (polygons, names, scores), class_styles(classes)
     )
 
 
 def _draw_positives(runner: Runner, points: AssignmentPoints, truth: TruthOfImage) -> Any:
-    """Draw the boxes in white and, as points in the color of their level, the positives."""
+    """Draw the boxes in white, and the centers of the positives as points in the color of their level."""
     image = read_image(truth.path)
     height, width = image.shape[:2]
     record = {"width": width, "height": height, "instances": truth.instances}
@@ -176,13 +177,15 @@ def _pipeline(dataset: Any) -> list[dict]:
 
 
 def _add_curves(backend: TensorboardVisBackend, curves: dict[str, ScoreCounts], step: int) -> None:
-    for name, counts in _rows(curves):
-        backend.experiment.add_pr_curve_raw(f"precision-recall/{name}", *counts, global_step=step,
-                                            num_thresholds=NUM_THRESHOLDS)  # fmt: skip
-
-
-def _rows(curves: dict[str, ScoreCounts]) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Yield the six rows of TensorBoard's curves; true negatives do not exist in detection."""
     for name, counts in curves.items():
-        true, false = counts.true_positives, counts.false_positives
-        yield name, (true, false, np.zeros_like(true), counts.num_gt - true, counts.precision, counts.recall)
+        backend.experiment.add_pr_curve_raw(
+            f"precision-recall/{name}",
+            true_positive_counts=counts.true_positives,
+            false_positive_counts=counts.false_positives,
+            true_negative_counts=np.zeros_like(counts.true_positives),  # they do not exist in detection
+            false_negative_counts=counts.num_gt - counts.true_positives,
+            precision=counts.precision,
+            recall=counts.recall,
+            global_step=step,
+            num_thresholds=NUM_THRESHOLDS,
+        )

@@ -1,4 +1,4 @@
-"""COCO box evaluation as a metric of MMEngine."""
+"""MMEngine metric: COCO's evaluation of horizontal boxes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CocoBoxMetric(BaseMetric):
     """COCO's twelve metrics of horizontal boxes, computed by faster-coco-eval.
 
     Args:
-        ann_file: Instances JSON with the ground truth; by default that of the tested dataset.
+        ann_file: Instances JSON with the ground truth; by default the JSON of the tested dataset.
         per_class: Whether to print the AP of each class.
         max_dets: Three increasing limits of detections per image and class; AP uses the last.
         out_dir: Folder for ``results.json`` (COCO's results format) and ``ap.json``; None writes neither.

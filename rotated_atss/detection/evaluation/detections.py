@@ -1,4 +1,4 @@
-"""Detections of an image in a test."""
+"""Detections of an image as a metric receives them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ UNREADABLE = "is_unreadable"  # metadata of an image that could not be read
 
 
 def detections_of(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the detections of an image; none of an image that could not be read.
+    """Return the detections of an image; an image that could not be read has none.
 
     Args:
         sample: Metadata of the image, and ``pred_instances`` with ``bboxes``, ``scores`` and ``labels``.

@@ -1,4 +1,4 @@
-"""Evaluation on merged full images, by the rules of DOTA or of another dataset, as a metric of MMEngine."""
+"""MMEngine metric: evaluation on merged full images by the rules of DOTA or of another dataset."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class DOTAMetric(BaseMetric):
         labels: Label folders of the full images; by default those recorded in the manifest of the split. Without
             labels nothing is evaluated.
         metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
-            (COCO's matching and 101 points, also by object size), instead of that of the version.
-        difficult: ``ignore`` or ``count``, instead of the rule of the version.
+            (COCO's matching and 101 points, also by object size), instead of the metric of the version.
+        difficult: ``ignore`` or ``count`` difficult objects, instead of the rule of the version.
         out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
         submission: Path of the zip file for the evaluation server.
         report_dir: Folder for the report of the evaluation; None writes none.
@@ -46,7 +46,7 @@ class DOTAMetric(BaseMetric):
 
     Attributes:
         class_ap50: AP50 by class of the latest evaluation; NaN for a class without objects.
-        keeps_curves: Whether the curves are computed.
+        keeps_curves: Set this to compute ``curves``.
         curves: Precision and recall by class of the latest evaluation.
 
     Raises:
@@ -93,7 +93,7 @@ class DOTAMetric(BaseMetric):
 
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
-        # The runner sets it before the first batch, so a wrong path is known before hours of inference.
+        # The runner sets it before the first batch, so this warning comes before hours of inference.
         self._dataset_meta = dataset_meta
         for folder in dataset_meta.get("missing_labels", []) if self.labels is None else ():
             MMLogger.get_current_instance().warning(
@@ -131,6 +131,6 @@ class DOTAMetric(BaseMetric):
     def _observe(
         self, detections: Mapping[str, Detections], labels: Mapping[str, Labels], result: EvaluationResult
     ) -> None:
-        self.class_ap50 = {name: each.ap50 for name, each in result.per_class.items()}
+        self.class_ap50 = {name: class_result.ap50 for name, class_result in result.per_class.items()}
         if self.keeps_curves:
             self.curves = count_by_score(detections, labels, ignore_difficult=result.difficult == "ignore")

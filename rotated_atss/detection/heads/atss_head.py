@@ -1,4 +1,4 @@
-"""ATSS head for oriented boxes (Zhang et al., arXiv 1912.02424): GroupNorm towers, a scale per level, centerness."""
+"""ATSS head for oriented boxes (Zhang et al., arXiv 1912.02424): GroupNorm towers, one scale per level, centerness."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
     The parameters are ``cls_convs``, ``reg_convs``, ``atss_cls``, ``atss_reg``, ``atss_centerness`` and ``scales``.
 
     Args:
-        centerness_frame: Box in which centerness is measured: ``hbb``, the circumscribed horizontal box, as mmrotate
-            1.x; or ``obb``, the oriented box itself, which requires assignment by the oriented box. A third of the
-            positives assigned by the horizontal box lie outside the oriented box, where the centerness is 0.
+        centerness_frame: Box in which centerness is measured: ``hbb``, the circumscribed horizontal box, as in mmrotate
+            1.x; or ``obb``, the oriented box itself. ``obb`` requires assignment by oriented boxes: a third of the
+            positives assigned by horizontal boxes lie outside the oriented box, where the centerness is 0.
         args, kwargs: Arguments of MMDetection's ``ATSSHead``. A loss of deltas (L1, smooth L1) requires
             ``reg_decoded_bbox=False``.
 
@@ -96,7 +96,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
     ) -> dict[str, Tensor]:
         """Compute the losses of a batch from assigned priors.
 
-        Each positive weighs its box loss by its centerness; the sum of these weights normalizes the loss.
+        The box loss of each positive is weighted by its target centerness and normalized by the sum of these weights.
 
         Args:
             logits: (B, A, C).
@@ -112,20 +112,20 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         loss_cls, avg_factor, num_pos = self.classification_loss(logits, gt_index, batch_gt_instances)
         positives = self.gather_positives(gt_index, batch_gt_instances)
         pos_priors = positives.gather_priors(priors)
-        target = centerness(pos_priors[:, :2], positives.gt_boxes, self.centerness_frame)
+        target_centerness = centerness(pos_priors[:, :2], positives.gt_boxes, self.centerness_frame)
         if positives.weight is not None:
-            target = target * positives.weight
-        if len(target):
+            target_centerness = target_centerness * positives.weight
+        if len(target_centerness):
             loss_centerness = self.loss_centerness(
-                positives.gather(centerness_logits).float(), target, positives.weight, avg_factor=avg_factor
+                positives.gather(centerness_logits).float(), target_centerness, positives.weight, avg_factor=avg_factor
             )
         else:
             loss_centerness = centerness_logits.sum() * 0
-        # a collective operation, in which processes without positives participate as well
-        total_weight = reduce_mean(target.sum()).clamp(min=1)
-        if len(target):
+        # reduce_mean is a collective operation: processes without positives must call it, too
+        total_weight = reduce_mean(target_centerness.sum()).clamp(min=1)
+        if len(target_centerness):
             loss_bbox = self.regression_loss(
-                pos_priors, positives.gather(deltas), positives.gt_boxes, target, total_weight
+                pos_priors, positives.gather(deltas), positives.gt_boxes, target_centerness, total_weight
             )
         else:
             loss_bbox = deltas.sum() * 0

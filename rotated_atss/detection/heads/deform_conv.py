@@ -29,7 +29,7 @@ class TorchvisionDCNv2(nn.Module):
         torch.Size([1, 6, 8, 8])
     """
 
-    by_sampling = False  # compute in torch's own operators, slower: set in exported graphs
+    by_sampling = False  # True in exported graphs: compute with basic operators of torch, which is slower
 
     def __init__(
         self,
@@ -70,15 +70,16 @@ class TorchvisionDCNv2(nn.Module):
             features = upcast(x)
             num_masks = self.conv_offset.out_channels // 3
             offset, mask = self.conv_offset(features).tensor_split([2 * num_masks], 1)
-            # torchvision's kernel crashes the process on a NaN offset; the mask still propagates the NaN
+            # A NaN offset would crash the process in torchvision's kernel. The mask still passes the NaN to the output.
             offset, mask = offset.nan_to_num(), mask.sigmoid()
             if self.by_sampling:
                 out = deform_conv2d_by_sampling(
                     features, offset, mask, self.weight, self.bias,
                     stride=self.stride, padding=self.padding, dilation=self.dilation,
                 )  # fmt: skip
-            else:  # not in an exported graph: tracing cannot import torchvision
-                from torchvision.ops import deform_conv2d  # its import takes a second, and few configs need it
+            else:
+                # imported here because it takes a second and few configs need it; tracing cannot import torchvision
+                from torchvision.ops import deform_conv2d
 
                 out = deform_conv2d(
                     features, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask

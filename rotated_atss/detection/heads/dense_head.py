@@ -22,11 +22,11 @@ from rotated_atss.ops.dtypes import upcast
 class OrientedDenseHead:
     """Mixin that adapts an anchor head of MMDetection to oriented boxes.
 
-    List it before the MMDetection class. The assigner selects the positives and the box coder defines the deltas.
-    Losses, decoding and NMS run in float32 regardless of the precision of the network.
+    Among the base classes of a head, it comes before MMDetection's head. The assigner selects the positives and the box
+    coder defines the deltas. Losses, decoding and NMS run in float32 regardless of the precision of the network.
     """
 
-    average_over_processes = False  # whether distributed processes share the normalizer of the losses
+    average_over_processes = False  # whether the normalizer of the losses is averaged over distributed processes
 
     # set by the MMDetection class
     num_classes: int
@@ -48,7 +48,7 @@ class OrientedDenseHead:
             ValueError: A softmax classification loss, a box loss that does not match ``reg_decoded_bbox``, or a
                 setting of MMDetection's anchor heads that the oriented heads do not support.
         """
-        if not self.use_sigmoid_cls:  # MMDetection reads use_sigmoid from the config, not the loss's default
+        if not self.use_sigmoid_cls:  # MMDetection reads it from the config and disregards the default of the loss
             raise ValueError(
                 "loss_cls must be a sigmoid loss, got use_sigmoid unset or False. Set use_sigmoid=True in loss_cls."
             )
@@ -88,8 +88,8 @@ class OrientedDenseHead:
             batch_gt_instances_ignore: Ignored regions of each image, or None.
 
         Returns:
-            (B, A) int64 index of the assigned box, ``BACKGROUND`` or ``IGNORE``. Priors outside the padded image are
-            ignored.
+            ``gt_index`` (B, A) int64: index of the assigned box, ``BACKGROUND`` or ``IGNORE``. Priors outside
+            ``pad_shape`` are ignored.
         """
         ignored = batch_gt_instances_ignore or [None] * len(batch_gt_instances)
         return self.assigner.assign_batch(
@@ -99,16 +99,19 @@ class OrientedDenseHead:
             [None if gt is None or not len(gt) else gt.bboxes for gt in ignored],
             grids=prior_grids(self.prior_generator, featmap_sizes),
             valid_hw=[valid_hw(self.prior_generator, featmap_sizes, meta["pad_shape"]) for meta in batch_img_metas],
-            on_grids=priors[0].ndim == 2,
+            on_grids=priors[0].ndim == 2,  # priors that differ per image are boxes of a previous stage
         )
 
     def gather_positives(self, gt_index: Tensor, batch_gt_instances: list[InstanceData]) -> Positives:
-        """Gather the positives of (B, A) assigned indices, on CUDA without synchronization if a bound is known."""
-        bound = getattr(self.assigner, "max_num_pos", None)
-        if gt_index.device.type == "cpu" or bound is None:
+        """Gather the positives of ``gt_index`` (B, A).
+
+        If the assigner has an upper bound of their number, CUDA need not be synchronized to count them.
+        """
+        upper_bound = getattr(self.assigner, "max_num_pos", None)
+        if gt_index.device.type == "cpu" or upper_bound is None:
             return gather_positives(gt_index, batch_gt_instances)
         num_gts = sum(len(gt.bboxes) for gt in batch_gt_instances)
-        max_num_pos = bound(num_gts, self.prior_generator.num_levels, self.prior_generator.num_base_priors[0])
+        max_num_pos = upper_bound(num_gts, self.prior_generator.num_levels, self.prior_generator.num_base_priors[0])
         return gather_positives(gt_index, batch_gt_instances, max_num_pos)
 
     def classification_loss(
@@ -118,7 +121,7 @@ class OrientedDenseHead:
 
         Args:
             logits: (B, A, C).
-            gt_index: (B, A) assigned indices; ignored priors have weight 0.
+            gt_index: (B, A) result of :meth:`assign_batch`; ignored priors have weight 0.
             batch_gt_instances: Ground truth of each image.
 
         Returns:
@@ -180,9 +183,10 @@ class OrientedDenseHead:
         Args:
             cls_scores: Class logits per level, (B, priors * C, H, W).
             bbox_preds: Deltas per level, (B, priors * 5, H, W).
-            score_factors: Centerness logits per level; scores are multiplied after the top-k, as in MMDetection.
+            score_factors: Centerness logits per level, or None. They multiply the scores after the top-k selection, as
+                in MMDetection.
             batch_img_metas: Meta information of each image, with ``scale_factor``.
-            cfg: Test settings instead of those of the head: ``score_thr``, ``nms_pre``, those of
+            cfg: Test settings instead of those of the head: ``score_thr``, ``nms_pre``, the settings of
                 :func:`postprocess_detections`, and ``clamp_centers``, which clamps decoded centers to the image as
                 mmrotate does (default False).
             rescale: Whether to return boxes in the original image.
@@ -228,7 +232,7 @@ def flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
         >>> flatten_levels([torch.zeros(2, 10, 4, 4), torch.zeros(2, 10, 2, 2)], channels=5).shape
         torch.Size([2, 40, 5])
     """
-    # shape[0] and not len(), which tracing for an exported graph takes for a constant
+    # shape[0] instead of len(), which would become a constant when an exported graph is traced
     return torch.cat([level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, channels) for level in levels], 1)
 
 

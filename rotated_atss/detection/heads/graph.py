@@ -1,4 +1,4 @@
-"""Network and decoding of a detector as one module of tensors, from which graphs are exported."""
+"""Network and box decoding of a detector as one module with tensors as input and output, for export as a graph."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _HEADS = (RotatedRetinaHead, RotatedATSSHead, HorizontalATSSHead)
 
 
 class DetectionGraph(nn.Module):
-    """Scores and boxes of all priors of a detector, without selection and NMS.
+    """Compute the scores and boxes of all priors of a detector, without top-k selection and NMS.
 
-    The weights are a copy in evaluation mode on the CPU. Normalization is part of the graph.
+    The module holds a copy of the model in evaluation mode on the CPU. The normalization of the image is part of it.
 
     Args:
         model: A detector with one of this package's heads.
@@ -45,7 +45,7 @@ class DetectionGraph(nn.Module):
 
     def __init__(self, model: nn.Module, precision: str = "float32") -> None:
         super().__init__()
-        _detection_head(model)
+        _detection_head(model)  # raises before the copy
         self.model: Any = copy.deepcopy(model).cpu().eval()
         self.head = _detection_head(self.model)
         preprocessor: Any = self.model.data_preprocessor
@@ -67,7 +67,7 @@ class DetectionGraph(nn.Module):
 
     @property
     def info(self) -> GraphInfo:
-        """The record of the graph."""
+        """Metadata that is written into the file of the exported graph."""
         generator, is_official = self.head.prior_generator, isinstance(self.head, OfficialATSSHead)
         clamp = "border" if isinstance(self.head, HorizontalATSSHead) and self._clips_border() else "none"
         if isinstance(self.head, OrientedDenseHead) and (self.head.test_cfg or {}).get("clamp_centers", False):
@@ -82,13 +82,14 @@ class DetectionGraph(nn.Module):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Compute the outputs of images.
+        """Compute scores and boxes from images.
 
         Args:
             images: (B, 3, H, W) float32, RGB, 0 to 255. H and W are multiples of the model's pad divisor.
 
         Returns:
-            Scores (B, A, C), boxes (B, A, 5) in pixels, and with centerness the class scores (B, A, C).
+            Scores (B, A, C) and boxes (B, A, 5) in pixels; for heads with a centerness branch also the class scores
+            (B, A, C), before multiplication by the centerness.
         """
         inputs = images if self.to_rgb else images[:, [2, 1, 0]]
         inputs = (inputs - self.mean) / self.std

@@ -48,8 +48,8 @@ class HorizontalATSSHead(ATSSHead):
             )
 
     def init_weights(self) -> None:
-        """Initialize the weights as MMDetection, and the offsets of deformable convolutions with 0."""
-        super().init_weights()  # its rule for convolutions also changes the offsets
+        """Initialize the weights as MMDetection does, and the offsets of deformable convolutions with 0."""
+        super().init_weights()  # also changes the offsets of deformable convolutions
         for layer in self.modules():
             if isinstance(layer, TorchvisionDCNv2):
                 layer.init_weights()
@@ -73,7 +73,7 @@ class HorizontalATSSHead(ATSSHead):
     def predict_by_feat(
         self, cls_scores: list[Tensor], bbox_preds: list[Tensor], score_factors: list[Tensor], *args: Any, **kwargs: Any
     ) -> list[InstanceData]:
-        """Decode the outputs as MMDetection, in float32."""
+        """Decode the outputs as MMDetection does, in float32."""
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             outputs = _upcast_levels(cls_scores, bbox_preds, score_factors)
             return super().predict_by_feat(*outputs, *args, **kwargs)
@@ -120,7 +120,7 @@ def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: 
         >>> classwise_nms(boxes, torch.tensor([0.7, 0.9, 0.8]), torch.tensor([0, 0, 1]), 0.5)
         tensor([1, 2])
     """
-    from torchvision.ops import nms  # its import takes a second, and models of oriented boxes do without
+    from torchvision.ops import nms  # imported here because it takes a second and oriented models do not need it
 
     kept = [torch.zeros(0, dtype=torch.int64, device=boxes.device)]
     for label in labels.unique():

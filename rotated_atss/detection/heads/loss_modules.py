@@ -1,4 +1,4 @@
-"""Losses registered with MMDetection, in plain PyTorch on every device."""
+"""Losses in plain PyTorch for every device, registered with MMDetection."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class SigmoidFocalLoss(nn.Module):
     def forward(
         self, pred: Tensor, target: Tensor, weight: Tensor | None = None, avg_factor: float | Tensor = 1.0
     ) -> Tensor:
-        """Compute the weighted sum of the loss over ``avg_factor``.
+        """Compute the weighted sum of the losses, divided by ``avg_factor``.
 
         Args:
             pred: (N, C) logits.
             target: (N,) int64 labels in [0, C]; C is background.
-            weight: (N,).
+            weight: (N,) or None.
             avg_factor: Normalizer.
 
         Returns:
@@ -87,7 +87,7 @@ class RotatedIoULoss(nn.Module):
     def forward(
         self, pred: Tensor, target: Tensor, weight: Tensor | None = None, avg_factor: float | Tensor = 1.0
     ) -> Tensor:
-        """Compute the weighted sum of the loss over ``avg_factor``.
+        """Compute the weighted sum of the losses, divided by ``avg_factor``.
 
         Args:
             pred: (N, 5) predicted boxes.
@@ -109,7 +109,9 @@ class RotatedIoULoss(nn.Module):
 
 @MODELS.register_module()
 class GaussianLoss(nn.Module):
-    """Distance of oriented boxes as Gaussians: mmrotate's ``GDLoss``. Requires ``reg_decoded_bbox=True``.
+    """Distance between Gaussians that model oriented boxes; wraps mmrotate's ``GDLoss``.
+
+    Requires ``reg_decoded_bbox=True``.
 
     Args:
         kind: ``gwd`` (Yang et al., arXiv 2101.11952; published with ``loss_weight=5``), ``kld`` (arXiv 2106.01883;
@@ -135,7 +137,7 @@ class GaussianLoss(nn.Module):
     def forward(
         self, pred: Tensor, target: Tensor, weight: Tensor | None = None, avg_factor: float | Tensor = 1.0
     ) -> Tensor:
-        """Compute the weighted sum of the loss over ``avg_factor``; arguments as :meth:`RotatedIoULoss.forward`."""
+        """Compute the weighted sum of the losses; arguments as for :meth:`RotatedIoULoss.forward`."""
         if not len(pred):
             return pred.sum() * 0
         loss = self.loss(pred.float(), target.float(), _box_weight(weight), reduction_override="none")
@@ -144,9 +146,9 @@ class GaussianLoss(nn.Module):
 
 @MODELS.register_module()
 class KFIoULoss(nn.Module):
-    """Kalman-filter IoU of boxes plus smooth L1 of the center deltas (Yang et al., arXiv 2201.12558): ``KFLoss``.
+    """Kalman-filter IoU of boxes plus smooth L1 of the center deltas (Yang et al., arXiv 2201.12558).
 
-    It wraps mmrotate's ``KFLoss`` and requires ``reg_decoded_bbox=False``.
+    Wraps mmrotate's ``KFLoss``. Requires ``reg_decoded_bbox=False``.
 
     Args:
         fun: ``none`` (1 - KFIoU), ``ln`` or ``exp``.
@@ -176,7 +178,7 @@ class KFIoULoss(nn.Module):
         pred_boxes: Tensor,
         target_boxes: Tensor,
     ) -> Tensor:
-        """Compute the weighted sum of the loss over ``avg_factor``.
+        """Compute the weighted sum of the losses, divided by ``avg_factor``.
 
         Args:
             pred: (N, 5) predicted deltas.

@@ -1,4 +1,4 @@
-"""Input of a box loss: deltas or decoded boxes."""
+"""Whether a box loss compares deltas or decoded boxes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ GAUSSIAN_LOSS_NAMES = ("GD", "KLD", "GWD")  # parts of the class names of mmrota
 
 
 def loss_target(loss: nn.Module) -> str:
-    """Return the input of a box loss: deltas, decoded boxes or both.
+    """Return whether a box loss compares deltas, decoded boxes or both.
 
     Args:
-        loss: Box loss. If it has no attribute ``loss_target``, its class name decides.
+        loss: Box loss, with an attribute ``loss_target``. Without it, the result depends on the class name.
 
     Returns:
         ``deltas``, ``boxes``, or ``both`` (deltas and decoded boxes).
@@ -37,7 +37,7 @@ def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
         reg_decoded_bbox: Whether the head computes the box loss on decoded boxes.
 
     Raises:
-        ValueError: A loss on boxes with ``reg_decoded_bbox=False``, or a loss on deltas, or on both, with True.
+        ValueError: A loss of boxes with ``reg_decoded_bbox=False``, or a loss of deltas (or of both) with True.
 
     Example:
         >>> import torch

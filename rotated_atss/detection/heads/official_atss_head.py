@@ -1,16 +1,18 @@
 """Head of the official ATSS implementation, for the weights of its authors.
 
-The official code uses inclusive pixel coordinates: the width of a box is ``x2 - x1 + 1``, and priors are centered at
-``stride / 2`` in pixel indices. With continuous coordinates, where a box ends at the far edge of its last pixel, this
-is the usual arithmetic with priors centered at ``(stride + 1) / 2``. The remaining differences are implemented here:
+The official code uses inclusive pixel coordinates: the width of a box is ``x2 - x1 + 1``, and the first prior of a
+level is centered at pixel index ``stride / 2``. In the continuous coordinates of this package, where a box ends at the
+far edge of its last pixel, that center is ``(stride + 1) / 2`` and the usual arithmetic applies. The remaining
+differences from MMDetection's ATSS head are implemented here:
 
-- network: biases in the towers;
-- training: the test of the center (``center_margin`` of the assigner), the centerness targets and the GIoU loss measure
-  boxes between the centers of their first and last pixels; priors in the padding of a batch are trained as background;
-  normalizers count the whole batch;
-- inference: scores that are square roots, top-k selection by these scores, and scaling of inclusive boxes.
+- network: the convolutions of the towers have a bias;
+- training: the center test (``center_margin`` of the assigner), the centerness targets and the GIoU loss use boxes that
+  extend from the center of the first pixel to the center of the last one; priors in the padding of a batch are trained
+  as background; normalizers of the losses are sums over the batch, without a minimum of one positive per image;
+- inference: a score is ``sqrt(class score * centerness)``, the top-k selection is by this score, and boxes are rescaled
+  in inclusive coordinates.
 
-Not reproduced: the official code also scales the ground truth of a resized image by the indices of its pixels, which
+Not reproduced: when an image is resized, the official code scales the inclusive coordinates of the ground truth, which
 moves right and lower sides by ``scale - 1`` pixels.
 """
 
@@ -35,9 +37,9 @@ from rotated_atss.ops.dtypes import upcast
 class OfficialATSSHead(HorizontalATSSHead):
     """Head of the official ATSS implementation.
 
-    Tower convolutions have a bias before their GroupNorm. The score is ``sqrt(class score * centerness)``, and it
-    selects the ``nms_pre`` candidates per level. Training requires an assigner with ``center_margin=0.51``, as in the
-    configs.
+    Tower convolutions have a bias before their GroupNorm. The score is ``sqrt(class score * centerness)``; the
+    ``nms_pre`` candidates of highest score are selected per level. Training requires an assigner with
+    ``center_margin=0.51``, as in the configs.
 
     Args:
         kwargs: Arguments of :class:`HorizontalATSSHead`.
@@ -49,12 +51,12 @@ class OfficialATSSHead(HorizontalATSSHead):
             layer.conv.bias = nn.Parameter(torch.zeros(self.feat_channels))
 
     def get_anchors(self, *args: Any, **kwargs: Any) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-        """Generate the priors of each image, all of them valid, also those in the padding of the batch."""
+        """Generate the priors of each image. All count as valid, including those in the padding of the batch."""
         priors, flags = super().get_anchors(*args, **kwargs)
         return priors, [[torch.ones_like(level) for level in image] for image in flags]
 
     def centerness_target(self, anchors: Tensor, gts: Tensor) -> Tensor:
-        """Compute the (N,) centerness of priors between the centers of the outer pixels of their objects."""
+        """Compute the (N,) centerness of priors in boxes that end at the centers of their outer pixels."""
         return super().centerness_target(anchors, between_pixel_centers(gts))
 
     def loss_by_feat(
@@ -115,7 +117,7 @@ class OfficialATSSHead(HorizontalATSSHead):
         cfg: Any = None,
         **kwargs: Any,
     ) -> list[InstanceData]:
-        """Decode the candidates with the highest class score times centerness of each level."""
+        """Decode, per level, the candidates with the highest product of class score and centerness."""
         cfg = self.test_cfg if cfg is None else cfg
         topk_scores = [
             mask_all_but_topk(logits.float(), centerness.float(), cfg.score_thr, cfg.nms_pre)
@@ -142,13 +144,13 @@ class OfficialATSSHead(HorizontalATSSHead):
 
 
 def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk: int) -> Tensor:
-    """Set the logits of all but the best candidates of each image to minus infinity.
+    """Set the logits of all but the ``topk`` best candidates of each image to minus infinity.
 
     Args:
         logits: (B, C, H, W) class logits of a level with one prior per location.
         centerness: (B, 1, H, W) centerness logits.
-        score_thr: Candidates need a class score above this value.
-        topk: Number of candidates kept per image, by class score times centerness.
+        score_thr: Candidates have a class score above this value.
+        topk: Number of candidates per image to keep, those of highest product of class score and centerness.
 
     Returns:
         (B, C, H, W).

@@ -1,4 +1,4 @@
-"""Positive (image, prior) pairs of a batch."""
+"""The positives of a batch: (image, prior) pairs with a ground-truth box."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rotated_atss.ops.candidates import PriorPairs
 
 @dataclass(frozen=True)
 class Positives(PriorPairs):
-    """Positive pairs with their ground-truth boxes.
+    """Positive (image, prior) pairs and their ground-truth boxes, one row per pair.
 
-    Counting positives on CUDA synchronizes with the device. With an upper bound instead of a count, the rows after the
+    Counting positives on CUDA synchronizes with the device. If an upper bound replaces the count, the rows after the
     last positive are padding: they refer to the first prior of the first image and have weight 0.
     """
 
@@ -45,14 +45,15 @@ def gather_positives(
         >>> gather_positives(gt_index, batch, max_num_pos=3).weight
         tensor([1., 1., 0.])
     """
-    num_gts = torch.tensor([0, *(len(gt.bboxes) for gt in batch_gt_instances[:-1])], device=gt_index.device)
     gt_boxes = torch.cat([gt.bboxes for gt in batch_gt_instances])
+    num_gts_before = torch.tensor([0, *(len(gt.bboxes) for gt in batch_gt_instances[:-1])], device=gt_index.device)
+    first_gt = num_gts_before.cumsum(0)  # (B,) index of each image's first box in gt_boxes
     if max_num_pos is None:
         image_index, prior_index = torch.nonzero(gt_index >= 0).unbind(1)
-        row = gt_index[image_index, prior_index] + num_gts.cumsum(0)[image_index]
-        return Positives(image_index, prior_index, gt_boxes[row])
+        index_in_batch = gt_index[image_index, prior_index] + first_gt[image_index]
+        return Positives(image_index, prior_index, gt_boxes[index_in_batch])
     pairs = torch.nonzero_static(gt_index >= 0, size=min(max_num_pos, gt_index.numel()), fill_value=-1)
     weight = (pairs[:, 0] >= 0).float()
     image_index, prior_index = pairs.clamp(min=0).unbind(1)
-    row = gt_index[image_index, prior_index].clamp(min=0) + num_gts.cumsum(0)[image_index]
-    return Positives(image_index, prior_index, gt_boxes[row.clamp(max=len(gt_boxes) - 1)], weight)
+    index_in_batch = gt_index[image_index, prior_index].clamp(min=0) + first_gt[image_index]
+    return Positives(image_index, prior_index, gt_boxes[index_in_batch.clamp(max=len(gt_boxes) - 1)], weight)

@@ -1,4 +1,4 @@
-"""Clipping, rescaling and NMS of the candidates of a batch of MMDetection's images."""
+"""Clamping, rescaling and NMS of the decoded candidates of a batch."""
 
 from __future__ import annotations
 
@@ -54,23 +54,24 @@ def rescale_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[d
         return scale_obb(boxes, factors[0])
     scaled = boxes.clone()
     for image, factor in enumerate(factors):
-        rows = torch.nonzero(image_index == image).squeeze(1)
-        scaled[rows] = scale_obb(boxes[rows], factor).to(scaled)
+        in_image = torch.nonzero(image_index == image).squeeze(1)
+        scaled[in_image] = scale_obb(boxes[in_image], factor).to(scaled)
     return scaled
 
 
 def postprocess_detections(
     boxes: Tensor, candidates: Candidates, num_images: int, num_classes: int, cfg: Any, with_nms: bool
 ) -> list[InstanceData]:
-    """Filter candidates by size, apply class-wise NMS and split them into detections per image.
+    """Filter candidates by size, apply class-wise NMS and split the rest into detections per image.
 
     Args:
         boxes: (N, 5) decoded boxes of the candidates.
-        candidates: Their images, labels and scores.
+        candidates: Image, label and score of each candidate.
         num_images: B.
         num_classes: C.
         cfg: Test settings ``min_bbox_size`` (pixels), ``nms.iou_threshold`` and ``max_per_img``.
-        with_nms: Whether to apply NMS and to limit the number of detections. Without NMS the order does not change.
+        with_nms: Whether to apply NMS and to limit the number of detections. Without NMS, detections keep the order of
+            the candidates.
 
     Returns:
         ``bboxes`` (K, 5), ``scores`` (K,) and ``labels`` (K,) of each image.
@@ -90,8 +91,8 @@ def postprocess_detections(
         tensor([0.7500])
     """
     if cfg.get("min_bbox_size", 0) > 0:
-        rows = torch.nonzero((boxes[:, 2:4] > cfg.min_bbox_size).all(1)).squeeze(1)
-        boxes, candidates = boxes[rows], candidates.take(rows)
+        large_enough = torch.nonzero((boxes[:, 2:4] > cfg.min_bbox_size).all(1)).squeeze(1)
+        boxes, candidates = boxes[large_enough], candidates.take(large_enough)
     if with_nms:
         keep = suppress_candidates(boxes, candidates, num_classes, cfg.nms.iou_threshold, cfg.max_per_img)
         boxes, candidates = boxes[keep], candidates.take(keep)

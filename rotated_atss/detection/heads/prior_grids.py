@@ -1,4 +1,4 @@
-"""Grids of the priors of MMDetection's prior generators."""
+"""Regular grids of the prior centers of MMDetection's prior generators."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
 def valid_hw(
     prior_generator: Any, featmap_sizes: list[torch.Size], pad_shape: tuple[int, ...]
 ) -> list[tuple[int, int]]:
-    """Return the valid rows and columns of each level of a padded image, as MMDetection's valid flags.
+    """Return the valid rows and columns of each level of an image in a batch, equivalent to MMDetection's valid flags.
 
     Args:
         prior_generator: Generator with ``strides`` (x, y) per level.
         featmap_sizes: (height, width) of each feature map.
-        pad_shape: Height and width in pixels of the image with its own padding; the batch can be larger.
+        pad_shape: Height and width in pixels of the image with its own padding. Cells in the further padding, to the
+            common size of the batch, are not valid.
 
     Returns:
         (rows, columns) per level.

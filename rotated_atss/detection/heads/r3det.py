@@ -1,4 +1,7 @@
-"""R3Det (Yang et al., arXiv 1908.05612): one-stage detector with feature refinement and refinement stages."""
+"""R3Det (Yang et al., arXiv 1908.05612): a RetinaNet whose boxes are refined by further stages.
+
+Between two stages, the features are aligned with the boxes of the earlier stage.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,16 @@ from rotated_atss.ops.feature_align import align_features
 
 @MODELS.register_module()
 class FeatureRefinement(BaseModule):
-    """Feature refinement module of R3Det, in plain PyTorch on every device.
+    """Feature refinement module of R3Det, in plain PyTorch for every device.
 
-    Adds to each location the features at the center of its box.
+    To the features of each location, it adds convolved features of the same level, sampled at the box of the location.
 
     Args:
         feat_channels: Channels of every level.
         strides: Stride of each level in pixels.
         transposed: Whether to swap x and y when sampling, see :func:`rotated_atss.ops.feature_align.align_features`.
-            Weights fit only the sampling that they were trained with, so the value is saved with the weights and
-            loading weights restores it.
+            Weights work only with the sampling that they were trained with, so this value is saved and loaded with the
+            weights.
     """
 
     def __init__(self, feat_channels: int, strides: list[int], transposed: bool = False) -> None:
@@ -38,7 +41,7 @@ class FeatureRefinement(BaseModule):
         self.conv_1_5 = nn.Conv2d(feat_channels, feat_channels, (1, 5), padding=(0, 2))
         self.conv_1_1 = nn.Conv2d(feat_channels, feat_channels, 1)
         self.register_buffer("transposed", torch.tensor(float(transposed)))
-        self._is_transposed = transposed  # reading the buffer in every step would synchronize with the device
+        self._is_transposed = transposed  # a copy on the host: reading the buffer would synchronize with the device
 
     def init_weights(self) -> None:
         """Initialize the convolutions with a normal distribution."""
@@ -129,7 +132,8 @@ def _best_boxes_of_level(head: RotatedRetinaHead, scores: Tensor, deltas: Tensor
         priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)  # (1 or B, H * W, priors, 5)
         best = scores.amax(-1).argmax(-1)[..., None, None].expand(-1, -1, 1, 5)
         best_priors, best_deltas = priors.gather(2, best).squeeze(2), deltas.gather(2, best).squeeze(2)
-        # no normalization to the angle version: swapping w and h would change the scale of dx and dy of the next stage
+        # The boxes are not converted to the angle version: if w and h were swapped, the deltas dx and dy of the next
+        # stage would be relative to the other side.
         return head.bbox_coder.decode(best_priors, best_deltas, normalize=False)
 
 
@@ -250,7 +254,7 @@ def _build_head(head: dict, train_cfg: Any, test_cfg: Any) -> Any:
 
 
 def _one_per_stage(name: str, values: Sequence[Any], num_stages: int) -> list[Any]:
-    """Reject a setting that does not have one entry per refinement stage."""
+    """Return the values of a setting as a list; raise ``ValueError`` unless there is one per refinement stage."""
     if len(values) != num_stages:
         raise ValueError(f"train_cfg.{name} must have {num_stages} entries, one per refinement head, got {len(values)}")
     return list(values)

@@ -17,12 +17,12 @@ from rotated_atss.detection.heads.dense_head import OrientedDenseHead, flatten_l
 class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
     """RetinaNet head for oriented boxes (``cls_convs``, ``reg_convs``, ``retina_cls``, ``retina_reg``).
 
-    With :class:`RotatedATSSAssigner` it is the head of Rotated ATSS in mmrotate 0.x, with
-    :class:`RotatedMaxIoUAssigner` that of Rotated RetinaNet.
+    With :class:`RotatedATSSAssigner` it is the head of Rotated ATSS in mmrotate 0.x; with
+    :class:`RotatedMaxIoUAssigner` it is the head of Rotated RetinaNet.
 
     Args:
-        args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` is computed on logits (N, C) and
-            labels (N,), ``loss_bbox`` on deltas, or on boxes with ``reg_decoded_bbox=True``.
+        args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` takes logits (N, C) and labels (N,);
+            ``loss_bbox`` takes deltas or, with ``reg_decoded_bbox=True``, boxes.
 
     Raises:
         ValueError: A loss or a training setting does not match the head.

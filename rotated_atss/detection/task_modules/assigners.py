@@ -20,11 +20,12 @@ from rotated_atss.ops.boxes import obb_to_hbb
 class RotatedATSSAssigner(TensorAssigner):
     """Assign with ATSS, by oriented boxes or by their circumscribed horizontal boxes.
 
-    By circumscribed boxes about a third of the positives lie outside the oriented box, as in the published hbb models.
+    With circumscribed boxes, about a third of the positives lie outside the oriented box, as in the published hbb
+    models.
 
     Args:
         topk: Candidate locations per level.
-        center_margin: The center of a positive lies in its box by more than this, in pixels.
+        center_margin: The center of a positive is more than this number of pixels from every side of its box.
         kwargs: As for :class:`TensorAssigner`.
 
     Example:
@@ -62,7 +63,7 @@ class RotatedATSSAssigner(TensorAssigner):
         valid_hw: list[list[tuple[int, int]]],
         on_grids: bool = True,
     ) -> Tensor:
-        """Assign as :meth:`TensorAssigner.assign_batch`, on grids without a loop over images."""
+        """Assign as :meth:`TensorAssigner.assign_batch`; if ``on_grids``, all images of the batch at once."""
         if not on_grids:
             return super().assign_batch(
                 priors, level_sizes, gt_boxes_list, gt_boxes_ignore_list, grids, valid_hw, on_grids
@@ -80,14 +81,14 @@ class RotatedATSSAssigner(TensorAssigner):
 
 @TASK_UTILS.register_module()
 class HorizontalATSSAssigner(RotatedATSSAssigner):
-    """Assign horizontal boxes with ATSS in MMDetection's ``ATSSHead``.
+    """Assign horizontal boxes with ATSS, with the interface of MMDetection's ``ATSSHead``.
 
-    A replacement of MMDetection's ``ATSSAssigner`` without matrices of the size priors x boxes.
+    It replaces MMDetection's ``ATSSAssigner`` and builds no (priors x boxes) matrix.
 
     Args:
         topk: Candidate locations per level.
-        ignore_iof_thr: IoF threshold of ignored boxes; negative, MMDetection's default, treats crowd regions as
-            background.
+        ignore_iof_thr: IoF threshold of ignored boxes. A negative value, MMDetection's default, disables it: crowd
+            regions then are background.
         priors_per_location: As for :class:`TensorAssigner`.
         center_margin: As for :class:`RotatedATSSAssigner`.
     """
@@ -110,18 +111,19 @@ class HorizontalATSSAssigner(RotatedATSSAssigner):
 
 @TASK_UTILS.register_module()
 class RotatedMaxIoUAssigner(TensorAssigner):
-    """Assign by IoU thresholds (:func:`rotated_atss.assign.max_iou_assign`), oriented or horizontal boxes.
+    """Assign oriented or horizontal boxes by IoU thresholds (:func:`rotated_atss.assign.max_iou_assign`).
 
     Args:
         pos_iou_thr: Lower IoU threshold of positives.
         neg_iou_thr: Upper IoU threshold of negatives.
         min_pos_iou: Smallest IoU of a low-quality match.
-        match_low_quality: Whether each ground-truth box is also assigned to the priors of highest IoU with it.
-        gt_max_assign_all: Whether low-quality matches include all priors of equal IoU.
+        match_low_quality: Whether each ground-truth box is also assigned to the priors of highest IoU with it
+            (low-quality matches).
+        gt_max_assign_all: Whether low-quality matches include all priors of equal highest IoU.
         low_quality_rule: Box that a low-quality match is assigned to, ``claiming_gt`` as in MMDetection or ``best_gt``;
             see :func:`rotated_atss.assign.max_iou_assign`.
         assign_by_circumhbbox: As for :class:`TensorAssigner`.
-        ignore_iof_thr: IoF threshold of ignored boxes; negative, MMDetection's default, ignores nothing.
+        ignore_iof_thr: IoF threshold of ignored boxes; a negative value, MMDetection's default, disables it.
 
     Raises:
         ValueError: A threshold is out of range or the rule is unknown.

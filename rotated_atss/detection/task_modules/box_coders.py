@@ -1,4 +1,4 @@
-"""Box coders, registered with MMDetection; adapters over the coders in :mod:`rotated_atss.ops`."""
+"""Box coders registered with MMDetection: adapters over the coders in :mod:`rotated_atss.ops`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135``.
-        edge_swap: Regress the side whose direction is nearest to the prior's width as the width. Needs a long-edge
-            angle version.
-        proj_xy: Express center offsets in the prior's own frame.
+        edge_swap: Take as the width the side of the box whose direction is nearest to the prior's width axis. Needs a
+            long-edge angle version (``le90`` or ``le135``).
+        proj_xy: Measure center offsets along the axes of the prior.
         norm_factor: Divide the angle delta by ``norm_factor * pi``.
-        target_means: Subtracted from the deltas.
-        target_stds: Divide the deltas.
+        target_means: Values that are subtracted from the five deltas.
+        target_stds: Values by which the five deltas are then divided.
 
     Raises:
         ValueError: Unknown angle version, or ``edge_swap`` with ``oc``.
@@ -83,7 +83,7 @@ class OrientedDeltaCoder(BaseBBoxCoder):
             bboxes: (N, 5) priors.
             pred_bboxes: (N, 5) deltas.
             max_shape: (height, width) of an image in pixels: centers are clamped to it as by :func:`clamp_centers`.
-            normalize: Put the angle into the angle version.
+            normalize: Whether to convert the boxes to the angle version.
 
         Returns:
             (N, 5).
@@ -99,9 +99,9 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 
 @TASK_UTILS.register_module()
 class PointDistanceCoder(BaseBBoxCoder):
-    """Encode boxes as distances from the prior's center to their sides (:mod:`rotated_atss.ops.distance_coder`).
+    """Encode boxes as distances from the prior's center to the box sides (:mod:`rotated_atss.ops.distance_coder`).
 
-    The distances are in strides: regression from a point in the ATSS paper (arXiv 1912.02424, section 3).
+    The distances are in strides. This is the regression from a point of the ATSS paper (arXiv 1912.02424, section 3).
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135`` for oriented boxes; None for horizontal boxes.

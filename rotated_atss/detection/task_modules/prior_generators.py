@@ -51,7 +51,7 @@ class OrientedAnchorGenerator(AnchorGenerator):
 
 @TASK_UTILS.register_module()
 class PriorGrid(AnchorGenerator):
-    """Describe the grid of each level, one prior per cell, for a head that refines the boxes of another head.
+    """Describe the grid of each level for a head whose priors are the boxes of another head, one per cell.
 
     Args:
         strides: Stride of each level in pixels.

@@ -33,9 +33,9 @@ class SelectionAssigner(TensorAssigner):
     Options that the strategy does not use have no effect.
 
     Args:
-        strategy: ``atss``; ``ssc``, inside the box and in the scale range of the level, as FCOS; ``iou``, IoU
-            thresholds, as RetinaNet; ``topk``, the highest IoUs; ``center_sampling``, ``ssc`` among the nearest
-            priors per level, the paper's lite variant.
+        strategy: ``atss``; ``ssc``: priors inside the box on levels of its scale range, as in FCOS; ``iou``: IoU
+            thresholds, as in RetinaNet; ``topk``: the priors of highest IoU; ``center_sampling``: as ``ssc``, but only
+            among the nearest priors per level, the paper's lite variant.
         topk: k of ``atss``, ``topk`` and ``center_sampling``.
         scale_ranges: Borders in pixels between the levels of ``ssc`` and ``center_sampling``, one fewer than levels.
         pos_iou_thr: Lower threshold of positives of ``iou``.
@@ -44,7 +44,7 @@ class SelectionAssigner(TensorAssigner):
             or ``claiming_gt``, as in MMDetection; see :func:`rotated_atss.assign.max_iou_assign`.
         center_inside: With ``iou``, ignore positives whose center lies outside their ground-truth box. The paper's
             comparison does this; a centerness branch requires it.
-        priors_per_location: As for :class:`TensorAssigner`, but counted by default.
+        priors_per_location: As for :class:`TensorAssigner`, but None by default.
         kwargs: As for :class:`TensorAssigner`.
 
     Raises:
@@ -106,7 +106,7 @@ class SelectionAssigner(TensorAssigner):
         return assign[self.strategy](priors, level_sizes, gt_boxes, **options, **ignore)
 
     def _check_num_levels(self, num_levels: int) -> None:
-        """Raise ``UserError`` unless the scale ranges fit; the number of levels is known only during training."""
+        """Raise ``UserError`` unless the scale ranges fit the number of levels, which is known only during training."""
         try:
             check_scale_ranges(self.scale_ranges, num_levels)
         except ValueError as error:

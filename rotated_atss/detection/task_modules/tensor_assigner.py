@@ -1,4 +1,4 @@
-"""Base class of the assigners: MMDetection's interface on top of assignment on tensors."""
+"""Base class of the assigners: MMDetection's interface over the functions of :mod:`rotated_atss.assign`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from rotated_atss.ops.boxes import ANGLE_VERSIONS, obb_to_hbb
 class TensorAssigner(BaseAssigner):
     """Base class of assigners on plain tensors.
 
-    A subclass implements :meth:`_assign_boxes`. :meth:`assign_image` and :meth:`assign_batch` are called by the heads
-    of this package, :meth:`assign` by those of MMDetection.
+    A subclass implements :meth:`_assign_boxes`. The heads of this package call :meth:`assign_batch`; the heads of
+    MMDetection call :meth:`assign`.
 
     Args:
-        assign_by_circumhbbox: True, or the name of an angle version as in older configs, assigns by circumscribed
-            horizontal boxes: of priors, ground truth and ignored boxes. None or False assigns by the oriented boxes.
-            The regression targets are the oriented boxes in both cases.
-        priors_per_location: Priors that share a center, each of them a candidate. None counts them in the priors; 1
-            selects as many candidates as for one prior per location, as MMDetection and mmrotate do.
-        ignore_iof_threshold: A prior with more than this share of its area in an ignored box is ignored; negative
-            ignores nothing.
+        assign_by_circumhbbox: True, or the name of an angle version as in older configs, replaces priors, ground-truth
+            boxes and ignored boxes by their circumscribed horizontal boxes. None or False assigns by the oriented
+            boxes. The regression targets are the oriented boxes in both cases.
+        priors_per_location: Number of priors that share a center. A level has k times as many candidates, where k is
+            the ``topk`` of the subclass. None counts the priors that share a center. With 1, a level has k candidates
+            even if several priors share a center, as in MMDetection and mmrotate.
+        ignore_iof_threshold: A prior with more than this share of its area in an ignored box is ignored; a negative
+            value disables it.
 
     Raises:
         ValueError: An argument is out of range.
@@ -72,7 +73,7 @@ class TensorAssigner(BaseAssigner):
     def _assign_boxes(
         self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Implement :meth:`assign_image` for boxes that need no conversion to horizontal ones."""
+        """Implement :meth:`assign_image` for boxes that are already horizontal where required."""
         raise NotImplementedError
 
     def assign_batch(
@@ -93,20 +94,22 @@ class TensorAssigner(BaseAssigner):
             gt_boxes_list: (G, 5) boxes of each image.
             gt_boxes_ignore_list: (I, 5) ignored boxes of each image, or None.
             grids: Grid of each level.
-            valid_hw: Valid rows and columns of each level per image; priors of other cells are ignored.
-            on_grids: Whether the priors' centers are the cell centers of ``grids``. Otherwise only the numbers of
-                cells agree.
+            valid_hw: ``(rows, columns)`` of valid cells per image and level; priors of other cells are ignored.
+            on_grids: Whether the prior centers are the cell centers of ``grids``. If not, ``grids`` only has the right
+                numbers of rows and columns.
 
         Returns:
             (B, A) int64, ``gt_index`` of :meth:`assign_image` per image.
         """
         layout = PriorLayout.create(level_sizes, grids, valid_hw, len(gt_boxes_list))
-        rows = []
+        gt_indices = []
         for image, (gt_boxes, gt_boxes_ignore) in enumerate(zip(gt_boxes_list, gt_boxes_ignore_list, strict=True)):
             image_priors = priors if priors.ndim == 2 else priors[image]
             padding = layout.ignore_padding(image, None, image_priors.device)
-            rows.append(self._assign_unpadded(image_priors, layout.level_sizes, gt_boxes, gt_boxes_ignore, padding))
-        return torch.stack(rows)
+            gt_indices.append(
+                self._assign_unpadded(image_priors, layout.level_sizes, gt_boxes, gt_boxes_ignore, padding)
+            )
+        return torch.stack(gt_indices)
 
     def _assign_unpadded(
         self,
@@ -116,7 +119,7 @@ class TensorAssigner(BaseAssigner):
         gt_boxes_ignore: Tensor | None,
         padding: Tensor | None,
     ) -> Tensor:
-        """Return the (A,) ``gt_index`` of the priors outside the (A,) padding mask, :data:`IGNORE` inside it."""
+        """Return ``gt_index`` (A,): :data:`IGNORE` where ``padding`` (A,) is True, the assignment elsewhere."""
         if padding is None:
             return self.assign_image(priors, level_sizes, gt_boxes, gt_boxes_ignore)[0]
         sizes = [int((~level).sum()) for level in padding.split(level_sizes)]
@@ -141,6 +144,7 @@ class TensorAssigner(BaseAssigner):
         gt_index, iou = self.assign_image(priors, num_level_priors, gt_boxes, gt_boxes_ignore)
         positive = gt_index >= 0
         labels = gt_index.new_full(gt_index.shape, -1)
-        labels[positive] = gt_instances.labels[gt_index[positive]].to(labels)  # no objects: often float labels
+        # .to(): the labels of an image without objects are often a float tensor
+        labels[positive] = gt_instances.labels[gt_index[positive]].to(labels)
         gt_inds = torch.where(positive, gt_index + 1, torch.where(gt_index == BACKGROUND, 0, -1))
         return AssignResult(len(gt_boxes), gt_inds, iou, labels=labels)

@@ -1,4 +1,4 @@
-"""Section with the positives that label assignment gives the objects."""
+"""Section on label assignment: the positives per object in training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GROUPINGS = (
 
 
 def assignment_section(context: Context) -> Html:
-    """Return the report of ``assignment-stats`` as tables: positives per object, in total and per group.
+    """Return tables of the result of ``assignment-stats``: positives per object, of all objects and per group.
 
     Example:
         >>> atss = {"positives": 10, "positives_per_object": 2.5, "deviation": 1.0, "without": 1}
@@ -33,11 +33,11 @@ def assignment_section(context: Context) -> Html:
     )
     names = ("Per object", "Deviation", "Objects without", "Positives")
     head = [[header("Assigner", number=False), *map(header, names)]]
-    rows = [_assigner(name, values) for name, values in report["assigners"].items()]
+    rows = [_assigner_row(name, values) for name, values in report["assigners"].items()]
     groups = [
-        _grouping(name, values[key], title, unit)
+        _group_table(name, values[key], title, unit)
         for key, title, unit in GROUPINGS
-        for name, values in report["assigners"].items()  # assigners side by side
+        for name, values in report["assigners"].items()  # the inner loop, so that assigners are side by side
         if values.get(key)
     ]
     return section(
@@ -46,27 +46,27 @@ def assignment_section(context: Context) -> Html:
     )  # fmt: skip
 
 
-def _assigner(name: str, values: dict[str, Any]) -> Iterator[Html]:
+def _assigner_row(name: str, values: dict[str, Any]) -> Iterator[Html]:
     yield row_header(name, sort=name)
-    yield _mean(values["positives_per_object"])
-    yield _mean(values["deviation"])
+    yield _number_cell(values["positives_per_object"])
+    yield _number_cell(values["deviation"])
     yield count_cell(values["without"])
     yield count_cell(values["positives"])
 
 
-def _grouping(name: str, groups: list[dict[str, Any]], title: str, unit: str) -> Html:
+def _group_table(name: str, groups: list[dict[str, Any]], title: str, unit: str) -> Html:
     head = [[header(unit, number=False, sort=False), *map(header, ("Per object", "Share without", "Objects"))]]
-    most = max(group["objects"] for group in groups)
-    rows = [_group(group, most) for group in groups]
+    max_objects = max(group["objects"] for group in groups)
+    rows = [_group_row(group, max_objects) for group in groups]
     return element("div", element("h3", title, element("small", f" {name}")), table(f"{title}, {name}", head, rows))
 
 
-def _group(group: dict[str, Any], most: int) -> Iterator[Html]:
+def _group_row(group: dict[str, Any], max_objects: int) -> Iterator[Html]:
     yield row_header(interval(group["from"], group["to"]))
-    yield _mean(group["positives_per_object"])
+    yield _number_cell(group["positives_per_object"])
     yield ratio_cell(group["without"] / max(1, group["objects"]), bar=True)
-    yield count_cell(group["objects"], share=group["objects"] / max(1, most))
+    yield count_cell(group["objects"], share=group["objects"] / max(1, max_objects))
 
 
-def _mean(value: float | None) -> Html:
+def _number_cell(value: float | None) -> Html:
     return element("td", ratio(value, 2), class_="number", data_sort="" if value is None else value)

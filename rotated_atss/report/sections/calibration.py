@@ -1,4 +1,4 @@
-"""Section with the calibration of scores."""
+"""Section on the calibration of scores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def calibration_section(context: Context) -> Html:
     """
     calibration = context.report["calibration"]
     bins, error = calibration["bins"], calibration["expected_calibration_error"]
-    if not any(each["detections"] for each in bins):
+    if not any(score_bin["detections"] for score_bin in bins):
         return section(context, "calibration", "Calibration of scores", undefined("No detections."))
     note = (
         "Precision of the detections whose scores lie in a bin. Scores are calibrated where precision equals the mean "
@@ -31,12 +31,12 @@ def calibration_section(context: Context) -> Html:
     )
     figure = element("b", f"Expected calibration error: {ratio(error, 4)}")
     if context.baseline:
-        was = context.baseline["calibration"]["expected_calibration_error"]
-        figure = element("b", figure, f" (baseline {ratio(was, 4)})")
+        baseline_error = context.baseline["calibration"]["expected_calibration_error"]
+        figure = element("b", figure, f" (baseline {ratio(baseline_error, 4)})")
     content = element(
         "div",
         element("figure", reliability_chart(bins, "Reliability diagram: precision by score")),
-        table("Calibration per bin of scores", _head(), [_row(each) for each in bins], class_="groups"),
+        table("Calibration per bin of scores", _head(), [_row(score_bin) for score_bin in bins], class_="groups"),
         class_="pair",
     )
     return section(context, "calibration", "Calibration of scores", element("p", note), element("p", figure), content)
@@ -47,10 +47,11 @@ def _head() -> list[list[Html]]:
     return [[header("Scores", number=False, sort=False), *(header(name, sort=False) for name in names)]]
 
 
-def _row(each: dict[str, Any]) -> Iterator[Html]:
-    yield row_header(interval(each["from"], each["to"]))
-    yield ratio_cell(each["mean_score"])
-    yield ratio_cell(each["precision"])
-    known = each["mean_score"] is not None and each["precision"] is not None
-    yield element("td", signed_ratio(each["precision"] - each["mean_score"] if known else None), class_="number")
-    yield count_cell(each["detections"])
+def _row(score_bin: dict[str, Any]) -> Iterator[Html]:
+    mean_score, precision = score_bin["mean_score"], score_bin["precision"]
+    gap = None if mean_score is None or precision is None else precision - mean_score
+    yield row_header(interval(score_bin["from"], score_bin["to"]))
+    yield ratio_cell(mean_score)
+    yield ratio_cell(precision)
+    yield element("td", signed_ratio(gap), class_="number")
+    yield count_cell(score_bin["detections"])

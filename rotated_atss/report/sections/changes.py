@@ -1,4 +1,4 @@
-"""Section with the largest differences from the baseline."""
+"""Section on the changes from the baseline."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from rotated_atss.report.numbers import MINUS, ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import delta, header, row_header, table, undefined
 
-SHOWN = 10
+SHOWN = 10  # rows per table, names per line
 
 
 def changes_section(context: Context) -> Html:
-    """Return what improved and what declined most, and what the two runs do not have in common."""
+    """Return the classes and images that improved and declined most, and the differences between the two runs.
+
+    The runs can differ in their settings, classes and images.
+    """
     changes = context.changes
     assert changes is not None
     note = (
@@ -30,13 +33,13 @@ def changes_section(context: Context) -> Html:
         _table(context, "Images", "F1", changes.images, "f1", -1),
     ]
     return section(
-        context, "changes", "Changes", element("p", note), _rules(changes), _exclusive(changes),
+        context, "changes", "Changes", element("p", note), _different_settings(changes), _in_one_run(changes),
         element("div", *tables, class_="pair"),
     )  # fmt: skip
 
 
-def _rules(changes: Comparison) -> Html | None:
-    """Return a warning that names the settings that differ."""
+def _different_settings(changes: Comparison) -> Html | None:
+    """Return a warning with the settings that differ."""
     if not changes.rules:
         return None
     items = [
@@ -48,23 +51,28 @@ def _rules(changes: Comparison) -> Html | None:
     )
 
 
-def _exclusive(changes: Comparison) -> Html | None:
-    """Return the classes and images that only one run has."""
+def _in_one_run(changes: Comparison) -> Html | None:
+    """Return a warning with the classes and images that only one run has."""
     items = []
-    for run, names in (("this run", changes.only_new), ("the baseline", changes.only_baseline)):
-        for what, noun in (("classes", "class"), ("images", "image")):
-            if names[what]:
-                more = ", …" if len(names[what]) > SHOWN else ""
-                items.append(
-                    element(
-                        "li",
-                        f"{count_of(len(names[what]), noun)} only in {run}: {', '.join(names[what][:SHOWN])}{more}",
-                    )
-                )
+    for run, only in (("this run", changes.only_new), ("the baseline", changes.only_baseline)):
+        for names, noun in ((only["classes"], "class"), (only["images"], "image")):
+            if names:
+                listed = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+                items.append(element("li", f"{count_of(len(names), noun)} only in {run}: {listed}"))
     return element("ul", items, class_="notice") if items else None
 
 
 def _table(context: Context, title: str, label: str, changes: Mapping[str, Changes], field: str, sign: int) -> Html:
+    """Return the table of the largest increases (``sign`` 1) or decreases (-1) of a field.
+
+    Args:
+        context: The report.
+        title: ``Classes`` or ``Images``.
+        label: Name of the field for the reader.
+        changes: Differences by class name or image id, and field.
+        field: Field of the report.
+        sign: 1 or -1.
+    """
     keys = largest_changes(changes, field, SHOWN, sign=sign)
     heading = element("h3", f"{title}: {label} {'increased' if sign > 0 else 'decreased'}")
     if not keys:
@@ -84,7 +92,7 @@ def _table(context: Context, title: str, label: str, changes: Mapping[str, Chang
 
 def _values(context: Context, title: str) -> dict[str, Any]:
     key, rows = ("name", "classes") if title == "Classes" else ("image", "images")
-    return {each[key]: each for each in context.report[rows]}
+    return {row[key]: row for row in context.report[rows]}
 
 
 def _name(context: Context, title: str, key: str) -> Html:
@@ -103,5 +111,5 @@ def _cells(values: Mapping[str, Any], changes: Changes, field: str) -> Sequence[
 
 def _setting(value: Any) -> Content:
     if isinstance(value, list):
-        return ", ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in value)
+        return ", ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

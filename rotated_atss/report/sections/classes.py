@@ -24,7 +24,7 @@ def classes_section(context: Context) -> Html:
         "positives (TP), false positives (FP), false negatives (FN) and detections are counted "
         f"at {context.at_thresholds}."
     )
-    rows = [_row(context, each) for each in context.report["classes"]]
+    rows = [_row(context, values) for values in context.report["classes"]]
     return section(
         context, "classes", "Classes", element("p", note), table("Results per class", _head(), rows), table="classes"
     )

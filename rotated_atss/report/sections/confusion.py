@@ -1,4 +1,4 @@
-"""Section with the confusion matrix."""
+"""Section on the confusion matrix."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from rotated_atss.report.numbers import at_least, count, percent, ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import table
 
-# Classes of the text color in report.css, and the opacity of the shade above which they apply.
+# CSS classes that set the text color of a cell, and the opacity of its shade above which they apply.
 TEXT_LIMITS = {"shaded": 0.0, "strong": 0.65, "full": 0.93}
 
 
 def confusion_section(context: Context) -> Html:
-    """Return the confusion matrix, as counts and as shares of each row.
-
-    Radio buttons switch between the two without a script.
+    """Return the confusion matrix; radio buttons switch between counts and shares of the row, without a script.
 
     Example:
         >>> names, matrix = ["ship", "background"], [[3, 1], [2, 0]]
@@ -67,7 +65,7 @@ def _cell(names: Sequence[str], row: int, column: int, value: int, total: int) -
     if value == 0:
         return element("td", "·", class_="zero diagonal" if row == column else "zero")
     share = value / total
-    opacity = share**0.6  # shows shares of a few percent
+    opacity = share**0.6  # an exponent below 1 makes shares of a few percent visible
     classes = ["diagonal"] if row == column else []
     classes += [name for name, limit in TEXT_LIMITS.items() if opacity > limit]
     return element(

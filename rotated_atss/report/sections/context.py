@@ -1,4 +1,4 @@
-"""What the sections of a report page are made from."""
+"""The report and its links, from which all sections of the page are built."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Context:
         report: Content of ``report.json``.
         baseline: Content of the ``report.json`` of the baseline.
         changes: Differences from the baseline.
-        viewer_of: Address of the viewer page by image id, relative to the page.
-        thumbnails_of: Address of the picture by image id, relative to the page.
+        viewer_of: Addresses of the viewer pages by image id, relative to the page.
+        thumbnails_of: Addresses of the pictures by image id, relative to the page.
         tables: Names of the CSV files in ``tables/``.
     """
 
@@ -33,29 +33,29 @@ class Context:
 
     @property
     def at_thresholds(self) -> str:
-        """The score and IoU threshold of the counts, for texts."""
+        """Text that names the score threshold and the IoU threshold of the counts."""
         settings = self.report["settings"]
         return f"{at_least('score', settings['score_threshold'])} and {self.iou_limit(settings['iou_threshold'])}"
 
     def iou_limit(self, threshold: float) -> str:
-        """Return the IoU of a match as text: COCO's metric accepts the threshold itself, DOTA's does not."""
+        """Return the IoU limit of a match as text: at least the threshold for COCO's metric, above it for DOTA's."""
         return at_least("IoU", threshold, above=self.report.get("settings", {}).get("metric") in ("voc07", "area"))
 
     def link(self, image: str, text: Content = None) -> Html:
-        """Return the image id, or another text, as a link to its viewer page if it has one."""
+        """Return the image id, or another text, with a link to the viewer page of the image if there is one."""
         label = image if text is None else text
         return element("a", label, href=self.viewer_of[image]) if image in self.viewer_of else render(label)
 
 
 def section(context: Context, name: str, title: str, *content: Content, table: str = "") -> Html:
-    """Return a section with its heading and a link to its CSV table, if that exists.
+    """Return a section with its heading and, if there is one, a link to its CSV table.
 
     Args:
         context: The report.
         name: ``id`` of the section.
-        title: Its heading.
-        content: Its content.
-        table: Name of the CSV file in ``tables/``, without suffix.
+        title: Heading.
+        content: Content below the heading.
+        table: Name of the CSV file in ``tables/``, without suffix; empty for none.
 
     Example:
         >>> section(Context({}), "errors", "Errors", "none")

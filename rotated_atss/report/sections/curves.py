@@ -1,4 +1,4 @@
-"""Section with the curves of classes over the score threshold."""
+"""Section on precision, recall and F1 over the score threshold, as curves of the classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIELDS = ("score", "precision", "recall", "f1")
 
 
 def curves_section(context: Context) -> Html:
-    """Return precision-recall and F1-confidence curves with buttons that choose classes."""
+    """Return precision-recall and F1-confidence curves, with buttons that highlight classes."""
     curves = {name: curve for name, curve in context.report["curves"].items() if curve["score"]}
     if not curves:
         reason = "No detections." if context.report["summary"]["objects"] else "No objects."
@@ -47,13 +47,12 @@ def _figure(title: str, chart: Html) -> Html:
 
 
 def _chooser(context: Context, curves: dict[str, Any]) -> Html:
-    """Return a button per class, which only a script can use: hidden without one."""
-    aps = {each["name"]: each["AP50"] for each in context.report["classes"]}
-    aps[ALL_CLASSES] = context.report["summary"]["AP50"]
+    """Return a button per class. They are hidden until ``report.js`` runs, without which they have no effect."""
+    ap50 = {row["name"]: row["AP50"] for row in context.report["classes"]}
     buttons = [
         element(
             "button", element("span", class_="swatch"), element("span", name),
-            element("small", ratio(aps.get(name), 2)), type="button", aria_pressed="false", data_series=index,
+            element("small", ratio(ap50.get(name), 2)), type="button", aria_pressed="false", data_series=index,
         )
         for index, name in enumerate(curves) if name != ALL_CLASSES
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Section with the kinds of errors and the AP that each costs."""
+"""Section on the kinds of errors and the AP that each kind costs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rotated_atss.report.html import Html, element
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import count_cell, delta, header, ratio_cell, row_header, table
 
-# Kinds of TIDE (arXiv 2008.08115), with the angle as a kind of its own for oriented boxes.
+# Kinds of TIDE (arXiv 2008.08115), and the angle as a further kind for oriented boxes.
 MEANINGS = {
     "classification": "The box matches an object of another class.",
     "localization": "The class is right; the IoU is at least 0.1 but below the threshold.",
@@ -27,35 +27,35 @@ def errors_section(context: Context) -> Html:
         "all detections, if all errors of this kind were corrected; costs do not add up."
     )
     errors, kinds = context.report["errors"], _shown_kinds(context)
-    most_count = max((errors["all"][kind]["count"] for kind in kinds), default=0)
-    most_cost = max((errors["all"][kind]["ap50_cost"] or 0 for kind in kinds), default=0)
-    rows = [_kind(context, kind, most_count, most_cost) for kind in kinds]
+    max_count = max((errors["all"][kind]["count"] for kind in kinds), default=0)
+    max_cost = max((errors["all"][kind]["ap50_cost"] or 0 for kind in kinds), default=0)
+    rows = [_kind_row(context, kind, max_count, max_cost) for kind in kinds]
     head = [[header("Kind", number=False), header("AP50 cost"), header("Errors")]]
     details = element(
         "details",
         element("summary", "Error kinds per class"),
-        table("Error kinds per class: AP50 cost and number of errors", _class_head(kinds), _classes(context, kinds)),
+        table("Error kinds per class: AP50 cost and number of errors", _class_head(kinds), _class_rows(context, kinds)),
     )
     overview = table("Error kinds of all classes", head, rows, class_="kinds")
     return section(context, "errors", "Errors", element("p", note), overview, details, table="errors")
 
 
 def _shown_kinds(context: Context) -> list[str]:
-    """Return the kinds of errors that the boxes can have: horizontal ones have no angle."""
+    """Return the kinds of errors, for horizontal boxes without the angle."""
     kinds: list[str] = context.report["errors"]["kinds"]
     return kinds if context.report["kind"] == "oriented" else [kind for kind in kinds if kind != "angle"]
 
 
-def _kind(context: Context, kind: str, most_count: int, most_cost: float) -> Iterator[Html]:
+def _kind_row(context: Context, kind: str, max_count: int, max_cost: float) -> Iterator[Html]:
     values = context.report["errors"]["all"][kind]
     changes = context.changes.errors.get(kind) if context.changes else None
     cost = values["ap50_cost"]
     meaning = element("small", MEANINGS[kind]) if kind in MEANINGS else None
     yield row_header([kind, " ", meaning], sort=kind)
-    yield ratio_cell(cost, delta(changes["ap50_cost"], "lower") if changes else None, bar=True, scale=most_cost)
+    yield ratio_cell(cost, delta(changes["ap50_cost"], "lower") if changes else None, bar=True, scale=max_cost)
     yield count_cell(
         values["count"], delta(changes["count"], "lower", counts=True) if changes else None,
-        share=values["count"] / most_count if most_count else 0,
+        share=values["count"] / max_count if max_count else 0,
     )  # fmt: skip
 
 
@@ -67,17 +67,18 @@ def _class_head(kinds: list[str]) -> list[list[Html]]:
     return [groups, columns]
 
 
-def _classes(context: Context, kinds: list[str]) -> Iterator[list[Html]]:
+def _class_rows(context: Context, kinds: list[str]) -> Iterator[list[Html]]:
     errors = context.report["errors"]
     for name, values in errors["classes"].items():
         changes = context.changes.class_errors.get(name, {}) if context.changes else None
         cells = [row_header(name, sort=name)]
         for kind in kinds:
-            cells += _class_kind(values.get(kind), None if changes is None else changes.get(kind, {}))
+            cells += _class_cells(values.get(kind), None if changes is None else changes.get(kind, {}))
         yield cells
 
 
-def _class_kind(values: dict[str, Any] | None, changes: dict[str, Any] | None) -> tuple[Html, Html]:
+def _class_cells(values: dict[str, Any] | None, changes: dict[str, Any] | None) -> tuple[Html, Html]:
+    """Return the cost and the count of one kind of error in one class; ``changes`` is None without a baseline."""
     values = values or {"count": None, "ap50_cost": None}
     if changes is None:
         return ratio_cell(values["ap50_cost"]), count_cell(values["count"])

@@ -1,4 +1,4 @@
-"""Section with AP and recall by properties of the objects."""
+"""Section on AP and recall by size, aspect ratio, angle and density."""
 
 from __future__ import annotations
 
@@ -26,26 +26,24 @@ def groups_section(context: Context) -> Html:
         "AP50 and recall of the objects of a group; the objects of other groups are ignored. Groups without objects "
         "have no values. Values of few objects are uncertain."
     )
-    figures = [_figure(context, name, rows) for name, rows in groups.items()] or [undefined("No objects.")]
+    tables = [_group_table(context, name, rows) for name, rows in groups.items()] or [undefined("No objects.")]
     title = "Object size, shape and density"
-    return section(
-        context, "groups", title, element("p", note), element("div", *figures, class_="pair"), table="groups"
-    )
+    return section(context, "groups", title, element("p", note), element("div", *tables, class_="pair"), table="groups")
 
 
-def _figure(context: Context, name: str, rows: list[dict[str, Any]]) -> Html:
+def _group_table(context: Context, name: str, rows: list[dict[str, Any]]) -> Html:
     title = TITLES.get(name, name)
     unit = (context.report.get("group_units") or {}).get(name, "")
     caption = element("h3", title, element("small", f" {unit}") if unit else None)
     head = [
         [header(title, number=False, sort=False), *(header(name, sort=False) for name in ("AP50", "Recall", "Objects"))]
     ]
-    most = max(row["objects"] for row in rows)
-    body = [_row(context, name, row, index, most) for index, row in enumerate(rows)]
+    max_objects = max(row["objects"] for row in rows)
+    body = [_row(context, name, row, index, max_objects) for index, row in enumerate(rows)]
     return element("div", caption, table(f"Results by {title.lower()}", head, body, class_="groups"))
 
 
-def _row(context: Context, name: str, row: dict[str, Any], index: int, most: int) -> Iterator[Html]:
+def _row(context: Context, name: str, row: dict[str, Any], index: int, max_objects: int) -> Iterator[Html]:
     changes = None
     if context.changes:
         changes = context.changes.groups.get(name, {}).get((row["from"], row["to"]), {})
@@ -54,4 +52,4 @@ def _row(context: Context, name: str, row: dict[str, Any], index: int, most: int
         change = None if changes is None else delta(changes.get(key), "higher")
         yield ratio_cell(row[key], change, bar=True, color=color)
     change = None if changes is None else delta(changes.get("objects"), "", counts=True)
-    yield count_cell(row["objects"], change, share=row["objects"] / most if most else 0)
+    yield count_cell(row["objects"], change, share=row["objects"] / max_objects if max_objects else 0)

@@ -1,4 +1,4 @@
-"""Sections with the best and worst images, and the table of all images."""
+"""Sections on the images: the best and worst ones, and the table of all images."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def examples_section(context: Context) -> Html:
     note = f"By F1 at {context.at_thresholds}; of equal images, those with more objects first."
     if context.thumbnails_of:
         note += " Blue: true positives; orange: false positives; yellow: missed objects."
-    values = {each["image"]: each for each in context.report["images"]}
+    rows = {row["image"]: row for row in context.report["images"]}
     content = []
     for title, key in (("Worst", "worst_images"), ("Best", "best_images")):
-        images = [image for image in context.report[key] if image in values]
-        cards = [element("li", *_card(context, values[image])) for image in images]
+        images = [image for image in context.report[key] if image in rows]
+        cards = [element("li", *_card(context, rows[image])) for image in images]
         content += [element("h3", title), element("ul", cards, class_="cards") if cards else undefined("No images.")]
     return section(context, "examples", "Worst and best images", element("p", note), *content)
 
@@ -38,13 +38,13 @@ def images_section(context: Context) -> Html:
     note = f"Counts at {context.at_thresholds}."
     field = element("input", type="search", id="image-filter", autocomplete="off", spellcheck="false")
     label = element("label", "Filter by name", field, for_="image-filter")
-    state = element("output", count_of(len(images), "image"), for_="image-filter", id="image-count")
-    names = [label for _, label in RATIOS] + [label for _, label, _ in COUNTS]
-    head = [[header("Image", number=False), *map(header, names)]]
-    rows = [_row(context, each) for each in images]
+    num_shown = element("output", count_of(len(images), "image"), for_="image-filter", id="image-count")
+    titles = [title for _, title in RATIOS] + [title for _, title, _ in COUNTS]
+    head = [[header("Image", number=False), *map(header, titles)]]
+    rows = [_row(context, values) for values in images]
     return section(
         context, "images", "Images", element("p", note),
-        element("div", label, state, class_="filter", hidden=True),
+        element("div", label, num_shown, class_="filter", hidden=True),
         table("Results per image", head, rows, class_="images"), table="images",
     )  # fmt: skip
 
@@ -59,6 +59,7 @@ def _row(context: Context, values: dict[str, Any]) -> Iterator[Html]:
 
 
 def _card(context: Context, values: dict[str, Any]) -> tuple[Html, Html]:
+    """Return the picture and name of an image as a link, and its F1 and counts."""
     image = values["image"]
     picture = None
     if image in context.thumbnails_of:

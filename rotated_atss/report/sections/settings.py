@@ -1,4 +1,4 @@
-"""Section with settings, inputs and files of the report."""
+"""Section on the settings, inputs and files of the report."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _inputs(inputs: dict[str, Any]) -> Iterator[tuple[str, Content]]:
     for name, value in inputs.items():
         if name != "command" and value is not None:
             values = value if isinstance(value, list) else [value]
-            yield name.replace("_", " ").capitalize(), [_code(each, i) for i, each in enumerate(values)]
+            yield name.replace("_", " ").capitalize(), [_code(item, index) for index, item in enumerate(values)]
 
 
 def _code(value: Any, index: int) -> Html:

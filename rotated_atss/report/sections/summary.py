@@ -1,4 +1,4 @@
-"""Section with the figures of the whole evaluation."""
+"""Section on the figures of the whole evaluation."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def summary_section(context: Context) -> Html:
 
 
 def _ignored_detections(summary: dict[str, Any]) -> str:
-    """Return the sentence with which true and false positives add up to the detections, or an empty text."""
+    """Return a sentence on ignored detections, which are neither true nor false positives; empty without any."""
     ignored = summary["detections"] - summary["tp"] - summary["fp"]
     if not ignored:
         return ""

@@ -56,7 +56,7 @@
 
   // ---- curves ----
 
-  const COLORS = 6; // --color-0 to --color-5
+  const COLORS = 6; // --color-0 to --color-5 of report.css; as many curves can be highlighted at once
   const number = (value) => value.toFixed(3);
 
   function makeCurves() {
@@ -78,7 +78,7 @@
     }
 
     function toggle(series) {
-      if (!chooser.querySelector(`button[data-series="${series}"]`)) return; // all classes together
+      if (!chooser.querySelector(`button[data-series="${series}"]`)) return; // the curve of all classes has no button
       if (!chosen.delete(series)) {
         if (chosen.size === COLORS) chosen.delete(chosen.keys().next().value);
         const used = new Set(chosen.values());
@@ -106,7 +106,7 @@
       bottom - (bottom - top) * curve[svg.dataset.y][i],
     ]));
     let series = data.length - 1;
-    let position = data[series].f1.indexOf(Math.max(...data[series].f1)); // the threshold of the best F1
+    let position = data[series].f1.indexOf(Math.max(...data[series].f1)); // the point of the highest F1
     readout.textContent = hint;
     svg.setAttribute("tabindex", "0");
     svg.setAttribute("role", "application");
@@ -137,7 +137,7 @@
       let best = [Infinity, 0, 0];
       points.forEach((line, index) => line.forEach(([x, y], i) => {
         const distance = Math.hypot(x - point.x, y - point.y);
-        const bonus = paths.get(index).classList.contains("chosen") ? 6 : 0; // prefers chosen curves
+        const bonus = paths.get(index).classList.contains("chosen") ? 6 : 0; // a highlighted curve is preferred
         if (distance - bonus < best[0]) best = [distance - bonus, index, i];
       }));
       return best;
@@ -161,7 +161,7 @@
       else if (event.key === "Home") mark(series, 0);
       else if (event.key === "End") mark(series, points[series].length - 1);
       else if (event.key in steps) {
-        const [across, along] = steps[event.key];
+        const [across, along] = steps[event.key]; // to another curve, along the curve
         // arrows follow the x axis, along which scores fall in one chart and rise in the other
         const [first, last] = [points[series][0][0], points[series][points[series].length - 1][0]];
         const next = (series + across + data.length) % data.length;

@@ -4,8 +4,8 @@
 (function (namespace) {
   const data = window.rotatedAtssImage;
   const get = (id) => document.getElementById(id);
-  const TOUCH_PX = 14, MOUSE_PX = 4; // distance of a click from an edge that still counts
-  const CONTEXT = 5; // part of the view, in multiples of a box, around a box that a link or a step shows
+  const TOUCH_PX = 14, MOUSE_PX = 4; // distance from an edge up to which a tap or a click selects the box
+  const CONTEXT = 5; // size of the view, in multiples of the box, after a link or a step to a box
 
   if (!data) {
     get("status").textContent = "the data of this page is missing";
@@ -18,7 +18,7 @@
   const overlay = new namespace.Overlay(boxes, canvas);
   let panel = null, errors = null, scheduled = false;
 
-  /** Return the map from image to device pixels at this moment of an animation. */
+  /** Return the mapping from image pixels to device pixels, also in the middle of an animation. */
   function currentView(ratio) {
     const bounds = viewer.viewport.getBounds(true);
     const size = viewer.viewport.getContainerSize();
@@ -42,7 +42,7 @@
     const percent = (view.scale / ratio) * 100;
     get("status").textContent =
       `${inView} of ${boxes.shownCount} boxes in view \u00b7 zoom ${percent < 10 ? percent.toFixed(1) : percent.toFixed(0)} %`;
-    // Pixels are squares when they are large, and averages when they are small.
+    // enlarged pixels are drawn as squares, reduced ones are averaged
     setSmoothing(view.scale < 2);
     placeTooltip();
   }
@@ -54,7 +54,7 @@
     viewer.drawer.setImageSmoothingEnabled(enabled);
   }
 
-  /** Draw in the next frame; several requests are one. */
+  /** Draw in the next frame, once for several requests. */
   function redraw() {
     if (scheduled) return;
     scheduled = true;
@@ -80,7 +80,7 @@
     place.dataset.id = row.id;
   }
 
-  /** Put the description of the hovered box beside it. That of the selected one is in a corner, where it hides less. */
+  /** Put the description of the hovered box next to the box; that of the selected box is in a corner of the view. */
   function placeTooltip() {
     const row = marks.hovered === marks.selected ? null : marks.hovered, tooltip = get("tooltip");
     fill(tooltip, row);
@@ -88,7 +88,7 @@
     const view = currentView(1), stage = get("image"), at = row.index * 4;
     const right = view.x(boxes.bounds[at + 2]) + 10, left = view.x(boxes.bounds[at]) - 10 - tooltip.offsetWidth;
     const middle = view.y((boxes.bounds[at + 1] + boxes.bounds[at + 3]) / 2) - tooltip.offsetHeight / 2;
-    const clamp = (value, most) => Math.max(6, Math.min(value, most - 6));
+    const clamp = (value, max) => Math.max(6, Math.min(value, max - 6));
     const x = right + tooltip.offsetWidth + 6 < stage.clientWidth || left < 6 ? right : left;
     tooltip.style.left = `${clamp(x, stage.clientWidth - tooltip.offsetWidth)}px`;
     tooltip.style.top = `${clamp(middle, stage.clientHeight - tooltip.offsetHeight)}px`;
@@ -101,7 +101,7 @@
     redraw();
   }
 
-  /** Select a box, or none, and let the address link to it. */
+  /** Select a box, or none for null, and make the address of the page a link to the box. */
   function select(row) {
     marks.selected = row;
     const hash = row ? `#${row.id}` : "";
@@ -110,7 +110,7 @@
     redraw();
   }
 
-  /** Write the selected box and its place among the errors. */
+  /** Write the description of the selected box and its position in the list of errors. */
   function showSelected() {
     const row = marks.selected, count = errors.rows.length;
     errors.mark(row);
@@ -122,12 +122,13 @@
   function zoomTo(row) {
     const { x, y } = center(row), unit = data.pixels.width;
     const stage = viewer.viewport.getContainerSize();
-    const wanted = Math.max(row.length * CONTEXT, 80); // pixels of the image
-    const ratio = stage.x / stage.y, least = (row.length * 1.1) / Math.min(1, ratio); // the whole box
-    const most = Math.max(data.pixels.height, data.pixels.width / ratio); // the whole image
-    const height = Math.max(least, Math.min(most, wanted / Math.min(1, ratio))), width = height * ratio;
+    const wanted = Math.max(row.length * CONTEXT, 80); // shorter side of the view, pixels of the image
+    const ratio = stage.x / stage.y;
+    const minHeight = (row.length * 1.1) / Math.min(1, ratio); // the whole box
+    const maxHeight = Math.max(data.pixels.height, data.pixels.width / ratio); // the whole image
+    const height = Math.max(minHeight, Math.min(maxHeight, wanted / Math.min(1, ratio))), width = height * ratio;
     const details = get("details"), isWide = details.offsetWidth > stage.x / 2;
-    const covered = isWide ? (height * (stage.y - details.offsetTop)) / stage.y : 0; // lower part of the view
+    const covered = isWide ? (height * (stage.y - details.offsetTop)) / stage.y : 0; // by the description, at the bottom
     const top = y - (height - covered) / 2;
     const bounds = new OpenSeadragon.Rect((x - width / 2) / unit, top / unit, width / unit, height / unit);
     viewer.viewport.fitBounds(bounds, window.matchMedia("(prefers-reduced-motion: reduce)").matches);
@@ -175,11 +176,12 @@
     });
   }
 
-  /** Zoom by a factor around the middle of the view, or move by a part of it. */
+  /** Zoom by a factor around the middle of the view. */
   function zoomBy(factor) {
     viewer.viewport.zoomBy(factor).applyConstraints();
   }
 
+  /** Move the view by shares of its width and height. */
   function move(x, y) {
     const bounds = viewer.viewport.getBounds();
     const delta = new OpenSeadragon.Point(x * bounds.width, y * bounds.height);

@@ -8,7 +8,7 @@ window.RotatedAtss = window.RotatedAtss || {};
   const LAYER_OF = { matched: "gt", missed: "fn", tp: "tp", fp: "fp", ignored: "ignored" };
   const CELLS_PER_SIDE = 64;
 
-  /** A table of boxes. Objects come first; `id` is their name in links, "o3" or "d12". */
+  /** A table of boxes, objects before detections. The `id` of a row, such as "o3" or "d12", is its name in links. */
   class Boxes {
     constructor(data) {
       this.width = data.pixels.width;
@@ -23,17 +23,17 @@ window.RotatedAtss = window.RotatedAtss || {};
       }));
       this.byId = new Map(this.rows.map((row) => [row.id, row]));
       this.corners = new Float64Array(this.rows.length * 8);
-      this.bounds = new Float64Array(this.rows.length * 4); // x and y from, x and y to
+      this.bounds = new Float64Array(this.rows.length * 4); // circumscribed horizontal boxes, x1 y1 x2 y2
       this.rows.forEach((row, index) => this._setBounds(row, index));
       this.shown = new Uint8Array(this.rows.length).fill(1);
       this.shownCount = this.rows.length;
-      this._seen = new Uint32Array(this.rows.length);
-      this._search = 0;
+      this._seen = new Uint32Array(this.rows.length); // number of the last search that visited a box
+      this._search = 0; // number of searches
       this._buildGrid();
       this.medianWidth = this.rows.map((row) => row.width).sort((a, b) => a - b)[this.rows.length >> 1] || 1;
     }
 
-    _add(columns, prefix, own) {
+    _add(columns, prefix, furtherFields) {
       columns.polygon.forEach((polygon, index) => {
         const layer = LAYER_OF[columns.state[index]];
         this.rows.push({
@@ -46,7 +46,7 @@ window.RotatedAtss = window.RotatedAtss || {};
           length: columns.length[index],
           width: columns.width[index],
           angle: columns.angle[index],
-          ...own(columns, index),
+          ...furtherFields(columns, index),
         });
       });
     }
@@ -65,7 +65,7 @@ window.RotatedAtss = window.RotatedAtss || {};
       );
     }
 
-    /** Put the boxes into the cells of a grid that their bounds cover. */
+    /** Put each box into the cells of a grid that its bounds cover. */
     _buildGrid() {
       this._cell = Math.max(this.width, this.height) / CELLS_PER_SIDE;
       this._columns = Math.max(1, Math.ceil(this.width / this._cell));
@@ -77,7 +77,7 @@ window.RotatedAtss = window.RotatedAtss || {};
       }
     }
 
-    /** Call a function for the cells that a rectangle covers; what lies outside the image counts to the border. */
+    /** Call a function for each cell that a rectangle covers; parts outside the image belong to the cells at the border. */
     _forCells(left, top, right, bottom, call) {
       const column = (x) => Math.min(this._columns - 1, Math.max(0, Math.floor(x / this._cell)));
       const line = (y) => Math.min(this._lines - 1, Math.max(0, Math.floor(y / this._cell)));
@@ -86,7 +86,7 @@ window.RotatedAtss = window.RotatedAtss || {};
       }
     }
 
-    /** Return the indices of the shown boxes whose bounds meet a rectangle, in ascending order. */
+    /** Return the indices of the shown boxes whose bounds overlap a rectangle, in ascending order. */
     within(left, top, right, bottom) {
       const found = [];
       const search = ++this._search;
@@ -123,7 +123,7 @@ window.RotatedAtss = window.RotatedAtss || {};
       return inside;
     }
 
-    /** Distance of a point to the nearest edge. */
+    /** Return the distance of a point to the nearest edge of a box. */
     _distance(index, x, y) {
       const c = this.corners;
       let nearest = Infinity;
@@ -137,7 +137,7 @@ window.RotatedAtss = window.RotatedAtss || {};
       return nearest;
     }
 
-    /** Show the boxes that pass the filters: layers (names), classes (flag per class) and the lowest score. */
+    /** Show only the boxes of some layers (set of names) and classes (flag per class) with a score of at least a value. */
     filter(layers, classes, lowestScore) {
       this.shownCount = 0;
       for (const row of this.rows) {

@@ -2,8 +2,8 @@
 "use strict";
 
 (function (namespace) {
-  // After the colors of Okabe and Ito (2008), which color-blind readers can tell apart; the vermilion is lighter, to
-  // be seen on dark ground. Line widths and dashes differ as well.
+  // Colors of Okabe and Ito (2008), which color-blind readers can distinguish; the vermilion is lighter, so that it is
+  // visible on dark images. Line widths and dashes differ as well.
   const STYLES = {
     gt: { color: "#ffffff", width: 1.25, dash: [6, 3], name: "Ground truth, found" },
     tp: { color: "#56b4e9", width: 1.75, dash: [], name: "True positives" },
@@ -12,15 +12,15 @@
     ignored: { color: "#c8c8c8", width: 1.25, dash: [1.5, 3], name: "Ignored" },
   };
   const ORDER = ["ignored", "gt", "tp", "fn", "fp"]; // the last is on top
-  const CAPTIONED = ["fp", "fn", "tp", "ignored"]; // in this order; a found object has the caption of its detection
-  const CASING = "rgba(0, 0, 0, 0.6)";
-  const MOST_CASED = 1500; // boxes in view up to which lines have a dark border
-  const MOST_CAPTIONS = 40;
-  const MOST_DRAWN_PER_FRAME = 150; // boxes in view
-  const MARGIN = 0.2; // drawn beyond the view on each side, as a part of its size
-  const FULL_WIDTH = 14; // width of the median box on the screen, px, below which lines are thinner
-  const LEAST_WIDTH = 0.45;
-  const SMALLEST_FRONT = 10; // length of a front edge on the screen, px, from which it is marked
+  const CAPTIONED = ["fp", "fn", "tp", "ignored"]; // the first gets captions first; gt has those of its detections
+  const CASING = "rgba(0, 0, 0, 0.6)"; // dark border of lines
+  const MOST_CASED = 1500; // with more boxes in view, lines have no dark border
+  const MOST_CAPTIONS = 40; // with more boxes in view, there are no captions
+  const MOST_DRAWN_PER_FRAME = 150; // with more boxes in view, a moving view shows a copy of the boxes
+  const MARGIN = 0.2; // part of the copy beyond the view on each side, as a share of the size of the view
+  const FULL_WIDTH = 14; // lines are thinner if the median box is narrower than this on the screen, px
+  const LEAST_WIDTH = 0.45; // smallest factor by which lines are thinner
+  const SMALLEST_FRONT = 10; // shorter front edges on the screen, px, are not marked
   const BATCH = 256; // boxes per path: long paths are slow to fill
 
   function tracePolygons(context, boxes, indices, view) {
@@ -55,7 +55,7 @@
     context.stroke();
   }
 
-  /** Draw boxes of one layer: first the dark borders of all, then the lines, then the fronts. */
+  /** Draw the boxes of one layer: first all dark borders, then all lines, then all front edges. */
   function drawLayer(context, boxes, indices, view, style, ratio, cased) {
     const width = style.width * ratio;
     const dash = style.dash.map((length) => length * ratio);
@@ -70,7 +70,7 @@
     forBatches(traceFronts, style.color, 2 * width, []);
   }
 
-  /** Fill a box and draw it on top of all others, twice as wide. */
+  /** Fill a box and draw it on top of all others, with wider lines. */
   function drawEmphasized(context, boxes, row, view, ratio, opacity) {
     const style = STYLES[row.layer];
     tracePolygons(context, boxes, [row.index], view);
@@ -120,7 +120,10 @@
     }
   }
 
-  /** The canvas of the boxes. Many boxes are drawn once, beyond the view, and moved while the view only moves. */
+  /**
+   * The canvas of the boxes. While the view moves without zooming, many boxes are not drawn again: they are drawn once
+   * into a copy that is larger than the view, and the copy is moved.
+   */
   class Overlay {
     constructor(boxes, canvas) {
       this.boxes = boxes;
@@ -128,16 +131,16 @@
       this.context = canvas.getContext("2d");
       this.captions = true;
       this._copy = document.createElement("canvas");
-      this._copied = null; // the view that the copy shows
-      this._scale = null; // of the last frame
+      this._copied = null; // the view that the copy shows, null without a copy
+      this._scale = null; // scale of the last frame
     }
 
-    /** Forget the drawn boxes, after the filters have changed or the view has come to rest. */
+    /** Discard the copy, after the filters have changed or the view has stopped. */
     invalidate() {
       this._copied = null;
     }
 
-    /** Draw the shown boxes in view and return their number. `marks` holds rows: `selected` and `hovered`. */
+    /** Draw the shown boxes in view and return their number. `marks` has the rows `selected` and `hovered`, or null. */
     draw(view, ratio, marks) {
       const { boxes, context } = this;
       context.clearRect(0, 0, view.width, view.height);
@@ -152,7 +155,7 @@
       return indices.length;
     }
 
-    /** Copy the boxes that have been drawn before, by whole pixels; draw them first where they do not cover the view. */
+    /** Show the copy of the boxes, moved by whole pixels; make a new copy if it does not cover the view. */
     _move(view, ratio) {
       if (!this._copied || !this._copied.covers(view)) {
         this._copied = view.enlarged(MARGIN);

@@ -1,15 +1,15 @@
-/* List of errors, and steps from one to the next. */
+/* The list of errors, and steps from one error to the next. */
 "use strict";
 
 (function (namespace) {
-  const PART = 100; // entries that are added to the list at once
+  const PART = 100; // number of entries that are added to the list at a time
   const MISSED = "missed";
 
   function kindOf(row) {
     return row.layer === "fn" ? MISSED : row.error || "false positive";
   }
 
-  /** Describe a box in lines of text: class, score, IoU, size, angle, kind of error. */
+  /** Describe a box as pairs of a name and a value: class, score, IoU, size, angle, state, kind of error. */
   function describe(boxes, row) {
     const number = (value) => (value === null ? "unknown" : value.toFixed(2));
     const lines = [["class", boxes.classes[row.classIndex]]];
@@ -21,7 +21,7 @@
     return lines;
   }
 
-  /** The list. `onSelect(row)` is called when an entry is chosen, `onPoint(row)` when it has the focus. */
+  /** The list. `onSelect(row)` is called for a click on an entry, `onPoint(row)` while it has the focus or the pointer. */
   class Errors {
     constructor(boxes, onSelect, onPoint) {
       Object.assign(this, { boxes, onSelect, onPoint, rows: [], selected: null });

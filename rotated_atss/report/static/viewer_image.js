@@ -33,7 +33,8 @@
       smoothTileEdgesMinZoom: Infinity, // tiles do not overlap, and are drawn at whole pixels
       imageLoaderLimit: 6,
     });
-    viewer.addHandler("canvas-key", (event) => (event.preventDefaultAction = true)); // its keys are not those of the page
+    // the page has other keys than OpenSeadragon
+    viewer.addHandler("canvas-key", (event) => (event.preventDefaultAction = true));
     return viewer;
   }
 

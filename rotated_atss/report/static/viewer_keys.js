@@ -4,7 +4,7 @@
 (function (namespace) {
   const get = (id) => document.getElementById(id);
 
-  /** Call the function of a key when it is pressed outside the elements that use it themselves. */
+  /** Call the function of a key when the key is pressed, except in input elements that use the key. */
   function connectKeys(keys) {
     document.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || get("help").open) return;

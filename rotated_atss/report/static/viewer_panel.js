@@ -1,4 +1,4 @@
-/* Filters of the panel: layers, captions, lowest score and classes. They are kept from image to image. */
+/* Filters of the panel: layers, captions, lowest score and classes. They are kept on the next image. */
 "use strict";
 
 (function (namespace) {
@@ -27,7 +27,7 @@
     return svg;
   }
 
-  /** Read what an earlier page stored; storage can be switched off. */
+  /** Return the filters that an earlier page stored; an empty object if there are none or if storage is disabled. */
   function load() {
     try {
       return JSON.parse(sessionStorage.getItem(STORE)) || {};
@@ -120,7 +120,7 @@
       return inputs;
     }
 
-    /** Filter the boxes as the inputs say, count them, store the filters. */
+    /** Apply the filters of the inputs to the boxes, write the counts, and store the filters. */
     apply() {
       const layers = new Set(this._layerInputs.filter((each) => each.input.checked).map((each) => each.layer));
       const classes = this.boxes.classes.map(() => false);
@@ -133,7 +133,7 @@
       this.onChange(this);
     }
 
-    /** Write "shown / all" behind every layer and class. */
+    /** Write the number of shown boxes and of all boxes behind each layer and class. */
     _count() {
       const { rows, shown } = this.boxes;
       const write = (place, belongs) => {

@@ -1,8 +1,8 @@
-/* Map from pixels of the image to device pixels of the canvas. */
+/* Mapping from pixels of the image to device pixels of the canvas. */
 "use strict";
 
 (function (namespace) {
-  /** A view: the position of the upper left corner in the image, the scale, and the size in device pixels. */
+  /** The visible part of the image: its upper left corner in image pixels, the scale, and its size in device pixels. */
   class View {
     constructor(left, top, scale, width, height) {
       Object.assign(this, { left, top, scale, width, height });
@@ -21,9 +21,9 @@
       return [this.left, this.top, this.left + this.width / this.scale, this.top + this.height / this.scale];
     }
 
-    /** Return the view with more of the image on each side, by a part of its size. */
-    enlarged(part) {
-      const x = Math.round(this.width * part), y = Math.round(this.height * part);
+    /** Return the view extended on each side by a share of its size. */
+    enlarged(share) {
+      const x = Math.round(this.width * share), y = Math.round(this.height * share);
       const corner = [this.left - x / this.scale, this.top - y / this.scale];
       return new View(...corner, this.scale, this.width + 2 * x, this.height + 2 * y);
     }

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from rotated_atss.analysis.evaluation.report import EvaluationReport
+from rotated_atss.analysis.evaluation.ap_figures import from_task1_result
+from rotated_atss.analysis.evaluation.confusion import matrix_names
+from rotated_atss.analysis.evaluation.from_task1 import from_task1
+from rotated_atss.analysis.evaluation.report import EvaluationReport, ReportSettings, build_report
+from rotated_atss.analysis.evaluation.report_json import report_to_json
+from rotated_atss.analysis.evaluation.tables import tables_from_json
+from rotated_atss.dota.labels import Labels
+from rotated_atss.dota.task1_evaluation import evaluate_detections
 from tests.analysis.evaluation.samples import CLASSES, corners, random_boxes, task1_report
 from tests.references.slow_evaluation import Box, iou, slow_match
 
@@ -50,6 +57,18 @@ def test_pairs_give_the_matrix_of_scikit_learn(report: EvaluationReport) -> None
         labels=range(len(CLASSES)),
     )  # fmt: skip
     np.testing.assert_array_equal(pairs.matrix[:-1, :-1], expected)
+
+
+def test_a_class_named_background_is_not_the_extra_row() -> None:
+    square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+    labels = {"P1": Labels(square, ("background",), np.array([0]), np.array([1]))}
+    classes = ["ship", "background"]
+    ap = from_task1_result(evaluate_detections({}, labels, classes=classes))
+    content = report_to_json(build_report(from_task1({}, labels, classes), ap, ReportSettings("v1.0", (0.5,))))
+    assert content["confusion"]["classes"] == ["ship", "background", "(background)"]
+    assert content["confusion"]["matrix"] == [[0, 0, 0], [0, 0, 1], [0, 0, 0]]
+    assert tables_from_json(content)["confusion"].splitlines()[0] == "object,ship,background,(background)"
+    assert len(set(matrix_names(["(background)", "background"]))) == 3
 
 
 def test_of_equal_ious_the_same_class_comes_first() -> None:

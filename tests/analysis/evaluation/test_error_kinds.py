@@ -20,7 +20,7 @@ SHIP = corners(50, 50, 40, 10, 30)
 
 
 def kinds_of(report: EvaluationReport) -> list[str]:
-    return [KINDS[kind] if kind >= 0 else "" for kind in report.kinds.kind.tolist()]
+    return [KINDS[kind] if kind >= 0 else "" for kind in report.error_kinds.kind.tolist()]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -34,7 +34,7 @@ def test_kinds_equal_the_slow_reference(rule: str, seed: int) -> None:
         assert "angle" not in kinds_of(report)
     rows, gt_rows = rows_of(report.data, dets, objects)
     assert np.array(kinds_of(report))[rows].tolist() == expected
-    assert report.kinds.target[rows].tolist() == [-1 if index < 0 else gt_rows[index] for index in targets]
+    assert report.error_kinds.target[rows].tolist() == [-1 if index < 0 else gt_rows[index] for index in targets]
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,12 @@ def test_ignored_objects_explain_no_error() -> None:
 
 
 def test_every_false_positive_has_one_kind_and_every_miss_is_explained_or_missed(report: EvaluationReport) -> None:
-    assert ((report.kinds.kind >= 0) == report.matches.false_positives).all()
+    assert ((report.error_kinds.kind >= 0) == report.matches.false_positives).all()
     assert "missed" not in kinds_of(report)
     above = report.above_threshold
-    missed = find_missed(report.data, report.matches, report.kinds, report.score_threshold)
+    missed = find_missed(report.data, report.matches, report.error_kinds, report.score_threshold)
     explained = np.zeros(len(missed), bool)
-    explained[report.kinds.target[np.isin(report.kinds.kind, EXPLAINING) & above]] = True
+    explained[report.error_kinds.target[np.isin(report.error_kinds.kind, EXPLAINING) & above]] = True
     found = np.zeros(len(missed), bool)
     found[report.matches.gt_index[report.matches.true_positives & above]] = True
     np.testing.assert_array_equal(missed, ~report.data.objects.ignored & ~explained & ~found)

@@ -79,7 +79,7 @@ def test_detections_beyond_the_limit_of_coco_are_left_out() -> None:
 
 def test_overlaps_are_all_pairs_of_any_class(report: EvaluationReport) -> None:
     again = find_overlaps(report.data, workers=3)
-    for name in ("rows", "gt_index", "ious"):
+    for name in ("det_index", "gt_index", "ious"):
         np.testing.assert_array_equal(getattr(again, name), getattr(report.overlaps, name))
 
 
@@ -91,7 +91,7 @@ def test_overlaps_equal_the_slow_reference(oriented: bool) -> None:
     expected = np.array([[iou(det, obj) for obj in objects] for det in dets])
     ours = np.zeros_like(expected)
     position, gt_position = np.argsort(rows), np.argsort(gt_rows)
-    ours[position[report.overlaps.rows], gt_position[report.overlaps.gt_index]] = report.overlaps.ious
+    ours[position[report.overlaps.det_index], gt_position[report.overlaps.gt_index]] = report.overlaps.ious
     np.testing.assert_allclose(ours, np.where(expected >= 0.1, expected, 0), atol=1e-9)
 
 

@@ -52,7 +52,7 @@ def test_missing_image_raises_one_line(tmp_path):
 
 
 def test_damaged_image_in_a_worker_process_raises_one_line(tmp_path):
-    from rotated_atss.detection.engine.runner import strip_worker_traceback
+    from rotated_atss.detection.engine.build_errors import strip_worker_traceback
 
     (tmp_path / "images").mkdir()
     (tmp_path / "labelTxt").mkdir()

@@ -12,9 +12,9 @@ from rotated_atss.detection.engine.assigner_statistics import (
     build_assigner,
     count_positives,
 )
+from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.config_priors import dense_head_parts
 from rotated_atss.detection.engine.dataset_records import AssignmentInput
-from rotated_atss.detection.engine.runner import load_config
 from rotated_atss.detection.task_modules.assigners import RotatedATSSAssigner
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_hbb

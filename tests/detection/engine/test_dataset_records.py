@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.dataset_records import build_assignment_input, load_records, resized_wh
-from rotated_atss.detection.engine.runner import load_config
 from rotated_atss.errors import UserError
 from tests.references.coco_instances import write_coco_instances
 

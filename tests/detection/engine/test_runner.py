@@ -115,6 +115,14 @@ def test_learning_rate_scaled_with_the_batch_size_is_logged(run_published, batch
     assert "caling the original LR" not in read_log(folder)  # MMEngine's log line
 
 
+def test_learning_rate_that_a_one_cycle_schedule_overrides_is_reported(run, read_scalars, read_log):
+    unchanged, changed = run(), run({"optim_wrapper.optimizer.lr": 0.5})
+    assert read_scalars(changed, "lr") == read_scalars(unchanged, "lr")
+    line = "OneCycleLR: the learning rate follows eta_max=0.002, so optim_wrapper.optimizer.lr=0.5 has no effect"
+    assert read_log(changed).count(line) == 1
+    assert "has no effect" not in read_log(unchanged)
+
+
 @pytest.mark.parametrize("iterations", [1, 5])
 def test_iterations_log_every_step_without_validation(run_published, iterations, read_scalars, read_log):
     folder = run_published(

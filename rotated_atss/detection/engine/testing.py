@@ -1,0 +1,84 @@
+"""Steps of a test run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from rotated_atss.checkpoints.compatibility import recorded_classes
+from rotated_atss.checkpoints.model_info import read_info
+from rotated_atss.checkpoints.read_file import state_dict_of
+from rotated_atss.detection.engine.build_errors import strip_worker_traceback
+from rotated_atss.detection.engine.checkpoint_io import load_weights, read_checkpoint
+from rotated_atss.detection.engine.class_names import config_classes, set_classes
+from rotated_atss.detection.engine.config import load_config
+from rotated_atss.detection.engine.distributed import process_group
+from rotated_atss.detection.engine.network import unwrap_model
+from rotated_atss.detection.engine.options import TestOptions
+from rotated_atss.detection.engine.preflight import check_data
+from rotated_atss.detection.engine.prepare import prepare_test
+from rotated_atss.detection.engine.recorded_config import resolve_config
+from rotated_atss.detection.engine.run_header import HeaderHook
+from rotated_atss.detection.engine.run_result import ResultHook, record_test
+from rotated_atss.detection.engine.runner_setup import build_runner
+from rotated_atss.dota.classes import hyphenate
+from rotated_atss.errors import UserError
+
+
+def detect_and_evaluate(
+    config: str | Path | None, checkpoint: str | Path, options: TestOptions
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Test a checkpoint on the current device.
+
+    Args:
+        config: Path or name; None for the config recorded in the checkpoint.
+        checkpoint: Weights of that model, ``.pth`` or ``.safetensors``.
+        options: Options of the run. Those for device, launcher and console are not used here.
+
+    Returns:
+        The metrics, and the result as plain values
+        (:func:`rotated_atss.detection.engine.run_result.record_test`).
+
+    Raises:
+        UserError: As :func:`rotated_atss.detection.engine.runner.test`.
+    """
+    given_config = None if config is None else load_config(config, options.cfg_options)
+    if given_config is not None:  # called only for its errors, which are reported before the checkpoint is read
+        prepare_test(given_config, options, checkpoint)
+    content = read_checkpoint(checkpoint)
+    info = read_info(content.get("meta"), checkpoint)
+    cfg = prepare_test(resolve_config(given_config, info, checkpoint, options.cfg_options), options, checkpoint)
+    _adopt_classes(cfg, content, checkpoint)
+    check_data(cfg, "test_dataloader")
+    with process_group(cfg.launcher):
+        runner = build_runner(cfg)
+        load_weights(unwrap_model(runner.model), state_dict_of(content), checkpoint)
+        runner.register_hook(HeaderHook(checkpoint))
+        result = ResultHook()
+        with strip_worker_traceback():
+            metrics = runner.test()
+        return metrics, record_test(runner, result, metrics, checkpoint)
+
+
+def _adopt_classes(cfg: Config, content: Mapping[str, Any], checkpoint: str | Path) -> None:
+    """Set the classes of the config, in place, to those of the checkpoint if only their order or spelling differs.
+
+    Spellings may differ in case and hyphens, such as those of the DIOR-R classes in checkpoints of mmrotate.
+
+    Raises:
+        UserError: The checkpoint was trained on other classes.
+    """
+    trained, classes = recorded_classes(content), config_classes(cfg)
+    if not trained or not classes:
+        return
+    spellings = {hyphenate(name).casefold(): name for name in classes}
+    trained = tuple(spellings.get(hyphenate(name).casefold(), name) for name in trained)
+    if trained == tuple(classes):
+        return
+    if sorted(trained) != sorted(classes):
+        what = f"trained on the classes {', '.join(trained)}; the config has {', '.join(classes)}"
+        raise UserError(what, where=checkpoint, hint=f"use --classes {','.join(trained)}")
+    set_classes(cfg, trained)

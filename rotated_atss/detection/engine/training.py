@@ -1,0 +1,172 @@
+"""Steps of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+
+from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
+from rotated_atss.detection.engine.build_errors import strip_worker_traceback
+from rotated_atss.detection.engine.checkpoint_io import read_checkpoint
+from rotated_atss.detection.engine.class_names import config_classes
+from rotated_atss.detection.engine.config import load_config, require_keys
+from rotated_atss.detection.engine.distributed import process_group
+from rotated_atss.detection.engine.model_store import find_start_weights
+from rotated_atss.detection.engine.network import compile_network, unwrap_model
+from rotated_atss.detection.engine.options import TrainOptions
+from rotated_atss.detection.engine.preflight import check_data
+from rotated_atss.detection.engine.prepare import missing_validation_data, prepare_train, without_validation
+from rotated_atss.detection.engine.pretrained import fetch_backbone_weights
+from rotated_atss.detection.engine.resume import check_resumable, is_finished, resume_seed
+from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
+from rotated_atss.detection.engine.run_header import HeaderHook
+from rotated_atss.detection.engine.run_result import (
+    ResultHook,
+    record_finished,
+    record_training,
+    save_learning_curves,
+)
+from rotated_atss.detection.engine.runner_setup import build_runner
+from rotated_atss.detection.engine.schedule import overridden_learning_rate, shorten_warm_up, unreached_milestones
+from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
+from rotated_atss.detection.engine.stop_signal import checkpoint_on_signal
+from rotated_atss.detection.engine.training_record import ModelInfoHook
+from rotated_atss.detection.engine.validation_log import ValidationLogHook
+from rotated_atss.io.cpu_threads import keep_threads
+
+
+def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
+    """Train a config on the current device.
+
+    Args:
+        config: Path or name.
+        options: Options of the run. Those for device, launcher and console are not used here.
+
+    Returns:
+        The result as plain values (:func:`rotated_atss.detection.engine.run_result.record_training`).
+
+    Raises:
+        UserError: As :func:`rotated_atss.detection.engine.runner.train`.
+        TerminatedError: As :func:`rotated_atss.detection.engine.runner.train`.
+    """
+    if options.deterministic:
+        keep_threads()
+    cfg = _load_training_config(config, options)
+    missing_data = missing_validation_data(cfg)
+    if missing_data is not None:
+        cfg = without_validation(cfg)
+    for loader in ("train_dataloader", "val_dataloader"):
+        check_data(cfg, loader)
+    resumed = cfg.get("load_from") if cfg.get("resume") else None  # path of the checkpoint to resume from
+    seed_warning = None
+    if resumed is None:
+        content = {}
+        _read_start_weights(cfg)
+    else:
+        content = read_checkpoint(resumed)
+        seed_warning = resume_seed(cfg, content)
+    with process_group(cfg.launcher):
+        runner = build_runner(cfg)
+        if resumed is not None:
+            if not _resume(runner, cfg, resumed, content):
+                return record_finished(runner, resumed, content.get("meta") or {})
+            if seed_warning is not None:
+                runner.logger.warning(f"{resumed}: {seed_warning}")
+        elif cfg.get("resume"):
+            runner.logger.warning(f"{cfg.work_dir}: nothing to resume, training starts at the beginning")
+        if missing_data is not None:
+            missing_type = "file" if missing_data.suffix == ".json" else "folder"
+            runner.logger.warning(f"{missing_data}: no such {missing_type}, training without validation")
+        if resumed is None:
+            _load_start_weights(runner, cfg, options)
+        runner.register_hook(ModelInfoHook())
+        for warning in (*unreached_milestones(cfg), *overridden_learning_rate(cfg, options.cfg_options)):
+            runner.logger.warning(warning)
+        _log_scaled_lr(runner, cfg)
+        if options.compile:
+            compile_network(unwrap_model(runner.model))
+        return _fit(runner, options)
+
+
+def _load_training_config(config: str | Path, options: TrainOptions) -> Config:
+    """Load a config and apply the options. The name of a published model in ``init_from`` is replaced by its file."""
+    cfg = load_config(config, options.config_changes)
+    if options.init_from is not None and not options.resume:
+        path, is_backbone = find_start_weights(options.init_from)
+        options = replace(options, init_from=None if is_backbone else path)
+        if is_backbone:
+            require_keys(cfg, "model")
+            cfg.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(path)}
+    return prepare_train(cfg, options)
+
+
+def _read_start_weights(cfg: Config) -> None:
+    """Read the weights that the training starts from, so that errors are reported before anything is written.
+
+    MMEngine reads the files again.
+    """
+    if cfg.get("load_from") and "://" not in cfg.load_from:
+        read_checkpoint(cfg.load_from)
+    fetch_backbone_weights(cfg)
+
+
+def _resume(runner: AtomicCheckpointRunner, cfg: Config, checkpoint: str, content: Mapping[str, Any]) -> bool:
+    """Check that a checkpoint fits, and return whether its training has iterations left."""
+    check_resumable(unwrap_model(runner.model), content, checkpoint, config_classes(cfg, "train_dataloader"))
+    finished = is_finished(content, cfg)
+    if finished is not None:
+        runner.logger.warning(f"{checkpoint}: {finished}")
+        return False
+    runner.register_hook(ResumedScheduleHook(checkpoint))
+    return True
+
+
+def _load_start_weights(runner: AtomicCheckpointRunner, cfg: Config, options: TrainOptions) -> None:
+    """Warn of parts with incomplete pretrained weights, and register the hook that checks ``load_from``."""
+    for line in check_pretrained_parts(unwrap_model(runner.model)):
+        runner.logger.warning(line)
+    if cfg.get("load_from"):
+        reset_class_layer = options.reset_class_layer or options.classes is not None
+        runner.register_hook(StartWeightsHook(cfg.load_from, reset_class_layer))
+
+
+def _log_scaled_lr(runner: AtomicCheckpointRunner, cfg: Config) -> None:
+    """Log how the learning rate is scaled with the batch size, if it is."""
+    scale = cfg.get("auto_scale_lr") or {}
+    batch_size = cfg.train_dataloader.batch_size * get_world_size()
+    base = scale.get("base_batch_size")
+    if scale.get("enable") and base and batch_size != base:
+        lr = cfg.optim_wrapper.optimizer.lr
+        runner.logger.info(
+            f"batch of {batch_size} images instead of {base}: the learning rate {lr} becomes {lr * batch_size / base:g}"
+        )
+
+
+def _fit(runner: AtomicCheckpointRunner, options: TrainOptions) -> dict[str, Any]:
+    """Run the training loop and return the result."""
+    runner.register_hook(HeaderHook())
+    if runner._val_loop is not None:
+        runner.register_hook(ValidationLogHook())
+    result = ResultHook()
+    runner.register_hook(result)
+    with strip_worker_traceback():
+        if options.iterations is None:
+            _fit_warm_up(runner)
+        with checkpoint_on_signal(runner):
+            runner.train()
+    record = record_training(runner, result)
+    save_learning_curves(runner)
+    return record
+
+
+def _fit_warm_up(runner: AtomicCheckpointRunner) -> None:
+    """Shorten a warm-up that would take most of a short training."""
+    schedulers: Any = runner.param_schedulers or []
+    schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
+    for line in shorten_warm_up(schedulers, runner.train_loop.max_iters):
+        runner.logger.warning(line)

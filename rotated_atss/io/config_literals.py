@@ -1,0 +1,157 @@
+"""Evaluation of the statements of a config that are plain data, without executing Python code."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from rotated_atss.errors import UserError, quote
+
+SAFE_CONFIG_HINT = (
+    "--safe-config reads only literals, names assigned before and _base_; omit it if you trust the config"
+)
+
+_MAX_ITEMS = 2**20  # values and characters in one value: a list of names assigned before can double it with each line
+_MAX_BITS = 2**14  # bits of an integer
+_OPERATIONS: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+}  # fmt: skip
+_SIGNS: dict[type, Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+
+
+class LiteralEvaluator:
+    r"""Evaluate assignments of literals, of names assigned before, and of simple arithmetic.
+
+    Args:
+        path: The config, for errors.
+        lines: Lines of the config, for errors.
+        inherited: Values that ``_base_.NAME`` reads: those of the inherited configs.
+
+    Example:
+        >>> source = "depth = 18\nbackbone = dict(depth=depth + 16)"
+        >>> LiteralEvaluator(Path("a.py"), source.split("\n"), {}).run(ast.parse(source).body)
+        {'depth': 18, 'backbone': {'depth': 34}}
+    """
+
+    def __init__(self, path: Path, lines: list[str], inherited: dict[str, Any]) -> None:
+        self._path, self._lines = path, lines
+        self._names: dict[str, Any] = {"_base_": inherited}
+        # Sizes of containers by id. The container is kept as well, so that no other one gets its id.
+        self._sizes: dict[int, tuple[Any, int]] = {}
+
+    def run(self, statements: list[ast.stmt]) -> dict[str, Any]:
+        """Evaluate all statements and return the assigned values by name, without names that start with ``__``.
+
+        Raises:
+            UserError: A statement is not an assignment of plain data, or a value is too large.
+        """
+        for statement in statements:
+            is_docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            if isinstance(statement, ast.Assign):
+                self._assign(statement)
+            elif not is_docstring:
+                raise self._not_literal(statement)
+        return {name: value for name, value in self._names.items() if name != "_base_" and not name.startswith("__")}
+
+    def _assign(self, statement: ast.Assign) -> None:
+        if assigns_base(statement):  # the inherited configs have been read already
+            return
+        names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+        if len(names) < len(statement.targets) or {"_base_", "dict"}.intersection(names):
+            raise self._not_literal(statement)
+        self._names.update(dict.fromkeys(names, self.value(statement.value)))
+
+    def value(self, node: ast.expr) -> Any:
+        """Return the value of an expression.
+
+        Raises:
+            UserError: The expression is not plain data, or its value is too large.
+        """
+        try:
+            value = self._evaluate(node)
+        except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError, MemoryError) as error:
+            what = f"cannot evaluate {self._quote(node)}: {type(error).__name__}"
+            raise UserError(what, where=f"{self._path}:{node.lineno}") from error
+        if self._size(value) > _MAX_ITEMS or (isinstance(value, int) and value.bit_length() > _MAX_BITS):
+            raise UserError("the value is too large", where=f"{self._path}:{node.lineno}")
+        return value
+
+    def _evaluate(self, node: ast.expr) -> Any:
+        match node:
+            case ast.Constant(value=bool() | int() | float() | str() | None):
+                return node.value
+            case ast.Name(id=name) if name in self._names:
+                return self._names[name]
+            case ast.List():
+                return self._items(node.elts)
+            case ast.Tuple():
+                return tuple(self._items(node.elts))
+            case ast.Dict():
+                return self._dictionary(zip(node.keys, node.values))
+            case ast.Call(func=ast.Name(id="dict"), args=[] | [_]):
+                keys = [None if keyword.arg is None else ast.Constant(keyword.arg) for keyword in node.keywords]
+                keywords = zip(keys, (keyword.value for keyword in node.keywords))
+                return self._dictionary([*((None, argument) for argument in node.args), *keywords])
+            case ast.Attribute() if ast.unparse(node).startswith("_base_."):
+                return self.value(node.value)[node.attr]
+            case ast.Subscript():
+                return self.value(node.value)[self.value(node.slice)]
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
+                return _SIGNS[type(node.op)](self.value(node.operand))
+            case ast.BinOp() if type(node.op) in _OPERATIONS:
+                return self._calculate(type(node.op), self.value(node.left), self.value(node.right))
+        raise self._not_literal(node)
+
+    def _items(self, nodes: list[ast.expr]) -> list[Any]:
+        items: list[Any] = []
+        for node in nodes:
+            items.extend(self.value(node.value) if isinstance(node, ast.Starred) else [self.value(node)])
+        return items
+
+    def _dictionary(self, pairs: Iterable[tuple[ast.expr | None, ast.expr]]) -> dict[Any, Any]:
+        values: dict[Any, Any] = {}
+        for key, node in pairs:
+            if key is None:  # "**node" in a dictionary, or the argument of "dict(node)"
+                values.update(self.value(node))
+            else:
+                values[self.value(key)] = self.value(node)
+        return values
+
+    def _calculate(self, operation: type, left: Any, right: Any) -> Any:
+        if operation is not ast.Add and not (_is_number(left) and _is_number(right)):
+            raise TypeError("texts and lists are not repeated, their result could be of any size")
+        return _OPERATIONS[operation](left, right)
+
+    def _size(self, value: Any) -> int:
+        """Count the values and characters in a value, including those in nested containers."""
+        if not isinstance(value, (list, tuple, dict)):
+            return 1 + (len(value) if isinstance(value, str) else 0)
+        if id(value) not in self._sizes:
+            items = value if not isinstance(value, dict) else [*value, *value.values()]
+            self._sizes[id(value)] = value, 1 + sum(map(self._size, items))
+        return self._sizes[id(value)][1]
+
+    def _not_literal(self, node: ast.expr | ast.stmt) -> UserError:
+        where = f"{self._path}:{node.lineno}"
+        return UserError(f"not a literal, got {self._quote(node)}", where=where, hint=SAFE_CONFIG_HINT)
+
+    def _quote(self, node: ast.expr | ast.stmt) -> str:
+        return quote(self._lines[node.lineno - 1].strip())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
+def assigns_base(statement: ast.Assign) -> bool:
+    """Return whether an assignment has the form ``_base_ = ...``.
+
+    Example:
+        >>> assigns_base(ast.parse("_base_ = 'a.py'").body[0])
+        True
+    """
+    target = statement.targets[0]
+    return len(statement.targets) == 1 and isinstance(target, ast.Name) and target.id == "_base_"

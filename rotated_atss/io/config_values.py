@@ -1,0 +1,85 @@
+"""Check of the values of an untrusted config: values with which MMEngine would execute code are refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rotated_atss.errors import UserError, quote
+
+PACKAGES = ("rotated_atss", "mmdet", "mmrotate")
+"""Packages whose modules ``custom_imports`` of a config can name."""
+
+SCOPES = ("rotated_atss.detection", "rotated_atss", "mmdet", "mmrotate", "mmcv", "mmengine")
+"""Registry scopes that a config can name."""
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_TYPE_KEYS = ("type", "constructor")
+_SCOPE_KEYS = ("default_scope", "_scope_")
+# Registered classes that evaluate a text or unpickle a file.
+_UNSAFE_TYPES = ("RFSearchHook", "CameraMotionCompensation", "OpenImagesDataset", "OpenImagesChallengeDataset")
+# Suffixes for which MMEngine and MMDetection choose a file reader that can execute code.
+_UNSAFE_SUFFIXES = (".pkl", ".pickle", ".npy", ".npz", ".yaml", ".yml")
+
+
+def check_config_values(values: Mapping[str, Any], where: object, hint: str = "") -> None:
+    """Raise an error if the values of a config can make MMEngine execute code.
+
+    MMEngine calls whatever a ``type`` names: a registered class or, by its dotted name, any function of any installed
+    package. It imports the modules that ``custom_imports`` and scopes name, and unpickles files with some suffixes.
+
+    Args:
+        values: Plain values by top-level key.
+        where: File of the config, for the error.
+        hint: Advice for the error message.
+
+    Raises:
+        UserError: A ``type`` is not the name of a registered class, a scope or an import names another package, or a
+            value is the path of a file that can contain code.
+
+    Example:
+        >>> check_config_values({"model": {"type": "RetinaNet"}}, "a.pth")
+        >>> check_config_values({"model": {"type": "os.system"}}, "a.pth")
+        Traceback (most recent call last):
+        ...
+        rotated_atss.errors.UserError: a.pth: model.type must be the name of a registered class, got 'os.system'
+    """
+    for path, requirement in _unsafe_values(values, ""):
+        raise UserError(f"{path} must be {requirement}", where=where, hint=hint)
+    for module in _imported_modules(values.get("custom_imports")):
+        if not isinstance(module, str) or module.partition(".")[0] not in PACKAGES:
+            requirement = f"modules of {', '.join(PACKAGES)}, got {quote(module)}"
+            raise UserError(f"custom_imports must be {requirement}", where=where, hint=hint)
+
+
+def _imported_modules(custom_imports: Any) -> list[Any]:
+    """Return the modules that ``custom_imports`` names, given as one value or a list."""
+    if custom_imports is None:
+        return []
+    modules = custom_imports.get("imports", []) if isinstance(custom_imports, Mapping) else [custom_imports]
+    return list(modules) if isinstance(modules, (list, tuple)) else [modules]
+
+
+def _unsafe_values(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the dotted path of each unsafe value, and what a value there must be."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            item_path = f"{path}.{key}" if path else str(key)
+            if key in _TYPE_KEYS and isinstance(item, str) and not _is_registered_name(item):
+                yield item_path, f"the name of a registered class, got {quote(item)}"
+            elif key in _SCOPE_KEYS and item is not None and item not in SCOPES:
+                yield item_path, f"one of {', '.join(SCOPES)}, got {quote(item)}"
+            yield from _unsafe_values(item, item_path)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _unsafe_values(item, f"{path}.{index}")
+    elif isinstance(value, str) and value.lower().endswith(_UNSAFE_SUFFIXES):
+        yield path, f"no file that can contain code ({', '.join(_UNSAFE_SUFFIXES)}), got {quote(value)}"
+
+
+def _is_registered_name(name: str) -> bool:
+    """Return whether a ``type`` can name a registered class: an identifier, optionally after a scope."""
+    prefix = next((f"{scope}." for scope in SCOPES if name.startswith(f"{scope}.")), "torchvision/")
+    bare = name.removeprefix(prefix)
+    return _NAME.fullmatch(bare) is not None and bare not in _UNSAFE_TYPES and not bare.startswith("__")

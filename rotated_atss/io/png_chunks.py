@@ -1,0 +1,70 @@
+"""Chunks of PNG files: signature, kinds and positions, without their content."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import BinaryIO
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+HEAD_BYTES = 29
+"""Length of the signature and of IHDR without its checksum, which hold size and pixel format."""
+
+# Chunks that do not change the pixels that OpenCV decodes. Files with any other chunk (orientation, transparent color,
+# animation frames) are decoded by OpenCV.
+PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"bKGD", b"cHRM", b"gAMA", b"iCCP", b"iTXt", b"pHYs", b"sBIT", b"sRGB"}
+PLAIN_CHUNKS |= {b"tEXt", b"tIME", b"zTXt"}
+
+_LENGTH_AND_KIND_BYTES = 8
+_FRAME_BYTES = 12  # length, kind and checksum of a chunk
+_MAX_LEADING_CHUNKS = 256
+
+
+def iter_leading_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    r"""Iterate over the chunks in front of the pixels, of which at most 256 are read.
+
+    Args:
+        file: The file, open for binary reading.
+
+    Yields:
+        Kind of a chunk, and offset of its data in the file.
+
+    Example:
+        >>> import io
+        >>> list(iter_leading_chunks(io.BytesIO(PNG_SIGNATURE + b"\0\0\0\2tRNS\0\7----" + b"\0\0\0\0IDAT")))
+        [(b'tRNS', 16)]
+    """
+    position = len(PNG_SIGNATURE)
+    for _ in range(_MAX_LEADING_CHUNKS):
+        file.seek(position)
+        length_and_kind = file.read(_LENGTH_AND_KIND_BYTES)
+        if len(length_and_kind) < _LENGTH_AND_KIND_BYTES or length_and_kind[4:] == b"IDAT":
+            return
+        yield length_and_kind[4:], position + _LENGTH_AND_KIND_BYTES
+        position += _FRAME_BYTES + int.from_bytes(length_and_kind[:4], "big")
+
+
+def has_whole_chunks(path: str | Path) -> bool:
+    """Return whether all chunks of a PNG file end within the file, and the last one is IEND.
+
+    OpenCV reserves the memory that a chunk states, up to 2 GiB, before it reads the chunk.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((2, 3, 3), np.uint8))
+        ...     has_whole_chunks(f"{folder}/a.png")
+        True
+    """
+    with Path(path).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        position, size = len(PNG_SIGNATURE), len(data)
+        while position + _FRAME_BYTES <= size:
+            (length,) = struct.unpack_from(">I", data, position)
+            if data[position + 4 : position + 8] == b"IEND":
+                return True
+            position += _FRAME_BYTES + length
+    return False

@@ -1,0 +1,103 @@
+"""Writing of the manifest of a split. The same split gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rotated_atss import __version__
+from rotated_atss.tiling.manifest import WRITTEN_BY
+from rotated_atss.tiling.source_images import SourceImage
+from rotated_atss.tiling.split_settings import SplitSettings
+from rotated_atss.tiling.split_stats import SplitStats, sum_stats
+
+FORMAT = 1
+
+
+def manifest_bytes(
+    settings: SplitSettings,
+    folders: Sequence[tuple[str, str | None]],
+    sources: Sequence[SourceImage],
+    stats: Sequence[SplitStats],
+    out: str | Path = ".",
+    formats: Sequence[str | None] = (),
+    full_labels: str | None = None,
+    input_digest: str = "",
+) -> bytes:
+    """Format the manifest as JSON, sorted by image and tile.
+
+    Args:
+        settings: The settings of the split.
+        folders: Pairs of image folder and label folder.
+        sources: The images.
+        stats: Statistics per image, in the order of ``sources``.
+        out: The folder of the manifest. Folders are recorded relative to it, independent of the working directory.
+        formats: Label format per folder; formats other than ``dota`` are recorded.
+        full_labels: Folder below ``out`` with labels of the full images as DOTA text, which evaluation reads instead of
+            the label folders; None if there is none.
+        input_digest: Digest of the input, by which a split of the same input is recognized.
+
+    Example:
+        >>> json.loads(manifest_bytes(SplitSettings(), [], [], []))["settings"]["sizes"]
+        [1024]
+    """
+    images = sorted(zip(sources, stats), key=lambda image: image[0].image_id)
+    manifest: dict[str, Any] = {
+        "written_by": WRITTEN_BY,
+        "format": FORMAT,
+        "version": __version__,
+        "settings": asdict(settings),
+        "folders": [
+            _folder_entry(image_folder, label_folder, formats[index] if formats else None, out)
+            for index, (image_folder, label_folder) in enumerate(folders)
+        ],
+    }
+    if full_labels is not None:
+        manifest["full_labels"] = full_labels
+    manifest["totals"] = asdict(sum_stats(stats))
+    if input_digest:
+        manifest["input_digest"] = input_digest
+    manifest["images"] = [_image_entry(source, image_stats) for source, image_stats in images]
+    manifest["tiles"] = [
+        {"image": source.image.name, **asdict(tile)}
+        for source, image_stats in images
+        for tile in sorted(image_stats.tiles, key=lambda tile: tile.name)
+    ]
+    return (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _folder_entry(
+    image_folder: str, label_folder: str | None, label_format: str | None, out: str | Path
+) -> dict[str, str | None]:
+    entry = {
+        "images": _relative(image_folder, out),
+        "labels": None if label_folder is None else _relative(label_folder, out),
+    }
+    return entry if label_format in (None, "dota") else {**entry, "label_format": label_format}
+
+
+def _relative(folder: str, out: str | Path) -> str:
+    """Return a folder relative to ``out``; on another drive of Windows, absolute."""
+    target = Path(folder).resolve()
+    try:
+        return Path(os.path.relpath(target, Path(out).resolve())).as_posix()
+    except ValueError:
+        return target.as_posix()
+
+
+def _image_entry(source: SourceImage, stats: SplitStats) -> dict[str, object]:
+    entry: dict[str, object] = {
+        "file": source.image.name,
+        "folder": source.folder,
+        "width": stats.width,
+        "height": stats.height,
+        "objects": stats.objects,
+        "without_area": len(stats.without_area),
+        "in_no_tile": len(stats.in_no_tile),
+        "tiles": len(stats.tiles),
+    }
+    return entry if stats.ground_resolution is None else {**entry, "ground_resolution": stats.ground_resolution}

@@ -1,0 +1,111 @@
+"""Statistics of a split: per image, and in total."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A written tile.
+
+    Attributes:
+        name: Name of the tile, without suffix.
+        objects: Number of its objects.
+        truncated: Number of its objects that exceed the tile.
+    """
+
+    name: str
+    objects: int
+    truncated: int
+
+
+@dataclass(frozen=True)
+class SplitStats:
+    """Statistics of one split image, or of a part of it.
+
+    Attributes:
+        width: Width of the image, pixels.
+        height: Height of the image, pixels.
+        objects: Number of objects in its labels, including zero-area objects.
+        without_area: Line numbers of the zero-area objects in the label file.
+        in_no_tile: Indices of the objects that have an area and belong to no tile.
+        tiles: The written tiles.
+        tiles_per_object: Number of tiles to which each object belongs.
+        suffix: Suffix of the written image files.
+        ground_resolution: Meters per pixel of the image; None if unknown.
+    """
+
+    width: int
+    height: int
+    objects: int
+    without_area: tuple[int, ...]
+    in_no_tile: tuple[int, ...]
+    tiles: tuple[Tile, ...]
+    tiles_per_object: tuple[int, ...] = ()
+    suffix: str = ".png"
+    ground_resolution: float | None = None
+
+
+@dataclass(frozen=True)
+class SplitTotals:
+    """Counts over all images and tiles of a split.
+
+    Attributes:
+        images: Images that were split.
+        tiles: Tiles that were written.
+        empty_tiles: Tiles without objects.
+        objects_in_images: Objects in the labels of the images.
+        objects_in_tiles: Objects in the labels of the tiles; an object in two tiles counts twice.
+        truncated: Objects in tiles that exceed their tile.
+        without_area: Objects that were left out because they have no area.
+        in_no_tile: Objects with an area that belong to no tile.
+    """
+
+    images: int
+    tiles: int
+    empty_tiles: int
+    objects_in_images: int
+    objects_in_tiles: int
+    truncated: int
+    without_area: int
+    in_no_tile: int
+
+
+def merge_stats(parts: Sequence[SplitStats]) -> SplitStats:
+    """Merge the statistics of the parts of an image into those of the image.
+
+    Args:
+        parts: Statistics of all parts of one image.
+
+    Example:
+        >>> first = SplitStats(64, 128, 2, (), (1,), (Tile("P1__64__0___0", 1, 0),), (1, 0))
+        >>> second = SplitStats(64, 128, 2, (), (0,), (Tile("P1__64__0___64", 1, 0),), (0, 1))
+        >>> merge_stats([first, second]).in_no_tile
+        ()
+    """
+    tiles = tuple(tile for part in parts for tile in part.tiles)
+    tiles_per_object = tuple(map(sum, zip(*(part.tiles_per_object for part in parts))))
+    in_no_tile = tuple(sorted(set.intersection(*(set(part.in_no_tile) for part in parts))))
+    return replace(parts[0], tiles=tiles, tiles_per_object=tiles_per_object, in_no_tile=in_no_tile)
+
+
+def sum_stats(stats: Sequence[SplitStats]) -> SplitTotals:
+    """Add up the statistics of all images.
+
+    Example:
+        >>> sum_stats([SplitStats(100, 80, 2, (), (1,), (Tile("P1__128__0___0", 1, 0),))]).in_no_tile
+        1
+    """
+    tiles = [tile for image_stats in stats for tile in image_stats.tiles]
+    return SplitTotals(
+        images=len(stats),
+        tiles=len(tiles),
+        empty_tiles=sum(tile.objects == 0 for tile in tiles),
+        objects_in_images=sum(image_stats.objects for image_stats in stats),
+        objects_in_tiles=sum(tile.objects for tile in tiles),
+        truncated=sum(tile.truncated for tile in tiles),
+        without_area=sum(len(image_stats.without_area) for image_stats in stats),
+        in_no_tile=sum(len(image_stats.in_no_tile) for image_stats in stats),
+    )
