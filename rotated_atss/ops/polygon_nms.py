@@ -14,9 +14,9 @@ from rotated_atss.ops.polygon_iou import polygon_areas, polygon_hbbs, polygon_io
 from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs, iter_overlapping_pairs_between
 from rotated_atss.ops.ragged import chunk_bounds
 
-_BLOCK, _MAX_BLOCK = 1024, 4096  # numbers of polygons per group that are compared with each other at once
-_PAIRS_PER_BLOCK = 1 << 17  # blocks grow to have this many pairs: large blocks need fewer searches for pairs
-_BATCH_PAIRS = 1 << 24  # maximum number of pairs in a batch of groups
+_PAIRS_PER_ROW = 8  # scenes with up to this number of pairs per polygon are decided at once, others in blocks
+_BLOCK = 1024  # number of polygons per group that are compared with each other in a block
+_BATCH_PAIRS, _BATCH_ROWS = 1 << 24, 1 << 17  # maximum number of pairs and of polygons in a batch of groups
 _MARGIN = 1.0 - 1e-9  # if the upper bound of an IoU is below the threshold times this, the exact IoU is not needed
 
 
@@ -128,36 +128,42 @@ class _Suppression:
         self._ious, self._rows = shapes.ious, rows
 
     def run(self) -> np.ndarray:
-        """Return the (N,) bool mask of kept rows.
+        """Return the (N,) bool mask of kept rows."""
+        kept = self._kept_within(np.arange(len(self.groups)), max_pairs=_PAIRS_PER_ROW * len(self.groups))
+        return self._run_in_blocks() if kept is None else kept
 
-        A block holds thousands of consecutive ranks of every group. For each block, first suppression within the block
-        is decided, then the kept rows of the block suppress rows of later blocks.
+    def _run_in_blocks(self) -> np.ndarray:
+        """Return the mask of :meth:`run` for crowded rows, without the pairs of suppressed rows.
+
+        A block holds 1024 consecutive ranks of every group. For each block, first suppression within the block is
+        decided, then the kept rows of the block suppress rows of later blocks.
         """
         kept = np.ones(len(self.groups), dtype=bool)
         rank = _rank_in_group(self.groups)
-        start, size, stop = 0, _BLOCK, int(rank.max(initial=-1)) + 1
-        while start < stop:
-            block = np.flatnonzero(kept & (rank >= start) & (rank < start + size))
-            kept[block], num_pairs = self._kept_within(block)
-            start += size
-            later = np.flatnonzero(kept & (rank >= start))
+        for low in range(0, int(rank.max(initial=-1)) + 1, _BLOCK):
+            block = np.flatnonzero(kept & (rank >= low) & (rank < low + _BLOCK))
+            kept[block] = self._kept_within(block)
+            later = np.flatnonzero(kept & (rank >= low + _BLOCK))
             if len(later):
                 kept[later] = ~self._suppressed_by(block[kept[block]], later)
-            goal = size * math.sqrt(_PAIRS_PER_BLOCK / max(num_pairs, 1))  # pairs grow with the square of the size
-            size = min(max(int(goal), _BLOCK), _MAX_BLOCK)
         return kept
 
-    def _kept_within(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
-        """Return the (n,) bool mask of ``rows`` that survive suppression among themselves, and the number of pairs."""
+    def _kept_within(self, rows: np.ndarray, max_pairs: float = math.inf) -> np.ndarray | None:
+        """Return the (n,) bool mask of ``rows`` that survive suppression among themselves.
+
+        Returns None if the horizontal boxes of more than ``max_pairs`` pairs overlap.
+        """
         num_pairs, chunks = 0, []
         for first, second in iter_overlapping_pairs(self.hbbs[rows], self.groups[rows]):
             num_pairs += len(first)
+            if num_pairs > max_pairs:
+                return None
             above = self._exceeds_threshold(rows[first], rows[second])
             chunks.append((first[above].astype(np.int32), second[above].astype(np.int32)))
         if not chunks:
-            return np.ones(len(rows), dtype=bool), 0
+            return np.ones(len(rows), dtype=bool)
         suppressors, suppressed = (np.concatenate(indices) for indices in zip(*chunks))
-        return greedy_keep(len(rows), suppressors, suppressed), num_pairs
+        return greedy_keep(len(rows), suppressors, suppressed)
 
     def _suppressed_by(self, kept: np.ndarray, later: np.ndarray) -> np.ndarray:
         """Return the (n,) bool mask of ``later`` rows that a ``kept`` row suppresses."""
@@ -185,9 +191,10 @@ def _rank_in_group(groups: np.ndarray) -> np.ndarray:
 
 
 def _batches(groups: np.ndarray) -> Iterator[slice]:
-    """Yield batches of whole groups whose pairs fit in memory even if all rows overlap."""
+    """Yield batches of whole groups whose rows and pairs fit in memory even if all rows overlap."""
     starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])) if len(groups) else np.empty(0, np.int64)
     stops = np.append(starts[1:], len(groups))
-    pairs = np.cumsum(np.minimum(stops - starts, _MAX_BLOCK) ** 2 // 2)
-    for low, high in chunk_bounds(pairs, _BATCH_PAIRS):
+    rows = stops - starts
+    pairs = np.maximum(np.minimum(rows, _BLOCK) ** 2 // 2, rows * (_BATCH_PAIRS // _BATCH_ROWS))
+    for low, high in chunk_bounds(np.cumsum(pairs), _BATCH_PAIRS):
         yield slice(int(starts[low]), int(stops[high - 1]))

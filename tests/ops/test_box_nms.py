@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rotated_atss.ops import polygon_nms as blocks
+from rotated_atss.ops import polygon_nms as suppression
 from rotated_atss.ops import rotated_iou, rotated_nms
 from rotated_atss.ops.box_ious import box_ious
 from rotated_atss.ops.box_nms import box_nms
@@ -23,10 +23,10 @@ def torch_nms(boxes, scores, threshold, groups):
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.5])
-@pytest.mark.parametrize(("block", "max_block"), [(2048, 4096), (5, 20)])
-def test_the_same_rows_as_torch_in_the_same_order(monkeypatch, threshold, block, max_block):
-    monkeypatch.setattr(blocks, "_BLOCK", block)
-    monkeypatch.setattr(blocks, "_MAX_BLOCK", max_block)
+@pytest.mark.parametrize(("pairs_per_row", "block"), [(1000, 1024), (0, 20)])
+def test_the_same_rows_as_torch_in_the_same_order(monkeypatch, threshold, pairs_per_row, block):
+    monkeypatch.setattr(suppression, "_PAIRS_PER_ROW", pairs_per_row)
+    monkeypatch.setattr(suppression, "_BLOCK", block)
     boxes, scores, groups = crowd(0, 2000)
     keep = box_nms(boxes, scores, threshold, groups).tolist()
     assert keep == torch_nms(boxes, scores, threshold, groups)

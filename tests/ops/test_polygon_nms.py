@@ -32,11 +32,11 @@ def slow_nms(polygons, scores, threshold, groups):
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.5])
-@pytest.mark.parametrize(("block", "max_block"), [(2048, 4096), (5, 5), (5, 20)])
+@pytest.mark.parametrize(("pairs_per_row", "block"), [(1000, 1024), (0, 4096), (0, 5)])
 @pytest.mark.parametrize("rounds", [64, 1])
-def test_equals_the_slow_loop(monkeypatch, threshold, block, max_block, rounds):
+def test_equals_the_slow_loop(monkeypatch, threshold, pairs_per_row, block, rounds):
+    monkeypatch.setattr(nms, "_PAIRS_PER_ROW", pairs_per_row)
     monkeypatch.setattr(nms, "_BLOCK", block)
-    monkeypatch.setattr(nms, "_MAX_BLOCK", max_block)
     monkeypatch.setattr(greedy_suppression, "MAX_ROUNDS", rounds)
     monkeypatch.setattr(nms, "_BATCH_PAIRS", 500)
     polygons, scores, groups = crowd(np.random.default_rng(0), 300)
