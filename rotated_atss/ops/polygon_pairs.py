@@ -167,7 +167,7 @@ def _sort_boxes(hbbs: np.ndarray, groups: np.ndarray, layout: _Layout) -> _Sorte
             ((hbbs[:, column] - layout.strips_start) / layout.strip_height).astype(np.int64)
             for column in (across, across + 2)
         )
-        ((box, strip),) = expand_ranges(first, last + 1, len(hbbs) * layout.num_strips)
+        ((box, strip),) = expand_ranges(first, last + 1, len(hbbs) * (layout.num_strips + 1))  # one chunk
         cell, strips = groups[box] * layout.num_strips + strip, _Strips(strip, first[box])
     offsets = cell * layout.cell_length - layout.start
     low = hbbs[box, axis] + offsets
