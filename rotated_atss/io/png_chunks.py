@@ -64,7 +64,8 @@ def has_whole_chunks(path: str | Path) -> bool:
         position, size = len(PNG_SIGNATURE), len(data)
         while position + _FRAME_BYTES <= size:
             (length,) = struct.unpack_from(">I", data, position)
-            if data[position + 4 : position + 8] == b"IEND":
-                return True
+            kind = data[position + 4 : position + 8]
             position += _FRAME_BYTES + length
+            if kind == b"IEND":
+                return position <= size
     return False

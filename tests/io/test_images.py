@@ -198,11 +198,14 @@ def test_8_bit_images_are_never_scaled(tmp_path):
     assert (read_image(tmp_path / "a.png", PixelOptions(11)) == 3).all()
 
 
+@pytest.mark.parametrize("kind", [b"IDAT", b"IEND"])
 @pytest.mark.parametrize("length", [2**31 - 1, 0xA9000173, 10_000])
-def test_a_png_chunk_that_states_more_than_the_file_is_refused_before_memory_is_taken(tmp_path, length, monkeypatch):
+def test_a_png_chunk_that_states_more_than_the_file_is_refused_before_memory_is_taken(
+    tmp_path, length, kind, monkeypatch
+):
     """OpenCV reserves what a chunk states: 2.7 GB for a file of 400 bytes."""
     data = bytearray(cv2.imencode(".png", np.zeros((9, 13), np.uint8))[1])
-    start = data.index(b"IDAT")
+    start = data.index(kind)
     data[start - 4 : start] = length.to_bytes(4, "big")
     (tmp_path / "a.png").write_bytes(data)
     monkeypatch.setattr(cv2, "imread", lambda *_: pytest.fail("OpenCV read the file"))
