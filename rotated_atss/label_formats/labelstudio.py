@@ -192,7 +192,7 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
     for index, region in enumerate(results):
         region_where = f"{where}.{key}[{len(entries) - 1}].result[{index}]"
         kind = region.get("type") if isinstance(region, dict) else None
-        if kind not in _CONTROLS or not isinstance(region, dict):
+        if not isinstance(kind, str) or kind not in _CONTROLS:
             options.notes["region", f" of type {kind!s:.20}, neither box nor polygon: left out"] += 1
             continue
         size = _stated_size(region, region_where) or size
