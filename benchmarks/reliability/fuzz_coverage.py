@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FINDINGS = ROOT / "build" / "fuzz_findings"  # one input per target
 RECORD = Path(__file__).resolve().parent / "results" / "fuzz.json"
 SECONDS_PER_INPUT, MEMORY_MB = 10, 3000
+_NOTICED_MB = 2000
 _CHILD = "ROTATED_ATSS_FUZZ_TARGET"
 sys.path.insert(0, str(ROOT))
 
@@ -100,6 +102,10 @@ def _check(run: Any, data: bytes, user_error: type[Exception]) -> None:
     except user_error as error:
         if not str(error).isprintable() or len(str(error)) > 4000:
             raise AssertionError("the message is not one printable line") from error
+    # libFuzzer looks at the peak once per second, and blames the input that runs at that time.
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    if peak_mb > _NOTICED_MB:
+        raise AssertionError(f"peak memory {peak_mb:.0f} MB")
 
 
 def main(argv: list[str] | None = None) -> int:
