@@ -21,7 +21,7 @@ from rotated_atss import __version__
 from rotated_atss.cli._device_option import enable_mps_fallback
 from rotated_atss.cli._system_errors import advice_of, describe_system_error
 from rotated_atss.errors import UserError, printable
-from rotated_atss.io.cpu_threads import follow_cpu_load, set_wait_policy
+from rotated_atss.io.cpu_threads import follow_cpu_load, limit_blas_threads, set_wait_policy
 from rotated_atss.io.signals import TerminatedError
 
 PROGRAM = "rotated-atss"
@@ -55,6 +55,8 @@ COMMANDS = {
     "demo": "Run the whole pipeline on synthetic scenes.",
 }
 
+WITHOUT_TORCH = ("check-data", "split", "convert-labels", "draw", "merge", "evaluate", "report", "check-submission")
+
 # command -> module, if the names differ: a module named `list` would hide the built-in name in this package
 MODULES = {"list": "list_configs"}
 
@@ -87,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         enable_mps_fallback()
         follow_cpu_load()
     name = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    if name in WITHOUT_TORCH:
+        limit_blas_threads()
     label = f"{PROGRAM} {name}" if name else PROGRAM
     try:
         if name is None:

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from rotated_atss.cli import WITHOUT_TORCH
+
 CONFIG = "rotated_atss_obb_r18_demo_le90"
 FRAMEWORK = ("torch", "torchvision", "mmengine", "mmcv", "mmdet", "mmrotate", "scipy", "matplotlib")
 # what MMDetection's registries import at their first use, and what these import
@@ -64,6 +66,7 @@ def test_commands_without_a_model_import_no_torch(folder):
         ["models", "list"],
         ["completion", "bash"],
     ]
+    assert set(WITHOUT_TORCH) <= {words[0] for words in commands}
     stats = ["stats", *inputs, "--workers", "1", "--json", "stats.json"]  # it computes with torch
     refused = [name for name in FRAMEWORK if name != "torch"]
     run_commands([*((words, FRAMEWORK) for words in commands), (stats, refused)], folder)
