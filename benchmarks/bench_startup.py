@@ -1,6 +1,7 @@
-"""CPU seconds and duration of each command in a fresh process, on one tile of 256 px with an untrained demo model.
+"""CPU seconds and duration of each command in a fresh process, with little to do.
 
-The exported model predicts on an image of 1024 px in one window. Targets are CPU seconds, 0.3 without a model and 2
+``split`` cuts one scene into 20 tiles, ``train``, ``test`` and ``predict`` run an untrained demo model on one tile of
+256 px. The exported model predicts on an image of 1024 px in one window. Targets are CPU seconds, 0.3 without a model and 2
 over ``import torch`` for ``predict``, ``test`` and ``train``, and a duration of 3 seconds for ``predict`` with the
 exported model.
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -66,7 +68,8 @@ def prepare(folder: Path, python: str = sys.executable) -> dict[str, list[str]]:
         (folder / name).mkdir()
         (folder / name / "Task1_plane.txt").write_text(f"{image_id} 0.9 20 20 40 20 40 30 20 30\n", encoding="utf-8")
     split = ["split", *inputs, "--size", "256", "--gap", "64", "--workers", "1", "--overwrite", "--out", "tiles"]
-    data = ["--cfg-options", "train_dataloader.dataset.data_root=tiles"]
+    one_tile = [*split[:1], "--images", "tile/images", "--labels", "tile/labelTxt", *split[5:-1], "tile_split"]
+    data = ["--cfg-options", "train_dataloader.dataset.data_root=tile_split"]
     words = {
         "--version": ["--version"],
         "predict --help": ["predict", "--help"],
@@ -76,13 +79,18 @@ def prepare(folder: Path, python: str = sys.executable) -> dict[str, list[str]]:
         "check-submission": ["check-submission", "task1", "--classes", "plane,"],
         "draw": ["draw", *inputs, "--out", "drawn"],
         "train": ["train", CONFIG, "--iterations", "1", "--workers", "0", "--work-dir", "work", *data],
-        "test": ["test", CONFIG, CHECKPOINT, "--data", "tiles", "--workers", "0"],
-        "predict": ["predict", CONFIG, CHECKPOINT, f"tiles/images/{tile}.png", "--size", "0"],
+        "test": ["test", CONFIG, CHECKPOINT, "--data", "tile_split", "--workers", "0"],
+        "predict": ["predict", CONFIG, CHECKPOINT, "tile/images/A.png", "--size", "0"],
         PREDICT_EXPORTED: ["predict", EXPORTED, "large.png", "--size", "1024", "--out", "exported"],
     }
-    for each in (split, words["train"], ["export", CONFIG, CHECKPOINT, "--onnx", EXPORTED]):
-        run([sys.executable, "-W", "ignore", "-m", "rotated_atss", *each], folder)
-    pixels = cv2.imread(str(folder / "tiles" / "images" / f"{tile}.png"))
+    start = [sys.executable, "-W", "ignore", "-m", "rotated_atss"]
+    run([*start, *split], folder)
+    for name, suffix in (("images", ".png"), ("labelTxt", ".txt")):
+        (folder / "tile" / name).mkdir(parents=True)
+        shutil.copy(folder / "tiles" / name / f"{tile}{suffix}", folder / "tile" / name / f"A{suffix}")
+    for each in (one_tile, words["train"], ["export", CONFIG, CHECKPOINT, "--onnx", EXPORTED]):
+        run([*start, *each], folder)
+    pixels = cv2.imread(str(folder / "tile" / "images" / "A.png"))
     cv2.imwrite(str(folder / "large.png"), np.tile(pixels, (4, 4, 1)))
     start = [python, "-W", "ignore"]
     return {
