@@ -1,9 +1,9 @@
 """CPU seconds and duration of each command in a fresh process, with little to do.
 
-``split`` cuts one scene into 20 tiles, ``train``, ``test`` and ``predict`` run an untrained demo model on one tile of
-256 px. The exported model predicts on an image of 1024 px in one window. Targets are CPU seconds, 0.3 without a model and 2
-over ``import torch`` for ``predict``, ``test`` and ``train``, and a duration of 3 seconds for ``predict`` with the
-exported model.
+``split`` cuts one scene into 20 tiles; ``train``, ``test`` and ``predict`` run an untrained demo model on one tile of
+256 px. The exported model predicts on an image of 1024 px in one window. Targets are CPU seconds, 0.3 without a model
+and 2 over ``import torch`` for ``predict``, ``test`` and ``train``, and a duration of 3 seconds for ``predict`` with
+the exported model.
 
 ``--python`` runs the commands in another environment with the code of this checkout: MMDetection imports more where
 more is installed (scikit-learn and pandas are development packages of this project). It needs the extras ``train`` and
