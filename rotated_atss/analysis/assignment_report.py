@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rotated_atss.coco.json_file import is_finite_number
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 
@@ -97,7 +97,7 @@ def _check_count(value: Any, key: str, path: str | Path) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return is_finite_number(value) and not isinstance(value, bool)
 
 
 def _check(valid: bool, key: str, rule: str, value: Any, path: str | Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
@@ -58,7 +59,8 @@ def check_number(name: str, value: object, low: float = -math.inf, high: float =
         >>> check_number("threshold", 1, 0, 1)
         1.0
     """
-    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
+    is_number = type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
+    if not is_number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
         if low == -math.inf:
             bounds = ""
         elif high == math.inf:

@@ -229,10 +229,11 @@ def _stated_size(region: dict, where: str) -> tuple[int, int] | None:
     width, height = region.get("original_width"), region.get("original_height")
     if width is None and height is None:
         return None
-    if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
+    sides = [side for side in (width, height) if type(side) is int and is_finite_number(side) and side > 0]
+    if len(sides) < 2:
         what = f"original_width and original_height must be positive integers, got {quote((width, height))}"
         raise UserError(what, where=where)
-    return width, height
+    return sides[0], sides[1]
 
 
 def _label(region: dict, kind: str, options: ReadOptions, where: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
 from rotated_atss.analysis.evaluation.report_json import FORMAT, FORMAT_VERSION
+from rotated_atss.coco.json_file import is_finite_number
 from rotated_atss.errors import UserError, quote
 
 NUMBER, COUNT, TEXT = "a number", "a count", "text"  # a count is a non-negative integer
@@ -114,7 +114,7 @@ def _problems_of_keys(value: dict[str, Any], expected: dict[str, Any], path: str
 def _is_leaf(value: Any, expected: str) -> bool:
     if expected == TEXT:
         return isinstance(value, str)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = is_finite_number(value) and not isinstance(value, bool)
     return is_number and (expected == NUMBER or (value >= 0 and value == int(value)))
 
 

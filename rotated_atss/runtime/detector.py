@@ -10,7 +10,7 @@ import numpy as np
 
 from rotated_atss.checkpoints.graph_info import BOXES, CLASS_SCORES, SCORES, GraphInfo, read_graph_info
 from rotated_atss.checkpoints.model_info import ModelInfo, Preprocessing, read_info
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, quote
 from rotated_atss.io.onnx_metadata import read_onnx_metadata
 from rotated_atss.io.png import Image
 from rotated_atss.ops.box_arrays import hbb_obbs, obb_hbbs, scale_obbs
@@ -154,6 +154,8 @@ def load_detector(
         detector = load_detector("model.onnx")
         detections = predict_image(detector, "P0001.png")
     """
+    if runtime not in (*RUNTIMES, FASTEST):
+        raise UserError(f"the runtime must be one of {', '.join((*RUNTIMES, FASTEST))}, got {quote(runtime)}")
     metadata = read_onnx_metadata(path)
     graph, info = read_graph_info(metadata, path), read_info(metadata, path)
     if info is None:

@@ -50,8 +50,11 @@ class OnnxRuntimeSession:
     runtime = "onnxruntime"
 
     def __init__(self, source: str | Path | bytes, device: str | None = None, threads: int | None = None) -> None:
-        import onnxruntime
-
+        try:
+            import onnxruntime
+        except ModuleNotFoundError as error:
+            what = "ONNX Runtime is not installed (run: pip install 'rotated-atss[onnx]')"
+            raise ModuleNotFoundError(what, name="onnxruntime") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = available_cores() if threads is None else threads
         # Waiting threads sleep instead of spinning. With other processes on the cores a batch took a fifth of the time,
@@ -91,8 +94,11 @@ class OpenVINOSession:
     runtime = "openvino"
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        import openvino
-
+        try:
+            import openvino
+        except ModuleNotFoundError as error:
+            what = "OpenVINO is not installed (run: pip install 'rotated-atss[openvino]')"
+            raise ModuleNotFoundError(what, name="openvino") from error
         settings = {
             "INFERENCE_NUM_THREADS": available_cores() if threads is None else threads,
             "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 on CPUs that have it

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.reliability.fuzz_targets import make_targets
 from rotated_atss.errors import UserError
 
-WRONG_VALUES = [None, True, -1, 2**70, 1e400, "", "x" * 300, [], [[]], {}, {"a": []}]
+WRONG_VALUES = [None, True, -1, 2**70, 10**400, 1e400, "", "x" * 300, [], [[]], {}, {"a": []}]
 
 
 @pytest.fixture(scope="module")

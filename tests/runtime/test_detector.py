@@ -1,5 +1,6 @@
 """Detections from the outputs of a graph, and the errors of loading one."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -137,6 +138,17 @@ def test_graph_that_the_runtime_cannot_load(tmp_path):
         load_detector(path, device="tpu")
     with pytest.raises(UserError, match="OpenVINO runs on the CPU, got device 'cuda'"):
         open_session(path, "openvino", device="cuda")
+
+
+def test_unknown_and_missing_runtimes(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="the runtime must be one of onnxruntime, openvino, fastest, got 'tensorrt'"):
+        load_detector(tmp_path / "a.onnx", runtime="tensorrt")
+    for name, extra in (("onnxruntime", "onnx"), ("openvino", "openvino")):
+        monkeypatch.setitem(sys.modules, name, None)
+        with pytest.raises(
+            ModuleNotFoundError, match=rf"is not installed \(run: pip install 'rotated-atss\[{extra}\]'"
+        ):
+            open_session(tmp_path / "a.onnx", name)
 
 
 def test_graph_with_a_fixed_input():
