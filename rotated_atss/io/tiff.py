@@ -243,8 +243,8 @@ def needs_plain_bands(directory: TiffDirectory) -> bool:
     """Return whether OpenCV would change the bands of an image, unless :func:`with_plain_bands` edits the file.
 
     OpenCV decodes 8-bit images with libtiff's RGBA interface. This interface multiplies the colors by band 4 if the
-    file declares that band as unassociated alpha, as GDAL does by default. If the color model is gray or missing, the
-    interface reads only the first band.
+    file declares that band as unassociated alpha, as GDAL does by default. If the color model is gray, the interface
+    reads only the first band.
 
     Example:
         >>> needs_plain_bands(TiffDirectory({}, "<", False))
