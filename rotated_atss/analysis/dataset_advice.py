@@ -59,6 +59,8 @@ def advise_on_tiles(
     numbers = {"extent_p99_px": longest, "covered_px": plan.covered_px, **plan.to_json()}
     if whole and plan.rates == (1.0,):
         return Advice("tiles", "keep the images whole", f"Every image fits into a window of {plan.size} px.", numbers)
+    # Compared with covered_px, the overlap in pixels of the original image at the coarsest rate. The gap itself is in
+    # pixels of the rescaled image and is at most half a window, so covered_px is too small for very large objects.
     if longest <= plan.covered_px:
         reason = f"99% of the objects extend over at most {longest:.0f} px, and tiles that overlap by "
         reason += f"{plan.covered_px:.0f} px contain each of them as a whole"
@@ -66,10 +68,11 @@ def advise_on_tiles(
         reason = f"1% of the objects extend over {longest:.0f} px or more, which no overlap below half a window covers"
     if planned:
         numbers["planned"] = list(planned)
-        default, *differing = planned
-        reason += f"; {_percent(default['cut_share'])} of the objects are cut with the default windows"
-        for proposed in differing:
-            reason += f" ({default['tiles']} tiles), {_percent(proposed['cut_share'])} with these ({proposed['tiles']})"
+        default, proposed = planned[0], planned[-1]
+        cut = f"{_percent(default['cut_share'])} of the objects are cut with the default windows"
+        if len(planned) > 1:
+            cut += f" ({default['tiles']} tiles), {_percent(proposed['cut_share'])} with these ({proposed['tiles']})"
+        reason += f"; {cut}"
     return Advice("tiles", f"split with {plan.options}", f"{reason}.", numbers)
 
 

@@ -226,7 +226,8 @@ def _select_positives_of_chunk(
     priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor, center_margin: float
 ) -> _Pairs:
     iou, threshold = iou_and_threshold(priors, gt_boxes, candidates)
-    is_positive = (iou >= threshold[:, None]) & (candidates >= 0)  # line 12, "IoU(c, g) >= t_g"
+    is_positive = iou >= threshold[:, None]  # line 12, "IoU(c, g) >= t_g"
+    is_positive &= candidates >= 0  # -1 where a level has fewer candidates
     is_positive &= valid_gt[:, None]
     gt_index = torch.arange(len(gt_boxes), device=candidates.device)[:, None].expand_as(candidates)
     prior_index, gt_index, iou, is_positive = (column.flatten() for column in (candidates, gt_index, iou, is_positive))
@@ -236,7 +237,7 @@ def _select_positives_of_chunk(
         prior_index, gt_index, iou, is_positive = (
             column.index_select(0, above_threshold) for column in (prior_index, gt_index, iou, is_positive)
         )
-    prior_index = prior_index.clamp(min=0)
+    prior_index = prior_index.clamp(min=0)  # on CUDA the -1 are still included, with is_positive False
     prior_centers = centers(priors.index_select(0, prior_index))
     is_inside = points_in_indexed_boxes(prior_centers, gt_boxes, gt_index, center_margin)  # line 12, "center of c in g"
     return _Pairs(prior_index, gt_index, iou, is_positive & is_inside)

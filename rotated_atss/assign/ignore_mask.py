@@ -25,7 +25,7 @@ def compute_ignore_mask(priors: Tensor, gt_boxes_ignore: Tensor | None, threshol
         >>> import torch
         >>> from rotated_atss.assign.ignore_mask import compute_ignore_mask
         >>> priors = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10]])
-        >>> compute_ignore_mask(priors, torch.tensor([[0.0, 0, 8, 20]]), 0.5)
+        >>> compute_ignore_mask(priors, torch.tensor([[0.0, 0, 8, 20]]), 0.5)  # IoF 0.8 and 0
         tensor([ True, False])
     """
     if gt_boxes_ignore is None or not len(gt_boxes_ignore) or threshold < 0:

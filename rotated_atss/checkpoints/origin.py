@@ -25,7 +25,8 @@ class Origin:
         source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`.
         reason: How the source was determined.
         state: Weights by the names of the source, without a data-parallel prefix.
-        model: The plain data in ``model`` of the recorded config; empty without a config.
+        model: ``model`` of the recorded config, as far as it consists of literal values (no code is executed); empty
+            without a config.
         angle_version: ``oc``, ``le90`` or ``le135``; None if unknown.
         classes: Class names; empty if unknown.
         name: Names of the file and of the experiment.

@@ -9,8 +9,10 @@ from rotated_atss.cli._completion_words import Option, Values, Words
 
 _HEAD = f"# Completion of {PROGRAM}, written by: {PROGRAM} completion"
 
-# {options}: the values of the option before the cursor; {positionals}: options if the word at the cursor starts with
-# "-", otherwise values of positional arguments
+# {option_value_cases}: one case per option with values, for a word that follows the option.
+# {command_cases}: one case per command, for all other words: its options if the word at the cursor starts with "-",
+# otherwise the values of its positional arguments.
+# bash splits --option=value into three words, so the option is found before the "=".
 _BASH = """\
 {head} bash
 _rotated_atss() {{
@@ -22,10 +24,10 @@ _rotated_atss() {{
         words="{commands} --help --version"
     else
         case "$command $prev" in
-{options}
+{option_value_cases}
             *)
                 case $command in
-{positionals}
+{command_cases}
                 esac ;;
         esac
     fi
@@ -45,21 +47,22 @@ def bash_script(commands: Mapping[str, Words]) -> str:
         >>> print(bash_script({}).splitlines()[-1])
         complete -F _rotated_atss rotated-atss
     """
-    options, positionals = [], []
+    option_value_cases, command_cases = [], []
     for name, words in _with_actions(commands):
         for option in words.options:
             if option.values is not None:
                 pattern = "|".join(f'"{name} {spelling}"' for spelling in option.names)
-                options.append(f"            {pattern}) {_bash_values(option.values)} ;;")
+                option_value_cases.append(f"            {pattern}) {_bash_values(option.values)} ;;")
         names = " ".join(spelling for option in words.options for spelling in option.names)
         pattern = f'"{name}"'
         positional = _bash_values(words.positionals, words.actions)
-        positionals.append(
+        command_cases.append(
             f'                    {pattern}) case $cur in -*) words="{names}" ;; *) {positional} ;; esac ;;'
         )
     return _BASH.format(
-        head=_HEAD, program=PROGRAM, commands=" ".join(commands), options="\n".join(options),
-        positionals="\n".join(positionals),
+        head=_HEAD, program=PROGRAM, commands=" ".join(commands), option_value_cases="\n".join(option_value_cases),
+        command_cases="\n".join(command_cases),
+        # "-" matches no command: a case needs a pattern
         commands_with_actions="|".join(name for name, words in commands.items() if words.actions) or "-",
     )  # fmt: skip
 
@@ -87,6 +90,8 @@ def zsh_script(commands: Mapping[str, Words]) -> str:
     )
 
 
+# zsh runs a file of its fpath as the body of the completion function, so it must complete. A file that is sourced
+# registers the function.
 _ZSH_END = f"""\
 if [ "$funcstack[1]" = "_{PROGRAM}" ]; then _rotated_atss "$@"; else compdef _rotated_atss {PROGRAM}; fi
 """
@@ -125,7 +130,7 @@ def _zsh_options(option: Option) -> Iterator[str]:
 def _zsh_values(values: Values) -> str:
     words = f"compadd -- {' '.join(values.words)}; " if values.words else ""
     paths = "_files" if values.files else "_files -/" if values.folders else ""
-    return f"{{{words}{paths}}}" if words or paths else " "
+    return f"{{{words}{paths}}}" if words or paths else " "  # to _arguments, " " is a value without completions
 
 
 def _zsh_quote(text: str) -> str:

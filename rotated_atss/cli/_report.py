@@ -63,10 +63,11 @@ def check_report_options(
         args: Arguments of :func:`add_report_arguments`.
         out: Folder of the report.
         inputs: Files and folders that the command reads.
-        outputs: Other files that the command writes.
+        outputs: Other files that the command writes; none may lie in the folder of the report.
 
     Raises:
-        UserError: A value is invalid, an input does not exist, or the folder overlaps an input or has other content.
+        UserError: A value is invalid, an input does not exist, or the folder of the report overlaps an input, would
+            contain one of ``outputs``, or is not empty and has no earlier report.
 
     Example::
 

@@ -14,8 +14,8 @@ HELP = (
 )
 # copied from label_formats.registry: importing it would slow down --help
 WRITTEN_NAMES = (
-    *("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson", "labelstudio"),
-)
+    "dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson", "labelstudio",
+)  # fmt: skip
 FORMAT_NAMES = (*WRITTEN_NAMES, "soda-a", "ucas-aod", "vector")
 
 

@@ -11,10 +11,10 @@ from rotated_atss.cli._preflight import add_model_arguments, split_model_argumen
 from rotated_atss.errors import UserError
 
 HELP = (
-    "Write a model's network and decoding as one ONNX file, for predict, test and other programs without the packages "
-    "for training, or as a package of torch.export. Input: images (B, 3, H, W) float32, RGB, 0 to 255; the "
-    "normalization is part of the graph. Outputs: scores (B, A, classes) and boxes (B, A, 5) of all priors; selection "
-    "and NMS follow outside. The exported graph is compared with torch before the file is written."
+    "Export a model's network and decoding as an ONNX file or as a torch.export package. The ONNX file is for predict, "
+    "test and other programs on machines without the training packages. Input: images (B, 3, H, W) float32, RGB, 0 to "
+    "255; the normalization is part of the graph. Outputs: scores (B, A, classes) and boxes (B, A, 5) of all priors; "
+    "selection and NMS follow outside. The exported graph is compared with torch before the file is written."
 )
 MODEL_FORMS = ("MODEL", "CONFIG CHECKPOINT")
 
@@ -59,7 +59,7 @@ def _check_arguments(args: argparse.Namespace, checkpoint: str) -> None:
     if (args.precision == "int8") != (args.calibration is not None):
         raise UserError("--precision int8 and --calibration DIR need each other")
     if args.precision != "float32" and args.onnx is None:
-        raise UserError(f"--precision {args.precision} is of --onnx, which is missing")
+        raise UserError(f"--precision {args.precision} applies only to the ONNX file: add --onnx FILE")
     if args.calibration is not None and not Path(args.calibration).is_dir():
         raise UserError("no such folder of images", where=args.calibration)
     for option, path in outputs.items():

@@ -88,7 +88,7 @@ def _download(args: argparse.Namespace) -> None:
     entry = find_entry(args.name, load_registry(args.registry))
     print(f"{entry.name}: {entry.source}, license {entry.license}", flush=True)
     path = fetch(entry)
-    if not is_usable(entry, path):  # the conversion needs MMDetection
+    if not is_usable(entry, path):  # the file must be converted; MMDetection is imported only for that
         from rotated_atss.cli.convert_checkpoint import print_conversion
         from rotated_atss.detection.engine.model_store import provide_model
 

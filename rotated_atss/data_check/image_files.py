@@ -35,7 +35,8 @@ class ImageReport:
     Attributes:
         path: The file.
         size: Width and height in pixels; None if the image cannot be read.
-        suffix: Suffix of the file; another one if the content has another file format.
+        suffix: Suffix that fits the content: the file's own, or e.g. ``.png`` if a ``.jpg`` file contains a PNG.
+            Empty if the image cannot be read.
         bytes_hash: Hash of the file; empty if it cannot be read.
         pixels_hash: Hash of the size and of the pixels, converted to 8-bit color; empty if they were not decoded.
         uniform: Whether all pixels have the same color; False if they were not decoded.
@@ -95,7 +96,7 @@ def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
 
 
 def place_image(image: ImageReport, target: Path, *, copy: bool) -> None:
-    """Link to an image, or copy it, also where the file system has no links.
+    """Link to an image, or copy it if ``copy`` is set or the file system has no links.
 
     Args:
         image: The image.

@@ -97,7 +97,9 @@ def check_objects(records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int
 
 
 def zero_areas(polygons: np.ndarray) -> np.ndarray:
-    """Return which polygons (N, 8) have no area: (N,) bool. Self-crossing polygons have one, once they are corrected.
+    """Return which polygons (N, 8) have no area: (N,) bool.
+
+    Self-crossing polygons are never reported: with their corners in order, they have an area.
 
     Example:
         >>> zero_areas(np.array([[0.0, 0, 4, 0, 4, 0, 0, 0], [0, 0, 4, 0, 4, 4, 0, 4]])).tolist()
@@ -172,7 +174,7 @@ def _check_border(table: ObjectTable) -> Iterator[_Finding]:
     for index in np.flatnonzero(is_outside).tolist():
         size = _size_text(table.sizes[index])
         yield index, "outside-image", f"the {_quoted(table, index)} lies outside the image of {size}"
-    excess_px = np.max([-x1, -y1, x2 - width, y2 - height], axis=0, initial=-np.inf)
+    excess_px = np.max([-x1, -y1, x2 - width, y2 - height], axis=0)
     partly = np.flatnonzero((excess_px > OUTSIDE_TOLERANCE_PX) & ~is_outside)
     image_borders = np.array([horizontal_polygon(0.0, 0.0, *size) for size in table.sizes[partly]]).reshape(-1, 8)
     areas = np.maximum(polygon_areas(table.polygons[partly]), MIN_AREA)

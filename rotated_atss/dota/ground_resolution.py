@@ -15,8 +15,8 @@ def parse_ground_resolution(text: bytes) -> float | None:
         text: The header lines, with or without the lines of objects.
 
     Returns:
-        Meters per pixel; None without a ``gsd`` line, or if its value is below 0.01 or above 100. Some files of DOTA
-        state degrees, which this excludes.
+        Meters per pixel; None without a ``gsd`` line, or if its value is below 0.01 or above 100. These limits exclude
+        the values in degrees that some files of DOTA state.
 
     Example:
         >>> parse_ground_resolution(b"imagesource:GoogleEarth\ngsd:0.25"), parse_ground_resolution(b"gsd:null")

@@ -41,6 +41,7 @@ def write_label_studio(
         ...     write_label_studio(f"{folder}/tasks.json", [ship], ["ship"], {"P1.png": (20, 30)})
         ...     (task,) = json.loads(Path(folder, "tasks.json").read_text())
         >>> value = task["predictions"][0]["result"][0]["value"]
+        >>> # upper-left corner and size in percent of the image, which is 20 px wide and 30 px high
         >>> task["data"], value["x"], value["y"], value["width"], value["height"], value["rotation"]
         ({'image': 'P1.png'}, 30.0, 40.0, 40.0, 20.0, 0.0)
     """

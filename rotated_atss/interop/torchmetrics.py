@@ -164,7 +164,14 @@ class OrientedAveragePrecision(Metric):
         super().sync(*args, **kwargs)
 
     def _states_of(self, entry: Mapping[str, Any], prefix: str, column: str, where: str) -> dict[str, Tensor]:
-        """Check the entry of an image, and return its rows per state."""
+        """Check the entry of an image, and return its rows per state.
+
+        Args:
+            entry: An element of ``preds`` or ``target``.
+            prefix: ``pred`` or ``gt``, the first word of the names of the states.
+            column: ``scores``, which are required, or ``difficult``, 0 by default.
+            where: Name of the entry in error messages.
+        """
         required = ("boxes", "labels", "scores") if column == "scores" else ("boxes", "labels")
         if not set(required) <= set(entry):
             raise ValueError(f"{where} must have {', '.join(required)}, got {', '.join(entry) or 'no keys'}")

@@ -75,6 +75,7 @@ def run_jobs(
     running: dict[Future[Result], int] = {}  # future -> index of its job
     try:
         while order or running:
+            # one job more than workers, so that no worker waits for the next submission
             while order and len(running) <= workers and _fits(order[0], running.values(), job_bytes, max_memory_bytes):
                 index = order.pop(0)
                 running[_submit(pool, function, jobs[index])] = index
@@ -106,7 +107,8 @@ def _create_pool(workers: int) -> ProcessPoolExecutor:
 
 def _initialize_worker() -> None:
     os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # the processes already use all cores
-    if "cv2" in sys.modules:  # its thread pool does not survive a fork; otherwise the variable above is enough
+    # the thread pool of an imported OpenCV does not survive a fork; for a later import the variable above is enough
+    if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # on Ctrl-C workers exit at once, without a traceback per process
     threading.Thread(target=_exit_with_parent, daemon=True).start()

@@ -56,7 +56,7 @@ class ResampledReader(ImageReader):
         parts = []
         for start in range(x_start, x_stop, _COLUMNS):
             x = self._block_position(np.arange(start, min(start + _COLUMNS, x_stop))) - columns[0] // self._block
-            first, stop = max(0, math.floor(x[0]) - 1), math.ceil(x[-1]) + 2  # columns of blocks that x refers to
+            first, stop = max(0, math.floor(x[0]) - 1), math.ceil(x[-1]) + 2  # interpolated columns, and a margin
             map_x, map_y = np.meshgrid((x - first).astype(np.float32), y.astype(np.float32))
             part = blocks[:, first:stop]
             parts.append(cv2.remap(part, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
@@ -70,5 +70,6 @@ class ResampledReader(ImageReader):
         """Return the range of source pixels, in whole blocks, on which a range of pixels of the result depends."""
         low, high = self._block_position(np.array([start, stop - 1]))
         blocks = -(-side // self._block)
+        # bilinear interpolation at a position p reads the blocks floor(p) and floor(p) + 1
         first = min(max(0, math.floor(low)), blocks - 1)
         return first * self._block, min(blocks, max(first + 1, math.floor(high) + 2)) * self._block

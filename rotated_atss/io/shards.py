@@ -74,8 +74,9 @@ def lock_path(out: Path, command: str) -> Path:
 def hold_run_lock(out: Path, command: str, shard: Shard | None) -> Iterator[None]:
     """Hold the lock of a run in its output folder while the block runs.
 
-    Every shard has a lock of its own, so that shards run at the same time. A run of all items takes the lock of the
-    folder, and is refused while a shard runs.
+    Every shard has a lock of its own, so that shards run at the same time. A run of all items holds the lock of the
+    folder until it ends, and is refused if a shard runs. A shard that starts during such a run waits for that lock in
+    :func:`folder_lock`, and fails after :data:`SHARDS_WAIT_S`.
 
     Args:
         out: The output folder.

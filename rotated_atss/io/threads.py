@@ -41,7 +41,7 @@ def map_in_threads(
         try:
             for future in as_completed(futures):
                 if future.exception() is not None:
-                    break
+                    break  # result() raises below
                 on_done(futures[future])
             return [future.result() for future in futures]
         finally:

@@ -28,7 +28,8 @@ _READ_TAGS |= {SUBFILE_TYPE, GDAL_METADATA, GDAL_NODATA, *GEO_TAGS}
 
 MIN_IS_BLACK, RGB, CMYK = 1, 2, 5  # values of PHOTOMETRIC
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2  # values of EXTRA_SAMPLES
-_TARGET_PRINTER = 337  # a tag that readers ignore, and that keeps the tags in ascending order in place of EXTRA_SAMPLES
+# Tag that replaces EXTRA_SAMPLES (338) where that entry must disappear: readers ignore it, and the entries stay sorted.
+_TARGET_PRINTER = 337
 _MASK = 4  # bit of SUBFILE_TYPE
 _MAX_DIRECTORIES = 64
 _MAX_TEXT = 1 << 20  # characters of a text that are read
@@ -151,7 +152,7 @@ def has_mask(file: BinaryIO) -> bool:
     try:
         directories = islice(_iter_directories(file, tags={SUBFILE_TYPE}), _MAX_DIRECTORIES)
         return any(directory.value(SUBFILE_TYPE, 0) & _MASK for directory in directories)
-    except TruncatedFile:  # in a later directory: read_directory has read the first one
+    except TruncatedFile:  # callers have read the first directory, so that a later one is truncated: it is no mask
         return False
 
 
@@ -241,9 +242,9 @@ def has_alpha(directory: TiffDirectory) -> bool:
 def needs_plain_bands(directory: TiffDirectory) -> bool:
     """Return whether OpenCV would change the bands of an image, unless :func:`with_plain_bands` edits the file.
 
-    OpenCV decodes 8-bit images with libtiff's RGBA interface. This multiplies the colors by band 4 if the file calls it
-    unassociated alpha, as GDAL does by default. It reads only the first of several bands if the file states no color
-    model other than gray.
+    OpenCV decodes 8-bit images with libtiff's RGBA interface. This interface multiplies the colors by band 4 if the
+    file declares that band as unassociated alpha, as GDAL does by default. If the color model is gray, the interface
+    reads only the first band.
 
     Example:
         >>> needs_plain_bands(TiffDirectory({}, "<", False))
@@ -260,7 +261,8 @@ def with_plain_bands(data: bytes, directory: TiffDirectory) -> bytes:
     """Return a TIFF file whose bands OpenCV decodes unchanged.
 
     Only the directory changes. The first three bands are declared as red, green and blue. A fourth band is declared as
-    associated alpha, by which the colors are multiplied already.
+    associated alpha instead; libtiff then assumes that the colors are multiplied by it already, and leaves them
+    unchanged.
 
     Args:
         data: Content of the file.
@@ -273,7 +275,7 @@ def with_plain_bands(data: bytes, directory: TiffDirectory) -> bytes:
     edited = bytearray(data)
     if PHOTOMETRIC in directory.fields:
         _write_short(edited, directory, PHOTOMETRIC, PHOTOMETRIC, RGB)
-    if EXTRA_SAMPLES in directory.fields:
+    if EXTRA_SAMPLES in directory.fields:  # three bands of red, green and blue have no extra band
         tag = EXTRA_SAMPLES if directory.value(SAMPLES_PER_PIXEL, 1) == 4 else _TARGET_PRINTER
         _write_short(edited, directory, EXTRA_SAMPLES, tag, _ASSOCIATED_ALPHA)
     return bytes(edited)

@@ -66,17 +66,19 @@ def read_label_set_parallel(
     """
     folder = None if image_folder is None else Path(image_folder)
     paths = list_label_paths(source, format_name)
+    # Task1 files, too, have detections on several images
+    has_task1 = any(path.name.startswith(TASK1_PREFIX) for path in paths)
     in_one_process = workers <= 1 or format_name in _NOT_PER_IMAGE or len(paths) <= _FILES_PER_JOB
-    if in_one_process or any(path.name.startswith(TASK1_PREFIX) for path in paths):
+    if in_one_process or has_task1:
         images = None if folder is None else ImageFiles(folder)
         return read_label_set(source, format_name, images=images, classes=classes, fit_polygons=True)
     if format_name == AUTO:
         format_name = recognize_format(paths)
     else:
         check_format(paths, format_name)
-    names = None if classes is None else tuple(classes)
+    class_names = None if classes is None else tuple(classes)
     starts = range(0, len(paths), _FILES_PER_JOB)
-    jobs = [_Job(tuple(paths[start : start + _FILES_PER_JOB]), format_name, folder, names) for start in starts]
+    jobs = [_Job(tuple(paths[start : start + _FILES_PER_JOB]), format_name, folder, class_names) for start in starts]
     parts = dict(run_jobs(_read_part, jobs, workers, [_JOB_BYTES] * len(jobs)))
     return _join(format_name, [parts[index] for index in range(len(jobs))])
 

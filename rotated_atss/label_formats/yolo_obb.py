@@ -15,7 +15,7 @@ from rotated_atss.label_formats.class_list import find_class_names
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
 
 _FORM = "write class x1 y1 x2 y2 x3 y3 x4 y4, coordinates divided by width and height"
-_LIMIT = 2.0  # larger coordinates are pixels, not fractions of the image size
+_LIMIT = 2.0  # objects can extend beyond the image (1.0), but larger coordinates are pixels
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
@@ -103,7 +103,7 @@ def _read_file(path: Path, names: Sequence[str] | None, options: ReadOptions) ->
             hint = "pass the folder of the images with --images"
             raise UserError("the size of the image is not known, which YOLO-OBB needs", where=path, hint=hint)
         pixels = np.array(values[:8]) * np.array(size * 4)
-        polygon = (np.round(pixels, 6) + 0.0).tolist()  # so that 23.3 stays 23.3
+        polygon = (np.round(pixels, 6) + 0.0).tolist()  # 23.3 px, written as a fraction, is 23.3 again; no -0.0
         score = values[8] if len(values) == 9 else None
         objects.add(polygon, _class_name(fields[0], names, where), where=where, score=score, line=number)
     return objects.build(path.stem, path, size)
@@ -113,6 +113,7 @@ def _other_yolo(num_fields: int) -> str:
     """Return which other YOLO format has lines with this number of fields, or an empty text."""
     if num_fields == 5:
         return " (this looks like YOLO with horizontal boxes)"
+    # segmentation: the class, and x and y of three or more points
     return " (this looks like YOLO segmentation)" if num_fields >= 7 and num_fields % 2 else ""
 
 

@@ -94,7 +94,7 @@ class GraphDetector:
         """
         scores, thresholds = outputs[SCORES], self.info.thresholds
         class_scores = outputs.get(CLASS_SCORES, scores)
-        ranking = scores if self.graph.rank_by == "final" else None
+        ranking = scores if self.graph.rank_by == "final" else None  # None: rank by the class scores
         priors, labels = best_candidates(class_scores, level_sizes, thresholds.score, thresholds.nms_pre, ranking)
         boxes, scores = outputs[BOXES][priors].astype(np.float64), scores[priors, labels]
         if self.info.box_type == "hbb":
@@ -128,7 +128,7 @@ class GraphDetector:
     def _suppress(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return the rows of the oriented boxes (N, 5) that exceed the minimum size and that NMS keeps."""
         min_size = self.info.thresholds.min_box_size
-        if min_size == 0 and self.info.box_type == "obb":  # the oriented heads keep boxes without area
+        if min_size == 0 and self.info.box_type == "obb":  # the oriented heads keep boxes with a side of 0
             min_size = -1.0
         large = np.flatnonzero((boxes[:, 2:4] > min_size).all(axis=1))
         return large[suppress(boxes[large], scores[large], labels[large], self.info.thresholds)]
@@ -141,8 +141,10 @@ def load_detector(
 
     Args:
         path: The file.
-        runtime: ``onnxruntime``, ``openvino``, or ``fastest``: time the installed ones and use the fastest.
-        device: ``cpu``, ``cuda`` or ``cuda:<index>``; None for the GPU if this ONNX Runtime has one, else the CPU.
+        runtime: ``onnxruntime``, ``openvino``, or ``fastest``: time the installed ones on the CPU and use the
+            fastest. Only ``onnxruntime`` runs on CUDA.
+        device: ``cpu``, ``cuda`` or ``cuda:<index>``. None is the CPU for ``fastest``, and otherwise the GPU if this
+            ONNX Runtime has one.
         threads: Threads on the CPU; None for all cores of this process.
 
     Raises:
@@ -190,6 +192,7 @@ def prepare_batch(tiles: Sequence[Image], preprocessing: Preprocessing) -> tuple
         tiles = [_resize(tile, preprocessing.resize) for tile in tiles]
     sizes = [(int(tile.shape[0]), int(tile.shape[1])) for tile in tiles]
     divisor = preprocessing.pad_divisor
+    # largest height and width, rounded up to a multiple of the divisor
     height, width = (-(-max(sides) // divisor) * divisor for sides in zip(*sizes))
     mean = preprocessing.mean if preprocessing.channel_order == "RGB" else preprocessing.mean[::-1]
     images = np.empty((len(tiles), 3, height, width), np.float32)

@@ -59,10 +59,10 @@ def scatter(
         layer: As in :meth:`Site.place`.
     """
     num_placed = 0
-    for _ in range(count * 6):
+    for _ in range(count * 6):  # more than count, since sprites that do not fit are dropped
         sprite = build()
         border = 0.85 * float(np.abs(sprite.box).max())
-        for _ in range(12):  # attempts
+        for _ in range(12):  # random positions per sprite
             turn = heading + site.rng.uniform(-heading_spread, heading_spread)
             if site.place(sprite, random_pose(site, block, border, turn), layer=layer, gap=gap):
                 num_placed += 1
@@ -88,6 +88,7 @@ def place_tree(site: Site, pose: Pose, diameter: float) -> None:
     """Place a tree where there is space; with the probability ``overhang`` it can cover parts of labeled objects."""
     may_overlap = site.rng.random() < site.difficulty.overhang
     crown = clutter.tree(site.rng, site.climate.leaves, diameter)
+    # a negative gap lets the crown overlap other sprites
     site.place(crown, pose, layer="tall", gap=-0.3 * diameter if may_overlap else 1.0)
 
 

@@ -71,7 +71,7 @@ def _parking(site: Site, block: Block) -> None:
     paint_surface(site, block, site.climate.asphalt)
     bay_width, bay_depth = BAY_WIDTH * site.scale, BAY_DEPTH * site.scale
     aisle_width = AISLE_WIDTH * site.scale
-    # an aisle follows every row of even index, a narrow gap every other row
+    # rows with even index are followed by an aisle, rows with odd index by a narrow gap
     row_ys, y = [], -block.height / 2 + 7 + bay_depth / 2
     while y + bay_depth / 2 < block.height / 2 - 5:
         row_ys.append(y)
@@ -106,8 +106,8 @@ def _depot(site: Site, block: Block) -> None:
     paint_stains(site, block, 8)
     kind = str(site.rng.choice(["truck", "bus", "mixed"], p=[0.5, 0.25, 0.25]))
     row_depth, y = TRUCK_ROW_DEPTH * site.scale, -block.height / 2 + 6
-    shed_depth = min(46.0, block.height - row_depth - 36)
-    if shed_depth > 24:  # otherwise a shed would leave no space for a row
+    shed_depth = min(46.0, block.height - row_depth - 36)  # leaves space for at least one row
+    if shed_depth > 24:  # no shed that would be too shallow
         shed = clutter.shed(site.rng, block.width - 24, shed_depth)
         site.place(shed, block.pose.moved(0, y + shed_depth / 2), layer="tall")
         y += shed_depth + 18

@@ -1,7 +1,8 @@
 """Kinds of errors of detections, after TIDE (Bolya et al. 2020, arXiv 2008.08115), for oriented boxes.
 
 Every false positive gets exactly one kind, the first whose condition holds. Objects that the metric ignores are left
-out of all conditions:
+out of all conditions. Pairs of a detection and an object are considered from an IoU of 0.1 on (``MIN_IOU`` of
+:mod:`rotated_atss.analysis.evaluation.overlaps`):
 
 1. duplicate: the IoU with an object of the same class reaches the IoU threshold. The object is already matched to a
    detection with a higher score;
@@ -58,7 +59,7 @@ def find_error_kinds(data: EvaluationData, overlaps: Overlaps, matches: Matches)
 
     Args:
         data: Detections and objects.
-        overlaps: Overlapping pairs of detections and objects.
+        overlaps: Pairs of a detection and an object with an IoU of at least 0.1.
         matches: Matches of the metric.
 
     Example:
@@ -86,7 +87,7 @@ def find_error_kinds(data: EvaluationData, overlaps: Overlaps, matches: Matches)
     kind = np.full(num_dets, NO_ERROR, np.int64)
     kind[matches.false_positives] = BACKGROUND
     # conditions in reverse order, since the last one that holds overwrites the others
-    kind[best_of_class.gt_index >= 0] = LOCALIZATION
+    kind[best_of_class.gt_index >= 0] = LOCALIZATION  # all pairs have an IoU of at least 0.1
     kind[data.reaches(best_of_others.max_ious, threshold)] = CLASSIFICATION
     kind[data.reaches(best_of_class.max_ious, threshold)] = DUPLICATE
     # angle errors are a part of those that are left as localization errors

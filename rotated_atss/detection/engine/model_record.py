@@ -101,7 +101,7 @@ def default_window(cfg: Config) -> Window:
     dataset = find_test_dataset(cfg)
     try:
         resize = _resize_of(list(dataset.get("pipeline") or ()))
-    except UserError:
+    except UserError:  # describe_model raises this error
         resize = None
     if dataset.get("type") != "DOTADataset" or (resize is not None and resize[0] != resize[1]):
         return Window(WHOLE_IMAGE, 0)
@@ -176,7 +176,7 @@ def _resize_of(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
     resize = None
     for step in steps[1:]:
         kind = step["type"].rpartition(".")[2]
-        if kind in _RESIZING_STEPS and step.get("scale_factor") == 1.0:
+        if kind in _RESIZING_STEPS and step.get("scale_factor") == 1.0:  # keeps the size
             continue
         if kind in _RESIZING_STEPS and step.get("keep_ratio") and step.get("scale") and resize is None:
             scale = step["scale"]

@@ -12,8 +12,8 @@ differences from MMDetection's ATSS head are implemented here:
 - inference: a score is ``sqrt(class score * centerness)``, the top-k selection is by this score, and boxes are rescaled
   in inclusive coordinates.
 
-Not reproduced: when an image is resized, the official code scales the inclusive coordinates of the ground truth, which
-moves right and lower sides by ``scale - 1`` pixels.
+Not reproduced: when an image is resized, the official code multiplies the index of a box's last pixel by ``scale``. The
+right and lower sides of the box then lie ``scale - 1`` pixels further left and up than with exact scaling.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class OfficialATSSHead(HorizontalATSSHead):
 
     Tower convolutions have a bias before their GroupNorm. The score is ``sqrt(class score * centerness)``; the
     ``nms_pre`` candidates of highest score are selected per level. Training requires an assigner with
-    ``center_margin=0.51``, as in the configs.
+    ``center_margin=0.51``, as in the configs: half a pixel between the side of a box and the center of its outer pixel,
+    plus the 0.01 px of the official center test.
 
     Args:
         kwargs: Arguments of :class:`HorizontalATSSHead`.

@@ -23,8 +23,8 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135``.
-        edge_swap: Take as the width the side of the box whose direction is nearest to the prior's width axis. Needs a
-            long-edge angle version (``le90`` or ``le135``).
+        edge_swap: Swap width and height of the ground-truth box, and turn its angle by 90 degrees, if its height axis
+            is closer in direction to the prior's width axis. Needs a long-edge angle version (``le90`` or ``le135``).
         proj_xy: Measure center offsets along the axes of the prior.
         norm_factor: Divide the angle delta by ``norm_factor * pi``.
         target_means: Values that are subtracted from the five deltas.
@@ -101,7 +101,8 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 class PointDistanceCoder(BaseBBoxCoder):
     """Encode boxes as distances from the prior's center to the box sides (:mod:`rotated_atss.ops.distance_coder`).
 
-    The distances are in strides. This is the regression from a point of the ATSS paper (arXiv 1912.02424, section 3).
+    Horizontal boxes are ``x1, y1, x2, y2``. The distances are ``left, top, right, bottom`` in strides. This is the
+    regression from a point of the ATSS paper (arXiv 1912.02424, section 3).
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135`` for oriented boxes; None for horizontal boxes.
@@ -116,7 +117,7 @@ class PointDistanceCoder(BaseBBoxCoder):
         ValueError: Unknown angle version, ``edge_swap`` without a long-edge angle version, or ``anchor_scale`` <= 0.
 
     Example:
-        >>> coder = PointDistanceCoder(anchor_scale=4, mean=0)
+        >>> coder = PointDistanceCoder(anchor_scale=4, mean=0)  # priors 32 px wide on a level of stride 8
         >>> prior, gt_box = torch.tensor([[34.0, 34, 66, 66]]), torch.tensor([[34.0, 42, 82, 58]])
         >>> coder.encode(prior, gt_box)
         tensor([[2., 1., 4., 1.]])

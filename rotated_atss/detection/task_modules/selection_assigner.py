@@ -74,7 +74,7 @@ class SelectionAssigner(TensorAssigner):
         if strategy not in STRATEGIES:
             raise ValueError(f"unknown strategy, got {strategy!r}. Choose one of {', '.join(STRATEGIES)}.")
         check_at_least_one(topk=topk)
-        check_scale_ranges(scale_ranges, len(scale_ranges) + 1)
+        check_scale_ranges(scale_ranges, len(scale_ranges) + 1)  # the order; _check_num_levels checks the number
         check_thresholds(pos_iou_thr, neg_iou_thr)
         check_low_quality_rule(low_quality_rule)
         self.strategy, self.topk, self.scale_ranges = strategy, topk, tuple(scale_ranges)

@@ -303,6 +303,9 @@ def test_errors_of_export_are_one_line_and_write_nothing(narrow, tmp_path, capsy
     assert "no output: give --onnx FILE or --torch-export FILE" in error(config, checkpoint)
     assert "the file must end in .onnx, got a.pb" in error(config, checkpoint, "--onnx", tmp_path / "a.pb")
     assert "need each other" in error(config, checkpoint, "--onnx", out, "--precision", "int8")
+    assert "--precision float16 applies only to the ONNX file: add --onnx FILE" in error(
+        config, checkpoint, "--torch-export", tmp_path / "a.pt2", "--precision", "float16"
+    )
     assert "no such folder of images" in error(
         config, checkpoint, "--onnx", out, "--precision", "int8", "--calibration", tmp_path / "none"
     )
