@@ -151,7 +151,7 @@ class _PartFiles:
 
 
 def _list_files(paths: DataPart, label_format: str, classes: Sequence[str] | None) -> _PartFiles:
-    coco = None if paths.coco is None else check_coco_file(paths.coco, classes)
+    coco = None if paths.coco is None else check_coco_file(paths.coco, classes, paths.images)
     images, problems = list_part_images(paths, coco)
     labels, format_name = [], ""
     if paths.labels is not None:

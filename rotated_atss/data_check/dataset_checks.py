@@ -164,8 +164,7 @@ def _unlisted_images(parts: Sequence[CheckedPart]) -> Iterator[Problem]:
     listed_names: dict[Path, set[str]] = {}
     for part in parts:
         if part.coco is not None:
-            names = {image.file_name for image in part.coco.images.values()}
-            listed_names.setdefault(part.paths.images, set()).update(names)
+            listed_names.setdefault(part.paths.images, set()).update(part.coco.file_names)
     for folder, names in listed_names.items():
         for path in list_files(folder, IMAGE_SUFFIXES):
             if path.name not in names:

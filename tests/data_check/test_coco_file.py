@@ -70,10 +70,12 @@ def test_two_classes_of_one_box(tmp_path):
 
 def test_wrong_images_and_categories(tmp_path):
     image = {"id": 1, "file_name": "P1.png", "width": 120, "height": 100}
-    images = [image, {**image, "file_name": "b.png"}, {**image, "id": 2}, {**image, "id": 3, "file_name": "../c.png"},
+    images = [image, {**image, "file_name": "./b.png"}, {**image, "id": 2}, {**image, "id": 3, "file_name": "../c.png"},
               {**image, "id": 4, "file_name": "d.png", "width": 0}, "P5.png"]  # fmt: skip
     categories = [{"id": 1, "name": "Ship"}, {"id": 1, "name": "car"}, {"id": 2}, {"id": 3, "name": "Ship"}]
-    problems = check_coco_file(write_coco(tmp_path / "a.json", [], images, categories), ["ship"]).problems
+    report = check_coco_file(write_coco(tmp_path / "a.json", [], images, categories), ["ship"])
+    problems = report.problems
+    assert report.file_names == {"P1.png", "b.png", "../c.png", "d.png"}
     assert [(problem.kind, problem.where.rpartition(" ")[2]) for problem in problems] == [
         ("duplicate-id", "images[1]"),
         ("file-name", "images[2]"),
