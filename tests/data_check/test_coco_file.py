@@ -115,6 +115,40 @@ def test_files_of_the_folder_are_compared(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("target", ["missing.png", "link.png"])
+def test_a_link_without_target_is_reported_and_the_check_goes_on(tmp_path, target):
+    folder = tmp_path / "images"
+    write_image(folder / "P1.png", 1)
+    write_image(folder / "P3.png", 3)
+    (folder / "link.png").symlink_to(target)
+    (folder / "listed.png").symlink_to(target)
+    images = [{"id": 1, "file_name": "P1.png", "width": 120, "height": 100}]
+    images += [{**images[0], "id": 2, "file_name": "listed.png"}]
+    part = DataPart(folder, coco=write_coco(tmp_path / "a.json", [annotation(1)], images))
+    problems = check_data([part], against=[folder], workers=1, progress=False).problems
+    assert [(problem.kind, problem.where) for problem in problems] == [
+        ("unreadable-image", f"{folder}/listed.png"),
+        ("unlisted-image", f"{folder}/P3.png"),
+        ("unreadable-image", f"{folder}/link.png"),
+    ]
+
+
+def test_subfolders_are_listed_only_if_a_name_has_a_folder(tmp_path):
+    for number, name in enumerate(("P1.png", "a/P2.png", "a/b/P3.png", ".hidden/P4.png", "P5.png")):
+        write_image(tmp_path / "images" / name, number)
+    (tmp_path / "images/a/loop").symlink_to("..")
+
+    def unlisted(*names):
+        images = [{"id": n, "file_name": name, "width": 120, "height": 100} for n, name in enumerate(names)]
+        part = DataPart(tmp_path / "images", coco=write_coco(tmp_path / "a.json", [], images))
+        problems = check_data([part], workers=1, progress=False).problems
+        assert {problem.kind for problem in problems} <= {"unlisted-image"}
+        return [problem.where.removeprefix(f"{tmp_path}/images/") for problem in problems]
+
+    assert unlisted("./P1.png") == ["P5.png"]
+    assert unlisted("P1.png", "a/P2.png") == ["P5.png", "a/b/P3.png"]
+
+
 def test_real_sample(shared_data):
     folder = shared_data("coco_tiny")
     part = DataPart(folder / "images/val2017", coco=folder / "annotations/instances_val2017.json")
