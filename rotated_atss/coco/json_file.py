@@ -85,9 +85,9 @@ def is_finite_number(value: Any) -> bool:
     """Return whether a JSON value is a finite number.
 
     Example:
-        >>> is_finite_number(0.5), is_finite_number("0.5"), is_finite_number(float("nan"))
-        (True, False, False)
+        >>> is_finite_number(0.5), is_finite_number("0.5"), is_finite_number(float("nan")), is_finite_number(True)
+        (True, False, False, False)
     """
     return (isinstance(value, float) and math.isfinite(value)) or (
-        isinstance(value, int) and abs(value) <= _MAX_INTEGER
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MAX_INTEGER
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -120,7 +121,7 @@ def check_data(
         raise UserError(f"at least 1 worker is needed, got {workers}")
     options = ReadOptions(None if classes is None else tuple(classes), class_column=class_column, class_name=class_name)
     files = [_list_files(part, label_format, classes) for part in parts]
-    compared = {str(folder): list_files(folder, IMAGE_SUFFIXES) for folder in against}
+    compared = {str(folder): list_files(folder, IMAGE_SUFFIXES, broken_links=True) for folder in against}
     jobs = _make_jobs(files, compared, options, decode=decode, is_shared=records is not None)
     read = partial(_read_files, workers, scheduler, progress)
     if records is None:
@@ -151,7 +152,7 @@ class _PartFiles:
 
 
 def _list_files(paths: DataPart, label_format: str, classes: Sequence[str] | None) -> _PartFiles:
-    coco = None if paths.coco is None else check_coco_file(paths.coco, classes)
+    coco = None if paths.coco is None else check_coco_file(paths.coco, classes, paths.images)
     images, problems = list_part_images(paths, coco)
     labels, format_name = [], ""
     if paths.labels is not None:
@@ -212,9 +213,9 @@ def _build_report(
         if part.format_name in MAP_FORMATS:
             part.labels = join_map_reports(part.labels)
     divide_shared_labels(parts)
-    own_images = {path.resolve() for part in parts for path in part.images} if compared else set()
+    own_images = {os.path.realpath(path) for part in parts for path in part.images} if compared else set()
     against = {
-        folder: [reports[path] for path in paths if path.resolve() not in own_images]
+        folder: [reports[path] for path in paths if os.path.realpath(path) not in own_images]
         for folder, paths in compared.items()
     }
     counts = count_classes(parts)

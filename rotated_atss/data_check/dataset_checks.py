@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -164,12 +165,23 @@ def _unlisted_images(parts: Sequence[CheckedPart]) -> Iterator[Problem]:
     listed_names: dict[Path, set[str]] = {}
     for part in parts:
         if part.coco is not None:
-            names = {image.file_name for image in part.coco.images.values()}
-            listed_names.setdefault(part.paths.images, set()).update(names)
+            listed_names.setdefault(part.paths.images, set()).update(part.coco.file_names)
     for folder, names in listed_names.items():
-        for path in list_files(folder, IMAGE_SUFFIXES):
-            if path.name not in names:
+        for path in _iter_image_files(folder, subfolders=any("/" in name for name in names)):
+            if path.relative_to(folder).as_posix() in names:
+                continue
+            if path.exists():
                 yield Problem("unlisted-image", str(path), "no COCO file of this folder lists it")
+            else:
+                what = "the link has no target, and no COCO file of this folder lists it"
+                yield Problem("unreadable-image", str(path), what)
+
+
+def _iter_image_files(folder: Path, *, subfolders: bool) -> Iterator[Path]:
+    """Yield the image files of a folder, and optionally of its subfolders that are neither hidden nor links."""
+    for parent, folder_names, _ in os.walk(folder):
+        yield from list_files(parent, IMAGE_SUFFIXES, broken_links=True)
+        folder_names[:] = sorted(name for name in folder_names if subfolders and not name.startswith("."))
 
 
 def _images_by_set(parts: Sequence[CheckedPart]) -> dict[str, list[ImageReport]]:

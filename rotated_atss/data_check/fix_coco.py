@@ -12,13 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from rotated_atss.coco.instances import CocoImage, parse_image
-from rotated_atss.coco.json_file import get_integer, is_finite_number, read_json
-from rotated_atss.data_check.class_names import find_misspelled
-from rotated_atss.data_check.coco_file import AREA_TOLERANCE, find_object_problems, parse_annotation
+from rotated_atss.coco.instances import CocoImage
+from rotated_atss.coco.json_file import get_integer, read_json
+from rotated_atss.data_check.coco_entries import (
+    AREA_TOLERANCE,
+    correct_category,
+    find_malformed_values,
+    find_object_problems,
+    normalize_file_name,
+    parse_annotation,
+    parse_image_of_size,
+    printable_name,
+)
 from rotated_atss.data_check.image_files import place_image
 from rotated_atss.data_check.parts import CheckedPart
-from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes, write_bytes
 
@@ -48,10 +55,10 @@ def write_coco_part(
     if unreadable is not None:
         raise UserError(unreadable.message, where=unreadable.where, hint="no cleaned copy can be written")
     content = read_json(path)
-    reports = {name: part.images.get(part.paths.images / name) for name in _file_names(content, path)}
+    reports = {name: part.images.get(part.paths.images / name) for name in _file_names(content, path, part.coco.sizes)}
     readable = {name: report for name, report in reports.items() if report is not None and report.size is not None}
     new_names = {name: _with_suffix(name, report.suffix) for name, report in readable.items()}
-    cleaned = clean_instances(content, path, new_names, classes)
+    cleaned = clean_instances(content, path, new_names, classes, part.coco.sizes)
     (target / "images").mkdir(parents=True)
     (target / "annotations").mkdir()
     listed = {image["file_name"] for image in cleaned["images"]}
@@ -64,18 +71,23 @@ def write_coco_part(
 
 
 def clean_instances(
-    content: Mapping[str, Any], path: Path, file_names: Mapping[str, str], classes: Sequence[str] | None = None
+    content: Mapping[str, Any],
+    path: Path,
+    file_names: Mapping[str, str],
+    classes: Sequence[str] | None = None,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, Any]:
     """Return the content of an instances JSON without the problems of kinds that have a ``coco_fix``.
 
-    Kept entries keep all their keys, also unknown ones. Crowds are treated as other annotations, and ``iscrowd`` and
-    ``segmentation`` are never changed.
+    Kept entries keep all their keys, also unknown ones. Crowds are treated as other annotations, and ``iscrowd`` is
+    never changed. A malformed ``segmentation`` is removed.
 
     Args:
         content: The file, with lists of images, annotations and categories.
         path: Its path, for error messages.
         file_names: New name by name of all readable images; the others are removed with their annotations.
         classes: Class names to which misspelled category names are corrected; None corrects none.
+        sizes: Width and height in pixels, by file name, of images whose entry states a malformed size.
 
     Example:
         >>> content = {
@@ -87,16 +99,16 @@ def clean_instances(
         >>> len(cleaned["annotations"]), cleaned["annotations"][0]["score"], cleaned["info"]
         (1, 3, {'year': 2026})
     """
-    images, image_ids = _clean_images(content["images"], path, file_names)
+    images, image_ids = _clean_images(content["images"], path, file_names, sizes or {})
     categories, category_ids = _clean_categories(content["categories"], path, classes)
     kept_images = {image.id: image for _, image in images}
     annotations = list(_clean_annotations(content["annotations"], path, kept_images, image_ids, category_ids))
     return {**content, "images": [entry for entry, _ in images], "categories": categories, "annotations": annotations}
 
 
-def _file_names(content: Mapping[str, Any], path: Path) -> list[str]:
-    """Return the distinct names of the valid image entries."""
-    images = [_parsed_image(entry, index, path) for index, entry in enumerate(content["images"])]
+def _file_names(content: Mapping[str, Any], path: Path, sizes: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Return the distinct names of the usable image entries."""
+    images = [parse_image_of_size(entry, index, path, sizes) for index, entry in enumerate(content["images"])]
     return list(dict.fromkeys(image.file_name for image in images if image is not None))
 
 
@@ -104,31 +116,25 @@ def _with_suffix(name: str, suffix: str) -> str:
     return name.removesuffix(Path(name).suffix) + suffix
 
 
-def _parsed_image(entry: Any, index: int, path: Path) -> CocoImage | None:
-    try:
-        return parse_image(entry, index, path)
-    except UserError:
-        return None
-
-
 def _clean_images(
-    entries: Sequence[Any], path: Path, file_names: Mapping[str, str]
+    entries: Sequence[Any], path: Path, file_names: Mapping[str, str], sizes: Mapping[str, tuple[int, int]]
 ) -> tuple[list[tuple[dict[str, Any], CocoImage]], dict[int, int]]:
     """Return the kept entries with their parsed images, and the id of the kept image by each usable image id."""
     kept: list[tuple[dict[str, Any], CocoImage]] = []
     seen_ids: set[int] = set()
     new_ids: dict[int, int] = {}
-    first_ids: dict[str, int] = {}  # by file name
+    first_ids: dict[str, int] = {}  # by normalized file name
     for index, entry in enumerate(entries):
-        image = _parsed_image(entry, index, path)
+        image = parse_image_of_size(entry, index, path, sizes)
         if image is None or image.id in seen_ids:
             continue
         seen_ids.add(image.id)
         if image.file_name not in file_names:
             continue
-        new_ids[image.id] = first_ids.setdefault(image.file_name, image.id)
+        new_ids[image.id] = first_ids.setdefault(normalize_file_name(image.file_name), image.id)
         if new_ids[image.id] == image.id:
-            kept.append((_changed(entry, file_name=file_names[image.file_name]), image))
+            changes = {"file_name": file_names[image.file_name], "width": image.width, "height": image.height}
+            kept.append((_changed(entry, **changes), image))
     return kept, new_ids
 
 
@@ -145,21 +151,15 @@ def _clean_categories(
             category_id = get_integer(entry, "id", f"categories[{index}]", path)
         except UserError:
             continue
-        name = entry.get("name")
-        if not isinstance(name, str) or not name or category_id in seen_ids:
+        name = printable_name(entry.get("name"))
+        if not name or category_id in seen_ids:
             continue
         seen_ids.add(category_id)
-        corrected = _correct_name(name, classes)
+        corrected = correct_category(name, classes)
         new_ids[category_id] = first_ids.setdefault(corrected, category_id)
         if new_ids[category_id] == category_id:
             kept.append(_changed(entry, name=corrected))
     return kept, new_ids
-
-
-def _correct_name(name: str, classes: Sequence[str] | None) -> str:
-    if classes is None or hyphenate(name) in set(map(hyphenate, classes)):
-        return name
-    return find_misspelled(name, classes) or name
 
 
 def _clean_annotations(
@@ -190,6 +190,7 @@ def _clean_annotations(
         if image_id not in image_ids or category_id not in category_ids:
             continue
         image = images[image_ids[image_id]]
+        malformed_keys = {key for key, _ in find_malformed_values(entry)}
         kinds = {kind for kind, _ in find_object_problems(entry, bbox, "", image)}
         key = (image.id, category_ids[category_id], *bbox)
         if kinds & _REMOVED or key in objects:
@@ -199,24 +200,21 @@ def _clean_annotations(
         if annotation_id in used_ids:
             changes["id"] = next(unused_ids)
         used_ids.add(annotation_id)
-        if "wrong-area" in kinds:
+        if "wrong-area" in kinds or "area" in malformed_keys:
             changes["area"] = _object_area(entry, bbox)
-        yield _changed(entry, **changes)
+        changed = _changed(entry, **changes)
+        yield {key: value for key, value in changed.items() if key != "segmentation" or key not in malformed_keys}
 
 
 def _object_area(entry: Mapping[str, Any], bbox: Sequence[float]) -> float:
     """Return the area of the polygons in square pixels, or of the box if the annotation has no usable polygons."""
     box_area = bbox[2] * bbox[3]
     polygons = entry.get("segmentation")
-    if not isinstance(polygons, list) or not polygons or not all(map(_is_polygon, polygons)):
+    is_malformed = "segmentation" in {key for key, _ in find_malformed_values(entry)}
+    if not isinstance(polygons, list) or not polygons or is_malformed:
         return box_area
     area = sum(_polygon_area(np.array(polygon, dtype=np.float64).reshape(-1, 2)) for polygon in polygons)
     return area if 0 < area <= box_area * AREA_TOLERANCE else box_area
-
-
-def _is_polygon(value: Any) -> bool:
-    is_list = isinstance(value, list) and len(value) >= 6 and len(value) % 2 == 0
-    return is_list and all(map(is_finite_number, value))
 
 
 def _polygon_area(corners: np.ndarray) -> float:
@@ -227,4 +225,8 @@ def _polygon_area(corners: np.ndarray) -> float:
 
 def _changed(entry: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """Return an entry with other values; the entry itself if it has them."""
-    return entry if all(entry.get(key) == value for key, value in changes.items()) else {**entry, **changes}
+    return entry if all(_is_same(entry.get(key), value) for key, value in changes.items()) else {**entry, **changes}
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)  # true is malformed, 1 is not

@@ -115,7 +115,8 @@ _LABEL_KINDS = (
 _COCO_KINDS = (
     Kind("malformed-entry", ERROR, "an entry of a COCO file is malformed",
          "Correct or remove it.",
-         coco_fix="removed; a second category of one name joins the first"),
+         coco_fix="size read from the image, area computed again, segmentation removed, name made printable, second "
+         "category of one name joined with the first; else removed with its annotations"),
     Kind("duplicate-id", ERROR, "an id occurs twice in a COCO file",
          "Number the entries again.",
          coco_fix="annotations renumbered; images and categories removed"),

@@ -154,7 +154,7 @@ def _columns(features: Sequence[Any], feature_ids: Sequence[int]) -> dict[str, N
     columns = {}
     for name in dict.fromkeys(name for index in feature_ids for name in properties[index]):
         values = [properties[index].get(name) for index in feature_ids]
-        are_numbers = all(value is None or is_finite_number(value) for value in values)
+        are_numbers = all(value is None or isinstance(value, bool) or is_finite_number(value) for value in values)
         if are_numbers and any(value is not None for value in values):
             columns[name] = np.array([np.nan if value is None else value for value in values], np.float64)
         else:

@@ -89,7 +89,8 @@ class SharedRun(Generic[Result]):
 
     Args:
         folder: The folder.
-        description: What all shards must have in common, as texts by name.
+        description: What all shards must have in common: settings by name, and mappings of input files as in
+            :func:`rotated_atss.io.run_state.first_difference`.
         shard: The shard; None for a run of all jobs, which also uses the records of shards.
         parse: Rebuilds a result from its JSON object (:func:`iter_records`).
 
@@ -108,7 +109,7 @@ class SharedRun(Generic[Result]):
     def __init__(
         self,
         folder: Path,
-        description: Mapping[str, str],
+        description: Mapping[str, Any],
         shard: Shard | None,
         parse: Callable[[dict[str, Any]], Result],
     ) -> None:
@@ -134,6 +135,8 @@ class SharedRun(Generic[Result]):
         what = "its settings are unknown" if recorded is None else first_difference(recorded, self._description)
         if what is not None:
             hint = "repeat the command of this folder, or remove the folder to start over"
+            if recorded is not None and _settings(recorded) == _settings(self._description):
+                hint = "the input files have changed: remove this folder to start over"
             raise UserError(f"shards of another run are in this folder: {what}", where=self.folder, hint=hint)
 
     def select(self, keys: Sequence[str]) -> list[str]:
@@ -177,6 +180,10 @@ class SharedRun(Generic[Result]):
     def remove(self) -> None:
         """Remove the folder with all records."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _settings(description: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in description.items() if not isinstance(value, Mapping)}
 
 
 @contextmanager

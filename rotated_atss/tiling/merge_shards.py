@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rotated_atss import __version__
 from rotated_atss.dota.detections import task1_path
@@ -121,7 +122,7 @@ def _write_if_complete(
     task: MergeTask,
     run: SharedRun[MergedPart],
     parts: Mapping[str, TextPart],
-    state: Mapping[str, str],
+    state: Mapping[str, Any],
     workers: int,
     scheduler: str | None,
 ) -> ShardMerge:
@@ -152,22 +153,25 @@ def _remove_locks_of_killed_shards(out_dir: Path) -> None:
             pass
 
 
-def _describe(task: MergeTask) -> dict[str, str]:
-    """Return what all shards must have in common, as texts."""
-    return {
+def _describe(task: MergeTask) -> dict[str, Any]:
+    """Return what all shards must have in common: settings as texts, and without a class list the input files."""
+    description: dict[str, Any] = {
         "version": __version__,
         "TASK1_DIR": str(task.tiles_dir.resolve()),
         "--iou-threshold": str(task.iou_threshold),
-        "--classes": ", ".join(task.names),
+        "--classes": ", ".join(task.names) if task.has_class_list else None,
     }
+    if not task.has_class_list:
+        description["Task1 files"] = {task1_path("", name).name: [] for name in task.names}
+    return description
 
 
-def _describe_result(task: MergeTask, keys: Sequence[str]) -> dict[str, str]:
+def _describe_result(task: MergeTask, keys: Sequence[str]) -> dict[str, Any]:
     """Return what the merged files depend on."""
     return {**_describe(task), "input": hashlib.sha256("".join(keys).encode()).hexdigest()}
 
 
-def _is_finished(task: MergeTask, state: Mapping[str, str]) -> bool:
+def _is_finished(task: MergeTask, state: Mapping[str, Any]) -> bool:
     """Return whether the output folder has the unchanged files of a finished merge with the same input."""
     recorded = read_state(finished_path(task.out_dir))
     try:

@@ -31,6 +31,7 @@ class MergeTask:
         iou_threshold: Detections whose IoU with a higher-scoring kept detection exceeds this value are suppressed.
         names: Classes that get a file, in the order of the counts.
         files: The input file of each class that has one.
+        has_class_list: Whether the names were given; otherwise they are those of the input files.
 
     Example:
         >>> import tempfile
@@ -45,6 +46,7 @@ class MergeTask:
     iou_threshold: float
     names: tuple[str, ...]
     files: Mapping[str, TextPart]
+    has_class_list: bool
 
     @classmethod
     def create(
@@ -75,7 +77,7 @@ class MergeTask:
                 raise UserError(f"unknown class '{name}'", where=path, hint=unknown_class_hint(name, names))
         check_output_apart(out_dir, [tiles_dir])
         files = {name: TextPart.of_file(name, paths[name], iou_threshold) for name in names if name in paths}
-        return cls(Path(tiles_dir), Path(out_dir), iou_threshold, names, files)
+        return cls(Path(tiles_dir), Path(out_dir), iou_threshold, names, files, classes is not None)
 
     def reject_leftovers(self) -> None:
         """Raise an error if the output folder has files of other classes, which would look like part of the result."""

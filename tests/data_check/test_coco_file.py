@@ -70,10 +70,12 @@ def test_two_classes_of_one_box(tmp_path):
 
 def test_wrong_images_and_categories(tmp_path):
     image = {"id": 1, "file_name": "P1.png", "width": 120, "height": 100}
-    images = [image, {**image, "file_name": "b.png"}, {**image, "id": 2}, {**image, "id": 3, "file_name": "../c.png"},
+    images = [image, {**image, "file_name": "./b.png"}, {**image, "id": 2}, {**image, "id": 3, "file_name": "../c.png"},
               {**image, "id": 4, "file_name": "d.png", "width": 0}, "P5.png"]  # fmt: skip
     categories = [{"id": 1, "name": "Ship"}, {"id": 1, "name": "car"}, {"id": 2}, {"id": 3, "name": "Ship"}]
-    problems = check_coco_file(write_coco(tmp_path / "a.json", [], images, categories), ["ship"]).problems
+    report = check_coco_file(write_coco(tmp_path / "a.json", [], images, categories), ["ship"])
+    problems = report.problems
+    assert report.file_names == {"P1.png", "b.png", "../c.png", "d.png"}
     assert [(problem.kind, problem.where.rpartition(" ")[2]) for problem in problems] == [
         ("duplicate-id", "images[1]"),
         ("file-name", "images[2]"),
@@ -111,6 +113,40 @@ def test_files_of_the_folder_are_compared(tmp_path):
         ("unlisted-image", f"{folder}/P3.png"),
         ("leaked-image", f"{folder}/P1.png"),
     ]
+
+
+@pytest.mark.parametrize("target", ["missing.png", "link.png"])
+def test_a_link_without_target_is_reported_and_the_check_goes_on(tmp_path, target):
+    folder = tmp_path / "images"
+    write_image(folder / "P1.png", 1)
+    write_image(folder / "P3.png", 3)
+    (folder / "link.png").symlink_to(target)
+    (folder / "listed.png").symlink_to(target)
+    images = [{"id": 1, "file_name": "P1.png", "width": 120, "height": 100}]
+    images += [{**images[0], "id": 2, "file_name": "listed.png"}]
+    part = DataPart(folder, coco=write_coco(tmp_path / "a.json", [annotation(1)], images))
+    problems = check_data([part], against=[folder], workers=1, progress=False).problems
+    assert [(problem.kind, problem.where) for problem in problems] == [
+        ("unreadable-image", f"{folder}/listed.png"),
+        ("unlisted-image", f"{folder}/P3.png"),
+        ("unreadable-image", f"{folder}/link.png"),
+    ]
+
+
+def test_subfolders_are_listed_only_if_a_name_has_a_folder(tmp_path):
+    for number, name in enumerate(("P1.png", "a/P2.png", "a/b/P3.png", ".hidden/P4.png", "P5.png")):
+        write_image(tmp_path / "images" / name, number)
+    (tmp_path / "images/a/loop").symlink_to("..")
+
+    def unlisted(*names):
+        images = [{"id": n, "file_name": name, "width": 120, "height": 100} for n, name in enumerate(names)]
+        part = DataPart(tmp_path / "images", coco=write_coco(tmp_path / "a.json", [], images))
+        problems = check_data([part], workers=1, progress=False).problems
+        assert {problem.kind for problem in problems} <= {"unlisted-image"}
+        return [problem.where.removeprefix(f"{tmp_path}/images/") for problem in problems]
+
+    assert unlisted("./P1.png") == ["P5.png"]
+    assert unlisted("P1.png", "a/P2.png") == ["P5.png", "a/b/P3.png"]
 
 
 def test_real_sample(shared_data):

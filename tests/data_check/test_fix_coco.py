@@ -10,11 +10,14 @@ from collections import Counter
 
 import pytest
 
+from rotated_atss.coco.instances import read_instances
 from rotated_atss.data_check.check import check_data
 from rotated_atss.data_check.fix import write_cleaned
 from rotated_atss.data_check.kinds import KINDS
 from rotated_atss.data_check.parts import DataPart
 from rotated_atss.errors import UserError
+from rotated_atss.label_formats.coco import read as read_labels
+from rotated_atss.label_formats.records import ReadOptions
 from tests.data_check.conftest import SIZE, write_image
 from tests.data_check.test_coco_file import annotation, write_coco
 
@@ -90,12 +93,9 @@ def test_annotations_that_are_removed(tmp_path, changes, kind):
     [
         ({"area": -1}, 150),
         ({"area": 1000}, 150),
-        ({"area": math.nan}, 150),
-        ({"area": "large", "segmentation": {"counts": "abc", "size": [9, 9]}}, 150),
         ({"area": -1, "segmentation": [[10, 20, 40, 20, 10, 25]]}, 75),
         ({"area": -1, "segmentation": [[10, 20, 40, 20, 10, 25], [40, 25, 40, 20, 10, 25]]}, 150),
         ({"area": -1, "segmentation": [[10, 20, 900, 20, 10, 900]]}, 150),  # larger than the box
-        ({"area": -1, "segmentation": [[10, math.nan, 40, 20, 10, 25]]}, 150),
     ],
 )
 def test_a_wrong_area_is_computed_again(tmp_path, changes, area):
@@ -107,6 +107,125 @@ def test_a_wrong_area_is_computed_again(tmp_path, changes, area):
     assert list(entry) == [*annotation(2), *(key for key in changes if key not in annotation(2))]
     assert result.fixed == {"wrong-area": 1}
     assert check(parts_of(tmp_path / "out")).problems == []
+
+
+@pytest.mark.parametrize("value", [None, "400", math.nan, math.inf, [], True])
+def test_an_area_that_is_no_finite_number(tmp_path, value):
+    write_images(tmp_path, 1)
+    mask = {"counts": "abc", "size": [9, 9]}
+    rows = [annotation(1, bbox=[3, 3, 1, 1], area=value, segmentation=mask), annotation(2, image_id=7, area=value)]
+    with pytest.raises(UserError, match="area must be a number"):
+        read_instances(write_coco(tmp_path / "b.json", rows[:1]))
+    cleaned, result = fix(tmp_path, annotations=rows)
+    assert cleaned["annotations"] == [{**rows[0], "area": 1.0}]
+    assert cleaned["annotations"][0]["area"] is not True
+    assert result.fixed == {"malformed-entry": 2, "unknown-id": 1}
+    assert fixable_problems(check(parts_of(tmp_path / "out"))) == []
+    assert read_instances(tmp_path / "out/annotations/a.json").annotations
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[10, "a", 30, 10, 30, 30, 10, 30]],
+        [[10, math.nan, 30, 10, 30, 30, 10, 30]],
+        [[10, True, 30, 10, 30, 30, 10, 30]],
+        [[10, 10, 30, 10, 30, 30, 10]],
+        [[10, 10, 30, 10]],
+        [[]],
+        [10, 10, 30, 10, 30, 30],
+        [[10, 20, 40, 20, 10, 25], None],
+        "x",
+        5,
+    ],
+)
+def test_a_malformed_segmentation_is_removed(tmp_path, segmentation):
+    write_images(tmp_path, 1)
+    row = annotation(1, area=-1, iscrowd=1, segmentation=segmentation)
+    if isinstance(segmentation, list):
+        with pytest.raises(UserError, match="polygon must be a list"):
+            read_labels([write_coco(tmp_path / "b.json", [row])], ReadOptions(fit_polygons=True))
+    cleaned, result = fix(tmp_path, annotations=[row, annotation(2, bbox=[1, 2], segmentation=segmentation)])
+    expected = {**row, "area": 150.0}
+    del expected["segmentation"]
+    assert cleaned["annotations"] == [expected]
+    assert (result.fixed, result.remaining) == ({"malformed-entry": 2, "wrong-area": 1}, {})
+    copy = tmp_path / "out/annotations/a.json"
+    assert check(parts_of(tmp_path / "out")).problems == []
+    assert len(read_labels([copy], ReadOptions())[0]) == 1
+
+
+@pytest.mark.parametrize("segmentation", [None, [], {"counts": "zz", "size": "x"}, [[10, 10, 30, 10, 30, 30]]])
+def test_a_segmentation_that_readers_accept_is_kept(tmp_path, segmentation):
+    write_images(tmp_path, 1)
+    row = annotation(1, segmentation=segmentation)
+    cleaned, result = fix(tmp_path, annotations=[row])
+    assert cleaned["annotations"] == [row]
+    assert (result.fixed, result.remaining) == ({}, {})
+
+
+@pytest.mark.parametrize("size", [{"width": "120"}, {"height": None}, {"width": -3, "height": 1e400}, {"width": True}])
+def test_a_malformed_size_is_read_from_the_image(tmp_path, size):
+    write_images(tmp_path, 1)
+    rows = [annotation(1), annotation(2, bbox=[130, 20, 30, 5])]
+    cleaned, result = fix(tmp_path, images=[image(1, **size)], annotations=rows)
+    assert cleaned["images"] == [image(1)]
+    assert cleaned["annotations"] == rows[:1]
+    assert result.fixed == {"malformed-entry": 1, "outside-image": 1}
+    assert result.remaining == {}
+
+
+def test_what_refers_to_a_malformed_entry_is_no_problem_of_its_own(tmp_path):
+    write_images(tmp_path, 1, 3, 4)
+    folder = tmp_path / "in/images"
+    (folder / "P2.png").write_text("no image")
+    images = [image(1), image(2, width="a"), image("3"), image(4, file_name="x/../P4.png"), image(5, width=None)]
+    images += [image(6, file_name="x" * 300 + ".png", width=None)]
+    categories = [{"id": 1, "name": "ship"}, {"id": 2, "name": None}]
+    rows = [annotation(number, image_id=number) for number in (1, 2, 4, 5, 6)] + [annotation(8, category_id=2)]
+    cleaned, result = fix(tmp_path, images=images, categories=categories, annotations=rows)
+    assert (cleaned["images"], cleaned["annotations"]) == ([image(1)], rows[:1])
+    assert (result.fixed, result.remaining) == ({"malformed-entry": 6}, {})
+
+
+@pytest.mark.parametrize(("name", "repaired"), [("sh\ud800ip", "ship"), (" car\n", "car"), ("a\x1b\tb", "a b")])
+def test_a_category_name_that_is_not_printable(tmp_path, name, repaired):
+    write_images(tmp_path, 1)
+    categories = [{"id": 1, "name": "ship"}, {"id": 2, "name": name}, {"id": 3, "name": "\ud800"}]
+    rows = [annotation(number, category_id=number) for number in (1, 2, 3)]
+    with pytest.raises(UserError, match="a category name must be printable"):
+        read_instances(write_coco(tmp_path / "b.json", rows, categories=categories))
+    cleaned, result = fix(tmp_path, categories=categories, annotations=rows)
+    assert [entry["name"] for entry in cleaned["categories"]] == list(dict.fromkeys(["ship", repaired]))
+    assert [row["id"] for row in cleaned["annotations"]] == [1, 2]
+    assert result.fixed == {"malformed-entry": 3 if repaired == "ship" else 2}
+    assert set(read_instances(tmp_path / "out/annotations/a.json").categories.values()) == {"ship", repaired}
+
+
+def test_names_of_one_file_are_joined(tmp_path):
+    write_images(tmp_path, 1)
+    write_image(tmp_path / "in/images/sub/P2.png", 2)
+    names = ["./P1.png", "P1.png", "sub//P2.png", "sub/./P2.png"]
+    images = [image(number, file_name=name) for number, name in enumerate(names)]
+    rows = [annotation(number, image_id=number) for number in range(4)]
+    cleaned, result = fix(tmp_path, images=images, annotations=rows)
+    assert cleaned["images"] == [images[0], images[2]]
+    assert [row["image_id"] for row in cleaned["annotations"]] == [0, 0, 2, 2]
+    assert (result.fixed, result.remaining) == ({"file-name": 2}, {})
+    assert check(parts_of(tmp_path / "out")).problems == []
+
+
+def test_objects_that_are_equal_in_joined_entries_are_counted(tmp_path):
+    write_images(tmp_path, 1)
+    categories = [{"id": 1, "name": "ship"}, {"id": 2, "name": "ship"}, {"id": 3, "name": "Ship"}]
+    box = {"bbox": [10, 10, 30, 5]}
+    rows = [annotation(1), annotation(2, image_id=2, **box), annotation(3, category_id=2, **box)]
+    rows += [annotation(4, category_id=3, **box)]
+    images = [image(1), image(2, file_name="P1.png")]
+    cleaned, result = fix(tmp_path, ["ship"], images=images, categories=categories, annotations=rows)
+    assert cleaned["annotations"] == rows[:1]
+    assert result.fixed == {"file-name": 1, "malformed-entry": 1, "misspelled-class": 1, "duplicate-object": 3}
+    assert result.remaining == {}
 
 
 def test_repeated_ids_names_and_files(tmp_path):
@@ -142,7 +261,7 @@ def test_images_that_cannot_be_read_are_removed_with_their_annotations(tmp_path)
     assert [row["id"] for row in cleaned["annotations"]] == [1, 3]
     assert sorted(path.name for path in (tmp_path / "out/images").iterdir()) == ["P1.png", "P3.png"]
     assert result.fixed == {
-        "malformed-entry": 1, "missing-image": 1, "truncated-image": 1, "unreadable-image": 1, "unknown-id": 1,
+        "malformed-entry": 1, "missing-image": 1, "truncated-image": 1, "unreadable-image": 1,
         "unlisted-image": 1, "wrong-suffix": 1,
     }  # fmt: skip
     assert (result.images, result.objects) == (2, 2)
@@ -165,7 +284,8 @@ def test_misspelled_category_names(tmp_path):
     cleaned, result = fix(tmp_path, ["crane"], categories=categories, annotations=rows)
     assert cleaned["categories"] == [{"id": 1, "name": "crane", "supercategory": "x"}, {"id": 3, "name": "tree"}]
     assert [(row["id"], row["category_id"]) for row in cleaned["annotations"]] == [(1, 1), (2, 1), (3, 3)]
-    assert result.remaining == {"unknown-class": 1, "two-classes": 1}
+    assert result.remaining == {"unknown-class": 1}
+    assert result.fixed == {"misspelled-class": 1, "duplicate-object": 1}
 
 
 def test_what_is_left(tmp_path):

@@ -1,6 +1,7 @@
 """Shards of one merge: any order, any stop and any number at once give the files of a single run."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -161,6 +162,35 @@ def test_shards_of_another_run_are_refused(tmp_path, tiles, change, words):
     merge(tiles, tmp_path / "out", Shard(1, 2))
     with pytest.raises(UserError, match=rf"merge\.partial: shards of another run are in this folder: {words} \(repeat"):
         merge(tiles, tmp_path / "out", **{"shard": Shard(2, 2), **change})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (("plane",), ("plane", "ship"), "Task1_ship.txt is new"),
+        (("plane", "ship"), ("ship",), "Task1_plane.txt is missing"),
+    ],
+)
+def test_files_that_are_added_or_removed_between_shards_without_a_class_list(tmp_path, tiles, first, second, words):
+    for number, names in enumerate((first, second), start=1):
+        folder = tmp_path / f"set{number}"
+        folder.mkdir()
+        for name in names:
+            os.link(task1_path(tiles, name), task1_path(folder, name))
+    (tmp_path / "set1").rename(tmp_path / "in")
+    assert merge(tmp_path / "in", tmp_path / "out", Shard(1, 2), classes=None).unfinished
+    (tmp_path / "in").rename(tmp_path / "set1")
+    (tmp_path / "set2").rename(tmp_path / "in")
+    hint = "the input files have changed: remove this folder to start over"
+    with pytest.raises(UserError, match=rf"merge\.partial: .*: Task1 files: {words} \({hint}\)"):
+        merge(tmp_path / "in", tmp_path / "out", Shard(2, 2), classes=None)
+    with pytest.raises(UserError, match=r"--classes is '.*', was not given \(repeat the command of this folder"):
+        merge(tmp_path / "in", tmp_path / "out", Shard(2, 2), classes=["plane", "ship"])
+    shutil.rmtree(tmp_path / "out" / PARTIAL)
+    merge(tmp_path / "in", tmp_path / "out", Shard(2, 2), classes=None)
+    merge(tmp_path / "in", tmp_path / "out", Shard(1, 2), classes=None)
+    merge(tmp_path / "in", tmp_path / "whole", classes=None)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
 
 
 def test_the_same_shard_and_a_whole_run_are_refused_while_a_shard_runs(tmp_path, tiles):

@@ -1,0 +1,172 @@
+"""Entries of COCO instances JSON, as the check and the cleaned copy read them: ids, names, sizes, and annotations."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rotated_atss.coco.instances import CLIP_TOLERANCE_PX, CocoImage, parse_image
+from rotated_atss.coco.json_file import get_bbox, get_integer, is_finite_number
+from rotated_atss.data_check.class_names import find_misspelled
+from rotated_atss.data_check.kinds import MAX_ASPECT_RATIO, TINY_SIDE_PX
+from rotated_atss.dota.classes import hyphenate
+from rotated_atss.errors import UserError, quote
+
+AREA_TOLERANCE = 1.01
+"""Largest accepted ratio of area to box: the area of a rasterized mask can exceed the box by rounding."""
+
+
+def normalize_file_name(name: str) -> str:
+    """Return the name of an image without parts that do not change the path, so that names of one file are equal.
+
+    Example:
+        >>> normalize_file_name("./train//a.png")
+        'train/a.png'
+    """
+    return posixpath.normpath(name)
+
+
+def parse_image_of_size(entry: Any, index: int, path: Path, sizes: Mapping[str, tuple[int, int]]) -> CocoImage | None:
+    """Parse an entry of ``images``; replace a malformed size.
+
+    Args:
+        entry: The entry.
+        index: Index of the entry.
+        path: The file.
+        sizes: Width and height in pixels, by file name, of images whose entry can have a malformed size.
+
+    Returns:
+        The image; None if the entry is malformed otherwise.
+
+    Example:
+        >>> entry = {"id": 1, "file_name": "a.png", "width": "20", "height": 10}
+        >>> parse_image_of_size(entry, 0, Path("a.json"), {"a.png": (20, 10)}).width
+        20
+    """
+    try:
+        return parse_image(entry, index, path)
+    except UserError:
+        name = entry.get("file_name") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or name not in sizes:
+            return None
+    try:
+        return parse_image({**entry, **dict(zip(("width", "height"), sizes[name]))}, index, path)
+    except UserError:
+        return None
+
+
+def printable_name(name: Any) -> str:
+    r"""Return the name of a category without characters that are not printable; empty if it is no text or blank.
+
+    Example:
+        >>> printable_name("sh\ud800ip\n"), printable_name(5)
+        ('ship', '')
+    """
+    if not isinstance(name, str) or not name.strip():
+        return ""
+    if name.isprintable():
+        return name
+    return "".join(character for character in " ".join(name.split()) if character.isprintable()).strip()
+
+
+def correct_category(name: str, classes: Sequence[str] | None) -> str:
+    """Return the name of a category, corrected if it is a misspelled class.
+
+    Example:
+        >>> correct_category("shp", ["ship"]), correct_category("shp", None)
+        ('ship', 'shp')
+    """
+    if classes is None or hyphenate(name) in set(map(hyphenate, classes)):
+        return name
+    return find_misspelled(name, classes) or name
+
+
+def parse_annotation(entry: Any, label: str, path: Path) -> tuple[int, int, int, list[float]]:
+    """Return the id of an annotation, the ids of its image and its category, and its box ``x, y, width, height``.
+
+    Args:
+        entry: The entry.
+        label: Name of the entry for error messages.
+        path: The file, for error messages.
+
+    Raises:
+        UserError: An id is no integer, or the box is not four finite numbers.
+
+    Example:
+        >>> entry = {"id": 5, "image_id": 1, "category_id": 2, "bbox": [1, 2, 5, 5]}
+        >>> parse_annotation(entry, "annotations[0]", Path("a.json"))
+        (5, 1, 2, [1.0, 2.0, 5.0, 5.0])
+    """
+    ids = [get_integer(entry, key, label, path) for key in ("id", "image_id", "category_id")]
+    return ids[0], ids[1], ids[2], get_bbox(entry, label, path)
+
+
+def find_malformed_values(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield key and message of each malformed value of an annotation that is not needed to place its box.
+
+    A reader stops at such a value: that of training at an area, that of label formats at a polygon. An empty list of
+    polygons and a mask in run-length encoding are accepted.
+
+    Example:
+        >>> [message for _, message in find_malformed_values({"area": None, "segmentation": [[1, 2]]})]
+        ["area must be a finite number, got 'None'", "a polygon must be a list x1, y1, x2, y2, ..., got '[1, 2]'"]
+    """
+    area = entry.get("area", 0)
+    if not is_finite_number(area):
+        yield "area", f"area must be a finite number, got {quote(area)}"
+    segmentation = entry.get("segmentation")
+    if isinstance(segmentation, list):
+        wrong = [polygon for polygon in segmentation if not _is_polygon(polygon)]
+        if wrong:
+            yield "segmentation", f"a polygon must be a list x1, y1, x2, y2, ..., got {quote(wrong[0])}"
+    elif segmentation is not None and not isinstance(segmentation, dict):
+        yield "segmentation", f"segmentation must be a list of polygons or an object, got {quote(segmentation)}"
+
+
+def find_object_problems(
+    entry: Mapping[str, Any], bbox: Sequence[float], name: str, image: CocoImage
+) -> Iterator[tuple[str, str]]:
+    """Yield kind and message of each problem of the box, the area and the crowd flag of an annotation.
+
+    Args:
+        entry: The annotation, of which ``area``, ``iscrowd`` and ``segmentation`` are used.
+        bbox: Its box ``x, y, width, height`` in pixels.
+        name: Its category, for the messages.
+        image: Its image.
+
+    Example:
+        >>> image = CocoImage(1, "a.png", width=20, height=20)
+        >>> list(find_object_problems({"area": -1}, [1, 2, 5, 5], "ship", image))
+        [('wrong-area', "the 'ship' of a.png has the area '-1', its box 25")]
+    """
+    x, y, w, h = bbox
+    what = f"the {quote(name)} of {image.file_name}"
+    image_size, box_size = f"{image.width} x {image.height} px", f"{w:g} x {h:g} px"
+    if w <= 0 or h <= 0:
+        yield "zero-area", f"{what} has a box of {box_size}"
+        return
+    if min(w, h) < TINY_SIDE_PX:
+        yield "tiny-object", f"{what} has a box of {box_size}"
+    if max(w, h) > MAX_ASPECT_RATIO * min(w, h):
+        yield "aspect-ratio", f"{what} is {max(w, h) / min(w, h):.0f} times as long as wide"
+    excess_px = max(-x, -y, x + w - image.width, y + h - image.height)
+    if x >= image.width or y >= image.height or x + w <= 0 or y + h <= 0:
+        yield "outside-image", f"{what} lies outside the image of {image_size}"
+    elif excess_px > CLIP_TOLERANCE_PX:
+        yield "partly-outside", f"{what} extends {excess_px:.3g} px beyond the image of {image_size}"
+    malformed_keys = {key for key, _ in find_malformed_values(entry)}
+    area = entry.get("area", w * h)
+    if "area" not in malformed_keys and (area < 0 or area > w * h * AREA_TOLERANCE):
+        yield "wrong-area", f"{what} has the area {quote(area)}, its box {w * h:g}"
+    crowd, segmentation = entry.get("iscrowd", 0), entry.get("segmentation")
+    if crowd not in (0, 1):
+        yield "wrong-crowd", f"{what} has iscrowd {quote(crowd)}"
+    elif crowd and isinstance(segmentation, list) and "segmentation" not in malformed_keys:
+        yield "wrong-crowd", f"{what} is a crowd with polygons"
+
+
+def _is_polygon(value: Any) -> bool:
+    is_list = isinstance(value, list) and len(value) >= 6 and len(value) % 2 == 0
+    return is_list and all(map(is_finite_number, value))
