@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,7 +166,7 @@ def _unlisted_images(parts: Sequence[CheckedPart]) -> Iterator[Problem]:
         if part.coco is not None:
             listed_names.setdefault(part.paths.images, set()).update(part.coco.file_names)
     for folder, names in listed_names.items():
-        for path in _iter_image_files(folder, subfolders=any("/" in name for name in names)):
+        for path in _iter_image_files(folder, names):
             if path.relative_to(folder).as_posix() in names:
                 continue
             if path.exists():
@@ -177,11 +176,12 @@ def _unlisted_images(parts: Sequence[CheckedPart]) -> Iterator[Problem]:
                 yield Problem("unreadable-image", str(path), what)
 
 
-def _iter_image_files(folder: Path, *, subfolders: bool) -> Iterator[Path]:
-    """Yield the image files of a folder, and optionally of its subfolders that are neither hidden nor links."""
-    for parent, folder_names, _ in os.walk(folder):
-        yield from list_files(parent, IMAGE_SUFFIXES, broken_links=True)
-        folder_names[:] = sorted(name for name in folder_names if subfolders and not name.startswith("."))
+def _iter_image_files(folder: Path, listed_names: Set[str]) -> Iterator[Path]:
+    """Yield the image files of a folder, and of its subfolders that hold a listed image."""
+    parents = {folder, *((folder / name).parent for name in listed_names if ".." not in Path(name).parts)}
+    for parent in sorted(parents):
+        if parent.is_dir() and parent.is_relative_to(folder):
+            yield from list_files(parent, IMAGE_SUFFIXES, broken_links=True)
 
 
 def _images_by_set(parts: Sequence[CheckedPart]) -> dict[str, list[ImageReport]]:
