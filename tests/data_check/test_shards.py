@@ -21,6 +21,7 @@ from rotated_atss.io.shared_run import SharedRun
 from rotated_atss.label_formats.convert import convert_labels
 from tests.data_check.conftest import SHIP, write_image, write_labels
 from tests.data_check.test_coco_file import annotation, write_coco
+from tests.io.killed_shard import KILL_AT_THIRD_RECORD
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,28 +118,16 @@ def test_parts_that_share_labels_of_normalized_coordinates(tmp_path, add_image):
 def test_a_killed_shard_is_continued(tmp_path, parts, monkeypatch):
     expected = content_of(check(parts))
     check(parts, tmp_path / "records", Shard(2, 2))
-    kill_at_third_record = f"""
-import os, signal
-from pathlib import Path
+    program = f"""{KILL_AT_THIRD_RECORD}from pathlib import Path
 from rotated_atss.data_check import file_jobs
 from rotated_atss.data_check.check import check_data
 from rotated_atss.data_check.parts import DataPart
-from rotated_atss.io.shards import Shard
-from rotated_atss.io.shared_run import SharedRun
-def record(run, key, result, record=SharedRun.record, done=[]):
-    done.append(key)
-    if len(done) == 3:
-        with open(run.folder / "finished-1-of-2.jsonl", "ab") as file:
-            file.write(b'{{"key": "0')
-        os.kill(os.getpid(), signal.SIGKILL)
-    record(run, key, result)
-SharedRun.record = record
 file_jobs.FILES_PER_JOB = 2
 folder = Path({str(tmp_path)!r})
 parts = [DataPart(folder / name / "images", folder / name / "labelTxt") for name in ("train", "val")]
 check_data(parts, workers=1, progress=False, records=folder / "records", shard=Shard(1, 2))
 """
-    assert subprocess.run([sys.executable, "-c", kill_at_third_record], cwd=ROOT).returncode == -signal.SIGKILL
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == -signal.SIGKILL
     recorded = (tmp_path / "records" / "finished-1-of-2.jsonl").read_bytes().count(b"\n")
     assert recorded == 2
     repeated, record = [], SharedRun.record

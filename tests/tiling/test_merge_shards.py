@@ -20,6 +20,7 @@ from rotated_atss.tiling import merge_shards
 from rotated_atss.tiling.merge_shards import PARTIAL, finished_path
 from rotated_atss.tiling.merge_task import MergeTask
 from rotated_atss.tiling.merge_text import merge_folder, merge_shard
+from tests.io.killed_shard import KILL_AT_THIRD_RECORD
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,25 +77,13 @@ def test_every_shard_has_work(tmp_path, tiles):
 def test_a_killed_shard_is_continued(tmp_path, tiles, monkeypatch):
     whole = merge(tiles, tmp_path / "whole")
     merge(tiles, tmp_path / "out", Shard(2, 2))
-    kill_at_third_record = f"""
-import os, signal
-from rotated_atss.io.shards import Shard
-from rotated_atss.io.shared_run import SharedRun
-from rotated_atss.tiling import merge_shards
+    program = f"""{KILL_AT_THIRD_RECORD}from rotated_atss.tiling import merge_shards
 from rotated_atss.tiling.merge_text import merge_shard
-def record(run, key, result, record=SharedRun.record, done=[]):
-    done.append(key)
-    if len(done) == 3:
-        with open(run.folder / "finished-1-of-2.jsonl", "ab") as file:
-            file.write(b'{{"key": "0')
-        os.kill(os.getpid(), signal.SIGKILL)
-    record(run, key, result)
-SharedRun.record = record
 merge_shards._PART_BYTES = {merge_shards._PART_BYTES}
 options = dict(workers=1, progress=False, classes=["plane", "roof", "ship"])
 merge_shard({str(tiles)!r}, {str(tmp_path / "out")!r}, Shard(1, 2), **options)
 """
-    assert subprocess.run([sys.executable, "-c", kill_at_third_record], cwd=ROOT).returncode == -signal.SIGKILL
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == -signal.SIGKILL
     assert (tmp_path / "out/.merge.1-of-2.lock").exists()
     records = tmp_path / "out" / PARTIAL / "finished-1-of-2.jsonl"
     assert records.read_bytes().count(b"\n") == 2
