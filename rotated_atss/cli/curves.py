@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("work_dirs", nargs="+", metavar="WORK_DIR", help="work folder of a training")
     parser.add_argument(
         "--out", metavar="PNG",
-        help="file of the picture (default: learning_curves.png in WORK_DIR, for several trainings in this folder)",
+        help="file of the picture (default: learning_curves.png, in WORK_DIR if there is only one, otherwise in the "
+        "current folder)",
     )  # fmt: skip
 
 

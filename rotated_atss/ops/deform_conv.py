@@ -21,17 +21,18 @@ def deform_conv2d_by_sampling(
     """Compute a modulated deformable convolution by bilinear sampling and a 1x1 convolution.
 
     The result is that of ``torchvision.ops.deform_conv2d``. The sampled features take K times the memory of the
-    features, where K is the number of kernel cells (9 for a 3x3 kernel).
+    features, where K is the number of kernel positions (9 for a 3x3 kernel).
 
     Args:
         features: (B, C, H, W).
-        offset: (B, 2 * D * K, H', W'), (dy, dx) in cells per kernel cell, for each of D groups of channels.
-        mask: (B, D * K, H', W'), factor of the sampled value per kernel cell.
+        offset: (B, 2 * D * K, H', W'), one (dy, dx) for each of D groups of channels and each kernel position, in cells
+            of the features.
+        mask: (B, D * K, H', W'), factor of the sampled value for each group and kernel position.
         weight: (O, C / groups, kernel height, kernel width).
         bias: (O,).
         stride: Step of the kernel, cells.
         padding: Zeros added at each border, cells.
-        dilation: Distance of the kernel cells, cells.
+        dilation: Distance of neighboring kernel positions, cells.
 
     Returns:
         (B, O, H', W').

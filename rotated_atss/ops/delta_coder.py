@@ -1,11 +1,13 @@
 """Box deltas ``(dx, dy, dw, dh, dangle)`` between priors and oriented boxes.
 
-The parametrization is that of rotated detectors on DOTA, here of a box g relative to a prior p. With ``proj_xy``, the
-offset of the centers is projected onto the prior's axes (Ding et al., arXiv 1812.00155, equation 1)::
+The parametrization is that of rotated detectors on DOTA. For a box g and a prior p::
 
     dx = (gx - px) / pw      dy = (gy - py) / ph
     dw = log(gw / pw)        dh = log(gh / ph)
     dangle = wrap(g_angle - p_angle)
+
+With ``proj_xy``, the offset of the centers is first rotated into the prior's axes (Ding et al., arXiv 1812.00155,
+equation 1).
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ def encode_deltas(
         boxes: (..., 5) with positive sizes, in any angle version.
         angle_version: Angle version in which the boxes are regressed.
         edge_swap: Treat the side of the box that is closer in angle to the prior's width as the width, so that
-            ``|dangle| <= pi/4`` for priors of angle 0.
+            ``|dangle| <= pi/4`` before the division by ``norm_factor``.
         proj_xy: Express the center's offset in the prior's axes instead of the image's.
         norm_factor: Divide the angle's delta by ``norm_factor * pi``. None keeps radians.
 

@@ -89,9 +89,8 @@ def describe_model(
 def default_window(cfg: Config) -> Window:
     """Return the windows of prediction that fit the test pipeline of a config.
 
-    On DOTA, a pipeline that resizes to a square is made for tiles of that size, as in the published results; a pipeline
-    without resizing for tiles of 1024 px; a pipeline that resizes to another rectangle for whole images. Pipelines of
-    other datasets are made for whole images.
+    On DOTA, a resize to a square means windows of that size, as in the published results. No resize means windows of
+    1024 px. A resize to any other rectangle means whole images. On other datasets, images are always kept whole.
 
     Example:
         >>> pipeline = [dict(type="LoadTile"), dict(type="Resize", scale=(800, 800), keep_ratio=True)]

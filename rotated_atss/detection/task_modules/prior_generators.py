@@ -19,7 +19,7 @@ class OrientedAnchorGenerator(AnchorGenerator):
 
     Args:
         args: Positional arguments of ``AnchorGenerator``.
-        angle: Angle of every prior in radians, valid in every angle version.
+        angle: Angle of every prior in radians. It is used as given, without normalization to an angle version.
         kwargs: Keyword arguments of ``AnchorGenerator``. With ``octave_base_scale=4, scales_per_octave=1,
             ratios=[1.0]`` the location (column, row) of a level has one square prior with side 4 x stride, centered on
             (column x stride, row x stride).
