@@ -23,7 +23,8 @@ def read_content(
         file: Path of a ``.pth`` file of MMEngine, MMDetection 2.x or mmrotate, of a bare state dict or of a
             ``.safetensors`` file; or an open ``.pth`` file.
         map_location: As for :func:`torch.load`.
-        make_history: Function that builds a log object of the result from the values of a log in a ``.pth`` file.
+        make_history: Converts each log history in a ``.pth`` file, which is read as a :class:`LogHistory`, to the
+            object that the result holds.
 
     Raises:
         UserError: The file is damaged, or holds more than tensors and plain values.
@@ -181,15 +182,16 @@ def _describe_unreadable(path: Any) -> tuple[str, str]:
     if not start:
         return ": the file is empty", "copy or download it again"
     if start.startswith(b"PK"):
-        what = "a zip of something else, or damaged" if _has_directory(path) else "cut short"
+        what = "a zip of something else, or damaged" if _has_zip_directory(path) else "cut short"
         return f": {what}", "copy or download it again"
     if all(byte in b"\t\n\r\f" or byte >= 32 for byte in start) and 127 not in start:
         return ": it is text", "give a file of weights, .pth or .safetensors"
     return "", "cut short, or another kind of file"
 
 
-def _has_directory(path: Any) -> bool:
+def _has_zip_directory(path: Any) -> bool:
+    """Return whether a zip has its central directory, which is at the end of the file."""
     try:
         return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # a directory that spans several disks
+    except zipfile.BadZipFile:  # the directory of a zip in several parts
         return True

@@ -55,7 +55,7 @@ class TrainOptions(RunOptions):
         epochs: Number of epochs instead of that of the config; schedules keep their proportions.
         iterations: Train for this number of iterations, log each of them and skip validation.
         init_from: Checkpoint whose weights start the training, or the name of a published model, which is downloaded.
-            Of a published backbone, only backbone weights are loaded.
+            If the name is that of a published backbone instead of a detector, only the backbone is initialized.
         reset_class_layer: Reinitialize the class layer if ``init_from`` was trained on other classes. Implied by
             ``classes``.
         on_nonfinite_loss: ``stop`` at a batch whose loss or gradient is not finite, or ``skip`` it; None for the action

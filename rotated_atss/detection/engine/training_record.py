@@ -57,7 +57,7 @@ class ModelInfoHook(Hook):
 
 
 def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData:
-    """Summarize the boxes of a training set without ignored objects.
+    """Summarize the boxes of a training set, except those of ignored objects.
 
     Args:
         dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
@@ -87,8 +87,8 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
 def find_training_window(dataset: Any, cfg: Config) -> Window:
     """Find the windows that a training set was split with.
 
-    They are recorded in the manifest of the split. Without a manifest, a DOTA dataset whose images are squares of one
-    size has windows of that size. In all other cases, the result is that of :func:`default_window`.
+    They are recorded in the manifest of the split. Without it, if the first images of a DOTA dataset are squares of one
+    size, windows have that size. In all other cases, the result is that of :func:`default_window`.
 
     Args:
         dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
@@ -99,7 +99,7 @@ def find_training_window(dataset: Any, cfg: Config) -> Window:
     if manifest is not None and manifest.window is not None:
         return Window(*manifest.window)
     window = default_window(cfg)
-    if window.size != WHOLE_IMAGE and parts:
+    if window.size != WHOLE_IMAGE and parts:  # default_window keeps images of other datasets than DOTA whole
         sides = _common_sides(parts[0])
         if len(sides) == 1 and min(sides) > 0:
             return Window(min(sides), default_gap(min(sides)))

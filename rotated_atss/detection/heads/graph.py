@@ -19,7 +19,7 @@ from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import hbb_to_obb
 
-_HEADS = (RotatedRetinaHead, RotatedATSSHead, HorizontalATSSHead)
+_HEADS = (RotatedRetinaHead, RotatedATSSHead, HorizontalATSSHead)  # OfficialATSSHead is a HorizontalATSSHead
 
 
 class DetectionGraph(nn.Module):
@@ -89,7 +89,8 @@ class DetectionGraph(nn.Module):
 
         Returns:
             Scores (B, A, C) and boxes (B, A, 5) in pixels; for heads with a centerness branch also the class scores
-            (B, A, C), before multiplication by the centerness.
+            (B, A, C), before multiplication by the centerness. Scores of the official head are the square root of the
+            product.
         """
         inputs = images if self.to_rgb else images[:, [2, 1, 0]]
         inputs = (inputs - self.mean) / self.std
@@ -108,10 +109,13 @@ class DetectionGraph(nn.Module):
         if not self._has_centerness:
             return class_scores, boxes
         scores = class_scores * flatten_levels(levels[2], 1).float().sigmoid()
-        return scores.sqrt() if isinstance(self.head, OfficialATSSHead) else scores, boxes, class_scores
+        if isinstance(self.head, OfficialATSSHead):
+            scores = scores.sqrt()
+        return scores, boxes, class_scores
 
     @property
     def _has_centerness(self) -> bool:
+        # Unlike in mmrotate, RotatedATSSHead has the branch; ATSS without it is a RotatedRetinaHead with ATSS assigner.
         return not isinstance(self.head, RotatedRetinaHead)
 
     def _clips_border(self) -> bool:
@@ -136,6 +140,6 @@ def _detection_head(model: Any) -> Any:
     head = head or getattr(model, "bbox_head_init" if isinstance(model, R3Det) else "bbox_head", None)
     if not isinstance(head, _HEADS):
         kind = type(model if head is None else head).__name__
-        names = ", ".join(head_type.__name__ for head_type in (*_HEADS, OfficialATSSHead, R3Det))
+        names = ", ".join(exportable.__name__ for exportable in (*_HEADS, OfficialATSSHead, R3Det))
         raise UserError(f"a model with {kind} cannot be exported", hint=f"models with {names} can")
     return head
