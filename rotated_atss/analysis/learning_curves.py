@@ -45,6 +45,15 @@ class LearningCurves:
     lr: LoggedCurve = field(default_factory=LoggedCurve)
     metrics: dict[str, LoggedCurve] = field(default_factory=dict)
 
+    def has_line(self) -> bool:
+        """Return whether any curve has more than one point.
+
+        Example:
+            >>> LearningCurves(lr=LoggedCurve([1], [0.01])).has_line()
+            False
+        """
+        return any(len(curve.steps) > 1 for curve in (*self.losses.values(), self.lr, *self.metrics.values()))
+
 
 def read_learning_curves(work_dir: str | Path) -> LearningCurves:
     """Read the curves of a training, also of one that was resumed.

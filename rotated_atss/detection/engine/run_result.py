@@ -113,7 +113,7 @@ def record_test(
 
 
 def save_learning_curves(runner: Runner) -> None:
-    """Draw the learning curves of a training into its work folder.
+    """Draw the learning curves of a training into its work folder, unless every curve is a single point.
 
     Errors are logged and not raised, because the training itself is complete.
     """
@@ -121,7 +121,10 @@ def save_learning_curves(runner: Runner) -> None:
     if not is_main_process() or not any(folder.glob(SCALARS)):  # a config without LocalVisBackend records none
         return
     try:
-        atomic_write(folder / PICTURE, plot_learning_curves({folder.resolve().name: read_learning_curves(folder)}))
+        curves = read_learning_curves(folder)
+        if not curves.has_line():
+            return
+        atomic_write(folder / PICTURE, plot_learning_curves({folder.resolve().name: curves}))
         runner.logger.info(f"learning curves: {folder / PICTURE}")
     except ModuleNotFoundError as error:
         runner.logger.info(f"no {PICTURE}: {error.name} is not installed")

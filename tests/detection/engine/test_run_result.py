@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("mmengine")
 
-from rotated_atss.detection.engine.run_result import ResultHook, record_finished, record_test
+from rotated_atss.detection.engine.run_result import ResultHook, record_finished, record_test, save_learning_curves
 
 
 def run_in(folder: Path) -> SimpleNamespace:
@@ -49,3 +49,19 @@ def test_paths_of_a_finished_training_are_absolute(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     result = record_finished(run_in(tmp_path / "work"), "work/epoch_12.pth", {"epoch": 12, "iter": 600})
     assert (result["checkpoint"], result["epochs"]) == (str(tmp_path / "work" / "epoch_12.pth"), 12)
+
+
+@pytest.mark.parametrize("iterations, drawn", [(1, False), (2, True)])
+def test_curves_are_drawn_of_two_iterations_or_more(tmp_path: Path, iterations: int, drawn: bool) -> None:
+    pytest.importorskip("matplotlib")
+    runner = run_in(tmp_path / "work")
+    lines: list[str] = []
+    runner.logger = SimpleNamespace(info=lines.append, warning=lines.append)
+    rows = [{"lr": 0.01, "loss": 2.0, "step": step} for step in range(1, iterations + 1)]
+    scalars = tmp_path / "work" / "20261127_060419" / "vis_data" / "scalars.json"
+    scalars.parent.mkdir(parents=True)
+    scalars.write_text("\n".join(map(json.dumps, rows)))
+    save_learning_curves(runner)
+    picture = tmp_path / "work" / "learning_curves.png"
+    assert picture.exists() == drawn
+    assert lines == ([f"learning curves: {picture}"] if drawn else [])
