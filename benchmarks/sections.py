@@ -70,7 +70,7 @@ def startup_remarks(record: Record) -> list[str]:
     remarks = [
         f"Every command in a process of its own, in an environment with {packages}. The first row is Python with torch "
         "alone. `split` cuts one scene into 20 tiles; `train`, `test` and `predict` run the demo model on one tile of "
-        "256 px."
+        "256 px; the row `train` has one iteration and its checkpoint."
     ]
     if any(row["command"] == "predict model.onnx" for row in record["rows"]):
         remarks.append("`predict model.onnx` runs an exported model on an image of 1024 px, in one window.")
