@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 # Environment variables by which a user chooses how OpenMP threads wait.
 _WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
@@ -23,6 +23,9 @@ _WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 # threads spin for the short time between two operations: with a hundredth of it, a training step on an idle machine
 # took a fifth longer. On a busy machine, the number of threads is reduced instead (update_threads).
 _WAIT_POLICY = {"GOMP_SPINCOUNT": "200000", "KMP_BLOCKTIME": "0"}
+
+# Environment variables by which a user chooses the number of BLAS threads.
+_BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
 _SECONDS_PER_MEASUREMENT = 1.0
 # A second thread starts at 1.6 spare cores and ends below 1.45. Loads that cross only one of the two limits do not
@@ -48,14 +51,7 @@ def set_wait_policy(environment: MutableMapping[str, str] | None = None) -> bool
         >>> set_wait_policy({"OMP_WAIT_POLICY": "ACTIVE"})
         False
     """
-    if environment is None:
-        if "torch" in sys.modules:
-            return False
-        environment = os.environ
-    if any(name in environment for name in _WAIT_VARIABLES):
-        return False
-    environment.update(_WAIT_POLICY)
-    return True
+    return _set_unless_chosen(_WAIT_POLICY, _WAIT_VARIABLES, "torch", environment)
 
 
 def limit_blas_threads(environment: MutableMapping[str, str] | None = None) -> bool:
@@ -77,13 +73,27 @@ def limit_blas_threads(environment: MutableMapping[str, str] | None = None) -> b
         >>> limit_blas_threads({"OMP_NUM_THREADS": "4"})
         False
     """
+    return _set_unless_chosen({"OPENBLAS_NUM_THREADS": "1"}, _BLAS_VARIABLES, "numpy", environment)
+
+
+def _set_unless_chosen(
+    values: Mapping[str, str], chosen_by: Sequence[str], package: str, environment: MutableMapping[str, str] | None
+) -> bool:
+    """Set environment variables that a package reads at its import, and return whether they were set.
+
+    Args:
+        values: The variables.
+        chosen_by: Variables by which a user makes the same choice; if one is set, nothing is changed.
+        package: The package; if this process has imported it, nothing is changed.
+        environment: Environment variables to change; None changes those of this process.
+    """
     if environment is None:
-        if "numpy" in sys.modules:
+        if package in sys.modules:
             return False
         environment = os.environ
-    if any(name in environment for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")):
+    if any(name in environment for name in chosen_by):
         return False
-    environment["OPENBLAS_NUM_THREADS"] = "1"
+    environment.update(values)
     return True
 
 
