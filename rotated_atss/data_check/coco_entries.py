@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,30 +103,32 @@ def parse_annotation(entry: Any, label: str, path: Path) -> tuple[int, int, int,
     return ids[0], ids[1], ids[2], get_bbox(entry, label, path)
 
 
-def find_malformed_values(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield key and message of each malformed value of an annotation that is not needed to place its box.
+def find_malformed_values(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Return a message by key for each malformed value of an annotation that is not needed to place its box.
 
     A reader stops at such a value: that of training at an area, that of label formats at a polygon. An empty list of
     polygons and a mask in run-length encoding are accepted.
 
     Example:
-        >>> [message for _, message in find_malformed_values({"area": None, "segmentation": [[1, 2]]})]
-        ["area must be a finite number, got 'None'", "a polygon must be a list x1, y1, x2, y2, ..., got '[1, 2]'"]
+        >>> find_malformed_values({"area": None, "segmentation": []})
+        {'area': "area must be a finite number, got 'None'"}
     """
+    messages: dict[str, str] = {}
     area = entry.get("area", 0)
     if not is_finite_number(area):
-        yield "area", f"area must be a finite number, got {quote(area)}"
+        messages["area"] = f"area must be a finite number, got {quote(area)}"
     segmentation = entry.get("segmentation")
     if isinstance(segmentation, list):
         wrong = [polygon for polygon in segmentation if not _is_polygon(polygon)]
         if wrong:
-            yield "segmentation", f"a polygon must be a list x1, y1, x2, y2, ..., got {quote(wrong[0])}"
+            messages["segmentation"] = f"a polygon must be a list x1, y1, x2, y2, ..., got {quote(wrong[0])}"
     elif segmentation is not None and not isinstance(segmentation, dict):
-        yield "segmentation", f"segmentation must be a list of polygons or an object, got {quote(segmentation)}"
+        messages["segmentation"] = f"segmentation must be a list of polygons or an object, got {quote(segmentation)}"
+    return messages
 
 
 def find_object_problems(
-    entry: Mapping[str, Any], bbox: Sequence[float], name: str, image: CocoImage
+    entry: Mapping[str, Any], bbox: Sequence[float], name: str, image: CocoImage, malformed_keys: Container[str] = ()
 ) -> Iterator[tuple[str, str]]:
     """Yield kind and message of each problem of the box, the area and the crowd flag of an annotation.
 
@@ -135,6 +137,7 @@ def find_object_problems(
         bbox: Its box ``x, y, width, height`` in pixels.
         name: Its category, for the messages.
         image: Its image.
+        malformed_keys: Keys of its malformed values (:func:`find_malformed_values`), which are not examined.
 
     Example:
         >>> image = CocoImage(1, "a.png", width=20, height=20)
@@ -156,7 +159,6 @@ def find_object_problems(
         yield "outside-image", f"{what} lies outside the image of {image_size}"
     elif excess_px > CLIP_TOLERANCE_PX:
         yield "partly-outside", f"{what} extends {excess_px:.3g} px beyond the image of {image_size}"
-    malformed_keys = {key for key, _ in find_malformed_values(entry)}
     area = entry.get("area", w * h)
     if "area" not in malformed_keys and (area < 0 or area > w * h * AREA_TOLERANCE):
         yield "wrong-area", f"{what} has the area {quote(area)}, its box {w * h:g}"

@@ -182,7 +182,8 @@ def _check_annotations(report: CocoReport, entries: Sequence[Any], classes: Sequ
         if annotation_id in ids:
             report.add("duplicate-id", label, f"the annotation id {annotation_id} occurs twice")
         ids.add(annotation_id)
-        for _, message in find_malformed_values(entry):
+        malformed_values = find_malformed_values(entry)
+        for message in malformed_values.values():
             report.add("malformed-entry", label, message)
         for key, value, known in (("image", image_id, report.images), ("category", category_id, report.categories)):
             if value not in known and (key, value) not in report.malformed_ids:
@@ -192,7 +193,7 @@ def _check_annotations(report: CocoReport, entries: Sequence[Any], classes: Sequ
         name = report.categories[category_id]
         report.objects[name] += 1
         image = report.images[report.file_ids[normalize_file_name(report.images[image_id].file_name)]]
-        for kind, message in find_object_problems(entry, bbox, name, image):
+        for kind, message in find_object_problems(entry, bbox, name, image, malformed_values):
             report.add(kind, label, message)
         _check_repeated(report, label, names[category_id], (image.id, *bbox), places)
 

@@ -190,8 +190,8 @@ def _clean_annotations(
         if image_id not in image_ids or category_id not in category_ids:
             continue
         image = images[image_ids[image_id]]
-        malformed_keys = {key for key, _ in find_malformed_values(entry)}
-        kinds = {kind for kind, _ in find_object_problems(entry, bbox, "", image)}
+        malformed_values = find_malformed_values(entry)
+        kinds = {kind for kind, _ in find_object_problems(entry, bbox, "", image, malformed_values)}
         key = (image.id, category_ids[category_id], *bbox)
         if kinds & _REMOVED or key in objects:
             continue
@@ -200,18 +200,17 @@ def _clean_annotations(
         if annotation_id in used_ids:
             changes["id"] = next(unused_ids)
         used_ids.add(annotation_id)
-        if "wrong-area" in kinds or "area" in malformed_keys:
-            changes["area"] = _object_area(entry, bbox)
+        if "wrong-area" in kinds or "area" in malformed_values:
+            polygons = None if "segmentation" in malformed_values else entry.get("segmentation")
+            changes["area"] = _object_area(polygons, bbox)
         changed = _changed(entry, **changes)
-        yield {key: value for key, value in changed.items() if key != "segmentation" or key not in malformed_keys}
+        yield {key: value for key, value in changed.items() if key != "segmentation" or key not in malformed_values}
 
 
-def _object_area(entry: Mapping[str, Any], bbox: Sequence[float]) -> float:
-    """Return the area of the polygons in square pixels, or of the box if the annotation has no usable polygons."""
+def _object_area(polygons: Any, bbox: Sequence[float]) -> float:
+    """Return the area of a list of polygons in square pixels; that of the box if it is another value or empty."""
     box_area = bbox[2] * bbox[3]
-    polygons = entry.get("segmentation")
-    is_malformed = "segmentation" in {key for key, _ in find_malformed_values(entry)}
-    if not isinstance(polygons, list) or not polygons or is_malformed:
+    if not isinstance(polygons, list) or not polygons:
         return box_area
     area = sum(_polygon_area(np.array(polygon, dtype=np.float64).reshape(-1, 2)) for polygon in polygons)
     return area if 0 < area <= box_area * AREA_TOLERANCE else box_area
