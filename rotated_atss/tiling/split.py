@@ -159,9 +159,8 @@ def split_dota(
     run_description = describe_run(settings, folders)
     with staged(out, run_description, labeled=labels is not None, overwrite=overwrite, shard=shard) as stage:
         settings = _state_scaling(settings, data, workers)
-        run = SplitRun(
-            [SplitJob(source.image, objects, stage.folder, settings) for source, objects in data.pairs()], stage
-        )
+        jobs = [SplitJob(source.image, objects, stage.folder, settings) for source, objects in data.pairs()]
+        run = SplitRun(jobs, stage)
         _announce(run, data, settings, on_start, on_continue)
         if not stage.is_moving:
             run.execute(workers, scheduler, progress)
