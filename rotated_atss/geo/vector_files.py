@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotated_atss.errors import UserError
 from rotated_atss.geo.crs import parse_crs
 from rotated_atss.geo.features import FeatureTable
+from rotated_atss.io.files import write_error
 from rotated_atss.io.requirements import require
 
 LAYER = "detections"
@@ -111,7 +111,7 @@ def write_parquet(path: str | Path, tables: Sequence[FeatureTable]) -> None:
                 arrays = [pyarrow.array(columns[field.name], field.type, from_pandas=True) for field in schema]
                 writer.write_table(pyarrow.table(arrays, schema))
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
 
 
 def _geo_metadata(table: FeatureTable) -> dict[str, object]:
@@ -143,7 +143,7 @@ def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: 
                 crs=None if table.crs is None else parse_crs(table.crs).to_wkt(), **options,
             )  # fmt: skip
     except (OSError, RuntimeError) as error:  # the exceptions of pyogrio are RuntimeErrors
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
 
 
 def _to_wkb(table: FeatureTable) -> NDArray[np.object_]:
@@ -153,8 +153,3 @@ def _to_wkb(table: FeatureTable) -> NDArray[np.object_]:
     geometries = np.full(len(table.rings), None, object)
     geometries[table.finite] = shapely.to_wkb(shapely.polygons(table.rings[table.finite]))
     return geometries
-
-
-def _write_error(path: str | Path, error: Exception) -> UserError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return UserError(f"cannot be written: {reason}", where=path, hint="check the folder and the free space")

@@ -285,15 +285,16 @@ def check_output_apart(
             raise UserError(f"the output overlaps the input {given}", where=out, hint=hint)
 
 
-def write_error(path: str | Path, error: OSError) -> UserError:
+def write_error(path: str | Path, error: Exception) -> UserError:
     """Return the user error for a file or folder that cannot be written.
 
     Args:
         path: The file or folder.
-        error: The error of the operating system.
+        error: The error of the operating system, or of the library that writes the file.
 
     Example:
         >>> print(write_error("a.txt", OSError(28, "No space left on device")))
         a.txt: cannot be written: No space left on device (check the folder and the free space)
     """
-    return UserError(f"cannot be written: {error.strerror}", where=path, hint="check the folder and the free space")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return UserError(f"cannot be written: {reason}", where=path, hint="check the folder and the free space")
