@@ -39,6 +39,8 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless", "faster_coco_eval": "faster-coco-eval",
     "mmengine": "onedl-mmengine", "mmcv": "onedl-mmcv", "mmdet": "onedl-mmdetection", "mmrotate": "onedl-mmrotate",
 }  # fmt: skip
+# Build of OpenCV that mmcv requires. It installs the same files as opencv-python-headless and need not be installed.
+OPENCV_OF_MMCV = "opencv-python"
 # Distribution -> others with the same import name. If both are installed, they overwrite each other's files.
 CONFLICTING = {
     "onedl-mmengine": ("mmengine", "mmengine-lite"), "onedl-mmcv": ("mmcv", "mmcv-full", "mmcv-lite"),
@@ -187,7 +189,7 @@ def _packages() -> Iterator[Check]:
     import_names = {distribution: package for package, distribution in DISTRIBUTIONS.items()}
     missing: dict[str, list[str]] = {}  # packages by extra
     for extra, name, specifiers in _requirements():
-        if extra is not None and extra not in EXTRAS:  # for development only
+        if (extra is not None and extra not in EXTRAS) or name == OPENCV_OF_MMCV:  # the former are for development
             continue
         package = import_names.get(name, name)
         is_installed = find_spec(package) is not None and _version_of(name) is not None
@@ -215,9 +217,12 @@ def _installed_package(package: str, name: str, specifiers: str, installed: Sequ
     try:
         if package in ("mmcv", "mmdet", "mmrotate"):
             _import("rotated_atss.detection")  # makes mmcv.ops importable if it is not compiled
-        _import(package)
+        module = _import(package)
+        if package == "cv2" and not version_fits(module.__version__, specifiers):
+            detail = f"cv2 {module.__version__}, installed by {OPENCV_OF_MMCV}, tested is {specifiers}"
+            return Check(package, "warn", detail, f"{PIP} install '{OPENCV_OF_MMCV}{specifiers}'")
         if package == "torchvision":
-            _import(package).ops.nms  # noqa: B018  (fails if torchvision was built for another torch)
+            module.ops.nms  # noqa: B018  (fails if torchvision was built for another torch)
     except Exception as error:  # not only ImportError: OpenMMLab packages assert each other's versions at import
         if "libGL" in str(error):
             fix = f"{PIP} install --force-reinstall --no-deps opencv-python-headless"

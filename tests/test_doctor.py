@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -135,6 +136,23 @@ def test_a_package_that_cannot_be_imported_is_a_failure(
     check = doctor._installed_package("cv2", "opencv-python-headless", ">=4.8,<5", ["opencv-python-headless"])
     assert check.status == "fail"
     assert check.fix == f"{doctor.PIP} install --force-reinstall --no-deps opencv-python-headless"
+
+
+def test_opencv_of_another_distribution_is_a_warning(
+    installed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_import", lambda _: SimpleNamespace(__version__="5.0.0"))
+    installed["opencv-python-headless"] = "4.14.0.94"
+    check = doctor._installed_package("cv2", "opencv-python-headless", ">=4.8,<5", ["opencv-python-headless"])
+    assert (check.status, check.detail) == ("warn", "cv2 5.0.0, installed by opencv-python, tested is >=4.8,<5")
+    assert check.fix == f"{doctor.PIP} install 'opencv-python>=4.8,<5'"
+
+
+def test_the_opencv_of_mmcv_need_not_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    requirements = [("train", "opencv-python", ">=4.8,<5"), ("train", "tensorboard", ">=2.14")]
+    monkeypatch.setattr(doctor, "_requirements", lambda: iter(requirements))
+    monkeypatch.setattr(doctor, "find_spec", lambda _: None)
+    assert [check.detail for check in doctor._packages()] == [f"tensorboard not installed: {doctor.EXTRAS['train']}"]
 
 
 def test_requirements_are_those_of_the_project() -> None:
