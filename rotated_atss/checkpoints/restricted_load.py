@@ -165,7 +165,7 @@ def load_restricted(
     Raises:
         pickle.UnpicklingError: The file names a class or function that is not allowed.
         UserError: The file fails :func:`check_checkpoint_file`, a tensor is sparse, quantized or incomplete, or all
-            tensors together are larger than the file.
+            tensors together are larger than the values in the file.
         Exception: The file is damaged.
 
     Example:
@@ -175,7 +175,7 @@ def load_restricted(
         ...     load_restricted(f"{folder}/a.pth")
         {'meta': {'mean': np.float64(0.5)}}
     """
-    size = check_checkpoint_file(file)
+    max_bytes = check_checkpoint_file(file)
     earlier = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()  # additions of other packages do not apply here
     try:
@@ -183,14 +183,14 @@ def load_restricted(
             content = torch.load(file, map_location=map_location, weights_only=True)
     finally:
         torch.serialization.add_safe_globals(earlier)
-    return _Cleaner(file, size, make_history).clean(content)
+    return _Cleaner(file, max_bytes, make_history).clean(content)
 
 
 class _Cleaner:
     """Replace the placeholders of this module in loaded content and check its tensors."""
 
-    def __init__(self, file: Any, size: int, make_history: Callable[[LogHistory], Any]) -> None:
-        self._file, self._size, self._make_history = file, size, make_history
+    def __init__(self, file: Any, max_bytes: int, make_history: Callable[[LogHistory], Any]) -> None:
+        self._file, self._max_bytes, self._make_history = file, max_bytes, make_history
         self._storages: set[int] = set()  # addresses of the memory of tensors
         self._total = 0  # bytes of this memory
         # Original and cleaned container by id of the original, which must stay alive to keep its id.
@@ -233,8 +233,8 @@ class _Cleaner:
             kind = "a tensor without values"
         elif tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             kind = "a tensor with fewer values than its shape"
-        elif self._add_storage(tensor) > self._size:
-            kind = "a tensor larger than the file"
+        elif self._add_storage(tensor) > self._max_bytes:
+            kind = "a tensor larger than the file's values"
         if kind:
             hint = "write it with torch.save"
             raise UserError(f"holds {kind}, which is not read", where=name_of(self._file), hint=hint)

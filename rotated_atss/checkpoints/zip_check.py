@@ -32,7 +32,8 @@ def check_checkpoint_file(file: Any) -> int:
         file: Path, or open binary file, whose position is then its start.
 
     Returns:
-        Size of the file, bytes.
+        Largest size that all its tensors can have together, bytes: that of a zip's entries of values, otherwise that
+        of the file.
 
     Raises:
         UserError: Its entries are compressed or overlap, its directory can be read in two ways, or its pickle makes a
@@ -43,14 +44,16 @@ def check_checkpoint_file(file: Any) -> int:
         >>> import io, torch
         >>> file = io.BytesIO()
         >>> torch.save({"w": torch.zeros(2)}, file)
-        >>> check_checkpoint_file(file) == len(file.getvalue())
-        True
+        >>> check_checkpoint_file(file)
+        8
     """
     with _opened(file) as opened:
         size = opened.seek(0, os.SEEK_END)
         opened.seek(0)
-        is_zip = opened.read(4) == _ZIP_START
-        reason = _zip_problem(opened, size) if is_zip else _pickle_problem(_chunks(opened))
+        if opened.read(4) == _ZIP_START:
+            reason, size = _check_zip(opened, size)
+        else:
+            reason = _pickle_problem(_chunks(opened))
         opened.seek(0)
     if reason:
         raise UserError(f"not loaded, for safety: {reason}", where=name_of(file), hint="write it with torch.save")
@@ -76,17 +79,20 @@ def _opened(file: Any) -> Iterator[IO[bytes]]:
         yield opened
 
 
-def _zip_problem(file: IO[bytes], size: int) -> str:
+def _check_zip(file: IO[bytes], size: int) -> tuple[str, int]:
+    """Return the problem of a zip of ``size`` bytes, empty if it has none, and the size of its tensors' values."""
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
+        num_bytes = sum(entry.file_size for entry in entries if "/data/" in entry.filename.lower())
         if _directory_start(file, size) != archive.start_dir:
-            return "its directory is not at its end"
+            return "its directory is not at its end", num_bytes
         if any(entry.file_size > entry.compress_size for entry in entries):
-            return "its entries are compressed"
+            return "its entries are compressed", num_bytes
         if sum(entry.compress_size for entry in entries) > size:
-            return "its entries overlap"
+            return "its entries overlap", num_bytes
         pickles = (entry for entry in entries if entry.filename.lower().endswith("data.pkl"))
-        return next(filter(None, (_pickle_problem(iter([archive.read(entry)])) for entry in pickles)), "")
+        problems = (_pickle_problem(iter([archive.read(entry)])) for entry in pickles)
+        return next(filter(None, problems), ""), num_bytes
 
 
 def _directory_start(file: IO[bytes], size: int) -> int:

@@ -104,7 +104,8 @@ ATTACKS = {
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("stream", ATTACKS.values(), ids=ATTACKS)
 def test_no_function_is_reached(stream, zipped, tmp_path):
-    with pytest.raises((pickle.UnpicklingError, LookupError, RuntimeError)):
+    # torch 2.6 asserts that the id of a storage is a tuple
+    with pytest.raises((pickle.UnpicklingError, LookupError, RuntimeError, AssertionError)):
         load_restricted(write(tmp_path / "evil.pth", stream, zipped))
 
 
