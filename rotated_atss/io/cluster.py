@@ -85,7 +85,7 @@ def connect(address: str) -> Iterator[Client]:
     scheduler: dict[str, Any] = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
         client = distributed.Client(**scheduler, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
+    except (OSError, ValueError, TimeoutError, distributed.TimeoutError) as error:
         hint = "start it with: dask scheduler"
         raise UserError(f"no Dask scheduler answers at {address}: {error}", where=_OPTION, hint=hint) from None
     with client:
@@ -108,9 +108,11 @@ def check_cluster(address: str, paths: Sequence[str | Path]) -> int:
     from rotated_atss import __version__
 
     with connect(address) as client:
+        import distributed
+
         try:
             client.wait_for_workers(1, timeout=NO_WORKERS_TIMEOUT_S)
-        except TimeoutError:
+        except (TimeoutError, distributed.TimeoutError):  # different types before Python 3.11
             raise UserError("the cluster has no workers", where=_OPTION, hint="start them with: dask worker") from None
         try:
             answers = client.run(describe_worker, [os.fspath(path) for path in paths])
@@ -154,7 +156,7 @@ def _wait_for_some(client: Client, futures: Sequence[Future]) -> list[Future]:
         try:
             with client.as_current():
                 return list(distributed.wait(futures, timeout=_POLL_S, return_when="FIRST_COMPLETED").done)
-        except (TimeoutError, distributed.TimeoutError):  # different types before Python 3.11
+        except (TimeoutError, distributed.TimeoutError):
             waited_s = 0.0 if client.nthreads() else waited_s + _POLL_S
         if waited_s >= NO_WORKERS_TIMEOUT_S:
             raise UserError("the cluster has lost all workers", where=_OPTION, hint="start workers and run it again")
