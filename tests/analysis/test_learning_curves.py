@@ -72,9 +72,11 @@ def test_folders_without_a_training_are_errors_of_one_line(tmp_path, capsys):
     assert "the picture must be a .png file" in third
 
 
-def size_of(png):
+def has_size(png, width, height):
+    """Return whether a PNG has this size; Matplotlib before 3.11 rounds down 459.99 px."""
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
-    return struct.unpack(">II", png[16:24])
+    actual = struct.unpack(">II", png[16:24])
+    return actual in ((width, height), (width, height - 1))
 
 
 def test_command_plots_one_training_and_several(tmp_path, monkeypatch, capsys):
@@ -86,11 +88,11 @@ def test_command_plots_one_training_and_several(tmp_path, monkeypatch, capsys):
     assert main(["curves", "a", "b"]) == 0
     assert capsys.readouterr().out == "wrote a/learning_curves.png\nwrote learning_curves.png\n"
     for path in (tmp_path / "a" / "learning_curves.png", tmp_path / "learning_curves.png"):
-        assert size_of(path.read_bytes()) == (1560, 460)
+        assert has_size(path.read_bytes(), 1560, 460)
 
 
 def test_trainings_without_validation_are_plotted():
     pytest.importorskip("matplotlib")
     curves = build_curves([train_row(1, 2.0)])
-    assert size_of(plot_learning_curves({"a": curves})) == (1560, 460)
-    assert size_of(plot_learning_curves({str(number): curves for number in range(9)})) == (1560, 460)
+    assert has_size(plot_learning_curves({"a": curves}), 1560, 460)
+    assert has_size(plot_learning_curves({str(number): curves for number in range(9)}), 1560, 460)
