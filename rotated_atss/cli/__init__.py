@@ -155,10 +155,19 @@ def _raise_on_signals() -> Iterator[None]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors repeat the given arguments without control characters."""
+    """A parser whose errors name the options nearest to unknown ones, and contain no control characters."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(printable(message))
+        nearest = self._nearest_options(message) if message.startswith("unrecognized arguments") else []
+        super().error(printable(f"{message} (nearest: {', '.join(nearest)})" if nearest else message))
+
+    def _nearest_options(self, message: str) -> list[str]:
+        """Return the option nearest to each option that occurs in a message."""
+        from difflib import get_close_matches  # needed for errors only
+
+        options = [option for action in self._actions for option in action.option_strings]
+        unknown = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
+        return [option for word in unknown for option in get_close_matches(word, options, n=1, cutoff=0.7)]
 
 
 def _reject_empty(arguments: Sequence[str]) -> None:

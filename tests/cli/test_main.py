@@ -132,6 +132,17 @@ def test_unknown_command_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert "splitt" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "option, nearest",
+    [("--score-thr", " (nearest: --score)"), ("--score-thr=0.3", " (nearest: --score)"), ("--augment", "")],
+)
+def test_an_unknown_option_names_the_nearest_one(option: str, nearest: str, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["predict", "model.pth", "image.png", option])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"error: unrecognized arguments: {option}{nearest}")
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main(["--version"])
