@@ -20,7 +20,7 @@ from benchmarks import assignment, baselines, harness, inputs
 from benchmarks.baselines import Assign
 from benchmarks.records import Record, Row, target
 from benchmarks.timing import settle_allocator, time_one
-from rotated_atss.assign import atss_assign
+from rotated_atss.assign import atss_assign, square_priors
 
 OPTIONS = dict(
     device="cpu", repeats=15, num_gt=[10, 100, 500, 2000, 5000], baseline_max_gt=500, baseline_repeats=3, scenes=3,
@@ -37,16 +37,14 @@ WARMUP_GT = 10
 
 def build_own(device: str, grids: bool = True) -> Assign:
     """Return this package's assigner, with or without the grid layout of the priors."""
-    priors, level_sizes = inputs.priors()
-    priors = priors.to(device)
-    levels = inputs.grids() if grids else None
-    return lambda gt_boxes: atss_assign(priors, level_sizes, gt_boxes, grids=levels)[0]
+    priors, level_sizes, levels = square_priors((1024, 1024), device=device)
+    return lambda gt_boxes: atss_assign(priors, level_sizes, gt_boxes, grids=levels if grids else None)[0]
 
 
 def build_baseline(device: str) -> Assign:
     """Return mmrotate's assigner."""
-    priors, level_sizes = inputs.priors()
-    return baselines.atss_assigner(priors.to(device), level_sizes)
+    priors, level_sizes, _ = square_priors((1024, 1024), device=device)
+    return baselines.atss_assigner(priors, level_sizes)
 
 
 def assign_row(num_gt: int, own: Assign, baseline: Assign | None, args: argparse.Namespace) -> Row:

@@ -96,11 +96,11 @@ def tasks() -> dict[str, Callable[[], Any]]:
     import torch
 
     from benchmarks import inputs, models
-    from rotated_atss.assign import atss_assign
+    from rotated_atss.assign import atss_assign, square_priors
     from rotated_atss.detection.engine.config import build_model, load_config
     from rotated_atss.ops import rotated_iou
 
-    priors, sizes = inputs.priors(1024)
+    priors, sizes, _ = square_priors((1024, 1024))
     crowd = inputs.crowd(5000)
     first, second = (boxes.float() for boxes in inputs.pairs("random", 100_000))
     with models._quiet():

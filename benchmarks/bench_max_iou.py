@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks import assignment, baselines, inputs
 from benchmarks.baselines import Assign
 from benchmarks.records import Record, Row, target
-from rotated_atss.assign import max_iou_assign
+from rotated_atss.assign import max_iou_assign, square_priors
 
 OPTIONS = dict(device="cpu", repeats=5, num_gt=[10, 100, 500, 2000], baseline_max_gt=20, baseline_repeats=1)
 
@@ -23,7 +23,7 @@ WARMUP_GT = 3
 
 def nine_priors(size: int = 1024) -> Tensor:
     """Return (A, 5) float32 priors: three scales and three aspect ratios per location, as in the RetinaNet configs."""
-    square = inputs.priors(size)[0]
+    square = square_priors((size, size))[0]
     scales = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
     shapes = torch.tensor([[scale / ratio**0.5, scale * ratio**0.5] for ratio in (1.0, 0.5, 2.0) for scale in scales])
     repeated = square[:, None].repeat(1, len(shapes), 1)

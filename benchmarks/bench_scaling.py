@@ -22,7 +22,7 @@ from benchmarks import inputs, models, task1
 from benchmarks.bench_evaluate import IMAGES, evaluate
 from benchmarks.records import Record, Row
 from benchmarks.timing import time_one
-from rotated_atss.assign import atss_assign
+from rotated_atss.assign import atss_assign, square_priors
 from rotated_atss.cli import main as rotated_atss
 from rotated_atss.ops import rotated_nms
 from rotated_atss.tiling.merge_text import merge_folder
@@ -74,8 +74,8 @@ def assignment() -> Iterable[tuple[str, str, list[Point]]]:
     """Yield the assignment by number of boxes and by image size."""
 
     def assign(size: int, num_gt: int) -> Callable[[], object]:
-        priors, level_sizes = inputs.priors(size)
-        return partial(atss_assign, priors, level_sizes, inputs.scene(num_gt, size=size), grids=inputs.grids(size))
+        priors, level_sizes, grids = square_priors((size, size))
+        return partial(atss_assign, priors, level_sizes, inputs.scene(num_gt, size=size), grids=grids)
 
     yield "assignment at 1024 px", "boxes", [(number, assign(1024, number)) for number in (500, 1000, 2000, 5000)]
     sides = (512, 1024, 2048, 4096)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import inputs
+from rotated_atss.assign import Grid, square_priors
 from rotated_atss.checkpoints.deltas import BoxEncoding, rewrite_regression, with_mmrotate_1x_priors
 from rotated_atss.ops.delta_coder import encode_deltas
 
@@ -87,14 +88,14 @@ def scene(images: int, candidates: int, size: int, classes: int, device: str) ->
         ValueError: The candidates do not fit an image of that size.
     """
     draw = torch.Generator().manual_seed(0)
-    priors, _ = inputs.priors(size)
+    priors, _, grids = square_priors((size, size))
     logits = torch.randn(images, len(priors), classes, generator=draw) * BACKGROUND_STD + BACKGROUND_MEAN
     deltas = torch.randn(images, len(priors), 5, generator=draw) * DELTA_STD
     for image in range(images):
         boxes, prior, label = _candidates(priors, candidates, size, classes, image)
         logits[image, prior, label] = torch.linspace(HIGHEST_SCORE, LOWEST_SCORE, candidates).logit()
         deltas[image, prior] = encode_deltas(priors[prior], boxes, "le90", edge_swap=True, proj_xy=True)
-    return _levels(logits.to(device), size), _levels(deltas.to(device), size)
+    return _levels(logits.to(device), grids), _levels(deltas.to(device), grids)
 
 
 def _candidates(priors: Tensor, number: int, size: int, classes: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -106,21 +107,19 @@ def _candidates(priors: Tensor, number: int, size: int, classes: int, seed: int)
     distance = torch.cdist(gt_boxes[:, :2], priors[:, :2]) / priors[:, 2]
     scale = (gt_boxes[:, 2:4].prod(1).sqrt().log()[:, None] - priors[:, 2].log()).abs()
     nearest = (distance + scale).topk(per_gt, largest=False).indices.flatten()  # (num_gt * per_gt,), like the boxes
-    used, rows = torch.zeros(len(priors), dtype=torch.bool), []
+    first: dict[int, int] = {}  # prior -> row
     for row in order.argsort().tolist():
-        if len(rows) < number and not used[nearest[row]]:
-            used[nearest[row]] = True
-            rows.append(row)
+        first.setdefault(int(nearest[row]), row)
+    rows = list(first.values())[:number]
     if len(rows) < number:
         raise ValueError(f"{number} candidates do not fit an image of {size} px. At most {len(rows)} do.")
     return boxes[rows], nearest[rows], labels[rows]
 
 
-def _levels(values: Tensor, size: int) -> list[Tensor]:
+def _levels(values: Tensor, grids: list[Grid]) -> list[Tensor]:
     """Split (B, A, C) into levels (B, C, H, W)."""
-    sides = [-(-size // stride) for stride in inputs.STRIDES]
-    parts = values.split([side * side for side in sides], 1)
-    return [part.transpose(1, 2).unflatten(2, (side, side)).contiguous() for part, side in zip(parts, sides)]
+    parts = values.split([grid.height * grid.width for grid in grids], 1)
+    return [part.transpose(1, 2).unflatten(2, grid[:2]).contiguous() for part, grid in zip(parts, grids)]
 
 
 def predictor(head: Any, outputs: Outputs, size: int) -> Callable[[], list]:

@@ -1,4 +1,4 @@
-"""Seeded inputs: pairs of boxes, scenes, detections and priors, identical on every machine."""
+"""Seeded inputs: pairs of boxes, scenes and detections, identical on every machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-STRIDES = (8, 16, 32, 64, 128)
 SIDES_PX = (2.0, 62.0)
 
 PAIR_KINDS = {
@@ -116,19 +115,3 @@ def _scores_and_labels(draw: torch.Generator, num_gt: int, per_gt: int, classes:
     number = num_gt * per_gt
     scores = (torch.randperm(number, generator=draw) + 1).float() / number  # distinct, so that no tie decides
     return scores, torch.randint(classes, (num_gt,), generator=draw).repeat_interleave(per_gt)
-
-
-def priors(size: int = 1024) -> tuple[Tensor, list[int]]:
-    """Return (A, 5) float32 priors as in the configs (side 4 x stride, centers at multiples of it) and level sizes."""
-    levels = []
-    for stride in STRIDES:
-        steps = torch.arange(-(-size // stride), dtype=torch.float32) * stride
-        y, x = torch.meshgrid(steps, steps, indexing="ij")
-        centers = torch.stack((x.flatten(), y.flatten()), 1)
-        levels.append(torch.nn.functional.pad(centers, (0, 2), value=4.0 * stride))
-    return torch.nn.functional.pad(torch.cat(levels), (0, 1)), [len(level) for level in levels]
-
-
-def grids(size: int = 1024) -> list[tuple[int, int, float, float, float]]:
-    """Return the grid of each level of :func:`priors`: rows, columns, stride and the first center."""
-    return [(-(-size // stride), -(-size // stride), float(stride), 0.0, 0.0) for stride in STRIDES]

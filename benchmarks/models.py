@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks import baselines, inputs
+from rotated_atss.assign import square_priors
 from rotated_atss.dota.labels import write_labels
 from rotated_atss.io.png import encode_png
 from rotated_atss.ops.boxes import obb_to_poly
@@ -60,7 +61,7 @@ def build_baseline(size: int) -> torch.nn.Module:
     with DefaultScope.overwrite_default_scope("mmrotate"), _quiet():
         model = MODELS.build(cfg.model)
         model.init_weights()
-    model.bbox_head.assigner = LevelSizes(model.bbox_head.assigner, inputs.priors(size)[1])
+    model.bbox_head.assigner = LevelSizes(model.bbox_head.assigner, square_priors((size, size))[1])
     return model
 
 

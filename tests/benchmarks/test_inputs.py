@@ -1,4 +1,4 @@
-"""Seeded inputs of the benchmarks: pairs, scenes, priors."""
+"""Seeded inputs of the benchmarks: pairs and scenes."""
 
 import math
 
@@ -23,10 +23,7 @@ def test_pairs_of_each_kind_are_seeded_and_have_the_stated_geometry(kind):
     assert (first[:, :2].mean() > 19_000) == (kind == "far")
 
 
-def test_priors_scenes_and_harbor_have_the_stated_geometry():
-    priors, sizes = inputs.priors()
-    assert len(priors) == sum(sizes) == 21_824
-    assert priors[129].tolist() == [8, 8, 32, 32, 0]
+def test_scenes_and_harbor_have_the_stated_geometry():
     assert (inputs.scene(50, grid=4)[:, :2] % 4 == 0).all()
     axis_aligned = inputs.scene(50, grid=4, axis_aligned=True)
     assert set(axis_aligned[:, 4].tolist()) == {0.0, float(torch.tensor(-math.pi / 2))}
