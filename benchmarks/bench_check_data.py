@@ -7,7 +7,6 @@ there are --images. Label files have 50 random objects each, in images whose hea
 from __future__ import annotations
 
 import argparse
-import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -31,14 +30,13 @@ SIDE_PX = 1024
 
 def measure(args: argparse.Namespace) -> Record:
     """Measure all cases."""
-    with tempfile.TemporaryDirectory(prefix="bench_check_data_") as name:
-        folder = Path(name)
-        data, source = dota_data.find_data(args.data, folder)
-        images = dota_data.repeat(data, args.images, folder / "repeated")
-        labels = write_label_files(folder / "labels", args.label_files)
-        cases = {"pixels decoded": (images, True), "headers only": (images, False), "label files": (labels, False)}
-        rows = [{"case": case, **time_check(*given, args)} for case, given in cases.items()]
-    return {"settings": {**vars(args), "data": source, "processes": args.processes}, "rows": rows, "targets": []}
+    data, source = dota_data.find_data(args.data, args.folder)
+    images = dota_data.repeat(data, args.images, args.folder / "repeated")
+    labels = write_label_files(args.folder / "labels", args.label_files)
+    cases = {"pixels decoded": (images, True), "headers only": (images, False), "label files": (labels, False)}
+    rows = [{"case": case, **time_check(*given, args)} for case, given in cases.items()]
+    settings = {name: value for name, value in vars(args).items() if name != "folder"}
+    return {"settings": {**settings, "data": source}, "rows": rows, "targets": []}
 
 
 def write_label_files(folder: Path, count: int) -> Path:

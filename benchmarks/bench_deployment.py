@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,9 +30,8 @@ CALIBRATION_IMAGES = 4
 
 def measure(args: argparse.Namespace) -> Record:
     """Measure every form that is installed."""
-    with tempfile.TemporaryDirectory() as folder:
-        forms = build_forms(Path(folder), args.size)
-        rows = [row for batch_size in args.batch for row in measure_batch(forms, batch_size, args)]
+    forms = build_forms(args.folder, args.size)
+    rows = [row for batch_size in args.batch for row in measure_batch(forms, batch_size, args)]
     return {"settings": {"config": CONFIG, "size": args.size}, "rows": rows}
 
 

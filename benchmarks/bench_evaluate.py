@@ -12,7 +12,6 @@ import contextlib
 import io
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 from benchmarks.memory import command_megabytes
@@ -62,16 +61,18 @@ def write(folder: Path, detections: int) -> int:
     return written
 
 
-def full_row(args: argparse.Namespace, folder: Path) -> Row:
+def full_row(args: argparse.Namespace) -> Row:
     """Measure this package on all detections."""
+    folder = args.folder / "full"
     written = write(folder, args.detections)
     times = time_one(lambda: evaluate(folder), args.repeats)
     memory = command_megabytes([sys.executable, "-m", "rotated_atss", *command(folder)])
     return {"images": IMAGES, "detections": written, "rotated_atss": times, "rotated_atss_peak_mb": memory}
 
 
-def compared_row(args: argparse.Namespace, folder: Path) -> Row:
+def compared_row(args: argparse.Namespace) -> Row:
     """Measure both on fewer detections."""
+    folder = args.folder / "compared"
     written = write(folder, args.compared)
     timed = time_pair(
         lambda: evaluate(folder), lambda: dotadevkit(folder), args.repeats, baseline_repeats=1, baseline_warmup=0
@@ -97,6 +98,5 @@ OPTIONS = dict(repeats=5, detections=DETECTIONS, compared=COMPARED)
 
 
 def measure(args: argparse.Namespace) -> Record:
-    with tempfile.TemporaryDirectory(prefix="bench_evaluate_") as folder:
-        rows = [full_row(args, Path(folder) / "full"), compared_row(args, Path(folder) / "compared")]
+    rows = [full_row(args), compared_row(args)]
     return {"targets": targets(*rows), "rows": rows}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 
@@ -33,11 +32,10 @@ def measure(args: argparse.Namespace) -> Record:
     names = sorted(path.stem for path in (ROOT / "configs").glob("*/*.py") if path.parent.name != "_base_")
     names = [name for name in names if not any(args.only) or name in args.only]
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        tiles, source = read_tiles(Path(folder), args.size)
-        for name in names:
-            rows.append(compare(name, tiles))
-            print(rows[-1], flush=True)
+    tiles, source = read_tiles(args.folder, args.size)
+    for name in names:
+        rows.append(compare(name, tiles))
+        print(rows[-1], flush=True)
     targets = [
         target(f"exported graphs: largest difference of {name}", max(row[key] for row in rows), at_most=limit)
         for name, key, limit in (

@@ -11,7 +11,6 @@ import argparse
 import importlib.util
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -93,16 +92,14 @@ def targets(rows: Sequence[Row]) -> list[Row]:
 
 
 def measure(args: argparse.Namespace) -> Record:
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="bench_gigapixel_") as name:
-        folder = Path(name)
-        data = Path(args.data).resolve() if args.data else folder / "data"
-        runs = [(size, *run) for size in args.sizes for run in runs_of(size, data, args)]
-        with suppress(KeyboardInterrupt):  # the rows until then are recorded
-            for size, library, command, image in runs:
-                with linked_alone(image, folder / "input") as alone:
-                    rows.append({"size": size, **measure_split(library, command, alone, folder, args)})
-                print(rows[-1], flush=True)
+    rows, folder = [], args.folder
+    data = Path(args.data).resolve() if args.data else folder / "data"
+    runs = [(size, *run) for size in args.sizes for run in runs_of(size, data, args)]
+    with suppress(KeyboardInterrupt):  # the rows until then are recorded
+        for size, library, command, image in runs:
+            with linked_alone(image, folder / "input") as alone:
+                rows.append({"size": size, **measure_split(library, command, alone, folder, args)})
+            print(rows[-1], flush=True)
     return {"settings": {"processes": args.processes, "limit": args.limit}, "targets": targets(rows), "rows": rows}
 
 

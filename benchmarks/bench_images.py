@@ -10,7 +10,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,8 +87,7 @@ def targets(rows: Sequence[Row]) -> list[Row]:
 
 def measure(args: argparse.Namespace) -> Record:
     """Measure all formats."""
-    with tempfile.TemporaryDirectory(prefix="bench_images_") as temporary:
-        paths = make_gigapixel(Path(args.data or temporary), args.size, list(WRITERS))
-        rows = [row for name, path in paths.items() for row in format_rows(name, path, args.repeats)]
-        megabytes = {name: round(path.stat().st_size / 1e6) for name, path in paths.items()}
+    paths = make_gigapixel(Path(args.data or args.folder), args.size, list(WRITERS))
+    rows = [row for name, path in paths.items() for row in format_rows(name, path, args.repeats)]
+    megabytes = {name: round(path.stat().st_size / 1e6) for name, path in paths.items()}
     return {"settings": {"size": args.size, "file_mb": megabytes}, "targets": targets(rows), "rows": rows}

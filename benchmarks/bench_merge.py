@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -45,11 +44,11 @@ def _rows(path: Path) -> set[tuple]:
     return set(zip(found.image_ids.tolist(), found.scores.tolist(), map(tuple, np.round(found.polygons, 6).tolist())))
 
 
-def merge_row(case: str, args: argparse.Namespace, folder: Path) -> Row:
+def merge_row(case: str, args: argparse.Namespace) -> Row:
     """Measure one case."""
     from dotadevkit.ops.ResultMerge import mergebypoly
 
-    tiles, merged, other = (folder / name for name in ("tiles", "merged", "dotadevkit"))
+    tiles, merged, other = (args.folder / case / name for name in ("tiles", "merged", "dotadevkit"))
     written = write_tiles(tiles, args.detections, IMAGES, CASES[case])
     merge = partial(merge_folder, tiles, merged, IOU_THRESHOLD, progress=False)
     timed = time_pair(
@@ -82,8 +81,5 @@ def targets(rows: list[Row]) -> list[Row]:
 
 
 def measure(args: argparse.Namespace) -> Record:
-    rows = []
-    for case in CASES:
-        with tempfile.TemporaryDirectory(prefix="bench_merge_") as folder:
-            rows.append(merge_row(case, args, Path(folder)))
+    rows = [merge_row(case, args) for case in CASES]
     return {"targets": targets(rows), "rows": rows}

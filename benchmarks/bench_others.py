@@ -8,7 +8,6 @@ process, so that start-up and imports are not timed, and rotated-atss writes the
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,12 +136,11 @@ def measure(args: argparse.Namespace) -> Record | None:
     rows = [iou_row(name, title, args.repeats) for name in IOUS if name in installed for title in BOXES]
     rows += [nms_row(name, scene, args.repeats) for name in NMS if name in installed for scene in SCENES]
     settings = {"iou_threshold": IOU_THRESHOLD, "images": args.images}
-    with tempfile.TemporaryDirectory(prefix="bench_others_") as name:
-        folder = Path(name)
-        data, settings["data"] = dota_data.find_data(args.data, folder)
-        many = dota_data.repeat(data, args.images, folder / "many")
-        if "ultralytics" in installed:
-            rows.append(ultralytics_row(many, folder, args.split_repeats))
-        if "sahi" in installed:
-            rows.append(sahi_row(many, folder, args.split_repeats, args.processes))
+    folder = args.folder
+    data, settings["data"] = dota_data.find_data(args.data, folder)
+    many = dota_data.repeat(data, args.images, folder / "many")
+    if "ultralytics" in installed:
+        rows.append(ultralytics_row(many, folder, args.split_repeats))
+    if "sahi" in installed:
+        rows.append(sahi_row(many, folder, args.split_repeats, args.processes))
     return {"settings": settings, "rows": rows, "missing": missing}

@@ -58,27 +58,26 @@ MAX_MB, GROWTH = 1000, 1.5
 def measure(args: argparse.Namespace) -> Record:
     """Measure every size and format, and the baselines."""
     rows = [{"library": "import torch", **run([sys.executable, "-c", "import torch"], args.limit)}]
-    with tempfile.TemporaryDirectory(prefix="bench_predict_large_") as name:
-        folder = Path(name)
-        data, weights, graph = Path(args.data or folder / "data"), folder / "model.pth", folder / "stub.onnx"
-        subprocess.run([sys.executable, "-c", WEIGHTS, MODEL, weights], check=True, cwd=ROOT)
-        write_stub_graph(graph)
-        for size in sorted({*args.sizes, *args.model_sizes, *args.baseline_sizes}):
-            formats = list(dict.fromkeys([*args.formats, "tiled", *(["png"] if size in args.baseline_sizes else [])]))
-            images = make_gigapixel(data, size, formats)
-            for form in args.formats if size in args.sizes else ():
-                rows.append(describe("stub", size, form, run_stub(images[form], 64, folder, args.limit)))
-            if size in args.model_sizes:
-                words = [sys.executable, "-m", "rotated_atss", "predict", MODEL, weights, images["tiled"], *WINDOWS]
-                row = run_predict([*words, "--device", "cpu"], folder, 4 * args.limit)
-                rows.append(describe("r18", size, "tiled", row))
-            if size in args.baseline_sizes:
-                row = describe("stub", size, "png", run([sys.executable, "-c", SAHI, images["png"]], args.limit, 64))
-                rows.append({**row, "library": "sahi"})
-            if size in args.baseline_sizes and args.geodeep:
-                rows.append(describe("stub 256", size, "tiled", run_stub(images["tiled"], 256, folder, args.limit)))
-                row = run([args.geodeep, "-c", GEODEEP, images["tiled"], graph], args.limit)
-                rows.append({**describe("stub 256", size, "tiled", row), "library": "geodeep"})
+    folder = args.folder
+    data, weights, graph = Path(args.data or folder / "data"), folder / "model.pth", folder / "stub.onnx"
+    subprocess.run([sys.executable, "-c", WEIGHTS, MODEL, weights], check=True, cwd=ROOT)
+    write_stub_graph(graph)
+    for size in sorted({*args.sizes, *args.model_sizes, *args.baseline_sizes}):
+        formats = list(dict.fromkeys([*args.formats, "tiled", *(["png"] if size in args.baseline_sizes else [])]))
+        images = make_gigapixel(data, size, formats)
+        for form in args.formats if size in args.sizes else ():
+            rows.append(describe("stub", size, form, run_stub(images[form], 64, folder, args.limit)))
+        if size in args.model_sizes:
+            words = [sys.executable, "-m", "rotated_atss", "predict", MODEL, weights, images["tiled"], *WINDOWS]
+            row = run_predict([*words, "--device", "cpu"], folder, 4 * args.limit)
+            rows.append(describe("r18", size, "tiled", row))
+        if size in args.baseline_sizes:
+            row = describe("stub", size, "png", run([sys.executable, "-c", SAHI, images["png"]], args.limit, 64))
+            rows.append({**row, "library": "sahi"})
+        if size in args.baseline_sizes and args.geodeep:
+            rows.append(describe("stub 256", size, "tiled", run_stub(images["tiled"], 256, folder, args.limit)))
+            row = run([args.geodeep, "-c", GEODEEP, images["tiled"], graph], args.limit)
+            rows.append({**describe("stub 256", size, "tiled", row), "library": "geodeep"})
     missing = "" if args.geodeep else "geodeep was not measured: --geodeep was not given"
     settings = {"window": 1024, "overlap": 200, "limit_s": args.limit}
     return {"settings": settings, "rows": rows, "targets": targets(rows), "baseline_missing": missing}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 from pathlib import Path
 
 from benchmarks.bench_evaluate import IMAGES, write
@@ -34,19 +33,18 @@ def commands(folder: Path) -> dict[str, list[str]]:
 
 def measure(args: argparse.Namespace) -> Record:
     """Measure all commands in turn, ``repeats`` times, after one discarded run of each."""
-    with tempfile.TemporaryDirectory(prefix="bench_report_") as name:
-        folder = Path(name)
-        detections = write(folder, args.detections)
-        words = commands(folder)
-        turns = [{name: run(each, folder) for name, each in words.items()} for _ in range(args.repeats + 1)][1:]
-        rows: list[Row] = []
-        for name, each in words.items():
-            cpu_s, wall_s = (statistics.median(column) for column in zip(*(turn[name] for turn in turns)))
-            absolute = [str(folder / word) if word in ("detections", "labelTxt") else word for word in each]
-            rows.append(
-                {"command": name, "cpu_s": round(cpu_s, 3), "wall_s": round(wall_s, 3),
-                 "peak_mb": command_megabytes(absolute)}
-            )  # fmt: skip
+    folder = args.folder
+    detections = write(folder, args.detections)
+    words = commands(folder)
+    turns = [{name: run(each, folder) for name, each in words.items()} for _ in range(args.repeats + 1)][1:]
+    rows: list[Row] = []
+    for name, each in words.items():
+        cpu_s, wall_s = (statistics.median(column) for column in zip(*(turn[name] for turn in turns)))
+        absolute = [str(folder / word) if word in ("detections", "labelTxt") else word for word in each]
+        rows.append(
+            {"command": name, "cpu_s": round(cpu_s, 3), "wall_s": round(wall_s, 3),
+             "peak_mb": command_megabytes(absolute)}
+        )  # fmt: skip
     settings = {"detections": detections, "images": IMAGES}
     return {"settings": settings, "targets": targets(rows, detections), "rows": rows}
 

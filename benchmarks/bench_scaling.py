@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -124,9 +123,7 @@ def measure(args: argparse.Namespace) -> Record:
     rows = [stage_row(name, "pixels", points, args.repeats) for name, points in network(args.sizes)]
     rows += [stage_row(name, unit, points, 5 * args.repeats) for name, unit, points in assignment()]
     rows.append(stage_row("NMS of a harbor", "boxes", suppression(), args.repeats))
-    with tempfile.TemporaryDirectory() as folder:
-        rows.append(stage_row("splitting", "pixels", splitting(Path(folder)), args.repeats))
-    with tempfile.TemporaryDirectory() as folder:
-        stages = text_stages(Path(folder), args.detections)
-        rows += [stage_row(name, "detections", points, args.repeats) for name, points in stages]
+    rows.append(stage_row("splitting", "pixels", splitting(args.folder), args.repeats))
+    stages = text_stages(args.folder, args.detections)
+    rows += [stage_row(name, "detections", points, args.repeats) for name, points in stages]
     return {"rows": rows}

@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -67,11 +66,9 @@ def dotadevkit(data: Path, out: Path, processes: int) -> None:
     run_python("-c", DOTADEVKIT, data, out, processes)
 
 
-def split_row(
-    library: str, own: Split, baseline: Split, fast_extra: bool, folder: Path, args: argparse.Namespace
-) -> Row:
+def split_row(library: str, own: Split, baseline: Split, fast_extra: bool, args: argparse.Namespace) -> Row:
     """Measure time, CPU time and output of both."""
-    data, out, other = folder / "data", folder / "rotated_atss", folder / library
+    data, out, other = (args.folder / name for name in ("data", "rotated_atss", library))
     run, run_baseline = partial(own, data, out, args.processes), partial(baseline, data, other, args.processes)
     timed = time_pair(
         run, run_baseline, args.repeats, baseline_warmup=0 if other.exists() else 1,  # an earlier row has warmed it up
@@ -136,15 +133,13 @@ def _cpu_seconds(run: Callable[[], object]) -> float:
 
 def measure(args: argparse.Namespace) -> Record:
     isal = importlib.util.find_spec("isal") is not None
-    with tempfile.TemporaryDirectory(prefix="bench_split_") as name:
-        folder = Path(name)
-        data, title = dota_data.find_data(args.data, folder)
-        dota_data.repeat(data, args.images, folder / "data")
-        rows = [
-            split_row("mmrotate", split, mmrotate, isal, folder, args),
-            split_row("dotadevkit", split_like_devkit, dotadevkit, isal, folder, args),
-        ]
-        if isal:
-            rows.append(split_row("mmrotate", split_without_isal, mmrotate, False, folder, args))
+    data, title = dota_data.find_data(args.data, args.folder)
+    dota_data.repeat(data, args.images, args.folder / "data")
+    rows = [
+        split_row("mmrotate", split, mmrotate, isal, args),
+        split_row("dotadevkit", split_like_devkit, dotadevkit, isal, args),
+    ]
+    if isal:
+        rows.append(split_row("mmrotate", split_without_isal, mmrotate, False, args))
     settings = {"data": title, "images": args.images}
     return {"settings": settings, "targets": targets(rows), "rows": rows}

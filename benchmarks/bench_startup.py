@@ -20,7 +20,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,10 +38,8 @@ COMMAND_S, OVER_TORCH_S, EXPORTED_S = 0.3, 2.0, 3.0
 
 def measure(args: argparse.Namespace) -> Record:
     """Measure all commands in turn, ``repeats`` times, after one discarded run of each."""
-    with tempfile.TemporaryDirectory(prefix="bench_startup_") as name:
-        folder = Path(name)
-        commands = prepare(folder, args.python)
-        turns = [{name: run(words, folder) for name, words in commands.items()} for _ in range(args.repeats + 1)][1:]
+    commands = prepare(args.folder, args.python)
+    turns = [{name: run(words, args.folder) for name, words in commands.items()} for _ in range(args.repeats + 1)][1:]
     rows = []
     for name in commands:
         cpu_s, wall_s = (statistics.median(column) for column in zip(*(turn[name] for turn in turns)))

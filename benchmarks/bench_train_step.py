@@ -11,9 +11,7 @@ tile of gradients and noise, which decodes like a real one.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -146,9 +144,8 @@ def measure(args: argparse.Namespace) -> Record:
         name: {**summarize(name, steps[name]), "peak_mb": trainer.peak_megabytes()}
         for name, trainer in trainers.items()
     }
-    with tempfile.TemporaryDirectory() as folder:
-        load = models.loader(Path(folder), args.size, args.num_gt)
-        loading = time_one(load, max(10, args.repeats), warmup=2)
+    load = models.loader(args.folder, args.size, args.num_gt)
+    loading = time_one(load, max(10, args.repeats), warmup=2)
     settings = {key: getattr(args, key) for key in ("size", "batch", "num_gt", "baseline_amp")}
     return {
         "baseline_missing": missing, "settings": settings, "targets": targets(rows, args),

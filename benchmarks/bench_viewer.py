@@ -11,7 +11,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -115,9 +114,9 @@ def pan_rows(driver: Any, page: Path, boxes: int, seconds: float) -> list[Row]:
     return rows
 
 
-def measure_panning(folder: Path, args: argparse.Namespace) -> tuple[list[Row], str]:
+def measure_panning(args: argparse.Namespace) -> tuple[list[Row], str]:
     """Measure all numbers of boxes; return the rows and the browser's version."""
-    rows = []
+    rows, folder = [], args.folder
     images = [dense_image(folder / f"boxes_{boxes}.png", boxes, args.size) for boxes in args.boxes]
     pages = write_viewer(images, folder / "report", classes=CLASSES)
     driver = start_browser(folder / "profile")
@@ -153,15 +152,13 @@ def targets(rows: Sequence[Row]) -> list[Row]:
 def measure(args: argparse.Namespace) -> Record:
     """Measure panning where there is a browser, then the pyramids."""
     rows, browser, missing = list[Row](), "", missing_browser()
-    with tempfile.TemporaryDirectory(prefix="bench_viewer_") as temporary:
-        folder = Path(temporary)
-        if missing:
-            print(f"Panning is not measured: {missing}")
-        else:
-            rows, browser = measure_panning(folder, args)
-        for size in args.sizes:
-            data = Path(args.data).resolve() if args.data else folder / "data"
-            images = make_gigapixel(data, size, args.formats)
-            for index, image in enumerate(images.values()):
-                rows.append(measure_pyramid(image, size, folder / f"{size}_{index}"))
+    if missing:
+        print(f"Panning is not measured: {missing}")
+    else:
+        rows, browser = measure_panning(args)
+    for size in args.sizes:
+        data = Path(args.data).resolve() if args.data else args.folder / "data"
+        images = make_gigapixel(data, size, args.formats)
+        for index, image in enumerate(images.values()):
+            rows.append(measure_pyramid(image, size, args.folder / f"{size}_{index}"))
     return {"settings": {"size": args.size, "browser": browser}, "targets": targets(rows), "rows": rows}

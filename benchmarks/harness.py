@@ -5,6 +5,7 @@ A benchmark is a module ``bench_<name>.py`` with ``OPTIONS`` and ``measure``:
 - ``OPTIONS``: default of each option; a list takes several values, False makes a flag. ``device`` is among them if the
   benchmark supports CUDA.
 - ``measure(args)``: returns the record without name and environment, or None where there is nothing to record.
+  ``args.folder`` is an empty folder, removed afterwards.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -70,7 +72,9 @@ def run(name: str, words: Sequence[str]) -> None:
         args.device = "cpu"
     check_device(args.device)
     where = environment(args.device)  # before a tracked record is rewritten
-    measured = benchmark.measure(args)
+    with tempfile.TemporaryDirectory(prefix=f"bench_{name}_") as folder:
+        args.folder = Path(folder)
+        measured = benchmark.measure(args)
     if measured is None:
         return
     record = {"name": name.replace("-", "_"), "environment": where, **measured}
