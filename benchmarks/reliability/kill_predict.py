@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from benchmarks.reliability import kills
+from benchmarks.reliability.kills import compare, read_tree, run_forked, run_script
 from benchmarks.reliability.stub_predict import predict_with_stub
 
 FINAL_RENAMES = "predict.partial/moves.json"
@@ -47,7 +46,7 @@ def kill_runs(folder: Path, kills: int, seed: int, images: int) -> dict[str, obj
     draw = random.Random(seed)
     write_images(folder / "images", images, seed)
     begin = time.monotonic()
-    assert run(folder, "expected").wait(lambda _: False) == 0
+    assert run(folder, "expected") == 0
     seconds, expected = time.monotonic() - begin, read_tree(folder / "expected")
     killed = renames = complete = 0
     for number in range(MAX_RUNS_PER_KILL * kills):
@@ -55,11 +54,11 @@ def kill_runs(folder: Path, kills: int, seed: int, images: int) -> dict[str, obj
             break
         at_renames = number % 3 == 2
         moment = random_moment(folder / "out", seconds, draw, at_renames=at_renames)
-        code = run(folder, "out").wait(moment)
+        code = run(folder, "out", moment)
         killed, renames = killed + (code == -signal.SIGKILL), renames + (code == -signal.SIGKILL and at_renames)
         if code == 0 or is_complete(folder / "out"):
             complete += compare(folder / "out", expected)
-    assert run(folder, "out").wait(lambda _: False) == 0
+    assert run(folder, "out") == 0
     complete += compare(folder / "out", expected)
     processed = (folder / "log.txt").read_text().split().count("image") - images
     if processed > complete * images + killed:
@@ -70,41 +69,18 @@ def kill_runs(folder: Path, kills: int, seed: int, images: int) -> dict[str, obj
     }  # fmt: skip
 
 
-class Run:
-    """A forked process: the imports are not repeated."""
+def run(folder: Path, out: str, is_moment: Callable[[float], bool] = lambda passed: False) -> int:
+    """Run the command in a forked process; it appends a line per image to ``log.txt``. Return its exit code."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-
-    def wait(self, is_moment: Callable[[float], bool]) -> int:
-        """Wait for the end, and kill the process at a moment given by its seconds; return its exit code."""
-        begin = time.monotonic()
-        while True:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                return os.waitstatus_to_exitcode(status)
-            if is_moment(time.monotonic() - begin):
-                os.kill(self.pid, signal.SIGKILL)
-                return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-            time.sleep(0.0005)
-
-
-def run(folder: Path, out: str) -> Run:
-    """Start the command in a forked process; it appends a line per image to ``log.txt``."""
-    pid = os.fork()
-    if pid:
-        return Run(pid)
-    code = 1
-    try:
+    def command() -> int:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         if out == "expected":
             os.dup2(null, 2)
-        log = folder / "log.txt"
         words = [folder / "images", "--out", folder / out, "--json", folder / out / "results.json", "--size", "96"]
-        code = predict_with_stub([*map(str, words), "--gap", "32"], log)
-    finally:
-        os._exit(code)
+        return predict_with_stub([*map(str, words), "--gap", "32"], folder / "log.txt")
+
+    return run_forked(command, is_moment)
 
 
 def random_moment(out: Path, seconds: float, draw: random.Random, *, at_renames: bool) -> Callable[[float], bool]:
@@ -126,22 +102,6 @@ def is_complete(out: Path) -> bool:
     return (out / "detections").exists() and not (out / "predict.partial").exists()
 
 
-def compare(out: Path, expected: dict[str, bytes]) -> int:
-    """Compare a complete output and remove it; return 1."""
-    found = read_tree(out)
-    different = [name for name in {*found, *expected} if found.get(name) != expected.get(name)]
-    if different:
-        sys.exit(f"{len(different)} files differ from those of an uninterrupted run: {sorted(different)[:5]}")
-    shutil.rmtree(out)
-    return 1
-
-
-def read_tree(folder: Path) -> dict[str, bytes]:
-    """Return the content of all files below a folder but locks, which a killed process leaves behind."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
 def write_images(folder: Path, count: int, seed: int) -> None:
     """Write noise that is smooth enough to compress, in several sizes."""
     import cv2
@@ -153,9 +113,5 @@ def write_images(folder: Path, count: int, seed: int) -> None:
         cv2.imwrite(str(folder / f"P{index:04d}.png"), cv2.resize(small, None, fx=6, fy=6))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    return kills.main("kill_predict", __doc__, kill_runs, arguments, kills=50, seed=0, images=12)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script("kill_predict", __doc__, kill_runs, kills=50, seed=0, images=12)

@@ -11,7 +11,6 @@ differs.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 import signal
@@ -19,13 +18,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.records import ROOT, Row
-from benchmarks.reliability import kills
+from benchmarks.reliability.kills import compare, read_tree, run_script
 from rotated_atss.synthetic import generate_scenes
 
 WINDOWS = ["--size", "256", "--gap", "64", "--rates", "0.5", "1.0"]
@@ -57,12 +55,6 @@ def finish(words: list[str]) -> str:
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} failed: {done.stderr.strip()}")
     return done.stdout + done.stderr
-
-
-def digest(folder: Path) -> dict[str, str]:
-    """Return a digest per file below a folder."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def state_of(out: Path) -> str:
@@ -98,8 +90,7 @@ def kill_round(number: int, data: Path, folder: Path, seconds: float, workers: i
         text += finish(command(data, out, workers, "--shard", "2/2"))
     continued = re.search(r"continuing: (\d+) of", text)
     row: Row = {"kills": kills, "states": states, "continued_with": int(continued[1]) if continued else 0}
-    row |= {"replaced": replaced, "shards": bool(shards), "files": digest(out)}
-    return row
+    return row | {"replaced": replaced, "shards": bool(shards)}
 
 
 def kill_splits(folder: Path, kills: int, seed: int, workers: int, images: int) -> Row:
@@ -113,13 +104,10 @@ def kill_splits(folder: Path, kills: int, seed: int, workers: int, images: int) 
     finish(command(folder / "data", folder / "whole", workers))
     started = time.perf_counter()
     finish(command(folder / "data", folder / "timed", workers))
-    seconds, expected = time.perf_counter() - started, digest(folder / "whole")
+    seconds, expected = time.perf_counter() - started, read_tree(folder / "whole")
     while sum(row["kills"] for row in rows) < kills:
         row = kill_round(len(rows), folder / "data", folder, seconds, workers, rng)
-        files = row.pop("files")
-        different = [file for file in {*files, *expected} if files.get(file) != expected.get(file)]
-        if different:
-            sys.exit(f"{len(different)} files differ from those of an uninterrupted run: {sorted(different)[:5]}")
+        compare(folder / f"out{len(rows)}", expected)
         rows.append(row)
         print(f"round {len(rows)}: {row}", flush=True)
     states = Counter(state for row in rows for state in row["states"])
@@ -130,9 +118,5 @@ def kill_splits(folder: Path, kills: int, seed: int, workers: int, images: int) 
     }  # fmt: skip
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    return kills.main("kill_split", __doc__, kill_splits, arguments, kills=50, seed=0, workers=2, images=24)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script("kill_split", __doc__, kill_splits, kills=50, seed=0, workers=2, images=24)

@@ -12,12 +12,11 @@ from __future__ import annotations
 import logging
 import os
 import random
-import shutil
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -25,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import torch
 
-from benchmarks.reliability import kills
+from benchmarks.reliability.kills import compare, run_forked, run_script
 from rotated_atss.detection.engine.options import TrainOptions
 from rotated_atss.detection.engine.runner import train
 from rotated_atss.io.signals import TerminatedError
@@ -69,14 +68,16 @@ def kill_trainings(folder: Path, kills: int, seed: int) -> dict[str, object]:
     draw, work = random.Random(seed), folder / "work"
     write_tiles(folder / "tiles", seed)
     begin = time.monotonic()
-    if run(folder, "expected", workers=0) != 0:
+    if run_forked(lambda: train_here(folder, "expected", workers=0)) != 0:
         sys.exit("the uninterrupted training failed")
     seconds, expected = time.monotonic() - begin, weights(folder / "expected")
     counts: Counter[str] = Counter()
     while counts["SIGKILL"] + counts["SIGTERM"] < kills:
         number = counts["runs"]
         kind = (signal.SIGKILL, signal.SIGTERM)[number % 2]
-        code = run(folder, "work", workers=number // 2 % 2, kind=kind, after=draw.uniform(0, seconds))
+        after = draw.uniform(0, seconds)
+        training = partial(train_here, folder, "work", workers=number // 2 % 2)
+        code = run_forked(training, lambda passed, after=after: passed > after, kind)
         counts["runs"] += 1
         counts["SIGKILL"] += code == -signal.SIGKILL
         counts["SIGTERM"] += code == 128 + signal.SIGTERM
@@ -84,32 +85,17 @@ def kill_trainings(folder: Path, kills: int, seed: int) -> dict[str, object]:
         if code not in (0, -signal.SIGKILL, 128 + signal.SIGTERM):
             sys.exit(f"exit code {code}, see {folder / 'errors.txt'}")
         if code == 0:
-            counts["complete_trainings"] += compare(work, expected)
-    if run(folder, "work", workers=0) != 0:
+            counts["complete_trainings"] += compare(work, expected, weights, torch.equal)
+    if run_forked(lambda: train_here(folder, "work", workers=0)) != 0:
         sys.exit("the last training failed")
-    counts["complete_trainings"] += compare(work, expected)
+    counts["complete_trainings"] += compare(work, expected, weights, torch.equal)
     return {
         **counts, "iterations_per_training": EPOCHS * TILES // BATCH_SIZE, "weights_compared": len(expected),
         "different": 0,
     }  # fmt: skip
 
 
-def run(folder: Path, name: str, workers: int, kind: signal.Signals | None = None, after: float = 0.0) -> int:
-    """Resume a training in a forked process, signal it after some seconds, and return its exit code."""
-    pid, begin = os.fork(), time.monotonic()
-    if not pid:
-        os._exit(_train(folder, folder / name, workers))
-    while True:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        if kind is not None and time.monotonic() - begin > after:
-            os.kill(pid, kind)
-            kind = None
-        time.sleep(0.001)
-
-
-def _train(folder: Path, work: Path, workers: int) -> int:
+def train_here(folder: Path, name: str, workers: int) -> int:
     """Train as the command does, without repeating the imports; return the exit code."""
     for target in (1, 2):
         os.dup2(os.open(folder / "errors.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), target)
@@ -117,7 +103,7 @@ def _train(folder: Path, work: Path, workers: int) -> int:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     torch.set_num_threads(1)
     options = TrainOptions(
-        work_dir=work, data=folder / "tiles", resume=True, seed=1, deterministic=True, workers=workers,
+        work_dir=folder / name, data=folder / "tiles", resume=True, seed=1, deterministic=True, workers=workers,
         device="cpu", cfg_options=NARROW,
     )  # fmt: skip
     try:
@@ -133,16 +119,6 @@ def _train(folder: Path, work: Path, workers: int) -> int:
 def weights(work: Path) -> dict[str, torch.Tensor]:
     """Return the weights of a complete training."""
     return torch.load(work / FINAL, weights_only=False)["state_dict"]
-
-
-def compare(work: Path, expected: dict[str, torch.Tensor]) -> int:
-    """Compare a complete training and remove it; return 1."""
-    found = weights(work)
-    different = [name for name in expected if not torch.equal(found[name], expected[name])]
-    if different:
-        sys.exit(f"{len(different)} weights differ from those of the uninterrupted training, first: {different[0]}")
-    shutil.rmtree(work)
-    return 1
 
 
 def write_tiles(folder: Path, seed: int) -> None:
@@ -162,9 +138,5 @@ def write_tiles(folder: Path, seed: int) -> None:
         (folder / "labelTxt" / f"{name}.txt").write_text(f"{corners} ship 0\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    return kills.main("kill_training", __doc__, kill_trainings, arguments, kills=20, seed=0)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script("kill_training", __doc__, kill_trainings, kills=20, seed=0)
