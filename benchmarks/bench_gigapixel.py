@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from benchmarks.bench_split import GAP, SIZE
+from benchmarks.bench_split import GAP, SIZE, mmrotate_split
 from benchmarks.memory import command_peak
 from benchmarks.records import ROOT, Record, Row, target
 from benchmarks.reliability.make_gigapixel import make_gigapixel
@@ -41,13 +41,8 @@ def rotated_atss(image: Path, out: Path, processes: int) -> list[object]:
 
 
 def mmrotate(image: Path, out: Path, processes: int) -> list[object]:
-    """Return the command of mmrotate, which has one process per image."""
-    package = importlib.util.find_spec("mmrotate")
-    if package is None or package.origin is None:
-        raise FileNotFoundError("mmrotate is not installed")
-    script = Path(package.origin).parent / ".mim/tools/data/dota/split/img_split.py"
-    windows = f"--sizes {SIZE} --gaps {GAP} --img-rate-thr 0.6 --padding-value 104 116 124".split()
-    return [sys.executable, script, "--img-dirs", image.parent, "--save-dir", out, *windows, "--nproc", processes]
+    """Return the command of mmrotate."""
+    return [sys.executable, *mmrotate_split(image.parent, out, processes)]
 
 
 def sahi(image: Path, out: Path, processes: int) -> list[object]:

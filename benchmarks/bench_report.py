@@ -7,12 +7,11 @@ is a process of its own, so that its imports count.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from pathlib import Path
 
 from benchmarks.bench_evaluate import IMAGES, write
-from benchmarks.bench_startup import run
+from benchmarks.bench_startup import command_rows
 from benchmarks.memory import command_megabytes
 from benchmarks.records import Record, Row, target
 
@@ -23,7 +22,7 @@ TIMES_EVALUATE, OVER_S = 3.0, 2.0
 
 def commands(folder: Path) -> dict[str, list[str]]:
     """Return the words of each process."""
-    inputs = ["--detections", "detections", "--labels", "labelTxt", "--quiet"]
+    inputs = ["--detections", str(folder / "detections"), "--labels", str(folder / "labelTxt"), "--quiet"]
     program = [sys.executable, "-W", "ignore", "-m", "rotated_atss"]
     return {
         "evaluate": [*program, "evaluate", *inputs],
@@ -32,19 +31,11 @@ def commands(folder: Path) -> dict[str, list[str]]:
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Measure all commands in turn, ``repeats`` times, after one discarded run of each."""
-    folder = args.folder
-    detections = write(folder, args.detections)
-    words = commands(folder)
-    turns = [{name: run(each, folder) for name, each in words.items()} for _ in range(args.repeats + 1)][1:]
-    rows: list[Row] = []
-    for name, each in words.items():
-        cpu_s, wall_s = (statistics.median(column) for column in zip(*(turn[name] for turn in turns)))
-        absolute = [str(folder / word) if word in ("detections", "labelTxt") else word for word in each]
-        rows.append(
-            {"command": name, "cpu_s": round(cpu_s, 3), "wall_s": round(wall_s, 3),
-             "peak_mb": command_megabytes(absolute)}
-        )  # fmt: skip
+    """Measure both commands."""
+    detections, words = write(args.folder, args.detections), commands(args.folder)
+    rows = command_rows(words, args.folder, args.repeats)
+    for row in rows:
+        row["peak_mb"] = command_megabytes(words[row["command"]])
     settings = {"detections": detections, "images": IMAGES}
     return {"settings": settings, "targets": targets(rows, detections), "rows": rows}
 

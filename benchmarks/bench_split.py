@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import dota_data
+from benchmarks.memory import children_cpu_seconds
 from benchmarks.records import ROOT, Record, Row, target
 from benchmarks.timing import time_pair
 from rotated_atss.dota.folders import list_images
@@ -50,15 +51,23 @@ split_like_devkit = partial(split, options=["--name-style", "devkit", "--padding
 split_without_isal = partial(split, code=OWN_WITHOUT_ISAL)
 
 
-def mmrotate(data: Path, out: Path, processes: int) -> None:
-    """Run mmrotate's img_split.py."""
+def mmrotate_split(images: Path, out: Path, processes: int) -> list[object]:
+    """Return the arguments of ``python`` that run mmrotate's img_split.py, which has one process per image.
+
+    Raises:
+        FileNotFoundError: mmrotate is not installed.
+    """
     package = importlib.util.find_spec("mmrotate")
     if package is None or package.origin is None:
-        raise SystemExit("mmrotate is not installed. Run make setup.")
+        raise FileNotFoundError("mmrotate is not installed")
     script = Path(package.origin).parent / ".mim/tools/data/dota/split/img_split.py"
-    folders = ["--img-dirs", data / "images", "--ann-dirs", data / "labelTxt", "--save-dir", out]
-    windows = f"--sizes {SIZE} --gaps {GAP} --iof-thr 0.7 --img-rate-thr 0.6 --padding-value 104 116 124".split()
-    run_python(script, *folders, *windows, "--nproc", processes)
+    windows = f"--sizes {SIZE} --gaps {GAP} --img-rate-thr 0.6 --padding-value 104 116 124".split()
+    return [script, "--img-dirs", images, "--save-dir", out, *windows, "--nproc", processes]
+
+
+def mmrotate(data: Path, out: Path, processes: int) -> None:
+    """Run mmrotate's img_split.py."""
+    run_python(*mmrotate_split(data / "images", out, processes), "--ann-dirs", data / "labelTxt", "--iof-thr", 0.7)
 
 
 def dotadevkit(data: Path, out: Path, processes: int) -> None:
@@ -77,7 +86,9 @@ def split_row(library: str, own: Split, baseline: Split, fast_extra: bool, args:
     cpu = {}
     for name, each, written in (("rotated_atss", run, out), ("baseline", run_baseline, other)):
         _clear(written)
-        cpu[f"{name}_cpu_s"] = _cpu_seconds(each)
+        before = children_cpu_seconds()
+        each()
+        cpu[f"{name}_cpu_s"] = round(children_cpu_seconds() - before, 2)  # hardly affected by other load
     kind = {"library": library, "fast_extra": fast_extra, "processes": args.processes}
     return {**kind, **timed, **cpu, **compare(out, other)}
 
@@ -121,14 +132,6 @@ def _clear(*folders: Path) -> None:
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
     os.sync()
-
-
-def _cpu_seconds(run: Callable[[], object]) -> float:
-    """Return the CPU time of all processes of a run, which other load on the machine hardly affects."""
-    before = os.times()
-    run()
-    after = os.times()
-    return round(after.children_user + after.children_system - before.children_user - before.children_system, 2)
 
 
 def measure(args: argparse.Namespace) -> Record:

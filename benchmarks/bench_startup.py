@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.memory import children_cpu_seconds
 from benchmarks.records import ROOT, Record, Row, target
 
 OPTIONS = dict(repeats=5, python=sys.executable)
@@ -37,13 +37,8 @@ COMMAND_S, OVER_TORCH_S, EXPORTED_S = 0.3, 2.0, 3.0
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Measure all commands in turn, ``repeats`` times, after one discarded run of each."""
-    commands = prepare(args.folder, args.python)
-    turns = [{name: run(words, args.folder) for name, words in commands.items()} for _ in range(args.repeats + 1)][1:]
-    rows = []
-    for name in commands:
-        cpu_s, wall_s = (statistics.median(column) for column in zip(*(turn[name] for turn in turns)))
-        rows.append({"command": name, "cpu_s": round(cpu_s, 3), "wall_s": round(wall_s, 3)})
+    """Measure all commands."""
+    rows = command_rows(prepare(args.folder, args.python), args.folder, args.repeats)
     settings = {"development_packages": has_development_packages(args.python)}
     return {"settings": settings, "rows": rows, "targets": targets(rows)}
 
@@ -121,13 +116,22 @@ def write_start_config(folder: Path) -> None:
     )
 
 
+def command_rows(commands: dict[str, list[str]], folder: Path, repeats: int) -> list[Row]:
+    """Run all commands in turn, ``repeats`` times after one discarded run of each; return the medians of each."""
+    turns = [{name: run(words, folder) for name, words in commands.items()} for _ in range(repeats + 1)][1:]
+    rows = []
+    for name in commands:
+        cpu_s, wall_s = (statistics.median(column) for column in zip(*(turn[name] for turn in turns)))
+        rows.append({"command": name, "cpu_s": round(cpu_s, 3), "wall_s": round(wall_s, 3)})
+    return rows
+
+
 def run(words: Sequence[str], folder: Path) -> tuple[float, float]:
-    """Run a process and return its CPU seconds, user and system, and its duration in seconds."""
+    """Run a process and return its CPU seconds and its duration in seconds."""
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
-    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    before, begin = children_cpu_seconds(), time.perf_counter()
     subprocess.run(words, cwd=folder, env=variables, check=True, capture_output=True)
-    after, duration = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - begin
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, duration
+    return children_cpu_seconds() - before, time.perf_counter() - begin
 
 
 def targets(rows: Sequence[Row]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Peak memory of one call, of a command with its child processes, and of a model."""
+"""Peak memory of one call, of a command with its child processes, and of a model; CPU time of processes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def command_peak(
         ``seconds``, ``cpu_s`` (of all processes) and ``peak_mb`` (1e6 bytes); for a command that failed or was killed,
         ``note`` with the reason too.
     """
-    started, highest, before = time.perf_counter(), 0.0, os.times()
+    started, highest, before = time.perf_counter(), 0.0, children_cpu_seconds()
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(words, cwd=cwd, stdout=subprocess.DEVNULL, stderr=errors) as process:
             while process.poll() is None and time.perf_counter() - started < limit_s:
@@ -89,14 +89,18 @@ def command_peak(
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         measured: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 1)}
-        after = os.times()
-        cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
-        measured |= {"cpu_s": round(cpu_s, 1), "peak_mb": round(highest / MB)}
+        measured |= {"cpu_s": round(children_cpu_seconds() - before, 1), "peak_mb": round(highest / MB)}
         if process.returncode:
             errors.seek(0)
             lines = errors.read().decode(errors="replace").strip().splitlines()
             measured["note"] = f"stopped after {limit_s:g} s" if timed_out else (lines or ["failed"])[-1][:200]
         return measured
+
+
+def children_cpu_seconds() -> float:
+    """Return the CPU time in seconds, user and system, of the processes that this one started and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def family_cpu_seconds(pid: int) -> float | None:
