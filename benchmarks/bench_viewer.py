@@ -17,11 +17,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from benchmarks.browser import missing_browser, start_browser
 from benchmarks.memory import family_cpu_seconds
 from benchmarks.records import ROOT, Record, Row, target
 from benchmarks.reliability.make_gigapixel import make_gigapixel
+from rotated_atss.ops.boxes import obb_to_poly
 from rotated_atss.report.viewer import write_viewer
 from rotated_atss.report.viewer_data import ViewerDetection, ViewerImage, ViewerObject
 
@@ -77,11 +79,9 @@ def dense_image(path: Path, boxes: int, size: int, seed: int = 0) -> ViewerImage
     """Write an image of noise and draw boxes for it: a third objects, two thirds detections."""
     rng = np.random.default_rng(seed)
     cv2.imwrite(str(path), cv2.resize(rng.integers(60, 180, (size // 8, size // 8, 3), np.uint8), (size, size)))
-    centers = rng.uniform(0, size, (boxes, 1, 2))
-    sides, angles = rng.uniform((16, 8), (48, 20), (boxes, 2)), rng.uniform(0, np.pi, boxes)
-    axes = np.stack([np.cos(angles), np.sin(angles), -np.sin(angles), np.cos(angles)], 1).reshape(-1, 2, 2)
-    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2
-    polygons = (centers + (signs * sides[:, None]) @ axes).reshape(-1, 8).tolist()
+    centers = rng.uniform(0, size, (boxes, 2))
+    sides, angles = rng.uniform((16, 8), (48, 20), (boxes, 2)), rng.uniform(0, np.pi, (boxes, 1))
+    polygons = obb_to_poly(torch.from_numpy(np.hstack([centers, sides, angles]))).tolist()
     names = rng.choice(CLASSES, boxes).tolist()
     states, scores = rng.random(boxes), rng.random(boxes).round(3).tolist()
     objects = [

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -72,15 +73,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="", help="folder with images/ and labelTxt/")
     args = parser.parse_args()
-    priors, totals = nine_priors(SIZE), dict[str, int]()
+    priors, totals = nine_priors(SIZE), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         data, name = find_data(args.data, Path(folder))
         split(data, Path(folder, "tiles"), 1)
         for path in sorted(Path(folder, "tiles", "labelTxt").glob("*.txt")):
             polygons = torch.from_numpy(read_labels(path).polygons)
             if len(polygons):
-                for key, value in compare_tile(priors, poly_to_obb(polygons).float()).items():
-                    totals[key] = totals.get(key, 0) + value
+                totals.update(compare_tile(priors, poly_to_obb(polygons).float()))
     print(f"{name}, tiles of {SIZE} px with a gap of {GAP} px")
     for key, value in totals.items():
         print(f"{key}: {value:,}")

@@ -16,8 +16,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import page
-from benchmarks.records import RESULTS, ROOT, Record, Row, load, write_text
+from benchmarks.records import RESULTS, ROOT, Record, Row, load
 from benchmarks.sections import SECTIONS, section
+from rotated_atss.io.files import atomic_write
 
 # group of pages -> module with ``pages``; those of models need the training packages
 PAGES = {
@@ -159,7 +160,7 @@ def main() -> int:
     if args.check:
         return int(bool(stale))
     for path in stale:
-        write_text(path, texts[path])
+        atomic_write(path, texts[path].encode())
     return 0
 
 

@@ -33,17 +33,6 @@ def build_own() -> torch.nn.Module:
     return model
 
 
-class LevelSizes:
-    """Pass level sizes to mmrotate's ATSS assigner, because its RetinaNet head does not pass them."""
-
-    def __init__(self, assigner: Any, sizes: list[int]) -> None:
-        self.assigner, self.sizes = assigner, sizes
-
-    def assign(self, pred_instances: Any, gt_instances: Any, gt_instances_ignore: Any = None) -> Any:
-        """Assign as MMDetection's assigners do."""
-        return self.assigner.assign(pred_instances, self.sizes, gt_instances, gt_instances_ignore)
-
-
 def build_baseline(size: int) -> torch.nn.Module:
     """Build mmrotate's RetinaNet with one square prior per location and its own ATSS assigner."""
     from mmengine.config import Config
@@ -61,7 +50,9 @@ def build_baseline(size: int) -> torch.nn.Module:
     with DefaultScope.overwrite_default_scope("mmrotate"), _quiet():
         model = MODELS.build(cfg.model)
         model.init_weights()
-    model.bbox_head.assigner = LevelSizes(model.bbox_head.assigner, square_priors((size, size))[1])
+    assigner, level_sizes = model.bbox_head.assigner, square_priors((size, size))[1]
+    assign = assigner.assign  # the RetinaNet head does not pass level sizes
+    assigner.assign = lambda priors, gt_boxes, ignored=None: assign(priors, level_sizes, gt_boxes, ignored)
     return model
 
 

@@ -19,9 +19,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import harness, records
-from benchmarks.records import Row, environment, write_text
+from benchmarks.records import Row, environment
+from rotated_atss.coco.json_file import read_json
 from rotated_atss.configs import find_config
 from rotated_atss.errors import UserError
+from rotated_atss.io.files import write_json
 
 NAME = "models_accuracy"
 
@@ -32,10 +34,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, float]]:
     Raises:
         UserError: The file cannot be read or holds no AP.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read this file: {error}", where=path) from error
+    content = read_json(path)
     content = content if isinstance(content, dict) else {}
     if "rows" in content:
         found = {row["key"]: row["value"] for row in content["rows"]}
@@ -94,7 +93,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-    write_text(path, json.dumps({"name": NAME, "rows": replace_row(rows, row)}, indent=1) + "\n")
+    write_json(path, {"name": NAME, "rows": replace_row(rows, row)})
     print(f"{path}: {row['value']} {row['metric']} of {row['config']}")
     return 0
 

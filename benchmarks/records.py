@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rotated_atss.io.files import write_json
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(os.environ.get("BENCH_RESULTS") or ROOT / "benchmarks" / "results")
 
@@ -56,7 +58,7 @@ def save(record: Record) -> Path:
     device = record["environment"]["device"]
     suffix = "" if device == "cpu" else "_" + re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
     path = RESULTS / f"{record['name']}{suffix}.json"
-    write_text(path, json.dumps(record, indent=1) + "\n")
+    write_json(path, record)
     return path
 
 
@@ -64,14 +66,6 @@ def load(folder: Path) -> list[Record]:
     """Read all records of a folder, those of the CPU before those of GPUs."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     return sorted(found, key=lambda record: record.get("environment", {}).get("device", "cpu") != "cpu")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file atomically, with its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
 
 
 def _commit() -> str:

@@ -236,7 +236,7 @@ def test_accuracy_of_dota_and_coco_is_recorded(record):
 @pytest.mark.parametrize(
     "ap, more, message",
     [
-        ("{", (), "cannot read this file"),
+        ("{", (), "not valid JSON"),
         ([], (), "no AP in this file"),
         ({"something": 1}, (), "no AP in this file"),
         (coco_figures(0.4), ("--metric", "AP75"), "no AP75 in this file (it has AP, AP50)"),
