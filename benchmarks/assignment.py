@@ -6,7 +6,7 @@ import argparse
 from importlib import import_module
 
 from benchmarks import harness, inputs
-from benchmarks.baselines import Assign, mmrotate
+from benchmarks.baselines import Assign, missing_mmrotate
 from benchmarks.memory import extra_megabytes
 from benchmarks.records import Row
 from benchmarks.timing import time_pair
@@ -33,7 +33,7 @@ def assign_row(module: str, num_gt: int, own: Assign, baseline: Assign | None, a
 def memory_mb(module: str, builder: str, num_gt: int, device: str) -> float:
     """Measure the extra memory of one assignment in megabytes, after a small one; runs in a fresh process."""
     if builder == "build_baseline":
-        mmrotate()
+        missing_mmrotate()
     benchmark = import_module(f"benchmarks.{module}")
     assign = getattr(benchmark, builder)(device)
     gt_boxes, few = inputs.scene(num_gt).to(device), inputs.scene(benchmark.WARMUP_GT).to(device)

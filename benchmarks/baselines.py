@@ -40,22 +40,14 @@ def mmcv_ops(device: str) -> tuple[ModuleType | None, str]:
     return mmcv.ops, ""
 
 
-def mmrotate() -> tuple[ModuleType | None, str]:
-    """Return ``mmrotate`` with its models registered, else None and the reason."""
-    if not has_compiled_mmcv_ops():  # its assigners compute IoU with them
-        return None, NO_OPS
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import mmrotate
-            import mmrotate.models
-    except ImportError as error:
-        return None, f"mmrotate cannot be imported: {first_line(error)}"
-    return mmrotate, ""
+def missing_mmrotate() -> str:
+    """Register the models of mmrotate; return why that is not possible, or an empty text."""
+    # its assigners compute IoU with mmcv's ops
+    return optional("mmrotate.models") if has_compiled_mmcv_ops() else NO_OPS
 
 
-def optional(package: str) -> tuple[ModuleType | None, str]:
-    """Return a package that no extra of rotated-atss installs, else None and the reason."""
+def optional(package: str) -> str:
+    """Import a package that rotated-atss does not need; return why that is not possible, or an empty text."""
     threads = os.environ.get("OMP_NUM_THREADS")
     if package == "ultralytics":  # by default it writes settings, installs missing packages and probes the network
         os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.gettempdir())
@@ -64,9 +56,10 @@ def optional(package: str) -> tuple[ModuleType | None, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return importlib.import_module(package), ""
+            importlib.import_module(package)
+            return ""
     except (ImportError, AttributeError, OSError, RuntimeError) as error:
-        return None, f"{package} cannot be used: {first_line(error)}"
+        return f"{package} cannot be used: {first_line(error)}"
     finally:
         if threads is None:  # ultralytics sets it to 1, too late for torch, and the record would be wrong
             os.environ.pop("OMP_NUM_THREADS", None)

@@ -76,9 +76,9 @@ def targets(rows: list[Row]) -> list[Row]:
 
 
 def measure(args: argparse.Namespace) -> Record:
-    package, missing = baselines.mmrotate()
+    missing = baselines.missing_mmrotate()
     settle_allocator()
-    own, baseline = build_own(args.device), None if package is None else build_baseline(args.device)
+    own, baseline = build_own(args.device), None if missing else build_baseline(args.device)
     if baseline is not None:
         baseline(inputs.scene(WARMUP_GT).to(args.device))
     rows = [assign_row(num_gt, own, baseline, args) for num_gt in args.num_gt]

@@ -97,16 +97,12 @@ def tasks() -> dict[str, Callable[[], Any]]:
 
     from benchmarks import inputs, models
     from rotated_atss.assign import atss_assign, square_priors
-    from rotated_atss.detection.engine.config import build_model, load_config
     from rotated_atss.ops import rotated_iou
 
     priors, sizes, _ = square_priors((1024, 1024))
     crowd = inputs.crowd(5000)
     first, second = (boxes.float() for boxes in inputs.pairs("random", 100_000))
-    with models._quiet():
-        model = build_model(load_config(DEMO, {"model.backbone.init_cfg": None}))
-        model.init_weights()
-    model = model.to(memory_format=torch.channels_last)
+    model = models.build_own(DEMO).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
     batch, tiles = models.batch(4, 20, 256), models.batch(4, 20, 256)
 

@@ -63,7 +63,7 @@ def targets(rows: list[Row]) -> list[Row]:
 
 
 def measure(args: argparse.Namespace) -> Record:
-    package, missing = baselines.mmrotate()
-    own, baseline = build_own(args.device), None if package is None else build_baseline(args.device)
+    missing = baselines.missing_mmrotate()
+    own, baseline = build_own(args.device), None if missing else build_baseline(args.device)
     rows = [assign_row(num_gt, own, baseline, args) for num_gt in args.num_gt]
     return {"baseline_missing": missing, "targets": targets(rows), "rows": rows}

@@ -76,9 +76,7 @@ def deform_conv_flops(image: Any, weight: Any, *others: Any, out_shape: Any, **n
 
 def speed_row(config: str, device: str, size: int, repeats: int) -> Row:
     """Measure time and memory of one inference; runs in a fresh process."""
-    model = build(config)
-    model.init_weights()
-    model.to(device)
+    model = models.build_own(config).eval().to(device)
     batch = models.batch(1, 0, size)
     with torch.no_grad():
         model.test_step(models.batch(1, 0, WARMUP_SIDE))

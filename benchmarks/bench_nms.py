@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,20 +38,27 @@ SCENES: dict[str, Callable[[], Scene]] = {
 def nms_row(name: str, baseline: NMS | None, args: argparse.Namespace) -> Row:
     """Time both and count their mistakes on one scene."""
     scene = SCENES[name]()
-    boxes, scores, labels = (part.to(args.device) for part in scene)
-    run_baseline = None if baseline is None else (lambda: baseline(boxes, scores, labels, IOU_THRESHOLD))
+    on_device = tuple(part.to(args.device) for part in scene)
     slow = name == HARBOR and args.device == "cpu"
-    timed = time_pair(
-        lambda: rotated_nms(boxes, scores, labels, IOU_THRESHOLD), run_baseline, args.repeats,
+    compared = compare(
+        scene, partial(rotated_nms, *on_device, IOU_THRESHOLD),
+        None if baseline is None else partial(baseline, *on_device, IOU_THRESHOLD), args.repeats,
         baseline_repeats=1 if slow else args.baseline_repeats, baseline_warmup=0 if slow else 1,
         sync=harness.synchronizer(args.device),
     )  # fmt: skip
-    kept = rotated_nms(boxes, scores, labels, IOU_THRESHOLD).cpu()
-    row = {"scene": name, "boxes": len(boxes), "kept": len(kept), **timed}
-    row["rotated_atss_mistakes"] = mistakes(scene, kept)
-    if run_baseline is not None:
-        other = run_baseline().cpu()
-        row |= {"baseline_kept": len(other), "same": bool(torch.equal(kept, other))}
+    return {"scene": name, **compared}
+
+
+def compare(
+    scene: Scene, run: Callable[[], Tensor], baseline: Callable[[], Tensor] | None, repeats: int, **timing: Any
+) -> Row:
+    """Time two calls of NMS on one scene and count their mistakes; ``timing`` are arguments of time_pair."""
+    row = {"boxes": len(scene[0]), **time_pair(run, baseline, repeats, **timing)}
+    kept = run().cpu()
+    row |= {"kept": len(kept), "rotated_atss_mistakes": mistakes(scene, kept)}
+    if baseline is not None:
+        other = baseline().cpu()
+        row |= {"baseline_kept": len(other), "same": bool(torch.equal(kept.sort()[0], other.sort()[0]))}
         row["baseline_mistakes"] = mistakes(scene, other)
     return row
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
-import torch
 from torch import Tensor
 
 from benchmarks import dota_data, inputs, others
 from benchmarks.baselines import optional
 from benchmarks.bench_iou import errors
-from benchmarks.bench_nms import Scene, mistakes
+from benchmarks.bench_nms import IOU_THRESHOLD, Scene, compare, mistakes
 from benchmarks.records import Record, Row
 from benchmarks.timing import time_pair
 from rotated_atss.cli import main as rotated_atss
@@ -28,7 +28,6 @@ from rotated_atss.ops import rotated_iou, rotated_nms
 
 OPTIONS = dict(repeats=5, split_repeats=3, images=40, processes=2, data="")
 
-IOU_THRESHOLD = 0.1
 THRESHOLDS = [round(0.05 * step, 2) for step in range(1, 20)]  # candidates for the best threshold of another quantity
 NUM_GT = 500
 NUM_BOXES = 300  # of each kind; all pairs are compared
@@ -67,13 +66,8 @@ def iou_row(library: str, title: str, repeats: int) -> Row:
 def nms_row(library: str, name: str, repeats: int) -> Row:
     """Time NMS and count mistakes; another quantity also at its best threshold."""
     scene = SCENES[name]()
-    run = NMS[library](*scene, IOU_THRESHOLD)
     row: Row = {"task": "NMS", "library": library, "quantity": QUANTITIES[library], "scene": name}
-    row |= {"boxes": len(scene[0]), **time_pair(lambda: rotated_nms(*scene, IOU_THRESHOLD), run, repeats)}
-    kept, other = rotated_nms(*scene, IOU_THRESHOLD), run()
-    same = bool(torch.equal(kept.sort()[0], other.sort()[0]))
-    row |= {"kept": len(kept), "baseline_kept": len(other), "same": same}
-    row |= {"rotated_atss_mistakes": mistakes(scene, kept), "baseline_mistakes": mistakes(scene, other)}
+    row |= compare(scene, partial(rotated_nms, *scene, IOU_THRESHOLD), NMS[library](*scene, IOU_THRESHOLD), repeats)
     return row | ({} if QUANTITIES[library] == "IoU" else {"best": best_threshold(NMS[library], scene)})
 
 
@@ -126,9 +120,8 @@ def compare_tiles(out: Path, other: Path, path_of: Callable[[Path], Path]) -> Ro
 
 
 def measure(args: argparse.Namespace) -> Record | None:
-    reasons = {name: optional(name)[1] for name in others.PACKAGES}
-    installed = [name for name, reason in reasons.items() if not reason]
-    missing = {name: reason for name, reason in reasons.items() if reason}
+    missing = {name: reason for name in others.PACKAGES if (reason := optional(name))}
+    installed = [name for name in others.PACKAGES if name not in missing]
     print(*missing.values(), sep="\n")
     if not installed:
         print("no optional package is installed; nothing is measured and no record is written")

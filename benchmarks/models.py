@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from benchmarks import baselines, inputs
 from rotated_atss.assign import square_priors
 from rotated_atss.dota.labels import write_labels
 from rotated_atss.io.png import encode_png
+from rotated_atss.io.quiet import quiet_exporters
 from rotated_atss.ops.boxes import obb_to_poly
 
 CONFIG = "rotated_atss_obb_r50_fpn_1x_dota_le90"
@@ -23,12 +21,12 @@ BASELINE_CONFIG = "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota
 CLASSES = 15
 
 
-def build_own() -> torch.nn.Module:
-    """Build this package's model without downloading weights."""
+def build_own(config: str = CONFIG) -> torch.nn.Module:
+    """Build a model of this package without downloading weights."""
     from rotated_atss.detection.engine.config import build_model, load_config
 
-    with _quiet():
-        model = build_model(load_config(CONFIG, {"model.backbone.init_cfg": None}))
+    with quiet_exporters():
+        model = build_model(load_config(config, {"model.backbone.init_cfg": None}))
         model.init_weights()
     return model
 
@@ -47,7 +45,7 @@ def build_baseline(size: int) -> torch.nn.Module:
     cfg.model.train_cfg.assigner = dict(
         type="mmrotate.RotatedATSSAssigner", topk=9, iou_calculator=dict(type="mmrotate.RBboxOverlaps2D")
     )
-    with DefaultScope.overwrite_default_scope("mmrotate"), _quiet():
+    with DefaultScope.overwrite_default_scope("mmrotate"), quiet_exporters():
         model = MODELS.build(cfg.model)
         model.init_weights()
     assigner, level_sizes = model.bbox_head.assigner, square_priors((size, size))[1]
@@ -58,7 +56,7 @@ def build_baseline(size: int) -> torch.nn.Module:
 
 def baseline_missing(device: str) -> str:
     """Return why the mmrotate model cannot be built or run on the device, or an empty string."""
-    return baselines.mmrotate()[1] or baselines.mmcv_ops(device)[1]
+    return baselines.missing_mmrotate() or baselines.mmcv_ops(device)[1]
 
 
 def batch(
@@ -110,15 +108,3 @@ def optimizer(model: torch.nn.Module) -> Any:
     from rotated_atss.detection.engine.config import load_config
 
     return build_optim_wrapper(model, load_config(CONFIG).optim_wrapper)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress MMEngine's log line per parameter."""
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
