@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 
 from benchmarks import harness, head_outputs, models
 from benchmarks.baselines import first_line
-from benchmarks.memory import extra_megabytes, held_megabytes
+from benchmarks.memory import peak_megabytes
 from benchmarks.records import Record, Row, target
 from benchmarks.timing import Stopwatch, alternate, summary, time_one, time_pair
 
@@ -75,11 +76,10 @@ class Detector:
         """Return the share of each part, with a synchronization after each."""
         self.watch.sync = harness.synchronizer(self.device)
         self.watch.seconds.clear()
-        with self.watch.part("step"):
+        with self.watch.part("rest"):
             self.detect(batch)
-        seconds = dict(self.watch.seconds)
-        seconds["rest"] = seconds["step"] - sum(seconds[part] for part in PARTS[:-1])
-        return {part: seconds[part] / seconds["step"] for part in PARTS}
+        step = sum(self.watch.seconds.values())
+        return {part: self.watch.seconds[part] / step for part in PARTS}
 
     def counts(self, batch: Batch) -> dict[str, int]:
         """Count the pairs above the score threshold and the detections of all images."""
@@ -89,12 +89,6 @@ class Detector:
         hook.remove()
         candidates = count_candidates(self.model.bbox_head, outputs[0])
         return {"candidates": candidates, "detections": sum(len(each.pred_instances.scores) for each in results)}
-
-    def peak_megabytes(self, batch: Batch) -> float | None:
-        """Measure the peak of allocated CUDA memory, the model included."""
-        if self.device == "cpu":
-            return None
-        return round(extra_megabytes(lambda: self.detect(batch), self.device) + held_megabytes(self.model), 1)
 
 
 def count_candidates(head: Any, outputs: head_outputs.Outputs) -> int:
@@ -133,9 +127,9 @@ def inference_rows(detectors: dict[str, Detector], images: int, args: argparse.N
     batch = models.batch(images, 0, args.size)
     counts = {name: detector.counts(batch) for name, detector in detectors.items()}
     repeats = {name: args.repeats if name in (OWN_AMP, OWN_FLOAT32) else args.baseline_repeats for name in detectors}
-    seconds = alternate({name: lambda each=each: each.seconds(batch) for name, each in detectors.items()}, repeats)
+    seconds = alternate({name: partial(each.seconds, batch) for name, each in detectors.items()}, repeats)
     part_runs = {name: min(PART_RUNS, number) for name, number in repeats.items()}
-    shares = alternate({name: lambda each=each: each.shares(batch) for name, each in detectors.items()}, part_runs)
+    shares = alternate({name: partial(each.shares, batch) for name, each in detectors.items()}, part_runs)
     rows = []
     for name, detector in detectors.items():
         times = summary(seconds[name])
@@ -143,7 +137,8 @@ def inference_rows(detectors: dict[str, Detector], images: int, args: argparse.N
             "implementation": name, "batch": images, "seconds": times,
             "images_per_second": round(images / times["median"], 4),
             "shares": {part: summary([each[part] for each in shares[name]])["median"] for part in PARTS},
-            **counts[name], "peak_mb": detector.peak_megabytes(batch),
+            **counts[name],
+            "peak_mb": peak_megabytes(partial(detector.detect, batch), args.device, detector.model),
         })  # fmt: skip
     return rows
 

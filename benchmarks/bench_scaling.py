@@ -19,6 +19,8 @@ import torch
 
 from benchmarks import inputs, models, task1
 from benchmarks.bench_evaluate import IMAGES, evaluate
+from benchmarks.bench_inference import Detector
+from benchmarks.bench_train_step import own_trainer
 from benchmarks.records import Record, Row
 from benchmarks.timing import time_one
 from rotated_atss.assign import atss_assign, square_priors
@@ -49,24 +51,11 @@ def stage_row(name: str, unit: str, points: Iterable[Point], repeats: int) -> Ro
 
 def network(sizes: list[int]) -> Iterable[tuple[str, list[Point]]]:
     """Yield training step and inference on one image of each size."""
-    model = models.build_own().to(memory_format=torch.channels_last)
-    optimizer = models.optimizer(model)
-
-    def step(batch: dict) -> None:
-        model.train()
-        with torch.autocast("cpu", torch.bfloat16):
-            loss, _ = model.parse_losses(model(**model.data_preprocessor(batch, True), mode="loss"))
-        optimizer.update_params(loss)
-
-    @torch.no_grad()
-    def infer(batch: dict) -> None:
-        model.eval()
-        with torch.autocast("cpu", torch.bfloat16):
-            model(**model.data_preprocessor(batch, False), mode="predict")
-
-    batches = [(size * size, models.batch(1, NUM_GT, size)) for size in sizes]
-    for name, run in (("training step", step), ("inference", infer)):
-        yield name, [(pixels, partial(run, batch)) for pixels, batch in batches]
+    settings = [argparse.Namespace(device="cpu", batch=1, num_gt=NUM_GT, size=size) for size in sizes]
+    yield "training step", [(each.size**2, own_trainer(each, amp=True).step) for each in settings]
+    model = models.build_own().eval().to(memory_format=torch.channels_last)
+    detector = Detector(model, "cpu", amp=True)
+    yield "inference", [(size**2, partial(detector.detect, models.batch(1, NUM_GT, size))) for size in sizes]
 
 
 def assignment() -> Iterable[tuple[str, str, list[Point]]]:

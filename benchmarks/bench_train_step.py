@@ -18,7 +18,7 @@ import torch
 
 from benchmarks import harness, models
 from benchmarks.baselines import first_line
-from benchmarks.memory import extra_megabytes, held_megabytes
+from benchmarks.memory import peak_megabytes
 from benchmarks.records import Record, Row, target
 from benchmarks.timing import Stopwatch, alternate, summary, time_one
 
@@ -50,7 +50,7 @@ class Trainer:
     def step(self) -> dict[str, float]:
         """Run one step and return the seconds of each part, with their sum as ``step``."""
         self.watch.seconds.clear()
-        with self.watch.part("step"):
+        with self.watch.part("rest"):
             with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.amp):
                 data = self.model.data_preprocessor(self.batch, True)
                 loss, _ = self.model.parse_losses(self.model(**data, mode="loss"))
@@ -59,17 +59,7 @@ class Trainer:
             with self.watch.part("optimizer"):
                 self.optimizer.step()
                 self.optimizer.zero_grad()
-        seconds = dict(self.watch.seconds)
-        seconds["losses"] -= seconds["assignment"]  # which runs inside the losses
-        seconds["rest"] = seconds["step"] - sum(seconds[part] for part in PARTS[:-1])
-        return seconds
-
-    def peak_megabytes(self) -> float | None:
-        """Measure the peak of allocated CUDA memory during a step, without the weights of other models."""
-        if self.device == "cpu":
-            return None
-        held = held_megabytes(self.model, self.optimizer.optimizer)
-        return round(extra_megabytes(self.step, self.device) + held, 1)
+        return {**self.watch.seconds, "step": sum(self.watch.seconds.values())}
 
 
 def own_trainer(args: argparse.Namespace, amp: bool) -> Trainer:
@@ -140,10 +130,9 @@ def measure(args: argparse.Namespace) -> Record:
         trainers[BASELINE] = baseline
     repeats = {OWN_AMP: args.repeats, OWN_FLOAT32: args.repeats, BASELINE: args.baseline_repeats}
     steps = alternate({name: trainer.step for name, trainer in trainers.items()}, repeats)
-    rows = {
-        name: {**summarize(name, steps[name]), "peak_mb": trainer.peak_megabytes()}
-        for name, trainer in trainers.items()
-    }
+    rows = {name: summarize(name, steps[name]) for name in trainers}
+    for name, each in trainers.items():
+        rows[name]["peak_mb"] = peak_megabytes(each.step, args.device, each.model, each.optimizer.optimizer)
     load = models.loader(args.folder, args.size, args.num_gt)
     loading = time_one(load, max(10, args.repeats), warmup=2)
     settings = {key: getattr(args, key) for key in ("size", "batch", "num_gt", "baseline_amp")}

@@ -115,6 +115,13 @@ def family_cpu_seconds(pid: int) -> float | None:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def peak_megabytes(run: Callable[[], object], device: str, model: Any, optimizer: Any = None) -> float | None:
+    """Measure the peak of allocated CUDA memory during ``run``, without what other models hold; None on the CPU."""
+    if device == "cpu":
+        return None
+    return round(extra_megabytes(run, device) + held_megabytes(model, optimizer), 1)
+
+
 def held_megabytes(model: Any, optimizer: Any = None) -> float:
     """Return the megabytes of a model's parameters and buffers, and of the state of its optimizer."""
     kept = [*model.parameters(), *model.buffers()]

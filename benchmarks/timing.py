@@ -93,7 +93,7 @@ def settle_allocator() -> None:
 
 
 class Stopwatch:
-    """Accumulates seconds by part of a program; nested parts count in each other.
+    """Accumulates seconds by part of a program; the time of a nested part does not count in the outer one.
 
     Args:
         sync: Called before every reading of the clock; waits for an asynchronous device.
@@ -102,13 +102,17 @@ class Stopwatch:
     def __init__(self, sync: Run | None = None) -> None:
         self.sync = sync
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._nested = 0.0  # seconds of the parts inside the present one
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Time a block as the part ``name``."""
-        started = self._now()
+        started, outer = self._now(), self._nested
+        self._nested = 0.0
         yield
-        self.seconds[name] += self._now() - started
+        passed = self._now() - started
+        self.seconds[name] += passed - self._nested
+        self._nested = outer + passed
 
     def wrap(self, owner: object, method: str, name: str) -> None:
         """Time every call of ``owner.method`` as the part ``name``."""
