@@ -134,9 +134,9 @@ SUMMARIES: dict[str, tuple[Callable[[Record], Sequence[Row]], str, str]] = {
 }  # fmt: skip
 
 
-def pages(records: Sequence[Record] | None = None) -> dict[Path, str]:
+def pages() -> dict[Path, str]:
     """Return the text of both files."""
-    records = load(RESULTS) if records is None else records
+    records = load(RESULTS)
     return {PAGE: benchmark_page(records), README: fill_readme(README.read_text(encoding="utf-8"), records)}
 
 

@@ -16,5 +16,6 @@ def test_rows_count_what_is_read(tmp_path):
         "settings": {"data": "scenes", "processes": 2},
     }  # fmt: skip
     layout = sections.SECTIONS["check_data"]
-    assert layout.remarks(record)[0].startswith("Images: scenes, repeated; 2 processes.")
+    (remark,) = layout.remarks
+    assert sections.paragraphs(remark, record)[0].startswith("Images: scenes, repeated; 2 processes.")
     assert set(layout.columns) == {"case", "images", "megapixels", "objects", "s", "images per second"}
