@@ -7,13 +7,11 @@ image is that of ``reliability/make_gigapixel.py``; FOLDER holds it already, or 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.records import ROOT, Record, Row, target
+from benchmarks import harness
+from benchmarks.records import Record, Row, target
 from benchmarks.reliability.make_gigapixel import WRITERS, make_gigapixel
 
 OPTIONS = dict(repeats=1, data="", size=30_000)
@@ -61,16 +59,9 @@ print(json.dumps({
 """
 
 
-def read_once(path: Path, library: str) -> Row:
-    """Read all windows in a fresh process."""
-    words = [sys.executable, "-W", "ignore", "-c", RUN, str(path), library]
-    result = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
-    return json.loads(result.stdout)
-
-
 def format_rows(name: str, path: Path, repeats: int) -> list[Row]:
     """Measure all libraries in turn on one file; the fastest of the runs of each."""
-    turns = [{library: read_once(path, library) for library in LIBRARIES} for _ in range(repeats)]
+    turns = [{library: harness.json_of_code(RUN, path, library) for library in LIBRARIES} for _ in range(repeats)]
     expected = turns[0]["opencv"]["checksum"]
     rows = []
     for library in LIBRARIES:

@@ -8,9 +8,6 @@ frame counts once the boxes have been drawn. Each pyramid is written by a fresh 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +16,10 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks import harness
 from benchmarks.browser import missing_browser, start_browser
 from benchmarks.memory import family_cpu_seconds
-from benchmarks.records import ROOT, Record, Row, target
+from benchmarks.records import Record, Row, target
 from benchmarks.reliability.make_gigapixel import make_gigapixel
 from rotated_atss.ops.boxes import obb_to_poly
 from rotated_atss.report.viewer import write_viewer
@@ -130,10 +128,9 @@ def measure_panning(args: argparse.Namespace) -> tuple[list[Row], str]:
 
 def measure_pyramid(image: Path, size: int, folder: Path) -> Row:
     """Write one pyramid in a fresh process."""
-    words = [sys.executable, "-c", PYRAMID, str(image), str(folder / "pyramid")]
-    result = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
+    measured = harness.json_of_code(PYRAMID, image, folder / "pyramid")
     tiles = [path.stat().st_size for path in (folder / "pyramid").rglob("*.jpg")]
-    row = {"task": "pyramid", "size": size, "file": image.parent.parent.name, **json.loads(result.stdout)}
+    row = {"task": "pyramid", "size": size, "file": image.parent.parent.name, **measured}
     row |= {"file_mb": round(image.stat().st_size / 1e6), "tiles": len(tiles), "tiles_mb": round(sum(tiles) / 1e6)}
     print(row, flush=True)
     return row

@@ -132,14 +132,18 @@ def synchronizer(device: str) -> Callable[[], object] | None:
 def in_new_process(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function of a benchmark module in a fresh interpreter; arguments and result pass as JSON."""
     code = (
-        f"import json, sys; sys.path.insert(0, {str(ROOT)!r}); "
-        f"from {function.__module__} import {function.__name__} as run; "
+        f"import json, sys; from {function.__module__} import {function.__name__} as run; "
         "print(json.dumps(run(*json.loads(sys.argv[1]))))"
     )
-    done = subprocess.run([sys.executable, "-c", code, json.dumps(args)], cwd=ROOT, capture_output=True, text=True)
+    return json_of_code(code, json.dumps(args), name=f"{function.__name__}{args}")
+
+
+def json_of_code(code: str, *words: object, name: str = "code") -> Any:
+    """Run code with arguments in a fresh interpreter and return the JSON of the last line that it prints."""
+    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
-        message = " ".join(done.stderr.strip().splitlines()[-1:])
-        raise SystemExit(f"{function.__name__}{args} failed in a new process: {message}")
+        raise SystemExit(f"{name} failed in a new process: {' '.join(done.stderr.strip().splitlines()[-1:])}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

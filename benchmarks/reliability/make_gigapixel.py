@@ -21,6 +21,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,8 @@ def write_tiff(path: Path, rows: Rows, size: int, **layout: Any) -> None:
             top += len(band)
 
 
-def write_tiled(path: Path, rows: Rows, size: int) -> None:
-    write_tiff(path, rows, size, tiled=True, blockxsize=512, blockysize=512)
-
-
-def write_striped(path: Path, rows: Rows, size: int) -> None:
-    write_tiff(path, rows, size, tiled=False, blockysize=16)
+write_tiled = partial(write_tiff, tiled=True, blockxsize=512, blockysize=512)
+write_striped = partial(write_tiff, tiled=False, blockysize=16)
 
 
 def write_jpeg(path: Path, rows: Rows, size: int) -> None:
@@ -132,7 +129,7 @@ def write_jpeg(path: Path, rows: Rows, size: int) -> None:
         raise SystemExit(f"a JPEG file has at most {_MAX_JPEG_SIDE} pixels per side, got {size}")
     temporary = path.with_suffix(".temporary.tif")
     try:
-        write_tiff(temporary, rows, size, tiled=False, blockysize=16)
+        write_striped(temporary, rows, size)
         with rasterio.Env(GDAL_CACHEMAX=256 << 20, GDAL_PAM_ENABLED="NO"):
             rasterio.shutil.copy(str(temporary), str(path), driver="JPEG", quality=90)
     finally:
