@@ -43,11 +43,6 @@ def milliseconds(times: Mapping[str, Any]) -> str:
     return spread(times, 1e3)
 
 
-def nanoseconds_per(column: str, divisor: str) -> Callable[[Row], str]:
-    """Return a column of times divided by a count, in nanoseconds."""
-    return lambda row: spread(row[column], 1e9 / row[divisor]) if column in row else ""
-
-
 def seconds(value: float) -> str:
     """Format a duration in the unit that gives figures of at least 1."""
     for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):

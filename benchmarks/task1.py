@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.detections import Detections, task1_path, write_detections
+from rotated_atss.ops.boxes import obb_to_poly
 
 TILE, STEP = 1024, 824
 SIDES_PX = (800, 4000)
@@ -55,7 +57,7 @@ def write_merged(folder: Path, count: int, objects: int, images: int, seed: int 
     counts = _shares(CLASS_MIX, count)
     for name, (number, length) in _shares(CLASS_MIX, objects).items():
         image, boxes = _scatter(rng, sides, number, length)
-        _add_labels(rng, lines, image, _corners(*boxes), name)
+        _add_labels(rng, lines, image, _corners(boxes), name)
         detections = _on_images(rng, sides, image, boxes, max(0, counts[name][0] - number), length)
         write_detections(task1_path(folder / "detections", name), detections)
         written += len(detections)
@@ -65,34 +67,33 @@ def write_merged(folder: Path, count: int, objects: int, images: int, seed: int 
     return written
 
 
-Boxes = tuple[np.ndarray, np.ndarray, np.ndarray]  # center (N, 2), size (N, 2), angle (N,)
-
-
 def _shares(mix: Mapping[str, tuple[int, int]], count: float) -> dict[str, tuple[int, int]]:
     """Return the number of objects and their typical length by class."""
     total = sum(weight for weight, _ in mix.values())
     return {name: (round(count * weight / total), length) for name, (weight, length) in mix.items()}
 
 
-def _scatter(rng: np.random.Generator, sides: np.ndarray, objects: int, length: float) -> tuple[np.ndarray, Boxes]:
-    """Draw the image of every object and its box there."""
+def _scatter(rng: np.random.Generator, sides: np.ndarray, objects: int, length: float) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the image of every object and its (N, 5) box there."""
     image = rng.integers(0, len(sides), objects)
     center = rng.uniform(0, 1, (objects, 2)) * sides[image, None]
     size = length * np.exp(rng.normal(0, 0.3, (objects, 2)))
-    return image, (center, size, rng.uniform(0, np.pi, objects))
+    return image, np.hstack([center, size, rng.uniform(0, np.pi, (objects, 1))])
 
 
 def _on_tiles(rng: np.random.Generator, sides: np.ndarray, objects: int, length: float) -> Detections:
-    image, (center, size, angle) = _scatter(rng, sides, objects, length)
-    index, corner = _tiles_of(rng, center, sides[image])
+    image, boxes = _scatter(rng, sides, objects, length)
+    index, corner = _tiles_of(rng, boxes[:, :2], sides[image])
     order = np.lexsort((corner[:, 1], corner[:, 0], image[index]))  # tile by tile, as a test writes them
     index, corner = index[order], corner[order]
     jitter = rng.normal(0, 0.03, (len(index), 2))
-    size = size[index] * np.exp(jitter)
-    polygons = _corners(center[index] + jitter * size - corner, size, angle[index] + jitter[:, 0])
+    boxes = boxes[index]
+    boxes[:, 2:4] *= np.exp(jitter)
+    boxes[:, :2] += jitter * boxes[:, 2:4] - corner
+    boxes[:, 4] += jitter[:, 0]
     scores = np.round(rng.uniform(0.05, 1, len(index)), 6)
     names = [f"P{number:04d}__1.0__{x}___{y}" for number, (x, y) in zip(image[index].tolist(), corner.tolist())]
-    return Detections.from_ids(names, scores, np.round(polygons, 1))
+    return Detections.from_ids(names, scores, _corners(boxes))
 
 
 def _tiles_of(rng: np.random.Generator, center: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,31 +111,29 @@ def _tiles_of(rng: np.random.Generator, center: np.ndarray, side: np.ndarray) ->
 
 
 def _on_images(
-    rng: np.random.Generator, sides: np.ndarray, image: np.ndarray, boxes: Boxes, others: int, length: float
+    rng: np.random.Generator, sides: np.ndarray, image: np.ndarray, boxes: np.ndarray, others: int, length: float
 ) -> Detections:
     """Draw detections of the objects and ``others`` false ones, image by image in order of falling scores."""
     detected = rng.uniform(size=len(image)) < 0.95
-    center, size, angle = (part[detected] for part in boxes)
-    jitter = rng.normal(0, 1, (len(center), 2)) * rng.uniform(0, 0.12, (len(center), 1))
-    of_objects = _corners(center + jitter * size, size * np.exp(jitter[:, ::-1]), angle + jitter[:, 0])
+    found = boxes[detected]
+    jitter = rng.normal(0, 1, (len(found), 2)) * rng.uniform(0, 0.12, (len(found), 1))
+    found += np.hstack([jitter * found[:, 2:4], found[:, 2:4] * np.expm1(jitter[:, ::-1]), jitter[:, :1]])
     elsewhere, false_boxes = _scatter(rng, sides, others, length)
     images = np.concatenate([image[detected], elsewhere])
-    scores = np.concatenate([rng.beta(4, 2, len(center)), rng.beta(1, 5, others)])
+    scores = np.concatenate([rng.beta(4, 2, len(found)), rng.beta(1, 5, others)])
     order = np.lexsort((-scores, images))
     names = [f"P{number:04d}" for number in images[order].tolist()]
-    polygons = np.concatenate([of_objects, _corners(*false_boxes)])
-    return Detections.from_ids(names, np.round(scores[order], 9), np.round(polygons[order], 1))
+    return Detections.from_ids(names, np.round(scores[order], 9), _corners(np.vstack([found, false_boxes])[order]))
 
 
 def _add_labels(
     rng: np.random.Generator, lines: list[list[str]], image: np.ndarray, polygons: np.ndarray, name: str
 ) -> None:
     difficult = (rng.uniform(size=len(image)) < 0.1).astype(int)
-    for number, row, flag in zip(image.tolist(), np.round(polygons, 1).tolist(), difficult.tolist()):
+    for number, row, flag in zip(image.tolist(), polygons.tolist(), difficult.tolist()):
         lines[number].append(f"{' '.join(map(str, row))} {name} {flag}\n")
 
 
-def _corners(center: np.ndarray, size: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    across = np.stack([np.cos(angle), np.sin(angle)], axis=1) * size[:, :1] / 2
-    along = np.stack([-np.sin(angle), np.cos(angle)], axis=1) * size[:, 1:] / 2
-    return np.concatenate([center + across * i + along * j for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))], axis=1)
+def _corners(boxes: np.ndarray) -> np.ndarray:
+    """Return the polygons of (N, 5) boxes with one decimal, as in DOTA's files."""
+    return obb_to_poly(torch.from_numpy(boxes)).numpy().round(1)
