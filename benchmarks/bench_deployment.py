@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 
 from benchmarks.records import Record, Row
-from benchmarks.timing import alternate, summary, time_one
+from benchmarks.timing import alternate, seconds_of, summary
 
 OPTIONS = dict(repeats=7, size=1024, batch=[1])
 
@@ -38,10 +39,9 @@ def measure(args: argparse.Namespace) -> Record:
 def measure_batch(forms: dict[str, Any], batch_size: int, args: argparse.Namespace) -> list[Row]:
     """Time all forms in alternating runs, after one unmeasured run of each."""
     tiles = [noise(args.size, number) for number in range(batch_size)]
-    calls = {name: lambda detector=detector: time_one(lambda: detector(tiles), 1, warmup=0)["median"]
-             for name, detector in forms.items()}  # fmt: skip
-    for call in calls.values():
-        call()
+    for detector in forms.values():
+        detector(tiles)
+    calls = {name: partial(seconds_of, partial(detector, tiles)) for name, detector in forms.items()}
     seconds = alternate(calls, dict.fromkeys(calls, args.repeats))
     rows = [{"form": name, "batch": batch_size, "seconds": summary(times)} for name, times in seconds.items()]
     base = rows[0]["seconds"]["median"]

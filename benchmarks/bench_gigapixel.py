@@ -11,8 +11,8 @@ import argparse
 import importlib.util
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.bench_split import GAP, SIZE, mmrotate_split
@@ -92,8 +92,8 @@ def measure(args: argparse.Namespace) -> Record:
     runs = [(size, *run) for size in args.sizes for run in runs_of(size, data, args)]
     with suppress(KeyboardInterrupt):  # the rows until then are recorded
         for size, library, command, image in runs:
-            with linked_alone(image, folder / "input") as alone:
-                rows.append({"size": size, **measure_split(library, command, alone, folder, args)})
+            alone = link_alone(image, folder / f"input_{len(rows)}")
+            rows.append({"size": size, **measure_split(library, command, alone, folder, args)})
             print(rows[-1], flush=True)
     return {"settings": {"processes": args.processes, "limit": args.limit}, "targets": targets(rows), "rows": rows}
 
@@ -107,11 +107,9 @@ def runs_of(size: int, data: Path, args: argparse.Namespace) -> list[tuple[str, 
     return own + [(library, command, images[each]) for library, command, each in baselines]
 
 
-@contextmanager
-def linked_alone(image: Path, folder: Path) -> Iterator[Path]:
-    """Yield a link to an image in a folder without other images."""
+def link_alone(image: Path, folder: Path) -> Path:
+    """Return a link to an image in a folder without other images."""
     link = folder / image.parent.parent.name / "images" / image.name
     link.parent.mkdir(parents=True)
     link.symlink_to(image)
-    yield link
-    shutil.rmtree(folder)
+    return link

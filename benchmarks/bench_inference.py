@@ -23,7 +23,7 @@ from benchmarks import harness, head_outputs, models
 from benchmarks.baselines import first_line
 from benchmarks.memory import peak_megabytes
 from benchmarks.records import Record, Row, target
-from benchmarks.timing import Stopwatch, alternate, summary, time_one, time_pair
+from benchmarks.timing import Stopwatch, alternate, seconds_of, summary, time_pair
 
 OPTIONS = dict(
     device="cpu", repeats=5, size=1024, batch=[1, 2], candidates=1500, scene_candidates=2000, baseline_repeats=3,
@@ -69,8 +69,7 @@ class Detector:
     def seconds(self, batch: Batch) -> float:
         """Time a test step with one synchronization at its end."""
         self.watch.sync = None
-        sync = harness.synchronizer(self.device)
-        return time_one(lambda: self.detect(batch), 1, warmup=0, sync=sync)["median"]
+        return seconds_of(lambda: self.detect(batch), harness.synchronizer(self.device))
 
     def shares(self, batch: Batch) -> dict[str, float]:
         """Return the share of each part, with a synchronization after each."""

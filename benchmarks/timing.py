@@ -55,11 +55,11 @@ def time_pair(
         ``rotated_atss`` and ``baseline`` (see :func:`summary`) and ``speedup``, the ratio of the medians; without a
         baseline only ``rotated_atss``.
     """
-    runs = {"rotated_atss": lambda: _seconds(run, sync, before)}
+    runs = {"rotated_atss": lambda: seconds_of(run, sync, before)}
     counts = {"rotated_atss": repeats}
     warmups = {"rotated_atss": warmup}
     if baseline is not None:
-        runs["baseline"] = lambda: _seconds(baseline, sync, before)
+        runs["baseline"] = lambda: seconds_of(baseline, sync, before)
         counts["baseline"] = repeats if baseline_repeats is None else baseline_repeats
         warmups["baseline"] = warmup if baseline_warmup is None else baseline_warmup
     for name, number in warmups.items():
@@ -130,7 +130,8 @@ class Stopwatch:
         return time.perf_counter()
 
 
-def _seconds(run: Run, sync: Run | None, before: Run | None) -> float:
+def seconds_of(run: Run, sync: Run | None = None, before: Run | None = None) -> float:
+    """Time one run; see :func:`time_pair`."""
     if before:
         before()
     if sync:

@@ -59,11 +59,11 @@ class Block:
         return Block(image, self.polygons * sign + offset, self.names)
 
 
-def render_blocks(seed: int = 0) -> list[Block]:
+def render_blocks() -> list[Block]:
     """Render the scenes of the mosaic, each in four orientations."""
     blocks = []
     for index in range(SCENES):
-        scene = render_scene(seed, index, size_wh=(1150, 1150))
+        scene = render_scene(0, index, size_wh=(1150, 1150))
         inside = [each for each in scene.objects if ((each.polygon >= 0) & (each.polygon <= BLOCK)).all()]
         polygons = np.array([each.polygon for each in inside]).reshape(-1, 4, 2)
         image = np.ascontiguousarray(scene.image[:BLOCK, :BLOCK, ::-1])
@@ -164,9 +164,9 @@ WRITERS: dict[str, tuple[str, Callable[[Path, Rows, int], None]]] = {
 }
 
 
-def make_gigapixel(out: Path, size: int, formats: Sequence[str], seed: int = 0) -> dict[str, Path]:
+def make_gigapixel(out: Path, size: int, formats: Sequence[str]) -> dict[str, Path]:
     """Write the image in several formats, and its labels; return the image by format. Existing images are kept."""
-    blocks = render_blocks(seed)
+    blocks = render_blocks()
     (out / "labelTxt").mkdir(parents=True, exist_ok=True)
     write_bytes(out / "labelTxt" / f"giga_{size}.txt", mosaic_labels(blocks, size))
     paths = {}
@@ -186,9 +186,8 @@ def main() -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="output folder")
     parser.add_argument("--size", type=int, default=30_000, help="side in pixels (default: 30000)")
     parser.add_argument("--formats", nargs="+", choices=list(WRITERS), default=list(WRITERS), help="default: all")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the scenes (default: 0)")
     args = parser.parse_args()
-    for name, path in make_gigapixel(args.out, args.size, args.formats, args.seed).items():
+    for name, path in make_gigapixel(args.out, args.size, args.formats).items():
         print(f"{name}: {path}, {path.stat().st_size / 1e6:.0f} MB")
 
 

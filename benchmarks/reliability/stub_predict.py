@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 from rotated_atss import cli
 from rotated_atss.cli import predict
 from rotated_atss.dota.classes import CLASSES
+from rotated_atss.io.files import append_line
 from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import Image
 
@@ -61,12 +61,11 @@ def predict_with_stub(words: list[str], log: Path | None = None) -> int:
     predict_file = predict.predict_file
 
     def logged(*arguments: Any, **options: Any) -> None:
-        with log.open("a") if log is not None else nullcontext() as file:
-            if file is not None:
-                file.write("image\n")
+        append_line(log, b"image")
         predict_file(*arguments, **options)
 
-    predict.predict_file = logged
+    if log is not None:
+        predict.predict_file = logged
     return cli.main(["predict", __file__, *words])  # any file is a model: it is not read
 
 
