@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from benchmarks import records
 from benchmarks.page import Columns, machine, markdown, number, spread
-from benchmarks.records import ROOT, Record, Row
+from benchmarks.records import RESULTS, ROOT, Record, Row, load
 from benchmarks.zoo import Card, card
 from rotated_atss.checkpoints.config_cards import CARDS
 from rotated_atss.configs import config_names
@@ -62,26 +60,17 @@ the checkpoint: `epoch_N.pth` or `iter_N.pth`, with N from the column *schedule*
 """
 
 
-@dataclass(frozen=True)
-class Records:
-    """Records of the models: sizes, speeds by device, accuracies. Any of them is optional."""
-
-    sizes: Record | None
-    speeds: list[Record]
-    accuracies: list[Row]
+def named(records: Sequence[Record], name: str) -> list[Record]:
+    """Select the records of a name."""
+    return [record for record in records if record["name"] == name]
 
 
-def load(folder: Path) -> Records:
-    """Read the records of a folder, the speed on the CPU before that on GPUs."""
-    found = records.load(folder)
-    return Records(
-        sizes=next((record for record in found if record["name"] == "models"), None),
-        speeds=[record for record in found if record["name"] == "models_speed"],
-        accuracies=[row for record in found if record["name"] == "models_accuracy" for row in record["rows"]],
-    )
+def rows_of(records: Sequence[Record], name: str, config: str) -> list[Row]:
+    """Return the rows of a config in the records of a name."""
+    return [row for record in named(records, name) for row in record["rows"] if row["config"] == config]
 
 
-def models_page(cards: Sequence[Card], measured: Records) -> str:
+def models_page(cards: Sequence[Card], records: Sequence[Record]) -> str:
     """Format docs/models.md: one section per kind of configs, then the measured accuracies."""
     order = list(TITLES)
 
@@ -89,32 +78,31 @@ def models_page(cards: Sequence[Card], measured: Records) -> str:
         return (order.index(each.folder) if each.folder in order else len(order), each.folder, each.name)
 
     groups = groupby(sorted(cards, key=position), key=lambda each: TITLES.get(each.folder, each.folder))
-    sections = [section(title, list(members), measured) for title, members in groups]
-    return "\n".join([HEAD, *sections, accuracies(measured.accuracies), provenance(measured)])
+    sections = [section(title, list(members), records) for title, members in groups]
+    return "\n".join([HEAD, *sections, accuracies(records), provenance(records)])
 
 
-def section(title: str, cards: list[Card], measured: Records) -> str:
+def section(title: str, cards: list[Card], records: Sequence[Record]) -> str:
     """Format title, table, and the commands of the first model."""
     coco_size = any(each.horizontal for each in cards)
-    table = markdown([model_cells(each, measured, coco_size) for each in cards])
+    table = markdown([model_cells(each, records, coco_size) for each in cards])
     commands = COMMANDS.format(name=cards[0].name, checkpoint=cards[0].checkpoint)
     return f"## {title}\n\n{table}\n\n{commands}"
 
 
-def model_cells(each: Card, measured: Records, coco_size: bool) -> Row:
+def model_cells(each: Card, records: Sequence[Record], coco_size: bool) -> Row:
     """Return the cells of one model; ``coco_size`` adds the GFLOPs at COCO's image size."""
-    size = _row_of(each.name, measured.sizes) or {"macs": {}}
+    size = next(iter(rows_of(records, "models", each.name)), {"macs": {}})
     gflops = {"GFLOPs, 1024 x 1024": _giga(size["macs"].get("1024x1024"))}
     if coco_size:
         gflops["GFLOPs, 1333 x 800"] = _giga(size["macs"].get(COCO_SIZE)) if each.horizontal else ""
     speeds = {}
-    for record in measured.speeds:
-        row, device = _row_of(each.name, record), record["environment"]["device"]
+    for record in named(records, "models_speed"):
+        row, device = next(iter(rows_of([record], "models_speed", each.name)), None), record["environment"]["device"]
         speeds[f"s per image, {device}"] = spread(row["seconds"]) if row else MISSING
         speeds[f"peak MB, {device}"] = number(row["extra_mb"]) if row else ""
-    own = [
-        f"{row['value']} {row['metric']}, {row['dataset']}" for row in measured.accuracies if row["config"] == each.name
-    ]
+    accuracy = rows_of(records, "models_accuracy", each.name)
+    own = [f"{row['value']} {row['metric']}, {row['dataset']}" for row in accuracy]
     return {
         "config": f"[`{each.name}`](../configs/{each.folder}/{each.name}.py)",
         "boxes": each.boxes,
@@ -127,10 +115,6 @@ def model_cells(each: Card, measured: Records, coco_size: bool) -> Row:
         "measured": "; ".join(own) or MISSING,
         **(speeds or {"s per image": MISSING}),
     }
-
-
-def _row_of(name: str, record: Record | None) -> Row | None:
-    return next((row for row in record["rows"] if row["config"] == name), None) if record else None
 
 
 def _giga(macs: int | None) -> str:
@@ -146,8 +130,9 @@ def published(figures: Sequence[Row]) -> str:
     )
 
 
-def accuracies(rows: Sequence[Row]) -> str:
+def accuracies(records: Sequence[Record]) -> str:
     """Format every measured accuracy with the details needed to reproduce it."""
+    rows = [row for record in named(records, "models_accuracy") for row in record["rows"]]
     title = "## Measured accuracies\n\n"
     if not rows:
         return f"{title}None yet; `benchmarks/record_accuracy.py` adds the result of a test.\n"
@@ -156,32 +141,25 @@ def accuracies(rows: Sequence[Row]) -> str:
     return f"{title}{markdown(rows, columns)}\n"
 
 
-def provenance(measured: Records) -> str:
+def provenance(records: Sequence[Record]) -> str:
     """Format the commits and machines of the figures."""
-    lines = []
-    if measured.sizes is not None:
-        where = measured.sizes["environment"]
-        lines.append(f"parameters and GFLOPs: commit {where['commit']}, torch {where['versions']['torch']}")
-    for record in measured.speeds:
-        where = record["environment"]
-        lines.append(f"seconds and memory: commit {where['commit']}, {machine(where)}")
-    if not measured.speeds:
+    sizes, speeds = ([record["environment"] for record in named(records, f"models{kind}")] for kind in ("", "_speed"))
+    lines = [f"parameters and GFLOPs: commit {where['commit']}, torch {where['versions']['torch']}" for where in sizes]
+    lines += [f"seconds and memory: commit {where['commit']}, {machine(where)}" for where in speeds]
+    if not speeds:
         lines.append(f"seconds and memory: {MISSING}")
-    if all(record["environment"]["device"] == "cpu" for record in measured.speeds):
+    if all(where["device"] == "cpu" for where in speeds):
         lines.append(f"on a GPU: {MISSING}, by `python benchmarks/run.py models --device cuda`")
     return f"<sub>bench_models.py: {'; '.join(lines)}</sub>\n"
 
 
-def cards_json(cards: Sequence[Card], measured: Records) -> str:
+def cards_json(cards: Sequence[Card], records: Sequence[Record]) -> str:
     """Format what `rotated-atss list` prints, one object per config."""
     rows = []
     for each in cards:
-        size = _row_of(each.name, measured.sizes) or {}
-        own = [
-            {"metric": row["metric"], "value": row["value"], "data": row["dataset"]}
-            for row in measured.accuracies
-            if row["config"] == each.name
-        ]
+        size = next(iter(rows_of(records, "models", each.name)), {})
+        accuracy = rows_of(records, "models_accuracy", each.name)
+        own = [{"metric": row["metric"], "value": row["value"], "data": row["dataset"]} for row in accuracy]
         rows.append({
             "name": each.name, "dataset": each.dataset, "boxes": each.boxes, "head": each.head,
             "positives": each.positives, "schedule": each.schedule, "parameters": size.get("parameters"),
@@ -192,5 +170,5 @@ def cards_json(cards: Sequence[Card], measured: Records) -> str:
 
 def pages() -> dict[Path, str]:
     """Return the texts of docs/models.md and of the cards in the package."""
-    cards, measured = [card(name) for name in config_names()], load(records.RESULTS)
-    return {PAGE: models_page(cards, measured), CARDS: cards_json(cards, measured)}
+    cards, records = [card(name) for name in config_names()], load(RESULTS)
+    return {PAGE: models_page(cards, records), CARDS: cards_json(cards, records)}

@@ -23,14 +23,14 @@ def test_the_page_is_up_to_date():
 
 def test_the_record_has_the_size_of_every_config():
     """A failure means: run `make models`."""
-    record = models_page.load(records.RESULTS).sizes
+    (record,) = models_page.named(records.load(records.RESULTS), "models")
     assert [row["config"] for row in record["rows"]] == config_names()
 
 
 @pytest.mark.parametrize("config", [DEMO, LE90])
 def test_the_recorded_size_is_that_of_the_model(config):
     """A failure means: the model has changed, run `make models`."""
-    record = models_page.load(records.RESULTS).sizes
+    (record,) = models_page.named(records.load(records.RESULTS), "models")
     row = next(row for row in record["rows"] if row["config"] == config)
     assert row == bench_models.size_row(config)
     assert row["parameters"] == sum(each.numel() for each in bench_models.build(config).parameters())
@@ -128,7 +128,7 @@ def line_of(page, name):
 
 
 def test_missing_figures_are_marked():
-    page = models_page.models_page([sample()], models_page.Records(None, [], []))
+    page = models_page.models_page([sample()], [])
     assert line_of(page, "some_model").count(models_page.MISSING) == 4  # parameters, GFLOPs, accuracy, seconds
     assert "run.py models --device cuda" in page
     assert "None yet" in page
@@ -138,7 +138,11 @@ def test_a_row_with_all_figures():
     where = {**records.environment(), "device": "NVIDIA H200"}
     sizes = [{"config": "some_model", "parameters": 12_345_678, "macs": {"1024x1024": 207_084_388_352}}]
     seconds = {"median": 0.05, "min": 0.04, "max": 0.07, "runs": 5}
-    speed = {"environment": where, "rows": [{"config": "some_model", "seconds": seconds, "extra_mb": 512.0}]}
+    speed = {
+        "name": "models_speed",
+        "environment": where,
+        "rows": [{"config": "some_model", "seconds": seconds, "extra_mb": 512.0}],
+    }
     measured = dict(
         config="some_model", dataset="DOTA-v1.0 val", metric="AP50, voc07", value=71.2, images=458,
         commit="abc1234", device="NVIDIA H200", command="python tools/test.py some_model x.pth",
@@ -148,8 +152,9 @@ def test_a_row_with_all_figures():
         dict(metric="mAP", value=71, source="two"),
         dict(metric="AP75", value=40, source="one"),
     ]
-    measured_records = models_page.Records({"environment": where, "rows": sizes}, [speed], [measured])
-    page = models_page.models_page([sample(published=published), sample("another")], measured_records)
+    size = {"name": "models", "environment": where, "rows": sizes}
+    accuracy = {"name": "models_accuracy", "rows": [measured]}
+    page = models_page.models_page([sample(published=published), sample("another")], [size, speed, accuracy])
     line = line_of(page, "some_model")
     assert "| 12.35 | 207.1 |" in line
     assert "| 0.05 (0.04 to 0.07) | 512 |" in line
@@ -165,7 +170,7 @@ def test_models_are_grouped_by_folder_and_rows_have_equal_cells():
         sample("own", "somewhere"), sample("c", "ssdd"), sample("d", "hrsc2016"),
         sample("a", "ablation"), sample("b", "ablation", horizontal=True),
     ]  # fmt: skip
-    page = models_page.models_page(cards, models_page.Records(None, [], []))
+    page = models_page.models_page(cards, [])
     titles = [line[3:] for line in page.splitlines() if line.startswith("## ")]
     kinds = ("ssdd", "coco", "ablation", "demo")  # other datasets than DOTA are in one section
     assert titles == [*(models_page.TITLES[kind] for kind in kinds), "somewhere", "Measured accuracies"]
@@ -186,8 +191,8 @@ def record(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", ["record_accuracy.py", *words, *more])
         status = record_accuracy.main()
         output = capsys.readouterr()
-        rows = models_page.load(records.RESULTS).accuracies if records.RESULTS.is_dir() else []
-        return status, output.err if status else output.out, rows
+        found = records.load(records.RESULTS)
+        return status, output.err if status else output.out, found[0]["rows"] if found else []
 
     return run
 
@@ -229,7 +234,7 @@ def test_accuracy_of_dota_and_coco_is_recorded(record):
     assert [row["metric"] for row in rows] == ["AP", "AP50", "AP50, voc07"]
     _, _, rows = record(coco_figures(0.401), config="atss_r50_fpn_1x_coco", data="COCO minival")
     assert [row["value"] for row in rows] == [40.1, 60, 100]
-    page = models_page.models_page([card(LE90)], models_page.Records(None, [], rows))
+    page = models_page.models_page([card(LE90)], [{"name": "models_accuracy", "rows": rows}])
     assert "100.0 AP50, voc07, val" in line_of(page, LE90)
 
 
