@@ -16,9 +16,10 @@ import cv2
 import torch
 
 from benchmarks.dota_data import find_data
-from benchmarks.records import ROOT, Record, Row, target
+from benchmarks.records import Record, Row, target
+from rotated_atss.configs import config_names
 
-OPTIONS = dict(size=256, only=[""])
+OPTIONS = dict(size=256, only=[])
 
 BATCHES = (1, 8)
 STDS = {"_cls": 1.5, "_reg": 0.3, "_centerness": 1.0}  # of the outputs of the last layers
@@ -29,19 +30,16 @@ def measure(args: argparse.Namespace) -> Record:
     """Export and compare the configs one by one."""
     from rotated_atss.runtime.compare import MAX_CORNER_DIFFERENCE, MAX_SCORE_DIFFERENCE
 
-    names = sorted(path.stem for path in (ROOT / "configs").glob("*/*.py") if path.parent.name != "_base_")
-    names = [name for name in names if not any(args.only) or name in args.only]
     rows = []
     tiles, source = read_tiles(args.folder, args.size)
-    for name in names:
+    for name in args.only or config_names():
         rows.append(compare(name, tiles))
         print(rows[-1], flush=True)
+    score, corner = (max(row[key] for row in rows) for key in ("score", "corner"))
     targets = [
-        target(f"exported graphs: largest difference of {name}", max(row[key] for row in rows), at_most=limit)
-        for name, key, limit in (
-            ("scores", "score", MAX_SCORE_DIFFERENCE), ("corners, px", "corner", MAX_CORNER_DIFFERENCE),
-        )
-    ]  # fmt: skip
+        target("exported graphs: largest difference of scores", score, at_most=MAX_SCORE_DIFFERENCE),
+        target("exported graphs: largest difference of corners, px", corner, at_most=MAX_CORNER_DIFFERENCE),
+    ]
     return {"settings": {"size": args.size, "tiles": source}, "rows": rows, "targets": targets}
 
 
