@@ -18,30 +18,24 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-REQUIRED = {"GPU tests": "pytest", "training step": "mmdet", "inference": "mmdet", "models": "mmdet"}
+# step -> package that it needs, and the arguments of python
+STEPS = {
+    "GPU tests": ("pytest", "-m pytest -q -m gpu tests"),
+    "IoU": ("torch", "benchmarks/harness.py iou --device {device}"),
+    "NMS": ("torch", "benchmarks/harness.py nms --device {device}"),
+    "assignment": ("torch", "benchmarks/harness.py assign --device {device} --baseline-max-gt 5000"),
+    "training step": ("mmdet", "benchmarks/harness.py train-step --device {device} --batch {batch} --repeats 10 "
+                      "--baseline-amp"),
+    "inference": ("mmdet", "benchmarks/harness.py inference --device {device} --batch {batches} --repeats 20 "
+                  "--baseline-repeats 10 --baseline-amp"),
+    "models": ("mmdet", "benchmarks/harness.py models --device {device}"),
+    "tables": ("torch", "benchmarks/make_table.py --show"),
+}  # fmt: skip
 
 
-def steps(device: str, batch: int, inference_batch: list[int]) -> dict[str, str]:
-    """Return the arguments of ``python`` by step."""
-    batches = " ".join(map(str, inference_batch))
-    return {
-        "GPU tests": "-m pytest -q -m gpu tests",
-        "IoU": f"benchmarks/harness.py iou --device {device}",
-        "NMS": f"benchmarks/harness.py nms --device {device}",
-        "assignment": f"benchmarks/harness.py assign --device {device} --baseline-max-gt 5000",
-        "training step": f"benchmarks/harness.py train-step --device {device} --batch {batch} --repeats 10 "
-        "--baseline-amp",
-        "inference": f"benchmarks/harness.py inference --device {device} --batch {batches} --repeats 20 "
-        "--baseline-repeats 10 --baseline-amp",
-        "models": f"benchmarks/harness.py models --device {device}",
-        "tables": "benchmarks/make_table.py --show",
-    }
-
-
-def run(name: str, arguments: str) -> str:
+def run(name: str, package: str, arguments: str) -> str:
     """Run one step and return ``done``, ``failed`` or why it was skipped."""
-    package = REQUIRED.get(name)
-    if package and importlib.util.find_spec(package) is None:
+    if importlib.util.find_spec(package) is None:
         return f"skipped: {package} is not installed"
     print(f"== {name}: python {arguments}", flush=True)
     return "failed" if subprocess.run([sys.executable, *arguments.split()], cwd=ROOT).returncode else "done"
@@ -57,7 +51,8 @@ def main() -> int:
         print(f"no CUDA device found by torch {torch.__version__}. Nothing is tested or measured.")
         return 0
     print(f"{torch.cuda.get_device_name(args.device)}, torch {torch.__version__}", flush=True)
-    results = {name: run(name, words) for name, words in steps(args.device, args.batch, args.inference_batch).items()}
+    values = {"device": args.device, "batch": args.batch, "batches": " ".join(map(str, args.inference_batch))}
+    results = {name: run(name, package, words.format_map(values)) for name, (package, words) in STEPS.items()}
     print("\n".join(f"{name}: {result}" for name, result in results.items()))
     return int("failed" in results.values())
 
