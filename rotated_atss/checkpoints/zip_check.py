@@ -51,7 +51,9 @@ def check_checkpoint_file(file: Any) -> int:
         size = opened.seek(0, os.SEEK_END)
         opened.seek(0)
         if opened.read(4) == _ZIP_START:
-            reason, size = _check_zip(opened, size)
+            with zipfile.ZipFile(opened) as archive:
+                reason = _zip_problem(archive, opened, size)
+                size = sum(entry.file_size for entry in archive.infolist() if "/data/" in entry.filename.lower())
         else:
             reason = _pickle_problem(_chunks(opened))
         opened.seek(0)
@@ -79,20 +81,17 @@ def _opened(file: Any) -> Iterator[IO[bytes]]:
         yield opened
 
 
-def _check_zip(file: IO[bytes], size: int) -> tuple[str, int]:
-    """Return the problem of a zip of ``size`` bytes, empty if it has none, and the size of its tensors' values."""
-    with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        num_bytes = sum(entry.file_size for entry in entries if "/data/" in entry.filename.lower())
-        if _directory_start(file, size) != archive.start_dir:
-            return "its directory is not at its end", num_bytes
-        if any(entry.file_size > entry.compress_size for entry in entries):
-            return "its entries are compressed", num_bytes
-        if sum(entry.compress_size for entry in entries) > size:
-            return "its entries overlap", num_bytes
-        pickles = (entry for entry in entries if entry.filename.lower().endswith("data.pkl"))
-        problems = (_pickle_problem(iter([archive.read(entry)])) for entry in pickles)
-        return next(filter(None, problems), ""), num_bytes
+def _zip_problem(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> str:
+    """Return the problem of a zip, which ``file`` of ``size`` bytes holds; empty if it has none."""
+    entries = archive.infolist()
+    if _directory_start(file, size) != archive.start_dir:
+        return "its directory is not at its end"
+    if any(entry.file_size > entry.compress_size for entry in entries):
+        return "its entries are compressed"
+    if sum(entry.compress_size for entry in entries) > size:
+        return "its entries overlap"
+    pickles = (entry for entry in entries if entry.filename.lower().endswith("data.pkl"))
+    return next(filter(None, (_pickle_problem(iter([archive.read(entry)])) for entry in pickles)), "")
 
 
 def _directory_start(file: IO[bytes], size: int) -> int:
