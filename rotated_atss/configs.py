@@ -67,7 +67,7 @@ def find_base_config(base: str, config: str | Path) -> Path:
     """
     path = Path(config).parent / base
     _reject_yaml(path)
-    # a user's config can have the name of the config that it inherits; it must not be found as its own base
+    # a user's x.py can name the packaged config x as its base; the path then leads to x.py itself, which is skipped
     if _is_file(path) and path.resolve() != Path(config).resolve():
         return path
     found = _find_by_name(base) if Path(base).name == base else None

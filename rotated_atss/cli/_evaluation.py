@@ -72,6 +72,7 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
 
     files, label_files = list_task1_files(args.detections), _find_labels(args.labels)
     bytes_of = {path: path.stat().st_size for path in (*files.values(), *label_files.values())}
+    # the bytes of a Task1 file count twice: when it is read and when its class is evaluated
     total = sum(bytes_of.values()) + sum(bytes_of[path] for path in files.values())
     workers = count_workers(args)
     show = False if args.quiet else None
@@ -83,6 +84,7 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
         def on_evaluated(name: str) -> None:
             bar.update(bytes_of[files[name]] if name in files else 0)
 
+        # unknown classes are refused below, once the classes of all files are known for the message
         detections = read_task1_folder(args.detections, classes, skip_unknown=True, workers=workers, on_done=on_read)
         labels = _read_labels(label_files, on_read)
         locations = _locate_classes(files, label_files, labels)
@@ -135,7 +137,7 @@ def _locate_classes(
 
 
 def _reject_missing_classes(classes: tuple[str, ...], locations: Mapping[str, str]) -> None:
-    """Refuse a class of ``--classes`` that neither a dataset nor any file contains."""
+    """Refuse a class of ``--classes`` that is in no file and in no known dataset, and thus probably misspelled."""
     from rotated_atss.dota.classes import CLASSES, unknown_class_hint
     from rotated_atss.dota.datasets import DATASETS
 

@@ -24,7 +24,7 @@ def add_input_arguments(parser: argparse.ArgumentParser, *, required: bool) -> N
     """
     parser.add_argument(
         "--detections", required=required, metavar="DIR|JSON",
-        help="folder of merged Task1_<class>.txt; a class without a file has no detections (COCO: the results JSON)",
+        help="folder of merged Task1_<class>.txt; a class without a file has no detections. For COCO: the results JSON",
     )  # fmt: skip
     ground_truth = parser.add_mutually_exclusive_group(required=required)
     ground_truth.add_argument(
@@ -71,7 +71,7 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def reject_dota_rules(args: argparse.Namespace) -> None:
-    """Refuse options for the rules of DOTA's evaluation together with COCO annotations.
+    """Refuse options for the rules of DOTA's evaluation; for a command that was given COCO annotations.
 
     Raises:
         UserError: One of these options is given.

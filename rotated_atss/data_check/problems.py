@@ -19,7 +19,7 @@ class Problem:
 
     Attributes:
         kind: A key of :data:`rotated_atss.data_check.kinds.KINDS`.
-        where: The file, ``path:line``, or the file and the entry in it.
+        where: ``path``, ``path:line``, or ``path: images[3]`` for an entry of a COCO file.
         message: What is wrong, with the value.
     """
 

@@ -25,8 +25,9 @@ _DATE = "2000-01-01T00:00:00Z"  # time of the last change in a GeoPackage; const
 def write_gpkg(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     """Write a GeoPackage with one layer per table.
 
-    A single table with a CRS becomes the layer ``detections``. Otherwise the names of the layers contain those of the
-    tables, such as ``detections_epsg_32650`` or ``detections_pixels``.
+    There is one table per CRS of the images, and one in pixels for images without georeference. A single table with a
+    CRS becomes the layer ``detections``. Otherwise the names of the layers contain those of the tables, such as
+    ``detections_epsg_32650`` or ``detections_pixels``.
 
     Args:
         path: A file that does not exist.
@@ -119,9 +120,9 @@ def _geo_metadata(table: FeatureTable) -> dict[str, object]:
     column: dict[str, object] = {
         "encoding": "WKB", "geometry_types": ["Polygon"], "crs": crs, "orientation": "counterclockwise",
     }  # fmt: skip
-    finite = table.rings[table.finite]
-    if len(finite):
-        column["bbox"] = [*finite.min(axis=(0, 1)).tolist(), *finite.max(axis=(0, 1)).tolist()]
+    corners = table.rings[table.finite].reshape(-1, 2)
+    if len(corners):
+        column["bbox"] = [*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()]
     return {"version": _GEOPARQUET_VERSION, "primary_column": "geometry", "columns": {"geometry": column}}
 
 

@@ -37,6 +37,7 @@ TANK_RADIUS = 27.0
 TENNIS_CELL_WH, BASKETBALL_CELL_WH = (110.0, 56.0), (74.0, 45.0)
 LOT_WH = (64.0, 70.0)
 TENNIS_SHARE = 0.62  # share of the width of a block that tennis courts get; the rest is for basketball courts
+# largest deviation to either side, in radians; that of helicopters is any heading
 AIRPLANE_HEADING_SPREAD, HELICOPTER_HEADING_SPREAD, DIAMOND_HEADING_SPREAD = 0.35, 3.1, 0.12
 
 
@@ -107,7 +108,7 @@ def _depot(site: Site, block: Block) -> None:
     kind = str(site.rng.choice(["truck", "bus", "mixed"], p=[0.5, 0.25, 0.25]))
     row_depth, y = TRUCK_ROW_DEPTH * site.scale, -block.height / 2 + 6
     shed_depth = min(46.0, block.height - row_depth - 36)  # leaves space for at least one row
-    if shed_depth > 24:  # no shed that would be too shallow
+    if shed_depth > 24:  # px; otherwise there is no shed
         shed = clutter.shed(site.rng, block.width - 24, shed_depth)
         site.place(shed, block.pose.moved(0, y + shed_depth / 2), layer="tall")
         y += shed_depth + 18
@@ -219,7 +220,7 @@ def _woods(site: Site, block: Block) -> None:
     paint_surface(site, block, shade(site.climate.grass, 0.85), grain=10.0)
     for _ in range(int(block.visible_area / 160 * site.difficulty.clutter)):
         crown = clutter.tree(site.rng, site.climate.leaves, site.rng.uniform(9, 24))
-        radius = crown.extent[2]
+        radius = crown.extent[2]  # right border, from the center
         # the negative gap lets crowns overlap
         site.place(crown, random_pose(site, block, 6), layer="tall", gap=-0.4 * radius)
 
@@ -246,7 +247,7 @@ def _offices(site: Site, block: Block) -> None:
 
 
 LABELED: tuple[Zone, ...] = (_apron, _ball_park, _courts, _tank_farm, _depot, _parking, _residential)
-"""Zones with labeled objects, in descending order of the space that they need; the largest blocks get the first."""
+"""Zones with labeled objects, sorted by descending need of space: the largest block gets the first, and so on."""
 
 FILLERS: tuple[Zone, ...] = (_residential, _parking, _apron, _courts, _woods, _farmland, _offices)
 """Zones of the remaining blocks, with or without labeled objects."""

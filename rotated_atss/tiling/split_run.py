@@ -41,13 +41,14 @@ class SplitRun:
 
     def __init__(self, images: Sequence[SplitJob], stage: Stage) -> None:
         self._stage = stage
-        self._images = [divide_job(job) for job in images]  # jobs per image
+        self._images = [divide_job(job) for job in images]  # for each image, the jobs of its parts
+        # one key per job, nested like the jobs; job_keys computes the digest of each image once
         keys = iter(job_keys([job for jobs in self._images for job in jobs]))
         self._keys = [[next(keys) for _ in jobs] for jobs in self._images]
         self.update()
 
     def update(self) -> None:
-        """Read the records of finished jobs again, including those of other shards."""
+        """Read the records of finished jobs again, including those of other shards. This runs no job."""
         self._stage.resume({key for keys in self._keys for key in keys})
 
     @property
@@ -88,7 +89,8 @@ class SplitRun:
             if key not in self._stage.finished
         ]
         job_bytes = [estimate_job_bytes(job) for _, job in unfinished]
-        workers = workers if scheduler is None else 1  # on a cluster, every worker runs as many jobs as it has threads
+        # a Dask worker already runs as many jobs at once as it has threads, so that each job gets one thread
+        workers = workers if scheduler is None else 1
         jobs = [
             replace(job, threads=threads_per_job(size, len(unfinished), workers))
             for (_, job), size in zip(unfinished, job_bytes, strict=True)
@@ -110,7 +112,10 @@ class SplitRun:
         return all(key in self._stage.finished for key in self._keys[index])
 
     def _images_of_shard(self) -> Sequence[int]:
-        """Return the indices of the images that this run splits, sorted by image id."""
+        """Return the indices of the images that this run splits, sorted by image id (the file name without suffix).
+
+        A shard takes every n-th image of this order, which does not depend on the order of the input.
+        """
         order = sorted(range(len(self._images)), key=lambda index: self._images[index][0].image.stem)
         return order if self._stage.shard is None else self._stage.shard.select(order)
 

@@ -21,8 +21,8 @@ class DetectionTable:
         images: (N,) int64, index of the image.
         scores: (N,) float64.
         areas: (N,) float64, square pixels.
-        inside: (N,) bool, whether the area is in the size range of the metric. A detection outside the range that
-            matches no object is ignored; inside the range it is a false positive.
+        inside: (N,) bool, whether the area is in the size range of the main AP; always true for COCO's boxes. A
+            detection outside the range that matches no object is ignored; inside the range it is a false positive.
     """
 
     polygons: np.ndarray
@@ -66,10 +66,12 @@ class EvaluationData:
     """Detections and ground truth of an evaluation, with the rule by which they are matched.
 
     Attributes:
-        kind: ``oriented``, or ``coco`` for horizontal boxes, whose polygons are rectangles.
+        kind: ``oriented``, or ``coco`` for horizontal boxes, whose polygons are rectangles. COCO's metric applies to
+            some oriented datasets, too: the rule states it.
         classes: Names of the classes.
         images: Ids of the images.
-        detections: Detections of these classes, without those beyond the metric's limit per image and class.
+        detections: Detections of these classes, without the lowest scores beyond the metric's maximum number
+            per image and class.
         objects: Objects of these classes.
         rule: Metric, size ranges, and the treatment of difficult objects.
 
