@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -95,7 +96,9 @@ class SplitRun:
             replace(job, threads=threads_per_job(size, len(unfinished), workers))
             for (_, job), size in zip(unfinished, job_bytes, strict=True)
         ]
-        with progress_bar(total=len(jobs), desc="split", unit="image", show=progress) as bar:
+        is_divided = any(len(parts) > 1 for parts in self._images)
+        unit = "part" if is_divided else "image"  # the bar counts jobs, and a divided image has one job per part
+        with progress_bar(total=len(jobs), desc="split", unit=unit, show=progress) as bar:
             for index, stats in run_jobs(split_image, jobs, workers, job_bytes, scheduler=scheduler):
                 key, _ = unfinished[index]
                 self._stage.record(key, stats)
@@ -121,16 +124,19 @@ class SplitRun:
 
 
 def threads_per_job(job_bytes: int, jobs: int, workers: int) -> int:
-    """Return the number of threads for a job: more than one if memory or the number of jobs leaves processes idle.
+    """Return the number of threads of a job: more than one if fewer jobs than ``workers`` run at the same time.
+
+    The number of jobs or the memory limit can prevent jobs from running at the same time. The cores that would then be
+    idle are used by threads: ``workers / number of jobs at the same time``, rounded up.
 
     Args:
         job_bytes: Estimated memory of the job.
         jobs: Number of jobs.
-        workers: Number of processes.
+        workers: Number of processes that may run at the same time, one per core.
 
     Example:
         >>> threads_per_job(job_bytes=1 << 30, jobs=1, workers=8)
         8
     """
     concurrent = min(workers, jobs, max(1, MAX_MEMORY_BYTES // job_bytes))
-    return -(-workers // concurrent)
+    return math.ceil(workers / concurrent)

@@ -1,5 +1,6 @@
 """Large images are divided into parts that give the tiles and the statistics of one job."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -49,6 +50,13 @@ def test_parts_equal_one_job(tmp_path, make_folder, split, tree, tiled, monkeypa
     assert same[0] == same[1] == same[2]
     assert results["whole"].totals.in_no_tile == 1
     assert results["whole"].totals.without_area == 1
+
+
+@pytest.mark.parametrize(("name", "counted"), [("P1.tif", " 5/5 [.*part"), ("P1.png", " 2/2 [.*image")])
+def test_progress_bar_names_what_it_counts(tmp_path, make_folder, split, tiled, capsys, name, counted):
+    folders = make_folder(tmp_path, {name: (700, 500), "P2.png": (90, 90)})
+    split(*folders, tmp_path / "out", workers=1, progress=True)
+    assert re.search(counted.replace("[", r"\["), capsys.readouterr().err)
 
 
 def test_number_of_parts(tmp_path, write_image, tiled):
