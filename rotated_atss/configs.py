@@ -34,7 +34,9 @@ def find_config(config: str | Path) -> Path:
     """Return the file of a config.
 
     Args:
-        config: Path of a config file, or name of a config of this package, with or without ``.py``.
+        config: Path of a config file, or name of a config of this package, with or without ``.py``. If there is no
+            such file, a path in the form ``configs/dota/name.py`` also means the config of this package, so that
+            commands written for a checkout work with an installed package.
 
     Raises:
         UserError: There is no such file or config, or it is a YAML file.
@@ -45,9 +47,9 @@ def find_config(config: str | Path) -> Path:
     """
     path = Path(config)
     _reject_yaml(path)
-    found = path if _is_file(path) else _find_by_name(path.name)
+    found = path if _is_file(path) else _find_packaged(path)
     if found is None:
-        raise UserError("no such config", where=config, hint=f"{_nearest(path.name)}give a path, or {_a_name()}")
+        raise UserError("no such config", where=config, hint=_hint(path.name, "give a path"))
     return found
 
 
@@ -70,9 +72,10 @@ def find_base_config(base: str, config: str | Path) -> Path:
     # a user's x.py can name the packaged config x as its base; the path then leads to x.py itself, which is skipped
     if _is_file(path) and path.resolve() != Path(config).resolve():
         return path
-    found = _find_by_name(base) if Path(base).name == base else None
+    is_name = Path(base).name == base
+    found = _find_packaged(Path(base)) if is_name else None
     if found is None:
-        hint = f"{_nearest(Path(base).name)}give a path relative to this file, or {_a_name()}"
+        hint = _hint(Path(base).name, "give a path relative to this file")
         raise UserError(f"no such config in _base_, got '{base}'", where=config, hint=hint)
     return found
 
@@ -84,9 +87,13 @@ def _reject_yaml(path: Path) -> None:
         )
 
 
-def _find_by_name(name: str) -> Path | None:
-    files = config_folder().glob("*/*.py")
-    return min((path for path in files if path.stem == name.removesuffix(".py")), default=None)
+def _find_packaged(config: Path) -> Path | None:
+    """Return the config of this package that is called ``name``, ``dota/name`` or ``configs/dota/name``."""
+    parts = (*config.parts[:-1], config.name.removesuffix(".py"))
+    for path in config_folder().glob("*/*.py"):
+        if ("configs", path.parent.name, path.stem)[-len(parts) :] == parts:
+            return path
+    return None
 
 
 def _is_file(path: Path) -> bool:
@@ -96,10 +103,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _nearest(name: str) -> str:
-    nearest = get_close_matches(name.removesuffix(".py"), config_names(), n=3)
-    return f"nearest: {', '.join(nearest)}; " if nearest else ""
-
-
-def _a_name() -> str:
-    return f"a name from {config_folder()}/*/*.py"
+def _hint(name: str, path_advice: str) -> str:
+    similar = get_close_matches(name.removesuffix(".py"), config_names(), n=3)
+    nearest = f"nearest: {', '.join(similar)}; " if similar else ""
+    return f"{nearest}{path_advice}, or a name from {config_folder()}/*/*.py"

@@ -241,9 +241,15 @@ def test_no_compiled_kernel_is_called(name, built):
     assert all(param.grad.isfinite().all() for param in model.parameters() if param.grad is not None)
 
 
-def test_find_config_by_name_or_path(tmp_path):
+def test_find_config_by_name_or_path(tmp_path, monkeypatch):
     name = "rotated_atss_obb_r50_fpn_1x_dota_le90"
     assert find_config(name) == find_config(f"{name}.py") == find_config(config_folder() / "dota" / f"{name}.py")
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)  # not the checkout, whose configs/ would be found as a path
+        assert find_config(f"configs/dota/{name}.py") == find_config(f"dota/{name}") == find_config(name)
+        for path in (f"own/{name}.py", f"configs/coco/{name}.py", f"/configs/dota/{name}.py", f"x/configs/dota/{name}"):
+            with pytest.raises(UserError, match=rf"{name}.*: no such config \(nearest: {name}"):
+                find_config(path)
     with pytest.raises(UserError, match=r"xyz: no such config \(give a path, or a name from .*configs/\*/\*\.py\)"):
         find_config("xyz")
     with pytest.raises(UserError, match=rf"\(nearest: {name}, .*; give a path") as caught:
