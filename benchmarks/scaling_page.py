@@ -74,9 +74,8 @@ def projection(rows: dict[str, Row]) -> str:
         f"{TEST_IMAGES} images, published); {TILE - GAP} x {TILE - GAP} new pixels per tile for splitting; twenty "
         "detections on tiles and ten on full images per object; an epoch over all images, including the test set.\n\n"
         f"{markdown(table)}\n\n"
-        f"The largest image ({width:,} x {height:,}) gives {largest:,} tiles: "
-        f"{number(width * height * per_unit['splitting'] / 60)} minutes to split and "
-        f"{number(width * height * 3 / 1e9)} GB of pixels in memory.\n"
+        f"The largest image ({width:,} x {height:,}) gives {largest:,} tiles, which take "
+        f"{number(width * height * per_unit['splitting'] / 60)} minutes to split.\n"
     )
 
 
@@ -90,10 +89,10 @@ def bottleneck(rows: dict[str, Row]) -> str:
     return f"""## Bottlenecks
 
 Without a GPU the network dominates: a step on one {TILE} px tile takes {number(step)} s; the assignment of
-{assignment["amount"]:,} boxes would be {share:.1%} of it. {growth} An image must fit in memory to be split or predicted
-on, and one image is decoded by one thread, which limits single images of gigapixels. GPUs have not been measured; there
-the loading of tiles is the next limit, which more workers solve: [benchmarks.md](benchmarks.md) gives the cost per
-tile.
+{assignment["amount"]:,} boxes would be {share:.1%} of it. {growth}
+GPUs have not been measured; there the loading of tiles is the next limit, which more workers solve:
+[benchmarks.md](benchmarks.md) gives the cost per tile.
+[reliability.md](reliability.md) gives time and memory for single images of up to 30,000 x 30,000 pixels.
 """
 
 
