@@ -47,7 +47,8 @@ def place_objects(polygons: Floats, windows: Integers, iof_threshold: float = 0.
     """Assign objects to the windows that contain enough of their area.
 
     Args:
-        polygons: (N, 8), pixels, in any orientation, not necessarily convex. Zero-area polygons are not assigned.
+        polygons: (N, 8), pixels, clockwise or counterclockwise, not necessarily convex. Zero-area polygons are not
+            assigned.
         windows: (W, 4) of x_start, y_start, x_stop, y_stop.
         iof_threshold: Minimum fraction of an object's area inside the window, in (0, 1].
 

@@ -19,8 +19,8 @@ from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 from rotated_atss.tiling.merge_shards import ShardMerge, is_started, run_shard
 from rotated_atss.tiling.merge_task import MergeTask
 
-_SERIAL_BYTES = 1 << 20  # up to this size one process is faster than several
-_PART_BYTES = 4 << 20
+_SERIAL_BYTES = 1 << 20  # up to this size of all files, one process is faster than several
+_PART_BYTES = 4 << 20  # of a file; merging takes about twelve times as much memory
 
 
 def merge_folder(
@@ -76,8 +76,8 @@ def merge_folder(
         for part, result in merge_parts(parts, workers, scheduler):
             results[part] = result
             bar.update(part.length)
-        merged = {part: results[part] for part in parts}
-        ungrouped = task.ungrouped(merged)
+        merged = {part: results[part] for part in parts}  # in the order of the files
+        ungrouped = task.ungrouped(merged)  # lines not grouped by image: merged again, as a whole
         bar.total += sum(file.length for file in ungrouped)
         for file, result in merge_parts(ungrouped, workers, scheduler):
             merged[file] = result

@@ -54,7 +54,7 @@ class Tiling:
 
     Attributes:
         size: Side of the windows, pixels, or ``WHOLE_IMAGE``.
-        gap: Overlap of neighboring windows, pixels; None for 200 at 1024 px, in proportion to the size.
+        gap: Overlap of neighboring windows, pixels; None for ``size * 200 / 1024``.
         batch_size: Windows per call of the detector.
         iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
 
@@ -108,8 +108,8 @@ def predict_image(
             by the detector's attribute ``pixels`` (:class:`rotated_atss.io.pixel_options.PixelOptions`).
         size: Side of the windows, pixels; 0 passes the whole image to the detector. None uses the detector's attribute
             ``size``, or 1024. Windows beyond the border are padded as by ``rotated-atss split``.
-        gap: Overlap of neighboring windows, pixels; None uses the detector's attribute ``gap``, at most half the size,
-            or else 200 at 1024 px, in proportion to the size.
+        gap: Overlap of neighboring windows, pixels. None uses the detector's attribute ``gap``, but at most half the
+            size; without this attribute, ``size * 200 / 1024``.
         batch_size: Windows per call of the detector.
         iou_threshold: IoU threshold of the class-wise NMS that merges the windows. None uses the detector's attribute
             ``iou_threshold``, or 0.1.
@@ -167,7 +167,7 @@ def resolve_tiling(
     size = getattr(detector, "size", Tiling.size) if size is None else size
     detector_gap = getattr(detector, "gap", None)
     if gap is None and detector_gap is not None:
-        gap = min(detector_gap, size // 2)  # not in proportion: it follows the size of the objects
+        gap = min(detector_gap, size // 2)  # not scaled with the windows: the gap must fit the largest objects
     if iou_threshold is None:
         iou_threshold = getattr(detector, "iou_threshold", Tiling.iou_threshold)
     return Tiling(size, gap, batch_size, iou_threshold)

@@ -95,7 +95,8 @@ def read_split_input(
         else:
             label_sets += read(in_folder, image_folder, labels, name)
     data = SplitInput(folders, formats, sources, label_sets, class_map is not None)
-    return _only_labeled(data) if labeled_only and folders[0][1] is not None else data
+    has_labels = folders[0][1] is not None  # all folders have labels, or none has
+    return _only_labeled(data) if labeled_only and has_labels else data
 
 
 def _only_labeled(data: SplitInput) -> SplitInput:

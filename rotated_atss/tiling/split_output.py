@@ -58,7 +58,7 @@ def _check_tiles(folder: Path, stats: Sequence[SplitStats], *, labeled: bool) ->
     """Compare the written files with the tiles that go into the manifest.
 
     Raises:
-        UserError: A file is missing or foreign, because another program changed the folder during the run.
+        UserError: A file is missing or unexpected, because another program changed the folder during the run.
     """
     expected_files = {"images": {f"{tile.name}{image.suffix}" for image in stats for tile in image.tiles}}
     if labeled:
@@ -66,10 +66,10 @@ def _check_tiles(folder: Path, stats: Sequence[SplitStats], *, labeled: bool) ->
     for part, expected in expected_files.items():
         written = set(os.listdir(folder / part))
         if written != expected:
-            missing, foreign = len(expected - written), len(written - expected)
+            missing, unexpected = len(expected - written), len(written - expected)
             what = (
-                f"{missing} of {len(expected)} written files {is_or_are(missing)} missing and {foreign} "
-                f"{is_or_are(foreign)} foreign, such as {min(written ^ expected)}"
+                f"{missing} of {len(expected)} written files {is_or_are(missing)} missing and {unexpected} "
+                f"{is_or_are(unexpected)} unexpected, such as {min(written ^ expected)}"
             )
             hint = "another program changed the folder during the run: split again"
             raise UserError(what, where=folder / part, hint=hint)

@@ -75,7 +75,7 @@ class SplitSettings:
         if self.resamples:
             _check_devkit(self.sizes, self.rates)
         else:
-            _check_sizes(*zip(*self.grids()))
+            _check_sizes(*zip(*self.grids()))  # sizes and gaps after division by the rates
 
     def _normalize(self) -> None:
         """Turn sequences into tuples and rates into floats, and set one gap per size."""

@@ -7,6 +7,7 @@ windows that lie mostly outside the image are dropped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError
 
-# If no window has enough of the image, those are kept whose ratio is less than this below the highest one.
+# If the image fills no window enough, the windows whose ratio is within this distance of the highest ratio are kept.
 RATIO_TOLERANCE = 0.01
 MAX_WINDOWS = 1 << 22
-"""Largest number of windows of one size over an image. All of them are in memory, with 300 bytes each."""
+"""Largest number of windows of one size over an image, to limit the memory: a window takes about 300 bytes."""
 
 
 def window_starts(length: int, size: int, gap: int) -> list[int]:
@@ -48,7 +49,7 @@ def count_starts(length: int, size: int, gap: int) -> int:
         >>> count_starts(2000, size=1024, gap=200)
         3
     """
-    return 1 if length <= size else -(-(length - size) // (size - gap)) + 1
+    return 1 if length <= size else math.ceil((length - size) / (size - gap)) + 1
 
 
 def window_grid(width: int, height: int, size: int, gap: int) -> NDArray[np.int64]:

@@ -315,7 +315,7 @@ def test_tiles_are_counted_before_they_are_moved(tmp_path, monkeypatch, make_fol
 
     with monkeypatch.context() as patch:
         patch.setattr(SplitRun, "execute", damaged)
-        with pytest.raises(UserError, match=r"images: 1 of 9 written files is missing and (0 are|1 is) foreign"):
+        with pytest.raises(UserError, match=r"images: 1 of 9 written files is missing and (0 are|1 is) unexpected"):
             split(*folders, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["split.partial"]
     split(*folders, tmp_path / "out")
