@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STRIDES_PX = (8, 16, 32, 64, 128)  # levels P3 to P7
-SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)
+SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)  # anchor scales that are tried
 MAX_OBJECTS = 20_000
 """Of more objects, a subset at equal intervals is used."""
 

@@ -12,7 +12,7 @@ from rotated_atss.io.image_header import read_header
 from rotated_atss.io.image_reader import find_georeference
 from rotated_atss.io.processes import run_jobs
 
-_IMAGES_PER_JOB = 200
+_IMAGES_PER_JOB = 200  # only headers are read, so that smaller jobs would cost more than they share
 _JOB_BYTES = 16 << 20  # memory that a job is assumed to need
 
 

@@ -11,7 +11,7 @@ from rotated_atss.assign.box_formats import centers
 from rotated_atss.assign.grids import Grid
 
 SAME_CENTER_PX = 1e-3  # centers of one location differ by rounding errors, centers of two locations by a stride
-_MAX_PRIORS_PER_LOCATION = 64
+_MAX_PRIORS_PER_LOCATION = 64  # only so many priors are compared with the first one of a level
 
 
 def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rotated_atss.assign.box_formats import to_hbb
 
-_BLOCK_SIZE = 64
+_BLOCK_SIZE = 64  # neighboring priors per block; a ground-truth box is compared with blocks, then with their priors
 # On the CPU, tensors of a chunk stay below the size at which torch starts its threads. On a busy machine, threads cost
 # ten times what they save.
 _ELEMENTS_PER_CHUNK = {"cpu": 30_000, "cuda": 1 << 22}

@@ -9,7 +9,7 @@ from typing import Any
 from rotated_atss.errors import UserError, quote
 
 _UNKNOWN = object()
-_LINE_LENGTH, _INDENT = 120, 4
+_LINE_LENGTH, _INDENT = 120, 4  # characters
 
 
 def format_config_text(values: Mapping[str, Any]) -> str:

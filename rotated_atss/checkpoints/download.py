@@ -22,8 +22,8 @@ from rotated_atss.io.progress import progress_bar
 from rotated_atss.io.run_lock import run_lock
 
 CACHE_VARIABLE = "ROTATED_ATSS_CACHE"
-TIMEOUT_S = 20
-LOCK_TIMEOUT_S = 3600
+TIMEOUT_S = 20  # without a byte from the server
+LOCK_TIMEOUT_S = 3600  # while another process downloads the same file
 _BLOCK_BYTES = 2**20
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rotated_atss.checkpoints.model_info import WHOLE_IMAGE, TrainingData, Window
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
-GAP_QUANTILE = 0.99
+GAP_QUANTILE = 0.99  # of the longer sides; windows should overlap by this length
 
 
 def summarize_training_data(

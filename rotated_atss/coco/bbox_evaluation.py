@@ -11,7 +11,7 @@ from rotated_atss.coco.instances import Instances
 from rotated_atss.errors import UserError
 
 _IOU_50, _IOU_75 = 0, 5  # indices into COCO's IoU thresholds 0.50, 0.55, ..., 0.95
-MAX_DETS = (1, 10, 100)
+MAX_DETS = (1, 10, 100)  # detections per image and class that COCO's metrics count
 AREAS = ("all", "small", "medium", "large")
 """Size ranges of objects by area: all, below 32^2, 32^2 to 96^2, and above 96^2 square pixels."""
 

@@ -18,7 +18,7 @@ from rotated_atss.io.processes import run_jobs
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import ReadOptions
 
-FILES_PER_JOB = 16
+FILES_PER_JOB = 16  # enough to hide the cost of a job, few enough for a smooth progress bar
 _JOB_BYTES = 256 << 20  # decoded pixels per job
 
 FileReport = ImageReport | LabelReport

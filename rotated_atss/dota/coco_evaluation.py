@@ -23,7 +23,7 @@ from rotated_atss.dota.datasets import EvaluationRule, SizeRange
 from rotated_atss.dota.detections import Detections
 from rotated_atss.dota.matching import GroundTruth, overlapping_pairs
 
-_NOT_MATCHED = -1
+_NOT_MATCHED = -1  # in place of the index of an object
 
 
 @dataclass(frozen=True)

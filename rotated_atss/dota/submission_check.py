@@ -18,7 +18,7 @@ from rotated_atss.io.files import read_bytes
 
 # If at most this fraction of the images has detections, the test run is probably incomplete.
 _INCOMPLETE_FRACTION = 0.55
-MAX_CONTENT_BYTES = 4 << 30
+MAX_CONTENT_BYTES = 4 << 30  # unpacked, so that a malicious zip cannot fill the memory
 _MIN_SCORES = 100  # the number of decimals is checked only with at least this many scores
 
 

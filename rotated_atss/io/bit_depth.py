@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError
 
-MIN_BITS, MAX_BITS = 8, 16
+MIN_BITS, MAX_BITS = 8, 16  # bits that the values of a 16-bit image can use
 _VALUES = 1 << MAX_BITS
 _FILL_VALUES = [0, _VALUES - 1]  # usual values of pixels without data
 _FRACTION = 0.9999  # of the values must fit into the used bits, so that a few hot pixels do not darken the image

@@ -18,9 +18,9 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 CONNECT_TIMEOUT_S = 10.0
-NO_WORKERS_TIMEOUT_S = 60.0
+NO_WORKERS_TIMEOUT_S = 60.0  # time for workers to start or to return
 _JOBS_PER_THREAD = 2  # one that runs and one that is already on the worker when the first ends
-_POLL_S = 5.0
+_POLL_S = 5.0  # seconds between two checks that there are workers
 _OPTION = "--scheduler"
 
 

@@ -27,7 +27,7 @@ _WAIT_POLICY = {"GOMP_SPINCOUNT": "200000", "KMP_BLOCKTIME": "0"}
 # Environment variables by which a user chooses the number of BLAS threads.
 _BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
-_SECONDS_PER_MEASUREMENT = 1.0
+_SECONDS_PER_MEASUREMENT = 1.0  # minimum time between two measurements of the load
 # A second thread starts at 1.6 spare cores and ends below 1.45. Loads that cross only one of the two limits do not
 # change the number of threads.
 _ROUND_UP_FROM, _ROUND_DOWN_BELOW = 0.6, 0.45

@@ -9,7 +9,7 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 from rotated_atss.io.georeference import Georeference
 
-_MAX_BYTES = 1 << 16
+_MAX_BYTES = 1 << 16  # read from a world file or .prj file, which has a few hundred bytes
 
 
 def add_sidecars(georeference: Georeference | None, image: Path) -> Georeference | None:

@@ -27,10 +27,10 @@ _JP2_SIGNATURE, _J2K_SIGNATURE = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
 _JPEG_END = b"\xff\xd9"
 _TAIL_BYTES = 4096  # the end marker is searched in these last bytes, because some writers append data
 _PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # bands by color type
-_PNG_ALPHA_TYPES = (4, 6)
+_PNG_ALPHA_TYPES = (4, 6)  # color types: gray with alpha, color with alpha
 _BMP_UNCOMPRESSED = (0, 3, 6)  # compression methods that store all pixels in full
 _MAX_JP2_BYTES = 1 << 16  # the codestream of a JPEG 2000 file is searched in these first bytes
-_MAX_VRT_BYTES = 1 << 26
+_MAX_VRT_BYTES = 1 << 26  # a VRT file is XML that lists its sources
 _VRT_TYPES = ("int8", "uint16", "int16", "uint32", "int32", "float32", "float64")  # all but Byte, which is uint8
 
 

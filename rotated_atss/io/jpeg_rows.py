@@ -16,7 +16,7 @@ from rotated_atss.io.image_header import damaged_image
 from rotated_atss.io.png import Image
 from rotated_atss.io.requirements import require
 
-_ROWS_AT_ONCE = 64
+_ROWS_AT_ONCE = 64  # bounds the memory of a call of libvips
 
 
 class JpegRows:

@@ -17,7 +17,7 @@ from rotated_atss.errors import UserError
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _IR_VERSION, _GRAPH, _METADATA = 1, 7, 14  # fields of ModelProto
 _KEY, _VALUE = 1, 2  # fields of StringStringEntryProto
-_MAX_ENTRY_BYTES = 2**26
+_MAX_ENTRY_BYTES = 2**26  # longer metadata is an error, so that a damaged length cannot fill the memory
 
 
 def read_onnx_metadata(path: str | Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ import cv2
 
 # The functions are in cv2.utils.logging or, in other builds of OpenCV 4, in cv2 itself.
 _logging: Any = getattr(cv2.utils, "logging", cv2)
-_SILENT = 0
+_SILENT = 0  # log level LOG_LEVEL_SILENT
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.png import Image
 
-UPRIGHT = 1
+UPRIGHT = 1  # value of the EXIF and TIFF tag Orientation, as the following numbers
 _MIRRORED = (2, 3, 6, 7)  # orientations whose columns are reversed, after the axes are exchanged
 _UPSIDE_DOWN = (3, 4, 7, 8)  # orientations whose rows are reversed, after the axes are exchanged
 

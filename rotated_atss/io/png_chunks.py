@@ -17,9 +17,9 @@ HEAD_BYTES = 29
 PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"bKGD", b"cHRM", b"gAMA", b"iCCP", b"iTXt", b"pHYs", b"sBIT", b"sRGB"}
 PLAIN_CHUNKS |= {b"tEXt", b"tIME", b"zTXt"}
 
-_LENGTH_AND_KIND_BYTES = 8
+_LENGTH_AND_KIND_BYTES = 8  # start of a chunk: four bytes each
 _FRAME_BYTES = 12  # length, kind and checksum of a chunk
-_MAX_LEADING_CHUNKS = 256
+_MAX_LEADING_CHUNKS = 256  # usual files have fewer than ten
 
 
 def iter_leading_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:

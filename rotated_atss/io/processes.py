@@ -20,7 +20,7 @@ from rotated_atss.io.cluster import run_on_cluster
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-MAX_MEMORY_BYTES = 8 << 30
+MAX_MEMORY_BYTES = 8 << 30  # estimated memory of all jobs that run at the same time
 
 
 def available_cores() -> int:

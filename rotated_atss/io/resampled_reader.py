@@ -12,7 +12,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.png import Image
 from rotated_atss.io.reader_interface import ImageReader, average_blocks
 
-MIN_RATE, MAX_RATE = 1 / 64, 64.0
+MIN_RATE, MAX_RATE = 1 / 64, 64.0  # beyond these, resampling is most likely a mistake in the units
 _COLUMNS = 8192  # columns that are resampled at once: cv2.remap has a limit of 32,767
 
 
@@ -69,7 +69,7 @@ class ResampledReader(ImageReader):
     def _source_range(self, start: int, stop: int, side: int) -> tuple[int, int]:
         """Return the range of source pixels, in whole blocks, on which a range of pixels of the result depends."""
         low, high = self._block_position(np.array([start, stop - 1]))
-        blocks = -(-side // self._block)
+        blocks = math.ceil(side / self._block)
         # bilinear interpolation at a position p reads the blocks floor(p) and floor(p) + 1
         first = min(max(0, math.floor(low)), blocks - 1)
         return first * self._block, min(blocks, max(first + 1, math.floor(high) + 2)) * self._block

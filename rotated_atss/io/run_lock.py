@@ -19,9 +19,9 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-_MAX_OWNER_BYTES = 200
+_MAX_OWNER_BYTES = 200  # of the lock file, which names the process that holds it
 _WORKERS_END_S = 10.0  # seconds to wait for the workers of a killed run to end
-_RETRY_S = 0.05
+_RETRY_S = 0.05  # seconds between two attempts to get the lock
 
 
 @contextmanager

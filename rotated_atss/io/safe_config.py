@@ -20,7 +20,7 @@ from rotated_atss.io.config_literals import SAFE_CONFIG_HINT, LiteralEvaluator, 
 from rotated_atss.io.config_values import check_config_values
 from rotated_atss.io.files import read_bytes
 
-_MAX_BYTES = 2**20
+_MAX_BYTES = 2**20  # longest config that is parsed
 _TEMPLATE = re.compile(r"\{\{\s*(\$|_base_|file)")  # MMEngine replaces such texts before it executes a config
 _is_required: ContextVar[bool] = ContextVar("_is_required", default=False)
 

@@ -12,7 +12,7 @@ from rotated_atss.io.bit_depth import count_values, to_8_bit, used_bits
 from rotated_atss.io.pixel_options import AUTO, PADDING_BGR, PERCENTILE, PixelOptions
 from rotated_atss.io.png import Image
 
-PERCENTILES = (2.0, 98.0)
+PERCENTILES = (2.0, 98.0)  # of the pixel values; they become 0 and 255
 _MAX_VALUES = 1 << 20  # percentiles are computed from about this many values at most
 
 

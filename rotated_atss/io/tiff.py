@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rotated_atss.io.orientation import UPRIGHT
 
+# Numbers of tags, in the TIFF 6.0 specification or registered by GDAL.
 WIDTH, HEIGHT, BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION = 256, 257, 258, 262, 274
 STRIP_OFFSETS, SAMPLES_PER_PIXEL, STRIP_BYTE_COUNTS, PLANAR_CONFIGURATION = 273, 277, 279, 284
 TILE_OFFSETS, TILE_BYTE_COUNTS, EXTRA_SAMPLES, SAMPLE_FORMAT = 324, 325, 338, 339
@@ -30,8 +31,8 @@ MIN_IS_BLACK, RGB, CMYK = 1, 2, 5  # values of PHOTOMETRIC
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2  # values of EXTRA_SAMPLES
 # Tag that replaces EXTRA_SAMPLES (338) where that entry must disappear: readers ignore it, and the entries stay sorted.
 _TARGET_PRINTER = 337
-_MASK = 4  # bit of SUBFILE_TYPE
-_MAX_DIRECTORIES = 64
+_MASK = 4  # bit of SUBFILE_TYPE: the directory is a transparency mask
+_MAX_DIRECTORIES = 64  # examined at most: one per overview, mask or page
 _MAX_TEXT = 1 << 20  # characters of a text that are read
 _CLASSIC, _BIG = 42, 43  # versions of the file header
 # NumPy types of the field types that are read: unsigned integers and ASCII.

@@ -15,8 +15,8 @@ from rotated_atss.label_formats.recognize import check_format, recognize_format
 from rotated_atss.label_formats.records import ImageLabels, LabelSet, ReadOptions, note_lines
 from rotated_atss.label_formats.registry import get_format
 
-_FILES_PER_JOB = 100
-_JOB_BYTES = 64 << 20
+_FILES_PER_JOB = 100  # label files are small, and a job has a cost of its own
+_JOB_BYTES = 64 << 20  # estimated memory of a job
 _NOT_PER_IMAGE = ("vector",)  # formats in which one file has labels of several images
 
 

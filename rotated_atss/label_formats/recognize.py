@@ -19,7 +19,7 @@ from rotated_atss.label_formats.xml_file import read_xml
 
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _HEADER = re.compile(rb"\s*(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
-_HEAD_BYTES = 1 << 14
+_HEAD_BYTES = 1 << 14  # of a text file; its format is recognized from these first lines
 
 
 def recognize_format(paths: Sequence[Path]) -> str:

@@ -26,7 +26,7 @@ MODES = ("iou", "iof")
 # On the CPU, the four edges of 8000 pairs fit into the cache of a core and stay below the size at which torch starts
 # threads. Threads cost more than they save here, a hundred times more on a machine with busy data loading workers.
 _PAIRS_PER_CHUNK = {"cpu": 8000, "cuda": 1 << 20}
-_CIRCLE_PAIRS_PER_CHUNK = 1 << 20
+_CIRCLE_PAIRS_PER_CHUNK = 1 << 20  # pairs whose circumscribed circles are compared at once
 _MAX_PAIRS_OF_ONE_THREAD = 1 << 20  # at ten times as many pairs, two threads are a quarter faster than one
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-_MAX_LENGTH = 80
+_MAX_LENGTH = 80  # characters; Windows limits paths to 260
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # reserved on Windows
 
 

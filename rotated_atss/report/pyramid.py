@@ -14,7 +14,7 @@ from rotated_atss.io.image_reader import ImageReader
 from rotated_atss.io.png import Image
 from rotated_atss.io.reader_interface import average_blocks
 
-TILE_PX = 512
+TILE_PX = 512  # side of the tiles of all levels
 QUALITY = 85  # of JPEG
 SINGLE_PX = 2048
 """Longest side of images that are written as a single file, pixels."""

@@ -15,7 +15,7 @@ from rotated_atss.io.images import Image, encode_image
 from rotated_atss.report.page_names import PageNames
 from rotated_atss.report.viewer_data import ViewerDetection, ViewerImage, ViewerObject
 
-MAX_SIDE_PX = 720
+MAX_SIDE_PX = 720  # longer side of a thumbnail
 FOLDER = "thumbnails"
 # RGB by state, as in the viewer; boxes are drawn in this order
 _COLORS = {"tp": (86, 180, 233), "missed": (240, 228, 66), "fp": (255, 112, 51)}

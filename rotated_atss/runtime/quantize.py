@@ -20,7 +20,7 @@ from rotated_atss.tiling.split_image import crop_window
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
-MAX_WINDOWS = 64
+MAX_WINDOWS = 64  # for calibration
 
 
 def quantize_to_int8(graph: bytes, info: ModelInfo, images: Sequence[Path], max_windows: int = MAX_WINDOWS) -> bytes:

@@ -59,7 +59,7 @@ def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sp
     length = {"jet": 76.0, "propeller": 58.0, "fighter": 58.0}[kind] * scale * rng.uniform(0.9, 1.1)
     span = {"jet": 0.92, "propeller": 1.12, "fighter": 0.68}[kind] * length * rng.uniform(0.95, 1.05)
     wing = {"jet": _SWEPT_WING, "propeller": _STRAIGHT_WING, "fighter": _DELTA_WING}[kind] * (length, span)
-    paint = pick(rng, CAMOUFLAGE if kind == "fighter" else LIVERY, 5)
+    paint = pick(rng, CAMOUFLAGE if kind == "fighter" else LIVERY, jitter=5)
     fuselage, tail = _FUSELAGE * (length, length * 1.05), _TAIL * length
     sprite = Sprite.of(np.concatenate([fuselage, wing, tail]), "plane", height=15.0 * scale, floating=True)
     sprite.casters = [fuselage, wing, tail]
@@ -91,7 +91,7 @@ def _jet_details(sprite: Sprite, length: float, span: float, rng: np.random.Gene
         x, y = 0.075 * length, 0.17 * span * side
         sprite.fill(ellipse(length * 0.10, length * 0.045, x, y, sides=16), rgb(150, 154, 160))
         sprite.fill(ellipse(length * 0.02, length * 0.04, x + length * 0.045, y, sides=10), rgb(60, 62, 68))
-    _fin(sprite, length, pick(rng, ACCENT, 8))
+    _fin(sprite, length, pick(rng, ACCENT, jitter=8))
     _cockpit(sprite, length)
 
 
@@ -100,7 +100,7 @@ def _propeller_details(sprite: Sprite, length: float, span: float, rng: np.rando
         x, y = 0.13 * length, 0.18 * span * side
         sprite.fill(ellipse(length * 0.16, length * 0.05, x - 0.02 * length, y, sides=16), rgb(170, 172, 176))
         sprite.fill(rect(length * 0.012, length * 0.17, x + 0.065 * length, y), rgb(70, 70, 74), alpha=0.7)
-    _fin(sprite, length, pick(rng, ACCENT, 8))
+    _fin(sprite, length, pick(rng, ACCENT, jitter=8))
     _cockpit(sprite, length, 0.40)
 
 
@@ -124,7 +124,7 @@ def helicopter(rng: np.random.Generator, scale: float) -> Sprite:
     """
     length = 50.0 * scale * rng.uniform(0.92, 1.1)
     rotor, hub = 0.41 * length, 0.13 * length
-    paint = pick(rng, HELICOPTER_PAINT, 8)
+    paint = pick(rng, HELICOPTER_PAINT, jitter=8)
     disc, boom = ellipse(2 * rotor, 2 * rotor, hub), rect(0.5 * length, 0.06 * length, -0.27 * length)
     body = ellipse(0.42 * length, 0.20 * length, 0.17 * length)
     sprite = Sprite.of(np.concatenate([disc, boom, body]), "helicopter", height=11.0 * scale, floating=True)

@@ -20,7 +20,7 @@ def tree(rng: np.random.Generator, leaves: list[Color], diameter: float) -> Spri
     angles = np.arange(18) * (2 * np.pi / 18)
     radii = diameter / 2 * rng.uniform(0.82, 1.06, 18)
     crown = np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
-    paint = pick(rng, leaves, 7)
+    paint = pick(rng, leaves, jitter=7)
     sprite = Sprite.of(crown, height=diameter * 0.8)
     sprite.fill(crown, shade(paint, 0.72))
     for _ in range(max(5, int(diameter / 2))):
@@ -39,7 +39,7 @@ def dwelling(rng: np.random.Generator, length: float, width: float) -> Sprite:
         >>> dwelling(np.random.default_rng(0), length=34.0, width=24.0).extent
         (-17.0, -12.0, 17.0, 12.0)
     """
-    paint, outline = pick(rng, ROOF_TILES, 8), rect(length, width)
+    paint, outline = pick(rng, ROOF_TILES, jitter=8), rect(length, width)
     sprite = Sprite.of(outline, height=11.0)
     half_ridge, half_l, half_w = max(0.0, (length - width) / 2) + 0.8, length / 2, width / 2
     for side in (-1.0, 1.0):
@@ -59,7 +59,7 @@ def flat_building(rng: np.random.Generator, length: float, width: float) -> Spri
         >>> flat_building(np.random.default_rng(0), length=50.0, width=40.0).extent
         (-25.0, -20.0, 25.0, 20.0)
     """
-    paint, outline = pick(rng, FLAT_ROOF, 7), rect(length, width)
+    paint, outline = pick(rng, FLAT_ROOF, jitter=7), rect(length, width)
     sprite = Sprite.of(outline, height=20.0)
     sprite.fill(outline, shade(paint, 1.1))
     sprite.fill(rect(length - 3.5, width - 3.5), paint, grain=5.0)
@@ -77,7 +77,7 @@ def shed(rng: np.random.Generator, length: float, width: float) -> Sprite:
         >>> shed(np.random.default_rng(0), length=60.0, width=30.0).extent
         (-30.0, -15.0, 30.0, 15.0)
     """
-    paint, outline = pick(rng, SHED_ROOF, 6), rect(length, width)
+    paint, outline = pick(rng, SHED_ROOF, jitter=6), rect(length, width)
     sprite = Sprite.of(outline, height=16.0)
     for side in (-1.0, 1.0):
         sprite.fill(rect(length, width / 2, 0.0, side * width / 4), paint, facing=(0.0, side * 0.8))
@@ -96,7 +96,7 @@ def bush(rng: np.random.Generator, leaves: list[Color], diameter: float) -> Spri
         >>> bush(np.random.default_rng(0), [(60, 90, 50)], diameter=8.0).name is None
         True
     """
-    paint = shade(pick(rng, leaves, 8), rng.uniform(0.8, 1.1))
+    paint = shade(pick(rng, leaves, jitter=8), rng.uniform(0.8, 1.1))
     sprite = Sprite.of(ellipse(diameter, diameter * rng.uniform(0.7, 1.0), sides=11), height=diameter * 0.3)
     sprite.fill(ellipse(diameter, diameter * 0.85, sides=11), shade(paint, 0.8))
     sprite.fill(ellipse(diameter * 0.6, diameter * 0.5, sides=9), paint)
@@ -113,5 +113,5 @@ def crate(rng: np.random.Generator) -> Sprite:
     side = rng.uniform(5.0, 8.0)
     outline: Points = rect(side, side * rng.uniform(0.7, 1.0))
     sprite = Sprite.of(outline, height=4.0)
-    paint = pick(rng, [rgb(110, 92, 72), rgb(84, 96, 84), rgb(150, 146, 140)], 10)
+    paint = pick(rng, [rgb(110, 92, 72), rgb(84, 96, 84), rgb(150, 146, 140)], jitter=10)
     return sprite.fill(outline, paint).line(outline, shade(paint, 0.65), 0.6, closed=True)

@@ -50,7 +50,7 @@ def tennis_paints(rng: np.random.Generator) -> tuple[Color, Color]:
         2
     """
     index = int(rng.integers(len(TENNIS_COURT)))
-    return pick(rng, [TENNIS_COURT[index]], 6), pick(rng, [TENNIS_SURROUND[index]], 6)
+    return pick(rng, [TENNIS_COURT[index]], jitter=6), pick(rng, [TENNIS_SURROUND[index]], jitter=6)
 
 
 def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
@@ -61,7 +61,7 @@ def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
         (-31.0, -16.5, 31.0, 16.5)
     """
     length, width = 62.0 * scale, 33.0 * scale
-    floor, key = pick(rng, HARDWOOD, 6), pick(rng, KEY_PAINT, 6)
+    floor, key = pick(rng, HARDWOOD, jitter=6), pick(rng, KEY_PAINT, jitter=6)
     sprite = Sprite.of(rect(length, width), "basketball-court")
     sprite.fill(rect(length + 7, width + 7), shade(floor, 0.62), grain=3.0)
     sprite.fill(rect(length, width), floor, grain=3.0)
@@ -87,8 +87,8 @@ def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
         'baseball-diamond'
     """
     side = 84.0 * scale * rng.uniform(0.9, 1.08)
-    dirt = pick(rng, [rgb(186, 140, 100), rgb(172, 118, 82), rgb(196, 156, 112)], 6)
-    grass = pick(rng, [rgb(96, 132, 70), rgb(110, 140, 80)], 6)
+    dirt = pick(rng, [rgb(186, 140, 100), rgb(172, 118, 82), rgb(196, 156, 112)], jitter=6)
+    grass = pick(rng, [rgb(96, 132, 70), rgb(110, 140, 80)], jitter=6)
     home = -side / 2
     fan = np.concatenate([[[home, home]], arc(side, 0.0, np.pi / 2, home, home, sides=28)])
     sprite = Sprite.of(fan, "baseball-diamond")
@@ -121,13 +121,13 @@ def swimming_pool(rng: np.random.Generator, scale: float) -> Sprite:
     """
     length = 34.0 * scale * rng.uniform(0.85, 1.25)
     width = length * rng.uniform(0.48, 0.62)
-    water = pick(rng, [rgb(86, 190, 206), rgb(70, 168, 200), rgb(110, 204, 208)], 7)
+    water = pick(rng, [rgb(86, 190, 206), rgb(70, 168, 200), rgb(110, 204, 208)], jitter=7)
     outline = _pool_outline(rng, length, width)
     center = outline.mean(axis=0)
     basin = (outline - center) * ((length - 4) / length, (width - 4) / width) + center
     deep_end = basin * 0.72 + (length * 0.05, 0)
     sprite = Sprite.of(outline, "swimming-pool")
-    sprite.fill(outline, pick(rng, [rgb(222, 214, 198), rgb(236, 234, 228)], 5))
+    sprite.fill(outline, pick(rng, [rgb(222, 214, 198), rgb(236, 234, 228)], jitter=5))
     sprite.fill(basin, water, grain=4.0)
     sprite.fill(deep_end, shade(water, 0.90), alpha=0.6)
     sprite.line(basin, shade(water, 0.72), 0.7, closed=True)
@@ -154,7 +154,7 @@ def storage_tank(rng: np.random.Generator, scale: float, radius: float | None = 
         'storage-tank'
     """
     radius = radius or 23.0 * scale * rng.uniform(0.75, 1.25)
-    paint = pick(rng, TANK_PAINT, 5)
+    paint = pick(rng, TANK_PAINT, jitter=5)
     wall = ellipse(2 * radius, 2 * radius, sides=64)
     sprite = Sprite.of(wall, "storage-tank", height=radius * 0.75)
     sprite.fill(wall, shade(paint, 0.74))

@@ -15,7 +15,7 @@ from rotated_atss.synthetic.terrain import lay_ground, lay_roads
 from rotated_atss.synthetic.town_plan import Block, make_town_plan
 from rotated_atss.synthetic.zones import FILLERS, LABELED, Zone
 
-SIZE_WH = (880, 720)
+SIZE_WH = (880, 720)  # default size of a scene, pixels
 SIZE_SPREAD = 0.1  # maximum relative deviation of a side from the requested size
 
 # Haze makes aerial images less saturated: 18% of each channel is the gray value.

@@ -83,11 +83,11 @@ def choose_climate(rng: np.random.Generator) -> Climate:
     base = CLIMATES[rng.integers(len(CLIMATES))]
     return replace(
         base,
-        ground=(pick(rng, [base.ground[0]], 6), pick(rng, [base.ground[1]], 6)),
-        grass=pick(rng, [base.grass], 7),
+        ground=(pick(rng, [base.ground[0]], jitter=6), pick(rng, [base.ground[1]], jitter=6)),
+        grass=pick(rng, [base.grass], jitter=7),
         asphalt=shade(base.asphalt, rng.uniform(0.9, 1.1)),
         concrete=shade(base.concrete, rng.uniform(0.92, 1.06)),
-        water=(pick(rng, [base.water[0]], 5), pick(rng, [base.water[1]], 5)),
+        water=(pick(rng, [base.water[0]], jitter=5), pick(rng, [base.water[1]], jitter=5)),
     )
 
 

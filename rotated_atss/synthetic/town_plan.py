@@ -13,8 +13,8 @@ from rotated_atss.synthetic.sprite import Pose
 
 SAMPLE_STEP = 8  # pixels between the sample points of the visible area
 ROAD_WIDTHS = (44.0, 28.0, 18.0)  # avenue, street, lane; pixels, as the following lengths
-SIDEWALK = 4.0
-QUAY = 16.0
+SIDEWALK = 4.0  # width between a road and the blocks beside it
+QUAY = 16.0  # width between the coast and the blocks
 BLOCK_AREA = 48_000.0  # px^2, enough for a few of the largest objects
 MIN_SIDE = 95.0  # of a block
 

@@ -39,7 +39,7 @@ def car(rng: np.random.Generator, scale: float) -> Sprite:
         'small-vehicle'
     """
     length, width = 20.0 * scale * rng.uniform(0.94, 1.06), 9.0 * scale * rng.uniform(0.95, 1.05)
-    paint = pick(rng, CAR_PAINT, 6)
+    paint = pick(rng, CAR_PAINT, jitter=6)
     body = rounded_rect(length, width, width * 0.32)
     sprite = Sprite.of(body, "small-vehicle", height=6.0 * scale)
     sprite.fill(body, paint)
@@ -89,7 +89,7 @@ def large_vehicle(rng: np.random.Generator, scale: float, kind: str | None = Non
 
 
 def _tractor(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
-    paint = pick(rng, LORRY_CAB, 6)
+    paint = pick(rng, LORRY_CAB, jitter=6)
     depth = length * 0.16
     sprite.fill(rect(length * 0.30, width * 0.5, length * 0.32), rgb(46, 46, 50))
     sprite.fill(rounded_rect(depth, width * 0.94, 1.4, length / 2 - depth / 2), paint)
@@ -99,7 +99,7 @@ def _tractor(sprite: Sprite, length: float, width: float, rng: np.random.Generat
 
 def _truck(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
     _tractor(sprite, length, width, rng)
-    paint, depth = pick(rng, LORRY_BOX, 5), length * 0.79
+    paint, depth = pick(rng, LORRY_BOX, jitter=5), length * 0.79
     x = -length / 2 + depth / 2
     sprite.fill(rect(depth, width, x), paint)
     for share in np.linspace(0.12, 0.88, 6):
@@ -121,7 +121,7 @@ def _tanker(sprite: Sprite, length: float, width: float, rng: np.random.Generato
 
 
 def _bus(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
-    paint = pick(rng, BUS_PAINT, 6)
+    paint = pick(rng, BUS_PAINT, jitter=6)
     front = mirrored(np.array([[0.5, 0.0], [0.5, 0.34], [0.47, 0.5], [-0.49, 0.5], [-0.5, 0.44], [-0.5, 0.0]]))
     sprite.fill(front * (length, width), paint)
     sprite.fill(rect(length * 0.84, width * 0.72, -length * 0.03), shade(blend(paint, rgb(244, 244, 240), 0.55), 1.03))

@@ -50,10 +50,10 @@ def boat(rng: np.random.Generator, scale: float, length: float | None = None) ->
     """
     length = (length or 38.0 * scale) * rng.uniform(0.9, 1.1)
     width = length * rng.uniform(0.30, 0.36)
-    paint, hull = pick(rng, HULL_PAINT, 4), _HULL * (length, width)
+    paint, hull = pick(rng, HULL_PAINT, jitter=4), _HULL * (length, width)
     sprite = Sprite.of(hull, "ship", height=5.0 * scale)
     sprite.fill(hull, shade(paint, 0.9))
-    sprite.fill(_HULL * (length * 0.93, width * 0.82), pick(rng, DECK, 5))
+    sprite.fill(_HULL * (length * 0.93, width * 0.82), pick(rng, DECK, jitter=5))
     sprite.line(hull, shade(paint, 0.66), 0.5, closed=True)
     add_top = _motor_top if rng.random() < 0.6 else _sail_top
     add_top(sprite, length, width, rng)
@@ -64,13 +64,13 @@ def _motor_top(sprite: Sprite, length: float, width: float, rng: np.random.Gener
     sprite.fill(_HULL[:] * (length * 0.40, width * 0.55) + (length * 0.20, 0), rgb(240, 240, 240))
     sprite.fill(rounded_rect(length * 0.34, width * 0.62, 1.5, -length * 0.06), rgb(44, 54, 66))
     sprite.fill(rounded_rect(length * 0.26, width * 0.52, 1.5, -length * 0.08), rgb(246, 246, 246))
-    sprite.fill(rect(length * 0.16, width * 0.54, -length * 0.36), pick(rng, CANVAS_COVER, 6))
+    sprite.fill(rect(length * 0.16, width * 0.54, -length * 0.36), pick(rng, CANVAS_COVER, jitter=6))
 
 
 def _sail_top(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
     sprite.fill(ellipse(length * 0.46, width * 0.42, length * 0.02, sides=18), rgb(238, 238, 236))
     sprite.fill(rect(length * 0.18, width * 0.44, -length * 0.34), rgb(120, 104, 84))
-    sprite.fill(rect(length * 0.46, max(1.2, width * 0.11), -length * 0.20), pick(rng, CANVAS_COVER, 6))
+    sprite.fill(rect(length * 0.46, max(1.2, width * 0.11), -length * 0.20), pick(rng, CANVAS_COVER, jitter=6))
     sprite.fill(ellipse(1.6, 1.6, length * 0.04, sides=8), rgb(60, 60, 64))
 
 
@@ -83,13 +83,16 @@ def freighter(rng: np.random.Generator, scale: float) -> Sprite:
     """
     length = 104.0 * scale * rng.uniform(0.86, 1.1)
     width = length * rng.uniform(0.20, 0.23)
-    hull, paint = _FREIGHTER_HULL * (length, width), pick(rng, [rgb(60, 66, 84), rgb(140, 50, 44), rgb(52, 84, 80)], 8)
+    hull, paint = (
+        _FREIGHTER_HULL * (length, width),
+        pick(rng, [rgb(60, 66, 84), rgb(140, 50, 44), rgb(52, 84, 80)], jitter=8),
+    )
     sprite = Sprite.of(hull, "ship", height=8.0 * scale)
     sprite.fill(hull, paint)
     sprite.fill(_FREIGHTER_HULL * (length * 0.95, width * 0.84), rgb(150, 92, 76))
     for bay in np.linspace(-0.24, 0.32, 8):
         for lane in (-0.27, 0.0, 0.27):
-            sprite.fill(rect(length * 0.066, width * 0.25, length * bay, width * lane), pick(rng, CONTAINERS, 8))
+            sprite.fill(rect(length * 0.066, width * 0.25, length * bay, width * lane), pick(rng, CONTAINERS, jitter=8))
     sprite.fill(rect(length * 0.10, width * 0.86, -length * 0.37), rgb(240, 240, 238))
     sprite.fill(rect(length * 0.03, width * 0.70, -length * 0.335), rgb(50, 60, 70))
     sprite.fill(ellipse(length * 0.035, length * 0.035, -length * 0.44, sides=12), rgb(190, 90, 50))
@@ -124,7 +127,7 @@ def pier(rng: np.random.Generator, length: float, width: float) -> Sprite:
         >>> pier(np.random.default_rng(0), length=100.0, width=14.0).extent
         (-50.0, -7.0, 50.0, 7.0)
     """
-    paint = pick(rng, PLANKS, 6)
+    paint = pick(rng, PLANKS, jitter=6)
     deck = rect(length, width)
     sprite = Sprite.of(deck, "harbor", height=5.0)
     sprite.fill(deck, paint, grain=5.0)

@@ -30,12 +30,13 @@ from rotated_atss.synthetic.town_plan import Block
 
 Zone = Callable[[Site, Block], None]
 
-# Lengths in pixels at scale 1, angles in radians.
+# Lengths in pixels at scale 1. ``site.scale`` is the scale of a scene, by which all lengths are multiplied;
+# ``site.random_scale()`` varies it for a single object.
 BAY_WIDTH, BAY_DEPTH, AISLE_WIDTH = 11.8, 24.0, 21.0
-TRUCK_PITCH, TRUCK_ROW_DEPTH, TRUCK_AISLE_WIDTH = 19.0, 60.0, 24.0
-TANK_RADIUS = 27.0
+TRUCK_PITCH, TRUCK_ROW_DEPTH, TRUCK_AISLE_WIDTH = 19.0, 60.0, 24.0  # pitch: from one truck to the next one
+TANK_RADIUS = 27.0  # about that of the largest tank of a farm
 TENNIS_CELL_WH, BASKETBALL_CELL_WH = (110.0, 56.0), (74.0, 45.0)
-LOT_WH = (64.0, 70.0)
+LOT_WH = (64.0, 70.0)  # smallest size of a lot with a dwelling
 TENNIS_SHARE = 0.62  # share of the width of a block that tennis courts get; the rest is for basketball courts
 # largest deviation to either side, in radians; that of helicopters is any heading
 AIRPLANE_HEADING_SPREAD, HELICOPTER_HEADING_SPREAD, DIAMOND_HEADING_SPREAD = 0.35, 3.1, 0.12
@@ -130,7 +131,7 @@ def _truck_row(site: Site, block: Block, y: float, kind: str | None) -> None:
 
 def _tank_farm(site: Site, block: Block) -> None:
     """Fill a block with a grid of storage tanks, with low walls and pipes."""
-    gravel = pick(site.rng, [rgb(168, 158, 142), rgb(150, 148, 140)], 6)
+    gravel = pick(site.rng, [rgb(168, 158, 142), rgb(150, 148, 140)], jitter=6)
     paint_surface(site, block, gravel)
     max_radius = TANK_RADIUS * site.scale * site.rng.uniform(0.85, 1.1)
     cell_side = 2 * max_radius + 16
@@ -190,15 +191,16 @@ def _residential(site: Site, block: Block) -> None:
     lot_w = width / len({x for x, _ in lot_centers})
     lot_h = height / len({y for _, y in lot_centers})
     for x, y in lot_centers:
-        rotation = 0.0 if y < 0 else np.pi  # the dwelling is on the side of the nearer road
+        # The roads run along the top and the bottom of the block, and the dwelling of a lot is at its top.
+        rotation = 0.0 if y < 0 else np.pi
         _lot(site, block.pose.moved(x, y, rotation), lot_w, lot_h)
 
 
 def _lot(site: Site, pose: Pose, width: float, height: float) -> None:
-    """Fill a lot around ``pose``: lawn, drive and dwelling, at random a pool and a car, and trees."""
+    """Fill a lot around ``pose``: a drive and a dwelling at negative y, behind them trees and, at random, a pool."""
     rng, s = site.rng, site.scale
     fence = pose.apply(rect(width - 1, height - 1))
-    site.canvas.fill(fence, pick(rng, [site.climate.grass], 10), grain=9.0)
+    site.canvas.fill(fence, pick(rng, [site.climate.grass], jitter=10), grain=9.0)
     site.canvas.line(fence, shade(site.climate.grass, 0.7), 1.2, closed=True)
     drive = pose.moved(21 * s, -height / 2 + 16 * s, np.pi / 2)
     site.canvas.fill(drive.apply(rect(31 * s, 12 * s)), shade(site.climate.concrete, 0.98), grain=3.0)
@@ -228,7 +230,7 @@ def _woods(site: Site, block: Block) -> None:
 def _farmland(site: Site, block: Block) -> None:
     """Fill a block with two fields and a hedge."""
     for part in (-1, 1):
-        color = pick(site.rng, site.climate.crop, 6)
+        color = pick(site.rng, site.climate.crop, jitter=6)
         size = (block.width / 2 - 4, block.height - 4)
         lay_furrows(site.canvas, block.pose.moved(part * block.width / 4, 0), size, color, site.rng.uniform(3, 6))
     for y in np.arange(-block.height / 2 + 6, block.height / 2 - 4, 9.0):

@@ -19,7 +19,7 @@ from rotated_atss.visualization.text_boxes import ascii_text
 
 _OTHER_OBJECTS = "0.75"  # color of their outlines
 _DIAMETER = 6.5  # of the markers of the finest level, 1/72 inch
-_COLUMN_INCHES = 7.8
+_COLUMN_INCHES = 7.8  # width of the panels of one assigner
 _ROWS_INCHES = (0.6, 7.6, 4.7, 1.75, 0.85)  # heights of title, picture, IoUs, text, legend
 # margins of picture, IoUs and text: left, right, above, below
 _MARGINS_INCHES = ((0.45, 0.45, 0.6, 0.1), (0.95, 0.3, 0.3, 0.6), (0.45, 0.1, 0.1, 0.0))

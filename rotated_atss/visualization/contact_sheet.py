@@ -12,7 +12,7 @@ from rotated_atss.io.png import Image
 from rotated_atss.visualization._checks import check_count, copy_as_bgr
 from rotated_atss.visualization.text_boxes import ascii_text
 
-_BACKGROUND = 24
+_BACKGROUND = 24  # gray level
 _TITLE_HEIGHT = 18  # pixels
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MAX_POINTS = 200
+MAX_POINTS = 200  # of a curve in a report; a chart shows no more detail
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from rotated_atss.runtime.compare import Differences, compare_outputs
 from rotated_atss.runtime.quantize import quantize_to_int8
 from rotated_atss.runtime.session import OnnxRuntimeSession
 
-OPSET = 18
+OPSET = 18  # version of ONNX's operators
 # Share of boxes that may differ from torch. Untrained deformable convolutions and refinement amplify rounding errors.
 _MAX_SHARE = 0.05
 _SIDE = 256  # side in pixels of the inputs for tracing and comparison, before rounding to the pad divisor

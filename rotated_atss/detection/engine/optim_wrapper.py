@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from rotated_atss.detection.engine.network import has_fast_bfloat16
 
-_SMALL_MAP_PIXELS = 16
+_SMALL_MAP_PIXELS = 16  # largest feature maps that stay in float32 on the CPU
 
 
 @OPTIM_WRAPPERS.register_module()

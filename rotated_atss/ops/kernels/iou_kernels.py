@@ -19,11 +19,11 @@ from torch import Tensor
 from rotated_atss.ops.kernels.launch import blocks, on_device, processors
 from rotated_atss.ops.kernels.overlap import area_to_overlap, circles_overlap, div_rn, intersection, pair_overlap
 
-BLOCK = 128
-TILE_ROWS = 4
+BLOCK = 128  # boxes or pairs per program
+TILE_ROWS = 4  # boxes of the first set per program
 # four pairs per thread for float32, which share loads; one for float64, which fills the registers
 TILE_COLUMNS = {torch.float32: 128, torch.float64: 32}
-TABLE_ROWS = 9
+TABLE_ROWS = 9  # values per box: see _fill_box_table
 MAX_PAIRS_PER_LAUNCH = 2**31 - 2**16  # positions in the list are int32
 
 

@@ -19,7 +19,7 @@ from rotated_atss.ops.kernels.iou_kernels import box_table, table_circles_overla
 from rotated_atss.ops.kernels.launch import blocks, on_device
 
 WORD = 32  # bits
-TILE_ROWS = 16
+TILE_ROWS = 16  # boxes per program; each is compared with the WORD boxes of one word
 WARPS = {torch.float32: 4, torch.float64: 8}
 
 
