@@ -94,4 +94,5 @@ def _read_layer(path: Path, pyogrio: Any, name: str) -> PolygonLayer:
     notes[MULTIPOLYGONS] = int((np.bincount(feature_index) > 1).sum()) if len(feature_index) else 0
     notes[HOLES] = int((shapely.get_num_interior_rings(polygons) > 0).sum())
     columns = {field: column[feature_index] for field, column in zip(meta["fields"].tolist(), values)}
-    return PolygonLayer(path, meta["crs"], np.asarray(fids)[feature_index], rings, columns, +notes)
+    seen_notes = +notes  # without notes of count 0
+    return PolygonLayer(path, meta["crs"], np.asarray(fids)[feature_index], rings, columns, seen_notes)

@@ -235,7 +235,7 @@ def _parse_bmp(file: BinaryIO, head: bytes) -> ImageHeader | None:
     else:
         width, height, _, bits_per_pixel, compression = struct.unpack_from("<iiHHI", head, 18)
     width, height = abs(width), abs(height)  # a negative height states that the first row is the upper one
-    row_bytes = (width * bits_per_pixel + 31) // 32 * 4
+    row_bytes = (width * bits_per_pixel + 31) // 32 * 4  # rows are padded to multiples of four bytes
     pixels_end = pixels_start + row_bytes * height if compression in _BMP_UNCOMPRESSED else pixels_start
     bands = 4 if bits_per_pixel == 32 else 3 if bits_per_pixel in (16, 24) else 1
     return ImageHeader("BMP", width, height, bands, min(bits_per_pixel, 8), truncated=_file_size(file) < pixels_end)
