@@ -54,7 +54,7 @@ def accuracy_row(args: argparse.Namespace) -> Row:
     if metric not in found:
         raise UserError(f"no {metric} in this file", where=path, hint=f"it has {', '.join(found)}")
     where = environment(args.device)
-    interpolation = f", {content['metric']}" if "version" in content else ""  # of DOTA's AP
+    interpolation = f", {content['metric']}" if "dataset" in content else ""  # of DOTA's AP
     return {
         "config": find_config(args.config).stem,
         "dataset": args.data,

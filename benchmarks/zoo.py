@@ -63,10 +63,10 @@ def assigns(path: Path, name: str) -> bool:
 
 def _dataset(cfg: Any, folder: str) -> str:
     """Name the dataset after the rules by which the config evaluates."""
-    version = cfg.test_evaluator.get("version")
-    if folder == "demo" or version is None:
+    dataset = cfg.test_evaluator.get("dataset")
+    if folder == "demo" or dataset is None:
         return "synthetic scenes" if folder == "demo" else "COCO"
-    return f"DOTA-{version}" if version in DOTA_VERSIONS else version
+    return f"DOTA-{dataset}" if dataset in DOTA_VERSIONS else dataset
 
 
 def _positives(train_cfg: Any, *, oriented: bool) -> str:

@@ -89,7 +89,7 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
         labels = _read_labels(label_files, on_read)
         locations = _locate_classes(files, label_files, labels)
         if args.classes:
-            _reject_missing_classes(classes, locations)
+            _reject_misspelled_classes(classes, locations)
         else:
             _reject_other_classes(classes, locations)
         result = evaluate_detections(
@@ -97,7 +97,7 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
             labels,
             classes=classes,
             metric=args.metric,
-            version=args.dataset,
+            dataset=args.dataset,
             difficult=args.difficult,
             ignore_unlabeled=args.ignore_unlabeled,
             workers=workers,
@@ -136,14 +136,14 @@ def _locate_classes(
     return locations
 
 
-def _reject_missing_classes(classes: tuple[str, ...], locations: Mapping[str, str]) -> None:
+def _reject_misspelled_classes(classes: tuple[str, ...], locations: Mapping[str, str]) -> None:
     """Refuse a class of ``--classes`` that is in no file and in no known dataset, and thus probably misspelled."""
     from rotated_atss.dota.classes import CLASSES, unknown_class_hint
     from rotated_atss.dota.datasets import DATASETS
 
     for name in classes:
         if name not in locations and not any(name in dataset.classes for dataset in DATASETS.values()):
-            hint = unknown_class_hint(name, CLASSES["v2.0"])
+            hint = unknown_class_hint(name, CLASSES["v2.0"])  # v2.0 has the classes of all DOTA versions
             raise UserError(f"unknown class '{name}'", where="--classes", hint=hint)
 
 
@@ -155,6 +155,7 @@ def _reject_other_classes(classes: tuple[str, ...], locations: Mapping[str, str]
         if name not in classes:
             hint = unknown_class_hint(name, classes)
             if name not in CLASSES["v2.0"]:
+                # without the comma, a single class would be read as the name of a dataset or of a file
                 listed = ",".join(sorted(locations)) if len(locations) > 1 else f"{name},"
                 hint = f"{hint}; if the classes are your own, add --classes {listed}"
             raise UserError(f"unknown class '{name}'", where=location, hint=hint)

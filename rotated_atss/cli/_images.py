@@ -125,6 +125,7 @@ Number = TypeVar("Number", int, float)
 
 
 def _numbers(text: str, kind: Callable[[str], Number], option: str, expected: str) -> tuple[Number, ...]:
+    """Parse the comma-separated numbers of an option."""
     try:
         return tuple(kind(part) for part in text.split(","))
     except ValueError:
@@ -163,7 +164,7 @@ def check_output_folders(folders: Iterable[str | Path], source: str | Path) -> N
     Raises:
         UserError: An output folder overlaps the input, or its path is a file.
     """
-    from rotated_atss.io.files import check_output_apart
+    from rotated_atss.io.files import reject_output_overlap
 
     source = Path(source)
     input_folder = source if source.is_dir() else source.resolve().parent
@@ -171,7 +172,7 @@ def check_output_folders(folders: Iterable[str | Path], source: str | Path) -> N
         if folder.exists() and not folder.is_dir():
             raise UserError("not a folder", where=folder, hint="choose another --out")
         if source.is_dir() or folder.resolve() == input_folder:
-            check_output_apart(folder, [input_folder])
+            reject_output_overlap(folder, [input_folder])
 
 
 def process_images(

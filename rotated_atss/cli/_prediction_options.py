@@ -66,7 +66,7 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
     Raises:
         UserError: An argument is wrong, there is no image, or an output overlaps an input or is another file.
     """
-    from rotated_atss.io.files import check_output_apart
+    from rotated_atss.io.files import reject_output_overlap
     from rotated_atss.tiling.predict import Tiling
     from rotated_atss.visualization.png_output import check_overwritable
 
@@ -82,7 +82,7 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
     if args.coco_annotations and not args.json:
         raise UserError("--coco-annotations is used only with --json, which is missing", hint="add --json FILE")
     if args.json:
-        check_output_apart(args.json, [args.images], may_contain_inputs=True)
+        reject_output_overlap(args.json, [args.images], may_contain_inputs=True)
     if not args.no_pictures:
         for path in paths:
             check_overwritable(picture_path(Path(args.out) / PICTURES, path))

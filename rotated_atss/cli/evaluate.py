@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    given = [name for name in ("images", "score", "baseline", "assignment") if getattr(args, name) is not None]
+    of_report = ("images", "score", "baseline", "assignment")  # defined by add_report_arguments
+    given = [name for name in of_report if getattr(args, name) is not None]
     if given and args.report is None:
         raise UserError(f"--{given[0]} is an option of the report", hint="add --report DIR")
     return _run_coco(args) if args.coco_annotations else _run_dota(args)
@@ -60,11 +61,11 @@ def _run_dota(args: argparse.Namespace) -> int:
     from rotated_atss.dota.detections import list_task1_files
     from rotated_atss.io.files import write_json
 
-    classes = resolve_classes(args.classes or args.dataset)
+    classes = resolve_classes(args.classes or args.dataset)  # the name of a dataset stands for its classes
     _check_outputs(args, task1_inputs(args))
     evaluation = evaluate_task1(args, classes)
     print(format_table(evaluation.result))
-    if evaluation.left_out:
+    if evaluation.left_out:  # without --classes, such classes are an error
         print(f"not evaluated (not in --classes): {printable(', '.join(evaluation.left_out))}")
     files = list_task1_files(args.detections)
     missing = [name for name in classes if name not in files and evaluation.result.per_class[name].npos]
@@ -80,10 +81,10 @@ def _run_dota(args: argparse.Namespace) -> int:
 
 
 def _check_outputs(args: argparse.Namespace, inputs: list) -> None:
-    from rotated_atss.io.files import check_output_apart, check_writable
+    from rotated_atss.io.files import check_writable, reject_output_overlap
 
     if args.json:
-        check_output_apart(args.json, inputs, hint="choose another --json")
+        reject_output_overlap(args.json, inputs, hint="choose another --json")
         check_writable(args.json)
     if args.report:
         check_report_options(args, args.report, inputs, [args.json] if args.json else [])

@@ -51,7 +51,8 @@ HELP = (
     "moved into OUT at the end; pictures and other formats of an earlier run in OUT are removed. A run that was "
     "stopped is continued by the same command."
 )
-# arguments on which the result does not depend, or whose files are described instead
+# Arguments that are not part of the description of a run: the result does not depend on them, or _describe_run adds
+# size and time of their files.
 _NOT_DESCRIBED = {"inputs", "images", "out", "overwrite", "scheduler", "shard"}
 MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     find_images(args.images)  # report a wrong path first
     started = time.perf_counter()
     if args.scheduler is not None:
-        config, checkpoint = _share(config, checkpoint, args)
+        config, checkpoint = _prepare_cluster_run(config, checkpoint, args)
     paths, cfg_options = check_arguments(args), parse_cfg_options(args.cfg_options)
     notes = list(note_georeferences(args.format.split(","), paths))
     description = _describe_run(args, config, checkpoint, paths)
@@ -142,7 +143,7 @@ def _predict_images(
         files.commit(compose, stale)
 
 
-def _share(config: str | None, checkpoint: str, args: argparse.Namespace) -> tuple[str | None, str]:
+def _prepare_cluster_run(config: str | None, checkpoint: str, args: argparse.Namespace) -> tuple[str | None, str]:
     """Make all paths absolute, check that all workers see them, and return the config and the model file."""
     options = {
         "config": config if config is not None and Path(config).exists() else None,  # None for the name of a config

@@ -66,12 +66,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_outputs(args: argparse.Namespace, inputs: list[Any]) -> None:
-    from rotated_atss.io.files import check_output_apart, check_writable
+    from rotated_atss.io.files import check_writable, reject_output_overlap
 
     if args.out and Path(args.out).suffix.lower() != ".png":
         raise UserError(f"pictures are written as .png, got '{Path(args.out).suffix}'", where="--out")
     for target in filter(None, (args.out, args.json)):
-        check_output_apart(target, inputs)
+        reject_output_overlap(target, inputs)
         check_writable(target)
     if args.out and args.json and Path(args.out).resolve() == Path(args.json).resolve():
         raise UserError(f"--out and --json must be two files, got {args.out} twice")

@@ -59,7 +59,7 @@ class EvaluationResult:
         images: Number of images.
         metric: ``voc07``, ``area`` or ``coco``.
         difficult: ``ignore`` or ``count``.
-        version: DOTA version, or another dataset whose rule applies.
+        dataset: DOTA version or another dataset whose rule applies.
         iou_thresholds: Evaluated IoU thresholds.
         by_size: For ``coco``: mean AP over IoU thresholds and classes, by the name of each size range. All other values
             of this result refer to the first size range.
@@ -69,7 +69,7 @@ class EvaluationResult:
     images: int
     metric: str
     difficult: str
-    version: str
+    dataset: str
     iou_thresholds: tuple[float, ...]
     by_size: Mapping[str, float] = field(default_factory=dict)
 
@@ -117,7 +117,7 @@ def result_to_json(result: EvaluationResult) -> dict[str, Any]:
         "per_class": {name: _select(class_result, _CLASS_FIELDS) for name, class_result in result.per_class.items()},
         "metric": result.metric,
         "difficult": result.difficult,
-        "version": result.version,
+        "dataset": result.dataset,
         "iou_thresholds": list(result.iou_thresholds),
         "images": result.images,
     }

@@ -36,7 +36,7 @@ def evaluate_detections(
     labels_by_image: Mapping[str, Labels],
     *,
     metric: str | None = None,
-    version: str = "v1.0",
+    dataset: str = "v1.0",
     difficult: str | None = None,
     iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
     classes: Sequence[str] | None = None,
@@ -50,11 +50,11 @@ def evaluate_detections(
         detections_by_class: Detections on full images; a class without an entry has none.
         labels_by_image: Labels by image id. An image without objects has empty labels.
         metric: ``voc07`` (11 recall levels), ``area`` (area under the precision envelope) or ``coco``
-            (:mod:`rotated_atss.dota.coco_evaluation`). None selects the metric of ``version``.
-        version: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose evaluation rule is
+            (:mod:`rotated_atss.dota.coco_evaluation`). None selects the metric of ``dataset``.
+        dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose evaluation rule is
             used.
         difficult: ``ignore`` or ``count`` difficult objects, those with a flag other than 0. None follows the rule of
-            ``version``.
+            ``dataset``.
         iou_thresholds: AP50 and AP75 need 0.5 and 0.75 among them; AP50_95 is the mean over all.
         classes: Classes to evaluate; by default the keys of ``detections_by_class`` and the other classes of the
             labels, so that a class that was never detected counts as AP 0.
@@ -78,7 +78,7 @@ def evaluate_detections(
         labeled = sorted({name for labels in labels_by_image.values() for name in labels.names})
         classes = tuple(dict.fromkeys([*detections_by_class, *labeled]))
     classes = tuple(classes)
-    rule = get_rule(version)
+    rule = get_rule(dataset)
     rule = replace(rule, metric=metric or rule.metric, sizes=rule.sizes or COCO_SIZES)
     metric, difficult = rule.metric, rule.difficult if difficult is None else difficult
     _check_choice("metric", metric, METRICS)
@@ -107,7 +107,7 @@ def evaluate_detections(
     results = dict(zip(largest_first, map_in_threads(evaluate, largest_first, workers, on_done), strict=True))
     per_class = {name: results[name] for name in classes}
     sizes = mean_by_size(by_size, rule.sizes) if by_size else {}
-    return EvaluationResult(per_class, len(labels_by_image), metric, difficult, version, tuple(iou_thresholds), sizes)
+    return EvaluationResult(per_class, len(labels_by_image), metric, difficult, dataset, tuple(iou_thresholds), sizes)
 
 
 def _evaluate_class(

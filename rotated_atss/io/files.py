@@ -253,7 +253,7 @@ def atomic_write_all(contents: Mapping[Path, bytes]) -> None:
         raise write_error(path, error) from error
 
 
-def check_output_apart(
+def reject_output_overlap(
     out: str | Path,
     inputs: Iterable[str | Path],
     *,
@@ -272,8 +272,8 @@ def check_output_apart(
         UserError: ``out`` is one of ``inputs`` or inside one of them or, without ``may_contain_inputs``, contains one.
 
     Example:
-        >>> check_output_apart("data/tiles", ["data/images"])
-        >>> check_output_apart("data/images/tiles", ["data/images"], hint="use data/tiles")
+        >>> reject_output_overlap("data/tiles", ["data/images"])
+        >>> reject_output_overlap("data/images/tiles", ["data/images"], hint="use data/tiles")
         Traceback (most recent call last):
         rotated_atss.errors.UserError: data/images/tiles: the output overlaps the input data/images (use data/tiles)
     """

@@ -80,10 +80,10 @@ def report_task1(
         report_task1(result, detections, labels, ReportOptions(out="report"))
     """
     data = from_task1(
-        detections, labels, list(result.per_class), metric=result.metric, version=result.version,
+        detections, labels, list(result.per_class), metric=result.metric, dataset=result.dataset,
         difficult=result.difficult,
     )  # fmt: skip
-    return _report(data, from_task1_result(result), result.version, result.iou_thresholds, options, log)
+    return _report(data, from_task1_result(result), result.dataset, result.iou_thresholds, options, log)
 
 
 def report_coco(

@@ -27,25 +27,25 @@ class ResultOptions:
     """Evaluation rules and output files of a test on tiles.
 
     Attributes:
-        version: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`; the rules of this dataset
+        dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`; the rules of this dataset
             apply. DOTA-v1.0 ignores difficult objects, the other versions count them.
         iou_threshold: IoU threshold of NMS when merging tiles.
         metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
-            (COCO's matching and 101 points, also by object size); None for the metric of the version.
-        difficult: ``ignore`` or ``count`` difficult objects; None for the rule of the version.
+            (COCO's matching and 101 points, also by object size); None for the metric of the dataset.
+        difficult: ``ignore`` or ``count`` difficult objects; None for the rule of the dataset.
         out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
         submission: Path of the zip file for the evaluation server; None writes none.
         report_dir: Folder for the report of the evaluation; None writes none.
 
     Raises:
-        UserError: The version, metric or rule is unknown, or the threshold is out of range.
+        UserError: The dataset, metric or rule is unknown, or the threshold is out of range.
 
     Example:
-        >>> ResultOptions(version="v1.5").iou_threshold
+        >>> ResultOptions(dataset="v1.5").iou_threshold
         0.1
     """
 
-    version: str = "v1.0"
+    dataset: str = "v1.0"
     iou_threshold: float = IOU_THRESHOLD
     metric: str | None = None
     difficult: str | None = None
@@ -55,7 +55,7 @@ class ResultOptions:
 
     def __post_init__(self) -> None:
         for name, choices in (
-            ("version", DATASETS),
+            ("dataset", DATASETS),
             ("metric", (None, *METRICS)),
             ("difficult", (None, *DIFFICULT_RULES)),
         ):
@@ -139,7 +139,7 @@ def _evaluate(
 ) -> EvaluationResult:
     """Evaluate, print the table and write ``ap.json``."""
     result = evaluate_detections(
-        detections, labels, metric=options.metric, difficult=options.difficult, version=options.version
+        detections, labels, metric=options.metric, difficult=options.difficult, dataset=options.dataset
     )
     if observer is not None:
         observer(detections, labels, result)

@@ -81,7 +81,7 @@ def test_evaluation_rules_are_options(folders, capsys):
     figures = json.loads((folders / "ap.json").read_text())
     assert figures["AP50"] == pytest.approx(0.5)
     assert len(figures["per_class"]) == 18
-    assert (figures["metric"], figures["difficult"], figures["version"]) == ("area", "count", "v2.0")
+    assert (figures["metric"], figures["difficult"], figures["dataset"]) == ("area", "count", "v2.0")
     assert "classes without a Task1 file, evaluated with no detections: plane" in capsys.readouterr().out
     evaluate(folders, "--dota-version", "v2.0", "--difficult", "ignore", "--json", str(folders / "ap.json"))
     assert json.loads((folders / "ap.json").read_text())["AP50"] == pytest.approx(1)
@@ -93,7 +93,7 @@ def test_a_dataset_selects_classes_and_rules(folders, capsys):
     (folders / "labels" / "P2.txt").write_text("20 20 60 20 60 40 20 40 ship 0\n")
     assert evaluate(folders, "--dataset", "soda-a", "--json", str(folders / "ap.json")) == 0
     figures = json.loads((folders / "ap.json").read_text())
-    assert (figures["metric"], figures["difficult"], figures["version"]) == ("coco", "count", "soda-a")
+    assert (figures["metric"], figures["difficult"], figures["dataset"]) == ("coco", "count", "soda-a")
     assert tuple(figures["per_class"]) == DATASETS["soda-a"].classes
     assert figures["by_size"] == {
         "small": 1.0, "extremely small": None, "relatively small": 1.0, "generally small": 1.0, "normal": None,

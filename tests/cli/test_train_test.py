@@ -278,7 +278,7 @@ def test_dota_version_decides_whether_difficult_objects_count(train, error, tile
         chosen = [word for each in more for word in ("--dota-version", each)]
         assert main(["test", CONFIG, *chosen, "--work-dir", str(folder), *words]) == 0
         figures = json.loads((folder / "merged" / "ap.json").read_text())
-        assert figures["version"] == version
+        assert figures["dataset"] == version
         assert figures["per_class"]["ship"]["objects"] == objects
     other = tmp_path / "other.py"
     other.write_text(f"_base_ = 'rotated_atss::demo/{CONFIG}.py'\ntest_evaluator = dict(type='CocoBoxMetric')\n")

@@ -65,7 +65,7 @@ def test_config_fits_its_dataset_and_its_presets(name):
     assert cfg.model.bbox_head.num_classes == len(DATASETS[dataset].classes)
     for loader in ("train", "val", "test"):
         assert cfg[f"{loader}_dataloader"].dataset.classes == dataset
-        assert cfg[f"{loader}_evaluator"].version == dataset if loader != "train" else True
+        assert cfg[f"{loader}_evaluator"].dataset == dataset if loader != "train" else True
     assert cfg.train_dataloader.dataset.data_root == load_preset(train_preset).out
     assert cfg.test_dataloader.dataset.data_root == load_preset(test_preset).out
     assert cfg.test_evaluator.iou_threshold == (0.5 if dataset == "soda-a" else 0.1)
@@ -130,6 +130,6 @@ def test_from_files_to_a_training_step_and_an_evaluation(name, tmp_path):
     assert (tmp_path / "merged" / "ap.json").is_file() == labeled
     if labeled:
         result = json.loads((tmp_path / "merged" / "ap.json").read_text())
-        assert (result["version"], result["metric"]) == (dataset, DATASETS[dataset].rule.metric)
+        assert (result["dataset"], result["metric"]) == (dataset, DATASETS[dataset].rule.metric)
         assert result["images"] == 2
         assert sum(each["objects"] for each in result["per_class"].values()) == 2

@@ -29,10 +29,10 @@ def labels_of(*objects):
     )  # fmt: skip
 
 
-def evaluate(rows, labels, version="ssdd", **options):
+def evaluate(rows, labels, dataset="ssdd", **options):
     ids, scores, polygons = zip(*rows) if rows else ((), (), ())
     dets = {"ship": Detections.from_ids(ids, np.array(scores), np.array(polygons, float).reshape(-1, 8))}
-    return evaluate_detections(dets, labels, version=version, classes=("ship",), **options)
+    return evaluate_detections(dets, labels, dataset=dataset, classes=("ship",), **options)
 
 
 def test_hundred_and_one_recall_levels():
@@ -135,10 +135,10 @@ def test_equal_ious_take_the_later_object_as_in_pycocotools():
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("version", ["ssdd", "soda-a"])
-def test_equals_the_slow_reference_on_crowded_images(seed, version):
+@pytest.mark.parametrize("dataset", ["ssdd", "soda-a"])
+def test_equals_the_slow_reference_on_crowded_images(seed, dataset):
     rng = np.random.default_rng(seed)
-    rule = DATASETS[version].rule
+    rule = DATASETS[dataset].rule
 
     def boxes(count):
         values = np.column_stack([
@@ -159,7 +159,7 @@ def test_equals_the_slow_reference_on_crowded_images(seed, version):
         image: labels_of(*((corners, int(flag)) for name, corners, flag in objects if name == image))
         for image in ("P1", "P2")
     }
-    result = evaluate(rows, labels, version, difficult="ignore")
+    result = evaluate(rows, labels, dataset, difficult="ignore")
     for size in rule.sizes:
         expected = slow_coco_ap(
             rows, objects, list(IOU_THRESHOLDS), (size.min_area, size.max_area), best_only=rule.best_only
@@ -218,7 +218,7 @@ def test_equals_the_coco_api_on_horizontal_boxes(seed):
             [str(row["image_id"]) for row in found], np.array([row["score"] for row in found]),
             np.array([corners(row) for row in found]),
         )  # fmt: skip
-    result = evaluate_detections(dets, labels, version="ssdd")
+    result = evaluate_detections(dets, labels, dataset="ssdd")
     assert (result.ap50_95, result.ap50, result.ap75) == pytest.approx(
         (expected["AP"], expected["AP50"], expected["AP75"]), abs=1e-9
     )

@@ -82,7 +82,7 @@ def test_equals_devkit_on_crowded_images(tmp_path, threshold, metric, version):
         for polygon in np.concatenate([polygons, polygons[:15]]):
             rows.append((image, rng.uniform(), polygon + rng.normal(0, rng.choice([0.1, 2.0]), 8)))
     detections = ships_of(*rows)
-    result = evaluate_detections(detections, labels, metric=metric, version=f"v{version}")
+    result = evaluate_detections(detections, labels, metric=metric, dataset=f"v{version}")
     expected = devkit_result(tmp_path, detections, labels, "ship", threshold, metric, version)
     assert 0 < expected < 1
     assert result.per_class["ship"].ap_by_iou[threshold] == pytest.approx(expected, abs=1e-12)
@@ -132,7 +132,7 @@ def test_iou_must_be_above_the_threshold():
 @pytest.mark.parametrize(("version", "npos", "ap"), [("v1.0", 1, 1.0), ("v1.5", 2, 0.5), ("v2.0", 2, 0.5)])
 def test_difficult_objects_by_version(version, npos, ap):
     labels = {"P1": labels_of((square(0), "ship", 2), (square(50), "ship", 0))}
-    result = evaluate_detections(ships_of(("P1", 0.9, square(50))), labels, metric="area", version=version)
+    result = evaluate_detections(ships_of(("P1", 0.9, square(50))), labels, metric="area", dataset=version)
     assert result.per_class["ship"].npos == npos
     assert result.ap50 == pytest.approx(ap)
 
@@ -146,8 +146,8 @@ def test_a_detection_of_an_ignored_object_counts_as_neither():
 def test_difficult_rule_overrides_the_version():
     labels = {"P1": labels_of((square(0), "ship", 1), (square(50), "ship", 0))}
     detections = ships_of(("P1", 0.9, square(50)))
-    assert evaluate_detections(detections, labels, version="v1.0", difficult="count").per_class["ship"].npos == 2
-    assert evaluate_detections(detections, labels, version="v2.0", difficult="ignore").per_class["ship"].npos == 1
+    assert evaluate_detections(detections, labels, dataset="v1.0", difficult="count").per_class["ship"].npos == 2
+    assert evaluate_detections(detections, labels, dataset="v2.0", difficult="ignore").per_class["ship"].npos == 1
 
 
 def test_equal_scores_are_ranked_in_file_order():
@@ -238,7 +238,7 @@ def test_json_and_table():
     assert record["per_class"]["ship"] == {
         "objects": 2, "detections": 1, "recall": 0.5, "AP50": 0.5, "AP75": 0.5, "AP50_95": 0.5,
     }  # fmt: skip
-    assert (record["metric"], record["difficult"], record["version"]) == ("area", "ignore", "v1.0")
+    assert (record["metric"], record["difficult"], record["dataset"]) == ("area", "ignore", "v1.0")
     lines = format_table(result).splitlines()
     assert lines[2].split() == ["ship", "2", "1", "0.5000", "0.5000", "0.5000", "0.5000"]
     assert len({len(line) for line in lines[:5]}) == 1

@@ -45,7 +45,7 @@ def split(tmp_path):
 
 def test_report_has_the_ap_of_the_test_and_the_images_of_the_manifest(split):
     lines = []
-    options = ResultOptions(version="v1.5", out_dir=split / "merged", report_dir=split / "report")
+    options = ResultOptions(dataset="v1.5", out_dir=split / "merged", report_dir=split / "report")
     values = run_tile_test(bright_regions, split / "tiles", ["ship"], options, log=lines.append)
     report = json.loads((split / "report" / "report.json").read_text())
     assert 0 < values["AP50"] == report["summary"]["AP50"]

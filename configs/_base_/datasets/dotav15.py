@@ -9,5 +9,5 @@ train_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "tra
 val_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "val"))
 test_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "test"))
 
-val_evaluator = dict(version=classes)
+val_evaluator = dict(dataset=classes)
 test_evaluator = val_evaluator

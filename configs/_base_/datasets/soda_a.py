@@ -38,5 +38,5 @@ train_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "tra
 val_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "val", pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "test", pipeline=test_pipeline))
 
-val_evaluator = dict(version=classes, iou_threshold=0.5)
+val_evaluator = dict(dataset=classes, iou_threshold=0.5)
 test_evaluator = val_evaluator

@@ -21,7 +21,7 @@ def from_task1(
     classes: Sequence[str],
     *,
     metric: str | None = None,
-    version: str = "v1.0",
+    dataset: str = "v1.0",
     difficult: str | None = None,
 ) -> EvaluationData:
     """Build the input of a report, with the rules of :func:`rotated_atss.dota.task1_evaluation.evaluate_detections`.
@@ -30,9 +30,9 @@ def from_task1(
         detections_by_class: Detections on full images; detections on images without labels are left out.
         labels_by_image: Labels by image id.
         classes: Classes to evaluate.
-        metric: ``voc07``, ``area`` or ``coco``; None for the metric of ``version``.
-        version: Dataset whose rule applies.
-        difficult: Whether to ``ignore`` or to ``count`` difficult objects; None for the rule of ``version``.
+        metric: ``voc07``, ``area`` or ``coco``; None for the metric of ``dataset``.
+        dataset: Dataset whose rule applies.
+        difficult: Whether to ``ignore`` or to ``count`` difficult objects; None for the rule of ``dataset``.
 
     Example:
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
@@ -41,7 +41,7 @@ def from_task1(
         >>> data.objects.ignored.tolist(), data.detections.scores.tolist()
         ([True], [0.9])
     """
-    rule = get_rule(version)
+    rule = get_rule(dataset)
     rule = replace(rule, metric=metric or rule.metric, difficult=difficult or rule.difficult)
     if rule.metric == "coco":
         rule = replace(rule, sizes=rule.sizes or COCO_SIZES)

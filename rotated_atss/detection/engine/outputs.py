@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import check_output_apart
+from rotated_atss.io.files import reject_output_overlap
 from rotated_atss.report.build import check_report_folder
 
 
@@ -56,7 +56,7 @@ def configure_outputs(
         outputs.append(cfg.test_evaluator.report_dir)
     inputs: list[str | Path] = [*(labels or []), *_inputs(cfg.test_dataloader.get("dataset", {}))]
     for output in outputs:
-        check_output_apart(output, inputs, may_contain_inputs=True)
+        reject_output_overlap(output, inputs, may_contain_inputs=True)
 
 
 def set_dataset_rules(cfg: Config, name: str) -> None:
@@ -70,14 +70,14 @@ def set_dataset_rules(cfg: Config, name: str) -> None:
         UserError: The config has another metric than DOTA's.
 
     Example:
-        >>> cfg = Config(dict(test_evaluator=dict(type="DOTAMetric", version="v1.0")))
+        >>> cfg = Config(dict(test_evaluator=dict(type="DOTAMetric", dataset="v1.0")))
         >>> set_dataset_rules(cfg, "v1.5")
-        >>> cfg.test_evaluator.version
+        >>> cfg.test_evaluator.dataset
         'v1.5'
     """
     if _metric_type(cfg) != "DOTAMetric":
         raise UserError("--dataset needs DOTAMetric; this config has another metric", where=cfg.filename)
-    cfg.test_evaluator.version = name
+    cfg.test_evaluator.dataset = name
 
 
 def _metric_type(cfg: Config) -> str | None:

@@ -30,14 +30,14 @@ class DOTAMetric(BaseMetric):
     labels of the full images are available.
 
     Args:
-        version: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose rules apply. DOTA
+        dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose rules apply. DOTA
             v1.0 ignores difficult objects, the others count them.
         iou_threshold: IoU threshold of NMS when merging tiles.
         labels: Label folders of the full images; by default those recorded in the manifest of the split. Without
             labels nothing is evaluated.
         metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
-            (COCO's matching and 101 points, also by object size), instead of the metric of the version.
-        difficult: ``ignore`` or ``count`` difficult objects, instead of the rule of the version.
+            (COCO's matching and 101 points, also by object size), instead of the metric of the dataset.
+        difficult: ``ignore`` or ``count`` difficult objects, instead of the rule of the dataset.
         out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
         submission: Path of the zip file for the evaluation server.
         report_dir: Folder for the report of the evaluation; None writes none.
@@ -50,10 +50,10 @@ class DOTAMetric(BaseMetric):
         curves: Precision and recall by class of the latest evaluation.
 
     Raises:
-        UserError: The version, metric or rule is unknown, the threshold is out of range, or a label folder is missing.
+        UserError: The dataset, metric or rule is unknown, the threshold is out of range, or a label folder is missing.
 
     Example:
-        >>> DOTAMetric(version="v1.5", metric="area").options.iou_threshold
+        >>> DOTAMetric(dataset="v1.5", metric="area").options.iou_threshold
         0.1
     """
 
@@ -62,7 +62,7 @@ class DOTAMetric(BaseMetric):
     def __init__(
         self,
         *,
-        version: str = "v1.0",
+        dataset: str = "v1.0",
         iou_threshold: float = 0.1,
         labels: Sequence[str] | None = None,
         metric: str | None = None,
@@ -75,7 +75,7 @@ class DOTAMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.options = ResultOptions(
-            version=version, iou_threshold=iou_threshold, metric=metric, difficult=difficult, out_dir=out_dir,
+            dataset=dataset, iou_threshold=iou_threshold, metric=metric, difficult=difficult, out_dir=out_dir,
             submission=submission, report_dir=report_dir,
         )  # fmt: skip
         self.labels = [labels] if isinstance(labels, str) else labels

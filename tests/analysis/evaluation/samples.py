@@ -88,7 +88,7 @@ def task1_report(dets: list[Box], objects: list[Box], score: float | None = None
     """Build the report of boxes on oriented boxes."""
     detections, labels = to_task1(dets, objects)
     result = evaluate_detections(detections, labels, classes=CLASSES, **rules)
-    settings = ReportSettings(result.version, result.iou_thresholds, score_threshold=score)
+    settings = ReportSettings(result.dataset, result.iou_thresholds, score_threshold=score)
     return build_report(from_task1(detections, labels, CLASSES, **rules), from_task1_result(result), settings)
 
 
@@ -120,9 +120,9 @@ def _centers(polygons: np.ndarray) -> list[tuple[float, ...]]:
 
 
 RULES = {
-    "dota": dict(version="v1.0"),
-    "area": dict(version="v1.5", metric="area"),
-    "coco": dict(version="v1.0", metric="coco"),
-    "soda-a": dict(version="soda-a"),
-    "hrsid": dict(version="hrsid"),
+    "dota": dict(dataset="v1.0"),
+    "area": dict(dataset="v1.5", metric="area"),
+    "coco": dict(dataset="v1.0", metric="coco"),
+    "soda-a": dict(dataset="soda-a"),
+    "hrsid": dict(dataset="hrsid"),
 }

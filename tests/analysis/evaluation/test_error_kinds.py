@@ -93,7 +93,7 @@ def test_costs_of_fixed_errors() -> None:
         Box("P1", "bridge", corners(250, 50, 40, 10, 30), 0.8),  # classification
         Box("P1", "ship", corners(450, 50, 40, 10, 75), 0.7),  # angle
     ]
-    report = task1_report(dets, objects, score=0.1, version="v1.5", metric="area")
+    report = task1_report(dets, objects, score=0.1, dataset="v1.5", metric="area")
     costs = dict(zip(KINDS, report.errors.costs[CLASSES.index("ship")]))
     assert report.ap.per_class["ship"]["AP50"] == pytest.approx(1 / 4 * 1 / 2)
     assert costs == pytest.approx(
@@ -121,7 +121,7 @@ def test_a_fixed_detection_replaces_one_with_a_lower_score_and_gives_way_to_a_hi
         Box("P1", "ship", corners(250, 50, 40, 10, 30), 0.7),
         Box("P1", "ship", corners(250, 50, 40, 10, 75), 0.6),
     ]
-    report = task1_report(dets, objects, version="v1.5", metric="area")
+    report = task1_report(dets, objects, dataset="v1.5", metric="area")
     assert report.ap.mean["AP50"] == pytest.approx(2 / 3)
     assert dict(zip(KINDS, report.errors.mean_costs))["angle"] == pytest.approx(1 / 3)
 

@@ -51,7 +51,7 @@ def test_detections_outside_a_group_are_ignored() -> None:
     objects = [Box("P1", "ship", corners(50, 50, 40, 10, 30)), Box("P2", "ship", corners(50, 50, 160, 40, -60))]
     dets = [Box(obj.image, "ship", obj.corners, 0.5 + index / 10) for index, obj in enumerate(objects)]
     wrong = Box("P2", "ship", corners(500, 500, 160, 40, -60), 0.9)
-    report = task1_report([*dets, wrong], objects, version="v1.5", metric="area")
+    report = task1_report([*dets, wrong], objects, dataset="v1.5", metric="area")
     assert [(group.low, group.ap) for group in report.groups["size"]] == [(16, 1.0), (64, 0.5)]
     assert [(group.low, group.ap) for group in report.groups["angle_deg"]] == [(-60, 0.5), (30, 1.0)]
 

@@ -163,7 +163,7 @@ def test_no_detections_have_ap_0(labels, tmp_path):
 
 @pytest.mark.parametrize("version, counted", [("v1.0", False), ("v1.5", True), ("v2.0", True)])
 def test_version_determines_whether_difficult_objects_count(labels, version, counted):
-    settings = dict(labels=[str(labels)], version=version, metric="area")
+    settings = dict(labels=[str(labels)], dataset=version, metric="area")
     ap50 = evaluate(perfect_samples(labels, drop=(4,)), **settings)["dota/AP50"]
     assert (ap50 < 0.99) == counted
     ignored = evaluate(perfect_samples(labels, drop=(4,)), difficult="ignore", **settings)["dota/AP50"]
@@ -188,7 +188,7 @@ def test_labels_are_read_from_several_folders(labels, tmp_path):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        (dict(version="v3"), f"version of the evaluation must be one of {', '.join(DATASETS)}, got 'v3'"),
+        (dict(dataset="v3"), f"dataset of the evaluation must be one of {', '.join(DATASETS)}, got 'v3'"),
         (dict(metric="voc12"), "metric of the evaluation must be one of voc07, area, coco, got 'voc12'"),
         (dict(difficult="keep"), "difficult of the evaluation must be one of ignore, count, got 'keep'"),
         (dict(iou_threshold=10), "iou_threshold of the evaluation must be between 0 and 1, got 10"),
