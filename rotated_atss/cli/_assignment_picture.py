@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _VARIANTS = {
     "hbb": "hbb: IoU of circumscribed horizontal boxes",
     "obb": "obb: IoU of oriented boxes",
-    "config": "IoU of horizontal boxes",
+    "config": "IoU of horizontal boxes",  # of a config for horizontal boxes, which has only this variant
 }
 
 

@@ -66,6 +66,7 @@ def command_words() -> dict[str, Words]:
 
 
 def _words(parser: argparse.ArgumentParser, line: str) -> Words:
+    """Read what a parser accepts; ``line`` is the help of its command or action."""
     options, positionals, actions = [], Values(), {}
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -80,13 +81,15 @@ def _words(parser: argparse.ArgumentParser, line: str) -> Words:
 
 
 def _values(action: argparse.Action) -> Values:
+    """Derive the values of an argument from its choices, or else from its metavar, such as ``CHECKPOINT|NAME``."""
     if action.choices is not None:
         return Values(tuple(map(str, action.choices)))
     names = set(re.split(r"[ |]", str(action.metavar)))
     words: tuple[str, ...] = ()
     if {"CONFIG", "MODEL"} & names:
         words += tuple(config_names())
-    if ("NAME" in names and len(names) > 1) or (action.dest == "name" and not action.option_strings):
+    is_file_or_model_name = "NAME" in names and len(names) > 1  # NAME alone is the name of a preset or dataset
+    if is_file_or_model_name or (action.dest == "name" and not action.option_strings):
         words += _model_names()
     return Values(words, files=bool(names & _FILES or "CONFIG" in names), folders=bool(names & _FOLDERS))
 
@@ -97,9 +100,9 @@ def _model_names() -> tuple[str, ...]:
     return tuple(load_registry())
 
 
-def _union(one: Values, other: Values) -> Values:
-    words = tuple(dict.fromkeys((*one.words, *other.words)))
-    return Values(words, one.files or other.files, one.folders or other.folders)
+def _union(first: Values, second: Values) -> Values:
+    words = tuple(dict.fromkeys((*first.words, *second.words)))
+    return Values(words, first.files or second.files, first.folders or second.folders)
 
 
 def _first_sentence(text: str) -> str:

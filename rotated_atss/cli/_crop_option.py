@@ -112,8 +112,9 @@ def _window_around(number: int, image_wh: tuple[int, int], layer: Layer) -> Wind
     longest = float(np.hypot(*(corners - np.roll(corners, 1, 0)).T).max())
     side = max(_MIN_REGION, round(_SIDES_PER_REGION * longest))
     starts, stops = [], []
-    for middle, limit in zip(((corners.min(0) + corners.max(0)) / 2).tolist(), image_wh):
-        start = min(max(0, round(middle - side / 2)), max(0, limit - side))
+    centers = ((corners.min(0) + corners.max(0)) / 2).tolist()  # x and y
+    for center, limit in zip(centers, image_wh):
+        start = min(max(0, round(center - side / 2)), max(0, limit - side))
         starts.append(start)
         stops.append(min(start + side, limit))
     return starts[0], starts[1], stops[0], stops[1]

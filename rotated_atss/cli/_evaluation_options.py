@@ -85,6 +85,6 @@ def reject_dota_rules(args: argparse.Namespace) -> None:
         rotated_atss.errors.UserError: --metric, --dataset, ... do not apply with --coco-annotations
     """
     rules = (args.metric, args.dataset, args.classes, args.difficult, args.ignore_unlabeled)
-    if rules != (None, "v1.0", None, None, False):
+    if rules != (None, "v1.0", None, None, False):  # the defaults
         options = "--metric, --dataset, --dota-version, --classes, --difficult and --ignore-unlabeled"
         raise UserError(f"{options} do not apply with --coco-annotations")

@@ -87,7 +87,8 @@ def _draw(
     from rotated_atss.ops.box_polygons import obb_polygons
     from rotated_atss.visualization.palettes import class_styles
 
-    drawn = detections.take(detections.scores >= args.score)  # here, because a huge image can have a million detections
+    # selected before polygons are computed, because a huge image can have a million detections
+    drawn = detections.take(detections.scores >= args.score)
     names = [model_classes[label] for label in drawn.labels.tolist()]
     styles = class_styles(model_classes, args.palette)
     layer = Layer(obb_polygons(drawn.boxes), names, drawn.scores.tolist(), styles=styles)
