@@ -225,6 +225,7 @@ def _select_positives(
 def _select_positives_of_chunk(
     priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor, center_margin: float
 ) -> _Pairs:
+    """Apply lines 7 to 15 to the candidates (g, K) of a chunk of boxes (g, 5) or (g, 4)."""
     iou, threshold = iou_and_threshold(priors, gt_boxes, candidates)
     is_positive = iou >= threshold[:, None]  # line 12, "IoU(c, g) >= t_g"
     is_positive &= candidates >= 0  # -1 where a level has fewer candidates

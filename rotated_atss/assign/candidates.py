@@ -53,7 +53,8 @@ def select_candidates(
     if layout.grids is not None and on_grids:
         valid_hw = None
         if layout.valid_hw is not None:
-            valid_hw = torch.tensor(layout.valid_hw).permute(2, 1, 0).to(gt_centers.device)[..., image_index]
+            valid_hw = torch.tensor(layout.valid_hw).permute(2, 1, 0)  # (B, L, 2) to (2, L, B)
+            valid_hw = valid_hw.to(gt_centers.device)[..., image_index]  # (2, L, G)
         return nearest_priors_on_grids(gt_centers, layout.grids, layout.level_sizes, num_candidates, valid_hw)
     candidates, start = [], 0
     for image, num_gts in enumerate(torch.bincount(image_index, minlength=len(ignore_masks)).tolist()):
@@ -162,6 +163,7 @@ def nearest_priors(
 def _nearest_in_level(
     prior_centers: Tensor, gt_centers: Tensor, num_candidates: int, ignore_mask: Tensor | None
 ) -> Tensor:
+    """Find the nearest priors (G, num_candidates) of one level, in chunks of boxes that share their buffers."""
     chunk_size = max(1, min(len(gt_centers), _DISTANCES_PER_CHUNK // len(prior_centers)))
     # One set of buffers serves all chunks: allocating them per chunk would fragment the heap.
     buffer_x, buffer_y = prior_centers.new_empty((2, chunk_size, len(prior_centers))).unbind(0)

@@ -19,7 +19,7 @@ _MAX_POINTS = {"cpu": 2000, "cuda": 1 << 20}  # points per chunk, which bounds t
 # they save, and training images usually have few boxes. The tensors of one axis stay below that size for 640 points;
 # joint tensors of both axes for half as many.
 _SINGLE_THREAD_POINTS = 640
-_NO_CELL = 0x7F800000 << 32  # key of an infinite distance
+_NO_CELL = 0x7F800000 << 32  # key of an infinite distance: the bits of infinity in float32, then index 0
 
 
 class Grid(NamedTuple):
@@ -76,6 +76,7 @@ def nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_h
 
 
 def _nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_hw: Tensor | None) -> Tensor:
+    """Find the nearest cells (N, L, num_cells) of a chunk of points."""
     sizes = torch.tensor([[g.height for g in grids], [g.width for g in grids]], device=points.device)[..., None]
     (rows, row_distances), (columns, column_distances) = _nearest_rows_and_columns(
         points, grids, sizes if valid_hw is None else valid_hw, num_cells + 1
@@ -100,8 +101,8 @@ def _staircase(num_cells: int) -> list[int]:
 
     def is_examined(row_rank: int, column_rank: int) -> bool:
         if row_rank == 0 or column_rank == 0:
-            return row_rank + column_rank <= num_cells
-        return (row_rank + 1) * (column_rank + 1) <= num_cells + 3
+            return row_rank + column_rank <= num_cells  # one more than without rounding
+        return (row_rank + 1) * (column_rank + 1) <= num_cells + 3  # num_cells without rounding
 
     ranks = range(num_cells + 1)
     return [sum(is_examined(row_rank, column_rank) for column_rank in ranks) for row_rank in ranks]

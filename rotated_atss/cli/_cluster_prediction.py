@@ -14,7 +14,7 @@ from rotated_atss.cli._detectors import load_any_detector
 from rotated_atss.errors import UserError
 
 _detectors: dict[str, Any] = {}  # the model loaded last by this process, by file and options
-_lock = threading.Lock()
+_lock = threading.Lock()  # a worker runs several jobs in threads, of which one loads the model
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--options", nargs="+", action=DictAction, default={})
     try:
         options = parser.parse_args(["--options", *pairs]).options
-    except AssertionError as error:
+    except AssertionError as error:  # raised by DictAction for brackets that are not balanced
         raise UserError(f"--cfg-options: {error}") from error
     for pair in pairs:
         key, _, text = pair.partition("=")

@@ -203,7 +203,7 @@ def _group_means(boxes: Tensor, scores: Tensor, best: Tensor) -> Tensor:
     Returns:
         (N, 4 or 5). The other rows, and groups of one box, stay bit for bit.
     """
-    weight = scores.double().nan_to_num(nan=0.0).clamp(min=1e-12)
+    weight = scores.double().nan_to_num(nan=0.0).clamp(min=1e-12)  # scores of 0 have equal weights
     members = torch.nonzero(best != torch.arange(len(best), device=best.device)).squeeze(1)
     best = best[members]
     best_boxes, member_boxes = boxes[best].double(), boxes[members].double()

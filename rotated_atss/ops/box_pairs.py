@@ -83,7 +83,8 @@ def _strips(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
         return group, torch.arange(len(hbbs), device=hbbs.device), torch.zeros_like(group), torch.zeros_like(group)
     top, bottom = hbbs[:, 1] - hbbs[:, 1].amin(), hbbs[:, 3] - hbbs[:, 1].amin()
     max_strips = max(1, len(hbbs) // (_MIN_BOXES_PER_STRIP * len(classes)))
-    height = torch.maximum((bottom - top).mean(), bottom.amax() / max_strips).clamp(min=1e-300)
+    height = torch.maximum((bottom - top).mean(), bottom.amax() / max_strips).clamp(min=1e-300)  # not 0
     first, last = (top / height).long(), (bottom / height).long()
-    ((box, strip),) = expand_ranges(first, last + 1, len(hbbs) * (max_strips + 2))
-    return group[box] * (max_strips + 2) + strip, box, strip, first
+    num_strips = max_strips + 2  # the lowest bottom gives strip max_strips, or one more by rounding
+    ((box, strip),) = expand_ranges(first, last + 1, len(hbbs) * num_strips)  # large enough for a single chunk
+    return group[box] * num_strips + strip, box, strip, first

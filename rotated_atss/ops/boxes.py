@@ -98,7 +98,7 @@ def normalize_obb(boxes: Tensor, angle_version: str) -> Tensor:
     check_angle_version(angle_version)
     cx, cy, w, h, angle = upcast(boxes).unbind(-1)
     if angle_version == "oc":
-        turns = torch.ceil(angle / HALF_PI) - 1
+        turns = torch.ceil(angle / HALF_PI) - 1  # quarter turns from the range of oc; odd ones exchange the sides
         swap = torch.remainder(turns, 2) == 1
         angle = _subtract_turns(angle, turns, HALF_PI)
         low, high = _angle_limits(0.0, HALF_PI, angle.dtype, "right")
@@ -244,7 +244,7 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge
     areas = (along_high - along_low) * (across_high - across_low)
     # two equal points define no direction, so their line must not be chosen
     areas = torch.where(lengths.squeeze(-1) > 0, areas, torch.full_like(areas, math.inf))
-    is_minimum = areas <= areas.amin(-1, keepdim=True) * (1 + 1e-9) + 1e-12
+    is_minimum = areas <= areas.amin(-1, keepdim=True) * (1 + 1e-9) + 1e-12  # px^2, where the minimum is 0
     best = is_minimum.to(torch.uint8).argmax(-1, keepdim=True)  # the first of equal areas
 
     def pick(values: Tensor) -> Tensor:

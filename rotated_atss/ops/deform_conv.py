@@ -49,9 +49,9 @@ def deform_conv2d_by_sampling(
     batch, channels, height, width = features.shape
     out_height, out_width = offset.shape[-2:]
     kernel_height, kernel_width = weight.shape[-2:]
-    cells = kernel_height * kernel_width
-    num_offset_groups = mask.shape[1] // cells
-    offset = offset.view(batch * num_offset_groups, cells, 2, out_height, out_width)
+    num_positions = kernel_height * kernel_width  # K
+    num_offset_groups = mask.shape[1] // num_positions  # D
+    offset = offset.view(batch * num_offset_groups, num_positions, 2, out_height, out_width)
 
     def arange(count: int) -> Tensor:
         return torch.arange(count, device=features.device, dtype=offset.dtype)
@@ -64,11 +64,11 @@ def deform_conv2d_by_sampling(
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), -1)
     sampled = F.grid_sample(
         features.reshape(batch * num_offset_groups, channels // num_offset_groups, height, width),
-        grid.view(batch * num_offset_groups, cells * out_height, out_width, 2),
+        grid.view(batch * num_offset_groups, num_positions * out_height, out_width, 2),
         align_corners=False,
     )
-    sampled = sampled.view(batch, num_offset_groups, -1, cells, out_height, out_width)
-    sampled = sampled * mask.view(batch, num_offset_groups, 1, cells, out_height, out_width)
-    sampled = sampled.reshape(batch, channels * cells, out_height, out_width)
+    sampled = sampled.view(batch, num_offset_groups, -1, num_positions, out_height, out_width)
+    sampled = sampled * mask.view(batch, num_offset_groups, 1, num_positions, out_height, out_width)
+    sampled = sampled.reshape(batch, channels * num_positions, out_height, out_width)
     groups = channels // weight.shape[1]
     return F.conv2d(sampled, weight.flatten(1)[..., None, None], bias, groups=groups)

@@ -95,7 +95,7 @@ def _triton_iou(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str) -> Ten
     if aligned:
         return AlignedOverlap.apply(boxes1, boxes2, mode)
     if torch.is_grad_enabled() and (boxes1.requires_grad or boxes2.requires_grad):
-        return _pairwise(boxes1, boxes2, mode)
+        return _pairwise(boxes1, boxes2, mode)  # the kernel of all pairs has no backward pass
     return pairwise_overlap(boxes1, boxes2, mode)
 
 
@@ -125,6 +125,7 @@ def _screened_area(in_frame: Sequence[Tensor], a: Tensor, b: Tensor, area2: Tens
     inside = (cx + ux <= a) & (cy + uy <= b)
     apart = (cx - ux >= a) | (cy - uy >= b)
     area = torch.where(inside, area2, 0.0)
+    # flat is a view: what is written to it is written to area
     flat, columns = area.view(-1), [column.expand_as(area).flatten() for column in (*in_frame, a, b)]
     for remaining in torch.nonzero(~(inside | apart).view(-1)).squeeze(1).split(_PAIRS_PER_CHUNK["cpu"]):
         *chosen, half_width, half_height = (column.index_select(0, remaining) for column in columns)
@@ -203,7 +204,7 @@ def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, s
 
 
 def _aligned_in_chunks(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
-    step = _PAIRS_PER_CHUNK.get(boxes1.device.type, 1 << 16)
+    step = _PAIRS_PER_CHUNK.get(boxes1.device.type, 1 << 16)  # the default is for other devices, such as mps
     if len(boxes1) <= step:
         return _aligned(boxes1, boxes2, mode)
     return torch.cat([_aligned(b1, b2, mode) for b1, b2 in zip(boxes1.split(step), boxes2.split(step))])

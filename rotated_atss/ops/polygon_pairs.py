@@ -150,7 +150,7 @@ def _find_layout(hbbs: np.ndarray, groups: np.ndarray) -> _Layout:
     columns = np.ascontiguousarray(hbbs.T)
     starts, stops = columns[:2].min(axis=1), columns[2:].max(axis=1)
     spans, extents = stops - starts, columns[2:].mean(axis=1) - columns[:2].mean(axis=1)
-    axis = int(np.argmin(extents / np.maximum(spans, 1e-300)))
+    axis = int(np.argmin(extents / np.maximum(spans, 1e-300)))  # 1e-300: the span of equal boxes without area is 0
     across = 1 - axis
     max_strips = len(hbbs) // (_MIN_BOXES_PER_STRIP * len(np.unique(groups)))
     height = max(extents[across], spans[across] / max(max_strips, 1), 1e-300)

@@ -122,7 +122,7 @@ def _overlapping_pairs(polygons: Floats, windows: Integers) -> tuple[Integers, I
         for start, stop in zip(windows[:, :2], windows[:, 2:])
     ]
     window_index = np.repeat(np.arange(len(windows)), [len(indices) for indices in objects])
-    return window_index, np.concatenate([np.empty(0, np.int64), *objects])
+    return window_index, np.concatenate([np.empty(0, np.int64), *objects])  # the empty array serves no windows
 
 
 def _areas_inside(polygons: Floats, windows: Integers) -> Floats:

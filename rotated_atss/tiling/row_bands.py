@@ -87,7 +87,7 @@ def iter_row_bands(
         y_stop = min(int(windows[indices, 3].max()), reader.height)
         first_row = y_start // chunk_rows * chunk_rows
         for top in [top for top in chunks if top < first_row]:
-            del chunks[top]
+            del chunks[top]  # no later window contains its rows
         for top in range(first_row, y_stop, chunk_rows):
             if top not in chunks:
                 chunks[top] = reader.read((0, top, reader.width, min(top + chunk_rows, reader.height)))

@@ -154,7 +154,7 @@ def split_dota(
     digest = input_digest(settings, data.sources, data.label_sets, data.formats)
     finished = None if overwrite else find_finished_split(out, digest, data.sources)
     if finished is not None and finished.totals is not None:
-        remove_trash(out)
+        remove_trash(out)  # left by a run that was killed after its last rename
         return SplitResult(out, finished.totals, time.perf_counter() - started, was_finished=True)
     run_description = describe_run(settings, folders)
     with staged(out, run_description, labeled=labels is not None, overwrite=overwrite, shard=shard) as stage:
@@ -162,10 +162,10 @@ def split_dota(
         jobs = [SplitJob(source.image, objects, stage.folder, settings) for source, objects in data.pairs()]
         run = SplitRun(jobs, stage)
         _announce(run, data, settings, on_start, on_continue)
-        if not stage.is_moving:
+        if not stage.is_moving:  # otherwise an earlier run finished all jobs and was stopped during the final move
             run.execute(workers, scheduler, progress)
         with stage.exclusive() as is_present:
-            if is_present:
+            if is_present:  # no other shard has moved the split in the meantime
                 finish_split(stage, run, settings, data, digest)
     return _result(out, data, run, time.perf_counter() - started, classes_given=classes is not None)
 

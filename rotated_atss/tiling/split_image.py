@@ -124,7 +124,7 @@ def _keep_whole(job: SplitJob) -> SplitStats:
         without_area=() if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist()),
         in_no_tile=(),
         tiles=(Tile(job.image.stem, int(has_area.sum()), 0),) if is_written else (),
-        tiles_per_object=tuple(map(int, has_area)) if is_written else (),
+        tiles_per_object=tuple(map(int, has_area)),
         suffix=suffix,
         ground_resolution=_find_ground_resolution(job, (width, height), partial(find_georeference, job.image)),
     )
@@ -214,6 +214,7 @@ def _crops(
 def _write_tile(job: SplitJob, crop: _Crop) -> Tile:
     """Write the image of a tile and its labels."""
     x_start, y_start, x_stop, y_stop = crop.window
+    # the band returns the part of the window inside the image, crop_window pads this part to the size of the window
     pixels = crop_window(crop.band.crop(crop.window), [0, 0, x_stop - x_start, y_stop - y_start], job.settings.padding)
     tile = encode_image(pixels, job.settings.image_format)
     write_bytes(job.folder / "images" / f"{crop.name}.{job.settings.image_format}", tile)

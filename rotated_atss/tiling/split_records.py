@@ -102,6 +102,7 @@ def label_bytes(labels: Labels) -> bytes:
 
 
 def _parse_stats(values: dict[str, Any]) -> SplitStats:
+    """Build the statistics from the values of a record, in which JSON has made lists of tuples."""
     tiles = tuple(Tile(**tile) for tile in values.pop("tiles"))
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()

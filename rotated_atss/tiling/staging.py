@@ -40,6 +40,7 @@ MOVING = "moving"  # empty file in the temporary folder from step 3 on
 PARTS = ("images", "labelTxt", FULL_LABELS, MANIFEST)
 """Parts of a split, in the order in which they are moved: the manifest marks a complete split."""
 
+# Folders under names that no run continues from: one that is being created, and one that is being removed.
 _NEW, _TRASH = ".split.new", ".split.trash"
 _REPLACE = "pass --overwrite to replace it, or choose another --out"
 _CHOOSE = "choose a new or empty folder as --out"

@@ -136,5 +136,6 @@ def sizes_at_rates(sizes_and_gaps: Sequence[tuple[int, int]], rates: Sequence[fl
 
 
 def _unique_rows(windows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Remove repeated windows, and keep the order of the others, which np.unique would sort."""
     _, first = np.unique(windows, axis=0, return_index=True)
     return windows[np.sort(first)]

@@ -16,7 +16,7 @@ class DatasetWrapper(Dataset):
     """
 
     def __init__(self, dataset: dict) -> None:
-        self.__dict__["dataset"] = DATASETS.build(dataset)
+        self.__dict__["dataset"] = DATASETS.build(dataset)  # not by __setattr__, which sets it on the wrapped dataset
 
     def __getitem__(self, index: int) -> Any:
         """Load a sample."""

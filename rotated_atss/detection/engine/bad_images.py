@@ -35,7 +35,7 @@ class SkippingDataset(DatasetWrapper):
 
     def __init__(self, dataset: dict, list_path: str) -> None:
         super().__init__(dataset)
-        self.__dict__["list_path"] = list_path
+        self.__dict__["list_path"] = list_path  # an attribute of this object, not of the wrapped dataset
 
     def __getitem__(self, index: int) -> Any:
         """Load a sample.

@@ -108,7 +108,7 @@ def _find_config(origin: Origin, path: str | Path) -> tuple[str, str]:
 def _describe(config: str, cfg_options: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> str:
     """Return the record of the converted model as JSON. Its windows are those of the published results."""
     cfg = load_config(config, cfg_options)
-    with torch.device("meta"):
+    with torch.device("meta"):  # only the shapes of the weights are needed
         model = build_model(cfg)
     classes = find_class_names({"meta": meta}, cfg, num_classes(model))
     origin = f"{meta['converted_from']}, {meta['source_file']}"

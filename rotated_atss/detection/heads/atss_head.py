@@ -39,7 +39,8 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         self.check_settings()
         if centerness_frame not in FRAMES:
             raise ValueError(f"centerness_frame must be one of {', '.join(FRAMES)}, got {centerness_frame!r}")
-        if centerness_frame == "obb" and getattr(getattr(self, "assigner", None), "by_hbb", False):
+        assigner = getattr(self, "assigner", None)  # missing without train_cfg
+        if centerness_frame == "obb" and getattr(assigner, "by_hbb", False):
             raise ValueError(
                 "centerness_frame='obb' requires assignment by the oriented box, got assign_by_circumhbbox. "
                 "Set centerness_frame='hbb' or assign_by_circumhbbox=None."
@@ -120,7 +121,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
                 positives.gather(centerness_logits).float(), target_centerness, positives.weight, avg_factor=avg_factor
             )
         else:
-            loss_centerness = centerness_logits.sum() * 0
+            loss_centerness = centerness_logits.sum() * 0  # keeps the parameters in the graph, as DDP requires
         # reduce_mean is a collective operation: processes without positives must call it, too
         total_weight = reduce_mean(target_centerness.sum()).clamp(min=1)
         if len(target_centerness):

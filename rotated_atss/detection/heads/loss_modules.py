@@ -99,7 +99,7 @@ class RotatedIoULoss(nn.Module):
             Scalar loss.
         """
         if not len(pred):
-            return pred.sum() * 0
+            return pred.sum() * 0  # keeps the parameters in the graph, as DDP requires
         loss = rotated_iou_loss(pred, target, form=self.mode)
         weight = _box_weight(weight)
         if weight is not None:

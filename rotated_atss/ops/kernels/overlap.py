@@ -100,7 +100,7 @@ def area_to_overlap(area, a, b, a2, b2, IOF: tl.constexpr, EPS: tl.constexpr):
     area2 = a2 * b2 * 4
     inter = tl.minimum(area, tl.minimum(area1, area2))
     longest = tl.maximum(a, tl.maximum(a2, b2))
-    inter = tl.where(inter > 8 * EPS * b * longest, inter, 0)
+    inter = tl.where(inter > 8 * EPS * b * longest, inter, 0)  # 2 EPS of whole sides, as in ops/iou.py
     if IOF:  # noqa: SIM108 - resolved at compile time
         whole = area1
     else:
