@@ -1,7 +1,7 @@
 """Conversion of 16-bit pixels to 8 bits by the number of bits that the sensor uses.
 
-Many sensors deliver 10 to 14 bits per value in 16-bit files; the upper 8 of the 16 bits alone would be nearly black.
-Values are therefore divided by the power of two that maps the used bits to 8 bits, for example by 8 for 11 used bits.
+Many sensors deliver 10 to 14 bits per value in 16-bit files. An image of only the upper 8 of the 16 bits would be too
+dark. Values are therefore divided by the power of two that maps the used bits to 8 bits: by 8 for 11 used bits.
 The divisor is the same for all images of a run, so that equal radiance has equal brightness.
 """
 
@@ -12,18 +12,20 @@ from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError
 
-MIN_BITS, MAX_BITS = 8, 16  # bits that the values of a 16-bit image can use
-_VALUES = 1 << MAX_BITS
-_FILL_VALUES = [0, _VALUES - 1]  # usual values of pixels without data
-_FRACTION = 0.9999  # of the values must fit into the used bits, so that a few hot pixels do not darken the image
-_CHUNK = 1 << 22  # values per call of np.bincount, which converts to int64
+MIN_BITS, MAX_BITS = 8, 16
+_NUM_VALUES = 1 << MAX_BITS  # different values of a 16-bit pixel
+_FILL_VALUES = [0, _NUM_VALUES - 1]  # usual values of pixels without data
+# Share of the values that must fit into the used bits. The few larger ones, such as hot pixels, become 255; if they
+# counted, the image would be too dark.
+_MIN_SHARE = 0.9999
+_CHUNK_VALUES = 1 << 22  # values per call of np.bincount, which converts its input to int64 (32 MiB)
 
 
 def check_bits(bits: int | None) -> None:
-    """Raise an error unless a number of used bits is valid, or None.
+    """Raise an error unless a number of used bits is from 8 to 16, or None.
 
     Raises:
-        UserError: The number is not 8 to 16.
+        UserError: The number is out of range.
 
     Example:
         >>> check_bits(11)
@@ -46,9 +48,9 @@ def count_values(image: NDArray[np.uint16]) -> NDArray[np.int64]:
         [0, 0, 0, 2, 0, 1]
     """
     flat = image.reshape(-1)
-    counts = np.zeros(_VALUES, np.int64)
-    for start in range(0, flat.size, _CHUNK):
-        counts += np.bincount(flat[start : start + _CHUNK], minlength=_VALUES)
+    counts = np.zeros(_NUM_VALUES, np.int64)
+    for start in range(0, flat.size, _CHUNK_VALUES):
+        counts += np.bincount(flat[start : start + _CHUNK_VALUES], minlength=_NUM_VALUES)
     return counts
 
 
@@ -66,16 +68,17 @@ def used_bits(counts: NDArray[np.int64]) -> int:
     """
     without_fill = counts.copy()
     without_fill[_FILL_VALUES] = 0
-    cumulated = np.cumsum(without_fill if without_fill.any() else counts)
-    largest = int(np.searchsorted(cumulated, _FRACTION * cumulated[-1]))
-    return max(MIN_BITS, largest.bit_length())
+    cumulative = np.cumsum(without_fill if without_fill.any() else counts)
+    # the smallest value that is not exceeded by 99.99% of the values
+    limit = int(np.searchsorted(cumulative, _MIN_SHARE * cumulative[-1]))
+    return max(MIN_BITS, limit.bit_length())
 
 
 def to_8_bit(image: NDArray[np.uint16], bits: int) -> NDArray[np.uint8]:
     """Divide 16-bit values by 2^(bits - 8); larger results become 255.
 
     Args:
-        image: Array of any shape; its content is overwritten.
+        image: Array of any shape. It is overwritten, because a copy of a large image may not fit into the memory.
         bits: Number of used bits, 8 to 16.
 
     Example:

@@ -20,8 +20,8 @@ Result = TypeVar("Result")
 CONNECT_TIMEOUT_S = 10.0
 NO_WORKERS_TIMEOUT_S = 60.0  # time for workers to start or to return
 _JOBS_PER_THREAD = 2  # one that runs and one that is already on the worker when the first ends
-_POLL_S = 5.0  # seconds between two checks that there are workers
-_OPTION = "--scheduler"
+_POLL_S = 5.0  # seconds between two checks that the cluster still has workers, while no job ends
+_OPTION = "--scheduler"  # the option that errors name
 
 
 def run_on_cluster(
@@ -47,7 +47,7 @@ def run_on_cluster(
     """
     import distributed
 
-    waiting = list(reversed(order))  # the next job is the last entry
+    waiting = list(reversed(order))  # the next job is the last entry, which pop() returns
     with connect(address) as client:
         running: dict[Future, int] = {}  # future -> index of its job
         try:
@@ -55,12 +55,13 @@ def run_on_cluster(
                 capacity = _JOBS_PER_THREAD * max(1, sum(client.nthreads().values()))
                 while waiting and len(running) < capacity:
                     index = waiting.pop()
+                    # pure=False: Dask must not reuse the result of an equal call, since jobs write files
                     running[client.submit(function, jobs[index], pure=False)] = index
                 for future in _wait_for_some(client, list(running)):
                     yield running.pop(future), future.result()
         except distributed.scheduler.KilledWorker as error:
             hint = "possibly out of memory: give the workers more memory, or fewer threads"
-            raise UserError(f"a job was lost with its worker again and again: {error}", hint=hint) from None
+            raise UserError(f"several workers died while they ran the same job: {error}", hint=hint) from None
         except (CancelledError, distributed.comm.CommClosedError) as error:
             raise UserError(f"the connection to the scheduler was lost: {error}", where=_OPTION) from None
         finally:
@@ -132,7 +133,10 @@ def check_cluster(address: str, paths: Sequence[str | Path]) -> int:
 
 
 def describe_worker(paths: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the version of this package and those of the paths that do not exist; called on every worker.
+    """Return the version of this package, and which of the paths do not exist; called on every worker.
+
+    Args:
+        paths: Absolute paths of inputs and outputs.
 
     Example:
         >>> describe_worker(["/", "/no/such/folder"])[1]
@@ -154,7 +158,7 @@ def _wait_for_some(client: Client, futures: Sequence[Future]) -> list[Future]:
     waited_s = 0.0
     while True:
         try:
-            with client.as_current():
+            with client.as_current():  # the client that distributed.wait uses
                 return list(distributed.wait(futures, timeout=_POLL_S, return_when="FIRST_COMPLETED").done)
         except (TimeoutError, distributed.TimeoutError):
             waited_s = 0.0 if client.nthreads() else waited_s + _POLL_S

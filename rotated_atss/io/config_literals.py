@@ -14,8 +14,10 @@ SAFE_CONFIG_HINT = (
     "--safe-config reads only literals, names assigned before and _base_; omit it if you trust the config"
 )
 
-_MAX_ITEMS = 2**20  # values and characters in one value: a list of names assigned before can double it with each line
-_MAX_BITS = 2**14  # bits of an integer
+# Limits of one value: nested values and characters together, and bits of an integer. Without them, a short config could
+# fill the memory: each of the lines ``b = [a, a]``, ``c = [b, b]`` and so on doubles the size.
+_MAX_ITEMS = 2**20
+_MAX_BITS = 2**14
 _OPERATIONS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
 }  # fmt: skip
@@ -28,7 +30,7 @@ class LiteralEvaluator:
     Args:
         path: The config, for errors.
         lines: Lines of the config, for errors.
-        inherited: Values that ``_base_.NAME`` reads: those of the inherited configs.
+        inherited: Values of the inherited configs, which ``_base_.NAME`` reads.
 
     Example:
         >>> source = "depth = 18\nbackbone = dict(depth=depth + 16)"
@@ -39,7 +41,7 @@ class LiteralEvaluator:
     def __init__(self, path: Path, lines: list[str], inherited: dict[str, Any]) -> None:
         self._path, self._lines = path, lines
         self._names: dict[str, Any] = {"_base_": inherited}
-        # Sizes of containers by id. The container is kept as well, so that no other one gets its id.
+        # Container and its size, by id(container). Python can reuse the id of a deleted object, so containers are kept.
         self._sizes: dict[int, tuple[Any, int]] = {}
 
     def run(self, statements: list[ast.stmt]) -> dict[str, Any]:
@@ -60,6 +62,7 @@ class LiteralEvaluator:
         if assigns_base(statement):  # the inherited configs have been read already
             return
         names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+        # a target such as a[0] has no name; dict must remain the built-in type, which _evaluate assumes
         if len(names) < len(statement.targets) or {"_base_", "dict"}.intersection(names):
             raise self._not_literal(statement)
         self._names.update(dict.fromkeys(names, self.value(statement.value)))
@@ -91,7 +94,7 @@ class LiteralEvaluator:
                 return tuple(self._items(node.elts))
             case ast.Dict():
                 return self._dictionary(zip(node.keys, node.values))
-            case ast.Call(func=ast.Name(id="dict"), args=[] | [_]):
+            case ast.Call(func=ast.Name(id="dict"), args=[] | [_]):  # dict(a=1), dict(other, a=1), dict(**other)
                 keys = [None if keyword.arg is None else ast.Constant(keyword.arg) for keyword in node.keywords]
                 keywords = zip(keys, (keyword.value for keyword in node.keywords))
                 return self._dictionary([*((None, argument) for argument in node.args), *keywords])
@@ -106,6 +109,7 @@ class LiteralEvaluator:
         raise self._not_literal(node)
 
     def _items(self, nodes: list[ast.expr]) -> list[Any]:
+        """Return the values in a list or tuple; ``*name`` is replaced by the values in ``name``."""
         items: list[Any] = []
         for node in nodes:
             items.extend(self.value(node.value) if isinstance(node, ast.Starred) else [self.value(node)])
@@ -122,7 +126,7 @@ class LiteralEvaluator:
 
     def _calculate(self, operation: type, left: Any, right: Any) -> Any:
         if operation is not ast.Add and not (_is_number(left) and _is_number(right)):
-            raise TypeError("texts and lists are not repeated, their result could be of any size")
+            raise TypeError("only numbers can be multiplied: a repeated text or list could have any size")
         return _OPERATIONS[operation](left, right)
 
     def _size(self, value: Any) -> int:

@@ -15,9 +15,10 @@ SCOPES = ("rotated_atss.detection", "rotated_atss", "mmdet", "mmrotate", "mmcv",
 """Registry scopes that a config can name."""
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
+# Keys whose value names a class that MMEngine creates, and keys whose value names a registry scope.
 _TYPE_KEYS = ("type", "constructor")
 _SCOPE_KEYS = ("default_scope", "_scope_")
-# Registered classes that evaluate a text or unpickle a file.
+# Registered classes of MMDetection that evaluate a text or unpickle a file.
 _UNSAFE_TYPES = ("RFSearchHook", "CameraMotionCompensation", "OpenImagesDataset", "OpenImagesChallengeDataset")
 # Suffixes for which MMEngine and MMDetection choose a file reader that can execute code.
 _UNSAFE_SUFFIXES = (".pkl", ".pickle", ".npy", ".npz", ".yaml", ".yml")
@@ -30,8 +31,8 @@ def check_config_values(values: Mapping[str, Any], where: object, hint: str = ""
     package. It imports the modules that ``custom_imports`` and scopes name, and unpickles files with some suffixes.
 
     Args:
-        values: Plain values by top-level key.
-        where: File of the config, for the error.
+        values: Content of the config by top-level key: texts, numbers, booleans, None, lists and dictionaries of these.
+        where: File that contains the config (a config or a checkpoint), for the error.
         hint: Advice for the error message.
 
     Raises:
@@ -54,7 +55,11 @@ def check_config_values(values: Mapping[str, Any], where: object, hint: str = ""
 
 
 def _imported_modules(custom_imports: Any) -> list[Any]:
-    """Return the modules that ``custom_imports`` names, given as one value or a list."""
+    """Return the modules that a value of ``custom_imports`` names.
+
+    MMEngine expects a dictionary whose ``imports`` is a name or a list of names. Every other value is treated as names,
+    so that none escapes the check.
+    """
     if custom_imports is None:
         return []
     modules = custom_imports.get("imports", []) if isinstance(custom_imports, Mapping) else [custom_imports]
@@ -62,7 +67,7 @@ def _imported_modules(custom_imports: Any) -> list[Any]:
 
 
 def _unsafe_values(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Yield the dotted path of each unsafe value, and what a value there must be."""
+    """Yield the dotted path of each unsafe value, such as ``model.type``, and what the value must be instead."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             item_path = f"{path}.{key}" if path else str(key)
@@ -80,6 +85,7 @@ def _unsafe_values(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 def _is_registered_name(name: str) -> bool:
     """Return whether a ``type`` can name a registered class: an identifier, optionally after a scope."""
+    # packages of OpenMMLab register classes of torchvision with the prefix "torchvision/"
     prefix = next((f"{scope}." for scope in SCOPES if name.startswith(f"{scope}.")), "torchvision/")
     bare = name.removeprefix(prefix)
     return _NAME.fullmatch(bare) is not None and bare not in _UNSAFE_TYPES and not bare.startswith("__")

@@ -19,17 +19,17 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 # Environment variables by which a user chooses how OpenMP threads wait.
 _WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-# GNU OpenMP reads GOMP_SPINCOUNT; the OpenMP of LLVM and Intel (macOS, Windows) reads KMP_BLOCKTIME. With this count,
-# threads spin for the short time between two operations: with a hundredth of it, a training step on an idle machine
-# took a fifth longer. On a busy machine, the number of threads is reduced instead (update_threads).
+# GNU OpenMP reads GOMP_SPINCOUNT, the loop iterations for which an idle thread spins before it sleeps. The OpenMP of
+# LLVM and Intel (macOS, Windows) reads KMP_BLOCKTIME, the same in milliseconds. 200,000 iterations last for the short
+# time between two operations of torch; with 2,000, a training step on an idle machine took 20% longer.
 _WAIT_POLICY = {"GOMP_SPINCOUNT": "200000", "KMP_BLOCKTIME": "0"}
 
 # Environment variables by which a user chooses the number of BLAS threads.
 _BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
-_SECONDS_PER_MEASUREMENT = 1.0  # minimum time between two measurements of the load
-# A second thread starts at 1.6 spare cores and ends below 1.45. Loads that cross only one of the two limits do not
-# change the number of threads.
+_SECONDS_PER_MEASUREMENT = 1.0
+# A second thread starts at 1.6 spare cores and ends below 1.45. Between these limits the number of threads stays as it
+# is, so that small changes of the load do not change it again and again.
 _ROUND_UP_FROM, _ROUND_DOWN_BELOW = 0.6, 0.45
 
 
@@ -77,36 +77,37 @@ def limit_blas_threads(environment: MutableMapping[str, str] | None = None) -> b
 
 
 def _set_unless_chosen(
-    values: Mapping[str, str], chosen_by: Sequence[str], package: str, environment: MutableMapping[str, str] | None
+    values: Mapping[str, str], user_variables: Sequence[str], package: str, environment: MutableMapping[str, str] | None
 ) -> bool:
     """Set environment variables that a package reads at its import, and return whether they were set.
 
     Args:
-        values: The variables.
-        chosen_by: Variables by which a user makes the same choice; if one is set, nothing is changed.
-        package: The package; if this process has imported it, nothing is changed.
+        values: Values by name of the variable.
+        user_variables: Variables by which a user makes the same choice; if one of them is set, nothing is changed.
+        package: The package. If this process has imported it already, nothing is changed, unless ``environment`` is
+            given.
         environment: Environment variables to change; None changes those of this process.
     """
     if environment is None:
         if package in sys.modules:
             return False
         environment = os.environ
-    if any(name in environment for name in chosen_by):
+    if any(name in environment for name in user_variables):
         return False
     environment.update(values)
     return True
 
 
 class SpareCores:
-    """Measure how many of this process's CPU cores other processes leave to it.
+    """Measure how many CPU cores other processes leave to this process.
 
     Args:
         clock: Function that returns ``(wall, idle, used)`` in seconds since some moment: wall time, idle time summed
-            over the cores, and CPU time of this process. None reads them from Linux (``/proc/stat``).
+            over the cores, and CPU time of this process. None reads ``/proc/stat``, which exists on Linux only.
 
     Example:
         >>> samples = iter([(0.0, 10.0, 5.0), (2.0, 10.5, 6.0)])
-        >>> SpareCores(lambda: next(samples)).measure()
+        >>> SpareCores(lambda: next(samples)).measure()  # (0.5 s idle + 1 s used) / 2 s
         0.75
     """
 
@@ -123,7 +124,7 @@ class SpareCores:
         sample, last = self._clock(), self._last
         wall, idle, used = (now - before for now, before in zip(sample, last))
         self._last = sample
-        return (idle + used) / max(wall, 1e-9)
+        return (idle + used) / max(wall, 1e-9)  # two calls can see the same wall time
 
 
 def _read_times() -> tuple[float, float, float]:
@@ -134,7 +135,7 @@ def _read_times() -> tuple[float, float, float]:
         for line in file:
             name, *ticks = line.split()
             if name in cores:
-                idle_ticks += int(ticks[3]) + int(ticks[4])  # idle, and waiting for disks
+                idle_ticks += int(ticks[3]) + int(ticks[4])  # idle, and idle while a disk is read or written
     return time.monotonic(), idle_ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
 
 
@@ -165,8 +166,9 @@ class ThreadControl:
             return None
         self._last_time = now
         spare = self._measure()
-        fewest, most = int(spare + 1 - _ROUND_UP_FROM), int(spare + 1 - _ROUND_DOWN_BELOW)
-        threads = max(fewest, min(self.threads, most))  # unchanged between the two limits
+        # numbers of threads up to which the present number rises, and down to which it falls
+        rise_to, fall_to = int(spare + 1 - _ROUND_UP_FROM), int(spare + 1 - _ROUND_DOWN_BELOW)
+        threads = max(rise_to, min(self.threads, fall_to))
         threads = min(self.max_threads, max(1, threads))
         if threads == self.threads:
             return None
@@ -174,8 +176,8 @@ class ThreadControl:
         return threads
 
 
-_spare_cores: SpareCores | None = None
-_control: ThreadControl | None = None
+_spare_cores: SpareCores | None = None  # None while the number of threads does not follow the load
+_control: ThreadControl | None = None  # created by the first call of update_threads, which imports torch
 
 
 def follow_cpu_load() -> bool:
@@ -196,16 +198,16 @@ def follow_cpu_load() -> bool:
         return False
     try:
         _spare_cores, _control = SpareCores(), None
-    except (OSError, AttributeError, ValueError, IndexError):
+    except (OSError, AttributeError, ValueError, IndexError):  # no /proc/stat, or in an unknown form
         return False
     return True
 
 
-def keep_threads() -> None:
-    """Stop adapting the number of threads, for results that must be reproducible: their last bits depend on it.
+def stop_following_cpu_load() -> None:
+    """Stop adapting the number of threads, on which the last bits of results depend; for reproducible training.
 
     Example:
-        >>> keep_threads()
+        >>> stop_following_cpu_load()
         >>> update_threads()
     """
     global _spare_cores
@@ -216,7 +218,7 @@ def update_threads() -> str | None:
     """Adapt the number of torch's threads to the load of the machine, at most once per second.
 
     Returns:
-        A line for the user that describes a change; None if there is none.
+        A line for the user that describes the change; None if the number has not changed.
 
     Example:
         >>> update_threads()  # None: only entry points follow the load

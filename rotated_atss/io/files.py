@@ -33,7 +33,7 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
     """
     try:
         if is_special_file(path):
-            raise UserError("not a regular file", where=path, hint="give a file, no device or pipe")
+            raise UserError("not a regular file", where=path, hint="give the path of a file")
         with open(path, "rb") as file:
             file.seek(start)
             return file.read(length)
@@ -58,7 +58,10 @@ def is_special_file(path: str | Path) -> bool:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file in place, faster than :func:`atomic_write`; for folders that are renamed once they are complete.
+    """Write a file directly to its path, which is faster than :func:`atomic_write`.
+
+    An interrupted call leaves an incomplete file. Use this function in a folder that gets its final name only when all
+    of its files are written.
 
     Raises:
         UserError: As :func:`atomic_write`.
@@ -108,7 +111,7 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
 
     Args:
         path: File to write or replace. Its folder is created if missing.
-        suffix: Suffix of the temporary file.
+        suffix: Suffix of the temporary file, for libraries that choose a file format by the suffix.
 
     Raises:
         UserError: As :func:`atomic_write`.
@@ -156,6 +159,7 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     if path.name in ("", "..") or path.is_dir():
         raise UserError("not the name of a file", where=path, hint="add a file name")
+    # the folder in which the first missing folder, or the file, is created
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         reason = "Permission denied" if folder.is_dir() else f"{folder} is not a folder"
@@ -188,7 +192,7 @@ def append_line(path: Path, line: bytes) -> None:
             file.seek(max(0, end - 1))
             is_complete = file.read(1) in (b"", b"\n")
             written, data = 0, (b"" if is_complete else b"\n") + line + b"\n"
-            while written < len(data):
+            while written < len(data):  # the operating system may write only a part, for example on a full disk
                 written += file.write(data[written:])
     except OSError as error:
         raise write_error(path, error) from error
@@ -234,8 +238,8 @@ def atomic_write_all(contents: Mapping[Path, bytes]) -> None:
         ...     sorted(path.name for path in Path(folder).iterdir())
         ['a.txt', 'b.txt']
     """
-    temporaries: dict[Path, Path] = {}
-    path = Path()
+    temporaries: dict[Path, Path] = {}  # final path -> temporary path
+    path = Path()  # the file that is being written, for the error
     try:
         try:
             for path, data in contents.items():
@@ -265,7 +269,7 @@ def reject_output_overlap(
     Args:
         out: File or folder to write; it need not exist.
         inputs: Files and folders that are read.
-        may_contain_inputs: Accept an output folder with an input somewhere below it.
+        may_contain_inputs: Accept an output folder that contains an input, at any depth.
         hint: Advice for the error message.
 
     Raises:
@@ -280,6 +284,7 @@ def reject_output_overlap(
     target = Path(out).resolve()
     for given in inputs:
         source = Path(given).resolve()
+        # samefile also recognizes hard links, and names that differ in case where the file system ignores case
         is_same = target == source or (target.exists() and source.exists() and target.samefile(source))
         if is_same or source in target.parents or (target in source.parents and not may_contain_inputs):
             raise UserError(f"the output overlaps the input {given}", where=out, hint=hint)

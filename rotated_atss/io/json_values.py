@@ -8,7 +8,9 @@ from typing import Any
 
 
 def replace_nonfinite(value: Any) -> Any:
-    """Replace NaN and infinity, such as the AP of a class without objects, by None, also in lists and dictionaries.
+    """Replace NaN and infinity by None, also inside lists and dictionaries; tuples become lists.
+
+    JSON has no NaN, which is for example the AP of a class without objects.
 
     Example:
         >>> replace_nonfinite({"AP50": float("nan"), "AP": [0.5, float("inf")]})

@@ -20,9 +20,10 @@ def resident_bytes() -> int | None:
         True
     """
     if _STATM.exists():
-        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        resident_pages = int(_STATM.read_text().split()[1])
+        return resident_pages * os.sysconf("SC_PAGE_SIZE")
     try:
-        import resource  # Windows has none
+        import resource  # missing on Windows
     except ModuleNotFoundError:
         return None
     maximum = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

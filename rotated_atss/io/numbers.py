@@ -1,10 +1,15 @@
-"""Conversion of float32 numbers to float64 numbers with a short decimal text."""
+"""Conversion of float32 values to float64 values that print with few decimal digits."""
 
 import numpy as np
 
 
 def shortest_float64(values: np.ndarray) -> np.ndarray:
-    """Convert each float32 to the float64 whose text is the shortest that reads back as the same float32.
+    """Convert each float32 to the float64 that prints as the shortest decimal text of the float32.
+
+    Scores in text and JSON files are then as short as possible and still read back as the same float32.
+
+    Args:
+        values: float32 array of any shape.
 
     Example:
         >>> import numpy as np
@@ -12,4 +17,6 @@ def shortest_float64(values: np.ndarray) -> np.ndarray:
         >>> scores.astype(np.float64).tolist(), shortest_float64(scores).tolist()
         ([0.8999999761581421], [0.9])
     """
-    return values.astype(np.str_).astype(np.float64) if len(values) else values.astype(np.float64)
+    if not values.size:  # there is no text to read back
+        return values.astype(np.float64)
+    return values.astype(np.str_).astype(np.float64)

@@ -6,14 +6,14 @@ from typing import Any
 
 import cv2
 
-# The functions are in cv2.utils.logging or, in other builds of OpenCV 4, in cv2 itself.
+# The functions that set the log level are in cv2.utils.logging or, in some builds of OpenCV 4, in cv2 itself.
 _logging: Any = getattr(cv2.utils, "logging", cv2)
-_SILENT = 0  # log level LOG_LEVEL_SILENT
+_SILENT = 0  # LOG_LEVEL_SILENT of OpenCV
 
 
 @contextmanager
 def silent_opencv() -> Iterator[None]:
-    """Suppress OpenCV's log output, so that this package's error is the only message about a bad file.
+    """Suppress OpenCV's log output, so that a damaged file causes one message only: this package's error.
 
     Example:
         >>> import numpy as np

@@ -40,7 +40,7 @@ def staged_folder(out: str | Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         try:
             yield temporary
-            if out.exists():
+            if out.exists():  # as an empty folder, which os.replace does not replace on Windows
                 out.rmdir()
             os.replace(temporary, out)
         finally:

@@ -20,7 +20,8 @@ from rotated_atss.io.cluster import run_on_cluster
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-MAX_MEMORY_BYTES = 8 << 30  # estimated memory of all jobs that run at the same time
+MAX_MEMORY_BYTES = 8 << 30
+"""Default limit of the estimated memory of all jobs that run at the same time."""
 
 
 def available_cores() -> int:
@@ -43,14 +44,14 @@ def run_jobs(
 ) -> Iterator[tuple[int, Result]]:
     """Run a function on every job in worker processes, or on a Dask cluster, and yield the results as they finish.
 
-    Jobs start in order of descending memory, so that no large job runs alone at the end.
+    Jobs start in order of descending memory: large jobs take longest, and should not run alone at the end.
 
     Args:
         function: The function to call. The function, the jobs and the results must be picklable.
         jobs: Arguments of the calls.
         workers: Number of processes; with 1 the calls are made in this process.
-        job_bytes: Estimated memory per job.
-        max_memory_bytes: Limit of the memory of concurrent jobs; a job that exceeds it runs alone.
+        job_bytes: Estimated memory per job, in bytes.
+        max_memory_bytes: Limit of the sum of ``job_bytes`` of concurrent jobs; a job above the limit runs alone.
         scheduler: Address of a Dask scheduler whose workers run the jobs instead; ``workers`` and ``max_memory_bytes``
             have no effect then (:func:`rotated_atss.io.cluster.run_on_cluster`).
 
@@ -88,19 +89,20 @@ def run_jobs(
 
 
 def _fits(index: int, running: Collection[int], job_bytes: Sequence[int], max_memory_bytes: int) -> bool:
-    """Return whether a job can start next to the running ones, given by index."""
-    used_bytes = sum(job_bytes[job] for job in running)
+    """Return whether a job fits into the memory together with the running jobs; jobs are given by their indices."""
+    used_bytes = sum(job_bytes[running_index] for running_index in running)
     return not running or used_bytes + job_bytes[index] <= max_memory_bytes
 
 
 def _submit(pool: ProcessPoolExecutor, function: Callable[[Job], Result], job: Job) -> Future[Result]:
-    with warnings.catch_warnings():  # Python 3.12 warns about forking next to the idle threads of a BLAS
+    # Python 3.12 warns when a process with several threads is forked. Here these are idle threads of BLAS libraries.
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
         return pool.submit(function, job)
 
 
 def _create_pool(workers: int) -> ProcessPoolExecutor:
-    # A fork takes milliseconds, a new interpreter half a second.
+    # A fork takes milliseconds, a new interpreter half a second. Forks are unsafe on macOS and missing on Windows.
     method = "fork" if sys.platform == "linux" else "spawn"
     return ProcessPoolExecutor(workers, multiprocessing.get_context(method), _initialize_worker)
 
@@ -109,7 +111,7 @@ def _initialize_worker() -> None:
     os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # the processes already use all cores
     # the thread pool of an imported OpenCV does not survive a fork; for a later import the variable above is enough
     if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(0)
+        sys.modules["cv2"].setNumThreads(0)  # 0: without a thread pool
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # on Ctrl-C workers exit at once, without a traceback per process
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
@@ -118,5 +120,5 @@ def _exit_with_parent() -> None:
     """Exit when the parent is killed, instead of waiting for jobs forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        wait_for_any([parent.sentinel])
+        wait_for_any([parent.sentinel])  # ready when the parent has ended
         os._exit(1)

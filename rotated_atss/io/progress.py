@@ -85,7 +85,7 @@ def print_above_bar(line: str) -> None:
     Example:
         >>> print_above_bar("P0001.png: not a readable image")
     """
-    if "tqdm" not in sys.modules:
+    if "tqdm" not in sys.modules:  # then no bar is shown
         print(line, file=sys.stderr)
         return
     from tqdm import tqdm

@@ -12,12 +12,15 @@ import threading
 import warnings
 from collections.abc import Iterator
 
+_STDERR = 2  # file descriptor to which C libraries write; redirecting sys.stderr does not affect them
 _stderr_lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Suppress Python warnings, log messages below the level ERROR, and text on stdout while the block runs.
+    """Suppress what libraries for exporting models print while the block runs.
+
+    This covers Python warnings, log messages below the level ERROR, and text on stdout.
 
     Example:
         >>> with quiet_exporters():
@@ -37,10 +40,10 @@ def quiet_exporters() -> Iterator[None]:
 def captured_stderr() -> Iterator[list[str]]:
     """Capture the lines that C libraries, such as image decoders, write to stderr while the block runs.
 
-    Only one thread of a process runs such a block at a time; others wait.
+    stderr belongs to the whole process. Therefore only one thread at a time runs such a block, and other threads wait.
 
     Yields:
-        A list, filled when the block ends.
+        A list, to which the lines are added when the block ends.
 
     Example:
         >>> with captured_stderr() as lines:
@@ -51,12 +54,12 @@ def captured_stderr() -> Iterator[list[str]]:
     lines: list[str] = []
     with _stderr_lock, tempfile.TemporaryFile() as file:
         sys.stderr.flush()
-        saved = os.dup(2)
-        os.dup2(file.fileno(), 2)
+        saved = os.dup(_STDERR)
+        os.dup2(file.fileno(), _STDERR)
         try:
             yield lines
         finally:
-            os.dup2(saved, 2)
+            os.dup2(saved, _STDERR)
             os.close(saved)
             file.seek(0)
             lines += file.read().decode(errors="replace").splitlines()

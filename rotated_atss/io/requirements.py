@@ -13,7 +13,7 @@ def require(package: str, extra: str | None = None) -> ModuleType:
 
     Args:
         package: Import name.
-        extra: Extra of this distribution that installs it; None if it has the name of the package.
+        extra: Extra of rotated-atss that installs the package; None if the extra has the same name as the package.
 
     Raises:
         UserError: The package is not installed.

@@ -19,9 +19,9 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-_MAX_OWNER_BYTES = 200  # of the lock file, which names the process that holds it
+_MAX_OWNER_BYTES = 200  # read from a lock file, which holds "process PID on HOST"
 _WORKERS_END_S = 10.0  # seconds to wait for the workers of a killed run to end
-_RETRY_S = 0.05  # seconds between two attempts to get the lock
+_RETRY_S = 0.05  # seconds between two attempts to lock a file
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
     On POSIX the file is locked with ``flock``. Such a lock ends when the process and its forked workers have ended. A
     file that a killed run left behind therefore locks nothing; a new run only waits until the workers of the killed run
     have ended. Without ``flock`` (Windows, some network file systems), the existence of ``<path>.exclusive`` is the
-    lock.
+    lock; the user must remove the one that a killed run left behind.
 
     Args:
         path: The lock file, in an existing folder. It is removed at the end.
@@ -86,7 +86,7 @@ def _lock(path: Path, wait_s: float) -> int | None:
                 raise _locked_error(path, "wait for it to end, or choose another output folder") from None
             time.sleep(_RETRY_S)
             continue
-        except OSError:
+        except OSError:  # the file system has no flock
             os.close(descriptor)
             return None
         if _is_current(descriptor, path):

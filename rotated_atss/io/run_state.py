@@ -1,7 +1,11 @@
-"""Files by which a command continues an interrupted run: a description of its input, and a journal of final renames.
+"""Files from which a command continues an interrupted run: a description of its input, and a journal of renames.
 
-A result of several files is first written under other names. When all of it is written, a journal records the renames
-that put the files in place. A run that is killed during the renames is completed from the journal.
+A result of several files is first written under other names. When all files are written, a journal records the renames
+that give them their final names. A run that is killed during the renames is completed from the journal.
+
+There are two kinds of journals. :func:`plan_moves` writes paths in any folders, and files to remove;
+:func:`finish_moves` carries them out. :func:`write_result` writes the names of files in one folder;
+:func:`complete_result` renames them.
 """
 
 from __future__ import annotations
@@ -17,11 +21,13 @@ from rotated_atss.errors import UserError, printable, quote
 from rotated_atss.io.files import atomic_write, write_bytes, write_error
 
 JOURNAL = ".unfinished.json"
-"""Name of the journal of :func:`write_result`, in the folder of the result until all files are renamed."""
+"""Name of the journal of :func:`write_result`. It is in the folder of the result until all files are renamed."""
+
+_MAX_KEY_LENGTH = 80  # characters of an option or file name in a message
 
 
 def describe_files(paths: Iterable[str | Path]) -> dict[str, list[int]]:
-    """Return, by file name, the size in bytes and the time of the last change in nanoseconds.
+    """Return size in bytes and time of the last change in nanoseconds of files, by file name.
 
     Raises:
         UserError: A file does not exist.
@@ -47,8 +53,8 @@ def first_difference(recorded: Mapping[str, Any], current: Mapping[str, Any]) ->
     """Describe the first entry in which two descriptions of a run differ; None if they are equal.
 
     Args:
-        recorded: Description of the interrupted run: texts, numbers, entries of :func:`describe_files` (lists), and
-            mappings of these.
+        recorded: Description of the interrupted run by name: texts and numbers (options), lists (the values that
+            :func:`describe_files` returns for a file), and mappings of these.
         current: Description of this run.
 
     Example:
@@ -65,8 +71,8 @@ def first_difference(recorded: Mapping[str, Any], current: Mapping[str, Any]) ->
             return f"{key}: {first_difference(before, now)}"
         if isinstance(before, list) or isinstance(now, list):
             change = "is new" if before is None else "is missing" if now is None else "has changed"
-            return f"{printable(key, 80)} {change}"
-        return f"{printable(key, 80)} is {_option_text(now)}, was {_option_text(before)}"
+            return f"{printable(key, _MAX_KEY_LENGTH)} {change}"
+        return f"{printable(key, _MAX_KEY_LENGTH)} is {_option_text(now)}, was {_option_text(before)}"
     return None
 
 
@@ -117,7 +123,8 @@ def plan_moves(
         True
     """
     pairs = [[os.path.abspath(path) for path in pair] for pair in moves]
-    # A target is new after its rename. finish_moves removes an old target itself, as long as the rename is not done.
+    # finish_moves can be repeated after a rename, and would then remove the new file if its path were in "remove". It
+    # removes the old file at a target by itself, as long as the rename is not done.
     targets = {target for _, target in pairs}
     content = {**note, "moves": pairs, "remove": sorted({os.path.abspath(path) for path in remove} - targets)}
     atomic_write(journal, json.dumps(content).encode())
@@ -161,11 +168,11 @@ def _names_in_journal(journal: Mapping[str, Any]) -> list[str] | None:
     if not all(isinstance(move, list) and len(move) == 2 for move in moves):
         return None
     names = [*(name for move in moves for name in move), *remove]
-    return names if all(isinstance(name, str) and "\0" not in name for name in names) else None
+    return names if all(isinstance(name, str) and "\0" not in name for name in names) else None  # \0: not a path
 
 
 def finish_moves(journal: Mapping[str, Any]) -> None:
-    """Carry out those renames of a journal that are not done yet.
+    """Remove the files that a journal lists, and carry out those of its renames that are not done yet.
 
     Files of the earlier result are removed first, so that a folder never holds files of both results.
 
@@ -214,7 +221,7 @@ def write_result(folder: Path, contents: Mapping[str, bytes]) -> None:
         for name, data in contents.items():
             write_bytes(folder / temporary_names[name], data)
         atomic_write(folder / JOURNAL, json.dumps({"files": temporary_names}).encode())
-    except BaseException as error:
+    except BaseException as error:  # also on Ctrl-C
         for name in temporary_names.values():
             with suppress(OSError):
                 (folder / name).unlink()
@@ -250,4 +257,5 @@ def complete_result(folder: Path) -> None:
 
 
 def _is_file_name(value: object) -> bool:
+    """Return whether a value is a file name without a folder."""
     return isinstance(value, str) and value not in ("", ".", "..") and not set(value) & set("/\\\0")

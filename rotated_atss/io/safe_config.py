@@ -1,7 +1,7 @@
 """Reading of configs from untrusted sources (``--safe-config``): they are parsed, never executed.
 
-The values of such a config are plain data. :mod:`rotated_atss.io.config_values` then refuses those with which MMEngine
-would execute code.
+The values of such a config are plain data. MMEngine executes code for some values, such as the name of a function as
+``type``. :mod:`rotated_atss.io.config_values` refuses these.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from rotated_atss.io.config_literals import SAFE_CONFIG_HINT, LiteralEvaluator, 
 from rotated_atss.io.config_values import check_config_values
 from rotated_atss.io.files import read_bytes
 
-_MAX_BYTES = 2**20  # longest config that is parsed
+_MAX_BYTES = 2**20  # of a config file
 _TEMPLATE = re.compile(r"\{\{\s*(\$|_base_|file)")  # MMEngine replaces such texts before it executes a config
 _is_required: ContextVar[bool] = ContextVar("_is_required", default=False)
 
-ReadConfig = Callable[[Path], dict[str, Any]]
+ReadConfig = Callable[[Path], dict[str, Any]]  # reads a config of this package: its path to values by top-level key
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def require_safe_configs(required: bool = True) -> Iterator[None]:
     """Read all configs that are loaded in this block without executing them, as ``--safe-config`` does.
 
     Args:
-        required: Whether to do so; False has no effect.
+        required: Value of ``--safe-config``. False has no effect, also inside another block that requires it.
 
     Example:
         >>> with require_safe_configs():
@@ -81,8 +81,8 @@ def read_safe_config(path: str | Path, read_packaged: ReadConfig) -> dict[str, A
         Values by top-level key, without ``_base_``.
 
     Raises:
-        UserError: The file contains another statement or expression, which the message names by ``path:line``, or a
-            value can make MMEngine execute code (:func:`rotated_atss.io.config_values.check_config_values`).
+        UserError: The file contains another statement or expression; the message names its ``path:line``. Or a value
+            can make MMEngine execute code (:func:`rotated_atss.io.config_values.check_config_values`).
 
     Example:
         >>> import tempfile
@@ -98,7 +98,7 @@ def read_safe_config(path: str | Path, read_packaged: ReadConfig) -> dict[str, A
 
 
 def _read(path: Path, read_packaged: ReadConfig, children: tuple[Path, ...]) -> dict[str, Any]:
-    """Read a config merged with the configs in its ``_base_``; ``children`` are the configs that inherit this one."""
+    """Read a config merged with the configs in its ``_base_``; ``children`` are paths of configs that inherit it."""
     if path.resolve() in children:
         raise UserError("the config inherits itself", where=path)
     statements, lines = _parse(path)
@@ -122,7 +122,7 @@ def _parse(path: Path) -> tuple[list[ast.stmt], list[str]]:
     if len(source) > _MAX_BYTES:
         raise UserError(f"a config has at most {_MAX_BYTES >> 10} KiB", where=path)
     try:
-        text = re.sub("\r\n?", "\n", source.decode())  # Python ends a line at each of these
+        text = re.sub("\r\n?", "\n", source.decode())  # Python ends a line at any of \r\n, \r and \n
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
@@ -130,13 +130,13 @@ def _parse(path: Path) -> tuple[list[ast.stmt], list[str]]:
     template = _TEMPLATE.search(text)
     if template:
         line_number = text.count("\n", 0, template.start()) + 1
-        what = f"a template is no literal, got {quote(template[0])}"
+        what = f"a template is not a literal, got {quote(template[0])}"
         raise UserError(what, where=f"{path}:{line_number}", hint=SAFE_CONFIG_HINT)
     return statements, text.split("\n")
 
 
 def _base_names(statements: list[ast.stmt], lines: list[str], path: Path) -> list[str]:
-    """Return the names or paths in ``_base_``; none if the config does not assign it."""
+    """Return the names or paths in ``_base_``, in order; an empty list if the config does not assign it."""
     for statement in statements:
         if isinstance(statement, ast.Assign) and assigns_base(statement):
             bases = LiteralEvaluator(path, lines, {}).value(statement.value)
@@ -164,8 +164,8 @@ def _merge(values: dict[str, Any], inherited: dict[str, Any], path: Path) -> dic
     for key, value in values.items():
         if isinstance(value, dict) and key in merged and not value.pop("_delete_", False):
             if not isinstance(merged[key], dict):
-                what = f"{key} is a dictionary, the inherited one is none: set _delete_=True in it to replace it"
-                raise UserError(what, where=path)
+                what = f"{key} is a dictionary, but the inherited value is not"
+                raise UserError(what, where=path, hint=f"set _delete_=True in {key} to replace that value")
             merged[key] = _merge(value, merged[key], path)
         else:
             merged[key] = value

@@ -44,7 +44,7 @@ class Shard:
 
     @property
     def file_name(self) -> str:
-        """Text that makes the names of this shard's files distinct."""
+        """Part of the names of this shard's files, which makes them distinct, such as ``3-of-8``."""
         return f"{self.index}-of-{self.count}"
 
     @classmethod
@@ -74,8 +74,8 @@ def lock_path(out: Path, command: str) -> Path:
 def hold_run_lock(out: Path, command: str, shard: Shard | None) -> Iterator[None]:
     """Hold the lock of a run in its output folder while the block runs.
 
-    Every shard has a lock of its own, so that shards run at the same time. A run of all items holds the lock of the
-    folder until it ends, and is refused if a shard runs. A shard that starts during such a run waits for that lock in
+    Every shard has its own lock, so that shards run at the same time. A run of all items holds the lock of the folder
+    until it ends; it raises an error if a shard runs. A shard that starts during such a run waits for that lock in
     :func:`folder_lock`, and fails after :data:`SHARDS_WAIT_S`.
 
     Args:

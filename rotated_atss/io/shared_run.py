@@ -1,4 +1,4 @@
-"""Runs that keep the result of every finished job in a folder, so that they continue, and shards share the jobs."""
+"""Runs that record every finished job in a folder, so that they can be continued and divided among shards."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rotated_atss.io.shards import Shard
 
 Result = TypeVar("Result")
 
-RUN = "run.json"
-NUM_SHARDS = "number of shards"
+RUN = "run.json"  # file with the description of the run
+NUM_SHARDS = "number of shards"  # key in this file
 _LISTED = 5  # maximum number of shards in a message
 
 
@@ -37,7 +37,7 @@ def append_record(path: Path, key: str, result: Mapping[str, Any]) -> None:
     Args:
         path: The file, created if missing.
         key: Identifies the job.
-        result: The result, in JSON.
+        result: The result, of values that JSON can represent.
 
     Raises:
         UserError: The file cannot be written.
@@ -53,7 +53,7 @@ def append_record(path: Path, key: str, result: Mapping[str, Any]) -> None:
 
 
 def iter_records(folder: Path, parse: Callable[[dict[str, Any]], Result]) -> Iterator[tuple[str, Result]]:
-    """Yield key and result of all records in a folder, those of all shards.
+    """Yield key and result of all records in a folder, written by any shard.
 
     Lines that a killed run left incomplete, and results that ``parse`` rejects, are skipped: their jobs run again.
 
@@ -89,8 +89,8 @@ class SharedRun(Generic[Result]):
 
     Args:
         folder: The folder.
-        description: What all shards must have in common: settings by name, and mappings of input files as in
-            :func:`rotated_atss.io.run_state.first_difference`.
+        description: What all shards must have in common: settings (texts) by name, and, by another name, mappings that
+            describe input files (:func:`rotated_atss.io.run_state.describe_files`).
         shard: The shard; None for a run of all jobs, which also uses the records of shards.
         parse: Rebuilds a result from its JSON object (:func:`iter_records`).
 
@@ -117,11 +117,10 @@ class SharedRun(Generic[Result]):
         self._description, self._parse = dict(description), parse
 
     def prepare(self) -> None:
-        """Create the folder, or check that the runs that have used it are equal to this one.
+        """Create the folder, or check that the runs that used it had the same settings, inputs and number of shards.
 
         Raises:
-            UserError: A run with other settings or another number of shards has used the folder, or it cannot be
-                written.
+            UserError: They differ, or the folder cannot be written.
         """
         path = self.folder / RUN
         if self.shard is not None:
@@ -131,10 +130,10 @@ class SharedRun(Generic[Result]):
             return
         recorded = read_state(path)
         if recorded is not None and self.shard is None:
-            recorded.pop(NUM_SHARDS, None)
+            recorded.pop(NUM_SHARDS, None)  # a run of all jobs can continue shards of any number
         what = "its settings are unknown" if recorded is None else first_difference(recorded, self._description)
         if what is not None:
-            hint = "repeat the command of this folder, or remove the folder to start over"
+            hint = "repeat the command with its earlier options, or remove the folder to start over"
             if recorded is not None and _settings(recorded) == _settings(self._description):
                 hint = "the input files have changed: remove this folder to start over"
             raise UserError(f"shards of another run are in this folder: {what}", where=self.folder, hint=hint)
@@ -150,7 +149,7 @@ class SharedRun(Generic[Result]):
         return [key for key in own if key not in finished]
 
     def record(self, key: str, result: Mapping[str, Any]) -> None:
-        """Record the result of a finished job, in JSON.
+        """Record the result of a finished job.
 
         Raises:
             UserError: The record cannot be written.
@@ -166,7 +165,7 @@ class SharedRun(Generic[Result]):
         return {key for key, _ in self.results()}
 
     def unfinished_shards(self, keys: Sequence[str]) -> list[Shard]:
-        """Return the shards that have unfinished jobs; none for a run of all jobs.
+        """Return the shards that have unfinished jobs; an empty list for a run of all jobs.
 
         Args:
             keys: Keys of all jobs, in the order in which shards divide them.
@@ -183,12 +182,13 @@ class SharedRun(Generic[Result]):
 
 
 def _settings(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a description other than mappings of input files."""
     return {name: value for name, value in description.items() if not isinstance(value, Mapping)}
 
 
 @contextmanager
 def output_folder(out: Path) -> Iterator[None]:
-    """Create an output folder; at the end, remove it again if it is still empty.
+    """Create an output folder; at the end of the block, remove it if it is new and still empty.
 
     Raises:
         UserError: It cannot be created, or is not a folder.

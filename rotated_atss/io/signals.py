@@ -1,4 +1,4 @@
-"""Deferral of signals that end a process, until its work has reached a point from which it can be continued later."""
+"""Deferral of signals that end a process, until its work can be saved and continued later."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TerminatedError(BaseException):
 
     Args:
         number: The signal.
-        note: What the process has done since, for the message.
+        note: What the process has done since the signal, for the message.
 
     Example:
         >>> print(TerminatedError(signal.SIGTERM, "a.pth is written"))
@@ -54,7 +54,8 @@ class StopRequest:
 
         Args:
             number: The signal.
-            grace_s: Seconds after which the process is ended, unless :meth:`begin` is called before; None for no limit.
+            grace_s: Seconds after which the process is ended, unless :meth:`cancel_time_limit` is called before.
+                None sets no limit.
         """
         self.signal = number
         if grace_s is not None:
@@ -62,15 +63,15 @@ class StopRequest:
             self._timer.daemon = True
             self._timer.start()
 
-    def begin(self) -> None:
-        """Remove the time limit: the work has reached a point at which it can end, and begins to do so."""
+    def cancel_time_limit(self) -> None:
+        """Cancel the time limit, because the work has reached a point at which it can be saved."""
         if self._timer is not None:
             self._timer.cancel()
 
 
 def _exit_without_cleanup(number: Signals, grace_s: float) -> None:
     """End the process from a timer thread, because its main thread may wait forever for another process."""
-    error = TerminatedError(number, f"the work did not reach a point to continue from within {grace_s:g} s")
+    error = TerminatedError(number, f"the work could not be saved within {grace_s:g} s")
     print(error, file=sys.stderr, flush=True)
     os._exit(error.exit_code)
 
@@ -100,10 +101,10 @@ def defer_signals(names: Sequence[str] = DEFERRED, grace_s: float | None = None)
     previous_handlers: dict[int, Any] = {}
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if os.getpid() != owner:  # a forked process, which its parent ends
+        if os.getpid() != owner:  # a forked process, which has inherited this handler; its parent ends it
             return
         for deferred in previous_handlers:
-            signal.signal(deferred, signal.SIG_DFL)
+            signal.signal(deferred, signal.SIG_DFL)  # a second signal ends the process
         # A signal to the whole process group also ends data loading processes. torch's handler of SIGCHLD would then
         # raise an error at any point of the work.
         if hasattr(signal, "SIGCHLD"):
@@ -115,6 +116,6 @@ def defer_signals(names: Sequence[str] = DEFERRED, grace_s: float | None = None)
     try:
         yield stop
     finally:
-        stop.begin()
+        stop.cancel_time_limit()
         for number, handler in previous_handlers.items():
             signal.signal(number, handler)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+_SEPARATOR = "  "  # between columns
 _INDENT = "  "
 _ELLIPSIS = "..."
 
@@ -25,15 +26,15 @@ def align_columns(rows: Sequence[Sequence[str]], *, numeric: bool = True) -> lis
     """
     widths = [max(map(len, column)) for column in zip(*rows)]
     align = str.rjust if numeric else str.ljust
-    return ["  ".join((row[0].ljust(widths[0]), *map(align, row[1:], widths[1:]))).rstrip() for row in rows]
+    return [_SEPARATOR.join((row[0].ljust(widths[0]), *map(align, row[1:], widths[1:]))).rstrip() for row in rows]
 
 
 def fit_columns(rows: Sequence[Sequence[str]], width: int | None, *, numeric: bool = True) -> list[str]:
-    r"""Return rows as lines with aligned columns that fit a width, by several lines per row if necessary.
+    r"""Return rows as lines with aligned columns, with several lines per row if one would be too long.
 
     Columns of numbers that do not fit follow in another table below, which repeats the first column. In a table of
-    text, the first column gets a line of its own, and the other columns are indented below it. A cell that is still too
-    long is cut and ends in ``...``.
+    text, the first cell of a row gets its own line, and the other cells are indented below it. Cells that are still too
+    long are cut and end in ``...``.
 
     Args:
         rows: Cells, the same number in every row.
@@ -64,9 +65,9 @@ def _stack_columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Divide the columns among several tables, each with the first column, which gets at most half the width."""
     first, *others = ([_cut(cell, width // 2) for cell in column] for column in zip(*rows))
     tables: list[list[list[str]]] = []
-    free = 0
+    free = 0  # characters per line that are left in the last table
     for column in others:
-        needed = 2 + max(map(len, column))
+        needed = len(_SEPARATOR) + max(map(len, column))
         if not tables or needed > free:
             tables.append([first])
             free = width - max(map(len, first))
@@ -80,7 +81,7 @@ def _break_rows(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Write the first cell of a row on one line and the others, indented, on the next; the widest column is cut."""
     columns = list(zip(*(row[1:] for row in rows)))
     lengths = [max(map(len, column)) for column in columns]
-    excess = len(_INDENT) + sum(lengths) + 2 * (len(lengths) - 1) - width
+    excess = len(_INDENT) + sum(lengths) + len(_SEPARATOR) * (len(lengths) - 1) - width
     if excess > 0:
         widest = lengths.index(max(lengths))
         columns[widest] = tuple(_cut(cell, lengths[widest] - excess) for cell in columns[widest])

@@ -19,8 +19,8 @@ def map_in_threads(
     Args:
         function: The function to call; it must not depend on the order of its calls.
         items: Arguments of the calls.
-        workers: Number of threads; with 1 the calls are made in this thread.
-        on_done: Called in this thread with each item whose call has finished.
+        workers: Number of threads; with 1 the function runs in the calling thread.
+        on_done: Called in the calling thread with each item that is finished.
 
     Raises:
         Exception: Whatever ``function`` raises for the first item that fails.
@@ -41,7 +41,7 @@ def map_in_threads(
         try:
             for future in as_completed(futures):
                 if future.exception() is not None:
-                    break  # result() raises below
+                    break  # result() below raises the exception
                 on_done(futures[future])
             return [future.result() for future in futures]
         finally:
@@ -57,8 +57,8 @@ def map_batches_in_threads(
 
     Args:
         function: The function to call; it must not depend on the order of its calls.
-        batches: Arguments of the calls. The iterator runs in this thread.
-        workers: Number of threads; with 1 the calls are made in this thread, and one batch is in memory at a time.
+        batches: Arguments of the calls. The iterator runs in the calling thread.
+        workers: Number of threads; with 1 the function runs in the calling thread, with one batch in memory at a time.
 
     Raises:
         Exception: Whatever ``function`` or ``batches`` raises first. No further calls are started.
@@ -78,7 +78,7 @@ def map_batches_in_threads(
         try:
             for batch in batches:
                 started = [pool.submit(function, item) for item in batch]
-                del batch
+                del batch  # here for the same reason; the pool keeps the items until they are finished
                 results += [future.result() for future in running]
                 running = started
             return results + [future.result() for future in running]

@@ -27,7 +27,7 @@ def test_used_bits(values, bits):
 
 
 def test_counts_equal_bincount_beyond_one_chunk(monkeypatch):
-    monkeypatch.setattr("rotated_atss.io.bit_depth._CHUNK", 7)
+    monkeypatch.setattr("rotated_atss.io.bit_depth._CHUNK_VALUES", 7)
     image = np.random.default_rng(0).integers(0, 65536, (5, 6, 3)).astype(np.uint16)
     assert np.array_equal(count_values(image), np.bincount(image.ravel(), minlength=65536))
 

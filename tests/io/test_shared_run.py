@@ -28,7 +28,7 @@ def test_every_job_belongs_to_one_shard(tmp_path):
 
 def test_a_folder_of_unknown_settings_is_refused(tmp_path):
     (tmp_path / RUN).write_text("{")
-    with pytest.raises(UserError, match=r"its settings are unknown \(repeat the command of this folder, or remove"):
+    with pytest.raises(UserError, match=r"its settings are unknown \(repeat the command with its earlier options, or"):
         SharedRun(tmp_path, {}, Shard(1, 2), dict).prepare()
 
 

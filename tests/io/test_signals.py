@@ -71,12 +71,12 @@ def test_a_process_that_cannot_stop_ends_after_the_grace_period():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 143
-    assert done.stderr == "terminated by SIGTERM: the work did not reach a point to continue from within 0.2 s\n"
+    assert done.stderr == "terminated by SIGTERM: the work could not be saved within 0.2 s\n"
 
 
 def test_work_that_stops_in_time_is_not_ended():
     with defer_signals(grace_s=0.1) as stop:
         os.kill(os.getpid(), signal.SIGTERM)
-        stop.begin()
+        stop.cancel_time_limit()
         time.sleep(0.3)
     assert stop.signal is signal.SIGTERM

@@ -173,7 +173,7 @@ def test_files_that_are_added_or_removed_between_shards_without_a_class_list(tmp
     hint = "the input files have changed: remove this folder to start over"
     with pytest.raises(UserError, match=rf"merge\.partial: .*: Task1 files: {words} \({hint}\)"):
         merge(tmp_path / "in", tmp_path / "out", Shard(2, 2), classes=None)
-    with pytest.raises(UserError, match=r"--classes is '.*', was not given \(repeat the command of this folder"):
+    with pytest.raises(UserError, match=r"--classes is '.*', was not given \(repeat the command with its earlier"):
         merge(tmp_path / "in", tmp_path / "out", Shard(2, 2), classes=["plane", "ship"])
     shutil.rmtree(tmp_path / "out" / PARTIAL)
     merge(tmp_path / "in", tmp_path / "out", Shard(2, 2), classes=None)

@@ -121,7 +121,7 @@ class StopSignalHook(Hook):
         self._end(runner, {**meta, VALIDATION_DUE: True} if self._in_validation else meta)
 
     def _end(self, runner: Runner, meta: dict) -> None:
-        self._stop.begin()
+        self._stop.cancel_time_limit()
         runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=meta, by_epoch=False)
         path = Path(runner.work_dir, INTERRUPTED)
         if is_main_process():

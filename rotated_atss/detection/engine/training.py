@@ -37,7 +37,7 @@ from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_
 from rotated_atss.detection.engine.stop_signal import checkpoint_on_signal
 from rotated_atss.detection.engine.training_record import ModelInfoHook
 from rotated_atss.detection.engine.validation_log import ValidationLogHook
-from rotated_atss.io.cpu_threads import keep_threads
+from rotated_atss.io.cpu_threads import stop_following_cpu_load
 
 
 def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
         TerminatedError: As :func:`rotated_atss.detection.engine.runner.train`.
     """
     if options.deterministic:
-        keep_threads()
+        stop_following_cpu_load()
     cfg = _load_training_config(config, options)
     missing_data = missing_validation_data(cfg)
     if missing_data is not None:
