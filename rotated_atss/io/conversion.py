@@ -16,9 +16,9 @@ from rotated_atss.io.image_header import ImageHeader, read_header
 from rotated_atss.io.images import estimate_decode_bytes, sample_values
 from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.processes import run_jobs
-from rotated_atss.io.scaling import is_resolved, percentile_range, uses_bits
+from rotated_atss.io.scaling import is_resolved, is_scaled_by_bits, percentile_range
 
-# The values of an image are represented by these quantiles, so that every image has the same weight.
+# 1001 quantiles represent the values of an image of any size, so that every image has the same weight.
 _QUANTILES = np.linspace(0, 1, 1001)
 _DIGITS = 6  # significant digits to which a range is rounded, so that the printed option states it exactly
 
@@ -58,15 +58,17 @@ def plan_conversion(paths: Sequence[Path], options: PixelOptions | None = None, 
     options = PixelOptions() if options is None else options
     headers = _read_headers(paths)
     dtypes = {path: np.dtype(header.dtype) for path, header in headers.items()}
-    scaled_by_bits = [path for path, dtype in dtypes.items() if uses_bits(dtype, options)]
-    scaled_by_range = [path for path, dtype in dtypes.items() if dtype != np.uint8 and not uses_bits(dtype, options)]
-    if not scaled_by_bits:
+    to_scale = [path for path, dtype in dtypes.items() if dtype != np.uint8]
+    scaled_by_bits = [path for path in to_scale if is_scaled_by_bits(dtypes[path], options)]
+    scaled_by_range = [path for path in to_scale if not is_scaled_by_bits(dtypes[path], options)]
+    if not scaled_by_bits:  # --bits has no effect
         options = replace(options, bits=None)
     unresolved = [path for path, dtype in dtypes.items() if not is_resolved(dtype, options)]
     summaries = _summarize(unresolved, options, workers)
     counts = [summaries[path] for path in scaled_by_bits if path in summaries]
     quantiles = [summaries[path] for path in scaled_by_range if path in summaries]
     if scaled_by_bits and options.bits is None:
+        # without counts, no 16-bit image could be read, and the number has no effect
         options = replace(options, bits=used_bits(sum(counts[1:], start=counts[0])) if counts else MAX_BITS)
     if quantiles:
         low, high = percentile_range(np.concatenate(quantiles))
@@ -95,12 +97,13 @@ def _summarize(paths: Sequence[Path], options: PixelOptions, workers: int) -> di
 
 
 def _summarize_image(job: tuple[Path, PixelOptions]) -> NDArray[Any] | None:
+    """Return the counts or quantiles of one image; None if it is unreadable or has no finite values."""
     path, options = job
     try:
         values = sample_values(path, options)
     except UserError:
         return None
-    if uses_bits(values.dtype, options):
+    if is_scaled_by_bits(values.dtype, options):
         return count_values(values)
     finite = values[np.isfinite(values)]
     return np.quantile(finite, _QUANTILES) if finite.size else None
@@ -134,11 +137,12 @@ def _notes(
     with_alpha = [path for path, header in headers.items() if header.alpha]
     with_extra_band = [path for path, header in headers.items() if header.has_extra_band]
     if with_alpha:
-        text = "alpha: pixels with alpha 0 have the padding color (unless --bands)"
+        text = "alpha: pixels with alpha 0 have the padding color (--bands ignores alpha)"
         notes.append(f"{_images_have(with_alpha, total)} {text}")
     if with_extra_band:
         text = (
-            "more than three bands: red, green and blue are those that the file names, else the first three (--bands)"
+            "more than three bands: red, green and blue are those that the file labels so, else the first three "
+            "(change with --bands)"
         )
         notes.append(f"{_images_have(with_extra_band, total)} {text}")
     return notes

@@ -21,7 +21,7 @@ _MAX_BUFFER_BYTES = (1 << 31) - 1  # limit of cv2.imdecode
 
 
 def decode_image(path: Path, header: ImageHeader | None) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Decode an image as (H, W, 3), BGR, in its own depth of 8 or 16 bits.
+    """Decode an image as (H, W, 3), BGR, uint8 or, if the file has 16 bits per sample, uint16.
 
     Args:
         path: A PNG, JPEG, TIFF or BMP file.
@@ -95,6 +95,6 @@ def _read_with_plain_bands(path: Path, directory: tiff.TiffDirectory) -> NDArray
 
 
 def _size_hint(error: Exception) -> str:
-    if "CV_IO_MAX_IMAGE" in str(error):
+    if "CV_IO_MAX_IMAGE" in str(error):  # OpenCV names the limit that the image exceeds
         return "raise OpenCV's limit, for example: export OPENCV_IO_MAX_IMAGE_PIXELS=4000000000"
     return "use fewer --workers, which leaves more memory to each"

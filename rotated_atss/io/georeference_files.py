@@ -1,4 +1,7 @@
-"""Files that georeference a plain image beside them: a world file with the transform and a ``.prj`` with the CRS."""
+"""Sidecar files that georeference a plain image: a world file with the transform, and a ``.prj`` with the CRS.
+
+They are in the folder of the image and have its name with another suffix.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,18 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 from rotated_atss.io.georeference import Georeference
 
-_MAX_BYTES = 1 << 16  # read from a world file or .prj file, which has a few hundred bytes
+_MAX_BYTES = 1 << 16  # of a sidecar file that are read
 
 
 def add_sidecars(georeference: Georeference | None, image: Path) -> Georeference | None:
-    """Complete a georeference with the world file and the ``.prj`` beside an image.
+    """Complete a georeference with the world file and the ``.prj`` of an image.
 
     Args:
         georeference: Georeference stored in the image file, which takes precedence; None if there is none.
         image: The image file.
+
+    Returns:
+        The georeference; None if neither the image nor a world file has a transform.
 
     Raises:
         UserError: A world file is not six numbers of an invertible transform.
@@ -36,7 +42,7 @@ def add_sidecars(georeference: Georeference | None, image: Path) -> Georeference
 
 
 def world_suffixes(suffix: str) -> list[str]:
-    """Return the suffixes of the world file of an image file.
+    """Return the suffixes that the world file of an image can have, the most common one first.
 
     Args:
         suffix: Suffix of the image file.
@@ -64,7 +70,7 @@ def find_sidecar(image: Path, suffixes: list[str]) -> Path | None:
 
 
 def read_world_file(path: Path) -> Georeference:
-    """Read a world file: six numbers, the last two of which are the map position of the center of the first pixel.
+    """Read a world file: a, d, b, e of the transform, and the map position x, y of the center of the first pixel.
 
     Raises:
         UserError: The file does not hold six numbers of an invertible transform.
@@ -78,7 +84,7 @@ def read_world_file(path: Path) -> Georeference:
     """
     text = _read_text(path)
     try:
-        a, d, b, e, center_x, center_y = (float(number.replace(",", ".")) for number in text.split())
+        a, d, b, e, center_x, center_y = (float(number.replace(",", ".")) for number in text.split())  # 0,5
         return Georeference((a, b, center_x - (a + b) / 2, d, e, center_y - (d + e) / 2))
     except ValueError:
         raise UserError(f"a world file must have six numbers, got {quote(text)}", where=path) from None

@@ -18,7 +18,7 @@ from rotated_atss.io import tiff
 from rotated_atss.io.files import is_special_file
 from rotated_atss.io.jpeg_frame import read_jpeg_frame
 from rotated_atss.io.orientation import UPRIGHT, swaps_axes
-from rotated_atss.io.png_chunks import PNG_SIGNATURE, iter_leading_chunks
+from rotated_atss.io.png_chunks import HEAD_BYTES, PNG_SIGNATURE, iter_leading_chunks
 from rotated_atss.io.tiff import TiffDirectory, TruncatedFile
 from rotated_atss.io.tiff_pixels import find_rasterio_need, find_unsupported, sample_dtype
 
@@ -27,10 +27,10 @@ _JP2_SIGNATURE, _J2K_SIGNATURE = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
 _JPEG_END = b"\xff\xd9"
 _TAIL_BYTES = 4096  # the end marker is searched in these last bytes, because some writers append data
 _PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # bands by color type
-_PNG_ALPHA_TYPES = (4, 6)  # color types: gray with alpha, color with alpha
+_PNG_ALPHA_TYPES = (4, 6)  # color types with an alpha band
 _BMP_UNCOMPRESSED = (0, 3, 6)  # compression methods that store all pixels in full
 _MAX_JP2_BYTES = 1 << 16  # the codestream of a JPEG 2000 file is searched in these first bytes
-_MAX_VRT_BYTES = 1 << 26  # a VRT file is XML that lists its sources
+_MAX_VRT_BYTES = 1 << 26  # of a VRT file, which is XML text, that are searched
 _VRT_TYPES = ("int8", "uint16", "int16", "uint32", "int32", "float32", "float64")  # all but Byte, which is uint8
 
 
@@ -63,15 +63,16 @@ class ImageHeader:
     """Contents of an image header.
 
     Attributes:
-        file_format: ``"PNG"``, ``"JPEG"``, ``"TIFF"``, ``"BMP"``, ``"JPEG 2000"`` or ``"VRT"``.
+        file_format: ``"PNG"``, ``"JPEG"``, ``"TIFF"``, ``"BMP"``, ``"JPEG 2000"`` or ``"VRT"``. Empty, and
+            all sizes 0, if the file ends within its header.
         width: Width in pixels, after the EXIF orientation is applied.
         height: Height in pixels, after the EXIF orientation is applied.
         bands: Samples per pixel, including alpha; 1 for palette images.
         depth: Bits per sample.
         dtype: Name of the NumPy type of a sample, such as ``"uint16"``; ``"uint8"`` also for fewer than 8 bits.
-        unsupported: The kind of pixels, in words, if no reader supports it; otherwise empty.
-        needs_rasterio: The property of the file, in words, that only
-            :class:`rotated_atss.io.raster_reader.RasterReader` reads correctly; empty if OpenCV does.
+        unsupported: Description of the pixels, for an error, if no reader supports them; otherwise empty.
+        needs_rasterio: Description, for an error, of what only :class:`rotated_atss.io.raster_reader.RasterReader`
+            reads correctly; empty if OpenCV reads the whole file correctly.
         truncated: Whether the file ends before its pixels do.
         directory: The first directory of a TIFF file.
         alpha: Whether the file marks transparent pixels: by its last band or, in a PNG file, by a color or palette.
@@ -96,7 +97,7 @@ class ImageHeader:
 
     @property
     def has_extra_band(self) -> bool:
-        """Whether there are bands beyond red, green, blue (or the four colors of CMYK) and alpha."""
+        """Whether there are bands other than alpha and the colors: gray, red, green and blue, or CMYK."""
         cmyk = self.directory is not None and self.directory.value(tiff.PHOTOMETRIC, tiff.MIN_IS_BLACK) == tiff.CMYK
         return self.file_format not in ("PNG", "JPEG", "BMP") and self.bands - self.alpha > 3 and not cmyk
 
@@ -122,7 +123,7 @@ def read_header(path: str | Path) -> ImageHeader | None:
     """
     try:
         if is_special_file(path):
-            raise UnreadableImageError("not a regular file", where=path, hint="give a file, no device or pipe")
+            raise UnreadableImageError("not a regular file", where=path, hint="give the path of a file")
         with open(path, "rb") as file:
             return parse_header(file, path)
     except OSError as error:
@@ -133,7 +134,7 @@ def check_header(path: Path) -> ImageHeader | None:
     """Read the header of an image and raise an error if the file or its kind of pixels cannot be read.
 
     Returns:
-        The header; None for other formats and damaged headers, which are left to OpenCV.
+        The header; None for other formats and damaged headers, which OpenCV accepts or rejects later.
 
     Raises:
         UnreadableImageError: The file is missing, empty or truncated.
@@ -173,7 +174,7 @@ def parse_header(file: BinaryIO, path: str | Path) -> ImageHeader | None:
         True
     """
     file.seek(0)
-    head = file.read(64)
+    head = file.read(64)  # more than the longest signature, and the headers of PNG and BMP
     if not head:
         raise UnreadableImageError("the image file is empty", where=path, hint="download it again")
     parsers = {
@@ -190,7 +191,7 @@ def parse_header(file: BinaryIO, path: str | Path) -> ImageHeader | None:
 
 
 def _parse_png(file: BinaryIO, head: bytes) -> ImageHeader | None:
-    if len(head) < 29:
+    if len(head) < HEAD_BYTES:
         raise TruncatedFile
     if head[:8] != PNG_SIGNATURE or head[12:16] != b"IHDR":
         return None
@@ -235,7 +236,7 @@ def _parse_bmp(file: BinaryIO, head: bytes) -> ImageHeader | None:
     else:
         width, height, _, bits_per_pixel, compression = struct.unpack_from("<iiHHI", head, 18)
     width, height = abs(width), abs(height)  # a negative height states that the first row is the upper one
-    row_bytes = (width * bits_per_pixel + 31) // 32 * 4  # rows are padded to multiples of four bytes
+    row_bytes = (width * bits_per_pixel + 31) // 32 * 4  # padded to a multiple of 4 bytes
     pixels_end = pixels_start + row_bytes * height if compression in _BMP_UNCOMPRESSED else pixels_start
     bands = 4 if bits_per_pixel == 32 else 3 if bits_per_pixel in (16, 24) else 1
     return ImageHeader("BMP", width, height, bands, min(bits_per_pixel, 8), truncated=_file_size(file) < pixels_end)
@@ -259,7 +260,10 @@ def _parse_tiff(file: BinaryIO, _: bytes) -> ImageHeader | None:
 
 
 def _parse_jp2(file: BinaryIO, _: bytes) -> ImageHeader | None:
-    """Parse the SIZ segment, which starts the codestream of a JPEG 2000 file."""
+    """Parse the SIZ segment, the first one of the codestream of a JPEG 2000 file.
+
+    Its fields: image area (right, bottom, left, top), four sizes of tiles, number of bands, format of the first band.
+    """
     file.seek(0)
     head = file.read(_MAX_JP2_BYTES)
     start = head.find(_J2K_SIGNATURE)

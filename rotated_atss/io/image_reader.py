@@ -1,4 +1,4 @@
-"""Opening of images of any size and format, so that windows of them can be read as 8-bit color."""
+"""Opening of images of any size and format, to read windows of them as 8-bit color."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ ReaderKind = Literal["whole", "raster", "png rows", "jpeg rows"]
 logger = logging.getLogger(__name__)
 
 _INSTALL = 'pip install "rotated-atss[geo]"'
-_LARGE = 64 << 20  # images of more bytes of 8-bit color are read by windows where the format allows it
+# An image that is larger than this as 8-bit color (22 million pixels) is not decoded as a whole if its format and the
+# installed packages allow it.
+_LARGE_BYTES = 64 << 20
 
 
 class WholeImageReader(ArrayReader):
@@ -62,7 +64,7 @@ class WholeImageReader(ArrayReader):
 
 
 def find_georeference(path: str | Path) -> Georeference | None:
-    """Read the georeference from an image file or the files beside it, without decoding pixels.
+    """Read the georeference from an image file, or its world file and ``.prj``, without decoding pixels.
 
     Args:
         path: The image file.
@@ -71,7 +73,7 @@ def find_georeference(path: str | Path) -> Georeference | None:
         The georeference; None if there is none, or if only rasterio can read it and is not installed.
 
     Raises:
-        UserError: The header of the image or a file beside it is malformed.
+        UserError: The header of the image, or its world file, is malformed.
 
     Example:
         >>> import tempfile
@@ -95,7 +97,7 @@ def find_georeference(path: str | Path) -> Georeference | None:
 
 
 def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageReader:
-    """Open an image for reading by windows.
+    """Open an image, to read windows of it or the whole image.
 
     Args:
         path: The image file.
@@ -155,7 +157,7 @@ def choose_reader(path: Path, header: ImageHeader, options: PixelOptions) -> tup
     """
     if _needs_rasterio(path, header, options):
         return "raster", ""
-    if 3 * header.width * header.height <= _LARGE:
+    if 3 * header.width * header.height <= _LARGE_BYTES:
         return "whole", ""
     if header.scans:
         return "whole", f"it is {header.scans}"
@@ -175,7 +177,9 @@ def _choose_jpeg_reader(header: ImageHeader) -> tuple[ReaderKind, str]:
 
 
 def is_converted(path: Path, options: PixelOptions) -> bool:
-    """Return whether the values of an image are scaled when it is read, or only rasterio reads it correctly.
+    """Return whether :func:`open_image` returns other pixels than ``cv2.imread``.
+
+    This is so if values are scaled to 8 bits, or if only rasterio reads the file correctly.
 
     Args:
         path: The file.
@@ -204,6 +208,7 @@ def _needs_rasterio(path: Path, header: ImageHeader, options: PixelOptions) -> b
         UserError: Only rasterio does, and it is not installed.
     """
     reason = header.needs_rasterio or ("" if options.bands is None else "a selection of bands")
+    # GDAL reads a mask from the file <image>.msk
     reason = reason or ("a mask of pixels without data" if path.with_name(f"{path.name}.msk").exists() else "")
     if reason and not has_rasterio():
         raise UserError(f"the image needs the package rasterio, because it has {reason}", where=path, hint=_INSTALL)
@@ -224,4 +229,5 @@ def whole_image_bytes(header: ImageHeader) -> int:
         >>> whole_image_bytes(ImageHeader("JPEG", 30000, 30000, 3, 8))
         5400000000
     """
-    return header.width * header.height * (max(3, header.bands) * (2 if header.depth > 8 else 1) + 3)
+    decoded_bytes = max(3, header.bands) * (2 if header.depth > 8 else 1)  # per pixel
+    return header.width * header.height * (decoded_bytes + 3)

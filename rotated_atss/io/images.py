@@ -19,11 +19,14 @@ from rotated_atss.io.png_chunks import HEAD_BYTES
 from rotated_atss.io.raster_reader import RasterReader
 
 IMAGE_FORMATS = ("png", "jpg", "bmp", "tif")
+"""Formats that :func:`encode_image` writes."""
 
 _MAX_COMPRESSION = 40  # upper bound of bytes in memory per byte of the file, where the header cannot be read
-_BAND_ROWS = 2048  # rows that two rows of windows cover
-_READ_ROWS = 512  # rows that a reader reads at once
-_READER_BYTES = 64 << 20  # buffers of a reader by windows
+# Memory of a reader that decodes only some rows or tiles: two rows of windows of 1024 pixels as 8-bit color, rows that
+# are decoded at once in the type of the file, and buffers such as GDAL's cache.
+_BAND_ROWS = 2048
+_READ_ROWS = 512
+_READER_BYTES = 64 << 20
 
 
 def read_image(path: str | Path, options: PixelOptions | None = None) -> Image:
@@ -127,7 +130,7 @@ def estimate_decode_bytes(path: Path) -> int:
     """Estimate the memory in bytes for reading an image, from width, height, bands and depth in its header.
 
     OpenCV holds the decoded image and the one it returns (4.8 GB were measured for a PNG of 29,200 x 27,620 pixels).
-    :func:`rotated_atss.io.png.decode_png` holds three images and the file. Readers by windows hold only some rows.
+    :func:`rotated_atss.io.png.decode_png` holds three images and the file. Other readers hold only some rows.
 
     Example:
         >>> import tempfile
@@ -140,7 +143,7 @@ def estimate_decode_bytes(path: Path) -> int:
     try:
         header = read_header(path)
         kind = "whole" if header is None else choose_reader(path, header, PixelOptions())[0]
-    except UserError:  # read_image raises this error
+    except UserError:  # raised again when the image is read
         return 1
     if header is None:
         return _MAX_COMPRESSION * path.stat().st_size
@@ -156,7 +159,7 @@ def _band_bytes(header: ImageHeader) -> int:
     """Estimate the memory in bytes for reading windows from top to bottom."""
     color_bytes = 3 * header.width * _BAND_ROWS
     value_bytes = 3 * max(1, header.depth // 8) * header.width * _READ_ROWS
-    return color_bytes + 2 * value_bytes + _READER_BYTES
+    return color_bytes + 2 * value_bytes + _READER_BYTES  # values, and a copy while they are scaled
 
 
 def _can_decode_png_file(path: Path) -> bool:

@@ -8,12 +8,12 @@ from typing import BinaryIO, NamedTuple
 from rotated_atss.io.orientation import UPRIGHT
 from rotated_atss.io.tiff import TruncatedFile, read_exif_orientation
 
-_FILL = 0xFFFF  # a fill byte before a marker
+_FILL = 0xFFFF  # a fill byte (0xFF) and the first byte of a marker
 _EXIF = 0xFFE1
 _START_OF_SCAN = 0xFFDA
 _FIRST_FRAME, _LAST_FRAME = 0xFFC0, 0xFFCF
-_NO_FRAMES = (0xFFC4, 0xFFC8, 0xFFCC)  # markers in the range of frames: tables, and one that is reserved
-_SEQUENTIAL_FRAMES = (0xFFC0, 0xFFC1)  # one scan can hold all bands, so that rows are complete one after another
+_NOT_FRAMES = (0xFFC4, 0xFFC8, 0xFFCC)  # markers in this range that start tables, or are reserved
+_SEQUENTIAL_FRAMES = (0xFFC0, 0xFFC1)  # baseline and extended: the file stores complete rows from top to bottom
 
 
 class JpegFrame(NamedTuple):
@@ -55,7 +55,7 @@ def read_jpeg_frame(file: BinaryIO) -> JpegFrame | None:
         >>> frame.width, frame.height, frame.bands, frame.is_progressive
         (30, 20, 3, False)
     """
-    position, orientation = 2, UPRIGHT
+    position, orientation = 2, UPRIGHT  # behind the marker that starts the image
     while True:
         file.seek(position)
         marker_and_length = file.read(4)
@@ -68,10 +68,10 @@ def read_jpeg_frame(file: BinaryIO) -> JpegFrame | None:
         if marker >> 8 != 0xFF or marker == _START_OF_SCAN:  # not a marker, or pixels without a frame header
             return None
         if marker == _EXIF and file.read(6) == b"Exif\0\0":
-            orientation = read_exif_orientation(file, position + 10)
-        if _FIRST_FRAME <= marker <= _LAST_FRAME and marker not in _NO_FRAMES:
+            orientation = read_exif_orientation(file, position + 10)  # behind marker, length and "Exif\0\0"
+        if _FIRST_FRAME <= marker <= _LAST_FRAME and marker not in _NOT_FRAMES:
             break
-        position += 2 + length
+        position += 2 + length  # the length counts itself, but not the marker
     frame = file.read(6)
     if len(frame) < 6:
         raise TruncatedFile

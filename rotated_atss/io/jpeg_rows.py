@@ -16,7 +16,7 @@ from rotated_atss.io.image_header import damaged_image
 from rotated_atss.io.png import Image
 from rotated_atss.io.requirements import require
 
-_ROWS_AT_ONCE = 64  # bounds the memory of a call of libvips
+_ROWS_AT_ONCE = 64  # rows per call of libvips, which copies them
 
 
 class JpegRows:
@@ -35,7 +35,7 @@ class JpegRows:
         self._path, self._vips = path, require("pyvips", extra="geo")
         self._vips.cache_set_max(0)  # results of operations are not needed again
         self._file = path.open("rb")
-        self._next, self._image, self._region = 0, *self._open()
+        self._next, self._image, self._region = 0, *self._open()  # _next: row behind those decoded already
         self.width, self.height = self._image.width, self._image.height
 
     def read(self, start: int, stop: int) -> Image:
@@ -64,10 +64,11 @@ class JpegRows:
     def _open(self) -> tuple[Any, Any]:
         """Open the image at its first row; return it and the region from which pixels are fetched."""
         self._file.seek(0)
-        source = self._vips.SourceCustom()  # given a path, libvips would map the file into memory
+        source = self._vips.SourceCustom()  # given a path instead, libvips would map the whole file into memory
         source.on_read(self._file.read)
         source.on_seek(self._file.seek)
         with self._vips_errors():
+            # libvips reports a truncated file as a warning only
             image = self._vips.Image.new_from_source(source, "", access="sequential", fail_on="warning")
             return image, self._vips.Region.new(image)
 

@@ -17,7 +17,7 @@ from rotated_atss.errors import UserError
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _IR_VERSION, _GRAPH, _METADATA = 1, 7, 14  # fields of ModelProto
 _KEY, _VALUE = 1, 2  # fields of StringStringEntryProto
-_MAX_ENTRY_BYTES = 2**26  # longer metadata is an error, so that a damaged length cannot fill the memory
+_MAX_ENTRY_BYTES = 2**26  # of one key and value
 
 
 def read_onnx_metadata(path: str | Path) -> dict[str, str]:
@@ -63,7 +63,11 @@ def _not_onnx(path: str | Path) -> UserError:
 
 
 def _fields(file: BinaryIO, size: int, keep: int | None) -> Iterator[tuple[int, int, bytes | None]]:
-    """Yield number, wire type and payload of each field; only payloads of the field ``keep`` (None: all) are read."""
+    """Yield number, wire type and payload of each field.
+
+    The payload is None if it is not of the wire type bytes, or if ``keep`` is another field; with ``keep`` None, the
+    payloads of all fields are read.
+    """
     while file.tell() < size:
         tag = _read_varint(file)
         field, wire_type = tag >> 3, tag & 7
@@ -90,7 +94,7 @@ def _fields(file: BinaryIO, size: int, keep: int | None) -> Iterator[tuple[int, 
 def _read_varint(file: BinaryIO) -> int:
     """Read an integer with 7 bits per byte, lowest first; the highest bit of a byte is set if another byte follows."""
     value = 0
-    for shift in range(0, 70, 7):
+    for shift in range(0, 70, 7):  # at most ten bytes hold 64 bits
         byte = file.read(1)
         if not byte:
             raise ValueError("the file is truncated")

@@ -47,7 +47,7 @@ def to_file_window(window: Sequence[int], width: int, height: int, orientation: 
 
 
 def turn_upright(image: Image, orientation: int) -> Image:
-    """Turn pixels as stored in the file (H, W, 3) upright.
+    """Turn pixels (H, W, 3), as stored in the file, upright: (W, H, 3) if the axes are exchanged.
 
     Example:
         >>> turn_upright(np.arange(6, dtype=np.uint8).reshape(1, 2, 3), 6).shape
@@ -73,6 +73,7 @@ def orient_georeference(georeference: Georeference, width: int, height: int, ori
         >>> orient_georeference(Georeference((2, 0, 10, 0, -2, 20)), 5, 4, orientation=3).transform
         (-2, 0, 20, 0, 2, 12)
     """
+    # x = a * column + b * row + c, y = d * column + e * row + f; a reversed column is width - column
     a, b, c, d, e, f = georeference.transform
     if swaps_axes(orientation):
         a, b, d, e = b, a, e, d

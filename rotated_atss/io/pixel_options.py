@@ -24,12 +24,13 @@ class PixelOptions:
     """Conversion of the pixels of a file to 8-bit color. 8-bit values are never scaled.
 
     Attributes:
-        bits: Number of used bits of unsigned 16-bit images, 8 to 16; None counts them in the image.
+        bits: Number of used bits of unsigned 16-bit images, 8 to 16; None determines it from the values of the image.
         scaling: Rule that maps values of other types than unsigned 8-bit to 0 to 255. ``auto`` divides unsigned 16-bit
             values by 2^(bits - 8) and treats other types as ``percentile``; ``none`` rounds and clips; ``percentile``
             maps the 2nd to the 98th percentile to 0 to 255; ``(min, max)`` maps these values to 0 to 255.
         bands: Numbers, from 1, of the bands that are red, green and blue, or of the one that is gray. None uses the
-            bands that the file calls so, else the first three or the first.
+            bands that the file labels as red, green and blue; without such labels, the first three bands, or the first
+            if there are fewer.
 
     Raises:
         UserError: A value is out of range.

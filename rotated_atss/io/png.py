@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from rotated_atss.io.png_chunks import HEAD_BYTES, PLAIN_CHUNKS, PNG_SIGNATURE
 
-Image = NDArray[np.uint8]
 BytesLike = bytes | memoryview
+Image = NDArray[np.uint8]
+"""Pixels (H, W, 3), BGR unless stated otherwise."""
 
 MAX_PIXELS = 1 << 26
 """Largest image that is decoded here: decoding holds the pixels, the inflated rows and a copy of the rows in memory."""
@@ -31,6 +32,7 @@ _EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # bit depth, color type, 
 # Filter types. "Up" stores differences from the row above. Among the filters that need no search per row, it compresses
 # aerial images best.
 _NO_FILTER, _UP = 0, 2
+_WINDOW_BITS = 15  # of deflate: the largest window, which every zlib stream can use
 _MAX_STORED = 0xFFFF  # bytes of an uncompressed deflate block (RFC 1951, section 3.2.4)
 
 
@@ -49,9 +51,9 @@ def decode_png(data: bytes) -> Image | None:
     """Decode a PNG file to the pixels that ``cv2.imdecode`` gives, at least twice as fast.
 
     Returns:
-        (H, W, 3) uint8, BGR. None if OpenCV must decode the file, because the optional packages are not installed or
-        the file is not 8-bit RGB, is interlaced, has more than :data:`MAX_PIXELS` pixels or a chunk that is not in
-        :data:`~rotated_atss.io.png_chunks.PLAIN_CHUNKS`, or is damaged.
+        (H, W, 3) uint8, BGR. None if OpenCV must decode the file: the optional packages are not installed, or the file
+        is not 8-bit RGB, is interlaced, is damaged, has more than :data:`MAX_PIXELS` pixels, or has a chunk that is not
+        in :data:`~rotated_atss.io.png_chunks.PLAIN_CHUNKS`.
 
     Example:
         >>> data = encode_png(np.zeros((2, 3, 3), np.uint8))
@@ -68,7 +70,7 @@ def decode_png(data: bytes) -> Image | None:
     width, height = size
     try:
         deflated = b"".join(_iter_image_data(memoryview(data), isal))
-        inflated = isal.decompress(deflated, 15, height * (1 + 3 * width))
+        inflated = isal.decompress(deflated, _WINDOW_BITS, height * (1 + 3 * width))
     except (isal.error, ValueError, struct.error):
         return None
     if len(inflated) != height * (1 + 3 * width):
@@ -148,7 +150,7 @@ def png_file(width: int, height: int, image_data: list[BytesLike], deflate: Modu
         width: Width in pixels.
         height: Height in pixels.
         image_data: The deflated filtered rows, in one or several parts.
-        deflate: Module with ``crc32``, such as :mod:`zlib`.
+        deflate: Module with ``crc32``, such as :mod:`zlib` or isal's version of it.
 
     Example:
         >>> import zlib
@@ -172,6 +174,7 @@ def _filtered_rows(image: Image) -> Image:
 
 
 def _chunk(kind: bytes, parts: list[BytesLike], deflate: ModuleType) -> list[BytesLike]:
+    """Return a chunk in parts, which are not copied: length, kind, data, checksum of kind and data."""
     checksum = deflate.crc32(kind)
     for part in parts:
         checksum = deflate.crc32(part, checksum)
@@ -210,14 +213,14 @@ def _iter_image_data(data: memoryview, deflate: ModuleType) -> Iterator[memoryvi
             raise ValueError(f"unsupported or damaged chunk {kind!r}")
         if kind == b"IDAT":
             yield body
-        start += 12 + length
+        start += 12 + length  # with length, kind and checksum
 
 
 def unfilter_rows(filtered: bytes, width: int, height: int, deflate: ModuleType) -> Image | None:
     r"""Reverse the filters of consecutive rows.
 
     Args:
-        filtered: Filter type and filtered values of every row. The first row must not depend on the row above it.
+        filtered: Filter type and filtered values of every row. The first row must not depend on a row above it.
         width: Width in pixels.
         height: Number of rows.
         deflate: Module with ``crc32`` and ``adler32``, such as :mod:`zlib`.
@@ -246,7 +249,7 @@ def _unfilter_up(rows: Image) -> Image:
 
 
 def _unfilter_any(filtered: bytes, width: int, height: int, deflate: ModuleType) -> Image | None:
-    """Reverse any filters with pyspng. It reads complete files only, so the rows become one, without compression."""
+    """Reverse any filters with pyspng. It reads complete files only, so the rows are put into an uncompressed file."""
     pyspng = _pyspng()
     if pyspng is None:
         return None
@@ -259,7 +262,7 @@ def _unfilter_any(filtered: bytes, width: int, height: int, deflate: ModuleType)
 
 def _store(data: bytes, deflate: ModuleType) -> list[BytesLike]:
     """Return data as an uncompressed zlib stream (RFC 1950), in parts."""
-    stream: list[BytesLike] = [b"\x78\x01"]
+    stream: list[BytesLike] = [b"\x78\x01"]  # header of a zlib stream
     view = memoryview(data)
     for start in range(0, len(data), _MAX_STORED):
         part = view[start : start + _MAX_STORED]

@@ -17,13 +17,13 @@ HEAD_BYTES = 29
 PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"bKGD", b"cHRM", b"gAMA", b"iCCP", b"iTXt", b"pHYs", b"sBIT", b"sRGB"}
 PLAIN_CHUNKS |= {b"tEXt", b"tIME", b"zTXt"}
 
-_LENGTH_AND_KIND_BYTES = 8  # start of a chunk: four bytes each
-_FRAME_BYTES = 12  # length, kind and checksum of a chunk
-_MAX_LEADING_CHUNKS = 256  # usual files have fewer than ten
+_LENGTH_AND_KIND_BYTES = 8
+_FRAME_BYTES = 12  # length, kind and checksum, which surround the data of a chunk
+_MAX_LEADING_CHUNKS = 256
 
 
 def iter_leading_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    r"""Iterate over the chunks in front of the pixels, of which at most 256 are read.
+    r"""Iterate over the chunks in front of the pixels, but at most over 256, since a hostile file can have any number.
 
     Args:
         file: The file, open for binary reading.
@@ -49,7 +49,8 @@ def iter_leading_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 def has_whole_chunks(path: str | Path) -> bool:
     """Return whether all chunks of a PNG file end within the file, and the last one is IEND.
 
-    OpenCV reserves the memory that a chunk states, up to 2 GiB, before it reads the chunk.
+    Check this before OpenCV decodes a file: it allocates the length that a chunk states, up to 2 GiB, before it reads
+    the chunk.
 
     Example:
         >>> import tempfile

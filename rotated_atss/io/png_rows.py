@@ -40,7 +40,7 @@ class PngRows:
         self._path, self._deflate = path, deflate_module()
         self._file = path.open("rb")
         self.width, self.height = plain_size(self._file.read(HEAD_BYTES)) or (0, 0)
-        self._row_bytes = 1 + 3 * self.width  # filter type and filtered values
+        self._row_bytes = 1 + 3 * self.width  # filter type and filtered RGB values
         self._restart()
 
     def read(self, start: int, stop: int) -> Image:
@@ -75,13 +75,14 @@ class PngRows:
     def _restart(self) -> None:
         """Go back to the first row."""
         self._next = 0  # the row that is decoded next
-        self._above = bytes(self._row_bytes)  # the row above, stored without a filter; zeros above the first row
+        # the decoded row above the next one, with filter type 0 (no filter); above the first row, all values count as 0
+        self._above = bytes(self._row_bytes)
         self._inflater = self._deflate.decompressobj()
         self._pieces = _iter_image_data(self._file, self._deflate)
         self._uninflated = b""  # rest of the last piece
 
     def _decode(self, count: int) -> Image:
-        """Decode the next ``count`` rows to RGB."""
+        """Decode the next ``count`` rows to (count, W, 3) RGB."""
         filtered = self._above + self._inflate(count * self._row_bytes)
         rgb = unfilter_rows(filtered, self.width, count + 1, self._deflate)
         if rgb is None:
@@ -128,7 +129,7 @@ def can_read_png_rows(path: Path) -> bool:
             length, kind = struct.unpack(">I4s", head)
             if kind == b"IDAT" or kind not in PLAIN_CHUNKS:
                 return kind == b"IDAT"
-            file.seek(length + 4, 1)
+            file.seek(length + 4, 1)  # over data and checksum
 
 
 def _iter_image_data(file: BinaryIO, deflate: ModuleType) -> Iterator[bytes]:

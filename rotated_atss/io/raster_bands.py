@@ -20,10 +20,10 @@ class BandSelection:
     """Bands that are read, and how their values become colors.
 
     Attributes:
-        bands: Numbers of the bands of blue, green and red, or of gray.
-        masks: Numbers of the bands whose masks mark the pixels with data.
-        palette: (N, 3) uint8, BGR, color by value; None without a palette.
-        maximum: Largest value of bands of fewer than 8 bits; otherwise 255.
+        bands: Numbers, from 1, of the bands of blue, green and red, or of gray.
+        masks: Numbers of the bands whose masks are read. A pixel has data if any of these masks says so.
+        palette: (N, 3) uint8, BGR: row v is the color of pixels with the value v. None without a palette.
+        maximum: Largest value of bands of fewer than 8 bits, which is scaled to 255; otherwise 255.
         inverted: Whether 0 is white.
     """
 
@@ -39,7 +39,8 @@ def select_bands(file: Any, requested: tuple[int, ...] | None, path: Path) -> Ba
 
     Args:
         file: An open rasterio dataset.
-        requested: Numbers of the bands of red, green and blue, or of gray; None follows the color interpretation.
+        requested: Numbers, from 1, of the bands of red, green and blue, or of gray; None uses those that the file
+            labels so (its color interpretation).
         path: Path of the image, for errors.
 
     Raises:
@@ -61,7 +62,7 @@ def select_bands(file: Any, requested: tuple[int, ...] | None, path: Path) -> Ba
     is_tiff = file.driver == "GTiff"  # in a damaged JPEG 2000 file, GDAL would read these tags forever
     bits = int(file.tags(bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8)) if is_tiff else 8
     return BandSelection(
-        bands=bands[::-1],
+        bands=bands[::-1],  # RGB to BGR
         masks=_mask_bands(file, bands, explicit=requested is not None),
         palette=_palette(file, bands[0]) if colors[bands[0] - 1] == "palette" else None,
         maximum=(1 << bits) - 1 if bits < 8 else 255,
@@ -78,7 +79,11 @@ def _default_bands(colors: Sequence[str]) -> tuple[int, ...]:
 
 
 def _mask_bands(file: Any, bands: Sequence[int], *, explicit: bool) -> tuple[int, ...]:
-    """Return the numbers of the bands whose masks are read. Alpha does not mask bands that the user selected."""
+    """Return the numbers of the bands whose masks are read.
+
+    Alpha does not mask bands that the user selected (``explicit``). Bands with the flag ``per_dataset`` share
+    one mask, which is read once.
+    """
     flags = {band: {flag.name for flag in file.mask_flag_enums[band - 1]} for band in bands}
     masked = [band for band in bands if "all_valid" not in flags[band] and not (explicit and _ALPHA in flags[band])]
     with_shared_mask = [band for band in masked if "per_dataset" in flags[band]]
@@ -86,6 +91,7 @@ def _mask_bands(file: Any, bands: Sequence[int], *, explicit: bool) -> tuple[int
 
 
 def _palette(file: Any, band: int) -> Image:
+    """Return the palette of a band as :attr:`BandSelection.palette`; values without an entry are black."""
     entries = file.colormap(band)
     palette = np.zeros((max(256, len(entries)), 3), np.uint8)
     for value, (red, green, blue, _) in entries.items():

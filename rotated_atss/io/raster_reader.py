@@ -1,4 +1,4 @@
-"""Reading of GeoTIFF, COG, BigTIFF, JPEG 2000, VRT and other images by windows with rasterio."""
+"""Reading of windows of GeoTIFF, COG, BigTIFF, JPEG 2000, VRT and other images with rasterio."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ _MAX_SAMPLE_PIXELS = 1 << 24  # up to this size, a scaling is chosen from the wh
 class RasterReader(ImageReader):
     """An image opened with rasterio.
 
-    Pixels without data (nodata, a mask, alpha 0, NaN) have the padding color. Red, green and blue are the bands that
-    the file calls so; otherwise they are the first three bands, or the first band is gray.
+    Pixels without data (nodata, a mask, alpha 0, NaN) have the padding color.
 
     Args:
         path: The file.
@@ -76,9 +75,11 @@ class RasterReader(ImageReader):
             self.georeference = _upright_georeference(self._file, self.path, header)
             self.access = _access(self._file, header)
             self._options, self._buffer = options, None
+            # room for two blocks, so that a block that two windows share need not be decoded twice
             self._cache_bytes = max(_CACHE_BYTES, 2 * _block_bytes(self._file))
             if self.access != "tiles":
-                self._buffer = RowBuffer(self._read_rows, self.width, self._file.block_shapes[0][0])
+                block_rows = self._file.block_shapes[0][0]
+                self._buffer = RowBuffer(self._read_rows, self.width, block_rows)
         except BaseException:
             self.close()
             raise
@@ -114,7 +115,10 @@ class RasterReader(ImageReader):
         return turn_upright(fill_invalid(self._to_color(values), valid), self._orientation)
 
     def _read_values(self, window: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """Return the selected bands (C, h, w) and a mask (h, w) of the pixels with data, None if all have data."""
+        """Return the selected bands (C, h, w) and a mask (h, w) of the pixels with data, None if all have data.
+
+        The window is one of the pixels as stored in the file.
+        """
         x_start, y_start, x_stop, y_stop = window
         area = (y_start, y_stop), (x_start, x_stop)
         with _gdal_environment(self.path, self._cache_bytes):
@@ -150,7 +154,7 @@ def has_rasterio() -> bool:
 
 
 def read_georeference(path: Path) -> Georeference | None:
-    """Read the georeference from an image file or the files beside it; return None if there is none.
+    """Read the georeference from an image file, or its world file and ``.prj``; return None if there is none.
 
     Raises:
         UserError: As :class:`RasterReader`.
@@ -189,12 +193,13 @@ def _gdal_environment(path: Path, cache_bytes: int = _CACHE_BYTES) -> Iterator[N
             warnings.simplefilter("ignore")  # warnings about files without georeference
             yield
     except (rasterio.errors.RasterioError, MemoryError) as error:
+        # the cause is GDAL's own message, which can start with the path and end with a period
         reason = str(error.__cause__ or error).removeprefix(f"{path}: ").rstrip(". ")
         raise damaged_image(path, reason) from error
 
 
 def _upright_georeference(file: Any, path: Path, header: ImageHeader) -> Georeference | None:
-    """Return the georeference of the upright image, from an open rasterio dataset or the files beside it."""
+    """Return the georeference of the upright image, from an open rasterio dataset, or a world file and ``.prj``."""
     georeference = None
     if file.crs is not None or not file.transform.is_identity:  # the identity without CRS is rasterio's default
         try:
@@ -215,7 +220,7 @@ def _crs_text(crs: Any) -> str:
 
 def _access(file: Any, header: ImageHeader) -> Access:
     """Return how GDAL decodes the windows of an image (:class:`rotated_atss.io.reader_interface.ImageReader`)."""
-    if header.file_format == "PNG":
+    if header.file_format == "PNG":  # one compressed stream
         return "sequential"
     in_rows = file.block_shapes[0][1] == file.width and not swaps_axes(header.orientation)
     return "rows" if in_rows else "tiles"

@@ -1,4 +1,4 @@
-"""Interface of an open image, read by windows as 8-bit color."""
+"""Interface of an open image whose windows (rectangular regions) are read as 8-bit color."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.png import Image
 
 Access = Literal["memory", "tiles", "rows", "sequential"]
-_REDUCE_BYTES = 1 << 25  # bytes of the rows that are read at once to reduce an image
+_REDUCE_BYTES = 1 << 25  # bytes (32 MiB) of the rows of an image that are read at once to reduce it
 
 
 class ImageReader(ABC):
-    """An open image. Use it as a context manager. It must stay in one process: every worker opens its own.
+    """An open image. Use it as a context manager. Processes cannot share it: every worker opens the file itself.
 
     Attributes:
         path: The file.
@@ -28,10 +28,10 @@ class ImageReader(ABC):
         bands: Samples per pixel in the file, including alpha.
         dtype: Name of the NumPy type of a sample in the file, such as ``"uint16"``.
         georeference: Map position of the pixels; None if it is unknown.
-        access: What is decoded to read a window. ``memory``: nothing, the image is decoded as a whole when it is
-            opened. ``tiles``: what the window covers. ``rows``: all columns of the rows of the window, which are kept
-            for the next window; read windows in ascending order of y_start. ``sequential``: as ``rows``, but all rows
-            above are decoded first, so that two processes that share the windows of a file save no time.
+        access: What is decoded to read a window. ``memory``: nothing, because the image is decoded as a whole when it
+            is opened. ``tiles``: what the window covers. ``rows``: the full width of the rows of the window. The rows
+            are kept for the next window, so read windows in ascending order of y_start. ``sequential``: as ``rows``,
+            but all rows above are decoded first, so that dividing the windows among processes saves no time.
     """
 
     path: Path
@@ -89,7 +89,7 @@ class ImageReader(ABC):
         """
         if factor == 1:
             return self.read()
-        rows = max(1, _REDUCE_BYTES // (3 * self.width * factor)) * factor
+        rows = max(1, _REDUCE_BYTES // (3 * self.width * factor)) * factor  # whole blocks
         return np.concatenate([average_blocks(part, factor) for part in self.iter_rows(rows)])
 
     def close(self) -> None:  # noqa: B027 - nothing to release by default
@@ -135,7 +135,7 @@ def average_blocks(image: Image, factor: int) -> Image:
         >>> average_blocks(np.array([[[1, 2, 9]], [[3, 6, 9]]], np.uint8), 2).tolist()
         [[[2, 4, 9]]]
     """
-    height, width = (-(-side // factor) for side in image.shape[:2])
+    height, width = (-(-side // factor) for side in image.shape[:2])  # rounded up
     below, right = height * factor - image.shape[0], width * factor - image.shape[1]
     if below or right:
         image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)

@@ -1,4 +1,4 @@
-"""An image at another resolution, read by windows."""
+"""An image at another resolution, resampled window by window."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class ResampledReader(ImageReader):
         self.path, self.bands, self.dtype, self.access = image.path, image.bands, image.dtype, image.access
         self.width, self.height = (max(1, round(side * rate)) for side in (image.width, image.height))
         self._image, self._rate = image, rate
-        self._block = max(1, math.floor(1 / rate + 1e-9))  # side of the averaged blocks, pixels
+        # side of the averaged blocks in pixels; 1 / rate can be slightly below an integer
+        self._block = max(1, math.floor(1 / rate + 1e-9))
 
     def read(self, window: Sequence[int] | None = None) -> Image:
         """Read a window as (h, w, 3) uint8, BGR."""
@@ -52,7 +53,7 @@ class ResampledReader(ImageReader):
         columns = self._source_range(x_start, x_stop, self._image.width)
         source_window = [columns[0], rows[0], min(columns[1], self._image.width), min(rows[1], self._image.height)]
         blocks = average_blocks(self._image.read(source_window), self._block)
-        y = self._block_position(np.arange(y_start, y_stop)) - rows[0] // self._block
+        y = self._block_position(np.arange(y_start, y_stop)) - rows[0] // self._block  # relative to the first block
         parts = []
         for start in range(x_start, x_stop, _COLUMNS):
             x = self._block_position(np.arange(start, min(start + _COLUMNS, x_stop))) - columns[0] // self._block
@@ -63,7 +64,10 @@ class ResampledReader(ImageReader):
         return np.asarray(np.concatenate(parts, axis=1), np.uint8)
 
     def _block_position(self, pixels: np.ndarray) -> np.ndarray:
-        """Convert indices of pixels of the result to fractional indices of the averaged blocks, along one axis."""
+        """Convert indices of pixels of the result to fractional indices of the averaged blocks, along one axis.
+
+        The center of a pixel lies at its index + 0.5, and that of a block at the index of the block + 0.5.
+        """
         return np.asarray((pixels + 0.5) / (self._rate * self._block) - 0.5)
 
     def _source_range(self, start: int, stop: int, side: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.png import Image
 from rotated_atss.io.reader_interface import Access, ImageReader
 
-_ROWS_AT_ONCE = 128  # smallest number of rows per call of ``read``
+_ROWS_AT_ONCE = 128  # rows per call of a decoder, rounded up to whole blocks
 
 
 class Rows(Protocol):
@@ -47,7 +47,7 @@ class RowBuffer:
 
     def __init__(self, read: Callable[[int, int], Image], width: int, block_rows: int = 1) -> None:
         self._read = read
-        self._step = math.ceil(_ROWS_AT_ONCE / block_rows) * block_rows  # rows per call of ``read``: whole blocks
+        self._step = -(-_ROWS_AT_ONCE // block_rows) * block_rows  # rows per call of ``read``
         self._rows, self._start = np.empty((0, width, 3), np.uint8), 0  # buffered rows, and index of the first one
 
     def read(self, window: Sequence[int]) -> Image:
@@ -56,7 +56,7 @@ class RowBuffer:
         is_buffered = self._start <= y_start and y_stop <= self._start + len(self._rows)
         if not is_buffered:
             has_full_width = x_stop - x_start == self._rows.shape[1]
-            if has_full_width and not self._holds(y_start):  # whole rows in sequence: no later window needs them
+            if has_full_width and not self._holds(y_start):  # no later window needs these rows again
                 return self._read(y_start, y_stop)
             self._move(y_start, y_stop)
         return self._rows[y_start - self._start : y_stop - self._start, x_start:x_stop].copy()
@@ -73,7 +73,7 @@ class RowBuffer:
         self._rows[: len(kept)] = kept
         self._start, first = start, start + len(kept)
         while first < stop:
-            end = min((first // self._step + 1) * self._step, stop)  # at the end of a block, so that none is read twice
+            end = min((first // self._step + 1) * self._step, stop)  # at the end of a block, to decode it once
             self._rows[first - start : end - start] = self._read(first, end)
             first = end
 

@@ -33,26 +33,26 @@ def scale_to_8_bit(values: NDArray[Any], options: PixelOptions) -> NDArray[np.ui
     if values.dtype == np.uint8:
         return values
     options = resolve_scaling(values, options)
-    if uses_bits(values.dtype, options):
-        return to_8_bit(values, options.bits or 8)
+    if is_scaled_by_bits(values.dtype, options):
+        return to_8_bit(values, options.bits or 8)  # resolve_scaling has set bits
     low, high = (0, 255) if isinstance(options.scaling, str) else options.scaling  # a text can only be "none" here
-    floats: Any = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
+    floats: Any = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)  # float32 saves memory
     scaled = (floats - low) * (255 / (high - low))
     return np.rint(np.clip(np.nan_to_num(scaled, nan=0, posinf=255, neginf=0), 0, 255)).astype(np.uint8)
 
 
-def uses_bits(dtype: np.dtype, options: PixelOptions) -> bool:
-    """Return whether values of a type are scaled by their number of used bits.
+def is_scaled_by_bits(dtype: np.dtype, options: PixelOptions) -> bool:
+    """Return whether values of a type are scaled by their number of used bits, not by a range of values.
 
     Example:
-        >>> uses_bits(np.dtype("uint16"), PixelOptions()), uses_bits(np.dtype("int16"), PixelOptions())
-        (True, False)
+        >>> [is_scaled_by_bits(np.dtype(name), PixelOptions()) for name in ("uint16", "int16")]
+        [True, False]
     """
     return dtype == np.uint16 and (options.scaling == AUTO or options.bits is not None)
 
 
 def resolve_scaling(values: NDArray[Any], options: PixelOptions) -> PixelOptions:
-    """Return options in which the used bits or the range are numbers, determined from values if necessary.
+    """Return options that state the used bits or the range of values in numbers, determined from values if necessary.
 
     Args:
         values: Values of an image, or a sample of them; pixels without data are left out.
@@ -66,19 +66,19 @@ def resolve_scaling(values: NDArray[Any], options: PixelOptions) -> PixelOptions
     """
     if is_resolved(values.dtype, options):
         return options
-    if uses_bits(values.dtype, options):
+    if is_scaled_by_bits(values.dtype, options):
         return replace(options, bits=used_bits(count_values(values)))
     return replace(options, scaling=percentile_range(values))
 
 
 def is_resolved(dtype: np.dtype, options: PixelOptions) -> bool:
-    """Return whether options fully state the scaling of values of a type, so that no values need to be looked at.
+    """Return whether options state the scaling of values of a type in numbers, so that it needs no values.
 
     Example:
         >>> is_resolved(np.dtype("int16"), PixelOptions()), is_resolved(np.dtype("int16"), PixelOptions(scaling="none"))
         (False, True)
     """
-    if uses_bits(dtype, options):
+    if is_scaled_by_bits(dtype, options):
         return options.bits is not None
     return dtype == np.uint8 or options.scaling not in (AUTO, PERCENTILE)
 
@@ -87,7 +87,7 @@ def percentile_range(values: NDArray[Any]) -> tuple[float, float]:
     """Return the 2nd and the 98th percentile of the finite values; (0, 1) if there are none.
 
     Args:
-        values: Array of any shape. If it has more than a million values, about a million at equal distances are used.
+        values: Array of any shape. Of more than a million values, only every n-th is used, about a million in total.
 
     Example:
         >>> percentile_range(np.array([np.nan, 3.0, 3.0]))

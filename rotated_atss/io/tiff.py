@@ -1,6 +1,6 @@
 """The first directory of a TIFF or BigTIFF file: reading it, and editing it so that OpenCV decodes the bands unchanged.
 
-A directory holds the fields that describe an image, each with a tag (its number) and values. EXIF data has this form
+A directory holds the fields that describe an image. A field has a tag (its number) and values. EXIF data has this form
 too.
 """
 
@@ -46,7 +46,7 @@ class TruncatedFile(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class TiffField:
-    """Values of a tag, and the offset of its entry in the file."""
+    """Values of a tag, and the offset in bytes of its entry in the directory, from the start of the TIFF header."""
 
     values: NDArray[np.unsignedinteger]
     position: int
@@ -90,13 +90,13 @@ class TiffDirectory:
         return value if 1 <= value <= 8 else UPRIGHT
 
     def data_end(self) -> int:
-        """Return the offset of the first byte behind the pixels; 0 if the file does not state it."""
+        """Return the offset of the first byte behind the strips or tiles of pixels; 0 if the file does not state it."""
         end = 0
         for offsets, counts in ((STRIP_OFFSETS, STRIP_BYTE_COUNTS), (TILE_OFFSETS, TILE_BYTE_COUNTS)):
             if offsets in self.fields and counts in self.fields:
                 starts, lengths = self.fields[offsets].values, self.fields[counts].values
                 if len(starts) == len(lengths) > 0:
-                    end = max(end, int((starts.astype(float) + lengths).max()))
+                    end = max(end, int((starts.astype(float) + lengths).max()))  # sums of integers could overflow
         return end
 
 
@@ -153,12 +153,15 @@ def has_mask(file: BinaryIO) -> bool:
     try:
         directories = islice(_iter_directories(file, tags={SUBFILE_TYPE}), _MAX_DIRECTORIES)
         return any(directory.value(SUBFILE_TYPE, 0) & _MASK for directory in directories)
-    except TruncatedFile:  # callers have read the first directory, so that a later one is truncated: it is no mask
+    except TruncatedFile:  # of a later directory, since callers have read the first one: no mask that can be read
         return False
 
 
 def _iter_directories(file: BinaryIO, start: int = 0, tags: Container[int] = _READ_TAGS) -> Iterator[TiffDirectory]:
-    """Iterate over the directories of a TIFF file, with only the fields of the given tags."""
+    """Iterate over the directories of a TIFF file, with only the fields of the given tags.
+
+    Offsets, and the counts of entries and values, have 8 bytes in a BigTIFF and 4 or 2 bytes in a classic TIFF.
+    """
     reader = _Reader(file, start)
     header = reader.read(0, min(reader.size, 16))
     order = {b"II": "<", b"MM": ">"}.get(header[:2])
@@ -283,6 +286,7 @@ def with_plain_bands(data: bytes, directory: TiffDirectory) -> bytes:
 
 
 def _write_short(data: bytearray, directory: TiffDirectory, tag: int, new_tag: int, value: int) -> None:
-    """Replace the entry of a tag by one SHORT."""
+    """Replace the entry of a tag by an entry with the tag ``new_tag`` and one 16-bit value."""
+    # tag, field type, number of values, value, padding
     layout = f"{directory.order}HHQH6x" if directory.big else f"{directory.order}HHIH2x"
     struct.pack_into(layout, data, directory.fields[tag].position, new_tag, _SHORT, 1, value)

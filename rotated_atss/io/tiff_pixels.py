@@ -1,4 +1,4 @@
-"""Pixels of TIFF files: their type, and which of them only rasterio reads correctly or no reader supports."""
+"""Pixels of TIFF files: their type, what only rasterio reads correctly, and what no reader supports."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sample_dtype(directory: TiffDirectory) -> str:
     kind = {2: "int", 3: "float"}.get(directory.value(tiff.SAMPLE_FORMAT, 1), "uint")
     depth = directory.value(tiff.BITS_PER_SAMPLE, 1)
     name = f"{kind}{next((size for size in (8, 16, 32) if depth <= size), 64)}"
-    return name if name != "float8" else "uint8"
+    return name if name != "float8" else "uint8"  # a damaged header; find_rasterio_need leaves it to rasterio
 
 
 def find_unsupported(directory: TiffDirectory) -> str:

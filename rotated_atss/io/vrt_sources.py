@@ -16,8 +16,9 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 from rotated_atss.io.image_header import UnreadableImageError, read_header
 
-_SOURCES = ("SourceFilename", "SourceDataset")
+_SOURCES = ("SourceFilename", "SourceDataset")  # elements whose text names a file
 _METADATA = ("OVERVIEW_FILE", "X_DATASET", "Y_DATASET")  # keys of metadata items (MDI) that name files
+# Virtual file systems of GDAL, addresses, inline XML, and prefixes of drivers such as NETCDF: (but not C:\).
 _NOT_LOCAL = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9+.-]*://|\s*<|[A-Za-z][A-Za-z0-9_]+:(?![\\/])")
 _VIRTUAL = "/vsi"  # GDAL's prefix of files in archives and on the network
 _ERDAS = b"EHFA_HEADER_TAG"  # first bytes of an ERDAS Imagine file, a format that is accepted for sources only
@@ -49,12 +50,18 @@ def check_vrt_sources(path: Path) -> None:
 
 @lru_cache(maxsize=1024)  # a large image is opened once for each of its parts
 def _check(path: Path, _modified_ns: int, _size: int) -> None:
-    """Check a file; the time of its last change and its size are part of the key of the cache."""
+    """Check a VRT file. The other arguments are in the key of the cache, so that a changed file is checked again."""
     _check_tree(path, (), set())
 
 
 def _check_tree(path: Path, parents: tuple[Path, ...], checked: set[Path]) -> None:
-    """Check a VRT file and, each once, the VRT files that it names; ``parents`` is the chain of files that name it."""
+    """Check a VRT file and the VRT files that it names.
+
+    Args:
+        path: The VRT file.
+        parents: Resolved paths of the VRT files through which it was reached, from the outermost one.
+        checked: Resolved paths of sources that need no further check; the sources of this file are added.
+    """
     resolved = path.resolve()
     if resolved in parents:
         raise UserError("the VRT file names itself", where=parents[0], hint=_HINT)
@@ -76,7 +83,7 @@ def _check_image(source: Path, name: str, path: Path) -> bool:
     except UnreadableImageError as error:
         raise UserError(f"the source {quote(name)} {error.what}", where=path, hint=_HINT) from error
     if header is None and read_bytes(source, length=len(_ERDAS)) != _ERDAS:
-        raise UserError(f"the source is not an image that is read, got {quote(name)}", where=path, hint=_HINT)
+        raise UserError(f"the source is not an image of a supported format, got {quote(name)}", where=path, hint=_HINT)
     return header is not None and header.file_format == "VRT"
 
 
@@ -97,7 +104,7 @@ def _read_sources(path: Path) -> Iterator[tuple[str, bool]]:
             sources.append((text, attributes.get("relativeToVRT", attributes.get("relativetoVRT", "0")) != "0"))
 
     def refuse_entity(*_: object) -> None:
-        raise UserError("the VRT file declares an entity, which is not read", where=path)
+        raise UserError("the VRT file declares an XML entity, which is not supported", where=path)
 
     parser = expat.ParserCreate()
     parser.buffer_text = True

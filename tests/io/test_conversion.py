@@ -37,10 +37,10 @@ def test_fourth_band_is_stated(tmp_path):
     (tmp_path / "a.tif").write_bytes(tiff_bytes(np.zeros((9, 9, 4), np.uint8), 2, extra=[0]))
     (tmp_path / "b.tif").write_bytes(tiff_bytes(np.zeros((9, 9, 4), np.uint8), 5))  # CMYK
     (tmp_path / "c.tif").write_bytes(tiff_bytes(np.zeros((9, 9, 4), np.uint8), 2, extra=[2]))
-    alpha = "1 of 3 images has alpha: pixels with alpha 0 have the padding color (unless --bands)"
+    alpha = "1 of 3 images has alpha: pixels with alpha 0 have the padding color (--bands ignores alpha)"
     extra = (
-        "1 of 3 images has more than three bands: red, green and blue are those that the file names, else the first "
-        "three (--bands)"
+        "1 of 3 images has more than three bands: red, green and blue are those that the file labels so, else the "
+        "first three (change with --bands)"
     )
     paths = [tmp_path / f"{name}.tif" for name in "abc"]
     assert plan_conversion(paths).notes == (alpha, extra)

@@ -27,7 +27,7 @@ needs_vips = pytest.mark.skipif(not has_vips(), reason='needs pip install "rotat
 
 @pytest.fixture(autouse=True)
 def every_image_is_large(monkeypatch):
-    monkeypatch.setattr(image_reader, "_LARGE", 0)
+    monkeypatch.setattr(image_reader, "_LARGE_BYTES", 0)
     monkeypatch.setattr(png_rows, "_DECODE_BYTES", 3000)  # several bands per image
     monkeypatch.setattr(png_rows, "_PIECE_BYTES", 100)
     monkeypatch.setattr(row_reader, "_ROWS_AT_ONCE", 7)
@@ -102,7 +102,7 @@ def test_windows_of_other_images(tmp_path, monkeypatch, kind):
         assert image.access == ("sequential" if path.suffix == ".png" else "rows")
         streamed = image.read()
     with monkeypatch.context() as patch:
-        patch.setattr(image_reader, "_LARGE", 1 << 26)
+        patch.setattr(image_reader, "_LARGE_BYTES", 1 << 26)
         expected = read_image(path)
     assert np.array_equal(streamed, expected)
     assert_windows_equal(path, expected)

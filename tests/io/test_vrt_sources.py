@@ -56,7 +56,7 @@ def test_a_service_described_in_the_source_is_not_called(tmp_path, web_server):
     with pytest.raises(UserError, match="not a local file"):
         read(write_vrt(tmp_path / "a.vrt", service, relative=0))
     (tmp_path / "service.xml").write_text(service)
-    with pytest.raises(UserError, match=r"not an image that is read, got 'service.xml'"):
+    with pytest.raises(UserError, match=r"not an image of a supported format, got 'service.xml'"):
         read(write_vrt(tmp_path / "b.vrt", "service.xml"))
     assert web_server.requests == []
 
@@ -69,7 +69,7 @@ def test_a_service_described_in_the_source_is_not_called(tmp_path, web_server):
         ("NETCDF:a.nc:red", "not a local file"),
         ("PG:host=db", "not a local file"),
         ("missing.tif", r"the source 'missing.tif' cannot be read: No such file"),
-        ("notes.txt", "not an image that is read"),
+        ("notes.txt", "not an image of a supported format"),
         ("/dev/zero", "not a regular file"),
     ],
 )
@@ -117,7 +117,7 @@ def test_files_that_name_each_other(tmp_path):
 def test_malformed_files(tmp_path, image):
     vrt = write_vrt(tmp_path / "a.vrt", "a.tif")
     vrt.write_text('<!DOCTYPE a [<!ENTITY b "a.tif">]>' + vrt.read_text())
-    with pytest.raises(UserError, match="declares an entity"):
+    with pytest.raises(UserError, match="declares an XML entity"):
         check_vrt_sources(vrt)
     vrt.write_text("<VRTDataset rasterXSize='30'>")
     with pytest.raises(UserError, match="not a readable VRT file"):

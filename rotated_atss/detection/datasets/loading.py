@@ -18,7 +18,7 @@ from rotated_atss.io.image_reader import PixelOptions, open_image
 from rotated_atss.io.images import sample_values
 from rotated_atss.io.opencv import silent_opencv
 from rotated_atss.io.pixel_options import AUTO
-from rotated_atss.io.scaling import is_resolved, uses_bits
+from rotated_atss.io.scaling import is_resolved, is_scaled_by_bits
 
 
 class BadImageError(UserError):
@@ -88,7 +88,7 @@ class LoadTile(LoadImageFromFile):
 
     def _scaling_error(self, path: Path, dtype: str) -> UserError:
         name = type(self).__name__
-        if not uses_bits(np.dtype(dtype), self.options):
+        if not is_scaled_by_bits(np.dtype(dtype), self.options):
             hint = f"set scaling=(min, max) of {name} in all pipelines of the config, or split the images first"
             return UserError(
                 f"{dtype} images need a scaling in numbers, got {self.options.scaling}", where=path, hint=hint
