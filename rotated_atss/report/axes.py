@@ -18,7 +18,7 @@ class Axes:
         height: Height of the SVG.
         x_range: Values at the left and right edge of the plot.
         y_range: Values at the bottom and top edge of the plot.
-        margins: Space between the plot and the edges of the SVG: left, top, right, bottom.
+        margins: Space between the plot and the edges of the SVG (left, top, right, bottom), for the labels.
     """
 
     width: float = 480
@@ -26,6 +26,8 @@ class Axes:
     x_range: tuple[float, float] = (0.0, 1.0)
     y_range: tuple[float, float] = (0.0, 1.0)
     margins: tuple[float, float, float, float] = (56, 10, 14, 46)
+
+    # Numbers in the methods below, such as 40, are distances of labels that suit the font sizes in report.css.
 
     @property
     def plot(self) -> tuple[float, float, float, float]:
@@ -124,6 +126,7 @@ def tick_values(low: float, high: float, max_intervals: int = 6) -> list[float]:
         >>> tick_values(0.7, 1)
         [0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0]
     """
+    # 1e-9 allows for rounding errors of the divisions
     power = 10.0 ** math.floor(math.log10((high - low) / max_intervals))
     steps = (factor * power for factor in (1, 2, 5, 10))
     step = next(step for step in steps if (high - low) / step <= max_intervals + 1e-9)
@@ -132,4 +135,5 @@ def tick_values(low: float, high: float, max_intervals: int = 6) -> list[float]:
 
 
 def _short(value: float) -> str:
+    """Return a coordinate with at most one decimal, so that pages are small."""
     return f"{value:.1f}".removesuffix(".0")

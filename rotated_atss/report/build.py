@@ -21,7 +21,7 @@ from rotated_atss.report.viewer_images import choose_images, viewer_images
 
 MAX_IMAGES = 100
 """Default number of images that get a viewer page."""
-# files that remain if the command is killed before it has written its first file
+# temporary files that remain if the command is killed before it has written report.json
 _TEMPORARY_FILES = (f".{REPORT_JSON}.*.part", "tables/.*.csv.*.part")
 
 
@@ -59,7 +59,7 @@ def write_report(
     out = Path(out)
     check_report_folder(out)
     content = report_to_json(report)
-    _write_figures(content, out, {"detections": detections_table(report)})
+    _write_json_and_tables(content, out, {"detections": detections_table(report)})
     chosen = choose_images(report, images or {}, max_images)
     addresses = _write_pictures(report, out, images, chosen, progress) if images and chosen else {}
     return write_pages(content, out, baseline=baseline, **addresses)
@@ -84,7 +84,7 @@ def render_report(content: dict[str, Any], out: str | Path, baseline: dict[str, 
         render_report(read_report("work/report"), "compared", baseline=read_report("other/report"))
     """
     check_report_folder(out)
-    _write_figures(content, Path(out), {})
+    _write_json_and_tables(content, Path(out), {})
     return write_pages(content, Path(out), baseline=baseline, viewer_of={})
 
 
@@ -93,7 +93,7 @@ def check_report_folder(out: str | Path, outputs: Iterable[str | Path] = ()) -> 
 
     Args:
         out: Folder of a report.
-        outputs: Other outputs of the command, which must not be written into the folder.
+        outputs: Other outputs of the command, which must not be in the folder: a folder with other files is rejected.
 
     Raises:
         UserError: The folder has other content, is a file, or would contain another output.
@@ -120,14 +120,20 @@ def _has_files(folder: Path) -> bool:
     return any(not path.is_dir() and path not in temporary for path in folder.rglob("*"))
 
 
-def _write_figures(content: dict[str, Any], out: Path, more_tables: Mapping[str, str]) -> None:
-    """Write ``report.json`` and the tables, and remove those files of an earlier report that are not replaced now."""
+def _write_json_and_tables(content: dict[str, Any], out: Path, more_tables: Mapping[str, str]) -> None:
+    """Write ``report.json`` and the tables, and remove those files of an earlier report that are not replaced now.
+
+    Args:
+        content: Content of ``report.json``, from which most tables are computed.
+        out: Folder of the report.
+        more_tables: Tables that ``report.json`` does not contain, as CSV text by name.
+    """
     tables = {**tables_from_json(content), **more_tables}
     csv_files = {
         out / "tables" / f"{name}.csv": text.encode(errors="backslashreplace") for name, text in tables.items()
     }
     report_json = json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n"
-    # report.json first, since it marks the folder as one of a report
+    # report.json first, since check_report_folder recognizes the folder of a report by it
     atomic_write_all({out / REPORT_JSON: report_json.encode(), **csv_files})
     (out / "index.html").unlink(missing_ok=True)
     if not more_tables:

@@ -12,7 +12,12 @@ from rotated_atss.report.axes import Axes, svg
 from rotated_atss.report.html import Html, element, render
 from rotated_atss.report.numbers import count, interval, ratio
 
-Columns = Mapping[str, Sequence[float]]  # of a curve: values of its points by field, such as "recall"
+Columns = Mapping[str, Sequence[float]]
+"""A curve: one list per field, such as ``recall``, with the value of that field at each point."""
+
+_BELOW_PLOT = 126  # height of the space below a reliability diagram: labels of the axis, and the columns of counts
+_MAX_COLUMN = 44  # height of the highest column
+_COLUMN_BASE = 8  # distance of the columns from the lower edge
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ def curve_chart(
         x: Content of the x axis.
         y: Content of the y axis, which extends from 0 to 1.
         title: Name of the chart for screen readers.
-        baseline: Curves of another run; a dashed line, visible while its class is highlighted.
+        baseline: Curves of another run, drawn as dashed lines. A line is visible only while its class is highlighted.
 
     Example:
         >>> curve = {"recall": [0.0, 1.0], "precision": [1.0, 0.5]}
@@ -67,7 +72,7 @@ def curve_chart(
 
 
 def reliability_chart(bins: Sequence[Mapping[str, Any]], title: str) -> Html:
-    """Draw a point per score bin (precision over mean score) with its gap to the diagonal, and the counts below.
+    """Draw a point per score bin (precision over mean score), with a line to the diagonal and the count below.
 
     Args:
         bins: Bins of ``calibration`` in ``report.json``.
@@ -78,7 +83,7 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]], title: str) -> Html:
         >>> reliability_chart(bins, "calibration").count('<circle class="point"')
         1
     """
-    axes = Axes(height=400, margins=(56, 10, 14, 126))
+    axes = Axes(height=400, margins=(56, 10, 14, _BELOW_PLOT))
     diagonal = element(
         "line", x1=axes.x(0), y1=axes.y(0), x2=axes.x(1), y2=axes.y(1), class_="diagonal"
     )  # fmt: skip
@@ -90,9 +95,10 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]], title: str) -> Html:
 
 
 def _limits(curves: Iterable[Columns], field: str) -> tuple[float, float]:
-    """Return the range of the x axis: 0 to 1, or to the highest value if that is above 1.
+    """Return the range of the x axis: 0 to 1, or to the highest value if it is above 1.
 
     An axis of scores starts at the lowest score, rounded down to a tenth, if this score is negative or at least 0.3.
+    Otherwise a large part of the chart would be empty, or points would lie outside of it.
     """
     values = [value for curve in curves for value in curve[field]]
     low, high = min(values, default=0.0), max([1.0, *values])
@@ -157,8 +163,8 @@ def _count_column(axes: Axes, score_bin: Mapping[str, Any], max_count: int) -> H
     if not detections:
         return None
     left, right = axes.x(score_bin["from"] or 0), axes.x(1 if score_bin["to"] is None else score_bin["to"])
-    base = axes.height - 8
-    height = 44 * detections / max_count
+    base = axes.height - _COLUMN_BASE
+    height = _MAX_COLUMN * detections / max_count
     column = element(
         "rect", element("title", f"{count(detections)} detections"), class_="column",
         x=f"{left + 2:.1f}", width=f"{max(0, right - left - 4):.1f}", y=f"{base - height:.1f}", height=f"{height:.1f}",
@@ -174,7 +180,7 @@ def _count_column(axes: Axes, score_bin: Mapping[str, Any], max_count: int) -> H
 
 
 def _brief(number: int) -> str:
-    """Return a count in at most four characters."""
+    """Return a count in few characters, such as ``1.2k``."""
     for limit, unit in ((1_000_000, "M"), (1_000, "k")):
         if number >= limit:
             return f"{number / limit:.1f}{unit}" if number < 10 * limit else f"{number / limit:.0f}{unit}"

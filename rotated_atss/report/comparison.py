@@ -10,17 +10,18 @@ SUMMARY_FIELDS = (
     "images", "objects", "ignored", "detections", "AP50", "AP75", "AP50_95", "precision", "recall", "f1",
     "tp", "fp", "fn",
 )  # fmt: skip
-CLASS_FIELDS = (*SUMMARY_FIELDS[1:], "best_score_threshold")
+CLASS_FIELDS = (*SUMMARY_FIELDS[1:], "best_score_threshold")  # without "images"
 IMAGE_FIELDS = ("objects", "ignored", "detections", "tp", "fp", "fn", "precision", "recall", "f1")
 ERROR_FIELDS = ("count", "ap50_cost")
 GROUP_FIELDS = ("objects", "AP50", "recall")
+# Settings that must be equal, or else differences of AP and counts are not due to the detector alone.
 RULES = ("dataset", "metric", "difficult", "iou_thresholds", "iou_threshold", "score_threshold")
 
 SHOWN_CHANGE = 0.0005
-"""Smallest difference of ratios that is shown: smaller ones are 0 with three decimals."""
+"""Smallest difference of ratios that is not 0.000 when it is shown with three decimals."""
 
 Values = Mapping[str, Any]
-Changes = dict[str, float | None]
+Changes = dict[str, float | None]  # differences by field
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Comparison:
         class_errors: ``class_errors[name][kind][field]``, errors of one class.
         groups: ``groups[property][(from, to)][field]``.
         images: ``images[image id][field]``.
-        rules: Settings that differ: name, new value, value of the baseline.
+        rules: Settings in :data:`RULES` that differ: name, new value, value of the baseline.
         only_new: Names of the ``classes`` and ids of the ``images`` that only the report has.
         only_baseline: Names of the ``classes`` and ids of the ``images`` that only the baseline has.
     """
@@ -109,14 +110,14 @@ def subtract(new: Values, old: Values, fields: Iterable[str]) -> Changes:
 
 
 def largest_changes(changes: Mapping[str, Changes], field: str, limit: int, *, sign: int) -> list[str]:
-    """Return the classes or images in which a ratio changed most, the largest change first.
+    """Return the names of classes or ids of images in which a ratio changed most, the largest change first.
 
     Changes below :data:`SHOWN_CHANGE` are left out.
 
     Args:
-        changes: Differences by name and field.
+        changes: Differences by name or id, and field.
         field: Field of the ratio.
-        limit: Largest number of names.
+        limit: Largest number of names or ids to return.
         sign: 1 for increases, -1 for decreases.
 
     Example:

@@ -1,4 +1,4 @@
-"""Write the report of an evaluation from its AP, its detections and its labels."""
+"""Write the report of an evaluation from its AP, detections and labels."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class ReportOptions:
 
     Attributes:
         out: Folder of the report.
-        detections: Folder or file of the detections, as the report shows it.
-        labels: Label folders or annotation file, as the report shows them.
+        detections: Folder or file of the detections. It is only shown in the report, not read.
+        labels: Label folders or annotation file. They are only shown in the report, not read.
         images: Folders of the full images; without folders the report has no pictures.
         max_images: Largest number of images in the viewer.
-        score: Score threshold; None for the one of the highest F1 over all classes.
+        score: Score threshold of precision, recall and counts; None for the one with the highest F1 over all classes.
         baseline: Content of the ``report.json`` of another run to compare with.
-        assignment: Content of the file of ``assignment-stats --json`` to include.
+        assignment: Content of the file that ``assignment-stats --json`` writes, to include it in the report.
         workers: Number of threads.
         progress: Show a progress bar over the images; None shows it on a terminal.
     """
@@ -66,7 +66,7 @@ def report_task1(
         detections: The evaluated detections by class.
         labels: Labels by image id.
         options: Folder and content of the report.
-        log: Called with each line for the user.
+        log: Function that shows a line to the user.
 
     Returns:
         Path of ``index.html``.
@@ -107,7 +107,7 @@ def report_coco(
         image_ids: Evaluated images; by default all.
         categories: Ids of the evaluated categories; by default all.
         max_dets: Largest number of detections per image and class.
-        log: Called with each line for the user.
+        log: Function that shows a line to the user.
 
     Returns:
         Path of ``index.html``.

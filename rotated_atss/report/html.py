@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape as _escape
 from typing import Any, TypeAlias
 
-# elements without an end tag, if they are empty
+# HTML elements that never have an end tag, and SVG elements that need none if they are empty
 VOID = frozenset({"br", "circle", "col", "hr", "img", "input", "line", "link", "meta", "path", "rect"})
 SVG_VOID = frozenset({"circle", "line", "path", "rect"})
 
@@ -19,6 +19,7 @@ class Html(str):
 
 
 Content: TypeAlias = "str | int | Iterable[Content] | None"
+"""What an element can contain: text, HTML, integers, None for nothing, and nested iterables of these."""
 
 
 def render(*content: Content) -> Html:
@@ -50,7 +51,8 @@ def element(name: str, /, *content: Content, **attributes: Any) -> Html:
         name: Name of the element.
         content: Passed to :func:`render`.
         attributes: Attributes by name. In names, ``_`` stands for ``-``, and a ``_`` at the end is dropped
-            (``class_``). The value True gives an attribute without a value; None and False leave the attribute out.
+            (``class_``, because ``class`` is a keyword). True writes an attribute without a value; None and False leave
+            it out.
 
     Example:
         >>> element("td", "a & b", class_="number", data_sort=0.5, hidden=False)

@@ -1,4 +1,4 @@
-"""Find the image files of the evaluated images."""
+"""Find the files of evaluated images, which a report shows as pictures."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def find_images_by_id(ids: Iterable[str], folders: Sequence[str | Path]) -> dict
 
     Args:
         ids: Image ids: file names without suffix, or paths relative to a folder as in COCO's ``file_name``.
-        folders: Folders of images; if several have an image, that of the first folder is taken.
+        folders: Folders of images. If several contain an image, the file in the first folder is used.
 
     Returns:
-        Paths by image id; images that are not found are left out.
+        Paths by image id, without images that are not found.
 
     Raises:
         UserError: A folder is missing.
@@ -32,13 +32,13 @@ def find_images_by_id(ids: Iterable[str], folders: Sequence[str | Path]) -> dict
     for folder in folders:
         for path in list_files(folder, IMAGE_SUFFIXES):
             by_stem.setdefault(path.stem, path)
-    paths = {image: _find_relative(image, folders) or by_stem.get(image) for image in ids}
-    return {image: path for image, path in paths.items() if path is not None}
+    paths = {image_id: _find_relative(image_id, folders) or by_stem.get(image_id) for image_id in ids}
+    return {image_id: path for image_id, path in paths.items() if path is not None}
 
 
-def _find_relative(image: str, folders: Sequence[str | Path]) -> Path | None:
-    """Return the file of an id that is a path relative to a folder; None if the id is no such path."""
-    relative = Path(image)
+def _find_relative(image_id: str, folders: Sequence[str | Path]) -> Path | None:
+    """Return the file of an image id that is a path relative to one of the folders; None if there is no such file."""
+    relative = Path(image_id)
     if relative.is_absolute() or ".." in relative.parts or relative.suffix.lower() not in IMAGE_SUFFIXES:
         return None
     paths = (Path(folder, relative) for folder in folders)

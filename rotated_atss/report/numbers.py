@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-UNDEFINED = "\u2013"  # en dash
+UNDEFINED = "\u2013"  # en dash, the text of None
 MINUS = "\u2212"  # as wide as "+" in tables
 
 
 def ratio(value: float | None, digits: int = 3) -> str:
-    """Return a ratio with a fixed number of digits.
+    """Return a ratio as text with a fixed number of decimals.
 
     Example:
         >>> ratio(0.87654), ratio(1), ratio(None) == UNDEFINED
@@ -17,7 +17,7 @@ def ratio(value: float | None, digits: int = 3) -> str:
 
 
 def count(value: float | None) -> str:
-    """Return a count with commas between thousands.
+    """Return a count as text with commas between thousands.
 
     Example:
         >>> count(12345), count(0), count(None) == UNDEFINED
@@ -27,7 +27,7 @@ def count(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Return a ratio as a percentage.
+    """Return a ratio as text in percent.
 
     Example:
         >>> percent(0.1234), percent(1), percent(None) == UNDEFINED
@@ -37,7 +37,7 @@ def percent(value: float | None) -> str:
 
 
 def signed_ratio(value: float | None, digits: int = 3) -> str:
-    """Return a difference of ratios with its sign.
+    """Return a difference of ratios as text with its sign.
 
     Example:
         >>> signed_ratio(0.0213), signed_ratio(0.0001), signed_ratio(-0.5) == f"{MINUS}0.500"
@@ -50,7 +50,7 @@ def signed_ratio(value: float | None, digits: int = 3) -> str:
 
 
 def signed_count(value: float | None) -> str:
-    """Return a difference of counts with its sign.
+    """Return a difference of counts as text with its sign.
 
     Example:
         >>> signed_count(1200), signed_count(0), signed_count(-3) == f"{MINUS}3"
@@ -62,12 +62,12 @@ def signed_count(value: float | None) -> str:
 
 
 def at_least(name: str, value: float | None, *, above: bool = False) -> str:
-    """Return a lower limit as text with non-breaking spaces.
+    """Return the condition of a lower limit as text, with non-breaking spaces.
 
     Args:
-        name: Name of the limited value.
+        name: Name of the value to which the condition applies.
         value: The limit.
-        above: Whether values must be above the limit instead of at least equal to it.
+        above: Whether the value must be above the limit; otherwise it can be equal to it.
 
     Example:
         >>> at_least("IoU", 0.5).replace("\u00a0", " ")

@@ -1,16 +1,16 @@
-"""Derive file names that are valid on all systems and in addresses from image ids, which can be any text."""
+"""Derive file names that are valid on all operating systems and in URLs from image ids, which can be any text."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 
-_MAX_LENGTH = 80  # characters; Windows limits paths to 260
+_MAX_LENGTH = 80  # characters of a name before a hash and a suffix; file systems allow 255 bytes
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # reserved on Windows
 
 
 class PageNames:
-    """Unique names of the pages of a report.
+    """Unique file names, without suffix, of the pages of a report.
 
     Example:
         >>> names = PageNames()
@@ -21,18 +21,20 @@ class PageNames:
     def __init__(self) -> None:
         self._used: set[str] = set()
 
-    def add(self, image: str) -> str:
-        """Return the name of the page of an image: the image id, or its valid characters and a hash of the id.
+    def add(self, image_id: str) -> str:
+        """Return the name of the page of an image: its id, with ``_`` for characters that are not allowed.
 
-        A hash is appended if the id is changed, or if the name differs from an earlier one only in case.
+        A hash of the id is appended if this changes the id, or if an earlier name differs from it in case only, which
+        not all file systems distinguish.
         """
-        name = re.sub(r"[^A-Za-z0-9._-]+", "_", image).lstrip(".-")[:_MAX_LENGTH]
+        # a leading "." would hide a file, and a leading "-" would look like an option of a command
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", image_id).lstrip(".-")[:_MAX_LENGTH]
         if not name or _DEVICES.fullmatch(name):
             name = f"image_{name}"
-        if name != image or name.lower() in self._used:
-            digest = hashlib.sha256(image.encode(errors="surrogatepass")).hexdigest()
+        if name != image_id or name.lower() in self._used:
+            digest = hashlib.sha256(image_id.encode(errors="surrogatepass")).hexdigest()
             name = f"{name}-{digest[:8]}"
-        while name.lower() in self._used:  # the id was added before
+        while name.lower() in self._used:  # the same id was added before
             name += "-2"
         self._used.add(name.lower())
         return name

@@ -41,7 +41,7 @@ def write_pages(
         report: Content of ``report.json``.
         out: Folder of the report. The page links the CSV files that exist in ``out/tables``.
         baseline: Content of the ``report.json`` of another run to compare with.
-        viewer_of: Addresses of the viewer pages by image id, relative to ``out``.
+        viewer_of: Addresses of the viewer pages by image id, relative to ``out``; None for a report without viewer.
         thumbnails_of: Addresses of the pictures of the best and worst images by image id, relative to ``out``.
 
     Returns:
@@ -80,7 +80,7 @@ def report_page(context: Context) -> Html:
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("title", f"{_title(context)}: evaluation report"),
-        element("link", rel="icon", href="data:,"),
+        element("link", rel="icon", href="data:,"),  # empty, so that browsers do not request /favicon.ico
         element("link", rel="stylesheet", href="static/report.css"),
         element("script", src="static/report.js", defer=True),
     )
@@ -95,7 +95,7 @@ def report_page(context: Context) -> Html:
 
 
 def _sections(context: Context) -> list[tuple[str, str, Html]]:
-    """Return the id, the name in the navigation and the HTML of each section."""
+    """Return the id, the name in the navigation bar and the HTML of each section."""
     sections = [("summary", "Summary", summary_section(context))]
     if context.changes is not None:
         sections.append(("changes", "Changes", changes_section(context)))
@@ -119,6 +119,7 @@ def _nav_item(name: str, title: str) -> Html:
 
 
 def _title(context: Context) -> str:
+    """Return the name of the file or folder of the detections."""
     return Path(str(context.report["inputs"].get("detections") or "Detections")).name
 
 

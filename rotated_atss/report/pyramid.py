@@ -14,8 +14,8 @@ from rotated_atss.io.image_reader import ImageReader
 from rotated_atss.io.png import Image
 from rotated_atss.io.reader_interface import average_blocks
 
-TILE_PX = 512  # side of the tiles of all levels
-QUALITY = 85  # of JPEG
+TILE_PX = 512
+QUALITY = 85  # of the JPEG files, 0 to 100
 SINGLE_PX = 2048
 """Longest side of images that are written as a single file, pixels."""
 
@@ -73,12 +73,13 @@ def iter_tiles(reader: ImageReader) -> Iterator[tuple[int, int, int, Image]]:
     """
     last_level = count_levels(reader.width, reader.height) - 1
     num_rows = -(-reader.height // TILE_PX)  # rows of tiles of the last level
-    upper_halves: dict[int, Image] = {}  # by level, reduced to half the size
+    upper_halves: dict[int, Image] = {}  # by level: the last row of tiles, reduced to half its size
     for row, band in enumerate(reader.iter_rows(TILE_PX)):
         for level in range(last_level, -1, -1):  # from the finest level, which has the size of the image
             for column, start in enumerate(range(0, band.shape[1], TILE_PX)):
                 yield level, column, row, band[:, start : start + TILE_PX]
-            is_last_row = row == -(-num_rows // 2 ** (last_level - level)) - 1
+            num_rows_of_level = -(-num_rows // 2 ** (last_level - level))
+            is_last_row = row == num_rows_of_level - 1
             reduced = average_blocks(band, 2)
             # two rows of tiles of this level become one row of the next coarser level
             if row % 2 == 0 and not is_last_row:

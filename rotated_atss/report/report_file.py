@@ -21,7 +21,7 @@ def read_report(path: str | Path) -> dict[str, Any]:
         path: The file, or the folder of a report.
 
     Raises:
-        UserError: The file is missing, is no report, or has infinite or NaN numbers.
+        UserError: The file is missing, is not a report, or has infinite or NaN numbers.
 
     Example:
         >>> import tempfile

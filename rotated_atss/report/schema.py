@@ -10,23 +10,25 @@ from rotated_atss.analysis.evaluation.report_json import FORMAT, FORMAT_VERSION
 from rotated_atss.coco.json_file import is_finite_number
 from rotated_atss.errors import UserError, quote
 
-NUMBER, COUNT, TEXT = "a number", "a count", "text"  # a count is a non-negative integer
+# Types of values, with the words of error messages; a count is a non-negative integer.
+NUMBER, COUNT, TEXT = "a number", "a count", "text"
 
 _APS = {"AP50?": NUMBER, "AP75?": NUMBER, "AP50_95?": NUMBER}
 _RATES = {"precision?": NUMBER, "recall?": NUMBER, "f1?": NUMBER}
 _MATCHES = {"tp": COUNT, "fp": COUNT, "fn": COUNT}
-_SIZES = {"objects": COUNT, "ignored": COUNT, "detections": COUNT}
+_COUNTS = {"objects": COUNT, "ignored": COUNT, "detections": COUNT}
 _RANGE = {"from?": NUMBER, "to?": NUMBER}
 _ERROR = {"count": COUNT, "ap50_cost?": NUMBER}
 
-_ASSIGNED = [{**_RANGE, "objects": COUNT, "positives_per_object?": NUMBER, "without": COUNT}]
+# "without" counts the objects without positives
+_ASSIGNED_GROUPS = [{**_RANGE, "objects": COUNT, "positives_per_object?": NUMBER, "without": COUNT}]
 _ASSIGNER = {
     "positives": COUNT, "positives_per_object?": NUMBER, "deviation?": NUMBER, "without": COUNT,
-    "by_size??": _ASSIGNED, "by_aspect??": _ASSIGNED, "by_angle??": _ASSIGNED,
+    "by_size??": _ASSIGNED_GROUPS, "by_aspect??": _ASSIGNED_GROUPS, "by_angle??": _ASSIGNED_GROUPS,
 }  # fmt: skip
 
-# The value of a key with "?" can be null; a key with "??" can also be missing. "*" stands for any key. A list has one
-# entry, which describes all items.
+# Structure of a report.json; more keys are allowed. The value of a key with "?" can be null; a key with "??" can also
+# be missing. "*" stands for any key. A list has one entry, which describes all items.
 STRUCTURE: dict[str, Any] = {
     "kind": TEXT,
     "created_by": TEXT,
@@ -35,8 +37,8 @@ STRUCTURE: dict[str, Any] = {
         "dataset??": TEXT, "metric??": TEXT, "difficult??": TEXT, "score_threshold_rule??": TEXT,
     },
     "inputs": {},
-    "summary": {"images": COUNT, **_SIZES, **_APS, **_RATES, **_MATCHES},
-    "classes": [{"name": TEXT, **_SIZES, **_APS, **_RATES, "best_score_threshold?": NUMBER, **_MATCHES}],
+    "summary": {"images": COUNT, **_COUNTS, **_APS, **_RATES, **_MATCHES},
+    "classes": [{"name": TEXT, **_COUNTS, **_APS, **_RATES, "best_score_threshold?": NUMBER, **_MATCHES}],
     "curves": {"*": {"precision": [NUMBER], "recall": [NUMBER], "score": [NUMBER], "f1": [NUMBER]}},
     "confusion": {"classes": [TEXT], "matrix": [[COUNT]], "score_threshold?": NUMBER, "iou_threshold": NUMBER},
     "errors": {"kinds": [TEXT], "all": {"*": _ERROR}, "classes": {"*": {"*": _ERROR}}},
@@ -46,7 +48,7 @@ STRUCTURE: dict[str, Any] = {
         "bins": [{**_RANGE, "detections": COUNT, "mean_score?": NUMBER, "precision?": NUMBER}],
         "expected_calibration_error?": NUMBER,
     },
-    "images": [{"image": TEXT, **_SIZES, **_MATCHES, **_RATES}],
+    "images": [{"image": TEXT, **_COUNTS, **_MATCHES, **_RATES}],
     "best_images": [TEXT],
     "worst_images": [TEXT],
     "assignment??": {"objects": COUNT, "assigners": {"*": _ASSIGNER}},
@@ -61,7 +63,7 @@ def check_report(report: Any, where: object = "report.json") -> None:
         where: File to name in errors.
 
     Raises:
-        UserError: The value is no report, has another format version, or a field is missing or has a wrong type.
+        UserError: The value is not a report, has another format version, or a field is missing or has a wrong type.
 
     Example:
         >>> check_report({"format": "coco"})
@@ -73,7 +75,7 @@ def check_report(report: Any, where: object = "report.json") -> None:
         raise UserError(f"not a report of rotated-atss, got {got}", where=where, hint="give a report.json")
     version = report.get("format_version")
     if version != FORMAT_VERSION or isinstance(version, bool):
-        hint = f"this package reads {FORMAT_VERSION}; run the evaluation again"
+        hint = f"this package reads version {FORMAT_VERSION}: run the evaluation again"
         raise UserError(f"unsupported format_version, got {quote(version)}", where=where, hint=hint)
     problem = next(chain(_problems(report, STRUCTURE, ""), _inconsistencies(report)), "")
     if problem:
@@ -81,7 +83,7 @@ def check_report(report: Any, where: object = "report.json") -> None:
 
 
 def _problems(value: Any, expected: Any, path: str) -> Iterator[str]:
-    """Yield descriptions of the differences from the expected structure, of which the caller uses the first."""
+    """Yield a description of each difference from the expected structure; ``path`` is that of the value."""
     if isinstance(expected, str):
         if not _is_leaf(value, expected):
             yield f"{path} is not {expected}, got {quote(value)}"
@@ -112,6 +114,7 @@ def _problems_of_keys(value: dict[str, Any], expected: dict[str, Any], path: str
 
 
 def _is_leaf(value: Any, expected: str) -> bool:
+    """Return whether a value is of the type ``NUMBER``, ``COUNT`` or ``TEXT``; booleans are none of these."""
     if expected == TEXT:
         return isinstance(value, str)
     is_number = is_finite_number(value) and not isinstance(value, bool)
@@ -119,7 +122,7 @@ def _is_leaf(value: Any, expected: str) -> bool:
 
 
 def _inconsistencies(report: dict[str, Any]) -> Iterator[str]:
-    """Yield descriptions of fields that contradict each other; all types must be right."""
+    """Yield descriptions of fields that contradict each other, in a report whose structure is right."""
     size = len(report["confusion"]["classes"])
     if [len(row) for row in report["confusion"]["matrix"]] != [size] * size:
         yield f"confusion.matrix is not {size} x {size}"

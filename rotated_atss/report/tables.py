@@ -8,11 +8,11 @@ from typing import Literal
 from rotated_atss.report.html import Content, Html, element, render
 from rotated_atss.report.numbers import UNDEFINED, count, ratio, signed_count, signed_ratio
 
-Better = Literal["higher", "lower", ""]
+Better = Literal["higher", "lower", ""]  # direction of an improvement; empty if neither direction is one
 
 
 def ratio_cell(
-    value: float | None, change: Html | None = None, *, bar: bool = False, color: str = "", scale: float = 1.0
+    value: float | None, change: Html | None = None, *, bar: bool = False, bar_class: str = "", scale: float = 1.0
 ) -> Html:
     """Return the table cell of a ratio.
 
@@ -20,39 +20,44 @@ def ratio_cell(
         value: The ratio in [0, 1]; None if it is undefined.
         change: Difference from the baseline, as returned by :func:`delta`.
         bar: Draw a bar of proportional length below the number.
-        color: CSS class of the bar, from ``report.css``.
+        bar_class: CSS class in ``report.css`` that sets the color of the bar; empty for the default color.
         scale: Ratio at which the bar has its full length.
 
     Example:
         >>> ratio_cell(0.5)
         '<td class="number" data-sort="0.5">0.500</td>'
     """
-    drawn = bar_of((value or 0) / scale if scale else 0, color) if bar else None
+    drawn = ratio_bar((value or 0) / scale if scale else 0, bar_class) if bar else None
     class_ = "number barred" if bar else "number"
     return element("td", ratio(value), change, drawn, class_=class_, data_sort="" if value is None else value)
 
 
 def count_cell(value: float | None, change: Html | None = None, *, share: float | None = None) -> Html:
-    """Return the table cell of a count, with a bar if its length ``share`` in [0, 1] is given.
+    """Return the table cell of a count.
+
+    Args:
+        value: The count; None if it is undefined.
+        change: Difference from the baseline, as returned by :func:`delta`.
+        share: Length in [0, 1] of a bar below the number; None draws no bar.
 
     Example:
         >>> count_cell(1200)
         '<td class="number" data-sort="1200">1,200</td>'
     """
-    drawn = None if share is None else bar_of(share, "quiet")
+    drawn = None if share is None else ratio_bar(share, "quiet")
     class_ = "number" if share is None else "number barred"
     return element("td", count(value), change, drawn, class_=class_, data_sort="" if value is None else value)
 
 
-def bar_of(value: float | None, color: str = "") -> Html:
+def ratio_bar(value: float | None, bar_class: str = "") -> Html:
     """Return a horizontal bar whose length is a ratio in [0, 1].
 
     Example:
-        >>> bar_of(0.25)
+        >>> ratio_bar(0.25)
         '<span class="bar"><span style="width:25.0%"></span></span>'
     """
     width = 100 * min(1.0, max(0.0, value or 0.0))
-    return element("span", element("span", style=f"width:{width:.1f}%"), class_=f"bar {color}".strip())
+    return element("span", element("span", style=f"width:{width:.1f}%"), class_=f"bar {bar_class}".strip())
 
 
 def delta(value: float | None, better: Better, *, counts: bool = False, alone: bool = False) -> Html:
@@ -60,9 +65,9 @@ def delta(value: float | None, better: Better, *, counts: bool = False, alone: b
 
     Args:
         value: New value minus the value of the baseline; None gives no text.
-        better: Direction of an improvement; empty if neither direction is one.
+        better: Direction of an improvement.
         counts: Whether the values are counts instead of ratios.
-        alone: Whether the difference is the only number of its cell.
+        alone: Whether the difference is the only number of its cell; otherwise it is shown smaller, below the value.
 
     Example:
         >>> delta(0.02, "higher")
@@ -80,7 +85,13 @@ def delta(value: float | None, better: Better, *, counts: bool = False, alone: b
 
 
 def header(text: Content, *, number: bool = True, sort: bool = True, title: str | None = None) -> Html:
-    """Return a column header, which ``report.js`` turns into a sort button.
+    """Return the header of a column.
+
+    Args:
+        text: Content of the cell.
+        number: Whether the column has numbers, which are right-aligned.
+        sort: Whether ``report.js`` turns the header into a button that sorts the rows.
+        title: Tooltip.
 
     Example:
         >>> header("AP50")
@@ -100,7 +111,7 @@ def row_header(text: Content, *, sort: str | None = None) -> Html:
 
 
 def table(caption: str, head: Sequence[Iterable[Html]], rows: Iterable[Iterable[Html]], *, class_: str = "") -> Html:
-    """Return a table inside a box that scrolls where the table is wider than the page.
+    """Return a table in a box that scrolls if the table is wider than the page.
 
     Args:
         caption: Description of the table for screen readers.
@@ -123,11 +134,11 @@ def table(caption: str, head: Sequence[Iterable[Html]], rows: Iterable[Iterable[
     return element("div", body, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 
-def definitions(pairs: Iterable[tuple[str, Content]], class_: str) -> Html:
-    """Return names with their values as a description list.
+def description_list(pairs: Iterable[tuple[str, Content]], class_: str) -> Html:
+    """Return names with their values as a description list (``dl``).
 
     Example:
-        >>> definitions([("AP50", "0.5")], "figures")
+        >>> description_list([("AP50", "0.5")], "figures")
         '<dl class="figures"><div><dt>AP50</dt><dd>0.5</dd></div></dl>'
     """
     return element(
@@ -135,11 +146,11 @@ def definitions(pairs: Iterable[tuple[str, Content]], class_: str) -> Html:
     )
 
 
-def undefined(text: str) -> Html:
-    """Return a paragraph that replaces content for which there are no data.
+def placeholder(text: str) -> Html:
+    """Return a paragraph that replaces a table or chart without data, such as "No detections.".
 
     Example:
-        >>> undefined("No detections.").endswith(" No detections.</p>")
+        >>> placeholder("No detections.").endswith(" No detections.</p>")
         True
     """
     return render(element("p", f"{UNDEFINED} {text}", class_="empty"))

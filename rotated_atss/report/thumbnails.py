@@ -15,11 +15,11 @@ from rotated_atss.io.images import Image, encode_image
 from rotated_atss.report.page_names import PageNames
 from rotated_atss.report.viewer_data import ViewerDetection, ViewerImage, ViewerObject
 
-MAX_SIDE_PX = 720  # longer side of a thumbnail
+MAX_SIDE_PX = 720  # of a picture
 FOLDER = "thumbnails"
-# RGB by state, as in the viewer; boxes are drawn in this order
+# RGB by state, as in viewer_draw.js. Boxes are drawn in this order, so that the last ones are on top.
 _COLORS = {"tp": (86, 180, 233), "missed": (240, 228, 66), "fp": (255, 112, 51)}
-_MANY_BOXES = 150  # lines of more boxes are one pixel wide instead of two
+_MANY_BOXES = 150  # if an image has more boxes, their lines are one pixel wide instead of two
 
 
 def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]:
@@ -47,7 +47,7 @@ def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]
     """
     names, addresses = PageNames(), {}
     for image in images:
-        name = f"{FOLDER}/{names.add(image.image)}.jpg"
+        name = f"{FOLDER}/{names.add(image.image_id)}.jpg"
         try:
             with open_image(image.path) as reader:
                 factor = math.ceil(max(reader.width, reader.height) / MAX_SIDE_PX)
@@ -55,7 +55,7 @@ def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]
         except UserError:
             continue
         atomic_write(out / name, encode_image(_draw(pixels, image, factor), "jpg"))
-        addresses[image.image] = name
+        addresses[image.image_id] = name
     return addresses
 
 

@@ -40,8 +40,8 @@ def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[
     """Write the viewer pages of a report, which open from disk without a network.
 
     The page of an image is ``OUT/viewer/<name>.html``, its data are in ``OUT/viewer/data`` and its pixels in
-    ``OUT/viewer/pixels``. Scripts and styles are in ``OUT/static``. Images are read one after the other, large ones by
-    rows. An image that cannot be read gets no page; a warning names it.
+    ``OUT/viewer/pixels``. Scripts and styles are in ``OUT/static``. Images are read one after the other, and large ones
+    in parts. An image that cannot be read gets no page; a warning names it.
 
     Args:
         images: The images in the order in which the pages link to the previous and the next image.
@@ -69,19 +69,19 @@ def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[
     for image in images:
         reject_output_overlap(pages, [image.path], hint="move the images, or choose another folder for the report")
         columns = image_columns(image, classes)
-        name = names.add(image.image)
+        name = names.add(image.image_id)
         try:
             with open_image(image.path) as reader:
                 pyramid = write_pyramid(reader, pages / "pixels" / name)
         except UserError as error:
-            if str(error.where) != str(image.path):  # not the image, but an output
+            if str(error.where) != str(image.path):  # an output could not be written
                 raise
             logger.warning("%s; the image has no page in the viewer", error)
             continue
         data = {**columns, "page": f"{name}.html", "pixels": _pixels(name, pyramid)}
         atomic_write(pages / "data" / f"{name}.js", as_script("rotatedAtssImage", data))
-        atomic_write(pages / f"{name}.html", _page(image.image, name))
-        entries.append({"image": image.image, "page": f"{name}.html", **_counts(image)})
+        atomic_write(pages / f"{name}.html", _page(image.image_id, name))
+        entries.append({"image": image.image_id, "page": f"{name}.html", **_counts(image)})
     atomic_write(pages / "images.js", as_script("rotatedAtssImages", entries))
     return {entry["image"]: f"viewer/{entry['page']}" for entry in entries}
 
@@ -96,7 +96,7 @@ def _static_file(name: str) -> bytes:
 
 
 def _pixels(name: str, pyramid: Pyramid) -> dict[str, Any]:
-    """Return the folder, size and tiles of an image for the script of its page."""
+    """Return what the script of a page needs to load the pixels: size, folder, number of levels, side of a tile."""
     size = {"width": pyramid.width, "height": pyramid.height}
     return {**size, "folder": f"pixels/{name}", "levels": pyramid.levels, "tile": TILE_PX}
 
@@ -108,6 +108,7 @@ def _counts(image: ViewerImage) -> dict[str, int]:
     return {"tp": detections.count("tp"), "fp": detections.count("fp"), "fn": objects.count("missed")}
 
 
-def _page(image: str, name: str) -> bytes:
+def _page(image_id: str, name: str) -> bytes:
+    """Return the HTML of a page; ``name`` is the file name of its data."""
     template = Template(_static_file("viewer.html").decode())
-    return template.substitute(image=render(image), name=name).encode(errors="xmlcharrefreplace")
+    return template.substitute(image=render(image_id), name=name).encode(errors="xmlcharrefreplace")

@@ -21,7 +21,8 @@ DetectionState = Literal["tp", "fp", "ignored"]
 OBJECT_STATES: tuple[str, ...] = get_args(ObjectState)
 DETECTION_STATES: tuple[str, ...] = get_args(DetectionState)
 
-_DECIMALS = 2  # of coordinates, sizes and angles
+_DECIMALS = 2  # of coordinates and sizes in pixels, and of angles in degrees
+_SCORE_DECIMALS = 4  # of scores and IoUs
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,10 @@ class ViewerDetection:
         polygon: x1 y1 ... x4 y4, pixels.
         class_name: Predicted class.
         score: Confidence, 0 to 1.
-        iou: IoU with the matched object or the object of the error, or else the highest IoU with any object, 0 to 1.
+        iou: IoU, 0 to 1, with the matched object or the object to which the error is attributed; without such an
+            object, the highest IoU with any object.
         state: ``tp`` for a true positive, ``fp`` for a false positive, ``ignored`` if the metric counts it as neither.
-        error: Kind of error of a false positive; empty if there is none.
+        error: Kind of error of a false positive (:mod:`rotated_atss.analysis.evaluation.error_kinds`); otherwise empty.
     """
 
     polygon: Sequence[float]
@@ -66,20 +68,20 @@ class ViewerImage:
     """An image with the boxes that its page shows.
 
     Attributes:
-        image: Image id; any text.
+        image_id: Image id; any text.
         path: The image file.
         objects: Ground-truth objects. The link ``#o3`` opens the object with index 3.
         detections: Detections. The link ``#d12`` opens the detection with index 12.
     """
 
-    image: str
+    image_id: str
     path: Path
     objects: Sequence[ViewerObject] = field(default_factory=list)
     detections: Sequence[ViewerDetection] = field(default_factory=list)
 
 
 def image_columns(image: ViewerImage, classes: Sequence[str]) -> dict[str, Any]:
-    """Return the boxes of an image as columns for the script of the page.
+    """Return the boxes of an image as columns (one list per property) for the script of the page.
 
     Args:
         image: The image.
@@ -104,13 +106,13 @@ def image_columns(image: ViewerImage, classes: Sequence[str]) -> dict[str, Any]:
     """
     index_of = {name: index for index, name in enumerate(classes)}
     errors = sorted({detection.error for detection in image.detections} - {""})
-    objects = _shared_columns(image.image, "object", image.objects, index_of, OBJECT_STATES)
-    detections = _shared_columns(image.image, "detection", image.detections, index_of, DETECTION_STATES)
-    detections["score"] = [_rounded(detection.score, 4) for detection in image.detections]
-    detections["iou"] = [_rounded(detection.iou, 4) for detection in image.detections]
+    objects = _shared_columns(image.image_id, "object", image.objects, index_of, OBJECT_STATES)
+    detections = _shared_columns(image.image_id, "detection", image.detections, index_of, DETECTION_STATES)
+    detections["score"] = [_rounded(detection.score, _SCORE_DECIMALS) for detection in image.detections]
+    detections["iou"] = [_rounded(detection.iou, _SCORE_DECIMALS) for detection in image.detections]
     detections["error"] = [errors.index(box.error) if box.error else -1 for box in image.detections]
     return {
-        "image": image.image,
+        "image": image.image_id,
         "classes": list(classes),
         "errors": errors,
         "objects": objects,
@@ -135,14 +137,14 @@ def as_script(name: str, value: Any) -> bytes:
 
 
 def _shared_columns(
-    image: str,
+    image_id: str,
     kind: str,
     boxes: Sequence[ViewerObject | ViewerDetection],
     index_of: Mapping[str, int],
     states: Sequence[str],
 ) -> dict[str, list[Any]]:
-    """Return the columns that objects and detections have in common."""
-    _check_boxes(image, kind, boxes, index_of, states)
+    """Return the columns of both objects and detections; ``kind`` is "object" or "detection", for errors."""
+    _check_boxes(image_id, kind, boxes, index_of, states)
     polygons = np.array([box.polygon for box in boxes], np.float64).reshape(-1, 8)
     shapes = _shapes(polygons)
     return {
@@ -156,14 +158,14 @@ def _shared_columns(
 
 
 def _check_boxes(
-    image: str,
+    image_id: str,
     kind: str,
     boxes: Sequence[ViewerObject | ViewerDetection],
     index_of: Mapping[str, int],
     states: Sequence[str],
 ) -> None:
     for index, box in enumerate(boxes):
-        where = f"image {quote(image)}, {kind} {index}"
+        where = f"image {quote(image_id)}, {kind} {index}"
         if len(box.polygon) != 8 or not all(math.isfinite(value) for value in box.polygon):
             raise UserError(f"a polygon has eight finite numbers, got {quote(list(box.polygon))}", where=where)
         if box.class_name not in index_of:

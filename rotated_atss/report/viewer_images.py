@@ -54,8 +54,8 @@ def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: 
     data = report.data
     states = detection_states(report)
     ious, _ = object_ious(report)
-    detected = report.matches.detected_objects(report.above_threshold, len(data.objects))
-    # detections above the threshold, sorted by image as the objects are
+    detected = report.matches.detected_objects(report.above_threshold, len(data.objects))  # a boolean per object
+    # indices of the detections above the threshold, sorted by image; the objects are in this order already
     det_index = np.flatnonzero(report.above_threshold)
     det_index = det_index[np.argsort(data.detections.images[det_index], kind="stable")]
     det_images = data.detections.images[det_index]

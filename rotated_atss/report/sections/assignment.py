@@ -10,6 +10,7 @@ from rotated_atss.report.numbers import count, interval, ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import count_cell, header, ratio_cell, row_header, table
 
+# Field of report.json, title of the table, and meaning of the values that define its groups.
 GROUPINGS = (
     ("by_size", "Positives by size", "square root of the box area, px"),
     ("by_aspect", "Positives by aspect ratio", "long side / short side"),

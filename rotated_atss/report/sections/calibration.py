@@ -9,7 +9,7 @@ from rotated_atss.report.charts import reliability_chart
 from rotated_atss.report.html import Html, element
 from rotated_atss.report.numbers import interval, ratio, signed_ratio
 from rotated_atss.report.sections.context import Context, section
-from rotated_atss.report.tables import count_cell, header, ratio_cell, row_header, table, undefined
+from rotated_atss.report.tables import count_cell, header, placeholder, ratio_cell, row_header, table
 
 
 def calibration_section(context: Context) -> Html:
@@ -24,10 +24,10 @@ def calibration_section(context: Context) -> Html:
     calibration = context.report["calibration"]
     bins, error = calibration["bins"], calibration["expected_calibration_error"]
     if not any(score_bin["detections"] for score_bin in bins):
-        return section(context, "calibration", "Calibration of scores", undefined("No detections."))
+        return section(context, "calibration", "Calibration of scores", placeholder("No detections."))
     note = (
         "Precision of the detections whose scores lie in a bin. Scores are calibrated where precision equals the mean "
-        "score: points on the diagonal; below it, scores are too high."
+        "score, that is, at points on the diagonal. At points below it, scores are too high."
     )
     figure = element("b", f"Expected calibration error: {ratio(error, 4)}")
     if context.baseline:

@@ -10,21 +10,21 @@ from rotated_atss.report.comparison import Changes, Comparison, largest_changes
 from rotated_atss.report.html import Content, Html, element
 from rotated_atss.report.numbers import MINUS, ratio
 from rotated_atss.report.sections.context import Context, section
-from rotated_atss.report.tables import delta, header, row_header, table, undefined
+from rotated_atss.report.tables import delta, header, placeholder, row_header, table
 
-SHOWN = 10  # rows per table, names per line
+SHOWN = 10  # maximum number of rows per table, and of names per line
 
 
 def changes_section(context: Context) -> Html:
-    """Return the classes and images that improved and declined most, and the differences between the two runs.
+    """Return the classes and images that improved and declined most, and warnings about differences between the runs.
 
     The runs can differ in their settings, classes and images.
     """
     changes = context.changes
-    assert changes is not None
+    assert changes is not None  # the page has this section only with a baseline
     note = (
         f"Every difference in this report is the new value {MINUS} that of the baseline. There is none where a value "
-        "is undefined in one of the runs."
+        "is undefined in one of the two runs."
     )
     tables = [
         _table(context, "Classes", "AP50", changes.classes, "AP50", 1),
@@ -52,7 +52,7 @@ def _different_settings(changes: Comparison) -> Html | None:
 
 
 def _in_one_run(changes: Comparison) -> Html | None:
-    """Return a warning with the classes and images that only one run has."""
+    """Return a warning with the classes and images that only one of the runs has."""
     items = []
     for run, only in (("this run", changes.only_new), ("the baseline", changes.only_baseline)):
         for names, noun in ((only["classes"], "class"), (only["images"], "image")):
@@ -76,8 +76,8 @@ def _table(context: Context, title: str, label: str, changes: Mapping[str, Chang
     keys = largest_changes(changes, field, SHOWN, sign=sign)
     heading = element("h3", f"{title}: {label} {'increased' if sign > 0 else 'decreased'}")
     if not keys:
-        return element("div", heading, undefined(f"No {title.lower()}."))
-    values = _values(context, title)
+        return element("div", heading, placeholder(f"No {title.lower()}."))
+    values = _rows_by_key(context, title)
     head = [
         [
             header("Class" if title == "Classes" else "Image", number=False),
@@ -90,7 +90,8 @@ def _table(context: Context, title: str, label: str, changes: Mapping[str, Chang
     return element("div", heading, table(f"{title} whose {label} changed most", head, rows))
 
 
-def _values(context: Context, title: str) -> dict[str, Any]:
+def _rows_by_key(context: Context, title: str) -> dict[str, Any]:
+    """Return the entries of ``classes`` or ``images`` in ``report.json`` by class name or image id."""
     key, rows = ("name", "classes") if title == "Classes" else ("image", "images")
     return {row[key]: row for row in context.report[rows]}
 
@@ -100,6 +101,7 @@ def _name(context: Context, title: str, key: str) -> Html:
 
 
 def _cells(values: Mapping[str, Any], changes: Changes, field: str) -> Sequence[Html]:
+    """Return the cells of baseline, new value and difference."""
     change = changes[field] or 0
     new = values[field]
     return [

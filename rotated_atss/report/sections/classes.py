@@ -9,12 +9,13 @@ from rotated_atss.report.html import Html, element
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import Better, count_cell, delta, header, ratio_cell, row_header, table
 
+# Field of report.json, label, and (only for counts) direction of an improvement.
 AVERAGE_PRECISION = (("AP50", "AP50"), ("AP75", "AP75"), ("AP50_95", "AP50:95"))
 BEST_F1 = (("f1", "F1"), ("precision", "Precision"), ("recall", "Recall"), ("best_score_threshold", "Score"))
 COUNTS: tuple[tuple[str, str, Better], ...] = (
     ("tp", "TP", "higher"), ("fp", "FP", "lower"), ("fn", "FN", "lower"), ("detections", "Detections", ""),
 )  # fmt: skip
-SIZES = (("objects", "Objects"), ("ignored", "Ignored"))
+OBJECTS = (("objects", "Objects"), ("ignored", "Ignored"))
 
 
 def classes_section(context: Context) -> Html:
@@ -32,13 +33,13 @@ def classes_section(context: Context) -> Html:
 
 def _head() -> list[list[Html]]:
     names = [label for group in (AVERAGE_PRECISION, BEST_F1) for _, label in group]
-    names += [label for _, label, _ in COUNTS] + [label for _, label in SIZES]
+    names += [label for _, label, _ in COUNTS] + [label for _, label in OBJECTS]
     groups = (
         ("", 1),
-        ("Average precision", 3),
-        ("At the best F1 of the class", 4),
-        ("At the threshold", 4),
-        ("Ground truth", 2),
+        ("Average precision", len(AVERAGE_PRECISION)),
+        ("At the best F1 of the class", len(BEST_F1)),
+        ("At the threshold", len(COUNTS)),
+        ("Ground truth", len(OBJECTS)),
     )
     return [
         [
@@ -62,5 +63,5 @@ def _row(context: Context, values: dict[str, Any]) -> Iterator[Html]:
         yield ratio_cell(values[key], change(key, "" if key == "best_score_threshold" else "higher"))
     for key, _, better in COUNTS:
         yield count_cell(values[key], change(key, better, counts=True))
-    for key, _ in SIZES:
+    for key, _ in OBJECTS:
         yield count_cell(values[key], change(key, "", counts=True))

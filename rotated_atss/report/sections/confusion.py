@@ -9,7 +9,7 @@ from rotated_atss.report.numbers import at_least, count, percent, ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import table
 
-# CSS classes that set the text color of a cell, and the opacity of its shade above which they apply.
+# CSS classes for the text color of a cell, and the opacity (0 to 1) of its shade above which each class applies.
 TEXT_LIMITS = {"shaded": 0.0, "strong": 0.65, "full": 0.93}
 
 
@@ -65,9 +65,10 @@ def _cell(names: Sequence[str], row: int, column: int, value: int, total: int) -
     if value == 0:
         return element("td", "·", class_="zero diagonal" if row == column else "zero")
     share = value / total
-    opacity = share**0.6  # an exponent below 1 makes shares of a few percent visible
+    opacity = share**0.6  # an exponent below 1 makes shares of a few percent visible: 0.02 becomes 0.1
     classes = ["diagonal"] if row == column else []
     classes += [name for name, limit in TEXT_LIMITS.items() if opacity > limit]
+    # report.css shows one of the two numbers, which the radio buttons of _switch select
     return element(
         "td", element("span", count(value), class_="n"), element("span", ratio(100 * share, 1), class_="p"),
         class_=" ".join(classes), style=f"--opacity:{opacity:.2f}", title=_title(names, row, column, value, share),

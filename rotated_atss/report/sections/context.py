@@ -17,8 +17,8 @@ class Context:
 
     Attributes:
         report: Content of ``report.json``.
-        baseline: Content of the ``report.json`` of the baseline.
-        changes: Differences from the baseline.
+        baseline: Content of the ``report.json`` of the baseline; None without a baseline.
+        changes: Differences from the baseline; None without a baseline.
         viewer_of: Addresses of the viewer pages by image id, relative to the page.
         thumbnails_of: Addresses of the pictures by image id, relative to the page.
         tables: Names of the CSV files in ``tables/``.
@@ -38,7 +38,7 @@ class Context:
         return f"{at_least('score', settings['score_threshold'])} and {self.iou_limit(settings['iou_threshold'])}"
 
     def iou_limit(self, threshold: float) -> str:
-        """Return the IoU limit of a match as text: at least the threshold for COCO's metric, above it for DOTA's."""
+        """Return the IoU of a match as text: at least the threshold for COCO's metric, above it for DOTA's metrics."""
         return at_least("IoU", threshold, above=self.report.get("settings", {}).get("metric") in ("voc07", "area"))
 
     def link(self, image: str, text: Content = None) -> Html:

@@ -11,7 +11,7 @@ from rotated_atss.report.charts import Axis, curve_chart
 from rotated_atss.report.html import Html, element, json_script
 from rotated_atss.report.numbers import ratio
 from rotated_atss.report.sections.context import Context, section
-from rotated_atss.report.tables import undefined
+from rotated_atss.report.tables import placeholder
 
 FIELDS = ("score", "precision", "recall", "f1")
 
@@ -21,7 +21,7 @@ def curves_section(context: Context) -> Html:
     curves = {name: curve for name, curve in context.report["curves"].items() if curve["score"]}
     if not curves:
         reason = "No detections." if context.report["summary"]["objects"] else "No objects."
-        return section(context, "curves", "Curves", undefined(reason), table="curves")
+        return section(context, "curves", "Curves", placeholder(reason), table="curves")
     iou = context.iou_limit(context.report["settings"]["iou_threshold"])
     note = f"One thin line per class, at {iou}; the thick line is of all classes together."
     data = json_script([{"name": name, **_rounded(curve)} for name, curve in curves.items()], id="curve-data")
@@ -47,7 +47,7 @@ def _figure(title: str, chart: Html) -> Html:
 
 
 def _chooser(context: Context, curves: dict[str, Any]) -> Html:
-    """Return a button per class. They are hidden until ``report.js`` runs, without which they have no effect."""
+    """Return a button per class. The buttons need ``report.js``; they are hidden until it runs."""
     ap50 = {row["name"]: row["AP50"] for row in context.report["classes"]}
     buttons = [
         element(

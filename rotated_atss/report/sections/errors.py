@@ -15,7 +15,7 @@ MEANINGS = {
     "localization": "The class is right; the IoU is at least 0.1 but below the threshold.",
     "angle": "A localization error whose box would match with the angle of the object.",
     "duplicate": "A detection with a higher score is matched to the same object.",
-    "background": "None of these: no object of its class reaches an IoU of 0.1, none of another class the threshold.",
+    "background": "None of these: the IoU is below 0.1 with all objects of its class, below the threshold with others.",
     "missed": "False negatives that none of the errors above explains.",
 }
 
@@ -23,8 +23,8 @@ MEANINGS = {
 def errors_section(context: Context) -> Html:
     """Return counts and AP50 costs of the error kinds, for all classes and per class."""
     note = (
-        f"Errors are counted at {context.at_thresholds}. The cost of a kind is the increase of AP50, which is of "
-        "all detections, if all errors of this kind were corrected; costs do not add up."
+        f"Errors are counted at {context.at_thresholds}. The cost of a kind is the increase of AP50 if all its errors "
+        "were corrected. AP50 includes detections below the score threshold. Costs do not add up."
     )
     errors, kinds = context.report["errors"], _shown_kinds(context)
     max_count = max((errors["all"][kind]["count"] for kind in kinds), default=0)
@@ -41,7 +41,7 @@ def errors_section(context: Context) -> Html:
 
 
 def _shown_kinds(context: Context) -> list[str]:
-    """Return the kinds of errors, for horizontal boxes without the angle."""
+    """Return the kinds of errors; horizontal boxes have no errors of the angle."""
     kinds: list[str] = context.report["errors"]["kinds"]
     return kinds if context.report["kind"] == "oriented" else [kind for kind in kinds if kind != "angle"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from rotated_atss.report.html import Html, element
 from rotated_atss.report.numbers import interval
 from rotated_atss.report.sections.context import Context, section
-from rotated_atss.report.tables import count_cell, delta, header, ratio_cell, row_header, table, undefined
+from rotated_atss.report.tables import count_cell, delta, header, placeholder, ratio_cell, row_header, table
 
 TITLES = {"size": "Size", "aspect_ratio": "Aspect ratio", "angle_deg": "Angle", "density": "Density"}
 
@@ -26,7 +26,7 @@ def groups_section(context: Context) -> Html:
         "AP50 and recall of the objects of a group; the objects of other groups are ignored. Groups without objects "
         "have no values. Values of few objects are uncertain."
     )
-    tables = [_group_table(context, name, rows) for name, rows in groups.items()] or [undefined("No objects.")]
+    tables = [_group_table(context, name, rows) for name, rows in groups.items()] or [placeholder("No objects.")]
     title = "Object size, shape and density"
     return section(context, "groups", title, element("p", note), element("div", *tables, class_="pair"), table="groups")
 
@@ -44,12 +44,13 @@ def _group_table(context: Context, name: str, rows: list[dict[str, Any]]) -> Htm
 
 
 def _row(context: Context, name: str, row: dict[str, Any], index: int, max_objects: int) -> Iterator[Html]:
+    """Yield the cells of a group; ``name`` is the property that defines the groups, ``index`` counts them."""
     changes = None
     if context.changes:
         changes = context.changes.groups.get(name, {}).get((row["from"], row["to"]), {})
     yield row_header(interval(row["from"], row["to"]), sort=str(index))
-    for key, color in (("AP50", ""), ("recall", "second")):
+    for key, bar_class in (("AP50", ""), ("recall", "second")):
         change = None if changes is None else delta(changes.get(key), "higher")
-        yield ratio_cell(row[key], change, bar=True, color=color)
+        yield ratio_cell(row[key], change, bar=True, bar_class=bar_class)
     change = None if changes is None else delta(changes.get("objects"), "", counts=True)
     yield count_cell(row["objects"], change, share=row["objects"] / max_objects if max_objects else 0)

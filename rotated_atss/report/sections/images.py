@@ -9,8 +9,9 @@ from rotated_atss.errors import count_of
 from rotated_atss.report.html import Html, element
 from rotated_atss.report.numbers import count, ratio
 from rotated_atss.report.sections.context import Context, section
-from rotated_atss.report.tables import Better, count_cell, delta, header, ratio_cell, row_header, table, undefined
+from rotated_atss.report.tables import Better, count_cell, delta, header, placeholder, ratio_cell, row_header, table
 
+# Field of report.json, label, and (only for counts) direction of an improvement.
 COUNTS: tuple[tuple[str, str, Better], ...] = (
     ("tp", "TP", "higher"), ("fp", "FP", "lower"), ("fn", "FN", "lower"),
     ("detections", "Detections", ""), ("objects", "Objects", ""), ("ignored", "Ignored", ""),
@@ -28,7 +29,7 @@ def examples_section(context: Context) -> Html:
     for title, key in (("Worst", "worst_images"), ("Best", "best_images")):
         images = [image for image in context.report[key] if image in rows]
         cards = [element("li", *_card(context, rows[image])) for image in images]
-        content += [element("h3", title), element("ul", cards, class_="cards") if cards else undefined("No images.")]
+        content += [element("h3", title), element("ul", cards, class_="cards") if cards else placeholder("No images.")]
     return section(context, "examples", "Worst and best images", element("p", note), *content)
 
 

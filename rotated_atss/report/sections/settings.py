@@ -7,8 +7,9 @@ from typing import Any
 
 from rotated_atss.report.html import Content, Html, element, render
 from rotated_atss.report.sections.context import Context, section
-from rotated_atss.report.tables import definitions
+from rotated_atss.report.tables import description_list
 
+# Words for values of report.json.
 METRICS = {
     "voc07": "VOC07: 11-point interpolated AP",
     "area": "area under the precision envelope",
@@ -26,8 +27,8 @@ def settings_section(context: Context) -> Html:
     files = [element("a", "report.json", href="report.json")]
     files += [element("a", name, href=f"tables/{name}") for name in sorted(context.tables)]
     return section(
-        context, "settings", "Settings and data", definitions(_settings(report), "settings"),
-        element("h3", "Inputs"), definitions(_inputs(report["inputs"]), "settings"), *repeat,
+        context, "settings", "Settings and data", description_list(_settings(report), "settings"),
+        element("h3", "Inputs"), description_list(_inputs(report["inputs"]), "settings"), *repeat,
         element("h3", "Files"), element("ul", [element("li", file) for file in files], class_="files"),
     )  # fmt: skip
 
@@ -58,6 +59,7 @@ def _inputs(inputs: dict[str, Any]) -> Iterator[tuple[str, Content]]:
 
 
 def _code(value: Any, index: int) -> Html:
+    """Return an input in a line of its own; ``index`` is its position in the list."""
     return render(element("br") if index else None, element("code", _text(value)))
 
 

@@ -7,8 +7,9 @@ from typing import Any
 from rotated_atss.report.html import Content, Html, element, render
 from rotated_atss.report.numbers import count, ratio
 from rotated_atss.report.sections.context import Context, section
-from rotated_atss.report.tables import Better, definitions, delta
+from rotated_atss.report.tables import Better, delta, description_list
 
+# Field of report.json, label, and direction of an improvement.
 MAIN: tuple[tuple[str, str, Better], ...] = (
     ("AP50", "AP50", "higher"),
     ("AP75", "AP75", "higher"),
@@ -41,14 +42,14 @@ def summary_section(context: Context) -> Html:
         context,
         "summary",
         "Summary",
-        definitions(figures, "figures"),
-        definitions(counts, "counts"),
+        description_list(figures, "figures"),
+        description_list(counts, "counts"),
         element("p", note, _ignored_detections(summary)),
     )
 
 
 def _ignored_detections(summary: dict[str, Any]) -> str:
-    """Return a sentence on ignored detections, which are neither true nor false positives; empty without any."""
+    """Return a sentence on the detections that are neither true nor false positives; empty if there are none."""
     ignored = summary["detections"] - summary["tp"] - summary["fp"]
     if not ignored:
         return ""
@@ -57,5 +58,6 @@ def _ignored_detections(summary: dict[str, Any]) -> str:
 
 
 def _value(context: Context, key: str, better: Better, text: str, *, counts: bool = False) -> Content:
+    """Return the text of a value, with its difference from the baseline if there is one."""
     change = delta(context.changes.summary[key], better, counts=counts) if context.changes else None
     return render(text, change)
