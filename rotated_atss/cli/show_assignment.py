@@ -91,11 +91,10 @@ def _prepare(cfg: Config, objects: LabeledObjects, image_wh: tuple[int, int]) ->
     import torch
 
     from rotated_atss.detection.engine.assigner_trace import has_oriented_boxes, prepare_assignment
+    from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
     from rotated_atss.ops.boxes import poly_to_obb
 
-    dataset = (cfg.get("train_dataloader") or {}).get("dataset") or {}
-    while "dataset" in dataset:
-        dataset = dataset["dataset"]
+    dataset = next(innermost_datasets((cfg.get("train_dataloader") or {}).get("dataset")), {})
     rule, lowest_flag = dataset.get("difficult", "keep"), dataset.get("difficult_from", 1)
     is_difficult = [lowest_flag <= flag < CROWD for flag in objects.difficult]
     kept = [row for row, difficult in enumerate(is_difficult) if not (difficult and rule == "drop")]

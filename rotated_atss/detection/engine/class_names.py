@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.detection.engine.config import find_test_dataset
+from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
 from rotated_atss.detection.registry import DATASETS
 from rotated_atss.dota.classes import resolve_classes
 from rotated_atss.errors import UserError, count_of
@@ -79,25 +80,6 @@ def config_classes(cfg: Config, loader: str = "test_dataloader") -> tuple[str, .
         for _, names in _dataset_candidates(dataset):
             return names
     return None
-
-
-def innermost_datasets(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``.
-
-    Example:
-        >>> roofs = dict(type="DOTADataset", data_root="roofs")
-        >>> list(innermost_datasets(dict(type="RepeatDataset", times=2, dataset=roofs))) == [roofs]
-        True
-    """
-    if isinstance(dataset, (list, tuple)):
-        for part in dataset:
-            yield from innermost_datasets(part)
-    elif isinstance(dataset, dict):
-        inner = dataset.get("dataset") or dataset.get("datasets")
-        if inner:
-            yield from innermost_datasets(inner)
-        else:
-            yield dataset
 
 
 def _set_everywhere(part: Any, key: str, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import torch
@@ -79,10 +80,10 @@ class ConfigPriors:
             (A, 5) or (A, 4) priors, level after level, and the number of priors per level. Both are cached: do not
             change them in place.
         """
-        width, height = (-(-side // self._divisor) * self._divisor for side in image_wh)
+        width, height = (math.ceil(side / self._divisor) * self._divisor for side in image_wh)
         return self._generate(width, height)
 
     def _generate_padded(self, width: int, height: int) -> tuple[Tensor, list[int]]:
-        shapes = [(-(-height // stride), -(-width // stride)) for stride in self.strides]
+        shapes = [(math.ceil(height / stride), math.ceil(width / stride)) for stride in self.strides]
         levels = self._generator.grid_priors(shapes, device="cpu")
         return torch.cat(levels), [len(level) for level in levels]

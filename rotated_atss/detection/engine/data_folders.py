@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from rotated_atss.detection.engine.class_names import innermost_datasets
+from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
 from rotated_atss.errors import UserError
 
 IMAGES = "images"  # subfolder of a folder of tiles

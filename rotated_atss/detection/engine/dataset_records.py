@@ -12,6 +12,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from rotated_atss.coco.instances import category_ids, read_instances
+from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
 from rotated_atss.detection.registry import DATASETS
 from rotated_atss.errors import UserError
 from rotated_atss.io.image_header import read_header
@@ -52,11 +53,9 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
         ...     load_records(Config(dict(train_dataloader=dict(dataset=dataset))), f"{folder}/a.json")[0]
         [{'width': 8, 'height': 6, 'instances': []}]
     """
-    dataset = (cfg.get("train_dataloader") or {}).get("dataset")
+    dataset = next(innermost_datasets((cfg.get("train_dataloader") or {}).get("dataset")), None)
     if dataset is None:
         raise UserError("this config has no train_dataloader", where=cfg.filename)
-    while "dataset" in dataset:  # a dataset wrapper, such as RepeatDataset
-        dataset = dataset["dataset"]
     pipeline = dataset.get("pipeline") or []
     if data is not None and Path(data).suffix == ".json":
         return _load_json_records(data, dataset), pipeline

@@ -116,6 +116,7 @@ class NonFiniteLossHook(Hook):
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         values = [] if self._losses is None else [self._losses]
         if parameters:
+            # the norm of a gradient is finite if all its values are; one call for all gradients is fast on a GPU
             values.append(torch.stack(torch._foreach_norm([parameter.grad for parameter in parameters])))
         if values and not _finite(torch.cat(values)):
             named = {id(parameter): name for name, parameter in unwrap_model(self._runner.model).named_parameters()}

@@ -6,7 +6,6 @@ that also carries the row numbers of the boxes. The numbers that are left after 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rotated_atss.detection.datasets.transforms import RandomRotation
+from rotated_atss.detection.engine.dataset_wrappers import built_datasets
 
 _FLAGS = "gt_ignore_flags"  # selected together with the boxes by every transform that drops boxes
 
@@ -126,6 +126,7 @@ class _NumberedFlags(np.ndarray):
     numbers: np.ndarray | None
 
     def __array_finalize__(self, other: Any) -> None:
+        """Initialize a new array or view: NumPy calls this method instead of ``__init__``."""
         self.numbers = None
 
     def __getitem__(self, key: Any) -> Any:
@@ -169,22 +170,3 @@ def _record_boxes(trace: SampleTrace, results: dict) -> None:
     trace.boxes = results["gt_bboxes"].tensor.clone()
     trace.labels = torch.from_numpy(np.array(results["gt_bboxes_labels"]))
     trace.ignored = torch.from_numpy(np.array(results[_FLAGS]))
-
-
-def built_datasets(dataset: Any) -> Iterator[Any]:
-    """Yield the built datasets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> inner = SimpleNamespace(pipeline=None)
-        >>> list(built_datasets(SimpleNamespace(dataset=inner))) == [inner]
-        True
-    """
-    inner = getattr(dataset, "datasets", None)
-    if not inner:
-        wrapped = getattr(dataset, "dataset", None)
-        inner = [wrapped] if wrapped else []
-    if not inner:
-        yield dataset
-    for part in inner:
-        yield from built_datasets(part)

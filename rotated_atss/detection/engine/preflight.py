@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from rotated_atss.coco.instances import read_instances, reject_missing_images
-from rotated_atss.detection.engine.class_names import innermost_datasets
+from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
 from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.errors import UserError
 

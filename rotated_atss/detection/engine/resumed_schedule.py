@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from rotated_atss.detection.engine.epoch_loop import EPOCH_LENGTH
 from rotated_atss.errors import UserError
 
+# Keys of the state of a schedule that are not settings: they change with every step, or only control messages.
 SCHEDULE_STATE = ("last_step", "_global_step", "_last_value", "base_values", "verbose")
 SCHEDULED_PREFIXES = ("initial_", "max_", "min_")  # keys that schedules add to a parameter group
 
@@ -92,6 +93,7 @@ def replay(
 
 
 def _end_of_epoch(epoch: int, iterations: int, epochs: int, epoch_length: int | None) -> int:
+    """Return the number of iterations at the end of an epoch; the last one may be incomplete."""
     if epoch == epochs:
         return iterations
     return iterations * (epoch + 1) // epochs if epoch_length is None else epoch_length * (epoch + 1)

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from rotated_atss.checkpoints.model_info import KEY, WHOLE_IMAGE, TrainingData, Window
 from rotated_atss.checkpoints.training_summary import summarize_training_data, widen_gap
+from rotated_atss.detection.engine.dataset_wrappers import built_datasets
 from rotated_atss.detection.engine.model_record import default_window, describe_model
 from rotated_atss.detection.engine.network import unwrap_model
 from rotated_atss.dota.tiles import is_tile_name, parse_tile_name
@@ -28,7 +29,7 @@ class ModelInfoHook(Hook):
     """Write the record of the model into every checkpoint of a training."""
 
     def __init__(self) -> None:
-        self._text: str | None = None
+        self._text: str | None = None  # the record as JSON, in the first process
 
     def before_train(self, runner: Runner) -> None:
         """Create the record. If the model cannot be described, a warning is logged and there is no record."""
@@ -67,7 +68,7 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
         UserError: The dataset has no records of images and their boxes.
     """
     sides, labels, names = [], [], []
-    for part in _innermost(dataset):
+    for part in _datasets_with_records(dataset):
         for index in range(len(part)):
             record = part.get_data_info(index)
             names.append(Path(record.get("img_path") or str(index)).stem)
@@ -94,7 +95,7 @@ def find_training_window(dataset: Any, cfg: Config) -> Window:
         dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
         cfg: The config.
     """
-    parts = list(_innermost(dataset))
+    parts = list(_datasets_with_records(dataset))
     manifest = _find_manifest(dataset)
     if manifest is not None and manifest.window is not None:
         return Window(*manifest.window)
@@ -108,7 +109,7 @@ def find_training_window(dataset: Any, cfg: Config) -> Window:
 
 def _find_manifest(dataset: Any) -> Manifest | None:
     """Return the manifest of the first split in a dataset; None if there is none."""
-    for part in _innermost(dataset):
+    for part in _datasets_with_records(dataset):
         root = getattr(part, "data_root", None)
         if root and (Path(root) / MANIFEST).is_file():
             return read_manifest(Path(root) / MANIFEST)
@@ -124,14 +125,9 @@ def _common_sides(dataset: Any) -> set[int]:
     return sides
 
 
-def _innermost(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``."""
-    if isinstance(getattr(dataset, "datasets", None), (list, tuple)):
-        for part in dataset.datasets:
-            yield from _innermost(part)
-    elif hasattr(dataset, "dataset"):
-        yield from _innermost(dataset.dataset)
-    elif hasattr(dataset, "get_data_info"):
-        yield dataset
-    else:
-        raise UserError(f"{type(dataset).__name__} has no records of its images")
+def _datasets_with_records(dataset: Any) -> Iterator[Any]:
+    """Yield the datasets inside wrappers; raise an error if one of them has no ``get_data_info``."""
+    for part in built_datasets(dataset):
+        if not hasattr(part, "get_data_info"):
+            raise UserError(f"{type(part).__name__} has no records of its images")
+        yield part

@@ -21,6 +21,7 @@ from mmengine.visualization.vis_backend import (
 
 from rotated_atss.detection.engine.assignment_points import AssignmentPoints
 from rotated_atss.detection.engine.dataset_records import build_assignment_input
+from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
 from rotated_atss.detection.engine.validation_images import TruthOfImage, choose_images
 from rotated_atss.detection.evaluation.detections import UNREADABLE
 from rotated_atss.dota.precision_recall import NUM_THRESHOLDS, ScoreCounts
@@ -99,7 +100,7 @@ class ValidationLogHook(Hook):
         """Return whether a validation logs pictures if ``left`` validations follow it; None if that is unknown."""
         if left is None:
             return True
-        self._stride = self._stride or -(-(left + 1) // MAX_VALIDATIONS)
+        self._stride = self._stride or math.ceil((left + 1) / MAX_VALIDATIONS)
         return left % self._stride == 0
 
     def _log_assignment(self, runner: Runner) -> None:
@@ -126,7 +127,7 @@ def _validations_left(runner: Runner) -> int | None:
     loop: Any = runner.train_loop
     done, length = (loop.epoch, loop.max_epochs) if hasattr(loop, "run_epoch") else (loop.iter, loop.max_iters)
     interval = getattr(loop, "val_interval", None)
-    return None if not interval else -(-max(length - done, 0) // interval)
+    return None if not interval else math.ceil(max(length - done, 0) / interval)
 
 
 def _step(runner: Runner) -> int:
@@ -157,7 +158,8 @@ def _draw_positives(runner: Runner, points: AssignmentPoints, truth: TruthOfImag
     image = read_image(truth.path)
     height, width = image.shape[:2]
     record = {"width": width, "height": height, "instances": truth.instances}
-    inputs = build_assignment_input(record, _pipeline(runner.cfg.val_dataloader.dataset))
+    dataset = next(innermost_datasets(runner.cfg.val_dataloader.dataset))
+    inputs = build_assignment_input(record, dataset.get("pipeline") or [])
     centers, levels = points.find(inputs)
     centers = centers * (width / inputs.image_wh[0], height / inputs.image_wh[1])
     white = [(255, 255, 255)] * len(truth.polygons)
@@ -168,12 +170,6 @@ def _draw_positives(runner: Runner, points: AssignmentPoints, truth: TruthOfImag
 def _rgb(color: str) -> Color:
     red, green, blue = bytes.fromhex(color.lstrip("#"))
     return red, green, blue
-
-
-def _pipeline(dataset: Any) -> list[dict]:
-    while "pipeline" not in dataset and "dataset" in dataset:
-        dataset = dataset["dataset"]
-    return dataset.get("pipeline") or []
 
 
 def _add_curves(backend: TensorboardVisBackend, curves: dict[str, ScoreCounts], step: int) -> None:

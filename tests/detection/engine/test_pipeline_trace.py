@@ -9,7 +9,8 @@ from mmengine.registry import init_default_scope
 
 from rotated_atss.detection.datasets.dota import DOTADataset
 from rotated_atss.detection.datasets.transforms import RandomRotation
-from rotated_atss.detection.engine.pipeline_trace import PipelineRecorder, built_datasets
+from rotated_atss.detection.engine.dataset_wrappers import built_datasets
+from rotated_atss.detection.engine.pipeline_trace import PipelineRecorder
 from rotated_atss.detection.engine.random_numbers import seed_generators
 from tests.references.datasets import dataset, write_folder
 

@@ -1,0 +1,50 @@
+"""The datasets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``, of a config and of a built dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def innermost_datasets(dataset: Any) -> Iterator[Any]:
+    """Yield the configs of the datasets inside wrappers.
+
+    Args:
+        dataset: Config of a dataset, or a sequence of them; anything else yields nothing.
+
+    Example:
+        >>> roofs = dict(type="DOTADataset", data_root="roofs")
+        >>> list(innermost_datasets(dict(type="RepeatDataset", times=2, dataset=roofs))) == [roofs]
+        True
+    """
+    if isinstance(dataset, (list, tuple)):
+        for part in dataset:
+            yield from innermost_datasets(part)
+    elif isinstance(dataset, dict):
+        inner = dataset.get("dataset") or dataset.get("datasets")
+        if inner:
+            yield from innermost_datasets(inner)
+        else:
+            yield dataset
+
+
+def built_datasets(dataset: Any) -> Iterator[Any]:
+    """Yield the built datasets inside wrappers, which have them in an attribute ``dataset`` or ``datasets``.
+
+    Args:
+        dataset: A built dataset.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> inner = SimpleNamespace(pipeline=None)
+        >>> list(built_datasets(SimpleNamespace(dataset=inner))) == [inner]
+        True
+    """
+    inner = getattr(dataset, "datasets", None)
+    if not inner:
+        wrapped = getattr(dataset, "dataset", None)
+        inner = [] if wrapped is None else [wrapped]
+    if not inner:
+        yield dataset
+    for part in inner:
+        yield from built_datasets(part)
