@@ -15,14 +15,14 @@ from rotated_atss.errors import UserError
 MIN_BITS, MAX_BITS = 8, 16
 _NUM_VALUES = 1 << MAX_BITS  # different values of a 16-bit pixel
 _FILL_VALUES = [0, _NUM_VALUES - 1]  # usual values of pixels without data
-# Share of the values that must fit into the used bits. The few larger ones, such as hot pixels, become 255; if they
-# counted, the image would be too dark.
+# Share of the values that must fit into the used bits. The few larger values, such as those of hot pixels, become 255;
+# if they had to fit, the image would be too dark.
 _MIN_SHARE = 0.9999
 _CHUNK_VALUES = 1 << 22  # values per call of np.bincount, which converts its input to int64 (32 MiB)
 
 
 def check_bits(bits: int | None) -> None:
-    """Raise an error unless a number of used bits is from 8 to 16, or None.
+    """Raise an error unless ``bits``, a number of used bits, is None or from 8 to 16.
 
     Raises:
         UserError: The number is out of range.
@@ -55,7 +55,7 @@ def count_values(image: NDArray[np.uint16]) -> NDArray[np.int64]:
 
 
 def used_bits(counts: NDArray[np.int64]) -> int:
-    """Return the number of bits that hold 99.99% of the values, at least 8.
+    """Return the number of bits into which 99.99% of the values fit, at least 8.
 
     The values 0 and 65535 usually mark pixels without data, so they are not counted unless there are no other values.
 

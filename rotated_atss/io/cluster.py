@@ -124,8 +124,8 @@ def check_cluster(address: str, paths: Sequence[str | Path]) -> int:
             raise UserError(f"a worker does not answer: {error}", where=_OPTION, hint="run the command again") from None
     for worker, (version, missing_paths) in answers.items():
         if version != __version__:
-            what = f"the worker {worker} has version {version}, this program {__version__}"
-            raise UserError(what, where=_OPTION, hint="install the same version")
+            what = f"the worker {worker} has version {version} of rotated-atss, this program has {__version__}"
+            raise UserError(what, where=_OPTION, hint="install the same version in both environments")
         if missing_paths:
             hint = "inputs and output must be on a file system that all workers share, under the same path"
             raise UserError(f"the worker {worker} does not see {missing_paths[0]}", where=_OPTION, hint=hint)

@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 # Keys whose value names a class that MMEngine creates, and keys whose value names a registry scope.
 _TYPE_KEYS = ("type", "constructor")
 _SCOPE_KEYS = ("default_scope", "_scope_")
-# Registered classes of MMDetection that evaluate a text or unpickle a file.
+# Registered classes of mmcv and MMDetection that evaluate a text or unpickle a file.
 _UNSAFE_TYPES = ("RFSearchHook", "CameraMotionCompensation", "OpenImagesDataset", "OpenImagesChallengeDataset")
 # Suffixes for which MMEngine and MMDetection choose a file reader that can execute code.
 _UNSAFE_SUFFIXES = (".pkl", ".pickle", ".npy", ".npz", ".yaml", ".yml")

@@ -128,7 +128,7 @@ class SpareCores:
 
 
 def _read_times() -> tuple[float, float, float]:
-    """Return wall time, idle time of the cores and CPU time of this process in seconds."""
+    """Return wall time, idle time of the cores that this process can use, and its CPU time, in seconds."""
     cores = {f"cpu{core}" for core in os.sched_getaffinity(0)} if hasattr(os, "sched_getaffinity") else set()
     idle_ticks = 0
     with open("/proc/stat", encoding="ascii") as file:

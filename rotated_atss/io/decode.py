@@ -49,6 +49,7 @@ def decode_image(path: Path, header: ImageHeader | None) -> tuple[NDArray[Any], 
 
 
 def _color_flags(header: ImageHeader | None) -> int:
+    """Return the flags of ``cv2.imread`` for three bands with 8 bits or, if the file has them, 16 bits."""
     is_16_bit = header is not None and header.depth == 16
     return cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if is_16_bit else 0)
 
@@ -71,6 +72,7 @@ def _decode_plain_png(path: Path) -> Image | None:
 
 def _decode_with_opencv(path: Path, header: ImageHeader | None, flags: int) -> NDArray[Any]:
     directory = None if header is None else header.directory
+    # OpenCV would allocate up to 2 GiB for a chunk of a damaged PNG file
     if header is not None and header.file_format == "PNG" and not has_whole_chunks(path):
         raise damaged_image(path)
     try:

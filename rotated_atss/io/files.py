@@ -159,7 +159,7 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     if path.name in ("", "..") or path.is_dir():
         raise UserError("not the name of a file", where=path, hint="add a file name")
-    # the folder in which the first missing folder, or the file, is created
+    # the nearest existing folder, in which the missing ones are created
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         reason = "Permission denied" if folder.is_dir() else f"{folder} is not a folder"

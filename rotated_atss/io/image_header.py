@@ -177,7 +177,7 @@ def parse_header(file: BinaryIO, path: str | Path) -> ImageHeader | None:
     head = file.read(64)  # more than the longest signature, and the headers of PNG and BMP
     if not head:
         raise UnreadableImageError("the image file is empty", where=path, hint="download it again")
-    parsers = {
+    parsers = {  # by signature; the first bytes of that of PNG suffice, so that a truncated file is recognized
         PNG_SIGNATURE[:4]: _parse_png, _JPEG_SIGNATURE: _parse_jpeg, b"BM": _parse_bmp, b"II": _parse_tiff,
         b"MM": _parse_tiff, _JP2_SIGNATURE: _parse_jp2, _J2K_SIGNATURE: _parse_jp2, b"<VRTDataset": _parse_vrt,
     }  # fmt: skip
@@ -230,13 +230,14 @@ def _parse_bmp(file: BinaryIO, head: bytes) -> ImageHeader | None:
     if len(head) < 30:
         raise TruncatedFile
     pixels_start, header_size = struct.unpack_from("<II", head, 10)
-    if header_size == 12:  # OS/2
+    if header_size == 12:  # of OS/2, with 16-bit sizes and without compression
         width, height, _, bits_per_pixel = struct.unpack_from("<HHHH", head, 18)
         compression = 0
     else:
         width, height, _, bits_per_pixel, compression = struct.unpack_from("<iiHHI", head, 18)
     width, height = abs(width), abs(height)  # a negative height states that the first row is the upper one
     row_bytes = (width * bits_per_pixel + 31) // 32 * 4  # padded to a multiple of 4 bytes
+    # the length of compressed pixels is unknown
     pixels_end = pixels_start + row_bytes * height if compression in _BMP_UNCOMPRESSED else pixels_start
     bands = 4 if bits_per_pixel == 32 else 3 if bits_per_pixel in (16, 24) else 1
     return ImageHeader("BMP", width, height, bands, min(bits_per_pixel, 8), truncated=_file_size(file) < pixels_end)

@@ -211,7 +211,8 @@ def _needs_rasterio(path: Path, header: ImageHeader, options: PixelOptions) -> b
     # GDAL reads a mask from the file <image>.msk
     reason = reason or ("a mask of pixels without data" if path.with_name(f"{path.name}.msk").exists() else "")
     if reason and not has_rasterio():
-        raise UserError(f"the image needs the package rasterio, because it has {reason}", where=path, hint=_INSTALL)
+        what = f"only the package rasterio reads this image correctly, got {reason}"
+        raise UserError(what, where=path, hint=_INSTALL)
     return bool(reason)
 
 

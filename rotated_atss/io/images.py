@@ -24,8 +24,8 @@ IMAGE_FORMATS = ("png", "jpg", "bmp", "tif")
 _MAX_COMPRESSION = 40  # upper bound of bytes in memory per byte of the file, where the header cannot be read
 # Memory of a reader that decodes only some rows or tiles: two rows of windows of 1024 pixels as 8-bit color, rows that
 # are decoded at once in the type of the file, and buffers such as GDAL's cache.
-_BAND_ROWS = 2048
-_READ_ROWS = 512
+_BUFFERED_ROWS = 2048
+_DECODED_ROWS = 512
 _READER_BYTES = 64 << 20
 
 
@@ -148,17 +148,18 @@ def estimate_decode_bytes(path: Path) -> int:
     if header is None:
         return _MAX_COMPRESSION * path.stat().st_size
     if kind != "whole":
-        return max(1, min(whole_image_bytes(header), _band_bytes(header)))
+        return max(1, min(whole_image_bytes(header), _partial_read_bytes(header)))
     if header.file_format == "PNG" and _can_decode_png_file(path):
         return 3 * 3 * header.width * header.height + path.stat().st_size  # three images of three bands
-    plain_bands = header.directory is not None and tiff.needs_plain_bands(header.directory)
-    return max(1, whole_image_bytes(header) + (2 * path.stat().st_size if plain_bands else 0))
+    needs_edit = header.directory is not None and tiff.needs_plain_bands(header.directory)
+    edit_bytes = 2 * path.stat().st_size if needs_edit else 0  # the file and its edited copy
+    return max(1, whole_image_bytes(header) + edit_bytes)
 
 
-def _band_bytes(header: ImageHeader) -> int:
-    """Estimate the memory in bytes for reading windows from top to bottom."""
-    color_bytes = 3 * header.width * _BAND_ROWS
-    value_bytes = 3 * max(1, header.depth // 8) * header.width * _READ_ROWS
+def _partial_read_bytes(header: ImageHeader) -> int:
+    """Estimate the memory in bytes for reading windows from top to bottom, without decoding the whole image."""
+    color_bytes = 3 * header.width * _BUFFERED_ROWS
+    value_bytes = 3 * max(1, header.depth // 8) * header.width * _DECODED_ROWS
     return color_bytes + 2 * value_bytes + _READER_BYTES  # values, and a copy while they are scaled
 
 

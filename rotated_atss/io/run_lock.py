@@ -31,7 +31,7 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
     On POSIX the file is locked with ``flock``. Such a lock ends when the process and its forked workers have ended. A
     file that a killed run left behind therefore locks nothing; a new run only waits until the workers of the killed run
     have ended. Without ``flock`` (Windows, some network file systems), the existence of ``<path>.exclusive`` is the
-    lock; the user must remove the one that a killed run left behind.
+    lock, and the user must remove a file that a killed run left behind.
 
     Args:
         path: The lock file, in an existing folder. It is removed at the end.

@@ -24,7 +24,7 @@ _MAX_BYTES = 2**20  # of a config file
 _TEMPLATE = re.compile(r"\{\{\s*(\$|_base_|file)")  # MMEngine replaces such texts before it executes a config
 _is_required: ContextVar[bool] = ContextVar("_is_required", default=False)
 
-ReadConfig = Callable[[Path], dict[str, Any]]  # reads a config of this package: its path to values by top-level key
+ReadConfig = Callable[[Path], dict[str, Any]]  # from the path of a config of this package to values by top-level key
 
 
 @contextmanager

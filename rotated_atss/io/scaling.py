@@ -72,7 +72,7 @@ def resolve_scaling(values: NDArray[Any], options: PixelOptions) -> PixelOptions
 
 
 def is_resolved(dtype: np.dtype, options: PixelOptions) -> bool:
-    """Return whether options state the scaling of values of a type in numbers, so that it needs no values.
+    """Return whether options state the scaling of a type completely, so that it does not depend on the values.
 
     Example:
         >>> is_resolved(np.dtype("int16"), PixelOptions()), is_resolved(np.dtype("int16"), PixelOptions(scaling="none"))

@@ -90,6 +90,7 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]], title: str) -> Html:
     max_count = max((score_bin["detections"] for score_bin in bins), default=0)
     points = [_bin_point(axes, score_bin) for score_bin in bins]
     columns = [_count_column(axes, score_bin, max_count) for score_bin in bins]
+    # to the left of the columns, at their middle height
     label = element("text", "detections", class_="axis", transform="translate(13 363) rotate(-90)")
     return svg(axes, axes.frame("score", "precision"), diagonal, points, columns, label, label=title)
 
@@ -133,6 +134,7 @@ def _path(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> str:
 
 
 def _threshold_line(axes: Axes, threshold: float | None) -> Html | None:
+    """Draw the line of a threshold and its label; None if the axis does not contain the threshold."""
     if threshold is None or not axes.x_range[0] <= threshold <= axes.x_range[1]:
         return None
     _, top, right, bottom = axes.plot

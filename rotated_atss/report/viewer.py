@@ -109,6 +109,6 @@ def _counts(image: ViewerImage) -> dict[str, int]:
 
 
 def _page(image_id: str, name: str) -> bytes:
-    """Return the HTML of a page; ``name`` is the file name of its data."""
+    """Return the HTML of a page; ``name`` is the file name of its data, without suffix."""
     template = Template(_static_file("viewer.html").decode())
     return template.substitute(image=render(image_id), name=name).encode(errors="xmlcharrefreplace")

@@ -51,7 +51,7 @@ def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: 
 
         write_viewer(viewer_images(report, images, chosen), out, classes=report.data.classes)
     """
-    data = report.data
+    data = report.data  # objects.images and detections.images are indices into data.images
     states = detection_states(report)
     ious, _ = object_ious(report)
     detected = report.matches.detected_objects(report.above_threshold, len(data.objects))  # a boolean per object
@@ -59,7 +59,7 @@ def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: 
     det_index = np.flatnonzero(report.above_threshold)
     det_index = det_index[np.argsort(data.detections.images[det_index], kind="stable")]
     det_images = data.detections.images[det_index]
-    image_index = {image: index for index, image in enumerate(data.images)}
+    index_of = {image_id: index for index, image_id in enumerate(data.images)}
 
     def to_object(gt: int) -> ViewerObject:
         state: ObjectState = "matched" if detected[gt] else "missed"
@@ -78,13 +78,13 @@ def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: 
             error=KINDS[kind] if kind >= 0 else "",
         )
 
-    for image in chosen:
-        index = image_index[image]
+    for image_id in chosen:
+        index = index_of[image_id]
         first_object, end_object = np.searchsorted(data.objects.images, [index, index + 1]).tolist()
         first_det, end_det = np.searchsorted(det_images, [index, index + 1]).tolist()
         yield ViewerImage(
-            image,
-            images[image],
+            image_id,
+            images[image_id],
             [to_object(gt) for gt in range(first_object, end_object)],
             [to_detection(det) for det in det_index[first_det:end_det].tolist()],
         )

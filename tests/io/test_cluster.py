@@ -65,7 +65,7 @@ def test_workers_are_checked_before_the_jobs(dask_cluster, tmp_path, monkeypatch
     with pytest.raises(UserError, match=r"--scheduler: the worker tcp://.* does not see /no/such/folder \(inputs and"):
         check_cluster(address, [tmp_path, "/no/such/folder"])
     monkeypatch.setattr("rotated_atss.__version__", "0.0.0")
-    with pytest.raises(UserError, match=r"has version .*, this program 0\.0\.0"):
+    with pytest.raises(UserError, match=r"has version .*, this program has 0\.0\.0"):
         check_cluster(address, [])
 
 

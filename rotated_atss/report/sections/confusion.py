@@ -76,6 +76,7 @@ def _cell(names: Sequence[str], row: int, column: int, value: int, total: int) -
 
 
 def _title(names: Sequence[str], row: int, column: int, value: int, share: float) -> str:
+    """Return the tooltip of a cell."""
     last = len(names) - 1
     if row == last:
         what = f"detections of {names[column]} without an object"
@@ -87,4 +88,5 @@ def _title(names: Sequence[str], row: int, column: int, value: int, share: float
 
 
 def _background(names: Sequence[str], index: int) -> str | None:
+    """Return the CSS class of the last row and column, those of the background; None for the others."""
     return "background" if index == len(names) - 1 else None
