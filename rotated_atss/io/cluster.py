@@ -47,7 +47,7 @@ def run_on_cluster(
     """
     import distributed
 
-    waiting = list(reversed(order))  # the next job is the last entry, which pop() returns
+    waiting = list(reversed(order))  # pop() returns the next job
     with connect(address) as client:
         running: dict[Future, int] = {}  # future -> index of its job
         try:
@@ -134,9 +134,6 @@ def check_cluster(address: str, paths: Sequence[str | Path]) -> int:
 
 def describe_worker(paths: Sequence[str]) -> tuple[str, list[str]]:
     """Return the version of this package, and which of the paths do not exist; called on every worker.
-
-    Args:
-        paths: Absolute paths of inputs and outputs.
 
     Example:
         >>> describe_worker(["/", "/no/such/folder"])[1]

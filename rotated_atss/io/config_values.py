@@ -57,8 +57,7 @@ def check_config_values(values: Mapping[str, Any], where: object, hint: str = ""
 def _imported_modules(custom_imports: Any) -> list[Any]:
     """Return the modules that a value of ``custom_imports`` names.
 
-    MMEngine expects a dictionary whose ``imports`` is a name or a list of names. Every other value is treated as names,
-    so that none escapes the check.
+    MMEngine expects a dictionary whose ``imports`` is a name or a list. Other values are checked as if they were names.
     """
     if custom_imports is None:
         return []

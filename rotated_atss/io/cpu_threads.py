@@ -84,8 +84,7 @@ def _set_unless_chosen(
     Args:
         values: Values by name of the variable.
         user_variables: Variables by which a user makes the same choice; if one of them is set, nothing is changed.
-        package: The package. If this process has imported it already, nothing is changed, unless ``environment`` is
-            given.
+        package: The package. If it is imported already, the environment of this process is not changed.
         environment: Environment variables to change; None changes those of this process.
     """
     if environment is None:

@@ -84,7 +84,7 @@ def read_world_file(path: Path) -> Georeference:
     """
     text = _read_text(path)
     try:
-        a, d, b, e, center_x, center_y = (float(number.replace(",", ".")) for number in text.split())  # 0,5
+        a, d, b, e, center_x, center_y = (float(number.replace(",", ".")) for number in text.split())
         return Georeference((a, b, center_x - (a + b) / 2, d, e, center_y - (d + e) / 2))
     except ValueError:
         raise UserError(f"a world file must have six numbers, got {quote(text)}", where=path) from None

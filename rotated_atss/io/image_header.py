@@ -30,7 +30,7 @@ _PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # bands by color type
 _PNG_ALPHA_TYPES = (4, 6)  # color types with an alpha band
 _BMP_UNCOMPRESSED = (0, 3, 6)  # compression methods that store all pixels in full
 _MAX_JP2_BYTES = 1 << 16  # the codestream of a JPEG 2000 file is searched in these first bytes
-_MAX_VRT_BYTES = 1 << 26  # of a VRT file, which is XML text, that are searched
+_MAX_VRT_BYTES = 1 << 26  # of a VRT file, which is XML, that are searched
 _VRT_TYPES = ("int8", "uint16", "int16", "uint32", "int32", "float32", "float64")  # all but Byte, which is uint8
 
 
@@ -236,7 +236,7 @@ def _parse_bmp(file: BinaryIO, head: bytes) -> ImageHeader | None:
     else:
         width, height, _, bits_per_pixel, compression = struct.unpack_from("<iiHHI", head, 18)
     width, height = abs(width), abs(height)  # a negative height states that the first row is the upper one
-    row_bytes = (width * bits_per_pixel + 31) // 32 * 4  # padded to a multiple of 4 bytes
+    row_bytes = (width * bits_per_pixel + 31) // 32 * 4  # a multiple of 4 bytes
     # the length of compressed pixels is unknown
     pixels_end = pixels_start + row_bytes * height if compression in _BMP_UNCOMPRESSED else pixels_start
     bands = 4 if bits_per_pixel == 32 else 3 if bits_per_pixel in (16, 24) else 1

@@ -18,9 +18,7 @@ _stderr_lock = threading.Lock()
 
 @contextlib.contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Suppress what libraries for exporting models print while the block runs.
-
-    This covers Python warnings, log messages below the level ERROR, and text on stdout.
+    """Suppress Python warnings, log messages below ERROR, and text on stdout, for libraries that export models.
 
     Example:
         >>> with quiet_exporters():

@@ -117,8 +117,7 @@ class RasterReader(ImageReader):
     def _read_values(self, window: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Return the selected bands (C, h, w) and a mask (h, w) of the pixels with data, None if all have data.
 
-        Args:
-            window: x_start, y_start, x_stop, y_stop of the pixels as stored in the file, not yet turned upright.
+        ``window`` refers to the pixels as stored in the file, not yet turned upright.
         """
         x_start, y_start, x_stop, y_stop = window
         area = (y_start, y_stop), (x_start, x_stop)

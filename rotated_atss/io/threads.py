@@ -78,7 +78,7 @@ def map_batches_in_threads(
         try:
             for batch in batches:
                 started = [pool.submit(function, item) for item in batch]
-                del batch  # here for the same reason; the pool keeps the items until they are finished
+                del batch  # as above; the pool keeps the items until they are finished
                 results += [future.result() for future in running]
                 running = started
             return results + [future.result() for future in running]

@@ -57,10 +57,8 @@ def _check(path: Path, _modified_ns: int, _size: int) -> None:
 def _check_tree(path: Path, parents: tuple[Path, ...], checked: set[Path]) -> None:
     """Check a VRT file and the VRT files that it names.
 
-    Args:
-        path: The VRT file.
-        parents: Resolved paths of the VRT files through which it was reached, from the outermost one.
-        checked: Resolved paths of sources that need no further check; the sources of this file are added.
+    ``parents`` are the VRT files that lead to it, from the outermost one; ``checked`` are sources that need no further
+    check, to which its sources are added. Both are resolved paths.
     """
     resolved = path.resolve()
     if resolved in parents:

@@ -123,10 +123,7 @@ def _has_files(folder: Path) -> bool:
 def _write_json_and_tables(content: dict[str, Any], out: Path, more_tables: Mapping[str, str]) -> None:
     """Write ``report.json`` and the tables, and remove those files of an earlier report that are not replaced now.
 
-    Args:
-        content: Content of ``report.json``, from which most tables are computed.
-        out: Folder of the report.
-        more_tables: Tables that ``report.json`` does not contain, as CSV text by name.
+    ``more_tables`` are tables that cannot be computed from ``report.json``, as CSV text by name.
     """
     tables = {**tables_from_json(content), **more_tables}
     csv_files = {

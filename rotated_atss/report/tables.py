@@ -33,12 +33,7 @@ def ratio_cell(
 
 
 def count_cell(value: float | None, change: Html | None = None, *, share: float | None = None) -> Html:
-    """Return the table cell of a count.
-
-    Args:
-        value: The count; None if it is undefined.
-        change: Difference from the baseline, as returned by :func:`delta`.
-        share: Length in [0, 1] of a bar below the number; None draws no bar.
+    """Return the table cell of a count, as :func:`ratio_cell`, with a bar of the length ``share`` in [0, 1] if given.
 
     Example:
         >>> count_cell(1200)
@@ -84,20 +79,19 @@ def delta(value: float | None, better: Better, *, counts: bool = False, alone: b
     return element("span", text, class_=" ".join(["delta", *filter(None, (state, "alone" if alone else ""))]))
 
 
-def header(text: Content, *, number: bool = True, sort: bool = True, title: str | None = None) -> Html:
+def header(text: Content, *, number: bool = True, sort: bool = True) -> Html:
     """Return the header of a column.
 
     Args:
         text: Content of the cell.
         number: Whether the column has numbers, which are right-aligned.
         sort: Whether ``report.js`` turns the header into a button that sorts the rows.
-        title: Tooltip.
 
     Example:
         >>> header("AP50")
         '<th scope="col" class="number" data-sortable>AP50</th>'
     """
-    return element("th", text, scope="col", class_="number" if number else None, title=title, data_sortable=sort)
+    return element("th", text, scope="col", class_="number" if number else None, data_sortable=sort)
 
 
 def row_header(text: Content, *, sort: str | None = None) -> Html:

@@ -76,7 +76,6 @@ def _cell(names: Sequence[str], row: int, column: int, value: int, total: int) -
 
 
 def _title(names: Sequence[str], row: int, column: int, value: int, share: float) -> str:
-    """Return the tooltip of a cell."""
     last = len(names) - 1
     if row == last:
         what = f"detections of {names[column]} without an object"
