@@ -35,13 +35,7 @@ def check_bits(bits: int | None) -> None:
 
 
 def count_values(image: NDArray[np.uint16]) -> NDArray[np.int64]:
-    """Count the values of a 16-bit image.
-
-    Args:
-        image: Array of any shape.
-
-    Returns:
-        (65536,) counts.
+    """Count the values of a 16-bit image of any shape; return (65536,) counts.
 
     Example:
         >>> count_values(np.array([[3, 3, 5]], np.uint16))[:6].tolist()

@@ -42,10 +42,7 @@ def add_sidecars(georeference: Georeference | None, image: Path) -> Georeference
 
 
 def world_suffixes(suffix: str) -> list[str]:
-    """Return the suffixes that the world file of an image can have, the most common one first.
-
-    Args:
-        suffix: Suffix of the image file.
+    """Return the suffixes that a world file can have for the suffix of its image, the most common one first.
 
     Example:
         >>> world_suffixes(".tif"), world_suffixes(".jpeg")

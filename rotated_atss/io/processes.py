@@ -49,7 +49,7 @@ def run_jobs(
     Args:
         function: The function to call. The function, the jobs and the results must be picklable.
         jobs: Arguments of the calls.
-        workers: Number of processes; with 1 the calls are made in this process.
+        workers: Number of processes; with 1 the function runs in this process.
         job_bytes: Estimated memory per job, in bytes.
         max_memory_bytes: Limit of the sum of ``job_bytes`` of concurrent jobs; a job above the limit runs alone.
         scheduler: Address of a Dask scheduler whose workers run the jobs instead; ``workers`` and ``max_memory_bytes``

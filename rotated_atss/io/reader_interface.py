@@ -56,9 +56,6 @@ class ImageReader(ABC):
     def iter_rows(self, rows: int) -> Iterator[Image]:
         """Yield the whole image from top to bottom in parts of ``rows`` rows; the last part can have fewer.
 
-        Args:
-            rows: Rows per part.
-
         Raises:
             UserError: The pixels cannot be read.
 

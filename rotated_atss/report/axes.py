@@ -69,10 +69,6 @@ class Axes:
     def frame(self, x_label: str, y_label: str) -> Html:
         """Return grid lines, tick labels and axis labels.
 
-        Args:
-            x_label: Name of the x axis.
-            y_label: Name of the y axis.
-
         Example:
             >>> Axes().frame("recall", "precision").count('class="grid"')
             12

@@ -66,7 +66,7 @@ def _table(context: Context, title: str, label: str, changes: Mapping[str, Chang
     """Return the table of the largest increases (``sign`` 1) or decreases (-1) of a field.
 
     Args:
-        context: The report.
+        context: The report and its links.
         title: ``Classes`` or ``Images``.
         label: Name of the field for the reader.
         changes: Differences by class name or image id, and field.
