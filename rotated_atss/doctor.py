@@ -32,8 +32,8 @@ from rotated_atss.mmcv_ext import has_compiled_mmcv_ops
 Status = Literal["ok", "warn", "fail"]
 
 PIP = f"{sys.executable} -m pip"  # the command pip can belong to another Python
-BOOTSTRAP = "python3 scripts/bootstrap.py --force"
-FREE_GIB = 5  # with less free disk space, there is a warning
+BOOTSTRAP = "python3 scripts/bootstrap.py --force"  # installs everything in .venv of a checkout again
+MIN_FREE_GIB = 5  # less free disk space gives a warning
 # Import name -> name of the distribution (the package on PyPI), where they differ.
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless", "faster_coco_eval": "faster-coco-eval",
@@ -86,7 +86,7 @@ def collect() -> list[Check]:
 
 
 def exit_code(checks: list[Check]) -> int:
-    """Return 1 if a check failed, otherwise 0. A missing GPU and missing training packages are no failures.
+    """Return 1 if a check failed, otherwise 0. Warnings, such as one for missing training packages, are not failures.
 
     Example:
         >>> exit_code([Check("torch", "ok", "2.11.0"), Check("cuda", "warn", "no driver")])
@@ -144,12 +144,12 @@ def version_fits(version: str, specifiers: str) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Return the first three numbers of a version."""
+    """Return the first three numbers of a version: (2, 11, 0) for 2.11.0+cu130."""
     return (*map(int, re.findall(r"\d+", version.partition("+")[0])), 0, 0, 0)[:3]
 
 
 def _requirements() -> Iterator[tuple[str | None, str, str]]:
-    """Yield the extra (None if always required), the name and the version specifiers of each requirement."""
+    """Yield the extra (None if always required), the distribution and the version specifiers of each requirement."""
     for line in metadata.requires("rotated-atss") or []:
         requirement, _, marker = line.partition(";")
         extra = re.search(r"extra\s*==\s*['\"](\w+)['\"]", marker)
@@ -181,7 +181,7 @@ def _project() -> Iterator[Check]:
     yield Check("python", "ok" if version in tested else "warn", detail)
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     machine = f"{platform.system()} {platform.machine()}, {count_of(available_cores(), 'core')}"
-    yield Check("machine", "ok" if free >= FREE_GIB else "warn", f"{machine}, {free:.0f} GiB free in {Path.cwd()}")
+    yield Check("machine", "ok" if free >= MIN_FREE_GIB else "warn", f"{machine}, {free:.0f} GiB free in {Path.cwd()}")
 
 
 def _packages() -> Iterator[Check]:
@@ -189,13 +189,15 @@ def _packages() -> Iterator[Check]:
     import_names = {distribution: package for package, distribution in DISTRIBUTIONS.items()}
     missing: dict[str, list[str]] = {}  # packages by extra
     for extra, name, specifiers in _requirements():
-        if (extra is not None and extra not in EXTRAS) or name == OPENCV_OF_MMCV:  # the former are for development
+        is_for_development = extra is not None and extra not in EXTRAS
+        if is_for_development or name == OPENCV_OF_MMCV:
             continue
         package = import_names.get(name, name)
         is_installed = find_spec(package) is not None and _version_of(name) is not None
-        others = [other for other in CONFLICTING.get(name, ()) if _version_of(other)]
-        if is_installed or others:
-            yield _installed_package(package, name, specifiers, [name, *others] if is_installed else others)
+        conflicting = [other for other in CONFLICTING.get(name, ()) if _version_of(other)]
+        if is_installed or conflicting:
+            installed = [name, *conflicting] if is_installed else conflicting
+            yield _installed_package(package, name, specifiers, installed)
         elif extra is None:
             yield Check(package, "fail", f"{package} is not installed", install_command(package))
         else:
@@ -206,7 +208,14 @@ def _packages() -> Iterator[Check]:
 
 
 def _installed_package(package: str, name: str, specifiers: str, installed: Sequence[str]) -> Check:
-    """Check a package that the distributions ``installed`` provide, of which ``name`` is the required one."""
+    """Check an installed package.
+
+    Args:
+        package: Import name.
+        name: The distribution that this package requires for it.
+        specifiers: Required versions.
+        installed: The installed distributions that provide the import name.
+    """
     detail = ", ".join(f"{distribution} {_version_of(distribution)}" for distribution in installed)
     fix = install_command(package)
     if len(installed) > 1:
@@ -224,7 +233,7 @@ def _installed_package(package: str, name: str, specifiers: str, installed: Sequ
         if package == "torchvision":
             module.ops.nms  # noqa: B018  (fails if torchvision was built for another torch)
     except Exception as error:  # not only ImportError: OpenMMLab packages assert each other's versions at import
-        if "libGL" in str(error):
+        if "libGL" in str(error):  # a build of OpenCV with windows, on a machine without a display
             fix = f"{PIP} install --force-reinstall --no-deps opencv-python-headless"
         elif package == "torchvision":  # torchvision 0.(n + 15) is built for torch 2.n
             torch_minor = _numbers(_version_of("torch") or "0.0")[1]
@@ -258,13 +267,17 @@ def _devices() -> Iterator[Check]:
         yield Check("cuda", "warn", detail, "nvidia-smi  # prints the driver's version; check CUDA_VISIBLE_DEVICES too")
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     for device in filter(available.get, available):
-        yield _geometry(torch, device)
+        yield _rotated_ops(torch, device)
 
 
-def _geometry(torch: Any, device: str) -> Check:
-    """Check rotated IoU and NMS with a square and the same square rotated by 45 degrees, whose IoU is 1 / sqrt(2)."""
+def _rotated_ops(torch: Any, device: str) -> Check:
+    """Check rotated IoU and NMS with a square and the same square rotated by 45 degrees.
+
+    Their IoU is 1 / sqrt(2), and the rotated one, which has the higher score, suppresses the other.
+    """
     ops, backend = _import("rotated_atss.ops"), _import("rotated_atss.ops.backend")
-    detail = f"{backend.default_backend(device)} on {device}"
+    backend_name = backend.default_backend(device)
+    detail = f"{backend_name} on {device}"
     boxes = torch.tensor([[5.0, 5.0, 1.0, 1.0, 0.0], [5.0, 5.0, 1.0, 1.0, math.pi / 4]], device=device)
     iou = ops.rotated_iou(boxes[:1], boxes[1:]).item()
     scores, labels = torch.tensor([0.5, 0.9], device=device), torch.zeros(2, dtype=torch.long, device=device)
@@ -272,7 +285,8 @@ def _geometry(torch: Any, device: str) -> Check:
     if abs(iou - math.sqrt(0.5)) > 1e-5 or kept != [1]:
         detail += f": IoU {iou:.6f}, expected 0.707107; NMS kept {kept}, expected [1]"
         return Check("rotated IoU and NMS", "fail", detail, install_command("torch"))
-    if device == "cuda" and detail.startswith("torch") and not os.environ.get(backend.VARIABLE):
+    is_selected_by_user = bool(os.environ.get(backend.VARIABLE))
+    if device == "cuda" and backend_name == "torch" and not is_selected_by_user:
         detail += f", slower than triton, which is not used: {backend.unavailable_reason(device)}"
         return Check("rotated IoU and NMS", "warn", detail, f"{PIP} install triton")
     return Check("rotated IoU and NMS", "ok", detail)

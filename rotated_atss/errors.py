@@ -32,9 +32,9 @@ class UserError(Exception):
 
 
 def add_hint(error: BaseException, hint: str) -> None:
-    """Add a hint to the message of a :class:`UserError`, or to any other exception a note.
+    """Add a hint to an exception: to the message of a :class:`UserError`, and as a note to any other exception.
 
-    The command line prints the notes of an exception.
+    The command line prints the notes.
 
     Example:
         >>> error = UserError("the image is truncated", where="a.png", hint="download it again")
@@ -43,6 +43,7 @@ def add_hint(error: BaseException, hint: str) -> None:
         a.png: the image is truncated (download it again; 3 of 4 images are done)
     """
     if isinstance(error, UserError):
+        # compose the message again; a subclass may have an initializer with other arguments
         UserError.__init__(error, error.what, where=error.where, hint="; ".join(filter(None, (error.hint, hint))))
     else:
         error.__notes__ = [*notes_of(error), hint]  # as add_note of Python 3.11 does
@@ -65,7 +66,7 @@ def printable(text: str, max_length: int = 2000) -> str:
 
     Args:
         text: Any text.
-        max_length: Longer text is shortened in the middle.
+        max_length: Number of characters. Longer text is shortened in the middle.
 
     Example:
         >>> printable("a\x1b[31m\nb")
@@ -78,7 +79,7 @@ def printable(text: str, max_length: int = 2000) -> str:
 
 
 def quote(value: object, max_length: int = 80) -> str:
-    """Return a value in quotes for a message; a long one is shortened in the middle.
+    """Return a value in quotes for a message. Text of more than ``max_length`` characters is shortened in the middle.
 
     Example:
         >>> quote("ship"), quote("x" * 500, max_length=8)

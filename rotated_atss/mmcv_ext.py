@@ -18,14 +18,14 @@ from typing import Any, NoReturn
 from rotated_atss.errors import UserError
 
 NAME = "mmcv._ext"
-INSTALL_HINT = "make setup-baselines in a checkout, or a compiled mmcv from https://mmcv.readthedocs.io"
+INSTALL_HINT = "run make setup-baselines in a checkout, or install a compiled mmcv: https://mmcv.readthedocs.io"
 
 
 class _StandIn(ModuleType):
     """Module that has a function of any name; calling it raises an error."""
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
-        if name.startswith("__"):
+        if name.startswith("__"):  # attributes such as __path__, which the import system tests for
             raise AttributeError(name)
 
         def missing_op(*args: Any, **kwargs: Any) -> NoReturn:
@@ -36,7 +36,7 @@ class _StandIn(ModuleType):
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Find the stand-in for ``mmcv._ext``; as the last finder it is asked only if there is no compiled module."""
+    """Find the stand-in for ``mmcv._ext``. It is the last finder, so it is used only without a compiled module."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -74,4 +74,5 @@ def has_compiled_mmcv_ops() -> bool:
     """
     mmcv = find_spec("mmcv")
     folders = mmcv.submodule_search_locations if mmcv else None
+    # PathFinder searches only files, so it does not find the stand-in
     return bool(folders) and PathFinder.find_spec(NAME, folders) is not None

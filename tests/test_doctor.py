@@ -77,7 +77,7 @@ def test_wrong_iou_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     import rotated_atss.ops
 
     monkeypatch.setattr(rotated_atss.ops, "rotated_iou", lambda *_: torch.tensor([[0.5]]))
-    check = doctor._geometry(torch, "cpu")
+    check = doctor._rotated_ops(torch, "cpu")
     assert check.status == "fail"
     assert "IoU 0.500000, expected 0.707107" in check.detail
 
@@ -87,7 +87,7 @@ def test_apple_gpu_is_reported_as_untested(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setattr(doctor, "_geometry", lambda torch, device: Check("geometry", "ok", device))
+    monkeypatch.setattr(doctor, "_rotated_ops", lambda torch, device: Check("geometry", "ok", device))
     checks = list(doctor._devices())
     assert [(check.name, check.status) for check in checks] == [("mps", "ok"), ("geometry", "ok"), ("geometry", "ok")]
     assert "has not been run on Apple hardware" in checks[0].detail

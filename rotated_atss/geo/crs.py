@@ -48,7 +48,7 @@ def crs_name(crs: str) -> str:
         'EPSG:32650'
     """
     parsed = parse_crs(crs)
-    authority = parsed.to_authority(min_confidence=100)
+    authority = parsed.to_authority(min_confidence=100)  # percent: only a CRS of equal definition
     return ":".join(authority) if authority else parsed.name
 
 
@@ -56,7 +56,7 @@ def crs_name(crs: str) -> str:
 def is_on_earth(crs: str | None) -> bool:
     """Return whether coordinates of a CRS can be converted to longitude and latitude.
 
-    This is not possible if the CRS is unknown, or if it is a local one, of a site or an image.
+    This is not possible if the CRS is unknown (None), or local to a site or an image.
 
     Example:
         >>> is_on_earth("EPSG:32650"), is_on_earth(None), is_on_earth('LOCAL_CS["site",UNIT["metre",1]]')

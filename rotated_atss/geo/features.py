@@ -28,10 +28,10 @@ PIXELS, MAP, KNOWN_CRS = "pixels", "map", "crs"
 
 VALUE_DECIMALS = 4  # decimals of lengths in meters and of headings in degrees
 LON_LAT_DECIMALS = 13
-"""Decimals of longitude and latitude: 1e-8 m, a millionth of a pixel of one centimeter."""
+"""Decimals of longitude and latitude in degrees: 1e-13 degrees are 1e-8 m, a millionth of a pixel of one centimeter."""
 
-_PART_ROWS = 50_000  # features per part of a table
-_MAX_LON = 540  # largest valid longitude: maps across the antimeridian count beyond 180
+_CHUNK_ROWS = 50_000  # features that are converted at once; more would take more memory
+_MAX_LON = 540  # largest accepted longitude: east of the antimeridian, maps can continue from 180 instead of -180
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Features:
             >>> Features.from_columns(["P1", "P2"], [None, None], ["ship"], *columns).scores.tolist()
             [0.7, 0.5]
         """
-        order = np.lexsort((class_index, -scores, image_index))  # by the last key first
+        order = np.lexsort((class_index, -scores, image_index))  # the last key is the primary one
         return cls(
             tuple(images), tuple(georeferences), tuple(classes), image_index[order], class_index[order], scores[order],
             polygons.reshape(-1, 4, 2)[order],
@@ -130,7 +130,8 @@ class FeatureTable:
         crs: CRS of the coordinates; None if it is unknown.
         columns: (N,) values by name: class, score, image, center_x, center_y, length_m, width_m, heading_deg. Unknown
             lengths and headings are NaN.
-        rings: (N, 5, 2) corners in coordinates of the CRS, counterclockwise with y up; the first corner is repeated.
+        rings: (N, 5, 2) corners in coordinates of the CRS; the last point repeats the first. The order is
+            counterclockwise in a plane with y up, as file formats for maps require, also for pixels (y down).
     """
 
     name: str
@@ -139,16 +140,19 @@ class FeatureTable:
     columns: dict[str, NDArray]
     rings: NDArray[np.float64]
 
-    def iter_parts(self) -> Iterator[FeatureTable]:
-        """Yield the table in parts, at least one, so that only a part of it is in memory in the form of the file."""
-        for start in range(0, max(1, len(self.rings)), _PART_ROWS):
-            rows = slice(start, start + _PART_ROWS)
+    def iter_chunks(self) -> Iterator[FeatureTable]:
+        """Yield the table in chunks of at most 50,000 rows; an empty table is one chunk.
+
+        Writers convert one chunk at a time to the format of the file, which limits their memory.
+        """
+        for start in range(0, max(1, len(self.rings)), _CHUNK_ROWS):
+            rows = slice(start, start + _CHUNK_ROWS)
             columns = {name: values[rows] for name, values in self.columns.items()}
             yield replace(self, columns=columns, rings=self.rings[rows])
 
     @property
-    def finite(self) -> NDArray[np.bool_]:
-        """(N,) whether all coordinates of a ring are finite; outside the area of the CRS they are infinite."""
+    def is_finite(self) -> NDArray[np.bool_]:
+        """(N,) whether all coordinates of a ring are finite. Coordinates outside the area of the CRS are infinite."""
         return np.asarray(np.isfinite(self.rings).all(axis=(1, 2)))
 
     @property
@@ -180,7 +184,7 @@ def build_tables(features: Features, *, lon_lat: bool = False) -> list[FeatureTa
         >>> table.name, table.rings[0].astype(int).tolist()
         ('epsg_32650', [[500000, 0], [500000, -5], [500020, -5], [500020, 0], [500000, 0]])
     """
-    groups: dict[tuple[str, str | None], list[int]] = {}
+    groups: dict[tuple[str, str | None], list[int]] = {}  # (kind of coordinates, CRS) -> indices of images
     for index, georeference in enumerate(features.georeferences):
         groups.setdefault(_coordinates_of(georeference, lon_lat), []).append(index)
     groups = groups or {(PIXELS, None): []}
@@ -193,7 +197,7 @@ def _table_names(groups: Sequence[tuple[str, str | None]]) -> list[str]:
     names: list[str] = []
     for coordinates, crs in groups:
         text = coordinates if crs is None else crs_name(crs)
-        name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or MAP
+        name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or MAP  # a CRS can have a name without letters a-z
         candidates = (name if number == 1 else f"{name}_{number}" for number in count(1))
         names.append(next(candidate for candidate in candidates if candidate not in names))
     return names
@@ -247,11 +251,12 @@ def _build_table(features: Features, images: list[int], coordinates: str, crs: s
         "class": np.array(features.classes, object)[features.class_index[rows]],
         "score": features.scores[rows],
         "image": np.array(features.images, object)[features.image_index[rows]],
+        # unlike the corners of a polygon, centers need not be continuous across the antimeridian
         "center_x": np.where(center_x > 180, center_x - 360, center_x) if crs == LON_LAT else center_x,
         "center_y": center_y,
         "length_m": length,
         "width_m": width,
-        "heading_deg": heading % 180,
+        "heading_deg": heading % 180,  # rounding can give 180
     }
     return FeatureTable(name, coordinates, crs, columns, _rings(_concatenate(corners, np.float64).reshape(-1, 4, 2)))
 
@@ -278,8 +283,9 @@ def _to_coordinates(
 
 
 def _rings(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return closed, counterclockwise rings (N, 5, 2) of polygons (N, 4, 2), which keep their first corner."""
+    """Return closed rings (N, 5, 2) of polygons (N, 4, 2): counterclockwise for y up, from the same first corner."""
     with np.errstate(invalid="ignore"):  # infinite outside the area of the CRS
+        # the cross product of the diagonals is twice the signed area
         diagonal, other_diagonal = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
         is_clockwise = diagonal[:, 0] * other_diagonal[:, 1] - diagonal[:, 1] * other_diagonal[:, 0] < 0
     corners = np.where(is_clockwise[:, None, None], corners[:, [0, 3, 2, 1]], corners)

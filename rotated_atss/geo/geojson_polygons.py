@@ -1,4 +1,4 @@
-"""Reading of polygons from GeoJSON, without GDAL: it would download a CRS that the file states by an address."""
+"""Reading of polygons from GeoJSON, without GDAL, which would download a CRS that the file names by a URL."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from rotated_atss.coco.json_file import is_finite_number, read_json
 from rotated_atss.errors import UserError, quote
 from rotated_atss.geo.crs import parse_crs
-from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, OTHERS, PolygonLayer
+from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, NOT_POLYGONS, PolygonLayer
 
 _DEFAULT_CRS = "EPSG:4326"  # RFC 7946, section 4; in GeoJSON, longitude comes first
 _CRS_NAMES = (
     re.compile(r"urn:ogc:def:crs:([A-Za-z]+):[0-9.]*:([A-Za-z0-9]+)"),
-    re.compile(r"https?://www\.opengis\.net/def/crs/([A-Za-z]+)/[0-9.]+/([A-Za-z0-9]+)"),  # a name, never opened
+    re.compile(r"https?://www\.opengis\.net/def/crs/([A-Za-z]+)/[0-9.]+/([A-Za-z0-9]+)"),  # never opened
     re.compile(r"([A-Za-z]+):([A-Za-z0-9]+)"),
 )
 _CRS_HINT = "write a name such as urn:ogc:def:crs:EPSG::32650, or convert the file to longitude and latitude"
@@ -60,7 +60,8 @@ def read_geojson_layer(path: Path) -> PolygonLayer:
     rings = np.empty(len(outer_rings), object)
     rings[:] = outer_rings
     columns = _columns(features, feature_ids)
-    return PolygonLayer(path, crs, np.array(feature_ids, np.int64), rings, columns, +notes)  # notes without zeros
+    nonzero_notes = +notes
+    return PolygonLayer(path, crs, np.array(feature_ids, np.int64), rings, columns, nonzero_notes)
 
 
 def read_crs_member(content: Any, path: Path) -> str:
@@ -71,7 +72,7 @@ def read_crs_member(content: Any, path: Path) -> str:
         path: The file, for errors.
 
     Raises:
-        UserError: The CRS is not known, or is stated by an address, which is never opened.
+        UserError: The CRS is not known, or is a link to a definition, which is never opened.
 
     Example:
         >>> named = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32650"}}
@@ -84,7 +85,7 @@ def read_crs_member(content: Any, path: Path) -> str:
     properties = member.get("properties") if isinstance(member, dict) else None
     name = properties.get("name") if isinstance(properties, dict) else None
     if not isinstance(name, str) or member.get("type") != "name":
-        raise UserError("the member crs must be the name of a CRS, not an address", where=path, hint=_CRS_HINT)
+        raise UserError("the member crs must be the name of a CRS, not a link", where=path, hint=_CRS_HINT)
     match = next(filter(None, (pattern.fullmatch(name.strip()) for pattern in _CRS_NAMES)), None)
     if match is None:
         raise UserError(f"the member crs must name a CRS by its code, got {quote(name)}", where=path, hint=_CRS_HINT)
@@ -117,7 +118,7 @@ def _polygons(feature: Any, where: str, notes: Counter[tuple[str, str]]) -> Iter
     if kind == "Polygon":
         parts = [parts] if parts else []
     if kind not in ("Polygon", "MultiPolygon") or not parts:
-        notes[OTHERS] += 1
+        notes[NOT_POLYGONS] += 1
         return
     if not isinstance(parts, list):
         raise UserError(f"coordinates must be a list, got {quote(parts)}", where=where)
@@ -149,7 +150,10 @@ def _properties(feature: Any) -> Mapping[str, Any]:
 
 
 def _columns(features: Sequence[Any], feature_ids: Sequence[int]) -> dict[str, NDArray[Any]]:
-    """Return, by property, the values of the given features: float64 if all are numbers or null, otherwise objects."""
+    """Return the values of each property for the features with the given ids, of which one can occur repeatedly.
+
+    A column is float64 if all its values are numbers, booleans or null, otherwise an object array.
+    """
     properties = [_properties(feature) for feature in features]
     columns = {}
     for name in dict.fromkeys(name for index in feature_ids for name in properties[index]):

@@ -12,7 +12,7 @@ import numpy as np
 
 from rotated_atss.errors import UserError
 from rotated_atss.geo.geojson_polygons import read_geojson_layer
-from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, OTHERS, PolygonLayer
+from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, NOT_POLYGONS, PolygonLayer
 from rotated_atss.io.files import read_bytes
 from rotated_atss.io.requirements import require
 
@@ -25,7 +25,7 @@ _SIGNATURES = {
 }
 _JSON = (".geojson", ".json")
 SUFFIXES = (".gpkg", ".shp", ".fgb")
-"""Suffixes of files whose coordinates are always map coordinates, unlike those of GeoJSON."""
+"""Suffixes of the files that are read with GDAL. Their coordinates are always map coordinates, unlike in GeoJSON."""
 
 
 def read_polygon_layers(path: str | Path) -> Iterator[PolygonLayer]:
@@ -60,6 +60,7 @@ def read_polygon_layers(path: str | Path) -> Iterator[PolygonLayer]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            # a layer without a kind of geometry is a plain table
             layers = [name for name, kind in pyogrio.list_layers(path).tolist() if kind is not None]
             if not layers:
                 raise UserError("the file has no layer with geometries", where=path, hint="check that it is complete")
@@ -76,7 +77,7 @@ def _read_layer(path: Path, pyogrio: Any, name: str) -> PolygonLayer:
     if meta["crs"] is None:
         hint = "assign one in a GIS, or write a .prj file for a Shapefile"
         raise UserError(f"the layer {name} has no CRS", where=path, hint=hint)
-    geometries = shapely.from_wkb(wkb, on_invalid="ignore")
+    geometries = shapely.from_wkb(wkb, on_invalid="ignore")  # None for malformed ones
     malformed = np.flatnonzero(shapely.is_missing(geometries) & np.array([data is not None for data in wkb], bool))
     if len(malformed):
         what = "the geometry is malformed, such as a ring of fewer than three corners"
@@ -88,11 +89,12 @@ def _read_layer(path: Path, pyogrio: Any, name: str) -> PolygonLayer:
     polygons, index_in_polygonal = shapely.get_parts(geometries[polygonal], return_index=True)
     feature_index = polygonal[index_in_polygonal]  # feature of each polygon
     rings = np.empty(len(polygons), object)
+    # without the last point of a ring, which repeats the first
     rings[:] = [shapely.get_coordinates(ring)[:-1] for ring in shapely.get_exterior_ring(polygons)]
     notes: Counter[tuple[str, str]] = Counter()
-    notes[OTHERS] = int((~is_polygonal).sum())
+    notes[NOT_POLYGONS] = int((~is_polygonal).sum())
     notes[MULTIPOLYGONS] = int((np.bincount(feature_index) > 1).sum()) if len(feature_index) else 0
     notes[HOLES] = int((shapely.get_num_interior_rings(polygons) > 0).sum())
     columns = {field: column[feature_index] for field, column in zip(meta["fields"].tolist(), values)}
-    seen_notes = +notes  # without notes of count 0
-    return PolygonLayer(path, meta["crs"], np.asarray(fids)[feature_index], rings, columns, seen_notes)
+    nonzero_notes = +notes
+    return PolygonLayer(path, meta["crs"], np.asarray(fids)[feature_index], rings, columns, nonzero_notes)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-OTHERS = "feature", " other than a polygon (point, line, no geometry): left out"
-MULTIPOLYGONS = "multipolygon", ": every part is an object"
-HOLES = "polygon", " with holes: holes are filled"
-"""Kinds of notes: a noun in the singular, which is printed after its number, and the text after the noun."""
+NOT_POLYGONS = ("feature", " other than a polygon (point, line, no geometry): left out")
+MULTIPOLYGONS = ("multipolygon", ": every part is an object")
+HOLES = ("polygon", " with holes: holes are filled")
+"""Kinds of notes: a noun in the singular and the text after it. A note is printed as number, noun and text."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class PolygonLayer:
         features: (N,) feature id of each polygon; parts of a multipolygon have the same id.
         rings: (N,) object array: corners of the outer ring of each polygon, (K, 2) x (easting or longitude) and y.
         columns: (N,) values by column name.
-        notes: How often something was left out or changed, by kind of note (:data:`OTHERS`, :data:`MULTIPOLYGONS`,
-            :data:`HOLES`).
+        notes: Number of features or polygons by kind of note: :data:`NOT_POLYGONS`, :data:`MULTIPOLYGONS`,
+            :data:`HOLES`.
     """
 
     path: Path

@@ -19,8 +19,8 @@ def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     """Write a FeatureCollection, one feature per line.
 
     Coordinates are longitude and latitude in WGS 84, rings are counterclockwise, and a polygon across the antimeridian
-    is a MultiPolygon of its parts (RFC 7946, 3.1.6, 3.1.9, 4). Other coordinates do not conform to RFC 7946; in this
-    case the file has the member ``coordinates`` with the value ``pixels`` or ``map``.
+    is a MultiPolygon of its parts (RFC 7946, 3.1.6, 3.1.9, 4). Pixels and coordinates of an unknown map do not conform
+    to RFC 7946. A file with them has the member ``coordinates`` with the value ``pixels`` or ``map``.
 
     Args:
         path: The file.
@@ -45,8 +45,8 @@ def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.write(f'{json.dumps(head)[:-1]}, "features": [')  # without the closing brace of the head
         separator = "\n"
-        for part in table.iter_parts():
-            for feature in _features(part):
+        for chunk in table.iter_chunks():
+            for feature in _features(chunk):
                 file.write(separator + feature)
                 separator = ",\n"
         file.write("\n]}\n")
@@ -71,8 +71,9 @@ def _json_values(column: NDArray) -> list[str]:
 
 def _geometries(table: FeatureTable) -> Iterator[str]:
     """Yield the geometry of every feature as JSON."""
+    # in GeoJSON, a known CRS is longitude and latitude
     across_antimeridian = np.any(table.rings[..., 0] > 180, axis=1) & (table.coordinates == KNOWN_CRS)
-    for index, (is_finite, is_across) in enumerate(zip(table.finite.tolist(), across_antimeridian.tolist())):
+    for index, (is_finite, is_across) in enumerate(zip(table.is_finite.tolist(), across_antimeridian.tolist())):
         if not is_finite:
             yield "null"
         elif is_across:
@@ -118,7 +119,7 @@ def split_ring(ring: NDArray[np.float64]) -> list[list[list[float]]]:
         hemisphere = shapely.box(offset - 180, -90, offset + 180, 90)
         inside = shapely.orient_polygons(polygon.intersection(hemisphere))
         for part in shapely.get_parts(inside):
-            if part.geom_type == "Polygon":
+            if part.geom_type == "Polygon":  # not a point or line on the border
                 parts.append([[x - offset, y] for x, y in part.exterior.coords])
     return parts
 
@@ -148,12 +149,12 @@ def write_csv(path: str | Path, tables: Sequence[FeatureTable]) -> None:
         writer.writerow([*tables[0].columns, "crs", "WKT"])
         for table in tables:
             crs = PIXELS if table.coordinates == PIXELS else "unknown" if table.crs is None else crs_name(table.crs)
-            for part in table.iter_parts():
+            for chunk in table.iter_chunks():
                 columns = [
                     column.tolist() if column.dtype == object else _number_texts(column, "")
-                    for column in part.columns.values()
+                    for column in chunk.columns.values()
                 ]
-                writer.writerows((*values, crs, polygon) for values, polygon in zip(zip(*columns), _wkt(part)))
+                writer.writerows((*values, crs, polygon) for values, polygon in zip(zip(*columns), _wkt(chunk)))
 
 
 def _number_texts(column: NDArray, unknown: str) -> list[str]:
@@ -164,6 +165,6 @@ def _number_texts(column: NDArray, unknown: str) -> list[str]:
 
 def _wkt(table: FeatureTable) -> Iterator[str]:
     """Yield every polygon as well-known text."""
-    for ring, is_finite in zip(table.rings, table.finite.tolist()):
+    for ring, is_finite in zip(table.rings, table.is_finite.tolist()):
         points = ", ".join(f"{x!r} {y!r}" for x, y in ring.tolist())
         yield f"POLYGON (({points}))" if is_finite else "POLYGON EMPTY"

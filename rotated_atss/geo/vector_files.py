@@ -46,14 +46,14 @@ def write_gpkg(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     """
     require("pyogrio", "geo").set_gdal_config_options({"OGR_CURRENT_DATE": _DATE})
     for table in tables:
-        for index, part in enumerate(table.iter_parts()):
-            is_first = index == 0
+        for index, chunk in enumerate(table.iter_chunks()):
+            # the first chunk creates the layer, and that of the first table also the file
             options: dict[str, Any] = (
-                {"layer_options": {"DESCRIPTION": table.description}} if is_first else {"append": True}
+                {"layer_options": {"DESCRIPTION": table.description}} if index == 0 else {"append": True}
             )
             if not Path(path).exists():
                 options["dataset_options"] = {"VERSION": _GEOPACKAGE_VERSION}
-            _write_with_gdal(path, part, "GPKG", _layer_name(table, tables), **options)
+            _write_with_gdal(path, chunk, "GPKG", _layer_name(table, tables), **options)
 
 
 def write_fgb(path: str | Path, tables: Sequence[FeatureTable]) -> None:
@@ -106,9 +106,9 @@ def write_parquet(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     schema = pyarrow.schema({**types, "geometry": pyarrow.binary()}, metadata=metadata)
     try:
         with parquet.ParquetWriter(path, schema) as writer:
-            for part in table.iter_parts():
-                columns = {**part.columns, "geometry": _to_wkb(part)}
-                # from_pandas writes NaN as null.
+            for chunk in table.iter_chunks():
+                columns = {**chunk.columns, "geometry": _to_wkb(chunk)}
+                # from_pandas writes NaN as null
                 arrays = [pyarrow.array(columns[field.name], field.type, from_pandas=True) for field in schema]
                 writer.write_table(pyarrow.table(arrays, schema))
     except OSError as error:
@@ -116,11 +116,12 @@ def write_parquet(path: str | Path, tables: Sequence[FeatureTable]) -> None:
 
 
 def _geo_metadata(table: FeatureTable) -> dict[str, object]:
+    """Return the metadata ``geo`` of a GeoParquet file."""
     crs = None if table.crs is None else parse_crs(table.crs).to_json_dict()
     column: dict[str, object] = {
         "encoding": "WKB", "geometry_types": ["Polygon"], "crs": crs, "orientation": "counterclockwise",
     }  # fmt: skip
-    corners = table.rings[table.finite].reshape(-1, 2)
+    corners = table.rings[table.is_finite].reshape(-1, 2)
     if len(corners):
         column["bbox"] = [*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()]
     return {"version": _GEOPARQUET_VERSION, "primary_column": "geometry", "columns": {"geometry": column}}
@@ -139,6 +140,7 @@ def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: 
             warnings.filterwarnings("ignore", "'crs' was not provided")
             pyogrio.raw.write(
                 str(path), _to_wkb(table), values, list(table.columns),
+                # True marks a null
                 field_mask=[None if column.dtype == object else ~np.isfinite(column) for column in values],
                 layer=layer, driver=driver, geometry_type="Polygon",
                 crs=None if table.crs is None else parse_crs(table.crs).to_wkt(), **options,
@@ -152,5 +154,5 @@ def _to_wkb(table: FeatureTable) -> NDArray[np.object_]:
     import shapely  # its import takes 0.1 s
 
     geometries = np.full(len(table.rings), None, object)
-    geometries[table.finite] = shapely.to_wkb(shapely.polygons(table.rings[table.finite]))
+    geometries[table.is_finite] = shapely.to_wkb(shapely.polygons(table.rings[table.is_finite]))
     return geometries

@@ -79,10 +79,10 @@ def to_records(detections: Iterable[ImageDetections], class_names: Sequence[str]
         >>> record.name, record.size, record.classes, record.polygons.tolist()
         ('P1.png', (20, 30), ('ship',), [[6.0, 8.0, 14.0, 8.0, 14.0, 12.0, 6.0, 12.0]])
     """
-    files = _image_sizes(images)
+    look_up_image = _image_lookup(images)
     records = []
     for image in detections:
-        file, size = files(image.name)
+        file, size = look_up_image(image.name)
         records.append(
             ImageLabels(
                 name=file,
@@ -92,21 +92,22 @@ def to_records(detections: Iterable[ImageDetections], class_names: Sequence[str]
                 difficult=np.zeros(len(image.boxes), dtype=np.int64),
                 scores=shortest_float64(image.scores),
                 size=size,
-                lines=np.zeros(len(image.boxes), dtype=np.int64),
+                lines=np.zeros(len(image.boxes), dtype=np.int64),  # the objects were not read from lines of a file
             )
         )
     return records
 
 
-def _image_sizes(images: Images) -> Callable[[str], tuple[str, tuple[int, int]]]:
-    """Return a function from image id to file name and size."""
+def _image_lookup(images: Images) -> Callable[[str], tuple[str, tuple[int, int]]]:
+    """Return a function from image id to file name and size (width, height) in pixels."""
     if isinstance(images, Mapping):
         by_id = {image_id_of(file): (file, size) for file, size in images.items()}
 
         def look_up(image_id: str) -> tuple[str, tuple[int, int]]:
             if image_id not in by_id:
                 num_images = count_of(len(by_id), "image")
-                raise UserError(f"no file name and size of the image {image_id}, got those of {num_images}")
+                what = f"the images must include all images with detections: {image_id} is missing, got {num_images}"
+                raise UserError(what)
             return by_id[image_id]
 
         return look_up

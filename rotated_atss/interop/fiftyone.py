@@ -52,11 +52,12 @@ def write_fiftyone(
     samples: dict[str, dict[str, Any]] = {}
     for field, records in fields.items():
         if not field.isidentifier() or field.startswith("_") or field in _RESERVED:
-            raise UserError(f"a field of FiftyOne must be a free identifier, got {field!r}. Use another name")
+            what = f"a field name must be an identifier that FiftyOne does not use itself, got {field!r}"
+            raise UserError(f"{what}. Use another name")
         for record in records:
             path = files.path(record.image_id, record.source)
             size = files.size(record.image_id)
-            assert size is not None
+            assert size is not None  # files.path has found the file
             sample = samples.setdefault(record.image_id, {"filepath": str(path.resolve()), "tags": [], "metadata": {
                 "_cls": "ImageMetadata", "width": size[0], "height": size[1],
             }})  # fmt: skip

@@ -51,11 +51,11 @@ class OrientedDetectionModel(DetectionModel):
         super().__init__(model=model, category_mapping=category_mapping, **kwargs)
 
     def load_model(self) -> None:
-        """Raise an error: SAHI calls this for a path of a model, which this class does not load."""
+        """Raise an error: SAHI calls this method if no model object is given, and this class loads no files."""
         raise UserError("a detector is needed, got none. Pass model=load_detector(CONFIG, CHECKPOINT)")
 
     def set_model(self, model: Any, **kwargs: Any) -> None:
-        """Set the detector, and the class names unless they are given."""
+        """Set the detector, and use its class names unless ``category_mapping`` was given."""
         self.model = model
         if not self.category_mapping:
             names = getattr(model, "classes", None)
@@ -92,13 +92,19 @@ class OrientedDetectionModel(DetectionModel):
         Args:
             images: Images (H, W, 3), uint8, RGB.
         """
+        # attributes of the base class, which SAHI keeps between inference and the conversion of its results
         self._original_shapes = [image.shape for image in images]
         self._original_predictions = self.model([np.ascontiguousarray(image[..., ::-1]) for image in images])
 
     def _create_object_prediction_list_from_original_predictions(
         self, shift_amount_list: Any = None, full_shape_list: Any = None
     ) -> None:
-        """Convert the detections of the last batch to lists of ``ObjectPrediction``."""
+        """Convert the detections of the last batch to lists of ``ObjectPrediction``; called by SAHI.
+
+        Args:
+            shift_amount_list: Offset (x, y) in pixels of each slice in its image; None for no offset.
+            full_shape_list: (height, width) of each image; None for that of the slice.
+        """
         predictions, shapes = self._original_predictions, self._original_shapes or []
         shifts = _per_image(shift_amount_list, [0, 0], len(predictions))
         full_shapes = _per_image(full_shape_list, None, len(predictions))
@@ -112,9 +118,10 @@ class OrientedDetectionModel(DetectionModel):
     def _object_predictions(
         self, boxes: Any, scores: Any, labels: Any, shift: Sequence[float], full_shape: Sequence[float]
     ) -> list[ObjectPrediction]:
-        """Return the predictions of one slice."""
+        """Return the predictions of one slice, given its offset (x, y) in the image and the image's (height, width)."""
         boxes, scores, labels = as_obbs(as_array(boxes).astype(np.float64)), as_array(scores), as_array(labels)
-        hbbs = obb_hbbs(boxes) + np.tile(shift, 2)  # in pixels of the image: SAHI fails on boxes outside of it
+        hbbs = obb_hbbs(boxes) + np.tile(shift, 2)  # in pixels of the image
+        # SAHI fails on boxes outside the image
         overlaps_image = (hbbs[:, 2:] > 0).all(axis=1) & (hbbs[:, :2] < (full_shape[1], full_shape[0])).all(axis=1)
         kept = (scores >= self.confidence_threshold) & overlaps_image
         rows = zip(obb_polygons(boxes[kept]).tolist(), scores[kept].tolist(), labels[kept].tolist())
@@ -139,8 +146,8 @@ def from_sahi(predictions: Iterable[ObjectPrediction]) -> tuple[np.ndarray, np.n
 
     Returns:
         boxes (K, 5) float64 ``cx, cy, w, h, angle`` in pixels of the image and radians, scores (K,) and labels (K,).
-        A polygon with another number of corners than four, which results from SAHI's merging, gives its minimum-area
-        rectangle. A prediction without a polygon gives its horizontal box.
+        A polygon that SAHI has merged, which does not have four corners, is replaced with its minimum-area rectangle. A
+        prediction without a polygon gives its horizontal box.
 
     Example:
         >>> from sahi.prediction import ObjectPrediction

@@ -133,7 +133,10 @@ class OrientedAveragePrecision(Metric):
         return values
 
     def evaluate(self) -> EvaluationResult | None:
-        """Return the full result on the images that this process holds, for ``format_table``; None without images."""
+        """Return the result on the images that this process holds; None without images.
+
+        :func:`rotated_atss.dota.ap_result.format_table` formats it as a table.
+        """
         state = {name: self._concatenated(name).cpu().numpy() for name in _EMPTY}
         num_images = len(state["gt_counts"])
         if not num_images:
@@ -201,9 +204,11 @@ class OrientedAveragePrecision(Metric):
         """Return the ground truth of one image."""
         names = tuple(self.class_names[label] for label in state["gt_labels"][rows])
         difficult = state["gt_difficult"][rows]
-        return Labels(state["gt_polygons"][rows], names, difficult, np.zeros(len(names), dtype=np.int64))
+        line_numbers = np.zeros(len(names), dtype=np.int64)  # the objects were not read from a file
+        return Labels(state["gt_polygons"][rows], names, difficult, line_numbers)
 
     def _values(self, result: EvaluationResult | ClassResult | None) -> dict[str, Tensor]:
+        """Return AP50, AP75 (if they are evaluated) and AP50_95 of a result; NaN without a result."""
         names = [name for name, iou in (("AP50", 0.5), ("AP75", 0.75)) if iou in self.iou_thresholds]
         return {
             name: torch.tensor(float("nan") if result is None else getattr(result, name.lower()), device=self.device)

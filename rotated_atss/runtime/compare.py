@@ -22,10 +22,10 @@ class Differences:
 
     Attributes:
         score: Largest difference of scores.
-        corner: Largest difference of the coordinates of corners, pixels. For boxes with coordinates or sides above 1000
-            px it is per 1000 px.
+        corner: Largest difference of the coordinates of corners, pixels. If the largest coordinate or side of a box
+            exceeds 1000 px, its difference is divided by this value / 1000, because rounding errors grow with it.
         boxes: Number of compared boxes.
-        share: Share of the compared boxes that differ by more than ``MAX_SCORE_DIFFERENCE`` or
+        share: Fraction of the compared boxes that differ by more than ``MAX_SCORE_DIFFERENCE`` or
             ``MAX_CORNER_DIFFERENCE``.
 
     Example:
@@ -49,7 +49,8 @@ def compare_outputs(
     """Compare the outputs of two runtimes for the same input.
 
     Four combinations of sides and angle describe the same rectangle, and for a box at the border of its angle version
-    rounding decides between two of them. Therefore corners are compared, with the first corner that fits best.
+    rounding decides between two of them. Therefore the corners of the boxes are compared. Each of the four corners is
+    tried as the first one, and the smallest difference counts.
 
     Args:
         actual: Outputs by name: ``scores`` (B, A, C) and ``boxes`` (B, A, 5).
@@ -68,20 +69,22 @@ def compare_outputs(
     """
     if any(name not in actual or actual[name].shape != expected[name].shape for name in expected):
         return Differences(np.inf, np.inf, expected[BOXES].shape[0] * expected[BOXES].shape[1], 1.0)
-    rows = np.argsort(-expected[SCORES].max(-1), 1, kind="stable")[:, :num_boxes, None]
+    rows = np.argsort(-expected[SCORES].max(-1), 1, kind="stable")[:, :num_boxes, None]  # (B, N, 1)
 
-    def best(values: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Select the compared boxes."""
+    def select_rows(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the values of the compared boxes, (B, N, C) or (B, N, 5)."""
         return np.take_along_axis(values, rows, 1).astype(np.float64)
 
-    score = np.max([np.abs(best(actual[name]) - best(expected[name])).max(-1) for name in expected if name != BOXES], 0)
-    actual_boxes, expected_boxes = best(actual[BOXES]), best(expected[BOXES])  # (B, N, 5)
+    score_outputs = [name for name in expected if name != BOXES]
+    differences = [np.abs(select_rows(actual[name]) - select_rows(expected[name])).max(-1) for name in score_outputs]
+    score = np.max(differences, 0)  # (B, N)
+    actual_boxes, expected_boxes = select_rows(actual[BOXES]), select_rows(expected[BOXES])  # (B, N, 5)
     corners, expected_corners = (
         obb_polygons(boxes.reshape(-1, 5)).reshape(*rows.shape[:2], 4, 2) for boxes in (actual_boxes, expected_boxes)
     )
     by_first_corner = [np.abs(np.roll(corners, steps, -2) - expected_corners).max((-2, -1)) for steps in range(4)]
     scale = np.maximum(np.abs(expected_boxes).max(-1) / 1000, 1)
     corner = np.min(by_first_corner, 0) / scale
-    score, corner = (np.nan_to_num(each, nan=np.inf) for each in (score, corner))
+    score, corner = (np.nan_to_num(values, nan=np.inf) for values in (score, corner))  # NaN counts as different
     differs = (score > MAX_SCORE_DIFFERENCE) | (corner > MAX_CORNER_DIFFERENCE)
     return Differences(float(score.max()), float(corner.max()), differs.size, float(differs.mean()))

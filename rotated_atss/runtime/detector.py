@@ -18,9 +18,9 @@ from rotated_atss.runtime.selection import best_candidates, suppress
 from rotated_atss.runtime.session import RUNTIME_NAMES, RUNTIMES, Array, Session, open_fastest_session, open_session
 
 FASTEST = "fastest"
-_TIMED_SIDE = 512  # side of the image that is timed for models without windows, pixels
+_TIMED_SIDE = 512  # pixels; side of the image on which runtimes are timed if the model uses no windows
 
-Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes, scores, labels
+Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (K, 5) or (K, 4), scores (K,), labels (K,)
 
 
 class GraphDetector:
@@ -35,7 +35,7 @@ class GraphDetector:
 
     Attributes:
         classes: Class names in the order of the class indices.
-        size: Default window side of ``predict_image``, pixels.
+        size: Default window side of ``predict_image``, pixels; 0 for whole images.
         gap: Default overlap of windows, pixels.
         iou_threshold: Default IoU threshold for merging windows.
         pixels: Conversion of the pixels of images to 8-bit color.
@@ -97,7 +97,7 @@ class GraphDetector:
         ranking = scores if self.graph.rank_by == "final" else None  # None: rank by the class scores
         priors, labels = best_candidates(class_scores, level_sizes, thresholds.score, thresholds.nms_pre, ranking)
         boxes, scores = outputs[BOXES][priors].astype(np.float64), scores[priors, labels]
-        if self.info.box_type == "hbb":
+        if self.info.box_type == "hbb":  # the graph outputs horizontal boxes as oriented boxes of angle 0
             return self._select_horizontal(obb_hbbs(boxes), scores, labels, resized_wh, scale_xy)
         if self.graph.clamp == "centers":
             boxes[:, :2] = boxes[:, :2].clip(0, np.array(resized_wh) - 1)
@@ -115,21 +115,22 @@ class GraphDetector:
     ) -> Detections:
         """Select the horizontal detections (K, 4) on one tile from candidates (N, 4) in pixels of the resized tile."""
         if self.graph.clamp == "border":
-            boxes = boxes.clip(0, resized_wh * 2)
+            boxes = boxes.clip(0, (*resized_wh, *resized_wh))
+        scale_xyxy = (*scale_xy, *scale_xy)
         if not self.graph.inclusive_pixels:
-            boxes = boxes / (scale_xy * 2)
+            boxes = boxes / scale_xyxy
         kept = self._suppress(hbb_obbs(boxes), scores, labels)
         boxes = boxes[kept]
-        if self.graph.inclusive_pixels:  # scale the indices of the first and of the last pixel, which the box contains
-            last_pixel = np.array([0.0, 0.0, 1.0, 1.0])
-            boxes = (boxes - last_pixel) / (scale_xy * 2) + last_pixel
+        if self.graph.inclusive_pixels:  # scale the indices of the first and of the last pixel in the box
+            last_pixel = np.array([0.0, 0.0, 1.0, 1.0])  # x2 and y2 exceed the index of the last pixel by 1
+            boxes = (boxes - last_pixel) / scale_xyxy + last_pixel
         return boxes, scores[kept], labels[kept]
 
     def _suppress(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return the rows of the oriented boxes (N, 5) that exceed the minimum size and that NMS keeps."""
         min_size = self.info.thresholds.min_box_size
-        if min_size == 0 and self.info.box_type == "obb":  # the oriented heads keep boxes with a side of 0
-            min_size = -1.0
+        if min_size == 0 and self.info.box_type == "obb":
+            min_size = -1.0  # keep boxes with a side of 0, as the oriented heads do
         large = np.flatnonzero((boxes[:, 2:4] > min_size).all(axis=1))
         return large[suppress(boxes[large], scores[large], labels[large], self.info.thresholds)]
 
@@ -141,7 +142,7 @@ def load_detector(
 
     Args:
         path: The file.
-        runtime: ``onnxruntime``, ``openvino``, or ``fastest``: time the installed ones on the CPU and use the
+        runtime: ``onnxruntime``, ``openvino``, or ``fastest`` to time the installed runtimes on the CPU and use the
             fastest. Only ``onnxruntime`` runs on CUDA.
         device: ``cpu``, ``cuda`` or ``cuda:<index>``. None is the CPU for ``fastest``, and otherwise the GPU if this
             ONNX Runtime has one.
@@ -149,7 +150,7 @@ def load_detector(
 
     Raises:
         ModuleNotFoundError: The runtime is not installed.
-        UserError: The file is no ONNX file, was not exported by this package, or cannot be loaded.
+        UserError: The file is not an ONNX file, was not exported by this package, or cannot be loaded.
 
     Example::
 
@@ -204,7 +205,12 @@ def prepare_batch(tiles: Sequence[Image], preprocessing: Preprocessing) -> tuple
 
 
 def _resize(tile: Image, bounds: tuple[int, int]) -> Image:
-    """Scale a tile to fit (longer side, shorter side), as MMDetection's ``Resize`` with ``keep_ratio``."""
+    """Scale a tile as MMDetection's ``Resize`` with ``keep_ratio``.
+
+    Args:
+        tile: (H, W, 3).
+        bounds: Maximum length of the longer and of the shorter side, pixels.
+    """
     height, width = tile.shape[:2]
     factor = min(bounds[0] / max(height, width), bounds[1] / min(height, width))
     size = int(width * factor + 0.5), int(height * factor + 0.5)

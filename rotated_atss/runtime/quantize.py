@@ -20,20 +20,23 @@ from rotated_atss.tiling.split_image import crop_window
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
-MAX_WINDOWS = 64  # for calibration
+CALIBRATION_WINDOWS = 64  # default
 
 
-def quantize_to_int8(graph: bytes, info: ModelInfo, images: Sequence[Path], max_windows: int = MAX_WINDOWS) -> bytes:
+def quantize_to_int8(
+    graph: bytes, info: ModelInfo, images: Sequence[Path], num_windows: int = CALIBRATION_WINDOWS
+) -> bytes:
     """Quantize the convolutions of a graph to int8, with scales from windows of images.
 
-    Weights have one scale per output channel, activations one scale per tensor, which covers their smallest to their
-    largest value. The last convolutions, whose outputs are scores and deltas, and the decoding stay in float32.
+    Weights have one scale per output channel. Activations have one scale per tensor, from the smallest to the largest
+    value that occurs on the windows. The decoding and the last convolutions, whose outputs are scores and deltas, stay
+    in float32.
 
     Args:
         graph: The ONNX file in float32.
         info: The record of its model.
         images: Image files like those to predict on.
-        max_windows: Number of windows that are used for calibration, spread over all images.
+        num_windows: Approximate number of windows for calibration, as in :func:`select_windows`.
 
     Returns:
         The ONNX file, with the operators QuantizeLinear and DequantizeLinear.
@@ -50,7 +53,7 @@ def quantize_to_int8(graph: bytes, info: ModelInfo, images: Sequence[Path], max_
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    windows = select_windows(images, info, max_windows)
+    windows = select_windows(images, info, num_windows)
     with tempfile.TemporaryDirectory() as folder, quiet_exporters():
         source, prepared, target = (Path(folder, name) for name in ("a.onnx", "b.onnx", "c.onnx"))
         source.write_bytes(graph)
@@ -58,7 +61,7 @@ def quantize_to_int8(graph: bytes, info: ModelInfo, images: Sequence[Path], max_
         quantize_static(
             prepared,
             target,
-            _Reader(prepare_batch([window], info.preprocessing)[0] for window in windows),
+            _CalibrationReader(prepare_batch([window], info.preprocessing)[0] for window in windows),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             # On processors without VNNI, sums of products of int8 and uint8 overflow 16 bits; with 7-bit weights they
@@ -79,7 +82,7 @@ def select_windows(images: Sequence[Path], info: ModelInfo, count: int) -> Itera
     Args:
         images: Image files, at least one.
         info: The record of the model, with its windows.
-        count: Number of windows; fewer if the images have fewer.
+        count: Number of windows, rounded up to an equal number per image; fewer if the images have fewer.
 
     Raises:
         UserError: An image is unreadable.
@@ -114,7 +117,7 @@ def last_convolutions(model: Any) -> list[str]:
     return names
 
 
-class _Reader:
+class _CalibrationReader:
     """Calibration inputs in the interface of ONNX Runtime's ``CalibrationDataReader``."""
 
     def __init__(self, batches: Iterator[Array]) -> None:

@@ -61,10 +61,10 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, threshol
     """Apply class-wise NMS to the candidates of an image, and keep the highest-scoring detections.
 
     Args:
-        boxes: (N, 5).
+        boxes: (N, 5) ``cx, cy, w, h, angle`` in pixels and radians.
         scores: (N,).
         labels: (N,) class indices.
-        thresholds: The IoU threshold ``nms_iou`` and the number ``max_per_image`` are used.
+        thresholds: Only ``nms_iou`` (IoU threshold) and ``max_per_image`` are used.
 
     Returns:
         (K,) rows of the kept boxes in descending order of score; equal scores are in input order.

@@ -16,7 +16,7 @@ from rotated_atss.io.processes import available_cores
 
 RUNTIMES = ("onnxruntime", "openvino")
 RUNTIME_NAMES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
-_OUT_OF_MEMORY = ("allocat", "out of memory", "not enough memory", "bad_alloc")
+_OUT_OF_MEMORY = ("allocat", "out of memory", "not enough memory", "bad_alloc")  # parts of the runtimes' messages
 
 Array = NDArray[np.float32]
 
@@ -44,7 +44,7 @@ class OnnxRuntimeSession:
 
     Raises:
         ModuleNotFoundError: onnxruntime is not installed.
-        UserError: The file is no graph that this version runs, or there is no such device.
+        UserError: The file is not a graph that this version can run, or there is no such device.
     """
 
     runtime = "onnxruntime"
@@ -88,7 +88,7 @@ class OpenVINOSession:
 
     Raises:
         ModuleNotFoundError: openvino is not installed.
-        UserError: The file is no graph that this version runs.
+        UserError: The file is not a graph that this version can run.
     """
 
     runtime = "openvino"
@@ -132,7 +132,7 @@ def open_session(
 
     Raises:
         ModuleNotFoundError: The runtime is not installed.
-        UserError: The runtime is unknown, the file is no graph that it runs, or there is no such device.
+        UserError: The runtime is unknown, the file is not a graph that it can run, or there is no such device.
 
     Example::
 
@@ -168,7 +168,8 @@ def open_fastest_session(path: str | Path, images: Array, *, threads: int | None
 
         session = open_fastest_session("model.onnx", np.zeros((1, 3, 256, 256), np.float32))
     """
-    installed = [name for name in RUNTIMES if find_spec(name) is not None] or [RUNTIMES[0]]
+    installed = [name for name in RUNTIMES if find_spec(name) is not None]
+    installed = installed or [RUNTIMES[0]]  # opening it raises the error with the install command
     sessions = [open_session(path, name, device="cpu", threads=threads) for name in installed]
     if len(sessions) == 1:
         return sessions[0]
@@ -176,6 +177,7 @@ def open_fastest_session(path: str | Path, images: Array, *, threads: int | None
 
 
 def _shortest_run(session: Session, images: Array, runs: int) -> float:
+    """Return the duration of the shortest of ``runs`` runs in seconds, after one run that is not timed."""
     session.run(images)
     times = []
     for _ in range(runs):
@@ -212,7 +214,7 @@ def _onnxruntime_providers(available: Sequence[str], device: str | None) -> list
     if kind == "cpu" or (not kind and not has_cuda):
         return ["CPUExecutionProvider"]
     if kind not in ("", "cuda") or not has_cuda or not (index or "0").isdigit():
-        hint = f"there are: {', '.join(['cpu', *(['cuda'] if has_cuda else [])])}; for CUDA install onnxruntime-gpu"
+        hint = f"available: {', '.join(['cpu', *(['cuda'] if has_cuda else [])])}; for CUDA, install onnxruntime-gpu"
         raise UserError(f"no such device: '{device}'", where="--device", hint=hint)
     return [("CUDAExecutionProvider", {"device_id": int(index or 0)}), "CPUExecutionProvider"]
 

@@ -96,7 +96,7 @@ def test_the_same_detections_give_the_same_bytes(tmp_path, format_name):
 def test_parts_give_the_result_of_one_piece(tmp_path, monkeypatch, format_name):
     features = detect({"north_up": UTM}, per_image=11)
     (whole,) = write_features(tmp_path / f"detections.{format_name}", format_name, features)
-    monkeypatch.setattr("rotated_atss.geo.features._PART_ROWS", 4)
+    monkeypatch.setattr("rotated_atss.geo.features._CHUNK_ROWS", 4)
     (parts,) = write_features(tmp_path / "parts" / f"detections.{format_name}", format_name, features)
     if format_name in ("geojson", "csv", "fgb"):
         assert parts.read_bytes() == whole.read_bytes()

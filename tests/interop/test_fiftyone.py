@@ -59,7 +59,7 @@ def test_task1_files_as_predictions(dataset, tmp_path):
 def test_fields_that_fiftyone_cannot_hold(tmp_path, field):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "P1.png").touch()
-    with pytest.raises(UserError, match="a field of FiftyOne must be a free identifier"):
+    with pytest.raises(UserError, match="a field name must be an identifier that FiftyOne does not use itself"):
         write_fiftyone(tmp_path / "out", tmp_path / "images", {field: []})
     assert not (tmp_path / "out").exists()
 

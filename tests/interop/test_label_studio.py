@@ -41,7 +41,7 @@ def test_written_tasks_are_read_back(tmp_path, detections):
 @pytest.mark.parametrize(
     "images, names, match",
     [
-        ({"P2.png": (9, 9)}, CLASSES, "no file name and size of the image P1, got those of 1 image"),
+        ({"P2.png": (9, 9)}, CLASSES, "the images must include all images with detections: P1 is missing, got 1 image"),
         ({"P1.png": (9, 9)}, ["plane"], "every label needs a class name, got label 1 and 1 class name"),
     ],
 )
