@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from rotated_atss import __version__
 from rotated_atss.cli._device_option import enable_mps_fallback
-from rotated_atss.cli._system_errors import advice_of, describe_system_error
+from rotated_atss.cli._system_errors import describe_system_error, format_advice
 from rotated_atss.errors import UserError, printable
 from rotated_atss.io.cpu_threads import follow_cpu_load, limit_blas_threads, set_wait_policy
 from rotated_atss.io.signals import TerminatedError
@@ -55,12 +55,13 @@ COMMANDS = {
     "demo": "Run the whole pipeline on synthetic scenes.",
 }
 
+# commands that use NumPy but not torch: one BLAS thread makes them start faster
 WITHOUT_TORCH = ("check-data", "split", "convert-labels", "draw", "merge", "evaluate", "report", "check-submission")
 
 # command -> module, if the names differ: a module named `list` would hide the built-in name in this package
 MODULES = {"list": "list_configs"}
 
-# If one of these packages is missing, the error is one line with the install command instead of a traceback.
+# Import names. If one of these packages is missing, the error is one line with the install command, not a traceback.
 OPTIONAL_PACKAGES = (
     *("numpy", "torch", "torchvision", "cv2", "shapely", "tqdm", "safetensors"),
     *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard", "faster_coco_eval", "matplotlib"),
@@ -84,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         2
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if "torch" not in sys.modules:  # else another program calls this function and owns torch's settings
+    if "torch" not in sys.modules:  # otherwise the program that calls this function owns torch's settings
         set_wait_policy()
         enable_mps_fallback()
         follow_cpu_load()
@@ -97,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _print_overview(arguments)
         _reject_empty(arguments)
         args = parse_arguments(name, arguments[1:])
-        with _raise_on_signals(), _execution_of_configs(args):
+        with _raise_on_signals(), _safe_config_context(args):
             return int(load_command(name).run(args) or 0)
     except UserError as error:
         return _print_error(label, str(error), 2)
@@ -109,9 +110,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return _print_error(label, f"{missing} is not installed (run: {install_command(missing)})", 2)
     except KeyboardInterrupt as error:
-        return _print_error(label, f"interrupted{advice_of(error)}", 130)
+        return _print_error(label, f"interrupted{format_advice(error)}", 130)
     except TerminatedError as error:
-        return _print_error(label, f"{error}{advice_of(error)}", error.exit_code)
+        return _print_error(label, f"{error}{format_advice(error)}", error.exit_code)
     except BrokenPipeError:
         return _discard_stdout()
     except (OSError, RuntimeError) as error:
@@ -138,7 +139,7 @@ def _raise_on_signals() -> Iterator[None]:
     main_process = os.getpid()
 
     def handle(received: int, frame: FrameType | None) -> None:
-        for number in signals:  # another signal ends the process at once
+        for number in signals:  # a second signal ends the process at once
             signal.signal(number, signal.SIG_DFL)
         if os.getpid() != main_process:  # a forked worker, which has nothing to clean up
             os.kill(os.getpid(), received)
@@ -171,15 +172,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _reject_empty(arguments: Sequence[str]) -> None:
-    """Refuse empty arguments: as a path they would stand for the working directory."""
+    """Refuse empty arguments, because an empty path would be the working directory."""
     for option, value in zip(arguments, arguments[1:]):
         if not value:
             where = option if option.startswith("-") else None
             raise UserError("an argument is empty", where=where, hint="a variable of the shell may not be set")
 
 
-def _execution_of_configs(args: argparse.Namespace) -> AbstractContextManager[None]:
-    """Return the context in which a command loads configs: with ``--safe-config``, without executing them."""
+def _safe_config_context(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Return a context in which configs are read without executing them if ``--safe-config`` is given."""
     if not getattr(args, "safe_config", False):
         return nullcontext()
     from rotated_atss.io.safe_config import require_safe_configs

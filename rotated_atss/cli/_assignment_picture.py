@@ -1,6 +1,7 @@
 """Pictures and titles of ``show-assignment``.
 
-A trace records the steps of ATSS for one object. Its variant is the IoU that is used: hbb, obb or that of the config.
+A trace records the steps of ATSS for one object. Its variant says which boxes IoU compares: hbb (circumscribed), obb
+(oriented), or config (the horizontal boxes of a config without oriented ones).
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ def title_of(cfg: Config, image: Path, assignment: ImageAssignment, names: list[
     num_ignored = len(assignment.inputs.gt_boxes_ignore)
     if num_ignored:
         objects += f" and {count_of(num_ignored, 'ignored object')}"
-    positives = count_of(int((assignment.assign() >= 0).sum()), "positive")
+    positives = count_of(int((assignment.assign() >= 0).sum()), "positive")  # the others are BACKGROUND or IGNORE, < 0
     return f"{cfg.config_name}, {image.stem} at {width} x {height} px: {objects}, {positives}"
 
 
 def variant_title(assignment: ImageAssignment, variant: str) -> str:
-    """Return the title of a trace, which says whether the config uses this variant."""
+    """Return the title of a trace. For oriented boxes, it marks the variant that the config uses."""
     return _VARIANTS[variant] + (" (this config)" if variant == assignment.variant and assignment.oriented else "")
 
 
-def positives_of(assignment: ImageAssignment, num_objects: int) -> Tensor:
-    """Return the number of positives (G, L) per object and level."""
+def count_positives(assignment: ImageAssignment, num_objects: int) -> Tensor:
+    """Return the number of positives (G, L) per ground-truth box and level."""
     from rotated_atss.analysis.assignment_text import positives_per_level
 
     return positives_per_level(assignment.assign(), assignment.level_sizes, num_objects)
@@ -79,7 +80,7 @@ def draw_overview(cfg: Config, image: Path, assignment: ImageAssignment, names: 
         read_input_image(image, assignment.inputs.image_wh),
         corners_of(assignment.inputs.gt_boxes),
         [xy[assigned >= 0].double().numpy() for xy, assigned in levels],
-        positives_of(assignment, len(names)).sum(1).tolist(),
+        count_positives(assignment, len(names)).sum(1).tolist(),
         assignment.strides,
         ignored=corners_of(assignment.inputs.gt_boxes_ignore),
         title=title_of(cfg, image, assignment, names),
@@ -89,7 +90,7 @@ def draw_overview(cfg: Config, image: Path, assignment: ImageAssignment, names: 
 def draw_object(
     cfg: Config, image: Path, assignment: ImageAssignment, names: list[str], traces: dict[str, AssignmentTrace]
 ) -> bytes:
-    """Draw the traces of one object, and return the bytes of a PNG file."""
+    """Draw the traces of one object, by variant, and return the bytes of a PNG file."""
     import numpy as np
 
     from rotated_atss.visualization.assignment_object import TracePanel, plot_object
@@ -102,7 +103,7 @@ def draw_object(
         compared = polygon  # the box whose IoU with the priors is computed
         if variant == "hbb":
             compared = corners_of(_to_hbb(assignment.inputs.gt_boxes[gt_index : gt_index + 1]))[0]
-        best = trace.prior_index[trace.iou.argmax()] if len(trace.iou) else None
+        best = trace.prior_index[trace.iou.argmax()] if len(trace.iou) else None  # the candidate of highest IoU
         prior = None if best is None else corners_of(assignment.priors[best : best + 1])[0]
         panels.append(TracePanel(variant_title(assignment, variant), trace, compared, polygon, prior))
     title = f"{cfg.config_name}, {image.stem}: object {gt_index}, {names[gt_index]}"
@@ -113,7 +114,7 @@ def draw_object(
 
 
 def corners_of(boxes: Tensor) -> Any:
-    """Return the corners of (N, 5) or (N, 4) boxes as an array (N, 4, 2)."""
+    """Return the corners (N, 4, 2) of oriented (N, 5) or horizontal (N, 4) boxes as an array, pixels."""
     from rotated_atss.ops.box_polygons import box_polygons
 
     return box_polygons(boxes).reshape(-1, 4, 2)

@@ -51,6 +51,7 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
     by_spelling = {spelling: name for name in known for spelling in (name, hyphenate(name))}
     if spec in DATASETS:
         return tuple(by_spelling[name] for name in DATASETS[spec].classes if name in by_spelling)
+    # a known class takes precedence over a file of the same name
     is_file = spec not in by_spelling and "," not in spec and Path(spec).is_file()
     names = resolve_classes(Path(spec)) if is_file else [name.strip() for name in spec.split(",") if name.strip()]
     for name in names:

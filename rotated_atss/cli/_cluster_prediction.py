@@ -19,7 +19,7 @@ _lock = threading.Lock()  # a worker runs several jobs in threads, of which one 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """All that a worker needs to load the model: the arguments of :func:`load_any_detector`.
+    """What a worker needs to load the model: the arguments of :func:`load_any_detector`.
 
     Attributes:
         config: Path or name of a config; None for a model file that records it.
@@ -34,8 +34,8 @@ class ModelSource:
     options: Mapping[str, Any]
 
     def load_once(self) -> Any:
-        """Return the detector. It is loaded only if this process has not loaded the same file and options last."""
-        status = os.stat(self.checkpoint)
+        """Return the detector. It is loaded unless this process has loaded the same file with the same options last."""
+        status = os.stat(self.checkpoint)  # shows whether the file was replaced
         args = self.args
         settings = (self.config, dict(self.options), args.device, args.amp, args.channels_last, args.fast)
         key = repr((self.checkpoint, status.st_mtime_ns, status.st_size, settings))
@@ -52,7 +52,7 @@ class ImageJob:
 
     Attributes:
         model: The model.
-        predict: Called with ``detector`` and ``path``; writes the results to files that the workers share.
+        predict: Called with ``detector`` and ``path``; writes the results to a file system that the workers share.
         path: The image.
     """
 
@@ -62,7 +62,7 @@ class ImageJob:
 
 
 def predict_on_worker(job: ImageJob) -> UserError | None:
-    """Predict one image, and return the error of an image that cannot be read."""
+    """Predict one image. Return its error if it cannot be read, otherwise None."""
     detector = job.model.load_once()
     try:
         job.predict(detector=detector, path=job.path)
@@ -93,7 +93,8 @@ def predict_on_cluster(
     failures = []
     with progress_bar(total=len(jobs), desc="predict", unit="image") as bar:
         sizes = list(map(estimate_decode_bytes, paths))
-        for _, error in run_jobs(predict_on_worker, jobs, 1, sizes, scheduler=scheduler):
+        # the number of local processes has no effect with a scheduler
+        for _, error in run_jobs(predict_on_worker, jobs, workers=1, job_bytes=sizes, scheduler=scheduler):
             bar.update()
             if error is not None:
                 failures.append(error)

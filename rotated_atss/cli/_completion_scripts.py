@@ -146,7 +146,7 @@ def fish_script(commands: Mapping[str, Words]) -> str:
     """
     lines = [f"{_HEAD} fish", f"complete -c {PROGRAM} -f"]
     for name, words in commands.items():
-        lines.append(_fish("__fish_use_subcommand", f"-a {name} -d {_fish_quote(words.help)}"))
+        lines.append(_fish_line("__fish_use_subcommand", f"-a {name} -d {_fish_quote(words.help)}"))
         condition = f"__fish_seen_subcommand_from {name}"
         lines += _fish_words(condition, words, words.actions)
         for action, action_words in words.actions.items():
@@ -160,17 +160,17 @@ def _fish_words(condition: str, words: Words, actions: Mapping[str, Words]) -> I
             f"-l {spelling[2:]}" if spelling.startswith("--") else f"-s {spelling[1:]}" for spelling in option.names
         )
         values = "" if option.values is None else f" -x {_fish_values(option.values)}".rstrip()
-        yield _fish(condition, f"{spellings}{values} -d {_fish_quote(option.help)}")
+        yield _fish_line(condition, f"{spellings}{values} -d {_fish_quote(option.help)}")
     if actions:
         no_action_yet = f"{condition}; and not __fish_seen_subcommand_from {' '.join(actions)}"
         for name, action_words in actions.items():
-            yield _fish(no_action_yet, f"-a {name} -d {_fish_quote(action_words.help)}")
+            yield _fish_line(no_action_yet, f"-a {name} -d {_fish_quote(action_words.help)}")
     elif words.positionals != Values():
-        yield _fish(condition, _fish_values(words.positionals))
+        yield _fish_line(condition, _fish_values(words.positionals))
 
 
 def _fish_values(values: Values) -> str:
-    """Return the argument ``-a``; names of files are completed by a function of fish."""
+    """Return the option ``-a`` with the candidates. For names of files, a candidate is a call of a fish function."""
     candidates: Sequence[str] = values.words
     if values.files or values.folders:
         function = "__fish_complete_path" if values.files else "__fish_complete_directories"
@@ -178,7 +178,7 @@ def _fish_values(values: Values) -> str:
     return f"-a {_fish_quote(' '.join(candidates))}" if candidates else ""
 
 
-def _fish(condition: str, rest: str) -> str:
+def _fish_line(condition: str, rest: str) -> str:
     return f"complete -c {PROGRAM} -n {_fish_quote(condition)} {rest}"
 
 

@@ -31,7 +31,13 @@ class Values:
 
 @dataclass(frozen=True)
 class Option:
-    """An option: its spellings, its help and its values (None for a flag)."""
+    """An option.
+
+    Attributes:
+        names: Its spellings, such as ``-h`` and ``--help``.
+        help: The first sentence of its help.
+        values: Its values; None for a flag.
+    """
 
     names: tuple[str, ...]
     help: str
@@ -84,12 +90,12 @@ def _values(action: argparse.Action) -> Values:
     """Derive the values of an argument from its choices, or else from its metavar, such as ``CHECKPOINT|NAME``."""
     if action.choices is not None:
         return Values(tuple(map(str, action.choices)))
-    names = set(re.split(r"[ |]", str(action.metavar)))
+    names = set(re.split(r"[ |]", str(action.metavar)))  # MODEL and IMAGE of "MODEL IMAGE|DIR"
     words: tuple[str, ...] = ()
     if {"CONFIG", "MODEL"} & names:
         words += tuple(config_names())
-    is_file_or_model_name = "NAME" in names and len(names) > 1  # NAME alone is the name of a preset or dataset
-    if is_file_or_model_name or (action.dest == "name" and not action.option_strings):
+    # NAME with another word, such as FILE|NAME, and the positional argument name are published models
+    if ("NAME" in names and len(names) > 1) or (action.dest == "name" and not action.option_strings):
         words += _model_names()
     return Values(words, files=bool(names & _FILES or "CONFIG" in names), folders=bool(names & _FOLDERS))
 
@@ -106,5 +112,5 @@ def _union(first: Values, second: Values) -> Values:
 
 
 def _first_sentence(text: str) -> str:
-    """Return the part of a help before its first semicolon, parenthesis or full stop."""
+    """Return the part of a help text before its first semicolon, colon, parenthesis or full stop."""
     return re.split(r"; | \(|\. |: ", " ".join(text.replace("%%", "%").split()), maxsplit=1)[0].rstrip(".")

@@ -60,7 +60,7 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--options", nargs="+", action=DictAction, default={})
     try:
         options = parser.parse_args(["--options", *pairs]).options
-    except AssertionError as error:  # raised by DictAction for brackets that are not balanced
+    except AssertionError as error:  # brackets that are not balanced
         raise UserError(f"--cfg-options: {error}") from error
     for pair in pairs:
         key, _, text = pair.partition("=")
@@ -73,7 +73,7 @@ def _restore_string(value: Any, text: str, stays_string: bool) -> Any:
 
     Args:
         value: The parsed value.
-        text: Its text.
+        text: The text after the equals sign.
         stays_string: Whether the key is one of :data:`STRING_KEYS`. A quoted value always stays a string.
     """
     if isinstance(value, (list, tuple)):

@@ -80,7 +80,7 @@ def find_window(args: argparse.Namespace, image_wh: tuple[int, int], layers: Seq
     Args:
         args: Parsed arguments.
         image_wh: Width and height of the image in pixels.
-        layers: Boxes on the image. ``--object`` is the index of a box of the first layer.
+        layers: Boxes on the image, those of the labels first. ``--object`` is the index of a box of the first layer.
 
     Raises:
         UserError: The region begins outside the image, or the first layer has no box of that index.
@@ -101,7 +101,7 @@ def find_window(args: argparse.Namespace, image_wh: tuple[int, int], layers: Seq
 
 
 def _window_around(number: int, image_wh: tuple[int, int], layer: Layer) -> Window:
-    """Return a square around a box, shifted into the image; a square larger than the image is clipped."""
+    """Return a square around a box, shifted into the image and, where it is larger than the image, clipped to it."""
     import numpy as np
 
     count = len(layer.names)
@@ -112,8 +112,7 @@ def _window_around(number: int, image_wh: tuple[int, int], layer: Layer) -> Wind
     longest = float(np.hypot(*(corners - np.roll(corners, 1, 0)).T).max())
     side = max(_MIN_REGION, round(_SIDES_PER_REGION * longest))
     starts, stops = [], []
-    centers = ((corners.min(0) + corners.max(0)) / 2).tolist()  # x and y
-    for center, limit in zip(centers, image_wh):
+    for center, limit in zip(((corners.min(0) + corners.max(0)) / 2).tolist(), image_wh):
         start = min(max(0, round(center - side / 2)), max(0, limit - side))
         starts.append(start)
         stops.append(min(start + side, limit))

@@ -1,4 +1,4 @@
-"""Detectors of model files of any kind, for ``predict``."""
+"""Loading of detectors from checkpoints and ONNX files, for ``predict`` and ``test``."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def load_any_detector(
     from rotated_atss.detection.engine.inference import load_detector
     from rotated_atss.detection.engine.network import has_fast_bfloat16
 
-    amp, channels_last = args.amp, args.channels_last or None
+    amp, channels_last = args.amp, args.channels_last or None  # None: as in the config
     if args.fast:
         amp, channels_last = amp or has_fast_bfloat16(resolve_device(args.device).type), True
         hint = "" if args.device not in (None, "cpu") else "; an exported ONNX file is faster on a CPU"

@@ -23,9 +23,9 @@ class Task1Evaluation:
 
     Attributes:
         result: The average precisions.
-        detections: Detections by class.
+        detections: Detections by class name, of the evaluated classes.
         labels: Labels by image id.
-        left_out: Classes in the files that are not among the evaluated classes.
+        left_out: Class names in the files that are not among the evaluated classes.
     """
 
     result: EvaluationResult
@@ -34,18 +34,18 @@ class Task1Evaluation:
     left_out: list[str]
 
 
-def task1_inputs(args: argparse.Namespace) -> list[Path]:
+def list_task1_inputs(args: argparse.Namespace) -> list[Path]:
     """Return the paths of the Task1 files and of the label files of a command.
 
     Args:
         args: Arguments with ``detections`` and ``labels``.
 
     Raises:
-        UserError: A folder is missing or has no such file, or an image has two label files.
+        UserError: A folder is missing or contains no file of its kind, or an image has two label files.
 
     Example::
 
-        task1_inputs(args)
+        list_task1_inputs(args)
     """
     from rotated_atss.dota.detections import list_task1_files
 
@@ -57,7 +57,8 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
 
     Args:
         args: Arguments of the command ``evaluate``.
-        classes: Classes to evaluate. Other classes in the files are an error unless ``args.classes`` is given.
+        classes: Names of the classes to evaluate. Other classes in the files are an error, unless the user has selected
+            classes by ``args.classes``.
 
     Raises:
         UserError: A file is missing or malformed, a class is unknown, or a detection lies on an image without labels.
@@ -82,7 +83,7 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
             bar.update(bytes_of[path])
 
         def on_evaluated(name: str) -> None:
-            bar.update(bytes_of[files[name]] if name in files else 0)
+            bar.update(bytes_of[files[name]] if name in files else 0)  # a class need not have a file
 
         # unknown classes are refused below, once the classes of all files are known for the message
         detections = read_task1_folder(args.detections, classes, skip_unknown=True, workers=workers, on_done=on_read)
@@ -97,7 +98,7 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
             labels,
             classes=classes,
             metric=args.metric,
-            dataset=args.dataset,
+            version=args.dataset,  # a DOTA version or the name of another dataset
             difficult=args.difficult,
             ignore_unlabeled=args.ignore_unlabeled,
             workers=workers,
@@ -154,8 +155,8 @@ def _reject_other_classes(classes: tuple[str, ...], locations: Mapping[str, str]
     for name, location in locations.items():
         if name not in classes:
             hint = unknown_class_hint(name, classes)
-            if name not in CLASSES["v2.0"]:
-                # without the comma, a single class would be read as the name of a dataset or of a file
+            if name not in CLASSES["v2.0"]:  # v2.0 has the classes of all DOTA versions
+                # --classes reads a single name as a list of classes only if a comma follows
                 listed = ",".join(sorted(locations)) if len(locations) > 1 else f"{name},"
                 hint = f"{hint}; if the classes are your own, add --classes {listed}"
             raise UserError(f"unknown class '{name}'", where=location, hint=hint)

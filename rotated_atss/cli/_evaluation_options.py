@@ -71,10 +71,13 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def reject_dota_rules(args: argparse.Namespace) -> None:
-    """Refuse options for the rules of DOTA's evaluation; for a command that was given COCO annotations.
+    """Refuse options that do not apply to COCO annotations: they set the rules of DOTA's evaluation.
+
+    Args:
+        args: Arguments of a command that was called with ``--coco-annotations``.
 
     Raises:
-        UserError: One of these options is given.
+        UserError: Such an option is given.
 
     Example:
         >>> parser = argparse.ArgumentParser()

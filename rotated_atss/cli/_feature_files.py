@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DOTA = "dota"
 # copied from geo.writers: importing it would slow down --help
 FORMAT_NAMES = (DOTA, "geojson", "gpkg", "fgb", "csv", "parquet")
-_FILE = re.compile(rf"detections(_[a-z0-9_]+)?\.({'|'.join(FORMAT_NAMES[1:])})")
+_VECTOR_FILE = re.compile(rf"detections(_[a-z0-9_]+)?\.({'|'.join(FORMAT_NAMES[1:])})")
 
 
 def add_format_argument(parser: argparse._ActionsContainer) -> None:
@@ -74,6 +74,7 @@ def note_georeferences(formats: Sequence[str], paths: Sequence[Path]) -> Iterato
 
 
 def _read_georeference(path: Path) -> Georeference | None:
+    """Return the georeference of an image; None if it has none or cannot be read."""
     from rotated_atss.geo.crs import is_on_earth
     from rotated_atss.io.image_header import UnreadableImageError
     from rotated_atss.io.image_reader import find_georeference
@@ -82,7 +83,7 @@ def _read_georeference(path: Path) -> Georeference | None:
         georeference = find_georeference(path)
     except UnreadableImageError:
         return None
-    try:
+    try:  # a malformed CRS raises an error
         is_on_earth(None if georeference is None else georeference.crs)
     except UserError as error:
         raise UserError(error.what, where=path, hint="correct the CRS of the image or its .prj file") from error
@@ -100,4 +101,4 @@ def list_feature_files(folder: Path) -> list[Path]:
         ...     [path.name for path in list_feature_files(Path(folder))]
         ['detections.gpkg', 'detections_epsg_32650.fgb']
     """
-    return sorted(path for path in folder.iterdir() if _FILE.fullmatch(path.name) and path.is_file())
+    return sorted(path for path in folder.iterdir() if _VECTOR_FILE.fullmatch(path.name) and path.is_file())

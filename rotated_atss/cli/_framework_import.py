@@ -13,7 +13,8 @@ def import_framework() -> None:
     collection during the import, and each full one later (MMEngine runs one per dataset), would visit them in vain:
     about 0.8 CPU seconds of ``predict`` and 1.5 of ``test``.
 
-    Does nothing where another program has imported MMDetection: the exemption would keep garbage of that program alive.
+    Has no effect if MMDetection is already imported. A program that has done so may have created garbage, which the
+    exemption would keep alive.
 
     Example:
         >>> import_framework()

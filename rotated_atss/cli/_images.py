@@ -45,7 +45,7 @@ def find_images(source: str | Path) -> list[Path]:
 
 
 def print_skipped_images(source: str | Path) -> None:
-    """Print which files of a folder look like images but have a format that is not read.
+    """Print which files of a folder look like images but have a format that this package does not read.
 
     Args:
         source: A folder. An image file prints nothing.
@@ -109,7 +109,8 @@ def parse_pixel_options(args: argparse.Namespace, recorded: PixelOptions | None 
 
     bits, scaling, bands = (getattr(args, name, None) for name in ("bits", "scaling", "bands"))
     if bits is not None and scaling not in (None, AUTO):
-        raise UserError(f"--bits is a scaling too, got --bits {bits} and --scaling {scaling}", hint="give one of them")
+        what = f"--bits and --scaling exclude each other, got --bits {bits} and --scaling {scaling}"
+        raise UserError(what, hint="give one of them")
     options = PixelOptions() if recorded is None else recorded
     if bands is not None:
         options = replace(options, bands=_numbers(bands, int, "--bands", "one or three numbers from 1"))
@@ -125,7 +126,7 @@ Number = TypeVar("Number", int, float)
 
 
 def _numbers(text: str, kind: Callable[[str], Number], option: str, expected: str) -> tuple[Number, ...]:
-    """Parse the comma-separated numbers of an option."""
+    """Parse comma-separated numbers; ``expected`` describes the value in the error."""
     try:
         return tuple(kind(part) for part in text.split(","))
     except ValueError:
@@ -183,7 +184,7 @@ def process_images(
     Args:
         paths: Image files.
         process: Called with each path.
-        command: Name of the command, the prefix of error lines.
+        command: Name of the command, for the progress bar and for error lines.
         progress: Show the bar; None shows it on a terminal.
 
     Returns:

@@ -1,4 +1,4 @@
-"""One image and its objects: find its label file by name, and read the objects."""
+"""The objects of one image: find its label file by name, and read it."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class LabeledObjects(NamedTuple):
 
 
 CROWD = 3  # difficult flag of a crowd box
-_MAX_NAME = 40  # maximum number of characters of a class name in the table
+_MAX_NAME = 40  # maximum number of characters of a class name; longer ones are shortened
 
 
 def find_image_and_labels(image: str, labels: str | None, data: str | None) -> tuple[Path, Path]:
     """Find an image and its label file.
 
     Args:
-        image: Path of the image, or with ``data`` the name of a tile, with or without suffix.
-        labels: A DOTA label file, a folder of such files, or a COCO instances JSON. None takes the label file in the
-            folder ``labelTxt`` of the dataset, or the one in the folder of the image.
+        image: Path of the image; with ``data``, the name of a tile, with or without suffix.
+        labels: A DOTA label file, a folder of DOTA label files, or a COCO instances JSON. None looks in ``labelTxt`` of
+            ``data``. Without ``data``, it looks in ``labelTxt`` next to the image's folder, then in the image's folder.
         data: Dataset folder with ``images`` and ``labelTxt``.
 
     Raises:
@@ -106,7 +106,7 @@ def read_objects(labels: Path, image: Path) -> LabeledObjects:
     rows = np.flatnonzero(has_area).tolist()
     names = [printable(objects.names[row], _MAX_NAME) for row in rows]
     flags = [int(objects.difficult[row]) for row in rows]
-    return LabeledObjects(objects.polygons[has_area], names, flags, int((~has_area).sum()))
+    return LabeledObjects(objects.polygons[has_area], names, flags, without_area=int((~has_area).sum()))
 
 
 def _read_coco_objects(labels: Path, image: Path) -> LabeledObjects:
@@ -122,4 +122,5 @@ def _read_coco_objects(labels: Path, image: Path) -> LabeledObjects:
     objects = instances.objects.get(entry.id, [])
     boxes = np.array([obj.box for obj in objects], np.float64).reshape(-1, 4)
     names = [printable(instances.categories[obj.category_id], _MAX_NAME) for obj in objects]
-    return LabeledObjects(hbb_polygons(boxes), names, [CROWD * obj.iscrowd for obj in objects], 0)
+    flags = [CROWD if obj.iscrowd else 0 for obj in objects]
+    return LabeledObjects(hbb_polygons(boxes), names, flags, without_area=0)

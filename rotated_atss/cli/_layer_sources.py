@@ -79,7 +79,7 @@ def dota_labels(folder: str | Path, images: Sequence[Path]) -> LayerSource:
     _check_complete([path.name for path in images if path.stem not in files], folder, "label file")
     labels = {path.stem: read_labels(files[path.stem]) for path in images}
     present = dict.fromkeys(name for label_set in labels.values() for name in label_set.names)
-    names = dict.fromkeys([*CLASSES["v2.0"], *present])
+    names = dict.fromkeys([*CLASSES["v2.0"], *present])  # v2.0 has the classes of all DOTA versions
     layer = lambda image: Layer(labels[image.stem].polygons, labels[image.stem].names)  # noqa: E731
     return LayerSource(layer, tuple(names), tuple(present))
 
@@ -132,7 +132,7 @@ def task1_detections(folder: str | Path, images: Sequence[Path]) -> LayerSource:
 
 
 def _list_task1_files(folder: str | Path) -> dict[str, Path]:
-    """List the Task1 files of a folder; if they are one folder deeper (``predict --out``), the error names it."""
+    """List the Task1 files by class. If they are in a subfolder, as ``predict`` writes them, the error names it."""
     try:
         return list_task1_files(folder)
     except UserError as error:
@@ -149,7 +149,8 @@ def _coco_layer(objects: Sequence[CocoObject], categories: Mapping[int, str]) ->
 
 
 def _group_by_image(by_class: Mapping[str, Detections]) -> dict[str, Layer]:
-    parts: dict[str, list[tuple[str, Detections]]] = defaultdict(list)  # image -> class name and detections
+    """Convert detections by class name to layers by image id."""
+    parts: dict[str, list[tuple[str, Detections]]] = defaultdict(list)  # image id -> class names and detections
     for name, detections in by_class.items():
         order = np.argsort(detections.image_index, kind="stable")
         ends = np.cumsum(np.bincount(detections.image_index, minlength=len(detections.images)))

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from rotated_atss.visualization.palettes import ClassStyle
 
 MAX_PICTURE_PIXELS = 50_000_000  # larger images are reduced, so that they need not fit in memory
-REDUCED_PIXELS = 16_000_000
-MAX_CAPTIONED = 50_000  # with more boxes, captions would hide each other and the image
+REDUCED_PIXELS = 16_000_000  # maximum number of pixels after this reduction
+MAX_CAPTIONED = 50_000  # boxes; with more of them, captions would hide each other and the image
+_CHUNK_BOXES = 50_000  # boxes that are drawn at once; more would take more memory
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def write_picture(
     Args:
         path: File to write.
         image: The image.
-        layers: Boxes from the bottom layer to the top layer, in pixels of the image or of the region.
+        layers: Boxes from the bottom layer to the top layer, in pixels of the image, or of the region if there is one.
         args: Values of the options added by :func:`add_picture_arguments`.
         window: Region to draw, x_start, y_start, x_stop, y_stop in pixels; None draws the whole image.
 
@@ -139,27 +140,27 @@ def write_picture(
 def _draw_layer(picture: Image, layer: Layer, args: argparse.Namespace) -> Image:
     from rotated_atss.visualization.drawing import draw_boxes
 
-    options: dict[str, Any] = dict(thickness=args.line_width, mark_front=getattr(args, "mark_front", False))
+    options: dict[str, Any] = dict(thickness=args.line_width, mark_front=getattr(args, "mark_front", False))  # of draw
     if layer.plain:
         white = [(255, 255, 255)] * len(layer.names)
         return draw_boxes(picture, layer.polygons, colors=white, box_only=True, **options)
     options["colors"] = {name: style.color for name, style in layer.styles.items()}
     options["dashed"] = {name for name, style in layer.styles.items() if style.dashed}
     box_only = args.box_only or len(layer.names) > MAX_CAPTIONED
-    for part in _parts(layer) if box_only else [layer]:
+    for chunk in _chunks(layer) if box_only else [layer]:
         picture = draw_boxes(
-            picture, part.polygons, part.names, part.scores, score_threshold=args.score, box_only=box_only,
+            picture, chunk.polygons, chunk.names, chunk.scores, score_threshold=args.score, box_only=box_only,
             legend=not box_only, **options,
         )  # fmt: skip
     return picture
 
 
-def _parts(layer: Layer) -> Iterator[Layer]:
-    """Divide a layer into parts that are drawn one by one, which limits the memory; higher scores are drawn later."""
+def _chunks(layer: Layer) -> Iterator[Layer]:
+    """Divide a layer into chunks in ascending order of score, so that higher scores are drawn on top."""
     import numpy as np
 
     order = np.arange(len(layer.names)) if layer.scores is None else np.argsort(layer.scores, kind="stable")
-    for rows in np.array_split(order, max(1, math.ceil(len(order) / MAX_CAPTIONED))):
+    for rows in np.array_split(order, max(1, math.ceil(len(order) / _CHUNK_BOXES))):
         names = [layer.names[row] for row in rows.tolist()]
         scores = None if layer.scores is None else np.asarray(layer.scores)[rows]
         yield replace(layer, polygons=layer.polygons[rows], names=names, scores=scores)

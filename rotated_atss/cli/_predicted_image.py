@@ -32,16 +32,16 @@ def predict_file(
     """Detect on an image, write its picture and record its detections.
 
     Args:
-        records: The files of single images in the partial folder of the run.
+        records: Detections and pictures of finished images, in the partial folder of the run.
         detector: The detector.
         tiling: Windows and merging.
         classes: Names of the classes whose detections are kept.
         path: The image.
-        args: Arguments of ``predict``; ``pixels`` and ``resolution`` are resolved.
+        args: Arguments of ``predict``; ``pixels`` is a ``PixelOptions``, ``resolution`` meters per pixel or None.
 
     Raises:
-        UserError: The image cannot be read or has no known ground resolution, which is recorded, or its picture would
-            replace another file.
+        UserError: The image cannot be read, its ground resolution is not known, or its picture would replace a file
+            that this package has not written. The failure is also recorded.
         OSError: The disk is full.
     """
     from rotated_atss.io.image_reader import open_image
@@ -87,7 +87,7 @@ def _draw(
     from rotated_atss.ops.box_polygons import obb_polygons
     from rotated_atss.visualization.palettes import class_styles
 
-    # selected before polygons are computed, because a huge image can have a million detections
+    # before the conversion to lists, because a huge image can have a million detections
     drawn = detections.take(detections.scores >= args.score)
     names = [model_classes[label] for label in drawn.labels.tolist()]
     styles = class_styles(model_classes, args.palette)

@@ -103,10 +103,10 @@ class PredictionFiles(ImageRecords):
 
     Attributes:
         own_images: Names of the images that this run predicts.
-        finished: None before :meth:`commit`, unless this run has completed the renames of an interrupted one. Then
-            ``summary``, ``failed`` (number of images that cannot be read), ``removed`` (number of pictures of an
-            earlier run that were removed, because this run does not replace them) and ``removed_files`` (names of
-            other removed files).
+        finished: None until the result files are in the output folder: after :meth:`commit`, or from the start if only
+            the renames of an interrupted run were left. Then a dict with ``summary``, ``failed`` (number of images that
+            cannot be read), ``removed`` (number of pictures of an earlier run that were removed, because this run does
+            not replace them) and ``removed_files`` (names of other removed files).
 
     Raises:
         UserError: The output cannot be written, another run writes into it, or an interrupted run differs.
@@ -128,16 +128,17 @@ class PredictionFiles(ImageRecords):
         self.own_images = images if shard is None else shard.select(images)
         self.json_path = None if json_path is None else Path(json_path)
         self.finished: dict[str, Any] | None = None
-        self._run, self._overwrite, self._shard = json.loads(json.dumps(run)), overwrite, shard
-        self._created = False
-        self._parts: dict[Path, Path] = {}
+        self._run = json.loads(json.dumps(run))  # as read from a file, where tuples are lists
+        self._overwrite, self._shard = overwrite, shard
+        self._has_created_out = False
+        self._temporary_paths: dict[Path, Path] = {}  # by target, for results outside of the output folder
         self._stack = ExitStack()
 
     def __enter__(self) -> PredictionFiles:
         try:
-            self._created = not self.out.exists()
+            self._has_created_out = not self.out.exists()
             self.out.mkdir(parents=True, exist_ok=True)
-            self._stack.callback(self._remove_created)
+            self._stack.callback(self._remove_empty_out)
             self._stack.enter_context(hold_run_lock(self.out, COMMAND, self._shard))
             with self._folder_lock():
                 self._prepare()
@@ -157,14 +158,14 @@ class PredictionFiles(ImageRecords):
         if self.finished is not None:
             with self._folder_lock(), suppress(FileNotFoundError):  # another shard can have removed it
                 self._remove_partial()
-        elif self.partial.exists() and not num_done and self._shard is None:
+        elif self.partial.exists() and not num_done and self._shard is None:  # nothing to continue
             shutil.rmtree(self.partial, ignore_errors=True)
         elif self.partial.exists() and error is not None:
             images = count_of(len(self.images), "image")
             print(f"{num_done} of {images} {is_or_are(num_done)} finished; the same command continues")
-        if not (self.partial / _JOURNAL).exists():
-            for part in self._parts.values():
-                part.unlink(missing_ok=True)
+        if not (self.partial / _JOURNAL).exists():  # the journal would still move these files
+            for path in self._temporary_paths.values():
+                path.unlink(missing_ok=True)
         self._stack.close()
 
     def _prepare(self) -> None:
@@ -174,7 +175,7 @@ class PredictionFiles(ImageRecords):
             json_folders = [] if self.json_path is None else [self.json_path.parent]
             check_journal(journal, self.partial / _JOURNAL, [self.out, *json_folders])
             finish_moves(journal)
-            run, result = journal.get("run"), journal.get("note")
+            run, result = journal.get("run"), journal.get("note")  # written by commit
             is_same_run = isinstance(run, dict) and first_difference(run, self._run) is None
             if is_same_run and isinstance(result, dict) and not self._overwrite:
                 self.finished = result
@@ -208,12 +209,13 @@ class PredictionFiles(ImageRecords):
     def _folder_lock(self) -> AbstractContextManager[None]:
         return folder_lock(self.out, COMMAND, self._shard)
 
-    def _remove_created(self) -> None:
-        if self._created and self.out.exists() and not any(self.out.iterdir()):
+    def _remove_empty_out(self) -> None:
+        if self._has_created_out and self.out.exists() and not any(self.out.iterdir()):
             self.out.rmdir()
 
     @staticmethod
     def _check_writable(folder: Path) -> None:
+        """Raise an OSError if the folder exists and no file can be created in it."""
         if folder.exists():
             probe = folder / f".{secrets.token_hex(4)}.part"
             probe.touch()
@@ -225,20 +227,23 @@ class PredictionFiles(ImageRecords):
             return 0
         return sum(not (self.has_failed(image) or self.is_done(image)) for image in self.images)
 
-    def part_of(self, target: str | Path) -> Path:
-        """Return the temporary path, in the same folder, of a result file outside of the output folder."""
+    def temporary_path(self, target: str | Path) -> Path:
+        """Return the path at which a result file outside of the output folder is written before it is moved.
+
+        It lies in the folder of the file. Its name contains a checksum of the output folder, so that runs with
+        different output folders do not share it.
+        """
         target = Path(target)
-        self._parts[target] = target.with_name(
-            f".{target.name}.{zlib.crc32(str(self.out.resolve()).encode()):08x}.part"
-        )
-        return self._parts[target]
+        checksum = zlib.crc32(str(self.out.resolve()).encode())
+        self._temporary_paths[target] = target.with_name(f".{target.name}.{checksum:08x}.part")
+        return self._temporary_paths[target]
 
     def commit(self, compose: Callable[[list[Path]], str], stale: Sequence[Path] = ()) -> None:
         """Compose the result files, move them into place and set ``finished``.
 
         Args:
             compose: Function that gets the records of the finished images, in the order of the images, writes the
-                result files to the folder ``results`` and to paths of :meth:`part_of`, and returns a summary.
+                result files to the folder ``results`` and to :meth:`temporary_path`, and returns a summary.
             stale: Files of an earlier result to remove.
         """
         with self._folder_lock():
@@ -268,7 +273,7 @@ class PredictionFiles(ImageRecords):
         """List source and target of all files, pictures last, so that there is never a picture without detections."""
         files = [path for path in sorted(self.results.rglob("*")) if path.is_file() and not path.name.startswith(".")]
         files.sort(key=lambda path: path.parent.name == PICTURES)
-        moves = [(part, target) for target, part in self._parts.items()]
+        moves = [(path, target) for target, path in self._temporary_paths.items()]
         return moves + [(path, self.out / path.relative_to(self.results)) for path in files]
 
     def _stale_pictures(self) -> list[Path]:

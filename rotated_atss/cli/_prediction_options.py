@@ -1,4 +1,4 @@
-"""Options of ``predict`` for windows and inference, and the checks of its arguments that need no model."""
+"""Options of ``predict`` for windows and inference, and checks of its arguments before the model is loaded."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     inference.add_argument(
         "--fast", action="store_true",
         help="for many images: the fastest way to run the model here. For an ONNX file ONNX Runtime or OpenVINO, which "
-        "are timed first; otherwise bfloat16 where the processor has it, and channels last. Prints which",
+        "are timed first; otherwise bfloat16 where the processor has it, and channels last. Prints the selection",
     )  # fmt: skip
     inference.add_argument("--amp", action="store_true", help="run the network in bfloat16")
     inference.add_argument(
@@ -61,10 +61,11 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
     """Check all arguments that can be checked without the model, and return the images.
 
     Args:
-        args: Arguments of ``predict``; ``format`` is replaced by the names of the formats.
+        args: Arguments of ``predict``; ``format`` is replaced with the names of the formats, without repetitions.
 
     Raises:
-        UserError: An argument is wrong, there is no image, or an output overlaps an input or is another file.
+        UserError: An argument is wrong, there is no image, an output overlaps an input, or a picture would replace a
+            file that this package has not written.
     """
     from rotated_atss.io.files import reject_output_overlap
     from rotated_atss.tiling.predict import Tiling

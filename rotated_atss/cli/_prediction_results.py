@@ -19,7 +19,7 @@ class CocoIds:
 
     Attributes:
         images: Image id by the image's name without suffix.
-        categories: Category id of each class of the model.
+        categories: Category id per class index of the model.
     """
 
     images: dict[str, int]
@@ -51,18 +51,18 @@ def find_coco_ids(paths: Sequence[Path], model_classes: Sequence[str], annotatio
     return CocoIds({path.stem: by_file[path.name] for path in paths}, category_ids(instances, model_classes))
 
 
-def check_leftovers(folder: Path, names: Sequence[str]) -> None:
-    """Refuse detection files of other classes in the output folder, which would mix with this result.
+def reject_stale_detections(folder: Path, names: Sequence[str]) -> None:
+    """Refuse an output folder with detection files of other classes, which would mix with this result.
 
     Args:
         folder: Folder of Task1 files; it need not exist.
-        names: Names of the classes in the files that this run writes.
+        names: Class names, as in the names of the files that this run writes.
 
     Raises:
         UserError: There is such a file.
 
     Example:
-        >>> check_leftovers(Path("no/such/folder"), ["ship"])
+        >>> reject_stale_detections(Path("no/such/folder"), ["ship"])
     """
     for path in sorted(folder.glob("Task1_*.txt")):
         if path.stem.removeprefix("Task1_") not in names:
@@ -84,11 +84,11 @@ def compose_results(
     Args:
         files: The files of the run.
         model_classes: Class names in the order of the labels.
-        classes: Names of the classes that were kept.
+        classes: Class names whose detections were kept.
         ids: Ids of the COCO results; None writes none.
         paths: All images.
         args: Arguments of ``predict``.
-        records: Records of the finished images.
+        records: Files with the detections of the finished images.
     """
     from rotated_atss.coco.results_file import ids_path
     from rotated_atss.tiling.prediction_results import CocoWriter, ResultWriter, Task1Writer, compose
@@ -102,9 +102,9 @@ def compose_results(
 
         writers.append(FeatureWriter(files.results, [name for name in formats if name != DOTA], written_names))
     if ids is not None:
-        writers.append(CocoWriter(files.part_of(args.json), ids.images, ids.categories))
+        writers.append(CocoWriter(files.temporary_path(args.json), ids.images, ids.categories))
         if not args.coco_annotations:
-            _write_coco_ids(files.part_of(ids_path(args.json)), ids, paths, model_classes)
+            _write_coco_ids(files.temporary_path(ids_path(args.json)), ids, paths, model_classes)
     total, shown = compose(records, writers, args.score)
     counts = f"{count_of(len(records), 'image')}, {count_of(total, 'detection')}"
     return f"{counts}, {shown} of them with a score of at least {args.score:g}"

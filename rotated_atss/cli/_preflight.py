@@ -1,4 +1,4 @@
-"""Checks of command-line arguments that run before torch and MMDetection are imported, which takes seconds."""
+"""Checks of command-line arguments before torch and MMDetection are imported, because the import takes seconds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check_inputs_exist(config: str | None = None, checkpoint: str | None = None)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, forms: Sequence[str], more_help: str = "") -> None:
-    """Add the positional arguments ``inputs``: the model, and then other arguments of the command.
+    """Add the positional arguments ``inputs``: the model, followed by other arguments of the command.
 
     Args:
         parser: The parser.
@@ -53,12 +53,12 @@ def add_model_arguments(parser: argparse.ArgumentParser, forms: Sequence[str], m
     )  # fmt: skip
 
 
-def split_model_arguments(inputs: Sequence[str], more: int = 0) -> tuple[str | None, str, list[str]]:
+def split_model_arguments(inputs: Sequence[str], num_others: int = 0) -> tuple[str | None, str, list[str]]:
     """Split the positional arguments into config, checkpoint and others, and check that config and checkpoint exist.
 
     Args:
         inputs: Positional arguments.
-        more: Number of arguments after those of the model.
+        num_others: Number of arguments after those of the model.
 
     Returns:
         Config (None for a model file that records it), checkpoint and the other arguments.
@@ -67,12 +67,12 @@ def split_model_arguments(inputs: Sequence[str], more: int = 0) -> tuple[str | N
         UserError: There are too few or too many arguments, or config or checkpoint do not exist.
 
     Example:
-        >>> split_model_arguments(["rotated_atss_obb_r50_fpn_1x_dota_le90", __file__, "image.png"], more=1)[2]
+        >>> split_model_arguments(["rotated_atss_obb_r50_fpn_1x_dota_le90", __file__, "image.png"], num_others=1)[2]
         ['image.png']
     """
-    num_model = len(inputs) - more  # arguments that name the model
+    num_model = len(inputs) - num_others  # arguments that name the model
     if num_model not in (1, 2):
-        what = f"expected {1 + more} or {2 + more} arguments, got {count_of(len(inputs), 'argument')}"
+        what = f"expected {1 + num_others} or {2 + num_others} arguments, got {count_of(len(inputs), 'argument')}"
         raise UserError(what, hint="give MODEL, or CONFIG CHECKPOINT; see --help")
     config, checkpoint = (None, inputs[0]) if num_model == 1 else (inputs[0], inputs[1])
     if config is None and not Path(checkpoint).is_file():

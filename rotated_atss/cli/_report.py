@@ -14,7 +14,7 @@ from rotated_atss.errors import UserError
 if TYPE_CHECKING:
     from rotated_atss.report.evaluation import ReportOptions
 
-MAX_IMAGES = 100
+MAX_IMAGES = 100  # default
 
 
 def add_report_arguments(parser: argparse._ActionsContainer) -> None:
@@ -66,12 +66,12 @@ def check_report_options(
         outputs: Other files that the command writes; none may lie in the folder of the report.
 
     Raises:
-        UserError: A value is invalid, an input does not exist, or the folder of the report overlaps an input, would
+        UserError: A value is invalid, or an input does not exist. The folder of the report overlaps an input, would
             contain one of ``outputs``, or is not empty and has no earlier report.
 
     Example::
 
-        check_report_options(args, args.report, task1_inputs(args))
+        check_report_options(args, args.report, list_task1_inputs(args))
     """
     from rotated_atss.analysis.assignment_report import read_assignment_report
     from rotated_atss.io.files import reject_output_overlap
@@ -94,8 +94,8 @@ def check_report_options(
         args.assignment = read_assignment_report(args.assignment)
 
 
-def report_options(args: argparse.Namespace, out: str) -> ReportOptions:
-    """Return the options of a report.
+def build_report_options(args: argparse.Namespace, out: str) -> ReportOptions:
+    """Build the options of a report from the arguments of a command.
 
     Args:
         args: Arguments of ``evaluate`` or ``report``, after :func:`check_report_options`.
@@ -103,7 +103,7 @@ def report_options(args: argparse.Namespace, out: str) -> ReportOptions:
 
     Example::
 
-        report_task1(result, detections, labels, report_options(args, args.report))
+        report_task1(result, detections, labels, build_report_options(args, args.report))
     """
     from rotated_atss.report.evaluation import ReportOptions
 

@@ -22,7 +22,7 @@ def add_resolution_argument(parser: argparse._ActionsContainer) -> None:
         "--resolution", metavar="match|METERS",
         help="resample georeferenced images to this ground resolution in meters per pixel, or with match to that of "
         "the training images, which the model file records; sizes of windows are pixels after resampling, boxes are "
-        "in pixels of the image (default: as they are)",
+        "in pixels of the image (default: no resampling)",
     )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def parse_resolution(text: str | None) -> str | float | None:
 
 
 def target_resolution(text: str | None, info: ModelInfo | None, model: str) -> float | None:
-    """Return the meters per pixel to which images are resampled; None without the option.
+    """Return the meters per pixel to which images are resampled; None without ``--resolution``.
 
     Args:
         text: Value of ``--resolution``.
@@ -73,14 +73,14 @@ def target_resolution(text: str | None, info: ModelInfo | None, model: str) -> f
 
 
 def resampling_rate(image: ImageReader, target: float | None) -> tuple[float, str]:
-    """Return the factor by which an image is resampled, and a line for the user.
+    """Return the factor by which width and height of an image are resampled, and a line that describes it.
 
     Args:
         image: An open image.
         target: Meters per pixel; None for no resampling.
 
     Returns:
-        The factor and the line, which is empty if the factor is 1.
+        The factor, above 1 if the image is enlarged, and the line, which is empty if the factor is 1.
 
     Raises:
         UserError: The ground resolution of the image is unknown.

@@ -48,9 +48,11 @@ def prepare_cluster(
             continue
         paths = [Path(path).absolute() for path in ([value] if isinstance(value, (str, Path)) else value)]
         options[name] = paths[0] if isinstance(value, (str, Path)) else paths
+        # a missing input is reported by the command itself
         visible += [path for path in paths if path.exists()] if name in inputs else map(_nearest_existing, paths)
     check_cluster(scheduler, visible)
 
 
 def _nearest_existing(path: Path) -> Path:
+    """Return a path if it exists, otherwise the nearest of its parents that exists."""
     return next(folder for folder in (path, *path.parents) if folder.exists())

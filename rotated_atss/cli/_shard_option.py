@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 
 def add_shard_argument(
-    parser: argparse._ActionsContainer, command: str, unit: str = "image", completed: str = "completes --out"
+    parser: argparse._ActionsContainer, verb: str, unit: str = "image", completed: str = "completes --out"
 ) -> None:
     """Add ``--shard``.
 
     Args:
         parser: Parser or group of options.
-        command: Name of the command, as a verb.
+        verb: What the command does with a unit, such as "split".
         unit: What is divided among the shards, a noun in the singular.
-        completed: What the last shard does at its end.
+        completed: What the last shard does at its end, in the third person.
     """
     parser.add_argument(
         "--shard", metavar="I/N",
-        help=f"{command} every N-th {unit} only, from the I-th, for job arrays: N runs with the same options; the last "
+        help=f"{verb} every N-th {unit} only, from the I-th, for job arrays: N runs with the same options; the last "
         f"one to end {completed}",
     )  # fmt: skip
 
@@ -55,7 +55,7 @@ def format_unfinished(shards: Sequence[Shard], seconds: float, last_step: str) -
     Args:
         shards: Shards that are not finished.
         seconds: Duration of this shard.
-        last_step: What the last shard does at its end.
+        last_step: What the last shard does at its end, in the third person.
 
     Example:
         >>> from rotated_atss.io.shards import Shard

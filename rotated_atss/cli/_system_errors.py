@@ -17,7 +17,7 @@ _HINTS = {
     errno.EACCES: "check the permissions, or write elsewhere",
     errno.EPERM: "check the permissions, or write elsewhere",
     errno.ENAMETOOLONG: "choose a shorter path",
-    errno.ELOOP: "the links name each other: remove one",
+    errno.ELOOP: "symbolic links on this path point to each other: remove one",
     errno.ENOTDIR: "a part of the path is a file",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer --workers",
 }
@@ -39,14 +39,14 @@ def describe_system_error(error: OSError | RuntimeError) -> str | None:
     if error.errno not in _HINTS:
         return None
     where = f"{printable(str(error.filename), _MAX_PATH)}: " if error.filename else ""
-    return f"{where}{error.strerror}{advice_of(error, _HINTS[error.errno])}"
+    return f"{where}{error.strerror}{format_advice(error, _HINTS[error.errno])}"
 
 
-def advice_of(error: BaseException, *hints: str) -> str:
+def format_advice(error: BaseException, *hints: str) -> str:
     """Return hints and the notes of an exception in parentheses, after a space; an empty text if there are none.
 
     Example:
-        >>> advice_of(OSError(), "write elsewhere"), advice_of(OSError())
+        >>> format_advice(OSError(), "write elsewhere"), format_advice(OSError())
         (' (write elsewhere)', '')
     """
     advice = "; ".join((*hints, *notes_of(error)))

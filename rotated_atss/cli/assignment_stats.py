@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.json)
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
     records, pipeline = load_records(cfg, args.data)
-    records = records[: args.limit]
+    records = records[: args.limit]  # all for None
     shapes, counts = count_positives(cfg, args.compare, _assignment_inputs(records, pipeline))
     num_images = sum(bool(record["instances"]) for record in records)
     report: dict[str, Any] = {"config": cfg.config_name, "images": num_images, **summarize(shapes, counts)}

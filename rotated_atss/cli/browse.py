@@ -73,10 +73,10 @@ def run(args: argparse.Namespace) -> int:
         picture = _draw(net_input, browser, colors, args.side_by_side)
         name = f"{net_input.index:05d}_{Path(net_input.name).stem}.png"
         write_png(folder / name, add_caption(picture, [net_input.name, *net_input.facts]), protect_foreign=True)
-        print("\n".join(_lines(net_input, browser.class_names)))
+        print("\n".join(_describe_input(net_input, browser.class_names)))
         if args.sheet:
             title = " | ".join([f"{net_input.index} {net_input.name}", f"flip {net_input.flip}", net_input.facts[-1]])
-            sheet[title] = _reduced(picture, 2 * SHEET_CELL_PX if args.side_by_side else SHEET_CELL_PX)
+            sheet[title] = _reduce(picture, 2 * SHEET_CELL_PX if args.side_by_side else SHEET_CELL_PX)
     if args.sheet:
         write_png(folder / SHEET, _draw_sheet(sheet), protect_foreign=True)
     total = f"of {count_of(len(browser), 'image')} in the {args.split} dataset"
@@ -128,7 +128,7 @@ def _draw_before(net_input: NetworkInput, browser: InputBrowser, colors: Mapping
     )  # fmt: skip
 
 
-def _reduced(picture: Image, width: int) -> Image:
+def _reduce(picture: Image, width: int) -> Image:
     """Reduce a picture to a width, because a sheet of many full pictures would not fit in memory."""
     import cv2
 
@@ -147,8 +147,8 @@ def _draw_sheet(pictures: Mapping[str, Image]) -> Image:
     return contact_sheet(list(pictures.values()), list(pictures), cell_wh=(width, height))
 
 
-def _lines(net_input: NetworkInput, names: Sequence[str]) -> list[str]:
-    """Describe an image: one line, and one line per reason for which the pipeline dropped boxes."""
+def _describe_input(net_input: NetworkInput, names: Sequence[str]) -> list[str]:
+    """Describe an input of the network: one line, and one line per reason for which the pipeline dropped boxes."""
     counts: dict[str, Counter[str]] = {}
     for box in net_input.trace.dropped:
         counts.setdefault(box.reason, Counter()).update(_names([box.label], names))
@@ -163,4 +163,5 @@ def _lines(net_input: NetworkInput, names: Sequence[str]) -> list[str]:
 
 
 def _names(labels: Iterable[Any], names: Sequence[str]) -> list[str]:
+    """Return the class name of each label; a label beyond the class names gets the name ``class N``."""
     return [names[int(label)] if int(label) < len(names) else f"class {int(label)}" for label in labels]

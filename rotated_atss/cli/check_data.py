@@ -15,6 +15,7 @@ from rotated_atss.errors import UserError, count_of
 if TYPE_CHECKING:
     from rotated_atss.data_check.check import DataReport
 
+EXAMPLES_PER_KIND = 5  # problems that are listed without --all
 HELP = (
     "Report all problems of a dataset in one pass: images, labels, and images that two of its parts share. The exit "
     "code is 1 if there are errors."
@@ -109,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
             last_step = f"reports the problems and writes {args.json}"
             print(format_unfinished(report.unfinished, report.seconds, last_step))
         return 0
-    lines = _report_lines(report, None if args.all else 5)
+    lines = _report_lines(report, None if args.all else EXAMPLES_PER_KIND)
     if args.json is not None:
         write_json(args.json, report.to_json())
     if args.fix is not None:
@@ -127,7 +128,7 @@ def _check_combinations(args: argparse.Namespace) -> None:
     if args.shard is not None and args.json is None:
         raise UserError("--shard needs --json FILE", hint="the shards share the folder FILE.shards")
     if args.shard is not None and args.fix is not None:
-        hint = "repeat the command without --shard when all shards have ended: it reads no file again"
+        hint = "repeat the command without --shard when all shards have ended: it uses their results"
         raise UserError("--fix cannot be combined with --shard", hint=hint)
 
 
@@ -140,7 +141,7 @@ def _records_folder(args: argparse.Namespace) -> Path | None:
 
 
 def _report_lines(report: DataReport, examples: int | None) -> list[str]:
-    """Return the lines of the problems per kind, with at most ``examples`` problems each, and a line of totals."""
+    """Return lines with at most ``examples`` problems per kind (None: all), and a line of totals."""
     from rotated_atss.data_check.problems import count_severities, format_report
 
     counts = [count_of(sum(len(part.images) for part in report.parts), "image")]

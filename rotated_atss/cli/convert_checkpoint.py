@@ -90,8 +90,8 @@ def _report(conversion: Conversion) -> None:
     print(f"mapped: {len(conversion.mapped)} of {total} ({count_by_prefix(conversion.mapped)})")
     first = f" (first: {conversion.dropped[0]})" if conversion.dropped else ""
     print(f"dropped: {len(conversion.dropped)}{first}")
-    print("missing: 0")  # missing weights are an error of the conversion
-    by_value: dict[str, list[str]] = {}
+    print("missing: 0")  # a weight that is missing and cannot be filled is an error of the conversion
+    by_value: dict[str, list[str]] = {}  # value as text -> names of weights
     for name, value in conversion.filled.items():
         by_value.setdefault(value, []).append(name)
     for value, names in by_value.items():

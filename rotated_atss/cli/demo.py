@@ -19,8 +19,9 @@ HELP = (
 
 CONFIG = "rotated_atss_obb_r18_demo_le90"
 WINDOWS: dict[str, Any] = dict(sizes=[256], gaps=[64])  # pixels
-MAX_PICTURES, MIN_SCORE = 12, 0.4
-MAX_LOG_INTERVAL = 50  # in iterations, as in the config
+MAX_PICTURES = 12
+MIN_SCORE = 0.4  # detections with lower scores are not drawn
+MAX_LOG_INTERVAL = 50  # iterations, as in the config
 SPLIT_OF_LOADER = {"train_dataloader": "train", "test_dataloader": "val"}
 
 

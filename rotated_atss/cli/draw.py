@@ -90,7 +90,8 @@ def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:
     from rotated_atss.visualization.png_output import check_overwritable
 
     check_output_folders([args.out], args.images)
-    reject_output_overlap(args.out, [folder for folder in (args.labels, args.detections) if folder])
+    check_output_apart(args.out, [folder for folder in (args.labels, args.detections) if folder])
+    # the name of a cropped picture contains the region, which is known only later
     for path in () if is_cropped(args) else paths:
         check_overwritable(picture_path(args.out, path))
 

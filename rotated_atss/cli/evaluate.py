@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_dota_rules
-from rotated_atss.cli._report import add_report_arguments, check_report_options, report_options
+from rotated_atss.cli._report import add_report_arguments, build_report_options, check_report_options
 from rotated_atss.errors import UserError, printable
 
 HELP = (
@@ -25,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    of_report = ("images", "score", "baseline", "assignment")  # defined by add_report_arguments
-    given = [name for name in of_report if getattr(args, name) is not None]
+    # options of add_report_arguments without a default
+    report_options = ("images", "score", "baseline", "assignment")
+    given = [name for name in report_options if getattr(args, name) is not None]
     if given and args.report is None:
         raise UserError(f"--{given[0]} is an option of the report", hint="add --report DIR")
     return _run_coco(args) if args.coco_annotations else _run_dota(args)
@@ -50,25 +51,26 @@ def _run_coco(args: argparse.Namespace) -> int:
     if args.report:
         from rotated_atss.report.evaluation import report_coco
 
-        report_coco(result, instances, detections, report_options(args, args.report))
+        report_coco(result, instances, detections, build_report_options(args, args.report))
     return 0
 
 
 def _run_dota(args: argparse.Namespace) -> int:
-    from rotated_atss.cli._evaluation import evaluate_task1, task1_inputs
+    from rotated_atss.cli._evaluation import evaluate_task1, list_task1_inputs
     from rotated_atss.dota.ap_result import format_table, result_to_json
     from rotated_atss.dota.classes import resolve_classes
     from rotated_atss.dota.detections import list_task1_files
     from rotated_atss.io.files import write_json
 
-    classes = resolve_classes(args.classes or args.dataset)  # the name of a dataset stands for its classes
-    _check_outputs(args, task1_inputs(args))
+    classes = resolve_classes(args.classes or args.dataset)  # the name of a dataset gives its classes
+    _check_outputs(args, list_task1_inputs(args))
     evaluation = evaluate_task1(args, classes)
     print(format_table(evaluation.result))
-    if evaluation.left_out:  # without --classes, such classes are an error
+    if evaluation.left_out:  # possible only with --classes: otherwise other classes are an error
         print(f"not evaluated (not in --classes): {printable(', '.join(evaluation.left_out))}")
     files = list_task1_files(args.detections)
-    missing = [name for name in classes if name not in files and evaluation.result.per_class[name].npos]
+    num_objects = {name: result.npos for name, result in evaluation.result.per_class.items()}
+    missing = [name for name in classes if name not in files and num_objects[name]]
     if missing:
         print(f"classes without a Task1 file, evaluated with no detections: {printable(', '.join(missing))}")
     if args.json:
@@ -76,12 +78,14 @@ def _run_dota(args: argparse.Namespace) -> int:
     if args.report:
         from rotated_atss.report.evaluation import report_task1
 
-        report_task1(evaluation.result, evaluation.detections, evaluation.labels, report_options(args, args.report))
+        options = build_report_options(args, args.report)
+        report_task1(evaluation.result, evaluation.detections, evaluation.labels, options)
     return 0
 
 
 def _check_outputs(args: argparse.Namespace, inputs: list) -> None:
-    from rotated_atss.io.files import check_writable, reject_output_overlap
+    """Raise an error if ``--json`` or ``--report`` overlaps an input or cannot be written."""
+    from rotated_atss.io.files import check_output_apart, check_writable
 
     if args.json:
         reject_output_overlap(args.json, inputs, hint="choose another --json")

@@ -79,7 +79,7 @@ def _unwritten_line(result: ShardMerge, out: str, seconds: float) -> str:
 
 
 def _summary(merged: Sequence[ClassMerge]) -> str:
-    """Format the counts as a table with one line per class and the sums."""
+    """Format the counts as a table with one line per class and one line of sums."""
     rows: list[tuple[str, ...]] = [("class", "tiles", "images", "detections", "merged")]
     rows += [
         (counts.name, str(counts.tiles), str(counts.images), str(counts.before), str(counts.after)) for counts in merged

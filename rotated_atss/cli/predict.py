@@ -1,4 +1,4 @@
-"""``rotated-atss predict``."""
+"""``rotated-atss predict``: detect objects on images of any size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rotated_atss.cli._pictures import add_picture_arguments
 from rotated_atss.cli._predicted_image import predict_file
 from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, ImageRecords, PredictionFiles
 from rotated_atss.cli._prediction_options import add_inference_arguments, add_window_arguments, check_arguments
-from rotated_atss.cli._prediction_results import check_leftovers, compose_results, find_coco_ids
+from rotated_atss.cli._prediction_results import compose_results, find_coco_ids, reject_stale_detections
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
 from rotated_atss.cli._resolution_option import target_resolution
 from rotated_atss.cli._scheduler_option import prepare_cluster
@@ -51,8 +51,7 @@ HELP = (
     "moved into OUT at the end; pictures and other formats of an earlier run in OUT are removed. A run that was "
     "stopped is continued by the same command."
 )
-# Arguments that are not part of the description of a run: the result does not depend on them, or _describe_run adds
-# size and time of their files.
+# arguments that do not identify a run: the result does not depend on them, or _describe_run describes their files
 _NOT_DESCRIBED = {"inputs", "images", "out", "overwrite", "scheduler", "shard"}
 MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 
@@ -82,11 +81,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    config, checkpoint, (args.images,) = split_model_arguments(args.inputs, more=1)
+    config, checkpoint, (args.images,) = split_model_arguments(args.inputs, num_others=1)
     find_images(args.images)  # report a wrong path first
     started = time.perf_counter()
     if args.scheduler is not None:
-        config, checkpoint = _prepare_cluster_run(config, checkpoint, args)
+        config, checkpoint = _prepare_cluster(config, checkpoint, args)
     paths, cfg_options = check_arguments(args), parse_cfg_options(args.cfg_options)
     notes = list(note_georeferences(args.format.split(","), paths))
     description = _describe_run(args, config, checkpoint, paths)
@@ -119,7 +118,7 @@ def _predict_images(
     _print_record(detector, model.checkpoint, tiling)
     args.resolution = target_resolution(args.resolution, detector.info, model.checkpoint)
     classes = select_classes(args.classes, detector.classes)
-    check_leftovers(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))
+    reject_stale_detections(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))
     ids = find_coco_ids(paths, detector.classes, args.coco_annotations) if args.json else None
     print_skipped_images(args.images)
     args.pixels = resolve_pixels(paths, parse_pixel_options(args, detector.pixels))
@@ -129,7 +128,7 @@ def _predict_images(
     num_finished = len(paths_of_shard) - len(unfinished)
     if num_finished:
         print(f"continuing: {num_finished} of {count_of(len(paths_of_shard), 'image')} finished")
-    print(_plan(unfinished, tiling, is_resampled=args.resolution is not None), flush=True)
+    print(_format_plan(unfinished, tiling, is_resampled=args.resolution is not None), flush=True)
     predict = partial(predict_file, ImageRecords(files.partial), tiling=tiling, classes=classes, args=args)
     if args.scheduler is None:
         process_images(unfinished, lambda path: predict(detector=detector, path=path), "predict")
@@ -137,16 +136,16 @@ def _predict_images(
         predict_on_cluster(model, predict, unfinished, args.scheduler)
     if not files.count_left() and any(map(files.is_done, files.images)):
         compose = partial(compose_results, files, detector.classes, classes, ids, paths, args)
-        stale = [ids_path(args.json)] if args.coco_annotations else []  # of an earlier run, not replaced by this one
+        stale = [ids_path(args.json)] if args.coco_annotations else []  # ids of an earlier run
         if DOTA not in args.format.split(","):
             stale += [task1_path(Path(args.out) / DETECTIONS, hyphenate(name)) for name in classes]
         files.commit(compose, stale)
 
 
-def _prepare_cluster_run(config: str | None, checkpoint: str, args: argparse.Namespace) -> tuple[str | None, str]:
+def _prepare_cluster(config: str | None, checkpoint: str, args: argparse.Namespace) -> tuple[str | None, str]:
     """Make all paths absolute, check that all workers see them, and return the config and the model file."""
     options = {
-        "config": config if config is not None and Path(config).exists() else None,  # None for the name of a config
+        "config": config if config is not None and Path(config).exists() else None,  # a bare name is not a path
         "checkpoint": checkpoint, "images": args.images, "out": args.out,
     }  # fmt: skip
     prepare_cluster(args.scheduler, options, ["config", "checkpoint", "images"], ["out"])
@@ -175,7 +174,7 @@ def _print_result(files: PredictionFiles, paths: Sequence[Path], args: argparse.
 def _describe_run(
     args: argparse.Namespace, config: str | None, checkpoint: str, paths: Sequence[Path]
 ) -> dict[str, Any]:
-    """Describe everything that the result depends on: a run continues an interrupted one of the same description."""
+    """Describe everything that the result depends on. A run continues an interrupted run of the same description."""
     from rotated_atss import __version__
     from rotated_atss.io.run_state import describe_files
 
@@ -184,14 +183,14 @@ def _describe_run(
     return {
         "version of rotated-atss": __version__,
         "model": describe_files([checkpoint]),
-        "config": None if config is None else _digest(config),
+        "config": None if config is None else _config_checksum(config),
         "files": describe_files(files),
         **{f"--{name.replace('_', '-')}": value for name, value in options.items()},
         "images": describe_files(paths),
     }
 
 
-def _digest(config: str) -> str:
+def _config_checksum(config: str) -> str:
     """Return a checksum of a config, including everything that it inherits."""
     import_framework()
     from rotated_atss.detection.engine.config import load_config
@@ -211,7 +210,7 @@ def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, til
         print(f"overlap of {tiling.split_settings().gaps[0]} px instead of the recorded {recorded.gap} px")
 
 
-def _plan(paths: Sequence[Path], tiling: Tiling, *, is_resampled: bool) -> str:
+def _format_plan(paths: Sequence[Path], tiling: Tiling, *, is_resampled: bool) -> str:
     """Return a line with the numbers of images and windows."""
     from rotated_atss.tiling.predict import WHOLE_IMAGE
     from rotated_atss.tiling.split_plan import count_windows

@@ -17,7 +17,7 @@ HELP = (
     "print the losses of the batch and of each image alone. The exit code is 0 if the recorded losses are reproduced, "
     "otherwise 1. No code in the file is executed."
 )
-_SHOWN_WEIGHTS = 3  # names of weights with non-finite gradients that a line lists
+_SHOWN_WEIGHTS = 3  # maximum number of weights that a line names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

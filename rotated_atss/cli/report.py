@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_dota_rules
-from rotated_atss.cli._report import add_report_arguments, check_report_options, report_options
+from rotated_atss.cli._report import add_report_arguments, build_report_options, check_report_options
 from rotated_atss.errors import UserError
 
 HELP = (
@@ -26,34 +26,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    given = [name for name in ("detections", "labels", "coco_annotations") if getattr(args, name) is not None]
+    inputs = [name for name in ("detections", "labels", "coco_annotations") if getattr(args, name) is not None]
     if args.json is not None:
-        return _render(args, [*given, *(name for name in ("images", "score", "assignment") if getattr(args, name))])
-    if args.detections is None or len(given) < 2:
+        unused = [*inputs, *(name for name in ("images", "score", "assignment") if getattr(args, name))]
+        return _render(args, unused)
+    if args.detections is None or len(inputs) < 2:  # detections or ground truth are missing
         raise UserError("nothing to report on", hint="give --detections and --labels or --coco-annotations, or --json")
     return _report_coco(args) if args.coco_annotations else _report_task1(args)
 
 
-def _render(args: argparse.Namespace, given: list[str]) -> int:
+def _render(args: argparse.Namespace, unused: list[str]) -> int:
+    """Write the pages of the report in ``args.json``; ``unused`` names given options that do not apply to it."""
     from rotated_atss.report.build import render_report
     from rotated_atss.report.report_file import read_report
 
-    if given:
-        raise UserError(f"--{given[0].replace('_', '-')} does not apply with --json, which has all figures")
+    if unused:
+        raise UserError(f"--{unused[0].replace('_', '-')} does not apply with --json, which has all figures")
     check_report_options(args, args.out, [args.json])
     print(f"report: {render_report(read_report(args.json), args.out, args.baseline)}")
     return 0
 
 
 def _report_task1(args: argparse.Namespace) -> int:
-    from rotated_atss.cli._evaluation import evaluate_task1, task1_inputs
+    from rotated_atss.cli._evaluation import evaluate_task1, list_task1_inputs
     from rotated_atss.dota.classes import resolve_classes
     from rotated_atss.report.evaluation import report_task1
 
     classes = resolve_classes(args.classes or args.dataset)
-    check_report_options(args, args.out, task1_inputs(args))
+    check_report_options(args, args.out, list_task1_inputs(args))
     evaluation = evaluate_task1(args, classes)
-    report_task1(evaluation.result, evaluation.detections, evaluation.labels, report_options(args, args.out))
+    report_task1(evaluation.result, evaluation.detections, evaluation.labels, build_report_options(args, args.out))
     return 0
 
 
@@ -67,5 +69,5 @@ def _report_coco(args: argparse.Namespace) -> int:
     check_report_options(args, args.out, [args.coco_annotations, args.detections])
     instances = read_instances(args.coco_annotations)
     detections = read_results(args.detections, instances)
-    report_coco(evaluate_boxes(instances, detections), instances, detections, report_options(args, args.out))
+    report_coco(evaluate_boxes(instances, detections), instances, detections, build_report_options(args, args.out))
     return 0

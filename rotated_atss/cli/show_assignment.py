@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.io.images import image_size
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
-    assignment, names = _prepare(cfg, objects, image_size(image))
+    assignment, names = _prepare_assignment(cfg, objects, image_size(image))
     _check_object(args.object, len(names), labels)
     traces = _traces(assignment, args.object)
     _print(args, cfg, image, assignment, names, traces, objects)
@@ -83,7 +83,9 @@ def _check_object(number: int | None, count: int, labels: Path) -> None:
         raise UserError(f"the image has {count_of(count, 'object')} ({last}), got {number}", where="--object")
 
 
-def _prepare(cfg: Config, objects: LabeledObjects, image_wh: tuple[int, int]) -> tuple[ImageAssignment, list[str]]:
+def _prepare_assignment(
+    cfg: Config, objects: LabeledObjects, image_wh: tuple[int, int]
+) -> tuple[ImageAssignment, list[str]]:
     """Return the assignment of an image, and the class names of the objects that are not ignored.
 
     The options ``difficult`` and ``difficult_from`` of the training set decide which objects are dropped or ignored.
@@ -94,7 +96,9 @@ def _prepare(cfg: Config, objects: LabeledObjects, image_wh: tuple[int, int]) ->
     from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
     from rotated_atss.ops.boxes import poly_to_obb
 
-    dataset = next(innermost_datasets((cfg.get("train_dataloader") or {}).get("dataset")), {})
+    dataset = (cfg.get("train_dataloader") or {}).get("dataset") or {}
+    while "dataset" in dataset:  # a wrapper such as RepeatDataset
+        dataset = dataset["dataset"]
     rule, lowest_flag = dataset.get("difficult", "keep"), dataset.get("difficult_from", 1)
     is_difficult = [lowest_flag <= flag < CROWD for flag in objects.difficult]
     kept = [row for row, difficult in enumerate(is_difficult) if not (difficult and rule == "drop")]
@@ -110,7 +114,7 @@ def _prepare(cfg: Config, objects: LabeledObjects, image_wh: tuple[int, int]) ->
 
 
 def _traces(assignment: ImageAssignment, number: int | None) -> dict[str, AssignmentTrace]:
-    """Return the traces of an object by variant; for oriented boxes, with IoU of hbb and with IoU of obb."""
+    """Return the traces of an object by variant: hbb and obb for oriented boxes, otherwise config."""
     if number is None or not assignment.is_atss:
         return {}
     variants = ("hbb", "obb") if assignment.oriented else ("config",)
@@ -127,7 +131,7 @@ def _print(
     objects: LabeledObjects,
 ) -> None:
     from rotated_atss.analysis.assignment_text import format_objects, format_trace
-    from rotated_atss.cli._assignment_picture import positives_of, title_of, variant_title
+    from rotated_atss.cli._assignment_picture import count_positives, title_of, variant_title
     from rotated_atss.io.images import image_size
 
     width, height = image_size(image)
@@ -136,11 +140,11 @@ def _print(
         print(f"{count_of(objects.without_area, 'object')} without area left out")
     if width > _MAX_REDUCTION * assignment.inputs.image_wh[0]:
         print(
-            f"the image of {width} x {height} px is reduced as in the config's test pipeline; training sees tiles: "
-            "show a tile of rotated-atss split"
+            f"the image of {width} x {height} px is reduced as in the config's test pipeline; training uses tiles: "
+            "give a tile written by rotated-atss split"
         )
     if args.object is None:
-        counts = positives_of(assignment, len(names))
+        counts = count_positives(assignment, len(names))
         print(f"\n{format_objects(assignment.inputs.gt_boxes, names, counts, assignment.strides)}")
         return
     print(f"object {args.object}: {names[args.object]}")
@@ -170,9 +174,9 @@ def _to_json(
     cfg: Config, image: Path, assignment: ImageAssignment, names: list[str], traces: dict[str, AssignmentTrace]
 ) -> dict[str, Any]:
     from rotated_atss.analysis.assignment_json import trace_to_json
-    from rotated_atss.cli._assignment_picture import positives_of
+    from rotated_atss.cli._assignment_picture import count_positives
 
-    counts = positives_of(assignment, len(names)).tolist()
+    counts = count_positives(assignment, len(names)).tolist()  # (G, L)
     content: dict[str, Any] = {
         "config": cfg.config_name,
         "image": image.stem,

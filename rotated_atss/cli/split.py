@@ -25,7 +25,11 @@ HELP = "Split raw images and labels into tiles: images/, labelTxt/ and manifest.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options. Those of ``SplitSettings`` have no default here, so that a preset or that class sets them."""
+    """Add the options.
+
+    Options of ``SplitSettings`` that the user does not give are missing in the parsed arguments, so that they have the
+    values of the preset, or without a preset the defaults of ``SplitSettings``.
+    """
     _add_folders(parser)
     _add_windows(parser)
     _add_tiles(parser)
@@ -75,7 +79,7 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
     from rotated_atss.tiling.split_settings import SplitSettings
 
     names = [field.name for field in fields(SplitSettings)]
-    settings = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    settings = {name: getattr(args, name) for name in names if hasattr(args, name)}  # those that the user has given
     if settings.keys() & {"bits", "scaling", "bands"}:
         settings |= asdict(parse_pixel_options(args))
     options = {
@@ -107,6 +111,7 @@ def _complete_by_preset(
     images, labels = preset.folders(args.data_root)
     return {
         "images": args.images or images,
+        # the labels of the preset belong to its images
         "labels": args.labels if args.images or args.labels else labels,
         "out": args.out or preset.out,
         "settings": replace(preset.settings, **settings),
@@ -128,7 +133,7 @@ def _print_continuation(finished: int, images: int) -> None:
 
 
 def _class_table(classes: Mapping[str, tuple[int, int]]) -> str:
-    """Format the objects per class as a table."""
+    """Format the numbers of objects in the images and in the tiles per class as a table."""
     rows = [
         ("class", "objects", "in tiles"),
         *((printable(name), *map(str, counts)) for name, counts in classes.items()),
@@ -137,12 +142,13 @@ def _class_table(classes: Mapping[str, tuple[int, int]]) -> str:
 
 
 def _first_of(objects: Sequence[str]) -> str:
+    """Return the first objects, and the number of the others."""
     rest = len(objects) - _LISTED
     return ", ".join(objects[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _summary(result: SplitResult, *, labeled: bool) -> str:
-    """Format the counts of a split as one line."""
+    """Format the counts of a split as one line; counts of objects only if the images have labels."""
     totals = result.totals
     parts = [f"{count_of(totals.images, 'image')} -> {count_of(totals.tiles, 'tile')}"]
     if labeled:

@@ -22,9 +22,9 @@ HELP = (
     "Print the statistics of a dataset by class, size, aspect ratio and number per image and tile, and recommend tile "
     "size, gap, rates and anchor scale with the reason for each."
 )
-# of the configs for oriented and horizontal boxes: anchor scale, and maximum number of detections per image
+# values of the configs for oriented and for horizontal boxes: anchor scale, and maximum number of detections per image
 ORIENTED, HORIZONTAL = (4.0, 2000), (8.0, 100)
-TILE_INPUT, COCO_INPUT = (1024, 1024), (1333, 800)  # input sizes of the configs, px
+TILE_INPUT, COCO_INPUT = (1024, 1024), (1333, 800)  # input sizes (width, height) of the configs, px
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +90,8 @@ def _check_arguments(args: argparse.Namespace) -> list[str]:
         options = " and ".join(f"--{name.replace('_', '-')}" for name in given) or "none"
         raise UserError(f"one of --labels, --data and --coco-annotations is needed, got {options}")
     if (args.images is None) == (args.labels is not None):
-        raise UserError("--images and --labels are given together", hint="the sizes of the images decide on the tiles")
+        what = "--images and --labels need each other"
+        raise UserError(what, hint="the recommended tiles depend on the sizes of the images")
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers must be at least 1, got {args.workers}")
     if args.input_size and min(args.input_size) < 1:
@@ -123,6 +124,7 @@ def _is_coco_of_small_images(args: argparse.Namespace, objects: DatasetObjects) 
 
 
 def _tile_counter(objects: DatasetObjects, workers: int) -> Callable[[TilePlan], TileCounts]:
+    """Return a function that counts the tiles of the dataset, and the objects in them, for a plan."""
     from rotated_atss.tiling.split_settings import SplitSettings
     from rotated_atss.tiling.tile_counts import count_tiles
 
@@ -139,10 +141,11 @@ def _current_plan(data: str | None) -> TilePlan | None:
     from rotated_atss.tiling.manifest import find_manifest
 
     window = find_manifest(data).window
-    return TilePlan(*window) if window and window != (0, 0) else None
+    return TilePlan(*window) if window and window != (0, 0) else None  # (0, 0): whole images
 
 
 def _input_wh(args: argparse.Namespace) -> tuple[int, int] | None:
+    """Return width and height to which the config resizes images; None if it does not."""
     if args.input_size:
         return args.input_size[0], args.input_size[1]
     return TILE_INPUT if args.data else COCO_INPUT if args.coco_annotations else None

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--submission", metavar="ZIP", help="write a submission for the DOTA server to this zip file")
     parser.add_argument(
-        "--report", nargs="?", const="", metavar="DIR",
+        "--report", nargs="?", const="", metavar="DIR",  # an empty text is the default folder
         help="write a report of the evaluation, with pictures of the full images if the split's manifest names their "
         "folder (default: WORK_DIR/report); give it after MODEL",
     )  # fmt: skip
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.detection.engine.options import TestOptions
     from rotated_atss.detection.engine.runner import run_test
 
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))  # torchrun sets it, older launchers pass --local-rank
     options = TestOptions(
         work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out, submission=args.submission,
         report=args.report, tta=args.tta, dataset=args.dataset, device=args.device, launcher=args.launcher,
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
-    """Test an exported graph without the packages for training."""
+    """Test an exported graph, for which the packages for training need not be installed."""
     options = {"--tta": args.tta, "--classes": args.classes, "--cfg-options": args.cfg_options}
     check_onnx_options(config, options)
     if args.data is None:
@@ -97,7 +97,8 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     log = _discard if args.quiet else print
     log(f"{path}: {detector.info.describe()}, on {detector.description}")
     results = ResultOptions(
-        dataset=args.dataset or "v1.0", iou_threshold=detector.iou_threshold, out_dir=out,
+        version=args.dataset or "v1.0",  # a DOTA version or the name of another dataset
+        iou_threshold=detector.iou_threshold, out_dir=out,
         submission=args.submission, report_dir=report,
     )  # fmt: skip
     metrics = run_tile_test(

@@ -101,7 +101,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def print_result(result: Mapping[str, Any]) -> None:
-    """Print the result of a run as one line of JSON, in the first of several processes."""
+    """Print the result of a run as one line of JSON; in a distributed run, only the first process prints it."""
     if int(os.environ.get("RANK", "0")) == 0:
         print(json.dumps(result, ensure_ascii=False), flush=True)
 
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.detection.engine.options import TrainOptions
     from rotated_atss.detection.engine.runner import run_training
 
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))  # torchrun sets it, older launchers pass --local-rank
     options = TrainOptions(
         work_dir=args.work_dir, resume=args.resume, amp=args.amp, compile=args.compile, seed=args.seed,
         deterministic=args.deterministic, from_scratch=args.from_scratch, iterations=args.iterations,

@@ -250,7 +250,10 @@ def test_scaling_and_bands(raw, capsys):
         (["--scaling", "5,5"], "two ascending numbers, got '(5.0, 5.0)'"),
         (["--scaling", "1,2,3"], "two ascending numbers, got '(1.0, 2.0, 3.0)'"),
         (["--scaling", "0;3"], "--scaling: the value must be a rule, or MIN,MAX, got '0;3'"),
-        (["--scaling", "0,3", "--bits", "11"], "--bits is a scaling too, got --bits 11 and --scaling 0,3"),
+        (
+            ["--scaling", "0,3", "--bits", "11"],
+            "--bits and --scaling exclude each other, got --bits 11 and",
+        ),
         (["--bands", "1,2"], "bands must be one or three numbers from 1, got '(1, 2)'"),
         (["--bands", "r,g,b"], "--bands: the value must be one or three numbers from 1, got 'r,g,b'"),
     ],

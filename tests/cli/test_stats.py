@@ -107,7 +107,7 @@ def test_user_errors(folder, tmp_path, user_error):
     for words, message in (
         ([], "one of --labels, --data and --coco-annotations is needed, got none"),
         ([*both, "--data", folder], "is needed, got --labels and --data"),
-        (["--labels", labels], "--images and --labels are given together"),
+        (["--labels", labels], "--images and --labels need each other"),
         (["--images", images], "one of --labels"),
         (["--images", tmp_path / "gone", "--labels", labels], "gone: no such folder"),
         (["--images", images, "--labels", tmp_path / "empty"], "empty: no label files in this folder"),

@@ -9,7 +9,7 @@ import pytest
 
 from rotated_atss.cli._system_errors import describe_system_error
 
-LOOP = f"/a/b: {os.strerror(errno.ELOOP)} (the links name each other: remove one)"
+LOOP = f"/a/b: {os.strerror(errno.ELOOP)} (symbolic links on this path point to each other: remove one)"
 
 
 @pytest.mark.parametrize(
