@@ -98,7 +98,7 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
             labels,
             classes=classes,
             metric=args.metric,
-            version=args.dataset,  # a DOTA version or the name of another dataset
+            dataset=args.dataset,
             difficult=args.difficult,
             ignore_unlabeled=args.ignore_unlabeled,
             workers=workers,

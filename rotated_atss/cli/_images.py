@@ -165,7 +165,7 @@ def check_output_folders(folders: Iterable[str | Path], source: str | Path) -> N
     Raises:
         UserError: An output folder overlaps the input, or its path is a file.
     """
-    from rotated_atss.io.files import reject_output_overlap
+    from rotated_atss.io.files import reject_overlapping_output
 
     source = Path(source)
     input_folder = source if source.is_dir() else source.resolve().parent
@@ -173,7 +173,7 @@ def check_output_folders(folders: Iterable[str | Path], source: str | Path) -> N
         if folder.exists() and not folder.is_dir():
             raise UserError("not a folder", where=folder, hint="choose another --out")
         if source.is_dir() or folder.resolve() == input_folder:
-            reject_output_overlap(folder, [input_folder])
+            reject_overlapping_output(folder, [input_folder])
 
 
 def process_images(

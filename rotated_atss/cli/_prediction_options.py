@@ -67,7 +67,7 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
         UserError: An argument is wrong, there is no image, an output overlaps an input, or a picture would replace a
             file that this package has not written.
     """
-    from rotated_atss.io.files import reject_output_overlap
+    from rotated_atss.io.files import reject_overlapping_output
     from rotated_atss.tiling.predict import Tiling
     from rotated_atss.visualization.png_output import check_overwritable
 
@@ -83,7 +83,7 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
     if args.coco_annotations and not args.json:
         raise UserError("--coco-annotations is used only with --json, which is missing", hint="add --json FILE")
     if args.json:
-        reject_output_overlap(args.json, [args.images], may_contain_inputs=True)
+        reject_overlapping_output(args.json, [args.images], may_contain_inputs=True)
     if not args.no_pictures:
         for path in paths:
             check_overwritable(picture_path(Path(args.out) / PICTURES, path))

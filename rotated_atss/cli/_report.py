@@ -74,7 +74,7 @@ def check_report_options(
         check_report_options(args, args.report, list_task1_inputs(args))
     """
     from rotated_atss.analysis.assignment_report import read_assignment_report
-    from rotated_atss.io.files import reject_output_overlap
+    from rotated_atss.io.files import reject_overlapping_output
     from rotated_atss.report.build import check_report_folder
     from rotated_atss.report.report_file import read_report
 
@@ -86,7 +86,7 @@ def check_report_options(
         if not Path(folder).is_dir():
             raise UserError("no such folder of images", where=folder)
     report_inputs = [path for path in (args.baseline, args.assignment, *(args.images or ())) if path is not None]
-    reject_output_overlap(out, [*inputs, *report_inputs], hint="choose another folder for the report")
+    reject_overlapping_output(out, [*inputs, *report_inputs], hint="choose another folder for the report")
     check_report_folder(out, outputs)
     if args.baseline is not None:
         args.baseline = read_report(args.baseline)

@@ -52,13 +52,13 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.detection.engine.assigner_statistics import count_positives
     from rotated_atss.detection.engine.config import load_config
     from rotated_atss.detection.engine.dataset_records import load_records
-    from rotated_atss.io.files import atomic_write, check_writable, reject_output_overlap, write_json
+    from rotated_atss.io.files import atomic_write, check_writable, reject_overlapping_output, write_json
 
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit must be at least 1, got {args.limit}")
     folder = None if args.json and not args.out else Path(args.out or Path("work_dirs") / Path(args.config).stem)
     for target in filter(None, (folder, args.json)):
-        reject_output_overlap(target, [args.data] if args.data else [], may_contain_inputs=True)
+        reject_overlapping_output(target, [args.data] if args.data else [], may_contain_inputs=True)
     if args.json:
         check_writable(args.json)
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))

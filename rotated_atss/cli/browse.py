@@ -54,13 +54,13 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"--{option} must be at least {lowest}, got {getattr(args, option)}")
     from rotated_atss.detection.engine.browse import InputBrowser
     from rotated_atss.detection.engine.config import load_config
-    from rotated_atss.io.files import reject_output_overlap
+    from rotated_atss.io.files import reject_overlapping_output
     from rotated_atss.visualization.network_input import add_caption
     from rotated_atss.visualization.palettes import class_colors
     from rotated_atss.visualization.png_output import check_overwritable, write_png
 
     folder = Path(args.out or Path("work_dirs") / Path(args.config).stem / "browse")
-    reject_output_overlap(folder, [args.data] if args.data else [], may_contain_inputs=True)
+    reject_overlapping_output(folder, [args.data] if args.data else [], may_contain_inputs=True)
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
     browser = InputBrowser(cfg, args.split, args.data, args.classes)
     if args.start >= len(browser):

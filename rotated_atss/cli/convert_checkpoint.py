@@ -57,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
     check_inputs_exist(args.config, args.checkpoint)
     from rotated_atss.checkpoints.weight_files import output_paths, save_weights
     from rotated_atss.detection.engine.convert_file import convert_file
-    from rotated_atss.io.files import reject_output_overlap
+    from rotated_atss.io.files import reject_overlapping_output
 
     for path in output_paths(args.out):
-        reject_output_overlap(path, [args.checkpoint], may_contain_inputs=True, hint="choose another OUT")
+        reject_overlapping_output(path, [args.checkpoint], may_contain_inputs=True, hint="choose another OUT")
     converted = convert_file(
         args.checkpoint, source=args.source, angle_version=args.angle_version, config=args.config,
         cfg_options=parse_cfg_options(args.cfg_options),

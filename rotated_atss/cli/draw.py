@@ -86,11 +86,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:
-    from rotated_atss.io.files import reject_output_overlap
+    from rotated_atss.io.files import reject_overlapping_output
     from rotated_atss.visualization.png_output import check_overwritable
 
     check_output_folders([args.out], args.images)
-    check_output_apart(args.out, [folder for folder in (args.labels, args.detections) if folder])
+    reject_overlapping_output(args.out, [folder for folder in (args.labels, args.detections) if folder])
     # the name of a cropped picture contains the region, which is known only later
     for path in () if is_cropped(args) else paths:
         check_overwritable(picture_path(args.out, path))

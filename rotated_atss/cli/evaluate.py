@@ -85,10 +85,10 @@ def _run_dota(args: argparse.Namespace) -> int:
 
 def _check_outputs(args: argparse.Namespace, inputs: list) -> None:
     """Raise an error if ``--json`` or ``--report`` overlaps an input or cannot be written."""
-    from rotated_atss.io.files import check_output_apart, check_writable
+    from rotated_atss.io.files import check_writable, reject_overlapping_output
 
     if args.json:
-        reject_output_overlap(args.json, inputs, hint="choose another --json")
+        reject_overlapping_output(args.json, inputs, hint="choose another --json")
         check_writable(args.json)
     if args.report:
         check_report_options(args, args.report, inputs, [args.json] if args.json else [])

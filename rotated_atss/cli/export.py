@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_arguments(args: argparse.Namespace, checkpoint: str) -> None:
     """Check all arguments that can be checked before torch is imported."""
-    from rotated_atss.io.files import check_writable, reject_output_overlap
+    from rotated_atss.io.files import check_writable, reject_overlapping_output
 
     outputs = {"--onnx": args.onnx, "--torch-export": args.torch_export}
     if not any(outputs.values()):
@@ -68,5 +68,5 @@ def _check_arguments(args: argparse.Namespace, checkpoint: str) -> None:
         suffix = {"--onnx": ".onnx", "--torch-export": ".pt2"}[option]
         if Path(path).suffix.lower() != suffix:
             raise UserError(f"the file must end in {suffix}, got {Path(path).name}", where=option)
-        reject_output_overlap(path, [checkpoint])
+        reject_overlapping_output(path, [checkpoint])
         check_writable(path)

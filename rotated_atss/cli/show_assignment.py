@@ -66,12 +66,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_outputs(args: argparse.Namespace, inputs: list[Any]) -> None:
-    from rotated_atss.io.files import check_writable, reject_output_overlap
+    from rotated_atss.io.files import check_writable, reject_overlapping_output
 
     if args.out and Path(args.out).suffix.lower() != ".png":
         raise UserError(f"pictures are written as .png, got '{Path(args.out).suffix}'", where="--out")
     for target in filter(None, (args.out, args.json)):
-        reject_output_overlap(target, inputs)
+        reject_overlapping_output(target, inputs)
         check_writable(target)
     if args.out and args.json and Path(args.out).resolve() == Path(args.json).resolve():
         raise UserError(f"--out and --json must be two files, got {args.out} twice")
@@ -96,9 +96,7 @@ def _prepare_assignment(
     from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
     from rotated_atss.ops.boxes import poly_to_obb
 
-    dataset = (cfg.get("train_dataloader") or {}).get("dataset") or {}
-    while "dataset" in dataset:  # a wrapper such as RepeatDataset
-        dataset = dataset["dataset"]
+    dataset = next(innermost_datasets((cfg.get("train_dataloader") or {}).get("dataset")), {})
     rule, lowest_flag = dataset.get("difficult", "keep"), dataset.get("difficult_from", 1)
     is_difficult = [lowest_flag <= flag < CROWD for flag in objects.difficult]
     kept = [row for row, difficult in enumerate(is_difficult) if not (difficult and rule == "drop")]

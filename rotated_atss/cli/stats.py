@@ -51,13 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from rotated_atss.analysis.dataset_report import report_dataset
     from rotated_atss.analysis.dataset_tables import format_dataset
-    from rotated_atss.io.files import check_writable, reject_output_overlap, write_json
+    from rotated_atss.io.files import check_writable, reject_overlapping_output, write_json
     from rotated_atss.io.processes import available_cores
     from rotated_atss.io.status_line import terminal_width
 
     inputs = _check_arguments(args)
     for target in filter(None, (args.json, args.out)):
-        reject_output_overlap(target, inputs, may_contain_inputs=True)
+        reject_overlapping_output(target, inputs, may_contain_inputs=True)
     if args.json:
         check_writable(args.json)
     workers = args.workers or available_cores()

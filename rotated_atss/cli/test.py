@@ -78,7 +78,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     check_onnx_options(config, options)
     if args.data is None:
         raise UserError("an ONNX file records no test data", where="--data", hint="give the folder of a split")
-    from rotated_atss.io.files import reject_output_overlap
+    from rotated_atss.io.files import reject_overlapping_output
     from rotated_atss.io.json_values import replace_nonfinite
     from rotated_atss.runtime import load_detector
     from rotated_atss.tiling.tile_results import ResultOptions
@@ -88,7 +88,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     inputs = [Path(args.data) / "images", Path(args.data) / "labelTxt", *(args.labels or [])]
     report = None if args.report is None else args.report or Path(args.work_dir or Path(path).parent) / "report"
     for output in filter(None, (out, args.submission, report)):
-        reject_output_overlap(output, inputs, may_contain_inputs=True)
+        reject_overlapping_output(output, inputs, may_contain_inputs=True)
     if report is not None:
         from rotated_atss.report.build import check_report_folder
 
@@ -97,7 +97,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     log = _discard if args.quiet else print
     log(f"{path}: {detector.info.describe()}, on {detector.description}")
     results = ResultOptions(
-        version=args.dataset or "v1.0",  # a DOTA version or the name of another dataset
+        dataset=args.dataset or "v1.0",
         iou_threshold=detector.iou_threshold, out_dir=out,
         submission=args.submission, report_dir=report,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from rotated_atss.data_check.fix_labels import write_label_part
 from rotated_atss.data_check.kinds import KINDS
 from rotated_atss.data_check.parts import CheckedPart, DataPart
 from rotated_atss.errors import count_of
-from rotated_atss.io.files import reject_output_overlap
+from rotated_atss.io.files import reject_overlapping_output
 from rotated_atss.io.output_folders import check_empty_output, staged_folder
 
 
@@ -111,7 +111,7 @@ def check_fix_output(parts: Sequence[DataPart], out: str | Path) -> None:
         rotated_atss.errors.UserError: images/clean: the output overlaps the input images (choose another output)
     """
     inputs = [path for part in parts for path in (part.images, part.labels, part.coco) if path is not None]
-    reject_output_overlap(out, inputs)
+    reject_overlapping_output(out, inputs)
     check_empty_output(out)
 
 

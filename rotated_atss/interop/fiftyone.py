@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import reject_output_overlap, write_json
+from rotated_atss.io.files import reject_overlapping_output, write_json
 from rotated_atss.io.output_folders import staged_folder
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import ImageLabels
@@ -47,7 +47,7 @@ def write_fiftyone(
         >>> sample["ground_truth"]["polylines"][0]["points"]
         [[[0.1, 0.1], [0.6, 0.1], [0.6, 0.6], [0.1, 0.6]]]
     """
-    reject_output_overlap(Path(out), [Path(images)])
+    reject_overlapping_output(Path(out), [Path(images)])
     files = ImageFiles(images)
     samples: dict[str, dict[str, Any]] = {}
     for field, records in fields.items():

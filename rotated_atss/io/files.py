@@ -257,14 +257,14 @@ def atomic_write_all(contents: Mapping[Path, bytes]) -> None:
         raise write_error(path, error) from error
 
 
-def reject_output_overlap(
+def reject_overlapping_output(
     out: str | Path,
     inputs: Iterable[str | Path],
     *,
     may_contain_inputs: bool = False,
     hint: str = "choose another output",
 ) -> None:
-    """Reject an output path that overlaps an input, so that inputs are never overwritten.
+    """Reject an output path that is, lies in or contains an input, so that inputs are never overwritten.
 
     Args:
         out: File or folder to write; it need not exist.
@@ -276,8 +276,8 @@ def reject_output_overlap(
         UserError: ``out`` is one of ``inputs`` or inside one of them or, without ``may_contain_inputs``, contains one.
 
     Example:
-        >>> reject_output_overlap("data/tiles", ["data/images"])
-        >>> reject_output_overlap("data/images/tiles", ["data/images"], hint="use data/tiles")
+        >>> reject_overlapping_output("data/tiles", ["data/images"])
+        >>> reject_overlapping_output("data/images/tiles", ["data/images"], hint="use data/tiles")
         Traceback (most recent call last):
         rotated_atss.errors.UserError: data/images/tiles: the output overlaps the input data/images (use data/tiles)
     """

@@ -12,7 +12,7 @@ import numpy as np
 from rotated_atss.dota.classes import hyphenate, unknown_class_error
 from rotated_atss.errors import UserError
 from rotated_atss.geo.crs import is_on_earth
-from rotated_atss.io.files import reject_output_overlap
+from rotated_atss.io.files import reject_overlapping_output
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.image_reader import find_georeference
 from rotated_atss.io.output_folders import staged_folder
@@ -93,7 +93,7 @@ def convert_labels(
     target = get_format(target_format)
     if target.write is None:
         raise UserError(f"the format {target.name} is only read", hint=f"choose from {', '.join(WRITTEN)}")
-    reject_output_overlap(out, [source] if images is None else [source, images], may_contain_inputs=False)
+    reject_overlapping_output(out, [source] if images is None else [source, images], may_contain_inputs=False)
     files = None if images is None else ImageFiles(images)
     labels = read_label_set(
         source, source_format, images=files, classes=classes, fit_polygons=fit_polygons, class_column=class_column,

@@ -10,7 +10,7 @@ from string import Template
 from typing import Any
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write, reject_output_overlap
+from rotated_atss.io.files import atomic_write, reject_overlapping_output
 from rotated_atss.io.image_reader import open_image
 from rotated_atss.report.html import render
 from rotated_atss.report.page_names import PageNames
@@ -67,7 +67,7 @@ def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[
     _copy_static_files(out / "static")
     pages, names, entries = out / "viewer", PageNames(), list[dict[str, Any]]()
     for image in images:
-        reject_output_overlap(pages, [image.path], hint="move the images, or choose another folder for the report")
+        reject_overlapping_output(pages, [image.path], hint="move the images, or choose another folder for the report")
         columns = image_columns(image, classes)
         name = names.add(image.image_id)
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rotated_atss.dota.classes import resolve_classes, unknown_class_hint
 from rotated_atss.dota.detections import list_task1_files, task1_path
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import reject_output_overlap
+from rotated_atss.io.files import reject_overlapping_output
 from rotated_atss.io.run_state import write_result
 from rotated_atss.tiling.merge_parts import (
     ClassMerge,
@@ -75,7 +75,7 @@ class MergeTask:
         for name, path in paths.items():
             if name not in names:
                 raise UserError(f"unknown class '{name}'", where=path, hint=unknown_class_hint(name, names))
-        reject_output_overlap(out_dir, [tiles_dir])
+        reject_overlapping_output(out_dir, [tiles_dir])
         files = {name: TextPart.of_file(name, paths[name], iou_threshold) for name in names if name in paths}
         return cls(Path(tiles_dir), Path(out_dir), iou_threshold, names, files, classes is not None)
 

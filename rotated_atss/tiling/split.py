@@ -21,7 +21,7 @@ from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.folders import note_skipped_images
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.conversion import plan_conversion
-from rotated_atss.io.files import reject_output_overlap
+from rotated_atss.io.files import reject_overlapping_output
 from rotated_atss.io.processes import available_cores
 from rotated_atss.io.shards import Shard
 from rotated_atss.tiling.finished_split import find_finished_split, input_digest
@@ -178,7 +178,7 @@ def _pair_folders(
 ) -> list[tuple[str, str | None]]:
     """Pair image and label folders, and check them against the output folder and the settings."""
     folders = pair_folders(_as_tuple(images), None if labels is None else _as_tuple(labels))
-    reject_output_overlap(out, [Path(folder) for pair in folders for folder in pair if folder is not None])
+    reject_overlapping_output(out, [Path(folder) for pair in folders for folder in pair if folder is not None])
     if labels is None and not settings.keep_empty:
         raise UserError("empty tiles cannot be dropped without labels", hint="give the labels, or keep empty tiles")
     return folders

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write, reject_output_overlap
+from rotated_atss.io.files import atomic_write, reject_overlapping_output
 from rotated_atss.io.png import Image
 
 # A PNG text chunk after the header marks the files of this package: length, type and data, checksum.
@@ -46,7 +46,7 @@ def write_png(
     target = Path(path)
     if target.suffix.lower() != ".png":
         raise UserError(f"pictures are written as .png, got '{target.suffix}'", where=target)
-    reject_output_overlap(target, inputs, may_contain_inputs=True, hint="choose another folder")
+    reject_overlapping_output(target, inputs, may_contain_inputs=True, hint="choose another folder")
     if protect_foreign:
         check_overwritable(target)
     _, encoded = cv2.imencode(".png", image)

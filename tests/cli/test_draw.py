@@ -213,13 +213,14 @@ def test_pictures_of_large_images_are_reduced(drawable, monkeypatch, capsys):
     assert "P1.png: the picture of 120 x 100 px is reduced by 2 to 60 x 50 px" in capsys.readouterr().err
 
 
-def test_many_boxes_are_drawn_in_parts_without_captions(drawable, monkeypatch):
+def test_many_boxes_are_drawn_in_chunks_without_captions(drawable, monkeypatch):
     from rotated_atss.cli import _pictures
 
     words = ["--detections", drawable / "detections", "--score", 0.1]
     expected = draw(drawable, *words, "--box-only")
     assert (draw(drawable, *words) != expected).any()
     monkeypatch.setattr(_pictures, "MAX_CAPTIONED", 1)
+    monkeypatch.setattr(_pictures, "_CHUNK_BOXES", 1)
     assert (draw(drawable, *words) == expected).all()
 
 

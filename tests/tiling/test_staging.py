@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import reject_output_overlap
+from rotated_atss.io.files import reject_overlapping_output
 from rotated_atss.io.shared_run import append_record
 from rotated_atss.tiling.manifest import MANIFEST, WRITTEN_BY
 from rotated_atss.tiling.split_records import read_records
@@ -251,5 +251,5 @@ def test_output_must_not_overlap_an_input(tmp_path, out):
     (tmp_path / "raw" / "images").mkdir(parents=True)
     os.symlink(tmp_path / "raw" / "images", tmp_path / "link")
     with pytest.raises(UserError, match="overlaps"):
-        reject_output_overlap(tmp_path / out, [tmp_path / "raw" / "images"])
-    reject_output_overlap(tmp_path / "raw" / "tiles", [tmp_path / "raw" / "images"])
+        reject_overlapping_output(tmp_path / out, [tmp_path / "raw" / "images"])
+    reject_overlapping_output(tmp_path / "raw" / "tiles", [tmp_path / "raw" / "images"])

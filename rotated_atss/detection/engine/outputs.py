@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import reject_output_overlap
+from rotated_atss.io.files import reject_overlapping_output
 from rotated_atss.report.build import check_report_folder
 
 
@@ -56,7 +56,7 @@ def configure_outputs(
         outputs.append(cfg.test_evaluator.report_dir)
     inputs: list[str | Path] = [*(labels or []), *_inputs(cfg.test_dataloader.get("dataset", {}))]
     for output in outputs:
-        reject_output_overlap(output, inputs, may_contain_inputs=True)
+        reject_overlapping_output(output, inputs, may_contain_inputs=True)
 
 
 def set_dataset_rules(cfg: Config, name: str) -> None:
