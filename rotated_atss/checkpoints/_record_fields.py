@@ -47,7 +47,7 @@ def check_int(name: str, value: object, low: int = 0) -> int:
         >>> check_int("tiles", 12)
         12
     """
-    if type(value) is not int or value < low:
+    if type(value) is not int or value < low:  # isinstance would accept True and False
         raise wrong_value(name, f"an integer of at least {low}", value)
     return value
 

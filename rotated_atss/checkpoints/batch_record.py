@@ -128,6 +128,7 @@ def read_batch_record(path: str | Path) -> BatchRecord:
 
 
 def _record_from(content: Mapping[str, Any]) -> BatchRecord:
+    """Build the record, and raise KeyError or TypeError for a part that is missing or of another type."""
     images = [
         ImageRecord(
             inputs=_typed(image, "inputs", Tensor),

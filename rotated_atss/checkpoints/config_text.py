@@ -8,7 +8,7 @@ from typing import Any
 
 from rotated_atss.errors import UserError, quote
 
-_UNKNOWN = object()
+_UNKNOWN = object()  # stands for an expression that is not plain data
 _LINE_LENGTH, _INDENT = 120, 4  # characters
 
 

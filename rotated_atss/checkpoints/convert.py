@@ -137,5 +137,5 @@ def _check_refinable(source: BoxEncoding, target: BoxEncoding, path: object) -> 
 
 
 def _describe(encoding: BoxEncoding) -> str:
-    angles = sorted({round(angle, 4) + 0.0 for _, _, angle in encoding.priors})
+    angles = sorted({round(angle, 4) + 0.0 for _, _, angle in encoding.priors})  # + 0.0 turns -0.0 into 0.0
     return f"{encoding.angle_version}, priors at {' and '.join(f'{angle:g}' for angle in angles)} rad"

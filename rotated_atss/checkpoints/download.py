@@ -25,7 +25,7 @@ CACHE_VARIABLE = "ROTATED_ATSS_CACHE"
 TIMEOUT_S = 20  # without a byte from the server
 LOCK_TIMEOUT_S = 3600  # while another process downloads the same file
 _BLOCK_BYTES = 2**20
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")  # Content-Range: first and last byte, and length of the file
 
 
 def cache_folder() -> Path:

@@ -8,6 +8,7 @@ Selection of candidates, clipping, rescaling and NMS follow outside the graph.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -74,7 +75,7 @@ class GraphInfo:
     def level_sizes(self, height: int, width: int) -> list[int]:
         """Return the number of priors per level for an input of this size in pixels."""
         return [
-            -(-height // stride) * -(-width // stride) * priors
+            math.ceil(height / stride) * math.ceil(width / stride) * priors
             for stride, priors in zip(self.strides, self.priors_per_location)
         ]
 
