@@ -265,9 +265,10 @@ def _devices() -> Iterator[Check]:
         needed = f"it needs a driver for CUDA >= {cuda}" if cuda else "it is built without CUDA"
         detail = f"an NVIDIA driver is installed, but torch finds no GPU: {needed}"
         yield Check("cuda", "warn", detail, "nvidia-smi  # prints the driver's version; check CUDA_VISIBLE_DEVICES too")
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    for device in filter(available.get, available):
-        yield _rotated_ops(torch, device)
+    is_available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    for device in is_available:
+        if is_available[device]:
+            yield _rotated_ops(torch, device)
 
 
 def _rotated_ops(torch: Any, device: str) -> Check:

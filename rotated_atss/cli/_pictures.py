@@ -24,7 +24,7 @@ _CHUNK_BOXES = 50_000  # boxes that are drawn at once; more would take more memo
 
 @dataclass(frozen=True)
 class Layer:
-    """Boxes that are drawn on an image in one style.
+    """Boxes from one source, such as a label file, that are drawn on an image.
 
     Attributes:
         polygons: (N, 8) array of corners in pixels.
@@ -87,7 +87,7 @@ def picture_path(folder: str | Path, image: Path) -> Path:
 
 
 def reduction_factor(width: int, height: int) -> int:
-    """Return the integer factor that reduces an image above ``MAX_PICTURE_PIXELS`` to ``REDUCED_PIXELS``, else 1.
+    """Return the integer by which width and height of a picture are reduced; 1 up to ``MAX_PICTURE_PIXELS``.
 
     Example:
         >>> reduction_factor(7000, 7000), reduction_factor(30_000, 30_000)
@@ -140,7 +140,8 @@ def write_picture(
 def _draw_layer(picture: Image, layer: Layer, args: argparse.Namespace) -> Image:
     from rotated_atss.visualization.drawing import draw_boxes
 
-    options: dict[str, Any] = dict(thickness=args.line_width, mark_front=getattr(args, "mark_front", False))  # of draw
+    mark_front = getattr(args, "mark_front", False)  # an option of draw only
+    options: dict[str, Any] = dict(thickness=args.line_width, mark_front=mark_front)
     if layer.plain:
         white = [(255, 255, 255)] * len(layer.names)
         return draw_boxes(picture, layer.polygons, colors=white, box_only=True, **options)

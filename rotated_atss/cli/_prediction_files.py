@@ -50,10 +50,10 @@ class ImageRecords:
         """Return whether the detections on an image are recorded."""
         from rotated_atss.tiling.prediction_record import is_complete
 
-        return is_complete(self._record(image))
+        return is_complete(self._record_path(image))
 
     def add(self, detections: BoxDetections, info: ImageInfo) -> None:
-        """Record the detections on an image. The image is then finished, so its picture must be written before.
+        """Record the detections on an image. The image is then finished, so its picture must be written first.
 
         Args:
             detections: Detections on a full image.
@@ -65,21 +65,21 @@ class ImageRecords:
         """
         from rotated_atss.tiling.prediction_record import write_record
 
-        write_record(self._record(detections.name), detections, info)
-        self._failure(detections.name).unlink(missing_ok=True)
+        write_record(self._record_path(detections.name), detections, info)
+        self._failure_path(detections.name).unlink(missing_ok=True)
 
     def add_failure(self, image: str, error: UserError) -> None:
         """Record that an image cannot be read. The next run tries to read it again."""
-        self._failure(image).write_text(f"{error}\n")
+        self._failure_path(image).write_text(f"{error}\n")
 
     def has_failed(self, image: str) -> bool:
         """Return whether an image could not be read."""
-        return self._failure(image).exists()
+        return self._failure_path(image).exists()
 
-    def _record(self, image: str) -> Path:
+    def _record_path(self, image: str) -> Path:
         return self.partial / _RECORDS / f"{image}.npz"
 
-    def _failure(self, image: str) -> Path:
+    def _failure_path(self, image: str) -> Path:
         return self.partial / _RECORDS / f"{image}.failed"
 
 
@@ -253,7 +253,7 @@ class PredictionFiles(ImageRecords):
             (self.results / DETECTIONS).mkdir()
             for path in list_feature_files(self.results):
                 path.unlink()
-            done = {image: self._record(image) for image in self.images if self.is_done(image)}
+            done = {image: self._record_path(image) for image in self.images if self.is_done(image)}
             summary = compose(list(done.values()))
             for path in (self.results / PICTURES).glob("*.png"):
                 if path.stem not in done:  # the image became unreadable after its picture was written

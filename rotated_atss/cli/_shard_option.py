@@ -25,8 +25,8 @@ def add_shard_argument(
     """
     parser.add_argument(
         "--shard", metavar="I/N",
-        help=f"{verb} every N-th {unit} only, from the I-th, for job arrays: N runs with the same options; the last "
-        f"one to end {completed}",
+        help=f"for job arrays of N runs with the same options: {verb} only every N-th {unit}, starting with the I-th. "
+        f"The last run to end {completed}",
     )  # fmt: skip
 
 
@@ -60,9 +60,9 @@ def format_unfinished(shards: Sequence[Shard], seconds: float, last_step: str) -
     Example:
         >>> from rotated_atss.io.shards import Shard
         >>> format_unfinished([Shard(2, 3)], 1.5, "writes merged")
-        '1.5 s; shard 2/3 is not finished; the last one to end writes merged'
+        '1.5 s; shard 2/3 is not finished; the last shard to end writes merged'
     """
     from rotated_atss.io.shared_run import format_shards
 
     names = f"{format_shards(shards)} {is_or_are(len(shards))} not finished"
-    return f"{seconds:.1f} s; {names}; the last one to end {last_step}"
+    return f"{seconds:.1f} s; {names}; the last shard to end {last_step}"

@@ -75,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
         write_png(folder / name, add_caption(picture, [net_input.name, *net_input.facts]), protect_foreign=True)
         print("\n".join(_describe_input(net_input, browser.class_names)))
         if args.sheet:
-            title = " | ".join([f"{net_input.index} {net_input.name}", f"flip {net_input.flip}", net_input.facts[-1]])
+            num_boxes = net_input.facts[-1]
+            title = " | ".join([f"{net_input.index} {net_input.name}", f"flip {net_input.flip}", num_boxes])
             sheet[title] = _reduce(picture, 2 * SHEET_CELL_PX if args.side_by_side else SHEET_CELL_PX)
     if args.sheet:
         write_png(folder / SHEET, _draw_sheet(sheet), protect_foreign=True)
@@ -89,10 +90,10 @@ def _draw(net_input: NetworkInput, browser: InputBrowser, colors: Mapping, side_
     from rotated_atss.visualization.contact_sheet import contact_sheet
     from rotated_atss.visualization.network_input import draw_network_input
 
-    names, version = browser.class_names, browser.angle_version
+    names, angle_version = browser.class_names, browser.angle_version
     after = draw_network_input(
-        net_input.image, as_drawn(net_input.boxes, version), _names(net_input.labels, names),
-        as_drawn(net_input.ignored_boxes, version), _names(net_input.ignored_labels, names),
+        net_input.image, as_drawn(net_input.boxes, angle_version), _names(net_input.labels, names),
+        as_drawn(net_input.ignored_boxes, angle_version), _names(net_input.ignored_labels, names),
         image_wh=net_input.image_wh, colors=colors,
     )  # fmt: skip
     if not side_by_side or net_input.trace.image is None:
@@ -120,7 +121,7 @@ def _draw_before(net_input: NetworkInput, browser: InputBrowser, colors: Mapping
     size = [max(1, round(side * factor)) for side in (image.shape[1], image.shape[0])]
     resized: Any = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
     boxes = as_drawn(trace.boxes, browser.angle_version).clone()
-    boxes[:, :4] *= factor
+    boxes[:, :4] *= factor  # all values but the angle
     ignored = trace.ignored
     return draw_network_input(
         resized, boxes[~ignored], _names(trace.labels[~ignored], browser.class_names),

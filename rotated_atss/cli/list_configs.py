@@ -53,8 +53,13 @@ def _rows(cards: Sequence[ConfigCard], weights: dict[str, str]) -> list[tuple[st
 
 
 def _figures(figures: Sequence[dict[str, Any]]) -> str:
-    """Return each metric once with its values, such as ``mAP 70.64``, without dataset and source."""
+    """Return each metric once with its values, such as ``mAP 70.64``, without dataset and source.
+
+    Args:
+        figures: Accuracies of a :class:`rotated_atss.checkpoints.config_cards.ConfigCard`.
+    """
     by_metric: dict[str, list[str]] = {}
     for figure in figures:
-        by_metric.setdefault(figure["metric"].partition(",")[0], []).append(f"{figure['value']:g}")
+        metric = figure["metric"].partition(",")[0]  # "bbox AP" of "bbox AP, COCO minival"
+        by_metric.setdefault(metric, []).append(f"{figure['value']:g}")
     return "; ".join(f"{metric} {', '.join(values)}" for metric, values in by_metric.items())

@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config, checkpoint, (args.images,) = split_model_arguments(args.inputs, num_others=1)
-    find_images(args.images)  # report a wrong path first
+    find_images(args.images)  # reports a wrong path before anything is loaded
     started = time.perf_counter()
     if args.scheduler is not None:
         config, checkpoint = _prepare_cluster(config, checkpoint, args)
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
                 print(note)
             _predict_images(files, detector, ModelSource(config, checkpoint, args, cfg_options), paths, args)
         else:
-            print("the interrupted run was finished")
+            print("completed an interrupted run, whose images were all finished")
         return _print_result(files, paths, args, time.perf_counter() - started)
 
 
@@ -136,7 +136,7 @@ def _predict_images(
         predict_on_cluster(model, predict, unfinished, args.scheduler)
     if not files.count_left() and any(map(files.is_done, files.images)):
         compose = partial(compose_results, files, detector.classes, classes, ids, paths, args)
-        stale = [ids_path(args.json)] if args.coco_annotations else []  # ids of an earlier run
+        stale = [ids_path(args.json)] if args.coco_annotations else []  # this run lists no ids
         if DOTA not in args.format.split(","):
             stale += [task1_path(Path(args.out) / DETECTIONS, hyphenate(name)) for name in classes]
         files.commit(compose, stale)

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", metavar="FILE|DIR",
         help="DOTA label file of the image, folder of such files, or COCO instances JSON (default: the file of the "
-        "same name in ../labelTxt, or beside the image)",
+        "same name in ../labelTxt, or in the folder of the image)",
     )  # fmt: skip
     parser.add_argument("--data", metavar="DIR", help="dataset folder with images and labelTxt, as split writes it")
     parser.add_argument("--out", metavar="PNG", help="draw a picture: all objects, or with --object that object")
@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
     assignment, names = _prepare_assignment(cfg, objects, image_size(image))
-    _check_object(args.object, len(names), labels)
-    traces = _traces(assignment, args.object)
+    _check_object(args.object, len(names))
+    traces = _compute_traces(assignment, args.object)
     _print(args, cfg, image, assignment, names, traces, objects)
     if args.out:
         _write_picture(Path(args.out), cfg, image, assignment, names, traces)
@@ -77,7 +77,7 @@ def _check_outputs(args: argparse.Namespace, inputs: list[Any]) -> None:
         raise UserError(f"--out and --json must be two files, got {args.out} twice")
 
 
-def _check_object(number: int | None, count: int, labels: Path) -> None:
+def _check_object(number: int | None, count: int) -> None:
     if number is not None and not 0 <= number < count:
         last = f"0 to {count - 1}" if count else "none"
         raise UserError(f"the image has {count_of(count, 'object')} ({last}), got {number}", where="--object")
@@ -112,7 +112,7 @@ def _prepare_assignment(
     return assignment, [objects.names[row] for row, ignored in zip(kept, is_ignored) if not ignored]
 
 
-def _traces(assignment: ImageAssignment, number: int | None) -> dict[str, AssignmentTrace]:
+def _compute_traces(assignment: ImageAssignment, number: int | None) -> dict[str, AssignmentTrace]:
     """Return the traces of an object by variant: hbb and obb for oriented boxes, otherwise config."""
     if number is None or not assignment.is_atss:
         return {}

@@ -81,7 +81,7 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
     names = [field.name for field in fields(SplitSettings)]
     settings = {name: getattr(args, name) for name in names if hasattr(args, name)}  # those that the user has given
     if settings.keys() & {"bits", "scaling", "bands"}:
-        settings |= asdict(parse_pixel_options(args))
+        settings |= asdict(parse_pixel_options(args))  # parsed values instead of texts
     options = {
         "images": args.images,
         "labels": args.labels,

@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.json)
     workers = args.workers or available_cores()
     objects = _read(args, workers)
+    # None: the images are tiles, or they are trained on as a whole
     count_tiles = None if args.data or _is_coco_of_small_images(args, objects) else _tile_counter(objects, workers)
     anchor_scale, max_per_img = HORIZONTAL if args.coco_annotations else ORIENTED
     report = {

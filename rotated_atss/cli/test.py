@@ -84,9 +84,10 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     from rotated_atss.tiling.tile_results import ResultOptions
     from rotated_atss.tiling.tile_test import run_tile_test
 
-    out = args.out or Path(args.work_dir or Path(path).parent) / "merged"
+    work_dir = Path(args.work_dir or Path(path).parent)
+    out = args.out or work_dir / "merged"
     inputs = [Path(args.data) / "images", Path(args.data) / "labelTxt", *(args.labels or [])]
-    report = None if args.report is None else args.report or Path(args.work_dir or Path(path).parent) / "report"
+    report = None if args.report is None else args.report or work_dir / "report"
     for output in filter(None, (out, args.submission, report)):
         reject_overlapping_output(output, inputs, may_contain_inputs=True)
     if report is not None:
@@ -97,9 +98,8 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     log = _discard if args.quiet else print
     log(f"{path}: {detector.info.describe()}, on {detector.description}")
     results = ResultOptions(
-        dataset=args.dataset or "v1.0",
-        iou_threshold=detector.iou_threshold, out_dir=out,
-        submission=args.submission, report_dir=report,
+        version=args.dataset or "v1.0",  # a DOTA version or the name of another dataset
+        iou_threshold=detector.iou_threshold, out_dir=out, submission=args.submission, report_dir=report,
     )  # fmt: skip
     metrics = run_tile_test(
         detector, args.data, detector.classes, results, labels=args.labels, pixels=detector.pixels,

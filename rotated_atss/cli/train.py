@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_start_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that name what a training starts from."""
     parser.add_argument(
-        "--resume", nargs="?", const=True, default=False, metavar="CHECKPOINT",
+        "--resume", nargs="?", const=True, default=False, metavar="CHECKPOINT",  # True: the latest checkpoint
         help="resume from CHECKPOINT, or from the latest checkpoint in the work folder",
     )  # fmt: skip
     parser.add_argument(
@@ -115,7 +115,7 @@ def _parse_num_workers(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     check_inputs_exist(args.config, args.resume if isinstance(args.resume, str) else None)
     if args.init_from is not None:
-        find_file_or_entry(args.init_from)
+        find_file_or_entry(args.init_from)  # reports a wrong name before MMDetection is imported
     import_framework()
     from rotated_atss.detection.engine.options import TrainOptions
     from rotated_atss.detection.engine.runner import run_training

@@ -226,7 +226,7 @@ def _coordinates_of(georeference: Georeference | None, lon_lat: bool) -> tuple[s
     if georeference is None:
         return PIXELS, None
     if georeference.crs is None or not is_on_earth(georeference.crs):
-        return MAP, None if lon_lat else georeference.crs
+        return MAP, None if lon_lat else georeference.crs  # None: all images on such maps share a table
     if lon_lat:
         return KNOWN_CRS, LON_LAT
     name = crs_name(georeference.crs)
@@ -273,6 +273,7 @@ def _to_coordinates(
     lon_lat = transform_points(points, georeference.crs, LON_LAT)
     lon, lat = lon_lat[..., 0], lon_lat[..., 1]  # views
     with np.errstate(invalid="ignore"):  # infinite outside the area of the CRS
+        # each polygon becomes continuous and lies above -180 degrees
         lon += np.where(lon.min(axis=1, keepdims=True) < -180, 360, 0)
         is_across_antimeridian = np.ptp(lon, axis=1, keepdims=True) > 180
         lon += np.where(is_across_antimeridian & (lon < 0), 360, 0)

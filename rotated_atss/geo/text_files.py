@@ -115,9 +115,9 @@ def split_ring(ring: NDArray[np.float64]) -> list[list[list[float]]]:
 
     polygon = shapely.Polygon(ring)
     parts = []
-    for offset in (0, 360):
-        hemisphere = shapely.box(offset - 180, -90, offset + 180, 90)
-        inside = shapely.orient_polygons(polygon.intersection(hemisphere))
+    for offset in (0, 360):  # longitudes up to 180, then those above
+        world = shapely.box(offset - 180, -90, offset + 180, 90)
+        inside = shapely.orient_polygons(polygon.intersection(world))
         for part in shapely.get_parts(inside):
             if part.geom_type == "Polygon":  # not a point or line on the border
                 parts.append([[x - offset, y] for x, y in part.exterior.coords])

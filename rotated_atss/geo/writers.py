@@ -16,6 +16,7 @@ FORMATS = ("geojson", "gpkg", "fgb", "csv", "parquet")
 """Names of the formats, which are also the suffixes of the files."""
 
 _SEVERAL_CRS = ("gpkg", "csv")  # formats whose files can hold coordinates of several CRSs
+# packages that a format needs in addition to rasterio and pyproj
 _PACKAGES = {"gpkg": ("pyogrio",), "fgb": ("pyogrio",), "parquet": ("pyarrow",)}
 _WRITERS = {"geojson": write_geojson, "csv": write_csv, "gpkg": write_gpkg, "fgb": write_fgb, "parquet": write_parquet}
 

@@ -84,7 +84,7 @@ def compare_outputs(
     )
     by_first_corner = [np.abs(np.roll(corners, steps, -2) - expected_corners).max((-2, -1)) for steps in range(4)]
     scale = np.maximum(np.abs(expected_boxes).max(-1) / 1000, 1)
-    corner = np.min(by_first_corner, 0) / scale
+    corner = np.min(by_first_corner, 0) / scale  # (B, N)
     score, corner = (np.nan_to_num(values, nan=np.inf) for values in (score, corner))  # NaN counts as different
     differs = (score > MAX_SCORE_DIFFERENCE) | (corner > MAX_CORNER_DIFFERENCE)
     return Differences(float(score.max()), float(corner.max()), differs.size, float(differs.mean()))

@@ -178,7 +178,7 @@ def prepare_batch(tiles: Sequence[Image], preprocessing: Preprocessing) -> tuple
 
     Args:
         tiles: Images (H, W, 3), uint8, BGR.
-        preprocessing: The record of the model. Its normalization is part of the graph, so it is not applied here.
+        preprocessing: From the record of the model. Its normalization is part of the graph, so it is not applied here.
 
     Returns:
         Input (B, 3, H, W) float32, RGB, 0 to 255, and (height, width) of each resized tile.

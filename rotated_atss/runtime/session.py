@@ -216,6 +216,7 @@ def _onnxruntime_providers(available: Sequence[str], device: str | None) -> list
     if kind not in ("", "cuda") or not has_cuda or not (index or "0").isdigit():
         hint = f"available: {', '.join(['cpu', *(['cuda'] if has_cuda else [])])}; for CUDA, install onnxruntime-gpu"
         raise UserError(f"no such device: '{device}'", where="--device", hint=hint)
+    # the CPU runs operators that CUDA does not support
     return [("CUDAExecutionProvider", {"device_id": int(index or 0)}), "CPUExecutionProvider"]
 
 

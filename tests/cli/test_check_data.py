@@ -95,7 +95,8 @@ def test_shards_report_as_one_run(folder, capsys, user_error):
     expected = capsys.readouterr().out.splitlines()
     assert run(folder, *words, "2/2") == 0
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.endswith(f" s; shard 1/2 is not finished; the last one to end reports the problems and writes {report}")
+    last_step = f"reports the problems and writes {report}"
+    assert line.endswith(f" s; shard 1/2 is not finished; the last shard to end {last_step}")
     assert not report.exists()
     command = ["check-data", "--images", folder / "images", "--labels", folder / "labelTxt"]
     for shard in ("3/2", "0/2", "x"):

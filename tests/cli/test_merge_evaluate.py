@@ -62,7 +62,7 @@ def test_shards_write_the_files_of_one_run(folders, capsys, user_error):
         assert f"a shard must be I/N with I from 1 to N, got {shard}" in user_error(*words, "--shard", shard)
     assert main([*map(str, words), "--shard", "2/2"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.endswith(f" s; shard 1/2 is not finished; the last one to end writes {folders / 'sharded'}")
+    assert line.endswith(f" s; shard 1/2 is not finished; the last shard to end writes {folders / 'sharded'}")
     assert "--iou-threshold is '0.5', was '0.1'" in user_error(*words, "--shard", "1/2", "--iou-threshold", "0.5")
     assert "number of shards is '3', was '2'" in user_error(*words, "--shard", "1/3")
     assert main([*map(str, words), "--shard", "1/2"]) == 0

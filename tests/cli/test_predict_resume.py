@@ -112,7 +112,7 @@ def test_run_killed_while_it_moves_files_is_only_finished(stub, tmp_path, monkey
     capsys.readouterr()
     assert stub("out", "--score", "0.9") == 2
     assert not stub.calls
-    assert capsys.readouterr().out.splitlines()[0] == "the interrupted run was finished"
+    assert capsys.readouterr().out.splitlines()[0] == "completed an interrupted run, whose images were all finished"
     assert files(tmp_path, "out") == files(tmp_path, "expected")
 
 
