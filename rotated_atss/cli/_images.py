@@ -82,7 +82,8 @@ def add_pixel_arguments(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--scaling", metavar="RULE",
         help="how values other than 8-bit are scaled to 0 to 255: auto (default: by --bits for unsigned 16-bit images, "
-        "else percentile), none, percentile (2%% to 98%% of the values of all images), or MIN,MAX (--scaling=-5,40)",
+        "else percentile), none, percentile (2%% to 98%% of the values of all images), or MIN,MAX, such as "
+        "--scaling=-5,40",
     )  # fmt: skip
     group.add_argument(
         "--bands", metavar="R,G,B",

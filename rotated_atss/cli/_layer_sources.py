@@ -30,7 +30,7 @@ class LayerSource(NamedTuple):
 
     Attributes:
         layer: Function that returns the boxes of an image, given its path.
-        classes: Class names that boxes can have.
+        classes: Class names that ``--classes`` can select.
         present: Class names that occur in the source, which get a color. For COCO and Task1 files, all of ``classes``.
     """
 

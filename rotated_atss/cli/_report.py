@@ -35,7 +35,7 @@ def add_report_arguments(parser: argparse._ActionsContainer) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--score", type=float, metavar="S",
-        help="score threshold of counts, matrix and pictures (default: the one of the highest F1 over all classes)",
+        help="score threshold of counts, matrix and pictures (default: the one with the highest F1 over all classes)",
     )  # fmt: skip
     parser.add_argument(
         "--baseline", metavar="REPORT", help="compare with another report: its folder or its report.json"

@@ -14,7 +14,7 @@ HELP = (
     "Export a model's network and decoding as an ONNX file or as a torch.export package. The ONNX file is for predict, "
     "test and other programs on machines without the training packages. Input: images (B, 3, H, W) float32, RGB, 0 to "
     "255; the normalization is part of the graph. Outputs: scores (B, A, classes) and boxes (B, A, 5) of all priors; "
-    "selection and NMS follow outside. The exported graph is compared with torch before the file is written."
+    "selection and NMS are not part of the graph. The exported graph is compared with torch before the file is written."
 )
 MODEL_FORMS = ("MODEL", "CONFIG CHECKPOINT")
 

@@ -98,7 +98,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     log = _discard if args.quiet else print
     log(f"{path}: {detector.info.describe()}, on {detector.description}")
     results = ResultOptions(
-        version=args.dataset or "v1.0",  # a DOTA version or the name of another dataset
+        dataset=args.dataset or "v1.0",
         iou_threshold=detector.iou_threshold, out_dir=out, submission=args.submission, report_dir=report,
     )  # fmt: skip
     metrics = run_tile_test(

@@ -1,6 +1,6 @@
 """Lengths and directions on the ground, measured along geodesics of the WGS 84 ellipsoid.
 
-They do not depend on the map projection, unlike lengths in units of the map.
+Unlike lengths in units of the map, these lengths do not depend on the map projection.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ require("torchmetrics")
 from torchmetrics import Metric  # noqa: E402
 from torchmetrics.utilities.data import dim_zero_cat  # noqa: E402
 
-# Empty tensor of each state. The counts (objects per image) assign the rows of the other states to images; unlike image
-# numbers they stay valid when the states of several processes are concatenated.
+# Empty tensor of each state. The counts are the numbers of rows per image in the other states. Image numbers per row
+# would not stay valid when the states of several processes are concatenated.
 _EMPTY = {
     "pred_polygons": torch.zeros(0, 8, dtype=torch.float64),
     "pred_scores": torch.zeros(0, dtype=torch.float64),

@@ -57,8 +57,8 @@ class OnnxRuntimeSession:
             raise ModuleNotFoundError(what, name="onnxruntime") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = available_cores() if threads is None else threads
-        # Waiting threads sleep instead of spinning. With other processes on the cores a batch took a fifth of the time,
-        # on idle cores the same time.
+        # Waiting threads sleep instead of spinning. While other processes used the cores, a batch took a fifth of the
+        # time that it took with spinning. On idle cores it took the same time.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors only, because ONNX Runtime prints warnings to the terminal
         providers = _onnxruntime_providers(onnxruntime.get_available_providers(), device)
