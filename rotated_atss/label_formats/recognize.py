@@ -109,11 +109,11 @@ def _text_formats(path: Path) -> frozenset[str]:
         if _HEADER.match(line):
             return frozenset({"dota"})
         numbers = [_NUMBER.fullmatch(field) is not None for field in fields]  # whether each field is a number
-        if len(fields) in (9, 10) and all(numbers) and fields[0].isdigit():
+        if len(fields) in (9, 10) and all(numbers) and fields[0].isdigit():  # class index, corners, perhaps a score
             return frozenset({"yolo-obb"})
         if len(fields) in (NUM_NUMBERS, NUM_NUMBERS + 1) and all(numbers[-NUM_NUMBERS:]) and _are_pixels(fields[1:]):
             return frozenset({"ucas-aod"})
-        if len(fields) >= 9 and all(numbers[:8]) and not numbers[8]:
+        if len(fields) >= 9 and all(numbers[:8]) and not numbers[8]:  # corners, then a class name
             return frozenset({"dota"})
         return frozenset()
     return frozenset({"dota", "yolo-obb", "ucas-aod"})

@@ -189,7 +189,7 @@ def _rows_in_image(
 def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[Any]:
     if options.class_name is not None:
         return [options.class_name] * len(layer.rings)
-    by_name = {name.casefold(): name for name in reversed(layer.columns)}
+    by_name = {name.casefold(): name for name in reversed(layer.columns)}  # of equal names, the first column
     candidates = CLASS_KEYS if options.class_column is None else (options.class_column,)
     column = next((by_name[key.casefold()] for key in candidates if key.casefold() in by_name), None)
     if column is None:
