@@ -11,6 +11,7 @@ from rotated_atss.coco.json_file import is_finite_number
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 
+# values of each assigner; ``without`` counts the objects without positives
 _COUNTS = ("positives", "without")
 _MEANS = ("positives_per_object", "expected_per_object", "above_threshold_per_object", "deviation")
 _GROUPINGS = {"by_size": True, "by_aspect": True, "by_angle": False}  # key: required; only oriented boxes have angles

@@ -151,7 +151,7 @@ def trace_atss(
     assigned, _ = atss_assign(priors, level_sizes, gt_boxes, **options)
     priors, gt_boxes = detach_and_upcast(priors, gt_boxes)
     ignore_mask = compute_ignore_mask(priors, gt_boxes_ignore, ignore_iof_threshold)
-    layout = PriorLayout.create(level_sizes, options["grids"], None, 1)
+    layout = PriorLayout.create(level_sizes, options["grids"], valid_hw=None, num_images=1)
     prior_index, iou, threshold = _candidates(
         priors, layout, gt_boxes, gt_index, topk * priors_per_location, ignore_mask
     )
@@ -191,7 +191,7 @@ def _candidates(
         centers(priors), layout, centers(gt_boxes), image_index, num_candidates, [ignore_mask]
     )
     chunks = box_chunks(len(gt_boxes), candidates.shape[1], priors.device.type)
-    chunk = next(part for part in chunks if part.start <= gt_index < part.stop)
+    chunk = next(chunk for chunk in chunks if chunk.start <= gt_index < chunk.stop)
     iou, threshold = iou_and_threshold(priors, gt_boxes[chunk], candidates[chunk])
     row = gt_index - chunk.start
     exists = candidates[gt_index] >= 0  # a level with fewer priors than candidates is padded with -1

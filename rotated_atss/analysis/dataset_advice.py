@@ -10,9 +10,9 @@ from rotated_atss.analysis.anchor_scales import ScaleFit, best_scale
 from rotated_atss.analysis.tile_plan import SMALL_PX, WINDOW_PX, TilePlan, describe_rates
 from rotated_atss.errors import count_of
 
-FEW_OBJECTS = 20  # a class with fewer objects is rare
-MAX_NAMED = 10  # further classes are only counted
-IMBALANCE = 50.0  # objects of the most frequent class over those of the least frequent one
+FEW_OBJECTS = 20  # a class with fewer objects counts as rare
+MAX_NAMED = 10  # classes in a message; further ones are only counted
+IMBALANCE = 50.0  # ratio of objects of the most and the least frequent class, from which balancing is recommended
 SCALE_TOLERANCE = 0.05  # gain in the median IoU from which another anchor scale is proposed
 
 
@@ -118,7 +118,7 @@ def advise_on_rates(report: Mapping[str, Any], shares: Mapping[str, float], plan
     if plan.rates == (1.0,):
         return None
     numbers = {**shares, "median_size_px": report["size"]["median"], "median_extent_px": report["extent"]["median"]}
-    option = f"--rates {describe_rates(plan.rates).replace(',', '')}"
+    option = f"--rates {describe_rates(plan.rates).replace(',', '')}"  # the option takes rates separated by spaces
     if max(plan.rates) > 1:
         reason = f"{_percent(shares['small'])} of the objects are smaller than {SMALL_PX} px"
         reason += ", and the priors of the finest level are 8 px apart."
@@ -201,6 +201,7 @@ def advise_on_density(objects_per_input: Mapping[str, float], max_per_img: int) 
         >>> advise_on_density({"max": 2600.0}, max_per_img=2000).proposal
         'set model.test_cfg.max_per_img=5200 and nms_pre=5200'
     """
+    # twice the number of objects leaves room for false positives, which can have higher scores
     most = int(objects_per_input["max"])
     if most <= max_per_img / 2:
         return None

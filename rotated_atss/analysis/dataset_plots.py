@@ -58,7 +58,7 @@ def _class_bars(axis: Any, classes: Sequence[Mapping[str, Any]]) -> None:
     # bars start at 0.5, since a logarithmic axis has no 0 and a bar from 1 would hide a count of 1
     axis.barh(positions, [count - 0.5 for count in counts], left=0.5, color=_BLUE)
     axis.set_xscale("log")
-    axis.set_xlim(0.5, 4 * max(counts))
+    axis.set_xlim(0.5, 4 * max(counts))  # with room for the numbers beside the bars
     axis.xaxis.set_major_formatter("{x:g}")
     for position, count in zip(positions, counts):
         axis.text(1.1 * count, position, str(count), va="center", fontsize=8)

@@ -13,7 +13,17 @@ from rotated_atss.errors import UserError
 
 SCALARS = "*/vis_data/scalars.json"
 """Pattern of the files in the work folder, one per start of the training."""
-_NOT_PLOTTED = ("lr", "base_lr", "data_time", "time", "memory", "epoch", "iter", "step", "grad_norm")
+_NOT_PLOTTED = (  # values that MMEngine logs beside losses and metrics
+    "lr",
+    "base_lr",
+    "data_time",
+    "time",
+    "memory",
+    "epoch",
+    "iter",
+    "step",
+    "grad_norm",
+)
 
 
 @dataclass

@@ -66,7 +66,7 @@ class PositiveCounts:
 
     @property
     def positives(self) -> NDArray[np.int64]:
-        """Positives per ground-truth box, (G,)."""
+        """Positives per ground-truth box of all images, (G,)."""
         return np.concatenate([np.zeros(0, np.int64), *self._positives])
 
     @property

@@ -52,7 +52,9 @@ def plot_report(report: dict[str, Any], title: str = "") -> bytes:
     _level_bars(axes[1, 1], report)
     _distribution_bars(axes[1, 2], report)
     # the legend is below the axes, where it covers no bars
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COLORS) + 1)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COLORS) + 1
+    )  # and the expected number
     return to_png(figure, dpi=110)
 
 
@@ -66,7 +68,7 @@ def _bars(axis: Any, values_by_assigner: dict[str, list[float]], ticks: list[str
     axis.set_xticks(range(len(ticks)), ticks, fontsize=8)
     axis.set_xlabel(xlabel)
     axis.set_ylabel(ylabel)
-    axis.set_ylim(bottom=0, top=max(1.0, axis.get_ylim()[1]))
+    axis.set_ylim(bottom=0, top=max(1.0, axis.get_ylim()[1]))  # an axis up to 0 would have no ticks
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 WINDOW_PX, DEFAULT_GAP_PX = 1024, 200  # as in the published results on DOTA
 SMALL_PX = 16  # square root of the area; smaller objects contain few of the prior centers, which are 8 px apart
 GAP_STEP_PX = 50  # gaps are multiples of this
-COVERED = 0.99  # share of the objects whose extent is at most the gap
-_MAX_RATE = 4.0  # resampling adds no detail
+COVERED = 0.99  # the gap is chosen so that this share of the objects has an extent of at most the gap
+_MAX_RATE = 4.0  # further enlargement would cost time and add no detail
 _MAX_NUM_RATES = 3  # as many as in DOTA's multi-scale split
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rotated_atss.tiling.presets import SplitPreset
     from rotated_atss.tiling.split import SplitResult
 
-_LISTED = 5  # maximum number of objects named in a message
+_MAX_LISTED = 5  # objects named in a message
 
 HELP = "Split raw images and labels into tiles: images/, labelTxt/ and manifest.json."
 
@@ -143,8 +143,8 @@ def _class_table(classes: Mapping[str, tuple[int, int]]) -> str:
 
 def _first_of(objects: Sequence[str]) -> str:
     """Return the first objects, and the number of the others."""
-    rest = len(objects) - _LISTED
-    return ", ".join(objects[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(objects) - _MAX_LISTED
+    return ", ".join(objects[:_MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _summary(result: SplitResult, *, labeled: bool) -> str:

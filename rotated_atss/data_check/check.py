@@ -36,7 +36,7 @@ class DataReport:
         problems: All problems.
         parts: What was read of each part.
         classes: Numbers of objects by class name.
-        num_compared: Number of images that were only compared.
+        num_compared: Number of images of ``against``, which were only compared.
         seconds: Wall time.
         unfinished: Shards that have files left to read. The other attributes are empty then.
     """
@@ -120,12 +120,12 @@ def check_data(
     if workers < 1:
         raise UserError(f"at least 1 worker is needed, got {workers}")
     options = ReadOptions(None if classes is None else tuple(classes), class_column=class_column, class_name=class_name)
-    files = [_list_files(part, label_format, classes) for part in parts]
+    files = [_list_part_files(part, label_format, classes) for part in parts]
     compared = {str(folder): list_files(folder, IMAGE_SUFFIXES, broken_links=True) for folder in against}
     jobs = _make_jobs(files, compared, options, decode=decode, is_shared=records is not None)
     read = partial(_read_files, workers, scheduler, progress)
     if records is None:
-        reports = {report.path: report for _, of_job in read(jobs) for report in of_job}
+        reports = {report.path: report for _, job_reports in read(jobs) for report in job_reports}
     else:
         description = describe_check(parts, against, label_format, options, decode=decode)
         reports, unfinished = read_shard(jobs, records, shard, description, read)
@@ -151,14 +151,14 @@ class _PartFiles:
     problems: list[Problem]
 
 
-def _list_files(paths: DataPart, label_format: str, classes: Sequence[str] | None) -> _PartFiles:
-    coco = None if paths.coco is None else check_coco_file(paths.coco, classes, paths.images)
-    images, problems = list_part_images(paths, coco)
+def _list_part_files(part: DataPart, label_format: str, classes: Sequence[str] | None) -> _PartFiles:
+    coco = None if part.coco is None else check_coco_file(part.coco, classes, part.images)
+    images, problems = list_part_images(part, coco)
     labels, format_name = [], ""
-    if paths.labels is not None:
-        labels = list_label_paths(paths.labels, label_format)
+    if part.labels is not None:
+        labels = list_label_paths(part.labels, label_format)
         format_name = guess_format(labels) if label_format == AUTO else label_format
-    return _PartFiles(CheckedPart(paths, format_name=format_name, coco=coco), images, labels, problems)
+    return _PartFiles(CheckedPart(part, format_name=format_name, coco=coco), images, labels, problems)
 
 
 def _make_jobs(
@@ -181,7 +181,7 @@ def _make_jobs(
     image_groups = (*(of_part.images for of_part in files), *compared.values())
     images = dict.fromkeys(path for group in image_groups for path in group)
     jobs = list(image_jobs(images, decode=decode, files_per_job=1 if is_shared else FILES_PER_JOB))
-    for folder in dict.fromkeys(of_part.checked.paths.labels for of_part in files):
+    for folder in dict.fromkeys(of_part.checked.paths.labels for of_part in files):  # a shared folder is read once
         sharing = [of_part for of_part in files if of_part.checked.paths.labels == folder]
         images_of_labels = [path for of_part in sharing for path in of_part.images]
         jobs += label_jobs(sharing[0].labels, sharing[0].checked.format_name, images_of_labels, options)
@@ -213,6 +213,7 @@ def _build_report(
         if part.format_name in MAP_FORMATS:
             part.labels = join_map_reports(part.labels)
     divide_shared_labels(parts)
+    # an image of the parts that is also in a folder of ``against`` is not a copy of itself
     own_images = {os.path.realpath(path) for part in parts for path in part.images} if compared else set()
     against = {
         folder: [reports[path] for path in paths if os.path.realpath(path) not in own_images]

@@ -8,7 +8,7 @@ from itertools import combinations
 from rotated_atss.dota.datasets import DATASETS
 
 RARE_FRACTION = 0.01
-"""Largest ratio of the objects of two names that differ in a letter, at which the rarer one counts as misspelled."""
+"""A name counts as misspelled if it has at most this fraction of the objects of a name that differs in a letter."""
 
 _NAMES_OF_DATASETS = frozenset(name for dataset in DATASETS.values() for name in dataset.classes)
 _LONG_NAME = 6  # letters; in names of at least this length two letters can differ, in shorter ones a single letter
@@ -63,7 +63,7 @@ def find_similar(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
 def _distance(name: str, other_name: str) -> int | None:
     """Return the number of letters in which two names differ; None if they are not similar."""
     first, second = _fold(name), _fold(other_name)
-    if _digits(first) != _digits(second) or first[:1] != second[:1]:  # A320 and A330, bicycle and tricycle
+    if _digits(first) != _digits(second) or first[:1] != second[:1]:  # such as A320 and A330, or bicycle and tricycle
         return None
     limit = 2 if len(first) >= _LONG_NAME else 1
     distance = _edit_distance(first, second, limit)

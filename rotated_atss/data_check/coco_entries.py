@@ -15,7 +15,7 @@ from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError, quote
 
 AREA_TOLERANCE = 1.01
-"""Largest accepted ratio of area to box: the area of a rasterized mask can exceed the box by rounding."""
+"""Largest accepted ratio of an annotation's area to that of its box, which a rasterized mask can exceed by rounding."""
 
 
 def normalize_file_name(name: str) -> str:
@@ -106,8 +106,8 @@ def parse_annotation(entry: Any, label: str, path: Path) -> tuple[int, int, int,
 def find_malformed_values(entry: Mapping[str, Any]) -> dict[str, str]:
     """Return a message by key for each malformed value of an annotation that is not needed to place its box.
 
-    A reader stops at such a value: that of training at an area, that of label formats at a polygon. An empty list of
-    polygons and a mask in run-length encoding are accepted.
+    Training stops at a malformed area, and the conversion of labels at a malformed polygon. An empty list of polygons
+    and a mask in run-length encoding are accepted.
 
     Example:
         >>> find_malformed_values({"area": None, "segmentation": []})

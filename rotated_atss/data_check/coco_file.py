@@ -98,7 +98,7 @@ def _parse(report: CocoReport, label: str, parse: Callable[[], Any]) -> Any:
     """Call a parser of an entry and return its result; if it raises, report a malformed entry and return None."""
     try:
         return parse()
-    except UserError as error:
+    except UserError as error:  # its message repeats the label
         report.add("malformed-entry", label, error.what.removeprefix(f"{label}: ").removeprefix(f"{label} "))
         return None
 
@@ -128,7 +128,7 @@ def _read_size(report: CocoReport, entry: Any, index: int, folder: Path | None) 
     name = entry.get("file_name") if isinstance(entry, dict) else None
     if folder is None or not isinstance(name, str):
         return None
-    # any size shows whether the rest of the entry is valid: other names must not be read
+    # with any valid size, parsing shows whether the rest of the entry is valid; otherwise no file is read
     if parse_image_of_size({**entry, "width": 1, "height": 1}, index, report.path, {}) is None:
         return None
     try:
@@ -192,6 +192,7 @@ def _check_annotations(report: CocoReport, entries: Sequence[Any], classes: Sequ
             continue
         name = report.categories[category_id]
         report.objects[name] += 1
+        # several entries can name one file: the first stands for all
         image = report.images[report.file_ids[normalize_file_name(report.images[image_id].file_name)]]
         for kind, message in find_object_problems(entry, bbox, name, image, malformed_values):
             report.add(kind, label, message)

@@ -19,12 +19,12 @@ from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import ReadOptions
 
 FILES_PER_JOB = 16  # enough to hide the cost of a job, few enough for a smooth progress bar
-_JOB_BYTES = 256 << 20  # decoded pixels per job
+_JOB_BYTES = 256 << 20  # decoded pixels of a job with several images
 
 FileReport = ImageReport | LabelReport
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # hashed by identity, because ``images`` cannot be hashed
 class FileJob:
     """A group of image files, or of label files of one format.
 
@@ -34,9 +34,9 @@ class FileJob:
         classes: Class names of label files; None accepts any.
         class_column: Column with the class, for labels in map coordinates.
         class_name: Class of all objects, for labels in map coordinates.
-        images: Image files that the reader of the labels can need, by name without suffix.
+        images: Image files by name without suffix, of which the reader of the labels can need size and georeference.
         decode: Decode all pixels of images.
-        memory_bytes: Estimated memory of reading one file.
+        memory_bytes: Estimated memory of reading one image; that of label files is negligible.
     """
 
     paths: tuple[Path, ...]

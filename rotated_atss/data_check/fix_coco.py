@@ -228,4 +228,4 @@ def _changed(entry: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def _is_same(value: Any, other: Any) -> bool:
-    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)  # true is malformed, 1 is not
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)  # True == 1, but is no id

@@ -20,7 +20,7 @@ from rotated_atss.io.images import check_header
 from rotated_atss.io.quiet import captured_stderr
 
 _DAMAGE = re.compile("Corrupt JPEG data|Premature end of JPEG|Invalid JPEG")  # messages of libjpeg
-_BAND_BYTES = 64 << 20  # size of the bands of rows in which an image is hashed
+_BAND_BYTES = 64 << 20  # pixels of a band of rows, which are decoded and hashed at a time
 _SUFFIXES = {
     "PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",), "WebP": (".webp",),
     "GIF": (".gif",), "JPEG 2000": (".jp2", ".j2k"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ERROR, WARNING = "error", "warning"
+# Limits of warnings, chosen so that correct labels rarely exceed them.
 TINY_SIDE_PX = 2.0
 MAX_ASPECT_RATIO = 50.0
-OUTSIDE_TOLERANCE_PX = 1.0
+OUTSIDE_TOLERANCE_PX = 1.0  # coordinates rounded to pixels are this inaccurate
 SAME_OBJECT_IOU = 0.9
 
 
@@ -89,7 +90,7 @@ _LABEL_KINDS = (
          "Check that this is intended: polygons without four corners need --fit-polygons in other commands.",
          "as the reader changes them"),
     Kind("zero-area", WARNING, "an object has no area",
-         "Draw it again, or remove it: splitting leaves it out.", "removed",
+         "Correct its corners, or remove it: splitting leaves it out.", "removed",
          coco_fix="removed"),
     Kind("self-crossing", WARNING, "two sides of a polygon cross, because its corners are in a wrong order",
          "List the corners in clockwise order.", "corners in clockwise order"),

@@ -71,7 +71,7 @@ def guess_format(paths: Sequence[Path]) -> str:
         except UserError:  # reported when the file is read
             continue
     if votes:
-        return max(FORMATS, key=lambda name: votes[name])
+        return max(FORMATS, key=lambda name: votes[name])  # of equal votes, the first in the order of the registry
     if any(path.suffix.lower() == ".txt" for path in paths):
         return DOTA  # its reader reports every malformed line
     hint = f"name the format with --label-format: {', '.join(FORMATS)}"
@@ -99,6 +99,7 @@ def read_label_file(path: Path, format_name: str, options: ReadOptions | None = 
         >>> [problem.kind for problem in report.problems], len(report.records[0])
         (['misspelled-class', 'difficult-flag', 'malformed-line'], 2)
     """
+    # with fit_polygons a reader notes an object that it changes, where it would raise an error
     options = replace(options or ReadOptions(), fit_polygons=True, notes=Counter(), class_order={})
     classes = options.classes
     try:

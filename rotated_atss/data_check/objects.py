@@ -174,7 +174,7 @@ def _check_border(table: ObjectTable) -> Iterator[_Finding]:
     for index in np.flatnonzero(is_outside).tolist():
         size = _size_text(table.sizes[index])
         yield index, "outside-image", f"the {_quoted(table, index)} lies outside the image of {size}"
-    excess_px = np.max([-x1, -y1, x2 - width, y2 - height], axis=0)
+    excess_px = np.max([-x1, -y1, x2 - width, y2 - height], axis=0)  # NaN where the size is NaN
     partly = np.flatnonzero((excess_px > OUTSIDE_TOLERANCE_PX) & ~is_outside)
     image_borders = np.array([horizontal_polygon(0.0, 0.0, *size) for size in table.sizes[partly]]).reshape(-1, 8)
     areas = np.maximum(polygon_areas(table.polygons[partly]), MIN_AREA)
@@ -209,7 +209,8 @@ def _check_two_classes(table: ObjectTable) -> Iterator[_Finding]:
 def _first_equal(table: ObjectTable) -> np.ndarray:
     """Return for each object the index of the first object of its image and class with the same corners."""
     num_classes = table.labels.max(initial=0) + 1
-    return first_duplicates(table.polygons, table.images * num_classes + table.labels)
+    groups = table.images * num_classes + table.labels  # a number for each pair of image and class
+    return first_duplicates(table.polygons, groups)
 
 
 def _check_sizes(table: ObjectTable) -> Iterator[_Finding]:

@@ -101,7 +101,7 @@ def list_part_images(part: DataPart, coco: CocoReport | None) -> tuple[list[Path
         ...     [problem.kind for problem in list_part_images(DataPart(Path(folder)), None)[1]]
         ['shared-name', 'skipped-file']
     """
-    paths = list_files(part.images, IMAGE_SUFFIXES, broken_links=True)
+    paths = list_files(part.images, IMAGE_SUFFIXES, broken_links=True)  # raises an error if the folder is missing
     if coco is not None:
         return _list_coco_images(part, coco)
     if not paths:

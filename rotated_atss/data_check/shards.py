@@ -44,6 +44,7 @@ def describe_check(
         "--coco": [part.coco for part in parts if part.coco is not None],
         "--against": list(map(Path, against)),
     }
+    # messages show the paths as given; resolved, they tell equal relative paths of different folders apart
     paths = [path.resolve() for group in folders.values() for path in group]
     return {
         "version": __version__,

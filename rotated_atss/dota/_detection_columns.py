@@ -7,7 +7,7 @@ import numpy as np
 from rotated_atss.dota._fields import MAX_NUMBER
 from rotated_atss.dota._tokens import gather_tokens, parse_decimals, token_bounds
 
-_CHUNK_BYTES = 1 << 21  # parsed at once, because parsing needs many times the memory of the text
+_CHUNK_BYTES = 1 << 21  # 2 MiB of text are parsed at a time, because parsing needs many times the memory of the text
 
 # image ids, image index (N,), scores (N,), polygons (N, 8), score texts (N,)
 Columns = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]

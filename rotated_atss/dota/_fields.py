@@ -6,7 +6,8 @@ import re
 from rotated_atss.errors import UserError, quote
 
 MAX_FIELD_BYTES = 512
-"""Longest field that is accepted. A column is stored at the width of its longest field, so memory could run out."""
+"""Longest accepted field. A column is stored at the width of its longest field, so one very long field could exhaust
+the memory."""
 
 MAX_NUMBER = 1e15
 """Largest magnitude of a coordinate in pixels or of a score. Products of much larger numbers overflow in float32."""
@@ -32,7 +33,7 @@ def split_fields(line: bytes, path: object, line_number: int) -> list[str]:
         if len(longest) > MAX_FIELD_BYTES:
             start = quote(longest[:40].decode(errors="replace"))
             raise UserError(
-                f"a field has {len(longest)} characters, {start} ...", where=where, hint="separate by spaces"
+                f"a field has {len(longest)} characters, {start} ...", where=where, hint="separate fields by spaces"
             )
     if _CONTROL.search(line):
         raise UserError("the line holds a control character", where=where, hint="check that it is a text file")
@@ -57,7 +58,7 @@ def parse_finite(field: str, path: object, line_number: int) -> float:
 
 
 def is_number(field: str) -> bool:
-    """Return whether a field reads as a number, so that it cannot be a name: also ``nan``, ``inf`` and ``1_0``.
+    """Return whether Python's ``float`` accepts a field, as it accepts ``nan``, ``inf`` and ``1_0``.
 
     Example:
         >>> is_number("737"), is_number("nan"), is_number("Boeing-737")

@@ -10,7 +10,7 @@ _BLOCK = 1 << 15  # tokens per block: temporary arrays stay in the cache
 _MAX_WIDTH = 15  # characters of a number that is parsed in bulk: that many digits are exact in float64
 _ZERO, _DOT, _MINUS = b"0.-"
 _IS_CONTROL = np.array([byte < 9 or 13 < byte < 32 or byte == 127 for byte in range(256)])
-_POWERS = 10.0 ** np.arange(_MAX_WIDTH + 2)
+_POWERS = 10.0 ** np.arange(_MAX_WIDTH + 2)  # powers of ten, exact in float64
 
 
 def token_bounds(buffer: np.ndarray, fields: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +34,7 @@ def token_bounds(buffer: np.ndarray, fields: int) -> tuple[np.ndarray, np.ndarra
     if len(buffer) and _IS_CONTROL[buffer].any():
         raise ValueError("the text holds a control character")
     inside = np.zeros(len(buffer) + 2, dtype=bool)
-    np.greater(buffer, 32, out=inside[1:-1])
+    np.greater(buffer, ord(" "), out=inside[1:-1])  # all other characters are white space or were rejected above
     edges = np.flatnonzero(inside[1:] != inside[:-1])  # start, end, start, end, ...
     starts, ends = edges[0::2], edges[1::2]
     line_ends = np.append(np.flatnonzero(buffer == ord("\n")), len(buffer))
@@ -174,7 +174,7 @@ def _common_decimals(values: np.ndarray) -> int | None:
     largest = np.abs(flat).max(initial=0.0)
     for decimals in range(1, 7):
         scale = 10.0**decimals
-        if not largest * scale < 2.0**53:
+        if not largest * scale < 2.0**53:  # float64 does not represent all larger integers
             return None
         # the first values reject most candidates at once
         if all(np.array_equal(np.rint(part * scale) / scale, part) for part in (flat[:64], flat)):
@@ -184,7 +184,7 @@ def _common_decimals(values: np.ndarray) -> int | None:
 
 def _write_digits(texts: np.ndarray, whole: np.ndarray, negative: np.ndarray, decimals: int) -> None:
     """Write ``whole / 10**decimals`` into the rows of ``texts``, right-aligned and padded with zero bytes."""
-    rest = whole.astype(np.uint32) if whole.max(initial=0) < 1 << 32 else whole
+    rest = whole.astype(np.uint32) if whole.max(initial=0) < 1 << 32 else whole  # 32-bit division is faster
     column = texts.shape[1] - 1
     for place in range(texts.shape[1] - 2):
         if place == decimals:
@@ -196,8 +196,8 @@ def _write_digits(texts: np.ndarray, whole: np.ndarray, negative: np.ndarray, de
         rest = higher
         column -= 1
     rows = np.flatnonzero(negative)
-    first = (texts[rows] != 0).argmax(axis=1) - 1
-    texts[rows, first] = _MINUS
+    left_of_number = (texts[rows] != 0).argmax(axis=1) - 1
+    texts[rows, left_of_number] = _MINUS
 
 
 def _join_block(parts: list[np.ndarray], separator: bytes) -> bytes:

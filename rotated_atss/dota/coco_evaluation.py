@@ -135,7 +135,7 @@ def order_candidates(candidates: Candidates, ignored: np.ndarray, *, best_only: 
         [1]
     """
     det_index, gt_index, ious = candidates.det_index, candidates.gt_index, candidates.ious
-    if best_only:
+    if best_only:  # of equal IoUs, objects that are not ignored come first, then those with the lowest index
         order = np.lexsort((gt_index, ignored[gt_index], -ious, det_index))
         order = order[np.flatnonzero(np.diff(det_index[order], prepend=-1))]  # first entry per detection
     else:  # of equal IoUs, the object with the highest index comes first, as in pycocotools

@@ -7,6 +7,7 @@ A Task1 file holds one detection per line, ``image_id score x1 y1 x2 y2 x3 y3 x4
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -112,7 +113,6 @@ def parse_detections(data: bytes, where: object) -> Detections:
         return Detections(*parse_detection_columns(data))
     except ValueError:
         _raise_first_error(data, where)
-        raise
 
 
 def write_detections(path: str | Path, detections: Detections) -> None:
@@ -254,7 +254,7 @@ def read_task1_folder(
     return {name: by_class.get(name, EMPTY_DETECTIONS) for name in classes}
 
 
-def _raise_first_error(data: bytes, path: object) -> None:
+def _raise_first_error(data: bytes, path: object) -> NoReturn:
     """Find the first malformed line, which the vectorized parser does not name."""
     for line_number, line in enumerate(data.split(b"\n"), start=1):
         fields = split_fields(line, path, line_number)

@@ -8,12 +8,13 @@ from rotated_atss.errors import UserError, count_of, printable, quote
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".jp2", ".j2k")
 _MOSAIC_SUFFIXES = (".vrt",)
+# formats that are not read; files of these formats are named in a message
 _OTHER_IMAGE_SUFFIXES = (
     *(".gif", ".webp", ".jpe", ".jfif", ".heic", ".avif", ".img", ".ecw", ".sid", ".vrt", ".dib"),
     *(".pgm", ".ppm", ".pbm", ".exr", ".hdr", ".svg", ".psd", ".nitf", ".ntf"),
 )
 
-_LISTED = 5  # maximum number of names in a message
+_MAX_LISTED = 5  # names in a message
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -87,7 +88,7 @@ def skipped_images(folder: str | Path) -> list[str]:
         ['a.webp']
     """
     others = list_files(folder, _OTHER_IMAGE_SUFFIXES, broken_links=True)
-    has_images = bool(list_files(folder, IMAGE_SUFFIXES, broken_links=True))
+    has_images = bool(list_files(folder, IMAGE_SUFFIXES, broken_links=True))  # without any, mosaics are read
     return [path.name for path in others if has_images or path.suffix.lower() not in _MOSAIC_SUFFIXES]
 
 
@@ -105,8 +106,8 @@ def note_skipped_images(folder: str | Path) -> list[str]:
     names = skipped_images(folder)
     if not names:
         return []
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    listed = printable(", ".join(names[:_LISTED]))
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    listed = printable(", ".join(names[:_MAX_LISTED]))
     verb = "is" if len(names) == 1 else "are"
     supported = ", ".join(IMAGE_SUFFIXES)
     return [

@@ -1,8 +1,8 @@
 """Read and write DOTA label files.
 
 A label file holds one object per line, ``x1 y1 x2 y2 x3 y3 x4 y4 name [difficult]``, after optional header lines
-(``imagesource:...``, ``gsd:...``). Coordinates are pixels of the image. The difficult flag is 0, 1, or 2 (truncated by
-splitting), and 0 where its column is missing.
+(``imagesource:...``, ``gsd:...``, ``acquisition dates:...``). Coordinates are pixels of the image. The difficult flag
+is 0, 1, or 2 (truncated by splitting), and 0 where its column is missing.
 """
 
 import math
@@ -20,7 +20,7 @@ from rotated_atss.io.files import atomic_write, read_bytes
 
 TRUNCATED = 2
 """Difficult flag of an object that the border of an image or tile cuts."""
-_FORM = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, in pixels, separated by spaces"
+_EXPECTED_LINE = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, in pixels, separated by spaces"
 _HEADER = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
 
 
@@ -33,7 +33,7 @@ class Labels:
         names: N class names.
         difficult: (N,) int64, 0, 1, or 2 (truncated).
         line_numbers: (N,) int64, line of each object, counted from 1.
-        header: The ``imagesource`` and ``gsd`` lines as written.
+        header: The lines before the objects, such as ``imagesource`` and ``gsd``, as written.
     """
 
     polygons: np.ndarray
@@ -176,7 +176,8 @@ def _parse_lines(
             fields = split_fields(line, path, line_number)
             if not fields:
                 continue
-            if len(fields) < 9 and _HEADER.match(fields[0] + "".join(fields[1:2])):
+            # the colon can follow after a space, and one name is of two words: "gsd : 0.1", "acquisition dates:..."
+            if len(fields) < 9 and _HEADER.match(" ".join(fields[:3])):
                 header.append(line.decode().strip())
                 continue
             if known is not None and len(fields) > 9:
@@ -222,7 +223,7 @@ def _join_class_name(fields: list[str], known: frozenset[str], spaced: Mapping[t
         spaced: Those accepted names that were given with spaces: their words -> name with hyphens. They take precedence
             over a single word that is itself an accepted name.
     """
-    for end in (len(fields), len(fields) - 1):
+    for end in (len(fields), len(fields) - 1):  # end of the name without and with a difficult flag
         name = spaced.get(tuple(fields[8:end]))
         if name is None and fields[8] not in known and "-".join(fields[8:end]) in known:
             name = "-".join(fields[8:end])
@@ -235,26 +236,30 @@ def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[li
     """Parse the polygon and the difficult flag from the fields of one line."""
     where = f"{path}:{line_number}"
     if not 9 <= len(fields) <= 10:
-        hint = _spaced_name_hint(fields) or _FORM
+        hint = _spaced_name_hint(fields) or _EXPECTED_LINE
         raise UserError(
             f"a label line has 9 or 10 fields, got {len(fields)}{_other_format(fields)}", where=where, hint=hint
         )
     try:
         polygon = list(map(parse_number, fields[:8]))
     except ValueError:
-        polygon = [math.inf]
+        polygon = [math.inf]  # fails the next test, which finds the wrong field
     if not sum(map(abs, polygon)) <= MAX_NUMBER:  # one fast test per line; only if it fails, one test per field
         other = _other_format(fields)
         if other:
-            raise UserError(f"the coordinates come first, got {quote(fields[0])}{other}", where=where, hint=_FORM)
+            raise UserError(
+                f"the coordinates come first, got {quote(fields[0])}{other}", where=where, hint=_EXPECTED_LINE
+            )
         polygon = [parse_finite(field, path, line_number) for field in fields[:8]]
     if is_number(fields[8]):
         other = _other_format(fields)
-        raise UserError(f"the class name must not be a number, got {quote(fields[8])}{other}", where=where, hint=_FORM)
+        raise UserError(
+            f"the class name must not be a number, got {quote(fields[8])}{other}", where=where, hint=_EXPECTED_LINE
+        )
     flag = fields[9] if len(fields) == 10 else "0"
     if flag not in ("0", "1", "2"):
         what = f"the difficult flag must be 0, 1 or 2, got {quote(flag)}"
-        raise UserError(what, where=where, hint=_spaced_name_hint(fields) or _FORM)
+        raise UserError(what, where=where, hint=_spaced_name_hint(fields) or _EXPECTED_LINE)
     return polygon, int(flag)
 
 
@@ -289,6 +294,7 @@ def _other_format(fields: list[str]) -> str:
 def _reject_normalized(polygons: Sequence[Sequence[float]], path: object) -> None:
     """Reject a file if all coordinates lie between 0 and 1: they are fractions of the image size, not pixels."""
     values = np.array(polygons)
+    # objects with corners at 0 and 1 alone can be pixels, if they are very small
     if len(polygons) and values.min() >= 0 and values.max() <= 1 and (values != values.round()).any():
         what = "all coordinates lie between 0 and 1: they must be pixels"
         raise UserError(what, where=path, hint="multiply them by width and height of the image")

@@ -163,7 +163,7 @@ def overlapping_pairs(
     row_chunks, gt_chunks, iou_chunks = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
     for rows, gt_index in iter_overlapping_pairs_between(hbbs, image_index, gt_hbbs, ground_truth.image_index):
         bounds = iou_upper_bounds(hbbs[rows], areas[rows], gt_hbbs[gt_index], gt_areas[gt_index])
-        possible = bounds > min_iou * (1 - 1e-9)
+        possible = bounds > min_iou * (1 - 1e-9)  # rounding can make a bound slightly too low
         rows, gt_index = rows[possible], gt_index[possible]
         row_chunks.append(rows)
         gt_chunks.append(gt_index)

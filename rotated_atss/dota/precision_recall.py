@@ -12,7 +12,7 @@ from rotated_atss.dota.detections import EMPTY_DETECTIONS, Detections
 from rotated_atss.dota.labels import Labels
 from rotated_atss.dota.matching import classify_detections, collect_ground_truth, rank_detections
 
-NUM_THRESHOLDS = 101  # recalls 0, 0.01, ..., 1, as in COCO's metric
+NUM_THRESHOLDS = 101  # score thresholds 0, 0.01, ..., 1
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,6 @@ def write_submission(path: str | Path, detections_by_class: Mapping[str, Detecti
             entry = zipfile.ZipInfo(f"{TASK1_PREFIX}{name}.txt", _TIMESTAMP)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system = _UNIX
-            entry.external_attr = 0o644 << 16
+            entry.external_attr = 0o644 << 16  # Unix permissions are the upper 16 bits
             archive.writestr(entry, format_detections(detections_by_class.get(name, EMPTY_DETECTIONS)))
     atomic_write(path, data.getvalue())

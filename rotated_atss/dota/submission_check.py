@@ -16,10 +16,11 @@ from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError, count_of, printable, quote
 from rotated_atss.io.files import read_bytes
 
-# If at most this fraction of the images has detections, the test run is probably incomplete.
+# If at most this fraction of the images has detections, the test run is probably incomplete. It is slightly above one
+# half, so that a run on one of two halves of the images is noticed.
 _INCOMPLETE_FRACTION = 0.55
 MAX_CONTENT_BYTES = 4 << 30  # unpacked, so that a malicious zip cannot fill the memory
-_MIN_SCORES = 100  # the number of decimals is checked only with at least this many scores
+_MIN_SCORES = 100  # the decimals of fewer scores are not checked: all can have two by chance
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def check_submission(
     if images is not None and not tile_findings:  # tile names would all be unknown image ids
         ids = [path.stem for path in list_images(images)] if isinstance(images, (str, Path)) else list(images)
         findings += _check_images(by_file, ids)
-    return sorted(findings, key=lambda finding: finding.level)
+    return sorted(findings, key=lambda finding: finding.level)  # "error" before "warning"
 
 
 def _read_files(path: Path, classes: Sequence[str]) -> tuple[dict[str, bytes], list[Finding]]:

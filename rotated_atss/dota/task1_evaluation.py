@@ -103,6 +103,7 @@ def evaluate_detections(
         ranked = rank_detections(detections[name], image_index[name], ground_truths[name], min(iou_thresholds))
         return _evaluate_class(ranked, ground_truths[name], iou_thresholds, metric, difficult == "ignore")
 
+    # the largest class starts first, so that the threads end at about the same time
     largest_first = sorted(classes, key=lambda name: -len(detections[name]))
     results = dict(zip(largest_first, map_in_threads(evaluate, largest_first, workers, on_done), strict=True))
     per_class = {name: results[name] for name in classes}
@@ -138,6 +139,7 @@ def _index_images(
     if not len(unlabeled):
         return image_index
     image = detections.images[detections.image_index[unlabeled[0]]]
+    # if all lie on tiles, merging was forgotten: dropping them would give an AP of 0 without a reason
     if not ignore_unlabeled or (len(unlabeled) == len(detections) and is_tile_name(image)):
         num_images = len(np.unique(detections.image_index[unlabeled]))
         what = f"{count_of(len(unlabeled), 'detection')} on {count_of(num_images, 'image')} without labels"

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 RUN = "run.json"  # file with the description of the run
 NUM_SHARDS = "number of shards"  # key in this file
-_LISTED = 5  # maximum number of shards in a message
+_MAX_LISTED = 5  # shards in a message
 
 
 def records_name(shard: Shard | None) -> str:
@@ -223,9 +223,9 @@ def format_shards(shards: Sequence[Shard]) -> str:
         >>> format_shards([Shard(index, 9) for index in range(1, 9)])
         'shards 1/9, 2/9, 3/9, 4/9, 5/9 and 3 more'
     """
-    names = [str(shard) for shard in shards[:_LISTED]]
-    if len(shards) > _LISTED:
-        names.append(f"{len(shards) - _LISTED} more")
+    names = [str(shard) for shard in shards[:_MAX_LISTED]]
+    if len(shards) > _MAX_LISTED:
+        names.append(f"{len(shards) - _MAX_LISTED} more")
     if len(names) == 1:
         return f"shard {names[0]}"
     return f"shards {', '.join(names[:-1])} and {names[-1]}"

@@ -1,4 +1,7 @@
-"""Paint and place objects inside a block; the functions are shared by the zones."""
+"""Paint and place objects inside a block; the functions are shared by the zones.
+
+Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
+"""
 
 from collections.abc import Callable
 
@@ -13,7 +16,7 @@ from rotated_atss.synthetic.town_plan import Block
 
 def paint_surface(site: Site, block: Block, color: Color, grain: float = 6.0) -> None:
     """Paint the block in one color, with a darker border and a noise of ``grain`` gray levels."""
-    site.canvas.fill(block.outline(-1.0), shade(color, 0.78))
+    site.canvas.fill(block.outline(-1.0), shade(color, 0.78))  # one pixel beyond the block
     site.canvas.fill(block.outline(0.5), color, grain=grain)
 
 
@@ -22,7 +25,7 @@ def paint_lawn(site: Site, block: Block) -> None:
     paint_surface(site, block, site.climate.grass, grain=9.0)
     for _ in range(14):
         patch = ellipse(*site.rng.uniform(20, 70, 2))
-        color = site.climate.ground[int(site.rng.integers(2))]
+        color = site.climate.ground[int(site.rng.integers(2))]  # one of its two colors
         site.canvas.fill(random_pose(site, block, 8).apply(patch), color, alpha=float(site.rng.uniform(0.08, 0.3)))
 
 

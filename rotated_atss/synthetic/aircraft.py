@@ -1,4 +1,7 @@
-"""Create the sprites of airplanes and helicopters."""
+"""Create the sprites of airplanes and helicopters.
+
+Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
+"""
 
 import numpy as np
 

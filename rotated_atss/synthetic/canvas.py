@@ -16,6 +16,7 @@ from rotated_atss.synthetic.sprite import Color, Part, Pose, shade
 SUPERSAMPLE = 2  # pixels of the canvas per pixel of the final image, along each axis
 _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
 _STRIP_ROWS = 64  # number of rows that are blended at once
+_SLOPE_CONTRAST = 0.22  # how much lighter than a level surface a slope is that faces the sun, as a fraction
 
 
 class Canvas:
@@ -38,6 +39,7 @@ class Canvas:
         self.pixels: NDArray[np.uint8] = np.zeros((self.fine_wh[1], self.fine_wh[0], 3), np.uint8)
         coarse = fractal_noise(rng, self.fine_wh, 48 * SUPERSAMPLE, octaves=4)
         fine = fractal_noise(rng, self.fine_wh, 4 * SUPERSAMPLE, octaves=2)
+        # the sum of two fields of unit variance, scaled to about unit variance
         self.grain: FloatArray = np.asarray(0.7 * coarse + 0.7 * fine, np.float32)
 
     def fill(self, points: Points, color: Color, *, alpha: float = 1.0, grain: float = 0.0) -> None:
@@ -104,6 +106,7 @@ class Canvas:
 
     def _window(self, points: Points, margin: float = 0.0) -> tuple[slice, slice] | None:
         """Return the rows and columns of the supersampled grid that contain points; None if all are outside."""
+        # two pixels more on each side, into which OpenCV's anti-aliasing can reach
         low = np.floor((points.min(axis=0) - margin) * SUPERSAMPLE).astype(int) - 2
         high = np.ceil((points.max(axis=0) + margin) * SUPERSAMPLE).astype(int) + 3
         (x0, y0), (x1, y1) = np.maximum(low, 0), np.minimum(high, self.fine_wh)
@@ -156,4 +159,4 @@ def _fixed(points: Points) -> NDArray[np.int32]:
 def _brightness(facing: tuple[float, float], pose: Pose, to_sun: Points) -> float:
     """Return the factor by which a slope is lighter (above 1) or darker than a level surface."""
     direction = Pose(0, 0, pose.angle).apply(np.array([facing]))[0]
-    return 1.0 + 0.22 * float(direction @ to_sun)
+    return 1.0 + _SLOPE_CONTRAST * float(direction @ to_sun)

@@ -1,4 +1,7 @@
-"""Create the sprites of unlabeled objects: trees, buildings, sheds and crates."""
+"""Create the sprites of unlabeled objects: trees, buildings, sheds and crates.
+
+Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
+"""
 
 import numpy as np
 

@@ -33,9 +33,39 @@ class Difficulty:
 
 
 DIFFICULTIES: dict[str, Difficulty] = {
-    "easy": Difficulty(2.0, 0.45, 0.03, 0.40, 0.5, 0.0, 0.6, 0.8, 0.05),
-    "normal": Difficulty(3.5, 0.55, 0.07, 0.48, 0.8, 0.15, 0.7, 1.5, 0.10),
-    "hard": Difficulty(7.0, 0.85, 0.16, 0.62, 1.0, 0.5, 0.85, 4.0, 0.18),
+    "easy": Difficulty(
+        noise=2.0,
+        blur=0.45,
+        color_jitter=0.03,
+        shadow=0.40,
+        clutter=0.5,
+        overhang=0.0,
+        fill=0.6,
+        heading_jitter=0.8,
+        size_jitter=0.05,
+    ),
+    "normal": Difficulty(
+        noise=3.5,
+        blur=0.55,
+        color_jitter=0.07,
+        shadow=0.48,
+        clutter=0.8,
+        overhang=0.15,
+        fill=0.7,
+        heading_jitter=1.5,
+        size_jitter=0.10,
+    ),
+    "hard": Difficulty(
+        noise=7.0,
+        blur=0.85,
+        color_jitter=0.16,
+        shadow=0.62,
+        clutter=1.0,
+        overhang=0.5,
+        fill=0.85,
+        heading_jitter=4.0,
+        size_jitter=0.18,
+    ),
 }
 
 

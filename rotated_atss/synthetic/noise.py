@@ -55,9 +55,9 @@ def fractal_noise(
     """
     smallest_cell = cell / 2 ** (octaves - 1)
     shrink = 1
-    if smallest_cell >= 6:  # smooth fields are created at a lower resolution
+    if smallest_cell >= 6:  # features of so many pixels need fewer samples, which saves time
         shrink = 4 if smallest_cell >= 12 else 2
-    width, height = (-(-side // shrink) for side in size_wh)
+    width, height = (-(-side // shrink) for side in size_wh)  # rounded up
     total = np.zeros((height, width), np.float32)
     for octave in range(octaves):
         size = cell / shrink / 2**octave

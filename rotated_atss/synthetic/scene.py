@@ -22,6 +22,9 @@ SIZE_SPREAD = 0.1  # maximum relative deviation of a side from the requested siz
 _FADE = 0.82 * np.eye(3) + 0.18 * np.array([[0.11, 0.59, 0.30]])
 
 
+_MIDDLE_GRAY = 118  # gray level of a reflectance of 18% in sRGB; contrast does not change it
+
+
 @dataclass(frozen=True)
 class Scene:
     """A rendered image (H, W, 3), BGR, and its labeled objects."""
@@ -97,7 +100,7 @@ def _apply_camera(image: NDArray[np.uint8], difficulty: Difficulty, rng: np.rand
     balance = rng.uniform(1 - spread, 1 + spread) * rng.uniform(1 - spread / 2, 1 + spread / 2, 3)  # with brightness
     contrast = rng.uniform(1 - spread, 1 + spread)
     light = 4.0 * value_noise(rng, (width, height), (width / 2, height / 2))
-    picture = ((picture - 118) * contrast + 118) * balance.astype(np.float32) + light[..., None]
+    picture = ((picture - _MIDDLE_GRAY) * contrast + _MIDDLE_GRAY) * balance.astype(np.float32) + light[..., None]
     gray_noise = rng.standard_normal((height, width, 1), dtype=np.float32)
     color_noise = rng.standard_normal((height, width, 3), dtype=np.float32)
     picture = picture + difficulty.noise * (0.8 * gray_noise + 0.5 * color_noise)

@@ -1,4 +1,7 @@
-"""Paint the sea, and place piers, boats and ships."""
+"""Paint the sea, and place piers, boats and ships.
+
+Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
+"""
 
 import numpy as np
 
@@ -21,7 +24,7 @@ def lay_shore(site: Site, shore: Shore) -> None:
         >>> bool(site.canvas.image()[200].any()), bool(site.canvas.image()[20].any())
         (True, False)
     """
-    far = shore.half_length + 400.0
+    far = shore.half_length + 400.0  # beyond the image
     lay_water(site.canvas, shore.pose.apply(quad_of((-far, 0.0, far, shore.reach + 60))), site.climate, site.rng)
     quay = shore.pose.apply(quad_of((-far, -QUAY, far, 0.0)))
     site.canvas.fill(quay, site.climate.concrete, grain=5.0)

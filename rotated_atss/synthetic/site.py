@@ -139,7 +139,7 @@ class Site:
 
     def reserve(self, outline: Points) -> None:
         """Mark a polygon as occupied."""
-        cv2.fillPoly(self.occupied, [np.round(outline - 0.5).astype(np.int32)], 1)
+        cv2.fillPoly(self.occupied, [_pixel_indices(outline)], 1)
 
     def paint_layers(self) -> None:
         """Paint the lower layer with its shadows, then the upper layer, whose shadows fall on the lower one."""
@@ -174,7 +174,7 @@ class Site:
         for sprite, pose in self.tall:
             if sprite.name is None:
                 for outline in sprite.casters:
-                    cv2.fillPoly(mask, [np.round(pose.apply(outline) - 0.5).astype(np.int32)], 1)
+                    cv2.fillPoly(mask, [_pixel_indices(pose.apply(outline))], 1)
         return mask
 
 
@@ -208,9 +208,14 @@ def _crop_to_polygon(mask: NDArray[np.uint8], outline: Points) -> tuple[NDArray[
         corners: (N, 2) corners of the polygon in coordinates of the crop.
         crop: The crop.
     """
-    corners = np.round(outline - 0.5).astype(np.int32)
+    corners = _pixel_indices(outline)
     (x0, y0), (x1, y1) = np.maximum(corners.min(axis=0), 0), np.maximum(corners.max(axis=0) + 1, 0)
     return corners - np.array([x0, y0], np.int32), mask[y0:y1, x0:x1]
+
+
+def _pixel_indices(points: Points) -> NDArray[np.int32]:
+    """Return column and row of the pixel whose center is nearest to each point; the first center is at (0.5, 0.5)."""
+    return np.round(points - 0.5).astype(np.int32)
 
 
 def _expand(box: Points, gap: float) -> Points:

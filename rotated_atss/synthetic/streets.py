@@ -1,4 +1,7 @@
-"""Place vehicles on the roads and trees along them."""
+"""Place vehicles on the roads and trees along them.
+
+Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
+"""
 
 import numpy as np
 
@@ -66,7 +69,7 @@ def overhanging_trees(site: Site) -> None:
 
 def _lane_offsets(road: Road) -> list[float]:
     """Return the offsets of the lanes from the center line, in pixels; positive ones are on the right."""
-    shares = [0.13, 0.37] if road.width >= 40 else [0.25]
+    shares = [0.13, 0.37] if road.width >= 40 else [0.25]  # two lanes per direction on avenues, else one
     return [sign * share * road.width for share in shares for sign in (-1, 1)]
 
 

@@ -1,4 +1,7 @@
-"""Paint the ground of a scene in the colors of a climate: land, water, roads and surfaces."""
+"""Paint the ground of a scene in the colors of a climate: land, water, roads and surfaces.
+
+Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -121,7 +124,7 @@ def lay_water(canvas: Canvas, outline: Points, climate: Climate, rng: np.random.
     size_wh = (cover.shape[1], cover.shape[0])
     depth = fractal_noise(rng, size_wh, 150 * SUPERSAMPLE, octaves=3)
     ripples = fractal_noise(rng, size_wh, 5 * SUPERSAMPLE, octaves=2, stretch=rng.uniform(1.5, 3.0))
-    glitter = 26.0 * np.clip(ripples - 2.3, 0, None)
+    glitter = 26.0 * np.clip(ripples - 2.3, 0, None)  # on the highest ripples only
     lift = (3.2 * ripples + glitter).astype(np.float32)
     water = _mix(climate.water, depth * np.float32(0.8), lift)
     canvas.blend(rows, columns, water, cover)

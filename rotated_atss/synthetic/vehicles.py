@@ -1,4 +1,7 @@
-"""Create the sprites of cars, vans, trucks and buses."""
+"""Create the sprites of cars, vans, trucks and buses.
+
+Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
+"""
 
 import numpy as np
 

@@ -1,4 +1,7 @@
-"""Create the sprites of boats, ships and piers."""
+"""Create the sprites of boats, ships and piers.
+
+Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
+"""
 
 import numpy as np
 
@@ -61,7 +64,7 @@ def boat(rng: np.random.Generator, scale: float, length: float | None = None) ->
 
 
 def _motor_top(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
-    sprite.fill(_HULL[:] * (length * 0.40, width * 0.55) + (length * 0.20, 0), rgb(240, 240, 240))
+    sprite.fill(_HULL * (length * 0.40, width * 0.55) + (length * 0.20, 0), rgb(240, 240, 240))
     sprite.fill(rounded_rect(length * 0.34, width * 0.62, 1.5, -length * 0.06), rgb(44, 54, 66))
     sprite.fill(rounded_rect(length * 0.26, width * 0.52, 1.5, -length * 0.08), rgb(246, 246, 246))
     sprite.fill(rect(length * 0.16, width * 0.54, -length * 0.36), pick(rng, CANVAS_COVER, jitter=6))

@@ -76,6 +76,7 @@ def plot_object(
     title_y = 1 - 0.45 * _ROWS_INCHES[0] / sum(_ROWS_INCHES)
     figure.text(0.5, title_y, ascii_text(title), fontsize=15, ha="center", va="center", parse_math=False)
     window = crop_window(panels)
+    # the axes of IoUs have the same range in all columns, at least up to 0.1
     max_iou = max([0.1, *(float(panel.trace.iou.max()) for panel in panels if len(panel.trace.iou))])
     for column, panel in enumerate(panels):
         picture_axis, iou_axis, text_axis = _column_axes(figure, column, len(panels))
@@ -186,7 +187,7 @@ def plot_ious(axis: Any, trace: AssignmentTrace, strides: Sequence[int], max_iou
     levels, ious, outcomes = trace.level.numpy(), trace.iou.double().numpy(), np.array(trace.outcomes())
     axis.axvline(trace.mean, color="0.55", linewidth=1.2, linestyle=":")
     axis.axvline(trace.threshold, color="black", linewidth=1.6, linestyle="--")
-    top = len(strides) - 0.38
+    top = len(strides) - 0.38  # above the row of the coarsest level, whose y is len(strides) - 1
     axis.text(trace.mean, top, "mean m ", ha="right", va="bottom", fontsize=11, color="0.4")
     axis.text(trace.threshold, top, f" t = m + v = {trace.threshold:.3f}", ha="left", va="bottom", fontsize=11)
     for level in range(len(strides)):

@@ -52,9 +52,7 @@ def truth_beside_detections(
     colors = {name: style.color for name, style in styles.items()}
     dashed = [name for name, style in styles.items() if style.dashed]
     left = draw_boxes(image, truth_polygons * scale, truth[1], colors=colors, dashed=dashed)
-    right = draw_boxes(
-        image, polygons * scale, names, scores, colors, dashed=dashed, score_threshold=min_score
-    )  # fmt: skip
+    right = draw_boxes(image, polygons * scale, names, scores, colors, dashed=dashed, score_threshold=min_score)
     titles = [
         f"ground truth: {len(truth_polygons)}",
         f"detections: {int((scores >= min_score).sum())}, score >= {min_score}",

@@ -58,7 +58,7 @@ def contact_sheet(
         row, column = divmod(index, columns)
         x, y = gap + column * (width + gap), gap + row * (title_height + height + gap)
         if titles:
-            origin, font = (x + 2, y + 13), cv2.FONT_HERSHEY_SIMPLEX
+            origin, font = (x + 2, y + 13), cv2.FONT_HERSHEY_SIMPLEX  # OpenCV's origin is the left end of the baseline
             cv2.putText(sheet, ascii_text(titles[index]), origin, font, 0.42, (230, 230, 230), 1, cv2.LINE_AA)
         y += title_height
         _fit_into(sheet[y : y + height, x : x + width], copy_as_bgr(image))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -108,7 +109,7 @@ def show_window(axis: Any, image_bgr: Any, window: Sequence[float]) -> None:
     """
     height, width = image_bgr.shape[:2]
     left, top = (max(0, int(edge)) for edge in window[:2])
-    right, bottom = min(width, -int(-window[2] // 1)), min(height, -int(-window[3] // 1))
+    right, bottom = min(width, math.ceil(window[2])), min(height, math.ceil(window[3]))
     axis.set_facecolor("0.85")
     if right > left and bottom > top:
         part_rgb = image_bgr[top:bottom, left:right, ::-1]

@@ -120,10 +120,10 @@ def text_wh(text: str, scale: float) -> tuple[int, int]:
         (28, 14)
     """
     (width, height), baseline = cv2.getTextSize(text, _FONT, scale, 1)
-    return width + 4, height + baseline + 1
+    return width + 4, height + baseline + 1  # with the margins of write_text
 
 
 def _text_color(background_bgr: Color) -> Color:
-    """Return black for light backgrounds, white for dark ones."""
+    """Return black for light backgrounds, white for dark ones, by their luma (ITU-R BT.601)."""
     blue, green, red = background_bgr
     return (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 130 else (255, 255, 255)

@@ -29,6 +29,13 @@ def test_header_byte_order_mark_and_line_ends_are_accepted(tmp_path, newline, bo
     assert labels.polygons[0].tolist() == [1, 2, 11, 2, 11, 8, 1, 8]
 
 
+@pytest.mark.parametrize("line", ["acquisition dates:2018-01-01", "Acquisition Dates : 1 May 2018", "gsd : 0.1"])
+def test_header_names_of_two_words_and_spaces_before_the_colon_are_accepted(tmp_path, line):
+    labels = write_and_read(tmp_path, f"{line}\n{LINE} ship 0\n")
+    assert labels.header == (line,)
+    assert labels.names == ("ship",)
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "imagesource:GoogleEarth\ngsd:0.1\n"])
 def test_file_without_objects(tmp_path, text):
     labels = write_and_read(tmp_path, text)

@@ -9,7 +9,7 @@ from rotated_atss.analysis.evaluation.data import EvaluationData
 from rotated_atss.analysis.evaluation.matching import Matches
 
 LISTED = 8
-"""Number of images in each of the two lists."""
+"""Maximum number of images in each of the two lists of :func:`best_and_worst`."""
 
 
 @dataclass(frozen=True)
