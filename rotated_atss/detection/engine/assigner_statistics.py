@@ -61,7 +61,7 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
             strategy,
             topk=getattr(configured, "topk", 9),
             assign_by_circumhbbox=has_suffix or getattr(configured, "by_hbb", False),
-            ignore_iof_threshold=getattr(configured, "ignore_iof_threshold", -1),
+            ignore_iof_threshold=getattr(configured, "ignore_iof_threshold", -1),  # -1: ignored boxes have no effect
         )
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"cannot build assigner '{name}': {one_line(error)}") from error

@@ -60,7 +60,7 @@ class ConfigPriors:
     def __init__(self, cfg: Config) -> None:
         generator_cfg, self.assigner_cfg = dense_head_parts(cfg)
         self._generator: Any = TASK_UTILS.build(generator_cfg)
-        self.strides = [int(stride[0]) for stride in self._generator.strides]
+        self.strides = [int(stride_x) for stride_x, _ in self._generator.strides]
         self.priors_of_location: Tensor = self._generator.grid_priors([(1, 1)] * len(self.strides), device="cpu")[0]
         self._divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
         self._generate = functools.lru_cache(maxsize=_CACHED_SIZES)(self._generate_padded)

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from rotated_atss.io.processes import available_cores
 
 WINDOW = 50  # iterations over which times are averaged
-MAX_SHARE = 0.5  # of the time that the device may wait for data
+MAX_SHARE = 0.5  # share of the time from which waiting for data is reported
 
 
 class DataTimeHook(Hook):

@@ -33,12 +33,12 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
 
     Args:
         cfg: A config with ``train_dataloader``.
-        data: Replaces the config's dataset: a folder with the layout of its ``data_root``, or a COCO instances JSON,
-            whose images need not exist.
+        data: Replaces all datasets of the config: a folder with the layout of the ``data_root`` of the first one, or a
+            COCO instances JSON, whose images need not exist.
 
     Returns:
         Records with ``width`` and ``height``, or ``img_path``, of the image and its ``instances``; and the transforms
-        of the pipeline.
+        of the pipeline. Of several datasets, all records are returned, but only the pipeline of the first one.
 
     Raises:
         UserError: The config has no training set, or the dataset cannot be read.
@@ -53,17 +53,20 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
         ...     load_records(Config(dict(train_dataloader=dict(dataset=dataset))), f"{folder}/a.json")[0]
         [{'width': 8, 'height': 6, 'instances': []}]
     """
-    dataset = next(innermost_datasets((cfg.get("train_dataloader") or {}).get("dataset")), None)
-    if dataset is None:
+    datasets = list(innermost_datasets((cfg.get("train_dataloader") or {}).get("dataset")))
+    if not datasets:
         raise UserError("this config has no train_dataloader", where=cfg.filename)
-    pipeline = dataset.get("pipeline") or []
+    first = datasets[0]
+    pipeline = first.get("pipeline") or []
     if data is not None and Path(data).suffix == ".json":
-        return _load_json_records(data, dataset), pipeline
-    settings = {**dataset, "pipeline": []}
+        return _load_json_records(data, first), pipeline
     if data is not None:
-        settings["data_root"] = str(data)
-    built = DATASETS.build(settings)
-    return [built.get_data_info(index) for index in range(len(built))], pipeline
+        datasets = [{**first, "data_root": str(data)}]
+    records = []
+    for dataset in datasets:
+        built = DATASETS.build({**dataset, "pipeline": []})
+        records += [built.get_data_info(index) for index in range(len(built))]
+    return records, pipeline
 
 
 def _load_json_records(path: str, dataset: dict) -> list[dict]:

@@ -192,9 +192,9 @@ def _describe_thresholds(cfg: Config) -> Thresholds:
         if key.rpartition(".")[2] not in settings:
             raise UserError(f"model.test_cfg has no {key}")
     return Thresholds(
-        score=max(0.0, test_cfg.get("score_thr", 0.0)),
+        score=max(0.0, test_cfg.get("score_thr", 0.0)),  # scores are not negative
         nms_iou=nms["iou_threshold"],
-        nms_pre=max(0, test_cfg.get("nms_pre", 0)),
+        nms_pre=max(0, test_cfg.get("nms_pre", 0)),  # in configs, 0 and -1 both mean no limit
         max_per_image=test_cfg["max_per_img"],
         merge_iou=merge_iou_threshold(cfg),
         min_box_size=max(0.0, test_cfg.get("min_bbox_size", 0.0)),

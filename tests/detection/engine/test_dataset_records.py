@@ -25,6 +25,16 @@ def test_tiles_of_a_split_folder(tiles):
     assert torch.equal(image.gt_boxes[:, 4], unscaled[:, 4])
 
 
+def test_records_of_all_datasets_in_a_wrapper(tiles):
+    cfg = load_config(OBB)
+    part = {**cfg.train_dataloader.dataset, "data_root": str(tiles)}
+    cfg.train_dataloader.dataset = dict(type="ConcatDataset", datasets=[part, part])
+    records, pipeline = load_records(cfg, None)
+    assert len(records) == 10
+    assert pipeline == part["pipeline"]
+    assert len(load_records(cfg, str(tiles))[0]) == 5
+
+
 def test_instances_json_without_images(tmp_path):
     path = write_coco_instances(tmp_path / "instances.json")
     records, pipeline = load_records(load_config(COCO), str(path))
