@@ -19,6 +19,7 @@ from rotated_atss.label_formats.geometry import (
     polygons_to_boxes,
     quadrilateral,
 )
+from rotated_atss.label_formats.json_values import check_score, parse_size
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
 
 FILE = "annotations.json"
@@ -142,20 +143,18 @@ def _add_object(
     """Add the object of an annotation to the objects of its image."""
     if entry.get("iscrowd") and "difficult" not in entry:
         options.notes["crowd annotation", ": read as difficult"] += 1
-    difficult, score = entry.get("difficult", int(bool(entry.get("iscrowd", 0)))), entry.get("score")
-    if score is not None and not is_finite_number(score):
-        raise UserError(f"score must be a number, got {quote(score)}", where=where)
+    difficult, score = (
+        entry.get("difficult", int(bool(entry.get("iscrowd", 0)))),
+        check_score(entry.get("score"), where),
+    )
     objects.add(read_polygon(entry, options, where), name, where=where, difficult=difficult, score=score)
 
 
 def _build(entry: dict, objects: ObjectList, path: Path) -> ImageLabels:
-    name, width, height = entry.get("file_name"), entry.get("width"), entry.get("height")
+    name = entry.get("file_name")
     if not isinstance(name, str):
         raise UserError(f"image {entry['id']} has no file_name", where=path)
-    size = None
-    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
-        size = (width, height)
-    return objects.build(name, path, size)
+    return objects.build(name, path, parse_size(entry.get("width"), entry.get("height")))
 
 
 def _segmentation_polygon(entry: dict, options: ReadOptions, where: str) -> list[float]:
@@ -227,7 +226,7 @@ def _segmentation_entries(image: ImageLabels) -> list[dict[str, Any]]:
 def _rotated_entries(image: ImageLabels) -> list[dict[str, Any]]:
     boxes = polygons_to_boxes(image.polygons).boxes
     sides = np.round(boxes[:, :4], 9)
-    degrees = np.round(np.degrees(-boxes[:, 4]), 9) + 0.0
+    degrees = np.round(np.degrees(-boxes[:, 4]), 9) + 0.0  # + 0.0 turns -0.0 into 0.0
     return [
         {"bbox": [*side, angle], "area": round(side[2] * side[3], 6)}
         for side, angle in zip(sides.tolist(), degrees.tolist())

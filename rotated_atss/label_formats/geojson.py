@@ -13,6 +13,7 @@ from rotated_atss.coco.json_file import is_finite_number, read_json
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import write_json
 from rotated_atss.label_formats.geometry import quadrilateral
+from rotated_atss.label_formats.json_values import check_score, parse_size
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions
 
 PLACED = "GeoJSON file", " in longitude and latitude: placed by the georeference of the images"
@@ -144,18 +145,15 @@ def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> I
         properties = feature.get("properties")
         if not isinstance(properties, dict):
             raise UserError(f"properties must be an object, got {quote(properties)}", where=where)
-        score = properties.get("score")
-        if score is not None and not is_finite_number(score):
-            raise UserError(f"score must be a number, got {quote(score)}", where=where)
+        score = check_score(properties.get("score"), where)
         polygon = quadrilateral(ring, options, where)
         flag = properties.get("difficult") or 0
         objects.add(polygon, _class_name(properties), where=where, difficult=flag, score=score)
     if is_above and all(is_above):
         raise UserError("coordinates must be pixels, got only negative y", where=path, hint=_MAP)
-    name, size = content.get("image"), content.get("size")
-    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)):
-        size = None
-    return objects.build(name if isinstance(name, str) else path.stem, path, (size[0], size[1]) if size else None)
+    name, sides = content.get("image"), content.get("size")
+    size = parse_size(*sides) if isinstance(sides, list) and len(sides) == 2 else None
+    return objects.build(name if isinstance(name, str) else path.stem, path, size)
 
 
 def _ring(feature: Any, where: str) -> list[list[float]]:

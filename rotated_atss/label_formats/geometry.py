@@ -104,7 +104,9 @@ def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
     cx, cy, w, h, angle = fitted.T
     corners = obb_polygons(fitted).reshape(-1, 4, 2)
     points = polygons.reshape(-1, 4, 2)
-    distances = np.linalg.norm(points[:, :, None] - corners[:, None], axis=-1)  # (N, polygon, box)
+    distances = np.linalg.norm(
+        points[:, :, None] - corners[:, None], axis=-1
+    )  # (N, corner of the polygon, corner of the box)
     quarter_turns = distances[:, 0].argmin(axis=1)
     swap = quarter_turns % 2 == 1
     angle = angle + quarter_turns * (math.pi / 2)
@@ -118,7 +120,8 @@ def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
 def _fit_rectangle(corners: Sequence[tuple[float, float]], where: object) -> list[tuple[float, float]]:
     import shapely  # takes 0.1 s to import
 
-    hull = shapely.minimum_rotated_rectangle(shapely.MultiPoint(corners)) if len(corners) > 2 else None
-    if hull is None or hull.geom_type != "Polygon":
+    # of points on a line, shapely returns a LineString
+    rectangle = shapely.minimum_rotated_rectangle(shapely.MultiPoint(corners)) if len(corners) > 2 else None
+    if rectangle is None or rectangle.geom_type != "Polygon":
         raise UserError(f"a polygon of {len(corners)} corners has no area", where=where, hint="remove it")
-    return [(round(x, 6), round(y, 6)) for x, y in hull.exterior.coords[:4]]
+    return [(round(x, 6), round(y, 6)) for x, y in rectangle.exterior.coords[:4]]  # the fifth repeats the first

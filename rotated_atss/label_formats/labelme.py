@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rotated_atss.coco.json_file import is_finite_number, read_json
-from rotated_atss.errors import UserError, quote
+from rotated_atss.coco.json_file import read_json
+from rotated_atss.errors import UserError
 from rotated_atss.io.files import write_json
 from rotated_atss.label_formats.geometry import HORIZONTAL, horizontal_polygon, quadrilateral
+from rotated_atss.label_formats.json_values import check_score, parse_points, parse_size
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
 
 
@@ -78,28 +79,17 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
         polygon = _polygon(shape, options, where)
         if polygon is None:
             continue
-        score = shape.get("score")
-        if score is not None and not is_finite_number(score):
-            raise UserError(f"score must be a number, got {quote(score)}", where=where)
-        flag = int(bool(shape.get("difficult", False)))
+        flag, score = int(bool(shape.get("difficult", False))), check_score(shape.get("score"), where)
         objects.add(polygon, shape.get("label"), where=where, difficult=flag, score=score)
     stated = content.get("imagePath")
     suffix = PurePosixPath(stated.replace("\\", "/")).suffix if isinstance(stated, str) else ""
-    width, height = content.get("imageWidth"), content.get("imageHeight")
-    size = None
-    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
-        size = (width, height)
+    size = parse_size(content.get("imageWidth"), content.get("imageHeight"))
     return objects.build(f"{path.stem}{suffix}", path, size)
 
 
 def _polygon(shape: Any, options: ReadOptions, where: str) -> list[float] | None:
     """Return the corners of a shape; None if it is neither a box nor a polygon."""
-    points = shape.get("points") if isinstance(shape, dict) else None
-    valid = isinstance(points, list) and all(
-        isinstance(point, list) and len(point) == 2 and all(map(is_finite_number, point)) for point in points
-    )
-    if not isinstance(points, list) or not valid:
-        raise UserError(f"points must be a list of x, y, got {quote(points)}", where=where)
+    points = parse_points(shape.get("points") if isinstance(shape, dict) else None, where)
     kind = shape.get("shape_type") or "polygon"
     if kind == "rectangle":
         options.notes[HORIZONTAL] += 1

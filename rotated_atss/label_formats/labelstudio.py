@@ -19,14 +19,16 @@ from rotated_atss.dota.folders import IMAGE_SUFFIXES
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import write_bytes, write_json
 from rotated_atss.label_formats.geometry import boxes_to_polygons, polygons_to_boxes, quadrilateral
+from rotated_atss.label_formats.json_values import check_score, parse_points, parse_size
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions, image_id_of
 
 FILE = "tasks.json"
 CONFIG_FILE = "labeling_config.xml"
 RECTANGLES, POLYGONS = "rectanglelabels", "polygonlabels"
 _CONTROLS = {RECTANGLES: "box", POLYGONS: "polygon"}
-_EXACT_PX = 1e-6  # a label is written as a rectangle if this moves no corner by more than this
-_ROUNDED_PX = 0.05  # rounding, such as that of Task1 files, moves a corner of a detected rectangle by at most this
+# Objects are written as rectangles if that moves no corner by more than this, in pixels. Corners of detections are
+# rounded, in Task1 files for example, so that they are no exact rectangles.
+_EXACT_PX, _ROUNDED_PX = 1e-6, 0.05  # labels, detections
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # prefix that Label Studio adds to the names of uploaded files
 _EXPORT = "export the project as JSON, not as JSON-MIN"
 
@@ -200,9 +202,7 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
             raise UserError("original_width and original_height are missing", where=region_where, hint="use --images")
         score = None
         if key == "predictions":
-            score = region.get("score", entries[-1].get("score"))
-            if score is not None and not is_finite_number(score):
-                raise UserError(f"score must be a number, got {quote(score)}", where=region_where)
+            score = check_score(region.get("score", entries[-1].get("score")), region_where)
         objects.add(
             _polygon(region, kind, size, options, region_where), _label(region, kind, options, region_where),
             where=region_where, score=score,
@@ -229,11 +229,11 @@ def _stated_size(region: dict, where: str) -> tuple[int, int] | None:
     width, height = region.get("original_width"), region.get("original_height")
     if width is None and height is None:
         return None
-    sides = [side for side in (width, height) if type(side) is int and is_finite_number(side) and side > 0]
-    if len(sides) < 2:
+    size = parse_size(width, height)
+    if size is None:
         what = f"original_width and original_height must be positive integers, got {quote((width, height))}"
         raise UserError(what, where=where)
-    return sides[0], sides[1]
+    return size
 
 
 def _label(region: dict, kind: str, options: ReadOptions, where: str) -> str:
@@ -259,12 +259,7 @@ def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOption
         cos, sin = math.cos(angle), math.sin(angle)
         box = [x + (w * cos - h * sin) / 2, y + (w * sin + h * cos) / 2, w, h, angle]
         return boxes_to_polygons(np.array([box]))[0].tolist()
-    points = value.get("points")
-    valid = isinstance(points, list) and all(
-        isinstance(point, list) and len(point) == 2 and all(map(is_finite_number, point)) for point in points
-    )
-    if not isinstance(points, list) or not valid:
-        raise UserError(f"points must be a list of x, y, got {quote(points)}", where=where)
+    points = parse_points(value.get("points"), where)
     pixels = [(round(x / 100 * width, 6), round(y / 100 * height, 6)) for x, y in points]
     return quadrilateral(pixels, options, where)
 

@@ -16,7 +16,7 @@ from rotated_atss.label_formats.records import ImageLabels, LabelSet, ReadOption
 from rotated_atss.label_formats.registry import get_format
 
 _FILES_PER_JOB = 100  # label files are small, and a job has a cost of its own
-_JOB_BYTES = 64 << 20  # estimated memory of a job
+_JOB_BYTES = 64 << 20  # assumed memory of a job, which is far below that of decoding an image
 _NOT_PER_IMAGE = ("vector",)  # formats in which one file has labels of several images
 
 

@@ -14,7 +14,7 @@ NUM_NUMBERS = 13
 """Numbers per object: corners, angle and horizontal box."""
 
 _FOLDERS = {"car": "car", "plane": "airplane"}  # class by folder name
-_FORM = "write [class] x1 y1 x2 y2 x3 y3 x4 y4 theta x y width height, in pixels"
+_EXPECTED_LINE = "write [class] x1 y1 x2 y2 x3 y3 x4 y4 theta x y width height, in pixels"
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
@@ -45,7 +45,7 @@ def _read_file(path: Path) -> ImageLabels:
         where = f"{path}:{number}"
         has_name = len(fields) == NUM_NUMBERS + 1
         if not has_name and len(fields) != NUM_NUMBERS:
-            raise UserError(f"a UCAS-AOD line has 13 or 14 fields, got {len(fields)}", where=where, hint=_FORM)
+            raise UserError(f"a UCAS-AOD line has 13 or 14 fields, got {len(fields)}", where=where, hint=_EXPECTED_LINE)
         name = fields[0] if has_name else _FOLDERS.get(path.parent.name.lower())
         if name is None:
             hint = "put the labels into a folder CAR or PLANE, or write the class first"
