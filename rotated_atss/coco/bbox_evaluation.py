@@ -31,8 +31,8 @@ def evaluate_boxes(
         detections: Entries with ``image_id``, ``category_id``, ``bbox`` (x, y, width, height) and ``score``.
         image_ids: Images to evaluate; by default all.
         categories: Ids of the categories to evaluate; by default all.
-        max_dets: Three largest numbers of detections per image and class, ascending. AP is computed with the last one,
-            recall with each.
+        max_dets: Three limits of the number of detections per image and class, ascending. AP is computed with the last
+            limit, recall with each.
 
     Raises:
         UserError: The ground truth has no annotations, or ``max_dets`` is invalid.
@@ -60,7 +60,7 @@ def evaluate_boxes(
     evaluation.accumulate()
     precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
     by_class = {
-        instances.categories[category]: precision[:, :, index, 0, -1]  # (IoU, recall)
+        instances.categories[category]: precision[:, :, index, 0, -1]  # (IoU, recall); all sizes, last of max_dets
         for index, category in enumerate(evaluation.params.catIds)
     }
     return CocoResult(

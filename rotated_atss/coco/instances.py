@@ -14,7 +14,7 @@ from rotated_atss.coco.json_file import get_bbox, get_integer, is_finite_number,
 from rotated_atss.errors import UserError, is_or_are, quote
 
 CLIP_TOLERANCE_PX = 1.0
-"""A box that extends beyond its image by less is clipped silently, as a rounding error of the annotation tool."""
+"""Boxes that extend beyond their image by less are clipped without a report: annotation tools round coordinates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,7 @@ def parse_image(entry: Any, index: int, path: Path) -> CocoImage:
     if not isinstance(name, str) or not name:
         raise UserError(f"{label} (id {number}) has no file_name", where=path)
     parts = name.replace("\\", "/").split("/")
+    # an absolute path, a path that leaves the folder, a Windows drive, or control characters
     if not parts[0] or ".." in parts or re.match(r"[A-Za-z]:", name) or not name.isprintable():
         what = f"{label} (id {number}): file_name must be a path below the image folder, got {quote(name)}"
         raise UserError(what, where=path)

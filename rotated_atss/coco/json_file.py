@@ -10,7 +10,7 @@ from typing import Any
 from rotated_atss.errors import UserError, printable
 from rotated_atss.io.files import read_bytes
 
-_MAX_INTEGER = 2**63 - 1
+_MAX_INTEGER = 2**63 - 1  # int64
 
 
 def read_json(path: str | Path) -> Any:

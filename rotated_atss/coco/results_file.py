@@ -57,6 +57,7 @@ def assign_image_ids(names: Sequence[str]) -> dict[str, int]:
         >>> assign_image_ids(["000000000139", "7"]), assign_image_ids(["01", "1"])
         ({'000000000139': 139, '7': 7}, {'01': 1, '1': 2})
     """
+    # numbers of at most 18 digits fit in int64
     numbers = [int(name) for name in names if name.isascii() and name.isdigit() and len(name) <= 18]
     if len(set(numbers)) == len(names):
         return dict(zip(names, numbers))

@@ -7,14 +7,14 @@ import numpy as np
 from rotated_atss.dota._fields import MAX_NUMBER
 from rotated_atss.dota._tokens import gather_tokens, parse_decimals, token_bounds
 
-_CHUNK_BYTES = 1 << 21  # 2 MiB of text are parsed at a time, because parsing needs many times the memory of the text
+_CHUNK_BYTES = 1 << 21  # 2 MiB of text; limits the size of temporary arrays
 
 # image ids, image index (N,), scores (N,), polygons (N, 8), score texts (N,)
 Columns = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def parse_detection_columns(data: bytes) -> Columns:
-    """Parse a detection file that is not empty, in chunks that keep temporary arrays small.
+    """Parse the content of a detection file that is not empty, chunk by chunk.
 
     Returns:
         The fields of :class:`rotated_atss.dota.detections.Detections`, in their order.
@@ -29,6 +29,7 @@ def parse_detection_columns(data: bytes) -> Columns:
 
 
 def _split_at_line_ends(data: bytes) -> Iterator[np.ndarray]:
+    """Yield chunks of whole lines, (B,) uint8 each."""
     buffer = np.frombuffer(data, dtype=np.uint8)
     low = 0
     while low < len(data):
@@ -53,6 +54,6 @@ def _index_texts(texts: np.ndarray, indices: dict[bytes, int]) -> np.ndarray:
     """Map (n,) texts to indices (n,) int64, with one lookup for consecutive equal texts."""
     if not len(texts):
         return np.empty(0, dtype=np.int64)
-    first = np.flatnonzero(np.append(True, texts[1:] != texts[:-1]))
+    first = np.flatnonzero(np.append(True, texts[1:] != texts[:-1]))  # starts of runs of equal texts
     run_indices = [indices.setdefault(text, len(indices)) for text in texts[first].tolist()]
     return np.repeat(np.array(run_indices, dtype=np.int64), np.diff(np.append(first, len(texts))))

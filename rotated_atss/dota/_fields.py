@@ -6,11 +6,11 @@ import re
 from rotated_atss.errors import UserError, quote
 
 MAX_FIELD_BYTES = 512
-"""Longest accepted field. A column is stored at the width of its longest field, so one very long field could exhaust
-the memory."""
+"""Maximum length of a field. NumPy stores all entries of a column at the width of the longest, so one long field needs
+much memory."""
 
 MAX_NUMBER = 1e15
-"""Largest magnitude of a coordinate in pixels or of a score. Products of much larger numbers overflow in float32."""
+"""Largest magnitude of a coordinate in pixels or of a score. Products of larger numbers can overflow in float32."""
 
 # Fields are separated by ASCII white space; other control characters belong to no field.
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
@@ -28,7 +28,7 @@ def split_fields(line: bytes, path: object, line_number: int) -> list[str]:
     """
     where = f"{path}:{line_number}"
     fields = line.split()
-    if len(line) > MAX_FIELD_BYTES:
+    if len(line) > MAX_FIELD_BYTES:  # a shorter line has no field that is too long
         longest = max(fields, key=len, default=b"")
         if len(longest) > MAX_FIELD_BYTES:
             start = quote(longest[:40].decode(errors="replace"))
@@ -58,7 +58,7 @@ def parse_finite(field: str, path: object, line_number: int) -> float:
 
 
 def is_number(field: str) -> bool:
-    """Return whether Python's ``float`` accepts a field, as it accepts ``nan``, ``inf`` and ``1_0``.
+    """Return whether ``float`` accepts a field, as it does ``nan``, ``inf`` and ``1_0``. Such a field is not a name.
 
     Example:
         >>> is_number("737"), is_number("nan"), is_number("Boeing-737")

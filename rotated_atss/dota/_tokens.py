@@ -7,7 +7,7 @@ import numpy as np
 from rotated_atss.dota._fields import MAX_FIELD_BYTES, parse_number
 
 _BLOCK = 1 << 15  # tokens per block: temporary arrays stay in the cache
-_MAX_WIDTH = 15  # characters of a number that is parsed in bulk: that many digits are exact in float64
+_MAX_WIDTH = 15  # characters of the longest number that is parsed in bulk: float64 holds integers of 15 digits exactly
 _ZERO, _DOT, _MINUS = b"0.-"
 _IS_CONTROL = np.array([byte < 9 or 13 < byte < 32 or byte == 127 for byte in range(256)])
 _POWERS = 10.0 ** np.arange(_MAX_WIDTH + 2)  # powers of ten, exact in float64
@@ -34,11 +34,11 @@ def token_bounds(buffer: np.ndarray, fields: int) -> tuple[np.ndarray, np.ndarra
     if len(buffer) and _IS_CONTROL[buffer].any():
         raise ValueError("the text holds a control character")
     inside = np.zeros(len(buffer) + 2, dtype=bool)
-    np.greater(buffer, ord(" "), out=inside[1:-1])  # all other characters are white space or were rejected above
+    np.greater(buffer, 32, out=inside[1:-1])  # up to 32: white space, as control characters are excluded above
     edges = np.flatnonzero(inside[1:] != inside[:-1])  # start, end, start, end, ...
     starts, ends = edges[0::2], edges[1::2]
     line_ends = np.append(np.flatnonzero(buffer == ord("\n")), len(buffer))
-    counts = np.diff(np.searchsorted(starts, line_ends), prepend=0)
+    counts = np.diff(np.searchsorted(starts, line_ends), prepend=0)  # tokens per line
     if not ((counts == fields) | (counts == 0)).all():
         raise ValueError(f"a line does not have {fields} fields")
     if len(starts) and (ends - starts).max() > MAX_FIELD_BYTES:
@@ -100,7 +100,7 @@ def format_decimals(values: np.ndarray) -> np.ndarray:
     flat = values.ravel()
     whole = np.rint(np.abs(flat) * 10.0**decimals).astype(np.int64)
     width = max(len(str(whole.max(initial=0))), decimals + 1)
-    texts = np.zeros((len(flat), width + 2), dtype=np.uint8)
+    texts = np.zeros((len(flat), width + 2), dtype=np.uint8)  # width digits, a minus and a dot
     for low in range(0, len(flat), _BLOCK):
         rows = slice(low, low + _BLOCK)
         _write_digits(texts[rows], whole[rows], flat[rows] < 0, decimals)
@@ -108,7 +108,7 @@ def format_decimals(values: np.ndarray) -> np.ndarray:
 
 
 def join_columns(columns: Sequence[np.ndarray], separator: bytes = b" ") -> bytes:
-    r"""Join (N,) bytes columns into N lines.
+    r"""Join (N,) bytes columns into N lines; ``separator`` is one byte.
 
     Example:
         >>> join_columns([np.array([b"P1", b"P22"]), np.array([b"0.5", b"1"])])
@@ -174,7 +174,7 @@ def _common_decimals(values: np.ndarray) -> int | None:
     largest = np.abs(flat).max(initial=0.0)
     for decimals in range(1, 7):
         scale = 10.0**decimals
-        if not largest * scale < 2.0**53:  # float64 does not represent all larger integers
+        if not largest * scale < 2.0**53:  # float64 does not hold all larger integers
             return None
         # the first values reject most candidates at once
         if all(np.array_equal(np.rint(part * scale) / scale, part) for part in (flat[:64], flat)):
@@ -184,7 +184,8 @@ def _common_decimals(values: np.ndarray) -> int | None:
 
 def _write_digits(texts: np.ndarray, whole: np.ndarray, negative: np.ndarray, decimals: int) -> None:
     """Write ``whole / 10**decimals`` into the rows of ``texts``, right-aligned and padded with zero bytes."""
-    rest = whole.astype(np.uint32) if whole.max(initial=0) < 1 << 32 else whole  # 32-bit division is faster
+    # division of 32-bit integers is faster
+    rest = whole.astype(np.uint32) if whole.max(initial=0) < 1 << 32 else whole
     column = texts.shape[1] - 1
     for place in range(texts.shape[1] - 2):
         if place == decimals:
@@ -201,6 +202,7 @@ def _write_digits(texts: np.ndarray, whole: np.ndarray, negative: np.ndarray, de
 
 
 def _join_block(parts: list[np.ndarray], separator: bytes) -> bytes:
+    """Join (n,) bytes columns into lines, without the zero bytes that pad shorter texts."""
     widths = [part.dtype.itemsize for part in parts]
     lines = np.empty((len(parts[0]), sum(widths) + len(widths)), dtype=np.uint8)
     column = 0

@@ -10,7 +10,7 @@ from rotated_atss.errors import count_of, printable
 from rotated_atss.io.json_values import replace_nonfinite
 from rotated_atss.io.text_table import align_columns
 
-# Name in the table and in the JSON -> attribute of ClassResult. EvaluationResult has those of _AP_FIELDS too.
+# Name in the table and in the JSON -> attribute of ClassResult. EvaluationResult has the attributes of _AP_FIELDS, too.
 _AP_FIELDS = {"AP50": "ap50", "AP75": "ap75", "AP50_95": "ap50_95"}
 _COUNT_FIELDS = {"objects": "npos", "detections": "ndet"}
 _CLASS_FIELDS = {**_COUNT_FIELDS, "recall": "max_recall", **_AP_FIELDS}
@@ -59,7 +59,7 @@ class EvaluationResult:
         images: Number of images.
         metric: ``voc07``, ``area`` or ``coco``.
         difficult: ``ignore`` or ``count``.
-        dataset: DOTA version or another dataset whose rule applies.
+        version: Name of the dataset whose evaluation rule was used, such as ``v1.0`` for DOTA.
         iou_thresholds: Evaluated IoU thresholds.
         by_size: For ``coco``: mean AP over IoU thresholds and classes, by the name of each size range. All other values
             of this result refer to the first size range.
@@ -95,7 +95,7 @@ class EvaluationResult:
 
     def values(self) -> dict[str, float]:
         """Return the means by name: ``AP50``, ``AP75``, ``AP50_95``."""
-        return _select(self, _AP_FIELDS)
+        return _field_values(self, _AP_FIELDS)
 
     def _mean(self, field: str) -> float:
         values = [getattr(self.per_class[name], field) for name in self.scored]
@@ -114,7 +114,9 @@ def result_to_json(result: EvaluationResult) -> dict[str, Any]:
     content = {
         **result.values(),
         **({"by_size": result.by_size} if result.by_size else {}),
-        "per_class": {name: _select(class_result, _CLASS_FIELDS) for name, class_result in result.per_class.items()},
+        "per_class": {
+            name: _field_values(class_result, _CLASS_FIELDS) for name, class_result in result.per_class.items()
+        },
         "metric": result.metric,
         "difficult": result.difficult,
         "dataset": result.dataset,
@@ -135,9 +137,10 @@ def format_table(result: EvaluationResult) -> str:
     """
     rows = [("class", *_CLASS_FIELDS)]
     for name, class_result in result.per_class.items():
-        rows.append((printable(name), *map(_format_value, _select(class_result, _CLASS_FIELDS).values())))
+        rows.append((printable(name), *map(_format_value, _field_values(class_result, _CLASS_FIELDS).values())))
     class_results = result.per_class.values()
     totals = [sum(getattr(result, attribute) for result in class_results) for attribute in _COUNT_FIELDS.values()]
+    # no mean recall
     rows.append(("mean", *map(str, totals), "", *map(_format_value, result.values().values())))
     lines = align_columns(rows)
     rule = "-" * len(lines[0])
@@ -170,5 +173,5 @@ def _format_value(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.4f}"
 
 
-def _select(result: ClassResult | EvaluationResult, fields: dict[str, str]) -> dict[str, Any]:
+def _field_values(result: ClassResult | EvaluationResult, fields: dict[str, str]) -> dict[str, Any]:
     return {name: getattr(result, attribute) for name, attribute in fields.items()}

@@ -54,10 +54,10 @@ def resolve_classes(spec: str | Path | Sequence[str]) -> tuple[str, ...]:
         (16, ('car', 'airplane'))
     """
     if isinstance(spec, Path):
-        return _validate(_read_names(spec), spec)
+        return _hyphenate_all(_read_names(spec), spec)
     if isinstance(spec, str):
         return _resolve_text(spec)
-    return _validate(spec, None)
+    return _hyphenate_all(spec, None)
 
 
 def hyphenate(name: str) -> str:
@@ -73,7 +73,9 @@ def hyphenate(name: str) -> str:
 def _nearest_class(name: str, classes: Iterable[str]) -> str | None:
     """Return the class with the most similar spelling, or None if no class is similar."""
     normalized = {known.lower().replace("_", "-"): known for known in classes}
-    similar = difflib.get_close_matches(name.lower().replace("_", "-"), normalized, n=1, cutoff=0.5)
+    similar = difflib.get_close_matches(
+        name.lower().replace("_", "-"), normalized, n=1, cutoff=0.5
+    )  # similarity, 0 to 1
     return normalized[similar[0]] if similar else None
 
 
@@ -86,7 +88,7 @@ def unknown_class_hint(name: str, classes: Sequence[str]) -> str:
         >>> unknown_class_hint("shp", CLASSES["v1.0"])
         "nearest known class: 'ship'"
     """
-    for version, known in CLASSES.items():
+    for version, known in CLASSES.items():  # a version that also has all classes in use
         if name in known and set(classes) <= set(known):
             return f"it is a class of DOTA {version}: choose that version"
     nearest = _nearest_class(name, classes)
@@ -94,7 +96,7 @@ def unknown_class_hint(name: str, classes: Sequence[str]) -> str:
 
 
 def unknown_class_error(name: str, classes: Sequence[str], where: object) -> UserError:
-    """Create the error for a class that ``classes`` does not contain.
+    """Create the error for a class that ``classes`` does not contain; ``where`` is the file, or ``path:line``.
 
     Example:
         >>> str(unknown_class_error("shp", ("ship",), "P0001.txt:3"))
@@ -105,13 +107,13 @@ def unknown_class_error(name: str, classes: Sequence[str], where: object) -> Use
 
 def _resolve_text(spec: str) -> tuple[str, ...]:
     name = spec.strip().lower()
-    for key in (name, f"v{name}"):
+    for key in (name, f"v{name}"):  # "1.0" means "v1.0"
         if key in DATASETS:
             return DATASETS[key].classes
     if "," in spec:
-        return _validate([name.strip() for name in spec.split(",") if name.strip()], None)
+        return _hyphenate_all([name.strip() for name in spec.split(",") if name.strip()], None)
     if Path(spec).is_file():
-        return _validate(_read_names(Path(spec)), spec)
+        return _hyphenate_all(_read_names(Path(spec)), spec)
     raise UserError(
         f"'{spec}' is neither a DOTA version nor a dataset ({', '.join(DATASETS)}) nor a file of class names",
         hint=f"write a single class as a tuple, ('{spec}',), or with a comma, '{spec},'",
@@ -119,6 +121,7 @@ def _resolve_text(spec: str) -> tuple[str, ...]:
 
 
 def _read_names(path: Path) -> list[str]:
+    """Read one name per line, without blank lines."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
@@ -128,7 +131,8 @@ def _read_names(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _validate(names: Sequence[str], where: object) -> tuple[str, ...]:
+def _hyphenate_all(names: Sequence[str], where: object) -> tuple[str, ...]:
+    """Check class names and replace their spaces by hyphens; ``where`` is their file, or None."""
     if not names:
         raise UserError("the class list is empty", where=where, hint="give at least one class name")
     for name in names:

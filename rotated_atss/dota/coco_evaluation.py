@@ -2,9 +2,9 @@
 
 Objects and detections are compared as their minimum-area rectangles. The detections of an image are matched in order of
 descending score. A detection is matched to the object of highest IoU among the objects that are not matched yet, if
-that IoU reaches the threshold. Ignored objects and objects outside the size range are considered only if no other
-object reaches the threshold. Two kinds of detections are neither true nor false positives: those matched to such an
-object, and those outside the size range without a match.
+that IoU reaches the threshold. Objects outside the size range are treated like ignored objects: they are considered
+only if no other object reaches the threshold. Two kinds of detections are neither true nor false positives: those
+matched to an ignored object, and those that are outside the size range and not matched.
 
 SODA-A's evaluation differs in one step: a detection is compared only with its object of highest IoU, even if that
 object is already matched (``best_only``).
@@ -79,7 +79,7 @@ def evaluate_class_by_size(
     rectangles, areas = min_area_rectangles(detections.polygons[order])
     gt_rectangles, gt_areas = min_area_rectangles(ground_truth.polygons)
     objects = GroundTruth(gt_rectangles, ground_truth.image_index, ground_truth.difficult)
-    candidates = _candidates(rectangles, image_index, objects, min(iou_thresholds))
+    candidates = _find_candidates(rectangles, image_index, objects, min(iou_thresholds))
     results = {}
     for size in rule.sizes:
         ignored = outside_range(gt_areas, size) | (ground_truth.difficult & ignore_difficult)
@@ -137,7 +137,7 @@ def order_candidates(candidates: Candidates, ignored: np.ndarray, *, best_only: 
     det_index, gt_index, ious = candidates.det_index, candidates.gt_index, candidates.ious
     if best_only:  # of equal IoUs, objects that are not ignored come first, then those with the lowest index
         order = np.lexsort((gt_index, ignored[gt_index], -ious, det_index))
-        order = order[np.flatnonzero(np.diff(det_index[order], prepend=-1))]  # first entry per detection
+        order = order[np.flatnonzero(np.diff(det_index[order], prepend=-1))]  # first, thus best, pair per detection
     else:  # of equal IoUs, the object with the highest index comes first, as in pycocotools
         order = np.lexsort((-gt_index, -ious, ignored[gt_index], det_index))
     return Candidates(det_index[order], gt_index[order], ious[order])
@@ -239,7 +239,7 @@ def outside_range(areas: np.ndarray, size: SizeRange) -> np.ndarray:
     return (areas < size.min_area) | (areas > size.max_area)
 
 
-def _candidates(polygons: np.ndarray, image_index: np.ndarray, objects: GroundTruth, min_iou: float) -> Candidates:
+def _find_candidates(polygons: np.ndarray, image_index: np.ndarray, objects: GroundTruth, min_iou: float) -> Candidates:
     det_index, gt_index, ious = overlapping_pairs(polygons, image_index, objects, min_iou)
     order = np.argsort(det_index, kind="stable")
     return Candidates(det_index[order], gt_index[order], ious[order])

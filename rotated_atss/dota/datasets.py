@@ -22,6 +22,7 @@ _DOTA_V10 = (
 _DOTA_V15 = (*_DOTA_V10, "container-crane")
 _DOTA_V20 = (*_DOTA_V15, "airport", "helipad")
 
+# In the following lists, `*(...)` keeps the formatter from putting each name on a line of its own.
 _DIOR_R = (
     *("airplane", "airport", "baseballfield", "basketballcourt", "bridge", "chimney", "Expressway-Service-area"),
     *("Expressway-toll-station", "dam", "golffield", "groundtrackfield", "harbor", "overpass", "ship", "stadium"),
@@ -110,7 +111,7 @@ class Dataset:
     rule: EvaluationRule = EvaluationRule()
 
 
-_SAR_RULE = EvaluationRule("coco", sizes=COCO_SIZES, max_dets=100)
+_SAR_RULE = EvaluationRule("coco", sizes=COCO_SIZES, max_dets=100)  # SSDD and HRSID: radar images
 
 DATASETS: dict[str, Dataset] = {
     "v1.0": Dataset(_DOTA_V10, EvaluationRule(difficult="ignore")),
@@ -142,8 +143,8 @@ def get_rule(name: str) -> EvaluationRule:
     """Return the evaluation rule of a dataset.
 
     Args:
-        name: A key of :data:`DATASETS`. The ``v`` of a DOTA version can be left out. Other names get the rule of DOTA
-            v1.5.
+        name: A key of :data:`DATASETS`. The ``v`` of a DOTA version can be left out. For other names, the defaults of
+            :class:`EvaluationRule` apply.
 
     Example:
         >>> get_rule("1.0").difficult, get_rule("soda-a").metric

@@ -148,8 +148,8 @@ def write_task1_folder(folder: str | Path, detections: Mapping[str, Detections])
         ...     sorted(list_task1_files(folder))
         ['plane', 'ship']
     """
-    texts = {task1_path(folder, name).name: format_detections(of_class) for name, of_class in detections.items()}
-    write_result(Path(folder), texts)
+    contents = {task1_path(folder, name).name: format_detections(of_class) for name, of_class in detections.items()}
+    write_result(Path(folder), contents)
 
 
 def format_detections(detections: Detections) -> bytes:
@@ -228,7 +228,7 @@ def read_task1_folder(
         folder: Folder with ``Task1_<class>.txt`` files.
         classes: Class names to read.
         skip_unknown: Skip files of other classes instead of raising.
-        workers: Number of threads.
+        workers: Number of threads, which read one file each.
         on_done: Called with the path of each file that has been read.
 
     Returns:
@@ -254,8 +254,8 @@ def read_task1_folder(
     return {name: by_class.get(name, EMPTY_DETECTIONS) for name in classes}
 
 
-def _raise_first_error(data: bytes, path: object) -> NoReturn:
-    """Find the first malformed line, which the vectorized parser does not name."""
+def _raise_first_error(data: bytes, path: object) -> None:
+    """Raise the error of the first malformed line; the error of the vectorized parser does not name the line."""
     for line_number, line in enumerate(data.split(b"\n"), start=1):
         fields = split_fields(line, path, line_number)
         if fields and len(fields) != 10:
@@ -264,4 +264,4 @@ def _raise_first_error(data: bytes, path: object) -> NoReturn:
             raise UserError(message, where=f"{path}:{line_number}", hint=hint)
         for field in fields[1:]:
             parse_finite(field, path, line_number)
-    raise UserError("not a Task1 text file", where=path)
+    raise UserError("not a Task1 text file", where=path)  # only if the parsers disagree

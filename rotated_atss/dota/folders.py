@@ -8,13 +8,13 @@ from rotated_atss.errors import UserError, count_of, printable, quote
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".jp2", ".j2k")
 _MOSAIC_SUFFIXES = (".vrt",)
-# formats that are not read; files of these formats are named in a message
+# Formats that are not read; .vrt files are read if a folder has no other images.
 _OTHER_IMAGE_SUFFIXES = (
     *(".gif", ".webp", ".jpe", ".jfif", ".heic", ".avif", ".img", ".ecw", ".sid", ".vrt", ".dib"),
     *(".pgm", ".ppm", ".pbm", ".exr", ".hdr", ".svg", ".psd", ".nitf", ".ntf"),
 )
 
-_MAX_LISTED = 5  # names in a message
+_MAX_LISTED = 5  # maximum number of names in a message
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -212,5 +212,6 @@ def pair_images_and_labels(
 
 
 def _first_of(kind: str, names: list[str]) -> str:
+    """Return a text such as ``the image P1.png and 2 more``."""
     rest = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return f"the {kind} {names[0]}{rest}"

@@ -20,7 +20,7 @@ from rotated_atss.io.files import atomic_write, read_bytes
 
 TRUNCATED = 2
 """Difficult flag of an object that the border of an image or tile cuts."""
-_EXPECTED_LINE = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, in pixels, separated by spaces"
+_LINE_FORMAT_HINT = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, in pixels, separated by spaces"
 _HEADER = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
 
 
@@ -33,7 +33,7 @@ class Labels:
         names: N class names.
         difficult: (N,) int64, 0, 1, or 2 (truncated).
         line_numbers: (N,) int64, line of each object, counted from 1.
-        header: The lines before the objects, such as ``imagesource`` and ``gsd``, as written.
+        header: The header lines, without white space at their ends.
     """
 
     polygons: np.ndarray
@@ -152,7 +152,9 @@ def format_labels(
     """
     for name in set(names):
         if name.split() != [name] or is_number(name):
-            raise UserError(f"{quote(name)} cannot be a class name of DOTA text", hint="use one word that is no number")
+            raise UserError(
+                f"{quote(name)} cannot be a class name of DOTA text", hint="use one word that is not a number"
+            )
     rows = np.asarray(polygons, dtype=np.float64).reshape(len(names), 8).tolist()
     lines = [*header]
     for row, name, flag in zip(rows, names, difficult, strict=True):
@@ -236,30 +238,30 @@ def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[li
     """Parse the polygon and the difficult flag from the fields of one line."""
     where = f"{path}:{line_number}"
     if not 9 <= len(fields) <= 10:
-        hint = _spaced_name_hint(fields) or _EXPECTED_LINE
+        hint = _spaced_name_hint(fields) or _LINE_FORMAT_HINT
         raise UserError(
             f"a label line has 9 or 10 fields, got {len(fields)}{_other_format(fields)}", where=where, hint=hint
         )
     try:
         polygon = list(map(parse_number, fields[:8]))
     except ValueError:
-        polygon = [math.inf]  # fails the next test, which finds the wrong field
+        polygon = [math.inf]  # fails the next test, so that the malformed field is reported
     if not sum(map(abs, polygon)) <= MAX_NUMBER:  # one fast test per line; only if it fails, one test per field
         other = _other_format(fields)
         if other:
             raise UserError(
-                f"the coordinates come first, got {quote(fields[0])}{other}", where=where, hint=_EXPECTED_LINE
+                f"the coordinates come first, got {quote(fields[0])}{other}", where=where, hint=_LINE_FORMAT_HINT
             )
         polygon = [parse_finite(field, path, line_number) for field in fields[:8]]
     if is_number(fields[8]):
         other = _other_format(fields)
         raise UserError(
-            f"the class name must not be a number, got {quote(fields[8])}{other}", where=where, hint=_EXPECTED_LINE
+            f"the class name must not be a number, got {quote(fields[8])}{other}", where=where, hint=_LINE_FORMAT_HINT
         )
     flag = fields[9] if len(fields) == 10 else "0"
     if flag not in ("0", "1", "2"):
         what = f"the difficult flag must be 0, 1 or 2, got {quote(flag)}"
-        raise UserError(what, where=where, hint=_spaced_name_hint(fields) or _EXPECTED_LINE)
+        raise UserError(what, where=where, hint=_spaced_name_hint(fields) or _LINE_FORMAT_HINT)
     return polygon, int(flag)
 
 
@@ -294,7 +296,7 @@ def _other_format(fields: list[str]) -> str:
 def _reject_normalized(polygons: Sequence[Sequence[float]], path: object) -> None:
     """Reject a file if all coordinates lie between 0 and 1: they are fractions of the image size, not pixels."""
     values = np.array(polygons)
-    # objects with corners at 0 and 1 alone can be pixels, if they are very small
+    # Whole numbers are accepted: they can be the pixels of a tiny object.
     if len(polygons) and values.min() >= 0 and values.max() <= 1 and (values != values.round()).any():
         what = "all coordinates lie between 0 and 1: they must be pixels"
         raise UserError(what, where=path, hint="multiply them by width and height of the image")

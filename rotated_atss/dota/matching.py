@@ -22,8 +22,8 @@ class GroundTruth:
 
     Attributes:
         polygons: (G, 8) float64, corners in pixels.
-        image_index: (G,) int64.
-        difficult: (G,) bool.
+        image_index: (G,) int64, image of each object, numbered in the order of the labels.
+        difficult: (G,) bool, whether the difficult flag is 1 or 2.
     """
 
     polygons: np.ndarray
@@ -89,7 +89,7 @@ def rank_detections(
 
 
 def find_best_objects(det_index: np.ndarray, gt_index: np.ndarray, ious: np.ndarray, num_dets: int) -> RankedDetections:
-    """Find the object of highest IoU for each detection, given pairs; of equal IoUs, the lowest object index.
+    """Find the object of highest IoU for each detection among pairs of both. Of equal IoUs, the lowest index wins.
 
     Args:
         det_index: (P,) int64, index of the detection of each pair. Detections are numbered by descending score.
@@ -103,7 +103,7 @@ def find_best_objects(det_index: np.ndarray, gt_index: np.ndarray, ious: np.ndar
         [-1, 3]
     """
     order = np.lexsort((gt_index, -ious, det_index))
-    best = order[np.flatnonzero(np.diff(det_index[order], prepend=-1))]  # first entry per detection
+    best = order[np.flatnonzero(np.diff(det_index[order], prepend=-1))]  # first, thus best, pair per detection
     max_ious, max_gt_index = np.zeros(num_dets), np.full(num_dets, -1, dtype=np.int64)
     max_ious[det_index[best]], max_gt_index[det_index[best]] = ious[best], gt_index[best]
     return RankedDetections(max_ious, max_gt_index)
@@ -150,7 +150,7 @@ def overlapping_pairs(
         min_iou: Pairs are left out if an upper bound of their IoU does not exceed this value.
 
     Returns:
-        Index of the polygon, index of the object and IoU of each pair, in no order; (P,) each.
+        Index of the polygon, index of the object and IoU of each pair, (P,) each, in no particular order.
 
     Example:
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
@@ -163,7 +163,7 @@ def overlapping_pairs(
     row_chunks, gt_chunks, iou_chunks = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
     for rows, gt_index in iter_overlapping_pairs_between(hbbs, image_index, gt_hbbs, ground_truth.image_index):
         bounds = iou_upper_bounds(hbbs[rows], areas[rows], gt_hbbs[gt_index], gt_areas[gt_index])
-        possible = bounds > min_iou * (1 - 1e-9)  # rounding can make a bound slightly too low
+        possible = bounds > min_iou * (1 - 1e-9)  # tolerance for rounding errors of the bounds
         rows, gt_index = rows[possible], gt_index[possible]
         row_chunks.append(rows)
         gt_chunks.append(gt_index)

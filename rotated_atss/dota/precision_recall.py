@@ -77,6 +77,7 @@ def count_by_score(
         num_gt = int((~ignored).sum())
         if not num_gt:
             continue
+        # -1: an image without labels, whose detections rank_detections drops
         numbers = np.array([image_numbers.get(image, -1) for image in detections.images], np.int64)
         image_index = numbers[detections.image_index] if len(detections) else np.empty(0, np.int64)
         ranked = rank_detections(detections, image_index, objects, iou_threshold)

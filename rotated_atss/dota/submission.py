@@ -27,7 +27,7 @@ def write_submission(path: str | Path, detections_by_class: Mapping[str, Detecti
     Args:
         path: Zip file to write.
         detections_by_class: Detections on full images; a class without an entry gets an empty file.
-        classes: Classes of the task.
+        classes: All classes of the DOTA version; the zip gets one file for each.
 
     Raises:
         UserError: The detections have a class that is not in ``classes``, they lie on tiles, or the file cannot be
@@ -53,6 +53,6 @@ def write_submission(path: str | Path, detections_by_class: Mapping[str, Detecti
             entry = zipfile.ZipInfo(f"{TASK1_PREFIX}{name}.txt", _TIMESTAMP)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system = _UNIX
-            entry.external_attr = 0o644 << 16  # Unix permissions are the upper 16 bits
+            entry.external_attr = 0o644 << 16  # Unix permissions rw-r--r--
             archive.writestr(entry, format_detections(detections_by_class.get(name, EMPTY_DETECTIONS)))
     atomic_write(path, data.getvalue())

@@ -19,8 +19,8 @@ from rotated_atss.io.files import read_bytes
 # If at most this fraction of the images has detections, the test run is probably incomplete. It is slightly above one
 # half, so that a run on one of two halves of the images is noticed.
 _INCOMPLETE_FRACTION = 0.55
-MAX_CONTENT_BYTES = 4 << 30  # unpacked, so that a malicious zip cannot fill the memory
-_MIN_SCORES = 100  # the decimals of fewer scores are not checked: all can have two by chance
+MAX_CONTENT_BYTES = 4 << 30  # limits the memory that a damaged or malicious zip can take
+_MIN_SCORES = 100  # the number of decimals is checked only with at least this many scores
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def check_submission(
     if images is not None and not tile_findings:  # tile names would all be unknown image ids
         ids = [path.stem for path in list_images(images)] if isinstance(images, (str, Path)) else list(images)
         findings += _check_images(by_file, ids)
-    return sorted(findings, key=lambda finding: finding.level)  # "error" before "warning"
+    return sorted(findings, key=lambda finding: finding.level)  # "error" sorts before "warning"
 
 
 def _read_files(path: Path, classes: Sequence[str]) -> tuple[dict[str, bytes], list[Finding]]:
@@ -116,6 +116,7 @@ def _read_files(path: Path, classes: Sequence[str]) -> tuple[dict[str, bytes], l
 
 
 def _class_of(name: str) -> str | None:
+    """Return the class in the name of a Task1 file; None for other files."""
     match = re.fullmatch(rf"{TASK1_PREFIX}(.+)\.txt", name)
     return match[1] if match else None
 

@@ -26,7 +26,7 @@ from rotated_atss.ops.polygon_iou import polygon_areas
 
 METRICS = ("voc07", "area", "coco")
 DIFFICULT_RULES = ("ignore", "count")
-IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
+IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))  # 0.5, 0.55, ..., 0.95
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,7 @@ def evaluate_detections(
             (:mod:`rotated_atss.dota.coco_evaluation`). None selects the metric of ``dataset``.
         dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose evaluation rule is
             used.
-        difficult: ``ignore`` or ``count`` difficult objects, those with a flag other than 0. None follows the rule of
-            ``dataset``.
+        difficult: ``ignore`` or ``count`` objects whose difficult flag is 1 or 2. None follows the rule of ``version``.
         iou_thresholds: AP50 and AP75 need 0.5 and 0.75 among them; AP50_95 is the mean over all.
         classes: Classes to evaluate; by default the keys of ``detections_by_class`` and the other classes of the
             labels, so that a class that was never detected counts as AP 0.
@@ -103,7 +102,7 @@ def evaluate_detections(
         ranked = rank_detections(detections[name], image_index[name], ground_truths[name], min(iou_thresholds))
         return _evaluate_class(ranked, ground_truths[name], iou_thresholds, metric, difficult == "ignore")
 
-    # the largest class starts first, so that the threads end at about the same time
+    # Largest class first, so that no thread starts a large class when the others have finished.
     largest_first = sorted(classes, key=lambda name: -len(detections[name]))
     results = dict(zip(largest_first, map_in_threads(evaluate, largest_first, workers, on_done), strict=True))
     per_class = {name: results[name] for name in classes}

@@ -14,7 +14,7 @@ from rotated_atss.io.georeference import Georeference
 from rotated_atss.tiling.merge_boxes import BoxDetections, round_for_task1
 from rotated_atss.tiling.prediction_record import ImageInfo
 
-STEM = "detections"
+STEM = "detections"  # name of the result files, without suffix
 
 
 class FeatureWriter:
@@ -51,7 +51,7 @@ class FeatureWriter:
 
     def close(self) -> None:
         """Write the files."""
-        no_rows = (np.empty(0, int), np.empty(0), np.empty((0, 8)))
+        no_rows = (np.empty(0, int), np.empty(0), np.empty((0, 8)))  # np.concatenate needs at least one array
         labels, scores, polygons = (np.concatenate(parts) for parts in zip(no_rows, *self._columns))
         counts = [len(image_scores) for _, image_scores, _ in self._columns]
         features = Features.from_columns(

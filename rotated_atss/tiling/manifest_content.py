@@ -90,7 +90,10 @@ class ManifestContent:
                 yield self._absolute(folder)
 
     def image_folders(self) -> tuple[str, ...]:
-        """Return the folders of images that the split read, without malformed entries: only reports need them."""
+        """Return the folders of images that the split read.
+
+        Malformed entries are left out without an error, because only reports use these folders.
+        """
         entries = self._get(self.entries, "folders", list, [])
         folders = [entry.get("images") for entry in entries if isinstance(entry, dict)]
         valid = [folder for folder in folders if isinstance(folder, str) and "\0" not in folder]
@@ -110,7 +113,7 @@ class ManifestContent:
 
     def _first_integer(self, key: str) -> int:
         numbers = self.setting(key, list, [])
-        if not numbers or type(numbers[0]) is not int:
+        if not numbers or type(numbers[0]) is not int:  # not isinstance, which accepts true and false
             raise self._error(f"settings.{key}", "a list of integers", numbers)
         return int(numbers[0])
 
@@ -145,7 +148,7 @@ class ManifestContent:
         for rate in rates:
             if not is_finite_number(rate) or rate <= 0:
                 raise self._error("settings.rates", "numbers above 0", rate)
-        return round(median(values) / median(rates or [1]), 3) or None
+        return round(median(values) / median(rates or [1]), 3) or None  # not 0
 
     def totals(self) -> SplitTotals | None:
         """Return the counts over all images and tiles; None if one of them is missing."""
@@ -160,9 +163,11 @@ class ManifestContent:
         return settings
 
     def _absolute(self, folder: str) -> str:
+        """Return the path of a folder that is recorded relative to the folder of the manifest."""
         return os.path.normpath(self.path.resolve().parent / folder)
 
     def _get(self, entries: dict[str, Any], key: str, kind: type, default: Any) -> Any:
+        """Return ``entries[key]``; raise an error unless it is of the type ``kind``."""
         value = entries.get(key, default)
         if not isinstance(value, kind):
             raise self._error(key, _KIND_NAMES[kind], value)

@@ -91,10 +91,11 @@ def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = IOU_THRES
         ('P1', [[900.0, 50.0]], [0.75])
     """
     remaining = sorted(tiles, key=lambda tile: tile.name, reverse=True)
+    # boxes, scores and labels of each tile
     by_image: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = defaultdict(list)
     while remaining:  # in the order of the names; each tile is freed once it is mapped
         tile = remaining.pop()
-        image, boxes = _on_image(tile)
+        image, boxes = _map_to_image(tile)
         by_image[image].append((boxes, tile.scores, tile.labels))
     merged = []
     for image in sorted(by_image):
@@ -156,7 +157,7 @@ def round_for_task1(image: BoxDetections) -> tuple[np.ndarray, np.ndarray]:
     return box_polygons(image.boxes).round(COORDINATE_DECIMALS), shortest_float64(image.scores)
 
 
-def _on_image(tile: BoxDetections) -> tuple[str, np.ndarray]:
+def _map_to_image(tile: BoxDetections) -> tuple[str, np.ndarray]:
     """Return the id of the full image, and the boxes in its pixels."""
     boxes = np.asarray(tile.boxes, dtype=np.float64)
     try:

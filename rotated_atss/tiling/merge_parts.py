@@ -66,7 +66,7 @@ class TextPart:
         return cls(name, path, iou_threshold, 0, path.stat().st_size)
 
     def key(self) -> str:
-        """Return a digest of what the result depends on. Size and time of modification represent the file."""
+        """Return a digest of the input of the merge. Size and time of modification represent the file content."""
         status = self.path.stat()
         values = [status.st_size, status.st_mtime_ns, self.name, self.iou_threshold, self.start, self.length]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()
@@ -102,7 +102,7 @@ def cut_into_parts(file: TextPart, part_bytes: int) -> list[TextPart]:
 
     Args:
         file: The whole file.
-        part_bytes: Smallest size of a part, except the last one. Merging a part needs a multiple of it as memory.
+        part_bytes: Smallest size of a part, except the last one. Merging needs about 12 bytes of memory per byte.
 
     Returns:
         The parts, in the order of the file.
@@ -128,7 +128,7 @@ def cut_into_parts(file: TextPart, part_bytes: int) -> list[TextPart]:
 
 
 def _next_image(data: mmap, position: int) -> int:
-    """Return the start of the first line below that at ``position`` whose image is another one."""
+    """Return the start of the next line that is on another image than the line at ``position``; else the file's end."""
     start = data.rfind(b"\n", 0, position) + 1
     tile = data[start : data.find(b"\n", start)].partition(b" ")[0]
     image_prefix = tile.rsplit(b"__", 3)[0] + b"__"  # tile names are image__rate__x___y

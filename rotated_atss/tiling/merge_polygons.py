@@ -71,9 +71,8 @@ def to_full_images(tiles: Detections, *, path: str | Path | None = None) -> Dete
     names = [_parse_tile_name(tile, path) for tile in tiles.images]
     image_numbers: dict[str, int] = {}  # by image id, in the order of first appearance
     image_of_tile = np.array([image_numbers.setdefault(name.image_id, len(image_numbers)) for name in names])
-    corners = np.array(
-        [(name.x, name.y) for name in names], dtype=np.float64
-    )  # (T, 2), upper-left corners of the tiles
+    # (T, 2), upper-left corners of the tiles
+    corners = np.array([(name.x, name.y) for name in names], dtype=np.float64)
     rates = np.array([name.rate for name in names])
     tile_of_detection = tiles.image_index  # (N,)
     shifted = tiles.polygons + np.tile(corners, 4)[tile_of_detection]
@@ -95,7 +94,7 @@ def _parse_tile_name(tile: str, path: str | Path | None) -> TileName:
     try:
         return _cached_parse_tile_name(tile)
     except UserError as error:
-        where = path if path is None else f"{path}:{_line_of(path, tile)}"
+        where = None if path is None else f"{path}:{_line_of(path, tile)}"
         raise UserError(error.what, where=where, hint=error.hint) from None
 
 

@@ -1,13 +1,13 @@
 """Shards of one merge (``merge --shard``): runs that divide the parts of the Task1 files among them.
 
-The unit of work is a part of about a megabyte of one class: consecutive lines with all detections of some images. Files
-of classes are no good unit, because a few frequent classes have most of the detections. Images are none either: every
-shard would have to read all files to find the lines of its images. Parts are read once, bound the memory, and take
-about equal time, so that each shard merges every N-th part.
+The unit of work is a part of about a megabyte of one class: consecutive lines with all detections on some images. A
+whole file is not the unit, because a few frequent classes have most of the detections. An image is not the unit either,
+because every shard would have to read all files to find the lines of its images. Parts are read once, bound the memory,
+and take about equal time. Of N shards, each merges every N-th part.
 
 The shards record the merged parts in ``merge.partial`` in the output folder. The shard that finds all parts recorded
-writes the merged files and removes ``merge.partial``. It leaves a hidden file beside the output folder, by which a
-repeated shard finds that nothing is left to do. (A file in the output folder would become part of a submission.)
+writes the merged files and removes ``merge.partial``. It leaves a hidden file next to the output folder, by which
+a repeated shard finds that nothing is left to do. (A file in the output folder would become part of a submission.)
 """
 
 from __future__ import annotations
@@ -135,7 +135,9 @@ def _write_if_complete(
     if unfinished:
         return ShardMerge(unfinished=tuple(unfinished))
     merged = {part: results[key] for key, part in parts.items()}
-    merged |= dict(merge_parts(task.ungrouped(merged), workers, scheduler))  # without the lock: it can take long
+    merged |= dict(
+        merge_parts(task.files_with_divided_images(merged), workers, scheduler)
+    )  # without the lock: it can take long
     with folder_lock(task.out_dir, COMMAND, run.shard):
         if not run.folder.exists():
             return ShardMerge(was_finished=True)
@@ -148,6 +150,7 @@ def _write_if_complete(
 
 
 def _remove_locks_of_killed_shards(out_dir: Path) -> None:
+    """Remove the lock files that killed shards left behind: ``run_lock`` removes its file at the end."""
     for path in out_dir.glob(f".{COMMAND}.*-of-*.lock"):
         with suppress(UserError), run_lock(path):  # an error: the shard is active, and removes its lock itself
             pass
@@ -167,7 +170,7 @@ def _describe(task: MergeTask) -> dict[str, Any]:
 
 
 def _describe_result(task: MergeTask, keys: Sequence[str]) -> dict[str, Any]:
-    """Return what the merged files depend on."""
+    """Return the settings and a digest of the input, given the keys of all parts: the merged files depend on these."""
     return {**_describe(task), "input": hashlib.sha256("".join(keys).encode()).hexdigest()}
 
 

@@ -29,9 +29,9 @@ class MergeTask:
         tiles_dir: Input folder.
         out_dir: Output folder.
         iou_threshold: Detections whose IoU with a higher-scoring kept detection exceeds this value are suppressed.
-        names: Classes that get a file, in the order of the counts.
+        names: Classes that get an output file, in the order of the returned counts.
         files: The input file of each class that has one.
-        has_class_list: Whether the names were given; otherwise they are those of the input files.
+        has_class_list: Whether the caller gave the names; otherwise they are those of the input files.
 
     Example:
         >>> import tempfile
@@ -91,7 +91,7 @@ class MergeTask:
         """Cut all files into parts of about ``part_bytes``."""
         return [part for file in self.files.values() for part in cut_into_parts(file, part_bytes)]
 
-    def ungrouped(self, merged: Mapping[TextPart, MergedPart]) -> list[TextPart]:
+    def files_with_divided_images(self, merged: Mapping[TextPart, MergedPart]) -> list[TextPart]:
         """Return the files that must be merged as a whole, because detections on one image are in several parts.
 
         Args:
@@ -103,8 +103,8 @@ class MergeTask:
         """Write the merged file of every class.
 
         Args:
-            merged: Results of all parts in the order of :meth:`cut`, and those of the files of :meth:`ungrouped`, which
-                replace the results of their parts.
+            merged: Results of all parts in the order of :meth:`cut`, and results of whole files
+                (:meth:`files_with_divided_images`), which replace those of their parts.
 
         Returns:
             Counts per class.

@@ -19,8 +19,8 @@ from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 from rotated_atss.tiling.merge_shards import ShardMerge, is_started, run_shard
 from rotated_atss.tiling.merge_task import MergeTask
 
-_SERIAL_BYTES = 1 << 20  # up to this size of all files, one process is faster than several
-_PART_BYTES = 4 << 20  # of a file; merging takes about twelve times as much memory
+_SERIAL_BYTES = 1 << 20  # up to this size one process is faster than several
+_PART_BYTES = 4 << 20  # of a Task1 file; one job merges one part
 
 
 def merge_folder(
@@ -76,10 +76,10 @@ def merge_folder(
         for part, result in merge_parts(parts, workers, scheduler):
             results[part] = result
             bar.update(part.length)
-        merged = {part: results[part] for part in parts}  # in the order of the files
-        ungrouped = task.ungrouped(merged)  # lines not grouped by image: merged again, as a whole
-        bar.total += sum(file.length for file in ungrouped)
-        for file, result in merge_parts(ungrouped, workers, scheduler):
+        merged = {part: results[part] for part in parts}  # in the order of the files; parts finish in any order
+        whole_files = task.files_with_divided_images(merged)
+        bar.total += sum(file.length for file in whole_files)
+        for file, result in merge_parts(whole_files, workers, scheduler):
             merged[file] = result
             bar.update(file.length)
     return task.write(merged)
@@ -131,6 +131,7 @@ def merge_shard(
 
 
 def _check_workers(workers: int | None) -> int:
+    """Return the number of processes; None selects one per core."""
     workers = available_cores() if workers is None else workers
     if workers < 1:
         raise UserError(f"at least 1 worker is needed, got {workers}")

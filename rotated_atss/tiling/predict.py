@@ -167,7 +167,7 @@ def resolve_tiling(
     size = getattr(detector, "size", Tiling.size) if size is None else size
     detector_gap = getattr(detector, "gap", None)
     if gap is None and detector_gap is not None:
-        gap = min(detector_gap, size // 2)  # not scaled with the windows: the gap must fit the largest objects
+        gap = min(detector_gap, size // 2)  # not in proportion to the size: the gap depends on the size of the objects
     if iou_threshold is None:
         iou_threshold = getattr(detector, "iou_threshold", Tiling.iou_threshold)
     return Tiling(size, gap, batch_size, iou_threshold)
@@ -203,7 +203,7 @@ def _detect_on_windows(
     windows = windows[np.lexsort((windows[:, 0], windows[:, 1]))]  # by top edge, then by left edge
     tiles = _iter_tiles(image, windows, settings)
     with progress_bar(total=len(windows), desc="windows", unit="window", leave=False, show=progress) as bar:
-        while batch := dict(islice(tiles, tiling.batch_size)):
+        while batch := dict(islice(tiles, tiling.batch_size)):  # tile name -> pixels
             yield from detect_on_tiles(detector, list(batch.values()), list(batch))
             bar.update(len(batch))
 

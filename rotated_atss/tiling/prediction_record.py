@@ -98,7 +98,7 @@ def is_complete(path: Path) -> bool:
         False
     """
     try:
-        with zipfile.ZipFile(path) as file:
+        with zipfile.ZipFile(path) as file:  # an .npz file is a zip, whose table of contents is at its end
             return "labels.npy" in file.namelist()
     except (OSError, zipfile.BadZipFile):
         return False

@@ -32,7 +32,7 @@ def compose(records: Iterable[Path], writers: Sequence[ResultWriter], score: flo
     Args:
         records: Files of :func:`rotated_atss.tiling.prediction_record.write_record`, in the order of the images.
         writers: One per format.
-        score: Score threshold of the second number that is returned.
+        score: Score threshold for the second number that is returned. All detections are written.
 
     Returns:
         Number of detections, and number of detections with a score of at least ``score``.
@@ -83,7 +83,7 @@ class Task1Writer:
 
     def add(self, detections: BoxDetections, info: ImageInfo) -> None:
         """Append the detections on one image."""
-        for part in _parts(detections):
+        for part in _iter_parts(detections):
             for name, of_class in to_task1([part], self.model_classes).items():
                 if len(of_class):
                     with open(task1_path(self.folder, name), "ab") as file:
@@ -117,7 +117,7 @@ class CocoWriter:
     def add(self, detections: BoxDetections, info: ImageInfo) -> None:
         """Append the detections on one image."""
         image_id = self.image_ids[detections.name]
-        for part in _parts(detections):
+        for part in _iter_parts(detections):
             results = to_coco_results(image_id, obb_hbbs(part.boxes), part.scores, part.labels, self.category_ids)
             self._append(self._separator + ", ".join(map(json.dumps, results)))
             self._separator = ", "
@@ -131,7 +131,7 @@ class CocoWriter:
             file.write(text.encode())
 
 
-def _parts(detections: BoxDetections) -> Iterator[BoxDetections]:
+def _iter_parts(detections: BoxDetections) -> Iterator[BoxDetections]:
     """Yield parts of at most ``_ROWS_PER_PART`` detections."""
     for start in range(0, len(detections.scores), _ROWS_PER_PART):
         yield detections.take(slice(start, start + _ROWS_PER_PART))

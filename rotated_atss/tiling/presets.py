@@ -81,6 +81,7 @@ def preset_folder() -> Path:
     """
     package = Path(__file__).resolve().parents[1]
     checkout = package.parent / "data_prep" / "presets"
+    # .mim: folder of a package in which OpenMIM looks for files
     return checkout if checkout.is_dir() else package / ".mim" / "data_prep" / "presets"
 
 

@@ -12,7 +12,7 @@ from rotated_atss.io.image_reader import ImageReader
 from rotated_atss.io.png import Image
 
 CHUNK_ROWS = 512  # multiple of the usual block heights 128, 256 and 512, so that no block is decoded twice
-_ONE_CHUNK_PIXELS = 1 << 24  # up to this size the whole image is one chunk, and windows are views of it
+_ONE_CHUNK_PIXELS = 1 << 24  # up to this size (50 MB) the whole image is one chunk, and windows are views of it
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def find_source_images(
     first_image: dict[str, Path] = {}
     sources = []
     for index, (image_folder, label_folder) in enumerate(folders):
-        is_dota = not formats or formats[index] in (None, "dota")
+        is_dota = not formats or formats[index] in (None, "dota")  # None: no labels
         accepted: Container[str] | None = only
         if labeled_only and label_folder is not None and is_dota:
             labeled = {path.stem for path in list_label_files(label_folder)}

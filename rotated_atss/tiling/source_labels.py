@@ -196,7 +196,7 @@ def _map_classes(
         return labels
     names = []
     for name, line in zip(labels.names, labels.line_numbers.tolist(), strict=True):
-        where = f"{path}:{line}" if line else path
+        where = f"{path}:{line}" if line else path  # 0: the label format has no lines
         new_name = hyphenate(map_class(name, class_map, where))
         if new_name and classes is not None and new_name not in classes:
             raise unknown_class_error(new_name, classes, where)

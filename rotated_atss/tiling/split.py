@@ -158,14 +158,14 @@ def split_dota(
         return SplitResult(out, finished.totals, time.perf_counter() - started, was_finished=True)
     run_description = describe_run(settings, folders)
     with staged(out, run_description, labeled=labels is not None, overwrite=overwrite, shard=shard) as stage:
-        settings = _state_scaling(settings, data, workers)
+        settings = _resolve_scaling(settings, data, workers)
         jobs = [SplitJob(source.image, objects, stage.folder, settings) for source, objects in data.pairs()]
         run = SplitRun(jobs, stage)
         _announce(run, data, settings, on_start, on_continue)
         if not stage.is_moving:  # otherwise an earlier run finished all jobs and was stopped during the final move
             run.execute(workers, scheduler, progress)
         with stage.exclusive() as is_present:
-            if is_present:  # no other shard has moved the split in the meantime
+            if is_present:  # no other shard has moved the split yet
                 finish_split(stage, run, settings, data, digest)
     return _result(out, data, run, time.perf_counter() - started, classes_given=classes is not None)
 
@@ -190,7 +190,7 @@ def _warn_skipped_images(folders: Sequence[tuple[str, str | None]]) -> None:
             logger.warning("%s", note)
 
 
-def _state_scaling(settings: SplitSettings, data: SplitInput, workers: int) -> SplitSettings:
+def _resolve_scaling(settings: SplitSettings, data: SplitInput, workers: int) -> SplitSettings:
     """Return settings in which the scaling of all images is stated in numbers; log what is converted."""
     conversion = plan_conversion([source.image for source in data.sources], settings.pixels, workers)
     for note in conversion.notes:
@@ -230,6 +230,7 @@ def _result(out: Path, data: SplitInput, run: SplitRun, seconds: float, *, class
 
 
 def _unknown_classes(data: SplitInput) -> tuple[str, ...]:
+    """Return the class names of the labels that no DOTA version has, sorted."""
     known = set().union(*CLASSES.values())
     return tuple(sorted({name for labels in data.label_sets if labels is not None for name in labels.names} - known))
 

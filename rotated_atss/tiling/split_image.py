@@ -34,7 +34,7 @@ from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.split_stats import SplitStats, Tile
 from rotated_atss.tiling.windows import sliding_windows
 
-_RESOLUTION_DECIMALS = 6
+_RESOLUTION_DECIMALS = 6  # of meters per pixel
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SplitJob:
 
     Attributes:
         image: The image file.
-        labels: Its objects, or None without labels.
+        labels: Objects of the image; None for a test set, whose tiles get no label files.
         folder: Output folder; ``images/`` and, with labels, ``labelTxt/`` exist in it.
         settings: The settings of the split.
         threads: Threads that encode and write tiles.
@@ -91,7 +91,7 @@ def split_image(job: SplitJob) -> SplitStats:
             placement = place_objects(polygons * rate, windows, job.settings.iof_threshold)
             tiles_per_object += np.bincount(placement.objects, minlength=len(polygons))
             # Unlike a generator expression, starmap does not hold a band while the next one is read.
-            batches = starmap(partial(_crops, job, rate, windows, placement), iter_bands(windows))
+            batches = starmap(partial(_list_crops, job, rate, windows, placement), iter_bands(windows))
             tiles += map_batches_in_threads(partial(_write_tile, job), batches, job.threads)
         resolution = _find_ground_resolution(job, (image.width, image.height), lambda: image.georeference)
     has_area = object_areas(polygons) > MIN_AREA
@@ -144,7 +144,10 @@ def _write_whole(job: SplitJob, suffix: str, has_area: Booleans, converted: bool
 def _find_ground_resolution(
     job: SplitJob, image_wh: tuple[int, int], read_georeference: Callable[[], Georeference | None]
 ) -> float | None:
-    """Return meters per pixel from the georeference of the image or the ``gsd`` line of its labels; None if unknown."""
+    """Return meters per pixel from the georeference of the image or the ``gsd`` line of its labels; None if unknown.
+
+    ``read_georeference`` is called here because its errors are ignored.
+    """
     try:
         resolution = ground_resolution(read_georeference(), image_wh)
     except UserError:  # a malformed CRS, or no pyproj: the tiles do not depend on it
@@ -197,7 +200,7 @@ class _Crop:
     band: RowBand
 
 
-def _crops(
+def _list_crops(
     job: SplitJob, rate: float, windows: Integers, placement: Placement, indices: Integers, band: RowBand
 ) -> list[_Crop]:
     """Return the tiles to write for the windows ``indices``, whose pixels are in ``band``."""
@@ -248,6 +251,7 @@ def crop_window(image: Image, window: list[int], padding: tuple[int, ...] | None
 
 
 def _label_text(labels: Labels, crop: _Crop) -> bytes:
+    """Format the objects of a tile, with coordinates in pixels of the tile."""
     polygons = shift_into_window(labels.polygons[crop.objects] * crop.rate, crop.window[0], crop.window[1])
     names = [labels.names[index] for index in crop.objects]
     return format_labels(polygons, names, np.where(crop.truncated, TRUNCATED, labels.difficult[crop.objects]))

@@ -95,11 +95,12 @@ def read_split_input(
         else:
             label_sets += read(in_folder, image_folder, labels, name)
     data = SplitInput(folders, formats, sources, label_sets, class_map is not None)
-    has_labels = folders[0][1] is not None  # all folders have labels, or none has
-    return _only_labeled(data) if labeled_only and has_labels else data
+    is_labeled = folders[0][1] is not None  # all folders have labels, or none has
+    return _only_labeled(data) if labeled_only and is_labeled else data
 
 
 def _only_labeled(data: SplitInput) -> SplitInput:
+    """Leave out images without labels; raise an error if no image is left."""
     labeled = data.select([labels is not None for labels in data.label_sets])
     if not labeled.sources:
         image_folder, label_folder = data.folders[0]

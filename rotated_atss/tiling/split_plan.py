@@ -69,7 +69,7 @@ def estimate_job_bytes(job: SplitJob) -> int:
     if _is_resampled(job.settings):
         return whole_image_bytes(header)
     band_rows = 2 * max(size for size, _ in job.settings.grids()) + CHUNK_ROWS  # rows of a band and of the next one
-    return max(estimated, 3 * header.width * band_rows)
+    return max(estimated, 3 * header.width * band_rows)  # 3 bytes per pixel
 
 
 def _count_parts(image: Path, settings: SplitSettings) -> int:

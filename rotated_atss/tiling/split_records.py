@@ -54,7 +54,7 @@ def describe_run(settings: SplitSettings, folders: Sequence[tuple[str, str | Non
         >>> describe_run(SplitSettings(), [("images", None)])["gaps"]
         '[200]'
     """
-    paths = [[folder and str(Path(folder).resolve()) for folder in pair] for pair in folders]
+    paths = [[folder and str(Path(folder).resolve()) for folder in pair] for pair in folders]  # None: no labels
     content = {**asdict(settings), "images and labels": paths}
     return {"version": __version__, **{name: json.dumps(value) for name, value in content.items()}}
 
@@ -102,7 +102,7 @@ def label_bytes(labels: Labels) -> bytes:
 
 
 def _parse_stats(values: dict[str, Any]) -> SplitStats:
-    """Build the statistics from the values of a record, in which JSON has made lists of tuples."""
+    """Build statistics from the JSON of a record, in which tuples are lists."""
     tiles = tuple(Tile(**tile) for tile in values.pop("tiles"))
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()

@@ -73,9 +73,9 @@ class SplitSettings:
         _check_choice("image format", self.image_format, IMAGE_FORMATS)
         _check_padding(self.padding)
         if self.resamples:
-            _check_devkit(self.sizes, self.rates)
+            _check_devkit_style(self.sizes, self.rates)
         else:
-            _check_sizes(*zip(*self.grids()))  # sizes and gaps after division by the rates
+            _check_sizes(*zip(*self.grids()))  # sizes and gaps divided by the rates
 
     def _normalize(self) -> None:
         """Turn sequences into tuples and rates into floats, and set one gap per size."""
@@ -89,7 +89,7 @@ class SplitSettings:
             "padding": None if self.padding is None else tuple(self.padding),
         }
         for name, value in values.items():
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, value)  # the class is frozen
 
     @property
     def pixels(self) -> PixelOptions:
@@ -148,6 +148,7 @@ def default_gap(size: int) -> int:
 
 
 def _rate_text(rate: float) -> str:
+    """Format a rate for a tile name, ``1`` instead of ``1.0``."""
     return str(int(rate)) if rate == int(rate) else repr(rate)
 
 
@@ -188,7 +189,7 @@ def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
         raise UserError(f"unknown {name} '{value}'", hint=f"choose from {', '.join(choices)}")
 
 
-def _check_devkit(sizes: Sequence[int], rates: Sequence[float]) -> None:
+def _check_devkit_style(sizes: Sequence[int], rates: Sequence[float]) -> None:
     if len(sizes) > 1:
         hint = "give one size"
         raise UserError(f"the devkit name style supports a single window size, got {len(sizes)}", hint=hint)

@@ -32,7 +32,7 @@ class SplitStats:
         without_area: Line numbers of the zero-area objects in the label file.
         in_no_tile: Indices of the objects that have an area and belong to no tile.
         tiles: The written tiles.
-        tiles_per_object: Number of tiles to which each object belongs.
+        tiles_per_object: Number of tiles to which each object belongs, in the order of the labels.
         suffix: Suffix of the written image files.
         ground_resolution: Meters per pixel of the image; None if unknown.
     """
@@ -88,6 +88,7 @@ def merge_stats(parts: Sequence[SplitStats]) -> SplitStats:
     tiles = tuple(tile for part in parts for tile in part.tiles)
     tiles_per_object = tuple(map(sum, zip(*(part.tiles_per_object for part in parts))))
     in_no_tile = tuple(sorted(set.intersection(*(set(part.in_no_tile) for part in parts))))
+    # all other fields describe the whole image and are equal in all parts
     return replace(parts[0], tiles=tiles, tiles_per_object=tiles_per_object, in_no_tile=in_no_tile)
 
 

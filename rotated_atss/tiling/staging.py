@@ -42,8 +42,8 @@ PARTS = ("images", "labelTxt", FULL_LABELS, MANIFEST)
 
 # Folders under names that no run continues from: one that is being created, and one that is being removed.
 _NEW, _TRASH = ".split.new", ".split.trash"
-_REPLACE = "pass --overwrite to replace it, or choose another --out"
-_CHOOSE = "choose a new or empty folder as --out"
+_REPLACE_HINT = "pass --overwrite to replace it, or choose another --out"
+_CHOOSE_HINT = "choose a new or empty folder as --out"
 
 
 class Stage:
@@ -64,7 +64,7 @@ class Stage:
 
     @contextmanager
     def exclusive(self) -> Iterator[bool]:
-        """Keep other shards from moving the split while the block runs; yield False if one has already moved it."""
+        """Keep other shards from moving the split while the block runs; yield False if another shard has moved it."""
         with folder_lock(self.out, COMMAND, self.shard):
             yield self.folder.exists()
 
@@ -104,7 +104,7 @@ class Stage:
 
     def commit(self) -> None:
         """Move the complete split into the output folder."""
-        _move_in(self.folder, self.out)
+        _finish_move(self.folder, self.out)
 
     def _make_folders(self) -> set[str]:
         """Create the folders of tiles if they are missing, and return the files in them as ``folder/name``."""
@@ -153,7 +153,7 @@ def staged(
         ['images']
     """
     if out.exists() and not out.is_dir():
-        raise UserError("not a folder", where=out, hint=_CHOOSE)
+        raise UserError("not a folder", where=out, hint=_CHOOSE_HINT)
     with output_folder(out), hold_run_lock(out, COMMAND, shard):
         with folder_lock(out, COMMAND, shard):
             _prepare(out, description, overwrite)
@@ -174,11 +174,11 @@ def _prepare(out: Path, description: Mapping[str, Any], overwrite: bool) -> None
     """Create the temporary folder, or keep that of a stopped run with the same description."""
     partial = out / PARTIAL
     try:
-        for name in (_NEW, _TRASH):
+        for name in (_NEW, _TRASH):  # left by killed runs
             _remove(out / name)
-        difference = _difference(partial, description)
+        difference = _describe_difference(partial, description)
         if difference and (partial / MOVING).exists():  # another split, complete and partly moved
-            _move_in(partial, out)
+            _finish_move(partial, out)
         _check_replaceable(out, overwrite, difference)
         if difference:
             _discard(partial)
@@ -190,7 +190,7 @@ def _prepare(out: Path, description: Mapping[str, Any], overwrite: bool) -> None
         raise UserError(f"the output folder cannot be created: {error.strerror}", where=out) from error
 
 
-def _difference(partial: Path, description: Mapping[str, Any]) -> str:
+def _describe_difference(partial: Path, description: Mapping[str, Any]) -> str:
     """Describe how an unfinished split differs from this one; empty if there is none or it does not differ."""
     if not partial.exists():
         return ""
@@ -205,15 +205,15 @@ def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:
         return
     is_unfinished = PARTIAL in names
     if not names <= {PARTIAL, *PARTS} or not (is_unfinished or _is_split(out)):
-        raise UserError(f"the output folder contains other files ({min(names)})", where=out, hint=_CHOOSE)
+        raise UserError(f"the output folder contains other files ({min(names)})", where=out, hint=_CHOOSE_HINT)
     if overwrite or (is_unfinished and (out / PARTIAL / MOVING).exists()):
         return
     if is_unfinished and difference:
         what = f"an unfinished split with other settings is in this folder: {difference}"
-        raise UserError(what, where=out, hint=f"repeat its command to continue it, {_REPLACE}")
+        raise UserError(what, where=out, hint=f"repeat its command to continue it, {_REPLACE_HINT}")
     if _is_split(out):
         what = "the output folder contains a finished split of other settings, images or labels"
-        raise UserError(what, where=out, hint=_REPLACE)
+        raise UserError(what, where=out, hint=_REPLACE_HINT)
 
 
 def remove_trash(out: Path) -> None:
@@ -233,7 +233,7 @@ def _is_split(out: Path) -> bool:
         return False
 
 
-def _move_in(partial: Path, out: Path) -> None:
+def _finish_move(partial: Path, out: Path) -> None:
     """Carry out the remaining steps of the final move (see the description of the module)."""
     if not (partial / MOVING).exists():
         for name in reversed(PARTS):  # the old manifest first: a folder without manifest counts as incomplete
@@ -255,6 +255,7 @@ def _discard(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
+    """Remove a folder, a file or a link, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -146,7 +146,8 @@ class TileDataset(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         path = self.images[index]
-        image = torch.from_numpy(np.ascontiguousarray(read_image(path)[..., ::-1].transpose(2, 0, 1)))
+        rgb = read_image(path)[..., ::-1]  # from BGR; torch accepts no negative strides, hence the copy
+        image = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
         target = self._target(path.stem, self._objects[index])
         return (image, target) if self.transform is None else self.transform(image, target)
 

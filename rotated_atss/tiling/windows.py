@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError
 
-# If the image fills no window enough, the windows whose ratio is within this distance of the highest ratio are kept.
+# If the image fills too little of every window, those are kept whose ratio is less than this below the highest ratio.
 RATIO_TOLERANCE = 0.01
 MAX_WINDOWS = 1 << 22
 """Largest number of windows of one size over an image, to limit the memory: a window takes about 300 bytes."""
@@ -49,7 +49,7 @@ def count_starts(length: int, size: int, gap: int) -> int:
         >>> count_starts(2000, size=1024, gap=200)
         3
     """
-    return 1 if length <= size else math.ceil((length - size) / (size - gap)) + 1
+    return 1 if length <= size else -(-(length - size) // (size - gap)) + 1  # the quotient is rounded up
 
 
 def window_grid(width: int, height: int, size: int, gap: int) -> NDArray[np.int64]:
@@ -136,6 +136,6 @@ def sizes_at_rates(sizes_and_gaps: Sequence[tuple[int, int]], rates: Sequence[fl
 
 
 def _unique_rows(windows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Remove repeated windows, and keep the order of the others, which np.unique would sort."""
+    """Remove duplicates from windows (W, 4) without changing their order."""
     _, first = np.unique(windows, axis=0, return_index=True)
     return windows[np.sort(first)]
