@@ -21,7 +21,8 @@ from rotated_atss.io.files import atomic_write, read_bytes
 TRUNCATED = 2
 """Difficult flag of an object that the border of an image or tile cuts."""
 _LINE_FORMAT_HINT = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, in pixels, separated by spaces"
-_HEADER = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
+# Matched with the first three words of a line, joined without spaces.
+_HEADER = re.compile(r"(imagesource|gsd|acquisitiondates)\s*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -178,8 +179,7 @@ def _parse_lines(
             fields = split_fields(line, path, line_number)
             if not fields:
                 continue
-            # the colon can follow after a space, and one name is of two words: "gsd : 0.1", "acquisition dates:..."
-            if len(fields) < 9 and _HEADER.match(" ".join(fields[:3])):
+            if len(fields) < 9 and _HEADER.match("".join(fields[:3])):
                 header.append(line.decode().strip())
                 continue
             if known is not None and len(fields) > 9:
