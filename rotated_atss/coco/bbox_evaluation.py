@@ -113,7 +113,7 @@ def _metric_rows(precision: np.ndarray, recall: np.ndarray, max_dets: Sequence[i
         MetricRow("AP50", "AP", "0.50", "all", last, _mean(precision[_IOU_50, :, :, 0, -1])),
         MetricRow("AP75", "AP", "0.75", "all", last, _mean(precision[_IOU_75, :, :, 0, -1])),
     ]
-    sizes = list(enumerate(AREAS))[1:]
+    sizes = list(enumerate(AREAS))[1:]  # without "all"
     for index, area in sizes:
         rows.append(MetricRow(f"AP_{area}", "AP", iou_range, area, last, _mean(precision[:, :, :, index, -1])))
     for index, count in enumerate(max_dets):

@@ -52,9 +52,9 @@ class Instances:
         path: Path of the file.
         images: Entries of ``images``.
         categories: Category names by id.
-        annotations: All annotations, as evaluation needs them; ``area`` and ``iscrowd`` are added where the file lacks
-            them. None for a test set without annotations.
-        objects: Annotations with a valid box, as training needs them, by image id.
+        annotations: All annotations, for evaluation: dictionaries with ``id``, ``image_id``, ``category_id``, ``bbox``
+            (x, y, width, height in pixels), ``area`` and ``iscrowd``. None for a test set without annotations.
+        objects: Annotations with a valid box, for training, by image id.
         dropped: Descriptions of the annotations without a valid box.
         clipped: Descriptions of the annotations whose box extended beyond the image.
     """
@@ -287,5 +287,6 @@ def _reject_duplicates(kind: str, values: Iterable, path: Path) -> None:
 
 
 def _shorten(names: Iterable[str], limit: int = 8) -> str:
+    """Join at most ``limit`` names for a message."""
     names = list(names)
     return ", ".join(names[:limit]) + (f", ... ({len(names)} in all)" if len(names) > limit else "")

@@ -9,6 +9,7 @@ from rotated_atss.dota._fields import MAX_FIELD_BYTES, parse_number
 _BLOCK = 1 << 15  # tokens per block: temporary arrays stay in the cache
 _MAX_WIDTH = 15  # characters of the longest number that is parsed in bulk: float64 holds integers of 15 digits exactly
 _ZERO, _DOT, _MINUS = b"0.-"
+# by byte; white space is no control character, as in rotated_atss.dota._fields
 _IS_CONTROL = np.array([byte < 9 or 13 < byte < 32 or byte == 127 for byte in range(256)])
 _POWERS = 10.0 ** np.arange(_MAX_WIDTH + 2)  # powers of ten, exact in float64
 
@@ -139,7 +140,7 @@ def _parse_block(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np
     characters[from_end > lengths] = _ZERO  # pad on the left
     negative = buffer[starts] == _MINUS
     with_minus = np.flatnonzero(negative & (lengths <= width))
-    characters[width - lengths[with_minus], with_minus] = _ZERO
+    characters[width - lengths[with_minus], with_minus] = _ZERO  # instead of the minus
     digits = characters - np.uint8(_ZERO)  # wraps around: any other character gives more than 9
     is_dot = characters == _DOT
     dots = is_dot.sum(axis=0, dtype=np.uint8)

@@ -97,8 +97,8 @@ class EvaluationResult:
         """Return the means by name: ``AP50``, ``AP75``, ``AP50_95``."""
         return _field_values(self, _AP_FIELDS)
 
-    def _mean(self, field: str) -> float:
-        values = [getattr(self.per_class[name], field) for name in self.scored]
+    def _mean(self, attribute: str) -> float:
+        values = [getattr(self.per_class[name], attribute) for name in self.scored]
         return float(np.mean(values)) if values else float("nan")
 
 

@@ -73,9 +73,8 @@ def hyphenate(name: str) -> str:
 def _nearest_class(name: str, classes: Iterable[str]) -> str | None:
     """Return the class with the most similar spelling, or None if no class is similar."""
     normalized = {known.lower().replace("_", "-"): known for known in classes}
-    similar = difflib.get_close_matches(
-        name.lower().replace("_", "-"), normalized, n=1, cutoff=0.5
-    )  # similarity, 0 to 1
+    # cutoff: similarity from 0 to 1
+    similar = difflib.get_close_matches(name.lower().replace("_", "-"), normalized, n=1, cutoff=0.5)
     return normalized[similar[0]] if similar else None
 
 
@@ -88,8 +87,8 @@ def unknown_class_hint(name: str, classes: Sequence[str]) -> str:
         >>> unknown_class_hint("shp", CLASSES["v1.0"])
         "nearest known class: 'ship'"
     """
-    for version, known in CLASSES.items():  # a version that also has all classes in use
-        if name in known and set(classes) <= set(known):
+    for version, known in CLASSES.items():
+        if name in known and set(classes) <= set(known):  # that version has the classes in use, too
             return f"it is a class of DOTA {version}: choose that version"
     nearest = _nearest_class(name, classes)
     return f"nearest known class: '{nearest}'" if nearest else f"known classes: {', '.join(classes)}"

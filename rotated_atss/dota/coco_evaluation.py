@@ -209,7 +209,7 @@ def rank_per_image(scores: np.ndarray, image_index: np.ndarray, max_dets: int | 
     if max_dets is not None:
         by_image = np.argsort(image_index[order], kind="stable")
         images = image_index[order][by_image]
-        rank = np.arange(len(order)) - np.searchsorted(images, images, side="left")
+        rank = np.arange(len(order)) - np.searchsorted(images, images, side="left")  # within the image, from 0
         order = order[np.sort(by_image[rank < max_dets])]
     return order
 

@@ -14,7 +14,7 @@ _OTHER_IMAGE_SUFFIXES = (
     *(".pgm", ".ppm", ".pbm", ".exr", ".hdr", ".svg", ".psd", ".nitf", ".ntf"),
 )
 
-_MAX_LISTED = 5  # maximum number of names in a message
+_MAX_LISTED = 5  # names in a message
 
 
 def list_images(folder: str | Path) -> list[Path]:

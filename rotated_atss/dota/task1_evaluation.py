@@ -90,7 +90,7 @@ def evaluate_detections(
     detections = {name: detections_by_class.get(name, EMPTY_DETECTIONS) for name in classes}
     image_index = {name: _index_images(detections[name], image_indices, name, ignore_unlabeled) for name in classes}
 
-    by_size: dict[str, dict[str, float]] = {}
+    by_size: dict[str, dict[str, float]] = {}  # AP by class and size range, filled by evaluate() for "coco"
 
     def evaluate(name: str) -> ClassResult:
         if metric == "coco":

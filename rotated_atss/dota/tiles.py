@@ -10,7 +10,7 @@ from rotated_atss.errors import UserError, quote
 MIN_WINDOW_SIZE = 32
 """Smallest window side in pixels; in a tile name, smaller numbers are resize rates."""
 
-# at most nine digits per number, which fit 32-bit integers
+# Numbers of at most nine digits fit in int32.
 _NAME = re.compile(r"(?P<image>.+)__(?P<scale>\d{1,9}(?:\.\d{1,9})?)__(?P<x>-?\d{1,9})___(?P<y>-?\d{1,9})", re.ASCII)
 
 

@@ -18,7 +18,7 @@ STEM = "detections"  # name of the result files, without suffix
 
 
 class FeatureWriter:
-    """Collect the detections on all images, 100 bytes per detection, and write them in formats for maps.
+    """Collect the detections on all images in memory, 100 bytes each, and write them in formats for maps.
 
     Corners and scores are rounded as in Task1 files.
 

@@ -24,7 +24,7 @@ class Manifest:
 
     Attributes:
         written_by: The program that wrote it; empty if it is not recorded.
-        label_folders: Absolute paths of the label folders of the full images, all of DOTA text.
+        label_folders: Absolute paths of the folders with the labels of the full images as DOTA text.
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
         window: Size and gap of the windows at rate 1, pixels; (0, 0) for whole images; None if they are not recorded.

@@ -148,7 +148,7 @@ class ManifestContent:
         for rate in rates:
             if not is_finite_number(rate) or rate <= 0:
                 raise self._error("settings.rates", "numbers above 0", rate)
-        return round(median(values) / median(rates or [1]), 3) or None  # not 0
+        return round(median(values) / median(rates or [1]), 3) or None  # None if it is rounded to 0
 
     def totals(self) -> SplitTotals | None:
         """Return the counts over all images and tiles; None if one of them is missing."""

@@ -15,7 +15,7 @@ from rotated_atss.tiling.source_images import SourceImage
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.split_stats import SplitStats, sum_stats
 
-FORMAT = 1
+FORMAT = 1  # version of the structure of the file
 
 
 def manifest_bytes(
@@ -45,7 +45,7 @@ def manifest_bytes(
         >>> json.loads(manifest_bytes(SplitSettings(), [], [], []))["settings"]["sizes"]
         [1024]
     """
-    images = sorted(zip(sources, stats), key=lambda image: image[0].image_id)
+    images = sorted(zip(sources, stats), key=lambda pair: pair[0].image_id)
     manifest: dict[str, Any] = {
         "written_by": WRITTEN_BY,
         "format": FORMAT,

@@ -13,7 +13,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes
 from rotated_atss.ops.polygon_nms import group_order, polygon_nms
 
-IOU_THRESHOLD = 0.1
+IOU_THRESHOLD = 0.1  # default of mmrotate's DOTAMetric
 
 
 def merge_detections(

@@ -135,9 +135,8 @@ def _write_if_complete(
     if unfinished:
         return ShardMerge(unfinished=tuple(unfinished))
     merged = {part: results[key] for key, part in parts.items()}
-    merged |= dict(
-        merge_parts(task.files_with_divided_images(merged), workers, scheduler)
-    )  # without the lock: it can take long
+    # Without the lock, because it can take long.
+    merged |= dict(merge_parts(task.files_with_divided_images(merged), workers, scheduler))
     with folder_lock(task.out_dir, COMMAND, run.shard):
         if not run.folder.exists():
             return ShardMerge(was_finished=True)

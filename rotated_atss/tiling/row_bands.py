@@ -39,7 +39,7 @@ class RowBand:
             [4, 5, 6, 7]
         """
         x_start, y_start, x_stop, y_stop = window
-        parts, top = [], self.y_start
+        parts, top = [], self.y_start  # top: first row of the chunk
         for chunk in self.chunks:
             part = chunk[max(y_start - top, 0) : max(y_stop - top, 0), x_start:x_stop]
             if len(part):

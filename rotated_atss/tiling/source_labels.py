@@ -30,7 +30,8 @@ from rotated_atss.tiling.source_images import SourceImage
 
 DOTA = "dota"
 _GEOJSON_HINT = (
-    ", read as pixels: map coordinates need the member crs, or a polygon in an image by longitude and latitude"
+    ", whose coordinates were read as pixels: map coordinates need the member crs, longitude and latitude need a "
+    "polygon that lies in a georeferenced image"
 )
 
 logger = logging.getLogger(__name__)

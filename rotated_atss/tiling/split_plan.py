@@ -79,6 +79,7 @@ def _count_parts(image: Path, settings: SplitSettings) -> int:
     if settings.whole_images or _is_resampled(settings) or num_windows < 2 * WINDOWS_PER_PART:
         return 1
     header, options = check_header(image), settings.pixels
+    # All readers but "raster" decode an image as a whole or from its first row on.
     if header is None or choose_reader(image, header, options)[0] != "raster":
         return 1
     with open_image(image, options) as reader:

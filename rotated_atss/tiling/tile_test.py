@@ -72,7 +72,7 @@ def run_tile_test(
 
 
 def _existing_folders(label_folders: Sequence[str | Path], recorded: bool, log: Log) -> list[str | Path]:
-    """Return the folders that exist. A missing one is an error; if the manifest recorded it, it is only logged."""
+    """Return the folders that exist. A missing folder is an error, unless the manifest recorded it."""
     existing = []
     for folder in label_folders:
         if Path(folder).is_dir():

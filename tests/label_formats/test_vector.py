@@ -277,7 +277,7 @@ def test_projected_coordinates_without_a_crs_are_explained(images, tmp_path):
     content = json.loads(path.read_text())
     del content["crs"]
     path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"no image for the labels of roofs \(in .*, read as pixels: .* member crs"):
+    with pytest.raises(UserError, match=r"no image for the labels of roofs \(in .* were read as pixels: .* member crs"):
         split_dota(images, path, tmp_path / "tiles", progress=False)
 
 
