@@ -117,6 +117,7 @@ def _evaluate_class(
     metric: str,
     ignore_difficult: bool,
 ) -> ClassResult:
+    """Evaluate one class at each IoU threshold by the metric ``voc07`` or ``area``."""
     ignored = ground_truth.difficult & ignore_difficult
     num_gt = int((~ignored).sum())
     ap_by_iou, recall_by_iou = {}, {}
@@ -125,7 +126,13 @@ def _evaluate_class(
         ap_by_iou[threshold], recall_by_iou[threshold] = average_precision(
             true_positives, false_positives, num_gt, metric
         )
-    return ClassResult(num_gt, int(ignored.sum()), len(ranked.max_ious), ap_by_iou, recall_by_iou[min(iou_thresholds)])
+    return ClassResult(
+        npos=num_gt,
+        nignored=int(ignored.sum()),
+        ndet=len(ranked.max_ious),
+        ap_by_iou=ap_by_iou,
+        max_recall=recall_by_iou[min(iou_thresholds)],
+    )
 
 
 def _index_images(

@@ -88,12 +88,12 @@ def read_split_input(
         class_column=class_column, class_name=class_name,
     )  # fmt: skip
     label_sets: list[Labels | None] = []
-    for index, ((image_folder, labels), name) in enumerate(zip(folders, formats, strict=True)):
+    for index, ((image_folder, labels), format_name) in enumerate(zip(folders, formats, strict=True)):
         in_folder = [source for source in sources if source.folder == index]
-        if labels is None or name is None:
+        if labels is None or format_name is None:
             label_sets += [None] * len(in_folder)
         else:
-            label_sets += read(in_folder, image_folder, labels, name)
+            label_sets += read(in_folder, image_folder, labels, format_name)
     data = SplitInput(folders, formats, sources, label_sets, class_map is not None)
     is_labeled = folders[0][1] is not None  # all folders have labels, or none has
     return _only_labeled(data) if labeled_only and is_labeled else data

@@ -60,9 +60,11 @@ def _check_tiles(folder: Path, stats: Sequence[SplitStats], *, labeled: bool) ->
     Raises:
         UserError: A file is missing or unexpected, because another program changed the folder during the run.
     """
-    expected_files = {"images": {f"{tile.name}{image.suffix}" for image in stats for tile in image.tiles}}
+    expected_files = {
+        "images": {f"{tile.name}{image_stats.suffix}" for image_stats in stats for tile in image_stats.tiles}
+    }
     if labeled:
-        expected_files["labelTxt"] = {f"{tile.name}.txt" for image in stats for tile in image.tiles}
+        expected_files["labelTxt"] = {f"{tile.name}.txt" for image_stats in stats for tile in image_stats.tiles}
     for part, expected in expected_files.items():
         written = set(os.listdir(folder / part))
         if written != expected:

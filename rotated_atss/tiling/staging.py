@@ -1,8 +1,9 @@
 """Staging of a split: it is written to a temporary folder, and moved into the output folder when it is complete.
 
 The temporary folder is ``split.partial`` in the output folder. It holds the tiles, a description of the run and one
-record per finished job. A run that is stopped at any time leaves it behind, and the next run with the same description
-continues. This holds for processes that are killed, not for a power failure: nothing is flushed to the disk explicitly.
+record per finished job (an image or a part of one). A run that is stopped at any time leaves it behind, and the next
+run with the same description continues. This holds for processes that are killed, not for a power failure: nothing is
+flushed to the disk explicitly.
 
 The final move has five steps. If it is killed at any of them, the next run completes it:
 
@@ -40,7 +41,7 @@ MOVING = "moving"  # empty file in the temporary folder from step 3 on
 PARTS = ("images", "labelTxt", FULL_LABELS, MANIFEST)
 """Parts of a split, in the order in which they are moved: the manifest marks a complete split."""
 
-# Folders under names that no run continues from: one that is being created, and one that is being removed.
+# Names in the output folder, by which the temporary folder appears and disappears in one rename.
 _NEW, _TRASH = ".split.new", ".split.trash"
 _REPLACE_HINT = "pass --overwrite to replace it, or choose another --out"
 _CHOOSE_HINT = "choose a new or empty folder as --out"
