@@ -254,7 +254,7 @@ def read_task1_folder(
     return {name: by_class.get(name, EMPTY_DETECTIONS) for name in classes}
 
 
-def _raise_first_error(data: bytes, path: object) -> None:
+def _raise_first_error(data: bytes, path: object) -> NoReturn:
     """Raise the error of the first malformed line; the error of the vectorized parser does not name the line."""
     for line_number, line in enumerate(data.split(b"\n"), start=1):
         fields = split_fields(line, path, line_number)

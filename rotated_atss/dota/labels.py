@@ -21,8 +21,8 @@ from rotated_atss.io.files import atomic_write, read_bytes
 TRUNCATED = 2
 """Difficult flag of an object that the border of an image or tile cuts."""
 _LINE_FORMAT_HINT = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, in pixels, separated by spaces"
-# Matched with the first three words of a line, joined without spaces.
-_HEADER = re.compile(r"(imagesource|gsd|acquisitiondates)\s*:", re.IGNORECASE)
+# Matched with the first three words of a line, because the colon can follow after a space: "acquisition dates : 2018".
+_HEADER = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _parse_lines(
             fields = split_fields(line, path, line_number)
             if not fields:
                 continue
-            if len(fields) < 9 and _HEADER.match("".join(fields[:3])):
+            if len(fields) < 9 and _HEADER.match(" ".join(fields[:3])):
                 header.append(line.decode().strip())
                 continue
             if known is not None and len(fields) > 9:

@@ -49,7 +49,7 @@ def count_starts(length: int, size: int, gap: int) -> int:
         >>> count_starts(2000, size=1024, gap=200)
         3
     """
-    return 1 if length <= size else -(-(length - size) // (size - gap)) + 1  # the quotient is rounded up
+    return 1 if length <= size else math.ceil((length - size) / (size - gap)) + 1
 
 
 def window_grid(width: int, height: int, size: int, gap: int) -> NDArray[np.int64]:
