@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 STRIDES_PX = (8, 16, 32, 64, 128)  # of the levels P3 to P7, in pixels of the network's input
 SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)  # anchor scales that are tried
 MAX_OBJECTS = 20_000
-"""Of more objects, a subset at equal intervals is used, which bounds the time."""
+"""Of more objects, a subset at equal intervals is used, so that the time does not grow with the dataset."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,9 @@ def best_prior_ious(
     best_ious = np.zeros(len(boxes))
     gt_boxes = torch.from_numpy(boxes)
     for stride in strides:
-        upper_left = np.floor(boxes[:, :2] / stride) * stride  # prior center
+        upper_left = (
+            np.floor(boxes[:, :2] / stride) * stride
+        )  # center of the prior up and to the left of the object's center
         for shift in ((0, 0), (stride, 0), (0, stride), (stride, stride)):
             priors = np.zeros_like(boxes)
             priors[:, :2], priors[:, 2:4] = upper_left + shift, scale * stride

@@ -181,6 +181,8 @@ def _candidates(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Select the candidates of a box and compute its threshold (lines 2 to 10 of Algorithm 1).
 
+    ``num_candidates`` is per level; ``ignore_mask`` is (A,) bool, whether a prior cannot be a candidate.
+
     Returns:
         prior_index: (K,) int64.
         iou: (K,) IoU of each candidate.

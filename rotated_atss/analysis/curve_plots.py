@@ -47,8 +47,8 @@ def plot_learning_curves(runs: Mapping[str, LearningCurves]) -> bytes:
         titles = ["loss", "learning rate", f"validation: {metric}"]
     for axis, curves_by_name, title in zip(axes, groups, titles):
         _draw(axis, curves_by_name, title)
-        axis.set_xlim(0, _last_step(runs) * 1.02)  # with room for the last marker
-        axis.set_ylim(0, 1 if axis is axes[2] else None)  # validation results lie in [0, 1]
+        axis.set_xlim(0, _last_step(runs) * 1.02)
+        axis.set_ylim(0, 1 if axis is axes[2] else None)  # metrics, on the third axes, are at most 1
     return to_png(figure)
 
 

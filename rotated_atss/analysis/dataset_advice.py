@@ -71,7 +71,8 @@ def advise_on_tiles(
         default, proposed = planned[0], planned[-1]
         cut = f"{_percent(default['cut_share'])} of the objects are cut with the default windows"
         if len(planned) > 1:
-            cut += f" ({default['tiles']} tiles), {_percent(proposed['cut_share'])} with these ({proposed['tiles']})"
+            cut += f" ({default['tiles']} tiles), "
+            cut += f"{_percent(proposed['cut_share'])} with the proposed ones ({proposed['tiles']} tiles)"
         reason += f"; {cut}"
     return Advice("tiles", f"split with {plan.options}", f"{reason}.", numbers)
 
@@ -94,7 +95,7 @@ def advise_on_current_tiles(report: Mapping[str, Any], current: TilePlan, plan: 
     reason = f"99% of the objects extend over at most {longest:.0f} px, which the gap of {current.gap} px "
     reason += f"{'covers' if suffices else 'does not cover'}, and {_percent(counts['truncated'] / counts['count'])} of "
     reason += "the objects in the tiles are truncated."
-    proposal = f"keep those of {current.size} px" if suffices else f"split again with {plan.options}"
+    proposal = f"keep the tiles of {current.size} px" if suffices else f"split again with {plan.options}"
     numbers = {"extent_p99_px": longest, **current.to_json(), "truncated": counts["truncated"]}
     return Advice("tiles", proposal, reason, numbers)
 

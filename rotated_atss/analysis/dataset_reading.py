@@ -76,7 +76,11 @@ def reject_detections(label_set: LabelSet) -> None:
     """
     for record in label_set.images:
         if record.scores is not None:
-            raise UserError("the objects have scores: these are detections", where=record.source, hint="give labels")
+            raise UserError(
+                "the objects have scores: these are detections",
+                where=record.source,
+                hint="give the ground-truth labels",
+            )
 
 
 def _from_records(

@@ -15,11 +15,11 @@ from rotated_atss.analysis.dataset_objects import DatasetObjects
 from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES
 from rotated_atss.dota.labels import TRUNCATED
 
-MIN_DIRECTED_ASPECT = 1.2  # closer to a square, rounding decides which side is the longer one
-# steps of sqrt(2) from 4 px on
+MIN_DIRECTED_ASPECT = 1.2  # for objects closer to a square, rounding decides which side is the longer one
+# from 4 px on, each edge is sqrt(2) times the previous one
 LENGTH_EDGES_PX = (0, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, math.inf)
 COUNT_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, math.inf)
-_BEYOND_PX = 1.0  # an object exceeds its image from this distance on; smaller ones can be due to rounding
+_BEYOND_PX = 1.0  # an object that exceeds its image by less is not counted, since rounding can be the cause
 QUANTILES = {"min": 0.0, "p1": 0.01, "p5": 0.05, "median": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 _MAX_SIZES = 5  # number of image sizes in the report
 

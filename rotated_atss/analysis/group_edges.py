@@ -1,4 +1,7 @@
-"""Edges of the intervals of size, aspect ratio and angle into which reports group objects."""
+"""Edges of the intervals ``low <= value < high`` of size, aspect ratio and angle into which reports group objects.
+
+The properties are those of :class:`rotated_atss.analysis.shapes.Shapes`.
+"""
 
 import math
 

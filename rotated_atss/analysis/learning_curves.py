@@ -12,18 +12,9 @@ from typing import Any
 from rotated_atss.errors import UserError
 
 SCALARS = "*/vis_data/scalars.json"
-"""Pattern of the files in the work folder, one per start of the training."""
-_NOT_PLOTTED = (  # values that MMEngine logs beside losses and metrics
-    "lr",
-    "base_lr",
-    "data_time",
-    "time",
-    "memory",
-    "epoch",
-    "iter",
-    "step",
-    "grad_norm",
-)
+"""Pattern of the files in the work folder. MMEngine writes one per start of the training, in a folder named by date."""
+# values of a row that are neither losses nor metrics; the learning rate has its own curve
+_NOT_PLOTTED = ("lr", "base_lr", "data_time", "time", "memory", "epoch", "iter", "step", "grad_norm")
 
 
 @dataclass

@@ -23,7 +23,7 @@ def new_figure(**options: Any) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(**options)
-    FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)  # sets the canvas of the figure
     return figure
 
 

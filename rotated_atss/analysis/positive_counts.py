@@ -79,6 +79,8 @@ class PositiveCounts:
 class BoxShapes:
     """Accumulate size, aspect ratio and angle of ground-truth boxes.
 
+    Each list has one (G,) array per image.
+
     Args:
         oriented: Whether boxes are (G, 5) instead of (G, 4).
         size: Square root of the area, in pixels of the network's input.

@@ -8,7 +8,7 @@ from typing import Any
 from rotated_atss.analysis.plotting import COLORS, new_figure, to_png, write_none
 from rotated_atss.errors import count_of
 
-MAX_POSITIVES_SHOWN = 20  # boxes with as many or more positives share a bar
+MAX_POSITIVES_SHOWN = 20  # all boxes with this number of positives or more share one bar
 # key of the report without by_, and label of the axis
 GROUPS = (
     ("size", "square root of the box area, px"),

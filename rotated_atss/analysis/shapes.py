@@ -30,12 +30,13 @@ class Shapes:
 
     @property
     def aspect_ratio(self) -> np.ndarray:
-        """Long side over short side, (N,); at least 1, also for a point."""
+        """Long side over short side, (N,); 1 for a point, and very large for a line."""
         return np.maximum(self.boxes[:, 2] / np.maximum(self.boxes[:, 3], 1e-9), 1).round(6)
 
     @property
     def angle_deg(self) -> np.ndarray:
         """Direction of the long side in degrees, (N,), in [-90, 90)."""
+        # rounding can give 90, which becomes -90
         return np.remainder(np.rad2deg(self.boxes[:, 4]).round(6) + 90, 180) - 90
 
 

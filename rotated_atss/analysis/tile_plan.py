@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 WINDOW_PX, DEFAULT_GAP_PX = 1024, 200  # as in the published results on DOTA
 SMALL_PX = 16  # square root of the area; smaller objects contain few of the prior centers, which are 8 px apart
 GAP_STEP_PX = 50  # gaps are multiples of this
-COVERED = 0.99  # the gap is chosen so that this share of the objects has an extent of at most the gap
-_MAX_RATE = 4.0  # further enlargement would cost time and add no detail
-_MAX_NUM_RATES = 3  # as many as in DOTA's multi-scale split
+COVERED = 0.99  # share of the objects whose extent is at most the gap
+_MIN_RATE, _MAX_RATE = 1 / 8, 4.0
+_MAX_NUM_RATES = 3  # rates of a plan
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def choose_rate(size: NDArray[np.float64], extent: NDArray[np.float64]) -> float
         return rate
     while (size * rate < SMALL_PX).mean() > 0.5 and rate < _MAX_RATE:
         rate *= 2
-    while rate <= 1 and (extent * rate > WINDOW_PX / 2).mean() > 0.5 and rate > 1 / 8:
+    # images that have just been enlarged are not reduced again
+    while rate <= 1 and (extent * rate > WINDOW_PX / 2).mean() > 0.5 and rate > _MIN_RATE:
         rate /= 2
     return rate
 
@@ -85,7 +86,7 @@ def choose_tile_plan(size: NDArray[np.float64], extent: NDArray[np.float64]) -> 
     """Choose windows of 1024 px that overlap by at least the extent of 99% of the objects.
 
     The gap is at least 200 px, the default, and at most 500 px, since the number of tiles grows quickly with the gap.
-    If it would have to be larger, up to two coarser rates are added, whose windows and gap cover more of the image.
+    If a larger gap is needed, up to two coarser rates are added: at these, windows and gap cover more of the image.
 
     Args:
         size: (N,) square roots of the areas, pixels.
@@ -98,7 +99,7 @@ def choose_tile_plan(size: NDArray[np.float64], extent: NDArray[np.float64]) -> 
     rates = [choose_rate(size, extent)]
     # rounded, so that 300.0000001 px need no larger gap than 300 px
     covered_px = round(float(np.quantile(extent, COVERED)), 3) if len(extent) else 0.0
-    max_gap = WINDOW_PX // 2 // GAP_STEP_PX * GAP_STEP_PX
+    max_gap = WINDOW_PX // 2 // GAP_STEP_PX * GAP_STEP_PX  # half a window, rounded down to a multiple of the step
     while covered_px * rates[0] > max_gap and len(rates) < _MAX_NUM_RATES:
         rates.insert(0, rates[0] / 2)
     needed_gap = math.ceil(covered_px * rates[0] / GAP_STEP_PX) * GAP_STEP_PX

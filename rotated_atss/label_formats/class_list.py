@@ -9,7 +9,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes
 
 NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
-# Indented "0: plane" or "- plane", or "- plane" that is not indented.
+# an entry of a YAML list or map: "  0: plane", "  - plane" or "- plane"
 _ITEM = re.compile(r"\s+(?:(\d+)\s*:|-)\s*(\S.*)|-\s+(\S.*)")
 
 

@@ -165,6 +165,7 @@ def _segmentation_polygon(entry: dict, options: ReadOptions, where: str) -> list
         return horizontal_polygon(x, y, x + w, y + h)
     points = []
     for part in parts:
+        # any even number of at least six; otherwise 8, which such a part does not have, so that _numbers raises
         count = len(part) if isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 else 8
         values = _numbers(part, count, "a polygon must be a list x1, y1, x2, y2, ... of numbers", where)
         points += list(zip(values[0::2], values[1::2]))
@@ -214,6 +215,7 @@ def _write_file(
 def _segmentation_entries(image: ImageLabels) -> list[dict[str, Any]]:
     corners = image.polygons.reshape(-1, 4, 2)
     following = np.roll(corners, -1, axis=1)
+    # shoelace formula
     areas = np.abs((corners[..., 0] * following[..., 1] - corners[..., 1] * following[..., 0]).sum(axis=1)) / 2
     low = corners.min(axis=1)
     bboxes = np.round(np.concatenate((low, corners.max(axis=1) - low), axis=1), 6)

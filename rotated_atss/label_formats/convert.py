@@ -24,7 +24,7 @@ from rotated_atss.label_formats.records import ImageLabels, LabelSet, note_lines
 from rotated_atss.label_formats.registry import WRITTEN, LabelFormat, get_format
 from rotated_atss.label_formats.yolo_obb import clip_to_image
 
-_DEFAULT_SUFFIX = ".png"
+_DEFAULT_SUFFIX = ".png"  # of image file names that are not known
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def convert_labels(
         source, source_format, images=files, classes=classes, fit_polygons=fit_polygons, class_column=class_column,
         class_name=class_name,
     )  # fmt: skip
-    notes: Counter[tuple[str, str]] = Counter()  # in the form of note_lines
+    notes: Counter[tuple[str, str]] = Counter()  # by noun and text after the noun, see note_lines
     accepted = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
     source_classes = {name for record in accepted for name in record.classes}
     records = [_rename(record, class_map, notes) for record in accepted]
@@ -194,7 +194,7 @@ def _complete(
     record: ImageLabels, target: LabelFormat, files: ImageFiles | None, notes: Counter[tuple[str, str]]
 ) -> ImageLabels:
     """Return a record with the size and the file name that the target needs."""
-    name, size = record.name, record.size
+    name, size = record.name, record.size  # the name is the image id if the source states no file name
     if files is not None:
         path = files.path(record.image_id, record.source)
         actual = files.size(record.image_id)

@@ -120,7 +120,7 @@ def _difficult(shape: XmlElement) -> int:
 
 def _shape_lines(image: ImageLabels) -> list[str]:
     boxes = polygons_to_boxes(image.polygons).boxes
-    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # again, because rounding can give 360
+    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # twice: rounding can give 360
     low = np.round(boxes[:, :2] - boxes[:, 2:4] / 2, 9)
     high = np.round(boxes[:, :2] + boxes[:, 2:4] / 2, 9)
     # a box must also give the corners in the same order

@@ -70,6 +70,7 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
             line=element.line,
         )
     stated = root.find("source", "filename")
+    # the label file and its image have the same name up to the suffix, so only the suffix is taken from the content
     suffix = "" if stated is None else PurePosixPath(stated.text.strip()).suffix
     return objects.build(f"{path.stem}{suffix}", path, root.size())
 

@@ -114,7 +114,7 @@ def _is_on_map(content: dict[str, Any], options: ReadOptions, path: Path) -> boo
     if options.images is None:
         return False
     points = np.array(list(_first_points(content["features"]))).reshape(-1, 2)
-    if not len(points) or (np.abs(points) > (180, 90)).any():
+    if not len(points) or (np.abs(points) > (180, 90)).any():  # beyond the largest longitude and latitude, degrees
         return False
     from rotated_atss.label_formats.vector import touches_an_image
 
@@ -137,7 +137,7 @@ def _first_points(features: Sequence[Any]) -> Iterator[list[float]]:
 
 def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
-    is_above = []  # per feature, whether it lies above the image
+    is_above = []  # per feature, whether all y are negative: the y axis of a GIS points up, that of an image down
     for index, feature in enumerate(content["features"]):
         where = f"{path}: features[{index}]"
         ring = _ring(feature, where)

@@ -106,7 +106,8 @@ def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
     points = polygons.reshape(-1, 4, 2)
     distances = np.linalg.norm(
         points[:, :, None] - corners[:, None], axis=-1
-    )  # (N, corner of the polygon, corner of the box)
+    )  # (N, 4 corners of the polygon, 4 of the box)
+    # The box corner nearest to the polygon's first corner becomes the first: the box is turned by this many quarters.
     quarter_turns = distances[:, 0].argmin(axis=1)
     swap = quarter_turns % 2 == 1
     angle = angle + quarter_turns * (math.pi / 2)
@@ -120,7 +121,6 @@ def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
 def _fit_rectangle(corners: Sequence[tuple[float, float]], where: object) -> list[tuple[float, float]]:
     import shapely  # takes 0.1 s to import
 
-    # of points on a line, shapely returns a LineString
     rectangle = shapely.minimum_rotated_rectangle(shapely.MultiPoint(corners)) if len(corners) > 2 else None
     if rectangle is None or rectangle.geom_type != "Polygon":
         raise UserError(f"a polygon of {len(corners)} corners has no area", where=where, hint="remove it")

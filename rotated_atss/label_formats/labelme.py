@@ -82,6 +82,7 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
         flag, score = int(bool(shape.get("difficult", False))), check_score(shape.get("score"), where)
         objects.add(polygon, shape.get("label"), where=where, difficult=flag, score=score)
     stated = content.get("imagePath")
+    # the label file and its image have the same name up to the suffix, so only the suffix is taken from the content
     suffix = PurePosixPath(stated.replace("\\", "/")).suffix if isinstance(stated, str) else ""
     size = parse_size(content.get("imageWidth"), content.get("imageHeight"))
     return objects.build(f"{path.stem}{suffix}", path, size)

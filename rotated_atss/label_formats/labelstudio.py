@@ -25,10 +25,9 @@ from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOpti
 FILE = "tasks.json"
 CONFIG_FILE = "labeling_config.xml"
 RECTANGLES, POLYGONS = "rectanglelabels", "polygonlabels"
-_CONTROLS = {RECTANGLES: "box", POLYGONS: "polygon"}
-# Objects are written as rectangles if that moves no corner by more than this, in pixels. Corners of detections are
-# rounded, in Task1 files for example, so that they are no exact rectangles.
-_EXACT_PX, _ROUNDED_PX = 1e-6, 0.05  # labels, detections
+_CONTROLS = {RECTANGLES: "box", POLYGONS: "polygon"}  # name of the control in the configuration, by type of region
+_EXACT_PX = 1e-6  # labels are written as a rectangle only if no corner moves by more than this
+_ROUNDED_PX = 0.05  # rounding, such as that of Task1 files, moves a corner of a detected rectangle by at most this
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # prefix that Label Studio adds to the names of uploaded files
 _EXPORT = "export the project as JSON, not as JSON-MIN"
 
@@ -273,7 +272,7 @@ def _regions(image: ImageLabels) -> list[dict[str, Any]]:
     tolerance = _EXACT_PX if image.scores is None else _ROUNDED_PX
     is_rectangle = (np.abs(fitted - image.polygons) <= tolerance).all(axis=1)  # with the same order of corners
     first, sides = np.round(fitted[:, :2] * percent, 12), np.round(boxes[:, 2:4] * percent, 12)
-    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # again, because rounding can give 360
+    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # twice: rounding can give 360
     regions = []
     for row, name in enumerate(image.classes):
         if is_rectangle[row]:

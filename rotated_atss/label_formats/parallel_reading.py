@@ -15,8 +15,8 @@ from rotated_atss.label_formats.recognize import check_format, recognize_format
 from rotated_atss.label_formats.records import ImageLabels, LabelSet, ReadOptions, note_lines
 from rotated_atss.label_formats.registry import get_format
 
-_FILES_PER_JOB = 100  # label files are small, and a job has a cost of its own
-_JOB_BYTES = 64 << 20  # assumed memory of a job, which is far below that of decoding an image
+_FILES_PER_JOB = 100
+_JOB_BYTES = 64 << 20  # memory that a job is assumed to need
 _NOT_PER_IMAGE = ("vector",)  # formats in which one file has labels of several images
 
 
@@ -66,7 +66,7 @@ def read_label_set_parallel(
     """
     folder = None if image_folder is None else Path(image_folder)
     paths = list_label_paths(source, format_name)
-    # Task1 files, too, have detections on several images
+    # a Task1 file has detections on several images, so an image could be in the results of several jobs
     has_task1 = any(path.name.startswith(TASK1_PREFIX) for path in paths)
     in_one_process = workers <= 1 or format_name in _NOT_PER_IMAGE or len(paths) <= _FILES_PER_JOB
     if in_one_process or has_task1:

@@ -15,8 +15,8 @@ from rotated_atss.label_formats.records import ImageLabels, LabelSet, ReadOption
 from rotated_atss.label_formats.registry import FORMATS, get_format
 
 AUTO = "auto"
-_SUBFOLDERS = ("labels", "labelTxt", "Annotations")
-_NOT_LABELS = (*NAMES_FILES, CONFIG_FILE)  # other files of label folders
+_SUBFOLDERS = ("labels", "labelTxt", "Annotations")  # searched in this order if a folder has no label files itself
+_NOT_LABELS = (*NAMES_FILES, CONFIG_FILE)  # files of label folders with a suffix of label files, but other content
 
 
 def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
@@ -73,7 +73,7 @@ def reject_other_formats(folder: str | Path, format_name: str) -> None:
     others = _files_of_formats(Path(folder))
     if others and not any(path.suffix.lower() in suffixes for path in others):
         what = f"no label files of {format_name} ({', '.join(suffixes)}), but {others[0].name} is there"
-        raise UserError(what, where=folder, hint="name its format, or auto")
+        raise UserError(what, where=folder, hint="pass the format of these files, or auto")
 
 
 def reject_mixed_formats(folder: Path, format_name: str, first: Path) -> None:
@@ -99,7 +99,7 @@ def reject_mixed_formats(folder: Path, format_name: str, first: Path) -> None:
         formats = frozenset() if path.suffix.lower() == ".txt" else possible_formats(path)
         if formats and format_name not in formats:
             what = f"this file is {min(formats)}, {first.name} is {format_name}"
-            raise UserError(what, where=path, hint="put the formats into separate folders, or name one")
+            raise UserError(what, where=path, hint="put the formats into separate folders, or pass the format to read")
 
 
 def _files_of_formats(folder: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from rotated_atss.label_formats.xml_file import read_xml
 
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _HEADER = re.compile(rb"\s*(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
-_HEAD_BYTES = 1 << 14  # of a text file; its format is recognized from these first lines
+_HEAD_BYTES = 1 << 14  # part of a text file in which its header and its first object are searched
 
 
 def recognize_format(paths: Sequence[Path]) -> str:
@@ -44,7 +44,7 @@ def recognize_format(paths: Sequence[Path]) -> str:
         formats = possible_formats(path)
         if not formats:
             if path.suffix.lower() == ".txt":
-                read_labels(path)  # names the malformed line
+                read_labels(path)  # raises an error that names the malformed line
             hint = f"known formats: {', '.join(FORMATS)}; use --from FORMAT to see what is wrong with the file"
             raise UserError("not a label file of a known format", where=path, hint=hint)
         if not possible & formats:
@@ -73,7 +73,9 @@ def check_format(paths: Sequence[Path], name: str) -> None:
     for path in paths:
         formats = possible_formats(path)
         if formats and name not in formats:
-            raise UserError(f"this file is {_any_of(formats)}, not {name}", where=path, hint="name its format, or auto")
+            raise UserError(
+                f"this file is {_any_of(formats)}, not {name}", where=path, hint="pass the format of the file, or auto"
+            )
 
 
 def possible_formats(path: Path) -> frozenset[str]:
@@ -146,7 +148,7 @@ def _xml_formats(path: Path) -> frozenset[str]:
 def _json_formats(content: Any) -> frozenset[str]:
     if is_task(content[0] if isinstance(content, list) and content else content):
         return frozenset({"labelstudio"})
-    if isinstance(content, list):
+    if isinstance(content, list):  # COCO results count as coco, whose reader says why they cannot be read
         return frozenset({"coco"} if content and isinstance(content[0], dict) and "image_id" in content[0] else ())
     if not isinstance(content, dict):
         return frozenset()

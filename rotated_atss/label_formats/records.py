@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CLASS_KEYS = ("class", "class_name", "label", "name", "category", "classification", "type")
 """Names of properties and columns that can hold the class. The first one that is present is read."""
 
+# other endings, such as v2 in P0001.v2, belong to the id of an image
 _IMAGE_SUFFIXES = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif", "webp", "jp2", "img"])
 
 
@@ -83,7 +84,7 @@ class ReadOptions:
 
     Attributes:
         classes: Class names in index order, for formats that store class indices.
-        size_of: Function that returns width and height of the image with a given id; None if its file is not known.
+        size_of: Function from the id of an image to its width and height in pixels, or to None if they are not known.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles instead
             of raising.
         images: Image files, for labels in map coordinates.

@@ -50,6 +50,6 @@ def _read_file(path: Path) -> ImageLabels:
         if name is None:
             hint = "put the labels into a folder CAR or PLANE, or write the class first"
             raise UserError(f"no class name, got the folder {path.parent.name}", where=where, hint=hint)
-        numbers = [parse_finite(field, path, number) for field in fields[-NUM_NUMBERS:]]
+        numbers = [parse_finite(field, path, number) for field in (fields[1:] if has_name else fields)]
         objects.add(numbers[:8], name, where=where, line=number)
     return objects.build(path.stem, path)

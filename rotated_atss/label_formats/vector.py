@@ -116,7 +116,7 @@ def touches_an_image(points: NDArray[np.float64], images: ImageFiles) -> bool:
         images: The images. Those without georeference are skipped.
 
     Example:
-        >>> touches_an_image(np.zeros((0, 2)), ImageFiles)
+        >>> touches_an_image(np.zeros((0, 2)), ImageFiles("images", paths={}))
         False
     """
     if not len(points):
@@ -141,7 +141,9 @@ def _add_layer(
         lower, upper = (np.array([pick(ring, axis=0) for ring in rings]).reshape(-1, 2) for pick in (np.min, np.max))
         for image in (image for image in images if image.crs == crs):
             allowed = (image_names == None) | (image_names == image.path.stem)  # noqa: E711 - element by element
-            allowed_lower = np.where(allowed[:, None], lower, np.inf)  # inf: in no image
+            allowed_lower = np.where(
+                allowed[:, None], lower, np.inf
+            )  # other polygons start at infinity, so in no image
             for row in _rows_in_image(image, rings, allowed_lower, upper):
                 in_no_image[row] = False
                 where = f"{layer.path}: feature {layer.features[row]}"
@@ -189,7 +191,8 @@ def _rows_in_image(
 def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[Any]:
     if options.class_name is not None:
         return [options.class_name] * len(layer.rings)
-    by_name = {name.casefold(): name for name in reversed(layer.columns)}  # of equal names, the first column
+    # of columns that differ only in case, the first one is read
+    by_name = {name.casefold(): name for name in reversed(layer.columns)}
     candidates = CLASS_KEYS if options.class_column is None else (options.class_column,)
     column = next((by_name[key.casefold()] for key in candidates if key.casefold() in by_name), None)
     if column is None:
@@ -202,7 +205,7 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[Any]:
     for value, feature in zip(values, layer.features):
         where = f"{layer.path}: feature {feature}"
         if value is None or value != value:  # NaN
-            raise UserError(f"no class in column {column}", where=where, hint="fill it in")
+            raise UserError(f"no class in column {column}", where=where, hint="give every polygon a class")
         if not isinstance(value, (str, int, float)):
             raise UserError(f"a class must be a text or a number, got {quote(value)} in column {column}", where=where)
     return [str(int(value)) if isinstance(value, float) and value.is_integer() else str(value) for value in values]

@@ -104,7 +104,7 @@ def format_annotation(image: ImageLabels, shapes: Sequence[str]) -> bytes:
             f"    {xml_tag('type', 'robndbox')}",
             f"    {xml_tag('name', name)}",
             f"    {xml_tag('truncated', int(flag == TRUNCATED))}",
-            f"    {xml_tag('difficult', min(flag, 1))}",
+            f"    {xml_tag('difficult', int(flag > 0))}",
             f"    {shape}",
             "  </object>",
         ]

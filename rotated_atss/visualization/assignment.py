@@ -11,10 +11,11 @@ from rotated_atss.io.png import Image
 from rotated_atss.visualization.level_style import level_diameter, plot_outline, plot_points, show_window
 from rotated_atss.visualization.text_boxes import ascii_text
 
-_LEGEND_INCHES, _TITLE_INCHES, _DPI = 3.3, 0.45, 100
+_LEGEND_INCHES, _TITLE_INCHES, _DPI = 3.3, 0.45, 100  # width of the legend, height of the title
+_MIN_HEIGHT_INCHES = 4.2  # height that the legend needs
 _MIN_SIDE_PX, _MAX_SIDE_PX = 1280, 1800  # longer side in the picture; smaller images are enlarged, larger ones reduced
 _MAX_NUMBERED = 150  # with more objects, no object is numbered, since the numbers would hide the points
-_NO_POSITIVE, _IGNORED = "#ff2d2d", "0.65"
+_NO_POSITIVE, _IGNORED = "#ff2d2d", "0.65"  # colors of outlines: red, and a gray level of matplotlib
 
 
 def plot_assignment(
@@ -51,7 +52,7 @@ def plot_assignment(
     height, width = image_bgr.shape[:2]
     scale = min(max(_MIN_SIDE_PX / max(height, width), 1.0), _MAX_SIDE_PX / max(height, width))
     image_inches = width * scale / _DPI, height * scale / _DPI
-    figure_inches = image_inches[0] + _LEGEND_INCHES, max(image_inches[1], 4.2) + _TITLE_INCHES
+    figure_inches = image_inches[0] + _LEGEND_INCHES, max(image_inches[1], _MIN_HEIGHT_INCHES) + _TITLE_INCHES
     figure = new_figure(figsize=figure_inches, dpi=_DPI)
     bottom = 1 - (image_inches[1] + _TITLE_INCHES) / figure_inches[1]
     axis = figure.add_axes((0, bottom, image_inches[0] / figure_inches[0], image_inches[1] / figure_inches[1]))
@@ -77,6 +78,7 @@ def plot_assignment(
 def _write_number(axis: Any, polygon: Any, number: int, image_wh: tuple[int, int]) -> None:
     """Write the number of an object at its upper right corner, or inside the image if the corner is outside."""
     corner = polygon[(polygon[:, 0] - polygon[:, 1]).argmax()]
+    # margins of 1.5% of the image, so that a digit at the border is visible
     x = min(max(corner[0], 0), 0.985 * image_wh[0])
     y = min(max(corner[1], 0.015 * image_wh[1]), image_wh[1])
     box = dict(boxstyle="square,pad=0.1", facecolor="white", edgecolor="none", alpha=0.8)

@@ -17,9 +17,9 @@ from rotated_atss.io.png import Image
 from rotated_atss.visualization.level_style import level_color, level_diameter, plot_outline, plot_points, show_window
 from rotated_atss.visualization.text_boxes import ascii_text
 
-_OTHER_OBJECTS = "0.75"  # color of their outlines
+_OTHER_OBJECTS = "0.75"  # color of the outlines of other objects, a gray level of matplotlib
 _DIAMETER = 6.5  # of the markers of the finest level, 1/72 inch
-_COLUMN_INCHES = 7.8  # width of the panels of one assigner
+_COLUMN_INCHES = 7.8  # width of the column of a trace
 _ROWS_INCHES = (0.6, 7.6, 4.7, 1.75, 0.85)  # heights of title, picture, IoUs, text, legend
 # margins of picture, IoUs and text: left, right, above, below
 _MARGINS_INCHES = ((0.45, 0.45, 0.6, 0.1), (0.95, 0.3, 0.3, 0.6), (0.45, 0.1, 0.1, 0.0))
@@ -76,7 +76,7 @@ def plot_object(
     title_y = 1 - 0.45 * _ROWS_INCHES[0] / sum(_ROWS_INCHES)
     figure.text(0.5, title_y, ascii_text(title), fontsize=15, ha="center", va="center", parse_math=False)
     window = crop_window(panels)
-    # the axes of IoUs have the same range in all columns, at least up to 0.1
+    # the IoU axes of all columns have the same range, at least up to 0.1
     max_iou = max([0.1, *(float(panel.trace.iou.max()) for panel in panels if len(panel.trace.iou))])
     for column, panel in enumerate(panels):
         picture_axis, iou_axis, text_axis = _column_axes(figure, column, len(panels))

@@ -17,7 +17,7 @@ _MAX_LEADERS = 200  # with more boxes, captions with a line to their box would h
 _DISTANCES_PX = (10, 24, 44)  # distances of a far caption from its box, in the order in which they are tried
 # 16 directions from a box to a far caption, the first one upwards, then clockwise
 _DIRECTIONS = tuple((math.cos(k * math.pi / 8), math.sin(k * math.pi / 8)) for k in range(-4, 12))
-_LARGE_AREA = 10_000  # px^2; inside larger boxes there is space for captions
+_LARGE_AREA = 10_000  # px^2; larger boxes have space for captions inside
 
 
 def place_captions(
@@ -55,7 +55,7 @@ def place_captions(
             if _is_free(text_box, occupied):
                 occupied[text_box.rows, text_box.columns] = 1
                 if text_box.leader is not None:
-                    cv2.line(occupied, *text_box.leader, 1, 3)
+                    cv2.line(occupied, *text_box.leader, color=1, thickness=3)
                 placed.append(text_box)
                 break
     return placed

@@ -88,8 +88,9 @@ def draw_points(
         raise UserError(f"there must be one color per point, got {len(colors)} for {len(points)}")
     canvas, scale = _shrink(image_bgr, max_side)
     centers = to_fixed_point(np.asarray(points, np.float64).reshape(-1, 2) * scale)
+    fixed_point_radius = round(radius * (1 << SHIFT))  # in the units of the centers
     for center, (red, green, blue) in zip(centers.tolist(), colors):
-        cv2.circle(canvas, center, round(radius * (1 << SHIFT)), (blue, green, red), cv2.FILLED, cv2.LINE_AA, SHIFT)
+        cv2.circle(canvas, center, fixed_point_radius, (blue, green, red), cv2.FILLED, cv2.LINE_AA, SHIFT)
     return canvas
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -12,7 +13,7 @@ from rotated_atss.io.png import Image
 from rotated_atss.visualization._checks import check_count, copy_as_bgr
 from rotated_atss.visualization.text_boxes import ascii_text
 
-_BACKGROUND = 24  # gray level
+_BACKGROUND = 24  # gray value, 0 to 255
 _TITLE_HEIGHT = 18  # pixels
 
 
@@ -48,10 +49,10 @@ def contact_sheet(
     if not images:
         raise UserError("a contact sheet needs at least one image, got none")
     check_count("titles", titles, len(images), "image")
-    columns = columns or int(np.ceil(np.sqrt(len(images))))
+    columns = columns or math.ceil(math.sqrt(len(images)))
     title_height = _TITLE_HEIGHT if titles else 0
     width, height = cell_wh
-    rows = -(-len(images) // columns)
+    rows = math.ceil(len(images) / columns)
     sheet_hw = gap + rows * (title_height + height + gap), gap + columns * (width + gap)
     sheet = np.full((*sheet_hw, 3), _BACKGROUND, np.uint8)
     for index, image in enumerate(images):

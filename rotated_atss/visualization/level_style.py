@@ -8,7 +8,7 @@ from typing import Any
 
 # Okabe and Ito's colors as in analysis/plotting.py, ordered so that neighboring levels also differ in lightness
 LEVEL_COLORS = ("#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2")
-LEVEL_MARKERS = "osD^vPX"
+LEVEL_MARKERS = "osD^vPX"  # matplotlib's circle, square, diamond, triangles, plus and cross
 # Relative to the finest level. Where centers of several levels coincide, the coarser markers are visible around the
 # finer ones.
 _DIAMETERS = (1.0, 1.4, 1.7, 3.0, 4.0, 4.4, 5.2)
@@ -62,7 +62,9 @@ def plot_points(axis: Any, xy: Any, level: int, diameter: float, *, filled: bool
         plot_points(axis, centers[level == 0], 0, 6.0)
     """
     color, marker = level_color(level), level_marker(level)
-    style: dict[str, Any] = dict(linestyle="none", zorder=5 + filled - level / 100)  # fine levels on top
+    style: dict[str, Any] = dict(
+        linestyle="none", zorder=5 + filled - level / 100
+    )  # filled above hollow, then fine levels on top
     x, y = (xy[:, 0], xy[:, 1]) if len(xy) else ([], [])
     if filled:
         axis.plot(

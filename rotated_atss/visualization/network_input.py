@@ -18,9 +18,9 @@ from rotated_atss.visualization.outlines import draw_outline
 from rotated_atss.visualization.palettes import Color, class_color
 from rotated_atss.visualization.text_boxes import ascii_text
 
-_STRIP, _TEXT = (24, 24, 24), (230, 230, 230)
-_FONT, _FONT_SCALE, _LINE_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.42, 16
-_BORDER: Color = (255, 255, 255)  # dashed line between the image and its padding
+_STRIP, _TEXT = (24, 24, 24), (230, 230, 230)  # colors of the caption: background and text, BGR
+_FONT, _FONT_SCALE, _LINE_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.42, 16  # _LINE_PX: height of a line of text
+_BORDER: Color = (255, 255, 255)
 _MIN_LEGEND_PX = 800  # on an image of a smaller height, the legend would hide objects
 
 

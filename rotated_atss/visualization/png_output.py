@@ -15,8 +15,9 @@ from rotated_atss.io.png import Image
 
 # A PNG text chunk after the header marks the files of this package: length, type and data, checksum.
 _TEXT = b"tEXtSoftware\0rotated-atss"
+# the length in a PNG chunk does not count the four bytes of the type (tEXt)
 _SIGNATURE = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))
-_SIGNATURE_OFFSET = 33  # size of the magic number and the header chunk, bytes
+_SIGNATURE_OFFSET = 33  # bytes: 8 of the magic number and 25 of the header chunk
 
 
 def write_png(

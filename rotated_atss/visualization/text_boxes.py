@@ -126,4 +126,5 @@ def text_wh(text: str, scale: float) -> tuple[int, int]:
 def _text_color(background_bgr: Color) -> Color:
     """Return black for light backgrounds, white for dark ones, by their luma (ITU-R BT.601)."""
     blue, green, red = background_bgr
-    return (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 130 else (255, 255, 255)
+    luma = 0.114 * blue + 0.587 * green + 0.299 * red  # ITU-R BT.601, 0 to 255
+    return (0, 0, 0) if luma > 130 else (255, 255, 255)

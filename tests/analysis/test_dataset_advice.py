@@ -135,7 +135,7 @@ def test_tiles_of_a_split_are_judged_by_their_gap():
     assert tiles["proposal"] == "split again with --size 1024 --gap 300"
     assert "does not cover, and 5.0% of the objects in the tiles are truncated" in tiles["reason"]
     tiles = advice_on(report_dataset(objects, None, current=TilePlan(gap=300)), "tiles")
-    assert tiles["proposal"] == "keep those of 1024 px"
+    assert tiles["proposal"] == "keep the tiles of 1024 px"
 
 
 def test_a_dataset_without_objects_gets_no_advice():

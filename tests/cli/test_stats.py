@@ -135,4 +135,4 @@ def test_detections_are_no_labels(folder, tmp_path, user_error):
     (tmp_path / "found").mkdir()
     (tmp_path / "found" / "Task1_ship.txt").write_text("P0 0.9 1 1 9 1 9 9 1 9\n")
     line = user_error("stats", "--images", folder / "images", "--labels", tmp_path / "found")
-    assert "the objects have scores: these are detections (give labels)" in line
+    assert "the objects have scores: these are detections (give the ground-truth labels)" in line

@@ -194,7 +194,7 @@ def test_other_formats_of_yolo(fails, fields, kind):
 
 
 def test_format_of_which_the_folder_has_no_files(fails):
-    match = r"in: no label files of voc \(.xml\), but P1.txt is there \(name its format, or auto\)"
+    match = r"in: no label files of voc \(.xml\), but P1.txt is there \(pass the format of these files, or auto\)"
     fails({"P1.txt": DOTA_LINE}, match, source_format="voc")
 
 

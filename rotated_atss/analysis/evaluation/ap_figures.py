@@ -43,7 +43,8 @@ def from_coco_result(result: CocoResult) -> ApFigures:
     """Take the AP of COCO's box evaluation.
 
     Example:
-        >>> figures = from_coco_result(CocoResult([], {"ship": (0.5, -1.0)}, ap75_per_class={"ship": 0.25}))
+        >>> ap_and_ap50 = (0.5, -1.0)  # COCO writes -1 for an undefined value
+        >>> figures = from_coco_result(CocoResult([], {"ship": ap_and_ap50}, ap75_per_class={"ship": 0.25}))
         >>> figures.per_class["ship"]
         {'AP50': nan, 'AP75': 0.25, 'AP50_95': 0.5}
     """

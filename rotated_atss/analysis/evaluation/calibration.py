@@ -56,6 +56,7 @@ def build_calibration(
     counted = true_positives | false_positives
     scores, hits = scores[counted], true_positives[counted]
     edges = np.linspace(0.0, 1.0, num_bins + 1)
+    # without the outer edges, scores below 0 and above 1 get the first and the last bin
     bin_index = np.searchsorted(edges[1:-1], scores)
     counts = np.bincount(bin_index, minlength=num_bins)
 

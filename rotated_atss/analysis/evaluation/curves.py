@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MAX_POINTS = 200  # of a curve in a report; a chart shows no more detail
+MAX_POINTS = 200
+"""Default of :func:`thin`: largest number of points per curve in a report."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def build_curve(
     order = counted[np.argsort(-scores[counted], kind="stable")]
     sorted_scores = scores[order]
     num_tp, num_fp = np.cumsum(true_positives[order]), np.cumsum(false_positives[order])
-    # of equal scores, the counts at the last one include all of them
+    # Of equal scores, the counts at the last one include all of them. The appended value marks the last detection. It
+    # is False without detections, so that the curve has no points.
     is_last = np.append(sorted_scores[1:] != sorted_scores[:-1], len(order) > 0)
     points = np.flatnonzero(is_last)
     return ScoreCurve(sorted_scores[points], num_tp[points], num_fp[points], num_objects)
@@ -102,5 +104,6 @@ def thin(curve: ScoreCurve, max_points: int = MAX_POINTS) -> np.ndarray:
     num_points = len(curve.scores)
     if num_points <= max_points:
         return np.arange(num_points)
+    # one point less, since the point of the highest F1 is added
     evenly_spaced = np.linspace(0, num_points - 1, max_points - 1).round().astype(np.int64)
     return np.union1d(evenly_spaced, [0 if curve.best is None else curve.best])

@@ -9,6 +9,7 @@ import numpy as np
 from rotated_atss.dota.datasets import EvaluationRule
 
 ORIENTED, COCO = "oriented", "coco"
+"""Values of :attr:`EvaluationData.kind`."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class EvaluationData:
     """Detections and ground truth of an evaluation, with the rule by which they are matched.
 
     Attributes:
-        kind: ``oriented``, or ``coco`` for horizontal boxes, whose polygons are rectangles. COCO's metric applies to
-            some oriented datasets, too: the rule states it.
+        kind: Kind of the boxes: ``oriented``, or ``coco`` for horizontal boxes, whose polygons are rectangles. It does
+            not determine the metric: some oriented datasets are evaluated with COCO's metric (``rule.metric``).
         classes: Names of the classes.
         images: Ids of the images.
         detections: Detections of these classes, without the lowest scores beyond the metric's maximum number
@@ -76,9 +77,9 @@ class EvaluationData:
         rule: Metric, size ranges, and the treatment of difficult objects.
 
     Example:
-        >>> none = np.empty(0, np.int64)
-        >>> detections = DetectionTable(np.empty((0, 8)), none, none, np.empty(0), np.empty(0), none > 0)
-        >>> objects = ObjectTable(np.empty((0, 8)), none, none, np.empty(0), none > 0, none > 0)
+        >>> polygons, integers, floats, flags = np.empty((0, 8)), np.empty(0, np.int64), np.empty(0), np.empty(0, bool)
+        >>> detections = DetectionTable(polygons, integers, integers, floats, floats, flags)
+        >>> objects = ObjectTable(polygons, integers, integers, floats, flags, flags)
         >>> EvaluationData("oriented", ("ship",), ("P1",), detections, objects, EvaluationRule()).num_objects
         array([0])
     """
@@ -97,7 +98,7 @@ class EvaluationData:
 
     @property
     def class_slices(self) -> list[slice]:
-        """Slices of the detection table, one per class."""
+        """Rows of each class in the detection table, which is sorted by class."""
         bounds = np.searchsorted(self.detections.labels, np.arange(len(self.classes) + 1)).tolist()
         return [slice(start, stop) for start, stop in zip(bounds, bounds[1:])]
 

@@ -99,7 +99,7 @@ def _fixed_ap(data: EvaluationData, matches: Matches, errors: ErrorKinds, kind: 
     gt_index = np.concatenate([matches.gt_index[matches.true_positives], errors.target[fixed]])
     # keep the detection with the highest score per object; of equal scores, the one that was a true positive before
     order = np.lexsort((np.arange(len(rows)), -data.detections.scores[rows], gt_index))
-    kept = order[np.flatnonzero(np.diff(gt_index[order], prepend=-1))]
+    kept = order[np.flatnonzero(np.diff(gt_index[order], prepend=-1))]  # the first row of each object
     return _ap_with(data, remaining, rows[kept], gt_index[kept])
 
 
@@ -109,8 +109,8 @@ def _ap_with(data: EvaluationData, matches: Matches, rows: np.ndarray, gt_index:
     Args:
         data: Detections and objects.
         matches: Gives the false positives.
-        rows: (P,) int64, indices of the new true positives; they get the class of their object.
-        gt_index: (P,) int64, indices of their objects.
+        rows: (P,) int64, indices of the detections that become true positives, with the class of their object.
+        gt_index: (P,) int64, index of the object of each of these detections.
     """
     detections = data.detections
     labels, true_positives = detections.labels.copy(), np.zeros(len(detections), bool)

@@ -13,7 +13,7 @@ from rotated_atss.dota.datasets import COCO_SIZES, EvaluationRule
 from rotated_atss.errors import UserError
 from rotated_atss.ops.box_polygons import hbb_polygons
 
-MAX_DETS = 100  # as in COCO's AP
+MAX_DETS = 100  # detections per image and class, as in COCO's AP
 
 
 def from_coco(

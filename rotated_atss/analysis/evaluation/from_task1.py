@@ -45,7 +45,7 @@ def from_task1(
     rule = replace(rule, metric=metric or rule.metric, difficult=difficult or rule.difficult)
     if rule.metric == "coco":
         rule = replace(rule, sizes=rule.sizes or COCO_SIZES)
-    else:  # only COCO's metric has size ranges, a limit of detections and best_only
+    else:  # size ranges, the limit of detections and best_only are rules of COCO's metric only
         rule = replace(rule, sizes=(ALL_SIZES,), max_dets=None, best_only=False)
     image_index = {image: index for index, image in enumerate(labels_by_image)}
     detections = _detection_table(detections_by_class, image_index, tuple(classes), rule)
@@ -73,6 +73,7 @@ def _detection_table(
 
 def _object_table(labels: Sequence[Labels], classes: tuple[str, ...], rule: EvaluationRule) -> ObjectTable:
     index_of = {name: index for index, name in enumerate(classes)}
+    # objects of classes that are not evaluated get the index -1 and are dropped below
     class_index = np.array([index_of.get(name, -1) for of_image in labels for name in of_image.names], dtype=np.int64)
     polygons = np.concatenate([np.empty((0, 8)), *[of_image.polygons for of_image in labels]])
     images = np.repeat(np.arange(len(labels)), list(map(len, labels)))

@@ -21,7 +21,7 @@ from rotated_atss.analysis.evaluation.matching import Matcher, Matches, average_
 from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES, SIZE_EDGES_PX
 from rotated_atss.analysis.shapes import fit_shapes
 
-DENSITY_EDGES = (1, 5, 20, 50, 100, 500, math.inf)
+DENSITY_EDGES = (1, 5, 20, 50, 100, 500, math.inf)  # objects per image
 UNITS = {
     "size": "px, square root of the area of the minimum-area rectangle",
     "aspect_ratio": "long side over short side of the minimum-area rectangle",
@@ -90,7 +90,7 @@ def build_groups(
 
 
 class _Values(NamedTuple):
-    """Values of one property: of the detections (N,) and the objects (G,), and the limits of the groups."""
+    """Values of one property per detection (N,) and per object (G,), and the edges of the intervals, ascending."""
 
     detections: np.ndarray
     objects: np.ndarray

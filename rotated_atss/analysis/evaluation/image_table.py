@@ -62,7 +62,7 @@ def best_and_worst(rows: list[ImageRow], limit: int = LISTED) -> tuple[list[str]
     """
     with_f1 = [row for row in rows if row.counts.f1 is not None]
     by_falling_f1 = sorted(with_f1, key=lambda row: (-(row.counts.f1 or 0.0), -row.counts.objects))
-    num_best = min(limit, (len(with_f1) + 1) // 2)  # of a few images, half remain for the worst
+    num_best = min(limit, (len(with_f1) + 1) // 2)  # if there are few images, half of them are left for the worst
     best = [row.image for row in by_falling_f1[:num_best] if row.counts.tp]
     others = [row for row in with_f1 if row.image not in best and row.counts.f1 != 1.0]
     by_rising_f1 = sorted(others, key=lambda row: (row.counts.f1 or 0.0, -row.counts.objects))

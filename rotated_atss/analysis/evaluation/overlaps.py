@@ -86,6 +86,7 @@ def _box_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]  # np.concatenate needs at least one part
     for rows, gt_index in iter_overlapping_pairs_between(boxes, detections.images[chunk], gt_boxes, objects.images):
         det_boxes, obj_boxes = boxes[rows], gt_boxes[gt_index]
+        # width and height of the intersection, not negative, since the boxes of a pair overlap
         overlap_wh = np.minimum(det_boxes[:, 2:], obj_boxes[:, 2:]) - np.maximum(det_boxes[:, :2], obj_boxes[:, :2])
         intersection, det_area = overlap_wh.prod(axis=1), detections.areas[chunk[rows]]
         union = det_area + objects.areas[gt_index] - intersection

@@ -25,6 +25,7 @@ from rotated_atss.errors import UserError
 IOU_THRESHOLD = 0.5
 """IoU threshold of all figures except AP75 and AP50_95."""
 ALL_CLASSES = "all classes"
+"""Key of the curve of all classes together, in place of a class name."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from rotated_atss.io.json_values import replace_nonfinite
 
 FORMAT = "rotated-atss-report"
 FORMAT_VERSION = 1
-BEST_F1, GIVEN = "best F1 over all classes", "given"
+BEST_F1, GIVEN = "best F1 over all classes", "given"  # values of score_threshold_rule
 
 
 def report_to_json(report: EvaluationReport) -> dict[str, Any]:
@@ -104,8 +104,8 @@ def _classes(report: EvaluationReport) -> list[dict[str, Any]]:
 def _best_rates(curve: ScoreCurve) -> dict[str, float | None]:
     """Return precision, recall and F1 at the score threshold of the highest F1, None where undefined."""
     if curve.best is None:  # no true positive
-        zero = 0.0 if curve.num_objects else None
-        return {"precision": None, "recall": zero, "f1": zero, "best_score_threshold": None}
+        zero_or_none = 0.0 if curve.num_objects else None
+        return {"precision": None, "recall": zero_or_none, "f1": zero_or_none, "best_score_threshold": None}
     return {
         "precision": float(curve.precision[curve.best]),
         "recall": float(curve.recall[curve.best]),
