@@ -94,9 +94,8 @@ def best_prior_ious(
     best_ious = np.zeros(len(boxes))
     gt_boxes = torch.from_numpy(boxes)
     for stride in strides:
-        upper_left = (
-            np.floor(boxes[:, :2] / stride) * stride
-        )  # center of the prior up and to the left of the object's center
+        # center of the nearest prior that is not below or to the right of the center of the object
+        upper_left = np.floor(boxes[:, :2] / stride) * stride
         for shift in ((0, 0), (stride, 0), (0, stride), (stride, stride)):
             priors = np.zeros_like(boxes)
             priors[:, :2], priors[:, 2:4] = upper_left + shift, scale * stride

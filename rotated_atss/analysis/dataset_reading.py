@@ -76,11 +76,8 @@ def reject_detections(label_set: LabelSet) -> None:
     """
     for record in label_set.images:
         if record.scores is not None:
-            raise UserError(
-                "the objects have scores: these are detections",
-                where=record.source,
-                hint="give the ground-truth labels",
-            )
+            hint = "give the ground-truth labels"
+            raise UserError("the objects have scores: these are detections", where=record.source, hint=hint)
 
 
 def _from_records(

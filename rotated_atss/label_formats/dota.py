@@ -37,11 +37,8 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
         return [_read_file(path, options.classes) for path in paths]
     if len(task1) < len(paths):
         other = next(path for path in paths if path not in task1)
-        raise UserError(
-            f"the folder also holds the detections {task1[0].name}",
-            where=other,
-            hint="move the Task1 files to another folder",
-        )
+        hint = "move the Task1 files to another folder"
+        raise UserError(f"the folder also holds the detections {task1[0].name}", where=other, hint=hint)
     return _read_task1(task1)
 
 

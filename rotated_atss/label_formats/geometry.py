@@ -104,9 +104,8 @@ def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
     cx, cy, w, h, angle = fitted.T
     corners = obb_polygons(fitted).reshape(-1, 4, 2)
     points = polygons.reshape(-1, 4, 2)
-    distances = np.linalg.norm(
-        points[:, :, None] - corners[:, None], axis=-1
-    )  # (N, 4 corners of the polygon, 4 of the box)
+    # (N, 4 corners of the polygon, 4 corners of the box)
+    distances = np.linalg.norm(points[:, :, None] - corners[:, None], axis=-1)
     # The box corner nearest to the polygon's first corner becomes the first: the box is turned by this many quarters.
     quarter_turns = distances[:, 0].argmin(axis=1)
     swap = quarter_turns % 2 == 1

@@ -73,9 +73,8 @@ def check_format(paths: Sequence[Path], name: str) -> None:
     for path in paths:
         formats = possible_formats(path)
         if formats and name not in formats:
-            raise UserError(
-                f"this file is {_any_of(formats)}, not {name}", where=path, hint="pass the format of the file, or auto"
-            )
+            hint = "pass the format of the file, or auto"
+            raise UserError(f"this file is {_any_of(formats)}, not {name}", where=path, hint=hint)
 
 
 def possible_formats(path: Path) -> frozenset[str]:

@@ -141,9 +141,8 @@ def _add_layer(
         lower, upper = (np.array([pick(ring, axis=0) for ring in rings]).reshape(-1, 2) for pick in (np.min, np.max))
         for image in (image for image in images if image.crs == crs):
             allowed = (image_names == None) | (image_names == image.path.stem)  # noqa: E711 - element by element
-            allowed_lower = np.where(
-                allowed[:, None], lower, np.inf
-            )  # other polygons start at infinity, so in no image
+            # polygons that the column "image" assigns to another image start at infinity, so they are in no image
+            allowed_lower = np.where(allowed[:, None], lower, np.inf)
             for row in _rows_in_image(image, rings, allowed_lower, upper):
                 in_no_image[row] = False
                 where = f"{layer.path}: feature {layer.features[row]}"

@@ -62,9 +62,8 @@ def plot_points(axis: Any, xy: Any, level: int, diameter: float, *, filled: bool
         plot_points(axis, centers[level == 0], 0, 6.0)
     """
     color, marker = level_color(level), level_marker(level)
-    style: dict[str, Any] = dict(
-        linestyle="none", zorder=5 + filled - level / 100
-    )  # filled above hollow, then fine levels on top
+    # filled markers above hollow ones, and fine levels above coarse ones
+    style: dict[str, Any] = dict(linestyle="none", zorder=5 + filled - level / 100)
     x, y = (xy[:, 0], xy[:, 1]) if len(xy) else ([], [])
     if filled:
         axis.plot(
