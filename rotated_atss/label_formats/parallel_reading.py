@@ -17,7 +17,9 @@ from rotated_atss.label_formats.registry import get_format
 
 _FILES_PER_JOB = 100
 _JOB_BYTES = 64 << 20  # memory that a job is assumed to need
-_NOT_PER_IMAGE = ("vector",)  # formats in which one file has labels of several images
+# Formats that one call must read as a whole: a file in map coordinates has labels of several images, and Label Studio's
+# predictions are read only if no file has annotations.
+_READ_TOGETHER = ("vector", "geojson", "labelstudio")
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ def read_label_set_parallel(
     Polygons that do not have exactly four corners are replaced with their minimum-area rectangles.
 
     Args:
-        source: A file or folder. Folders of at most 100 files are read in one process.
+        source: A file or folder. Folders of at most 100 files, and labels of a format that must be read as a whole, are
+            read in one process.
         format_name: A label format, or ``auto``.
         image_folder: Folder of the images, for formats that need their sizes.
         classes: Class names in index order, for formats that store class indices.
@@ -68,14 +71,15 @@ def read_label_set_parallel(
     paths = list_label_paths(source, format_name)
     # a Task1 file has detections on several images, so an image could be in the results of several jobs
     has_task1 = any(path.name.startswith(TASK1_PREFIX) for path in paths)
-    in_one_process = workers <= 1 or format_name in _NOT_PER_IMAGE or len(paths) <= _FILES_PER_JOB
-    if in_one_process or has_task1:
+    in_one_process = has_task1 or workers <= 1 or len(paths) <= _FILES_PER_JOB
+    if not in_one_process:
+        if format_name == AUTO:
+            format_name = recognize_format(paths)
+        else:
+            check_format(paths, format_name)
+    if in_one_process or format_name in _READ_TOGETHER:
         images = None if folder is None else ImageFiles(folder)
         return read_label_set(source, format_name, images=images, classes=classes, fit_polygons=True)
-    if format_name == AUTO:
-        format_name = recognize_format(paths)
-    else:
-        check_format(paths, format_name)
     class_names = None if classes is None else tuple(classes)
     starts = range(0, len(paths), _FILES_PER_JOB)
     jobs = [_Job(tuple(paths[start : start + _FILES_PER_JOB]), format_name, folder, class_names) for start in starts]

@@ -58,3 +58,16 @@ def test_duplicates_in_different_jobs_are_found(tmp_path):
         (tmp_path / f"{number:03d}.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="the image P0 occurs twice"):
         read_label_set_parallel(tmp_path, "coco", workers=2)
+
+
+def test_predictions_are_left_out_if_the_file_of_another_job_has_annotations(tmp_path):
+    region = {
+        "type": "rectanglelabels", "original_width": 20, "original_height": 10,
+        "value": {"x": 10, "y": 10, "width": 50, "height": 50, "rectanglelabels": ["ship"]},
+    }  # fmt: skip
+    for index in range(150):
+        key = "annotations" if index == 0 else "predictions"
+        task = {"data": {"image": f"P{index:03}.png"}, key: [{"result": [region]}]}
+        (tmp_path / f"P{index:03}.json").write_text(json.dumps(task))
+    labels = read_label_set_parallel(tmp_path, workers=2)
+    assert sum(map(len, labels.images)) == 1
