@@ -121,7 +121,7 @@ def _read_file(path: Path, options: ReadOptions, read_polygon: _ReadPolygon) -> 
         if category_id not in names:
             raise UserError(f"{label}: no such category_id {category_id}", where=path)
         _add_object(objects[image_id], entry, names[category_id], options, read_polygon, f"{path}: {label}")
-    return [_build(entry, objects[int(entry["id"])], path) for entry in content["images"]]
+    return [_build_image(entry, objects[int(entry["id"])], path) for entry in content["images"]]
 
 
 def _read_instances(path: Path) -> dict[str, Any]:
@@ -150,7 +150,8 @@ def _add_object(
     objects.add(read_polygon(entry, options, where), name, where=where, difficult=difficult, score=score)
 
 
-def _build(entry: dict, objects: ObjectList, path: Path) -> ImageLabels:
+def _build_image(entry: dict, objects: ObjectList, path: Path) -> ImageLabels:
+    """Return the record of an entry of ``images``; a size that is missing or not positive is unknown."""
     name = entry.get("file_name")
     if not isinstance(name, str):
         raise UserError(f"image {entry['id']} has no file_name", where=path)
@@ -179,6 +180,7 @@ def _rotated_polygon(entry: dict, options: ReadOptions, where: str) -> list[floa
 
 
 def _numbers(values: Any, count: int, what: str, where: str) -> list[float]:
+    """Return a list of ``count`` numbers as floats; otherwise raise an error that begins with ``what``."""
     if not isinstance(values, list) or len(values) != count or not all(map(is_finite_number, values)):
         raise UserError(f"{what}, got {quote(values)}", where=where)
     return [float(value) for value in values]
@@ -213,6 +215,7 @@ def _write_file(
 
 
 def _segmentation_entries(image: ImageLabels) -> list[dict[str, Any]]:
+    """Return ``segmentation``, ``bbox`` and ``area`` of each object."""
     corners = image.polygons.reshape(-1, 4, 2)
     following = np.roll(corners, -1, axis=1)
     # shoelace formula
@@ -226,6 +229,7 @@ def _segmentation_entries(image: ImageLabels) -> list[dict[str, Any]]:
 
 
 def _rotated_entries(image: ImageLabels) -> list[dict[str, Any]]:
+    """Return the rotated ``bbox`` and ``area`` of each object."""
     boxes = polygons_to_boxes(image.polygons).boxes
     sides = np.round(boxes[:, :4], 9)
     degrees = np.round(np.degrees(-boxes[:, 4]), 9) + 0.0  # + 0.0 turns -0.0 into 0.0

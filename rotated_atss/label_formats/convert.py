@@ -105,7 +105,7 @@ def convert_labels(
     records = [_rename(record, class_map, notes) for record in accepted]
     names = _class_order(labels, records, classes, class_map)
     unused = unused_names_note(class_map, source_classes)
-    records = [_complete(record, target, files, notes) for record in records]
+    records = [_add_size_and_name(record, target, files, notes) for record in records]
     if target.name == "dota":
         records, names = _hyphenate(records, names, notes)
     _note_losses(records, target, notes)
@@ -190,7 +190,7 @@ def _class_order(
     return [*dict.fromkeys(ordered), *sorted(written - set(ordered))]
 
 
-def _complete(
+def _add_size_and_name(
     record: ImageLabels, target: LabelFormat, files: ImageFiles | None, notes: Counter[tuple[str, str]]
 ) -> ImageLabels:
     """Return a record with the size and the file name that the target needs."""

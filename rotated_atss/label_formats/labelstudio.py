@@ -26,8 +26,9 @@ FILE = "tasks.json"
 CONFIG_FILE = "labeling_config.xml"
 RECTANGLES, POLYGONS = "rectanglelabels", "polygonlabels"
 _CONTROLS = {RECTANGLES: "box", POLYGONS: "polygon"}  # name of the control in the configuration, by type of region
-_EXACT_PX = 1e-6  # labels are written as a rectangle only if no corner moves by more than this
-_ROUNDED_PX = 0.05  # rounding, such as that of Task1 files, moves a corner of a detected rectangle by at most this
+# Objects are written as rectangles if that moves no corner by more than this, in pixels. Corners of detections are
+# rounded, in Task1 files for example, so that they are no exact rectangles.
+_EXACT_PX, _ROUNDED_PX = 1e-6, 0.05  # labels, detections
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # prefix that Label Studio adds to the names of uploaded files
 _EXPORT = "export the project as JSON, not as JSON-MIN"
 
@@ -222,6 +223,7 @@ def _image_name(data: dict, where: str) -> str:
 
 
 def _stated_size(region: dict, where: str) -> tuple[int, int] | None:
+    """Return width and height of the image, pixels, as a region states them; None if it does not."""
     if region.get("image_rotation"):
         what = f"image_rotation must be 0, got {quote(region['image_rotation'])}"
         raise UserError(what, where=where, hint="label the image without rotating it")
@@ -256,6 +258,7 @@ def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOption
         x, y, w, h = (percent / 100 * side for percent, side in zip(numbers, (width, height, width, height)))
         angle = math.radians(numbers[4])
         cos, sin = math.cos(angle), math.sin(angle)
+        # center = first corner (x, y) + half of the turned width + half of the turned height
         box = [x + (w * cos - h * sin) / 2, y + (w * sin + h * cos) / 2, w, h, angle]
         return boxes_to_polygons(np.array([box]))[0].tolist()
     points = parse_points(value.get("points"), where)
@@ -264,6 +267,7 @@ def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOption
 
 
 def _regions(image: ImageLabels) -> list[dict[str, Any]]:
+    """Return the objects of an image as regions, with coordinates in percent of its size."""
     assert image.size is not None
     percent = 100.0 / np.array(image.size, dtype=np.float64)
     boxes = polygons_to_boxes(image.polygons).boxes

@@ -153,4 +153,5 @@ def _read_hrsc(root: XmlElement, path: Path, objects: ObjectList) -> ImageLabels
 
 
 def _box_polygon(box: Sequence[float]) -> list[float]:
+    """Return the corners of a box ``cx, cy, w, h, angle``, pixels and radians, clockwise on the image."""
     return boxes_to_polygons(np.array([box]))[0].tolist()

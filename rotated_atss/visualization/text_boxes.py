@@ -79,6 +79,7 @@ def ascii_text(text: str) -> str:
 
 
 def _ascii_letter(letter: str) -> str:
+    # NFKD separates a letter from its accents (combining characters), which are dropped
     base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
     return base if base.isascii() and base else letter.encode("ascii", "backslashreplace").decode()
 
