@@ -90,7 +90,7 @@ _LABEL_KINDS = (
          "Check that this is intended: polygons without four corners need --fit-polygons in other commands.",
          "as the reader changes them"),
     Kind("zero-area", WARNING, "an object has no area",
-         "Correct its corners, or remove it: splitting leaves it out.", "removed",
+         "Redraw the polygon in the labeling tool, or delete it. Splitting omits it.", "removed",
          coco_fix="removed"),
     Kind("self-crossing", WARNING, "two sides of a polygon cross, because its corners are in a wrong order",
          "List the corners in clockwise order.", "corners in clockwise order"),

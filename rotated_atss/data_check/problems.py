@@ -77,7 +77,7 @@ def format_report(problems: Sequence[Problem], examples: int | None = 5) -> list
         >>> for line in format_report([Problem("zero-area", "P1.txt:3", "the object has no area")]):
         ...     print(line)
         warning: zero-area: 1 problem
-          Correct its corners, or remove it: splitting leaves it out.
+          Redraw the polygon in the labeling tool, or delete it. Splitting omits it.
           P1.txt:3: the object has no area
     """
     lines = []

@@ -57,7 +57,7 @@ class Site:
         climate: Colors of the ground.
         sun: Direction and elevation of the sun.
         difficulty: Difficulty of the scene.
-        scale: Size of the objects relative to the default size.
+        scale: Size of the objects relative to the default size, fixed per scene.
         rng: Random generator.
         objects: Labeled objects placed so far.
         low: Sprites of the lower layer, such as vehicles, and their poses.

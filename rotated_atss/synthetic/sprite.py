@@ -41,7 +41,7 @@ def blend(first: Color, second: Color, share: float) -> Color:
     return tuple(a + (b - a) * share for a, b in zip(first, second))  # type: ignore[return-value]
 
 
-def pick(rng: np.random.Generator, colors: Sequence[Color], jitter: float = 8.0) -> Color:
+def pick(rng: np.random.Generator, colors: Sequence[Color], *, jitter: float = 8.0) -> Color:
     """Draw one of the colors, and vary its brightness by a standard deviation of ``jitter`` gray levels, its hue less.
 
     Example:

@@ -74,8 +74,9 @@ def _lane_offsets(road: Road) -> list[float]:
 
 
 def _fill_lane(site: Site, road: Road, offset: float) -> None:
+    """Place vehicles on the lane ``offset`` pixels to the right of the center line of a road."""
     rng = site.rng
-    along = rng.uniform(10, 90)
+    along = rng.uniform(10, 90)  # pixels from the start of the road
     while along < road.length - 30:
         is_large = road.width >= 24 and rng.random() < 0.12
         build = vehicles.large_vehicle if is_large else vehicles.car

@@ -30,15 +30,15 @@ from rotated_atss.synthetic.town_plan import Block
 
 Zone = Callable[[Site, Block], None]
 
-# Lengths in pixels at scale 1. ``site.scale`` is the scale of a scene, by which all lengths are multiplied;
-# ``site.random_scale()`` varies it for a single object.
+# Lengths in pixels at scale 1, angles in radians. Layouts use `site.scale`, which is fixed per scene; each object draws
+# its own size near it by `site.random_scale()`.
 BAY_WIDTH, BAY_DEPTH, AISLE_WIDTH = 11.8, 24.0, 21.0
 TRUCK_PITCH, TRUCK_ROW_DEPTH, TRUCK_AISLE_WIDTH = 19.0, 60.0, 24.0  # pitch: from one truck to the next one
 TANK_RADIUS = 27.0  # about that of the largest tank of a farm
 TENNIS_CELL_WH, BASKETBALL_CELL_WH = (110.0, 56.0), (74.0, 45.0)
 LOT_WH = (64.0, 70.0)  # smallest size of a lot with a dwelling
 TENNIS_SHARE = 0.62  # share of the width of a block that tennis courts get; the rest is for basketball courts
-# largest deviation to either side, in radians; that of helicopters is any heading
+# Largest deviation to either side, in radians. Helicopters can have almost any heading.
 AIRPLANE_HEADING_SPREAD, HELICOPTER_HEADING_SPREAD, DIAMOND_HEADING_SPREAD = 0.35, 3.1, 0.12
 
 
@@ -191,13 +191,14 @@ def _residential(site: Site, block: Block) -> None:
     lot_w = width / len({x for x, _ in lot_centers})
     lot_h = height / len({y for _, y in lot_centers})
     for x, y in lot_centers:
-        # The roads run along the top and the bottom of the block, and the dwelling of a lot is at its top.
+        # Roads are assumed along the edges at the smallest and largest y of the block. `_lot` places the dwelling at
+        # negative y, so the lots at positive y are rotated to have it at the nearer road.
         rotation = 0.0 if y < 0 else np.pi
         _lot(site, block.pose.moved(x, y, rotation), lot_w, lot_h)
 
 
 def _lot(site: Site, pose: Pose, width: float, height: float) -> None:
-    """Fill a lot around ``pose``: a drive and a dwelling at negative y, behind them trees and, at random, a pool."""
+    """Fill a lot around ``pose``: lawn, drive and trees, a dwelling at negative y, and at random a pool and a car."""
     rng, s = site.rng, site.scale
     fence = pose.apply(rect(width - 1, height - 1))
     site.canvas.fill(fence, pick(rng, [site.climate.grass], jitter=10), grain=9.0)
@@ -229,10 +230,10 @@ def _woods(site: Site, block: Block) -> None:
 
 def _farmland(site: Site, block: Block) -> None:
     """Fill a block with two fields and a hedge."""
-    for part in (-1, 1):
+    for side in (-1, 1):  # left and right half of the block
         color = pick(site.rng, site.climate.crop, jitter=6)
         size = (block.width / 2 - 4, block.height - 4)
-        lay_furrows(site.canvas, block.pose.moved(part * block.width / 4, 0), size, color, site.rng.uniform(3, 6))
+        lay_furrows(site.canvas, block.pose.moved(side * block.width / 4, 0), size, color, site.rng.uniform(3, 6))
     for y in np.arange(-block.height / 2 + 6, block.height / 2 - 4, 9.0):
         if site.rng.random() < site.difficulty.clutter:
             shrub = clutter.bush(site.rng, site.climate.leaves, site.rng.uniform(7, 12))
