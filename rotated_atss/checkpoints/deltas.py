@@ -135,6 +135,7 @@ def _rotation(angle: float) -> np.ndarray:
 
 
 def _mmrotate_1x_prior(w: float, h: float, angle_version: str) -> tuple[float, float, float]:
+    """Return (w, h, angle) of an upright prior as mmrotate 1.x represents it (see the module docstring)."""
     if angle_version != "oc" and w > h:
         return w, h, 0.0
     return h, w, HALF_PI if angle_version == "le135" else -HALF_PI

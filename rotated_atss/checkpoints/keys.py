@@ -36,16 +36,17 @@ def _official() -> tuple[Rule, ...]:
         (r"^backbone\.body\.(stem\.)?", "backbone."),
         (r"\.conv2\.offset\.", ".conv2.conv_offset."),
         (r"\.conv2\.conv\.", ".conv2."),
-        (r"^backbone\.fpn\.top_blocks\.p6\.", "neck.fpn_convs.3.conv."),
+        (r"^backbone\.fpn\.top_blocks\.p6\.", "neck.fpn_convs.3.conv."),  # 0 to 2 are P3 to P5, set below
         (r"^backbone\.fpn\.top_blocks\.p7\.", "neck.fpn_convs.4.conv."),
         (r"^rpn\.head\.cls_logits\.", "bbox_head.atss_cls."),
         (r"^rpn\.head\.bbox_pred\.", "bbox_head.atss_reg."),
         (r"^rpn\.head\.centerness\.", "bbox_head.atss_centerness."),
         (r"^rpn\.head\.scales\.", "bbox_head.scales."),
     ]
-    for level in range(3):  # C3 to C5; the source numbers levels from C2 = 1
+    for level in range(3):  # C3 to C5, numbered 2 to 4 in the source
         rules.append((rf"^backbone\.fpn\.fpn_inner{level + 2}\.", f"neck.lateral_convs.{level}.conv."))
         rules.append((rf"^backbone\.fpn\.fpn_layer{level + 2}\.", f"neck.fpn_convs.{level}.conv."))
+    # A block of a tower is convolution, norm and ReLU, so block i starts at index 3 * i.
     for tower, convs in (("cls_tower", "cls_convs"), ("bbox_tower", "reg_convs")):
         for layer in range(8):  # at most eight convolutions per tower
             source, conv = rf"^rpn\.head\.{tower}\.{3 * layer}\.", f"bbox_head.{convs}.{layer}.conv."

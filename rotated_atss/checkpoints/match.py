@@ -42,6 +42,10 @@ def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | N
 
 
 def _detector(state: dict[str, Tensor]) -> str | None:
+    """Return the detector in the names of configs, from the number of regression outputs per location.
+
+    It is 4 (horizontal boxes) or 5 (oriented boxes) for one prior, and 45 for the 9 priors of RetinaNet.
+    """
     if "bbox_head_init.retina_reg.weight" in state:
         return "r3det_atss" if len(state["bbox_head_init.retina_reg.weight"]) == 5 else "r3det"
     for branch, detectors in (
@@ -60,6 +64,7 @@ def _backbone(state: dict[str, Tensor]) -> str | None:
     depth = _DEPTHS.get(len(blocks))
     if depth is None or conv2 is None:
         return None
+    # shape (out_channels, in_channels / groups, k, k), with as many input as output channels
     groups, width = len(conv2) // conv2.shape[1], conv2.shape[1]
     return f"r{depth}" if groups == 1 else f"x{depth}_{groups}x{width}d"
 
@@ -82,4 +87,5 @@ def matching_configs(pattern: str, names: Iterable[str], hint: str = "") -> list
 
 
 def _mentions(text: str, name: str) -> bool:
+    """Return whether the text contains the name of a config, and not only as a part of a longer name."""
     return re.search(rf"(^|[^a-z0-9_]){re.escape(name)}($|[^a-z0-9])", text) is not None

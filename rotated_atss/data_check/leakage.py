@@ -14,7 +14,7 @@ def find_repeated_images(
 ) -> Iterator[Problem]:
     """Yield images with the content of an earlier image, and images with the name of another image in another set.
 
-    Images of one color are not compared, because blank images are equal by chance.
+    Images whose pixels all have one color are not compared by content, because blank images are equal by chance.
 
     Args:
         sets: Images by name of the set. An image of two sets is a leak.

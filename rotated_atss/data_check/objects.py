@@ -35,7 +35,7 @@ class ObjectTable:
         polygons: (N, 8) float64, corners in pixels.
         images: (N,) int64, index into ``records``.
         rows: (N,) int64, index of the object within its record.
-        labels: (N,) int64, number of the class.
+        labels: (N,) int64, number of the class in order of first occurrence.
         sizes: (N, 2) float64, width and height of the image in pixels, NaN where they are unknown.
     """
 
@@ -55,7 +55,7 @@ class ObjectTable:
         size_rows = np.array([(np.nan, np.nan) if size is None else size for size in sizes], dtype=np.float64)
         return cls(
             records,
-            np.concatenate([np.empty((0, 8)), *(record.polygons for record in records)]),
+            np.concatenate([np.empty((0, 8)), *(record.polygons for record in records)]),  # also for no records
             np.repeat(np.arange(len(records)), counts),
             np.concatenate([np.empty(0, dtype=np.int64), *map(np.arange, counts)]),
             np.array(labels, dtype=np.int64),
@@ -99,7 +99,7 @@ def check_objects(records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int
 def zero_areas(polygons: np.ndarray) -> np.ndarray:
     """Return which polygons (N, 8) have no area: (N,) bool.
 
-    Self-crossing polygons are never reported: with their corners in order, they have an area.
+    The result is False for self-crossing polygons: with their corners in order, they have an area.
 
     Example:
         >>> zero_areas(np.array([[0.0, 0, 4, 0, 4, 0, 0, 0], [0, 0, 4, 0, 4, 4, 0, 4]])).tolist()
@@ -192,7 +192,9 @@ def _check_duplicates(table: ObjectTable) -> Iterator[_Finding]:
 
 def _check_two_classes(table: ObjectTable) -> Iterator[_Finding]:
     first_equal = _first_equal(table)
-    distinct = np.flatnonzero(first_equal == np.arange(len(first_equal)))  # N equal objects would give N^2 pairs
+    distinct = np.flatnonzero(
+        first_equal == np.arange(len(first_equal))
+    )  # without duplicates, since N equal objects would give N^2 pairs
     polygons, labels = table.polygons[distinct], table.labels[distinct]
     hbbs, areas = polygon_hbbs(polygons), polygon_areas(polygons)
     for first, second in iter_overlapping_pairs(hbbs, table.images[distinct]):

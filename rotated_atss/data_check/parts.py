@@ -53,7 +53,7 @@ class CheckedPart:
 def pair_parts(
     images: Sequence[str | Path], labels: Sequence[str | Path] | None, coco: Sequence[str | Path] | None
 ) -> list[DataPart]:
-    """Build the parts of a dataset from the options of the command.
+    """Build the parts of a dataset from the options ``--images``, ``--labels`` and ``--coco``.
 
     Args:
         images: Image folder of each part.

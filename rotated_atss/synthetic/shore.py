@@ -24,7 +24,7 @@ def lay_shore(site: Site, shore: Shore) -> None:
         >>> bool(site.canvas.image()[200].any()), bool(site.canvas.image()[20].any())
         (True, False)
     """
-    far = shore.half_length + 400.0  # beyond the image
+    far = shore.half_length + 400.0  # pixels; the water and the quay continue beyond the image
     lay_water(site.canvas, shore.pose.apply(quad_of((-far, 0.0, far, shore.reach + 60))), site.climate, site.rng)
     quay = shore.pose.apply(quad_of((-far, -QUAY, far, 0.0)))
     site.canvas.fill(quay, site.climate.concrete, grain=5.0)
@@ -33,7 +33,7 @@ def lay_shore(site: Site, shore: Shore) -> None:
 
 
 def marina(site: Site, shore: Shore) -> float:
-    """Place piers with boats moored on both sides; return the length of the piers.
+    """Place piers with boats moored on both sides; return the length of the piers in pixels.
 
     Example:
         >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))
@@ -65,7 +65,7 @@ def _moor(site: Site, pier: Pose, length: float, width: float, berth_length: flo
         if x + boat_width > length / 2 + 2:
             return
         if rng.random() < site.difficulty.fill:
-            is_bow_in = most_bow_in == (rng.random() < 0.85)
+            is_bow_in = most_bow_in == (rng.random() < 0.85)  # 85% of the boats have the heading of the majority
             turn = (-side if is_bow_in else side) * np.pi / 2 + site.heading_jitter()
             y = side * (width / 2 + boat_length / 2 + 2.0)
             site.place(boat, pier.moved(x + boat_width / 2, y, turn), gap=0.0)
@@ -82,7 +82,7 @@ def traffic_at_sea(site: Site, shore: Shore, start: float) -> None:
         {'ship'}
     """
     rng = site.rng
-    for number in range(7):
+    for number in range(7):  # up to 2 freighters, then up to 5 boats
         is_freighter = number < 2
         if is_freighter:
             sprite = vessels.freighter(rng, site.scale)
