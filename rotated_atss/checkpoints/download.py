@@ -22,10 +22,10 @@ from rotated_atss.io.progress import progress_bar
 from rotated_atss.io.run_lock import run_lock
 
 CACHE_VARIABLE = "ROTATED_ATSS_CACHE"
-TIMEOUT_S = 20  # without a byte from the server
-LOCK_TIMEOUT_S = 3600  # while another process downloads the same file
+TIMEOUT_S = 20  # without an answer of the server
+LOCK_TIMEOUT_S = 3600  # wait for another process that downloads the same file
 _BLOCK_BYTES = 2**20
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")  # Content-Range: first and last byte, and length of the file
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")  # Content-Range of HTTP: first-last/total
 
 
 def cache_folder() -> Path:

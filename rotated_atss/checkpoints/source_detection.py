@@ -95,6 +95,7 @@ def _box_dim(state: dict[str, Tensor], path: str | Path) -> int:
             f"expected a parameter {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, got {next(iter(state))}, ..."
         )
         raise UserError("not a supported detector", where=path, hint=hint)
+    # box parameters times priors per location; the latter is 1 or 9 in the supported detectors
     return 5 if channels[0] % 5 == 0 else 4
 
 

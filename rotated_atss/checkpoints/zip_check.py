@@ -32,8 +32,8 @@ def check_checkpoint_file(file: Any) -> int:
         file: Path, or open binary file, whose position is then its start.
 
     Returns:
-        Largest size that all its tensors can have together, bytes: that of a zip's entries of values, otherwise that
-        of the file.
+        Upper bound of the total size of the tensors in bytes. For a zip, it is the size of the entries that hold
+        values (``data/``); for a bare pickle, the size of the file.
 
     Raises:
         UserError: Its entries are compressed or overlap, its directory can be read in two ways, or its pickle makes a
@@ -82,7 +82,7 @@ def _opened(file: Any) -> Iterator[IO[bytes]]:
 
 
 def _zip_problem(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> str:
-    """Return the problem of a zip, which ``file`` of ``size`` bytes holds; empty if it has none."""
+    """Return the problem of a zip, empty if it has none; ``file`` is the open zip of ``size`` bytes."""
     entries = archive.infolist()
     if _directory_start(file, size) != archive.start_dir:
         return "its directory is not at its end"
@@ -113,6 +113,7 @@ def _directory_start(file: IO[bytes], size: int) -> int:
 
 
 def _unpack(record: struct.Struct, file: IO[bytes], start: int) -> tuple[Any, ...]:
+    """Read a record at a position of the file. Bytes missing in a short file are read as zeros."""
     file.seek(max(start, 0))
     return record.unpack(file.read(record.size).ljust(record.size, b"\0"))
 

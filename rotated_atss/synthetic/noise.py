@@ -11,7 +11,7 @@ def value_noise(rng: np.random.Generator, size_wh: tuple[int, int], cell_wh: tup
     """Create a smooth random field by interpolation between random values at a distance of ``cell_wh`` pixels.
 
     Returns:
-        (H, W) with mean near 0 and variance below 1.
+        (H, W) with mean near 0 and variance below 1, since interpolation averages values of variance 1.
 
     Example:
         >>> value_noise(np.random.default_rng(0), (40, 30), (8.0, 8.0)).shape
@@ -55,7 +55,7 @@ def fractal_noise(
     """
     smallest_cell = cell / 2 ** (octaves - 1)
     shrink = 1
-    if smallest_cell >= 6:  # features of so many pixels need fewer samples, which saves time
+    if smallest_cell >= 6:  # pixels; smooth fields are created at a lower resolution, which is faster
         shrink = 4 if smallest_cell >= 12 else 2
     width, height = (-(-side // shrink) for side in size_wh)  # rounded up
     total = np.zeros((height, width), np.float32)

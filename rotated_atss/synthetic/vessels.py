@@ -8,7 +8,7 @@ import numpy as np
 from rotated_atss.synthetic.shapes import Points, ellipse, mirrored, rect, rounded_rect
 from rotated_atss.synthetic.sprite import Sprite, pick, rgb, shade
 
-HULL_PAINT = [
+HULL_PAINT = [  # white three times, as most boats are white
     rgb(240, 241, 242),
     rgb(240, 241, 242),
     rgb(240, 241, 242),
@@ -45,7 +45,7 @@ _FREIGHTER_HULL = mirrored(
 
 
 def boat(rng: np.random.Generator, scale: float, length: float | None = None) -> Sprite:
-    """Create a motorboat or a sailing boat of about 38 x 13 pixels.
+    """Create a motorboat or a sailing boat of ``length`` pixels, by default ``38 * scale``; the length varies by 10%.
 
     Example:
         >>> boat(np.random.default_rng(0), scale=1.0).name

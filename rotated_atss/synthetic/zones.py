@@ -74,7 +74,7 @@ def _parking(site: Site, block: Block) -> None:
     bay_width, bay_depth = BAY_WIDTH * site.scale, BAY_DEPTH * site.scale
     aisle_width = AISLE_WIDTH * site.scale
     # rows with even index are followed by an aisle, rows with odd index by a narrow gap
-    row_ys, y = [], -block.height / 2 + 7 + bay_depth / 2
+    row_ys, y = [], -block.height / 2 + 7 + bay_depth / 2  # centers of the rows, in the frame of the block
     while y + bay_depth / 2 < block.height / 2 - 5:
         row_ys.append(y)
         y += bay_depth + (aisle_width if len(row_ys) % 2 else 2.0)
@@ -88,7 +88,7 @@ def _parking(site: Site, block: Block) -> None:
 def _bay_row(site: Site, block: Block, y: float, bay_width: float, bay_depth: float, aisle_side: int) -> None:
     """Fill a row of bays; ``aisle_side`` is +1 or -1, the sign of y towards the aisle."""
     half_length = block.width / 2 - 14
-    occupancy = site.difficulty.fill * site.rng.uniform(0.75, 1.2)
+    occupancy = site.difficulty.fill * site.rng.uniform(0.75, 1.2)  # varies from row to row
     for x in np.arange(-half_length, half_length, bay_width):
         mark = block.pose.apply(np.array([[x, y - bay_depth / 2], [x, y + bay_depth / 2]]))
         site.canvas.line(mark, LANE_WHITE, 0.7, alpha=0.8)
