@@ -12,7 +12,7 @@ from mmengine.registry import Registry
 
 SCOPE = "rotated_atss.detection"
 
-# Names of MMEngine and MMCV that MMDetection uses for classes of its own.
+# Names that MMEngine or MMCV registers and MMDetection registers again, for different classes.
 REPLACED_BY_MMDET = frozenset(
     {"ConcatDataset", "ImageToTensor", "LoadAnnotations", "Pad", "RandomFlip", "Resize", "SiLU", "ToTensor"}
 )
@@ -22,7 +22,7 @@ class LoadedFirstRegistry(Registry):
     """Registry of this package, MMDetection, MMCV and MMEngine that first searches the classes already imported.
 
     A registry of MMDetection imports all models, datasets, transforms, metrics and hooks of MMDetection before it looks
-    up a name. This registry does so only for a name that is not found otherwise.
+    up a name. This registry does so only for a name that no imported class has.
 
     Example:
         >>> DATASETS.get("DOTADataset").__name__
@@ -30,7 +30,7 @@ class LoadedFirstRegistry(Registry):
     """
 
     def get(self, key: str) -> Any:
-        """Return the class that is registered as ``key``, or None.
+        """Return the class that is registered as ``key``, or None if there is no such class.
 
         Args:
             key: Name, or ``mmdet.Name`` for a class of MMDetection only.

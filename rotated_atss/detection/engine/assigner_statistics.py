@@ -31,8 +31,8 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
 
     Args:
         name: ``config``, the config's assigner; ``obb`` or ``hbb``, the config's assigner by oriented boxes or by their
-            circumscribed horizontal boxes; or a strategy such as ``ssc`` (``ssc-hbb`` by circumscribed boxes), with the
-            config's k and treatment of ignored boxes.
+            circumscribed horizontal boxes; or a strategy such as ``ssc`` (``ssc-hbb`` by circumscribed boxes), with
+            ``topk`` and the treatment of ignored boxes from the config.
         assigner_cfg: Config of the assigner.
         oriented: Whether the config's boxes are oriented.
 
@@ -68,7 +68,10 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
 
 
 def _expected_positives(assigner: Any, num_levels: int, priors: Tensor) -> float | None:
-    """Return the positives per ground-truth box that the paper expects of ATSS, 0.2 k L; None for other assigners."""
+    """Return the positives per ground-truth box that the paper expects of ATSS; None for other assigners.
+
+    The paper expects 0.2 k L positives, for k candidates on each of L levels.
+    """
     if getattr(assigner, "topk", None) is None or getattr(assigner, "strategy", "atss") != "atss":
         return None
     return POSITIVE_FRACTION * _num_candidates(assigner, priors) * num_levels
@@ -112,7 +115,7 @@ def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], inputs:
 
 
 def _count_above_threshold(assigner: Any, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor) -> Tensor:
-    """Count, for an ATSS assigner, the candidates of each ground-truth box whose IoU reaches its threshold; (G,)."""
+    """Return (G,) counts: the candidates of each ground-truth box whose IoU reaches the ATSS threshold of the box."""
     if not len(gt_boxes):
         return torch.zeros(0, dtype=torch.int64)
     if getattr(assigner, "by_hbb", False):

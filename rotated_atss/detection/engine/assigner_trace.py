@@ -47,7 +47,7 @@ class ImageAssignment:
 
     @property
     def variant(self) -> str:
-        """Boxes that the config's assigner compares: ``obb``, ``hbb``, or ``config`` for horizontal boxes."""
+        """Kind of boxes that the assigner compares: ``obb`` or ``hbb``; ``config`` if the priors are horizontal."""
         if not self.oriented:
             return "config"
         return "hbb" if getattr(self.assigner, "by_hbb", False) else "obb"
@@ -68,7 +68,7 @@ class ImageAssignment:
 
         Args:
             variant: ``obb`` or ``hbb`` to compare oriented or circumscribed boxes; ``config`` to follow the config.
-            gt_index: Index of the box.
+            gt_index: Index of the box in ``inputs.gt_boxes``.
 
         Returns:
             The trace; its positives are those of the assigner.
@@ -115,7 +115,7 @@ def prepare_assignment(
     record = {"width": image_wh[0], "height": image_wh[1], "instances": instances}
     inputs = build_assignment_input(record, find_test_dataset(cfg).get("pipeline") or [])
     priors, level_sizes = config.generate(inputs.image_wh)
-    if not instances:  # no boxes, with as many columns as the priors
+    if not instances:  # an empty list of boxes does not show whether they have 4 or 5 columns
         inputs = AssignmentInput(inputs.image_wh, priors[:0], priors[:0])
     assigner = build_assigner("config", config.assigner_cfg, config.oriented)
     return ImageAssignment(inputs, config.strides, priors, level_sizes, assigner, config.assigner_cfg)

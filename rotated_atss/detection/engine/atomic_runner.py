@@ -43,7 +43,7 @@ class AtomicCheckpointRunner(Runner):
     _val_dataloader: Any
     _test_dataloader: Any
 
-    _loaded_meta: dict | None = None
+    _loaded_meta: dict | None = None  # ``meta`` of the checkpoint that was loaded last
     console: ConsoleHandler
     resumed_meta: dict | None = None  # ``meta`` of the checkpoint that the training resumes from
 
@@ -125,7 +125,7 @@ class AtomicCheckpointRunner(Runner):
 
     @build_errors("train_cfg or train_dataloader of this config")
     def build_train_loop(self, loop: Any) -> Any:
-        """Build the training loop and its data loader, whose augmentation does not depend on the number of workers."""
+        """Build the training loop and its data loader. The augmentation does not depend on the number of workers."""
         self._train_dataloader = self._with_bad_image_rule(self._train_dataloader)
         if isinstance(self._train_dataloader, dict):
             self._train_dataloader = seed_samples(self._train_dataloader, self.seed)
@@ -164,7 +164,7 @@ class AtomicCheckpointRunner(Runner):
 
 @contextmanager
 def _without_load_notice() -> Iterator[None]:
-    """Drop the line that MMEngine prints when it reads a file, without the logger; the logger names the file, too."""
+    """Drop the line that MMEngine prints when it reads a file. MMEngine also logs the name of the file."""
     printed = io.StringIO()
     try:
         with redirect_stdout(printed):

@@ -19,14 +19,14 @@ from rotated_atss.io.image_header import read_header
 
 LIST = "bad_images.txt"
 _MAX_SHOWN = 5  # images that the log names
-_BLANK_SIDE = 64  # side in pixels of the empty image in place of one whose size cannot be read
+_BLANK_SIDE = 64  # side in pixels of the black image that replaces an image of unknown size
 
 
 class SkippingDataset(DatasetWrapper):
     """Dataset that replaces an image that cannot be read.
 
-    In training, the next readable image takes its place. In testing, that image would then count twice; instead, an
-    empty image marked as unreadable takes its place, and the metrics ignore what is detected in it.
+    In training, the next readable image takes its place. In testing, the next image would then be evaluated twice.
+    Therefore a black image, marked as unreadable, takes its place, and the metrics ignore its detections.
 
     Args:
         dataset: Config of the wrapped dataset.
@@ -35,7 +35,7 @@ class SkippingDataset(DatasetWrapper):
 
     def __init__(self, dataset: dict, list_path: str) -> None:
         super().__init__(dataset)
-        self.__dict__["list_path"] = list_path  # an attribute of this object, not of the wrapped dataset
+        self.__dict__["list_path"] = list_path  # DatasetWrapper sets other attributes on the wrapped dataset
 
     def __getitem__(self, index: int) -> Any:
         """Load a sample.

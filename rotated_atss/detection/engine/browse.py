@@ -45,7 +45,7 @@ class NetworkInput:
         ignored_labels: (I,) class indices.
         flip: ``horizontal``, ``vertical``, ``diagonal`` or ``none``.
         scale_xy: Scales of the resizing along x and y.
-        trace: Rotation of the image, and boxes that the pipeline dropped.
+        trace: Rotation that the pipeline applied to the image, and boxes that it dropped.
         has_boxes: Whether the pipeline loads boxes; test pipelines load none.
     """
 
@@ -126,7 +126,7 @@ class InputBrowser:
         """Load images in batches of the config's size.
 
         Args:
-            indices: Indices in the dataset. Consecutive ones share a batch.
+            indices: Indices in the dataset, in the order in which they fill the batches.
             seed: Seed of the augmentation. The augmentation of an image depends only on this seed and its index.
 
         Yields:
@@ -207,6 +207,7 @@ def as_drawn(boxes: Tensor, angle_version: str | None) -> Tensor:
 
 
 def _boxes_of(instances: Any) -> tuple[Tensor, Tensor]:
+    """Return boxes (N, 5) or (N, 4) and labels (N,) on the CPU; none if ``instances`` is None or has no boxes."""
     if instances is None or "bboxes" not in instances:
         return torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
     boxes = instances.bboxes

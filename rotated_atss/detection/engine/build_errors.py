@@ -26,7 +26,7 @@ def build_errors(part: str, where: object = None) -> Iterator[None]:
     """Convert the exceptions that building a part of a config raises in this block to one-line errors.
 
     Args:
-        part: Name of the part that is built, for the error.
+        part: Name of the part for the error, completing "cannot build".
         where: File of the config, for the error.
 
     Raises:
@@ -60,7 +60,7 @@ def strip_worker_traceback() -> Iterator[None]:
     """Remove the traceback that PyTorch adds to the message of an error raised in a loader process.
 
     Raises:
-        UserError: The error of the loader process in one line; also for a missing file and a killed process.
+        UserError: A loader process raised a ``UserError``, did not find a file, or was killed.
 
     Example:
         >>> with strip_worker_traceback():

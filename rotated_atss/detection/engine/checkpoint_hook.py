@@ -23,7 +23,7 @@ class BoundedCheckpointHook(CheckpointHook):
     interrupted run has written is removed after the next regular checkpoint.
     """
 
-    file_backend: Any
+    file_backend: Any  # set by MMEngine's hook, which removes checkpoints with it
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         with self._deferred_removals():

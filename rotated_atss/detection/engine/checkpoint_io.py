@@ -23,8 +23,8 @@ def restrict_checkpoint_loading() -> None:
     MMEngine falls back to unrestricted unpickling if a restricted load fails, and always unpickles downloaded files
     without restriction. This function replaces the two functions of :mod:`mmengine.runner.checkpoint` that read local
     and downloaded files. All schemes of its ``CheckpointLoader`` (local, http, torchvision, open-mmlab, ...) use them,
-    and therefore ``load_from``, ``resume`` and ``init_cfg`` do, too. All other weights are read by
-    :func:`read_checkpoint`, which is always restricted.
+    and therefore ``load_from``, ``resume`` and ``init_cfg`` do, too. This package reads all
+    other weights with :func:`read_checkpoint`, which is always restricted.
 
     :func:`~rotated_atss.detection.engine.config.load_config`, ``build_model`` and ``build_runner`` call this function
     before anything is loaded. Calling it again has no effect.

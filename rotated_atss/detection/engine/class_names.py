@@ -108,7 +108,7 @@ def _dataset_candidates(dataset: Mapping[str, Any]) -> Iterator[tuple[str, tuple
     configured = (dataset.get("metainfo") or {}).get("classes")
     if configured:
         names = (configured,) if isinstance(configured, str) else tuple(configured)
-        is_dota = dataset.get("type") == "DOTADataset"  # its names are resolved: spaces become hyphens
+        is_dota = dataset.get("type") == "DOTADataset"  # it replaces spaces in class names by hyphens
         yield "in the config's metainfo", resolve_classes(names) if is_dota else names
     if dataset.get("classes"):
         yield "in the config", tuple(resolve_classes(dataset["classes"]))

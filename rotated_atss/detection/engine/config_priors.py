@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rotated_atss.errors import UserError
 
-_CACHED_SIZES = 4  # image sizes whose priors are kept
+_CACHED_SIZES = 4  # number of image sizes whose priors are kept; most tiles of a dataset have one size
 
 
 def dense_head_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
@@ -80,7 +80,7 @@ class ConfigPriors:
             (A, 5) or (A, 4) priors, level after level, and the number of priors per level. Both are cached: do not
             change them in place.
         """
-        width, height = (math.ceil(side / self._divisor) * self._divisor for side in image_wh)
+        width, height = (-(-side // self._divisor) * self._divisor for side in image_wh)  # rounded up
         return self._generate(width, height)
 
     def _generate_padded(self, width: int, height: int) -> tuple[Tensor, list[int]]:

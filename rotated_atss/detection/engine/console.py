@@ -39,7 +39,7 @@ _run: ContextVar[_Run | None] = ContextVar("run", default=None)
 
 @contextmanager
 def console_of_run(quiet: bool) -> Iterator[None]:
-    """Set whether the runs in this block print messages. When the block ends, complete a line updated in place.
+    """Set whether the runs in this block print messages. At the end, keep the last progress line on the screen.
 
     Args:
         quiet: Print only warnings.
@@ -126,7 +126,7 @@ def install_console(logger: logging.Logger) -> ConsoleHandler:
     kinds = (logging.StreamHandler, ConsoleHandler)
     printing = [handler for handler in logger.handlers if type(handler) in kinds]
     lowest = min((handler.level for handler in printing), default=logging.ERROR)
-    console = ConsoleHandler(lowest or logging.INFO)  # NOTSET is 0
+    console = ConsoleHandler(lowest or logging.INFO)  # the level NOTSET is 0 and would print debug messages
     for handler in printing:
         console.filters.extend(handler.filters)
         logger.handlers.remove(handler)

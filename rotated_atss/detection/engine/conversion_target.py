@@ -15,6 +15,7 @@ from rotated_atss.detection.engine.config import build_model, find_test_dataset,
 from rotated_atss.detection.task_modules.box_coders import OrientedDeltaCoder
 from rotated_atss.dota.classes import resolve_classes
 
+# Settings of the anchor generator that must agree with those of the converted weights.
 ANCHOR_KEYS = ("octave_base_scale", "scales_per_octave", "ratios", "strides")
 
 
@@ -24,7 +25,7 @@ def describe_target(config: str, cfg_options: Mapping[str, Any] | None = None) -
     The model is built on the meta device, without memory for its weights.
 
     Args:
-        config: Path or name.
+        config: Path of a config, or name of a config of this package.
         cfg_options: Changes to the config by dotted key.
 
     Raises:

@@ -58,7 +58,7 @@ def convert_file(
     Args:
         path: The checkpoint.
         source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`; None detects it.
-        angle_version: Angle version; None reads it from the checkpoint or its name.
+        angle_version: ``oc``, ``le90`` or ``le135``; None reads it from the checkpoint or its file name.
         config: Path or name of the matching config; None detects it from the shapes.
         cfg_options: Changes to the config by dotted key.
 

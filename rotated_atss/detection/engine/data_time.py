@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from rotated_atss.io.processes import available_cores
 
 WINDOW = 50  # iterations over which times are averaged
-MAX_SHARE = 0.5  # share of the time from which waiting for data is reported
+MAX_SHARE = 0.5  # largest share of the training time spent waiting for data that causes no warning
 
 
 class DataTimeHook(Hook):
@@ -19,7 +19,7 @@ class DataTimeHook(Hook):
     The first :data:`WINDOW` iterations, during which loader processes start, do not count.
     """
 
-    priority = "LOW"  # after the times are known
+    priority = "LOW"  # runs after MMEngine's IterTimerHook has measured the times
 
     def __init__(self) -> None:
         self._iterations, self._is_reported = 0, False

@@ -20,7 +20,7 @@ def configure_dataloaders(cfg: Any, workers: int | None = None, user_keys: Colle
 
     With a GPU, ``pin_memory`` is True unless the config sets it, and ``num_workers`` is raised to the process's share
     of the CPU cores, at most :data:`MAX_WORKERS`, because a GPU processes more tiles than two workers load. Without a
-    GPU, the network needs the cores, and the config's number is kept.
+    GPU, the config's number is kept, because the network itself needs the cores.
 
     Args:
         cfg: A config with any of ``train_dataloader``, ``val_dataloader`` and ``test_dataloader``.

@@ -22,7 +22,7 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
         device(type='cpu')
     """
     if device is None:
-        # Not checked: the check would make every process of a launcher occupy memory of the first GPU.
+        # Not checked: in every process of a launcher, the check would occupy memory of the first GPU.
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)

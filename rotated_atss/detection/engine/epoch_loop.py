@@ -17,14 +17,14 @@ EPOCH_LENGTH = "epoch_length"  # key of a checkpoint's meta: number of batches p
 class ResumableEpochLoop(EpochBasedTrainLoop):
     """MMEngine's ``EpochBasedTrainLoop``, but a checkpoint within an epoch is resumed at the next batch.
 
-    MMEngine's loop starts the epoch again, although it continues to count iterations. Here, the batches that the
-    checkpoint has trained are not loaded again.
+    MMEngine's loop starts the epoch again, although it continues to count iterations. This loop skips the
+    batches that were trained before the checkpoint.
     """
 
-    done = 0  # batches of the epoch to run next that the checkpoint has trained
+    done = 0  # number of batches of the next epoch to run that were trained before the checkpoint
 
     def resume_epoch(self, meta: Mapping[str, Any]) -> str | None:
-        """Skip the batches of the current epoch that a checkpoint has trained.
+        """Skip the batches of the current epoch that were trained before a checkpoint.
 
         Args:
             meta: ``meta`` of the checkpoint. MMEngine has already set iteration and epoch of this loop from it.
@@ -56,7 +56,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 def skip_batches(dataloader: DataLoader, number: int) -> Iterable[Any]:
     """Return the batches of a data loader without the first ones.
 
-    If the sampler can skip, the first batches are not loaded.
+    If the sampler can skip, the first batches are not loaded; otherwise they are loaded and dropped.
 
     Args:
         dataloader: A data loader. A sampler can skip if it has a method ``skip_in_epoch(samples)``; a batch sampler if

@@ -32,7 +32,7 @@ class StripCallablesHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remove the functions before the checkpoint is written."""
         states = checkpoint.get("param_schedulers")
-        if isinstance(states, list):  # with several optimizers it is a dict of lists
+        if isinstance(states, list):  # with several optimizers it is a dict of lists, which is left unchanged
             checkpoint["param_schedulers"] = [
                 {name: value for name, value in state.items() if not callable(value)} for state in states
             ]

@@ -20,7 +20,8 @@ BACKENDS = {
     "mlflow": "MLflowVisBackend",
     "clearml": "ClearMLVisBackend",
 }
-NONE, PROJECT = "none", "rotated-atss"
+NONE = "none"  # value of --log-to: log to the work folder only
+PROJECT = "rotated-atss"  # name of the project or experiment in the tracking service
 
 
 def set_log_targets(cfg: Config, text: str) -> None:

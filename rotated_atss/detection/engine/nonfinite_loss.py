@@ -23,8 +23,8 @@ from rotated_atss.detection.engine.random_numbers import step_seed
 from rotated_atss.errors import UserError, count_of
 
 ACTIONS = ("stop", "skip")
-MAX_RECORDS = 5  # each holds the weights
-MAX_SKIPPED = 10  # in succession: then the weights are the cause, not the data
+MAX_RECORDS = 5  # files per run; each holds the weights and is as large as a checkpoint without optimizer
+MAX_SKIPPED = 10  # batches in succession; after as many, the cause is probably the weights, not the data
 _HINT = "check these labels, or lower the learning rate (--cfg-options optim_wrapper.optimizer.lr=...)"
 
 
@@ -32,9 +32,9 @@ _HINT = "check these labels, or lower the learning rate (--cfg-options optim_wra
 class NonFiniteLossHook(Hook):
     """Handle a NaN or infinite loss, gradient or weight.
 
-    A step with such a loss or gradient does not change the weights. Its batch is written to ``nonfinite_iter_N.pth`` in
-    the work folder (:mod:`rotated_atss.checkpoints.batch_record`), from which ``rotated-atss replay`` repeats the step.
-    No checkpoint with such weights is written.
+    A step whose loss or gradient is not finite does not change the weights. Its batch is written to
+    ``nonfinite_iter_N.pth`` in the work folder (:mod:`rotated_atss.checkpoints.batch_record`), from which
+    ``rotated-atss replay`` repeats the step. No checkpoint with weights that are not finite is written.
 
     Args:
         interval: Iterations between two checks.
@@ -52,9 +52,10 @@ class NonFiniteLossHook(Hook):
         self._losses: Tensor | None = None  # losses of the latest forward pass in this process
         self._gradients: list[str] = []  # names of weights whose gradient is not finite
         self._is_broken = False  # whether a loss or gradient of this iteration is not finite in any process
-        self._is_checked = False  # whether that is known
+        self._is_checked = False  # whether _is_broken has been determined for this iteration
         self._buffers: dict[str, Tensor] = {}  # buffers of the model before this iteration
-        self._skipped = self._in_succession = 0  # skipped batches: all, and the latest without a good one in between
+        self._skipped = 0  # number of skipped batches
+        self._in_succession = 0  # number of batches skipped since the last finite one
 
     def before_train(self, runner: Runner) -> None:
         """Check losses and gradients before every step of the optimizers."""
@@ -158,7 +159,7 @@ class NonFiniteLossHook(Hook):
         self._skipped, self._in_succession = self._skipped + 1, self._in_succession + 1
         for name, value in runner.model.named_buffers():
             value.copy_(self._buffers[name])
-        outputs.clear()  # else these losses would enter the means that are logged
+        outputs.clear()  # otherwise, these losses would enter the means that are logged
 
 
 def describe_step(
@@ -175,7 +176,7 @@ def describe_step(
     cfg = runner.cfg
     try:
         config = format_config_text(cfg.to_dict())
-    except UserError:  # the config has other than plain values
+    except UserError:  # the config has a value, such as a class, that cannot be written as text
         config = ""
     return BatchRecord(
         iteration=runner.iter + 1,
@@ -195,7 +196,7 @@ def _record_path(runner: Runner) -> Path:
 
 
 def _named_losses(outputs: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """Yield name and mean of each loss; a head returns some of them as one tensor per level."""
+    """Yield name and value of each loss. A loss given as one tensor per level is the sum of their means."""
     for name, value in outputs.items():
         if "loss" in name:
             parts = value if isinstance(value, (list, tuple)) else [value]

@@ -80,7 +80,7 @@ class CocoBoxMetric(BaseMetric):
             results: Image id, boxes, scores and labels of each image, from :meth:`process`.
 
         Returns:
-            The twelve metrics by name; empty if the ground truth has no annotations.
+            The twelve metrics by name; empty if the JSON has no annotations, as those of COCO's test sets.
         """
         logger = MMLogger.get_current_instance()
         cat_ids = self.dataset_meta["cat_ids"]

@@ -20,8 +20,8 @@ from rotated_atss.ops.boxes import obb_to_hbb
 class RotatedATSSAssigner(TensorAssigner):
     """Assign with ATSS, by oriented boxes or by their circumscribed horizontal boxes.
 
-    With circumscribed boxes, about a third of the positives lie outside the oriented box, as in the published hbb
-    models.
+    With circumscribed boxes, the centers of about a third of the positives lie outside the oriented box, as in the
+    published hbb models.
 
     Args:
         topk: Candidate locations per level.

@@ -86,7 +86,7 @@ class OrientedDeltaCoder(BaseBBoxCoder):
             normalize: Whether to convert the boxes to the angle version.
 
         Returns:
-            (N, 5).
+            (N, 5) oriented boxes.
         """
         pred_bboxes = upcast(pred_bboxes)
         deltas = pred_bboxes * pred_bboxes.new_tensor(self.stds) + pred_bboxes.new_tensor(self.means)
@@ -143,6 +143,7 @@ class PointDistanceCoder(BaseBBoxCoder):
         self.encode_size = 4 if angle_version is None else 5
 
     def _means(self, like: Tensor) -> Tensor:
+        """Return ``mean`` for each distance and 0 for the angle, with dtype and device of ``like``."""
         return like.new_tensor((*[self.mean] * 4, 0.0)[: self.encode_size])
 
     def encode(self, bboxes: Tensor, gt_bboxes: Tensor) -> Tensor:
@@ -165,7 +166,7 @@ class PointDistanceCoder(BaseBBoxCoder):
                 clamps the centers of oriented boxes as :func:`clamp_centers`.
 
         Returns:
-            (N, 4) or (N, 5).
+            (N, 4) horizontal or (N, 5) oriented boxes.
         """
         pred_bboxes = upcast(pred_bboxes)
         distances = pred_bboxes + self._means(pred_bboxes)

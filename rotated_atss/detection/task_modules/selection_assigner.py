@@ -36,7 +36,7 @@ class SelectionAssigner(TensorAssigner):
         strategy: ``atss``; ``ssc``: priors inside the box on levels of its scale range, as in FCOS; ``iou``: IoU
             thresholds, as in RetinaNet; ``topk``: the priors of highest IoU; ``center_sampling``: as ``ssc``, but only
             among the nearest priors per level, the paper's lite variant.
-        topk: k of ``atss``, ``topk`` and ``center_sampling``.
+        topk: Candidate locations per level of ``atss`` and ``center_sampling``; priors per box of ``topk``.
         scale_ranges: Borders in pixels between the levels of ``ssc`` and ``center_sampling``, one fewer than levels.
         pos_iou_thr: Lower threshold of positives of ``iou``.
         neg_iou_thr: Upper threshold of negatives of ``iou``.
@@ -74,7 +74,7 @@ class SelectionAssigner(TensorAssigner):
         if strategy not in STRATEGIES:
             raise ValueError(f"unknown strategy, got {strategy!r}. Choose one of {', '.join(STRATEGIES)}.")
         check_at_least_one(topk=topk)
-        check_scale_ranges(scale_ranges, len(scale_ranges) + 1)  # the order; _check_num_levels checks the number
+        check_scale_ranges(scale_ranges, len(scale_ranges) + 1)  # checks the order; _check_num_levels the length
         check_thresholds(pos_iou_thr, neg_iou_thr)
         check_low_quality_rule(low_quality_rule)
         self.strategy, self.topk, self.scale_ranges = strategy, topk, tuple(scale_ranges)

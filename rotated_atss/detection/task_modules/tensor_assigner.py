@@ -22,10 +22,10 @@ class TensorAssigner(BaseAssigner):
     Args:
         assign_by_circumhbbox: True, or the name of an angle version as in older configs, replaces priors, ground-truth
             boxes and ignored boxes by their circumscribed horizontal boxes. None or False assigns by the oriented
-            boxes. The regression targets are the oriented boxes in both cases.
-        priors_per_location: Number of priors that share a center. A level has k times as many candidates, where k is
-            the ``topk`` of the subclass. None counts the priors that share a center. With 1, a level has k candidates
-            even if several priors share a center, as in MMDetection and mmrotate.
+            boxes. Regression targets are computed from the oriented boxes in both cases.
+        priors_per_location: Number of priors that share a center; None counts them. The number of candidates per
+            level is this number times the ``topk`` of the subclass. With 1, it is ``topk`` even if several priors
+            share a center, as in MMDetection and mmrotate.
         ignore_iof_threshold: A prior with more than this share of its area in an ignored box is ignored; a negative
             value disables it.
 
