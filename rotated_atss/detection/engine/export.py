@@ -29,8 +29,9 @@ from rotated_atss.runtime.compare import Differences, compare_outputs
 from rotated_atss.runtime.quantize import quantize_to_int8
 from rotated_atss.runtime.session import OnnxRuntimeSession
 
-OPSET = 18  # version of ONNX's operators
-# Share of boxes that may differ from torch. Untrained deformable convolutions and refinement amplify rounding errors.
+OPSET = 18  # version of the ONNX operators
+# Largest share of boxes that may differ from torch. It is not 0 because untrained deformable convolutions and
+# refinement amplify rounding errors.
 _MAX_SHARE = 0.05
 _SIDE = 256  # side in pixels of the inputs for tracing and comparison, before rounding to the pad divisor
 
@@ -43,7 +44,7 @@ class ExportOptions:
         onnx: ONNX file to write; None for none.
         torch_export: Package of ``torch.export`` to write; None for none. It is in float32.
         precision: ``float32``, ``float16`` or ``int8``, of the network in the ONNX file.
-        calibration: Folder of images from which the scales of int8 are computed.
+        calibration: Folder of images from which the scales of int8 are computed; None for other precisions.
         cfg_options: Changes to the config by dotted key.
 
     Example:

@@ -30,7 +30,7 @@ from rotated_atss.tiling.split_settings import default_gap
 
 # Config keys that concern a run and not the model; they are not recorded.
 _RUN_KEYS = ("work_dir", "load_from", "resume", "launcher", "randomness", "config_name", "published", "on_bad_image")
-# Steps of a test pipeline that the record can describe. The first kind does not change the pixels.
+# Steps of a test pipeline that the record can describe: those that do not change the pixels, and those that resize.
 _UNCHANGED_STEPS = ("LoadBoxes", "LoadAnnotations", "PackSample", "PackDetInputs")
 _RESIZING_STEPS = ("ResizeImage", "Resize")
 
@@ -142,7 +142,7 @@ def _describe_preprocessing(cfg: Config, pixels: PixelOptions) -> Preprocessing:
     settings = cfg.model.get("data_preprocessor") or {}
     if settings.get("pad_value"):
         raise UserError(f"data_preprocessor.pad_value must be 0, got {settings['pad_value']}")
-    # The input is BGR, and either setting swaps the channels.
+    # Images are loaded as BGR, and each of these settings swaps the first and the last channel.
     is_rgb = bool(settings.get("bgr_to_rgb") or settings.get("rgb_to_bgr"))
     steps = list(find_test_dataset(cfg).get("pipeline") or ())
     return Preprocessing(

@@ -34,7 +34,7 @@ def provide_model(entry: RegistryEntry, *, progress: bool | None = None) -> tupl
         return source, None
     out = cache_folder() / f"{entry.name}.pth"
     info = read_model_info(out) if out.is_file() else None
-    if info is not None and (info.origin or "").endswith(f", {source.name}"):
+    if info is not None and (info.origin or "").endswith(f", {source.name}"):  # converted from this download
         return out, None
     converted = convert_file(source, config=entry.config)
     return save_weights(out, converted.conversion.state, converted.meta)[0], converted

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from rotated_atss.detection.engine.network import has_fast_bfloat16
 
-_SMALL_MAP_PIXELS = 16  # largest feature maps that stay in float32 on the CPU
+_SMALL_MAP_PIXELS = 16  # height x width; on the CPU, convolutions of maps up to this size stay in float32
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -24,7 +24,7 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     bfloat16 has the exponent range of float32, so the loss is not scaled. On the CPU, convolutions of feature maps of a
     few pixels stay in float32: for some of these shapes, oneDNN's weight gradient in bfloat16 reads uninitialized
-    memory on some processors, which made the losses of tiles of 64 px NaN.
+    memory on some processors. With tiles of 64 px, the losses then became NaN.
     """
 
     _reported = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# Changes to the config by dotted key: no pretrained weights, no frozen layers, and batch norm in training mode.
 FROM_SCRATCH = {"model.backbone.init_cfg": None, "model.backbone.frozen_stages": -1, "model.backbone.norm_eval": False}
 
 
@@ -44,7 +45,7 @@ class TrainOptions(RunOptions):
     """Options of a training run.
 
     Attributes:
-        resume: Checkpoint to resume from; True for the latest one of the work folder.
+        resume: Checkpoint to resume from; True for the latest one of the work folder, False to start a new training.
         amp: Mixed precision in bfloat16.
         compile: Compile backbone and neck with ``torch.compile``.
         seed: Seed of all random numbers.

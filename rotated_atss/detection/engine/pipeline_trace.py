@@ -130,7 +130,7 @@ class _NumberedFlags(np.ndarray):
         self.numbers = None
 
     def __getitem__(self, key: Any) -> Any:
-        """Select flags and numbers alike."""
+        """Select flags, and the numbers of the same boxes."""
         selected = super().__getitem__(key)
         if isinstance(selected, _NumberedFlags) and self.numbers is not None:
             selected.numbers = self.numbers[key]

@@ -58,7 +58,7 @@ class ProgressHook(Hook):
         self._show_pass(runner, "test", batch_idx, runner.test_dataloader, data_batch)
 
     def before_val(self, runner: Runner) -> None:
-        """Print no messages, because the metric logs tables, which are for the log file only."""
+        """Stop printing messages: the metric logs tables, which are for the log file only."""
         self.console.status.keep()
         self.console.shows_messages = False
 
@@ -149,7 +149,10 @@ def _num_images(dataloader: Any, data_batch: Any) -> int:
 
 
 def _memory() -> tuple[str, int] | None:
-    """Return ``GPU`` and the peak memory of tensors, or without a GPU ``RSS`` and that of this process; in bytes."""
+    """Return kind and bytes of the memory in use: ``GPU``, the peak of tensors, or ``RSS``, the memory of this process.
+
+    The result is None if the memory of the process is unknown.
+    """
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         return "GPU", torch.cuda.max_memory_allocated()
     resident = resident_bytes()

@@ -38,7 +38,7 @@ def format_progress(progress: Progress) -> str:
         >>> format_progress(Progress(place="test 4/9", seconds=0.5, loading=0.1, images=2, remaining=2.5))
         'test 4/9  eta 0:00:02  4.0 images/s  0.50 s/step  loading 20%'
     """
-    seconds = max(progress.seconds, 1e-9)
+    seconds = max(progress.seconds, 1e-9)  # 0 before the first measurement
     parts = [progress.place]
     if progress.loss is not None:
         parts.append(f"loss {progress.loss:.4f}")

@@ -117,7 +117,7 @@ class SeededDataset(DatasetWrapper):
     """
 
     def __getitem__(self, index: int) -> Any:
-        """Load a sample. With an index without a seed, the generators are not seeded."""
+        """Load a sample. The generators are seeded only if ``index`` is a :class:`SeededIndex`."""
         if isinstance(index, SeededIndex):
             seed_generators(index.seed)
         return self.dataset[int(index)]
@@ -135,7 +135,8 @@ def seed_samples(dataloader: dict, seed: int) -> dict:
     """Return the config of a data loader that seeds the augmentation of every sample.
 
     Args:
-        dataloader: Config of the training data loader. It is not changed.
+        dataloader: Config of the training data loader. It is not changed. If its dataset or sampler is already built,
+            it is returned as it is.
         seed: Seed of the run.
 
     Example:

@@ -20,7 +20,7 @@ from rotated_atss.detection.engine.model_record import default_window, describe_
 from rotated_atss.detection.engine.network import num_classes
 from rotated_atss.errors import UserError, quote
 
-# Parts of a model that change the meaning of its weights; they are compared with the record.
+# Parts of a model's config that change the meaning of its weights; they are compared with the record.
 _COMPARED_KEYS = ("bbox_coder", "anchor_generator", "data_preprocessor")
 _TRAINING_KEYS = ("batch_augments", "train_cfg", "init_cfg")  # settings in them have no effect on a trained model
 
@@ -102,9 +102,9 @@ def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys:
 def _is_equal(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Return whether a setting is the same in the record and in the given config.
 
-    A setting that only one of them has counts as the same in three cases: it belongs to the data preprocessor; the part
-    of the model to which it belongs is missing in the other one; or its value is None, False or 0, like a default that
-    switches something off.
+    A setting that only the record or only the given config has counts as the same in three cases. It belongs to the
+    data preprocessor. Or the part of the model to which it belongs is missing on the side without the setting. Or its
+    value is None, False or 0, like a default that switches something off.
     """
     if key in recorded and key in given:
         return recorded[key] == given[key]

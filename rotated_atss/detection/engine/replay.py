@@ -22,7 +22,7 @@ from rotated_atss.detection.engine.network import store_channels_last
 from rotated_atss.detection.engine.random_numbers import seed_generators
 from rotated_atss.errors import UserError
 
-_TOLERANCE = 1e-4  # relative: another number of threads or another device rounds differently
+_TOLERANCE = 1e-4  # relative and absolute; another number of threads or another device rounds differently
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ImageResult:
         name: ``img_id`` of the image.
         num_boxes: Number of its ground-truth boxes.
         num_invalid_boxes: Number of boxes that are not finite or have no area.
-        step: Losses and gradients. They are not the share of the image in those of the whole batch, because losses are
+        step: Losses and gradients. Those of the images do not add up to those of the whole batch, because losses are
             averaged over the positives of a batch, and batch norm in training mode depends on the batch.
     """
 

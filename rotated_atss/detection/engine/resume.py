@@ -14,6 +14,7 @@ from rotated_atss.detection.engine.checkpoint_io import check_weights_fit
 from rotated_atss.detection.engine.start_weights import refuse_other_classes
 from rotated_atss.errors import UserError
 
+# Keys of a checkpoint from which a training can resume, and of its message_hub, MMEngine's store of logged values.
 TRAINING_STATE = ("meta", "message_hub", "optimizer", "param_schedulers")
 _HUB_KEYS = ("log_scalars", "runtime_info", "resumed_keys")
 POINTER = "last_checkpoint"  # file that names the latest checkpoint
@@ -26,8 +27,8 @@ def latest_checkpoint(work_dir: Path) -> Path | None:
     """Return the latest checkpoint of a work folder, or None.
 
     The file ``last_checkpoint`` in the folder contains the absolute path of the latest checkpoint. If the folder was
-    moved, the checkpoint of the same name in the folder is returned. If that file does not exist or is empty, because
-    the process was killed before writing it, the newest checkpoint is returned.
+    moved, the checkpoint of the same name in the folder is returned. If ``last_checkpoint`` does not exist or is empty,
+    because the process was killed before writing it, the newest checkpoint is returned.
 
     Raises:
         UserError: ``last_checkpoint`` names a file that does not exist.
@@ -111,7 +112,7 @@ def _check_training_state(content: Mapping[str, Any], path: str | Path) -> None:
 
 
 def _optimizers(content: Any) -> list[Any]:
-    """Return the states of all optimizers; usually there is one."""
+    """Return the states of all optimizers: usually one, or several by name, as ``OptimWrapperDict`` saves them."""
     if isinstance(content, Mapping) and "param_groups" not in content:
         return [part for part in content.values() if _is_mapping(part)] or [content]
     return [content]

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from rotated_atss.detection.engine.epoch_loop import EPOCH_LENGTH
 from rotated_atss.errors import UserError
 
-# Keys of the state of a schedule that are not settings: they change with every step, or only control messages.
+# Values in the state of a schedule that change with each step or do not affect the rates.
 SCHEDULE_STATE = ("last_step", "_global_step", "_last_value", "base_values", "verbose")
 SCHEDULED_PREFIXES = ("initial_", "max_", "min_")  # keys that schedules add to a parameter group
 
@@ -23,9 +23,9 @@ SCHEDULED_PREFIXES = ("initial_", "max_", "min_")  # keys that schedules add to 
 class ResumedScheduleHook(Hook):
     """Apply the config's schedules and optimizer settings to a training that resumes.
 
-    MMEngine restores schedules and settings from the checkpoint, so changes in the config would have no effect. If they
-    differ, this hook logs the differences and steps the config's schedules from the start to the checkpoint's
-    iteration. The learning rate is then that of an uninterrupted training with this config.
+    MMEngine restores schedules and settings from the checkpoint, so changes in the config would have no effect. If
+    config and checkpoint differ, this hook logs the differences and steps the config's schedules from the start to the
+    checkpoint's iteration. The learning rate is then that of an uninterrupted training with this config.
 
     Args:
         path: The checkpoint, for messages.

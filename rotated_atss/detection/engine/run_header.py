@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from rotated_atss import __version__
 from rotated_atss.errors import count_of
 
-SHOWN_CLASSES = 5  # names of classes that the header lists
+SHOWN_CLASSES = 5  # class names printed; "..." stands for the rest
 
 
 class HeaderHook(Hook):

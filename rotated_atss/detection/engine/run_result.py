@@ -70,7 +70,7 @@ def record_training(runner: Runner, hook: ResultHook) -> dict[str, Any]:
 
 
 def record_finished(runner: Runner, checkpoint: str, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the result of a training that was resumed with nothing left to train; no file is written."""
+    """Return the result, as :func:`record_training`, of a finished training that was resumed. No file is written."""
     return {
         "result": "train",
         **_places(runner, checkpoint),
@@ -135,7 +135,7 @@ def save_learning_curves(runner: Runner) -> None:
 def _latest(work_dir: str) -> Path | None:
     try:
         return latest_checkpoint(Path(work_dir))
-    except UserError:  # last_checkpoint is left from an earlier run
+    except UserError:  # last_checkpoint of an earlier run names a file that no longer exists
         return None
 
 

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from rotated_atss.errors import UserError
 
 MAX_WARM_UP = 1 / 3  # longest part of a training that a warm-up may take
-SHORT_WARM_UP = 1 / 10  # its part after shortening
+SHORT_WARM_UP = 1 / 10  # part of the training that a warm-up takes after it was shortened
 LR_KEY = "optim_wrapper.optimizer.lr"
 
 
@@ -134,9 +134,9 @@ def limit_iterations(cfg: Config, iterations: int) -> None:
 
 
 def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
-    """Set, in place, the length of schedules that span the whole training to that of the training.
+    """Adapt one-cycle and cosine schedules, in place, to the length of the training.
 
-    ``--cfg-options`` may have changed the length of the training.
+    ``--cfg-options`` may have changed the length of the training but not that of the schedules.
 
     Args:
         cfg: A config.

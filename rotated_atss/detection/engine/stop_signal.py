@@ -22,9 +22,9 @@ from rotated_atss.io.signals import StopRequest, TerminatedError, defer_signals
 
 VALIDATION_DUE = "validation_due"  # key of a checkpoint's meta: the validation at its iteration was interrupted
 
-# Seconds that a training of several processes has to reach its checkpoint; after them, a process ends without one. A
-# launcher sends SIGTERM also if one of the processes has died. The others then wait for it in a collective operation,
-# and torchrun kills them after 30 s. The CPU has more time because an iteration takes longer.
+# Seconds after a signal in which a training of several processes must write its checkpoint; a process that takes longer
+# ends without a checkpoint. A launcher sends SIGTERM also if a process has died. The remaining processes then wait for
+# it in a collective operation, and torchrun kills them after 30 s. On the CPU, iterations take longer.
 GRACE_S = {"cuda": 10.0, "cpu": 25.0}
 
 
@@ -60,7 +60,7 @@ class StopSignalHook(Hook):
     during a validation, the resumed training repeats the validation.
 
     Args:
-        stop: State that tells whether a signal has arrived.
+        stop: Its ``signal`` is the signal that has arrived, or None.
     """
 
     priority = "LOWEST"  # after the hooks of schedules and regular checkpoints

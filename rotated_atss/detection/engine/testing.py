@@ -46,7 +46,7 @@ def detect_and_evaluate(
         UserError: As :func:`rotated_atss.detection.engine.runner.test`.
     """
     given_config = None if config is None else load_config(config, options.cfg_options)
-    if given_config is not None:  # called only for its errors, which are reported before the checkpoint is read
+    if given_config is not None:  # reports errors in the options before the checkpoint is read; the result is not used
         prepare_test(given_config, options, checkpoint)
     content = read_checkpoint(checkpoint)
     info = read_info(content.get("meta"), checkpoint)

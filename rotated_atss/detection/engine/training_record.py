@@ -22,7 +22,7 @@ from rotated_atss.io.image_header import read_header
 from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
 from rotated_atss.tiling.split_settings import default_gap
 
-_CHECKED_HEADERS = 200  # images whose size is read to find the size of tiles
+_CHECKED_HEADERS = 200  # number of images whose size is read to find the size of tiles
 
 
 class ModelInfoHook(Hook):
@@ -117,7 +117,7 @@ def _find_manifest(dataset: Any) -> Manifest | None:
 
 
 def _common_sides(dataset: Any) -> set[int]:
-    """Return the distinct widths and heights of the first images of a dataset; 0 for an unreadable image."""
+    """Return the distinct widths and heights in pixels of the first images; 0 stands for an unreadable image."""
     sides: set[int] = set()
     for index in range(min(len(dataset), _CHECKED_HEADERS)):
         header = read_header(dataset.get_data_info(index)["img_path"])

@@ -16,7 +16,7 @@ from mmengine.structures import InstanceData
 from rotated_atss.errors import UserError
 from rotated_atss.ops.box_fusion import Detections, in_size_range, map_back, merge_by_nms, merge_by_voting
 
-# name -> function and its settings
+# Merging methods by name: function, and the names of its settings in tta_cfg.
 MERGERS: dict[str, tuple[Any, set[str]]] = {
     "nms": (merge_by_nms, {"iou_threshold"}),
     "vote": (merge_by_voting, {"iou_threshold", "soft_score"}),

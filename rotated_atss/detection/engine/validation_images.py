@@ -15,7 +15,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.ops.box_polygons import box_polygons
 from rotated_atss.ops.boxes import poly_to_obb
 
-_MAX_TRIED = 50  # images per part of the set that are searched for one with objects
+_MAX_TRIED = 50  # images with or without objects that are read per part of the dataset
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class TruthOfImage:
     Attributes:
         path: Path of the image.
         polygons: (G, 8) corners in pixels.
-        names: Class names.
+        names: Class name of each object.
         instances: ``bbox`` and ``ignore_flag`` of each object, as in the records of a dataset.
     """
 
@@ -38,7 +38,8 @@ class TruthOfImage:
 def choose_images(dataset: Any, number: int, world_size: int = 1) -> dict[str, TruthOfImage]:
     """Choose images that are spread over a dataset, preferably images with objects.
 
-    The set is divided into equal parts, and the first image with objects of each part is taken.
+    The dataset is divided into equal parts, and the first image with objects of each part is taken. If the first
+    images of a part have no objects, its first image is taken.
 
     Args:
         dataset: A dataset of this package.

@@ -33,7 +33,7 @@ from rotated_atss.visualization.drawing import draw_boxes
 from rotated_atss.visualization.level_style import level_color
 from rotated_atss.visualization.palettes import Color, class_styles
 
-NUM_IMAGES = 4
+NUM_IMAGES = 4  # images of the validation set of which pictures are logged
 MAX_VALIDATIONS = 20  # validations with pictures, spread over the training, to limit disk usage
 
 
@@ -54,7 +54,7 @@ class ValidationLogHook(Hook):
         self.num_images = num_images
         self.truths: dict[str, TruthOfImage] | None = None  # by path of the image
         self._is_due = False  # whether this validation logs pictures
-        self._stride = 0  # every how many validations log pictures; 0 until it is known
+        self._stride = 0  # one in this number of validations logs pictures; 0 before the first validation
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Choose the images, and ask the metric for its curves."""
@@ -97,7 +97,11 @@ class ValidationLogHook(Hook):
                     _add_curves(backend, getattr(metric, "curves", {}), _step(runner))
 
     def _is_due_at(self, left: int | None) -> bool:
-        """Return whether a validation logs pictures if ``left`` validations follow it; None if that is unknown."""
+        """Return whether a validation logs pictures.
+
+        Args:
+            left: Number of validations that follow it; None if unknown.
+        """
         if left is None:
             return True
         self._stride = self._stride or math.ceil((left + 1) / MAX_VALIDATIONS)
@@ -136,7 +140,7 @@ def _step(runner: Runner) -> int:
 
 
 def _add_image(runner: Runner, name: str, picture_bgr: Any, step: int) -> None:
-    picture = np.ascontiguousarray(picture_bgr[..., ::-1])
+    picture = np.ascontiguousarray(picture_bgr[..., ::-1])  # the backends take RGB
     for backend in _backends(runner):
         # MLflow stores files, whose names end with the step and a suffix
         file_name = f"{name}_{step}.png" if isinstance(backend, MLflowVisBackend) else name
