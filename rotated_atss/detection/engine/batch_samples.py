@@ -1,7 +1,7 @@
 """Conversion between a batch of MMDetection and the images of a batch record.
 
-A batch record (:mod:`rotated_atss.checkpoints.batch_record`) is the file that a training step with a non-finite loss
-leaves.
+A batch record (:mod:`rotated_atss.checkpoints.batch_record`) is the file that the training writes for a step whose loss
+is not finite.
 """
 
 from __future__ import annotations

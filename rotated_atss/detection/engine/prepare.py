@@ -104,8 +104,8 @@ def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | Non
     if checkpoint is not None and options.work_dir is None and cfg.get("work_dir") is None:
         options = dataclasses.replace(options, work_dir=Path(checkpoint).parent)
     cfg = _prepare_run(cfg, options)
-    cfg.load_from, cfg.resume = None, False  # the checkpoint of the command is loaded instead
-    cfg.model.backbone.init_cfg = None  # that checkpoint has all weights
+    cfg.load_from, cfg.resume = None, False  # the tested checkpoint is loaded instead
+    cfg.model.backbone.init_cfg = None  # the tested checkpoint has all weights
     cfg.update(dict.fromkeys(TRAINING_KEYS + VALIDATION_KEYS))
     if options.data is not None:
         set_test_data(cfg, options.data)
@@ -153,7 +153,7 @@ def _prepare_run(cfg: Config, options: RunOptions) -> Config:
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs", cfg.config_name))
     if cfg.get("visualizer"):
-        # MMEngine reuses a visualizer of the same name: a second run in this process would log to its folder
+        # MMEngine reuses a visualizer of the same name: a second run would log to the folder of the first
         cfg.visualizer.pop("name", None)
     if options.classes is not None:
         set_classes(cfg, options.classes)

@@ -108,7 +108,7 @@ def _load_training_config(config: str | Path, options: TrainOptions) -> Config:
 def _read_start_weights(cfg: Config) -> None:
     """Read the weights that the training starts from, so that errors are reported before anything is written.
 
-    MMEngine reads the files again.
+    The weights are not kept: MMEngine reads the files again.
     """
     if cfg.get("load_from") and "://" not in cfg.load_from:
         read_checkpoint(cfg.load_from)
@@ -136,7 +136,7 @@ def _load_start_weights(runner: AtomicCheckpointRunner, cfg: Config, options: Tr
 
 
 def _log_scaled_lr(runner: AtomicCheckpointRunner, cfg: Config) -> None:
-    """Log how the learning rate is scaled with the batch size, if it is."""
+    """Log the scaled learning rate if ``auto_scale_lr`` changes it for the batch size of all processes."""
     scale = cfg.get("auto_scale_lr") or {}
     batch_size = cfg.train_dataloader.batch_size * get_world_size()
     base = scale.get("base_batch_size")
