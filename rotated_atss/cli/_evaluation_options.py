@@ -70,24 +70,26 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="show no progress bar; results are still printed")
 
 
-def reject_dota_rules(args: argparse.Namespace) -> None:
-    """Refuse options that do not apply to COCO annotations: they set the rules of DOTA's evaluation.
+def reject_rules(args: argparse.Namespace, option: str) -> None:
+    """Refuse the options of evaluation rules, which do not apply with another option.
 
     Args:
-        args: Arguments of a command that was called with ``--coco-annotations``.
+        args: Arguments of a command with the options of :func:`add_rule_arguments`.
+        option: The other option, for the error: ``--coco-annotations``, which has COCO's rules, or ``--json``, a report
+            that is already computed.
 
     Raises:
-        UserError: Such an option is given.
+        UserError: An option of the rules is given.
 
     Example:
         >>> parser = argparse.ArgumentParser()
         >>> add_input_arguments(parser, required=False)
         >>> add_rule_arguments(parser)
-        >>> reject_dota_rules(parser.parse_args(["--metric", "area"]))
+        >>> reject_rules(parser.parse_args(["--metric", "area"]), "--coco-annotations")
         Traceback (most recent call last):
         rotated_atss.errors.UserError: --metric, --dataset, ... do not apply with --coco-annotations
     """
     rules = (args.metric, args.dataset, args.classes, args.difficult, args.ignore_unlabeled)
     if rules != (None, "v1.0", None, None, False):  # the defaults
         options = "--metric, --dataset, --dota-version, --classes, --difficult and --ignore-unlabeled"
-        raise UserError(f"{options} do not apply with --coco-annotations")
+        raise UserError(f"{options} do not apply with {option}")

@@ -140,12 +140,12 @@ def write_picture(
 def _draw_layer(picture: Image, layer: Layer, args: argparse.Namespace) -> Image:
     from rotated_atss.visualization.drawing import draw_boxes
 
-    mark_front = getattr(args, "mark_front", False)  # an option of draw only
+    mark_front = getattr(args, "mark_front", False)  # only the command draw has this option
     options: dict[str, Any] = dict(thickness=args.line_width, mark_front=mark_front)
     if layer.plain:
-        white = [(255, 255, 255)] * len(layer.names)
+        white = [(255, 255, 255)] * len(layer.names)  # one color per box
         return draw_boxes(picture, layer.polygons, colors=white, box_only=True, **options)
-    options["colors"] = {name: style.color for name, style in layer.styles.items()}
+    options["colors"] = {name: style.color for name, style in layer.styles.items()}  # one color per class
     options["dashed"] = {name for name, style in layer.styles.items() if style.dashed}
     box_only = args.box_only or len(layer.names) > MAX_CAPTIONED
     for chunk in _chunks(layer) if box_only else [layer]:

@@ -52,17 +52,17 @@ def add_report_arguments(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def check_report_options(
-    args: argparse.Namespace, out: str, inputs: Iterable[str | Path], outputs: Iterable[str | Path] = ()
+def prepare_report_options(
+    args: argparse.Namespace, out: str, *, inputs: Iterable[str | Path], outputs: Iterable[str | Path] = ()
 ) -> None:
-    """Check the options of a report before the evaluation, and read the baseline.
+    """Check the options of a report before the evaluation, and read the files that they name.
 
-    ``args.baseline`` and ``args.assignment`` are replaced by their contents.
+    The paths ``args.baseline`` and ``args.assignment`` are replaced by the contents of these files.
 
     Args:
         args: Arguments of :func:`add_report_arguments`.
         out: Folder of the report.
-        inputs: Files and folders that the command reads.
+        inputs: Files and folders that the command reads; ``out`` must not overlap them.
         outputs: Other files that the command writes; none may lie in the folder of the report.
 
     Raises:
@@ -71,7 +71,7 @@ def check_report_options(
 
     Example::
 
-        check_report_options(args, args.report, list_task1_inputs(args))
+        prepare_report_options(args, args.report, inputs=list_task1_inputs(args))
     """
     from rotated_atss.analysis.assignment_report import read_assignment_report
     from rotated_atss.io.files import reject_overlapping_output
@@ -98,7 +98,7 @@ def build_report_options(args: argparse.Namespace, out: str) -> ReportOptions:
     """Build the options of a report from the arguments of a command.
 
     Args:
-        args: Arguments of ``evaluate`` or ``report``, after :func:`check_report_options`.
+        args: Arguments of ``evaluate`` or ``report``, after :func:`prepare_report_options`.
         out: Folder of the report.
 
     Example::

@@ -17,7 +17,7 @@ def add_scheduler_argument(parser: argparse._ActionsContainer) -> None:
     )  # fmt: skip
 
 
-def prepare_cluster(
+def make_cluster_paths_absolute(
     scheduler: str | None, options: MutableMapping[str, Any], inputs: Sequence[str], outputs: Sequence[str] = ()
 ) -> None:
     """Make the paths of a command absolute and check that all workers of a cluster see them.
@@ -33,7 +33,7 @@ def prepare_cluster(
 
     Example:
         >>> options = {"out": "tiles"}
-        >>> prepare_cluster(None, options, [], ["out"])
+        >>> make_cluster_paths_absolute(None, options, [], ["out"])
         >>> options
         {'out': 'tiles'}
     """

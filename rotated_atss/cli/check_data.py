@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rotated_atss.cli._classes_option import add_classes_argument
-from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
+from rotated_atss.cli._scheduler_option import add_scheduler_argument, make_cluster_paths_absolute
 from rotated_atss.cli._shard_option import add_shard_argument, format_unfinished, parse_shard
 from rotated_atss.cli.convert_labels import FORMAT_NAMES, add_class_column_arguments
 from rotated_atss.errors import UserError, count_of
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     _check_combinations(args)
     if args.json is not None:
         check_writable(args.json)
-    prepare_cluster(args.scheduler, vars(args), ["images", "labels", "coco", "against"])
+    make_cluster_paths_absolute(args.scheduler, vars(args), ["images", "labels", "coco", "against"])
     classes = None if args.classes is None else resolve_classes(args.classes)
     parts = pair_parts(args.images, args.labels, args.coco)
     if args.fix is not None:

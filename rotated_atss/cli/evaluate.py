@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_dota_rules
-from rotated_atss.cli._report import add_report_arguments, build_report_options, check_report_options
+from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_rules
+from rotated_atss.cli._report import add_report_arguments, build_report_options, prepare_report_options
 from rotated_atss.errors import UserError, printable
 
 HELP = (
@@ -40,7 +40,7 @@ def _run_coco(args: argparse.Namespace) -> int:
     from rotated_atss.coco.results_file import read_results
     from rotated_atss.io.files import write_json
 
-    reject_dota_rules(args)
+    reject_rules(args, "--coco-annotations")
     _check_outputs(args, [args.coco_annotations, args.detections])
     instances = read_instances(args.coco_annotations)
     detections = read_results(args.detections, instances)
@@ -91,4 +91,4 @@ def _check_outputs(args: argparse.Namespace, inputs: list) -> None:
         reject_overlapping_output(args.json, inputs, hint="choose another --json")
         check_writable(args.json)
     if args.report:
-        check_report_options(args, args.report, inputs, [args.json] if args.json else [])
+        prepare_report_options(args, args.report, inputs=inputs, outputs=[args.json] if args.json else [])

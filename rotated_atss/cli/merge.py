@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rotated_atss.cli._classes_option import add_classes_argument
-from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
+from rotated_atss.cli._scheduler_option import add_scheduler_argument, make_cluster_paths_absolute
 from rotated_atss.cli._shard_option import add_shard_argument, format_unfinished, parse_shard
 from rotated_atss.io.text_table import align_columns
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.tiling.merge_text import merge_folder, merge_shard
 
     shard = parse_shard(args)
-    prepare_cluster(args.scheduler, vars(args), ["tiles"], ["out"])
+    make_cluster_paths_absolute(args.scheduler, vars(args), ["tiles"], ["out"])
     started = time.perf_counter()
     options = {
         "classes": args.classes, "workers": args.workers, "scheduler": args.scheduler,

@@ -32,7 +32,7 @@ from rotated_atss.cli._prediction_options import add_inference_arguments, add_wi
 from rotated_atss.cli._prediction_results import compose_results, find_coco_ids, reject_stale_detections
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
 from rotated_atss.cli._resolution_option import target_resolution
-from rotated_atss.cli._scheduler_option import prepare_cluster
+from rotated_atss.cli._scheduler_option import make_cluster_paths_absolute
 from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
 from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import count_of
@@ -148,7 +148,7 @@ def _prepare_cluster(config: str | None, checkpoint: str, args: argparse.Namespa
         "config": config if config is not None and Path(config).exists() else None,  # a bare name is not a path
         "checkpoint": checkpoint, "images": args.images, "out": args.out,
     }  # fmt: skip
-    prepare_cluster(args.scheduler, options, ["config", "checkpoint", "images"], ["out"])
+    make_cluster_paths_absolute(args.scheduler, options, ["config", "checkpoint", "images"], ["out"])
     args.images, args.out = str(options["images"]), str(options["out"])
     return config if options["config"] is None else str(options["config"]), str(options["checkpoint"])
 
@@ -160,7 +160,7 @@ def _print_result(files: PredictionFiles, paths: Sequence[Path], args: argparse.
         failed = sum(map(files.has_failed, files.own_images))
         if args.shard:
             left = count_of(files.count_left(), "image")
-            print(f"{seconds:.1f} s; {left} left to other shards, the last of which completes {args.out}")
+            print(f"{seconds:.1f} s; {left} left to other shards; the last shard completes {args.out}")
         return print_failures(failed, files.own_images)
     if result["removed"]:
         pictures = count_of(result["removed"], "picture")

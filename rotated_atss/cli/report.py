@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_dota_rules
-from rotated_atss.cli._report import add_report_arguments, build_report_options, check_report_options
+from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_rules
+from rotated_atss.cli._report import MAX_IMAGES, add_report_arguments, build_report_options, prepare_report_options
 from rotated_atss.errors import UserError
 
 HELP = (
@@ -28,21 +28,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     inputs = [name for name in ("detections", "labels", "coco_annotations") if getattr(args, name) is not None]
     if args.json is not None:
-        unused = [*inputs, *(name for name in ("images", "score", "assignment") if getattr(args, name))]
-        return _render(args, unused)
+        return _render(args)
     if args.detections is None or len(inputs) < 2:  # detections or ground truth are missing
         raise UserError("nothing to report on", hint="give --detections and --labels or --coco-annotations, or --json")
     return _report_coco(args) if args.coco_annotations else _report_task1(args)
 
 
-def _render(args: argparse.Namespace, unused: list[str]) -> int:
-    """Write the pages of the report in ``args.json``; ``unused`` names given options that do not apply to it."""
+def _render(args: argparse.Namespace) -> int:
+    """Write the pages of the report in ``args.json``, whose figures are not computed again."""
     from rotated_atss.report.build import render_report
     from rotated_atss.report.report_file import read_report
 
-    if unused:
-        raise UserError(f"--{unused[0].replace('_', '-')} does not apply with --json, which has all figures")
-    check_report_options(args, args.out, [args.json])
+    unused = ("detections", "labels", "coco_annotations", "images", "score", "assignment")  # None unless given
+    given = [name for name in unused if getattr(args, name) is not None]
+    given += ["max_images"] if args.max_images != MAX_IMAGES else []
+    if given:
+        raise UserError(f"--{given[0].replace('_', '-')} does not apply with --json, which has all figures")
+    reject_rules(args, "--json")
+    prepare_report_options(args, args.out, inputs=[args.json])
     print(f"report: {render_report(read_report(args.json), args.out, args.baseline)}")
     return 0
 
@@ -53,7 +56,7 @@ def _report_task1(args: argparse.Namespace) -> int:
     from rotated_atss.report.evaluation import report_task1
 
     classes = resolve_classes(args.classes or args.dataset)
-    check_report_options(args, args.out, list_task1_inputs(args))
+    prepare_report_options(args, args.out, inputs=list_task1_inputs(args))
     evaluation = evaluate_task1(args, classes)
     report_task1(evaluation.result, evaluation.detections, evaluation.labels, build_report_options(args, args.out))
     return 0
@@ -65,8 +68,8 @@ def _report_coco(args: argparse.Namespace) -> int:
     from rotated_atss.coco.results_file import read_results
     from rotated_atss.report.evaluation import report_coco
 
-    reject_dota_rules(args)
-    check_report_options(args, args.out, [args.coco_annotations, args.detections])
+    reject_rules(args, "--coco-annotations")
+    prepare_report_options(args, args.out, inputs=[args.coco_annotations, args.detections])
     instances = read_instances(args.coco_annotations)
     detections = read_results(args.detections, instances)
     report_coco(evaluate_boxes(instances, detections), instances, detections, build_report_options(args, args.out))

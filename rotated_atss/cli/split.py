@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._images import add_pixel_arguments, parse_pixel_options
-from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
+from rotated_atss.cli._scheduler_option import add_scheduler_argument, make_cluster_paths_absolute
 from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
 from rotated_atss.cli.convert_labels import FORMAT_NAMES, add_class_column_arguments
 from rotated_atss.errors import UserError, count_of, printable
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     shard = parse_shard(args)
     options = _split_arguments(args)
-    prepare_cluster(args.scheduler, options, ["images", "labels", "image_lists"], ["out"])
+    make_cluster_paths_absolute(args.scheduler, options, ["images", "labels", "image_lists"], ["out"])
     result = split_dota(
         **options,
         workers=args.workers,
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"in no tile: {printable(_first_of(result.in_no_tile))}")
         if result.unknown_classes:
             names = printable(", ".join(result.unknown_classes))
-            print(f"classes of no DOTA version: {names} (errors with --classes v1.0)")
+            print(f"classes of no DOTA version: {names} (--classes v1.0 would refuse them)")
     return 0
 
 
@@ -80,8 +80,8 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
 
     names = [field.name for field in fields(SplitSettings)]
     settings = {name: getattr(args, name) for name in names if hasattr(args, name)}  # those that the user has given
-    if settings.keys() & {"bits", "scaling", "bands"}:
-        settings |= asdict(parse_pixel_options(args))  # parsed values instead of texts
+    pixel_options = asdict(parse_pixel_options(args))  # bits, scaling and bands; defaults for those not given
+    settings |= {name: value for name, value in pixel_options.items() if name in settings}  # values instead of texts
     options = {
         "images": args.images,
         "labels": args.labels,
@@ -159,10 +159,12 @@ def _summary(result: SplitResult, *, labeled: bool) -> str:
         )
     parts.append(f"{result.seconds:.1f} s")
     if result.unfinished:
-        parts.append(f"{count_of(result.unfinished, 'image')} left to other shards, the last of which completes")
+        parts.append(
+            f"{count_of(result.unfinished, 'image')} left to other shards; the last shard completes {result.out}"
+        )
     else:
-        parts.append("written to")
-    return f"{'; '.join(parts)} {result.out}"
+        parts.append(f"written to {result.out}")
+    return "; ".join(parts)
 
 
 def _require_folders(args: argparse.Namespace) -> None:

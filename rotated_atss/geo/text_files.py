@@ -33,7 +33,7 @@ def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
         >>> import tempfile
         >>> from rotated_atss.geo.features import Features, build_tables
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_geojson(f"{folder}/a.geojson", build_tables(Features.from_task1({}, {})))
+        ...     write_geojson(f"{folder}/a.geojson", build_tables(Features.from_task1({}, {}), lon_lat=True))
         ...     print(Path(folder, "a.geojson").read_text())
         {"type": "FeatureCollection", "name": "detections", "coordinates": "pixels", "features": [
         ]}
@@ -71,7 +71,7 @@ def _json_values(column: NDArray) -> list[str]:
 
 def _geometries(table: FeatureTable) -> Iterator[str]:
     """Yield the geometry of every feature as JSON."""
-    # in GeoJSON, a known CRS is longitude and latitude
+    # in GeoJSON, a known CRS is longitude and latitude; a ring across the antimeridian continues above 180 degrees
     across_antimeridian = np.any(table.rings[..., 0] > 180, axis=1) & (table.coordinates == KNOWN_CRS)
     for index, (is_finite, is_across) in enumerate(zip(table.is_finite.tolist(), across_antimeridian.tolist())):
         if not is_finite:
@@ -115,7 +115,7 @@ def split_ring(ring: NDArray[np.float64]) -> list[list[list[float]]]:
 
     polygon = shapely.Polygon(ring)
     parts = []
-    for offset in (0, 360):  # longitudes up to 180, then those above
+    for offset in (0, 360):  # the whole world, whose longitudes go up to 180, and the next turn, from 180 to 540
         world = shapely.box(offset - 180, -90, offset + 180, 90)
         inside = shapely.orient_polygons(polygon.intersection(world))
         for part in shapely.get_parts(inside):

@@ -41,8 +41,8 @@ def write_features(path: str | Path, format_name: str, features: Features) -> li
     """Write detections to a file atomically, or to one file per CRS.
 
     GeoJSON has WGS 84 longitude and latitude; all other formats have the CRS of the images. GeoPackage has one layer
-    per CRS, CSV a column with the CRS. If one file cannot hold all coordinates (in GeoJSON, pixels of an image without
-    georeference; in FlatGeobuf and GeoParquet, two CRSs), there is one file per CRS, such as
+    per CRS, CSV a column with the CRS. Some coordinates cannot be in one file: in GeoJSON degrees and pixels (of images
+    without georeference), in FlatGeobuf and GeoParquet two CRSs. There is then one file per CRS, such as
     ``detections_epsg_32650.fgb``.
 
     Args:

@@ -82,7 +82,7 @@ def _polylines(record: ImageLabels, size: tuple[int, int]) -> list[dict[str, Any
         }  # fmt: skip
         if record.scores is not None:
             polyline["confidence"] = float(record.scores[row])
-        elif record.difficult[row]:
+        elif record.difficult[row]:  # 1, or 2 for an object that splitting truncated; only labels have the flag
             polyline["difficult"] = int(record.difficult[row])
         polylines.append(polyline)
     return polylines

@@ -22,8 +22,8 @@ class Differences:
 
     Attributes:
         score: Largest difference of scores.
-        corner: Largest difference of the coordinates of corners, pixels. If the largest coordinate or side of a box
-            exceeds 1000 px, its difference is divided by this value / 1000, because rounding errors grow with it.
+        corner: Largest difference of the coordinates of corners, pixels. For a box whose largest coordinate or side m
+            exceeds 1000 px, the difference is divided by m / 1000, because rounding errors grow with m.
         boxes: Number of compared boxes.
         share: Fraction of the compared boxes that differ by more than ``MAX_SCORE_DIFFERENCE`` or
             ``MAX_CORNER_DIFFERENCE``.
@@ -53,7 +53,8 @@ def compare_outputs(
     tried as the first one, and the smallest difference counts.
 
     Args:
-        actual: Outputs by name: ``scores`` (B, A, C) and ``boxes`` (B, A, 5).
+        actual: Outputs by name: ``scores`` (B, A, C), ``boxes`` (B, A, 5) and, of heads with centerness,
+            ``class_scores`` (B, A, C).
         expected: Outputs of the other runtime, by name.
         num_boxes: Number of boxes per image that are compared: those with the highest expected score of any class.
 

@@ -182,7 +182,7 @@ def test_shards_give_the_result_of_one_run(stub, tmp_path, capsys):
     for index, code in ((3, 0), (1, 0), (1, 0), (2, 2)):  # the unreadable image is the fifth
         assert stub("out", "--shard", f"{index}/3") == code
         lines.append(capsys.readouterr().out.splitlines())
-    assert lines[0][-1].endswith(f" s; 4 images left to other shards, the last of which completes {tmp_path / 'out'}")
+    assert lines[0][-1].endswith(f" s; 4 images left to other shards; the last shard completes {tmp_path / 'out'}")
     assert lines[2][0] == "continuing: 2 of 2 images finished"
     assert lines[3][0].startswith("2 images, ")
     assert lines[3][-1] == "1 of 5 images failed"

@@ -170,6 +170,19 @@ def test_names_from_files_are_escaped(folders, inputs):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--score", "0"], "--score does not apply with --json"),
+        (["--max-images", "5"], "--max-images does not apply with --json"),
+        (["--metric", "area"], "--difficult and --ignore-unlabeled do not apply with --json"),
+    ],
+)
+def test_options_that_a_computed_report_ignores_are_refused(tmp_path, user_error, words, message):
+    assert message in user_error("report", "--json", tmp_path / "report.json", "--out", tmp_path / "rep", *words)
+    assert not (tmp_path / "rep").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
         (["--score", "nan"], "--score: the score threshold must be finite, got nan"),
         (["--max-images", "-1"], "--max-images: the number of images must not be negative, got -1"),
         (["--images", "nowhere"], "nowhere: no such folder of images"),

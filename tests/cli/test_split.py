@@ -72,7 +72,7 @@ def test_classes_of_no_dota_version_are_listed_at_the_end(raw, capsys):
         path.write_text(path.read_text() + f"10 10 30 10 30 20 10 20 {class_name} 0\n10 10 30 10 30 20 10 20 Ship 0\n")
     assert main(arguments(raw, "a", "b")) == 0
     assert capsys.readouterr().out.splitlines()[-1:] == [
-        "classes of no DOTA version: Ship, shp (errors with --classes v1.0)"
+        "classes of no DOTA version: Ship, shp (--classes v1.0 would refuse them)"
     ]
     for more in (["--classes", "ship,Ship,shp,helipad"], ["--quiet"]):  # named by the user; no output requested
         assert main([*arguments(raw, "a", "b"), "--overwrite", *more]) == 0

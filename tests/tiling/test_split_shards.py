@@ -107,7 +107,7 @@ def test_command(tmp_path, folders, capsys):
     assert (
         capsys.readouterr()
         .out.splitlines()[-1]
-        .endswith(f"2 images left to other shards, the last of which completes {tmp_path / 'out'}")
+        .endswith(f"2 images left to other shards; the last shard completes {tmp_path / 'out'}")
     )
     assert main([*words, "--shard", "2/2"]) == 0
     out = capsys.readouterr().out.splitlines()

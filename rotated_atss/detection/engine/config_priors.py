@@ -80,7 +80,7 @@ class ConfigPriors:
             (A, 5) or (A, 4) priors, level after level, and the number of priors per level. Both are cached: do not
             change them in place.
         """
-        width, height = (-(-side // self._divisor) * self._divisor for side in image_wh)  # rounded up
+        width, height = (math.ceil(side / self._divisor) * self._divisor for side in image_wh)
         return self._generate(width, height)
 
     def _generate_padded(self, width: int, height: int) -> tuple[Tensor, list[int]]:

@@ -38,7 +38,8 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
 
     Returns:
         Records, and the configs of the pipeline's transforms. A record has ``width`` and ``height`` in pixels, or
-        ``img_path``, and ``instances``: dicts with ``bbox`` in pixels of the image and ``ignore_flag`` (0 or 1).
+        ``img_path``, and ``instances``: dicts with ``bbox`` in pixels of the image and ``ignore_flag`` (0 or 1). Of
+        several datasets, all records are returned, but only the pipeline of the first one.
 
     Raises:
         UserError: The config has no training set, or the dataset cannot be read.

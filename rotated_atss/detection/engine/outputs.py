@@ -110,7 +110,7 @@ def _configure_coco(cfg: Config, labels: Sequence[str] | None, out: str | Path |
             raise UserError("no such file: with a COCO config, --labels must be one instances JSON", where=labels[0])
         dataset.ann_file = str(Path(labels[0]).resolve())  # absolute, because it is not relative to data_root
     folder = (Path(dataset.get("data_root") or "") / dataset.ann_file).resolve().parent
-    # check_output_apart, called later, accepts a folder that contains inputs. The folder of the JSON is refused here.
+    # reject_overlapping_output, called later, accepts a folder that contains inputs; that of the JSON is refused here.
     if Path(out_dir).resolve() == folder:
         raise UserError(f"the output overlaps the input {folder}", where=out_dir, hint="choose another output")
     cfg.test_evaluator.out_dir = out_dir

@@ -36,8 +36,8 @@ class DOTAMetric(BaseMetric):
         labels: Label folders of the full images; by default those recorded in the manifest of the split. Without
             labels nothing is evaluated.
         metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
-            (COCO's matching and 101 points, also by object size), instead of the metric of the version.
-        difficult: ``ignore`` or ``count``: what to do with difficult objects, instead of the rule of the version.
+            (COCO's matching and 101 points, also by object size), instead of the metric of the dataset.
+        difficult: ``ignore`` or ``count``: what to do with difficult objects, instead of the rule of the dataset.
         out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
         submission: Path of the zip file for the evaluation server.
         report_dir: Folder for the report of the evaluation; None writes none.
