@@ -5,6 +5,7 @@ Lines 2 to 6 of Algorithm 1 of the ATSS paper (Zhang et al., arXiv 1912.02424).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -99,7 +100,7 @@ def nearest_priors_on_grids(
     nonempty = [level for level, size in enumerate(level_sizes) if size]
     if valid_hw is not None:
         valid_hw = valid_hw[:, nonempty]
-    num_cells = -(-num_candidates // min(priors_per_location[level] for level in nonempty))  # rounded up
+    num_cells = math.ceil(num_candidates / min(priors_per_location[level] for level in nonempty))
     cells = nearest_cells(gt_centers, [grids[level] for level in nonempty], num_cells, valid_hw)
     starts = torch.tensor([sum(level_sizes[:level]) for level in nonempty], device=gt_centers.device)[:, None]
     if all(priors_per_location[level] == 1 and level_sizes[level] >= num_candidates for level in nonempty):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -57,7 +58,7 @@ def square_priors(
     for name, value in (("image_hw", min(height, width)), ("strides", min(strides)), ("anchor_scale", anchor_scale)):
         if not value > 0:
             raise ValueError(f"{name} must be positive, got {value}")
-    grids = [Grid(-(-height // s), -(-width // s), float(s), s * offset, s * offset) for s in strides]
+    grids = [Grid(math.ceil(height / s), math.ceil(width / s), float(s), s * offset, s * offset) for s in strides]
     priors = torch.cat([_level(grid, anchor_scale * grid.stride, device) for grid in grids])
     return priors if oriented else obb_to_hbb(priors), [grid.height * grid.width for grid in grids], grids
 

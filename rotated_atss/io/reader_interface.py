@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -132,7 +133,7 @@ def average_blocks(image: Image, factor: int) -> Image:
         >>> average_blocks(np.array([[[1, 2, 9]], [[3, 6, 9]]], np.uint8), 2).tolist()
         [[[2, 4, 9]]]
     """
-    height, width = (-(-side // factor) for side in image.shape[:2])  # rounded up
+    height, width = (math.ceil(side / factor) for side in image.shape[:2])
     below, right = height * factor - image.shape[0], width * factor - image.shape[1]
     if below or right:
         image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)

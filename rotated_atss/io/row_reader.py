@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -46,7 +47,7 @@ class RowBuffer:
 
     def __init__(self, read: Callable[[int, int], Image], width: int, block_rows: int = 1) -> None:
         self._read = read
-        self._step = -(-_ROWS_AT_ONCE // block_rows) * block_rows  # rows per call of ``read``
+        self._step = math.ceil(_ROWS_AT_ONCE / block_rows) * block_rows  # rows per call of ``read``
         self._rows, self._start = np.empty((0, width, 3), np.uint8), 0  # buffered rows, and index of the first one
 
     def read(self, window: Sequence[int]) -> Image:

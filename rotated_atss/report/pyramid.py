@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ def count_levels(width: int, height: int) -> int:
     """
     levels = 1
     while max(width, height) > TILE_PX:
-        width, height, levels = -(-width // 2), -(-height // 2), levels + 1
+        width, height, levels = math.ceil(width / 2), math.ceil(height / 2), levels + 1
     return levels
 
 
@@ -72,13 +73,13 @@ def iter_tiles(reader: ImageReader) -> Iterator[tuple[int, int, int, Image]]:
         [(1, 0, 0, (300, 512)), (1, 1, 0, (300, 88)), (0, 0, 0, (150, 300))]
     """
     last_level = count_levels(reader.width, reader.height) - 1
-    num_rows = -(-reader.height // TILE_PX)  # rows of tiles of the last level
+    num_rows = math.ceil(reader.height / TILE_PX)  # rows of tiles of the last level
     upper_halves: dict[int, Image] = {}  # by level: the last row of tiles, reduced to half its size
     for row, band in enumerate(reader.iter_rows(TILE_PX)):
         for level in range(last_level, -1, -1):  # from the finest level, which has the size of the image
             for column, start in enumerate(range(0, band.shape[1], TILE_PX)):
                 yield level, column, row, band[:, start : start + TILE_PX]
-            num_rows_of_level = -(-num_rows // 2 ** (last_level - level))
+            num_rows_of_level = math.ceil(num_rows / 2 ** (last_level - level))
             is_last_row = row == num_rows_of_level - 1
             reduced = average_blocks(band, 2)
             # two rows of tiles of this level become one row of the next coarser level

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -194,7 +195,7 @@ def prepare_batch(tiles: Sequence[Image], preprocessing: Preprocessing) -> tuple
     sizes = [(int(tile.shape[0]), int(tile.shape[1])) for tile in tiles]
     divisor = preprocessing.pad_divisor
     # largest height and width, rounded up to a multiple of the divisor
-    height, width = (-(-max(sides) // divisor) * divisor for sides in zip(*sizes))
+    height, width = (math.ceil(max(sides) / divisor) * divisor for sides in zip(*sizes))
     mean = preprocessing.mean if preprocessing.channel_order == "RGB" else preprocessing.mean[::-1]
     images = np.empty((len(tiles), 3, height, width), np.float32)
     for image, tile, (h, w) in zip(images, tiles, sizes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -88,7 +89,7 @@ def select_windows(images: Sequence[Path], info: ModelInfo, count: int) -> Itera
         UserError: An image is unreadable.
     """
     chosen = [images[index] for index in np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))]
-    per_image = -(-count // len(chosen))
+    per_image = math.ceil(count / len(chosen))
     for path in chosen:
         image = read_image(path, info.preprocessing.pixels)
         if info.window.size == WHOLE_IMAGE:

@@ -1,5 +1,7 @@
 """Create smooth random fields for terrain and lighting."""
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +59,7 @@ def fractal_noise(
     shrink = 1
     if smallest_cell >= 6:  # pixels; smooth fields are created at a lower resolution, which is faster
         shrink = 4 if smallest_cell >= 12 else 2
-    width, height = (-(-side // shrink) for side in size_wh)  # rounded up
+    width, height = (math.ceil(side / shrink) for side in size_wh)
     total = np.zeros((height, width), np.float32)
     for octave in range(octaves):
         size = cell / shrink / 2**octave

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -56,6 +57,6 @@ def valid_hw(
     """
     image_height, image_width = pad_shape[:2]
     return [
-        (min(-(-image_height // stride_y), height), min(-(-image_width // stride_x), width))
+        (min(math.ceil(image_height / stride_y), height), min(math.ceil(image_width / stride_x), width))
         for (height, width), (stride_x, stride_y) in zip(featmap_sizes, prior_generator.strides)
     ]
