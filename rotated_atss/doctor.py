@@ -286,7 +286,7 @@ def _rotated_ops(torch: Any, device: str) -> Check:
     if abs(iou - math.sqrt(0.5)) > 1e-5 or kept != [1]:
         detail += f": IoU {iou:.6f}, expected 0.707107; NMS kept {kept}, expected [1]"
         return Check("rotated IoU and NMS", "fail", detail, install_command("torch"))
-    is_selected_by_user = bool(os.environ.get(backend.VARIABLE))
+    is_selected_by_user = bool(os.environ.get(backend.BACKEND_VARIABLE))
     if device == "cuda" and backend_name == "torch" and not is_selected_by_user:
         detail += f", slower than triton, which is not used: {backend.unavailable_reason(device)}"
         return Check("rotated IoU and NMS", "warn", detail, f"{PIP} install triton")

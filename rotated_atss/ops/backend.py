@@ -10,7 +10,7 @@ import warnings
 import torch
 from torch import Tensor
 
-VARIABLE = "ROTATED_ATSS_BACKEND"  # "torch" disables the kernels
+BACKEND_VARIABLE = "ROTATED_ATSS_BACKEND"  # environment variable; "torch" disables the kernels
 CHOICES = ("torch", "triton")
 
 
@@ -53,9 +53,9 @@ def default_backend(device: str) -> str:
         >>> default_backend("cpu")
         'torch'
     """
-    preferred = os.environ.get(VARIABLE, "triton")
+    preferred = os.environ.get(BACKEND_VARIABLE, "triton")
     if preferred not in CHOICES:
-        raise ValueError(f"{VARIABLE} must be one of {', '.join(CHOICES)}, got {preferred!r}")
+        raise ValueError(f"{BACKEND_VARIABLE} must be one of {', '.join(CHOICES)}, got {preferred!r}")
     return "triton" if device == "cuda" and preferred == "triton" and not unavailable_reason(device) else "torch"
 
 
@@ -78,15 +78,15 @@ def unavailable_reason(device: str) -> str:
 
     Example:
         >>> from rotated_atss.ops.backend import unavailable_reason
-        >>> unavailable_reason("mps") in ("it needs a CUDA device", "triton is not installed")
+        >>> unavailable_reason("mps") in ("triton needs a CUDA device", "triton is not installed")
         True
     """
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed"
     if device == "cpu":
-        return "" if is_interpreted() else "it needs a GPU (TRITON_INTERPRET=1 interprets it, slowly)"
+        return "" if is_interpreted() else "triton needs a GPU (TRITON_INTERPRET=1 interprets the kernels, slowly)"
     if device != "cuda":
-        return "it needs a CUDA device"
+        return "triton needs a CUDA device"
     return _try_kernel()
 
 
@@ -101,6 +101,7 @@ def _try_kernel() -> str:
         box = torch.ones((1, 5), device="cuda")
         aligned_overlap(box, box, "iou")
     except Exception as error:
+        # compiler errors of triton are pages long
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         warnings.warn(f"triton failed, rotated IoU and NMS use plain torch: {reason}", stacklevel=2)
         return reason

@@ -123,12 +123,13 @@ def merge_by_voting(
 ) -> Detections:
     """Merge the detections of all passes by box voting.
 
-    The highest-scoring box of a class and all boxes that overlap it form a group. The group becomes one box: the
-    score-weighted mean, with the highest score. The remaining boxes are grouped in the same way.
+    The highest-scoring box of a class forms a group with all boxes of the class whose IoU with it is at least
+    ``iou_threshold``. The group becomes one box: the score-weighted mean, with the highest score. The remaining boxes
+    are grouped in the same way.
 
     ``soft_score`` follows the multi-scale test of the official ATSS repository (sfzhang15/ATSS, ``bbox_aug_vote.py``):
-    the other boxes of a group keep their coordinates and get the score ``score * (1 - IoU with the best box)``. Those
-    whose new score is below ``soft_score`` are removed.
+    all boxes of a group except the best one keep their coordinates and get the score ``score * (1 - IoU with the best
+    box)``. Those whose new score is below ``soft_score`` are removed.
 
     Args:
         boxes: (N, 5) or (N, 4). Oriented boxes are averaged in the representation closest to the group's best box.

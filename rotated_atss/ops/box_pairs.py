@@ -14,7 +14,8 @@ from torch import Tensor
 
 from rotated_atss.ops.ragged import expand_ranges
 
-_PAIRS_PER_CHUNK = {"cpu": 1 << 18}  # the temporaries of a chunk stay in the cache
+# On the CPU, the temporaries of a chunk stay in the cache. A GPU is busy only with more pairs.
+_PAIRS_PER_CHUNK = {"cpu": 1 << 18, "cuda": 1 << 22}
 _MIN_BOXES_PER_STRIP = 128  # per class; fewer boxes are compared faster than sorted into strips
 
 
@@ -52,9 +53,9 @@ def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor
     base = cells.double() * (right.amax() - left.amin() + 1) - left.amin()
     stops = torch.searchsorted((base + left).contiguous(), (base + right).contiguous(), right=True)
     starts = torch.arange(1, len(box) + 1, device=box.device)
-    low, high = hbbs[box, 1], hbbs[box, 3]
+    top, bottom = hbbs[box, 1], hbbs[box, 3]
     for i, j in expand_ranges(starts, stops, _PAIRS_PER_CHUNK.get(hbbs.device.type, 1 << 22)):
-        near = torch.nonzero((low[i] <= high[j]) & (low[j] <= high[i])).squeeze(1)
+        near = torch.nonzero((top[i] <= bottom[j]) & (top[j] <= bottom[i])).squeeze(1)
         i, j = i[near], j[near]
         # strips and labels are compared, because a rounded offset can reach into the next cell
         overlaps = (strip[i] == strip[j]) & (labels[box[i]] == labels[box[j]])
@@ -83,7 +84,9 @@ def _strips(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
         return group, torch.arange(len(hbbs), device=hbbs.device), torch.zeros_like(group), torch.zeros_like(group)
     top, bottom = hbbs[:, 1] - hbbs[:, 1].amin(), hbbs[:, 3] - hbbs[:, 1].amin()
     max_strips = max(1, len(hbbs) // (_MIN_BOXES_PER_STRIP * len(classes)))
-    height = torch.maximum((bottom - top).mean(), bottom.amax() / max_strips).clamp(min=1e-300)  # not 0
+    height = torch.maximum((bottom - top).mean(), bottom.amax() / max_strips).clamp(
+        min=1e-300
+    )  # not 0, also for boxes without height
     first, last = (top / height).long(), (bottom / height).long()
     num_strips = max_strips + 2  # the lowest bottom gives strip max_strips, or one more by rounding
     ((box, strip),) = expand_ranges(first, last + 1, len(hbbs) * num_strips)  # large enough for a single chunk

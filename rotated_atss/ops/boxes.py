@@ -55,7 +55,8 @@ def check_angle_version(angle_version: str) -> str:
 def _angle_limits(start: float, end: float, dtype: torch.dtype, closed: str) -> tuple[float, float]:
     """Return the smallest and the largest number of ``dtype`` inside a half-open range of real numbers.
 
-    ``closed`` is the end that belongs to the range, ``left`` or ``right``.
+    ``closed`` is the end that belongs to the range, ``left`` or ``right``. An end that is rounded to float32, such as
+    pi / 2, can lie outside the range.
     """
     scalar = np.float64 if dtype == torch.float64 else np.float32
     low, high = scalar(start), scalar(end)
@@ -207,13 +208,13 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge
     valid too, so trying all six lines needs no hull. Computed in float64.
 
     Args:
-        polys: (..., 8) pixels, in either order, convex or not.
+        polys: (..., 8) pixels, clockwise or counterclockwise, convex or not.
         angle_version: Angle version of the result.
         rect: Which rectangle to return if several have the minimum area, as for about one DOTA label in twenty.
-            ``edge``: the one along the first such edge (areas within 1e-9 are equal), so that a rectangle keeps the
-            direction of its annotation. ``cv2``: the one that ``cv2.minAreaRect`` returns for float32 corners, which
-            mmrotate uses; it depends on rounding and on the version of OpenCV, and takes one call per polygon on the
-            CPU.
+            ``edge``: the one along the first such edge, so that a rectangle keeps the direction of its annotation.
+            Areas count as equal if they differ by rounding (1e-9 of the area, or 1e-12 square pixels).
+            ``cv2``: the one that ``cv2.minAreaRect`` returns for float32 corners, which mmrotate uses. It depends on
+            rounding and on the version of OpenCV, and takes one call per polygon on the CPU.
 
     Returns:
         (..., 5) in the dtype of ``polys`` (half precision as float32). Coinciding points give a box of zero size.
@@ -236,7 +237,7 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge
     first, second = (0, 1, 2, 3, 0, 1), (1, 2, 3, 0, 2, 3)  # corners of the six lines: four sides, two diagonals
     edges = points[..., second, :] - points[..., first, :]  # (..., 6, 2)
     lengths = edges.norm(dim=-1, keepdim=True)
-    axis = torch.where(lengths > 0, edges / lengths.clamp(min=1e-300), edges.new_tensor((1.0, 0.0)))
+    axis = torch.where(lengths > 0, edges / lengths.clamp(min=1e-300), edges.new_tensor((1.0, 0.0)))  # not / 0
     normal = torch.stack((-axis[..., 1], axis[..., 0]), -1)
     along = (points.unsqueeze(-3) * axis.unsqueeze(-2)).sum(-1)  # (..., 6, 4)
     across = (points.unsqueeze(-3) * normal.unsqueeze(-2)).sum(-1)

@@ -20,7 +20,9 @@ from torch import Tensor
 from rotated_atss.ops.boxes import HALF_PI, LONG_EDGE_START, check_angle_version, normalize_obb
 from rotated_atss.ops.dtypes import upcast
 
-MAX_LOG_RATIO = abs(math.log(16 / 1000))  # default bound of dw and dh in decoding, as in MMDetection
+# Default bound of dw and dh in decoding, as in MMDetection: a side is at most 62.5 times longer or shorter than that of
+# the prior.
+MAX_LOG_RATIO = abs(math.log(16 / 1000))
 
 
 def wrap_angle(delta: Tensor, angle_version: str) -> Tensor:
@@ -62,7 +64,7 @@ def encode_deltas(
         priors: (..., 5) with positive sizes.
         boxes: (..., 5) with positive sizes, in any angle version.
         angle_version: Angle version in which the boxes are regressed.
-        edge_swap: Treat the side of the box that is closer in angle to the prior's width as the width, so that
+        edge_swap: Take as width of the box the side whose direction is nearest to that of the prior's width. Then
             ``|dangle| <= pi/4`` before the division by ``norm_factor``.
         proj_xy: Express the center's offset in the prior's axes instead of the image's.
         norm_factor: Divide the angle's delta by ``norm_factor * pi``. None keeps radians.

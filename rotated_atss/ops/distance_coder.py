@@ -1,9 +1,10 @@
 """Distances ``left, top, right, bottom`` from a prior's center to the sides of a box.
 
 The encoding is that of FCOS (Tian et al., arXiv 1904.01355, equation 1). Boxes are horizontal (..., 4) or oriented
-(..., 5). For oriented boxes the distances are measured in the box's own frame, with the angle as the fifth number. The
-unit is the prior's side over ``anchor_scale``, which is the stride of the level for priors that are ``anchor_scale``
-strides wide.
+(..., 5). For oriented boxes the distances are measured in the box's own frame, with the angle as the fifth number.
+
+The unit is the prior's side divided by ``anchor_scale``. In the configs, this is the stride of the prior's level,
+because priors are ``anchor_scale`` strides wide.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def encode_distances(
         priors: (..., 5), or (..., 4) ``x1, y1, x2, y2``, with positive sizes.
         boxes: (..., 5) or (..., 4), the same format as ``priors``.
         angle_version: Angle version in which oriented boxes are regressed. None for horizontal boxes.
-        edge_swap: Treat the side of the box that is closer in angle to the prior's width as the width.
+        edge_swap: Take as width of the box the side whose direction is nearest to that of the prior's width.
         anchor_scale: Side of a prior over the unit of the distances.
 
     Returns:

@@ -14,7 +14,7 @@ import numpy as np
 
 from rotated_atss.ops.ragged import Array
 
-MAX_ROUNDS = 64  # after these, mostly long chains remain, for which a scan is faster
+MAX_ROUNDS = 64  # more than most scenes need; only long chains remain, for which the scan is faster
 
 
 def greedy_keep(count: int, suppressors: np.ndarray, suppressed: np.ndarray) -> np.ndarray:
@@ -81,7 +81,10 @@ def decide_in_rounds(
 
 
 def _scan(undecided: np.ndarray, suppressors: np.ndarray, suppressed: np.ndarray) -> None:
-    """Decide the remaining boxes one by one, in order of rank: ``undecided`` becomes False for suppressed boxes."""
+    """Decide the remaining boxes one by one, in order of rank; ``undecided`` is changed in place.
+
+    It becomes False for suppressed boxes and stays True for kept ones.
+    """
     order = np.argsort(suppressors, kind="stable")
     suppressors, suppressed = suppressors[order], suppressed[order]
     ranks, starts = np.unique(suppressors, return_index=True)

@@ -108,7 +108,10 @@ def _intersection(boxes1: Columns, boxes2: Columns, screened: bool) -> Tensor:
 
 
 def _in_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
-    """Return center, half width axis and half height axis of each second box in the first box's frame: six tensors."""
+    """Return the second boxes in the frames of the first ones: six tensors of the broadcast shape.
+
+    They are the center ``cx, cy``, half the width axis ``ux, uy`` and half the height axis ``vx, vy``.
+    """
     (x1, y1, _, _, angle1), (x2, y2, w2, h2, angle2) = boxes1, boxes2
     dx, dy, cos, sin = x2 - x1, y2 - y1, angle1.cos(), angle1.sin()
     cx, cy = dx * cos + dy * sin, dy * cos - dx * sin
@@ -231,6 +234,6 @@ def _overlapping_circles(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor
     radius1, radius2 = boxes1[:, 2:4].norm(dim=1) / 2, boxes2[:, 2:4].norm(dim=1) / 2
     distance = (boxes1[:, None, 0] - boxes2[:, 0]).square_()
     distance += (boxes1[:, None, 1] - boxes2[:, 1]).square_()
-    reach = (radius1[:, None] + radius2).mul_(1 + 1e-5).square_()
+    reach = (radius1[:, None] + radius2).mul_(1 + 1e-5).square_()  # far above the rounding error of float32, 6e-8
     i, j = torch.nonzero(distance <= reach, as_tuple=True)
     return i, j

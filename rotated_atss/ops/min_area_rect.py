@@ -16,7 +16,7 @@ def min_area_boxes(polygons: np.ndarray) -> np.ndarray:
     """Fit the minimum-area rectangle to each quadrilateral, as ``poly_to_obb`` with the angle version ``le90``.
 
     Args:
-        polygons: (N, 8) pixels, in either order, convex or not.
+        polygons: (N, 8) pixels, clockwise or counterclockwise, convex or not.
 
     Returns:
         (N, 5) float64 ``cx, cy, w, h, angle``, pixels and radians: w is the long side, whose direction is the angle in
@@ -40,14 +40,14 @@ def _fit(corners: np.ndarray) -> np.ndarray:
     points = corners - center
     edges = points[:, _SECOND] - points[:, _FIRST]  # (n, 6, 2)
     lengths = np.hypot(edges[..., 0], edges[..., 1])
-    scale = np.maximum(lengths, 1e-300)
+    scale = np.maximum(lengths, 1e-300)  # not 0
     ux, uy = np.where(lengths > 0, edges[..., 0] / scale, 1.0), np.where(lengths > 0, edges[..., 1] / scale, 0.0)
     x, y = points[:, None, :, 0], points[:, None, :, 1]  # (n, 1, 4)
     along = x * ux[..., None] + y * uy[..., None]  # (n, 6, 4)
     across = y * ux[..., None] - x * uy[..., None]
     lows, highs = (along.min(-1), across.min(-1)), (along.max(-1), across.max(-1))
     areas = np.where(lengths > 0, (highs[0] - lows[0]) * (highs[1] - lows[1]), np.inf)
-    is_minimum = areas <= areas.min(axis=1, keepdims=True) * (1 + 1e-9) + 1e-12
+    is_minimum = areas <= areas.min(axis=1, keepdims=True) * (1 + 1e-9) + 1e-12  # as in poly_to_obb
     best = (np.arange(len(corners)), is_minimum.argmax(axis=1))  # the first of equal areas
     (ux, uy, w, h) = (values[best] for values in (ux, uy, highs[0] - lows[0], highs[1] - lows[1]))
     mid_along, mid_across = ((low + high)[best] / 2 for low, high in zip(lows, highs))

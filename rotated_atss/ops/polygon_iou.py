@@ -140,7 +140,7 @@ def _signed_areas(vertices: np.ndarray) -> np.ndarray:
 
 
 def _edges(vertices: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return x_left, x_right, y_left, slope and sign of the edges, (4, n) each, from vertices (4, 2, n)."""
+    """Return the edges of vertices (4, 2, n) as columns (4, n): x_left, x_right, y at x_left, slope and sign."""
     x, y = vertices[:, 0], vertices[:, 1]
     x_next, y_next = np.roll(x, -1, axis=0), np.roll(y, -1, axis=0)
     forward = x <= x_next
@@ -178,6 +178,7 @@ def _rounding_bound(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     width = np.minimum(first[:, 0].max(axis=0), second[:, 0].max(axis=0))
     width -= np.maximum(first[:, 0].min(axis=0), second[:, 0].min(axis=0))
     height = np.maximum(first[:, 1].max(axis=0), second[:, 1].max(axis=0))
+    # each of the 16 terms is at most width * height
     return 8 * np.finfo(np.float64).eps * np.maximum(width, 0.0) * height
 
 

@@ -114,9 +114,9 @@ def test_requesting_triton_on_the_cpu_states_the_reason(monkeypatch):
 def test_environment_variable_selects_torch(monkeypatch):
     monkeypatch.setattr(backend, "unavailable_reason", lambda device: "")
     assert (backend.default_backend("cuda"), backend.default_backend("cpu")) == ("triton", "torch")
-    monkeypatch.setenv(backend.VARIABLE, "torch")
+    monkeypatch.setenv(backend.BACKEND_VARIABLE, "torch")
     assert backend.default_backend("cuda") == "torch"
-    monkeypatch.setenv(backend.VARIABLE, "cuda")
+    monkeypatch.setenv(backend.BACKEND_VARIABLE, "cuda")
     with pytest.raises(ValueError, match="ROTATED_ATSS_BACKEND must be one of torch, triton, got 'cuda'"):
         backend.default_backend("cpu")
 

@@ -24,7 +24,7 @@ TILE_ROWS = 4  # boxes of the first set per program
 # four pairs per thread for float32, which share loads; one for float64, which fills the registers
 TILE_COLUMNS = {torch.float32: 128, torch.float64: 32}
 TABLE_ROWS = 9  # values per box: see _fill_box_table
-MAX_PAIRS_PER_LAUNCH = 2**31 - 2**16  # positions in the list are int32
+MAX_PAIRS_PER_LAUNCH = 2**31 - 2**16  # positions in the list are int32; 2**16 leaves room for incomplete tiles
 
 
 @triton.jit
@@ -178,9 +178,10 @@ def _fill_rows(out: Tensor, table1: Tensor, table2: Tensor, start: int, stop: in
     part = out[start:stop]
     columns = TILE_COLUMNS[out.dtype]
     tiles = blocks(stop - start, TILE_ROWS) * blocks(out.shape[1], columns)
+    # a tile lists less than a quarter of its pairs: with more, _overlap_tiles computes it directly
     pair_list = torch.empty(tiles * TILE_ROWS * columns // 4, dtype=torch.int32, device=out.device)
     pair_count = torch.zeros(1, dtype=torch.int32, device=out.device)
-    programs = min(blocks(pair_list.numel(), BLOCK), 8 * processors(out))
+    programs = min(blocks(pair_list.numel(), BLOCK), 8 * processors(out))  # 8 resident programs per multiprocessor
     shared = (table1, table2, part, pair_list, pair_count, table1.shape[1], table2.shape[1], start)
     fixed = dict(IOF=mode == "iof", EPS=torch.finfo(out.dtype).eps)
     with on_device(out):

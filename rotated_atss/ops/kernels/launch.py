@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 
 def blocks(count: int, size: int) -> int:
     """Return the number of blocks of ``size`` that cover ``count`` elements."""
-    return -(-count // size)
+    return math.ceil(count / size)
 
 
 def on_device(tensor: Tensor) -> contextlib.AbstractContextManager[object]:

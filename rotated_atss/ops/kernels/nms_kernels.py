@@ -20,7 +20,7 @@ from rotated_atss.ops.kernels.launch import blocks, on_device
 
 WORD = 32  # bits
 TILE_ROWS = 16  # boxes per program; each is compared with the WORD boxes of one word
-WARPS = {torch.float32: 4, torch.float64: 8}
+WARPS = {torch.float32: 4, torch.float64: 8}  # warps per program; these numbers are not measured
 
 
 @triton.jit(do_not_specialize=["count", "words"])
@@ -113,7 +113,7 @@ def keep_in_order(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: f
     matrix = torch.empty((count, words), dtype=torch.int32, device=boxes.device)
     threshold = torch.full((1,), iou_threshold, dtype=boxes.dtype, device=boxes.device)
     tile = dict(EPS=torch.finfo(boxes.dtype).eps, ROWS=TILE_ROWS, WORD=WORD, num_warps=WARPS[boxes.dtype])
-    scan = dict(
+    scan = dict(  # the thread counts are not measured
         CAPACITY=triton.next_power_of_2(words), WORD=WORD, num_warps=1 if words <= 64 else 2 if words <= 128 else 8
     )
     with on_device(boxes):
