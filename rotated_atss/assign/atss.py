@@ -59,7 +59,7 @@ def atss_assign(
             after level.
         level_sizes: Number of priors per level; their sum is A.
         gt_boxes: (G, 5) or (G, 4), in the format of the priors. Zero-area boxes and boxes with non-finite values are
-            assigned to no prior; a warning reports their number.
+            assigned to no prior; on the CPU, a warning reports their number.
         topk: Candidate locations per level, k of the paper.
         priors_per_location: Priors that share a center; a level has ``topk * priors_per_location`` candidates.
         grids: One :class:`Grid` or tuple ``(height, width, stride, x0, y0)`` per level, if the prior centers of every
@@ -124,7 +124,7 @@ def atss_assign_batch(
 ) -> tuple[Tensor, Tensor]:
     """Assign ground-truth boxes to priors with ATSS for a batch of images that share their priors.
 
-    With grids and without ignored boxes, the images are processed together and CUDA is not synchronized.
+    With grids and without ignored boxes, the images are processed together, and the host does not wait for CUDA.
 
     Args:
         priors: (A, 5) or (A, 4).
@@ -187,7 +187,7 @@ def atss_assign_batch(
         iou = priors.new_zeros(num_slots)
     gt_index, iou = gt_index.view(num_images, len(priors)), iou.view(num_images, len(priors))
     for image, ignore_mask in enumerate(ignore_masks):
-        ignore_mask = layout.ignore_padding(image, ignore_mask, priors.device)
+        ignore_mask = layout.ignore_mask_with_padding(image, ignore_mask, priors.device)
         if ignore_mask is not None:
             gt_index[image].masked_fill_(ignore_mask, IGNORE)
     return gt_index, iou
@@ -199,7 +199,9 @@ def _concatenate(gt_boxes_list: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tenso
     image_index = torch.arange(len(num_gts)).repeat_interleave(num_gts)
     index_in_image = torch.arange(len(image_index)) - (num_gts.cumsum(0) - num_gts)[image_index]
     device = gt_boxes_list[0].device
-    return torch.cat(list(gt_boxes_list)), image_index.to(device), index_in_image.to(device)
+    # non_blocking: a blocking copy would wait until CUDA has finished all earlier work
+    image_index, index_in_image = (index.to(device, non_blocking=True) for index in (image_index, index_in_image))
+    return torch.cat(list(gt_boxes_list)), image_index, index_in_image
 
 
 class _Pairs(NamedTuple):

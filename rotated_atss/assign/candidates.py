@@ -55,11 +55,11 @@ def select_candidates(
         valid_hw = None
         if layout.valid_hw is not None:
             valid_hw = torch.tensor(layout.valid_hw).permute(2, 1, 0)  # (B, L, 2) to (2, L, B)
-            valid_hw = valid_hw.to(gt_centers.device)[..., image_index]  # (2, L, G)
+            valid_hw = valid_hw.to(gt_centers.device, non_blocking=True)[..., image_index]  # (2, L, G)
         return nearest_priors_on_grids(gt_centers, layout.grids, layout.level_sizes, num_candidates, valid_hw)
     candidates, start = [], 0
     for image, num_gts in enumerate(torch.bincount(image_index, minlength=len(ignore_masks)).tolist()):
-        ignore_mask = layout.ignore_padding(image, ignore_masks[image], gt_centers.device)
+        ignore_mask = layout.ignore_mask_with_padding(image, ignore_masks[image], gt_centers.device)
         image_centers = gt_centers[start : start + num_gts]
         nearest = nearest_priors(prior_centers, layout.level_sizes, image_centers, num_candidates, ignore_mask)
         candidates.append(nearest if ignore_mask is None else torch.where(ignore_mask[nearest], -1, nearest))
@@ -102,7 +102,8 @@ def nearest_priors_on_grids(
         valid_hw = valid_hw[:, nonempty]
     num_cells = math.ceil(num_candidates / min(priors_per_location[level] for level in nonempty))
     cells = nearest_cells(gt_centers, [grids[level] for level in nonempty], num_cells, valid_hw)
-    starts = torch.tensor([sum(level_sizes[:level]) for level in nonempty], device=gt_centers.device)[:, None]
+    starts = torch.tensor([sum(level_sizes[:level]) for level in nonempty])[:, None]
+    starts = starts.to(gt_centers.device, non_blocking=True)
     if all(priors_per_location[level] == 1 and level_sizes[level] >= num_candidates for level in nonempty):
         # Fast path: a prior is a cell, and every level has enough of them.
         return (cells + starts if valid_hw is None else torch.where(cells >= 0, cells + starts, -1)).flatten(1)

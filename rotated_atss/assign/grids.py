@@ -77,7 +77,8 @@ def nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_h
 
 def _nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_hw: Tensor | None) -> Tensor:
     """Find the nearest cells (N, L, num_cells) of a chunk of points."""
-    sizes = torch.tensor([[g.height for g in grids], [g.width for g in grids]], device=points.device)[..., None]
+    sizes = torch.tensor([[g.height for g in grids], [g.width for g in grids]])[..., None]
+    sizes = sizes.to(points.device, non_blocking=True)
     (rows, row_distances), (columns, column_distances) = _nearest_rows_and_columns(
         points, grids, sizes if valid_hw is None else valid_hw, num_cells + 1
     )
@@ -112,8 +113,9 @@ def _nearest_rows_and_columns(
     points: Tensor, grids: Sequence[Grid], sizes: Tensor, num_lines: int
 ) -> list[tuple[Tensor, Tensor]]:
     """Find the nearest rows and the nearest columns of each point, each with squared distances, nearest first."""
-    strides = points.new_tensor([g.stride for g in grids])[:, None]
-    origins = points.new_tensor([[g.y0 for g in grids], [g.x0 for g in grids]])[..., None]
+    strides = torch.tensor([g.stride for g in grids], dtype=points.dtype)[:, None]
+    origins = torch.tensor([[g.y0 for g in grids], [g.x0 for g in grids]], dtype=points.dtype)[..., None]
+    strides, origins = (values.to(points.device, non_blocking=True) for values in (strides, origins))
     position = points.flip(1).t()[:, None]  # (2, 1, N)
     separate_axes = points.device.type == "cpu" and _SINGLE_THREAD_POINTS // 2 < len(points) <= _SINGLE_THREAD_POINTS
     results = [

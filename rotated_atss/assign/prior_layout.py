@@ -55,12 +55,14 @@ class PriorLayout(NamedTuple):
         valid = [[(rows, columns) for rows, columns in image_hw] for image_hw in valid_hw]
         return cls(sizes, level_grids, None if all(image_hw == full_hw for image_hw in valid) else valid)
 
-    def ignore_padding(self, image_index: int, ignore_mask: Tensor | None, device: torch.device) -> Tensor | None:
-        """Add the priors in the padding of an image to its (A,) ignore mask; None if no prior is ignored."""
+    def ignore_mask_with_padding(
+        self, image_index: int, ignore_mask: Tensor | None, device: torch.device
+    ) -> Tensor | None:
+        """Return the (A,) ignore mask of an image, with the priors in its padding; None if no prior is ignored."""
         if self.valid_hw is None:
             return ignore_mask
         levels = [self._padding_of_level(level, *hw) for level, hw in enumerate(self.valid_hw[image_index])]
-        padding = torch.cat(levels).to(device)
+        padding = torch.cat(levels).to(device, non_blocking=True)
         return padding if ignore_mask is None else padding | ignore_mask
 
     def _padding_of_level(self, level: int, rows: int, columns: int) -> Tensor:

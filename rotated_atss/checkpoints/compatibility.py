@@ -45,7 +45,7 @@ def check_state_dict_fits(
         where: Path of the checkpoint, for the error.
         model: Name of the model or config, for the error.
         hint: What to do, for the error.
-        class_hint: What to do if only the number of classes differs.
+        class_hint: What to do if only the shapes of class layers differ, for the error.
 
     Raises:
         UserError: Names are missing or unexpected, or shapes differ. The message has the count and the first name of
@@ -67,7 +67,7 @@ def check_state_dict_fits(
         faults.append(_fault("of another shape", differing, f", got {stored[first]}, expected {expected[first]}"))
     if any(faults):
         another = f"another model than {model}" if model else "another model"
-        if differing and all(is_class_layer(name) for name in differing):
+        if differing and not (missing or unexpected) and all(map(is_class_layer, differing)):
             hint = class_hint
         raise UserError(f"these are weights of {another}: {'; '.join(filter(None, faults))}", where=where, hint=hint)
 
@@ -211,6 +211,7 @@ def reorder_class_layer(
     order = [list(stored).index(name) for name in expected]
     reordered = dict(state)
     for name, value in state.items():
+        # other layers of such a name, as rpn_cls of a region proposal network, do not have outputs per class
         if is_class_layer(name) and value.ndim and value.shape[0] % len(order) == 0:
             by_class = value.reshape(-1, len(order), *value.shape[1:])  # (priors per location, classes, inputs, ...)
             reordered[name] = by_class[:, order].reshape(value.shape)

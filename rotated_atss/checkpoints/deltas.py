@@ -1,16 +1,18 @@
 """Conversion of box regression weights between box encodings.
 
-(w, h, angle) and (h, w, angle + pi/2) are the same rectangle. A head therefore predicts the same rectangles from priors
-rotated by 90 degrees if the rows of its last convolution are rearranged: the deltas of w and h are swapped, the center
-offsets are rotated if they are relative to the axes of the prior, and the angle delta is unchanged.
+(w, h, angle) and (h, w, angle + pi/2) are the same rectangle. Two projects can therefore write the same prior with
+different numbers. A head that was trained with one form of its priors predicts the same rectangles with the other form
+if the rows of its last convolution are rearranged: the deltas of w and h are swapped, the center offsets are rotated if
+they are relative to the axes of the prior, and the angle delta is unchanged.
 
-Priors of mmrotate 0.x have angle 0, as in this package except for the configs with centerness. Priors of mmrotate 1.x
-depend on the angle version. In ``oc`` the angle is -pi/2, with w and h swapped. In ``le90`` and ``le135`` it is 0 for a
-prior wider than high, otherwise -pi/2 (``le90``) or pi/2 (``le135``), with w and h swapped.
+Priors of mmrotate 0.x have angle 0, as those of most configs of this package. The configs with centerness have the
+priors of mmrotate 1.x, which depend on the angle version. In ``oc`` the angle is -pi/2, with w and h swapped. In
+``le90`` and ``le135`` it is 0 for a prior wider than high, otherwise -pi/2 (``le90``) or pi/2 (``le135``), with w and h
+swapped.
 
 The same rearrangement covers the different ranges of ``oc`` angles, [-pi/2, 0) in mmrotate 1.x and (0, pi/2] in this
-package: the deltas of mmrotate 1.x from a prior at -pi/2 are those of this package from a prior at 0, with w and h
-swapped.
+package. Relative to a prior at -pi/2 in mmrotate 1.x, a box has the same angle delta as relative to the same prior at 0
+in this package, and its deltas of w and h are swapped.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ class BoxEncoding:
 
 
 def with_upright_priors(encoding: BoxEncoding) -> BoxEncoding:
-    """Set the angle of all priors to 0, as in mmrotate 0.x.
+    """Set the angle of all priors to 0 and keep their sides, as in mmrotate 0.x; this can change the rectangles.
 
     Example:
         >>> with_upright_priors(BoxEncoding(((32.0, 16.0, 1.5),), "oc")).priors

@@ -29,7 +29,7 @@ class Origin:
             without a config.
         angle_version: ``oc``, ``le90`` or ``le135``; None if unknown.
         classes: Class names; empty if unknown.
-        name: Names of the file and of the experiment.
+        name: Names of the file and of the experiment, separated by a space. They can contain the name of the config.
     """
 
     source: str

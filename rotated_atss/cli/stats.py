@@ -90,7 +90,7 @@ def _check_arguments(args: argparse.Namespace) -> list[str]:
     if len(given) != 1:
         options = " and ".join(f"--{name.replace('_', '-')}" for name in given) or "none"
         raise UserError(f"one of --labels, --data and --coco-annotations is needed, got {options}")
-    if (args.images is None) == (args.labels is not None):
+    if (args.images is None) != (args.labels is None):
         what = "--images and --labels need each other"
         raise UserError(what, hint="the recommended tiles depend on the sizes of the images")
     if args.workers is not None and args.workers < 1:
@@ -141,7 +141,7 @@ def _current_plan(data: str | None) -> TilePlan | None:
     from rotated_atss.analysis.tile_plan import TilePlan
     from rotated_atss.tiling.manifest import find_manifest
 
-    window = find_manifest(data).window
+    window = find_manifest(data).window  # without a folder, the manifest is empty
     return TilePlan(*window) if window and window != (0, 0) else None  # (0, 0): whole images
 
 

@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.detection.engine.options import TestOptions
     from rotated_atss.detection.engine.runner import run_test
 
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))  # torchrun sets it, older launchers pass --local-rank
+    if args.launcher != "none":  # torchrun sets LOCAL_RANK, older launchers pass --local-rank
+        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TestOptions(
         work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out, submission=args.submission,
         report=args.report, tta=args.tta, dataset=args.dataset, device=args.device, launcher=args.launcher,

@@ -84,8 +84,8 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_argument(parser)
     parser.add_argument(
         "--workers", type=_parse_num_workers, metavar="N",
-        help="data loading processes per GPU (default: the config's value, on a GPU raised to the number of cores per "
-        "GPU, at most 8); results with a fixed seed do not depend on it",
+        help="data loading processes per GPU (default: the config's value, and on a GPU at least the smaller of 8 and "
+        "the number of cores per GPU); results with a fixed seed do not depend on it",
     )  # fmt: skip
     parser.add_argument(
         "--on-bad-image", choices=("stop", "skip"), default="stop",
@@ -120,7 +120,8 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.detection.engine.options import TrainOptions
     from rotated_atss.detection.engine.runner import run_training
 
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))  # torchrun sets it, older launchers pass --local-rank
+    if args.launcher != "none":  # torchrun sets LOCAL_RANK, older launchers pass --local-rank
+        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TrainOptions(
         work_dir=args.work_dir, resume=args.resume, amp=args.amp, compile=args.compile, seed=args.seed,
         deterministic=args.deterministic, from_scratch=args.from_scratch, iterations=args.iterations,

@@ -34,7 +34,7 @@ def clean_labels(record: ImageLabels, classes: Sequence[str] | None = None) -> I
     names = correct_classes(record.classes, classes)
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     first = first_duplicates(record.polygons, np.array([numbers[name] for name in names], dtype=np.int64))
-    keep = ~zero_areas(record.polygons) & (first == np.arange(len(first)))
+    keep = ~zero_areas(record.polygons) & (first == np.arange(len(first)))  # the first of equal objects
     return replace(
         record,
         polygons=clockwise(record.polygons[keep]),
@@ -52,7 +52,9 @@ def write_label_part(
     *,
     copy_images: bool,
 ) -> Counter[str]:
-    """Write ``images/`` and, for labeled images, ``labelTxt/`` of a part. Unreadable and unlabeled images are left out.
+    """Write ``images/`` and, if the part has labels, ``labelTxt/``.
+
+    Unreadable images are left out and, if the part has labels, also images without labels.
 
     Args:
         part: The checked part.

@@ -62,8 +62,8 @@ def evaluate_class_by_size(
         ignore_difficult: Whether difficult objects are ignored.
 
     Returns:
-        The result for the first size range, and the mean AP over the thresholds by the name of each size range; NaN
-        for a range without objects.
+        The result for the first size range, and, by the name of each size range, the mean AP over ``iou_thresholds``;
+        NaN for a range without objects.
 
     Example:
         >>> from rotated_atss.dota.datasets import get_rule

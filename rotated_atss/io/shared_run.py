@@ -55,7 +55,8 @@ def append_record(path: Path, key: str, result: Mapping[str, Any]) -> None:
 def iter_records(folder: Path, parse: Callable[[dict[str, Any]], Result]) -> Iterator[tuple[str, Result]]:
     """Yield key and result of all records in a folder, written by any shard.
 
-    Lines that a killed run left incomplete, and results that ``parse`` rejects, are skipped: their jobs run again.
+    Lines that a killed run left incomplete (:func:`append_line` begins a new line after them) and results rejected by
+    ``parse`` are skipped: their jobs run again.
 
     Args:
         folder: The folder with the files of :func:`records_name`.
@@ -89,8 +90,8 @@ class SharedRun(Generic[Result]):
 
     Args:
         folder: The folder.
-        description: What all shards must have in common: settings (texts) by name, and, by another name, mappings that
-            describe input files (:func:`rotated_atss.io.run_state.describe_files`).
+        description: What all shards must have in common, by name. Texts are settings; mappings describe input files
+            (:func:`rotated_atss.io.run_state.describe_files`).
         shard: The shard; None for a run of all jobs, which also uses the records of shards.
         parse: Rebuilds a result from its JSON object (:func:`iter_records`).
 

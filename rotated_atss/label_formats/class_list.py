@@ -58,7 +58,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     names = _yaml_names(lines) if is_yaml else [line.strip() for line in lines if line.strip()]
     if not names or len(set(names)) < len(names):
         what = "no list of distinct class names found"
-        raise UserError(what, where=path, hint="write names: [plane, ship], or pass the names with --classes")
+        form = "names: [plane, ship]" if is_yaml else "one name per line"
+        raise UserError(what, where=path, hint=f"write {form}, or pass the names with --classes")
     return tuple(names)
 
 

@@ -100,6 +100,7 @@ def convert_labels(
         class_name=class_name,
     )  # fmt: skip
     notes: Counter[tuple[str, str]] = Counter()  # by noun and text after the noun, see note_lines
+    # readers need ``classes`` for class indices and names with spaces only; they accept all other names
     accepted = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
     source_classes = {name for record in accepted for name in record.classes}
     records = [_rename(record, class_map, notes) for record in accepted]
@@ -121,7 +122,9 @@ def convert_labels(
 
 
 def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
-    """Return a record whose class names are spelled as in ``classes``, in which case and hyphens for spaces can differ.
+    """Return a record whose class names are spelled as in ``classes``.
+
+    Names are compared without regard to upper and lower case and to hyphens instead of spaces.
 
     Raises:
         UserError: A class is not in ``classes``. The message has ``path:line`` where the format has lines.
@@ -184,7 +187,7 @@ def _class_order(
     """Return the classes of the output: first in the index order of the source, then other classes by name."""
     ordered = list(classes or labels.classes)
     if class_map is not None:
-        without_unnamed = {"*": "", **class_map}  # classes that the map does not name have no objects
+        without_unnamed = {"*": "", **class_map}  # no object has a class that the map does not name: see _rename
         ordered = [new for name in ordered if (new := map_class(name, without_unnamed, ""))]
     written = {name for record in records for name in record.classes}
     return [*dict.fromkeys(ordered), *sorted(written - set(ordered))]
@@ -258,15 +261,16 @@ def _note_losses_of(
         if count:
             notes[noun, text] += count
 
-    if target.max_difficult == 0 or (target.name == "dota" and scored):
+    writes_task1 = target.name == "dota" and scored  # detections are written as Task1 files
+    if target.max_difficult == 0 or writes_task1:
         note("difficult flag", ": left out", int((record.difficult > 0).sum()))
     elif target.max_difficult == 1:
         note("object", " with difficult 2 (truncated): written as 1", int((record.difficult > 1).sum()))
-    if target.name == "dota" and scored:
+    if writes_task1:
         note("image", " without detections: in no Task1 file", int(len(record) == 0))
     if not target.scores and record.scores is not None:
         note("score", ": left out", len(record))
-    if target.name != "dota" or scored:
+    if target.name != "dota" or writes_task1:
         note("header line", " (imagesource, gsd): left out", len(record.header))
     if target.name == "yolo-obb":
         outside = (clip_to_image(record) != record.polygons).any(axis=1)

@@ -29,10 +29,11 @@ def parse_size(width: Any, height: Any) -> tuple[int, int] | None:
     """Return the size of an image; None unless both sides are positive integers.
 
     Example:
-        >>> parse_size(640, 480), parse_size(640, None), parse_size(0, 480)
-        ((640, 480), None, None)
+        >>> parse_size(640, 480), parse_size(640, None), parse_size(0, 480), parse_size(640, 10**400)
+        ((640, 480), None, None, None)
     """
-    if type(width) is int and type(height) is int and width > 0 and height > 0:
+    # is_finite_number rejects integers beyond int64
+    if all(type(side) is int and is_finite_number(side) and side > 0 for side in (width, height)):
         return width, height
     return None
 

@@ -101,10 +101,12 @@ def _triton_iou(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str) -> Ten
 
 def _intersection(boxes1: Columns, boxes2: Columns, screened: bool) -> Tensor:
     _, _, w1, h1, _ = boxes1
-    in_frame = _in_frame(boxes1, boxes2)
+    in_frame = _in_frame(boxes1, boxes2)  # of the broadcast shape
     if screened and w1.device.type == "cpu" and not any(column.requires_grad for column in in_frame):
         return _screened_area(in_frame, w1 / 2, h1 / 2, boxes2[2] * boxes2[3])
-    return _area(in_frame, w1 / 2, h1 / 2)
+    shape = in_frame[0].shape
+    columns = [column.expand(shape).flatten() for column in (*in_frame, w1 / 2, h1 / 2)]
+    return _area(columns[:6], *columns[6:]).view(shape)
 
 
 def _in_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
@@ -121,7 +123,7 @@ def _in_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
 
 
 def _screened_area(in_frame: Sequence[Tensor], a: Tensor, b: Tensor, area2: Tensor) -> Tensor:
-    """Compute :func:`_area` only for pairs that are neither nested nor separated by an axis of the first box."""
+    """Compute :func:`_area` only for pairs whose first box neither contains the second nor is separated from it."""
     cx, cy, ux, uy, vx, vy = (column.abs() for column in in_frame)
     ux += vx  # half extent of the second box along the frame's axes
     uy += vy
@@ -139,7 +141,8 @@ def _screened_area(in_frame: Sequence[Tensor], a: Tensor, b: Tensor, area2: Tens
 def _area(in_frame: Sequence[Tensor], a: Tensor, b: Tensor) -> Tensor:
     """Integrate the intersection (N,) of boxes from :func:`_in_frame` with the frame's box of half sides ``a, b``."""
     cx, cy, ux, uy, vx, vy = in_frame
-    # B's edges: two along +-u with midpoints c - v and c + v, two along +-v with midpoints c + u and c - u
+    # B's edges: two along +-u with midpoints c - v and c + v, two along +-v with midpoints c + u and c - u. All are
+    # integrated along +u and +v; the differences below give the edges along -u and -v their sign.
     mx = torch.stack((cx - vx, cx + vx, cx + ux, cx - ux)).view(2, 2, -1)
     my = torch.stack((cy - vy, cy + vy, cy + uy, cy - uy)).view(2, 2, -1)
     ex, ey = torch.stack((ux, vx))[:, None], torch.stack((uy, vy))[:, None]
@@ -179,8 +182,9 @@ def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, s
         boxes1: ``cx, cy, w, h, angle``, one tensor each, float32 or float64.
         boxes2: As ``boxes1``, of shapes that broadcast with it.
         mode: ``iou`` or ``iof``.
-        screened: Find nested and separated boxes first on the CPU. This is faster if they are more than half of the
-            pairs, as in label assignment, and a third slower if there are none. Results differ only by rounding.
+        screened: On the CPU, first find the pairs whose first box contains the second one or is separated from it. This
+            is faster if they are more than half of the pairs, as in label assignment, and a third slower if there are
+            none. Results differ only by rounding.
 
     Returns:
         Tensor of the broadcast shape.

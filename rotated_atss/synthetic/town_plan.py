@@ -16,7 +16,7 @@ ROAD_WIDTHS = (44.0, 28.0, 18.0)  # avenue, street, lane; pixels, as the followi
 SIDEWALK = 4.0  # width between a road and the blocks beside it
 QUAY = 16.0  # width between the coast and the blocks
 BLOCK_AREA = 48_000.0  # px^2, enough for a few of the largest objects
-MIN_SIDE = 95.0  # of a block
+MIN_SIDE = 95.0  # an area is divided only if its longer side has space for a road and two blocks of this side
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def _road(bounds: tuple[float, float, float, float], axis: int, cut: float, widt
 
 
 def _block(area: _Area, frame: Pose) -> Block:
-    """Return the block of an area, cropped to its visible part."""
+    """Return the block of an area, which has visible points, cropped to its visible part."""
     low = np.maximum(area.bounds[:2], area.points.min(axis=0) - SAMPLE_STEP)
     high = np.minimum(area.bounds[2:], area.points.max(axis=0) + SAMPLE_STEP)
     middle, size = (low + high) / 2, high - low

@@ -20,7 +20,9 @@ _KIND_NAMES = {list: "a list", dict: "an object", str: "a text", bool: "true or 
 
 @dataclass(frozen=True)
 class ManifestContent:
-    """Content of a manifest file. A missing entry has a default; a malformed one raises a UserError.
+    """Content of a manifest file.
+
+    A missing entry has a default; a malformed one raises a UserError, unless the method says otherwise.
 
     Attributes:
         path: The file.
@@ -100,7 +102,7 @@ class ManifestContent:
         return tuple(dict.fromkeys(map(self._absolute, valid)))
 
     def window(self) -> tuple[int, int] | None:
-        """Return size and gap of the first grid of windows at rate 1; (0, 0) for whole images; None without sizes."""
+        """Return the first window size and gap of the split; (0, 0) for whole images; None without sizes."""
         settings = self._settings()
         if settings.get("whole_images"):
             return 0, 0
@@ -143,6 +145,7 @@ class ManifestContent:
                 raise self._error("images.ground_resolution", "a number above 0, in meters per pixel", value)
         if not values:
             return None
+        # with mmrotate's names, a rate changes the size of the windows, and images are not resampled
         resamples = self._settings().get("name_style") == "devkit"
         rates = self.setting("rates", list, []) if resamples else []
         for rate in rates:
@@ -151,7 +154,7 @@ class ManifestContent:
         return round(median(values) / median(rates or [1]), 3) or None  # None if it is rounded to 0
 
     def totals(self) -> SplitTotals | None:
-        """Return the counts over all images and tiles; None if one of them is missing."""
+        """Return the counts over all images and tiles; None if one of them is missing or not an integer."""
         counts = self._get(self.entries, "totals", dict, {})
         names = [field.name for field in fields(SplitTotals)]
         if not all(type(counts.get(name)) is int for name in names):

@@ -7,7 +7,7 @@ flushed to the disk explicitly.
 
 The final move has five steps. If it is killed at any of them, the next run completes it:
 
-1. The manifest is written to ``split.partial``: the split is complete.
+1. The caller writes the manifest to ``split.partial``: the split is complete. :meth:`Stage.commit` does the rest.
 2. The parts of an earlier split in the output folder are removed, its manifest first.
 3. The file ``split.partial/moving`` is created: the earlier split is gone.
 4. The parts of the new split are renamed into the output folder, the manifest last.
@@ -83,7 +83,7 @@ class Stage:
             keys: Keys of the jobs of all shards. Records with other keys or with missing files are ignored.
         """
         self.finished = {key: stats for key, stats in read_records(self.folder).items() if key in keys}
-        if self.is_moving:
+        if self.is_moving:  # the split was complete, and some of its tiles can already be in the output folder
             return
         present_files = self._make_folders()
         files_by_key = {key: tile_files(stats, labeled=self.labeled) for key, stats in self.finished.items()}
@@ -127,9 +127,9 @@ def staged(
 ) -> Iterator[Stage]:
     """Yield the temporary folder of a split: a new one, or that of a stopped run with the same description.
 
-    The block ends with :meth:`Stage.commit`, which moves the split into ``out``. If the block fails or is interrupted,
-    the temporary folder stays if a job has finished, and is removed otherwise; the rest of ``out`` is unchanged. While
-    the block runs, ``out`` is locked, so that a second run into it is refused.
+    At its end, the block has to call :meth:`Stage.commit`, which moves the split into ``out``. If the block fails or is
+    interrupted, the temporary folder stays if a job has finished, and is removed otherwise; the rest of ``out`` is
+    unchanged. While the block runs, ``out`` is locked, so that a second run into it is refused.
 
     Args:
         out: The output folder; it need not exist.
@@ -155,6 +155,8 @@ def staged(
     """
     if out.exists() and not out.is_dir():
         raise UserError("not a folder", where=out, hint=_CHOOSE_HINT)
+    # the first lock is that of the shard, or of the folder in a run of all images; the second is that of the folder,
+    # and has an effect only for shards
     with output_folder(out), hold_run_lock(out, COMMAND, shard):
         with folder_lock(out, COMMAND, shard):
             _prepare(out, description, overwrite)
@@ -201,18 +203,20 @@ def _describe_difference(partial: Path, description: Mapping[str, Any]) -> str:
 
 def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:
     """Raise an error if the output folder holds anything that this run may not continue or replace."""
-    names = {path.name for path in out.iterdir() if path.name == PARTIAL or not path.name.startswith(".")}
+    names = {path.name for path in out.iterdir() if not path.name.startswith(".")}
     if not names:
         return
     is_unfinished = PARTIAL in names
-    if not names <= {PARTIAL, *PARTS} or not (is_unfinished or _is_split(out)):
-        raise UserError(f"the output folder contains other files ({min(names)})", where=out, hint=_CHOOSE_HINT)
+    # without split.partial and a manifest of this package, folders such as ``images`` are not those of a split
+    foreign = names - {PARTIAL, *PARTS} if is_unfinished or _is_split(out) else names
+    if foreign:
+        raise UserError(f"the output folder contains other files ({min(foreign)})", where=out, hint=_CHOOSE_HINT)
     if overwrite or (is_unfinished and (out / PARTIAL / MOVING).exists()):
         return
     if is_unfinished and difference:
         what = f"an unfinished split with other settings is in this folder: {difference}"
         raise UserError(what, where=out, hint=f"repeat its command to continue it, {_REPLACE_HINT}")
-    if _is_split(out):
+    if _is_split(out):  # not of the same settings, images and labels: finished_split finds those before
         what = "the output folder contains a finished split of other settings, images or labels"
         raise UserError(what, where=out, hint=_REPLACE_HINT)
 

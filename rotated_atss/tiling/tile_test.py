@@ -42,7 +42,7 @@ def run_tile_test(
         log: Called with each line or table for the user.
 
     Returns:
-        ``AP50``, ``AP75`` and ``AP50_95``; empty without labels.
+        ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by object size; empty without labels.
 
     Raises:
         UserError: A folder or label file is missing, a tile is unreadable, or the tiles differ from the manifest.
@@ -55,7 +55,7 @@ def run_tile_test(
     tile_folder = Path(data) / "images"
     manifest, tiles = find_manifest(data), list_images(tile_folder)
     notes = check_tiles(manifest, [tile.stem for tile in tiles], tile_folder)
-    for note in notes:
+    for note in notes:  # before the detection, which can take hours; finish_test repeats them below the AP
         log(note)
     recorded = labels is None
     label_folders = _existing_folders(manifest.label_folders if labels is None else labels, recorded, log)

@@ -222,6 +222,13 @@ def test_other_folders_are_never_replaced(tmp_path, names):
     assert content(tmp_path / "out") == sorted(names)
 
 
+def test_message_names_a_file_that_is_not_of_the_split(tmp_path):
+    write_split(tmp_path / "out")
+    (tmp_path / "out" / "zzz.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"contains other files \(zzz\.txt\)"):
+        write_split(tmp_path / "out", overwrite=True)
+
+
 def test_folder_with_a_foreign_manifest_is_protected(tmp_path):
     (tmp_path / "out").mkdir()
     for text in ("[]", "{}", "no json", json.dumps({"written_by": "another program"})):

@@ -20,13 +20,14 @@ from rotated_atss.dota.matching import classify_detections, find_best_objects
 class Matches:
     """Result of matching all detections at one IoU threshold.
 
-    A detection that is neither a true nor a false positive is ignored.
+    A detection that is neither a true nor a false positive is ignored: it is matched to an ignored object, or it is
+    unmatched and outside the size range.
 
     Attributes:
         true_positives: (N,) bool.
         false_positives: (N,) bool.
-        gt_index: (N,) int64, index of the matched object: for a true positive its object, for an ignored detection
-            the ignored object; -1 for all others.
+        gt_index: (N,) int64, index of the object to which a true positive or an ignored detection is matched; -1 for
+            all others.
         iou_threshold: IoU threshold of the matching.
     """
 
@@ -75,6 +76,7 @@ class Matcher:
         self.data = data
         same_class = data.detections.labels[overlaps.det_index] == data.objects.labels[overlaps.gt_index]
         pairs = overlaps.take(same_class & (overlaps.ious >= min_iou))
+        # pairs are in order of the detections, and the detections of a class in descending order of score
         self._candidates = Candidates(pairs.det_index, pairs.gt_index, pairs.ious)
         self._best_objects = find_best_objects(pairs.det_index, pairs.gt_index, pairs.ious, len(data.detections))
         self._crowd = frozenset(np.flatnonzero(data.objects.crowd).tolist())

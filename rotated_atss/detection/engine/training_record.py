@@ -41,6 +41,7 @@ class ModelInfoHook(Hook):
             if not classes:
                 raise UserError("the dataset has no class names")
             data = describe_training_data(dataset, classes)
+            # so that large objects are contained in a window as a whole
             window = widen_gap(find_training_window(dataset, runner.cfg), data)
             manifest = _find_manifest(dataset) or Manifest()
             info = describe_model(
@@ -74,7 +75,7 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
             names.append(Path(record.get("img_path") or str(index)).stem)
             for instance in record.get("instances", ()):
                 if not instance.get("ignore_flag"):
-                    box = instance["bbox"]
+                    box = instance["bbox"]  # of this package's datasets: cx, cy, w, h, angle or x1, y1, x2, y2
                     sides.append(box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1]))
                     labels.append(instance["bbox_label"])
     tiled = all(map(is_tile_name, names))
@@ -126,7 +127,7 @@ def _common_sides(dataset: Any) -> set[int]:
 
 
 def _datasets_with_records(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets inside wrappers; raise an error if one of them has no ``get_data_info``."""
+    """Yield the datasets inside wrappers, whose ``get_data_info`` returns image and boxes; raise an error otherwise."""
     for part in built_datasets(dataset):
         if not hasattr(part, "get_data_info"):
             raise UserError(f"{type(part).__name__} has no records of its images")

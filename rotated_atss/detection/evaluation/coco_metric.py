@@ -26,7 +26,8 @@ class CocoBoxMetric(BaseMetric):
     """COCO's twelve metrics of horizontal boxes, computed by faster-coco-eval.
 
     Args:
-        ann_file: Instances JSON with the ground truth; by default the JSON of the tested dataset.
+        ann_file: Instances JSON with the ground truth; by default the JSON of the tested ``CocoInstancesDataset``,
+            which is named in its metainfo.
         per_class: Whether to print the AP of each class.
         max_dets: Three increasing limits of detections per image and class; AP uses the last.
         out_dir: Folder for ``results.json`` (COCO's results format) and ``ap.json``; None writes neither.
@@ -100,7 +101,9 @@ class CocoBoxMetric(BaseMetric):
         result = evaluate_boxes(
             ground_truth, detections, image_ids=image_ids, categories=cat_ids, max_dets=self.max_dets
         )
-        self.class_ap50 = {name: math.nan if ap == UNDEFINED else ap for name, (_, ap) in result.per_class.items()}
+        self.class_ap50 = {
+            name: math.nan if ap50 == UNDEFINED else ap50 for name, (_, ap50) in result.per_class.items()
+        }
         logger.info("COCO box evaluation\n" + format_table(result, self.per_class))
         if self.out_dir is not None:
             write_json(Path(self.out_dir) / "ap.json", result_to_json(result))

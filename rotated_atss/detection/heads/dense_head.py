@@ -99,7 +99,8 @@ class OrientedDenseHead:
             [None if gt is None or not len(gt) else gt.bboxes for gt in ignored],
             grids=prior_grids(self.prior_generator, featmap_sizes),
             valid_hw=[valid_hw(self.prior_generator, featmap_sizes, meta["pad_shape"]) for meta in batch_img_metas],
-            on_grids=priors[0].ndim == 2,  # priors that differ per image are boxes of a previous stage
+            # Priors that differ per image are boxes of a previous stage; their grids have the right sizes only.
+            on_grids=priors[0].ndim == 2,
         )
 
     def gather_positives(self, gt_index: Tensor, batch_gt_instances: list[InstanceData]) -> Positives:
@@ -136,7 +137,7 @@ class OrientedDenseHead:
             [_prior_labels(row, gt.labels, self.num_classes) for row, gt in zip(gt_index, batch_gt_instances)]
         )
         weight = (gt_index != IGNORE).to(torch.promote_types(logits.dtype, torch.float32))
-        loss = self.loss_cls(logits.flatten(0, 1), labels.flatten(), weight.flatten(), avg_factor=avg_factor)
+        loss = self.loss_cls(upcast(logits).flatten(0, 1), labels.flatten(), weight.flatten(), avg_factor=avg_factor)
         return loss, avg_factor, num_pos
 
     def regression_loss(
@@ -210,7 +211,7 @@ class OrientedDenseHead:
                 candidates = replace(candidates, scores=scores)
             all_priors = torch.cat(priors, -2)
             boxes = self.bbox_coder.decode(candidates.gather_priors(all_priors), candidates.gather(deltas))
-            metas = batch_img_metas or []
+            metas = batch_img_metas or []  # MMDetection always passes them
             if cfg.get("clamp_centers", False):
                 boxes = clamp_to_image(boxes, candidates.image_index, metas)
             if rescale:

@@ -46,8 +46,9 @@ def gather_positives(
         tensor([1., 1., 0.])
     """
     gt_boxes = torch.cat([gt.bboxes for gt in batch_gt_instances])
-    num_gts_before = torch.tensor([0, *(len(gt.bboxes) for gt in batch_gt_instances[:-1])], device=gt_index.device)
-    first_gt = num_gts_before.cumsum(0)  # (B,) index of each image's first box in gt_boxes
+    num_gts_before = torch.tensor([0, *(len(gt.bboxes) for gt in batch_gt_instances[:-1])])
+    # (B,) index of each image's first box in gt_boxes; the copy does not wait for CUDA
+    first_gt = num_gts_before.cumsum(0).to(gt_index.device, non_blocking=True)
     if max_num_pos is None:
         image_index, prior_index = torch.nonzero(gt_index >= 0).unbind(1)
         index_in_batch = gt_index[image_index, prior_index] + first_gt[image_index]

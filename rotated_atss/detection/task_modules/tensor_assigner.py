@@ -105,7 +105,7 @@ class TensorAssigner(BaseAssigner):
         gt_indices = []
         for image, (gt_boxes, gt_boxes_ignore) in enumerate(zip(gt_boxes_list, gt_boxes_ignore_list, strict=True)):
             image_priors = priors if priors.ndim == 2 else priors[image]
-            padding = layout.ignore_padding(image, None, image_priors.device)
+            padding = layout.ignore_mask_with_padding(image, None, image_priors.device)
             gt_indices.append(
                 self._assign_unpadded(image_priors, layout.level_sizes, gt_boxes, gt_boxes_ignore, padding)
             )

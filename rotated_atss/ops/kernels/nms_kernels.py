@@ -91,7 +91,7 @@ def keep_in_order(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: f
     """Perform class-wise greedy NMS without synchronizing the host.
 
     Args:
-        boxes: (N, 5) float32 or float64, N <= 32,768 because the offsets into the bit matrix are int32.
+        boxes: (N, 5) float32 or float64. The caller bounds N, because the bit matrix has N^2 / 8 bytes.
         labels: (N,) integers.
         order: (N,) int64 indices of the boxes in descending order of score.
         iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
@@ -107,10 +107,12 @@ def keep_in_order(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: f
     labels, rank = labels.long()[order].sort(stable=True)
     table = box_table(boxes[order[rank]])
     words = blocks(count, WORD)
-    # first box of each box's class; then, per word, the first box whose class starts in that word or later
+    # First box of each box's class; then, per word, the first box whose class starts in that word or later. Program p
+    # of the scan decides the boxes from word_starts[p] to word_starts[p + 1].
     class_starts = torch.searchsorted(labels, labels)
     word_starts = torch.searchsorted(class_starts, torch.arange(words + 1, device=boxes.device) * WORD)
     matrix = torch.empty((count, words), dtype=torch.int32, device=boxes.device)
+    # a tensor, because triton passes numbers in float32
     threshold = torch.full((1,), iou_threshold, dtype=boxes.dtype, device=boxes.device)
     tile = dict(EPS=torch.finfo(boxes.dtype).eps, ROWS=TILE_ROWS, WORD=WORD, num_warps=WARPS[boxes.dtype])
     scan = dict(  # the thread counts are not measured
