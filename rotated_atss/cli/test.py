@@ -79,7 +79,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     check_onnx_options(config, options)
     if args.data is None:
         raise UserError("an ONNX file records no test data", where="--data", hint="give the folder of a split")
-    from rotated_atss.io.files import reject_overlapping_output
+    from rotated_atss.io.files import check_folder_writable, check_writable, reject_overlapping_output
     from rotated_atss.io.json_values import replace_nonfinite
     from rotated_atss.runtime import load_detector
     from rotated_atss.tiling.tile_results import ResultOptions
@@ -91,6 +91,10 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     report = None if args.report is None else args.report or work_dir / "report"
     for output in filter(None, (out, args.submission, report)):
         reject_overlapping_output(output, inputs, may_contain_inputs=True)
+    for folder in filter(None, (out, report)):
+        check_folder_writable(folder)
+    if args.submission is not None:
+        check_writable(args.submission)
     if report is not None:
         from rotated_atss.report.build import check_report_folder
 

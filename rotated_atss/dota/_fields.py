@@ -36,11 +36,11 @@ def split_fields(line: bytes, path: object, line_number: int) -> list[str]:
                 f"a field has {len(longest)} characters, {start} ...", where=where, hint="separate fields by spaces"
             )
     if _CONTROL.search(line):
-        raise UserError("the line holds a control character", where=where, hint="check that it is a text file")
+        raise UserError("the line holds a control character", where=where, hint="check that it is a text file in UTF-8")
     try:
         return [field.decode() for field in fields]
     except UnicodeDecodeError:
-        raise UserError("not UTF-8 text", where=where) from None
+        raise UserError("not UTF-8 text", where=where, hint="save the file in UTF-8") from None
 
 
 def parse_finite(field: str, path: object, line_number: int) -> float:

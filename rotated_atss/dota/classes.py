@@ -86,10 +86,13 @@ def unknown_class_hint(name: str, classes: Sequence[str]) -> str:
         'it is a class of DOTA v2.0: choose that version'
         >>> unknown_class_hint("shp", CLASSES["v1.0"])
         "nearest known class: 'ship'"
+        >>> unknown_class_hint("harbor", ["plane", "ship"])
+        'known classes: plane, ship'
     """
-    for version, known in CLASSES.items():
-        if name in known and set(classes) <= set(known):  # that version has the classes in use, too
-            return f"it is a class of DOTA {version}: choose that version"
+    if set(classes) in map(set, CLASSES.values()):  # with other classes, no version was chosen
+        for version, known in CLASSES.items():
+            if name in known and set(classes) <= set(known):  # that version has the classes in use, too
+                return f"it is a class of DOTA {version}: choose that version"
     nearest = _nearest_class(name, classes)
     return f"nearest known class: '{nearest}'" if nearest else f"known classes: {', '.join(classes)}"
 

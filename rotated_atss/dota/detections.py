@@ -207,7 +207,9 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
     paths = (path for path in list_label_files(folder) if path.name.startswith(TASK1_PREFIX))
     by_class = {path.stem.removeprefix(TASK1_PREFIX): path for path in paths}
     if not by_class:
-        raise UserError("no Task1_<class>.txt in this folder", where=folder)
+        subfolders = sorted({path.parent.name for path in Path(folder).glob("*/Task1_*.txt")})
+        advice = f"choose its folder {subfolders[0]}" if subfolders else ""
+        raise UserError("no Task1_<class>.txt in this folder", where=folder, hint=advice)
     wrong = next((path for name, path in by_class.items() if not name.isprintable()), None)
     if wrong is not None:
         raise UserError("the class name has a control character", where=wrong, hint="rename the file")

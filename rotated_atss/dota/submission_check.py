@@ -183,6 +183,9 @@ def _check_images(by_file: Mapping[str, Detections], ids: Sequence[str]) -> Iter
     undetected = [image for image in ids if image not in seen]
     if not undetected:
         return
+    if not seen:
+        yield Finding("error", "images", "the files contain no detection. Check that the checkpoint is trained.")
+        return
     if len(undetected) == len(ids):
         message = f"none of the {len(ids)} images has a detection. Check that this is the folder of the test images."
         yield Finding("error", "images", message)

@@ -159,11 +159,37 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     if path.name in ("", "..") or path.is_dir():
         raise UserError("not the name of a file", where=path, hint="add a file name")
+    _check_folder_of_new_files(path.absolute().parent, path)
+
+
+def check_folder_writable(path: str | Path) -> None:
+    """Check that files can be written to a folder, before the work that computes them. Nothing is created.
+
+    Args:
+        path: Folder, which does not need to exist.
+
+    Raises:
+        UserError: ``path`` is a file, or the folder cannot be created or written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     check_folder_writable(Path(folder, "new"))
+        ...     Path(folder, "a").touch()
+        ...     check_folder_writable(Path(folder, "a"))
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: ...: cannot be written: ... is not a folder (choose another path)
+    """
+    _check_folder_of_new_files(Path(path).absolute(), path)
+
+
+def _check_folder_of_new_files(folder: Path, output: str | Path) -> None:
+    """Raise an error about ``output`` unless files can be written to ``folder`` (absolute)."""
     # the nearest existing folder, in which the missing ones are created
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        reason = "Permission denied" if folder.is_dir() else f"{folder} is not a folder"
-        raise UserError(f"cannot be written: {reason}", where=path, hint="choose another path")
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        reason = f"no permission to write to {existing}" if existing.is_dir() else f"{existing} is not a folder"
+        raise UserError(f"cannot be written: {reason}", where=output, hint="choose another path")
 
 
 def append_line(path: Path, line: bytes) -> None:

@@ -116,9 +116,11 @@ def finish_test(
         log(f"wrote Task1_*.txt to {options.out_dir}")
     if options.submission is not None:
         write_submission(options.submission, detections, classes)
-        log(f"wrote {options.submission}")
+        warning = "" if any(map(len, detections.values())) else ", which contains no detection"
+        log(f"wrote {options.submission}{warning}")
     if not labels:
-        log("no labels of the full images are available: nothing is evaluated (set them with --labels)")
+        skipped = "nothing is evaluated" if options.report_dir is None else "nothing is evaluated, no report is written"
+        log(f"no labels of the full images are available: {skipped} (set them with --labels)")
         return {}
     log(f"labels of the full images: {', '.join(str(Path(folder).resolve()) for folder in labels)}")
     labels_of_images = read_labels_of_images(labels, [image.name for image in merged], classes)

@@ -107,5 +107,12 @@ def test_task1_folder(tmp_path):
     assert [len(detections[name]) for name in ("plane", "ship")] == [0, 1]
     with pytest.raises(UserError, match="unknown class 'ship'"):
         read_task1_folder(tmp_path, ("plane",))
-    with pytest.raises(UserError, match=r"no Task1_<class>\.txt"):
-        list_task1_files(tmp_path.parent)
+
+
+def test_folder_without_task1_files(tmp_path):
+    with pytest.raises(UserError, match=r"no Task1_<class>\.txt in this folder$"):
+        list_task1_files(tmp_path)
+    (tmp_path / "detections").mkdir()  # as predict writes them
+    (tmp_path / "detections" / "Task1_ship.txt").touch()
+    with pytest.raises(UserError, match=r"no Task1_<class>\.txt in this folder \(choose its folder detections\)"):
+        list_task1_files(tmp_path)

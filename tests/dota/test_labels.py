@@ -89,6 +89,11 @@ def test_unknown_class_raises_with_a_hint(tmp_path, name, hint):
         write_and_read(tmp_path, f"{LINE} {name} 0\n", classes=CLASSES["v1.0"])
 
 
+def test_a_class_of_dota_among_classes_of_your_own_is_no_reason_for_another_version(tmp_path):
+    with pytest.raises(UserError, match=r"unknown class 'large-vehicle' \(known classes: plane, ship\)"):
+        write_and_read(tmp_path, f"{LINE} large-vehicle 0\n", classes=("plane", "ship"))
+
+
 @pytest.mark.parametrize("classes", [("Small Car", "Boeing 737"), ("Small-Car", "Boeing-737")])
 def test_class_names_with_spaces_are_matched(tmp_path, classes):
     lines = f"{LINE} Small Car\n{LINE} Small Car 1\n{LINE} Boeing 737\n{LINE} Small-Car 2\n"

@@ -95,6 +95,13 @@ def test_images_of_another_set_are_an_error(zip_path):
     assert "error: images: none of the 2 images has a detection. Check" in findings(zip_path, images=["Q1", "Q2"])
 
 
+def test_a_submission_without_a_detection_does_not_blame_the_images(tmp_path):
+    write_submission(tmp_path / "empty.zip", {}, CLASSES)
+    text = findings(tmp_path / "empty.zip", images=["P1", "P2"])
+    assert "error: images: the files contain no detection" in text
+    assert "folder of the test images" not in text
+
+
 def test_a_folder_is_accepted(tmp_path):
     for name in CLASSES:
         (tmp_path / f"Task1_{name}.txt").write_text("")

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write, atomic_write_all, check_writable, read_bytes, write_json
+from rotated_atss.io.files import (
+    atomic_write,
+    atomic_write_all,
+    check_folder_writable,
+    check_writable,
+    read_bytes,
+    write_json,
+)
 from rotated_atss.io.output_folders import staged_folder
 
 
@@ -114,5 +121,7 @@ def test_a_file_that_cannot_be_written_is_known_before(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"a.txt is not a folder \(choose another path\)"):
         check_writable(tmp_path / "a.txt" / "b.json")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(UserError, match=r"b.json: cannot be written: Permission denied"):
+    with pytest.raises(UserError, match=r"b.json: cannot be written: no permission to write to "):
         check_writable(tmp_path / "new" / "b.json")
+    with pytest.raises(UserError, match=r"new: cannot be written: no permission to write to "):
+        check_folder_writable(tmp_path / "new")

@@ -49,12 +49,25 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
         cfg = _execute(path) if is_trusted else _read_without_execution(path)
     except UserError:
         raise
+    except SyntaxError as error:
+        raise UserError(f"cannot read this config: {error.msg}", where=_place_of_syntax_error(path)) from error
     except Exception as error:  # a config is Python code and can raise anything
         raise UserError(f"cannot read this config: {type(error).__name__}: {one_line(error)}", where=path) from error
     # Formatting the text, for each log and checkpoint, takes seconds. MMEngine's argument format_python_code of
     # Config.fromfile has no effect on configs of this kind.
     object.__setattr__(cfg, "_format_python_code", False)
     return _finish(cfg, path.stem, path, cfg_options)
+
+
+def _place_of_syntax_error(path: Path) -> str:
+    """Return ``path:line`` of a syntax error in a config; the path alone if the error is in one of its bases."""
+    try:
+        compile(path.read_bytes(), str(path), "exec")
+    except SyntaxError as error:
+        return f"{path}:{error.lineno}"
+    except ValueError:  # null bytes
+        pass
+    return str(path)
 
 
 def _execute(path: Path, import_modules: bool = True) -> Config:

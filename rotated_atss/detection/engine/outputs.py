@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import reject_overlapping_output
+from rotated_atss.io.files import check_folder_writable, check_writable, reject_overlapping_output
 from rotated_atss.report.build import check_report_folder
 
 
@@ -31,8 +31,8 @@ def configure_outputs(
         report: Folder of the report; empty for ``report`` in the work folder, None for no report.
 
     Raises:
-        UserError: An output is an input or lies inside an input (an output folder may contain inputs), or an option
-            does not apply to the metric.
+        UserError: An output is an input or lies inside an input (an output folder may contain inputs), or it cannot be
+            written, or an option does not apply to the metric.
 
     Example:
         >>> cfg = Config(dict(work_dir="work", test_evaluator=dict(type="DOTAMetric")))
@@ -57,6 +57,10 @@ def configure_outputs(
     inputs: list[str | Path] = [*(labels or []), *_inputs(cfg.test_dataloader.get("dataset", {}))]
     for output in outputs:
         reject_overlapping_output(output, inputs, may_contain_inputs=True)
+        if submission is not None and output == str(submission):
+            check_writable(output)
+        else:
+            check_folder_writable(output)
 
 
 def set_dataset_rules(cfg: Config, name: str) -> None:

@@ -46,11 +46,18 @@ def _check_tiles(dataset: dict) -> None:
     ann_file = dataset.get("ann_file", "labelTxt")
     images = _in_data_root(dataset, (dataset.get("data_prefix") or {}).get("img_path", "images"))
     labels = _in_data_root(dataset, ann_file) if ann_file else None
-    hint = "make tiles with rotated-atss split, or name others: --data DIR"
     for folder in (images, labels):
         if folder is not None and not folder.exists():
-            raise UserError("no such folder", where=folder, hint=hint)
+            raise UserError("no such folder", where=folder, hint=_hint_for_missing_tiles(images))
     pair_images_and_labels(images, labels)
+
+
+def _hint_for_missing_tiles(images: Path) -> str:
+    """Return what to do about a missing folder of tiles; a split of several subsets has one folder for each."""
+    subsets = sorted(folder.parent for folder in images.parent.glob("*/images") if folder.is_dir())
+    if subsets:
+        return f"choose a subset: --data {' or '.join(map(str, subsets[:3]))}"
+    return "make tiles with rotated-atss split, or name others: --data DIR"
 
 
 def _check_instances(dataset: dict) -> None:

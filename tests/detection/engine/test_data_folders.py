@@ -4,6 +4,7 @@ import pytest
 
 from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.options import TestOptions, TrainOptions
+from rotated_atss.detection.engine.preflight import check_data
 from rotated_atss.detection.engine.prepare import prepare_test, prepare_train
 
 PUBLISHED, COCO = "rotated_atss_obb_r50_fpn_1x_dota_le90", "atss_r50_fpn_1x_coco"
@@ -40,6 +41,14 @@ def test_tested_tiles(make_folders, folders, tested):
     root = make_folders(*folders)
     cfg = prepare_test(load_config(PUBLISHED), TestOptions(data=root))
     assert cfg.test_dataloader.dataset.data_root == root + tested
+
+
+def test_missing_tiles_next_to_folders_of_other_subsets(make_folders, fault):
+    root = make_folders("train/images")
+    cfg = prepare_test(load_config(PUBLISHED), TestOptions(data=root))
+    assert fault(check_data, cfg, "test_dataloader").endswith(
+        f"images: no such folder (choose a subset: --data {root}/train)"
+    )
 
 
 def test_coco_dataset():
