@@ -73,7 +73,10 @@ def plan_conversion(paths: Sequence[Path], options: PixelOptions | None = None, 
     if quantiles:
         low, high = percentile_range(np.concatenate(quantiles))
         options = replace(options, scaling=(_rounded(low), _rounded(high)))
-    return Conversion(options, tuple(_notes(headers, scaled_by_bits, scaled_by_range, options, len(paths))))
+    notes = _notes(headers, scaled_by_bits, scaled_by_range, options, len(paths))
+    if counts:
+        notes += _notes_on_bits_per_image([used_bits(count) for count in counts])
+    return Conversion(options, tuple(notes))
 
 
 def _read_headers(paths: Sequence[Path]) -> dict[Path, ImageHeader]:
@@ -111,6 +114,14 @@ def _summarize_image(job: tuple[Path, PixelOptions]) -> NDArray[Any] | None:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
+
+
+def _notes_on_bits_per_image(bits: Sequence[int]) -> list[str]:
+    """Return a warning if a common divisor makes some images less than half as bright as a divisor of their own."""
+    low, high = min(bits), max(bits)
+    if high - low < 2:  # one bit is a matter of the scene, not of the sensor
+        return []
+    return [f"these images use from {low} to {high} bits, and those with few become dark: process them separately"]
 
 
 def _notes(

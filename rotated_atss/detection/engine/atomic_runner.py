@@ -82,7 +82,8 @@ class AtomicCheckpointRunner(Runner):
         except OSError as error:
             what = f"cannot write the checkpoint: {error.strerror or error}"
             action = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make the folder writable"
-            raise UserError(what, where=final, hint=f"{action}, then --resume") from error
+            next_step = "--resume" if any(Path(out_dir).glob("*.pth")) else "start again: nothing was saved"
+            raise UserError(what, where=final, hint=f"{action}, then {next_step}") from error
         finally:
             if self.rank == 0:
                 partial.unlink(missing_ok=True)

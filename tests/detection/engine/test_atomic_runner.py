@@ -17,9 +17,8 @@ def test_full_disk_leaves_no_partial_checkpoint(run, monkeypatch, fault):
 
     monkeypatch.setattr(LocalBackend, "put", full)
     message = fault(run)
-    assert (
-        "iter_4.pth: cannot write the checkpoint: No space left on device (free some space, then --resume)" in message
-    )
+    hint = "(free some space, then start again: nothing was saved)"
+    assert f"iter_4.pth: cannot write the checkpoint: No space left on device {hint}" in message
     folder = Path(message.split("iter_4.pth")[0])
     assert folder.is_dir()
     assert not [path for path in folder.iterdir() if "pth" in path.name]
