@@ -11,7 +11,7 @@ from rotated_atss.ops.min_area_rect import min_area_boxes
 
 @dataclass(frozen=True)
 class Shapes:
-    """Rectangles of N objects.
+    """Size, aspect ratio and angle of the minimum-area rectangles of N objects.
 
     Size, aspect ratio and angle are rounded to 6 decimals, so that rounding errors do not move an object to another
     group.

@@ -14,9 +14,9 @@ from torch import Tensor
 from rotated_atss.assign.grids import Grid, nearest_cells
 from rotated_atss.assign.prior_layout import PriorLayout
 
-_DISTANCES_PER_CHUNK = 1 << 18  # 4 MB of buffers
-# On a grid, the number of cells to examine grows faster than the number of candidates. For several hundred candidates
-# or more, the exhaustive search is faster.
+_DISTANCES_PER_CHUNK = 1 << 18  # 16 bytes each: 4 MiB
+# On a grid, the number of cells to examine grows faster than the number of candidates. For several hundred candidates,
+# the exhaustive search is faster.
 _MAX_CANDIDATES_ON_GRIDS = 200
 
 
@@ -35,7 +35,7 @@ def select_candidates(
         layout: Arrangement of the priors.
         gt_centers: (G, 2) pixels, image after image.
         image_index: (G,) int64 image of each box.
-        num_candidates: Candidates per level.
+        num_candidates: Candidates per level and box, ``topk`` times the priors per location.
         ignore_masks: Per image, an (A,) bool mask of the priors that cannot be candidates, or None.
 
     Returns:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 _MAX_POINTS = {"cpu": 2000, "cuda": 1 << 20}  # points per chunk, which bounds the memory
-# torch starts its threads for tensors above a certain size. On a busy machine, threads cost up to a hundred times what
-# they save, and training images usually have few boxes. The tensors of one axis stay below that size for 640 points;
-# joint tensors of both axes for half as many.
+# torch computes tensors of more than 32,768 elements in several threads. On a busy machine, threads cost up to a
+# hundred times what they save, and training images usually have few boxes. 640 points x 10 lines x 5 levels are 32,000
+# elements per axis; tensors that hold both axes reach the limit at 320 points.
 _SINGLE_THREAD_POINTS = 640
 _NO_CELL = 0x7F800000 << 32  # key of an infinite distance: the bits of infinity in float32, then index 0
 
@@ -44,11 +44,11 @@ def nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_h
     The result is that of an exhaustive search that compares distances in float32 and takes the lower index first among
     equal distances.
 
-    For each point, the rows and the columns of the grid are ranked by distance, from 0; a division per axis yields the
-    order. The cell of row rank i and column rank j cannot be nearer than the ``(i + 1) (j + 1) - 1`` other cells of
-    row ranks 0 to i and column ranks 0 to j. If this number is ``num_cells`` or more, the cell need not be examined.
-    The remaining pairs of ranks form a staircase. It is made slightly wider, because rounding can make distances equal:
-    31 pairs for 9 cells, for any size of the grid and also at its borders.
+    For each point, the rows and the columns of the grid are ranked by their distance to it; rank 0 is the nearest. The
+    ranks follow from the quotient of coordinate and stride, without sorting. No cell of row rank i and column rank j is
+    nearer than the ``(i + 1) (j + 1) - 1`` other cells whose ranks are at most i and j. If this number is ``num_cells``
+    or more, the cell need not be examined. A margin keeps the cells whose distances become equal by rounding. For
+    ``num_cells = 9``, 31 cells are examined, for any size of the grid and also at its borders.
 
     Args:
         points: (N, 2) float32 or float64, within some hundred thousand pixels of the grids.
@@ -102,8 +102,8 @@ def _staircase(num_cells: int) -> list[int]:
 
     def is_examined(row_rank: int, column_rank: int) -> bool:
         if row_rank == 0 or column_rank == 0:
-            return row_rank + column_rank <= num_cells  # one more than without rounding
-        return (row_rank + 1) * (column_rank + 1) <= num_cells + 3  # num_cells without rounding
+            return row_rank + column_rank <= num_cells  # exact distances need < num_cells
+        return (row_rank + 1) * (column_rank + 1) <= num_cells + 3  # exact distances need <= num_cells
 
     ranks = range(num_cells + 1)
     return [sum(is_examined(row_rank, column_rank) for column_rank in ranks) for row_rank in ranks]
@@ -117,6 +117,7 @@ def _nearest_rows_and_columns(
     origins = torch.tensor([[g.y0 for g in grids], [g.x0 for g in grids]], dtype=points.dtype)[..., None]
     strides, origins = (values.to(points.device, non_blocking=True) for values in (strides, origins))
     position = points.flip(1).t()[:, None]  # (2, 1, N)
+    # separately where tensors that hold both axes would be computed in several threads
     separate_axes = points.device.type == "cpu" and _SINGLE_THREAD_POINTS // 2 < len(points) <= _SINGLE_THREAD_POINTS
     results = [
         _nearest_lines(position[axes], origins[axes], strides, sizes[axes], num_lines)
@@ -141,16 +142,18 @@ def _nearest_lines(
         (R, X, L, N) int32 lines and their squared distances, infinite for lines outside the grid.
     """
     last = (sizes - 1).to(position)
-    line = ((position - origins) / strides).nan_to_num_(0.0)  # fractional
+    # fractional; centers of invalid boxes can be NaN, and any line will do for them, because they are assigned no prior
+    line = ((position - origins) / strides).nan_to_num_(0.0)
     first = (line - 0.5).ceil_().clamp_(min=0).minimum(last)  # nearest line; the lower one if two are equally near
     direction = (line > first).to(position).mul_(2).sub_(1)  # toward the second nearest line
     ahead = torch.where(direction > 0, last - first, first)  # number of lines in that direction
-    shorter = torch.minimum(ahead, last - ahead)  # so many lines of both sides alternate; all further ones are on one
-    one_sided = torch.where(ahead * 2 >= last, direction, -direction)
+    # By distance, lines of both sides alternate until the shorter side ends; the others lie on the longer side.
+    shorter_side = torch.minimum(ahead, last - ahead)  # number of its lines
+    longer_side = torch.where(ahead * 2 >= last, direction, -direction)  # its direction
     rank = torch.arange(num_lines, dtype=position.dtype, device=position.device).view(-1, 1, 1, 1)
     alternating = torch.where(rank % 2 == 1, (rank + 1) / 2, -rank / 2) * direction
-    lines = (rank - shorter).mul_(one_sided)
-    lines = torch.where(rank <= 2 * shorter, alternating, lines).add_(first)
+    lines = (rank - shorter_side).mul_(longer_side)
+    lines = torch.where(rank <= 2 * shorter_side, alternating, lines).add_(first)
     squared = torch.mul(lines, strides).add_(origins).sub_(position).square_()
     squared.masked_fill_(rank > last, torch.inf)
     return lines.clamp_(min=0).int(), squared

@@ -48,16 +48,16 @@ def max_iou_assign(
             assigned to no prior; a warning reports their number.
         pos_iou: Lower threshold of positives, in (0, 1].
         neg_iou: Upper threshold of negatives, in (0, ``pos_iou``].
-        min_pos_iou: A box whose highest IoU is below this value claims no prior.
-        match_low_quality: Each box also claims the priors of highest IoU with it, which become positive regardless of
-            the thresholds (low-quality matches). Unlike in MMDetection, a box that overlaps no prior claims none, even
-            if ``min_pos_iou`` is 0.
+        min_pos_iou: Minimum IoU of a low-quality match.
+        match_low_quality: Each box also claims the priors of highest IoU with it: they become positive regardless of
+            ``pos_iou`` and ``neg_iou`` (low-quality matches). Unlike in MMDetection, a box that overlaps no prior
+            claims none, even if ``min_pos_iou`` is 0.
         gt_max_assign_all: Claim all priors whose IoU equals the highest within a relative :data:`TIE_TOLERANCE`,
             instead of only the prior of lowest index.
-        low_quality_rule: Box that a claimed prior is assigned to. ``claiming_gt``: the box that claims it; if several
-            do, the one of highest index (MMDetection's ``MaxIoUAssigner``). ``best_gt``: the box of highest IoU with
-            the prior, even if another box claims it (``Matcher`` of maskrcnn-benchmark, Detectron2, torchvision and the
-            official code of ATSS).
+        low_quality_rule: Box to which a low-quality match assigns its prior. ``claiming_gt``: the box of the match; of
+            several, the one of highest index (MMDetection's ``MaxIoUAssigner``). ``best_gt``: the box of highest IoU
+            with the prior, even if the match is that of another box (``Matcher`` of maskrcnn-benchmark, Detectron2,
+            torchvision and the official code of ATSS).
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             an ignored box is neither positive nor negative.
         ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
@@ -111,7 +111,7 @@ def check_low_quality_rule(low_quality_rule: str) -> None:
 class _BestMatches:
     """Best ground-truth box of every prior, updated by chunks of (prior, box) pairs.
 
-    A chunk contains all pairs of its ground-truth boxes, sorted by box.
+    A chunk contains all pairs of its ground-truth boxes, sorted by box, so that the highest IoU of a box is known.
     """
 
     def __init__(self, priors: Tensor) -> None:
@@ -125,7 +125,7 @@ class _BestMatches:
         previous_iou = self.iou[prior_index]
         self.iou.scatter_reduce_(0, prior_index, iou, "amax")
         better = torch.nonzero((iou > previous_iou) & (iou == self.iou[prior_index])).squeeze(1)
-        self.gt_index[prior_index[better]] = torch.iinfo(torch.int64).max
+        self.gt_index[prior_index[better]] = torch.iinfo(torch.int64).max  # so that amin ignores the previous box
         self.gt_index.scatter_reduce_(0, prior_index[better], gt_index[better], "amin")
 
     def update_low_quality(

@@ -58,7 +58,7 @@ class PriorLayout(NamedTuple):
     def ignore_mask_with_padding(
         self, image_index: int, ignore_mask: Tensor | None, device: torch.device
     ) -> Tensor | None:
-        """Return the (A,) ignore mask of an image, with the priors in its padding; None if no prior is ignored."""
+        """Return the (A,) ignore mask of an image and of its padding; None if both are absent."""
         if self.valid_hw is None:
             return ignore_mask
         levels = [self._padding_of_level(level, *hw) for level, hw in enumerate(self.valid_hw[image_index])]

@@ -53,8 +53,9 @@ def ssc_assign(
             after level.
         level_sizes: Number of priors per level; their sum is A.
         gt_boxes: (G, 5) or (G, 4), in the format of the priors.
-        scale_ranges: Increasing limits in pixels between the ranges of consecutive levels, one fewer than levels. The
-            first range starts at 0 and the last is unbounded. A distance equal to a limit belongs to both ranges.
+        scale_ranges: Limits in pixels between the regression ranges of consecutive levels (``regress_ranges`` of
+            MMDetection's FCOS), increasing, one fewer than levels. The first range starts at 0 and the last is
+            unbounded. A distance equal to a limit belongs to both ranges.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, as for :func:`rotated_atss.assign.atss_assign`.
         ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
 
@@ -75,7 +76,7 @@ def ssc_assign(
     priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
     ranges, valid_gt = _level_ranges(priors, level_sizes, scale_ranges), valid_gt_mask(gt_boxes)
     prior_centers = centers(priors)
-    centers_as_boxes = torch.cat((prior_centers, prior_centers), 1)  # without area
+    centers_as_boxes = torch.cat((prior_centers, prior_centers), 1)  # zero-area boxes: pairs of points and boxes
     pairs = overlapping_box_pairs(centers_as_boxes, to_hbb(gt_boxes))
     return _assign_smallest(priors, gt_boxes, valid_gt, ignore_mask, pairs, ranges)
 
@@ -92,17 +93,17 @@ def center_sampling_assign(
     gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
-    """Assign as :func:`ssc_assign`, but only to the ``topk`` nearest locations per level.
+    """Assign ground-truth boxes as :func:`ssc_assign`, but only to their ``topk`` nearest locations per level.
 
-    This is the lite variant of ATSS (section 4.2 of the paper). FCOS's own center sampling selects the locations within
-    a radius of some strides instead.
+    This is the lite variant of ATSS (section 4.2 of the paper, which calls it center sampling). The center sampling of
+    FCOS selects the locations within a radius of some strides instead.
 
     Args:
         priors: (A, 5) or (A, 4), level after level.
         level_sizes: Number of priors per level; their sum is A.
         gt_boxes: (G, 5) or (G, 4).
         topk: Candidate locations per level.
-        priors_per_location: Priors that share a center; a level has ``topk * priors_per_location`` candidates.
+        priors_per_location: Number of priors at a location; a level has ``topk * priors_per_location`` candidates.
         scale_ranges: As for :func:`ssc_assign`.
         gt_boxes_ignore: As for :func:`ssc_assign`.
         ignore_iof_threshold: As for :func:`ssc_assign`.
@@ -135,7 +136,7 @@ def center_sampling_assign(
 
 
 def _level_ranges(priors: Tensor, level_sizes: Sequence[int], scale_ranges: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Return the (A,) smallest and the (A,) largest regression distance in pixels of each prior's level."""
+    """Return the lower and the upper limit (A,) in pixels of the regression range of each prior's level."""
     check_level_sizes(priors, level_sizes)
     check_scale_ranges(scale_ranges, len(level_sizes))
     sizes = torch.tensor(level_sizes, device=priors.device)

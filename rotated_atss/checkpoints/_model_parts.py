@@ -51,9 +51,11 @@ class Preprocessing:
         pad_divisor: Height and width of the input are padded to multiples of this number of pixels.
         resize: Maximum of the longer and of the shorter side in pixels, to which an image is scaled with its aspect
             ratio kept; None leaves the size unchanged.
-        bits: Number of used bits of 16-bit images; None counts them over the images of a run.
-        scaling: Scaling of pixel values of other types, as in :class:`rotated_atss.io.pixel_options.PixelOptions`.
-        bands: Numbers (from 1) of the bands for red, green and blue, or of one band for gray; None follows the file.
+        bits: Number of used bits of 16-bit images, such as 11; None determines it from the images of each run.
+        scaling: Scaling of pixel values that are neither 8-bit nor scaled by ``bits``, as in
+            :class:`rotated_atss.io.pixel_options.PixelOptions`.
+        bands: Numbers (from 1) of the bands for red, green and blue, or of one band for gray; None uses the colors that
+            the file states.
 
     Example:
         >>> Preprocessing(mean=(0, 0, 0), std=(255, 255, 255), channel_order="RGB", pad_divisor=32).resize is None
@@ -104,7 +106,7 @@ class Thresholds:
         score: Candidates need a score above this value; all others are dropped before NMS.
         nms_iou: IoU threshold of the class-wise NMS per window.
         nms_pre: Maximum number of candidates per level and window before NMS, those of highest score; 0 keeps all.
-        max_per_image: Maximum number of detections per window.
+        max_per_image: Maximum number of detections per image of the detector, which is a window.
         merge_iou: IoU threshold of the class-wise NMS that merges windows.
         min_box_size: Boxes need a width and a height above this value, in pixels of the input; 0 keeps all.
 

@@ -47,7 +47,7 @@ def write_gpkg(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     require("pyogrio", "geo").set_gdal_config_options({"OGR_CURRENT_DATE": _DATE})
     for table in tables:
         for index, chunk in enumerate(table.iter_chunks()):
-            # the first chunk creates the layer, and that of the first table also the file
+            # the first chunk of a table creates its layer, the first chunk of the first table also the file
             options: dict[str, Any] = (
                 {"layer_options": {"DESCRIPTION": table.description}} if index == 0 else {"append": True}
             )
@@ -61,7 +61,7 @@ def write_fgb(path: str | Path, tables: Sequence[FeatureTable]) -> None:
 
     Args:
         path: A file that does not exist.
-        tables: A single table.
+        tables: A sequence of one table.
 
     Raises:
         UserError: As :func:`write_gpkg`.

@@ -83,7 +83,9 @@ def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
 
 
 def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
-    """Create a baseball infield of about 84 pixels per side; home plate is at the rear left, its sides are foul lines.
+    """Create a baseball infield of about 84 pixels per side.
+
+    Home plate is at its corner (-side / 2, -side / 2); the two edges that meet there are the foul lines.
 
     Example:
         >>> baseball_diamond(np.random.default_rng(0), scale=1.0).name
