@@ -105,6 +105,8 @@ def _intersection(boxes1: Columns, boxes2: Columns, screened: bool) -> Tensor:
     if screened and w1.device.type == "cpu" and not any(column.requires_grad for column in in_frame):
         return _screened_area(in_frame, w1 / 2, h1 / 2, boxes2[2] * boxes2[3])
     shape = in_frame[0].shape
+    if len(shape) == 1:  # nothing to broadcast and flatten
+        return _area(in_frame, w1 / 2, h1 / 2)
     columns = [column.expand(shape).flatten() for column in (*in_frame, w1 / 2, h1 / 2)]
     return _area(columns[:6], *columns[6:]).view(shape)
 
