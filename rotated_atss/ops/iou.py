@@ -104,11 +104,7 @@ def _intersection(boxes1: Columns, boxes2: Columns, screened: bool) -> Tensor:
     in_frame = _in_frame(boxes1, boxes2)  # of the broadcast shape
     if screened and w1.device.type == "cpu" and not any(column.requires_grad for column in in_frame):
         return _screened_area(in_frame, w1 / 2, h1 / 2, boxes2[2] * boxes2[3])
-    shape = in_frame[0].shape
-    if len(shape) == 1:  # nothing to broadcast and flatten
-        return _area(in_frame, w1 / 2, h1 / 2)
-    columns = [column.expand(shape).flatten() for column in (*in_frame, w1 / 2, h1 / 2)]
-    return _area(columns[:6], *columns[6:]).view(shape)
+    return _area(in_frame, w1 / 2, h1 / 2)
 
 
 def _in_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
@@ -141,12 +137,15 @@ def _screened_area(in_frame: Sequence[Tensor], a: Tensor, b: Tensor, area2: Tens
 
 
 def _area(in_frame: Sequence[Tensor], a: Tensor, b: Tensor) -> Tensor:
-    """Integrate the intersection (N,) of boxes from :func:`_in_frame` with the frame's box of half sides ``a, b``."""
+    """Integrate the intersection of boxes from :func:`_in_frame` with the frame's box of half sides ``a, b``.
+
+    The half sides broadcast to the shape S of the other tensors, which is that of the result.
+    """
     cx, cy, ux, uy, vx, vy = in_frame
     # B's edges: two along +-u with midpoints c - v and c + v, two along +-v with midpoints c + u and c - u. All are
     # integrated along +u and +v; the differences below give the edges along -u and -v their sign.
-    mx = torch.stack((cx - vx, cx + vx, cx + ux, cx - ux)).view(2, 2, -1)
-    my = torch.stack((cy - vy, cy + vy, cy + uy, cy - uy)).view(2, 2, -1)
+    mx = torch.stack((cx - vx, cx + vx, cx + ux, cx - ux)).view(2, 2, *cx.shape)
+    my = torch.stack((cy - vy, cy + vy, cy + uy, cy - uy)).view(2, 2, *cx.shape)
     ex, ey = torch.stack((ux, vx))[:, None], torch.stack((uy, vy))[:, None]
     edges = _edge_integrals(mx, my, ex, ey, a, b)
     # explicit order of additions: that of torch.sum depends on the tensor's size, so results would depend on the batch
@@ -156,7 +155,8 @@ def _area(in_frame: Sequence[Tensor], a: Tensor, b: Tensor) -> Tensor:
 def _edge_integrals(mx: Tensor, my: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Integrate ``clamp(y, -b, b) dx`` over the part with ``|x| <= a`` of the edges ``m + t e``, -1 <= t <= 1.
 
-    Midpoints ``mx, my`` are (2, 2, N), half edges ``ex, ey`` (2, 1, N), half sides ``a, b`` of the frame's box (N,).
+    Midpoints ``mx, my`` are (2, 2, S), half edges ``ex, ey`` (2, 1, S), for a shape S of any number of dimensions. Half
+    sides ``a, b`` of the frame's box broadcast to S.
     """
     one = torch.ones((), dtype=mx.dtype, device=mx.device)
     negligible = torch.finfo(mx.dtype).tiny ** 0.5  # products with the inverse of a smaller number may overflow
