@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from rotated_atss.cli._config_options import parse_cfg_options
 from rotated_atss.cli._detectors import check_onnx_options, is_onnx
 from rotated_atss.cli._framework_import import import_framework
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
-from rotated_atss.cli.train import add_shared_arguments, print_result
+from rotated_atss.cli.train import add_shared_arguments, print_result, set_local_rank
 from rotated_atss.dota.datasets import DATASET_NAMES
 from rotated_atss.errors import UserError
 
@@ -61,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.detection.engine.options import TestOptions
     from rotated_atss.detection.engine.runner import run_test
 
-    if args.launcher != "none":  # torchrun sets LOCAL_RANK, older launchers pass --local-rank
-        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    set_local_rank(args)
     options = TestOptions(
         work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out, submission=args.submission,
         report=args.report, tta=args.tta, dataset=args.dataset, device=args.device, launcher=args.launcher,
@@ -79,7 +77,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     check_onnx_options(config, options)
     if args.data is None:
         raise UserError("an ONNX file records no test data", where="--data", hint="give the folder of a split")
-    from rotated_atss.io.files import check_folder_writable, check_writable, reject_overlapping_output
+    from rotated_atss.io.files import check_outputs
     from rotated_atss.io.json_values import replace_nonfinite
     from rotated_atss.runtime import load_detector
     from rotated_atss.tiling.tile_results import ResultOptions
@@ -89,12 +87,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     out = args.out or work_dir / "merged"
     inputs = [Path(args.data) / "images", Path(args.data) / "labelTxt", *(args.labels or [])]
     report = None if args.report is None else args.report or work_dir / "report"
-    for output in filter(None, (out, args.submission, report)):
-        reject_overlapping_output(output, inputs, may_contain_inputs=True)
-    for folder in filter(None, (out, report)):
-        check_folder_writable(folder)
-    if args.submission is not None:
-        check_writable(args.submission)
+    check_outputs(filter(None, (out, report)), filter(None, (args.submission,)), inputs)
     if report is not None:
         from rotated_atss.report.build import check_report_folder
 

@@ -100,6 +100,12 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--local-rank", "--local_rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
+def set_local_rank(args: argparse.Namespace) -> None:
+    """Set ``LOCAL_RANK`` for a launcher that passes --local-rank instead of setting it as torchrun does."""
+    if args.launcher != "none":
+        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+
+
 def print_result(result: Mapping[str, Any]) -> None:
     """Print the result of a run as one line of JSON; in a distributed run, only the first process prints it."""
     if int(os.environ.get("RANK", "0")) == 0:
@@ -120,8 +126,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.detection.engine.options import TrainOptions
     from rotated_atss.detection.engine.runner import run_training
 
-    if args.launcher != "none":  # torchrun sets LOCAL_RANK, older launchers pass --local-rank
-        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    set_local_rank(args)
     options = TrainOptions(
         work_dir=args.work_dir, resume=args.resume, amp=args.amp, compile=args.compile, seed=args.seed,
         deterministic=args.deterministic, from_scratch=args.from_scratch, iterations=args.iterations,

@@ -283,6 +283,31 @@ def atomic_write_all(contents: Mapping[Path, bytes]) -> None:
         raise write_error(path, error) from error
 
 
+def check_outputs(folders: Iterable[str | Path], files: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+    """Check the outputs of a run, before the work that computes them. Nothing is created.
+
+    Args:
+        folders: Folders to write to. They may contain inputs.
+        files: Files to write or replace.
+        inputs: Files and folders that are read.
+
+    Raises:
+        UserError: An output is an input or lies inside an input, or it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     check_outputs([f"{folder}/merged"], [f"{folder}/task1.zip"], ["data/images"])
+    """
+    folders, files, inputs = list(folders), list(files), list(inputs)
+    for output in (*folders, *files):
+        reject_overlapping_output(output, inputs, may_contain_inputs=True)
+    for folder in folders:
+        check_folder_writable(folder)
+    for file in files:
+        check_writable(file)
+
+
 def reject_overlapping_output(
     out: str | Path,
     inputs: Iterable[str | Path],

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import check_folder_writable, check_writable, reject_overlapping_output
+from rotated_atss.io.files import check_outputs
 from rotated_atss.report.build import check_report_folder
 
 
@@ -46,21 +46,17 @@ def configure_outputs(
         raise UserError("--submission writes the zip for DOTA's server; this config has another metric")
     if report is not None:
         _configure_report(cfg, metric, Path(report) if str(report) else Path(cfg.work_dir) / "report")
-    outputs: list[str] = []
+    folders: list[str] = []
+    files = [str(submission)] if submission else []
     if metric == "DOTAMetric":
-        outputs = _configure_dota(cfg, labels, out, submission)
+        folders.append(_configure_dota(cfg, labels, out, submission))
     elif metric == "CocoBoxMetric":
-        outputs = _configure_coco(cfg, labels, out)
+        folders.append(_configure_coco(cfg, labels, out))
     if report is not None:
-        check_report_folder(cfg.test_evaluator.report_dir, outputs)
-        outputs.append(cfg.test_evaluator.report_dir)
+        check_report_folder(cfg.test_evaluator.report_dir, [*folders, *files])
+        folders.append(cfg.test_evaluator.report_dir)
     inputs: list[str | Path] = [*(labels or []), *_inputs(cfg.test_dataloader.get("dataset", {}))]
-    for output in outputs:
-        reject_overlapping_output(output, inputs, may_contain_inputs=True)
-        if submission is not None and output == str(submission):
-            check_writable(output)
-        else:
-            check_folder_writable(output)
+    check_outputs(folders, files, inputs)
 
 
 def set_dataset_rules(cfg: Config, name: str) -> None:
@@ -98,27 +94,30 @@ def _configure_report(cfg: Config, metric: str | None, out: Path) -> None:
 
 def _configure_dota(
     cfg: Config, labels: Sequence[str] | None, out: str | Path | None, submission: str | Path | None
-) -> list[str]:
+) -> str:
+    """Set the outputs and labels of DOTA's metric; return the output folder."""
     evaluator = cfg.test_evaluator
-    evaluator.out_dir = str(out or Path(cfg.work_dir) / "merged")
+    out_dir = str(out or Path(cfg.work_dir) / "merged")
+    evaluator.out_dir = out_dir
     evaluator.submission = None if submission is None else str(submission)
     if labels:
         evaluator.labels = [str(folder) for folder in labels]
-    return [path for path in (evaluator.out_dir, evaluator.submission) if path]
+    return out_dir
 
 
-def _configure_coco(cfg: Config, labels: Sequence[str] | None, out: str | Path | None) -> list[str]:
+def _configure_coco(cfg: Config, labels: Sequence[str] | None, out: str | Path | None) -> str:
+    """Set the output folder and labels of COCO's metric; return the output folder."""
     dataset, out_dir = cfg.test_dataloader.dataset, str(out or Path(cfg.work_dir) / "results")
     if labels:
         if len(labels) > 1 or not Path(labels[0]).is_file():
             raise UserError("no such file: with a COCO config, --labels must be one instances JSON", where=labels[0])
         dataset.ann_file = str(Path(labels[0]).resolve())  # absolute, because it is not relative to data_root
     folder = (Path(dataset.get("data_root") or "") / dataset.ann_file).resolve().parent
-    # reject_overlapping_output, called later, accepts a folder that contains inputs; that of the JSON is refused here.
+    # check_outputs, called later, accepts a folder that contains inputs; that of the JSON is refused here.
     if Path(out_dir).resolve() == folder:
         raise UserError(f"the output overlaps the input {folder}", where=out_dir, hint="choose another output")
     cfg.test_evaluator.out_dir = out_dir
-    return [out_dir]
+    return out_dir
 
 
 def _inputs(dataset: dict) -> list[Path]:
