@@ -157,7 +157,7 @@ def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk
         topk: Number of candidates per image to keep: those with the highest product of class score and centerness.
 
     Returns:
-        (B, C, H, W). All logits are kept if there are at most ``topk`` candidates.
+        (B, C, H, W). All logits are kept if there are fewer than ``topk`` candidates.
 
     Example:
         >>> logits, centerness = torch.tensor([[[[3.0, 2.0]]]]), torch.tensor([[[[-3.0, 0.0]]]])
