@@ -1,7 +1,7 @@
 """Heads, losses, assigners, datasets and metrics of this package, registered with MMDetection.
 
-The import of ``rotated_atss.detection`` registers them; the base configs request it in ``custom_imports``. The classes
-are adapters: the computation is in other subpackages of ``rotated_atss``, which do not need MMDetection.
+Importing ``rotated_atss.detection`` registers them; the base configs list it in ``custom_imports``. The classes are
+adapters: the computation is in other subpackages of ``rotated_atss``, which do not need MMDetection.
 """
 
 import contextlib
@@ -11,8 +11,8 @@ from mmengine.config.utils import MODULE2PACKAGE
 
 from rotated_atss.mmcv_ext import provide_mmcv_ext
 
-with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints that an optional package is missing
-    provide_mmcv_ext()
+with contextlib.redirect_stdout(io.StringIO()):  # hides MMDetection's message about a missing optional package
+    provide_mmcv_ext()  # MMDetection imports mmcv.ops, also if mmcv is installed without compiled ops
     import mmdet.models  # noqa: F401
 
 from rotated_atss.detection import registry
@@ -30,7 +30,7 @@ from rotated_atss.detection.heads import (
 )
 from rotated_atss.detection.task_modules import assigners, box_coders, prior_generators, selection_assigner
 
-# Configs outside this package can now name a config of this package in ``_base_``, as ``rotated_atss::dota/...``.
+# Allows configs outside this package to inherit from its configs with ``_base_ = "rotated_atss::dota/..."``.
 MODULE2PACKAGE["rotated_atss"] = "rotated_atss"
 
 __all__ = [

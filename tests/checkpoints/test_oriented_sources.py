@@ -222,9 +222,9 @@ def mmrotate_stages(model):
 
 @torch.no_grad()
 def package_stages(model):
-    from rotated_atss.detection.heads.r3det import best_boxes
+    from rotated_atss.detection.heads.r3det import decode_best_boxes
 
-    first = best_boxes(model.bbox_head_init, *model.bbox_head_init(tuple(features())))
+    first = decode_best_boxes(model.bbox_head_init, *model.bbox_head_init(tuple(features())))
     refining = model.bbox_head_refine[0]
     levels = refining(tuple(features()), first)[1]
     return first, [refining.bbox_coder.decode(boxes, flat(deltas)) for boxes, deltas in zip(first, levels)]

@@ -1,4 +1,4 @@
-"""Box type ``obb`` for MMDetection's pipelines, on the functions of :mod:`rotated_atss.ops.boxes`."""
+"""Box type ``obb`` for MMDetection's pipelines, implemented with the box functions of :mod:`rotated_atss.ops`."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ class OrientedBoxes(BaseBoxes):
         """Map the corners by a (3, 3) homography and take their minimum-area rectangles."""
         matrix = torch.as_tensor(homography_matrix).cpu().double()  # mps has no float64
         corners = box_ops.obb_to_corners(self.tensor.cpu().double())
-        mapped = torch.cat((corners, torch.ones_like(corners[..., :1])), -1) @ matrix.T
-        corners = mapped[..., :2] / mapped[..., 2:]
-        self.tensor = box_ops.poly_to_obb(corners.flatten(-2)).to(self.tensor)
+        homogeneous = torch.cat((corners, torch.ones_like(corners[..., :1])), -1) @ matrix.T  # (..., 4, 3)
+        mapped_corners = homogeneous[..., :2] / homogeneous[..., 2:]
+        self.tensor = box_ops.poly_to_obb(mapped_corners.flatten(-2)).to(self.tensor)
 
     def rescale_(self, scale_factor: tuple[float, float]) -> None:
         """Scale the boxes with the image by (x, y)."""
@@ -82,15 +82,15 @@ class OrientedBoxes(BaseBoxes):
         self.tensor[..., 2:4] *= self.tensor.new_tensor(scale_factor)
 
     def is_inside(self, img_shape: tuple[int, int], all_inside: bool = False, allowed_border: int = 0) -> Tensor:
-        """Check whether the circumscribed boxes overlap the image.
+        """Check whether the circumscribed horizontal boxes overlap the image.
 
         This is what the documentation of MMDetection's ``BaseBoxes`` specifies ("part inside the image").
-        ``RotatedBoxes`` of mmrotate instead checks whether the center lies in the image, with any ``all_inside``.
+        ``RotatedBoxes`` of mmrotate instead checks whether the center lies in the image, regardless of ``all_inside``.
 
         Args:
             img_shape: (height, width) of the image.
-            all_inside: Whether the circumscribed box must lie inside the image.
-            allowed_border: Pixels by which the image is enlarged.
+            all_inside: Whether the whole circumscribed box must lie inside the image.
+            allowed_border: Pixels by which the image is enlarged on each side.
 
         Returns:
             (...) bool.
@@ -115,7 +115,7 @@ class OrientedBoxes(BaseBoxes):
 
     @staticmethod
     def from_instance_masks(masks: Any) -> OrientedBoxes:
-        """Raise NotImplementedError; DOTA has polygons instead of masks."""
+        """Raise NotImplementedError; the labels of DOTA are polygons, not masks."""
         raise NotImplementedError("OrientedBoxes cannot be created from masks. Use poly_to_obb on DOTA polygons.")
 
 

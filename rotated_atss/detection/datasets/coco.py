@@ -17,15 +17,15 @@ from rotated_atss.errors import UserError, count_of
 class CocoInstancesDataset(BaseDataset):
     """Dataset of the images and boxes of an instances JSON, which is validated when it is loaded.
 
-    Crowd boxes have ``ignore_flag=1``. Zero-area boxes are dropped; boxes that extend beyond the image are clipped. One
-    warning reports the number of dropped boxes, another the number of clipped boxes.
+    Crowd boxes have ``ignore_flag=1``. Boxes without area inside the image are dropped; boxes that extend beyond the
+    image are clipped. One warning reports the number of dropped boxes, another the number of clipped boxes.
 
     Args:
-        ann_file: JSON file below ``data_root``. A file without annotations (a test set) can only be tested.
-        data_prefix: ``img``, the folder below ``data_root`` that contains the file names of the JSON.
-        metainfo: ``classes``, a sequence of category names; by default the 80 of COCO.
-        filter_cfg: For training, ``filter_empty_gt=True`` drops images without boxes, and ``min_size`` drops images
-            whose shorter side is below this number of pixels.
+        ann_file: JSON file below ``data_root``. A file without annotations (a test set) cannot be used for training.
+        data_prefix: Dict with ``img``, the folder below ``data_root`` that contains the images of the JSON.
+        metainfo: Dict with ``classes``, a sequence of category names; by default the 80 of COCO.
+        filter_cfg: Filters of the training images: ``filter_empty_gt=True`` drops images without boxes, and
+            ``min_size`` drops images whose shorter side is below this number of pixels.
         kwargs: Arguments of MMEngine's ``BaseDataset``.
 
     Raises:
@@ -46,7 +46,7 @@ class CocoInstancesDataset(BaseDataset):
         reject_missing_images(instances, self._image_folder)
         _warn_dropped_and_clipped(instances)
         self._warn_unused_categories(instances)
-        return [self._data_info(image, instances) for image in instances.images]
+        return [self._build_data_info(image, instances) for image in instances.images]
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return the class index of each object of an image, for dataset wrappers that balance classes."""
@@ -56,7 +56,7 @@ class CocoInstancesDataset(BaseDataset):
     def _image_folder(self) -> str:
         return self.data_prefix.get("img") or "."
 
-    def _data_info(self, image: CocoImage, instances: Instances) -> dict:
+    def _build_data_info(self, image: CocoImage, instances: Instances) -> dict:
         return {
             "img_path": str(Path(self._image_folder) / image.file_name),
             "img_id": image.id,
@@ -74,31 +74,30 @@ class CocoInstancesDataset(BaseDataset):
         unused = [name for cat_id, name in instances.categories.items() if cat_id not in self.cat2label]
         if unused:
             more = ", ..." if len(unused) > 1 else ""
-            warn(
-                f"{self.ann_file}: {count_of(len(unused), 'category')} without a class of the config: {unused[0]}{more}"
-            )
+            categories = count_of(len(unused), "category")
+            warn(f"{self.ann_file}: {categories} not among the classes of the config: {unused[0]}{more}")
 
     def filter_data(self) -> list[dict]:
-        """Drop images from training as ``filter_cfg`` specifies."""
+        """Drop training images as ``filter_cfg`` specifies."""
         if self.test_mode or not self.filter_cfg:
             return self.data_list
         min_size = self.filter_cfg.get("min_size", 0)
         keep_empty = not self.filter_cfg.get("filter_empty_gt", False)
-        kept = [
+        filtered = [
             info
             for info in self.data_list
             if min(info["width"], info["height"]) >= min_size and (keep_empty or info["instances"])
         ]
-        if not kept:
+        if not filtered:
             hint = f"check filter_cfg={self.filter_cfg}"
             raise UserError("no image is left to train on", where=self.ann_file, hint=hint)
-        return kept
+        return filtered
 
 
 def _warn_dropped_and_clipped(instances: Instances) -> None:
-    for effect, boxes in (
-        ("dropped {} without area inside the image", instances.dropped),
-        ("clipped {} beyond the image", instances.clipped),
+    for action, boxes, reason in (
+        ("dropped", instances.dropped, "without area inside the image"),
+        ("clipped", instances.clipped, "beyond the image"),
     ):
         if boxes:
-            warn(f"{instances.path}: {effect.format(count_of(len(boxes), 'box'))}, the first is {boxes[0]}")
+            warn(f"{instances.path}: {action} {count_of(len(boxes), 'box')} {reason}, the first is {boxes[0]}")

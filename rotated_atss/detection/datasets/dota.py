@@ -30,16 +30,17 @@ class DOTADataset(BaseDataset):
     Args:
         classes: DOTA version (``v1.0``, ``v1.5``, ``v2.0``), sequence of names, or file of names.
         ann_file: Folder of label files below ``data_root``; empty for a test set.
-        data_prefix: ``img_path``, the folder of images below ``data_root``.
-        difficult: Use of difficult objects: ``keep`` as ground truth, ``ignore`` the priors inside them, or ``drop``.
-        difficult_from: Lowest flag of a difficult object: 1, or 2 for only the objects that splitting truncated.
+        data_prefix: Dict with ``img_path``, the folder of images below ``data_root``.
+        difficult: Use of difficult objects: ``keep`` them as ground truth, ``ignore`` the priors inside them, or
+            ``drop`` them.
+        difficult_from: Lowest flag that counts as difficult: 1, or 2 to count only objects truncated by splitting.
         rect: Which rectangle represents a polygon if several rectangles of minimum area enclose it: ``edge``, the one
-            along the first possible edge of the polygon, or ``cv2``, the one that ``cv2.minAreaRect`` returns, as in
-            trainings of mmrotate (:func:`rotated_atss.ops.boxes.poly_to_obb`).
+            along the first possible edge of the polygon, or ``cv2``, the one that ``cv2.minAreaRect`` returns, as
+            mmrotate does (:func:`rotated_atss.ops.boxes.poly_to_obb`).
         allow_missing_tiles: Whether to accept that tiles in the manifest of the split are missing in the folder.
-        metainfo: ``classes`` and ``palette``, instead of the defaults.
+        metainfo: Dict with ``classes``, which overrides the argument, and ``palette``; both are optional.
         args, kwargs: Arguments of MMEngine's ``BaseDataset``. With ``filter_cfg=dict(filter_empty_gt=True)`` training
-            skips tiles without objects; by default they are background.
+            skips tiles without objects; by default it uses them as background.
 
     Raises:
         UserError: A folder or label file is missing, a label is malformed, a class or setting is unknown, or the
@@ -76,7 +77,8 @@ class DOTADataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Compare the tiles with the manifest of their split and read the label files.
 
-        The folders of the source images and labels are added to ``metainfo`` for the metric.
+        The folders of the source images and labels, and notes about the tiles, are added to ``metainfo`` for the
+        metric.
         """
         self._metainfo["source_labels"] = source_label_folders(self.data_root)
         manifest = find_manifest(self.data_root)
@@ -94,42 +96,42 @@ class DOTADataset(BaseDataset):
         first_image = pairs[0][0]
         if not is_tile_name(first_image.stem) and not manifest.whole_images:
             warn(f"{first_image}: not a tile name, images are not tiled. Run rotated-atss split on large images.")
-        dropped: list[str] = []  # path:line of each object without area
+        without_area: list[str] = []  # path:line of each object
         data_list = []
-        for image, label in pairs:
+        for image, label_file in pairs:
             instances: list[dict] = []
-            if label is not None:
-                instances, without_area = self._read_instances(label)
-                dropped += without_area
+            if label_file is not None:
+                instances, without_area_in_file = self._read_instances(label_file)
+                without_area += without_area_in_file
             data_list.append({"img_path": str(image), "img_id": image.stem, "instances": instances})
-        if dropped:
-            warn(f"dropped {count_of(len(dropped), 'object')} without area, the first at {dropped[0]}")
+        if without_area:
+            warn(f"dropped {count_of(len(without_area), 'object')} without area, the first at {without_area[0]}")
         return data_list
 
-    def _read_instances(self, label: Path) -> tuple[list[dict], list[str]]:
-        """Return the objects of a label file, and ``path:line`` of each object that is dropped for lack of area."""
+    def _read_instances(self, label_file: Path) -> tuple[list[dict], list[str]]:
+        """Read the objects of a label file; also return ``path:line`` of each object dropped because it has no area."""
         names = self.metainfo["classes"]
-        labels = read_labels(label, classes=names)
+        labels = read_labels(label_file, classes=names)
         if not len(labels):
             return [], []
         objects = to_tile_objects(labels, names, rect=self.rect)
-        is_difficult = (objects.difficult >= self.difficult_from).tolist()
+        difficult_flags = (objects.difficult >= self.difficult_from).tolist()
         instances = [
-            {"bbox": box, "bbox_label": index, "ignore_flag": int(flag and self.difficult == "ignore")}
-            for box, index, flag in zip(objects.boxes.tolist(), objects.labels.tolist(), is_difficult)
-            if not (flag and self.difficult == "drop")
+            {"bbox": box, "bbox_label": class_index, "ignore_flag": int(is_difficult and self.difficult == "ignore")}
+            for box, class_index, is_difficult in zip(objects.boxes.tolist(), objects.labels.tolist(), difficult_flags)
+            if not (is_difficult and self.difficult == "drop")
         ]
-        return instances, [f"{label}:{number}" for number in objects.without_area]
+        return instances, [f"{label_file}:{line}" for line in objects.without_area]
 
     def filter_data(self) -> list[dict]:
         """Drop tiles without objects from a training set if ``filter_empty_gt`` is set."""
         if self.test_mode or not (self.filter_cfg or {}).get("filter_empty_gt", False):
             return self.data_list
-        kept = [info for info in self.data_list if info["instances"]]
-        if not kept:
+        filtered = [info for info in self.data_list if info["instances"]]
+        if not filtered:
             raise UserError("no tile has an object", where=self.ann_file, hint="set filter_empty_gt=False")
-        return kept
+        return filtered
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Return the class indices of the objects of a tile."""
+        """Return the class index of each object of a tile, for dataset wrappers that balance classes."""
         return [instance["bbox_label"] for instance in self.get_data_info(idx)["instances"]]

@@ -1,4 +1,4 @@
-"""Image loading in MMDetection's pipelines by :func:`rotated_atss.io.image_reader.open_image`."""
+"""Image loading in MMDetection's pipelines with :func:`rotated_atss.io.image_reader.open_image`."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class BadImageError(UserError):
 
 @TRANSFORMS.register_module()
 class LoadTile(LoadImageFromFile):
-    """Load the image of a tile: MMCV's ``LoadImageFromFile`` with the reader of ``split`` and ``predict``.
+    """Load the image of a tile with the image reader of the commands ``split`` and ``predict``.
 
-    The pixels are those of ``LoadImageFromFile``, with three exceptions. Bands after red, green and blue (alpha) do
-    not affect the colors. Values of other types than 8 bits are scaled. An image that is damaged, or whose scaling
-    is not given, raises a one-line :class:`UserError`. Images of a remote backend, or in another color type than
-    ``color``, are still loaded by MMCV.
+    The result is that of MMCV's ``LoadImageFromFile``, with three exceptions. Bands other than red, green and blue
+    (such as alpha) do not affect the colors. Values of other types than 8 bits are scaled. An image that is damaged, or
+    whose scaling is not given, raises a one-line :class:`UserError`. Images of a remote backend, or with a
+    ``color_type`` other than ``color``, are still loaded by MMCV.
 
     Args:
         bits: Used bits of 16-bit images, 8 to 16: values are divided by 2^(bits - 8). With None, 16-bit images raise an
             error, because a number of bits that is measured on the images could differ between training and testing.
         scaling: Scaling of images of other types than 8 and 16 bits, as in
-            :class:`rotated_atss.io.image_reader.PixelOptions`: ``none`` or two numbers. ``auto`` and ``percentile``
-            raise an error for such images, for the same reason.
+            :class:`rotated_atss.io.image_reader.PixelOptions`: ``none`` or (minimum, maximum). With ``auto`` and
+            ``percentile``, such images raise an error, because measured limits could differ, too.
         bands: Numbers, from 1, of the bands to use as red, green and blue, or of the band to use as gray; None uses the
             bands that the file marks as such.
         kwargs: Arguments of ``LoadImageFromFile``.
@@ -60,7 +60,7 @@ class LoadTile(LoadImageFromFile):
     def transform(self, results: dict) -> dict:
         """Load ``img_path`` and add ``img``, ``img_shape`` and ``ori_shape``."""
         path = results["img_path"]
-        if self._is_plain(path):
+        if self._is_local_color_image(path):
             image = self._read(Path(path))
             return {**results, "img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}
         try:
@@ -71,8 +71,8 @@ class LoadTile(LoadImageFromFile):
         except (AssertionError, ValueError, cv2.error) as error:
             raise BadImageError("not a readable image, or damaged", where=path, hint=self._hint) from error
 
-    def _is_plain(self, path: str) -> bool:
-        """Return whether the image is a local file that is to be loaded in color."""
+    def _is_local_color_image(self, path: str) -> bool:
+        """Return whether the image is a local file that is to be loaded in color with MMCV's default settings."""
         settings = self.color_type, self.imdecode_backend, self.file_client_args, self.backend_args, self.ignore_empty
         return settings == ("color", "cv2", None, None, False) and "://" not in path
 
@@ -91,11 +91,11 @@ class LoadTile(LoadImageFromFile):
         if not is_scaled_by_bits(np.dtype(dtype), self.options):
             hint = f"set scaling=(min, max) of {name} in all pipelines of the config, or split the images first"
             return UserError(
-                f"{dtype} images need a scaling in numbers, got {self.options.scaling}", where=path, hint=hint
+                f"{dtype} images need scaling=(min, max), got {self.options.scaling}", where=path, hint=hint
             )
         bits = used_bits(count_values(sample_values(path, self.options)))
         hint = f"set bits of {name} in all pipelines of the config, or split the images first"
-        what = f"16-bit images need the number of used bits, got {bits} of {MAX_BITS} bits used"
+        what = f"the number of used bits of 16-bit images must be set, this image uses {bits} of {MAX_BITS} bits"
         return UserError(what, where=path, hint=hint)
 
 

@@ -1,4 +1,4 @@
-"""Output of the datasets' warnings."""
+"""Warnings of the datasets, written to the log of the run."""
 
 import logging
 

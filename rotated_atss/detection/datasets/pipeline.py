@@ -66,7 +66,9 @@ class ResizeImage(mmcv.transforms.Resize):
 
 @TRANSFORMS.register_module()
 class ResizeForRange(ResizeImage):
-    """``ResizeImage`` for a test-time augmentation that keeps only boxes in a range of sizes.
+    """Resize an image and record the range of box sizes that test-time augmentation keeps at this scale.
+
+    The boxes are filtered by the test-time augmentation, not by this transform.
 
     Args:
         size_range: Exclusive lower and upper limit of the square root of the box area, in pixels of the resized

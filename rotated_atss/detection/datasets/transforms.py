@@ -58,17 +58,17 @@ class RandomQuarterTurn(BaseTransform):
 class RandomRotation(BaseTransform):
     """Rotate image and oriented boxes by a random angle about the image center; the image keeps its size.
 
-    Equivalent to mmrotate's ``PolyRandomRotate`` without ``auto_bound``. An image all of whose objects are rotated out
-    of it is kept as background.
+    Equivalent to mmrotate's ``PolyRandomRotate`` without ``auto_bound``. An image that loses all its objects by the
+    rotation is kept as background.
 
     Args:
         prob: Probability of a rotation.
         angle_range: Angles are uniform in [-angle_range, angle_range) degrees.
         border_value: BGR value of pixels outside the original image.
-        min_side: Boxes of a rotated image are dropped if their shorter side is not longer than this, in pixels, or if
-            their center is outside the image.
+        min_side: Boxes of a rotated image whose shorter side is at most this number of pixels are dropped; 0 applies no
+            limit. Boxes whose center leaves the image are always dropped.
         quarter_turn_classes: Indices of classes of round objects, such as 9 (storage tank) and 11 (roundabout) of DOTA.
-            An image that contains one of them is rotated by quarter turns only (see :func:`quarter_turn`). Round
+            An image that contains such an object is rotated by quarter turns only (see :func:`quarter_turn`). Round
             objects are labeled with horizontal squares; other angles would teach an orientation that they do not have.
 
     Raises:
@@ -90,7 +90,7 @@ class RandomRotation(BaseTransform):
         self.border_value, self.quarter_turn_classes = tuple(border_value), tuple(quarter_turn_classes)
 
     @cache_randomness
-    def _random_decision(self) -> bool:
+    def _should_rotate(self) -> bool:
         return bool(np.random.rand() < self.prob)
 
     @cache_randomness
@@ -103,7 +103,7 @@ class RandomRotation(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Rotate ``img`` and ``gt_bboxes``; drop the boxes that leave the image, and their labels and flags."""
-        if not self._random_decision():
+        if not self._should_rotate():
             return results
         if np.isin(results.get("gt_bboxes_labels", ()), self.quarter_turn_classes).any():
             return quarter_turn(results, self._random_turns())
@@ -149,11 +149,11 @@ def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0
         results: Pipeline results with ``img`` and optionally ``gt_bboxes``; modified in place.
         degrees: Clockwise angle in degrees.
         border_value: BGR value of pixels outside the original image.
-        min_side: Boxes are dropped if their shorter side is not longer than this, in pixels, or if their center is
-            outside the image.
+        min_side: Boxes whose shorter side is at most this number of pixels are dropped; 0 applies no limit. Boxes whose
+            center leaves the image are always dropped.
 
     Returns:
-        The results with ``rotation_deg``, the total angle.
+        The results with ``rotation_deg``, the total angle in degrees.
 
     Raises:
         UserError: ``gt_bboxes`` are not oriented boxes.
@@ -181,12 +181,14 @@ def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0
         raise UserError(f"gt_bboxes must be OrientedBoxes, got {type(boxes).__name__}", hint=hint)
     boxes.rotate_((width / 2, height / 2), degrees)
     centers = boxes.centers
-    inside = ((centers >= 0) & (centers < centers.new_tensor((width, height)))).all(1)
-    large_enough = boxes.tensor[:, 2:4].amin(1) > min_side if min_side > 0 else inside
-    return _keep_boxes(results, (inside & large_enough).numpy())
+    keep = ((centers >= 0) & (centers < centers.new_tensor((width, height)))).all(1)
+    if min_side > 0:
+        keep &= boxes.tensor[:, 2:4].amin(1) > min_side
+    return _filter_boxes(results, keep.numpy())
 
 
-def _keep_boxes(results: dict, keep: np.ndarray) -> dict:
+def _filter_boxes(results: dict, keep: np.ndarray) -> dict:
+    """Keep the boxes, labels and ignore flags where ``keep`` (N,) is True."""
     for name in ("gt_bboxes", "gt_bboxes_labels", "gt_ignore_flags"):
         if name in results:
             results[name] = results[name][keep]

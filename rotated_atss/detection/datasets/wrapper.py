@@ -28,6 +28,7 @@ class DatasetWrapper(Dataset):
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the wrapped dataset."""
+        # "dataset" is looked up here only before it is set, as in unpickling: delegating it would recurse endlessly.
         # A DataLoader calls __getitems__ if there is one; that of the wrapped dataset would bypass __getitem__.
         if name == "dataset" or name.startswith("__"):
             raise AttributeError(name)

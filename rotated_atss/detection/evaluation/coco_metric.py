@@ -70,9 +70,10 @@ class CocoBoxMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Collect the detections of a batch."""
         for sample in data_samples:
-            pred = detections_of(sample)
-            boxes = get_box_tensor(pred["bboxes"]).detach().cpu().double()
-            self.results.append((sample["img_id"], boxes, pred["scores"].cpu().float(), pred["labels"].cpu()))
+            detections = detections_of(sample)
+            boxes = get_box_tensor(detections["bboxes"]).detach().cpu().double()
+            scores, labels = detections["scores"].cpu().float(), detections["labels"].cpu()
+            self.results.append((sample["img_id"], boxes, scores, labels))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Write the detections and evaluate them on the tested images.
@@ -81,7 +82,7 @@ class CocoBoxMetric(BaseMetric):
             results: Image id, boxes, scores and labels of each image, from :meth:`process`.
 
         Returns:
-            The twelve metrics by name; empty if the JSON has no annotations, as those of COCO's test sets.
+            The twelve metrics by name; empty if the JSON has no annotations, as for COCO's test sets.
         """
         logger = MMLogger.get_current_instance()
         cat_ids = self.dataset_meta["cat_ids"]
@@ -112,12 +113,12 @@ class CocoBoxMetric(BaseMetric):
         return result.values()
 
     def _write_report(
-        self, out: str, result: CocoResult, ground_truth: Instances, detections: list[dict], image_ids: list
+        self, report_dir: str, result: CocoResult, ground_truth: Instances, detections: list[dict], image_ids: list
     ) -> None:
         from rotated_atss.report.evaluation import ReportOptions, report_coco
 
         options = ReportOptions(
-            out=out,
+            out=report_dir,
             detections=Path(self.out_dir) / "results.json" if self.out_dir else "",
             labels=[ground_truth.path],
             images=[folder for folder in self.dataset_meta.get("source_images", ()) if os.path.isdir(folder)],

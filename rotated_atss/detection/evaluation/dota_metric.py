@@ -24,7 +24,7 @@ from rotated_atss.tiling.tile_results import ResultOptions, finish_test
 
 @METRICS.register_module()
 class DOTAMetric(BaseMetric):
-    """Average precision on merged full images, computed as the DOTA evaluation server or another dataset does.
+    """Average precision on merged full images by the rules of the DOTA evaluation server or of another dataset.
 
     The detections of all tiles are merged, written as Task1 files and as a submission if requested, and evaluated if
     labels of the full images are available.
@@ -93,9 +93,11 @@ class DOTAMetric(BaseMetric):
 
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
-        # The runner sets it before the first batch, so this warning comes before hours of inference.
         self._dataset_meta = dataset_meta
-        for folder in dataset_meta.get("missing_labels", []) if self.labels is None else ():
+        if self.labels is not None:
+            return
+        # The runner sets dataset_meta before the first batch, so this warning comes before hours of inference.
+        for folder in dataset_meta.get("missing_labels", []):
             MMLogger.get_current_instance().warning(
                 f"{folder}: no such folder of labels, recorded in the manifest of the tiles (set it with --labels)"
             )
@@ -103,8 +105,8 @@ class DOTAMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Collect the detections of a batch of tiles."""
         for sample in data_samples:
-            pred = detections_of(sample)
-            columns = (get_box_tensor(pred["bboxes"]), pred["scores"], pred["labels"])
+            detections = detections_of(sample)
+            columns = (get_box_tensor(detections["bboxes"]), detections["scores"], detections["labels"])
             self.results.append((sample["img_id"], *map(as_array, columns)))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
@@ -125,12 +127,13 @@ class DOTAMetric(BaseMetric):
             images=self.dataset_meta.get("source_images", []),
             notes=self.dataset_meta.get("notes", []),
             log=MMLogger.get_current_instance().info,
-            observer=self._observe,
+            observer=self._store_class_results,
         )
 
-    def _observe(
+    def _store_class_results(
         self, detections: Mapping[str, Detections], labels: Mapping[str, Labels], result: EvaluationResult
     ) -> None:
+        """Set ``class_ap50`` and, if ``keeps_curves``, ``curves`` from the merged detections and their evaluation."""
         self.class_ap50 = {name: class_result.ap50 for name, class_result in result.per_class.items()}
         if self.keeps_curves:
             self.curves = count_by_score(detections, labels, ignore_difficult=result.difficult == "ignore")

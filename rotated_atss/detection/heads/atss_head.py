@@ -25,8 +25,8 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         centerness_frame: Box in which centerness is measured: ``hbb``, the circumscribed horizontal box, as in mmrotate
             1.x; or ``obb``, the oriented box itself. ``obb`` requires assignment by oriented boxes: a third of the
             positives assigned by horizontal boxes lie outside the oriented box, where the centerness is 0.
-        args, kwargs: Arguments of MMDetection's ``ATSSHead``. A loss of deltas (L1, smooth L1) requires
-            ``reg_decoded_bbox=False``.
+        args, kwargs: Arguments of MMDetection's ``ATSSHead``, whose default is ``reg_decoded_bbox=True``. A loss of
+            deltas (L1, smooth L1) requires ``reg_decoded_bbox=False``.
 
     Raises:
         ValueError: Losses, assigner and ``centerness_frame`` do not match, or a training setting is not supported.
@@ -76,9 +76,11 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
             ``loss_cls``, ``loss_bbox``, ``loss_centerness`` and ``num_pos``, the mean number of positives per image.
         """
         with torch.autocast(cls_scores[0].device.type, enabled=False):
-            sizes = [level.shape[-2:] for level in cls_scores]
-            priors = self.multi_level_priors(sizes, cls_scores[0].device)
-            gt_index = self.assign_batch(priors, sizes, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
+            featmap_sizes = [level.shape[-2:] for level in cls_scores]
+            priors = self.multi_level_priors(featmap_sizes, cls_scores[0].device)
+            gt_index = self.assign_batch(
+                priors, featmap_sizes, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore
+            )
             logits = flatten_levels(cls_scores, self.cls_out_channels)  # (B, A, C)
             deltas = flatten_levels(bbox_preds, self.bbox_coder.encode_size)  # (B, A, 5)
             centerness_logits = flatten_levels(centernesses, 1)[..., 0]  # (B, A)
@@ -100,36 +102,33 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         The box loss of each positive is weighted by its target centerness and normalized by the sum of these weights.
 
         Args:
-            logits: (B, A, C).
-            deltas: (B, A, 5).
+            logits: (B, A, C) class logits.
+            deltas: (B, A, 5) predicted deltas.
             centerness_logits: (B, A).
             priors: (A, 5).
-            gt_index: (B, A) assigned indices.
+            gt_index: (B, A) result of :meth:`assign_batch`.
             batch_gt_instances: Ground truth of each image.
 
         Returns:
-            As :meth:`loss_by_feat`.
+            The same as :meth:`loss_by_feat`.
         """
         loss_cls, avg_factor, num_pos = self.classification_loss(logits, gt_index, batch_gt_instances)
         positives = self.gather_positives(gt_index, batch_gt_instances)
         pos_priors = positives.gather_priors(priors)
         target_centerness = centerness(pos_priors[:, :2], positives.gt_boxes, self.centerness_frame)
-        if positives.weight is not None:
+        if positives.weight is not None:  # 0 for padding
             target_centerness = target_centerness * positives.weight
+        # reduce_mean is a collective operation: processes without positives must call it, too
+        total_weight = reduce_mean(target_centerness.sum()).clamp(min=1)
         if len(target_centerness):
             loss_centerness = self.loss_centerness(
                 positives.gather(centerness_logits).float(), target_centerness, positives.weight, avg_factor=avg_factor
             )
-        else:
-            loss_centerness = centerness_logits.sum() * 0  # keeps the parameters in the graph, as DDP requires
-        # reduce_mean is a collective operation: processes without positives must call it, too
-        total_weight = reduce_mean(target_centerness.sum()).clamp(min=1)
-        if len(target_centerness):
             loss_bbox = self.regression_loss(
                 pos_priors, positives.gather(deltas), positives.gt_boxes, target_centerness, total_weight
             )
-        else:
-            loss_bbox = deltas.sum() * 0
+        else:  # keep the parameters in the graph, as DDP requires
+            loss_centerness, loss_bbox = centerness_logits.sum() * 0, deltas.sum() * 0
         return {
             "loss_cls": loss_cls,
             "loss_bbox": loss_bbox,

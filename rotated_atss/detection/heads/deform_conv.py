@@ -17,11 +17,12 @@ class TorchvisionDCNv2(nn.Module):
     """Modulated deformable convolution (DCNv2, Zhu et al., arXiv 1811.11168) for CPU and CUDA, without mmcv's kernels.
 
     Parameters (``weight``, ``bias``, ``conv_offset.*``) and results are those of mmcv's ``ModulatedDeformConv2dPack``.
-    ``conv_offset`` predicts (dy, dx) per kernel cell for each of the ``deform_groups``, then one mask logit per kernel
-    cell. It is initialized with zeros. Under autocast the layer computes in float32.
+    With K kernel positions and D ``deform_groups``, the first 2 * D * K channels of ``conv_offset`` are offsets
+    (dy, dx), and the last D * K channels are mask logits. ``conv_offset`` is initialized with zeros. Under autocast the
+    layer computes in float32.
 
     Args:
-        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias: As ``torch.nn.Conv2d``.
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias: As in ``torch.nn.Conv2d``.
         deform_groups: Number of groups of input channels with their own offsets.
 
     Example:
@@ -29,7 +30,7 @@ class TorchvisionDCNv2(nn.Module):
         torch.Size([1, 6, 8, 8])
     """
 
-    by_sampling = False  # True in exported graphs: compute with basic operators of torch, which is slower
+    uses_standard_operators = False  # True for export: few runtimes have a kernel for torchvision's operator; slower
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class TorchvisionDCNv2(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Initialize the weights uniformly, as mmcv's layer, and the offsets with 0, which sets every mask to 0.5."""
+        """Initialize ``weight`` uniformly, as mmcv does, and all other parameters with 0, so that every mask is 0.5."""
         bound = 1 / math.sqrt(self.in_channels * math.prod(self.kernel_size))
         nn.init.uniform_(self.weight, -bound, bound)
         for parameter in (self.bias, self.conv_offset.weight, self.conv_offset.bias):
@@ -68,17 +69,18 @@ class TorchvisionDCNv2(nn.Module):
         """Apply the convolution to (B, in_channels, H, W)."""
         with torch.autocast(x.device.type, enabled=False):
             features = upcast(x)
-            num_masks = self.conv_offset.out_channels // 3
+            num_masks = self.conv_offset.out_channels // 3  # D * K
             offset, mask = self.conv_offset(features).tensor_split([2 * num_masks], 1)
             # A NaN offset would crash the process in torchvision's kernel. The mask still passes the NaN to the output.
             offset, mask = offset.nan_to_num(), mask.sigmoid()
-            if self.by_sampling:
+            if self.uses_standard_operators:
                 out = deform_conv2d_by_sampling(
                     features, offset, mask, self.weight, self.bias,
                     stride=self.stride, padding=self.padding, dilation=self.dilation,
                 )  # fmt: skip
             else:
-                # imported here because it takes a second and few configs need it; tracing cannot import torchvision
+                # Imported only here: the import takes a second, few configs need it, and it must not run while a graph
+                # is traced.
                 from torchvision.ops import deform_conv2d
 
                 out = deform_conv2d(

@@ -10,10 +10,10 @@ from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from rotated_atss.assign import BACKGROUND, IGNORE
+from rotated_atss.assign import IGNORE
 from rotated_atss.detection.heads.loss_targets import check_loss_target, loss_target
 from rotated_atss.detection.heads.positives import Positives, gather_positives
-from rotated_atss.detection.heads.postprocess import clamp_to_image, postprocess_detections, rescale_to_image
+from rotated_atss.detection.heads.postprocess import clamp_centers_to_image, postprocess_detections, rescale_to_image
 from rotated_atss.detection.heads.prior_grids import prior_grids, valid_hw
 from rotated_atss.ops.candidates import best_candidates
 from rotated_atss.ops.dtypes import upcast
@@ -22,8 +22,10 @@ from rotated_atss.ops.dtypes import upcast
 class OrientedDenseHead:
     """Mixin that adapts an anchor head of MMDetection to oriented boxes.
 
-    Among the base classes of a head, it comes before MMDetection's head. The assigner selects the positives and the box
+    In the list of base classes, it must precede MMDetection's head. The assigner selects the positives and the box
     coder defines the deltas. Losses, decoding and NMS run in float32 regardless of the precision of the network.
+
+    Shapes are given for B images, C classes, A priors of all levels, N priors of one level, and P positives.
     """
 
     average_over_processes = False  # whether the normalizer of the losses is averaged over distributed processes
@@ -48,7 +50,7 @@ class OrientedDenseHead:
             ValueError: A softmax classification loss, a box loss that does not match ``reg_decoded_bbox``, or a
                 setting of MMDetection's anchor heads that the oriented heads do not support.
         """
-        if not self.use_sigmoid_cls:  # MMDetection reads it from the config and disregards the default of the loss
+        if not self.use_sigmoid_cls:  # False if the config omits use_sigmoid, even if the loss itself defaults to True
             raise ValueError(
                 "loss_cls must be a sigmoid loss, got use_sigmoid unset or False. Set use_sigmoid=True in loss_cls."
             )
@@ -88,31 +90,33 @@ class OrientedDenseHead:
             batch_gt_instances_ignore: Ignored regions of each image, or None.
 
         Returns:
-            ``gt_index`` (B, A) int64: index of the assigned box, ``BACKGROUND`` or ``IGNORE``. Priors outside
-            ``pad_shape`` are ignored.
+            ``gt_index`` (B, A) int64: index of the assigned box in its image, ``BACKGROUND`` or ``IGNORE``. Priors
+            outside ``pad_shape`` are ``IGNORE``.
         """
-        ignored = batch_gt_instances_ignore or [None] * len(batch_gt_instances)
+        ignored_instances = batch_gt_instances_ignore or [None] * len(batch_gt_instances)
         return self.assigner.assign_batch(
             torch.cat(priors, -2),
             [level.shape[-2] for level in priors],
             [gt.bboxes for gt in batch_gt_instances],
-            [None if gt is None or not len(gt) else gt.bboxes for gt in ignored],
+            [ignored.bboxes if ignored is not None and len(ignored) else None for ignored in ignored_instances],
             grids=prior_grids(self.prior_generator, featmap_sizes),
             valid_hw=[valid_hw(self.prior_generator, featmap_sizes, meta["pad_shape"]) for meta in batch_img_metas],
-            # Priors that differ per image are boxes of a previous stage; their grids have the right sizes only.
+            # Priors that differ per image are the boxes of a previous stage: they have the number of rows and columns
+            # of the grids, but their centers are elsewhere.
             on_grids=priors[0].ndim == 2,
         )
 
     def gather_positives(self, gt_index: Tensor, batch_gt_instances: list[InstanceData]) -> Positives:
         """Gather the positives of ``gt_index`` (B, A).
 
-        If the assigner has an upper bound of their number, CUDA need not be synchronized to count them.
+        On CUDA, they are padded to an upper bound of their number if the assigner has one, because counting them would
+        synchronize with the device.
         """
-        upper_bound = getattr(self.assigner, "max_num_pos", None)
-        if gt_index.device.type == "cpu" or upper_bound is None:
+        if gt_index.device.type == "cpu" or not hasattr(self.assigner, "max_num_pos"):
             return gather_positives(gt_index, batch_gt_instances)
+        generator = self.prior_generator
         num_gts = sum(len(gt.bboxes) for gt in batch_gt_instances)
-        max_num_pos = upper_bound(num_gts, self.prior_generator.num_levels, self.prior_generator.num_base_priors[0])
+        max_num_pos = self.assigner.max_num_pos(num_gts, generator.num_levels, generator.num_base_priors[0])
         return gather_positives(gt_index, batch_gt_instances, max_num_pos)
 
     def classification_loss(
@@ -121,15 +125,15 @@ class OrientedDenseHead:
         """Compute the classification loss of a batch.
 
         Args:
-            logits: (B, A, C).
-            gt_index: (B, A) result of :meth:`assign_batch`; ignored priors have weight 0.
+            logits: (B, A, C) class logits.
+            gt_index: (B, A) result of :meth:`assign_batch`; ``IGNORE`` has weight 0.
             batch_gt_instances: Ground truth of each image.
 
         Returns:
             The loss, its normalizer, and the number of positives per image (B,).
         """
         num_pos = (gt_index >= 0).sum(1)
-        # the published models were trained with at least one positive counted per image
+        # An image without positives counts as one positive, as in the training of the published models.
         avg_factor = num_pos.clamp(min=1).sum()
         if self.average_over_processes:
             avg_factor = reduce_mean(avg_factor.float())
@@ -148,7 +152,7 @@ class OrientedDenseHead:
         Args:
             priors: (P, 5).
             deltas: (P, 5) predicted deltas.
-            gt_boxes: (P, 5).
+            gt_boxes: (P, 5) box assigned to each positive.
             weight: (P,), or None for equal weights.
             avg_factor: Normalizer of the loss.
 
@@ -184,18 +188,18 @@ class OrientedDenseHead:
         Args:
             cls_scores: Class logits per level, (B, priors * C, H, W).
             bbox_preds: Deltas per level, (B, priors * 5, H, W).
-            score_factors: Centerness logits per level, or None. They multiply the scores after the top-k selection, as
-                in MMDetection.
+            score_factors: Centerness logits per level, (B, priors, H, W), or None. Scores are multiplied by the
+                centerness after the top-k selection, as in MMDetection.
             batch_img_metas: Meta information of each image, with ``scale_factor``.
-            cfg: Test settings instead of those of the head: ``score_thr``, ``nms_pre``, the settings of
+            cfg: Test settings; None uses those of the head. They are ``score_thr``, ``nms_pre``, the settings of
                 :func:`postprocess_detections`, and ``clamp_centers``, which clamps decoded centers to the image as
                 mmrotate does (default False).
-            rescale: Whether to return boxes in the original image.
+            rescale: Whether to scale the boxes to the original image.
             with_nms: Whether to apply NMS.
-            priors: Priors per level (B, N, 5) instead of those of the generator.
+            priors: Priors per level, (B, N, 5); None uses those of the generator.
 
         Returns:
-            ``bboxes`` (K, 5), ``scores`` (K,) and ``labels`` (K,) of each image, by descending score.
+            ``bboxes`` (K, 5), ``scores`` (K,) and ``labels`` (K,) of each image, after NMS by descending score.
         """
         cfg = self.test_cfg if cfg is None else cfg
         with torch.autocast(cls_scores[0].device.type, enabled=False):
@@ -213,17 +217,17 @@ class OrientedDenseHead:
             boxes = self.bbox_coder.decode(candidates.gather_priors(all_priors), candidates.gather(deltas))
             metas = batch_img_metas or []  # MMDetection always passes them
             if cfg.get("clamp_centers", False):
-                boxes = clamp_to_image(boxes, candidates.image_index, metas)
+                boxes = clamp_centers_to_image(boxes, candidates.image_index, metas)
             if rescale:
                 boxes = rescale_to_image(boxes, candidates.image_index, metas)
             return postprocess_detections(boxes, candidates, len(metas), self.cls_out_channels, cfg, with_nms)
 
 
 def flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
-    """Concatenate feature maps in the order of the priors.
+    """Concatenate feature maps of all levels to one row per prior, in the order of the priors.
 
     Args:
-        levels: Feature maps (B, priors per location * channels, H, W).
+        levels: Feature maps per level, (B, priors per location * channels, H, W).
         channels: Channels per prior.
 
     Returns:
@@ -233,7 +237,7 @@ def flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
         >>> flatten_levels([torch.zeros(2, 10, 4, 4), torch.zeros(2, 10, 2, 2)], channels=5).shape
         torch.Size([2, 40, 5])
     """
-    # shape[0] instead of len(), which would become a constant when an exported graph is traced
+    # shape[0], because len() would make the batch size a constant in an exported graph
     return torch.cat([level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, channels) for level in levels], 1)
 
 
@@ -241,4 +245,4 @@ def _prior_labels(gt_index: Tensor, gt_labels: Tensor, background: int) -> Tenso
     """Return the class of each prior (A,), ``background`` where no box is assigned."""
     if not len(gt_labels):
         return torch.full_like(gt_index, background)
-    return torch.where(gt_index > BACKGROUND, gt_labels[gt_index.clamp(min=0)], background)
+    return torch.where(gt_index >= 0, gt_labels[gt_index.clamp(min=0)], background)

@@ -19,7 +19,7 @@ from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import hbb_to_obb
 
-_HEADS = (RotatedRetinaHead, RotatedATSSHead, HorizontalATSSHead)  # OfficialATSSHead is a HorizontalATSSHead
+_HEADS = (RotatedRetinaHead, RotatedATSSHead, HorizontalATSSHead)  # OfficialATSSHead is a subclass of the last one
 
 
 class DetectionGraph(nn.Module):
@@ -45,9 +45,9 @@ class DetectionGraph(nn.Module):
 
     def __init__(self, model: nn.Module, precision: str = "float32") -> None:
         super().__init__()
-        _detection_head(model)  # raises before the copy
+        _find_detection_head(model)  # rejects unsupported models before the copy
         self.model: Any = copy.deepcopy(model).cpu().eval()
-        self.head = _detection_head(self.model)
+        self.head = _find_detection_head(self.model)
         preprocessor: Any = self.model.data_preprocessor
         self.precision, self.to_rgb = precision, bool(preprocessor._channel_conversion)
         for name, neutral in (("mean", 0.0), ("std", 1.0)):
@@ -55,7 +55,7 @@ class DetectionGraph(nn.Module):
             self.register_buffer(name, value.detach().clone().float().view(1, -1, 1, 1))
         for layer in self.model.modules():
             if isinstance(layer, TorchvisionDCNv2):
-                layer.by_sampling = True
+                layer.uses_standard_operators = True
         if precision == "float16":
             self.model.half()
         self.eval()
@@ -69,8 +69,10 @@ class DetectionGraph(nn.Module):
     def info(self) -> GraphInfo:
         """Metadata that is written into the file of the exported graph."""
         generator, is_official = self.head.prior_generator, isinstance(self.head, OfficialATSSHead)
-        clamp = "border" if isinstance(self.head, HorizontalATSSHead) and self._clips_border() else "none"
-        if isinstance(self.head, OrientedDenseHead) and (self.head.test_cfg or {}).get("clamp_centers", False):
+        clamp = "none"
+        if isinstance(self.head, HorizontalATSSHead) and getattr(self.head.bbox_coder, "clip_border", True):
+            clamp = "border"
+        elif isinstance(self.head, OrientedDenseHead) and (self.head.test_cfg or {}).get("clamp_centers", False):
             clamp = "centers"
         return GraphInfo(
             precision=self.precision,
@@ -88,41 +90,40 @@ class DetectionGraph(nn.Module):
             images: (B, 3, H, W) float32, RGB, 0 to 255. H and W are multiples of the model's pad divisor.
 
         Returns:
-            Scores (B, A, C) and boxes (B, A, 5) in pixels; for heads with a centerness branch also the class scores
-            (B, A, C), before multiplication by the centerness. Scores of the official head are the square root of the
-            product.
+            Scores (B, A, C) and boxes (B, A, 5) in pixels of the input. If the head has a centerness branch, the scores
+            are the products of class score and centerness, or their square roots for :class:`OfficialATSSHead`, and
+            the class scores (B, A, C) are a third output.
         """
         inputs = images if self.to_rgb else images[:, [2, 1, 0]]
         inputs = (inputs - self.mean) / self.std
         if self.precision == "float16":
             inputs = inputs.half()
-        levels: Any
+        head_outputs: Any  # feature maps per level of class logits, deltas and, if the head has them, centerness logits
         if isinstance(self.model, R3Det):
-            levels, priors = self.model.forward_stages(inputs)
+            head_outputs, priors = self.model.forward_stages(inputs)
         else:
-            levels, priors = self.head(self.model.extract_feat(inputs)), None
+            head_outputs, priors = self.head(self.model.extract_feat(inputs)), None
+        cls_scores, bbox_preds = head_outputs[:2]
         if priors is None:
-            sizes = [level.shape[-2:] for level in levels[0]]
-            priors = self.head.prior_generator.grid_priors(sizes, dtype=torch.float32, device=images.device)
-        class_scores = flatten_levels(levels[0], self.head.cls_out_channels).float().sigmoid()
-        boxes = self._decode(torch.cat(priors, -2), flatten_levels(levels[1], self.head.bbox_coder.encode_size).float())
+            featmap_sizes = [level.shape[-2:] for level in cls_scores]
+            priors = self.head.prior_generator.grid_priors(featmap_sizes, dtype=torch.float32, device=images.device)
+        class_scores = flatten_levels(cls_scores, self.head.cls_out_channels).float().sigmoid()
+        deltas = flatten_levels(bbox_preds, self.head.bbox_coder.encode_size).float()
+        boxes = self._decode(torch.cat(priors, -2), deltas)
         if not self._has_centerness:
             return class_scores, boxes
-        scores = class_scores * flatten_levels(levels[2], 1).float().sigmoid()
+        scores = class_scores * flatten_levels(head_outputs[2], 1).float().sigmoid()
         if isinstance(self.head, OfficialATSSHead):
             scores = scores.sqrt()
         return scores, boxes, class_scores
 
     @property
     def _has_centerness(self) -> bool:
-        # Unlike in mmrotate, RotatedATSSHead has the branch; ATSS without it is a RotatedRetinaHead with ATSS assigner.
+        # RotatedRetinaHead is the only supported head without the branch, also when it is trained with ATSS.
         return not isinstance(self.head, RotatedRetinaHead)
 
-    def _clips_border(self) -> bool:
-        return bool(getattr(self.head.bbox_coder, "clip_border", True))
-
     def _decode(self, priors: Tensor, deltas: Tensor) -> Tensor:
-        """Decode (B, A, 4 or 5) deltas to (B, A, 5) boxes; priors are (A, ...) or (B, A, ...)."""
+        """Decode deltas (B, A, 4 or 5), relative to priors (A, ...) or (B, A, ...), to boxes (B, A, 5)."""
         batch_size, num_priors, _ = deltas.shape
         priors = priors.expand(batch_size, num_priors, priors.shape[-1])
         boxes = self.head.bbox_coder.decode(priors.flatten(0, 1), deltas.flatten(0, 1))
@@ -130,16 +131,18 @@ class DetectionGraph(nn.Module):
         return boxes if boxes.shape[-1] == 5 else hbb_to_obb(boxes)
 
 
-def _detection_head(model: Any) -> Any:
-    """Return the head whose outputs are detections.
+def _find_detection_head(model: Any) -> Any:
+    """Return the head of a detector that predicts its detections, for R3Det the head of the last stage.
 
     Raises:
         UserError: The model cannot be exported.
     """
-    head = model.bbox_head_refine[-1] if isinstance(model, R3Det) and len(model.bbox_head_refine) else None
-    head = head or getattr(model, "bbox_head_init" if isinstance(model, R3Det) else "bbox_head", None)
+    if isinstance(model, R3Det):
+        head = model.bbox_head_refine[-1] if len(model.bbox_head_refine) else model.bbox_head_init
+    else:
+        head = getattr(model, "bbox_head", None)
     if not isinstance(head, _HEADS):
-        kind = type(model if head is None else head).__name__
-        names = ", ".join(exportable.__name__ for exportable in (*_HEADS, OfficialATSSHead, R3Det))
-        raise UserError(f"a model with {kind} cannot be exported", hint=f"models with {names} can")
+        unsupported = type(model if head is None else head).__name__
+        supported = ", ".join(cls.__name__ for cls in (*_HEADS, OfficialATSSHead, R3Det))
+        raise UserError(f"a model with {unsupported} cannot be exported", hint=f"models with {supported} can")
     return head

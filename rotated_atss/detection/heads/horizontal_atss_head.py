@@ -34,17 +34,17 @@ class HorizontalATSSHead(ATSSHead):
 
     @property
     def num_anchors(self) -> int:
-        """Return ``num_base_priors``; MMDetection's property warns although MMDetection itself uses it."""
+        """Return ``num_base_priors`` without the deprecation warning of MMDetection, which still uses this property."""
         return self.num_base_priors
 
     def _init_layers(self) -> None:
         super()._init_layers()
         if self.last_conv_cfg is None:
             return
-        channels = self.in_channels if self.stacked_convs == 1 else self.feat_channels
+        in_channels = self.in_channels if self.stacked_convs == 1 else self.feat_channels
         for tower in (self.cls_convs, self.reg_convs):
             tower[-1] = ConvModule(
-                channels, self.feat_channels, 3, padding=1, conv_cfg=self.last_conv_cfg, norm_cfg=self.norm_cfg
+                in_channels, self.feat_channels, 3, padding=1, conv_cfg=self.last_conv_cfg, norm_cfg=self.norm_cfg
             )
 
     def init_weights(self) -> None:
@@ -66,7 +66,8 @@ class HorizontalATSSHead(ATSSHead):
     def get_targets(self, *args: Any, **kwargs: Any) -> tuple:
         """Compute MMDetection's targets, and count the positives for ``num_pos``."""
         targets = super().get_targets(*args, **kwargs)
-        labels = torch.cat(targets[1], 1)  # (B, A), level after level
+        labels_per_level = targets[1]  # (B, N) each
+        labels = torch.cat(labels_per_level, 1)
         self._num_pos = ((labels >= 0) & (labels < self.num_classes)).sum(1).float().mean()
         return targets
 
@@ -122,13 +123,14 @@ def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: 
     """
     from torchvision.ops import nms  # imported here because it takes a second and oriented models do not need it
 
-    kept = [torch.zeros(0, dtype=torch.int64, device=boxes.device)]
+    keep_per_class = [torch.zeros(0, dtype=torch.int64, device=boxes.device)]
     for label in labels.unique():
         rows = torch.nonzero(labels == label).squeeze(1)
-        kept.append(rows[nms(boxes[rows], scores[rows], iou_threshold)])
-    keep = torch.cat(kept).sort().values
+        keep_per_class.append(rows[nms(boxes[rows], scores[rows], iou_threshold)])
+    keep = torch.cat(keep_per_class).sort().values  # input order, which the stable sort keeps for equal scores
     return keep[scores[keep].argsort(descending=True, stable=True)]
 
 
 def _upcast_levels(*outputs: list[Tensor]) -> list[list[Tensor]]:
+    """Upcast the feature maps of each output, which are lists with one feature map per level."""
     return [[upcast(level) for level in levels] for levels in outputs]

@@ -1,4 +1,4 @@
-"""Losses in plain PyTorch for every device, registered with MMDetection."""
+"""Losses for every device, registered with MMDetection. ``GaussianLoss`` and ``KFIoULoss`` need mmrotate."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class SigmoidFocalLoss(nn.Module):
     """Focal loss (Lin et al., arXiv 1708.02002) in plain PyTorch, without mmcv's compiled kernel.
 
     Args:
-        use_sigmoid: Must be True. MMDetection's heads read it from the config to count their outputs.
+        use_sigmoid: Must be True. MMDetection's heads read it from the config to set their number of output channels.
         gamma: Focusing exponent.
-        alpha: Weight of the positive term.
+        alpha: Weight of the positive term; that of the negative term is ``1 - alpha``.
         loss_weight: Factor of the loss.
 
     Raises:
@@ -35,7 +35,7 @@ class SigmoidFocalLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not use_sigmoid:
-            raise ValueError("SigmoidFocalLoss requires sigmoids, got use_sigmoid=False. Set use_sigmoid=True.")
+            raise ValueError("SigmoidFocalLoss does not support softmax, got use_sigmoid=False. Set use_sigmoid=True.")
         self.use_sigmoid = use_sigmoid
         self.gamma, self.alpha, self.loss_weight = gamma, alpha, loss_weight
 
@@ -92,7 +92,7 @@ class RotatedIoULoss(nn.Module):
         Args:
             pred: (N, 5) predicted boxes.
             target: (N, 5) ground-truth boxes.
-            weight: (N,), or (N, 5) averaged per box.
+            weight: (N,), or (N, 5), of which each row is averaged, or None.
             avg_factor: Normalizer.
 
         Returns:
@@ -101,7 +101,7 @@ class RotatedIoULoss(nn.Module):
         if not len(pred):
             return pred.sum() * 0  # keeps the parameters in the graph, as DDP requires
         loss = rotated_iou_loss(pred, target, form=self.mode)
-        weight = _box_weight(weight)
+        weight = _average_per_box(weight)
         if weight is not None:
             loss = loss * weight
         return self.loss_weight * loss.sum() / torch.as_tensor(avg_factor, device=pred.device)
@@ -140,15 +140,15 @@ class GaussianLoss(nn.Module):
         """Compute the weighted sum of the losses; arguments as for :meth:`RotatedIoULoss.forward`."""
         if not len(pred):
             return pred.sum() * 0
-        loss = self.loss(pred.float(), target.float(), _box_weight(weight), reduction_override="none")
+        loss = self.loss(pred.float(), target.float(), _average_per_box(weight), reduction_override="none")
         return self.loss_weight * loss.sum() / avg_factor
 
 
 @MODELS.register_module()
 class KFIoULoss(nn.Module):
-    """Kalman-filter IoU of boxes plus smooth L1 of the center deltas (Yang et al., arXiv 2201.12558).
+    """Kalman-filter IoU of boxes plus smooth L1 of the center deltas; wraps mmrotate's ``KFLoss``.
 
-    Wraps mmrotate's ``KFLoss``. Requires ``reg_decoded_bbox=False``.
+    Requires ``reg_decoded_bbox=False``. Source: Yang et al., arXiv 2201.12558.
 
     Args:
         fun: ``none`` (1 - KFIoU), ``ln`` or ``exp``.
@@ -183,7 +183,7 @@ class KFIoULoss(nn.Module):
         Args:
             pred: (N, 5) predicted deltas.
             target: (N, 5) target deltas.
-            weight: (N,), or (N, 5) averaged per box.
+            weight: (N,), or (N, 5), of which each row is averaged, or None.
             avg_factor: Normalizer.
             pred_boxes: (N, 5) decoded boxes.
             target_boxes: (N, 5) ground-truth boxes.
@@ -192,12 +192,12 @@ class KFIoULoss(nn.Module):
             Scalar loss.
         """
         loss = self.loss(
-            pred.float(), target.float(), _box_weight(weight), reduction_override="none",
+            pred.float(), target.float(), _average_per_box(weight), reduction_override="none",
             pred_decode=pred_boxes.float(), targets_decode=target_boxes.float(),
         )  # fmt: skip
         return self.loss_weight * loss.sum() / avg_factor
 
 
-def _box_weight(weight: Tensor | None) -> Tensor | None:
-    """Average (N, 5) weights to (N,); other weights are returned unchanged."""
+def _average_per_box(weight: Tensor | None) -> Tensor | None:
+    """Average weights (N, 5) to (N,); return weights (N,) and None unchanged."""
     return weight.mean(1) if weight is not None and weight.ndim == 2 else weight

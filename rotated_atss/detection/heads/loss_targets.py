@@ -1,17 +1,19 @@
-"""Whether a box loss compares deltas or decoded boxes."""
+"""Detection of whether a box loss compares deltas or decoded boxes."""
 
 from __future__ import annotations
 
 from torch import nn
 
-GAUSSIAN_LOSS_NAMES = ("GD", "KLD", "GWD")  # parts of the class names of mmrotate's losses
+# The class names of the losses of boxes in MMDetection and mmrotate contain one of these.
+_NAME_PARTS_OF_BOX_LOSSES = ("IoU", "GD", "KLD", "GWD")
 
 
 def loss_target(loss: nn.Module) -> str:
     """Return whether a box loss compares deltas, decoded boxes or both.
 
     Args:
-        loss: Box loss, with an attribute ``loss_target``. Without it, the result depends on the class name.
+        loss: Box loss. Its attribute ``loss_target`` is returned if it has one; otherwise the class name decides:
+            ``boxes`` for the IoU and Gaussian losses of MMDetection and mmrotate, ``deltas`` for others.
 
     Returns:
         ``deltas``, ``boxes``, or ``both`` (deltas and decoded boxes).
@@ -26,7 +28,7 @@ def loss_target(loss: nn.Module) -> str:
     if declared is not None:
         return declared
     name = type(loss).__name__
-    return "boxes" if "IoU" in name or any(part in name for part in GAUSSIAN_LOSS_NAMES) else "deltas"
+    return "boxes" if any(part in name for part in _NAME_PARTS_OF_BOX_LOSSES) else "deltas"
 
 
 def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
@@ -37,7 +39,8 @@ def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
         reg_decoded_bbox: Whether the head computes the box loss on decoded boxes.
 
     Raises:
-        ValueError: A loss of boxes with ``reg_decoded_bbox=False``, or a loss of deltas (or of both) with True.
+        ValueError: The loss compares boxes and ``reg_decoded_bbox`` is False, or the loss compares deltas (or both) and
+            ``reg_decoded_bbox`` is True.
 
     Example:
         >>> import torch

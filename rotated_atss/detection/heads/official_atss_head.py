@@ -1,9 +1,9 @@
 """Head of the official ATSS implementation, for the weights of its authors.
 
 The official code uses inclusive pixel coordinates: the width of a box is ``x2 - x1 + 1``, and the first prior of a
-level is centered at pixel index ``stride / 2``. In the continuous coordinates of this package, where a box ends at the
-far edge of its last pixel, that center is ``(stride + 1) / 2`` and the usual arithmetic applies. The remaining
-differences from MMDetection's ATSS head are implemented here:
+level is centered at pixel index ``stride / 2``. In the continuous coordinates of this package, the width is
+``x2 - x1``, and that prior is centered at ``(stride + 1) / 2``, which the configs set. The remaining differences from
+MMDetection's ATSS head are implemented here:
 
 - network: the convolutions of the towers have a bias;
 - training: the center test (``center_margin`` of the assigner), the centerness targets and the GIoU loss use boxes that
@@ -12,8 +12,9 @@ differences from MMDetection's ATSS head are implemented here:
 - inference: a score is ``sqrt(class score * centerness)``, the top-k selection is by this score, and boxes are rescaled
   in inclusive coordinates.
 
-Not reproduced: when an image is resized, the official code multiplies the index of a box's last pixel by ``scale``. The
-right and lower sides of the box then lie ``scale - 1`` pixels further left and up than with exact scaling.
+One difference is not reproduced: when the official code resizes an image by ``scale``, it multiplies the index of the
+last pixel of each box by ``scale``. The right and lower sides of the box then lie ``scale - 1`` pixels further left and
+up than with exact scaling.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ class OfficialATSSHead(HorizontalATSSHead):
     """Head of the official ATSS implementation.
 
     Tower convolutions have a bias before their GroupNorm. The score is ``sqrt(class score * centerness)``; the
-    ``nms_pre`` candidates of highest score are selected per level. Training requires an assigner with
-    ``center_margin=0.51``, as in the configs: half a pixel between the side of a box and the center of its outer pixel,
-    plus the 0.01 px of the official center test.
+    ``nms_pre`` candidates with the highest score are selected per level. Training requires an assigner with
+    ``center_margin=0.51``, as in the configs: 0.5 px between the side of a box and the center of its outer pixels, plus
+    the 0.01 px of the official center test.
 
     Args:
         kwargs: Arguments of :class:`HorizontalATSSHead`.
@@ -52,13 +53,13 @@ class OfficialATSSHead(HorizontalATSSHead):
             layer.conv.bias = nn.Parameter(torch.zeros(self.feat_channels))
 
     def get_anchors(self, *args: Any, **kwargs: Any) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-        """Generate the priors of each image. All count as valid, including those in the padding of the batch."""
-        priors, flags = super().get_anchors(*args, **kwargs)
-        return priors, [[torch.ones_like(level) for level in image] for image in flags]
+        """Generate the priors of each image and mark all as valid, including those in the padding of the batch."""
+        priors, valid_flags = super().get_anchors(*args, **kwargs)  # lists per image of tensors per level
+        return priors, [[torch.ones_like(level) for level in image] for image in valid_flags]
 
     def centerness_target(self, anchors: Tensor, gts: Tensor) -> Tensor:
-        """Compute the (N,) centerness of priors in boxes that end at the centers of their outer pixels."""
-        return super().centerness_target(anchors, between_pixel_centers(gts))
+        """Compute the centerness (P,) of priors (P, 4) in boxes (P, 4) that are shrunk to pixel centers."""
+        return super().centerness_target(anchors, shrink_to_pixel_centers(gts))
 
     def loss_by_feat(
         self,
@@ -83,30 +84,32 @@ class OfficialATSSHead(HorizontalATSSHead):
             ``loss_cls``, ``loss_bbox``, ``loss_centerness`` and ``num_pos``, the mean number of positives per image.
         """
         with torch.autocast(cls_scores[0].device.type, enabled=False):
-            sizes = [level.shape[-2:] for level in cls_scores]
-            anchors = self.get_anchors(sizes, batch_img_metas, device=cls_scores[0].device)
+            featmap_sizes = [level.shape[-2:] for level in cls_scores]
+            anchors = self.get_anchors(featmap_sizes, batch_img_metas, device=cls_scores[0].device)
             targets = self.get_targets(*anchors, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
-            priors, labels, weights, gt_boxes = (torch.cat(levels, 1).flatten(0, 1) for levels in targets[:4])
-            logits, deltas, centerness = (
-                upcast(flatten_levels(levels, channels)).flatten(0, 1)
-                for levels, channels in ((cls_scores, self.cls_out_channels), (bbox_preds, 4), (centernesses, 1))
-            )
-            positive = torch.nonzero(labels < self.num_classes).squeeze(1)
-            avg_factor = reduce_mean(logits.new_tensor(len(positive))).clamp(min=1)
-            target = self.centerness_target(priors[positive], gt_boxes[positive])
-            total_weight = reduce_mean(target.sum()).clamp(min=torch.finfo(target.dtype).tiny)
-            losses = {"loss_cls": self.loss_cls(logits, labels, weights, avg_factor=avg_factor)}
-            if len(positive):
-                boxes = self.bbox_coder.decode(priors[positive], deltas[positive])
+            # (B * A, ...) each; gt_boxes are the targets of the positives
+            priors, labels, label_weights, gt_boxes = (torch.cat(levels, 1).flatten(0, 1) for levels in targets[:4])
+            logits = upcast(flatten_levels(cls_scores, self.cls_out_channels)).flatten(0, 1)  # (B * A, C)
+            deltas = upcast(flatten_levels(bbox_preds, 4)).flatten(0, 1)  # (B * A, 4)
+            centerness_logits = upcast(flatten_levels(centernesses, 1)).flatten()  # (B * A,)
+            pos_inds = torch.nonzero(labels < self.num_classes).squeeze(1)
+            avg_factor = reduce_mean(logits.new_tensor(len(pos_inds))).clamp(min=1)
+            target_centerness = self.centerness_target(priors[pos_inds], gt_boxes[pos_inds])
+            total_weight = reduce_mean(target_centerness.sum()).clamp(min=torch.finfo(target_centerness.dtype).tiny)
+            losses = {"loss_cls": self.loss_cls(logits, labels, label_weights, avg_factor=avg_factor)}
+            if len(pos_inds):
+                boxes = self.bbox_coder.decode(priors[pos_inds], deltas[pos_inds])
                 losses["loss_bbox"] = self.loss_bbox(
-                    between_pixel_centers(boxes),
-                    between_pixel_centers(gt_boxes[positive]),
-                    weight=target,
+                    shrink_to_pixel_centers(boxes),
+                    shrink_to_pixel_centers(gt_boxes[pos_inds]),
+                    weight=target_centerness,
                     avg_factor=total_weight,
                 )
-                losses["loss_centerness"] = self.loss_centerness(centerness[positive, 0], target, avg_factor=avg_factor)
-            else:
-                losses |= {"loss_bbox": deltas.sum() * 0, "loss_centerness": centerness.sum() * 0}
+                losses["loss_centerness"] = self.loss_centerness(
+                    centerness_logits[pos_inds], target_centerness, avg_factor=avg_factor
+                )
+            else:  # keep the parameters in the graph, as DDP requires
+                losses |= {"loss_bbox": deltas.sum() * 0, "loss_centerness": centerness_logits.sum() * 0}
         return {**losses, "num_pos": self._num_pos}
 
     def predict_by_feat(
@@ -118,13 +121,13 @@ class OfficialATSSHead(HorizontalATSSHead):
         cfg: Any = None,
         **kwargs: Any,
     ) -> list[InstanceData]:
-        """Decode, per level, the candidates with the highest product of class score and centerness."""
+        """Decode the ``nms_pre`` candidates per level with the highest product of class score and centerness."""
         cfg = self.test_cfg if cfg is None else cfg
-        topk_scores = [
+        topk_logits = [
             mask_all_but_topk(logits.float(), centerness.float(), cfg.score_thr, cfg.nms_pre)
             for logits, centerness in zip(cls_scores, score_factors)
         ]
-        return super().predict_by_feat(topk_scores, bbox_preds, score_factors, *args, cfg=cfg, **kwargs)
+        return super().predict_by_feat(topk_logits, bbox_preds, score_factors, *args, cfg=cfg, **kwargs)
 
     def _bbox_post_process(
         self,
@@ -134,10 +137,10 @@ class OfficialATSSHead(HorizontalATSSHead):
         with_nms: bool = True,
         img_meta: dict | None = None,
     ) -> InstanceData:
-        """Apply NMS in the network input, then scale the boxes to the original image."""
+        """Apply NMS in pixels of the network input, then scale the boxes to the original image."""
         results.scores = (results.scores * results.score_factors).sqrt()
-        results.score_factors = torch.ones_like(results.scores)
-        results = super()._bbox_post_process(results, cfg, False, with_nms, img_meta)
+        results.score_factors = torch.ones_like(results.scores)  # the base class multiplies the scores by them
+        results = super()._bbox_post_process(results, cfg, rescale=False, with_nms=with_nms, img_meta=img_meta)
         if rescale:
             assert img_meta is not None
             results.bboxes = rescale_inclusive_boxes(get_box_tensor(results.bboxes), img_meta["scale_factor"])
@@ -151,10 +154,10 @@ def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk
         logits: (B, C, H, W) class logits of a level with one prior per location.
         centerness: (B, 1, H, W) centerness logits.
         score_thr: Candidates have a class score above this value.
-        topk: Number of candidates per image to keep, those of highest product of class score and centerness.
+        topk: Number of candidates per image to keep: those with the highest product of class score and centerness.
 
     Returns:
-        (B, C, H, W).
+        (B, C, H, W). All logits are kept if there are fewer than ``topk`` candidates.
 
     Example:
         >>> logits, centerness = torch.tensor([[[[3.0, 2.0]]]]), torch.tensor([[[[-3.0, 0.0]]]])
@@ -162,24 +165,24 @@ def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk
         tensor([[[[-inf, 2.]]]])
     """
     scores = logits.sigmoid()
-    products = torch.where(scores > score_thr, scores * centerness.sigmoid(), -1.0)
+    products = torch.where(scores > score_thr, scores * centerness.sigmoid(), -1.0)  # -1 is below all products
     if products[0].numel() <= topk:
         return logits
-    lowest_kept = products.flatten(1).topk(topk).values[:, -1]
-    return logits.masked_fill(products < lowest_kept[:, None, None, None], -torch.inf)
+    lowest_topk_product = products.flatten(1).topk(topk).values[:, -1]  # (B,)
+    return logits.masked_fill(products < lowest_topk_product[:, None, None, None], -torch.inf)
 
 
-def between_pixel_centers(boxes: Tensor) -> Tensor:
-    """Shrink boxes to the rectangles between the centers of their first and last pixels.
+def shrink_to_pixel_centers(boxes: Tensor) -> Tensor:
+    """Shrink boxes by half a pixel per side, to the centers of their first and last pixels.
 
     Args:
         boxes: (N, 4) ``x1, y1, x2, y2``.
 
     Returns:
-        (N, 4); a box smaller than a pixel has no extent.
+        (N, 4); sides shorter than one pixel become 0.
 
     Example:
-        >>> between_pixel_centers(torch.tensor([[20.0, 5.0, 24.0, 6.0]]))
+        >>> shrink_to_pixel_centers(torch.tensor([[20.0, 5.0, 24.0, 6.0]]))
         tensor([[20.5000,  5.5000, 23.5000,  5.5000]])
     """
     low = boxes[:, :2] + 0.5

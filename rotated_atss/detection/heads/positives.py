@@ -15,26 +15,27 @@ from rotated_atss.ops.candidates import PriorPairs
 class Positives(PriorPairs):
     """Positive (image, prior) pairs and their ground-truth boxes, one row per pair.
 
-    Counting positives on CUDA synchronizes with the device. If an upper bound replaces the count, the rows after the
+    Counting positives on CUDA synchronizes with the device. If an upper bound is given instead, the rows after the
     last positive are padding: they refer to the first prior of the first image and have weight 0.
     """
 
     gt_boxes: Tensor  # (P, 5)
-    weight: Tensor | None = None  # (P,) float32, 1 or 0; None if no row is padding
+    weight: Tensor | None = None  # (P,) float32, 1 for positives and 0 for padding; None if there is no padding
 
 
 def gather_positives(
     gt_index: Tensor, batch_gt_instances: list[InstanceData], max_num_pos: int | None = None
 ) -> Positives:
-    """Gather the positive priors of a batch and their ground-truth boxes.
+    """Gather the positives of a batch and their ground-truth boxes.
 
     Args:
-        gt_index: (B, A) int64, index of the ground-truth box assigned to each prior; negative if there is none.
+        gt_index: (B, A) int64, index of the assigned ground-truth box among those of the image; negative if there is
+            none.
         batch_gt_instances: Ground truth of each image, with ``bboxes`` (G, 5).
-        max_num_pos: Upper bound on the number of positives; None counts them, which synchronizes with the device.
+        max_num_pos: Upper bound of the number of positives; None counts them, which synchronizes with the device.
 
     Returns:
-        Positives, ordered by image and then by prior, padded to ``max_num_pos`` rows if that is given.
+        Positives, ordered by image and then by prior, padded to ``max_num_pos`` rows, at most B * A, if it is given.
 
     Example:
         >>> gt_index = torch.tensor([[-1, 0, -1], [1, -1, -1]])
@@ -46,15 +47,15 @@ def gather_positives(
         tensor([1., 1., 0.])
     """
     gt_boxes = torch.cat([gt.bboxes for gt in batch_gt_instances])
-    num_gts_before = torch.tensor([0, *(len(gt.bboxes) for gt in batch_gt_instances[:-1])])
-    # (B,) index of each image's first box in gt_boxes; the copy does not wait for CUDA
-    first_gt = num_gts_before.cumsum(0).to(gt_index.device, non_blocking=True)
+    # (B,) index in gt_boxes of the first box of each image, computed on the CPU so that CUDA is not synchronized
+    first_gt = torch.tensor([0, *(len(gt.bboxes) for gt in batch_gt_instances[:-1])]).cumsum(0)
+    first_gt = first_gt.to(gt_index.device, non_blocking=True)
     if max_num_pos is None:
         image_index, prior_index = torch.nonzero(gt_index >= 0).unbind(1)
-        index_in_batch = gt_index[image_index, prior_index] + first_gt[image_index]
-        return Positives(image_index, prior_index, gt_boxes[index_in_batch])
+        gt_index_in_batch = gt_index[image_index, prior_index] + first_gt[image_index]
+        return Positives(image_index, prior_index, gt_boxes[gt_index_in_batch])
     pairs = torch.nonzero_static(gt_index >= 0, size=min(max_num_pos, gt_index.numel()), fill_value=-1)
     weight = (pairs[:, 0] >= 0).float()
     image_index, prior_index = pairs.clamp(min=0).unbind(1)
-    index_in_batch = gt_index[image_index, prior_index].clamp(min=0) + first_gt[image_index]
-    return Positives(image_index, prior_index, gt_boxes[index_in_batch.clamp(max=len(gt_boxes) - 1)], weight)
+    gt_index_in_batch = gt_index[image_index, prior_index].clamp(min=0) + first_gt[image_index]
+    return Positives(image_index, prior_index, gt_boxes[gt_index_in_batch.clamp(max=len(gt_boxes) - 1)], weight)

@@ -1,4 +1,4 @@
-"""Clamping, rescaling and NMS of the decoded candidates of a batch."""
+"""Clamping, rescaling and NMS of the decoded boxes of a batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rotated_atss.ops.box_transforms import clamp_centers, scale_obb
 from rotated_atss.ops.candidates import Candidates, image_slices, suppress_candidates
 
 
-def clamp_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:
+def clamp_centers_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:
     """Clamp the centers of boxes to the images, as mmrotate does at test time (``test_cfg.clamp_centers=True``).
 
     Args:
@@ -25,7 +25,7 @@ def clamp_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dic
 
     Example:
         >>> boxes = torch.tensor([[-3.0, 70.0, 8.0, 4.0, 0.0]])
-        >>> clamp_to_image(boxes, torch.tensor([0]), [{"img_shape": (64, 96)}])
+        >>> clamp_centers_to_image(boxes, torch.tensor([0]), [{"img_shape": (64, 96)}])
         tensor([[ 0., 63.,  8.,  4.,  0.]])
     """
     shapes = boxes.new_tensor([meta["img_shape"][:2] for meta in batch_img_metas])
@@ -62,14 +62,15 @@ def rescale_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[d
 def postprocess_detections(
     boxes: Tensor, candidates: Candidates, num_images: int, num_classes: int, cfg: Any, with_nms: bool
 ) -> list[InstanceData]:
-    """Filter candidates by size, apply class-wise NMS and split the rest into detections per image.
+    """Filter candidates by size, apply class-wise NMS and split them into detections per image.
 
     Args:
         boxes: (N, 5) decoded boxes of the candidates.
         candidates: Image, label and score of each candidate.
-        num_images: B.
-        num_classes: C.
-        cfg: Test settings ``min_bbox_size`` (pixels), ``nms.iou_threshold`` and ``max_per_img``.
+        num_images: Number of images in the batch.
+        num_classes: Number of classes.
+        cfg: Test settings ``min_bbox_size`` (boxes with a side up to this number of pixels are dropped),
+            ``nms.iou_threshold`` and ``max_per_img``.
         with_nms: Whether to apply NMS and to limit the number of detections. Without NMS, detections keep the order of
             the candidates.
 

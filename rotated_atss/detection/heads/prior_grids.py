@@ -14,8 +14,8 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
     """Describe the prior centers of each level as a regular grid.
 
     Args:
-        prior_generator: Generator with ``strides`` and, for anchors, ``base_anchors`` per level. The first base anchor
-            gives the center of the first cell; without base anchors it is (0, 0).
+        prior_generator: Generator with ``strides`` and, if it generates anchors, ``base_anchors`` per level. The center
+            of the first cell is that of the first base anchor, or (0, 0) without base anchors.
         featmap_sizes: (height, width) of each feature map.
 
     Returns:
@@ -27,24 +27,24 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
         >>> prior_grids(generator, [torch.Size((4, 6))])
         [Grid(height=4, width=6, stride=8, x0=4.0, y0=4.0)]
     """
-    first_anchors = getattr(prior_generator, "base_anchors", None) or [torch.zeros(1, 4)] * len(featmap_sizes)
-    centers = [((anchors[0, :2] + anchors[0, 2:]) / 2).tolist() for anchors in first_anchors]
+    base_anchors = getattr(prior_generator, "base_anchors", None) or [torch.zeros(1, 4)] * len(featmap_sizes)
+    first_centers = [((anchors[0, :2] + anchors[0, 2:]) / 2).tolist() for anchors in base_anchors]  # (x, y) per level
     return [
-        Grid(height, width, stride, *center)
-        for (height, width), (stride, _), center in zip(featmap_sizes, prior_generator.strides, centers)
+        Grid(height, width, stride, *first_center)
+        for (height, width), (stride, _), first_center in zip(featmap_sizes, prior_generator.strides, first_centers)
     ]
 
 
 def valid_hw(
     prior_generator: Any, featmap_sizes: list[torch.Size], pad_shape: tuple[int, ...]
 ) -> list[tuple[int, int]]:
-    """Return the valid rows and columns of each level of an image in a batch, equivalent to MMDetection's valid flags.
+    """Compute how many rows and columns of each level are valid for an image, as MMDetection's valid flags do.
 
     Args:
         prior_generator: Generator with ``strides`` (x, y) per level.
         featmap_sizes: (height, width) of each feature map.
-        pad_shape: Height and width in pixels of the image with its own padding. Cells in the further padding, to the
-            common size of the batch, are not valid.
+        pad_shape: Height and width in pixels of the image with its own padding. Cells in the padding that batching
+            adds are not valid.
 
     Returns:
         (rows, columns) per level.

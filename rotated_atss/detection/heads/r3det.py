@@ -24,14 +24,15 @@ from rotated_atss.ops.feature_align import align_features
 class FeatureRefinement(BaseModule):
     """Feature refinement module of R3Det, in plain PyTorch for every device.
 
-    To the features of each location, it adds convolved features of the same level, sampled at the box of the location.
+    The module convolves the feature map of a level. To the features of each location, it adds the convolved features at
+    this location and those at the center of the box that was predicted there.
 
     Args:
         feat_channels: Channels of every level.
         strides: Stride of each level in pixels.
         transposed: Whether to swap x and y when sampling, see :func:`rotated_atss.ops.feature_align.align_features`.
-            Weights work only with the sampling that they were trained with, so this value is saved and loaded with the
-            weights.
+            Weights work only with the sampling that they were trained with. Therefore the value is saved with the
+            weights, and loading them replaces it.
     """
 
     def __init__(self, feat_channels: int, strides: list[int], transposed: bool = False) -> None:
@@ -62,21 +63,17 @@ class FeatureRefinement(BaseModule):
         Returns:
             Feature maps per level, (B, C, H, W).
         """
-        return [
-            level
-            + align_features(
-                self.conv_5_1(self.conv_1_5(level)) + self.conv_1_1(level),
-                level_boxes,
-                stride,
-                transposed=self._is_transposed,
-            ).to(level.dtype)
-            for level, level_boxes, stride in zip(features, boxes, self.strides)
-        ]
+        refined = []
+        for level, level_boxes, stride in zip(features, boxes, self.strides):
+            convolved = self.conv_5_1(self.conv_1_5(level)) + self.conv_1_1(level)
+            aligned = align_features(convolved, level_boxes, stride, transposed=self._is_transposed)
+            refined.append(level + aligned.to(level.dtype))
+        return refined
 
 
 @MODELS.register_module()
 class RotatedRefineHead(RotatedRetinaHead):
-    """Head whose priors are the boxes of the previous stage, one per location.
+    """Head of a refinement stage of R3Det; its priors are the boxes of the previous stage, one per location.
 
     Args:
         frm_cfg: Config of the feature refinement module.
@@ -88,7 +85,7 @@ class RotatedRefineHead(RotatedRetinaHead):
         self.feat_refine_module = MODELS.build(frm_cfg)
 
     def forward(self, features: tuple[Tensor, ...], boxes: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Compute class logits and deltas per level from features refined at the boxes.
+        """Refine the features with the boxes and compute class logits and deltas from them.
 
         Args:
             features: Feature maps per level, (B, C, H, W).
@@ -100,7 +97,7 @@ class RotatedRefineHead(RotatedRetinaHead):
         return super().forward(tuple(self.feat_refine_module(features, boxes)))
 
 
-def best_boxes(
+def decode_best_boxes(
     head: RotatedRetinaHead, cls_scores: list[Tensor], bbox_preds: list[Tensor], priors: list[Tensor] | None = None
 ) -> list[Tensor]:
     """Decode the highest-scoring box of each location, without gradient.
@@ -109,30 +106,31 @@ def best_boxes(
         head: Head that computed the outputs.
         cls_scores: Class logits per level, (B, priors * C, H, W).
         bbox_preds: Deltas per level, (B, priors * 5, H, W).
-        priors: Priors per level (B, H * W, 5), one per location, instead of those of the head.
+        priors: Priors per level, (B, H * W, 5), one per location; None uses those of the head.
 
     Returns:
         Boxes per level, (B, H * W, 5).
 
     Example::
 
-        boxes = best_boxes(head, *head(features))
+        boxes = decode_best_boxes(head, *head(features))
     """
     if priors is None:
         priors = head.multi_level_priors([level.shape[-2:] for level in cls_scores], cls_scores[0].device)
-    return [_best_boxes_of_level(head, *level) for level in zip(cls_scores, bbox_preds, priors)]
+    return [_decode_best_boxes_of_level(head, *level) for level in zip(cls_scores, bbox_preds, priors)]
 
 
 @torch.no_grad()
-def _best_boxes_of_level(head: RotatedRetinaHead, scores: Tensor, deltas: Tensor, priors: Tensor) -> Tensor:
-    with torch.autocast(scores.device.type, enabled=False):
-        batch_size, num_priors = scores.shape[0], head.num_base_priors
-        scores = scores.permute(0, 2, 3, 1).reshape(batch_size, -1, num_priors, head.cls_out_channels)
+def _decode_best_boxes_of_level(head: RotatedRetinaHead, logits: Tensor, deltas: Tensor, priors: Tensor) -> Tensor:
+    with torch.autocast(logits.device.type, enabled=False):
+        batch_size, num_priors = logits.shape[0], head.num_base_priors
+        logits = logits.permute(0, 2, 3, 1).reshape(batch_size, -1, num_priors, head.cls_out_channels)
         deltas = deltas.permute(0, 2, 3, 1).reshape(batch_size, -1, num_priors, 5)
-        priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)  # (1 or B, H * W, priors, 5)
-        best = scores.amax(-1).argmax(-1)[..., None, None].expand(-1, -1, 1, 5)
-        best_priors, best_deltas = priors.gather(2, best).squeeze(2), deltas.gather(2, best).squeeze(2)
-        # The boxes are not converted to the angle version: if w and h were swapped, the deltas dx and dy of the next
+        priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)  # from (1 or B, H * W, priors, 5)
+        best = logits.amax(-1).argmax(-1)  # (B, H * W)
+        gather_index = best[..., None, None].expand(-1, -1, 1, 5)
+        best_priors, best_deltas = priors.gather(2, gather_index).squeeze(2), deltas.gather(2, gather_index).squeeze(2)
+        # The boxes are not normalized to the angle version: if w and h were swapped, the deltas dx and dy of the next
         # stage would be relative to the other side.
         return head.bbox_coder.decode(best_priors, best_deltas, normalize=False)
 
@@ -148,9 +146,9 @@ class R3Det(BaseDetector):
         neck: Config of the neck.
         bbox_head_init: Config of the head of the first stage.
         bbox_head_refine: Configs of the heads of the refinement stages, in order; the last one detects.
-        train_cfg: Training settings: ``init`` for the first head, ``refine`` with one entry per refinement stage, and
-            ``stage_loss_weights`` of the refinement stages.
-        test_cfg: Test settings of the last head.
+        train_cfg: Training settings: ``init`` for the first head; ``refine`` and ``stage_loss_weights``, each with one
+            entry per refinement stage.
+        test_cfg: Test settings of the heads.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: Config of the initialization.
 
@@ -174,12 +172,12 @@ class R3Det(BaseDetector):
         train_cfg = train_cfg or {}
         self.bbox_head_init = _build_head(bbox_head_init, train_cfg.get("init"), test_cfg)
         num_stages = len(bbox_head_refine)
-        stage_cfgs = _one_per_stage("refine", train_cfg.get("refine") or [None] * num_stages, num_stages)
+        stage_cfgs = _require_one_per_stage("refine", train_cfg.get("refine") or [None] * num_stages, num_stages)
         self.bbox_head_refine = ModuleList(
             _build_head(head, stage_cfg, test_cfg) for head, stage_cfg in zip(bbox_head_refine, stage_cfgs)
         )
         loss_weights = train_cfg.get("stage_loss_weights") or [1.0] * num_stages
-        self.loss_weights = _one_per_stage("stage_loss_weights", loss_weights, num_stages)
+        self.loss_weights = _require_one_per_stage("stage_loss_weights", loss_weights, num_stages)
 
     @property
     def num_classes(self) -> int:
@@ -198,22 +196,22 @@ class R3Det(BaseDetector):
             batch_data_samples: Ground truth of each image.
 
         Returns:
-            ``loss_cls``, ``loss_bbox`` and ``num_pos`` of the first stage; those of refinement stage N have the suffix
-            ``_refine_N``.
+            ``loss_cls``, ``loss_bbox`` and ``num_pos`` of the first stage; those of refinement stage N, counted from 0,
+            have the suffix ``_refine_N``.
         """
         features = self.extract_feat(batch_inputs)
         gt_instances, gt_instances_ignore, metas = unpack_gt_instances(batch_data_samples)
         cls_scores, bbox_preds = self.bbox_head_init(features)
         losses = self.bbox_head_init.loss_by_feat(cls_scores, bbox_preds, gt_instances, metas, gt_instances_ignore)
-        boxes = best_boxes(self.bbox_head_init, cls_scores, bbox_preds)
-        for stage, (head, weight) in enumerate(zip(self.bbox_head_refine, self.loss_weights)):
+        boxes = decode_best_boxes(self.bbox_head_init, cls_scores, bbox_preds)
+        for stage, (head, loss_weight) in enumerate(zip(self.bbox_head_refine, self.loss_weights)):
             cls_scores, bbox_preds = head(features, boxes)
             stage_losses = head.loss_by_feat(
                 cls_scores, bbox_preds, gt_instances, metas, gt_instances_ignore, priors=boxes
             )
             for name, value in stage_losses.items():
-                losses[f"{name}_refine_{stage}"] = value * weight if "loss" in name else value
-            boxes = best_boxes(head, cls_scores, bbox_preds, boxes)
+                losses[f"{name}_refine_{stage}"] = value * loss_weight if "loss" in name else value
+            boxes = decode_best_boxes(head, cls_scores, bbox_preds, boxes)
         return losses
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:
@@ -222,7 +220,7 @@ class R3Det(BaseDetector):
         Args:
             batch_inputs: (B, 3, H, W).
             batch_data_samples: Meta information of each image.
-            rescale: Whether to return boxes in the original image.
+            rescale: Whether to scale the boxes to the original images.
 
         Returns:
             The samples with ``pred_instances``.
@@ -239,13 +237,17 @@ class R3Det(BaseDetector):
         return self.forward_stages(batch_inputs)[0]
 
     def forward_stages(self, batch_inputs: Tensor) -> tuple[tuple[list[Tensor], list[Tensor]], list[Tensor] | None]:
-        """Return the raw outputs of the last stage and the boxes that are its priors (None without refinement)."""
+        """Compute the class logits and deltas per level of the last stage, and the boxes per level that are its priors.
+
+        Without refinement stages, the boxes are None.
+        """
         features = self.extract_feat(batch_inputs)
         head, boxes = self.bbox_head_init, None
         cls_scores, bbox_preds = head(features)
         for next_head in self.bbox_head_refine:
-            boxes = best_boxes(head, cls_scores, bbox_preds, boxes)
-            head, (cls_scores, bbox_preds) = next_head, next_head(features, boxes)
+            boxes = decode_best_boxes(head, cls_scores, bbox_preds, boxes)
+            cls_scores, bbox_preds = next_head(features, boxes)
+            head = next_head
         return (cls_scores, bbox_preds), boxes
 
 
@@ -253,7 +255,7 @@ def _build_head(head: dict, train_cfg: Any, test_cfg: Any) -> Any:
     return MODELS.build({**head, "train_cfg": train_cfg, "test_cfg": test_cfg})
 
 
-def _one_per_stage(name: str, values: Sequence[Any], num_stages: int) -> list[Any]:
+def _require_one_per_stage(name: str, values: Sequence[Any], num_stages: int) -> list[Any]:
     """Return the values of a setting as a list; raise ``ValueError`` unless there is one per refinement stage."""
     if len(values) != num_stages:
         raise ValueError(f"train_cfg.{name} must have {num_stages} entries, one per refinement head, got {len(values)}")

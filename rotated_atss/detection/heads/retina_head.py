@@ -15,7 +15,7 @@ from rotated_atss.detection.heads.dense_head import OrientedDenseHead, flatten_l
 
 @MODELS.register_module()
 class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
-    """RetinaNet head for oriented boxes (``cls_convs``, ``reg_convs``, ``retina_cls``, ``retina_reg``).
+    """RetinaNet head for oriented boxes, with the layers and parameter names of MMDetection's ``RetinaHead``.
 
     With :class:`RotatedATSSAssigner` it is the head of Rotated ATSS in mmrotate 0.x; with
     :class:`RotatedMaxIoUAssigner` it is the head of Rotated RetinaNet.
@@ -25,7 +25,7 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             ``loss_bbox`` takes deltas or, with ``reg_decoded_bbox=True``, boxes.
 
     Raises:
-        ValueError: A loss or a training setting does not match the head.
+        ValueError: A loss does not match the head, or a training setting is not supported.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -49,16 +49,18 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             batch_gt_instances: Ground truth of each image.
             batch_img_metas: Meta information of each image.
             batch_gt_instances_ignore: Ignored regions of each image.
-            priors: Priors per level (B, N, 5) instead of those of the generator.
+            priors: Priors per level, (B, N, 5); None uses those of the generator.
 
         Returns:
             ``loss_cls``, ``loss_bbox`` and ``num_pos``, the mean number of positives per image.
         """
         with torch.autocast(cls_scores[0].device.type, enabled=False):
-            sizes = [level.shape[-2:] for level in cls_scores]
+            featmap_sizes = [level.shape[-2:] for level in cls_scores]
             if priors is None:
-                priors = self.multi_level_priors(sizes, cls_scores[0].device)
-            gt_index = self.assign_batch(priors, sizes, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
+                priors = self.multi_level_priors(featmap_sizes, cls_scores[0].device)
+            gt_index = self.assign_batch(
+                priors, featmap_sizes, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore
+            )
             logits = flatten_levels(cls_scores, self.cls_out_channels)  # (B, A, C)
             deltas = flatten_levels(bbox_preds, self.bbox_coder.encode_size)  # (B, A, 5)
             return self.loss_from_targets(logits, deltas, torch.cat(priors, -2), gt_index, batch_gt_instances)
@@ -69,14 +71,14 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
         """Compute the losses of a batch from assigned priors.
 
         Args:
-            logits: (B, A, C).
-            deltas: (B, A, 5).
+            logits: (B, A, C) class logits.
+            deltas: (B, A, 5) predicted deltas.
             priors: (A, 5), or (B, A, 5) if each image has its own.
-            gt_index: (B, A) assigned indices.
+            gt_index: (B, A) result of :meth:`assign_batch`.
             batch_gt_instances: Ground truth of each image.
 
         Returns:
-            As :meth:`loss_by_feat`.
+            The same as :meth:`loss_by_feat`.
         """
         loss_cls, avg_factor, num_pos = self.classification_loss(logits, gt_index, batch_gt_instances)
         positives = self.gather_positives(gt_index, batch_gt_instances)
@@ -89,5 +91,5 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
                 avg_factor,
             )
         else:
-            loss_bbox = deltas.sum() * 0  # distributed training requires a gradient of every parameter
+            loss_bbox = deltas.sum() * 0  # keeps the parameters in the graph, as DDP requires
         return {"loss_cls": loss_cls, "loss_bbox": loss_bbox, "num_pos": num_pos.float().mean()}

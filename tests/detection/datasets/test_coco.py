@@ -127,7 +127,7 @@ def test_subset_of_the_categories_warns_about_the_others(coco_folder, warnings):
     blue_only = dataset(coco_folder, metainfo=dict(classes=("blue",)))
     assert [len(info["instances"]) for info in blue_only] == [1, 1, 0, 1]
     assert blue_only.metainfo["cat_ids"] == [9]
-    assert warnings[-1].endswith("1 category without a class of the config: red")
+    assert warnings[-1].endswith("1 category not among the classes of the config: red")
 
 
 @pytest.mark.parametrize(

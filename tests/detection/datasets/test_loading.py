@@ -101,7 +101,7 @@ def test_16_bit_tiles_need_the_number_of_used_bits(tmp_path):
     with pytest.raises(UserError) as caught:
         LoadTile()({"img_path": str(tmp_path / "a.png")})
     assert str(caught.value) == (
-        f"{tmp_path / 'a.png'}: 16-bit images need the number of used bits, got 11 of 16 bits used "
+        f"{tmp_path / 'a.png'}: the number of used bits of 16-bit images must be set, this image uses 11 of 16 bits "
         "(set bits of LoadTile in all pipelines of the config, or split the images first)"
     )
     assert np.array_equal(LoadTile(bits=11)({"img_path": str(tmp_path / "a.png")})["img"], image)
@@ -116,7 +116,7 @@ def test_training_reads_the_pixels_of_split_and_predict(tmp_path):
     assert np.array_equal(image, read_image(tmp_path / "a.tif"))
     assert np.array_equal(image[..., ::-1], pixels[..., :3])
     (tmp_path / "a.tif").write_bytes(tiff_bytes(pixels.astype(np.float32), 2, extra=[0]))
-    with pytest.raises(UserError, match="float32 images need a scaling in numbers, got auto"):
+    with pytest.raises(UserError, match=r"float32 images need scaling=\(min, max\), got auto"):
         LoadTile()({"img_path": str(tmp_path / "a.tif")})
 
 

@@ -7,7 +7,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from rotated_atss.detection.engine.config import build_model, load_config
-from rotated_atss.detection.heads.r3det import best_boxes
+from rotated_atss.detection.heads.r3det import decode_best_boxes
 from rotated_atss.errors import UserError
 from tests.references.corners import corner_distance
 
@@ -123,7 +123,7 @@ def test_best_boxes_have_the_highest_score_of_their_location():
     model = build()
     with torch.no_grad():
         scores, deltas = model.bbox_head_init(model.extract_feat(images(1)))
-    boxes = best_boxes(model.bbox_head_init, scores, deltas)
+    boxes = decode_best_boxes(model.bbox_head_init, scores, deltas)
     priors = model.bbox_head_init.multi_level_priors([level.shape[-2:] for level in scores], torch.device("cpu"))
     for level in range(5):
         width = scores[level].shape[-1]
@@ -144,7 +144,7 @@ def test_losses_equal_those_of_the_single_heads():
     features = model.extract_feat(images())
     first = model.bbox_head_init(features)
     gt_instances, metas = [each.gt_instances for each in data], [each.metainfo for each in data]
-    boxes = best_boxes(model.bbox_head_init, *first)
+    boxes = decode_best_boxes(model.bbox_head_init, *first)
     second = model.bbox_head_refine[0](features, boxes)
     expected = {
         **model.bbox_head_init.loss_by_feat(*first, gt_instances, metas),
@@ -167,7 +167,7 @@ def test_priors_of_the_second_stage_differ_per_image():
     """Swapping the images of a batch swaps their assignments."""
     model = build().train()
     head, (scores, deltas) = model.bbox_head_refine[0], model.bbox_head_init(model.extract_feat(images()))
-    boxes, data = best_boxes(model.bbox_head_init, scores, deltas), samples((6, 3))
+    boxes, data = decode_best_boxes(model.bbox_head_init, scores, deltas), samples((6, 3))
     gt_instances, metas = [each.gt_instances for each in data], [each.metainfo for each in data]
     sizes = [level.shape[-2:] for level in scores]
     gt_index = head.assign_batch(boxes, sizes, gt_instances, metas, None)
