@@ -117,7 +117,7 @@ def _complete_by_preset(
         "settings": replace(preset.settings, **settings),
         "classes": args.classes or preset.classes,
         "label_format": args.label_format or ("auto" if args.labels else preset.label_format),
-        "image_lists": args.image_list or (None if args.images else preset.lists(args.data_root)),
+        "image_lists": args.image_list or (None if args.images else preset.image_list_paths(args.data_root)),
         "class_map": options["class_map"] or preset.class_map,
         "fit_polygons": args.fit_polygons or preset.fit_polygons,
         "labeled_only": args.labeled_only or preset.labeled_only,

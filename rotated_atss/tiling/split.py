@@ -24,7 +24,7 @@ from rotated_atss.io.conversion import plan_conversion
 from rotated_atss.io.files import reject_overlapping_output
 from rotated_atss.io.processes import available_cores
 from rotated_atss.io.shards import Shard
-from rotated_atss.tiling.finished_split import find_finished_split, input_digest
+from rotated_atss.tiling.finished_split import compute_input_digest, find_finished_split
 from rotated_atss.tiling.source_images import SourceImage, pair_folders
 from rotated_atss.tiling.source_labels import AUTO
 from rotated_atss.tiling.split_image import SplitJob
@@ -151,7 +151,7 @@ def split_dota(
     if workers < 1:
         raise UserError(f"at least 1 worker is needed, got {workers}")
     _warn_skipped_images(folders)
-    digest = input_digest(settings, data.sources, data.label_sets, data.formats)
+    digest = compute_input_digest(settings, data.sources, data.label_sets, data.formats)
     finished = None if overwrite else find_finished_split(out, digest, data.sources)
     if finished is not None and finished.totals is not None:
         remove_trash(out)  # left by a run that was killed after its last rename
