@@ -14,7 +14,7 @@ from rotated_atss.dota.labels import Labels
 from rotated_atss.errors import UserError
 from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
 from rotated_atss.tiling.source_images import SourceImage
-from rotated_atss.tiling.split_records import label_bytes
+from rotated_atss.tiling.split_records import encode_labels
 from rotated_atss.tiling.split_settings import SplitSettings
 
 
@@ -44,7 +44,7 @@ def compute_input_digest(
     for source, labels in zip(sources, label_sets, strict=True):
         digest.update(json.dumps([source.folder, source.image.name, _stat_image(source.image).st_size]).encode())
         if labels is not None:
-            digest.update(label_bytes(labels))
+            digest.update(encode_labels(labels))
     return digest.hexdigest()
 
 
