@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"{result.out}: this split is complete, {tiles}; nothing to do (--overwrite splits again)")
         return 0
     if not args.quiet:
-        if result.classes:
-            print(_class_table(result.classes))
+        if result.class_counts:
+            print(_class_table(result.class_counts))
         print(_summary(result, labeled=options["labels"] is not None))
         if result.in_no_tile:
             print(f"in no tile: {printable(_first_of(result.in_no_tile))}")

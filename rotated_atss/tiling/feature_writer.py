@@ -52,7 +52,7 @@ class FeatureWriter:
     def close(self) -> None:
         """Write the files."""
         no_rows = (np.empty(0, int), np.empty(0), np.empty((0, 8)))  # np.concatenate needs at least one array
-        labels, scores, polygons = (np.concatenate(parts) for parts in zip(no_rows, *self._columns))
+        labels, scores, polygons = (np.concatenate(arrays) for arrays in zip(no_rows, *self._columns))
         counts = [len(image_scores) for _, image_scores, _ in self._columns]
         features = Features.from_columns(
             [name for name, _ in self._images],

@@ -142,7 +142,7 @@ def to_task1(images: Iterable[BoxDetections], classes: Sequence[str]) -> dict[st
 
 
 def round_for_task1(image: BoxDetections) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the corners and round them and the scores as they are written to Task1 files.
+    """Convert boxes to polygons, and round corners and scores as in Task1 files.
 
     Args:
         image: N detections on a full image.

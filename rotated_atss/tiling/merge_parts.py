@@ -176,7 +176,10 @@ def images_are_separate(parts: Sequence[MergedPart]) -> bool:
 
 
 def join_parts(name: str, parts: Sequence[MergedPart]) -> tuple[ClassMerge, bytes]:
-    r"""Join the merged parts of a class, given in the order of the file, to its counts and the content of its file.
+    r"""Join the merged parts of a class, given in the order of the file.
+
+    Returns:
+        Counts of the class, and the content of its merged Task1 file.
 
     Example:
         >>> parts = [MergedPart(("P1",), (1, 2, 1), b"P1 ...\n"), MergedPart(("P2",), (1, 1, 1), b"P2 ...\n")]

@@ -156,10 +156,7 @@ def _remove_locks_of_killed_shards(out_dir: Path) -> None:
 
 
 def _describe(task: MergeTask) -> dict[str, Any]:
-    """Return what all shards must share: the settings as texts and, without a class list, the input file names.
-
-    The form is that of :func:`rotated_atss.io.run_state.first_difference`.
-    """
+    """Return what all shards must share: the settings as texts and, without a class list, the input file names."""
     description: dict[str, Any] = {
         "version": __version__,
         "TASK1_DIR": str(task.tiles_dir.resolve()),
@@ -167,6 +164,7 @@ def _describe(task: MergeTask) -> dict[str, Any]:
         "--classes": ", ".join(task.classes) if task.has_class_list else None,
     }
     if not task.has_class_list:
+        # an empty list marks a file for first_difference, which reports new and missing files by name
         description["Task1 files"] = {task1_path("", name).name: [] for name in task.classes}
     return description
 

@@ -112,8 +112,8 @@ def predict_image(
         gap: Overlap of neighboring windows, pixels. None uses the detector's attribute ``gap``, but at most half the
             size; without this attribute, ``size * 200 / 1024``.
         batch_size: Windows per call of the detector.
-        iou_threshold: IoU threshold of the class-wise NMS over the windows. None uses the detector's attribute
-            ``iou_threshold``, or 0.1.
+        iou_threshold: IoU threshold of the class-wise NMS over the detections of all windows. None uses the detector's
+            attribute ``iou_threshold``, or 0.1.
         name: Image id; None uses the file name without its suffix, or ``image`` for an array.
         rate: Resample the image by this factor before it is divided into windows, for example to the ground resolution
             of the training images. The boxes are in pixels of the given image.

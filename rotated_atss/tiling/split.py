@@ -52,7 +52,7 @@ class SplitResult:
         totals: Counts over all images and tiles.
         seconds: Wall time.
         unknown_classes: Class names in the labels that are in no DOTA version, sorted; empty if the classes were given.
-        classes: Number of objects in the images and in the tiles, by class name, sorted.
+        class_counts: Number of objects in the images and number in the tiles, by class name, sorted.
         in_no_tile: ``path:line class`` of the objects that have an area and belong to no tile.
         unfinished: Number of images that no shard has finished yet; all counts are those of the finished images.
         was_finished: Whether ``out`` already held the result of a call with equal arguments. If so, nothing was
@@ -63,7 +63,7 @@ class SplitResult:
     totals: SplitTotals
     seconds: float
     unknown_classes: tuple[str, ...] = ()
-    classes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    class_counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     in_no_tile: tuple[str, ...] = ()
     unfinished: int = 0
     was_finished: bool = False
@@ -224,7 +224,7 @@ def _build_result(out: Path, data: SplitInput, run: SplitRun, seconds: float, *,
         totals=sum_stats(stats),
         seconds=seconds,
         unknown_classes=() if classes_given else _find_unknown_classes(data),
-        classes=_count_objects(data, stats),
+        class_counts=_count_objects(data, stats),
         in_no_tile=tuple(_iter_objects_in_no_tile(data, stats)),
         unfinished=run.num_images - len(stats),
     )

@@ -47,7 +47,7 @@ class SplitJob:
         folder: Output folder; ``images/`` and, with labels, ``labelTxt/`` exist in it.
         settings: The settings of the split.
         threads: Threads that encode and write tiles.
-        part: Index of the part and number of parts of the image. A part has all windows of some consecutive rows.
+        part: Index of the part and number of parts of the image. A part is a range of consecutive rows of windows.
     """
 
     image: Path
@@ -110,13 +110,13 @@ def split_image(job: SplitJob) -> SplitStats:
 
 def _keep_whole(job: SplitJob) -> SplitStats:
     """Write the image undivided, with all its objects. An image that needs no conversion is copied, not decoded."""
-    converted = is_converted(job.image, job.settings.pixels)
+    needs_conversion = is_converted(job.image, job.settings.pixels)
     width, height = image_size(job.image)
     has_area = np.zeros(0, bool) if job.labels is None else object_areas(job.labels.polygons) > MIN_AREA
     is_written = bool(has_area.any()) or job.settings.keep_empty
-    suffix = ".png" if converted else job.image.suffix
+    suffix = ".png" if needs_conversion else job.image.suffix
     if is_written:
-        _write_whole(job, suffix, has_area, converted)
+        _write_whole(job, suffix, has_area, needs_conversion)
     return SplitStats(
         width=width,
         height=height,
@@ -130,10 +130,10 @@ def _keep_whole(job: SplitJob) -> SplitStats:
     )
 
 
-def _write_whole(job: SplitJob, suffix: str, has_area: Booleans, converted: bool) -> None:
+def _write_whole(job: SplitJob, suffix: str, has_area: Booleans, needs_conversion: bool) -> None:
     """Write the image, converted to PNG or copied, and the labels of the objects that have an area."""
     name, pixels = job.image.stem, job.settings.pixels
-    content = encode_image(read_image(job.image, pixels), "png") if converted else read_bytes(job.image)
+    content = encode_image(read_image(job.image, pixels), "png") if needs_conversion else read_bytes(job.image)
     write_bytes(job.folder / "images" / f"{name}{suffix}", content)
     if job.labels is not None:
         names = [class_name for class_name, keep in zip(job.labels.names, has_area.tolist(), strict=True) if keep]
@@ -146,7 +146,7 @@ def _find_ground_resolution(
 ) -> float | None:
     """Return meters per pixel from the georeference of the image or the ``gsd`` line of its labels; None if unknown.
 
-    ``read_georeference`` is a function because this function ignores the errors that it raises.
+    ``read_georeference`` is passed as a function, so that its errors can be ignored here.
     """
     try:
         resolution = ground_resolution(read_georeference(), image_wh)

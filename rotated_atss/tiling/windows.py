@@ -43,7 +43,7 @@ def window_starts(length: int, size: int, gap: int) -> list[int]:
 
 
 def count_starts(length: int, size: int, gap: int) -> int:
-    """Count the starts of the windows along one axis without listing them, see :func:`window_starts`.
+    """Count the starts of the windows along one axis (:func:`window_starts`) without listing them.
 
     Example:
         >>> count_starts(2000, size=1024, gap=200)
