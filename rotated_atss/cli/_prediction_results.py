@@ -91,7 +91,7 @@ def compose_results(
         records: Files with the detections of the finished images.
     """
     from rotated_atss.coco.results_file import ids_path
-    from rotated_atss.tiling.prediction_results import CocoWriter, ResultWriter, Task1Writer, compose
+    from rotated_atss.tiling.prediction_results import CocoWriter, ResultWriter, Task1Writer, write_results
 
     writers: list[ResultWriter] = []
     formats, written_names = args.format.split(","), list(map(hyphenate, model_classes))
@@ -105,7 +105,7 @@ def compose_results(
         writers.append(CocoWriter(files.temporary_path(args.json), ids.images, ids.categories))
         if not args.coco_annotations:
             _write_coco_ids(files.temporary_path(ids_path(args.json)), ids, paths, model_classes)
-    total, shown = compose(records, writers, args.score)
+    total, shown = write_results(records, writers, args.score)
     counts = f"{count_of(len(records), 'image')}, {count_of(total, 'detection')}"
     return f"{counts}, {shown} of them with a score of at least {args.score:g}"
 

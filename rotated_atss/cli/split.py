@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"{result.out}: this split is complete, {tiles}; nothing to do (--overwrite splits again)")
         return 0
     if not args.quiet:
-        if result.classes:
-            print(_class_table(result.classes))
+        if result.class_counts:
+            print(_class_table(result.class_counts))
         print(_summary(result, labeled=options["labels"] is not None))
         if result.in_no_tile:
             print(f"in no tile: {printable(_first_of(result.in_no_tile))}")
@@ -117,7 +117,7 @@ def _complete_by_preset(
         "settings": replace(preset.settings, **settings),
         "classes": args.classes or preset.classes,
         "label_format": args.label_format or ("auto" if args.labels else preset.label_format),
-        "image_lists": args.image_list or (None if args.images else preset.lists(args.data_root)),
+        "image_lists": args.image_list or (None if args.images else preset.image_list_paths(args.data_root)),
         "class_map": options["class_map"] or preset.class_map,
         "fit_polygons": args.fit_polygons or preset.fit_polygons,
         "labeled_only": args.labeled_only or preset.labeled_only,

@@ -1,4 +1,4 @@
-"""Coordinate reference systems (CRS): parsing, names, and transformation of coordinates."""
+"""Parse and name coordinate reference systems (CRS), and transform coordinates between them."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def parse_crs(crs: str) -> pyproj.CRS:
 
 @lru_cache(maxsize=64)
 def crs_name(crs: str) -> str:
-    """Return ``AUTHORITY:CODE`` of a CRS, or its plain name if no authority lists it.
+    """Return a CRS as ``AUTHORITY:CODE``, or its plain name if no authority lists it.
 
     Example:
         >>> crs_name(parse_crs("EPSG:32650").to_wkt())
         'EPSG:32650'
     """
     parsed = parse_crs(crs)
-    authority = parsed.to_authority(min_confidence=100)  # percent: only a CRS of equal definition
+    authority = parsed.to_authority(min_confidence=100)  # percent: only a CRS with an equal definition
     return ":".join(authority) if authority else parsed.name
 
 
@@ -76,12 +76,13 @@ def transform_points(points: ArrayLike, source: str, target: str) -> NDArray[np.
     """Transform coordinates from one CRS to another.
 
     Args:
-        points: (..., 2) x (easting or longitude) and y (northing or latitude), also if the CRS states another order.
+        points: (..., 2) x (easting or longitude) and y (northing or latitude), in this order even if the CRS defines
+            another one.
         source: CRS of the points, as for :func:`parse_crs`.
         target: CRS of the result.
 
     Returns:
-        (..., 2) x and y in the target CRS; infinite for points outside the area in which the transformation is defined.
+        (..., 2) x and y in the target CRS; infinite for points for which the transformation is not defined.
 
     Raises:
         UserError: A CRS is not known, or pyproj is not installed.

@@ -1,4 +1,4 @@
-"""Detections as features of a map: polygons in map coordinates, with columns of values.
+"""Convert detections to map features: polygons in map coordinates with attribute columns.
 
 A georeference gives the map position of the pixels of an image, in a coordinate reference system (CRS). Files for a GIS
 are written from tables, one per CRS (:func:`build_tables`).
@@ -7,9 +7,8 @@ are written from tables, one per CRS (:func:`build_tables`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +25,12 @@ PIXELS, MAP, KNOWN_CRS = "pixels", "map", "crs"
 ``KNOWN_CRS``: a CRS whose coordinates can be converted to longitude and latitude.
 """
 
-VALUE_DECIMALS = 4  # decimals of lengths in meters and of headings in degrees
+VALUE_DECIMALS = 4  # of lengths in meters and of headings in degrees
 LON_LAT_DECIMALS = 13
-"""Decimals of longitude and latitude in degrees: 1e-13 degrees are 1e-8 m, a millionth of a pixel of one centimeter."""
+"""Decimals of longitude and latitude in degrees: 1e-13 degrees are 1e-8 m, a millionth of a 1 cm pixel."""
 
 _CHUNK_ROWS = 50_000  # features that are converted at once; more would take more memory
-_MAX_LON = 540  # largest accepted longitude: east of the antimeridian, maps can continue from 180 instead of -180
+_MAX_LON = 540  # largest accepted longitude: maps across the antimeridian can continue above 180 instead of at -180
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Features:
     """Detections on images with their map positions.
 
     Attributes:
-        images: Image ids, also those without detections.
+        images: Image ids, including images without detections.
         georeferences: Georeference per image; None if it is unknown.
         classes: Class names.
         image_index: (N,) int64, index into ``images`` per detection, ascending.
@@ -77,20 +76,22 @@ class Features:
             (('P0', 'P1'), [1], [11.0, 8.0])
         """
         per_class = list(detections.values())
-        images = tuple(dict.fromkeys([*georeferences, *(name for of_class in per_class for name in of_class.images)]))
+        images_with_detections = (name for class_detections in per_class for name in class_detections.images)
+        images = tuple(dict.fromkeys([*georeferences, *images_with_detections]))
         index_of_image = {name: index for index, name in enumerate(images)}
-        image_indices = []
-        for of_class in per_class:
-            indices = np.array([index_of_image[name] for name in of_class.images], int)
-            image_indices.append(indices[of_class.image_index])
+        image_indices, class_indices = [], []
+        for class_index, class_detections in enumerate(per_class):
+            indices = np.array([index_of_image[name] for name in class_detections.images], int)
+            image_indices.append(indices[class_detections.image_index])
+            class_indices.append(np.full(len(class_detections), class_index))
         return cls.from_columns(
             images,
             [georeferences.get(name) for name in images],
             list(detections),
             _concatenate(image_indices, np.int64),
-            _concatenate([np.full(len(of_class), index) for index, of_class in enumerate(per_class)], np.int64),
-            _concatenate([of_class.scores for of_class in per_class], np.float64),
-            _concatenate([of_class.polygons for of_class in per_class], np.float64),
+            _concatenate(class_indices, np.int64),
+            _concatenate([class_detections.scores for class_detections in per_class], np.float64),
+            _concatenate([class_detections.polygons for class_detections in per_class], np.float64),
         )
 
     @classmethod
@@ -104,9 +105,9 @@ class Features:
         scores: NDArray[np.float64],
         polygons: NDArray[np.float64],
     ) -> Features:
-        """Build features from unsorted columns, with polygons (N, 8), and sort them by image and descending score.
+        """Build features from columns in any order, and sort them by image and descending score.
 
-        Detections with equal scores are ordered by class, then as given.
+        The columns are those of the class, but polygons are (N, 8). Equal scores are ordered by class, then as given.
 
         Example:
             >>> columns = np.array([1, 0]), np.array([0, 0]), np.array([0.5, 0.7]), np.zeros((2, 8))
@@ -186,20 +187,26 @@ def build_tables(features: Features, *, lon_lat: bool = False) -> list[FeatureTa
     """
     groups: dict[tuple[str, str | None], list[int]] = {}  # (kind of coordinates, CRS) -> indices of images
     for index, georeference in enumerate(features.georeferences):
-        groups.setdefault(_coordinates_of(georeference, lon_lat), []).append(index)
+        groups.setdefault(_choose_coordinates(georeference, lon_lat), []).append(index)
     groups = groups or {(PIXELS, None): []}
     names = _table_names(list(groups))
-    return [_build_table(features, images, *group, name) for name, (group, images) in zip(names, groups.items())]
+    return [
+        _build_table(features, image_indices, coordinates, crs, name)
+        for name, ((coordinates, crs), image_indices) in zip(names, groups.items())
+    ]
 
 
 def _table_names(groups: Sequence[tuple[str, str | None]]) -> list[str]:
-    """Return a name in lower case per group (coordinates, CRS); equal names are numbered."""
+    """Return a unique lowercase name for each group of images, given as (kind of coordinates, CRS)."""
     names: list[str] = []
     for coordinates, crs in groups:
         text = coordinates if crs is None else crs_name(crs)
-        name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or MAP  # a CRS can have a name without letters a-z
-        candidates = (name if number == 1 else f"{name}_{number}" for number in count(1))
-        names.append(next(candidate for candidate in candidates if candidate not in names))
+        base = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or MAP  # a CRS name can have no letter from a to z
+        name, number = base, 1
+        while name in names:
+            number += 1
+            name = f"{base}_{number}"
+        names.append(name)
     return names
 
 
@@ -218,28 +225,31 @@ def lon_lat_rings(polygons: NDArray[np.float64], georeference: Georeference) -> 
         >>> lon_lat_rings(np.array([[[0, 0], [40, 0], [40, 10], [0, 10.0]]]), utm)[0, 0].tolist()
         [117.0, 0.0]
     """
-    return _rings(_to_coordinates(polygons, georeference, LON_LAT))
+    return _close_rings(_to_coordinates(polygons, georeference, LON_LAT))
 
 
-def _coordinates_of(georeference: Georeference | None, lon_lat: bool) -> tuple[str, str | None]:
+def _choose_coordinates(georeference: Georeference | None, lon_lat: bool) -> tuple[str, str | None]:
     """Return the kind of coordinates and the CRS in which the features of an image are written."""
     if georeference is None:
         return PIXELS, None
     if georeference.crs is None or not is_on_earth(georeference.crs):
-        return MAP, None if lon_lat else georeference.crs  # None: all images on such maps share a table
+        crs = None if lon_lat else georeference.crs  # None: all images on such maps share a table
+        return MAP, crs
     if lon_lat:
         return KNOWN_CRS, LON_LAT
-    name = crs_name(georeference.crs)
-    return KNOWN_CRS, name if ":" in name else georeference.crs  # AUTHORITY:CODE, so that equal CRSs share a table
+    name = crs_name(georeference.crs)  # AUTHORITY:CODE if there is one, so that images with equal CRSs share a table
+    return KNOWN_CRS, name if ":" in name else georeference.crs
 
 
-def _build_table(features: Features, images: list[int], coordinates: str, crs: str | None, name: str) -> FeatureTable:
-    """Build the table of the features on some images, given by index."""
-    starts, stops = (np.searchsorted(features.image_index, images, side) for side in ("left", "right"))
+def _build_table(
+    features: Features, image_indices: list[int], coordinates: str, crs: str | None, name: str
+) -> FeatureTable:
+    """Build the table of the features on some images."""
+    starts, stops = (np.searchsorted(features.image_index, image_indices, side) for side in ("left", "right"))
     rows = _concatenate([np.arange(start, stop) for start, stop in zip(starts, stops)], np.int64)
     corners, centers, sizes = [], [], []
-    for image, start, stop in zip(images, starts, stops):
-        polygons, georeference = features.polygons[start:stop], features.georeferences[image]
+    for image_index, start, stop in zip(image_indices, starts, stops):
+        polygons, georeference = features.polygons[start:stop], features.georeferences[image_index]
         corners_and_center = np.concatenate([polygons, polygons.mean(1, keepdims=True)], axis=1)  # (n, 5, 2)
         points = _to_coordinates(corners_and_center, georeference, crs)
         corners.append(points[:, :4])
@@ -258,7 +268,9 @@ def _build_table(features: Features, images: list[int], coordinates: str, crs: s
         "width_m": width,
         "heading_deg": heading % 180,  # rounding can give 180
     }
-    return FeatureTable(name, coordinates, crs, columns, _rings(_concatenate(corners, np.float64).reshape(-1, 4, 2)))
+    return FeatureTable(
+        name, coordinates, crs, columns, _close_rings(_concatenate(corners, np.float64).reshape(-1, 4, 2))
+    )
 
 
 def _to_coordinates(
@@ -277,14 +289,14 @@ def _to_coordinates(
         lon += np.where(lon.min(axis=1, keepdims=True) < -180, 360, 0)
         is_across_antimeridian = np.ptp(lon, axis=1, keepdims=True) > 180
         lon += np.where(is_across_antimeridian & (lon < 0), 360, 0)
-        # PROJ does not check coordinates that are degrees already.
+        # checked here, because PROJ does not check coordinates that are degrees already
         outside = (lon < -180) | (lon > _MAX_LON) | (np.abs(lat) > 90)
     lon_lat[outside.any(axis=1)] = np.inf
     return lon_lat.round(LON_LAT_DECIMALS)
 
 
-def _rings(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return closed rings (N, 5, 2) of polygons (N, 4, 2): counterclockwise for y up, from the same first corner."""
+def _close_rings(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Close polygons (N, 4, 2) to rings (N, 5, 2), counterclockwise for y up, with the same first corner."""
     with np.errstate(invalid="ignore"):  # infinite outside the area of the CRS
         # the cross product of the diagonals is twice the signed area
         diagonal, other_diagonal = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
@@ -293,6 +305,6 @@ def _rings(corners: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([corners, corners[:, :1]], axis=1)
 
 
-def _concatenate(parts: Iterable[NDArray], dtype: type) -> NDArray:
-    parts = list(parts)
-    return np.concatenate(parts).astype(dtype) if parts else np.empty(0, dtype)
+def _concatenate(arrays: Sequence[NDArray], dtype: type) -> NDArray:
+    """Concatenate any number of arrays, also none."""
+    return np.concatenate(arrays).astype(dtype) if arrays else np.empty(0, dtype)

@@ -1,4 +1,4 @@
-"""Reading of polygons from GeoJSON, without GDAL, which would download a CRS that the file names by a URL."""
+"""Read polygons from GeoJSON without GDAL, because GDAL downloads the CRS if the file gives it as a URL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CRS_NAMES = (
     re.compile(r"([A-Za-z]+):([A-Za-z0-9]+)"),
 )
 _CRS_HINT = "write a name such as urn:ogc:def:crs:EPSG::32650, or convert the file to longitude and latitude"
-_Polygon = list[NDArray[np.float64]]  # rings (K, 2); the first one is the outer ring
+_Polygon = list[NDArray[np.float64]]  # rings (K, 2); the first ring is the outer one, the others are holes
 
 
 def read_geojson_layer(path: Path) -> PolygonLayer:
@@ -53,26 +53,26 @@ def read_geojson_layer(path: Path) -> PolygonLayer:
     feature_ids: list[int] = []
     features = _list_features(content, path)
     for index, feature in enumerate(features):
-        for outer, *holes in _polygons(feature, f"{path}: features[{index}]", notes):
+        for outer, *holes in _iter_polygons(feature, f"{path}: features[{index}]", notes):
             notes[HOLES] += bool(holes)
             outer_rings.append(outer)
             feature_ids.append(index)
     rings = np.empty(len(outer_rings), object)
     rings[:] = outer_rings
-    columns = _columns(features, feature_ids)
-    nonzero_notes = +notes
+    columns = _build_columns(features, feature_ids)
+    nonzero_notes = +notes  # unary plus drops zero counts
     return PolygonLayer(path, crs, np.array(feature_ids, np.int64), rings, columns, nonzero_notes)
 
 
 def read_crs_member(content: Any, path: Path) -> str:
-    """Return the CRS of a GeoJSON file, as ``AUTHORITY:CODE``: that of its member ``crs``, or else WGS 84.
+    """Return the CRS of a GeoJSON file as ``AUTHORITY:CODE``, from the member ``crs``; WGS 84 if it is missing.
 
     Args:
-        content: Content of the file.
+        content: Parsed JSON of the file.
         path: The file, for errors.
 
     Raises:
-        UserError: The CRS is not known, or is a link to a definition, which is never opened.
+        UserError: The CRS is unknown, or is a link to a definition (links are never opened).
 
     Example:
         >>> named = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32650"}}
@@ -98,6 +98,7 @@ def read_crs_member(content: Any, path: Path) -> str:
 
 
 def _list_features(content: Any, path: Path) -> Sequence[Any]:
+    """Return the features of a GeoJSON file; a geometry becomes a feature without properties."""
     kind = content.get("type") if isinstance(content, dict) else None
     if kind == "FeatureCollection" and isinstance(content.get("features"), list):
         return content["features"]
@@ -108,29 +109,29 @@ def _list_features(content: Any, path: Path) -> Sequence[Any]:
     raise UserError("not a FeatureCollection of GeoJSON", where=path, hint="expected a list 'features'")
 
 
-def _polygons(feature: Any, where: str, notes: Counter[tuple[str, str]]) -> Iterator[_Polygon]:
-    """Yield the polygons of a feature; count in ``notes`` what is left out or divided."""
+def _iter_polygons(feature: Any, where: str, notes: Counter[tuple[str, str]]) -> Iterator[_Polygon]:
+    """Yield the polygons of a feature; count features without polygons and multipolygons in ``notes``."""
     if not isinstance(feature, Mapping):
         raise UserError(f"a feature must be an object, got {quote(feature)}", where=where)
     geometry = feature.get("geometry")
     kind = geometry.get("type") if isinstance(geometry, Mapping) else None
-    parts = geometry.get("coordinates") if isinstance(geometry, Mapping) else None
+    polygons = geometry.get("coordinates") if isinstance(geometry, Mapping) else None
     if kind == "Polygon":
-        parts = [parts] if parts else []
-    if kind not in ("Polygon", "MultiPolygon") or not parts:
+        polygons = [polygons] if polygons else []
+    if kind not in ("Polygon", "MultiPolygon") or not polygons:
         notes[NOT_POLYGONS] += 1
         return
-    if not isinstance(parts, list):
-        raise UserError(f"coordinates must be a list, got {quote(parts)}", where=where)
-    notes[MULTIPOLYGONS] += len(parts) > 1
-    for part in parts:
-        if not isinstance(part, list) or not part:
-            raise UserError(f"a polygon must be a list of rings, got {quote(part)}", where=where)
-        yield [_ring(ring, where) for ring in part]
+    if not isinstance(polygons, list):
+        raise UserError(f"coordinates must be a list, got {quote(polygons)}", where=where)
+    notes[MULTIPOLYGONS] += len(polygons) > 1
+    for polygon in polygons:
+        if not isinstance(polygon, list) or not polygon:
+            raise UserError(f"a polygon must be a list of rings, got {quote(polygon)}", where=where)
+        yield [_parse_ring(ring, where) for ring in polygon]
 
 
-def _ring(ring: Any, where: str) -> NDArray[np.float64]:
-    """Return the corners of a ring, (K, 2), without the repetition of the first corner at its end."""
+def _parse_ring(ring: Any, where: str) -> NDArray[np.float64]:
+    """Return the corners of a ring, (K, 2), without the last point if it repeats the first."""
     points = ring if isinstance(ring, list) else []
     for point in points:
         if not isinstance(point, list) or len(point) < 2 or not all(map(is_finite_number, point[:2])):
@@ -143,18 +144,18 @@ def _ring(ring: Any, where: str) -> NDArray[np.float64]:
     return corners
 
 
-def _properties(feature: Any) -> Mapping[str, Any]:
+def _get_properties(feature: Any) -> Mapping[str, Any]:
     """Return the properties of a feature; empty if they are missing or malformed."""
     properties = feature.get("properties") if isinstance(feature, Mapping) else None
     return properties if isinstance(properties, Mapping) else {}
 
 
-def _columns(features: Sequence[Any], feature_ids: Sequence[int]) -> dict[str, NDArray[Any]]:
-    """Return the values of each property for the features with the given ids, of which one can occur repeatedly.
+def _build_columns(features: Sequence[Any], feature_ids: Sequence[int]) -> dict[str, NDArray[Any]]:
+    """Return one column per property, with one value per id; an id can occur several times.
 
     A column is float64 if all its values are numbers, booleans or null, otherwise an object array.
     """
-    properties = [_properties(feature) for feature in features]
+    properties = [_get_properties(feature) for feature in features]
     columns = {}
     for name in dict.fromkeys(name for index in feature_ids for name in properties[index]):
         values = [properties[index].get(name) for index in feature_ids]

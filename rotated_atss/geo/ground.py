@@ -1,4 +1,4 @@
-"""Lengths and directions on the ground, measured along geodesics of the WGS 84 ellipsoid.
+"""Measure lengths and directions on the ground, along geodesics of the WGS 84 ellipsoid.
 
 Unlike lengths in units of the map, these lengths do not depend on the map projection.
 """
@@ -33,8 +33,8 @@ class GroundSizes(NamedTuple):
 def measure_quadrilaterals(polygons: NDArray[np.float64], georeference: Georeference | None) -> GroundSizes:
     """Measure quadrilaterals on the ground.
 
-    Lengths are meters on the ellipsoid in every CRS, also where a unit of the map is not a meter on the ground (Web
-    Mercator, degrees, the scale factor of UTM).
+    Lengths are meters on the ellipsoid, even if a unit of the map is not a meter on the ground (degrees, Web Mercator,
+    the scale factor of UTM).
 
     Args:
         polygons: (N, 4, 2) corners in pixels, in order around the polygon.
@@ -55,20 +55,20 @@ def measure_quadrilaterals(polygons: NDArray[np.float64], georeference: Georefer
     p0, p1, p2, p3 = np.moveaxis(np.asarray(polygons, np.float64), 1, 0)  # (N, 2) each
     sides_01 = (_distances(p0, p1, georeference) + _distances(p3, p2, georeference)) / 2
     sides_12 = (_distances(p1, p2, georeference) + _distances(p0, p3, georeference)) / 2
-    # the line from the center of a quadrilateral to that of a shorter side has the direction of the longer sides
+    # the line from the center of a quadrilateral to the center of a shorter side is parallel to the longer sides
     shorter_side_centers = np.where((sides_01 >= sides_12)[:, None], p1 + p2, p2 + p3) / 2
     azimuths, _ = _geodesics((p0 + p1 + p2 + p3) / 4, shorter_side_centers, georeference)
     headings = azimuths % 180
-    headings = np.where(np.isclose(headings, 180, rtol=0, atol=1e-9), 0.0, headings)  # 180 up to rounding is 0
+    headings = np.where(np.isclose(headings, 180, rtol=0, atol=1e-9), 0.0, headings)  # 180, up to rounding, is 0
     return GroundSizes(np.maximum(sides_01, sides_12), np.minimum(sides_01, sides_12), headings)
 
 
-def ground_resolution(georeference: Georeference | None, size: Sequence[int]) -> float | None:
+def ground_resolution(georeference: Georeference | None, image_wh: Sequence[int]) -> float | None:
     """Return the side of a pixel on the ground at the center of an image.
 
     Args:
         georeference: Georeference of the image.
-        size: Width and height of the image, pixels.
+        image_wh: Width and height of the image, pixels.
 
     Returns:
         Meters per pixel: the square root of the area of a pixel. None if the CRS is unknown or local, or if the image
@@ -85,11 +85,11 @@ def ground_resolution(georeference: Georeference | None, size: Sequence[int]) ->
     """
     if georeference is None or not is_on_earth(georeference.crs):
         return None
-    center = np.array(size, np.float64) / 2
+    center = np.array(image_wh, np.float64) / 2
     half_steps = np.array([[0.5, 0.0], [0.0, 0.5]])  # half a pixel along x and along y
     _, lengths = _geodesics(center - half_steps, center + half_steps, georeference)
     azimuths, _ = _geodesics(center[None].repeat(2, 0), center + half_steps, georeference)
-    # of the parallelogram that a pixel covers on the ground
+    # a pixel covers a parallelogram on the ground
     area = float(lengths.prod() * abs(np.sin(np.deg2rad(azimuths[0] - azimuths[1]))))
     return area**0.5 if np.isfinite(area) and area > 0 else None
 
@@ -103,9 +103,9 @@ def _distances(
 def _geodesics(
     starts: NDArray[np.float64], ends: NDArray[np.float64], georeference: Georeference
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return, for pairs of points in pixels (N, 2), azimuth at the start and length of the geodesic between them.
+    """Compute the geodesics between points in pixels (N, 2): azimuths at the starts (N,) and lengths (N,).
 
-    Azimuths are degrees clockwise from true north, lengths are meters.
+    Azimuths are in degrees clockwise from true north, lengths in meters.
     """
     (lon0, lat0), (lon1, lat1) = (
         transform_points(georeference.to_map(points), str(georeference.crs), LON_LAT).T for points in (starts, ends)

@@ -1,4 +1,4 @@
-"""Reading of polygons from vector files: GeoPackage, Shapefile, FlatGeobuf and GeoJSON."""
+"""Read polygons from vector files: GeoPackage, Shapefile, FlatGeobuf and GeoJSON."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, NOT_POLYGONS, P
 from rotated_atss.io.files import read_bytes
 from rotated_atss.io.requirements import require
 
-# First bytes of a file by suffix. They are checked because GDAL chooses a driver by the content of a file, and some
-# drivers read databases and web services, which no label file should reach.
+# First bytes of a file by suffix. They are checked because GDAL selects a driver by the content of a file, and some
+# drivers connect to databases and web services, which reading a label file must not do.
 _SIGNATURES = {
     ".gpkg": b"SQLite format 3\0",
     ".shp": b"\0\0\x27\x0a",
@@ -60,8 +60,8 @@ def read_polygon_layers(path: str | Path) -> Iterator[PolygonLayer]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # a layer without a kind of geometry is a plain table
-            layers = [name for name, kind in pyogrio.list_layers(path).tolist() if kind is not None]
+            # a layer without a geometry type is a plain table
+            layers = [name for name, geometry_type in pyogrio.list_layers(path).tolist() if geometry_type is not None]
             if not layers:
                 raise UserError("the file has no layer with geometries", where=path, hint="check that it is complete")
             for name in layers:
@@ -77,17 +77,16 @@ def _read_layer(path: Path, pyogrio: Any, name: str) -> PolygonLayer:
     if meta["crs"] is None:
         hint = "assign one in a GIS, or write a .prj file for a Shapefile"
         raise UserError(f"the layer {name} has no CRS", where=path, hint=hint)
-    geometries = shapely.from_wkb(wkb, on_invalid="ignore")  # None for malformed ones
+    geometries = shapely.from_wkb(wkb, on_invalid="ignore")  # None for malformed geometries
     malformed = np.flatnonzero(shapely.is_missing(geometries) & np.array([data is not None for data in wkb], bool))
     if len(malformed):
         what = "the geometry is malformed, such as a ring of fewer than three corners"
         raise UserError(what, where=f"{path}: feature {fids[malformed[0]]}", hint="repair it in a GIS, or remove it")
-    kinds = shapely.get_type_id(geometries)
-    is_polygonal = np.isin(kinds, (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
+    geometry_types = shapely.get_type_id(geometries)
+    is_polygonal = np.isin(geometry_types, (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
     is_polygonal &= ~shapely.is_empty(geometries)
-    polygonal = np.flatnonzero(is_polygonal)
-    polygons, index_in_polygonal = shapely.get_parts(geometries[polygonal], return_index=True)
-    feature_index = polygonal[index_in_polygonal]  # feature of each polygon
+    polygons, index_in_polygonal = shapely.get_parts(geometries[is_polygonal], return_index=True)
+    feature_index = np.flatnonzero(is_polygonal)[index_in_polygonal]  # of each polygon
     rings = np.empty(len(polygons), object)
     # without the last point of a ring, which repeats the first
     rings[:] = [shapely.get_coordinates(ring)[:-1] for ring in shapely.get_exterior_ring(polygons)]
@@ -96,5 +95,5 @@ def _read_layer(path: Path, pyogrio: Any, name: str) -> PolygonLayer:
     notes[MULTIPOLYGONS] = int((np.bincount(feature_index) > 1).sum()) if len(feature_index) else 0
     notes[HOLES] = int((shapely.get_num_interior_rings(polygons) > 0).sum())
     columns = {field: column[feature_index] for field, column in zip(meta["fields"].tolist(), values)}
-    nonzero_notes = +notes
+    nonzero_notes = +notes  # unary plus drops zero counts
     return PolygonLayer(path, meta["crs"], np.asarray(fids)[feature_index], rings, columns, nonzero_notes)

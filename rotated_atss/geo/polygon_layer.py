@@ -1,4 +1,4 @@
-"""Polygons of a layer of a vector file, with their columns and notes on what reading left out or changed."""
+"""Define the polygons of a layer of a vector file, with columns and notes on omitted and changed features."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 NOT_POLYGONS = ("feature", " other than a polygon (point, line, no geometry): left out")
 MULTIPOLYGONS = ("multipolygon", ": every part is an object")
 HOLES = ("polygon", " with holes: holes are filled")
-"""Kinds of notes: a noun in the singular and the text after it. A note is printed as number, noun and text."""
+"""Kinds of notes: a singular noun and the text after it. A note is printed as number, noun and text."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PolygonLayer:
         path: The file.
         crs: CRS of the coordinates, as WKT or ``AUTHORITY:CODE``.
         features: (N,) feature id of each polygon; parts of a multipolygon have the same id.
-        rings: (N,) object array: corners of the outer ring of each polygon, (K, 2) x (easting or longitude) and y.
+        rings: (N,) object array of outer rings: the corners of each, (K, 2) x (easting or longitude) and y.
         columns: (N,) values by column name.
         notes: Number of features or polygons by kind of note: :data:`NOT_POLYGONS`, :data:`MULTIPOLYGONS`,
             :data:`HOLES`.

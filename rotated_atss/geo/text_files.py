@@ -1,4 +1,4 @@
-"""Writing of detections as GeoJSON (RFC 7946) and CSV."""
+"""Write detections as GeoJSON (RFC 7946) and CSV."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     """Write a FeatureCollection, one feature per line.
 
     Coordinates are longitude and latitude in WGS 84, rings are counterclockwise, and a polygon across the antimeridian
-    is a MultiPolygon of its parts (RFC 7946, 3.1.6, 3.1.9, 4). Pixels and coordinates of an unknown map do not conform
-    to RFC 7946. A file with them has the member ``coordinates`` with the value ``pixels`` or ``map``.
+    is a MultiPolygon of its parts (RFC 7946, sections 3.1.6, 3.1.9 and 4). Pixels and coordinates in an unknown CRS do
+    not conform to RFC 7946; a file with them has the member ``coordinates`` with the value ``pixels`` or ``map``.
 
     Args:
         path: The file.
@@ -39,37 +39,37 @@ def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
         ]}
     """
     (table,) = tables
-    head = {"type": "FeatureCollection", "name": "detections"}
+    header = {"type": "FeatureCollection", "name": "detections"}
     if table.coordinates != KNOWN_CRS:
-        head["coordinates"] = table.coordinates
+        header["coordinates"] = table.coordinates
     with open(path, "w", encoding="utf-8", newline="\n") as file:
-        file.write(f'{json.dumps(head)[:-1]}, "features": [')  # without the closing brace of the head
+        file.write(f'{json.dumps(header)[:-1]}, "features": [')  # without the closing brace of the header
         separator = "\n"
         for chunk in table.iter_chunks():
-            for feature in _features(chunk):
+            for feature in _iter_features(chunk):
                 file.write(separator + feature)
                 separator = ",\n"
         file.write("\n]}\n")
 
 
-def _features(table: FeatureTable) -> Iterator[str]:
+def _iter_features(table: FeatureTable) -> Iterator[str]:
     """Yield every feature as JSON."""
     names = [json.dumps(name) for name in table.columns]
-    columns = [_json_values(column) for column in table.columns.values()]
+    columns = [_format_json_values(column) for column in table.columns.values()]
     properties_format = "{" + ", ".join(f"{name}: %s" for name in names) + "}"
-    for values, geometry in zip(zip(*columns), _geometries(table), strict=True):
+    for values, geometry in zip(zip(*columns), _iter_geometries(table), strict=True):
         yield f'{{"type": "Feature", "properties": {properties_format % values}, "geometry": {geometry}}}'
 
 
-def _json_values(column: NDArray) -> list[str]:
+def _format_json_values(column: NDArray) -> list[str]:
     """Return every value of a column as JSON."""
     if column.dtype == object:
         texts = {value: json.dumps(value, ensure_ascii=False) for value in set(column.tolist())}
         return [texts[value] for value in column.tolist()]
-    return _number_texts(column, "null")
+    return _format_numbers(column, "null")
 
 
-def _geometries(table: FeatureTable) -> Iterator[str]:
+def _iter_geometries(table: FeatureTable) -> Iterator[str]:
     """Yield the geometry of every feature as JSON."""
     # in GeoJSON, a known CRS is longitude and latitude; a ring across the antimeridian continues above 180 degrees
     across_antimeridian = np.any(table.rings[..., 0] > 180, axis=1) & (table.coordinates == KNOWN_CRS)
@@ -83,7 +83,7 @@ def _geometries(table: FeatureTable) -> Iterator[str]:
 
 
 def lon_lat_geometry(ring: NDArray[np.float64]) -> dict[str, Any]:
-    """Return a ring in longitude and latitude as a geometry of GeoJSON.
+    """Convert a ring in longitude and latitude to a GeoJSON geometry.
 
     Args:
         ring: (5, 2) degrees, as :func:`rotated_atss.geo.features.lon_lat_rings` returns it.
@@ -115,7 +115,7 @@ def split_ring(ring: NDArray[np.float64]) -> list[list[list[float]]]:
 
     polygon = shapely.Polygon(ring)
     parts = []
-    for offset in (0, 360):  # the whole world, whose longitudes go up to 180, and the next turn, from 180 to 540
+    for offset in (0, 360):  # longitudes from -180 to 180, and those of the next turn, from 180 to 540
         world = shapely.box(offset - 180, -90, offset + 180, 90)
         inside = shapely.orient_polygons(polygon.intersection(world))
         for part in shapely.get_parts(inside):
@@ -151,19 +151,19 @@ def write_csv(path: str | Path, tables: Sequence[FeatureTable]) -> None:
             crs = PIXELS if table.coordinates == PIXELS else "unknown" if table.crs is None else crs_name(table.crs)
             for chunk in table.iter_chunks():
                 columns = [
-                    column.tolist() if column.dtype == object else _number_texts(column, "")
+                    column.tolist() if column.dtype == object else _format_numbers(column, "")
                     for column in chunk.columns.values()
                 ]
-                writer.writerows((*values, crs, polygon) for values, polygon in zip(zip(*columns), _wkt(chunk)))
+                writer.writerows((*values, crs, polygon) for values, polygon in zip(zip(*columns), _iter_wkt(chunk)))
 
 
-def _number_texts(column: NDArray, unknown: str) -> list[str]:
+def _format_numbers(column: NDArray, unknown: str) -> list[str]:
     """Return the shortest text of each number, and ``unknown`` for numbers that are not finite."""
     finite = np.isfinite(column)
     return [repr(value) if is_finite else unknown for value, is_finite in zip(column.tolist(), finite.tolist())]
 
 
-def _wkt(table: FeatureTable) -> Iterator[str]:
+def _iter_wkt(table: FeatureTable) -> Iterator[str]:
     """Yield every polygon as well-known text."""
     for ring, is_finite in zip(table.rings, table.is_finite.tolist()):
         points = ", ".join(f"{x!r} {y!r}" for x, y in ring.tolist())

@@ -1,4 +1,4 @@
-"""Writing of detections as GeoPackage, FlatGeobuf and GeoParquet. The same detections give the same bytes."""
+"""Write detections as GeoPackage, FlatGeobuf and GeoParquet. Equal detections give identical bytes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ _DATE = "2000-01-01T00:00:00Z"  # time of the last change in a GeoPackage; const
 def write_gpkg(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     """Write a GeoPackage with one layer per table.
 
-    There is one table per CRS of the images, and one in pixels for images without georeference. A single table with a
-    CRS becomes the layer ``detections``. Otherwise the names of the layers contain those of the tables, such as
+    A single table with a CRS becomes the layer ``detections``. Otherwise the name of each table is appended, as in
     ``detections_epsg_32650`` or ``detections_pixels``.
 
     Args:
@@ -61,7 +60,7 @@ def write_fgb(path: str | Path, tables: Sequence[FeatureTable]) -> None:
 
     Args:
         path: A file that does not exist.
-        tables: A sequence of one table.
+        tables: A single table.
 
     Raises:
         UserError: As :func:`write_gpkg`.
@@ -150,7 +149,7 @@ def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: 
 
 
 def _to_wkb(table: FeatureTable) -> NDArray[np.object_]:
-    """Return the polygons (N,) as well-known binary, None for those with coordinates that are not finite."""
+    """Return the polygons (N,) as well-known binary; None for polygons with coordinates that are not finite."""
     import shapely  # its import takes 0.1 s
 
     geometries = np.full(len(table.rings), None, object)

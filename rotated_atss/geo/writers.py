@@ -1,4 +1,4 @@
-"""Writing of detections with map coordinates, in any of the supported file formats."""
+"""Write detections with map coordinates in any of the supported file formats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rotated_atss.io.requirements import require
 FORMATS = ("geojson", "gpkg", "fgb", "csv", "parquet")
 """Names of the formats, which are also the suffixes of the files."""
 
-_SEVERAL_CRS = ("gpkg", "csv")  # formats whose files can hold coordinates of several CRSs
+_MULTI_CRS_FORMATS = ("gpkg", "csv")  # their files can hold coordinates in several CRSs
 # packages that a format needs in addition to rasterio and pyproj
 _PACKAGES = {"gpkg": ("pyogrio",), "fgb": ("pyogrio",), "parquet": ("pyarrow",)}
 _WRITERS = {"geojson": write_geojson, "csv": write_csv, "gpkg": write_gpkg, "fgb": write_fgb, "parquet": write_parquet}
@@ -41,9 +41,9 @@ def write_features(path: str | Path, format_name: str, features: Features) -> li
     """Write detections to a file atomically, or to one file per CRS.
 
     GeoJSON has WGS 84 longitude and latitude; all other formats have the CRS of the images. GeoPackage has one layer
-    per CRS, CSV a column with the CRS. Some coordinates cannot be in one file: in GeoJSON degrees and pixels (of images
-    without georeference), in FlatGeobuf and GeoParquet two CRSs. There is then one file per CRS, such as
-    ``detections_epsg_32650.fgb``.
+    per CRS, CSV a column with the CRS. In the other formats, coordinates that cannot share a file go to several files,
+    such as ``detections_epsg_32650.fgb`` and ``detections_pixels.fgb``: different CRSs in FlatGeobuf and GeoParquet,
+    degrees and pixels (of images without georeference) in GeoJSON.
 
     Args:
         path: File to write or replace.
@@ -65,7 +65,7 @@ def write_features(path: str | Path, format_name: str, features: Features) -> li
     """
     path = Path(path)
     tables = build_tables(features, lon_lat=format_name == "geojson")
-    if len(tables) == 1 or format_name in _SEVERAL_CRS:
+    if len(tables) == 1 or format_name in _MULTI_CRS_FORMATS:
         _write_file(path, format_name, tables)
         return [path]
     paths = [path.with_name(f"{path.stem}_{table.name}{path.suffix}") for table in tables]

@@ -1,9 +1,9 @@
 """Prediction with exported graphs on ONNX Runtime or OpenVINO, without the packages for training.
 
 - :func:`load_detector`: an exported file as a detector for :func:`rotated_atss.tiling.predict.predict_image`.
-- ``session``: graphs on the two runtimes.
-- ``selection``: detections from the outputs of a graph.
-- ``compare``: differences between the outputs of two graphs.
+- ``session``: loading and running of graphs on either runtime.
+- ``selection``: selection of detections from the outputs of a graph.
+- ``compare``: differences between the outputs of two forms of a model.
 - ``quantize``: quantization to int8.
 
 No module imports torch.

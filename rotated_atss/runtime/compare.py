@@ -1,4 +1,4 @@
-"""Comparison of the outputs of two forms of a graph, such as an exported file and the model in torch."""
+"""Compare the outputs of two forms of a model, such as an exported graph and the PyTorch model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rotated_atss.checkpoints.graph_info import BOXES, SCORES
 from rotated_atss.ops.box_polygons import obb_polygons
 
-# larger differences are not explained by the rounding of float32
+# rounding in float32 does not explain larger differences
 MAX_SCORE_DIFFERENCE = 1e-3
 MAX_CORNER_DIFFERENCE = 0.1  # pixels
 
@@ -46,44 +46,47 @@ class Differences:
 def compare_outputs(
     actual: Mapping[str, NDArray[np.float32]], expected: Mapping[str, NDArray[np.float32]], num_boxes: int = 1000
 ) -> Differences:
-    """Compare the outputs of two runtimes for the same input.
+    """Compare the outputs of two forms of a model for the same input.
 
     Four combinations of sides and angle describe the same rectangle, and for a box at the border of its angle version
     rounding decides between two of them. Therefore the corners of the boxes are compared. Each of the four corners is
     tried as the first one, and the smallest difference counts.
 
     Args:
-        actual: Outputs by name: ``scores`` (B, A, C), ``boxes`` (B, A, 5) and, of heads with centerness,
+        actual: Outputs by name: ``scores`` (B, A, C), ``boxes`` (B, A, 5) and, for heads with centerness,
             ``class_scores`` (B, A, C).
-        expected: Outputs of the other runtime, by name.
+        expected: Reference outputs by name.
         num_boxes: Number of boxes per image that are compared: those with the highest expected score of any class.
 
     Returns:
-        The differences; all boxes differ if an output has another shape.
+        The differences. If an output is missing or has another shape, they are infinite for all boxes.
 
     Example:
         >>> scores = np.array([[[0.9], [0.2]]], np.float32)
         >>> boxes = np.array([[[8, 9, 4, 2, 0], [5, 5, 3, 3, 0]]], np.float32)
-        >>> turned = boxes[..., [0, 1, 3, 2, 4]] + np.array([0, 0, 0, 0, np.pi / 2], np.float32)
-        >>> compare_outputs({"scores": scores, "boxes": turned}, {"scores": scores, "boxes": boxes}).share
+        >>> same_boxes = boxes[..., [0, 1, 3, 2, 4]] + np.array([0, 0, 0, 0, np.pi / 2], np.float32)
+        >>> compare_outputs({"scores": scores, "boxes": same_boxes}, {"scores": scores, "boxes": boxes}).share
         0.0
     """
     if any(name not in actual or actual[name].shape != expected[name].shape for name in expected):
         return Differences(np.inf, np.inf, expected[BOXES].shape[0] * expected[BOXES].shape[1], 1.0)
-    rows = np.argsort(-expected[SCORES].max(-1), 1, kind="stable")[:, :num_boxes, None]  # (B, N, 1)
+    box_index = np.argsort(-expected[SCORES].max(-1), 1, kind="stable")[:, :num_boxes, None]  # (B, N, 1)
 
-    def select_rows(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    def select_boxes(values: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the values of the compared boxes, (B, N, C) or (B, N, 5)."""
-        return np.take_along_axis(values, rows, 1).astype(np.float64)
+        return np.take_along_axis(values, box_index, 1).astype(np.float64)
 
     score_outputs = [name for name in expected if name != BOXES]
-    differences = [np.abs(select_rows(actual[name]) - select_rows(expected[name])).max(-1) for name in score_outputs]
+    differences = [np.abs(select_boxes(actual[name]) - select_boxes(expected[name])).max(-1) for name in score_outputs]
     score = np.max(differences, 0)  # (B, N)
-    actual_boxes, expected_boxes = select_rows(actual[BOXES]), select_rows(expected[BOXES])  # (B, N, 5)
-    corners, expected_corners = (
-        obb_polygons(boxes.reshape(-1, 5)).reshape(*rows.shape[:2], 4, 2) for boxes in (actual_boxes, expected_boxes)
+    actual_boxes, expected_boxes = select_boxes(actual[BOXES]), select_boxes(expected[BOXES])  # (B, N, 5)
+    actual_corners, expected_corners = (  # (B, N, 4, 2)
+        obb_polygons(boxes.reshape(-1, 5)).reshape(*box_index.shape[:2], 4, 2)
+        for boxes in (actual_boxes, expected_boxes)
     )
-    by_first_corner = [np.abs(np.roll(corners, steps, -2) - expected_corners).max((-2, -1)) for steps in range(4)]
+    by_first_corner = [  # four arrays (B, N)
+        np.abs(np.roll(actual_corners, steps, -2) - expected_corners).max((-2, -1)) for steps in range(4)
+    ]
     scale = np.maximum(np.abs(expected_boxes).max(-1) / 1000, 1)
     corner = np.min(by_first_corner, 0) / scale  # (B, N)
     score, corner = (np.nan_to_num(values, nan=np.inf) for values in (score, corner))  # NaN counts as different

@@ -1,4 +1,4 @@
-"""Detectors from exported graphs, for :func:`rotated_atss.tiling.predict.predict_image`."""
+"""Load exported graphs as detectors for :func:`rotated_atss.tiling.predict.predict_image`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.onnx_metadata import read_onnx_metadata
 from rotated_atss.io.png import Image
 from rotated_atss.ops.box_arrays import hbb_obbs, obb_hbbs, scale_obbs
-from rotated_atss.runtime.selection import best_candidates, suppress
+from rotated_atss.runtime.selection import best_candidates, suppress_candidates
 from rotated_atss.runtime.session import RUNTIME_NAMES, RUNTIMES, Array, Session, open_fastest_session, open_session
 
 FASTEST = "fastest"
-_TIMED_SIDE = 512  # pixels; side of the image on which runtimes are timed if the model uses no windows
+_TIMING_SIDE = 512  # pixels; side of the image for timing the runtimes if the model uses no windows
 
-Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (K, 5) or (K, 4), scores (K,), labels (K,)
+TileDetections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (K, 5) or (K, 4), scores (K,), labels (K,)
 
 
 class GraphDetector:
@@ -37,8 +37,8 @@ class GraphDetector:
     Attributes:
         classes: Class names in the order of the class indices.
         size: Default window side of ``predict_image``, pixels; 0 for whole images.
-        gap: Default overlap of windows, pixels.
-        iou_threshold: Default IoU threshold for merging windows.
+        gap: Default overlap of neighboring windows, pixels.
+        iou_threshold: Default IoU threshold for merging the detections on windows.
         pixels: Conversion of the pixels of images to 8-bit color.
     """
 
@@ -52,8 +52,8 @@ class GraphDetector:
         """Runtime and precision, as in ``ONNX Runtime, float32``."""
         return f"{RUNTIME_NAMES[self.session.runtime]}, {self.graph.precision}"
 
-    def __call__(self, tiles: list[Image]) -> list[Detections]:
-        """Detect on a batch of tiles.
+    def __call__(self, tiles: list[Image]) -> list[TileDetections]:
+        """Detect objects on a batch of tiles.
 
         Args:
             tiles: Images (H, W, 3), uint8, BGR.
@@ -69,7 +69,7 @@ class GraphDetector:
         outputs = self.session.run(images)
         level_sizes = self.graph.level_sizes(*images.shape[2:])
         if sum(level_sizes) != outputs[SCORES].shape[1]:
-            what = f"the graph has {outputs[SCORES].shape[1]} priors, its record {sum(level_sizes)}"
+            what = f"the graph must have {sum(level_sizes)} priors as in its record, got {outputs[SCORES].shape[1]}"
             raise UserError(what, hint="export the model again")
         detections = []
         for index, (tile, (height, width)) in enumerate(zip(tiles, sizes_hw)):
@@ -84,14 +84,14 @@ class GraphDetector:
         level_sizes: Sequence[int],
         resized_wh: tuple[int, int],
         scale_xy: tuple[float, float],
-    ) -> Detections:
-        """Select the detections on one tile.
+    ) -> TileDetections:
+        """Select the detections on one tile from the outputs of the graph.
 
         Args:
             outputs: Scores (A, C) and boxes (A, 5) of all priors, by name.
             level_sizes: Number of priors per level.
             resized_wh: Width and height of the resized tile, without padding.
-            scale_xy: Size of the resized tile over the size of the tile.
+            scale_xy: Width and height of the resized tile divided by those of the tile.
         """
         scores, thresholds = outputs[SCORES], self.info.thresholds
         class_scores = outputs.get(CLASS_SCORES, scores)
@@ -113,7 +113,7 @@ class GraphDetector:
         labels: np.ndarray,
         resized_wh: tuple[int, int],
         scale_xy: tuple[float, float],
-    ) -> Detections:
+    ) -> TileDetections:
         """Select the horizontal detections (K, 4) on one tile from candidates (N, 4) in pixels of the resized tile."""
         if self.graph.clamp == "border":
             boxes = boxes.clip(0, (*resized_wh, *resized_wh))
@@ -122,18 +122,20 @@ class GraphDetector:
             boxes = boxes / scale_xyxy
         kept = self._suppress(hbb_obbs(boxes), scores, labels)
         boxes = boxes[kept]
-        if self.graph.inclusive_pixels:  # scale the indices of the first and of the last pixel in the box
-            last_pixel = np.array([0.0, 0.0, 1.0, 1.0])  # x2 and y2 exceed the index of the last pixel by 1
-            boxes = (boxes - last_pixel) / scale_xyxy + last_pixel
+        if (
+            self.graph.inclusive_pixels
+        ):  # scale the indices of the first and last pixels; x2 and y2 are the last ones + 1
+            last_pixel_offset = np.array([0.0, 0.0, 1.0, 1.0])
+            boxes = (boxes - last_pixel_offset) / scale_xyxy + last_pixel_offset
         return boxes, scores[kept], labels[kept]
 
     def _suppress(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return the rows of the oriented boxes (N, 5) that exceed the minimum size and that NMS keeps."""
+        """Return the indices of the oriented boxes (N, 5) that exceed the minimum size and that NMS keeps."""
         min_size = self.info.thresholds.min_box_size
         if min_size == 0 and self.info.box_type == "obb":
             min_size = -1.0  # keep boxes with a side of 0, as the oriented heads do
-        large = np.flatnonzero((boxes[:, 2:4] > min_size).all(axis=1))
-        return large[suppress(boxes[large], scores[large], labels[large], self.info.thresholds)]
+        valid = np.flatnonzero((boxes[:, 2:4] > min_size).all(axis=1))
+        return valid[suppress_candidates(boxes[valid], scores[valid], labels[valid], self.info.thresholds)]
 
 
 def load_detector(
@@ -145,8 +147,8 @@ def load_detector(
         path: The file.
         runtime: ``onnxruntime``, ``openvino``, or ``fastest`` to time the installed runtimes on the CPU and use the
             fastest. Only ``onnxruntime`` runs on CUDA.
-        device: ``cpu``, ``cuda`` or ``cuda:<index>``. None is the CPU for ``fastest``, and otherwise the GPU if this
-            ONNX Runtime has one.
+        device: ``cpu``, ``cuda`` or ``cuda:<index>``. None selects the CPU for ``fastest``; otherwise the GPU if the
+            installed ONNX Runtime supports it, else the CPU.
         threads: Threads on the CPU; None for all cores of this process.
 
     Raises:
@@ -165,7 +167,7 @@ def load_detector(
     if info is None:
         raise UserError("the file has no record of its model", where=path, hint="export the model again")
     if runtime == FASTEST and device in (None, "cpu"):
-        side = info.window.size or _TIMED_SIDE
+        side = info.window.size or _TIMING_SIDE
         images, _ = prepare_batch([np.zeros((side, side, 3), np.uint8)], info.preprocessing)
         return GraphDetector(open_fastest_session(path, images, threads=threads), info, graph)
     session = open_session(path, RUNTIMES[0] if runtime == FASTEST else runtime, device=device, threads=threads)
@@ -182,7 +184,7 @@ def prepare_batch(tiles: Sequence[Image], preprocessing: Preprocessing) -> tuple
         preprocessing: From the record of the model. Its normalization is part of the graph, so it is not applied here.
 
     Returns:
-        Input (B, 3, H, W) float32, RGB, 0 to 255, and (height, width) of each resized tile.
+        Input (B, 3, H, W) float32, RGB, 0 to 255, and (height, width) of each resized tile without padding.
 
     Example:
         >>> preprocessing = Preprocessing(mean=(1, 2, 3), std=(1, 1, 1), channel_order="RGB", pad_divisor=32)
@@ -200,8 +202,9 @@ def prepare_batch(tiles: Sequence[Image], preprocessing: Preprocessing) -> tuple
     images = np.empty((len(tiles), 3, height, width), np.float32)
     for image, tile, (h, w) in zip(images, tiles, sizes):
         image[:, :h, :w] = tile[..., ::-1].transpose(2, 0, 1)
-        for channel, value in zip(image, mean):
-            channel[h:], channel[:h, w:] = value, value
+        for channel, mean_value in zip(image, mean):
+            channel[h:] = mean_value
+            channel[:h, w:] = mean_value
     return images, sizes
 
 

@@ -1,4 +1,4 @@
-"""Static quantization of exported graphs to int8."""
+"""Quantize exported graphs to int8 (static quantization)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rotated_atss.checkpoints.graph_info import INPUT
 from rotated_atss.checkpoints.model_info import WHOLE_IMAGE, ModelInfo
@@ -27,16 +28,16 @@ CALIBRATION_WINDOWS = 64  # default
 def quantize_to_int8(
     graph: bytes, info: ModelInfo, images: Sequence[Path], num_windows: int = CALIBRATION_WINDOWS
 ) -> bytes:
-    """Quantize the convolutions of a graph to int8, with scales from windows of images.
+    """Quantize the convolutions of a graph to int8, calibrated on windows of images.
 
     Weights have one scale per output channel. Activations have one scale per tensor, from the smallest to the largest
-    value that occurs on the windows. The decoding and the last convolutions, whose outputs are scores and deltas, stay
+    value that occurs on the windows. The last convolutions, whose outputs are scores and deltas, and the decoding stay
     in float32.
 
     Args:
         graph: The ONNX file in float32.
-        info: The record of its model.
-        images: Image files like those to predict on.
+        info: The record of the model.
+        images: Image files like those on which the model will be used.
         num_windows: Approximate number of windows for calibration, as in :func:`select_windows`.
 
     Returns:
@@ -77,44 +78,51 @@ def quantize_to_int8(
         return target.read_bytes()
 
 
-def select_windows(images: Sequence[Path], info: ModelInfo, count: int) -> Iterator[Image]:
+def select_windows(images: Sequence[Path], info: ModelInfo, num_windows: int) -> Iterator[Image]:
     """Yield windows as in prediction, spread evenly over the images.
 
     Args:
         images: Image files, at least one.
         info: The record of the model, with its windows.
-        count: Number of windows, rounded up to an equal number per image; fewer if the images have fewer.
+        num_windows: Number of windows, rounded up to an equal number per image; fewer if the images have fewer.
 
     Raises:
         UserError: An image is unreadable.
     """
-    chosen = [images[index] for index in np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))]
-    per_image = math.ceil(count / len(chosen))
-    for path in chosen:
+    selected_images = [images[index] for index in _spread_indices(len(images), num_windows)]
+    windows_per_image = math.ceil(num_windows / len(selected_images))
+    for path in selected_images:
         image = read_image(path, info.preprocessing.pixels)
         if info.window.size == WHOLE_IMAGE:
             yield image
             continue
         settings = SplitSettings(sizes=(info.window.size,), gaps=(info.window.gap,))
         windows = sliding_windows(image.shape[1], image.shape[0], settings.grids(), settings.image_ratio).tolist()
-        for index in np.unique(np.linspace(0, len(windows) - 1, per_image).round().astype(int)):
+        for index in _spread_indices(len(windows), windows_per_image):
             yield crop_window(image, windows[index], settings.padding)
 
 
+def _spread_indices(length: int, count: int) -> NDArray[np.int64]:
+    """Return at most ``count`` different indices, spread evenly over a sequence."""
+    return np.unique(np.linspace(0, length - 1, count).round().astype(int))
+
+
 def last_convolutions(model: Any) -> list[str]:
-    """Return the names of the convolutions that no other convolution follows: they compute scores and deltas.
+    """Return the names of the last convolutions of a graph, which compute scores and deltas.
+
+    No other convolution depends on their outputs.
 
     Args:
         model: An ``onnx.ModelProto``.
     """
-    feeds_convolution: dict[str, bool] = {}  # by tensor name: whether a later convolution depends on the tensor
+    feeds_convolution: set[str] = set()  # names of the tensors on which a convolution depends
     names = []
     for node in reversed(model.graph.node):  # in topological order, so that all consumers come first
-        follows = any(feeds_convolution.get(output, False) for output in node.output)
-        if node.op_type == "Conv" and not follows:
+        has_later_convolution = any(output in feeds_convolution for output in node.output)
+        if node.op_type == "Conv" and not has_later_convolution:
             names.append(node.name)
-        for value in node.input:
-            feeds_convolution[value] = feeds_convolution.get(value, False) or follows or node.op_type == "Conv"
+        if node.op_type == "Conv" or has_later_convolution:
+            feeds_convolution.update(node.input)
     return names
 
 

@@ -1,4 +1,4 @@
-"""Selection of detections from the outputs of an exported graph for one image, with NumPy only.
+"""Select detections from the outputs of an exported graph for one image, with NumPy only.
 
 :mod:`rotated_atss.ops.candidates` does the same in torch, for whole batches on any device.
 """
@@ -19,7 +19,7 @@ def best_candidates(
     """Select the highest-scoring (prior, class) pairs of each level.
 
     Args:
-        scores: (A, C), level after level.
+        scores: (A, C) scores of the priors, level after level.
         level_sizes: Number of priors per level; their sum is A.
         score_thr: Pairs need a score above this value.
         nms_pre: Number of pairs kept per level; all if not positive.
@@ -40,24 +40,26 @@ def best_candidates(
     stop = 0
     for size in level_sizes:
         start, stop = stop, stop + size
-        pairs = np.flatnonzero(scores[start:stop] > score_thr)
-        best = _highest(ranking[start:stop].ravel()[pairs], nms_pre)
+        pairs = np.flatnonzero(scores[start:stop] > score_thr)  # prior * C + class, within the level
+        best = _top_indices(ranking[start:stop].ravel()[pairs], nms_pre)
         selected.append(pairs[best] + start * scores.shape[1])
     priors, labels = np.divmod(np.concatenate(selected), scores.shape[1])
     return priors, labels
 
 
-def _highest(values: np.ndarray, count: int) -> np.ndarray:
-    """Return the indices of the ``count`` highest values, or of all if not positive, in descending order."""
+def _top_indices(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the indices of the ``count`` highest values, in descending order; of all values if ``count`` <= 0."""
     negated, rows = -values, np.arange(len(values))
-    if 0 < count < len(values):  # leave out values that need not be sorted
+    if 0 < count < len(values):  # drop low values first, because sorting is slow
         limit = np.partition(negated, count - 1)[count - 1]
-        rows = np.flatnonzero(~(negated > limit))  # at least ``count``: also ties with the limit, and NaN
+        rows = np.flatnonzero(~(negated > limit))  # at least ``count`` rows: ties with the limit and NaN are included
     rows = rows[np.argsort(negated[rows], kind="stable")]
     return rows[:count] if count > 0 else rows
 
 
-def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, thresholds: Thresholds) -> np.ndarray:
+def suppress_candidates(
+    boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, thresholds: Thresholds
+) -> np.ndarray:
     """Apply class-wise NMS to the candidates of an image, and keep the highest-scoring detections.
 
     Args:
@@ -67,12 +69,12 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, threshol
         thresholds: Only ``nms_iou`` (IoU threshold) and ``max_per_image`` are used.
 
     Returns:
-        (K,) rows of the kept boxes in descending order of score; equal scores are in input order.
+        (K,) indices of the kept boxes in descending order of score; equal scores are in input order.
 
     Example:
         >>> boxes, scores = np.array([[10.0, 10, 8, 4, 0]] * 2), np.array([0.5, 0.75])
         >>> thresholds = Thresholds(score=0.05, nms_iou=0.1, nms_pre=2000, max_per_image=100, merge_iou=0.1)
-        >>> suppress(boxes, scores, np.array([1, 1]), thresholds)
+        >>> suppress_candidates(boxes, scores, np.array([1, 1]), thresholds)
         array([1])
     """
     return box_nms(boxes, scores, thresholds.nms_iou, groups=labels)[: thresholds.max_per_image]

@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime and OpenVINO, the runtimes of exported graphs."""
+"""Load and run exported graphs on ONNX Runtime and OpenVINO, the supported runtimes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Session(Protocol):
     runtime: str
 
     def run(self, images: Array) -> dict[str, Array]:
-        """Compute the outputs, by name, of images (B, 3, H, W)."""
+        """Compute the outputs of images (B, 3, H, W), by name."""
 
 
 class OnnxRuntimeSession:
@@ -39,7 +39,8 @@ class OnnxRuntimeSession:
 
     Args:
         source: The ONNX file, or its content.
-        device: ``cpu``, ``cuda`` or ``cuda:<index>``; None for the GPU if this ONNX Runtime has one, else the CPU.
+        device: ``cpu``, ``cuda`` or ``cuda:<index>``. None selects the GPU if the installed ONNX Runtime supports it,
+            else the CPU.
         threads: Threads on the CPU; None for all cores of this process.
 
     Raises:
@@ -57,8 +58,8 @@ class OnnxRuntimeSession:
             raise ModuleNotFoundError(what, name="onnxruntime") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = available_cores() if threads is None else threads
-        # Waiting threads sleep instead of spinning. While other processes used the cores, a batch took a fifth of the
-        # time that it took with spinning. On idle cores it took the same time.
+        # Waiting threads sleep instead of spinning. In measurements, a batch then took a fifth of the time while other
+        # processes used the cores, and the same time on idle cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors only, because ONNX Runtime prints warnings to the terminal
         providers = _onnxruntime_providers(onnxruntime.get_available_providers(), device)
@@ -109,7 +110,7 @@ class OpenVINOSession:
         except Exception as error:  # its exception classes are private to the extension module
             raise _load_error(self.runtime, path, error) from error
         shape = self._model.input(0).get_partial_shape()
-        self._shape = [None if side.is_dynamic else side.get_length() for side in shape]
+        self._shape = [None if dim.is_dynamic else dim.get_length() for dim in shape]
         self._outputs = [output.get_any_name() for output in self._model.outputs]
 
     def run(self, images: Array) -> dict[str, Array]:
@@ -149,7 +150,7 @@ def open_session(
 
 
 def open_fastest_session(path: str | Path, images: Array, *, threads: int | None = None, runs: int = 3) -> Session:
-    """Load an ONNX file on each installed runtime, time one batch on this CPU and return the fastest session.
+    """Load an ONNX file on each installed runtime, time one batch on the CPU and return the fastest session.
 
     The fastest runtime depends on the processor and on the precision of the graph. Loading and timing take a few
     seconds.
@@ -177,7 +178,7 @@ def open_fastest_session(path: str | Path, images: Array, *, threads: int | None
 
 
 def _shortest_run(session: Session, images: Array, runs: int) -> float:
-    """Return the duration of the shortest of ``runs`` runs in seconds, after one run that is not timed."""
+    """Return the shortest duration of ``runs`` runs in seconds, after one run that is not timed."""
     session.run(images)
     times = []
     for _ in range(runs):
@@ -187,23 +188,23 @@ def _shortest_run(session: Session, images: Array, runs: int) -> float:
     return min(times)
 
 
-def check_input_shape(shape: Sequence[int], expected: Sequence[Any]) -> None:
-    """Raise an error unless an input has the fixed sides of a graph.
+def check_input_shape(shape: Sequence[int], expected: Sequence[int | str | None]) -> None:
+    """Raise an error unless a shape matches the input of a graph in its fixed dimensions.
 
     Args:
-        shape: (B, 3, H, W).
-        expected: Four sides of the graph's input: an integer, or a text or None for a side that can vary.
+        shape: Shape (B, 3, H, W) of an input.
+        expected: Four dimensions of the graph's input: an integer for a fixed one, a text or None for a dynamic one.
 
     Raises:
-        UserError: A side differs.
+        UserError: A fixed dimension differs.
 
     Example:
         >>> check_input_shape((8, 3, 256, 512), ["batch", 3, None, 512])
     """
-    differs = any(isinstance(side, int) and side != size for side, size in zip(expected, shape))
+    differs = any(isinstance(dim, int) and dim != size for dim, size in zip(expected, shape))
     if len(expected) != 4 or differs:
-        sides = " x ".join(str(side) if isinstance(side, int) else "any" for side in expected)
-        what = f"the graph's input must be {sides}, got {' x '.join(map(str, shape))}"
+        expected_text = " x ".join(str(dim) if isinstance(dim, int) else "any" for dim in expected)
+        what = f"the graph's input must be {expected_text}, got {' x '.join(map(str, shape))}"
         raise UserError(what, hint="set --size and --batch, or export the model again")
 
 
@@ -227,7 +228,7 @@ def _load_error(runtime: str, path: str | Path, error: Exception) -> UserError:
 
 
 def _run(compute: Callable[[], Any], batch_size: int) -> Any:
-    """Call a runtime, and raise a UserError if there is too little memory."""
+    """Call ``compute``, and raise a UserError if there is too little memory."""
     try:
         return compute()
     except (RuntimeError, MemoryError) as error:

@@ -20,7 +20,7 @@ Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
 MIN_AREA = 1e-6  # px^2; polygons of at most this area are treated as zero-area polygons
-ROUNDING = 1e-9  # tolerance of the IoF threshold for rounding errors
+_IOF_TOLERANCE = 1e-9  # for rounding errors in the comparison with the IoF threshold
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,19 @@ class Placement:
     """Pairs of a window and an object that belongs to it, sorted by window, then by object.
 
     Attributes:
-        windows: (P,) index of the window.
-        objects: (P,) index of the object.
+        window_index: (P,) index of the window.
+        object_index: (P,) index of the object.
         truncated: (P,) whether the object is only partly inside the window.
     """
 
-    windows: Integers
-    objects: Integers
+    window_index: Integers
+    object_index: Integers
     truncated: Booleans
 
     def in_window(self, window: int) -> tuple[Integers, Booleans]:
         """Return the indices of the objects of one window, and whether each is truncated."""
-        first, stop = np.searchsorted(self.windows, (window, window + 1))
-        return self.objects[first:stop], self.truncated[first:stop]
+        first, stop = np.searchsorted(self.window_index, (window, window + 1))
+        return self.object_index[first:stop], self.truncated[first:stop]
 
 
 def place_objects(polygons: Floats, windows: Integers, iof_threshold: float = 0.7) -> Placement:
@@ -59,12 +59,12 @@ def place_objects(polygons: Floats, windows: Integers, iof_threshold: float = 0.
         >>> import numpy as np
         >>> polygons = np.array([[80.0, 10, 104, 10, 104, 30, 80, 30]])
         >>> placement = place_objects(polygons, np.array([[0, 0, 100, 100], [80, 0, 180, 100]]))
-        >>> placement.windows.tolist(), placement.truncated.tolist()
+        >>> placement.window_index.tolist(), placement.truncated.tolist()
         ([0, 1], [True, False])
     """
     window_index, object_index = _overlapping_pairs(polygons, windows)
     iof = aligned_iof(polygons[object_index], windows[window_index])
-    keep = iof >= iof_threshold - ROUNDING
+    keep = iof >= iof_threshold - _IOF_TOLERANCE
     return Placement(window_index[keep], object_index[keep], iof[keep] < 1)
 
 
@@ -80,10 +80,11 @@ def aligned_iof(polygons: Floats, windows: Integers) -> Floats:
     """
     corners = polygons.reshape(-1, 4, 2)
     area = object_areas(polygons)
-    inside = ((corners >= windows[:, None, :2]) & (corners <= windows[:, None, 2:])).all(axis=(1, 2))
-    iof = np.where(inside & (area > MIN_AREA), 1.0, 0.0)
-    cut = np.flatnonzero(~inside & (area > MIN_AREA))
-    iof[cut] = np.minimum(_areas_inside(polygons[cut], windows[cut]) / area[cut], 1.0)
+    has_area = area > MIN_AREA
+    is_inside = ((corners >= windows[:, None, :2]) & (corners <= windows[:, None, 2:])).all(axis=(1, 2))
+    iof = np.where(is_inside & has_area, 1.0, 0.0)
+    exceeding = np.flatnonzero(~is_inside & has_area)  # only these need an intersection
+    iof[exceeding] = np.minimum(_areas_inside(polygons[exceeding], windows[exceeding]) / area[exceeding], 1.0)
     return iof
 
 
@@ -117,12 +118,12 @@ def _overlapping_pairs(polygons: Floats, windows: Integers) -> tuple[Integers, I
     """Return the window indices and object indices of all pairs whose axis-aligned boxes overlap, (P,) each."""
     corners = polygons.reshape(-1, 4, 2)
     low, high = corners.min(axis=1), corners.max(axis=1)  # (N, 2)
-    objects = [  # per window, because a matrix of all windows and objects can be large
+    objects_per_window = [  # in a loop, because a (windows x objects) matrix can be large
         np.flatnonzero(((low < stop) & (high > start)).all(axis=1))
         for start, stop in zip(windows[:, :2], windows[:, 2:])
     ]
-    window_index = np.repeat(np.arange(len(windows)), [len(indices) for indices in objects])
-    return window_index, np.concatenate([np.empty(0, np.int64), *objects])  # the empty array serves no windows
+    window_index = np.repeat(np.arange(len(windows)), [len(objects) for objects in objects_per_window])
+    return window_index, np.concatenate([np.empty(0, np.int64), *objects_per_window])  # the empty array: no windows
 
 
 def _areas_inside(polygons: Floats, windows: Integers) -> Floats:
@@ -136,7 +137,7 @@ def _areas_inside(polygons: Floats, windows: Integers) -> Floats:
 
 
 def _even_odd_areas(polygons: Floats, windows: Integers | None = None) -> Floats:
-    """Compute the areas of self-crossing polygons (N, 8) by the even-odd rule; if given, only inside windows (N, 4)."""
+    """Compute the areas of self-crossing polygons (N, 8) by the even-odd rule, only inside windows (N, 4) if given."""
     import shapely  # its import takes 0.1 s, and few label files have such polygons
 
     shapes = shapely.make_valid(shapely.polygons(polygons.reshape(-1, 4, 2)))

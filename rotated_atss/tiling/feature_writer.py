@@ -1,4 +1,4 @@
-"""Result files of ``predict`` in formats for maps, with map coordinates."""
+"""Write the result files of ``predict`` in map formats (GeoJSON, GeoPackage and others), with map coordinates."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ STEM = "detections"  # name of the result files, without suffix
 
 
 class FeatureWriter:
-    """Collect the detections on all images in memory, 100 bytes each, and write them in formats for maps.
+    """Collect the detections on all images in memory and write them in map formats.
 
-    Corners and scores are rounded as in Task1 files.
+    Memory is about 100 bytes per detection. Corners and scores are rounded as in Task1 files.
 
     Args:
         folder: Output folder.
         formats: Names of :data:`rotated_atss.geo.writers.FORMATS`.
-        model_classes: Class names in the order of the labels, as they are written.
+        model_classes: Class names in the order of the class indices, as they appear in the files.
 
     Example:
         >>> import tempfile
@@ -52,7 +52,7 @@ class FeatureWriter:
     def close(self) -> None:
         """Write the files."""
         no_rows = (np.empty(0, int), np.empty(0), np.empty((0, 8)))  # np.concatenate needs at least one array
-        labels, scores, polygons = (np.concatenate(parts) for parts in zip(no_rows, *self._columns))
+        labels, scores, polygons = (np.concatenate(arrays) for arrays in zip(no_rows, *self._columns))
         counts = [len(image_scores) for _, image_scores, _ in self._columns]
         features = Features.from_columns(
             [name for name, _ in self._images],

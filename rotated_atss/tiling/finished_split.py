@@ -1,4 +1,4 @@
-"""Recognition of a finished split by a digest of its input, so that repeating the command does nothing."""
+"""Recognize a finished split by a digest of its input, so that repeating the command does nothing."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from rotated_atss.dota.labels import Labels
 from rotated_atss.errors import UserError
 from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
 from rotated_atss.tiling.source_images import SourceImage
-from rotated_atss.tiling.split_records import label_bytes
+from rotated_atss.tiling.split_records import encode_labels
 from rotated_atss.tiling.split_settings import SplitSettings
 
 
-def input_digest(
+def compute_input_digest(
     settings: SplitSettings,
     sources: Sequence[SourceImage],
     label_sets: Sequence[Labels | None],
     formats: Sequence[str | None],
 ) -> str:
-    """Return a digest of the input of a split, which does not depend on where the folders are.
+    """Compute a digest of the input of a split. It does not depend on the location of the folders.
 
     Args:
         settings: The settings as given, before automatic values are determined.
         sources: The images. The digest contains their names and sizes in bytes, not their content.
-        label_sets: Labels per image.
-        formats: Label format per folder.
+        label_sets: Labels per image; None for unlabeled images.
+        formats: Label format per folder; None for unlabeled images.
 
     Raises:
         UserError: An image cannot be read.
 
     Example:
-        >>> digest = input_digest(SplitSettings(), [], [], [])
-        >>> digest == input_digest(SplitSettings(sizes=[512]), [], [], [])
+        >>> digest = compute_input_digest(SplitSettings(), [], [], [])
+        >>> digest == compute_input_digest(SplitSettings(sizes=[512]), [], [], [])
         False
     """
     digest = hashlib.sha256(json.dumps([__version__, asdict(settings), list(formats)]).encode())
     for source, labels in zip(sources, label_sets, strict=True):
-        digest.update(json.dumps([source.folder, source.image.name, _status(source.image).st_size]).encode())
+        digest.update(json.dumps([source.folder, source.image.name, _stat_image(source.image).st_size]).encode())
         if labels is not None:
-            digest.update(label_bytes(labels))
+            digest.update(encode_labels(labels))
     return digest.hexdigest()
 
 
@@ -53,7 +53,7 @@ def find_finished_split(out: Path, digest: str, sources: Sequence[SourceImage]) 
 
     Args:
         out: The output folder.
-        digest: Digest of the input (:func:`input_digest`).
+        digest: Digest of the input (:func:`compute_input_digest`).
         sources: The images. If one was changed after the split, the input is not the same.
 
     Returns:
@@ -65,10 +65,13 @@ def find_finished_split(out: Path, digest: str, sources: Sequence[SourceImage]) 
     """
     path = out / MANIFEST
     try:
-        if not path.is_file() or (manifest := read_manifest(path)).input_digest != digest:
+        if not path.is_file():
+            return None
+        manifest = read_manifest(path)
+        if manifest.input_digest != digest:
             return None
         finished_ns = path.stat().st_mtime_ns
-        if any(_status(source.image).st_mtime_ns > finished_ns for source in sources):
+        if any(_stat_image(source.image).st_mtime_ns > finished_ns for source in sources):
             return None
         tiles = {os.path.splitext(name)[0] for name in os.listdir(out / "images")}
     except (UserError, OSError):
@@ -76,7 +79,7 @@ def find_finished_split(out: Path, digest: str, sources: Sequence[SourceImage]) 
     return manifest if tiles == set(manifest.tiles) else None
 
 
-def _status(image: Path) -> os.stat_result:
+def _stat_image(image: Path) -> os.stat_result:
     try:
         return image.stat()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Reading of the manifest of a split: the file ``manifest.json``, which records settings, source images and tiles."""
+"""Read the manifest of a split: the file ``manifest.json``, which records settings, source images and tiles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from rotated_atss.tiling.split_stats import SplitTotals
 
 MANIFEST = "manifest.json"
 FULL_LABELS = "labelTxt_full"
-"""Folder of a split for the labels of the full images as DOTA text, if the source labels are not usable as such."""
+"""Folder of a split with the labels of the full images as DOTA text.
+
+It is written if the source labels are not DOTA text, or if their classes are renamed.
+"""
 WRITTEN_BY = "rotated-atss split"
 
 
@@ -23,7 +26,7 @@ class Manifest:
     """The entries of a manifest that a reader of the tiles needs.
 
     Attributes:
-        written_by: The program that wrote it; empty if it is not recorded.
+        written_by: The program that wrote the manifest; empty if it is not recorded.
         label_folders: Absolute paths of the folders with the labels of the full images as DOTA text.
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
@@ -144,20 +147,26 @@ def check_tiles(
         ['AP is of a subset: 1 of the 2 tiles of the split is missing']
     """
     listed = set(manifest.tiles)
-    num_listed = count_of(len(listed), "tile")
+    listed_tiles = count_of(len(listed), "tile")  # as in "12 tiles"
     missing = sorted(listed - set(names))
-    are_missing = f"{is_or_are(len(missing))} missing"
     if missing and not allow_missing:
-        what = f"{len(missing)} of the {num_listed} of the manifest {are_missing}, the first is {missing[0]}"
+        what = (
+            f"{len(missing)} of the {listed_tiles} of the manifest {is_or_are(len(missing))} missing, "
+            f"the first is {missing[0]}"
+        )
         raise UserError(what, where=where, hint="copy or split again, or set allow_missing_tiles=True on the dataset")
-    foreign = sorted(set(names) - listed) if listed else []
-    if foreign:
-        are_foreign = f"{len(foreign)} of the {count_of(len(names), 'tile')} {is_or_are(len(foreign))}"
-        what = f"{are_foreign} not in the manifest, the first is {foreign[0]}"
+    unlisted = sorted(set(names) - listed) if listed else []
+    if unlisted:
+        what = (
+            f"{len(unlisted)} of the {count_of(len(names), 'tile')} {is_or_are(len(unlisted))} not in the manifest, "
+            f"the first is {unlisted[0]}"
+        )
         raise UserError(what, where=where, hint="split again into a new folder")
     notes = []
     if missing:
-        notes.append(f"AP is of a subset: {len(missing)} of the {num_listed} of the split {are_missing}")
+        notes.append(
+            f"AP is of a subset: {len(missing)} of the {listed_tiles} of the split {is_or_are(len(missing))} missing"
+        )
     if not manifest.keep_empty:
-        notes.append("AP is biased: the split left out tiles without objects, and false positives there")
+        notes.append("AP is biased: the split left out tiles without objects, so false positives there do not count")
     return notes

@@ -1,4 +1,4 @@
-"""Values of a manifest file, checked one by one, so that a malformed one is an error of one line."""
+"""Read and validate the values of a manifest file; each malformed value raises an error of one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rotated_atss.io.bit_depth import MAX_BITS, MIN_BITS
 from rotated_atss.io.pixel_options import AUTO, PixelOptions, check_bands, check_scaling
 from rotated_atss.tiling.split_stats import SplitTotals
 
-_KIND_NAMES = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
+_TYPE_NAMES = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class ManifestContent:
         """Return an entry that is a text; empty if it is missing."""
         return str(self._get(self.entries, key, str, ""))
 
-    def setting(self, key: str, kind: type, default: Any) -> Any:
-        """Return a setting of the split, of the type ``kind``."""
-        return self._get(self._settings(), key, kind, default)
+    def setting(self, key: str, expected_type: type, default: Any) -> Any:
+        """Return a setting of the split, or ``default`` if it is missing."""
+        return self._get(self._settings(), key, expected_type, default)
 
     def tile_names(self) -> tuple[str, ...]:
         """Return the names of the tiles, which are file names without a folder."""
@@ -69,7 +69,7 @@ class ManifestContent:
         return tuple(tile["name"] for tile in tiles)
 
     def full_label_folders(self) -> tuple[str, ...]:
-        """Return the folder that the split wrote with the labels of the full images; empty if there is none."""
+        """Return the one folder to which the split wrote the labels of the full images; empty if there is none."""
         folder = self.text("full_labels")
         if "\0" in folder:
             raise self._error("full_labels", "a path", folder)
@@ -138,12 +138,12 @@ class ManifestContent:
     def ground_resolution(self) -> float | None:
         """Return meters per pixel of the tiles: the median over the images, divided by the median resampling rate."""
         images = self._get(self.entries, "images", list, [])
-        recorded = [entry.get("ground_resolution") for entry in images if isinstance(entry, dict)]
-        values = [value for value in recorded if value is not None]
-        for value in values:
+        optional_values = [entry.get("ground_resolution") for entry in images if isinstance(entry, dict)]
+        resolutions = [value for value in optional_values if value is not None]
+        for value in resolutions:
             if not is_finite_number(value) or value <= 0:
                 raise self._error("images.ground_resolution", "a number above 0, in meters per pixel", value)
-        if not values:
+        if not resolutions:
             return None
         # with mmrotate's names, a rate changes the size of the windows, and images are not resampled
         resamples = self._settings().get("name_style") == "devkit"
@@ -151,7 +151,7 @@ class ManifestContent:
         for rate in rates:
             if not is_finite_number(rate) or rate <= 0:
                 raise self._error("settings.rates", "numbers above 0", rate)
-        return round(median(values) / median(rates or [1]), 3) or None  # None if it is rounded to 0
+        return round(median(resolutions) / median(rates or [1]), 3) or None  # None if it is rounded to 0
 
     def totals(self) -> SplitTotals | None:
         """Return the counts over all images and tiles; None if one of them is missing or not an integer."""
@@ -169,14 +169,14 @@ class ManifestContent:
         """Return the path of a folder that is recorded relative to the folder of the manifest."""
         return os.path.normpath(self.path.resolve().parent / folder)
 
-    def _get(self, entries: dict[str, Any], key: str, kind: type, default: Any) -> Any:
-        """Return ``entries[key]``; raise an error unless it is of the type ``kind``."""
+    def _get(self, entries: dict[str, Any], key: str, expected_type: type, default: Any) -> Any:
+        """Return ``entries[key]``, or ``default`` if it is missing; raise an error if it has another type."""
         value = entries.get(key, default)
-        if not isinstance(value, kind):
-            raise self._error(key, _KIND_NAMES[kind], value)
+        if not isinstance(value, expected_type):
+            raise self._error(key, _TYPE_NAMES[expected_type], value)
         return value
 
     def _error(self, label: str, expected: str, value: object) -> UserError:
-        shown = "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else quote(value)
-        what = f"not a manifest of a split: {label} must be {expected}, got {shown}"
+        got = _TYPE_NAMES[type(value)] if isinstance(value, (dict, list)) else quote(value)
+        what = f"not a manifest of a split: {label} must be {expected}, got {got}"
         return UserError(what, where=self.path, hint="split again")

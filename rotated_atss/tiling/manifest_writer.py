@@ -1,4 +1,4 @@
-"""Writing of the manifest of a split. The same split gives the same bytes."""
+"""Format the manifest of a split. Equal splits give identical bytes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rotated_atss.tiling.source_images import SourceImage
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.split_stats import SplitStats, sum_stats
 
-FORMAT = 1  # version of the structure of the file
+FORMAT = 1  # version of the file format
 
 
-def manifest_bytes(
+def format_manifest(
     settings: SplitSettings,
     folders: Sequence[tuple[str, str | None]],
     sources: Sequence[SourceImage],
@@ -42,10 +42,10 @@ def manifest_bytes(
         input_digest: Digest of the input, by which a split of the same input is recognized.
 
     Example:
-        >>> json.loads(manifest_bytes(SplitSettings(), [], [], []))["settings"]["sizes"]
+        >>> json.loads(format_manifest(SplitSettings(), [], [], []))["settings"]["sizes"]
         [1024]
     """
-    images = sorted(zip(sources, stats), key=lambda pair: pair[0].image_id)
+    sources_and_stats = sorted(zip(sources, stats), key=lambda pair: pair[0].image_id)
     manifest: dict[str, Any] = {
         "written_by": WRITTEN_BY,
         "format": FORMAT,
@@ -61,10 +61,10 @@ def manifest_bytes(
     manifest["totals"] = asdict(sum_stats(stats))
     if input_digest:
         manifest["input_digest"] = input_digest
-    manifest["images"] = [_image_entry(source, image_stats) for source, image_stats in images]
+    manifest["images"] = [_image_entry(source, image_stats) for source, image_stats in sources_and_stats]
     manifest["tiles"] = [
         {"image": source.image.name, **asdict(tile)}
-        for source, image_stats in images
+        for source, image_stats in sources_and_stats
         for tile in sorted(image_stats.tiles, key=lambda tile: tile.name)
     ]
     return (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
@@ -81,7 +81,7 @@ def _folder_entry(
 
 
 def _relative(folder: str, out: str | Path) -> str:
-    """Return a folder relative to ``out``; on another drive of Windows, absolute."""
+    """Return the path of a folder relative to ``out``, or its absolute path if it is on another drive of Windows."""
     target = Path(folder).resolve()
     try:
         return Path(os.path.relpath(target, Path(out).resolve())).as_posix()

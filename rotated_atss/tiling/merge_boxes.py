@@ -72,15 +72,15 @@ class BoxDetections:
 def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = IOU_THRESHOLD) -> list[BoxDetections]:
     """Map tile detections to their full images and suppress duplicates by class-wise rotated NMS.
 
-    A name that is not a tile name is the id of a full image. Computed in float64.
+    A name that is not a tile name is the id of a full image, whose boxes are not moved. Boxes are computed in float64.
 
     Args:
         tiles: Detections on any number of tiles of any number of images. Their order does not matter.
         iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
 
     Returns:
-        Detections per image, sorted by name, in descending order of score. Detections of equal score are in the order
-        of their tiles' names.
+        Detections per image, sorted by image id. The detections of an image are in descending order of score; equal
+        scores are in the order of the tile names.
 
     Example:
         >>> boxes = [np.array([[900.0, 50, 40, 20, 0]]), np.array([[76.0, 50, 40, 20, 0]])]
@@ -91,7 +91,7 @@ def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = IOU_THRES
         ('P1', [[900.0, 50.0]], [0.75])
     """
     remaining = sorted(tiles, key=lambda tile: tile.name, reverse=True)
-    # boxes, scores and labels of each tile
+    # image id -> boxes, scores and labels of each of its tiles
     by_image: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = defaultdict(list)
     while remaining:  # in the order of the names; each tile is freed once it is mapped
         tile = remaining.pop()
@@ -110,10 +110,11 @@ def to_task1(images: Iterable[BoxDetections], classes: Sequence[str]) -> dict[st
 
     Args:
         images: Detections on full images.
-        classes: Class names in the order of the labels.
+        classes: Class names in the order of the class indices.
 
     Returns:
-        Polygons rounded to ``COORDINATE_DECIMALS``, by class name; empty for a class without detections.
+        Detections by class name, with polygons rounded to ``COORDINATE_DECIMALS``; empty for a class without
+        detections.
 
     Example:
         >>> image = BoxDetections("P1", np.array([[10.0, 10, 8, 4, 0]]), np.array([0.5]), np.array([1]))
@@ -141,13 +142,14 @@ def to_task1(images: Iterable[BoxDetections], classes: Sequence[str]) -> dict[st
 
 
 def round_for_task1(image: BoxDetections) -> tuple[np.ndarray, np.ndarray]:
-    """Return the corners and the scores as they are written to Task1 files.
+    """Convert boxes to polygons, and round corners and scores as in Task1 files.
 
     Args:
         image: N detections on a full image.
 
     Returns:
-        Polygons (N, 8) float64, rounded to ``COORDINATE_DECIMALS``, and scores (N,) float64 with the shortest text.
+        Polygons (N, 8) float64, rounded to ``COORDINATE_DECIMALS``, and scores (N,) float64 that print as the
+        shortest text of the given scores.
 
     Example:
         >>> image = BoxDetections("P1", np.array([[10.0, 10, 8.001, 4, 0]]), np.array([0.1]), np.array([1]))
@@ -158,11 +160,13 @@ def round_for_task1(image: BoxDetections) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _map_to_image(tile: BoxDetections) -> tuple[str, np.ndarray]:
-    """Return the id of the full image, and the boxes in its pixels."""
+    """Return the id of the full image, and the boxes (K, 5) in pixels of the full image."""
     boxes = np.asarray(tile.boxes, dtype=np.float64)
     try:
-        name = parse_tile_name(tile.name)
+        tile_name = parse_tile_name(tile.name)
     except UserError:
         return tile.name, boxes
-    boxes = boxes + np.array([name.x, name.y, 0, 0, 0])
-    return name.image_id, scale_obbs(boxes, (1 / name.rate, 1 / name.rate)) if name.rate != 1 else boxes
+    boxes = boxes + np.array([tile_name.x, tile_name.y, 0, 0, 0])
+    if tile_name.rate != 1:
+        boxes = scale_obbs(boxes, (1 / tile_name.rate, 1 / tile_name.rate))
+    return tile_name.image_id, boxes

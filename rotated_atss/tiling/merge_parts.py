@@ -1,7 +1,8 @@
 """Merge Task1 files in parts, so that several processes share a large file and the memory stays bounded.
 
-A part is a group of consecutive lines. In a file whose lines are grouped by image it has all detections on its images,
-so that the merged parts together equal the merged file.
+A part is a range of consecutive lines of a file; files are cut only between lines of different images. If the lines of
+a file are grouped by image, every part has all detections on its images, and the merged parts, joined, equal the merged
+file. Otherwise the file has to be merged as a whole (:func:`images_are_separate`).
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class TextPart:
         return cls(name, path, iou_threshold, 0, path.stat().st_size)
 
     def key(self) -> str:
-        """Return a digest of the input of the merge. Size and time of modification represent the file content."""
+        """Return a digest of the part and the threshold. Size and time of modification represent the file content."""
         status = self.path.stat()
         values = [status.st_size, status.st_mtime_ns, self.name, self.iou_threshold, self.start, self.length]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()
@@ -87,12 +88,12 @@ class MergedPart:
     content: bytes
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as an object for JSON."""
+        """Convert to a JSON object."""
         return {"images": self.images, "counts": self.counts, "content": self.content.decode()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> MergedPart:
-        """Rebuild the result of :meth:`to_json`."""
+        """Convert from the JSON object of :meth:`to_json`."""
         tiles, before, after = values["counts"]
         return cls(tuple(values["images"]), (tiles, before, after), values["content"].encode())
 
@@ -102,7 +103,7 @@ def cut_into_parts(file: TextPart, part_bytes: int) -> list[TextPart]:
 
     Args:
         file: The whole file.
-        part_bytes: Smallest size of a part, except the last one. Merging needs about 12 bytes of memory per byte.
+        part_bytes: Minimum size of every part but the last. Merging needs about 12 bytes of memory per byte.
 
     Returns:
         The parts, in the order of the file.
@@ -119,7 +120,7 @@ def cut_into_parts(file: TextPart, part_bytes: int) -> list[TextPart]:
     if file.length > part_bytes:
         try:
             with open(file.path, "rb") as opened, mmap(opened.fileno(), 0, access=ACCESS_READ) as data:
-                while (start := _next_image(data, starts[-1] + part_bytes)) < file.length:
+                while (start := _find_next_image(data, starts[-1] + part_bytes)) < file.length:
                     starts.append(start)
         except OSError:
             return [file]  # reading it reports the error
@@ -127,8 +128,8 @@ def cut_into_parts(file: TextPart, part_bytes: int) -> list[TextPart]:
     return [replace(file, start=start, length=stop - start) for start, stop in zip(starts, stops, strict=True)]
 
 
-def _next_image(data: mmap, position: int) -> int:
-    """Return the start of the next line that is on another image than the line at ``position``; else the file's end."""
+def _find_next_image(data: mmap, position: int) -> int:
+    """Return the start of the next line whose image differs from that of the line at ``position``, or the file size."""
     start = data.rfind(b"\n", 0, position) + 1
     tile = data[start : data.find(b"\n", start)].partition(b" ")[0]
     image_prefix = tile.rsplit(b"__", 3)[0] + b"__"  # tile names are image__rate__x___y
@@ -164,17 +165,21 @@ def _merge_part(part: TextPart) -> MergedPart:
 
 
 def images_are_separate(parts: Sequence[MergedPart]) -> bool:
-    """Return whether no image occurs in two parts, so that merging by parts equals merging the whole file.
+    """Return whether every image occurs in one part only. Then merging the parts equals merging the whole file.
 
     Example:
         >>> images_are_separate([MergedPart(("P1",), (1, 2, 1), b""), MergedPart(("P2", "P1"), (2, 2, 2), b"")])
         False
     """
-    return len({image for part in parts for image in part.images}) == sum(len(part.images) for part in parts)
+    num_distinct_images = len({image for part in parts for image in part.images})
+    return num_distinct_images == sum(len(part.images) for part in parts)
 
 
 def join_parts(name: str, parts: Sequence[MergedPart]) -> tuple[ClassMerge, bytes]:
-    r"""Return the counts and the file of a class from its merged parts, in the order of the file.
+    r"""Join the merged parts of a class, given in the order of the file.
+
+    Returns:
+        Counts of the class, and the content of its merged Task1 file.
 
     Example:
         >>> parts = [MergedPart(("P1",), (1, 2, 1), b"P1 ...\n"), MergedPart(("P2",), (1, 1, 1), b"P2 ...\n")]

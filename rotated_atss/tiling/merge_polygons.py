@@ -69,19 +69,19 @@ def to_full_images(tiles: Detections, *, path: str | Path | None = None) -> Dete
     if not len(tiles):
         return EMPTY_DETECTIONS
     names = [_parse_tile_name(tile, path) for tile in tiles.images]
-    image_numbers: dict[str, int] = {}  # by image id, in the order of first appearance
-    image_of_tile = np.array([image_numbers.setdefault(name.image_id, len(image_numbers)) for name in names])
-    # (T, 2), upper-left corners of the tiles
+    image_indices: dict[str, int] = {}  # by image id, in the order of first appearance
+    # of T tiles: index of the full image (T,), upper-left corner (T, 2) and rate (T,)
+    image_of_tile = np.array([image_indices.setdefault(name.image_id, len(image_indices)) for name in names])
     corners = np.array([(name.x, name.y) for name in names], dtype=np.float64)
     rates = np.array([name.rate for name in names])
     tile_of_detection = tiles.image_index  # (N,)
     shifted = tiles.polygons + np.tile(corners, 4)[tile_of_detection]
-    polygons = _without_rounding_noise(shifted / rates[tile_of_detection, None])
-    return Detections(tuple(image_numbers), image_of_tile[tile_of_detection], tiles.scores, polygons, tiles.score_texts)
+    polygons = _remove_rounding_noise(shifted / rates[tile_of_detection, None])
+    return Detections(tuple(image_indices), image_of_tile[tile_of_detection], tiles.scores, polygons, tiles.score_texts)
 
 
-def _without_rounding_noise(polygons: np.ndarray) -> np.ndarray:
-    """Round coordinates that are within 1e-9 of a millionth: 664.9 + 810 becomes 1474.9, not 1474.8999999999999."""
+def _remove_rounding_noise(polygons: np.ndarray) -> np.ndarray:
+    """Round coordinates within 1e-9 of a multiple of 1e-6: 664.9 + 810 becomes 1474.9, not 1474.8999999999999."""
     rounded = np.rint(polygons * 1e6) / 1e6
     return np.where(np.abs(rounded - polygons) < 1e-9, rounded, polygons)
 
@@ -94,11 +94,11 @@ def _parse_tile_name(tile: str, path: str | Path | None) -> TileName:
     try:
         return _cached_parse_tile_name(tile)
     except UserError as error:
-        where = None if path is None else f"{path}:{_line_of(path, tile)}"
+        where = None if path is None else f"{path}:{_find_line(path, tile)}"
         raise UserError(error.what, where=where, hint=error.hint) from None
 
 
-def _line_of(path: str | Path, tile: str) -> int:
+def _find_line(path: str | Path, tile: str) -> int:
     """Return the number, from 1, of the first line with detections on a tile."""
     lines = read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     return 1 + next((number for number, line in enumerate(lines) if line.split()[:1] == [tile.encode()]), 0)

@@ -1,13 +1,13 @@
-"""Shards of one merge (``merge --shard``): runs that divide the parts of the Task1 files among them.
+"""Merge in shards (``merge --shard``): several runs divide the parts of the Task1 files among them.
 
 The unit of work is a part of about a megabyte of one class: consecutive lines with all detections on some images. A
 whole file is not the unit, because a few frequent classes have most of the detections. An image is not the unit either,
-because every shard would have to read all files to find the lines of its images. Parts are read once, bound the memory,
-and take about equal time. Of N shards, each merges every N-th part.
+because every shard would have to read all files to find the lines of its images. Parts are read only once, take about
+equal time, and limit the memory. Each of N shards merges every N-th part.
 
 The shards record the merged parts in ``merge.partial`` in the output folder. The shard that finds all parts recorded
-writes the merged files and removes ``merge.partial``. It leaves a hidden file next to the output folder, by which
-a repeated shard finds that nothing is left to do. (A file in the output folder would become part of a submission.)
+writes the merged files and removes ``merge.partial``. It leaves a hidden file next to the output folder, from which a
+repeated shard learns that nothing is left to do. (A file in the output folder would become part of a submission.)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rotated_atss.tiling.merge_task import MergeTask
 
 COMMAND, PARTIAL = "merge", "merge.partial"
 
-_PART_BYTES = 1 << 20  # smaller than without shards, so that each shard gets about as many bytes
+_PART_BYTES = 1 << 20  # smaller than without shards, so that all shards get about the same number of bytes
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class ShardMerge:
     was_finished: bool = False
 
 
-def is_started(out_dir: Path) -> bool:
-    """Return whether shards have started in an output folder and not finished.
+def has_started_shards(out_dir: Path) -> bool:
+    """Return whether an output folder has an unfinished merge in shards.
 
     Example:
-        >>> is_started(Path("no_such_folder"))
+        >>> has_started_shards(Path("no_such_folder"))
         False
     """
     return (out_dir / PARTIAL).exists()
@@ -78,7 +78,7 @@ def run_shard(
     """Merge the parts of a shard, and write the merged files if no other part is left.
 
     Args:
-        task: The files.
+        task: The input and output files.
         shard: The shard; None merges all parts that shards have not merged yet.
         workers: Processes.
         scheduler: Address of a Dask scheduler whose workers merge instead.
@@ -91,16 +91,16 @@ def run_shard(
     with output_folder(task.out_dir), hold_run_lock(task.out_dir, COMMAND, shard):
         parts = {part.key(): part for part in task.cut(_PART_BYTES)}
         run = SharedRun(task.out_dir / PARTIAL, _describe(task), shard, MergedPart.from_json)
-        state = _describe_result(task, list(parts))
+        description = _describe_result(task, list(parts))
         with folder_lock(task.out_dir, COMMAND, shard):
             complete_result(task.out_dir)
-            if shard is not None and _is_finished(task, state):
+            if shard is not None and _is_finished(task, description):
                 run.remove()  # left by a run that was killed after it had written the files
                 return ShardMerge(was_finished=True)
             task.reject_leftovers()
             run.prepare()
         _merge_and_record(run, {key: parts[key] for key in run.select(list(parts))}, workers, scheduler, progress)
-        return _write_if_complete(task, run, parts, state, workers, scheduler)
+        return _write_if_complete(task, run, parts, description, workers, scheduler)
 
 
 def _merge_and_record(
@@ -111,10 +111,10 @@ def _merge_and_record(
     progress: bool | None,
 ) -> None:
     """Merge parts, given by key, and record each as soon as it is merged."""
-    keys = {part: key for key, part in parts.items()}
-    with progress_bar(total=sum(part.length for part in keys), desc="merge", unit="B", show=progress) as bar:
-        for part, result in merge_parts(list(keys), workers, scheduler):
-            run.record(keys[part], result.to_json())
+    key_of_part = {part: key for key, part in parts.items()}
+    with progress_bar(total=sum(part.length for part in key_of_part), desc="merge", unit="B", show=progress) as bar:
+        for part, result in merge_parts(list(key_of_part), workers, scheduler):
+            run.record(key_of_part[part], result.to_json())
             bar.update(part.length)
 
 
@@ -122,7 +122,7 @@ def _write_if_complete(
     task: MergeTask,
     run: SharedRun[MergedPart],
     parts: Mapping[str, TextPart],
-    state: Mapping[str, Any],
+    description: Mapping[str, Any],
     workers: int,
     scheduler: str | None,
 ) -> ShardMerge:
@@ -135,13 +135,13 @@ def _write_if_complete(
     if unfinished:
         return ShardMerge(unfinished=tuple(unfinished))
     merged = {part: results[key] for key, part in parts.items()}
-    # Without the lock, because it can take long.
+    # The lock is released meanwhile, because merging whole files can take long.
     merged |= dict(merge_parts(task.files_with_divided_images(merged), workers, scheduler))
     with folder_lock(task.out_dir, COMMAND, run.shard):
         if not run.folder.exists():
             return ShardMerge(was_finished=True)
         classes = task.write(merged)
-        finished = {**state, "output": describe_files(_output_paths(task))}
+        finished = {**description, "output": describe_files(_output_paths(task))}
         write_json(finished_path(task.out_dir), finished, indent=None)
         run.remove()
         _remove_locks_of_killed_shards(task.out_dir)
@@ -156,31 +156,32 @@ def _remove_locks_of_killed_shards(out_dir: Path) -> None:
 
 
 def _describe(task: MergeTask) -> dict[str, Any]:
-    """Return what all shards must have in common: settings as texts, and without a class list the input files."""
+    """Return what all shards must share: the settings as texts and, without a class list, the input file names."""
     description: dict[str, Any] = {
         "version": __version__,
         "TASK1_DIR": str(task.tiles_dir.resolve()),
         "--iou-threshold": str(task.iou_threshold),
-        "--classes": ", ".join(task.names) if task.has_class_list else None,
+        "--classes": ", ".join(task.classes) if task.has_class_list else None,
     }
     if not task.has_class_list:
-        description["Task1 files"] = {task1_path("", name).name: [] for name in task.names}
+        # an empty list marks a file for first_difference, which reports new and missing files by name
+        description["Task1 files"] = {task1_path("", name).name: [] for name in task.classes}
     return description
 
 
 def _describe_result(task: MergeTask, keys: Sequence[str]) -> dict[str, Any]:
-    """Return the settings and a digest of the input, given the keys of all parts: the merged files depend on these."""
+    """Return all that the merged files depend on: the settings and a digest of the keys of all parts."""
     return {**_describe(task), "input": hashlib.sha256("".join(keys).encode()).hexdigest()}
 
 
-def _is_finished(task: MergeTask, state: Mapping[str, Any]) -> bool:
+def _is_finished(task: MergeTask, description: Mapping[str, Any]) -> bool:
     """Return whether the output folder has the unchanged files of a finished merge with the same input."""
     recorded = read_state(finished_path(task.out_dir))
     try:
-        return recorded == {**state, "output": describe_files(_output_paths(task))}
+        return recorded == {**description, "output": describe_files(_output_paths(task))}
     except UserError:  # a file is missing
         return False
 
 
 def _output_paths(task: MergeTask) -> list[Path]:
-    return [task1_path(task.out_dir, name) for name in task.names]
+    return [task1_path(task.out_dir, name) for name in task.classes]

@@ -1,4 +1,4 @@
-"""The Task1 files of a folder as one merge: what is read, how it is divided into parts, and what is written."""
+"""Define one merge of Task1 files: the input files, their division into parts, and the output files."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ class MergeTask:
         tiles_dir: Input folder.
         out_dir: Output folder.
         iou_threshold: Detections whose IoU with a higher-scoring kept detection exceeds this value are suppressed.
-        names: Classes that get an output file, in the order of the returned counts.
+        classes: Classes that get an output file, in the order of the returned counts.
         files: The input file of each class that has one.
-        has_class_list: Whether the caller gave the names; otherwise they are those of the input files.
+        has_class_list: Whether the caller gave the classes; otherwise they are those of the input files.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     Path(folder, "Task1_ship.txt").touch()
-        ...     MergeTask.create(folder, "merged", 0.1, ["plane", "ship"]).names
+        ...     MergeTask.create(folder, "merged", 0.1, ["plane", "ship"]).classes
         ('plane', 'ship')
     """
 
     tiles_dir: Path
     out_dir: Path
     iou_threshold: float
-    names: tuple[str, ...]
+    classes: tuple[str, ...]
     files: Mapping[str, TextPart]
     has_class_list: bool
 
@@ -56,7 +56,7 @@ class MergeTask:
         iou_threshold: float,
         classes: str | Path | Sequence[str] | None,
     ) -> MergeTask:
-        """List the files of a folder.
+        """Find the Task1 files of a folder and validate the arguments.
 
         Args:
             tiles_dir: Input folder.
@@ -82,7 +82,7 @@ class MergeTask:
     def reject_leftovers(self) -> None:
         """Raise an error if the output folder has files of other classes, which would look like part of the result."""
         if self.out_dir.is_dir() and any(self.out_dir.glob("Task1_*.txt")):
-            leftovers = [path for name, path in list_task1_files(self.out_dir).items() if name not in self.names]
+            leftovers = [path for name, path in list_task1_files(self.out_dir).items() if name not in self.classes]
             if leftovers:
                 hint = "remove it, or choose another output folder"
                 raise UserError("the file of an earlier merge would not be replaced", where=leftovers[0], hint=hint)
@@ -97,7 +97,9 @@ class MergeTask:
         Args:
             merged: Results of all parts.
         """
-        return [self.files[name] for name, parts in self._by_class(merged).items() if not images_are_separate(parts)]
+        return [
+            self.files[name] for name, parts in self._group_by_class(merged).items() if not images_are_separate(parts)
+        ]
 
     def write(self, merged: Mapping[TextPart, MergedPart]) -> list[ClassMerge]:
         """Write the merged file of every class.
@@ -112,13 +114,13 @@ class MergeTask:
         Raises:
             UserError: A file cannot be written.
         """
-        classes = {name: join_parts(name, parts) for name, parts in self._by_class(merged).items()}
-        write_result(self.out_dir, {task1_path("", name).name: content for name, (_, content) in classes.items()})
-        return [counts for counts, _ in classes.values()]
+        joined = {name: join_parts(name, parts) for name, parts in self._group_by_class(merged).items()}
+        write_result(self.out_dir, {task1_path("", name).name: content for name, (_, content) in joined.items()})
+        return [counts for counts, _ in joined.values()]
 
-    def _by_class(self, merged: Mapping[TextPart, MergedPart]) -> dict[str, list[MergedPart]]:
-        """Return the results per class: that of the whole file where there is one, else those of its parts."""
-        by_class: dict[str, list[MergedPart]] = {name: [] for name in self.names}
+    def _group_by_class(self, merged: Mapping[TextPart, MergedPart]) -> dict[str, list[MergedPart]]:
+        """Return the results per class: the result of the whole file if there is one, else those of its parts."""
+        by_class: dict[str, list[MergedPart]] = {name: [] for name in self.classes}
         for part, result in merged.items():
             by_class[part.name].append(result)
         return by_class | {name: [merged[file]] for name, file in self.files.items() if file in merged}

@@ -1,4 +1,4 @@
-"""Merge a folder of ``Task1_<class>.txt`` on tiles into the same files on full images.
+"""Merge a folder of Task1 files (``Task1_<class>.txt``) with detections on tiles into Task1 files on full images.
 
 Image ids of the input are tile names in the style of mmrotate or of DOTA_devkit. NMS compares the quadrilaterals as the
 files state them, without fitting rectangles. Large files are cut into parts, which several processes merge in parallel.
@@ -16,7 +16,7 @@ from rotated_atss.io.run_state import complete_result
 from rotated_atss.io.shards import Shard
 from rotated_atss.tiling.merge_parts import ClassMerge, merge_parts
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
-from rotated_atss.tiling.merge_shards import ShardMerge, is_started, run_shard
+from rotated_atss.tiling.merge_shards import ShardMerge, has_started_shards, run_shard
 from rotated_atss.tiling.merge_task import MergeTask
 
 _SERIAL_BYTES = 1 << 20  # up to this size one process is faster than several
@@ -35,8 +35,7 @@ def merge_folder(
 ) -> list[ClassMerge]:
     """Merge every ``Task1_<class>.txt`` of a folder by polygon NMS per class and image.
 
-    If shards of this merge have started in ``out_dir`` (:func:`merge_shard`), only the parts that they have not merged
-    yet are merged.
+    If shards (:func:`merge_shard`) have started in ``out_dir`` and not finished, only the remaining parts are merged.
 
     Args:
         tiles_dir: Input folder. Image ids are tile names such as ``P0001__1024__0___824`` or ``P0001__0.5__0___824``.
@@ -63,8 +62,8 @@ def merge_folder(
         [ClassMerge(name='ship', tiles=1, images=1, before=1, after=1)]
     """
     task = MergeTask.create(tiles_dir, out_dir, iou_threshold, classes)
-    workers = _check_workers(workers)
-    if is_started(task.out_dir):
+    workers = _resolve_workers(workers)
+    if has_started_shards(task.out_dir):
         return list(run_shard(task, None, workers, scheduler, progress).classes)
     complete_result(task.out_dir)
     task.reject_leftovers()
@@ -98,18 +97,18 @@ def merge_shard(
 ) -> ShardMerge:
     """Merge one of several shards of a folder; the shard that finishes the last part writes the files.
 
-    All shards have equal arguments but for ``shard``, and can run in any order and at the same time. The files equal
-    those of :func:`merge_folder`. A shard that was stopped is continued by an equal call.
+    All arguments but ``shard`` must be equal for all shards. Shards can run in any order and at the same time. The
+    merged files equal those of :func:`merge_folder`. If a shard is stopped, an equal call continues it.
 
     Args:
         tiles_dir: Input folder.
         out_dir: Output folder that all shards share.
         shard: The shard.
-        iou_threshold: As for :func:`merge_folder`, like the other arguments.
-        classes: Class names or a DOTA version.
-        workers: Processes.
-        scheduler: Address of a Dask scheduler.
-        progress: Show a progress bar.
+        iou_threshold: As for :func:`merge_folder`.
+        classes: As for :func:`merge_folder`.
+        workers: As for :func:`merge_folder`.
+        scheduler: As for :func:`merge_folder`.
+        progress: As for :func:`merge_folder`.
 
     Raises:
         UserError: An argument, folder or line is invalid, or shards with other arguments have started in ``out_dir``.
@@ -127,10 +126,10 @@ def merge_shard(
         ([], ['plane', 'ship'])
     """
     task = MergeTask.create(tiles_dir, out_dir, iou_threshold, classes)
-    return run_shard(task, shard, _check_workers(workers), scheduler, progress)
+    return run_shard(task, shard, _resolve_workers(workers), scheduler, progress)
 
 
-def _check_workers(workers: int | None) -> int:
+def _resolve_workers(workers: int | None) -> int:
     """Return the number of processes; None selects one per core."""
     workers = available_cores() if workers is None else workers
     if workers < 1:

@@ -1,4 +1,4 @@
-"""Detection on images of any size: run a detector on sliding windows and merge its boxes on the image.
+"""Detect objects in images of any size: run a detector on sliding windows and merge its boxes on the image.
 
 The windows are those of ``rotated-atss split`` and the merging is that of ``rotated-atss test``, so a prediction equals
 splitting, testing and merging.
@@ -30,14 +30,15 @@ from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
 WHOLE_IMAGE = 0  # window size that passes the image to the detector undivided
-_ID = "image"  # image id in the tile names of windows; the caller's name of the image could itself be a tile name
+# Image id in the tile names of the windows, instead of the caller's name, which could itself be a tile name.
+_IMAGE_ID = "image"
 
 
 class Detector(Protocol):
     """Interface of a detector for :func:`predict_image`."""
 
     def __call__(self, tiles: list[Image], /) -> Sequence[tuple[Any, Any, Any]]:
-        """Detect on tiles.
+        """Detect objects on tiles.
 
         Args:
             tiles: Images (H, W, 3), uint8, BGR.
@@ -96,9 +97,9 @@ def predict_image(
     rate: float = 1.0,
     progress: bool | None = False,
 ) -> BoxDetections:
-    """Detect on one image of any size.
+    """Detect objects in one image of any size.
 
-    The rows of a large image are read from top to bottom, each once. Memory holds the rows of one row of windows, the
+    The rows of a large image are read from top to bottom, each once. Memory holds the pixels of one row of windows, the
     windows of one batch, and all detections.
 
     Args:
@@ -111,8 +112,8 @@ def predict_image(
         gap: Overlap of neighboring windows, pixels. None uses the detector's attribute ``gap``, but at most half the
             size; without this attribute, ``size * 200 / 1024``.
         batch_size: Windows per call of the detector.
-        iou_threshold: IoU threshold of the class-wise NMS that merges the windows. None uses the detector's attribute
-            ``iou_threshold``, or 0.1.
+        iou_threshold: IoU threshold of the class-wise NMS over the detections of all windows. None uses the detector's
+            attribute ``iou_threshold``, or 0.1.
         name: Image id; None uses the file name without its suffix, or ``image`` for an array.
         rate: Resample the image by this factor before it is divided into windows, for example to the ground resolution
             of the training images. The boxes are in pixels of the given image.
@@ -176,7 +177,7 @@ def resolve_tiling(
 def _predict_at_rate(
     detector: Detector, image: ImageReader, tiling: Tiling, name: str | None, rate: float, progress: bool | None
 ) -> BoxDetections:
-    """Detect on the image resampled by ``rate``, and return boxes in pixels of the image."""
+    """Detect objects in the image resampled by ``rate``, and return boxes in pixels of the given image."""
     if rate == 1:
         return _predict(detector, image, tiling, name, progress)
     detections = _predict(detector, ResampledReader(image, rate), tiling, name, progress)
@@ -187,7 +188,7 @@ def _predict(
     detector: Detector, image: ImageReader, tiling: Tiling, name: str | None, progress: bool | None
 ) -> BoxDetections:
     if tiling.size == WHOLE_IMAGE:
-        (unsorted,) = detect_on_tiles(detector, [image.read()], [_ID])
+        (unsorted,) = detect_on_tiles(detector, [image.read()], [_IMAGE_ID])
         detections = unsorted.take(np.argsort(-unsorted.scores, kind="stable"))
     else:
         (detections,) = merge_boxes(_detect_on_windows(detector, image, tiling, progress), tiling.iou_threshold)
@@ -214,7 +215,7 @@ def _iter_tiles(image: ImageReader, windows: NDArray[np.int64], settings: SplitS
         for window in windows[indices].tolist():
             x_start, y_start, x_stop, y_stop = window
             pixels = crop_window(band.crop(window), [0, 0, x_stop - x_start, y_stop - y_start], settings.padding)
-            yield settings.tile_name(_ID, 1, window), pixels
+            yield settings.tile_name(_IMAGE_ID, 1, window), pixels
 
 
 def detect_on_tiles(detector: Detector, tiles: list[Image], names: Sequence[str]) -> list[BoxDetections]:

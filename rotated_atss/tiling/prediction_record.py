@@ -1,4 +1,4 @@
-"""Record of the detections on one image, a file from which an interrupted prediction continues with the next image."""
+"""Write and read the detections on one image as a record, so that an interrupted prediction can continue."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def read_record(path: Path) -> tuple[BoxDetections, ImageInfo]:
             columns = [content[name] for name in ("boxes", "scores", "labels")]
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
         raise ValueError(f"{path}: a damaged record: {error}") from error
-    name, position = meta.pop("name"), meta.pop("georeference")
-    georeference = None if position is None else Georeference(tuple(position["transform"]), position["crs"])
+    name, fields = meta.pop("name"), meta.pop("georeference")
+    georeference = None if fields is None else Georeference(tuple(fields["transform"]), fields["crs"])
     return BoxDetections(name, *columns), ImageInfo(**meta, georeference=georeference)
 
 

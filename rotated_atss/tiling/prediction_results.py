@@ -1,4 +1,4 @@
-"""Result files of ``predict``, written image by image from the records of all images."""
+"""Write the result files of ``predict``, image by image, from the prediction records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotated_atss.ops.box_arrays import obb_hbbs
 from rotated_atss.tiling.merge_boxes import BoxDetections, to_task1
 from rotated_atss.tiling.prediction_record import ImageInfo, read_record
 
-_ROWS_PER_PART = 20_000  # detections that are formatted at once, which bounds the memory
+_CHUNK_ROWS = 20_000  # detections that are formatted at once; more would take more memory
 
 
 class ResultWriter(Protocol):
@@ -26,35 +26,35 @@ class ResultWriter(Protocol):
         """Complete the files."""
 
 
-def compose(records: Iterable[Path], writers: Sequence[ResultWriter], score: float = 0.0) -> tuple[int, int]:
-    """Write the result files of all images, with the detections of one image in memory.
+def write_results(records: Iterable[Path], writers: Sequence[ResultWriter], score_thr: float = 0.0) -> tuple[int, int]:
+    """Write the result files of all images. Only the detections of one image at a time are in memory.
 
     Args:
         records: Files of :func:`rotated_atss.tiling.prediction_record.write_record`, in the order of the images.
         writers: One per format.
-        score: Score threshold for the second number that is returned. All detections are written.
+        score_thr: Score threshold of the second returned number. All detections are written.
 
     Returns:
-        Number of detections, and number of detections with a score of at least ``score``.
+        Number of detections, and number of detections with a score of at least ``score_thr``.
 
     Raises:
         OSError: A file cannot be written.
         UserError: A file cannot be written.
 
     Example:
-        >>> compose([], [])
+        >>> write_results([], [])
         (0, 0)
     """
-    total = shown = 0
+    num_detections = num_above_threshold = 0
     for path in records:
         detections, info = read_record(path)
         for writer in writers:
             writer.add(detections, info)
-        total += len(detections.scores)
-        shown += int((detections.scores >= score).sum())
+        num_detections += len(detections.scores)
+        num_above_threshold += int((detections.scores >= score_thr).sum())
     for writer in writers:
         writer.close()
-    return total, shown
+    return num_detections, num_above_threshold
 
 
 class Task1Writer:
@@ -62,8 +62,8 @@ class Task1Writer:
 
     Args:
         folder: Existing output folder.
-        model_classes: Class names in the order of the labels, as they are written in file names.
-        classes: Classes with a file, which is empty if there are no detections of the class.
+        model_classes: Class names in the order of the class indices, as they appear in file names.
+        classes: Classes that always get a file; it is empty if there are no detections of the class.
 
     Example:
         >>> import tempfile
@@ -83,11 +83,11 @@ class Task1Writer:
 
     def add(self, detections: BoxDetections, info: ImageInfo) -> None:
         """Append the detections on one image."""
-        for part in _iter_parts(detections):
-            for name, of_class in to_task1([part], self.model_classes).items():
-                if len(of_class):
+        for chunk in _iter_chunks(detections):
+            for name, class_detections in to_task1([chunk], self.model_classes).items():
+                if len(class_detections):
                     with open(task1_path(self.folder, name), "ab") as file:
-                        file.write(format_detections(of_class))
+                        file.write(format_detections(class_detections))
 
     def close(self) -> None:
         """Do nothing: the files are complete after every image."""
@@ -99,7 +99,7 @@ class CocoWriter:
     Args:
         path: The JSON file.
         image_ids: COCO image id by image name.
-        category_ids: COCO category id of each class, in the order of the labels.
+        category_ids: COCO category id of each class, in the order of the class indices.
 
     Example:
         >>> import tempfile
@@ -117,8 +117,8 @@ class CocoWriter:
     def add(self, detections: BoxDetections, info: ImageInfo) -> None:
         """Append the detections on one image."""
         image_id = self.image_ids[detections.name]
-        for part in _iter_parts(detections):
-            results = to_coco_results(image_id, obb_hbbs(part.boxes), part.scores, part.labels, self.category_ids)
+        for chunk in _iter_chunks(detections):
+            results = to_coco_results(image_id, obb_hbbs(chunk.boxes), chunk.scores, chunk.labels, self.category_ids)
             self._append(self._separator + ", ".join(map(json.dumps, results)))
             self._separator = ", "
 
@@ -131,7 +131,7 @@ class CocoWriter:
             file.write(text.encode())
 
 
-def _iter_parts(detections: BoxDetections) -> Iterator[BoxDetections]:
-    """Yield parts of at most ``_ROWS_PER_PART`` detections."""
-    for start in range(0, len(detections.scores), _ROWS_PER_PART):
-        yield detections.take(slice(start, start + _ROWS_PER_PART))
+def _iter_chunks(detections: BoxDetections) -> Iterator[BoxDetections]:
+    """Yield the detections in chunks of at most ``_CHUNK_ROWS``."""
+    for start in range(0, len(detections.scores), _CHUNK_ROWS):
+        yield detections.take(slice(start, start + _CHUNK_ROWS))

@@ -1,4 +1,4 @@
-"""Presets: named settings for splitting one part of a dataset. Those of DOTA equal mmrotate's ``split_configs``."""
+"""Load presets: named settings for splitting one part of a dataset. DOTA presets equal mmrotate's ``split_configs``."""
 
 from __future__ import annotations
 
@@ -52,22 +52,22 @@ class SplitPreset:
             >>> load_preset("dota_v1.0_ss_test").folders("DOTA")
             (['DOTA/test/images'], None)
         """
-        labels = None if self.labels is None else self._below(data_root, self.labels)
-        return self._below(data_root, self.images), labels
+        labels = None if self.labels is None else self._join_root(data_root, self.labels)
+        return self._join_root(data_root, self.images), labels
 
-    def lists(self, data_root: str | Path | None = None) -> list[str] | None:
-        """Return the paths of the lists of images; None if there are none.
+    def image_list_paths(self, data_root: str | Path | None = None) -> list[str] | None:
+        """Return the paths of the image lists; None if the preset splits all images.
 
         Args:
             data_root: Folder of the dataset; None uses that of the preset.
 
         Example:
-            >>> load_preset("hrsc2016_test").lists("HRSC2016")
+            >>> load_preset("hrsc2016_test").image_list_paths("HRSC2016")
             ['HRSC2016/ImageSets/test.txt']
         """
-        return None if self.image_lists is None else self._below(data_root, self.image_lists)
+        return None if self.image_lists is None else self._join_root(data_root, self.image_lists)
 
-    def _below(self, data_root: str | Path | None, names: Sequence[str]) -> list[str]:
+    def _join_root(self, data_root: str | Path | None, names: Sequence[str]) -> list[str]:
         root = Path(self.data_root if data_root is None else data_root)
         return [(root / name).as_posix() for name in names]
 

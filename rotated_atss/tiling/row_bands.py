@@ -1,4 +1,4 @@
-"""Reading of the windows of an image from top to bottom: every pixel is read once, and few rows are in memory."""
+"""Read the windows of an image from top to bottom: every pixel is read once, and few rows are in memory."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class RowBand:
             [4, 5, 6, 7]
         """
         x_start, y_start, x_stop, y_stop = window
-        parts, top = [], self.y_start  # top: first row of the chunk
+        crops, chunk_start = [], self.y_start
         for chunk in self.chunks:
-            part = chunk[max(y_start - top, 0) : max(y_stop - top, 0), x_start:x_stop]
-            if len(part):
-                parts.append(part)
-            top += len(chunk)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            crop = chunk[max(y_start - chunk_start, 0) : max(y_stop - chunk_start, 0), x_start:x_stop]
+            if len(crop):
+                crops.append(crop)
+            chunk_start += len(chunk)
+        return crops[0] if len(crops) == 1 else np.concatenate(crops)
 
 
 def iter_row_bands(

@@ -1,4 +1,4 @@
-"""The images of a split, each paired with its label file."""
+"""Find the images of a split and the label file of each image."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class SourceImage:
 
     Attributes:
         image: The image file.
-        labels: Its label file in the DOTA format; for other formats, the folder or file with the labels of all images;
-            None for unlabeled images.
-        folder: Index of its image folder.
+        labels: Label file of the image in the DOTA format; in other formats, the folder or file with the labels of all
+            images; None for an unlabeled image.
+        folder: Index of the image folder.
     """
 
     image: Path
@@ -57,10 +57,10 @@ def read_image_lists(paths: Sequence[str | Path]) -> dict[str, str]:
     r"""Read lists of images: text files with the name of one image per line, such as the ``ImageSets`` of a dataset.
 
     Args:
-        paths: The files. Of a line such as ``train/P0001.png 3``, only the image id ``P0001`` counts.
+        paths: The files. From a line such as ``train/P0001.png 3``, only the image id ``P0001`` is used.
 
     Returns:
-        The place where each image is listed, ``path:line`` by image id.
+        By image id, the first place where the image is listed, as ``path:line``.
 
     Raises:
         UserError: A file cannot be read, is not UTF-8 text, or names no image.
@@ -78,10 +78,10 @@ def read_image_lists(paths: Sequence[str | Path]) -> dict[str, str]:
             lines = read_bytes(path).decode("utf-8-sig").splitlines()
         except UnicodeDecodeError:
             raise UserError("the list of images is not UTF-8 text", where=path) from None
-        listed = [(image_id_of(line.split()[0]), number) for number, line in enumerate(lines, 1) if line.strip()]
-        if not listed:
+        entries = [(image_id_of(line.split()[0]), number) for number, line in enumerate(lines, 1) if line.strip()]
+        if not entries:
             raise UserError("no image is listed", where=path, hint="write one name per line")
-        for image_id, number in listed:
+        for image_id, number in entries:
             places.setdefault(image_id, f"{path}:{number}")
     return places
 
@@ -89,7 +89,7 @@ def read_image_lists(paths: Sequence[str | Path]) -> dict[str, str]:
 def find_source_images(
     folders: Sequence[tuple[str, str | None]],
     formats: Sequence[str | None] = (),
-    only: Mapping[str, str] | None = None,
+    listed: Mapping[str, str] | None = None,
     *,
     labeled_only: bool = False,
 ) -> list[SourceImage]:
@@ -97,13 +97,13 @@ def find_source_images(
 
     Args:
         folders: Pairs of image and label folder, as :func:`pair_folders` returns them.
-        formats: Label format per folder; empty for ``dota``. Only in this format, images are paired with label files.
-        only: Images to list, as :func:`read_image_lists` returns them; None lists all images.
+        formats: Label format per folder; empty for ``dota``. Only in this format, every image has its own label file.
+        listed: Images to select, as :func:`read_image_lists` returns them; None selects all images.
         labeled_only: In the ``dota`` format, leave out images without a label file instead of raising an error.
 
     Raises:
-        UserError: A folder is missing, an image or label file has no counterpart, an image id occurs twice, or no
-            folder has a listed image.
+        UserError: A folder is missing, an image or label file has no counterpart, an image id occurs twice, or a
+            listed image is in no folder.
 
     Example:
         >>> import tempfile
@@ -112,14 +112,14 @@ def find_source_images(
         ...     [source.image_id for source in find_source_images([(folder, None)])]
         ['P1']
     """
-    first_image: dict[str, Path] = {}
+    first_image: dict[str, Path] = {}  # by image id
     sources = []
     for index, (image_folder, label_folder) in enumerate(folders):
         is_dota = not formats or formats[index] in (None, "dota")  # None: no labels
-        accepted: Container[str] | None = only
+        accepted: Container[str] | None = listed
         if labeled_only and label_folder is not None and is_dota:
             labeled = {path.stem for path in list_label_files(label_folder)}
-            accepted = labeled if only is None else labeled & set(only)
+            accepted = labeled if listed is None else labeled & set(listed)
         for image, labels in pair_images_and_labels(image_folder, label_folder if is_dota else None, accepted):
             first = first_image.setdefault(image.stem, image)
             if first is not image:
@@ -128,7 +128,7 @@ def find_source_images(
             if not is_dota and label_folder is not None:
                 labels = Path(label_folder)
             sources.append(SourceImage(image, labels, index))
-    for image_id, place in (only or {}).items():
+    for image_id, place in (listed or {}).items():
         if image_id not in first_image and not labeled_only:
             folders_text = ", ".join(folder for folder, _ in folders)
             raise UserError(f"no image {quote(image_id)} in {folders_text}", where=place)

@@ -1,4 +1,4 @@
-"""Reading of the labels of the images to split, in any label format."""
+"""Read the labels of the images to split, in any label format."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ logger = logging.getLogger(__name__)
 
 
 def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
-    """Return the format of a label folder or file.
+    """Validate the format of a label folder or file, or recognize it.
 
     Args:
         labels: Folder or file.
         format_name: The format, or ``auto`` to recognize it from the files.
 
     Returns:
-        Name of the format. It is ``dota`` for text files of an unknown format and for missing files, so that the reader
-        of DOTA labels reports what is wrong.
+        Name of the format. For text files of an unknown format and for missing files it is ``dota``, because the reader
+        of DOTA labels then reports what is wrong.
 
     Raises:
         UserError: There is no format of this name, or the files are of an unknown format or of several formats.
@@ -67,7 +67,7 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
         texts = [path for path in list_files(labels, (".txt",)) if path.name not in NAMES_FILES]
         for path in texts:
             formats = possible_formats(path)
-            if len(formats) < 2:  # only an empty file can be of several formats: the first file with objects decides
+            if len(formats) < 2:  # the first file with objects decides; only empty files can be of several formats
                 name = next(iter(formats), DOTA)
                 reject_mixed_formats(labels, name, path)
                 return name
@@ -76,7 +76,7 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
     try:
         paths = list_label_paths(labels)
     except UserError:
-        return DOTA  # its reader reports what is missing
+        return DOTA  # the reader of DOTA labels reports what is missing
     return recognize_format(paths)
 
 
@@ -89,7 +89,7 @@ def read_source_labels(
     *,
     class_map: Mapping[str, str] | None = None,
     fit_polygons: bool = False,
-    skip_others: bool = False,
+    skip_other_images: bool = False,
     labeled_only: bool = False,
     class_column: str | None = None,
     class_name: str | None = None,
@@ -104,13 +104,13 @@ def read_source_labels(
         classes: Accepted class names, after ``class_map`` is applied; None accepts any name.
         class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
         fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
-        skip_others: Ignore labels of images that are not in ``sources`` instead of raising an error.
+        skip_other_images: Ignore labels of images that are not in ``sources`` instead of raising an error.
         labeled_only: Return None for an image without labels instead of raising an error.
         class_column: Column with the class, for labels in map coordinates.
         class_name: Class of all objects, for labels in map coordinates.
 
     Returns:
-        Labels per image. Spaces in class names are replaced by hyphens.
+        Labels per image, in the order of ``sources``. Spaces in class names are replaced by hyphens.
 
     Raises:
         UserError: A file is malformed, a class is unknown, or an image or its labels are missing.
@@ -123,12 +123,16 @@ def read_source_labels(
         ...     read_source_labels([source], folder, folder, "dota", None)[0].names
         ('ship',)
     """
+    # with a class map, the files have the old names, and the new names are checked after the renaming
     classes_in_files = None if class_map is not None else classes
     if format_name == DOTA:
         paths = [source.labels for source in sources if source.labels is not None]
         dota_labels = [read_labels(path, classes_in_files) for path in paths]
         _warn_unused_names(class_map, (labels_of_image.names for labels_of_image in dota_labels), labels)
-        return [_map_classes(found, class_map, classes, path) for found, path in zip(dota_labels, paths, strict=True)]
+        return [
+            _map_classes(labels_of_image, class_map, classes, path)
+            for labels_of_image, path in zip(dota_labels, paths, strict=True)
+        ]
     label_set = read_label_set(
         labels, format_name, images=ImageFiles(image_folder), classes=classes_in_files, fit_polygons=fit_polygons,
         class_column=class_column, class_name=class_name,
@@ -136,7 +140,7 @@ def read_source_labels(
     for note in label_set.notes:
         logger.warning("%s: %s", labels, note)
     _warn_unused_names(class_map, (record.classes for record in label_set.images), labels)
-    records = _match_records(label_set.images, sources, image_folder, format_name, skip_others)
+    records = _match_records(label_set.images, sources, image_folder, format_name, skip_other_images)
     for source in sources:
         if source.image_id not in records and not labeled_only:
             raise UserError(f"no labels for the image {source.image.name}", where=labels, hint=f"in {image_folder}")
@@ -149,18 +153,18 @@ def _match_records(
     sources: Sequence[SourceImage],
     image_folder: str | Path,
     format_name: str,
-    skip_others: bool,
+    skip_other_images: bool,
 ) -> dict[str, ImageLabels]:
     """Return the labels of the images by image id.
 
     Raises:
-        UserError: Labels have no image, unless ``skip_others``, or are detections.
+        UserError: Labels are detections, or have no image and ``skip_other_images`` is False.
     """
     image_ids = {source.image_id for source in sources}
     matched = {}
     for record in records:
         if record.image_id not in image_ids:
-            if skip_others:
+            if skip_other_images:
                 continue
             hint = f"in {record.source}{_GEOJSON_HINT if format_name == 'geojson' else ''}"
             raise UserError(f"no image for the labels of {record.name}", where=image_folder, hint=hint)

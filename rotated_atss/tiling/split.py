@@ -1,8 +1,9 @@
 """Split folders of DOTA images and labels into tiles.
 
-The output folder gets ``images/``, ``labelTxt/`` and ``manifest.json``, all of it or nothing. If the labels are not
-DOTA text, or if their classes are renamed, ``labelTxt_full/`` gets the labels of the full images as DOTA text. Every
-image is read once, in worker processes; images that are not 8-bit are read twice, unless their scaling is given.
+When all images are split, ``images/``, ``labelTxt/`` and ``manifest.json`` are moved into the output folder. If the
+labels are not DOTA text, or if their classes are renamed, the labels of the full images are also written as DOTA text,
+to ``labelTxt_full/``. Every image is read once, in worker processes; images that are not 8-bit are read twice, unless
+their scaling is given.
 
 The rules and the defaults are those of mmrotate's ``img_split.py`` with the settings of the published DOTA results:
 from equal 8-bit images, both make the same tiles, pixel by pixel, with the same objects.
@@ -24,7 +25,7 @@ from rotated_atss.io.conversion import plan_conversion
 from rotated_atss.io.files import reject_overlapping_output
 from rotated_atss.io.processes import available_cores
 from rotated_atss.io.shards import Shard
-from rotated_atss.tiling.finished_split import find_finished_split, input_digest
+from rotated_atss.tiling.finished_split import compute_input_digest, find_finished_split
 from rotated_atss.tiling.source_images import SourceImage, pair_folders
 from rotated_atss.tiling.source_labels import AUTO
 from rotated_atss.tiling.split_image import SplitJob
@@ -50,19 +51,19 @@ class SplitResult:
         out: The output folder.
         totals: Counts over all images and tiles.
         seconds: Wall time.
-        unknown_classes: Class names that no DOTA version has, sorted; empty if the classes were given.
-        classes: Number of objects in the images and in the tiles, by class name, sorted.
+        unknown_classes: Class names in the labels that are in no DOTA version, sorted; empty if the classes were given.
+        class_counts: Number of objects in the images and number in the tiles, by class name, sorted.
         in_no_tile: ``path:line class`` of the objects that have an area and belong to no tile.
-        unfinished: Number of images that no shard has finished yet; the counts are those of the finished images.
-        was_finished: Whether ``out`` already held the result of a call with equal arguments. Then nothing was written,
-            and only ``totals`` are counted.
+        unfinished: Number of images that no shard has finished yet; all counts are those of the finished images.
+        was_finished: Whether ``out`` already held the result of a call with equal arguments. If so, nothing was
+            written, and of the counts only ``totals`` are set.
     """
 
     out: Path
     totals: SplitTotals
     seconds: float
     unknown_classes: tuple[str, ...] = ()
-    classes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    class_counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     in_no_tile: tuple[str, ...] = ()
     unfinished: int = 0
     was_finished: bool = False
@@ -102,8 +103,8 @@ def split_dota(
         settings: Windows, tile format and thresholds; None uses the defaults of :class:`SplitSettings`.
         label_format: Format of the labels, a key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
         classes: Accepted class names, a DOTA version (``"v1.0"``) or another dataset; None accepts any name.
-        class_map: New class name by old name; an empty new name leaves a class out, ``*`` stands for all others.
-            ``classes`` are the new names.
+        class_map: New class name by old name; an empty new name leaves a class out, the old name ``*`` stands for all
+            others. ``classes`` are the new names.
         fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
         image_lists: Text files that name the images to split, one per line; None splits all images of the folders.
         labeled_only: Leave out images without labels instead of raising.
@@ -151,7 +152,7 @@ def split_dota(
     if workers < 1:
         raise UserError(f"at least 1 worker is needed, got {workers}")
     _warn_skipped_images(folders)
-    digest = input_digest(settings, data.sources, data.label_sets, data.formats)
+    digest = compute_input_digest(settings, data.sources, data.label_sets, data.formats)
     finished = None if overwrite else find_finished_split(out, digest, data.sources)
     if finished is not None and finished.totals is not None:
         remove_trash(out)  # left by a run that was killed after its last rename
@@ -161,13 +162,13 @@ def split_dota(
         settings = _resolve_scaling(settings, data, workers)
         jobs = [SplitJob(source.image, objects, stage.folder, settings) for source, objects in data.pairs()]
         run = SplitRun(jobs, stage)
-        _announce(run, data, settings, on_start, on_continue)
+        _report_start(run, data, settings, on_start, on_continue)
         if not stage.is_moving:  # otherwise an earlier run finished all jobs and was stopped during the final move
             run.execute(workers, scheduler, progress)
         with stage.exclusive() as is_present:
             if is_present:  # no other shard has moved the split yet
                 finish_split(stage, run, settings, data, digest)
-    return _result(out, data, run, time.perf_counter() - started, classes_given=classes is not None)
+    return _build_result(out, data, run, time.perf_counter() - started, classes_given=classes is not None)
 
 
 def _pair_folders(
@@ -198,21 +199,21 @@ def _resolve_scaling(settings: SplitSettings, data: SplitInput, workers: int) ->
     return replace(settings, **asdict(conversion.options))
 
 
-def _announce(
+def _report_start(
     run: SplitRun,
     data: SplitInput,
     settings: SplitSettings,
     on_start: Callable[[int, int], None] | None,
     on_continue: Callable[[int, int], None] | None,
 ) -> None:
-    """Call the functions of the caller that show what will be done."""
+    """Call ``on_start`` with the numbers of images and windows, and ``on_continue`` if some images are finished."""
     if on_start is not None:
         on_start(run.num_images, sum(count_windows(source.image, settings) for source in data.sources))
     if on_continue is not None and run.num_finished:
         on_continue(run.num_finished, run.num_images)
 
 
-def _result(out: Path, data: SplitInput, run: SplitRun, seconds: float, *, classes_given: bool) -> SplitResult:
+def _build_result(out: Path, data: SplitInput, run: SplitRun, seconds: float, *, classes_given: bool) -> SplitResult:
     """Count the finished images, their objects and their tiles."""
     stats_or_none = run.stats()
     data = data.select([image_stats is not None for image_stats in stats_or_none])
@@ -222,41 +223,42 @@ def _result(out: Path, data: SplitInput, run: SplitRun, seconds: float, *, class
         out=out,
         totals=sum_stats(stats),
         seconds=seconds,
-        unknown_classes=() if classes_given else _unknown_classes(data),
-        classes=_count_classes(data, stats),
-        in_no_tile=tuple(_objects_in_no_tile(data, stats)),
+        unknown_classes=() if classes_given else _find_unknown_classes(data),
+        class_counts=_count_objects(data, stats),
+        in_no_tile=tuple(_iter_objects_in_no_tile(data, stats)),
         unfinished=run.num_images - len(stats),
     )
 
 
-def _unknown_classes(data: SplitInput) -> tuple[str, ...]:
-    """Return the class names of the labels that no DOTA version has, sorted."""
+def _find_unknown_classes(data: SplitInput) -> tuple[str, ...]:
+    """Return the class names in the labels that are in no DOTA version, sorted."""
     known = set().union(*CLASSES.values())
     return tuple(sorted({name for labels in data.label_sets if labels is not None for name in labels.names} - known))
 
 
-def _count_classes(data: SplitInput, stats: Sequence[SplitStats]) -> dict[str, tuple[int, int]]:
-    """Return the numbers of objects in the images and in the tiles by class."""
+def _count_objects(data: SplitInput, stats: Sequence[SplitStats]) -> dict[str, tuple[int, int]]:
+    """Return the number of objects in the images and the number in the tiles, by class name."""
     in_images: Counter[str] = Counter()
     in_tiles: Counter[str] = Counter()
     for labels, image_stats in zip(data.label_sets, stats, strict=True):
-        for name, num_tiles in zip(labels.names if labels is not None else (), image_stats.tiles_per_object):
-            in_images[name] += 1
-            in_tiles[name] += num_tiles
+        if labels is not None:
+            for name, num_tiles in zip(labels.names, image_stats.tiles_per_object):
+                in_images[name] += 1
+                in_tiles[name] += num_tiles
     return {name: (in_images[name], in_tiles[name]) for name in sorted(in_images)}
 
 
-def _objects_in_no_tile(data: SplitInput, stats: Sequence[SplitStats]) -> Iterator[str]:
+def _iter_objects_in_no_tile(data: SplitInput, stats: Sequence[SplitStats]) -> Iterator[str]:
     """Yield ``path:line class`` of the objects that have an area and belong to no tile."""
     for (source, labels), image_stats in zip(data.pairs(), stats, strict=True):
         if labels is not None:
             for index in image_stats.in_no_tile:
-                yield f"{_object_place(source, int(labels.line_numbers[index]))} {labels.names[index]}"
+                yield f"{_format_place(source, int(labels.line_numbers[index]))} {labels.names[index]}"
 
 
 def _warn_without_area(data: SplitInput, stats: Sequence[SplitStats]) -> None:
     places = [
-        _object_place(source, line)
+        _format_place(source, line)
         for source, image_stats in zip(data.sources, stats, strict=True)
         for line in image_stats.without_area
     ]
@@ -265,8 +267,8 @@ def _warn_without_area(data: SplitInput, stats: Sequence[SplitStats]) -> None:
         logger.warning("%s without area left out, the first at %s", objects, places[0])
 
 
-def _object_place(source: SourceImage, line: int) -> str:
-    """Return ``path:line`` of an object, or the path for a label format without lines."""
+def _format_place(source: SourceImage, line: int) -> str:
+    """Return the place of a label as ``path:line``, or as the path if the label format has no lines (line 0)."""
     return f"{source.labels}:{line}" if line else f"{source.labels}"
 
 

@@ -1,4 +1,4 @@
-"""Splitting of one image and its labels into tiles, which is one job of a worker process."""
+"""Split one image and its labels into tiles, as one job of a worker process."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class SplitJob:
 
     Attributes:
         image: The image file.
-        labels: Objects of the image; None for a test set, whose tiles get no label files.
+        labels: Objects of the image; None for an unlabeled image, whose tiles get no label files.
         folder: Output folder; ``images/`` and, with labels, ``labelTxt/`` exist in it.
         settings: The settings of the split.
         threads: Threads that encode and write tiles.
-        part: Index of the part, and number of parts of the image. A part is a range of rows of windows.
+        part: Index of the part and number of parts of the image. A part is a range of consecutive rows of windows.
     """
 
     image: Path
@@ -86,11 +86,11 @@ def split_image(job: SplitJob) -> SplitStats:
     tiles_per_object = np.zeros(len(polygons), np.int64)
     with open_image(job.image, job.settings.pixels) as image:
         for rate in job.settings.resampling_rates():
-            width, height, iter_bands = _bands_at_rate(job, image, rate)
+            width, height, iter_bands = _image_at_rate(job, image, rate)
             windows = _windows_of_part(width, height, job.settings, job.part)
             placement = place_objects(polygons * rate, windows, job.settings.iof_threshold)
-            tiles_per_object += np.bincount(placement.objects, minlength=len(polygons))
-            # Unlike a generator expression, starmap does not hold a band while the next one is read.
+            tiles_per_object += np.bincount(placement.object_index, minlength=len(polygons))
+            # Unlike a generator expression, starmap keeps no reference to a band while the next one is read.
             batches = starmap(partial(_list_crops, job, rate, windows, placement), iter_bands(windows))
             tiles += map_batches_in_threads(partial(_write_tile, job), batches, job.threads)
         resolution = _find_ground_resolution(job, (image.width, image.height), lambda: image.georeference)
@@ -109,14 +109,14 @@ def split_image(job: SplitJob) -> SplitStats:
 
 
 def _keep_whole(job: SplitJob) -> SplitStats:
-    """Write the image and its objects in one piece. An image that needs no conversion is copied, not decoded."""
-    converted = is_converted(job.image, job.settings.pixels)
+    """Write the image undivided, with all its objects. An image that needs no conversion is copied, not decoded."""
+    needs_conversion = is_converted(job.image, job.settings.pixels)
     width, height = image_size(job.image)
     has_area = np.zeros(0, bool) if job.labels is None else object_areas(job.labels.polygons) > MIN_AREA
     is_written = bool(has_area.any()) or job.settings.keep_empty
-    suffix = ".png" if converted else job.image.suffix
+    suffix = ".png" if needs_conversion else job.image.suffix
     if is_written:
-        _write_whole(job, suffix, has_area, converted)
+        _write_whole(job, suffix, has_area, needs_conversion)
     return SplitStats(
         width=width,
         height=height,
@@ -130,10 +130,10 @@ def _keep_whole(job: SplitJob) -> SplitStats:
     )
 
 
-def _write_whole(job: SplitJob, suffix: str, has_area: Booleans, converted: bool) -> None:
+def _write_whole(job: SplitJob, suffix: str, has_area: Booleans, needs_conversion: bool) -> None:
     """Write the image, converted to PNG or copied, and the labels of the objects that have an area."""
     name, pixels = job.image.stem, job.settings.pixels
-    content = encode_image(read_image(job.image, pixels), "png") if converted else read_bytes(job.image)
+    content = encode_image(read_image(job.image, pixels), "png") if needs_conversion else read_bytes(job.image)
     write_bytes(job.folder / "images" / f"{name}{suffix}", content)
     if job.labels is not None:
         names = [class_name for class_name, keep in zip(job.labels.names, has_area.tolist(), strict=True) if keep]
@@ -146,7 +146,7 @@ def _find_ground_resolution(
 ) -> float | None:
     """Return meters per pixel from the georeference of the image or the ``gsd`` line of its labels; None if unknown.
 
-    ``read_georeference`` is called here because its errors are ignored.
+    ``read_georeference`` is passed as a function, so that its errors can be ignored here.
     """
     try:
         resolution = ground_resolution(read_georeference(), image_wh)
@@ -157,14 +157,14 @@ def _find_ground_resolution(
     return None if resolution is None else round(resolution, _RESOLUTION_DECIMALS)
 
 
-# Function from windows (W, 4) to groups of their indices, each with the rows that contain the windows of the group.
-_Bands = Callable[[Integers], Iterable[tuple[Integers, RowBand]]]
+# Function of windows (W, 4) that yields groups of window indices, each with the image rows that contain its windows.
+_IterBands = Callable[[Integers], Iterable[tuple[Integers, RowBand]]]
 
 
-def _bands_at_rate(job: SplitJob, image: ImageReader, rate: float) -> tuple[int, int, _Bands]:
-    """Return width and height of the image at a rate, and a function that yields the row bands of its windows.
+def _image_at_rate(job: SplitJob, image: ImageReader, rate: float) -> tuple[int, int, _IterBands]:
+    """Return width and height of the image resampled by ``rate``, and a function that yields its row bands.
 
-    At a rate other than 1, the whole image is read and resampled, and is the only band.
+    If the rate is not 1, the whole image is read and resampled; it is the only band.
     """
     if rate == 1:
         return image.width, image.height, partial(iter_row_bands, image)
@@ -195,7 +195,7 @@ class _Crop:
     name: str
     rate: float
     window: list[int]
-    objects: Integers
+    object_index: Integers
     truncated: Booleans
     band: RowBand
 
@@ -207,23 +207,23 @@ def _list_crops(
     crops = []
     for index in indices.tolist():
         window = windows[index].tolist()
-        objects, truncated = placement.in_window(index)
-        if len(objects) or job.settings.keep_empty:
+        object_index, truncated = placement.in_window(index)
+        if len(object_index) or job.settings.keep_empty:
             name = job.settings.tile_name(job.image.stem, rate, window)
-            crops.append(_Crop(name, rate, window, objects, truncated, band))
+            crops.append(_Crop(name, rate, window, object_index, truncated, band))
     return crops
 
 
 def _write_tile(job: SplitJob, crop: _Crop) -> Tile:
     """Write the image of a tile and its labels."""
     x_start, y_start, x_stop, y_stop = crop.window
-    # the band returns the part of the window inside the image, crop_window pads this part to the size of the window
+    # the band returns only the part of the window inside the image; crop_window pads it to the size of the window
     pixels = crop_window(crop.band.crop(crop.window), [0, 0, x_stop - x_start, y_stop - y_start], job.settings.padding)
     tile = encode_image(pixels, job.settings.image_format)
     write_bytes(job.folder / "images" / f"{crop.name}.{job.settings.image_format}", tile)
     if job.labels is not None:
-        write_bytes(job.folder / "labelTxt" / f"{crop.name}.txt", _label_text(job.labels, crop))
-    return Tile(crop.name, len(crop.objects), int(crop.truncated.sum()))
+        write_bytes(job.folder / "labelTxt" / f"{crop.name}.txt", _format_tile_labels(job.labels, crop))
+    return Tile(crop.name, len(crop.object_index), int(crop.truncated.sum()))
 
 
 def crop_window(image: Image, window: list[int], padding: tuple[int, ...] | None) -> Image:
@@ -250,8 +250,8 @@ def crop_window(image: Image, window: list[int], padding: tuple[int, ...] | None
     return np.asarray(tile, dtype=np.uint8)
 
 
-def _label_text(labels: Labels, crop: _Crop) -> bytes:
+def _format_tile_labels(labels: Labels, crop: _Crop) -> bytes:
     """Format the objects of a tile, with coordinates in pixels of the tile."""
-    polygons = shift_into_window(labels.polygons[crop.objects] * crop.rate, crop.window[0], crop.window[1])
-    names = [labels.names[index] for index in crop.objects]
-    return format_labels(polygons, names, np.where(crop.truncated, TRUNCATED, labels.difficult[crop.objects]))
+    polygons = shift_into_window(labels.polygons[crop.object_index] * crop.rate, crop.window[0], crop.window[1])
+    names = [labels.names[index] for index in crop.object_index]
+    return format_labels(polygons, names, np.where(crop.truncated, TRUNCATED, labels.difficult[crop.object_index]))

@@ -1,4 +1,4 @@
-"""Input of a split: the images of all folders with their labels, read before any image is split."""
+"""Read the input of a split: the list of images and all labels, before any image is split."""
 
 from __future__ import annotations
 
@@ -82,24 +82,24 @@ def read_split_input(
     formats = [None if labels is None else find_label_format(labels, label_format) for _, labels in folders]
     listed = None if image_lists is None else read_image_lists(image_lists)
     sources = find_source_images(folders, formats, listed, labeled_only=labeled_only)
-    read = partial(
+    read_folder_labels = partial(
         read_source_labels, classes=None if classes is None else resolve_classes(classes), class_map=class_map,
-        fit_polygons=fit_polygons, skip_others=listed is not None, labeled_only=labeled_only,
+        fit_polygons=fit_polygons, skip_other_images=listed is not None, labeled_only=labeled_only,
         class_column=class_column, class_name=class_name,
     )  # fmt: skip
     label_sets: list[Labels | None] = []
     for index, ((image_folder, labels), format_name) in enumerate(zip(folders, formats, strict=True)):
-        in_folder = [source for source in sources if source.folder == index]
+        folder_sources = [source for source in sources if source.folder == index]
         if labels is None or format_name is None:
-            label_sets += [None] * len(in_folder)
+            label_sets += [None] * len(folder_sources)
         else:
-            label_sets += read(in_folder, image_folder, labels, format_name)
+            label_sets += read_folder_labels(folder_sources, image_folder, labels, format_name)
     data = SplitInput(folders, formats, sources, label_sets, class_map is not None)
     is_labeled = folders[0][1] is not None  # all folders have labels, or none has
-    return _only_labeled(data) if labeled_only and is_labeled else data
+    return _select_labeled(data) if labeled_only and is_labeled else data
 
 
-def _only_labeled(data: SplitInput) -> SplitInput:
+def _select_labeled(data: SplitInput) -> SplitInput:
     """Leave out images without labels; raise an error if no image is left."""
     labeled = data.select([labels is not None for labels in data.label_sets])
     if not labeled.sources:

@@ -1,4 +1,4 @@
-"""End of a split: its files are checked, the manifest is written, and all of it is moved into the output folder."""
+"""Finish a split: check its files, write the manifest, and move everything into the output folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rotated_atss.dota.labels import format_labels
 from rotated_atss.errors import UserError, is_or_are
 from rotated_atss.io.files import atomic_write, write_bytes
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST
-from rotated_atss.tiling.manifest_writer import manifest_bytes
+from rotated_atss.tiling.manifest_writer import format_manifest
 from rotated_atss.tiling.split_input import SplitInput
 from rotated_atss.tiling.split_run import SplitRun
 from rotated_atss.tiling.split_settings import SplitSettings
@@ -27,7 +27,7 @@ def finish_split(stage: Stage, run: SplitRun, settings: SplitSettings, data: Spl
         run: The jobs of the split.
         settings: The settings, after automatic values are determined.
         data: Images and labels.
-        digest: Digest of the input (:func:`rotated_atss.tiling.finished_split.input_digest`).
+        digest: Digest of the input (:func:`rotated_atss.tiling.finished_split.compute_input_digest`).
 
     Raises:
         UserError: The temporary folder was changed by another program, or a split of other images was being moved.
@@ -39,7 +39,7 @@ def finish_split(stage: Stage, run: SplitRun, settings: SplitSettings, data: Spl
                 finish_split(stage, run, settings, data, digest)
     """
     if stage.shard is not None:
-        run.update()
+        run.read_finished()
     stats = [image_stats for image_stats in run.stats() if image_stats is not None]
     is_finished = len(stats) == run.num_images
     if stage.is_moving and not is_finished:  # an earlier run was moving a split of other images or labels
@@ -65,8 +65,8 @@ def _check_tiles(folder: Path, stats: Sequence[SplitStats], *, labeled: bool) ->
     }
     if labeled:
         expected_files["labelTxt"] = {f"{tile.name}.txt" for image_stats in stats for tile in image_stats.tiles}
-    for part, expected in expected_files.items():
-        written = set(os.listdir(folder / part))
+    for subfolder, expected in expected_files.items():
+        written = set(os.listdir(folder / subfolder))
         if written != expected:
             missing, unexpected = len(expected - written), len(written - expected)
             what = (
@@ -74,20 +74,20 @@ def _check_tiles(folder: Path, stats: Sequence[SplitStats], *, labeled: bool) ->
                 f"{is_or_are(unexpected)} unexpected, such as {min(written ^ expected)}"
             )
             hint = "another program changed the folder during the run: split again"
-            raise UserError(what, where=folder / part, hint=hint)
+            raise UserError(what, where=folder / subfolder, hint=hint)
 
 
 def _write_manifest(
     stage: Stage, stats: Sequence[SplitStats], settings: SplitSettings, data: SplitInput, digest: str
 ) -> None:
-    """Write the manifest and, if evaluation cannot read the labels of the full images as they are, a copy of them."""
+    """Write the manifest and, if evaluation cannot read the source labels, DOTA text of the full images' labels."""
     full_labels = None
     if stage.labeled and settings.whole_images:
         full_labels = "labelTxt"
     elif stage.labeled and (data.has_renamed_classes or set(data.formats) != {"dota"}):
         full_labels = FULL_LABELS
         _write_full_labels(stage.folder / FULL_LABELS, data)
-    manifest = manifest_bytes(
+    manifest = format_manifest(
         settings, data.folders, data.sources, stats, stage.out, data.formats, full_labels, digest
     )  # fmt: skip
     atomic_write(stage.folder / MANIFEST, manifest)

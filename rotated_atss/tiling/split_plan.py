@@ -1,4 +1,4 @@
-"""Planning of a split from the headers of the images: number of windows, parts of large images, memory."""
+"""Plan a split from the headers of the images: number of windows, parts of large images, memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rotated_atss.tiling.split_image import SplitJob
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
-WINDOWS_PER_PART = 384  # an image of 30,000 x 30,000 pixels at 1024/200 has 1,369 windows: four parts
+WINDOWS_PER_PART = 384  # approximate; an image of 30,000 x 30,000 pixels at 1024/200 has 1,369 windows: four parts
 
 
 def count_windows(image: Path, settings: SplitSettings) -> int:
@@ -48,8 +48,8 @@ def divide_job(job: SplitJob) -> list[SplitJob]:
         ...     len(divide_job(SplitJob(Path(folder, "P1.png"), None, Path(folder), SplitSettings())))
         1
     """
-    parts = _count_parts(job.image, job.settings)
-    return [replace(job, part=(index, parts)) for index in range(parts)]
+    num_parts = _count_parts(job.image, job.settings)
+    return [replace(job, part=(index, num_parts)) for index in range(num_parts)]
 
 
 def estimate_job_bytes(job: SplitJob) -> int:
@@ -63,13 +63,14 @@ def estimate_job_bytes(job: SplitJob) -> int:
         ...     estimate_job_bytes(SplitJob(Path(folder, "P1.bmp"), None, Path(folder), SplitSettings()))
         14400
     """
-    header, estimated = _read_header(job.image), estimate_decode_bytes(job.image)
-    if header is None or estimated >= whole_image_bytes(header):
-        return estimated
-    if _is_resampled(job.settings):
+    header, decode_bytes = _read_header(job.image), estimate_decode_bytes(job.image)
+    if header is None or decode_bytes >= whole_image_bytes(header):
+        return decode_bytes
+    # the reader can decode a part of the image
+    if _is_resampled(job.settings):  # resampling needs all of it
         return whole_image_bytes(header)
     band_rows = 2 * max(size for size, _ in job.settings.grids()) + CHUNK_ROWS  # rows of a band and of the next one
-    return max(estimated, 3 * header.width * band_rows)  # 3 bytes per pixel
+    return max(decode_bytes, 3 * header.width * band_rows)  # 3 bytes per pixel
 
 
 def _count_parts(image: Path, settings: SplitSettings) -> int:
@@ -79,7 +80,7 @@ def _count_parts(image: Path, settings: SplitSettings) -> int:
     if settings.whole_images or _is_resampled(settings) or num_windows < 2 * WINDOWS_PER_PART:
         return 1
     header, options = check_header(image), settings.pixels
-    # All readers but "raster" decode an image as a whole or from its first row on.
+    # Only the reader "raster" can start below the first row of an image.
     if header is None or choose_reader(image, header, options)[0] != "raster":
         return 1
     with open_image(image, options) as reader:
@@ -94,7 +95,7 @@ def _is_resampled(settings: SplitSettings) -> bool:
 
 
 def _read_header(image: Path) -> ImageHeader | None:
-    """Read the header of an image; return None if it cannot be read, an error that reading the image raises later."""
+    """Read the header of an image; return None if it cannot be read. Splitting the image then raises the error."""
     try:
         header = read_header(image)
     except UserError:

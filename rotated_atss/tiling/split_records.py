@@ -1,7 +1,7 @@
-"""Records of the finished jobs of a split, from which a stopped split is continued.
+"""Format and read the records of the finished jobs of a split, from which a stopped split continues.
 
-A job is an image or a part of a large one. Its key is a digest of its input, so that a record counts only for the same
-image, labels and settings. A file of records has one line of JSON per job.
+A job is an image or a part of a large one. Its key is a digest of its input, so that a record is valid only for the
+same image, labels and settings. A file of records has one line of JSON per job.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.split_stats import SplitStats, Tile
 
 
-def job_keys(jobs: Sequence[SplitJob]) -> list[str]:
-    """Return the key of each job, which is the same for jobs with the same image, labels, settings and part.
+def compute_job_keys(jobs: Sequence[SplitJob]) -> list[str]:
+    """Compute the key of each job. Jobs with the same image, labels, settings and part have the same key.
 
     Args:
         jobs: The jobs. An image is represented by its path, size in bytes and time of the last change.
@@ -34,27 +34,30 @@ def job_keys(jobs: Sequence[SplitJob]) -> list[str]:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, "P1.png")
         ...     _ = path.write_bytes(b"a")
-        ...     first = job_keys([SplitJob(path, None, Path(folder), SplitSettings())])
+        ...     first = compute_job_keys([SplitJob(path, None, Path(folder), SplitSettings())])
         ...     _ = path.write_bytes(b"ab")
-        ...     first == job_keys([SplitJob(path, None, Path(folder), SplitSettings())])
+        ...     first == compute_job_keys([SplitJob(path, None, Path(folder), SplitSettings())])
         False
     """
     keys, image_digests = [], {}
     for job in jobs:
         if job.image not in image_digests:
-            image_digests[job.image] = _image_digest(job)
+            image_digests[job.image] = _compute_digest(job)
         keys.append(f"{image_digests[job.image]}:{job.part[0]}/{job.part[1]}")
     return keys
 
 
 def describe_run(settings: SplitSettings, folders: Sequence[tuple[str, str | None]]) -> dict[str, str]:
-    """Return, as texts by name, the inputs that a run must share with an unfinished split in order to continue it.
+    """Return the inputs that a run must share with an unfinished split to continue it, as JSON texts by name.
 
     Example:
         >>> describe_run(SplitSettings(), [("images", None)])["gaps"]
         '[200]'
     """
-    paths = [[folder and str(Path(folder).resolve()) for folder in pair] for pair in folders]  # None: no labels
+    paths = [
+        [None if folder is None else str(Path(folder).resolve()) for folder in image_and_label_folder]
+        for image_and_label_folder in folders
+    ]
     content = {**asdict(settings), "images and labels": paths}
     return {"version": __version__, **{name: json.dumps(value) for name, value in content.items()}}
 
@@ -78,23 +81,25 @@ def read_records(folder: Path) -> dict[str, SplitStats]:
     return dict(iter_records(folder, _parse_stats))
 
 
-def tile_files(stats: SplitStats, *, labeled: bool) -> list[str]:
-    """Return the paths of the files of a job's tiles, relative to the output folder.
+def list_tile_files(stats: SplitStats, *, labeled: bool) -> list[str]:
+    """List the image and label files of the tiles that a job wrote, relative to the output folder.
 
     Example:
-        >>> tile_files(SplitStats(9, 8, 0, (), (), (Tile("a", 0, 0),)), labeled=True)
+        >>> list_tile_files(SplitStats(9, 8, 0, (), (), (Tile("a", 0, 0),)), labeled=True)
         ['images/a.png', 'labelTxt/a.txt']
     """
-    images = [f"images/{tile.name}{stats.suffix}" for tile in stats.tiles]
-    return images + [f"labelTxt/{tile.name}.txt" for tile in stats.tiles] if labeled else images
+    files = [f"images/{tile.name}{stats.suffix}" for tile in stats.tiles]
+    if labeled:
+        files += [f"labelTxt/{tile.name}.txt" for tile in stats.tiles]
+    return files
 
 
-def label_bytes(labels: Labels) -> bytes:
-    r"""Return the labels of an image as bytes, for a digest.
+def encode_labels(labels: Labels) -> bytes:
+    r"""Encode the labels of an image as bytes, for a digest.
 
     Example:
         >>> import numpy as np
-        >>> label_bytes(Labels(np.zeros((0, 8)), (), np.zeros(0, int), np.zeros(0, int)))
+        >>> encode_labels(Labels(np.zeros((0, 8)), (), np.zeros(0, int), np.zeros(0, int)))
         b'\x00\x00\x00'
     """
     names = "\0".join(labels.names).encode()
@@ -110,8 +115,8 @@ def _parse_stats(values: dict[str, Any]) -> SplitStats:
     return SplitStats(**fields, tiles=tiles)
 
 
-def _image_digest(job: SplitJob) -> str:
-    """Return a digest of the image of a job, its labels and the settings."""
+def _compute_digest(job: SplitJob) -> str:
+    """Compute a digest of the image of a job, its labels and the settings."""
     try:
         status = os.stat(job.image)
     except OSError as error:
@@ -119,5 +124,5 @@ def _image_digest(job: SplitJob) -> str:
     values = [__version__, asdict(job.settings), str(job.image.resolve()), status.st_size, status.st_mtime_ns]
     digest = hashlib.sha256(json.dumps([*values, job.labels is None]).encode())
     if job.labels is not None:
-        digest.update(label_bytes(job.labels))
+        digest.update(encode_labels(job.labels))
     return digest.hexdigest()

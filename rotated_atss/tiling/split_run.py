@@ -1,4 +1,4 @@
-"""Execution of those jobs of a split that no earlier run has finished, in worker processes."""
+"""Run the unfinished jobs of a split in worker processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rotated_atss.io.processes import MAX_MEMORY_BYTES, run_jobs
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.tiling.split_image import SplitJob, split_image
 from rotated_atss.tiling.split_plan import divide_job, estimate_job_bytes
-from rotated_atss.tiling.split_records import job_keys
+from rotated_atss.tiling.split_records import compute_job_keys
 from rotated_atss.tiling.split_stats import SplitStats, merge_stats
 from rotated_atss.tiling.staging import Stage
 
@@ -20,7 +20,7 @@ class SplitRun:
     """The jobs of a split, some of which may be finished.
 
     Args:
-        images: One job per image. Large images are divided into several jobs here.
+        image_jobs: One job per image. The jobs of large images are divided into one job per part.
         stage: Temporary folder with the records of finished jobs.
 
     Example:
@@ -40,27 +40,27 @@ class SplitRun:
         (1, 1)
     """
 
-    def __init__(self, images: Sequence[SplitJob], stage: Stage) -> None:
+    def __init__(self, image_jobs: Sequence[SplitJob], stage: Stage) -> None:
         self._stage = stage
-        self._images = [divide_job(job) for job in images]  # for each image, the jobs of its parts
-        # one key per job, nested like the jobs; job_keys computes the digest of each image once
-        keys = iter(job_keys([job for jobs in self._images for job in jobs]))
-        self._keys = [[next(keys) for _ in jobs] for jobs in self._images]
-        self.update()
+        self._jobs_per_image = [divide_job(job) for job in image_jobs]
+        # a single call, because compute_job_keys computes the digest of each image once per call
+        keys = iter(compute_job_keys([job for jobs in self._jobs_per_image for job in jobs]))
+        self._keys_per_image = [[next(keys) for _ in jobs] for jobs in self._jobs_per_image]
+        self.read_finished()
 
-    def update(self) -> None:
-        """Read the records of finished jobs again, including those of other shards. This runs no job."""
-        self._stage.resume({key for keys in self._keys for key in keys})
+    def read_finished(self) -> None:
+        """Read the records of the finished jobs, including those of other shards."""
+        self._stage.resume({key for keys in self._keys_per_image for key in keys})
 
     @property
     def num_finished(self) -> int:
         """Number of finished images."""
-        return sum(map(self._is_finished, range(len(self._images))))
+        return sum(map(self._is_finished, range(len(self._jobs_per_image))))
 
     @property
     def num_images(self) -> int:
         """Number of all images."""
-        return len(self._images)
+        return len(self._jobs_per_image)
 
     def execute(self, workers: int, scheduler: str | None, progress: bool | None) -> None:
         """Run the unfinished jobs; a shard runs only the jobs of its own images.
@@ -71,8 +71,8 @@ class SplitRun:
             progress: Show a progress bar; None shows it on a terminal.
 
         Raises:
-            UserError: An image cannot be read, or a tile cannot be written. To this error, as to every exception, the
-                number of finished images is added.
+            UserError: An image cannot be read, or a tile cannot be written. A hint with the number of finished images
+                is added to this and every other exception.
         """
         try:
             self._execute(workers, scheduler, progress)
@@ -86,17 +86,17 @@ class SplitRun:
         unfinished = [
             (key, job)
             for index in self._images_of_shard()
-            for key, job in zip(self._keys[index], self._images[index], strict=True)
+            for key, job in zip(self._keys_per_image[index], self._jobs_per_image[index], strict=True)
             if key not in self._stage.finished
         ]
         job_bytes = [estimate_job_bytes(job) for _, job in unfinished]
-        # a Dask worker already runs as many jobs at once as it has threads, so that each job gets one thread
+        # a Dask worker already runs as many jobs at once as it has threads, so each job uses one thread
         workers = workers if scheduler is None else 1
         jobs = [
             replace(job, threads=threads_per_job(size, len(unfinished), workers))
             for (_, job), size in zip(unfinished, job_bytes, strict=True)
         ]
-        is_divided = any(len(parts) > 1 for parts in self._images)
+        is_divided = any(len(parts) > 1 for parts in self._jobs_per_image)
         unit = "part" if is_divided else "image"  # the bar counts jobs, and a divided image has one job per part
         with progress_bar(total=len(jobs), desc="split", unit=unit, show=progress) as bar:
             for index, stats in run_jobs(split_image, jobs, workers, job_bytes, scheduler=scheduler):
@@ -108,35 +108,35 @@ class SplitRun:
         """Return the statistics per image, in the order of the images; None for unfinished images."""
         return [
             merge_stats([self._stage.finished[key] for key in keys]) if self._is_finished(index) else None
-            for index, keys in enumerate(self._keys)
+            for index, keys in enumerate(self._keys_per_image)
         ]
 
     def _is_finished(self, index: int) -> bool:
-        return all(key in self._stage.finished for key in self._keys[index])
+        return all(key in self._stage.finished for key in self._keys_per_image[index])
 
     def _images_of_shard(self) -> Sequence[int]:
-        """Return the indices of the images that this run splits, sorted by image id (the file name without suffix).
+        """Return the indices of the images that this run splits, sorted by image id.
 
-        A shard takes every n-th image of this order, which does not depend on the order of the input.
+        A shard takes every n-th image in this order, so that its images do not depend on the order of the input.
         """
-        order = sorted(range(len(self._images)), key=lambda index: self._images[index][0].image.stem)
+        order = sorted(range(len(self._jobs_per_image)), key=lambda index: self._jobs_per_image[index][0].image.stem)
         return order if self._stage.shard is None else self._stage.shard.select(order)
 
 
-def threads_per_job(job_bytes: int, jobs: int, workers: int) -> int:
-    """Return the number of threads of a job: more than one if fewer jobs than ``workers`` run at the same time.
+def threads_per_job(job_bytes: int, num_jobs: int, workers: int) -> int:
+    """Return the number of threads per job that keeps all cores busy.
 
-    The number of jobs or the memory limit can prevent jobs from running at the same time. The cores that would then be
-    idle are used by threads: ``workers / number of jobs at the same time``, rounded up.
+    If the number of jobs or the memory limit allows fewer than ``workers`` jobs at the same time, each job uses several
+    threads: ``workers / number of jobs at the same time``, rounded up.
 
     Args:
         job_bytes: Estimated memory of the job.
-        jobs: Number of jobs.
+        num_jobs: Number of jobs.
         workers: Number of processes that may run at the same time, one per core.
 
     Example:
-        >>> threads_per_job(job_bytes=1 << 30, jobs=1, workers=8)
+        >>> threads_per_job(job_bytes=1 << 30, num_jobs=1, workers=8)
         8
     """
-    concurrent = min(workers, jobs, max(1, MAX_MEMORY_BYTES // job_bytes))
-    return math.ceil(workers / concurrent)
+    num_concurrent = min(workers, num_jobs, max(1, MAX_MEMORY_BYTES // job_bytes))
+    return math.ceil(workers / num_concurrent)

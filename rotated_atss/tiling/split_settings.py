@@ -1,4 +1,4 @@
-"""Settings of a split: validated once, passed to every worker, and recorded in the manifest."""
+"""Define and validate the settings of a split, which are passed to every worker and recorded in the manifest."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ class SplitSettings:
         bits: Number of used bits of 16-bit images, 8 to 16; None counts them over all images.
         scaling: Scaling of images that are not 8-bit, as in :class:`rotated_atss.io.pixel_options.PixelOptions`. The
             numbers of ``auto`` and ``percentile`` are determined over all images.
-        bands: Numbers, from 1, of the bands that are red, green and blue, or of the one that is gray; None uses those
-            that the file names.
+        bands: Band numbers, from 1: three for red, green and blue, or one for gray; None uses the bands that the file
+            declares.
         whole_images: Keep every image in one piece, under its own name, with all its objects. 8-bit images are copied,
-            others are written as PNG. Only ``bits``, ``scaling``, ``bands`` and ``keep_empty`` have an effect then.
+            others are written as PNG. The other settings except ``bits``, ``scaling``, ``bands`` and ``keep_empty``
+            then have no effect.
 
     Raises:
         UserError: A value is out of range, or values contradict each other.
@@ -75,7 +76,8 @@ class SplitSettings:
         if self.resamples:
             _check_devkit_style(self.sizes, self.rates)
         else:
-            _check_sizes(*zip(*self.grids()))  # sizes and gaps divided by the rates
+            scaled_sizes, scaled_gaps = zip(*self.grids())  # divided by the rates
+            _check_sizes(scaled_sizes, scaled_gaps)
 
     def _normalize(self) -> None:
         """Turn sequences into tuples and rates into floats, and set one gap per size."""
@@ -130,7 +132,7 @@ class SplitSettings:
             'P0001__1024__0___824'
         """
         x_start, y_start, x_stop, _ = window
-        scale = _rate_text(rate) if self.resamples else str(x_stop - x_start)
+        scale = _format_rate(rate) if self.resamples else str(x_stop - x_start)
         return f"{image_id}__{scale}__{x_start}___{y_start}"
 
 
@@ -147,7 +149,7 @@ def default_gap(size: int) -> int:
     return size * 200 // 1024
 
 
-def _rate_text(rate: float) -> str:
+def _format_rate(rate: float) -> str:
     """Format a rate for a tile name, ``1`` instead of ``1.0``."""
     return str(int(rate)) if rate == int(rate) else repr(rate)
 

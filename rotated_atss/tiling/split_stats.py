@@ -1,4 +1,4 @@
-"""Statistics of a split: per image, and in total."""
+"""Count the images, tiles and objects of a split, per image and in total."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Tile:
 
     Attributes:
         name: Name of the tile, without suffix.
-        objects: Number of its objects.
-        truncated: Number of its objects that exceed the tile.
+        objects: Number of objects in the tile.
+        truncated: Number of these objects that extend beyond the tile.
     """
 
     name: str
@@ -58,7 +58,7 @@ class SplitTotals:
         empty_tiles: Tiles without objects.
         objects_in_images: Objects in the labels of the images.
         objects_in_tiles: Objects in the labels of the tiles; an object in two tiles counts twice.
-        truncated: Objects in tiles that exceed their tile.
+        truncated: Objects in tiles that extend beyond their tile.
         without_area: Objects that were left out because they have no area.
         in_no_tile: Objects with an area that belong to no tile.
     """

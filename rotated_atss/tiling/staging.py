@@ -1,4 +1,4 @@
-"""Staging of a split: it is written to a temporary folder, and moved into the output folder when it is complete.
+"""Stage a split: write it to a temporary folder, and move it into the output folder when it is complete.
 
 The temporary folder is ``split.partial`` in the output folder. It holds the tiles, a description of the run and one
 record per finished job (an image or a part of one). A run that is stopped at any time leaves it behind, and the next
@@ -8,7 +8,7 @@ flushed to the disk explicitly.
 The final move has five steps. If it is killed at any of them, the next run completes it:
 
 1. The caller writes the manifest to ``split.partial``: the split is complete. :meth:`Stage.commit` does the rest.
-2. The parts of an earlier split in the output folder are removed, its manifest first.
+2. An earlier split in the output folder is removed, its manifest first.
 3. The file ``split.partial/moving`` is created: the earlier split is gone.
 4. The parts of the new split are renamed into the output folder, the manifest last.
 5. ``split.partial`` is renamed, then removed.
@@ -31,7 +31,7 @@ from rotated_atss.io.run_state import first_difference, read_state
 from rotated_atss.io.shards import Shard, folder_lock, hold_run_lock
 from rotated_atss.io.shared_run import append_record, output_folder, records_name
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, WRITTEN_BY, read_manifest
-from rotated_atss.tiling.split_records import read_records, tile_files
+from rotated_atss.tiling.split_records import list_tile_files, read_records
 from rotated_atss.tiling.split_stats import SplitStats
 
 COMMAND = "split"
@@ -41,7 +41,8 @@ MOVING = "moving"  # empty file in the temporary folder from step 3 on
 PARTS = ("images", "labelTxt", FULL_LABELS, MANIFEST)
 """Parts of a split, in the order in which they are moved: the manifest marks a complete split."""
 
-# Names in the output folder, by which the temporary folder appears and disappears in one rename.
+# Names in the output folder from which and to which the temporary folder is renamed, so that it appears and disappears
+# at once.
 _NEW, _TRASH = ".split.new", ".split.trash"
 _REPLACE_HINT = "pass --overwrite to replace it, or choose another --out"
 _CHOOSE_HINT = "choose a new or empty folder as --out"
@@ -75,7 +76,7 @@ class Stage:
         return (self.folder / MOVING).exists()
 
     def resume(self, keys: Collection[str]) -> None:
-        """Find the jobs that earlier runs and other shards have finished.
+        """Set ``finished`` to the jobs that earlier runs and other shards have finished.
 
         Without shards, files that belong to no finished job are removed.
 
@@ -86,7 +87,7 @@ class Stage:
         if self.is_moving:  # the split was complete, and some of its tiles can already be in the output folder
             return
         present_files = self._make_folders()
-        files_by_key = {key: tile_files(stats, labeled=self.labeled) for key, stats in self.finished.items()}
+        files_by_key = {key: list_tile_files(stats, labeled=self.labeled) for key, stats in self.finished.items()}
         self.finished = {
             key: stats for key, stats in self.finished.items() if present_files.issuperset(files_by_key[key])
         }
@@ -155,8 +156,8 @@ def staged(
     """
     if out.exists() and not out.is_dir():
         raise UserError("not a folder", where=out, hint=_CHOOSE_HINT)
-    # the first lock is that of the shard, or of the folder in a run of all images; the second is that of the folder,
-    # and has an effect only for shards
+    # hold_run_lock locks the shard, or the folder in a run of all images; folder_lock has an effect only for shards,
+    # for which it locks the folder
     with output_folder(out), hold_run_lock(out, COMMAND, shard):
         with folder_lock(out, COMMAND, shard):
             _prepare(out, description, overwrite)
@@ -194,7 +195,7 @@ def _prepare(out: Path, description: Mapping[str, Any], overwrite: bool) -> None
 
 
 def _describe_difference(partial: Path, description: Mapping[str, Any]) -> str:
-    """Describe how an unfinished split differs from this one; empty if there is none or it does not differ."""
+    """Describe how an unfinished split differs from this one; empty if it does not differ or does not exist."""
     if not partial.exists():
         return ""
     recorded = read_state(partial / RUN)
@@ -216,7 +217,7 @@ def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:
     if is_unfinished and difference:
         what = f"an unfinished split with other settings is in this folder: {difference}"
         raise UserError(what, where=out, hint=f"repeat its command to continue it, {_REPLACE_HINT}")
-    if _is_split(out):  # not of the same settings, images and labels: finished_split finds those before
+    if _is_split(out):  # it differs from this one: find_finished_split has found no equal split
         what = "the output folder contains a finished split of other settings, images or labels"
         raise UserError(what, where=out, hint=_REPLACE_HINT)
 
@@ -251,7 +252,7 @@ def _finish_move(partial: Path, out: Path) -> None:
 
 
 def _discard(folder: Path) -> None:
-    """Remove a folder; if this is interrupted, no part of it remains under its name."""
+    """Remove a folder. It is renamed first, so that no part of it keeps its name if the removal is interrupted."""
     trash = folder.with_name(_TRASH)
     shutil.rmtree(trash, ignore_errors=True)
     if folder.exists():

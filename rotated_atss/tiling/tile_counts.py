@@ -1,4 +1,4 @@
-"""Counting of the tiles and objects that a split would have, without writing it."""
+"""Count the tiles and objects of a planned split, without writing it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def count_tiles(
     """Count the tiles of a split and the objects that it cuts, from the sizes of the images and the labels.
 
     Objects are assigned to tiles by the rules of a split (:func:`rotated_atss.tiling.crop.place_objects`). An object
-    that exceeds its image is not cut if one tile contains all of its part inside the image.
+    that extends beyond its image is not cut if one tile contains all of its part inside the image.
 
     Args:
         image_wh: (M, 2) width and height of the images, pixels. Images of size 0 are ignored: their objects are neither
@@ -77,19 +77,19 @@ def _count_image(
     windows = sliding_windows(image_wh[0], image_wh[1], settings.grids(), settings.image_ratio)
     placement = place_objects(polygons, windows, settings.iof_threshold)
     in_tile = np.zeros(len(polygons), bool)
-    in_tile[placement.objects] = True
+    in_tile[placement.object_index] = True
     has_area = object_areas(polygons) > MIN_AREA
-    cut = has_area & ~_inside_a_window(polygons, windows, image_wh)
-    return np.bincount(placement.windows, minlength=len(windows)), cut, has_area & ~in_tile
+    cut = has_area & ~_fits_in_a_window(polygons, windows, image_wh)
+    return np.bincount(placement.window_index, minlength=len(windows)), cut, has_area & ~in_tile
 
 
-def _inside_a_window(
+def _fits_in_a_window(
     polygons: NDArray[np.float64], windows: NDArray[np.int64], image_wh: Sequence[int]
 ) -> NDArray[np.bool_]:
-    """Return per object, (N,), whether one window contains all of its part inside the image."""
+    """Return (N,) whether a single window contains all of the object's part inside the image."""
     corners = np.clip(polygons.reshape(-1, 4, 2), 0, np.array(image_wh, np.float64))
     low, high = corners.min(axis=1), corners.max(axis=1)
-    inside = np.zeros(len(polygons), bool)
+    fits = np.zeros(len(polygons), bool)
     for start, stop in zip(windows[:, :2], windows[:, 2:]):
-        inside |= ((low >= start) & (high <= stop)).all(axis=1)
-    return inside
+        fits |= ((low >= start) & (high <= stop)).all(axis=1)
+    return fits

@@ -51,7 +51,7 @@ def to_tile_objects(
     """Convert the labels of a tile to boxes, without zero-area objects.
 
     Args:
-        labels: Labels of the tile. All of their class names are in ``classes``.
+        labels: Labels of the tile, with class names that are in ``classes``.
         classes: Class names in the order of the class indices.
         angle_version: Angle version of the boxes.
         rect: Choice among several minimum-area rectangles of a polygon (:func:`rotated_atss.ops.boxes.poly_to_obb`).
@@ -66,7 +66,7 @@ def to_tile_objects(
     has_area = polygon_areas(labels.polygons) > 0
     boxes = poly_to_obb(torch.from_numpy(labels.polygons[has_area]), angle_version, rect=rect)
     class_indices = {name: index for index, name in enumerate(classes)}
-    indices = [class_indices[name] for name, is_kept in zip(labels.names, has_area) if is_kept]
+    indices = [class_indices[name] for name, is_valid in zip(labels.names, has_area) if is_valid]
     return TileObjects(
         boxes.float(),
         torch.tensor(indices, dtype=torch.int64),
@@ -78,23 +78,23 @@ def to_tile_objects(
 class TileDataset(Dataset[Sample]):
     """Dataset of the tiles in the output folder of ``rotated-atss split``, sorted by name.
 
-    A sample is an image, (3, H, W) uint8, RGB, and a target with
+    A sample is an image, (3, H, W) uint8, RGB, and a target dict with
 
     - ``boxes``, ``labels`` and ``difficult`` as in :class:`TileObjects`, in labeled folders,
     - ``name``: name of the tile,
     - ``offset``: (2,) int64 ``x, y`` of the tile's upper left corner in pixels of the resized image,
     - ``rate``: factor by which the image was resized before it was split.
 
-    A point of the tile lies at ``(point + offset) / rate`` in the image. An image whose name is not that of a tile has
-    offset 0 and rate 1. Labels are read when the dataset is created, images when a sample is used.
+    A point of the tile lies at ``(point + offset) / rate`` in the full image. An image without a tile name has offset 0
+    and rate 1. Labels are read when the dataset is created, images when a sample is accessed.
 
     Args:
         root: Folder with ``images`` and, for labeled tiles, ``labelTxt``; its ``manifest.json`` is checked if present.
-        classes: Class names in the order of the labels, a DOTA version or a file of names; None uses the names that
-            occur, sorted.
+        classes: Class names in the order of the class indices, a DOTA version or a file of names; None uses the names
+            that occur in the labels, sorted.
         angle_version: ``le90``, ``le135`` or ``oc`` (:mod:`rotated_atss.ops.boxes`).
         rect: Choice among several minimum-area rectangles of a polygon (:func:`rotated_atss.ops.boxes.poly_to_obb`).
-        transform: Function of image and target of a sample that returns both.
+        transform: Called with the image and the target of a sample; returns both.
         allow_missing_tiles: Accept a folder without some of the tiles in the manifest.
 
     Raises:
@@ -133,12 +133,12 @@ class TileDataset(Dataset[Sample]):
         self.images = [image for image, _ in pairs]
         tile_names = {image.stem for image in self.images}
         check_tiles(find_manifest(self.root), tile_names, self.root / "images", allow_missing=allow_missing_tiles)
-        accepted = None if classes is None else resolve_classes(classes)
-        labels = [None if path is None else read_labels(path, accepted) for _, path in pairs]
-        if accepted is None:
-            accepted = tuple(sorted({name for tile in labels if tile is not None for name in tile.names}))
-        self.classes = accepted
-        self._objects = [None if tile is None else self._to_objects(tile) for tile in labels]
+        class_names = None if classes is None else resolve_classes(classes)
+        label_sets = [None if path is None else read_labels(path, class_names) for _, path in pairs]
+        if class_names is None:
+            class_names = tuple(sorted({name for labels in label_sets if labels is not None for name in labels.names}))
+        self.classes = class_names
+        self._objects = [None if labels is None else self._to_objects(labels) for labels in label_sets]
         self._warn_without_area([path for _, path in pairs])
 
     def __len__(self) -> int:
@@ -146,9 +146,9 @@ class TileDataset(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         path = self.images[index]
-        rgb = read_image(path)[..., ::-1]  # from BGR; torch accepts no negative strides, hence the copy
-        image = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
-        target = self._target(path.stem, self._objects[index])
+        rgb = read_image(path)[..., ::-1]  # from BGR
+        image = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))  # torch accepts no negative strides
+        target = self._build_target(path.stem, self._objects[index])
         return (image, target) if self.transform is None else self.transform(image, target)
 
     def _to_objects(self, labels: Labels) -> TileObjects:
@@ -167,7 +167,7 @@ class TileDataset(Dataset[Sample]):
             num_objects = count_of(len(places), "object")
             logger.warning("%s without area left out, the first at %s", num_objects, places[0])
 
-    def _target(self, name: str, objects: TileObjects | None) -> dict[str, Any]:
+    def _build_target(self, name: str, objects: TileObjects | None) -> dict[str, Any]:
         target: dict[str, Any] = {}
         if objects is not None:  # copied, so that a transform may change the tensors in place
             target["boxes"] = objects.boxes.clone()
@@ -180,7 +180,7 @@ class TileDataset(Dataset[Sample]):
 
 
 def collate_tiles(samples: Sequence[Sample]) -> tuple[Tensor, list[dict[str, Any]]]:
-    """Make a batch of samples of :class:`TileDataset`; use it as ``collate_fn`` of a ``DataLoader``.
+    """Collate samples of :class:`TileDataset` into a batch, as ``collate_fn`` of a ``DataLoader``.
 
     Args:
         samples: B samples.

@@ -1,4 +1,4 @@
-"""Results of a test on tiles: merge the detections, write Task1 files and a submission, and evaluate on full images."""
+"""Finish a test on tiles: merge the detections, write Task1 files and a submission, and evaluate on full images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ResultOptions:
     Attributes:
         dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`; the rules of this dataset
             apply. DOTA-v1.0 ignores difficult objects, the other versions count them.
-        iou_threshold: IoU threshold of NMS when merging tiles.
+        iou_threshold: IoU threshold of the NMS that merges the detections on tiles.
         metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
             (COCO's matching and 101 points, also by object size); None for the metric of the dataset.
         difficult: ``ignore`` or ``count`` difficult objects; None for the rule of the dataset.
@@ -82,9 +82,9 @@ def finish_test(
 
     Args:
         tiles: Detections of all tiles.
-        classes: Class names in the order of the labels.
+        classes: Class names in the order of the class indices.
         options: Rules and outputs.
-        labels: Label folders of the full images; without a folder nothing is evaluated.
+        labels: Label folders of the full images; if there is none, nothing is evaluated.
         images: Folders of the full images, for the pictures of the report.
         notes: Reasons why the AP is not comparable, such as missing tiles; printed and written to ``ap.json``.
         log: Called with each line or table.
@@ -127,7 +127,7 @@ def finish_test(
     result = _evaluate(detections, labels_of_images, options, notes, log, observer)
     if options.report_dir is not None:
         _write_report(result, detections, labels_of_images, options, labels, images, log)
-    size_ranges = list(result.by_size.items())[1:]  # the first has all sizes, as ``result.values()``
+    size_ranges = list(result.by_size.items())[1:]  # the first is for all sizes, which ``result.values()`` has already
     return {**result.values(), **{f"AP50_95 {name}": value for name, value in size_ranges}}
 
 
@@ -198,7 +198,8 @@ def read_labels_of_images(
     """
     labels = {}
     for image_id in image_ids:
-        paths = [path for path in (Path(folder) / f"{image_id}.txt" for folder in folders) if path.is_file()]
+        candidates = [Path(folder) / f"{image_id}.txt" for folder in folders]
+        paths = [path for path in candidates if path.is_file()]
         if not paths:
             raise UserError(
                 f"no label file for the image {image_id}",

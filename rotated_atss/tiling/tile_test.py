@@ -1,4 +1,4 @@
-"""Test of a detector on the tiles of a split, without MMEngine: detect, merge, write and evaluate."""
+"""Test a detector on the tiles of a split, without MMEngine: detect, merge, write and evaluate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run_tile_test(
     progress: bool | None = False,
     log: Log = print,
 ) -> dict[str, float]:
-    """Detect objects on all tiles of a folder, merge the detections of each full image, write and evaluate them.
+    """Detect objects on all tiles of a folder, merge the detections per full image, and write and evaluate them.
 
     Args:
         detector: The detector.
@@ -57,8 +57,10 @@ def run_tile_test(
     notes = check_tiles(manifest, [tile.stem for tile in tiles], tile_folder)
     for note in notes:  # before the detection, which can take hours; finish_test repeats them below the AP
         log(note)
-    recorded = labels is None
-    label_folders = _existing_folders(manifest.label_folders if labels is None else labels, recorded, log)
+    if labels is None:
+        label_folders = _existing_folders(manifest.label_folders, log, from_manifest=True)
+    else:
+        label_folders = _existing_folders(labels, log, from_manifest=False)
     detections: list[BoxDetections] = []
     with progress_bar(total=len(tiles), desc="tiles", unit="tile", leave=False, show=progress) as bar:
         for start in range(0, len(tiles), batch_size):
@@ -71,13 +73,13 @@ def run_tile_test(
     )
 
 
-def _existing_folders(label_folders: Sequence[str | Path], recorded: bool, log: Log) -> list[str | Path]:
-    """Return the folders that exist. A missing folder is an error, unless the manifest recorded it."""
+def _existing_folders(label_folders: Sequence[str | Path], log: Log, *, from_manifest: bool) -> list[str | Path]:
+    """Return the folders that exist. A missing folder is logged if it is from the manifest, and an error otherwise."""
     existing = []
     for folder in label_folders:
         if Path(folder).is_dir():
             existing.append(folder)
-        elif recorded:
+        elif from_manifest:
             log(f"{folder}: no such folder of labels, recorded in the manifest of the tiles (set it with --labels)")
         else:
             raise UserError("no such folder of labels", where=folder)

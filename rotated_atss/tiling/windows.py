@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError
 
-# If the image fills too little of every window, those are kept whose ratio is less than this below the highest ratio.
 RATIO_TOLERANCE = 0.01
+"""If the image fills too little of every window, windows within this tolerance of the highest image ratio are kept."""
 MAX_WINDOWS = 1 << 22
 """Largest number of windows of one size over an image, to limit the memory: a window takes about 300 bytes."""
 
@@ -43,7 +43,7 @@ def window_starts(length: int, size: int, gap: int) -> list[int]:
 
 
 def count_starts(length: int, size: int, gap: int) -> int:
-    """Return the number of starts that :func:`window_starts` returns, without listing them.
+    """Count the starts of the windows along one axis (:func:`window_starts`) without listing them.
 
     Example:
         >>> count_starts(2000, size=1024, gap=200)
@@ -111,9 +111,9 @@ def sliding_windows(
         [[0, 0, 100, 100], [80, 0, 180, 100]]
     """
     for size, gap in sizes_and_gaps:
-        number = count_starts(width, size, gap) * count_starts(height, size, gap)
-        if number > MAX_WINDOWS:
-            got = f"got {number:,} of {size} px over {width} x {height} px"
+        num_windows = count_starts(width, size, gap) * count_starts(height, size, gap)
+        if num_windows > MAX_WINDOWS:
+            got = f"got {num_windows:,} of {size} px over {width} x {height} px"
             what = f"an image can have at most {MAX_WINDOWS:,} windows, {got}"
             raise UserError(what, where=where, hint="choose a larger size or a smaller gap, or divide the image")
     grids = [window_grid(width, height, size, gap) for size, gap in dict.fromkeys(sizes_and_gaps)]
@@ -137,5 +137,5 @@ def sizes_at_rates(sizes_and_gaps: Sequence[tuple[int, int]], rates: Sequence[fl
 
 def _unique_rows(windows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Remove duplicates from windows (W, 4) without changing their order."""
-    _, first = np.unique(windows, axis=0, return_index=True)
-    return windows[np.sort(first)]
+    _, first_rows = np.unique(windows, axis=0, return_index=True)
+    return windows[np.sort(first_rows)]

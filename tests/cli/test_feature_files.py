@@ -16,7 +16,7 @@ from rotated_atss.io.georeference import Georeference
 from rotated_atss.tiling.feature_writer import FeatureWriter
 from rotated_atss.tiling.merge_boxes import BoxDetections
 from rotated_atss.tiling.prediction_record import ImageInfo
-from rotated_atss.tiling.prediction_results import Task1Writer, compose
+from rotated_atss.tiling.prediction_results import Task1Writer, write_results
 
 pytest.importorskip("pyogrio")
 UTM = Georeference((0.5, 0, 447000, 0, -0.5, 4427000), "EPSG:32650")
@@ -34,7 +34,7 @@ def write(out, formats, georeference, images=("P1",)):
             writers = [FeatureWriter(files.results, [name for name in formats if name != "dota"], ["plane", "ship"])]
             if "dota" in formats:
                 writers.append(Task1Writer(files.results / "detections", ["plane", "ship"], ["ship"]))
-            return str(compose(records, writers))
+            return str(write_results(records, writers))
 
         files.commit(compose_all)
         return files.finished["removed_files"]

@@ -142,7 +142,7 @@ def test_other_command_does_not_continue(stub, images, tmp_path, monkeypatch, ca
 def test_damaged_records_are_repeated(stub, tmp_path, monkeypatch):
     assert stub("expected") == 2
     with monkeypatch.context() as patch:
-        patch.setattr("rotated_atss.tiling.prediction_results.compose", _kill)
+        patch.setattr("rotated_atss.tiling.prediction_results.write_results", _kill)
         with pytest.raises(Killed):
             stub("out")
     record = tmp_path / "out" / "predict.partial" / "records" / "P1.npz"

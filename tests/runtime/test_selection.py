@@ -6,7 +6,7 @@ import torch
 
 from rotated_atss.checkpoints.model_info import Thresholds
 from rotated_atss.ops import candidates as in_torch
-from rotated_atss.runtime.selection import best_candidates, suppress
+from rotated_atss.runtime.selection import best_candidates, suppress_candidates
 
 LEVEL_SIZES, CLASSES = [600, 150, 40, 0, 10], 3
 LIMITS = Thresholds(score=0.05, nms_iou=0.1, nms_pre=90, max_per_image=60, merge_iou=0.1)
@@ -49,7 +49,7 @@ def test_the_same_detections_as_torch(seed):
         boxes_of_candidates, candidates, CLASSES, LIMITS.nms_iou, LIMITS.max_per_image
     )
     priors, labels = best_candidates(scores, LEVEL_SIZES, LIMITS.score, LIMITS.nms_pre)
-    kept = suppress(boxes[priors], scores[priors, labels], labels, LIMITS)
+    kept = suppress_candidates(boxes[priors], scores[priors, labels], labels, LIMITS)
     assert kept.tolist() == expected.tolist()
     assert len(kept) == LIMITS.max_per_image
 
@@ -76,4 +76,4 @@ def test_nan_ranks_last():
 def test_no_pairs_above_the_threshold():
     priors, labels = best_candidates(np.zeros((4, 2), np.float32), [4], 0.1, 10)
     assert (priors.shape, labels.shape) == ((0,), (0,))
-    assert suppress(np.empty((0, 5)), np.empty(0), labels, LIMITS).shape == (0,)
+    assert suppress_candidates(np.empty((0, 5)), np.empty(0), labels, LIMITS).shape == (0,)

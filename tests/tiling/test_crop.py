@@ -59,9 +59,9 @@ def test_threshold_tolerates_rounding(side):
     for x in range(0, 30000, 1111):
         window = np.array([[x, 0, x + 1024, 1024]])
         skewed = [x - outside, 7, x - outside + side, 9, x - outside + side, 9 + side / 3, x - outside, 7 + side / 3]
-        assert len(place_objects(np.array([skewed]), window, 0.7).objects) == 1
+        assert len(place_objects(np.array([skewed]), window, 0.7).object_index) == 1
         skewed[0] = skewed[6] = x - outside - 0.001 * side
-        assert len(place_objects(np.array([skewed]), window, 0.7).objects) == 0
+        assert len(place_objects(np.array([skewed]), window, 0.7).object_index) == 0
 
 
 def test_area_of_an_hourglass_counts_both_triangles():
@@ -127,8 +127,8 @@ def test_placement_equals_the_dense_table():
 
 def test_no_objects():
     windows = np.array([WINDOW, [50, 50, 150, 150]])
-    assert len(place_objects(np.empty((0, 8)), windows).objects) == 0
-    assert len(place_objects(np.array([[5.0] * 8]), windows).objects) == 0
+    assert len(place_objects(np.empty((0, 8)), windows).object_index) == 0
+    assert len(place_objects(np.array([[5.0] * 8]), windows).object_index) == 0
     objects, truncated = place_objects(np.empty((0, 8)), windows).in_window(1)
     assert objects.shape == truncated.shape == (0,)
 

@@ -90,11 +90,11 @@ def test_folders_of_ucas_aod_are_those_that_the_benchmark_writes():
 
 
 def test_lists_of_images_below_a_data_root():
-    assert load_preset("dior_r_trainval").lists("DIOR") == [
+    assert load_preset("dior_r_trainval").image_list_paths("DIOR") == [
         "DIOR/ImageSets/Main/train.txt",
         "DIOR/ImageSets/Main/val.txt",
     ]
-    assert load_preset("soda_a_train").lists() is None
+    assert load_preset("soda_a_train").image_list_paths() is None
 
 
 def test_unknown_preset_lists_the_presets():

@@ -137,7 +137,7 @@ def test_whole_images_without_objects_or_area(tmp_path, make_folder, split):
     assert names_in(tmp_path / "out" / "images") == ["P1.png"]
     assert len((tmp_path / "out" / "labelTxt" / "P1.txt").read_text().splitlines()) == 1
     assert result.totals.without_area == 2
-    assert result.classes == {"ship": (3, 1)}
+    assert result.class_counts == {"ship": (3, 1)}
 
 
 def test_unreadable_whole_image(tmp_path, folders, split):
