@@ -1,4 +1,4 @@
-"""Pixels of TIFF files: their type, what only rasterio reads correctly, and what no reader supports."""
+"""Pixels of TIFF files: their type, features that only rasterio reads correctly, and unsupported types."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sample_dtype(directory: TiffDirectory) -> str:
     kind = {2: "int", 3: "float"}.get(directory.value(tiff.SAMPLE_FORMAT, 1), "uint")
     depth = directory.value(tiff.BITS_PER_SAMPLE, 1)
     name = f"{kind}{next((size for size in (8, 16, 32) if depth <= size), 64)}"
-    return name if name != "float8" else "uint8"  # a damaged header; find_rasterio_need leaves it to rasterio
+    return name if name != "float8" else "uint8"  # a damaged header; find_opencv_limitation leaves it to rasterio
 
 
 def find_unsupported(directory: TiffDirectory) -> str:
@@ -47,7 +47,7 @@ def find_unsupported(directory: TiffDirectory) -> str:
     return f"{depth}-bit {_COLOR_MODELS[color_model]}" if depth > 8 and color_model in _EIGHT_BIT_MODELS else ""
 
 
-def find_rasterio_need(file: BinaryIO, directory: TiffDirectory) -> str:
+def find_opencv_limitation(file: BinaryIO, directory: TiffDirectory) -> str:
     """Describe what OpenCV ignores or cannot decode; return an empty text if OpenCV reads the pixels correctly.
 
     Args:
@@ -56,7 +56,7 @@ def find_rasterio_need(file: BinaryIO, directory: TiffDirectory) -> str:
 
     Example:
         >>> import io
-        >>> find_rasterio_need(io.BytesIO(), TiffDirectory({}, "<", False))
+        >>> find_opencv_limitation(io.BytesIO(), TiffDirectory({}, "<", False))
         ''
     """
     if tiff.GDAL_NODATA in directory.fields:
