@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from types import ModuleType
+from typing import Literal
 
 import rotated_atss
 from rotated_atss.errors import count_of
@@ -278,7 +279,7 @@ def _check_devices() -> Iterator[Check]:
             yield _check_rotated_ops(torch, device)
 
 
-def _check_rotated_ops(torch: Any, device: str) -> Check:
+def _check_rotated_ops(torch: ModuleType, device: str) -> Check:
     """Check rotated IoU and NMS with a square and the same square rotated by 45 degrees.
 
     Their IoU is 1 / sqrt(2). The rotated square has the higher score, so NMS suppresses the other one.

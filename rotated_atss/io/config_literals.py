@@ -83,7 +83,7 @@ class LiteralEvaluator:
         return value
 
     def _evaluate_unchecked(self, node: ast.expr) -> Any:
-        """Return the value of an expression of any size; the size of the values in it is checked."""
+        """Return the value of an expression without checking its size; the expressions in it are checked."""
         match node:
             case ast.Constant(value=bool() | int() | float() | str() | None):
                 return node.value

@@ -69,9 +69,8 @@ def plan_conversion(paths: Sequence[Path], options: PixelOptions | None = None, 
     counts = [summaries[path] for path in scaled_by_bits if path in summaries]
     quantiles = [summaries[path] for path in scaled_by_range if path in summaries]
     if scaled_by_bits and options.bits is None:
-        bits = MAX_BITS  # without effect, if no 16-bit image could be read
-        if counts:
-            bits = used_bits(sum(counts[1:], start=counts[0]))  # of the counts of all images together
+        # there are no counts if no 16-bit image could be read; the number of bits has no effect then
+        bits = used_bits(sum(counts[1:], start=counts[0])) if counts else MAX_BITS
         options = replace(options, bits=bits)
     if quantiles:
         low, high = percentile_range(np.concatenate(quantiles))

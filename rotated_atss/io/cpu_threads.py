@@ -159,7 +159,11 @@ class ThreadControl:
         self._measure, self._interval_s, self._last_time = measure, interval_s, time.monotonic()
 
     def update(self) -> int | None:
-        """Return the new number of threads, or None if it does not change."""
+        """Measure the spare cores, unless the last measurement is too recent.
+
+        Returns:
+            The new number of threads; None if it does not change.
+        """
         now = time.monotonic()
         if now - self._last_time < self._interval_s:
             return None
@@ -231,7 +235,8 @@ def update_threads() -> str | None:
 
     if _control is None:
         _control = ThreadControl(torch.get_num_threads(), _spare_cores.measure)
-    before, threads = _control.threads, _control.update()
+    before = _control.threads
+    threads = _control.update()
     if threads is None:
         return None
     torch.set_num_threads(threads)

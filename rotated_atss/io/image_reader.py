@@ -177,9 +177,9 @@ def _choose_jpeg_reader(header: ImageHeader) -> tuple[ReaderKind, str]:
 
 
 def is_converted(path: Path, options: PixelOptions) -> bool:
-    """Return whether the pixels of :func:`open_image` can differ from those of ``cv2.imread``.
+    """Return whether the values of an image must be scaled to 8 bits, or only rasterio reads them correctly.
 
-    They can if values are scaled to 8 bits, or if only rasterio reads the file correctly.
+    The padding color of pixels with alpha 0 does not count as a conversion.
 
     Args:
         path: The file.

@@ -16,7 +16,7 @@ It is the mean color of ImageNet, which the normalization of the network input m
 """
 
 AUTO, NONE, PERCENTILE = "auto", "none", "percentile"
-MODES = (AUTO, NONE, PERCENTILE)
+SCALING_RULES = (AUTO, NONE, PERCENTILE)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def check_scaling(scaling: object) -> None:
     """Raise an error unless a value is valid for :attr:`PixelOptions.scaling`.
 
     Raises:
-        UserError: The value is neither one of ``MODES`` nor two ascending finite numbers.
+        UserError: The value is neither one of ``SCALING_RULES`` nor two ascending finite numbers.
 
     Example:
         >>> check_scaling((5, 5))
@@ -75,11 +75,13 @@ def check_scaling(scaling: object) -> None:
         rotated_atss.errors.UserError: the scaling must be auto, none, percentile or two ascending numbers, got '(5, 5)'
     """
     if isinstance(scaling, str):
-        is_valid = scaling in MODES
+        is_valid = scaling in SCALING_RULES
     else:
         is_valid = isinstance(scaling, (tuple, list)) and len(scaling) == 2 and _are_ascending(*scaling)
     if not is_valid:
-        raise UserError(f"the scaling must be {', '.join(MODES)} or two ascending numbers, got {quote(scaling)}")
+        raise UserError(
+            f"the scaling must be {', '.join(SCALING_RULES)} or two ascending numbers, got {quote(scaling)}"
+        )
 
 
 def check_bands(bands: object) -> None:

@@ -49,12 +49,12 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
         (1, [])
     """
     path = Path(path)
-    exclusive = path.with_name(f"{path.name}.exclusive")
+    exclusive_path = path.with_name(f"{path.name}.exclusive")
     try:
         descriptor = _open_locked(path, wait_s)
         has_flock = descriptor is not None
         if descriptor is None:
-            descriptor = _create_exclusive(exclusive)
+            descriptor = _create_exclusive(exclusive_path)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     except OSError as error:
@@ -70,7 +70,7 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
         else:
             os.close(descriptor)  # before the files are removed, because Windows does not remove open files
             path.unlink(missing_ok=True)
-            exclusive.unlink(missing_ok=True)
+            exclusive_path.unlink(missing_ok=True)
 
 
 def _open_locked(path: Path, wait_s: float) -> int | None:

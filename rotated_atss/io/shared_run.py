@@ -121,7 +121,7 @@ class SharedRun(Generic[Result]):
         """Create the folder, or check that the runs that used it had the same settings, inputs and number of shards.
 
         Raises:
-            UserError: An earlier run had others, or the folder cannot be written.
+            UserError: An earlier run had different ones, or the folder cannot be written.
         """
         path = self.folder / RUN_FILE
         if self.shard is not None:

@@ -13,7 +13,8 @@ from signal import Signals
 from types import FrameType
 from typing import Any
 
-DEFERRED = ("SIGTERM", "SIGUSR1")  # Slurm sends SIGTERM or the signal of its option --signal; Windows has no SIGUSR1
+# Slurm sends SIGTERM, or the signal of its option --signal. Windows has no SIGUSR1.
+DEFERRED_SIGNALS = ("SIGTERM", "SIGUSR1")
 
 
 class TerminatedError(BaseException):
@@ -77,7 +78,7 @@ def _exit_without_cleanup(number: Signals, grace_s: float) -> None:
 
 
 @contextmanager
-def defer_signals(names: Sequence[str] = DEFERRED, grace_s: float | None = None) -> Iterator[StopRequest]:
+def defer_signals(names: Sequence[str] = DEFERRED_SIGNALS, grace_s: float | None = None) -> Iterator[StopRequest]:
     """Record signals that arrive while the block runs, instead of ending the process.
 
     A second signal ends the process at once. Only the main thread can handle signals; in other threads, this function

@@ -14,7 +14,7 @@ _SAMPLE_KINDS = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex in
 _UNSIGNED_KINDS = (1, 4)  # 4 is "undefined", in practice unsigned
 _COMPLEX_KINDS = (5, 6)  # values of SampleFormat
 _EIGHT_BIT_MODELS = (3, 5, 6)  # color models that are supported with 8 bits per sample only
-_DEEP_MODELS = (1, 2)  # color models that OpenCV decodes with 16 bits per sample
+_SIXTEEN_BIT_MODELS = (1, 2)  # color models that OpenCV decodes with 16 bits per sample
 _SEPARATE_PLANES = 2  # value of PlanarConfiguration
 
 
@@ -82,7 +82,7 @@ def _undecodable_by_opencv(directory: TiffDirectory) -> str:
         return "bands of different depth"
     if bands > 4 or (depth == 16 and bands == 2):
         return f"{bands} bands of {depth} bits"
-    if depth == 16 and color_model not in _DEEP_MODELS:
+    if depth == 16 and color_model not in _SIXTEEN_BIT_MODELS:
         return f"16-bit {_COLOR_MODELS.get(color_model, 'unknown colors')}"
     if depth == 16 and bands > 1 and directory.value(tiff.PLANAR_CONFIGURATION, 1) == _SEPARATE_PLANES:
         return "16-bit bands in separate planes (INTERLEAVE=BAND)"

@@ -16,11 +16,11 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 from rotated_atss.io.image_header import UnreadableImageError, read_header
 
-_SOURCES = ("SourceFilename", "SourceDataset")  # elements whose text names a file
-_METADATA = ("OVERVIEW_FILE", "X_DATASET", "Y_DATASET")  # keys of metadata items (MDI) that name files
+_SOURCE_ELEMENTS = ("SourceFilename", "SourceDataset")  # elements whose text names a file
+_FILE_KEYS = ("OVERVIEW_FILE", "X_DATASET", "Y_DATASET")  # keys of metadata items (MDI) that name files
 # Virtual file systems of GDAL, addresses, inline XML, and prefixes of drivers such as NETCDF: (but not C:\).
 _NOT_LOCAL = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9+.-]*://|\s*<|[A-Za-z][A-Za-z0-9_]+:(?![\\/])")
-_VIRTUAL = "/vsi"  # GDAL's prefix of files in archives and on the network
+_VIRTUAL_PREFIX = "/vsi"  # GDAL's prefix of files in archives and on the network
 _ERDAS_SIGNATURE = b"EHFA_HEADER_TAG"  # of ERDAS Imagine files, a format that is accepted for sources only
 _MAX_DEPTH = 8  # largest nesting of VRT files that name VRT files
 _HINT = "a VRT file may name local images only: download or convert its sources first"
@@ -98,14 +98,15 @@ def _read_sources(path: Path) -> Iterator[tuple[str, bool]]:
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         open_elements.append((tag, attributes, []))
-        sources.extend((value, False) for value in attributes.values() if value.startswith(_VIRTUAL))
+        sources.extend((value, False) for value in attributes.values() if value.startswith(_VIRTUAL_PREFIX))
 
     def end(_: str) -> None:
         tag, attributes, pieces = open_elements.pop()
         text = "".join(pieces).strip()
-        is_name = tag in _SOURCES or (tag == "MDI" and attributes.get("key", "").upper() in _METADATA)
-        if is_name or text.startswith(_VIRTUAL):
-            sources.append((text, attributes.get("relativeToVRT", attributes.get("relativetoVRT", "0")) != "0"))
+        is_name = tag in _SOURCE_ELEMENTS or (tag == "MDI" and attributes.get("key", "").upper() in _FILE_KEYS)
+        if is_name or text.startswith(_VIRTUAL_PREFIX):
+            is_relative = attributes.get("relativeToVRT", attributes.get("relativetoVRT", "0")) != "0"
+            sources.append((text, is_relative))
 
     def reject_entity(*_: object) -> None:
         raise UserError("the VRT file declares an XML entity, which is not supported", where=path)
