@@ -180,7 +180,7 @@ def parse_header(file: BinaryIO, path: str | Path) -> ImageHeader | None:
     head = file.read(64)  # more than the longest signature, and the headers of PNG and BMP
     if not head:
         raise UnreadableImageError("the image file is empty", where=path, hint="download it again")
-    parsers = {  # by signature; half of PNG's suffices, so that a PNG file truncated within it is recognized
+    parsers = {  # by signature; the first 4 bytes of PNG's suffice, so that a truncated file is recognized
         PNG_SIGNATURE[:4]: _parse_png, _JPEG_SIGNATURE: _parse_jpeg, b"BM": _parse_bmp, b"II": _parse_tiff,
         b"MM": _parse_tiff, _JP2_SIGNATURE: _parse_jp2, _J2K_SIGNATURE: _parse_jp2, b"<VRTDataset": _parse_vrt,
     }  # fmt: skip
