@@ -31,12 +31,12 @@ def config_names() -> list[str]:
 
 
 def find_config(config: str | Path) -> Path:
-    """Return the file of a config.
+    """Find the file of a config by its path or its name.
 
     Args:
-        config: Path of a config file, or name of a config of this package, with or without ``.py``. If there is no
-            such file, a path in the form ``configs/dota/name.py`` also means the config of this package, so that
-            commands written for a checkout work with an installed package.
+        config: Path of a config file, or name of a config of this package, with or without ``.py``. A path in the form
+            ``configs/dota/name.py`` that does not exist also means the config of this package, so that commands
+            written for a checkout work with an installed package.
 
     Raises:
         UserError: There is no such file or config, or it is a YAML file.
@@ -47,17 +47,18 @@ def find_config(config: str | Path) -> Path:
     """
     path = Path(config)
     _reject_yaml(path)
-    found = path if _is_file(path) else _find_packaged(path)
-    if found is None:
-        raise UserError("no such config", where=config, hint=_hint(path.name, "give a path"))
-    return found
+    config_path = path if _is_file(path) else _find_packaged(path)
+    if config_path is None:
+        raise UserError("no such config", where=config, hint=_suggest_configs(path.name, "give a path"))
+    return config_path
 
 
 def find_base_config(base: str, config: str | Path) -> Path:
-    """Return the file of a base config, as a config names it in ``_base_``.
+    """Find the file of a base config from the entry in ``_base_`` of another config.
 
     Args:
-        base: Path relative to the folder of ``config``, or name of a config of this package, with or without ``.py``.
+        base: The entry: a path relative to the folder of ``config``, or the name of a config of this package, with or
+            without ``.py``.
         config: The config file that contains ``_base_``.
 
     Raises:
@@ -69,15 +70,16 @@ def find_base_config(base: str, config: str | Path) -> Path:
     """
     path = Path(config).parent / base
     _reject_yaml(path)
-    # a user's x.py can name the packaged config x as its base; the path then leads to x.py itself, which is skipped
+    # A user's x.py can have "x.py" in _base_ to inherit the config x of this package. The relative path is then that
+    # of x.py itself, and is skipped.
     if _is_file(path) and path.resolve() != Path(config).resolve():
         return path
     is_name = Path(base).name == base
-    found = _find_packaged(Path(base)) if is_name else None
-    if found is None:
-        hint = _hint(Path(base).name, "give a path relative to this file")
+    config_path = _find_packaged(Path(base)) if is_name else None
+    if config_path is None:
+        hint = _suggest_configs(Path(base).name, "give a path relative to this file")
         raise UserError(f"no such config in _base_, got '{base}'", where=config, hint=hint)
-    return found
+    return config_path
 
 
 def _reject_yaml(path: Path) -> None:
@@ -91,7 +93,7 @@ def _find_packaged(config: Path) -> Path | None:
     """Return the config of this package that is called ``name``, ``dota/name`` or ``configs/dota/name``."""
     parts = (*config.parts[:-1], config.name.removesuffix(".py"))
     for path in config_folder().glob("*/*.py"):
-        if ("configs", path.parent.name, path.stem)[-len(parts) :] == parts:
+        if ("configs", path.parent.name, path.stem)[-len(parts) :] == parts:  # the last one, two or three parts
             return path
     return None
 
@@ -103,7 +105,8 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _hint(name: str, path_advice: str) -> str:
+def _suggest_configs(name: str, path_advice: str) -> str:
+    """Return a hint for an unknown config: the names most similar to it, and where all names are."""
     similar = get_close_matches(name.removesuffix(".py"), config_names(), n=3)
     nearest = f"nearest: {', '.join(similar)}; " if similar else ""
     return f"{nearest}{path_advice}, or a name from {config_folder()}/*/*.py"

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from types import ModuleType
+from typing import Literal
 
 import rotated_atss
 from rotated_atss.errors import count_of
@@ -39,7 +40,7 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless", "faster_coco_eval": "faster-coco-eval",
     "mmengine": "onedl-mmengine", "mmcv": "onedl-mmcv", "mmdet": "onedl-mmdetection", "mmrotate": "onedl-mmrotate",
 }  # fmt: skip
-# Build of OpenCV that mmcv requires. It installs the same files as opencv-python-headless and need not be installed.
+# Build of OpenCV that mmcv requires. opencv-python-headless installs the same files, so this build can be missing.
 OPENCV_OF_MMCV = "opencv-python"
 # Distribution -> others with the same import name. If both are installed, they overwrite each other's files.
 CONFLICTING = {
@@ -52,12 +53,12 @@ EXTRAS = {
     "onnx": "exported models do not run", "geo": "GeoTIFF by windows and files for maps do not work",
 }  # fmt: skip
 
-_import = importlib.import_module
+_import = importlib.import_module  # a name of its own, so that tests can replace it
 
 
 @dataclass(frozen=True)
 class Check:
-    """Result of a check.
+    """Result of one check of the installation.
 
     Attributes:
         name: Subject of the check.
@@ -72,17 +73,17 @@ class Check:
     fix: str = ""
 
 
-def collect() -> list[Check]:
-    """Run all checks, prerequisites first.
+def run_checks() -> list[Check]:
+    """Run all checks of the installation, prerequisites first.
 
     Example::
 
-        failures = [check for check in collect() if check.status == "fail"]
+        failures = [check for check in run_checks() if check.status == "fail"]
     """
-    silent = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
+    discarded = io.StringIO()  # what imported packages print
+    with warnings.catch_warnings(), contextlib.redirect_stdout(discarded), contextlib.redirect_stderr(discarded):
         warnings.simplefilter("ignore")
-        return [result for check in CHECKS for result in _run_check(check)]
+        return [check for run_check in CHECKS for check in _run_check(run_check)]
 
 
 def exit_code(checks: list[Check]) -> int:
@@ -132,18 +133,19 @@ def install_command(package: str) -> str:
 
 
 def version_fits(version: str, specifiers: str) -> bool:
-    """Return whether a version fulfils comma-separated comparisons as in pyproject.toml.
+    """Return whether a version satisfies comma-separated version specifiers, in the form of pyproject.toml.
 
     Example:
         >>> version_fits("2.11.0+cu130", ">=2.6,<2.15"), version_fits("0.10.7", "==0.10.12")
         (True, False)
     """
-    compare = {">=": operator.ge, "<": operator.lt, "==": operator.eq}
-    limits = re.findall(r"(>=|==|<)\s*([\d.]+)", specifiers)
-    return all(compare[symbol](_numbers(version), _numbers(limit)) for symbol, limit in limits)
+    operators = {">=": operator.ge, "<": operator.lt, "==": operator.eq}
+    comparisons = re.findall(r"(>=|==|<)\s*([\d.]+)", specifiers)
+    numbers = _version_numbers(version)
+    return all(operators[symbol](numbers, _version_numbers(limit)) for symbol, limit in comparisons)
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _version_numbers(version: str) -> tuple[int, ...]:
     """Return the first three numbers of a version: (2, 11, 0) for 2.11.0+cu130."""
     return (*map(int, re.findall(r"\d+", version.partition("+")[0])), 0, 0, 0)[:3]
 
@@ -153,12 +155,14 @@ def _requirements() -> Iterator[tuple[str | None, str, str]]:
     for line in metadata.requires("rotated-atss") or []:
         requirement, _, marker = line.partition(";")
         extra = re.search(r"extra\s*==\s*['\"](\w+)['\"]", marker)
-        name = re.match(r"[\w.-]+", requirement)
-        if name:
-            yield extra[1] if extra else None, name[0], requirement[name.end() :].strip().strip("()")
+        distribution = re.match(r"[\w.-]+", requirement)
+        if distribution:
+            specifiers = requirement[distribution.end() :].strip().strip("()")
+            yield extra[1] if extra else None, distribution[0], specifiers
 
 
 def _version_of(distribution: str) -> str | None:
+    """Return the version of an installed distribution; None if it is not installed."""
     with contextlib.suppress(metadata.PackageNotFoundError):
         return metadata.version(distribution)
     return None
@@ -170,13 +174,15 @@ def _checkout() -> Path | None:
     return root if (root / "scripts" / "bootstrap.py").exists() else None
 
 
-def _project() -> Iterator[Check]:
+def _check_project() -> Iterator[Check]:
+    """Check the Python version and the free disk space, and report the version and location of this package."""
     root = _checkout()
     location = f"checkout {root}" if root else f"installed in {Path(rotated_atss.__file__).parent}"
     yield Check("rotated-atss", "ok", f"{rotated_atss.__version__}, {location}")
     version = ".".join(map(str, sys.version_info[:2]))
     classifiers = metadata.metadata("rotated-atss").get_all("Classifier") or []
-    tested = [name.rpartition(" ")[2] for name in classifiers if ":: 3." in name]
+    # the Python versions in classifiers such as "Programming Language :: Python :: 3.12"
+    tested = [classifier.rpartition(" ")[2] for classifier in classifiers if ":: 3." in classifier]
     detail = f"{platform.python_version()} ({sys.executable}), tested: {', '.join(tested)}"
     yield Check("python", "ok" if version in tested else "warn", detail)
     free = shutil.disk_usage(Path.cwd()).free / 2**30
@@ -184,20 +190,20 @@ def _project() -> Iterator[Check]:
     yield Check("machine", "ok" if free >= MIN_FREE_GIB else "warn", f"{machine}, {free:.0f} GiB free in {Path.cwd()}")
 
 
-def _packages() -> Iterator[Check]:
+def _check_packages() -> Iterator[Check]:
     """Check the version and the import of each requirement, and that no other distribution overwrites its files."""
     import_names = {distribution: package for package, distribution in DISTRIBUTIONS.items()}
     missing: dict[str, list[str]] = {}  # packages by extra
-    for extra, name, specifiers in _requirements():
+    for extra, distribution, specifiers in _requirements():
         is_for_development = extra is not None and extra not in EXTRAS
-        if is_for_development or name == OPENCV_OF_MMCV:
+        if is_for_development or distribution == OPENCV_OF_MMCV:
             continue
-        package = import_names.get(name, name)
-        is_installed = find_spec(package) is not None and _version_of(name) is not None
-        conflicting = [other for other in CONFLICTING.get(name, ()) if _version_of(other)]
+        package = import_names.get(distribution, distribution)
+        is_installed = find_spec(package) is not None and _version_of(distribution) is not None
+        conflicting = [other for other in CONFLICTING.get(distribution, ()) if _version_of(other)]
         if is_installed or conflicting:
-            installed = [name, *conflicting] if is_installed else conflicting
-            yield _installed_package(package, name, specifiers, installed)
+            providers = [distribution, *conflicting] if is_installed else conflicting
+            yield _check_installed_package(package, distribution, specifiers, providers)
         elif extra is None:
             yield Check(package, "fail", f"{package} is not installed", install_command(package))
         else:
@@ -207,28 +213,28 @@ def _packages() -> Iterator[Check]:
         yield Check(extra, "warn", detail, f"{PIP} install 'rotated-atss[{extra}]'")
 
 
-def _installed_package(package: str, name: str, specifiers: str, installed: Sequence[str]) -> Check:
+def _check_installed_package(package: str, distribution: str, specifiers: str, providers: Sequence[str]) -> Check:
     """Check an installed package.
 
     Args:
         package: Import name.
-        name: The distribution that this package requires for it.
+        distribution: The distribution that rotated-atss requires for this import name.
         specifiers: Required versions.
-        installed: The installed distributions that provide the import name.
+        providers: The installed distributions that provide the import name, at least one.
     """
-    detail = ", ".join(f"{distribution} {_version_of(distribution)}" for distribution in installed)
+    detail = ", ".join(f"{provider} {_version_of(provider)}" for provider in providers)
     fix = install_command(package)
-    if len(installed) > 1:
+    if len(providers) > 1:
         detail += ": they install into the same folder and overwrite each other"
-        return Check(package, "warn", detail, f"{PIP} uninstall -y {' '.join(installed)} && {fix}")
-    if installed[0] == name and not version_fits(_version_of(name) or "", specifiers):
-        return Check(package, "warn", f"{detail}, tested is {specifiers}", fix)
+        return Check(package, "warn", detail, f"{PIP} uninstall -y {' '.join(providers)} && {fix}")
+    if providers[0] == distribution and not version_fits(_version_of(distribution) or "", specifiers):
+        return Check(package, "warn", f"{detail}, tested with {specifiers}", fix)
     try:
         if package in ("mmcv", "mmdet", "mmrotate"):
             _import("rotated_atss.detection")  # makes mmcv.ops importable if it is not compiled
         module = _import(package)
         if package == "cv2" and not version_fits(module.__version__, specifiers):
-            detail = f"cv2 {module.__version__}, installed by {OPENCV_OF_MMCV}, tested is {specifiers}"
+            detail = f"cv2 {module.__version__}, installed by {OPENCV_OF_MMCV}, tested with {specifiers}"
             return Check(package, "warn", detail, f"{PIP} install '{OPENCV_OF_MMCV}{specifiers}'")
         if package == "torchvision":
             module.ops.nms  # noqa: B018  (fails if torchvision was built for another torch)
@@ -236,13 +242,14 @@ def _installed_package(package: str, name: str, specifiers: str, installed: Sequ
         if "libGL" in str(error):  # a build of OpenCV with windows, on a machine without a display
             fix = f"{PIP} install --force-reinstall --no-deps opencv-python-headless"
         elif package == "torchvision":  # torchvision 0.(n + 15) is built for torch 2.n
-            torch_minor = _numbers(_version_of("torch") or "0.0")[1]
+            torch_minor = _version_numbers(_version_of("torch") or "0.0")[1]
             fix = f"{PIP} install torchvision==0.{torch_minor + 15}.*"
         return Check(package, "fail", f"{detail} cannot be imported: {_one_line(error)}", fix)
     return Check(package, "ok", detail)
 
 
-def _training() -> Iterator[Check]:
+def _check_training() -> Iterator[Check]:
+    """Check the import of the models; without the training packages, which _check_packages reports, check nothing."""
     if find_spec("mmcv") and find_spec("mmdet"):
         _import("rotated_atss.detection")
         _import("mmdet.models")
@@ -251,7 +258,8 @@ def _training() -> Iterator[Check]:
         yield Check("mmcv ops", "ok", detail)
 
 
-def _devices() -> Iterator[Check]:
+def _check_devices() -> Iterator[Check]:
+    """Check the GPU, and the rotated operations on every available device."""
     torch = _import("torch")
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -265,16 +273,16 @@ def _devices() -> Iterator[Check]:
         needed = f"it needs a driver for CUDA >= {cuda}" if cuda else "it is built without CUDA"
         detail = f"an NVIDIA driver is installed, but torch finds no GPU: {needed}"
         yield Check("cuda", "warn", detail, "nvidia-smi  # prints the driver's version; check CUDA_VISIBLE_DEVICES too")
-    is_available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    for device in is_available:
-        if is_available[device]:
-            yield _rotated_ops(torch, device)
+    availability = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    for device, is_available in availability.items():
+        if is_available:
+            yield _check_rotated_ops(torch, device)
 
 
-def _rotated_ops(torch: Any, device: str) -> Check:
+def _check_rotated_ops(torch: ModuleType, device: str) -> Check:
     """Check rotated IoU and NMS with a square and the same square rotated by 45 degrees.
 
-    Their IoU is 1 / sqrt(2), and the rotated one, which has the higher score, suppresses the other.
+    Their IoU is 1 / sqrt(2). The rotated square has the higher score, so NMS suppresses the other one.
     """
     ops, backend = _import("rotated_atss.ops"), _import("rotated_atss.ops.backend")
     backend_name = backend.default_backend(device)
@@ -282,9 +290,9 @@ def _rotated_ops(torch: Any, device: str) -> Check:
     boxes = torch.tensor([[5.0, 5.0, 1.0, 1.0, 0.0], [5.0, 5.0, 1.0, 1.0, math.pi / 4]], device=device)
     iou = ops.rotated_iou(boxes[:1], boxes[1:]).item()
     scores, labels = torch.tensor([0.5, 0.9], device=device), torch.zeros(2, dtype=torch.long, device=device)
-    kept = ops.rotated_nms(boxes, scores, labels, 0.1).tolist()
-    if abs(iou - math.sqrt(0.5)) > 1e-5 or kept != [1]:
-        detail += f": IoU {iou:.6f}, expected 0.707107; NMS kept {kept}, expected [1]"
+    kept_indices = ops.rotated_nms(boxes, scores, labels, 0.1).tolist()
+    if abs(iou - math.sqrt(0.5)) > 1e-5 or kept_indices != [1]:
+        detail += f": IoU {iou:.6f}, expected 0.707107; NMS kept {kept_indices}, expected [1]"
         return Check("rotated IoU and NMS", "fail", detail, install_command("torch"))
     is_selected_by_user = bool(os.environ.get(backend.BACKEND_VARIABLE))
     if device == "cuda" and backend_name == "torch" and not is_selected_by_user:
@@ -293,20 +301,27 @@ def _rotated_ops(torch: Any, device: str) -> Check:
     return Check("rotated IoU and NMS", "ok", detail)
 
 
-def _configs() -> Iterator[Check]:
+def _check_configs() -> Iterator[Check]:
+    """Check that the configs of this package are installed."""
     configs = _import("rotated_atss.configs")
     names = configs.config_names()
     yield Check("configs", "ok" if names else "warn", f"{len(names)} in {configs.config_folder()}")
 
 
-CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (_project, _packages, _devices, _training, _configs)
+CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
+    _check_project,
+    _check_packages,
+    _check_devices,
+    _check_training,
+    _check_configs,
+)
 
 
-def _run_check(check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    """Yield the results of a check; an exception becomes a failed check."""
-    name = check.__name__.strip("_").replace("_", " ")
+def _run_check(function: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    """Yield the results of one of the CHECKS; an exception becomes a failed check with the name of the function."""
+    name = function.__name__.removeprefix("_check_").replace("_", " ")
     try:
-        yield from check()
+        yield from function()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         yield Check(name, "fail", f"{package} is not installed", install_command(package))

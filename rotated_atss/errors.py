@@ -1,4 +1,4 @@
-"""The exception for errors of the user, and helpers for the text of messages."""
+"""The exception for user errors, and helpers that format messages."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def count_of(number: int, noun: str) -> str:
 
 
 def is_or_are(number: int) -> str:
-    """Return the form of "to be" that belongs to a number of things.
+    """Return "is" for one item and "are" for any other number of items.
 
     Example:
         >>> is_or_are(1), is_or_are(2)

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from rotated_atss.errors import UserError
 
-NAME = "mmcv._ext"
+EXTENSION_NAME = "mmcv._ext"
 INSTALL_HINT = "run make setup-baselines in a checkout, or install a compiled mmcv: https://mmcv.readthedocs.io"
 
 
@@ -28,11 +28,11 @@ class _StandIn(ModuleType):
         if name.startswith("__"):  # attributes such as __path__, which the import system tests for
             raise AttributeError(name)
 
-        def missing_op(*args: Any, **kwargs: Any) -> NoReturn:
+        def raise_missing_op(*args: Any, **kwargs: Any) -> NoReturn:
             raise UserError(f"this mmcv has no compiled ops, and '{name}' of mmcv.ops was called", hint=INSTALL_HINT)
 
-        missing_op.__name__ = name
-        return missing_op
+        raise_missing_op.__name__ = name
+        return raise_missing_op
 
 
 class _Finder(MetaPathFinder, Loader):
@@ -41,7 +41,7 @@ class _Finder(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self, origin=__file__) if fullname == NAME else None
+        return ModuleSpec(fullname, self, origin=__file__) if fullname == EXTENSION_NAME else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _StandIn(spec.name, __doc__)
@@ -75,4 +75,4 @@ def has_compiled_mmcv_ops() -> bool:
     mmcv = find_spec("mmcv")
     folders = mmcv.submodule_search_locations if mmcv else None
     # PathFinder searches only files, so it does not find the stand-in
-    return bool(folders) and PathFinder.find_spec(NAME, folders) is not None
+    return bool(folders) and PathFinder.find_spec(EXTENSION_NAME, folders) is not None

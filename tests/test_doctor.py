@@ -44,7 +44,7 @@ def run_doctor_without(*blocked: str) -> tuple[int, dict[str, Check]]:
 
 @pytest.mark.slow
 def test_working_installation_has_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    checks = doctor.collect()
+    checks = doctor.run_checks()
     assert not [check for check in checks if check.status == "fail"]
     assert doctor.exit_code(checks) == 0
     names = [check.name for check in checks]
@@ -77,7 +77,7 @@ def test_wrong_iou_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     import rotated_atss.ops
 
     monkeypatch.setattr(rotated_atss.ops, "rotated_iou", lambda *_: torch.tensor([[0.5]]))
-    check = doctor._rotated_ops(torch, "cpu")
+    check = doctor._check_rotated_ops(torch, "cpu")
     assert check.status == "fail"
     assert "IoU 0.500000, expected 0.707107" in check.detail
 
@@ -87,8 +87,8 @@ def test_apple_gpu_is_reported_as_untested(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setattr(doctor, "_rotated_ops", lambda torch, device: Check("geometry", "ok", device))
-    checks = list(doctor._devices())
+    monkeypatch.setattr(doctor, "_check_rotated_ops", lambda torch, device: Check("geometry", "ok", device))
+    checks = list(doctor._check_devices())
     assert [(check.name, check.status) for check in checks] == [("mps", "ok"), ("geometry", "ok"), ("geometry", "ok")]
     assert "has not been run on Apple hardware" in checks[0].detail
     assert [check.detail for check in checks[1:]] == ["cpu", "mps"]
@@ -98,7 +98,7 @@ def test_mmcv_without_compiled_ops_is_normal(monkeypatch: pytest.MonkeyPatch) ->
     pytest.importorskip("mmdet")
     for compiled, detail in ((True, "compiled"), (False, "not compiled, this package needs none")):
         monkeypatch.setattr(doctor, "has_compiled_mmcv_ops", lambda compiled=compiled: compiled)
-        check = list(doctor._training())[-1]
+        check = list(doctor._check_training())[-1]
         assert (check.name, check.status, check.detail) == ("mmcv ops", "ok", detail)
 
 
@@ -112,7 +112,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def test_two_distributions_of_one_package_are_a_warning(installed: dict[str, str]) -> None:
     installed.update({"onedl-mmcv": "2.3.6", "mmcv-full": "1.7.2"})
-    check = doctor._installed_package("mmcv", "onedl-mmcv", "==2.3.6", ["onedl-mmcv", "mmcv-full"])
+    check = doctor._check_installed_package("mmcv", "onedl-mmcv", "==2.3.6", ["onedl-mmcv", "mmcv-full"])
     assert check.status == "warn"
     assert "onedl-mmcv 2.3.6, mmcv-full 1.7.2: they install into the same folder" in check.detail
     assert check.fix.startswith(f"{doctor.PIP} uninstall -y onedl-mmcv mmcv-full && ")
@@ -120,8 +120,8 @@ def test_two_distributions_of_one_package_are_a_warning(installed: dict[str, str
 
 def test_another_version_than_the_tested_one_is_a_warning(installed: dict[str, str]) -> None:
     installed["torch"] = "2.5.1"
-    check = doctor._installed_package("torch", "torch", ">=2.6", ["torch"])
-    assert (check.status, check.detail) == ("warn", "torch 2.5.1, tested is >=2.6")
+    check = doctor._check_installed_package("torch", "torch", ">=2.6", ["torch"])
+    assert (check.status, check.detail) == ("warn", "torch 2.5.1, tested with >=2.6")
     assert check.fix
 
 
@@ -133,7 +133,7 @@ def test_a_package_that_cannot_be_imported_is_a_failure(
 
     monkeypatch.setattr(doctor, "_import", fail)
     installed["opencv-python-headless"] = "4.10"
-    check = doctor._installed_package("cv2", "opencv-python-headless", ">=4.8,<5", ["opencv-python-headless"])
+    check = doctor._check_installed_package("cv2", "opencv-python-headless", ">=4.8,<5", ["opencv-python-headless"])
     assert check.status == "fail"
     assert check.fix == f"{doctor.PIP} install --force-reinstall --no-deps opencv-python-headless"
 
@@ -143,8 +143,8 @@ def test_opencv_of_another_distribution_is_a_warning(
 ) -> None:
     monkeypatch.setattr(doctor, "_import", lambda _: SimpleNamespace(__version__="5.0.0"))
     installed["opencv-python-headless"] = "4.14.0.94"
-    check = doctor._installed_package("cv2", "opencv-python-headless", ">=4.8,<5", ["opencv-python-headless"])
-    assert (check.status, check.detail) == ("warn", "cv2 5.0.0, installed by opencv-python, tested is >=4.8,<5")
+    check = doctor._check_installed_package("cv2", "opencv-python-headless", ">=4.8,<5", ["opencv-python-headless"])
+    assert (check.status, check.detail) == ("warn", "cv2 5.0.0, installed by opencv-python, tested with >=4.8,<5")
     assert check.fix == f"{doctor.PIP} install 'opencv-python>=4.8,<5'"
 
 
@@ -152,7 +152,9 @@ def test_the_opencv_of_mmcv_need_not_be_installed(monkeypatch: pytest.MonkeyPatc
     requirements = [("train", "opencv-python", ">=4.8,<5"), ("train", "tensorboard", ">=2.14")]
     monkeypatch.setattr(doctor, "_requirements", lambda: iter(requirements))
     monkeypatch.setattr(doctor, "find_spec", lambda _: None)
-    assert [check.detail for check in doctor._packages()] == [f"tensorboard not installed: {doctor.EXTRAS['train']}"]
+    assert [check.detail for check in doctor._check_packages()] == [
+        f"tensorboard not installed: {doctor.EXTRAS['train']}"
+    ]
 
 
 def test_requirements_are_those_of_the_project() -> None:
@@ -179,11 +181,11 @@ def test_versions_are_compared_as_numbers(version: str, specifiers: str, fits: b
 
 
 def test_check_that_raises_is_a_failure() -> None:
-    def _broken_thing():
+    def _check_broken_thing():
         raise OSError("libGL.so.1: cannot open shared object file")
         yield
 
-    (check,) = doctor._run_check(_broken_thing)
+    (check,) = doctor._run_check(_check_broken_thing)
     assert (check.name, check.status) == ("broken thing", "fail")
     assert "libGL.so.1" in check.detail
     assert check.fix

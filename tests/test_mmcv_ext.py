@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.mmcv_ext import NAME, _Finder, provide_mmcv_ext
+from rotated_atss.mmcv_ext import EXTENSION_NAME, _Finder, provide_mmcv_ext
 
 pytest.importorskip("mmcv")
 
@@ -63,11 +63,11 @@ def test_the_finder_is_added_once_and_last():
 
 def test_only_mmcv_ext_is_found():
     assert _Finder().find_spec("mmcv.other", None) is None
-    assert _Finder().find_spec(NAME, None).name == NAME
+    assert _Finder().find_spec(EXTENSION_NAME, None).name == EXTENSION_NAME
 
 
 def test_an_op_raises_one_line_with_its_name():
-    module = _Finder().create_module(_Finder().find_spec(NAME, None))
+    module = _Finder().create_module(_Finder().find_spec(EXTENSION_NAME, None))
     with pytest.raises(UserError, match=r"this mmcv has no compiled ops, and 'nms_rotated' of mmcv\.ops was called \("):
         module.nms_rotated(1, threshold=2)
     with pytest.raises(AttributeError):

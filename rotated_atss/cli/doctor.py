@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    checks = doctor.collect()
+    checks = doctor.run_checks()
     code = doctor.exit_code(checks)
     if args.json:
         print(json.dumps({"ok": not code, "checks": [asdict(check) for check in checks]}, indent=2))

@@ -1,8 +1,8 @@
-"""Conversion of 16-bit pixels to 8 bits by the number of bits that the sensor uses.
+"""Conversion of 16-bit pixels to 8 bits according to the number of bits that the sensor uses.
 
-Many sensors deliver 10 to 14 bits per value in 16-bit files. An image of only the upper 8 of the 16 bits would be too
-dark. Values are therefore divided by the power of two that maps the used bits to 8 bits: by 8 for 11 used bits.
-The divisor is the same for all images of a run, so that equal radiance has equal brightness.
+Many sensors deliver 10 to 14 bits per value in 16-bit files. Keeping only the upper 8 of the 16 bits would make the
+image too dark. Values are therefore divided by the power of two that maps the used bits to 8 bits: by 8 for 11 used
+bits. The divisor is the same for all images of a run, so that equal radiance has equal brightness.
 """
 
 from __future__ import annotations
@@ -35,7 +35,13 @@ def check_bits(bits: int | None) -> None:
 
 
 def count_values(image: NDArray[np.uint16]) -> NDArray[np.int64]:
-    """Count the values of a 16-bit image of any shape; return (65536,) counts.
+    """Count how often each 16-bit value occurs in an image.
+
+    Args:
+        image: Array of any shape.
+
+    Returns:
+        (65536,) number of pixel values equal to the index.
 
     Example:
         >>> count_values(np.array([[3, 3, 5]], np.uint16))[:6].tolist()

@@ -47,7 +47,7 @@ def run_on_cluster(
     """
     import distributed
 
-    waiting = list(reversed(order))  # pop() returns the next job
+    waiting = list(reversed(order))  # indices of jobs that are not submitted yet; pop() returns the next one
     with connect(address) as client:
         running: dict[Future, int] = {}  # future -> index of its job
         try:

@@ -40,7 +40,7 @@ class LiteralEvaluator:
 
     def __init__(self, path: Path, lines: list[str], inherited: dict[str, Any]) -> None:
         self._path, self._lines = path, lines
-        self._names: dict[str, Any] = {"_base_": inherited}
+        self._values: dict[str, Any] = {"_base_": inherited}  # by name
         # Container and its size, by id(container). Python can reuse the id of a deleted object, so containers are kept.
         self._sizes: dict[int, tuple[Any, int]] = {}
 
@@ -55,73 +55,77 @@ class LiteralEvaluator:
             if isinstance(statement, ast.Assign):
                 self._assign(statement)
             elif not is_docstring:
-                raise self._not_literal(statement)
-        return {name: value for name, value in self._names.items() if name != "_base_" and not name.startswith("__")}
+                raise self._not_literal_error(statement)
+        return {name: value for name, value in self._values.items() if name != "_base_" and not name.startswith("__")}
 
     def _assign(self, statement: ast.Assign) -> None:
         if assigns_base(statement):  # the inherited configs have been read already
             return
         names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
-        # a target such as a[0] has no name; dict must remain the built-in type, which _evaluate assumes
+        # a target such as a[0] has no name; dict must remain the built-in type, as _evaluate_unchecked assumes
         if len(names) < len(statement.targets) or {"_base_", "dict"}.intersection(names):
-            raise self._not_literal(statement)
-        self._names.update(dict.fromkeys(names, self.value(statement.value)))
+            raise self._not_literal_error(statement)
+        self._values.update(dict.fromkeys(names, self.evaluate(statement.value)))
 
-    def value(self, node: ast.expr) -> Any:
+    def evaluate(self, node: ast.expr) -> Any:
         """Return the value of an expression.
 
         Raises:
             UserError: The expression is not plain data, or its value is too large.
         """
         try:
-            value = self._evaluate(node)
+            value = self._evaluate_unchecked(node)
         except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError, MemoryError) as error:
-            what = f"cannot evaluate {self._quote(node)}: {type(error).__name__}"
+            what = f"cannot evaluate {self._quote_line(node)}: {type(error).__name__}"
             raise UserError(what, where=f"{self._path}:{node.lineno}") from error
-        if self._size(value) > _MAX_ITEMS or (isinstance(value, int) and value.bit_length() > _MAX_BITS):
+        if self._count_items(value) > _MAX_ITEMS or (isinstance(value, int) and value.bit_length() > _MAX_BITS):
             raise UserError("the value is too large", where=f"{self._path}:{node.lineno}")
         return value
 
-    def _evaluate(self, node: ast.expr) -> Any:
+    def _evaluate_unchecked(self, node: ast.expr) -> Any:
+        """Return the value of an expression without checking its size; the expressions in it are checked."""
         match node:
             case ast.Constant(value=bool() | int() | float() | str() | None):
                 return node.value
-            case ast.Name(id=name) if name in self._names:
-                return self._names[name]
+            case ast.Name(id=name) if name in self._values:
+                return self._values[name]
             case ast.List():
-                return self._items(node.elts)
+                return self._evaluate_items(node.elts)
             case ast.Tuple():
-                return tuple(self._items(node.elts))
+                return tuple(self._evaluate_items(node.elts))
             case ast.Dict():
-                return self._dictionary(zip(node.keys, node.values))
+                return self._evaluate_dict(zip(node.keys, node.values))
             case ast.Call(func=ast.Name(id="dict"), args=[] | [_]):  # dict(a=1), dict(other, a=1), dict(**other)
-                keys = [None if keyword.arg is None else ast.Constant(keyword.arg) for keyword in node.keywords]
-                keywords = zip(keys, (keyword.value for keyword in node.keywords))
-                return self._dictionary([*((None, argument) for argument in node.args), *keywords])
+                pairs: list[tuple[ast.expr | None, ast.expr]] = [(None, argument) for argument in node.args]
+                for keyword in node.keywords:
+                    key = None if keyword.arg is None else ast.Constant(keyword.arg)  # None for "**other"
+                    pairs.append((key, keyword.value))
+                return self._evaluate_dict(pairs)
             case ast.Attribute() if ast.unparse(node).startswith("_base_."):
-                return self.value(node.value)[node.attr]
+                return self.evaluate(node.value)[node.attr]
             case ast.Subscript():
-                return self.value(node.value)[self.value(node.slice)]
+                return self.evaluate(node.value)[self.evaluate(node.slice)]
             case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
-                return _SIGNS[type(node.op)](self.value(node.operand))
+                return _SIGNS[type(node.op)](self.evaluate(node.operand))
             case ast.BinOp() if type(node.op) in _OPERATIONS:
-                return self._calculate(type(node.op), self.value(node.left), self.value(node.right))
-        raise self._not_literal(node)
+                return self._calculate(type(node.op), self.evaluate(node.left), self.evaluate(node.right))
+        raise self._not_literal_error(node)
 
-    def _items(self, nodes: list[ast.expr]) -> list[Any]:
+    def _evaluate_items(self, nodes: list[ast.expr]) -> list[Any]:
         """Return the values in a list or tuple; ``*name`` is replaced by the values in ``name``."""
         items: list[Any] = []
         for node in nodes:
-            items.extend(self.value(node.value) if isinstance(node, ast.Starred) else [self.value(node)])
+            items.extend(self.evaluate(node.value) if isinstance(node, ast.Starred) else [self.evaluate(node)])
         return items
 
-    def _dictionary(self, pairs: Iterable[tuple[ast.expr | None, ast.expr]]) -> dict[Any, Any]:
+    def _evaluate_dict(self, pairs: Iterable[tuple[ast.expr | None, ast.expr]]) -> dict[Any, Any]:
+        """Return a dictionary from pairs of key and value; the value of a pair without a key is itself a dictionary."""
         values: dict[Any, Any] = {}
         for key, node in pairs:
             if key is None:  # "**node" in a dictionary, or the argument of "dict(node)"
-                values.update(self.value(node))
+                values.update(self.evaluate(node))
             else:
-                values[self.value(key)] = self.value(node)
+                values[self.evaluate(key)] = self.evaluate(node)
         return values
 
     def _calculate(self, operation: type, left: Any, right: Any) -> Any:
@@ -129,20 +133,20 @@ class LiteralEvaluator:
             raise TypeError("only numbers can be multiplied: a repeated text or list could have any size")
         return _OPERATIONS[operation](left, right)
 
-    def _size(self, value: Any) -> int:
+    def _count_items(self, value: Any) -> int:
         """Count the values and characters in a value, including those in nested containers."""
         if not isinstance(value, (list, tuple, dict)):
             return 1 + (len(value) if isinstance(value, str) else 0)
         if id(value) not in self._sizes:
             items = value if not isinstance(value, dict) else [*value, *value.values()]
-            self._sizes[id(value)] = value, 1 + sum(map(self._size, items))
+            self._sizes[id(value)] = value, 1 + sum(map(self._count_items, items))
         return self._sizes[id(value)][1]
 
-    def _not_literal(self, node: ast.expr | ast.stmt) -> UserError:
+    def _not_literal_error(self, node: ast.expr | ast.stmt) -> UserError:
         where = f"{self._path}:{node.lineno}"
-        return UserError(f"not a literal, got {self._quote(node)}", where=where, hint=SAFE_CONFIG_HINT)
+        return UserError(f"not a literal, got {self._quote_line(node)}", where=where, hint=SAFE_CONFIG_HINT)
 
-    def _quote(self, node: ast.expr | ast.stmt) -> str:
+    def _quote_line(self, node: ast.expr | ast.stmt) -> str:
         return quote(self._lines[node.lineno - 1].strip())
 
 

@@ -1,4 +1,4 @@
-"""Check of the values of an untrusted config: values with which MMEngine would execute code are refused."""
+"""Check of the values of an untrusted config: values that would make MMEngine execute code are rejected."""
 
 from __future__ import annotations
 
@@ -46,8 +46,10 @@ def check_config_values(values: Mapping[str, Any], where: object, hint: str = ""
         ...
         rotated_atss.errors.UserError: a.pth: model.type must be the name of a registered class, got 'os.system'
     """
-    for path, requirement in _unsafe_values(values, ""):
-        raise UserError(f"{path} must be {requirement}", where=where, hint=hint)
+    unsafe = next(_unsafe_values(values, ""), None)
+    if unsafe is not None:
+        key_path, requirement = unsafe
+        raise UserError(f"{key_path} must be {requirement}", where=where, hint=hint)
     for module in _imported_modules(values.get("custom_imports")):
         if not isinstance(module, str) or module.partition(".")[0] not in PACKAGES:
             requirement = f"modules of {', '.join(PACKAGES)}, got {quote(module)}"
@@ -65,26 +67,30 @@ def _imported_modules(custom_imports: Any) -> list[Any]:
     return list(modules) if isinstance(modules, (list, tuple)) else [modules]
 
 
-def _unsafe_values(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Yield the dotted path of each unsafe value, such as ``model.type``, and what the value must be instead."""
+def _unsafe_values(value: Any, key_path: str) -> Iterator[tuple[str, str]]:
+    """Yield the dotted keys of each unsafe value, such as ``model.type``, and what the value must be instead.
+
+    ``key_path`` are the dotted keys of ``value``; empty for the whole config.
+    """
     if isinstance(value, Mapping):
         for key, item in value.items():
-            item_path = f"{path}.{key}" if path else str(key)
-            if key in _TYPE_KEYS and isinstance(item, str) and not _is_registered_name(item):
+            item_path = f"{key_path}.{key}" if key_path else str(key)
+            if key in _TYPE_KEYS and isinstance(item, str) and not _is_safe_type(item):
                 yield item_path, f"the name of a registered class, got {quote(item)}"
             elif key in _SCOPE_KEYS and item is not None and item not in SCOPES:
                 yield item_path, f"one of {', '.join(SCOPES)}, got {quote(item)}"
             yield from _unsafe_values(item, item_path)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from _unsafe_values(item, f"{path}.{index}")
+            yield from _unsafe_values(item, f"{key_path}.{index}")
     elif isinstance(value, str) and value.lower().endswith(_UNSAFE_SUFFIXES):
-        yield path, f"no file that can contain code ({', '.join(_UNSAFE_SUFFIXES)}), got {quote(value)}"
+        yield key_path, f"no file that can contain code ({', '.join(_UNSAFE_SUFFIXES)}), got {quote(value)}"
 
 
-def _is_registered_name(name: str) -> bool:
-    """Return whether a ``type`` can name a registered class: an identifier, optionally after a scope."""
+def _is_safe_type(name: str) -> bool:
+    """Return whether a ``type`` can only name a safe registered class: an identifier, optionally with a scope."""
     # packages of OpenMMLab register classes of torchvision with the prefix "torchvision/"
     prefix = next((f"{scope}." for scope in SCOPES if name.startswith(f"{scope}.")), "torchvision/")
-    bare = name.removeprefix(prefix)
-    return _NAME.fullmatch(bare) is not None and bare not in _UNSAFE_TYPES and not bare.startswith("__")
+    class_name = name.removeprefix(prefix)
+    is_identifier = _NAME.fullmatch(class_name) is not None and not class_name.startswith("__")
+    return is_identifier and class_name not in _UNSAFE_TYPES

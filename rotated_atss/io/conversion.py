@@ -29,7 +29,8 @@ class Conversion:
 
     Attributes:
         options: Options that state the scaling in numbers, the same for all images.
-        notes: Lines for the user, one per kind of conversion; empty if all images are 8-bit gray or color images.
+        notes: Lines for the user, one per kind of conversion, and a warning if some images become dark. Empty if all
+            images are 8-bit gray or color images.
     """
 
     options: PixelOptions = field(default_factory=PixelOptions)
@@ -58,9 +59,9 @@ def plan_conversion(paths: Sequence[Path], options: PixelOptions | None = None, 
     options = PixelOptions() if options is None else options
     headers = _read_headers(paths)
     dtypes = {path: np.dtype(header.dtype) for path, header in headers.items()}
-    to_scale = [path for path, dtype in dtypes.items() if dtype != np.uint8]
-    scaled_by_bits = [path for path in to_scale if is_scaled_by_bits(dtypes[path], options)]
-    scaled_by_range = [path for path in to_scale if not is_scaled_by_bits(dtypes[path], options)]
+    not_8_bit = [path for path, dtype in dtypes.items() if dtype != np.uint8]
+    scaled_by_bits = [path for path in not_8_bit if is_scaled_by_bits(dtypes[path], options)]
+    scaled_by_range = [path for path in not_8_bit if not is_scaled_by_bits(dtypes[path], options)]
     if not scaled_by_bits:  # --bits has no effect
         options = replace(options, bits=None)
     unresolved = [path for path, dtype in dtypes.items() if not is_resolved(dtype, options)]
@@ -68,14 +69,15 @@ def plan_conversion(paths: Sequence[Path], options: PixelOptions | None = None, 
     counts = [summaries[path] for path in scaled_by_bits if path in summaries]
     quantiles = [summaries[path] for path in scaled_by_range if path in summaries]
     if scaled_by_bits and options.bits is None:
-        # without counts, no 16-bit image could be read, and the number has no effect
-        options = replace(options, bits=used_bits(sum(counts[1:], start=counts[0])) if counts else MAX_BITS)
+        # there are no counts if no 16-bit image could be read; the number of bits has no effect then
+        bits = used_bits(sum(counts[1:], start=counts[0])) if counts else MAX_BITS
+        options = replace(options, bits=bits)
     if quantiles:
         low, high = percentile_range(np.concatenate(quantiles))
-        options = replace(options, scaling=(_rounded(low), _rounded(high)))
-    notes = _notes(headers, scaled_by_bits, scaled_by_range, options, len(paths))
+        options = replace(options, scaling=(_round(low), _round(high)))
+    notes = _describe_conversions(headers, scaled_by_bits, scaled_by_range, options, len(paths))
     if counts:
-        notes += _notes_on_bits_per_image([used_bits(count) for count in counts])
+        notes += _warn_about_dark_images([used_bits(image_counts) for image_counts in counts])
     return Conversion(options, tuple(notes))
 
 
@@ -112,19 +114,23 @@ def _summarize_image(job: tuple[Path, PixelOptions]) -> NDArray[Any] | None:
     return np.quantile(finite, _QUANTILES) if finite.size else None
 
 
-def _rounded(value: float) -> float:
+def _round(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def _notes_on_bits_per_image(bits: Sequence[int]) -> list[str]:
-    """Return a warning if a common divisor makes some images less than half as bright as a divisor of their own."""
+def _warn_about_dark_images(bits: Sequence[int]) -> list[str]:
+    """Return a warning if the numbers of used bits per image differ so much that a common divisor darkens some images.
+
+    Returns:
+        The warning as one line; an empty list if there is none.
+    """
     low, high = min(bits), max(bits)
-    if high - low < 2:  # one bit is a matter of the scene, not of the sensor
+    if high - low < 2:  # images of the same sensor can differ by one bit, depending on the scene
         return []
     return [f"these images use from {low} to {high} bits, and those with few become dark: process them separately"]
 
 
-def _notes(
+def _describe_conversions(
     headers: dict[Path, ImageHeader],
     scaled_by_bits: Sequence[Path],
     scaled_by_range: Sequence[Path],
@@ -141,25 +147,25 @@ def _notes(
         )
     if scaled_by_range:
         dtypes = " and ".join(sorted({headers[path].dtype for path in scaled_by_range}))
-        notes.append(f"{_images_have(scaled_by_range, total)} {dtypes} values: {_scaling_text(options)}")
+        notes.append(f"{_images_have(scaled_by_range, total)} {dtypes} values: {_describe_scaling(options)}")
     if options.bands is not None and headers:
         notes.append(f"bands {','.join(map(str, options.bands))} are {'gray' if len(options.bands) == 1 else 'RGB'}")
         return notes  # alpha and further bands are not used
-    with_alpha = [path for path, header in headers.items() if header.alpha]
+    with_alpha = [path for path, header in headers.items() if header.has_alpha]
     with_extra_band = [path for path, header in headers.items() if header.has_extra_band]
     if with_alpha:
         text = "alpha: pixels with alpha 0 have the padding color (--bands ignores alpha)"
         notes.append(f"{_images_have(with_alpha, total)} {text}")
     if with_extra_band:
         text = (
-            "more than three bands: red, green and blue are those that the file labels so, else the first three "
+            "more than three bands: red, green and blue are those that the file labels as such, else the first three "
             "(change with --bands)"
         )
         notes.append(f"{_images_have(with_extra_band, total)} {text}")
     return notes
 
 
-def _scaling_text(options: PixelOptions) -> str:
+def _describe_scaling(options: PixelOptions) -> str:
     if isinstance(options.scaling, str):  # "none", or another rule if no image could be read
         return f"rounded and clipped to 0 to 255 (--scaling {options.scaling})"
     low, high = (f"{value:.{_DIGITS}g}" for value in options.scaling)

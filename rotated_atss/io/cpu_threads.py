@@ -27,7 +27,7 @@ _WAIT_POLICY = {"GOMP_SPINCOUNT": "200000", "KMP_BLOCKTIME": "0"}
 # Environment variables by which a user chooses the number of BLAS threads.
 _BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
-_SECONDS_PER_MEASUREMENT = 1.0
+_MEASUREMENT_INTERVAL_S = 1.0
 # A second thread starts at 1.6 spare cores and ends below 1.45. Between these limits the number of threads stays as it
 # is, so that small changes of the load do not change it again and again.
 _ROUND_UP_FROM, _ROUND_DOWN_BELOW = 0.6, 0.45
@@ -55,10 +55,10 @@ def set_wait_policy(environment: MutableMapping[str, str] | None = None) -> bool
 
 
 def limit_blas_threads(environment: MutableMapping[str, str] | None = None) -> bool:
-    """Let NumPy's BLAS use one thread, unless the user has chosen a number.
+    """Limit NumPy's BLAS to one thread, unless the user has chosen a number.
 
-    For commands that multiply no large matrices: starting the threads takes a fifth of the CPU time of a short command.
-    Call this before NumPy is imported; afterwards it has no effect. Child processes inherit the limit.
+    This is for commands that multiply no large matrices: starting more threads would take a fifth of the CPU time of a
+    short command. Call this before NumPy is imported; afterwards it has no effect. Child processes inherit the limit.
 
     Args:
         environment: Environment variables to change; None changes those of this process.
@@ -98,21 +98,21 @@ def _set_unless_chosen(
 
 
 class SpareCores:
-    """Measure how many CPU cores other processes leave to this process.
+    """Measure how many CPU cores other processes leave for this process.
 
     Args:
-        clock: Function that returns ``(wall, idle, used)`` in seconds since some moment: wall time, idle time summed
-            over the cores, and CPU time of this process. None reads ``/proc/stat``, which exists on Linux only.
+        read_times: Function that returns ``(wall, idle, used)`` in seconds since some moment: wall time, idle time
+            summed over the cores, and CPU time of this process. None reads ``/proc/stat``, which exists on Linux only.
 
     Example:
-        >>> samples = iter([(0.0, 10.0, 5.0), (2.0, 10.5, 6.0)])
-        >>> SpareCores(lambda: next(samples)).measure()  # (0.5 s idle + 1 s used) / 2 s
+        >>> times = iter([(0.0, 10.0, 5.0), (2.0, 10.5, 6.0)])
+        >>> SpareCores(lambda: next(times)).measure()  # (0.5 s idle + 1 s used) / 2 s
         0.75
     """
 
-    def __init__(self, clock: Callable[[], tuple[float, float, float]] | None = None) -> None:
-        self._clock = clock or _read_times
-        self._last = self._clock()
+    def __init__(self, read_times: Callable[[], tuple[float, float, float]] | None = None) -> None:
+        self._read_times = read_times or _read_times_from_proc
+        self._last_times = self._read_times()
 
     def measure(self) -> float:
         """Return the mean number of cores that were idle or used by this process since the last call.
@@ -120,13 +120,13 @@ class SpareCores:
         Raises:
             OSError: The operating system does not report the load (only Linux does).
         """
-        sample, last = self._clock(), self._last
-        wall, idle, used = (now - before for now, before in zip(sample, last))
-        self._last = sample
+        times = self._read_times()
+        wall, idle, used = (now - before for now, before in zip(times, self._last_times))
+        self._last_times = times
         return (idle + used) / max(wall, 1e-9)  # two calls can see the same wall time
 
 
-def _read_times() -> tuple[float, float, float]:
+def _read_times_from_proc() -> tuple[float, float, float]:
     """Return wall time, idle time of the cores that this process can use, and its CPU time, in seconds."""
     cores = {f"cpu{core}" for core in os.sched_getaffinity(0)} if hasattr(os, "sched_getaffinity") else set()
     idle_ticks = 0
@@ -144,30 +144,34 @@ class ThreadControl:
     Args:
         max_threads: Number of threads on an idle machine.
         measure: Function that returns the mean number of spare cores since its last call.
-        seconds: Shortest time between two measurements.
+        interval_s: Shortest time between two measurements, in seconds.
 
     Example:
-        >>> control = ThreadControl(4, measure=lambda: 2.7, seconds=0)
+        >>> control = ThreadControl(4, measure=lambda: 2.7, interval_s=0)
         >>> control.update(), control.update()
         (3, None)
     """
 
     def __init__(
-        self, max_threads: int, measure: Callable[[], float], seconds: float = _SECONDS_PER_MEASUREMENT
+        self, max_threads: int, measure: Callable[[], float], interval_s: float = _MEASUREMENT_INTERVAL_S
     ) -> None:
         self.max_threads = self.threads = max_threads
-        self._measure, self._seconds, self._last_time = measure, seconds, time.monotonic()
+        self._measure, self._interval_s, self._last_time = measure, interval_s, time.monotonic()
 
     def update(self) -> int | None:
-        """Return the new number of threads, or None if it does not change."""
+        """Measure the spare cores, unless the last measurement is too recent.
+
+        Returns:
+            The new number of threads; None if it does not change.
+        """
         now = time.monotonic()
-        if now - self._last_time < self._seconds:
+        if now - self._last_time < self._interval_s:
             return None
         self._last_time = now
-        spare = self._measure()
-        # numbers of threads up to which the present number rises, and down to which it falls
-        rise_to, fall_to = int(spare + 1 - _ROUND_UP_FROM), int(spare + 1 - _ROUND_DOWN_BELOW)
-        threads = max(rise_to, min(self.threads, fall_to))
+        spare_cores = self._measure()
+        # a number of threads between these bounds stays as it is; any other number changes to the nearer bound
+        lower, upper = int(spare_cores + 1 - _ROUND_UP_FROM), int(spare_cores + 1 - _ROUND_DOWN_BELOW)
+        threads = max(lower, min(self.threads, upper))
         threads = min(self.max_threads, max(1, threads))
         if threads == self.threads:
             return None
@@ -203,7 +207,9 @@ def follow_cpu_load() -> bool:
 
 
 def stop_following_cpu_load() -> None:
-    """Stop adapting the number of threads, on which the last bits of results depend; for reproducible training.
+    """Stop adapting the number of threads, for reproducible training.
+
+    The last bits of floating-point results depend on the number of threads.
 
     Example:
         >>> stop_following_cpu_load()
@@ -229,7 +235,8 @@ def update_threads() -> str | None:
 
     if _control is None:
         _control = ThreadControl(torch.get_num_threads(), _spare_cores.measure)
-    before, threads = _control.threads, _control.update()
+    before = _control.threads
+    threads = _control.update()
     if threads is None:
         return None
     torch.set_num_threads(threads)

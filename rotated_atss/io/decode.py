@@ -15,7 +15,7 @@ from rotated_atss.io.image_header import ImageHeader, damaged_image
 from rotated_atss.io.opencv import silent_opencv
 from rotated_atss.io.orientation import turn_upright
 from rotated_atss.io.png import Image, can_decode_png, decode_png
-from rotated_atss.io.png_chunks import HEAD_BYTES, has_whole_chunks
+from rotated_atss.io.png_chunks import HEAD_BYTES, has_complete_chunks
 
 _MAX_BUFFER_BYTES = (1 << 31) - 1  # limit of cv2.imdecode
 
@@ -42,10 +42,12 @@ def decode_image(path: Path, header: ImageHeader | None) -> tuple[NDArray[Any], 
         >>> pixels.shape, valid
         ((2, 3, 3), None)
     """
-    if header is not None and header.alpha:
+    if header is not None and header.has_alpha:
         return _decode_with_alpha(path, header)
-    image = _decode_plain_png(path)
-    return (_decode_with_opencv(path, header, _color_flags(header)) if image is None else image), None
+    image = _decode_fast_png(path)
+    if image is None:
+        image = _decode_with_opencv(path, header, _color_flags(header))
+    return image, None
 
 
 def _color_flags(header: ImageHeader | None) -> int:
@@ -63,8 +65,8 @@ def _decode_with_alpha(path: Path, header: ImageHeader) -> tuple[NDArray[Any], N
     return np.ascontiguousarray(bands[..., :3]), bands[..., 3] > 0
 
 
-def _decode_plain_png(path: Path) -> Image | None:
-    """Decode an image with :func:`decode_png`; return None if it does not support the file."""
+def _decode_fast_png(path: Path) -> Image | None:
+    """Decode an image with :func:`decode_png`; return None for files that this function does not support."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         return decode_png(head + file.read()) if can_decode_png(head) else None
@@ -73,12 +75,12 @@ def _decode_plain_png(path: Path) -> Image | None:
 def _decode_with_opencv(path: Path, header: ImageHeader | None, flags: int) -> NDArray[Any]:
     directory = None if header is None else header.directory
     # OpenCV would allocate up to 2 GiB for a chunk of a damaged PNG file
-    if header is not None and header.file_format == "PNG" and not has_whole_chunks(path):
+    if header is not None and header.file_format == "PNG" and not has_complete_chunks(path):
         raise damaged_image(path)
     try:
         with silent_opencv():
-            if directory is not None and tiff.needs_plain_bands(directory):
-                image = cv2.imdecode(_read_with_plain_bands(path, directory), flags)
+            if directory is not None and tiff.opencv_changes_bands(directory):
+                image = cv2.imdecode(_read_edited_tiff(path, directory), flags)
             else:
                 image = cv2.imread(str(path), flags)
     except (cv2.error, MemoryError) as error:
@@ -88,12 +90,12 @@ def _decode_with_opencv(path: Path, header: ImageHeader | None, flags: int) -> N
     return np.asarray(image)
 
 
-def _read_with_plain_bands(path: Path, directory: tiff.TiffDirectory) -> NDArray[np.uint8]:
-    """Read a TIFF file and edit it so that OpenCV decodes the bands unchanged."""
+def _read_edited_tiff(path: Path, directory: tiff.TiffDirectory) -> NDArray[np.uint8]:
+    """Read a TIFF file and edit it so that OpenCV decodes the bands unchanged; return its (N,) bytes."""
     if path.stat().st_size > _MAX_BUFFER_BYTES:
         hint = "keep three bands, for example: gdal_translate -b 1 -b 2 -b 3 IN OUT"
         raise UserError("TIFF files of more than 2 GiB with a fourth band are not supported", where=path, hint=hint)
-    return np.frombuffer(tiff.with_plain_bands(path.read_bytes(), directory), np.uint8)
+    return np.frombuffer(tiff.edit_for_opencv(path.read_bytes(), directory), np.uint8)
 
 
 def _size_hint(error: Exception) -> str:

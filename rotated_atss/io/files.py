@@ -216,8 +216,9 @@ def append_line(path: Path, line: bytes) -> None:
         with open(path, "a+b", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - 1))
-            is_complete = file.read(1) in (b"", b"\n")
-            written, data = 0, (b"" if is_complete else b"\n") + line + b"\n"
+            last_line_is_complete = file.read(1) in (b"", b"\n")
+            data = line + b"\n" if last_line_is_complete else b"\n" + line + b"\n"
+            written = 0
             while written < len(data):  # the operating system may write only a part, for example on a full disk
                 written += file.write(data[written:])
     except OSError as error:
@@ -333,12 +334,14 @@ def reject_overlapping_output(
         rotated_atss.errors.UserError: data/images/tiles: the output overlaps the input data/images (use data/tiles)
     """
     target = Path(out).resolve()
-    for given in inputs:
-        source = Path(given).resolve()
+    for input_path in inputs:
+        source = Path(input_path).resolve()
         # samefile also recognizes hard links, and names that differ in case where the file system ignores case
         is_same = target == source or (target.exists() and source.exists() and target.samefile(source))
-        if is_same or source in target.parents or (target in source.parents and not may_contain_inputs):
-            raise UserError(f"the output overlaps the input {given}", where=out, hint=hint)
+        is_inside = source in target.parents
+        contains_input = target in source.parents
+        if is_same or is_inside or (contains_input and not may_contain_inputs):
+            raise UserError(f"the output overlaps the input {input_path}", where=out, hint=hint)
 
 
 def write_error(path: str | Path, error: Exception) -> UserError:

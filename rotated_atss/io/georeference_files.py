@@ -12,7 +12,7 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 from rotated_atss.io.georeference import Georeference
 
-_MAX_BYTES = 1 << 16  # of a sidecar file that are read
+_MAX_BYTES = 1 << 16  # only these first bytes of a sidecar file are read
 
 
 def add_sidecars(georeference: Georeference | None, image: Path) -> Georeference | None:
@@ -42,7 +42,7 @@ def add_sidecars(georeference: Georeference | None, image: Path) -> Georeference
 
 
 def world_suffixes(suffix: str) -> list[str]:
-    """Return the suffixes that a world file can have for the suffix of its image, the most common one first.
+    """Return the suffixes of the world files that belong to a suffix of images, the most common one first.
 
     Example:
         >>> world_suffixes(".tif"), world_suffixes(".jpeg")

@@ -20,17 +20,17 @@ from rotated_atss.io.jpeg_frame import read_jpeg_frame
 from rotated_atss.io.orientation import UPRIGHT, swaps_axes
 from rotated_atss.io.png_chunks import HEAD_BYTES, PNG_SIGNATURE, iter_leading_chunks
 from rotated_atss.io.tiff import TiffDirectory, TruncatedFile
-from rotated_atss.io.tiff_pixels import find_rasterio_need, find_unsupported, sample_dtype
+from rotated_atss.io.tiff_pixels import find_opencv_limitation, find_unsupported, sample_dtype
 
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _JP2_SIGNATURE, _J2K_SIGNATURE = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
 _JPEG_END = b"\xff\xd9"
-_TAIL_BYTES = 4096  # the end marker is searched in these last bytes, because some writers append data
+_TAIL_BYTES = 4096  # the end marker is searched for in these last bytes, because some writers append data
 _PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # bands by color type
 _PNG_ALPHA_TYPES = (4, 6)  # color types with an alpha band
 _BMP_UNCOMPRESSED = (0, 3, 6)  # compression methods that store all pixels in full
-_MAX_JP2_BYTES = 1 << 16  # the codestream of a JPEG 2000 file is searched in these first bytes
-_MAX_VRT_BYTES = 1 << 26  # of a VRT file, which is XML, that are searched
+_MAX_JP2_BYTES = 1 << 16  # the codestream of a JPEG 2000 file is searched for in these first bytes
+_MAX_VRT_BYTES = 1 << 26  # only these first bytes of a VRT file, which is XML, are searched
 _VRT_TYPES = ("int8", "uint16", "int16", "uint32", "int32", "float32", "float64")  # all but Byte, which is uint8
 
 
@@ -54,7 +54,8 @@ def damaged_image(path: str | Path, reason: object = "") -> UnreadableImageError
         >>> print(damaged_image("a.png"))
         a.png: not a readable image, or damaged (download or convert it again)
     """
-    what = f"not a readable image, or damaged{reason and f': {reason}'}"
+    suffix = f": {reason}" if reason else ""
+    what = f"not a readable image, or damaged{suffix}"
     return UnreadableImageError(what, where=path, hint="download or convert it again")
 
 
@@ -68,14 +69,15 @@ class ImageHeader:
         width: Width in pixels, after the EXIF orientation is applied.
         height: Height in pixels, after the EXIF orientation is applied.
         bands: Samples per pixel, including alpha; 1 for palette images.
-        depth: Bits per sample.
+        depth: Bits per sample; in a TIFF file, the largest number of all bands.
         dtype: Name of the NumPy type of a sample, such as ``"uint16"``; ``"uint8"`` also for fewer than 8 bits.
         unsupported: Description of the pixels, for an error, if no reader supports them; otherwise empty.
-        needs_rasterio: Description, for an error, of what only :class:`rotated_atss.io.raster_reader.RasterReader`
-            reads correctly; empty if OpenCV reads the whole file correctly.
+        needs_rasterio_for: Description, for an error, of what only
+            :class:`rotated_atss.io.raster_reader.RasterReader` reads correctly; empty if OpenCV reads the whole file
+            correctly.
         truncated: Whether the file ends before its pixels do.
         directory: The first directory of a TIFF file.
-        alpha: Whether the file marks transparent pixels: by its last band or, in a PNG file, by a color or palette.
+        has_alpha: Whether the file marks transparent pixels: by its last band or, in a PNG file, by a color or palette.
         orientation: EXIF or TIFF orientation, 1 to 8.
         scans: ``"interlaced"`` or ``"progressive"`` if the file stores the image in several passes, so that no row is
             complete before the end of the file; otherwise empty.
@@ -88,18 +90,19 @@ class ImageHeader:
     depth: int
     dtype: str = "uint8"
     unsupported: str = ""
-    needs_rasterio: str = ""
+    needs_rasterio_for: str = ""
     truncated: bool = False
     directory: TiffDirectory | None = field(default=None, repr=False)
-    alpha: bool = False
+    has_alpha: bool = False
     orientation: int = UPRIGHT
     scans: str = ""
 
     @property
     def has_extra_band(self) -> bool:
         """Whether there are bands other than alpha and the colors: gray, red, green and blue, or CMYK."""
-        cmyk = self.directory is not None and self.directory.value(tiff.PHOTOMETRIC, tiff.MIN_IS_BLACK) == tiff.CMYK
-        return self.file_format not in ("PNG", "JPEG", "BMP") and self.bands - self.alpha > 3 and not cmyk
+        is_cmyk = self.directory is not None and self.directory.value(tiff.PHOTOMETRIC, tiff.MIN_IS_BLACK) == tiff.CMYK
+        color_bands = self.bands - 1 if self.has_alpha else self.bands
+        return self.file_format not in ("PNG", "JPEG", "BMP") and color_bands > 3 and not is_cmyk
 
 
 def read_header(path: str | Path) -> ImageHeader | None:
@@ -177,7 +180,7 @@ def parse_header(file: BinaryIO, path: str | Path) -> ImageHeader | None:
     head = file.read(64)  # more than the longest signature, and the headers of PNG and BMP
     if not head:
         raise UnreadableImageError("the image file is empty", where=path, hint="download it again")
-    parsers = {  # by signature; the first bytes of that of PNG suffice, so that a truncated file is recognized
+    parsers = {  # by signature; the first 4 bytes of PNG's suffice, so that a truncated file is recognized
         PNG_SIGNATURE[:4]: _parse_png, _JPEG_SIGNATURE: _parse_jpeg, b"BM": _parse_bmp, b"II": _parse_tiff,
         b"MM": _parse_tiff, _JP2_SIGNATURE: _parse_jp2, _J2K_SIGNATURE: _parse_jp2, b"<VRTDataset": _parse_vrt,
     }  # fmt: skip
@@ -207,14 +210,14 @@ def _parse_png(file: BinaryIO, head: bytes) -> ImageHeader | None:
     has_transparent_color = b"tRNS" in chunks
     return ImageHeader(
         "PNG", width, height, bands, depth, "uint16" if depth == 16 else "uint8",
-        needs_rasterio="a gray value of transparent pixels" if has_transparent_color and color_type == 0 else "",
-        truncated=b"IEND" not in _tail(file), alpha=has_transparent_color or color_type in _PNG_ALPHA_TYPES,
+        needs_rasterio_for="a gray value of transparent pixels" if has_transparent_color and color_type == 0 else "",
+        truncated=b"IEND" not in _read_tail(file), has_alpha=has_transparent_color or color_type in _PNG_ALPHA_TYPES,
         orientation=orientation, scans="interlaced" if interlace else "",
     )  # fmt: skip
 
 
 def _parse_jpeg(file: BinaryIO, _: bytes) -> ImageHeader | None:
-    truncated = _JPEG_END not in _tail(file)  # OpenCV decodes a truncated JPEG to gray pixels without an error
+    truncated = _JPEG_END not in _read_tail(file)  # OpenCV decodes a truncated JPEG to gray pixels without an error
     frame = read_jpeg_frame(file)
     if frame is None:
         return None
@@ -235,7 +238,7 @@ def _parse_bmp(file: BinaryIO, head: bytes) -> ImageHeader | None:
         compression = 0
     else:
         width, height, _, bits_per_pixel, compression = struct.unpack_from("<iiHHI", head, 18)
-    width, height = abs(width), abs(height)  # a negative height states that the first row is the upper one
+    width, height = abs(width), abs(height)  # a negative height means that rows are stored from top to bottom
     row_bytes = (width * bits_per_pixel + 31) // 32 * 4  # a multiple of 4 bytes
     # the length of compressed pixels is unknown
     pixels_end = pixels_start + row_bytes * height if compression in _BMP_UNCOMPRESSED else pixels_start
@@ -250,12 +253,12 @@ def _parse_tiff(file: BinaryIO, _: bytes) -> ImageHeader | None:
     width, height = directory.value(tiff.WIDTH, 0), directory.value(tiff.HEIGHT, 0)
     if swaps_axes(directory.orientation):
         width, height = height, width
-    depths = directory.fields.get(tiff.BITS_PER_SAMPLE)
+    depths = directory.fields.get(tiff.BITS_PER_SAMPLE)  # one per band
+    max_depth = int(depths.values.max()) if depths is not None and len(depths.values) else 1
     return ImageHeader(
-        "TIFF", width, height, directory.value(tiff.SAMPLES_PER_PIXEL, 1),
-        1 if depths is None or not len(depths.values) else int(depths.values.max()), sample_dtype(directory),
-        unsupported=find_unsupported(directory), needs_rasterio=find_rasterio_need(file, directory),
-        truncated=directory.data_end() > _file_size(file), directory=directory, alpha=tiff.has_alpha(directory),
+        "TIFF", width, height, directory.value(tiff.SAMPLES_PER_PIXEL, 1), max_depth, sample_dtype(directory),
+        unsupported=find_unsupported(directory), needs_rasterio_for=find_opencv_limitation(file, directory),
+        truncated=directory.data_end() > _file_size(file), directory=directory, has_alpha=tiff.has_alpha(directory),
         orientation=directory.orientation,
     )  # fmt: skip
 
@@ -276,7 +279,7 @@ def _parse_jp2(file: BinaryIO, _: bytes) -> ImageHeader | None:
         return None
     depth, is_signed = (sample_format & 127) + 1, sample_format >> 7
     dtype = f"{'int' if is_signed else 'uint'}{8 if depth <= 8 else 16 if depth <= 16 else 32}"
-    return ImageHeader("JPEG 2000", right - left, bottom - top, bands, depth, dtype, needs_rasterio="JPEG 2000")
+    return ImageHeader("JPEG 2000", right - left, bottom - top, bands, depth, dtype, needs_rasterio_for="JPEG 2000")
 
 
 def _parse_vrt(file: BinaryIO, _: bytes) -> ImageHeader | None:
@@ -288,10 +291,10 @@ def _parse_vrt(file: BinaryIO, _: bytes) -> ImageHeader | None:
         return None
     dtype = types[0] if types and types[0] in _VRT_TYPES else "uint8"
     depth = 8 * np.dtype(dtype).itemsize
-    return ImageHeader("VRT", int(size[1]), int(size[2]), max(1, len(types)), depth, dtype, needs_rasterio="VRT")
+    return ImageHeader("VRT", int(size[1]), int(size[2]), max(1, len(types)), depth, dtype, needs_rasterio_for="VRT")
 
 
-def _tail(file: BinaryIO) -> bytes:
+def _read_tail(file: BinaryIO) -> bytes:
     file.seek(max(_file_size(file) - _TAIL_BYTES, 0))
     return file.read()
 

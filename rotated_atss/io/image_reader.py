@@ -36,8 +36,8 @@ ReaderKind = Literal["whole", "raster", "png rows", "jpeg rows"]
 logger = logging.getLogger(__name__)
 
 _INSTALL = 'pip install "rotated-atss[geo]"'
-# An image that is larger than this as 8-bit color (22 million pixels) is not decoded as a whole if its format and the
-# installed packages allow it.
+# Images with more bytes than this as 8-bit color (22 million pixels) are read in parts, if the format and the installed
+# packages allow it.
 _LARGE_BYTES = 64 << 20
 
 
@@ -70,7 +70,7 @@ def find_georeference(path: str | Path) -> Georeference | None:
         path: The image file.
 
     Returns:
-        The georeference; None if there is none, or if only rasterio can read it and is not installed.
+        The georeference; None if there is none, or if only rasterio can read it and rasterio is not installed.
 
     Raises:
         UserError: The header of the image, or its world file, is malformed.
@@ -88,7 +88,7 @@ def find_georeference(path: str | Path) -> Georeference | None:
     path = Path(path)
     header = check_header(path)
     is_geotiff = header is not None and header.directory is not None and header.directory.is_georeferenced
-    if header is not None and (is_geotiff or header.needs_rasterio) and has_rasterio():
+    if header is not None and (is_geotiff or header.needs_rasterio_for) and has_rasterio():
         return read_georeference(path)
     georeference = add_sidecars(None, path)
     if georeference is None or header is None:
@@ -126,10 +126,10 @@ def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageRe
         return RasterReader(path, options)
     if kind == "whole":
         if reason:
-            _warn_whole(path, whole_image_bytes(header), reason)
+            _warn_about_memory(path, whole_image_bytes(header), reason)
         return WholeImageReader(path, options)
-    rows = PngRows(path) if kind == "png rows" else JpegRows(path)
-    return RowReader(path, rows, header.bands, add_sidecars(None, path))
+    decoder = PngRows(path) if kind == "png rows" else JpegRows(path)
+    return RowReader(path, decoder, header.bands, add_sidecars(None, path))
 
 
 def choose_reader(path: Path, header: ImageHeader, options: PixelOptions) -> tuple[ReaderKind, str]:
@@ -177,9 +177,9 @@ def _choose_jpeg_reader(header: ImageHeader) -> tuple[ReaderKind, str]:
 
 
 def is_converted(path: Path, options: PixelOptions) -> bool:
-    """Return whether :func:`open_image` returns other pixels than ``cv2.imread``.
+    """Return whether the values of an image must be scaled to 8 bits, or only rasterio reads them correctly.
 
-    This is so if values are scaled to 8 bits, or if only rasterio reads the file correctly.
+    The padding color of pixels with alpha 0 does not count as a conversion.
 
     Args:
         path: The file.
@@ -207,17 +207,22 @@ def _needs_rasterio(path: Path, header: ImageHeader, options: PixelOptions) -> b
     Raises:
         UserError: Only rasterio does, and it is not installed.
     """
-    reason = header.needs_rasterio or ("" if options.bands is None else "a selection of bands")
-    # GDAL reads a mask from the file <image>.msk
-    reason = reason or ("a mask of pixels without data" if path.with_name(f"{path.name}.msk").exists() else "")
-    if reason and not has_rasterio():
-        what = f"only the package rasterio reads this image correctly, got {reason}"
+    if header.needs_rasterio_for:
+        feature = header.needs_rasterio_for
+    elif options.bands is not None:
+        feature = "a selection of bands"
+    elif path.with_name(f"{path.name}.msk").exists():  # GDAL reads a mask from the file <image>.msk
+        feature = "a mask of pixels without data"
+    else:
+        return False
+    if not has_rasterio():
+        what = f"only the package rasterio reads this image correctly, got {feature}"
         raise UserError(what, where=path, hint=_INSTALL)
-    return bool(reason)
+    return True
 
 
 @cache
-def _warn_whole(path: Path, memory_bytes: int, reason: str) -> None:
+def _warn_about_memory(path: Path, memory_bytes: int, reason: str) -> None:
     """Warn that an image is loaded as a whole, once per file."""
     message = "%s: the image is loaded as a whole, which takes about %.1f GB of memory, because %s"
     logger.warning(message, path, memory_bytes / 1e9, reason)
@@ -230,5 +235,5 @@ def whole_image_bytes(header: ImageHeader) -> int:
         >>> whole_image_bytes(ImageHeader("JPEG", 30000, 30000, 3, 8))
         5400000000
     """
-    decoded_bytes = max(3, header.bands) * (2 if header.depth > 8 else 1)  # per pixel
-    return header.width * header.height * (decoded_bytes + 3)
+    decoded_bytes_per_pixel = max(3, header.bands) * (2 if header.depth > 8 else 1)
+    return header.width * header.height * (decoded_bytes_per_pixel + 3)  # 3: the copy as 8-bit color

@@ -56,7 +56,7 @@ def read_jpeg_frame(file: BinaryIO) -> JpegFrame | None:
         >>> frame.width, frame.height, frame.bands, frame.is_progressive
         (30, 20, 3, False)
     """
-    position, orientation = 2, UPRIGHT  # behind the marker that starts the image
+    position, orientation = 2, UPRIGHT  # after the marker that starts the image
     while True:
         file.seek(position)
         marker_and_length = file.read(4)
@@ -69,7 +69,7 @@ def read_jpeg_frame(file: BinaryIO) -> JpegFrame | None:
         if marker >> 8 != 0xFF or marker == _START_OF_SCAN:  # not a marker, or pixels without a frame header
             return None
         if marker == _EXIF and file.read(6) == b"Exif\0\0":
-            orientation = read_exif_orientation(file, position + 10)  # behind marker, length and "Exif\0\0"
+            orientation = read_exif_orientation(file, position + 10)  # after marker, length and "Exif\0\0"
         if _FIRST_FRAME <= marker <= _LAST_FRAME and marker not in _NOT_FRAMES:
             break
         position += 2 + length  # the length counts itself, but not the marker

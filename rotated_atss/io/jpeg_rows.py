@@ -35,20 +35,21 @@ class JpegRows:
         self._path, self._vips = path, require("pyvips", extra="geo")
         self._vips.cache_set_max(0)  # results of operations are not needed again
         self._file = path.open("rb")
-        self._next, self._image, self._region = 0, *self._open()  # _next: row behind those decoded already
+        self._image, self._region = self._open()
+        self._next_row = 0  # the row after those that are decoded already
         self.width, self.height = self._image.width, self._image.height
 
     def read(self, start: int, stop: int) -> Image:
         """Read rows as (stop - start, W, 3) uint8, BGR.
 
-        If they lie above the end of the previous call, the file is decoded again from its first row.
+        If ``start`` lies above the ``stop`` of the previous call, the file is decoded again from its first row.
 
         Raises:
             UnreadableImageError: The file is truncated or damaged.
         """
-        if start < self._next:
+        if start < self._next_row:
             self._image, self._region = self._open()
-        self._next = stop
+        self._next_row = stop
         to_bgr = cv2.COLOR_GRAY2BGR if self._image.bands == 1 else cv2.COLOR_RGB2BGR
         image = np.empty((stop - start, self.width, 3), np.uint8)
         for first in range(start, stop, _ROWS_AT_ONCE):
@@ -67,18 +68,19 @@ class JpegRows:
         source = self._vips.SourceCustom()  # given a path instead, libvips would map the whole file into memory
         source.on_read(self._file.read)
         source.on_seek(self._file.seek)
-        with self._vips_errors():
+        with self._translate_errors():
             # libvips reports a truncated file as a warning only
             image = self._vips.Image.new_from_source(source, "", access="sequential", fail_on="warning")
             return image, self._vips.Region.new(image)
 
     def _fetch(self, start: int, stop: int) -> NDArray[np.uint8]:
-        with self._vips_errors():
+        """Return rows as (stop - start, W, bands), gray or RGB."""
+        with self._translate_errors():
             data = self._region.fetch(0, start, self.width, stop - start)
         return np.frombuffer(data, np.uint8).reshape(stop - start, self.width, -1)
 
     @contextmanager
-    def _vips_errors(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Turn errors of libvips into one line that names the file."""
         try:
             yield

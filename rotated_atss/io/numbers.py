@@ -6,7 +6,13 @@ import numpy as np
 def shortest_float64(values: np.ndarray) -> np.ndarray:
     """Convert each float32 to the float64 that prints as the shortest decimal text of the float32.
 
-    Scores (an array of any shape) are then as short as possible in text files, and read back as the same float32.
+    Scores are then as short as possible in text files, and read back as the same float32.
+
+    Args:
+        values: float32 array of any shape.
+
+    Returns:
+        float64 array of the same shape.
 
     Example:
         >>> import numpy as np

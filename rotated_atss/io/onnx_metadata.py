@@ -17,7 +17,7 @@ from rotated_atss.errors import UserError
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _IR_VERSION, _GRAPH, _METADATA = 1, 7, 14  # fields of ModelProto
 _KEY, _VALUE = 1, 2  # fields of StringStringEntryProto
-_MAX_ENTRY_BYTES = 2**26  # of one key and value
+_MAX_ENTRY_BYTES = 2**26  # longest entry (key and value) that is read
 
 
 def read_onnx_metadata(path: str | Path) -> dict[str, str]:
@@ -41,19 +41,21 @@ def read_onnx_metadata(path: str | Path) -> dict[str, str]:
         {'name': 'demo'}
     """
     metadata: dict[str, str] = {}
-    found_fields = set()
+    fields_in_file = set()  # pairs of field number and wire type
     try:
         with open(path, "rb") as file:
-            for field, wire_type, payload in _fields(file, os.fstat(file.fileno()).st_size, keep=_METADATA):
-                found_fields.add((field, wire_type))
+            size = os.fstat(file.fileno()).st_size
+            for field, wire_type, payload in _iter_fields(file, size, payloads_of=_METADATA):
+                fields_in_file.add((field, wire_type))
                 if field == _METADATA and payload is not None:
-                    entry = {part: text for part, _, text in _fields(BytesIO(payload), len(payload), keep=None)}
+                    entry_fields = _iter_fields(BytesIO(payload), len(payload), payloads_of=None)
+                    entry = {entry_field: text for entry_field, _, text in entry_fields}
                     metadata[(entry.get(_KEY) or b"").decode()] = (entry.get(_VALUE) or b"").decode()
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=path) from error
     except ValueError as error:  # also text that is not UTF-8
         raise _not_onnx(path) from error
-    if not {(_IR_VERSION, _VARINT), (_GRAPH, _BYTES)} <= found_fields:
+    if not {(_IR_VERSION, _VARINT), (_GRAPH, _BYTES)} <= fields_in_file:
         raise _not_onnx(path)
     return metadata
 
@@ -62,11 +64,17 @@ def _not_onnx(path: str | Path) -> UserError:
     return UserError("not a readable ONNX file", where=path, hint="check that the file is complete")
 
 
-def _fields(file: BinaryIO, size: int, keep: int | None) -> Iterator[tuple[int, int, bytes | None]]:
-    """Yield number, wire type and payload of each field.
+def _iter_fields(file: BinaryIO, size: int, payloads_of: int | None) -> Iterator[tuple[int, int, bytes | None]]:
+    """Yield number, wire type and payload of each field of a protocol buffer.
 
-    The payload is None if it is not of the wire type bytes, or if ``keep`` is another field; with ``keep`` None, the
-    payloads of all fields are read.
+    Args:
+        file: The protocol buffer.
+        size: Its length in bytes.
+        payloads_of: Number of the field whose payloads are read; None reads those of all fields. The payload of other
+            fields, and of fields that do not have the wire type bytes, is None.
+
+    Raises:
+        ValueError: The protocol buffer is malformed or truncated.
     """
     while file.tell() < size:
         tag = _read_varint(file)
@@ -82,7 +90,7 @@ def _fields(file: BinaryIO, size: int, keep: int | None) -> Iterator[tuple[int, 
             raise ValueError(f"unknown wire type {wire_type}")
         if not field or length > size - file.tell():
             raise ValueError("the file is truncated")
-        if wire_type == _BYTES and keep in (None, field):
+        if wire_type == _BYTES and payloads_of in (None, field):
             if length > _MAX_ENTRY_BYTES:
                 raise ValueError("an entry is too long")
             yield field, wire_type, file.read(length)

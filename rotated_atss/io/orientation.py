@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rotated_atss.io.georeference import Georeference
-from rotated_atss.io.png import Image
 
-UPRIGHT = 1  # value of the EXIF and TIFF tag Orientation, as the following numbers
-_MIRRORED = (2, 3, 6, 7)  # orientations whose columns are reversed, after the axes are exchanged
-_UPSIDE_DOWN = (3, 4, 7, 8)  # orientations whose rows are reversed, after the axes are exchanged
+# Values of the EXIF and TIFF tag Orientation.
+UPRIGHT = 1
+_MIRRORED = (2, 3, 6, 7)  # columns are reversed, after the axes are exchanged
+_UPSIDE_DOWN = (3, 4, 7, 8)  # rows are reversed, after the axes are exchanged
 
 
 def swaps_axes(orientation: int) -> bool:
@@ -26,13 +28,16 @@ def swaps_axes(orientation: int) -> bool:
 
 
 def to_file_window(window: Sequence[int], width: int, height: int, orientation: int) -> tuple[int, int, int, int]:
-    """Return the window of the pixels as stored in the file that corresponds to a window of the upright image.
+    """Convert a window of the upright image to the window of the same pixels as stored in the file.
 
     Args:
         window: x_start, y_start, x_stop, y_stop in the upright image.
         width: Width of the upright image.
         height: Height of the upright image.
         orientation: EXIF orientation, 1 to 8.
+
+    Returns:
+        x_start, y_start, x_stop, y_stop in the file.
 
     Example:
         >>> to_file_window((0, 0, 5, 2), width=20, height=30, orientation=6)  # rotated by 90 degrees
@@ -46,8 +51,8 @@ def to_file_window(window: Sequence[int], width: int, height: int, orientation: 
     return (y_start, x_start, y_stop, x_stop) if swaps_axes(orientation) else (x_start, y_start, x_stop, y_stop)
 
 
-def turn_upright(image: Image, orientation: int) -> Image:
-    """Turn pixels (H, W, 3), as stored in the file, upright: (W, H, 3) if the axes are exchanged.
+def turn_upright(image: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn pixels (H, W, C), as stored in the file, upright: (W, H, C) if the axes are exchanged.
 
     Example:
         >>> turn_upright(np.arange(6, dtype=np.uint8).reshape(1, 2, 3), 6).shape
@@ -61,7 +66,7 @@ def turn_upright(image: Image, orientation: int) -> Image:
 
 
 def orient_georeference(georeference: Georeference, width: int, height: int, orientation: int) -> Georeference:
-    """Return the georeference of the upright image.
+    """Convert the georeference of the pixels as stored in the file to that of the upright image.
 
     Args:
         georeference: Georeference of the pixels as stored in the file.

@@ -16,7 +16,7 @@ It is the mean color of ImageNet, which the normalization of the network input m
 """
 
 AUTO, NONE, PERCENTILE = "auto", "none", "percentile"
-MODES = (AUTO, NONE, PERCENTILE)
+SCALING_RULES = (AUTO, NONE, PERCENTILE)
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class PixelOptions:
         scaling: Rule that maps values of other types than unsigned 8-bit to 0 to 255. ``auto`` divides unsigned 16-bit
             values by 2^(bits - 8) and treats other types as ``percentile``; ``none`` rounds and clips; ``percentile``
             maps the 2nd to the 98th percentile to 0 to 255; ``(min, max)`` maps these values to 0 to 255.
-        bands: Numbers, from 1, of the bands that are red, green and blue, or of the one that is gray. None uses the
-            bands that the file labels as red, green and blue; without such labels, the first three bands, or the first
-            if there are fewer.
+        bands: Numbers, counted from 1, of the red, green and blue bands, or of the gray band. None uses the bands that
+            the file labels as red, green and blue; without such labels, the first three bands, or the first one if
+            there are fewer than three.
 
     Raises:
         UserError: A value is out of range.
@@ -67,7 +67,7 @@ def check_scaling(scaling: object) -> None:
     """Raise an error unless a value is valid for :attr:`PixelOptions.scaling`.
 
     Raises:
-        UserError: The value is neither one of ``MODES`` nor two ascending finite numbers.
+        UserError: The value is neither one of ``SCALING_RULES`` nor two ascending finite numbers.
 
     Example:
         >>> check_scaling((5, 5))
@@ -75,11 +75,13 @@ def check_scaling(scaling: object) -> None:
         rotated_atss.errors.UserError: the scaling must be auto, none, percentile or two ascending numbers, got '(5, 5)'
     """
     if isinstance(scaling, str):
-        valid = scaling in MODES
+        is_valid = scaling in SCALING_RULES
     else:
-        valid = isinstance(scaling, (tuple, list)) and len(scaling) == 2 and _are_ascending(*scaling)
-    if not valid:
-        raise UserError(f"the scaling must be {', '.join(MODES)} or two ascending numbers, got {quote(scaling)}")
+        is_valid = isinstance(scaling, (tuple, list)) and len(scaling) == 2 and _are_ascending(*scaling)
+    if not is_valid:
+        raise UserError(
+            f"the scaling must be {', '.join(SCALING_RULES)} or two ascending numbers, got {quote(scaling)}"
+        )
 
 
 def check_bands(bands: object) -> None:

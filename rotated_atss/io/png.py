@@ -19,18 +19,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rotated_atss.io.png_chunks import HEAD_BYTES, PLAIN_CHUNKS, PNG_SIGNATURE
+from rotated_atss.io.png_chunks import HEAD_BYTES, PNG_SIGNATURE, SUPPORTED_CHUNKS
 
 BytesLike = bytes | memoryview
 Image = NDArray[np.uint8]
 """Pixels (H, W, 3), BGR unless stated otherwise."""
 
 MAX_PIXELS = 1 << 26
-"""Largest image that is decoded here: decoding holds the pixels, the inflated rows and a copy of the rows in memory."""
+"""Pixels of the largest image that :func:`decode_png` supports.
+
+Decoding holds the pixels, the inflated rows and a copy of the rows in memory.
+"""
 
 _EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # bit depth, color type, compression, filter, interlace
-# Filter types. "Up" stores differences from the row above. Among the filters that need no search per row, it compresses
-# aerial images best.
+# Filter types. "Up" stores differences from the row above. Of the filters that need no search for the best one per row,
+# it compresses aerial images best.
 _NO_FILTER, _UP = 0, 2
 _WINDOW_BITS = 15  # of deflate: the largest window, which every zlib stream can use
 _MAX_STORED = 0xFFFF  # bytes of an uncompressed deflate block (RFC 1951, section 3.2.4)
@@ -53,7 +56,7 @@ def decode_png(data: bytes) -> Image | None:
     Returns:
         (H, W, 3) uint8, BGR. None if OpenCV must decode the file: the optional packages are not installed, or the file
         is not 8-bit RGB, is interlaced, is damaged, has more than :data:`MAX_PIXELS` pixels, or has a chunk that is not
-        in :data:`~rotated_atss.io.png_chunks.PLAIN_CHUNKS`.
+        in :data:`~rotated_atss.io.png_chunks.SUPPORTED_CHUNKS`.
 
     Example:
         >>> data = encode_png(np.zeros((2, 3, 3), np.uint8))
@@ -64,16 +67,17 @@ def decode_png(data: bytes) -> Image | None:
         (2, 3, 3)
     """
     isal = _isal()
-    size = plain_size(data)
+    size = rgb_png_size(data)
     if isal is None or size is None or size[0] * size[1] > MAX_PIXELS:
         return None
     width, height = size
+    inflated_bytes = height * (1 + 3 * width)  # per row, the filter type and the filtered RGB values
     try:
         deflated = b"".join(_iter_image_data(memoryview(data), isal))
-        inflated = isal.decompress(deflated, _WINDOW_BITS, height * (1 + 3 * width))
+        inflated = isal.decompress(deflated, _WINDOW_BITS, inflated_bytes)
     except (isal.error, ValueError, struct.error):
         return None
-    if len(inflated) != height * (1 + 3 * width):
+    if len(inflated) != inflated_bytes:
         return None
     rgb = unfilter_rows(inflated, width, height, isal)
     return None if rgb is None else np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), dtype=np.uint8)
@@ -89,7 +93,7 @@ def can_decode_png(head: bytes) -> bool:
         >>> can_decode_png(b"not a PNG file")
         False
     """
-    size = plain_size(head)
+    size = rgb_png_size(head)
     return _isal() is not None and size is not None and size[0] * size[1] <= MAX_PIXELS
 
 
@@ -140,10 +144,10 @@ def _encode_with_opencv(image: Image) -> bytes:
 
 def _encode_with_deflate(deflate: ModuleType, image: Image) -> bytes:
     height, width = image.shape[:2]
-    return png_file(width, height, [deflate.compress(_filtered_rows(image), 1)], deflate)
+    return assemble_png(width, height, [deflate.compress(_filter_rows(image), 1)], deflate)
 
 
-def png_file(width: int, height: int, image_data: list[BytesLike], deflate: ModuleType) -> bytes:
+def assemble_png(width: int, height: int, image_data: list[BytesLike], deflate: ModuleType) -> bytes:
     r"""Assemble the PNG file of an 8-bit RGB image.
 
     Args:
@@ -154,17 +158,24 @@ def png_file(width: int, height: int, image_data: list[BytesLike], deflate: Modu
 
     Example:
         >>> import zlib
-        >>> data = png_file(1, 1, [zlib.compress(b"\0\1\2\3")], zlib)
+        >>> data = assemble_png(1, 1, [zlib.compress(b"\0\1\2\3")], zlib)
         >>> cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).tolist()
         [[[3, 2, 1]]]
     """
     header: list[BytesLike] = [struct.pack(">II", width, height), _EIGHT_BIT_RGB]
     chunks: tuple[tuple[bytes, list[BytesLike]], ...] = ((b"IHDR", header), (b"IDAT", image_data), (b"IEND", []))
-    return b"".join([PNG_SIGNATURE, *(part for kind, data in chunks for part in _chunk(kind, data, deflate))])
+    file_parts: list[BytesLike] = [PNG_SIGNATURE]
+    for kind, data in chunks:
+        file_parts += _chunk_parts(kind, data, deflate)
+    return b"".join(file_parts)
 
 
-def _filtered_rows(image: Image) -> Image:
-    """Apply the filter "up" to an image (H, W, 3), BGR; return (H, 1 + 3 W), the filter and RGB differences per row."""
+def _filter_rows(image: Image) -> NDArray[np.uint8]:
+    """Apply the filter "up" to an image (H, W, 3), BGR.
+
+    Returns:
+        (H, 1 + 3 W): per row, the filter type and the RGB differences from the row above.
+    """
     rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).reshape(image.shape[0], -1)
     rows = np.empty((rgb.shape[0], 1 + rgb.shape[1]), dtype=np.uint8)
     rows[:, 0] = _UP
@@ -173,22 +184,22 @@ def _filtered_rows(image: Image) -> Image:
     return rows
 
 
-def _chunk(kind: bytes, parts: list[BytesLike], deflate: ModuleType) -> list[BytesLike]:
-    """Return a chunk in parts, which are not copied: length, kind, data, checksum of kind and data."""
+def _chunk_parts(kind: bytes, parts: list[BytesLike], deflate: ModuleType) -> list[BytesLike]:
+    """Return length, kind, data and checksum of a chunk, in parts because its data (``parts``) is not copied."""
     checksum = deflate.crc32(kind)
     for part in parts:
         checksum = deflate.crc32(part, checksum)
     return [struct.pack(">I", sum(map(len, parts))), kind, *parts, struct.pack(">I", checksum)]
 
 
-def plain_size(head: bytes) -> tuple[int, int] | None:
-    """Return width and height from the head of a PNG file; None if it is not 8-bit RGB without interlacing.
+def rgb_png_size(head: bytes) -> tuple[int, int] | None:
+    """Return width and height from the head of a PNG file; None if the file is not 8-bit RGB without interlacing.
 
     Args:
         head: At least the first :data:`~rotated_atss.io.png_chunks.HEAD_BYTES` bytes of the file.
 
     Example:
-        >>> plain_size(encode_png(np.zeros((2, 3, 3), np.uint8)))
+        >>> rgb_png_size(encode_png(np.zeros((2, 3, 3), np.uint8)))
         (3, 2)
     """
     if len(head) < HEAD_BYTES or head[:8] != PNG_SIGNATURE or head[12:16] != b"IHDR" or head[24:29] != _EIGHT_BIT_RGB:
@@ -201,7 +212,7 @@ def _iter_image_data(data: memoryview, deflate: ModuleType) -> Iterator[memoryvi
     """Iterate over the content of the IDAT chunks.
 
     Raises:
-        ValueError: A checksum is wrong, or a chunk is not in ``PLAIN_CHUNKS``.
+        ValueError: A checksum is wrong, or a chunk is not in ``SUPPORTED_CHUNKS``.
         struct.error: The file is truncated.
     """
     start, kind = len(PNG_SIGNATURE), b""
@@ -209,7 +220,7 @@ def _iter_image_data(data: memoryview, deflate: ModuleType) -> Iterator[memoryvi
         (length,) = struct.unpack_from(">I", data, start)
         kind, body = bytes(data[start + 4 : start + 8]), data[start + 8 : start + 8 + length]
         (checksum,) = struct.unpack_from(">I", data, start + 8 + length)
-        if kind not in PLAIN_CHUNKS or checksum != deflate.crc32(body, deflate.crc32(kind)):
+        if kind not in SUPPORTED_CHUNKS or checksum != deflate.crc32(body, deflate.crc32(kind)):
             raise ValueError(f"unsupported or damaged chunk {kind!r}")
         if kind == b"IDAT":
             yield body
@@ -235,13 +246,13 @@ def unfilter_rows(filtered: bytes, width: int, height: int, deflate: ModuleType)
         [[[1, 1, 1]], [[2, 3, 4]]]
     """
     rows = np.frombuffer(filtered, np.uint8).reshape(height, -1)
-    if (rows[1:, 0] == _UP).all() and rows[0, 0] in (_NO_FILTER, _UP):  # both store the values of the first row
+    if (rows[1:, 0] == _UP).all() and rows[0, 0] in (_NO_FILTER, _UP):  # in the first row, both store the values as is
         return _unfilter_up(rows)
     return _unfilter_any(filtered, width, height, deflate)
 
 
-def _unfilter_up(rows: Image) -> Image:
-    """Reverse the filter "up" of all rows: (H, 1 + 3 W) to (H, W, 3)."""
+def _unfilter_up(rows: NDArray[np.uint8]) -> Image:
+    """Reverse the filter "up" of all rows: (H, 1 + 3 W) to (H, W, 3), RGB."""
     pixels = rows[:, 1:].copy()
     for above, row in zip(pixels, pixels[1:]):  # ten times as fast as np.add.accumulate, which works along columns
         np.add(row, above, out=row)
@@ -254,18 +265,20 @@ def _unfilter_any(filtered: bytes, width: int, height: int, deflate: ModuleType)
     if pyspng is None:
         return None
     try:
-        pixels = pyspng.load(png_file(width, height, _store(filtered, deflate), deflate), format="RGB")
+        data = assemble_png(width, height, _store_uncompressed(filtered, deflate), deflate)
+        pixels = pyspng.load(data, format="RGB")
     except RuntimeError:  # unknown filter type
         return None
     return np.asarray(pixels, dtype=np.uint8)
 
 
-def _store(data: bytes, deflate: ModuleType) -> list[BytesLike]:
+def _store_uncompressed(data: bytes, deflate: ModuleType) -> list[BytesLike]:
     """Return data as an uncompressed zlib stream (RFC 1950), in parts."""
     stream: list[BytesLike] = [b"\x78\x01"]  # header of a zlib stream
     view = memoryview(data)
     for start in range(0, len(data), _MAX_STORED):
         part = view[start : start + _MAX_STORED]
-        last = start + len(part) == len(data)
-        stream += [struct.pack("<BHH", last, len(part), len(part) ^ _MAX_STORED), part]
+        is_last = start + len(part) == len(data)
+        # header of the block: whether it is the last one, its length, and the complement of the length
+        stream += [struct.pack("<BHH", is_last, len(part), len(part) ^ _MAX_STORED), part]
     return [*stream, struct.pack(">I", deflate.adler32(data))]

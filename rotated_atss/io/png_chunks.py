@@ -12,18 +12,20 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEAD_BYTES = 29
 """Length of the signature and of IHDR without its checksum, which hold size and pixel format."""
 
-# Chunks that do not change the pixels that OpenCV decodes. Files with any other chunk (orientation, transparent color,
-# animation frames) are decoded by OpenCV.
-PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"bKGD", b"cHRM", b"gAMA", b"iCCP", b"iTXt", b"pHYs", b"sBIT", b"sRGB"}
-PLAIN_CHUNKS |= {b"tEXt", b"tIME", b"zTXt"}
+# Chunks of the files that this package decodes itself: the pixels, and chunks that do not change the pixels that OpenCV
+# decodes. Files with any other chunk (orientation, transparent color, animation frames) are decoded by OpenCV.
+SUPPORTED_CHUNKS = {
+    b"IHDR", b"IDAT", b"IEND", b"bKGD", b"cHRM", b"gAMA", b"iCCP", b"iTXt", b"pHYs", b"sBIT", b"sRGB", b"tEXt",
+    b"tIME", b"zTXt",
+}  # fmt: skip
 
 _LENGTH_AND_KIND_BYTES = 8
-_FRAME_BYTES = 12  # length, kind and checksum, which surround the data of a chunk
+_OVERHEAD_BYTES = 12  # length, kind and checksum, which surround the data of a chunk
 _MAX_LEADING_CHUNKS = 256
 
 
 def iter_leading_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    r"""Iterate over the chunks in front of the pixels, but at most over 256, since a hostile file can have any number.
+    r"""Iterate over the chunks before the pixels, over at most 256 of them: a hostile file can have any number.
 
     Args:
         file: The file, open for binary reading.
@@ -43,10 +45,10 @@ def iter_leading_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         if len(length_and_kind) < _LENGTH_AND_KIND_BYTES or length_and_kind[4:] == b"IDAT":
             return
         yield length_and_kind[4:], position + _LENGTH_AND_KIND_BYTES
-        position += _FRAME_BYTES + int.from_bytes(length_and_kind[:4], "big")
+        position += _OVERHEAD_BYTES + int.from_bytes(length_and_kind[:4], "big")
 
 
-def has_whole_chunks(path: str | Path) -> bool:
+def has_complete_chunks(path: str | Path) -> bool:
     """Return whether all chunks of a PNG file end within the file, and the last one is IEND.
 
     Check this before OpenCV decodes a file: it allocates the length that a chunk states, up to 2 GiB, before it reads
@@ -58,15 +60,15 @@ def has_whole_chunks(path: str | Path) -> bool:
         >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((2, 3, 3), np.uint8))
-        ...     has_whole_chunks(f"{folder}/a.png")
+        ...     has_complete_chunks(f"{folder}/a.png")
         True
     """
     with Path(path).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         position, size = len(PNG_SIGNATURE), len(data)
-        while position + _FRAME_BYTES <= size:
+        while position + _OVERHEAD_BYTES <= size:
             (length,) = struct.unpack_from(">I", data, position)
             kind = data[position + 4 : position + 8]
-            position += _FRAME_BYTES + length
+            position += _OVERHEAD_BYTES + length
             if kind == b"IEND":
                 return position <= size
     return False

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from rotated_atss.io.image_header import damaged_image
-from rotated_atss.io.png import Image, deflate_module, has_fast_png, plain_size, unfilter_rows
-from rotated_atss.io.png_chunks import HEAD_BYTES, PLAIN_CHUNKS, PNG_SIGNATURE
+from rotated_atss.io.png import Image, deflate_module, has_fast_png, rgb_png_size, unfilter_rows
+from rotated_atss.io.png_chunks import HEAD_BYTES, PNG_SIGNATURE, SUPPORTED_CHUNKS
 
 _PIECE_BYTES = 1 << 20  # bytes of the file that are read at once
 _DECODE_BYTES = 1 << 24  # bytes of filtered rows that are decoded at once
@@ -39,26 +39,26 @@ class PngRows:
     def __init__(self, path: Path) -> None:
         self._path, self._deflate = path, deflate_module()
         self._file = path.open("rb")
-        self.width, self.height = plain_size(self._file.read(HEAD_BYTES)) or (0, 0)
+        self.width, self.height = rgb_png_size(self._file.read(HEAD_BYTES)) or (0, 0)
         self._row_bytes = 1 + 3 * self.width  # filter type and filtered RGB values
         self._restart()
 
     def read(self, start: int, stop: int) -> Image:
         """Read rows as (stop - start, W, 3) uint8, BGR.
 
-        If they lie above the end of the previous call, the file is decoded again from its first row.
+        If ``start`` lies above the ``stop`` of the previous call, the file is decoded again from its first row.
 
         Raises:
             UnreadableImageError: The file is truncated or damaged.
         """
-        if start < self._next:
+        if start < self._next_row:
             self._restart()
         try:
-            while self._next < start:
-                self._decode(min(self._rows_at_once, start - self._next))
+            while self._next_row < start:  # the result is not needed, but later rows depend on it
+                self._decode(min(self._rows_at_once, start - self._next_row))
             image = np.empty((stop - start, self.width, 3), np.uint8)
-            while self._next < stop:
-                first, count = self._next - start, min(self._rows_at_once, stop - self._next)
+            while self._next_row < stop:
+                first, count = self._next_row - start, min(self._rows_at_once, stop - self._next_row)
                 cv2.cvtColor(self._decode(count), cv2.COLOR_RGB2BGR, dst=image[first : first + count])
         except (self._deflate.error, ValueError, struct.error):
             raise damaged_image(self._path) from None
@@ -74,28 +74,29 @@ class PngRows:
 
     def _restart(self) -> None:
         """Go back to the first row."""
-        self._next = 0  # the row that is decoded next
-        # the decoded row above the next one, with filter type 0 (no filter); above the first row, all values count as 0
-        self._above = bytes(self._row_bytes)
+        self._next_row = 0  # the row that is decoded next
+        # the decoded row above the next one, after filter type 0 (no filter); above the first row, all values are 0
+        self._row_above = bytes(self._row_bytes)
         self._inflater = self._deflate.decompressobj()
         self._pieces = _iter_image_data(self._file, self._deflate)
         self._uninflated = b""  # rest of the last piece
 
     def _decode(self, count: int) -> Image:
         """Decode the next ``count`` rows to (count, W, 3) RGB."""
-        filtered = self._above + self._inflate(count * self._row_bytes)
+        filtered = self._row_above + self._inflate(count * self._row_bytes)
         rgb = unfilter_rows(filtered, self.width, count + 1, self._deflate)
         if rgb is None:
             raise ValueError("unknown filter")
-        self._above = b"\0" + rgb[-1].tobytes()
-        self._next += count
+        self._row_above = b"\0" + rgb[-1].tobytes()
+        self._next_row += count
         return rgb[1:]
 
     def _inflate(self, length: int) -> bytes:
         """Return the next ``length`` bytes of the filtered rows."""
         parts, missing = [], length
         while missing:
-            part = self._inflater.decompress(self._uninflated, missing)  # the inflater can hold bytes without new input
+            # the inflater can return bytes without new input: those that did not fit into its previous output
+            part = self._inflater.decompress(self._uninflated, missing)
             self._uninflated = self._inflater.unconsumed_tail
             if not part and not self._uninflated:
                 self._uninflated = next(self._pieces, b"")
@@ -119,7 +120,7 @@ def can_read_png_rows(path: Path) -> bool:
     if not has_fast_png():
         return False
     with path.open("rb") as file:
-        if plain_size(file.read(HEAD_BYTES)) is None:
+        if rgb_png_size(file.read(HEAD_BYTES)) is None:
             return False
         file.seek(len(PNG_SIGNATURE))
         while True:  # over the chunks before the pixels
@@ -127,8 +128,10 @@ def can_read_png_rows(path: Path) -> bool:
             if len(head) < 8:
                 return False
             length, kind = struct.unpack(">I4s", head)
-            if kind == b"IDAT" or kind not in PLAIN_CHUNKS:
-                return kind == b"IDAT"
+            if kind == b"IDAT":
+                return True
+            if kind not in SUPPORTED_CHUNKS:
+                return False
             file.seek(length + 4, 1)  # over data and checksum
 
 

@@ -65,20 +65,25 @@ def run_jobs(
         >>> sorted(run_jobs(abs, [-1, -2, -3], workers=1, job_bytes=[1, 1, 1]))
         [(0, 1), (1, 2), (2, 3)]
     """
-    order = sorted(range(len(jobs)), key=lambda index: -job_bytes[index])
+    waiting = sorted(range(len(jobs)), key=lambda index: -job_bytes[index])  # indices of jobs, in the order of starting
     if scheduler is not None:
-        yield from run_on_cluster(function, jobs, order, scheduler)
+        yield from run_on_cluster(function, jobs, waiting, scheduler)
         return
     if workers == 1 or len(jobs) <= 1:
-        yield from ((index, function(jobs[index])) for index in order)
+        for index in waiting:
+            yield index, function(jobs[index])
         return
     pool = _create_pool(min(workers, len(jobs)))
     running: dict[Future[Result], int] = {}  # future -> index of its job
     try:
-        while order or running:
+        while waiting or running:
             # one job more than workers, so that no worker waits for the next submission
-            while order and len(running) <= workers and _fits(order[0], running.values(), job_bytes, max_memory_bytes):
-                index = order.pop(0)
+            while (
+                waiting
+                and len(running) <= workers
+                and _fits_into_memory(waiting[0], running.values(), job_bytes, max_memory_bytes)
+            ):
+                index = waiting.pop(0)
                 running[_submit(pool, function, jobs[index])] = index
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
@@ -88,8 +93,11 @@ def run_jobs(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _fits(index: int, running: Collection[int], job_bytes: Sequence[int], max_memory_bytes: int) -> bool:
-    """Return whether a job fits into the memory together with the running jobs; jobs are given by their indices."""
+def _fits_into_memory(index: int, running: Collection[int], job_bytes: Sequence[int], max_memory_bytes: int) -> bool:
+    """Return whether a job fits into the memory together with the running jobs; a job always fits alone.
+
+    Jobs are given by their indices.
+    """
     used_bytes = sum(job_bytes[running_index] for running_index in running)
     return not running or used_bytes + job_bytes[index] <= max_memory_bytes
 

@@ -52,12 +52,12 @@ def captured_stderr() -> Iterator[list[str]]:
     lines: list[str] = []
     with _stderr_lock, tempfile.TemporaryFile() as file:
         sys.stderr.flush()
-        saved = os.dup(_STDERR)
+        original_stderr = os.dup(_STDERR)
         os.dup2(file.fileno(), _STDERR)
         try:
             yield lines
         finally:
-            os.dup2(saved, _STDERR)
-            os.close(saved)
+            os.dup2(original_stderr, _STDERR)
+            os.close(original_stderr)
             file.seek(0)
             lines += file.read().decode(errors="replace").splitlines()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.png import Image
 
 _ALPHA = "alpha"
 
@@ -20,27 +20,27 @@ class BandSelection:
     """Bands that are read, and how their values become colors.
 
     Attributes:
-        bands: Numbers, from 1, of the bands of blue, green and red, or of gray.
-        masks: Numbers of the bands whose masks are read. A pixel has data if any of these masks says so.
+        bands: Numbers, counted from 1, of the blue, green and red bands, or of the gray band.
+        mask_bands: Numbers of the bands whose masks are read. A pixel has data if any of these masks marks it as valid.
         palette: (N, 3) uint8, BGR: row v is the color of pixels with the value v. None without a palette.
-        maximum: Largest value of bands of fewer than 8 bits, which is scaled to 255; otherwise 255.
-        inverted: Whether 0 is white.
+        max_value: Largest value of bands of fewer than 8 bits, which is scaled to 255; 255 for other bands.
+        zero_is_white: Whether the gray values are inverted: 0 is white, 255 is black.
     """
 
     bands: tuple[int, ...]
-    masks: tuple[int, ...]
-    palette: Image | None = None
-    maximum: int = 255
-    inverted: bool = False
+    mask_bands: tuple[int, ...]
+    palette: NDArray[np.uint8] | None = None
+    max_value: int = 255
+    zero_is_white: bool = False
 
 
-def select_bands(file: Any, requested: tuple[int, ...] | None, path: Path) -> BandSelection:
+def select_bands(dataset: Any, requested: tuple[int, ...] | None, path: Path) -> BandSelection:
     """Select the bands of an image, and find out how they are masked and converted.
 
     Args:
-        file: An open rasterio dataset.
-        requested: Numbers, from 1, of the bands of red, green and blue, or of gray; None uses those that the file
-            labels so (its color interpretation).
+        dataset: An open rasterio dataset.
+        requested: Numbers, counted from 1, of the red, green and blue bands, or of the gray band; None uses those that
+            the file labels as such (its color interpretation).
         path: Path of the image, for errors.
 
     Raises:
@@ -50,49 +50,53 @@ def select_bands(file: Any, requested: tuple[int, ...] | None, path: Path) -> Ba
 
         select_bands(rasterio.open("ortho.tif"), (3, 2, 1), Path("ortho.tif")).bands  # (1, 2, 3)
     """
-    colors = [interpretation.name for interpretation in file.colorinterp]
-    if requested is not None and max(requested) > file.count:
-        what = f"the image has {file.count} bands, got band {max(requested)}"
+    colors = [interpretation.name for interpretation in dataset.colorinterp]  # names such as "red", one per band
+    if requested is not None and max(requested) > dataset.count:
+        what = f"the image has {dataset.count} bands, got band {max(requested)}"
         raise UserError(what, where=path, hint="change --bands")
     bands = requested or _default_bands(colors) or (1,)
-    dtypes = {file.dtypes[band - 1] for band in bands}
+    dtypes = {dataset.dtypes[band - 1] for band in bands}
     if len(dtypes) > 1 or any("complex" in dtype for dtype in dtypes):
         what = f"the kind of pixels is not supported, got bands of {' and '.join(sorted(dtypes))}"
         raise UserError(what, where=path, hint="select others with --bands")
-    is_tiff = file.driver == "GTiff"  # in a damaged JPEG 2000 file, GDAL would read these tags forever
-    bits = int(file.tags(bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8)) if is_tiff else 8
+    is_tiff = dataset.driver == "GTiff"  # in a damaged JPEG 2000 file, GDAL would read these tags forever
+    bits = int(dataset.tags(bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8)) if is_tiff else 8
     return BandSelection(
         bands=bands[::-1],  # RGB to BGR
-        masks=_mask_bands(file, bands, explicit=requested is not None),
-        palette=_palette(file, bands[0]) if colors[bands[0] - 1] == "palette" else None,
-        maximum=(1 << bits) - 1 if bits < 8 else 255,
-        inverted=is_tiff and file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
+        mask_bands=_select_mask_bands(dataset, bands, are_requested=requested is not None),
+        palette=_read_palette(dataset, bands[0]) if colors[bands[0] - 1] == "palette" else None,
+        max_value=(1 << bits) - 1 if bits < 8 else 255,
+        zero_is_white=is_tiff and dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
     )
 
 
 def _default_bands(colors: Sequence[str]) -> tuple[int, ...]:
-    """Return the numbers of the bands of red, green and blue, or of gray, from the color names of all bands."""
+    """Return the numbers of the red, green and blue bands, or of the gray band, from the color names of all bands.
+
+    Without these names, the first bands other than alpha are taken; the result is empty if all bands are alpha.
+    """
     if {"red", "green", "blue"} <= set(colors):
         return tuple(colors.index(color) + 1 for color in ("red", "green", "blue"))
     not_alpha = tuple(band for band, color in enumerate(colors, 1) if color != _ALPHA)
     return not_alpha[:3] if len(not_alpha) >= 3 else not_alpha[:1]
 
 
-def _mask_bands(file: Any, bands: Sequence[int], *, explicit: bool) -> tuple[int, ...]:
+def _select_mask_bands(dataset: Any, bands: Sequence[int], *, are_requested: bool) -> tuple[int, ...]:
     """Return the numbers of the bands whose masks are read.
 
-    Alpha does not mask bands that the user selected (``explicit``). Bands with the flag ``per_dataset`` share
-    one mask, which is read once.
+    Alpha does not mask bands that the user requested. Bands with the flag ``per_dataset`` share one mask, which is read
+    once.
     """
-    flags = {band: {flag.name for flag in file.mask_flag_enums[band - 1]} for band in bands}
-    masked = [band for band in bands if "all_valid" not in flags[band] and not (explicit and _ALPHA in flags[band])]
+    flags = {band: {flag.name for flag in dataset.mask_flag_enums[band - 1]} for band in bands}
+    ignored_flags = {"all_valid", _ALPHA} if are_requested else {"all_valid"}
+    masked = [band for band in bands if not flags[band] & ignored_flags]
     with_shared_mask = [band for band in masked if "per_dataset" in flags[band]]
     return tuple(with_shared_mask[:1] or masked)
 
 
-def _palette(file: Any, band: int) -> Image:
+def _read_palette(dataset: Any, band: int) -> NDArray[np.uint8]:
     """Return the palette of a band as :attr:`BandSelection.palette`; values without an entry are black."""
-    entries = file.colormap(band)
+    entries = dataset.colormap(band)
     palette = np.zeros((max(256, len(entries)), 3), np.uint8)
     for value, (red, green, blue, _) in entries.items():
         palette[value] = blue, green, red

@@ -29,8 +29,9 @@ from rotated_atss.io.vrt_sources import check_vrt_sources
 
 # GDAL driver by format. Others are not allowed, because some read databases and web services.
 _DRIVERS = {"TIFF": "GTiff", "JPEG 2000": "JP2OpenJPEG", "VRT": "VRT", "PNG": "PNG", "JPEG": "JPEG", "BMP": "BMP"}
-# No Python in VRT files, and no file on the network except one named "none", which does not exist.
-_OFFLINE = {"GDAL_VRT_ENABLE_PYTHON": "NO", "CPL_VSIL_CURL_ALLOWED_FILENAME": "none"}
+# GDAL options: do not run the Python code in VRT files, and do not access the network (the only allowed file is "none",
+# which does not exist).
+_SAFE_OPTIONS = {"GDAL_VRT_ENABLE_PYTHON": "NO", "CPL_VSIL_CURL_ALLOWED_FILENAME": "none"}
 _CACHE_BYTES = 64 << 20  # GDAL's default is 5% of the memory, per process
 _SAMPLE_WINDOWS, _SAMPLE_SIZE = 16, 512  # windows from whose values a scaling is chosen, and their side in pixels
 _MAX_SAMPLE_PIXELS = 1 << 24  # up to this size, a scaling is chosen from the whole image
@@ -65,20 +66,20 @@ class RasterReader(ImageReader):
     def __init__(self, path: str | Path, options: PixelOptions) -> None:
         self.path = Path(path)
         header = _check_format(self.path)
-        self._file, self._orientation = _open(self.path, header), header.orientation
+        self._dataset, self._orientation = _open_dataset(self.path, header), header.orientation
         try:
-            sides = self._file.width, self._file.height
+            sides = self._dataset.width, self._dataset.height
             self.width, self.height = sides[::-1] if swaps_axes(self._orientation) else sides
-            self.bands = self._file.count
-            self._selection = select_bands(self._file, options.bands, self.path)
-            self.dtype = str(self._file.dtypes[self._selection.bands[0] - 1])
-            self.georeference = _upright_georeference(self._file, self.path, header)
-            self.access = _access(self._file, header)
+            self.bands = self._dataset.count
+            self._selection = select_bands(self._dataset, options.bands, self.path)
+            self.dtype = str(self._dataset.dtypes[self._selection.bands[0] - 1])
+            self.georeference = _upright_georeference(self._dataset, self.path, header)
+            self.access = _access(self._dataset, header)
             self._options, self._buffer = options, None
             # room for two blocks, so that a block that two windows share need not be decoded twice
-            self._cache_bytes = max(_CACHE_BYTES, 2 * _block_bytes(self._file))
+            self._cache_bytes = max(_CACHE_BYTES, 2 * _block_bytes(self._dataset))
             if self.access != "tiles":
-                block_rows = self._file.block_shapes[0][0]
+                block_rows = self._dataset.block_shapes[0][0]
                 self._buffer = RowBuffer(self._read_rows, self.width, block_rows)
         except BaseException:
             self.close()
@@ -91,7 +92,7 @@ class RasterReader(ImageReader):
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._dataset.close()
 
     def sample_values(self) -> NDArray[Any]:
         """Return the values from which a scaling is chosen, without pixels that have no data.
@@ -101,8 +102,8 @@ class RasterReader(ImageReader):
             a larger image.
         """
         parts = []
-        for window in _sample_windows(self._file.width, self._file.height):
-            values, valid = self._read_values(window)
+        for file_window in _sample_windows(self._dataset.width, self._dataset.height):
+            values, valid = self._read_values(file_window)
             parts.append(values.reshape(-1) if valid is None else values[:, valid].reshape(-1))
         return np.concatenate(parts)
 
@@ -114,16 +115,16 @@ class RasterReader(ImageReader):
         values, valid = self._read_values(file_window)
         return turn_upright(fill_invalid(self._to_color(values), valid), self._orientation)
 
-    def _read_values(self, window: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    def _read_values(self, file_window: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Return the selected bands (C, h, w) and a mask (h, w) of the pixels with data, None if all have data.
 
-        ``window`` refers to the pixels as stored in the file, not yet turned upright.
+        ``file_window`` refers to the pixels as stored in the file, not yet turned upright.
         """
-        x_start, y_start, x_stop, y_stop = window
-        area = (y_start, y_stop), (x_start, x_stop)
+        x_start, y_start, x_stop, y_stop = file_window
+        window = (y_start, y_stop), (x_start, x_stop)  # in rasterio's form
         with _gdal_environment(self.path, self._cache_bytes):
-            values = self._file.read(list(self._selection.bands), window=area)
-            masks = [self._file.read_masks(band, window=area) > 0 for band in self._selection.masks]
+            values = self._dataset.read(list(self._selection.bands), window=window)
+            masks = [self._dataset.read_masks(band, window=window) > 0 for band in self._selection.mask_bands]
         valid = np.logical_or.reduce(masks) if masks else None
         if values.dtype.kind == "f" and np.isnan(values).any():
             is_number = ~np.isnan(values).any(axis=0)
@@ -137,10 +138,10 @@ class RasterReader(ImageReader):
         if not is_resolved(values.dtype, self._options):
             self._options = resolve_scaling(self.sample_values(), self._options)
         scaled = [scale_to_8_bit(band, self._options) for band in values]
-        if self._selection.maximum < 255:
-            scaled = [np.rint(band * (255 / self._selection.maximum)).astype(np.uint8) for band in scaled]
+        if self._selection.max_value < 255:
+            scaled = [np.rint(band * (255 / self._selection.max_value)).astype(np.uint8) for band in scaled]
         image = np.asarray(cv2.merge(scaled if len(scaled) == 3 else scaled * 3), np.uint8)
-        return 255 - image if self._selection.inverted else image
+        return 255 - image if self._selection.zero_is_white else image
 
 
 def has_rasterio() -> bool:
@@ -164,8 +165,8 @@ def read_georeference(path: Path) -> Georeference | None:
         read_georeference(Path("ortho.tif")).crs
     """
     header = _check_format(path)
-    with _open(path, header) as file:
-        return _upright_georeference(file, path, header)
+    with _open_dataset(path, header) as dataset:
+        return _upright_georeference(dataset, path, header)
 
 
 def _check_format(path: Path) -> ImageHeader:
@@ -176,7 +177,7 @@ def _check_format(path: Path) -> ImageHeader:
     return header
 
 
-def _open(path: Path, header: ImageHeader) -> Any:
+def _open_dataset(path: Path, header: ImageHeader) -> Any:
     """Open a rasterio dataset with the driver of its format."""
     if header.file_format == "VRT":
         check_vrt_sources(path)
@@ -189,7 +190,7 @@ def _gdal_environment(path: Path, cache_bytes: int = _CACHE_BYTES) -> Iterator[N
     """Set GDAL's options, and turn its errors into one line that names the file."""
     rasterio = require("rasterio", extra="geo")
     try:
-        with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=cache_bytes, **_OFFLINE):
+        with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=cache_bytes, **_SAFE_OPTIONS):
             warnings.simplefilter("ignore")  # warnings about files without georeference
             yield
     except (rasterio.errors.RasterioError, MemoryError) as error:
@@ -198,12 +199,13 @@ def _gdal_environment(path: Path, cache_bytes: int = _CACHE_BYTES) -> Iterator[N
         raise damaged_image(path, reason) from error
 
 
-def _upright_georeference(file: Any, path: Path, header: ImageHeader) -> Georeference | None:
+def _upright_georeference(dataset: Any, path: Path, header: ImageHeader) -> Georeference | None:
     """Return the georeference of the upright image, from an open rasterio dataset, or a world file and ``.prj``."""
     georeference = None
-    if file.crs is not None or not file.transform.is_identity:  # the identity without CRS is rasterio's default
+    if dataset.crs is not None or not dataset.transform.is_identity:  # the identity without CRS is rasterio's default
         try:
-            georeference = Georeference(tuple(file.transform)[:6], None if file.crs is None else _crs_text(file.crs))
+            crs = None if dataset.crs is None else _format_crs(dataset.crs)
+            georeference = Georeference(tuple(dataset.transform)[:6], crs)
         except UserError as error:
             raise UserError(error.what, where=path, hint="correct the georeference, or remove it") from None
     georeference = add_sidecars(georeference, path)
@@ -212,31 +214,31 @@ def _upright_georeference(file: Any, path: Path, header: ImageHeader) -> Georefe
     return orient_georeference(georeference, header.width, header.height, header.orientation)
 
 
-def _crs_text(crs: Any) -> str:
+def _format_crs(crs: Any) -> str:
     """Return a CRS of rasterio as ``AUTHORITY:CODE`` or, if no authority lists it, as WKT."""
     authority = crs.to_authority()
     return ":".join(authority) if authority else str(crs.to_wkt())
 
 
-def _access(file: Any, header: ImageHeader) -> Access:
+def _access(dataset: Any, header: ImageHeader) -> Access:
     """Return how GDAL decodes the windows of an image (:class:`rotated_atss.io.reader_interface.ImageReader`)."""
     if header.file_format == "PNG":  # one compressed stream
         return "sequential"
-    in_rows = file.block_shapes[0][1] == file.width and not swaps_axes(header.orientation)
-    return "rows" if in_rows else "tiles"
+    blocks_are_rows = dataset.block_shapes[0][1] == dataset.width and not swaps_axes(header.orientation)
+    return "rows" if blocks_are_rows else "tiles"
 
 
-def _block_bytes(file: Any) -> int:
-    """Return the bytes of a block of pixels with all bands, which GDAL decodes together."""
-    height, width = file.block_shapes[0]
-    return height * width * sum(np.dtype(dtype).itemsize for dtype in file.dtypes)
+def _block_bytes(dataset: Any) -> int:
+    """Return the memory in bytes of all bands of a block, that is, of the pixels that GDAL decodes together."""
+    height, width = dataset.block_shapes[0]
+    return height * width * sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
 
 
 def _sample_windows(width: int, height: int) -> list[tuple[int, int, int, int]]:
     """Return the windows from whose values a scaling is chosen, from top to bottom."""
     if width * height <= _MAX_SAMPLE_PIXELS:
         return [(0, 0, width, height)]
-    per_axis = round(_SAMPLE_WINDOWS**0.5)
-    xs = np.linspace(0, max(0, width - _SAMPLE_SIZE), per_axis).astype(int).tolist()
-    ys = np.linspace(0, max(0, height - _SAMPLE_SIZE), per_axis).astype(int).tolist()
+    windows_per_axis = round(_SAMPLE_WINDOWS**0.5)
+    xs = np.linspace(0, max(0, width - _SAMPLE_SIZE), windows_per_axis).astype(int).tolist()
+    ys = np.linspace(0, max(0, height - _SAMPLE_SIZE), windows_per_axis).astype(int).tolist()
     return [(x, y, min(x + _SAMPLE_SIZE, width), min(y + _SAMPLE_SIZE, height)) for y in ys for x in xs]

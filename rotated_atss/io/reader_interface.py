@@ -54,8 +54,11 @@ class ImageReader(ABC):
             UserError: The pixels cannot be read.
         """
 
-    def iter_rows(self, rows: int) -> Iterator[Image]:
-        """Yield the whole image from top to bottom in parts of ``rows`` rows; the last part can have fewer.
+    def iter_rows(self, num_rows: int) -> Iterator[Image]:
+        """Yield the whole image from top to bottom in parts of ``num_rows`` rows; the last part can have fewer.
+
+        Yields:
+            (num_rows, W, 3) uint8, BGR.
 
         Raises:
             UserError: The pixels cannot be read.
@@ -64,8 +67,8 @@ class ImageReader(ABC):
             >>> [len(part) for part in ArrayReader(np.zeros((5, 2, 3), np.uint8)).iter_rows(2)]
             [2, 2, 1]
         """
-        for top in range(0, self.height, rows):
-            yield self.read((0, top, self.width, min(top + rows, self.height)))
+        for top in range(0, self.height, num_rows):
+            yield self.read((0, top, self.width, min(top + num_rows, self.height)))
 
     def read_reduced(self, factor: int) -> Image:
         """Read the whole image reduced by an integer factor, with only some of its rows in memory.
@@ -87,8 +90,8 @@ class ImageReader(ABC):
         """
         if factor == 1:
             return self.read()
-        rows = max(1, _REDUCE_BYTES // (3 * self.width * factor)) * factor  # whole blocks
-        return np.concatenate([average_blocks(part, factor) for part in self.iter_rows(rows)])
+        num_rows = max(1, _REDUCE_BYTES // (3 * self.width * factor)) * factor  # whole blocks
+        return np.concatenate([average_blocks(part, factor) for part in self.iter_rows(num_rows)])
 
     def close(self) -> None:  # noqa: B027 - nothing to release by default
         """Release the file."""
@@ -129,12 +132,15 @@ def average_blocks(image: Image, factor: int) -> Image:
         image: (H, W, 3) uint8.
         factor: Side of the blocks, pixels.
 
+    Returns:
+        (ceil(H / factor), ceil(W / factor), 3) uint8.
+
     Example:
         >>> average_blocks(np.array([[[1, 2, 9]], [[3, 6, 9]]], np.uint8), 2).tolist()
         [[[2, 4, 9]]]
     """
     height, width = (math.ceil(side / factor) for side in image.shape[:2])
-    below, right = height * factor - image.shape[0], width * factor - image.shape[1]
-    if below or right:
-        image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
+    pad_bottom, pad_right = height * factor - image.shape[0], width * factor - image.shape[1]
+    if pad_bottom or pad_right:
+        image = np.asarray(cv2.copyMakeBorder(image, 0, pad_bottom, 0, pad_right, cv2.BORDER_REPLICATE), np.uint8)
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -17,7 +17,7 @@ _COLUMNS = 8192  # columns that are resampled at once: cv2.remap has a limit of 
 
 
 class ResampledReader(ImageReader):
-    """An image resampled by a factor; only the pixels that a window needs are read.
+    """An image resampled by a rate; only the pixels that a window needs are read.
 
     To avoid aliasing, an image is reduced in two steps: blocks of pixels are averaged by the largest possible integer
     factor, then the blocks are resampled bilinearly. The pixels of a window equal those of the whole resampled image.
@@ -43,23 +43,26 @@ class ResampledReader(ImageReader):
         self.path, self.bands, self.dtype, self.access = image.path, image.bands, image.dtype, image.access
         self.width, self.height = (max(1, round(side * rate)) for side in (image.width, image.height))
         self._image, self._rate = image, rate
-        # side of the averaged blocks in pixels; 1 / rate can be slightly below an integer
-        self._block = max(1, math.floor(1 / rate + 1e-9))
+        # side of the averaged blocks in pixels; 1e-9 because 1 / rate can be slightly below an integer
+        self._block_size = max(1, math.floor(1 / rate + 1e-9))
 
     def read(self, window: Sequence[int] | None = None) -> Image:
         """Read a window as (h, w, 3) uint8, BGR."""
         x_start, y_start, x_stop, y_stop = (0, 0, self.width, self.height) if window is None else window
-        rows = self._source_range(y_start, y_stop, self._image.height)
-        columns = self._source_range(x_start, x_stop, self._image.width)
-        source_window = [columns[0], rows[0], min(columns[1], self._image.width), min(rows[1], self._image.height)]
-        blocks = average_blocks(self._image.read(source_window), self._block)
-        y = self._block_position(np.arange(y_start, y_stop)) - rows[0] // self._block  # relative to the first block
+        first_column, stop_column = self._source_range(x_start, x_stop, self._image.width)
+        first_row, stop_row = self._source_range(y_start, y_stop, self._image.height)
+        stop_column, stop_row = min(stop_column, self._image.width), min(stop_row, self._image.height)
+        source = self._image.read([first_column, first_row, stop_column, stop_row])
+        blocks = average_blocks(source, self._block_size)
+        # positions in ``blocks`` of the rows y and columns x of the result
+        y = self._block_position(np.arange(y_start, y_stop)) - first_row // self._block_size
         parts = []
         for start in range(x_start, x_stop, _COLUMNS):
-            x = self._block_position(np.arange(start, min(start + _COLUMNS, x_stop))) - columns[0] // self._block
-            first, stop = max(0, math.floor(x[0]) - 1), math.ceil(x[-1]) + 2  # interpolated columns, and a margin
-            map_x, map_y = np.meshgrid((x - first).astype(np.float32), y.astype(np.float32))
-            part = blocks[:, first:stop]
+            stop = min(start + _COLUMNS, x_stop)
+            x = self._block_position(np.arange(start, stop)) - first_column // self._block_size
+            first_block, stop_block = max(0, math.floor(x[0]) - 1), math.ceil(x[-1]) + 2  # interpolated, and a margin
+            map_x, map_y = np.meshgrid((x - first_block).astype(np.float32), y.astype(np.float32))
+            part = blocks[:, first_block:stop_block]
             parts.append(cv2.remap(part, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
         return np.asarray(np.concatenate(parts, axis=1), np.uint8)
 
@@ -68,12 +71,17 @@ class ResampledReader(ImageReader):
 
         The center of a pixel lies at its index + 0.5, and that of a block at the index of the block + 0.5.
         """
-        return np.asarray((pixels + 0.5) / (self._rate * self._block) - 0.5)
+        return np.asarray((pixels + 0.5) / (self._rate * self._block_size) - 0.5)
 
     def _source_range(self, start: int, stop: int, side: int) -> tuple[int, int]:
-        """Return the range of source pixels, in whole blocks, on which a range of pixels of the result depends."""
+        """Return the range of source pixels, in whole blocks, on which a range of pixels of the result depends.
+
+        ``side`` is the width or height of the source image. Its last block can be incomplete, so that the range can end
+        beyond it.
+        """
         low, high = self._block_position(np.array([start, stop - 1]))
-        blocks = math.ceil(side / self._block)
+        num_blocks = math.ceil(side / self._block_size)
         # bilinear interpolation at a position p reads the blocks floor(p) and floor(p) + 1
-        first = min(max(0, math.floor(low)), blocks - 1)
-        return first * self._block, min(blocks, max(first + 1, math.floor(high) + 2)) * self._block
+        first_block = min(max(0, math.floor(low)), num_blocks - 1)
+        stop_block = min(num_blocks, max(first_block + 1, math.floor(high) + 2))
+        return first_block * self._block_size, stop_block * self._block_size

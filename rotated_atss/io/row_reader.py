@@ -17,8 +17,8 @@ from rotated_atss.io.reader_interface import Access, ImageReader
 _ROWS_AT_ONCE = 128  # rows per call of a decoder, rounded up to whole blocks
 
 
-class Rows(Protocol):
-    """Interface of the rows of an image file, such as :class:`rotated_atss.io.png_rows.PngRows`."""
+class RowDecoder(Protocol):
+    """Interface of a decoder of the rows of an image file, such as :class:`rotated_atss.io.png_rows.PngRows`."""
 
     width: int
     height: int
@@ -31,7 +31,7 @@ class Rows(Protocol):
 
 
 class RowBuffer:
-    """Buffer of the rows of the last window: rows that the next window covers as well are not read again.
+    """Reader of windows that buffers the rows of the last one: rows that the next window shares are not read again.
 
     Args:
         read: Function that returns the rows ``start`` to ``stop`` of the image as (stop - start, W, 3).
@@ -56,26 +56,28 @@ class RowBuffer:
         is_buffered = self._start <= y_start and y_stop <= self._start + len(self._rows)
         if not is_buffered:
             has_full_width = x_stop - x_start == self._rows.shape[1]
-            if has_full_width and not self._holds(y_start):  # no later window needs these rows again
+            # a window of the full width has no neighbors in the same rows, which could use the buffer
+            if has_full_width and not self._is_row_buffered(y_start):
                 return self._read(y_start, y_stop)
-            self._move(y_start, y_stop)
+            self._fill(y_start, y_stop)
         return self._rows[y_start - self._start : y_stop - self._start, x_start:x_stop].copy()
 
-    def _holds(self, row: int) -> bool:
+    def _is_row_buffered(self, row: int) -> bool:
         return self._start <= row < self._start + len(self._rows)
 
-    def _move(self, start: int, stop: int) -> None:
+    def _fill(self, start: int, stop: int) -> None:
         """Buffer the rows from ``start`` to ``stop``; those that are in the buffer already are not read again."""
-        kept = self._rows[start - self._start :] if self._holds(start) else self._rows[:0]
-        kept = kept[: stop - start]
+        shared_rows = self._rows[start - self._start :] if self._is_row_buffered(start) else self._rows[:0]
+        shared_rows = shared_rows[: stop - start]
         if len(self._rows) != stop - start:
             self._rows = np.empty((stop - start, *self._rows.shape[1:]), np.uint8)
-        self._rows[: len(kept)] = kept
-        self._start, first = start, start + len(kept)
-        while first < stop:
-            end = min((first // self._step + 1) * self._step, stop)  # at the end of a block, to decode it once
-            self._rows[first - start : end - start] = self._read(first, end)
-            first = end
+        self._rows[: len(shared_rows)] = shared_rows
+        self._start = start
+        next_row = start + len(shared_rows)
+        while next_row < stop:
+            end = min((next_row // self._step + 1) * self._step, stop)  # at the end of a block, to decode it once
+            self._rows[next_row - start : end - start] = self._read(next_row, end)
+            next_row = end
 
 
 class RowReader(ImageReader):
@@ -83,17 +85,17 @@ class RowReader(ImageReader):
 
     Args:
         path: The file.
-        rows: Decoder of its rows.
+        decoder: Decoder of its rows.
         bands: Samples per pixel in the file.
         georeference: Map position of the pixels.
     """
 
     access: Access = "sequential"
 
-    def __init__(self, path: Path, rows: Rows, bands: int, georeference: Georeference | None = None) -> None:
-        self.path, self.width, self.height, self.bands = path, rows.width, rows.height, bands
+    def __init__(self, path: Path, decoder: RowDecoder, bands: int, georeference: Georeference | None = None) -> None:
+        self.path, self.width, self.height, self.bands = path, decoder.width, decoder.height, bands
         self.georeference = georeference
-        self._rows, self._buffer = rows, RowBuffer(rows.read, rows.width)
+        self._decoder, self._buffer = decoder, RowBuffer(decoder.read, decoder.width)
 
     def read(self, window: Sequence[int] | None = None) -> Image:
         """Read a window as (h, w, 3) uint8, BGR."""
@@ -105,4 +107,4 @@ class RowReader(ImageReader):
 
     def close(self) -> None:
         """Close the file."""
-        self._rows.close()
+        self._decoder.close()

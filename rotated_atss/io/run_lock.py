@@ -19,8 +19,8 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-_MAX_OWNER_BYTES = 200  # read from a lock file, which holds "process PID on HOST"
-_WORKERS_END_S = 10.0  # seconds to wait for the workers of a killed run to end
+_MAX_OWNER_BYTES = 200  # only these first bytes of a lock file are read; it contains "process PID on HOST"
+_WORKERS_END_S = 10.0  # longest time to wait for the workers of a killed run to end
 _RETRY_S = 0.05  # seconds between two attempts to lock a file
 
 
@@ -49,12 +49,12 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
         (1, [])
     """
     path = Path(path)
-    exclusive = path.with_name(f"{path.name}.exclusive")
+    exclusive_path = path.with_name(f"{path.name}.exclusive")
     try:
-        descriptor = _lock(path, wait_s)
+        descriptor = _open_locked(path, wait_s)
         has_flock = descriptor is not None
         if descriptor is None:
-            descriptor = _create(exclusive)
+            descriptor = _create_exclusive(exclusive_path)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     except OSError as error:
@@ -63,16 +63,17 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
     try:
         yield
     finally:
-        if has_flock:  # removed before it is unlocked, so that a run that has opened it sees this (_is_current)
+        if has_flock:
+            # remove the file before it is unlocked: a run that has opened it already must notice this (_is_current)
             path.unlink(missing_ok=True)
             os.close(descriptor)
         else:
-            os.close(descriptor)  # first, because Windows does not remove open files
+            os.close(descriptor)  # before the files are removed, because Windows does not remove open files
             path.unlink(missing_ok=True)
-            exclusive.unlink(missing_ok=True)
+            exclusive_path.unlink(missing_ok=True)
 
 
-def _lock(path: Path, wait_s: float) -> int | None:
+def _open_locked(path: Path, wait_s: float) -> int | None:
     """Open and lock the file; return its descriptor, or None if ``flock`` is not available."""
     started = time.monotonic()
     while fcntl is not None:
@@ -103,8 +104,8 @@ def _is_current(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _create(path: Path) -> int:
-    """Create the file whose existence is the lock."""
+def _create_exclusive(path: Path) -> int:
+    """Create the file whose existence is the lock; return its descriptor."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     except FileExistsError:
@@ -114,9 +115,9 @@ def _create(path: Path) -> int:
 def _owner_was_killed(path: Path) -> bool:
     """Return whether the process that wrote the lock file ran on this host and has ended.
 
-    If the file is locked all the same, workers of that process still run.
+    If the file is still locked then, workers of that process still run.
     """
-    words = _owner(path).split()  # "process PID on HOST"
+    words = _read_owner(path).split()  # "process PID on HOST"
     if len(words) != 4 or words[3] != socket.gethostname() or not words[1].isdecimal():
         return False
     try:
@@ -128,13 +129,13 @@ def _owner_was_killed(path: Path) -> bool:
     return False
 
 
-def _owner(path: Path) -> str:
-    """Return the text that the owner of the lock wrote into it; empty if it cannot be read."""
+def _read_owner(path: Path) -> str:
+    """Return the text that the owner of the lock wrote into its file; empty if the file cannot be read."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         return file.read(_MAX_OWNER_BYTES).decode(errors="replace").strip()
     return ""
 
 
 def _locked_error(path: Path, hint: str) -> UserError:
-    owner = _owner(path)
+    owner = _read_owner(path)
     return UserError(f"another run writes into this folder: {owner or 'unknown process'}", where=path, hint=hint)

@@ -27,7 +27,7 @@ _MAX_KEY_LENGTH = 80  # characters of an option or file name in a message
 
 
 def describe_files(paths: Iterable[str | Path]) -> dict[str, list[int]]:
-    """Return size in bytes and time of the last change in nanoseconds of files, by file name.
+    """Return the size in bytes and the modification time in nanoseconds of each file, by file name.
 
     Raises:
         UserError: A file does not exist.
@@ -39,14 +39,14 @@ def describe_files(paths: Iterable[str | Path]) -> dict[str, list[int]]:
         ...     describe_files([Path(folder, "a.txt")])["a.txt"][0]
         5
     """
-    described = {}
+    descriptions = {}
     for path in map(Path, paths):
         try:
             stat = path.stat()
         except OSError as error:
             raise UserError(f"cannot be read: {error.strerror}", where=path) from error
-        described[path.name] = [stat.st_size, stat.st_mtime_ns]
-    return described
+        descriptions[path.name] = [stat.st_size, stat.st_mtime_ns]
+    return descriptions
 
 
 def first_difference(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> str | None:
@@ -72,11 +72,11 @@ def first_difference(recorded: Mapping[str, Any], current: Mapping[str, Any]) ->
         if isinstance(before, list) or isinstance(now, list):
             change = "is new" if before is None else "is missing" if now is None else "has changed"
             return f"{printable(key, _MAX_KEY_LENGTH)} {change}"
-        return f"{printable(key, _MAX_KEY_LENGTH)} is {_option_text(now)}, was {_option_text(before)}"
+        return f"{printable(key, _MAX_KEY_LENGTH)} is {_format_option(now)}, was {_format_option(before)}"
     return None
 
 
-def _option_text(value: Any) -> str:
+def _format_option(value: Any) -> str:
     if value is None or value is False:
         return "not given"
     return quote(value) if isinstance(value, str) else str(value)
@@ -97,18 +97,18 @@ def read_state(path: Path) -> dict[str, Any] | None:
 
 
 def plan_moves(
-    journal: Path, moves: Sequence[tuple[Path, Path]], remove: Iterable[Path] = (), **note: Any
+    journal: Path, moves: Sequence[tuple[Path, Path]], remove: Iterable[Path] = (), **entries: Any
 ) -> dict[str, Any]:
     """Write a journal of the renames that complete a run.
 
     The run counts as finished as soon as the journal exists: :func:`finish_moves` can carry out the renames at any
-    time, and be repeated if it was interrupted.
+    time, and it can be repeated if it was interrupted.
 
     Args:
         journal: File to write.
         moves: Source and target of each rename. Existing targets are replaced.
         remove: Files of an earlier result to remove.
-        note: Further entries of the journal.
+        entries: Further entries of the journal.
 
     Returns:
         The content of the journal.
@@ -123,10 +123,10 @@ def plan_moves(
         True
     """
     pairs = [[os.path.abspath(path) for path in pair] for pair in moves]
-    # finish_moves can be repeated after a rename, and would then remove the new file if its path were in "remove". It
-    # removes the old file at a target by itself, as long as the rename is not done.
+    # Targets are not listed in "remove": finish_moves removes the old file at a target itself, before the rename. If it
+    # is repeated after the rename, it would remove the new file.
     targets = {target for _, target in pairs}
-    content = {**note, "moves": pairs, "remove": sorted({os.path.abspath(path) for path in remove} - targets)}
+    content = {**entries, "moves": pairs, "remove": sorted({os.path.abspath(path) for path in remove} - targets)}
     atomic_write(journal, json.dumps(content).encode())
     return content
 
@@ -134,7 +134,7 @@ def plan_moves(
 def check_journal(journal: Mapping[str, Any], path: Path, folders: Sequence[Path]) -> None:
     """Raise an error if a journal names files outside the output folders.
 
-    An output folder can come from somebody else; its journal must not move or remove other files.
+    An output folder can come from an untrusted source; its journal must not move or remove files elsewhere.
 
     Args:
         journal: Content of the file that :func:`plan_moves` wrote.
@@ -151,24 +151,28 @@ def check_journal(journal: Mapping[str, Any], path: Path, folders: Sequence[Path
         rotated_atss.errors.UserError: out/journal.json: names a file outside of the output folder, '/etc/passwd' ...
     """
     hint = f"remove {path.parent} to start over"
-    names = _names_in_journal(journal)
-    if names is None:
+    listed_paths = _paths_in_journal(journal)
+    if listed_paths is None:
         raise UserError("the record of an interrupted run is damaged", where=path, hint=hint)
     roots = [folder.resolve() for folder in folders]
-    for name in names:
-        if not any(root in Path(name).resolve().parents for root in roots):
-            raise UserError(f"names a file outside of the output folder, {quote(name)}", where=path, hint=hint)
+    for listed in listed_paths:
+        if not any(root in Path(listed).resolve().parents for root in roots):
+            raise UserError(f"names a file outside of the output folder, {quote(listed)}", where=path, hint=hint)
 
 
-def _names_in_journal(journal: Mapping[str, Any]) -> list[str] | None:
-    """Return all files that a journal names; None if it does not have the form that :func:`plan_moves` writes."""
+def _paths_in_journal(journal: Mapping[str, Any]) -> list[str] | None:
+    """Return the paths of all files in a journal; None if it does not have the form that :func:`plan_moves` writes."""
     moves, remove = journal.get("moves"), journal.get("remove")
     if not isinstance(moves, list) or not isinstance(remove, list):
         return None
     if not all(isinstance(move, list) and len(move) == 2 for move in moves):
         return None
-    names = [*(name for move in moves for name in move), *remove]
-    return names if all(isinstance(name, str) and "\0" not in name for name in names) else None  # \0: not a path
+    paths: list[Any] = []
+    for source_and_target in moves:
+        paths += source_and_target
+    paths += remove
+    are_paths = all(isinstance(path, str) and "\0" not in path for path in paths)
+    return paths if are_paths else None
 
 
 def finish_moves(journal: Mapping[str, Any]) -> None:
@@ -242,7 +246,7 @@ def complete_result(folder: Path) -> None:
         return
     files = (read_state(journal) or {}).get("files")
     temporary_names = files.items() if isinstance(files, dict) else ()
-    # Only names without a folder count: a journal from somebody else must not name files outside the folder.
+    # Only names without a folder are accepted: a journal from an untrusted source must not move files elsewhere.
     moves = [
         (folder / temporary, folder / name)
         for name, temporary in temporary_names

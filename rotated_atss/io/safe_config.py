@@ -20,9 +20,9 @@ from rotated_atss.io.config_literals import SAFE_CONFIG_HINT, LiteralEvaluator, 
 from rotated_atss.io.config_values import check_config_values
 from rotated_atss.io.files import read_bytes
 
-_MAX_BYTES = 2**20  # of a config file
+_MAX_BYTES = 2**20  # size of the largest config file that is read
 _TEMPLATE = re.compile(r"\{\{\s*(\$|_base_|file)")  # MMEngine replaces such texts before it executes a config
-_is_required: ContextVar[bool] = ContextVar("_is_required", default=False)
+_required_here: ContextVar[bool] = ContextVar("_required_here", default=False)  # whether configs must be read safely
 
 ReadConfig = Callable[[Path], dict[str, Any]]  # from the path of a config of this package to values by top-level key
 
@@ -39,11 +39,11 @@ def require_safe_configs(required: bool = True) -> Iterator[None]:
         ...     safe_configs_required()
         True
     """
-    token = _is_required.set(required or _is_required.get())
+    token = _required_here.set(required or _required_here.get())
     try:
         yield
     finally:
-        _is_required.reset(token)
+        _required_here.reset(token)
 
 
 def safe_configs_required() -> bool:
@@ -53,7 +53,7 @@ def safe_configs_required() -> bool:
         >>> safe_configs_required()
         False
     """
-    return _is_required.get()
+    return _required_here.get()
 
 
 def is_packaged_config(path: str | Path) -> bool:
@@ -71,7 +71,7 @@ def read_safe_config(path: str | Path, read_packaged: ReadConfig) -> dict[str, A
 
     The config may assign numbers, texts, lists, tuples, dictionaries, ``dict(...)``, names assigned before,
     ``_base_.name`` of inherited configs, and arithmetic of these. Its ``_base_`` may name configs of this package and
-    configs that follow these rules themselves. Values are merged with the inherited ones as MMEngine does it.
+    configs that follow these rules themselves. Values are merged with the inherited ones as in MMEngine.
 
     Args:
         path: The config.
@@ -81,7 +81,7 @@ def read_safe_config(path: str | Path, read_packaged: ReadConfig) -> dict[str, A
         Values by top-level key, without ``_base_``.
 
     Raises:
-        UserError: The file contains another statement or expression; the message names its ``path:line``. Or a value
+        UserError: The file contains another statement or expression (the message names its ``path:line``), or a value
             can make MMEngine execute code (:func:`rotated_atss.io.config_values.check_config_values`).
 
     Example:
@@ -98,7 +98,10 @@ def read_safe_config(path: str | Path, read_packaged: ReadConfig) -> dict[str, A
 
 
 def _read(path: Path, read_packaged: ReadConfig, children: tuple[Path, ...]) -> dict[str, Any]:
-    """Read a config merged with the configs in its ``_base_``; ``children`` are paths of configs that inherit it."""
+    """Read a config and merge it into those in its ``_base_``.
+
+    ``children`` are the resolved paths of the configs that inherit it.
+    """
     if path.resolve() in children:
         raise UserError("the config inherits itself", where=path)
     statements, lines = _parse(path)
@@ -139,7 +142,7 @@ def _base_names(statements: list[ast.stmt], lines: list[str], path: Path) -> lis
     """Return the names or paths in ``_base_``, in order; an empty list if the config does not assign it."""
     for statement in statements:
         if isinstance(statement, ast.Assign) and assigns_base(statement):
-            bases = LiteralEvaluator(path, lines, {}).value(statement.value)
+            bases = LiteralEvaluator(path, lines, {}).evaluate(statement.value)
             bases = bases if isinstance(bases, list) else [bases]
             if not all(isinstance(base, str) and base for base in bases):
                 raise UserError("_base_ must name configs", where=f"{path}:{statement.lineno}")

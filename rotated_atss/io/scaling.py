@@ -12,8 +12,8 @@ from rotated_atss.io.bit_depth import count_values, to_8_bit, used_bits
 from rotated_atss.io.pixel_options import AUTO, PADDING_BGR, PERCENTILE, PixelOptions
 from rotated_atss.io.png import Image
 
-PERCENTILES = (2.0, 98.0)  # of the pixel values; they become 0 and 255
-_MAX_VALUES = 1 << 20  # percentiles are computed from about this many values at most
+PERCENTILES = (2.0, 98.0)  # these percentiles of the pixel values become 0 and 255
+_SAMPLE_VALUES = 1 << 20  # percentiles of more values are computed from every n-th one, one to two times this number
 
 
 def scale_to_8_bit(values: NDArray[Any], options: PixelOptions) -> NDArray[np.uint8]:
@@ -34,7 +34,7 @@ def scale_to_8_bit(values: NDArray[Any], options: PixelOptions) -> NDArray[np.ui
         return values
     options = resolve_scaling(values, options)
     if is_scaled_by_bits(values.dtype, options):
-        return to_8_bit(values, options.bits or 8)  # resolve_scaling has set bits
+        return to_8_bit(values, options.bits or 8)  # bits is not None after resolve_scaling; "or 8" is for mypy
     low, high = (0, 255) if isinstance(options.scaling, str) else options.scaling  # a text can only be "none" here
     floats: Any = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)  # float32 saves memory
     scaled = (floats - low) * (255 / (high - low))
@@ -87,13 +87,13 @@ def percentile_range(values: NDArray[Any]) -> tuple[float, float]:
     """Return the 2nd and the 98th percentile of the finite values; (0, 1) if there are none.
 
     Args:
-        values: Array of any shape. Of more than a million values, only every n-th is used, about a million in total.
+        values: Array of any shape. Of two million values or more, only every n-th is used, one to two million in total.
 
     Example:
         >>> percentile_range(np.array([np.nan, 3.0, 3.0]))
         (3.0, 4.0)
     """
-    sample = values.reshape(-1)[:: max(1, values.size // _MAX_VALUES)]
+    sample = values.reshape(-1)[:: max(1, values.size // _SAMPLE_VALUES)]
     sample = sample[np.isfinite(sample)]
     if not sample.size:
         return 0.0, 1.0
@@ -107,6 +107,9 @@ def fill_invalid(image: Image, valid: NDArray[np.bool_] | None) -> Image:
     Args:
         image: (H, W, 3) uint8, BGR.
         valid: (H, W), True where the pixel has data; None if all have.
+
+    Returns:
+        ``image`` itself.
 
     Example:
         >>> fill_invalid(np.zeros((1, 2, 3), np.uint8), np.array([[True, False]])).tolist()

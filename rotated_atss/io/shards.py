@@ -13,7 +13,7 @@ from rotated_atss.io.run_lock import run_lock
 
 Item = TypeVar("Item")
 
-SHARDS_WAIT_S = 600.0  # longest time for which a shard waits while another one prepares or moves the shared folder
+SHARDS_WAIT_S = 600.0  # longest time for which a shard waits until another one has prepared or moved the shared folder
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Shard:
         return f"{self.index}/{self.count}"
 
     @property
-    def file_name(self) -> str:
-        """Part of the names of this shard's files, which makes them distinct, such as ``3-of-8``."""
+    def file_label(self) -> str:
+        """Text such as ``3-of-8``, which makes the file names of this shard distinct."""
         return f"{self.index}-of-{self.count}"
 
     @classmethod
@@ -94,7 +94,7 @@ def hold_run_lock(out: Path, command: str, shard: Shard | None) -> Iterator[None
         ['.split.1-of-2.lock']
     """
     if shard is not None:
-        with run_lock(out / f".{command}.{shard.file_name}.lock"):
+        with run_lock(out / f".{command}.{shard.file_label}.lock"):
             yield
         return
     with run_lock(lock_path(out, command)):

@@ -16,9 +16,9 @@ from rotated_atss.io.shards import Shard
 
 Result = TypeVar("Result")
 
-RUN = "run.json"  # file with the description of the run
-NUM_SHARDS = "number of shards"  # key in this file
-_MAX_LISTED = 5  # shards in a message
+RUN_FILE = "run.json"  # description of the run
+_NUM_SHARDS_KEY = "number of shards"  # key in this file; messages show it
+_MAX_LISTED = 5  # largest number of shards in a message
 
 
 def records_name(shard: Shard | None) -> str:
@@ -28,7 +28,7 @@ def records_name(shard: Shard | None) -> str:
         >>> records_name(None), records_name(Shard(1, 8))
         ('finished.jsonl', 'finished-1-of-8.jsonl')
     """
-    return "finished.jsonl" if shard is None else f"finished-{shard.file_name}.jsonl"
+    return "finished.jsonl" if shard is None else f"finished-{shard.file_label}.jsonl"
 
 
 def append_record(path: Path, key: str, result: Mapping[str, Any]) -> None:
@@ -86,7 +86,7 @@ class SharedRun(Generic[Result]):
     """The folder in which shards of one command record the results of their jobs.
 
     The caller holds the locks of :mod:`rotated_atss.io.shards`. A job is identified by a key that changes with its
-    input, so that the record of a changed file does not count.
+    input, so that a job runs again if its input file has changed.
 
     Args:
         folder: The folder.
@@ -121,23 +121,23 @@ class SharedRun(Generic[Result]):
         """Create the folder, or check that the runs that used it had the same settings, inputs and number of shards.
 
         Raises:
-            UserError: They differ, or the folder cannot be written.
+            UserError: An earlier run had different ones, or the folder cannot be written.
         """
-        path = self.folder / RUN
+        path = self.folder / RUN_FILE
         if self.shard is not None:
-            self._description[NUM_SHARDS] = str(self.shard.count)
+            self._description[_NUM_SHARDS_KEY] = str(self.shard.count)
         if not path.exists():
             atomic_write(path, json.dumps(self._description, indent=1).encode())
             return
         recorded = read_state(path)
         if recorded is not None and self.shard is None:
-            recorded.pop(NUM_SHARDS, None)  # a run of all jobs can continue shards of any number
-        what = "its settings are unknown" if recorded is None else first_difference(recorded, self._description)
-        if what is not None:
+            recorded.pop(_NUM_SHARDS_KEY, None)  # a run of all jobs can continue any number of shards
+        difference = "its settings are unknown" if recorded is None else first_difference(recorded, self._description)
+        if difference is not None:
             hint = "repeat the command with its earlier options, or remove the folder to start over"
             if recorded is not None and _settings(recorded) == _settings(self._description):
                 hint = "the input files have changed: remove this folder to start over"
-            raise UserError(f"shards of another run are in this folder: {what}", where=self.folder, hint=hint)
+            raise UserError(f"shards of another run are in this folder: {difference}", where=self.folder, hint=hint)
 
     def select(self, keys: Sequence[str]) -> list[str]:
         """Return the keys of the jobs that this run has to do: those of its shard that are not finished.
@@ -146,8 +146,8 @@ class SharedRun(Generic[Result]):
             keys: Keys of all jobs, in the order in which shards divide them.
         """
         finished = self.finished_keys()
-        own = keys if self.shard is None else self.shard.select(keys)
-        return [key for key in own if key not in finished]
+        keys_of_shard = keys if self.shard is None else self.shard.select(keys)
+        return [key for key in keys_of_shard if key not in finished]
 
     def record(self, key: str, result: Mapping[str, Any]) -> None:
         """Record the result of a finished job.
@@ -203,7 +203,7 @@ def output_folder(out: Path) -> Iterator[None]:
         True
         False
     """
-    created = not out.exists()
+    is_new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -211,7 +211,7 @@ def output_folder(out: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if created and not any(out.iterdir()):
+        if is_new and not any(out.iterdir()):
             out.rmdir()
 
 

@@ -13,7 +13,8 @@ from signal import Signals
 from types import FrameType
 from typing import Any
 
-DEFERRED = ("SIGTERM", "SIGUSR1")  # Slurm sends SIGTERM or the signal of its option --signal; Windows has no SIGUSR1
+# Slurm sends SIGTERM, or the signal of its option --signal. Windows has no SIGUSR1.
+DEFERRED_SIGNALS = ("SIGTERM", "SIGUSR1")
 
 
 class TerminatedError(BaseException):
@@ -49,13 +50,13 @@ class StopRequest:
     signal: Signals | None = None
     _timer: threading.Timer | None = field(default=None, repr=False)
 
-    def arrive(self, number: Signals, grace_s: float | None = None) -> None:
+    def record(self, number: Signals, grace_s: float | None = None) -> None:
         """Record the signal.
 
         Args:
             number: The signal.
-            grace_s: Seconds after which the process is ended, unless :meth:`cancel_time_limit` is called before.
-                None sets no limit.
+            grace_s: Seconds after which the process ends without cleanup, unless :meth:`cancel_time_limit` is called
+                before. None sets no limit.
         """
         self.signal = number
         if grace_s is not None:
@@ -77,7 +78,7 @@ def _exit_without_cleanup(number: Signals, grace_s: float) -> None:
 
 
 @contextmanager
-def defer_signals(names: Sequence[str] = DEFERRED, grace_s: float | None = None) -> Iterator[StopRequest]:
+def defer_signals(names: Sequence[str] = DEFERRED_SIGNALS, grace_s: float | None = None) -> Iterator[StopRequest]:
     """Record signals that arrive while the block runs, instead of ending the process.
 
     A second signal ends the process at once. Only the main thread can handle signals; in other threads, this function
@@ -85,7 +86,7 @@ def defer_signals(names: Sequence[str] = DEFERRED, grace_s: float | None = None)
 
     Args:
         names: Names of the signals; those that the platform lacks are left out.
-        grace_s: As for :meth:`StopRequest.arrive`.
+        grace_s: As for :meth:`StopRequest.record`.
 
     Example:
         >>> with defer_signals(["SIGTERM"]) as stop:
@@ -97,11 +98,11 @@ def defer_signals(names: Sequence[str] = DEFERRED, grace_s: float | None = None)
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    owner = os.getpid()
+    process_id = os.getpid()
     previous_handlers: dict[int, Any] = {}
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if os.getpid() != owner:  # a forked process, which has inherited this handler; its parent ends it
+        if os.getpid() != process_id:  # a forked process, which has inherited this handler; its parent ends it
             return
         for deferred in previous_handlers:
             signal.signal(deferred, signal.SIG_DFL)  # a second signal ends the process
@@ -109,7 +110,7 @@ def defer_signals(names: Sequence[str] = DEFERRED, grace_s: float | None = None)
         # raise an error at any point of the work.
         if hasattr(signal, "SIGCHLD"):
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        stop.arrive(Signals(number), grace_s)
+        stop.record(Signals(number), grace_s)
 
     for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
         previous_handlers[number] = signal.signal(number, handle)

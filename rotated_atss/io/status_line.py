@@ -24,7 +24,7 @@ class StatusLine:
 
     def __init__(self, show: bool | None = None) -> None:
         self.is_shown = is_terminal(sys.stderr) if show is None else show
-        self._length, self._time = 0, 0.0  # characters of the line, time of the last update
+        self._length, self._last_update = 0, 0.0  # characters of the line, time of the last update
 
     def update(self, text: str, force: bool = False) -> None:
         """Replace the line, at most once per :data:`MIN_SECONDS`; calls in between are ignored.
@@ -34,23 +34,23 @@ class StatusLine:
             force: Replace the line in any case.
         """
         now = time.monotonic()
-        if not self.is_shown or (not force and now - self._time < MIN_SECONDS):
+        if not self.is_shown or (not force and now - self._last_update < MIN_SECONDS):
             return
         text = text[: shutil.get_terminal_size().columns - 1]  # a full line would wrap on some terminals
         self._write(f"\r{text}{' ' * (self._length - len(text))}")
-        self._length, self._time = len(text), now
+        self._length, self._last_update = len(text), now
 
     def clear(self) -> None:
         """Remove the line, so that other text can be printed."""
         if self._length:
             self._write(f"\r{' ' * self._length}\r")
-            self._length, self._time = 0, 0.0
+            self._length, self._last_update = 0, 0.0
 
     def keep(self) -> None:
         """Leave the line on the screen; the next update starts a new one."""
         if self._length:
             self._write("\n")
-            self._length, self._time = 0, 0.0
+            self._length, self._last_update = 0, 0.0
 
     @staticmethod
     def _write(text: str) -> None:

@@ -64,17 +64,21 @@ def fit_columns(rows: Sequence[Sequence[str]], width: int | None, *, numeric: bo
 def _stack_columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Divide the columns among several tables, each with the first column, which gets at most half the width."""
     first, *others = ([_cut(cell, width // 2) for cell in column] for column in zip(*rows))
-    tables: list[list[list[str]]] = []
-    free = 0  # characters per line that are left in the last table
+    tables: list[list[list[str]]] = []  # per table, its columns
+    free_width = 0  # characters per line that are left in the last table
     for column in others:
-        needed = len(_SEPARATOR) + max(map(len, column))
-        if not tables or needed > free:
+        column_width = len(_SEPARATOR) + max(map(len, column))
+        if not tables or column_width > free_width:
             tables.append([first])
-            free = width - max(map(len, first))
+            free_width = width - max(map(len, first))
         tables[-1].append(column)
-        free -= needed
-    blocks = [align_columns(list(zip(*table))) for table in tables]
-    return [line for index, block in enumerate(blocks) for line in ([""] if index else []) + block]
+        free_width -= column_width
+    lines: list[str] = []
+    for table in tables:
+        if lines:
+            lines.append("")  # between two tables
+        lines += align_columns(list(zip(*table)))
+    return lines
 
 
 def _break_rows(rows: Sequence[Sequence[str]], width: int) -> list[str]:
@@ -85,8 +89,10 @@ def _break_rows(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     if excess > 0:
         widest = lengths.index(max(lengths))
         columns[widest] = tuple(_cut(cell, lengths[widest] - excess) for cell in columns[widest])
-    others = align_columns(list(zip(*columns)), numeric=False)
-    return [line for row, other in zip(rows, others) for line in (_cut(row[0], width), f"{_INDENT}{other}".rstrip())]
+    lines = []
+    for row, other_cells in zip(rows, align_columns(list(zip(*columns)), numeric=False)):
+        lines += [_cut(row[0], width), f"{_INDENT}{other_cells}".rstrip()]
+    return lines
 
 
 def _cut(text: str, length: int) -> str:

@@ -46,7 +46,12 @@ class TruncatedFile(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class TiffField:
-    """Values of a tag, and the offset in bytes of its entry in the directory, from the start of the TIFF header."""
+    """Field of a TIFF directory.
+
+    Attributes:
+        values: The values, one-dimensional; texts as bytes.
+        position: Offset in bytes of the field's entry in the directory, from the start of the TIFF header.
+    """
 
     values: NDArray[np.unsignedinteger]
     position: int
@@ -58,14 +63,14 @@ class TiffDirectory:
 
     Attributes:
         fields: Fields by tag.
-        order: Byte order of the file, ``"<"`` (little-endian) or ``">"``.
-        big: Whether the file is a BigTIFF, with offsets of 64 bits.
+        byte_order: Byte order of the file, ``"<"`` (little-endian) or ``">"``.
+        is_bigtiff: Whether the file is a BigTIFF, with offsets of 64 bits.
         next_position: Offset of the next directory in the file; 0 for the last one.
     """
 
     fields: Mapping[int, TiffField]
-    order: str
-    big: bool
+    byte_order: str
+    is_bigtiff: bool
     next_position: int = 0
 
     def value(self, tag: int, default: int) -> int:
@@ -90,11 +95,11 @@ class TiffDirectory:
         return value if 1 <= value <= 8 else UPRIGHT
 
     def data_end(self) -> int:
-        """Return the offset of the first byte behind the strips or tiles of pixels; 0 if the file does not state it."""
+        """Return the offset of the first byte after the strips or tiles of pixels; 0 if the file does not state it."""
         end = 0
-        for offsets, counts in ((STRIP_OFFSETS, STRIP_BYTE_COUNTS), (TILE_OFFSETS, TILE_BYTE_COUNTS)):
-            if offsets in self.fields and counts in self.fields:
-                starts, lengths = self.fields[offsets].values, self.fields[counts].values
+        for offsets_tag, counts_tag in ((STRIP_OFFSETS, STRIP_BYTE_COUNTS), (TILE_OFFSETS, TILE_BYTE_COUNTS)):
+            if offsets_tag in self.fields and counts_tag in self.fields:
+                starts, lengths = self.fields[offsets_tag].values, self.fields[counts_tag].values
                 if len(starts) == len(lengths) > 0:
                     end = max(end, int((starts.astype(float) + lengths).max()))  # sums of integers could overflow
         return end
@@ -153,7 +158,7 @@ def has_mask(file: BinaryIO) -> bool:
     try:
         directories = islice(_iter_directories(file, tags={SUBFILE_TYPE}), _MAX_DIRECTORIES)
         return any(directory.value(SUBFILE_TYPE, 0) & _MASK for directory in directories)
-    except TruncatedFile:  # of a later directory, since callers have read the first one: no mask that can be read
+    except TruncatedFile:  # callers have read the first directory, so a later one is truncated: no mask can be read
         return False
 
 
@@ -164,48 +169,58 @@ def _iter_directories(file: BinaryIO, start: int = 0, tags: Container[int] = _RE
     """
     reader = _Reader(file, start)
     header = reader.read(0, min(reader.size, 16))
-    order = {b"II": "<", b"MM": ">"}.get(header[:2])
-    if order is None or len(header) < 8:
+    byte_order = {b"II": "<", b"MM": ">"}.get(header[:2])
+    if byte_order is None or len(header) < 8:
         return
-    (version,) = struct.unpack_from(f"{order}H", header, 2)
+    (version,) = struct.unpack_from(f"{byte_order}H", header, 2)
     if version not in (_CLASSIC, _BIG):
         return
-    big = version == _BIG
-    if big and len(header) < 16:
+    is_bigtiff = version == _BIG
+    if is_bigtiff and len(header) < 16:
         raise TruncatedFile
-    (position,) = struct.unpack_from(f"{order}Q", header, 8) if big else struct.unpack_from(f"{order}I", header, 4)
+    if is_bigtiff:
+        (position,) = struct.unpack_from(f"{byte_order}Q", header, 8)
+    else:
+        (position,) = struct.unpack_from(f"{byte_order}I", header, 4)
     while position:
-        directory = _parse_directory(reader, position, order, big, tags)
+        directory = _parse_directory(reader, position, byte_order, is_bigtiff, tags)
         yield directory
         position = directory.next_position
 
 
-def _parse_directory(reader: _Reader, position: int, order: str, big: bool, tags: Container[int]) -> TiffDirectory:
-    count_format, entry_bytes, next_format = (f"{order}Q", 20, f"{order}Q") if big else (f"{order}H", 12, f"{order}I")
+def _parse_directory(
+    reader: _Reader, position: int, byte_order: str, is_bigtiff: bool, tags: Container[int]
+) -> TiffDirectory:
+    """Parse a directory at an offset: the number of entries, the entries, and the offset of the next directory."""
+    count_format = f"{byte_order}Q" if is_bigtiff else f"{byte_order}H"
+    entry_bytes = 20 if is_bigtiff else 12
+    next_format = f"{byte_order}Q" if is_bigtiff else f"{byte_order}I"
     (count,) = struct.unpack(count_format, reader.read(position, struct.calcsize(count_format)))
     first_entry = position + struct.calcsize(count_format)
     entries = reader.read(first_entry, count * entry_bytes)
     fields = {}
     for start in range(0, len(entries), entry_bytes):
-        (tag,) = struct.unpack_from(f"{order}H", entries, start)
+        (tag,) = struct.unpack_from(f"{byte_order}H", entries, start)
         if tag in tags:
-            values = _values(reader, entries[start : start + entry_bytes], order, big)
+            values = _read_values(reader, entries[start : start + entry_bytes], byte_order, is_bigtiff)
             fields[tag] = TiffField(values, first_entry + start)
     end, length = first_entry + len(entries), struct.calcsize(next_format)
-    next_position = reader.read(end, length) if end + length <= reader.size else bytes(length)
-    return TiffDirectory(fields, order, big, *struct.unpack(next_format, next_position))
+    # a file that ends after the entries has no further directory
+    next_bytes = reader.read(end, length) if end + length <= reader.size else bytes(length)
+    (next_position,) = struct.unpack(next_format, next_bytes)
+    return TiffDirectory(fields, byte_order, is_bigtiff, next_position)
 
 
-def _values(reader: _Reader, entry: bytes, order: str, big: bool) -> NDArray[np.unsignedinteger]:
-    """Return the values of an entry, which holds either the values or their offset in the file."""
-    field_type, count = struct.unpack_from(f"{order}HQ" if big else f"{order}HI", entry, 2)
+def _read_values(reader: _Reader, entry: bytes, byte_order: str, is_bigtiff: bool) -> NDArray[np.unsignedinteger]:
+    """Return the values of an entry, which contains either the values or their offset in the file."""
+    field_type, count = struct.unpack_from(f"{byte_order}HQ" if is_bigtiff else f"{byte_order}HI", entry, 2)
     if field_type not in _TYPES:
         return np.empty(0, np.uint64)
-    dtype = np.dtype(f"{order}{_TYPES[field_type]}")
+    dtype = np.dtype(f"{byte_order}{_TYPES[field_type]}")
     count = min(count, _MAX_TEXT) if field_type == _ASCII else count
-    data, length = entry[12:] if big else entry[8:], count * dtype.itemsize
+    data, length = entry[12:] if is_bigtiff else entry[8:], count * dtype.itemsize
     if length > len(data):
-        (offset,) = struct.unpack(f"{order}Q" if big else f"{order}I", data)
+        (offset,) = struct.unpack(f"{byte_order}Q" if is_bigtiff else f"{byte_order}I", data)
         data = reader.read(offset, length)
     return np.frombuffer(data[:length], dtype)
 
@@ -243,15 +258,15 @@ def has_alpha(directory: TiffDirectory) -> bool:
     )
 
 
-def needs_plain_bands(directory: TiffDirectory) -> bool:
-    """Return whether OpenCV would change the bands of an image, unless :func:`with_plain_bands` edits the file.
+def opencv_changes_bands(directory: TiffDirectory) -> bool:
+    """Return whether OpenCV would change the bands of an image, unless :func:`edit_for_opencv` edits the file.
 
     OpenCV decodes 8-bit images with libtiff's RGBA interface. This interface multiplies the colors by band 4 if the
     file declares that band as unassociated alpha, as GDAL does by default. If the color model is gray, the interface
     reads only the first band.
 
     Example:
-        >>> needs_plain_bands(TiffDirectory({}, "<", False))
+        >>> opencv_changes_bands(TiffDirectory({}, "<", False))
         False
     """
     bands, depth = directory.value(SAMPLES_PER_PIXEL, 1), directory.value(BITS_PER_SAMPLE, 1)
@@ -261,19 +276,21 @@ def needs_plain_bands(directory: TiffDirectory) -> bool:
     return photometric == MIN_IS_BLACK or (photometric == RGB and bands == 4)
 
 
-def with_plain_bands(data: bytes, directory: TiffDirectory) -> bytes:
-    """Return a TIFF file whose bands OpenCV decodes unchanged.
+def edit_for_opencv(data: bytes, directory: TiffDirectory) -> bytes:
+    """Edit the directory of a TIFF file so that OpenCV decodes the bands unchanged.
 
-    Only the directory changes. The first three bands are declared as red, green and blue. A fourth band is declared as
-    associated alpha instead; libtiff then assumes that the colors are multiplied by it already, and leaves them
-    unchanged.
+    The first three bands are declared as red, green and blue. A fourth band is declared as associated alpha: libtiff
+    then assumes that the colors are multiplied by alpha already, and leaves them unchanged.
 
     Args:
         data: Content of the file.
-        directory: Its first directory, for which :func:`needs_plain_bands` is True.
+        directory: Its first directory, for which :func:`opencv_changes_bands` is True.
+
+    Returns:
+        Content of the edited file.
 
     Example:
-        >>> with_plain_bands(b"II*", TiffDirectory({}, "<", False))
+        >>> edit_for_opencv(b"II*", TiffDirectory({}, "<", False))
         b'II*'
     """
     edited = bytearray(data)
@@ -288,5 +305,5 @@ def with_plain_bands(data: bytes, directory: TiffDirectory) -> bytes:
 def _write_short(data: bytearray, directory: TiffDirectory, tag: int, new_tag: int, value: int) -> None:
     """Replace the entry of a tag by an entry with the tag ``new_tag`` and one 16-bit value."""
     # tag, field type, number of values, value, padding
-    layout = f"{directory.order}HHQH6x" if directory.big else f"{directory.order}HHIH2x"
+    layout = f"{directory.byte_order}HHQH6x" if directory.is_bigtiff else f"{directory.byte_order}HHIH2x"
     struct.pack_into(layout, data, directory.fields[tag].position, new_tag, _SHORT, 1, value)

@@ -1,4 +1,4 @@
-"""Pixels of TIFF files: their type, what only rasterio reads correctly, and what no reader supports."""
+"""Pixels of TIFF files: their type, features that only rasterio reads correctly, and unsupported types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SAMPLE_KINDS = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex in
 _UNSIGNED_KINDS = (1, 4)  # 4 is "undefined", in practice unsigned
 _COMPLEX_KINDS = (5, 6)  # values of SampleFormat
 _EIGHT_BIT_MODELS = (3, 5, 6)  # color models that are supported with 8 bits per sample only
-_DEEP_MODELS = (1, 2)  # color models that OpenCV decodes with 16 bits per sample
+_SIXTEEN_BIT_MODELS = (1, 2)  # color models that OpenCV decodes with 16 bits per sample
 _SEPARATE_PLANES = 2  # value of PlanarConfiguration
 
 
@@ -28,7 +28,7 @@ def sample_dtype(directory: TiffDirectory) -> str:
     kind = {2: "int", 3: "float"}.get(directory.value(tiff.SAMPLE_FORMAT, 1), "uint")
     depth = directory.value(tiff.BITS_PER_SAMPLE, 1)
     name = f"{kind}{next((size for size in (8, 16, 32) if depth <= size), 64)}"
-    return name if name != "float8" else "uint8"  # a damaged header; find_rasterio_need leaves it to rasterio
+    return name if name != "float8" else "uint8"  # a damaged header; find_opencv_limitation leaves it to rasterio
 
 
 def find_unsupported(directory: TiffDirectory) -> str:
@@ -47,7 +47,7 @@ def find_unsupported(directory: TiffDirectory) -> str:
     return f"{depth}-bit {_COLOR_MODELS[color_model]}" if depth > 8 and color_model in _EIGHT_BIT_MODELS else ""
 
 
-def find_rasterio_need(file: BinaryIO, directory: TiffDirectory) -> str:
+def find_opencv_limitation(file: BinaryIO, directory: TiffDirectory) -> str:
     """Describe what OpenCV ignores or cannot decode; return an empty text if OpenCV reads the pixels correctly.
 
     Args:
@@ -56,7 +56,7 @@ def find_rasterio_need(file: BinaryIO, directory: TiffDirectory) -> str:
 
     Example:
         >>> import io
-        >>> find_rasterio_need(io.BytesIO(), TiffDirectory({}, "<", False))
+        >>> find_opencv_limitation(io.BytesIO(), TiffDirectory({}, "<", False))
         ''
     """
     if tiff.GDAL_NODATA in directory.fields:
@@ -82,7 +82,7 @@ def _undecodable_by_opencv(directory: TiffDirectory) -> str:
         return "bands of different depth"
     if bands > 4 or (depth == 16 and bands == 2):
         return f"{bands} bands of {depth} bits"
-    if depth == 16 and color_model not in _DEEP_MODELS:
+    if depth == 16 and color_model not in _SIXTEEN_BIT_MODELS:
         return f"16-bit {_COLOR_MODELS.get(color_model, 'unknown colors')}"
     if depth == 16 and bands > 1 and directory.value(tiff.PLANAR_CONFIGURATION, 1) == _SEPARATE_PLANES:
         return "16-bit bands in separate planes (INTERLEAVE=BAND)"

@@ -16,13 +16,13 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 from rotated_atss.io.image_header import UnreadableImageError, read_header
 
-_SOURCES = ("SourceFilename", "SourceDataset")  # elements whose text names a file
-_METADATA = ("OVERVIEW_FILE", "X_DATASET", "Y_DATASET")  # keys of metadata items (MDI) that name files
+_SOURCE_ELEMENTS = ("SourceFilename", "SourceDataset")  # elements whose text names a file
+_FILE_KEYS = ("OVERVIEW_FILE", "X_DATASET", "Y_DATASET")  # keys of metadata items (MDI) that name files
 # Virtual file systems of GDAL, addresses, inline XML, and prefixes of drivers such as NETCDF: (but not C:\).
 _NOT_LOCAL = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9+.-]*://|\s*<|[A-Za-z][A-Za-z0-9_]+:(?![\\/])")
-_VIRTUAL = "/vsi"  # GDAL's prefix of files in archives and on the network
-_ERDAS = b"EHFA_HEADER_TAG"  # first bytes of an ERDAS Imagine file, a format that is accepted for sources only
-_MAX_DEPTH = 8  # of VRT files that name VRT files
+_VIRTUAL_PREFIX = "/vsi"  # GDAL's prefix of files in archives and on the network
+_ERDAS_SIGNATURE = b"EHFA_HEADER_TAG"  # of ERDAS Imagine files, a format that is accepted for sources only
+_MAX_DEPTH = 8  # largest nesting of VRT files that name VRT files
 _HINT = "a VRT file may name local images only: download or convert its sources first"
 
 
@@ -45,11 +45,11 @@ def check_vrt_sources(path: Path) -> None:
         rotated_atss.errors.UserError: ...a.vrt: the source is not a local file, got '/vsicurl/http://host/a.tif' (...)
     """
     status = path.stat()
-    _check(path, status.st_mtime_ns, status.st_size)
+    _check_once(path, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=1024)  # a large image is opened once for each of its parts
-def _check(path: Path, _modified_ns: int, _size: int) -> None:
+def _check_once(path: Path, _modified_ns: int, _size: int) -> None:
     """Check a VRT file. The other arguments are in the key of the cache, so that a changed file is checked again."""
     _check_tree(path, (), set())
 
@@ -69,18 +69,24 @@ def _check_tree(path: Path, parents: tuple[Path, ...], checked: set[Path]) -> No
         if _NOT_LOCAL.match(name) or "\0" in name:
             raise UserError(f"the source is not a local file, got {quote(name)}", where=path, hint=_HINT)
         source = path.parent / name if is_relative else Path(name)
-        if source.resolve() not in checked and _check_image(source, name, path):
+        if source.resolve() in checked:
+            continue
+        is_vrt = _check_source(source, name, path)
+        if is_vrt:
             _check_tree(source, (*parents, resolved), checked)
         checked.add(source.resolve())
 
 
-def _check_image(source: Path, name: str, path: Path) -> bool:
-    """Raise an error if a source is not an image; return whether it is a VRT file."""
+def _check_source(source: Path, name: str, path: Path) -> bool:
+    """Raise an error if a source is not an image; return whether it is a VRT file.
+
+    ``name`` is the text of the source in the VRT file ``path``.
+    """
     try:
         header = read_header(source)
     except UnreadableImageError as error:
         raise UserError(f"the source {quote(name)} {error.what}", where=path, hint=_HINT) from error
-    if header is None and read_bytes(source, length=len(_ERDAS)) != _ERDAS:
+    if header is None and read_bytes(source, length=len(_ERDAS_SIGNATURE)) != _ERDAS_SIGNATURE:
         raise UserError(f"the source is not an image of a supported format, got {quote(name)}", where=path, hint=_HINT)
     return header is not None and header.file_format == "VRT"
 
@@ -92,23 +98,24 @@ def _read_sources(path: Path) -> Iterator[tuple[str, bool]]:
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         open_elements.append((tag, attributes, []))
-        sources.extend((value, False) for value in attributes.values() if value.startswith(_VIRTUAL))
+        sources.extend((value, False) for value in attributes.values() if value.startswith(_VIRTUAL_PREFIX))
 
     def end(_: str) -> None:
         tag, attributes, pieces = open_elements.pop()
         text = "".join(pieces).strip()
-        is_name = tag in _SOURCES or (tag == "MDI" and attributes.get("key", "").upper() in _METADATA)
-        if is_name or text.startswith(_VIRTUAL):
-            sources.append((text, attributes.get("relativeToVRT", attributes.get("relativetoVRT", "0")) != "0"))
+        is_name = tag in _SOURCE_ELEMENTS or (tag == "MDI" and attributes.get("key", "").upper() in _FILE_KEYS)
+        if is_name or text.startswith(_VIRTUAL_PREFIX):
+            is_relative = attributes.get("relativeToVRT", attributes.get("relativetoVRT", "0")) != "0"
+            sources.append((text, is_relative))
 
-    def refuse_entity(*_: object) -> None:
+    def reject_entity(*_: object) -> None:
         raise UserError("the VRT file declares an XML entity, which is not supported", where=path)
 
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = lambda text: open_elements[-1][2].append(text)
-    parser.EntityDeclHandler = refuse_entity
+    parser.EntityDeclHandler = reject_entity
     try:
         parser.Parse(read_bytes(path), True)
     except (expat.ExpatError, ValueError, LookupError) as error:

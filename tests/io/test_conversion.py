@@ -41,7 +41,7 @@ def test_fourth_band_is_stated(tmp_path):
     (tmp_path / "c.tif").write_bytes(tiff_bytes(np.zeros((9, 9, 4), np.uint8), 2, extra=[2]))
     alpha = "1 of 3 images has alpha: pixels with alpha 0 have the padding color (--bands ignores alpha)"
     extra = (
-        "1 of 3 images has more than three bands: red, green and blue are those that the file labels so, else the "
+        "1 of 3 images has more than three bands: red, green and blue are those that the file labels as such, else the "
         "first three (change with --bands)"
     )
     paths = [tmp_path / f"{name}.tif" for name in "abc"]

@@ -43,25 +43,25 @@ def test_every_command_sets_the_policy_before_torch_is_imported():
 
 @pytest.mark.parametrize("spare, threads", [(0.4, 1), (1.0, 1), (1.4, 1), (1.7, 2), (3.3, 3), (4.0, 4), (40.0, 4)])
 def test_threads_follow_the_spare_cores(spare, threads):
-    control = ThreadControl(4, measure=lambda: spare, seconds=0)
+    control = ThreadControl(4, measure=lambda: spare, interval_s=0)
     control.update()
     assert control.threads == threads
 
 
 def test_a_change_is_returned_once():
     spare = iter([4.0, 1.3, 1.3, 4.0])
-    control = ThreadControl(4, measure=lambda: next(spare), seconds=0)
+    control = ThreadControl(4, measure=lambda: next(spare), interval_s=0)
     assert [control.update() for _ in range(4)] == [None, 1, None, 4]
 
 
 def test_loads_between_the_two_limits_change_nothing():
     spare = iter([1.5, 1.4, 1.5, 1.65, 1.5])
-    control = ThreadControl(2, measure=lambda: next(spare), seconds=0)
+    control = ThreadControl(2, measure=lambda: next(spare), interval_s=0)
     assert [control.update() for _ in range(5)] == [None, 1, None, 2, None]
 
 
 def test_measurements_keep_their_interval():
-    control = ThreadControl(2, measure=lambda: pytest.fail("measured too early"), seconds=60)
+    control = ThreadControl(2, measure=lambda: pytest.fail("measured too early"), interval_s=60)
     assert control.update() is None
 
 
@@ -75,8 +75,8 @@ def test_idle_cores_and_the_own_use_are_spare():
 @pytest.mark.skipif(not os.path.exists("/proc/stat"), reason="only Linux reports the load per core")
 def test_the_load_of_this_machine_is_within_its_cores():
     spare = SpareCores()
-    end = spare._last[0] + 0.2
-    while spare._clock()[0] < end:
+    end = spare._last_times[0] + 0.2
+    while spare._read_times()[0] < end:
         pass
     assert 0.1 < spare.measure() < len(os.sched_getaffinity(0)) + 0.5
 
@@ -93,7 +93,7 @@ def test_torch_follows_and_the_change_is_described(monkeypatch):
     samples = SpareCores(lambda: (0.0, 0.0, 0.0))
     monkeypatch.setattr(samples, "measure", lambda: next(spare))
     monkeypatch.setattr(cpu_threads, "_spare_cores", samples)
-    monkeypatch.setattr(cpu_threads, "_control", ThreadControl(2, samples.measure, seconds=0))
+    monkeypatch.setattr(cpu_threads, "_control", ThreadControl(2, samples.measure, interval_s=0))
     assert update_threads() == "other processes use the CPU: 1 of 2 threads"
     assert torch.get_num_threads() == 1
     assert update_threads() == "the CPU is free again: 2 of 2 threads"

@@ -12,7 +12,7 @@ import pytest
 
 import rotated_atss.io.processes
 from rotated_atss.errors import UserError
-from rotated_atss.io.processes import _fits, available_cores, run_jobs
+from rotated_atss.io.processes import _fits_into_memory, available_cores, run_jobs
 
 ROOT = Path(rotated_atss.io.processes.__file__).parents[1]
 
@@ -43,9 +43,9 @@ def test_largest_jobs_start_first():
 
 def test_jobs_run_together_within_the_memory_limit():
     sizes = [30, 40, 50]
-    assert _fits(2, [], sizes, max_memory_bytes=10)
-    assert _fits(1, [0], sizes, max_memory_bytes=70)
-    assert not _fits(2, [0], sizes, max_memory_bytes=70)
+    assert _fits_into_memory(2, [], sizes, max_memory_bytes=10)
+    assert _fits_into_memory(1, [0], sizes, max_memory_bytes=70)
+    assert not _fits_into_memory(2, [0], sizes, max_memory_bytes=70)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

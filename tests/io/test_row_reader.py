@@ -31,7 +31,7 @@ def every_image_is_large(monkeypatch):
     monkeypatch.setattr(png_rows, "_DECODE_BYTES", 3000)  # several bands per image
     monkeypatch.setattr(png_rows, "_PIECE_BYTES", 100)
     monkeypatch.setattr(row_reader, "_ROWS_AT_ONCE", 7)
-    image_reader._warn_whole.cache_clear()
+    image_reader._warn_about_memory.cache_clear()
 
 
 def sliding(size=64, gap=20):

@@ -6,7 +6,7 @@ import pytest
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.shards import Shard
-from rotated_atss.io.shared_run import RUN, SharedRun, append_record, iter_records, output_folder, records_name
+from rotated_atss.io.shared_run import RUN_FILE, SharedRun, append_record, iter_records, output_folder, records_name
 
 
 @pytest.mark.parametrize("line", [b'{"key": "b", "tile', b"[]", b'{"tiles": 1}', b'{"key": "b"}', b"\xff", b"null"])
@@ -27,7 +27,7 @@ def test_every_job_belongs_to_one_shard(tmp_path):
 
 
 def test_a_folder_of_unknown_settings_is_refused(tmp_path):
-    (tmp_path / RUN).write_text("{")
+    (tmp_path / RUN_FILE).write_text("{")
     with pytest.raises(UserError, match=r"its settings are unknown \(repeat the command with its earlier options, or"):
         SharedRun(tmp_path, {}, Shard(1, 2), dict).prepare()
 
