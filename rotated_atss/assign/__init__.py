@@ -23,7 +23,7 @@ Generation of priors: :func:`square_priors`. Regular grids of prior centers: :cl
 
 from rotated_atss.assign.atss import atss_assign, atss_assign_batch
 from rotated_atss.assign.box_formats import CENTER_MARGIN_PX
-from rotated_atss.assign.candidates import nearest_priors, nearest_priors_on_grids
+from rotated_atss.assign.candidate_selection import nearest_priors, nearest_priors_on_grids
 from rotated_atss.assign.conflicts import BACKGROUND, IGNORE
 from rotated_atss.assign.grid_detection import count_priors_per_location, find_grids
 from rotated_atss.assign.grids import Grid

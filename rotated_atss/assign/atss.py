@@ -23,7 +23,7 @@ from rotated_atss.assign.box_formats import (
     detach_and_upcast,
     points_in_indexed_boxes,
 )
-from rotated_atss.assign.candidates import select_candidates
+from rotated_atss.assign.candidate_selection import select_candidates
 from rotated_atss.assign.conflicts import BACKGROUND, IGNORE, resolve_conflicts
 from rotated_atss.assign.grids import Grid
 from rotated_atss.assign.ignore_mask import compute_ignore_mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Sequence
@@ -32,7 +33,8 @@ def valid_gt_mask(gt_boxes: Tensor) -> Tensor:
     """
     valid = (box_wh(gt_boxes) > 0).all(1) & gt_boxes.isfinite().all(1)
     if valid.device.type == "cpu" and not bool(valid.all()):
-        message = f"{int((~valid).sum())} of {len(valid)} gt_boxes have no area or are not finite; no prior is assigned"
+        num_invalid = int((~valid).sum())
+        message = f"{num_invalid} of {len(valid)} gt_boxes have no area or are not finite; no prior is assigned to them"
         warnings.warn(message, stacklevel=3)
     return valid
 
@@ -117,21 +119,21 @@ def check_at_least_one(**numbers: int) -> None:
             raise ValueError(f"{name} must be at least 1, got {value}")
 
 
-def check_scale_ranges(scale_ranges: Sequence[float], num_levels: int) -> None:
-    """Raise ``ValueError`` unless the borders between the levels are positive, increasing and one fewer than levels.
+def check_regress_limits(regress_limits: Sequence[float], num_levels: int) -> None:
+    """Raise ``ValueError`` unless the limits between the levels are positive, increasing and one fewer than levels.
 
     Example:
-        >>> from rotated_atss.assign.validation import check_scale_ranges
-        >>> check_scale_ranges((64, 32), num_levels=3)
+        >>> from rotated_atss.assign.validation import check_regress_limits
+        >>> check_regress_limits((64, 32), num_levels=3)
         Traceback (most recent call last):
-        ValueError: scale_ranges must increase and be above 0, got (64, 32)
+        ValueError: regress_limits must increase and be above 0, got (64, 32)
     """
-    if len(scale_ranges) != num_levels - 1:
+    if len(regress_limits) != num_levels - 1:
         raise ValueError(
-            f"scale_ranges must hold {num_levels - 1} borders for {num_levels} levels, got {tuple(scale_ranges)}"
+            f"regress_limits must hold {num_levels - 1} values for {num_levels} levels, got {tuple(regress_limits)}"
         )
-    if any(not 0 < low < high for low, high in zip(scale_ranges, (*scale_ranges[1:], math.inf))):
-        raise ValueError(f"scale_ranges must increase and be above 0, got {tuple(scale_ranges)}")
+    if any(not lower < upper for lower, upper in itertools.pairwise((0, *regress_limits, math.inf))):
+        raise ValueError(f"regress_limits must increase and be above 0, got {tuple(regress_limits)}")
 
 
 def check_thresholds(pos_iou: float, neg_iou: float, min_pos_iou: float = 0.0) -> None:

@@ -117,11 +117,11 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         pos_iou_thr: Lower IoU threshold of positives.
         neg_iou_thr: Upper IoU threshold of negatives.
         min_pos_iou: Smallest IoU of a low-quality match.
-        match_low_quality: Whether each ground-truth box is also assigned to the priors of highest IoU with it
-            (low-quality matches).
+        match_low_quality: Whether the prior of highest IoU with a ground-truth box is positive below the thresholds,
+            too (low-quality match).
         gt_max_assign_all: Whether low-quality matches include all priors of equal highest IoU.
-        low_quality_rule: Box that a low-quality match is assigned to, ``claiming_gt`` as in MMDetection or ``best_gt``;
-            see :func:`rotated_atss.assign.max_iou_assign`.
+        low_quality_rule: Which box gets the prior of a low-quality match: ``last_match``, as in MMDetection, or
+            ``highest_iou``; see :func:`rotated_atss.assign.max_iou_assign`.
         assign_by_circumhbbox: As for :class:`TensorAssigner`.
         ignore_iof_thr: IoF threshold of ignored boxes; a negative value, MMDetection's default, disables it.
 
@@ -137,7 +137,7 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         min_pos_iou: float = 0.0,
         match_low_quality: bool = True,
         gt_max_assign_all: bool = True,
-        low_quality_rule: str = "claiming_gt",
+        low_quality_rule: str = "last_match",
         assign_by_circumhbbox: bool | str | None = None,
         ignore_iof_thr: float = 0.5,
     ) -> None:

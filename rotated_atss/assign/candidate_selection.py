@@ -44,7 +44,7 @@ def select_candidates(
 
     Example:
         >>> import torch
-        >>> from rotated_atss.assign.candidates import PriorLayout, select_candidates
+        >>> from rotated_atss.assign.candidate_selection import PriorLayout, select_candidates
         >>> layout = PriorLayout.create([2], grids=None, valid_hw=None, num_images=1)
         >>> prior_centers, gt_centers = torch.tensor([[0.0, 0], [8, 0]]), torch.tensor([[7.0, 0]])
         >>> select_candidates(prior_centers, layout, gt_centers, torch.tensor([0]), 1, [None])
