@@ -2,11 +2,11 @@
 
 Boxes are (N, 5) ``cx, cy, w, h, angle`` or (N, 4) ``x1, y1, x2, y2``, in pixels and radians.
 
-Assignment strategies, all with the result of :func:`atss_assign`:
+Assignment strategies; all return what :func:`atss_assign` returns:
 
 - :func:`atss_assign`, :func:`atss_assign_batch`: ATSS for an image, or for a batch of images with the same priors.
-- :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. :func:`ignore_outside_gt` then ignores positives whose prior
-  center lies outside its ground-truth box.
+- :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. Afterwards, :func:`ignore_outside_gt` can be applied: it
+  ignores positives whose center lies outside their ground-truth box.
 - :func:`topk_assign`: of the k priors with the highest IoU per ground-truth box, those whose center lies inside it.
 - :func:`ssc_assign`: the spatial and scale constraint of FCOS, applied to all priors.
 - :func:`center_sampling_assign`: the same constraint, applied only to the nearest priors per level.

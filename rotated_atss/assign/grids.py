@@ -5,8 +5,8 @@ Few cells are examined per point, so the cost does not depend on the size of the
 1. Rank the rows and the columns of a grid by their distance to the point; rank 0 is the nearest. The ranks are computed
    from the point's coordinates in units of the stride, without sorting.
 2. Discard cells by their ranks. The rows of ranks 0 to i and the columns of ranks 0 to j share ``(i + 1) * (j + 1)``
-   cells. None of them is farther from the point than the cell of row rank i and column rank j. If they are more than
-   ``num_cells``, that last cell is not needed.
+   cells. None of them is farther from the point than the cell of row rank i and column rank j. If there are more than
+   ``num_cells`` of them, this farthest cell is not needed.
 3. Sort the remaining cells by distance. For the 9 nearest cells, 31 are examined.
 """
 
@@ -28,7 +28,7 @@ _MAX_POINTS_OF_BOTH_AXES = 320
 # With more points, the overhead of chunks of 640 points exceeds the cost of the threads.
 _MAX_SINGLE_THREAD_POINTS = 1000
 _MAX_POINTS_PER_CHUNK = {"cpu": 2000, "cuda": 1 << 20}  # bounds the memory; 65,536 on other devices
-_INFINITE_DISTANCE_KEY = 0x7F800000 << 32  # bits of infinity in float32, above a cell index of 0
+_INFINITE_DISTANCE_KEY = 0x7F800000 << 32  # sort key of an infinite distance: the bits of infinity in float32
 
 
 class Grid(NamedTuple):
@@ -88,7 +88,7 @@ def _points_per_chunk(num_points: int, device_type: str) -> int:
 
 
 def _nearest_cells_of_chunk(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_hw: Tensor | None) -> Tensor:
-    """Find the nearest cells (N, L, num_cells) of a chunk of points (N, 2)."""
+    """Find the nearest cells (N, L, num_cells) of a chunk of points (N, 2). All distances are squared."""
     grid_hw = torch.tensor([[g.height for g in grids], [g.width for g in grids]])[..., None]  # (2, L, 1)
     grid_hw = grid_hw.to(points.device, non_blocking=True)
     (rows, row_distances), (columns, column_distances) = _nearest_rows_and_columns(
@@ -100,9 +100,9 @@ def _nearest_cells_of_chunk(points: Tensor, grids: Sequence[Grid], num_cells: in
     distances, cells = row_distances.new_empty(shape), rows.new_empty(shape)
     start = 0
     for row_rank, num_columns in enumerate(columns_per_row):
-        row_cells = slice(start, start + num_columns)
-        torch.add(column_distances[:num_columns], row_distances[row_rank], out=distances[row_cells])
-        torch.add(columns[:num_columns], row_starts[row_rank], out=cells[row_cells])
+        cells_of_row = slice(start, start + num_columns)
+        torch.add(column_distances[:num_columns], row_distances[row_rank], out=distances[cells_of_row])
+        torch.add(columns[:num_columns], row_starts[row_rank], out=cells[cells_of_row])
         start += num_columns
     nearest = _sort_by_distance(distances.float().flatten(1), cells.flatten(1), num_cells)
     return nearest.view(len(grids), len(points), num_cells).transpose(0, 1)
@@ -149,12 +149,12 @@ def _nearest_rows_and_columns(
 
 
 def _nearest_lines(
-    positions: Tensor, origins: Tensor, strides: Tensor, num_lines: Tensor, num_ranks: int
+    coordinates: Tensor, origins: Tensor, strides: Tensor, num_lines: Tensor, num_ranks: int
 ) -> tuple[Tensor, Tensor]:
     """Find the nearest lines (rows or columns), nearest first, the lower index first among equal distances.
 
     Args:
-        positions: (..., 1, N) coordinates of the points along an axis, in pixels; ``...`` is one axis or both.
+        coordinates: (..., 1, N) coordinates of the points along an axis, in pixels; ``...`` is one axis or both.
         origins: (..., L, 1) coordinates of line 0.
         strides: (L, 1) distances between lines.
         num_lines: (..., L, 1) or (..., L, N) numbers of valid lines.
@@ -164,24 +164,26 @@ def _nearest_lines(
         (R, ..., L, N) int32 indices of lines and their squared distances. For ranks beyond the number of valid lines,
         the distance is infinite and the index is meaningless.
     """
-    last = (num_lines - 1).to(positions)
+    last = (num_lines - 1).to(coordinates)
     # The position in units of lines. Centers of invalid boxes can be NaN; any line serves them, because these boxes are
     # assigned to no prior.
-    position = ((positions - origins) / strides).nan_to_num_(0.0)
+    position = ((coordinates - origins) / strides).nan_to_num_(0.0)
     nearest = (position - 0.5).ceil_().clamp_(min=0).minimum(last)  # the lower line if two are equally near
     # "Ahead" is the side of the nearest line on which the point lies: the second nearest line is there.
-    direction = (position > nearest).to(positions).mul_(2).sub_(1)  # 1 if higher lines are ahead, -1 if lower ones are
+    direction = (
+        (position > nearest).to(coordinates).mul_(2).sub_(1)
+    )  # 1 if higher lines are ahead, -1 if lower ones are
     num_ahead = torch.where(direction > 0, last - nearest, nearest)
     num_behind = last - num_ahead
     # In the order of distance, lines ahead (odd ranks) and behind (even ranks) alternate until one side has no more
     # lines. The remaining lines are all on the other side.
-    num_shorter_side = torch.minimum(num_ahead, num_behind)
+    num_on_shorter_side = torch.minimum(num_ahead, num_behind)
     longer_direction = torch.where(num_ahead >= num_behind, direction, -direction)
-    rank = torch.arange(num_ranks, dtype=positions.dtype, device=positions.device).view(-1, *[1] * positions.ndim)
+    rank = torch.arange(num_ranks, dtype=coordinates.dtype, device=coordinates.device).view(-1, *[1] * coordinates.ndim)
     alternating_offset = torch.where(rank % 2 == 1, (rank + 1) / 2, -rank / 2) * direction
-    remaining_offset = (rank - num_shorter_side).mul_(longer_direction)
-    lines = torch.where(rank <= 2 * num_shorter_side, alternating_offset, remaining_offset).add_(nearest)
-    squared_distances = torch.mul(lines, strides).add_(origins).sub_(positions).square_()
+    remaining_offset = (rank - num_on_shorter_side).mul_(longer_direction)
+    lines = torch.where(rank <= 2 * num_on_shorter_side, alternating_offset, remaining_offset).add_(nearest)
+    squared_distances = torch.mul(lines, strides).add_(origins).sub_(coordinates).square_()
     squared_distances.masked_fill_(rank > last, torch.inf)
     return lines.clamp_(min=0).int(), squared_distances
 
@@ -197,8 +199,8 @@ def _sort_by_distance(distances: Tensor, cells: Tensor, num_cells: int) -> Tenso
     Returns:
         (N, num_cells) int64 cell indices; -1 for infinite distances.
     """
-    # A key has the bits of the distance above the cell index. The bits of non-negative floats, read as an integer, have
-    # the order of the floats. All keys of a column differ.
+    # The upper 32 bits of a key are the float32 distance, the lower 32 bits the cell index. The bits of non-negative
+    # floats, read as an integer, have the order of the floats. The keys of a column differ.
     if distances.device.type == "cpu":
         # NumPy sorts short rows ten times as fast as torch.
         keys = np.empty((distances.shape[1], len(distances)), dtype=np.int64)

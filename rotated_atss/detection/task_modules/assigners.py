@@ -41,7 +41,10 @@ class RotatedATSSAssigner(TensorAssigner):
         self.topk, self.center_margin = topk, center_margin
 
     def max_num_pos(self, num_gts: int, num_levels: int, priors_per_location: int) -> int:
-        """Return an upper bound of the number of positives: the number of candidates."""
+        """Return an upper bound of the number of positives: the number of candidates.
+
+        ``priors_per_location`` is used if the assigner counts the priors per location.
+        """
         return num_gts * num_levels * self.topk * (self.priors_per_location or priors_per_location)
 
     def _assign_boxes(
