@@ -49,9 +49,9 @@ def max_iou_assign(
         pos_iou: Lower threshold of positives, in (0, 1].
         neg_iou: Upper threshold of negatives, in (0, ``pos_iou``].
         min_pos_iou: Minimum IoU of a low-quality match.
-        match_low_quality: Also match each box with the prior of highest IoU with it (low-quality match). This prior is
-            positive regardless of ``pos_iou`` and ``neg_iou``. Unlike in MMDetection, a box that overlaps no prior has
-            no match, even if ``min_pos_iou`` is 0.
+        match_low_quality: Also match each box with the prior that has the highest IoU with it (low-quality match). This
+            prior is positive regardless of ``pos_iou`` and ``neg_iou``. Unlike in MMDetection, a box that overlaps no
+            prior has no match, even if ``min_pos_iou`` is 0.
         gt_max_assign_all: Match each box with all priors whose IoU with it equals the highest within a relative
             :data:`TIE_TOLERANCE`, instead of only with the one of lowest index.
         low_quality_rule: Which box gets the prior of a low-quality match. ``last_match``: the matched box; if several

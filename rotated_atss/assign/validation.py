@@ -39,8 +39,8 @@ def valid_gt_mask(gt_boxes: Tensor) -> Tensor:
     return valid
 
 
-def check_box_formats(priors: Tensor, **others: Tensor | None) -> None:
-    """Check that priors are (N, 4) or (N, 5) tensors and that the other arguments have as many columns as the priors.
+def check_box_formats(priors: Tensor, **other_boxes: Tensor | None) -> None:
+    """Check that priors are (N, 4) or (N, 5) tensors and that all other boxes have as many columns as the priors.
 
     Raises:
         TypeError: An argument is not a tensor.
@@ -53,10 +53,10 @@ def check_box_formats(priors: Tensor, **others: Tensor | None) -> None:
         Traceback (most recent call last):
         ValueError: gt_boxes must have shape (N, 5), got (1, 4)
     """
-    check_tensors(priors=priors, **others)
+    check_tensors(priors=priors, **other_boxes)
     if priors.ndim != 2 or priors.shape[1] not in (4, 5):
         raise ValueError(f"priors must have shape (N, 5) or (N, 4), got {tuple(priors.shape)}")
-    for name, boxes in others.items():
+    for name, boxes in other_boxes.items():
         if boxes is not None and (boxes.ndim != 2 or boxes.shape[1] != priors.shape[1]):
             raise ValueError(f"{name} must have shape (N, {priors.shape[1]}), got {tuple(boxes.shape)}")
 

@@ -146,7 +146,7 @@ class RotatedMaxIoUAssigner(TensorAssigner):
     ) -> None:
         super().__init__(assign_by_circumhbbox=assign_by_circumhbbox, ignore_iof_threshold=ignore_iof_thr)
         self.thresholds: dict[str, Any] = dict(pos_iou=pos_iou_thr, neg_iou=neg_iou_thr, min_pos_iou=min_pos_iou)
-        self.low_quality: dict[str, Any] = dict(
+        self.low_quality_options: dict[str, Any] = dict(
             match_low_quality=match_low_quality,
             gt_max_assign_all=gt_max_assign_all,
             low_quality_rule=low_quality_rule,
@@ -158,7 +158,7 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         return max_iou_assign(
-            priors, gt_boxes, **self.thresholds, **self.low_quality,
+            priors, gt_boxes, **self.thresholds, **self.low_quality_options,
             gt_boxes_ignore=gt_boxes_ignore, ignore_iof_threshold=self.ignore_iof_threshold,
         )  # fmt: skip
 

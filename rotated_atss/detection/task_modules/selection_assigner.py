@@ -87,9 +87,11 @@ class SelectionAssigner(TensorAssigner):
     def _assign_boxes(
         self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        ignore: dict[str, Any] = dict(gt_boxes_ignore=gt_boxes_ignore, ignore_iof_threshold=self.ignore_iof_threshold)
+        ignore_options: dict[str, Any] = dict(
+            gt_boxes_ignore=gt_boxes_ignore, ignore_iof_threshold=self.ignore_iof_threshold
+        )
         if self.strategy == "iou":
-            gt_index, iou = max_iou_assign(priors, gt_boxes, **self.iou_options, **ignore)
+            gt_index, iou = max_iou_assign(priors, gt_boxes, **self.iou_options, **ignore_options)
             return ignore_outside_gt(priors, gt_boxes, gt_index, iou) if self.center_inside else (gt_index, iou)
         options: dict[str, Any] = {}
         if self.strategy in ("ssc", "center_sampling"):
@@ -104,7 +106,7 @@ class SelectionAssigner(TensorAssigner):
         assign_functions: dict[str, Callable[..., tuple[Tensor, Tensor]]] = dict(
             atss=atss_assign, ssc=ssc_assign, topk=topk_assign, center_sampling=center_sampling_assign
         )
-        return assign_functions[self.strategy](priors, level_sizes, gt_boxes, **options, **ignore)
+        return assign_functions[self.strategy](priors, level_sizes, gt_boxes, **options, **ignore_options)
 
     def _check_num_levels(self, num_levels: int) -> None:
         """Raise ``UserError`` unless ``regress_limits`` fits the number of levels, known only during training."""
