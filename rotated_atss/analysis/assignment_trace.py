@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rotated_atss.assign import CENTER_MARGIN_PX, PriorLayout, atss_assign, find_grids
 from rotated_atss.assign.box_formats import centers, detach_and_upcast, points_in_indexed_boxes
-from rotated_atss.assign.candidates import select_candidates
+from rotated_atss.assign.candidate_selection import select_candidates
 from rotated_atss.assign.ignore_mask import compute_ignore_mask
 from rotated_atss.assign.threshold import box_chunks, iou_and_threshold
 from rotated_atss.assign.validation import valid_gt_mask

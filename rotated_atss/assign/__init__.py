@@ -2,11 +2,11 @@
 
 Boxes are (N, 5) ``cx, cy, w, h, angle`` or (N, 4) ``x1, y1, x2, y2``, in pixels and radians.
 
-Assignment strategies, all with the result of :func:`atss_assign`:
+Assignment strategies; all return what :func:`atss_assign` returns:
 
 - :func:`atss_assign`, :func:`atss_assign_batch`: ATSS for an image, or for a batch of images with the same priors.
-- :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. :func:`ignore_outside_gt` then ignores positives whose prior
-  center lies outside its ground-truth box.
+- :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. Afterwards, :func:`ignore_outside_gt` can be applied: it
+  ignores positives whose center lies outside their ground-truth box.
 - :func:`topk_assign`: of the k priors with the highest IoU per ground-truth box, those whose center lies inside it.
 - :func:`ssc_assign`: the spatial and scale constraint of FCOS, applied to all priors.
 - :func:`center_sampling_assign`: the same constraint, applied only to the nearest priors per level.
@@ -23,7 +23,7 @@ Generation of priors: :func:`square_priors`. Regular grids of prior centers: :cl
 
 from rotated_atss.assign.atss import atss_assign, atss_assign_batch
 from rotated_atss.assign.box_formats import CENTER_MARGIN_PX
-from rotated_atss.assign.candidates import nearest_priors, nearest_priors_on_grids
+from rotated_atss.assign.candidate_selection import nearest_priors, nearest_priors_on_grids
 from rotated_atss.assign.conflicts import BACKGROUND, IGNORE
 from rotated_atss.assign.grid_detection import count_priors_per_location, find_grids
 from rotated_atss.assign.grids import Grid

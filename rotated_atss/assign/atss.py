@@ -23,7 +23,7 @@ from rotated_atss.assign.box_formats import (
     detach_and_upcast,
     points_in_indexed_boxes,
 )
-from rotated_atss.assign.candidates import select_candidates
+from rotated_atss.assign.candidate_selection import select_candidates
 from rotated_atss.assign.conflicts import BACKGROUND, IGNORE, resolve_conflicts
 from rotated_atss.assign.grids import Grid
 from rotated_atss.assign.ignore_mask import compute_ignore_mask
@@ -32,7 +32,7 @@ from rotated_atss.assign.threshold import box_chunks, iou_and_threshold
 from rotated_atss.assign.validation import check_at_least_one, check_box_formats, check_level_sizes, valid_gt_mask
 from rotated_atss.ops.single_thread import single_threaded
 
-# With more pairs, several threads are faster: two threads assign 5,000 boxes without grids in a quarter less time.
+# With more pairs, several threads are faster: two threads take 25% less time for 5,000 boxes without grids.
 _MAX_PAIRS_OF_ONE_THREAD = 1 << 22
 
 
@@ -64,8 +64,8 @@ def atss_assign(
         priors_per_location: Priors that share a center; a level has ``topk * priors_per_location`` candidates.
         grids: One :class:`Grid` or tuple ``(height, width, stride, x0, y0)`` per level, if the prior centers of every
             level form a regular grid, row by row; :func:`find_grids` finds the grids. They do not change the result,
-            but the time then depends on G only. Only the sizes of the grids are checked, not the prior centers. All
-            priors are searched in spite of grids if an image has ignored boxes or a level has more than 200 candidates.
+            but the time then depends on G only. The sizes of the grids are checked, the prior centers are not. Grids
+            are not used with ignored boxes or with more than 200 candidates per level; then all priors are searched.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             an ignored box is neither positive nor negative.
         ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
@@ -102,10 +102,16 @@ def atss_assign(
 
 
 def _is_small(
-    priors: Tensor, level_sizes: object, gt_boxes_list: Sequence, *, grids: object = None, **_: object
+    priors: Tensor,
+    level_sizes: Sequence[int],
+    gt_boxes_list: Sequence[Tensor],
+    *,
+    grids: Sequence[Grid | tuple] | None = None,
+    **_: object,
 ) -> bool:
-    """Return whether one thread suffices: with grids, or with few (prior, box) pairs."""
-    return grids is not None or len(priors) * sum(len(boxes) for boxes in gt_boxes_list) <= _MAX_PAIRS_OF_ONE_THREAD
+    """Return whether the arguments of :func:`atss_assign_batch` are too small for several threads to be faster."""
+    num_pairs = len(priors) * sum(len(boxes) for boxes in gt_boxes_list)
+    return grids is not None or num_pairs <= _MAX_PAIRS_OF_ONE_THREAD
 
 
 @partial(single_threaded, is_small=_is_small)
@@ -133,8 +139,8 @@ def atss_assign_batch(
         topk: As for :func:`atss_assign`.
         priors_per_location: As for :func:`atss_assign`.
         grids: As for :func:`atss_assign`.
-        valid_hw: ``(rows, columns)`` per image and level: the part of the level's grid that lies in the image. The
-            remaining priors lie in the padding of the batch and are ignored. Needs ``grids``.
+        valid_hw: Numbers ``(rows, columns)`` of grid cells inside the image, per image and level. The priors of other
+            cells lie in the padding of the batch and are ignored. Needs ``grids``.
         gt_boxes_ignore_list: Ignored boxes of each image, or None.
         ignore_iof_threshold: As for :func:`atss_assign`.
         center_margin: As for :func:`atss_assign`.
@@ -170,7 +176,7 @@ def atss_assign_batch(
     layout = PriorLayout.create(level_sizes, grids, valid_hw, num_images)
     priors, *gt_boxes_list = detach_and_upcast(priors, *gt_boxes_list)
     ignore_masks = [compute_ignore_mask(priors, boxes, ignore_iof_threshold) for boxes in ignore_list]
-    gt_boxes, image_index, index_in_image = _concatenate(gt_boxes_list)
+    gt_boxes, image_index, index_in_image = _concatenate_gt_boxes(gt_boxes_list)
     num_slots = num_images * len(priors)  # one per (image, prior), image after image
     if len(gt_boxes) and len(priors):
         num_candidates = topk * priors_per_location
@@ -193,11 +199,12 @@ def atss_assign_batch(
     return gt_index, iou
 
 
-def _concatenate(gt_boxes_list: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def _concatenate_gt_boxes(gt_boxes_list: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Return the boxes of all images; per box, the index of its image; per box, its index within that image."""
     num_gts = torch.tensor([len(gt_boxes) for gt_boxes in gt_boxes_list])
+    first_gt = num_gts.cumsum(0) - num_gts  # per image, the index of its first box
     image_index = torch.arange(len(num_gts)).repeat_interleave(num_gts)
-    index_in_image = torch.arange(len(image_index)) - (num_gts.cumsum(0) - num_gts)[image_index]
+    index_in_image = torch.arange(len(image_index)) - first_gt[image_index]
     device = gt_boxes_list[0].device
     # non_blocking: a blocking copy would wait until CUDA has finished all earlier work
     image_index, index_in_image = (index.to(device, non_blocking=True) for index in (image_index, index_in_image))
@@ -216,18 +223,21 @@ class _Pairs(NamedTuple):
 def _select_positives(
     priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor, center_margin: float
 ) -> _Pairs:
-    """Apply lines 7 to 15 of Algorithm 1 to (G, K) candidates, in chunks of boxes."""
-    chunks = box_chunks(len(gt_boxes), candidates.shape[1], priors.device.type)
-    pairs = [_select_positives_of_chunk(priors, gt_boxes[c], candidates[c], valid_gt[c], center_margin) for c in chunks]
-    gt_index = torch.cat([part.gt_index + chunk.start for part, chunk in zip(pairs, chunks)])
-    prior_index, _, iou, is_positive = (torch.cat(column) for column in zip(*pairs))
-    return _Pairs(prior_index, gt_index, iou, is_positive)
+    """Determine which of the (G, K) candidates are positive (lines 7 to 15 of Algorithm 1), in chunks of boxes.
+
+    Pairs below the threshold can be missing in the result.
+    """
+    pairs_of_chunks = []
+    for chunk in box_chunks(len(gt_boxes), candidates.shape[1], priors.device.type):
+        pairs = _select_positives_of_chunk(priors, gt_boxes[chunk], candidates[chunk], valid_gt[chunk], center_margin)
+        pairs_of_chunks.append(pairs._replace(gt_index=pairs.gt_index + chunk.start))
+    return _Pairs(*(torch.cat(column) for column in zip(*pairs_of_chunks)))
 
 
 def _select_positives_of_chunk(
     priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor, center_margin: float
 ) -> _Pairs:
-    """Apply lines 7 to 15 to the candidates (g, K) of a chunk of boxes (g, 5) or (g, 4)."""
+    """Determine which candidates (g, K) of a chunk of boxes (g, 5) or (g, 4) are positive."""
     iou, threshold = iou_and_threshold(priors, gt_boxes, candidates)
     is_positive = iou >= threshold[:, None]  # line 12, "IoU(c, g) >= t_g"
     is_positive &= candidates >= 0  # -1 where a level has fewer candidates
@@ -235,12 +245,12 @@ def _select_positives_of_chunk(
     gt_index = torch.arange(len(gt_boxes), device=candidates.device)[:, None].expand_as(candidates)
     prior_index, gt_index, iou, is_positive = (column.flatten() for column in (candidates, gt_index, iou, is_positive))
     if is_positive.device.type == "cpu":
-        # Drop candidates below the threshold, about four of five. On CUDA, counting them would synchronize.
+        # Drop the candidates below the threshold, about four of five. On CUDA, this would synchronize.
         above_threshold = torch.nonzero(is_positive).squeeze(1)
         prior_index, gt_index, iou, is_positive = (
             column.index_select(0, above_threshold) for column in (prior_index, gt_index, iou, is_positive)
         )
-    prior_index = prior_index.clamp(min=0)  # on CUDA the -1 are still included, with is_positive False
+    prior_index = prior_index.clamp(min=0)  # on CUDA, -1 is still included, with is_positive False
     prior_centers = centers(priors.index_select(0, prior_index))
     is_inside = points_in_indexed_boxes(prior_centers, gt_boxes, gt_index, center_margin)  # line 12, "center of c in g"
     return _Pairs(prior_index, gt_index, iou, is_positive & is_inside)

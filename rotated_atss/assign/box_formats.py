@@ -108,7 +108,16 @@ def points_in_boxes(points: Tensor, boxes: Tensor, margin: float = CENTER_MARGIN
 
 
 def points_in_indexed_boxes(points: Tensor, boxes: Tensor, index: Tensor, margin: float = CENTER_MARGIN_PX) -> Tensor:
-    """Compute ``points_in_boxes(points, boxes[index], margin)``.
+    """Test whether each point lies in the box of the given index: ``points_in_boxes(points, boxes[index], margin)``.
+
+    Args:
+        points: (N, 2) pixels.
+        boxes: (G, 5) or (G, 4).
+        index: (N,) int64 indices of boxes.
+        margin: Minimum distance to every side in pixels.
+
+    Returns:
+        (N,) bool.
 
     Example:
         >>> import torch
@@ -120,8 +129,8 @@ def points_in_indexed_boxes(points: Tensor, boxes: Tensor, index: Tensor, margin
     indexed = boxes.index_select(0, index)
     if boxes.shape[1] == 4:
         return points_in_boxes(points, indexed, margin)
-    # Cosines are computed per box, not per point: for more than 2,000 values torch starts its threads, which cost more
-    # time than they save.
+    # Cosines are computed per box, not per point: torch computes more than 2,000 cosines in several threads, which cost
+    # more time than they save.
     cos_sin = boxes[:, 4].cos().index_select(0, index), boxes[:, 4].sin().index_select(0, index)
     return points_in_obb(points, indexed, margin, cos_sin)
 
@@ -166,19 +175,22 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
         >>> candidate_iou(priors, gt_boxes, torch.tensor([[0, 1]]))
         tensor([[1.0000, 0.5000]])
     """
-    flat = candidates.flatten()
+    prior_index = candidates.flatten()
     if priors.shape[1] == 5 and candidates.device.type != "cpu":  # the steps below are faster on the CPU only
-        gt_rows = gt_boxes.repeat_interleave(candidates.shape[1], 0)
-        return rotated_iou(priors[flat], gt_rows, aligned=True).view_as(candidates)
+        gt_boxes_of_pairs = gt_boxes.repeat_interleave(candidates.shape[1], 0)
+        return rotated_iou(priors[prior_index], gt_boxes_of_pairs, aligned=True).view_as(candidates)
     # On the CPU, index_select is five times as fast as indexing with brackets.
-    prior_columns = [column.index_select(0, flat).view_as(candidates) for column in priors[:, :4].unbind(1)]
+    prior_columns = [column.index_select(0, prior_index).view_as(candidates) for column in priors[:, :4].unbind(1)]
     gt_columns = [column[:, None] for column in gt_boxes.unbind(1)]
     if len(gt_columns) == 4:
         return _horizontal_overlap(prior_columns, gt_columns)
     angle = priors[:, 4]
-    # If all priors share one angle, as usual, it broadcasts: terms of this angle and a box are computed once per box.
-    same_angle = bool((angle == angle[0]).all())
-    prior_columns.append(angle[:1, None] if same_angle else angle.index_select(0, flat).view_as(candidates))
+    # If all priors have the same angle, as usual, its column has shape (1, 1), so that sines and cosines are computed
+    # once per ground-truth box instead of once per pair.
+    angles_are_equal = bool((angle == angle[0]).all())
+    prior_columns.append(
+        angle[:1, None] if angles_are_equal else angle.index_select(0, prior_index).view_as(candidates)
+    )
     return overlap_of_columns(prior_columns, gt_columns, screened=True)
 
 

@@ -1,4 +1,4 @@
-"""Codes of unassigned priors, and the rule that assigns a prior which several ground-truth boxes select."""
+"""Codes of unassigned priors, and the rule for priors that several ground-truth boxes select."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def resolve_conflicts(
     slot = torch.where(is_positive, prior_index, num_priors)
     # Only the slots of pairs are initialized and read. With many priors and few boxes, initializing all slots would
     # take most of the time.
-    best = priority.new_empty(num_priors + 1).index_fill_(0, slot, -1).scatter_reduce_(0, slot, priority, "amax")
+    highest = priority.new_empty(num_priors + 1).index_fill_(0, slot, -1).scatter_reduce_(0, slot, priority, "amax")
     no_gt = torch.iinfo(gt_index.dtype).max
     lowest_gt = gt_index.new_empty(num_priors + 1).index_fill_(0, slot, no_gt)
-    is_best = priority == best[slot]
-    lowest_gt.scatter_reduce_(0, slot, torch.where(is_best, gt_index, no_gt), "amin")
+    is_highest = priority == highest[slot]
+    lowest_gt.scatter_reduce_(0, slot, torch.where(is_highest, gt_index, no_gt), "amin")
     assigned = torch.full_like(lowest_gt, BACKGROUND).index_copy_(0, slot, lowest_gt[slot])
-    assigned_priority = torch.zeros_like(best).index_copy_(0, slot, best[slot])
+    assigned_priority = torch.zeros_like(highest).index_copy_(0, slot, highest[slot])
     return assigned[:num_priors], assigned_priority[:num_priors]

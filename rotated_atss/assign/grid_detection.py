@@ -11,7 +11,7 @@ from rotated_atss.assign.box_formats import centers
 from rotated_atss.assign.grids import Grid
 
 SAME_CENTER_PX = 1e-3  # centers of one location differ by rounding errors, centers of two locations by a stride
-_MAX_PRIORS_PER_LOCATION = 64  # only so many priors are compared with the first one of a level
+_MAX_PRIORS_PER_LOCATION = 64  # more priors of a level need not be compared with its first one
 
 
 def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:
@@ -61,11 +61,12 @@ def count_priors_per_location(priors: Tensor) -> int:
 
 
 def _count_at_first_center(prior_centers: Tensor) -> int:
+    """Count the leading (N, 2) centers that equal the first one."""
     return _count_leading_zeros((prior_centers - prior_centers[:1]).abs().amax(1))
 
 
 def _count_leading_zeros(distance: Tensor) -> int:
-    """Count the elements before the first one of :data:`SAME_CENTER_PX` or more."""
+    """Count the leading elements below :data:`SAME_CENTER_PX`."""
     return int((distance < SAME_CENTER_PX).long().cumprod(0).sum())
 
 
@@ -80,11 +81,11 @@ def _find_grid(prior_centers: Tensor) -> Grid | None:
         return None
     cell_centers = cell_centers.view(-1, width, 2)
     grid = Grid(len(cell_centers), width, _measure_stride(cell_centers), *prior_centers[0].tolist())
-    actual = prior_centers.view(grid.height, grid.width, priors_per_location, 2)
-    x = grid.x0 + grid.stride * torch.arange(grid.width, dtype=torch.float64)
-    y = grid.y0 + grid.stride * torch.arange(grid.height, dtype=torch.float64)
-    deviation_x = (actual[..., 0] - x[None, :, None]).abs().amax()
-    deviation_y = (actual[..., 1] - y[:, None, None]).abs().amax()
+    actual_centers = prior_centers.view(grid.height, grid.width, priors_per_location, 2)
+    grid_x = grid.x0 + grid.stride * torch.arange(grid.width, dtype=torch.float64)
+    grid_y = grid.y0 + grid.stride * torch.arange(grid.height, dtype=torch.float64)
+    deviation_x = (actual_centers[..., 0] - grid_x[None, :, None]).abs().amax()
+    deviation_y = (actual_centers[..., 1] - grid_y[:, None, None]).abs().amax()
     deviation = torch.maximum(deviation_x, deviation_y)
     return grid if grid.stride > 0 and float(deviation) < SAME_CENTER_PX else None
 
@@ -96,4 +97,4 @@ def _measure_stride(cell_centers: Tensor) -> float:
         stride = float(cell_centers[0, 1, 0] - cell_centers[0, 0, 0])
     else:
         stride = float(cell_centers[-1, 0, 1] - cell_centers[0, 0, 1]) / max(1, height - 1)
-    return round(stride, 6) or 1.0
+    return round(stride, 6) or 1.0  # the difference is 0 for a single cell, which any stride fits

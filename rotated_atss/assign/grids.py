@@ -1,7 +1,13 @@
-"""Search for the cells of regular grids whose centers are nearest to given points.
+"""Search for the grid cells whose centers are nearest to given points.
 
-The cells are computed from the parameters of the grids. The cost is proportional to the number of points and does not
-depend on the size of the grids.
+Few cells are examined per point, so the cost does not depend on the size of the grids:
+
+1. Rank the rows and the columns of a grid by their distance to the point; rank 0 is the nearest. The ranks are computed
+   from the point's coordinates in units of the stride, without sorting.
+2. Discard cells by their ranks. The rows of ranks 0 to i and the columns of ranks 0 to j share ``(i + 1) * (j + 1)``
+   cells. None of them is farther from the point than the cell of row rank i and column rank j. If there are more than
+   ``num_cells`` of them, this farthest cell is not needed.
+3. Sort the remaining cells by distance. For the 9 nearest cells, 31 are examined.
 """
 
 from __future__ import annotations
@@ -14,12 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_MAX_POINTS = {"cpu": 2000, "cuda": 1 << 20}  # points per chunk, which bounds the memory
 # torch computes tensors of more than 32,768 elements in several threads. On a busy machine, threads cost up to a
-# hundred times what they save, and training images usually have few boxes. 640 points x 10 lines x 5 levels are 32,000
-# elements per axis; tensors that hold both axes reach the limit at 320 points.
-_SINGLE_THREAD_POINTS = 640
-_NO_CELL = 0x7F800000 << 32  # key of an infinite distance: the bits of infinity in float32, then index 0
+# hundred times what they save, and training images usually have few boxes. With 10 ranks and 5 levels, the tensors of
+# one axis have 50 elements per point and stay below the limit for 640 points, tensors of both axes for 320.
+_MAX_POINTS_PER_AXIS = 640
+_MAX_POINTS_OF_BOTH_AXES = 320
+# With more points, the overhead of chunks of 640 points exceeds the cost of the threads.
+_MAX_SINGLE_THREAD_POINTS = 1000
+_MAX_POINTS_PER_CHUNK = {"cpu": 2000, "cuda": 1 << 20}  # bounds the memory; 65,536 on other devices
+_INFINITE_DISTANCE_KEY = 0x7F800000 << 32  # sort key of an infinite distance: the bits of infinity in float32
 
 
 class Grid(NamedTuple):
@@ -39,26 +48,21 @@ class Grid(NamedTuple):
 
 
 def nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_hw: Tensor | None = None) -> Tensor:
-    """Find the nearest cells of each point on every grid.
+    """Find the cells of every grid whose centers are nearest to each point.
 
     The result is that of an exhaustive search that compares distances in float32 and takes the lower index first among
     equal distances.
 
-    For each point, the rows and the columns of the grid are ranked by their distance to it; rank 0 is the nearest. The
-    ranks follow from the quotient of coordinate and stride, without sorting. No cell of row rank i and column rank j is
-    nearer than the ``(i + 1) (j + 1) - 1`` other cells whose ranks are at most i and j. If this number is ``num_cells``
-    or more, the cell need not be examined. A margin keeps the cells whose distances become equal by rounding. For
-    ``num_cells = 9``, 31 cells are examined, for any size of the grid and also at its borders.
-
     Args:
-        points: (N, 2) float32 or float64, within some hundred thousand pixels of the grids.
+        points: (N, 2) float32 or float64 in pixels, within some hundred thousand pixels of the grids.
         grids: L grids.
-        num_cells: Cells per point and grid; a smaller grid has fewer.
+        num_cells: Cells to find per point and grid; a smaller grid has fewer.
         valid_hw: (2, L, N) int64, the numbers of valid rows and of valid columns per grid and point; None if all cells
             are valid.
 
     Returns:
-        (N, L, num_cells) int64 ``row * width + column``, nearest first; -1 where a grid has no more valid cells.
+        (N, L, num_cells) int64 cell indices ``row * width + column``, nearest first; -1 where a grid has no more valid
+        cells.
 
     Example:
         >>> import torch
@@ -66,120 +70,146 @@ def nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_h
         >>> nearest_cells(torch.tensor([[9.0, 1.0]]), [Grid(height=2, width=3, stride=8.0)], 2)
         tensor([[[1, 2]]])
     """
-    max_points = _MAX_POINTS.get(points.device.type, 1 << 16)
-    single_thread = points.device.type == "cpu" and len(points) <= max_points // 2
-    chunk = _SINGLE_THREAD_POINTS if single_thread else max_points
-    if len(points) <= chunk:
-        return _nearest_cells(points, grids, num_cells, valid_hw)
-    chunks_hw = [None] * len(points) if valid_hw is None else valid_hw.split(chunk, -1)
-    return torch.cat([_nearest_cells(part, grids, num_cells, hw) for part, hw in zip(points.split(chunk), chunks_hw)])
+    chunk_size = _points_per_chunk(len(points), points.device.type)
+    if len(points) <= chunk_size:
+        return _nearest_cells_of_chunk(points, grids, num_cells, valid_hw)
+    chunks = points.split(chunk_size)
+    if valid_hw is None:
+        return torch.cat([_nearest_cells_of_chunk(chunk, grids, num_cells, None) for chunk in chunks])
+    hw_chunks = valid_hw.split(chunk_size, dim=2)
+    return torch.cat([_nearest_cells_of_chunk(chunk, grids, num_cells, hw) for chunk, hw in zip(chunks, hw_chunks)])
 
 
-def _nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_hw: Tensor | None) -> Tensor:
-    """Find the nearest cells (N, L, num_cells) of a chunk of points."""
-    sizes = torch.tensor([[g.height for g in grids], [g.width for g in grids]])[..., None]
-    sizes = sizes.to(points.device, non_blocking=True)
+def _points_per_chunk(num_points: int, device_type: str) -> int:
+    """Return how many of ``num_points`` points to process at once."""
+    if device_type == "cpu" and num_points <= _MAX_SINGLE_THREAD_POINTS:
+        return _MAX_POINTS_PER_AXIS
+    return _MAX_POINTS_PER_CHUNK.get(device_type, 1 << 16)
+
+
+def _nearest_cells_of_chunk(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_hw: Tensor | None) -> Tensor:
+    """Find the nearest cells (N, L, num_cells) of a chunk of points (N, 2). All distances are squared."""
+    grid_hw = torch.tensor([[g.height for g in grids], [g.width for g in grids]])[..., None]  # (2, L, 1)
+    grid_hw = grid_hw.to(points.device, non_blocking=True)
     (rows, row_distances), (columns, column_distances) = _nearest_rows_and_columns(
-        points, grids, sizes if valid_hw is None else valid_hw, num_cells + 1
+        points, grids, grid_hw if valid_hw is None else valid_hw, num_ranks=num_cells + 1
     )
-    first_cells = rows * sizes[1].int()  # index of the first cell of each row
-    step_widths = _staircase(num_cells)
-    shape = (sum(step_widths), len(grids), len(points))
-    distance, index = row_distances.new_empty(shape), rows.new_empty(shape)
+    row_starts = rows * grid_hw[1].int()  # (R, L, N): index of the first cell of each row
+    columns_per_row = _num_columns_per_row(num_cells)
+    shape = (sum(columns_per_row), len(grids), len(points))  # one entry per examined cell, grid and point
+    distances, cells = row_distances.new_empty(shape), rows.new_empty(shape)
     start = 0
-    for row_rank, width in enumerate(step_widths):
-        pairs = slice(start, start + width)
-        torch.add(column_distances[:width], row_distances[row_rank], out=distance[pairs])
-        torch.add(columns[:width], first_cells[row_rank], out=index[pairs])
-        start += width
-    nearest = _smallest(distance.float().flatten(1), index.flatten(1), num_cells)
+    for row_rank, num_columns in enumerate(columns_per_row):
+        cells_of_row = slice(start, start + num_columns)
+        torch.add(column_distances[:num_columns], row_distances[row_rank], out=distances[cells_of_row])
+        torch.add(columns[:num_columns], row_starts[row_rank], out=cells[cells_of_row])
+        start += num_columns
+    nearest = _sort_by_distance(distances.float().flatten(1), cells.flatten(1), num_cells)
     return nearest.view(len(grids), len(points), num_cells).transpose(0, 1)
 
 
 @cache
-def _staircase(num_cells: int) -> list[int]:
-    """Return, per row rank, how many of the nearest columns to combine with that row."""
+def _num_columns_per_row(num_cells: int) -> list[int]:
+    """Return, for the rows of ranks 0 to ``num_cells``, how many of the nearest columns to examine.
+
+    With exact distances, the cell of row rank i and column rank j is needed only if ``(i + 1) * (j + 1) <= num_cells``.
+    Rounding changes the order of nearly equal distances; therefore more cells are examined.
+    """
 
     def is_examined(row_rank: int, column_rank: int) -> bool:
-        if row_rank == 0 or column_rank == 0:
-            return row_rank + column_rank <= num_cells  # exact distances need < num_cells
-        return (row_rank + 1) * (column_rank + 1) <= num_cells + 3  # exact distances need <= num_cells
+        margin = 1 if row_rank == 0 or column_rank == 0 else 3  # found by comparison with the exhaustive search
+        return (row_rank + 1) * (column_rank + 1) <= num_cells + margin
 
     ranks = range(num_cells + 1)
     return [sum(is_examined(row_rank, column_rank) for column_rank in ranks) for row_rank in ranks]
 
 
 def _nearest_rows_and_columns(
-    points: Tensor, grids: Sequence[Grid], sizes: Tensor, num_lines: int
+    points: Tensor, grids: Sequence[Grid], hw: Tensor, num_ranks: int
 ) -> list[tuple[Tensor, Tensor]]:
-    """Find the nearest rows and the nearest columns of each point, each with squared distances, nearest first."""
+    """Find the nearest rows and the nearest columns of each point, nearest first.
+
+    Args:
+        points: (N, 2) pixels.
+        grids: L grids.
+        hw: (2, L, 1) or (2, L, N) numbers of valid rows and of valid columns.
+        num_ranks: R, the number of rows and of columns to find.
+
+    Returns:
+        For the rows, then for the columns: (R, L, N) indices and (R, L, N) squared distances along the axis.
+    """
     strides = torch.tensor([g.stride for g in grids], dtype=points.dtype)[:, None]
-    origins = torch.tensor([[g.y0 for g in grids], [g.x0 for g in grids]], dtype=points.dtype)[..., None]
+    origins = torch.tensor([[g.y0 for g in grids], [g.x0 for g in grids]], dtype=points.dtype)[..., None]  # (2, L, 1)
     strides, origins = (values.to(points.device, non_blocking=True) for values in (strides, origins))
-    position = points.flip(1).t()[:, None]  # (2, 1, N)
-    # separately where tensors that hold both axes would be computed in several threads
-    separate_axes = points.device.type == "cpu" and _SINGLE_THREAD_POINTS // 2 < len(points) <= _SINGLE_THREAD_POINTS
-    results = [
-        _nearest_lines(position[axes], origins[axes], strides, sizes[axes], num_lines)
-        for axes in ([slice(0, 1), slice(1, 2)] if separate_axes else [slice(0, 2)])
-    ]
-    return [axis for lines, squared in results for axis in zip(lines.unbind(1), squared.unbind(1))]
+    yx = points.flip(1).t()[:, None]  # (2, 1, N)
+    if points.device.type == "cpu" and _MAX_POINTS_OF_BOTH_AXES < len(points) <= _MAX_POINTS_PER_AXIS:
+        return [_nearest_lines(yx[axis], origins[axis], strides, hw[axis], num_ranks) for axis in (0, 1)]
+    lines, squared_distances = _nearest_lines(yx, origins, strides, hw, num_ranks)  # (R, 2, L, N)
+    return list(zip(lines.unbind(1), squared_distances.unbind(1)))
 
 
 def _nearest_lines(
-    position: Tensor, origins: Tensor, strides: Tensor, sizes: Tensor, num_lines: int
+    coordinates: Tensor, origins: Tensor, strides: Tensor, num_lines: Tensor, num_ranks: int
 ) -> tuple[Tensor, Tensor]:
-    """Find the nearest lines (rows or columns), nearest first, the lower one first among equal distances.
+    """Find the nearest lines (rows or columns), nearest first, the lower index first among equal distances.
 
     Args:
-        position: (X, 1, N) coordinates of the points on X axes.
-        origins: (X, L, 1) coordinates of the first lines.
+        coordinates: (..., 1, N) coordinates of the points along an axis, in pixels; ``...`` is one axis or both.
+        origins: (..., L, 1) coordinates of line 0.
         strides: (L, 1) distances between lines.
-        sizes: (X, L, 1) or (X, L, N) numbers of valid lines.
-        num_lines: R.
+        num_lines: (..., L, 1) or (..., L, N) numbers of valid lines.
+        num_ranks: R, the number of lines to find.
 
     Returns:
-        (R, X, L, N) int32 lines and their squared distances, infinite for lines outside the grid.
+        (R, ..., L, N) int32 indices of lines and their squared distances. For ranks beyond the number of valid lines,
+        the distance is infinite and the index is meaningless.
     """
-    last = (sizes - 1).to(position)
-    # fractional; centers of invalid boxes can be NaN, and any line will do for them, because they are assigned no prior
-    line = ((position - origins) / strides).nan_to_num_(0.0)
-    first = (line - 0.5).ceil_().clamp_(min=0).minimum(last)  # nearest line; the lower one if two are equally near
-    direction = (line > first).to(position).mul_(2).sub_(1)  # toward the second nearest line
-    ahead = torch.where(direction > 0, last - first, first)  # number of lines in that direction
-    # By distance, lines of both sides alternate until the shorter side ends; the others lie on the longer side.
-    shorter_side = torch.minimum(ahead, last - ahead)  # number of its lines
-    longer_side = torch.where(ahead * 2 >= last, direction, -direction)  # its direction
-    rank = torch.arange(num_lines, dtype=position.dtype, device=position.device).view(-1, 1, 1, 1)
-    alternating = torch.where(rank % 2 == 1, (rank + 1) / 2, -rank / 2) * direction
-    lines = (rank - shorter_side).mul_(longer_side)
-    lines = torch.where(rank <= 2 * shorter_side, alternating, lines).add_(first)
-    squared = torch.mul(lines, strides).add_(origins).sub_(position).square_()
-    squared.masked_fill_(rank > last, torch.inf)
-    return lines.clamp_(min=0).int(), squared
+    last = (num_lines - 1).to(coordinates)
+    # The position in units of lines. Centers of invalid boxes can be NaN; any line serves them, because these boxes are
+    # assigned to no prior.
+    position = ((coordinates - origins) / strides).nan_to_num_(0.0)
+    nearest = (position - 0.5).ceil_().clamp_(min=0).minimum(last)  # the lower line if two are equally near
+    # "Ahead" is the side of the nearest line on which the point lies: the second nearest line is there.
+    direction = (
+        (position > nearest).to(coordinates).mul_(2).sub_(1)
+    )  # 1 if higher lines are ahead, -1 if lower ones are
+    num_ahead = torch.where(direction > 0, last - nearest, nearest)
+    num_behind = last - num_ahead
+    # In the order of distance, lines ahead (odd ranks) and behind (even ranks) alternate until one side has no more
+    # lines. The remaining lines are all on the other side.
+    num_on_shorter_side = torch.minimum(num_ahead, num_behind)
+    longer_direction = torch.where(num_ahead >= num_behind, direction, -direction)
+    rank = torch.arange(num_ranks, dtype=coordinates.dtype, device=coordinates.device).view(-1, *[1] * coordinates.ndim)
+    alternating_offset = torch.where(rank % 2 == 1, (rank + 1) / 2, -rank / 2) * direction
+    remaining_offset = (rank - num_on_shorter_side).mul_(longer_direction)
+    lines = torch.where(rank <= 2 * num_on_shorter_side, alternating_offset, remaining_offset).add_(nearest)
+    squared_distances = torch.mul(lines, strides).add_(origins).sub_(coordinates).square_()
+    squared_distances.masked_fill_(rank > last, torch.inf)
+    return lines.clamp_(min=0).int(), squared_distances
 
 
-def _smallest(distance: Tensor, index: Tensor, number: int) -> Tensor:
-    """Select per column the indices of the smallest distances, the lower index first among equal distances.
+def _sort_by_distance(distances: Tensor, cells: Tensor, num_cells: int) -> Tensor:
+    """Return the nearest cells per column, nearest first, the lower index first among equal distances.
 
     Args:
-        distance: (S, N) float32, not negative.
-        index: (S, N) int32.
-        number: Indices to select per column.
+        distances: (S, N) float32, not negative.
+        cells: (S, N) int32 cell indices.
+        num_cells: Cells to return per column.
 
     Returns:
-        (N, number) int64, -1 for infinite distances.
+        (N, num_cells) int64 cell indices; -1 for infinite distances.
     """
-    # A key has the bits of the distance above the index. The bits of non-negative floats, read as an integer, have the
-    # order of the floats. All keys of a column differ.
-    if distance.device.type == "cpu":
+    # The upper 32 bits of a key are the float32 distance, the lower 32 bits the cell index. The bits of non-negative
+    # floats, read as an integer, have the order of the floats. The keys of a column differ.
+    if distances.device.type == "cpu":
         # NumPy sorts short rows ten times as fast as torch.
-        array = np.empty((distance.shape[1], len(distance)), dtype=np.int64)
-        np.left_shift(distance.view(torch.int32).numpy().T, np.int64(32), out=array, dtype=np.int64)
-        array |= index.numpy().T
-        array.sort(axis=1)
-        smallest = torch.from_numpy(array[:, :number])
+        keys = np.empty((distances.shape[1], len(distances)), dtype=np.int64)
+        np.left_shift(distances.view(torch.int32).numpy().T, np.int64(32), out=keys, dtype=np.int64)
+        keys |= cells.numpy().T
+        keys.sort(axis=1)
+        smallest = torch.from_numpy(keys[:, :num_cells])
     else:
-        keys = distance.t().contiguous().view(torch.int32).long().bitwise_left_shift_(32).bitwise_or_(index.t())
-        smallest = keys.topk(min(number, keys.shape[1]), largest=False, sorted=True).values
-    return torch.where(smallest < _NO_CELL, smallest & 0xFFFFFFFF, -1)
+        device_keys = distances.t().contiguous().view(torch.int32).long().bitwise_left_shift_(32)
+        device_keys.bitwise_or_(cells.t())
+        smallest = device_keys.topk(min(num_cells, device_keys.shape[1]), largest=False, sorted=True).values
+    return torch.where(smallest < _INFINITE_DISTANCE_KEY, smallest & 0xFFFFFFFF, -1)

@@ -1,6 +1,6 @@
 """Assignment by IoU thresholds, as in RetinaNet (Lin et al., arXiv 1708.02002, section 4) and Faster R-CNN.
 
-IoUs are computed only for pairs whose circumscribed boxes overlap; no (priors x boxes) tensor is built.
+IoUs are computed only for pairs whose circumscribed horizontal boxes overlap; no (priors x boxes) tensor is built.
 
 Several priors can have the same highest IoU with a box: all priors that contain a tiny box, or priors along an
 elongated one. Rounding makes such IoUs differ, by amounts that depend on dtype and device, so IoUs within
@@ -19,8 +19,8 @@ from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
 from rotated_atss.assign.validation import check_thresholds, prepare_boxes, valid_gt_mask
 from rotated_atss.ops.single_thread import single_threaded
 
-TIE_TOLERANCE = 1e-4  # relative; ten times the rounding error of float32 for boxes a hundred times as long as wide
-LOW_QUALITY_RULES = ("claiming_gt", "best_gt")
+TIE_TOLERANCE = 1e-4  # relative; 10 times the rounding error of float32 IoUs for boxes of aspect ratio 100
+LOW_QUALITY_RULES = ("last_match", "highest_iou")
 
 
 @single_threaded
@@ -33,7 +33,7 @@ def max_iou_assign(
     min_pos_iou: float = 0.0,
     match_low_quality: bool = True,
     gt_max_assign_all: bool = True,
-    low_quality_rule: str = "claiming_gt",
+    low_quality_rule: str = "last_match",
     gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
@@ -49,15 +49,15 @@ def max_iou_assign(
         pos_iou: Lower threshold of positives, in (0, 1].
         neg_iou: Upper threshold of negatives, in (0, ``pos_iou``].
         min_pos_iou: Minimum IoU of a low-quality match.
-        match_low_quality: Each box also claims the priors of highest IoU with it: they become positive regardless of
-            ``pos_iou`` and ``neg_iou`` (low-quality matches). Unlike in MMDetection, a box that overlaps no prior
-            claims none, even if ``min_pos_iou`` is 0.
-        gt_max_assign_all: Claim all priors whose IoU equals the highest within a relative :data:`TIE_TOLERANCE`,
-            instead of only the prior of lowest index.
-        low_quality_rule: Box to which a low-quality match assigns its prior. ``claiming_gt``: the box of the match; of
-            several, the one of highest index (MMDetection's ``MaxIoUAssigner``). ``best_gt``: the box of highest IoU
-            with the prior, even if the match is that of another box (``Matcher`` of maskrcnn-benchmark, Detectron2,
-            torchvision and the official code of ATSS).
+        match_low_quality: Also match each box with the prior that has the highest IoU with it (low-quality match). This
+            prior is positive regardless of ``pos_iou`` and ``neg_iou``. Unlike in MMDetection, a box that overlaps no
+            prior has no match, even if ``min_pos_iou`` is 0.
+        gt_max_assign_all: Match each box with all priors whose IoU with it equals the highest within a relative
+            :data:`TIE_TOLERANCE`, instead of only with the one of lowest index.
+        low_quality_rule: Which box gets the prior of a low-quality match. ``last_match``: the matched box; if several
+            boxes match the prior, the one of highest index (MMDetection's ``MaxIoUAssigner``). ``highest_iou``: the box
+            of highest IoU with the prior, even if only other boxes match it (``Matcher`` of maskrcnn-benchmark,
+            Detectron2, torchvision and the official code of ATSS).
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             an ignored box is neither positive nor negative.
         ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
@@ -82,16 +82,16 @@ def max_iou_assign(
     check_low_quality_rule(low_quality_rule)
     priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
     valid_gt_mask(gt_boxes)  # warns of invalid boxes; the mask is not needed, because these boxes overlap nothing
-    best = _BestMatches(priors)
+    matches = _Matches(priors)
     for prior_index, gt_index in overlapping_box_pairs(priors, gt_boxes):
         if ignore_mask is not None:
             not_ignored = ~ignore_mask[prior_index]
             prior_index, gt_index = prior_index[not_ignored], gt_index[not_ignored]
         iou = aligned_iou(gt_boxes[gt_index], priors[prior_index])
-        best.update(prior_index, gt_index, iou)
+        matches.update_highest_iou(prior_index, gt_index, iou)
         if match_low_quality:
-            best.update_low_quality(prior_index, gt_index, iou, min_pos_iou, gt_max_assign_all)
-    gt_index, iou = best.assign(pos_iou, neg_iou, low_quality_rule)
+            matches.update_low_quality(prior_index, gt_index, iou, min_pos_iou, gt_max_assign_all)
+    gt_index, iou = matches.assign(pos_iou, neg_iou, low_quality_rule)
     return apply_ignore_mask(gt_index, ignore_mask), iou
 
 
@@ -102,61 +102,64 @@ def check_low_quality_rule(low_quality_rule: str) -> None:
         >>> from rotated_atss.assign.max_iou import check_low_quality_rule
         >>> check_low_quality_rule("best")
         Traceback (most recent call last):
-        ValueError: low_quality_rule must be one of claiming_gt, best_gt, got 'best'
+        ValueError: low_quality_rule must be one of last_match, highest_iou, got 'best'
     """
     if low_quality_rule not in LOW_QUALITY_RULES:
         raise ValueError(f"low_quality_rule must be one of {', '.join(LOW_QUALITY_RULES)}, got {low_quality_rule!r}")
 
 
-class _BestMatches:
-    """Best ground-truth box of every prior, updated by chunks of (prior, box) pairs.
+class _Matches:
+    """For each prior, the ground-truth box of highest IoU and the box of its last low-quality match.
 
-    A chunk contains all pairs of its ground-truth boxes, sorted by box, so that the highest IoU of a box is known.
+    Both are updated by chunks of (prior, box) pairs. A chunk contains all pairs of its ground-truth boxes, sorted by
+    box, so that the highest IoU of each of these boxes is known.
     """
 
     def __init__(self, priors: Tensor) -> None:
+        # All (A,); BACKGROUND and IoU 0 for a prior without such a box.
         self.iou = priors.new_zeros(len(priors))
         self.gt_index = torch.full_like(self.iou, BACKGROUND, dtype=torch.int64)
         self.low_quality_iou = torch.zeros_like(self.iou)
         self.low_quality_gt_index = torch.full_like(self.gt_index, BACKGROUND)
 
-    def update(self, prior_index: Tensor, gt_index: Tensor, iou: Tensor) -> None:
-        """Update the box of highest IoU of each prior."""
+    def update_highest_iou(self, prior_index: Tensor, gt_index: Tensor, iou: Tensor) -> None:
+        """Update the box of highest IoU of each prior; the lowest index among equal IoUs."""
         previous_iou = self.iou[prior_index]
         self.iou.scatter_reduce_(0, prior_index, iou, "amax")
-        better = torch.nonzero((iou > previous_iou) & (iou == self.iou[prior_index])).squeeze(1)
-        self.gt_index[prior_index[better]] = torch.iinfo(torch.int64).max  # so that amin ignores the previous box
-        self.gt_index.scatter_reduce_(0, prior_index[better], gt_index[better], "amin")
+        new_best = torch.nonzero((iou > previous_iou) & (iou == self.iou[prior_index])).squeeze(1)  # indices of pairs
+        self.gt_index[prior_index[new_best]] = torch.iinfo(torch.int64).max  # so that amin ignores the previous box
+        self.gt_index.scatter_reduce_(0, prior_index[new_best], gt_index[new_best], "amin")
 
     def update_low_quality(
-        self, prior_index: Tensor, gt_index: Tensor, iou: Tensor, min_pos_iou: float, assign_all: bool
+        self, prior_index: Tensor, gt_index: Tensor, iou: Tensor, min_pos_iou: float, gt_max_assign_all: bool
     ) -> None:
-        """Let each box claim the priors of its highest IoU; a later box takes over the claim of an earlier one."""
+        """Match each box with its prior or priors of highest IoU; a later box replaces the match of an earlier one."""
         if not len(gt_index):
             return
         index_in_chunk = gt_index - int(gt_index[0])
-        highest = iou.new_zeros(int(index_in_chunk[-1]) + 1).scatter_reduce_(0, index_in_chunk, iou, "amax")
-        highest_of_pair = highest[index_in_chunk]
-        is_highest = (iou >= highest_of_pair * (1 - TIE_TOLERANCE)) & (iou > 0)
-        claims = torch.nonzero(is_highest & (highest_of_pair >= min_pos_iou)).squeeze(1)  # indices of pairs
-        if not assign_all:
-            lowest_prior = torch.full_like(highest, len(self.iou), dtype=torch.int64)
-            lowest_prior.scatter_reduce_(0, index_in_chunk[claims], prior_index[claims], "amin")
-            claims = claims[prior_index[claims] == lowest_prior[index_in_chunk[claims]]]
-        self.low_quality_gt_index.scatter_reduce_(0, prior_index[claims], gt_index[claims], "amax")
-        last = claims[self.low_quality_gt_index[prior_index[claims]] == gt_index[claims]]
-        self.low_quality_iou[prior_index[last]] = iou[last]
+        highest_iou = iou.new_zeros(int(index_in_chunk[-1]) + 1).scatter_reduce_(0, index_in_chunk, iou, "amax")
+        highest_iou_of_gt = highest_iou[index_in_chunk]  # per pair
+        is_highest = (iou >= highest_iou_of_gt * (1 - TIE_TOLERANCE)) & (iou > 0)
+        matches = torch.nonzero(is_highest & (highest_iou_of_gt >= min_pos_iou)).squeeze(1)  # indices of pairs
+        if not gt_max_assign_all:
+            lowest_prior = torch.full_like(highest_iou, len(self.iou), dtype=torch.int64)
+            lowest_prior.scatter_reduce_(0, index_in_chunk[matches], prior_index[matches], "amin")
+            matches = matches[prior_index[matches] == lowest_prior[index_in_chunk[matches]]]
+        self.low_quality_gt_index.scatter_reduce_(0, prior_index[matches], gt_index[matches], "amax")
+        last_matches = matches[self.low_quality_gt_index[prior_index[matches]] == gt_index[matches]]
+        self.low_quality_iou[prior_index[last_matches]] = iou[last_matches]
 
     def assign(self, pos_iou: float, neg_iou: float, low_quality_rule: str) -> tuple[Tensor, Tensor]:
-        """Return ``gt_index`` (A,) and ``iou`` (A,)."""
+        """Apply the thresholds and the low-quality matches; return ``gt_index`` (A,) and ``iou`` (A,)."""
         is_low_quality = self.low_quality_gt_index >= 0
-        claimed_index, claimed_iou = self.low_quality_gt_index, self.low_quality_iou
-        if low_quality_rule == "best_gt":
-            claimed_index, claimed_iou = self.gt_index, self.iou
-        not_positive = torch.where(self.iou >= neg_iou, IGNORE, BACKGROUND)
-        gt_index = torch.where(self.iou >= pos_iou, self.gt_index, not_positive)
-        gt_index = torch.where(is_low_quality, claimed_index, gt_index)
-        iou = torch.where(is_low_quality, claimed_iou, self.iou)
+        if low_quality_rule == "last_match":
+            low_quality_gt_index, low_quality_iou = self.low_quality_gt_index, self.low_quality_iou
+        else:
+            low_quality_gt_index, low_quality_iou = self.gt_index, self.iou
+        ignore_or_background = torch.where(self.iou >= neg_iou, IGNORE, BACKGROUND)
+        gt_index = torch.where(self.iou >= pos_iou, self.gt_index, ignore_or_background)
+        gt_index = torch.where(is_low_quality, low_quality_gt_index, gt_index)
+        iou = torch.where(is_low_quality, low_quality_iou, self.iou)
         return gt_index, torch.where(gt_index >= 0, iou, 0)
 
 

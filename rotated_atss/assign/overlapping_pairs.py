@@ -1,7 +1,7 @@
 """Broad phase: pairs of priors and ground-truth boxes whose circumscribed horizontal boxes overlap.
 
-Priors are sorted into blocks of neighboring priors of similar size. For each ground-truth box, only the blocks whose
-bounding boxes overlap it are searched.
+Priors are sorted into blocks of neighboring priors of similar size. Each ground-truth box is compared with the bounding
+boxes of all blocks, and then only with the priors of the blocks that overlap it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rotated_atss.assign.box_formats import to_hbb
 
-_BLOCK_SIZE = 64  # neighboring priors per block; a ground-truth box is compared with blocks, then with their priors
+_BLOCK_SIZE = 64  # priors per block
 # On the CPU, tensors of a chunk stay below the size at which torch starts its threads. On a busy machine, threads cost
 # ten times what they save.
 _ELEMENTS_PER_CHUNK = {"cpu": 30_000, "cuda": 1 << 22}
@@ -41,21 +41,24 @@ def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Te
     """
     if not len(priors) or not len(gt_boxes):
         return
-    bounds, prior_index = _blocks(to_hbb(priors))  # four (B, 64) columns; (B, 64) prior indices
-    x1, y1, x2, y2 = bounds
-    block_bounds = (x1.amin(1), y1.amin(1), x2.amax(1), y2.amax(1))
+    prior_columns, prior_index = _sort_into_blocks(to_hbb(priors))
+    x1, y1, x2, y2 = prior_columns
+    block_columns = (x1.amin(1), y1.amin(1), x2.amax(1), y2.amax(1))  # bounding boxes of the B blocks
+    num_blocks = len(prior_index)
     max_elements = _ELEMENTS_PER_CHUNK.get(priors.device.type, 1 << 16)
-    first = 0
-    for chunk in _expand_by_rounding_error(to_hbb(gt_boxes)).split(max(1, max_elements // len(prior_index))):
-        columns = chunk.unbind(1)
-        overlaps = _overlap([c[:, None] for c in columns], block_bounds)
-        gt_index, block = torch.nonzero(overlaps, as_tuple=True)
-        for piece in _split_by_gt(gt_index, max(1, max_elements // _BLOCK_SIZE)):
-            piece_gt, piece_block = gt_index[piece], block[piece]
-            overlaps = _overlap([b[piece_block] for b in bounds], [c[piece_gt, None] for c in columns])
-            pair, position = torch.nonzero(overlaps, as_tuple=True)
-            yield prior_index[piece_block[pair], position], piece_gt[pair] + first
-        first += len(chunk)
+    first_gt = 0  # index of the first ground-truth box of the chunk
+    for gt_chunk in _expand_by_rounding_error(to_hbb(gt_boxes)).split(max(1, max_elements // num_blocks)):
+        gt_columns = gt_chunk.unbind(1)
+        overlaps_block = _overlap([column[:, None] for column in gt_columns], block_columns)  # (g, B)
+        gt_of_pairs, block_of_pairs = torch.nonzero(overlaps_block, as_tuple=True)  # (ground-truth box, block) pairs
+        for chunk in _split_by_gt(gt_of_pairs, max(1, max_elements // _BLOCK_SIZE)):
+            gt_index, block = gt_of_pairs[chunk], block_of_pairs[chunk]
+            overlaps_prior = _overlap(  # (P, 64)
+                [column[block] for column in prior_columns], [column[gt_index, None] for column in gt_columns]
+            )
+            pair, position_in_block = torch.nonzero(overlaps_prior, as_tuple=True)
+            yield prior_index[block[pair], position_in_block], gt_index[pair] + first_gt
+        first_gt += len(gt_chunk)
 
 
 def _overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor]) -> Tensor:
@@ -70,11 +73,11 @@ def _split_by_gt(gt_index: Tensor, max_length: int) -> Iterator[slice]:
     A group of more than ``max_length`` equal indices is one slice.
     """
     start = end = 0
-    for stop in torch.bincount(gt_index).cumsum(0).tolist():
-        if stop - start > max_length and end > start:
+    for group_end in torch.bincount(gt_index).cumsum(0).tolist():  # a group: the equal indices of one box
+        if group_end - start > max_length and end > start:
             yield slice(start, end)
             start = end
-        end = stop
+        end = group_end
     if end > start:
         yield slice(start, end)
 
@@ -95,8 +98,8 @@ def _empty_box(like: Tensor) -> Tensor:
     return like.new_tensor((torch.inf, torch.inf, -torch.inf, -torch.inf))
 
 
-def _blocks(hbbs: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Sort boxes by size and position and split them into B blocks.
+def _sort_into_blocks(hbbs: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Sort boxes by size and position and split them into B blocks of 64 boxes.
 
     The size is the longer side, rounded down to a power of two. The position is the row and column of the box center in
     a grid whose cells have that side.
@@ -106,10 +109,12 @@ def _blocks(hbbs: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         empty boxes.
     """
     side = (hbbs[:, 2:] - hbbs[:, :2]).amax(1).nan_to_num(1).clamp(1, 2.0**20)
-    octave = side.log2().floor()
-    cell = ((hbbs[:, :2] + hbbs[:, 2:]) / 2 / octave.exp2()[:, None]).nan_to_num().clamp(-1e6, 1e6).floor().long()
-    index = ((octave.long() << 44) + (cell[:, 1] << 22) + cell[:, 0]).argsort(stable=True)  # 22 bits per coordinate
-    missing = -len(index) % _BLOCK_SIZE
-    padded = torch.cat((_replace_nonfinite(hbbs)[index], _empty_box(hbbs).expand(missing, 4)))
-    index = torch.cat((index, index.new_zeros(missing))).view(-1, _BLOCK_SIZE)
+    size_exponent = side.log2().floor()
+    cell_side = size_exponent.exp2()[:, None]
+    cell = ((hbbs[:, :2] + hbbs[:, 2:]) / 2 / cell_side).nan_to_num().clamp(-1e6, 1e6).floor().long()  # column, row
+    sort_key = (size_exponent.long() << 44) + (cell[:, 1] << 22) + cell[:, 0]  # 22 bits per coordinate
+    index = sort_key.argsort(stable=True)
+    num_padding = -len(index) % _BLOCK_SIZE
+    padded = torch.cat((_replace_nonfinite(hbbs)[index], _empty_box(hbbs).expand(num_padding, 4)))
+    index = torch.cat((index, index.new_zeros(num_padding))).view(-1, _BLOCK_SIZE)
     return tuple(column.reshape(-1, _BLOCK_SIZE).contiguous() for column in padded.unbind(1)), index

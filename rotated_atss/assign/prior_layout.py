@@ -52,8 +52,9 @@ class PriorLayout(NamedTuple):
             return cls(sizes, level_grids, None)
         _check_valid_hw(valid_hw, level_grids, num_images)
         full_hw = [(grid.height, grid.width) for grid in level_grids]
-        valid = [[(rows, columns) for rows, columns in image_hw] for image_hw in valid_hw]
-        return cls(sizes, level_grids, None if all(image_hw == full_hw for image_hw in valid) else valid)
+        hw_lists = [[(rows, columns) for rows, columns in image_hw] for image_hw in valid_hw]
+        has_padding = any(image_hw != full_hw for image_hw in hw_lists)
+        return cls(sizes, level_grids, hw_lists if has_padding else None)
 
     def ignore_mask_with_padding(
         self, image_index: int, ignore_mask: Tensor | None, device: torch.device
@@ -61,26 +62,30 @@ class PriorLayout(NamedTuple):
         """Return the (A,) ignore mask of an image and of its padding; None if both are absent."""
         if self.valid_hw is None:
             return ignore_mask
-        levels = [self._padding_of_level(level, *hw) for level, hw in enumerate(self.valid_hw[image_index])]
-        padding = torch.cat(levels).to(device, non_blocking=True)
-        return padding if ignore_mask is None else padding | ignore_mask
+        levels = [self._padding_mask_of_level(level, *hw) for level, hw in enumerate(self.valid_hw[image_index])]
+        padding_mask = torch.cat(levels).to(device, non_blocking=True)
+        return padding_mask if ignore_mask is None else padding_mask | ignore_mask
 
-    def _padding_of_level(self, level: int, rows: int, columns: int) -> Tensor:
+    def _padding_mask_of_level(self, level: int, valid_rows: int, valid_columns: int) -> Tensor:
+        """Return a bool mask of a level's priors, True outside the valid rows and columns."""
         assert self.grids is not None
         grid, size = self.grids[level], self.level_sizes[level]
-        padding = torch.ones(grid.height, grid.width, dtype=torch.bool)
-        padding[:rows, :columns] = False
-        return padding.flatten().repeat_interleave(size // max(1, padding.numel()))
+        is_padding = torch.ones(grid.height, grid.width, dtype=torch.bool)  # per cell
+        is_padding[:valid_rows, :valid_columns] = False
+        priors_per_location = size // max(1, is_padding.numel())
+        return is_padding.flatten().repeat_interleave(priors_per_location)
 
 
 def _check_grids(grids: Sequence[Grid], level_sizes: Sequence[int]) -> None:
     if len(grids) != len(level_sizes):
         raise ValueError(f"grids must have one entry per level ({len(level_sizes)}), got {len(grids)}")
     for grid, size in zip(grids, level_sizes):
-        cells = grid.height * grid.width
-        if grid.height < 0 or grid.width < 0 or (size % cells if cells else size):
+        num_cells = grid.height * grid.width
+        has_whole_locations = size % num_cells == 0 if num_cells else size == 0
+        if grid.height < 0 or grid.width < 0 or not has_whole_locations:
             raise ValueError(
-                f"a level of {size} priors must be a multiple of its grid's cells, got {grid.height} x {grid.width}"
+                f"the number of priors of a level ({size}) must be a multiple of the number of cells of its grid, "
+                f"got a grid of {grid.height} x {grid.width} cells"
             )
         if not grid.stride > 0:
             raise ValueError(f"the stride of a grid must be above 0, got {grid.stride}")
@@ -96,5 +101,5 @@ def _check_valid_hw(valid_hw: Sequence[Sequence[tuple[int, int]]], grids: Sequen
         for (rows, columns), grid in zip(image_hw, grids):
             if not (0 <= rows <= grid.height and 0 <= columns <= grid.width):
                 raise ValueError(
-                    f"valid_hw must lie within its grid of {grid.height} x {grid.width} cells, got {rows} x {columns}"
+                    f"valid_hw must not exceed the grid of {grid.height} x {grid.width} cells, got {rows} x {columns}"
                 )

@@ -59,11 +59,12 @@ def square_priors(
         if not value > 0:
             raise ValueError(f"{name} must be positive, got {value}")
     grids = [Grid(math.ceil(height / s), math.ceil(width / s), float(s), s * offset, s * offset) for s in strides]
-    priors = torch.cat([_level(grid, anchor_scale * grid.stride, device) for grid in grids])
+    priors = torch.cat([_priors_of_level(grid, anchor_scale * grid.stride, device) for grid in grids])
     return priors if oriented else obb_to_hbb(priors), [grid.height * grid.width for grid in grids], grids
 
 
-def _level(grid: Grid, side: float, device: torch.device | str) -> Tensor:
+def _priors_of_level(grid: Grid, side: float, device: torch.device | str) -> Tensor:
+    """Return the (N, 5) square priors of a level, whose sides are ``side`` pixels long."""
     y = torch.arange(grid.height, device=device) * grid.stride + grid.y0
     x = torch.arange(grid.width, device=device) * grid.stride + grid.x0
     priors = torch.zeros(grid.height, grid.width, 5, device=device)

@@ -16,20 +16,20 @@ from rotated_atss.assign.box_formats import (
     side_distances,
     to_hbb,
 )
-from rotated_atss.assign.candidates import nearest_priors
+from rotated_atss.assign.candidate_selection import nearest_priors
 from rotated_atss.assign.conflicts import resolve_conflicts
 from rotated_atss.assign.ignore_mask import apply_ignore_mask
 from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
 from rotated_atss.assign.validation import (
     check_at_least_one,
     check_level_sizes,
-    check_scale_ranges,
+    check_regress_limits,
     prepare_boxes,
     valid_gt_mask,
 )
 from rotated_atss.ops.single_thread import single_threaded
 
-SCALE_RANGES_PX = (64.0, 128.0, 256.0, 512.0)  # FCOS (Tian et al., arXiv 1904.01355, section 3.2)
+REGRESS_LIMITS_PX = (64.0, 128.0, 256.0, 512.0)  # FCOS (Tian et al., arXiv 1904.01355, section 3.2)
 
 
 @single_threaded
@@ -38,24 +38,24 @@ def ssc_assign(
     level_sizes: Sequence[int],
     gt_boxes: Tensor,
     *,
-    scale_ranges: Sequence[float] = SCALE_RANGES_PX,
+    regress_limits: Sequence[float] = REGRESS_LIMITS_PX,
     gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """Assign ground-truth boxes to priors by the spatial and the scale constraint of FCOS.
 
     A prior is positive for a box if its center lies in the box and the largest distance from the center to a side of
-    the box, measured along the box axes, is in the range of the prior's level. If several boxes qualify, the prior is
-    assigned to the smallest; among equal areas, to the one of lowest index.
+    the box, measured along the box axes, is in the regression range of the prior's level. If several boxes qualify, the
+    prior is assigned to the box of smallest area; among equal areas, to the one of lowest index.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels, level
             after level.
         level_sizes: Number of priors per level; their sum is A.
         gt_boxes: (G, 5) or (G, 4), in the format of the priors.
-        scale_ranges: Limits in pixels between the regression ranges of consecutive levels (``regress_ranges`` of
-            MMDetection's FCOS), increasing, one fewer than levels. The first range starts at 0 and the last is
-            unbounded. A distance equal to a limit belongs to both ranges.
+        regress_limits: Limits in pixels between the regression ranges of consecutive levels, increasing, one fewer than
+            levels. ``(64, 128)`` corresponds to the ``regress_ranges`` ``((-1, 64), (64, 128), (128, INF))`` of
+            MMDetection's FCOS. A distance equal to a limit belongs to both ranges.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, as for :func:`rotated_atss.assign.atss_assign`.
         ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
 
@@ -64,21 +64,21 @@ def ssc_assign(
 
     Raises:
         TypeError: Boxes are not tensors.
-        ValueError: Shapes, sizes or scale ranges do not match.
+        ValueError: Shapes or sizes do not match, or ``regress_limits`` is invalid.
 
     Example:
         >>> import torch
         >>> from rotated_atss.assign import ssc_assign
         >>> priors = torch.tensor([[8.0, 8, 32, 32, 0], [24, 8, 32, 32, 0], [16, 16, 64, 64, 0]])
-        >>> ssc_assign(priors, [2, 1], torch.tensor([[10.0, 10, 24, 12, 0]]), scale_ranges=[16])[0]
+        >>> ssc_assign(priors, [2, 1], torch.tensor([[10.0, 10, 24, 12, 0]]), regress_limits=[16])[0]
         tensor([ 0, -1, -1])
     """
     priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
-    ranges, valid_gt = _level_ranges(priors, level_sizes, scale_ranges), valid_gt_mask(gt_boxes)
+    regress_ranges, valid_gt = _regress_ranges(priors, level_sizes, regress_limits), valid_gt_mask(gt_boxes)
     prior_centers = centers(priors)
-    centers_as_boxes = torch.cat((prior_centers, prior_centers), 1)  # zero-area boxes: pairs of points and boxes
-    pairs = overlapping_box_pairs(centers_as_boxes, to_hbb(gt_boxes))
-    return _assign_smallest(priors, gt_boxes, valid_gt, ignore_mask, pairs, ranges)
+    centers_as_hbbs = torch.cat((prior_centers, prior_centers), 1)  # zero-area boxes x1 = x2, y1 = y2
+    pairs = overlapping_box_pairs(centers_as_hbbs, to_hbb(gt_boxes))
+    return _assign_to_smallest_gt(priors, gt_boxes, valid_gt, ignore_mask, pairs, regress_ranges)
 
 
 @single_threaded
@@ -89,11 +89,11 @@ def center_sampling_assign(
     *,
     topk: int = 9,
     priors_per_location: int = 1,
-    scale_ranges: Sequence[float] = SCALE_RANGES_PX,
+    regress_limits: Sequence[float] = REGRESS_LIMITS_PX,
     gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
-    """Assign ground-truth boxes as :func:`ssc_assign`, but only to their ``topk`` nearest locations per level.
+    """Assign ground-truth boxes like :func:`ssc_assign`, but only to their ``topk`` nearest locations per level.
 
     This is the lite variant of ATSS (section 4.2 of the paper, which calls it center sampling). The center sampling of
     FCOS selects the locations within a radius of some strides instead.
@@ -104,7 +104,7 @@ def center_sampling_assign(
         gt_boxes: (G, 5) or (G, 4).
         topk: Candidate locations per level.
         priors_per_location: Number of priors at a location; a level has ``topk * priors_per_location`` candidates.
-        scale_ranges: As for :func:`ssc_assign`.
+        regress_limits: As for :func:`ssc_assign`.
         gt_boxes_ignore: As for :func:`ssc_assign`.
         ignore_iof_threshold: As for :func:`ssc_assign`.
 
@@ -113,59 +113,61 @@ def center_sampling_assign(
 
     Raises:
         TypeError: Boxes are not tensors.
-        ValueError: Shapes, sizes or scale ranges do not match.
+        ValueError: Shapes or sizes do not match, or ``regress_limits`` is invalid.
 
     Example:
         >>> import torch
         >>> from rotated_atss.assign import center_sampling_assign
         >>> priors = torch.tensor([[8.0, 8, 32, 32, 0], [24, 8, 32, 32, 0], [16, 16, 64, 64, 0]])
         >>> gt_boxes = torch.tensor([[14.0, 8, 24, 12, 0]])
-        >>> center_sampling_assign(priors, [2, 1], gt_boxes, topk=1, scale_ranges=[20])[0]
+        >>> center_sampling_assign(priors, [2, 1], gt_boxes, topk=1, regress_limits=[20])[0]
         tensor([ 0, -1, -1])
     """
     priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
     check_at_least_one(topk=topk, priors_per_location=priors_per_location)
-    ranges, valid_gt = _level_ranges(priors, level_sizes, scale_ranges), valid_gt_mask(gt_boxes)
+    regress_ranges, valid_gt = _regress_ranges(priors, level_sizes, regress_limits), valid_gt_mask(gt_boxes)
     pairs = []
     if len(priors) and len(gt_boxes):
         num_candidates = topk * priors_per_location
         candidates = nearest_priors(centers(priors), level_sizes, centers(gt_boxes), num_candidates, ignore_mask)
         gt_index = torch.arange(len(gt_boxes), device=priors.device).repeat_interleave(candidates.shape[1])
         pairs = [(candidates.flatten(), gt_index)]
-    return _assign_smallest(priors, gt_boxes, valid_gt, ignore_mask, pairs, ranges)
+    return _assign_to_smallest_gt(priors, gt_boxes, valid_gt, ignore_mask, pairs, regress_ranges)
 
 
-def _level_ranges(priors: Tensor, level_sizes: Sequence[int], scale_ranges: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Return the lower and the upper limit (A,) in pixels of the regression range of each prior's level."""
+def _regress_ranges(
+    priors: Tensor, level_sizes: Sequence[int], regress_limits: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """Return, per prior, the lower (A,) and the upper limit (A,) of its level's regression range in pixels."""
     check_level_sizes(priors, level_sizes)
-    check_scale_ranges(scale_ranges, len(level_sizes))
+    check_regress_limits(regress_limits, len(level_sizes))
     sizes = torch.tensor(level_sizes, device=priors.device)
-    low, high = priors.new_tensor((0, *scale_ranges)), priors.new_tensor((*scale_ranges, math.inf))
-    return low.repeat_interleave(sizes), high.repeat_interleave(sizes)
+    lower, upper = priors.new_tensor((0, *regress_limits)), priors.new_tensor((*regress_limits, math.inf))
+    return lower.repeat_interleave(sizes), upper.repeat_interleave(sizes)
 
 
-def _assign_smallest(
+def _assign_to_smallest_gt(
     priors: Tensor,
     gt_boxes: Tensor,
     valid_gt: Tensor,
     ignore_mask: Tensor | None,
     pairs: Iterable[tuple[Tensor, Tensor]],
-    ranges: tuple[Tensor, Tensor],
+    regress_ranges: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Assign each prior to the smallest box with which it satisfies both constraints.
+    """Assign each prior to the smallest ground-truth box for which it satisfies both constraints.
 
     ``pairs`` yields chunks of pairs to test: indices of priors (N,) and indices of ground-truth boxes (N,).
     """
-    prior_centers, (low, high) = centers(priors), ranges
+    prior_centers, (lower, upper) = centers(priors), regress_ranges
     no_index = torch.zeros(0, dtype=torch.int64, device=priors.device)
-    positives = [(no_index, no_index)]
+    positives = [(no_index, no_index)]  # not empty, for torch.cat
     for prior_index, gt_index in pairs:
         points, boxes = prior_centers[prior_index], gt_boxes[gt_index]
-        largest = side_distances(points, boxes).amax(1)
-        fits = (largest >= low[prior_index]) & (largest <= high[prior_index])
-        fits &= points_in_boxes(points, boxes) & valid_gt[gt_index]
-        positives.append((prior_index[fits], gt_index[fits]))
-    prior_index, gt_index = (torch.cat(part) for part in zip(*positives))
+        largest_distance = side_distances(points, boxes).amax(1)
+        is_positive = (largest_distance >= lower[prior_index]) & (largest_distance <= upper[prior_index])
+        is_positive &= points_in_boxes(points, boxes) & valid_gt[gt_index]
+        positives.append((prior_index[is_positive], gt_index[is_positive]))
+    prior_index, gt_index = (torch.cat(column) for column in zip(*positives))
     not_ignored = torch.ones_like(prior_index, dtype=torch.bool) if ignore_mask is None else ~ignore_mask[prior_index]
     priority = 1 / box_wh(gt_boxes).prod(1)[gt_index]  # highest for the smallest area
     assigned, _ = resolve_conflicts(len(priors), prior_index, gt_index, priority, not_ignored)

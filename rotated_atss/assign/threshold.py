@@ -10,13 +10,13 @@ from torch import Tensor
 from rotated_atss.assign.box_formats import candidate_iou
 from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 
-# On the CPU, large enough to make the overhead per chunk negligible, and to let torch use threads for more boxes than a
-# tile has.
+# On the CPU, chunks are so large that their overhead is negligible, and that torch uses several threads for more boxes
+# than a tile usually has.
 _PAIRS_PER_CHUNK = {"cpu": 128_000, "cuda": 1 << 22}
 
 
 def count_candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:
-    """Count the candidates of each ground-truth box whose IoU reaches its threshold, wherever their centers lie.
+    """Count the candidates of each ground-truth box whose IoU reaches the box's threshold, regardless of their centers.
 
     Args:
         priors: (A, 5) or (A, 4).
@@ -102,7 +102,8 @@ def adaptive_threshold(iou: Tensor, is_candidate: Tensor) -> Tensor:
         tensor([0.7500])
     """
     iou64, weight = iou.double(), is_candidate.double()
-    count = weight.sum(1)
-    mean = (iou64 * weight).sum(1) / count.clamp(min=1)  # line 8, m_g
-    variance = ((iou64 - mean[:, None]).square_() * weight).sum(1) / (count - 1).clamp(min=1)  # line 9, v_g squared
+    num_candidates = weight.sum(1)
+    mean = (iou64 * weight).sum(1) / num_candidates.clamp(min=1)  # line 8, m_g
+    squared_deviation = (iou64 - mean[:, None]).square_() * weight
+    variance = squared_deviation.sum(1) / (num_candidates - 1).clamp(min=1)  # line 9, v_g squared
     return (mean + variance.sqrt()).to(iou)  # line 10, t_g

@@ -13,7 +13,7 @@ from rotated_atss.assign.ignore_mask import apply_ignore_mask
 from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
 from rotated_atss.assign.validation import check_at_least_one, check_level_sizes, prepare_boxes, valid_gt_mask
 
-DISTANCE_WEIGHT = 1e-3  # largest value that the distance of a prior subtracts from its IoU in the ranking
+DISTANCE_WEIGHT = 1e-3  # small, so that the distance decides only between nearly equal IoUs
 
 
 def topk_assign(
@@ -27,10 +27,11 @@ def topk_assign(
 ) -> tuple[Tensor, Tensor]:
     """Assign each ground-truth box to those of its ``topk`` highest-IoU priors whose centers lie in it.
 
-    Priors are ranked by IoU minus a small multiple of the distance between the centers, so that of two priors with
-    nearly equal IoU the nearer one ranks first. The multiple is :data:`DISTANCE_WEIGHT` at the largest distance between
-    any box center and a corner of the region of priors. On regular grids this gives the order of the official code. If
-    several boxes select a prior, the box of highest IoU gets it, the lowest index among equal IoUs.
+    Priors are ranked by ``IoU - DISTANCE_WEIGHT * distance / max_distance``, so that of two priors with nearly equal
+    IoU the nearer one ranks first. ``distance`` is that between the centers of prior and box; ``max_distance`` is the
+    largest distance between a box center and a corner of the bounding box of all prior centers. On regular grids, this
+    gives the order of the official code. If several boxes select a prior, the box of highest IoU gets it, the lowest
+    index among equal IoUs.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels.
@@ -60,24 +61,25 @@ def topk_assign(
     prior_centers, gt_centers = centers(priors), centers(gt_boxes)
     max_distance = _max_distance(prior_centers, gt_centers[valid_gt_mask(gt_boxes)])
     no_index = torch.zeros(0, dtype=torch.int64, device=priors.device)
-    positives = [(no_index, no_index, priors.new_zeros(0))]
+    positives = [(no_index, no_index, priors.new_zeros(0))]  # not empty, for torch.cat
     for prior_index, gt_index in overlapping_box_pairs(priors, gt_boxes):
         iou = aligned_iou(priors[prior_index], gt_boxes[gt_index])
         distance = (prior_centers[prior_index] - gt_centers[gt_index]).norm(dim=1)
         score = iou - distance * (DISTANCE_WEIGHT / max_distance)
-        valid = iou > 0 if ignore_mask is None else (iou > 0) & ~ignore_mask[prior_index]
-        best = _topk_per_gt(prior_index[valid], gt_index[valid], score[valid], topk)
-        prior_index, gt_index, iou = prior_index[valid][best], gt_index[valid][best], iou[valid][best]
+        is_eligible = iou > 0 if ignore_mask is None else (iou > 0) & ~ignore_mask[prior_index]
+        prior_index, gt_index, iou, score = (column[is_eligible] for column in (prior_index, gt_index, iou, score))
+        best = _topk_per_gt(prior_index, gt_index, score, topk)
+        prior_index, gt_index, iou = prior_index[best], gt_index[best], iou[best]
         is_inside = points_in_boxes(prior_centers[prior_index], gt_boxes[gt_index])
         positives.append((prior_index[is_inside], gt_index[is_inside], iou[is_inside]))
-    prior_index, gt_index, iou = (torch.cat(part) for part in zip(*positives))
+    prior_index, gt_index, iou = (torch.cat(column) for column in zip(*positives))
     is_positive = torch.ones_like(prior_index, dtype=torch.bool)
     gt_index, iou = resolve_conflicts(len(priors), prior_index, gt_index, iou, is_positive)
     return apply_ignore_mask(gt_index, ignore_mask), iou
 
 
 def _max_distance(prior_centers: Tensor, gt_centers: Tensor) -> float:
-    """Compute the largest distance from a box center to a corner of the region of prior centers, at least 1 pixel."""
+    """Compute the largest distance from a box center to a corner of the prior centers' bounds, at least 1 px."""
     if not len(gt_centers) or not len(prior_centers):
         return 1.0
     low, high = prior_centers.amin(0), prior_centers.amax(0)
@@ -87,10 +89,11 @@ def _max_distance(prior_centers: Tensor, gt_centers: Tensor) -> float:
 
 def _topk_per_gt(prior_index: Tensor, gt_index: Tensor, score: Tensor, topk: int) -> Tensor:
     """Return the indices of the ``topk`` pairs of highest score per box; the lower prior first among equal scores."""
+    # Sort by box, then by descending score, then by prior: one stable sort per key, the last key first.
     order = prior_index.argsort(stable=True)
     order = order[score[order].argsort(descending=True, stable=True)]
     order = order[gt_index[order].argsort(stable=True)]
     gt_index = gt_index[order]
-    first = torch.searchsorted(gt_index, gt_index)  # position of the first pair of the same box
-    rank = torch.arange(len(order), device=order.device) - first
+    first_of_gt = torch.searchsorted(gt_index, gt_index)  # position of the first pair of the same box
+    rank = torch.arange(len(order), device=order.device) - first_of_gt
     return order[rank < topk]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Sequence
@@ -32,13 +33,14 @@ def valid_gt_mask(gt_boxes: Tensor) -> Tensor:
     """
     valid = (box_wh(gt_boxes) > 0).all(1) & gt_boxes.isfinite().all(1)
     if valid.device.type == "cpu" and not bool(valid.all()):
-        message = f"{int((~valid).sum())} of {len(valid)} gt_boxes have no area or are not finite; no prior is assigned"
+        num_invalid = int((~valid).sum())
+        message = f"{num_invalid} of {len(valid)} gt_boxes have no area or are not finite; no prior is assigned to them"
         warnings.warn(message, stacklevel=3)
     return valid
 
 
-def check_box_formats(priors: Tensor, **others: Tensor | None) -> None:
-    """Check that priors are (N, 4) or (N, 5) tensors and that the other arguments have as many columns as the priors.
+def check_box_formats(priors: Tensor, **other_boxes: Tensor | None) -> None:
+    """Check that priors are (N, 4) or (N, 5) tensors and that all other boxes have as many columns as the priors.
 
     Raises:
         TypeError: An argument is not a tensor.
@@ -51,10 +53,10 @@ def check_box_formats(priors: Tensor, **others: Tensor | None) -> None:
         Traceback (most recent call last):
         ValueError: gt_boxes must have shape (N, 5), got (1, 4)
     """
-    check_tensors(priors=priors, **others)
+    check_tensors(priors=priors, **other_boxes)
     if priors.ndim != 2 or priors.shape[1] not in (4, 5):
         raise ValueError(f"priors must have shape (N, 5) or (N, 4), got {tuple(priors.shape)}")
-    for name, boxes in others.items():
+    for name, boxes in other_boxes.items():
         if boxes is not None and (boxes.ndim != 2 or boxes.shape[1] != priors.shape[1]):
             raise ValueError(f"{name} must have shape (N, {priors.shape[1]}), got {tuple(boxes.shape)}")
 
@@ -117,21 +119,21 @@ def check_at_least_one(**numbers: int) -> None:
             raise ValueError(f"{name} must be at least 1, got {value}")
 
 
-def check_scale_ranges(scale_ranges: Sequence[float], num_levels: int) -> None:
-    """Raise ``ValueError`` unless the borders between the levels are positive, increasing and one fewer than levels.
+def check_regress_limits(regress_limits: Sequence[float], num_levels: int) -> None:
+    """Raise ``ValueError`` unless the limits between the levels are positive, increasing and one fewer than levels.
 
     Example:
-        >>> from rotated_atss.assign.validation import check_scale_ranges
-        >>> check_scale_ranges((64, 32), num_levels=3)
+        >>> from rotated_atss.assign.validation import check_regress_limits
+        >>> check_regress_limits((64, 32), num_levels=3)
         Traceback (most recent call last):
-        ValueError: scale_ranges must increase and be above 0, got (64, 32)
+        ValueError: regress_limits must increase and be above 0, got (64, 32)
     """
-    if len(scale_ranges) != num_levels - 1:
+    if len(regress_limits) != num_levels - 1:
         raise ValueError(
-            f"scale_ranges must hold {num_levels - 1} borders for {num_levels} levels, got {tuple(scale_ranges)}"
+            f"regress_limits must hold {num_levels - 1} values for {num_levels} levels, got {tuple(regress_limits)}"
         )
-    if any(not 0 < low < high for low, high in zip(scale_ranges, (*scale_ranges[1:], math.inf))):
-        raise ValueError(f"scale_ranges must increase and be above 0, got {tuple(scale_ranges)}")
+    if any(not lower < upper for lower, upper in itertools.pairwise((0, *regress_limits, math.inf))):
+        raise ValueError(f"regress_limits must increase and be above 0, got {tuple(regress_limits)}")
 
 
 def check_thresholds(pos_iou: float, neg_iou: float, min_pos_iou: float = 0.0) -> None:

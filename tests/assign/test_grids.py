@@ -166,14 +166,17 @@ def test_invalid_grids():
     priors, sizes, grids = levels()
     for wrong, message in (
         (grids[:-1], "grids must have one entry per level .5., got 4"),
-        ([Grid(5, 5, 8.0), *grids[1:]], "a level of 576 priors must be a multiple of its grid's cells, got 5 x 5"),
+        (
+            [Grid(5, 5, 8.0), *grids[1:]],
+            "a level .576. must be a multiple of .* cells of its grid, got a grid of 5 x 5",
+        ),
         ([grids[0]._replace(stride=0.0), *grids[1:]], "the stride of a grid must be above 0, got 0.0"),
     ):
         with pytest.raises(ValueError, match=message):
             atss_assign(priors, sizes, make_gt_boxes(3), grids=wrong)
     with pytest.raises(ValueError, match="Pass grids too"):
         atss_assign_batch(priors, sizes, [make_gt_boxes(3)], valid_hw=[[(1, 1)] * 5])
-    with pytest.raises(ValueError, match="its grid of 24 x 24 cells, got 30 x 1"):
+    with pytest.raises(ValueError, match="the grid of 24 x 24 cells, got 30 x 1"):
         atss_assign_batch(priors, sizes, [make_gt_boxes(3)], grids=grids, valid_hw=[[(30, 1)] * 5])
     with pytest.raises(ValueError, match=r"5 levels for 1 images, got \[\] levels"):
         atss_assign_batch(priors, sizes, [make_gt_boxes(3)], grids=grids, valid_hw=[])

@@ -42,7 +42,7 @@ def slow_max_iou(
     min_pos_iou=0.0,
     match_low_quality=True,
     gt_max_assign_all=True,
-    low_quality_rule="claiming_gt",
+    low_quality_rule="last_match",
     gt_boxes_ignore=None,
 ):
     ious = pairwise_iou(gt_boxes, priors)  # (G, A)
@@ -63,7 +63,7 @@ def slow_max_iou(
         if best > 0 and best >= min_pos_iou:
             matches = [a for a, value in enumerate(row) if value >= best * (1 - TIE_TOLERANCE)]
             for a in matches if gt_max_assign_all else matches[:1]:
-                gt_index[a], iou[a] = (g, row[a]) if low_quality_rule == "claiming_gt" else best_of_prior[a]
+                gt_index[a], iou[a] = (g, row[a]) if low_quality_rule == "last_match" else best_of_prior[a]
     gt_index, iou = torch.tensor(gt_index), torch.tensor(iou)
     gt_index[ignored], iou[ignored] = IGNORE, 0
     return gt_index, iou
@@ -80,7 +80,7 @@ FORMS = pytest.mark.parametrize("form", [torch.clone, obb_to_hbb], ids=["oriente
         dict(match_low_quality=False),
         dict(pos_iou=0.6, neg_iou=0.5, min_pos_iou=0.3),
         dict(gt_max_assign_all=False),
-        dict(low_quality_rule="best_gt"),
+        dict(low_quality_rule="highest_iou"),
     ],
 )
 def test_equals_the_slow_reference(form, options):
@@ -144,13 +144,13 @@ def matcher_assign(ious):
 
 
 @FORMS
-def test_best_gt_equals_the_matcher_of_the_official_code(form):
+def test_highest_iou_equals_the_matcher_of_the_official_code(form):
     pytest.importorskip("torchvision")
     priors, differences = form(retina_priors()), 0
     for seed in range(4):
         gt_boxes = form(random_boxes(25, seed, SIZE))
-        gt_index = max_iou_assign(priors, gt_boxes, low_quality_rule="best_gt")[0]
-        # merging is only for the claims: the best box of a prior is the one of the unchanged IoUs
+        gt_index = max_iou_assign(priors, gt_boxes, low_quality_rule="highest_iou")[0]
+        # Merged ties affect only the low-quality matches, not the box of highest IoU with a prior.
         assert torch.equal(gt_index, matcher_assign(merge_ties(pairwise_iou(gt_boxes, priors))))
         differences += int((gt_index != max_iou_assign(priors, gt_boxes)[0]).sum())
     assert differences > 0
@@ -246,7 +246,7 @@ def test_invalid_arguments():
         max_iou_assign(priors, torch.ones(2, 4))
     with pytest.raises(ValueError, match=r"priors must have shape \(N, 5\) or \(N, 4\), got \(7, 3\)"):
         max_iou_assign(torch.ones(7, 3), torch.ones(2, 3))
-    with pytest.raises(ValueError, match="low_quality_rule must be one of claiming_gt, best_gt, got 'best'"):
+    with pytest.raises(ValueError, match="low_quality_rule must be one of last_match, highest_iou, got 'best'"):
         max_iou_assign(priors, torch.ones(2, 5), low_quality_rule="best")
     for wrong in (dict(pos_iou=0.3), dict(neg_iou=0), dict(pos_iou=1.5), dict(min_pos_iou=-1)):
         with pytest.raises(ValueError, match="thresholds must satisfy 0 < neg_iou <= pos_iou <= 1"):

@@ -12,20 +12,20 @@ from tests.references.scenes import grid_priors, random_boxes
 from tests.references.slow_atss import center, contains_center, nearest_candidates, side_distances
 
 SIZE, STRIDES = 128, (8, 16, 32)
-RANGES = (16.0, 32.0)
+LIMITS = (16.0, 32.0)
 FORMS = pytest.mark.parametrize("form", [torch.clone, obb_to_hbb], ids=["oriented", "horizontal"])
 
 
 def slow_ssc(priors, sizes, gt_boxes, candidates=None):
     """``gt_index``: of the boxes that contain a center and fit the level, the smallest, then the lowest index."""
-    borders = (0, *RANGES, math.inf)
+    limits = (0, *LIMITS, math.inf)
     levels = [level for level, size in enumerate(sizes) for _ in range(size)]
     gt_index = []
     for i, prior in enumerate(priors):
         fitting = []
         for g, box in enumerate(gt_boxes):
             largest = max(side_distances(box, center(prior)))
-            in_range = borders[levels[i]] <= largest <= borders[levels[i] + 1]
+            in_range = limits[levels[i]] <= largest <= limits[levels[i] + 1]
             if in_range and contains_center(box, prior) and (candidates is None or i in candidates[g]):
                 w, h = (box[2:4] if len(box) == 5 else box[2:] - box[:2]).tolist()
                 fitting.append((w * h, g))
@@ -46,7 +46,7 @@ def test_ssc(form, number):
     priors = form(priors)
     for seed in range(3):
         gt_boxes = form(random_boxes(number, seed, SIZE))
-        gt_index, iou = ssc_assign(priors, sizes, gt_boxes, scale_ranges=RANGES)
+        gt_index, iou = ssc_assign(priors, sizes, gt_boxes, regress_limits=LIMITS)
         assert gt_index.tolist() == slow_ssc(priors, sizes, gt_boxes)
         check_iou(priors, gt_boxes, gt_index, iou)
         assert (gt_index >= 0).any() == (number > 0)
@@ -61,7 +61,7 @@ def test_center_sampling(form, topk, per_location):
         gt_boxes = form(random_boxes(25, seed, SIZE))
         candidates = [nearest_candidates(priors, sizes, box, topk * per_location, not_ignored) for box in gt_boxes]
         gt_index, iou = center_sampling_assign(
-            priors, sizes, gt_boxes, topk=topk, priors_per_location=per_location, scale_ranges=RANGES
+            priors, sizes, gt_boxes, topk=topk, priors_per_location=per_location, regress_limits=LIMITS
         )
         assert gt_index.tolist() == slow_ssc(priors, sizes, gt_boxes, candidates)
         check_iou(priors, gt_boxes, gt_index, iou)
@@ -70,13 +70,17 @@ def test_center_sampling(form, topk, per_location):
 def test_center_sampling_with_all_locations_equals_ssc():
     priors, sizes = grid_priors(SIZE, STRIDES)
     gt_boxes = random_boxes(20, 0, SIZE)
-    gt_index, _ = center_sampling_assign(priors, sizes, gt_boxes, topk=max(sizes), scale_ranges=RANGES)
-    assert torch.equal(gt_index, ssc_assign(priors, sizes, gt_boxes, scale_ranges=RANGES)[0])
+    gt_index, _ = center_sampling_assign(priors, sizes, gt_boxes, topk=max(sizes), regress_limits=LIMITS)
+    assert torch.equal(gt_index, ssc_assign(priors, sizes, gt_boxes, regress_limits=LIMITS)[0])
 
 
 @pytest.mark.parametrize(
     "assign, options",
-    [(ssc_assign, dict(scale_ranges=RANGES)), (center_sampling_assign, dict(scale_ranges=RANGES)), (topk_assign, {})],
+    [
+        (ssc_assign, dict(regress_limits=LIMITS)),
+        (center_sampling_assign, dict(regress_limits=LIMITS)),
+        (topk_assign, {}),
+    ],
 )
 @FORMS
 def test_ignored_boxes_empty_inputs_and_invalid_boxes(assign, options, form):
@@ -99,22 +103,22 @@ def test_ignored_boxes_empty_inputs_and_invalid_boxes(assign, options, form):
 
 
 @pytest.mark.parametrize(
-    "ranges, message",
+    "limits, message",
     [
-        ((16,), r"scale_ranges must hold 2 borders for 3 levels, got \(16,\)"),
+        ((16,), r"regress_limits must hold 2 values for 3 levels, got \(16,\)"),
         ((32, 16), "must increase and be above 0"),
         ((0, 16), "must increase and be above 0"),
         ((16, 16), "must increase and be above 0"),
     ],
 )
 @pytest.mark.parametrize("assign", [ssc_assign, center_sampling_assign])
-def test_invalid_scale_ranges(assign, ranges, message):
+def test_invalid_regress_limits(assign, limits, message):
     priors, sizes = grid_priors(SIZE, STRIDES)
     with pytest.raises(ValueError, match=message):
-        assign(priors, sizes, random_boxes(2), scale_ranges=ranges)
+        assign(priors, sizes, random_boxes(2), regress_limits=limits)
 
 
-@pytest.mark.parametrize("assign, options", [(center_sampling_assign, dict(scale_ranges=RANGES)), (topk_assign, {})])
+@pytest.mark.parametrize("assign, options", [(center_sampling_assign, dict(regress_limits=LIMITS)), (topk_assign, {})])
 def test_topk_below_one(assign, options):
     priors, sizes = grid_priors(SIZE, STRIDES)
     with pytest.raises(ValueError, match="topk must be at least 1, got 0"):

@@ -127,7 +127,7 @@ def test_point_regression_learns_the_boxes(name, oriented):
     [
         ({f"{ASSIGNER}.topk": 0}, "topk must be at least 1, got 0"),
         ({f"{ASSIGNER}.strategy": "fcos"}, "Choose one of atss, ssc, iou, topk, center_sampling"),
-        ({f"{ASSIGNER}.scale_ranges": [64, 32]}, "must increase and be above 0"),
+        ({f"{ASSIGNER}.regress_limits": [64, 32]}, "must increase and be above 0"),
     ],
 )
 def test_invalid_options_are_reported_in_one_line(changes, message):
@@ -135,7 +135,7 @@ def test_invalid_options_are_reported_in_one_line(changes, message):
         train_model(ORIENTED, changes)
 
 
-def test_scale_ranges_that_do_not_fit_the_levels():
-    model = train_model(ORIENTED, {f"{ASSIGNER}.strategy": "ssc", f"{ASSIGNER}.scale_ranges": [64]})
-    with pytest.raises(UserError, match="must hold 4 borders for 5 levels"):
+def test_regress_limits_that_do_not_fit_the_levels():
+    model = train_model(ORIENTED, {f"{ASSIGNER}.strategy": "ssc", f"{ASSIGNER}.regress_limits": [64]})
+    with pytest.raises(UserError, match="must hold 4 values for 5 levels"):
         step(model, True)

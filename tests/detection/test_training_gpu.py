@@ -147,9 +147,9 @@ def test_assignment_equals_the_cpu(number, grid):
         topk_assign,
         lambda priors, sizes, *rest, **ignored: max_iou_assign(priors, *rest, **ignored),
         lambda priors, sizes, *rest, **ignored: ssc_assign(
-            priors, sizes, *rest, scale_ranges=(32, 64, 96, 128), **ignored
+            priors, sizes, *rest, regress_limits=(32, 64, 96, 128), **ignored
         ),
-        lambda *given, **ignored: center_sampling_assign(*given, scale_ranges=(32, 64, 96, 128), **ignored),
+        lambda *given, **ignored: center_sampling_assign(*given, regress_limits=(32, 64, 96, 128), **ignored),
     ],
     ids=["atss", "topk", "max_iou", "ssc", "center_sampling"],
 )

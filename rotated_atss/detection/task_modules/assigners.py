@@ -41,7 +41,10 @@ class RotatedATSSAssigner(TensorAssigner):
         self.topk, self.center_margin = topk, center_margin
 
     def max_num_pos(self, num_gts: int, num_levels: int, priors_per_location: int) -> int:
-        """Return an upper bound of the number of positives: the number of candidates."""
+        """Return an upper bound of the number of positives: the number of candidates.
+
+        ``priors_per_location`` is used if the assigner counts the priors per location.
+        """
         return num_gts * num_levels * self.topk * (self.priors_per_location or priors_per_location)
 
     def _assign_boxes(
@@ -117,11 +120,11 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         pos_iou_thr: Lower IoU threshold of positives.
         neg_iou_thr: Upper IoU threshold of negatives.
         min_pos_iou: Smallest IoU of a low-quality match.
-        match_low_quality: Whether each ground-truth box is also assigned to the priors of highest IoU with it
-            (low-quality matches).
+        match_low_quality: Whether the prior of highest IoU with a ground-truth box is positive below the thresholds,
+            too (low-quality match).
         gt_max_assign_all: Whether low-quality matches include all priors of equal highest IoU.
-        low_quality_rule: Box that a low-quality match is assigned to, ``claiming_gt`` as in MMDetection or ``best_gt``;
-            see :func:`rotated_atss.assign.max_iou_assign`.
+        low_quality_rule: Which box gets the prior of a low-quality match: ``last_match``, as in MMDetection, or
+            ``highest_iou``; see :func:`rotated_atss.assign.max_iou_assign`.
         assign_by_circumhbbox: As for :class:`TensorAssigner`.
         ignore_iof_thr: IoF threshold of ignored boxes; a negative value, MMDetection's default, disables it.
 
@@ -137,13 +140,13 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         min_pos_iou: float = 0.0,
         match_low_quality: bool = True,
         gt_max_assign_all: bool = True,
-        low_quality_rule: str = "claiming_gt",
+        low_quality_rule: str = "last_match",
         assign_by_circumhbbox: bool | str | None = None,
         ignore_iof_thr: float = 0.5,
     ) -> None:
         super().__init__(assign_by_circumhbbox=assign_by_circumhbbox, ignore_iof_threshold=ignore_iof_thr)
         self.thresholds: dict[str, Any] = dict(pos_iou=pos_iou_thr, neg_iou=neg_iou_thr, min_pos_iou=min_pos_iou)
-        self.low_quality: dict[str, Any] = dict(
+        self.low_quality_options: dict[str, Any] = dict(
             match_low_quality=match_low_quality,
             gt_max_assign_all=gt_max_assign_all,
             low_quality_rule=low_quality_rule,
@@ -155,7 +158,7 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         return max_iou_assign(
-            priors, gt_boxes, **self.thresholds, **self.low_quality,
+            priors, gt_boxes, **self.thresholds, **self.low_quality_options,
             gt_boxes_ignore=gt_boxes_ignore, ignore_iof_threshold=self.ignore_iof_threshold,
         )  # fmt: skip
 

@@ -23,8 +23,9 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135``.
-        edge_swap: Swap width and height of the ground-truth box, and turn its angle by 90 degrees, if its height axis
-            is closer in direction to the prior's width axis. Needs a long-edge angle version (``le90`` or ``le135``).
+        edge_swap: Swap width and height of the ground-truth box, and rotate its angle by 90 degrees, if the prior's
+            width axis is closer in direction to the height axis of the ground-truth box than to its width axis. Needs a
+            long-edge angle version (``le90`` or ``le135``).
         proj_xy: Measure center offsets along the axes of the prior.
         norm_factor: Divide the angle delta by ``norm_factor * pi``.
         target_means: Values that are subtracted from the five deltas.

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmdet.registry import TASK_UTILS
-from mmdet.structures.bbox import get_box_tensor
+from mmdet.structures.bbox import HorizontalBoxes, get_box_tensor
 from torch import Tensor
 from torch.nn.modules.utils import _pair
 
@@ -43,7 +43,8 @@ class OrientedAnchorGenerator(AnchorGenerator):
         """Generate the (N, 5) priors of given indices of a level; arguments as for ``AnchorGenerator``."""
         return self._orient(super().sparse_priors(*args, **kwargs))
 
-    def _orient(self, hbbs: Any) -> Tensor:
+    def _orient(self, hbbs: Tensor | HorizontalBoxes) -> Tensor:
+        """Convert (N, 4) horizontal boxes to (N, 5) oriented boxes with the configured angle."""
         priors = hbb_to_obb(get_box_tensor(hbbs))
         priors[:, 4] = self.angle
         return priors
@@ -51,7 +52,9 @@ class OrientedAnchorGenerator(AnchorGenerator):
 
 @TASK_UTILS.register_module()
 class PriorGrid(AnchorGenerator):
-    """Describe the grid of each level for a head whose priors are the boxes of another head, one per cell.
+    """Describe the grid of each level for a refinement head, whose priors are the boxes that another head predicts.
+
+    There is one prior per cell.
 
     Args:
         strides: Stride of each level in pixels.

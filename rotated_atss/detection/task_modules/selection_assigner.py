@@ -18,8 +18,8 @@ from rotated_atss.assign import (
     topk_assign,
 )
 from rotated_atss.assign.max_iou import check_low_quality_rule
-from rotated_atss.assign.ssc import SCALE_RANGES_PX
-from rotated_atss.assign.validation import check_at_least_one, check_scale_ranges, check_thresholds
+from rotated_atss.assign.ssc import REGRESS_LIMITS_PX
+from rotated_atss.assign.validation import check_at_least_one, check_regress_limits, check_thresholds
 from rotated_atss.detection.task_modules.tensor_assigner import TensorAssigner
 from rotated_atss.errors import UserError
 
@@ -33,15 +33,16 @@ class SelectionAssigner(TensorAssigner):
     Options that the strategy does not use have no effect.
 
     Args:
-        strategy: ``atss``; ``ssc``: priors inside the box on levels of its scale range, as in FCOS; ``iou``: IoU
-            thresholds, as in RetinaNet; ``topk``: the priors of highest IoU; ``center_sampling``: as ``ssc``, but only
-            among the nearest priors per level, the paper's lite variant.
+        strategy: ``atss``; ``ssc``: the spatial and scale constraint of FCOS; ``iou``: IoU thresholds, as in RetinaNet;
+            ``topk``: the priors of highest IoU; ``center_sampling``: as ``ssc``, but only among the nearest priors per
+            level, the paper's lite variant.
         topk: Candidate locations per level of ``atss`` and ``center_sampling``; priors per box of ``topk``.
-        scale_ranges: Borders in pixels between the levels of ``ssc`` and ``center_sampling``, one fewer than levels.
+        regress_limits: Limits in pixels between the regression ranges of the levels, one fewer than levels; used by
+            ``ssc`` and ``center_sampling``.
         pos_iou_thr: Lower threshold of positives of ``iou``.
         neg_iou_thr: Upper threshold of negatives of ``iou``.
-        low_quality_rule: Box that a low-quality match of ``iou`` is assigned to: ``best_gt``, as in the official code,
-            or ``claiming_gt``, as in MMDetection; see :func:`rotated_atss.assign.max_iou_assign`.
+        low_quality_rule: Which box gets the prior of a low-quality match of ``iou``: ``highest_iou``, as in the
+            official code, or ``last_match``, as in MMDetection; see :func:`rotated_atss.assign.max_iou_assign`.
         center_inside: With ``iou``, ignore positives whose center lies outside their ground-truth box. The paper's
             comparison does this; a centerness branch requires it.
         priors_per_location: As for :class:`TensorAssigner`, but None by default.
@@ -62,10 +63,10 @@ class SelectionAssigner(TensorAssigner):
         strategy: str = "atss",
         *,
         topk: int = 9,
-        scale_ranges: Sequence[float] = SCALE_RANGES_PX,
+        regress_limits: Sequence[float] = REGRESS_LIMITS_PX,
         pos_iou_thr: float = 0.5,
         neg_iou_thr: float = 0.4,
-        low_quality_rule: str = "best_gt",
+        low_quality_rule: str = "highest_iou",
         center_inside: bool = True,
         priors_per_location: int | None = None,
         **kwargs: Any,
@@ -74,10 +75,10 @@ class SelectionAssigner(TensorAssigner):
         if strategy not in STRATEGIES:
             raise ValueError(f"unknown strategy, got {strategy!r}. Choose one of {', '.join(STRATEGIES)}.")
         check_at_least_one(topk=topk)
-        check_scale_ranges(scale_ranges, len(scale_ranges) + 1)  # checks the order; _check_num_levels the length
+        check_regress_limits(regress_limits, len(regress_limits) + 1)  # the number of levels is checked later
         check_thresholds(pos_iou_thr, neg_iou_thr)
         check_low_quality_rule(low_quality_rule)
-        self.strategy, self.topk, self.scale_ranges = strategy, topk, tuple(scale_ranges)
+        self.strategy, self.topk, self.regress_limits = strategy, topk, tuple(regress_limits)
         self.iou_options: dict[str, Any] = dict(
             pos_iou=pos_iou_thr, neg_iou=neg_iou_thr, low_quality_rule=low_quality_rule
         )
@@ -86,28 +87,30 @@ class SelectionAssigner(TensorAssigner):
     def _assign_boxes(
         self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        ignore: dict[str, Any] = dict(gt_boxes_ignore=gt_boxes_ignore, ignore_iof_threshold=self.ignore_iof_threshold)
+        ignore_options: dict[str, Any] = dict(
+            gt_boxes_ignore=gt_boxes_ignore, ignore_iof_threshold=self.ignore_iof_threshold
+        )
         if self.strategy == "iou":
-            gt_index, iou = max_iou_assign(priors, gt_boxes, **self.iou_options, **ignore)
+            gt_index, iou = max_iou_assign(priors, gt_boxes, **self.iou_options, **ignore_options)
             return ignore_outside_gt(priors, gt_boxes, gt_index, iou) if self.center_inside else (gt_index, iou)
         options: dict[str, Any] = {}
         if self.strategy in ("ssc", "center_sampling"):
             self._check_num_levels(len(level_sizes))
-            options["scale_ranges"] = self.scale_ranges
+            options["regress_limits"] = self.regress_limits
         if self.strategy != "ssc":
             options["topk"] = self.topk
         if self.strategy in ("atss", "center_sampling"):
             options["priors_per_location"] = self.num_priors_per_location(priors)
         if self.strategy == "atss":
             options["grids"] = find_grids(priors, level_sizes)
-        assign: dict[str, Callable[..., tuple[Tensor, Tensor]]] = dict(
+        assign_functions: dict[str, Callable[..., tuple[Tensor, Tensor]]] = dict(
             atss=atss_assign, ssc=ssc_assign, topk=topk_assign, center_sampling=center_sampling_assign
         )
-        return assign[self.strategy](priors, level_sizes, gt_boxes, **options, **ignore)
+        return assign_functions[self.strategy](priors, level_sizes, gt_boxes, **options, **ignore_options)
 
     def _check_num_levels(self, num_levels: int) -> None:
-        """Raise ``UserError`` unless the scale ranges fit the number of levels, which is known only during training."""
+        """Raise ``UserError`` unless ``regress_limits`` fits the number of levels, known only during training."""
         try:
-            check_scale_ranges(self.scale_ranges, num_levels)
+            check_regress_limits(self.regress_limits, num_levels)
         except ValueError as error:
-            raise UserError(str(error), hint="set model.train_cfg.assigner.scale_ranges") from None
+            raise UserError(str(error), hint="set model.train_cfg.assigner.regress_limits") from None

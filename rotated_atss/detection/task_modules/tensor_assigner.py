@@ -105,26 +105,27 @@ class TensorAssigner(BaseAssigner):
         gt_indices = []
         for image, (gt_boxes, gt_boxes_ignore) in enumerate(zip(gt_boxes_list, gt_boxes_ignore_list, strict=True)):
             image_priors = priors if priors.ndim == 2 else priors[image]
-            padding = layout.ignore_mask_with_padding(image, None, image_priors.device)
+            padding_mask = layout.ignore_mask_with_padding(image, None, image_priors.device)
             gt_indices.append(
-                self._assign_unpadded(image_priors, layout.level_sizes, gt_boxes, gt_boxes_ignore, padding)
+                self._assign_outside_padding(image_priors, layout.level_sizes, gt_boxes, gt_boxes_ignore, padding_mask)
             )
         return torch.stack(gt_indices)
 
-    def _assign_unpadded(
+    def _assign_outside_padding(
         self,
         priors: Tensor,
         level_sizes: list[int],
         gt_boxes: Tensor,
         gt_boxes_ignore: Tensor | None,
-        padding: Tensor | None,
+        padding_mask: Tensor | None,
     ) -> Tensor:
-        """Return ``gt_index`` (A,): :data:`IGNORE` where ``padding`` (A,) is True, the assignment elsewhere."""
-        if padding is None:
+        """Return ``gt_index`` (A,): :data:`IGNORE` where ``padding_mask`` (A,) is True, the assignment elsewhere."""
+        if padding_mask is None:
             return self.assign_image(priors, level_sizes, gt_boxes, gt_boxes_ignore)[0]
-        sizes = [int((~level).sum()) for level in padding.split(level_sizes)]
-        gt_index = torch.full(padding.shape, IGNORE, dtype=torch.int64, device=priors.device)
-        gt_index[~padding] = self.assign_image(priors[~padding], sizes, gt_boxes, gt_boxes_ignore)[0]
+        valid_mask = ~padding_mask
+        valid_sizes = [int(level_mask.sum()) for level_mask in valid_mask.split(level_sizes)]
+        gt_index = torch.full(valid_mask.shape, IGNORE, dtype=torch.int64, device=priors.device)
+        gt_index[valid_mask] = self.assign_image(priors[valid_mask], valid_sizes, gt_boxes, gt_boxes_ignore)[0]
         return gt_index
 
     def num_priors_per_location(self, priors: Tensor) -> int:

@@ -19,14 +19,14 @@ from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_hbb
 from tests.references.task_modules import generate_priors, long_boxes
 
-RANGES = (16, 32)
+LIMITS = (16, 32)
 EXPECTED = dict(
     atss=lambda p, s, g: atss_assign(p, s, g, topk=5),
-    ssc=lambda p, s, g: ssc_assign(p, s, g, scale_ranges=RANGES),
+    ssc=lambda p, s, g: ssc_assign(p, s, g, regress_limits=LIMITS),
     topk=lambda p, s, g: topk_assign(p, s, g, topk=5),
-    center_sampling=lambda p, s, g: center_sampling_assign(p, s, g, topk=5, scale_ranges=RANGES),
+    center_sampling=lambda p, s, g: center_sampling_assign(p, s, g, topk=5, regress_limits=LIMITS),
     iou=lambda p, s, g: ignore_outside_gt(
-        p, g, *max_iou_assign(p, g, pos_iou=0.4, neg_iou=0.3, low_quality_rule="best_gt")
+        p, g, *max_iou_assign(p, g, pos_iou=0.4, neg_iou=0.3, low_quality_rule="highest_iou")
     ),
 )
 
@@ -35,7 +35,7 @@ EXPECTED = dict(
 @pytest.mark.parametrize("form", ["oriented", "circumscribed", "horizontal"])
 def test_strategies(strategy, form):
     priors, sizes = generate_priors()
-    settings = dict(topk=5, scale_ranges=RANGES, pos_iou_thr=0.4, neg_iou_thr=0.3)
+    settings = dict(topk=5, regress_limits=LIMITS, pos_iou_thr=0.4, neg_iou_thr=0.3)
     assigner = TASK_UTILS.build(
         dict(type="SelectionAssigner", strategy=strategy, **settings, assign_by_circumhbbox=form == "circumscribed")
     )
@@ -54,18 +54,20 @@ def test_strategies(strategy, form):
 def test_strategies_with_several_priors_per_location():
     priors, sizes = generate_priors(scales_per_octave=3)
     for strategy, assign in (("atss", atss_assign), ("center_sampling", center_sampling_assign)):
-        options = {} if strategy == "atss" else dict(scale_ranges=RANGES)
+        options = {} if strategy == "atss" else dict(regress_limits=LIMITS)
         expected = assign(priors, sizes, long_boxes(), topk=4, priors_per_location=3, **options)[0]
-        gt_index = SelectionAssigner(strategy, topk=4, scale_ranges=RANGES).assign_image(priors, sizes, long_boxes())[0]
+        gt_index = SelectionAssigner(strategy, topk=4, regress_limits=LIMITS).assign_image(priors, sizes, long_boxes())[
+            0
+        ]
         assert torch.equal(gt_index, expected)
 
 
 def test_positives_by_iou_outside_their_box_can_be_kept():
     priors, sizes = generate_priors()
     kept = SelectionAssigner("iou", center_inside=False).assign_image(priors, sizes, long_boxes())[0]
-    assert torch.equal(kept, max_iou_assign(priors, long_boxes(), low_quality_rule="best_gt")[0])
-    claimed = SelectionAssigner("iou", center_inside=False, low_quality_rule="claiming_gt")
-    assert torch.equal(claimed.assign_image(priors, sizes, long_boxes())[0], max_iou_assign(priors, long_boxes())[0])
+    assert torch.equal(kept, max_iou_assign(priors, long_boxes(), low_quality_rule="highest_iou")[0])
+    last_match = SelectionAssigner("iou", center_inside=False, low_quality_rule="last_match")
+    assert torch.equal(last_match.assign_image(priors, sizes, long_boxes())[0], max_iou_assign(priors, long_boxes())[0])
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_positives_by_iou_outside_their_box_can_be_kept():
     [
         (dict(strategy="fcos"), "unknown strategy, got 'fcos'. Choose one of atss, ssc, iou, topk"),
         (dict(topk=0), "topk must be at least 1, got 0"),
-        (dict(scale_ranges=(64, 32)), "must increase and be above 0"),
+        (dict(regress_limits=(64, 32)), "must increase and be above 0"),
         (dict(pos_iou_thr=0.3), "0 < neg_iou <= pos_iou <= 1"),
         (dict(priors_per_location=0), "priors_per_location must be at least 1"),
     ],
@@ -86,7 +88,9 @@ def test_invalid_arguments_are_rejected_when_built(changes, message):
             RotatedATSSAssigner(**changes)
 
 
-def test_scale_ranges_for_another_number_of_levels_are_a_user_error():
+def test_regress_limits_for_another_number_of_levels_are_a_user_error():
     priors, sizes = generate_priors()
-    with pytest.raises(UserError, match=r"must hold 2 borders for 3 levels.*set model.train_cfg.assigner.scale_ranges"):
+    with pytest.raises(
+        UserError, match=r"must hold 2 values for 3 levels.*set model.train_cfg.assigner.regress_limits"
+    ):
         SelectionAssigner("ssc").assign_image(priors, sizes, long_boxes())

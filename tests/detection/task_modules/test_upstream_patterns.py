@@ -15,7 +15,7 @@ ASSIGNERS = {
     "horizontal atss": dict(type="HorizontalATSSAssigner", ignore_iof_thr=0.5),
     "max iou": dict(type="RotatedMaxIoUAssigner"),
     **{
-        name: dict(type="SelectionAssigner", strategy=name, scale_ranges=())
+        name: dict(type="SelectionAssigner", strategy=name, regress_limits=())
         for name in ("atss", "ssc", "iou", "topk", "center_sampling")
     },
 }

@@ -14,7 +14,7 @@ from torch import Tensor
 from rotated_atss.assign.grids import Grid, nearest_cells
 from rotated_atss.assign.prior_layout import PriorLayout
 
-_DISTANCES_PER_CHUNK = 1 << 18  # 16 bytes each: 4 MiB
+_DISTANCES_PER_CHUNK = 1 << 18  # 4 MiB: two float32 values and an int64 key per distance
 # On a grid, the number of cells to examine grows faster than the number of candidates. For several hundred candidates,
 # the exhaustive search is faster.
 _MAX_CANDIDATES_ON_GRIDS = 200
@@ -44,14 +44,15 @@ def select_candidates(
 
     Example:
         >>> import torch
-        >>> from rotated_atss.assign.candidates import PriorLayout, select_candidates
+        >>> from rotated_atss.assign import PriorLayout
+        >>> from rotated_atss.assign.candidate_selection import select_candidates
         >>> layout = PriorLayout.create([2], grids=None, valid_hw=None, num_images=1)
         >>> prior_centers, gt_centers = torch.tensor([[0.0, 0], [8, 0]]), torch.tensor([[7.0, 0]])
         >>> select_candidates(prior_centers, layout, gt_centers, torch.tensor([0]), 1, [None])
         tensor([[1]])
     """
-    on_grids = num_candidates <= _MAX_CANDIDATES_ON_GRIDS and all(mask is None for mask in ignore_masks)
-    if layout.grids is not None and on_grids:
+    has_ignored_priors = any(mask is not None for mask in ignore_masks)
+    if layout.grids is not None and num_candidates <= _MAX_CANDIDATES_ON_GRIDS and not has_ignored_priors:
         valid_hw = None
         if layout.valid_hw is not None:
             valid_hw = torch.tensor(layout.valid_hw).permute(2, 1, 0)  # (B, L, 2) to (2, L, B)
@@ -60,8 +61,8 @@ def select_candidates(
     candidates, start = [], 0
     for image, num_gts in enumerate(torch.bincount(image_index, minlength=len(ignore_masks)).tolist()):
         ignore_mask = layout.ignore_mask_with_padding(image, ignore_masks[image], gt_centers.device)
-        image_centers = gt_centers[start : start + num_gts]
-        nearest = nearest_priors(prior_centers, layout.level_sizes, image_centers, num_candidates, ignore_mask)
+        image_gt_centers = gt_centers[start : start + num_gts]
+        nearest = nearest_priors(prior_centers, layout.level_sizes, image_gt_centers, num_candidates, ignore_mask)
         candidates.append(nearest if ignore_mask is None else torch.where(ignore_mask[nearest], -1, nearest))
         start += num_gts
     return torch.cat(candidates)
@@ -102,20 +103,21 @@ def nearest_priors_on_grids(
         valid_hw = valid_hw[:, nonempty]
     num_cells = math.ceil(num_candidates / min(priors_per_location[level] for level in nonempty))
     cells = nearest_cells(gt_centers, [grids[level] for level in nonempty], num_cells, valid_hw)
-    starts = torch.tensor([sum(level_sizes[:level]) for level in nonempty])[:, None]
-    starts = starts.to(gt_centers.device, non_blocking=True)
+    level_starts = torch.tensor([sum(level_sizes[:level]) for level in nonempty])[:, None]  # indices of first priors
+    level_starts = level_starts.to(gt_centers.device, non_blocking=True)
     if all(priors_per_location[level] == 1 and level_sizes[level] >= num_candidates for level in nonempty):
-        # Fast path: a prior is a cell, and every level has enough of them.
-        return (cells + starts if valid_hw is None else torch.where(cells >= 0, cells + starts, -1)).flatten(1)
-    nearest = []
+        # Fast path: every cell has one prior, and every level has num_candidates priors or more.
+        nearest = cells + level_starts
+        return (nearest if valid_hw is None else torch.where(cells >= 0, nearest, -1)).flatten(1)
+    nearest_of_levels = []
     for i, level in enumerate(nonempty):
-        priors = _priors_of_cells(cells[:, i], priors_per_location[level])
-        priors = priors[:, : min(num_candidates, level_sizes[level])]
-        nearest.append(torch.where(priors >= 0, priors + starts[i], -1))
-    return torch.cat(nearest, 1)
+        index_in_level = _expand_cells_to_priors(cells[:, i], priors_per_location[level])
+        index_in_level = index_in_level[:, : min(num_candidates, level_sizes[level])]
+        nearest_of_levels.append(torch.where(index_in_level >= 0, index_in_level + level_starts[i], -1))
+    return torch.cat(nearest_of_levels, 1)
 
 
-def _priors_of_cells(cells: Tensor, priors_per_location: int) -> Tensor:
+def _expand_cells_to_priors(cells: Tensor, priors_per_location: int) -> Tensor:
     """Expand (G, C) cell indices to the (G, C * priors_per_location) indices of their priors; -1 stays -1."""
     if priors_per_location == 1:
         return cells
@@ -174,14 +176,15 @@ def _nearest_in_level(
     index = torch.arange(len(prior_centers), device=prior_centers.device)
     for start in range(0, len(gt_centers), chunk_size):
         chunk = gt_centers[start : start + chunk_size]
-        squared, squared_y, key = buffer_x[: len(chunk)], buffer_y[: len(chunk)], keys[: len(chunk)]
-        torch.sub(chunk[:, :1], prior_centers[:, 0], out=squared).square_()
+        squared_distance, squared_y, key = buffer_x[: len(chunk)], buffer_y[: len(chunk)], keys[: len(chunk)]
+        torch.sub(chunk[:, :1], prior_centers[:, 0], out=squared_distance).square_()
         torch.sub(chunk[:, 1:], prior_centers[:, 1], out=squared_y).square_()
-        squared += squared_y
+        squared_distance += squared_y
         if ignore_mask is not None:
-            squared.masked_fill_(ignore_mask, torch.inf)
-        # A key has the bits of the distance above the index of the prior. The bits of non-negative floats, read as an
-        # integer, have the order of the floats. All keys differ, so topk is deterministic.
-        key.copy_(squared.float().view(torch.int32)).bitwise_left_shift_(32).bitwise_or_(index)
+            squared_distance.masked_fill_(ignore_mask, torch.inf)
+        # The upper 32 bits of a key are the float32 distance, the lower 32 bits the index of the prior. The bits of
+        # non-negative floats, read as an integer, have the order of the floats. All keys differ, so topk is
+        # deterministic.
+        key.copy_(squared_distance.float().view(torch.int32)).bitwise_left_shift_(32).bitwise_or_(index)
         nearest[start : start + chunk_size] = key.topk(num_candidates, largest=False, sorted=True).values
     return nearest.bitwise_and_(0xFFFFFFFF)
