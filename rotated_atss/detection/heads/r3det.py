@@ -201,17 +201,18 @@ class R3Det(BaseDetector):
         """
         features = self.extract_feat(batch_inputs)
         gt_instances, gt_instances_ignore, metas = unpack_gt_instances(batch_data_samples)
-        cls_scores, bbox_preds = self.bbox_head_init(features)
-        losses = self.bbox_head_init.loss_by_feat(cls_scores, bbox_preds, gt_instances, metas, gt_instances_ignore)
-        boxes = decode_best_boxes(self.bbox_head_init, cls_scores, bbox_preds)
-        for stage, (head, loss_weight) in enumerate(zip(self.bbox_head_refine, self.loss_weights)):
+        head, boxes = self.bbox_head_init, None
+        cls_scores, bbox_preds = head(features)
+        losses = head.loss_by_feat(cls_scores, bbox_preds, gt_instances, metas, gt_instances_ignore)
+        for stage, (next_head, loss_weight) in enumerate(zip(self.bbox_head_refine, self.loss_weights)):
+            boxes = decode_best_boxes(head, cls_scores, bbox_preds, boxes)
+            head = next_head
             cls_scores, bbox_preds = head(features, boxes)
             stage_losses = head.loss_by_feat(
                 cls_scores, bbox_preds, gt_instances, metas, gt_instances_ignore, priors=boxes
             )
             for name, value in stage_losses.items():
                 losses[f"{name}_refine_{stage}"] = value * loss_weight if "loss" in name else value
-            boxes = decode_best_boxes(head, cls_scores, bbox_preds, boxes)
         return losses
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:
@@ -227,9 +228,8 @@ class R3Det(BaseDetector):
         """
         outputs, boxes = self.forward_stages(batch_inputs)
         metas = [sample.metainfo for sample in batch_data_samples]
-        detections = self.bbox_head_refine[-1].predict_by_feat(
-            *outputs, batch_img_metas=metas, rescale=rescale, priors=boxes
-        )
+        last_head = self.bbox_head_refine[-1] if self.bbox_head_refine else self.bbox_head_init
+        detections = last_head.predict_by_feat(*outputs, batch_img_metas=metas, rescale=rescale, priors=boxes)
         return self.add_pred_to_datasample(batch_data_samples, detections)
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList | None = None) -> tuple:

@@ -163,6 +163,25 @@ def test_losses_equal_those_of_the_single_heads():
     assert float(losses["num_pos_refine_0"]) > 0
 
 
+def test_without_refinement_stages_the_first_head_detects():
+    cfg = load_config("r3det_r50_fpn_1x_dota_oc", NARROW)
+    cfg.model.update(bbox_head_refine=[])
+    cfg.model.train_cfg.update(refine=[], stage_loss_weights=[])
+    torch.manual_seed(0)
+    model = enlarge_weights(build_model(cfg)).eval()
+    losses = model.loss(images(), samples((6, 0)))
+    assert losses.keys() == {"loss_cls", "loss_bbox", "num_pos"}
+    with torch.no_grad():
+        detected = model.predict(images(), samples((0, 0)))
+        expected = model.bbox_head_init.predict_by_feat(
+            *model.bbox_head_init(model.extract_feat(images())),
+            batch_img_metas=[sample.metainfo for sample in samples((0, 0))],
+            rescale=True,
+        )
+    assert len(expected[0]) > 0
+    assert torch.equal(detected[0].pred_instances.scores, expected[0].scores)
+
+
 def test_priors_of_the_second_stage_differ_per_image():
     """Swapping the images of a batch swaps their assignments."""
     model = build().train()
