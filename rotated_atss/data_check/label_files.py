@@ -16,9 +16,9 @@ from rotated_atss.dota.labels import Labels, parse_labels
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 from rotated_atss.label_formats.convert import where_of
-from rotated_atss.label_formats.geojson import PLACED
+from rotated_atss.label_formats.geojson import LON_LAT_NOTE
 from rotated_atss.label_formats.recognize import possible_formats
-from rotated_atss.label_formats.records import ImageLabels, ReadOptions, note_lines
+from rotated_atss.label_formats.records import ImageLabels, ReadOptions, format_notes
 from rotated_atss.label_formats.registry import FORMATS, get_format
 
 DOTA = "dota"
@@ -111,8 +111,8 @@ def read_label_file(path: Path, format_name: str, options: ReadOptions | None = 
     if any(record.scores is not None for record in records):
         problem = Problem("unreadable-labels", str(path), "the objects have scores: these are detections")
         return LabelReport(path, (), (problem,), damaged=True)
-    del options.notes[PLACED]  # that map coordinates are converted to pixels is no problem
-    problems = [Problem("changed-object", str(path), note) for note in note_lines(options.notes)]
+    del options.notes[LON_LAT_NOTE]  # the conversion of map coordinates to pixels is not a problem
+    problems = [Problem("changed-object", str(path), note) for note in format_notes(options.notes)]
     problems += [problem for record in records for problem in _class_problems(record, classes)]
     return LabelReport(path, tuple(records), tuple(problems))
 

@@ -81,12 +81,9 @@ def count_by_score(
         indices = np.array([index_by_image.get(image, -1) for image in detections.images], np.int64)
         image_index = indices[detections.image_index] if len(detections) else np.empty(0, np.int64)
         ranked = rank_detections(detections, image_index, objects, iou_threshold)
-        negative_scores = np.sort(
-            -detections.scores[image_index >= 0], kind="stable"
-        )  # ascending, as searchsorted needs
-        num_selected = np.searchsorted(
-            negative_scores, -thresholds, side="right"
-        )  # detections that reach each threshold
+        # number of detections whose score reaches each threshold; negated, because searchsorted needs ascending values
+        negative_scores = np.sort(-detections.scores[image_index >= 0], kind="stable")
+        num_selected = np.searchsorted(negative_scores, -thresholds, side="right")
         true_positives, false_positives = classify_detections(ranked, ignored, iou_threshold)
         counts[name] = ScoreCounts(
             _count_first(true_positives, num_selected), _count_first(false_positives, num_selected), num_gt
