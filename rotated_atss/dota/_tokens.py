@@ -169,7 +169,8 @@ def _combine_digits(digits: np.ndarray, is_dot: np.ndarray) -> np.ndarray:
     width = len(digits)
     with_zero = _POWERS[width - 1 :: -1][:width] @ digits.astype(np.float64)  # integer with 0 for the decimal point
     num_decimals = np.arange(width - 1, -1, -1, dtype=np.uint8) @ is_dot
-    scale = _POWERS[np.minimum(num_decimals, width)]  # exceeds width only for two dots, an invalid token
+    # num_decimals exceeds width only in a token with two dots, which is invalid
+    scale = _POWERS[np.minimum(num_decimals, width)]
     whole = np.floor(with_zero / (scale * 10.0))  # part before the decimal point
     # with_zero = whole * scale * 10 + decimals; the integer without decimal point is whole * scale + decimals
     mantissa = np.where(is_dot.any(axis=0), with_zero - whole * (scale * 9.0), with_zero)
