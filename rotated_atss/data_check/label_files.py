@@ -52,7 +52,7 @@ def guess_format(paths: Sequence[Path]) -> str:
     Files of other formats become problems when they are read.
 
     Args:
-        paths: The files, of which the first 100 are used.
+        paths: The files. Only the first 100 are read.
 
     Raises:
         UserError: No file is of a known format.
@@ -167,9 +167,9 @@ def correct_classes(names: Sequence[str], classes: Sequence[str] | None) -> tupl
     """
     if classes is None:
         return tuple(map(hyphenate, names))
-    known = {hyphenate(name) for name in classes}
+    class_names = {hyphenate(name) for name in classes}
     corrected = {
-        name: hyphenate(name if hyphenate(name) in known else find_misspelled(name, classes) or name)
+        name: hyphenate(name if hyphenate(name) in class_names else find_misspelled(name, classes) or name)
         for name in set(names)
     }
     return tuple(corrected[name] for name in names)
@@ -179,8 +179,8 @@ def _class_problems(record: ImageLabels, classes: Sequence[str] | None) -> list[
     """Return the problems of class names that are not in a class list."""
     if classes is None:
         return []
-    known = {hyphenate(name) for name in classes}
-    unknown = {name for name in set(record.classes) if hyphenate(name) not in known}
+    class_names = {hyphenate(name) for name in classes}
+    unknown = {name for name in set(record.classes) if hyphenate(name) not in class_names}
     return [
         class_problem(name, classes, where_of(record, row))
         for row, name in enumerate(record.classes)

@@ -100,7 +100,7 @@ SODA_A_SIZES = (
     SizeRange("generally small", 20.0**2, 32.0**2),
     SizeRange("normal", 32.0**2, 40.0 * 50.0),
 )
-"""Size ranges of SODA-A's evaluation, whose AP, AP50 and AP75 are those of the small objects."""
+"""Size ranges of SODA-A's evaluation. AP, AP50 and AP75 are those of the first range, the small objects."""
 
 
 @dataclass(frozen=True)

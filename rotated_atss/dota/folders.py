@@ -181,7 +181,7 @@ def pair_images_and_labels(
 
     Args:
         images: Folder of images.
-        labels: Folder of label files; None for a test set, whose images are paired with None.
+        labels: Folder of label files; None for images without labels, which are paired with None.
         only: Names without suffix of the images to pair; other images and label files are left out. None pairs all.
 
     Raises:

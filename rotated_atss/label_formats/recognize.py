@@ -123,7 +123,7 @@ def _text_formats(path: Path) -> frozenset[str]:
 def _are_pixels(fields: Sequence[bytes]) -> bool:
     """Return whether any number is above 1, so that the coordinates are pixels, not fractions of the image size.
 
-    This tells UCAS-AOD from a hexagon of YOLO segmentation, whose line has the same number of fields.
+    This distinguishes UCAS-AOD from YOLO segmentation, where the line of a hexagon has the same number of fields.
     """
     return any(float(field) > 1 for field in fields)
 
