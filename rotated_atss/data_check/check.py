@@ -34,11 +34,11 @@ class DataReport:
 
     Attributes:
         problems: All problems.
-        parts: What was read of each part.
-        classes: Numbers of objects by class name.
+        parts: The parts, with the reports of their files.
+        classes: Number of objects by class name.
         num_compared: Number of images of ``against``, which were only compared.
         seconds: Wall time.
-        unfinished: Shards that have files left to read. The other attributes are empty then.
+        unfinished: Shards that have not read all of their files. If there are any, the other attributes are empty.
     """
 
     problems: list[Problem]
@@ -88,17 +88,18 @@ def check_data(
         parts: The parts, such as train and val.
         against: Further image folders, which are only compared with the images of ``parts``.
         label_format: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
-        classes: Class names; None accepts any, and reports names that are almost equal.
+        classes: Accepted class names. None accepts any name, and reports pairs of names that are almost equal.
         class_column: Column with the class, for labels in map coordinates.
         class_name: Class of all objects, for labels in map coordinates.
         decode: Decode all pixels. Otherwise damaged pixels and copies in another file format are not found.
-        workers: Processes; None uses one per core. The report does not depend on it.
-        scheduler: Address of a Dask scheduler whose workers read the files instead; paths must be absolute then.
+        workers: Number of processes; None uses one per core. The report does not depend on it.
+        scheduler: Address of a Dask scheduler, whose workers read the files instead of local processes. Paths must then
+            be absolute.
         progress: Show a progress bar; None shows it on a terminal.
-        records: Folder in which the results of files are recorded, created if missing. An equal call does not read
-            unchanged files again.
-        shard: Read the files of one shard only; needs ``records``. The shard that finds the files of all shards
-            recorded returns the report of the whole dataset, and the others only ``unfinished``.
+        records: Folder in which the report of each file is recorded, created if missing. A later call with the same
+            options reads only the files that have changed.
+        shard: Read only the files of this shard; needs ``records``. The shard that is the last to finish returns the
+            report of the whole dataset; the others return a report with only ``unfinished``.
 
     Raises:
         UserError: A folder is missing or empty, no label file has a known format, or ``records`` are those of another
@@ -121,8 +122,8 @@ def check_data(
         raise UserError(f"at least 1 worker is needed, got {workers}")
     options = ReadOptions(None if classes is None else tuple(classes), class_column=class_column, class_name=class_name)
     files = [_list_part_files(part, label_format, classes) for part in parts]
-    compared = {str(folder): list_files(folder, IMAGE_SUFFIXES, broken_links=True) for folder in against}
-    jobs = _make_jobs(files, compared, options, decode=decode, is_shared=records is not None)
+    compared_images = {str(folder): list_files(folder, IMAGE_SUFFIXES, broken_links=True) for folder in against}
+    jobs = _make_jobs(files, compared_images, options, decode=decode, is_shared=records is not None)
     read = partial(_read_files, workers, scheduler, progress)
     if records is None:
         reports = {report.path: report for _, job_reports in read(jobs) for report in job_reports}
@@ -131,7 +132,7 @@ def check_data(
         reports, unfinished = read_shard(jobs, records, shard, description, read)
         if unfinished:
             return DataReport([], [], seconds=time.perf_counter() - started, unfinished=unfinished)
-    return _build_report(files, compared, reports, classes, started)
+    return _build_report(files, compared_images, reports, classes, started)
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,10 @@ class _PartFiles:
     """The files of a part, before they are read.
 
     Attributes:
-        checked: The part, without reports of image and label files.
+        checked: The part, still without the reports of its image and label files.
         images: Image files.
         labels: Label files.
-        problems: Problems of the names of images, and of images that are missing.
+        problems: Problems of image names, and missing images.
     """
 
     checked: CheckedPart
@@ -163,7 +164,7 @@ def _list_part_files(part: DataPart, label_format: str, classes: Sequence[str] |
 
 def _make_jobs(
     files: Sequence[_PartFiles],
-    compared: Mapping[str, Sequence[Path]],
+    compared_images: Mapping[str, Sequence[Path]],
     options: ReadOptions,
     *,
     decode: bool,
@@ -173,18 +174,22 @@ def _make_jobs(
 
     Args:
         files: Files per part. Parts can share images and labels.
-        compared: Image files by folder that are only compared.
+        compared_images: Image files that are only compared, by folder.
         options: Class names, and the class column or class of labels in map coordinates.
         decode: Decode all pixels.
-        is_shared: Whether shards divide the jobs. A job has one image then, so that shards get about equal work.
+        is_shared: Whether shards divide the jobs. Each job then has a single image, so that shards get about equal
+            work.
     """
-    image_groups = (*(of_part.images for of_part in files), *compared.values())
+    image_groups = (*(part_files.images for part_files in files), *compared_images.values())
     images = dict.fromkeys(path for group in image_groups for path in group)
     jobs = list(image_jobs(images, decode=decode, files_per_job=1 if is_shared else FILES_PER_JOB))
-    for folder in dict.fromkeys(of_part.checked.paths.labels for of_part in files):  # a shared folder is read once
-        sharing = [of_part for of_part in files if of_part.checked.paths.labels == folder]
-        images_of_labels = [path for of_part in sharing for path in of_part.images]
-        jobs += label_jobs(sharing[0].labels, sharing[0].checked.format_name, images_of_labels, options)
+    parts_by_labels: dict[Path | None, list[_PartFiles]] = {}  # by label folder, so that a shared folder is read once
+    for part_files in files:
+        parts_by_labels.setdefault(part_files.checked.paths.labels, []).append(part_files)
+    for sharing_parts in parts_by_labels.values():
+        images_of_labels = [path for part_files in sharing_parts for path in part_files.images]
+        labels, format_name = sharing_parts[0].labels, sharing_parts[0].checked.format_name
+        jobs += label_jobs(labels, format_name, images_of_labels, options)
     return jobs
 
 
@@ -200,26 +205,34 @@ def _read_files(
 
 def _build_report(
     files: Sequence[_PartFiles],
-    compared: Mapping[str, Sequence[Path]],
+    compared_images: Mapping[str, Sequence[Path]],
     reports: Mapping[Path, Any],
     classes: Sequence[str] | None,
     started: float,
 ) -> DataReport:
-    """Compare all files by their reports."""
-    parts = [of_part.checked for of_part in files]
-    for part, of_part in zip(parts, files, strict=True):
-        part.images = {path: reports[path] for path in of_part.images}
-        part.labels = [reports[path] for path in of_part.labels]
+    """Add the reports of files to their parts, and find the problems that show only in comparisons of files.
+
+    Args:
+        files: Files per part.
+        compared_images: Image files that are only compared, by folder.
+        reports: ``ImageReport`` of each image file and ``LabelReport`` of each label file.
+        classes: Accepted class names; None accepts any.
+        started: Start time of the check, from ``time.perf_counter``.
+    """
+    parts = [part_files.checked for part_files in files]
+    for part, part_files in zip(parts, files, strict=True):
+        part.images = {path: reports[path] for path in part_files.images}
+        part.labels = [reports[path] for path in part_files.labels]
         if part.format_name in MAP_FORMATS:
             part.labels = join_map_reports(part.labels)
     divide_shared_labels(parts)
-    # an image of the parts that is also in a folder of ``against`` is not a copy of itself
-    own_images = {os.path.realpath(path) for part in parts for path in part.images} if compared else set()
+    # a file of the parts that is also in a folder of ``against`` must not be reported as a copy of itself
+    part_images = {os.path.realpath(path) for part in parts for path in part.images} if compared_images else set()
     against = {
-        folder: [reports[path] for path in paths if os.path.realpath(path) not in own_images]
-        for folder, paths in compared.items()
+        folder: [reports[path] for path in paths if os.path.realpath(path) not in part_images]
+        for folder, paths in compared_images.items()
     }
     counts = count_classes(parts)
-    problems = [problem for of_part in files for problem in of_part.problems]
+    problems = [problem for part_files in files for problem in part_files.problems]
     problems += find_problems(parts, against, classes, counts)
     return DataReport(problems, parts, counts, sum(map(len, against.values())), time.perf_counter() - started)

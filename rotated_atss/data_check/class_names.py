@@ -1,4 +1,4 @@
-"""Misspelled class names: names that are almost one of a class list, or almost another name of the dataset."""
+"""Find misspelled class names, which almost equal a name of a class list or another name of the dataset."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from itertools import combinations
 from rotated_atss.dota.datasets import DATASETS
 
 RARE_FRACTION = 0.01
-"""A name counts as misspelled if it has at most this fraction of the objects of a name that differs in a letter."""
+"""A name that almost equals another name counts as misspelled if it has at most this fraction of the objects of that
+name."""
 
 _NAMES_OF_DATASETS = frozenset(name for dataset in DATASETS.values() for name in dataset.classes)
-_LONG_NAME = 6  # letters; in names of at least this length two letters can differ, in shorter ones a single letter
+_LONG_NAME = 6  # in names of at least this many letters, two letters can be misspelled, in shorter ones only one
 
 
 def find_misspelled(name: str, classes: Sequence[str]) -> str | None:
-    """Return the class of which a name is a misspelling.
+    """Return the class that a name misspells.
 
     Names that differ only in case, hyphens, underscores, spaces or slashes mean the same class. Otherwise one letter
-    can differ, or two in names of at least six letters. The first letter and digits must be equal, and a class of a
+    can differ, or two in names of at least six letters. The first letter and all digits must be equal. A class of a
     known dataset, such as DOTA, is not taken as a misspelling of another class.
 
     Args:
@@ -61,7 +62,7 @@ def find_similar(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
 
 
 def _distance(name: str, other_name: str) -> int | None:
-    """Return the number of letters in which two names differ; None if they are not similar."""
+    """Return the number of letters in which two names differ; None if they are too different for a misspelling."""
     first, second = _fold(name), _fold(other_name)
     if _digits(first) != _digits(second) or first[:1] != second[:1]:  # such as A320 and A330, or bicycle and tricycle
         return None
@@ -80,7 +81,7 @@ def _fold(name: str) -> str:
 
 
 def _edit_distance(first: str, second: str, limit: int) -> int:
-    """Return the Levenshtein distance of two texts, or a larger number if it exceeds a limit."""
+    """Return the Levenshtein distance of two texts. If it exceeds ``limit``, any number above ``limit`` can result."""
     if abs(len(first) - len(second)) > limit:
         return limit + 1
     row = list(range(len(second) + 1))  # distances of the first i letters of ``first`` to all prefixes of ``second``

@@ -1,4 +1,4 @@
-"""Entries of COCO instances JSON, as the check and the cleaned copy read them: ids, names, sizes, and annotations."""
+"""Parse and check single entries of COCO instances JSON, for the check and for the cleaned copy."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError, quote
 
 AREA_TOLERANCE = 1.01
-"""Largest accepted ratio of an annotation's area to that of its box, which a rasterized mask can exceed by rounding."""
+"""Largest accepted ratio of ``area`` to the area of the box. Rasterization can make a mask larger than its box."""
 
 
 def normalize_file_name(name: str) -> str:
-    """Return the name of an image without parts that do not change the path, so that names of one file are equal.
+    """Normalize the path of an image file, so that different spellings of one path are equal.
 
     Example:
         >>> normalize_file_name("./train//a.png")
@@ -28,21 +28,23 @@ def normalize_file_name(name: str) -> str:
     return posixpath.normpath(name)
 
 
-def parse_image_of_size(entry: Any, index: int, path: Path, sizes: Mapping[str, tuple[int, int]]) -> CocoImage | None:
-    """Parse an entry of ``images``; replace a malformed size.
+def parse_image_with_sizes(
+    entry: Any, index: int, path: Path, sizes: Mapping[str, tuple[int, int]]
+) -> CocoImage | None:
+    """Parse an entry of ``images``. If it is malformed, parse it again with the size of the image file.
 
     Args:
         entry: The entry.
         index: Index of the entry.
-        path: The file.
-        sizes: Width and height in pixels, by file name, of images whose entry can have a malformed size.
+        path: The COCO file.
+        sizes: Width and height in pixels by file name, as read from image files.
 
     Returns:
-        The image; None if the entry is malformed otherwise.
+        The image; None if the entry is malformed apart from its size, or the size is not in ``sizes``.
 
     Example:
         >>> entry = {"id": 1, "file_name": "a.png", "width": "20", "height": 10}
-        >>> parse_image_of_size(entry, 0, Path("a.json"), {"a.png": (20, 10)}).width
+        >>> parse_image_with_sizes(entry, 0, Path("a.json"), {"a.png": (20, 10)}).width
         20
     """
     try:
@@ -58,7 +60,7 @@ def parse_image_of_size(entry: Any, index: int, path: Path, sizes: Mapping[str, 
 
 
 def printable_name(name: Any) -> str:
-    r"""Return the name of a category without characters that are not printable; empty if it is no text or blank.
+    r"""Return the name of a category without unprintable characters; empty if the name is blank or not a text.
 
     Example:
         >>> printable_name("sh\ud800ip\n"), printable_name(5)
@@ -72,7 +74,7 @@ def printable_name(name: Any) -> str:
 
 
 def correct_category(name: str, classes: Sequence[str] | None) -> str:
-    """Return the name of a category, corrected if it is a misspelled class.
+    """Return the name of a category, or the class that it misspells.
 
     Example:
         >>> correct_category("shp", ["ship"]), correct_category("shp", None)
@@ -104,7 +106,7 @@ def parse_annotation(entry: Any, label: str, path: Path) -> tuple[int, int, int,
 
 
 def find_malformed_values(entry: Mapping[str, Any]) -> dict[str, str]:
-    """Return a message by key for each malformed value of an annotation that is not needed to place its box.
+    """Return an error message by key for a malformed ``area`` and a malformed ``segmentation`` of an annotation.
 
     Training stops at a malformed area, and the conversion of labels at a malformed polygon. An empty list of polygons
     and a mask in run-length encoding are accepted.
@@ -119,9 +121,9 @@ def find_malformed_values(entry: Mapping[str, Any]) -> dict[str, str]:
         messages["area"] = f"area must be a finite number, got {quote(area)}"
     segmentation = entry.get("segmentation")
     if isinstance(segmentation, list):
-        wrong = [polygon for polygon in segmentation if not _is_polygon(polygon)]
-        if wrong:
-            messages["segmentation"] = f"a polygon must be a list x1, y1, x2, y2, ..., got {quote(wrong[0])}"
+        malformed = [polygon for polygon in segmentation if not _is_polygon(polygon)]
+        if malformed:
+            messages["segmentation"] = f"a polygon must be a list x1, y1, x2, y2, ..., got {quote(malformed[0])}"
     elif segmentation is not None and not isinstance(segmentation, dict):
         messages["segmentation"] = f"segmentation must be a list of polygons or an object, got {quote(segmentation)}"
     return messages
@@ -133,11 +135,11 @@ def find_object_problems(
     """Yield kind and message of each problem of the box, the area and the crowd flag of an annotation.
 
     Args:
-        entry: The annotation, of which ``area``, ``iscrowd`` and ``segmentation`` are used.
-        bbox: Its box ``x, y, width, height`` in pixels.
-        name: Its category, for the messages.
-        image: Its image.
-        malformed_keys: Keys of its malformed values (:func:`find_malformed_values`), which are not examined.
+        entry: The annotation. Its ``area``, ``iscrowd`` and ``segmentation`` are checked.
+        bbox: Box ``x, y, width, height`` of the annotation in pixels.
+        name: Category name of the annotation, for the messages.
+        image: Image of the annotation.
+        malformed_keys: Keys of malformed values (:func:`find_malformed_values`), which are not checked here.
 
     Example:
         >>> image = CocoImage(1, "a.png", width=20, height=20)

@@ -1,4 +1,4 @@
-"""Checks of COCO instances JSON. An invalid entry is reported and skipped, so that all entries are checked."""
+"""Check COCO instances JSON. An invalid entry is reported and skipped, so that all entries are checked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rotated_atss.data_check.coco_entries import (
     find_object_problems,
     normalize_file_name,
     parse_annotation,
-    parse_image_of_size,
+    parse_image_with_sizes,
     printable_name,
 )
 from rotated_atss.data_check.label_files import class_problem
@@ -28,21 +28,22 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.images import image_size
 
 _LISTS = ("images", "annotations", "categories")
+_FirstLabels = dict[tuple[float, ...], dict[str, str]]  # first annotation by (image id, *bbox), then by category name
 
 
 @dataclass
 class CocoReport:
-    """The valid entries of an instances JSON, and its problems.
+    """Valid entries and problems of an instances JSON.
 
     Attributes:
         path: The file.
         images: Valid entries of ``images`` by id.
         categories: Names of valid categories by id.
         objects: Number of valid annotations per category name.
-        file_ids: Id of the first valid entry of each image file, by normalized name.
-        sizes: Actual width and height in pixels, by file name, of images whose entry states a malformed size.
-        malformed_ids: ``image`` or ``category`` and the id of each malformed entry that has a valid id.
-        file_names: Normalized file names of all entries of ``images``, also of invalid ones.
+        file_ids: Image id of the first valid entry of each image file, by normalized file name.
+        sizes: For entries with a malformed size: width and height of the image file in pixels, by file name.
+        malformed_ids: ``("image", id)`` or ``("category", id)`` of each malformed entry that has a valid id.
+        file_names: Normalized file names of all entries of ``images``, including invalid ones.
         problems: Problems of the file and of its entries.
     """
 
@@ -56,18 +57,19 @@ class CocoReport:
     file_names: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
-    def add(self, kind: str, label: str, message: str) -> None:
-        """Add a problem of an entry, which ``label`` names, such as ``images[3]``."""
+    def add_problem(self, kind: str, label: str, message: str) -> None:
+        """Add a problem of the entry ``label``, such as ``images[3]``."""
         self.problems.append(Problem(kind, f"{self.path}: {label}", message))
 
 
 def check_coco_file(path: Path, classes: Sequence[str] | None = None, images: Path | None = None) -> CocoReport:
-    """Check an instances JSON. Of its image files only the sizes are read that entries do not state correctly.
+    """Check an instances JSON.
 
     Args:
         path: The file.
         classes: Expected category names; None accepts any.
-        images: Folder of the images; None reads none.
+        images: Folder of the images, from which the size is read if an entry states none that is valid. None reads no
+            images.
 
     Example:
         >>> import tempfile
@@ -99,7 +101,7 @@ def _parse(report: CocoReport, label: str, parse: Callable[[], Any]) -> Any:
     try:
         return parse()
     except UserError as error:  # its message repeats the label
-        report.add("malformed-entry", label, error.what.removeprefix(f"{label}: ").removeprefix(f"{label} "))
+        report.add_problem("malformed-entry", label, error.what.removeprefix(f"{label}: ").removeprefix(f"{label} "))
         return None
 
 
@@ -115,31 +117,35 @@ def _check_images(report: CocoReport, entries: Sequence[Any], folder: Path | Non
             _record_malformed(report, "image", entry)
             continue
         if image.id in report.images:
-            report.add("duplicate-id", label, f"the image id {image.id} occurs twice")
+            report.add_problem("duplicate-id", label, f"the image id {image.id} occurs twice")
             continue
         first_id = report.file_ids.setdefault(normalize_file_name(image.file_name), image.id)
         if first_id != image.id:
-            report.add("file-name", label, f"{quote(image.file_name)} is also listed as id {first_id}")
+            report.add_problem("file-name", label, f"{quote(image.file_name)} is also listed as id {first_id}")
         report.images[image.id] = image
 
 
 def _read_size(report: CocoReport, entry: Any, index: int, folder: Path | None) -> CocoImage | None:
-    """Return the image of an entry whose size alone is malformed, with the size of its file; None if there is none."""
+    """Parse an entry with a malformed size, with the size of the image file instead, and record this size.
+
+    Returns:
+        The image; None if the entry is malformed apart from its size, or the image file cannot be read.
+    """
     name = entry.get("file_name") if isinstance(entry, dict) else None
     if folder is None or not isinstance(name, str):
         return None
-    # with any valid size, parsing shows whether the rest of the entry is valid; otherwise no file is read
-    if parse_image_of_size({**entry, "width": 1, "height": 1}, index, report.path, {}) is None:
+    # parse with a placeholder size first: if the rest of the entry is malformed, the image file need not be read
+    if parse_image_with_sizes({**entry, "width": 1, "height": 1}, index, report.path, {}) is None:
         return None
     try:
         report.sizes[name] = image_size(folder / name)
     except UserError:
         return None
-    return parse_image_of_size(entry, index, report.path, report.sizes)
+    return parse_image_with_sizes(entry, index, report.path, report.sizes)
 
 
 def _record_malformed(report: CocoReport, kind: str, entry: Any) -> None:
-    """Record the id of a malformed entry, so that what refers to it is not a problem of its own."""
+    """Record the id of a malformed entry, so that annotations that refer to it are not reported as well."""
     with suppress(UserError):
         report.malformed_ids.add((kind, get_integer(entry, "id", "", report.path)))
 
@@ -153,15 +159,17 @@ def _check_categories(report: CocoReport, entries: Sequence[Any], classes: Seque
             continue
         name = printable_name(entry.get("name"))
         if category_id in report.categories:
-            report.add("duplicate-id", label, f"the category id {category_id} occurs twice")
+            report.add_problem("duplicate-id", label, f"the category id {category_id} occurs twice")
             continue
         if name != entry.get("name") or not name:
-            report.add("malformed-entry", label, f"name must be a printable text, got {quote(entry.get('name'))}")
+            report.add_problem(
+                "malformed-entry", label, f"name must be a printable text, got {quote(entry.get('name'))}"
+            )
         if not name:
             _record_malformed(report, "category", entry)
             continue
         if name in report.categories.values():
-            report.add("malformed-entry", label, f"the category name {quote(name)} occurs twice")
+            report.add_problem("malformed-entry", label, f"the category name {quote(name)} occurs twice")
         if accepted_names is not None and hyphenate(name) not in accepted_names:
             report.problems.append(class_problem(name, classes or (), f"{report.path}: {label}"))
         report.categories[category_id] = name
@@ -169,9 +177,9 @@ def _check_categories(report: CocoReport, entries: Sequence[Any], classes: Seque
 
 def _check_annotations(report: CocoReport, entries: Sequence[Any], classes: Sequence[str] | None) -> None:
     ids: set[int] = set()
-    places: _Places = {}
-    # a cleaned copy joins images of one file and categories of one corrected name, so that equal objects are repeated
-    names = {number: correct_category(name, classes) for number, name in report.categories.items()}
+    first_labels: _FirstLabels = {}
+    # duplicates are found by corrected category names, because a cleaned copy joins categories of the same name
+    corrected_names = {category_id: correct_category(name, classes) for category_id, name in report.categories.items()}
     for index, entry in enumerate(entries):
         label = f"annotations[{index}]"
         parsed = _parse(report, label, partial(parse_annotation, entry, label, report.path))
@@ -180,36 +188,44 @@ def _check_annotations(report: CocoReport, entries: Sequence[Any], classes: Sequ
         annotation_id, image_id, category_id, bbox = parsed
         label = f"{label} (id {annotation_id})"
         if annotation_id in ids:
-            report.add("duplicate-id", label, f"the annotation id {annotation_id} occurs twice")
+            report.add_problem("duplicate-id", label, f"the annotation id {annotation_id} occurs twice")
         ids.add(annotation_id)
         malformed_values = find_malformed_values(entry)
         for message in malformed_values.values():
-            report.add("malformed-entry", label, message)
-        for key, value, known in (("image", image_id, report.images), ("category", category_id, report.categories)):
-            if value not in known and (key, value) not in report.malformed_ids:
-                report.add("unknown-id", label, f"no {key} has the id {value}")
+            report.add_problem("malformed-entry", label, message)
+        for noun, value, entries_by_id in (
+            ("image", image_id, report.images),
+            ("category", category_id, report.categories),
+        ):
+            if value not in entries_by_id and (noun, value) not in report.malformed_ids:
+                report.add_problem("unknown-id", label, f"no {noun} has the id {value}")
         if image_id not in report.images or category_id not in report.categories:
             continue
         name = report.categories[category_id]
         report.objects[name] += 1
-        # several entries can name one file: the first stands for all
+        # of several image entries of the same file, the first one is used, as in a cleaned copy
         image = report.images[report.file_ids[normalize_file_name(report.images[image_id].file_name)]]
         for kind, message in find_object_problems(entry, bbox, name, image, malformed_values):
-            report.add(kind, label, message)
-        _check_repeated(report, label, names[category_id], (image.id, *bbox), places)
+            report.add_problem(kind, label, message)
+        _check_repeated(report, label, corrected_names[category_id], first_labels.setdefault((image.id, *bbox), {}))
 
 
-_Places = dict[tuple[float, ...], dict[str, str]]  # label of the first annotation by (image id, box), then by category
+def _check_repeated(report: CocoReport, label: str, name: str, labels_by_name: dict[str, str]) -> None:
+    """Report an annotation if an earlier one has the same image and box.
 
-
-def _check_repeated(report: CocoReport, label: str, name: str, place: tuple[float, ...], places: _Places) -> None:
-    """Report an annotation whose image and box are those of an earlier one."""
-    first_labels = places.setdefault(place, {})
-    if name in first_labels:
-        what = f"the {quote(name)} has the image and the box of {first_labels[name]}"
-        report.add("duplicate-object", label, what)
+    Args:
+        report: Report to which problems are added.
+        label: The annotation.
+        name: Category name of the annotation.
+        labels_by_name: First annotation with this image and box by category name. The annotation is added.
+    """
+    if name in labels_by_name:
+        what = f"the {quote(name)} has the image and the box of {labels_by_name[name]}"
+        report.add_problem("duplicate-object", label, what)
         return
-    if first_labels:
-        other_name, other_label = next(iter(first_labels.items()))
-        report.add("two-classes", label, f"the {quote(name)} has the box of the {quote(other_name)} at {other_label}")
-    first_labels[name] = label
+    if labels_by_name:
+        other_name, other_label = next(iter(labels_by_name.items()))
+        report.add_problem(
+            "two-classes", label, f"the {quote(name)} has the box of the {quote(other_name)} at {other_label}"
+        )
+    labels_by_name[name] = label

@@ -1,4 +1,4 @@
-"""Problems that show only when all files of a dataset are read: in pairs of image and labels, and between its parts."""
+"""Find the problems that only several files together show: in pairs of image and labels, and between parts."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def find_problems(
     classes: Sequence[str] | None,
     counts: Mapping[str, int],
 ) -> list[Problem]:
-    """Collect the problems of all files, and find those between files and between parts.
+    """Collect the problems of single files, and find those between files and between parts.
 
     Args:
         parts: The parts, with the reports of their files.
         against: Reports of further images by folder, which are only compared with those of the parts.
-        classes: Class names of the check; None accepts any.
-        counts: Numbers of objects of :func:`count_classes`.
+        classes: Accepted class names; None accepts any.
+        counts: Number of objects by class name, as :func:`count_classes` returns it.
 
     Example:
         >>> from rotated_atss.data_check.parts import DataPart
@@ -50,7 +50,7 @@ def find_problems(
 
 
 def records_by_image(part: CheckedPart) -> dict[str, ImageLabels]:
-    """Return the labels of a part by name of the image without suffix. Of several records of an image the first counts.
+    """Return the labels of a part by image name without suffix. If an image has several records, the first is used.
 
     Example:
         >>> from rotated_atss.data_check.parts import DataPart
@@ -65,12 +65,12 @@ def records_by_image(part: CheckedPart) -> dict[str, ImageLabels]:
 
 
 def divide_shared_labels(parts: Sequence[CheckedPart]) -> None:
-    """Divide labels among the parts that share a folder or file of labels, so that no label is checked twice.
+    """Divide the labels of a shared folder or file among the parts that share it, so that none is checked twice.
 
-    A label stays in the part that has its image, or in the first of these parts if none has.
+    The labels of an image stay in the part that has the image, or in the first of these parts if none has it.
 
     Args:
-        parts: The parts, each with the reports of all label files of its folder. Their ``labels`` are changed.
+        parts: The parts, each with the reports of all label files of its folder. Modified in place.
 
     Example:
         >>> from rotated_atss.data_check.label_files import LabelReport
@@ -91,16 +91,16 @@ def divide_shared_labels(parts: Sequence[CheckedPart]) -> None:
             names.setdefault(path.stem, index)
     for index, part in enumerate(parts):
         default, names = first_part[part.paths.labels], part_of_image[part.paths.labels]
-        own_reports = []
+        part_reports = []
         for report in part.labels:
-            own_records = tuple(
+            part_records = tuple(
                 record for record in report.records if names.get(image_name(record, part.format_name), default) == index
             )
             if names.get(report.path.stem, default) == index:
-                own_reports.append(replace(report, records=own_records))
-            elif own_records:  # a file with labels of several parts: its problems are reported once
-                own_reports.append(replace(report, records=own_records, problems=()))
-        part.labels = own_reports
+                part_reports.append(replace(report, records=part_records))
+            elif part_records:  # the file has labels of several parts; its problems are reported by the part above
+                part_reports.append(replace(report, records=part_records, problems=()))
+        part.labels = part_reports
 
 
 def count_classes(parts: Sequence[CheckedPart]) -> Counter[str]:
@@ -140,12 +140,13 @@ def _part_problems(part: CheckedPart, classes: Sequence[str] | None) -> Iterator
     for name, record in records.items():
         if record.size is not None and sizes.get(name) not in (None, record.size):
             yield _size_problem(str(record.source), record.name, record.size, sizes[name])
-    # objects of a misspelled class are compared as objects of the meant class, as in a cleaned copy
+    # misspelled class names are corrected first, so that duplicates are found that a cleaned copy would have
     corrected = [replace(record, classes=correct_classes(record.classes, classes)) for record in records.values()]
     yield from check_objects(corrected, [sizes.get(name) for name in records])
 
 
 def _wrong_coco_sizes(part: CheckedPart) -> Iterator[Problem]:
+    """Yield the images whose size in the COCO file differs from that of the image file."""
     assert part.coco is not None
     for image in part.coco.images.values():
         report = part.images.get(part.paths.images / image.file_name)
@@ -160,7 +161,7 @@ def _size_problem(where: str, name: str, stated: tuple[int, int], actual: tuple[
 
 
 def _unlisted_images(parts: Sequence[CheckedPart]) -> Iterator[Problem]:
-    """Yield images of a folder that no COCO file of this folder lists."""
+    """Yield the images of each image folder that no COCO file of the folder lists."""
     listed_names: dict[Path, set[str]] = {}
     for part in parts:
         if part.coco is not None:
@@ -185,9 +186,9 @@ def _iter_image_files(folder: Path, listed_names: Set[str]) -> Iterator[Path]:
 
 
 def _images_by_set(parts: Sequence[CheckedPart]) -> dict[str, list[ImageReport]]:
-    """Return the images of each set that must share none with another set.
+    """Return the images by name of their set. Images that two sets share are leaks.
 
-    A COCO file is a set. Without COCO files, a folder is a set, also if several parts name it.
+    Each COCO file is a set. Of parts without COCO file, each image folder is a set, even if several parts use it.
     """
     sets: dict[str, dict[Path, ImageReport]] = {}
     for part in parts:
@@ -199,7 +200,7 @@ def _images_by_set(parts: Sequence[CheckedPart]) -> dict[str, list[ImageReport]]
 def _similar_class_names(counts: Mapping[str, int], parts: Sequence[CheckedPart]) -> Iterator[Problem]:
     """Yield class names that are almost equal, at the first object of the rarer one."""
     for rare, frequent in find_similar(counts):
-        places = (
+        locations = (
             where_of(record, row)
             for part in parts
             for report in part.labels
@@ -207,6 +208,6 @@ def _similar_class_names(counts: Mapping[str, int], parts: Sequence[CheckedPart]
             for row, name in enumerate(record.classes)
             if hyphenate(name) == rare
         )
-        where = next(places, str(parts[0].paths.coco))
+        where = next(locations, str(parts[0].paths.coco))
         what = f"{quote(rare)} ({counts[rare]}) is almost {quote(frequent)} ({counts[frequent]})"
         yield Problem("similar-classes", where, what)

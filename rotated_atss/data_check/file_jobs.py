@@ -1,4 +1,4 @@
-"""Read the image and label files of a dataset in parallel jobs, each of which reads a group of files."""
+"""Read the image and label files of a dataset in parallel jobs. Each job reads a group of files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import ReadOptions
 
 FILES_PER_JOB = 16  # enough to hide the cost of a job, few enough for a smooth progress bar
-_JOB_BYTES = 256 << 20  # decoded pixels of a job with several images
+_JOB_BYTES = 256 << 20  # largest size of the decoded pixels of all images of a job, if it has several
 
 FileReport = ImageReport | LabelReport
 
@@ -34,8 +34,8 @@ class FileJob:
         classes: Class names of label files; None accepts any.
         class_column: Column with the class, for labels in map coordinates.
         class_name: Class of all objects, for labels in map coordinates.
-        images: Image files by name without suffix, of which the reader of the labels can need size and georeference.
-        decode: Decode all pixels of images.
+        images: For label files: the image files, by name without suffix. Readers can need their size and georeference.
+        decode: For image files: decode all pixels.
         memory_bytes: Estimated memory of reading one image; that of label files is negligible.
     """
 
@@ -49,14 +49,17 @@ class FileJob:
     memory_bytes: int = 1
 
     def key(self) -> str:
-        """Return a digest of what the reports depend on. Size and time of modification represent the files."""
+        """Return a digest of the options and of the path, size and modification time of each file.
+
+        A recorded report of this job is valid as long as the digest is the same.
+        """
         options = [self.format_name, self.classes, self.class_column, self.class_name, self.decode]
         files = [_describe_file(path) for path in (*self.paths, *self.images.values())]
         return hashlib.sha256(json.dumps([options, files]).encode()).hexdigest()
 
 
 def image_jobs(paths: Iterable[Path], *, decode: bool, files_per_job: int = FILES_PER_JOB) -> Iterator[FileJob]:
-    """Group image files into jobs; large images get a job of their own.
+    """Group image files into jobs. A large image gets a job of its own.
 
     Args:
         paths: The files.
@@ -87,8 +90,8 @@ def label_jobs(
 
     Args:
         labels: The label files.
-        format_name: Their format.
-        images: Image files of the labels.
+        format_name: Format of the label files.
+        images: Image files that the labels belong to.
         options: Class names, and the class column or class of labels in map coordinates.
 
     Example:
@@ -99,13 +102,14 @@ def label_jobs(
     images_by_name = {path.stem: path for path in images}
     remaining = iter(labels)
     while paths := tuple(islice(remaining, FILES_PER_JOB)):
-        of_same_name = {path.stem: images_by_name[path.stem] for path in paths if path.stem in images_by_name}
-        # a single file, or one in map coordinates that no image is named after, can have the objects of many images
-        has_map_of_many = format_name in MAP_FORMATS and len(of_same_name) < len(paths)
-        needs_all_images = len(labels) == 1 or has_map_of_many
+        same_name_images = {path.stem: images_by_name[path.stem] for path in paths if path.stem in images_by_name}
+        # A file can have the objects of many images if it is the only one, or if it has map coordinates and not the
+        # name of an image.
+        has_unpaired_map = format_name in MAP_FORMATS and len(same_name_images) < len(paths)
+        needs_all_images = len(labels) == 1 or has_unpaired_map
         yield FileJob(
             paths, format_name, options.classes, options.class_column, options.class_name,
-            images_by_name if needs_all_images else of_same_name,
+            images_by_name if needs_all_images else same_name_images,
         )  # fmt: skip
 
 
@@ -117,7 +121,7 @@ def read_jobs(
     Args:
         jobs: The jobs.
         workers: Number of processes.
-        scheduler: Address of a Dask scheduler whose workers read instead.
+        scheduler: Address of a Dask scheduler, whose workers read the files instead of local processes.
 
     Yields:
         A job, and one report per file.
@@ -131,11 +135,11 @@ def read_jobs(
         1
     """
     job_bytes = [job.memory_bytes for job in jobs]
-    for index, reports in run_jobs(_read, jobs, workers, job_bytes, scheduler=scheduler):
+    for index, reports in run_jobs(_run_job, jobs, workers, job_bytes, scheduler=scheduler):
         yield jobs[index], reports
 
 
-def _read(job: FileJob) -> list[FileReport]:
+def _run_job(job: FileJob) -> list[FileReport]:
     if not job.format_name:
         return [read_image_file(path, decode=job.decode) for path in job.paths]
     options = ReadOptions(
@@ -156,6 +160,7 @@ def _image_files(images: Mapping[str, Path]) -> ImageFiles | None:
 
 
 def _image_size(images: Mapping[str, Path], name: str) -> tuple[int, int] | None:
+    """Return width and height of an image in pixels; None if there is no such image or it cannot be read."""
     try:
         return image_size(images[name]) if name in images else None
     except UserError:  # reported when the image is read
@@ -163,6 +168,7 @@ def _image_size(images: Mapping[str, Path], name: str) -> tuple[int, int] | None
 
 
 def _describe_file(path: Path) -> tuple[str, int, int] | tuple[str]:
+    """Return path, size in bytes and modification time of a file; only the path if it cannot be accessed."""
     try:
         status = os.stat(path)
     except OSError:  # reported when the file is read

@@ -1,4 +1,4 @@
-"""A cleaned copy of a dataset: images are linked, labels are corrected. The input is never changed."""
+"""Write a cleaned copy of a dataset, with links to the images and corrected labels. The input is never changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FixResult:
         images: Number of images.
         objects: Number of objects.
         fixed: Number of problems that the copy no longer has, by kind.
-        remaining: Number of problems that it still has, by kind.
+        remaining: Number of problems that the copy still has, by kind.
         is_coco: Whether the labels are COCO JSON.
     """
 
@@ -38,7 +38,7 @@ class FixResult:
     is_coco: bool = False
 
     def lines(self) -> list[str]:
-        """Return one line per kind of problem, with what was done about it, and one line with the counts of the copy.
+        """Return one line per kind of problem, with its count and fix, and a last line with the counts of the copy.
 
         Example:
             >>> FixResult(Path("clean"), 3, 7, Counter({"zero-area": 2}), Counter({"outside-image": 1})).lines()
@@ -57,13 +57,14 @@ def write_cleaned(
 ) -> FixResult:
     r"""Write a cleaned copy of a checked dataset.
 
-    The copy has ``images/`` and, as DOTA text, ``labelTxt/``; of COCO JSON ``images/`` and ``annotations/``. Several
-    parts get a folder each. A label file of DOTA text or COCO JSON in which nothing is fixed is copied byte for byte.
+    The copy has the folders ``images/`` and ``annotations/`` if the labels are COCO JSON, else ``images/`` and
+    ``labelTxt/`` with DOTA text. If there are several parts, each gets a folder of its own. A label file of DOTA text
+    or COCO JSON in which nothing is fixed is copied byte for byte.
 
     Args:
         report: Result of :func:`rotated_atss.data_check.check.check_data`.
         out: A new or empty folder.
-        classes: The class names of the check, to which misspelled ones are corrected.
+        classes: The class names of the check. Misspelled names are corrected to one of these.
         copy_images: Copy the images instead of linking to them.
 
     Raises:
@@ -100,7 +101,7 @@ def write_cleaned(
 
 
 def check_fix_output(parts: Sequence[DataPart], out: str | Path) -> None:
-    """Raise an error, before anything is read, if no cleaned copy can be written.
+    """Raise an error if no cleaned copy can be written. Meant to be called before the check, which can take long.
 
     Raises:
         UserError: ``out`` is not empty or overlaps an input.
@@ -118,7 +119,7 @@ def check_fix_output(parts: Sequence[DataPart], out: str | Path) -> None:
 def _write_part(
     part: CheckedPart, target: Path, report: DataReport, classes: Sequence[str] | None, copy_images: bool
 ) -> Counter[str]:
-    """Write one part; return the numbers of images and objects."""
+    """Write one part; return the numbers of ``images`` and ``objects``."""
     if part.coco is not None:
         return write_coco_part(part, target, classes, copy_images=copy_images)
     fixable = [problem for problem in report.problems if KINDS[problem.kind].fix]
@@ -127,14 +128,15 @@ def _write_part(
 
 
 def _fix_of(kind: str, is_coco: bool) -> str:
+    """Return how the copy fixes a kind of problem; empty if the problem remains."""
     return KINDS[kind].coco_fix if is_coco else KINDS[kind].fix
 
 
 def _part_names(parts: Sequence[DataPart]) -> list[str]:
-    """Return the folder name of each part in the copy; a single part has none.
+    """Return the folder name of each part in the copy; empty if there is a single part.
 
-    It is the last component in which the paths of the image folders differ, such as ``train`` of ``train/images``. COCO
-    files that share a folder of images give their names.
+    The name is the last path component in which all image folders differ, such as ``train`` of ``train/images``. If
+    several COCO files share an image folder, their paths are compared instead.
     """
     if len(parts) == 1:
         return [""]

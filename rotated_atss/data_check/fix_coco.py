@@ -1,4 +1,4 @@
-"""Cleaned copy of one part of a dataset with COCO JSON: the images, and the annotations with all their keys."""
+"""Write the cleaned copy of one part of a dataset that has COCO JSON. Unknown keys are kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rotated_atss.data_check.coco_entries import (
     find_object_problems,
     normalize_file_name,
     parse_annotation,
-    parse_image_of_size,
+    parse_image_with_sizes,
     printable_name,
 )
 from rotated_atss.data_check.image_files import place_image
@@ -29,13 +29,13 @@ from rotated_atss.data_check.parts import CheckedPart
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes, write_bytes
 
-_REMOVED = {"zero-area", "outside-image"}  # kinds of problems whose annotation is removed
+_REMOVED_KINDS = {"zero-area", "outside-image"}  # annotations with a problem of these kinds are removed
 
 
 def write_coco_part(
     part: CheckedPart, target: Path, classes: Sequence[str] | None, *, copy_images: bool
 ) -> Counter[str]:
-    """Write ``images/`` and ``annotations/<name of the file>`` of a part. The file is copied if nothing is fixed in it.
+    """Write ``images/`` and ``annotations/<name of the COCO file>``. If nothing is fixed, the file is copied unchanged.
 
     Args:
         part: The checked part.
@@ -61,9 +61,9 @@ def write_coco_part(
     cleaned = clean_instances(content, path, new_names, classes, part.coco.sizes)
     (target / "images").mkdir(parents=True)
     (target / "annotations").mkdir()
-    listed = {image["file_name"] for image in cleaned["images"]}
+    listed_names = {image["file_name"] for image in cleaned["images"]}
     for name, report in readable.items():
-        if new_names[name] in listed:
+        if new_names[name] in listed_names:
             place_image(report, target / "images" / new_names[name], copy=copy_images)
     data = read_bytes(path) if cleaned == content else json.dumps(cleaned).encode()
     write_bytes(target / "annotations" / path.name, data)
@@ -77,17 +77,18 @@ def clean_instances(
     classes: Sequence[str] | None = None,
     sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, Any]:
-    """Return the content of an instances JSON without the problems of kinds that have a ``coco_fix``.
+    """Return the content of an instances JSON in which all kinds of problems with a ``coco_fix`` are fixed.
 
-    Kept entries keep all their keys, also unknown ones. Crowds are treated as other annotations, and ``iscrowd`` is
-    never changed. A malformed ``segmentation`` is removed.
+    Entries that are not removed keep all their keys, including unknown ones, except a malformed ``segmentation``.
+    Crowds are treated like other annotations, and ``iscrowd`` is never changed.
 
     Args:
-        content: The file, with lists of images, annotations and categories.
-        path: Its path, for error messages.
-        file_names: New name by name of all readable images; the others are removed with their annotations.
+        content: Content of the file, with lists of images, annotations and categories.
+        path: Path of the file, for error messages.
+        file_names: New file name by old file name of the readable images. Other images are removed with their
+            annotations.
         classes: Class names to which misspelled category names are corrected; None corrects none.
-        sizes: Width and height in pixels, by file name, of images whose entry states a malformed size.
+        sizes: Width and height in pixels by file name, as read from image files, for entries with a malformed size.
 
     Example:
         >>> content = {
@@ -99,16 +100,17 @@ def clean_instances(
         >>> len(cleaned["annotations"]), cleaned["annotations"][0]["score"], cleaned["info"]
         (1, 3, {'year': 2026})
     """
-    images, image_ids = _clean_images(content["images"], path, file_names, sizes or {})
+    cleaned_images, image_ids = _clean_images(content["images"], path, file_names, sizes or {})
     categories, category_ids = _clean_categories(content["categories"], path, classes)
-    kept_images = {image.id: image for _, image in images}
-    annotations = list(_clean_annotations(content["annotations"], path, kept_images, image_ids, category_ids))
-    return {**content, "images": [entry for entry, _ in images], "categories": categories, "annotations": annotations}
+    image_entries = [entry for entry, _ in cleaned_images]
+    images_by_id = {image.id: image for _, image in cleaned_images}
+    annotations = list(_clean_annotations(content["annotations"], path, images_by_id, image_ids, category_ids))
+    return {**content, "images": image_entries, "categories": categories, "annotations": annotations}
 
 
 def _file_names(content: Mapping[str, Any], path: Path, sizes: Mapping[str, tuple[int, int]]) -> list[str]:
-    """Return the distinct names of the usable image entries."""
-    images = [parse_image_of_size(entry, index, path, sizes) for index, entry in enumerate(content["images"])]
+    """Return the distinct file names of the valid entries of ``images``."""
+    images = [parse_image_with_sizes(entry, index, path, sizes) for index, entry in enumerate(content["images"])]
     return list(dict.fromkeys(image.file_name for image in images if image is not None))
 
 
@@ -119,13 +121,16 @@ def _with_suffix(name: str, suffix: str) -> str:
 def _clean_images(
     entries: Sequence[Any], path: Path, file_names: Mapping[str, str], sizes: Mapping[str, tuple[int, int]]
 ) -> tuple[list[tuple[dict[str, Any], CocoImage]], dict[int, int]]:
-    """Return the kept entries with their parsed images, and the id of the kept image by each usable image id."""
-    kept: list[tuple[dict[str, Any], CocoImage]] = []
+    """Return the cleaned entries with their parsed images, and the new image id by old image id.
+
+    Entries of the same file are joined: their ids are mapped to the id of the first entry.
+    """
+    cleaned: list[tuple[dict[str, Any], CocoImage]] = []
     seen_ids: set[int] = set()
     new_ids: dict[int, int] = {}
     first_ids: dict[str, int] = {}  # by normalized file name
     for index, entry in enumerate(entries):
-        image = parse_image_of_size(entry, index, path, sizes)
+        image = parse_image_with_sizes(entry, index, path, sizes)
         if image is None or image.id in seen_ids:
             continue
         seen_ids.add(image.id)
@@ -134,15 +139,18 @@ def _clean_images(
         new_ids[image.id] = first_ids.setdefault(normalize_file_name(image.file_name), image.id)
         if new_ids[image.id] == image.id:
             changes = {"file_name": file_names[image.file_name], "width": image.width, "height": image.height}
-            kept.append((_changed(entry, **changes), image))
-    return kept, new_ids
+            cleaned.append((_with_values(entry, **changes), image))
+    return cleaned, new_ids
 
 
 def _clean_categories(
     entries: Sequence[Any], path: Path, classes: Sequence[str] | None
 ) -> tuple[list[dict[str, Any]], dict[int, int]]:
-    """Return the kept entries, and the id of the kept category by each usable category id."""
-    kept: list[dict[str, Any]] = []
+    """Return the cleaned entries, and the new category id by old category id.
+
+    Categories of the same corrected name are joined: their ids are mapped to the id of the first entry.
+    """
+    cleaned: list[dict[str, Any]] = []
     seen_ids: set[int] = set()
     new_ids: dict[int, int] = {}
     first_ids: dict[str, int] = {}  # by name
@@ -158,8 +166,8 @@ def _clean_categories(
         corrected = correct_category(name, classes)
         new_ids[category_id] = first_ids.setdefault(corrected, category_id)
         if new_ids[category_id] == category_id:
-            kept.append(_changed(entry, name=corrected))
-    return kept, new_ids
+            cleaned.append(_with_values(entry, name=corrected))
+    return cleaned, new_ids
 
 
 def _clean_annotations(
@@ -169,14 +177,14 @@ def _clean_annotations(
     image_ids: Mapping[int, int],
     category_ids: Mapping[int, int],
 ) -> Iterator[dict[str, Any]]:
-    """Yield the kept entries, with new ids of images and categories.
+    """Yield the cleaned entries, with new ids of images and categories.
 
     Args:
         entries: All entries.
         path: The file, for error messages.
-        images: Kept images by id.
-        image_ids: Id of the kept image by each usable image id of the file.
-        category_ids: Id of the kept category by each usable category id of the file.
+        images: Images of the cleaned copy by id.
+        image_ids: New image id by old image id.
+        category_ids: New category id by old category id.
     """
     parsed = []
     for index, entry in enumerate(entries):
@@ -185,17 +193,17 @@ def _clean_annotations(
     given_ids = {annotation_id for _, (annotation_id, *_) in parsed}
     unused_ids = (number for number in count(1) if number not in given_ids)
     used_ids: set[int] = set()
-    objects: set[tuple[float, ...]] = set()  # image, category and box
+    seen_objects: set[tuple[float, ...]] = set()  # (image id, category id, *bbox)
     for entry, (annotation_id, image_id, category_id, bbox) in parsed:
         if image_id not in image_ids or category_id not in category_ids:
             continue
         image = images[image_ids[image_id]]
         malformed_values = find_malformed_values(entry)
         kinds = {kind for kind, _ in find_object_problems(entry, bbox, "", image, malformed_values)}
-        key = (image.id, category_ids[category_id], *bbox)
-        if kinds & _REMOVED or key in objects:
+        object_key = (image.id, category_ids[category_id], *bbox)
+        if kinds & _REMOVED_KINDS or object_key in seen_objects:
             continue
-        objects.add(key)
+        seen_objects.add(object_key)
         changes: dict[str, Any] = {"image_id": image.id, "category_id": category_ids[category_id]}
         if annotation_id in used_ids:
             changes["id"] = next(unused_ids)
@@ -203,12 +211,18 @@ def _clean_annotations(
         if "wrong-area" in kinds or "area" in malformed_values:
             polygons = None if "segmentation" in malformed_values else entry.get("segmentation")
             changes["area"] = _object_area(polygons, bbox)
-        changed = _changed(entry, **changes)
-        yield {key: value for key, value in changed.items() if key != "segmentation" or key not in malformed_values}
+        cleaned = dict(_with_values(entry, **changes))
+        if "segmentation" in malformed_values:
+            del cleaned["segmentation"]
+        yield cleaned
 
 
 def _object_area(polygons: Any, bbox: Sequence[float]) -> float:
-    """Return the area of a list of polygons in square pixels; that of the box if it is another value or empty."""
+    """Return the total area of a list of polygons in square pixels.
+
+    The area of the box is returned instead if there are no polygons, or if their area is 0 or exceeds that of the box
+    by more than :data:`AREA_TOLERANCE` allows.
+    """
     box_area = bbox[2] * bbox[3]
     if not isinstance(polygons, list) or not polygons:
         return box_area
@@ -222,10 +236,11 @@ def _polygon_area(corners: np.ndarray) -> float:
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
-def _changed(entry: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Return an entry with other values; the entry itself if it has them."""
-    return entry if all(_is_same(entry.get(key), value) for key, value in changes.items()) else {**entry, **changes}
+def _with_values(entry: dict[str, Any], **values: Any) -> dict[str, Any]:
+    """Return a copy of an entry with the given values, or the entry itself if it already has them."""
+    return entry if all(_is_same(entry.get(key), value) for key, value in values.items()) else {**entry, **values}
 
 
 def _is_same(value: Any, other: Any) -> bool:
-    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)  # True == 1, but is no id
+    # True == 1, but True is not an id
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)

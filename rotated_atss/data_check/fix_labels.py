@@ -1,4 +1,4 @@
-"""Cleaned copy of one part of a dataset with label files: the images, and labels as DOTA text."""
+"""Write the cleaned copy of one part of a dataset that has label files. Labels are written as DOTA text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from rotated_atss.data_check.dataset_checks import records_by_image
 from rotated_atss.data_check.image_files import place_image
 from rotated_atss.data_check.label_files import DOTA, correct_classes
-from rotated_atss.data_check.objects import clockwise, first_duplicates, zero_areas
+from rotated_atss.data_check.objects import find_first_equal, make_clockwise, zero_areas
 from rotated_atss.data_check.parts import CheckedPart
 from rotated_atss.dota.labels import format_labels
 from rotated_atss.io.files import read_bytes, write_bytes
@@ -21,6 +21,10 @@ from rotated_atss.label_formats.records import ImageLabels
 
 def clean_labels(record: ImageLabels, classes: Sequence[str] | None = None) -> ImageLabels:
     """Return labels without zero-area and duplicate objects, with clockwise corners and corrected class names.
+
+    Args:
+        record: Labels of an image.
+        classes: Class names to which misspelled ones are corrected; None corrects none.
 
     Example:
         >>> from rotated_atss.label_formats.records import ObjectList
@@ -32,12 +36,14 @@ def clean_labels(record: ImageLabels, classes: Sequence[str] | None = None) -> I
         (('ship',), [1.0, 2.0, 11.0, 2.0])
     """
     names = correct_classes(record.classes, classes)
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    first = first_duplicates(record.polygons, np.array([numbers[name] for name in names], dtype=np.int64))
-    keep = ~zero_areas(record.polygons) & (first == np.arange(len(first)))  # the first of equal objects
+    class_numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    labels = np.array([class_numbers[name] for name in names], dtype=np.int64)
+    first_equal = find_first_equal(record.polygons, labels)
+    is_first = first_equal == np.arange(len(first_equal))
+    keep = ~zero_areas(record.polygons) & is_first
     return replace(
         record,
-        polygons=clockwise(record.polygons[keep]),
+        polygons=make_clockwise(record.polygons[keep]),
         classes=tuple(name for name, is_kept in zip(names, keep.tolist(), strict=True) if is_kept),
         difficult=record.difficult[keep],
         lines=record.lines[keep] if len(record.lines) else record.lines,
@@ -52,14 +58,14 @@ def write_label_part(
     *,
     copy_images: bool,
 ) -> Counter[str]:
-    """Write ``images/`` and, if the part has labels, ``labelTxt/``.
+    """Write the folder ``images/`` and, if the part has labels, the folder ``labelTxt/``.
 
-    Unreadable images are left out and, if the part has labels, also images without labels.
+    Unreadable images are left out. If the part has labels, images without labels are left out, too.
 
     Args:
         part: The checked part.
         target: Folder to write.
-        changed_files: Label files that are not copied byte for byte, because they have a problem that is fixed.
+        changed_files: Label files with a problem that is fixed. Other files of DOTA text are copied byte for byte.
         classes: Class names to which misspelled ones are corrected; None corrects none.
         copy_images: Copy the images instead of linking to them.
 

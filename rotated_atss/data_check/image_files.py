@@ -1,4 +1,4 @@
-"""Check single image files: header, pixels, and hashes by which copies are found."""
+"""Check single image files: read header and pixels, and compute the hashes by which copies are found."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from rotated_atss.io.image_reader import open_image
 from rotated_atss.io.images import check_header
 from rotated_atss.io.quiet import captured_stderr
 
-_DAMAGE = re.compile("Corrupt JPEG data|Premature end of JPEG|Invalid JPEG")  # messages of libjpeg
-_BAND_BYTES = 64 << 20  # pixels of a band of rows, which are decoded and hashed at a time
+_DAMAGE_MESSAGE = re.compile("Corrupt JPEG data|Premature end of JPEG|Invalid JPEG")  # of libjpeg
+_BAND_BYTES = 64 << 20  # decoded pixels of one band of rows; bands are hashed one by one to bound the memory
 _SUFFIXES = {
     "PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",), "WebP": (".webp",),
     "GIF": (".gif",), "JPEG 2000": (".jp2", ".j2k"),
@@ -35,8 +35,8 @@ class ImageReport:
     Attributes:
         path: The file.
         size: Width and height in pixels; None if the image cannot be read.
-        suffix: Suffix that fits the content: the file's own, or e.g. ``.png`` if a ``.jpg`` file contains a PNG.
-            Empty if the image cannot be read.
+        suffix: Suffix that fits the content of the file, such as ``.png`` if a ``.jpg`` file contains a PNG. Empty if
+            the image cannot be read.
         bytes_hash: Hash of the file; empty if it cannot be read.
         pixels_hash: Hash of the size and of the pixels, converted to 8-bit color; empty if they were not decoded.
         uniform: Whether all pixels have the same color; False if they were not decoded.
@@ -57,8 +57,8 @@ def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
 
     Args:
         path: The file.
-        decode: Decode the pixels. Otherwise ``pixels_hash`` is empty and damaged pixels are not found. Images whose
-            header cannot be read alone are decoded in any case.
+        decode: Decode the pixels. Otherwise ``pixels_hash`` is empty and damaged pixels are not found. An image
+            whose header cannot be read separately is always decoded.
 
     Example:
         >>> import tempfile
@@ -80,9 +80,9 @@ def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
         size = None if header is None else (header.width, header.height)
         pixels_hash, uniform, damage = "", False, ""
         if decode or header is None:
-            with captured_stderr() as lines:
+            with captured_stderr() as stderr_lines:
                 size, pixels_hash, uniform = _hash_pixels(path)
-            damage = next((line for line in lines if _DAMAGE.match(line)), "")
+            damage = next((line for line in stderr_lines if _DAMAGE_MESSAGE.match(line)), "")
         else:
             check_header(path)
     except UserError as error:
@@ -96,7 +96,7 @@ def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
 
 
 def place_image(image: ImageReport, target: Path, *, copy: bool) -> None:
-    """Link to an image, or copy it if ``copy`` is set or the file system has no links.
+    """Create a link to an image, or copy it if ``copy`` is set or the file system has no links.
 
     Args:
         image: The image.
@@ -128,7 +128,7 @@ def place_image(image: ImageReport, target: Path, *, copy: bool) -> None:
 
 
 def _error_kind(path: Path, error: UserError) -> str:
-    """Return the kind of the problem of an image that raised an error when it was read."""
+    """Return the kind of problem of an image that could not be read."""
     if not isinstance(error, UnreadableImageError):
         return "unsupported-image"
     try:
@@ -147,24 +147,21 @@ def _hash_file(path: Path) -> str:
 
 
 def _hash_pixels(path: Path) -> tuple[tuple[int, int], str, bool]:
-    """Return the size of an image, the hash of its pixels, and whether all have the same color.
-
-    The image is read in bands of rows, which bounds the memory.
-    """
+    """Return the size of an image, the hash of its pixels, and whether all pixels have the same color."""
     with open_image(path) as image:
         digest = hashlib.blake2b(f"{image.width}x{image.height}".encode(), digest_size=16)
         rows = max(1, _BAND_BYTES // (3 * image.width))
         first_color, uniform = None, True
         for band in image.iter_rows(rows):
             first_color = band[0, 0].copy() if first_color is None else first_color
-            # most images differ within the first pixels, so that comparing all pixels is rare
+            # in most images the first 64 pixels differ, so that all pixels are rarely compared
             uniform = uniform and bool((band[0, :64] == first_color).all() and (band == first_color).all())
             digest.update(np.ascontiguousarray(band).data)
         return (image.width, image.height), digest.hexdigest(), uniform
 
 
 def _check_suffix(path: Path, header: ImageHeader | None) -> tuple[str, list[Problem]]:
-    """Return the suffix of the content's file format, and a problem if the file has another suffix."""
+    """Return the suffix of the file format of the content, and a problem if the file has another suffix."""
     file_format = _format_of_signature(path) if header is None else header.file_format
     suffixes = _SUFFIXES.get(file_format, (path.suffix.lower(),))
     if path.suffix.lower() in suffixes:

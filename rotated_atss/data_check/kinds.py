@@ -1,14 +1,14 @@
-"""Kinds of problems of a dataset: severity of each, advice to the user, and what ``--fix`` does about it."""
+"""Kinds of problems of a dataset: their severity, advice to the user, and what ``--fix`` does about them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 ERROR, WARNING = "error", "warning"
-# Limits of warnings, chosen so that correct labels rarely exceed them.
+# Limits beyond which objects are reported, chosen so that correct labels rarely exceed them.
 TINY_SIDE_PX = 2.0
 MAX_ASPECT_RATIO = 50.0
-OUTSIDE_TOLERANCE_PX = 1.0  # coordinates rounded to pixels are this inaccurate
+OUTSIDE_TOLERANCE_PX = 1.0  # more than the error of coordinates that are rounded to whole pixels
 SAME_OBJECT_IOU = 0.9
 
 
@@ -21,8 +21,8 @@ class Kind:
         severity: ``error`` (a command stops at it, or its result is wrong) or ``warning``.
         meaning: What is wrong, in the singular.
         advice: What to do about it, one sentence.
-        fix: What a cleaned copy of images and labels does; empty if the problem remains in it.
-        coco_fix: The same for a cleaned copy of COCO JSON.
+        fix: How the problem is fixed in a cleaned copy of images and label files; empty if it remains.
+        coco_fix: How the problem is fixed in a cleaned copy of COCO JSON; empty if it remains.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Read label files of any format and collect their problems, instead of stopping at the first one."""
+"""Read label files of any format and collect all their problems instead of stopping at the first one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rotated_atss.dota.labels import Labels, parse_labels
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 from rotated_atss.label_formats.convert import where_of
-from rotated_atss.label_formats.geojson import PLACED
+from rotated_atss.label_formats.geojson import LON_LAT_NOTE
 from rotated_atss.label_formats.recognize import possible_formats
-from rotated_atss.label_formats.records import ImageLabels, ReadOptions, note_lines
+from rotated_atss.label_formats.records import ImageLabels, ReadOptions, format_notes
 from rotated_atss.label_formats.registry import FORMATS, get_format
 
 DOTA = "dota"
 MAP_FORMATS = ("geojson", "vector")
-"""Formats that can hold map coordinates, so that one file can have objects of every georeferenced image."""
+"""Formats that can have map coordinates, so that one file can have objects of several georeferenced images."""
 
 _FILES_TO_RECOGNIZE = 100  # files from which the format of a folder is recognized
 _ZERO_FLAGS = ("0", "0.0", "false", "no", "n", "none")  # difficult flags that mean 0
@@ -35,9 +35,9 @@ class LabelReport:
 
     Attributes:
         path: The file.
-        records: Objects per image. A wrong difficult flag is replaced with the one that a cleaned copy gets.
+        records: Objects per image. A wrong difficult flag is replaced with the flag that a cleaned copy gets.
         problems: Problems of the file and of its lines.
-        damaged: Whether the file could not be read, so that it has no objects.
+        damaged: Whether the file could not be read. It then has no records.
     """
 
     path: Path
@@ -52,7 +52,7 @@ def guess_format(paths: Sequence[Path]) -> str:
     Files of other formats become problems when they are read.
 
     Args:
-        paths: The files, of which the first 100 are used.
+        paths: The files. Only the first 100 are read.
 
     Raises:
         UserError: No file is of a known format.
@@ -88,8 +88,8 @@ def read_label_file(path: Path, format_name: str, options: ReadOptions | None = 
             used.
 
     Returns:
-        Objects and problems. In DOTA text every malformed line is a problem. The readers of other formats stop at the
-        first error: then the file counts as damaged.
+        Objects and problems. In DOTA text, every malformed line is a problem. The readers of other formats stop at the
+        first error; the file is then reported as damaged.
 
     Example:
         >>> import tempfile
@@ -99,7 +99,7 @@ def read_label_file(path: Path, format_name: str, options: ReadOptions | None = 
         >>> [problem.kind for problem in report.problems], len(report.records[0])
         (['misspelled-class', 'difficult-flag', 'malformed-line'], 2)
     """
-    # with fit_polygons a reader notes an object that it changes, where it would raise an error
+    # with fit_polygons, readers change polygons without four corners and note it, instead of raising an error
     options = replace(options or ReadOptions(), fit_polygons=True, notes=Counter(), class_order={})
     classes = options.classes
     try:
@@ -111,8 +111,8 @@ def read_label_file(path: Path, format_name: str, options: ReadOptions | None = 
     if any(record.scores is not None for record in records):
         problem = Problem("unreadable-labels", str(path), "the objects have scores: these are detections")
         return LabelReport(path, (), (problem,), damaged=True)
-    del options.notes[PLACED]  # that map coordinates are converted to pixels is no problem
-    problems = [Problem("changed-object", str(path), note) for note in note_lines(options.notes)]
+    del options.notes[LON_LAT_NOTE]  # the conversion of map coordinates to pixels is not a problem
+    problems = [Problem("changed-object", str(path), note) for note in format_notes(options.notes)]
     problems += [problem for record in records for problem in _class_problems(record, classes)]
     return LabelReport(path, tuple(records), tuple(problems))
 
@@ -122,10 +122,10 @@ def join_map_reports(reports: Sequence[LabelReport]) -> list[LabelReport]:
 
     Args:
         reports: Reports of files of a format in :data:`MAP_FORMATS`. A file in map coordinates has a record of every
-            georeferenced image, which is empty where it has no objects.
+            georeferenced image, even if the record is empty.
 
     Returns:
-        The reports with one record per image, in the report of the first file that has objects of this image.
+        The reports with a single record per image, which is in the report of the first file with objects of the image.
 
     Example:
         >>> record = ImageLabels("P1.tif", Path("a.gpkg"), np.zeros((1, 8)), ("ship",), np.zeros(1, int))
@@ -167,9 +167,9 @@ def correct_classes(names: Sequence[str], classes: Sequence[str] | None) -> tupl
     """
     if classes is None:
         return tuple(map(hyphenate, names))
-    known = {hyphenate(name) for name in classes}
+    class_names = {hyphenate(name) for name in classes}
     corrected = {
-        name: hyphenate(name if hyphenate(name) in known else find_misspelled(name, classes) or name)
+        name: hyphenate(name if hyphenate(name) in class_names else find_misspelled(name, classes) or name)
         for name in set(names)
     }
     return tuple(corrected[name] for name in names)
@@ -179,8 +179,8 @@ def _class_problems(record: ImageLabels, classes: Sequence[str] | None) -> list[
     """Return the problems of class names that are not in a class list."""
     if classes is None:
         return []
-    known = {hyphenate(name) for name in classes}
-    unknown = {name for name in set(record.classes) if hyphenate(name) not in known}
+    class_names = {hyphenate(name) for name in classes}
+    unknown = {name for name in set(record.classes) if hyphenate(name) not in class_names}
     return [
         class_problem(name, classes, where_of(record, row))
         for row, name in enumerate(record.classes)
@@ -195,38 +195,38 @@ def class_problem(name: str, classes: Sequence[str], where: str) -> Problem:
         >>> str(class_problem("shp", ["ship"], "P1.txt:3"))
         "P1.txt:3: the class 'shp' is probably 'ship'"
     """
-    meant = find_misspelled(name, classes)
-    if meant is not None:
-        return Problem("misspelled-class", where, f"the class {quote(name)} is probably {quote(meant)}")
+    intended = find_misspelled(name, classes)
+    if intended is not None:
+        return Problem("misspelled-class", where, f"the class {quote(name)} is probably {quote(intended)}")
     return Problem("unknown-class", where, f"unknown class {quote(name)} ({unknown_class_hint(name, classes)})")
 
 
 def _read_dota(path: Path, data: bytes, classes: Sequence[str] | None) -> LabelReport:
-    """Read DOTA text. Lines with an error are parsed again one by one to find the kind of their problem."""
+    """Read DOTA text. Lines with an error are parsed again one by one to find the kind of problem of each."""
     errors: list[UserError] = []
-    correct_lines = parse_labels(data, path, classes, errors=errors)
-    objects = [correct_lines]
+    # the objects of all correct lines, to which those of other lines are added one by one
+    parsed = [parse_labels(data, path, classes, errors=errors)]
     lines = data.split(b"\n") if errors else []
     problems = []
     for error in errors:
         number = _line_number(error, path)
-        if number is None:  # the only error of a whole file
+        if number is None:  # only the error about normalized coordinates names no line
             problems.append(Problem.from_error("normalized-coordinates", error))
             continue
         problem, labels = _diagnose(lines[number - 1], path, number, classes, error)
         problems.append(problem)
         if labels is not None:
-            objects.append(replace(labels, line_numbers=np.array([number])))
-    record = _join(objects, path)
+            parsed.append(replace(labels, line_numbers=np.array([number])))
+    record = _build_record(parsed, path)
     return LabelReport(path, (record,), (*problems, *_further_class_problems(record, classes, problems)))
 
 
 def _further_class_problems(
     record: ImageLabels, classes: Sequence[str] | None, problems: Sequence[Problem]
 ) -> list[Problem]:
-    """Return the class problems of lines that are reported for another problem, such as their difficult flag."""
-    reported = {problem.where for problem in problems if problem.kind.endswith("-class")}
-    return [problem for problem in _class_problems(record, classes) if problem.where not in reported]
+    """Return the class problems that are not reported yet: those of lines with another problem, such as the flag."""
+    reported_lines = {problem.where for problem in problems if problem.kind.endswith("-class")}
+    return [problem for problem in _class_problems(record, classes) if problem.where not in reported_lines]
 
 
 def _diagnose(
@@ -236,15 +236,15 @@ def _diagnose(
 
     Args:
         line: The line.
-        path: Its file.
-        number: Number of the line, from 1.
+        path: The file of the line.
+        number: Line number, counted from 1.
         classes: Accepted class names.
         error: The error that was raised when the whole file was parsed.
     """
     where = f"{path}:{number}"
     text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line  # byte-order mark
     labels = _parse_line(text)
-    if labels is not None:  # correct with any class name
+    if labels is not None:  # correct apart from the class name
         return class_problem(labels.names[0], classes or (), where), labels
     fields = text.split()
     labels = _parse_line(b" ".join(fields[:9])) if len(fields) == 10 else None  # without the difficult flag
@@ -256,7 +256,7 @@ def _diagnose(
 
 
 def _parse_line(line: bytes) -> Labels | None:
-    """Return the object of a line, with any class name; None if the line is malformed or has no object."""
+    """Return the object of a line, accepting any class name; None if the line is malformed or has no object."""
     errors: list[UserError] = []
     labels = parse_labels(line, "", errors=errors)
     return labels if len(labels) == 1 else None
@@ -268,17 +268,17 @@ def _line_number(error: UserError, path: Path) -> int | None:
     return int(number) if number else None
 
 
-def _join(objects: Sequence[Labels], path: Path) -> ImageLabels:
-    """Return all objects as one record, in the order of their lines; the first ones have the header."""
-    lines = np.concatenate([labels.line_numbers for labels in objects])
+def _build_record(parsed: Sequence[Labels], path: Path) -> ImageLabels:
+    """Return all objects as one record, in the order of their lines, with the header of the first ``Labels``."""
+    lines = np.concatenate([labels.line_numbers for labels in parsed])
     order = np.argsort(lines, kind="stable")
-    names = [name for labels in objects for name in labels.names]
+    names = [name for labels in parsed for name in labels.names]
     return ImageLabels(
         name=path.stem,
         source=path,
-        polygons=np.concatenate([labels.polygons for labels in objects])[order],
+        polygons=np.concatenate([labels.polygons for labels in parsed])[order],
         classes=tuple(names[row] for row in order),
-        difficult=np.concatenate([labels.difficult for labels in objects])[order],
+        difficult=np.concatenate([labels.difficult for labels in parsed])[order],
         lines=lines[order],
-        header=objects[0].header,
+        header=parsed[0].header,
     )

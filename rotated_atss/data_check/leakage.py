@@ -1,4 +1,4 @@
-"""Images that occur twice in a set, such as train or val, or in two sets, found by hashes of their content."""
+"""Find images that occur twice within a set, such as train, or in two sets, by hashes of their content."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rotated_atss.data_check.problems import Problem
 def find_repeated_images(
     sets: Mapping[str, Sequence[ImageReport]], against: Mapping[str, Sequence[ImageReport]]
 ) -> Iterator[Problem]:
-    """Yield images with the content of an earlier image, and images with the name of another image in another set.
+    """Yield a problem for each image that repeats the content of an earlier image, or only its name in another set.
 
     Images whose pixels all have one color are not compared by content, because blank images are equal by chance.
 
     Args:
-        sets: Images by name of the set. An image of two sets is a leak.
-        against: Further sets, such as a test set, with which ``sets`` are compared. Duplicates within them are not
-            reported.
+        sets: Images by name of the set. An image that occurs in two sets is a leak.
+        against: Further sets, such as a test set, with which ``sets`` are compared. Duplicates within ``against`` are
+            not reported.
 
     Example:
         >>> from pathlib import Path
@@ -30,16 +30,16 @@ def find_repeated_images(
     images_by_hash: dict[str, list[_SetImage]] = {}
     images_by_name: dict[str, list[_SetImage]] = {}
     for image, is_checked in _iter_images(sets, against):
-        of_same_name = images_by_name.setdefault(image.report.path.stem, [])
+        images_of_name = images_by_name.setdefault(image.report.path.stem, [])
         if is_checked:
-            yield from _name_problems(image, of_same_name)
-        of_same_name.append(image)
+            yield from _name_problems(image, images_of_name)
+        images_of_name.append(image)
         if not image.content_hash or image.report.uniform:
             continue
-        of_same_content = images_by_hash.setdefault(image.content_hash, [])
-        if is_checked and of_same_content:
-            yield _content_problem(image, of_same_content)
-        of_same_content.append(image)
+        images_of_hash = images_by_hash.setdefault(image.content_hash, [])
+        if is_checked and images_of_hash:
+            yield _content_problem(image, images_of_hash)
+        images_of_hash.append(image)
 
 
 class _SetImage(NamedTuple):
@@ -50,14 +50,14 @@ class _SetImage(NamedTuple):
 
     @property
     def content_hash(self) -> str:
-        """Hash of the pixels, or of the file if they were not decoded; empty if it cannot be read."""
+        """Hash of the pixels, or of the file if its pixels were not decoded; empty if the file cannot be read."""
         return self.report.pixels_hash or self.report.bytes_hash
 
 
 def _iter_images(
     sets: Mapping[str, Sequence[ImageReport]], against: Mapping[str, Sequence[ImageReport]]
 ) -> Iterator[tuple[_SetImage, bool]]:
-    """Yield the images of all sets, and whether their problems are reported; those of ``against`` come first."""
+    """Yield each image, and whether its problems are reported. Those of ``against`` come first and are not reported."""
     for group, is_checked in ((against, False), (sets, True)):
         for set_name, reports in group.items():
             for report in reports:
@@ -65,7 +65,7 @@ def _iter_images(
 
 
 def _content_problem(image: _SetImage, earlier_images: Sequence[_SetImage]) -> Problem:
-    """Describe an image whose content is that of earlier ones. A copy in another set is worse than one in its own."""
+    """Return the problem of an image that repeats earlier ones. A copy in another set comes first, as it is a leak."""
     in_other_sets = [earlier for earlier in earlier_images if earlier.set_name != image.set_name]
     copy = (in_other_sets or earlier_images)[0].report
     what = "bytes" if copy.bytes_hash == image.report.bytes_hash else "pixels"
@@ -74,11 +74,11 @@ def _content_problem(image: _SetImage, earlier_images: Sequence[_SetImage]) -> P
 
 
 def _name_problems(image: _SetImage, earlier_images: Sequence[_SetImage]) -> Iterator[Problem]:
-    """Yield a problem if an earlier image of another set has the same name and another content."""
+    """Yield a problem if an earlier image of another set has the same name, but different content."""
     if not image.content_hash:
         return
     for earlier in earlier_images:
         if earlier.set_name != image.set_name and earlier.content_hash != image.content_hash:
-            what = f"{earlier.report.path} has this name and another content"
+            what = f"{earlier.report.path} has the same name, but different content"
             yield Problem("same-name", str(image.report.path), what)
             return

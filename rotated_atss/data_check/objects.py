@@ -1,4 +1,4 @@
-"""Checks of labeled objects: areas, corners, image borders, duplicates and sizes, for all images at once in NumPy."""
+"""Check the labeled objects of all images at once with NumPy: areas, corners, borders, duplicates and sizes."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ _Finding = tuple[int, str, str]  # index of the object in the table, kind of pro
 
 @dataclass(frozen=True)
 class ObjectTable:
-    """The objects of many images as columns of arrays, one row per object.
+    """The objects of many images as arrays with one row per object.
 
     Attributes:
         records: Labels per image.
         polygons: (N, 8) float64, corners in pixels.
-        images: (N,) int64, index into ``records``.
+        image_index: (N,) int64, index into ``records``.
         rows: (N,) int64, index of the object within its record.
-        labels: (N,) int64, number of the class in order of first occurrence.
+        labels: (N,) int64, class indices, in order of first occurrence.
         sizes: (N, 2) float64, width and height of the image in pixels, NaN where they are unknown.
     """
 
     records: Sequence[ImageLabels]
     polygons: np.ndarray
-    images: np.ndarray
+    image_index: np.ndarray
     rows: np.ndarray
     labels: np.ndarray
     sizes: np.ndarray
 
     @classmethod
     def from_records(cls, records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int] | None]) -> ObjectTable:
-        """Build the table from the labels and the size of each image; None where the size is unknown."""
+        """Build the table from the labels and the size of each image; a size is None if it is unknown."""
         counts = np.array([len(record) for record in records], dtype=np.int64)
-        class_numbers: dict[str, int] = {}
-        labels = [class_numbers.setdefault(name, len(class_numbers)) for record in records for name in record.classes]
+        class_indices: dict[str, int] = {}
+        labels = [class_indices.setdefault(name, len(class_indices)) for record in records for name in record.classes]
         size_rows = np.array([(np.nan, np.nan) if size is None else size for size in sizes], dtype=np.float64)
         return cls(
             records,
-            np.concatenate([np.empty((0, 8)), *(record.polygons for record in records)]),  # also for no records
+            np.concatenate([np.empty((0, 8)), *(record.polygons for record in records)]),  # works without records, too
             np.repeat(np.arange(len(records)), counts),
             np.concatenate([np.empty(0, dtype=np.int64), *map(np.arange, counts)]),
             np.array(labels, dtype=np.int64),
@@ -64,13 +64,13 @@ class ObjectTable:
 
     def where(self, index: int) -> str:
         """Return ``path:line`` of an object, or its path and number in formats without lines."""
-        record, row = self.records[self.images[index]], int(self.rows[index])
+        record, row = self.records[self.image_index[index]], int(self.rows[index])
         has_line = len(record.lines) and record.lines[row]
         return where_of(record, row) if has_line else f"{record.source}: object {row + 1}"
 
     def name(self, index: int) -> str:
         """Return the class name of an object."""
-        return self.records[self.images[index]].classes[self.rows[index]]
+        return self.records[self.image_index[index]].classes[self.rows[index]]
 
 
 def check_objects(records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int] | None]) -> list[Problem]:
@@ -78,7 +78,7 @@ def check_objects(records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int
 
     Args:
         records: Labels per image.
-        sizes: Width and height of each image in pixels; None skips the comparisons with the size of the image.
+        sizes: Width and height of each image in pixels, or None to skip the checks that need them.
 
     Returns:
         Problems, sorted by image and by object.
@@ -97,9 +97,9 @@ def check_objects(records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int
 
 
 def zero_areas(polygons: np.ndarray) -> np.ndarray:
-    """Return which polygons (N, 8) have no area: (N,) bool.
+    """Return whether polygons (N, 8) have no area: (N,) bool.
 
-    The result is False for self-crossing polygons: with their corners in order, they have an area.
+    False for self-crossing polygons, because they have an area once their corners are sorted.
 
     Example:
         >>> zero_areas(np.array([[0.0, 0, 4, 0, 4, 0, 0, 0], [0, 0, 4, 0, 4, 4, 0, 4]])).tolist()
@@ -108,19 +108,19 @@ def zero_areas(polygons: np.ndarray) -> np.ndarray:
     return (polygon_areas(polygons) <= MIN_AREA) & ~self_crossing(polygons)
 
 
-def first_duplicates(polygons: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return for each polygon the index of the first polygon of its group that has the same corners in any order.
+def find_first_equal(polygons: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Find the first polygon of the same group that has the same corners, in any order, for each polygon.
 
     Args:
         polygons: (N, 8), pixels.
         groups: (N,) int. Only polygons of the same group are compared.
 
     Returns:
-        (N,) int64. The index of a polygon itself if no earlier one is equal.
+        (N,) int64, index of the first equal polygon, which is the polygon itself if no earlier one is equal.
 
     Example:
         >>> polygons = np.array([[0.0, 0, 4, 0, 4, 4, 0, 4], [4, 4, 0, 4, 0, 0, 4, 0]])
-        >>> first_duplicates(polygons, np.zeros(2, int)).tolist()
+        >>> find_first_equal(polygons, np.zeros(2, int)).tolist()
         [0, 0]
     """
     corners = np.asarray(polygons, dtype=np.float64).reshape(-1, 4, 2)
@@ -133,13 +133,13 @@ def first_duplicates(polygons: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return np.asarray(first[inverse.ravel()], dtype=np.int64)
 
 
-def clockwise(polygons: np.ndarray) -> np.ndarray:
-    """Return polygons (N, 8) with their corners in clockwise order, from the same first corner on.
+def make_clockwise(polygons: np.ndarray) -> np.ndarray:
+    """Return polygons (N, 8) with their corners in clockwise order, starting at the same corner.
 
-    The corners of self-crossing polygons are sorted by their angle around the center.
+    The corners of self-crossing polygons are sorted by angle around the center.
 
     Example:
-        >>> clockwise(np.array([[0.0, 0, 0, 4, 4, 4, 4, 0], [0, 0, 4, 0, 0, 4, 4, 4]])).tolist()
+        >>> make_clockwise(np.array([[0.0, 0, 0, 4, 4, 4, 4, 0], [0, 0, 4, 0, 0, 4, 4, 4]])).tolist()
         [[0.0, 0.0, 4.0, 0.0, 4.0, 4.0, 0.0, 4.0], [0.0, 0.0, 4.0, 0.0, 4.0, 4.0, 0.0, 4.0]]
     """
     corners = np.array(polygons, dtype=np.float64).reshape(-1, 4, 2)
@@ -185,19 +185,19 @@ def _check_border(table: ObjectTable) -> Iterator[_Finding]:
 
 
 def _check_duplicates(table: ObjectTable) -> Iterator[_Finding]:
-    first = _first_equal(table)
-    for index in np.flatnonzero(first < np.arange(len(first))).tolist():
-        yield index, "duplicate-object", f"the {_quoted(table, index)} equals the one at {table.where(first[index])}"
+    first_equal = _find_first_equal_object(table)
+    for index in np.flatnonzero(first_equal < np.arange(len(first_equal))).tolist():
+        what = f"the {_quoted(table, index)} equals the one at {table.where(first_equal[index])}"
+        yield index, "duplicate-object", what
 
 
 def _check_two_classes(table: ObjectTable) -> Iterator[_Finding]:
-    first_equal = _first_equal(table)
-    distinct = np.flatnonzero(
-        first_equal == np.arange(len(first_equal))
-    )  # without duplicates, since N equal objects would give N^2 pairs
+    first_equal = _find_first_equal_object(table)
+    # only the first of equal objects is compared, because N equal objects would give N^2 pairs
+    distinct = np.flatnonzero(first_equal == np.arange(len(first_equal)))
     polygons, labels = table.polygons[distinct], table.labels[distinct]
     hbbs, areas = polygon_hbbs(polygons), polygon_areas(polygons)
-    for first, second in iter_overlapping_pairs(hbbs, table.images[distinct]):
+    for first, second in iter_overlapping_pairs(hbbs, table.image_index[distinct]):
         bounds = iou_upper_bounds(hbbs[first], areas[first], hbbs[second], areas[second])
         is_candidate = (labels[first] != labels[second]) & (bounds >= SAME_OBJECT_IOU)
         first, second = first[is_candidate], second[is_candidate]
@@ -208,17 +208,17 @@ def _check_two_classes(table: ObjectTable) -> Iterator[_Finding]:
                 yield j, "two-classes", what
 
 
-def _first_equal(table: ObjectTable) -> np.ndarray:
-    """Return for each object the index of the first object of its image and class with the same corners."""
+def _find_first_equal_object(table: ObjectTable) -> np.ndarray:
+    """Return the index of the first object of the same image and class with the same corners, for each object."""
     num_classes = table.labels.max(initial=0) + 1
-    groups = table.images * num_classes + table.labels  # a number for each pair of image and class
-    return first_duplicates(table.polygons, groups)
+    groups = table.image_index * num_classes + table.labels  # one number per pair of image and class
+    return find_first_equal(table.polygons, groups)
 
 
 def _check_sizes(table: ObjectTable) -> Iterator[_Finding]:
     corners = table.polygons.reshape(-1, 4, 2)
     sides = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=-1)  # (N, 4)
-    mean_sides = np.stack([sides[:, 0::2].mean(axis=1), sides[:, 1::2].mean(axis=1)])  # of both opposite sides
+    mean_sides = np.stack([sides[:, 0::2].mean(axis=1), sides[:, 1::2].mean(axis=1)])  # (2, N), of opposite sides
     long_sides, short_sides = mean_sides.max(axis=0), mean_sides.min(axis=0)
     has_area = ~zero_areas(table.polygons)
     for index in np.flatnonzero((short_sides < TINY_SIDE_PX) & has_area).tolist():

@@ -1,4 +1,4 @@
-"""Parts of a dataset, such as train and val: folders of images, and labels for them."""
+"""Parts of a dataset, such as train and val. A part is a folder of images with their labels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CheckedPart:
     """A part with the reports of its files.
 
     Attributes:
-        paths: Its folders and files.
+        paths: Folders and files of the part.
         images: Reports by image file.
         labels: Reports of the label files.
         format_name: Format of the label files; empty without labels.
@@ -80,15 +80,15 @@ def pair_parts(
 
 
 def list_part_images(part: DataPart, coco: CocoReport | None) -> tuple[list[Path], list[Problem]]:
-    """List the image files of a part, and find problems of their names.
+    """List the image files of a part, and report problems of their names.
 
     Args:
         part: The part.
-        coco: Content of its COCO file; None lists all images of the folder.
+        coco: Report of the COCO file of the part; None lists all images of the folder.
 
     Returns:
-        The files, and problems. With a COCO file these are the files that it lists and that exist; missing files are
-        problems.
+        The image files and the problems. With a COCO file, only existing files that it lists are returned, and missing
+        ones are problems.
 
     Raises:
         UserError: The folder is missing, or holds no image.
@@ -113,15 +113,15 @@ def list_part_images(part: DataPart, coco: CocoReport | None) -> tuple[list[Path
 
 
 def report_shared_names(paths: Sequence[Path]) -> Iterator[Problem]:
-    """Yield a problem for each file that differs from an earlier one only in its suffix or in upper and lower case.
+    """Yield a problem for each file whose name differs from that of an earlier file only in suffix or case.
 
     Example:
         >>> [str(problem) for problem in report_shared_names([Path("P1.txt"), Path("p1.txt")])]
         ['p1.txt: has the name of P1.txt']
     """
-    first: dict[str, Path] = {}  # by name without suffix, in lower case
+    first_paths: dict[str, Path] = {}  # by name without suffix, in lower case
     for path in paths:
-        first_path = first.setdefault(path.stem.casefold(), path)
+        first_path = first_paths.setdefault(path.stem.casefold(), path)
         if first_path is not path:
             yield Problem("shared-name", str(path), f"has the name of {first_path.name}")
 
@@ -131,7 +131,7 @@ def image_name(record: ImageLabels, format_name: str) -> str:
 
     Args:
         record: The labels.
-        format_name: Their format. DOTA text does not name its image: the file has the name of the image.
+        format_name: Format of the labels. DOTA text does not name its image, so the label file has the same name.
 
     Example:
         >>> from rotated_atss.label_formats.records import ObjectList
@@ -177,13 +177,13 @@ def _name_problems(paths: Sequence[Path]) -> Iterator[Problem]:
 
 
 def _list_coco_images(part: DataPart, coco: CocoReport) -> tuple[list[Path], list[Problem]]:
-    """Return the listed files that exist, and problems of those that do not."""
-    listed = {part.images / image.file_name: image for image in coco.images.values()}
-    folders = {path.parent for path in listed}
+    """Return the existing image files that a COCO file lists, and a problem for each missing one."""
+    listed_images = {part.images / image.file_name: image for image in coco.images.values()}
+    folders = {path.parent for path in listed_images}
     # listing a folder is faster than a system call per file
     names_by_folder = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
     existing, problems = [], []
-    for path, image in listed.items():
+    for path, image in listed_images.items():
         if path.name in names_by_folder[path.parent]:
             existing.append(path)
         else:

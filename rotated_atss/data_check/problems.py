@@ -20,7 +20,7 @@ class Problem:
     Attributes:
         kind: A key of :data:`rotated_atss.data_check.kinds.KINDS`.
         where: ``path``, ``path:line``, or ``path: images[3]`` for an entry of a COCO file.
-        message: What is wrong, with the value.
+        message: What is wrong, with the wrong value.
     """
 
     kind: str
@@ -81,17 +81,17 @@ def format_report(problems: Sequence[Problem], examples: int | None = 5) -> list
           P1.txt:3: the object has no area
     """
     lines = []
-    for kind, of_kind in group_problems(problems).items():
-        lines += [f"{kind.severity}: {kind.name}: {count_of(len(of_kind), 'problem')}", f"  {kind.advice}"]
-        listed = of_kind[:examples]
+    for kind, kind_problems in group_problems(problems).items():
+        lines += [f"{kind.severity}: {kind.name}: {count_of(len(kind_problems), 'problem')}", f"  {kind.advice}"]
+        listed = kind_problems[:examples]
         lines += [f"  {problem}" for problem in listed]
-        if len(listed) < len(of_kind):
-            lines.append(f"  ... and {len(of_kind) - len(listed)} more (--all lists them)")
+        if len(listed) < len(kind_problems):
+            lines.append(f"  ... and {len(kind_problems) - len(listed)} more (--all lists them)")
     return lines
 
 
 def count_severities(problems: Iterable[Problem]) -> tuple[int, int]:
-    """Return the number of errors and of warnings.
+    """Return the number of errors and the number of warnings.
 
     Example:
         >>> count_severities([Problem("zero-area", "a", ""), Problem("malformed-line", "b", "")])

@@ -1,4 +1,4 @@
-"""Reports of files as JSON, in which the shards of a check record them."""
+"""Conversion of file reports to and from JSON, in which the shards of a check record them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _report_to_json(report: FileReport) -> dict[str, Any]:
         "problems": [[problem.kind, problem.where, problem.message] for problem in report.problems],
     }
     if isinstance(report, LabelReport):
-        return {**common, "damaged": report.damaged, "records": [_labels_to_json(each) for each in report.records]}
+        return {**common, "damaged": report.damaged, "records": [_labels_to_json(labels) for labels in report.records]}
     return {
         **common,
         "size": report.size,
@@ -68,7 +68,7 @@ def _report_from_json(values: dict[str, Any]) -> FileReport:
 
 
 def _labels_to_json(labels: ImageLabels) -> dict[str, Any]:
-    """Return the objects of an image. Scores and georeference are left out: read labels have none."""
+    """Return the labels of an image. Scores and georeference are left out, because checked labels have neither."""
     return {
         "name": labels.name,
         "source": str(labels.source),

@@ -1,8 +1,8 @@
-"""Shards of one check (``check-data --shard``): runs that divide the reading of the files among them.
+"""Shards of one check (``check-data --shard``): runs that each read a part of the files.
 
-Each shard reads every N-th image and every N-th group of label files, and records a report per file in a common folder.
-The reports hold all that comparisons between files need: hashes of images, and objects of labels. The shard that finds
-the reports of all files recorded compares the files, and so makes the report of an unsharded run.
+Each of N shards reads every N-th image and every N-th group of label files, and records a report per file in a common
+folder. The reports have everything that comparisons between files need: hashes of images, and objects of labels. The
+shard that is the last to finish compares the files and returns the same report as an unsharded run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COMMAND = "check-data"
 def describe_check(
     parts: Sequence[DataPart], against: Sequence[str | Path], label_format: str, options: ReadOptions, *, decode: bool
 ) -> dict[str, str]:
-    """Return what all shards of a check must have in common, as texts by option.
+    """Return the settings that all shards of a check must share, as texts by option.
 
     Args:
         parts: The parts.
@@ -44,12 +44,12 @@ def describe_check(
         "--coco": [part.coco for part in parts if part.coco is not None],
         "--against": list(map(Path, against)),
     }
-    # messages show the paths as given; resolved, they tell equal relative paths of different folders apart
-    paths = [path.resolve() for group in folders.values() for path in group]
+    # messages show the paths as given, but relative paths of runs in different folders must differ
+    resolved_paths = [path.resolve() for group in folders.values() for path in group]
     return {
         "version": __version__,
         **{name: ", ".join(map(str, group)) for name, group in folders.items()},
-        "folders": os.pathsep.join(map(str, paths)),
+        "folders": os.pathsep.join(map(str, resolved_paths)),
         "--label-format": label_format,
         "--classes": "any" if options.classes is None else ", ".join(options.classes),
         "--class-column": options.class_column or "",
@@ -65,17 +65,18 @@ def read_shard(
     description: dict[str, str],
     read: Callable[[Sequence[FileJob]], Iterable[tuple[FileJob, list[FileReport]]]],
 ) -> tuple[dict[Path, FileReport], tuple[Shard, ...]]:
-    """Read the files of a shard that no run has recorded yet, and record their reports.
+    """Read and record the files of a shard, except those that an earlier run has recorded.
 
     Args:
         jobs: Jobs for all files of the dataset.
         records: Folder of the records, created if missing.
-        shard: The shard; None reads all files that are left.
-        description: What all shards have in common (:func:`describe_check`).
+        shard: The shard; None reads all files that are not recorded.
+        description: Settings that all shards share (:func:`describe_check`).
         read: Reads the files of jobs and yields their reports.
 
     Returns:
-        Reports of all files, and no shard; or no report, and the shards that have files left to read.
+        Report of each file of the dataset, and the shards that have not read all of their files. Without such shards
+        the reports are complete, otherwise the dict of reports is empty.
 
     Raises:
         UserError: Shards of another check have used the folder, or another run of this shard is active.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rotated_atss.dota._fields import MAX_NUMBER
-from rotated_atss.dota._tokens import gather_tokens, parse_decimals, token_bounds
+from rotated_atss.dota._tokens import find_token_bounds, gather_tokens, parse_decimals
 
 _CHUNK_BYTES = 1 << 21  # 2 MiB of text; limits the size of temporary arrays
 
@@ -14,7 +14,7 @@ Columns = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def parse_detection_columns(data: bytes) -> Columns:
-    """Parse the content of a detection file that is not empty, chunk by chunk.
+    """Parse the content of a non-empty detection file, chunk by chunk.
 
     Returns:
         The fields of :class:`rotated_atss.dota.detections.Detections`, in their order.
@@ -41,12 +41,12 @@ def _split_at_line_ends(data: bytes) -> Iterator[np.ndarray]:
 
 def _parse_chunk(buffer: np.ndarray, indices: dict[bytes, int]) -> tuple[np.ndarray, ...]:
     """Parse whole lines into image index, scores, polygons and score texts; add new image ids to ``indices``."""
-    starts, ends = token_bounds(buffer, fields=10)  # (n, 10) each
+    starts, ends = find_token_bounds(buffer, fields=10)  # (n, 10) each
     image_index = _index_texts(gather_tokens(buffer, starts[:, 0], ends[:, 0]), indices)
     scores = parse_decimals(buffer, starts[:, 1], ends[:, 1])
     polygons = parse_decimals(buffer, starts[:, 2:].ravel(), ends[:, 2:].ravel()).reshape(-1, 8)
     if not all((np.abs(values) <= MAX_NUMBER).all() for values in (scores, polygons)):
-        raise ValueError("not finite, or too large")
+        raise ValueError("a number is not finite or too large")
     return image_index, scores, polygons, gather_tokens(buffer, starts[:, 1], ends[:, 1])
 
 

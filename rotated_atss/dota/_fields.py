@@ -1,4 +1,4 @@
-"""Fields of DOTA text: what separates them, how long they are, and how numbers are parsed."""
+"""Fields of DOTA text files: split lines into fields, and parse numbers."""
 
 import math
 import re
@@ -6,13 +6,13 @@ import re
 from rotated_atss.errors import UserError, quote
 
 MAX_FIELD_BYTES = 512
-"""Maximum length of a field. NumPy stores all entries of a column at the width of the longest, so one long field needs
-much memory."""
+"""Maximum length of a field in bytes. NumPy stores every text of a column at the width of the longest one, so a single
+long field would need much memory."""
 
 MAX_NUMBER = 1e15
-"""Largest magnitude of a coordinate in pixels or of a score. Products of larger numbers can overflow in float32."""
+"""Largest accepted magnitude of a coordinate (pixels) or score. Products of larger numbers can overflow in float32."""
 
-# Fields are separated by ASCII white space; other control characters belong to no field.
+# ASCII control characters except white space, which separates fields.
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
@@ -20,7 +20,8 @@ def split_fields(line: bytes, path: object, line_number: int) -> list[str]:
     r"""Split a line of DOTA text into its fields.
 
     Raises:
-        UserError: The line is not UTF-8, holds a control character, or has a field that is too long.
+        UserError: The line is not UTF-8, holds a control character, or has a field of more than
+            :data:`MAX_FIELD_BYTES`.
 
     Example:
         >>> split_fields(b"1 2\tship\r", "P0001.txt", 1)
@@ -33,7 +34,7 @@ def split_fields(line: bytes, path: object, line_number: int) -> list[str]:
         if len(longest) > MAX_FIELD_BYTES:
             start = quote(longest[:40].decode(errors="replace"))
             raise UserError(
-                f"a field has {len(longest)} characters, {start} ...", where=where, hint="separate fields by spaces"
+                f"a field has {len(longest)} bytes, {start} ...", where=where, hint="separate fields by spaces"
             )
     if _CONTROL.search(line):
         raise UserError("the line holds a control character", where=where, hint="check that it is a text file in UTF-8")
@@ -44,7 +45,11 @@ def split_fields(line: bytes, path: object, line_number: int) -> list[str]:
 
 
 def parse_finite(field: str, path: object, line_number: int) -> float:
-    """Parse a field as a number of at most :data:`MAX_NUMBER`. Raises UserError with ``path:line`` otherwise."""
+    """Parse a field as a finite number with a magnitude of at most :data:`MAX_NUMBER`.
+
+    Raises:
+        UserError: The field is not such a number. The message starts with ``path:line``.
+    """
     where = f"{path}:{line_number}"
     try:
         value = parse_number(field)
@@ -58,7 +63,9 @@ def parse_finite(field: str, path: object, line_number: int) -> float:
 
 
 def is_number(field: str) -> bool:
-    """Return whether ``float`` accepts a field, as it does ``nan``, ``inf`` and ``1_0``. Such a field is not a name.
+    """Return whether ``float`` can parse a field. Such a field is not accepted as a class name.
+
+    Unlike :func:`parse_number`, this includes texts with underscores, such as ``1_0``.
 
     Example:
         >>> is_number("737"), is_number("nan"), is_number("Boeing-737")
@@ -72,7 +79,7 @@ def is_number(field: str) -> bool:
 
 
 def parse_number(field: str) -> float:
-    """Parse a decimal number as ``float`` does, without the underscores that Python accepts.
+    """Parse a number as ``float`` does, but reject underscores and non-ASCII digits, which ``float`` accepts.
 
     Raises:
         ValueError: The field is not a number.

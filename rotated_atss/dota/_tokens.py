@@ -7,14 +7,15 @@ import numpy as np
 from rotated_atss.dota._fields import MAX_FIELD_BYTES, parse_number
 
 _BLOCK = 1 << 15  # tokens per block: temporary arrays stay in the cache
-_MAX_WIDTH = 15  # characters of the longest number that is parsed in bulk: float64 holds integers of 15 digits exactly
+# Largest number of characters of a number that is parsed in bulk: float64 represents all integers of 15 digits exactly.
+_MAX_WIDTH = 15
 _ZERO, _DOT, _MINUS = b"0.-"
-# by byte; white space is no control character, as in rotated_atss.dota._fields
+# by byte; white space does not count as a control character, as in rotated_atss.dota._fields
 _IS_CONTROL = np.array([byte < 9 or 13 < byte < 32 or byte == 127 for byte in range(256)])
 _POWERS = 10.0 ** np.arange(_MAX_WIDTH + 2)  # powers of ten, exact in float64
 
 
-def token_bounds(buffer: np.ndarray, fields: int) -> tuple[np.ndarray, np.ndarray]:
+def find_token_bounds(buffer: np.ndarray, fields: int) -> tuple[np.ndarray, np.ndarray]:
     r"""Find the tokens of a text in which every line is blank or has ``fields`` tokens.
 
     Args:
@@ -28,15 +29,15 @@ def token_bounds(buffer: np.ndarray, fields: int) -> tuple[np.ndarray, np.ndarra
         ValueError: A line has another number of tokens, a token is too long, or the text holds a control character.
 
     Example:
-        >>> starts, ends = token_bounds(np.frombuffer(b"P1 0.5\nP2 1", np.uint8), fields=2)
+        >>> starts, ends = find_token_bounds(np.frombuffer(b"P1 0.5\nP2 1", np.uint8), fields=2)
         >>> starts.tolist(), ends.tolist()
         ([[0, 3], [7, 10]], [[2, 6], [9, 11]])
     """
     if len(buffer) and _IS_CONTROL[buffer].any():
         raise ValueError("the text holds a control character")
-    inside = np.zeros(len(buffer) + 2, dtype=bool)
-    np.greater(buffer, 32, out=inside[1:-1])  # up to 32: white space, as control characters are excluded above
-    edges = np.flatnonzero(inside[1:] != inside[:-1])  # start, end, start, end, ...
+    in_token = np.zeros(len(buffer) + 2, dtype=bool)  # False before and after the text
+    np.greater(buffer, 32, out=in_token[1:-1])  # bytes up to 32 are white space: control characters are excluded above
+    edges = np.flatnonzero(in_token[1:] != in_token[:-1])  # start, end, start, end, ...
     starts, ends = edges[0::2], edges[1::2]
     line_ends = np.append(np.flatnonzero(buffer == ord("\n")), len(buffer))
     counts = np.diff(np.searchsorted(starts, line_ends), prepend=0)  # tokens per line
@@ -60,7 +61,7 @@ def gather_tokens(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> n
     texts = np.empty((len(starts), width), dtype=np.uint8)
     for low in range(0, len(starts), _BLOCK):
         rows = slice(low, low + _BLOCK)
-        texts[rows] = _left_aligned(buffer, starts[rows], ends[rows], width)
+        texts[rows] = _copy_left_aligned(buffer, starts[rows], ends[rows], width)
     return texts.view(f"S{width}").ravel()
 
 
@@ -115,14 +116,14 @@ def join_columns(columns: Sequence[np.ndarray], separator: bytes = b" ") -> byte
         >>> join_columns([np.array([b"P1", b"P22"]), np.array([b"0.5", b"1"])])
         b'P1 0.5\nP22 1\n'
     """
-    blocks = []
+    lines = []
     for low in range(0, len(columns[0]), _BLOCK):
-        parts = [np.ascontiguousarray(column[low : low + _BLOCK]) for column in columns]
-        blocks.append(_join_block(parts, separator))
-    return b"".join(blocks)
+        column_blocks = [np.ascontiguousarray(column[low : low + _BLOCK]) for column in columns]
+        lines.append(_join_block(column_blocks, separator))
+    return b"".join(lines)
 
 
-def _left_aligned(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray, width: int) -> np.ndarray:
+def _copy_left_aligned(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray, width: int) -> np.ndarray:
     """Copy tokens into (n, width) uint8, padded with zeros on the right."""
     columns = np.arange(width)
     texts = np.take(buffer, starts[:, None] + columns, mode="clip")
@@ -135,37 +136,44 @@ def _parse_block(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np
     lengths = (ends - starts).astype(np.int32)
     width = min(int(lengths.max(initial=1)), _MAX_WIDTH)
     from_end = np.arange(width, 0, -1, dtype=np.int32)[:, None]
-    # (width, n), right-aligned: all digits of a row have the same place value
+    # (width, n): one right-aligned token per column, so that all digits of a row have the same place value
     characters = np.take(buffer, ends - from_end, mode="clip")
     characters[from_end > lengths] = _ZERO  # pad on the left
     negative = buffer[starts] == _MINUS
-    with_minus = np.flatnonzero(negative & (lengths <= width))
-    characters[width - lengths[with_minus], with_minus] = _ZERO  # instead of the minus
-    digits = characters - np.uint8(_ZERO)  # wraps around: any other character gives more than 9
+    negative_tokens = np.flatnonzero(negative & (lengths <= width))
+    characters[width - lengths[negative_tokens], negative_tokens] = _ZERO  # replaces the minus sign
+    digits = characters - np.uint8(_ZERO)  # uint8 wraps around: a character that is not a digit gives more than 9
     is_dot = characters == _DOT
     dots = is_dot.sum(axis=0, dtype=np.uint8)
     digits[is_dot] = 0
     has_digit = lengths > negative + dots
     is_plain = (lengths <= width) & has_digit & (dots <= 1) & (digits.max(axis=0) <= 9)
-    values = _place_values(digits, is_dot)
+    values = _combine_digits(digits, is_dot)
     np.negative(values, out=values, where=negative)
-    for row in np.flatnonzero(~is_plain).tolist():
-        values[row] = parse_number(buffer[starts[row] : ends[row]].tobytes().decode(errors="replace"))
+    for token in np.flatnonzero(~is_plain).tolist():
+        values[token] = parse_number(buffer[starts[token] : ends[token]].tobytes().decode(errors="replace"))
     return values
 
 
-def _place_values(digits: np.ndarray, is_dot: np.ndarray) -> np.ndarray:
-    """Return the (n,) float64 values of (width, n) digits, of which those marked by ``is_dot`` are decimal points.
+def _combine_digits(digits: np.ndarray, is_dot: np.ndarray) -> np.ndarray:
+    """Return the (n,) float64 values of numbers given as digits.
 
-    A decimal point is first read as a digit 0, which makes the part before it ten times too large. Numerator and power
-    of ten are exact, so the only division rounds as ``float`` does.
+    The decimal point is first read as a digit 0, so the part before it has to be divided by ten. The integer without
+    decimal point and the power of ten are exact in float64, so the only rounding is that of the final division, and the
+    result equals that of ``float``.
+
+    Args:
+        digits: (width, n) uint8, one number per column, with 0 at the decimal point.
+        is_dot: (width, n) bool, position of the decimal point.
     """
     width = len(digits)
-    raw = _POWERS[width - 1 :: -1][:width] @ digits.astype(np.float64)
-    places = np.arange(width - 1, -1, -1, dtype=np.uint8) @ is_dot  # number of decimals
-    scale = _POWERS[np.minimum(places, width)]  # places exceed width only for two dots, an invalid token
-    whole = np.floor(raw / (scale * 10.0))  # part before the decimal point
-    mantissa = np.where(is_dot.any(axis=0), raw - whole * (scale * 9.0), raw)
+    with_zero = _POWERS[width - 1 :: -1][:width] @ digits.astype(np.float64)  # integer with 0 for the decimal point
+    num_decimals = np.arange(width - 1, -1, -1, dtype=np.uint8) @ is_dot
+    # num_decimals exceeds width only in a token with two dots, which is invalid
+    scale = _POWERS[np.minimum(num_decimals, width)]
+    whole = np.floor(with_zero / (scale * 10.0))  # part before the decimal point
+    # with_zero = whole * scale * 10 + decimals; the integer without decimal point is whole * scale + decimals
+    mantissa = np.where(is_dot.any(axis=0), with_zero - whole * (scale * 9.0), with_zero)
     return mantissa / scale
 
 
@@ -177,8 +185,8 @@ def _common_decimals(values: np.ndarray) -> int | None:
         scale = 10.0**decimals
         if not largest * scale < 2.0**53:  # float64 does not hold all larger integers
             return None
-        # the first values reject most candidates at once
-        if all(np.array_equal(np.rint(part * scale) / scale, part) for part in (flat[:64], flat)):
+        # the first 64 values are tested alone, because they reject most numbers of decimals
+        if all(np.array_equal(np.rint(tested * scale) / scale, tested) for tested in (flat[:64], flat)):
             return decimals
     return None
 
@@ -186,30 +194,30 @@ def _common_decimals(values: np.ndarray) -> int | None:
 def _write_digits(texts: np.ndarray, whole: np.ndarray, negative: np.ndarray, decimals: int) -> None:
     """Write ``whole / 10**decimals`` into the rows of ``texts``, right-aligned and padded with zero bytes."""
     # division of 32-bit integers is faster
-    rest = whole.astype(np.uint32) if whole.max(initial=0) < 1 << 32 else whole
+    remaining = whole.astype(np.uint32) if whole.max(initial=0) < 1 << 32 else whole
     column = texts.shape[1] - 1
     for place in range(texts.shape[1] - 2):
         if place == decimals:
             texts[:, column] = _DOT
             column -= 1
-        higher = rest // 10
-        digit = (rest - higher * 10 + _ZERO).astype(np.uint8)
-        texts[:, column] = digit if place <= decimals else np.where(rest > 0, digit, 0)  # no leading zeros
-        rest = higher
+        quotient = remaining // 10
+        digit = (remaining - quotient * 10 + _ZERO).astype(np.uint8)
+        texts[:, column] = digit if place <= decimals else np.where(remaining > 0, digit, 0)  # no leading zeros
+        remaining = quotient
         column -= 1
     rows = np.flatnonzero(negative)
     left_of_number = (texts[rows] != 0).argmax(axis=1) - 1
     texts[rows, left_of_number] = _MINUS
 
 
-def _join_block(parts: list[np.ndarray], separator: bytes) -> bytes:
-    """Join (n,) bytes columns into lines, without the zero bytes that pad shorter texts."""
-    widths = [part.dtype.itemsize for part in parts]
-    lines = np.empty((len(parts[0]), sum(widths) + len(widths)), dtype=np.uint8)
-    column = 0
-    for part, width in zip(parts, widths, strict=True):
-        lines[:, column : column + width] = part.view(np.uint8).reshape(-1, width)
-        lines[:, column + width] = separator[0]
-        column += width + 1
+def _join_block(columns: list[np.ndarray], separator: bytes) -> bytes:
+    """Join contiguous (n,) bytes columns into lines, without the zero bytes that pad shorter texts."""
+    widths = [column.dtype.itemsize for column in columns]
+    lines = np.empty((len(columns[0]), sum(widths) + len(widths)), dtype=np.uint8)
+    start = 0
+    for column, width in zip(columns, widths, strict=True):
+        lines[:, start : start + width] = column.view(np.uint8).reshape(-1, width)
+        lines[:, start + width] = separator[0]
+        start += width + 1
     lines[:, -1] = ord("\n")
     return lines[lines != 0].tobytes()

@@ -1,4 +1,4 @@
-"""Results of the Task1 evaluation, as a table and as JSON."""
+"""Results of the evaluation of detections, as a table and as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,13 +56,13 @@ class EvaluationResult:
 
     Attributes:
         per_class: Result by class name.
-        images: Number of images.
+        images: Number of evaluated images.
         metric: ``voc07``, ``area`` or ``coco``.
         difficult: ``ignore`` or ``count``.
-        version: Name of the dataset whose evaluation rule was used, such as ``v1.0`` for DOTA.
+        dataset: Name of the dataset whose evaluation rule was used, such as ``v1.0`` for DOTA.
         iou_thresholds: Evaluated IoU thresholds.
-        by_size: For ``coco``: mean AP over IoU thresholds and classes, by the name of each size range. All other values
-            of this result refer to the first size range.
+        by_size: For ``coco``: mean AP over IoU thresholds and classes, by name of the size range. All other values of
+            this result are those of the first size range.
     """
 
     per_class: dict[str, ClassResult]
@@ -139,12 +139,14 @@ def format_table(result: EvaluationResult) -> str:
     for name, class_result in result.per_class.items():
         rows.append((printable(name), *map(_format_value, _field_values(class_result, _CLASS_FIELDS).values())))
     class_results = result.per_class.values()
-    totals = [sum(getattr(result, attribute) for result in class_results) for attribute in _COUNT_FIELDS.values()]
-    # no mean recall
-    rows.append(("mean", *map(str, totals), "", *map(_format_value, result.values().values())))
+    totals = [
+        sum(getattr(class_result, attribute) for class_result in class_results) for attribute in _COUNT_FIELDS.values()
+    ]
+    mean_recall = ""  # left empty: recall is not averaged
+    rows.append(("mean", *map(str, totals), mean_recall, *map(_format_value, result.values().values())))
     lines = align_columns(rows)
-    rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *_format_settings(result)])
+    separator = "-" * len(lines[0])
+    return "\n".join([lines[0], separator, *lines[1:-1], separator, lines[-1], *_format_settings(result)])
 
 
 def _format_settings(result: EvaluationResult) -> list[str]:

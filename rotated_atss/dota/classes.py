@@ -54,10 +54,10 @@ def resolve_classes(spec: str | Path | Sequence[str]) -> tuple[str, ...]:
         (16, ('car', 'airplane'))
     """
     if isinstance(spec, Path):
-        return _hyphenate_all(_read_names(spec), spec)
+        return _check_and_hyphenate(_read_names(spec), spec)
     if isinstance(spec, str):
         return _resolve_text(spec)
-    return _hyphenate_all(spec, None)
+    return _check_and_hyphenate(spec, None)
 
 
 def hyphenate(name: str) -> str:
@@ -73,7 +73,7 @@ def hyphenate(name: str) -> str:
 def _nearest_class(name: str, classes: Iterable[str]) -> str | None:
     """Return the class with the most similar spelling, or None if no class is similar."""
     normalized = {known.lower().replace("_", "-"): known for known in classes}
-    # cutoff: similarity from 0 to 1
+    # cutoff is a similarity in [0, 1]; names below it have too little in common for a suggestion
     similar = difflib.get_close_matches(name.lower().replace("_", "-"), normalized, n=1, cutoff=0.5)
     return normalized[similar[0]] if similar else None
 
@@ -89,9 +89,9 @@ def unknown_class_hint(name: str, classes: Sequence[str]) -> str:
         >>> unknown_class_hint("harbor", ["plane", "ship"])
         'known classes: plane, ship'
     """
-    if set(classes) in map(set, CLASSES.values()):  # with other classes, no version was chosen
-        for version, known in CLASSES.items():
-            if name in known and set(classes) <= set(known):  # that version has the classes in use, too
+    if set(classes) in map(set, CLASSES.values()):  # the classes are those of a DOTA version
+        for version, version_classes in CLASSES.items():
+            if name in version_classes and set(classes) <= set(version_classes):  # a later version
                 return f"it is a class of DOTA {version}: choose that version"
     nearest = _nearest_class(name, classes)
     return f"nearest known class: '{nearest}'" if nearest else f"known classes: {', '.join(classes)}"
@@ -113,9 +113,9 @@ def _resolve_text(spec: str) -> tuple[str, ...]:
         if key in DATASETS:
             return DATASETS[key].classes
     if "," in spec:
-        return _hyphenate_all([name.strip() for name in spec.split(",") if name.strip()], None)
+        return _check_and_hyphenate([name.strip() for name in spec.split(",") if name.strip()], None)
     if Path(spec).is_file():
-        return _hyphenate_all(_read_names(Path(spec)), spec)
+        return _check_and_hyphenate(_read_names(Path(spec)), spec)
     raise UserError(
         f"'{spec}' is neither a DOTA version nor a dataset ({', '.join(DATASETS)}) nor a file of class names",
         hint=f"write a single class as a tuple, ('{spec}',), or with a comma, '{spec},'",
@@ -133,8 +133,8 @@ def _read_names(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _hyphenate_all(names: Sequence[str], where: object) -> tuple[str, ...]:
-    """Check class names and replace their spaces by hyphens; ``where`` is their file, or None."""
+def _check_and_hyphenate(names: Sequence[str], where: object) -> tuple[str, ...]:
+    """Check class names and replace their spaces by hyphens; ``where`` is the file of the names, or None."""
     if not names:
         raise UserError("the class list is empty", where=where, hint="give at least one class name")
     for name in names:

@@ -1,10 +1,10 @@
 """Average precision of one class by COCO's rules, on oriented boxes and for several ranges of object sizes.
 
-Objects and detections are compared as their minimum-area rectangles. The detections of an image are matched in order of
-descending score. A detection is matched to the object of highest IoU among the objects that are not matched yet, if
-that IoU reaches the threshold. Objects outside the size range are treated like ignored objects: they are considered
-only if no other object reaches the threshold. Two kinds of detections are neither true nor false positives: those
-matched to an ignored object, and those that are outside the size range and not matched.
+IoUs are computed between the minimum-area rectangles of objects and detections. The detections of an image are matched
+in order of descending score. A detection is matched to the object of highest IoU among the objects that are not matched
+yet, if that IoU reaches the threshold. Objects outside the size range are treated like ignored objects: a detection is
+matched to one only if no other object reaches the threshold. Two kinds of detections are neither true nor false
+positives: those matched to an ignored object, and unmatched ones outside the size range.
 
 SODA-A's evaluation differs in one step: a detection is compared only with its object of highest IoU, even if that
 object is already matched (``best_only``).
@@ -57,20 +57,20 @@ def evaluate_class_by_size(
         image_index: (N,) int64, image of each detection, numbered as in ``ground_truth``; detections with image -1 are
             dropped.
         ground_truth: Objects of the same class.
-        rule: A rule with size ranges.
+        rule: Evaluation rule, with at least one size range.
         iou_thresholds: Minimum IoU of a match (inclusive); AP is computed for each of these values.
         ignore_difficult: Whether difficult objects are ignored.
 
     Returns:
-        The result for the first size range, and, by the name of each size range, the mean AP over ``iou_thresholds``;
-        NaN for a range without objects.
+        The result for the first size range, and a dict from the name of each size range to the mean AP over
+        ``iou_thresholds``, NaN for a range without objects.
 
     Example:
         >>> from rotated_atss.dota.datasets import get_rule
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
         >>> objects = GroundTruth(np.vstack([square, square * 3]), np.array([0, 0]), np.array([False, False]))
-        >>> found = Detections.from_ids(["P1"], np.array([0.9]), square)
-        >>> result, by_size = evaluate_class_by_size(found, np.array([0]), objects, get_rule("soda-a"), (0.5, 0.75))
+        >>> ships = Detections.from_ids(["P1"], np.array([0.9]), square)
+        >>> result, by_size = evaluate_class_by_size(ships, np.array([0]), objects, get_rule("soda-a"), (0.5, 0.75))
         >>> round(result.ap50, 3), by_size["extremely small"], by_size["generally small"]
         (0.505, 1.0, 0.0)
     """
@@ -90,7 +90,8 @@ def evaluate_class_by_size(
         for threshold in iou_thresholds:
             match = match_detections(ordered, len(areas), threshold, best_only=rule.best_only)
             matched = match != _NOT_MATCHED
-            is_scored = inside.copy()  # neither true nor false positive where False
+            # where False, the detection is neither a true nor a false positive
+            is_scored = inside.copy()
             is_scored[matched] = ~ignored[match[matched]]
             ap_by_iou[threshold], recall[threshold] = average_precision(
                 matched & is_scored, ~matched & is_scored, num_gt, "coco"
@@ -101,11 +102,14 @@ def evaluate_class_by_size(
 
 
 def mean_by_size(by_class: Mapping[str, Mapping[str, float]], sizes: Sequence[SizeRange]) -> dict[str, float]:
-    """Average AP over the classes that have objects in a size range; NaN where none has.
+    """Average the AP of each size range over the classes that have objects of this size.
 
     Args:
-        by_class: AP by class name, then by the name of the size range.
+        by_class: AP by class name, then by name of the size range; NaN for a class without objects of this size.
         sizes: The size ranges.
+
+    Returns:
+        Mean AP by name of the size range; NaN if no class has objects of this size.
 
     Example:
         >>> nan = float("nan")
@@ -124,8 +128,8 @@ def order_candidates(candidates: Candidates, ignored: np.ndarray, *, best_only: 
 
     Args:
         candidates: Pairs of detections and objects.
-        ignored: (G,) bool, objects to which a detection is matched only if no other object is possible.
-        best_only: Keep only the object of highest IoU of each detection, ignored or not.
+        ignored: (G,) bool, ignored objects. A detection is matched to one only if no other object is possible.
+        best_only: Keep only the object of highest IoU for each detection, whether ignored or not.
 
     Example:
         >>> pairs = Candidates(np.array([0, 0]), np.array([0, 1]), np.array([0.8, 0.9]))
@@ -240,6 +244,7 @@ def outside_range(areas: np.ndarray, size: SizeRange) -> np.ndarray:
 
 
 def _find_candidates(polygons: np.ndarray, image_index: np.ndarray, objects: GroundTruth, min_iou: float) -> Candidates:
+    """Find the candidate objects of each polygon (N, 8); the arguments are those of ``overlapping_pairs``."""
     det_index, gt_index, ious = overlapping_pairs(polygons, image_index, objects, min_iou)
     order = np.argsort(det_index, kind="stable")
     return Candidates(det_index[order], gt_index[order], ious[order])

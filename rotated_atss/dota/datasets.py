@@ -1,4 +1,4 @@
-"""The datasets that this package has settings for: their classes and the rules by which they are evaluated."""
+"""Class names and evaluation rules of DOTA and similar datasets."""
 
 from dataclasses import dataclass
 
@@ -65,7 +65,7 @@ class SizeRange:
 
 @dataclass(frozen=True)
 class EvaluationRule:
-    """How a dataset computes average precision.
+    """Rule by which average precision is computed for a dataset.
 
     Attributes:
         metric: ``voc07`` (11 recall levels), ``area`` (area under the precision envelope) or ``coco`` (101 recall
@@ -100,7 +100,7 @@ SODA_A_SIZES = (
     SizeRange("generally small", 20.0**2, 32.0**2),
     SizeRange("normal", 32.0**2, 40.0 * 50.0),
 )
-"""Size ranges of SODA-A's evaluation, whose AP, AP50 and AP75 are those of the small objects."""
+"""Size ranges of SODA-A's evaluation. AP, AP50 and AP75 are those of the first range, the small objects."""
 
 
 @dataclass(frozen=True)
@@ -140,15 +140,14 @@ DOTA_VERSIONS = tuple(name for name in DATASETS if name.startswith("v"))
 
 
 def get_rule(name: str) -> EvaluationRule:
-    """Return the evaluation rule of a dataset.
+    """Return the evaluation rule of a dataset, or the default :class:`EvaluationRule` for an unknown name.
 
     Args:
-        name: A key of :data:`DATASETS`. The ``v`` of a DOTA version can be left out. For other names, the defaults of
-            :class:`EvaluationRule` apply.
+        name: A key of :data:`DATASETS`. The ``v`` of a DOTA version can be left out.
 
     Example:
         >>> get_rule("1.0").difficult, get_rule("soda-a").metric
         ('ignore', 'coco')
     """
-    known = DATASETS.get(name) or DATASETS.get(f"v{name}")
-    return known.rule if known else EvaluationRule()
+    dataset = DATASETS.get(name) or DATASETS.get(f"v{name}")
+    return dataset.rule if dataset else EvaluationRule()

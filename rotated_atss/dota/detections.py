@@ -132,7 +132,7 @@ def write_detections(path: str | Path, detections: Detections) -> None:
 
 
 def write_task1_folder(folder: str | Path, detections: Mapping[str, Detections]) -> None:
-    """Write one Task1 file per class; the files of an earlier result stay until all new ones are written.
+    """Write one Task1 file per class. Files of an earlier result are replaced only after all new ones are written.
 
     Args:
         folder: Output folder, created if missing.
@@ -148,7 +148,10 @@ def write_task1_folder(folder: str | Path, detections: Mapping[str, Detections])
         ...     sorted(list_task1_files(folder))
         ['plane', 'ship']
     """
-    contents = {task1_path(folder, name).name: format_detections(of_class) for name, of_class in detections.items()}
+    contents = {
+        task1_path(folder, name).name: format_detections(class_detections)
+        for name, class_detections in detections.items()
+    }
     write_result(Path(folder), contents)
 
 
@@ -191,8 +194,8 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
     """List the Task1 files of a folder by class name, sorted.
 
     Raises:
-        UserError: The folder is missing or holds no Task1 file; its files are incomplete, because the run that wrote
-            them was killed; two file names differ only in case; or a class name is not printable.
+        UserError: The folder is missing or holds no Task1 file, the run that wrote the files was stopped before it had
+            written all of them, two file names differ only in case, or a class name is not printable.
 
     Example:
         >>> import tempfile
@@ -203,16 +206,16 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
     """
     if Path(folder, JOURNAL).exists():
         hint = "run the command that writes them again"
-        raise UserError("the files of a result that was stopped are incomplete", where=folder, hint=hint)
+        raise UserError("the Task1 files are incomplete: the run that wrote them was stopped", where=folder, hint=hint)
     paths = (path for path in list_label_files(folder) if path.name.startswith(TASK1_PREFIX))
     by_class = {path.stem.removeprefix(TASK1_PREFIX): path for path in paths}
     if not by_class:
         subfolders = sorted({path.parent.name for path in Path(folder).glob("*/Task1_*.txt")})
-        advice = f"choose its folder {subfolders[0]}" if subfolders else ""
-        raise UserError("no Task1_<class>.txt in this folder", where=folder, hint=advice)
-    wrong = next((path for name, path in by_class.items() if not name.isprintable()), None)
-    if wrong is not None:
-        raise UserError("the class name has a control character", where=wrong, hint="rename the file")
+        hint = f"choose its subfolder {subfolders[0]}" if subfolders else ""
+        raise UserError("no Task1_<class>.txt in this folder", where=folder, hint=hint)
+    unprintable = next((path for name, path in by_class.items() if not name.isprintable()), None)
+    if unprintable is not None:
+        raise UserError("the class name has a control character", where=unprintable, hint="rename the file")
     return by_class
 
 
@@ -230,14 +233,15 @@ def read_task1_folder(
         folder: Folder with ``Task1_<class>.txt`` files.
         classes: Class names to read.
         skip_unknown: Skip files of other classes instead of raising.
-        workers: Number of threads, which read one file each.
+        workers: Number of threads. Each reads one file at a time.
         on_done: Called with the path of each file that has been read.
 
     Returns:
         Detections by class, in the order of ``classes``; empty for a class without a file.
 
     Raises:
-        UserError: As :func:`list_task1_files` and :func:`read_detections`, or a Task1 file belongs to another class.
+        UserError: As :func:`list_task1_files` and :func:`read_detections`; or, unless ``skip_unknown`` is set, there is
+            a file of a class that is not in ``classes``.
 
     Example:
         >>> import tempfile
@@ -257,7 +261,7 @@ def read_task1_folder(
 
 
 def _raise_first_error(data: bytes, path: object) -> NoReturn:
-    """Raise the error of the first malformed line; the error of the vectorized parser does not name the line."""
+    """Parse line by line and raise the error of the first malformed line, which the vectorized parser does not name."""
     for line_number, line in enumerate(data.split(b"\n"), start=1):
         fields = split_fields(line, path, line_number)
         if fields and len(fields) != 10:

@@ -8,13 +8,13 @@ from rotated_atss.errors import UserError, count_of, printable, quote
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".jp2", ".j2k")
 _MOSAIC_SUFFIXES = (".vrt",)
-# Formats that are not read; .vrt files are read if a folder has no other images.
-_OTHER_IMAGE_SUFFIXES = (
+# Image formats that are not read. Mosaics (.vrt) are read only if a folder has no other images.
+_SKIPPED_SUFFIXES = (
     *(".gif", ".webp", ".jpe", ".jfif", ".heic", ".avif", ".img", ".ecw", ".sid", ".vrt", ".dib"),
     *(".pgm", ".ppm", ".pbm", ".exr", ".hdr", ".svg", ".psd", ".nitf", ".ntf"),
 )
 
-_MAX_LISTED = 5  # names in a message
+_MAX_LISTED_NAMES = 5  # in a message
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -23,8 +23,8 @@ def list_images(folder: str | Path) -> list[Path]:
     VRT files, which usually are mosaics of other images, are listed only if there is no other image.
 
     Raises:
-        UserError: The folder is missing, holds no image, or holds two images of one name (``P1.png`` and ``P1.jpg``, or
-            ``p1.png``), or a name cannot be an image id (:func:`check_image_name`).
+        UserError: The folder is missing or holds no image, two images differ only in suffix or case (``P1.png`` and
+            ``P1.jpg`` or ``p1.png``), or a name cannot be an image id (:func:`check_image_name`).
 
     Example:
         >>> import tempfile
@@ -77,7 +77,7 @@ def check_image_name(name: str, where: object = None) -> None:
 
 
 def skipped_images(folder: str | Path) -> list[str]:
-    """Return the names of files that look like images but are of a format that is not read, sorted.
+    """Return the names of image files in a format that is not read, sorted.
 
     Example:
         >>> import tempfile
@@ -87,9 +87,10 @@ def skipped_images(folder: str | Path) -> list[str]:
         ...     skipped_images(folder)
         ['a.webp']
     """
-    others = list_files(folder, _OTHER_IMAGE_SUFFIXES, broken_links=True)
-    has_images = bool(list_files(folder, IMAGE_SUFFIXES, broken_links=True))  # without any, mosaics are read
-    return [path.name for path in others if has_images or path.suffix.lower() not in _MOSAIC_SUFFIXES]
+    skipped = list_files(folder, _SKIPPED_SUFFIXES, broken_links=True)
+    if not list_files(folder, IMAGE_SUFFIXES, broken_links=True):  # mosaics are read then
+        skipped = [path for path in skipped if path.suffix.lower() not in _MOSAIC_SUFFIXES]
+    return [path.name for path in skipped]
 
 
 def note_skipped_images(folder: str | Path) -> list[str]:
@@ -106,8 +107,8 @@ def note_skipped_images(folder: str | Path) -> list[str]:
     names = skipped_images(folder)
     if not names:
         return []
-    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
-    listed = printable(", ".join(names[:_MAX_LISTED]))
+    more = f" and {len(names) - _MAX_LISTED_NAMES} more" if len(names) > _MAX_LISTED_NAMES else ""
+    listed = printable(", ".join(names[:_MAX_LISTED_NAMES]))
     verb = "is" if len(names) == 1 else "are"
     supported = ", ".join(IMAGE_SUFFIXES)
     return [
@@ -119,7 +120,7 @@ def list_label_files(folder: str | Path) -> list[Path]:
     """List the ``.txt`` files of a folder, sorted by name.
 
     Raises:
-        UserError: The folder is missing, or holds two files of one name (``P1.txt`` and ``P1.TXT``, or ``p1.txt``).
+        UserError: The folder is missing, or two files differ only in case (``P1.txt`` and ``P1.TXT`` or ``p1.txt``).
 
     Example:
         >>> import tempfile
@@ -139,10 +140,10 @@ def list_files(folder: str | Path, suffixes: tuple[str, ...], *, broken_links: b
     Args:
         folder: Folder to list; subfolders are not searched.
         suffixes: Lower-case suffixes with their dot; the case of file names is ignored.
-        broken_links: List links to missing files too. Reading such a file then raises the error.
+        broken_links: Also list links to missing files instead of raising.
 
     Raises:
-        UserError: The folder is missing or not a folder, or a file is a link to a missing file.
+        UserError: The folder is missing or not a folder, or a link to a missing file is found without ``broken_links``.
 
     Example:
         >>> import tempfile
@@ -163,7 +164,7 @@ def list_files(folder: str | Path, suffixes: tuple[str, ...], *, broken_links: b
 
 
 def _is_file(path: Path, broken_links: bool) -> bool:
-    """Return whether a path is a file or a link to one; ``broken_links`` accepts a link to a missing file too."""
+    """Return whether a path is a file or a link to one. A link to a missing file counts only with ``broken_links``."""
     if path.is_file():
         return True
     if path.is_symlink() and not path.exists():
@@ -180,8 +181,8 @@ def pair_images_and_labels(
 
     Args:
         images: Folder of images.
-        labels: Folder of label files; None for a test set, whose images are paired with None.
-        only: Names of images without suffix; other images and label files are left out. None takes all.
+        labels: Folder of label files; None for images without labels, which are paired with None.
+        only: Names without suffix of the images to pair; other images and label files are left out. None pairs all.
 
     Raises:
         UserError: A folder is missing or holds no image, an image has no label file, or a label file has no image.
@@ -199,19 +200,19 @@ def pair_images_and_labels(
         return [(path, None) for path in image_paths]
     label_paths = [path for path in list_label_files(labels) if only is None or path.stem in only]
     labels_by_stem = {path.stem: path for path in label_paths}
-    unpaired = [path.name for path in image_paths if path.stem not in labels_by_stem]
-    if unpaired:
-        message = f"no label file for {_first_of('image', unpaired)}"
+    unlabeled = [path.name for path in image_paths if path.stem not in labels_by_stem]
+    if unlabeled:
+        message = f"no label file for {_name_first('image', unlabeled)}"
         raise UserError(message, where=labels, hint=f"images are in {images}")
-    stems = {path.stem for path in image_paths}
-    unpaired = [path.name for stem, path in labels_by_stem.items() if stem not in stems]
-    if unpaired:
-        message = f"no image for {_first_of('label file', unpaired)}"
+    image_stems = {path.stem for path in image_paths}
+    without_image = [path.name for stem, path in labels_by_stem.items() if stem not in image_stems]
+    if without_image:
+        message = f"no image for {_name_first('label file', without_image)}"
         raise UserError(message, where=images, hint=f"labels are in {labels}")
     return [(path, labels_by_stem[path.stem]) for path in image_paths]
 
 
-def _first_of(kind: str, names: list[str]) -> str:
+def _name_first(kind: str, names: list[str]) -> str:
     """Return a text such as ``the image P1.png and 2 more``."""
-    rest = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"the {kind} {names[0]}{rest}"
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"the {kind} {names[0]}{more}"

@@ -52,9 +52,9 @@ def read_labels(path: str | Path, classes: Sequence[str] | None = None, *, skip_
 
     Args:
         path: UTF-8 text file. CRLF, a byte-order mark, blank lines and a missing difficult column are accepted.
-        classes: Accepted class names; None accepts every name. A name with hyphens, such as ``Small-Car``, is also
-            found with spaces, ``Small Car``. Names are returned with hyphens, because the text formats separate fields
-            by spaces.
+        classes: Accepted class names; None accepts every name. For a name with hyphens, such as ``Small-Car``, the file
+            can also have spaces, ``Small Car``. Names are returned with hyphens, because the text formats separate
+            fields by spaces.
         skip_unknown: Skip objects of other classes instead of raising.
 
     Raises:
@@ -101,8 +101,8 @@ def parse_labels(
         >>> print(errors[0])
         P0001.txt:2: a label line has 9 or 10 fields, got 3 (write x1 y1 x2 y2 ...
     """
-    known = None if classes is None else frozenset("-".join(name.split()) for name in classes)
-    return _parse_lines(data.removeprefix(b"\xef\xbb\xbf"), path, known, classes or (), skip_unknown, errors)
+    accepted = None if classes is None else frozenset("-".join(name.split()) for name in classes)
+    return _parse_lines(data.removeprefix(b"\xef\xbb\xbf"), path, accepted, classes or (), skip_unknown, errors)
 
 
 def write_labels(
@@ -166,14 +166,14 @@ def format_labels(
 def _parse_lines(
     data: bytes,
     path: object,
-    known: frozenset[str] | None,
+    accepted: frozenset[str] | None,
     classes: Sequence[str],
     skip_unknown: bool,
     errors: list[UserError] | None,
 ) -> Labels:
-    """Parse the lines of a label file; ``known`` holds the names of ``classes`` with hyphens, None accepts all."""
+    """Parse the lines of a label file; ``accepted`` has the names of ``classes`` with hyphens, None accepts all."""
     polygons, names, difficult, line_numbers, header = [], [], [], [], []
-    spaced = {tuple(name.split()): "-".join(name.split()) for name in classes if " " in name}
+    name_by_words = {tuple(name.split()): "-".join(name.split()) for name in classes if " " in name}
     for line_number, line in enumerate(data.split(b"\n"), start=1):
         try:
             fields = split_fields(line, path, line_number)
@@ -182,15 +182,15 @@ def _parse_lines(
             if len(fields) < 9 and _HEADER.match(" ".join(fields[:3])):
                 header.append(line.decode().strip())
                 continue
-            if known is not None and len(fields) > 9:
-                fields = _join_class_name(fields, known, spaced)
+            if accepted is not None and len(fields) > 9:
+                fields = _join_class_name(fields, accepted, name_by_words)
             polygon, flag = _parse_object(fields, path, line_number)
-            if known is not None and fields[8] not in known:
+            if accepted is not None and fields[8] not in accepted:
                 if skip_unknown:
                     continue
                 raise unknown_class_error(fields[8], classes, f"{path}:{line_number}")
         except UserError as error:
-            _collect(error, errors)
+            _append_or_raise(error, errors)
             continue
         polygons.append(polygon)
         names.append(fields[8])
@@ -199,7 +199,7 @@ def _parse_lines(
     try:
         _reject_normalized(polygons, path)
     except UserError as error:
-        _collect(error, errors)
+        _append_or_raise(error, errors)
     return Labels(
         np.array(polygons, dtype=np.float64).reshape(-1, 8),
         tuple(names),
@@ -209,25 +209,27 @@ def _parse_lines(
     )
 
 
-def _collect(error: UserError, errors: list[UserError] | None) -> None:
-    """Append an error to a list, or raise it if there is none."""
+def _append_or_raise(error: UserError, errors: list[UserError] | None) -> None:
+    """Append an error to ``errors``, or raise it if ``errors`` is None."""
     if errors is None:
         raise error
     errors.append(error)
 
 
-def _join_class_name(fields: list[str], known: frozenset[str], spaced: Mapping[tuple[str, ...], str]) -> list[str]:
+def _join_class_name(
+    fields: list[str], accepted: frozenset[str], name_by_words: Mapping[tuple[str, ...], str]
+) -> list[str]:
     """Join the fields of a class name with spaces: ``... Small Car 0`` becomes ``... Small-Car 0``.
 
     Args:
         fields: The fields of a line.
-        known: Accepted names, with hyphens.
-        spaced: Those accepted names that were given with spaces: their words -> name with hyphens. They take precedence
-            over a single word that is itself an accepted name.
+        accepted: Accepted names, with hyphens.
+        name_by_words: Name with hyphens by its words, for the accepted names that the caller gave with spaces. They
+            take precedence over a single word that is itself an accepted name.
     """
     for end in (len(fields), len(fields) - 1):  # end of the name without and with a difficult flag
-        name = spaced.get(tuple(fields[8:end]))
-        if name is None and fields[8] not in known and "-".join(fields[8:end]) in known:
+        name = name_by_words.get(tuple(fields[8:end]))
+        if name is None and fields[8] not in accepted and "-".join(fields[8:end]) in accepted:
             name = "-".join(fields[8:end])
         if name is not None:
             return [*fields[:8], name, *fields[end:]]
@@ -240,23 +242,27 @@ def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[li
     if not 9 <= len(fields) <= 10:
         hint = _spaced_name_hint(fields) or _LINE_FORMAT_HINT
         raise UserError(
-            f"a label line has 9 or 10 fields, got {len(fields)}{_other_format(fields)}", where=where, hint=hint
+            f"a label line has 9 or 10 fields, got {len(fields)}{_guess_other_format(fields)}", where=where, hint=hint
         )
     try:
         polygon = list(map(parse_number, fields[:8]))
     except ValueError:
         polygon = [math.inf]  # fails the next test, so that the malformed field is reported
-    if not sum(map(abs, polygon)) <= MAX_NUMBER:  # one fast test per line; only if it fails, one test per field
-        other = _other_format(fields)
-        if other:
+    # One fast test per line, which NaN also fails; only if it fails, each field is tested.
+    if not sum(map(abs, polygon)) <= MAX_NUMBER:
+        other_format = _guess_other_format(fields)
+        if other_format:
             raise UserError(
-                f"the coordinates come first, got {quote(fields[0])}{other}", where=where, hint=_LINE_FORMAT_HINT
+                f"the coordinates come first, got {quote(fields[0])}{other_format}",
+                where=where,
+                hint=_LINE_FORMAT_HINT,
             )
         polygon = [parse_finite(field, path, line_number) for field in fields[:8]]
     if is_number(fields[8]):
-        other = _other_format(fields)
         raise UserError(
-            f"the class name must not be a number, got {quote(fields[8])}{other}", where=where, hint=_LINE_FORMAT_HINT
+            f"the class name must not be a number, got {quote(fields[8])}{_guess_other_format(fields)}",
+            where=where,
+            hint=_LINE_FORMAT_HINT,
         )
     flag = fields[9] if len(fields) == 10 else "0"
     if flag not in ("0", "1", "2"):
@@ -275,8 +281,8 @@ def _spaced_name_hint(fields: list[str]) -> str:
     return f"is {quote(' '.join(words))} a class name? Write it without spaces, or name it in --classes"
 
 
-def _other_format(fields: list[str]) -> str:
-    """Return which other label format a line seems to have, or an empty text."""
+def _guess_other_format(fields: list[str]) -> str:
+    """Return a remark on the other label format that a line seems to have, or an empty text."""
     numbers = [is_number(field) for field in fields]
     if fields[0].isdigit() and all(numbers) and all(0 <= float(field) <= 1 for field in fields[1:]):
         kind = {9: "YOLO-OBB", 5: "YOLO"}.get(len(fields))

@@ -1,8 +1,9 @@
 """Match the detections of one class to its ground truth, as DOTA_devkit does.
 
-A detection is matched to the ground-truth object of its image with which its IoU is highest. Above the IoU threshold it
-is a true positive if no detection with a higher score is matched to the same object, and a false positive otherwise. A
-detection matched to an ignored object counts as neither. Equal scores are ranked in file order.
+A detection is matched to the ground-truth object of highest IoU in its image if this IoU exceeds the threshold.
+Detections matched to an ignored object are neither true nor false positives. Of the detections matched to another
+object, the one with the highest score is a true positive. All other detections are false positives. Equal scores are
+ranked in file order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ class GroundTruth:
 
     Attributes:
         polygons: (G, 8) float64, corners in pixels.
-        image_index: (G,) int64, image of each object, numbered in the order of the labels.
+        image_index: (G,) int64, image of each object, numbered in the order of ``labels_by_image``.
         difficult: (G,) bool, whether the difficult flag is 1 or 2.
     """
 
@@ -36,8 +37,8 @@ class RankedDetections:
     """Detections of one class by descending score, with the ground-truth object of highest IoU.
 
     Attributes:
-        max_ious: (N,) float64, IoU with that object; 0 if no object can exceed the lowest IoU threshold.
-        gt_index: (N,) int64, index of that object, or -1.
+        max_ious: (N,) float64, highest IoU with an object; 0 if no object can exceed the lowest IoU threshold.
+        gt_index: (N,) int64, index of the object of highest IoU, or -1.
     """
 
     max_ious: np.ndarray
@@ -45,7 +46,7 @@ class RankedDetections:
 
 
 def collect_ground_truth(labels_by_image: Mapping[str, Labels], classes: Sequence[str]) -> dict[str, GroundTruth]:
-    """Collect the objects of each class; the image index follows the order of ``labels_by_image``.
+    """Collect the ground-truth objects of each class over all images.
 
     Example:
         >>> labels = Labels(np.zeros((2, 8)), ("ship", "plane"), np.array([0, 1]), np.array([1, 2]))
@@ -73,7 +74,7 @@ def rank_detections(
         image_index: (N,) int64, image of each detection, numbered as in ``ground_truth``; detections with image -1 are
             dropped.
         ground_truth: Objects of the same class.
-        min_iou: Matches need an IoU above this value, so lower IoUs need not be computed.
+        min_iou: Lowest IoU threshold. IoUs that cannot exceed it are not computed.
 
     Example:
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
@@ -89,12 +90,13 @@ def rank_detections(
 
 
 def find_best_objects(det_index: np.ndarray, gt_index: np.ndarray, ious: np.ndarray, num_dets: int) -> RankedDetections:
-    """Find the object of highest IoU for each detection among pairs of both. Of equal IoUs, the lowest index wins.
+    """Find the object of highest IoU for each detection. Of equal IoUs, the object with the lowest index is chosen.
 
     Args:
-        det_index: (P,) int64, index of the detection of each pair. Detections are numbered by descending score.
-        gt_index: (P,) int64, index of the object of each pair.
-        ious: (P,) float64.
+        det_index: (P,) int64, index of the detection of each candidate pair. Detections are numbered by descending
+            score.
+        gt_index: (P,) int64, index of the object of each candidate pair.
+        ious: (P,) float64, IoU of each candidate pair.
         num_dets: Number N of detections.
 
     Example:
@@ -141,7 +143,7 @@ def classify_detections(
 def overlapping_pairs(
     polygons: np.ndarray, image_index: np.ndarray, ground_truth: GroundTruth, min_iou: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the pairs of a polygon and an object of its image that can have an IoU above a threshold.
+    """Find the pairs of a polygon and an object of the same image whose IoU can exceed a threshold.
 
     Args:
         polygons: (N, 8), corners in pixels.

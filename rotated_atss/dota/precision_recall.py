@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rotated_atss.dota.detections import EMPTY_DETECTIONS, Detections
+from rotated_atss.dota.detections import Detections
 from rotated_atss.dota.labels import Labels
 from rotated_atss.dota.matching import classify_detections, collect_ground_truth, rank_detections
 
@@ -70,22 +70,27 @@ def count_by_score(
         ([0.5, 1.0, 1.0], [1.0, 1.0, 0.0])
     """
     thresholds = np.linspace(0.0, 1.0, num_thresholds)
-    image_numbers = {image: number for number, image in enumerate(labels_by_image)}
+    index_by_image = {image: index for index, image in enumerate(labels_by_image)}
     counts = {}
     for name, objects in collect_ground_truth(labels_by_image, list(detections_by_class)).items():
-        detections, ignored = detections_by_class.get(name, EMPTY_DETECTIONS), objects.difficult & ignore_difficult
+        detections, ignored = detections_by_class[name], objects.difficult & ignore_difficult
         num_gt = int((~ignored).sum())
         if not num_gt:
             continue
-        # -1: an image without labels, whose detections rank_detections drops
-        numbers = np.array([image_numbers.get(image, -1) for image in detections.images], np.int64)
-        image_index = numbers[detections.image_index] if len(detections) else np.empty(0, np.int64)
+        # -1 marks an image without labels; rank_detections drops its detections
+        indices = np.array([index_by_image.get(image, -1) for image in detections.images], np.int64)
+        image_index = indices[detections.image_index] if len(detections) else np.empty(0, np.int64)
         ranked = rank_detections(detections, image_index, objects, iou_threshold)
-        scores = -np.sort(-detections.scores[image_index >= 0], kind="stable")
-        num_selected = np.searchsorted(-scores, -thresholds, side="right")  # detections that reach each threshold
-        num_tp, num_fp = (
-            np.concatenate([[0], np.cumsum(is_positive)])[num_selected]
-            for is_positive in classify_detections(ranked, ignored, iou_threshold)
+        # number of detections whose score reaches each threshold; negated, because searchsorted needs ascending values
+        negative_scores = np.sort(-detections.scores[image_index >= 0], kind="stable")
+        num_selected = np.searchsorted(negative_scores, -thresholds, side="right")
+        true_positives, false_positives = classify_detections(ranked, ignored, iou_threshold)
+        counts[name] = ScoreCounts(
+            _count_first(true_positives, num_selected), _count_first(false_positives, num_selected), num_gt
         )
-        counts[name] = ScoreCounts(num_tp, num_fp, num_gt)
     return counts
+
+
+def _count_first(flags: NDArray[np.bool_], nums: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (T,) the number of True among the first n flags (N,), for each n of ``nums`` (T,)."""
+    return np.concatenate([[0], np.cumsum(flags)])[nums]

@@ -1,7 +1,7 @@
 """Write the zip file for DOTA's evaluation server.
 
-The server requires one ``Task1_<class>.txt`` per class, even if it has no detections, at the top level of the zip, with
-detections on full images.
+The server requires one ``Task1_<class>.txt`` per class, even for a class without detections, at the top level of the
+zip. The detections must be on full images.
 """
 
 import io
@@ -16,7 +16,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write
 
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal detections give equal bytes
-_UNIX = 3  # code of the creating system in a zip; fixed for the same reason
+_UNIX = 3  # code of the operating system that creates a zip; fixed for the same reason
 
 
 def write_submission(path: str | Path, detections_by_class: Mapping[str, Detections], classes: Sequence[str]) -> None:
@@ -30,8 +30,7 @@ def write_submission(path: str | Path, detections_by_class: Mapping[str, Detecti
         classes: All classes of the DOTA version; the zip gets one file for each.
 
     Raises:
-        UserError: The detections have a class that is not in ``classes``, they lie on tiles, or the file cannot be
-            written.
+        UserError: A detection has a class that is not in ``classes`` or lies on a tile, or the file cannot be written.
 
     Example:
         >>> import tempfile

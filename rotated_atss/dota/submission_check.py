@@ -16,8 +16,8 @@ from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError, count_of, printable, quote
 from rotated_atss.io.files import read_bytes
 
-# If at most this fraction of the images has detections, the test run is probably incomplete. It is slightly above one
-# half, so that a run on one of two halves of the images is noticed.
+# If at most this fraction of the images has detections, the test run is probably incomplete. The fraction is slightly
+# above one half, so that a run on half of the images is noticed.
 _INCOMPLETE_FRACTION = 0.55
 MAX_CONTENT_BYTES = 4 << 30  # limits the memory that a damaged or malicious zip can take
 _MIN_SCORES = 100  # the number of decimals is checked only with at least this many scores
@@ -99,15 +99,15 @@ def _read_files(path: Path, classes: Sequence[str]) -> tuple[dict[str, bytes], l
     try:
         with zipfile.ZipFile(io.BytesIO(read_bytes(path))) as archive:
             entries = [info for info in archive.infolist() if not info.is_dir()]
-            task1 = [info for info in entries if _class_of(info.filename) in classes]
-            if sum(info.file_size for info in task1) > MAX_CONTENT_BYTES:
+            task1_entries = [info for info in entries if _class_of(info.filename) in classes]
+            if sum(info.file_size for info in task1_entries) > MAX_CONTENT_BYTES:
                 what = f"the zip expands to more than {MAX_CONTENT_BYTES >> 30} GiB"
                 raise UserError(what, where=path, hint="check that it is a submission")
             for info in entries:
                 if info.filename in contents:
                     findings.append(Finding("error", printable(info.filename), "occurs twice in the zip"))
                     continue
-                contents[info.filename] = archive.read(info) if info in task1 else b""
+                contents[info.filename] = archive.read(info) if info in task1_entries else b""
     except UserError:
         raise
     except Exception as error:  # a damaged zip raises errors of zipfile, zlib, lzma, struct and others
@@ -135,15 +135,15 @@ def _check_names(files: Mapping[str, bytes], classes: Sequence[str]) -> Iterator
 
 
 def _check_tiles(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
-    """Report one finding for all files, as a missing merge affects every class."""
+    """Report tile names in one finding for all files, because a missing merge affects every class."""
     first_tiles = {name: next(filter(is_tile_name, detections.images), None) for name, detections in by_file.items()}
     tiles = {name: tile for name, tile in first_tiles.items() if tile is not None}
     if not tiles:
         return
-    first, *more = tiles
-    others = f" (also in {count_of(len(more), 'more file')})" if more else ""
-    message = f"image ids are tile names, such as {tiles[first]}{others}. Merge into full images first."
-    yield Finding("error", first, message)
+    first_file, *other_files = tiles
+    others = f" (also in {count_of(len(other_files), 'more file')})" if other_files else ""
+    message = f"image ids are tile names, such as {tiles[first_file]}{others}. Merge into full images first."
+    yield Finding("error", first_file, message)
 
 
 def _check_scores(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
@@ -153,12 +153,14 @@ def _check_scores(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
 
 
 def _check_units(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
+    """Report coordinates that are fractions of the image size instead of pixels."""
     polygons = np.concatenate([detections.polygons for detections in by_file.values()] or [np.empty((0, 8))])
     if len(polygons) and (polygons >= 0).all() and (polygons <= 1).all():
         yield Finding("error", "coordinates", "all lie between 0 and 1: they must be pixels of the full image")
 
 
 def _check_precision(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
+    """Report scores with at most two decimals."""
     texts = [
         detections.score_texts
         for detections in by_file.values()
@@ -173,17 +175,17 @@ def _check_precision(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
 
 
 def _check_images(by_file: Mapping[str, Detections], ids: Sequence[str]) -> Iterator[Finding]:
-    known, seen = set(ids), set[str]()
+    known_ids, detected_ids = set(ids), set[str]()
     for name, detections in by_file.items():
-        seen.update(detections.images)
-        unknown = [image for image in detections.images if image not in known]
+        detected_ids.update(detections.images)
+        unknown = [image for image in detections.images if image not in known_ids]
         if unknown:
             message = f"{count_of(len(unknown), 'unknown image id')} (first: {quote(unknown[0])})"
             yield Finding("error", name, message)
-    undetected = [image for image in ids if image not in seen]
+    undetected = [image for image in ids if image not in detected_ids]
     if not undetected:
         return
-    if not seen:
+    if not detected_ids:
         yield Finding("error", "images", "the files contain no detection. Check that the checkpoint is trained.")
         return
     if len(undetected) == len(ids):

@@ -1,4 +1,4 @@
-"""Average precision of Task1 detections on full images, equal to DOTA_devkit's evaluation, or by COCO's rules."""
+"""Average precision of detections on full images by the rules of DOTA_devkit (PASCAL VOC) or of COCO."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -51,12 +51,13 @@ def evaluate_detections(
         labels_by_image: Labels by image id. An image without objects has empty labels.
         metric: ``voc07`` (11 recall levels), ``area`` (area under the precision envelope) or ``coco``
             (:mod:`rotated_atss.dota.coco_evaluation`). None selects the metric of ``dataset``.
-        dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose evaluation rule is
-            used.
-        difficult: ``ignore`` or ``count`` objects whose difficult flag is 1 or 2. None follows the rule of ``version``.
-        iou_thresholds: AP50 and AP75 need 0.5 and 0.75 among them; AP50_95 is the mean over all.
-        classes: Classes to evaluate; by default the keys of ``detections_by_class`` and the other classes of the
-            labels, so that a class that was never detected counts as AP 0.
+        dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`. Selects the evaluation
+            rule.
+        difficult: ``ignore`` or ``count`` objects whose difficult flag is 1 or 2. None follows the rule of ``dataset``.
+        iou_thresholds: IoU thresholds at which AP is computed. AP50 is NaN without 0.5, and AP75 without 0.75; AP50_95
+            is the mean over all thresholds.
+        classes: Classes to evaluate. None selects all classes of ``detections_by_class`` and of the labels, so that the
+            AP of a class without detections is 0.
         ignore_unlabeled: Drop detections on images without labels instead of raising.
         workers: Number of threads. The result does not depend on it.
         on_done: Called with the name of each class that has been evaluated.
@@ -79,30 +80,31 @@ def evaluate_detections(
     classes = tuple(classes)
     rule = get_rule(dataset)
     rule = replace(rule, metric=metric or rule.metric, sizes=rule.sizes or COCO_SIZES)
-    metric, difficult = rule.metric, rule.difficult if difficult is None else difficult
+    metric = rule.metric
+    difficult = rule.difficult if difficult is None else difficult
     _check_choice("metric", metric, METRICS)
     _check_choice("rule for difficult objects", difficult, DIFFICULT_RULES)
     if not labels_by_image:
         raise UserError("no labels to evaluate on", hint="give the label files of the test images")
     ground_truths = collect_ground_truth(labels_by_image, classes)
     _warn_about_zero_areas(ground_truths)
-    image_indices = {image: index for index, image in enumerate(labels_by_image)}
+    index_by_image = {image: index for index, image in enumerate(labels_by_image)}
     detections = {name: detections_by_class.get(name, EMPTY_DETECTIONS) for name in classes}
-    image_index = {name: _index_images(detections[name], image_indices, name, ignore_unlabeled) for name in classes}
+    image_indices = {name: _index_images(detections[name], index_by_image, name, ignore_unlabeled) for name in classes}
 
     by_size: dict[str, dict[str, float]] = {}  # AP by class and size range, filled by evaluate() for "coco"
 
     def evaluate(name: str) -> ClassResult:
         if metric == "coco":
             result, by_size[name] = evaluate_class_by_size(
-                detections[name], image_index[name], ground_truths[name], rule, iou_thresholds,
+                detections[name], image_indices[name], ground_truths[name], rule, iou_thresholds,
                 ignore_difficult=difficult == "ignore",
             )  # fmt: skip
             return result
-        ranked = rank_detections(detections[name], image_index[name], ground_truths[name], min(iou_thresholds))
+        ranked = rank_detections(detections[name], image_indices[name], ground_truths[name], min(iou_thresholds))
         return _evaluate_class(ranked, ground_truths[name], iou_thresholds, metric, difficult == "ignore")
 
-    # Largest class first, so that no thread starts a large class when the others have finished.
+    # The largest class comes first, so that no thread starts a large class when the other threads have finished.
     largest_first = sorted(classes, key=lambda name: -len(detections[name]))
     results = dict(zip(largest_first, map_in_threads(evaluate, largest_first, workers, on_done), strict=True))
     per_class = {name: results[name] for name in classes}
@@ -136,25 +138,30 @@ def _evaluate_class(
 
 
 def _index_images(
-    detections: Detections, image_indices: Mapping[str, int], name: str, ignore_unlabeled: bool
+    detections: Detections, index_by_image: Mapping[str, int], class_name: str, ignore_unlabeled: bool
 ) -> np.ndarray:
-    """Return the (N,) image index of each detection, -1 for an image without labels."""
-    indices = np.array([image_indices.get(image, -1) for image in detections.images], dtype=np.int64)
+    """Return the (N,) image index of each detection, -1 for an image without labels.
+
+    Raises:
+        UserError: A detection lies on an image without labels, and ``ignore_unlabeled`` is off or all detections lie on
+            tiles.
+    """
+    indices = np.array([index_by_image.get(image, -1) for image in detections.images], dtype=np.int64)
     image_index = indices[detections.image_index] if len(detections) else np.empty(0, dtype=np.int64)
     unlabeled = np.flatnonzero(image_index < 0)
     if not len(unlabeled):
         return image_index
     image = detections.images[detections.image_index[unlabeled[0]]]
-    # if all lie on tiles, merging was forgotten: dropping them would give an AP of 0 without a reason
+    # if all detections lie on tiles, they were not merged: dropping them would give an AP of 0 without an explanation
     if not ignore_unlabeled or (len(unlabeled) == len(detections) and is_tile_name(image)):
         num_images = len(np.unique(detections.image_index[unlabeled]))
         what = f"{count_of(len(unlabeled), 'detection')} on {count_of(num_images, 'image')} without labels"
         raise UserError(
-            f"class {name}: {what}, the first on '{image}'",
+            f"class {class_name}: {what}, the first on '{image}'",
             hint=_hint_for_unlabeled(image),
         )
     dropped = count_of(len(unlabeled), "detection")
-    logger.warning("class %s: dropped %s on images without labels", name, dropped)
+    logger.warning("class %s: dropped %s on images without labels", class_name, dropped)
     return image_index
 
 

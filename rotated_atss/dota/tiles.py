@@ -49,7 +49,7 @@ def parse_tile_name(name: str) -> TileName:
         0.5
     """
     match = _NAME.fullmatch(name)
-    scale = match["scale"] if match else "0"  # rate 0 is an error
+    scale = match["scale"] if match else "0"  # a rate of 0 raises the error below
     is_window_size = scale.isdigit() and int(scale) >= MIN_WINDOW_SIZE
     rate = 1.0 if is_window_size else float(scale)
     if match is None or rate <= 0:

@@ -14,13 +14,13 @@ _ITEM = re.compile(r"\s+(?:(\d+)\s*:|-)\s*(\S.*)|-\s+(\S.*)")
 
 
 def find_class_names(folder: Path) -> tuple[str, ...] | None:
-    r"""Return the class names in a file of a label folder or of a folder up to two levels above it.
+    r"""Find a file with class names in a label folder or up to two levels above it, and return the names.
 
     Returns:
         Names in index order; None if there is no such file.
 
     Raises:
-        UserError: The file has no names in a form that is read.
+        UserError: As :func:`read_class_names`.
 
     Example:
         >>> import tempfile
@@ -38,7 +38,9 @@ def find_class_names(folder: Path) -> tuple[str, ...] | None:
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    r"""Read a list of class names: one per line, or ``names`` of a YAML file as a list or a map from 0 upward.
+    r"""Read class names from a text file with one name per line, or from ``names`` of a YAML file.
+
+    In YAML, ``names`` is a list, or a map whose keys are the indices 0, 1, ...
 
     Raises:
         UserError: The file is not UTF-8, or has no names in one of these forms.

@@ -1,4 +1,4 @@
-"""Class maps, which rename or leave out classes in a conversion: ``old=new,...`` on the command line."""
+"""Class maps, which rename or drop classes in a conversion: ``old=new,...`` on the command line."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ OTHERS = "*"
 
 
 def parse_class_map(text: str) -> dict[str, str]:
-    """Parse ``old=new,...``.
+    """Parse a class map such as ``old=new,...``.
 
     Args:
-        text: Pairs separated by commas. An empty new name leaves the objects of a class out; ``*=new`` renames all
-            classes that are not named, and ``*=*`` keeps them.
+        text: Pairs separated by commas. An empty new name drops the objects of a class; ``*=new`` renames all classes
+            that are not named, and ``*=*`` keeps them.
+
+    Returns:
+        New name by old name.
 
     Raises:
         UserError: A pair has no ``=``, or an old name is empty or occurs twice.
@@ -35,7 +38,7 @@ def parse_class_map(text: str) -> dict[str, str]:
 
 
 def map_class(name: str, class_map: Mapping[str, str], where: object) -> str:
-    """Return the new name of a class; empty if its objects are left out.
+    """Return the new name of a class, or an empty text if its objects are dropped.
 
     Raises:
         UserError: The map does not name the class.
@@ -57,7 +60,7 @@ def map_class(name: str, class_map: Mapping[str, str], where: object) -> str:
 
 
 def unused_names_note(class_map: Mapping[str, str] | None, object_classes: Iterable[str]) -> str:
-    """Return a note on old names of a class map that no object has, or an empty text. Such a name may be misspelled.
+    """Return a note on classes that a class map names but no object has, which may be misspelled; else an empty text.
 
     Args:
         class_map: New name by old name, or None.

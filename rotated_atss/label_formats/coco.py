@@ -1,4 +1,4 @@
-"""COCO instances JSON: polygons in ``segmentation``, or five numbers in ``bbox`` as in Detectron2."""
+"""COCO instances JSON: quadrilaterals in ``segmentation``, or rotated boxes in ``bbox`` as in Detectron2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotated_atss.coco.json_file import get_integer, is_finite_number, read_json
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import write_json
 from rotated_atss.label_formats.geometry import (
-    HORIZONTAL,
+    HORIZONTAL_BOX_NOTE,
     boxes_to_polygons,
     horizontal_polygon,
     polygons_to_boxes,
@@ -27,10 +27,10 @@ _ReadPolygon = Callable[[dict, ReadOptions, str], list[float]]  # annotation, op
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read instances JSON with the quadrilateral as the only polygon of ``segmentation``.
+    """Read instances JSON in which the only polygon of ``segmentation`` is a quadrilateral.
 
-    The optional keys ``difficult`` and ``score`` of an annotation are read. ``iscrowd`` counts as difficult. An
-    annotation without a polygon is read from ``bbox``.
+    The optional keys ``difficult`` and ``score`` of an annotation are read. An annotation with ``iscrowd`` is read as
+    difficult. An annotation without a polygon gets the corners of its horizontal ``bbox``.
 
     Raises:
         UserError: A file is not in this format, or a polygon does not have four corners (see
@@ -101,26 +101,26 @@ def write_rotated(images: Sequence[ImageLabels], classes: Sequence[str], folder:
 
 def _read_file(path: Path, options: ReadOptions, read_polygon: _ReadPolygon) -> list[ImageLabels]:
     content = _read_instances(path)
-    names = {
+    category_names = {
         get_integer(entry, "id", f"categories[{index}]", path): entry.get("name")
         for index, entry in enumerate(content["categories"])
     }
-    options.class_order.update(dict.fromkeys(str(names[number]) for number in sorted(names)))
+    options.class_order.update(dict.fromkeys(str(category_names[key]) for key in sorted(category_names)))
     objects: dict[int, ObjectList] = {}
     for index, entry in enumerate(content["images"]):
-        number = get_integer(entry, "id", f"images[{index}]", path)
-        if number in objects:
-            raise UserError(f"duplicate image id {number}", where=path)
-        objects[number] = ObjectList()
+        image_id = get_integer(entry, "id", f"images[{index}]", path)
+        if image_id in objects:
+            raise UserError(f"duplicate image id {image_id}", where=path)
+        objects[image_id] = ObjectList()
     for index, entry in enumerate(content["annotations"]):
         label = f"annotations[{index}]"
         image_id = get_integer(entry, "image_id", label, path)
         category_id = get_integer(entry, "category_id", label, path)
         if image_id not in objects:
             raise UserError(f"{label}: no such image_id {image_id}", where=path)
-        if category_id not in names:
+        if category_id not in category_names:
             raise UserError(f"{label}: no such category_id {category_id}", where=path)
-        _add_object(objects[image_id], entry, names[category_id], options, read_polygon, f"{path}: {label}")
+        _add_object(objects[image_id], entry, category_names[category_id], options, read_polygon, f"{path}: {label}")
     return [_build_image(entry, objects[int(entry["id"])], path) for entry in content["images"]]
 
 
@@ -151,7 +151,7 @@ def _add_object(
 
 
 def _build_image(entry: dict, objects: ObjectList, path: Path) -> ImageLabels:
-    """Return the record of an entry of ``images``; a size that is missing or not positive is unknown."""
+    """Build the record of an entry of ``images``. A size that is missing or not positive is read as unknown."""
     name = entry.get("file_name")
     if not isinstance(name, str):
         raise UserError(f"image {entry['id']} has no file_name", where=path)
@@ -159,16 +159,18 @@ def _build_image(entry: dict, objects: ObjectList, path: Path) -> ImageLabels:
 
 
 def _segmentation_polygon(entry: dict, options: ReadOptions, where: str) -> list[float]:
-    parts = entry.get("segmentation")
-    if not isinstance(parts, list) or not parts:  # absent, or a mask in run-length encoding
+    """Return the quadrilateral of an annotation, from ``segmentation`` or else from the horizontal ``bbox``."""
+    polygons = entry.get("segmentation")
+    if not isinstance(polygons, list) or not polygons:  # absent, or a mask in run-length encoding
         x, y, w, h = _numbers(entry.get("bbox"), 4, "bbox must be four numbers x, y, width, height", where)
-        options.notes[HORIZONTAL] += 1
+        options.notes[HORIZONTAL_BOX_NOTE] += 1
         return horizontal_polygon(x, y, x + w, y + h)
     points = []
-    for part in parts:
-        # any even number of at least six; otherwise 8, which such a part does not have, so that _numbers raises
-        count = len(part) if isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 else 8
-        values = _numbers(part, count, "a polygon must be a list x1, y1, x2, y2, ... of numbers", where)
+    for polygon in polygons:
+        what = "a polygon must be a list x1, y1, x2, y2, ... of numbers"
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            raise UserError(f"{what}, got {quote(polygon)}", where=where)
+        values = _numbers(polygon, len(polygon), what, where)
         points += list(zip(values[0::2], values[1::2]))
     return quadrilateral(points, options, where)
 
@@ -180,7 +182,11 @@ def _rotated_polygon(entry: dict, options: ReadOptions, where: str) -> list[floa
 
 
 def _numbers(values: Any, count: int, what: str, where: str) -> list[float]:
-    """Return a list of ``count`` numbers as floats; otherwise raise an error that begins with ``what``."""
+    """Check that a value is a list of ``count`` numbers and return them as floats.
+
+    Raises:
+        UserError: The value is not such a list. The message starts with ``what``.
+    """
     if not isinstance(values, list) or len(values) != count or not all(map(is_finite_number, values)):
         raise UserError(f"{what}, got {quote(values)}", where=where)
     return [float(value) for value in values]
@@ -190,14 +196,15 @@ def _write_file(
     images: Sequence[ImageLabels],
     classes: Sequence[str],
     folder: Path,
-    entries_of: Callable[[ImageLabels], list[dict[str, Any]]],
+    format_entries: Callable[[ImageLabels], list[dict[str, Any]]],
 ) -> None:
-    numbers = {name: number for number, name in enumerate(classes, start=1)}
+    """Write ``annotations.json``; ``format_entries`` returns the keys with the geometry of each object of an image."""
+    category_ids = {name: category_id for category_id, name in enumerate(classes, start=1)}
     annotations: list[dict[str, Any]] = []
-    for image_number, image in enumerate(images, start=1):
-        for row, entry in enumerate(entries_of(image)):
-            annotation = {"id": len(annotations) + 1, "image_id": image_number, **entry, "iscrowd": 0}
-            annotation["category_id"] = numbers[image.classes[row]]
+    for image_id, image in enumerate(images, start=1):
+        for row, entry in enumerate(format_entries(image)):
+            annotation = {"id": len(annotations) + 1, "image_id": image_id, **entry, "iscrowd": 0}
+            annotation["category_id"] = category_ids[image.classes[row]]
             if image.difficult[row]:
                 annotation["difficult"] = int(image.difficult[row])
             if image.scores is not None:
@@ -205,11 +212,11 @@ def _write_file(
             annotations.append(annotation)
     content = {
         "images": [
-            {"id": number, "file_name": image.name, **dict(zip(("width", "height"), image.size or ()))}
-            for number, image in enumerate(images, start=1)
+            {"id": image_id, "file_name": image.name, **dict(zip(("width", "height"), image.size or ()))}
+            for image_id, image in enumerate(images, start=1)
         ],
         "annotations": annotations,
-        "categories": [{"id": number, "name": name} for name, number in numbers.items()],
+        "categories": [{"id": category_id, "name": name} for name, category_id in category_ids.items()],
     }
     write_json(folder / FILE, content, indent=None)
 

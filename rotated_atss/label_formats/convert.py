@@ -1,4 +1,4 @@
-"""Conversion of labels and detections between formats. If an error occurs, nothing is written."""
+"""Convert labels and detections between formats. If an error occurs, nothing is written."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from rotated_atss.io.files import reject_overlapping_output
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.image_reader import find_georeference
 from rotated_atss.io.output_folders import staged_folder
-from rotated_atss.label_formats.class_map import map_class, unused_names_note
-from rotated_atss.label_formats.geometry import SAME_PX, polygons_to_boxes
+from rotated_atss.label_formats.class_map import OTHERS, map_class, unused_names_note
+from rotated_atss.label_formats.geometry import RECTANGLE_TOLERANCE_PX, polygons_to_boxes
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.reading import AUTO, read_label_set
-from rotated_atss.label_formats.records import ImageLabels, LabelSet, note_lines
+from rotated_atss.label_formats.records import ImageLabels, LabelSet, format_notes
 from rotated_atss.label_formats.registry import WRITTEN, LabelFormat, get_format
 from rotated_atss.label_formats.yolo_obb import clip_to_image
 
-_DEFAULT_SUFFIX = ".png"  # of image file names that are not known
+_DEFAULT_SUFFIX = ".png"  # of image files whose name is not known
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,15 @@ def convert_labels(
         source_format: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
         images: Folder of the images, for their sizes and file names where the source does not state them.
         classes: Class names of the source in index order; a class that is not listed is an error. None accepts any
-            class; the order is that of the source's class indices, or by name if it has none.
+            class, and orders them by the class indices of the source, or by name if it has none.
         class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
         class_column: Column with the class, for labels in map coordinates.
         class_name: Class of all objects, for labels in map coordinates.
 
     Raises:
-        UserError: An input is invalid, a class is not in ``classes`` or ``class_map``, an image size is needed and not
-            known, or the size in the labels differs from that of the image. Nothing is written then.
+        UserError: An input is invalid, a class is not in ``classes`` or ``class_map``, an image size is needed but not
+            known, or the size in the labels differs from that of the image.
 
     Example:
         >>> import tempfile
@@ -94,19 +94,19 @@ def convert_labels(
     if target.write is None:
         raise UserError(f"the format {target.name} is only read", hint=f"choose from {', '.join(WRITTEN)}")
     reject_overlapping_output(out, [source] if images is None else [source, images], may_contain_inputs=False)
-    files = None if images is None else ImageFiles(images)
+    image_files = None if images is None else ImageFiles(images)
     labels = read_label_set(
-        source, source_format, images=files, classes=classes, fit_polygons=fit_polygons, class_column=class_column,
-        class_name=class_name,
+        source, source_format, images=image_files, classes=classes, fit_polygons=fit_polygons,
+        class_column=class_column, class_name=class_name,
     )  # fmt: skip
-    notes: Counter[tuple[str, str]] = Counter()  # by noun and text after the noun, see note_lines
-    # readers need ``classes`` for class indices and names with spaces only; they accept all other names
-    accepted = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
-    source_classes = {name for record in accepted for name in record.classes}
-    records = [_rename(record, class_map, notes) for record in accepted]
+    notes: Counter[tuple[str, str]] = Counter()  # by noun and text after the noun, see format_notes
+    # readers use ``classes`` only for class indices and names with spaces, so that unknown names are found here
+    source_records = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
+    source_classes = {name for record in source_records for name in record.classes}
+    records = [_rename(record, class_map, notes) for record in source_records]
     names = _class_order(labels, records, classes, class_map)
-    unused = unused_names_note(class_map, source_classes)
-    records = [_add_size_and_name(record, target, files, notes) for record in records]
+    unused_note = unused_names_note(class_map, source_classes)
+    records = [_add_size_and_name(record, target, image_files, notes) for record in records]
     if target.name == "dota":
         records, names = _hyphenate(records, names, notes)
     _note_losses(records, target, notes)
@@ -117,14 +117,14 @@ def convert_labels(
         images=len(records),
         objects=sum(map(len, records)),
         classes=tuple(names),
-        notes=(*labels.notes, *note_lines(notes), *filter(None, [unused])),
+        notes=(*labels.notes, *format_notes(notes), *filter(None, [unused_note])),
     )
 
 
 def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
-    """Return a record whose class names are spelled as in ``classes``.
+    """Check that all class names of a record are in ``classes``, and return the record with their spelling there.
 
-    Names are compared without regard to upper and lower case and to hyphens instead of spaces.
+    Names that differ only in case, or in hyphens instead of spaces, are the same class.
 
     Raises:
         UserError: A class is not in ``classes``. The message has ``path:line`` where the format has lines.
@@ -137,13 +137,14 @@ def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
         ('Small-Car',)
     """
     spellings = {hyphenate(name).casefold(): name for name in classes}
-    spellings |= {hyphenate(name): name for name in classes}  # names that differ only in case are distinguished
+    # names in ``classes`` that differ only in case are different classes, found by their exact spelling
+    spellings |= {hyphenate(name): name for name in classes}
     names = []
     for row, name in enumerate(record.classes):
-        known = spellings.get(hyphenate(name)) or spellings.get(hyphenate(name).casefold())
-        if known is None:
+        spelling = spellings.get(hyphenate(name)) or spellings.get(hyphenate(name).casefold())
+        if spelling is None:
             raise unknown_class_error(name, classes, where_of(record, row))
-        names.append(known)
+        names.append(spelling)
     return replace(record, classes=tuple(names))
 
 
@@ -187,42 +188,46 @@ def _class_order(
     """Return the classes of the output: first in the index order of the source, then other classes by name."""
     ordered = list(classes or labels.classes)
     if class_map is not None:
-        without_unnamed = {"*": "", **class_map}  # no object has a class that the map does not name: see _rename
-        ordered = [new for name in ordered if (new := map_class(name, without_unnamed, ""))]
+        # classes that the map does not name have no objects, or _rename would have raised; they are dropped
+        map_or_drop = {OTHERS: "", **class_map}
+        renamed = [map_class(name, map_or_drop, "") for name in ordered]
+        ordered = [name for name in renamed if name]
     written = {name for record in records for name in record.classes}
     return [*dict.fromkeys(ordered), *sorted(written - set(ordered))]
 
 
 def _add_size_and_name(
-    record: ImageLabels, target: LabelFormat, files: ImageFiles | None, notes: Counter[tuple[str, str]]
+    record: ImageLabels, target: LabelFormat, image_files: ImageFiles | None, notes: Counter[tuple[str, str]]
 ) -> ImageLabels:
-    """Return a record with the size and the file name that the target needs."""
-    name, size = record.name, record.size  # the name is the image id if the source states no file name
-    if files is not None:
-        path = files.path(record.image_id, record.source)
-        actual = files.size(record.image_id)
-        if size is not None and size != actual:
-            what = f"the size must be that of the image, {_size_text(actual)}, got {_size_text(size)}"
+    """Return a record with the image size, file name and georeference that the target format needs."""
+    name, size = record.name, record.size
+    if image_files is not None:
+        path = image_files.path(record.image_id, record.source)
+        actual_size = image_files.size(record.image_id)
+        if size is not None and size != actual_size:
+            what = f"the size must be that of the image, {_size_text(actual_size)}, got {_size_text(size)}"
             hint = "check that the labels were made on this version of the image"
             raise UserError(what, where=f"{record.source}: {record.name}", hint=hint)
-        name, size = (path.name if name == record.image_id else name), actual
+        size = actual_size
+        if name == record.image_id:  # the source states no file name
+            name = path.name
     if size is None and target.needs_size:
         hint = "pass the folder of the images with --images"
         what = f"the size of the image {record.image_id} is not known, which {target.name} needs"
         raise UserError(what, where=record.source, hint=hint)
-    if target.names_files and name == record.image_id:
+    if target.stores_file_names and name == record.image_id:
         name += _DEFAULT_SUFFIX
         notes["image file name", f" not known: written with {_DEFAULT_SUFFIX} (use --images to read file names)"] += 1
     georeference = None
-    if files is not None and target.name == "geojson":
-        georeference = _lon_lat_georeference(files.path(record.image_id))
+    if image_files is not None and target.name == "geojson":
+        georeference = _lon_lat_georeference(image_files.path(record.image_id))
     if georeference is not None:
         notes["image", " georeferenced: written in longitude and latitude"] += 1
     return replace(record, name=name, size=size, georeference=georeference)
 
 
 def _lon_lat_georeference(path: Path) -> Georeference | None:
-    """Return the georeference of an image if its CRS can be converted to longitude and latitude."""
+    """Return the georeference of an image if its CRS can be converted to longitude and latitude, else None."""
     georeference = find_georeference(path)
     return georeference if georeference is not None and is_on_earth(georeference.crs) else None
 
@@ -246,46 +251,55 @@ def _hyphenate(
 
 def _note_losses(records: Sequence[ImageLabels], target: LabelFormat, notes: Counter[tuple[str, str]]) -> None:
     """Count what the target format cannot store, or stores in another way."""
-    scored = any(record.scores is not None for record in records)
-    max_shift = max((_largest_shift(record) for record in records), default=0.0) if target.rectangles else 0.0
+    has_scores = any(record.scores is not None for record in records)
+    max_shift = max((_largest_shift(record) for record in records), default=0.0) if target.rectangles_only else 0.0
     for record in records:
-        _note_losses_of(record, target, notes, scored=scored, max_shift=max_shift)
+        _note_record_losses(record, target, notes, has_scores=has_scores, max_shift=max_shift)
 
 
-def _note_losses_of(
-    record: ImageLabels, target: LabelFormat, notes: Counter[tuple[str, str]], *, scored: bool, max_shift: float
+def _note_record_losses(
+    record: ImageLabels, target: LabelFormat, notes: Counter[tuple[str, str]], *, has_scores: bool, max_shift: float
 ) -> None:
-    """Count the losses of one record; ``max_shift`` is that of all records, so that they share one note."""
+    """Count what the target format cannot store of one record.
+
+    Args:
+        record: The record.
+        target: The target format.
+        notes: Counts to which those of the record are added.
+        has_scores: Whether any record has scores.
+        max_shift: Largest shift of a corner over all records, pixels. It is part of the note, so all records share it.
+    """
 
     def note(noun: str, text: str, count: int) -> None:
         if count:
             notes[noun, text] += count
 
-    writes_task1 = target.name == "dota" and scored  # detections are written as Task1 files
+    writes_task1 = target.name == "dota" and has_scores  # detections are written as Task1 files
     if target.max_difficult == 0 or writes_task1:
         note("difficult flag", ": left out", int((record.difficult > 0).sum()))
     elif target.max_difficult == 1:
         note("object", " with difficult 2 (truncated): written as 1", int((record.difficult > 1).sum()))
     if writes_task1:
         note("image", " without detections: in no Task1 file", int(len(record) == 0))
-    if not target.scores and record.scores is not None:
+    if not target.stores_scores and record.scores is not None:
         note("score", ": left out", len(record))
     if target.name != "dota" or writes_task1:
         note("header line", " (imagesource, gsd): left out", len(record.header))
     if target.name == "yolo-obb":
         outside = (clip_to_image(record) != record.polygons).any(axis=1)
         note("object", " reaching outside the image: corners moved to its border", int(outside.sum()))
-    if target.rectangles:
-        boxes = polygons_to_boxes(record.polygons)
+    if target.rectangles_only:
+        fitted = polygons_to_boxes(record.polygons)
         note(
             "quadrilateral",
             f" other than a rectangle: minimum-area rectangle written (largest shift {max_shift:.2f} px)",
-            int((boxes.shifts > SAME_PX).sum()),
+            int((fitted.shifts > RECTANGLE_TOLERANCE_PX).sum()),
         )
-        note("object", " with counterclockwise corners: written clockwise", int(boxes.reversed.sum()))
+        note("object", " with counterclockwise corners: written clockwise", int(fitted.is_counterclockwise.sum()))
 
 
 def _largest_shift(record: ImageLabels) -> float:
+    """Return the largest shift of a corner by the conversion of quadrilaterals to rectangles, pixels."""
     return float(polygons_to_boxes(record.polygons).shifts.max(initial=0))
 
 

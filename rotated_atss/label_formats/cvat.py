@@ -20,12 +20,12 @@ _OTHER_SHAPES = ("polyline", "points", "ellipse", "mask", "cuboid", "skeleton")
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read ``box`` and ``polygon`` of annotation files; other shapes are left out.
+    """Read the shapes ``box`` and ``polygon`` of annotation files; other shapes are left out.
 
     An attribute ``difficult`` of a shape is read as the difficult flag of the object.
 
     Raises:
-        UserError: A file is not well formed, belongs to a video, or a polygon does not have four corners.
+        UserError: A file is not well formed or has annotations of a video, or a polygon does not have four corners.
 
     Example:
         >>> import tempfile
@@ -54,18 +54,18 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
         ...     read([Path(folder, "annotations.xml")], ReadOptions())[0].size
         (20, 10)
     """
-    attribute = (
+    difficult_attribute = (
         "<attributes><attribute><name>difficult</name><mutable>False</mutable><input_type>select</input_type>"
         "<default_value>0</default_value><values>0\n1\n2</values></attribute></attributes>"
     )
     lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations>", "  <version>1.1</version>", "  <meta><task>"]
     lines.append("    <labels>")
-    lines += [f"      <label>{xml_tag('name', name)}<type>any</type>{attribute}</label>" for name in classes]
+    lines += [f"      <label>{xml_tag('name', name)}<type>any</type>{difficult_attribute}</label>" for name in classes]
     lines += ["    </labels>", "  </task></meta>"]
     for number, image in enumerate(images):
         assert image.size is not None
-        head = xml_attributes(id=number, name=image.name, width=image.size[0], height=image.size[1])
-        lines += [f"  <image{head}>", *_shape_lines(image), "  </image>"]
+        attributes = xml_attributes(id=number, name=image.name, width=image.size[0], height=image.size[1])
+        lines += [f"  <image{attributes}>", *_shape_lines(image), "  </image>"]
     write_bytes(folder / FILE, "\n".join([*lines, "</annotations>", ""]).encode())
 
 
@@ -84,7 +84,7 @@ def _read_image(element: XmlElement, path: Path, options: ReadOptions) -> ImageL
             options.notes["shape", f" of type {shape.tag}, neither box nor polygon: left out"] += 1
         if shape.tag not in ("box", "polygon"):
             continue
-        polygon = _box(shape) if shape.tag == "box" else _polygon(shape, options)
+        polygon = _box_corners(shape) if shape.tag == "box" else _polygon_corners(shape, options)
         objects.add(
             polygon, shape.attribute("label"), where=shape.where, difficult=_difficult(shape), line=shape.line
         )  # fmt: skip
@@ -92,14 +92,15 @@ def _read_image(element: XmlElement, path: Path, options: ReadOptions) -> ImageL
     return objects.build(element.attribute("name"), path, (int(width), int(height)))
 
 
-def _box(shape: XmlElement) -> list[float]:
+def _box_corners(shape: XmlElement) -> list[float]:
+    """Return the corners of a box, which is rotated about its center."""
     x1, y1, x2, y2 = (shape.attribute_number(name) for name in ("xtl", "ytl", "xbr", "ybr"))
     degrees = shape.attribute_number("rotation") if "rotation" in shape.attributes else 0.0
     box = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, math.radians(degrees)]
     return boxes_to_polygons(np.array([box]))[0].tolist()
 
 
-def _polygon(shape: XmlElement, options: ReadOptions) -> list[float]:
+def _polygon_corners(shape: XmlElement, options: ReadOptions) -> list[float]:
     points = [point.split(",") for point in shape.attribute("points").split(";") if point.strip()]
     if any(len(point) != 2 for point in points):
         raise UserError(f"points must be 'x,y;x,y;...', got {quote(shape.attribute('points'))}", where=shape.where)
@@ -119,11 +120,12 @@ def _difficult(shape: XmlElement) -> int:
 
 
 def _shape_lines(image: ImageLabels) -> list[str]:
+    """Return the XML of each object, one line per object."""
     boxes = polygons_to_boxes(image.polygons).boxes
-    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # twice: rounding can give 360
+    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # % twice, because rounding can give 360
     low = np.round(boxes[:, :2] - boxes[:, 2:4] / 2, 9)
     high = np.round(boxes[:, :2] + boxes[:, 2:4] / 2, 9)
-    # a box must also give the corners in the same order
+    # a quadrilateral is written as a box only if the box has the same corners in the same order
     is_rectangle = (np.abs(boxes_to_polygons(boxes) - image.polygons) <= 1e-6).all(axis=1)
     lines = []
     for row, name in enumerate(image.classes):
@@ -135,7 +137,7 @@ def _shape_lines(image: ImageLabels) -> list[str]:
             corners = image.polygons[row].tolist()
             shape = {"points": ";".join(f"{x},{y}" for x, y in zip(corners[0::2], corners[1::2]))}
             tag = "polygon"
-        head = xml_attributes(label=name, source="file", occluded=0, **shape, z_order=0)
+        attributes = xml_attributes(label=name, source="file", occluded=0, **shape, z_order=0)
         flag = int(image.difficult[row])
-        lines.append(f'    <{tag}{head}><attribute name="difficult">{flag}</attribute></{tag}>')
+        lines.append(f'    <{tag}{attributes}><attribute name="difficult">{flag}</attribute></{tag}>')
     return lines

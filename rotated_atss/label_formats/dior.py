@@ -1,4 +1,4 @@
-"""DIOR-R XML: Pascal VOC with the four named corners of a quadrilateral in ``robndbox``."""
+"""DIOR-R XML: Pascal VOC with four named corners in ``robndbox``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rotated_atss.io.files import write_bytes
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
-from rotated_atss.label_formats.voc import file_name, format_annotation
+from rotated_atss.label_formats.voc import format_annotation, image_file_name
 from rotated_atss.label_formats.xml_file import read_xml, xml_tag
 
 CORNER_TAGS = tuple(
@@ -64,4 +64,4 @@ def _read_file(path: Path) -> ImageLabels:
             [box.number(tag) for tag in CORNER_TAGS], element.child_text("name"), where=element.where,
             difficult=element.flag("difficult"), line=element.line,
         )  # fmt: skip
-    return objects.build(file_name(root, path), path, root.size())
+    return objects.build(image_file_name(root, path), path, root.size())

@@ -20,10 +20,10 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
     Args:
         paths: The files.
-        options: ``classes`` is needed for class names with spaces, which are read with hyphens.
+        options: ``classes`` is needed if the files have class names with spaces; these are read with hyphens.
 
     Raises:
-        UserError: A file is malformed, or labels and detections are mixed.
+        UserError: A file is malformed, or the folder holds both labels and detections.
 
     Example:
         >>> import tempfile
@@ -32,14 +32,14 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
         ...     read([Path(folder, "P1.txt")], ReadOptions())[0].classes
         ('ship',)
     """
-    task1 = [path for path in paths if path.name.startswith(TASK1_PREFIX)]
-    if not task1:
+    task1_paths = [path for path in paths if path.name.startswith(TASK1_PREFIX)]
+    if not task1_paths:
         return [_read_file(path, options.classes) for path in paths]
-    if len(task1) < len(paths):
-        other = next(path for path in paths if path not in task1)
+    if len(task1_paths) < len(paths):
+        label_path = next(path for path in paths if path not in task1_paths)
         hint = "move the Task1 files to another folder"
-        raise UserError(f"the folder also holds the detections {task1[0].name}", where=other, hint=hint)
-    return _read_task1(task1)
+        raise UserError(f"the folder also holds the detections {task1_paths[0].name}", where=label_path, hint=hint)
+    return _read_task1(task1_paths)
 
 
 def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
@@ -68,7 +68,7 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 
 def _read_file(path: Path, classes: Sequence[str] | None) -> ImageLabels:
-    # the list is needed to recognize names with spaces; without such names, the caller checks the classes
+    # read_labels needs the classes only to recognize names with spaces; the caller checks the names
     has_spaced_names = any(" " in name for name in classes or ())
     labels = read_labels(path, classes if has_spaced_names else None)
     return ImageLabels(
@@ -85,23 +85,23 @@ def _read_file(path: Path, classes: Sequence[str] | None) -> ImageLabels:
 def _read_task1(paths: Sequence[Path]) -> list[ImageLabels]:
     """Read Task1 files and gather their detections by image, sorted by image id."""
     by_class = {path.stem.removeprefix(TASK1_PREFIX): read_detections(path) for path in paths}
-    names = sorted({name for detections in by_class.values() for name in detections.images})
-    numbers = {name: index for index, name in enumerate(names)}
+    image_ids = sorted({image_id for detections in by_class.values() for image_id in detections.images})
+    index_by_image = {image_id: index for index, image_id in enumerate(image_ids)}
     polygons = np.concatenate([detections.polygons for detections in by_class.values()])
     scores = np.concatenate([detections.scores for detections in by_class.values()])
     image_index = np.concatenate(
         [
-            np.array([numbers[name] for name in detections.images], dtype=np.int64)[detections.image_index]
+            np.array([index_by_image[name] for name in detections.images], dtype=np.int64)[detections.image_index]
             for detections in by_class.values()
         ]
     )
     classes = [name for name, detections in by_class.items() for _ in range(len(detections))]
     order = np.argsort(image_index, kind="stable")
-    # rows of the detections of each image
-    rows_by_image = np.split(order, np.searchsorted(image_index[order], np.arange(1, len(names)))) if names else []
+    image_starts = np.searchsorted(image_index[order], np.arange(1, len(image_ids)))  # of all images but the first
+    rows_by_image = np.split(order, image_starts) if image_ids else []  # indices of the detections of each image
     return [
         ImageLabels(
-            name=name,
+            name=image_id,
             source=paths[0].parent,
             polygons=polygons[rows],
             classes=tuple(classes[row] for row in rows),
@@ -109,7 +109,7 @@ def _read_task1(paths: Sequence[Path]) -> list[ImageLabels]:
             scores=scores[rows],
             lines=np.zeros(len(rows), dtype=np.int64),
         )
-        for name, rows in zip(names, rows_by_image)
+        for image_id, rows in zip(image_ids, rows_by_image)
     ]
 
 

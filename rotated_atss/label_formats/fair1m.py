@@ -14,7 +14,7 @@ from rotated_atss.label_formats.xml_file import XmlElement, read_xml, xml_tag
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read XML files, one per image: labels, or results with a ``probability`` per object.
+    """Read XML files, one per image: labels, or detections with a ``probability`` per object.
 
     Raises:
         UserError: A file is not well formed, an element is missing, coordinates are not pixels, or a polygon does not
@@ -69,9 +69,9 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
             score=result.number("probability") if result.find("probability") is not None else None,
             line=element.line,
         )
-    stated = root.find("source", "filename")
+    stated_name = root.find("source", "filename")
     # the label file and its image have the same name up to the suffix, so only the suffix is taken from the content
-    suffix = "" if stated is None else PurePosixPath(stated.text.strip()).suffix
+    suffix = "" if stated_name is None else PurePosixPath(stated_name.text.strip()).suffix
     return objects.build(f"{path.stem}{suffix}", path, root.size())
 
 

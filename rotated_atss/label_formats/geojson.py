@@ -16,23 +16,24 @@ from rotated_atss.label_formats.geometry import quadrilateral
 from rotated_atss.label_formats.json_values import check_score, parse_size
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions
 
-PLACED = "GeoJSON file", " in longitude and latitude: placed by the georeference of the images"
-"""Note on how a file was read. Unlike other notes it reports no loss."""
-_MAP = "use georeferenced images (--images), or convert the coordinates to pixels, x to the right and y down"
+LON_LAT_NOTE = "GeoJSON file", " in longitude and latitude: placed by the georeference of the images"
+"""Key in :attr:`rotated_atss.label_formats.records.ReadOptions.notes`. Unlike other notes, it reports no loss."""
+_MAP_HINT = "use georeferenced images (--images), or convert the coordinates to pixels, x to the right and y down"
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read files with one polygon per feature, in pixels of the image or in map coordinates.
 
-    A file is in map coordinates if it states a CRS, or if it is not marked as pixels and one of its polygons, read as
-    longitude and latitude, lies in a georeferenced image: :mod:`rotated_atss.label_formats.vector` reads it.
-
     The class is the property ``class``, or another of :data:`CLASS_KEYS`; ``difficult`` and ``score`` are optional
-    properties. The members ``image`` and ``size`` of the collection are those of :func:`write`.
+    properties. The members ``image`` and ``size`` of the collection are those that :func:`write` writes.
+
+    A file is in map coordinates if it states a CRS. A file that states neither a CRS nor pixels is also in map
+    coordinates if a corner of one of its polygons, taken as longitude and latitude, lies in a georeferenced image.
+    Files in map coordinates are read by :mod:`rotated_atss.label_formats.vector`.
 
     Raises:
-        UserError: A file is not a FeatureCollection of polygons, states a CRS while no images are given, has only
-            negative y in place of pixels, or a polygon does not have four corners.
+        UserError: A file is not a FeatureCollection of polygons, states a CRS although no images are given, or has only
+            negative y; or a polygon does not have four corners.
 
     Example:
         >>> import tempfile
@@ -44,17 +45,17 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
         [[1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]]
     """
     contents = {path: _read_collection(path) for path in paths}
-    on_map = [path for path, content in contents.items() if _is_on_map(content, options, path)]
-    records = [_read_pixels(path, content, options) for path, content in contents.items() if path not in on_map]
-    if not on_map:
+    map_paths = [path for path, content in contents.items() if _has_map_coordinates(content, options, path)]
+    records = [_read_pixels(path, content, options) for path, content in contents.items() if path not in map_paths]
+    if not map_paths:
         return records
     from rotated_atss.label_formats import vector
 
-    return records + vector.read(on_map, options)
+    return records + vector.read(map_paths, options)
 
 
 def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
-    """Write one ``<image>.geojson`` per image, in pixels, or in longitude and latitude of a georeferenced image.
+    """Write one ``<image>.geojson`` per image, in longitude and latitude if the image is georeferenced, else in pixels.
 
     Args:
         images: The images.
@@ -78,6 +79,7 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 
 def _geometries(image: ImageLabels) -> list[dict[str, Any]]:
+    """Return the GeoJSON geometry of each object of an image."""
     corners = image.polygons.reshape(-1, 4, 2)
     if image.georeference is None:
         return [{"type": "Polygon", "coordinates": [[*ring, ring[0]]]} for ring in corners.tolist()]
@@ -103,24 +105,24 @@ def _read_collection(path: Path) -> dict[str, Any]:
     return content
 
 
-def _is_on_map(content: dict[str, Any], options: ReadOptions, path: Path) -> bool:
-    """Return whether a file is in map coordinates: as it states, or else if its polygons lie in the images."""
+def _has_map_coordinates(content: dict[str, Any], options: ReadOptions, path: Path) -> bool:
+    """Return whether a file is in map coordinates: as it states, or else if one of its polygons lies in an image."""
     if content.get("coordinates") == "pixels" or "size" in content:
         return False
     if content.get("crs"):
         if options.images is None:
-            raise UserError("coordinates must be pixels, got a coordinate reference system", where=path, hint=_MAP)
+            raise UserError("coordinates must be pixels, got a coordinate reference system", where=path, hint=_MAP_HINT)
         return True
     if options.images is None:
         return False
     points = np.array(list(_first_points(content["features"]))).reshape(-1, 2)
-    if not len(points) or (np.abs(points) > (180, 90)).any():  # beyond the largest longitude and latitude, degrees
+    if not len(points) or (np.abs(points) > (180, 90)).any():  # not degrees of longitude and latitude
         return False
     from rotated_atss.label_formats.vector import touches_an_image
 
     if not touches_an_image(points, options.images):
         return False
-    options.notes[PLACED] += 1
+    options.notes[LON_LAT_NOTE] += 1
     return True
 
 
@@ -137,11 +139,12 @@ def _first_points(features: Sequence[Any]) -> Iterator[list[float]]:
 
 def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
-    is_above = []  # per feature, whether all y are negative: the y axis of a GIS points up, that of an image down
+    # Per feature. If all y of a file are negative, its y axis points up, as in a GIS, not down, as in an image.
+    has_only_negative_y = []
     for index, feature in enumerate(content["features"]):
         where = f"{path}: features[{index}]"
         ring = _ring(feature, where)
-        is_above.append(all(y < 0 for _, y in ring))
+        has_only_negative_y.append(all(y < 0 for _, y in ring))
         properties = feature.get("properties")
         if not isinstance(properties, dict):
             raise UserError(f"properties must be an object, got {quote(properties)}", where=where)
@@ -149,14 +152,15 @@ def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> I
         polygon = quadrilateral(ring, options, where)
         flag = properties.get("difficult") or 0
         objects.add(polygon, _class_name(properties), where=where, difficult=flag, score=score)
-    if is_above and all(is_above):
-        raise UserError("coordinates must be pixels, got only negative y", where=path, hint=_MAP)
+    if has_only_negative_y and all(has_only_negative_y):
+        raise UserError("coordinates must be pixels, got only negative y", where=path, hint=_MAP_HINT)
     name, sides = content.get("image"), content.get("size")
     size = parse_size(*sides) if isinstance(sides, list) and len(sides) == 2 else None
     return objects.build(name if isinstance(name, str) else path.stem, path, size)
 
 
 def _ring(feature: Any, where: str) -> list[list[float]]:
+    """Return the corners ``x, y`` of the polygon of a feature, without the repeated first corner."""
     geometry = feature.get("geometry") if isinstance(feature, dict) else None
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if not isinstance(geometry, dict) or kind != "Polygon":

@@ -13,30 +13,31 @@ from rotated_atss.label_formats.records import ReadOptions
 from rotated_atss.ops.box_polygons import obb_polygons
 from rotated_atss.ops.min_area_rect import min_area_boxes
 
-SAME_PX = 0.01
-"""A quadrilateral is a rectangle if its corners are at most this far from its minimum-area rectangle's, in pixels."""
+RECTANGLE_TOLERANCE_PX = 0.01
+"""A polygon counts as a rectangle if its corners are at most this far from its minimum-area rectangle, in pixels."""
 
-HORIZONTAL = ("object", " with a horizontal box only: angle set to 0")
-"""Note that readers count in :attr:`rotated_atss.label_formats.records.ReadOptions.notes`."""
+HORIZONTAL_BOX_NOTE = ("object", " with a horizontal box only: angle set to 0")
+"""Key in :attr:`rotated_atss.label_formats.records.ReadOptions.notes` under which readers count horizontal boxes."""
 
 
-class Boxes(NamedTuple):
-    """Rectangles of quadrilaterals.
+class FittedBoxes(NamedTuple):
+    """Minimum-area rectangles of quadrilaterals.
 
     Attributes:
         boxes: (N, 5) ``cx, cy, w, h, angle``, pixels and radians, clockwise on the image; angle in (-pi, pi]. The first
             corner of the box, ``(-w/2, -h/2)`` in its own frame, is the one nearest to the polygon's first corner.
         shifts: (N,) largest distance between a corner of the polygon and the nearest corner of its rectangle, pixels.
-        reversed: (N,) bool, whether the polygon runs counterclockwise, unlike the rectangle.
+        is_counterclockwise: (N,) bool, whether the corners of the polygon are in counterclockwise order. Those of the
+            rectangle are in clockwise order.
     """
 
     boxes: np.ndarray
     shifts: np.ndarray
-    reversed: np.ndarray
+    is_counterclockwise: np.ndarray
 
 
 def quadrilateral(points: Sequence[Sequence[float]], options: ReadOptions, where: object) -> list[float]:
-    """Convert the corners of a polygon to the eight numbers of a quadrilateral.
+    """Convert the corners of a polygon to a quadrilateral, a flat list of eight coordinates.
 
     Args:
         points: Corners ``x, y`` in pixels; a repeated first corner at the end is dropped.
@@ -89,14 +90,12 @@ def boxes_to_polygons(boxes: np.ndarray) -> np.ndarray:
     return np.round(obb_polygons(boxes), 6) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
-def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
-    """Convert quadrilaterals (N, 8) to rectangles that start at the same corner.
-
-    A rectangle stays as it is; any other quadrilateral gets its minimum-area rectangle.
+def polygons_to_boxes(polygons: np.ndarray) -> FittedBoxes:
+    """Convert quadrilaterals (N, 8) to their minimum-area rectangles, which start at the same corner.
 
     Example:
         >>> result = polygons_to_boxes(np.array([[13.0, 18, 13, 22, 7, 22, 7, 18]]))
-        >>> result.boxes.round(4).tolist(), result.shifts.round(4).tolist(), result.reversed.tolist()
+        >>> result.boxes.round(4).tolist(), result.shifts.round(4).tolist(), result.is_counterclockwise.tolist()
         ([[10.0, 20.0, 4.0, 6.0, 1.5708]], [0.0], [False])
     """
     polygons = np.asarray(polygons, dtype=np.float64).reshape(-1, 8)
@@ -106,7 +105,8 @@ def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
     points = polygons.reshape(-1, 4, 2)
     # (N, 4 corners of the polygon, 4 corners of the box)
     distances = np.linalg.norm(points[:, :, None] - corners[:, None], axis=-1)
-    # The box corner nearest to the polygon's first corner becomes the first: the box is turned by this many quarters.
+    # The box corner nearest to the first corner of the polygon becomes the first one: the box is rotated by this many
+    # quarter turns, without moving its outline.
     quarter_turns = distances[:, 0].argmin(axis=1)
     swap = quarter_turns % 2 == 1
     angle = angle + quarter_turns * (math.pi / 2)
@@ -114,10 +114,11 @@ def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
     boxes = np.stack((cx, cy, np.where(swap, h, w), np.where(swap, w, h), angle), axis=1)
     following = np.roll(points, -1, axis=1)
     signed_areas = (points[..., 0] * following[..., 1] - points[..., 1] * following[..., 0]).sum(axis=1)
-    return Boxes(boxes, distances.min(axis=2).max(axis=1, initial=0), signed_areas < 0)
+    return FittedBoxes(boxes, distances.min(axis=2).max(axis=1, initial=0), signed_areas < 0)
 
 
 def _fit_rectangle(corners: Sequence[tuple[float, float]], where: object) -> list[tuple[float, float]]:
+    """Return the four corners of the minimum-area rectangle of a polygon."""
     import shapely  # takes 0.1 s to import
 
     rectangle = shapely.minimum_rotated_rectangle(shapely.MultiPoint(corners)) if len(corners) > 2 else None

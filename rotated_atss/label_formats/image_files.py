@@ -20,7 +20,7 @@ class ImageFiles:
         skip_unreadable: Skip images whose georeference cannot be read instead of raising.
 
     Raises:
-        UserError: The folder is missing, holds no image, or two images have one id.
+        UserError: The folder is missing or holds no image, or two images have the same id.
 
     Example:
         >>> import tempfile
@@ -49,7 +49,15 @@ class ImageFiles:
         return paths
 
     def path(self, image_id: str, labels: object = None) -> Path:
-        """Return the file of an image. Raises UserError, which names the label file, if there is none."""
+        """Return the file of an image.
+
+        Args:
+            image_id: Name of the image without suffix.
+            labels: Label file of the image, for the error.
+
+        Raises:
+            UserError: There is no such image.
+        """
         if image_id not in self.paths:
             raise UserError(f"no image {image_id}.*", where=self.folder, hint=f"its labels are in {labels}")
         return self.paths[image_id]

@@ -1,4 +1,4 @@
-"""Values that several JSON label formats have in common: scores, image sizes and points."""
+"""Validation of values of JSON label formats: scores, image sizes and points."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from rotated_atss.errors import UserError, quote
 
 
 def check_score(value: Any, where: object) -> float | None:
-    """Return the score of an object; None for an object without a score.
+    """Return the score of an object, or None for an object without a score.
 
     Args:
         value: The score, or None.
-        where: The object, for the error.
+        where: Location of the object, for the error.
 
     Raises:
         UserError: The score is not a finite number.
@@ -26,7 +26,7 @@ def check_score(value: Any, where: object) -> float | None:
 
 
 def parse_size(width: Any, height: Any) -> tuple[int, int] | None:
-    """Return the size of an image; None unless both sides are positive integers.
+    """Return the width and height of an image in pixels; None unless both are positive integers.
 
     Example:
         >>> parse_size(640, 480), parse_size(640, None), parse_size(0, 480), parse_size(640, 10**400)
@@ -43,7 +43,7 @@ def parse_points(value: Any, where: object) -> list[list[float]]:
 
     Args:
         value: A list of points.
-        where: The object, for the error.
+        where: Location of the object, for the error.
 
     Raises:
         UserError: The value is not a list of pairs of finite numbers.

@@ -9,7 +9,7 @@ from typing import Any
 from rotated_atss.coco.json_file import read_json
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import write_json
-from rotated_atss.label_formats.geometry import HORIZONTAL, horizontal_polygon, quadrilateral
+from rotated_atss.label_formats.geometry import HORIZONTAL_BOX_NOTE, horizontal_polygon, quadrilateral
 from rotated_atss.label_formats.json_values import check_score, parse_points, parse_size
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
 
@@ -17,7 +17,7 @@ from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOpti
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read the shapes ``rotation``, ``polygon`` and ``rectangle``; other shapes are left out.
 
-    The corners are those in ``points``; the angle ``direction`` is not used.
+    Objects are read from the corners in ``points``; the angle ``direction`` of X-AnyLabeling is not used.
 
     Raises:
         UserError: A file is not in this format, or a polygon does not have four corners.
@@ -81,9 +81,9 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
             continue
         flag, score = int(bool(shape.get("difficult", False))), check_score(shape.get("score"), where)
         objects.add(polygon, shape.get("label"), where=where, difficult=flag, score=score)
-    stated = content.get("imagePath")
+    stated_path = content.get("imagePath")
     # the label file and its image have the same name up to the suffix, so only the suffix is taken from the content
-    suffix = PurePosixPath(stated.replace("\\", "/")).suffix if isinstance(stated, str) else ""
+    suffix = PurePosixPath(stated_path.replace("\\", "/")).suffix if isinstance(stated_path, str) else ""
     size = parse_size(content.get("imageWidth"), content.get("imageHeight"))
     return objects.build(f"{path.stem}{suffix}", path, size)
 
@@ -93,7 +93,7 @@ def _polygon(shape: Any, options: ReadOptions, where: str) -> list[float] | None
     points = parse_points(shape.get("points") if isinstance(shape, dict) else None, where)
     kind = shape.get("shape_type") or "polygon"
     if kind == "rectangle":
-        options.notes[HORIZONTAL] += 1
+        options.notes[HORIZONTAL_BOX_NOTE] += 1
         if len(points) == 2:
             (x1, y1), (x2, y2) = points
             return horizontal_polygon(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))

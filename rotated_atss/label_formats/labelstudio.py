@@ -1,6 +1,6 @@
-"""Label Studio's JSON: tasks with rotated rectangles and polygons in percent of the image.
+"""Label Studio's JSON: tasks with rotated rectangles and polygons, in percent of the image size.
 
-``x`` and ``y`` of a rectangle are its first corner, about which it is rotated clockwise by ``rotation`` degrees.
+``x`` and ``y`` are the first corner of a rectangle, about which it is rotated clockwise by ``rotation`` degrees.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ FILE = "tasks.json"
 CONFIG_FILE = "labeling_config.xml"
 RECTANGLES, POLYGONS = "rectanglelabels", "polygonlabels"
 _CONTROLS = {RECTANGLES: "box", POLYGONS: "polygon"}  # name of the control in the configuration, by type of region
-# Objects are written as rectangles if that moves no corner by more than this, in pixels. Corners of detections are
-# rounded, in Task1 files for example, so that they are no exact rectangles.
-_EXACT_PX, _ROUNDED_PX = 1e-6, 0.05  # labels, detections
-_UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # prefix that Label Studio adds to the names of uploaded files
-_EXPORT = "export the project as JSON, not as JSON-MIN"
+# An object is written as a rectangle if that moves no corner by more than this tolerance in pixels. Detections have a
+# larger tolerance, because rounding of their corners, such as in Task1 files, turns rectangles into near-rectangles.
+_LABEL_TOLERANCE_PX, _DETECTION_TOLERANCE_PX = 1e-6, 0.05
+_UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")  # Label Studio adds it to the names of uploaded files
+_EXPORT_HINT = "export the project as JSON, not as JSON-MIN"
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read ``rectanglelabels`` and ``polygonlabels`` of an export in the format JSON; other regions are left out.
+    """Read ``rectanglelabels`` and ``polygonlabels`` of a JSON export; other regions are left out.
 
     Annotations are read as labels. If no task of the files has an annotation, predictions are read as detections. If a
     task has several annotations, the last one that was not skipped is read.
@@ -54,9 +54,9 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
         >>> image.name, image.polygons.tolist()
         ('P1.png', [[9.0, 0.0, 9.0, 10.0, 3.0, 10.0, 3.0, 0.0]])
     """
-    tasks = [(path, label, task) for path in paths for label, task in _tasks(path)]
+    tasks = [(path, where, task) for path in paths for where, task in _read_tasks(path)]
     key = "annotations" if any(_entries(task, "annotations") for _, _, task in tasks) else "predictions"
-    return [_read_task(task, key, options, path, label) for path, label, task in tasks]
+    return [_read_task(task, key, options, path, where) for path, where, task in tasks]
 
 
 def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
@@ -94,14 +94,15 @@ def labeling_tasks(images: Sequence[ImageLabels], url_prefix: str = "") -> list[
         >>> region["score"], {name: region["value"][name] for name in ("x", "y", "width", "height", "rotation")}
         (0.75, {'x': 45.0, 'y': 0.0, 'width': 50.0, 'height': 60.0, 'rotation': 90.0})
     """
-    scored = any(image.scores is not None for image in images)
+    has_scores = any(image.scores is not None for image in images)
     tasks = []
     for image in images:
         entry: dict[str, Any] = {"result": _regions(image)}
         task: dict[str, Any] = {"data": {"image": url_prefix + image.name}}
-        task["predictions" if scored else "annotations"] = [
-            {"model_version": "rotated-atss", **entry} if scored else entry
-        ]
+        if has_scores:
+            task["predictions"] = [{"model_version": "rotated-atss", **entry}]
+        else:
+            task["annotations"] = [entry]
         tasks.append(task)
     return tasks
 
@@ -157,7 +158,7 @@ def is_task(content: Any) -> bool:
     )
 
 
-def _tasks(path: Path) -> list[tuple[str, Any]]:
+def _read_tasks(path: Path) -> list[tuple[str, Any]]:
     """Return ``(where, task)`` for each task of a file; ``where`` locates the task in error messages."""
     content = read_json(path)
     if isinstance(content, dict):  # one task per file, as in exports to a cloud storage
@@ -167,7 +168,9 @@ def _tasks(path: Path) -> list[tuple[str, Any]]:
     tasks = [(f"{path}: tasks[{index}]", task) for index, task in enumerate(content)]
     for where, task in tasks:
         if not is_task(task):
-            raise UserError("not a task of Label Studio with annotations or predictions", where=where, hint=_EXPORT)
+            raise UserError(
+                "not a task of Label Studio with annotations or predictions", where=where, hint=_EXPORT_HINT
+            )
     return tasks
 
 
@@ -204,7 +207,7 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
         if key == "predictions":
             score = check_score(region.get("score", entries[-1].get("score")), region_where)
         objects.add(
-            _polygon(region, kind, size, options, region_where), _label(region, kind, options, region_where),
+            _polygon(region, kind, size, options, region_where), _class_name(region, kind, options, region_where),
             where=region_where, score=score,
         )  # fmt: skip
     return objects.build(name, path, size)
@@ -218,12 +221,12 @@ def _image_name(data: dict, where: str) -> str:
         local = path.endswith("/local-files/") and query.startswith("d=")
         name = PurePosixPath(unquote(query[2:] if local else path).replace("\\", "/")).name
         if name.lower().endswith(IMAGE_SUFFIXES):
-            return _UPLOAD.sub("", name, count=1) if "/upload/" in path else name
+            return _UPLOAD_PREFIX.sub("", name, count=1) if "/upload/" in path else name
     raise UserError(f"the task must name an image ({', '.join(IMAGE_SUFFIXES)})", where=f"{where}.data")
 
 
 def _stated_size(region: dict, where: str) -> tuple[int, int] | None:
-    """Return width and height of the image, pixels, as a region states them; None if it does not."""
+    """Return the width and height of the image in pixels that a region states; None if it states none."""
     if region.get("image_rotation"):
         what = f"image_rotation must be 0, got {quote(region['image_rotation'])}"
         raise UserError(what, where=where, hint="label the image without rotating it")
@@ -237,7 +240,7 @@ def _stated_size(region: dict, where: str) -> tuple[int, int] | None:
     return size
 
 
-def _label(region: dict, kind: str, options: ReadOptions, where: str) -> str:
+def _class_name(region: dict, kind: str, options: ReadOptions, where: str) -> str:
     labels = region["value"].get(kind)
     if not isinstance(labels, list) or not labels:
         raise UserError(f"{kind} must name a class, got {quote(labels)}", where=where)
@@ -247,6 +250,7 @@ def _label(region: dict, kind: str, options: ReadOptions, where: str) -> str:
 
 
 def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOptions, where: str) -> list[float]:
+    """Return the four corners of a region in pixels."""
     value = region.get("value")
     if not isinstance(value, dict):
         raise UserError(f"value must be an object, got {quote(value)}", where=where)
@@ -258,7 +262,7 @@ def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOption
         x, y, w, h = (percent / 100 * side for percent, side in zip(numbers, (width, height, width, height)))
         angle = math.radians(numbers[4])
         cos, sin = math.cos(angle), math.sin(angle)
-        # center = first corner (x, y) + half of the turned width + half of the turned height
+        # center = first corner (x, y) + half of the rotated vector (w, h)
         box = [x + (w * cos - h * sin) / 2, y + (w * sin + h * cos) / 2, w, h, angle]
         return boxes_to_polygons(np.array([box]))[0].tolist()
     points = parse_points(value.get("points"), where)
@@ -273,10 +277,10 @@ def _regions(image: ImageLabels) -> list[dict[str, Any]]:
     boxes = polygons_to_boxes(image.polygons).boxes
     corners = image.polygons.reshape(-1, 4, 2)
     fitted = boxes_to_polygons(boxes)
-    tolerance = _EXACT_PX if image.scores is None else _ROUNDED_PX
-    is_rectangle = (np.abs(fitted - image.polygons) <= tolerance).all(axis=1)  # with the same order of corners
+    tolerance = _LABEL_TOLERANCE_PX if image.scores is None else _DETECTION_TOLERANCE_PX
+    is_rectangle = (np.abs(fitted - image.polygons) <= tolerance).all(axis=1)  # the order of corners must be equal, too
     first, sides = np.round(fitted[:, :2] * percent, 12), np.round(boxes[:, 2:4] * percent, 12)
-    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # twice: rounding can give 360
+    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # % twice, because rounding can give 360
     regions = []
     for row, name in enumerate(image.classes):
         if is_rectangle[row]:

@@ -1,4 +1,4 @@
-"""Reading of a large label folder in several processes."""
+"""Read a large label folder in several processes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rotated_atss.io.processes import run_jobs
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.reading import AUTO, list_label_paths, read_label_set, reject_duplicates
 from rotated_atss.label_formats.recognize import check_format, recognize_format
-from rotated_atss.label_formats.records import ImageLabels, LabelSet, ReadOptions, note_lines
+from rotated_atss.label_formats.records import ImageLabels, LabelSet, ReadOptions, format_notes
 from rotated_atss.label_formats.registry import get_format
 
 _FILES_PER_JOB = 100
 _JOB_BYTES = 64 << 20  # memory that a job is assumed to need
-# Formats that one call must read as a whole: a file in map coordinates has labels of several images, and Label Studio's
-# predictions are read only if no file has annotations.
+# Formats whose files one call must read together: a file in map coordinates has labels of several images, and
+# predictions of Label Studio are read only if no file has annotations.
 _READ_TOGETHER = ("vector", "geojson", "labelstudio")
 
 
 @dataclass(frozen=True)
 class _Job:
-    """Label files that a process reads, and the options of reading."""
+    """Label files that one process reads, and the options of the reader."""
 
     paths: tuple[Path, ...]
     format_name: str
@@ -32,8 +32,8 @@ class _Job:
     classes: tuple[str, ...] | None
 
 
-# records, classes in index order and notes of a job
-_Part = tuple[list[ImageLabels], tuple[str, ...], Counter[tuple[str, str]]]
+# records, classes in index order, notes
+_JobResult = tuple[list[ImageLabels], tuple[str, ...], Counter[tuple[str, str]]]
 
 
 def read_label_set_parallel(
@@ -49,15 +49,15 @@ def read_label_set_parallel(
     Polygons that do not have exactly four corners are replaced with their minimum-area rectangles.
 
     Args:
-        source: A file or folder. Folders of at most 100 files, and labels of a format that must be read as a whole, are
-            read in one process.
+        source: A file or folder. One process reads folders of at most 100 files, and formats whose files must be read
+            together.
         format_name: A label format, or ``auto``.
-        image_folder: Folder of the images, for formats that need their sizes.
+        image_folder: Folder of the images, for formats that need their sizes or georeference.
         classes: Class names in index order, for formats that store class indices.
         workers: Number of processes.
 
     Raises:
-        UserError: As ``read_label_set``.
+        UserError: As :func:`rotated_atss.label_formats.reading.read_label_set`.
 
     Example:
         >>> import tempfile
@@ -69,7 +69,7 @@ def read_label_set_parallel(
     """
     folder = None if image_folder is None else Path(image_folder)
     paths = list_label_paths(source, format_name)
-    # Of DOTA text, only Task1 files must be read together: each has detections of one class on several images.
+    # Task1 files must be read together, too: each has the detections of one class on several images.
     has_task1 = any(path.name.startswith(TASK1_PREFIX) for path in paths)
     in_one_process = has_task1 or workers <= 1 or len(paths) <= _FILES_PER_JOB
     if not in_one_process:
@@ -83,11 +83,11 @@ def read_label_set_parallel(
     class_names = None if classes is None else tuple(classes)
     starts = range(0, len(paths), _FILES_PER_JOB)
     jobs = [_Job(tuple(paths[start : start + _FILES_PER_JOB]), format_name, folder, class_names) for start in starts]
-    parts = dict(run_jobs(_read_part, jobs, workers, [_JOB_BYTES] * len(jobs)))
-    return _join(format_name, [parts[index] for index in range(len(jobs))])
+    results = dict(run_jobs(_run_job, jobs, workers, [_JOB_BYTES] * len(jobs)))  # by index of the job
+    return _join_results(format_name, [results[index] for index in range(len(jobs))])
 
 
-def _read_part(job: _Job) -> _Part:
+def _run_job(job: _Job) -> _JobResult:
     options = ReadOptions(classes=job.classes, fit_polygons=True)
     if job.image_folder is not None:
         options.images = ImageFiles(job.image_folder)
@@ -96,9 +96,13 @@ def _read_part(job: _Job) -> _Part:
     return records, tuple(options.class_order), options.notes
 
 
-def _join(format_name: str, parts: Sequence[_Part]) -> LabelSet:
-    records = [record for part, _, _ in parts for record in part]
+def _join_results(format_name: str, results: Sequence[_JobResult]) -> LabelSet:
+    records: list[ImageLabels] = []
+    class_order: dict[str, None] = {}
+    notes: Counter[tuple[str, str]] = Counter()
+    for job_records, job_classes, job_notes in results:
+        records += job_records
+        class_order.update(dict.fromkeys(job_classes))
+        notes += job_notes
     reject_duplicates(records)
-    class_order = dict.fromkeys(name for _, names, _ in parts for name in names)
-    notes: Counter[tuple[str, str]] = sum((part_notes for _, _, part_notes in parts), Counter())
-    return LabelSet(format_name, tuple(records), tuple(class_order), note_lines(notes))
+    return LabelSet(format_name, tuple(records), tuple(class_order), format_notes(notes))

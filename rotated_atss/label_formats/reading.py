@@ -1,4 +1,4 @@
-"""Reading of a label folder or file in any format."""
+"""Read a label folder or file in any format."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rotated_atss.label_formats.class_list import NAMES_FILES
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.labelstudio import CONFIG_FILE
 from rotated_atss.label_formats.recognize import check_format, possible_formats, recognize_format
-from rotated_atss.label_formats.records import ImageLabels, LabelSet, ReadOptions, note_lines
+from rotated_atss.label_formats.records import ImageLabels, LabelSet, ReadOptions, format_notes
 from rotated_atss.label_formats.registry import FORMATS, get_format
 
 AUTO = "auto"
-_SUBFOLDERS = ("labels", "labelTxt", "Annotations")  # searched in this order if a folder has no label files itself
-_NOT_LABELS = (*NAMES_FILES, CONFIG_FILE)  # files of label folders with a suffix of label files, but other content
+_SUBFOLDERS = ("labels", "labelTxt", "Annotations")  # searched in this order if the folder itself has no label files
+_NOT_LABELS = (*NAMES_FILES, CONFIG_FILE)  # files in label folders that have the suffix of labels, but are none
 
 
 def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
@@ -56,10 +56,10 @@ def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
 
 
 def reject_other_formats(folder: str | Path, format_name: str) -> None:
-    """Raise an error if no file of a folder has a suffix of a format, but files of other formats are there.
+    """Raise an error if a folder has label files, but none with a suffix of the given format.
 
     Raises:
-        UserError: The folder holds label files of other formats only. The message names one of them.
+        UserError: All label files have suffixes of other formats. The message names one of them.
 
     Example:
         >>> import tempfile
@@ -70,18 +70,18 @@ def reject_other_formats(folder: str | Path, format_name: str) -> None:
         rotated_atss.errors.UserError: ...: no label files of voc (.xml), but P1.json is there (...)
     """
     suffixes = get_format(format_name).suffixes
-    others = _files_of_formats(Path(folder))
-    if others and not any(path.suffix.lower() in suffixes for path in others):
-        what = f"no label files of {format_name} ({', '.join(suffixes)}), but {others[0].name} is there"
+    paths = _list_possible_labels(Path(folder))
+    if paths and not any(path.suffix.lower() in suffixes for path in paths):
+        what = f"no label files of {format_name} ({', '.join(suffixes)}), but {paths[0].name} is there"
         raise UserError(what, where=folder, hint="pass the format of these files, or auto")
 
 
 def reject_mixed_formats(folder: Path, format_name: str, first: Path) -> None:
-    """Raise an error if a folder of text files also holds label files of another format.
+    """Raise an error if a folder of label files in a text format also holds JSON or XML labels of another format.
 
     Args:
         folder: The folder.
-        format_name: Format of the text files.
+        format_name: Format of the text files, such as ``dota``.
         first: One of the text files, for the error.
 
     Raises:
@@ -95,15 +95,15 @@ def reject_mixed_formats(folder: Path, format_name: str, first: Path) -> None:
         Traceback (most recent call last):
         rotated_atss.errors.UserError: ...P1.json: this file is labelme, P1.txt is dota (...)
     """
-    for path in _files_of_formats(folder):
+    for path in _list_possible_labels(folder):
         formats = frozenset() if path.suffix.lower() == ".txt" else possible_formats(path)
         if formats and format_name not in formats:
             what = f"this file is {min(formats)}, {first.name} is {format_name}"
             raise UserError(what, where=path, hint="put the formats into separate folders, or pass the format to read")
 
 
-def _files_of_formats(folder: Path) -> list[Path]:
-    """List the files of a folder whose suffix is that of a label format."""
+def _list_possible_labels(folder: Path) -> list[Path]:
+    """List the files of a folder that have the suffix of any label format."""
     suffixes = tuple(dict.fromkeys(suffix for label_format in FORMATS.values() for suffix in label_format.suffixes))
     return [path for path in list_files(folder, suffixes) if path.name not in _NOT_LABELS]
 
@@ -118,12 +118,12 @@ def read_label_set(
     class_column: str | None = None,
     class_name: str | None = None,
 ) -> LabelSet:
-    """Read labels or detections.
+    """Read labels or detections of any format from a file or folder.
 
     Args:
         source: A file or folder, as for :func:`list_label_paths`.
         format_name: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
-        images: Images, for formats that need their sizes.
+        images: Images, for formats that need their sizes or georeference.
         classes: Class names in index order, for formats that store class indices; None reads them from
             ``data.yaml`` or ``classes.txt``.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
@@ -152,14 +152,14 @@ def read_label_set(
         options.images, options.size_of = images, images.size
     records = get_format(format_name).read(paths, options)
     reject_duplicates(records)
-    return LabelSet(format_name, tuple(records), tuple(options.class_order), note_lines(options.notes))
+    return LabelSet(format_name, tuple(records), tuple(options.class_order), format_notes(options.notes))
 
 
 def reject_duplicates(records: Sequence[ImageLabels]) -> None:
-    """Raise an error if an image occurs twice.
+    """Raise an error if two records have the same image id.
 
     Raises:
-        UserError: An image occurs twice. The message names both records.
+        UserError: Two records have the same image id. The message names both.
 
     Example:
         >>> from rotated_atss.label_formats.records import ObjectList
@@ -167,10 +167,10 @@ def reject_duplicates(records: Sequence[ImageLabels]) -> None:
         Traceback (most recent call last):
         rotated_atss.errors.UserError: a.json: the image P1 occurs twice, as P1.png and P1.jpg (...)
     """
-    first: dict[str, ImageLabels] = {}
+    first_records: dict[str, ImageLabels] = {}
     for record in records:
-        other = first.setdefault(record.image_id, record)
-        if other is not record:
+        first = first_records.setdefault(record.image_id, record)
+        if first is not record:
             hint = "rename one of the images; names are compared without folder and suffix"
-            what = f"the image {record.image_id} occurs twice, as {other.name} and {record.name}"
+            what = f"the image {record.image_id} occurs twice, as {first.name} and {record.name}"
             raise UserError(what, where=record.source, hint=hint)

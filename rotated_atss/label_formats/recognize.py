@@ -14,12 +14,12 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes
 from rotated_atss.label_formats.labelstudio import is_task
 from rotated_atss.label_formats.registry import FORMATS
-from rotated_atss.label_formats.ucas_aod import NUM_NUMBERS
+from rotated_atss.label_formats.ucas_aod import NUM_VALUES
 from rotated_atss.label_formats.xml_file import read_xml
 
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _HEADER = re.compile(rb"\s*(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
-_HEAD_BYTES = 1 << 14  # part of a text file in which its header and its first object are searched
+_HEAD_BYTES = 1 << 14  # number of bytes at the start of a text file that are searched for a header or an object
 
 
 def recognize_format(paths: Sequence[Path]) -> str:
@@ -29,7 +29,7 @@ def recognize_format(paths: Sequence[Path]) -> str:
         paths: The files, at least one.
 
     Raises:
-        UserError: The format of a file is not known, or differs from that of the files before it.
+        UserError: The format of a file is not known, or differs from that of the preceding files.
 
     Example:
         >>> import tempfile
@@ -39,7 +39,7 @@ def recognize_format(paths: Sequence[Path]) -> str:
         'dota'
     """
     possible = frozenset(FORMATS)
-    deciding = paths[0]  # the last file that left fewer possible formats
+    deciding_path = paths[0]  # the last file that excluded a possible format
     for path in paths:
         formats = possible_formats(path)
         if not formats:
@@ -48,10 +48,10 @@ def recognize_format(paths: Sequence[Path]) -> str:
             hint = f"known formats: {', '.join(FORMATS)}; use --from FORMAT to see what is wrong with the file"
             raise UserError("not a label file of a known format", where=path, hint=hint)
         if not possible & formats:
-            what = f"this file is {_any_of(formats)}, {deciding.name} is {_any_of(possible)}"
+            what = f"this file is {_join_names(formats)}, {deciding_path.name} is {_join_names(possible)}"
             raise UserError(what, where=path, hint="put the formats into separate folders")
         if possible & formats < possible:
-            possible, deciding = possible & formats, path
+            possible, deciding_path = possible & formats, path
     return next(name for name in FORMATS if name in possible)
 
 
@@ -59,8 +59,8 @@ def check_format(paths: Sequence[Path], name: str) -> None:
     """Raise an error if a file is recognized as another format than ``name``.
 
     Raises:
-        UserError: A file has another format. Files of no known format are accepted here, because the reader of
-            ``name`` raises a more precise error.
+        UserError: A file has another format. A file of unknown format raises no error here, because the reader of the
+            format ``name`` raises a more precise one.
 
     Example:
         >>> import tempfile
@@ -74,7 +74,7 @@ def check_format(paths: Sequence[Path], name: str) -> None:
         formats = possible_formats(path)
         if formats and name not in formats:
             hint = "pass the format of the file, or auto"
-            raise UserError(f"this file is {_any_of(formats)}, not {name}", where=path, hint=hint)
+            raise UserError(f"this file is {_join_names(formats)}, not {name}", where=path, hint=hint)
 
 
 def possible_formats(path: Path) -> frozenset[str]:
@@ -109,21 +109,21 @@ def _text_formats(path: Path) -> frozenset[str]:
             continue
         if _HEADER.match(line):
             return frozenset({"dota"})
-        numbers = [_NUMBER.fullmatch(field) is not None for field in fields]  # whether each field is a number
-        if len(fields) in (9, 10) and all(numbers) and fields[0].isdigit():  # class index, corners, perhaps a score
+        is_number = [_NUMBER.fullmatch(field) is not None for field in fields]
+        if len(fields) in (9, 10) and all(is_number) and fields[0].isdigit():  # class index, corners, perhaps a score
             return frozenset({"yolo-obb"})
-        if len(fields) in (NUM_NUMBERS, NUM_NUMBERS + 1) and all(numbers[-NUM_NUMBERS:]) and _are_pixels(fields[1:]):
+        if len(fields) in (NUM_VALUES, NUM_VALUES + 1) and all(is_number[-NUM_VALUES:]) and _are_pixels(fields[1:]):
             return frozenset({"ucas-aod"})
-        if len(fields) >= 9 and all(numbers[:8]) and not numbers[8]:  # corners, then a class name
+        if len(fields) >= 9 and all(is_number[:8]) and not is_number[8]:  # corners, then a class name
             return frozenset({"dota"})
         return frozenset()
     return frozenset({"dota", "yolo-obb", "ucas-aod"})
 
 
 def _are_pixels(fields: Sequence[bytes]) -> bool:
-    """Return whether any number is above 1.
+    """Return whether any number is above 1, so that the coordinates are pixels, not fractions of the image size.
 
-    A hexagon of YOLO segmentation has as many numbers as a line of UCAS-AOD, but all its coordinates are at most 1.
+    This distinguishes UCAS-AOD from YOLO segmentation, where the line of a hexagon has the same number of fields.
     """
     return any(float(field) > 1 for field in fields)
 
@@ -147,7 +147,7 @@ def _xml_formats(path: Path) -> frozenset[str]:
 def _json_formats(content: Any) -> frozenset[str]:
     if is_task(content[0] if isinstance(content, list) and content else content):
         return frozenset({"labelstudio"})
-    if isinstance(content, list):  # COCO results count as coco, whose reader says why they cannot be read
+    if isinstance(content, list):  # COCO results are recognized as coco, whose reader explains why it cannot read them
         return frozenset({"coco"} if content and isinstance(content[0], dict) and "image_id" in content[0] else ())
     if not isinstance(content, dict):
         return frozenset()
@@ -163,14 +163,15 @@ def _json_formats(content: Any) -> frozenset[str]:
         return frozenset({"soda-a"})
     if not isinstance(content.get("images"), list):
         return frozenset() if entries else frozenset({"soda-a"})
-    rotated = [isinstance(entry.get("bbox"), list) and len(entry["bbox"]) == 5 for entry in entries]
-    polygons = any(entry.get("segmentation") for entry in entries)
-    if any(rotated) and not polygons:
+    is_rotated = [isinstance(entry.get("bbox"), list) and len(entry["bbox"]) == 5 for entry in entries]
+    has_polygons = any(entry.get("segmentation") for entry in entries)
+    if any(is_rotated) and not has_polygons:
         return frozenset({"coco-rotated"})
     if not entries:
         return frozenset({"coco", "coco-rotated", "soda-a"})
-    return frozenset({"coco", "coco-rotated"} if all(rotated) else {"coco"})
+    return frozenset({"coco", "coco-rotated"} if all(is_rotated) else {"coco"})
 
 
-def _any_of(formats: frozenset[str]) -> str:
+def _join_names(formats: frozenset[str]) -> str:
+    """Return a text such as ``dota or yolo-obb``."""
     return " or ".join(name for name in FORMATS if name in formats)

@@ -1,4 +1,4 @@
-"""Records of the objects of an image, which every label format is read into and written from."""
+"""Common representation of labels and detections: every format is read into these records and written from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CLASS_KEYS = ("class", "class_name", "label", "name", "category", "classification", "type")
 """Names of properties and columns that can hold the class. The first one that is present is read."""
 
-# other endings, such as v2 in P0001.v2, belong to the id of an image
+# Other endings, such as v2 in P0001.v2, are part of the image id.
 _IMAGE_SUFFIXES = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif", "webp", "jp2", "img"])
 
 
@@ -29,7 +29,7 @@ class ImageLabels:
     """Objects of one image, labels or detections.
 
     Attributes:
-        name: File name of the image, or its id where the format states no file name.
+        name: File name of the image, or the image id if the format states no file name.
         source: File that the objects were read from.
         polygons: (N, 8) float64, corners in pixels, in the order of the file.
         classes: N class names.
@@ -38,7 +38,7 @@ class ImageLabels:
         size: Width and height of the image in pixels, or None if not stated.
         lines: (N,) int64, line of each object in ``source``; 0 for formats without lines.
         header: Header lines of DOTA text.
-        georeference: Map position of the image, for formats of map coordinates; None if it is unknown or not needed.
+        georeference: Georeference of the image, for formats in map coordinates; None if it is unknown or not needed.
     """
 
     name: str
@@ -80,18 +80,19 @@ class LabelSet:
 
 @dataclass
 class ReadOptions:
-    """Settings of a reader, and what it returns in addition to the records.
+    """Settings of a reader, and its results in addition to the records.
 
     Attributes:
         classes: Class names in index order, for formats that store class indices.
-        size_of: Function from the id of an image to its width and height in pixels, or to None if they are not known.
+        size_of: Function that returns width and height in pixels for an image id, or None if they are not known.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles instead
             of raising.
         images: Image files, for labels in map coordinates.
-        class_column: Column with the class, for labels in map coordinates; None reads the first of :data:`CLASS_KEYS`.
+        class_column: Column with the class, for labels in map coordinates; None reads the first of :data:`CLASS_KEYS`
+            that is present.
         class_name: Class of all objects, for labels in map coordinates; None reads the column.
-        notes: Filled by the reader: how often something is dropped or changed, in the form of :func:`note_lines`.
-        class_order: Filled by the reader of a format with class indices: the classes in index order, as keys.
+        notes: Filled by the reader: what was dropped or changed and how often, in the form of :func:`format_notes`.
+        class_order: Filled by the reader if the format has class indices: class names in index order, as keys.
     """
 
     classes: tuple[str, ...] | None = None
@@ -105,7 +106,7 @@ class ReadOptions:
 
 
 class ObjectList:
-    """Objects of an image, collected one by one.
+    """Builder of the record of an image, to which objects are added one by one.
 
     Example:
         >>> objects = ObjectList()
@@ -156,7 +157,7 @@ class ObjectList:
     def build(
         self, name: str, source: Path, size: tuple[int, int] | None = None, header: Iterable[str] = ()
     ) -> ImageLabels:
-        """Return the objects as one record.
+        """Return the record of the image with all added objects.
 
         Args:
             name: File name of the image, or its id.
@@ -170,28 +171,28 @@ class ObjectList:
         if not image_id_of(name).strip(" .") or not name.isprintable():
             raise UserError(f"the name of an image must be printable, got {quote(name)}", where=source)
         polygons, classes, difficult, scores, lines = zip(*self._rows) if self._rows else ((), (), (), (), ())
-        scored = bool(scores) and scores[0] is not None
+        has_scores = bool(scores) and scores[0] is not None
         return ImageLabels(
             name=name,
             source=source,
             polygons=np.array(polygons, dtype=np.float64).reshape(-1, 8),
             classes=tuple(classes),
             difficult=np.array(difficult, dtype=np.int64),
-            scores=np.array(scores, dtype=np.float64) if scored else None,
+            scores=np.array(scores, dtype=np.float64) if has_scores else None,
             size=size,
             lines=np.array(lines, dtype=np.int64),
             header=tuple(header),
         )
 
 
-def note_lines(notes: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
+def format_notes(notes: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
     """Format notes on what was dropped or changed, one line each.
 
     Args:
-        notes: Number of occurrences by ``(noun in the singular, text after the noun)``.
+        notes: Number of occurrences by (noun in the singular, text after the noun).
 
     Example:
-        >>> note_lines({("shape", " of type point: left out"): 1, ("score", ": left out"): 2})
+        >>> format_notes({("shape", " of type point: left out"): 1, ("score", ": left out"): 2})
         ('1 shape of type point: left out', '2 scores: left out')
     """
     return tuple(count_of(count, noun) + text for (noun, text), count in notes.items())

@@ -1,4 +1,4 @@
-"""The table of label formats: how each is read and written, and what it can hold."""
+"""Table of the label formats: their readers and writers, and what each format can store."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class LabelFormat:
         read: Reads files into records.
         write: Writes records into an empty folder; None for a format that is only read.
         needs_size: Whether the size of every image must be known for writing.
-        names_files: Whether the format states the file names of the images.
-        rectangles: Whether every object must be a rectangle.
+        stores_file_names: Whether the format stores the file names of the images.
+        rectangles_only: Whether every object must be a rectangle.
         max_difficult: Largest difficult flag that the format can store.
-        scores: Whether the format can store scores.
+        stores_scores: Whether the format can store scores.
     """
 
     name: str
@@ -47,29 +47,32 @@ class LabelFormat:
     read: Callable[[Sequence[Path], ReadOptions], list[ImageLabels]]
     write: Callable[[Sequence[ImageLabels], Sequence[str], Path], None] | None
     needs_size: bool = False
-    names_files: bool = True
-    rectangles: bool = False
+    stores_file_names: bool = True
+    rectangles_only: bool = False
     max_difficult: int = 2
-    scores: bool = True
+    stores_scores: bool = True
 
 
 FORMATS: dict[str, LabelFormat] = {
     label_format.name: label_format
     for label_format in (
-        LabelFormat("dota", (".txt",), dota.read, dota.write, names_files=False),
+        LabelFormat("dota", (".txt",), dota.read, dota.write, stores_file_names=False),
         LabelFormat(
-            "yolo-obb", (".txt",), yolo_obb.read, yolo_obb.write, needs_size=True, names_files=False, max_difficult=0
+            "yolo-obb", (".txt",), yolo_obb.read, yolo_obb.write, needs_size=True, stores_file_names=False,
+            max_difficult=0,
         ),
         LabelFormat("coco", (".json",), coco_json.read, coco_json.write, needs_size=True),
         LabelFormat(
             "coco-rotated", (".json",), coco_json.read_rotated, coco_json.write_rotated, needs_size=True,
-            rectangles=True,
+            rectangles_only=True,
         ),
-        LabelFormat("voc", (".xml",), voc.read, voc.write, rectangles=True, max_difficult=1, scores=False),
+        LabelFormat(
+            "voc", (".xml",), voc.read, voc.write, rectangles_only=True, max_difficult=1, stores_scores=False
+        ),
         LabelFormat("labelme", (".json",), labelme.read, labelme.write, needs_size=True, max_difficult=1),
-        LabelFormat("cvat", (".xml",), cvat.read, cvat.write, needs_size=True, scores=False),
+        LabelFormat("cvat", (".xml",), cvat.read, cvat.write, needs_size=True, stores_scores=False),
         LabelFormat("fair1m", (".xml",), fair1m.read, fair1m.write, max_difficult=0),
-        LabelFormat("dior", (".xml",), dior.read, dior.write, max_difficult=1, scores=False),
+        LabelFormat("dior", (".xml",), dior.read, dior.write, max_difficult=1, stores_scores=False),
         LabelFormat("geojson", (".geojson", ".json"), geojson.read, geojson.write),
         LabelFormat(
             "labelstudio", (".json",), labelstudio.read, labelstudio.write, needs_size=True, max_difficult=0
@@ -79,7 +82,7 @@ FORMATS: dict[str, LabelFormat] = {
         LabelFormat("vector", SUFFIXES, vector.read, None),
     )
 }  # fmt: skip
-"""Formats by name. If a file can have several formats, it is read in the first of them."""
+"""Formats by name. A file that fits several formats is read as the first of them."""
 
 WRITTEN = tuple(name for name, label_format in FORMATS.items() if label_format.write is not None)
 """Names of the formats that can be written."""

@@ -16,10 +16,10 @@ IGNORE = "ignore"
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read label files, one per image; the id of an image is the name of its file.
+    """Read label files, one per image. The image id is the name of the file without suffix.
 
-    Regions of the category ``ignore`` are left out. So are polygons without four corners, as in SODA-A's evaluation,
-    unless ``fit_polygons`` is set.
+    Regions of the category ``ignore`` are left out. Unless ``fit_polygons`` is set, polygons without exactly four
+    corners are left out, too, as in SODA-A's evaluation.
 
     Raises:
         UserError: A file is not in this format.
@@ -42,33 +42,35 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             hint = "expected an object with annotations and categories"
             raise UserError(f"not in SODA-A's format: no list '{key}'", where=path, hint=hint)
-    names = {
+    category_names = {
         get_integer(entry, "id", f"categories[{index}]", path): str(entry.get("name", ""))
         for index, entry in enumerate(content["categories"])
     }
-    options.class_order.update(dict.fromkeys(names[number] for number in sorted(names) if names[number] != IGNORE))
+    names_by_id = [category_names[category_id] for category_id in sorted(category_names)]
+    options.class_order.update(dict.fromkeys(name for name in names_by_id if name != IGNORE))
     objects = ObjectList()
     for index, entry in enumerate(content["annotations"]):
         label = f"annotations[{index}]"
         where = f"{path}: {label}"
-        number = get_integer(entry, "category_id", label, path)
-        if number not in names:
-            raise UserError(f"{label}: no such category_id {number}", where=path)
+        category_id = get_integer(entry, "category_id", label, path)
+        if category_id not in category_names:
+            raise UserError(f"{label}: no such category_id {category_id}", where=path)
+        name = category_names[category_id]
         points = _points(entry.get("poly"), where)
-        if names[number] == IGNORE:
+        if name == IGNORE:
             options.notes["ignore region", ": left out"] += 1
         elif len(points) != 4 and not options.fit_polygons:
             options.notes["polygon", " without four corners: left out, as in SODA-A's evaluation"] += 1
         else:
-            objects.add(quadrilateral(points, options, where), names[number], where=where)
+            objects.add(quadrilateral(points, options, where), name, where=where)
     return objects.build(path.stem, path)
 
 
 def _points(values: Any, where: str) -> list[list[float]]:
-    valid = (
+    is_valid = (
         isinstance(values, list) and len(values) >= 6 and len(values) % 2 == 0 and all(map(is_finite_number, values))
     )
-    if not valid:
+    if not is_valid:
         raise UserError(f"poly must be a list x1, y1, x2, y2, ... of numbers, got {quote(values)}", where=where)
     points = [values[index : index + 2] for index in range(0, len(values), 2)]
     return points[:-1] if len(points) > 4 and points[0] == points[-1] else points

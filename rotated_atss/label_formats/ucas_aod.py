@@ -10,18 +10,18 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
 
-NUM_NUMBERS = 13
-"""Numbers per object: corners, angle and horizontal box."""
+NUM_VALUES = 13
+"""Number of values per object: eight of the corners, the angle, and four of the horizontal box."""
 
-_FOLDERS = {"car": "car", "plane": "airplane"}  # class by folder name
-_EXPECTED_LINE = "write [class] x1 y1 x2 y2 x3 y3 x4 y4 theta x y width height, in pixels"
+_CLASS_BY_FOLDER = {"car": "car", "plane": "airplane"}
+_LINE_FORMAT_HINT = "write [class] x1 y1 x2 y2 x3 y3 x4 y4 theta x y width height, in pixels"
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    r"""Read label files, one per image. Polygons are read from the corners; angle and horizontal box are not used.
+    r"""Read label files, one per image. Only the corners of objects are read, not the angle and the horizontal box.
 
-    A line without class name takes the class from the name of the folder, ``CAR`` or ``PLANE``, as in the original
-    dataset. A line with the class name first comes from the UCAS-AOD benchmark, which has one folder for all labels.
+    Lines of the original dataset have no class name; the name of the folder, ``CAR`` or ``PLANE``, gives the class.
+    Lines of the UCAS-AOD benchmark, which has one folder for all labels, start with the class name.
 
     Raises:
         UserError: A line is malformed, or it has no class name and the folder is neither ``CAR`` nor ``PLANE``.
@@ -43,10 +43,12 @@ def _read_file(path: Path) -> ImageLabels:
         if not fields:
             continue
         where = f"{path}:{number}"
-        has_name = len(fields) == NUM_NUMBERS + 1
-        if not has_name and len(fields) != NUM_NUMBERS:
-            raise UserError(f"a UCAS-AOD line has 13 or 14 fields, got {len(fields)}", where=where, hint=_EXPECTED_LINE)
-        name = fields[0] if has_name else _FOLDERS.get(path.parent.name.lower())
+        has_name = len(fields) == NUM_VALUES + 1
+        if not has_name and len(fields) != NUM_VALUES:
+            raise UserError(
+                f"a UCAS-AOD line has 13 or 14 fields, got {len(fields)}", where=where, hint=_LINE_FORMAT_HINT
+            )
+        name = fields[0] if has_name else _CLASS_BY_FOLDER.get(path.parent.name.lower())
         if name is None:
             hint = "put the labels into a folder CAR or PLANE, or write the class first"
             raise UserError(f"no class name, got the folder {path.parent.name}", where=where, hint=hint)

@@ -21,9 +21,9 @@ from rotated_atss.label_formats.geometry import quadrilateral
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions, image_id_of
 
-_DECIMALS = 6  # of pixels; the conversion of coordinates is exact to 1e-8 px
-_TOLERANCE = 0.01  # px by which rounded coordinates may reach outside an image
-_IMAGES = "give the folder of georeferenced images with --images"
+_DECIMALS = 6  # of pixel coordinates; their conversion from map coordinates is exact to 1e-8 px
+_TOLERANCE_PX = 0.01  # rounded coordinates may lie this far outside an image
+_IMAGES_HINT = "give the folder of georeferenced images with --images"
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,18 @@ class PlacedImage:
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read polygons in map coordinates.
 
-    A polygon becomes an object of every image that contains a part of its area. If the file has a column ``image`` that
-    names one of the images, the polygon becomes an object of that image only. Polygons are converted to the CRS of each
-    image, then to pixels, rounded to 1e-6 px. An object that the border of an image cuts keeps its corners outside the
-    image. Its difficult flag is 2, as for an object that the border of a tile cuts, unless the file has a column
-    ``difficult``.
+    A polygon becomes an object of every image that contains a part of its area. If the file has a column ``image`` and
+    it names one of the images, the polygon becomes an object of that image only. Polygons are converted to the CRS of
+    each image, then to pixels, rounded to 1e-6 px. An object that is cut by the border of an image keeps its corners
+    outside the image. Its difficult flag is 2, as for an object that is cut by the border of a tile, unless the file
+    has a column ``difficult``.
 
     Args:
         paths: Vector files, as for :func:`rotated_atss.geo.polygon_files.read_polygon_layers`.
         options: ``images`` is needed; ``class_column`` and ``class_name`` give the classes.
 
     Returns:
-        One record per georeferenced image, also for images without objects.
+        One record per georeferenced image, even if it has no objects.
 
     Raises:
         UserError: A file cannot be read, no image is georeferenced, or a polygon has no class or not four corners.
@@ -79,14 +79,14 @@ def find_placed_images(images: ImageFiles | None, labels: Path) -> list[PlacedIm
     """Return the images of a folder that have a georeference whose CRS is known.
 
     Args:
-        images: The images; None if the caller has none.
+        images: The images; None raises an error.
         labels: The label file, for errors.
 
     Raises:
-        UserError: ``images`` is None, or no image has such a georeference.
+        UserError: ``images`` is None, or no image has a georeference whose CRS is known.
     """
     if images is None:
-        raise UserError("the labels are in map coordinates", where=labels, hint=_IMAGES)
+        raise UserError("the labels are in map coordinates", where=labels, hint=_IMAGES_HINT)
     placed = list(_iter_placed_images(images))
     if not placed:
         what = "the labels are in map coordinates, but no image has a georeference and a CRS"
@@ -131,28 +131,29 @@ def touches_an_image(points: NDArray[np.float64], images: ImageFiles) -> bool:
 def _add_layer(
     layer: PolygonLayer, images: Sequence[PlacedImage], objects: dict[Path, ObjectList], options: ReadOptions
 ) -> None:
-    """Add the polygons of a layer to the images that contain a part of them."""
+    """Add each polygon of a layer to the objects of all images that contain a part of it."""
     class_names, image_names = _class_names(layer, options), _image_names(layer, images)
     in_no_image = np.ones(len(layer.rings), bool)
     ends = np.cumsum([len(ring) for ring in layer.rings])
     points = np.concatenate([np.empty((0, 2)), *layer.rings])
     for crs in dict.fromkeys(image.crs for image in images):
         rings = np.split(transform_points(points, layer.crs, crs), ends[:-1]) if len(ends) else []
-        lower, upper = (np.array([pick(ring, axis=0) for ring in rings]).reshape(-1, 2) for pick in (np.min, np.max))
+        lower = np.array([ring.min(axis=0) for ring in rings]).reshape(-1, 2)
+        upper = np.array([ring.max(axis=0) for ring in rings]).reshape(-1, 2)
         for image in (image for image in images if image.crs == crs):
-            allowed = (image_names == None) | (image_names == image.path.stem)  # noqa: E711 - element by element
-            # polygons that the column "image" assigns to another image start at infinity, so they are in no image
-            allowed_lower = np.where(allowed[:, None], lower, np.inf)
-            for row in _rows_in_image(image, rings, allowed_lower, upper):
+            is_allowed = (image_names == None) | (image_names == image.path.stem)  # noqa: E711 - element by element
+            # a polygon that the column "image" assigns to another image gets a lower bound of infinity: it is skipped
+            allowed_lower = np.where(is_allowed[:, None], lower, np.inf)
+            for row in _find_polygons_in_image(image, rings, allowed_lower, upper):
                 in_no_image[row] = False
                 where = f"{layer.path}: feature {layer.features[row]}"
                 corners = image.georeference.to_pixels(rings[row]).round(_DECIMALS)
                 polygon = quadrilateral(corners.tolist(), options, where)
-                extras = _extras(layer, row)
-                if "difficult" not in extras and _is_cut(corners, image.size):
-                    extras["difficult"] = TRUNCATED
+                flag_and_score = _flag_and_score(layer, row)
+                if "difficult" not in flag_and_score and _is_cut(corners, image.size):
+                    flag_and_score["difficult"] = TRUNCATED
                     options.notes["object", " cut by the border of an image: difficult 2, as in tiles"] += 1
-                objects[image.path].add(polygon, class_names[row], where=where, **extras)
+                objects[image.path].add(polygon, class_names[row], where=where, **flag_and_score)
     if in_no_image.any():
         options.notes["polygon", " in no image: left out"] += int(in_no_image.sum())
     if len(in_no_image) and in_no_image.all():
@@ -160,34 +161,35 @@ def _add_layer(
 
 
 def _is_cut(corners: NDArray[np.float64], size: tuple[int, int]) -> bool:
-    """Return whether corners (K, 2) lie outside of an image, beyond the rounding of coordinates."""
-    return bool((corners < -_TOLERANCE).any() or (corners > np.array(size) + _TOLERANCE).any())
+    """Return whether any of the corners (K, 2) lies outside an image, by more than the rounding of coordinates."""
+    return bool((corners < -_TOLERANCE_PX).any() or (corners > np.array(size) + _TOLERANCE_PX).any())
 
 
-def _rows_in_image(
+def _find_polygons_in_image(
     image: PlacedImage, rings: Sequence[NDArray], lower: NDArray[np.float64], upper: NDArray[np.float64]
 ) -> Iterator[int]:
-    """Yield the indices of the polygons of which an image contains a part.
+    """Yield the indices of the polygons that overlap an image.
 
     Args:
         image: The image.
-        rings: Corners of each polygon in the CRS of the image.
-        lower: (N, 2) smallest coordinates of each polygon.
-        upper: (N, 2) largest coordinates of each polygon.
+        rings: Corners of each of the N polygons in the CRS of the image.
+        lower: (N, 2) smallest coordinates of each polygon in the CRS of the image.
+        upper: (N, 2) largest coordinates of each polygon in the CRS of the image.
     """
     import shapely  # takes 0.1 s to import
 
     width, height = image.size
     corners = image.georeference.to_map([[0, 0], [width, 0], [width, height], [0, height]])
-    near = ((lower < corners.max(axis=0)) & (upper > corners.min(axis=0))).all(axis=1)
-    frame = shapely.box(0, 0, width, height)
-    for row in np.flatnonzero(near).tolist():
+    may_overlap = ((lower < corners.max(axis=0)) & (upper > corners.min(axis=0))).all(axis=1)
+    image_area = shapely.box(0, 0, width, height)
+    for row in np.flatnonzero(may_overlap).tolist():
         polygon = shapely.make_valid(shapely.Polygon(image.georeference.to_pixels(rings[row])))
-        if shapely.intersection(polygon, frame).area > 0:
+        if shapely.intersection(polygon, image_area).area > 0:
             yield row
 
 
-def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[Any]:
+def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[str]:
+    """Return the class name of each polygon of a layer."""
     if options.class_name is not None:
         return [options.class_name] * len(layer.rings)
     # of columns that differ only in case, the first one is read
@@ -211,17 +213,17 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[Any]:
 
 
 def _image_names(layer: PolygonLayer, images: Sequence[PlacedImage]) -> NDArray[np.object_]:
-    """Return, for each polygon, the id in its column ``image``; None if that is not one of the images."""
+    """Return the image id in the column ``image`` for each polygon; None if it is not the id of one of the images."""
     ids = {image.path.stem for image in images}
     values = layer.columns.get("image", np.full(len(layer.rings), None))
     return np.array([image_id_of(value) if isinstance(value, str) and image_id_of(value) in ids else None
                      for value in values.tolist()], object)  # fmt: skip
 
 
-def _extras(layer: PolygonLayer, row: int) -> dict[str, Any]:
-    """Return the difficult flag and the score of an object, if the file has columns for them."""
-    extras: dict[str, Any] = {}
+def _flag_and_score(layer: PolygonLayer, row: int) -> dict[str, Any]:
+    """Return ``difficult`` and ``score`` of an object, as far as the file has columns with them."""
+    values: dict[str, Any] = {}
     for name, convert in (("difficult", int), ("score", float)):
         if name in layer.columns and layer.columns[name].dtype.kind in "iufb" and np.isfinite(layer.columns[name][row]):
-            extras[name] = convert(layer.columns[name][row])
-    return extras
+            values[name] = convert(layer.columns[name][row])
+    return values

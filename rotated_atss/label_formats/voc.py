@@ -10,7 +10,12 @@ import numpy as np
 from rotated_atss.dota.labels import TRUNCATED
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import write_bytes
-from rotated_atss.label_formats.geometry import HORIZONTAL, boxes_to_polygons, horizontal_polygon, polygons_to_boxes
+from rotated_atss.label_formats.geometry import (
+    HORIZONTAL_BOX_NOTE,
+    boxes_to_polygons,
+    horizontal_polygon,
+    polygons_to_boxes,
+)
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
 from rotated_atss.label_formats.xml_file import XmlElement, read_xml, xml_tag
 
@@ -28,8 +33,8 @@ HRSC_CLASSES = {
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read XML files, one per image: ``robndbox`` (radians, clockwise), ``bndbox`` (horizontal), SSDD or HRSC2016.
 
-    Of SSDD's ``rotated_bndbox``, the corners ``x1`` to ``y4`` are read; its angle is not used. The id of an image is
-    the name of its XML file.
+    SSDD's ``rotated_bndbox`` is read from its corners ``x1`` to ``y4``; its angle is not used. The image id is the name
+    of the XML file without suffix.
 
     Raises:
         UserError: A file is not well formed, or an element is missing or not a number.
@@ -47,7 +52,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
 
 def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
-    """Write one XML file per image as roLabelImg does: ``robndbox`` with its angle in radians, clockwise.
+    """Write one XML file per image in roLabelImg's form: ``robndbox`` with its angle in radians, clockwise.
 
     Args:
         images: The images.
@@ -62,7 +67,7 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
         (20, 10)
     """
     for image in images:
-        boxes = np.round(polygons_to_boxes(image.polygons).boxes, 9) + 0.0
+        boxes = np.round(polygons_to_boxes(image.polygons).boxes, 9) + 0.0  # + 0.0 turns -0.0 into 0.0
         shapes = [
             "<robndbox>" + "".join(map(xml_tag, ("cx", "cy", "w", "h", "angle"), box)) + "</robndbox>"
             for box in boxes.tolist()
@@ -70,11 +75,11 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
         write_bytes(folder / f"{image.image_id}.xml", format_annotation(image, shapes))
 
 
-def file_name(root: XmlElement, path: Path) -> str:
+def image_file_name(root: XmlElement, path: Path) -> str:
     """Return the file name of the image: the name of the XML file with the suffix that ``filename`` states.
 
     Example:
-        >>> file_name(XmlElement("annotation", {}, Path("P1.xml"), 1), Path("P1.xml"))
+        >>> image_file_name(XmlElement("annotation", {}, Path("P1.xml"), 1), Path("P1.xml"))
         'P1'
     """
     stated = PurePosixPath(root.child_text("filename", root.child_text("Img_FileName")).replace("\\", "/"))
@@ -83,11 +88,11 @@ def file_name(root: XmlElement, path: Path) -> str:
 
 
 def format_annotation(image: ImageLabels, shapes: Sequence[str]) -> bytes:
-    """Format a VOC file.
+    """Format the objects of an image as the content of a VOC file.
 
     Args:
         image: The image and its objects.
-        shapes: XML of the ``robndbox`` of each object.
+        shapes: The ``robndbox`` element of each object, as XML text.
 
     Example:
         >>> image = ObjectList().build("P1.png", Path("P1.txt"), (20, 10))
@@ -122,10 +127,11 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
             polygon, element.child_text("name"), where=element.where, difficult=element.flag("difficult"),
             line=element.line,
         )  # fmt: skip
-    return objects.build(file_name(root, path), path, root.size())
+    return objects.build(image_file_name(root, path), path, root.size())
 
 
 def _polygon(element: XmlElement, options: ReadOptions) -> list[float]:
+    """Return the corners of an object in pixels, from whichever box element it has."""
     rotated = element.find("robndbox")
     if rotated is not None:
         return _box_polygon([rotated.number(tag) for tag in ("cx", "cy", "w", "h", "angle")])
@@ -134,7 +140,7 @@ def _polygon(element: XmlElement, options: ReadOptions) -> list[float]:
         return [corners.number(f"{axis}{corner}") for corner in range(1, 5) for axis in "xy"]
     if element.find("bndbox") is None:
         raise UserError("<object> has neither <robndbox> nor <bndbox>", where=element.where)
-    options.notes[HORIZONTAL] += 1
+    options.notes[HORIZONTAL_BOX_NOTE] += 1
     box = element.get("bndbox")
     return horizontal_polygon(*(box.number(tag) for tag in ("xmin", "ymin", "xmax", "ymax")))
 
@@ -149,7 +155,7 @@ def _read_hrsc(root: XmlElement, path: Path, objects: ObjectList) -> ImageLabels
     size = None
     if root.find("Img_SizeWidth") is not None:
         size = (int(root.number("Img_SizeWidth")), int(root.number("Img_SizeHeight")))
-    return objects.build(file_name(root, path), path, size)
+    return objects.build(image_file_name(root, path), path, size)
 
 
 def _box_polygon(box: Sequence[float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""XML files of label formats: a parser that keeps line numbers and refuses document types and entities."""
+"""Parser for XML label files that keeps line numbers, and rejects document types and entities (expansion attacks)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class XmlElement:
         return [child for child in self.children if child.tag == tag]
 
     def find(self, *tags: str) -> XmlElement | None:
-        """Return the first descendant along a path of tags, or None."""
+        """Return the descendant along a path of tags, always the first child with the tag; None if there is none."""
         element: XmlElement | None = self
         for tag in tags:
             element = next((child for child in element.children if child.tag == tag), None) if element else None
@@ -42,7 +42,7 @@ class XmlElement:
         """Return the first child with a tag.
 
         Raises:
-            UserError: There is none. The message has ``path:line``.
+            UserError: There is no such child. The message starts with ``path:line``.
         """
         child = self.find(tag)
         if child is None:
@@ -55,7 +55,7 @@ class XmlElement:
         return default if child is None else child.text.strip() or default
 
     def number(self, tag: str) -> float:
-        """Return the text of the first child with a tag as a finite number. Raises UserError otherwise."""
+        """Return the text of the first child with a tag as a finite number. Raises UserError if it is not one."""
         child = self.get(tag)
         return parse_finite(child.text.strip(), child.path, child.line)
 
@@ -66,18 +66,18 @@ class XmlElement:
         return self.attributes[name]
 
     def attribute_number(self, name: str) -> float:
-        """Return an attribute as a finite number. Raises UserError otherwise."""
+        """Return an attribute as a finite number. Raises UserError if it is not one."""
         return parse_finite(self.attribute(name), self.path, self.line)
 
     def flag(self, tag: str) -> int:
-        """Return the text of a child as 0, 1 or 2; 0 where it is missing. Raises UserError otherwise."""
+        """Return the text of a child as 0, 1 or 2; 0 if the child is missing. Raises UserError for another text."""
         text = self.child_text(tag, "0")
         if text not in ("0", "1", "2"):
             raise UserError(f"<{tag}> must be 0, 1 or 2, got {quote(text)}", where=self.where)
         return int(text)
 
     def size(self) -> tuple[int, int] | None:
-        """Return width and height of the child ``size``; None if it is missing or zero, as some tools write it."""
+        """Return width and height of the child ``size``; None if it is missing, or zero because its size is unknown."""
         size = self.find("size")
         if size is None:
             return None
@@ -126,7 +126,7 @@ def read_xml(path: Path) -> XmlElement:
     except expat.ExpatError as error:
         message = f"not well-formed XML: {expat.ErrorString(error.code)}"
         raise UserError(message, where=f"{path}:{error.lineno}", hint="check that the file is complete") from None
-    except (ValueError, LookupError) as error:  # an encoding that Python does not know
+    except (ValueError, LookupError) as error:  # the file states an unknown encoding
         raise UserError(f"not readable XML: {error}", where=path) from None
     return roots[0]
 
@@ -144,7 +144,7 @@ def xml_tag(tag: str, content: object) -> str:
 
 
 def xml_attributes(**attributes: object) -> str:
-    """Return attributes of a start tag, escaped, with a leading space each.
+    """Return attributes of a start tag, escaped, each with a leading space.
 
     Example:
         >>> xml_attributes(label="a < b", xtl=1.5)

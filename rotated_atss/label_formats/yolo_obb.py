@@ -1,4 +1,4 @@
-"""YOLO-OBB text: ``class x1 y1 x2 y2 x3 y3 x4 y4 [score]`` per line, coordinates divided by width and height."""
+"""YOLO-OBB text: ``class x1 y1 x2 y2 x3 y3 x4 y4 [score]`` per line, coordinates divided by the image size."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rotated_atss.io.files import read_bytes, write_bytes
 from rotated_atss.label_formats.class_list import find_class_names
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
 
-_FORM = "write class x1 y1 x2 y2 x3 y3 x4 y4, coordinates divided by width and height"
-_LIMIT = 2.0  # objects can extend beyond the image (1.0), but larger coordinates are pixels
+_LINE_FORMAT_HINT = "write class x1 y1 x2 y2 x3 y3 x4 y4, coordinates divided by width and height"
+_MAX_COORDINATE = 2.0  # objects can extend beyond the image border at 1.0, but larger coordinates must be pixels
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
@@ -23,8 +23,8 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
     Args:
         paths: The files.
-        options: ``size_of`` is needed for images with objects. ``classes`` gives the class names in index order unless
-            ``data.yaml`` or ``classes.txt`` is in the same folder or up to two folders above.
+        options: ``size_of`` is needed for images with objects. ``classes`` gives the class names in index order if
+            there is no ``data.yaml`` or ``classes.txt`` in the folder of the labels or up to two folders above.
 
     Raises:
         UserError: A line is malformed, or class names or an image size are not known.
@@ -61,7 +61,7 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
     (folder / "labels").mkdir()
     for image in images:
         assert image.size is not None
-        normalized = clip_to_image(image) / np.array(image.size * 4, dtype=np.float64)
+        normalized = clip_to_image(image) / np.array(image.size * 4, dtype=np.float64)  # w, h of each corner
         lines = []
         for row, (name, polygon) in enumerate(zip(image.classes, normalized.tolist())):
             score = "" if image.scores is None else f" {float(image.scores[row])!r}"
@@ -93,33 +93,33 @@ def _read_file(path: Path, names: Sequence[str] | None, options: ReadOptions) ->
             continue
         where = f"{path}:{number}"
         if len(fields) not in (9, 10):
-            kind = _other_yolo(len(fields))
-            raise UserError(f"a YOLO-OBB line has 9 or 10 fields, got {len(fields)}{kind}", where=where, hint=_FORM)
+            what = f"a YOLO-OBB line has 9 or 10 fields, got {len(fields)}{_guess_other_yolo(len(fields))}"
+            raise UserError(what, where=where, hint=_LINE_FORMAT_HINT)
         values = [parse_finite(field, path, number) for field in fields[1:]]
-        if max(map(abs, values[:8])) > _LIMIT:
+        if max(map(abs, values[:8])) > _MAX_COORDINATE:
             what = f"coordinates must be divided by width and height, got {max(values[:8], key=abs):g}"
-            raise UserError(what, where=where, hint=_FORM)
+            raise UserError(what, where=where, hint=_LINE_FORMAT_HINT)
         if size is None:
             hint = "pass the folder of the images with --images"
             raise UserError("the size of the image is not known, which YOLO-OBB needs", where=path, hint=hint)
-        pixels = np.array(values[:8]) * np.array(size * 4)
-        polygon = (np.round(pixels, 6) + 0.0).tolist()  # 23.3 px, written as a fraction, is 23.3 again; no -0.0
+        pixels = np.array(values[:8]) * np.array(size * 4)  # w, h of each corner
+        polygon = (np.round(pixels, 6) + 0.0).tolist()  # rounding restores 23.3 from a fraction; + 0.0 removes -0.0
         score = values[8] if len(values) == 9 else None
         objects.add(polygon, _class_name(fields[0], names, where), where=where, score=score, line=number)
     return objects.build(path.stem, path, size)
 
 
-def _other_yolo(num_fields: int) -> str:
-    """Return which other YOLO format has lines with this number of fields, or an empty text."""
+def _guess_other_yolo(num_fields: int) -> str:
+    """Return a remark on the other YOLO format whose lines have this number of fields, or an empty text."""
     if num_fields == 5:
         return " (this looks like YOLO with horizontal boxes)"
-    # segmentation: the class, and x and y of three or more points
+    # a segmentation line has the class, and x and y of three or more points
     return " (this looks like YOLO segmentation)" if num_fields >= 7 and num_fields % 2 else ""
 
 
 def _class_name(field: str, names: Sequence[str] | None, where: str) -> str:
     if not (field.isascii() and field.isdigit()):
-        raise UserError(f"the class must be a number, got {quote(field)}", where=where, hint=_FORM)
+        raise UserError(f"the class must be a number, got {quote(field)}", where=where, hint=_LINE_FORMAT_HINT)
     if names is None:
         hint = "put data.yaml or classes.txt into the folder of the labels, or pass the names with --classes"
         raise UserError(f"the name of class {field} is not known", where=where, hint=hint)

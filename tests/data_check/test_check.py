@@ -138,7 +138,7 @@ def test_images_shared_by_two_parts(tmp_path, add_image):
     found = check(tmp_path, "train", "val")
     assert found == [
         ("duplicate-image", "train/images/P9.png", f"the same bytes as {first}"),
-        ("same-name", "val/images/P2.png", f"{tmp_path}/train/images/P2.png has this name and another content"),
+        ("same-name", "val/images/P2.png", f"{tmp_path}/train/images/P2.png has the same name, but different content"),
         ("leaked-image", "val/images/P7.bmp", f"the same pixels as {first}"),
     ]
     assert [kind for kind, *_ in check(tmp_path, "train", "val", decode=False)] == ["duplicate-image", "same-name"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from rotated_atss.data_check.objects import check_objects, clockwise, first_duplicates, zero_areas
+from rotated_atss.data_check.objects import check_objects, find_first_equal, make_clockwise, zero_areas
 from rotated_atss.label_formats.records import ImageLabels, ObjectList
 
 
@@ -36,7 +36,7 @@ def test_duplicates_equal_a_slow_reference():
         return groups[i] == groups[j] and corners[0] == corners[1]
 
     expected = [next(i for i in range(j + 1) if same(i, j)) for j in range(400)]
-    assert first_duplicates(polygons, groups).tolist() == expected
+    assert find_first_equal(polygons, groups).tolist() == expected
     assert len(set(expected)) < 400
 
 
@@ -44,7 +44,7 @@ def test_clockwise_polygons_have_the_same_corners_and_no_crossing_sides():
     corners = np.random.default_rng(1).uniform(0, 100, (500, 4, 2))
     hulls = [shapely.MultiPoint(each).convex_hull for each in corners]
     corners = corners[[len(hull.exterior.coords) == 5 for hull in hulls]]  # corners in convex position, in any order
-    result = clockwise(corners.reshape(-1, 8)).reshape(-1, 4, 2)
+    result = make_clockwise(corners.reshape(-1, 8)).reshape(-1, 4, 2)
     assert len(result) > 100
     for before, after in zip(corners, result):
         assert sorted(map(tuple, before)) == sorted(map(tuple, after))
@@ -55,7 +55,7 @@ def test_clockwise_polygons_have_the_same_corners_and_no_crossing_sides():
 
 def test_clockwise_leaves_clockwise_and_concave_polygons_as_they_are():
     concave = [0.0, 0, 10, 0, 3, 3, 0, 10]
-    assert clockwise(np.array([concave, rectangle(1, 2, 3, 4)])).tolist() == [concave, rectangle(1, 2, 3, 4)]
+    assert make_clockwise(np.array([concave, rectangle(1, 2, 3, 4)])).tolist() == [concave, rectangle(1, 2, 3, 4)]
 
 
 def test_zero_area_is_not_that_of_a_crossing_polygon():
@@ -65,7 +65,7 @@ def test_zero_area_is_not_that_of_a_crossing_polygon():
 
 def test_the_outside_part_equals_shapely():
     rng = np.random.default_rng(2)
-    rows = [(clockwise(rng.uniform(-60, 160, (1, 8)))[0].tolist(), "ship") for _ in range(200)]
+    rows = [(make_clockwise(rng.uniform(-60, 160, (1, 8)))[0].tolist(), "ship") for _ in range(200)]
     problems = {problem.where: problem for problem in check_objects([record(*rows)], [(100, 100)])
                 if problem.kind in ("partly-outside", "outside-image")}  # fmt: skip
     partly = 0

@@ -114,5 +114,5 @@ def test_folder_without_task1_files(tmp_path):
         list_task1_files(tmp_path)
     (tmp_path / "detections").mkdir()  # as predict writes them
     (tmp_path / "detections" / "Task1_ship.txt").touch()
-    with pytest.raises(UserError, match=r"no Task1_<class>\.txt in this folder \(choose its folder detections\)"):
+    with pytest.raises(UserError, match=r"no Task1_<class>\.txt in this folder \(choose its subfolder detections\)"):
         list_task1_files(tmp_path)

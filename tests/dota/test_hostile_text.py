@@ -141,10 +141,10 @@ def test_other_unicode_spaces_belong_to_a_field(tmp_path):
 
 def test_a_long_field_is_refused_without_a_copy_of_it(tmp_path):
     message = fault(tmp_path, f"{SQUARE} {'x' * 40_000} 0")
-    assert message.startswith(":1: a field has 40000 characters, 'xxx")
+    assert message.startswith(":1: a field has 40000 bytes, 'xxx")
     assert len(message) < 300
     lines = f"P1 0.5 {SQUARE}\n" * 3 + f"{'P' * 40_000} 0.5 {SQUARE}\n"
-    with pytest.raises(UserError, match="a:4: a field has 40000 characters"):
+    with pytest.raises(UserError, match="a:4: a field has 40000 bytes"):
         parse_detections(lines.encode(), "a")
 
 

@@ -373,9 +373,9 @@ def test_boxes_keep_the_first_corner_of_their_polygon():
     assert result.boxes[:, :4] == pytest.approx(np.array([[6, 5, 10, 6]] * 3))
     assert result.boxes[:, 4] == pytest.approx([0, math.pi / 2, -math.pi / 2])
     assert result.shifts == pytest.approx([0, 0, 0], abs=1e-9)
-    assert not result.reversed.any()
+    assert not result.is_counterclockwise.any()
     counter_clockwise = polygons_to_boxes(np.array([[1.0, 2, 1, 8, 11, 8, 11, 2]]))
-    assert counter_clockwise.reversed.tolist() == [True]
+    assert counter_clockwise.is_counterclockwise.tolist() == [True]
     assert polygons_to_boxes(np.array([[0.0, 0, 10, 0, 10, 6, 3, 6]])).shifts == pytest.approx([3])
 
 
@@ -406,14 +406,14 @@ def test_round_trip_from_dota(dota, name):
     before, after = (labels_of(dota / folder).images for folder in ("dota", "back"))
     assert [image.name for image in after] == ["P1", "P2"]
     assert after[0].classes == ("ship", "plane", "ship")
-    exact = [0, 2] if FORMATS[name].rectangles else [0, 1, 2]  # rectangles are exact in every format
+    exact = [0, 2] if FORMATS[name].rectangles_only else [0, 1, 2]  # rectangles are exact in every format
     assert after[0].polygons[exact].tolist() == before[0].polygons[exact].tolist()
     expected = np.minimum([1, 0, 2], FORMATS[name].max_difficult)
     assert after[0].difficult.tolist() == expected.tolist()
     assert len(after[1]) == 0
 
 
-@pytest.mark.parametrize("name", [name for name in WRITTEN if FORMATS[name].scores])
+@pytest.mark.parametrize("name", [name for name in WRITTEN if FORMATS[name].stores_scores])
 def test_round_trip_of_detections(dota, name):
     (dota / "task1").mkdir()
     (dota / "task1" / "Task1_ship.txt").write_text(f"P2 0.5 {' '.join(map(str, SQUARE))}\n".replace("11.0", "6.0"))

@@ -178,7 +178,7 @@ def test_merge_killed_while_it_renames_is_reported_and_repeated(tmp_path, monkey
     with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
         patch.setattr(run_state, "finish_moves", killed)
         merge_folder(tmp_path / "tiles", tmp_path / "out", workers=1)
-    with pytest.raises(UserError, match=r"out: the files of a result that was stopped are incomplete \(run the"):
+    with pytest.raises(UserError, match=r"out: the Task1 files are incomplete: .* \(run the"):
         list_task1_files(tmp_path / "out")
     merge_folder(tmp_path / "tiles", tmp_path / "out", workers=1)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["Task1_plane.txt", "Task1_ship.txt"]
