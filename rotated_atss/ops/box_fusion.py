@@ -209,7 +209,7 @@ def _average_groups(boxes: Tensor, scores: Tensor, best: Tensor) -> Tensor:
         (N, 4 or 5). Other boxes, and best boxes that are alone in their group, stay bit for bit.
     """
     weight = scores.double().nan_to_num(nan=0.0).clamp(min=1e-12)  # scores of 0 have equal weights
-    members = torch.nonzero(best != torch.arange(len(best), device=best.device)).squeeze(1)
+    members = torch.nonzero(best != torch.arange(len(best), device=best.device)).squeeze(1)  # without the best boxes
     best = best[members]
     best_boxes, member_boxes = boxes[best].double(), boxes[members].double()
     if _is_oriented(boxes):

@@ -39,8 +39,8 @@ def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor
         >>> [(i.tolist(), j.tolist()) for i, j in overlapping_hbb_pairs(hbbs, torch.tensor([0, 0, 1]))]
         [([0], [1])]
     """
-    by_left = torch.nonzero(hbbs.isfinite().all(1)).squeeze(1)  # indices of the finite boxes, by left side
-    by_left = by_left[hbbs[by_left, 0].argsort(stable=True)]
+    finite = torch.nonzero(hbbs.isfinite().all(1)).squeeze(1)
+    by_left = finite[hbbs[finite, 0].argsort(stable=True)]  # indices of finite boxes, sorted by left side
     if not len(by_left):
         return
     cell, row, strip, first_strip = _list_strip_entries(hbbs[by_left].double(), labels[by_left])

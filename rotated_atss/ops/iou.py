@@ -124,9 +124,10 @@ def _to_local_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
 
 
 def _screen_and_integrate(local_boxes: Sequence[Tensor], a: Tensor, b: Tensor, area2: Tensor) -> Tensor:
-    """Compute the result of :func:`_integrate_area` with integrals only where the area is not known without them.
+    """Compute the areas of :func:`_integrate_area`, but integrate only pairs that pass two quick tests.
 
-    The area is ``area2`` if the first box contains the second one, and 0 if an axis of the first box separates them.
+    The area is ``area2`` if the first box contains the second one, and 0 if their extents along one of the first box's
+    axes do not overlap. All other pairs are integrated.
     """
     cx, cy, ux, uy, vx, vy = (column.abs() for column in local_boxes)
     ux += vx  # half extent of the second box along the frame's axes
@@ -187,9 +188,9 @@ def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, s
         boxes1: ``cx, cy, w, h, angle``, one tensor each, float32 or float64.
         boxes2: As ``boxes1``, with shapes that broadcast with those of ``boxes1``.
         mode: ``iou`` or ``iof``.
-        screened: On the CPU, skip the integrals of pairs whose first box contains the second one or is separated from
-            it by one of its axes. This is faster if more than half of the pairs are of this kind, as in label
-            assignment, and a third slower if none are. Results differ only by rounding.
+        screened: On the CPU, skip the integrals of pairs whose first box contains the second one, or whose extents
+            along an axis of the first box do not overlap. This is faster if more than half of the pairs are of this
+            kind, as in label assignment, and a third slower if none are. Results differ only by rounding.
 
     Returns:
         Tensor of the broadcast shape.
