@@ -175,10 +175,10 @@ def _edge_integrals(mx: Tensor, my: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b
     s0, s1 = (middle - reach).clamp(t0, t1), (middle + reach).clamp(t0, t1)
 
     # the clamped y is y0 from t0 to s0, linear from s0 to s1, and y1 from s1 to t1; its integral is that of a step from
-    # y0 to y1 halfway between s0 and s1
+    # y0 to y1 in the middle between s0 and s1
+    middle = (s0 + s1) / 2
     y0, y1 = (my + t0 * ey).clamp(-b, b), (my + t1 * ey).clamp(-b, b)
-    step = (s0 + s1) / 2
-    return ex * (y0 * (step - t0) + y1 * (t1 - step))
+    return ex * (y0 * (middle - t0) + y1 * (t1 - middle))
 
 
 def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, screened: bool = False) -> Tensor:
