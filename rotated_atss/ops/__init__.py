@@ -1,7 +1,8 @@
 """Operations on oriented boxes and quadrilaterals: plain torch tensors and NumPy arrays.
 
 - :func:`rotated_iou`: IoU of all pairs or of aligned pairs.
-- :func:`rotated_nms`, :func:`rotated_nms_mask`: class-wise NMS, with kept indices or with a mask of fixed size.
+- :func:`rotated_nms`: class-wise NMS, returns the indices of the kept boxes.
+- :func:`rotated_nms_mask`: the same, returns a mask of fixed size.
 - :func:`align_features`: feature alignment of R3Det.
 
 Import other operations from their modules:
@@ -9,11 +10,12 @@ Import other operations from their modules:
 - ``boxes``, ``box_transforms``: angle versions, conversions between formats, and flips, rotations and scaling.
 - ``delta_coder``, ``distance_coder``: box encodings of regression heads.
 - ``losses``, ``centerness``: focal loss, IoU loss and centerness targets.
-- ``box_fusion``: test-time augmentation.
+- ``candidates``: selection of the predictions of a batch before NMS.
+- ``box_fusion``: fusion of the detections of test-time augmentation.
 - ``polygon_iou``, ``polygon_nms``, ``polygon_pairs``: quadrilaterals, with NumPy only.
 - ``box_arrays``, ``box_polygons``, ``box_ious``, ``box_nms``: oriented boxes, with NumPy only.
 
-The functions above are imported lazily, so that the modules with NumPy only do not load torch.
+This package imports its own functions lazily: importing one of the modules that use NumPy only does not load torch.
 """
 
 from __future__ import annotations

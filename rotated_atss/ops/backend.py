@@ -1,4 +1,4 @@
-"""Backend selection: plain torch, or Triton kernels on a GPU on which triton works."""
+"""Backend selection: Triton kernels on GPUs that triton supports, plain torch elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 BACKEND_VARIABLE = "ROTATED_ATSS_BACKEND"  # environment variable; "torch" disables the kernels
-CHOICES = ("torch", "triton")
+BACKENDS = ("torch", "triton")
 
 
 def select_backend(requested: str | None, *tensors: Tensor) -> str:
@@ -25,7 +25,7 @@ def select_backend(requested: str | None, *tensors: Tensor) -> str:
         ``requested``, or the default: ``torch`` or ``triton``.
 
     Raises:
-        ValueError: ``triton`` was requested and cannot run on the device, or the environment variable is invalid.
+        ValueError: ``triton`` is requested and cannot run on the device, or ``$ROTATED_ATSS_BACKEND`` is not a backend.
 
     Example:
         >>> import torch
@@ -33,20 +33,20 @@ def select_backend(requested: str | None, *tensors: Tensor) -> str:
         >>> select_backend(None, torch.zeros(1, 5))
         'torch'
     """
-    device = tensors[0].device.type
+    device_type = tensors[0].device.type
     if requested is None:
         same_device = all(tensor.device == tensors[0].device for tensor in tensors)
-        return default_backend(device) if same_device else "torch"  # torch raises the error about mixed devices
-    if requested == "triton" and (reason := unavailable_reason(device)):
-        raise ValueError(f"backend 'triton' cannot run on {device}: {reason}")
+        return default_backend(device_type) if same_device else "torch"  # torch raises the error about mixed devices
+    if requested == "triton" and (reason := unavailable_reason(device_type)):
+        raise ValueError(f"backend 'triton' cannot run on {device_type}: {reason}")
     return requested
 
 
-def default_backend(device: str) -> str:
+def default_backend(device_type: str) -> str:
     """Return the default backend of a device type, ``cpu`` or ``cuda``.
 
     Raises:
-        ValueError: ``$ROTATED_ATSS_BACKEND`` names no backend.
+        ValueError: ``$ROTATED_ATSS_BACKEND`` is not a backend.
 
     Example:
         >>> from rotated_atss.ops.backend import default_backend
@@ -54,13 +54,17 @@ def default_backend(device: str) -> str:
         'torch'
     """
     preferred = os.environ.get(BACKEND_VARIABLE, "triton")
-    if preferred not in CHOICES:
-        raise ValueError(f"{BACKEND_VARIABLE} must be one of {', '.join(CHOICES)}, got {preferred!r}")
-    return "triton" if device == "cuda" and preferred == "triton" and not unavailable_reason(device) else "torch"
+    if preferred not in BACKENDS:
+        raise ValueError(f"{BACKEND_VARIABLE} must be one of {', '.join(BACKENDS)}, got {preferred!r}")
+    if preferred == "triton" and device_type == "cuda" and not unavailable_reason(device_type):
+        return "triton"
+    return "torch"
 
 
 def is_interpreted() -> bool:
-    """Return whether Triton's interpreter is enabled, which runs the kernels slowly on the CPU for testing.
+    """Return whether Triton's interpreter is enabled.
+
+    It runs the kernels on the CPU, slowly, for tests.
 
     Example:
         >>> from rotated_atss.ops.backend import is_interpreted
@@ -71,7 +75,7 @@ def is_interpreted() -> bool:
 
 
 @functools.cache
-def unavailable_reason(device: str) -> str:
+def unavailable_reason(device_type: str) -> str:
     """Return why the kernels cannot run on a device type, or an empty string if they can.
 
     The first call for ``cuda`` compiles and runs one kernel.
@@ -83,9 +87,9 @@ def unavailable_reason(device: str) -> str:
     """
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed"
-    if device == "cpu":
+    if device_type == "cpu":
         return "" if is_interpreted() else "triton needs a GPU (TRITON_INTERPRET=1 interprets the kernels, slowly)"
-    if device != "cuda":
+    if device_type != "cuda":
         return "triton needs a CUDA device"
     return _try_kernel()
 

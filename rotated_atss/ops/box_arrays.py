@@ -1,7 +1,7 @@
 """Conversion and scaling of oriented and horizontal boxes, with NumPy only.
 
-:mod:`rotated_atss.ops.boxes` and :mod:`rotated_atss.ops.box_transforms` do the same for torch tensors, and
-:mod:`rotated_atss.ops.boxes` defines the conventions. Corners are in :mod:`rotated_atss.ops.box_polygons`.
+:mod:`rotated_atss.ops.boxes`, which defines the conventions, and :mod:`rotated_atss.ops.box_transforms` do the same for
+torch tensors. :mod:`rotated_atss.ops.box_polygons` converts boxes to their corners.
 """
 
 from __future__ import annotations

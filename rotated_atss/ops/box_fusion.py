@@ -39,10 +39,10 @@ def map_back(
         flip: ``horizontal``, ``vertical``, ``diagonal`` or None.
 
     Returns:
-        Boxes of the same shape; bit for bit the same if the augmentation changed nothing. Angles are not normalized.
+        Boxes of the same shape; without augmentation, the same values bit for bit. Angles are not normalized.
 
     Raises:
-        ValueError: ``boxes`` have another shape, or ``flip`` is unknown.
+        ValueError: ``boxes`` has another shape, or ``flip`` is unknown.
 
     Example:
         >>> import torch
@@ -51,13 +51,14 @@ def map_back(
         tensor([[ 0., 20., 20., 25.]])
     """
     oriented = _is_oriented(boxes)
-    width, height = image_wh if turns % 2 == 0 else image_wh[::-1]
+    # the steps of the augmentation are undone in reverse order
+    width, height = image_wh if turns % 2 == 0 else image_wh[::-1]  # of the rotated image
     if flip is not None:
         scaled_wh = (width * scale_xy[0], height * scale_xy[1])
         boxes = flip_obb(boxes, scaled_wh, flip) if oriented else flip_hbb(boxes, scaled_wh, flip)
     if scale_xy != (1.0, 1.0):
-        inverse = (1 / scale_xy[0], 1 / scale_xy[1])
-        boxes = scale_obb(boxes, inverse) if oriented else boxes * boxes.new_tensor(inverse * 2)
+        inverse_xy = (1 / scale_xy[0], 1 / scale_xy[1])
+        boxes = scale_obb(boxes, inverse_xy) if oriented else boxes * boxes.new_tensor([*inverse_xy, *inverse_xy])
     if turns % 4:
         boxes = rot90_obb(boxes, (width, height), -turns) if oriented else rot90_hbb(boxes, (width, height), -turns)
     return boxes
@@ -67,12 +68,12 @@ def map_back(
 def in_size_range(
     boxes: Tensor, low: float | None, high: float | None, scale_xy: tuple[float, float] = (1.0, 1.0)
 ) -> Tensor:
-    """Select the boxes whose size, the square root of the area, lies strictly between two limits.
+    """Return which boxes have a size, the square root of the area, strictly between two limits.
 
     Args:
         boxes: (N, 5) or (N, 4).
-        low: Lower limit in pixels, or None.
-        high: Upper limit in pixels, or None.
+        low: Lower limit in pixels. None sets no limit.
+        high: Upper limit in pixels. None sets no limit.
         scale_xy: Factors that convert the boxes' pixels to the pixels of the limits, horizontally and vertically.
 
     Returns:
@@ -150,20 +151,23 @@ def merge_by_voting(
     """
     order = rank_by_score(scores)
     boxes, scores, labels = boxes[order], scores[order], labels[order]
-    best, iou = _groups(_as_oriented(boxes), labels, iou_threshold)
+    best, iou = _group_by_best_box(_as_oriented(boxes), labels, iou_threshold)
     is_best = best == torch.arange(len(best), device=best.device)
-    merged = [_group_means(boxes, scores, best)[is_best]], [scores[is_best]], [labels[is_best]]
+    merged = (_average_groups(boxes, scores, best)[is_best], scores[is_best], labels[is_best])
     if soft_score is not None:
         soft_scores = scores * (1 - iou.to(scores.dtype))
-        is_kept = ~is_best & (soft_scores >= soft_score)
-        for parts, values in zip(merged, (boxes, soft_scores, labels)):
-            parts.append(values[is_kept])
-    boxes, scores, labels = (torch.cat(parts) for parts in merged)
+        is_soft = ~is_best & (soft_scores >= soft_score)
+        merged = (
+            torch.cat((merged[0], boxes[is_soft])),
+            torch.cat((merged[1], soft_scores[is_soft])),
+            torch.cat((merged[2], labels[is_soft])),
+        )
+    boxes, scores, labels = merged
     order = rank_by_score(scores)
     return boxes[order], scores[order], labels[order]
 
 
-def _groups(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tuple[Tensor, Tensor]:
+def _group_by_best_box(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tuple[Tensor, Tensor]:
     """Group the boxes for voting.
 
     Args:
@@ -180,20 +184,20 @@ def _groups(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tuple[Tensor
     if len(boxes) < 2:
         return best, iou
     boxes64 = boxes.double()
-    # suppressing_pairs returns IoUs above its threshold; a group also includes an IoU equal to the threshold
+    # suppressing_pairs excludes IoUs equal to its threshold, but groups include them: search with a lower threshold
     suppressors, suppressed = suppressing_pairs(boxes64, labels, max(iou_threshold - 1e-6, 0.0))
     pair_iou = rotated_iou(boxes64[suppressors], boxes64[suppressed], aligned=True)
-    above = pair_iou >= iou_threshold
-    suppressors, suppressed, pair_iou = suppressors[above], suppressed[above], pair_iou[above]
-    has_kept_suppressor = greedy_mask(len(boxes), suppressors, suppressed)[suppressors]  # per pair
-    # a suppressed box joins the group of the highest-scoring kept box that suppresses it
+    reaches_threshold = pair_iou >= iou_threshold
+    suppressors, suppressed, pair_iou = (values[reaches_threshold] for values in (suppressors, suppressed, pair_iou))
+    has_kept_suppressor = greedy_mask(len(boxes), suppressors, suppressed)[suppressors]  # (P,)
+    # a suppressed box joins the group of the highest-scoring kept box that suppresses it: the smallest index
     best = best.scatter_reduce(0, suppressed[has_kept_suppressor], suppressors[has_kept_suppressor], "amin")
-    with_best = best[suppressed] == suppressors
-    iou[suppressed[with_best]] = pair_iou[with_best].to(boxes.dtype)
+    is_pair_with_best = best[suppressed] == suppressors
+    iou[suppressed[is_pair_with_best]] = pair_iou[is_pair_with_best].to(boxes.dtype)
     return best, iou
 
 
-def _group_means(boxes: Tensor, scores: Tensor, best: Tensor) -> Tensor:
+def _average_groups(boxes: Tensor, scores: Tensor, best: Tensor) -> Tensor:
     """Replace the best box of each group by the score-weighted mean of the group.
 
     Args:
@@ -202,10 +206,10 @@ def _group_means(boxes: Tensor, scores: Tensor, best: Tensor) -> Tensor:
         best: (N,) index of the best box of each box's group.
 
     Returns:
-        (N, 4 or 5). The other rows, and groups of one box, stay bit for bit.
+        (N, 4 or 5). Other boxes, and best boxes that are alone in their group, stay bit for bit.
     """
     weight = scores.double().nan_to_num(nan=0.0).clamp(min=1e-12)  # scores of 0 have equal weights
-    members = torch.nonzero(best != torch.arange(len(best), device=best.device)).squeeze(1)
+    members = torch.nonzero(best != torch.arange(len(best), device=best.device)).squeeze(1)  # without the best boxes
     best = best[members]
     best_boxes, member_boxes = boxes[best].double(), boxes[members].double()
     if _is_oriented(boxes):
@@ -219,8 +223,9 @@ def _group_means(boxes: Tensor, scores: Tensor, best: Tensor) -> Tensor:
 def _nearest_representation(boxes: Tensor, targets: Tensor) -> Tensor:
     """Rewrite rectangles (N, 5) so that their numbers can be averaged with those of ``targets`` (N, 5).
 
-    A rectangle stays the same when rotated by pi, or by pi/2 with its sides swapped. Of these four representations the
-    one whose corners are nearest to the target's corners is returned, with an angle within pi of the target's.
+    A rectangle has four representations: it stays the same if a multiple of pi/2 is added to the angle and, for odd
+    multiples, w and h are swapped. The representation whose corners are nearest to the target's corners is returned,
+    with an angle within pi of the target's.
     """
     corners, target_corners = obb_to_corners(boxes), obb_to_corners(targets)
     # each quarter turn of the representation makes the next corner the first

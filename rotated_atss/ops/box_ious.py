@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 _PAIRS_PER_BLOCK = 4096  # the temporaries of a block stay in the cache
-_NEGLIGIBLE = np.finfo(np.float64).tiny ** 0.5  # products with the inverse of a smaller number may overflow
+_NEGLIGIBLE = np.finfo(np.float64).tiny ** 0.5  # products with the inverse of a smaller value may overflow
 
 
 def box_ious(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
@@ -39,7 +39,7 @@ def _ious(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
     (_, _, w1, h1, _), (_, _, w2, h2, _) = boxes1, boxes2
     area1, area2 = w1 * h1, w2 * h2
     intersection = np.minimum(_intersections(boxes1, boxes2), np.minimum(area1, area2))
-    # disjoint boxes must have an IoU of exactly 0, so areas below the rounding error of the sum become 0
+    # disjoint boxes must have an IoU of exactly 0, so areas within the rounding error of the edge integrals become 0
     longest = np.maximum(w1, np.maximum(w2, h2))
     valid = intersection > longest * h1 * (2 * np.finfo(np.float64).eps)
     valid &= np.minimum(np.minimum(w1, h1), np.minimum(w2, h2)) > 0
@@ -54,7 +54,7 @@ def _intersections(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
     cx, cy = dx * cos + dy * sin, dy * cos - dx * sin  # center of the second box in the frame of the first
     cos, sin = np.cos(angle2 - angle1), np.sin(angle2 - angle1)
     ux, uy, vx, vy = w2 / 2 * cos, w2 / 2 * sin, h2 / 2 * -sin, h2 / 2 * cos  # half axes of the second box
-    # its edges: two along +-u with midpoints c - v and c + v, two along +-v with midpoints c + u and c - u
+    # its four edges: two along +-u with midpoints c - v and c + v, two along +-v with midpoints c + u and c - u
     mx = np.stack((cx - vx, cx + vx, cx + ux, cx - ux)).reshape(2, 2, -1)
     my = np.stack((cy - vy, cy + vy, cy + uy, cy - uy)).reshape(2, 2, -1)
     edges = _edge_integrals(mx, my, np.stack((ux, vx))[:, None], np.stack((uy, vy))[:, None], w1 / 2, h1 / 2)
@@ -68,13 +68,14 @@ def _edge_integrals(
 
     Midpoints ``mx, my`` are (2, 2, n), half edges ``ex, ey`` (2, 1, n), half sides ``a, b`` of the frame's box (n,).
     """
-    inverse = 1 / np.where(np.abs(ex) < _NEGLIGIBLE, 1.0, ex)  # a vertical edge contributes 0 because of ex below
-    middle, reach = -mx * inverse, a * np.abs(inverse)
+    inverse = 1 / np.where(np.abs(ex) < _NEGLIGIBLE, 1.0, ex)  # the factor ex below makes a vertical edge contribute 0
+    middle, reach = -mx * inverse, a * np.abs(inverse)  # |x| <= a for t in middle +- reach
     t0, t1 = (middle - reach).clip(-1.0, 1.0), (middle + reach).clip(-1.0, 1.0)
     inverse = 1 / np.where(np.abs(ey) < _NEGLIGIBLE, 1.0, ey)  # a horizontal edge has no breakpoints
-    middle, reach = -my * inverse, b * np.abs(inverse)
+    middle, reach = -my * inverse, b * np.abs(inverse)  # |y| <= b for t in middle +- reach
     s0, s1 = (middle - reach).clip(t0, t1), (middle + reach).clip(t0, t1)
-    # the clamped y is constant before s0 and after s1 and linear between: each end value extends to the midpoint
+    # the clamped y is y0 from t0 to s0, linear from s0 to s1, and y1 from s1 to t1; its integral is that of a step from
+    # y0 to y1 in the middle between s0 and s1
     middle = (s0 + s1) / 2
     y0, y1 = (my + t0 * ey).clip(-b, b), (my + t1 * ey).clip(-b, b)
     return ex * (y0 * (middle - t0) + y1 * (t1 - middle))

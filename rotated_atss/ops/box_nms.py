@@ -40,7 +40,7 @@ def box_nms(
     boxes = np.asarray(boxes, dtype=np.float64)
     finite = np.isfinite(boxes).all(axis=1)
     if not finite.all():
-        boxes = np.where(finite[:, None], boxes, 0.0)  # without area
+        boxes = np.where(finite[:, None], boxes, 0.0)  # boxes without area overlap nothing
     shapes = Shapes(
         obb_hbbs(boxes), boxes[:, 2] * boxes[:, 3], lambda first, second: box_ious(boxes[first], boxes[second])
     )

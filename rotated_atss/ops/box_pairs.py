@@ -1,7 +1,7 @@
 """Broad phase of rotated NMS: a fast search for the pairs of one class whose horizontal boxes overlap, on CPU or CUDA.
 
 The search is a sweep along x inside horizontal strips. :mod:`rotated_atss.ops.polygon_pairs` is the counterpart for
-NumPy arrays. One search cannot replace the other: the DOTA modules never load torch, and CUDA tensors have to stay on
+NumPy arrays. Both are needed: the modules for DOTA files and tiles never load torch, and CUDA tensors have to stay on
 the device.
 """
 
@@ -14,16 +14,16 @@ from torch import Tensor
 
 from rotated_atss.ops.ragged import expand_ranges
 
-# On the CPU, the temporaries of a chunk stay in the cache. A GPU is busy only with more pairs.
+# On the CPU, the temporaries of a chunk stay in the cache. A GPU needs larger chunks to be fully used.
 _PAIRS_PER_CHUNK = {"cpu": 1 << 18, "cuda": 1 << 22}
-_MIN_BOXES_PER_STRIP = 128  # per class; fewer boxes are compared faster than sorted into strips
+_MIN_BOXES_PER_STRIP = 128  # per class; for fewer boxes, comparing all is faster than sorting into strips
 
 
 def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield chunks of index pairs of one class whose horizontal boxes overlap or touch.
+    """Yield, in chunks, the pairs of horizontal boxes of one class that overlap or touch.
 
-    Each pair occurs once. Where coordinates exceed the precision of float64, pairs that do not overlap can occur too.
-    Memory is bounded by the chunk.
+    Each pair occurs once. Coordinates so large that float64 rounds them can add pairs that do not overlap. Memory is
+    bounded by the size of a chunk.
 
     Args:
         hbbs: (N, 4) ``x1, y1, x2, y2``. Boxes with non-finite coordinates overlap nothing.
@@ -39,55 +39,57 @@ def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor
         >>> [(i.tolist(), j.tolist()) for i, j in overlapping_hbb_pairs(hbbs, torch.tensor([0, 0, 1]))]
         [([0], [1])]
     """
-    by_left = torch.nonzero(hbbs.isfinite().all(1)).squeeze(1)
-    by_left = by_left[hbbs[by_left, 0].argsort(stable=True)]
+    finite = torch.nonzero(hbbs.isfinite().all(1)).squeeze(1)
+    by_left = finite[hbbs[finite, 0].argsort(stable=True)]  # indices of finite boxes, sorted by left side
     if not len(by_left):
         return
-    cells, box, strip, first_strip = _strips(hbbs[by_left].double(), labels[by_left])
-    order = cells.argsort(stable=True)  # by class and strip, then by left side
-    cells, box, strip = cells[order], box[order], strip[order]
-    first_strip, box = first_strip[box], by_left[box]
+    cell, row, strip, first_strip = _list_strip_entries(hbbs[by_left].double(), labels[by_left])
+    order = cell.argsort(stable=True)  # by class and strip, then by left side
+    cell, row, strip = cell[order], row[order], strip[order]
+    first_strip = first_strip[row]  # (M,) of the box of each entry
+    box = by_left[row]  # (M,) index into hbbs
     left, right = hbbs[box, 0].double(), hbbs[box, 2].double()
-    # all cells lie side by side on one axis; rounding of the offsets is harmless, because the sweep only selects
-    # candidates
-    base = cells.double() * (right.amax() - left.amin() + 1) - left.amin()
-    stops = torch.searchsorted((base + left).contiguous(), (base + right).contiguous(), right=True)
+    # Each cell is shifted to its own section of the x axis, so that one sorted list serves all cells. Rounding of the
+    # offsets is harmless, because the sweep only selects candidates.
+    offset = cell.double() * (right.amax() - left.amin() + 1) - left.amin()
+    # entry i is compared with the entries from i + 1 to stops[i] (exclusive), which begin before it ends
+    stops = torch.searchsorted((offset + left).contiguous(), (offset + right).contiguous(), right=True)
     starts = torch.arange(1, len(box) + 1, device=box.device)
     top, bottom = hbbs[box, 1], hbbs[box, 3]
     for i, j in expand_ranges(starts, stops, _PAIRS_PER_CHUNK.get(hbbs.device.type, 1 << 22)):
-        near = torch.nonzero((top[i] <= bottom[j]) & (top[j] <= bottom[i])).squeeze(1)
-        i, j = i[near], j[near]
+        overlap_in_y = torch.nonzero((top[i] <= bottom[j]) & (top[j] <= bottom[i])).squeeze(1)
+        i, j = i[overlap_in_y], j[overlap_in_y]
         # strips and labels are compared, because a rounded offset can reach into the next cell
-        overlaps = (strip[i] == strip[j]) & (labels[box[i]] == labels[box[j]])
-        overlaps &= strip[i] == torch.maximum(first_strip[i], first_strip[j])  # once, in the first strip they share
-        yield box[i[overlaps]], box[j[overlaps]]
+        is_valid = (strip[i] == strip[j]) & (labels[box[i]] == labels[box[j]])
+        is_valid &= strip[i] == torch.maximum(first_strip[i], first_strip[j])  # once, in the first strip they share
+        yield box[i[is_valid]], box[j[is_valid]]
 
 
-def _strips(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """List each box once for every horizontal strip that it touches.
+def _list_strip_entries(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """List each box once per horizontal strip that it touches.
 
-    Strips are at least as high as the average box, so that a box touches two on average. If there are few boxes, one
-    strip holds all of them.
+    Strips are at least as high as the average box, so that a box touches about two of them. If there are few boxes, one
+    strip contains all of them.
 
     Args:
         hbbs: (N, 4) finite.
         labels: (N,).
 
     Returns:
-        cells: (M,) index of the cell of each entry. A cell is one strip of one class.
-        box: (M,) index of each entry's box, in ascending order.
+        cell: (M,) index of each entry's cell. A cell is one strip of one class.
+        row: (M,) index of each entry's box in ``hbbs``, in ascending order.
         strip: (M,) index of each entry's strip.
         first_strip: (N,) index of the first strip that each box touches.
     """
-    classes, group = torch.unique(labels, return_inverse=True)
+    classes, class_index = torch.unique(labels, return_inverse=True)
     if len(hbbs) < 2 * _MIN_BOXES_PER_STRIP * len(classes):
-        return group, torch.arange(len(hbbs), device=hbbs.device), torch.zeros_like(group), torch.zeros_like(group)
+        strip = torch.zeros_like(class_index)
+        return class_index, torch.arange(len(hbbs), device=hbbs.device), strip, strip
     top, bottom = hbbs[:, 1] - hbbs[:, 1].amin(), hbbs[:, 3] - hbbs[:, 1].amin()
     max_strips = max(1, len(hbbs) // (_MIN_BOXES_PER_STRIP * len(classes)))
-    height = torch.maximum((bottom - top).mean(), bottom.amax() / max_strips).clamp(
-        min=1e-300
-    )  # not 0, also for boxes without height
+    height = torch.maximum((bottom - top).mean(), bottom.amax() / max_strips)
+    height = height.clamp(min=1e-300)  # not 0, also if all boxes lie on one horizontal line
     first, last = (top / height).long(), (bottom / height).long()
     num_strips = max_strips + 2  # the lowest bottom gives strip max_strips, or one more by rounding
-    ((box, strip),) = expand_ranges(first, last + 1, len(hbbs) * num_strips)  # large enough for a single chunk
-    return group[box] * num_strips + strip, box, strip, first
+    ((row, strip),) = expand_ranges(first, last + 1, len(hbbs) * num_strips)  # large enough for a single chunk
+    return class_index[row] * num_strips + strip, row, strip, first

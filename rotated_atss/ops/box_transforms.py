@@ -47,7 +47,7 @@ def flip_obb(boxes: Tensor, image_wh: tuple[float, float], direction: str, angle
 def clamp_centers(boxes: Tensor, image_hw: Tensor) -> Tensor:
     """Clamp the centers of oriented boxes to the pixel indices of an image, as mmrotate's box coders do.
 
-    Sizes and angles do not change, so a clamped box covers another region.
+    Sizes and angles do not change, so a clamped box covers a different region.
 
     Args:
         boxes: (..., 5).
@@ -213,8 +213,8 @@ def scale_obb(boxes: Tensor, scale_xy: tuple[float, float], angle_version: str |
 def rescale_inclusive_boxes(boxes: Tensor, scale_factor: tuple[float, float]) -> Tensor:
     """Scale boxes to the original image as the official ATSS repository does.
 
-    That code stores the indices of a box's first and last pixel and divides both by the scale. Its box includes the
-    last pixel, so ``x2`` and ``y2`` are one pixel more than the index.
+    That code stores a box as the indices of its first and last pixel and divides both by the scale. In this package,
+    ``x2`` and ``y2`` are the index of the last pixel plus 1.
 
     Args:
         boxes: (N, 4) ``x1, y1, x2, y2`` in the network input.
@@ -229,5 +229,5 @@ def rescale_inclusive_boxes(boxes: Tensor, scale_factor: tuple[float, float]) ->
         >>> rescale_inclusive_boxes(torch.tensor([[30.0, 15.0, 31.0, 16.0]]), (1.5, 3.0))
         tensor([[20.,  5., 21.,  6.]])
     """
-    last_pixel = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
-    return (boxes - last_pixel) / boxes.new_tensor([*scale_factor, *scale_factor]) + last_pixel
+    index_offset = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])  # coordinates minus pixel indices
+    return (boxes - index_offset) / boxes.new_tensor([*scale_factor, *scale_factor]) + index_offset

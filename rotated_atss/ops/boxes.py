@@ -30,9 +30,9 @@ from rotated_atss.ops.dtypes import upcast
 from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 
 ANGLE_VERSIONS = ("oc", "le90", "le135")
-RECT_CHOICES = ("edge", "cv2")
+RECT_CHOICES = ("edge", "cv2")  # see poly_to_obb
 HALF_PI = math.pi / 2
-LONG_EDGE_START = {"le90": -HALF_PI, "le135": -math.pi / 4}  # smallest angle of the versions with w >= h
+LONG_EDGE_START = {"le90": -HALF_PI, "le135": -math.pi / 4}  # smallest angle of each version with w >= h
 
 
 def check_angle_version(angle_version: str) -> str:
@@ -99,7 +99,7 @@ def normalize_obb(boxes: Tensor, angle_version: str) -> Tensor:
     check_angle_version(angle_version)
     cx, cy, w, h, angle = upcast(boxes).unbind(-1)
     if angle_version == "oc":
-        turns = torch.ceil(angle / HALF_PI) - 1  # quarter turns from the range of oc; odd ones exchange the sides
+        turns = torch.ceil(angle / HALF_PI) - 1  # quarter turns outside (0, pi/2]; an odd number swaps w and h
         swap = torch.remainder(turns, 2) == 1
         angle = _subtract_turns(angle, turns, HALF_PI)
         low, high = _angle_limits(0.0, HALF_PI, angle.dtype, "right")
@@ -109,7 +109,7 @@ def normalize_obb(boxes: Tensor, angle_version: str) -> Tensor:
         angle = torch.where(swap, angle + HALF_PI, angle)
         low, high = _angle_limits(start, start + math.pi, angle.dtype, "left")
         turns = torch.floor((angle - start) / math.pi)
-        # rounding can put an angle next to a limit on the wrong side of it
+        # an angle inside the limits needs no turn; next to a limit, rounding in the division could give one
         turns = torch.where((angle >= low) & (angle <= high), torch.zeros_like(turns), turns)
         angle = _subtract_turns(angle, turns, math.pi)
     w, h = torch.where(swap, h, w), torch.where(swap, w, h)
@@ -203,21 +203,21 @@ def check_rect(rect: str) -> str:
 def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge") -> Tensor:
     """Fit minimum-area rectangles to quadrilaterals.
 
-    The minimum-area rectangle has a side along an edge of the convex hull (Freeman and Shapira 1975). The hull's edges
-    are among the six lines through two of the four points, and the bounding rectangle along any other direction is
-    valid too, so trying all six lines needs no hull. Computed in float64.
+    The minimum-area rectangle has a side along an edge of the convex hull (Freeman and Shapira 1975), and each edge of
+    the hull lies on one of the six lines through two of the four points. The rectangle is therefore the smallest of the
+    six bounding rectangles along these lines, and the hull is not needed. The computation uses float64.
 
     Args:
         polys: (..., 8) pixels, clockwise or counterclockwise, convex or not.
         angle_version: Angle version of the result.
         rect: Which rectangle to return if several have the minimum area, as for about one DOTA label in twenty.
-            ``edge``: the one along the first such edge, so that a rectangle keeps the direction of its annotation.
-            Areas count as equal if they differ by rounding (1e-9 of the area, or 1e-12 square pixels).
+            ``edge``: the one along the first such line (sides before diagonals), so that an annotated rectangle keeps
+            its direction. Areas count as equal if they differ by rounding (1e-9 of the area, or 1e-12 square pixels).
             ``cv2``: the one that ``cv2.minAreaRect`` returns for float32 corners, which mmrotate uses. It depends on
             rounding and on the version of OpenCV, and takes one call per polygon on the CPU.
 
     Returns:
-        (..., 5) in the dtype of ``polys`` (half precision as float32). Coinciding points give a box of zero size.
+        (..., 5) in the dtype of ``polys`` (half precision as float32). Four equal points give a box of zero size.
 
     Raises:
         ValueError: ``angle_version`` or ``rect`` is unknown.
@@ -237,7 +237,8 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge
     first, second = (0, 1, 2, 3, 0, 1), (1, 2, 3, 0, 2, 3)  # corners of the six lines: four sides, two diagonals
     edges = points[..., second, :] - points[..., first, :]  # (..., 6, 2)
     lengths = edges.norm(dim=-1, keepdim=True)
-    axis = torch.where(lengths > 0, edges / lengths.clamp(min=1e-300), edges.new_tensor((1.0, 0.0)))  # not / 0
+    # (..., 6, 2) unit vectors along and across each line; the clamp avoids a division by 0
+    axis = torch.where(lengths > 0, edges / lengths.clamp(min=1e-300), edges.new_tensor((1.0, 0.0)))
     normal = torch.stack((-axis[..., 1], axis[..., 0]), -1)
     along = (points.unsqueeze(-3) * axis.unsqueeze(-2)).sum(-1)  # (..., 6, 4)
     across = (points.unsqueeze(-3) * normal.unsqueeze(-2)).sum(-1)
@@ -245,7 +246,8 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge
     areas = (along_high - along_low) * (across_high - across_low)
     # two equal points define no direction, so their line must not be chosen
     areas = torch.where(lengths.squeeze(-1) > 0, areas, torch.full_like(areas, math.inf))
-    is_minimum = areas <= areas.amin(-1, keepdim=True) * (1 + 1e-9) + 1e-12  # px^2, where the minimum is 0
+    # the absolute tolerance, in square pixels, is for minima of 0
+    is_minimum = areas <= areas.amin(-1, keepdim=True) * (1 + 1e-9) + 1e-12
     best = is_minimum.to(torch.uint8).argmax(-1, keepdim=True)  # the first of equal areas
 
     def pick(values: Tensor) -> Tensor:

@@ -70,7 +70,8 @@ def best_candidates(
     label, row = flat_index % num_classes, flat_index.div(num_classes, rounding_mode="floor")  # row of (B * A, C)
     image_index, prior_index = row.div(scores.shape[1], rounding_mode="floor"), row % scores.shape[1]
     level_ends = torch.tensor(level_sizes, device=scores.device).cumsum(0)
-    group = image_index * len(level_sizes) + torch.searchsorted(level_ends, prior_index, right=True)  # image, level
+    level = torch.searchsorted(level_ends, prior_index, right=True)
+    group = image_index * len(level_sizes) + level  # one group per image and level
     by_score = score.argsort(descending=True, stable=True)
     order = by_score[group[by_score].argsort(stable=True)]
     if nms_pre > 0:
@@ -93,7 +94,8 @@ def rank_within_groups(group: Tensor) -> Tensor:
         >>> rank_within_groups(torch.tensor([0, 0, 3, 3, 3, 7])).tolist()
         [0, 1, 0, 1, 2, 0]
     """
-    return torch.arange(len(group), device=group.device) - torch.searchsorted(group, group)
+    first_of_group = torch.searchsorted(group, group)  # (N,)
+    return torch.arange(len(group), device=group.device) - first_of_group
 
 
 def suppress_candidates(
@@ -119,18 +121,22 @@ def suppress_candidates(
         >>> suppress_candidates(boxes, Candidates(image_index, torch.tensor([3, 7]), labels, scores), 2, 0.1, 100)
         tensor([1])
     """
-    labels = candidates.image_index * num_classes + candidates.labels  # offset per image
+    # labels are offset per image, so that one NMS call serves the batch
+    labels = candidates.image_index * num_classes + candidates.labels
     keep = rotated_nms(boxes, candidates.scores, labels, iou_threshold)
     keep = keep[candidates.image_index[keep].argsort(stable=True)]
     return keep[rank_within_groups(candidates.image_index[keep]) < max_per_image]
 
 
 def image_slices(image_index: Tensor, num_images: int) -> list[slice]:
-    """Return the range of elements of each image.
+    """Return the slice of elements that belong to each image.
 
     Args:
         image_index: (N,) sorted image indices.
         num_images: Number of images.
+
+    Returns:
+        One slice of ``image_index`` per image.
 
     Example:
         >>> import torch

@@ -38,13 +38,13 @@ def centerness(points: Tensor, boxes: Tensor, frame: str = "hbb") -> Tensor:
         raise ValueError(f"frame must be one of {', '.join(FRAMES)}, got {frame!r}")
     if frame == "hbb":
         low, high = obb_to_hbb(boxes).split(2, -1)
-        near, far = points - low, high - points
+        left_top, right_bottom = points - low, high - points
     else:
         cos, sin = boxes[..., 4].cos(), boxes[..., 4].sin()
         dx, dy = (points - boxes[..., :2]).unbind(-1)
         offset = torch.stack((dx * cos + dy * sin, dy * cos - dx * sin), -1)
-        near, far = boxes[..., 2:4] / 2 + offset, boxes[..., 2:4] / 2 - offset
-    least, most = torch.minimum(near, far), torch.maximum(near, far)
+        left_top, right_bottom = boxes[..., 2:4] / 2 + offset, boxes[..., 2:4] / 2 - offset
+    smaller, larger = torch.minimum(left_top, right_bottom), torch.maximum(left_top, right_bottom)  # (..., 2)
     # clamped per axis, because the product of two negative ratios would be positive
-    ratio = least.clamp(min=0) / most.clamp(min=torch.finfo(most.dtype).tiny)
+    ratio = smaller.clamp(min=0) / larger.clamp(min=torch.finfo(larger.dtype).tiny)
     return ratio.prod(-1).sqrt()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def check_tensors(**named: object) -> None:
-    """Raise ``TypeError`` with the argument's name if it is neither a tensor nor None.
+def check_tensors(**arguments: object) -> None:
+    """Check that each argument is a tensor or None.
 
     Args:
-        named: Arguments by name.
+        arguments: Arguments of an operation, by name.
 
     Raises:
-        TypeError: An argument is not a ``torch.Tensor``.
+        TypeError: An argument is neither. The message contains its name.
 
     Example:
         >>> from rotated_atss.ops.checks import check_tensors
@@ -20,7 +20,7 @@ def check_tensors(**named: object) -> None:
         Traceback (most recent call last):
         TypeError: boxes must be a torch.Tensor, got list. Convert it with torch.as_tensor.
     """
-    for name, value in named.items():
+    for name, value in arguments.items():
         if value is not None and not isinstance(value, Tensor):
             raise TypeError(
                 f"{name} must be a torch.Tensor, got {type(value).__name__}. Convert it with torch.as_tensor."

@@ -1,4 +1,4 @@
-"""Deformable convolution built from standard operators: few runtimes of exported graphs have a kernel for it."""
+"""Deformable convolution built from standard operators, because few runtimes of exported models implement it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def deform_conv2d_by_sampling(
         bias: (O,).
         stride: Step of the kernel, cells.
         padding: Zeros added at each border, cells.
-        dilation: Distance of neighboring kernel positions, cells.
+        dilation: Distance between neighboring kernel positions, cells.
 
     Returns:
         (B, O, H', W').

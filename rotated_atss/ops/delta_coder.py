@@ -1,6 +1,6 @@
 """Box deltas ``(dx, dy, dw, dh, dangle)`` between priors and oriented boxes.
 
-The parametrization is that of rotated detectors on DOTA. For a box g and a prior p::
+This is the usual parametrization of rotated detectors on DOTA. For a box g and a prior p::
 
     dx = (gx - px) / pw      dy = (gy - py) / ph
     dw = log(gw / pw)        dh = log(gh / ph)
@@ -20,8 +20,8 @@ from torch import Tensor
 from rotated_atss.ops.boxes import HALF_PI, LONG_EDGE_START, check_angle_version, normalize_obb
 from rotated_atss.ops.dtypes import upcast
 
-# Default bound of dw and dh in decoding, as in MMDetection: a side is at most 62.5 times longer or shorter than that of
-# the prior.
+# Default bound of abs(dw) and abs(dh) in decoding, as in MMDetection: a side of the box is 1/62.5 to 62.5 times as long
+# as that of the prior.
 MAX_LOG_RATIO = abs(math.log(16 / 1000))
 
 

@@ -1,4 +1,4 @@
-"""Feature alignment of R3Det's refinement: each cell gets the features at the center of the box predicted there."""
+"""Feature alignment of R3Det: add to each cell the features at the center of the box that the cell predicts."""
 
 from __future__ import annotations
 
@@ -29,29 +29,31 @@ def sample_features(features: Tensor, points: Tensor) -> Tensor:
     x, y = x.clamp(min=0).clamp(max=width - 1), y.clamp(min=0).clamp(max=height - 1)
     left, top = x.floor().long(), y.floor().long()
     right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
-    along, down = (x - left).to(features.dtype)[:, None], (y - top).to(features.dtype)[:, None]
+    # (B, 1, P) position of each point between the neighboring cells
+    x_fraction, y_fraction = (x - left).to(features.dtype)[:, None], (y - top).to(features.dtype)[:, None]
     flat = features.flatten(2)
 
     def value(x: Tensor, y: Tensor) -> Tensor:
+        """Return the features (B, C, P) of the cells x, y (B, P)."""
         return flat.gather(2, (y * width + x)[:, None].expand(batch, channels, -1))
 
-    upper = value(left, top) * (1 - along) + value(right, top) * along
-    lower = value(left, bottom) * (1 - along) + value(right, bottom) * along
-    sampled = upper * (1 - down) + lower * down
+    upper = value(left, top) * (1 - x_fraction) + value(right, top) * x_fraction
+    lower = value(left, bottom) * (1 - x_fraction) + value(right, bottom) * x_fraction
+    sampled = upper * (1 - y_fraction) + lower * y_fraction
     return torch.where(inside[:, None], sampled, torch.zeros_like(sampled))
 
 
 def align_features(features: Tensor, boxes: Tensor, stride: float, *, transposed: bool = False) -> Tensor:
     """Add to each cell the features sampled at the center of the cell's box.
 
-    Algorithm 1 of R3Det (Yang et al., arXiv 1908.05612) with one sampling point.
+    This is algorithm 1 of R3Det (Yang et al., arXiv 1908.05612) with one sampling point.
 
     Args:
         features: (B, C, H, W).
         boxes: (B, H * W, 5) in pixels, one per cell in row-major order.
         stride: Pixels per cell.
-        transposed: Use a box's x as the row and its y as the column, as mmcv's ``rotated_feature_align`` does. Weights
-            of the published R3Det models need it.
+        transposed: Use the x of a box as the row and its y as the column, as mmcv's ``rotated_feature_align`` does. The
+            published weights of R3Det need this.
 
     Returns:
         (B, C, H, W).

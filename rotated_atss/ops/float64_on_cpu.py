@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+import torch
 from torch import Tensor
 
 Parameters = ParamSpec("Parameters")
@@ -16,11 +17,11 @@ DEVICES_WITHOUT_FLOAT64 = ("mps",)
 
 
 def float64_on_cpu(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Run a function on the CPU if the device of its tensors has no float64, and move its results back.
+    """Decorate a function to run on the CPU if the device of its tensors has no float64, and move its results back.
 
     Args:
-        function: A function that computes in float64 and returns a tensor or a tuple of tensors. Its positional and
-            keyword arguments are moved; tensors inside lists or other containers are not.
+        function: Function that computes in float64 and returns a tensor or a tuple of tensors. Tensors among its
+            arguments are moved, but not those in lists or other containers.
 
     Example:
         >>> import torch
@@ -45,5 +46,5 @@ def float64_on_cpu(function: Callable[Parameters, Result]) -> Callable[Parameter
     return run
 
 
-def _move(value: Any, device: Any) -> Any:
+def _move(value: Any, device: torch.device | str) -> Any:
     return value.to(device) if isinstance(value, Tensor) else value

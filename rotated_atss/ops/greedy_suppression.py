@@ -4,8 +4,8 @@ Rotated NMS, polygon NMS and box voting use it. Boxes are numbered by rank, best
 ``suppressors[p]``, if it is kept, suppresses the lower-ranked box ``suppressed[p]``.
 
 Deciding box by box takes one step per box. A round decides many boxes at once: undecided boxes without an undecided
-suppressor are kept, and the boxes they suppress are removed. A few rounds decide nearly all boxes. The rest are long
-chains, which :func:`greedy_keep` finishes box by box.
+suppressor are kept, and the boxes they suppress are removed. A few rounds decide nearly all boxes. The others form long
+chains of boxes that suppress each other, which :func:`greedy_keep` decides box by box.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from rotated_atss.ops.ragged import Array
 
-MAX_ROUNDS = 64  # more than most scenes need; only long chains remain, for which the scan is faster
+MAX_ROUNDS = 64  # more than most scenes need; long chains, which remain, are decided faster box by box
 
 
 def greedy_keep(count: int, suppressors: np.ndarray, suppressed: np.ndarray) -> np.ndarray:
@@ -36,7 +36,7 @@ def greedy_keep(count: int, suppressors: np.ndarray, suppressed: np.ndarray) -> 
     """
     undecided = np.ones(count, dtype=bool)
     kept, undecided, suppressors, suppressed = decide_in_rounds(undecided, suppressors, suppressed, MAX_ROUNDS)
-    _scan(undecided, suppressors, suppressed)
+    _decide_one_by_one(undecided, suppressors, suppressed)
     return kept | undecided
 
 
@@ -53,9 +53,9 @@ def decide_in_rounds(
 
     Returns:
         kept: (N,) bool, boxes that are kept.
-        undecided: (N,) bool, boxes not yet decided. If no pairs remain, all of them are kept.
-        suppressors: Suppressing boxes of the remaining pairs of undecided boxes.
-        suppressed: Suppressed boxes of these pairs.
+        undecided: (N,) bool, boxes not yet decided. If no pair of them remains, NMS keeps all of them.
+        suppressors: (Q,) suppressing boxes of the remaining pairs, whose boxes are both undecided.
+        suppressed: (Q,) suppressed boxes of these pairs.
 
     Example:
         >>> import torch
@@ -69,21 +69,21 @@ def decide_in_rounds(
     for _ in range(max_rounds):
         if not len(suppressors):
             break
-        has_suppressor = kept & False
-        has_suppressor[suppressed] = True
-        newly_kept = undecided & ~has_suppressor
+        has_undecided_suppressor = kept & False
+        has_undecided_suppressor[suppressed] = True
+        newly_kept = undecided & ~has_undecided_suppressor
         kept = kept | newly_kept
-        undecided = undecided & has_suppressor
+        undecided = undecided & has_undecided_suppressor
         undecided[suppressed[newly_kept[suppressors]]] = False
         open_pairs = undecided[suppressors] & undecided[suppressed]
         suppressors, suppressed = suppressors[open_pairs], suppressed[open_pairs]
     return kept, undecided, suppressors, suppressed
 
 
-def _scan(undecided: np.ndarray, suppressors: np.ndarray, suppressed: np.ndarray) -> None:
-    """Decide the remaining boxes one by one, in order of rank; ``undecided`` is changed in place.
+def _decide_one_by_one(undecided: np.ndarray, suppressors: np.ndarray, suppressed: np.ndarray) -> None:
+    """Decide the remaining boxes in order of rank: set ``undecided`` to False for suppressed boxes, in place.
 
-    It becomes False for suppressed boxes and stays True for kept ones.
+    ``undecided`` stays True for the boxes that are kept.
     """
     order = np.argsort(suppressors, kind="stable")
     suppressors, suppressed = suppressors[order], suppressed[order]

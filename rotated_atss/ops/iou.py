@@ -15,7 +15,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from rotated_atss.ops.backend import CHOICES, select_backend
+from rotated_atss.ops.backend import BACKENDS, select_backend
 from rotated_atss.ops.checks import check_tensors
 from rotated_atss.ops.single_thread import single_thread
 
@@ -27,7 +27,7 @@ MODES = ("iou", "iof")
 # threads. Threads cost more than they save here, a hundred times more on a machine with busy data loading workers.
 _PAIRS_PER_CHUNK = {"cpu": 8000, "cuda": 1 << 20}
 _CIRCLE_PAIRS_PER_CHUNK = 1 << 20  # pairs whose circumscribed circles are compared at once
-_MAX_PAIRS_OF_ONE_THREAD = 1 << 20  # at ten times as many pairs, two threads are a quarter faster than one
+_MAX_PAIRS_OF_ONE_THREAD = 1 << 20  # for ten times as many pairs, two threads are a quarter faster than one
 
 
 def rotated_iou(
@@ -41,8 +41,8 @@ def rotated_iou(
         aligned: Compare row by row instead of all pairs.
         mode: ``iou`` (intersection over union) or ``iof`` (intersection over the area of ``boxes1``).
         backend: ``torch`` (CPU and CUDA, differentiable) or ``triton`` (CUDA kernels; aligned IoU is differentiable
-            once, the gradient of all pairs is computed by torch). None selects triton on CUDA if it works there,
-            unless ``$ROTATED_ATSS_BACKEND`` is ``torch``.
+            once, and IoU of all pairs that needs a gradient is computed by torch). None selects triton on CUDA if it
+            works there, unless ``$ROTATED_ATSS_BACKEND`` is ``torch``.
 
     Returns:
         (N, M), or (N,) if ``aligned``: finite, in [0, 1], in the promoted dtype of the inputs. Half precision is
@@ -71,7 +71,7 @@ def rotated_iou(
         return _triton_iou(boxes1, boxes2, aligned, mode).to(dtype)
     num_pairs = len(boxes1) if aligned else len(boxes1) * len(boxes2)
     with single_thread(boxes1.device) if num_pairs <= _MAX_PAIRS_OF_ONE_THREAD else nullcontext():
-        overlap = _aligned_in_chunks(boxes1, boxes2, mode) if aligned else _pairwise(boxes1, boxes2, mode)
+        overlap = _torch_aligned(boxes1, boxes2, mode) if aligned else _torch_pairwise(boxes1, boxes2, mode)
     return overlap.to(dtype)
 
 
@@ -84,8 +84,8 @@ def _check(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str, backend: st
         raise ValueError(f"aligned boxes1 and boxes2 must have equal lengths, got {len(boxes1)} and {len(boxes2)}")
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
-    if backend not in (None, *CHOICES):
-        raise ValueError(f"backend must be one of {', '.join(CHOICES)}, got {backend!r}")
+    if backend not in (None, *BACKENDS):
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
 
 
 def _triton_iou(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str) -> Tensor:
@@ -95,22 +95,25 @@ def _triton_iou(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str) -> Ten
     if aligned:
         return AlignedOverlap.apply(boxes1, boxes2, mode)
     if torch.is_grad_enabled() and (boxes1.requires_grad or boxes2.requires_grad):
-        return _pairwise(boxes1, boxes2, mode)  # the kernel of all pairs has no backward pass
+        return _torch_pairwise(boxes1, boxes2, mode)  # the kernel of all pairs has no backward pass
     return pairwise_overlap(boxes1, boxes2, mode)
 
 
-def _intersection(boxes1: Columns, boxes2: Columns, screened: bool) -> Tensor:
+def _intersection_area(boxes1: Columns, boxes2: Columns, screened: bool) -> Tensor:
+    """Compute the intersection areas, of the broadcast shape; see :func:`overlap_of_columns` for ``screened``."""
     _, _, w1, h1, _ = boxes1
-    in_frame = _in_frame(boxes1, boxes2)  # of the broadcast shape
-    if screened and w1.device.type == "cpu" and not any(column.requires_grad for column in in_frame):
-        return _screened_area(in_frame, w1 / 2, h1 / 2, boxes2[2] * boxes2[3])
-    return _area(in_frame, w1 / 2, h1 / 2)
+    local_boxes = _to_local_frame(boxes1, boxes2)
+    if screened and w1.device.type == "cpu" and not any(column.requires_grad for column in local_boxes):
+        return _screen_and_integrate(local_boxes, w1 / 2, h1 / 2, boxes2[2] * boxes2[3])
+    return _integrate_area(local_boxes, w1 / 2, h1 / 2)
 
 
-def _in_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
-    """Return the second boxes in the frames of the first ones: six tensors of the broadcast shape.
+def _to_local_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
+    """Transform the second boxes into the frames of the first ones.
 
-    They are the center ``cx, cy``, half the width axis ``ux, uy`` and half the height axis ``vx, vy``.
+    Returns:
+        Six tensors of the broadcast shape: center ``cx, cy``, half the width axis ``ux, uy`` and half the height axis
+        ``vx, vy``.
     """
     (x1, y1, _, _, angle1), (x2, y2, w2, h2, angle2) = boxes1, boxes2
     dx, dy, cos, sin = x2 - x1, y2 - y1, angle1.cos(), angle1.sin()
@@ -120,35 +123,39 @@ def _in_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
     return cx, cy, half_width * cos, half_width * sin, half_height * -sin, half_height * cos
 
 
-def _screened_area(in_frame: Sequence[Tensor], a: Tensor, b: Tensor, area2: Tensor) -> Tensor:
-    """Compute :func:`_area` only for pairs whose first box neither contains the second nor is separated from it."""
-    cx, cy, ux, uy, vx, vy = (column.abs() for column in in_frame)
+def _screen_and_integrate(local_boxes: Sequence[Tensor], a: Tensor, b: Tensor, area2: Tensor) -> Tensor:
+    """Compute the areas of :func:`_integrate_area`, but integrate only pairs that pass two quick tests.
+
+    The area is ``area2`` if the first box contains the second one, and 0 if their extents along one of the first box's
+    axes do not overlap. All other pairs are integrated.
+    """
+    cx, cy, ux, uy, vx, vy = (column.abs() for column in local_boxes)
     ux += vx  # half extent of the second box along the frame's axes
     uy += vy
-    inside = (cx + ux <= a) & (cy + uy <= b)
-    apart = (cx - ux >= a) | (cy - uy >= b)
-    area = torch.where(inside, area2, 0.0)
-    # flat is a view: what is written to it is written to area
-    flat, columns = area.view(-1), [column.expand_as(area).flatten() for column in (*in_frame, a, b)]
-    for remaining in torch.nonzero(~(inside | apart).view(-1)).squeeze(1).split(_PAIRS_PER_CHUNK["cpu"]):
-        *chosen, half_width, half_height = (column.index_select(0, remaining) for column in columns)
-        flat.index_copy_(0, remaining, _area(chosen, half_width, half_height))
+    contained = (cx + ux <= a) & (cy + uy <= b)
+    separated = (cx - ux >= a) | (cy - uy >= b)
+    area = torch.where(contained, area2, 0.0)
+    flat_area = area.view(-1)  # a view, through which the loop writes into area
+    flat_columns = [column.expand_as(area).flatten() for column in (*local_boxes, a, b)]
+    for indices in torch.nonzero(~(contained | separated).view(-1)).squeeze(1).split(_PAIRS_PER_CHUNK["cpu"]):
+        *chunk, chunk_a, chunk_b = (column.index_select(0, indices) for column in flat_columns)
+        flat_area.index_copy_(0, indices, _integrate_area(chunk, chunk_a, chunk_b))
     return area
 
 
-def _area(in_frame: Sequence[Tensor], a: Tensor, b: Tensor) -> Tensor:
-    """Integrate the intersection of boxes from :func:`_in_frame` with the frame's box of half sides ``a, b``.
+def _integrate_area(local_boxes: Sequence[Tensor], a: Tensor, b: Tensor) -> Tensor:
+    """Compute the areas that boxes from :func:`_to_local_frame` share with the box ``|x| <= a, |y| <= b``.
 
-    The half sides broadcast to the shape S of the other tensors, which is that of the result.
+    ``a`` and ``b`` broadcast to the shape S of the other tensors. The result has shape S.
     """
-    cx, cy, ux, uy, vx, vy = in_frame
-    # B's edges: two along +-u with midpoints c - v and c + v, two along +-v with midpoints c + u and c - u. All are
-    # integrated along +u and +v; the differences below give the edges along -u and -v their sign.
+    cx, cy, ux, uy, vx, vy = local_boxes
+    # The second box has two edges along +-u with midpoints c - v and c + v, and two along +-v with midpoints c + u and
+    # c - u. All are integrated along +u and +v; the differences below give the edges along -u and -v their sign.
     mx = torch.stack((cx - vx, cx + vx, cx + ux, cx - ux)).view(2, 2, *cx.shape)
     my = torch.stack((cy - vy, cy + vy, cy + uy, cy - uy)).view(2, 2, *cx.shape)
     ex, ey = torch.stack((ux, vx))[:, None], torch.stack((uy, vy))[:, None]
     edges = _edge_integrals(mx, my, ex, ey, a, b)
-    # explicit order of additions: that of torch.sum depends on the tensor's size, so results would depend on the batch
+    # not torch.sum: its order of additions depends on the tensor's size, so that results would depend on the batch
     return (edges[0, 1] - edges[0, 0]) + (edges[1, 1] - edges[1, 0])
 
 
@@ -159,22 +166,19 @@ def _edge_integrals(mx: Tensor, my: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b
     sides ``a, b`` of the frame's box broadcast to S.
     """
     one = torch.ones((), dtype=mx.dtype, device=mx.device)
-    negligible = torch.finfo(mx.dtype).tiny ** 0.5  # products with the inverse of a smaller number may overflow
-    inverse = 1 / torch.where(ex.abs() < negligible, one, ex)  # a vertical edge contributes 0 because of ex below
+    negligible = torch.finfo(mx.dtype).tiny ** 0.5  # products with the inverse of a smaller value may overflow
+    inverse = 1 / torch.where(ex.abs() < negligible, one, ex)  # the factor ex below makes a vertical edge contribute 0
     middle, reach = -mx * inverse, a * inverse.abs()  # |x| <= a for t in middle +- reach
     t0, t1 = (middle - reach).clamp(-1, 1), (middle + reach).clamp(-1, 1)
     inverse = 1 / torch.where(ey.abs() < negligible, one, ey)  # a horizontal edge has no breakpoints
     middle, reach = -my * inverse, b * inverse.abs()  # |y| <= b for t in middle +- reach
     s0, s1 = (middle - reach).clamp(t0, t1), (middle + reach).clamp(t0, t1)
 
-    # the clamped y is constant before s0 and after s1 and linear between: each end value extends to the midpoint
+    # the clamped y is y0 from t0 to s0, linear from s0 to s1, and y1 from s1 to t1; its integral is that of a step from
+    # y0 to y1 in the middle between s0 and s1
     middle = (s0 + s1) / 2
     y0, y1 = (my + t0 * ey).clamp(-b, b), (my + t1 * ey).clamp(-b, b)
     return ex * (y0 * (middle - t0) + y1 * (t1 - middle))
-
-
-def _aligned(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
-    return overlap_of_columns(boxes1.unbind(1), boxes2.unbind(1), mode)
 
 
 def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, screened: bool = False) -> Tensor:
@@ -182,11 +186,11 @@ def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, s
 
     Args:
         boxes1: ``cx, cy, w, h, angle``, one tensor each, float32 or float64.
-        boxes2: As ``boxes1``, of shapes that broadcast with it.
+        boxes2: As ``boxes1``, with shapes that broadcast with those of ``boxes1``.
         mode: ``iou`` or ``iof``.
-        screened: On the CPU, first find the pairs whose first box contains the second one or is separated from it. This
-            is faster if they are more than half of the pairs, as in label assignment, and a third slower if there are
-            none. Results differ only by rounding.
+        screened: On the CPU, skip the integrals of pairs whose first box contains the second one, or whose extents
+            along an axis of the first box do not overlap. This is faster if more than half of the pairs are of this
+            kind, as in label assignment, and a third slower if none are. Results differ only by rounding.
 
     Returns:
         Tensor of the broadcast shape.
@@ -200,46 +204,52 @@ def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, s
     """
     (_, _, w1, h1, _), (_, _, w2, h2, _) = boxes1, boxes2
     area1, area2 = w1 * h1, w2 * h2
-    inter = torch.minimum(_intersection(boxes1, boxes2, screened), torch.minimum(area1, area2))
+    inter = torch.minimum(_intersection_area(boxes1, boxes2, screened), torch.minimum(area1, area2))
     # Disjoint boxes must have an IoU of exactly 0 (NMS at threshold 0 relies on it), so areas within the rounding error
-    # become 0. It was measured as 1.1 eps times the first box's height times the longest side.
+    # become 0. The measured error is at most 1.1 eps times the first box's height times the longest side.
     longest = torch.maximum(w1, torch.maximum(w2, h2))
     significant = inter > longest * h1 * (2 * torch.finfo(inter.dtype).eps)
     has_area = torch.minimum(torch.minimum(w1, h1), torch.minimum(w2, h2)) > 0
-    whole = area1 if mode == "iof" else area1 + area2 - inter
-    valid = significant & has_area & (whole > 0)
-    overlap = (inter / torch.where(valid, whole, 1.0)).clamp(0, 1)
+    denominator = area1 if mode == "iof" else area1 + area2 - inter
+    valid = significant & has_area & (denominator > 0)
+    overlap = (inter / torch.where(valid, denominator, 1.0)).clamp(0, 1)
     return torch.where(valid, overlap, 0.0).nan_to_num(0.0)
 
 
-def _aligned_in_chunks(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
-    step = _PAIRS_PER_CHUNK.get(boxes1.device.type, 1 << 16)  # the default is for other devices, such as mps
-    if len(boxes1) <= step:
-        return _aligned(boxes1, boxes2, mode)
-    return torch.cat([_aligned(b1, b2, mode) for b1, b2 in zip(boxes1.split(step), boxes2.split(step))])
+def _torch_aligned(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
+    """Compute the overlap (N,) of aligned boxes (N, 5) in chunks."""
+    chunk_size = _PAIRS_PER_CHUNK.get(boxes1.device.type, 1 << 16)  # the default is for other devices, such as mps
+    overlaps = [
+        overlap_of_columns(chunk1.unbind(1), chunk2.unbind(1), mode)
+        for chunk1, chunk2 in zip(boxes1.split(chunk_size), boxes2.split(chunk_size))
+    ]
+    return overlaps[0] if len(overlaps) == 1 else torch.cat(overlaps)
 
 
-def _pairwise(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
-    """Compute all pairs (N, M), evaluating the closed form only where the circumscribed circles overlap.
+def _torch_pairwise(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
+    """Compute the overlap (N, M) of all pairs in chunks.
 
-    The temporaries are bounded by the chunk size.
+    The closed form is evaluated only for pairs whose circumscribed circles overlap.
     """
     if not len(boxes1) or not len(boxes2):
         return boxes1.new_zeros((len(boxes1), len(boxes2)))
     rows_per_chunk = max(1, _CIRCLE_PAIRS_PER_CHUNK // len(boxes2))
-    parts = []
-    for part in boxes1.split(rows_per_chunk):
-        i, j = _overlapping_circles(part.detach(), boxes2.detach())
-        overlap = boxes1.new_zeros((len(part), len(boxes2)))
-        parts.append(overlap.index_put((i, j), _aligned_in_chunks(part[i], boxes2[j], mode)) if len(i) else overlap)
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    overlaps = []
+    for chunk in boxes1.split(rows_per_chunk):
+        i, j = _find_overlapping_circles(chunk.detach(), boxes2.detach())
+        overlap = boxes1.new_zeros((len(chunk), len(boxes2)))
+        if len(i):
+            overlap = overlap.index_put((i, j), _torch_aligned(chunk[i], boxes2[j], mode))
+        overlaps.append(overlap)
+    return overlaps[0] if len(overlaps) == 1 else torch.cat(overlaps)
 
 
-def _overlapping_circles(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the pairs whose circumscribed circles overlap, with a margin for rounding."""
+def _find_overlapping_circles(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the index pairs (P,), (P,) of boxes whose circumscribed circles overlap, with a margin for rounding."""
     radius1, radius2 = boxes1[:, 2:4].norm(dim=1) / 2, boxes2[:, 2:4].norm(dim=1) / 2
-    distance = (boxes1[:, None, 0] - boxes2[:, 0]).square_()
-    distance += (boxes1[:, None, 1] - boxes2[:, 1]).square_()
-    reach = (radius1[:, None] + radius2).mul_(1 + 1e-5).square_()  # far above the rounding error of float32, 6e-8
-    i, j = torch.nonzero(distance <= reach, as_tuple=True)
+    squared_distance = (boxes1[:, None, 0] - boxes2[:, 0]).square_()
+    squared_distance += (boxes1[:, None, 1] - boxes2[:, 1]).square_()
+    # the margin of 1e-5 is far above the rounding error of float32, 6e-8
+    squared_reach = (radius1[:, None] + radius2).mul_(1 + 1e-5).square_()
+    i, j = torch.nonzero(squared_distance <= squared_reach, as_tuple=True)
     return i, j

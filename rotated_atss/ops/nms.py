@@ -10,7 +10,7 @@ from typing import overload
 import torch
 from torch import Tensor
 
-from rotated_atss.ops.backend import CHOICES, select_backend
+from rotated_atss.ops.backend import BACKENDS, select_backend
 from rotated_atss.ops.box_pairs import overlapping_hbb_pairs
 from rotated_atss.ops.boxes import obb_to_hbb
 from rotated_atss.ops.checks import check_tensors
@@ -79,7 +79,7 @@ def rotated_nms(
         >>> rotated_nms(boxes, scores, labels, 0.5)
         tensor([1, 0, 2])
     """
-    if isinstance(labels, (int, float)):
+    if isinstance(labels, (int, float)):  # called as rotated_nms(boxes, scores, iou_threshold)
         if iou_threshold is not None:
             raise TypeError(f"labels must be a torch.Tensor, got {labels}. Pass one label per box, or no labels.")
         labels, iou_threshold = None, labels
@@ -130,12 +130,12 @@ def rotated_nms_mask(
 
 def _check(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, backend: str | None) -> None:
     if boxes.ndim != 2 or boxes.shape[1] != 5 or scores.shape != (len(boxes),) or labels.shape != (len(boxes),):
-        shapes = ", ".join(str(tuple(part.shape)) for part in (boxes, scores, labels))
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (boxes, scores, labels))
         raise ValueError(f"boxes, scores and labels must have shapes (N, 5), (N,), (N,), got {shapes}")
     if not 0 <= iou_threshold <= 1:
         raise ValueError(f"iou_threshold must lie in [0, 1], got {iou_threshold}")
-    if backend not in (None, *CHOICES):
-        raise ValueError(f"backend must be one of {', '.join(CHOICES)}, got {backend!r}")
+    if backend not in (None, *BACKENDS):
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
 
 
 def rank_by_score(scores: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ oriented so that the signed area is positive, as in DOTA_devkit's polyiou.
 
 import numpy as np
 
-_PAIRS_PER_BLOCK = 2048  # with 16 edge pairs per pair the temporaries of a block stay in the cache
+_PAIRS_PER_BLOCK = 2048  # with 16 pairs of edges per pair of polygons, the temporaries of a block stay in the cache
 
 
 def polygon_areas(polygons: np.ndarray) -> np.ndarray:
@@ -29,8 +29,8 @@ def polygon_areas(polygons: np.ndarray) -> np.ndarray:
 def self_crossing(polygons: np.ndarray) -> np.ndarray:
     """Return whether two edges of a quadrilateral cross: (N, 8) -> (N,) bool.
 
-    Two corners of such a polygon turn left and two turn right. It results from corners listed in a wrong order. In the
-    signed area its two triangles would cancel, and the object would be lost.
+    Such a polygon, which results from corners in a wrong order, turns left at two corners and right at two. The signed
+    areas of its two triangles cancel partly or completely, so its area and IoU do not describe the object.
 
     Example:
         >>> import numpy as np
@@ -140,7 +140,10 @@ def _signed_areas(vertices: np.ndarray) -> np.ndarray:
 
 
 def _edges(vertices: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the edges of vertices (4, 2, n) as columns (4, n): x_left, x_right, y at x_left, slope and sign."""
+    """Return the edges of vertices (4, 2, n) as columns (4, n): x_left, x_right, y at x_left, slope and sign.
+
+    The sign is that of the contribution of the trapezoid between the edge and the base line to the polygon's area.
+    """
     x, y = vertices[:, 0], vertices[:, 1]
     x_next, y_next = np.roll(x, -1, axis=0), np.roll(y, -1, axis=0)
     forward = x <= x_next
@@ -153,15 +156,15 @@ def _edges(vertices: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _intersections(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Compute the intersection areas (n,) of vertices (n, 4, 2) each."""
+    """Compute the intersection areas (n,) of aligned polygons, both given as vertices (n, 4, 2)."""
     # coordinates relative to the first polygon's center are small, which keeps the precision far from the origin
     first = np.array(first.transpose(1, 2, 0), order="C")  # (4, 2, n), a copy
     center = first.mean(axis=0)
     first -= center
     second = second.transpose(1, 2, 0) - center
-    base = np.minimum(first[:, 1].min(axis=0), second[:, 1].min(axis=0))
-    first[:, 1] -= base
-    second[:, 1] -= base
+    base_line = np.minimum(first[:, 1].min(axis=0), second[:, 1].min(axis=0))  # y becomes the distance from it
+    first[:, 1] -= base_line
+    second[:, 1] -= base_line
     edges1 = [values[:, None] for values in _edges(first)]  # (4, 1, n)
     edges2 = [values[None] for values in _edges(second)]  # (1, 4, n)
     area = _sum_in_order(_trapezoid_intersections(edges1, edges2).reshape(16, -1))
@@ -169,12 +172,18 @@ def _intersections(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _sum_in_order(terms: np.ndarray) -> np.ndarray:
-    """Sum terms (k, n) over k so that a result does not depend on n: NumPy adds a single column in another order."""
+    """Sum terms (k, n) over k such that the result does not depend on n.
+
+    For n = 1, ``sum`` would add the terms in a different order.
+    """
     return terms.sum(axis=0) if terms.shape[1] > 1 else terms.cumsum(axis=0)[-1]
 
 
 def _rounding_bound(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Bound the rounding error (n,) of the area of disjoint polygons (4, 2, n), y measured from the base line."""
+    """Return an upper bound (n,) of the area that rounding gives to disjoint polygons (4, 2, n).
+
+    y is measured from the base line.
+    """
     width = np.minimum(first[:, 0].max(axis=0), second[:, 0].max(axis=0))
     width -= np.maximum(first[:, 0].min(axis=0), second[:, 0].min(axis=0))
     height = np.maximum(first[:, 1].max(axis=0), second[:, 1].max(axis=0))
@@ -183,11 +192,12 @@ def _rounding_bound(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _trapezoid_intersections(edges1: list[np.ndarray], edges2: list[np.ndarray]) -> np.ndarray:
-    """Compute the signed areas (4, 4, n) under both edges of each pair.
+    """Compute the signed intersection areas (4, 4, n) of the trapezoids of each pair of edges.
 
-    With d = y1 - y2, the lower line is y1 - max(d, 0). Over the common interval the mean of max(d, 0) is P^2 / 2S,
-    where P is the sum of max(d, 0) at both ends and S the sum of abs(d). This holds whether the lines cross or not.
-    The steps write into existing arrays to save allocations.
+    Each is the area under the lower of two lines, y1 and y2, over the x-interval that both edges span. With
+    d = y1 - y2, the lower line is y1 - max(d, 0). The mean of max(d, 0) over the interval is P^2 / 2S, where P is the
+    sum of max(d, 0) at both ends and S the sum of abs(d). This holds whether the lines cross or not. The steps write
+    into existing arrays to save allocations.
     """
     x_left1, x_right1, y_left1, slope1, sign1 = edges1
     x_left2, x_right2, y_left2, slope2, sign2 = edges2
@@ -208,7 +218,7 @@ def _trapezoid_intersections(edges1: list[np.ndarray], edges2: list[np.ndarray])
     sum_abs += np.abs(end)  # S
     divisor = np.maximum(sum_abs, np.finfo(np.float64).tiny)
     twice_p = np.add(sum_abs, start, out=sum_abs)
-    twice_p += end  # 2P
+    twice_p += end  # 2P, because 2 max(d, 0) = abs(d) + d
     mean_excess = np.square(twice_p, out=twice_p)
     mean_excess /= divisor
     mean_excess *= 0.125  # P^2 / 2S

@@ -1,6 +1,6 @@
-"""Group-wise greedy non-maximum suppression of quadrilaterals by their exact IoU. NumPy only.
+"""Group-wise greedy non-maximum suppression of quadrilaterals by their exact IoU, with NumPy only.
 
-:func:`nms_of_shapes` suppresses shapes of any kind; :mod:`rotated_atss.ops.box_nms` calls it for oriented boxes.
+:func:`nms_of_shapes` accepts shapes of any kind; :mod:`rotated_atss.ops.box_nms` calls it for oriented boxes.
 """
 
 import math
@@ -14,10 +14,10 @@ from rotated_atss.ops.polygon_iou import polygon_areas, polygon_hbbs, polygon_io
 from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs, iter_overlapping_pairs_between
 from rotated_atss.ops.ragged import chunk_bounds
 
-_PAIRS_PER_ROW = 8  # scenes with up to this number of pairs per polygon are decided at once, others in blocks
-_BLOCK = 1024  # number of polygons per group that are compared with each other in a block
-_BATCH_PAIRS, _BATCH_ROWS = 1 << 24, 1 << 17  # maximum number of pairs and of polygons in a batch of groups
-_MARGIN = 1.0 - 1e-9  # if the upper bound of an IoU is below the threshold times this, the exact IoU is not needed
+_PAIRS_PER_ROW = 8  # batches with at most this many overlapping pairs per shape are decided at once, others in blocks
+_BLOCK = 1024  # number of consecutive shapes of a group that form a block
+_BATCH_PAIRS, _BATCH_ROWS = 1 << 24, 1 << 17  # maximum number of pairs and of shapes in a batch of groups
+_MARGIN = 1.0 - 1e-9  # for rounding: the IoU is computed if its upper bound exceeds the threshold times this factor
 
 
 def polygon_nms(
@@ -30,7 +30,7 @@ def polygon_nms(
 
     Args:
         polygons: (N, 8) ``x1 y1 ... x4 y4``, any quadrilaterals. Zero-area polygons overlap nothing.
-        scores: (N,). Equal scores rank in input order.
+        scores: (N,). Equal scores rank in input order, NaN ranks last.
         iou_threshold: In [0, 1].
         groups: (N,) int. Polygons of different groups (images, classes) never suppress each other. With None, all
             polygons form one group.
@@ -60,7 +60,8 @@ class Shapes(NamedTuple):
     Attributes:
         hbbs: (N, 4) circumscribed horizontal boxes ``x_min, y_min, x_max, y_max``, finite.
         areas: (N,) areas of the shapes.
-        ious: Function of the indices (P,) of the first and of the second shape of pairs, which returns their IoUs (P,).
+        ious: Function that returns the IoUs (P,) of pairs of shapes, given two index arrays (P,): the first and the
+            second shape of each pair.
     """
 
     hbbs: np.ndarray
@@ -71,11 +72,11 @@ class Shapes(NamedTuple):
 def nms_of_shapes(
     shapes: Shapes, scores: np.ndarray, iou_threshold: float, groups: np.ndarray | None = None
 ) -> np.ndarray:
-    """Perform :func:`polygon_nms` on shapes of any kind.
+    """Perform group-wise non-maximum suppression (NMS) on shapes of any kind.
 
     Args:
         shapes: N shapes.
-        scores: As in :func:`polygon_nms`; NaN ranks last.
+        scores: As in :func:`polygon_nms`.
         iou_threshold: As in :func:`polygon_nms`.
         groups: As in :func:`polygon_nms`.
 
@@ -92,7 +93,7 @@ def nms_of_shapes(
     """
     groups = np.zeros(len(shapes.areas), dtype=np.int64) if groups is None else np.asarray(groups)
     by_score = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
-    by_group = by_score[group_order(groups[by_score])]
+    by_group = by_score[group_order(groups[by_score])]  # by group, then in descending order of score
     kept = np.zeros(len(groups), dtype=bool)
     for batch in _batches(groups[by_group]):
         rows = by_group[batch]
@@ -101,7 +102,9 @@ def nms_of_shapes(
 
 
 def group_order(groups: np.ndarray) -> np.ndarray:
-    """Sort group numbers stably, by radix sort if they fit into 16 bits.
+    """Return the indices that sort group numbers, stably.
+
+    Numbers that fit into 16 bits are sorted by radix sort, which is faster.
 
     Args:
         groups: (N,) int.
@@ -120,7 +123,14 @@ def group_order(groups: np.ndarray) -> np.ndarray:
 
 
 class _Suppression:
-    """NMS of rows sorted by group and, within a group, in descending order of score."""
+    """NMS of a batch of shapes, sorted by group and, within a group, in descending order of score.
+
+    Args:
+        shapes: All shapes.
+        rows: (N,) indices of the shapes of the batch, in this order. Methods number the shapes from 0 to N - 1.
+        groups: (N,) groups of the batch.
+        iou_threshold: As in :func:`polygon_nms`.
+    """
 
     def __init__(self, shapes: Shapes, rows: np.ndarray, groups: np.ndarray, iou_threshold: float) -> None:
         self.hbbs, self.areas, self.groups = shapes.hbbs[rows], shapes.areas[rows], groups
@@ -128,15 +138,15 @@ class _Suppression:
         self._ious, self._rows = shapes.ious, rows
 
     def run(self) -> np.ndarray:
-        """Return the (N,) bool mask of kept rows."""
+        """Return the (N,) bool mask of kept shapes."""
         kept = self._kept_within(np.arange(len(self.groups)), max_pairs=_PAIRS_PER_ROW * len(self.groups))
         return self._run_in_blocks() if kept is None else kept
 
     def _run_in_blocks(self) -> np.ndarray:
-        """Return the mask of :meth:`run` for crowded rows, without the pairs of suppressed rows.
+        """Return the mask of :meth:`run` without comparing suppressed shapes, of which crowded batches have many.
 
-        A block holds 1024 consecutive ranks of every group. For each block, first suppression within the block is
-        decided, then the kept rows of the block suppress rows of later blocks.
+        A block consists of ``_BLOCK`` consecutive ranks of every group. Per block, suppression within the block is
+        decided first, then the kept shapes of the block suppress shapes of later blocks.
         """
         kept = np.ones(len(self.groups), dtype=bool)
         rank = _rank_in_group(self.groups)
@@ -149,7 +159,7 @@ class _Suppression:
         return kept
 
     def _kept_within(self, rows: np.ndarray, max_pairs: float = math.inf) -> np.ndarray | None:
-        """Return the (n,) bool mask of ``rows`` that survive suppression among themselves.
+        """Return the (n,) bool mask of the shapes ``rows`` (n,) that survive suppression among themselves.
 
         Returns None if the horizontal boxes of more than ``max_pairs`` pairs overlap.
         """
@@ -166,7 +176,7 @@ class _Suppression:
         return greedy_keep(len(rows), suppressors, suppressed)
 
     def _suppressed_by(self, kept: np.ndarray, later: np.ndarray) -> np.ndarray:
-        """Return the (n,) bool mask of ``later`` rows that a ``kept`` row suppresses."""
+        """Return the (n,) bool mask of the shapes ``later`` (n,) that one of the shapes ``kept`` suppresses."""
         suppressed = np.zeros(len(later), dtype=bool)
         boxes = (self.hbbs[kept], self.groups[kept], self.hbbs[later], self.groups[later])
         for first, second in iter_overlapping_pairs_between(*boxes):
@@ -176,7 +186,7 @@ class _Suppression:
         return suppressed
 
     def _exceeds_threshold(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Return the (P,) bool mask of row pairs whose IoU exceeds the threshold."""
+        """Return the (P,) bool mask of pairs whose IoU exceeds the threshold."""
         bounds = iou_upper_bounds(self.hbbs[first], self.areas[first], self.hbbs[second], self.areas[second])
         above = bounds > self.threshold * _MARGIN
         above[above] = self._ious(self._rows[first[above]], self._rows[second[above]]) > self.threshold
@@ -184,17 +194,19 @@ class _Suppression:
 
 
 def _rank_in_group(groups: np.ndarray) -> np.ndarray:
-    """Return the (N,) position of each row within its group; the rows of a group are contiguous."""
+    """Return the (N,) position of each element within its group; the elements of a group are contiguous."""
     first = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
     lengths = np.diff(np.append(first, len(groups)))
     return np.arange(len(groups)) - np.repeat(first, lengths)
 
 
 def _batches(groups: np.ndarray) -> Iterator[slice]:
-    """Yield batches of whole groups whose rows and pairs fit in memory even if all rows overlap."""
+    """Yield batches of whole groups whose shapes and pairs fit in memory even if all shapes overlap."""
     starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])) if len(groups) else np.empty(0, np.int64)
     stops = np.append(starts[1:], len(groups))
-    rows = stops - starts
-    pairs = np.maximum(np.minimum(rows, _BLOCK) ** 2 // 2, rows * (_BATCH_PAIRS // _BATCH_ROWS))
-    for low, high in chunk_bounds(np.cumsum(pairs), _BATCH_PAIRS):
+    rows = stops - starts  # number per group
+    pairs_in_block = np.minimum(rows, _BLOCK) ** 2 // 2
+    # counting at least _BATCH_PAIRS / _BATCH_ROWS pairs per row bounds the number of rows, too
+    cost = np.maximum(pairs_in_block, rows * (_BATCH_PAIRS // _BATCH_ROWS))
+    for low, high in chunk_bounds(np.cumsum(cost), _BATCH_PAIRS):
         yield slice(int(starts[low]), int(stops[high - 1]))

@@ -1,4 +1,4 @@
-"""Broad phase of polygon operations: a fast search for pairs whose circumscribed boxes share area. NumPy only.
+"""Broad phase of polygon operations: a fast search for pairs whose horizontal boxes share area, with NumPy only.
 
 The search is a sweep along x or y, whichever separates the boxes better, inside strips that divide the other axis.
 :mod:`rotated_atss.ops.box_pairs` is the counterpart for torch tensors.
@@ -16,7 +16,7 @@ import numpy as np
 from rotated_atss.ops.ragged import expand_ranges
 
 _PAIRS_PER_CHUNK = 1 << 18  # the temporaries of a chunk stay in the cache
-_MIN_BOXES_PER_STRIP = 64  # per group; fewer are compared faster than they are divided into strips
+_MIN_BOXES_PER_STRIP = 64  # per group; for fewer boxes, comparing all is faster than sorting into strips
 
 Pairs = tuple[np.ndarray, np.ndarray]
 
@@ -39,16 +39,16 @@ def iter_overlapping_pairs(hbbs: np.ndarray, groups: np.ndarray) -> Iterator[Pai
         [([0, 1], [2, 2])]
     """
     boxes = _sort_boxes(hbbs, groups, _find_layout(hbbs, groups))
-    stops = np.searchsorted(boxes.low, boxes.high, side="right")
+    stops = np.searchsorted(boxes.sweep_low, boxes.sweep_high, side="right")
     for rows1, rows2 in expand_ranges(np.arange(1, len(stops) + 1), stops, _PAIRS_PER_CHUNK):
-        first, second = _overlapping(boxes, rows1, boxes, rows2)
+        first, second = _select_overlapping(boxes, rows1, boxes, rows2)
         yield np.minimum(first, second), np.maximum(first, second)
 
 
 def iter_overlapping_pairs_between(
     hbbs1: np.ndarray, groups1: np.ndarray, hbbs2: np.ndarray, groups2: np.ndarray
 ) -> Iterator[Pairs]:
-    """Yield, in chunks, all pairs of a box of the first set and a box of the second that share area and group.
+    """Yield, in chunks, all pairs of a box of one set and a box of another that share area and have the same group.
 
     Args:
         hbbs1: (N, 4) ``x_min, y_min, x_max, y_max``.
@@ -70,23 +70,24 @@ def iter_overlapping_pairs_between(
     layout = _find_layout(np.concatenate([hbbs1, hbbs2]), np.concatenate([groups1, groups2]))
     sorted1, sorted2 = _sort_boxes(hbbs1, groups1, layout), _sort_boxes(hbbs2, groups2, layout)
     # Of two overlapping boxes, one begins inside the interval of the other on the sweep axis. The first search finds
-    # pairs in which the box of the second set does (also if both begin together), the second search finds the others.
-    starts2 = np.searchsorted(sorted2.low, sorted1.low, side="left")
-    stops2 = np.searchsorted(sorted2.low, sorted1.high, side="right")
-    starts1 = np.searchsorted(sorted1.low, sorted2.low, side="right")
-    stops1 = np.searchsorted(sorted1.low, sorted2.high, side="right")
+    # pairs in which the box of the second set begins inside the other (also if both begin together), the second search
+    # finds the remaining pairs.
+    starts2 = np.searchsorted(sorted2.sweep_low, sorted1.sweep_low, side="left")
+    stops2 = np.searchsorted(sorted2.sweep_low, sorted1.sweep_high, side="right")
+    starts1 = np.searchsorted(sorted1.sweep_low, sorted2.sweep_low, side="right")
+    stops1 = np.searchsorted(sorted1.sweep_low, sorted2.sweep_high, side="right")
     second_begins_inside = expand_ranges(starts2, stops2, _PAIRS_PER_CHUNK)
     first_begins_inside = ((rows1, rows2) for rows2, rows1 in expand_ranges(starts1, stops1, _PAIRS_PER_CHUNK))
     for rows1, rows2 in chain(second_begins_inside, first_begins_inside):
-        yield _overlapping(sorted1, rows1, sorted2, rows2)
+        yield _select_overlapping(sorted1, rows1, sorted2, rows2)
 
 
 def iou_upper_bounds(hbbs1: np.ndarray, areas1: np.ndarray, hbbs2: np.ndarray, areas2: np.ndarray) -> np.ndarray:
-    """Bound the IoU of aligned polygons from above by their circumscribed boxes and their areas.
+    """Compute upper bounds of the IoU of aligned polygons from their circumscribed boxes and their areas.
 
     Args:
         hbbs1: (N, 4) ``x_min, y_min, x_max, y_max``.
-        areas1: (N,) areas of the polygons, not of the boxes.
+        areas1: (N,) areas of the polygons, not of their boxes.
         hbbs2: (N, 4).
         areas2: (N,).
 
@@ -110,10 +111,10 @@ def iou_upper_bounds(hbbs1: np.ndarray, areas1: np.ndarray, hbbs2: np.ndarray, a
 class _Layout:
     """Arrangement of all boxes on the sweep axis: cell after cell, where a cell is one strip of one group."""
 
-    axis: int  # sweep axis: 0 for x, 1 for y
-    start: float  # smallest coordinate on the sweep axis
-    cell_length: float  # length of a cell on the sweep axis, larger than the extent of all boxes together
-    strips_start: float  # smallest coordinate on the other axis
+    sweep_axis: int  # 0 for x, 1 for y
+    sweep_start: float  # smallest coordinate on the sweep axis
+    cell_length: float  # length of a cell on the sweep axis, larger than the span of all boxes together
+    cross_start: float  # smallest coordinate on the other axis
     strip_height: float  # on the other axis
     num_strips: int  # 1 if there are too few boxes for strips
 
@@ -121,23 +122,23 @@ class _Layout:
 class _Strips(NamedTuple):
     """Strips of the entries of :class:`_SortedBoxes`."""
 
-    own: np.ndarray  # (M,) int64 index of the entry's strip
-    first: np.ndarray  # (M,) int64 index of the first strip that the entry's box touches
+    of_entry: np.ndarray  # (M,) int64 index of the entry's strip
+    first_of_box: np.ndarray  # (M,) int64 index of the first strip that the entry's box touches
 
 
 @dataclass(frozen=True)
 class _SortedBoxes:
     """A set of boxes in sweep order. A box has one entry per strip that it touches.
 
-    Adding a cell's offset can round coordinates but never reverses their order, so no overlap is lost. Pairs are
-    checked again with the original coordinates.
+    The offset of its cell is added to the coordinates of an entry on the sweep axis. This can round them but never
+    reverses their order, so no overlap is lost. Pairs are checked again with the original coordinates.
     """
 
-    box: np.ndarray  # (M,) int64 indices into hbbs and groups
-    low: np.ndarray  # (M,) ascending start on the sweep axis, with the offset of the cell
-    high: np.ndarray  # (M,) end on the sweep axis, with the offset of the cell
-    near: np.ndarray  # (M,) start on the other axis
-    far: np.ndarray  # (M,) end on the other axis
+    box_index: np.ndarray  # (M,) int64 indices into hbbs and groups
+    sweep_low: np.ndarray  # (M,) start on the sweep axis with offset, ascending
+    sweep_high: np.ndarray  # (M,) end on the sweep axis with offset
+    cross_low: np.ndarray  # (M,) start on the other axis
+    cross_high: np.ndarray  # (M,) end on the other axis
     strips: _Strips | None  # None if there is one strip
     hbbs: np.ndarray  # (N, 4) in input order
     groups: np.ndarray  # (N,) in input order
@@ -150,51 +151,53 @@ def _find_layout(hbbs: np.ndarray, groups: np.ndarray) -> _Layout:
     columns = np.ascontiguousarray(hbbs.T)
     starts, stops = columns[:2].min(axis=1), columns[2:].max(axis=1)
     spans, extents = stops - starts, columns[2:].mean(axis=1) - columns[:2].mean(axis=1)
-    axis = int(np.argmin(extents / np.maximum(spans, 1e-300)))  # 1e-300: the span of equal boxes without area is 0
-    across = 1 - axis
+    # the axis on which boxes are short compared with the span of all boxes has the fewest overlaps; 1e-300 avoids a
+    # division by 0 if all boxes are the same point
+    sweep_axis = int(np.argmin(extents / np.maximum(spans, 1e-300)))
+    cross_axis = 1 - sweep_axis
     max_strips = len(hbbs) // (_MIN_BOXES_PER_STRIP * len(np.unique(groups)))
-    height = max(extents[across], spans[across] / max(max_strips, 1), 1e-300)
-    num_strips = int(spans[across] / height) + 1 if max_strips > 1 else 1
-    return _Layout(axis, starts[axis], spans[axis] + 1.0, starts[across], height, num_strips)
+    height = max(extents[cross_axis], spans[cross_axis] / max(max_strips, 1), 1e-300)
+    num_strips = int(spans[cross_axis] / height) + 1 if max_strips > 1 else 1
+    return _Layout(sweep_axis, starts[sweep_axis], spans[sweep_axis] + 1.0, starts[cross_axis], height, num_strips)
 
 
 def _sort_boxes(hbbs: np.ndarray, groups: np.ndarray, layout: _Layout) -> _SortedBoxes:
     """Sort boxes (N, 4) by cell and along the sweep axis."""
-    axis, across = layout.axis, 1 - layout.axis
-    box, cell, strips = np.arange(len(hbbs)), groups, None
+    sweep_axis, cross_axis = layout.sweep_axis, 1 - layout.sweep_axis
+    box_index, cell, strips = np.arange(len(hbbs)), groups, None
     if layout.num_strips > 1 and len(hbbs):
-        first, last = (
-            ((hbbs[:, column] - layout.strips_start) / layout.strip_height).astype(np.int64)
-            for column in (across, across + 2)
-        )
-        ((box, strip),) = expand_ranges(first, last + 1, len(hbbs) * (layout.num_strips + 1))  # one chunk
-        cell, strips = groups[box] * layout.num_strips + strip, _Strips(strip, first[box])
-    offsets = cell * layout.cell_length - layout.start
-    low = hbbs[box, axis] + offsets
-    order = np.argsort(low)
-    box = box[order]
+        first = ((hbbs[:, cross_axis] - layout.cross_start) / layout.strip_height).astype(np.int64)
+        last = ((hbbs[:, cross_axis + 2] - layout.cross_start) / layout.strip_height).astype(np.int64)
+        max_entries = len(hbbs) * (layout.num_strips + 1)  # large enough for a single chunk
+        ((box_index, strip),) = expand_ranges(first, last + 1, max_entries)
+        cell, strips = groups[box_index] * layout.num_strips + strip, _Strips(strip, first[box_index])
+    offsets = cell * layout.cell_length - layout.sweep_start
+    sweep_low = hbbs[box_index, sweep_axis] + offsets
+    order = np.argsort(sweep_low)
+    box_index = box_index[order]
     return _SortedBoxes(
-        box=box,
-        low=low[order],
-        high=hbbs[box, axis + 2] + offsets[order],
-        near=hbbs[box, across],
-        far=hbbs[box, across + 2],
-        strips=None if strips is None else _Strips(strips.own[order], strips.first[order]),
+        box_index=box_index,
+        sweep_low=sweep_low[order],
+        sweep_high=hbbs[box_index, sweep_axis + 2] + offsets[order],
+        cross_low=hbbs[box_index, cross_axis],
+        cross_high=hbbs[box_index, cross_axis + 2],
+        strips=None if strips is None else _Strips(strips.of_entry[order], strips.first_of_box[order]),
         hbbs=hbbs,
         groups=groups,
     )
 
 
-def _overlapping(sorted1: _SortedBoxes, rows1: np.ndarray, sorted2: _SortedBoxes, rows2: np.ndarray) -> Pairs:
-    """Select, among candidate pairs of entries, those that share area and group; return indices in input order."""
-    # the test along the other axis removes most candidates
-    near = (sorted1.near[rows1] < sorted2.far[rows2]) & (sorted2.near[rows2] < sorted1.far[rows1])
-    rows1, rows2 = rows1[near], rows2[near]
+def _select_overlapping(sorted1: _SortedBoxes, rows1: np.ndarray, sorted2: _SortedBoxes, rows2: np.ndarray) -> Pairs:
+    """Return the box indices of those candidate pairs of entries that share area and have the same group."""
+    # the test on the other axis removes most candidates
+    overlaps = sorted1.cross_low[rows1] < sorted2.cross_high[rows2]
+    overlaps &= sorted2.cross_low[rows2] < sorted1.cross_high[rows1]
+    rows1, rows2 = rows1[overlaps], rows2[overlaps]
     if sorted1.strips is not None and sorted2.strips is not None:  # keep a pair only in the first strip of both boxes
-        first_common = np.maximum(sorted1.strips.first[rows1], sorted2.strips.first[rows2])
-        kept = (sorted1.strips.own[rows1] == first_common) & (sorted2.strips.own[rows2] == first_common)
-        rows1, rows2 = rows1[kept], rows2[kept]
-    first, second = sorted1.box[rows1], sorted2.box[rows2]
+        first_common = np.maximum(sorted1.strips.first_of_box[rows1], sorted2.strips.first_of_box[rows2])
+        is_first = (sorted1.strips.of_entry[rows1] == first_common) & (sorted2.strips.of_entry[rows2] == first_common)
+        rows1, rows2 = rows1[is_first], rows2[is_first]
+    first, second = sorted1.box_index[rows1], sorted2.box_index[rows2]
     box1, box2 = sorted1.hbbs[first].T, sorted2.hbbs[second].T
     overlaps = np.minimum(box1[2], box2[2]) > np.maximum(box1[0], box2[0])
     overlaps &= np.minimum(box1[3], box2[3]) > np.maximum(box1[1], box2[1])

@@ -22,7 +22,7 @@ def expand_ranges(starts: Array, stops: Array, max_pairs: int) -> Iterator[tuple
     Args:
         starts: (N,) int64, NumPy array or torch tensor.
         stops: (N,) int64 of the same kind. Ranges with ``stop <= start`` are empty.
-        max_pairs: Size of a chunk. A row with more pairs forms a chunk alone.
+        max_pairs: Maximum number of pairs per chunk. A row with more pairs forms its own chunk.
 
     Yields:
         Rows and columns, (P,) int64 each, ordered by row, then column.
@@ -33,7 +33,7 @@ def expand_ranges(starts: Array, stops: Array, max_pairs: int) -> Iterator[tuple
         >>> [(r.tolist(), c.tolist()) for r, c in expand_ranges(np.array([4, 7, 0]), np.array([6, 7, 1]), 100)]
         [([0, 0, 2], [4, 5, 0])]
     """
-    arange, repeat = _functions_for(starts)
+    arange, repeat = _arange_and_repeat(starts)
     counts = (stops - starts).clip(0)
     ends = counts.cumsum(0)
     for low, high in chunk_bounds(ends, max_pairs):
@@ -46,14 +46,14 @@ def expand_ranges(starts: Array, stops: Array, max_pairs: int) -> Iterator[tuple
 
 
 def chunk_bounds(ends: Array, max_size: int) -> Iterator[tuple[int, int]]:
-    """Cut consecutive items into chunks of a bounded total size.
+    """Divide consecutive items into chunks of bounded total size.
 
     Args:
         ends: (N,) cumulative sums of the items' sizes, NumPy array or torch tensor.
-        max_size: Total size of a chunk. A larger item forms a chunk alone.
+        max_size: Maximum total size of a chunk. A larger item forms its own chunk.
 
     Yields:
-        First and last (exclusive) item of each chunk.
+        Index of the first item and of the last item (exclusive) of each chunk.
 
     Example:
         >>> import numpy as np
@@ -70,8 +70,8 @@ def chunk_bounds(ends: Array, max_size: int) -> Iterator[tuple[int, int]]:
         low = high
 
 
-def _functions_for(array: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return ``arange`` and ``repeat`` for the kind and device of an array."""
+def _arange_and_repeat(array: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return ``arange`` and ``repeat`` of NumPy or of torch, for the kind and device of an array."""
     if isinstance(array, np.ndarray):
         return np.arange, np.repeat
     torch = _torch()

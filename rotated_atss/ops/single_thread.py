@@ -1,4 +1,4 @@
-"""Operations on small tensors in one thread of torch."""
+"""Run CPU operations on small tensors in one thread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def single_thread(device: torch.device) -> Iterator[None]:
 
     On the small tensors of box geometry and label assignment, more threads gain nothing, and every operation would wait
     for cores that other processes use. The number of threads is a setting of the calling Python thread. Another Python
-    thread that calls torch for the first time during the block keeps one thread.
+    thread that calls torch for the first time during the block also gets one, and keeps it after the block.
 
     Args:
         device: Device of the tensors. The number of threads changes only for the CPU.
@@ -32,25 +32,26 @@ def single_thread(device: torch.device) -> Iterator[None]:
         ...     torch.get_num_threads()
         1
     """
-    threads = 1 if device.type != "cpu" or torch.compiler.is_compiling() else torch.get_num_threads()
-    if threads == 1:
+    if device.type != "cpu" or torch.compiler.is_compiling() or torch.get_num_threads() == 1:
         yield
         return
+    num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(num_threads)
 
 
 def single_threaded(
     function: Callable[Parameters, Result], is_small: Callable[..., bool] = lambda *args, **kwargs: True
 ) -> Callable[Parameters, Result]:
-    """Run a function in one thread (:func:`single_thread`) if its first argument is a tensor on the CPU.
+    """Decorate a function to run in one thread (:func:`single_thread`) if its first argument is a tensor on the CPU.
 
     Args:
-        function: The function.
-        is_small: Receives the arguments and returns whether they are too small for more threads to be faster.
+        function: Function whose first argument is a tensor.
+        is_small: Function of the same arguments that returns whether they are so small that more threads are not
+            faster. By default, it returns True.
 
     Example:
         >>> import torch

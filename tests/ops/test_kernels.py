@@ -43,7 +43,7 @@ def compiled(kernel, dtype, capability, **fixed):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    integers = {"count", "count1", "count2", "start", "stop", "programs", "words", "capacity"}
+    integers = {"count", "count1", "count2", "start", "stop", "num_programs", "num_words"}
     pointers = {
         "pair_list": "*i32",
         "pair_count": "*i32",
@@ -72,8 +72,8 @@ def kernels(dtype):
         "listed": (iou_kernels._overlap_listed, dict(**kind, BLOCK=iou_kernels.BLOCK)),
         "aligned": (iou_kernels._overlap_aligned, dict(**kind, BLOCK=iou_kernels.BLOCK)),
         "backward": (gradient._backward, dict(IOF=True, BLOCK=iou_kernels.BLOCK)),
-        "suppressions": (
-            nms_kernels._suppression_bits,
+        "bit matrix": (
+            nms_kernels._fill_bit_matrix,
             dict(EPS=kind["EPS"], ROWS=nms_kernels.TILE_ROWS, WORD=nms_kernels.WORD),
         ),
         "scan": (nms_kernels._scan, dict(CAPACITY=64, WORD=nms_kernels.WORD)),

@@ -38,7 +38,9 @@ def test_other_devices_keep_their_threads():
 
 def test_overlaps_are_computed_in_one_thread(monkeypatch):
     seen = []
-    monkeypatch.setattr(iou, "_pairwise", lambda a, b, mode: seen.append(torch.get_num_threads()) or torch.zeros(1, 1))
+    monkeypatch.setattr(
+        iou, "_torch_pairwise", lambda a, b, mode: seen.append(torch.get_num_threads()) or torch.zeros(1, 1)
+    )
     rotated_iou(torch.zeros(1, 5), torch.zeros(1, 5))
     assert seen == [1]
 

@@ -2,9 +2,9 @@
 
 If a side of box Q moves outwards, its intersection with box P grows by the length of the side inside P, times the
 displacement. The derivatives of the area with respect to Q's five numbers are therefore sums over Q's four sides of the
-length inside P and, for the angle, of its first moment. The derivatives for P follow by exchanging the boxes. Where
-sides coincide, half of their common length counts as inside. This is the mean of the two one-sided derivatives, and two
-identical boxes have gradient 0.
+length inside P and, for the angle, of the first moment of this length. The derivatives for P follow by exchanging the
+boxes. Where sides coincide, half of their common length counts as inside. This is the mean of the two one-sided
+derivatives, and two identical boxes have gradient 0.
 """
 
 # ruff: noqa: N803 - compile-time arguments of Triton kernels are written in capitals
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rotated_atss.ops.kernels.iou_kernels import BLOCK, aligned_overlap, load_boxes
-from rotated_atss.ops.kernels.launch import blocks, on_device
+from rotated_atss.ops.kernels.launch import num_blocks, on_device
 from rotated_atss.ops.kernels.overlap import inverse, is_negligible
 
 
@@ -38,8 +38,8 @@ def inside_interval(m, e, half):
 
 
 @triton.jit
-def side_inside(mx, my, ex, ey, half, a, b):
-    """Return length and first moment about m of the part of a side that lies in the box |x| <= a, |y| <= b.
+def clip_side(mx, my, ex, ey, half, a, b):
+    """Return the length, and the first moment about m, of the part of a side that lies in the box |x| <= a, |y| <= b.
 
     The side is ``m + t e``, |t| <= 1, and ``half`` is half its length.
     """
@@ -52,7 +52,7 @@ def side_inside(mx, my, ex, ey, half, a, b):
 
 @triton.jit
 def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
-    """Return the derivatives of the intersection with respect to center, width, height and angle of the second box.
+    """Return the derivatives of the intersection area with respect to x, y, w, h and angle of the second box.
 
     The first box has half sides a, b and the angle ``cos_frame, sin_frame``. The second box has half sides a2, b2 and
     is rotated by ``cos, sin`` relative to the first. (dx, dy) points from the first center to the second, in the image.
@@ -63,10 +63,10 @@ def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
     uy = a2 * sin
     vx = -b2 * sin
     vy = b2 * cos
-    right, right_moment = side_inside(cx + ux, cy + uy, vx, vy, b2, a, b)
-    left, left_moment = side_inside(cx - ux, cy - uy, vx, vy, b2, a, b)
-    lower, lower_moment = side_inside(cx + vx, cy + vy, ux, uy, a2, a, b)
-    upper, upper_moment = side_inside(cx - vx, cy - vy, ux, uy, a2, a, b)
+    right, right_moment = clip_side(cx + ux, cy + uy, vx, vy, b2, a, b)
+    left, left_moment = clip_side(cx - ux, cy - uy, vx, vy, b2, a, b)
+    lower, lower_moment = clip_side(cx + vx, cy + vy, ux, uy, a2, a, b)
+    upper, upper_moment = clip_side(cx - vx, cy - vy, ux, uy, a2, a, b)
     along = right - left
     across = lower - upper
     gx = along * cos - across * sin
@@ -75,49 +75,52 @@ def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
     return (
         gx * cos_frame - gy * sin_frame,
         gx * sin_frame + gy * cos_frame,
-        (right + left) * 0.5,
+        (right + left) * 0.5,  # if w grows by 1, each of the two sides moves by 0.5
         (lower + upper) * 0.5,
         g_angle,
     )
 
 
 @triton.jit
-def store_gradient(out, k, in_range, differentiable, area_weight, size_weight, gx, gy, gw, gh, g_angle, a, b):
-    """Store the gradient (5) of a box by the chain rule: its IoU depends on the intersection and on its area w h.
+def store_gradient(grads, k, in_range, differentiable, grad_inter, grad_area, gx, gy, gw, gh, g_angle, a, b):
+    """Store the gradient of the loss with respect to the five numbers of box k.
 
-    ``area_weight`` is the derivative of the loss with respect to the intersection, ``size_weight`` that with respect to
-    the area of the box.
+    By the chain rule, it is ``grad_inter`` times the derivatives ``gx ... g_angle`` of the intersection area, plus
+    ``grad_area`` times those of the box's own area w h. ``grad_inter`` and ``grad_area`` are the derivatives of the
+    loss with respect to these areas.
     """
-    tl.store(out + k * 5, tl.where(differentiable, area_weight * gx, 0), mask=in_range)
-    tl.store(out + k * 5 + 1, tl.where(differentiable, area_weight * gy, 0), mask=in_range)
-    tl.store(out + k * 5 + 2, tl.where(differentiable, area_weight * gw + size_weight * b * 2, 0), mask=in_range)
-    tl.store(out + k * 5 + 3, tl.where(differentiable, area_weight * gh + size_weight * a * 2, 0), mask=in_range)
-    tl.store(out + k * 5 + 4, tl.where(differentiable, area_weight * g_angle, 0), mask=in_range)
+    tl.store(grads + k * 5, tl.where(differentiable, grad_inter * gx, 0), mask=in_range)
+    tl.store(grads + k * 5 + 1, tl.where(differentiable, grad_inter * gy, 0), mask=in_range)
+    tl.store(grads + k * 5 + 2, tl.where(differentiable, grad_inter * gw + grad_area * b * 2, 0), mask=in_range)
+    tl.store(grads + k * 5 + 3, tl.where(differentiable, grad_inter * gh + grad_area * a * 2, 0), mask=in_range)
+    tl.store(grads + k * 5 + 4, tl.where(differentiable, grad_inter * g_angle, 0), mask=in_range)
 
 
 @triton.jit(do_not_specialize=["count"])
 def _backward(
-    boxes1, boxes2, overlaps, weights, out1, out2, count, IOF: tl.constexpr, BLOCK: tl.constexpr
+    boxes1, boxes2, overlaps, grad_overlaps, grads1, grads2, count, IOF: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
+    """Compute the gradients (N, 5) of both arguments from the overlaps (N,) and their gradients (N,)."""
     k = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     in_range = k < count
     x1, y1, a1, b1, angle1, _ = load_boxes(boxes1, k, in_range)
     x2, y2, a2, b2, angle2, _ = load_boxes(boxes2, k, in_range)
     overlap = tl.load(overlaps + k, mask=in_range, other=0)
-    weight = tl.load(weights + k, mask=in_range, other=0)
+    grad_overlap = tl.load(grad_overlaps + k, mask=in_range, other=0)
     differentiable = overlap > 0  # neither invalid nor clamped to 0
-    size1 = tl.where(differentiable, a1 * b1 * 4, 1)
-    size2 = tl.where(differentiable, a2 * b2 * 4, 1)
+    area1 = tl.where(differentiable, a1 * b1 * 4, 1)
+    area2 = tl.where(differentiable, a2 * b2 * 4, 1)
     if IOF:
-        area_weight = weight / size1
-        size_weight1 = -weight * overlap / size1
-        size_weight2 = tl.zeros_like(size_weight1)
+        grad_inter = grad_overlap / area1
+        grad_area1 = -grad_overlap * overlap / area1
+        grad_area2 = tl.zeros_like(grad_area1)
     else:
-        # o = I / U with U = S - I, where S is the sum of the areas: do = dI S / U^2 - dS I / U^2
-        union = (size1 + size2) / (1 + overlap)
-        area_weight = weight * (1 + overlap) / union
-        size_weight1 = -weight * overlap / union
-        size_weight2 = size_weight1
+        # IoU o = I / U with U = S - I, where S is the sum of the areas, so S = U (1 + o) and
+        # do = dI S / U^2 - dS I / U^2 = dI (1 + o) / U - dS o / U
+        union = (area1 + area2) / (1 + overlap)
+        grad_inter = grad_overlap * (1 + overlap) / union
+        grad_area1 = -grad_overlap * overlap / union
+        grad_area2 = grad_area1
     cos1 = tl.cos(angle1)
     sin1 = tl.sin(angle1)
     cos2 = tl.cos(angle2)
@@ -127,9 +130,9 @@ def _backward(
     dx = x2 - x1
     dy = y2 - y1
     gx, gy, gw, gh, g_angle = area_gradient(dx, dy, cos1, sin1, cos, sin, a1, b1, a2, b2)
-    store_gradient(out2, k, in_range, differentiable, area_weight, size_weight2, gx, gy, gw, gh, g_angle, a2, b2)
+    store_gradient(grads2, k, in_range, differentiable, grad_inter, grad_area2, gx, gy, gw, gh, g_angle, a2, b2)
     gx, gy, gw, gh, g_angle = area_gradient(-dx, -dy, cos2, sin2, cos, -sin, a2, b2, a1, b1)
-    store_gradient(out1, k, in_range, differentiable, area_weight, size_weight1, gx, gy, gw, gh, g_angle, a1, b1)
+    store_gradient(grads1, k, in_range, differentiable, grad_inter, grad_area1, gx, gy, gw, gh, g_angle, a1, b1)
 
 
 class AlignedOverlap(torch.autograd.Function):
@@ -146,12 +149,12 @@ class AlignedOverlap(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad_overlap: Tensor) -> tuple[Tensor, Tensor, None]:
         """Compute the gradients (N, 5) of both arguments from the gradient (N,) of the overlap."""
         boxes1, boxes2, overlap = ctx.saved_tensors
-        out1, out2 = torch.empty_like(boxes1), torch.empty_like(boxes2)
+        grads1, grads2 = torch.empty_like(boxes1), torch.empty_like(boxes2)
         if len(overlap):
-            arguments = (boxes1, boxes2, overlap, weight.contiguous(), out1, out2, len(overlap))
+            arguments = (boxes1, boxes2, overlap, grad_overlap.contiguous(), grads1, grads2, len(overlap))
             with on_device(overlap):
-                _backward[(blocks(len(overlap), BLOCK),)](*arguments, IOF=ctx.mode == "iof", BLOCK=BLOCK)
-        return out1, out2, None
+                _backward[(num_blocks(len(overlap), BLOCK),)](*arguments, IOF=ctx.mode == "iof", BLOCK=BLOCK)
+        return grads1, grads2, None

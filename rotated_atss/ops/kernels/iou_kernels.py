@@ -16,15 +16,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from rotated_atss.ops.kernels.launch import blocks, on_device, processors
-from rotated_atss.ops.kernels.overlap import area_to_overlap, circles_overlap, div_rn, intersection, pair_overlap
+from rotated_atss.ops.kernels.launch import num_blocks, num_multiprocessors, on_device
+from rotated_atss.ops.kernels.overlap import area_to_overlap, circles_overlap, div_rn, intersection_area, pair_overlap
 
 BLOCK = 128  # boxes or pairs per program
 TILE_ROWS = 4  # boxes of the first set per program
-# four pairs per thread for float32, which share loads; one for float64, which fills the registers
+# float32: four pairs per thread, which share loads; float64: one pair, which fills the registers
 TILE_COLUMNS = {torch.float32: 128, torch.float64: 32}
 TABLE_ROWS = 9  # values per box: see _fill_box_table
-MAX_PAIRS_PER_LAUNCH = 2**31 - 2**16  # positions in the list are int32; 2**16 leaves room for incomplete tiles
+MAX_PAIRS_PER_LAUNCH = 2**31 - 2**16  # the list of pairs stores int32; 2**16 leaves room for incomplete tiles
 
 
 @triton.jit
@@ -65,12 +65,12 @@ def _fill_box_table(boxes, table, count, BLOCK: tl.constexpr):
     tl.store(table + count * 8 + k, div_rn(one, tl.where(valid, b, 1)), mask=in_range)
 
 
-def box_table(boxes: Tensor) -> Tensor:
-    """Return the (9, N) table of (N, 5) boxes that the pairwise kernels read."""
+def build_box_table(boxes: Tensor) -> Tensor:
+    """Build the (9, N) table of (N, 5) boxes that the pairwise kernels read."""
     boxes = boxes.contiguous()
     table = boxes.new_empty((TABLE_ROWS, len(boxes)))
     with on_device(boxes):
-        _fill_box_table[(blocks(len(boxes), BLOCK),)](boxes, table, len(boxes), BLOCK=BLOCK)
+        _fill_box_table[(num_blocks(len(boxes), BLOCK),)](boxes, table, len(boxes), BLOCK=BLOCK)
     return table
 
 
@@ -98,8 +98,8 @@ def table_overlap(table1, table2, i, j, count1, count2, in_range1, in_range2, IO
 
 @triton.jit
 def table_circles_overlap(table1, table2, i, j, count1, count2, in_range1, in_range2):
-    """Return whether the circles of boxes i of one table and j of another overlap; False outside the tables."""
-    nowhere = float("nan")
+    """Return whether the circumscribed circles of boxes i of one table and j of another overlap; False out of range."""
+    nowhere = float("nan")  # compares false
     x1 = tl.load(table1 + i, mask=in_range1, other=nowhere)
     y1 = tl.load(table1 + count1 + i, mask=in_range1, other=nowhere)
     radius1 = tl.load(table1 + count1 * 6 + i, mask=in_range1, other=nowhere)
@@ -114,32 +114,35 @@ def _overlap_tiles(
     table1, table2, out, pair_list, pair_count, count1, count2, start, stop,
     IOF: tl.constexpr, EPS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Compute one tile of ``out`` (stop - start, M); if it has few candidate pairs, write zeros and list the pairs."""
-    across = tl.cdiv(count2, COLUMNS)
-    i = start + tl.program_id(0) // across * ROWS + tl.arange(0, ROWS)[:, None]
-    j = tl.program_id(0) % across * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    """Compute one tile of ``out`` (stop - start, M); if it has few candidate pairs, write zeros and list these pairs.
+
+    A listed pair is the position of its element in the flattened ``out``.
+    """
+    tiles_per_row = tl.cdiv(count2, COLUMNS)
+    i = start + tl.program_id(0) // tiles_per_row * ROWS + tl.arange(0, ROWS)[:, None]
+    j = tl.program_id(0) % tiles_per_row * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     in_range1 = i < stop
     in_range2 = j < count2
-    overlaps = table_circles_overlap(table1, table2, i, j, count1, count2, in_range1, in_range2)
-    overlap_count = tl.sum(tl.sum(overlaps.to(tl.int32), axis=1), axis=0)
+    candidates = table_circles_overlap(table1, table2, i, j, count1, count2, in_range1, in_range2)
+    num_candidates = tl.sum(tl.sum(candidates.to(tl.int32), axis=1), axis=0)
     offset = (i - start) * count2 + j
     overlap = tl.zeros([ROWS, COLUMNS], dtype=out.dtype.element_ty)
-    if overlap_count * 4 >= ROWS * COLUMNS:
+    if num_candidates * 4 >= ROWS * COLUMNS:  # at least a quarter of the pairs
         exact = table_overlap(table1, table2, i, j, count1, count2, in_range1, in_range2, IOF, EPS)
-        overlap = tl.where(overlaps, exact, 0)
-    elif overlap_count > 0:
-        flat = tl.reshape(overlaps.to(tl.int32), [ROWS * COLUMNS])
-        rank = tl.reshape(tl.cumsum(flat, axis=0), [ROWS, COLUMNS])
-        tl.store(pair_list + tl.atomic_add(pair_count, overlap_count) + rank - 1, offset, mask=overlaps)
+        overlap = tl.where(candidates, exact, 0)
+    elif num_candidates > 0:
+        flat = tl.reshape(candidates.to(tl.int32), [ROWS * COLUMNS])
+        rank = tl.reshape(tl.cumsum(flat, axis=0), [ROWS, COLUMNS])  # number of each candidate in the tile, from 1
+        tl.store(pair_list + tl.atomic_add(pair_count, num_candidates) + rank - 1, offset, mask=candidates)
     tl.store(out + offset, overlap, mask=in_range1 & in_range2)
 
 
-@triton.jit(do_not_specialize=["count1", "count2", "start", "programs"])
+@triton.jit(do_not_specialize=["count1", "count2", "start", "num_programs"])
 def _overlap_listed(
-    table1, table2, out, pair_list, pair_count, count1, count2, start, programs,
+    table1, table2, out, pair_list, pair_count, count1, count2, start, num_programs,
     IOF: tl.constexpr, EPS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Compute the pairs of the list, whose length is read on the device."""
+    """Compute the listed pairs. The length of the list is read on the device, so that the host does not wait for it."""
     total = tl.load(pair_count)
     first = tl.program_id(0) * BLOCK
     while first < total:
@@ -150,7 +153,7 @@ def _overlap_listed(
         j = offset % count2
         overlap = table_overlap(table1, table2, i, j, count1, count2, in_range, in_range, IOF, EPS)
         tl.store(out + offset, overlap, mask=in_range)
-        first += programs * BLOCK
+        first += num_programs * BLOCK
 
 
 def pairwise_overlap(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
@@ -167,30 +170,32 @@ def pairwise_overlap(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
     out = boxes1.new_empty((len(boxes1), len(boxes2)))
     if not out.numel():
         return out
-    table1, table2 = box_table(boxes1), box_table(boxes2)
-    rows = max(1, MAX_PAIRS_PER_LAUNCH // len(boxes2) // TILE_ROWS * TILE_ROWS)
-    for start in range(0, len(boxes1), rows):
-        _fill_rows(out, table1, table2, start, min(start + rows, len(boxes1)), mode)
+    table1, table2 = build_box_table(boxes1), build_box_table(boxes2)
+    rows_per_launch = max(1, MAX_PAIRS_PER_LAUNCH // len(boxes2) // TILE_ROWS * TILE_ROWS)
+    for start in range(0, len(boxes1), rows_per_launch):
+        _fill_rows(out, table1, table2, start, min(start + rows_per_launch, len(boxes1)), mode)
     return out
 
 
 def _fill_rows(out: Tensor, table1: Tensor, table2: Tensor, start: int, stop: int, mode: str) -> None:
-    part = out[start:stop]
+    """Compute the rows from ``start`` to ``stop`` of ``out`` (N, M)."""
     columns = TILE_COLUMNS[out.dtype]
-    tiles = blocks(stop - start, TILE_ROWS) * blocks(out.shape[1], columns)
+    tiles = num_blocks(stop - start, TILE_ROWS) * num_blocks(out.shape[1], columns)
     # a tile lists less than a quarter of its pairs: with more, _overlap_tiles computes it directly
     pair_list = torch.empty(tiles * TILE_ROWS * columns // 4, dtype=torch.int32, device=out.device)
     pair_count = torch.zeros(1, dtype=torch.int32, device=out.device)
-    programs = min(blocks(pair_list.numel(), BLOCK), 8 * processors(out))  # 8 resident programs per multiprocessor
-    shared = (table1, table2, part, pair_list, pair_count, table1.shape[1], table2.shape[1], start)
-    fixed = dict(IOF=mode == "iof", EPS=torch.finfo(out.dtype).eps)
+    # 8 resident programs per multiprocessor
+    num_programs = min(num_blocks(pair_list.numel(), BLOCK), 8 * num_multiprocessors(out))
+    arguments = (table1, table2, out[start:stop], pair_list, pair_count, table1.shape[1], table2.shape[1], start)
+    constants = dict(IOF=mode == "iof", EPS=torch.finfo(out.dtype).eps)
     with on_device(out):
-        _overlap_tiles[(tiles,)](*shared, stop, **fixed, ROWS=TILE_ROWS, COLUMNS=columns)
-        _overlap_listed[(programs,)](*shared, programs, **fixed, BLOCK=BLOCK)
+        _overlap_tiles[(tiles,)](*arguments, stop, **constants, ROWS=TILE_ROWS, COLUMNS=columns)
+        _overlap_listed[(num_programs,)](*arguments, num_programs, **constants, BLOCK=BLOCK)
 
 
 @triton.jit(do_not_specialize=["count"])
 def _overlap_aligned(boxes1, boxes2, out, count, IOF: tl.constexpr, EPS: tl.constexpr, BLOCK: tl.constexpr):
+    """Compute IoU or IoF ``out`` (N,) of aligned boxes (N, 5)."""
     k = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     in_range = k < count
     x1, y1, a1, b1, angle1, valid1 = load_boxes(boxes1, k, in_range)
@@ -205,7 +210,7 @@ def _overlap_aligned(boxes1, boxes2, out, count, IOF: tl.constexpr, EPS: tl.cons
     inverse_b2 = div_rn(one, tl.where(valid2, b2, 1))
     cx = dx * cos + dy * sin
     cy = dy * cos - dx * sin
-    area = intersection(cx, cy, tl.cos(relative), tl.sin(relative), a1, b1, a2, b2, inverse_a2, inverse_b2)
+    area = intersection_area(cx, cy, tl.cos(relative), tl.sin(relative), a1, b1, a2, b2, inverse_a2, inverse_b2)
     overlap = area_to_overlap(area, a1, b1, a2, b2, IOF, EPS)
     tl.store(out + k, tl.where(valid1 & valid2, overlap, 0), mask=in_range)
 
@@ -215,7 +220,7 @@ def aligned_overlap(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
     boxes1, boxes2 = boxes1.contiguous(), boxes2.contiguous()
     out = boxes1.new_empty(len(boxes1))
     if len(out):
-        fixed = dict(IOF=mode == "iof", EPS=torch.finfo(out.dtype).eps, BLOCK=BLOCK)
+        constants = dict(IOF=mode == "iof", EPS=torch.finfo(out.dtype).eps, BLOCK=BLOCK)
         with on_device(out):
-            _overlap_aligned[(blocks(len(out), BLOCK),)](boxes1, boxes2, out, len(out), **fixed)
+            _overlap_aligned[(num_blocks(len(out), BLOCK),)](boxes1, boxes2, out, len(out), **constants)
     return out

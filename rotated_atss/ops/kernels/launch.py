@@ -1,4 +1,4 @@
-"""Grid sizes and devices of kernel launches."""
+"""Grid size and current device for kernel launches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-def blocks(count: int, size: int) -> int:
+def num_blocks(count: int, size: int) -> int:
     """Return the number of blocks of ``size`` that cover ``count`` elements."""
     return math.ceil(count / size)
 
@@ -19,6 +19,6 @@ def on_device(tensor: Tensor) -> contextlib.AbstractContextManager[object]:
     return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()
 
 
-def processors(tensor: Tensor) -> int:
+def num_multiprocessors(tensor: Tensor) -> int:
     """Return the number of multiprocessors of the tensor's device, or 1 for the CPU (Triton's interpreter)."""
     return torch.cuda.get_device_properties(tensor.device).multi_processor_count if tensor.is_cuda else 1

@@ -15,23 +15,23 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from rotated_atss.ops.kernels.iou_kernels import box_table, table_circles_overlap, table_overlap
-from rotated_atss.ops.kernels.launch import blocks, on_device
+from rotated_atss.ops.kernels.iou_kernels import build_box_table, table_circles_overlap, table_overlap
+from rotated_atss.ops.kernels.launch import num_blocks, on_device
 
-WORD = 32  # bits
+WORD = 32  # bits of an element of the bit matrix
 TILE_ROWS = 16  # boxes per program; each is compared with the WORD boxes of one word
-WARPS = {torch.float32: 4, torch.float64: 8}  # warps per program; these numbers are not measured
+WARPS = {torch.float32: 4, torch.float64: 8}  # warps per program, not tuned
 
 
-@triton.jit(do_not_specialize=["count", "words"])
-def _suppression_bits(
-    table, labels, threshold, matrix, count, words, EPS: tl.constexpr, ROWS: tl.constexpr, WORD: tl.constexpr
+@triton.jit(do_not_specialize=["count", "num_words"])
+def _fill_bit_matrix(
+    table, labels, threshold, matrix, count, num_words, EPS: tl.constexpr, ROWS: tl.constexpr, WORD: tl.constexpr
 ):  # fmt: skip
-    """Compute one tile: bit j of ``matrix[i, word]`` means that box i suppresses the lower-ranked box 32 word + j."""
-    top = tl.program_id(0) // words * ROWS
-    word = tl.program_id(0) % words
-    if word >= top // WORD:  # the scan never reads words left of the diagonal
-        i = top + tl.arange(0, ROWS)[:, None]
+    """Compute one tile: bit b of ``matrix[i, word]`` means that box i suppresses the lower-ranked box 32 word + b."""
+    first_row = tl.program_id(0) // num_words * ROWS
+    word = tl.program_id(0) % num_words
+    if word >= first_row // WORD:  # the scan never reads words left of the diagonal
+        i = first_row + tl.arange(0, ROWS)[:, None]
         j = word * WORD + tl.arange(0, WORD)[None, :]
         in_range1 = i < count
         in_range2 = j < count
@@ -46,8 +46,8 @@ def _suppression_bits(
                 suppressed = candidates & (overlap > tl.load(threshold))
                 # the bits are distinct, so their sum is their union
                 bits = tl.sum(suppressed.to(tl.int32) << tl.arange(0, WORD)[None, :], axis=1)
-        i = top + tl.arange(0, ROWS)
-        tl.store(matrix + i * words + word, bits, mask=i < count)
+        i = first_row + tl.arange(0, ROWS)
+        tl.store(matrix + i * num_words + word, bits, mask=i < count)
 
 
 @triton.jit
@@ -56,11 +56,12 @@ def any_of(tile):
     return tl.max(tl.max(tile.to(tl.int32), axis=1), axis=0) > 0
 
 
-@triton.jit(do_not_specialize=["words"])
-def _scan(matrix, rank, word_starts, keep, words, CAPACITY: tl.constexpr, WORD: tl.constexpr):
+@triton.jit(do_not_specialize=["num_words"])
+def _scan(matrix, rank, word_starts, keep, num_words, CAPACITY: tl.constexpr, WORD: tl.constexpr):
     """Decide, in order, which boxes of the classes that start in one word are kept.
 
-    The result of the k-th box is stored in ``keep[rank[k]]``.
+    The result of the k-th box is stored in ``keep[rank[k]]``. ``removed`` has one bit per box, packed in words: whether
+    a kept box of an earlier word suppresses it.
     """
     begin = tl.load(word_starts + tl.program_id(0)).to(tl.int32)
     end = tl.load(word_starts + tl.program_id(0) + 1).to(tl.int32)
@@ -70,16 +71,18 @@ def _scan(matrix, rank, word_starts, keep, words, CAPACITY: tl.constexpr, WORD: 
     word = begin // WORD
     last = (end - 1) // WORD
     while (word <= last) & (begin < end):
-        word_rows = matrix + word * WORD * words
+        word_rows = matrix + word * WORD * num_words  # rows of the 32 boxes of this word
+        # decide box by box within the word: bit k is final before box k is reached
         removed_in_word = tl.sum(tl.where(column == word, removed, 0), axis=0)
         for k in tl.static_range(WORD):
             in_range = (word * WORD + k >= begin) & (word * WORD + k < end)
-            suppressed_in_word = tl.load(word_rows + k * words + word, mask=in_range, other=0)
+            suppressed_in_word = tl.load(word_rows + k * num_words + word, mask=in_range, other=0)
             removed_in_word = removed_in_word | tl.where((removed_in_word >> k) & 1 == 0, suppressed_in_word, 0)
+        # remove the boxes of later words that the kept boxes of this word suppress
         for k in tl.static_range(WORD):
             in_range = (word * WORD + k >= begin) & (word * WORD + k < end)
             later_words = (column > word) & (column <= last) & in_range & ((removed_in_word >> k) & 1 == 0)
-            removed = removed | tl.load(word_rows + k * words + column, mask=later_words, other=0)
+            removed = removed | tl.load(word_rows + k * num_words + column, mask=later_words, other=0)
         box = word * WORD + bit
         in_range = (box >= begin) & (box < end)
         kept = ((removed_in_word >> bit) & 1 == 0).to(tl.int8)
@@ -105,20 +108,20 @@ def keep_in_order(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: f
         return keep
     # sorted by class, because tiles without a pair of the same class are skipped
     labels, rank = labels.long()[order].sort(stable=True)
-    table = box_table(boxes[order[rank]])
-    words = blocks(count, WORD)
-    # First box of each box's class; then, per word, the first box whose class starts in that word or later. Program p
-    # of the scan decides the boxes from word_starts[p] to word_starts[p + 1].
-    class_starts = torch.searchsorted(labels, labels)
-    word_starts = torch.searchsorted(class_starts, torch.arange(words + 1, device=boxes.device) * WORD)
-    matrix = torch.empty((count, words), dtype=torch.int32, device=boxes.device)
+    table = build_box_table(boxes[order[rank]])
+    num_words = num_blocks(count, WORD)
+    class_starts = torch.searchsorted(labels, labels)  # (N,) first box of each box's class
+    # Per word, the first box whose class starts in that word or later. Program p of the scan decides the boxes from
+    # word_starts[p] to word_starts[p + 1].
+    word_starts = torch.searchsorted(class_starts, torch.arange(num_words + 1, device=boxes.device) * WORD)
+    matrix = torch.empty((count, num_words), dtype=torch.int32, device=boxes.device)
     # a tensor, because triton passes numbers in float32
     threshold = torch.full((1,), iou_threshold, dtype=boxes.dtype, device=boxes.device)
-    tile = dict(EPS=torch.finfo(boxes.dtype).eps, ROWS=TILE_ROWS, WORD=WORD, num_warps=WARPS[boxes.dtype])
-    scan = dict(  # the thread counts are not measured
-        CAPACITY=triton.next_power_of_2(words), WORD=WORD, num_warps=1 if words <= 64 else 2 if words <= 128 else 8
-    )
+    tile_options = dict(EPS=torch.finfo(boxes.dtype).eps, ROWS=TILE_ROWS, WORD=WORD, num_warps=WARPS[boxes.dtype])
+    scan_warps = 1 if num_words <= 64 else 2 if num_words <= 128 else 8  # not tuned
+    scan_options = dict(CAPACITY=triton.next_power_of_2(num_words), WORD=WORD, num_warps=scan_warps)
+    tiles = num_blocks(count, TILE_ROWS) * num_words
     with on_device(boxes):
-        _suppression_bits[(blocks(count, TILE_ROWS) * words,)](table, labels, threshold, matrix, count, words, **tile)
-        _scan[(words,)](matrix, rank, word_starts, keep.view(torch.int8), words, **scan)
+        _fill_bit_matrix[(tiles,)](table, labels, threshold, matrix, count, num_words, **tile_options)
+        _scan[(num_words,)](matrix, rank, word_starts, keep.view(torch.int8), num_words, **scan_options)
     return keep

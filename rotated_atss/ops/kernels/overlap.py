@@ -11,8 +11,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# Additions, multiplications, divisions, minima, maxima and absolute values of `pair_overlap`; a fused multiply-add
-# counts as two. Negations and comparisons are not counted. A test compares the number with the compiler's output.
+# Number of additions, multiplications, divisions, minima, maxima and absolute values in `pair_overlap`; a fused
+# multiply-add counts as two. Negations and comparisons are not counted. A test compares the number with the compiler's
+# output.
 FLOPS_PER_PAIR = 184
 
 
@@ -20,7 +21,7 @@ FLOPS_PER_PAIR = 184
 def div_rn(x, y):
     """Divide with rounding to nearest.
 
-    The faster division is off by 2 ulp, which gives disjoint boxes an IoU above 0.
+    Triton's default division of float32 is faster, but its error of up to 2 ulp gives disjoint boxes an IoU above 0.
     """
     if x.dtype == tl.float64:  # noqa: SIM108 - resolved at compile time
         quotient = x / y
@@ -55,21 +56,22 @@ def inverse(x):
 def edge_integral(mx, my, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b):
     """Compute twice the integral of ``clamp(y, -b, b) dt`` over the part of an edge with |x| <= a.
 
-    The edge is ``m + t e``, |t| <= 1, and the part is t0 <= t <= t1. The clamped y is constant before the breakpoint s0
-    and after the breakpoint s1, so its values at t0 and t1 are sufficient; ``split`` is s0 + s1.
+    The edge is ``m + t e``, |t| <= 1, and the part is t0 <= t <= t1. The clamped y is y0 from t0 to the breakpoint s0,
+    linear up to the breakpoint s1, and y1 from there to t1. Its integral is that of a step from y0 to y1, halfway
+    between s0 and s1.
     """
     middle = -mx * inverse_x
     t0 = clamp(middle - reach_x, -1, 1)
     t1 = clamp(middle + reach_x, -1, 1)
     middle = -my * inverse_y
-    split = clamp(middle - reach_y, t0, t1) + clamp(middle + reach_y, t0, t1)
-    first = clamp(my + t0 * ey, -b, b)
-    last = clamp(my + t1 * ey, -b, b)
-    return first * (split - 2 * t0) + last * (2 * t1 - split)
+    twice_step = clamp(middle - reach_y, t0, t1) + clamp(middle + reach_y, t0, t1)  # s0 + s1
+    y0 = clamp(my + t0 * ey, -b, b)
+    y1 = clamp(my + t1 * ey, -b, b)
+    return y0 * (twice_step - 2 * t0) + y1 * (2 * t1 - twice_step)
 
 
 @triton.jit
-def edge_pair_area(cx, cy, px, py, ex, ey, inverse_x, inverse_y, a, b):
+def opposite_edges_area(cx, cy, px, py, ex, ey, inverse_x, inverse_y, a, b):
     """Compute the contribution of opposite edges: midpoint ``c + p`` along ``e``, midpoint ``c - p`` along ``-e``."""
     reach_x = a * tl.abs(inverse_x)
     reach_y = b * tl.abs(inverse_y)
@@ -79,8 +81,8 @@ def edge_pair_area(cx, cy, px, py, ex, ey, inverse_x, inverse_y, a, b):
 
 
 @triton.jit
-def intersection(cx, cy, cos, sin, a, b, a2, b2, inverse_a2, inverse_b2):
-    """Compute the area shared by the box ``|x| <= a, |y| <= b`` and a rotated box of half sides a2, b2 at cx, cy."""
+def intersection_area(cx, cy, cos, sin, a, b, a2, b2, inverse_a2, inverse_b2):
+    """Compute the area that the box ``|x| <= a, |y| <= b`` shares with a rotated box of half sides a2, b2 at cx, cy."""
     ux = a2 * cos
     uy = a2 * sin
     vx = -b2 * sin
@@ -88,9 +90,9 @@ def intersection(cx, cy, cos, sin, a, b, a2, b2, inverse_a2, inverse_b2):
     # two divisions are enough for all four components of the edges
     inverse_cos = inverse(cos)
     inverse_sin = inverse(sin)
-    width = edge_pair_area(cx, cy, vx, vy, ux, uy, inverse_cos * inverse_a2, inverse_sin * inverse_a2, a, b)
-    height = edge_pair_area(cx, cy, -ux, -uy, vx, vy, -inverse_sin * inverse_b2, inverse_cos * inverse_b2, a, b)
-    return width + height
+    area_u = opposite_edges_area(cx, cy, vx, vy, ux, uy, inverse_cos * inverse_a2, inverse_sin * inverse_a2, a, b)
+    area_v = opposite_edges_area(cx, cy, -ux, -uy, vx, vy, -inverse_sin * inverse_b2, inverse_cos * inverse_b2, a, b)
+    return area_u + area_v
 
 
 @triton.jit
@@ -102,11 +104,11 @@ def area_to_overlap(area, a, b, a2, b2, IOF: tl.constexpr, EPS: tl.constexpr):
     longest = tl.maximum(a, tl.maximum(a2, b2))
     inter = tl.where(inter > 8 * EPS * b * longest, inter, 0)  # 2 EPS of whole sides, as in ops/iou.py
     if IOF:  # noqa: SIM108 - resolved at compile time
-        whole = area1
+        denominator = area1
     else:
-        whole = area1 + area2 - inter
-    overlap = div_rn(inter, tl.where(whole > 0, whole, 1))
-    valid = (whole > 0) & (tl.abs(overlap) < float("inf"))
+        denominator = area1 + area2 - inter
+    overlap = div_rn(inter, tl.where(denominator > 0, denominator, 1))
+    valid = (denominator > 0) & (tl.abs(overlap) < float("inf"))
     return tl.where(valid, tl.minimum(overlap, 1), 0)
 
 
@@ -114,14 +116,14 @@ def area_to_overlap(area, a, b, a2, b2, IOF: tl.constexpr, EPS: tl.constexpr):
 def pair_overlap(
     x1, y1, a1, b1, cos1, sin1, x2, y2, a2, b2, cos2, sin2, inverse_a2, inverse_b2, IOF: tl.constexpr, EPS: tl.constexpr
 ):
-    """Compute IoU or IoF of two boxes from the columns of their tables."""
+    """Compute IoU or IoF of two boxes, given their values in the tables of `_fill_box_table`."""
     dx = x2 - x1
     dy = y2 - y1
     cx = dx * cos1 + dy * sin1
     cy = dy * cos1 - dx * sin1
     cos = cos2 * cos1 + sin2 * sin1
     sin = sin2 * cos1 - cos2 * sin1
-    area = intersection(cx, cy, cos, sin, a1, b1, a2, b2, inverse_a2, inverse_b2)
+    area = intersection_area(cx, cy, cos, sin, a1, b1, a2, b2, inverse_a2, inverse_b2)
     return area_to_overlap(area, a1, b1, a2, b2, IOF, EPS)
 
 
