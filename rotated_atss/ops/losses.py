@@ -41,7 +41,7 @@ def sigmoid_focal_loss(logits: Tensor, labels: Tensor, *, gamma: float = 2.0, al
 def rotated_iou_loss(pred: Tensor, target: Tensor, *, form: str = "linear", eps: float = 1e-6) -> Tensor:
     """Compute the IoU loss of aligned oriented boxes.
 
-    Published mAP of Rotated ATSS on DOTA-v1.0: linear 73.1, square 72.7, log 57.6.
+    AP50 of Rotated ATSS on DOTA-v1.0 published in mmrotate pull request 551: linear 73.1, square 72.7, log 57.6.
 
     Args:
         pred: (N, 5).
