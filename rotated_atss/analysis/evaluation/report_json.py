@@ -10,7 +10,7 @@ import numpy as np
 from rotated_atss import __version__
 from rotated_atss.analysis.evaluation.confusion import matrix_names
 from rotated_atss.analysis.evaluation.counts import Counts
-from rotated_atss.analysis.evaluation.curves import ScoreCurve, thin
+from rotated_atss.analysis.evaluation.curves import ScoreCurve, select_points
 from rotated_atss.analysis.evaluation.error_kinds import KINDS
 from rotated_atss.analysis.evaluation.groups import UNITS, Group
 from rotated_atss.analysis.evaluation.image_table import best_and_worst
@@ -26,7 +26,7 @@ def report_to_json(report: EvaluationReport) -> dict[str, Any]:
     """Convert a report to plain values for ``json.dump``; undefined numbers become None.
 
     Example:
-        >>> from rotated_atss.analysis.evaluation.ap_figures import from_task1_result
+        >>> from rotated_atss.analysis.evaluation.ap_values import from_task1_result
         >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
         >>> from rotated_atss.analysis.evaluation.report import ReportSettings, build_report
         >>> from rotated_atss.dota.labels import Labels
@@ -96,27 +96,27 @@ def _classes(report: EvaluationReport) -> list[dict[str, Any]]:
     the highest F1 of the class; they replace the values of the counts.
     """
     return [
-        {"name": name, **report.ap.per_class[name], **_counts(counts), **_best_rates(report.curves[name])}
+        {"name": name, **report.ap.per_class[name], **_counts(counts), **_rates_at_best_f1(report.curves[name])}
         for name, counts in zip(report.data.classes, report.class_counts)
     ]
 
 
-def _best_rates(curve: ScoreCurve) -> dict[str, float | None]:
+def _rates_at_best_f1(curve: ScoreCurve) -> dict[str, float | None]:
     """Return precision, recall and F1 at the score threshold of the highest F1, None where undefined."""
-    if curve.best is None:  # no true positive
+    if curve.best_index is None:  # no true positive
         zero_or_none = 0.0 if curve.num_objects else None
         return {"precision": None, "recall": zero_or_none, "f1": zero_or_none, "best_score_threshold": None}
     return {
-        "precision": float(curve.precision[curve.best]),
-        "recall": float(curve.recall[curve.best]),
-        "f1": float(curve.f1[curve.best]),
-        "best_score_threshold": float(curve.scores[curve.best]),
+        "precision": float(curve.precision[curve.best_index]),
+        "recall": float(curve.recall[curve.best_index]),
+        "f1": float(curve.f1[curve.best_index]),
+        "best_score_threshold": float(curve.scores[curve.best_index]),
     }
 
 
 def _curve(curve: ScoreCurve) -> dict[str, list[float]]:
     """Return the thinned curve; it is empty for a class without objects, whose recall is undefined."""
-    points = thin(curve) if curve.num_objects else np.empty(0, np.int64)
+    points = select_points(curve) if curve.num_objects else np.empty(0, np.int64)
     columns = {"precision": curve.precision, "recall": curve.recall, "score": curve.scores, "f1": curve.f1}
     return {name: values[points].tolist() for name, values in columns.items()}
 
