@@ -72,7 +72,8 @@ def plot_points(
     color, marker = level_color(level), level_marker(level)
     # filled markers are drawn over hollow ones, and fine levels over coarse ones
     style: dict[str, Any] = dict(linestyle="none", zorder=5 + filled - level / 100)
-    x, y = (xy[:, 0], xy[:, 1]) if len(xy) else ([], [])
+    columns: tuple[Any, Any] = (xy[:, 0], xy[:, 1]) if len(xy) else ([], [])
+    x, y = columns
     if filled:
         ax.plot(
             x, y, marker=marker, markersize=diameter, color=color, markeredgecolor=_HALO,
