@@ -62,7 +62,7 @@ def read_labeled_images(
         notes.append(f"{count_of(len(unlabeled), 'image')} without labels, the first is {unlabeled[0]}")
     if without_image := [name for name in labels_by_image if name not in metadata_by_image]:
         notes.append(f"{count_of(len(without_image), 'label file')} without an image, the first is {without_image[0]}")
-    return _join(metadata_by_image, labels_by_image, label_set.classes, notes)
+    return _join_metadata_and_labels(metadata_by_image, labels_by_image, label_set.classes, notes)
 
 
 def reject_detections(label_set: LabelSet) -> None:
@@ -80,7 +80,7 @@ def reject_detections(label_set: LabelSet) -> None:
             raise UserError("the objects have scores: these are detections", where=record.source, hint=hint)
 
 
-def _join(
+def _join_metadata_and_labels(
     metadata_by_image: Mapping[str, ImageMetadata],
     labels_by_image: Mapping[str, ImageLabels],
     listed_classes: Sequence[str],

@@ -9,7 +9,7 @@ import numpy as np
 
 from rotated_atss.synthetic import clutter
 from rotated_atss.synthetic.shapes import ellipse
-from rotated_atss.synthetic.site import Site
+from rotated_atss.synthetic.site import Layer, Site
 from rotated_atss.synthetic.sprite import Color, Pose, Sprite, shade
 from rotated_atss.synthetic.town_plan import Block
 
@@ -47,7 +47,7 @@ def scatter(
     *,
     heading_spread: float,
     gap: float,
-    layer: str = "low",
+    layer: Layer = "low",
 ) -> None:
     """Place up to ``count`` sprites at random positions.
 

@@ -1,6 +1,7 @@
 """The site of a scene: the canvas, the placed sprites, the occupied area and the labeled objects."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ MIN_VISIBLE_SHARE = 0.7  # a labeled object is placed only if at least this shar
 HIDDEN_SHARE = 0.75  # an object gets no label if trees and buildings cover at least this share of it
 OCCLUDED_SHARE = 0.35  # an object is difficult if trees and buildings cover more than this share of it
 TINY_PX = 6.0  # an object is difficult if its shorter side is below this length
+
+Layer = Literal["ground", "low", "tall"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Site:
         """Sample the deviation of an object from the heading of its row, in radians."""
         return float(np.radians(self.rng.normal(0, self.difficulty.heading_jitter)))
 
-    def place(self, sprite: Sprite, pose: Pose, *, layer: str = "low", gap: float | None = None) -> bool:
+    def place(self, sprite: Sprite, pose: Pose, *, layer: Layer = "low", gap: float | None = None) -> bool:
         """Place a sprite if there is space for it.
 
         At least ``MIN_VISIBLE_SHARE`` of a labeled sprite must also be inside the image.

@@ -123,9 +123,9 @@ def find_missed(
         >>> find_missed(data, matches, find_error_kinds(data, find_overlaps(data), matches)).tolist()
         [True]
     """
-    above = data.detections.scores >= score_threshold
-    missed = ~data.objects.ignored & ~matches.detected_objects(above, len(data.objects))
-    missed[errors.target[np.isin(errors.kind, EXPLAINING_KINDS) & above]] = False
+    above_threshold = data.detections.scores >= score_threshold
+    missed = ~data.objects.ignored & ~matches.detected_objects(above_threshold, len(data.objects))
+    missed[errors.target[np.isin(errors.kind, EXPLAINING_KINDS) & above_threshold]] = False
     return missed
 
 
