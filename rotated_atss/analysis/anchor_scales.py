@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 STRIDES_PX = (8, 16, 32, 64, 128)  # of the levels P3 to P7, in pixels of the network's input
 SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)  # anchor scales that are tried
 MAX_OBJECTS = 20_000
-"""Of more objects, a subset at equal intervals is used, so that the time does not grow with the dataset."""
+"""Larger datasets are subsampled at equal intervals, so that the time is bounded."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class ScaleFit:
     Attributes:
         scale: Side of a prior divided by the stride of its level.
         median_iou: Median, over the objects, of the highest IoU of an object with a prior.
-        mean_iou: Mean of these IoUs.
-        above_half: Share of objects for which this IoU is at least 0.5.
+        mean_iou: Mean of the same IoUs.
+        above_half: Share of objects whose highest IoU with a prior is at least 0.5.
     """
 
     scale: float
@@ -43,8 +43,8 @@ def fit_anchor_scales(
     """Summarize the highest IoU of each object with a prior, for each anchor scale.
 
     Args:
-        boxes: (N, 5) oriented boxes in pixels of the network's input. Of more than 20,000 boxes, a subset at equal
-            intervals is used.
+        boxes: (N, 5) oriented boxes in pixels of the network's input. More than 20,000 boxes are subsampled at equal
+            intervals.
         scales: Anchor scales.
         strides: Stride of each level in pixels.
 
@@ -94,7 +94,7 @@ def best_prior_ious(
     best_ious = np.zeros(len(boxes))
     gt_boxes = torch.from_numpy(boxes)
     for stride in strides:
-        # center of the nearest prior that is not below or to the right of the center of the object
+        # of the four prior centers around the center of the object, the upper left one
         upper_left = np.floor(boxes[:, :2] / stride) * stride
         for shift in ((0, 0), (stride, 0), (0, stride), (stride, stride)):
             priors = np.zeros_like(boxes)
@@ -104,11 +104,11 @@ def best_prior_ious(
 
 
 def best_scale(fits: Sequence[ScaleFit]) -> ScaleFit:
-    """Return the fit with the highest median IoU; of equal ones, the fit with the highest mean IoU.
+    """Return the fit with the highest median IoU; ties are broken by the mean IoU.
 
     Example:
         >>> best_scale([ScaleFit(4, 0.5, 0.4, 0.5), ScaleFit(8, 0.6, 0.4, 0.7)]).scale
         8
     """
-    # rounded, so that a difference by floating-point errors does not decide
+    # rounded, so that floating-point errors do not break a tie
     return max(fits, key=lambda fit: (round(fit.median_iou, 6), fit.mean_iou))

@@ -11,10 +11,10 @@ from rotated_atss.coco.json_file import is_finite_number
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 
-# values of each assigner; ``without`` counts the objects without positives
+# keys of each assigner's summary; ``without`` is the number of objects without positives
 _COUNTS = ("positives", "without")
 _MEANS = ("positives_per_object", "expected_per_object", "above_threshold_per_object", "deviation")
-_GROUPINGS = {"by_size": True, "by_aspect": True, "by_angle": False}  # key: required; only oriented boxes have angles
+_IS_GROUPING_REQUIRED = {"by_size": True, "by_aspect": True, "by_angle": False}  # only oriented boxes have angles
 _HINT = "write it with rotated-atss assignment-stats --json"
 
 
@@ -46,7 +46,7 @@ def read_assignment_report(path: str | Path) -> dict[str, Any]:
         raise UserError(f"not a JSON file: {error}", where=path, hint=_HINT) from error
     if not isinstance(content, dict) or not {"config", "images", "objects", "assigners"} <= content.keys():
         raise UserError("not the statistics of an assignment", where=path, hint=_HINT)
-    _check(isinstance(content["config"], str), "config", "must be a text", content["config"], path)
+    _check(isinstance(content["config"], str), "config", "must be a string", content["config"], path)
     for key in ("images", "objects"):
         _check_count(content[key], key, path)
     _check(isinstance(content["assigners"], dict), "assigners", "must be an object", content["assigners"], path)
@@ -74,8 +74,8 @@ def _check_summary(summary: dict[str, Any], where: str, path: str | Path) -> Non
     _check(isinstance(histogram, list), f"{where}.objects_by_positives", "must be a list", histogram, path)
     for index, count in enumerate(histogram or []):
         _check_count(count, f"{where}.objects_by_positives.{index}", path)
-    for key, required in _GROUPINGS.items():
-        if required or key in summary:
+    for key, is_required in _IS_GROUPING_REQUIRED.items():
+        if is_required or key in summary:
             _check(isinstance(summary.get(key), list), f"{where}.{key}", "must be a list", summary.get(key), path)
             _check_groups(summary[key], f"{where}.{key}", path)
 

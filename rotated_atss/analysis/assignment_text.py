@@ -93,22 +93,22 @@ def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
     num_above = int(trace.above_threshold.sum())
     num_inside = int((trace.above_threshold & trace.center_inside).sum())
     lowest, highest = (float(trace.iou.min()), float(trace.iou.max())) if len(trace.iou) else (0.0, 0.0)
-    levels, nearest = count_of(trace.num_levels, "level"), f"k = {trace.topk} nearest priors"
+    levels, nearest_priors = count_of(trace.num_levels, "level"), f"k = {trace.topk} nearest priors"
     if trace.priors_per_location > 1:
-        nearest = f"{trace.priors_per_location} priors of each of the k = {trace.topk} nearest locations"
+        nearest_priors = f"{trace.priors_per_location} priors of each of the k = {trace.topk} nearest locations"
     return [
-        f"lines 3-6    candidates: the {nearest} per level, L = {levels}: {len(trace.iou)}",
+        f"lines 3-6    candidates: the {nearest_priors} per level, L = {levels}: {len(trace.iou)}",
         f"line 7       IoU of the candidates with the object: {lowest:.2f} to {highest:.2f}",
         f"line 8       mean m = {trace.mean:.3f}",
         f"line 9       standard deviation v = {trace.deviation:.3f}",
         f"line 10      threshold t = m + v = {trace.threshold:.3f}",
         f"lines 11-15  IoU >= t: {count_of(num_above, 'candidate')}; center inside: {num_inside}; "
         f"lost to other objects: {int(trace.is_lost.sum())}",
-        f"positives    {_per_level(trace, strides)}",
+        f"positives    {_format_positives(trace, strides)}",
     ]
 
 
-def _per_level(trace: AssignmentTrace, strides: Sequence[float]) -> str:
+def _format_positives(trace: AssignmentTrace, strides: Sequence[float]) -> str:
     counts = trace.level[trace.is_positive].bincount(minlength=len(strides)).tolist()
-    parts = ", ".join(f"stride {stride:g}: {count}" for stride, count in zip(strides, counts) if count)
-    return f"{sum(counts)} ({parts})" if parts else "0"
+    per_level = ", ".join(f"stride {stride:g}: {count}" for stride, count in zip(strides, counts) if count)
+    return f"{sum(counts)} ({per_level})" if per_level else "0"

@@ -1,7 +1,7 @@
 """Trace ATSS (Algorithm 1 of Zhang et al., arXiv 1912.02424) for one ground-truth box: candidates, IoUs, threshold.
 
-The trace calls the same functions as :func:`rotated_atss.assign.atss_assign`, on the same chunk of boxes. Rounding is
-therefore the same, and both agree on ties and on IoUs next to the threshold.
+The trace calls the same functions as :func:`rotated_atss.assign.atss_assign`, on the same chunks of boxes. Both
+therefore round in the same way, and agree on ties and on IoUs close to the threshold.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -122,7 +121,7 @@ def trace_atss(
         level_sizes: Number of priors per level.
         gt_boxes: (G, 5) or (G, 4), all boxes of the image, since the boxes compete for priors.
         gt_index: Index of the box to trace.
-        topk: As for :func:`rotated_atss.assign.atss_assign`; so are the following arguments.
+        topk: As for :func:`rotated_atss.assign.atss_assign`, like all following arguments.
         priors_per_location: Number of priors that share a center.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes.
         ignore_iof_threshold: Threshold for ``gt_boxes_ignore``.
@@ -144,19 +143,19 @@ def trace_atss(
     """
     if not 0 <= gt_index < len(gt_boxes):
         raise ValueError(f"gt_index must be 0 to {len(gt_boxes) - 1}, got {gt_index}")
-    options: dict[str, Any] = dict(
-        topk=topk, priors_per_location=priors_per_location, grids=find_grids(priors, level_sizes),
+    grids = find_grids(priors, level_sizes)
+    assigned, _ = atss_assign(
+        priors, level_sizes, gt_boxes, topk=topk, priors_per_location=priors_per_location, grids=grids,
         gt_boxes_ignore=gt_boxes_ignore, ignore_iof_threshold=ignore_iof_threshold, center_margin=center_margin,
     )  # fmt: skip
-    assigned, _ = atss_assign(priors, level_sizes, gt_boxes, **options)
     priors, gt_boxes = detach_and_upcast(priors, gt_boxes)
     ignore_mask = compute_ignore_mask(priors, gt_boxes_ignore, ignore_iof_threshold)
-    layout = PriorLayout.create(level_sizes, options["grids"], valid_hw=None, num_images=1)
-    prior_index, iou, threshold = _candidates(
+    layout = PriorLayout.create(level_sizes, grids, valid_hw=None, num_images=1)
+    prior_index, iou, threshold = _select_candidates(
         priors, layout, gt_boxes, gt_index, topk * priors_per_location, ignore_mask
     )
     iou64 = iou.cpu().double()
-    columns = _columns(priors, level_sizes, gt_boxes, gt_index, prior_index, center_margin)
+    columns = _describe_candidates(priors, level_sizes, gt_boxes, gt_index, prior_index, center_margin)
     columns.update(iou=iou, above_threshold=iou >= threshold, assigned_to=assigned[prior_index])
     return AssignmentTrace(
         gt_index=gt_index,
@@ -171,7 +170,7 @@ def trace_atss(
     )
 
 
-def _candidates(
+def _select_candidates(
     priors: Tensor,
     layout: PriorLayout,
     gt_boxes: Tensor,
@@ -179,9 +178,9 @@ def _candidates(
     num_candidates: int,
     ignore_mask: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Select the candidates of a box and compute its threshold (lines 2 to 10 of Algorithm 1).
+    """Select the candidates of a box, and compute their IoUs and the threshold (lines 2 to 10 of Algorithm 1).
 
-    ``num_candidates`` is per level; ``ignore_mask`` is (A,) bool, whether a prior cannot be a candidate.
+    ``num_candidates`` is the number per level. Priors in ``ignore_mask``, (A,) bool, cannot be candidates.
 
     Returns:
         prior_index: (K,) int64.
@@ -200,7 +199,7 @@ def _candidates(
     return candidates[gt_index][exists], iou[row][exists], threshold[row]
 
 
-def _columns(
+def _describe_candidates(
     priors: Tensor,
     level_sizes: Sequence[int],
     gt_boxes: Tensor,
@@ -208,7 +207,7 @@ def _columns(
     prior_index: Tensor,
     center_margin: float,
 ) -> dict[str, Tensor]:
-    """Return the attributes of a trace that depend only on the positions of the K candidates."""
+    """Return the (K,) and (K, 2) attributes of a trace that do not depend on IoUs, by name."""
     prior_centers = centers(priors[prior_index])
     ends = torch.tensor(list(level_sizes), device=priors.device).cumsum(0)
     offset = (prior_centers - centers(gt_boxes[gt_index : gt_index + 1])).double()

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rotated_atss.analysis.learning_curves import LearningCurves, LoggedCurve
 from rotated_atss.analysis.metric_values import short_names
-from rotated_atss.analysis.plotting import COLORS, new_figure, to_png, write_none
+from rotated_atss.analysis.plotting import COLORS, mark_empty, new_figure, to_png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PICTURE = "learning_curves.png"
 """Name of the file in the work folder."""
 MEANS = ("AP", "AP50", "AP75", "AP50_95")
-"""Metrics that are plotted if a validation has at least one of them; otherwise all metrics are."""
-_MAX_MARKED = 40  # curves with more points have no markers
+"""Metrics to plot. If a training has none of them, all its metrics are plotted."""
+_MAX_MARKERS = 40  # curves with more points have no markers
 
 
 def plot_learning_curves(runs: Mapping[str, LearningCurves]) -> bytes:
     r"""Plot losses, learning rate and validation results over the iterations.
 
-    For one training, each part of the loss and each mean AP has a curve. For several trainings, each training has one
-    curve of its total loss and one of the same mean AP.
+    For one training, each part of the loss and each mean AP has a curve. For several trainings, the total losses, the
+    learning rates and one mean AP are compared, with one curve per training.
 
     Args:
         runs: Curves by name of the training.
@@ -38,41 +41,41 @@ def plot_learning_curves(runs: Mapping[str, LearningCurves]) -> bytes:
     if len(runs) == 1:
         ((name, curves),) = runs.items()
         figure.suptitle(name)
-        groups = [curves.losses, {"learning rate": curves.lr}, _means(curves)]
+        groups = [curves.losses, {"learning rate": curves.lr}, _metrics_to_plot(curves)]
         titles = ["loss", "learning rate", "validation"]
     else:
         losses = {name: curves.losses.get("loss", LoggedCurve()) for name, curves in runs.items()}
         metric, results = _common_metric(runs)
         groups = [losses, {name: curves.lr for name, curves in runs.items()}, results]
         titles = ["loss", "learning rate", f"validation: {metric}"]
-    for axis, curves_by_name, title in zip(axes, groups, titles):
-        _draw(axis, curves_by_name, title)
-        axis.set_xlim(0, _last_step(runs) * 1.02)
-        axis.set_ylim(0, 1 if axis is axes[2] else None)  # metrics, on the third axes, are at most 1
+    for ax, curves_by_name, title in zip(axes, groups, titles):
+        _plot_curves(ax, curves_by_name, title)
+        ax.set_xlim(0, _last_step(runs) * 1.02)
+        ax.set_ylim(0, 1 if ax is axes[2] else None)  # the metrics, in the third plot, are at most 1
     return to_png(figure)
 
 
-def _draw(axis: Any, curves: Mapping[str, LoggedCurve], title: str) -> None:
-    drawn = {name: curve for name, curve in curves.items() if curve.steps}
-    for index, (name, curve) in enumerate(drawn.items()):
+def _plot_curves(ax: Axes, curves: Mapping[str, LoggedCurve], title: str) -> None:
+    nonempty_curves = {name: curve for name, curve in curves.items() if curve.steps}
+    for index, (name, curve) in enumerate(nonempty_curves.items()):
         color = COLORS[index % len(COLORS)]
-        marker = "o" if len(curve.steps) <= _MAX_MARKED else None
+        marker = "o" if len(curve.steps) <= _MAX_MARKERS else None
         style = "-" if index < len(COLORS) else "--"
-        axis.plot(curve.steps, curve.values, style, color=color, marker=marker, markersize=3, label=name)
-    axis.set_title(title)
-    axis.set_xlabel("iteration")
-    axis.grid(alpha=0.3)
-    if not drawn:
-        write_none(axis, "gray")
-    elif len(drawn) > 1:
-        axis.legend(frameon=False)
+        ax.plot(curve.steps, curve.values, style, color=color, marker=marker, markersize=3, label=name)
+    ax.set_title(title)
+    ax.set_xlabel("iteration")
+    ax.grid(alpha=0.3)
+    if not nonempty_curves:
+        mark_empty(ax, "gray")
+    elif len(nonempty_curves) > 1:
+        ax.legend(frameon=False)
 
 
 def _last_step(runs: Mapping[str, LearningCurves]) -> int:
     return max((curve.steps[-1] for run in runs.values() for curve in run.losses.values() if curve.steps), default=1)
 
 
-def _means(curves: LearningCurves) -> dict[str, LoggedCurve]:
+def _metrics_to_plot(curves: LearningCurves) -> dict[str, LoggedCurve]:
     """Return the curves of the mean APs by short name, or the curves of all metrics if no metric is a mean AP."""
     by_short_name = short_names(curves.metrics)
     return {name: curve for name, curve in by_short_name.items() if name in MEANS} or by_short_name
@@ -80,6 +83,6 @@ def _means(curves: LearningCurves) -> dict[str, LoggedCurve]:
 
 def _common_metric(runs: Mapping[str, LearningCurves]) -> tuple[str, dict[str, LoggedCurve]]:
     """Return the name of the first metric of any training, and its curve in each training that has it."""
-    metrics_by_run = {name: _means(curves) for name, curves in runs.items()}
+    metrics_by_run = {name: _metrics_to_plot(curves) for name, curves in runs.items()}
     metric = next((metric for metrics in metrics_by_run.values() for metric in metrics), "none")
     return metric, {name: metrics[metric] for name, metrics in metrics_by_run.items() if metric in metrics}

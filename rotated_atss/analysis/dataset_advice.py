@@ -11,9 +11,9 @@ from rotated_atss.analysis.tile_plan import SMALL_PX, WINDOW_PX, TilePlan, descr
 from rotated_atss.errors import count_of
 
 FEW_OBJECTS = 20  # a class with fewer objects counts as rare
-MAX_NAMED = 10  # classes in a message; further ones are only counted
-IMBALANCE = 50.0  # ratio of objects of the most and the least frequent class, from which balancing is recommended
-SCALE_TOLERANCE = 0.05  # gain in the median IoU from which another anchor scale is proposed
+MAX_NAMED = 10  # number of classes that a message names; further ones are only counted
+MIN_IMBALANCE = 50.0  # balancing is recommended if the numbers of objects of two classes have at least this ratio
+MIN_IOU_GAIN = 0.05  # another anchor scale is proposed if it raises the median IoU by at least this value
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Advice:
         topic: Setting or property of the dataset, such as ``tiles``.
         proposal: Change to make, or setting to keep.
         reason: One sentence.
-        numbers: Numbers from which the proposal follows, by name.
+        numbers: Numbers on which the proposal is based, by name.
     """
 
     topic: str
@@ -38,39 +38,38 @@ class Advice:
 
 
 def advise_on_tiles(
-    report: Mapping[str, Any], plan: TilePlan, *, whole: bool, planned: Sequence[Mapping[str, Any]] = ()
+    report: Mapping[str, Any], plan: TilePlan, *, images_fit: bool, plans: Sequence[Mapping[str, Any]] = ()
 ) -> Advice:
     """Recommend tile size and gap.
 
     Args:
         report: Report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` with at least one object.
         plan: The proposed windows.
-        whole: Whether every image fits into one window.
-        planned: Counts of splits, each with ``cut_share`` and ``tiles`` (see ``plans`` of
-            :func:`rotated_atss.analysis.dataset_report.report_dataset`): first of the default windows, then of the
-            proposed ones if they differ. Without counts, the reason does not mention them.
+        images_fit: Whether every image fits into one window.
+        plans: ``plans`` of :func:`rotated_atss.analysis.dataset_report.report_dataset`: the counts with the default
+            windows and, if they differ, with the proposed ones. If empty, the reason does not mention cut objects.
 
     Example:
         >>> report = {"extent": {"p99": 312.0}}
-        >>> advise_on_tiles(report, TilePlan(gap=350), whole=False).proposal
+        >>> advise_on_tiles(report, TilePlan(gap=350), images_fit=False).proposal
         'split with --size 1024 --gap 350'
     """
     longest = report["extent"]["p99"]
     numbers = {"extent_p99_px": longest, "covered_px": plan.covered_px, **plan.to_json()}
-    if whole and plan.rates == (1.0,):
+    if images_fit and plan.rates == (1.0,):
         return Advice("tiles", "keep the images whole", f"Every image fits into a window of {plan.size} px.", numbers)
-    # Compared with covered_px, the overlap in pixels of the original image at the coarsest rate. The gap itself is in
-    # pixels of the rescaled image and is at most half a window, so covered_px is too small for very large objects.
+    # covered_px is the gap converted to pixels of the original image, like the extent. Very large objects exceed it,
+    # since the gap is at most half a window and the number of rates is limited.
     if longest <= plan.covered_px:
         reason = f"99% of the objects extend over at most {longest:.0f} px, and tiles that overlap by "
         reason += f"{plan.covered_px:.0f} px contain each of them as a whole"
     else:
         reason = f"1% of the objects extend over {longest:.0f} px or more, which no overlap below half a window covers"
-    if planned:
-        numbers["planned"] = list(planned)
-        default, proposed = planned[0], planned[-1]
+    if plans:
+        numbers["planned"] = list(plans)
+        default, proposed = plans[0], plans[-1]
         cut = f"{_percent(default['cut_share'])} of the objects are cut with the default windows"
-        if len(planned) > 1:
+        if len(plans) > 1:
             cut += f" ({default['tiles']} tiles), "
             cut += f"{_percent(proposed['cut_share'])} with the proposed ones ({proposed['tiles']} tiles)"
         reason += f"; {cut}"
@@ -78,10 +77,10 @@ def advise_on_tiles(
 
 
 def advise_on_current_tiles(report: Mapping[str, Any], current: TilePlan, plan: TilePlan) -> Advice:
-    """Recommend to keep the tiles of a split, or to split again with another gap.
+    """Recommend keeping the tiles of a split, or splitting again with another gap.
 
     Args:
-        report: Report of the tiles. An object has its whole polygon also in tiles that truncate it.
+        report: Report of the tiles, in whose labels truncated objects have their whole polygon.
         current: The windows from which the tiles were cut.
         plan: The proposed windows.
 
@@ -91,17 +90,19 @@ def advise_on_current_tiles(report: Mapping[str, Any], current: TilePlan, plan: 
         'split again with --size 1024 --gap 350'
     """
     longest, counts = report["extent"]["p99"], report["objects"]
-    suffices = longest <= current.gap
+    gap_suffices = longest <= current.gap
     reason = f"99% of the objects extend over at most {longest:.0f} px, which the gap of {current.gap} px "
-    reason += f"{'covers' if suffices else 'does not cover'}, and {_percent(counts['truncated'] / counts['count'])} of "
-    reason += "the objects in the tiles are truncated."
-    proposal = f"keep the tiles of {current.size} px" if suffices else f"split again with {plan.options}"
+    reason += (
+        f"{'covers' if gap_suffices else 'does not cover'}, and {_percent(counts['truncated'] / counts['count'])} "
+    )
+    reason += "of the objects in the tiles are truncated."
+    proposal = f"keep the tiles of {current.size} px" if gap_suffices else f"split again with {plan.options}"
     numbers = {"extent_p99_px": longest, **current.to_json(), "truncated": counts["truncated"]}
     return Advice("tiles", proposal, reason, numbers)
 
 
 def advise_on_rates(report: Mapping[str, Any], shares: Mapping[str, float], plan: TilePlan) -> Advice | None:
-    """Recommend to rescale the images if most objects are very small or very large.
+    """Recommend rescaling the images if most objects are very small or very large.
 
     Args:
         report: As for :func:`advise_on_tiles`.
@@ -154,7 +155,7 @@ def advise_on_anchor_scale(fits: Sequence[ScaleFit], default: float) -> Advice |
     reason += f"{best.scale:g}, the best of those tried"
     if best.scale != default:
         reason += f", and {current.median_iou:.2f} at {default:g}, that of the configs"
-    if best.median_iou - current.median_iou < SCALE_TOLERANCE:
+    if best.median_iou - current.median_iou < MIN_IOU_GAIN:
         return Advice("anchor scale", f"keep {default:g}", f"{reason}.", numbers)
     option = f"set model.bbox_head.anchor_generator.octave_base_scale={best.scale:g}"
     return Advice("anchor scale", option, f"{reason}.", numbers)
@@ -180,7 +181,7 @@ def advise_on_classes(classes: Sequence[Mapping[str, Any]]) -> list[Advice]:
         advice.append(Advice("rare classes", "label more objects, or merge or drop these classes", reason, rare))
     counts = {row["name"]: row["objects"] for row in classes if row["objects"]}
     ratio = max(counts.values()) / min(counts.values()) if counts else 1.0
-    if ratio >= IMBALANCE:
+    if ratio >= MIN_IMBALANCE:
         most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
         reason = f"{most} has {ratio:.0f} times as many objects as {least}."
         numbers = {name: counts[name] for name in (most, least)}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rotated_atss.analysis.plotting import COLORS, new_figure, to_png, write_none
+from rotated_atss.analysis.plotting import COLORS, mark_empty, new_figure, to_png
 from rotated_atss.errors import count_of
 
-MAX_CLASSES = 25  # the classes with the most objects are plotted
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_CLASSES = 25  # of more classes, those with the most objects are plotted
 _BLUE, _ORANGE, _GREEN = COLORS[:3]
 
 
@@ -38,79 +41,79 @@ def plot_dataset(report: Mapping[str, Any], title: str = "") -> bytes:
     figure.suptitle(f"{title}\n{counts}" if title else counts)
     groups = report["groups"]
     classes = [row for row in report["classes"] if row["objects"]]
-    _class_bars(axes[0, 0], classes)
-    _class_sizes(axes[1, 0], classes)
-    _group_bars(axes[0, 1], groups["size"], "square root of the area, px (from)")
-    _group_bars(axes[1, 1], groups["extent"], "extent along x or y, px (from)")
+    _plot_class_counts(axes[0, 0], classes)
+    _plot_class_sizes(axes[1, 0], classes)
+    _plot_groups(axes[0, 1], groups["size"], "square root of the area, px (from)")
+    _plot_groups(axes[1, 1], groups["extent"], "extent along x or y, px (from)")
     _mark_plans(axes[1, 1], groups["extent"], report["plans"])
-    _group_bars(axes[0, 2], groups["aspect"], "long side / short side (from)")
-    _group_bars(axes[1, 2], groups["angle"], "direction of the long side, degrees (from)")
-    _count_bars(axes[0, 3], groups)
-    _scale_lines(axes[1, 3], report["anchor_scales"])
+    _plot_groups(axes[0, 2], groups["aspect"], "long side / short side (from)")
+    _plot_groups(axes[1, 2], groups["angle"], "direction of the long side, degrees (from)")
+    _plot_objects_per_image(axes[0, 3], groups)
+    _plot_anchor_scales(axes[1, 3], report["anchor_scales"])
     return to_png(figure)
 
 
-def _class_bars(axis: Any, classes: Sequence[Mapping[str, Any]]) -> None:
+def _plot_class_counts(ax: Axes, classes: Sequence[Mapping[str, Any]]) -> None:
     shown = classes[:MAX_CLASSES]
-    if not _has_values(axis, shown):
+    if _mark_if_empty(ax, shown):
         return
     positions, counts = range(len(shown)), [row["objects"] for row in shown]
     # bars start at 0.5, since a logarithmic axis has no 0 and a bar from 1 would hide a count of 1
-    axis.barh(positions, [count - 0.5 for count in counts], left=0.5, color=_BLUE)
-    axis.set_xscale("log")
-    axis.set_xlim(0.5, 4 * max(counts))  # with room for the numbers beside the bars
-    axis.xaxis.set_major_formatter("{x:g}")
+    ax.barh(positions, [count - 0.5 for count in counts], left=0.5, color=_BLUE)
+    ax.set_xscale("log")
+    ax.set_xlim(0.5, 4 * max(counts))  # with room for the numbers beside the bars
+    ax.xaxis.set_major_formatter("{x:g}")
     for position, count in zip(positions, counts):
-        axis.text(1.1 * count, position, str(count), va="center", fontsize=8)
-    _name_rows(axis, shown)
+        ax.text(1.1 * count, position, str(count), va="center", fontsize=8)
+    _label_rows(ax, shown)
     more = f" (the first {MAX_CLASSES} of {len(classes)})" if len(classes) > MAX_CLASSES else ""
-    axis.set_xlabel(f"objects per class{more}")
+    ax.set_xlabel(f"objects per class{more}")
 
 
-def _class_sizes(axis: Any, classes: Sequence[Mapping[str, Any]]) -> None:
-    """Draw the 5% and 95% quantiles of the object size in each class as a line, and the median as a point."""
+def _plot_class_sizes(ax: Axes, classes: Sequence[Mapping[str, Any]]) -> None:
+    """Plot the object sizes of each class: a line from the 5% to the 95% quantile, and a point at the median."""
     shown = classes[:MAX_CLASSES]
-    if not _has_values(axis, [row for row in shown if row["size"]]):
+    if _mark_if_empty(ax, [row for row in shown if row["size"]]):
         return
     for position, row in enumerate(shown):
         if row["size"]:
-            axis.plot([row["size"]["p5"], row["size"]["p95"]], [position, position], color=_BLUE, linewidth=3)
-            axis.plot(row["size"]["median"], position, "o", color=_ORANGE)
-    axis.set_xscale("log", base=2)
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.grid(axis="x", alpha=0.3)
-    _name_rows(axis, shown)
-    axis.set_xlabel("square root of the area, px: 5% to 95%, and median")
+            ax.plot([row["size"]["p5"], row["size"]["p95"]], [position, position], color=_BLUE, linewidth=3)
+            ax.plot(row["size"]["median"], position, "o", color=_ORANGE)
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.grid(axis="x", alpha=0.3)
+    _label_rows(ax, shown)
+    ax.set_xlabel("square root of the area, px: 5% to 95%, and median")
 
 
-def _name_rows(axis: Any, classes: Sequence[Mapping[str, Any]]) -> None:
-    axis.set_yticks(range(len(classes)), [row["name"] for row in classes], fontsize=8)
-    axis.set_ylim(len(classes) - 0.4, -0.6)  # the first class on top
+def _label_rows(ax: Axes, classes: Sequence[Mapping[str, Any]]) -> None:
+    ax.set_yticks(range(len(classes)), [row["name"] for row in classes], fontsize=8)
+    ax.set_ylim(len(classes) - 0.4, -0.6)  # the first class on top
 
 
-def _group_bars(axis: Any, groups: Sequence[Mapping[str, Any]], label: str) -> None:
-    if not _has_values(axis, groups):
+def _plot_groups(ax: Axes, groups: Sequence[Mapping[str, Any]], label: str) -> None:
+    if _mark_if_empty(ax, groups):
         return
-    axis.bar(range(len(groups)), [group["count"] for group in groups], 0.9, color=_BLUE)
-    _name_groups(axis, groups)
-    axis.set_xlabel(label)
-    axis.set_ylabel("objects")
+    ax.bar(range(len(groups)), [group["count"] for group in groups], 0.9, color=_BLUE)
+    _label_groups(ax, groups)
+    ax.set_xlabel(label)
+    ax.set_ylabel("objects")
 
 
-def _mark_plans(axis: Any, groups: Sequence[Mapping[str, Any]], plans: Sequence[Mapping[str, Any]]) -> None:
-    """Mark the extent up to which no object is cut, for the tiles of each plan."""
+def _mark_plans(ax: Axes, groups: Sequence[Mapping[str, Any]], plans: Sequence[Mapping[str, Any]]) -> None:
+    """Mark, for the tiles of each plan, the extent up to which no object is cut."""
     for plan, color, style in zip(plans, (_ORANGE, _GREEN), ("--", "-")):
         overlap_px = plan["gap"] / min(plan["rates"])
-        position = _position_among_bars(groups, overlap_px)
+        position = _bar_position(groups, overlap_px)
         share = f"{100 * plan['cut_share']:.2f}% cut"
-        axis.axvline(position, color=color, linestyle=style, label=f"overlap of {overlap_px:.0f} px: {share}")
+        ax.axvline(position, color=color, linestyle=style, label=f"overlap of {overlap_px:.0f} px: {share}")
     if plans and groups:
-        axis.set_ylim(top=1.25 * axis.get_ylim()[1])  # room for the legend above the bars
-        axis.legend(fontsize=8)
+        ax.set_ylim(top=1.25 * ax.get_ylim()[1])  # room for the legend above the bars
+        ax.legend(fontsize=8)
 
 
-def _position_among_bars(groups: Sequence[Mapping[str, Any]], value: float) -> float:
-    """Return the coordinate of a value on an axis on which the bar of group i extends from i - 0.5 to i + 0.5."""
+def _bar_position(groups: Sequence[Mapping[str, Any]], value: float) -> float:
+    """Return the x coordinate of a value in a bar chart in which the bar of group i extends from i - 0.5 to i + 0.5."""
     for index, group in enumerate(groups):
         low, high = group["from"], group["to"]
         if high is not None and low <= value < high:
@@ -118,51 +121,52 @@ def _position_among_bars(groups: Sequence[Mapping[str, Any]], value: float) -> f
     return -0.5 if groups and value < groups[0]["from"] else len(groups) - 0.5
 
 
-def _count_bars(axis: Any, groups: Mapping[str, Any]) -> None:
-    """Draw how many images, and how many tiles if there is a plan, have a number of objects in each interval."""
+def _plot_objects_per_image(ax: Axes, groups: Mapping[str, Any]) -> None:
+    """Plot a histogram of the objects per image and, if there is a plan, of the objects per tile."""
     series = [("images", groups["objects_per_image"], _BLUE), ("tiles", groups.get("objects_per_tile"), _ORANGE)]
     series = [(name, intervals, color) for name, intervals, color in series if intervals]
     starts = sorted({interval["from"] for _, intervals, _ in series for interval in intervals})
-    if not _has_values(axis, starts):
+    if _mark_if_empty(ax, starts):
         return
     width = 0.9 / len(series)
     for index, (name, intervals, color) in enumerate(series):
         counts = {interval["from"]: interval["count"] for interval in intervals}
         shift = (index - (len(series) - 1) / 2) * width
         positions = [position + shift for position in range(len(starts))]
-        axis.bar(positions, [counts.get(start, 0) for start in starts], width, color=color, label=name)
-    _name_groups(axis, [{"from": start} for start in starts])
-    axis.set_xlabel("objects per image or tile (from)")
-    axis.set_ylabel("number")
+        ax.bar(positions, [counts.get(start, 0) for start in starts], width, color=color, label=name)
+    _label_groups(ax, [{"from": start} for start in starts])
+    ax.set_xlabel("objects per image or tile (from)")
+    ax.set_ylabel("number")
     if len(series) == 2:
-        axis.set_ylim(top=1.2 * axis.get_ylim()[1])
-        axis.legend(fontsize=8)
+        ax.set_ylim(top=1.2 * ax.get_ylim()[1])
+        ax.legend(fontsize=8)
 
 
-def _scale_lines(axis: Any, fits: Sequence[Mapping[str, Any]]) -> None:
-    if not _has_values(axis, fits):
+def _plot_anchor_scales(ax: Axes, fits: Sequence[Mapping[str, Any]]) -> None:
+    if _mark_if_empty(ax, fits):
         return
     scales = [fit["scale"] for fit in fits]
-    axis.plot(scales, [fit["median_iou"] for fit in fits], "o-", color=_BLUE, label="median of the highest IoU")
-    axis.plot(scales, [fit["above_half"] for fit in fits], "s--", color=_ORANGE, label="share of objects, IoU >= 0.5")
-    axis.set_xscale("log", base=2)
-    axis.set_xticks(scales, [f"{scale:g}" for scale in scales], fontsize=8)
-    axis.minorticks_off()
-    axis.set_ylim(0, 1)
-    axis.grid(alpha=0.3)
-    axis.set_xlabel("anchor scale (side of a square prior / stride)")
-    axis.legend(fontsize=8)
+    ax.plot(scales, [fit["median_iou"] for fit in fits], "o-", color=_BLUE, label="median of the highest IoU")
+    ax.plot(scales, [fit["above_half"] for fit in fits], "s--", color=_ORANGE, label="share of objects, IoU >= 0.5")
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(scales, [f"{scale:g}" for scale in scales], fontsize=8)
+    ax.minorticks_off()
+    ax.set_ylim(0, 1)
+    ax.grid(alpha=0.3)
+    ax.set_xlabel("anchor scale (side of a square prior / stride)")
+    ax.legend(fontsize=8)
 
 
-def _name_groups(axis: Any, groups: Sequence[Mapping[str, Any]]) -> None:
-    axis.set_xticks(range(len(groups)), [f"{group['from']:g}" for group in groups], fontsize=8)
-    axis.grid(axis="y", alpha=0.3)
-    axis.set_axisbelow(True)
+def _label_groups(ax: Axes, groups: Sequence[Mapping[str, Any]]) -> None:
+    ax.set_xticks(range(len(groups)), [f"{group['from']:g}" for group in groups], fontsize=8)
+    ax.grid(axis="y", alpha=0.3)
+    ax.set_axisbelow(True)
 
 
-def _has_values(axis: Any, values: Sequence[Any]) -> bool:
-    """Return whether there are values to plot; otherwise write "none" into the axes."""
-    if not values:
-        axis.set_axis_off()
-        write_none(axis)
-    return bool(values)
+def _mark_if_empty(ax: Axes, values: Sequence[Any]) -> bool:
+    """If there are no values to plot, write "none" into the axes; return whether there are none."""
+    if values:
+        return False
+    ax.set_axis_off()
+    mark_empty(ax)
+    return True

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rotated_atss.analysis.dataset_objects import DatasetObjects
-from rotated_atss.analysis.image_facts import ImageFacts, read_image_facts
+from rotated_atss.analysis.image_metadata import ImageMetadata, read_image_metadata
 from rotated_atss.coco.instances import Instances, read_instances
 from rotated_atss.dota.folders import list_images
 from rotated_atss.dota.ground_resolution import parse_ground_resolution
@@ -29,8 +29,8 @@ def read_labeled_images(
 ) -> DatasetObjects:
     """Read labels of any format, and the sizes of their images from the headers.
 
-    An image without a label file has no objects. An image that is only known from its labels has an unknown size. The
-    result has a note on both.
+    An image without a label file has no objects. An image that only the labels mention has the size that they state, if
+    any. ``notes`` of the result mention both.
 
     Args:
         images: Folder of the images.
@@ -55,14 +55,14 @@ def read_labeled_images(
     files = list_images(images)
     label_set = read_label_set_parallel(labels, label_format, image_folder=images, classes=classes, workers=workers)
     reject_detections(label_set)
-    facts = dict(zip([path.stem for path in files], read_image_facts(files, workers)))
-    records = {record.image_id: record for record in label_set.images}
+    metadata_by_image = dict(zip([path.stem for path in files], read_image_metadata(files, workers)))
+    labels_by_image = {record.image_id: record for record in label_set.images}
     notes = list(label_set.notes)
-    if unlabeled := [name for name in facts if name not in records]:
+    if unlabeled := [name for name in metadata_by_image if name not in labels_by_image]:
         notes.append(f"{count_of(len(unlabeled), 'image')} without labels, the first is {unlabeled[0]}")
-    if without_image := [name for name in records if name not in facts]:
+    if without_image := [name for name in labels_by_image if name not in metadata_by_image]:
         notes.append(f"{count_of(len(without_image), 'label file')} without an image, the first is {without_image[0]}")
-    return _from_records(facts, records, label_set.classes, notes)
+    return _join_metadata_and_labels(metadata_by_image, labels_by_image, label_set.classes, notes)
 
 
 def reject_detections(label_set: LabelSet) -> None:
@@ -80,33 +80,32 @@ def reject_detections(label_set: LabelSet) -> None:
             raise UserError("the objects have scores: these are detections", where=record.source, hint=hint)
 
 
-def _from_records(
-    facts: Mapping[str, ImageFacts],
-    records: Mapping[str, ImageLabels],
+def _join_metadata_and_labels(
+    metadata_by_image: Mapping[str, ImageMetadata],
+    labels_by_image: Mapping[str, ImageLabels],
     listed_classes: Sequence[str],
     notes: Sequence[str],
 ) -> DatasetObjects:
-    """Join what the headers (``facts``) and the labels (``records``) state, by image name.
+    """Join the metadata of the image files and the labels by image name.
 
     Args:
-        facts: Facts of each image file.
-        records: Labels of each image that has labels.
+        metadata_by_image: Metadata of each image file.
+        labels_by_image: Labels of each image that has labels.
         listed_classes: Classes in index order; empty if the label format does not list them.
         notes: Notes for the result.
     """
-    used_classes = {name for record in records.values() for name in record.classes}
+    used_classes = {name for record in labels_by_image.values() for name in record.classes}
     classes = tuple(dict.fromkeys(listed_classes)) or tuple(sorted(used_classes))
     class_index = {name: index for index, name in enumerate(classes)}
-    image_names = sorted({*facts, *records})
-    sources = [(facts.get(name), records.get(name)) for name in image_names]
-    labeled = [record for _, record in sources if record is not None]
+    image_names = sorted({*metadata_by_image, *labels_by_image})
+    sources = [(metadata_by_image.get(name), labels_by_image.get(name)) for name in image_names]
+    labeled = [record for _, record in sources if record is not None]  # in order of image_names
+    num_objects = [0 if record is None else len(record) for _, record in sources]
     return DatasetObjects(
         image_names=tuple(image_names),
         image_wh=np.array([_size(*source) for source in sources], np.int64).reshape(-1, 2),
         ground_resolution=np.array([_resolution(*source) for source in sources], np.float64),
-        image_index=np.repeat(
-            np.arange(len(image_names)), [0 if record is None else len(record) for _, record in sources]
-        ),
+        image_index=np.repeat(np.arange(len(image_names)), num_objects),
         class_index=np.array([class_index[name] for record in labeled for name in record.classes], np.int64),
         class_names=classes,
         polygons=np.concatenate([np.empty((0, 8)), *(record.polygons for record in labeled)]),
@@ -115,16 +114,16 @@ def _from_records(
     )
 
 
-def _size(facts: ImageFacts | None, record: ImageLabels | None) -> tuple[int, int]:
-    """Return width and height as the image or else the label file states them; (0, 0) if unknown."""
-    if facts is not None and facts.size is not None:
-        return facts.size
+def _size(metadata: ImageMetadata | None, record: ImageLabels | None) -> tuple[int, int]:
+    """Return width and height from the image or, if it has none, from the labels; (0, 0) if unknown."""
+    if metadata is not None and metadata.size is not None:
+        return metadata.size
     return (record.size if record is not None else None) or (0, 0)
 
 
-def _resolution(facts: ImageFacts | None, record: ImageLabels | None) -> float:
-    """Return the meters per pixel as the image or else the label file states them; NaN if unknown."""
-    resolution = None if facts is None else facts.ground_resolution
+def _resolution(metadata: ImageMetadata | None, record: ImageLabels | None) -> float:
+    """Return the meters per pixel from the image or, if it has none, from the labels; NaN if unknown."""
+    resolution = None if metadata is None else metadata.ground_resolution
     if resolution is None and record is not None and record.header:
         resolution = parse_ground_resolution("\n".join(record.header).encode())
     return float("nan") if resolution is None else resolution
@@ -133,8 +132,8 @@ def _resolution(facts: ImageFacts | None, record: ImageLabels | None) -> float:
 def read_coco_objects(path: str | Path) -> DatasetObjects:
     """Read the horizontal boxes of a COCO instances JSON; the images need not exist.
 
-    Crowd boxes are left out, as they enclose several objects. Boxes without area inside their image are left out too.
-    The result has a note on both.
+    Crowd boxes, which enclose several objects, and boxes without area inside their image are left out; ``notes`` of the
+    result count both.
 
     Args:
         path: The JSON file.

@@ -24,7 +24,7 @@ from rotated_atss.analysis.tile_plan import SMALL_PX, WINDOW_PX, TilePlan, choos
 
 
 class PlannedTiles(Protocol):
-    """Counts of a split of N objects into T tiles that has been planned, but not written."""
+    """Counts of a planned split of N objects into T tiles, computed without writing the tiles."""
 
     @property
     def objects_per_tile(self) -> NDArray[np.int64]:
@@ -32,11 +32,11 @@ class PlannedTiles(Protocol):
 
     @property
     def cut(self) -> NDArray[np.bool_]:
-        """Whether each object is cut, that is no tile contains it as a whole, (N,)."""
+        """Whether each object is cut, that is, contained as a whole in no tile, (N,)."""
 
     @property
     def in_no_tile(self) -> NDArray[np.bool_]:
-        """Whether each object is in the labels of no tile, (N,)."""
+        """Whether each object is missing from the labels of all tiles, (N,)."""
 
 
 def report_dataset(
@@ -52,16 +52,17 @@ def report_dataset(
 
     Args:
         objects: Images and objects.
-        count_tiles: Function that counts the tiles and the cut objects of a planned split; None if the images are not
-            to be split, for example because they are tiles.
-        current: The windows from which the images were cut if they are tiles; None for other images, or if unknown.
+        count_tiles: Function that counts the tiles and the cut objects of a split; None if the images need no split,
+            for example because they are tiles.
+        current: If the images are tiles, the windows of their split; None for other images, or if unknown.
         anchor_scale: Anchor scale of the configs.
         input_wh: Width and height into which the config resizes images, keeping the aspect ratio; None if it does not
             resize them.
         max_per_img: Largest number of detections per image that the configs return.
 
     Returns:
-        The report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` and, empty without objects:
+        The report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` with these entries, which are
+        empty without objects:
 
         - ``plans``: counts of the split with default windows and with the proposed ones;
         - ``objects_per_tile``: quantiles for the proposed windows;
@@ -85,8 +86,9 @@ def report_dataset(
     advice: list[Advice | None] = []
     if current is not None:
         advice.append(advise_on_current_tiles(report, current, plan))
-    if count_tiles is not None:  # the default windows, then the proposed ones if they differ
-        counts_by_plan = {candidate: count_tiles(candidate) for candidate in dict.fromkeys((TilePlan(), plan))}
+    if count_tiles is not None:
+        plans_to_count = dict.fromkeys((TilePlan(), plan))  # one entry if the proposed windows are the default ones
+        counts_by_plan = {plan_to_count: count_tiles(plan_to_count) for plan_to_count in plans_to_count}
         _add_plans(report, counts_by_plan, plan, has_area)
         advice += _advise_on_plan(report, objects, plan)
     input_scale = resize_factors(objects.image_wh, input_wh)[objects.image_index[has_area]]
@@ -102,11 +104,12 @@ def report_dataset(
 
 
 def resize_factors(image_wh: NDArray[np.int64], input_wh: Sequence[int] | None) -> NDArray[np.float64]:
-    """Compute the factors by which images are resized to fit into a size in landscape or portrait orientation.
+    """Compute the factor by which MMCV's ``Resize`` with ``keep_ratio=True`` resizes each image.
 
     Args:
         image_wh: (M, 2) width and height of the images; 0 if unknown.
-        input_wh: The size, as ``scale`` of MMCV's ``Resize`` with ``keep_ratio=True``; None for no resizing.
+        input_wh: ``scale`` of ``Resize``: its longer side limits the longer side of an image, its shorter side the
+            shorter one. None for no resizing.
 
     Returns:
         (M,) factors; 1 for images of unknown size.
@@ -139,9 +142,9 @@ def _add_plans(
 def _advise_on_plan(report: Mapping[str, Any], objects: DatasetObjects, plan: TilePlan) -> list[Advice | None]:
     size, extent = objects.size[objects.has_area], objects.extent[objects.has_area]
     shares = {"small": float((size < SMALL_PX).mean()), "large": float((extent > WINDOW_PX / 2).mean())}
-    whole = fits_whole(objects.image_wh, plan)
+    images_fit = fits_whole(objects.image_wh, plan)
     return [
-        advise_on_tiles(report, plan, whole=whole, planned=report["plans"]),
+        advise_on_tiles(report, plan, images_fit=images_fit, plans=report["plans"]),
         advise_on_rates(report, shares, plan),
     ]
 

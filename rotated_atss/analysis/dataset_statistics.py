@@ -19,9 +19,9 @@ MIN_DIRECTED_ASPECT = 1.2  # for objects closer to a square, rounding decides wh
 # from 4 px on, each edge is sqrt(2) times the previous one
 LENGTH_EDGES_PX = (0, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, math.inf)
 COUNT_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, math.inf)
-_BEYOND_PX = 1.0  # an object that exceeds its image by less is not counted, since rounding can be the cause
+_MIN_BEYOND_PX = 1.0  # objects that exceed their image by less are not counted, since rounding can be the cause
 QUANTILES = {"min": 0.0, "p1": 0.01, "p5": 0.05, "median": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-_MAX_SIZES = 5  # number of image sizes in the report
+_MAX_SIZES = 5  # number of image sizes that the report lists
 
 
 def summarize_dataset(objects: DatasetObjects) -> dict[str, Any]:
@@ -78,8 +78,8 @@ def quantiles(values: NDArray[Any]) -> dict[str, float] | None:
     """
     if not len(values):
         return None
-    at_quantiles = np.quantile(values, list(QUANTILES.values())).tolist()
-    return {**dict(zip(QUANTILES, at_quantiles)), "mean": float(np.mean(values))}
+    quantile_values = np.quantile(values, list(QUANTILES.values())).tolist()
+    return {**dict(zip(QUANTILES, quantile_values)), "mean": float(np.mean(values))}
 
 
 def count_groups(values: NDArray[Any], edges: Sequence[float]) -> list[dict[str, Any]]:
@@ -133,7 +133,7 @@ def _beyond_image(objects: DatasetObjects) -> NDArray[np.bool_]:
     """Return whether each object exceeds its image, (N,); False if the size of the image is unknown."""
     corners, image_wh = objects.polygons.reshape(-1, 4, 2), objects.image_wh[objects.image_index]
     low, high = corners.min(axis=1), corners.max(axis=1)
-    exceeds = (low <= -_BEYOND_PX) | (high >= image_wh + _BEYOND_PX)
+    exceeds = (low <= -_MIN_BEYOND_PX) | (high >= image_wh + _MIN_BEYOND_PX)
     return exceeds.any(axis=1) & (image_wh > 0).all(axis=1)
 
 

@@ -11,7 +11,7 @@ from rotated_atss.analysis.tile_plan import describe_rates
 from rotated_atss.errors import count_of
 from rotated_atss.io.text_table import fit_columns, format_csv
 
-# keys of the report that hold quantiles, and the titles of their rows
+# keys of the report whose values are quantiles, and the titles of their rows
 _QUANTILE_ROWS = (
     ("size", "square root of area, px"),
     ("long_side", "long side, px"),
@@ -41,7 +41,7 @@ def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False,
         >>> print(format_dataset(report_dataset(objects, None)).splitlines()[1])
         1 object of 1 class: 0 difficult, 0 truncated, 0 without area, 0 beyond the image
     """
-    parts = [
+    sections = [
         [_images_line(report["images"]), _objects_line(report), *(f"note: {note}" for note in report["notes"])],
         _class_lines(report["classes"], width),
         _quantile_lines(report, images_are_tiles, width),
@@ -50,7 +50,7 @@ def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False,
         _scale_lines(report["anchor_scales"], width),
         _advice_lines(report["advice"]),
     ]
-    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+    return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
 
 def classes_csv(classes: Sequence[Mapping[str, Any]]) -> bytes:
@@ -156,7 +156,7 @@ def _advice_lines(advice: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _number(quantiles: Mapping[str, float] | None, name: str) -> str:
-    """Format the quantile of this name, such as ``median``."""
+    """Format the quantile called ``name``, such as ``median``."""
     if quantiles is None:
         return "-"
     value = quantiles[name]

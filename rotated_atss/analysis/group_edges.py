@@ -1,6 +1,6 @@
-"""Edges of the intervals ``low <= value < high`` of size, aspect ratio and angle into which reports group objects.
+"""Define the intervals ``low <= value < high`` of size, aspect ratio and angle by which reports group objects.
 
-The properties are those of :class:`rotated_atss.analysis.shapes.Shapes`.
+The values are those of :class:`rotated_atss.analysis.shapes.Shapes`.
 """
 
 import math

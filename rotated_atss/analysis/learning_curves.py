@@ -13,7 +13,7 @@ from rotated_atss.errors import UserError
 
 SCALARS = "*/vis_data/scalars.json"
 """Pattern of the files in the work folder. MMEngine writes one per start of the training, in a folder named by date."""
-# values of a row that are neither losses nor metrics; the learning rate has its own curve
+# keys of a row that are neither losses nor metrics
 _NOT_PLOTTED = ("lr", "base_lr", "data_time", "time", "memory", "epoch", "iter", "step", "grad_norm")
 
 
@@ -57,7 +57,7 @@ class LearningCurves:
 
 
 def read_learning_curves(work_dir: str | Path) -> LearningCurves:
-    """Read the curves of a training, also of one that was resumed.
+    """Read the curves of a training, which may have been resumed.
 
     Args:
         work_dir: Work folder of a training.
@@ -104,11 +104,11 @@ def build_curves(rows: Iterable[Mapping[str, Any]]) -> LearningCurves:
         is_training = "lr" in row
         if is_training:
             curves.lr.add(row["step"], row["lr"])
-        target = curves.losses if is_training else curves.metrics
+        curves_by_name = curves.losses if is_training else curves.metrics
         for name, value in row.items():
             is_value = isinstance(value, (int, float)) and name not in _NOT_PLOTTED
             if is_value and (not is_training or "loss" in name):
-                target.setdefault(name, LoggedCurve()).add(row["step"], float(value))
+                curves_by_name.setdefault(name, LoggedCurve()).add(row["step"], float(value))
     return curves
 
 
@@ -136,6 +136,6 @@ def _with_iterations(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]
 
 
 def _append_resumed(rows: list[dict[str, Any]], resumed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Append the rows of a resumed training; they replace earlier rows of the iterations that it repeated."""
-    first = min((row["step"] for row in resumed if "lr" in row), default=math.inf)
-    return [row for row in rows if row["step"] < first] + resumed
+    """Append the rows of a resumed training, which replace earlier rows from its first iteration on."""
+    first_step = min((row["step"] for row in resumed if "lr" in row), default=math.inf)
+    return [row for row in rows if row["step"] < first_step] + resumed

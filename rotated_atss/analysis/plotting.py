@@ -1,16 +1,20 @@
-"""Draw matplotlib figures as PNG files, without a display and without pyplot's global state."""
+"""Create matplotlib figures and encode them as PNG, without a display and without pyplot's global state."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Colors of data series, safe for color-blind readers (Okabe and Ito, without yellow; jfly.uni-koeln.de/color/)."""
 
 
-def new_figure(**options: Any) -> Any:
-    """Return an empty figure.
+def new_figure(**options: Any) -> Figure:
+    """Create an empty figure.
 
     Args:
         options: Arguments of matplotlib's ``Figure``, such as ``figsize`` in inches.
@@ -27,8 +31,8 @@ def new_figure(**options: Any) -> Any:
     return figure
 
 
-def to_png(figure: Any, dpi: int = 100) -> bytes:
-    r"""Draw a figure as a PNG file.
+def to_png(figure: Figure, dpi: int = 100) -> bytes:
+    r"""Encode a figure as PNG.
 
     Args:
         figure: A figure of :func:`new_figure`.
@@ -43,11 +47,11 @@ def to_png(figure: Any, dpi: int = 100) -> bytes:
     return png.getvalue()
 
 
-def write_none(axis: Any, color: str = "black") -> None:
-    """Write "none" into the middle of empty axes.
+def mark_empty(ax: Axes, color: str = "black") -> None:
+    """Write "none" into the middle of axes that have no data.
 
     Example::
 
-        write_none(axis)
+        mark_empty(ax)
     """
-    axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center", va="center", color=color)
+    ax.text(0.5, 0.5, "none", transform=ax.transAxes, ha="center", va="center", color=color)

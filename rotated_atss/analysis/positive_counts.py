@@ -17,7 +17,7 @@ from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES, SIZ
 from rotated_atss.analysis.shapes import shapes_of_boxes
 
 POSITIVE_FRACTION = 0.2
-"""Expected share of candidates that become positive (ATSS paper, arXiv 1912.02424, section 3.3): 0.2 k L per box."""
+"""Share of the k L candidates of a box that the ATSS paper expects to be positive (arXiv 1912.02424, section 3.3)."""
 
 
 @dataclass
@@ -110,7 +110,7 @@ class BoxShapes:
             self.angle.append(shapes.angle_deg)
 
     def groupings(self) -> dict[str, tuple[NDArray, Sequence[float]]]:
-        """Return the values of all boxes and the edges of the groups, by property: size, aspect and angle."""
+        """Return, by property (size, aspect and angle), the values of all boxes and the edges of the groups."""
         groupings: dict[str, tuple[NDArray, Sequence[float]]] = {
             "size": (_concatenate(self.size), SIZE_EDGES_PX),
             "aspect": (_concatenate(self.aspect), ASPECT_EDGES),

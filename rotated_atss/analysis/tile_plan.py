@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 WINDOW_PX, DEFAULT_GAP_PX = 1024, 200  # as in the published results on DOTA
 SMALL_PX = 16  # square root of the area; smaller objects contain few of the prior centers, which are 8 px apart
 GAP_STEP_PX = 50  # gaps are multiples of this
-COVERED = 0.99  # share of the objects whose extent is at most the gap
+COVERED_SHARE = 0.99  # share of the objects that the overlap of the windows should cover
 _MIN_RATE, _MAX_RATE = 1 / 8, 4.0
-_MAX_NUM_RATES = 3  # rates of a plan
+_MAX_NUM_RATES = 3  # per plan
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TilePlan:
 
     @property
     def covered_px(self) -> float:
-        """Extent up to which every object is contained in a tile as a whole, in pixels of the original image.
+        """Extent in pixels of the original image up to which every object is contained in one tile as a whole.
 
         Neighboring windows overlap by the gap, so every interval of this length lies within one window.
         """
@@ -86,7 +86,7 @@ def choose_tile_plan(size: NDArray[np.float64], extent: NDArray[np.float64]) -> 
     """Choose windows of 1024 px that overlap by at least the extent of 99% of the objects.
 
     The gap is at least 200 px, the default, and at most 500 px, since the number of tiles grows quickly with the gap.
-    If a larger gap is needed, up to two coarser rates are added: at these, windows and gap cover more of the image.
+    If a larger gap is needed, up to two coarser rates are added, at which windows and gap cover more of the image.
 
     Args:
         size: (N,) square roots of the areas, pixels.
@@ -98,11 +98,11 @@ def choose_tile_plan(size: NDArray[np.float64], extent: NDArray[np.float64]) -> 
     """
     rates = [choose_rate(size, extent)]
     # rounded, so that 300.0000001 px need no larger gap than 300 px
-    covered_px = round(float(np.quantile(extent, COVERED)), 3) if len(extent) else 0.0
+    needed_px = round(float(np.quantile(extent, COVERED_SHARE)), 3) if len(extent) else 0.0
     max_gap = WINDOW_PX // 2 // GAP_STEP_PX * GAP_STEP_PX  # half a window, rounded down to a multiple of the step
-    while covered_px * rates[0] > max_gap and len(rates) < _MAX_NUM_RATES:
+    while needed_px * rates[0] > max_gap and len(rates) < _MAX_NUM_RATES:
         rates.insert(0, rates[0] / 2)
-    needed_gap = math.ceil(covered_px * rates[0] / GAP_STEP_PX) * GAP_STEP_PX
+    needed_gap = math.ceil(needed_px * rates[0] / GAP_STEP_PX) * GAP_STEP_PX
     return TilePlan(gap=min(max(needed_gap, DEFAULT_GAP_PX), max_gap), rates=tuple(rates))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rotated_atss.analysis.evaluation.ap_figures import ApFigures, from_coco_result, from_task1_result
+from rotated_atss.analysis.evaluation.ap_values import ApValues, from_coco_result, from_task1_result
 from rotated_atss.analysis.evaluation.data import EvaluationData
 from rotated_atss.analysis.evaluation.from_coco import MAX_DETS, from_coco
 from rotated_atss.analysis.evaluation.from_task1 import from_task1
@@ -125,7 +125,7 @@ def report_coco(
 
 def _report(
     data: EvaluationData,
-    ap: ApFigures,
+    ap: ApValues,
     dataset: str,
     iou_thresholds: Sequence[float],
     options: ReportOptions,

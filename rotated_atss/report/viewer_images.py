@@ -51,14 +51,14 @@ def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: 
 
         write_viewer(viewer_images(report, images, chosen), out, classes=report.data.classes)
     """
-    data = report.data  # objects.images and detections.images are indices into data.images
+    data = report.data
     states = detection_states(report)
     ious, _ = object_ious(report)
     detected = report.matches.detected_objects(report.above_threshold, len(data.objects))  # a boolean per object
     # indices of the detections above the threshold, sorted by image; the objects are in this order already
     det_index = np.flatnonzero(report.above_threshold)
-    det_index = det_index[np.argsort(data.detections.images[det_index], kind="stable")]
-    det_images = data.detections.images[det_index]
+    det_index = det_index[np.argsort(data.detections.image_index[det_index], kind="stable")]
+    det_images = data.detections.image_index[det_index]
     index_of = {image_id: index for index, image_id in enumerate(data.images)}
 
     def to_object(gt: int) -> ViewerObject:
@@ -80,7 +80,7 @@ def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: 
 
     for image_id in chosen:
         index = index_of[image_id]
-        first_object, end_object = np.searchsorted(data.objects.images, [index, index + 1]).tolist()
+        first_object, end_object = np.searchsorted(data.objects.image_index, [index, index + 1]).tolist()
         first_det, end_det = np.searchsorted(det_images, [index, index + 1]).tolist()
         yield ViewerImage(
             image_id,

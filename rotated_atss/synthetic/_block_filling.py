@@ -1,4 +1,4 @@
-"""Paint and place objects inside a block; the functions are shared by the zones.
+"""Paint the surface of a block and place objects in it; the zones share these functions.
 
 Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from rotated_atss.synthetic import clutter
 from rotated_atss.synthetic.shapes import ellipse
-from rotated_atss.synthetic.site import Site
+from rotated_atss.synthetic.site import Layer, Site
 from rotated_atss.synthetic.sprite import Color, Pose, Sprite, shade
 from rotated_atss.synthetic.town_plan import Block
 
@@ -47,7 +47,7 @@ def scatter(
     *,
     heading_spread: float,
     gap: float,
-    layer: str = "low",
+    layer: Layer = "low",
 ) -> None:
     """Place up to ``count`` sprites at random positions.
 
@@ -96,7 +96,7 @@ def place_tree(site: Site, pose: Pose, diameter: float) -> None:
 
 
 def random_pose(site: Site, block: Block, border: float, heading: float = 0.0) -> Pose:
-    """Draw a pose in the block, at least ``border`` pixels inside its outline if the block is large enough."""
+    """Sample a pose in the block, at least ``border`` pixels inside its outline if the block is large enough."""
     half_w, half_h = max(1.0, block.width / 2 - border), max(1.0, block.height / 2 - border)
     return block.pose.moved(site.rng.uniform(-half_w, half_w), site.rng.uniform(-half_h, half_h), heading)
 
@@ -117,7 +117,7 @@ def grid_cells(width: float, height: float, cell_w: float, cell_h: float) -> lis
 def best_grid_cells(
     width: float, height: float, cell_w: float, cell_h: float
 ) -> tuple[list[tuple[float, float]], float]:
-    """Return the centers of a grid of upright or of rotated cells, whichever has more, and the rotation of the cells.
+    """Fit a grid of upright cells or of cells rotated by 90 degrees into a rectangle, whichever has more cells.
 
     Returns:
         cells: Centers as for :func:`grid_cells`.

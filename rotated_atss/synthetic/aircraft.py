@@ -64,57 +64,57 @@ def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sp
     wing = {"jet": _SWEPT_WING, "propeller": _STRAIGHT_WING, "fighter": _DELTA_WING}[kind] * (length, span)
     paint = pick(rng, CAMOUFLAGE if kind == "fighter" else LIVERY, jitter=5)
     fuselage, tail = _FUSELAGE * (length, length * 1.05), _TAIL * length
-    sprite = Sprite.of(np.concatenate([fuselage, wing, tail]), "plane", height=15.0 * scale, floating=True)
-    sprite.casters = [fuselage, wing, tail]
-    _airframe(sprite, wing, fuselage, tail, paint)
-    add_details = {"jet": _jet_details, "propeller": _propeller_details, "fighter": _fighter_details}[kind]
+    sprite = Sprite.from_outline(np.concatenate([fuselage, wing, tail]), "plane", height=15.0 * scale, floating=True)
+    sprite.shadow_casters = [fuselage, wing, tail]
+    _add_airframe(sprite, wing, fuselage, tail, paint)
+    add_details = {"jet": _add_jet_details, "propeller": _add_propeller_details, "fighter": _add_fighter_details}[kind]
     add_details(sprite, length, span, rng)
     return sprite
 
 
-def _airframe(sprite: Sprite, wing: Points, fuselage: Points, tail: Points, paint: Color) -> None:
+def _add_airframe(sprite: Sprite, wing: Points, fuselage: Points, tail: Points, paint: Color) -> None:
     for surface in (wing, tail):
         sprite.fill(surface, shade(paint, 0.88))
         sprite.line(surface, shade(paint, 0.62), 0.5, closed=True)
     sprite.fill(fuselage, shade(paint, 0.84))
     for side in (-1.0, 1.0):
         half = fuselage[fuselage[:, 1] * side >= 0]
-        sprite.fill(half, paint, facing=(0.0, side))
+        sprite.fill(half, paint, normal_xy=(0.0, side))
     sprite.fill(fuselage * (0.96, 0.35), shade(paint, 1.06))
 
 
-def _cockpit(sprite: Sprite, length: float, x: float = 0.43) -> None:
+def _add_cockpit(sprite: Sprite, length: float, x: float = 0.43) -> None:
     sprite.fill(
         mirrored(np.array([[x + 0.025, 0.0], [x + 0.012, 0.022], [x, 0.026], [x, 0.0]])) * length, rgb(34, 40, 48)
     )
 
 
-def _jet_details(sprite: Sprite, length: float, span: float, rng: np.random.Generator) -> None:
+def _add_jet_details(sprite: Sprite, length: float, span: float, rng: np.random.Generator) -> None:
     for side in (-1, 1):
         x, y = 0.075 * length, 0.17 * span * side
         sprite.fill(ellipse(length * 0.10, length * 0.045, x, y, sides=16), rgb(150, 154, 160))
         sprite.fill(ellipse(length * 0.02, length * 0.04, x + length * 0.045, y, sides=10), rgb(60, 62, 68))
-    _fin(sprite, length, pick(rng, ACCENT, jitter=8))
-    _cockpit(sprite, length)
+    _add_fin(sprite, length, pick(rng, ACCENT, jitter=8))
+    _add_cockpit(sprite, length)
 
 
-def _propeller_details(sprite: Sprite, length: float, span: float, rng: np.random.Generator) -> None:
+def _add_propeller_details(sprite: Sprite, length: float, span: float, rng: np.random.Generator) -> None:
     for side in (-1, 1):
         x, y = 0.13 * length, 0.18 * span * side
         sprite.fill(ellipse(length * 0.16, length * 0.05, x - 0.02 * length, y, sides=16), rgb(170, 172, 176))
         sprite.fill(rect(length * 0.012, length * 0.17, x + 0.065 * length, y), rgb(70, 70, 74), alpha=0.7)
-    _fin(sprite, length, pick(rng, ACCENT, jitter=8))
-    _cockpit(sprite, length, 0.40)
+    _add_fin(sprite, length, pick(rng, ACCENT, jitter=8))
+    _add_cockpit(sprite, length, 0.40)
 
 
-def _fighter_details(sprite: Sprite, length: float, span: float, rng: np.random.Generator) -> None:
+def _add_fighter_details(sprite: Sprite, length: float, span: float, rng: np.random.Generator) -> None:
     sprite.fill(ellipse(length * 0.16, length * 0.05, 0.24 * length, sides=18), rgb(52, 60, 66))
     for side in (-1, 1):
         sprite.fill(rect(length * 0.16, length * 0.014, -0.40 * length, 0.06 * length * side), rgb(70, 74, 78))
         sprite.fill(ellipse(length * 0.05, length * 0.045, -0.48 * length, 0.025 * length * side), rgb(44, 44, 48))
 
 
-def _fin(sprite: Sprite, length: float, accent: Color) -> None:
+def _add_fin(sprite: Sprite, length: float, accent: Color) -> None:
     sprite.fill(mirrored(np.array([[-0.33, 0.0], [-0.42, 0.012], [-0.5, 0.014], [-0.5, 0.0]])) * length, accent)
 
 
@@ -126,22 +126,22 @@ def helicopter(rng: np.random.Generator, scale: float) -> Sprite:
         'helicopter'
     """
     length = 50.0 * scale * rng.uniform(0.92, 1.1)
-    rotor, hub = 0.41 * length, 0.13 * length
+    rotor_radius, hub_x = 0.41 * length, 0.13 * length
     paint = pick(rng, HELICOPTER_PAINT, jitter=8)
-    disc, boom = ellipse(2 * rotor, 2 * rotor, hub), rect(0.5 * length, 0.06 * length, -0.27 * length)
+    disc, boom = ellipse(2 * rotor_radius, 2 * rotor_radius, hub_x), rect(0.5 * length, 0.06 * length, -0.27 * length)
     body = ellipse(0.42 * length, 0.20 * length, 0.17 * length)
-    sprite = Sprite.of(np.concatenate([disc, boom, body]), "helicopter", height=11.0 * scale, floating=True)
-    blades = _blades(rotor, hub, length, rng)
-    sprite.casters = [body, boom, *blades]
-    _helicopter_body(sprite, body, boom, length, paint)
+    sprite = Sprite.from_outline(np.concatenate([disc, boom, body]), "helicopter", height=11.0 * scale, floating=True)
+    blades = _blade_outlines(rotor_radius, hub_x, length, rng)
+    sprite.shadow_casters = [body, boom, *blades]
+    _add_helicopter_body(sprite, body, boom, length, paint)
     sprite.fill(disc, rgb(210, 212, 214), alpha=0.16)
     for blade in blades:
         sprite.fill(blade, rgb(46, 47, 50))
-    sprite.fill(ellipse(0.07 * length, 0.07 * length, hub, sides=14), rgb(84, 86, 92))
+    sprite.fill(ellipse(0.07 * length, 0.07 * length, hub_x, sides=14), rgb(84, 86, 92))
     return sprite
 
 
-def _helicopter_body(sprite: Sprite, body: Points, boom: Points, length: float, paint: Color) -> None:
+def _add_helicopter_body(sprite: Sprite, body: Points, boom: Points, length: float, paint: Color) -> None:
     sprite.fill(boom, shade(paint, 0.82))
     sprite.fill(rect(0.04 * length, 0.20 * length, -0.40 * length), shade(paint, 0.8))
     sprite.fill(rect(0.07 * length, 0.03 * length, -0.485 * length, 0.02 * length), rgb(40, 40, 44))
@@ -150,8 +150,8 @@ def _helicopter_body(sprite: Sprite, body: Points, boom: Points, length: float, 
     sprite.fill(ellipse(0.11 * length, 0.15 * length, 0.31 * length, sides=18), rgb(44, 58, 70))
 
 
-def _blades(rotor: float, hub: float, length: float, rng: np.random.Generator) -> list[Points]:
+def _blade_outlines(rotor_radius: float, hub_x: float, length: float, rng: np.random.Generator) -> list[Points]:
     count, start = int(rng.integers(4, 6)), rng.uniform(0, np.pi)
-    blade = rect(rotor, 0.028 * length, rotor / 2)
+    blade = rect(rotor_radius, 0.028 * length, rotor_radius / 2)
     angles = start + np.arange(count) * (2 * np.pi / count)
-    return [rotate_points(blade, angle) + np.array([hub, 0.0]) for angle in angles]
+    return [rotate_points(blade, angle) + np.array([hub_x, 0.0]) for angle in angles]

@@ -16,15 +16,21 @@ from rotated_atss.synthetic.sprite import Color, Part, Pose, shade
 SUPERSAMPLE = 2  # pixels of the canvas per pixel of the final image, along each axis
 _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
 _STRIP_ROWS = 64  # number of rows that are blended at once
-_SLOPE_CONTRAST = 0.22  # how much lighter than a level surface a slope is that faces the sun, as a fraction
+_SLOPE_CONTRAST = 0.22  # a slope that faces the sun is lighter than a level surface by this fraction
 
 
 class Canvas:
-    """An image, BGR, with anti-aliased painting and a noise field for the grain of surfaces.
+    """A BGR image with anti-aliased painting, and a noise field for the grain of surfaces.
 
     Args:
         size_wh: Width and height of the final image, pixels.
         rng: Random generator for the noise.
+
+    Attributes:
+        size_wh: Width and height of the final image, pixels.
+        fine_wh: Width and height of the supersampled image.
+        pixels: (H, W, 3) uint8, the supersampled image.
+        grain: (H, W) noise of the supersampled image, with mean 0 and about unit variance.
 
     Example:
         >>> canvas = Canvas((40, 30), np.random.default_rng(0))
@@ -45,7 +51,7 @@ class Canvas:
     def fill(self, points: Points, color: Color, *, alpha: float = 1.0, grain: float = 0.0) -> None:
         """Paint a polygon (N, 2) with an opacity ``alpha`` and a noise of ``grain`` gray levels."""
         if alpha >= 1 and grain == 0:
-            cv2.fillPoly(self.pixels, [_fixed(points)], color, cv2.LINE_AA, _SHIFT)
+            cv2.fillPoly(self.pixels, [_to_fixed_point(points)], color, cv2.LINE_AA, _SHIFT)
         else:
             self._composite(points, color, alpha, grain)
 
@@ -58,7 +64,7 @@ class Canvas:
         rows, columns = window
         under = self.pixels[rows, columns]
         over = under.copy()
-        local = _fixed(points - np.array([columns.start, rows.start]) / SUPERSAMPLE)
+        local = _to_fixed_point(points - np.array([columns.start, rows.start]) / SUPERSAMPLE)
         cv2.polylines(over, [local], closed, color, thickness, cv2.LINE_AA, _SHIFT)
         self.pixels[rows, columns] = over if alpha >= 1 else cv2.addWeighted(over, alpha, under, 1 - alpha, 0)
 
@@ -66,8 +72,8 @@ class Canvas:
         """Paint the parts of a sprite; slopes that face the sun (unit vector ``to_sun``, (2,)) are lighter."""
         for part in parts:
             points, color = pose.apply(part.points), part.color
-            if part.facing is not None:
-                color = shade(color, _brightness(part.facing, pose, to_sun))
+            if part.normal_xy is not None:
+                color = shade(color, _slope_brightness(part.normal_xy, pose, to_sun))
             if part.width > 0:
                 self.line(points, color, part.width, alpha=part.alpha, closed=part.closed)
             else:
@@ -77,9 +83,9 @@ class Canvas:
         """Darken everything painted so far inside the shadow polygons; overlapping shadows do not add up."""
         mask = np.zeros(self.pixels.shape[:2], np.uint8)
         for outline in shadows:
-            cv2.fillPoly(mask, [_fixed(outline)], 255, cv2.LINE_AA, _SHIFT)
+            cv2.fillPoly(mask, [_to_fixed_point(outline)], 255, cv2.LINE_AA, _SHIFT)
         blurred = cv2.GaussianBlur(mask, (0, 0), softness * SUPERSAMPLE).astype(np.float32)
-        # The sky lights shadows, so they lose less blue (channel 0) than red.
+        # The blue sky lights shadows, so they lose less blue (channel 0) than red.
         for channel, share in enumerate((0.90, 0.97, 1.0)):
             factor = 1 - strength * share / 255 * blurred
             self.pixels[..., channel] = (self.pixels[..., channel] * factor).astype(np.uint8)
@@ -88,24 +94,24 @@ class Canvas:
         """Return the image at its final size, (H, W, 3)."""
         return cv2.resize(self.pixels, self.size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
-    def mask(self, points: Points) -> tuple[slice, slice, FloatArray] | None:
+    def rasterize(self, points: Points) -> tuple[slice, slice, FloatArray] | None:
         """Rasterize a polygon on the supersampled grid.
 
         Returns:
-            Rows and columns of a window around the polygon, and the share (0 to 1) of each of its pixels that the
-            polygon covers; None if the polygon is outside the image.
+            Rows and columns of a window around the polygon, and its coverage (h, w): for each pixel of the window, the
+            share (0 to 1) that the polygon covers. None if the polygon is outside the image.
         """
         window = self._window(points)
         if window is None:
             return None
         rows, columns = window
-        cover = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+        coverage = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
         local = points - np.array([columns.start, rows.start]) / SUPERSAMPLE
-        cv2.fillPoly(cover, [_fixed(local)], 255, cv2.LINE_AA, _SHIFT)
-        return rows, columns, np.asarray(cover / np.float32(255), np.float32)
+        cv2.fillPoly(coverage, [_to_fixed_point(local)], 255, cv2.LINE_AA, _SHIFT)
+        return rows, columns, np.asarray(coverage / np.float32(255), np.float32)
 
     def _window(self, points: Points, margin: float = 0.0) -> tuple[slice, slice] | None:
-        """Return the rows and columns of the supersampled grid that contain points; None if all are outside."""
+        """Return rows and columns of the supersampled grid around points; None if they are outside the image."""
         # two pixels more on each side, into which OpenCV's anti-aliasing can reach
         low = np.floor((points.min(axis=0) - margin) * SUPERSAMPLE).astype(int) - 2
         high = np.ceil((points.max(axis=0) + margin) * SUPERSAMPLE).astype(int) + 3
@@ -114,49 +120,52 @@ class Canvas:
 
     def _composite(self, points: Points, color: Color, alpha: float, grain: float) -> None:
         """Paint a polygon that is translucent or has grain."""
-        masked = self.mask(points)
-        if masked is None:
+        window_and_coverage = self.rasterize(points)
+        if window_and_coverage is None:
             return
         transform = np.array([[grain, value] for value in color])  # per channel: grain * noise + color
-        for rows, columns, cover in _strips(*masked):
-            over = np.asarray(cv2.transform(self.grain[rows, columns], transform), np.float32)
-            self.blend(rows, columns, over, cover * np.float32(alpha))
+        for rows, columns, coverage in _covered_strips(*window_and_coverage):
+            colors = np.asarray(cv2.transform(self.grain[rows, columns], transform), np.float32)
+            self.blend(rows, columns, colors, coverage * np.float32(alpha))
 
-    def blend(self, rows: slice, columns: slice, over: FloatArray, cover: FloatArray) -> None:
+    def blend(self, rows: slice, columns: slice, colors: FloatArray, opacity: FloatArray) -> None:
         """Blend colors into a window of the supersampled grid.
 
         Args:
             rows: Rows of the window.
             columns: Columns of the window.
-            over: (h, w, 3) colors, 0 to 255.
-            cover: (h, w) opacity, 0 to 1.
+            colors: (h, w, 3), 0 to 255.
+            opacity: (h, w), 0 to 1.
         """
         under = self.pixels[rows, columns].astype(np.float32)
-        mixed = cv2.blendLinear(over, under, cover, 1 - cover)
+        mixed = cv2.blendLinear(colors, under, opacity, 1 - opacity)
         self.pixels[rows, columns] = cv2.convertScaleAbs(mixed)  # rounds and saturates at 255
 
 
-def _strips(rows: slice, columns: slice, cover: FloatArray) -> Iterator[tuple[slice, slice, FloatArray]]:
-    """Split a window into strips of rows, without the empty columns at their ends.
+def _covered_strips(rows: slice, columns: slice, coverage: FloatArray) -> Iterator[tuple[slice, slice, FloatArray]]:
+    """Split a window into strips of rows, each cropped to the columns that the polygon covers.
 
     A diagonal road covers little of its window, so this saves most of the blending.
+
+    Yields:
+        Rows and columns of a strip, and its coverage.
     """
-    for top in range(0, len(cover), _STRIP_ROWS):
-        strip = cover[top : top + _STRIP_ROWS]
-        covered = np.flatnonzero(strip.any(axis=0))
-        if len(covered):
-            left, right = int(covered[0]), int(covered[-1]) + 1
+    for top in range(0, len(coverage), _STRIP_ROWS):
+        strip = coverage[top : top + _STRIP_ROWS]
+        covered_columns = np.flatnonzero(strip.any(axis=0))
+        if len(covered_columns):
+            left, right = int(covered_columns[0]), int(covered_columns[-1]) + 1
             strip_rows = slice(rows.start + top, rows.start + top + len(strip))
             strip_columns = slice(columns.start + left, columns.start + right)
             yield strip_rows, strip_columns, strip[:, left:right]
 
 
-def _fixed(points: Points) -> NDArray[np.int32]:
+def _to_fixed_point(points: Points) -> NDArray[np.int32]:
     """Convert points to OpenCV's fixed-point coordinates, in which (0, 0) is the center of the first pixel."""
     return np.round((points * SUPERSAMPLE - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
 
-def _brightness(facing: tuple[float, float], pose: Pose, to_sun: Points) -> float:
+def _slope_brightness(normal_xy: tuple[float, float], pose: Pose, to_sun: Points) -> float:
     """Return the factor by which a slope is lighter (above 1) or darker than a level surface."""
-    direction = Pose(0, 0, pose.angle).apply(np.array([facing]))[0]
+    direction = Pose(0, 0, pose.angle).apply(np.array([normal_xy]))[0]
     return 1.0 + _SLOPE_CONTRAST * float(direction @ to_sun)

@@ -24,14 +24,14 @@ def tree(rng: np.random.Generator, leaves: list[Color], diameter: float) -> Spri
     radii = diameter / 2 * rng.uniform(0.82, 1.06, 18)
     crown = np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
     paint = pick(rng, leaves, jitter=7)
-    sprite = Sprite.of(crown, height=diameter * 0.8)
+    sprite = Sprite.from_outline(crown, height=diameter * 0.8)
     sprite.fill(crown, shade(paint, 0.72))
     for _ in range(max(5, int(diameter / 2))):
         angle, radius = rng.uniform(0, 2 * np.pi), diameter * 0.32 * np.sqrt(rng.random())
         direction = (float(np.cos(angle)), float(np.sin(angle)))
         size = diameter * rng.uniform(0.18, 0.36)
         clump = ellipse(size, size * rng.uniform(0.7, 1.0), radius * direction[0], radius * direction[1], sides=9)
-        sprite.fill(clump, shade(paint, rng.uniform(0.85, 1.15)), facing=direction)
+        sprite.fill(clump, shade(paint, rng.uniform(0.85, 1.15)), normal_xy=direction)
     return sprite
 
 
@@ -43,13 +43,13 @@ def dwelling(rng: np.random.Generator, length: float, width: float) -> Sprite:
         (-17.0, -12.0, 17.0, 12.0)
     """
     paint, outline = pick(rng, ROOF_TILES, jitter=8), rect(length, width)
-    sprite = Sprite.of(outline, height=11.0)
+    sprite = Sprite.from_outline(outline, height=11.0)
     half_ridge, half_l, half_w = max(0.0, (length - width) / 2) + 0.8, length / 2, width / 2
     for side in (-1.0, 1.0):
         long_slope = np.array([[half_l, side * half_w], [-half_l, side * half_w], [-half_ridge, 0], [half_ridge, 0]])
-        sprite.fill(long_slope, paint, facing=(0.0, side))
+        sprite.fill(long_slope, paint, normal_xy=(0.0, side))
         end_slope = np.array([[side * half_l, -half_w], [side * half_l, half_w], [side * half_ridge, 0]])
-        sprite.fill(end_slope, paint, facing=(side, 0.0))
+        sprite.fill(end_slope, paint, normal_xy=(side, 0.0))
     sprite.line([(-half_ridge, 0), (half_ridge, 0)], shade(paint, 0.75), 0.7)
     sprite.fill(rect(3.0, 3.0, *rng.uniform(-0.25, 0.25, 2) * (length, width)), shade(paint, 0.55))
     return sprite
@@ -63,7 +63,7 @@ def flat_building(rng: np.random.Generator, length: float, width: float) -> Spri
         (-25.0, -20.0, 25.0, 20.0)
     """
     paint, outline = pick(rng, FLAT_ROOF, jitter=7), rect(length, width)
-    sprite = Sprite.of(outline, height=20.0)
+    sprite = Sprite.from_outline(outline, height=20.0)
     sprite.fill(outline, shade(paint, 1.1))
     sprite.fill(rect(length - 3.5, width - 3.5), paint, grain=5.0)
     for _ in range(int(rng.integers(2, 6))):
@@ -81,9 +81,9 @@ def shed(rng: np.random.Generator, length: float, width: float) -> Sprite:
         (-30.0, -15.0, 30.0, 15.0)
     """
     paint, outline = pick(rng, SHED_ROOF, jitter=6), rect(length, width)
-    sprite = Sprite.of(outline, height=16.0)
+    sprite = Sprite.from_outline(outline, height=16.0)
     for side in (-1.0, 1.0):
-        sprite.fill(rect(length, width / 2, 0.0, side * width / 4), paint, facing=(0.0, side * 0.8))
+        sprite.fill(rect(length, width / 2, 0.0, side * width / 4), paint, normal_xy=(0.0, side * 0.8))
     for x in np.arange(-length / 2 + 5, length / 2, 5.0):
         sprite.line([(x, -width / 2), (x, width / 2)], shade(paint, 0.9), 0.5, alpha=0.7)
     for x in np.arange(-length / 2 + 12, length / 2 - 6, 24.0):
@@ -100,7 +100,7 @@ def bush(rng: np.random.Generator, leaves: list[Color], diameter: float) -> Spri
         True
     """
     paint = shade(pick(rng, leaves, jitter=8), rng.uniform(0.8, 1.1))
-    sprite = Sprite.of(ellipse(diameter, diameter * rng.uniform(0.7, 1.0), sides=11), height=diameter * 0.3)
+    sprite = Sprite.from_outline(ellipse(diameter, diameter * rng.uniform(0.7, 1.0), sides=11), height=diameter * 0.3)
     sprite.fill(ellipse(diameter, diameter * 0.85, sides=11), shade(paint, 0.8))
     sprite.fill(ellipse(diameter * 0.6, diameter * 0.5, sides=9), paint)
     return sprite
@@ -115,6 +115,6 @@ def crate(rng: np.random.Generator) -> Sprite:
     """
     side = rng.uniform(5.0, 8.0)
     outline: Points = rect(side, side * rng.uniform(0.7, 1.0))
-    sprite = Sprite.of(outline, height=4.0)
+    sprite = Sprite.from_outline(outline, height=4.0)
     paint = pick(rng, [rgb(110, 92, 72), rgb(84, 96, 84), rgb(150, 146, 140)], jitter=10)
     return sprite.fill(outline, paint).line(outline, shade(paint, 0.65), 0.6, closed=True)

@@ -70,7 +70,7 @@ DIFFICULTIES: dict[str, Difficulty] = {
 
 
 def resolve_difficulty(spec: str | Difficulty) -> Difficulty:
-    """Return the difficulty with a name of ``DIFFICULTIES``; a :class:`Difficulty` is returned unchanged.
+    """Look up a difficulty by its name in ``DIFFICULTIES``; a :class:`Difficulty` is returned unchanged.
 
     Raises:
         UserError: The name is unknown.

@@ -22,7 +22,7 @@ RECORD_FILE = "scenes.json"
 WRITTEN_BY = "rotated_atss.synthetic"
 HEADER = ("imagesource:generated", "gsd:null")
 SHORTEST_SIDE, LONGEST_SIDE = 160, 8192  # pixels
-_BYTES_PER_PIXEL = 100  # memory of rendering: the supersampled image and noise fields
+_BYTES_PER_PIXEL = 100  # peak memory of rendering: the supersampled image and its noise fields
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,12 @@ def generate_splits(
     workers: int | None = None,
     progress: bool | None = None,
 ) -> dict[str, list[str]]:
-    """Render one folder of scenes per split, such as ``out/train`` and ``out/val``, without common scenes.
+    """Render one folder of scenes per split, such as ``out/train`` and ``out/val``; no scene is in two splits.
 
     Args:
         out: Parent folder of the splits.
-        counts: Number of scenes by name of the split, in the order in which scenes are numbered.
-        size_wh: As in :func:`generate_scenes`; so are the following arguments.
+        counts: Number of scenes by name of the split. Scenes are numbered in this order.
+        size_wh: As for :func:`generate_scenes`, like all following arguments.
         seed: Seed of the series of scenes.
         prefix: Prefix of the image ids.
         difficulty: Name or custom :class:`Difficulty`.
@@ -162,8 +162,8 @@ def _check_arguments(count: int, size_wh: tuple[int, int], seed: int, first: int
     if count < 1:
         raise UserError(f"at least 1 scene is needed, got {count}")
     if not all(SHORTEST_SIDE <= side <= LONGEST_SIDE for side in size_wh):
-        given = " x ".join(map(str, size_wh))
-        raise UserError(f"the sides of a scene must be {SHORTEST_SIDE} to {LONGEST_SIDE} px, got {given}")
+        size_text = " x ".join(map(str, size_wh))
+        raise UserError(f"the sides of a scene must be {SHORTEST_SIDE} to {LONGEST_SIDE} px, got {size_text}")
     if min(seed, first) < 0:
         raise UserError(f"the seed and the first number must be 0 or more, got {seed} and {first}")
     if workers is not None and workers < 1:
@@ -183,7 +183,7 @@ def _clear_folder(folder: Path) -> None:
     """Remove the scenes of an earlier call from a folder, and no other files.
 
     Raises:
-        UserError: The path is no folder, or a folder with other content only.
+        UserError: The path is not a folder, or the folder has content, but no scenes of an earlier call.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError("not a folder", where=folder, hint="choose a new or empty folder")
@@ -195,7 +195,9 @@ def _clear_folder(folder: Path) -> None:
             "the folder is not empty and contains no generated scenes", where=folder, hint="choose a new one"
         )
     for subfolder in (folder / "images", folder / "labelTxt"):
-        for path in subfolder.iterdir() if subfolder.is_dir() else []:
+        if not subfolder.is_dir():
+            continue
+        for path in subfolder.iterdir():
             if path.stem in image_ids:
                 path.unlink()
 

@@ -10,7 +10,7 @@ FloatArray = NDArray[np.float32]
 
 
 def value_noise(rng: np.random.Generator, size_wh: tuple[int, int], cell_wh: tuple[float, float]) -> FloatArray:
-    """Create a smooth random field by interpolation between random values at a distance of ``cell_wh`` pixels.
+    """Create a smooth random field: interpolate random values on a grid with a spacing of ``cell_wh`` pixels.
 
     Returns:
         (H, W) with mean near 0 and variance below 1, since interpolation averages values of variance 1.

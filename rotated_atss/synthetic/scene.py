@@ -8,20 +8,18 @@ from numpy.typing import NDArray
 
 from rotated_atss.synthetic.difficulty import Difficulty
 from rotated_atss.synthetic.noise import value_noise
-from rotated_atss.synthetic.shore import lay_shore, marina, traffic_at_sea
+from rotated_atss.synthetic.shore import lay_shore, place_marina, place_ships
 from rotated_atss.synthetic.site import SceneObject, Site
-from rotated_atss.synthetic.streets import overhanging_trees, roadside_trees, traffic
+from rotated_atss.synthetic.streets import place_overhanging_trees, place_roadside_trees, place_traffic
 from rotated_atss.synthetic.terrain import lay_ground, lay_roads
 from rotated_atss.synthetic.town_plan import Block, make_town_plan
-from rotated_atss.synthetic.zones import FILLERS, LABELED, Zone
+from rotated_atss.synthetic.zones import FILLER_ZONES, LABELED_ZONES, Zone
 
 SIZE_WH = (880, 720)  # default size of a scene, pixels
 SIZE_SPREAD = 0.1  # maximum relative deviation of a side from the requested size
 
-# Haze makes aerial images less saturated: 18% of each channel is the gray value.
-_FADE = 0.82 * np.eye(3) + 0.18 * np.array([[0.11, 0.59, 0.30]])
-
-
+# Color transform (3, 3): haze makes aerial images less saturated, so 18% of each channel is replaced by the gray value.
+_HAZE = 0.82 * np.eye(3) + 0.18 * np.array([[0.11, 0.59, 0.30]])
 _MIDDLE_GRAY = 118  # gray level of a reflectance of 18% in sRGB; contrast does not change it
 
 
@@ -68,34 +66,34 @@ def _build_scene(site: Site, index: int) -> None:
     lay_ground(site.canvas, site.climate, site.rng)
     lay_shore(site, plan.shore)
     lay_roads(site.canvas, plan.roads, site.climate)
-    for zone, block in _assign_zones(plan.blocks, index, site.rng):
-        zone(site, block)
-    pier_length = marina(site, plan.shore)
-    traffic_at_sea(site, plan.shore, start=pier_length)
-    traffic(site, plan.roads)
-    roadside_trees(site, plan.roads)
-    overhanging_trees(site)
+    for fill_block, block in _assign_zones(plan.blocks, index, site.rng):
+        fill_block(site, block)
+    pier_length = place_marina(site, plan.shore)
+    place_ships(site, plan.shore, start=pier_length)
+    place_traffic(site, plan.roads)
+    place_roadside_trees(site, plan.roads)
+    place_overhanging_trees(site)
 
 
 def _assign_zones(blocks: list[Block], index: int, rng: np.random.Generator) -> list[tuple[Zone, Block]]:
     """Assign a zone to every block.
 
-    The largest blocks get zones with labeled objects, which take turns from scene to scene, so that no class is rare.
-    The remaining blocks get random fillers.
+    The largest blocks get different zones with labeled objects. Consecutive scenes continue the cycle through
+    ``LABELED_ZONES``, so that no class is rare. The remaining blocks get random zones of ``FILLER_ZONES``.
     """
-    by_area = sorted(blocks, key=lambda block: block.visible_area, reverse=True)
-    num_labeled = min(len(blocks), len(LABELED))
-    turns = {(index * num_labeled + offset) % len(LABELED) for offset in range(num_labeled)}
-    zones = [zone for position, zone in enumerate(LABELED) if position in turns]
-    zones += [FILLERS[rng.integers(len(FILLERS))] for _ in range(len(blocks) - num_labeled)]
-    return list(zip(zones, by_area))
+    blocks_by_area = sorted(blocks, key=lambda block: block.visible_area, reverse=True)
+    num_labeled = min(len(blocks), len(LABELED_ZONES))
+    chosen_indices = {(index * num_labeled + offset) % len(LABELED_ZONES) for offset in range(num_labeled)}
+    zones = [LABELED_ZONES[zone_index] for zone_index in sorted(chosen_indices)]
+    zones += [FILLER_ZONES[rng.integers(len(FILLER_ZONES))] for _ in range(len(blocks) - num_labeled)]
+    return list(zip(zones, blocks_by_area))
 
 
 def _apply_camera(image: NDArray[np.uint8], difficulty: Difficulty, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Apply blur, brightness, white balance, contrast, uneven light and sensor noise."""
     spread = difficulty.color_jitter
     height, width = image.shape[:2]
-    picture = cv2.transform(image.astype(np.float32), _FADE)
+    picture = cv2.transform(image.astype(np.float32), _HAZE)
     picture = cv2.GaussianBlur(picture, (0, 0), difficulty.blur)
     balance = rng.uniform(1 - spread, 1 + spread) * rng.uniform(1 - spread / 2, 1 + spread / 2, 3)  # with brightness
     contrast = rng.uniform(1 - spread, 1 + spread)

@@ -10,7 +10,7 @@ from rotated_atss.synthetic.shapes import quad_of
 from rotated_atss.synthetic.site import Site
 from rotated_atss.synthetic.sprite import Pose, Sprite, rgb, shade
 from rotated_atss.synthetic.terrain import lay_water
-from rotated_atss.synthetic.town_plan import QUAY, Shore
+from rotated_atss.synthetic.town_plan import QUAY_WIDTH, Shore
 
 FOAM = rgb(214, 226, 228)
 
@@ -24,20 +24,21 @@ def lay_shore(site: Site, shore: Shore) -> None:
         >>> bool(site.canvas.image()[200].any()), bool(site.canvas.image()[20].any())
         (True, False)
     """
-    far = shore.half_length + 400.0  # pixels; the water and the quay continue beyond the image
-    lay_water(site.canvas, shore.pose.apply(quad_of((-far, 0.0, far, shore.reach + 60))), site.climate, site.rng)
-    quay = shore.pose.apply(quad_of((-far, -QUAY, far, 0.0)))
+    half_span = shore.half_length + 400.0  # pixels; the water and the quay continue beyond the image
+    sea = shore.pose.apply(quad_of((-half_span, 0.0, half_span, shore.reach + 60)))
+    lay_water(site.canvas, sea, site.climate, site.rng)
+    quay = shore.pose.apply(quad_of((-half_span, -QUAY_WIDTH, half_span, 0.0)))
     site.canvas.fill(quay, site.climate.concrete, grain=5.0)
-    edge = shore.pose.apply(np.array([[-far, 0.0], [far, 0.0]]))
+    edge = shore.pose.apply(np.array([[-half_span, 0.0], [half_span, 0.0]]))
     site.canvas.line(edge, shade(site.climate.concrete, 0.6), 2.0)
 
 
-def marina(site: Site, shore: Shore) -> float:
+def place_marina(site: Site, shore: Shore) -> float:
     """Place piers with boats moored on both sides; return the length of the piers in pixels.
 
     Example:
         >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))
-        >>> length = marina(site, Shore(Pose(150, 80), half_length=150, reach=160))
+        >>> length = place_marina(site, Shore(Pose(150, 80), half_length=150, reach=160))
         >>> length > 56, sorted({obj.name for obj in site.objects})
         (True, ['harbor', 'ship'])
     """
@@ -46,18 +47,18 @@ def marina(site: Site, shore: Shore) -> float:
     length = float(min(rng.uniform(98, 122) * scale, max(56.0, shore.reach - 30)))
     width = rng.uniform(13.0, 17.0) * scale
     pitch = 2 * berth_length + width + rng.uniform(16, 26) * scale  # distance between piers
-    for along in np.arange(-shore.half_length + rng.uniform(0.3, 0.7) * pitch, shore.half_length, pitch):
-        pose = shore.pose.moved(float(along), length / 2 + 1, np.pi / 2)
+    for x in np.arange(-shore.half_length + rng.uniform(0.3, 0.7) * pitch, shore.half_length, pitch):
+        pose = shore.pose.moved(float(x), length / 2 + 1, np.pi / 2)
         if site.place(vessels.pier(rng, length, width), pose):
             for side in (-1, 1):
-                _moor(site, pose, length, width, berth_length, side)
+                _moor_boats(site, pose, length, width, berth_length, side)
     return length
 
 
-def _moor(site: Site, pier: Pose, length: float, width: float, berth_length: float, side: int) -> None:
+def _moor_boats(site: Site, pier: Pose, length: float, width: float, berth_length: float, side: int) -> None:
     """Place a dense row of boats along one side of a pier (1: right, -1: left); most of them have the same heading."""
     rng = site.rng
-    most_bow_in = rng.random() < 0.5
+    majority_is_bow_in = rng.random() < 0.5
     x = -length / 2 + 8.0
     while True:
         boat = vessels.boat(rng, site.scale, berth_length * rng.uniform(1 - site.difficulty.size_jitter, 1.0))
@@ -65,19 +66,19 @@ def _moor(site: Site, pier: Pose, length: float, width: float, berth_length: flo
         if x + boat_width > length / 2 + 2:
             return
         if rng.random() < site.difficulty.fill:
-            is_bow_in = most_bow_in == (rng.random() < 0.85)  # 85% of the boats have the heading of the majority
-            turn = (-side if is_bow_in else side) * np.pi / 2 + site.heading_jitter()
+            is_bow_in = majority_is_bow_in if rng.random() < 0.85 else not majority_is_bow_in
+            turn = (-side if is_bow_in else side) * np.pi / 2 + site.random_heading_offset()
             y = side * (width / 2 + boat_length / 2 + 2.0)
             site.place(boat, pier.moved(x + boat_width / 2, y, turn), gap=0.0)
         x += boat_width + rng.uniform(1.5, 3.5)
 
 
-def traffic_at_sea(site: Site, shore: Shore, start: float) -> None:
+def place_ships(site: Site, shore: Shore, start: float) -> None:
     """Place ships with their wakes on the open water, at least ``start`` pixels away from the shore.
 
     Example:
         >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))
-        >>> traffic_at_sea(site, Shore(Pose(150, 80), half_length=150, reach=160), start=20)
+        >>> place_ships(site, Shore(Pose(150, 80), half_length=150, reach=160), start=20)
         >>> {obj.name for obj in site.objects}
         {'ship'}
     """

@@ -1,6 +1,7 @@
 """The site of a scene: the canvas, the placed sprites, the occupied area and the labeled objects."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -12,10 +13,12 @@ from rotated_atss.synthetic.shapes import Points
 from rotated_atss.synthetic.sprite import Pose, Sprite
 from rotated_atss.synthetic.terrain import Climate, choose_climate
 
-MIN_VISIBLE = 0.7  # a labeled object is placed only if at least this share of it is inside the image
-HIDDEN = 0.75  # an object gets no label if trees and buildings cover at least this share of it
-OCCLUDED = 0.35  # an object is difficult if trees and buildings cover more than this share of it
-TINY = 6.0  # an object is difficult if its shorter side is below this length in pixels
+MIN_VISIBLE_SHARE = 0.7  # a labeled object is placed only if at least this share of it is inside the image
+HIDDEN_SHARE = 0.75  # an object gets no label if trees and buildings cover at least this share of it
+OCCLUDED_SHARE = 0.35  # an object is difficult if trees and buildings cover more than this share of it
+TINY_PX = 6.0  # an object is difficult if its shorter side is below this length
+
+Layer = Literal["ground", "low", "tall"]
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,11 @@ class Sun:
 
     Attributes:
         to_sun: Unit vector (2,) on the image towards the sun.
-        slope: Length of a shadow per unit of height.
+        shadow_length: Length of the shadow of an object, divided by its height.
     """
 
     to_sun: Points
-    slope: float
+    shadow_length: float
 
 
 @dataclass
@@ -95,28 +98,31 @@ class Site:
         return cls(canvas, climate, sun, difficulty, scale, rng)
 
     def random_scale(self) -> float:
-        """Draw the size of one object, relative to the default size."""
+        """Sample the size of one object, relative to the default size."""
         spread = self.difficulty.size_jitter
         return self.scale * float(self.rng.uniform(1 - spread, 1 + spread))
 
-    def heading_jitter(self) -> float:
-        """Draw a deviation of a heading, in radians."""
+    def random_heading_offset(self) -> float:
+        """Sample the deviation of an object from the heading of its row, in radians."""
         return float(np.radians(self.rng.normal(0, self.difficulty.heading_jitter)))
 
-    def place(self, sprite: Sprite, pose: Pose, *, layer: str = "low", gap: float | None = None) -> bool:
-        """Place a sprite if there is space for it; of a labeled one, ``MIN_VISIBLE`` must also be inside the image.
+    def place(self, sprite: Sprite, pose: Pose, *, layer: Layer = "low", gap: float | None = None) -> bool:
+        """Place a sprite if there is space for it.
+
+        At least ``MIN_VISIBLE_SHARE`` of a labeled sprite must also be inside the image.
 
         Args:
             sprite: The sprite.
             pose: Position and heading of the sprite on the image.
             layer: "ground" is painted immediately; "low" and "tall" are painted by :meth:`paint_layers`.
-            gap: Free pixels required around the sprite. A negative gap allows overlap, None any overlap.
+            gap: Width of the border around the sprite that must be free, pixels. With a negative gap, the sprite may
+                overlap others by this width; with None, it may overlap them without limit.
 
         Returns:
             Whether the sprite was placed.
         """
         quad = pose.apply(sprite.box)
-        if sprite.name is not None and visible_share(quad, self.canvas.size_wh) < MIN_VISIBLE:
+        if sprite.name is not None and visible_share(quad, self.canvas.size_wh) < MIN_VISIBLE_SHARE:
             return False
         if gap is not None and not self.is_free(pose.apply(_expand(sprite.box, gap))):
             return False
@@ -150,30 +156,31 @@ class Site:
                 self.canvas.paint(sprite.parts, pose, self.sun.to_sun)
 
     def labels(self) -> list[SceneObject]:
-        """Return the objects that trees and buildings do not hide, with their difficult flags."""
+        """Return the labeled objects that trees and buildings do not hide, with their difficult flags."""
         occlusion = self._occlusion_mask()
         labels = []
         for obj in self.objects:
-            covered = _covered_share(occlusion, obj.polygon)
+            covered_share = _covered_share(occlusion, obj.polygon)
             sides = np.linalg.norm(np.diff(obj.polygon[:3], axis=0), axis=1)
-            if covered < HIDDEN:
-                labels.append(SceneObject(obj.polygon, obj.name, int(covered > OCCLUDED or min(sides) < TINY)))
+            if covered_share < HIDDEN_SHARE:
+                is_difficult = covered_share > OCCLUDED_SHARE or min(sides) < TINY_PX
+                labels.append(SceneObject(obj.polygon, obj.name, int(is_difficult)))
         return labels
 
     def _shadows(self, sprite: Sprite, pose: Pose) -> list[Points]:
         """Return the outlines of the shadows of a sprite on the image."""
-        offset = -self.sun.to_sun * self.sun.slope * sprite.height
-        outlines = [pose.apply(caster) for caster in sprite.casters]
-        if sprite.floating:  # raised above the ground, so the shadow does not begin at the sprite
+        offset = -self.sun.to_sun * self.sun.shadow_length * sprite.height
+        outlines = [pose.apply(caster) for caster in sprite.shadow_casters]
+        if sprite.floating:  # the shadow does not begin at the sprite
             return [outline + offset for outline in outlines]
-        return [_sweep(outline, offset) for outline in outlines]
+        return [_sweep_hull(outline, offset) for outline in outlines]
 
     def _occlusion_mask(self) -> NDArray[np.uint8]:
         """Return the mask (H, W) of pixels covered by unlabeled sprites of the upper layer (trees, buildings)."""
         mask = np.zeros_like(self.occupied)
         for sprite, pose in self.tall:
             if sprite.name is None:
-                for outline in sprite.casters:
+                for outline in sprite.shadow_casters:
                     cv2.fillPoly(mask, [_pixel_indices(pose.apply(outline))], 1)
         return mask
 
@@ -188,17 +195,17 @@ def visible_share(quad: Points, size_wh: tuple[int, int]) -> float:
         0.5
     """
     fractions = (np.arange(12) + 0.5) / 12
-    s, t = (grid.reshape(-1, 1) for grid in np.meshgrid(fractions, fractions))
+    s, t = (grid.reshape(-1, 1) for grid in np.meshgrid(fractions, fractions))  # (144, 1) each
     samples = quad[0] + s * (quad[1] - quad[0]) + t * (quad[3] - quad[0])
     return float(((samples >= 0) & (samples < size_wh)).all(axis=1).mean())
 
 
 def _covered_share(occlusion: NDArray[np.uint8], quad: Points) -> float:
-    """Return the share of a rectangle that a mask covers, of its part inside the image."""
+    """Return the share of the visible part of a rectangle (4, 2) that a mask (H, W) covers."""
     corners, crop = _crop_to_polygon(occlusion, quad)
     mask = cv2.fillPoly(np.zeros_like(crop), [corners], 1)
-    inside = cv2.countNonZero(mask)
-    return cv2.countNonZero(np.bitwise_and(mask, crop)) / inside if inside else 0.0
+    num_visible = cv2.countNonZero(mask)
+    return cv2.countNonZero(np.bitwise_and(mask, crop)) / num_visible if num_visible else 0.0
 
 
 def _crop_to_polygon(mask: NDArray[np.uint8], outline: Points) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
@@ -223,7 +230,7 @@ def _expand(box: Points, gap: float) -> Points:
     return box + np.sign(box - box.mean(axis=0)) * gap
 
 
-def _sweep(outline: Points, offset: Points) -> Points:
+def _sweep_hull(outline: Points, offset: Points) -> Points:
     """Return the convex hull of an outline and of the outline moved by ``offset``."""
-    both = np.concatenate([outline, outline + offset]).astype(np.float32)
-    return cv2.convexHull(both)[:, 0].astype(np.float64)
+    points = np.concatenate([outline, outline + offset]).astype(np.float32)
+    return cv2.convexHull(points)[:, 0].astype(np.float64)

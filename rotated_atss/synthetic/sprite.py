@@ -1,4 +1,4 @@
-"""Sprites: an object seen from above as painted parts in its own frame, with its box and the outline of its shadow."""
+"""Define sprites: objects seen from above, with painted parts, a box, and the outlines that cast a shadow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,7 +42,12 @@ def blend(first: Color, second: Color, share: float) -> Color:
 
 
 def pick(rng: np.random.Generator, colors: Sequence[Color], *, jitter: float = 8.0) -> Color:
-    """Draw one of the colors, and vary its brightness by a standard deviation of ``jitter`` gray levels, its hue less.
+    """Choose one of the colors at random, and vary its brightness and, by less, its hue.
+
+    Args:
+        rng: Random generator.
+        colors: Colors to choose from.
+        jitter: Standard deviation of the brightness, gray levels.
 
     Example:
         >>> len(pick(np.random.default_rng(0), [rgb(200, 100, 50)]))
@@ -85,8 +90,8 @@ class Part:
         color: The color.
         width: Width of the line in pixels; 0 for a filled polygon.
         alpha: Opacity, 0 to 1.
-        facing: Direction in the frame of the object to which a slope faces, or None for a level surface. Slopes that
-            face the sun are lighter.
+        normal_xy: Normal of a slope, projected onto the ground, in the frame of the object; None for a level surface.
+            Slopes that face the sun are lighter. The length of the vector, at most 1, scales this effect.
         grain: Amplitude of the surface noise, in gray levels.
         closed: Whether a line returns to its first point.
     """
@@ -95,7 +100,7 @@ class Part:
     color: Color
     width: float = 0.0
     alpha: float = 1.0
-    facing: tuple[float, float] | None = None
+    normal_xy: tuple[float, float] | None = None
     grain: float = 0.0
     closed: bool = False
 
@@ -107,24 +112,26 @@ class Sprite:
     Attributes:
         extent: Box (x0, y0, x1, y1) in the frame of the object; the front is at x1.
         name: DOTA class, or None for an unlabeled object.
-        height: Height in pixels; the length of the shadow is the height times :attr:`Sun.slope`.
-        parts: Painted parts, the lowest first.
-        casters: Outlines that cast a shadow, (N, 2) each.
-        floating: Whether the object is raised above the ground, as a wing is, so that its shadow is detached.
+        height: Height in pixels.
+        parts: Painted parts, in the order in which they are painted.
+        shadow_casters: Outlines that cast a shadow, (N, 2) each.
+        floating: Whether the object is above the ground, like a wing, so that its shadow is detached from it.
     """
 
     extent: tuple[float, float, float, float]
     name: str | None = None
     height: float = 0.0
     parts: list[Part] = field(default_factory=list)
-    casters: list[Points] = field(default_factory=list)
+    shadow_casters: list[Points] = field(default_factory=list)
     floating: bool = False
 
     @classmethod
-    def of(cls, outline: Points, name: str | None = None, *, height: float = 0.0, floating: bool = False) -> "Sprite":
-        """Create a sprite whose box is the extent of ``outline``; the outline casts a shadow if ``height`` is not 0."""
-        casters = [outline] if height > 0 else []
-        return cls(extent_of(outline), name, height, [], casters, floating)
+    def from_outline(
+        cls, outline: Points, name: str | None = None, *, height: float = 0.0, floating: bool = False
+    ) -> "Sprite":
+        """Create a sprite with the box of an outline, and no parts; the outline casts a shadow if ``height`` > 0."""
+        shadow_casters = [outline] if height > 0 else []
+        return cls(extent_of(outline), name, height, [], shadow_casters, floating)
 
     @property
     def box(self) -> Points:
@@ -137,11 +144,11 @@ class Sprite:
         color: Color,
         *,
         alpha: float = 1.0,
-        facing: tuple[float, float] | None = None,
+        normal_xy: tuple[float, float] | None = None,
         grain: float = 0.0,
     ) -> "Sprite":
-        """Add a filled polygon."""
-        self.parts.append(Part(points, color, 0.0, alpha, facing, grain))
+        """Add a filled polygon; return the sprite."""
+        self.parts.append(Part(points, color, 0.0, alpha, normal_xy, grain))
         return self
 
     def line(
@@ -153,6 +160,6 @@ class Sprite:
         alpha: float = 1.0,
         closed: bool = False,
     ) -> "Sprite":
-        """Add a line through the points."""
+        """Add a line through the points; return the sprite."""
         self.parts.append(Part(np.asarray(points, float), color, width, alpha, closed=closed))
         return self

@@ -13,7 +13,7 @@ from rotated_atss.synthetic.canvas import SUPERSAMPLE, Canvas
 from rotated_atss.synthetic.noise import FloatArray, fractal_noise
 from rotated_atss.synthetic.shapes import Points
 from rotated_atss.synthetic.sprite import Color, Pose, pick, rgb, shade
-from rotated_atss.synthetic.town_plan import SIDEWALK, Road
+from rotated_atss.synthetic.town_plan import MIN_AVENUE_WIDTH, MIN_STREET_WIDTH, SIDEWALK_WIDTH, Road
 
 LANE_WHITE, LANE_YELLOW = rgb(216, 216, 210), rgb(206, 176, 76)
 
@@ -77,7 +77,7 @@ CLIMATES: tuple[Climate, ...] = (
 
 
 def choose_climate(rng: np.random.Generator) -> Climate:
-    """Draw a climate and vary its colors.
+    """Choose a climate at random and vary its colors.
 
     Example:
         >>> choose_climate(np.random.default_rng(0)).name in {climate.name for climate in CLIMATES}
@@ -117,17 +117,17 @@ def lay_water(canvas: Canvas, outline: Points, climate: Climate, rng: np.random.
         >>> bool(canvas.image()[10].any()), bool(canvas.image()[30].all())
         (False, True)
     """
-    masked = canvas.mask(outline)
-    if masked is None:
+    window_and_coverage = canvas.rasterize(outline)
+    if window_and_coverage is None:
         return
-    rows, columns, cover = masked
-    size_wh = (cover.shape[1], cover.shape[0])
+    rows, columns, coverage = window_and_coverage
+    size_wh = (coverage.shape[1], coverage.shape[0])
     depth = fractal_noise(rng, size_wh, 150 * SUPERSAMPLE, octaves=3)
     ripples = fractal_noise(rng, size_wh, 5 * SUPERSAMPLE, octaves=2, stretch=rng.uniform(1.5, 3.0))
     glitter = 26.0 * np.clip(ripples - 2.3, 0, None)  # on the highest ripples only
     lift = (3.2 * ripples + glitter).astype(np.float32)
     water = _mix(climate.water, depth * np.float32(0.8), lift)
-    canvas.blend(rows, columns, water, cover)
+    canvas.blend(rows, columns, water, coverage)
 
 
 def lay_roads(canvas: Canvas, roads: Sequence[Road], climate: Climate) -> None:
@@ -142,44 +142,44 @@ def lay_roads(canvas: Canvas, roads: Sequence[Road], climate: Climate) -> None:
         (True, False)
     """
     for road in roads:
-        canvas.fill(road.band(2 * SIDEWALK, reach=SIDEWALK), shade(climate.concrete, 0.92), grain=4.0)
+        canvas.fill(road.band(2 * SIDEWALK_WIDTH, extension=SIDEWALK_WIDTH), shade(climate.concrete, 0.92), grain=4.0)
     for road in roads:
-        canvas.fill(road.band(reach=SIDEWALK + 3), climate.asphalt, grain=5.0)
+        canvas.fill(road.band(extension=SIDEWALK_WIDTH + 3), climate.asphalt, grain=5.0)
     for road in roads:
-        _lane_marks(canvas, road)
+        _paint_lane_marks(canvas, road)
 
 
-def _zebra(canvas: Canvas, road: Road, along: float) -> None:
-    """Paint a pedestrian crossing, ``along`` pixels from the start of the road."""
+def _paint_crossing(canvas: Canvas, road: Road, distance: float) -> None:
+    """Paint a pedestrian crossing, ``distance`` pixels from the start of the road."""
     for offset in np.arange(-road.width / 2 + 2.5, road.width / 2 - 1.5, 3.6):
-        poses = [road.pose(along + shift, offset) for shift in (-3.5, 3.5)]
+        poses = [road.pose(distance + shift, offset) for shift in (-3.5, 3.5)]
         bar = np.array([[pose.x, pose.y] for pose in poses])
         canvas.line(bar, LANE_WHITE, 1.6, alpha=0.85)
 
 
-def _lane_marks(canvas: Canvas, road: Road) -> None:
+def _paint_lane_marks(canvas: Canvas, road: Road) -> None:
     """Paint the edge lines, the center line, the dashed lines between lanes, and a pedestrian crossing at each end."""
     edge = road.width / 2 - 1.5
     for offset in (-edge, edge):
         canvas.line(road.parallel(offset), LANE_WHITE, 0.6, alpha=0.55)
-    if road.width >= 24:
+    if road.width >= MIN_STREET_WIDTH:
         canvas.line(road.parallel(0.0), LANE_YELLOW, 0.8, alpha=0.8)
     dashed_lines: list[float] = []  # offsets from the center line as shares of the width
-    if road.width >= 40:
+    if road.width >= MIN_AVENUE_WIDTH:
         dashed_lines = [-0.25, 0.25]
-    elif road.width < 24:
+    elif road.width < MIN_STREET_WIDTH:
         dashed_lines = [0.0]
     for share in dashed_lines:
         start = road.parallel(road.width * share)[0]
-        for along in np.arange(16.0, road.length - 22, 18.0):
-            dash = np.array([start + road.axis * along, start + road.axis * (along + 8)])
+        for distance in np.arange(16.0, road.length - 22, 18.0):
+            dash = np.array([start + road.axis * distance, start + road.axis * (distance + 8)])
             canvas.line(dash, LANE_WHITE, 0.9, alpha=0.85)
-    for along in (6.0, road.length - 6.0):
-        _zebra(canvas, road, along)
+    for distance in (6.0, road.length - 6.0):
+        _paint_crossing(canvas, road, distance)
 
 
-def lay_slabs(canvas: Canvas, pose: Pose, size: tuple[float, float], color: Color, pitch: float) -> None:
-    """Paint the joints between slabs of ``pitch`` pixels per side, on a surface of ``size`` around ``pose``.
+def lay_slabs(canvas: Canvas, pose: Pose, size_wh: tuple[float, float], color: Color, pitch: float) -> None:
+    """Paint the joints between slabs of ``pitch`` pixels per side, on a surface of ``size_wh`` around ``pose``.
 
     Example:
         >>> canvas = Canvas((60, 40), np.random.default_rng(0))
@@ -187,15 +187,15 @@ def lay_slabs(canvas: Canvas, pose: Pose, size: tuple[float, float], color: Colo
         >>> bool(canvas.image()[20].any()), bool(canvas.image()[0].any())
         (True, False)
     """
-    half_w, half_h = size[0] / 2, size[1] / 2
+    half_w, half_h = size_wh[0] / 2, size_wh[1] / 2
     for x in np.arange(-half_w + pitch, half_w, pitch):
         canvas.line(pose.apply(np.array([[x, -half_h], [x, half_h]])), shade(color, 0.86), 0.5, alpha=0.6)
     for y in np.arange(-half_h + pitch, half_h, pitch):
         canvas.line(pose.apply(np.array([[-half_w, y], [half_w, y]])), shade(color, 0.86), 0.5, alpha=0.6)
 
 
-def lay_furrows(canvas: Canvas, pose: Pose, size: tuple[float, float], color: Color, pitch: float) -> None:
-    """Paint a field of ``size`` around ``pose`` with stripes (furrows, mown grass) along x, ``pitch`` pixels wide.
+def lay_furrows(canvas: Canvas, pose: Pose, size_wh: tuple[float, float], color: Color, pitch: float) -> None:
+    """Paint a field of ``size_wh`` around ``pose`` with stripes (furrows, mown grass) along x, ``pitch`` pixels wide.
 
     Example:
         >>> canvas = Canvas((60, 40), np.random.default_rng(0))
@@ -203,25 +203,25 @@ def lay_furrows(canvas: Canvas, pose: Pose, size: tuple[float, float], color: Co
         >>> bool(canvas.image()[20, 30].all()), bool(canvas.image()[0].any())
         (True, False)
     """
-    half_w, half_h = size[0] / 2, size[1] / 2
+    half_w, half_h = size_wh[0] / 2, size_wh[1] / 2
     for number, y in enumerate(np.arange(-half_h, half_h - pitch / 2, pitch)):
         stripe = np.array([[-half_w, y], [half_w, y], [half_w, y + pitch], [-half_w, y + pitch]])
         canvas.fill(pose.apply(stripe), shade(color, 1.05 if number % 2 else 0.95), grain=5.0)
 
 
-def _mix(colors: tuple[Color, Color], share: FloatArray, lift: FloatArray) -> FloatArray:
-    """Interpolate two colors and add ``lift`` gray levels.
+def _mix(colors: tuple[Color, Color], noise: FloatArray, lift: FloatArray) -> FloatArray:
+    """Interpolate between two colors by a noise field, and add ``lift`` gray levels.
 
     Args:
         colors: First and second color.
-        share: (H, W), about -1.4 for the first color to 1.4 for the second.
+        noise: (H, W); values below about -1.4 give the first color, values above 1.4 the second one.
         lift: (H, W) gray levels.
 
     Returns:
         (H, W, 3).
     """
     first, second = (np.asarray(color, np.float32) for color in colors)
-    weight = np.clip(0.5 + 0.35 * share, 0, 1)
+    weight = np.clip(0.5 + 0.35 * noise, 0, 1)
     # per channel: weight * (second - first) + lift + first
     transform = np.stack([second - first, np.ones(3, np.float32), first], axis=1)
     return np.asarray(cv2.transform(cv2.merge([weight, lift]), transform), np.float32)

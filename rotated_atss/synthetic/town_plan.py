@@ -12,11 +12,12 @@ from rotated_atss.synthetic.shapes import Points, rotate_points
 from rotated_atss.synthetic.sprite import Pose
 
 SAMPLE_STEP = 8  # pixels between the sample points of the visible area
-ROAD_WIDTHS = (44.0, 28.0, 18.0)  # avenue, street, lane; pixels, as the following lengths
-SIDEWALK = 4.0  # width between a road and the blocks beside it
-QUAY = 16.0  # width between the coast and the blocks
+ROAD_WIDTHS = (44.0, 28.0, 18.0)  # avenue, street, alley; pixels, like all lengths below
+MIN_AVENUE_WIDTH, MIN_STREET_WIDTH = 40.0, 24.0
+SIDEWALK_WIDTH = 4.0  # between a road and the adjacent blocks
+QUAY_WIDTH = 16.0  # between the coast and the blocks
 BLOCK_AREA = 48_000.0  # px^2, enough for a few of the largest objects
-MIN_SIDE = 95.0  # an area is divided only if its longer side has space for a road and two blocks of this side
+MIN_BLOCK_SIDE = 95.0  # an area is divided only if its longer side is at least two of these and a road
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Block:
         return Block(pose, self.height, self.width, self.visible_area)
 
     def outline(self, inset: float = 0.0) -> Points:
-        """Return the corners (4, 2) on the image of the block without a border of ``inset`` pixels."""
+        """Return the corners (4, 2) on the image, with all sides moved inwards by ``inset`` pixels."""
         half_w, half_h = self.width / 2 - inset, self.height / 2 - inset
         corners = np.array([[-half_w, -half_h], [half_w, -half_h], [half_w, half_h], [-half_w, half_h]])
         return self.pose.apply(corners)
@@ -67,24 +68,24 @@ class Road:
         """Unit vector from start to stop, (2,)."""
         return (self.stop - self.start) / self.length
 
-    def pose(self, along: float, offset: float, *, ahead: bool = True) -> Pose:
-        """Return the pose ``along`` pixels from the start and ``offset`` pixels to the right of the center line.
+    def pose(self, distance: float, offset: float, *, ahead: bool = True) -> Pose:
+        """Return the pose ``distance`` pixels from the start and ``offset`` pixels to the right of the center line.
 
         The pose points in the direction of the road if ``ahead`` is True, otherwise in the opposite direction.
         """
         angle = float(np.arctan2(self.axis[1], self.axis[0]))
-        x, y = self.start + self.axis * along + self._right * offset
+        x, y = self.start + self.axis * distance + self._right * offset
         return Pose(float(x), float(y), angle if ahead else angle + np.pi)
 
-    def parallel(self, offset: float, reach: float = 0.0) -> Points:
-        """Return the line (2, 2) ``offset`` pixels to the right of the center line, longer by ``reach`` at each end."""
-        shift, ends = self._right * offset, self.axis * reach
+    def parallel(self, offset: float, extension: float = 0.0) -> Points:
+        """Return the line (2, 2) ``offset`` pixels right of the center line, longer by ``extension`` at each end."""
+        shift, ends = self._right * offset, self.axis * extension
         return np.array([self.start - ends + shift, self.stop + ends + shift])
 
-    def band(self, wider: float = 0.0, reach: float = 0.0) -> Points:
-        """Return the outline (4, 2) of the road, wider by ``wider`` pixels and longer by ``reach`` at each end."""
-        half = (self.width + wider) / 2
-        return np.concatenate([self.parallel(-half, reach), self.parallel(half, reach)[::-1]])
+    def band(self, extra_width: float = 0.0, extension: float = 0.0) -> Points:
+        """Return the outline (4, 2), wider by ``extra_width`` in total and longer by ``extension`` at each end."""
+        half = (self.width + extra_width) / 2
+        return np.concatenate([self.parallel(-half, extension), self.parallel(half, extension)[::-1]])
 
     @property
     def _right(self) -> Points:
@@ -122,7 +123,7 @@ class _Area:
 
     bounds: tuple[float, float, float, float]  # u0, v0, u1, v1
     points: Points  # (N, 2) sample points of the image inside the bounds
-    depth: int  # number of divisions that led to it
+    depth: int  # number of divisions from the whole land to this area
 
 
 def make_town_plan(size_wh: tuple[int, int], rng: np.random.Generator) -> TownPlan:
@@ -134,12 +135,12 @@ def make_town_plan(size_wh: tuple[int, int], rng: np.random.Generator) -> TownPl
     """
     frame = Pose(size_wh[0] / 2, size_wh[1] / 2, rng.uniform(0, 2 * np.pi))
     points = _sample_points(size_wh, frame)
-    coast_v = float(np.quantile(points[:, 1], rng.uniform(0.70, 0.76)))
-    land_points = points[points[:, 1] < coast_v - QUAY]
+    coast_v = float(np.quantile(points[:, 1], rng.uniform(0.70, 0.76)))  # the sea is 24 to 30% of the image
+    land_points = points[points[:, 1] < coast_v - QUAY_WIDTH]
     plan = TownPlan(frame, _shore(frame, points, coast_v))
     u0, v0 = points.min(axis=0) - 40  # roads continue beyond the image
     u1 = float(points[:, 0].max()) + 40
-    land = _Area((float(u0), float(v0), u1, coast_v - QUAY), land_points, 0)
+    land = _Area((float(u0), float(v0), u1, coast_v - QUAY_WIDTH), land_points, 0)
     num_blocks = max(1, round(len(land_points) * SAMPLE_STEP**2 / BLOCK_AREA))
     plan.blocks = [_block(area, frame) for area in _divide(land, num_blocks, plan, rng)]
     return plan
@@ -159,7 +160,7 @@ def _shore(frame: Pose, points: Points, coast_v: float) -> Shore:
 
 
 def _divide(land: _Area, num_blocks: int, plan: TownPlan, rng: np.random.Generator) -> list[_Area]:
-    """Halve the area with the most visible points until there are ``num_blocks``; the roads are added to the plan."""
+    """Repeatedly halve the area with the most visible points, up to ``num_blocks`` areas; add the roads to the plan."""
     indivisible: list[_Area] = []
     divisible = [land]
     while divisible and len(divisible) + len(indivisible) < num_blocks:
@@ -173,15 +174,15 @@ def _divide(land: _Area, num_blocks: int, plan: TownPlan, rng: np.random.Generat
 
 
 def _halve(area: _Area, plan: TownPlan, rng: np.random.Generator) -> list[_Area]:
-    """Divide an area by a road across its longer visible side; return no parts if the area is too small."""
+    """Divide an area by a road across its longer visible side; return an empty list if the area is too small."""
     sides = np.ptp(area.points, axis=0) if len(area.points) else np.zeros(2)
     axis = int(np.argmax(sides))
     road_width = ROAD_WIDTHS[min(area.depth, len(ROAD_WIDTHS) - 1)]
-    if sides[axis] < 2 * MIN_SIDE + road_width:
+    if sides[axis] < 2 * MIN_BLOCK_SIDE + road_width:
         return []
     cut = float(np.quantile(area.points[:, axis], rng.uniform(0.44, 0.56)))
     plan.roads.append(_road(area.bounds, axis, cut, road_width, plan.frame))
-    margin = road_width / 2 + SIDEWALK
+    margin = road_width / 2 + SIDEWALK_WIDTH
     return [_part(area, axis, cut - margin, upper=False), _part(area, axis, cut + margin, upper=True)]
 
 
@@ -204,7 +205,7 @@ def _road(bounds: tuple[float, float, float, float], axis: int, cut: float, widt
 
 
 def _block(area: _Area, frame: Pose) -> Block:
-    """Return the block of an area, which has visible points, cropped to its visible part."""
+    """Convert an area to a block, cropped to its visible part; the area must have visible points."""
     low = np.maximum(area.bounds[:2], area.points.min(axis=0) - SAMPLE_STEP)
     high = np.minimum(area.bounds[2:], area.points.max(axis=0) + SAMPLE_STEP)
     middle, size = (low + high) / 2, high - low

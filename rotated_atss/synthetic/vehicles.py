@@ -21,7 +21,7 @@ CAR_PAINT = [
     rgb(196, 184, 150),
     rgb(58, 96, 84),
 ]
-LORRY_BOX = [
+TRUCK_BOX_PAINT = [
     rgb(232, 232, 228),
     rgb(232, 232, 228),
     rgb(214, 216, 220),
@@ -29,7 +29,7 @@ LORRY_BOX = [
     rgb(176, 58, 48),
     rgb(226, 176, 56),
 ]
-LORRY_CAB = [rgb(236, 236, 236), rgb(180, 40, 36), rgb(40, 84, 160), rgb(60, 62, 68), rgb(232, 178, 50)]
+TRUCK_CAB_PAINT = [rgb(236, 236, 236), rgb(180, 40, 36), rgb(40, 84, 160), rgb(60, 62, 68), rgb(232, 178, 50)]
 BUS_PAINT = [rgb(236, 180, 40), rgb(232, 232, 230), rgb(70, 130, 190)]
 GLASS = rgb(36, 44, 54)
 
@@ -44,34 +44,34 @@ def car(rng: np.random.Generator, scale: float) -> Sprite:
     length, width = 20.0 * scale * rng.uniform(0.94, 1.06), 9.0 * scale * rng.uniform(0.95, 1.05)
     paint = pick(rng, CAR_PAINT, jitter=6)
     body = rounded_rect(length, width, width * 0.32)
-    sprite = Sprite.of(body, "small-vehicle", height=6.0 * scale)
+    sprite = Sprite.from_outline(body, "small-vehicle", height=6.0 * scale)
     sprite.fill(body, paint)
     sprite.line(body, shade(paint, 0.72), 0.5, closed=True)
     kind = rng.choice(["car", "van", "pickup"], p=[0.72, 0.16, 0.12])
-    add_top = {"car": _car_top, "van": _van_top, "pickup": _pickup_top}[kind]
+    add_top = {"car": _add_car_top, "van": _add_van_top, "pickup": _add_pickup_top}[kind]
     add_top(sprite, length, width, paint)
     return sprite
 
 
-def _windscreen(sprite: Sprite, x: float, depth: float, width: float) -> None:
+def _add_windshield(sprite: Sprite, x: float, depth: float, width: float) -> None:
     corners = np.array([[x + depth, 0.30], [x, 0.40], [x, -0.40], [x + depth, -0.30]]) * (1, width)
     sprite.fill(corners, GLASS)
 
 
-def _car_top(sprite: Sprite, length: float, width: float, paint: Color) -> None:
+def _add_car_top(sprite: Sprite, length: float, width: float, paint: Color) -> None:
     cabin = rounded_rect(length * 0.52, width * 0.82, width * 0.2, -length * 0.06)
     sprite.fill(cabin, GLASS)
     sprite.fill(rect(length * 0.26, width * 0.70, -length * 0.09), shade(paint, 1.12))
     sprite.fill(rect(length * 0.05, width * 0.66, length * 0.42), shade(paint, 0.86))
 
 
-def _van_top(sprite: Sprite, length: float, width: float, paint: Color) -> None:
-    _windscreen(sprite, length * 0.24, length * 0.12, width)
+def _add_van_top(sprite: Sprite, length: float, width: float, paint: Color) -> None:
+    _add_windshield(sprite, length * 0.24, length * 0.12, width)
     sprite.fill(rounded_rect(length * 0.66, width * 0.78, 1.0, -length * 0.13), shade(paint, 1.10))
 
 
-def _pickup_top(sprite: Sprite, length: float, width: float, paint: Color) -> None:
-    _windscreen(sprite, length * 0.14, length * 0.12, width)
+def _add_pickup_top(sprite: Sprite, length: float, width: float, paint: Color) -> None:
+    _add_windshield(sprite, length * 0.14, length * 0.12, width)
     sprite.fill(rect(length * 0.16, width * 0.72, length * 0.04), shade(paint, 1.10))
     sprite.fill(rect(length * 0.40, width * 0.74, -length * 0.26), blend(shade(paint, 0.5), rgb(70, 70, 70), 0.5))
 
@@ -85,45 +85,45 @@ def large_vehicle(rng: np.random.Generator, scale: float, kind: str | None = Non
     """
     length, width = 52.0 * scale * rng.uniform(0.88, 1.1), 13.0 * scale * rng.uniform(0.95, 1.06)
     kind = kind or str(rng.choice(["truck", "tanker", "bus"], p=[0.6, 0.15, 0.25]))
-    sprite = Sprite.of(rect(length, width), "large-vehicle", height=13.0 * scale)
-    add_parts = {"truck": _truck, "tanker": _tanker, "bus": _bus}[kind]
+    sprite = Sprite.from_outline(rect(length, width), "large-vehicle", height=13.0 * scale)
+    add_parts = {"truck": _add_truck, "tanker": _add_tanker, "bus": _add_bus}[kind]
     add_parts(sprite, length, width, rng)
     return sprite
 
 
-def _tractor(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
-    paint = pick(rng, LORRY_CAB, jitter=6)
-    depth = length * 0.16
+def _add_tractor(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
+    paint = pick(rng, TRUCK_CAB_PAINT, jitter=6)
+    cab_length = length * 0.16
     sprite.fill(rect(length * 0.30, width * 0.5, length * 0.32), rgb(46, 46, 50))
-    sprite.fill(rounded_rect(depth, width * 0.94, 1.4, length / 2 - depth / 2), paint)
-    sprite.fill(rect(depth * 0.22, width * 0.8, length / 2 - depth * 0.26), GLASS)
-    sprite.fill(rect(depth * 0.3, width * 0.6, length / 2 - depth * 0.66), shade(paint, 1.14))
+    sprite.fill(rounded_rect(cab_length, width * 0.94, 1.4, length / 2 - cab_length / 2), paint)
+    sprite.fill(rect(cab_length * 0.22, width * 0.8, length / 2 - cab_length * 0.26), GLASS)
+    sprite.fill(rect(cab_length * 0.3, width * 0.6, length / 2 - cab_length * 0.66), shade(paint, 1.14))
 
 
-def _truck(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
-    _tractor(sprite, length, width, rng)
-    paint, depth = pick(rng, LORRY_BOX, jitter=5), length * 0.79
-    x = -length / 2 + depth / 2
-    sprite.fill(rect(depth, width, x), paint)
+def _add_truck(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
+    _add_tractor(sprite, length, width, rng)
+    paint, box_length = pick(rng, TRUCK_BOX_PAINT, jitter=5), length * 0.79
+    x = -length / 2 + box_length / 2
+    sprite.fill(rect(box_length, width, x), paint)
     for share in np.linspace(0.12, 0.88, 6):
-        rib_x = x - depth / 2 + depth * share
+        rib_x = x - box_length / 2 + box_length * share
         sprite.line([(rib_x, -width * 0.46), (rib_x, width * 0.46)], shade(paint, 0.90), 0.6)
-    sprite.line(rect(depth - 1, width - 1, x), shade(paint, 0.78), 0.6, closed=True)
+    sprite.line(rect(box_length - 1, width - 1, x), shade(paint, 0.78), 0.6, closed=True)
 
 
-def _tanker(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
-    _tractor(sprite, length, width, rng)
-    depth = length * 0.78
-    x = -length / 2 + depth / 2
+def _add_tanker(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
+    _add_tractor(sprite, length, width, rng)
+    tank_length = length * 0.78
+    x = -length / 2 + tank_length / 2
     steel = rgb(186, 190, 196)
-    sprite.fill(rounded_rect(depth, width, width * 0.4, x), shade(steel, 0.78))
-    sprite.fill(rounded_rect(depth * 0.97, width * 0.6, width * 0.3, x), steel)
-    sprite.fill(rect(depth * 0.9, width * 0.18, x), rgb(238, 240, 242))
+    sprite.fill(rounded_rect(tank_length, width, width * 0.4, x), shade(steel, 0.78))
+    sprite.fill(rounded_rect(tank_length * 0.97, width * 0.6, width * 0.3, x), steel)
+    sprite.fill(rect(tank_length * 0.9, width * 0.18, x), rgb(238, 240, 242))
     for hatch in (-0.28, 0.0, 0.28):
-        sprite.fill(ellipse(width * 0.28, width * 0.28, x + depth * hatch, sides=12), rgb(96, 98, 104))
+        sprite.fill(ellipse(width * 0.28, width * 0.28, x + tank_length * hatch, sides=12), rgb(96, 98, 104))
 
 
-def _bus(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
+def _add_bus(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
     paint = pick(rng, BUS_PAINT, jitter=6)
     front = mirrored(np.array([[0.5, 0.0], [0.5, 0.34], [0.47, 0.5], [-0.49, 0.5], [-0.5, 0.44], [-0.5, 0.0]]))
     sprite.fill(front * (length, width), paint)

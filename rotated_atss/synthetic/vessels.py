@@ -54,23 +54,23 @@ def boat(rng: np.random.Generator, scale: float, length: float | None = None) ->
     length = (length or 38.0 * scale) * rng.uniform(0.9, 1.1)
     width = length * rng.uniform(0.30, 0.36)
     paint, hull = pick(rng, HULL_PAINT, jitter=4), _HULL * (length, width)
-    sprite = Sprite.of(hull, "ship", height=5.0 * scale)
+    sprite = Sprite.from_outline(hull, "ship", height=5.0 * scale)
     sprite.fill(hull, shade(paint, 0.9))
     sprite.fill(_HULL * (length * 0.93, width * 0.82), pick(rng, DECK, jitter=5))
     sprite.line(hull, shade(paint, 0.66), 0.5, closed=True)
-    add_top = _motor_top if rng.random() < 0.6 else _sail_top
+    add_top = _add_motor_top if rng.random() < 0.6 else _add_sail_top
     add_top(sprite, length, width, rng)
     return sprite
 
 
-def _motor_top(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
+def _add_motor_top(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
     sprite.fill(_HULL * (length * 0.40, width * 0.55) + (length * 0.20, 0), rgb(240, 240, 240))
     sprite.fill(rounded_rect(length * 0.34, width * 0.62, 1.5, -length * 0.06), rgb(44, 54, 66))
     sprite.fill(rounded_rect(length * 0.26, width * 0.52, 1.5, -length * 0.08), rgb(246, 246, 246))
     sprite.fill(rect(length * 0.16, width * 0.54, -length * 0.36), pick(rng, CANVAS_COVER, jitter=6))
 
 
-def _sail_top(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
+def _add_sail_top(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
     sprite.fill(ellipse(length * 0.46, width * 0.42, length * 0.02, sides=18), rgb(238, 238, 236))
     sprite.fill(rect(length * 0.18, width * 0.44, -length * 0.34), rgb(120, 104, 84))
     sprite.fill(rect(length * 0.46, max(1.2, width * 0.11), -length * 0.20), pick(rng, CANVAS_COVER, jitter=6))
@@ -86,11 +86,9 @@ def freighter(rng: np.random.Generator, scale: float) -> Sprite:
     """
     length = 104.0 * scale * rng.uniform(0.86, 1.1)
     width = length * rng.uniform(0.20, 0.23)
-    hull, paint = (
-        _FREIGHTER_HULL * (length, width),
-        pick(rng, [rgb(60, 66, 84), rgb(140, 50, 44), rgb(52, 84, 80)], jitter=8),
-    )
-    sprite = Sprite.of(hull, "ship", height=8.0 * scale)
+    hull = _FREIGHTER_HULL * (length, width)
+    paint = pick(rng, [rgb(60, 66, 84), rgb(140, 50, 44), rgb(52, 84, 80)], jitter=8)
+    sprite = Sprite.from_outline(hull, "ship", height=8.0 * scale)
     sprite.fill(hull, paint)
     sprite.fill(_FREIGHTER_HULL * (length * 0.95, width * 0.84), rgb(150, 92, 76))
     for bay in np.linspace(-0.24, 0.32, 8):
@@ -105,7 +103,8 @@ def freighter(rng: np.random.Generator, scale: float) -> Sprite:
 def wake(length: float, width: float, reach: float) -> list[tuple[Points, float]]:
     """Return the foam behind a moving vessel: polygons in the frame of the vessel, each with its opacity.
 
-    Shorter polygons overlap longer ones, so that the foam fades with the distance from the vessel.
+    The foam ends about ``reach`` pixels behind the vessel. Shorter polygons overlap longer ones, so that it fades with
+    the distance from the vessel.
 
     Example:
         >>> len(wake(length=38.0, width=13.0, reach=50.0))
@@ -118,8 +117,9 @@ def wake(length: float, width: float, reach: float) -> list[tuple[Points, float]
         for side in (-1.0, 1.0):
             arm = np.array([(x0, width * 0.30), (x1, inner), (x1, outer), (x0, width * 0.46)])
             foam.append((arm * (1, side), 0.09))
-        churn = width * 0.30 * (1 - 0.6 * share)
-        foam.append((np.array([(x0, -0.3 * width), (x1, -churn), (x1, churn), (x0, 0.3 * width)]), 0.10))
+        end_half_width = width * 0.30 * (1 - 0.6 * share)
+        corners = [(x0, -0.3 * width), (x1, -end_half_width), (x1, end_half_width), (x0, 0.3 * width)]
+        foam.append((np.array(corners), 0.10))
     return foam
 
 
@@ -132,7 +132,7 @@ def pier(rng: np.random.Generator, length: float, width: float) -> Sprite:
     """
     paint = pick(rng, PLANKS, jitter=6)
     deck = rect(length, width)
-    sprite = Sprite.of(deck, "harbor", height=5.0)
+    sprite = Sprite.from_outline(deck, "harbor", height=5.0)
     sprite.fill(deck, paint, grain=5.0)
     for x in np.arange(-length / 2 + 3, length / 2 - 1, 3.2):
         sprite.line([(x, -width / 2 + 0.6), (x, width / 2 - 0.6)], shade(paint, rng.uniform(0.82, 0.95)), 0.6)

@@ -1,7 +1,7 @@
 """Zones: functions that fill one block of a synthetic scene, such as an airport apron or a parking lot.
 
-The zones in ``LABELED`` contain labeled objects and are assigned to blocks first. The remaining blocks get zones of
-``FILLERS``, with or without labeled objects.
+The zones in ``LABELED_ZONES`` contain labeled objects and are assigned to blocks first. The remaining blocks get zones
+of ``FILLER_ZONES``, with or without labeled objects.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from rotated_atss.synthetic import aircraft, clutter, grounds, vehicles
+from rotated_atss.synthetic import aircraft, clutter, facilities, vehicles
 from rotated_atss.synthetic._block_filling import (
     best_grid_cells,
     grid_cells,
@@ -37,7 +37,7 @@ TRUCK_PITCH, TRUCK_ROW_DEPTH, TRUCK_AISLE_WIDTH = 19.0, 60.0, 24.0  # pitch: fro
 TANK_RADIUS = 27.0  # about that of the largest tank of a farm
 TENNIS_CELL_WH, BASKETBALL_CELL_WH = (110.0, 56.0), (74.0, 45.0)
 LOT_WH = (64.0, 70.0)  # smallest size of a lot with a dwelling
-TENNIS_SHARE = 0.62  # share of the width of a block that tennis courts get; the rest is for basketball courts
+TENNIS_SHARE = 0.62  # share of the width of a block for tennis courts; the remaining width is for basketball courts
 # Largest deviation to either side, in radians. Helicopters can have almost any heading.
 AIRPLANE_HEADING_SPREAD, HELICOPTER_HEADING_SPREAD, DIAMOND_HEADING_SPREAD = 0.35, 3.1, 0.12
 
@@ -52,17 +52,23 @@ def _apron(site: Site, block: Block) -> None:
     paint_stains(site, block, 6)
     base_heading = site.rng.choice([0.0, 0.5, 1.0, 1.5]) * np.pi
 
-    def plane() -> Sprite:
+    def build_plane() -> Sprite:
         return aircraft.plane(site.rng, site.random_scale())
 
-    def helicopter() -> Sprite:
+    def build_helicopter() -> Sprite:
         return aircraft.helicopter(site.rng, site.random_scale())
 
     # alternating, so that a small apron has both airplanes and helicopters
     for num_planes, num_helicopters in ((3, 2), (2, 1), (2, 0)):
-        scatter(site, block, plane, num_planes, base_heading, heading_spread=AIRPLANE_HEADING_SPREAD, gap=4.0)
+        scatter(site, block, build_plane, num_planes, base_heading, heading_spread=AIRPLANE_HEADING_SPREAD, gap=4.0)
         scatter(
-            site, block, helicopter, num_helicopters, base_heading, heading_spread=HELICOPTER_HEADING_SPREAD, gap=3.0
+            site,
+            block,
+            build_helicopter,
+            num_helicopters,
+            base_heading,
+            heading_spread=HELICOPTER_HEADING_SPREAD,
+            gap=3.0,
         )
     scatter_crates(site, block, 6, gap=5.0)
 
@@ -79,14 +85,14 @@ def _parking(site: Site, block: Block) -> None:
         row_ys.append(y)
         y += bay_depth + (aisle_width if len(row_ys) % 2 else 2.0)
     for index, y in enumerate(row_ys):
-        _bay_row(site, block, y, bay_width, bay_depth, aisle_side=-1 if index % 2 else 1)
+        _fill_bay_row(site, block, y, bay_width, bay_depth, aisle_side=-1 if index % 2 else 1)
     for y in row_ys:
         for end in (-1, 1):
             place_tree(site, block.pose.moved(end * (block.width / 2 - 5), y), 16.0)
 
 
-def _bay_row(site: Site, block: Block, y: float, bay_width: float, bay_depth: float, aisle_side: int) -> None:
-    """Fill a row of bays; ``aisle_side`` is +1 or -1, the sign of y towards the aisle."""
+def _fill_bay_row(site: Site, block: Block, y: float, bay_width: float, bay_depth: float, aisle_side: int) -> None:
+    """Place cars in a row of parking bays; ``aisle_side`` is +1 or -1, the sign of y towards the aisle."""
     half_length = block.width / 2 - 14
     occupancy = site.difficulty.fill * site.rng.uniform(0.75, 1.2)  # varies from row to row
     for x in np.arange(-half_length, half_length, bay_width):
@@ -95,7 +101,7 @@ def _bay_row(site: Site, block: Block, y: float, bay_width: float, bay_depth: fl
         if site.rng.random() < occupancy and x + bay_width <= half_length:
             direction = aisle_side if site.rng.random() < 0.75 else -aisle_side
             y_offset = site.rng.normal(0, 1.0)
-            heading = direction * np.pi / 2 + site.heading_jitter()
+            heading = direction * np.pi / 2 + site.random_heading_offset()
             pose = block.pose.moved(x + bay_width / 2, y + y_offset, heading)
             site.place(vehicles.car(site.rng, site.random_scale()), pose, gap=0.0)
 
@@ -114,18 +120,18 @@ def _depot(site: Site, block: Block) -> None:
         site.place(shed, block.pose.moved(0, y + shed_depth / 2), layer="tall")
         y += shed_depth + 18
     while y + row_depth < block.height / 2:
-        _truck_row(site, block, y + row_depth / 2, None if kind == "mixed" else kind)
+        _fill_truck_row(site, block, y + row_depth / 2, None if kind == "mixed" else kind)
         y += row_depth + TRUCK_AISLE_WIDTH * site.scale
     scatter_crates(site, block, 10, gap=4.0)
 
 
-def _truck_row(site: Site, block: Block, y: float, kind: str | None) -> None:
-    """Fill a row with trucks or buses; ``kind`` as for :func:`vehicles.large_vehicle`."""
+def _fill_truck_row(site: Site, block: Block, y: float, kind: str | None) -> None:
+    """Place a row of trucks or buses; ``kind`` as for :func:`vehicles.large_vehicle`."""
     pitch, half_length = TRUCK_PITCH * site.scale, block.width / 2 - 10
     heading = float(site.rng.choice([-1, 1])) * np.pi / 2
     for x in np.arange(-half_length + pitch / 2, half_length - pitch / 2, pitch):
         if site.rng.random() < site.difficulty.fill * 0.85:
-            pose = block.pose.moved(x, y + site.rng.normal(0, 1.5), heading + site.heading_jitter())
+            pose = block.pose.moved(x, y + site.rng.normal(0, 1.5), heading + site.random_heading_offset())
             site.place(vehicles.large_vehicle(site.rng, site.random_scale(), kind), pose, gap=0.5)
 
 
@@ -143,7 +149,7 @@ def _tank_farm(site: Site, block: Block) -> None:
         pipe = block.pose.apply(np.array([[x, y], [x, y + cell_side / 2]]))
         site.canvas.line(pipe, rgb(206, 204, 198), 1.4)
         radius = max_radius * site.rng.uniform(0.6, 0.98)
-        tank = grounds.storage_tank(site.rng, site.scale, radius)
+        tank = facilities.storage_tank(site.rng, site.scale, radius)
         # the box of a circle is axis-aligned, as in DOTA's annotations
         site.place(tank, Pose(center.x, center.y, 0.0), layer="tall", gap=0.0)
     scatter_crates(site, block, 8, gap=4.0)
@@ -153,11 +159,11 @@ def _courts(site: Site, block: Block) -> None:
     """Fill a block with tennis courts, basketball courts and trees."""
     block = block.in_landscape_orientation()
     paint_lawn(site, block)
-    paints = grounds.tennis_paints(site.rng)
+    tennis_colors = facilities.random_tennis_colors(site.rng)
     # tennis courts in the left part of the block, basketball courts in the right part
     left_width, right_width = block.width * TENNIS_SHARE - 8, block.width * (1 - TENNIS_SHARE) - 8
-    tennis = partial(grounds.tennis_court, site.rng, site.scale, paints)
-    basketball = partial(grounds.basketball_court, site.rng, site.scale)
+    tennis = partial(facilities.tennis_court, site.rng, site.scale, tennis_colors)
+    basketball = partial(facilities.basketball_court, site.rng, site.scale)
     for build, center_x, width, cell_wh in (
         (tennis, -block.width / 2 + 8 + left_width / 2, left_width, TENNIS_CELL_WH),
         (basketball, block.width / 2 - 8 - right_width / 2, right_width, BASKETBALL_CELL_WH),
@@ -175,7 +181,7 @@ def _ball_park(site: Site, block: Block) -> None:
         stripes = (block.width - 4, block.height - 4)
         lay_furrows(site.canvas, block.pose, stripes, site.climate.grass, site.rng.uniform(9, 15))
     base_heading = site.rng.integers(4) * np.pi / 2
-    build = partial(grounds.baseball_diamond, site.rng, site.scale)
+    build = partial(facilities.baseball_diamond, site.rng, site.scale)
     spread = DIAMOND_HEADING_SPREAD
     scatter(site, block, build, 4, base_heading, heading_spread=spread, gap=7.0, layer="ground")
     scatter_trees(site, block, 24)
@@ -188,17 +194,17 @@ def _residential(site: Site, block: Block) -> None:
     lot_centers = grid_cells(width, height, LOT_WH[0] * site.scale, LOT_WH[1] * site.scale)
     if not lot_centers:
         return
-    lot_w = width / len({x for x, _ in lot_centers})
-    lot_h = height / len({y for _, y in lot_centers})
+    num_columns, num_rows = len({x for x, _ in lot_centers}), len({y for _, y in lot_centers})
+    lot_w, lot_h = width / num_columns, height / num_rows
     for x, y in lot_centers:
-        # Roads are assumed along the edges at the smallest and largest y of the block. `_lot` places the dwelling at
-        # negative y, so the lots at positive y are rotated to have it at the nearer road.
+        # Roads are assumed along the edges at the smallest and largest y of the block. `_fill_lot` places the dwelling
+        # at negative y; lots at positive y are rotated, so that their dwelling is at the nearer road.
         rotation = 0.0 if y < 0 else np.pi
-        _lot(site, block.pose.moved(x, y, rotation), lot_w, lot_h)
+        _fill_lot(site, block.pose.moved(x, y, rotation), lot_w, lot_h)
 
 
-def _lot(site: Site, pose: Pose, width: float, height: float) -> None:
-    """Fill a lot around ``pose``: lawn, drive and trees, a dwelling at negative y, and at random a pool and a car."""
+def _fill_lot(site: Site, pose: Pose, width: float, height: float) -> None:
+    """Fill a lot around ``pose``: lawn, drive, trees, a dwelling at negative y, and at random a pool and a car."""
     rng, s = site.rng, site.scale
     fence = pose.apply(rect(width - 1, height - 1))
     site.canvas.fill(fence, pick(rng, [site.climate.grass], jitter=10), grain=9.0)
@@ -210,7 +216,7 @@ def _lot(site: Site, pose: Pose, width: float, height: float) -> None:
     if rng.random() < 0.6:
         terrace = pose.moved(rng.uniform(-4, 4), 16 * s, rng.choice([0, np.pi]) + rng.normal(0, 0.12))
         site.canvas.fill(terrace.apply(rect(48 * s, 29 * s)), shade(site.climate.concrete, 1.02), grain=3.0)
-        site.place(grounds.swimming_pool(rng, site.random_scale()), terrace, layer="ground", gap=1.0)
+        site.place(facilities.swimming_pool(rng, site.random_scale()), terrace, layer="ground", gap=1.0)
     if rng.random() < 0.4:
         site.place(vehicles.car(rng, site.random_scale()), drive.moved(0, 0, rng.choice([0, np.pi])), gap=0.0)
     for _ in range(int(8 * site.difficulty.clutter)):
@@ -249,8 +255,8 @@ def _offices(site: Site, block: Block) -> None:
     scatter_trees(site, block, 26)
 
 
-LABELED: tuple[Zone, ...] = (_apron, _ball_park, _courts, _tank_farm, _depot, _parking, _residential)
-"""Zones with labeled objects, sorted by descending need of space: the largest block gets the first, and so on."""
+LABELED_ZONES: tuple[Zone, ...] = (_apron, _ball_park, _courts, _tank_farm, _depot, _parking, _residential)
+"""Zones with labeled objects, those that need the most space first."""
 
-FILLERS: tuple[Zone, ...] = (_residential, _parking, _apron, _courts, _woods, _farmland, _offices)
+FILLER_ZONES: tuple[Zone, ...] = (_residential, _parking, _apron, _courts, _woods, _farmland, _offices)
 """Zones of the remaining blocks, with or without labeled objects."""

@@ -1,4 +1,4 @@
-"""Checks of images and of values per box."""
+"""Check images, and the number of values per box."""
 
 from collections.abc import Sized
 from typing import Any
@@ -23,11 +23,11 @@ def copy_as_bgr(image: Any) -> Image:
     return np.repeat(pixels[..., None], 3, axis=2) if is_gray else pixels.copy()
 
 
-def check_count(name: str, values: Sized | None, count: int, item: str = "polygon") -> None:
+def check_count(name: str, values: Sized | None, num_items: int, item: str = "polygon") -> None:
     """Check that there are as many values as items; None for no values is allowed.
 
     Raises:
         UserError: The numbers differ.
     """
-    if values is not None and len(values) != count:
-        raise UserError(f"{name} must have one entry per {item}, got {len(values)} for {count_of(count, item)}")
+    if values is not None and len(values) != num_items:
+        raise UserError(f"{name} must have one entry per {item}, got {len(values)} for {count_of(num_items, item)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rotated_atss.analysis.plotting import new_figure, to_png
 from rotated_atss.errors import count_of
@@ -11,17 +11,22 @@ from rotated_atss.io.png import Image
 from rotated_atss.visualization.level_style import level_diameter, plot_outline, plot_points, show_window
 from rotated_atss.visualization.text_boxes import ascii_text
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
 _LEGEND_INCHES, _TITLE_INCHES, _DPI = 3.3, 0.45, 100  # width of the legend, height of the title
 _MIN_HEIGHT_INCHES = 4.2  # height that the legend needs
 _MIN_SIDE_PX, _MAX_SIDE_PX = 1280, 1800  # longer side in the picture; smaller images are enlarged, larger ones reduced
 _MAX_NUMBERED = 150  # with more objects, no object is numbered, since the numbers would hide the points
-_NO_POSITIVE, _IGNORED = "#ff2d2d", "0.65"  # colors of outlines: red, and a gray level of matplotlib
+_NO_POSITIVE_COLOR, _IGNORED_COLOR = "#ff2d2d", "0.65"  # of outlines: red, and a gray level of matplotlib
 
 
 def plot_assignment(
     image_bgr: Image,
     polygons: Any,
-    points: Sequence[Any],
+    points: Sequence[NDArray[Any]],
     positives: Sequence[int],
     strides: Sequence[int],
     *,
@@ -55,59 +60,59 @@ def plot_assignment(
     figure_inches = image_inches[0] + _LEGEND_INCHES, max(image_inches[1], _MIN_HEIGHT_INCHES) + _TITLE_INCHES
     figure = new_figure(figsize=figure_inches, dpi=_DPI)
     bottom = 1 - (image_inches[1] + _TITLE_INCHES) / figure_inches[1]
-    axis = figure.add_axes((0, bottom, image_inches[0] / figure_inches[0], image_inches[1] / figure_inches[1]))
-    show_window(axis, image_bgr, (0, 0, width, height))
+    ax = figure.add_axes((0, bottom, image_inches[0] / figure_inches[0], image_inches[1] / figure_inches[1]))
+    show_window(ax, image_bgr, (0, 0, width, height))
     for polygon in ignored:
-        plot_outline(axis, polygon, color=_IGNORED, width=1.0, dashed=True)
+        plot_outline(ax, polygon, color=_IGNORED_COLOR, width=1.0, dashed=True)
     for polygon, count in zip(polygons, positives):
-        plot_outline(axis, polygon, color="white" if count else _NO_POSITIVE, width=1.0 if count else 1.8)
+        plot_outline(ax, polygon, color="white" if count else _NO_POSITIVE_COLOR, width=1.0 if count else 1.8)
     if len(polygons) <= _MAX_NUMBERED:
         for number, polygon in enumerate(polygons):
-            _write_number(axis, polygon, number, (width, height))
-    finest_stride_points = scale * strides[0] * 72 / _DPI  # in units of 1/72 inch
+            _write_number(ax, polygon, number, (width, height))
+    finest_stride_points = scale * strides[0] * 72 / _DPI  # in matplotlib's points of 1/72 inch
     for level, (xy, stride) in enumerate(zip(points, strides)):
         label = f"stride {stride}: {count_of(len(xy), 'positive')}"
-        plot_points(axis, xy, level, _diameter(level, finest_stride_points), label=label)
+        plot_points(ax, xy, level, _marker_diameter(level, finest_stride_points), label=label)
     num_without = sum(not count for count in positives)
-    _add_legend(figure, axis, figure_inches, len(positives), num_without, len(ignored))
+    _add_legend(figure, ax, figure_inches, len(positives), num_without, len(ignored))
     title_y = 1 - 0.5 * _TITLE_INCHES / figure_inches[1]
     figure.text(0.005, title_y, ascii_text(title), fontsize=12, va="center", parse_math=False)
     return to_png(figure, _DPI)
 
 
-def _write_number(axis: Any, polygon: Any, number: int, image_wh: tuple[int, int]) -> None:
+def _write_number(ax: Axes, polygon: NDArray[Any], number: int, image_wh: tuple[int, int]) -> None:
     """Write the number of an object at its upper right corner, or inside the image if the corner is outside."""
     corner = polygon[(polygon[:, 0] - polygon[:, 1]).argmax()]
     # margins of 1.5% of the image, so that a digit at the border is visible
     x = min(max(corner[0], 0), 0.985 * image_wh[0])
     y = min(max(corner[1], 0.015 * image_wh[1]), image_wh[1])
     box = dict(boxstyle="square,pad=0.1", facecolor="white", edgecolor="none", alpha=0.8)
-    axis.text(x, y, str(number), fontsize=8, ha="left", va="bottom", bbox=box, zorder=8, clip_on=True)
+    ax.text(x, y, str(number), fontsize=8, ha="left", va="bottom", bbox=box, zorder=8, clip_on=True)
 
 
-def _diameter(level: int, finest_stride: float) -> float:
-    """Return the diameter of a level's markers in units of 1/72 inch; on the finest level, 60% of the stride."""
+def _marker_diameter(level: int, finest_stride: float) -> float:
+    """Return the diameter of a level's markers in units of 1/72 inch, about 60% of the stride on the finest level."""
     return min(6.0, max(2.0, 0.6 * finest_stride)) * level_diameter(level)
 
 
 def _add_legend(
-    figure: Any,
-    axis: Any,
+    figure: Figure,
+    ax: Axes,
     figure_inches: tuple[float, float],
     num_objects: int,
     num_without: int,
     num_ignored: int,
 ) -> None:
-    """Add the legend to the right of the picture: levels with their counts, then the outlines that occur."""
+    """Add the legend to the right of the picture: levels with their counts, then outlines with their counts."""
     from matplotlib.lines import Line2D
 
-    handles, labels = axis.get_legend_handles_labels()
+    handles, labels = ax.get_legend_handles_labels()
+    outlines: list[tuple[str, Literal["-", "--"], str]]  # color, line style and label
     outlines = [("0.4", "-", count_of(num_objects - num_without, "object") + " with positives (white)")]
     if num_without:
-        outlines.append((_NO_POSITIVE, "-", count_of(num_without, "object") + " without positives"))
+        outlines.append((_NO_POSITIVE_COLOR, "-", count_of(num_without, "object") + " without positives"))
     if num_ignored:
-        outlines.append((_IGNORED, "--", count_of(num_ignored, "ignored object")))
-    style: Any
+        outlines.append((_IGNORED_COLOR, "--", count_of(num_ignored, "ignored object")))
     for color, style, label in outlines:
         handles.append(Line2D([], [], color=color, linestyle=style, linewidth=2))
         labels.append(label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +14,29 @@ from rotated_atss.analysis.assignment_trace import BELOW_THRESHOLD, CENTER_OUTSI
 from rotated_atss.analysis.plotting import new_figure, to_png
 from rotated_atss.errors import count_of
 from rotated_atss.io.png import Image
-from rotated_atss.visualization.level_style import level_color, level_diameter, plot_outline, plot_points, show_window
+from rotated_atss.visualization.level_style import (
+    level_color,
+    level_diameter,
+    level_marker,
+    plot_outline,
+    plot_points,
+    show_window,
+)
 from rotated_atss.visualization.text_boxes import ascii_text
 
-_OTHER_OBJECTS = "0.75"  # color of the outlines of other objects, a gray level of matplotlib
-_DIAMETER = 6.5  # of the markers of the finest level, 1/72 inch
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_OTHER_OBJECTS_COLOR = "0.75"  # of the outlines of other objects, a gray level of matplotlib
+_FINEST_DIAMETER = 6.5  # of the markers of the finest level, 1/72 inch
 _COLUMN_INCHES = 7.8  # width of the column of a trace
 _ROWS_INCHES = (0.6, 7.6, 4.7, 1.75, 0.85)  # heights of title, picture, IoUs, text, legend
 # margins of picture, IoUs and text: left, right, above, below
 _MARGINS_INCHES = ((0.45, 0.45, 0.6, 0.1), (0.95, 0.3, 0.3, 0.6), (0.45, 0.1, 0.1, 0.0))
-# drawn over the marker of a candidate whose IoU reaches the threshold, but which is not positive
+# drawn over the markers of candidates whose IoU reaches the threshold, but which are not positive
 _SIGNS = {CENTER_OUTSIDE: "x", LOST: "+"}
-_MEANING = {
+_LEGEND_TEXTS = {
     POSITIVE: "filled: positive",
     BELOW_THRESHOLD: "hollow: candidate, IoU below t",
     CENTER_OUTSIDE: "crossed: IoU reaches t, center outside",
@@ -40,15 +51,15 @@ class TracePanel:
     Attributes:
         title: Title of the panel.
         trace: Trace of the object.
-        compared: (4, 2) corners of the box for which the assigner computes IoUs with the priors: the oriented box of
-            the object, or its circumscribed horizontal box.
+        compared_polygon: (4, 2) corners of the box that the assigner compares with the priors: the oriented box of the
+            object, or its circumscribed horizontal box.
         polygon: (4, 2) corners of the object.
         best_prior: (4, 2) corners of the prior with the highest IoU; None without candidates.
     """
 
     title: str
     trace: AssignmentTrace
-    compared: NDArray[np.float64]
+    compared_polygon: NDArray[np.float64]
     polygon: NDArray[np.float64]
     best_prior: NDArray[np.float64] | None = None
 
@@ -79,17 +90,17 @@ def plot_object(
     # the IoU axes of all columns have the same range, at least up to 0.1
     max_iou = max([0.1, *(float(panel.trace.iou.max()) for panel in panels if len(panel.trace.iou))])
     for column, panel in enumerate(panels):
-        picture_axis, iou_axis, text_axis = _column_axes(figure, column, len(panels))
-        plot_candidates(picture_axis, image_bgr, panel, window, others)
-        plot_ious(iou_axis, panel.trace, strides, max_iou)
-        text_axis.set_axis_off()
+        picture_ax, iou_ax, text_ax = _add_column(figure, column, len(panels))
+        plot_candidates(picture_ax, image_bgr, panel, window, others)
+        plot_ious(iou_ax, panel.trace, strides, max_iou)
+        text_ax.set_axis_off()
         lines = "\n".join(format_trace(panel.trace, strides))
-        text_axis.text(0, 1, lines, family="monospace", fontsize=10, va="top", linespacing=1.35)
+        text_ax.text(0, 1, lines, family="monospace", fontsize=10, va="top", linespacing=1.35)
     _add_legend(figure, panels, strides)
     return to_png(figure)
 
 
-def _column_axes(figure: Any, column: int, num_columns: int) -> list[Any]:
+def _add_column(figure: Figure, column: int, num_columns: int) -> list[Axes]:
     """Add the axes of a column: picture, IoUs and text."""
     figure_width, figure_height = num_columns * _COLUMN_INCHES, sum(_ROWS_INCHES)
     top = _ROWS_INCHES[0]  # distance from the upper edge of the figure
@@ -122,7 +133,7 @@ def crop_window(panels: Sequence[TracePanel]) -> tuple[float, float, float, floa
         >>> crop_window([TracePanel("obb", trace, box, box)])
         (22.0, 22.0, 58.0, 58.0)
     """
-    corners = np.concatenate([panel.compared for panel in panels])
+    corners = np.concatenate([panel.compared_polygon for panel in panels])
     center = (corners.min(0) + corners.max(0)) / 2
     reach = max(16.0, 0.75 * float((corners.max(0) - corners.min(0)).max()))  # distance from the center, pixels
     for panel in panels:
@@ -135,11 +146,11 @@ def crop_window(panels: Sequence[TracePanel]) -> tuple[float, float, float, floa
     return float(start[0]), float(start[1]), float(stop[0]), float(stop[1])
 
 
-def plot_candidates(axis: Any, image_bgr: Image, panel: TracePanel, window: Sequence[float], others: Any = ()) -> None:
+def plot_candidates(ax: Axes, image_bgr: Image, panel: TracePanel, window: Sequence[float], others: Any = ()) -> None:
     """Plot an object on the image with its candidates (hollow) and positives (filled).
 
     Args:
-        axis: Axes of matplotlib.
+        ax: Axes of matplotlib.
         image_bgr: (H, W, 3) uint8, BGR.
         panel: Trace and boxes of the object.
         window: Part of the image to show, as returned by :func:`crop_window`.
@@ -147,72 +158,70 @@ def plot_candidates(axis: Any, image_bgr: Image, panel: TracePanel, window: Sequ
 
     Example::
 
-        plot_candidates(axis, image, panel, crop_window([panel]))
+        plot_candidates(ax, image, panel, crop_window([panel]))
     """
-    show_window(axis, image_bgr, window)
+    show_window(ax, image_bgr, window)
     for polygon in others:
-        plot_outline(axis, polygon, color=_OTHER_OBJECTS, width=0.8)
-    if not np.allclose(panel.compared, panel.polygon, atol=1e-3):
-        plot_outline(axis, panel.polygon, width=1.4, dashed=True)
-    plot_outline(axis, panel.compared, width=2.2)
+        plot_outline(ax, polygon, color=_OTHER_OBJECTS_COLOR, width=0.8)
+    if not np.allclose(panel.compared_polygon, panel.polygon, atol=1e-3):
+        plot_outline(ax, panel.polygon, width=1.4, dashed=True)
+    plot_outline(ax, panel.compared_polygon, width=2.2)
     trace = panel.trace
     xy, levels = trace.prior_centers.double().numpy(), trace.level.numpy()
     if panel.best_prior is not None and len(trace.iou):
         level_of_best = int(levels[int(trace.iou.argmax())])
-        plot_outline(axis, panel.best_prior, color=level_color(level_of_best), width=1.2)
+        plot_outline(ax, panel.best_prior, color=level_color(level_of_best), width=1.2)
     outcomes = np.array(trace.outcomes())
     for level in sorted(set(levels.tolist()), reverse=True):  # coarse levels first, so that small markers are on top
         for outcome in dict.fromkeys(outcomes[levels == level].tolist()):
-            _plot_outcome(axis, xy[(levels == level) & (outcomes == outcome)], level, outcome)
+            _plot_outcome(ax, xy[(levels == level) & (outcomes == outcome)], level, outcome)
     title = f"{panel.title}\n{count_of(int(trace.is_positive.sum()), 'positive')} of {count_of(len(xy), 'candidate')}"
     is_inside = ((xy > window[:2]) & (xy < window[2:])).all(1)
     if not is_inside.all():
         title += f"; {count_of(int((~is_inside).sum()), 'candidate')} outside this picture"
-    axis.set_title(title, fontsize=12)
+    ax.set_title(title, fontsize=12)
 
 
-def plot_ious(axis: Any, trace: AssignmentTrace, strides: Sequence[int], max_iou: float = 0.1) -> None:
+def plot_ious(ax: Axes, trace: AssignmentTrace, strides: Sequence[int], max_iou: float = 0.1) -> None:
     """Plot the IoU of every candidate, one row per level, and the threshold.
 
     Args:
-        axis: Axes of matplotlib.
+        ax: Axes of matplotlib.
         trace: Trace of the object.
         strides: Stride of each level in pixels.
-        max_iou: IoU that the axis contains in any case.
+        max_iou: IoU up to which the x axis reaches at least.
 
     Example::
 
-        plot_ious(axis, trace, [8, 16, 32, 64, 128])
+        plot_ious(ax, trace, [8, 16, 32, 64, 128])
     """
     levels, ious, outcomes = trace.level.numpy(), trace.iou.double().numpy(), np.array(trace.outcomes())
-    axis.axvline(trace.mean, color="0.55", linewidth=1.2, linestyle=":")
-    axis.axvline(trace.threshold, color="black", linewidth=1.6, linestyle="--")
+    ax.axvline(trace.mean, color="0.55", linewidth=1.2, linestyle=":")
+    ax.axvline(trace.threshold, color="black", linewidth=1.6, linestyle="--")
     top = len(strides) - 0.38  # above the row of the coarsest level, whose y is len(strides) - 1
-    axis.text(trace.mean, top, "mean m ", ha="right", va="bottom", fontsize=11, color="0.4")
-    axis.text(trace.threshold, top, f" t = m + v = {trace.threshold:.3f}", ha="left", va="bottom", fontsize=11)
+    ax.text(trace.mean, top, "mean m ", ha="right", va="bottom", fontsize=11, color="0.4")
+    ax.text(trace.threshold, top, f" t = m + v = {trace.threshold:.3f}", ha="left", va="bottom", fontsize=11)
     for level in range(len(strides)):
         on_level = np.flatnonzero(levels == level)
         # candidates of similar IoU are stacked above and below the row of their level
         offset = _stack_offsets(ious[on_level], 0.012 * max(max_iou, trace.threshold))
         xy = np.stack((ious[on_level], level + offset), 1)
         for outcome in dict.fromkeys(outcomes[on_level].tolist()):
-            _plot_outcome(axis, xy[outcomes[on_level] == outcome], level, outcome, scale_by_level=False)
-    axis.set_yticks(range(len(strides)), [f"stride {stride}" for stride in strides])
-    axis.set_ylim(-0.6, len(strides) - 0.4)
-    axis.set_xlim(-0.02 * max_iou, 1.12 * max(max_iou, trace.threshold))
-    axis.set_xlabel("IoU of the candidates with the object")
-    axis.grid(axis="x", alpha=0.3)
-    axis.spines[["top", "right"]].set_visible(False)
+            _plot_outcome(ax, xy[outcomes[on_level] == outcome], level, outcome, scale_by_level=False)
+    ax.set_yticks(range(len(strides)), [f"stride {stride}" for stride in strides])
+    ax.set_ylim(-0.6, len(strides) - 0.4)
+    ax.set_xlim(-0.02 * max_iou, 1.12 * max(max_iou, trace.threshold))
+    ax.set_xlabel("IoU of the candidates with the object")
+    ax.grid(axis="x", alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
 
 
-def _plot_outcome(axis: Any, xy: NDArray[np.float64], level: int, outcome: str, *, scale_by_level: bool = True) -> None:
+def _plot_outcome(ax: Axes, xy: NDArray[np.float64], level: int, outcome: str, *, scale_by_level: bool = True) -> None:
     """Plot candidates of one level and outcome; coarser levels get larger markers if ``scale_by_level``."""
-    diameter = _DIAMETER * level_diameter(level) if scale_by_level else 5.5
-    plot_points(axis, xy, level, diameter, filled=outcome == POSITIVE)
+    diameter = _FINEST_DIAMETER * level_diameter(level) if scale_by_level else 5.5
+    plot_points(ax, xy, level, diameter, filled=outcome == POSITIVE)
     if outcome in _SIGNS and len(xy):
-        axis.plot(
-            xy[:, 0], xy[:, 1], _SIGNS[outcome], color="black", markersize=diameter, markeredgewidth=1.6, zorder=6
-        )
+        ax.plot(xy[:, 0], xy[:, 1], _SIGNS[outcome], color="black", markersize=diameter, markeredgewidth=1.6, zorder=6)
 
 
 def _stack_offsets(values: NDArray[np.float64], min_distance: float) -> NDArray[np.float64]:
@@ -228,23 +237,21 @@ def _stack_offsets(values: NDArray[np.float64], min_distance: float) -> NDArray[
     return np.clip(offset, -0.45, 0.45)
 
 
-def _add_legend(figure: Any, panels: Sequence[TracePanel], strides: Sequence[int]) -> None:
+def _add_legend(figure: Figure, panels: Sequence[TracePanel], strides: Sequence[int]) -> None:
     from matplotlib.lines import Line2D
-
-    from rotated_atss.visualization.level_style import level_marker
 
     style: dict[str, Any] = dict(linestyle="none", markersize=9, markeredgecolor="black")
     handles: list[Any] = [
         Line2D([], [], marker=level_marker(level), color=level_color(level), label=f"stride {stride}", **style)
         for level, stride in enumerate(strides)
     ]
-    occurring = {outcome for panel in panels for outcome in panel.trace.outcomes()}
+    occurring_outcomes = {outcome for panel in panels for outcome in panel.trace.outcomes()}
     labels = [handle.get_label() for handle in handles]
     circle: dict[str, Any] = dict(
         linestyle="none", marker="o", markersize=9, markeredgecolor="black", markeredgewidth=1.2
     )
-    for outcome, text in _MEANING.items():
-        if outcome in occurring:
+    for outcome, text in _LEGEND_TEXTS.items():
+        if outcome in occurring_outcomes:
             marker = Line2D([], [], markerfacecolor="0.45" if outcome == POSITIVE else "none", **circle)
             sign = Line2D([], [], linestyle="none", marker=_SIGNS.get(outcome, ""), markersize=9, color="black")
             handles.append((marker, sign))

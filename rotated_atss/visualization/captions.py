@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rotated_atss.visualization.text_boxes import Annotation, Leader, TextBox, ascii_text, text_wh
 
-_MAX_LEADERS = 200  # with more boxes, captions with a line to their box would hide the image
+_MAX_BOXES_WITH_LEADERS = 200  # with more boxes, captions with a line to their box would hide the image
 _DISTANCES_PX = (10, 24, 44)  # distances of a far caption from its box, in the order in which they are tried
 # 16 directions from a box to a far caption, the first one upwards, then clockwise
 _DIRECTIONS = tuple((math.cos(k * math.pi / 8), math.sin(k * math.pi / 8)) for k in range(-4, 12))
@@ -46,19 +46,19 @@ def place_captions(
     occupied = _box_mask(annotations, image_hw)
     for text_box in reserved:
         occupied[text_box.rows, text_box.columns] = 1
-    placed = []
+    captions = []
     for annotation in reversed(annotations):
         positions: Iterable[TextBox] = _near_positions(annotation, image_hw, scale)
-        if len(annotations) <= _MAX_LEADERS:
+        if len(annotations) <= _MAX_BOXES_WITH_LEADERS:
             positions = chain(positions, _far_positions(annotation, image_hw, scale))
         for text_box in positions:
             if _is_free(text_box, occupied):
                 occupied[text_box.rows, text_box.columns] = 1
                 if text_box.leader is not None:
                     cv2.line(occupied, *text_box.leader, color=1, thickness=3)
-                placed.append(text_box)
+                captions.append(text_box)
                 break
-    return placed
+    return captions
 
 
 def place_legend(annotations: Sequence[Annotation], image_height: int, scale: float) -> list[TextBox]:
@@ -92,7 +92,7 @@ def _box_mask(annotations: Sequence[Annotation], image_hw: tuple[int, int]) -> N
 
 
 def _near_positions(annotation: Annotation, image_hw: tuple[int, int], scale: float) -> list[TextBox]:
-    """Return the captions of a box, the longest first, directly above and below it, but inside the image."""
+    """Return the captions of a box, the longest first, directly above and below it, moved into the image."""
     polygon, positions = annotation.polygon, []
     for text in annotation.captions:
         width, height = text_wh(text, scale)

@@ -1,4 +1,4 @@
-"""Draw pictures for the log of a training: ground truth next to detections, and prior centers on an image."""
+"""Draw pictures for the log of a training: ground truth next to detections, and points, such as prior centers."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from rotated_atss.visualization.palettes import ClassStyle, Color, class_styles
 MAX_SIDE = 640  # pixels; larger images are reduced to this size
 
 
-def truth_beside_detections(
+def draw_truth_and_detections(
     image_bgr: Image,
     truth: tuple[Any, Sequence[str]],
     detections: tuple[Any, Sequence[str], Any],
     styles: Mapping[str, ClassStyle] | None = None,
     *,
-    min_score: float = 0.3,
+    score_threshold: float = 0.3,
     max_side: int = MAX_SIDE,
 ) -> Image:
-    """Draw ground truth on the left and detections on the right.
+    """Draw ground truth and detections on two copies of an image, side by side.
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR.
         truth: Corners (G, 8) and class names of the ground-truth objects.
         detections: Corners (N, 8), class names and scores (N,) of the detections.
         styles: Styles by class name; None for those of :func:`rotated_atss.visualization.palettes.class_styles`.
-        min_score: Detections with a lower score are not drawn.
+        score_threshold: Detections with a lower score are not drawn.
         max_side: If the longer side of the image exceeds this length, the image is reduced to it first.
 
     Example:
         >>> square = np.array([[10.0, 10, 40, 10, 40, 30, 10, 30]])
         >>> image = np.zeros((60, 80, 3), np.uint8)
-        >>> truth_beside_detections(image, (square, ["ship"]), (square, ["ship"], [0.9])).shape
+        >>> draw_truth_and_detections(image, (square, ["ship"]), (square, ["ship"], [0.9])).shape
         (90, 178, 3)
     """
     image, scale = _shrink(image_bgr, max_side)
-    polygons, names, scores = (_corners(detections[0]), detections[1], np.asarray(detections[2], np.float64))
-    truth_polygons = _corners(truth[0])
-    styles = class_styles([*truth[1], *names]) if styles is None else styles
+    truth_polygons, truth_names = _corners(truth[0]), truth[1]
+    polygons, names, scores = _corners(detections[0]), detections[1], np.asarray(detections[2], np.float64)
+    styles = class_styles([*truth_names, *names]) if styles is None else styles
     colors = {name: style.color for name, style in styles.items()}
     dashed = [name for name, style in styles.items() if style.dashed]
-    left = draw_boxes(image, truth_polygons * scale, truth[1], colors=colors, dashed=dashed)
-    right = draw_boxes(image, polygons * scale, names, scores, colors, dashed=dashed, score_threshold=min_score)
+    left = draw_boxes(image, truth_polygons * scale, truth_names, colors=colors, dashed=dashed)
+    right = draw_boxes(image, polygons * scale, names, scores, colors, dashed=dashed, score_threshold=score_threshold)
     titles = [
         f"ground truth: {len(truth_polygons)}",
-        f"detections: {int((scores >= min_score).sum())}, score >= {min_score}",
+        f"detections: {int((scores >= score_threshold).sum())}, score >= {score_threshold}",
     ]
     return contact_sheet([left, right], titles, columns=2, cell_wh=(image.shape[1], image.shape[0]))
 
@@ -95,7 +95,7 @@ def draw_points(
 
 
 def _shrink(image_bgr: Image, max_side: int) -> tuple[Image, float]:
-    """Return a copy whose longer side is at most ``max_side``, and the factor by which it is reduced."""
+    """Return a copy whose longer side is at most ``max_side``, and the factor by which it was resized."""
     image = copy_as_bgr(image_bgr)
     scale = min(1.0, max_side / max(image.shape[:2]))
     if scale == 1.0:

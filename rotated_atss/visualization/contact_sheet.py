@@ -1,4 +1,4 @@
-"""Arrange several images in one: contact sheets and side-by-side pairs."""
+"""Combine several images in one: contact sheets and side-by-side pairs."""
 
 from __future__ import annotations
 

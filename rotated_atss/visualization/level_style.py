@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from rotated_atss.io.png import Image
 
 # Okabe and Ito's colors as in analysis/plotting.py, ordered so that neighboring levels also differ in lightness
 LEVEL_COLORS = ("#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2")
@@ -46,11 +52,13 @@ def level_diameter(level: int) -> float:
     return _DIAMETERS[min(level, len(_DIAMETERS) - 1)]
 
 
-def plot_points(axis: Any, xy: Any, level: int, diameter: float, *, filled: bool = True, label: str = "") -> None:
+def plot_points(
+    ax: Axes, xy: NDArray[Any], level: int, diameter: float, *, filled: bool = True, label: str = ""
+) -> None:
     """Plot points with the marker of a level, filled with its color or hollow with an edge in its color.
 
     Args:
-        axis: Axes of matplotlib.
+        ax: Axes of matplotlib.
         xy: (N, 2) array in the units of the axes.
         level: The level, counted from 0.
         diameter: Diameter of the markers in units of 1/72 inch.
@@ -59,28 +67,31 @@ def plot_points(axis: Any, xy: Any, level: int, diameter: float, *, filled: bool
 
     Example::
 
-        plot_points(axis, centers[level == 0], 0, 6.0)
+        plot_points(ax, centers[level == 0], 0, 6.0)
     """
     color, marker = level_color(level), level_marker(level)
-    # filled markers above hollow ones, and fine levels above coarse ones
+    # filled markers are drawn over hollow ones, and fine levels over coarse ones
     style: dict[str, Any] = dict(linestyle="none", zorder=5 + filled - level / 100)
-    x, y = (xy[:, 0], xy[:, 1]) if len(xy) else ([], [])
+    columns: tuple[Any, Any] = (xy[:, 0], xy[:, 1]) if len(xy) else ([], [])
+    x, y = columns
     if filled:
-        axis.plot(
+        ax.plot(
             x, y, marker=marker, markersize=diameter, color=color, markeredgecolor=_HALO,
             markeredgewidth=min(0.8, diameter / 8), label=label or None, **style,
         )  # fmt: skip
         return
     hollow: dict[str, Any] = dict(marker=marker, markersize=diameter, markerfacecolor="none", **style)
-    axis.plot(x, y, markeredgecolor=_HALO, markeredgewidth=2.2, **hollow)  # visible on light and dark images
-    axis.plot(x, y, markeredgecolor=color, markeredgewidth=1.2, label=label or None, **hollow)
+    ax.plot(x, y, markeredgecolor=_HALO, markeredgewidth=2.2, **hollow)  # visible on light and dark images
+    ax.plot(x, y, markeredgecolor=color, markeredgewidth=1.2, label=label or None, **hollow)
 
 
-def plot_outline(axis: Any, polygon: Any, *, color: str = "white", width: float = 1.6, dashed: bool = False) -> None:
+def plot_outline(
+    ax: Axes, polygon: NDArray[Any], *, color: str = "white", width: float = 1.6, dashed: bool = False
+) -> None:
     """Plot the outline of a quadrilateral with a dark rim, so that it is visible on light and dark images.
 
     Args:
-        axis: Axes of matplotlib.
+        ax: Axes of matplotlib.
         polygon: (4, 2) corners in the units of the axes.
         color: Color of the line.
         width: Line width in units of 1/72 inch.
@@ -88,35 +99,35 @@ def plot_outline(axis: Any, polygon: Any, *, color: str = "white", width: float 
 
     Example::
 
-        plot_outline(axis, polygon, color="white", dashed=True)
+        plot_outline(ax, polygon, color="white", dashed=True)
     """
     dashed = dashed and abs(polygon).max() < _LONGEST_DASHED_PX
     x, y = ([*polygon[:, column], polygon[0, column]] for column in (0, 1))
-    axis.plot(x, y, color=_HALO, linewidth=width + 1.4, alpha=0.75, solid_joinstyle="miter", zorder=2.9)
-    axis.plot(x, y, color=color, linewidth=width, linestyle=(0, (5, 3)) if dashed else "-", zorder=3)
+    ax.plot(x, y, color=_HALO, linewidth=width + 1.4, alpha=0.75, solid_joinstyle="miter", zorder=2.9)
+    ax.plot(x, y, color=color, linewidth=width, linestyle=(0, (5, 3)) if dashed else "-", zorder=3)
 
 
-def show_window(axis: Any, image_bgr: Any, window: Sequence[float]) -> None:
+def show_window(ax: Axes, image_bgr: Image, window: Sequence[float]) -> None:
     """Show the part of an image that is inside a window; the axes are gray outside the image.
 
     Args:
-        axis: Axes of matplotlib. Their units become pixels; (0, 0) is the upper-left corner of the first pixel.
+        ax: Axes of matplotlib. Their units become pixels; (0, 0) is the upper-left corner of the first pixel.
         image_bgr: (H, W, 3) uint8, BGR.
         window: x_start, y_start, x_stop, y_stop in pixels; the window can extend beyond the image.
 
     Example::
 
-        show_window(axis, image, (100, 100, 300, 300))
+        show_window(ax, image, (100, 100, 300, 300))
     """
     height, width = image_bgr.shape[:2]
     left, top = (max(0, int(edge)) for edge in window[:2])
     right, bottom = min(width, math.ceil(window[2])), min(height, math.ceil(window[3]))
-    axis.set_facecolor("0.85")
+    ax.set_facecolor("0.85")
     if right > left and bottom > top:
         part_rgb = image_bgr[top:bottom, left:right, ::-1]
-        axis.imshow(part_rgb, extent=(left, right, bottom, top), interpolation="bilinear", aspect="equal", zorder=1)
-    axis.set_xlim(window[0], window[2])
-    axis.set_ylim(window[3], window[1])
-    axis.set_aspect("equal")
-    axis.set_xticks([])
-    axis.set_yticks([])
+        ax.imshow(part_rgb, extent=(left, right, bottom, top), interpolation="bilinear", aspect="equal", zorder=1)
+    ax.set_xlim(window[0], window[2])
+    ax.set_ylim(window[3], window[1])
+    ax.set_aspect("equal")
+    ax.set_xticks([])
+    ax.set_yticks([])

@@ -1,4 +1,4 @@
-"""Draw what a network receives: boxes, ignored boxes and the border of the padding on the image, with a caption."""
+"""Draw the input of a network: boxes, ignored boxes and the border of the padding on the image, with a caption."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from rotated_atss.visualization.outlines import draw_outline
 from rotated_atss.visualization.palettes import Color, class_color
 from rotated_atss.visualization.text_boxes import ascii_text
 
-_STRIP, _TEXT = (24, 24, 24), (230, 230, 230)  # colors of the caption: background and text, BGR
-_FONT, _FONT_SCALE, _LINE_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.42, 16  # _LINE_PX: height of a line of text
-_BORDER: Color = (255, 255, 255)
-_MIN_LEGEND_PX = 800  # on an image of a smaller height, the legend would hide objects
+_CAPTION_COLOR, _TEXT_COLOR = (24, 24, 24), (230, 230, 230)  # background and text of the caption, BGR
+_FONT, _FONT_SCALE, _LINE_HEIGHT_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.42, 16
+_BORDER_COLOR: Color = (255, 255, 255)
+_MIN_LEGEND_PX = 800  # height of the image; on smaller images, the legend would hide objects
 
 
 def draw_network_input(
@@ -69,7 +69,7 @@ def draw_network_input(
     if image_wh is not None and image_wh != (picture.shape[1], picture.shape[0]):
         width, height = image_wh
         border = hbb_polygons(np.array([[0.0, 0, width, height]])).reshape(4, 2)
-        draw_outline(picture, border, _BORDER, dashed=True)
+        draw_outline(picture, border, _BORDER_COLOR, dashed=True)
     return picture
 
 
@@ -87,10 +87,10 @@ def add_caption(image_bgr: Image, parts: Sequence[str]) -> Image:
     """
     image = copy_as_bgr(image_bgr)
     lines = _wrap([ascii_text(part) for part in parts], image.shape[1] - 8)
-    strip = np.full((len(lines) * _LINE_PX + 4, image.shape[1], 3), _STRIP, np.uint8)
+    strip = np.full((len(lines) * _LINE_HEIGHT_PX + 4, image.shape[1], 3), _CAPTION_COLOR, np.uint8)
     for row, line in enumerate(lines):
-        origin = (4, row * _LINE_PX + 14)
-        cv2.putText(strip, line, origin, _FONT, _FONT_SCALE, _TEXT, 1, cv2.LINE_AA)
+        origin = (4, row * _LINE_HEIGHT_PX + 14)
+        cv2.putText(strip, line, origin, _FONT, _FONT_SCALE, _TEXT_COLOR, 1, cv2.LINE_AA)
     return np.concatenate([strip, image])
 
 
@@ -101,12 +101,12 @@ def _wrap(parts: Sequence[str], width: int) -> list[str]:
         separator = " | "
         pieces = [part] if _text_width(part) <= width else part.split(" ")
         for piece in pieces:
-            joined = f"{lines[-1]}{separator}{piece}" if lines[-1] else piece
-            if lines[-1] and _text_width(joined) > width:
+            extended_line = f"{lines[-1]}{separator}{piece}" if lines[-1] else piece
+            if lines[-1] and _text_width(extended_line) > width:
                 lines.append(piece)
             else:
-                lines[-1] = joined
-            separator = " "
+                lines[-1] = extended_line
+            separator = " "  # between the words of one part
     return lines
 
 

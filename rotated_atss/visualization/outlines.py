@@ -11,7 +11,7 @@ from rotated_atss.visualization.fixed_point import SHIFT, to_fixed_point
 
 Color = tuple[int, int, int]
 
-_FRONT, _RIM = (255, 255, 255), (0, 0, 0)  # white on black is visible on light and dark images
+_FRONT_COLOR, _RIM_COLOR = (255, 255, 255), (0, 0, 0)  # white on black is visible on light and dark images
 _DASH_PX = 5.0  # length of dashes and gaps at a line width of one or two pixels
 
 
@@ -47,21 +47,21 @@ def draw_outline(
         cv2.polylines(canvas, [to_fixed_point(polygon)], True, color, thickness, cv2.LINE_AA, SHIFT)
     if mark_front:
         first, second = to_fixed_point(polygon[:2]).tolist()
-        cv2.line(canvas, first, second, _RIM, thickness + 2, cv2.LINE_AA, SHIFT)
-        cv2.line(canvas, first, second, _FRONT, thickness, cv2.LINE_AA, SHIFT)
+        cv2.line(canvas, first, second, _RIM_COLOR, thickness + 2, cv2.LINE_AA, SHIFT)
+        cv2.line(canvas, first, second, _FRONT_COLOR, thickness, cv2.LINE_AA, SHIFT)
 
 
 def _draw_dashed_line(
     canvas: Image, start: NDArray[np.float64], end: NDArray[np.float64], color: Color, thickness: int
 ) -> None:
-    """Divide a line into an odd number of equal parts and draw every second part.
+    """Divide a line into an odd number of equal parts and draw every second one, starting with the first.
 
     A line that is much longer than the image is solid, since drawing its dashes would take long.
     """
     length = float(np.hypot(*(end - start)))
-    parts = max(3, 2 * round(length / (2 * _DASH_PX * max(1.0, thickness / 2))) + 1)
-    if parts > 2 * sum(canvas.shape[:2]):
-        parts = 1
-    points = to_fixed_point(start + np.linspace(0, 1, parts + 1)[:, None] * (end - start)).tolist()
+    num_parts = max(3, 2 * round(length / (2 * _DASH_PX * max(1.0, thickness / 2))) + 1)
+    if num_parts > 2 * sum(canvas.shape[:2]):
+        num_parts = 1
+    points = to_fixed_point(start + np.linspace(0, 1, num_parts + 1)[:, None] * (end - start)).tolist()
     for first, second in zip(points[::2], points[1::2]):
         cv2.line(canvas, first, second, color, thickness, cv2.LINE_AA, SHIFT)

@@ -2,10 +2,11 @@
 
 The palette ``safe`` is the default. Its nine colors differ by at least 33 in CIE Lab (1976) for normal vision,
 protanopia and deuteranopia, and by at least 18 for tritanopia; a difference of 2.3 is just noticeable (Mahy et al.,
-Color Research and Application 19, 1994). Nine further classes get the same colors with dashed lines. Of DOTA's classes,
-those with large or rare objects are dashed.
+Color Research and Application 19, 1994). Nine further classes get the same colors with dashed lines: of DOTA's classes,
+those with large or rare objects.
 
-The older palette ``dota`` has more colors, but two of the 15 classes of DOTA-v1.0 differ by only 2 for deuteranopia.
+The older palette ``dota`` has more colors, but the colors of two of the 15 classes of DOTA-v1.0 differ by only 2 for
+deuteranopia.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ SAFE_COLORS: tuple[Color, ...] = (
     (150, 120, 75),  # brown
     (0, 135, 135),  # teal
 )
-"""RGB colors of ``safe``: of the RGB values in steps of 15 with a lightness of 50 to 94 and a distance of at least 20
-from white, the nine colors whose smallest distance from each other is largest."""
+"""RGB colors of ``safe``. They were chosen from the RGB values in steps of 15 that have a lightness of 50 to 94 and a
+distance of at least 20 from white, so that the smallest distance between two of them is as large as possible."""
 
-_SOLID = (
+_SOLID_CLASSES = (
     *("plane", "ship", "small-vehicle", "large-vehicle", "storage-tank", "harbor", "tennis-court"),
     *("helicopter", "swimming-pool"),
 )
-_DASHED = (
+_DASHED_CLASSES = (
     *("baseball-diamond", "bridge", "basketball-court", "ground-track-field", "soccer-ball-field", "roundabout"),
     *("helipad", "container-crane", "airport"),
 )
@@ -53,7 +54,7 @@ class ClassStyle(NamedTuple):
 
 
 _STYLES = tuple(ClassStyle(color, dashed) for dashed, color in product((False, True), SAFE_COLORS))
-_DOTA_STYLES = dict(zip(_SOLID + _DASHED, _STYLES))
+_DOTA_STYLES = dict(zip(_SOLID_CLASSES + _DASHED_CLASSES, _STYLES))
 
 
 def class_styles(names: Iterable[str], palette: str = "safe") -> dict[str, ClassStyle]:
@@ -80,16 +81,16 @@ def class_styles(names: Iterable[str], palette: str = "safe") -> dict[str, Class
     if palette == "dota":
         return {name: ClassStyle(color) for name, color in class_colors(names).items()}
     unique_names = set(names)
-    dota = {name: _DOTA_STYLES[name] for name in sorted(unique_names) if name in _DOTA_STYLES}
-    others = sorted(unique_names - dota.keys())
-    unused = [style for style in _STYLES if style not in dota.values()] or list(_STYLES)
-    return dota | {name: unused[index % len(unused)] for index, name in enumerate(others)}
+    dota_styles = {name: _DOTA_STYLES[name] for name in sorted(unique_names) if name in _DOTA_STYLES}
+    others = sorted(unique_names - dota_styles.keys())
+    unused = [style for style in _STYLES if style not in dota_styles.values()] or list(_STYLES)
+    return dota_styles | {name: unused[index % len(unused)] for index, name in enumerate(others)}
 
 
 def class_color(name: str) -> Color:
-    """Return the RGB color of a class in ``dota``: for a class of DOTA its entry in ``PALETTE``, or else any entry.
+    """Return the RGB color of a class in the palette ``dota``.
 
-    The entry of other classes depends only on the name.
+    It is the entry of ``PALETTE`` for a class of DOTA, and an entry that depends only on the name for any other class.
 
     Example:
         >>> class_color("plane") == class_color("plane")
@@ -104,11 +105,11 @@ def class_color(name: str) -> Color:
 
 
 def class_colors(names: Iterable[str]) -> dict[str, Color]:
-    """Return an RGB color in ``dota`` for each class, in any order of the names.
+    """Return an RGB color of the palette ``dota`` for each class; the order of the names has no influence.
 
-    A class of DOTA has its color in ``PALETTE``. Another class has the color of :func:`class_color` or, if an earlier
-    class has that color, the next one in ``PALETTE``. Only classes that are not in DOTA are compared; their colors
-    differ, unless there are more classes than colors.
+    Classes of DOTA have their color in ``PALETTE``. The other classes have the color of :func:`class_color` or, if
+    another of them already has it, the next free one in ``PALETTE``. Their colors therefore differ from each other,
+    unless there are more classes than colors, but not necessarily from those of DOTA's classes.
 
     Example:
         >>> colors = class_colors(["truck", "tree", "pier"])
@@ -120,8 +121,8 @@ def class_colors(names: Iterable[str]) -> dict[str, Color]:
         color = class_color(name)
         if name not in CLASSES["v2.0"]:
             start = PALETTE.index(color)
-            free = [other for other in PALETTE[start:] + PALETTE[:start] if other not in used]
-            color = free[0] if free else color
+            unused = [other for other in PALETTE[start:] + PALETTE[:start] if other not in used]
+            color = unused[0] if unused else color
             used.add(color)
         colors[name] = color
     return colors

@@ -1,4 +1,4 @@
-"""Write pictures as PNG files, never over an input and, on request, never over a file of another program."""
+"""Write pictures as PNG files without overwriting inputs and, on request, files of other programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write texts on images: conversion to the characters of OpenCV's font, size of a text, and drawing."""
+"""Write texts on images: convert them to the characters of OpenCV's font, measure and draw them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TextBox:
         rows: Rows of the image that the text covers.
         columns: Columns of the image that the text covers.
         color: Color of the background, BGR.
-        leader: Line from the text to its box; None if the text is directly at the box.
+        leader: Line from the text to its box; None if the text is directly above or below the box.
     """
 
     text: str
@@ -127,5 +127,5 @@ def text_wh(text: str, scale: float) -> tuple[int, int]:
 def _text_color(background_bgr: Color) -> Color:
     """Return black for light backgrounds, white for dark ones, by their luma (ITU-R BT.601)."""
     blue, green, red = background_bgr
-    luma = 0.114 * blue + 0.587 * green + 0.299 * red  # ITU-R BT.601, 0 to 255
+    luma = 0.114 * blue + 0.587 * green + 0.299 * red  # 0 to 255
     return (0, 0, 0) if luma > 130 else (255, 255, 255)

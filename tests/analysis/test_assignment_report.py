@@ -29,7 +29,7 @@ def test_what_the_command_writes_is_read_unchanged(oriented, tmp_path):
 @pytest.mark.parametrize(
     "keys, value, message",
     [
-        (["config"], 3, "'config' must be a text, got 3"),
+        (["config"], 3, "'config' must be a string, got 3"),
         (["images"], -1, "'images' must be an integer of at least 0, got -1"),
         (["objects"], True, "'objects' must be an integer of at least 0, got true"),
         (["assigners"], [], "'assigners' must be an object, got []"),

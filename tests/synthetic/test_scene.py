@@ -13,7 +13,7 @@ from rotated_atss.dota.classes import CLASSES
 from rotated_atss.errors import UserError
 from rotated_atss.synthetic import DIFFICULTIES, Scene, SceneObject, render_scene
 from rotated_atss.synthetic.shapes import extent_of
-from rotated_atss.synthetic.site import MIN_VISIBLE, visible_share
+from rotated_atss.synthetic.site import MIN_VISIBLE_SHARE, visible_share
 
 NAMES = {
     *("plane", "helicopter", "ship", "harbor", "small-vehicle", "large-vehicle", "storage-tank"),
@@ -113,7 +113,7 @@ def test_boxes_are_mostly_inside_the_image() -> None:
     for index in range(3):
         height, width = scene(index).image.shape[:2]
         for obj in scene(index).objects:
-            assert visible_share(obj.polygon, (width, height)) >= MIN_VISIBLE
+            assert visible_share(obj.polygon, (width, height)) >= MIN_VISIBLE_SHARE
             assert (obj.polygon.mean(axis=0) > 0).all()
             assert (obj.polygon.mean(axis=0) < (width, height)).all()
             reaching += bool((obj.polygon < 0).any() or (obj.polygon > (width, height)).any())

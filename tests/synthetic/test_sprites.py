@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rotated_atss.synthetic import DIFFICULTIES, aircraft, grounds, vehicles, vessels
+from rotated_atss.synthetic import DIFFICULTIES, aircraft, facilities, vehicles, vessels
 from rotated_atss.synthetic.canvas import Canvas
 from rotated_atss.synthetic.clutter import tree
 from rotated_atss.synthetic.shapes import extent_of, rotate_points
@@ -29,9 +29,9 @@ SPRITES: dict[str, Callable[[np.random.Generator], Sprite]] = {
     "boat": lambda rng: vessels.boat(rng, 1.0),
     "freighter": lambda rng: vessels.freighter(rng, 1.0),
     "pier": lambda rng: vessels.pier(rng, 100.0, 14.0),
-    "diamond": lambda rng: grounds.baseball_diamond(rng, 1.0),
-    "pool": lambda rng: grounds.swimming_pool(rng, 1.0),
-    "tank": lambda rng: grounds.storage_tank(rng, 1.0),
+    "diamond": lambda rng: facilities.baseball_diamond(rng, 1.0),
+    "pool": lambda rng: facilities.swimming_pool(rng, 1.0),
+    "tank": lambda rng: facilities.storage_tank(rng, 1.0),
 }
 
 
@@ -63,11 +63,11 @@ def test_box_is_tight_around_the_painted_pixels(kind: str, angle: float) -> None
     assert hull > 0.5 * np.prod(np.subtract(sprite.extent[2:], sprite.extent[:2]))
 
 
-@pytest.mark.parametrize("build", [grounds.tennis_court, grounds.basketball_court])
+@pytest.mark.parametrize("build", [facilities.tennis_court, facilities.basketball_court])
 def test_box_of_a_court_ends_at_its_outer_lines(build: Callable[[np.random.Generator, float], Sprite]) -> None:
     sprite, canvas = build(np.random.default_rng(1), 1.0), Canvas((200, 200), np.random.default_rng(0))
     # The net of a tennis court extends beyond the lines.
-    parts = sprite.parts[:-2] if build is grounds.tennis_court else sprite.parts
+    parts = sprite.parts[:-2] if build is facilities.tennis_court else sprite.parts
     canvas.paint(parts, Pose(100, 100, 0.0), np.array([1.0, 0.0]))
     white = (np.argwhere((canvas.pixels > 200).all(axis=2))[:, ::-1] + 0.5) / 2 - 100
     np.testing.assert_allclose(extent_of(white), sprite.extent, atol=0.5)

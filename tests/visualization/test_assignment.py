@@ -119,17 +119,17 @@ def test_object_figure_has_a_column_per_panel(scene):
 def test_ious_are_plotted_once_per_candidate_on_the_row_of_their_level(scene):
     from matplotlib.figure import Figure
 
-    axis = Figure().subplots()
+    ax = Figure().subplots()
     trace = scene[-1][0]
-    plot_ious(axis, trace, STRIDES)
+    plot_ious(ax, trace, STRIDES)
     # hollow points are two lines, one of them the dark rim
-    colored = [line for line in axis.lines if line.get_marker() in "osD^v" and line.get_markeredgewidth() != 2.2]
+    colored = [line for line in ax.lines if line.get_marker() in "osD^v" and line.get_markeredgewidth() != 2.2]
     values = np.concatenate([line.get_xydata() for line in colored])
     assert np.sort(values[:, 0]) == pytest.approx(np.sort(trace.iou.numpy()))
     for level in range(5):
         on_row = values[np.abs(values[:, 1] - level) < 0.5]
         assert len(on_row) == int((trace.level == level).sum())
-    assert axis.lines[1].get_xdata()[0] == trace.threshold
+    assert ax.lines[1].get_xdata()[0] == trace.threshold
 
 
 def test_markers_of_coarse_levels_are_larger():
@@ -144,9 +144,9 @@ def test_window_beyond_the_image_is_gray():
 
     figure = Figure(figsize=(2, 2), dpi=100)
     FigureCanvasAgg(figure)
-    axis = figure.add_axes((0, 0, 1, 1))
-    show_window(axis, np.zeros((10, 10, 3), np.uint8), (-10, 0, 10, 20))
-    plot_points(axis, np.empty((0, 2)), 0, 5.0)
+    ax = figure.add_axes((0, 0, 1, 1))
+    show_window(ax, np.zeros((10, 10, 3), np.uint8), (-10, 0, 10, 20))
+    plot_points(ax, np.empty((0, 2)), 0, 5.0)
     png = io.BytesIO()
     figure.savefig(png, format="png")
     picture = decode(png.getvalue())

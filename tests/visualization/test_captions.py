@@ -88,7 +88,7 @@ def test_boxes_beyond_the_image_have_no_far_caption() -> None:
 
 
 def test_pictures_with_many_boxes_have_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(captions, "_MAX_LEADERS", 41)
+    monkeypatch.setattr(captions, "_MAX_BOXES_WITH_LEADERS", 41)
     assert all(text_box.leader is None for text_box in place_captions(rows_of_boxes(42), IMAGE_HW, SCALE, []))
 
 

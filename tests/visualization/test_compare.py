@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.visualization.compare import draw_points, truth_beside_detections
+from rotated_atss.visualization.compare import draw_points, draw_truth_and_detections
 
 BOX = np.array([[20.0, 10, 40, 10, 40, 30, 20, 30]])
 
 
 def test_truth_is_left_and_detections_above_the_score_are_right():
     image = np.full((60, 80, 3), 90, np.uint8)
-    picture = truth_beside_detections(image, (BOX, ["ship"]), (np.zeros((0, 8)), [], []))
-    again = truth_beside_detections(image, (np.zeros((0, 8)), []), (BOX, ["ship"], [0.9]))
-    low = truth_beside_detections(image, (np.zeros((0, 8)), []), (BOX, ["ship"], [0.2]))
+    picture = draw_truth_and_detections(image, (BOX, ["ship"]), (np.zeros((0, 8)), [], []))
+    again = draw_truth_and_detections(image, (np.zeros((0, 8)), []), (BOX, ["ship"], [0.9]))
+    low = draw_truth_and_detections(image, (np.zeros((0, 8)), []), (BOX, ["ship"], [0.2]))
     changed = [np.argwhere((each[24:84] != 90).any(2))[:, 1] for each in (picture, again, low)]
     half = picture.shape[1] // 2
 
@@ -34,7 +34,7 @@ def test_truth_is_left_and_detections_above_the_score_are_right():
 def test_a_large_image_is_reduced_before_the_boxes_are_drawn():
     image = np.zeros((100, 2000, 3), np.uint8)
     box = np.array([[1000.0, 20, 1600, 20, 1600, 80, 1000, 80]])
-    picture = truth_beside_detections(image, (box, ["ship"]), (box, ["ship"], [0.9]), max_side=500)
+    picture = draw_truth_and_detections(image, (box, ["ship"]), (box, ["ship"], [0.9]), max_side=500)
     assert picture.shape[1] == 2 * 500 + 3 * 6
     points = draw_points(image, np.array([[1000.0, 50.0]]), [(255, 255, 255)], max_side=500)
     assert points.shape == (25, 500, 3)

@@ -1,5 +1,5 @@
-"""Figures of an evaluation report: matches, curves, confusion, errors, groups, calibration and per-image counts.
+"""Statistics of an evaluation report: matches, curves, confusion, errors, groups, calibration and per-image counts.
 
-All figures are computed from one neutral input, :class:`rotated_atss.analysis.evaluation.data.EvaluationData`, with the
-matching rule of the metric that gives the AP.
+All of them are computed from :class:`rotated_atss.analysis.evaluation.data.EvaluationData`, which has the same form for
+DOTA and COCO, and use the matching rule of the metric that computes AP.
 """

@@ -1,4 +1,4 @@
-"""Calibration of scores: does a detection with a score of 0.8 match an object in 80 of 100 cases?"""
+"""Compute the calibration of scores: do 80% of the detections with a score of 0.8 match an object?"""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def build_calibration(
         >>> calibration.precisions.tolist(), calibration.expected_error
         ([0.0, 1.0], 0.25)
     """
-    counted = true_positives | false_positives
-    scores, hits = scores[counted], true_positives[counted]
+    is_counted = true_positives | false_positives
+    scores, hits = scores[is_counted], true_positives[is_counted]
     edges = np.linspace(0.0, 1.0, num_bins + 1)
-    # without the outer edges, scores below 0 and above 1 get the first and the last bin
+    # the outer edges are left out, so that scores below 0 get the first bin and scores above 1 the last one
     bin_index = np.searchsorted(edges[1:-1], scores)
     counts = np.bincount(bin_index, minlength=num_bins)
 

@@ -1,4 +1,4 @@
-"""Confusion matrix of detection, with an extra row and column for background."""
+"""Compute the confusion matrix of a detector, with an extra row and column for background."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ class Confusion:
     Attributes:
         matrix: (C + 1, C + 1) int64. Rows are classes of objects, columns are classes of detections. The last row
             counts detections without an object, the last column objects without a detection.
-        detections: (P,) int64, index of the detection of each counted pair.
-        objects: (P,) int64, index of the object of each counted pair.
+        det_index: (P,) int64, index of the detection of each counted pair.
+        gt_index: (P,) int64, index of the object of each counted pair.
     """
 
     matrix: np.ndarray
-    detections: np.ndarray
-    objects: np.ndarray
+    det_index: np.ndarray
+    gt_index: np.ndarray
 
 
 def matrix_names(classes: Sequence[str]) -> list[str]:
-    """Return the names of the rows and columns: the classes and the background.
+    """Return the names of the rows and columns: the classes and ``background``.
 
-    The background is put in parentheses if a class has its name, so that all names differ.
+    If a class is named ``background``, the extra name is put in parentheses, so that all names differ.
 
     Example:
         >>> matrix_names(["ship"]), matrix_names(["ship", "background"])
         (['ship', 'background'], ['ship', 'background', '(background)'])
     """
-    extra = BACKGROUND
-    while extra in classes:
-        extra = f"({extra})"
-    return [*classes, extra]
+    background = BACKGROUND
+    while background in classes:
+        background = f"({background})"
+    return [*classes, background]
 
 
 def build_confusion(data: EvaluationData, overlaps: Overlaps, matches: Matches, score_threshold: float) -> Confusion:
@@ -70,35 +70,35 @@ def build_confusion(data: EvaluationData, overlaps: Overlaps, matches: Matches, 
         >>> from rotated_atss.dota.labels import Labels
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
         >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
-        >>> found = {"plane": Detections.from_ids(["P1"], np.array([0.9]), square)}
-        >>> data = from_task1(found, labels, ["ship", "plane"])
+        >>> detections = {"plane": Detections.from_ids(["P1"], np.array([0.9]), square)}
+        >>> data = from_task1(detections, labels, ["ship", "plane"])
         >>> overlaps = find_overlaps(data)
         >>> build_confusion(data, overlaps, Matcher(data, overlaps).match(), 0.5).matrix.tolist()
         [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
     """
     detections, objects = data.detections, data.objects
     is_counted = (matches.true_positives | matches.false_positives) & (detections.scores >= score_threshold)
-    reached = data.reaches(overlaps.ious, matches.iou_threshold)
-    pairs = overlaps.take(reached & is_counted[overlaps.det_index] & ~objects.ignored[overlaps.gt_index])
+    reaches_threshold = data.reaches(overlaps.ious, matches.iou_threshold)
+    pairs = overlaps.take(reaches_threshold & is_counted[overlaps.det_index] & ~objects.ignored[overlaps.gt_index])
     scores = detections.scores[pairs.det_index]
     class_differs = detections.labels[pairs.det_index] != objects.labels[pairs.gt_index]
-    order = np.lexsort((pairs.gt_index, pairs.det_index, -scores, class_differs, -pairs.ious))  # the last key first
-    det_index, gt_index = _use_once(pairs.det_index[order], pairs.gt_index[order])
+    order = np.lexsort((pairs.gt_index, pairs.det_index, -scores, class_differs, -pairs.ious))  # by the last key first
+    det_index, gt_index = _select_disjoint_pairs(pairs.det_index[order], pairs.gt_index[order])
 
-    size = len(data.classes) + 1
-    matrix = np.zeros((size, size), np.int64)
+    num_rows = len(data.classes) + 1
+    matrix = np.zeros((num_rows, num_rows), np.int64)
     np.add.at(matrix, (objects.labels[gt_index], detections.labels[det_index]), 1)
     without_object = is_counted.copy()
     without_object[det_index] = False
     without_detection = ~objects.ignored
     without_detection[gt_index] = False
-    matrix[-1] += np.bincount(detections.labels[without_object], minlength=size)
-    matrix[:, -1] += np.bincount(objects.labels[without_detection], minlength=size)
+    matrix[-1] += np.bincount(detections.labels[without_object], minlength=num_rows)
+    matrix[:, -1] += np.bincount(objects.labels[without_detection], minlength=num_rows)
     return Confusion(matrix, det_index, gt_index)
 
 
-def _use_once(det_index: np.ndarray, gt_index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Select pairs in order so that each detection and each object is used at most once."""
+def _select_disjoint_pairs(det_index: np.ndarray, gt_index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Select pairs greedily, in their order, so that each detection and each object is in at most one pair."""
     used_detections: set[int] = set()
     used_objects: set[int] = set()
     selected = []

@@ -1,4 +1,4 @@
-"""Counts of true positives, false positives and misses, with precision, recall and F1."""
+"""Count true positives, false positives and missed objects, and compute precision, recall and F1."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class Counts:
 
     @property
     def fn(self) -> int:
-        """Objects without a true positive."""
+        """Number of objects without a true positive."""
         return self.objects - self.tp
 
     @property
     def precision(self) -> float | None:
-        """True positives per detection; ignored detections are left out."""
+        """Share of true positives among the detections that are not ignored."""
         return self.tp / (self.tp + self.fp) if self.tp + self.fp else None
 
     @property
     def recall(self) -> float | None:
-        """True positives per object."""
+        """Share of objects with a true positive."""
         return self.tp / self.objects if self.objects else None
 
     @property
@@ -55,34 +55,36 @@ class Counts:
         return 2 * self.tp / total if total else None
 
 
-def count_by_class(data: EvaluationData, matches: Matches, above: np.ndarray) -> list[Counts]:
+def count_by_class(data: EvaluationData, matches: Matches, above_threshold: np.ndarray) -> list[Counts]:
     """Count the objects and detections of each class.
 
     Args:
         data: Detections and objects.
         matches: Matches of the metric.
-        above: (N,) bool, whether a detection is at or above the score threshold.
+        above_threshold: (N,) bool, whether a detection is at or above the score threshold.
 
     Example::
 
         count_by_class(data, matches, data.detections.scores >= 0.5)[0].precision
     """
-    return _count_by(data.objects.labels, data.detections.labels, len(data.classes), data, matches, above)
+    return _count_by(data.objects.labels, data.detections.labels, len(data.classes), data, matches, above_threshold)
 
 
-def count_by_image(data: EvaluationData, matches: Matches, above: np.ndarray) -> list[Counts]:
+def count_by_image(data: EvaluationData, matches: Matches, above_threshold: np.ndarray) -> list[Counts]:
     """Count the objects and detections of each image.
 
     Args:
         data: Detections and objects.
         matches: Matches of the metric.
-        above: (N,) bool, whether a detection is at or above the score threshold.
+        above_threshold: (N,) bool, whether a detection is at or above the score threshold.
 
     Example::
 
         count_by_image(data, matches, data.detections.scores >= 0.5)[0].fn
     """
-    return _count_by(data.objects.images, data.detections.images, len(data.images), data, matches, above)
+    return _count_by(
+        data.objects.image_index, data.detections.image_index, len(data.images), data, matches, above_threshold
+    )
 
 
 def _count_by(
@@ -91,15 +93,15 @@ def _count_by(
     num_groups: int,
     data: EvaluationData,
     matches: Matches,
-    above: np.ndarray,
+    above_threshold: np.ndarray,
 ) -> list[Counts]:
     """Count per group; a group is a class or an image, given by its index for each object and each detection."""
-    groups_by_field = (
+    groups_by_field = (  # in the order of the fields of Counts
         object_groups[~data.objects.ignored],
         object_groups[data.objects.ignored],
-        detection_groups[above],
-        detection_groups[above & matches.true_positives],
-        detection_groups[above & matches.false_positives],
+        detection_groups[above_threshold],
+        detection_groups[above_threshold & matches.true_positives],
+        detection_groups[above_threshold & matches.false_positives],
     )
     counts_by_field = (np.bincount(groups, minlength=num_groups).tolist() for groups in groups_by_field)
     return [Counts(*counts) for counts in zip(*counts_by_field)]

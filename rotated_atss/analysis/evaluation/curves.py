@@ -1,4 +1,4 @@
-"""Precision, recall and F1 over the score threshold, and the threshold of the highest F1."""
+"""Compute precision, recall and F1 over the score threshold, and the threshold of the highest F1."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MAX_POINTS = 200
-"""Default of :func:`thin`: largest number of points per curve in a report."""
+"""Largest number of points per curve in a report."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class ScoreCurve:
         return 2 * self.num_tp / total if self.num_objects else np.full(len(self.scores), np.nan)
 
     @property
-    def best(self) -> int | None:
-        """Index of the highest F1, on ties the one of the highest score; None without a true positive."""
+    def best_index(self) -> int | None:
+        """Index of the highest F1, on ties the one with the highest score; None without a true positive."""
         return int(np.argmax(self.f1)) if self.num_objects and self.num_tp.any() else None
 
 
@@ -62,15 +62,15 @@ def build_curve(
     Example:
         >>> hits = np.array([True, False, True])
         >>> curve = build_curve(np.array([0.9, 0.8, 0.8]), hits, ~hits, num_objects=4)
-        >>> curve.scores.tolist(), curve.recall.tolist(), curve.f1.round(3).tolist(), curve.best
+        >>> curve.scores.tolist(), curve.recall.tolist(), curve.f1.round(3).tolist(), curve.best_index
         ([0.9, 0.8], [0.25, 0.5], [0.4, 0.571], 1)
     """
     counted = np.flatnonzero(true_positives | false_positives)
     order = counted[np.argsort(-scores[counted], kind="stable")]
     sorted_scores = scores[order]
     num_tp, num_fp = np.cumsum(true_positives[order]), np.cumsum(false_positives[order])
-    # Of equal scores, the counts at the last one include all of them. The appended value marks the last detection. It
-    # is False without detections, so that the curve has no points.
+    # Of detections with equal scores, only the last one is a point: its counts include all of them. The appended value
+    # marks the last detection; without detections it is False, so that the curve has no points.
     is_last = np.append(sorted_scores[1:] != sorted_scores[:-1], len(order) > 0)
     points = np.flatnonzero(is_last)
     return ScoreCurve(sorted_scores[points], num_tp[points], num_fp[points], num_objects)
@@ -88,17 +88,17 @@ def best_threshold(curve: ScoreCurve) -> float:
     """
     if not len(curve.scores):
         return 0.0
-    return float(curve.scores[-1 if curve.best is None else curve.best])
+    return float(curve.scores[-1 if curve.best_index is None else curve.best_index])
 
 
-def thin(curve: ScoreCurve, max_points: int = MAX_POINTS) -> np.ndarray:
-    """Return the indices of at most ``max_points`` evenly spaced points of a curve.
+def select_points(curve: ScoreCurve, max_points: int = MAX_POINTS) -> np.ndarray:
+    """Select at most ``max_points`` evenly spaced points of a curve, and return their indices.
 
     The first point, the last one and the one of the highest F1 are among them.
 
     Example:
         >>> hits = np.array([True] * 3 + [False] * 97)
-        >>> thin(build_curve(np.linspace(1, 0, 100), hits, ~hits, num_objects=3), max_points=5).tolist()
+        >>> select_points(build_curve(np.linspace(1, 0, 100), hits, ~hits, num_objects=3), max_points=5).tolist()
         [0, 2, 33, 66, 99]
     """
     num_points = len(curve.scores)
@@ -106,4 +106,4 @@ def thin(curve: ScoreCurve, max_points: int = MAX_POINTS) -> np.ndarray:
         return np.arange(num_points)
     # one point less, since the point of the highest F1 is added
     evenly_spaced = np.linspace(0, num_points - 1, max_points - 1).round().astype(np.int64)
-    return np.union1d(evenly_spaced, [0 if curve.best is None else curve.best])
+    return np.union1d(evenly_spaced, [0 if curve.best_index is None else curve.best_index])

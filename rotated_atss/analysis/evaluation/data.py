@@ -1,4 +1,4 @@
-"""Input of an evaluation report in one form for DOTA and COCO: the detections and objects of all images."""
+"""Define the input of an evaluation report, the same for DOTA and COCO: detections and objects of all images."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class DetectionTable:
     Attributes:
         polygons: (N, 8) float64, corners in pixels.
         labels: (N,) int64, index of the class, ascending.
-        images: (N,) int64, index of the image.
+        image_index: (N,) int64, index of the image.
         scores: (N,) float64.
         areas: (N,) float64, square pixels.
-        inside: (N,) bool, whether the area is in the size range of the main AP; always true for COCO's boxes. A
-            detection outside the range that matches no object is ignored; inside the range it is a false positive.
+        in_size_range: (N,) bool, whether the area is in the size range of the main AP; always true for COCO's boxes. A
+            detection that matches no object is a false positive if it is in the range, and ignored otherwise.
     """
 
     polygons: np.ndarray
     labels: np.ndarray
-    images: np.ndarray
+    image_index: np.ndarray
     scores: np.ndarray
     areas: np.ndarray
-    inside: np.ndarray
+    in_size_range: np.ndarray
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -44,7 +44,7 @@ class ObjectTable:
     Attributes:
         polygons: (G, 8) float64, corners in pixels.
         labels: (G,) int64, index of the class.
-        images: (G,) int64, index of the image, ascending.
+        image_index: (G,) int64, index of the image, ascending.
         areas: (G,) float64, square pixels.
         ignored: (G,) bool, whether the metric ignores the object because it is difficult, a crowd or outside the size
             range.
@@ -53,7 +53,7 @@ class ObjectTable:
 
     polygons: np.ndarray
     labels: np.ndarray
-    images: np.ndarray
+    image_index: np.ndarray
     areas: np.ndarray
     ignored: np.ndarray
     crowd: np.ndarray
@@ -67,12 +67,12 @@ class EvaluationData:
     """Detections and ground truth of an evaluation, with the rule by which they are matched.
 
     Attributes:
-        kind: Kind of the boxes: ``oriented``, or ``coco`` for horizontal boxes, whose polygons are rectangles. It does
-            not determine the metric: some oriented datasets are evaluated with COCO's metric (``rule.metric``).
+        kind: Kind of the boxes: ``oriented``, or ``coco`` for horizontal boxes. It does not determine the metric, which
+            is ``rule.metric``: some oriented datasets are evaluated with COCO's metric.
         classes: Names of the classes.
         images: Ids of the images.
-        detections: Detections of these classes, without the lowest scores beyond the metric's maximum number
-            per image and class.
+        detections: Detections of these classes. If the metric limits the number per image and class, those with the
+            lowest scores are left out.
         objects: Objects of these classes.
         rule: Metric, size ranges, and the treatment of difficult objects.
 
@@ -98,10 +98,10 @@ class EvaluationData:
 
     @property
     def class_slices(self) -> list[slice]:
-        """Rows of each class in the detection table, which is sorted by class."""
+        """Rows of each class in :attr:`detections`, which are sorted by class; C slices."""
         bounds = np.searchsorted(self.detections.labels, np.arange(len(self.classes) + 1)).tolist()
         return [slice(start, stop) for start, stop in zip(bounds, bounds[1:])]
 
     def reaches(self, ious: np.ndarray, iou_threshold: float) -> np.ndarray:
-        """Return whether IoUs suffice for a match: at least the threshold for COCO's metric, otherwise above it."""
+        """Return whether IoUs suffice for a match: COCO's metric requires ``>=`` the threshold, the others ``>``."""
         return ious >= iou_threshold if self.rule.metric == "coco" else ious > iou_threshold

@@ -1,4 +1,4 @@
-"""The AP that each kind of error costs: the AP after fixing all errors of this kind, minus the AP before.
+"""Compute the AP that each kind of error costs: the AP after fixing all errors of this kind, minus the AP before.
 
 Errors are fixed as in TIDE (arXiv 2008.08115, section 2.3), at any score:
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from rotated_atss.analysis.evaluation.data import EvaluationData
 from rotated_atss.analysis.evaluation.error_kinds import (
-    EXPLAINING,
+    EXPLAINING_KINDS,
     KINDS,
     MISSED,
     ErrorKinds,
@@ -27,7 +27,7 @@ from rotated_atss.analysis.evaluation.matching import Matches, average_precision
 
 @dataclass(frozen=True)
 class ErrorTable:
-    """Counts and costs of errors per class and per kind, in order of :data:`KINDS`.
+    """Counts and costs of errors of C classes and K kinds, which are in the order of :data:`KINDS`.
 
     Attributes:
         counts: (C, K) int64, number of errors at the score threshold. A false positive counts for the class of the
@@ -47,8 +47,8 @@ class ErrorTable:
     @property
     def mean_costs(self) -> np.ndarray:
         """Gain in mean AP, (K,); NaN without objects."""
-        scored = self.costs[~np.isnan(self.costs[:, 0])]
-        return scored.mean(axis=0) if len(scored) else np.full(len(KINDS), np.nan)
+        costs = self.costs[~np.isnan(self.costs[:, 0])]  # of the classes with objects
+        return costs.mean(axis=0) if len(costs) else np.full(len(KINDS), np.nan)
 
 
 def build_error_table(data: EvaluationData, matches: Matches, errors: ErrorKinds, score_threshold: float) -> ErrorTable:
@@ -69,60 +69,66 @@ def build_error_table(data: EvaluationData, matches: Matches, errors: ErrorKinds
         >>> from rotated_atss.dota.labels import Labels
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
         >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
-        >>> found = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square + 4)}
-        >>> data = from_task1(found, labels, ["ship"])
+        >>> detections = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square + 4)}
+        >>> data = from_task1(detections, labels, ["ship"])
         >>> overlaps = find_overlaps(data)
         >>> matches = Matcher(data, overlaps).match()
         >>> table = build_error_table(data, matches, find_error_kinds(data, overlaps, matches), 0.5)
         >>> dict(zip(KINDS, table.mean_costs.round(3).tolist()))["localization"]
         1.0
     """
-    counted = (errors.kind >= 0) & (data.detections.scores >= score_threshold)
+    is_counted = (errors.kind >= 0) & (data.detections.scores >= score_threshold)
     counts = np.zeros((len(data.classes), len(KINDS)), np.int64)
-    np.add.at(counts, (data.detections.labels[counted], errors.kind[counted]), 1)
+    np.add.at(counts, (data.detections.labels[is_counted], errors.kind[is_counted]), 1)
     missed = find_missed(data, matches, errors, score_threshold)
     counts[:, MISSED] = np.bincount(data.objects.labels[missed], minlength=len(data.classes))
-    before = average_precisions(data, matches)
-    fixed = [_fixed_ap(data, matches, errors, kind) for kind in range(len(KINDS))]
-    return ErrorTable(counts, np.stack([after - before for after in fixed], axis=1))
+    ap = average_precisions(data, matches)
+    fixed_aps = [_ap_after_fixing(data, matches, errors, kind) for kind in range(len(KINDS))]
+    return ErrorTable(counts, np.stack([fixed_ap - ap for fixed_ap in fixed_aps], axis=1))
 
 
-def _fixed_ap(data: EvaluationData, matches: Matches, errors: ErrorKinds, kind: int) -> np.ndarray:
+def _ap_after_fixing(data: EvaluationData, matches: Matches, errors: ErrorKinds, kind: int) -> np.ndarray:
     """Return the AP of each class, (C,), after fixing the errors of one kind."""
     if kind == MISSED:
         return _ap_without_missed(data, matches, errors)
-    remaining = replace(matches, false_positives=matches.false_positives & (errors.kind != kind))
-    if kind not in EXPLAINING:
-        return average_precisions(data, remaining)
+    other_matches = replace(matches, false_positives=matches.false_positives & (errors.kind != kind))
+    if kind not in EXPLAINING_KINDS:
+        return average_precisions(data, other_matches)
     fixed = np.flatnonzero(errors.kind == kind)
-    rows = np.concatenate([np.flatnonzero(matches.true_positives), fixed])
+    det_index = np.concatenate([np.flatnonzero(matches.true_positives), fixed])
     gt_index = np.concatenate([matches.gt_index[matches.true_positives], errors.target[fixed]])
     # keep the detection with the highest score per object; of equal scores, the one that was a true positive before
-    order = np.lexsort((np.arange(len(rows)), -data.detections.scores[rows], gt_index))
-    kept = order[np.flatnonzero(np.diff(gt_index[order], prepend=-1))]  # the first row of each object
-    return _ap_with(data, remaining, rows[kept], gt_index[kept])
+    scores = data.detections.scores[det_index]
+    order = np.lexsort((np.arange(len(det_index)), -scores, gt_index))  # by the last key first
+    best = order[np.flatnonzero(np.diff(gt_index[order], prepend=-1))]  # the first position of each object
+    return _ap_with_true_positives(data, other_matches, det_index[best], gt_index[best])
 
 
-def _ap_with(data: EvaluationData, matches: Matches, rows: np.ndarray, gt_index: np.ndarray) -> np.ndarray:
+def _ap_with_true_positives(
+    data: EvaluationData, matches: Matches, det_index: np.ndarray, gt_index: np.ndarray
+) -> np.ndarray:
     """Return the AP of each class, (C,), with the true positives replaced.
 
     Args:
         data: Detections and objects.
         matches: Gives the false positives.
-        rows: (P,) int64, indices of the detections that become true positives, with the class of their object.
+        det_index: (P,) int64, indices of the true positives, which get the class of their object.
         gt_index: (P,) int64, index of the object of each of these detections.
     """
     detections = data.detections
     labels, true_positives = detections.labels.copy(), np.zeros(len(detections), bool)
-    labels[rows], true_positives[rows] = data.objects.labels[gt_index], True
+    labels[det_index], true_positives[det_index] = data.objects.labels[gt_index], True
+    # a detection table is sorted by class and then by descending score
     order = np.lexsort((np.arange(len(labels)), -detections.scores, labels))
-    ranked = replace(matches, true_positives=true_positives[order], false_positives=matches.false_positives[order])
-    return average_precisions(replace(data, detections=replace(detections, labels=labels[order])), ranked)
+    sorted_matches = replace(
+        matches, true_positives=true_positives[order], false_positives=matches.false_positives[order]
+    )
+    return average_precisions(replace(data, detections=replace(detections, labels=labels[order])), sorted_matches)
 
 
 def _ap_without_missed(data: EvaluationData, matches: Matches, errors: ErrorKinds) -> np.ndarray:
     """Return the AP of each class, (C,), without the missed objects."""
     missed = find_missed(data, matches, errors)
-    remaining = data.num_objects - np.bincount(data.objects.labels[missed], minlength=len(data.classes))
-    after = average_precisions(data, matches, remaining)
-    return np.where((remaining == 0) & (data.num_objects > 0), 1.0, after)
+    num_remaining = data.num_objects - np.bincount(data.objects.labels[missed], minlength=len(data.classes))
+    fixed_ap = average_precisions(data, matches, num_remaining)
+    return np.where((num_remaining == 0) & (data.num_objects > 0), 1.0, fixed_ap)

@@ -1,7 +1,7 @@
-"""Kinds of errors of detections, after TIDE (Bolya et al. 2020, arXiv 2008.08115), for oriented boxes.
+"""Classify the errors of a detector by kind, after TIDE (Bolya et al. 2020, arXiv 2008.08115), for oriented boxes.
 
 Every false positive gets exactly one kind, the first whose condition holds. Objects that the metric ignores are left
-out of all conditions. Pairs of a detection and an object are considered from an IoU of 0.1 on (``MIN_IOU`` of
+out of all conditions, and so are pairs of a detection and an object with an IoU below 0.1 (``MIN_IOU`` of
 :mod:`rotated_atss.analysis.evaluation.overlaps`):
 
 1. duplicate: the IoU with an object of the same class reaches the IoU threshold. The object is already matched to a
@@ -13,10 +13,10 @@ out of all conditions. Pairs of a detection and an object are considered from an
 4. localization: the IoU with an object of the same class is at least 0.1;
 5. background: all others. TIDE's errors of both class and location belong to this kind.
 
-Of several objects, only the one with the highest IoU is considered, and the error is attributed to it.
+If a condition holds for several objects, the error is attributed to the one with the highest IoU.
 
-The sixth kind is that of objects: an object without a true positive is missed, unless a classification, angle or
-localization error is attributed to it.
+The sixth kind, missed, is a kind of objects: an object without a true positive is missed, unless a classification,
+angle or localization error is attributed to it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from rotated_atss.ops.polygon_iou import polygon_ious
 
 KINDS = ("classification", "localization", "angle", "duplicate", "background", "missed")
 CLASSIFICATION, LOCALIZATION, ANGLE, DUPLICATE, BACKGROUND, MISSED = range(6)
-EXPLAINING = (CLASSIFICATION, LOCALIZATION, ANGLE)
-"""Kinds of errors that explain why an object has no true positive, so that it is not missed."""
+EXPLAINING_KINDS = (CLASSIFICATION, LOCALIZATION, ANGLE)
+"""Kinds of errors that explain why an object has no true positive, so that it does not count as missed."""
 NO_ERROR = -1
 
 
@@ -45,7 +45,7 @@ class ErrorKinds:
     """Kind of error of each detection.
 
     Attributes:
-        kind: (N,) int64, index into :data:`KINDS`; :data:`NO_ERROR` if the detection is no false positive.
+        kind: (N,) int64, index into :data:`KINDS`; :data:`NO_ERROR` if the detection is not a false positive.
         target: (N,) int64, index of the object to which a duplicate, classification, angle or localization error is
             attributed; otherwise -1.
     """
@@ -70,8 +70,8 @@ def find_error_kinds(data: EvaluationData, overlaps: Overlaps, matches: Matches)
         >>> from rotated_atss.dota.labels import Labels
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
         >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
-        >>> found = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square + 4)}  # IoU 36/164
-        >>> data = from_task1(found, labels, ["ship"])
+        >>> detections = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square + 4)}  # IoU 36/164
+        >>> data = from_task1(detections, labels, ["ship"])
         >>> overlaps = find_overlaps(data)
         >>> errors = find_error_kinds(data, overlaps, Matcher(data, overlaps).match())
         >>> [KINDS[kind] for kind in errors.kind]
@@ -80,21 +80,21 @@ def find_error_kinds(data: EvaluationData, overlaps: Overlaps, matches: Matches)
     num_dets, threshold = len(data.detections), matches.iou_threshold
     pairs = overlaps.take(matches.false_positives[overlaps.det_index] & ~data.objects.ignored[overlaps.gt_index])
     same_class = data.detections.labels[pairs.det_index] == data.objects.labels[pairs.gt_index]
-    # per detection, the object of highest IoU; true positives and ignored detections have none, as they have no pairs
-    best_of_class = _find_best(pairs.take(same_class), num_dets)
-    best_of_others = _find_best(pairs.take(~same_class), num_dets)
+    # per detection, the object with the highest IoU; only false positives have pairs, so only they have an object
+    best_same_class = _find_best_objects(pairs.take(same_class), num_dets)
+    best_other_class = _find_best_objects(pairs.take(~same_class), num_dets)
 
     kind = np.full(num_dets, NO_ERROR, np.int64)
     kind[matches.false_positives] = BACKGROUND
-    # conditions in reverse order, since the last one that holds overwrites the others
-    kind[best_of_class.gt_index >= 0] = LOCALIZATION  # all pairs have an IoU of at least 0.1
-    kind[data.reaches(best_of_others.max_ious, threshold)] = CLASSIFICATION
-    kind[data.reaches(best_of_class.max_ious, threshold)] = DUPLICATE
-    # angle errors are a part of those that are left as localization errors
+    # in reverse order of the list in the module docstring, since each assignment overwrites the previous ones
+    kind[best_same_class.gt_index >= 0] = LOCALIZATION  # all pairs have an IoU of at least 0.1
+    kind[data.reaches(best_other_class.max_ious, threshold)] = CLASSIFICATION
+    kind[data.reaches(best_same_class.max_ious, threshold)] = DUPLICATE
+    # angle errors are the localization errors that the angle of the object would fix
     localization = np.flatnonzero(kind == LOCALIZATION)
-    is_angle_error = _is_angle_error(data, localization, best_of_class.gt_index[localization], threshold)
+    is_angle_error = _is_angle_error(data, localization, best_same_class.gt_index[localization], threshold)
     kind[localization[is_angle_error]] = ANGLE
-    target = np.where(kind == CLASSIFICATION, best_of_others.gt_index, best_of_class.gt_index)
+    target = np.where(kind == CLASSIFICATION, best_other_class.gt_index, best_same_class.gt_index)
     return ErrorKinds(kind, target)
 
 
@@ -123,13 +123,13 @@ def find_missed(
         >>> find_missed(data, matches, find_error_kinds(data, find_overlaps(data), matches)).tolist()
         [True]
     """
-    above = data.detections.scores >= score_threshold
-    missed = ~data.objects.ignored & ~matches.detected_objects(above, len(data.objects))
-    missed[errors.target[np.isin(errors.kind, EXPLAINING) & above]] = False
+    above_threshold = data.detections.scores >= score_threshold
+    missed = ~data.objects.ignored & ~matches.detected_objects(above_threshold, len(data.objects))
+    missed[errors.target[np.isin(errors.kind, EXPLAINING_KINDS) & above_threshold]] = False
     return missed
 
 
-def _find_best(overlaps: Overlaps, num_dets: int) -> RankedDetections:
+def _find_best_objects(overlaps: Overlaps, num_dets: int) -> RankedDetections:
     return find_best_objects(overlaps.det_index, overlaps.gt_index, overlaps.ious, num_dets)
 
 

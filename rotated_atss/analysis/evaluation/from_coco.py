@@ -24,7 +24,7 @@ def from_coco(
     categories: Sequence[int] | None = None,
     max_dets: int = MAX_DETS,
 ) -> EvaluationData:
-    """Build the input of a report, with COCO's rules: crowds are ignored and match any number of detections.
+    """Build the input of a report, with COCO's rules: crowds are ignored, and any number of detections can match them.
 
     Args:
         instances: Ground truth.
@@ -70,33 +70,37 @@ class _Entries:
     """
 
     def __init__(self, entries: Sequence[dict], image_ids: Sequence[int], categories: Sequence[int]) -> None:
-        image_index = {image_id: index for index, image_id in enumerate(image_ids)}
-        label_index = {category: index for index, category in enumerate(categories)}
-        kept = [entry for entry in entries if entry["image_id"] in image_index and entry["category_id"] in label_index]
-        kept.sort(key=lambda entry: image_index[entry["image_id"]])
-        self.kept = kept
-        self.images = np.array([image_index[entry["image_id"]] for entry in kept], dtype=np.int64)
-        self.labels = np.array([label_index[entry["category_id"]] for entry in kept], dtype=np.int64)
-        boxes = np.array([entry["bbox"] for entry in kept], dtype=np.float64).reshape(-1, 4)  # x, y, width, height
+        index_of_image = {image_id: index for index, image_id in enumerate(image_ids)}
+        label_of_category = {category: index for index, category in enumerate(categories)}
+        entries = [
+            entry
+            for entry in entries
+            if entry["image_id"] in index_of_image and entry["category_id"] in label_of_category
+        ]
+        entries.sort(key=lambda entry: index_of_image[entry["image_id"]])
+        self.entries = entries
+        self.image_index = np.array([index_of_image[entry["image_id"]] for entry in entries], dtype=np.int64)
+        self.labels = np.array([label_of_category[entry["category_id"]] for entry in entries], dtype=np.int64)
+        boxes = np.array([entry["bbox"] for entry in entries], dtype=np.float64).reshape(-1, 4)  # x, y, width, height
         self.areas = boxes[:, 2] * boxes[:, 3]
         self.polygons = hbb_polygons(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))
 
 
 def _object_table(annotations: _Entries) -> ObjectTable:
-    crowd = np.array([bool(entry["iscrowd"]) for entry in annotations.kept], dtype=bool)
+    crowd = np.array([bool(entry["iscrowd"]) for entry in annotations.entries], dtype=bool)
     return ObjectTable(
-        annotations.polygons, annotations.labels, annotations.images, annotations.areas, ignored=crowd, crowd=crowd
+        annotations.polygons, annotations.labels, annotations.image_index, annotations.areas, ignored=crowd, crowd=crowd
     )
 
 
 def _detection_table(detections: _Entries, max_dets: int) -> DetectionTable:
-    labels, images = detections.labels, detections.images
-    scores = np.array([entry["score"] for entry in detections.kept], dtype=np.float64)
+    labels, image_index = detections.labels, detections.image_index
+    scores = np.array([entry["score"] for entry in detections.entries], dtype=np.float64)
     order = np.empty(0, np.int64)
     for label in np.unique(labels):
-        of_class = np.flatnonzero(labels == label)
-        order = np.append(order, of_class[rank_per_image(scores[of_class], images[of_class], max_dets)])
+        rows = np.flatnonzero(labels == label)
+        order = np.append(order, rows[rank_per_image(scores[rows], image_index[rows], max_dets)])
     return DetectionTable(
-        detections.polygons[order], labels[order], images[order], scores[order], detections.areas[order],
-        inside=np.ones(len(order), bool),
+        detections.polygons[order], labels[order], image_index[order], scores[order], detections.areas[order],
+        in_size_range=np.ones(len(order), bool),
     )  # fmt: skip

@@ -60,7 +60,7 @@ def _detection_table(
     parts: list[tuple[np.ndarray, ...]] = [empty]  # np.concatenate needs at least one part
     for label, name in enumerate(classes):
         detections = by_class.get(name, EMPTY_DETECTIONS)
-        # images without labels get the index -1, by which rank_per_image drops their detections
+        # detections on images without labels get the image index -1, and rank_per_image drops them
         index_of_image = np.array([image_index.get(image, -1) for image in detections.images], dtype=np.int64)
         images = index_of_image[detections.image_index] if len(detections) else np.empty(0, np.int64)
         order = rank_per_image(detections.scores, images, rule.max_dets)
@@ -72,17 +72,19 @@ def _detection_table(
 
 
 def _object_table(labels: Sequence[Labels], classes: tuple[str, ...], rule: EvaluationRule) -> ObjectTable:
-    index_of = {name: index for index, name in enumerate(classes)}
+    index_of_class = {name: index for index, name in enumerate(classes)}
     # objects of classes that are not evaluated get the index -1 and are dropped below
-    class_index = np.array([index_of.get(name, -1) for of_image in labels for name in of_image.names], dtype=np.int64)
-    polygons = np.concatenate([np.empty((0, 8)), *[of_image.polygons for of_image in labels]])
+    class_index = np.array(
+        [index_of_class.get(name, -1) for image_labels in labels for name in image_labels.names], dtype=np.int64
+    )
+    polygons = np.concatenate([np.empty((0, 8)), *[image_labels.polygons for image_labels in labels]])
     images = np.repeat(np.arange(len(labels)), list(map(len, labels)))
-    difficult = np.concatenate([np.empty(0, np.int64), *[of_image.difficult for of_image in labels]]) > 0
-    evaluated = class_index >= 0
-    polygons, areas = _compared_polygons(polygons[evaluated], rule)
-    ignored = outside_range(areas, rule.sizes[0]) | (difficult[evaluated] & (rule.difficult == "ignore"))
+    difficult = np.concatenate([np.empty(0, np.int64), *[image_labels.difficult for image_labels in labels]]) > 0
+    is_evaluated = class_index >= 0
+    polygons, areas = _compared_polygons(polygons[is_evaluated], rule)
+    ignored = outside_range(areas, rule.sizes[0]) | (difficult[is_evaluated] & (rule.difficult == "ignore"))
     crowd = np.zeros(len(ignored), bool)
-    return ObjectTable(polygons, class_index[evaluated], images[evaluated], areas, ignored, crowd)
+    return ObjectTable(polygons, class_index[is_evaluated], images[is_evaluated], areas, ignored, crowd)
 
 
 def _compared_polygons(polygons: np.ndarray, rule: EvaluationRule) -> tuple[np.ndarray, np.ndarray]:

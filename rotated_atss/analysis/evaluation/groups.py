@@ -1,9 +1,8 @@
-"""AP and recall of groups of objects, by size, aspect ratio, angle and density.
+"""Compute AP and recall of groups of objects, by size, aspect ratio, angle and density.
 
 A group holds the objects for which one of these properties is in an interval. Its AP is computed like COCO's AP of
-small, medium and large objects: objects outside the interval are ignored, and a detection that matches no object is
-ignored if its own value is outside the interval. The density of an object or detection is the number of objects in its
-image.
+small, medium and large objects: objects outside the interval are ignored, and so are detections that match no object
+and are outside the interval. The density of an object or detection is the number of objects in its image.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Group:
-    """Figures of the objects in a group.
+    """AP and recall of the objects in a group.
 
     Attributes:
         low: Start of the interval ``low <= value < high``.
@@ -82,14 +81,16 @@ def build_groups(
             members = ~data.objects.ignored & (values.objects >= low) & (values.objects < high)
             if not members.any():
                 continue
-            inside = data.detections.inside & (values.detections >= low) & (values.detections < high)
-            ap = _mean_ap(data, matcher, matches.iou_threshold, members, inside)
+            counts_if_unmatched = (
+                data.detections.in_size_range & (values.detections >= low) & (values.detections < high)
+            )
+            ap = _mean_ap(data, matcher, matches.iou_threshold, members, counts_if_unmatched)
             recall = float(detected[members].mean())
             groups[name].append(Group(low, high, int(members.sum()), ap, recall))
     return groups
 
 
-class _Values(NamedTuple):
+class _PropertyValues(NamedTuple):
     """Values of one property per detection (N,) and per object (G,), and the edges of the intervals, ascending."""
 
     detections: np.ndarray
@@ -97,14 +98,16 @@ class _Values(NamedTuple):
     edges: Sequence[float]
 
 
-def _values_by_property(data: EvaluationData) -> dict[str, _Values]:
-    det_shapes, obj_shapes = fit_shapes(data.detections.polygons), fit_shapes(data.objects.polygons)
-    density = np.bincount(data.objects.images, minlength=len(data.images))
+def _values_by_property(data: EvaluationData) -> dict[str, _PropertyValues]:
+    det_shapes, gt_shapes = fit_shapes(data.detections.polygons), fit_shapes(data.objects.polygons)
+    density = np.bincount(data.objects.image_index, minlength=len(data.images))
     values = {
-        "size": _Values(det_shapes.size, obj_shapes.size, SIZE_EDGES_PX),
-        "aspect_ratio": _Values(det_shapes.aspect_ratio, obj_shapes.aspect_ratio, ASPECT_EDGES),
-        "angle_deg": _Values(det_shapes.angle_deg, obj_shapes.angle_deg, ANGLE_EDGES_DEG),
-        "density": _Values(density[data.detections.images], density[data.objects.images], DENSITY_EDGES),
+        "size": _PropertyValues(det_shapes.size, gt_shapes.size, SIZE_EDGES_PX),
+        "aspect_ratio": _PropertyValues(det_shapes.aspect_ratio, gt_shapes.aspect_ratio, ASPECT_EDGES),
+        "angle_deg": _PropertyValues(det_shapes.angle_deg, gt_shapes.angle_deg, ANGLE_EDGES_DEG),
+        "density": _PropertyValues(
+            density[data.detections.image_index], density[data.objects.image_index], DENSITY_EDGES
+        ),
     }
     if data.kind == COCO:
         del values["angle_deg"]
@@ -112,9 +115,13 @@ def _values_by_property(data: EvaluationData) -> dict[str, _Values]:
 
 
 def _mean_ap(
-    data: EvaluationData, matcher: Matcher, iou_threshold: float, members: np.ndarray, inside: np.ndarray
+    data: EvaluationData,
+    matcher: Matcher,
+    iou_threshold: float,
+    members: np.ndarray,
+    counts_if_unmatched: np.ndarray,
 ) -> float:
-    """Return the mean AP with only the objects ``members``, (G,) bool; ``inside`` as for :meth:`Matcher.match`."""
+    """Compute the mean AP over the classes, with only the objects ``members``, (G,) bool."""
     num_objects = np.bincount(data.objects.labels[members], minlength=len(data.classes))
-    matches = matcher.match(iou_threshold, ignored=~members, inside=inside)
+    matches = matcher.match(iou_threshold, ignored=~members, counts_if_unmatched=counts_if_unmatched)
     return float(np.nanmean(average_precisions(data, matches, num_objects)))

@@ -1,4 +1,4 @@
-"""Counts per image, and the images with the highest and the lowest F1."""
+"""Count objects and detections per image, and find the images with the highest and the lowest F1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rotated_atss.analysis.evaluation.counts import Counts, count_by_image
 from rotated_atss.analysis.evaluation.data import EvaluationData
 from rotated_atss.analysis.evaluation.matching import Matches
 
-LISTED = 8
+MAX_LISTED = 8
 """Maximum number of images in each of the two lists of :func:`best_and_worst`."""
 
 
@@ -41,10 +41,10 @@ def build_image_table(data: EvaluationData, matches: Matches, score_threshold: f
         ('P1', 1)
     """
     counts = count_by_image(data, matches, data.detections.scores >= score_threshold)
-    return [ImageRow(image, of_image) for image, of_image in zip(data.images, counts)]
+    return [ImageRow(image, image_counts) for image, image_counts in zip(data.images, counts)]
 
 
-def best_and_worst(rows: list[ImageRow], limit: int = LISTED) -> tuple[list[str], list[str]]:
+def best_and_worst(rows: list[ImageRow], limit: int = MAX_LISTED) -> tuple[list[str], list[str]]:
     """Return the ids of the images with the highest and with the lowest F1.
 
     Of equal F1, images with more objects come first. No image is in both lists. Images without objects and detections,
@@ -61,9 +61,9 @@ def best_and_worst(rows: list[ImageRow], limit: int = LISTED) -> tuple[list[str]
         (['P1'], ['P2'])
     """
     with_f1 = [row for row in rows if row.counts.f1 is not None]
-    by_falling_f1 = sorted(with_f1, key=lambda row: (-(row.counts.f1 or 0.0), -row.counts.objects))
-    num_best = min(limit, (len(with_f1) + 1) // 2)  # if there are few images, half of them are left for the worst
-    best = [row.image for row in by_falling_f1[:num_best] if row.counts.tp]
+    by_descending_f1 = sorted(with_f1, key=lambda row: (-(row.counts.f1 or 0.0), -row.counts.objects))
+    num_best = min(limit, (len(with_f1) + 1) // 2)  # of few images, half are left for the worst
+    best = [row.image for row in by_descending_f1[:num_best] if row.counts.tp]
     others = [row for row in with_f1 if row.image not in best and row.counts.f1 != 1.0]
-    by_rising_f1 = sorted(others, key=lambda row: (row.counts.f1 or 0.0, -row.counts.objects))
-    return best, [row.image for row in by_rising_f1[:limit]]
+    by_ascending_f1 = sorted(others, key=lambda row: (row.counts.f1 or 0.0, -row.counts.objects))
+    return best, [row.image for row in by_ascending_f1[:limit]]

@@ -21,7 +21,7 @@ class Matches:
     """Result of matching all detections at one IoU threshold.
 
     A detection that is neither a true nor a false positive is ignored: it is matched to an ignored object, or it is
-    unmatched and outside the size range.
+    unmatched and does not count (see :meth:`Matcher.match`).
 
     Attributes:
         true_positives: (N,) bool.
@@ -36,18 +36,18 @@ class Matches:
     gt_index: np.ndarray
     iou_threshold: float
 
-    def detected_objects(self, above: np.ndarray, num_objects: int) -> np.ndarray:
+    def detected_objects(self, above_threshold: np.ndarray, num_objects: int) -> np.ndarray:
         """Return whether each object is detected.
 
         Args:
-            above: (N,) bool, whether the score of a detection is high enough.
+            above_threshold: (N,) bool, whether a detection is at or above the score threshold.
             num_objects: Number G of objects.
 
         Returns:
-            (G,) bool, whether one of these detections is a true positive of the object.
+            (G,) bool, whether a detection above the threshold is a true positive of the object.
         """
         detected = np.zeros(num_objects, bool)
-        detected[self.gt_index[self.true_positives & above]] = True
+        detected[self.gt_index[self.true_positives & above_threshold]] = True
         return detected
 
 
@@ -66,8 +66,8 @@ class Matcher:
         >>> from rotated_atss.dota.labels import Labels
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
         >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
-        >>> found = {"ship": Detections.from_ids(["P1", "P1"], np.array([0.9, 0.8]), np.vstack([square, square + 1]))}
-        >>> data = from_task1(found, labels, ["ship"])
+        >>> ships = Detections.from_ids(["P1", "P1"], np.array([0.9, 0.8]), np.vstack([square, square + 1]))
+        >>> data = from_task1({"ship": ships}, labels, ["ship"])
         >>> Matcher(data, find_overlaps(data)).match().true_positives.tolist()
         [True, False]
     """
@@ -76,51 +76,62 @@ class Matcher:
         self.data = data
         same_class = data.detections.labels[overlaps.det_index] == data.objects.labels[overlaps.gt_index]
         pairs = overlaps.take(same_class & (overlaps.ious >= min_iou))
-        # pairs are in order of the detections, and the detections of a class in descending order of score
+        # pairs are sorted by detection, and the detections of a class by descending score
         self._candidates = Candidates(pairs.det_index, pairs.gt_index, pairs.ious)
         self._best_objects = find_best_objects(pairs.det_index, pairs.gt_index, pairs.ious, len(data.detections))
         self._crowd = frozenset(np.flatnonzero(data.objects.crowd).tolist())
 
     def match(
-        self, iou_threshold: float = 0.5, *, ignored: np.ndarray | None = None, inside: np.ndarray | None = None
+        self,
+        iou_threshold: float = 0.5,
+        *,
+        ignored: np.ndarray | None = None,
+        counts_if_unmatched: np.ndarray | None = None,
     ) -> Matches:
         """Match all detections.
 
         Args:
             iou_threshold: IoU threshold.
             ignored: (G,) bool, whether an object is ignored; by default ``data.objects.ignored``.
-            inside: (N,) bool, whether a detection that matches no object is a false positive (True) or ignored (False);
-                by default ``data.detections.inside``.
+            counts_if_unmatched: (N,) bool, whether a detection that matches no object is a false positive (True) or
+                ignored (False); by default ``data.detections.in_size_range``.
         """
         ignored = self.data.objects.ignored if ignored is None else ignored
-        inside = self.data.detections.inside if inside is None else inside
+        if counts_if_unmatched is None:
+            counts_if_unmatched = self.data.detections.in_size_range
         match_by_rule = self._match_coco if self.data.rule.metric == "coco" else self._match_dota
-        gt_index, false_positives = match_by_rule(iou_threshold, ignored, inside)
+        gt_index, false_positives = match_by_rule(iou_threshold, ignored, counts_if_unmatched)
         matched = np.flatnonzero(gt_index >= 0)
         true_positives = np.zeros(len(gt_index), bool)
         true_positives[matched] = ~ignored[gt_index[matched]]
         return Matches(true_positives, false_positives, gt_index, iou_threshold)
 
     def _match_dota(
-        self, iou_threshold: float, ignored: np.ndarray, inside: np.ndarray
+        self, iou_threshold: float, ignored: np.ndarray, counts_if_unmatched: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the index of the matched object (or -1) and whether it is a false positive, per detection; (N,) each.
+        """Match by DOTA's rule.
 
-        A duplicate, that is a further detection of a matched object, is a false positive also if it is not ``inside``.
+        A duplicate, that is, a further detection of an object that is already matched, is always a false positive.
+
+        Returns:
+            gt_index: (N,) int64, index of the matched object; -1 for none.
+            false_positives: (N,) bool.
         """
         _, false_positives = classify_detections(self._best_objects, ignored, iou_threshold)
         reaches_object = self._best_objects.max_ious > iou_threshold
         gt_index = np.where(reaches_object & ~false_positives, self._best_objects.gt_index, -1)
-        return gt_index, false_positives & (inside | reaches_object)
+        return gt_index, false_positives & (counts_if_unmatched | reaches_object)
 
     def _match_coco(
-        self, iou_threshold: float, ignored: np.ndarray, inside: np.ndarray
+        self, iou_threshold: float, ignored: np.ndarray, counts_if_unmatched: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the same as :meth:`_match_dota`, by COCO's rule."""
+        """Match by COCO's rule; returns the same as :meth:`_match_dota`."""
         best_only = self.data.rule.best_only
         ordered = order_candidates(self._candidates, ignored, best_only=best_only)
-        gt_index = match_detections(ordered, len(inside), iou_threshold, best_only=best_only, shared=self._crowd)
-        return gt_index, (gt_index < 0) & inside
+        gt_index = match_detections(
+            ordered, len(counts_if_unmatched), iou_threshold, best_only=best_only, shared=self._crowd
+        )
+        return gt_index, (gt_index < 0) & counts_if_unmatched
 
 
 def average_precisions(data: EvaluationData, matches: Matches, num_objects: np.ndarray | None = None) -> np.ndarray:

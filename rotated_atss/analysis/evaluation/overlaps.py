@@ -1,4 +1,4 @@
-"""IoU of all overlapping pairs of a detection and an object of the same image, also of different classes."""
+"""Compute the IoU of all overlapping pairs of a detection and an object of the same image, whatever their classes."""
 
 from __future__ import annotations
 
@@ -52,26 +52,26 @@ def find_overlaps(data: EvaluationData, workers: int = 1) -> Overlaps:
         >>> from rotated_atss.dota.labels import Labels
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
         >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
-        >>> found = {"plane": Detections.from_ids(["P1"], np.array([0.9]), square)}
-        >>> find_overlaps(from_task1(found, labels, ["ship", "plane"])).ious
+        >>> detections = {"plane": Detections.from_ids(["P1"], np.array([0.9]), square)}
+        >>> find_overlaps(from_task1(detections, labels, ["ship", "plane"])).ious
         array([1.])
     """
-    find = _box_overlaps if data.kind == COCO else _polygon_overlaps
-    image_index = data.detections.images
+    find_chunk = _box_overlaps if data.kind == COCO else _polygon_overlaps
+    image_index = data.detections.image_index
     # a chunk holds all detections of its images, since pairs are searched image by image
     chunks = [np.flatnonzero(image_index % workers == chunk) for chunk in range(workers)]
-    parts = map_in_threads(lambda chunk: find(data, chunk), chunks, workers)
-    joined = _concatenate([(part.det_index, part.gt_index, part.ious) for part in parts])
-    kept = joined.take(joined.ious >= MIN_IOU)
-    return kept.take(np.lexsort((kept.gt_index, kept.det_index)))
+    parts = map_in_threads(lambda chunk: find_chunk(data, chunk), chunks, workers)
+    all_pairs = _concatenate([(part.det_index, part.gt_index, part.ious) for part in parts])
+    pairs = all_pairs.take(all_pairs.ious >= MIN_IOU)
+    return pairs.take(np.lexsort((pairs.gt_index, pairs.det_index)))
 
 
 def _polygon_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
     """Find the pairs of the detections at the indices ``chunk``; the IoU is that of the polygons."""
     detections, objects = data.detections, data.objects
-    ground_truth = GroundTruth(objects.polygons, objects.images, objects.ignored)
+    ground_truth = GroundTruth(objects.polygons, objects.image_index, objects.ignored)
     rows, gt_index, ious = overlapping_pairs(
-        detections.polygons[chunk], detections.images[chunk], ground_truth, MIN_IOU
+        detections.polygons[chunk], detections.image_index[chunk], ground_truth, MIN_IOU
     )
     return Overlaps(chunk[rows], gt_index, ious)
 
@@ -84,10 +84,13 @@ def _box_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
     detections, objects = data.detections, data.objects
     boxes, gt_boxes = polygon_hbbs(detections.polygons[chunk]), polygon_hbbs(objects.polygons)
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]  # np.concatenate needs at least one part
-    for rows, gt_index in iter_overlapping_pairs_between(boxes, detections.images[chunk], gt_boxes, objects.images):
-        det_boxes, obj_boxes = boxes[rows], gt_boxes[gt_index]
+    for rows, gt_index in iter_overlapping_pairs_between(
+        boxes, detections.image_index[chunk], gt_boxes, objects.image_index
+    ):
+        det_boxes, object_boxes = boxes[rows], gt_boxes[gt_index]
         # width and height of the intersection, not negative, since the boxes of a pair overlap
-        overlap_wh = np.minimum(det_boxes[:, 2:], obj_boxes[:, 2:]) - np.maximum(det_boxes[:, :2], obj_boxes[:, :2])
+        overlap_wh = np.minimum(det_boxes[:, 2:], object_boxes[:, 2:])
+        overlap_wh -= np.maximum(det_boxes[:, :2], object_boxes[:, :2])
         intersection, det_area = overlap_wh.prod(axis=1), detections.areas[chunk[rows]]
         union = det_area + objects.areas[gt_index] - intersection
         parts.append((chunk[rows], gt_index, intersection / np.where(objects.crowd[gt_index], det_area, union)))

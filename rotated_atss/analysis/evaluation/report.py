@@ -1,4 +1,4 @@
-"""Compute all figures of an evaluation report."""
+"""Compute all statistics of an evaluation report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rotated_atss.analysis.evaluation.ap_figures import ApFigures
+from rotated_atss.analysis.evaluation.ap_values import ApValues
 from rotated_atss.analysis.evaluation.calibration import Calibration, build_calibration
 from rotated_atss.analysis.evaluation.confusion import Confusion, build_confusion
 from rotated_atss.analysis.evaluation.counts import Counts, count_by_class
@@ -23,9 +23,9 @@ from rotated_atss.analysis.evaluation.overlaps import Overlaps, find_overlaps
 from rotated_atss.errors import UserError
 
 IOU_THRESHOLD = 0.5
-"""IoU threshold of all figures except AP75 and AP50_95."""
+"""IoU threshold of all statistics except AP75 and AP50_95."""
 ALL_CLASSES = "all classes"
-"""Key of the curve of all classes together, in place of a class name."""
+"""Key of the curve of all classes together, used like a class name."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ReportSettings:
         iou_thresholds: IoU thresholds of AP50_95.
         detections: Path of the folder or file with the detections, as the user gave it.
         labels: Paths of the label folders or of the annotation file, as the user gave them.
-        score_threshold: Score threshold of the counts; None for the one of the highest F1 over all classes.
+        score_threshold: Score threshold of the counts; None for the one with the highest F1 over all classes.
         assignment: Statistics of the label assignment on the training set, as returned by
             :func:`rotated_atss.analysis.positive_counts.summarize`, or None.
     """
@@ -52,7 +52,7 @@ class ReportSettings:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Figures of an evaluation at IoU :data:`IOU_THRESHOLD`, and the matches behind them.
+    """Statistics of an evaluation at IoU :data:`IOU_THRESHOLD`, and the matches from which they are computed.
 
     Attributes:
         settings: Settings and inputs of the evaluation.
@@ -62,7 +62,7 @@ class EvaluationReport:
         matches: Matches of the metric.
         error_kinds: Kinds of errors of the false positives.
         score_threshold: Score threshold of all counts.
-        curves: Curves by class name; the curve of all detections together is that of :data:`ALL_CLASSES`.
+        curves: Curves by class name; :data:`ALL_CLASSES` is the key of the curve of all detections together.
         confusion: Confusion matrix.
         errors: Counts and costs of the kinds of errors.
         groups: Groups of objects by property, such as size.
@@ -71,7 +71,7 @@ class EvaluationReport:
     """
 
     settings: ReportSettings
-    ap: ApFigures
+    ap: ApValues
     data: EvaluationData
     overlaps: Overlaps = field(repr=False)
     matches: Matches = field(repr=False)
@@ -101,10 +101,8 @@ class EvaluationReport:
         return Counts(*map(sum, zip(*rows))) if rows else Counts(0, 0, 0, 0, 0)
 
 
-def build_report(
-    data: EvaluationData, ap: ApFigures, settings: ReportSettings, *, workers: int = 1
-) -> EvaluationReport:
-    """Compute all figures of a report.
+def build_report(data: EvaluationData, ap: ApValues, settings: ReportSettings, *, workers: int = 1) -> EvaluationReport:
+    """Compute all statistics of a report.
 
     Args:
         data: Detections and objects.
@@ -116,17 +114,18 @@ def build_report(
         UserError: The score threshold is not finite, or a class is named :data:`ALL_CLASSES`.
 
     Example:
-        >>> from rotated_atss.analysis.evaluation.ap_figures import from_task1_result
+        >>> from rotated_atss.analysis.evaluation.ap_values import from_task1_result
         >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
         >>> from rotated_atss.dota.detections import Detections
         >>> from rotated_atss.dota.labels import Labels
         >>> from rotated_atss.dota.task1_evaluation import evaluate_detections
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
         >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
-        >>> found = {"ship": Detections.from_ids(["P1", "P1"], np.array([0.9, 0.2]), np.vstack([square, square + 50]))}
-        >>> result = evaluate_detections(found, labels, classes=["ship"])
+        >>> ships = Detections.from_ids(["P1", "P1"], np.array([0.9, 0.2]), np.vstack([square, square + 50]))
+        >>> detections = {"ship": ships}
+        >>> result = evaluate_detections(detections, labels, classes=["ship"])
         >>> settings = ReportSettings("v1.0", result.iou_thresholds)
-        >>> report = build_report(from_task1(found, labels, ["ship"]), from_task1_result(result), settings)
+        >>> report = build_report(from_task1(detections, labels, ["ship"]), from_task1_result(result), settings)
         >>> report.score_threshold, report.counts
         (0.9, Counts(objects=1, ignored=0, detections=1, tp=1, fp=0))
     """
@@ -160,10 +159,12 @@ def build_report(
 def _build_curves(data: EvaluationData, matches: Matches) -> dict[str, ScoreCurve]:
     """Build the curve of each class and the curve of all classes together, by name."""
 
-    def curve_of(rows: slice, num_objects: int) -> ScoreCurve:
+    def build_class_curve(rows: slice, num_objects: int) -> ScoreCurve:
         true_positives, false_positives = matches.true_positives[rows], matches.false_positives[rows]
         return build_curve(data.detections.scores[rows], true_positives, false_positives, num_objects)
 
     counts = data.num_objects.tolist()
-    curves = {name: curve_of(rows, count) for name, rows, count in zip(data.classes, data.class_slices, counts)}
-    return {**curves, ALL_CLASSES: curve_of(slice(None), sum(counts))}
+    curves = {
+        name: build_class_curve(rows, count) for name, rows, count in zip(data.classes, data.class_slices, counts)
+    }
+    return {**curves, ALL_CLASSES: build_class_curve(slice(None), sum(counts))}

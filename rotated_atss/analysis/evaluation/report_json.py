@@ -10,7 +10,7 @@ import numpy as np
 from rotated_atss import __version__
 from rotated_atss.analysis.evaluation.confusion import matrix_names
 from rotated_atss.analysis.evaluation.counts import Counts
-from rotated_atss.analysis.evaluation.curves import ScoreCurve, thin
+from rotated_atss.analysis.evaluation.curves import ScoreCurve, select_points
 from rotated_atss.analysis.evaluation.error_kinds import KINDS
 from rotated_atss.analysis.evaluation.groups import UNITS, Group
 from rotated_atss.analysis.evaluation.image_table import best_and_worst
@@ -26,7 +26,7 @@ def report_to_json(report: EvaluationReport) -> dict[str, Any]:
     """Convert a report to plain values for ``json.dump``; undefined numbers become None.
 
     Example:
-        >>> from rotated_atss.analysis.evaluation.ap_figures import from_task1_result
+        >>> from rotated_atss.analysis.evaluation.ap_values import from_task1_result
         >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
         >>> from rotated_atss.analysis.evaluation.report import ReportSettings, build_report
         >>> from rotated_atss.dota.labels import Labels
@@ -45,26 +45,26 @@ def report_to_json(report: EvaluationReport) -> dict[str, Any]:
             "format_version": FORMAT_VERSION,
             "created_by": f"rotated-atss {__version__}",
             "kind": report.data.kind,
-            "settings": _settings(report),
+            "settings": _settings_to_json(report),
             "inputs": {"detections": report.settings.detections, "labels": list(report.settings.labels)},
             "summary": {
                 "images": len(report.data.images),
-                **_counts(report.counts),
+                **_counts_to_json(report.counts),
                 **report.ap.mean,
             },
-            "classes": _classes(report),
-            "curves": {name: _curve(curve) for name, curve in report.curves.items()},
+            "classes": _classes_to_json(report),
+            "curves": {name: _curve_to_json(curve) for name, curve in report.curves.items()},
             "confusion": {
                 "classes": matrix_names(report.data.classes),
                 "matrix": report.confusion.matrix.tolist(),
                 "score_threshold": report.score_threshold,
                 "iou_threshold": IOU_THRESHOLD,
             },
-            "errors": _errors(report),
-            "groups": {name: [_group(group) for group in groups] for name, groups in report.groups.items()},
+            "errors": _errors_to_json(report),
+            "groups": {name: [_group_to_json(group) for group in groups] for name, groups in report.groups.items()},
             "group_units": UNITS,
-            "calibration": _calibration(report),
-            "images": [{"image": row.image, **_counts(row.counts)} for row in report.images],
+            "calibration": _calibration_to_json(report),
+            "images": [{"image": row.image, **_counts_to_json(row.counts)} for row in report.images],
             "best_images": best,
             "worst_images": worst,
             "assignment": report.settings.assignment,
@@ -72,7 +72,7 @@ def report_to_json(report: EvaluationReport) -> dict[str, Any]:
     )
 
 
-def _settings(report: EvaluationReport) -> dict[str, Any]:
+def _settings_to_json(report: EvaluationReport) -> dict[str, Any]:
     return {
         "dataset": report.settings.dataset,
         "metric": report.data.rule.metric,
@@ -84,44 +84,44 @@ def _settings(report: EvaluationReport) -> dict[str, Any]:
     }
 
 
-def _counts(counts: Counts) -> dict[str, Any]:
+def _counts_to_json(counts: Counts) -> dict[str, Any]:
     names = ("objects", "ignored", "detections", "tp", "fp", "fn", "precision", "recall", "f1")
     return {name: getattr(counts, name) for name in names}
 
 
-def _classes(report: EvaluationReport) -> list[dict[str, Any]]:
+def _classes_to_json(report: EvaluationReport) -> list[dict[str, Any]]:
     """Return one row per class.
 
     Counts are those at the score threshold of the report. Precision, recall and F1 are those at the score threshold of
     the highest F1 of the class; they replace the values of the counts.
     """
     return [
-        {"name": name, **report.ap.per_class[name], **_counts(counts), **_best_rates(report.curves[name])}
+        {"name": name, **report.ap.per_class[name], **_counts_to_json(counts), **_rates_at_best_f1(report.curves[name])}
         for name, counts in zip(report.data.classes, report.class_counts)
     ]
 
 
-def _best_rates(curve: ScoreCurve) -> dict[str, float | None]:
+def _rates_at_best_f1(curve: ScoreCurve) -> dict[str, float | None]:
     """Return precision, recall and F1 at the score threshold of the highest F1, None where undefined."""
-    if curve.best is None:  # no true positive
+    if curve.best_index is None:  # no true positive
         zero_or_none = 0.0 if curve.num_objects else None
         return {"precision": None, "recall": zero_or_none, "f1": zero_or_none, "best_score_threshold": None}
     return {
-        "precision": float(curve.precision[curve.best]),
-        "recall": float(curve.recall[curve.best]),
-        "f1": float(curve.f1[curve.best]),
-        "best_score_threshold": float(curve.scores[curve.best]),
+        "precision": float(curve.precision[curve.best_index]),
+        "recall": float(curve.recall[curve.best_index]),
+        "f1": float(curve.f1[curve.best_index]),
+        "best_score_threshold": float(curve.scores[curve.best_index]),
     }
 
 
-def _curve(curve: ScoreCurve) -> dict[str, list[float]]:
+def _curve_to_json(curve: ScoreCurve) -> dict[str, list[float]]:
     """Return the thinned curve; it is empty for a class without objects, whose recall is undefined."""
-    points = thin(curve) if curve.num_objects else np.empty(0, np.int64)
+    points = select_points(curve) if curve.num_objects else np.empty(0, np.int64)
     columns = {"precision": curve.precision, "recall": curve.recall, "score": curve.scores, "f1": curve.f1}
     return {name: values[points].tolist() for name, values in columns.items()}
 
 
-def _errors(report: EvaluationReport) -> dict[str, Any]:
+def _errors_to_json(report: EvaluationReport) -> dict[str, Any]:
     def by_kind(counts: list[int], costs: list[float]) -> dict[str, Any]:
         return {kind: {"count": count, "ap50_cost": cost} for kind, count, cost in zip(KINDS, counts, costs)}
 
@@ -134,12 +134,12 @@ def _errors(report: EvaluationReport) -> dict[str, Any]:
     }
 
 
-def _group(group: Group) -> dict[str, Any]:
+def _group_to_json(group: Group) -> dict[str, Any]:
     high = None if math.isinf(group.high) else group.high
     return {"from": group.low, "to": high, "objects": group.objects, "AP50": group.ap, "recall": group.recall}
 
 
-def _calibration(report: EvaluationReport) -> dict[str, Any]:
+def _calibration_to_json(report: EvaluationReport) -> dict[str, Any]:
     calibration = report.calibration
     edges = calibration.edges.tolist()
     columns = (calibration.counts.tolist(), calibration.mean_scores.tolist(), calibration.precisions.tolist())

@@ -1,4 +1,4 @@
-"""CSV tables of an evaluation report."""
+"""Format an evaluation report as CSV tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rotated_atss.analysis.evaluation.error_kinds import KINDS
 from rotated_atss.analysis.evaluation.report import EvaluationReport
 from rotated_atss.dota.matching import find_best_objects
 from rotated_atss.io.text_table import format_csv
@@ -34,7 +35,7 @@ def tables_from_json(content: dict[str, Any]) -> dict[str, str]:
         background,2,0
     """
     confusion, errors = content["confusion"], content["errors"]
-    per_class = {**errors["classes"], "": errors["all"]}  # rows of all classes together have an empty class
+    per_class = {**errors["classes"], "": errors["all"]}  # in rows of all classes together, the class is empty
     error_rows = [
         (name, kind, cells["count"], cells["ap50_cost"])
         for name, kinds in per_class.items()
@@ -64,19 +65,19 @@ def tables_from_json(content: dict[str, Any]) -> dict[str, str]:
 
 
 def detections_table(report: EvaluationReport) -> str:
-    """Format all detections of a report as CSV, also those below its score threshold.
+    """Format all detections of a report as CSV, including those below its score threshold.
 
     Columns:
 
     - ``image``, ``class``, ``score``;
     - ``state``: ``tp``, ``fp`` or ``ignored``;
     - ``error``: kind of error of a false positive;
-    - ``iou``: IoU with the object of :func:`object_ious`;
+    - ``iou``: IoU with the object that :func:`object_ious` selects;
     - ``object``: number of this object in its image, counted from 0 in order of the labels;
     - ``x1`` to ``y4``: corners in pixels.
 
     Example:
-        >>> from rotated_atss.analysis.evaluation.ap_figures import from_task1_result
+        >>> from rotated_atss.analysis.evaluation.ap_values import from_task1_result
         >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
         >>> from rotated_atss.analysis.evaluation.report import ReportSettings, build_report
         >>> from rotated_atss.dota.detections import Detections
@@ -84,24 +85,22 @@ def detections_table(report: EvaluationReport) -> str:
         >>> from rotated_atss.dota.task1_evaluation import evaluate_detections
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
         >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
-        >>> found = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square)}
-        >>> ap = from_task1_result(evaluate_detections(found, labels, classes=["ship"]))
-        >>> report = build_report(from_task1(found, labels, ["ship"]), ap, ReportSettings("v1.0", (0.5,)))
+        >>> detections = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square)}
+        >>> ap = from_task1_result(evaluate_detections(detections, labels, classes=["ship"]))
+        >>> report = build_report(from_task1(detections, labels, ["ship"]), ap, ReportSettings("v1.0", (0.5,)))
         >>> detections_table(report).splitlines()[1]
         'P1,ship,0.9,tp,,1.0,0,0.0,0.0,10.0,0.0,10.0,10.0,0.0,10.0'
     """
-    from rotated_atss.analysis.evaluation.error_kinds import KINDS
-
     data, detections = report.data, report.data.detections
     ious, gt_index = object_ious(report)
     states = detection_states(report)
     kinds = [KINDS[kind] if kind >= 0 else "" for kind in report.error_kinds.kind.tolist()]
     # objects are sorted by image: the number of an object in its image is its index minus that of the first one
-    first_of_image = np.searchsorted(data.objects.images, np.arange(len(data.images)))
-    numbers = gt_index - first_of_image[detections.images] if len(detections) else gt_index
+    first_of_image = np.searchsorted(data.objects.image_index, np.arange(len(data.images)))
+    numbers = gt_index - first_of_image[detections.image_index] if len(detections) else gt_index
     objects = [number if gt >= 0 else "" for number, gt in zip(numbers.tolist(), gt_index.tolist())]
     columns = (
-        (data.images[index] for index in detections.images.tolist()),
+        (data.images[index] for index in detections.image_index.tolist()),
         (data.classes[label] for label in detections.labels.tolist()),
         *(detections.scores.tolist(), states, kinds, ious.round(4).tolist(), objects),
         *detections.polygons.T.tolist(),
@@ -123,10 +122,11 @@ def detection_states(report: EvaluationReport) -> list[DetectionState]:
 
 
 def object_ious(report: EvaluationReport) -> tuple[np.ndarray, np.ndarray]:
-    """Return the object to show with each detection of a report, and the IoU with it.
+    """Select the object to show with each detection of a report, and return its IoU and its index.
 
-    It is the matched object. For an error it is the object to which the error is attributed
-    (:mod:`rotated_atss.analysis.evaluation.error_kinds`). Otherwise it is the object of any class with the highest IoU.
+    It is the matched object or, for an error, the object to which the error is attributed
+    (:mod:`rotated_atss.analysis.evaluation.error_kinds`). For all other detections, it is the object with the highest
+    IoU, whatever its class.
 
     Returns:
         ious: (N,) float64; 0 if no object has an IoU of at least 0.1.
@@ -137,9 +137,9 @@ def object_ious(report: EvaluationReport) -> tuple[np.ndarray, np.ndarray]:
         ious, gt_index = object_ious(report)
     """
     overlaps = report.overlaps
-    known = np.where(report.matches.gt_index >= 0, report.matches.gt_index, report.error_kinds.target)
-    best = find_best_objects(overlaps.det_index, overlaps.gt_index, overlaps.ious, len(known))
-    gt_index = np.where(known >= 0, known, best.gt_index)
+    attributed = np.where(report.matches.gt_index >= 0, report.matches.gt_index, report.error_kinds.target)
+    best = find_best_objects(overlaps.det_index, overlaps.gt_index, overlaps.ious, len(attributed))
+    gt_index = np.where(attributed >= 0, attributed, best.gt_index)
     pairs = overlaps.take(overlaps.gt_index == gt_index[overlaps.det_index])
     ious = np.zeros(len(gt_index))
     ious[pairs.det_index] = pairs.ious

@@ -28,7 +28,7 @@ from rotated_atss.dota.precision_recall import NUM_THRESHOLDS, ScoreCounts
 from rotated_atss.errors import UserError
 from rotated_atss.io.images import read_image
 from rotated_atss.ops.box_polygons import box_polygons
-from rotated_atss.visualization.compare import draw_points, truth_beside_detections
+from rotated_atss.visualization.compare import draw_points, draw_truth_and_detections
 from rotated_atss.visualization.drawing import draw_boxes
 from rotated_atss.visualization.level_style import level_color
 from rotated_atss.visualization.palettes import Color, class_styles
@@ -152,7 +152,7 @@ def _draw(sample: Any, truth: TruthOfImage, classes: Sequence[str]) -> Any:
     polygons = box_polygons(get_box_tensor(detections.bboxes).detach().float().cpu())
     names = [classes[label] for label in detections.labels.tolist()]
     scores = detections.scores.detach().float().cpu().numpy()
-    return truth_beside_detections(
+    return draw_truth_and_detections(
         read_image(truth.path), (truth.polygons, truth.names), (polygons, names, scores), class_styles(classes)
     )
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rotated_atss.analysis.evaluation.ap_figures import from_task1_result
+from rotated_atss.analysis.evaluation.ap_values import from_task1_result
 from rotated_atss.analysis.evaluation.confusion import matrix_names
 from rotated_atss.analysis.evaluation.from_task1 import from_task1
 from rotated_atss.analysis.evaluation.report import EvaluationReport, ReportSettings, build_report
@@ -51,9 +51,9 @@ def test_rows_are_objects_and_columns_are_detections(report: EvaluationReport) -
 def test_pairs_give_the_matrix_of_scikit_learn(report: EvaluationReport) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     pairs = report.confusion
-    assert len(set(pairs.detections.tolist())) == len(set(pairs.objects.tolist())) == len(pairs.objects)
+    assert len(set(pairs.det_index.tolist())) == len(set(pairs.gt_index.tolist())) == len(pairs.gt_index)
     expected = metrics.confusion_matrix(
-        report.data.objects.labels[pairs.objects], report.data.detections.labels[pairs.detections],
+        report.data.objects.labels[pairs.gt_index], report.data.detections.labels[pairs.det_index],
         labels=range(len(CLASSES)),
     )  # fmt: skip
     np.testing.assert_array_equal(pairs.matrix[:-1, :-1], expected)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rotated_atss.analysis.evaluation.curves import best_threshold, build_curve, thin
+from rotated_atss.analysis.evaluation.curves import best_threshold, build_curve, select_points
 from rotated_atss.analysis.evaluation.report import ALL_CLASSES, EvaluationReport
 
 
@@ -26,7 +26,7 @@ def test_precision_and_recall_are_those_of_scikit_learn(seed: int) -> None:
     np.testing.assert_allclose(curve.precision, precision[:-1][::-1])
     np.testing.assert_allclose(curve.recall, recall[:-1][::-1])
     at_best = metrics.f1_score(hits[counted], scores[counted] >= best_threshold(curve))
-    assert curve.f1[curve.best] == pytest.approx(at_best)
+    assert curve.f1[curve.best_index] == pytest.approx(at_best)
     everywhere = [metrics.f1_score(hits[counted], scores[counted] >= score) for score in thresholds]
     assert at_best == pytest.approx(max(everywhere))
 
@@ -39,23 +39,28 @@ def test_recall_is_of_all_objects() -> None:
 def test_without_objects_detections_or_matches() -> None:
     none, one = np.zeros(0, bool), np.ones(1, bool)
     empty = build_curve(np.empty(0), none, none, num_objects=3)
-    assert (len(empty.scores), empty.best, best_threshold(empty), thin(empty).tolist()) == (0, None, 0.0, [])
+    assert (len(empty.scores), empty.best_index, best_threshold(empty), select_points(empty).tolist()) == (
+        0,
+        None,
+        0.0,
+        [],
+    )
     no_objects = build_curve(np.array([0.5]), ~one, one, num_objects=0)
-    assert no_objects.best is None
+    assert no_objects.best_index is None
     assert np.isnan(no_objects.recall).all()
     assert np.isnan(no_objects.f1).all()
     no_match = build_curve(np.array([0.5, 0.2]), np.zeros(2, bool), np.ones(2, bool), num_objects=3)
-    assert (no_match.best, best_threshold(no_match), no_match.f1.tolist()) == (None, 0.2, [0, 0])
+    assert (no_match.best_index, best_threshold(no_match), no_match.f1.tolist()) == (None, 0.2, [0, 0])
 
 
-def test_thinning_keeps_first_last_and_best() -> None:
+def test_selected_points_include_first_last_and_best() -> None:
     rng = np.random.default_rng(0)
     hits = rng.random(5000) < np.linspace(1, 0, 5000)
     curve = build_curve(np.linspace(1, 0, 5000), hits, ~hits, num_objects=4000)
-    kept = thin(curve)
-    assert len(kept) <= 200
-    assert {0, 4999, curve.best} <= set(kept.tolist())
-    assert (np.diff(kept) > 0).all()
+    points = select_points(curve)
+    assert len(points) <= 200
+    assert {0, 4999, curve.best_index} <= set(points.tolist())
+    assert (np.diff(points) > 0).all()
 
 
 def test_curve_of_all_classes_is_their_sum(report: EvaluationReport) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rotated_atss.analysis.evaluation.error_kinds import EXPLAINING, KINDS, find_missed
+from rotated_atss.analysis.evaluation.error_kinds import EXPLAINING_KINDS, KINDS, find_missed
 from rotated_atss.analysis.evaluation.report import EvaluationReport
 from tests.analysis.evaluation.samples import (
     CLASSES,
@@ -75,7 +75,7 @@ def test_every_false_positive_has_one_kind_and_every_miss_is_explained_or_missed
     above = report.above_threshold
     missed = find_missed(report.data, report.matches, report.error_kinds, report.score_threshold)
     explained = np.zeros(len(missed), bool)
-    explained[report.error_kinds.target[np.isin(report.error_kinds.kind, EXPLAINING) & above]] = True
+    explained[report.error_kinds.target[np.isin(report.error_kinds.kind, EXPLAINING_KINDS) & above]] = True
     found = np.zeros(len(missed), bool)
     found[report.matches.gt_index[report.matches.true_positives & above]] = True
     np.testing.assert_array_equal(missed, ~report.data.objects.ignored & ~explained & ~found)

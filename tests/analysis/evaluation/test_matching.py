@@ -71,7 +71,7 @@ def test_detections_beyond_the_limit_of_coco_are_left_out() -> None:
 
     dets, objects = random_boxes(1, oriented=False)
     data = from_coco(*to_coco(dets, objects), max_dets=1)
-    groups = list(zip(data.detections.labels.tolist(), data.detections.images.tolist()))
+    groups = list(zip(data.detections.labels.tolist(), data.detections.image_index.tolist()))
     assert len(set(groups)) == len(groups)
     best = {(CLASSES.index(det.name), int(det.image[1:])): det.score for det in sorted(dets, key=lambda det: det.score)}
     assert dict(zip(groups, data.detections.scores.tolist())) == best

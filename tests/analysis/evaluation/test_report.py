@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rotated_atss.analysis.evaluation.ap_figures import from_coco_result, from_task1_result
+from rotated_atss.analysis.evaluation.ap_values import from_coco_result, from_task1_result
 from rotated_atss.analysis.evaluation.counts import Counts
 from rotated_atss.analysis.evaluation.from_coco import from_coco
 from rotated_atss.analysis.evaluation.from_task1 import from_task1

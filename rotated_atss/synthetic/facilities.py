@@ -16,23 +16,23 @@ KEY_PAINT = [rgb(40, 74, 140), rgb(60, 64, 120), rgb(30, 104, 110)]
 TANK_PAINT = [rgb(234, 235, 232), rgb(234, 235, 232), rgb(214, 210, 196), rgb(190, 194, 196)]
 
 
-def tennis_court(rng: np.random.Generator, scale: float, paints: tuple[Color, Color] | None = None) -> Sprite:
+def tennis_court(rng: np.random.Generator, scale: float, colors: tuple[Color, Color] | None = None) -> Sprite:
     """Create a tennis court of 84 x 39 pixels; its box contains the outer lines, but not the surround.
 
     Args:
         rng: Random generator.
         scale: Size relative to the default.
-        paints: Colors of the court and its surround; None for random ones.
+        colors: Colors of the court and its surround; None for random ones.
 
     Example:
         >>> tennis_court(np.random.default_rng(0), scale=1.0).extent
         (-42.0, -19.4, 42.0, 19.4)
     """
     length, width = 84.0 * scale, 38.8 * scale
-    court, surround = paints or tennis_paints(rng)
-    sprite = Sprite.of(rect(length, width), "tennis-court")
-    sprite.fill(rect(length * 1.22, width * 1.34), surround, grain=3.5)
-    sprite.fill(rect(length, width), court, grain=3.0)
+    court_color, surround_color = colors or random_tennis_colors(rng)
+    sprite = Sprite.from_outline(rect(length, width), "tennis-court")
+    sprite.fill(rect(length * 1.22, width * 1.34), surround_color, grain=3.5)
+    sprite.fill(rect(length, width), court_color, grain=3.0)
     sprite.line(rect(length - 1, width - 1), WHITE, 1.0, closed=True)
     for side in (-1, 1):
         singles, service = width * 0.375 * side, length * 0.27 * side
@@ -45,11 +45,11 @@ def tennis_court(rng: np.random.Generator, scale: float, paints: tuple[Color, Co
     return sprite
 
 
-def tennis_paints(rng: np.random.Generator) -> tuple[Color, Color]:
-    """Draw the colors of a tennis court and its surround.
+def random_tennis_colors(rng: np.random.Generator) -> tuple[Color, Color]:
+    """Choose the colors of a tennis court and its surround at random.
 
     Example:
-        >>> len(tennis_paints(np.random.default_rng(0)))
+        >>> len(random_tennis_colors(np.random.default_rng(0)))
         2
     """
     index = int(rng.integers(len(TENNIS_COURT)))
@@ -65,7 +65,7 @@ def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
     """
     length, width = 62.0 * scale, 33.0 * scale
     floor, key = pick(rng, HARDWOOD, jitter=6), pick(rng, KEY_PAINT, jitter=6)
-    sprite = Sprite.of(rect(length, width), "basketball-court")
+    sprite = Sprite.from_outline(rect(length, width), "basketball-court")
     sprite.fill(rect(length + 7, width + 7), shade(floor, 0.62), grain=3.0)
     sprite.fill(rect(length, width), floor, grain=3.0)
     sprite.fill(ellipse(width * 0.34, width * 0.34), key)
@@ -96,18 +96,18 @@ def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
     grass = pick(rng, [rgb(96, 132, 70), rgb(110, 140, 80)], jitter=6)
     home = -side / 2
     fan = np.concatenate([[[home, home]], arc(side, 0.0, np.pi / 2, home, home, sides=28)])
-    sprite = Sprite.of(fan, "baseball-diamond")
+    sprite = Sprite.from_outline(fan, "baseball-diamond")
     sprite.fill(fan, dirt, grain=4.0)
     low = home + side * 0.10  # the bases are the corners of a square from low to high along both axes
     high = low + side * 0.58
     sprite.fill(quad_of((low + 3, low + 3, high - 3, high - 3)), grass, grain=4.0)
-    _bases(sprite, low, high, dirt)
+    _add_bases(sprite, low, high, dirt)
     for foul_line in ([(home, home), (side / 2 - 2, home)], [(home, home), (home, side / 2 - 2)]):
         sprite.line(np.array(foul_line) + 1.0, WHITE, 0.8, alpha=0.8)
     return sprite
 
 
-def _bases(sprite: Sprite, low: float, high: float, dirt: Color) -> None:
+def _add_bases(sprite: Sprite, low: float, high: float, dirt: Color) -> None:
     """Add the bases, and the pitcher's mound between them."""
     middle, mound_diameter = (low + high) / 2, (high - low) * 0.17
     for x, y in ((low, low), (high, low), (high, high), (low, high)):
@@ -131,7 +131,7 @@ def swimming_pool(rng: np.random.Generator, scale: float) -> Sprite:
     center = outline.mean(axis=0)
     basin = (outline - center) * ((length - 4) / length, (width - 4) / width) + center
     deep_end = basin * 0.72 + (length * 0.05, 0)
-    sprite = Sprite.of(outline, "swimming-pool")
+    sprite = Sprite.from_outline(outline, "swimming-pool")
     sprite.fill(outline, pick(rng, [rgb(222, 214, 198), rgb(236, 234, 228)], jitter=5))
     sprite.fill(basin, water, grain=4.0)
     sprite.fill(deep_end, shade(water, 0.90), alpha=0.6)
@@ -161,30 +161,30 @@ def storage_tank(rng: np.random.Generator, scale: float, radius: float | None = 
     radius = radius or 23.0 * scale * rng.uniform(0.75, 1.25)
     paint = pick(rng, TANK_PAINT, jitter=5)
     wall = ellipse(2 * radius, 2 * radius, sides=64)
-    sprite = Sprite.of(wall, "storage-tank", height=radius * 0.75)
+    sprite = Sprite.from_outline(wall, "storage-tank", height=radius * 0.75)
     sprite.fill(wall, shade(paint, 0.74))
-    add_roof = _cone_roof if rng.random() < 0.65 else _floating_roof
+    add_roof = _add_cone_roof if rng.random() < 0.65 else _add_floating_roof
     add_roof(sprite, radius, paint)
     stairs_start = rng.uniform(0, 6.28)
     sprite.line(arc(radius - 0.8, stairs_start, stairs_start + 0.9), shade(paint, 0.5), 1.1)
     return sprite
 
 
-def _cone_roof(sprite: Sprite, radius: float, paint: Color) -> None:
+def _add_cone_roof(sprite: Sprite, radius: float, paint: Color) -> None:
     for start in np.arange(16) * (np.pi / 8):
         rim = arc(radius - 1.4, start, start + np.pi / 8, sides=5)
         sector = np.concatenate([[[0.0, 0.0]], rim])
         middle = start + np.pi / 16
-        sprite.fill(sector, paint, facing=(np.cos(middle) * 0.7, np.sin(middle) * 0.7))
+        sprite.fill(sector, paint, normal_xy=(np.cos(middle) * 0.7, np.sin(middle) * 0.7))
     sprite.fill(ellipse(radius * 0.2, radius * 0.2, sides=14), shade(paint, 0.8))
 
 
-def _floating_roof(sprite: Sprite, radius: float, paint: Color) -> None:
+def _add_floating_roof(sprite: Sprite, radius: float, paint: Color) -> None:
     inner = ellipse(2 * radius - 4, 2 * radius - 4, sides=48)
     sprite.line(ellipse(2 * radius - 1.5, 2 * radius - 1.5, sides=48), shade(paint, 1.06), 1.3, closed=True)
     sprite.fill(inner, shade(paint, 0.86))
     half = mirrored(arc(radius - 2, 0.0, np.pi / 2, sides=14))
     for turn in (0.0, np.pi):
-        sprite.fill(half * (np.cos(turn), 1), shade(paint, 0.84), facing=(-0.5 * np.cos(turn), 0.0))
+        sprite.fill(half * (np.cos(turn), 1), shade(paint, 0.84), normal_xy=(-0.5 * np.cos(turn), 0.0))
     sprite.line([(-radius * 0.9, 0.0), (radius * 0.5, 0.0)], shade(paint, 0.6), 1.1)
     sprite.fill(ellipse(radius * 0.16, radius * 0.16, radius * 0.4, sides=12), shade(paint, 0.66))

@@ -12,13 +12,13 @@ from rotated_atss.io.image_header import read_header
 from rotated_atss.io.image_reader import find_georeference
 from rotated_atss.io.processes import run_jobs
 
-_IMAGES_PER_JOB = 200  # only headers are read, so that smaller jobs would cost more than they share
-_JOB_BYTES = 16 << 20  # memory that a job is assumed to need
+_IMAGES_PER_JOB = 200  # headers are read so fast that smaller jobs would mostly add overhead
+_BYTES_PER_JOB = 16 << 20  # assumed memory
 
 
 @dataclass(frozen=True)
-class ImageFacts:
-    """What the header of an image states.
+class ImageMetadata:
+    """Size and ground resolution of an image, as its header states them.
 
     Attributes:
         size: Width and height in pixels; None if the header cannot be read.
@@ -29,8 +29,8 @@ class ImageFacts:
     ground_resolution: float | None = None
 
 
-def read_image_facts(paths: Sequence[Path], workers: int = 1) -> list[ImageFacts]:
-    """Read size and ground resolution of images, without decoding them.
+def read_image_metadata(paths: Sequence[Path], workers: int = 1) -> list[ImageMetadata]:
+    """Read the sizes and ground resolutions of images without decoding them.
 
     Args:
         paths: Image files.
@@ -42,27 +42,27 @@ def read_image_facts(paths: Sequence[Path], workers: int = 1) -> list[ImageFacts
         >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = cv2.imwrite(f"{folder}/P1.png", np.zeros((40, 60, 3), np.uint8))
-        ...     read_image_facts([Path(folder, "P1.png")])
-        [ImageFacts(size=(60, 40), ground_resolution=None)]
+        ...     read_image_metadata([Path(folder, "P1.png")])
+        [ImageMetadata(size=(60, 40), ground_resolution=None)]
     """
     jobs = [tuple(paths[start : start + _IMAGES_PER_JOB]) for start in range(0, len(paths), _IMAGES_PER_JOB)]
-    facts_by_job = dict(run_jobs(_read_headers, jobs, workers, [_JOB_BYTES] * len(jobs)))
-    return [facts for job in range(len(jobs)) for facts in facts_by_job[job]]
+    results_by_index = dict(run_jobs(_read_headers, jobs, workers, [_BYTES_PER_JOB] * len(jobs)))  # in any order
+    return [metadata for index in range(len(jobs)) for metadata in results_by_index[index]]
 
 
-def _read_headers(paths: Sequence[Path]) -> list[ImageFacts]:
+def _read_headers(paths: Sequence[Path]) -> list[ImageMetadata]:
     return list(map(_read_header, paths))
 
 
-def _read_header(path: Path) -> ImageFacts:
+def _read_header(path: Path) -> ImageMetadata:
     try:
         header = read_header(path)
     except UserError:
         header = None
     if header is None or not (header.width and header.height):
-        return ImageFacts(None)
+        return ImageMetadata(None)
     size = (header.width, header.height)
     try:
-        return ImageFacts(size, ground_resolution(find_georeference(path), size))
-    except UserError:  # a malformed reference system, or pyproj is missing: the resolution is optional
-        return ImageFacts(size)
+        return ImageMetadata(size, ground_resolution(find_georeference(path), size))
+    except UserError:  # a malformed reference system, or pyproj is not installed; the resolution is optional
+        return ImageMetadata(size)
