@@ -1,4 +1,4 @@
-"""Evaluation of the statements of a config that are plain data, without executing Python code."""
+"""Evaluate a config that consists of plain data only, without executing Python code."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SAFE_CONFIG_HINT = (
     "--safe-config reads only literals, names assigned before and _base_; omit it if you trust the config"
 )
 
-# Limits of one value: nested values and characters together, and bits of an integer. Without them, a short config could
-# fill the memory: each of the lines ``b = [a, a]``, ``c = [b, b]`` and so on doubles the size.
-_MAX_ITEMS = 2**20
-_MAX_BITS = 2**14
+# Without limits of the size of a value, a short config could fill the memory: each of the lines ``b = [a, a]``,
+# ``c = [b, b]`` and so on doubles the size.
+_MAX_ITEMS = 2**20  # number of nested values plus number of characters of all strings
+_MAX_BITS = 2**14  # bits of an integer
 _OPERATIONS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
 }  # fmt: skip

@@ -19,9 +19,10 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 # Environment variables by which a user chooses how OpenMP threads wait.
 _WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-# GNU OpenMP reads GOMP_SPINCOUNT, the loop iterations for which an idle thread spins before it sleeps. The OpenMP of
-# LLVM and Intel (macOS, Windows) reads KMP_BLOCKTIME, the same in milliseconds. 200,000 iterations last for the short
-# time between two operations of torch; with 2,000, a training step on an idle machine took 20% longer.
+# GNU OpenMP reads GOMP_SPINCOUNT, the loop iterations for which an idle thread spins before it sleeps. 200,000
+# iterations last for the short time between two operations of torch; with 2,000, a training step on an idle machine
+# took 20% longer. The OpenMP of LLVM and Intel (macOS, Windows) reads KMP_BLOCKTIME, the time in milliseconds; with 0,
+# threads sleep at once. Other values have not been measured.
 _WAIT_POLICY = {"GOMP_SPINCOUNT": "200000", "KMP_BLOCKTIME": "0"}
 
 # Environment variables by which a user chooses the number of BLAS threads.
@@ -169,9 +170,9 @@ class ThreadControl:
             return None
         self._last_time = now
         spare_cores = self._measure()
-        # a number of threads between these bounds stays as it is; any other number changes to the nearer bound
-        lower, upper = int(spare_cores + 1 - _ROUND_UP_FROM), int(spare_cores + 1 - _ROUND_DOWN_BELOW)
-        threads = max(lower, min(self.threads, upper))
+        # int(x + 1 - f) rounds x up if its fraction is at least f, and down otherwise
+        fewest, most = int(spare_cores + 1 - _ROUND_UP_FROM), int(spare_cores + 1 - _ROUND_DOWN_BELOW)
+        threads = min(max(self.threads, fewest), most)
         threads = min(self.max_threads, max(1, threads))
         if threads == self.threads:
             return None

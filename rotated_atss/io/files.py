@@ -316,7 +316,7 @@ def reject_overlapping_output(
     may_contain_inputs: bool = False,
     hint: str = "choose another output",
 ) -> None:
-    """Reject an output path that is, lies in or contains an input, so that inputs are never overwritten.
+    """Reject an output path that equals, contains or lies inside an input, so that inputs are never overwritten.
 
     Args:
         out: File or folder to write; it need not exist.

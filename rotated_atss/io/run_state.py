@@ -3,9 +3,9 @@
 A result of several files is first written under other names. When all files are written, a journal records the renames
 that give them their final names. A run that is killed during the renames is completed from the journal.
 
-There are two kinds of journals. :func:`plan_moves` writes paths in any folders, and files to remove;
-:func:`finish_moves` carries them out. :func:`write_result` writes the names of files in one folder;
-:func:`complete_result` renames them.
+There are two kinds of journals. The journal of :func:`plan_moves` lists files to move between any folders and files to
+remove; :func:`finish_moves` carries it out. The journal of :func:`write_result` lists files to rename within a folder;
+:func:`complete_result` carries it out.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def first_difference(recorded: Mapping[str, Any], current: Mapping[str, Any]) ->
     """Describe the first entry in which two descriptions of a run differ; None if they are equal.
 
     Args:
-        recorded: Description of the interrupted run by name: texts and numbers (options), lists (the values that
-            :func:`describe_files` returns for a file), and mappings of these.
-        current: Description of this run.
+        recorded: Description of the interrupted run by name. A string or number is the value of an option, a list is a
+            file as :func:`describe_files` describes it, and a mapping groups such values.
+        current: Description of this run, of the same form.
 
     Example:
         >>> first_difference({"--size": 512}, {"--size": 1024})
@@ -123,8 +123,8 @@ def plan_moves(
         True
     """
     pairs = [[os.path.abspath(path) for path in pair] for pair in moves]
-    # Targets are not listed in "remove": finish_moves removes the old file at a target itself, before the rename. If it
-    # is repeated after the rename, it would remove the new file.
+    # finish_moves removes an old file at a target itself, before the rename. If "remove" listed the target, too, a
+    # repeated finish_moves would remove the new file.
     targets = {target for _, target in pairs}
     content = {**entries, "moves": pairs, "remove": sorted({os.path.abspath(path) for path in remove} - targets)}
     atomic_write(journal, json.dumps(content).encode())

@@ -25,7 +25,7 @@ class FeatureWriter:
     Args:
         folder: Output folder.
         formats: Names of :data:`rotated_atss.geo.writers.FORMATS`.
-        model_classes: Class names in the order of the class indices, as they appear in the files.
+        model_classes: Class names in the order of the model's class indices.
 
     Example:
         >>> import tempfile
@@ -34,8 +34,9 @@ class FeatureWriter:
         ...     writer = FeatureWriter(folder, ["csv"], ["plane", "ship"])
         ...     writer.add(image, ImageInfo(40, 30))
         ...     writer.close()
-        ...     Path(folder, "detections.csv").read_text().splitlines()[1]
-        'ship,0.5,P1,10.0,10.0,,,,pixels,"POLYGON ((6.0 8.0, 14.0 8.0, 14.0 12.0, 6.0 12.0, 6.0 8.0))"'
+        ...     header, row = Path(folder, "detections.csv").read_text().splitlines()
+        >>> header.split(",")[:5], row.split(",")[:5]
+        (['class', 'score', 'image', 'center_x', 'center_y'], ['ship', '0.5', 'P1', '10.0', '10.0'])
     """
 
     def __init__(self, folder: str | Path, formats: Sequence[str], model_classes: Sequence[str]) -> None:
