@@ -176,14 +176,14 @@ class _Suppression:
         suppressors, suppressed = (np.concatenate(indices) for indices in zip(*chunks))
         return greedy_keep(len(rows), suppressors, suppressed)
 
-    def _suppressed_by(self, kept: np.ndarray, later: np.ndarray) -> np.ndarray:
-        """Return the (n,) bool mask of the shapes ``later`` (n,) that one of the shapes ``kept`` suppresses."""
+    def _suppressed_by(self, suppressors: np.ndarray, later: np.ndarray) -> np.ndarray:
+        """Return the (n,) bool mask of the shapes ``later`` (n,) that one of the shapes ``suppressors`` suppresses."""
         suppressed = np.zeros(len(later), dtype=bool)
-        boxes = (self.hbbs[kept], self.groups[kept], self.hbbs[later], self.groups[later])
+        boxes = (self.hbbs[suppressors], self.groups[suppressors], self.hbbs[later], self.groups[later])
         for first, second in iter_overlapping_pairs_between(*boxes):
             is_undecided = ~suppressed[second]
             first, second = first[is_undecided], second[is_undecided]
-            suppressed[second[self._exceeds_threshold(kept[first], later[second])]] = True
+            suppressed[second[self._exceeds_threshold(suppressors[first], later[second])]] = True
         return suppressed
 
     def _exceeds_threshold(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -90,7 +90,7 @@ def _scan(matrix, rank, word_starts, keep, num_words, CAPACITY: tl.constexpr, WO
         word += 1
 
 
-def keep_in_order(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: float) -> Tensor:
+def compute_keep_mask(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: float) -> Tensor:
     """Perform class-wise greedy NMS without synchronizing the host.
 
     Args:
@@ -100,7 +100,7 @@ def keep_in_order(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: f
         iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
 
     Returns:
-        (N,) bool, whether ``order[k]`` is kept.
+        (N,) bool in the order of ``order``: element k is whether box ``order[k]`` is kept.
     """
     count = len(boxes)
     keep = torch.empty(count, dtype=torch.bool, device=boxes.device)

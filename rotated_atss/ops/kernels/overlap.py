@@ -74,7 +74,7 @@ def edge_integral(mx, my, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b):
 
 @triton.jit
 def opposite_edges_area(cx, cy, px, py, ex, ey, inverse_x, inverse_y, a, b):
-    """Compute the share of two edges in the area: midpoint ``c + p`` along ``e``, midpoint ``c - p`` along ``-e``."""
+    """Compute what the opposite edges ``c + p + t e`` and ``c - p - t e``, |t| <= 1, contribute to the area."""
     reach_x = a * tl.abs(inverse_x)
     reach_y = b * tl.abs(inverse_y)
     forward = edge_integral(cx + px, cy + py, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b)
