@@ -9,7 +9,7 @@ from rotated_atss.dota._tokens import find_token_bounds, gather_tokens, parse_de
 
 _CHUNK_BYTES = 1 << 21  # 2 MiB of text; limits the size of temporary arrays
 
-# image ids, image index (N,), scores (N,), polygons (N, 8), score texts (N,)
+# image ids, image index (N,), scores (N,), polygons (N, 8), scores as written in the file (N,) bytes
 Columns = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -40,9 +40,9 @@ def _split_at_line_ends(data: bytes) -> Iterator[np.ndarray]:
 
 
 def _parse_chunk(buffer: np.ndarray, indices: dict[bytes, int]) -> tuple[np.ndarray, ...]:
-    """Parse whole lines into image index, scores, polygons and score texts; add new image ids to ``indices``."""
+    """Parse whole lines into the arrays of :data:`Columns`; add new image ids to ``indices``."""
     starts, ends = find_token_bounds(buffer, fields=10)  # (n, 10) each
-    image_index = _index_texts(gather_tokens(buffer, starts[:, 0], ends[:, 0]), indices)
+    image_index = _index_image_ids(gather_tokens(buffer, starts[:, 0], ends[:, 0]), indices)
     scores = parse_decimals(buffer, starts[:, 1], ends[:, 1])
     polygons = parse_decimals(buffer, starts[:, 2:].ravel(), ends[:, 2:].ravel()).reshape(-1, 8)
     if not all((np.abs(values) <= MAX_NUMBER).all() for values in (scores, polygons)):
@@ -50,10 +50,10 @@ def _parse_chunk(buffer: np.ndarray, indices: dict[bytes, int]) -> tuple[np.ndar
     return image_index, scores, polygons, gather_tokens(buffer, starts[:, 1], ends[:, 1])
 
 
-def _index_texts(texts: np.ndarray, indices: dict[bytes, int]) -> np.ndarray:
-    """Map (n,) texts to indices (n,) int64, with one lookup for consecutive equal texts."""
-    if not len(texts):
+def _index_image_ids(image_ids: np.ndarray, indices: dict[bytes, int]) -> np.ndarray:
+    """Map image ids (n,) to indices (n,) int64, with one lookup per run of equal ids; add new ids to ``indices``."""
+    if not len(image_ids):
         return np.empty(0, dtype=np.int64)
-    first = np.flatnonzero(np.append(True, texts[1:] != texts[:-1]))  # starts of runs of equal texts
-    run_indices = [indices.setdefault(text, len(indices)) for text in texts[first].tolist()]
-    return np.repeat(np.array(run_indices, dtype=np.int64), np.diff(np.append(first, len(texts))))
+    run_starts = np.flatnonzero(np.append(True, image_ids[1:] != image_ids[:-1]))
+    run_indices = [indices.setdefault(image_id, len(indices)) for image_id in image_ids[run_starts].tolist()]
+    return np.repeat(np.array(run_indices, dtype=np.int64), np.diff(np.append(run_starts, len(image_ids))))

@@ -1,4 +1,4 @@
-"""Fields of DOTA text files: split lines into fields, and parse numbers."""
+"""Split the lines of DOTA text files into fields, and parse numbers."""
 
 import math
 import re
@@ -6,8 +6,8 @@ import re
 from rotated_atss.errors import UserError, quote
 
 MAX_FIELD_BYTES = 512
-"""Maximum length of a field in bytes. NumPy stores every text of a column at the width of the longest one, so a single
-long field would need much memory."""
+"""Maximum length of a field in bytes. NumPy stores every string of an array at the width of the longest one, so a
+single long field would need much memory."""
 
 MAX_NUMBER = 1e15
 """Largest accepted magnitude of a coordinate (pixels) or score. Products of larger numbers can overflow in float32."""
@@ -20,7 +20,7 @@ def split_fields(line: bytes, path: object, line_number: int) -> list[str]:
     r"""Split a line of DOTA text into its fields.
 
     Raises:
-        UserError: The line is not UTF-8, holds a control character, or has a field of more than
+        UserError: The line is not UTF-8, contains a control character, or has a field longer than
             :data:`MAX_FIELD_BYTES`.
 
     Example:
@@ -37,7 +37,9 @@ def split_fields(line: bytes, path: object, line_number: int) -> list[str]:
                 f"a field has {len(longest)} bytes, {start} ...", where=where, hint="separate fields by spaces"
             )
     if _CONTROL.search(line):
-        raise UserError("the line holds a control character", where=where, hint="check that it is a text file in UTF-8")
+        raise UserError(
+            "the line contains a control character", where=where, hint="check that it is a text file in UTF-8"
+        )
     try:
         return [field.decode() for field in fields]
     except UnicodeDecodeError:
@@ -65,7 +67,7 @@ def parse_finite(field: str, path: object, line_number: int) -> float:
 def is_number(field: str) -> bool:
     """Return whether ``float`` can parse a field. Such a field is not accepted as a class name.
 
-    Unlike :func:`parse_number`, this includes texts with underscores, such as ``1_0``.
+    Unlike :func:`parse_number`, this includes strings with underscores, such as ``1_0``.
 
     Example:
         >>> is_number("737"), is_number("nan"), is_number("Boeing-737")

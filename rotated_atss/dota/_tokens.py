@@ -1,4 +1,4 @@
-"""Tokens (fields) of a text: find, parse and format whole columns with NumPy, without a Python loop over lines."""
+"""Find, parse and format whole columns of tokens (fields) with NumPy, without a Python loop over lines."""
 
 from collections.abc import Sequence
 
@@ -16,17 +16,17 @@ _POWERS = 10.0 ** np.arange(_MAX_WIDTH + 2)  # powers of ten, exact in float64
 
 
 def find_token_bounds(buffer: np.ndarray, fields: int) -> tuple[np.ndarray, np.ndarray]:
-    r"""Find the tokens of a text in which every line is blank or has ``fields`` tokens.
+    r"""Find the tokens of a table in which every line has ``fields`` tokens or is blank.
 
     Args:
-        buffer: (B,) uint8, the text. ASCII white space separates tokens.
+        buffer: (B,) uint8, the table as text. ASCII white space separates tokens.
         fields: Number of tokens per line.
 
     Returns:
         starts, ends: (N, fields) int64 each; ``buffer[start:end]`` is a token.
 
     Raises:
-        ValueError: A line has another number of tokens, a token is too long, or the text holds a control character.
+        ValueError: A line has another number of tokens, a token is too long, or the text contains a control character.
 
     Example:
         >>> starts, ends = find_token_bounds(np.frombuffer(b"P1 0.5\nP2 1", np.uint8), fields=2)
@@ -34,7 +34,7 @@ def find_token_bounds(buffer: np.ndarray, fields: int) -> tuple[np.ndarray, np.n
         ([[0, 3], [7, 10]], [[2, 6], [9, 11]])
     """
     if len(buffer) and _IS_CONTROL[buffer].any():
-        raise ValueError("the text holds a control character")
+        raise ValueError("the text contains a control character")
     in_token = np.zeros(len(buffer) + 2, dtype=bool)  # False before and after the text
     np.greater(buffer, 32, out=in_token[1:-1])  # bytes up to 32 are white space: control characters are excluded above
     edges = np.flatnonzero(in_token[1:] != in_token[:-1])  # start, end, start, end, ...
@@ -58,11 +58,11 @@ def gather_tokens(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> n
     if not len(starts):
         return np.empty(0, dtype="S1")
     width = int((ends - starts).max())
-    texts = np.empty((len(starts), width), dtype=np.uint8)
+    tokens = np.empty((len(starts), width), dtype=np.uint8)
     for low in range(0, len(starts), _BLOCK):
         rows = slice(low, low + _BLOCK)
-        texts[rows] = _copy_left_aligned(buffer, starts[rows], ends[rows], width)
-    return texts.view(f"S{width}").ravel()
+        tokens[rows] = _copy_left_aligned(buffer, starts[rows], ends[rows], width)
+    return tokens.view(f"S{width}").ravel()
 
 
 def parse_decimals(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -83,16 +83,18 @@ def parse_decimals(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> 
 
 
 def format_decimals(values: np.ndarray) -> np.ndarray:
-    r"""Format numbers as bytes that ``float`` parses to the same values, with few decimals where they suffice.
+    r"""Format numbers as byte strings that ``float`` parses to the same values.
+
+    All numbers get the same number of decimals, from 1 to 6, or the form of ``repr`` if 6 decimals are not enough.
 
     Args:
         values: Finite float64 array of any shape.
 
     Returns:
-        Bytes array of the same shape. Texts can have leading zero bytes, which :func:`join_columns` drops.
+        Bytes array of the same shape. The strings can have leading zero bytes, which :func:`join_columns` drops.
 
     Example:
-        >>> [text.strip(b"\0") for text in format_decimals(np.array([1.5, -20.25])).tolist()]
+        >>> [string.strip(b"\0") for string in format_decimals(np.array([1.5, -20.25])).tolist()]
         [b'1.50', b'-20.25']
     """
     decimals = _common_decimals(values)
@@ -100,13 +102,14 @@ def format_decimals(values: np.ndarray) -> np.ndarray:
         representations = [repr(value).encode() for value in values.ravel().tolist()]
         return np.array(representations, dtype=np.bytes_).reshape(values.shape)
     flat = values.ravel()
-    whole = np.rint(np.abs(flat) * 10.0**decimals).astype(np.int64)
-    width = max(len(str(whole.max(initial=0))), decimals + 1)
-    texts = np.zeros((len(flat), width + 2), dtype=np.uint8)  # width digits, a minus and a dot
+    scaled = np.rint(np.abs(flat) * 10.0**decimals).astype(np.int64)
+    num_digits = max(len(str(scaled.max(initial=0))), decimals + 1)
+    width = num_digits + 2  # with a minus and a dot
+    characters = np.zeros((len(flat), width), dtype=np.uint8)
     for low in range(0, len(flat), _BLOCK):
         rows = slice(low, low + _BLOCK)
-        _write_digits(texts[rows], whole[rows], flat[rows] < 0, decimals)
-    return texts.view(f"S{width + 2}").reshape(values.shape)
+        _write_digits(characters[rows], scaled[rows], flat[rows] < 0, decimals)
+    return characters.view(f"S{width}").reshape(values.shape)
 
 
 def join_columns(columns: Sequence[np.ndarray], separator: bytes = b" ") -> bytes:
@@ -126,9 +129,9 @@ def join_columns(columns: Sequence[np.ndarray], separator: bytes = b" ") -> byte
 def _copy_left_aligned(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray, width: int) -> np.ndarray:
     """Copy tokens into (n, width) uint8, padded with zeros on the right."""
     columns = np.arange(width)
-    texts = np.take(buffer, starts[:, None] + columns, mode="clip")
-    texts *= columns < (ends - starts)[:, None]
-    return texts
+    tokens = np.take(buffer, starts[:, None] + columns, mode="clip")
+    tokens *= columns < (ends - starts)[:, None]
+    return tokens
 
 
 def _parse_block(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -167,8 +170,9 @@ def _combine_digits(digits: np.ndarray, is_dot: np.ndarray) -> np.ndarray:
         is_dot: (width, n) bool, position of the decimal point.
     """
     width = len(digits)
-    with_zero = _POWERS[width - 1 :: -1][:width] @ digits.astype(np.float64)  # integer with 0 for the decimal point
-    num_decimals = np.arange(width - 1, -1, -1, dtype=np.uint8) @ is_dot
+    place_values = _POWERS[:width][::-1]  # of the rows, from the left: 10^(width - 1), ..., 10, 1
+    with_zero = place_values @ digits.astype(np.float64)  # integer with 0 for the decimal point
+    num_decimals = np.arange(width - 1, -1, -1, dtype=np.uint8) @ is_dot  # characters to the right of the dot
     # num_decimals exceeds width only in a token with two dots, which is invalid
     scale = _POWERS[np.minimum(num_decimals, width)]
     whole = np.floor(with_zero / (scale * 10.0))  # part before the decimal point
@@ -183,7 +187,7 @@ def _common_decimals(values: np.ndarray) -> int | None:
     largest = np.abs(flat).max(initial=0.0)
     for decimals in range(1, 7):
         scale = 10.0**decimals
-        if not largest * scale < 2.0**53:  # float64 does not hold all larger integers
+        if not largest * scale < 2.0**53:  # float64 does not represent all larger integers
             return None
         # the first 64 values are tested alone, because they reject most numbers of decimals
         if all(np.array_equal(np.rint(tested * scale) / scale, tested) for tested in (flat[:64], flat)):
@@ -191,27 +195,34 @@ def _common_decimals(values: np.ndarray) -> int | None:
     return None
 
 
-def _write_digits(texts: np.ndarray, whole: np.ndarray, negative: np.ndarray, decimals: int) -> None:
-    """Write ``whole / 10**decimals`` into the rows of ``texts``, right-aligned and padded with zero bytes."""
+def _write_digits(characters: np.ndarray, scaled: np.ndarray, negative: np.ndarray, decimals: int) -> None:
+    """Write decimal numbers into the rows of an array, right-aligned.
+
+    Args:
+        characters: (n, width) uint8, filled with zero bytes; ``width`` is the largest number of digits plus 2.
+        scaled: (n,) int64, absolute values of the numbers times ``10**decimals``.
+        negative: (n,) bool, whether the numbers are negative.
+        decimals: Number of decimals to write.
+    """
     # division of 32-bit integers is faster
-    remaining = whole.astype(np.uint32) if whole.max(initial=0) < 1 << 32 else whole
-    column = texts.shape[1] - 1
-    for place in range(texts.shape[1] - 2):
+    remaining = scaled.astype(np.uint32) if scaled.max(initial=0) < 1 << 32 else scaled
+    column = characters.shape[1] - 1
+    for place in range(characters.shape[1] - 2):  # from the last digit to the first
         if place == decimals:
-            texts[:, column] = _DOT
+            characters[:, column] = _DOT
             column -= 1
         quotient = remaining // 10
         digit = (remaining - quotient * 10 + _ZERO).astype(np.uint8)
-        texts[:, column] = digit if place <= decimals else np.where(remaining > 0, digit, 0)  # no leading zeros
+        characters[:, column] = digit if place <= decimals else np.where(remaining > 0, digit, 0)  # no leading zeros
         remaining = quotient
         column -= 1
     rows = np.flatnonzero(negative)
-    left_of_number = (texts[rows] != 0).argmax(axis=1) - 1
-    texts[rows, left_of_number] = _MINUS
+    left_of_number = (characters[rows] != 0).argmax(axis=1) - 1
+    characters[rows, left_of_number] = _MINUS
 
 
 def _join_block(columns: list[np.ndarray], separator: bytes) -> bytes:
-    """Join contiguous (n,) bytes columns into lines, without the zero bytes that pad shorter texts."""
+    """Join contiguous (n,) bytes columns into lines, without the zero bytes that pad shorter strings."""
     widths = [column.dtype.itemsize for column in columns]
     lines = np.empty((len(columns[0]), sum(widths) + len(widths)), dtype=np.uint8)
     start = 0

@@ -162,7 +162,7 @@ def _format_settings(result: EvaluationResult) -> list[str]:
     lines = [f"mAP at IoU 0.5: {_format_value(result.ap50)} over {scope} ({metric}; {rule})"]
     if result.by_size:
         values = ", ".join(f"{name} {_format_value(value)}" for name, value in result.by_size.items())
-        lines.append(f"AP50:95 by size: {values}; the table is of {next(iter(result.by_size))} objects")
+        lines.append(f"AP50:95 by size: {values}; the table is for {next(iter(result.by_size))} objects")
     excluded = [name for name, class_result in result.per_class.items() if not class_result.npos]
     if excluded:
         lines.append(f"excluded from the mean, no ground truth: {', '.join(excluded)}")

@@ -56,7 +56,7 @@ def resolve_classes(spec: str | Path | Sequence[str]) -> tuple[str, ...]:
     if isinstance(spec, Path):
         return _check_and_hyphenate(_read_names(spec), spec)
     if isinstance(spec, str):
-        return _resolve_text(spec)
+        return _resolve_string(spec)
     return _check_and_hyphenate(spec, None)
 
 
@@ -107,7 +107,7 @@ def unknown_class_error(name: str, classes: Sequence[str], where: object) -> Use
     return UserError(f"unknown class '{name}'", where=where, hint=unknown_class_hint(name, classes))
 
 
-def _resolve_text(spec: str) -> tuple[str, ...]:
+def _resolve_string(spec: str) -> tuple[str, ...]:
     name = spec.strip().lower()
     for key in (name, f"v{name}"):  # "1.0" means "v1.0"
         if key in DATASETS:

@@ -1,7 +1,7 @@
 """Read and write DOTA Task1 detection files.
 
-A Task1 file holds one detection per line, ``image_id score x1 y1 x2 y2 x3 y3 x4 y4`` in pixels of the image. Its name,
-``Task1_<class>.txt``, gives the class.
+A Task1 file contains one detection per line, ``image_id score x1 y1 x2 y2 x3 y3 x4 y4`` in pixels of the image. The
+class is part of the file name, ``Task1_<class>.txt``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ class Detections:
         image_index: (N,) int64, index into ``images`` per detection.
         scores: (N,) float64.
         polygons: (N, 8) float64, corners in pixels.
-        score_texts: (N,) bytes, the scores as written in the file; None for detections that were not read from a file.
+        score_texts: (N,) bytes, the scores as written in the file. None for detections that were not read from a file.
 
     Example:
         >>> import numpy as np
@@ -67,8 +67,8 @@ class Detections:
 
     def take(self, rows: np.ndarray) -> "Detections":
         """Select detections by indices or by a boolean mask."""
-        texts = None if self.score_texts is None else self.score_texts[rows]
-        return Detections(self.images, self.image_index[rows], self.scores[rows], self.polygons[rows], texts)
+        score_texts = None if self.score_texts is None else self.score_texts[rows]
+        return Detections(self.images, self.image_index[rows], self.scores[rows], self.polygons[rows], score_texts)
 
 
 EMPTY_DETECTIONS = Detections.from_ids([], np.empty(0), np.empty((0, 8)))
@@ -161,7 +161,7 @@ def format_detections(detections: Detections) -> bytes:
     Scores are written as they were read, or at full precision, so that parsing the result gives the same numbers.
 
     Raises:
-        UserError: An image id cannot be a field of the text (:func:`rotated_atss.dota.folders.check_image_name`).
+        UserError: An image id cannot be a field of the file (:func:`rotated_atss.dota.folders.check_image_name`).
 
     Example:
         >>> import numpy as np
@@ -194,8 +194,8 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
     """List the Task1 files of a folder by class name, sorted.
 
     Raises:
-        UserError: The folder is missing or holds no Task1 file, the run that wrote the files was stopped before it had
-            written all of them, two file names differ only in case, or a class name is not printable.
+        UserError: The folder is missing or contains no Task1 file, the files are incomplete because the run that wrote
+            them was stopped, two file names differ only in case, or a class name is not printable.
 
     Example:
         >>> import tempfile

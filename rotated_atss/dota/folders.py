@@ -23,7 +23,7 @@ def list_images(folder: str | Path) -> list[Path]:
     VRT files, which usually are mosaics of other images, are listed only if there is no other image.
 
     Raises:
-        UserError: The folder is missing or holds no image, two images differ only in suffix or case (``P1.png`` and
+        UserError: The folder is missing or contains no image, two images differ only in suffix or case (``P1.png`` and
             ``P1.jpg`` or ``p1.png``), or a name cannot be an image id (:func:`check_image_name`).
 
     Example:
@@ -88,7 +88,7 @@ def skipped_images(folder: str | Path) -> list[str]:
         ['a.webp']
     """
     skipped = list_files(folder, _SKIPPED_SUFFIXES, broken_links=True)
-    if not list_files(folder, IMAGE_SUFFIXES, broken_links=True):  # mosaics are read then
+    if not list_files(folder, IMAGE_SUFFIXES, broken_links=True):  # in this case, mosaics are read
         skipped = [path for path in skipped if path.suffix.lower() not in _MOSAIC_SUFFIXES]
     return [path.name for path in skipped]
 
@@ -182,10 +182,10 @@ def pair_images_and_labels(
     Args:
         images: Folder of images.
         labels: Folder of label files; None for images without labels, which are paired with None.
-        only: Names without suffix of the images to pair; other images and label files are left out. None pairs all.
+        only: Names, without suffix, of the images to pair; other images and label files are left out. None pairs all.
 
     Raises:
-        UserError: A folder is missing or holds no image, an image has no label file, or a label file has no image.
+        UserError: A folder is missing or contains no image, an image has no label file, or a label file has no image.
 
     Example:
         >>> import tempfile
@@ -202,17 +202,17 @@ def pair_images_and_labels(
     labels_by_stem = {path.stem: path for path in label_paths}
     unlabeled = [path.name for path in image_paths if path.stem not in labels_by_stem]
     if unlabeled:
-        message = f"no label file for {_name_first('image', unlabeled)}"
+        message = f"no label file for {_summarize_names('image', unlabeled)}"
         raise UserError(message, where=labels, hint=f"images are in {images}")
     image_stems = {path.stem for path in image_paths}
     without_image = [path.name for stem, path in labels_by_stem.items() if stem not in image_stems]
     if without_image:
-        message = f"no image for {_name_first('label file', without_image)}"
+        message = f"no image for {_summarize_names('label file', without_image)}"
         raise UserError(message, where=images, hint=f"labels are in {labels}")
     return [(path, labels_by_stem[path.stem]) for path in image_paths]
 
 
-def _name_first(kind: str, names: list[str]) -> str:
-    """Return a text such as ``the image P1.png and 2 more``."""
+def _summarize_names(kind: str, names: list[str]) -> str:
+    """Return a phrase such as ``the image P1.png and 2 more``."""
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return f"the {kind} {names[0]}{more}"

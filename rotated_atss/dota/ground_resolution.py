@@ -16,7 +16,7 @@ def parse_ground_resolution(text: bytes) -> float | None:
 
     Returns:
         Meters per pixel; None without a ``gsd`` line, or if its value is below 0.01 or above 100. These limits exclude
-        the values in degrees that some files of DOTA state.
+        the values in degrees that occur in some files of DOTA.
 
     Example:
         >>> parse_ground_resolution(b"imagesource:GoogleEarth\ngsd:0.25"), parse_ground_resolution(b"gsd:null")

@@ -1,6 +1,6 @@
 """Read and write DOTA label files.
 
-A label file holds one object per line, ``x1 y1 x2 y2 x3 y3 x4 y4 name [difficult]``, after optional header lines
+A label file contains one object per line, ``x1 y1 x2 y2 x3 y3 x4 y4 name [difficult]``, after optional header lines
 (``imagesource:...``, ``gsd:...``, ``acquisition dates:...``). Coordinates are pixels of the image. The difficult flag
 is 0, 1, or 2 (truncated by splitting), and 0 where its column is missing.
 """
@@ -19,7 +19,7 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import atomic_write, read_bytes
 
 TRUNCATED = 2
-"""Difficult flag of an object that the border of an image or tile cuts."""
+"""Difficult flag of an object that is cut off at the border of an image or tile."""
 _LINE_FORMAT_HINT = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, in pixels, separated by spaces"
 # Matched with the first three words of a line, because the colon can follow after a space: "acquisition dates : 2018".
 _HEADER = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
@@ -171,7 +171,7 @@ def _parse_lines(
     skip_unknown: bool,
     errors: list[UserError] | None,
 ) -> Labels:
-    """Parse the lines of a label file; ``accepted`` has the names of ``classes`` with hyphens, None accepts all."""
+    """Parse the lines of a label file; ``accepted`` contains ``classes`` with hyphens, None accepts all names."""
     polygons, names, difficult, line_numbers, header = [], [], [], [], []
     name_by_words = {tuple(name.split()): "-".join(name.split()) for name in classes if " " in name}
     for line_number, line in enumerate(data.split(b"\n"), start=1):
@@ -272,7 +272,7 @@ def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[li
 
 
 def _spaced_name_hint(fields: list[str]) -> str:
-    """Return a hint for a line whose class name seems to have spaces, or an empty text."""
+    """Return a hint for a line whose class name seems to have spaces, or an empty string."""
     words = fields[8:]
     if len(words) > 2 and words[-1] in ("0", "1", "2"):
         words = words[:-1]
@@ -282,7 +282,7 @@ def _spaced_name_hint(fields: list[str]) -> str:
 
 
 def _guess_other_format(fields: list[str]) -> str:
-    """Return a remark on the other label format that a line seems to have, or an empty text."""
+    """Return a remark on the other label format that a line seems to have, or an empty string."""
     numbers = [is_number(field) for field in fields]
     if fields[0].isdigit() and all(numbers) and all(0 <= float(field) <= 1 for field in fields[1:]):
         kind = {9: "YOLO-OBB", 5: "YOLO"}.get(len(fields))

@@ -1,9 +1,9 @@
 """Match the detections of one class to its ground truth, as DOTA_devkit does.
 
 A detection is matched to the ground-truth object of highest IoU in its image if this IoU exceeds the threshold.
-Detections matched to an ignored object are neither true nor false positives. Of the detections matched to another
-object, the one with the highest score is a true positive. All other detections are false positives. Equal scores are
-ranked in file order.
+Detections matched to an ignored object are neither true nor false positives. Among the detections matched to the same
+object that is not ignored, the one with the highest score is a true positive. All other detections are false positives.
+Equal scores are ranked in file order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class GroundTruth:
 
     Attributes:
         polygons: (G, 8) float64, corners in pixels.
-        image_index: (G,) int64, image of each object, numbered in the order of ``labels_by_image``.
+        image_index: (G,) int64, image of each object, numbered in the order of the images with labels.
         difficult: (G,) bool, whether the difficult flag is 1 or 2.
     """
 
@@ -34,7 +34,7 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class RankedDetections:
-    """Detections of one class by descending score, with the ground-truth object of highest IoU.
+    """Detections of one class by descending score, each with its ground-truth object of highest IoU.
 
     Attributes:
         max_ious: (N,) float64, highest IoU with an object; 0 if no object can exceed the lowest IoU threshold.
@@ -106,9 +106,9 @@ def find_best_objects(det_index: np.ndarray, gt_index: np.ndarray, ious: np.ndar
     """
     order = np.lexsort((gt_index, -ious, det_index))
     best = order[np.flatnonzero(np.diff(det_index[order], prepend=-1))]  # first, thus best, pair per detection
-    max_ious, max_gt_index = np.zeros(num_dets), np.full(num_dets, -1, dtype=np.int64)
-    max_ious[det_index[best]], max_gt_index[det_index[best]] = ious[best], gt_index[best]
-    return RankedDetections(max_ious, max_gt_index)
+    max_ious, best_gt_index = np.zeros(num_dets), np.full(num_dets, -1, dtype=np.int64)
+    max_ious[det_index[best]], best_gt_index[det_index[best]] = ious[best], gt_index[best]
+    return RankedDetections(max_ious, best_gt_index)
 
 
 def classify_detections(

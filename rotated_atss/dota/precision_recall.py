@@ -92,5 +92,5 @@ def count_by_score(
 
 
 def _count_first(flags: NDArray[np.bool_], nums: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (T,) the number of True among the first n flags (N,), for each n of ``nums`` (T,)."""
+    """Count the True values among the first n of ``flags`` (N,), for each n in ``nums`` (T,)."""
     return np.concatenate([[0], np.cumsum(flags)])[nums]

@@ -161,14 +161,14 @@ def _check_units(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
 
 def _check_precision(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
     """Report scores with at most two decimals."""
-    texts = [
+    score_texts = [
         detections.score_texts
         for detections in by_file.values()
         if detections.score_texts is not None and len(detections)
     ]
-    if not texts or sum(map(len, texts)) < _MIN_SCORES:
+    if not score_texts or sum(map(len, score_texts)) < _MIN_SCORES:
         return
-    decimals = max(len(text.partition(b".")[2]) for column in texts for text in np.unique(column).tolist())
+    decimals = max(len(score.partition(b".")[2]) for scores in score_texts for score in np.unique(scores).tolist())
     if decimals <= 2:
         message = "only two decimals: equal scores are ranked arbitrarily, which lowers average precision"
         yield Finding("warning", "scores", message)

@@ -92,11 +92,11 @@ def evaluate_detections(
     detections = {name: detections_by_class.get(name, EMPTY_DETECTIONS) for name in classes}
     image_indices = {name: _index_images(detections[name], index_by_image, name, ignore_unlabeled) for name in classes}
 
-    by_size: dict[str, dict[str, float]] = {}  # AP by class and size range, filled by evaluate() for "coco"
+    size_aps_by_class: dict[str, dict[str, float]] = {}  # AP by class and size range, filled by evaluate() for "coco"
 
     def evaluate(name: str) -> ClassResult:
         if metric == "coco":
-            result, by_size[name] = evaluate_class_by_size(
+            result, size_aps_by_class[name] = evaluate_class_by_size(
                 detections[name], image_indices[name], ground_truths[name], rule, iou_thresholds,
                 ignore_difficult=difficult == "ignore",
             )  # fmt: skip
@@ -108,8 +108,15 @@ def evaluate_detections(
     largest_first = sorted(classes, key=lambda name: -len(detections[name]))
     results = dict(zip(largest_first, map_in_threads(evaluate, largest_first, workers, on_done), strict=True))
     per_class = {name: results[name] for name in classes}
-    sizes = mean_by_size(by_size, rule.sizes) if by_size else {}
-    return EvaluationResult(per_class, len(labels_by_image), metric, difficult, dataset, tuple(iou_thresholds), sizes)
+    return EvaluationResult(
+        per_class=per_class,
+        images=len(labels_by_image),
+        metric=metric,
+        difficult=difficult,
+        dataset=dataset,
+        iou_thresholds=tuple(iou_thresholds),
+        by_size=mean_by_size(size_aps_by_class, rule.sizes) if size_aps_by_class else {},
+    )
 
 
 def _evaluate_class(

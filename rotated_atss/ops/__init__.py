@@ -2,7 +2,7 @@
 
 - :func:`rotated_iou`: IoU of all pairs or of aligned pairs.
 - :func:`rotated_nms`: class-wise NMS, returns the indices of the kept boxes.
-- :func:`rotated_nms_mask`: the same, returns a mask of fixed size.
+- :func:`rotated_nms_mask`: the same NMS, returns a mask of fixed size.
 - :func:`align_features`: feature alignment of R3Det.
 
 Import other operations from their modules:
@@ -10,7 +10,7 @@ Import other operations from their modules:
 - ``boxes``, ``box_transforms``: angle versions, conversions between formats, and flips, rotations and scaling.
 - ``delta_coder``, ``distance_coder``: box encodings of regression heads.
 - ``losses``, ``centerness``: focal loss, IoU loss and centerness targets.
-- ``candidates``: selection of the predictions of a batch before NMS.
+- ``candidates``: selection of the detections of a batch: score threshold, top-k per level and NMS.
 - ``box_fusion``: fusion of the detections of test-time augmentation.
 - ``polygon_iou``, ``polygon_nms``, ``polygon_pairs``: quadrilaterals, with NumPy only.
 - ``box_arrays``, ``box_polygons``, ``box_ious``, ``box_nms``: oriented boxes, with NumPy only.

@@ -151,9 +151,9 @@ def merge_by_voting(
     """
     order = rank_by_score(scores)
     boxes, scores, labels = boxes[order], scores[order], labels[order]
-    best, iou = _group_by_best_box(_as_oriented(boxes), labels, iou_threshold)
-    is_best = best == torch.arange(len(best), device=best.device)
-    merged = (_average_groups(boxes, scores, best)[is_best], scores[is_best], labels[is_best])
+    best_index, iou = _group_by_best_box(_as_oriented(boxes), labels, iou_threshold)
+    is_best = best_index == torch.arange(len(boxes), device=boxes.device)
+    merged = (_average_groups(boxes, scores, best_index)[is_best], scores[is_best], labels[is_best])
     if soft_score is not None:
         soft_scores = scores * (1 - iou.to(scores.dtype))
         is_soft = ~is_best & (soft_scores >= soft_score)
@@ -176,13 +176,13 @@ def _group_by_best_box(boxes: Tensor, labels: Tensor, iou_threshold: float) -> t
         iou_threshold: Minimum IoU with the best box of the group (inclusive).
 
     Returns:
-        best: (N,) index of the best box of each box's group.
+        best_index: (N,) index of the best box of each box's group.
         iou: (N,) IoU of each box with the best box of its group; 1 for the best box itself.
     """
-    best = torch.arange(len(boxes), device=boxes.device)
+    best_index = torch.arange(len(boxes), device=boxes.device)
     iou = boxes.new_ones(len(boxes))
     if len(boxes) < 2:
-        return best, iou
+        return best_index, iou
     boxes64 = boxes.double()
     # suppressing_pairs excludes IoUs equal to its threshold, but groups include them: search with a lower threshold
     suppressors, suppressed = suppressing_pairs(boxes64, labels, max(iou_threshold - 1e-6, 0.0))
@@ -191,33 +191,35 @@ def _group_by_best_box(boxes: Tensor, labels: Tensor, iou_threshold: float) -> t
     suppressors, suppressed, pair_iou = (values[reaches_threshold] for values in (suppressors, suppressed, pair_iou))
     has_kept_suppressor = greedy_mask(len(boxes), suppressors, suppressed)[suppressors]  # (P,)
     # a suppressed box joins the group of the highest-scoring kept box that suppresses it: the smallest index
-    best = best.scatter_reduce(0, suppressed[has_kept_suppressor], suppressors[has_kept_suppressor], "amin")
-    is_pair_with_best = best[suppressed] == suppressors
+    best_index = best_index.scatter_reduce(0, suppressed[has_kept_suppressor], suppressors[has_kept_suppressor], "amin")
+    is_pair_with_best = best_index[suppressed] == suppressors
     iou[suppressed[is_pair_with_best]] = pair_iou[is_pair_with_best].to(boxes.dtype)
-    return best, iou
+    return best_index, iou
 
 
-def _average_groups(boxes: Tensor, scores: Tensor, best: Tensor) -> Tensor:
+def _average_groups(boxes: Tensor, scores: Tensor, best_index: Tensor) -> Tensor:
     """Replace the best box of each group by the score-weighted mean of the group.
 
     Args:
         boxes: (N, 4 or 5).
         scores: (N,).
-        best: (N,) index of the best box of each box's group.
+        best_index: (N,) index of the best box of each box's group.
 
     Returns:
-        (N, 4 or 5). Other boxes, and best boxes that are alone in their group, stay bit for bit.
+        (N, 4 or 5). Other boxes, and best boxes that are alone in their group, are unchanged bit for bit.
     """
     weight = scores.double().nan_to_num(nan=0.0).clamp(min=1e-12)  # scores of 0 have equal weights
-    members = torch.nonzero(best != torch.arange(len(best), device=best.device)).squeeze(1)  # without the best boxes
-    best = best[members]
-    best_boxes, member_boxes = boxes[best].double(), boxes[members].double()
+    is_best = best_index == torch.arange(len(boxes), device=boxes.device)
+    members = torch.nonzero(~is_best).squeeze(1)  # (M,) boxes that are not the best of their group
+    best_of_member = best_index[members]  # (M,)
+    best_boxes, member_boxes = boxes[best_of_member].double(), boxes[members].double()
     if _is_oriented(boxes):
         member_boxes = _nearest_representation(member_boxes, best_boxes)
-    shift = boxes.new_zeros(boxes.shape, dtype=torch.float64)
-    shift.index_add_(0, best, (member_boxes - best_boxes) * weight[members, None])
-    total = weight.index_add(0, best, weight[members])
-    return (boxes.double() + shift / total[:, None]).to(boxes.dtype)
+    # mean = best + sum of weight * (member - best) / total weight: exact for a group of one box
+    weighted_shift = boxes.new_zeros(boxes.shape, dtype=torch.float64)
+    weighted_shift.index_add_(0, best_of_member, (member_boxes - best_boxes) * weight[members, None])
+    total_weight = weight.index_add(0, best_of_member, weight[members])
+    return (boxes.double() + weighted_shift / total_weight[:, None]).to(boxes.dtype)
 
 
 def _nearest_representation(boxes: Tensor, targets: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def _intersections(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
 def _edge_integrals(
     mx: np.ndarray, my: np.ndarray, ex: np.ndarray, ey: np.ndarray, a: np.ndarray, b: np.ndarray
 ) -> np.ndarray:
-    """Integrate ``clamp(y, -b, b) dx`` over the part with ``|x| <= a`` of the edges ``m + t e``, -1 <= t <= 1.
+    """Integrate ``clamp(y, -b, b) dx`` along the edges ``m + t e``, -1 <= t <= 1, restricted to ``|x| <= a``.
 
     Midpoints ``mx, my`` are (2, 2, n), half edges ``ex, ey`` (2, 1, n), half sides ``a, b`` of the frame's box (n,).
     """
@@ -74,8 +74,8 @@ def _edge_integrals(
     inverse = 1 / np.where(np.abs(ey) < _NEGLIGIBLE, 1.0, ey)  # a horizontal edge has no breakpoints
     middle, reach = -my * inverse, b * np.abs(inverse)  # |y| <= b for t in middle +- reach
     s0, s1 = (middle - reach).clip(t0, t1), (middle + reach).clip(t0, t1)
-    # the clamped y is y0 from t0 to s0, linear from s0 to s1, and y1 from s1 to t1; its integral is that of a step from
-    # y0 to y1 in the middle between s0 and s1
+    # the clamped y is y0 from t0 to s0, linear from s0 to s1, and y1 from s1 to t1; its integral equals that of a step
+    # function that jumps from y0 to y1 halfway between s0 and s1
     middle = (s0 + s1) / 2
     y0, y1 = (my + t0 * ey).clip(-b, b), (my + t1 * ey).clip(-b, b)
     return ex * (y0 * (middle - t0) + y1 * (t1 - middle))

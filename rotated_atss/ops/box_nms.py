@@ -25,7 +25,8 @@ def box_nms(
             overlap nothing, so they are kept and suppress nothing.
         scores: (N,). Equal scores rank in input order, NaN ranks last.
         iou_threshold: In [0, 1].
-        groups: (N,) int. Boxes of different groups (images, classes) never suppress each other. None is one group.
+        groups: (N,) int. Boxes of different groups (images, classes) never suppress each other. With None, all
+            boxes form one group.
 
     Returns:
         (K,) int64 indices of the kept boxes in descending order of score.

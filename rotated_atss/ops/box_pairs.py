@@ -22,7 +22,7 @@ _MIN_BOXES_PER_STRIP = 128  # per class; for fewer boxes, comparing all is faste
 def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield, in chunks, the pairs of horizontal boxes of one class that overlap or touch.
 
-    Each pair occurs once. Coordinates so large that float64 rounds them can add pairs that do not overlap. Memory is
+    Each pair occurs once. For very large coordinates, rounding in float64 can add pairs that do not overlap. Memory is
     bounded by the size of a chunk.
 
     Args:
@@ -46,7 +46,7 @@ def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor
     cell, row, strip, first_strip = _list_strip_entries(hbbs[by_left].double(), labels[by_left])
     order = cell.argsort(stable=True)  # by class and strip, then by left side
     cell, row, strip = cell[order], row[order], strip[order]
-    first_strip = first_strip[row]  # (M,) of the box of each entry
+    first_strip = first_strip[row]  # (M,) first strip of the box of each entry
     box = by_left[row]  # (M,) index into hbbs
     left, right = hbbs[box, 0].double(), hbbs[box, 2].double()
     # Each cell is shifted to its own section of the x axis, so that one sorted list serves all cells. Rounding of the
@@ -61,7 +61,8 @@ def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor
         i, j = i[overlap_in_y], j[overlap_in_y]
         # strips and labels are compared, because a rounded offset can reach into the next cell
         is_valid = (strip[i] == strip[j]) & (labels[box[i]] == labels[box[j]])
-        is_valid &= strip[i] == torch.maximum(first_strip[i], first_strip[j])  # once, in the first strip they share
+        # boxes that share several strips form a pair only in the first of them
+        is_valid &= strip[i] == torch.maximum(first_strip[i], first_strip[j])
         yield box[i[is_valid]], box[j[is_valid]]
 
 
@@ -88,7 +89,7 @@ def _list_strip_entries(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, T
     top, bottom = hbbs[:, 1] - hbbs[:, 1].amin(), hbbs[:, 3] - hbbs[:, 1].amin()
     max_strips = max(1, len(hbbs) // (_MIN_BOXES_PER_STRIP * len(classes)))
     height = torch.maximum((bottom - top).mean(), bottom.amax() / max_strips)
-    height = height.clamp(min=1e-300)  # not 0, also if all boxes lie on one horizontal line
+    height = height.clamp(min=1e-300)  # avoids a division by 0 if all boxes lie on one horizontal line
     first, last = (top / height).long(), (bottom / height).long()
     num_strips = max_strips + 2  # the lowest bottom gives strip max_strips, or one more by rounding
     ((row, strip),) = expand_ranges(first, last + 1, len(hbbs) * num_strips)  # large enough for a single chunk

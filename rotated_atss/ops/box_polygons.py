@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def hbb_polygons(boxes: np.ndarray) -> np.ndarray:
@@ -30,11 +29,11 @@ def obb_polygons(boxes: np.ndarray) -> np.ndarray:
     cos, sin = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
     along = np.stack([cos, sin], axis=1) * boxes[:, 2:3] / 2
     across = np.stack([-sin, cos], axis=1) * boxes[:, 3:4] / 2
-    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
-    return np.concatenate([boxes[:, :2] + i * along + j * across for i, j in signs], axis=1)
+    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))  # of (along, across), clockwise on the image
+    return np.concatenate([boxes[:, :2] + sign1 * along + sign2 * across for sign1, sign2 in signs], axis=1)
 
 
-def box_polygons(boxes: Any) -> np.ndarray:
+def box_polygons(boxes: ArrayLike) -> np.ndarray:
     """Return the corners (N, 8) of horizontal boxes (N, 4) or oriented boxes (N, 5), in float64.
 
     Args:

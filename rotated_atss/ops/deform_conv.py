@@ -1,4 +1,4 @@
-"""Deformable convolution built from standard operators, because few runtimes of exported models implement it."""
+"""Deformable convolution built from standard operators, for exported models: few runtimes have an operator for it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def deform_conv2d_by_sampling(
         mask: (B, D * K, H', W'), factor of the sampled value for each group and kernel position.
         weight: (O, C / groups, kernel height, kernel width).
         bias: (O,).
-        stride: Step of the kernel, cells.
-        padding: Zeros added at each border, cells.
-        dilation: Distance between neighboring kernel positions, cells.
+        stride: Step of the kernel, in cells.
+        padding: Zeros added at each border, in cells.
+        dilation: Distance between neighboring kernel positions, in cells.
 
     Returns:
         (B, O, H', W').

@@ -64,9 +64,9 @@ def encode_deltas(
         priors: (..., 5) with positive sizes.
         boxes: (..., 5) with positive sizes, in any angle version.
         angle_version: Angle version in which the boxes are regressed.
-        edge_swap: Take as width of the box the side whose direction is nearest to that of the prior's width. Then
+        edge_swap: Use as width of the box the side whose direction is closest to that of the prior's width. Then
             ``|dangle| <= pi/4`` before the division by ``norm_factor``.
-        proj_xy: Express the center's offset in the prior's axes instead of the image's.
+        proj_xy: Express the offset of the center along the prior's axes instead of the image's.
         norm_factor: Divide the angle's delta by ``norm_factor * pi``. None keeps radians.
 
     Returns:

@@ -31,8 +31,8 @@ def encode_distances(
         priors: (..., 5), or (..., 4) ``x1, y1, x2, y2``, with positive sizes.
         boxes: (..., 5) or (..., 4), the same format as ``priors``.
         angle_version: Angle version in which oriented boxes are regressed. None for horizontal boxes.
-        edge_swap: Take as width of the box the side whose direction is nearest to that of the prior's width.
-        anchor_scale: Side of a prior over the unit of the distances.
+        edge_swap: Use as width of the box the side whose direction is closest to that of the prior's width.
+        anchor_scale: Side of a prior divided by the unit of the distances.
 
     Returns:
         (..., 4) ``left, top, right, bottom``, negative outside the box, or (..., 5) with the angle relative to the

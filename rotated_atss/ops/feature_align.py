@@ -33,12 +33,12 @@ def sample_features(features: Tensor, points: Tensor) -> Tensor:
     x_fraction, y_fraction = (x - left).to(features.dtype)[:, None], (y - top).to(features.dtype)[:, None]
     flat = features.flatten(2)
 
-    def value(x: Tensor, y: Tensor) -> Tensor:
+    def features_at(x: Tensor, y: Tensor) -> Tensor:
         """Return the features (B, C, P) of the cells x, y (B, P)."""
         return flat.gather(2, (y * width + x)[:, None].expand(batch, channels, -1))
 
-    upper = value(left, top) * (1 - x_fraction) + value(right, top) * x_fraction
-    lower = value(left, bottom) * (1 - x_fraction) + value(right, bottom) * x_fraction
+    upper = features_at(left, top) * (1 - x_fraction) + features_at(right, top) * x_fraction
+    lower = features_at(left, bottom) * (1 - x_fraction) + features_at(right, bottom) * x_fraction
     sampled = upper * (1 - y_fraction) + lower * y_fraction
     return torch.where(inside[:, None], sampled, torch.zeros_like(sampled))
 

@@ -53,8 +53,8 @@ def decide_in_rounds(
 
     Returns:
         kept: (N,) bool, boxes that are kept.
-        undecided: (N,) bool, boxes not yet decided. If no pair of them remains, NMS keeps all of them.
-        suppressors: (Q,) suppressing boxes of the remaining pairs, whose boxes are both undecided.
+        undecided: (N,) bool, boxes not yet decided. If no pairs remain, all of these boxes are kept.
+        suppressors: (Q,) suppressing boxes of the remaining pairs, in which both boxes are undecided.
         suppressed: (Q,) suppressed boxes of these pairs.
 
     Example:

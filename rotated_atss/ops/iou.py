@@ -100,7 +100,7 @@ def _triton_iou(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str) -> Ten
 
 
 def _intersection_area(boxes1: Columns, boxes2: Columns, screened: bool) -> Tensor:
-    """Compute the intersection areas, of the broadcast shape; see :func:`overlap_of_columns` for ``screened``."""
+    """Compute the intersection areas, in the broadcast shape; see :func:`overlap_of_columns` for ``screened``."""
     _, _, w1, h1, _ = boxes1
     local_boxes = _to_local_frame(boxes1, boxes2)
     if screened and w1.device.type == "cpu" and not any(column.requires_grad for column in local_boxes):
@@ -124,10 +124,10 @@ def _to_local_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
 
 
 def _screen_and_integrate(local_boxes: Sequence[Tensor], a: Tensor, b: Tensor, area2: Tensor) -> Tensor:
-    """Compute the areas of :func:`_integrate_area`, but integrate only pairs that pass two quick tests.
+    """Compute the areas of :func:`_integrate_area`, without integration for pairs that two quick tests decide.
 
     The area is ``area2`` if the first box contains the second one, and 0 if their extents along one of the first box's
-    axes do not overlap. All other pairs are integrated.
+    axes do not overlap. Only the other pairs are integrated.
     """
     cx, cy, ux, uy, vx, vy = (column.abs() for column in local_boxes)
     ux += vx  # half extent of the second box along the frame's axes
@@ -160,7 +160,7 @@ def _integrate_area(local_boxes: Sequence[Tensor], a: Tensor, b: Tensor) -> Tens
 
 
 def _edge_integrals(mx: Tensor, my: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Integrate ``clamp(y, -b, b) dx`` over the part with ``|x| <= a`` of the edges ``m + t e``, -1 <= t <= 1.
+    """Integrate ``clamp(y, -b, b) dx`` along the edges ``m + t e``, -1 <= t <= 1, restricted to ``|x| <= a``.
 
     Midpoints ``mx, my`` are (2, 2, S), half edges ``ex, ey`` (2, 1, S), for a shape S of any number of dimensions. Half
     sides ``a, b`` of the frame's box broadcast to S.
@@ -174,8 +174,8 @@ def _edge_integrals(mx: Tensor, my: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b
     middle, reach = -my * inverse, b * inverse.abs()  # |y| <= b for t in middle +- reach
     s0, s1 = (middle - reach).clamp(t0, t1), (middle + reach).clamp(t0, t1)
 
-    # the clamped y is y0 from t0 to s0, linear from s0 to s1, and y1 from s1 to t1; its integral is that of a step from
-    # y0 to y1 in the middle between s0 and s1
+    # the clamped y is y0 from t0 to s0, linear from s0 to s1, and y1 from s1 to t1; its integral equals that of a step
+    # function that jumps from y0 to y1 halfway between s0 and s1
     middle = (s0 + s1) / 2
     y0, y1 = (my + t0 * ey).clamp(-b, b), (my + t1 * ey).clamp(-b, b)
     return ex * (y0 * (middle - t0) + y1 * (t1 - middle))

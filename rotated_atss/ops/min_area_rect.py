@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 _POLYGONS_PER_BLOCK = 8192  # with 6 directions and 4 corners per polygon, the temporaries of a block stay in the cache
-_FIRST, _SECOND = [0, 1, 2, 3, 0, 1], [1, 2, 3, 0, 2, 3]  # the six lines through two of the four corners
+# corners that define the six lines: four sides, two diagonals
+_FIRST_CORNERS, _SECOND_CORNERS = [0, 1, 2, 3, 0, 1], [1, 2, 3, 0, 2, 3]
 
 
 def min_area_boxes(polygons: np.ndarray) -> np.ndarray:
@@ -38,7 +39,7 @@ def _fit_boxes(corners: np.ndarray) -> np.ndarray:
     """Fit boxes (n, 5) to corners (n, 4, 2); :func:`rotated_atss.ops.boxes.poly_to_obb` explains the method."""
     center = corners.mean(axis=1, keepdims=True)
     points = corners - center
-    edges = points[:, _SECOND] - points[:, _FIRST]  # (n, 6, 2)
+    edges = points[:, _SECOND_CORNERS] - points[:, _FIRST_CORNERS]  # (n, 6, 2)
     lengths = np.hypot(edges[..., 0], edges[..., 1])
     scale = np.maximum(lengths, 1e-300)  # avoids a division by 0
     # (n, 6) unit vectors of the six lines
@@ -50,7 +51,7 @@ def _fit_boxes(corners: np.ndarray) -> np.ndarray:
     widths, heights = along_high - along_low, across_high - across_low  # (n, 6)
     areas = np.where(lengths > 0, widths * heights, np.inf)  # two equal corners define no line
     is_minimum = areas <= areas.min(axis=1, keepdims=True) * (1 + 1e-9) + 1e-12  # as in poly_to_obb
-    best = (np.arange(len(corners)), is_minimum.argmax(axis=1))  # index of the first of equal areas, per polygon
+    best = (np.arange(len(corners)), is_minimum.argmax(axis=1))  # (polygon, line); the first of equal areas
     ux, uy, w, h = ux[best], uy[best], widths[best], heights[best]  # (n,)
     mid_along, mid_across = (along_low + along_high)[best] / 2, (across_low + across_high)[best] / 2
     cx = center[:, 0, 0] + mid_along * ux - mid_across * uy

@@ -121,9 +121,9 @@ def rotated_nms_mask(
     if boxes.dtype != torch.float64:
         boxes = boxes.float()
     if backend == "triton" and len(boxes) <= _MAX_BOXES_TRITON:
-        from rotated_atss.ops.kernels.nms_kernels import keep_in_order
+        from rotated_atss.ops.kernels.nms_kernels import compute_keep_mask
 
-        return order, keep_in_order(boxes, labels, order, iou_threshold)
+        return order, compute_keep_mask(boxes, labels, order, iou_threshold)
     pairs = suppressing_pairs(boxes[order], labels[order], iou_threshold)
     return order, greedy_mask(len(boxes), *pairs)
 

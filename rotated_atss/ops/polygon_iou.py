@@ -27,10 +27,10 @@ def polygon_areas(polygons: np.ndarray) -> np.ndarray:
 
 
 def self_crossing(polygons: np.ndarray) -> np.ndarray:
-    """Return whether two edges of a quadrilateral cross: (N, 8) -> (N,) bool.
+    """Return which quadrilaterals (N, 8) have edges that cross, as a mask (N,).
 
-    Such a polygon, which results from corners in a wrong order, turns left at two corners and right at two. The signed
-    areas of its two triangles cancel partly or completely, so its area and IoU do not describe the object.
+    Corners in a wrong order give such a polygon. It turns left at two corners and right at two. The signed areas of its
+    two triangles cancel partly or completely, so its area and IoU do not describe the object.
 
     Example:
         >>> import numpy as np
@@ -40,8 +40,8 @@ def self_crossing(polygons: np.ndarray) -> np.ndarray:
     """
     corners = _vertices(polygons)
     edges = np.roll(corners, -1, axis=1) - corners
-    following = np.roll(edges, -1, axis=1)
-    turns = edges[..., 0] * following[..., 1] - edges[..., 1] * following[..., 0]  # (N, 4)
+    next_edges = np.roll(edges, -1, axis=1)
+    turns = edges[..., 0] * next_edges[..., 1] - edges[..., 1] * next_edges[..., 0]  # (N, 4)
     return ((turns > 0).sum(axis=1) == 2) & ((turns < 0).sum(axis=1) == 2)
 
 

@@ -14,9 +14,9 @@ from rotated_atss.ops.polygon_iou import polygon_areas, polygon_hbbs, polygon_io
 from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs, iter_overlapping_pairs_between
 from rotated_atss.ops.ragged import chunk_bounds
 
-_PAIRS_PER_ROW = 8  # batches with at most this many overlapping pairs per shape are decided at once, others in blocks
-_BLOCK = 1024  # number of consecutive shapes of a group that form a block
-_BATCH_PAIRS, _BATCH_ROWS = 1 << 24, 1 << 17  # maximum number of pairs and of shapes in a batch of groups
+_MAX_PAIRS_PER_SHAPE = 8  # batches with more overlapping pairs per shape, on average, are decided in blocks
+_BLOCK_SIZE = 1024  # number of consecutive shapes of a group that form a block
+_MAX_BATCH_PAIRS, _MAX_BATCH_SHAPES = 1 << 24, 1 << 17  # in a batch of groups
 _MARGIN = 1.0 - 1e-9  # for rounding: the IoU is computed if its upper bound exceeds the threshold times this factor
 
 
@@ -139,21 +139,22 @@ class _Suppression:
 
     def run(self) -> np.ndarray:
         """Return the (N,) bool mask of kept shapes."""
-        kept = self._kept_within(np.arange(len(self.groups)), max_pairs=_PAIRS_PER_ROW * len(self.groups))
+        kept = self._kept_within(np.arange(len(self.groups)), max_pairs=_MAX_PAIRS_PER_SHAPE * len(self.groups))
         return self._run_in_blocks() if kept is None else kept
 
     def _run_in_blocks(self) -> np.ndarray:
-        """Return the mask of :meth:`run` without comparing suppressed shapes, of which crowded batches have many.
+        """Return the mask of :meth:`run`. Shapes suppressed in earlier blocks are not compared again.
 
-        A block consists of ``_BLOCK`` consecutive ranks of every group. Per block, suppression within the block is
-        decided first, then the kept shapes of the block suppress shapes of later blocks.
+        This saves time in crowded batches, where most shapes are suppressed. A block consists of ``_BLOCK_SIZE``
+        consecutive ranks of every group. Per block, suppression within the block is decided first, then the kept shapes
+        of the block suppress shapes of later blocks.
         """
         kept = np.ones(len(self.groups), dtype=bool)
         rank = _rank_in_group(self.groups)
-        for low in range(0, int(rank.max(initial=-1)) + 1, _BLOCK):
-            block = np.flatnonzero(kept & (rank >= low) & (rank < low + _BLOCK))
+        for low in range(0, int(rank.max(initial=-1)) + 1, _BLOCK_SIZE):
+            block = np.flatnonzero(kept & (rank >= low) & (rank < low + _BLOCK_SIZE))
             kept[block] = self._kept_within(block)
-            later = np.flatnonzero(kept & (rank >= low + _BLOCK))
+            later = np.flatnonzero(kept & (rank >= low + _BLOCK_SIZE))
             if len(later):
                 kept[later] = ~self._suppressed_by(block[kept[block]], later)
         return kept
@@ -175,14 +176,14 @@ class _Suppression:
         suppressors, suppressed = (np.concatenate(indices) for indices in zip(*chunks))
         return greedy_keep(len(rows), suppressors, suppressed)
 
-    def _suppressed_by(self, kept: np.ndarray, later: np.ndarray) -> np.ndarray:
-        """Return the (n,) bool mask of the shapes ``later`` (n,) that one of the shapes ``kept`` suppresses."""
+    def _suppressed_by(self, suppressors: np.ndarray, later: np.ndarray) -> np.ndarray:
+        """Return the (n,) bool mask of the shapes ``later`` (n,) that one of the shapes ``suppressors`` suppresses."""
         suppressed = np.zeros(len(later), dtype=bool)
-        boxes = (self.hbbs[kept], self.groups[kept], self.hbbs[later], self.groups[later])
+        boxes = (self.hbbs[suppressors], self.groups[suppressors], self.hbbs[later], self.groups[later])
         for first, second in iter_overlapping_pairs_between(*boxes):
-            open_pairs = ~suppressed[second]
-            first, second = first[open_pairs], second[open_pairs]
-            suppressed[second[self._exceeds_threshold(kept[first], later[second])]] = True
+            is_undecided = ~suppressed[second]
+            first, second = first[is_undecided], second[is_undecided]
+            suppressed[second[self._exceeds_threshold(suppressors[first], later[second])]] = True
         return suppressed
 
     def _exceeds_threshold(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -204,9 +205,9 @@ def _batches(groups: np.ndarray) -> Iterator[slice]:
     """Yield batches of whole groups whose shapes and pairs fit in memory even if all shapes overlap."""
     starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])) if len(groups) else np.empty(0, np.int64)
     stops = np.append(starts[1:], len(groups))
-    rows = stops - starts  # number per group
-    pairs_in_block = np.minimum(rows, _BLOCK) ** 2 // 2
-    # counting at least _BATCH_PAIRS / _BATCH_ROWS pairs per row bounds the number of rows, too
-    cost = np.maximum(pairs_in_block, rows * (_BATCH_PAIRS // _BATCH_ROWS))
-    for low, high in chunk_bounds(np.cumsum(cost), _BATCH_PAIRS):
+    group_sizes = stops - starts
+    pairs_in_block = np.minimum(group_sizes, _BLOCK_SIZE) ** 2 // 2
+    # counting at least _MAX_BATCH_PAIRS / _MAX_BATCH_SHAPES pairs per shape bounds the number of shapes, too
+    cost = np.maximum(pairs_in_block, group_sizes * (_MAX_BATCH_PAIRS // _MAX_BATCH_SHAPES))
+    for low, high in chunk_bounds(np.cumsum(cost), _MAX_BATCH_PAIRS):
         yield slice(int(starts[low]), int(stops[high - 1]))

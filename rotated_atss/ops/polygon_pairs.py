@@ -48,7 +48,7 @@ def iter_overlapping_pairs(hbbs: np.ndarray, groups: np.ndarray) -> Iterator[Pai
 def iter_overlapping_pairs_between(
     hbbs1: np.ndarray, groups1: np.ndarray, hbbs2: np.ndarray, groups2: np.ndarray
 ) -> Iterator[Pairs]:
-    """Yield, in chunks, all pairs of a box of one set and a box of another that share area and have the same group.
+    """Yield, in chunks, all pairs of a box from each of two sets that share area and have the same group.
 
     Args:
         hbbs1: (N, 4) ``x_min, y_min, x_max, y_max``.
@@ -147,18 +147,25 @@ class _SortedBoxes:
 def _find_layout(hbbs: np.ndarray, groups: np.ndarray) -> _Layout:
     """Choose the sweep axis, and strips at least as high as the average box, which touches about two of them."""
     if not len(hbbs):
-        return _Layout(0, 0.0, 1.0, 0.0, 1.0, 1)
+        return _Layout(0, 0.0, 1.0, 0.0, 1.0, num_strips=1)  # no boxes: any layout will do
     columns = np.ascontiguousarray(hbbs.T)
     starts, stops = columns[:2].min(axis=1), columns[2:].max(axis=1)
-    spans, extents = stops - starts, columns[2:].mean(axis=1) - columns[:2].mean(axis=1)
+    spans, mean_sides = stops - starts, columns[2:].mean(axis=1) - columns[:2].mean(axis=1)  # (2,) x, y
     # the axis on which boxes are short compared with the span of all boxes has the fewest overlaps; 1e-300 avoids a
     # division by 0 if all boxes are the same point
-    sweep_axis = int(np.argmin(extents / np.maximum(spans, 1e-300)))
+    sweep_axis = int(np.argmin(mean_sides / np.maximum(spans, 1e-300)))
     cross_axis = 1 - sweep_axis
     max_strips = len(hbbs) // (_MIN_BOXES_PER_STRIP * len(np.unique(groups)))
-    height = max(extents[cross_axis], spans[cross_axis] / max(max_strips, 1), 1e-300)
+    height = max(mean_sides[cross_axis], spans[cross_axis] / max(max_strips, 1), 1e-300)
     num_strips = int(spans[cross_axis] / height) + 1 if max_strips > 1 else 1
-    return _Layout(sweep_axis, starts[sweep_axis], spans[sweep_axis] + 1.0, starts[cross_axis], height, num_strips)
+    return _Layout(
+        sweep_axis=sweep_axis,
+        sweep_start=starts[sweep_axis],
+        cell_length=spans[sweep_axis] + 1.0,
+        cross_start=starts[cross_axis],
+        strip_height=height,
+        num_strips=num_strips,
+    )
 
 
 def _sort_boxes(hbbs: np.ndarray, groups: np.ndarray, layout: _Layout) -> _SortedBoxes:

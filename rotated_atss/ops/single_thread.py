@@ -19,8 +19,8 @@ def single_thread(device: torch.device) -> Iterator[None]:
     """Run the CPU operations of this block in one thread.
 
     On the small tensors of box geometry and label assignment, more threads gain nothing, and every operation would wait
-    for cores that other processes use. The number of threads is a setting of the calling Python thread. Another Python
-    thread that calls torch for the first time during the block also gets one, and keeps it after the block.
+    for cores that other processes use. The number of threads is a setting of the calling Python thread. A Python thread
+    that calls torch for the first time during the block starts with this setting, and keeps it after the block.
 
     Args:
         device: Device of the tensors. The number of threads changes only for the CPU.
@@ -50,8 +50,8 @@ def single_threaded(
 
     Args:
         function: Function whose first argument is a tensor.
-        is_small: Function of the same arguments that returns whether they are so small that more threads are not
-            faster. By default, it returns True.
+        is_small: Predicate on the same arguments: whether they are so small that more threads are not faster. By
+            default, it is always True.
 
     Example:
         >>> import torch

@@ -116,7 +116,7 @@ def test_table_names_the_sizes():
     lines = format_table(result).splitlines()
     assert lines[-2].endswith("(COCO, 101 points; difficult objects counted)")
     assert lines[-1].startswith("AP50:95 by size: small 1.0000, extremely small 1.0000, relatively small -, ")
-    assert lines[-1].endswith("; the table is of small objects")
+    assert lines[-1].endswith("; the table is for small objects")
 
 
 def test_no_objects_and_no_detections():

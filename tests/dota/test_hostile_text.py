@@ -122,8 +122,10 @@ def test_a_link_to_itself_is_one_line(tmp_path):
 
 @pytest.mark.parametrize("character", ["\x00", "\x01", "\x1b", "\x1c", "\x7f"])
 def test_control_characters_are_refused_by_every_reader(tmp_path, character):
-    assert ":2: the line holds a control character" in fault(tmp_path, f"{SQUARE} ship 0\n{SQUARE} sh{character}ip 0")
-    with pytest.raises(UserError, match="a:1: the line holds a control character"):
+    assert ":2: the line contains a control character" in fault(
+        tmp_path, f"{SQUARE} ship 0\n{SQUARE} sh{character}ip 0"
+    )
+    with pytest.raises(UserError, match="a:1: the line contains a control character"):
         parse_detections(f"P{character}1 0.5 {SQUARE}".encode(), "a")
 
 

@@ -276,5 +276,5 @@ def test_nms_of_too_many_boxes_is_computed_by_torch(monkeypatch):
     boxes, scores, labels = scene(3, 40)
     expected = rotated_nms(boxes, scores, labels, 0.3)
     monkeypatch.setattr(nms, "_MAX_BOXES_TRITON", 39)
-    monkeypatch.delattr("rotated_atss.ops.kernels.nms_kernels.keep_in_order")
+    monkeypatch.delattr("rotated_atss.ops.kernels.nms_kernels.compute_keep_mask")
     assert torch.equal(rotated_nms(boxes, scores, labels, 0.3, backend="triton"), expected)

@@ -25,8 +25,8 @@ def torch_nms(boxes, scores, threshold, groups):
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize(("pairs_per_row", "block"), [(1000, 1024), (0, 20)])
 def test_the_same_rows_as_torch_in_the_same_order(monkeypatch, threshold, pairs_per_row, block):
-    monkeypatch.setattr(suppression, "_PAIRS_PER_ROW", pairs_per_row)
-    monkeypatch.setattr(suppression, "_BLOCK", block)
+    monkeypatch.setattr(suppression, "_MAX_PAIRS_PER_SHAPE", pairs_per_row)
+    monkeypatch.setattr(suppression, "_BLOCK_SIZE", block)
     boxes, scores, groups = crowd(0, 2000)
     keep = box_nms(boxes, scores, threshold, groups).tolist()
     assert keep == torch_nms(boxes, scores, threshold, groups)

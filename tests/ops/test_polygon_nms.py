@@ -35,10 +35,10 @@ def slow_nms(polygons, scores, threshold, groups):
 @pytest.mark.parametrize(("pairs_per_row", "block"), [(1000, 1024), (0, 4096), (0, 5)])
 @pytest.mark.parametrize("rounds", [64, 1])
 def test_equals_the_slow_loop(monkeypatch, threshold, pairs_per_row, block, rounds):
-    monkeypatch.setattr(nms, "_PAIRS_PER_ROW", pairs_per_row)
-    monkeypatch.setattr(nms, "_BLOCK", block)
+    monkeypatch.setattr(nms, "_MAX_PAIRS_PER_SHAPE", pairs_per_row)
+    monkeypatch.setattr(nms, "_BLOCK_SIZE", block)
     monkeypatch.setattr(greedy_suppression, "MAX_ROUNDS", rounds)
-    monkeypatch.setattr(nms, "_BATCH_PAIRS", 500)
+    monkeypatch.setattr(nms, "_MAX_BATCH_PAIRS", 500)
     polygons, scores, groups = crowd(np.random.default_rng(0), 300)
     keep = polygon_nms(polygons, scores, threshold, groups).tolist()
     assert keep == slow_nms(polygons, scores, threshold, groups)

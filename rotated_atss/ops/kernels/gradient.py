@@ -1,6 +1,6 @@
 """Gradient of the aligned IoU and IoF, computed from the boundary of the intersection.
 
-If a side of box Q moves outwards, its intersection with box P grows by the length of the side inside P, times the
+If a side of box Q moves outwards, the intersection of P and Q grows by the length of the side inside box P, times the
 displacement. The derivatives of the area with respect to Q's five numbers are therefore sums over Q's four sides of the
 length inside P and, for the angle, of the first moment of this length. The derivatives for P follow by exchanging the
 boxes. Where sides coincide, half of their common length counts as inside. This is the mean of the two one-sided

@@ -77,20 +77,20 @@ def _scan(matrix, rank, word_starts, keep, num_words, CAPACITY: tl.constexpr, WO
         for k in tl.static_range(WORD):
             in_range = (word * WORD + k >= begin) & (word * WORD + k < end)
             suppressed_in_word = tl.load(word_rows + k * num_words + word, mask=in_range, other=0)
-            removed_in_word = removed_in_word | tl.where((removed_in_word >> k) & 1 == 0, suppressed_in_word, 0)
+            removed_in_word = removed_in_word | tl.where(((removed_in_word >> k) & 1) == 0, suppressed_in_word, 0)
         # remove the boxes of later words that the kept boxes of this word suppress
         for k in tl.static_range(WORD):
             in_range = (word * WORD + k >= begin) & (word * WORD + k < end)
-            later_words = (column > word) & (column <= last) & in_range & ((removed_in_word >> k) & 1 == 0)
+            later_words = (column > word) & (column <= last) & in_range & (((removed_in_word >> k) & 1) == 0)
             removed = removed | tl.load(word_rows + k * num_words + column, mask=later_words, other=0)
         box = word * WORD + bit
         in_range = (box >= begin) & (box < end)
-        kept = ((removed_in_word >> bit) & 1 == 0).to(tl.int8)
+        kept = (((removed_in_word >> bit) & 1) == 0).to(tl.int8)
         tl.store(keep + tl.load(rank + box, mask=in_range, other=0), kept, mask=in_range)
         word += 1
 
 
-def keep_in_order(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: float) -> Tensor:
+def compute_keep_mask(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: float) -> Tensor:
     """Perform class-wise greedy NMS without synchronizing the host.
 
     Args:
@@ -100,7 +100,7 @@ def keep_in_order(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: f
         iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
 
     Returns:
-        (N,) bool, whether ``order[k]`` is kept.
+        (N,) bool in the order of ``order``: element k is whether box ``order[k]`` is kept.
     """
     count = len(boxes)
     keep = torch.empty(count, dtype=torch.bool, device=boxes.device)

@@ -1,6 +1,6 @@
 """The closed form of :mod:`rotated_atss.ops.iou` for one pair of boxes per thread, shared by all kernels.
 
-A thread holds numbers instead of tensors, so the four edges are written out as two directions with two edges each.
+A thread works on numbers instead of tensors, so the four edges are written out as two directions with two edges each.
 Terms that the two edges of a direction have in common are computed once.
 """
 
@@ -57,8 +57,10 @@ def edge_integral(mx, my, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b):
     """Compute twice the integral of ``clamp(y, -b, b) dt`` over the part of an edge with |x| <= a.
 
     The edge is ``m + t e``, |t| <= 1, and the part is t0 <= t <= t1. The clamped y is y0 from t0 to the breakpoint s0,
-    linear up to the breakpoint s1, and y1 from there to t1. Its integral is that of a step from y0 to y1, halfway
-    between s0 and s1.
+    linear up to the breakpoint s1, and y1 from there to t1. Its integral equals that of a step function that jumps from
+    y0 to y1 halfway between s0 and s1.
+
+    ``inverse_x, inverse_y`` are 1 / ex and 1 / ey; ``reach_x, reach_y`` are a / |ex| and b / |ey|.
     """
     middle = -mx * inverse_x
     t0 = clamp(middle - reach_x, -1, 1)
@@ -72,7 +74,7 @@ def edge_integral(mx, my, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b):
 
 @triton.jit
 def opposite_edges_area(cx, cy, px, py, ex, ey, inverse_x, inverse_y, a, b):
-    """Compute the contribution of opposite edges: midpoint ``c + p`` along ``e``, midpoint ``c - p`` along ``-e``."""
+    """Compute what the opposite edges ``c + p + t e`` and ``c - p - t e``, |t| <= 1, contribute to the area."""
     reach_x = a * tl.abs(inverse_x)
     reach_y = b * tl.abs(inverse_y)
     forward = edge_integral(cx + px, cy + py, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b)
