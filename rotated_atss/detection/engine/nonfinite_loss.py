@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from rotated_atss.checkpoints.batch_record import BatchRecord, write_batch_record
 from rotated_atss.checkpoints.config_text import format_config_text
-from rotated_atss.detection.engine.batch_samples import describe_batch, images_of_batch
+from rotated_atss.detection.engine.batch_samples import batch_to_images, describe_batch
 from rotated_atss.detection.engine.distributed import in_any_process
 from rotated_atss.detection.engine.network import unwrap_model
 from rotated_atss.detection.engine.random_numbers import step_seed
@@ -182,7 +182,7 @@ def describe_step(
         iteration=runner.iter + 1,
         losses={name: float(value) for name, value in _named_losses(outputs)},
         gradients=list(gradients),
-        images=images_of_batch(data_batch),
+        images=batch_to_images(data_batch),
         weights={name: value.detach().cpu() for name, value in unwrap_model(runner.model).state_dict().items()},
         seed=step_seed(runner.seed, runner.iter),
         config_name=str(cfg.get("config_name") or Path(cfg.filename or "").stem),

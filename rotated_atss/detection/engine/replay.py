@@ -13,7 +13,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import Tensor, nn
 
 from rotated_atss.checkpoints.batch_record import BatchRecord, ImageRecord, read_batch_record
-from rotated_atss.detection.engine.batch_samples import batch_of_images, invalid_boxes
+from rotated_atss.detection.engine.batch_samples import images_to_batch, invalid_boxes
 from rotated_atss.detection.engine.build_errors import build_errors
 from rotated_atss.detection.engine.checkpoint_io import load_weights
 from rotated_atss.detection.engine.config import build_model, config_from_values, load_config, require_keys
@@ -145,7 +145,7 @@ def _run_step(model: Any, optim_wrapper: Any, record: BatchRecord, images: Seque
     seed_generators(record.seed)
     model.zero_grad()
     with optim_wrapper.optim_context(model):
-        data = model.data_preprocessor(batch_of_images(images), True)
+        data = model.data_preprocessor(images_to_batch(images), True)
         losses = model(**data, mode="loss")
     total, named = model.parse_losses(losses)
     total.backward()

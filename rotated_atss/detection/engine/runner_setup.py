@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
-from rotated_atss.detection.engine.bad_images import LIST, BadImagesHook
+from rotated_atss.detection.engine.bad_images import BAD_IMAGES_FILE, BadImagesHook
 from rotated_atss.detection.engine.build_errors import build_errors
 from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
 from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
@@ -46,7 +46,7 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     runner.register_hook(DataTimeHook())
     runner.register_hook(ProgressHook(runner.console))
     if cfg.get("on_bad_image") == "skip":
-        runner.register_hook(BadImagesHook(Path(cfg.work_dir, LIST)))
+        runner.register_hook(BadImagesHook(Path(cfg.work_dir, BAD_IMAGES_FILE)))
     if get_device() == "cpu":
         runner.register_hook(CpuThreadsHook())
     return runner
