@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from rotated_atss.detection.engine.bad_images import BAD_IMAGES_FILE, skip_bad_images
-from rotated_atss.detection.engine.build_errors import build_errors
+from rotated_atss.detection.engine.build_errors import report_build_errors
 from rotated_atss.detection.engine.console import FILE_ONLY, ConsoleHandler, install_console
 from rotated_atss.detection.engine.epoch_loop import EPOCH_LENGTH, ResumableEpochLoop
 from rotated_atss.detection.engine.random_numbers import seed_samples
@@ -121,10 +121,10 @@ class AtomicCheckpointRunner(Runner):
 
     def build_model(self, model: Any) -> nn.Module:
         """Build the detector."""
-        with build_errors("this model", where=self.cfg.filename):
+        with report_build_errors("this model", where=self.cfg.filename):
             return super().build_model(model)
 
-    @build_errors("train_cfg or train_dataloader of this config")
+    @report_build_errors("train_cfg or train_dataloader of this config")
     def build_train_loop(self, loop: Any) -> Any:
         """Build the training loop and its data loader, whose augmentation does not depend on the number of workers."""
         self._train_dataloader = self._apply_on_bad_image(self._train_dataloader)
@@ -134,13 +134,13 @@ class AtomicCheckpointRunner(Runner):
             loop = {**loop, "type": ResumableEpochLoop}
         return super().build_train_loop(loop)
 
-    @build_errors("val_cfg, val_dataloader or val_evaluator of this config")
+    @report_build_errors("val_cfg, val_dataloader or val_evaluator of this config")
     def build_val_loop(self, loop: Any) -> Any:
         """Build the validation loop with its data loader and metric."""
         self._val_dataloader = self._apply_on_bad_image(self._val_dataloader)
         return super().build_val_loop(loop)
 
-    @build_errors("test_cfg, test_dataloader or test_evaluator of this config")
+    @report_build_errors("test_cfg, test_dataloader or test_evaluator of this config")
     def build_test_loop(self, loop: Any) -> Any:
         """Build the test loop with its data loader and metric."""
         self._test_dataloader = self._apply_on_bad_image(self._test_dataloader)
@@ -152,12 +152,12 @@ class AtomicCheckpointRunner(Runner):
             return dataloader
         return skip_bad_images(dataloader, Path(self.work_dir, BAD_IMAGES_FILE))
 
-    @build_errors("optim_wrapper of this config")
+    @report_build_errors("optim_wrapper of this config")
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """Build the optimizer with its wrapper."""
         return super().build_optim_wrapper(optim_wrapper)
 
-    @build_errors("param_scheduler of this config")
+    @report_build_errors("param_scheduler of this config")
     def build_param_scheduler(self, scheduler: Any) -> Any:
         """Build the learning rate schedules."""
         return super().build_param_scheduler(scheduler)

@@ -16,7 +16,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from rotated_atss.detection.engine.build_errors import build_errors
+from rotated_atss.detection.engine.build_errors import report_build_errors
 from rotated_atss.detection.engine.class_names import config_classes, set_classes
 from rotated_atss.detection.engine.config import require_keys
 from rotated_atss.detection.engine.data_folders import set_test_data, set_train_data
@@ -110,7 +110,7 @@ class InputBrowser:
             set_data(cfg, data)
         if cfg.model.get("data_preprocessor") is None:
             raise UserError("the model of this config has no data_preprocessor", where=cfg.filename)
-        with build_errors(f"the {split} dataset of this config", where=cfg.filename):
+        with report_build_errors(f"the {split} dataset of this config", where=cfg.filename):
             self.dataset: Any = DATASETS.build(cfg[loader_key].dataset)
             self._preprocessor: Any = MODELS.build(cfg.model.data_preprocessor)
         self._preprocessor_cfg = cfg.model.data_preprocessor

@@ -22,7 +22,7 @@ def one_line(error: BaseException) -> str:
 
 
 @contextmanager
-def build_errors(part: str, where: object = None) -> Iterator[None]:
+def report_build_errors(part: str, where: object = None) -> Iterator[None]:
     """Convert the exceptions that building a part of a config raises in this block to one-line errors.
 
     Args:
@@ -33,7 +33,7 @@ def build_errors(part: str, where: object = None) -> Iterator[None]:
         UserError: The part cannot be built.
 
     Example:
-        >>> with build_errors("this model", where="config.py"):
+        >>> with report_build_errors("this model", where="config.py"):
         ...     raise TypeError("depth must be an integer")
         Traceback (most recent call last):
         ...

@@ -15,7 +15,7 @@ from mmengine.utils import import_modules_from_strings
 from torch import nn
 
 from rotated_atss.configs import find_base_config, find_config
-from rotated_atss.detection.engine.build_errors import build_errors, one_line
+from rotated_atss.detection.engine.build_errors import one_line, report_build_errors
 from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
 from rotated_atss.detection.engine.registered_types import restrict_to_registered_types
 from rotated_atss.errors import UserError
@@ -177,7 +177,7 @@ def build_model(cfg: Config) -> nn.Module:
         'RetinaNet'
     """
     restrict_checkpoint_loading()
-    with build_errors("this model", where=cfg.filename):
+    with report_build_errors("this model", where=cfg.filename):
         return MODELS.build(copy.deepcopy(cfg.model))  # a copy, because building adds settings to the config of a head
 
 

@@ -68,14 +68,14 @@ def check_log_targets(cfg: Config) -> None:
 
 
 @contextmanager
-def log_target_errors() -> Iterator[None]:
+def report_log_target_errors() -> Iterator[None]:
     """Convert an error of a tracking service, such as a missing login, to a one-line error.
 
     Raises:
         UserError: The service cannot be used.
 
     Example:
-        >>> with log_target_errors():
+        >>> with report_log_target_errors():
         ...     raise type("UsageError", (Exception,), {"__module__": "wandb.errors"})("not logged in")
         Traceback (most recent call last):
         ...

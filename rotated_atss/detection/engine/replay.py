@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rotated_atss.checkpoints.batch_record import BatchRecord, ImageRecord, read_batch_record
 from rotated_atss.detection.engine.batch_samples import images_to_batch, invalid_boxes
-from rotated_atss.detection.engine.build_errors import build_errors
+from rotated_atss.detection.engine.build_errors import report_build_errors
 from rotated_atss.detection.engine.checkpoint_io import load_weights
 from rotated_atss.detection.engine.config import build_model, config_from_values, load_config, require_keys
 from rotated_atss.detection.engine.device import resolve_device, use_device
@@ -112,7 +112,7 @@ def replay(path: str | Path, config: str | Path | None = None, device: str | Non
         load_weights(model, record.weights, path)
         if any(hook.get("type") == "ChannelsLastHook" for hook in cfg.get("custom_hooks") or ()):
             store_channels_last(model)  # rounding depends on the layout
-        with build_errors("optim_wrapper of this config", where=path):
+        with report_build_errors("optim_wrapper of this config", where=path):
             optim_wrapper: Any = build_optim_wrapper(model, cfg.optim_wrapper)
         model.train()
         batch = _run_step(model, optim_wrapper, record, record.images)

@@ -9,12 +9,12 @@ from mmengine.device import get_device
 
 from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
 from rotated_atss.detection.engine.bad_images import BAD_IMAGES_FILE, BadImagesHook
-from rotated_atss.detection.engine.build_errors import build_errors
+from rotated_atss.detection.engine.build_errors import report_build_errors
 from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
 from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
 from rotated_atss.detection.engine.data_time import DataTimeHook
 from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
-from rotated_atss.detection.engine.log_targets import log_target_errors
+from rotated_atss.detection.engine.log_targets import report_log_target_errors
 from rotated_atss.detection.engine.progress_hook import ProgressHook
 from rotated_atss.detection.engine.random_numbers import StepSeedHook
 from rotated_atss.errors import UserError
@@ -35,7 +35,7 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     """
     restrict_checkpoint_loading()
     try:
-        with build_errors("this config", where=cfg.filename), log_target_errors():
+        with report_build_errors("this config", where=cfg.filename), report_log_target_errors():
             runner = AtomicCheckpointRunner.from_cfg(cfg)
     except OSError as error:
         what = f"cannot write here: {error.strerror or error}"

@@ -64,7 +64,7 @@ def test_errors_are_one_line(fault, monkeypatch):
 
 
 def test_other_errors_are_raised_as_they_are():
-    with pytest.raises(ValueError, match="depth"), log_targets.log_target_errors():
+    with pytest.raises(ValueError, match="depth"), log_targets.report_log_target_errors():
         raise ValueError("depth")
 
 
