@@ -12,7 +12,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from rotated_atss.detection.engine.resume import INTERRUPTED
+from rotated_atss.detection.engine.resume import INTERRUPTED_CHECKPOINT
 
 
 @HOOKS.register_module()
@@ -29,7 +29,7 @@ class BoundedCheckpointHook(CheckpointHook):
         with self._deferred_removals():
             super()._save_checkpoint_with_step(runner, step, meta)
         if is_main_process():
-            Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
+            Path(runner.work_dir, INTERRUPTED_CHECKPOINT).unlink(missing_ok=True)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         with self._deferred_removals():

@@ -1,4 +1,4 @@
-"""Building of a runner, with the hooks that training and testing share."""
+"""Build a runner with the hooks that training and testing share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     """Build the runner of a prepared config.
 
     Args:
-        cfg: A config of :func:`prepare_train` or :func:`prepare_test`.
+        cfg: A config as :func:`~rotated_atss.detection.engine.prepare.prepare_train` or ``prepare_test`` returns it.
 
     Raises:
         UserError: A part of the config cannot be built, or the work folder cannot be written.
