@@ -61,9 +61,8 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
             strategy,
             topk=getattr(config_assigner, "topk", 9),
             assign_by_circumhbbox=has_hbb_suffix or getattr(config_assigner, "by_hbb", False),
-            ignore_iof_threshold=getattr(
-                config_assigner, "ignore_iof_threshold", -1
-            ),  # -1: ignored boxes have no effect
+            # -1: ignored boxes have no effect
+            ignore_iof_threshold=getattr(config_assigner, "ignore_iof_threshold", -1),
         )
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"cannot build assigner '{name}': {one_line(error)}") from error

@@ -62,9 +62,8 @@ def describe_batch(data_batch: Mapping[str, Any] | None, max_boxes: int = 5) -> 
     descriptions = []
     for sample in (data_batch or {}).get("data_samples", []):
         boxes = _copy_to_cpu(sample.gt_instances.bboxes)
-        shown_index = (
-            invalid_boxes(boxes).int().argsort(descending=True, stable=True)[:max_boxes]
-        )  # invalid boxes first
+        is_invalid = invalid_boxes(boxes).int()
+        shown_index = is_invalid.argsort(descending=True, stable=True)[:max_boxes]  # invalid boxes first
         shown = "; ".join(" ".join(f"{value:.6g}" for value in box) for box in boxes[shown_index].tolist())
         omitted = f"; and {len(boxes) - max_boxes} more" if len(boxes) > max_boxes else ""
         descriptions.append(f"{sample.img_id} with {count_of(len(boxes), 'box')} [{shown}{omitted}]")

@@ -17,7 +17,7 @@ from rotated_atss.detection.engine.resume import INTERRUPTED_CHECKPOINT
 
 @HOOKS.register_module()
 class BoundedCheckpointHook(CheckpointHook):
-    """Like MMEngine's ``CheckpointHook``, but remove an old checkpoint only after the new one is complete.
+    """MMEngine's ``CheckpointHook``, but an old checkpoint is removed only after the new one is complete.
 
     MMEngine removes the old checkpoint first, so a full disk or a killed process could leave none. The checkpoint of an
     interrupted run is removed after the next regular checkpoint.

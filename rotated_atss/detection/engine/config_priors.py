@@ -71,7 +71,7 @@ class ConfigPriors:
         return self.priors_of_location.shape[1] == 5
 
     def generate(self, image_wh: tuple[int, int]) -> tuple[Tensor, list[int]]:
-        """Generate the priors of an image, on the image as padded by the config's data preprocessor.
+        """Generate the priors of an image after padding by the config's data preprocessor.
 
         Args:
             image_wh: Width and height in pixels before the padding.

@@ -90,8 +90,8 @@ def default_window(cfg: Config) -> Window:
     """Return the windows of prediction that fit the test pipeline of a config.
 
     For DOTA, the windows are squares of the size that the pipeline resizes to, as in the published results, or of
-    1024 px if it does not resize. If it resizes to a rectangle, the window is the whole image. For other datasets, the
-    window is always the whole image.
+    1024 px if it does not resize. If the width and height of the resize differ, the window is the whole image. For
+    other datasets, the window is always the whole image.
 
     Example:
         >>> pipeline = [dict(type="LoadTile"), dict(type="Resize", scale=(800, 800), keep_ratio=True)]
@@ -158,7 +158,7 @@ def _describe_preprocessing(cfg: Config, pixels: PixelOptions) -> Preprocessing:
 
 
 def merge_pixel_options(step: Mapping[str, Any], recorded: PixelOptions) -> PixelOptions:
-    """Return the pixel conversion of a pipeline's loading step; the record gives the options that it does not set.
+    """Return the recorded pixel conversion, overridden by the options that a pipeline's loading step sets.
 
     Example:
         >>> merge_pixel_options({"type": "LoadTile", "bits": 11}, PixelOptions(bands=(3, 2, 1)))

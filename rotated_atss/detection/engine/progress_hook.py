@@ -66,9 +66,8 @@ class ProgressHook(Hook):
         """Print the result of the validation in one line."""
         self.console.status.clear()
         if is_main_process():
-            self.console.write(
-                f"validation after {_position(runner, 0)}: {format_metrics(metrics or {}) or 'no labels'}"
-            )
+            result = format_metrics(metrics or {}) or "no labels"
+            self.console.write(f"validation after {_position(runner, 0)}: {result}")
 
     def after_val(self, runner: Runner) -> None:
         """Print messages again."""

@@ -82,7 +82,7 @@ class Replay:
 
     @property
     def is_reproduced(self) -> bool:
-        """Whether the losses agree with the record, and some gradients are not finite if this is so in the record."""
+        """Whether the losses agree with the record, and NaN or infinite gradients occur again if the record has any."""
         recorded, repeated = self.record.losses, self.batch.losses
         if recorded.keys() != repeated.keys() or not all(_agree(recorded[name], repeated[name]) for name in recorded):
             return False

@@ -39,7 +39,7 @@ class StartWeightsHook(Hook):
         self.path, self.reset_class_layer = path, reset_class_layer
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare the weights with the model, and reorder the class layer in the order of the config's classes.
+        """Compare the weights with the model, and put the class layer in the order of the config's classes.
 
         Raises:
             UserError: As :func:`rotated_atss.checkpoints.compatibility.compare_partially`; or the class layer has the

@@ -110,7 +110,7 @@ class StopSignalHook(Hook):
         self._in_validation = False
 
     def stop_between_iterations(self, runner: Runner) -> None:
-        """End the training. Write a checkpoint, unless an iteration is being computed.
+        """End the training. Write a checkpoint, unless an iteration is in progress.
 
         Raises:
             TerminatedError: Always.
