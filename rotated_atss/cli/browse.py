@@ -86,14 +86,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _draw(net_input: NetworkInput, browser: InputBrowser, colors: Mapping, side_by_side: bool) -> Image:
-    from rotated_atss.detection.engine.browse import as_drawn
+    from rotated_atss.detection.engine.browse import convert_angle_version
     from rotated_atss.visualization.contact_sheet import contact_sheet
     from rotated_atss.visualization.network_input import draw_network_input
 
     names, angle_version = browser.class_names, browser.angle_version
     after = draw_network_input(
-        net_input.image, as_drawn(net_input.boxes, angle_version), _names(net_input.labels, names),
-        as_drawn(net_input.ignored_boxes, angle_version), _names(net_input.ignored_labels, names),
+        net_input.image, convert_angle_version(net_input.boxes, angle_version), _names(net_input.labels, names),
+        convert_angle_version(net_input.ignored_boxes, angle_version), _names(net_input.ignored_labels, names),
         image_wh=net_input.image_wh, colors=colors,
     )  # fmt: skip
     if not side_by_side or net_input.trace.image is None:
@@ -111,7 +111,7 @@ def _draw_before(net_input: NetworkInput, browser: InputBrowser, colors: Mapping
     """Draw the image and boxes as loaded, resized to fit a cell so that lines keep their width."""
     import cv2
 
-    from rotated_atss.detection.engine.browse import as_drawn
+    from rotated_atss.detection.engine.browse import convert_angle_version
     from rotated_atss.visualization.network_input import draw_network_input
 
     trace = net_input.trace
@@ -120,7 +120,7 @@ def _draw_before(net_input: NetworkInput, browser: InputBrowser, colors: Mapping
     factor = min(cell_wh[0] / image.shape[1], cell_wh[1] / image.shape[0])
     size = [max(1, round(side * factor)) for side in (image.shape[1], image.shape[0])]
     resized: Any = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-    boxes = as_drawn(trace.boxes, browser.angle_version).clone()
+    boxes = convert_angle_version(trace.boxes, browser.angle_version).clone()
     boxes[:, :4] *= factor  # all values but the angle
     ignored = trace.ignored
     return draw_network_input(

@@ -1,4 +1,4 @@
-"""Counts of the positives that assigners select in a dataset. Neither the network nor the images are needed."""
+"""Count the positives that assigners select in a dataset, without the network and the images."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
     """Build an assigner by name.
 
     Args:
-        name: ``config``, the config's assigner; ``obb`` or ``hbb``, the config's assigner by oriented boxes or by their
-            circumscribed horizontal boxes; or a strategy such as ``ssc`` (``ssc-hbb`` by circumscribed boxes), with
-            ``topk`` and the treatment of ignored boxes from the config.
+        name: ``config`` for the config's assigner; ``obb`` or ``hbb`` for the same assigner, comparing oriented boxes
+            or their circumscribed horizontal boxes; or a strategy such as ``ssc`` (``ssc-hbb`` compares circumscribed
+            boxes). A strategy takes ``topk`` and the treatment of ignored boxes from the config.
         assigner_cfg: Config of the assigner.
         oriented: Whether the config's boxes are oriented.
 
@@ -44,33 +44,34 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
         >>> build_assigner("ssc", ConfigDict(type="RotatedATSSAssigner", topk=5), oriented=True).strategy
         'ssc'
     """
-    strategy, has_suffix = name.removesuffix(HBB_SUFFIX), name.endswith(HBB_SUFFIX)
+    strategy, has_hbb_suffix = name.removesuffix(HBB_SUFFIX), name.endswith(HBB_SUFFIX)
     if name not in ("config", "obb", "hbb") and strategy not in STRATEGIES:
         raise UserError(
             f"no assigner '{name}'", hint=f"choose config, obb, hbb, {', '.join(STRATEGIES)}, or {STRATEGIES[0]}-hbb"
         )
-    if not oriented and (name in ("obb", "hbb") or has_suffix):
-        raise UserError(f"assigner '{name}' needs oriented boxes, and those of this config are horizontal")
+    if not oriented and (name in ("obb", "hbb") or has_hbb_suffix):
+        raise UserError(f"assigner '{name}' needs oriented boxes, but this config has horizontal boxes")
     try:
-        configured = TASK_UTILS.build(dict(assigner_cfg))
+        config_assigner = TASK_UTILS.build(dict(assigner_cfg))
         if name == "config":
-            return configured
+            return config_assigner
         if name in ("obb", "hbb"):
             return TASK_UTILS.build({**assigner_cfg, "assign_by_circumhbbox": name == "hbb"})
         return SelectionAssigner(
             strategy,
-            topk=getattr(configured, "topk", 9),
-            assign_by_circumhbbox=has_suffix or getattr(configured, "by_hbb", False),
-            ignore_iof_threshold=getattr(configured, "ignore_iof_threshold", -1),  # -1: ignored boxes have no effect
+            topk=getattr(config_assigner, "topk", 9),
+            assign_by_circumhbbox=has_hbb_suffix or getattr(config_assigner, "by_hbb", False),
+            # -1: ignored boxes have no effect
+            ignore_iof_threshold=getattr(config_assigner, "ignore_iof_threshold", -1),
         )
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"cannot build assigner '{name}': {one_line(error)}") from error
 
 
 def _expected_positives(assigner: Any, num_levels: int, priors: Tensor) -> float | None:
-    """Return the positives per ground-truth box that the paper expects of ATSS; None for other assigners.
+    """Return the number of positives per ground-truth box that the ATSS paper expects; None for other assigners.
 
-    The paper expects 0.2 k L positives, for k candidates on each of L levels.
+    The paper expects 0.2 k L positives for k candidates per level and L levels.
     """
     if getattr(assigner, "topk", None) is None or getattr(assigner, "strategy", "atss") != "atss":
         return None
@@ -78,7 +79,8 @@ def _expected_positives(assigner: Any, num_levels: int, priors: Tensor) -> float
 
 
 def _num_candidates(assigner: Any, priors: Tensor) -> int:
-    """Return the candidates per level of an ATSS assigner of this package or of MMDetection."""
+    """Return the number of candidates per level of an ATSS assigner of this package or of MMDetection."""
+    # topk counts locations in this package, priors in MMDetection.
     return assigner.topk * (assigner.num_priors_per_location(priors) if isinstance(assigner, TensorAssigner) else 1)
 
 
@@ -115,7 +117,7 @@ def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], inputs:
 
 
 def _count_above_threshold(assigner: Any, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor) -> Tensor:
-    """Return (G,) counts: the candidates of each ground-truth box whose IoU reaches the ATSS threshold of the box."""
+    """Return, per ground-truth box (G,), the number of candidates whose IoU reaches the ATSS threshold of the box."""
     if not len(gt_boxes):
         return torch.zeros(0, dtype=torch.int64)
     if getattr(assigner, "by_hbb", False):
@@ -136,7 +138,7 @@ def count_positives(
         inputs: Sizes and ground truth of images.
 
     Returns:
-        Shapes of the ground-truth boxes, and the counts by name of the assigner.
+        Shapes of the ground-truth boxes, and the counts of each assigner by its name.
 
     Raises:
         UserError: The config has no assigner, or a name does not fit it.
@@ -148,20 +150,21 @@ def count_positives(
         >>> len(counts["obb"].positives)
         1
     """
-    config = ConfigPriors(cfg)
+    config_priors = ConfigPriors(cfg)
     assigners = {
-        name: build_assigner(name, config.assigner_cfg, config.oriented)
-        for name in names or (("obb", "hbb") if config.oriented else ("config",))
+        name: build_assigner(name, config_priors.assigner_cfg, config_priors.oriented)
+        for name in names or (("obb", "hbb") if config_priors.oriented else ("config",))
     }
     counts = {
         name: PositiveCounts(
-            config.strides, _expected_positives(assigner, len(config.strides), config.priors_of_location)
+            config_priors.strides,
+            _expected_positives(assigner, len(config_priors.strides), config_priors.priors_of_location),
         )
         for name, assigner in assigners.items()
     }
-    shapes = BoxShapes(config.oriented)
+    shapes = BoxShapes(config_priors.oriented)
     for image in inputs:
-        priors, level_sizes = config.generate(image.image_wh)
+        priors, level_sizes = config_priors.generate(image.image_wh)
         for name, assigner in assigners.items():
             gt_index = assign_priors(assigner, priors, level_sizes, image)
             above_threshold = None

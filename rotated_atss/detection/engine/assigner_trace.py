@@ -1,4 +1,4 @@
-"""Assignment of one image by a config's assigner and, for ATSS, its trace: the values of each step of Algorithm 1."""
+"""Assign one image with a config's assigner and, for ATSS, trace the values of each step of the assignment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from torch import Tensor
 
 from rotated_atss.analysis.assignment_trace import AssignmentTrace, trace_atss
@@ -22,7 +22,7 @@ from rotated_atss.ops.boxes import obb_to_hbb
 
 @dataclass(frozen=True)
 class ImageAssignment:
-    """An image at the input size of the network, its ground truth, the priors of a config, and its assigner.
+    """Ground truth of one image at the network's input size, with the priors and the assigner of a config.
 
     Attributes:
         inputs: Size and ground truth, in pixels of the network's input.
@@ -38,7 +38,7 @@ class ImageAssignment:
     priors: Tensor
     level_sizes: list[int]
     assigner: Any
-    assigner_cfg: Any
+    assigner_cfg: ConfigDict
 
     @property
     def oriented(self) -> bool:
@@ -60,11 +60,11 @@ class ImageAssignment:
         return isinstance(self.assigner, RotatedATSSAssigner)
 
     def assign(self) -> Tensor:
-        """Return ``gt_index`` (A,) as the config's assigner assigns it."""
+        """Return the ``gt_index`` (A,) that the config's assigner assigns to the priors."""
         return assign_priors(self.assigner, self.priors, self.level_sizes, self.inputs)
 
     def trace(self, variant: str, gt_index: int) -> AssignmentTrace:
-        """Trace an ATSS assigner for one ground-truth box.
+        """Trace the steps of an ATSS assigner for one ground-truth box.
 
         Args:
             variant: ``obb`` or ``hbb`` to compare oriented or circumscribed boxes; ``config`` to follow the config.
@@ -110,15 +110,16 @@ def prepare_assignment(
         >>> int((image.assign() >= 0).sum()) == int(image.trace("obb", 0).is_positive.sum())
         True
     """
-    config = ConfigPriors(cfg)
+    config_priors = ConfigPriors(cfg)
     instances = [{"bbox": list(box), "ignore_flag": int(flag)} for box, flag in zip(boxes, ignored)]
     record = {"width": image_wh[0], "height": image_wh[1], "instances": instances}
     inputs = build_assignment_input(record, find_test_dataset(cfg).get("pipeline") or [])
-    priors, level_sizes = config.generate(inputs.image_wh)
+    priors, level_sizes = config_priors.generate(inputs.image_wh)
     if not instances:  # an empty list of boxes does not show whether they have 4 or 5 columns
         inputs = AssignmentInput(inputs.image_wh, priors[:0], priors[:0])
-    assigner = build_assigner("config", config.assigner_cfg, config.oriented)
-    return ImageAssignment(inputs, config.strides, priors, level_sizes, assigner, config.assigner_cfg)
+    assigner_cfg = config_priors.assigner_cfg
+    assigner = build_assigner("config", assigner_cfg, config_priors.oriented)
+    return ImageAssignment(inputs, config_priors.strides, priors, level_sizes, assigner, assigner_cfg)
 
 
 def has_oriented_boxes(cfg: Config) -> bool:

@@ -1,4 +1,4 @@
-"""MMEngine's runner with atomic checkpoints, resuming within an epoch, and config errors in one line."""
+"""MMEngine's runner with atomic checkpoints, resuming within an epoch, and one-line config errors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch import nn
 
-from rotated_atss.detection.engine.bad_images import LIST, skip_bad_images
-from rotated_atss.detection.engine.build_errors import build_errors
+from rotated_atss.detection.engine.bad_images import BAD_IMAGES_FILE, skip_bad_images
+from rotated_atss.detection.engine.build_errors import report_build_errors
 from rotated_atss.detection.engine.console import FILE_ONLY, ConsoleHandler, install_console
 from rotated_atss.detection.engine.epoch_loop import EPOCH_LENGTH, ResumableEpochLoop
 from rotated_atss.detection.engine.random_numbers import seed_samples
@@ -39,7 +39,7 @@ class AtomicCheckpointRunner(Runner):
     written to the log file only (:class:`rotated_atss.detection.engine.console.ConsoleHandler`).
     """
 
-    _train_dataloader: Any  # the config of the data loader, until the loop is built
+    _train_dataloader: Any  # config of the data loader, replaced by the data loader when the loop is built
     _val_dataloader: Any
     _test_dataloader: Any
 
@@ -48,7 +48,7 @@ class AtomicCheckpointRunner(Runner):
     resumed_meta: dict | None = None  # ``meta`` of the checkpoint that the training resumes from
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build the logger, which prints the messages for the user and writes all messages to the log file."""
+        """Build the logger. It prints the messages for the user and writes all messages to the log file."""
         logger = super().build_logger(*args, **kwargs)
         self.console = install_console(logger)
         return logger
@@ -56,7 +56,7 @@ class AtomicCheckpointRunner(Runner):
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Log versions, devices, seed and config.
 
-        It replaces MMEngine's report, which imports torchvision; that takes longer than building a model.
+        MMEngine's own report is not used: it imports torchvision, which takes longer than building a model.
         """
         settings = {**env_cfg, **self._randomness_cfg, "seed": self._seed}
         settings |= {"launcher": self._launcher, "processes": self._world_size}
@@ -82,7 +82,7 @@ class AtomicCheckpointRunner(Runner):
         except OSError as error:
             what = f"cannot write the checkpoint: {error.strerror or error}"
             action = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make the folder writable"
-            next_step = "--resume" if any(Path(out_dir).glob("*.pth")) else "start again: nothing was saved"
+            next_step = "use --resume" if any(Path(out_dir).glob("*.pth")) else "start again: nothing was saved"
             raise UserError(what, where=final, hint=f"{action}, then {next_step}") from error
         finally:
             if self.rank == 0:
@@ -90,7 +90,7 @@ class AtomicCheckpointRunner(Runner):
 
     def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict:
         """Load a checkpoint and drop its config text, which MMEngine would execute when it resumes."""
-        with _without_load_notice():
+        with _suppress_load_notice():
             checkpoint = super().load_checkpoint(*args, **kwargs)
         meta = checkpoint.get("meta")
         if isinstance(meta, dict):
@@ -99,7 +99,7 @@ class AtomicCheckpointRunner(Runner):
         return checkpoint
 
     def resume(self, *args: Any, **kwargs: Any) -> None:
-        """Continue a training at the first batch after the checkpoint, also within an epoch."""
+        """Continue a training at the first batch after the checkpoint, even within an epoch."""
         super().resume(*args, **kwargs)
         self.resumed_meta = self._loaded_meta
         if isinstance(self.train_loop, ResumableEpochLoop):
@@ -121,51 +121,51 @@ class AtomicCheckpointRunner(Runner):
 
     def build_model(self, model: Any) -> nn.Module:
         """Build the detector."""
-        with build_errors("this model", where=self.cfg.filename):
+        with report_build_errors("this model", where=self.cfg.filename):
             return super().build_model(model)
 
-    @build_errors("train_cfg or train_dataloader of this config")
+    @report_build_errors("train_cfg or train_dataloader of this config")
     def build_train_loop(self, loop: Any) -> Any:
-        """Build the training loop and its data loader. The augmentation does not depend on the number of workers."""
-        self._train_dataloader = self._with_bad_image_rule(self._train_dataloader)
+        """Build the training loop and its data loader, whose augmentation does not depend on the number of workers."""
+        self._train_dataloader = self._apply_on_bad_image(self._train_dataloader)
         if isinstance(self._train_dataloader, dict):
             self._train_dataloader = seed_samples(self._train_dataloader, self.seed)
         if isinstance(loop, dict) and loop.get("type") == "EpochBasedTrainLoop":
             loop = {**loop, "type": ResumableEpochLoop}
         return super().build_train_loop(loop)
 
-    @build_errors("val_cfg, val_dataloader or val_evaluator of this config")
+    @report_build_errors("val_cfg, val_dataloader or val_evaluator of this config")
     def build_val_loop(self, loop: Any) -> Any:
         """Build the validation loop with its data loader and metric."""
-        self._val_dataloader = self._with_bad_image_rule(self._val_dataloader)
+        self._val_dataloader = self._apply_on_bad_image(self._val_dataloader)
         return super().build_val_loop(loop)
 
-    @build_errors("test_cfg, test_dataloader or test_evaluator of this config")
+    @report_build_errors("test_cfg, test_dataloader or test_evaluator of this config")
     def build_test_loop(self, loop: Any) -> Any:
         """Build the test loop with its data loader and metric."""
-        self._test_dataloader = self._with_bad_image_rule(self._test_dataloader)
+        self._test_dataloader = self._apply_on_bad_image(self._test_dataloader)
         return super().build_test_loop(loop)
 
-    def _with_bad_image_rule(self, dataloader: Any) -> Any:
-        """Let the data loader skip images that cannot be read if the config has ``on_bad_image="skip"``."""
+    def _apply_on_bad_image(self, dataloader: Any) -> Any:
+        """Make the data loader skip unreadable images if the config has ``on_bad_image="skip"``."""
         if self.cfg.get("on_bad_image") != "skip":
             return dataloader
-        return skip_bad_images(dataloader, Path(self.work_dir, LIST))
+        return skip_bad_images(dataloader, Path(self.work_dir, BAD_IMAGES_FILE))
 
-    @build_errors("optim_wrapper of this config")
+    @report_build_errors("optim_wrapper of this config")
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """Build the optimizer with its wrapper."""
         return super().build_optim_wrapper(optim_wrapper)
 
-    @build_errors("param_scheduler of this config")
+    @report_build_errors("param_scheduler of this config")
     def build_param_scheduler(self, scheduler: Any) -> Any:
         """Build the learning rate schedules."""
         return super().build_param_scheduler(scheduler)
 
 
 @contextmanager
-def _without_load_notice() -> Iterator[None]:
-    """Drop the line that MMEngine prints when it reads a file. MMEngine also logs the name of the file."""
+def _suppress_load_notice() -> Iterator[None]:
+    """Drop the line that MMEngine prints when it loads a checkpoint; it repeats what MMEngine logs."""
     printed = io.StringIO()
     try:
         with redirect_stdout(printed):

@@ -1,4 +1,4 @@
-"""Skipping of images that cannot be read in training and testing; their number is logged and the files are listed."""
+"""Skip unreadable images in training and testing, log their number and list their files."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.files import append_line
 from rotated_atss.io.image_header import read_header
 
-LIST = "bad_images.txt"
+BAD_IMAGES_FILE = "bad_images.txt"
 _MAX_SHOWN = 5  # images that the log names
-_BLANK_SIDE = 64  # side in pixels of the black image that replaces an image of unknown size
+_DEFAULT_SIDE = 64  # side in pixels of the black image if the size of the unreadable image is unknown
 
 
 class SkippingDataset(DatasetWrapper):
-    """Dataset that replaces an image that cannot be read.
+    """Dataset that replaces images that cannot be read.
 
-    In training, the next readable image takes its place. In testing, the next image would then be evaluated twice.
-    Therefore a black image, marked as unreadable, takes its place, and the metrics ignore its detections.
+    In training, the next readable image replaces an unreadable one. In testing, this would evaluate the next image
+    twice, so a black image replaces it. It is marked as unreadable, and the metrics ignore its detections.
 
     Args:
         dataset: Config of the wrapped dataset.
@@ -49,15 +49,16 @@ class SkippingDataset(DatasetWrapper):
             except BadImageError as error:
                 append_line(Path(self.list_path), str(error).encode())
                 if getattr(self.dataset, "test_mode", False):
-                    return self._empty_sample(index)
+                    return self._black_sample(index)
         raise UserError("no image of the dataset can be read", where=self.list_path)
 
-    def _empty_sample(self, index: int) -> Any:
+    def _black_sample(self, index: int) -> Any:
+        """Return the output of the test pipeline for a black image of the same size, marked as unreadable."""
         info = self.dataset.get_data_info(index)
         size = info.get("height"), info.get("width")
         if None in size:
             header = read_header(info["img_path"])
-            size = (_BLANK_SIDE, _BLANK_SIDE) if header is None else (header.height, header.width)
+            size = (_DEFAULT_SIDE, _DEFAULT_SIDE) if header is None else (header.height, header.width)
         info.update(img=np.zeros((*size, 3), np.uint8), img_shape=size, ori_shape=size)
         for transform in self.dataset.pipeline.transforms[1:]:  # the first one loads the image
             info = transform(info)
@@ -71,7 +72,7 @@ class BadImagesHook(Hook):
     """Log the number and the names of the skipped images at the end.
 
     Args:
-        list_path: The file of :class:`SkippingDataset`. It is removed at the start.
+        list_path: The list of :class:`SkippingDataset`. The list of an earlier run is removed at the start.
     """
 
     def __init__(self, list_path: str | Path) -> None:
@@ -92,7 +93,7 @@ class BadImagesHook(Hook):
         self._report(runner, "; in the result they are images without detections")
 
     def _report(self, runner: Runner, effect: str) -> None:
-        lines = read_lines(self._path)
+        lines = read_distinct_lines(self._path)
         if lines:
             shown = "; ".join(lines[:_MAX_SHOWN]) + ("; ..." if len(lines) > _MAX_SHOWN else "")
             what = f"skipped {count_of(len(lines), 'image')} that cannot be read{effect}"
@@ -117,7 +118,7 @@ def skip_bad_images(dataloader: Any, list_path: str | Path) -> Any:
     return {**dataloader, "dataset": wrapped}
 
 
-def read_lines(path: str | Path) -> list[str]:
+def read_distinct_lines(path: str | Path) -> list[str]:
     """Return the distinct lines of a text file in their order; an empty list if the file does not exist.
 
     Example:
@@ -125,7 +126,7 @@ def read_lines(path: str | Path) -> list[str]:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     for _ in range(2):
         ...         append_line(Path(folder, "a.txt"), b"P1.png: not a readable image")
-        ...     read_lines(f"{folder}/a.txt")
+        ...     read_distinct_lines(f"{folder}/a.txt")
         ['P1.png: not a readable image']
     """
     text = Path(path).read_text() if Path(path).is_file() else ""

@@ -1,7 +1,6 @@
-"""Conversion between a batch of MMDetection and the images of a batch record.
+"""Convert between a batch of MMDetection and the images of a batch record.
 
-A batch record (:mod:`rotated_atss.checkpoints.batch_record`) is the file that the training writes for a step whose loss
-is not finite.
+Training writes a batch record (:mod:`rotated_atss.checkpoints.batch_record`) for a step with a NaN or infinite loss.
 """
 
 from __future__ import annotations
@@ -21,22 +20,24 @@ from rotated_atss.errors import UserError, count_of
 _INSTANCES = ("gt_instances", "ignored_instances")
 
 
-def images_of_batch(data_batch: Mapping[str, Any] | None) -> list[ImageRecord]:
-    """Return the images of a batch, on the CPU, as a batch record stores them.
+def batch_to_images(data_batch: Mapping[str, Any] | None) -> list[ImageRecord]:
+    """Convert a batch to the images of a batch record, on the CPU.
 
     Args:
-        data_batch: A batch of MMDetection: ``inputs``, images (C, H, W), and ``data_samples``.
+        data_batch: A batch of MMDetection, with images (C, H, W) in ``inputs`` and ``data_samples``. None gives no
+            images.
 
     Example:
-        >>> images_of_batch(None)
+        >>> batch_to_images(None)
         []
     """
     batch = data_batch or {}
-    return [_to_record(*pair) for pair in zip(batch.get("inputs", ()), batch.get("data_samples", ()), strict=True)]
+    pairs = zip(batch.get("inputs", ()), batch.get("data_samples", ()), strict=True)
+    return [_to_record(inputs, sample) for inputs, sample in pairs]
 
 
-def batch_of_images(images: Sequence[ImageRecord]) -> dict[str, list]:
-    """Return a batch of MMDetection, the inverse of :func:`images_of_batch`.
+def images_to_batch(images: Sequence[ImageRecord]) -> dict[str, list]:
+    """Convert the images of a batch record to a batch of MMDetection; the inverse of :func:`batch_to_images`.
 
     Args:
         images: Images of a record.
@@ -58,18 +59,19 @@ def describe_batch(data_batch: Mapping[str, Any] | None, max_boxes: int = 5) -> 
         >>> describe_batch(None)
         'unknown'
     """
-    described = []
+    descriptions = []
     for sample in (data_batch or {}).get("data_samples", []):
-        boxes = _tensor_of(sample.gt_instances.bboxes)
-        order = invalid_boxes(boxes).int().argsort(descending=True, stable=True)[:max_boxes]
-        shown = "; ".join(" ".join(f"{value:.6g}" for value in box) for box in boxes[order].tolist())
-        rest = f"; and {len(boxes) - max_boxes} more" if len(boxes) > max_boxes else ""
-        described.append(f"{sample.img_id} with {count_of(len(boxes), 'box')} [{shown}{rest}]")
-    return ", ".join(described) or "unknown"
+        boxes = _copy_to_cpu(sample.gt_instances.bboxes)
+        is_invalid = invalid_boxes(boxes).int()
+        shown_index = is_invalid.argsort(descending=True, stable=True)[:max_boxes]  # invalid boxes first
+        shown = "; ".join(" ".join(f"{value:.6g}" for value in box) for box in boxes[shown_index].tolist())
+        omitted = f"; and {len(boxes) - max_boxes} more" if len(boxes) > max_boxes else ""
+        descriptions.append(f"{sample.img_id} with {count_of(len(boxes), 'box')} [{shown}{omitted}]")
+    return ", ".join(descriptions) or "unknown"
 
 
 def invalid_boxes(boxes: Tensor) -> Tensor:
-    """Return a (N,) mask of the boxes that are not finite or have no area.
+    """Return an (N,) mask of the boxes that are not finite or have no area.
 
     Args:
         boxes: (N, 5) oriented boxes, or (N, 4) horizontal boxes ``x1 y1 x2 y2``.
@@ -85,10 +87,10 @@ def invalid_boxes(boxes: Tensor) -> Tensor:
 
 def _to_record(inputs: Tensor, sample: DetDataSample) -> ImageRecord:
     boxes = getattr(sample.get("gt_instances"), "bboxes", None)
-    instances = {name: _tensors_of(sample.get(name)) for name in _INSTANCES}
+    instances = {name: _copy_tensors_to_cpu(sample.get(name)) for name in _INSTANCES}
     return ImageRecord(
         inputs=inputs.detach().cpu(),
-        metainfo={key: _plain(value) for key, value in sample.metainfo.items() if _is_plain(value)},
+        metainfo={key: _to_plain(value) for key, value in sample.metainfo.items() if _is_plain(value)},
         box_type=get_box_type(type(boxes))[0] if isinstance(boxes, BaseBoxes) else None,
         **instances,
     )
@@ -99,24 +101,24 @@ def _to_sample(image: ImageRecord) -> DetDataSample:
     for name in _INSTANCES:
         instances = InstanceData(**getattr(image, name))
         if image.box_type is not None and "bboxes" in instances:
-            instances.bboxes = _box_class(image.box_type)(instances.bboxes)
+            instances.bboxes = _find_box_class(image.box_type)(instances.bboxes)
         sample.set_data({name: instances})
     return sample
 
 
-def _box_class(name: str) -> type:
+def _find_box_class(name: str) -> type:
     try:
         return get_box_type(name)[1]
     except AssertionError as error:
         raise UserError(f"unknown type of boxes, got '{name}'") from error
 
 
-def _tensors_of(instances: InstanceData | None) -> dict[str, Tensor]:
+def _copy_tensors_to_cpu(instances: InstanceData | None) -> dict[str, Tensor]:
     values = {} if instances is None else dict(instances.items())
-    return {name: _tensor_of(value) for name, value in values.items() if isinstance(value, (Tensor, BaseBoxes))}
+    return {name: _copy_to_cpu(value) for name, value in values.items() if isinstance(value, (Tensor, BaseBoxes))}
 
 
-def _tensor_of(value: Tensor | BaseBoxes) -> Tensor:
+def _copy_to_cpu(value: Tensor | BaseBoxes) -> Tensor:
     return getattr(value, "tensor", value).detach().cpu().clone()
 
 
@@ -126,8 +128,8 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (str, int, float, bool, np.number))
 
 
-def _plain(value: Any) -> Any:
-    """Convert numbers of NumPy to numbers of Python."""
+def _to_plain(value: Any) -> Any:
+    """Convert NumPy numbers, also in nested lists and tuples, to Python numbers."""
     if isinstance(value, (list, tuple)):
-        return type(value)(map(_plain, value))
+        return type(value)(map(_to_plain, value))
     return value.item() if isinstance(value, np.number) else value

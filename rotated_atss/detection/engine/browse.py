@@ -1,4 +1,4 @@
-"""Loading of network inputs: images and boxes after the pipeline and data preprocessor of a config."""
+"""Load images and boxes as the network receives them: after the pipeline and data preprocessor of a config."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from rotated_atss.detection.engine.build_errors import build_errors
+from rotated_atss.detection.engine.build_errors import report_build_errors
 from rotated_atss.detection.engine.class_names import config_classes, set_classes
 from rotated_atss.detection.engine.config import require_keys
 from rotated_atss.detection.engine.data_folders import set_test_data, set_train_data
@@ -69,21 +69,22 @@ class NetworkInput:
         height, width = self.image.shape[:2]
         size = f"{self.original_wh[0]} x {self.original_wh[1]} -> {self.image_wh[0]} x {self.image_wh[1]} px"
         padding = f", padded to {width} x {height}" if (width, height) != self.image_wh else ""
-        turns, degrees = self.trace.quarter_turns * 90, self.trace.rotation_deg
-        rotated = f"rotated by {degrees + turns:.0f} degrees" if degrees or turns else "not rotated"
+        quarter_turns_deg, rotation_deg = self.trace.quarter_turns * 90, self.trace.rotation_deg
+        is_rotated = rotation_deg or quarter_turns_deg
+        rotation = f"rotated by {rotation_deg + quarter_turns_deg:.0f} degrees" if is_rotated else "not rotated"
         scale_x, scale_y = (f"{scale:.3g}" for scale in self.scale_xy)
         ignored = f", {len(self.ignored_boxes)} ignored" if len(self.ignored_boxes) else ""
         scale = f"scale {scale_x}" if scale_x == scale_y else f"scale {scale_x} x {scale_y}"
         boxes = f"{count_of(len(self.boxes), 'box')}{ignored}" if self.has_boxes else "no boxes loaded"
-        return [size + padding, f"flip {self.flip}", rotated, scale, boxes]
+        return [size + padding, f"flip {self.flip}", rotation, scale, boxes]
 
 
 class InputBrowser:
-    """Load the inputs of a network from a config's dataset, in the order of the dataset.
+    """Load network inputs from a config's dataset.
 
     Args:
-        cfg: A config of ``load_config``. It is not changed.
-        split: ``train``, ``val`` or ``test``: which data loader of the config to use.
+        cfg: A config, as ``load_config`` returns it. It is not changed.
+        split: Data loader of the config to use: ``train``, ``val`` or ``test``.
         data: Data folder instead of the config's, as for ``--data`` of ``train`` and ``test``.
         classes: Class names instead of the config's.
 
@@ -99,8 +100,8 @@ class InputBrowser:
     def __init__(
         self, cfg: Config, split: str = "train", data: str | Path | None = None, classes: str | None = None
     ) -> None:
-        loader = f"{split}_dataloader"
-        require_keys(cfg, "model", loader)
+        loader_key = f"{split}_dataloader"
+        require_keys(cfg, "model", loader_key)
         cfg = copy.deepcopy(cfg)
         if classes is not None:
             set_classes(cfg, classes)
@@ -109,15 +110,15 @@ class InputBrowser:
             set_data(cfg, data)
         if cfg.model.get("data_preprocessor") is None:
             raise UserError("the model of this config has no data_preprocessor", where=cfg.filename)
-        with build_errors(f"the {split} dataset of this config", where=cfg.filename):
-            self.dataset: Any = DATASETS.build(cfg[loader].dataset)
+        with report_build_errors(f"the {split} dataset of this config", where=cfg.filename):
+            self.dataset: Any = DATASETS.build(cfg[loader_key].dataset)
             self._preprocessor: Any = MODELS.build(cfg.model.data_preprocessor)
-        self._settings = cfg.model.data_preprocessor
+        self._preprocessor_cfg = cfg.model.data_preprocessor
         self._recorder = PipelineRecorder(self.dataset)
-        self._batch_size = max(1, int(cfg[loader].get("batch_size") or 1))
+        self._batch_size = max(1, int(cfg[loader_key].get("batch_size") or 1))
         self._training = split == "train"
         self.angle_version = find_angle_version(cfg)
-        self.class_names = tuple(config_classes(cfg, loader) or ())
+        self.class_names = tuple(config_classes(cfg, loader_key) or ())
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -130,7 +131,7 @@ class InputBrowser:
             seed: Seed of the augmentation. The augmentation of an image depends only on this seed and its index.
 
         Yields:
-            The inputs, in order.
+            The network inputs, in the order of ``indices``.
 
         Raises:
             UserError: An image cannot be read.
@@ -147,15 +148,15 @@ class InputBrowser:
             traces.append(self._recorder.trace)
         with torch.no_grad():
             data = self._preprocessor(pseudo_collate(samples), self._training)
-        rows = zip(indices, data["inputs"], data["data_samples"], traces, strict=True)
-        return [self._to_input(*row) for row in rows]
+        images = zip(indices, data["inputs"], data["data_samples"], traces, strict=True)
+        return [self._to_input(index, inputs, sample, trace) for index, inputs, sample, trace in images]
 
     def _to_input(self, index: int, inputs: Tensor, sample: Any, trace: SampleTrace) -> NetworkInput:
         height, width = sample.img_shape[:2]
         original = sample.get("ori_shape", sample.img_shape)
         scale_x, scale_y = map(float, sample.get("scale_factor", (1.0, 1.0))[:2])
-        boxes, labels = _boxes_of(sample.get("gt_instances"))
-        ignored_boxes, ignored_labels = _boxes_of(sample.get("ignored_instances"))
+        boxes, labels = _boxes_and_labels(sample.get("gt_instances"))
+        ignored_boxes, ignored_labels = _boxes_and_labels(sample.get("ignored_instances"))
         return NetworkInput(
             index=index,
             name=Path(sample.get("img_path", str(index))).name,
@@ -174,9 +175,9 @@ class InputBrowser:
 
     def _to_image(self, inputs: Tensor) -> np.ndarray:
         """Undo the normalization of an image (3, H, W) and return it as uint8 BGR."""
-        if self._settings.get("mean") is not None:
+        if self._preprocessor_cfg.get("mean") is not None:
             inputs = inputs * self._preprocessor.std + self._preprocessor.mean
-        if self._settings.get("bgr_to_rgb") or self._settings.get("rgb_to_bgr"):
+        if self._preprocessor_cfg.get("bgr_to_rgb") or self._preprocessor_cfg.get("rgb_to_bgr"):
             inputs = inputs[[2, 1, 0]]
         pixels = inputs.float().round().clamp(0, 255).to(torch.uint8)
         return np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
@@ -196,17 +197,17 @@ def find_angle_version(cfg: Config) -> str | None:
     return None
 
 
-def as_drawn(boxes: Tensor, angle_version: str | None) -> Tensor:
+def convert_angle_version(boxes: Tensor, angle_version: str | None) -> Tensor:
     """Convert (N, 5) oriented boxes to an angle version; (N, 4) horizontal boxes are returned unchanged.
 
     Example:
-        >>> as_drawn(torch.tensor([[8.0, 8, 2, 6, 0]]), "le90")
+        >>> convert_angle_version(torch.tensor([[8.0, 8, 2, 6, 0]]), "le90")
         tensor([[ 8.0000,  8.0000,  6.0000,  2.0000, -1.5708]])
     """
     return boxes if angle_version is None or boxes.shape[-1] != 5 else normalize_obb(boxes, angle_version)
 
 
-def _boxes_of(instances: Any) -> tuple[Tensor, Tensor]:
+def _boxes_and_labels(instances: Any) -> tuple[Tensor, Tensor]:
     """Return boxes (N, 5) or (N, 4) and labels (N,) on the CPU; none if ``instances`` is None or has no boxes."""
     if instances is None or "bboxes" not in instances:
         return torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""Conversion of exceptions from configs, builders and loader processes to one-line errors."""
+"""Convert exceptions from configs, builders and data loader processes to one-line errors."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def one_line(error: BaseException) -> str:
 
 
 @contextmanager
-def build_errors(part: str, where: object = None) -> Iterator[None]:
+def report_build_errors(part: str, where: object = None) -> Iterator[None]:
     """Convert the exceptions that building a part of a config raises in this block to one-line errors.
 
     Args:
-        part: Name of the part for the error, completing "cannot build".
+        part: Name of the part in the error: "cannot build <part>".
         where: File of the config, for the error.
 
     Raises:
         UserError: The part cannot be built.
 
     Example:
-        >>> with build_errors("this model", where="config.py"):
+        >>> with report_build_errors("this model", where="config.py"):
         ...     raise TypeError("depth must be an integer")
         Traceback (most recent call last):
         ...
@@ -46,7 +46,7 @@ def build_errors(part: str, where: object = None) -> Iterator[None]:
 
 
 def is_dead_worker(error: BaseException) -> bool:
-    """Return whether an error of a data loader says that one of its processes died.
+    """Return whether a data loader raised an error because one of its processes died.
 
     Example:
         >>> is_dead_worker(RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."))
@@ -57,10 +57,10 @@ def is_dead_worker(error: BaseException) -> bool:
 
 @contextmanager
 def strip_worker_traceback() -> Iterator[None]:
-    """Remove the traceback that PyTorch adds to the message of an error raised in a loader process.
+    """Convert errors of data loader processes to one-line errors, without the traceback that PyTorch adds.
 
     Raises:
-        UserError: A loader process raised a ``UserError``, did not find a file, or was killed.
+        UserError: A loader process raised a ``UserError``, a file does not exist, or a loader process died.
 
     Example:
         >>> with strip_worker_traceback():
@@ -72,6 +72,7 @@ def strip_worker_traceback() -> Iterator[None]:
     try:
         yield
     except UserError as error:
+        # PyTorch puts the text of the traceback, which ends in "module.UserError: message", into the message.
         line = error.what.rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2]
         if line == error.what:
             raise

@@ -1,4 +1,4 @@
-"""Hook that writes checkpoints and bounds their number on disk."""
+"""Hook that writes checkpoints and limits their number on disk."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from rotated_atss.detection.engine.resume import INTERRUPTED
+from rotated_atss.detection.engine.resume import INTERRUPTED_CHECKPOINT
 
 
 @HOOKS.register_module()
 class BoundedCheckpointHook(CheckpointHook):
-    """MMEngine's ``CheckpointHook``, which removes an old checkpoint only after the new one is complete.
+    """MMEngine's ``CheckpointHook``, but an old checkpoint is removed only after the new one is complete.
 
-    MMEngine removes the old one first, so a full disk or a killed process could leave none. The checkpoint that an
-    interrupted run has written is removed after the next regular checkpoint.
+    MMEngine removes the old checkpoint first, so a full disk or a killed process could leave none. The checkpoint of an
+    interrupted run is removed after the next regular checkpoint.
     """
 
     file_backend: Any  # set by MMEngine's hook, which removes checkpoints with it
@@ -29,7 +29,7 @@ class BoundedCheckpointHook(CheckpointHook):
         with self._deferred_removals():
             super()._save_checkpoint_with_step(runner, step, meta)
         if is_main_process():
-            Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
+            Path(runner.work_dir, INTERRUPTED_CHECKPOINT).unlink(missing_ok=True)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         with self._deferred_removals():
@@ -37,29 +37,29 @@ class BoundedCheckpointHook(CheckpointHook):
 
     @contextmanager
     def _deferred_removals(self) -> Iterator[None]:
-        """Collect the removals of this block and perform them at its end, if it raises no exception."""
+        """Defer removals of files to the end of this block; an exception in the block cancels them."""
         backend = self.file_backend
-        self.file_backend = _KeepingBackend(backend)
+        self.file_backend = _DeferringBackend(backend)
         try:
             yield
-            current = {str(self.last_ckpt), str(getattr(self, "best_ckpt_path", None))}
-            for path in self.file_backend.removed:
-                if str(path) not in current:
+            paths_to_keep = {str(self.last_ckpt), str(getattr(self, "best_ckpt_path", None))}
+            for path in self.file_backend.paths_to_remove:
+                if str(path) not in paths_to_keep:
                     backend.remove(path)
         finally:
             self.file_backend = backend
 
 
-class _KeepingBackend:
+class _DeferringBackend:
     """File backend of MMEngine that collects the files to remove instead of removing them."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
-        self.removed: list[str] = []
+        self.paths_to_remove: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
 
     def remove(self, path: str) -> None:
-        """Keep the file until the new checkpoint is complete."""
-        self.removed.append(path)
+        """Note the file for removal after the new checkpoint is complete."""
+        self.paths_to_remove.append(path)

@@ -1,4 +1,4 @@
-"""Loading of checkpoints without running code from the file, and the check that their weights fit a model."""
+"""Load checkpoints without running code from the file, and check that their weights fit a model."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def restrict_checkpoint_loading() -> None:
     MMEngine falls back to unrestricted unpickling if a restricted load fails, and always unpickles downloaded files
     without restriction. This function replaces the two functions of :mod:`mmengine.runner.checkpoint` that read local
     and downloaded files. All schemes of its ``CheckpointLoader`` (local, http, torchvision, open-mmlab, ...) use them,
-    and therefore ``load_from``, ``resume`` and ``init_cfg`` do, too. This package reads all
-    other weights with :func:`read_checkpoint`, which is always restricted.
+    so ``load_from``, ``resume`` and ``init_cfg`` are restricted. This package reads all other weights with
+    :func:`read_checkpoint`, which is always restricted.
 
     :func:`~rotated_atss.detection.engine.config.load_config`, ``build_model`` and ``build_runner`` call this function
     before anything is loaded. Calling it again has no effect.
@@ -75,7 +75,7 @@ def read_checkpoint(path: str | Path) -> dict:
 def check_weights_fit(
     model: nn.Module, state: Mapping[str, Tensor], path: str | Path, class_hint: str = CLASS_COUNT_HINT
 ) -> None:
-    """Raise an error unless names and shapes of the weights are those of the model.
+    """Raise an error unless the weights have the names and shapes of the model's weights.
 
     Raises:
         UserError: As :func:`rotated_atss.checkpoints.compatibility.check_state_dict_fits`.

@@ -1,4 +1,4 @@
-"""Class names of a detector: find them in checkpoint, config or dataset, and set them in a config."""
+"""Find the class names of a detector in checkpoint, config or dataset, and set them in a config."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from rotated_atss.dota.classes import resolve_classes
 from rotated_atss.errors import UserError, count_of
 
 
-def find_class_names(content: Mapping[str, Any], cfg: Config, number: int | None) -> tuple[str, ...]:
-    """Return the class names of a model: from the checkpoint, else the config, else the class of the test dataset.
+def find_class_names(content: Mapping[str, Any], cfg: Config, num_classes: int | None) -> tuple[str, ...]:
+    """Return the class names of a model: from the checkpoint, else the config, else the default of the test dataset.
 
-    The first source that has the right number of names is used.
+    The first source with the right number of names is used.
 
     Args:
-        content: The checkpoint.
+        content: The content of the checkpoint.
         cfg: The config.
-        number: Number of classes of the model; None accepts any number.
+        num_classes: Number of classes of the model; None accepts any number of names.
 
     Raises:
-        UserError: No source has ``number`` names.
+        UserError: No source has ``num_classes`` names.
 
     Example:
         >>> find_class_names({"meta": {"CLASSES": ("plane", "ship")}}, Config(), 2)
         ('plane', 'ship')
     """
-    counts = []
-    for source, names in _candidates(content, cfg):
-        if number is None or len(names) == number:
+    mismatches = []
+    for source, names in _class_name_sources(content, cfg):
+        if num_classes is None or len(names) == num_classes:
             return names
-        counts.append(f"{count_of(len(names), 'name')} {source}")
-    got = f", got {', '.join(counts)}" if counts else ""
-    expected = "an unknown number of classes" if number is None else count_of(number, "class")
+        mismatches.append(f"{count_of(len(names), 'name')} {source}")
+    got = f", got {', '.join(mismatches)}" if mismatches else ""
+    expected = "an unknown number of classes" if num_classes is None else count_of(num_classes, "class")
     raise UserError(
         f"the model has {expected}{got}",
         where=cfg.filename,
@@ -69,7 +69,7 @@ def set_classes(cfg: Config, classes: str | Sequence[str]) -> None:
 
 
 def config_classes(cfg: Config, loader: str = "test_dataloader") -> tuple[str, ...] | None:
-    """Return the class names of the dataset of a data loader; None if they are not known.
+    """Return the class names of the dataset of a config's data loader; None if they are not known.
 
     Example:
         >>> dataset = dict(type="DOTADataset", metainfo=dict(classes=["roof"]))
@@ -77,7 +77,7 @@ def config_classes(cfg: Config, loader: str = "test_dataloader") -> tuple[str, .
         ('roof',)
     """
     for dataset in innermost_datasets((cfg.get(loader) or {}).get("dataset")):
-        for _, names in _dataset_candidates(dataset):
+        for _, names in _dataset_name_sources(dataset):
             return names
     return None
 
@@ -95,16 +95,16 @@ def _set_everywhere(part: Any, key: str, value: Any) -> None:
             _set_everywhere(item, key, value)
 
 
-def _candidates(content: Mapping[str, Any], cfg: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield pairs of a source, as errors name it, and its class names, in order of preference."""
+def _class_name_sources(content: Mapping[str, Any], cfg: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield (source, class names) in order of preference; ``source`` is a text for errors, such as "in the config"."""
     recorded = recorded_classes(content)
     if recorded:
         yield "in the checkpoint", recorded
-    yield from _dataset_candidates(find_test_dataset(cfg))
+    yield from _dataset_name_sources(find_test_dataset(cfg))
 
 
-def _dataset_candidates(dataset: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the sources of :func:`_candidates` that the config of a dataset has."""
+def _dataset_name_sources(dataset: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the (source, class names) of :func:`_class_name_sources` that come from the config of a dataset."""
     configured = (dataset.get("metainfo") or {}).get("classes")
     if configured:
         names = (configured,) if isinstance(configured, str) else tuple(configured)

@@ -15,7 +15,7 @@ from mmengine.utils import import_modules_from_strings
 from torch import nn
 
 from rotated_atss.configs import find_base_config, find_config
-from rotated_atss.detection.engine.build_errors import build_errors, one_line
+from rotated_atss.detection.engine.build_errors import one_line, report_build_errors
 from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
 from rotated_atss.detection.engine.registered_types import restrict_to_registered_types
 from rotated_atss.errors import UserError
@@ -24,7 +24,7 @@ from rotated_atss.io.safe_config import is_packaged_config, read_safe_config, sa
 
 
 def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
-    """Load a config and make its scope the default of MMEngine's registries.
+    """Load a config and make its ``default_scope`` the default scope of MMEngine's registries.
 
     ``_base_`` of the config can name configs of this package. This function also calls
     :func:`restrict_checkpoint_loading`, so that no command loads unrestricted checkpoints. Within
@@ -50,16 +50,16 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
     except UserError:
         raise
     except SyntaxError as error:
-        raise UserError(f"cannot read this config: {error.msg}", where=_place_of_syntax_error(path)) from error
+        raise UserError(f"cannot read this config: {error.msg}", where=_locate_syntax_error(path)) from error
     except Exception as error:  # a config is Python code and can raise anything
         raise UserError(f"cannot read this config: {type(error).__name__}: {one_line(error)}", where=path) from error
-    # Formatting the text, for each log and checkpoint, takes seconds. MMEngine's argument format_python_code of
-    # Config.fromfile has no effect on configs of this kind.
+    # MMEngine would format the config text with yapf for each log and checkpoint, which takes seconds. The argument
+    # format_python_code of Config.fromfile has an effect on lazy-import configs only.
     object.__setattr__(cfg, "_format_python_code", False)
-    return _finish(cfg, path.stem, path, cfg_options)
+    return _finish_config(cfg, path.stem, path, cfg_options)
 
 
-def _place_of_syntax_error(path: Path) -> str:
+def _locate_syntax_error(path: Path) -> str:
     """Return ``path:line`` of a syntax error in a config; the path alone if the error is in one of its bases."""
     try:
         compile(path.read_bytes(), str(path), "exec")
@@ -71,23 +71,25 @@ def _place_of_syntax_error(path: Path) -> str:
 
 
 def _execute(path: Path, import_modules: bool = True) -> Config:
-    with _bases_by_name():
+    with _resolve_bases_by_name():
         cfg = Config.fromfile(path, import_custom_modules=import_modules)
-    _remove_own_scope(cfg._cfg_dict)
+    _remove_package_scope(cfg._cfg_dict)
     return cfg
 
 
 def _read_without_execution(path: Path) -> Config:
     restrict_to_registered_types()
     values = read_safe_config(path, lambda packaged: _execute(packaged, import_modules=False).to_dict())
-    import_modules_from_strings(**values.get("custom_imports") or {"imports": None})
+    custom_imports = values.get("custom_imports")
+    if custom_imports:
+        import_modules_from_strings(**custom_imports)
     return Config(values, cfg_text=path.read_text(encoding="utf-8"), filename=str(path))
 
 
 def config_from_values(
     values: Mapping[str, Any], name: str, where: str | Path, cfg_options: Mapping[str, Any] | None = None
 ) -> Config:
-    """Build a config from the values that a model file records, and make its scope MMEngine's default.
+    """Build a config from the values that a model file records, and make its ``default_scope`` MMEngine's default.
 
     Args:
         values: Resolved values by top-level key.
@@ -105,13 +107,13 @@ def config_from_values(
     restrict_checkpoint_loading()
     restrict_to_registered_types()
     check_config_values(values, where, hint="name its config if you trust it: CONFIG CHECKPOINT")
-    # MMEngine writes a config into the work folder under the name of its file, which must differ from the checkpoint's.
-    # No file of the name given here need exist, because MMEngine reads no file if it gets the text.
+    # MMEngine saves the config in the work folder under the name of its file, which must differ from the checkpoint's.
+    # This file need not exist: MMEngine does not read it if cfg_text is given.
     cfg = Config(dict(values), cfg_text=name, filename=str(Path(where).with_name(f"{name}.py")))
-    return _finish(cfg, name, where, cfg_options)
+    return _finish_config(cfg, name, where, cfg_options)
 
 
-def _finish(cfg: Config, name: str, where: str | Path, cfg_options: Mapping[str, Any] | None) -> Config:
+def _finish_config(cfg: Config, name: str, where: str | Path, cfg_options: Mapping[str, Any] | None) -> Config:
     """Set the default scope, apply the options and name the config."""
     init_default_scope(cfg.get("default_scope", "mmdet"))
     try:
@@ -123,22 +125,22 @@ def _finish(cfg: Config, name: str, where: str | Path, cfg_options: Mapping[str,
 
 
 @contextmanager
-def _bases_by_name() -> Iterator[None]:
-    """In this block, let ``_base_`` of a config name configs of this package as the command line does."""
-    resolve = Config._get_cfg_path
+def _resolve_bases_by_name() -> Iterator[None]:
+    """Resolve entries of ``_base_`` within this block as the command line resolves the name of a config."""
+    get_cfg_path = Config._get_cfg_path
 
-    def resolve_name(base: str, config: str) -> tuple[str, str | None]:
-        return resolve(base, config) if "::" in base else (str(find_base_config(base, config)), None)
+    def get_base_path(base: str, config: str) -> tuple[str, str | None]:  # path and scope
+        return get_cfg_path(base, config) if "::" in base else (str(find_base_config(base, config)), None)
 
-    Config._get_cfg_path = staticmethod(resolve_name)
+    Config._get_cfg_path = staticmethod(get_base_path)
     try:
         yield
     finally:
-        Config._get_cfg_path = staticmethod(resolve)
+        Config._get_cfg_path = staticmethod(get_cfg_path)
 
 
-def _remove_own_scope(part: Any) -> None:
-    """Remove, in place, the ``_scope_`` that MMEngine adds to the parts inherited from ``rotated_atss::...``.
+def _remove_package_scope(part: Any) -> None:
+    """Remove, in place, ``_scope_="rotated_atss"``, which MMEngine adds to parts inherited from ``rotated_atss::...``.
 
     There are no registries of the scope ``rotated_atss``: the default scope of the config finds the classes.
     """
@@ -146,10 +148,10 @@ def _remove_own_scope(part: Any) -> None:
         if part.get("_scope_") == "rotated_atss":
             del part["_scope_"]
         for value in part.values():
-            _remove_own_scope(value)
+            _remove_package_scope(value)
     elif isinstance(part, (list, tuple)):
         for value in part:
-            _remove_own_scope(value)
+            _remove_package_scope(value)
 
 
 def require_keys(cfg: Config, *keys: str) -> None:
@@ -175,7 +177,7 @@ def build_model(cfg: Config) -> nn.Module:
         'RetinaNet'
     """
     restrict_checkpoint_loading()
-    with build_errors("this model", where=cfg.filename):
+    with report_build_errors("this model", where=cfg.filename):
         return MODELS.build(copy.deepcopy(cfg.model))  # a copy, because building adds settings to the config of a head
 
 

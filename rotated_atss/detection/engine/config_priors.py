@@ -1,4 +1,4 @@
-"""Prior generation and the assigner config of a config's dense head, without building the network."""
+"""Generate the priors of a config's dense head and find its assigner, without building the network."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from rotated_atss.errors import UserError
 
-_CACHED_SIZES = 4  # number of image sizes whose priors are kept; most tiles of a dataset have one size
+_CACHED_SIZES = 4  # number of image sizes whose priors are cached; most tiles of a dataset have the same size
 
 
-def dense_head_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
+def find_dense_head_cfgs(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
     """Return the configs of the prior generator and the assigner of a config's first dense head.
 
     Raises:
@@ -24,15 +24,15 @@ def dense_head_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
 
     Example:
         >>> model = dict(bbox_head=dict(anchor_generator=dict(strides=[8])), train_cfg=dict(assigner=dict(topk=9)))
-        >>> dense_head_parts(Config(dict(model=model)))[1].topk
+        >>> find_dense_head_cfgs(Config(dict(model=model)))[1].topk
         9
     """
     model = cfg.get("model") or {}
     train_cfg = model.get("train_cfg") or {}
-    for head, settings in (("bbox_head", train_cfg), ("bbox_head_init", train_cfg.get("init") or {})):
+    for head, head_train_cfg in (("bbox_head", train_cfg), ("bbox_head_init", train_cfg.get("init") or {})):
         generator = (model.get(head) or {}).get("anchor_generator")
-        if generator is not None and settings.get("assigner") is not None:
-            return generator, settings["assigner"]
+        if generator is not None and head_train_cfg.get("assigner") is not None:
+            return generator, head_train_cfg["assigner"]
     raise UserError("this config has no dense head with anchors and an assigner", where=cfg.filename)
 
 
@@ -45,10 +45,10 @@ class ConfigPriors:
     Attributes:
         strides: Stride of each level in pixels.
         assigner_cfg: Config of the head's assigner.
-        priors_of_location: (P, 5) or (P, 4) priors of one location of the finest level.
+        priors_of_location: (P, 5) or (P, 4) priors at one location of the finest level.
 
     Raises:
-        UserError: The config has no dense head with priors and an assigner.
+        UserError: The config has no dense head with anchors and an assigner.
 
     Example:
         >>> from rotated_atss.detection.engine.config import load_config
@@ -58,12 +58,12 @@ class ConfigPriors:
     """
 
     def __init__(self, cfg: Config) -> None:
-        generator_cfg, self.assigner_cfg = dense_head_parts(cfg)
+        generator_cfg, self.assigner_cfg = find_dense_head_cfgs(cfg)
         self._generator: Any = TASK_UTILS.build(generator_cfg)
         self.strides = [int(stride_x) for stride_x, _ in self._generator.strides]
         self.priors_of_location: Tensor = self._generator.grid_priors([(1, 1)] * len(self.strides), device="cpu")[0]
-        self._divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
-        self._generate = functools.lru_cache(maxsize=_CACHED_SIZES)(self._generate_padded)
+        self._pad_divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
+        self._generate_cached = functools.lru_cache(maxsize=_CACHED_SIZES)(self._generate_padded)
 
     @property
     def oriented(self) -> bool:
@@ -71,7 +71,7 @@ class ConfigPriors:
         return self.priors_of_location.shape[1] == 5
 
     def generate(self, image_wh: tuple[int, int]) -> tuple[Tensor, list[int]]:
-        """Generate the priors of an image after the padding by the config's data preprocessor.
+        """Generate the priors of an image after padding by the config's data preprocessor.
 
         Args:
             image_wh: Width and height in pixels before the padding.
@@ -80,8 +80,8 @@ class ConfigPriors:
             (A, 5) or (A, 4) priors, level after level, and the number of priors per level. Both are cached: do not
             change them in place.
         """
-        width, height = (math.ceil(side / self._divisor) * self._divisor for side in image_wh)
-        return self._generate(width, height)
+        width, height = (math.ceil(side / self._pad_divisor) * self._pad_divisor for side in image_wh)
+        return self._generate_cached(width, height)
 
     def _generate_padded(self, width: int, height: int) -> tuple[Tensor, list[int]]:
         shapes = [(math.ceil(height / stride), math.ceil(width / stride)) for stride in self.strides]

@@ -1,4 +1,4 @@
-"""What a run prints: messages of this package, and warnings. MMEngine's messages go to the log file only."""
+"""Print messages of this package and warnings on the console; MMEngine's messages go to the log file only."""
 
 from __future__ import annotations
 
@@ -18,51 +18,51 @@ import mmengine
 from rotated_atss.errors import printable
 from rotated_atss.io.status_line import StatusLine, emphasize
 
-FILE_ONLY = {"extra": {"file_only": True}}  # keyword arguments of a call such as logger.info, for the log file only
+FILE_ONLY = {"extra": {"file_only": True}}  # keyword arguments for logger.info and the like: write to the log file only
 
-# Warnings of MMEngine, MMCV and MMDetection that contain one of these texts are not printed. The second one asks for a
-# server even if a local database is used.
-_NOTICES = ("deprecated", "make sure that the mlflow server is running")
-_FRAMEWORK = tuple(str(Path(package.__file__).parent) for package in (mmengine, mmcv, mmdet) if package.__file__)
+# Warnings of MMEngine, MMCV and MMDetection that contain one of these texts are not printed. The one about MLflow asks
+# for a server even if a local database is used.
+_SUPPRESSED_WARNINGS = ("deprecated", "make sure that the mlflow server is running")
+_FRAMEWORK_DIRS = tuple(str(Path(package.__file__).parent) for package in (mmengine, mmcv, mmdet) if package.__file__)
 
 
 @dataclass
-class _Run:
-    """Settings of a block of :func:`console_of_run`, and the handlers created in it."""
+class _ConsoleSettings:
+    """Settings of a :func:`configure_console` block, and the handlers created in it."""
 
     is_quiet: bool = False
     consoles: list[ConsoleHandler] = field(default_factory=list)
 
 
-_run: ContextVar[_Run | None] = ContextVar("run", default=None)
+_settings: ContextVar[_ConsoleSettings | None] = ContextVar("console_settings", default=None)
 
 
 @contextmanager
-def console_of_run(quiet: bool) -> Iterator[None]:
-    """Set whether the runs in this block print messages. At the end, keep the last progress line on the screen.
+def configure_console(quiet: bool) -> Iterator[None]:
+    """Set whether runs in this block print messages. At its end, keep the last progress line on the screen.
 
     Args:
         quiet: Print only warnings.
 
     Example:
-        >>> with console_of_run(quiet=True):
+        >>> with configure_console(quiet=True):
         ...     ConsoleHandler().write("device: cpu")
     """
-    run = _Run(quiet)
-    token = _run.set(run)
+    settings = _ConsoleSettings(quiet)
+    token = _settings.set(settings)
     try:
         yield
     finally:
-        _run.reset(token)
-        for console in run.consoles:
+        _settings.reset(token)
+        for console in settings.consoles:
             console.status.keep()
 
 
 class ConsoleHandler(logging.Handler):
-    """Print log messages above a line that is updated in place: messages on stdout, warnings on stderr.
+    """Print log messages on stdout and warnings on stderr, above a status line that is updated in place.
 
-    Messages of MMEngine, MMDetection and mmcv are not printed, and neither are their warnings of deprecated functions,
-    which a user of the command line cannot fix.
+    Messages of MMEngine, MMDetection and mmcv are not printed. Neither are their deprecation warnings, which a user of
+    the command line cannot fix.
 
     Args:
         level: Level below which nothing is printed.
@@ -74,10 +74,10 @@ class ConsoleHandler(logging.Handler):
 
     def __init__(self, level: int = logging.INFO) -> None:
         super().__init__(level)
-        run = _run.get() or _Run()
-        run.consoles.append(self)
-        self.is_quiet = run.is_quiet or level > logging.INFO
-        self.shows_messages = True  # False during a validation, of which one line is printed
+        settings = _settings.get() or _ConsoleSettings()
+        settings.consoles.append(self)
+        self.is_quiet = settings.is_quiet or level > logging.INFO
+        self.shows_messages = True  # False during a validation, which prints only its result
         self.status = StatusLine(show=False if self.is_quiet else None)
 
     @property
@@ -88,9 +88,9 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record if it concerns the user."""
         try:
-            if record.levelno >= logging.WARNING and not _is_upstream_notice(record):
+            if record.levelno >= logging.WARNING and not _is_suppressed_warning(record):
                 self._warn(record.getMessage())
-            elif self.shows_messages and not _is_for_file(record):
+            elif self.shows_messages and not _is_file_only(record):
                 self.write(record.getMessage())
         except Exception:  # as in logging.StreamHandler: a broken stream does not end the run
             self.handleError(record)
@@ -107,7 +107,7 @@ class ConsoleHandler(logging.Handler):
 
 
 def install_console(logger: logging.Logger) -> ConsoleHandler:
-    """Replace the handlers of a logger that print by a :class:`ConsoleHandler`; handlers that write files stay.
+    """Replace a logger's handlers that print with one :class:`ConsoleHandler`; handlers that write files stay.
 
     Args:
         logger: A logger of MMEngine.
@@ -123,21 +123,21 @@ def install_console(logger: logging.Logger) -> ConsoleHandler:
         device: cpu
     """
     # Two runs of a config that begin in the same second share one logger of MMEngine, which then has a ConsoleHandler.
-    kinds = (logging.StreamHandler, ConsoleHandler)
-    printing = [handler for handler in logger.handlers if type(handler) in kinds]
-    lowest = min((handler.level for handler in printing), default=logging.ERROR)
-    console = ConsoleHandler(lowest or logging.INFO)  # the level NOTSET is 0 and would print debug messages
-    for handler in printing:
+    printing_types = (logging.StreamHandler, ConsoleHandler)  # a FileHandler is a subclass of StreamHandler
+    printing_handlers = [handler for handler in logger.handlers if type(handler) in printing_types]
+    lowest_level = min((handler.level for handler in printing_handlers), default=logging.ERROR)
+    console = ConsoleHandler(lowest_level or logging.INFO)  # the level NOTSET is 0 and would print debug messages
+    for handler in printing_handlers:
         console.filters.extend(handler.filters)
         logger.handlers.remove(handler)
     logger.handlers.insert(0, console)
     return console
 
 
-def _is_for_file(record: logging.LogRecord) -> bool:
-    return getattr(record, "file_only", False) or record.pathname.startswith(_FRAMEWORK)
+def _is_file_only(record: logging.LogRecord) -> bool:
+    return getattr(record, "file_only", False) or record.pathname.startswith(_FRAMEWORK_DIRS)
 
 
-def _is_upstream_notice(record: logging.LogRecord) -> bool:
+def _is_suppressed_warning(record: logging.LogRecord) -> bool:
     message = record.getMessage()
-    return record.pathname.startswith(_FRAMEWORK) and any(part in message for part in _NOTICES)
+    return record.pathname.startswith(_FRAMEWORK_DIRS) and any(part in message for part in _SUPPRESSED_WARNINGS)

@@ -1,4 +1,4 @@
-"""Description of a config's model for the conversion of checkpoints: shapes, priors, box coder."""
+"""Describe the shapes, priors and box coder of a config's model, for the conversion of checkpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rotated_atss.detection.engine.config import build_model, find_test_dataset,
 from rotated_atss.detection.task_modules.box_coders import OrientedDeltaCoder
 from rotated_atss.dota.classes import resolve_classes
 
-# Settings of the anchor generator that must agree with those of the converted weights.
+# Settings of the anchor generator that must be the same for the config and the converted weights.
 ANCHOR_KEYS = ("octave_base_scale", "scales_per_octave", "ratios", "strides")
 
 
@@ -25,7 +25,7 @@ def describe_target(config: str, cfg_options: Mapping[str, Any] | None = None) -
     The model is built on the meta device, without memory for its weights.
 
     Args:
-        config: Path of a config, or name of a config of this package.
+        config: Path or name of a config.
         cfg_options: Changes to the config by dotted key.
 
     Raises:
@@ -38,21 +38,22 @@ def describe_target(config: str, cfg_options: Mapping[str, Any] | None = None) -
     cfg = load_config(config, cfg_options)
     with torch.device("meta"):
         model = build_model(cfg)
-    name = "bbox_head_init" if hasattr(model, "bbox_head_init") else "bbox_head"
-    head = getattr(model, name, None)
-    generator = (cfg.model.get(name) or {}).get("anchor_generator") or {}
+    head_name = "bbox_head_init" if hasattr(model, "bbox_head_init") else "bbox_head"
+    head = getattr(model, head_name, None)
+    has_oriented_boxes = isinstance(getattr(head, "bbox_coder", None), OrientedDeltaCoder)
+    generator_cfg = (cfg.model.get(head_name) or {}).get("anchor_generator") or {}
     return Target(
         config=cfg.config_name,
         shapes=tensor_shapes(model.state_dict()),
-        head=name,
-        box_encoding=_box_encoding(head) if isinstance(getattr(head, "bbox_coder", None), OrientedDeltaCoder) else None,
-        anchors={key: generator[key] for key in ANCHOR_KEYS if key in generator},
-        classes=_classes(cfg),
+        head=head_name,
+        box_encoding=_describe_box_encoding(head) if has_oriented_boxes else None,
+        anchors={key: generator_cfg[key] for key in ANCHOR_KEYS if key in generator_cfg},
+        classes=_find_classes(cfg),
     )
 
 
-def _box_encoding(head: Any) -> BoxEncoding:
-    """Return the priors and the coder of a head for oriented boxes."""
+def _describe_box_encoding(head: Any) -> BoxEncoding:
+    """Describe the priors and the box coder of a head for oriented boxes."""
     coder, generator = head.bbox_coder, head.prior_generator
     corners = generator.base_anchors[0]  # (A, 4), x1 y1 x2 y2
     sizes = (corners[:, 2:] - corners[:, :2]).double()
@@ -64,7 +65,8 @@ def _box_encoding(head: Any) -> BoxEncoding:
     )
 
 
-def _classes(cfg: Config) -> tuple[str, ...]:
+def _find_classes(cfg: Config) -> tuple[str, ...]:
+    """Return the class names of the test dataset; an empty tuple if the config has none."""
     dataset = find_test_dataset(cfg)
-    named = (dataset.get("metainfo") or {}).get("classes") or dataset.get("classes")
-    return tuple(resolve_classes(named)) if named else ()
+    classes = (dataset.get("metainfo") or {}).get("classes") or dataset.get("classes")
+    return tuple(resolve_classes(classes)) if classes else ()

@@ -1,4 +1,4 @@
-"""Conversion of a checkpoint file of another project to weights and metadata of this package."""
+"""Convert a checkpoint file of another project to weights and metadata of this package."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ConvertedFile:
     Attributes:
         origin: Source of the weights.
         target: Description of the model that the config builds.
-        config_reason: Why this config was chosen, as printed.
+        config_reason: Why this config was chosen, as a text to print.
         conversion: Converted weights, and notes on the conversion.
         meta: Metadata of the checkpoint to write, with the record of the model.
     """
@@ -58,12 +58,12 @@ def convert_file(
     Args:
         path: The checkpoint.
         source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`; None detects it.
-        angle_version: ``oc``, ``le90`` or ``le135``; None reads it from the checkpoint or its file name.
+        angle_version: ``oc``, ``le90`` or ``le135``; None finds it in the checkpoint or its file name.
         config: Path or name of the matching config; None detects it from the shapes.
         cfg_options: Changes to the config by dotted key.
 
     Raises:
-        UserError: The file is not such a checkpoint, or does not fit the config.
+        UserError: The file is not such a checkpoint, no config matches, or the weights do not fit the config.
 
     Example::
 
@@ -84,7 +84,7 @@ def convert_file(
     if classes:
         meta["dataset_meta"] = {"classes": list(classes)}
     try:
-        meta[KEY] = _describe(config, cfg_options, meta)
+        meta[KEY] = _describe_as_json(config, cfg_options, meta)
     except UserError as error:
         note = f"the files have no record of the model: {error}"
         conversion = replace(conversion, notes=[*conversion.notes, note])
@@ -92,21 +92,21 @@ def convert_file(
 
 
 def _find_config(origin: Origin, path: str | Path) -> tuple[str, str]:
-    """Return the config whose model has the shapes of the weights, and the reason as printed."""
+    """Return the config whose model has the shapes of the weights, and the reason for this choice as a text."""
     pattern = config_pattern(rename_keys(origin.state, origin.source)[0], origin.source, origin.angle_version)
     configs = matching_configs(pattern, config_names(), origin.name) if pattern else []
     if not configs:
         raise UserError("no config matches the shapes of the weights", where=path, hint="choose one with --config")
     if origin.angle_version is None and "_coco" not in configs[0]:
         raise UserError(
-            "the angle version of its boxes is unknown", where=path, hint="give --angle-version oc, le90 or le135"
+            "the angle version of the boxes is unknown", where=path, hint="give --angle-version oc, le90 or le135"
         )
     others = f"; the same weights fit {', '.join(configs[1:])}" if configs[1:] else ""
     return configs[0], f"detected from the shapes{others}"
 
 
-def _describe(config: str, cfg_options: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> str:
-    """Return the record of the converted model as JSON. Its windows are those of the published results."""
+def _describe_as_json(config: str, cfg_options: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> str:
+    """Return the record of the converted model as JSON, with the windows of the published results."""
     cfg = load_config(config, cfg_options)
     with torch.device("meta"):  # only the shapes of the weights are needed
         model = build_model(cfg)

@@ -1,4 +1,4 @@
-"""Replacement of a config's data folders by the one that ``--data`` names."""
+"""Replace the data folders of a config with the folder given by ``--data``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def set_train_data(cfg: Config, folder: str | Path) -> None:
         elif loader == "train_dataloader":
             dataset["data_root"] = str(find_tiles(folder, splits))
         else:
-            dataset["data_root"] = str(Path(folder, *splits))  # if it does not exist, there is no validation
+            dataset["data_root"] = str(Path(folder, "val"))  # without this folder, training skips validation
 
 
 def set_test_data(cfg: Config, folder: str | Path) -> None:

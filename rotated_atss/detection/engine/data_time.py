@@ -38,13 +38,13 @@ class DataTimeHook(Hook):
 
 
 def describe_waiting(waited: float, seconds: float, workers: int, cores: int) -> str | None:
-    """Return a line that recommends what to do if the device waits for data most of the time, else None.
+    """Return a line with advice if the device waits for data most of the time, else None.
 
     Args:
         waited: Seconds per iteration in which the device waits for data.
         seconds: Seconds per iteration.
-        workers: Loader processes of this process.
-        cores: CPU cores available to this process.
+        workers: Number of data loader processes of this training process.
+        cores: Number of CPU cores available to this training process.
 
     Example:
         >>> print(describe_waiting(waited=0.3, seconds=0.4, workers=2, cores=8))

@@ -1,4 +1,4 @@
-"""Defaults of ``num_workers`` and ``pin_memory`` of the data loaders."""
+"""Set ``num_workers`` and ``pin_memory`` of the data loaders."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ MAX_WORKERS = 8  # per GPU; a worker loads a tile in about 10 ms (docs/benchmark
 def configure_dataloaders(cfg: Any, workers: int | None = None, user_keys: Collection[str] = ()) -> None:
     """Set ``num_workers`` and ``pin_memory`` of a config's data loaders, in place.
 
-    With a GPU, ``pin_memory`` is True unless the config sets it, and ``num_workers`` is raised to the process's share
-    of the CPU cores, at most :data:`MAX_WORKERS`, because a GPU processes more tiles than two workers load. Without a
-    GPU, the config's number is kept, because the network itself needs the cores.
+    With a GPU, ``pin_memory`` is True unless the config sets it. ``num_workers`` is raised to the number of CPU cores
+    per process, at most :data:`MAX_WORKERS`, because two workers do not load tiles fast enough for a GPU. Without a
+    GPU, ``num_workers`` of the config is kept, because the network itself needs the cores.
 
     Args:
         cfg: A config with any of ``train_dataloader``, ``val_dataloader`` and ``test_dataloader``.
-        workers: Processes of each data loader; None for the defaults above.
-        user_keys: Config keys set by the user. A ``num_workers`` among them is kept.
+        workers: Number of processes of each data loader; None for the defaults above.
+        user_keys: Dotted config keys set by the user. A ``num_workers`` that the user has set is kept.
 
     Raises:
         UserError: ``workers`` is negative.
@@ -39,14 +39,14 @@ def configure_dataloaders(cfg: Any, workers: int | None = None, user_keys: Colle
     """
     if workers is not None and workers < 0:
         raise UserError(f"--workers must be at least 0, got {workers}")
-    cores = available_cores() // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    cores_per_process = available_cores() // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     for name in filter(cfg.get, LOADERS):
         loader = cfg[name]
         if torch.cuda.is_available():
             loader.setdefault("pin_memory", True)
-            is_unset = workers is None and f"{name}.num_workers" not in user_keys
-            if is_unset and loader.get("num_workers"):  # 0 in a config stays 0: loading in the main process
-                loader.num_workers = max(loader.num_workers, min(MAX_WORKERS, cores))
+            has_default = workers is None and f"{name}.num_workers" not in user_keys
+            if has_default and loader.get("num_workers"):  # 0 in a config stays 0: loading in the main process
+                loader.num_workers = max(loader.num_workers, min(MAX_WORKERS, cores_per_process))
         if workers is not None:
             loader.num_workers = workers
             loader.persistent_workers = workers > 0 and loader.get("persistent_workers", True)

@@ -1,4 +1,4 @@
-"""Image sizes and boxes of a dataset, scaled to the network's input, without decoding the images."""
+"""Load image sizes and boxes of a dataset, scaled to the network's input size, without decoding the images."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
 
     Args:
         cfg: A config with ``train_dataloader``.
-        data: Replaces all datasets of the config: a folder with the layout of the ``data_root`` of the first one, or a
-            COCO instances JSON, whose images need not exist.
+        data: Data to use instead of all datasets of the config; None for the config's data. Either a folder with the
+            same layout as the ``data_root`` of the config's first dataset, or a COCO instances JSON, whose images need
+            not exist.
 
     Returns:
         Records, and the configs of the pipeline's transforms. A record has ``width`` and ``height`` in pixels, or
-        ``img_path``, and ``instances``: dicts with ``bbox`` in pixels of the image and ``ignore_flag`` (0 or 1). Of
-        several datasets, all records are returned, but only the pipeline of the first one.
+        ``img_path``, and ``instances``: dicts with ``bbox`` in pixels of the image and ``ignore_flag`` (0 or 1). If the
+        config has several datasets, the records are those of all datasets, the pipeline is that of the first one.
 
     Raises:
         UserError: The config has no training set, or the dataset cannot be read.
@@ -57,12 +58,12 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
     datasets = list(innermost_datasets((cfg.get("train_dataloader") or {}).get("dataset")))
     if not datasets:
         raise UserError("this config has no train_dataloader", where=cfg.filename)
-    first = datasets[0]
-    pipeline = first.get("pipeline") or []
+    first_dataset = datasets[0]
+    pipeline = first_dataset.get("pipeline") or []
     if data is not None and Path(data).suffix == ".json":
-        return _load_json_records(data, first), pipeline
+        return _load_json_records(data, first_dataset), pipeline
     if data is not None:
-        datasets = [{**first, "data_root": str(data)}]
+        datasets = [{**first_dataset, "data_root": str(data)}]
     records = []
     for dataset in datasets:
         built = DATASETS.build({**dataset, "pipeline": []})
@@ -89,7 +90,7 @@ def _load_json_records(path: str, dataset: dict) -> list[dict]:
 
 
 def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> AssignmentInput:
-    """Scale an image's boxes to the size that the pipeline resizes the image to, without augmentation.
+    """Scale the boxes of an image as the pipeline resizes the image, without augmentation.
 
     Args:
         record: A record of :func:`load_records`.
@@ -103,18 +104,21 @@ def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> Assignment
         >>> build_assignment_input(record, [dict(type="Resize", scale=(800, 600), keep_ratio=True)]).gt_boxes
         tensor([[20., 40., 60., 80.]])
     """
-    width, height = (record["width"], record["height"]) if "width" in record else _image_wh(record["img_path"])
+    width, height = (record["width"], record["height"]) if "width" in record else _read_image_wh(record["img_path"])
     image_wh = resized_wh((width, height), pipeline)
     ignored = torch.tensor([bool(instance.get("ignore_flag", 0)) for instance in record["instances"]], dtype=torch.bool)
-    rows = [list(instance["bbox"]) for instance in record["instances"]]
-    boxes = torch.tensor(rows, dtype=torch.float32) if rows else torch.zeros(0, 5)
-    scale_xy = (image_wh[0] / width, image_wh[1] / height)
-    boxes = scale_obb(boxes, scale_xy) if boxes.shape[1] == 5 else boxes * boxes.new_tensor(scale_xy * 2)
+    bboxes = [list(instance["bbox"]) for instance in record["instances"]]
+    boxes = torch.tensor(bboxes, dtype=torch.float32) if bboxes else torch.zeros(0, 5)
+    scale_x, scale_y = image_wh[0] / width, image_wh[1] / height
+    if boxes.shape[1] == 5:
+        boxes = scale_obb(boxes, (scale_x, scale_y))
+    else:
+        boxes = boxes * boxes.new_tensor((scale_x, scale_y, scale_x, scale_y))
     return AssignmentInput(image_wh, boxes[~ignored], boxes[ignored])
 
 
 def resized_wh(image_wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int, int]:
-    """Compute the size of an image after the pipeline's resizing; of several random scales, the median is used.
+    """Compute the size of an image after the pipeline's resizing; of several random scales, use the median.
 
     Args:
         image_wh: Width and height in pixels.
@@ -139,17 +143,18 @@ def resized_wh(image_wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int
 
 
 def _median_scale(scale: Sequence) -> tuple[int, int]:
-    """Return the median of several scales, the mean of the two ends of a range, or a single scale."""
+    """Return the median of several (w, h) scales, the mean of two scales (the ends of a range), or a single scale."""
     if not isinstance(scale[0], (list, tuple)):
         return tuple(scale)
     ordered = sorted(tuple(pair) for pair in scale)
     if len(ordered) == 2:
-        return tuple(sum(pair) // 2 for pair in zip(*ordered))
+        (low_w, low_h), (high_w, high_h) = ordered
+        return (low_w + high_w) // 2, (low_h + high_h) // 2
     return ordered[len(ordered) // 2]
 
 
-def _image_wh(path: str) -> tuple[int, int]:
-    """Read the size from the header of an image file."""
+def _read_image_wh(path: str) -> tuple[int, int]:
+    """Read the width and height of an image in pixels from the header of its file."""
     header = read_header(path)
     if header is None or not (header.width and header.height):
         raise UserError("cannot read the image's size: not an image, or damaged", where=path, hint="replace the image")

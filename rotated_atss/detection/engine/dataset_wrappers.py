@@ -1,4 +1,4 @@
-"""The datasets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``, of a config and of a built dataset."""
+"""Find the datasets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``, built or as configs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def innermost_datasets(dataset: Any) -> Iterator[Any]:
     """Yield the configs of the datasets inside wrappers.
 
     Args:
-        dataset: Config of a dataset, or a sequence of them; anything else yields nothing.
+        dataset: Config of a dataset or wrapper, or a sequence of such configs; anything else yields nothing.
 
     Example:
         >>> roofs = dict(type="DOTADataset", data_root="roofs")
@@ -29,10 +29,10 @@ def innermost_datasets(dataset: Any) -> Iterator[Any]:
 
 
 def built_datasets(dataset: Any) -> Iterator[Any]:
-    """Yield the built datasets inside wrappers, which have them in an attribute ``dataset`` or ``datasets``.
+    """Yield the built datasets inside wrappers.
 
     Args:
-        dataset: A built dataset.
+        dataset: A built dataset, or a wrapper with an attribute ``dataset`` or ``datasets``.
 
     Example:
         >>> from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""The device of a run: check that it exists, and make MMEngine use it."""
+"""Check that the device of a run exists, and make MMEngine use it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
         device(type='cpu')
     """
     if device is None:
-        # Not checked: in every process of a launcher, the check would occupy memory of the first GPU.
+        # Not checked: with a launcher, the check would occupy memory of the first GPU in every process.
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)

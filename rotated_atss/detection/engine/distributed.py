@@ -1,4 +1,4 @@
-"""Training and testing in several processes: launcher, process group, common decisions."""
+"""Train and test in several processes: launcher, process group, decisions that all processes share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def configure_launcher(cfg: Config, launcher: str) -> None:
     if launcher == "none":
         return
     if "RANK" not in os.environ:
-        hint = "start it with tools/dist_train.sh CONFIG NUMBER"
+        hint = "start it with tools/dist_train.sh CONFIG NUM_PROCESSES_PER_HOST"
         raise UserError(f"--launcher {launcher} needs the environment that torchrun sets", hint=hint)
     if not torch.cuda.is_available():
         cfg.model_wrapper_cfg = dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
@@ -72,10 +72,12 @@ def process_group(launcher: str) -> Iterator[None]:
 
 
 def in_any_process(*conditions: bool) -> list[bool]:
-    """Return for each condition whether it holds in any process, so that all processes take the same decision.
+    """Return for each condition whether it holds in any process, so that all processes make the same decision.
+
+    All processes must call this function.
 
     Args:
-        conditions: Conditions of this process. All processes must call this function.
+        conditions: Conditions as they hold in this process.
 
     Example:
         >>> in_any_process(True, False)
@@ -89,12 +91,12 @@ def in_any_process(*conditions: bool) -> list[bool]:
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Return whether an error of a collective operation says that another process does not answer.
+    """Return whether an error of a collective operation means that the connection to another process is lost.
 
     Example:
         >>> is_lost_connection(RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection reset"))
         True
     """
     # A build of torch without distributed training has none of these classes.
-    kinds = [getattr(torch.distributed, name, None) for name in ("DistBackendError", "DistNetworkError")]
-    return isinstance(error, tuple(kind for kind in kinds if kind is not None)) or "gloo/transport" in str(error)
+    error_types = [getattr(torch.distributed, name, None) for name in ("DistBackendError", "DistNetworkError")]
+    return isinstance(error, tuple(kind for kind in error_types if kind is not None)) or "gloo/transport" in str(error)

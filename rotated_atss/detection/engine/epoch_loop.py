@@ -1,4 +1,4 @@
-"""Training loop that resumes within an epoch, and the skipping of batches that it needs."""
+"""Training loop that resumes within an epoch, by skipping the batches that are already trained."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ EPOCH_LENGTH = "epoch_length"  # key of a checkpoint's meta: number of batches p
 
 @LOOPS.register_module()
 class ResumableEpochLoop(EpochBasedTrainLoop):
-    """MMEngine's ``EpochBasedTrainLoop``, but a checkpoint within an epoch is resumed at the next batch.
+    """MMEngine's ``EpochBasedTrainLoop``, but it resumes a checkpoint within an epoch at the next batch.
 
-    MMEngine's loop starts the epoch again, although it continues to count iterations. This loop skips the
-    batches that were trained before the checkpoint.
+    MMEngine's loop starts the epoch again, although it continues the count of iterations. This loop skips the batches
+    that were trained before the checkpoint.
     """
 
-    done = 0  # number of batches of the next epoch to run that were trained before the checkpoint
+    batches_to_skip = 0  # in the next epoch to run: batches that were trained before the checkpoint
 
     def resume_epoch(self, meta: Mapping[str, Any]) -> str | None:
         """Skip the batches of the current epoch that were trained before a checkpoint.
@@ -30,53 +30,53 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
             meta: ``meta`` of the checkpoint. MMEngine has already set iteration and epoch of this loop from it.
 
         Returns:
-            A warning if the epoch starts again, because the number of batches per epoch has changed; else None.
+            A warning if the epoch starts again because the number of batches per epoch has changed; else None.
         """
         length = len(self.dataloader)
         saved_length = meta.get(EPOCH_LENGTH, length)
-        done = self._iter - self._epoch * saved_length
-        if saved_length == length and 0 <= done <= length:
-            self.done = done
-        elif 0 < done < saved_length:
+        trained_batches = self._iter - self._epoch * saved_length  # of the current epoch
+        if saved_length == length and 0 <= trained_batches <= length:
+            self.batches_to_skip = trained_batches
+        elif 0 < trained_batches < saved_length:
             change = f"an epoch has {length} batches, {saved_length} in the checkpoint"
             return f"{change}: epoch {self._epoch + 1} starts again"
         return None
 
     def run_epoch(self) -> None:
-        """Train an epoch, or the rest of an epoch that is resumed."""
+        """Train an epoch, or the remaining batches of a resumed epoch."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        done, self.done = self.done, 0
-        for index, data_batch in enumerate(skip_batches(self.dataloader, done), start=done):
+        skipped, self.batches_to_skip = self.batches_to_skip, 0
+        for index, data_batch in enumerate(skip_batches(self.dataloader, skipped), start=skipped):
             self.run_iter(index, data_batch)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
 
 
-def skip_batches(dataloader: DataLoader, number: int) -> Iterable[Any]:
-    """Return the batches of a data loader without the first ones.
+def skip_batches(dataloader: DataLoader, num_batches: int) -> Iterable[Any]:
+    """Return an iterable over the batches of a data loader without the first ones.
 
     If the sampler can skip, the first batches are not loaded; otherwise they are loaded and dropped.
 
     Args:
-        dataloader: A data loader. A sampler can skip if it has a method ``skip_in_epoch(samples)``; a batch sampler if
-            it is a :class:`ResumableBatchSampler`.
-        number: Number of batches to skip.
+        dataloader: A data loader. A sampler can skip if it has a method ``skip_in_epoch(num_samples)``, a batch sampler
+            if it is a :class:`ResumableBatchSampler`.
+        num_batches: Number of batches to skip.
 
     Example:
         >>> [batch.tolist() for batch in skip_batches(DataLoader(range(5), batch_size=2), 2)]
         [[4]]
     """
-    if not number:
+    if not num_batches:
         return dataloader
     sampler: Any = dataloader.sampler
     if isinstance(dataloader.batch_sampler, ResumableBatchSampler):
-        dataloader.batch_sampler.skip_batches(number)
+        dataloader.batch_sampler.skip_batches(num_batches)
         return dataloader
     if hasattr(sampler, "skip_in_epoch") and dataloader.batch_size:
-        sampler.skip_in_epoch(number * dataloader.batch_size)
+        sampler.skip_in_epoch(num_batches * dataloader.batch_size)
         return dataloader
-    return islice(dataloader, number, None)
+    return islice(dataloader, num_batches, None)
 
 
 class ResumableBatchSampler(Sampler):
@@ -92,12 +92,12 @@ class ResumableBatchSampler(Sampler):
         self.batch_sampler = DATA_SAMPLERS.build(
             batch_sampler, default_args=dict(sampler=sampler, batch_size=batch_size)
         )
-        self._first = 0
+        self._num_to_skip = 0
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield the batches without those to skip; the next iteration yields all of them."""
-        first, self._first = self._first, 0
-        return islice(iter(self.batch_sampler), first, None)
+        """Yield the batches after the skipped ones; the next iteration yields all batches again."""
+        num_to_skip, self._num_to_skip = self._num_to_skip, 0
+        return islice(iter(self.batch_sampler), num_to_skip, None)
 
     def __len__(self) -> int:
         """Return the length of the wrapped batch sampler."""
@@ -109,10 +109,10 @@ class ResumableBatchSampler(Sampler):
             raise AttributeError(name)
         return getattr(self.batch_sampler, name)
 
-    def skip_batches(self, number: int) -> None:
-        """Skip the first batches of the next iteration.
+    def skip_batches(self, num_batches: int) -> None:
+        """Skip the first batches in the next iteration over this sampler.
 
         Args:
-            number: Number of batches.
+            num_batches: Number of batches to skip.
         """
-        self._first = number
+        self._num_to_skip = num_batches

@@ -1,4 +1,4 @@
-"""Export of a detector, network and box decoding, to ONNX and to a ``torch.export`` package."""
+"""Export the network and the box decoding of a detector to ONNX and to a ``torch.export`` package."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from rotated_atss.runtime.session import OnnxRuntimeSession
 OPSET = 18  # version of the ONNX operators
 # Largest share of boxes that may differ from torch. It is not 0 because untrained deformable convolutions and
 # refinement amplify rounding errors.
-_MAX_SHARE = 0.05
-_SIDE = 256  # side in pixels of the inputs for tracing and comparison, before rounding to the pad divisor
+_MAX_DIFFERING_SHARE = 0.05
+_INPUT_SIDE = 256  # side in pixels of the inputs for tracing and comparison, before rounding to the pad divisor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +42,9 @@ class ExportOptions:
 
     Attributes:
         onnx: ONNX file to write; None for none.
-        torch_export: Package of ``torch.export`` to write; None for none. It is in float32.
-        precision: ``float32``, ``float16`` or ``int8``, of the network in the ONNX file.
-        calibration: Folder of images from which the scales of int8 are computed; None for other precisions.
+        torch_export: Package of ``torch.export`` to write, always in float32; None for none.
+        precision: Precision of the network in the ONNX file: ``float32``, ``float16`` or ``int8``.
+        calibration: For int8, folder of images from which the scales are computed; None for other precisions.
         cfg_options: Changes to the config by dotted key.
 
     Example:
@@ -65,7 +65,7 @@ def export(config: str | Path | None, checkpoint: str | Path, options: ExportOpt
     Args:
         config: Path or name of a config; None for a model file that records its config.
         checkpoint: Weights of the config's model, or the model file.
-        options: The files to write and their form.
+        options: The files to write, and their precision.
 
     Raises:
         ModuleNotFoundError: A package of the extra ``export`` is not installed.
@@ -77,33 +77,33 @@ def export(config: str | Path | None, checkpoint: str | Path, options: ExportOpt
             print(line)
     """
     if options.onnx is not None:
-        import onnx  # noqa: F401  (a missing package is reported before the work starts)
-    images = list_images(options.calibration) if options.calibration is not None else []
+        import onnx  # noqa: F401  (so that a missing package is reported before the model is loaded)
+    calibration_images = list_images(options.calibration) if options.calibration is not None else []
     if config is None:
         loaded = load_model(checkpoint, cfg_options=options.cfg_options)
     else:
         loaded = load_model(config, checkpoint, options.cfg_options)
-    info = describe_loaded(loaded)
+    info = describe_loaded_model(loaded)
     if options.onnx is not None:
         graph = DetectionGraph(loaded.model, "float16" if options.precision == "float16" else "float32")
-        content = onnx_bytes(graph, info)
+        content = export_onnx_bytes(graph, info)
         if options.precision == "int8":
-            content = quantize_to_int8(content, info, images)
+            content = quantize_to_int8(content, info, calibration_images)
         graph_info = dataclasses.replace(graph.info, precision=options.precision)
-        content = with_metadata(content, metadata_of(info, graph_info))
+        content = replace_metadata(content, build_metadata(info, graph_info))
         yield from _compare_with_torch(content, DetectionGraph(loaded.model), info, options.precision)
         atomic_write(options.onnx, content)
         yield f"{options.onnx}: {len(content) / 1e6:.1f} MB, {options.precision}, {info.describe()}"
     if options.torch_export is not None:
-        content = program_bytes(DetectionGraph(loaded.model), info)
+        content = export_program_bytes(DetectionGraph(loaded.model), info)
         atomic_write(options.torch_export, content)
         yield f"{options.torch_export}: {len(content) / 1e6:.1f} MB, float32, {info.describe()}"
 
 
-def describe_loaded(loaded: LoadedModel) -> ModelInfo:
+def describe_loaded_model(loaded: LoadedModel) -> ModelInfo:
     """Create the record of a loaded model from its config.
 
-    If its file has a record, windows, training data, pixel conversion and origin are taken from there.
+    If the model file has a record, windows, training data, pixel conversion and origin are copied from that record.
 
     Args:
         loaded: The model.
@@ -120,52 +120,52 @@ def describe_loaded(loaded: LoadedModel) -> ModelInfo:
     )  # fmt: skip
 
 
-def onnx_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
+def export_onnx_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
     """Export a graph to ONNX, without metadata.
 
     Batch size, height and width of the input can vary; height and width are multiples of the model's pad divisor.
 
     Args:
-        graph: Network and decoding.
+        graph: Network and box decoding.
         info: The record of the model.
 
     Returns:
-        The file.
+        The content of the ONNX file.
     """
     buffer = io.BytesIO()
-    axes = {name: {0: "batch", 1: "priors"} for name in graph.output_names}
+    output_axes = {name: {0: "batch", 1: "priors"} for name in graph.output_names}
     # dynamo=False: tracing takes seconds; the exporter based on torch.export took minutes for the same graph.
     with quiet_exporters(), torch.no_grad():
         torch.onnx.export(
-            graph, (_noise(info, 2),), buffer,  # type: ignore[arg-type]  # the tracing exporter writes to buffers
+            graph, (_random_images(info, 2),), buffer,  # type: ignore[arg-type]  # the tracing exporter writes to buffers
             dynamo=False, opset_version=OPSET, input_names=[INPUT],
-            output_names=graph.output_names, dynamic_axes={INPUT: {0: "batch", 2: "height", 3: "width"}, **axes},
+            output_names=graph.output_names, dynamic_axes={INPUT: {0: "batch", 2: "height", 3: "width"}, **output_axes},
         )  # fmt: skip
     return buffer.getvalue()
 
 
-def program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
+def export_program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
     """Export a graph with ``torch.export``, with its metadata as extra files.
 
     Args:
-        graph: Network and decoding.
+        graph: Network and box decoding.
         info: The record of the model.
 
     Returns:
-        The package. ``torch.export.load`` reads it.
+        The content of the package, as ``torch.export.load`` reads it.
     """
     divisor = info.preprocessing.pad_divisor
-    height, width = Dim("height_steps", min=5), Dim("width_steps", min=5)
-    shapes = {0: Dim("batch", min=1), 2: divisor * height, 3: divisor * width}
+    height_steps, width_steps = Dim("height_steps", min=5), Dim("width_steps", min=5)  # in units of the pad divisor
+    shapes = {0: Dim("batch", min=1), 2: divisor * height_steps, 3: divisor * width_steps}
     with quiet_exporters(), torch.no_grad():
-        program = torch.export.export(graph, (_noise(info, 2),), dynamic_shapes=(shapes,))
+        program = torch.export.export(graph, (_random_images(info, 2),), dynamic_shapes=(shapes,))
     buffer = io.BytesIO()
-    torch.export.save(program, buffer, extra_files=metadata_of(info, graph.info))
+    torch.export.save(program, buffer, extra_files=build_metadata(info, graph.info))
     return buffer.getvalue()
 
 
-def metadata_of(info: ModelInfo, graph: GraphInfo) -> dict[str, str]:
-    """Return the metadata of an exported file: the records of model and graph, and entries for QGIS Deepness.
+def build_metadata(info: ModelInfo, graph: GraphInfo) -> dict[str, str]:
+    """Build the metadata of an exported file: the records of model and graph, and entries for QGIS Deepness.
 
     Args:
         info: The record of the model.
@@ -186,12 +186,15 @@ def metadata_of(info: ModelInfo, graph: GraphInfo) -> dict[str, str]:
     return metadata
 
 
-def with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
-    """Replace the metadata of an ONNX file, and check the graph.
+def replace_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    """Replace the metadata of an ONNX file, and check its graph.
 
     Args:
-        content: The file.
+        content: The content of the ONNX file.
         metadata: The new metadata, texts by key.
+
+    Returns:
+        The content of the file with the new metadata.
 
     Raises:
         ModuleNotFoundError: onnx is not installed.
@@ -207,35 +210,36 @@ def with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
 
 
 def _compare_with_torch(content: bytes, graph: DetectionGraph, info: ModelInfo, precision: str) -> Iterator[str]:
-    """Yield a line that describes the differences between the exported graph and torch.
+    """Compare the outputs of an exported graph with torch, and yield a line that describes the differences.
 
     Raises:
-        UserError: More than :data:`_MAX_SHARE` of the boxes of a float32 graph differ by more than rounding.
+        UserError: The share of boxes of a float32 graph that differ by more than rounding exceeds the limit.
     """
     if find_spec("onnxruntime") is None:
         yield "not compared with torch: onnxruntime is not installed"
         return
     session = OnnxRuntimeSession(content, "cpu")
-    differences = [_difference(session, graph, _noise(info, batch_size)) for batch_size in (1, 3)]
+    differences = [_compare_outputs(session, graph, _random_images(info, batch_size)) for batch_size in (1, 3)]
     worst = max(differences, key=lambda difference: difference.share)
-    if precision == "float32" and worst.share > _MAX_SHARE:
-        raise UserError(f"the exported graph is not that of torch: {worst}", hint="report it with the config")
+    if precision == "float32" and worst.share > _MAX_DIFFERING_SHARE:
+        raise UserError(f"outputs of the exported graph differ from torch: {worst}", hint="report it with the config")
     yield f"ONNX Runtime compared with torch in float32 on noise: {worst}"
 
 
-def _difference(session: OnnxRuntimeSession, graph: DetectionGraph, images: Tensor) -> Differences:
+def _compare_outputs(session: OnnxRuntimeSession, graph: DetectionGraph, images: Tensor) -> Differences:
     with torch.inference_mode():
         expected = {name: output.numpy() for name, output in zip(graph.output_names, graph(images))}
     return compare_outputs(session.run(images.numpy()), expected)
 
 
-def _noise(info: ModelInfo, batch_size: int) -> Tensor:
-    """Return random images (B, 3, H, W) whose sizes are multiples of the pad divisor.
+def _random_images(info: ModelInfo, batch_size: int) -> Tensor:
+    """Return random images (B, 3, H, W) whose height and width are multiples of the pad divisor.
 
-    For tracing, with batch size 2, they are square. For comparisons, with other batch sizes, H and W differ.
+    With batch size 2, which tracing uses, the images are square. With other batch sizes, which comparisons use, height
+    and width differ.
     """
     divisor = info.preprocessing.pad_divisor
-    side = max(_SIDE // divisor, 2) * divisor
+    side = max(_INPUT_SIDE // divisor, 2) * divisor
     height, width = (side, side) if batch_size == 2 else (side + divisor, side)
     values = np.random.default_rng(batch_size).uniform(0, 255, (batch_size, 3, height, width))
     return torch.from_numpy(values.astype(np.float32))

@@ -1,4 +1,4 @@
-"""Hooks for the memory layout, for checkpoints without functions, and for the number of classes."""
+"""Hooks for the memory layout of weights, checkpoints without functions, and the number of classes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class ChannelsLastHook(Hook):
 class StripCallablesHook(Hook):
     """Remove functions from the scheduler states of a checkpoint.
 
-    The state of a one-cycle schedule contains functions. For safety, this package loads no file with functions. A
-    resumed training creates the functions from the config.
+    The state of a one-cycle schedule contains functions. For safety, this package loads no checkpoint with functions. A
+    resumed training creates the functions again from the config.
     """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -39,9 +39,9 @@ class StripCallablesHook(Hook):
 
 
 class ClassCountHook(Hook):
-    """Check that datasets have as many classes as the model.
+    """Check that each dataset has as many classes as the model.
 
-    Without this check a label index beyond the model's classes would train as background.
+    Without this check, a label index beyond the model's classes would train as background.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -58,9 +58,9 @@ class ClassCountHook(Hook):
 
     @staticmethod
     def _check(runner: Runner, dataset: Dataset) -> None:
-        number, names = num_classes(runner.model), getattr(dataset, "metainfo", {}).get("classes")
-        if number is not None and names is not None and len(names) != number:
+        model_classes, names = num_classes(runner.model), getattr(dataset, "metainfo", {}).get("classes")
+        if model_classes is not None and names is not None and len(names) != model_classes:
             raise UserError(
-                f"the model has {count_of(number, 'class')}, the dataset {len(names)} ({', '.join(names)})",
+                f"the model has {count_of(model_classes, 'class')}, the dataset {len(names)} ({', '.join(names)})",
                 hint="set model.bbox_head.num_classes and the classes of every dataset to the same number",
             )

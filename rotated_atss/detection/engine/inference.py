@@ -1,4 +1,4 @@
-"""Detectors loaded from a config and a checkpoint, for :func:`rotated_atss.tiling.predict.predict_image`."""
+"""Load detectors for :func:`rotated_atss.tiling.predict.predict_image` from a config and a checkpoint."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from rotated_atss.tiling.predict import Tiling
 _CLASS_HINT = (
     "another number of classes: set model.bbox_head.num_classes and test_dataloader.dataset.classes with --cfg-options"
 )
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_OUT_OF_MEMORY_PHRASES = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class LoadedDetector:
@@ -51,7 +51,7 @@ class LoadedDetector:
         iou_threshold: Default IoU threshold for merging windows.
         amp: Run the network in bfloat16, on devices that compute it natively (:func:`has_fast_bfloat16`).
         channels_last: Store the weights channels last (:func:`store_channels_last`).
-        pixels: How pixels of images are converted to 8 bits; None is automatic.
+        pixels: How the pixels of images are converted to 8 bits; None for an automatic conversion.
         info: The record of the model file; None if it has none.
     """
 
@@ -102,7 +102,7 @@ class LoadedDetector:
             with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=amp):
                 detections = [sample.pred_instances for sample in self.model.test_step(batch)]
         except (RuntimeError, MemoryError) as error:
-            if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY):
+            if isinstance(error, MemoryError) or any(phrase in str(error).lower() for phrase in _OUT_OF_MEMORY_PHRASES):
                 what = f"out of memory with {count_of(len(tiles), 'tile')} per batch on {self.device}"
                 raise UserError(what, hint="use a smaller batch (--batch), or smaller windows (--size)") from error
             raise
@@ -120,13 +120,13 @@ def load_detector(
 ) -> LoadedDetector:
     """Load a detector from a model file, or from a config and a checkpoint.
 
-    Windows and pixel conversion are those of the record of the model file. Without a record, they follow the config
+    Windows and pixel conversion are read from the record of the model file. Without a record, they follow the config
     (:func:`rotated_atss.detection.engine.model_record.default_window`). Settings of ``LoadTile`` in the config take
     precedence over a recorded pixel conversion.
 
     Args:
-        config: A model file with a record, as training and conversion write it; or, with ``checkpoint``, path or name
-            of a config. Tiles go through the config's test pipeline without its loading step.
+        config: With ``checkpoint``: path or name of a config. Without: a model file with a record, as training and
+            conversion write it. The config's test pipeline, without its loading step, is applied to tiles.
         checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for the CUDA GPU if there is one, otherwise the CPU.
         amp: Run the network in bfloat16; decoding and NMS stay in float32.
@@ -135,8 +135,8 @@ def load_detector(
         cfg_options: Changes to the config by dotted key.
 
     Raises:
-        UserError: Config, checkpoint or device do not exist, do not fit or contradict each other, or a model file has
-            no record.
+        UserError: Config, checkpoint or device does not exist, the checkpoint does not fit or contradicts the config,
+            or a model file has no record.
 
     Example::
 
@@ -148,7 +148,7 @@ def load_detector(
     torch_device = resolve_device(device)
     loaded = load_model(config, checkpoint, cfg_options)
     cfg, info = loaded.cfg, loaded.info
-    pipeline = _tile_pipeline(cfg)
+    pipeline = _build_tile_pipeline(cfg)
     window = default_window(cfg) if info is None else info.window
     has_recorded_gap = info is not None and window.size != WHOLE_IMAGE
     return LoadedDetector(
@@ -159,7 +159,7 @@ def load_detector(
         gap=window.gap if has_recorded_gap else None,
         iou_threshold=merge_iou_threshold(cfg),
         amp=amp,
-        channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,
+        channels_last=_uses_channels_last(cfg) if channels_last is None else channels_last,
         pixels=merge_pixel_options(
             find_test_dataset(cfg)["pipeline"][0], PixelOptions() if info is None else info.preprocessing.pixels
         ),
@@ -208,20 +208,21 @@ def load_model(
     state = state_dict_of(content)
     model = build_model(cfg)
     trained_classes = recorded_classes(content) or ()
-    differs = bool(trained_classes) and len(trained_classes) != num_classes(model)
-    if differs and differing_class_layers(model.state_dict(), state):
+    has_other_class_count = bool(trained_classes) and len(trained_classes) != num_classes(model)
+    # Build the model again with the classes of the checkpoint, if its class layer has another size.
+    if has_other_class_count and differing_class_layers(model.state_dict(), state):
         set_classes(cfg, trained_classes)
         model = build_model(cfg)
     load_weights(model, state, checkpoint, _CLASS_HINT)
     return LoadedModel(cfg, model, tuple(find_class_names(content, cfg, num_classes(model))), info)
 
 
-def _tile_pipeline(cfg: Config) -> Compose:
-    """Return a config's test pipeline, changed to start from pixels in memory and to load no annotations."""
+def _build_tile_pipeline(cfg: Config) -> Compose:
+    """Build a config's test pipeline, changed to start from pixels in memory and to load no annotations."""
     steps = list(find_test_dataset(cfg).get("pipeline") or ())
     if not steps or not _loads_image(steps[0]):
         raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="check test_dataloader")
-    first_step = partial(_describe_image, dtype=np.float32 if steps[0].get("to_float32") else np.uint8)
+    first_step = partial(_convert_pixels, dtype=np.float32 if steps[0].get("to_float32") else np.uint8)
     later_steps = [step for step in steps[1:] if not _loads_labels(step)]
     try:
         return Compose([first_step, *later_steps])
@@ -229,8 +230,8 @@ def _tile_pipeline(cfg: Config) -> Compose:
         raise UserError(f"cannot build the test pipeline: {error}", where=cfg.filename) from error
 
 
-def _describe_image(results: dict, dtype: type) -> dict:
-    """Convert the pixels ``img`` and add their shapes, as the loading step of a pipeline does."""
+def _convert_pixels(results: dict, dtype: type) -> dict:
+    """Convert the dtype of the image and add its shapes, as the loading step of a pipeline does."""
     shape = results["img"].shape[:2]
     return {**results, "img": results["img"].astype(dtype, copy=False), "img_shape": shape, "ori_shape": shape}
 
@@ -243,5 +244,5 @@ def _loads_labels(step: dict) -> bool:
     return any(name in step["type"] for name in ("LoadBoxes", "LoadAnnotations"))
 
 
-def _has_channels_last(cfg: Config) -> bool:
+def _uses_channels_last(cfg: Config) -> bool:
     return any(hook["type"] == "ChannelsLastHook" for hook in cfg.get("custom_hooks") or ())

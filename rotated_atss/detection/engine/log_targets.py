@@ -1,4 +1,4 @@
-"""Where the scalars and pictures of a training are logged, in addition to its work folder."""
+"""Choose where a training logs scalars and pictures, in addition to its work folder."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ BACKENDS = {
     "mlflow": "MLflowVisBackend",
     "clearml": "ClearMLVisBackend",
 }
-NONE = "none"  # value of --log-to: log to the work folder only
+NONE = "none"  # value of --log-to for logging to the work folder only
 PROJECT = "rotated-atss"  # name of the project or experiment in the tracking service
 
 
-def set_log_targets(cfg: Config, text: str) -> None:
-    """Set the visualization backends of a config, in place. The work folder always has the scalars.
+def set_log_targets(cfg: Config, log_to: str) -> None:
+    """Set the visualization backends of a config, in place. Scalars are always logged to the work folder.
 
     Args:
         cfg: The config. ``visualizer.vis_backends`` is changed.
-        text: Comma-separated keys of :data:`BACKENDS`, or ``none``.
+        log_to: Comma-separated keys of :data:`BACKENDS`, or ``none``.
 
     Raises:
         UserError: A name is unknown.
@@ -40,12 +40,12 @@ def set_log_targets(cfg: Config, text: str) -> None:
         >>> cfg.visualizer.vis_backends
         [{'type': 'LocalVisBackend'}]
     """
-    names = [name.strip() for name in text.split(",") if name.strip() not in ("", NONE)]
+    names = [name.strip() for name in log_to.split(",") if name.strip() not in ("", NONE)]
     unknown = [name for name in names if name not in BACKENDS]
     if unknown:
         raise UserError(f"--log-to must name {', '.join(BACKENDS)} or {NONE}, got '{unknown[0]}'")
-    run_name, folder = cfg.get("config_name") or "training", Path(cfg.get("work_dir") or "")
-    backends = [{"type": BACKENDS[name], **_settings(name, run_name, folder)} for name in dict.fromkeys(names)]
+    run_name, work_dir = cfg.get("config_name") or "training", Path(cfg.get("work_dir") or "")
+    backends = [{"type": BACKENDS[name], **_backend_args(name, run_name, work_dir)} for name in dict.fromkeys(names)]
     visualizer = dict(cfg.get("visualizer") or {"type": "DetLocalVisualizer"})
     cfg.visualizer = {**visualizer, "vis_backends": [{"type": "LocalVisBackend"}, *backends]}
 
@@ -59,23 +59,23 @@ def check_log_targets(cfg: Config) -> None:
     Example:
         >>> check_log_targets(Config(dict(visualizer=dict(vis_backends=[dict(type="LocalVisBackend")]))))
     """
-    packages = {backend: name for name, backend in BACKENDS.items()}
+    package_of_backend = {backend: name for name, backend in BACKENDS.items()}
     for backend in (cfg.get("visualizer") or {}).get("vis_backends") or ():
-        package = packages.get(str(backend.get("type"))) if isinstance(backend, Mapping) else None
+        package = package_of_backend.get(str(backend.get("type"))) if isinstance(backend, Mapping) else None
         if package is not None and not _is_installed(package):
             hint = f"pip install {package}, or log to the work folder only: --log-to {NONE}"
-            raise UserError(f"{package} is not installed, to which this training logs", hint=hint)
+            raise UserError(f"this training logs to {package}, which is not installed", hint=hint)
 
 
 @contextmanager
-def log_target_errors() -> Iterator[None]:
+def report_log_target_errors() -> Iterator[None]:
     """Convert an error of a tracking service, such as a missing login, to a one-line error.
 
     Raises:
         UserError: The service cannot be used.
 
     Example:
-        >>> with log_target_errors():
+        >>> with report_log_target_errors():
         ...     raise type("UsageError", (Exception,), {"__module__": "wandb.errors"})("not logged in")
         Traceback (most recent call last):
         ...
@@ -98,20 +98,21 @@ def _is_installed(package: str) -> bool:
         return True
 
 
-def _settings(name: str, run_name: str, work_dir: Path) -> dict[str, Any]:
-    """Return the arguments of a backend, such as the name of the run and the server that the environment names.
+def _backend_args(name: str, run_name: str, work_dir: Path) -> dict[str, Any]:
+    """Return the arguments of a visualization backend, such as the name of the run and the server.
 
-    Without a server, MLflow writes a database into the work folder. MMEngine's default, a folder of text files, is
-    rejected by MLflow since version 3.
+    Environment variables set the server. Without one, MLflow writes a database into the work folder: MLflow since
+    version 3 rejects MMEngine's default, a folder of text files.
     """
     if name == "wandb":
         return {"init_kwargs": {"project": os.environ.get("WANDB_PROJECT", PROJECT), "name": run_name}}
     if name == "mlflow":
-        uri, suffixes = os.environ.get("MLFLOW_TRACKING_URI"), (".log", ".py")
-        local = {"tracking_uri": f"sqlite:///{work_dir.resolve() / 'mlflow.db'}",
-                 "artifact_location": (work_dir.resolve() / "mlflow").as_uri()}  # fmt: skip
-        where = {"tracking_uri": uri} if uri else local
-        return {"exp_name": PROJECT, "run_name": run_name, "artifact_suffix": suffixes, **where}
+        args = {"exp_name": PROJECT, "run_name": run_name, "artifact_suffix": (".log", ".py")}
+        server = os.environ.get("MLFLOW_TRACKING_URI")
+        if server:
+            return {**args, "tracking_uri": server}
+        database, artifacts = work_dir.resolve() / "mlflow.db", work_dir.resolve() / "mlflow"
+        return {**args, "tracking_uri": f"sqlite:///{database}", "artifact_location": artifacts.as_uri()}
     if name == "clearml":
         return {"init_kwargs": {"project_name": PROJECT, "task_name": run_name}}
     return {}

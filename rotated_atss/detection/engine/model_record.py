@@ -1,4 +1,4 @@
-"""Creation of the record of a model: what a model file says about config, classes, windows and preprocessing."""
+"""Create the record of a model: what a model file says about config, classes, windows and preprocessing."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from rotated_atss.io.pixel_options import AUTO, PixelOptions
 from rotated_atss.tiling.predict import Tiling
 from rotated_atss.tiling.split_settings import default_gap
 
-# Config keys that concern a run and not the model; they are not recorded.
+# Config keys that describe a run and not the model; they are not recorded.
 _RUN_KEYS = ("work_dir", "load_from", "resume", "launcher", "randomness", "config_name", "published", "on_bad_image")
 # Steps of a test pipeline that the record can describe: those that do not change the pixels, and those that resize.
-_UNCHANGED_STEPS = ("LoadBoxes", "LoadAnnotations", "PackSample", "PackDetInputs")
+_NONPIXEL_STEPS = ("LoadBoxes", "LoadAnnotations", "PackSample", "PackDetInputs")
 _RESIZING_STEPS = ("ResizeImage", "Resize")
 
 
@@ -52,11 +52,11 @@ def describe_model(
         cfg: Config of the model.
         model: The detector without wrappers; its weights may be on the meta device.
         classes: Class names in the order of the class indices.
-        window: Windows of prediction.
+        window: Size and overlap of the windows of prediction.
         training_data: Summary of the training data.
         pixels: How splitting converted the pixels of the training images. Settings of the config take precedence.
         ground_resolution: Meters per pixel of the training images. The config's ``ground_resolution`` takes precedence.
-        origin: Source of converted weights.
+        origin: Source of the weights if they are converted.
 
     Raises:
         UserError: A record cannot describe the config's test pipeline or model.
@@ -71,7 +71,7 @@ def describe_model(
     coder = _output_coder(model)
     return ModelInfo(
         config_name=cfg.get("config_name") or Path(cfg.filename or "model").stem,
-        config=_config_text(cfg),
+        config=_format_config(cfg),
         classes=tuple(classes),
         box_type="obb" if coder.encode_size == 5 else "hbb",
         angle_version=getattr(coder, "angle_version", None),
@@ -82,15 +82,16 @@ def describe_model(
         training_data=training_data,
         origin=origin,
         package_version=__version__,
-        commit=_commit(),
+        commit=_find_commit(),
     )
 
 
 def default_window(cfg: Config) -> Window:
     """Return the windows of prediction that fit the test pipeline of a config.
 
-    On DOTA, a resize to a square means windows of that size, as in the published results. No resize means windows of
-    1024 px. A resize to any other rectangle means whole images. On other datasets, images are always kept whole.
+    For DOTA, the windows are squares of the size that the pipeline resizes to, as in the published results, or of
+    1024 px if it does not resize. If the width and height of the resize differ, the window is the whole image. For
+    other datasets, the window is always the whole image.
 
     Example:
         >>> pipeline = [dict(type="LoadTile"), dict(type="Resize", scale=(800, 800), keep_ratio=True)]
@@ -99,7 +100,7 @@ def default_window(cfg: Config) -> Window:
     """
     dataset = find_test_dataset(cfg)
     try:
-        resize = _resize_of(list(dataset.get("pipeline") or ()))
+        resize = _find_resize_scale(list(dataset.get("pipeline") or ()))
     except UserError:  # describe_model raises this error
         resize = None
     if dataset.get("type") != "DOTADataset" or (resize is not None and resize[0] != resize[1]):
@@ -109,7 +110,7 @@ def default_window(cfg: Config) -> Window:
 
 
 def merge_iou_threshold(cfg: Config) -> float:
-    """Return the IoU threshold for merging windows: of the config's metric, else of its NMS, else the default.
+    """Return the IoU threshold for merging windows: that of the config's metric, else of its NMS, else the default.
 
     Example:
         >>> merge_iou_threshold(Config(dict(test_evaluator=dict(iou_threshold=0.2))))
@@ -123,14 +124,15 @@ def merge_iou_threshold(cfg: Config) -> float:
 
 
 def _output_coder(model: nn.Module) -> Any:
-    """Return the box coder of the last stage, whose boxes are the model's output."""
+    """Return the box coder of the last stage, which decodes the boxes that the model outputs."""
     coders = [module.bbox_coder for module in model.modules() if hasattr(module, "bbox_coder")]
     if not coders:
         raise UserError("the model has no box coder")
     return coders[-1]
 
 
-def _config_text(cfg: Config) -> str | None:
+def _format_config(cfg: Config) -> str | None:
+    """Return the config as text; None if it contains values that are not plain data."""
     values = {name: value for name, value in cfg.to_dict().items() if name not in _RUN_KEYS}
     try:
         return format_config_text(values)
@@ -150,37 +152,37 @@ def _describe_preprocessing(cfg: Config, pixels: PixelOptions) -> Preprocessing:
         std=settings.get("std") or (1.0,) * 3,
         channel_order="RGB" if is_rgb else "BGR",
         pad_divisor=settings.get("pad_size_divisor", 1),
-        resize=_resize_of(steps),
+        resize=_find_resize_scale(steps),
         **asdict(merge_pixel_options(steps[0] if steps else {}, pixels)),
     )
 
 
 def merge_pixel_options(step: Mapping[str, Any], recorded: PixelOptions) -> PixelOptions:
-    """Return the pixel conversion of a pipeline's loading step; options that it does not set are the recorded ones.
+    """Return the recorded pixel conversion, overridden by the options that a pipeline's loading step sets.
 
     Example:
         >>> merge_pixel_options({"type": "LoadTile", "bits": 11}, PixelOptions(bands=(3, 2, 1)))
         PixelOptions(bits=11, scaling='auto', bands=(3, 2, 1))
     """
-    set_options = {name: step[name] for name in ("bits", "scaling", "bands") if step.get(name) not in (None, AUTO)}
-    return PixelOptions.of(**{**asdict(recorded), **set_options})
+    configured = {name: step[name] for name in ("bits", "scaling", "bands") if step.get(name) not in (None, AUTO)}
+    return PixelOptions.of(**{**asdict(recorded), **configured})
 
 
-def _resize_of(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
-    """Return the scale (two bounds in pixels) to which a test pipeline resizes images; None without resizing.
+def _find_resize_scale(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+    """Return the scale, two bounds in pixels, to which a test pipeline resizes images; None if it does not resize.
 
     Raises:
         UserError: The pipeline, after its loading step, has a step that the record cannot describe.
     """
     resize = None
     for step in steps[1:]:
-        kind = step["type"].rpartition(".")[2]
-        if kind in _RESIZING_STEPS and step.get("scale_factor") == 1.0:  # keeps the size
+        step_type = step["type"].rpartition(".")[2]  # without the scope of a registry
+        if step_type in _RESIZING_STEPS and step.get("scale_factor") == 1.0:  # keeps the size
             continue
-        if kind in _RESIZING_STEPS and step.get("keep_ratio") and step.get("scale") and resize is None:
+        if step_type in _RESIZING_STEPS and step.get("keep_ratio") and step.get("scale") and resize is None:
             scale = step["scale"]
             resize = (scale, scale) if isinstance(scale, int) else tuple(scale)
-        elif kind not in _UNCHANGED_STEPS:
+        elif step_type not in _NONPIXEL_STEPS:
             raise UserError(f"the record of a model cannot describe the step {quote(dict(step))} of the test pipeline")
     return resize
 
@@ -201,7 +203,7 @@ def _describe_thresholds(cfg: Config) -> Thresholds:
     )
 
 
-def _commit() -> str | None:
+def _find_commit() -> str | None:
     """Return the commit of the working copy that the package is imported from; None for an installed package.
 
     The text ends in ``-dirty`` if files differ from that commit.
@@ -211,7 +213,7 @@ def _commit() -> str | None:
         return None
     try:
         command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10)
+        completed = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or None
+    return completed.stdout.strip() or None

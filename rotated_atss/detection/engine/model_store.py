@@ -1,4 +1,4 @@
-"""Local files of the published models: download, conversion to this package's parameter names, and cache."""
+"""Download published models, convert them to this package's parameter names, and cache the result."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rotated_atss.detection.engine.convert_file import ConvertedFile, convert_fi
 
 
 def provide_model(entry: RegistryEntry, *, progress: bool | None = None) -> tuple[Path, ConvertedFile | None]:
-    """Download the file of a registry entry and convert it, unless the cache has the result.
+    """Download the file of a registry entry and convert it, unless the converted file is cached.
 
     Args:
-        entry: The entry.
+        entry: A published detector or backbone.
         progress: Show a progress bar; None shows it on a terminal.
 
     Returns:
-        A model file with a record for a detector, the downloaded file for a backbone; and the conversion, or None if
-        nothing was converted.
+        The local file, and the conversion, None if nothing was converted. The file of a detector is a converted model
+        file with a record; the file of a backbone is the downloaded file.
 
     Raises:
-        UserError: The file cannot be downloaded or converted, or has another hash.
+        UserError: The file cannot be downloaded or converted, or its hash differs from the registry.
 
     Example::
 
@@ -47,7 +47,7 @@ def find_start_weights(name: str | Path) -> tuple[Path, bool]:
         name: A checkpoint, or a name of the registry.
 
     Raises:
-        UserError: It is neither, or its file cannot be provided.
+        UserError: It is neither, or its file cannot be downloaded or converted.
 
     Example:
         >>> find_start_weights("no_such_model")

@@ -50,12 +50,12 @@ def has_fast_bfloat16(device: str) -> bool:
     """
     if device != "cpu":
         return True
-    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return supported is None or bool(supported())
+    is_supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return is_supported is None or bool(is_supported())
 
 
 def store_channels_last(model: nn.Module) -> None:
-    """Store the weights of convolutions channels last, in place, except on Apple's mps.
+    """Store the weights of convolutions in channels-last layout, in place, except on Apple's mps.
 
     Many releases of torch compute some layers wrongly or not at all in this layout on mps (pytorch/pytorch 140902,
     180984, 188371).
@@ -76,8 +76,8 @@ def store_channels_last(model: nn.Module) -> None:
 def compile_network(model: nn.Module, backend: str = "inductor") -> None:
     """Compile backbone and neck with ``torch.compile``, in place.
 
-    Names of weights do not change. Compilation happens in the first steps and takes minutes. The head is not compiled
-    because its shapes depend on the number of objects.
+    The names of weights do not change. Compilation takes place in the first training steps and takes minutes. The head
+    is not compiled because its shapes depend on the number of objects.
 
     Args:
         model: A detector with ``backbone`` and, optionally, ``neck``.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from rotated_atss.checkpoints.batch_record import BatchRecord, write_batch_record
 from rotated_atss.checkpoints.config_text import format_config_text
-from rotated_atss.detection.engine.batch_samples import describe_batch, images_of_batch
+from rotated_atss.detection.engine.batch_samples import batch_to_images, describe_batch
 from rotated_atss.detection.engine.distributed import in_any_process
 from rotated_atss.detection.engine.network import unwrap_model
 from rotated_atss.detection.engine.random_numbers import step_seed
@@ -24,7 +24,7 @@ from rotated_atss.errors import UserError, count_of
 
 ACTIONS = ("stop", "skip")
 MAX_RECORDS = 5  # files per run; each holds the weights and is as large as a checkpoint without optimizer
-MAX_SKIPPED = 10  # batches in succession; after as many, the cause is probably the weights, not the data
+MAX_SKIPPED = 10  # batches in succession; after so many, the cause is probably the weights, not the data
 _HINT = "check these labels, or lower the learning rate (--cfg-options optim_wrapper.optimizer.lr=...)"
 
 
@@ -38,8 +38,8 @@ class NonFiniteLossHook(Hook):
 
     Args:
         interval: Iterations between two checks.
-        action: ``stop`` the training, or ``skip`` the batch. Of skipped batches, the first :data:`MAX_RECORDS` are
-            written to files; :data:`MAX_SKIPPED` in succession stop the training.
+        action: ``stop`` the training, or ``skip`` the batch. The first :data:`MAX_RECORDS` skipped batches are written
+            to files; :data:`MAX_SKIPPED` skipped batches in succession stop the training.
     """
 
     priority = "HIGHEST"  # before the losses are logged
@@ -50,17 +50,17 @@ class NonFiniteLossHook(Hook):
         self.interval, self.action = interval, action
         self._runner: Runner | None = None
         self._losses: Tensor | None = None  # losses of the latest forward pass in this process
-        self._gradients: list[str] = []  # names of weights whose gradient is not finite
-        self._is_broken = False  # whether a loss or gradient of this iteration is not finite in any process
-        self._is_checked = False  # whether _is_broken has been determined for this iteration
+        self._nonfinite_gradients: list[str] = []  # names of weights whose gradient is not finite
+        self._is_step_nonfinite = False  # whether a loss or gradient is not finite in any process, in this iteration
+        self._is_step_checked = False  # whether _is_step_nonfinite has been determined for this iteration
         self._buffers: dict[str, Tensor] = {}  # buffers of the model before this iteration
-        self._skipped = 0  # number of skipped batches
-        self._in_succession = 0  # number of batches skipped since the last finite one
+        self._num_skipped = 0  # number of skipped batches
+        self._num_skipped_in_succession = 0  # number of batches skipped since the last finite one
 
     def before_train(self, runner: Runner) -> None:
-        """Check losses and gradients before every step of the optimizers."""
+        """Register the checks of losses and gradients before every step of the optimizers."""
         self._runner = runner
-        unwrap_model(runner.model).register_forward_hook(self._keep_losses)
+        unwrap_model(runner.model).register_forward_hook(self._store_losses)
         wrappers = runner.optim_wrapper
         for wrapper in wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]:
             # With loss scaling, the scaler itself skips steps with infinite gradients.
@@ -69,7 +69,7 @@ class NonFiniteLossHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Copy the statistics of batch norm, which are restored if the batch is skipped."""
-        self._losses, self._gradients, self._is_broken, self._is_checked = None, [], False, False
+        self._losses, self._nonfinite_gradients, self._is_step_nonfinite, self._is_step_checked = None, [], False, False
         if self.action == "skip":
             self._buffers = {name: value.clone() for name, value in runner.model.named_buffers()}
 
@@ -83,12 +83,12 @@ class NonFiniteLossHook(Hook):
         """
         if not outputs or not self.every_n_train_iters(runner, self.interval):
             return
-        if not self._is_checked:  # _check_step was not called: gradient accumulation, or loss scaling
-            self._decide()
-        if self._is_broken:
-            self._handle(runner, data_batch, outputs)
+        if not self._is_step_checked:  # _check_step was not called: gradient accumulation, or loss scaling
+            self._check_in_all_processes()
+        if self._is_step_nonfinite:
+            self._handle_nonfinite_step(runner, data_batch, outputs)
         else:
-            self._in_succession = 0
+            self._num_skipped_in_succession = 0
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check the weights before they are written.
@@ -96,22 +96,23 @@ class NonFiniteLossHook(Hook):
         Raises:
             UserError: A weight is not finite.
         """
-        broken = [name for name, value in checkpoint["state_dict"].items() if not bool(value.isfinite().all())]
-        if broken:
-            what = f"{broken[0]} (one of {count_of(len(broken), 'weight')}) is not finite; no checkpoint is written"
+        nonfinite = [name for name, value in checkpoint["state_dict"].items() if not bool(value.isfinite().all())]
+        if nonfinite:
+            num_weights = count_of(len(nonfinite), "weight")
+            what = f"{nonfinite[0]} (one of {num_weights}) is not finite; no checkpoint is written"
             raise UserError(what, hint="resume from the last checkpoint with a lower learning rate")
 
     def after_train(self, runner: Runner) -> None:
         """Log how many batches were skipped."""
-        if self._skipped:
-            runner.logger.warning(f"skipped {count_of(self._skipped, 'batch')} with a loss that is not finite")
+        if self._num_skipped:
+            runner.logger.warning(f"skipped {count_of(self._num_skipped, 'batch')} with a loss that is not finite")
 
-    def _keep_losses(self, model: nn.Module, inputs: Any, outputs: Any) -> None:
-        if isinstance(outputs, Mapping):  # losses: a forward pass of training
-            self._losses = _losses_of(outputs)
+    def _store_losses(self, model: nn.Module, inputs: Any, outputs: Any) -> None:
+        if isinstance(outputs, Mapping):  # a forward pass in training returns losses
+            self._losses = _stack_losses(outputs)
 
     def _check_step(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
-        """Before a step of the optimizer, remove its gradients if a loss or gradient is not finite in any process."""
+        """Remove the gradients before an optimizer step if a loss or gradient is not finite in any process."""
         if self._runner is None or not self.every_n_train_iters(self._runner, self.interval):
             return
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -119,59 +120,62 @@ class NonFiniteLossHook(Hook):
         if parameters:
             # the norm of a gradient is finite if all its values are; one call for all gradients is fast on a GPU
             values.append(torch.stack(torch._foreach_norm([parameter.grad for parameter in parameters])))
-        if values and not _finite(torch.cat(values)):
-            named = {id(parameter): name for name, parameter in unwrap_model(self._runner.model).named_parameters()}
-            self._gradients += [named.get(id(p), "a weight") for p in parameters if not _finite(p.grad)]
-        self._decide()
-        if self._is_broken:
+        if values and not _is_finite(torch.cat(values)):
+            named_parameters = unwrap_model(self._runner.model).named_parameters()
+            names = {id(parameter): name for name, parameter in named_parameters}
+            self._nonfinite_gradients += [names.get(id(p), "a weight") for p in parameters if not _is_finite(p.grad)]
+        self._check_in_all_processes()
+        if self._is_step_nonfinite:
             for parameter in parameters:
                 parameter.grad = None  # a step without gradients changes nothing; after_train_iter raises or skips
 
-    def _decide(self) -> None:
-        """Set ``_is_broken``, to the same value in all processes: True if a loss or gradient of any is not finite."""
-        is_loss_broken = self._losses is not None and not _finite(self._losses)
-        any_loss, self._is_broken = in_any_process(is_loss_broken, is_loss_broken or bool(self._gradients))
-        if any_loss and not is_loss_broken:
-            # Gradients are averaged over the processes: these are not finite because of a loss of another process.
-            self._gradients = []
-        self._is_checked = True
+    def _check_in_all_processes(self) -> None:
+        """Set ``_is_step_nonfinite`` in all processes: True if a loss or gradient is not finite in any process."""
+        is_loss_nonfinite = self._losses is not None and not _is_finite(self._losses)
+        is_step_nonfinite = is_loss_nonfinite or bool(self._nonfinite_gradients)
+        is_any_loss_nonfinite, self._is_step_nonfinite = in_any_process(is_loss_nonfinite, is_step_nonfinite)
+        if is_any_loss_nonfinite and not is_loss_nonfinite:
+            # Gradients are averaged over the processes: they are not finite because of a loss of another process.
+            self._nonfinite_gradients = []
+        self._is_step_checked = True
 
-    def _handle(self, runner: Runner, data_batch: dict | None, outputs: dict) -> None:
+    def _handle_nonfinite_step(self, runner: Runner, data_batch: dict | None, outputs: dict) -> None:
         """Write the record of the batch, then raise an error or undo what the iteration changed."""
-        broken = [name for name, value in _named_losses(outputs) if not _finite(value)]
-        if broken:
-            what = f"{', '.join(broken)} is not finite"
-        elif self._gradients:
-            what = f"the gradient of {self._gradients[0]} (one of {count_of(len(self._gradients), 'weight')}) "
-            what += "is not finite"
+        nonfinite_losses = [name for name, value in _named_losses(outputs) if not _is_finite(value)]
+        if nonfinite_losses:
+            what = f"{', '.join(nonfinite_losses)} is not finite"
+        elif self._nonfinite_gradients:
+            num_weights = count_of(len(self._nonfinite_gradients), "weight")
+            what = f"the gradient of {self._nonfinite_gradients[0]} (one of {num_weights}) is not finite"
         else:
             what = "a loss of another process is not finite"
         what += f" at iteration {runner.iter + 1}; the batch was {describe_batch(data_batch)}"
-        is_own_batch = bool(broken or self._gradients)
-        path = _record_path(runner) if is_own_batch and self._skipped < MAX_RECORDS else None
+        is_cause_in_this_process = bool(nonfinite_losses or self._nonfinite_gradients)
+        path = _record_path(runner) if is_cause_in_this_process and self._num_skipped < MAX_RECORDS else None
         if path is not None:
-            write_batch_record(path, describe_step(runner, data_batch, outputs, self._gradients))
+            write_batch_record(path, describe_step(runner, data_batch, outputs, self._nonfinite_gradients))
             what += f"; repeat the step with: rotated-atss replay {path}"
         barrier()  # when one process ends, the launcher ends the others, even one that is still writing
-        if self.action == "stop" or self._in_succession + 1 >= MAX_SKIPPED:
+        if self.action == "stop" or self._num_skipped_in_succession + 1 >= MAX_SKIPPED:
             raise UserError(what, hint=_HINT)
         runner.logger.warning(f"skipped: {what}")
-        self._skipped, self._in_succession = self._skipped + 1, self._in_succession + 1
+        self._num_skipped += 1
+        self._num_skipped_in_succession += 1
         for name, value in runner.model.named_buffers():
             value.copy_(self._buffers[name])
         outputs.clear()  # otherwise, these losses would enter the means that are logged
 
 
 def describe_step(
-    runner: Runner, data_batch: Mapping[str, Any] | None, outputs: Mapping[str, Any], gradients: list[str]
+    runner: Runner, data_batch: Mapping[str, Any] | None, outputs: Mapping[str, Any], nonfinite_gradients: list[str]
 ) -> BatchRecord:
-    """Describe the current training step of a runner before it has changed the weights.
+    """Create the record of the current training step, before the step has changed the weights.
 
     Args:
         runner: The runner.
         data_batch: The batch of the step.
         outputs: Losses by name.
-        gradients: Names of the weights with a gradient that is not finite.
+        nonfinite_gradients: Names of the weights with a gradient that is not finite.
     """
     cfg = runner.cfg
     try:
@@ -181,8 +185,8 @@ def describe_step(
     return BatchRecord(
         iteration=runner.iter + 1,
         losses={name: float(value) for name, value in _named_losses(outputs)},
-        gradients=list(gradients),
-        images=images_of_batch(data_batch),
+        gradients=list(nonfinite_gradients),
+        images=batch_to_images(data_batch),
         weights={name: value.detach().cpu() for name, value in unwrap_model(runner.model).state_dict().items()},
         seed=step_seed(runner.seed, runner.iter),
         config_name=str(cfg.get("config_name") or Path(cfg.filename or "").stem),
@@ -196,18 +200,18 @@ def _record_path(runner: Runner) -> Path:
 
 
 def _named_losses(outputs: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """Yield name and value of each loss. A loss given as one tensor per level is the sum of their means."""
+    """Yield name and value of each loss. A loss with one tensor per level is the sum of the means of its tensors."""
     for name, value in outputs.items():
         if "loss" in name:
-            parts = value if isinstance(value, (list, tuple)) else [value]
-            yield name, torch.stack([torch.as_tensor(part).detach().float().mean() for part in parts]).sum()
+            levels = value if isinstance(value, (list, tuple)) else [value]
+            yield name, torch.stack([torch.as_tensor(level).detach().float().mean() for level in levels]).sum()
 
 
-def _losses_of(outputs: Mapping[str, Any]) -> Tensor:
-    """Return the losses in one tensor, which needs a single transfer from a GPU."""
+def _stack_losses(outputs: Mapping[str, Any]) -> Tensor:
+    """Return the losses as one tensor (L,), so that a check needs a single transfer from the GPU."""
     losses = [value for _, value in _named_losses(outputs)]
     return torch.stack(losses) if losses else torch.zeros(1)
 
 
-def _finite(values: Tensor) -> bool:
+def _is_finite(values: Tensor) -> bool:
     return bool(values.isfinite().all())

@@ -1,4 +1,4 @@
-"""Mixed precision in bfloat16."""
+"""Optimizer wrapper for mixed precision in bfloat16."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     bfloat16 has the exponent range of float32, so the loss is not scaled. On the CPU, convolutions of feature maps of a
     few pixels stay in float32: for some of these shapes, oneDNN's weight gradient in bfloat16 reads uninitialized
-    memory on some processors. With tiles of 64 px, the losses then became NaN.
+    memory on some processors. In training on tiles of 64 px, this made losses NaN.
     """
 
-    _reported = False
+    _is_fallback_reported = False
 
     @contextmanager
     def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
         """Run the forward pass of ``model`` under autocast."""
         device = next(model.parameters()).device.type
         if not has_fast_bfloat16(device):
-            if not self._reported:
-                self._reported = True
+            if not self._is_fallback_reported:
+                self._is_fallback_reported = True
                 print_log("this CPU has no bfloat16 instructions: training in float32", logger="current")
             with super().optim_context(model):
                 yield

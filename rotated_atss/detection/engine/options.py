@@ -20,7 +20,7 @@ class RunOptions:
             training and the checkpoint's folder in testing.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for the CUDA GPU if there is one, otherwise the CPU.
         launcher: ``none``, or ``pytorch`` under torchrun.
-        workers: Processes of each data loader; None for the defaults of
+        workers: Number of processes of each data loader; None for the defaults of
             :func:`rotated_atss.detection.engine.dataloaders.configure_dataloaders`.
         on_bad_image: ``stop`` at an image that cannot be read, or ``skip`` it
             (:mod:`rotated_atss.detection.engine.bad_images`).
@@ -95,12 +95,12 @@ class TestOptions(RunOptions):
 
     Attributes:
         data: Folder of tiles, or of COCO's ``annotations`` and images, instead of that of the config.
-        labels: DOTA: label folders of the full images, by default those named in the split's manifest. COCO: the
-            instances JSON to test on.
+        labels: DOTA: label folders of the full images; None for the folders named in the split's manifest. COCO: the
+            instances JSON to test on; None for that of the config.
         out: Folder for the merged ``Task1_*.txt`` (default ``<work_dir>/merged``), or for COCO's ``results.json``
             (default ``<work_dir>/results``).
         submission: Zip file to write for DOTA's evaluation server.
-        report: Folder for the report of the evaluation; empty for ``<work_dir>/report``, None for no report.
+        report: Folder for the report of the evaluation; an empty string for ``<work_dir>/report``, None for no report.
         tta: Test-time augmentation with the config's ``tta_model`` and ``tta_pipeline``.
         dataset: Dataset whose evaluation rules apply instead of the rules in the config; a key of
             :data:`rotated_atss.dota.datasets.DATASETS`.

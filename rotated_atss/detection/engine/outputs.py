@@ -28,11 +28,11 @@ def configure_outputs(
         labels: DOTA: label folders of the full images. COCO: one instances JSON.
         out: Output folder; None for ``merged`` or ``results`` in the work folder.
         submission: Zip file for DOTA's evaluation server.
-        report: Folder of the report; empty for ``report`` in the work folder, None for no report.
+        report: Folder of the report; an empty string for ``report`` in the work folder, None for no report.
 
     Raises:
-        UserError: An output is an input or lies inside an input (an output folder may contain inputs), or it cannot be
-            written, or an option does not apply to the metric.
+        UserError: An output is an input, lies inside an input or cannot be written, or an option does not apply to the
+            metric. An output folder that contains inputs is accepted.
 
     Example:
         >>> cfg = Config(dict(work_dir="work", test_evaluator=dict(type="DOTAMetric")))
@@ -41,33 +41,33 @@ def configure_outputs(
         >>> cfg.test_evaluator.out_dir
         'results'
     """
-    metric = _metric_type(cfg)
-    if submission is not None and metric != "DOTAMetric":
+    metric_type = _find_metric_type(cfg)
+    if submission is not None and metric_type != "DOTAMetric":
         raise UserError("--submission writes the zip for DOTA's server; this config has another metric")
     if report is not None:
-        _configure_report(cfg, metric, Path(report) if str(report) else Path(cfg.work_dir) / "report")
-    folders: list[str] = []
-    files = [str(submission)] if submission else []
-    if metric == "DOTAMetric":
-        folders.append(_configure_dota(cfg, labels, out, submission))
-    elif metric == "CocoBoxMetric":
-        folders.append(_configure_coco(cfg, labels, out))
+        _configure_report(cfg, metric_type, Path(report) if str(report) else Path(cfg.work_dir) / "report")
+    output_folders: list[str] = []
+    output_files = [str(submission)] if submission else []
+    if metric_type == "DOTAMetric":
+        output_folders.append(_configure_dota(cfg, labels, out, submission))
+    elif metric_type == "CocoBoxMetric":
+        output_folders.append(_configure_coco(cfg, labels, out))
     if report is not None:
-        check_report_folder(cfg.test_evaluator.report_dir, [*folders, *files])
-        folders.append(cfg.test_evaluator.report_dir)
-    inputs: list[str | Path] = [*(labels or []), *_inputs(cfg.test_dataloader.get("dataset", {}))]
-    check_outputs(folders, files, inputs)
+        check_report_folder(cfg.test_evaluator.report_dir, [*output_folders, *output_files])
+        output_folders.append(cfg.test_evaluator.report_dir)
+    inputs: list[str | Path] = [*(labels or []), *_input_paths(cfg.test_dataloader.get("dataset", {}))]
+    check_outputs(output_folders, output_files, inputs)
 
 
 def set_dataset_rules(cfg: Config, name: str) -> None:
-    """Set the dataset by whose rules a config evaluates, in place.
+    """Set the dataset whose evaluation rules a config applies, in place.
 
     Args:
         cfg: The config. ``test_evaluator`` is changed.
         name: A key of :data:`rotated_atss.dota.datasets.DATASETS`, such as ``v1.5`` for DOTA.
 
     Raises:
-        UserError: The config has another metric than DOTA's.
+        UserError: The metric of the config is not ``DOTAMetric``.
 
     Example:
         >>> cfg = Config(dict(test_evaluator=dict(type="DOTAMetric", dataset="v1.0")))
@@ -75,19 +75,19 @@ def set_dataset_rules(cfg: Config, name: str) -> None:
         >>> cfg.test_evaluator.dataset
         'v1.5'
     """
-    if _metric_type(cfg) != "DOTAMetric":
+    if _find_metric_type(cfg) != "DOTAMetric":
         raise UserError("--dataset needs DOTAMetric; this config has another metric", where=cfg.filename)
     cfg.test_evaluator.dataset = name
 
 
-def _metric_type(cfg: Config) -> str | None:
+def _find_metric_type(cfg: Config) -> str | None:
     """Return the type of the config's metric; None if it has several metrics."""
     evaluator = cfg.test_evaluator
     return evaluator.get("type") if isinstance(evaluator, dict) else None
 
 
-def _configure_report(cfg: Config, metric: str | None, out: Path) -> None:
-    if metric not in ("DOTAMetric", "CocoBoxMetric"):
+def _configure_report(cfg: Config, metric_type: str | None, out: Path) -> None:
+    if metric_type not in ("DOTAMetric", "CocoBoxMetric"):
         raise UserError("--report needs DOTAMetric or CocoBoxMetric; this config has another metric")
     cfg.test_evaluator.report_dir = str(out)
 
@@ -112,16 +112,16 @@ def _configure_coco(cfg: Config, labels: Sequence[str] | None, out: str | Path |
         if len(labels) > 1 or not Path(labels[0]).is_file():
             raise UserError("no such file: with a COCO config, --labels must be one instances JSON", where=labels[0])
         dataset.ann_file = str(Path(labels[0]).resolve())  # absolute, because it is not relative to data_root
-    folder = (Path(dataset.get("data_root") or "") / dataset.ann_file).resolve().parent
-    # check_outputs, called later, accepts a folder that contains inputs; that of the JSON is refused here.
-    if Path(out_dir).resolve() == folder:
-        raise UserError(f"the output overlaps the input {folder}", where=out_dir, hint="choose another output")
+    json_folder = (Path(dataset.get("data_root") or "") / dataset.ann_file).resolve().parent
+    # check_outputs, called later, accepts a folder that contains inputs. The folder of the JSON is refused here.
+    if Path(out_dir).resolve() == json_folder:
+        raise UserError(f"the output overlaps the input {json_folder}", where=out_dir, hint="choose another output")
     cfg.test_evaluator.out_dir = out_dir
     return out_dir
 
 
-def _inputs(dataset: dict) -> list[Path]:
-    """Return the inputs of a dataset: the folder of images, and the folder of label files or the JSON."""
+def _input_paths(dataset: dict) -> list[Path]:
+    """Return the inputs of a dataset: the folder of images, and the folder of label files or the instances JSON."""
     root, prefix = Path(dataset.get("data_root") or ""), dataset.get("data_prefix") or {}
     images = prefix.get("img_path") or prefix.get("img") or "images"
     return [root / images, root / (dataset.get("ann_file") or "labelTxt")]

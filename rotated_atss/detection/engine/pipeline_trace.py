@@ -1,7 +1,7 @@
-"""Recording of what a pipeline does to a sample: the image and boxes as loaded, and the boxes that its steps drop.
+"""Record what a pipeline does to a sample: the image and boxes as loaded, and the boxes that its steps drop.
 
 Transforms do not report the boxes that they drop. Each step therefore gets the ignore flags of the boxes as an array
-that also carries the row numbers of the boxes. The numbers that are left after the step are those of the kept boxes.
+that also carries the row index of each box. After the step, the array has the row indices of the remaining boxes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class DroppedBox:
 
     Attributes:
         label: Class index.
-        box: (5,) or (4,) before the step.
-        reason: Why it was dropped, and by which step.
+        box: (5,) or (4,), as it was before the step.
+        reason: Why the box was dropped, and by which step.
     """
 
     label: int
@@ -36,11 +36,11 @@ class DroppedBox:
 
 @dataclass
 class SampleTrace:
-    """What a pipeline did to a sample.
+    """Record of what a pipeline did to a sample.
 
     Attributes:
-        image: (H, W, 3) as loaded; None if the pipeline loads no image.
-        boxes: (N, 5) or (N, 4) as loaded.
+        image: (H, W, 3) image as loaded; None if the pipeline loads no image.
+        boxes: (N, 5) or (N, 4) boxes as loaded.
         labels: (N,) class indices.
         ignored: (N,) bool, whether each box is ignored.
         dropped: Boxes that the pipeline dropped.
@@ -96,23 +96,24 @@ class _RecordedStep:
         if self.is_first:
             self.recorder.start()
         trace = self.recorder.trace
-        before = None  # boxes and labels before this step, if an earlier step has loaded them
+        boxes_and_labels = None  # before this step, if an earlier step has loaded them
         if "gt_bboxes" in results and _FLAGS in results:
-            before = results["gt_bboxes"].tensor.clone(), np.array(results["gt_bboxes_labels"])
-            results[_FLAGS] = _numbered(results[_FLAGS])
-        after = self.step(results)
-        if not isinstance(after, dict):
-            return after
-        kept_numbers = _take_numbers(after)
-        if before is not None and kept_numbers is not None:
-            trace.dropped += _dropped(*before, kept_numbers, self.step)
-        trace.rotation_deg = after.get("rotation_deg", trace.rotation_deg)
-        trace.quarter_turns = after.get("quarter_turns", trace.quarter_turns)
-        if trace.image is None and "img" in after:
-            trace.image = after["img"].copy()
-        if before is None and "gt_bboxes" in after:  # this step loaded the boxes
-            _record_boxes(trace, after)
-        return after
+            boxes_and_labels = results["gt_bboxes"].tensor.clone(), np.array(results["gt_bboxes_labels"])
+            results[_FLAGS] = _attach_row_index(results[_FLAGS])
+        new_results = self.step(results)
+        if not isinstance(new_results, dict):
+            return new_results
+        remaining_rows = _detach_row_index(new_results)
+        if boxes_and_labels is not None and remaining_rows is not None:
+            boxes, labels = boxes_and_labels
+            trace.dropped += _list_dropped_boxes(boxes, labels, remaining_rows, self.step)
+        trace.rotation_deg = new_results.get("rotation_deg", trace.rotation_deg)
+        trace.quarter_turns = new_results.get("quarter_turns", trace.quarter_turns)
+        if trace.image is None and "img" in new_results:
+            trace.image = new_results["img"].copy()
+        if boxes_and_labels is None and "gt_bboxes" in new_results:  # this step loaded the boxes
+            _record_boxes(trace, new_results)
+        return new_results
 
     def __getattr__(self, name: str) -> Any:
         if name == "step":  # not yet set while a copy is created; self.step below would then recurse without end
@@ -120,46 +121,46 @@ class _RecordedStep:
         return getattr(self.step, name)
 
 
-class _NumberedFlags(np.ndarray):
-    """Flags of boxes with the row numbers of the boxes; a selection of flags selects their numbers, too."""
+class _IndexedFlags(np.ndarray):
+    """Flags (N,) of boxes with the row index of each box; selecting flags also selects their row indices."""
 
-    numbers: np.ndarray | None
+    row_index: np.ndarray | None
 
     def __array_finalize__(self, other: Any) -> None:
         """Initialize a new array or view: NumPy calls this method instead of ``__init__``."""
-        self.numbers = None
+        self.row_index = None
 
     def __getitem__(self, key: Any) -> Any:
-        """Select flags, and the numbers of the same boxes."""
+        """Select flags, and the row indices of the same boxes."""
         selected = super().__getitem__(key)
-        if isinstance(selected, _NumberedFlags) and self.numbers is not None:
-            selected.numbers = self.numbers[key]
+        if isinstance(selected, _IndexedFlags) and self.row_index is not None:
+            selected.row_index = self.row_index[key]
         return selected
 
 
-def _numbered(flags: np.ndarray) -> _NumberedFlags:
-    numbered = np.asarray(flags).view(_NumberedFlags)
-    numbered.numbers = np.arange(len(flags))
-    return numbered
+def _attach_row_index(flags: np.ndarray) -> _IndexedFlags:
+    indexed_flags = np.asarray(flags).view(_IndexedFlags)
+    indexed_flags.row_index = np.arange(len(flags))
+    return indexed_flags
 
 
-def _take_numbers(results: dict) -> np.ndarray | None:
-    """Return the numbers of the boxes that are left, and make the flags a plain array again."""
+def _detach_row_index(results: dict) -> np.ndarray | None:
+    """Return the row indices of the remaining boxes, and make the flags a plain array again."""
     flags = results.get(_FLAGS)
-    if not isinstance(flags, _NumberedFlags):
+    if not isinstance(flags, _IndexedFlags):
         return None
     results[_FLAGS] = np.asarray(flags)
-    return flags.numbers
+    return flags.row_index
 
 
-def _dropped(boxes: Tensor, labels: np.ndarray, kept_numbers: np.ndarray, step: Any) -> list[DroppedBox]:
-    dropped = np.setdiff1d(np.arange(len(boxes)), kept_numbers)
-    return [DroppedBox(int(labels[row]), boxes[row], _reason(boxes[row], step)) for row in dropped.tolist()]
+def _list_dropped_boxes(boxes: Tensor, labels: np.ndarray, remaining_rows: np.ndarray, step: Any) -> list[DroppedBox]:
+    dropped_rows = np.setdiff1d(np.arange(len(boxes)), remaining_rows)
+    return [DroppedBox(int(labels[row]), boxes[row], _explain_drop(boxes[row], step)) for row in dropped_rows.tolist()]
 
 
-def _reason(box: Tensor, step: Any) -> str:
+def _explain_drop(box: Tensor, step: Any) -> str:
     name = type(step).__name__
-    if not isinstance(step, RandomRotation):
+    if not isinstance(step, RandomRotation):  # the reasons below are the rules of RandomRotation
         return f"removed by {name}"
     if float(box[2:4].min()) <= step.min_side:
         return f"too small for {name}: the shorter side is not above min_side, {step.min_side:g} px"

@@ -1,4 +1,4 @@
-"""Checks, before anything is logged or written, that the data of a config exists."""
+"""Check that the data of a config exists, before anything is logged or written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
 from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.errors import UserError
 
-SMALL_JSON_BYTES = 2**25  # up to this size, reading a JSON here and again later takes no noticeable time
+SMALL_JSON_BYTES = 2**25  # only a JSON up to this size is also read here, which takes no noticeable time
 
 
 def check_data(cfg: Config, loader: str) -> None:
@@ -53,7 +53,7 @@ def _check_tiles(dataset: dict) -> None:
 
 
 def _hint_for_missing_tiles(images: Path) -> str:
-    """Return what to do about a missing folder of tiles; a split of several subsets has one folder for each."""
+    """Return a hint for a missing folder of tiles. If the folder contains several subsets, the hint names them."""
     subsets = sorted(folder.parent for folder in images.parent.glob("*/images") if folder.is_dir())
     if subsets:
         return f"choose a subset: --data {' or '.join(map(str, subsets[:3]))}"

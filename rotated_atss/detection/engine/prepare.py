@@ -37,7 +37,7 @@ def prepare_train(cfg: Config, options: TrainOptions) -> Config:
         A changed copy. With ``resume``, its ``load_from`` is the checkpoint to resume from, or None if there is none.
 
     Raises:
-        UserError: The config cannot be trained, an option is out of range, or the latest checkpoint is missing.
+        UserError: The config cannot be trained, an option is out of range, or the checkpoint to resume is missing.
 
     Example:
         >>> from rotated_atss.detection.engine.config import load_config
@@ -106,7 +106,7 @@ def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | Non
     cfg = _prepare_run(cfg, options)
     cfg.load_from, cfg.resume = None, False  # the tested checkpoint is loaded instead
     cfg.model.backbone.init_cfg = None  # the tested checkpoint has all weights
-    cfg.update(dict.fromkeys(TRAINING_KEYS + VALIDATION_KEYS))
+    cfg.update(dict.fromkeys(TRAINING_KEYS + VALIDATION_KEYS))  # sets them to None
     if options.data is not None:
         set_test_data(cfg, options.data)
     if options.dataset is not None:
@@ -118,7 +118,7 @@ def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | Non
 
 
 def missing_validation_data(cfg: Config) -> Path | None:
-    """Return the folder or JSON of the validation data if it does not exist, else None.
+    """Return the path of the validation data, a folder or JSON, if it does not exist; else None.
 
     Example:
         >>> cfg = Config(dict(val_dataloader=dict(dataset=dict(data_root="no/such/folder"))))
@@ -173,15 +173,15 @@ def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
     if deterministic:
         randomness["deterministic"] = True
     if randomness:
-        cfg.randomness = {"seed": None, **randomness}  # for None, MMEngine draws a seed
+        cfg.randomness = {"seed": None, **randomness}  # MMEngine draws a seed if it is None
 
 
 def _set_nonfinite_action(cfg: Config, action: str) -> None:
     """Set the action of the config's ``NonFiniteLossHook``; add the hook if the config has none."""
-    name = "NonFiniteLossHook"
+    hook_type = "NonFiniteLossHook"
     hooks = [dict(hook) for hook in cfg.get("custom_hooks") or () if isinstance(hook, dict)]
-    nonfinite_hook = next((hook for hook in hooks if hook.get("type") == name), dict(type=name))
-    other_hooks = [hook for hook in hooks if hook.get("type") != name]
+    nonfinite_hook = next((hook for hook in hooks if hook.get("type") == hook_type), dict(type=hook_type))
+    other_hooks = [hook for hook in hooks if hook.get("type") != hook_type]
     cfg.custom_hooks = [{**nonfinite_hook, "action": action}, *other_hooks]
 
 

@@ -1,4 +1,4 @@
-"""Download of the backbone's pretrained weights before a training starts."""
+"""Download the backbone's pretrained weights before a training starts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fetch_backbone_weights(cfg: Config) -> None:
     checkpoint = (cfg.model.get("backbone", {}).get("init_cfg") or {}).get("checkpoint")
     if not checkpoint:
         return
-    timeout_s = socket.getdefaulttimeout()
+    previous_timeout_s = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)  # a network that drops packets would otherwise block for minutes
     try:
         CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu")
@@ -41,4 +41,4 @@ def fetch_backbone_weights(cfg: Config) -> None:
             "--from-scratch sets init_cfg=None, frozen_stages=-1, norm_eval=False (untrained layers must not freeze)",
         ) from error
     finally:
-        socket.setdefaulttimeout(timeout_s)
+        socket.setdefaulttimeout(previous_timeout_s)

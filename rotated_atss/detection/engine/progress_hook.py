@@ -42,7 +42,7 @@ class ProgressHook(Hook):
         """Show the state of the training."""
         if not is_main_process():
             return
-        ends_epoch = not _is_by_iterations(runner) and self.end_of_epoch(runner.train_dataloader, batch_idx)
+        ends_epoch = not _is_iteration_based(runner) and self.end_of_epoch(runner.train_dataloader, batch_idx)
         is_due = self._is_logged(runner, batch_idx, ends_epoch)
         if self.console.status.is_shown or is_due:
             self._show(_train_progress(runner, batch_idx, data_batch), is_due)
@@ -66,14 +66,15 @@ class ProgressHook(Hook):
         """Print the result of the validation in one line."""
         self.console.status.clear()
         if is_main_process():
-            self.console.write(f"validation after {_place(runner, 0)}: {format_metrics(metrics or {}) or 'no labels'}")
+            result = format_metrics(metrics or {}) or "no labels"
+            self.console.write(f"validation after {_position(runner, 0)}: {result}")
 
     def after_val(self, runner: Runner) -> None:
         """Print messages again."""
         self.console.shows_messages = True
 
     def after_train(self, runner: Runner) -> None:
-        """Complete the line that is updated in place."""
+        """Keep the last state of the line that is updated in place."""
         self.console.status.keep()
 
     def after_run(self, runner: Runner) -> None:
@@ -91,10 +92,10 @@ class ProgressHook(Hook):
         is_due = self.every_n_inner_iters(batch_idx, self.log_hook.interval)
         if not is_main_process() or not (self.console.status.is_shown or is_due):
             return
-        place = f"{'validation' if mode == 'val' else mode} {batch_idx + 1}/{len(dataloader)}"
-        self._show(_progress(runner, mode, place, _num_images(dataloader, data_batch)), is_due)
+        position = f"{'validation' if mode == 'val' else mode} {batch_idx + 1}/{len(dataloader)}"
+        self._show(_progress(runner, mode, position, _num_images(dataloader, data_batch)), is_due)
         if batch_idx + 1 == len(dataloader):
-            self.console.status.update(f"{place}  evaluating", force=True)
+            self.console.status.update(f"{position}  evaluating", force=True)
 
     def _show(self, progress: Progress, is_due: bool) -> None:
         line = format_progress(progress)
@@ -108,50 +109,50 @@ def _train_progress(runner: Runner, batch_idx: int, data_batch: Any) -> Progress
     scalars = runner.message_hub.log_scalars
     loss = scalars["train/loss"].mean(WINDOW) if "train/loss" in scalars else None
     lr = next((scalars[key].current() for key in ("train/lr", "train/base_lr") if key in scalars), None)
-    place = _place(runner, 1)
-    if not _is_by_iterations(runner):
-        place += f"  {batch_idx + 1}/{len(runner.train_dataloader)}"
+    position = _position(runner, 1)
+    if not _is_iteration_based(runner):
+        position += f"  {batch_idx + 1}/{len(runner.train_dataloader)}"
     images = _num_images(runner.train_dataloader, data_batch)
-    return _progress(runner, "train", place, images, loss=loss, lr=lr)
+    return _progress(runner, "train", position, images, loss=loss, lr=lr)
 
 
-def _progress(runner: Runner, mode: str, place: str, images: int, **values: Any) -> Progress:
+def _progress(runner: Runner, mode: str, position: str, images: int, **values: Any) -> Progress:
     scalars = runner.message_hub.log_scalars
-    times = [scalars.get(f"{mode}/{name}") for name in ("time", "data_time")]
-    seconds, loading = (0.0 if history is None else float(history.mean(WINDOW)) for history in times)
+    histories = [scalars.get(f"{mode}/{name}") for name in ("time", "data_time")]
+    seconds, loading_seconds = (0.0 if history is None else float(history.mean(WINDOW)) for history in histories)
     return Progress(
-        place=place, seconds=seconds, loading=loading, images=images * get_world_size(),
-        remaining=runner.message_hub.runtime_info.get("eta"), memory=_memory(), **values,
+        position=position, seconds=seconds, loading_seconds=loading_seconds, images=images * get_world_size(),
+        remaining_seconds=runner.message_hub.runtime_info.get("eta"), memory=_memory_in_use(), **values,
     )  # fmt: skip
 
 
-def _place(runner: Runner, offset: int) -> str:
+def _position(runner: Runner, offset: int) -> str:
     """Return the position in a training, such as ``epoch 3/12``.
 
-    The number is that of the finished epochs or iterations plus ``offset``, which is 1 during an iteration.
+    The number shown is the number of finished epochs or iterations plus ``offset``. Use 1 during an iteration.
     """
     loop = runner.train_loop
-    if _is_by_iterations(runner):
+    if _is_iteration_based(runner):
         return f"iteration {min(loop.iter + offset, loop.max_iters)}/{loop.max_iters}"
     return f"epoch {min(loop.epoch + offset, loop.max_epochs)}/{loop.max_epochs}"
 
 
-def _is_by_iterations(runner: Runner) -> bool:
+def _is_iteration_based(runner: Runner) -> bool:
     return not hasattr(runner.train_loop, "run_epoch")
 
 
 def _num_images(dataloader: Any, data_batch: Any) -> int:
-    """Return the number of images of a full batch, because the mean time is almost that of full batches."""
+    """Return the number of images of a full batch: the mean time per iteration is almost that of full batches."""
     if getattr(dataloader, "batch_size", None):
         return dataloader.batch_size
     inputs = data_batch.get("inputs") if isinstance(data_batch, dict) else data_batch
     return len(inputs) if isinstance(inputs, Sized) else 1
 
 
-def _memory() -> tuple[str, int] | None:
-    """Return kind and bytes of the memory in use: ``GPU``, the peak of tensors, or ``RSS``, the memory of this process.
+def _memory_in_use() -> tuple[str, int] | None:
+    """Return the kind and the size in bytes of the memory in use; None if the size is unknown.
 
-    The result is None if the memory of the process is unknown.
+    The kind is ``GPU``, for the peak memory of tensors, or ``RSS``, for the memory of this process.
     """
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         return "GPU", torch.cuda.max_memory_allocated()

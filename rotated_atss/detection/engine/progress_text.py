@@ -1,4 +1,4 @@
-"""Text of the line that shows the position and speed of a run."""
+"""Format the line that shows the position and speed of a run."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ class Progress:
     """State of a run after an iteration.
 
     Attributes:
-        place: Position in the run, such as ``epoch 3/12  50/1283``.
+        position: Position in the run, such as ``epoch 3/12  50/1283``.
         loss: Mean loss of the latest iterations.
         lr: Learning rate.
-        seconds: Seconds per iteration, mean of the latest ones.
-        loading: Part of ``seconds`` in which the device waits for data.
+        seconds: Seconds per iteration, mean of the latest iterations.
+        loading_seconds: Part of ``seconds`` in which the device waits for data.
         images: Images per iteration, of all processes.
-        remaining: Seconds until the end.
+        remaining_seconds: Estimated seconds until the end of the run.
         memory: Kind of memory, ``GPU`` (tensors) or ``RSS`` (the process), and its size in bytes.
     """
 
-    place: str
+    position: str
     seconds: float
-    loading: float
+    loading_seconds: float
     images: int
     loss: float | None = None
     lr: float | None = None
-    remaining: float | None = None
+    remaining_seconds: float | None = None
     memory: tuple[str, int] | None = None
 
 
 def format_progress(progress: Progress) -> str:
-    """Format a state as one line. Less important parts are further right, where a narrow terminal cuts them off.
+    """Format the state of a run as one line, with less important parts on the right: a narrow terminal cuts them off.
 
     Example:
-        >>> format_progress(Progress(place="test 4/9", seconds=0.5, loading=0.1, images=2, remaining=2.5))
+        >>> progress = Progress(position="test 4/9", seconds=0.5, loading_seconds=0.1, images=2, remaining_seconds=2.5)
+        >>> format_progress(progress)
         'test 4/9  eta 0:00:02  4.0 images/s  0.50 s/step  loading 20%'
     """
     seconds = max(progress.seconds, 1e-9)  # 0 before the first measurement
-    parts = [progress.place]
+    parts = [progress.position]
     if progress.loss is not None:
         parts.append(f"loss {progress.loss:.4f}")
-    if progress.remaining is not None:
-        parts.append(f"eta {timedelta(seconds=int(progress.remaining))}")
+    if progress.remaining_seconds is not None:
+        parts.append(f"eta {timedelta(seconds=int(progress.remaining_seconds))}")
     if progress.lr is not None:
         parts.append(f"lr {progress.lr:.2e}")
     parts += [f"{_format_rate(progress.images / seconds)} images/s", f"{progress.seconds:.2f} s/step"]
-    parts.append(f"loading {progress.loading / seconds:.0%}")
+    parts.append(f"loading {progress.loading_seconds / seconds:.0%}")
     if progress.memory is not None:
         name, size = progress.memory
         parts.append(f"{name} {size / 1e9:.1f} GB")

@@ -1,7 +1,7 @@
 """Random numbers of training that depend only on the seed and the position in the run.
 
-The random numbers of an augmentation or a training step depend neither on numbers that were drawn before nor on the
-number of data loading processes. A resumed run therefore continues like an uninterrupted one.
+The random numbers of an augmentation or a training step depend neither on earlier random numbers nor on the number of
+data loader processes. A resumed run therefore continues like an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.utils.data import Dataset, Sampler
 from rotated_atss.detection.datasets.wrapper import DatasetWrapper
 from rotated_atss.detection.engine.epoch_loop import ResumableBatchSampler
 
-SAMPLES, STEPS = 0, 1  # second argument of derive_seed, so that seeds of samples differ from seeds of steps
+SAMPLES, STEPS = 0, 1  # second argument of derive_seed: seeds of samples differ from seeds of training steps
 
 
 class SeededIndex(int):
@@ -47,7 +47,7 @@ class SeededIndex(int):
         return self
 
     def __reduce__(self) -> tuple:
-        """Pickle for the data loading processes."""
+        """Pickle the index with its seed, for data loader processes."""
         return SeededIndex, (int(self), self.seed)
 
 
@@ -59,23 +59,25 @@ class SeededSampler(Sampler):
 
     Args:
         dataset: Dataset of the wrapped sampler.
-        seed: Seed of the wrapped sampler.
+        seed: Seed of the wrapped sampler, which determines the order of the samples.
         sampler: Config of the wrapped sampler.
-        sample_seed: Seed of the run.
+        sample_seed: Seed of the run, from which the seeds of the samples are derived.
     """
 
     def __init__(self, dataset: Dataset, seed: int | None, sampler: dict, sample_seed: int) -> None:
         self.sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
-        self.sample_seed, self.epoch, self.position, self._first = sample_seed, 0, 0, 0
+        self.sample_seed, self.epoch, self._num_to_skip = sample_seed, 0, 0
+        self.position = 0  # samples of this process in the epoch so far
         self.rank, self.world_size = get_dist_info()
-        if hasattr(self.sampler, "skip"):  # MMEngine resumes without loading data if a sampler has this method
+        # MMEngine resumes without loading data if a sampler has a method skip, so define it only where it works.
+        if hasattr(self.sampler, "skip"):
             self.skip = self._skip
 
     def __iter__(self) -> Iterator[SeededIndex]:
         """Yield the indices. If ``set_epoch`` is not called, the positions continue those of the previous iteration."""
-        first, self._first = self._first, 0
-        self.position += first
-        for index in islice(self.sampler, first, None):
+        num_to_skip, self._num_to_skip = self._num_to_skip, 0
+        self.position += num_to_skip
+        for index in islice(self.sampler, num_to_skip, None):
             position = self.position * self.world_size + self.rank
             self.position += 1
             yield SeededIndex(index, derive_seed(self.sample_seed, SAMPLES, self.epoch, position))
@@ -97,14 +99,15 @@ class SeededSampler(Sampler):
             self.sampler.set_epoch(epoch)
 
     def skip_in_epoch(self, num_samples: int) -> None:
-        """Skip the first samples of the next iteration.
+        """Skip the first samples in the next iteration over this sampler.
 
         Args:
-            num_samples: Number of samples of this process.
+            num_samples: Number of samples to skip in this process.
         """
-        self._first = num_samples
+        self._num_to_skip = num_samples
 
     def _skip(self, num_samples: int) -> None:
+        """Skip the samples of this process that were drawn since the start of the training."""
         self.position = num_samples
         self.sampler.skip(num_samples)
 
@@ -127,7 +130,7 @@ class StepSeedHook(Hook):
     """Seed the random number generators before every training step, for models that draw random numbers."""
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Seed with the iteration and the rank of the process."""
+        """Seed by the iteration and the rank of the process."""
         seed_generators(step_seed(runner.seed, runner.iter))
 
 
@@ -136,7 +139,7 @@ def seed_samples(dataloader: dict, seed: int) -> dict:
 
     Args:
         dataloader: Config of the training data loader. It is not changed. If its dataset or sampler is already built,
-            it is returned as it is.
+            the config is returned as it is.
         seed: Seed of the run.
 
     Example:
@@ -146,11 +149,11 @@ def seed_samples(dataloader: dict, seed: int) -> dict:
     dataset, sampler = dataloader["dataset"], dataloader.get("sampler")
     if not isinstance(dataset, dict) or not isinstance(sampler, dict):
         return dataloader
-    seeded = dict(type=SeededSampler, sampler=sampler, sample_seed=seed)
+    seeded_sampler = dict(type=SeededSampler, sampler=sampler, sample_seed=seed)
     batch_sampler = dataloader.get("batch_sampler")
     if isinstance(batch_sampler, dict):
         dataloader = {**dataloader, "batch_sampler": dict(type=ResumableBatchSampler, batch_sampler=batch_sampler)}
-    return {**dataloader, "dataset": dict(type=SeededDataset, dataset=dataset), "sampler": seeded}
+    return {**dataloader, "dataset": dict(type=SeededDataset, dataset=dataset), "sampler": seeded_sampler}
 
 
 def step_seed(seed: int, iteration: int) -> int:

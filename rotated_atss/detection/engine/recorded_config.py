@@ -1,4 +1,4 @@
-"""The config to use with a checkpoint: the recorded one, or a given one that must agree with the record."""
+"""Find the config to use with a checkpoint: the recorded one, or a given one that must agree with the record."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def resolve_config(
     """Return the config of a model: the given config, or else the one in the record of the checkpoint.
 
     Args:
-        config: Path or name, or a config loaded with ``cfg_options``; None for the recorded config.
+        config: Path or name of a config, or a config loaded with ``cfg_options``; None for the recorded config.
         info: The record of the checkpoint; None if it has none.
         checkpoint: Path of the checkpoint, for errors.
         cfg_options: Changes to the config by dotted key.
@@ -46,7 +46,7 @@ def resolve_config(
         cfg = config if isinstance(config, Config) else load_config(config, cfg_options)
         if info is not None:
             check_agreement(cfg, info, checkpoint, cfg_options or ())
-            _check_named_classes(cfg, info, checkpoint, cfg_options or ())
+            _check_user_classes(cfg, info, checkpoint, cfg_options or ())
         return cfg
     if info is None:
         hint = "name its config: CONFIG CHECKPOINT"
@@ -56,12 +56,12 @@ def resolve_config(
     except UserError as error:
         raise UserError(error.what, where=checkpoint, hint="name its config: CONFIG CHECKPOINT") from None
     cfg = config_from_values(values, info.config_name, checkpoint, cfg_options)
-    _check_named_classes(cfg, info, checkpoint, cfg_options or ())
+    _check_user_classes(cfg, info, checkpoint, cfg_options or ())
     return cfg
 
 
-def _check_named_classes(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str]) -> None:
-    """Raise an error if the user sets other classes than those of the model, or another order."""
+def _check_user_classes(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str]) -> None:
+    """Raise an error if classes set by the user differ from those of the model, also in their order."""
     if any(key.rpartition(".")[2] == "classes" for key in user_keys):
         classes = config_classes(cfg)
         if classes is not None and classes != info.classes:
@@ -70,41 +70,46 @@ def _check_named_classes(cfg: Config, info: ModelInfo, checkpoint: object, user_
 
 
 def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str] = ()) -> None:
-    """Raise an error if a config interprets the outputs of a checkpoint's network differently from its record.
+    """Raise an error if a config contradicts the record of a checkpoint in how the outputs of the network are decoded.
 
-    Box coders, priors and the normalization of pixels are compared. For example, weights of another angle version fit
+    Box coders, priors and preprocessing are compared. For example, weights of another angle version fit
     the model, but their boxes would be decoded wrongly.
 
     Args:
         cfg: The config.
         info: The record of the checkpoint.
         checkpoint: Path of the checkpoint, for the error.
-        user_keys: Config keys that the user has set, which are not compared.
+        user_keys: Dotted config keys that the user has set. These settings are not compared.
 
     Raises:
         UserError: A setting differs.
     """
     require_keys(cfg, "model")
-    given = dict(_settings(cfg.model, "model"))
-    recorded = {} if info.config is None else dict(_settings(info.config_values().get("model"), "model"))
-    for key in [key for key in given if key.endswith(".angle_version")]:
-        recorded.setdefault(key, info.angle_version)
+    given = dict(_compared_settings(cfg.model, "model"))
+    recorded = {} if info.config is None else dict(_compared_settings(info.config_values().get("model"), "model"))
+    for key in given:
+        if key.endswith(".angle_version"):  # known even if the record has no config
+            recorded.setdefault(key, info.angle_version)
     keys = dict.fromkeys([*recorded, *given])
     # The angle version comes first, because it explains other differences.
     for key in sorted(keys, key=lambda key: not key.endswith(".angle_version")):
         if not _is_equal(key, recorded, given) and not any(_covers(user_key, key) for user_key in user_keys):
-            values = [quote(settings[key]) if key in settings else "not set" for settings in (recorded, given)]
+            recorded_text, given_text = (
+                quote(settings[key]) if key in settings else "not set" for settings in (recorded, given)
+            )
             name = cfg.get("config_name") or cfg.filename
-            what = f"{key} is {values[0]} in the checkpoint, {values[1]} in the config {name}"
+            what = f"{key} is {recorded_text} in the checkpoint, {given_text} in the config {name}"
             raise UserError(what, where=checkpoint, hint="omit the config: the checkpoint has a record of its own")
 
 
 def _is_equal(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Return whether a setting is the same in the record and in the given config.
 
-    A setting that only the record or only the given config has counts as the same in three cases. It belongs to the
-    data preprocessor. Or the part of the model to which it belongs is missing on the side without the setting. Or its
-    value is None, False or 0, like a default that switches something off.
+    A setting that only one of them has counts as the same
+
+    - if it belongs to the data preprocessor,
+    - if the other one lacks the whole part of the model to which the setting belongs, or
+    - if its value is None, False or 0, like a default that switches something off.
     """
     if key in recorded and key in given:
         return recorded[key] == given[key]
@@ -115,21 +120,22 @@ def _is_equal(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -
 
 
 def _covers(user_key: str, key: str) -> bool:
+    """Return whether a key set by the user is ``key`` or contains it."""
     return key == user_key or key.startswith(f"{user_key}.")
 
 
-def _settings(value: Any, path: str, compared: bool = False) -> Iterator[tuple[str, Any]]:
+def _compared_settings(value: Any, path: str, is_compared: bool = False) -> Iterator[tuple[str, Any]]:
     """Yield dotted key and value of every setting below one of :data:`_COMPARED_KEYS`."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             if name not in _TRAINING_KEYS:
-                yield from _settings(item, f"{path}.{name}", compared or name in _COMPARED_KEYS)
+                yield from _compared_settings(item, f"{path}.{name}", is_compared or name in _COMPARED_KEYS)
     elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
         for index, item in enumerate(value):
-            yield from _settings(item, f"{path}.{index}", compared)
-    elif compared and path.endswith(".type") and isinstance(value, str):
+            yield from _compared_settings(item, f"{path}.{index}", is_compared)
+    elif is_compared and path.endswith(".type") and isinstance(value, str):
         yield path, value.rpartition(".")[2]  # without the scope of a registry
-    elif compared:
+    elif is_compared:
         yield path, tuples_to_lists(value)
 
 
@@ -138,8 +144,8 @@ def describe_checkpoint(config: str | Path, content: Mapping[str, Any], path: st
 
     Args:
         config: Path or name of the model's config.
-        content: The checkpoint.
-        path: Its file, for errors.
+        content: The content of the checkpoint.
+        path: Path of the checkpoint, for errors.
 
     Raises:
         UserError: The weights do not fit the config, or config and record contradict each other.
@@ -149,9 +155,9 @@ def describe_checkpoint(config: str | Path, content: Mapping[str, Any], path: st
     if info is not None:
         return info
     require_keys(cfg, "model")
-    trained = recorded_classes(content)
-    if trained:
-        set_classes(cfg, trained)
+    trained_classes = recorded_classes(content)
+    if trained_classes:
+        set_classes(cfg, trained_classes)
     with torch.device("meta"):
         model = build_model(cfg)
     check_weights_fit(model, state_dict_of(content), path)

@@ -13,8 +13,8 @@ from mmengine.optim import build_optim_wrapper
 from torch import Tensor, nn
 
 from rotated_atss.checkpoints.batch_record import BatchRecord, ImageRecord, read_batch_record
-from rotated_atss.detection.engine.batch_samples import batch_of_images, invalid_boxes
-from rotated_atss.detection.engine.build_errors import build_errors
+from rotated_atss.detection.engine.batch_samples import images_to_batch, invalid_boxes
+from rotated_atss.detection.engine.build_errors import report_build_errors
 from rotated_atss.detection.engine.checkpoint_io import load_weights
 from rotated_atss.detection.engine.config import build_model, config_from_values, load_config, require_keys
 from rotated_atss.detection.engine.device import resolve_device, use_device
@@ -22,7 +22,7 @@ from rotated_atss.detection.engine.network import store_channels_last
 from rotated_atss.detection.engine.random_numbers import seed_generators
 from rotated_atss.errors import UserError
 
-_TOLERANCE = 1e-4  # relative and absolute; another number of threads or another device rounds differently
+_TOLERANCE = 1e-4  # relative and absolute, for losses; other devices or numbers of threads round differently
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class StepResult:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """Result of a batch of a single image.
+    """Result of repeating the step with a batch of a single image.
 
     Attributes:
         name: ``img_id`` of the image.
         num_boxes: Number of its ground-truth boxes.
         num_invalid_boxes: Number of boxes that are not finite or have no area.
-        step: Losses and gradients. Those of the images do not add up to those of the whole batch, because losses are
-            averaged over the positives of a batch, and batch norm in training mode depends on the batch.
+        step: Losses and gradients. The losses of the images do not add up to those of the whole batch, because losses
+            are averaged over the positives of a batch, and batch norm in training mode depends on the batch.
     """
 
     name: str
@@ -72,8 +72,8 @@ class Replay:
 
     Attributes:
         record: The recorded step.
-        batch: Result of the whole batch.
-        images: Result of each image alone.
+        batch: Result with the whole batch.
+        images: Results with each image alone.
     """
 
     record: BatchRecord
@@ -82,12 +82,11 @@ class Replay:
 
     @property
     def is_reproduced(self) -> bool:
-        """Whether the losses agree with the recorded ones and, if recorded, there are gradients that are not finite."""
+        """Whether the losses agree with the record, and NaN or infinite gradients occur again if the record has any."""
         recorded, repeated = self.record.losses, self.batch.losses
-        same_losses = recorded.keys() == repeated.keys() and all(
-            _agree(recorded[name], repeated[name]) for name in recorded
-        )
-        return same_losses and (not self.record.gradients or bool(self.batch.gradients))
+        if recorded.keys() != repeated.keys() or not all(_agree(recorded[name], repeated[name]) for name in recorded):
+            return False
+        return bool(self.batch.gradients) or not self.record.gradients
 
 
 def replay(path: str | Path, config: str | Path | None = None, device: str | None = None) -> Replay:
@@ -106,13 +105,13 @@ def replay(path: str | Path, config: str | Path | None = None, device: str | Non
         replay("work_dirs/demo/nonfinite_iter_12.pth").batch.losses
     """
     record = read_batch_record(path)
-    cfg = _config_of(record, path, config)
+    cfg = _load_recorded_config(record, path, config)
     with use_device(device):
         model = build_model(cfg).to(resolve_device(device))
         load_weights(model, record.weights, path)
         if any(hook.get("type") == "ChannelsLastHook" for hook in cfg.get("custom_hooks") or ()):
             store_channels_last(model)  # rounding depends on the layout
-        with build_errors("optim_wrapper of this config", where=path):
+        with report_build_errors("optim_wrapper of this config", where=path):
             optim_wrapper: Any = build_optim_wrapper(model, cfg.optim_wrapper)
         model.train()
         batch = _run_step(model, optim_wrapper, record, record.images)
@@ -120,8 +119,8 @@ def replay(path: str | Path, config: str | Path | None = None, device: str | Non
     return Replay(record, batch, images)
 
 
-def _config_of(record: BatchRecord, path: str | Path, config: str | Path | None) -> Config:
-    """Return the given config, or the recorded one."""
+def _load_recorded_config(record: BatchRecord, path: str | Path, config: str | Path | None) -> Config:
+    """Load the given config, or the recorded one if ``config`` is None."""
     if config is not None:
         cfg = load_config(config)
     else:
@@ -145,18 +144,18 @@ def _run_step(model: Any, optim_wrapper: Any, record: BatchRecord, images: Seque
     seed_generators(record.seed)
     model.zero_grad()
     with optim_wrapper.optim_context(model):
-        data = model.data_preprocessor(batch_of_images(images), True)
+        data = model.data_preprocessor(images_to_batch(images), True)
         losses = model(**data, mode="loss")
-    total, named = model.parse_losses(losses)
+    total, log_vars = model.parse_losses(losses)
     total.backward()
-    return StepResult(_losses_in(named), _broken_gradients(model))
+    return StepResult(_losses_by_name(log_vars), _nonfinite_gradients(model))
 
 
-def _losses_in(named: Mapping[str, Tensor]) -> dict[str, float]:
-    return {name: float(value.detach()) for name, value in named.items() if "loss" in name}
+def _losses_by_name(log_vars: Mapping[str, Tensor]) -> dict[str, float]:
+    return {name: float(value.detach()) for name, value in log_vars.items() if "loss" in name}
 
 
-def _broken_gradients(model: nn.Module) -> list[str]:
+def _nonfinite_gradients(model: nn.Module) -> list[str]:
     return [
         name
         for name, parameter in model.named_parameters()

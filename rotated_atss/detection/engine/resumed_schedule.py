@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from rotated_atss.detection.engine.epoch_loop import EPOCH_LENGTH
 from rotated_atss.errors import UserError
 
-# Values in the state of a schedule that change with each step or do not affect the rates.
+# Keys of a schedule's state that change with each step or do not affect the learning rate.
 SCHEDULE_STATE = ("last_step", "_global_step", "_last_value", "base_values", "verbose")
 SCHEDULED_PREFIXES = ("initial_", "max_", "min_")  # keys that schedules add to a parameter group
 
@@ -42,32 +42,32 @@ class ResumedScheduleHook(Hook):
         """
         schedulers, states = runner.param_schedulers or [], checkpoint.get("param_schedulers") or []
         if not isinstance(runner.optim_wrapper, OptimWrapper) or isinstance(schedulers, dict):
-            return  # several optimizers are not supported here
+            return  # with several optimizers, the state of the checkpoint applies
         groups, saved_groups = _param_groups(runner.optim_wrapper), _saved_groups(checkpoint["optimizer"])
         _check_same_optimizer(groups, saved_groups, self.path)
         differences = [*_schedule_differences(schedulers, states), *_group_differences(groups, saved_groups)]
         if not differences:
             return
-        # A schedule that reads validation metrics (ReduceOnPlateau) cannot be stepped anew.
+        # A schedule that reads validation metrics (ReduceOnPlateau) cannot be stepped again from the start.
         is_replayable = not any(getattr(scheduler, "need_val_args", False) for scheduler in schedulers)
-        which = "config" if is_replayable else "checkpoint"
+        source = "config" if is_replayable else "checkpoint"
         for difference in differences:
-            runner.logger.warning(f"{self.path}: {difference}; the {which}'s applies")
+            runner.logger.warning(f"{self.path}: {difference}; the {source}'s applies")
         if is_replayable:
             meta = checkpoint["meta"]
-            replay(schedulers, meta["iter"], meta["epoch"], meta.get(EPOCH_LENGTH))
+            replay_schedules(schedulers, meta["iter"], meta["epoch"], meta.get(EPOCH_LENGTH))
             for group, saved_group in zip(groups, saved_groups, strict=True):
                 saved_group.update({key: value for key, value in group.items() if key != "params"})
             checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in schedulers]
 
 
-def replay(
+def replay_schedules(
     schedulers: Sequence[_ParamScheduler], iterations: int, epochs: int, epoch_length: int | None = None
 ) -> None:
-    """Step new schedules as often as a training has done.
+    """Step new schedules as often as the training of a checkpoint has stepped them.
 
     Args:
-        schedulers: Schedules that have made no step. The values of their optimizer change.
+        schedulers: Schedules that have made no step. The learning rate and other settings of their optimizer change.
         iterations: Number of iterations.
         epochs: Number of complete epochs within these iterations; 0 in training by iterations.
         epoch_length: Iterations per epoch; None if the iterations are those of the complete epochs.
@@ -76,24 +76,24 @@ def replay(
         >>> import torch
         >>> from mmengine.optim import MultiStepLR
         >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-        >>> replay([MultiStepLR(optimizer, milestones=[2])], iterations=30, epochs=3)
+        >>> replay_schedules([MultiStepLR(optimizer, milestones=[2])], iterations=30, epochs=3)
         >>> optimizer.param_groups[0]["lr"]
         0.1
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a schedule warns that the optimizer has made no step
-        done = 0
+        iteration = 0
         for epoch in range(epochs + 1):
             end = _end_of_epoch(epoch, iterations, epochs, epoch_length)
-            for _ in range(done, end):
+            for _ in range(iteration, end):
                 _step(schedulers, by_epoch=False)
-            done = end
+            iteration = end
             if epoch < epochs:
                 _step(schedulers, by_epoch=True)
 
 
 def _end_of_epoch(epoch: int, iterations: int, epochs: int, epoch_length: int | None) -> int:
-    """Return the number of iterations at the end of an epoch; the last one may be incomplete."""
+    """Return the number of iterations at the end of an epoch; the last epoch may be incomplete."""
     if epoch == epochs:
         return iterations
     return iterations * (epoch + 1) // epochs if epoch_length is None else epoch_length * (epoch + 1)
@@ -115,65 +115,68 @@ def _saved_groups(optimizer: Mapping[str, Any]) -> list[dict]:
     return [*optimizer["param_groups"], *([extra] if extra else [])]
 
 
-def _check_same_optimizer(groups: Sequence[Mapping], saved: Sequence[Mapping], path: str) -> None:
+def _check_same_optimizer(groups: Sequence[Mapping], saved_groups: Sequence[Mapping], path: str) -> None:
+    """Raise an error if the saved parameter groups differ from the config's in number, size or settings."""
     hint = "resume with the optimizer of that training, or start a new one with --init-from"
-    if len(groups) != len(saved):
-        what = f"the optimizer has {len(saved)} parameter groups; the config's has {len(groups)}"
+    if len(groups) != len(saved_groups):
+        what = f"the optimizer has {len(saved_groups)} parameter groups; the config's has {len(groups)}"
         raise UserError(what, where=path, hint=hint)
-    for group, old in zip(groups, saved, strict=True):
-        if len(group["params"]) != len(old["params"]):
-            what = f"the optimizer has {len(old['params'])} weights in a group; the config's has {len(group['params'])}"
+    for group, saved_group in zip(groups, saved_groups, strict=True):
+        num_weights, num_saved = len(group["params"]), len(saved_group["params"])
+        if num_weights != num_saved:
+            what = f"the optimizer has {num_saved} weights in a group; the config's has {num_weights}"
             raise UserError(what, where=path, hint=hint)
-        names, old_names = (
-            {key for key in settings if not key.startswith(SCHEDULED_PREFIXES)} for settings in (group, old)
+        names, saved_names = (
+            {key for key in settings if not key.startswith(SCHEDULED_PREFIXES)} for settings in (group, saved_group)
         )
-        # Another version of PyTorch adds settings or lacks some, but does not do both.
-        if names - old_names and old_names - names:
-            what = f"the optimizer has the settings {', '.join(sorted(old_names - names))}"
-            raise UserError(f"{what}; the config's has {', '.join(sorted(names - old_names))}", where=path, hint=hint)
+        # Another version of PyTorch may add settings or lack some, but not both.
+        if names - saved_names and saved_names - names:
+            what = f"the optimizer has the settings {', '.join(sorted(saved_names - names))}"
+            raise UserError(f"{what}; the config's has {', '.join(sorted(names - saved_names))}", where=path, hint=hint)
 
 
 def _schedule_differences(schedulers: Sequence[_ParamScheduler], states: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return one line per setting of a schedule that differs from the checkpoint."""
+    """Return one line per setting of the config's schedules that differs from the checkpoint."""
     if len(schedulers) != len(states):
-        return [_difference("the number of schedules", len(states), len(schedulers))]
+        return [_describe_difference("the number of schedules", len(states), len(schedulers))]
     lines = []
     for number, (scheduler, state) in enumerate(zip(schedulers, states, strict=True)):
-        settings, saved = _settings(scheduler.state_dict()), _settings(state)
+        settings, saved = _constant_settings(scheduler.state_dict()), _constant_settings(state)
         names = [name for name in sorted({*settings, *saved}) if settings.get(name) != saved.get(name)]
         # Private values are derived from public ones. They are reported only if no public value differs.
         names = [name for name in names if not name.startswith("_")] or names
         lines += [
-            _difference(f"param_scheduler[{number}].{name.lstrip('_')}", saved.get(name), settings.get(name))
+            _describe_difference(f"param_scheduler[{number}].{name.lstrip('_')}", saved.get(name), settings.get(name))
             for name in names
         ]
     return lines
 
 
-def _settings(state: Mapping[str, Any]) -> dict[str, Any]:
+def _constant_settings(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a schedule that do not change when it is stepped."""
     return {name: value for name, value in state.items() if name not in SCHEDULE_STATE and not callable(value)}
 
 
-def _group_differences(groups: Sequence[Mapping], saved: Sequence[Mapping]) -> list[str]:
-    """Return one line per optimizer setting that differs, with the values of the first group in which it does."""
+def _group_differences(groups: Sequence[Mapping], saved_groups: Sequence[Mapping]) -> list[str]:
+    """Return one line per optimizer setting that differs, with its values in the first group where it differs."""
     lines: dict[str, str] = {}
-    for group, old in zip(groups, saved, strict=True):
+    for group, saved_group in zip(groups, saved_groups, strict=True):
         for name in group:
-            if name == "params" or name not in old or name.startswith(SCHEDULED_PREFIXES):
+            if name == "params" or name not in saved_group or name.startswith(SCHEDULED_PREFIXES):
                 continue
-            before, now = (settings.get(f"initial_{name}", settings[name]) for settings in (old, group))
+            # A schedule changes the value and keeps its start value under "initial_...".
+            before, now = (settings.get(f"initial_{name}", settings[name]) for settings in (saved_group, group))
             if before != now and not (isinstance(now, Sequence) and list(now) == list(before)):
                 label = "the base learning rate" if name == "lr" else f"the optimizer's {name}"
-                lines.setdefault(name, _difference(label, before, now))
+                lines.setdefault(name, _describe_difference(label, before, now))
     return list(lines.values())
 
 
-def _difference(name: str, before: Any, now: Any) -> str:
-    return f"{name} is {_text(before)} in the checkpoint and {_text(now)} in the config"
+def _describe_difference(name: str, before: Any, now: Any) -> str:
+    return f"{name} is {_format_value(before)} in the checkpoint and {_format_value(now)} in the config"
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, Counter):  # the milestones of MultiStepLR
         return str(sorted(value.elements()))
     return f"{value:.6g}" if isinstance(value, float) else f"{value!r:.80}"

@@ -14,20 +14,20 @@ from mmengine.runner import Runner
 from rotated_atss import __version__
 from rotated_atss.errors import count_of
 
-SHOWN_CLASSES = 5  # class names printed; "..." stands for the rest
+MAX_SHOWN_CLASSES = 5  # number of class names printed; "..." stands for the others
 
 
 class HeaderHook(Hook):
     """Log model, device, data, schedule and log file in a few lines.
 
     Args:
-        weights: The checkpoint that is tested; None in training.
+        checkpoint: The tested checkpoint; None in training.
     """
 
     priority = "LOWEST"  # after hooks that load weights
 
-    def __init__(self, weights: str | Path | None = None) -> None:
-        self.weights = weights
+    def __init__(self, checkpoint: str | Path | None = None) -> None:
+        self.checkpoint = checkpoint
 
     def before_train(self, runner: Runner) -> None:
         """Log what is trained."""
@@ -42,7 +42,7 @@ class HeaderHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """Log what is tested."""
-        lines = [] if self.weights is None else [f"checkpoint: {self.weights}"]
+        lines = [] if self.checkpoint is None else [f"checkpoint: {self.checkpoint}"]
         lines.append(f"test data: {describe_dataset(runner.test_dataloader.dataset)}")
         self._log(runner, "test", lines)
 
@@ -56,7 +56,7 @@ class HeaderHook(Hook):
 
 
 def describe_dataset(dataset: Any) -> str:
-    """Return number of images, classes and folder of a dataset as one text.
+    """Describe number of images, classes and folder of a dataset in one line.
 
     Example:
         >>> class Tiles(list):
@@ -68,14 +68,14 @@ def describe_dataset(dataset: Any) -> str:
     classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
     parts = [count_of(len(dataset), "image")]
     if classes:
-        names = ", ".join([*classes[:SHOWN_CLASSES], *(["..."] if len(classes) > SHOWN_CLASSES else [])])
+        names = ", ".join([*classes[:MAX_SHOWN_CLASSES], *(["..."] if len(classes) > MAX_SHOWN_CLASSES else [])])
         parts.append(f"{count_of(len(classes), 'class')} ({names})")
     root = getattr(dataset, "data_root", None)
     return ", ".join([*parts, str(root)] if root else parts)
 
 
 def describe_device() -> str:
-    """Return as one text the device, its name or number of threads, and the number of processes if there are several.
+    """Describe the device and, if there are several, the number of processes in one line.
 
     Example:
         >>> describe_device().partition(", ")[0] == get_device()
@@ -91,9 +91,8 @@ def describe_device() -> str:
 
 def _describe_schedule(runner: Runner) -> str:
     loop, loader = runner.train_loop, runner.train_dataloader
-    batch = (loader.batch_size or getattr(loader.batch_sampler, "batch_size", 1)) * get_world_size()
-    plural = "" if loop.max_epochs == 1 else "s"
+    batch_size = (loader.batch_size or getattr(loader.batch_sampler, "batch_size", 1)) * get_world_size()
+    plural = "" if loop.max_epochs == 1 else "s"  # count_of would write "epoches"
     epochs = f"{loop.max_epochs} epoch{plural}, " if hasattr(loop, "run_epoch") else ""
-    return (
-        f"schedule: {epochs}{count_of(loop.max_iters, 'iteration')} of {count_of(batch, 'image')}, seed {runner.seed}"
-    )
+    iterations, images = count_of(loop.max_iters, "iteration"), count_of(batch_size, "image")
+    return f"schedule: {epochs}{iterations} of {images}, seed {runner.seed}"

@@ -1,4 +1,4 @@
-"""The result of a training or test as plain values, which the commands print as their last line and write to a file."""
+"""Result of a training or test as plain values, which the commands print as their last line and write to a file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ResultHook(Hook):
 
     @property
     def seconds(self) -> float:
-        """Seconds since the hook was created."""
+        """Seconds since the creation of the hook."""
         return round(time.monotonic() - self._start, 1)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
@@ -58,7 +58,7 @@ def record_training(runner: Runner, hook: ResultHook) -> dict[str, Any]:
     best = runner.message_hub.runtime_info.get("best_ckpt")
     result = {
         "result": "train",
-        **_places(runner, _latest(runner.work_dir)),
+        **_common_fields(runner, _find_latest_checkpoint(runner.work_dir)),
         "epochs": loop.epoch if hasattr(loop, "run_epoch") else None,
         "iterations": loop.iter,
         "seconds": hook.seconds,
@@ -66,14 +66,14 @@ def record_training(runner: Runner, hook: ResultHook) -> dict[str, Any]:
         "val": replace_nonfinite(short_names(hook.metrics)) or None,
         **({"best_checkpoint": _absolute(best)} if best else {}),
     }
-    return _write(result, runner, TRAIN_RESULT)
+    return _write_result(result, runner, TRAIN_RESULT)
 
 
 def record_finished(runner: Runner, checkpoint: str, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the result, as :func:`record_training`, of a finished training that was resumed. No file is written."""
+    """Return the result of resuming a finished training, in the form of :func:`record_training`; write no file."""
     return {
         "result": "train",
-        **_places(runner, checkpoint),
+        **_common_fields(runner, checkpoint),
         "epochs": meta.get("epoch"),
         "iterations": meta.get("iter"),
         "seconds": 0.0,
@@ -101,7 +101,7 @@ def record_test(
     outputs = evaluator if isinstance(evaluator, dict) else {}
     result = {
         "result": "test",
-        **_places(runner, checkpoint),
+        **_common_fields(runner, checkpoint),
         "images": len(runner.test_dataloader.dataset),
         "seconds": hook.seconds,
         "metrics": replace_nonfinite(short_names(dict(metrics))) or None,
@@ -109,7 +109,7 @@ def record_test(
         "submission": _absolute(outputs.get("submission")),
         "report": _absolute(outputs.get("report_dir")) if metrics else None,
     }
-    return _write(result, runner, TEST_RESULT)
+    return _write_result(result, runner, TEST_RESULT)
 
 
 def save_learning_curves(runner: Runner) -> None:
@@ -132,14 +132,15 @@ def save_learning_curves(runner: Runner) -> None:
         runner.logger.warning(f"no {PICTURE}: {error}")
 
 
-def _latest(work_dir: str) -> Path | None:
+def _find_latest_checkpoint(work_dir: str) -> Path | None:
     try:
         return latest_checkpoint(Path(work_dir))
     except UserError:  # last_checkpoint of an earlier run names a file that no longer exists
         return None
 
 
-def _places(runner: Runner, checkpoint: str | Path | None) -> dict[str, Any]:
+def _common_fields(runner: Runner, checkpoint: str | Path | None) -> dict[str, Any]:
+    """Return the fields that the results of training and testing share."""
     return {
         "config": runner.cfg.get("config_name"),
         "checkpoint": _absolute(checkpoint),
@@ -153,7 +154,8 @@ def _absolute(path: str | Path | None) -> str | None:
     return None if path is None else os.path.abspath(path)
 
 
-def _write(result: dict[str, Any], runner: Runner, name: str) -> dict[str, Any]:
+def _write_result(result: dict[str, Any], runner: Runner, name: str) -> dict[str, Any]:
+    """Write a result into the work folder, in the main process only, and return it."""
     if is_main_process():
         write_json(Path(runner.work_dir) / name, result)
     return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rotated_atss.detection.engine.console import console_of_run
+from rotated_atss.detection.engine.console import configure_console
 from rotated_atss.detection.engine.device import use_device
 from rotated_atss.detection.engine.options import TestOptions, TrainOptions
 from rotated_atss.detection.engine.testing import detect_and_evaluate
@@ -56,7 +56,7 @@ def run_training(config: str | Path, options: TrainOptions | None = None) -> dic
         run_training("rotated_atss_obb_r18_demo_le90")["checkpoint"]
     """
     options = options or TrainOptions()
-    with use_device(options.device, options.launcher), console_of_run(options.quiet):
+    with use_device(options.device, options.launcher), configure_console(options.quiet):
         return train_config(config, options)
 
 
@@ -110,5 +110,5 @@ def run_test(config: str | Path | None, checkpoint: str | Path, options: TestOpt
 def _run_test(
     config: str | Path | None, checkpoint: str | Path, options: TestOptions
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    with use_device(options.device, options.launcher), console_of_run(options.quiet):
+    with use_device(options.device, options.launcher), configure_console(options.quiet):
         return detect_and_evaluate(config, checkpoint, options)

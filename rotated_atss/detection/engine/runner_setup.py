@@ -1,4 +1,4 @@
-"""Building of a runner, with the hooks that training and testing share."""
+"""Build a runner with the hooks that training and testing share."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
-from rotated_atss.detection.engine.bad_images import LIST, BadImagesHook
-from rotated_atss.detection.engine.build_errors import build_errors
+from rotated_atss.detection.engine.bad_images import BAD_IMAGES_FILE, BadImagesHook
+from rotated_atss.detection.engine.build_errors import report_build_errors
 from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
 from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
 from rotated_atss.detection.engine.data_time import DataTimeHook
 from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
-from rotated_atss.detection.engine.log_targets import log_target_errors
+from rotated_atss.detection.engine.log_targets import report_log_target_errors
 from rotated_atss.detection.engine.progress_hook import ProgressHook
 from rotated_atss.detection.engine.random_numbers import StepSeedHook
 from rotated_atss.errors import UserError
@@ -24,7 +24,7 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     """Build the runner of a prepared config.
 
     Args:
-        cfg: A config of :func:`prepare_train` or :func:`prepare_test`.
+        cfg: A config as :func:`~rotated_atss.detection.engine.prepare.prepare_train` or ``prepare_test`` returns it.
 
     Raises:
         UserError: A part of the config cannot be built, or the work folder cannot be written.
@@ -35,7 +35,7 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     """
     restrict_checkpoint_loading()
     try:
-        with build_errors("this config", where=cfg.filename), log_target_errors():
+        with report_build_errors("this config", where=cfg.filename), report_log_target_errors():
             runner = AtomicCheckpointRunner.from_cfg(cfg)
     except OSError as error:
         what = f"cannot write here: {error.strerror or error}"
@@ -46,7 +46,7 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     runner.register_hook(DataTimeHook())
     runner.register_hook(ProgressHook(runner.console))
     if cfg.get("on_bad_image") == "skip":
-        runner.register_hook(BadImagesHook(Path(cfg.work_dir, LIST)))
+        runner.register_hook(BadImagesHook(Path(cfg.work_dir, BAD_IMAGES_FILE)))
     if get_device() == "cpu":
         runner.register_hook(CpuThreadsHook())
     return runner

@@ -1,4 +1,4 @@
-"""Length of a training, and the adaptation of its learning-rate schedules to that length."""
+"""Set the length of a training, and adapt its learning-rate schedules to that length."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mmengine.config import Config
 
 from rotated_atss.errors import UserError
 
-MAX_WARM_UP = 1 / 3  # longest part of a training that a warm-up may take
-SHORT_WARM_UP = 1 / 10  # part of the training that a warm-up takes after it was shortened
+MAX_WARM_UP_SHARE = 1 / 3  # largest share of a training that a warm-up may take
+SHORTENED_WARM_UP_SHARE = 1 / 10  # share of the training that a shortened warm-up takes
 LR_KEY = "optim_wrapper.optimizer.lr"
 
 
@@ -38,33 +38,32 @@ def set_epochs(cfg: Config, epochs: int) -> None:
         raise UserError(f"the number of epochs must be at least 1, got {epochs}", where="--epochs")
     length = cfg.train_cfg.get("max_epochs")
     if length is None:
-        length = _count_epochs(cfg)
+        length = _convert_to_epochs(cfg)
     cfg.train_cfg.max_epochs = epochs
     for scheduler in _schedulers(cfg):
         if not scheduler.get("by_epoch", True):
             continue
         if scheduler.get("milestones"):
             scaled = {min(max(round(milestone * epochs / length), 1), epochs - 1) for milestone in scheduler.milestones}
-            scheduler["milestones"] = sorted(scaled - {0})
+            scheduler["milestones"] = sorted(scaled - {0})  # a training of one epoch has no milestone
         for key in ("end", "total_steps", "T_max"):
             if scheduler.get(key) == length:
                 scheduler[key] = epochs
 
 
-def _count_epochs(cfg: Config) -> int:
-    """Change a config that counts iterations, in place, to count epochs; return the previous number of iterations."""
+def _convert_to_epochs(cfg: Config) -> int:
+    """Change a config that counts iterations to count epochs, in place; return the previous number of iterations."""
     length: int = cfg.train_cfg.max_iters
     cfg.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=1)
     sampler = cfg.train_dataloader.get("sampler")
     if sampler and sampler.get("type") == "InfiniteSampler":
         sampler["type"] = "DefaultSampler"
     for scheduler in _schedulers(cfg):
-        if length in (scheduler.get("end"), scheduler.get("total_steps"), scheduler.get("T_max")) or (
-            scheduler.get("milestones")
-        ):
+        has_full_length = length in (scheduler.get("end"), scheduler.get("total_steps"), scheduler.get("T_max"))
+        if scheduler.get("milestones"):
             scheduler.update(by_epoch=True)
-            if not scheduler.get("milestones"):
-                scheduler.update(convert_to_iter_based=True)
+        elif has_full_length:  # still stepped at each iteration; only its length is given in epochs
+            scheduler.update(by_epoch=True, convert_to_iter_based=True)
     cfg.merge_from_dict({
         "default_hooks.checkpoint.by_epoch": True,
         "default_hooks.checkpoint.interval": 1,
@@ -94,9 +93,9 @@ def shorten_warm_up(schedulers: Sequence[dict[str, Any]], iterations: int) -> li
     for scheduler in schedulers:
         end = scheduler.get("end")
         is_warm_up = scheduler.get("type") in ("LinearLR", "ConstantLR") and not scheduler.get("by_epoch", True)
-        if not is_warm_up or scheduler.get("begin", 0) != 0 or end is None or end <= iterations * MAX_WARM_UP:
+        if not is_warm_up or scheduler.get("begin", 0) != 0 or end is None or end <= iterations * MAX_WARM_UP_SHARE:
             continue
-        scheduler["end"] = max(1, round(iterations * SHORT_WARM_UP))
+        scheduler["end"] = max(1, round(iterations * SHORTENED_WARM_UP_SHARE))
         change = f"warm-up of {scheduler['end']} iterations instead of {end}"
         lines.append(f"{scheduler['type']}: {change}, for a training of {iterations}")
     return lines
@@ -152,7 +151,7 @@ def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
         >>> cfg.param_scheduler[0].T_max
         24
     """
-    given_by_user = any(key.split(".")[0] == "param_scheduler" for key in user_keys)
+    is_set_by_user = any(key.split(".")[0] == "param_scheduler" for key in user_keys)
     for scheduler in _schedulers(cfg):
         by_epoch = scheduler.get("by_epoch", True)
         length_key = "max_epochs" if by_epoch else "max_iters"
@@ -162,7 +161,7 @@ def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
         for key in ("total_steps", "T_max"):
             if scheduler.get(key, length) == length:
                 continue
-            if not given_by_user:
+            if not is_set_by_user:
                 scheduler[key] = length
                 if "end" in scheduler:
                     scheduler["end"] = scheduler.get("begin", 0) + length
@@ -184,8 +183,8 @@ def unreached_milestones(cfg: Config) -> list[str]:
         key = "max_epochs" if scheduler.get("by_epoch", True) else "max_iters"
         length, milestones = cfg.train_cfg.get(key), list(scheduler.get("milestones") or ())
         if length and milestones and min(milestones) >= length:
-            which = f"{scheduler['type']}: no milestone of {milestones} is before {key}={length}"
-            lines.append(f"{which}, so the learning rate does not decay")
+            reason = f"no milestone of {milestones} is before {key}={length}"
+            lines.append(f"{scheduler['type']}: {reason}, so the learning rate does not decay")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Checks of the weights that start a training: ``load_from``, and pretrained parts of the model (``init_cfg``)."""
+"""Check the weights that a training starts from: ``load_from``, and pretrained parts of the model (``init_cfg``)."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ BACKBONE_PREFIX = "backbone."
 class StartWeightsHook(Hook):
     """Check the weights of ``load_from`` before they are loaded, and log how many of them are used.
 
-    Without this hook, MMEngine would silently load the weights that fit and train the rest from random values.
+    Without this hook, MMEngine would silently load the weights that fit and train the others from random values.
 
     Args:
         path: The checkpoint, for messages.
-        reset_class_layer: Accept a class layer of another size. That of the model then keeps its initial values.
+        reset_class_layer: Accept a checkpoint with other classes. The class layer of the model then keeps its initial
+            values.
     """
 
     def __init__(self, path: str, reset_class_layer: bool = False) -> None:
         self.path, self.reset_class_layer = path, reset_class_layer
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare the weights with the model and reorder the class layer by the config's classes.
+        """Compare the weights with the model, and put the class layer in the order of the config's classes.
 
         Raises:
             UserError: As :func:`rotated_atss.checkpoints.compatibility.compare_partially`; or the class layer has the
@@ -48,23 +49,23 @@ class StartWeightsHook(Hook):
         fit = compare_partially(
             tensor_shapes(state), expected, where=self.path, reset_class_layer=self.reset_class_layer
         )
-        trained, classes = recorded_classes(checkpoint), config_classes(runner.cfg, "train_dataloader")
-        if not fit.reset and trained and classes:
-            if self.reset_class_layer and sorted(trained) != sorted(classes):
-                dropped = [name for name in fit.matched if name.rpartition(".")[0].endswith("_cls")]
-                fit = fit._replace(matched=[name for name in fit.matched if name not in dropped], reset=dropped)
+        trained_classes, classes = recorded_classes(checkpoint), config_classes(runner.cfg, "train_dataloader")
+        if not fit.reset and trained_classes and classes:
+            if self.reset_class_layer and sorted(trained_classes) != sorted(classes):
+                class_layer = [name for name in fit.matched if name.rpartition(".")[0].endswith("_cls")]
+                fit = fit._replace(matched=[name for name in fit.matched if name not in class_layer], reset=class_layer)
             else:
-                state = reorder_class_layer(state, trained, classes, where=self.path)
-        level = "warning" if fit.missing or fit.reset else "info"
-        getattr(runner.logger, level)(f"{self.path}: {fit.describe()}")
+                state = reorder_class_layer(state, trained_classes, classes, where=self.path)
+        log = runner.logger.warning if fit.missing or fit.reset else runner.logger.info
+        log(f"{self.path}: {fit.describe()}")
         checkpoint["state_dict"] = {name: state[name] for name in fit.matched}
 
 
 def check_pretrained_parts(model: nn.Module) -> list[str]:
-    """Check, before training, the weight files that parts of the model name in ``init_cfg=dict(type="Pretrained")``.
+    """Check the weight files that parts of the model name in ``init_cfg=dict(type="Pretrained")``, before training.
 
-    Without this check, MMEngine would load the weights that fit and leave the rest at random values, which a backbone
-    may even freeze. A file of a whole detector is recognized by the prefix ``backbone.`` of its weights.
+    Without this check, MMEngine would load the weights that fit and leave the others at random values, even in frozen
+    layers of a backbone. A file of a whole detector is recognized by the prefix ``backbone.`` of its weights.
 
     Args:
         model: The detector without wrappers. The ``prefix`` of an ``init_cfg`` is set in place.
@@ -85,27 +86,27 @@ def check_pretrained_parts(model: nn.Module) -> list[str]:
         if not isinstance(init_cfg, dict) or init_cfg.get("type") != "Pretrained" or not init_cfg.get("checkpoint"):
             continue
         path = init_cfg["checkpoint"]
-        in_file = tensor_shapes(state_dict_of(CheckpointLoader.load_checkpoint(path, map_location="cpu")))
-        expected = tensor_shapes(part.state_dict())
+        file_shapes = tensor_shapes(state_dict_of(CheckpointLoader.load_checkpoint(path, map_location="cpu")))
+        expected_shapes = tensor_shapes(part.state_dict())
         prefix = init_cfg.get("prefix") or ""
-        has_backbone = any(key.startswith(BACKBONE_PREFIX) for key in in_file)
-        if not prefix and has_backbone and not set(in_file) & set(expected):
+        has_backbone = any(key.startswith(BACKBONE_PREFIX) for key in file_shapes)
+        if not prefix and has_backbone and not set(file_shapes) & set(expected_shapes):
             prefix = init_cfg["prefix"] = BACKBONE_PREFIX
-        of_part = {key[len(prefix) :]: shape for key, shape in in_file.items() if key.startswith(prefix)}
-        fit = compare_partially(of_part, expected, where=f"{path} as {name or 'model'}")
+        part_shapes = {key[len(prefix) :]: shape for key, shape in file_shapes.items() if key.startswith(prefix)}
+        fit = compare_partially(part_shapes, expected_shapes, where=f"{path} as {name or 'model'}")
         if fit.missing:
             lines.append(f"{path} as {name or 'model'}: {fit._replace(unused=[]).describe()}")
     return lines
 
 
-def refuse_other_classes(content: Mapping[str, Any], classes: tuple[str, ...] | None, path: object) -> None:
-    """Raise an error if a training that resumes has other classes, or another order, than its checkpoint.
+def reject_other_classes(content: Mapping[str, Any], classes: tuple[str, ...] | None, path: object) -> None:
+    """Raise an error if the classes of a resumed training differ from its checkpoint, also in their order.
 
     Example:
-        >>> refuse_other_classes({"meta": {"CLASSES": ("plane",)}}, ("plane",), "a.pth")
+        >>> reject_other_classes({"meta": {"CLASSES": ("plane",)}}, ("plane",), "a.pth")
     """
-    trained = recorded_classes(content)
-    if trained and classes and tuple(trained) != tuple(classes):
-        what = f"trained on the classes {', '.join(trained)}; the config has {', '.join(classes)}"
-        hint = f"resume with --classes {','.join(trained)}, or start a new training with --init-from"
+    trained_classes = recorded_classes(content)
+    if trained_classes and classes and tuple(trained_classes) != tuple(classes):
+        what = f"trained on the classes {', '.join(trained_classes)}; the config has {', '.join(classes)}"
+        hint = f"resume with --classes {','.join(trained_classes)}, or start a new training with --init-from"
         raise UserError(what, where=path, hint=hint)

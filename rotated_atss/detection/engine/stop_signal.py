@@ -16,21 +16,21 @@ from mmengine.runner import Runner
 
 from rotated_atss.detection.engine.build_errors import is_dead_worker
 from rotated_atss.detection.engine.distributed import in_any_process
-from rotated_atss.detection.engine.resume import INTERRUPTED, POINTER
+from rotated_atss.detection.engine.resume import INTERRUPTED_CHECKPOINT, LAST_CHECKPOINT_FILE
 from rotated_atss.io.files import atomic_write
 from rotated_atss.io.signals import StopRequest, TerminatedError, defer_signals
 
 VALIDATION_DUE = "validation_due"  # key of a checkpoint's meta: the validation at its iteration was interrupted
 
 # Seconds after a signal in which a training of several processes must write its checkpoint; a process that takes longer
-# ends without a checkpoint. A launcher sends SIGTERM also if a process has died. The remaining processes then wait for
-# it in a collective operation, and torchrun kills them after 30 s. On the CPU, iterations take longer.
+# ends without a checkpoint. A launcher also sends SIGTERM when one process has died. The other processes then wait for
+# the dead one in a collective operation, and torchrun kills them after 30 s. On the CPU, iterations take longer.
 GRACE_S = {"cuda": 10.0, "cpu": 25.0}
 
 
 @contextmanager
 def checkpoint_on_signal(runner: Runner) -> Iterator[None]:
-    """End a training that runs in this block with a checkpoint if SIGTERM or SIGUSR1 arrives.
+    """If SIGTERM or SIGUSR1 arrives, write a checkpoint and end the training that runs in this block.
 
     Args:
         runner: The runner, before its training.
@@ -45,7 +45,7 @@ def checkpoint_on_signal(runner: Runner) -> Iterator[None]:
         try:
             yield
         except (RuntimeError, OSError, EOFError) as error:
-            # A signal to the process group also ends data loading processes. The training then reports a dead worker,
+            # A signal to the process group also ends data loader processes. The training then reports a dead worker,
             # or a lost connection to one (OSError, EOFError).
             has_lost_worker = is_dead_worker(error) or not isinstance(error, RuntimeError)
             if stop.signal is None or not has_lost_worker or get_world_size() > 1:
@@ -56,11 +56,11 @@ def checkpoint_on_signal(runner: Runner) -> Iterator[None]:
 class StopSignalHook(Hook):
     """Write a checkpoint and end the training after the iteration in which a signal arrives.
 
-    The checkpoint is :data:`rotated_atss.detection.engine.resume.INTERRUPTED` in the work folder. If the signal arrives
-    during a validation, the resumed training repeats the validation.
+    The checkpoint is ``interrupted.pth`` in the work folder. If the signal arrives during a validation, the resumed
+    training repeats the validation.
 
     Args:
-        stop: Its ``signal`` is the signal that has arrived, or None.
+        stop: Request to stop; its ``signal`` is the signal that has arrived, or None.
     """
 
     priority = "LOWEST"  # after the hooks of schedules and regular checkpoints
@@ -90,7 +90,7 @@ class StopSignalHook(Hook):
         # With gradient accumulation, stop only after a step of the optimizer: gradients are not saved.
         has_stepped = getattr(runner.optim_wrapper, "should_update", lambda: True)()
         if is_stopped and has_stepped:
-            self._end(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
+            self._save_and_end(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
 
     def before_val(self, runner: Runner) -> None:
         """Mark that a validation begins."""
@@ -110,24 +110,24 @@ class StopSignalHook(Hook):
         self._in_validation = False
 
     def stop_between_iterations(self, runner: Runner) -> None:
-        """End the training, with a checkpoint unless it is within an iteration.
+        """End the training. Write a checkpoint, unless an iteration is in progress.
 
         Raises:
             TerminatedError: Always.
         """
         if self._in_iteration:
-            raise self._error("no checkpoint is written")
+            raise self._terminated_error("no checkpoint is written")
         meta = dict(epoch=runner.epoch, iter=runner.iter)
-        self._end(runner, {**meta, VALIDATION_DUE: True} if self._in_validation else meta)
+        self._save_and_end(runner, {**meta, VALIDATION_DUE: True} if self._in_validation else meta)
 
-    def _end(self, runner: Runner, meta: dict) -> None:
+    def _save_and_end(self, runner: Runner, meta: dict) -> None:
         self._stop.cancel_time_limit()
-        runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=meta, by_epoch=False)
-        path = Path(runner.work_dir, INTERRUPTED)
+        runner.save_checkpoint(runner.work_dir, INTERRUPTED_CHECKPOINT, meta=meta, by_epoch=False)
+        path = Path(runner.work_dir, INTERRUPTED_CHECKPOINT)
         if is_main_process():
-            atomic_write(path.with_name(POINTER), os.fsencode(path))
+            atomic_write(path.with_name(LAST_CHECKPOINT_FILE), os.fsencode(path))
         barrier()  # when the first process ends, a launcher may end the others
-        raise self._error(f"{path} is written at iteration {meta['iter']}, continue with --resume")
+        raise self._terminated_error(f"{path} is written at iteration {meta['iter']}, continue with --resume")
 
-    def _error(self, note: str) -> TerminatedError:
+    def _terminated_error(self, note: str) -> TerminatedError:
         return TerminatedError(self._stop.signal or signal.SIGTERM, note)

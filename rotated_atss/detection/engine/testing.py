@@ -1,4 +1,4 @@
-"""Steps of a test run."""
+"""Run the steps of a test."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def detect_and_evaluate(
         UserError: As :func:`rotated_atss.detection.engine.runner.test`.
     """
     given_config = None if config is None else load_config(config, options.cfg_options)
-    if given_config is not None:  # reports errors in the options before the checkpoint is read; the result is not used
+    if given_config is not None:  # only to report errors in the options before the checkpoint is read
         prepare_test(given_config, options, checkpoint)
     content = read_checkpoint(checkpoint)
     info = read_info(content.get("meta"), checkpoint)
@@ -57,28 +57,29 @@ def detect_and_evaluate(
         runner = build_runner(cfg)
         load_weights(unwrap_model(runner.model), state_dict_of(content), checkpoint)
         runner.register_hook(HeaderHook(checkpoint))
-        result = ResultHook()
+        result_hook = ResultHook()  # measures the time
         with strip_worker_traceback():
             metrics = runner.test()
-        return metrics, record_test(runner, result, metrics, checkpoint)
+        return metrics, record_test(runner, result_hook, metrics, checkpoint)
 
 
 def _adopt_classes(cfg: Config, content: Mapping[str, Any], checkpoint: str | Path) -> None:
-    """Set the classes of the config, in place, to those of the checkpoint if only their order or spelling differs.
+    """Put the classes of the config, in place, in the order of the checkpoint.
 
-    Spellings may differ in case and hyphens, such as those of the DIOR-R classes in checkpoints of mmrotate.
+    Spellings of the same class may differ in case and hyphens, as for DIOR-R in checkpoints of mmrotate. The config
+    keeps its spelling.
 
     Raises:
         UserError: The checkpoint was trained on other classes.
     """
-    trained, classes = recorded_classes(content), config_classes(cfg)
-    if not trained or not classes:
+    trained_classes, classes = recorded_classes(content), config_classes(cfg)
+    if not trained_classes or not classes:
         return
-    spellings = {hyphenate(name).casefold(): name for name in classes}
-    trained = tuple(spellings.get(hyphenate(name).casefold(), name) for name in trained)
-    if trained == tuple(classes):
+    config_spellings = {hyphenate(name).casefold(): name for name in classes}
+    trained_classes = tuple(config_spellings.get(hyphenate(name).casefold(), name) for name in trained_classes)
+    if trained_classes == tuple(classes):
         return
-    if sorted(trained) != sorted(classes):
-        what = f"trained on the classes {', '.join(trained)}; the config has {', '.join(classes)}"
-        raise UserError(what, where=checkpoint, hint=f"use --classes {','.join(trained)}")
-    set_classes(cfg, trained)
+    if sorted(trained_classes) != sorted(classes):
+        what = f"trained on the classes {', '.join(trained_classes)}; the config has {', '.join(classes)}"
+        raise UserError(what, where=checkpoint, hint=f"use --classes {','.join(trained_classes)}")
+    set_classes(cfg, trained_classes)

@@ -1,4 +1,4 @@
-"""Steps of a training run."""
+"""Run the steps of a training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rotated_atss.detection.engine.options import TrainOptions
 from rotated_atss.detection.engine.preflight import check_data
 from rotated_atss.detection.engine.prepare import missing_validation_data, prepare_train, without_validation
 from rotated_atss.detection.engine.pretrained import fetch_backbone_weights
-from rotated_atss.detection.engine.resume import check_resumable, is_finished, resume_seed
+from rotated_atss.detection.engine.resume import check_resumable, describe_finished_training, restore_seed
 from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
 from rotated_atss.detection.engine.run_header import HeaderHook
 from rotated_atss.detection.engine.run_result import (
@@ -62,35 +62,35 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
         cfg = without_validation(cfg)
     for loader in ("train_dataloader", "val_dataloader"):
         check_data(cfg, loader)
-    resumed = cfg.get("load_from") if cfg.get("resume") else None  # path of the checkpoint to resume from
+    resume_from = cfg.get("load_from") if cfg.get("resume") else None  # path of a checkpoint
     seed_warning = None
-    if resumed is None:
+    if resume_from is None:
         content = {}
         _read_start_weights(cfg)
     else:
-        content = read_checkpoint(resumed)
-        seed_warning = resume_seed(cfg, content)
+        content = read_checkpoint(resume_from)
+        seed_warning = restore_seed(cfg, content)
     with process_group(cfg.launcher):
         runner = build_runner(cfg)
-        if resumed is not None:
-            if not _resume(runner, cfg, resumed, content):
-                return record_finished(runner, resumed, content.get("meta") or {})
+        if resume_from is not None:
+            if not _prepare_resume(runner, cfg, resume_from, content):
+                return record_finished(runner, resume_from, content.get("meta") or {})
             if seed_warning is not None:
-                runner.logger.warning(f"{resumed}: {seed_warning}")
+                runner.logger.warning(f"{resume_from}: {seed_warning}")
         elif cfg.get("resume"):
             runner.logger.warning(f"{cfg.work_dir}: nothing to resume, training starts at the beginning")
         if missing_data is not None:
             missing_type = "file" if missing_data.suffix == ".json" else "folder"
             runner.logger.warning(f"{missing_data}: no such {missing_type}, training without validation")
-        if resumed is None:
-            _load_start_weights(runner, cfg, options)
+        if resume_from is None:
+            _check_start_weights(runner, cfg, options)
         runner.register_hook(ModelInfoHook())
         for warning in (*unreached_milestones(cfg), *overridden_learning_rate(cfg, options.cfg_options)):
             runner.logger.warning(warning)
         _log_scaled_lr(runner, cfg)
         if options.compile:
             compile_network(unwrap_model(runner.model))
-        return _fit(runner, options)
+        return _run_training_loop(runner, options)
 
 
 def _load_training_config(config: str | Path, options: TrainOptions) -> Config:
@@ -108,17 +108,17 @@ def _load_training_config(config: str | Path, options: TrainOptions) -> Config:
 def _read_start_weights(cfg: Config) -> None:
     """Read the weights that the training starts from, so that errors are reported before anything is written.
 
-    The weights are not kept: MMEngine reads the files again.
+    The result is not used: MMEngine reads the files again.
     """
     if cfg.get("load_from") and "://" not in cfg.load_from:
         read_checkpoint(cfg.load_from)
     fetch_backbone_weights(cfg)
 
 
-def _resume(runner: AtomicCheckpointRunner, cfg: Config, checkpoint: str, content: Mapping[str, Any]) -> bool:
-    """Check that a checkpoint fits, and return whether its training has iterations left."""
+def _prepare_resume(runner: AtomicCheckpointRunner, cfg: Config, checkpoint: str, content: Mapping[str, Any]) -> bool:
+    """Check that a training can resume from a checkpoint; return False if the training is already finished."""
     check_resumable(unwrap_model(runner.model), content, checkpoint, config_classes(cfg, "train_dataloader"))
-    finished = is_finished(content, cfg)
+    finished = describe_finished_training(content, cfg)
     if finished is not None:
         runner.logger.warning(f"{checkpoint}: {finished}")
         return False
@@ -126,8 +126,8 @@ def _resume(runner: AtomicCheckpointRunner, cfg: Config, checkpoint: str, conten
     return True
 
 
-def _load_start_weights(runner: AtomicCheckpointRunner, cfg: Config, options: TrainOptions) -> None:
-    """Warn of parts with incomplete pretrained weights, and register the hook that checks ``load_from``."""
+def _check_start_weights(runner: AtomicCheckpointRunner, cfg: Config, options: TrainOptions) -> None:
+    """Warn of model parts with incomplete pretrained weights, and register the hook that checks ``load_from``."""
     for line in check_pretrained_parts(unwrap_model(runner.model)):
         runner.logger.warning(line)
     if cfg.get("load_from"):
@@ -137,35 +137,36 @@ def _load_start_weights(runner: AtomicCheckpointRunner, cfg: Config, options: Tr
 
 def _log_scaled_lr(runner: AtomicCheckpointRunner, cfg: Config) -> None:
     """Log the scaled learning rate if ``auto_scale_lr`` changes it for the batch size of all processes."""
-    scale = cfg.get("auto_scale_lr") or {}
+    auto_scale_lr = cfg.get("auto_scale_lr") or {}
     batch_size = cfg.train_dataloader.batch_size * get_world_size()
-    base = scale.get("base_batch_size")
-    if scale.get("enable") and base and batch_size != base:
+    base_batch_size = auto_scale_lr.get("base_batch_size")
+    if auto_scale_lr.get("enable") and base_batch_size and batch_size != base_batch_size:
         lr = cfg.optim_wrapper.optimizer.lr
         runner.logger.info(
-            f"batch of {batch_size} images instead of {base}: the learning rate {lr} becomes {lr * batch_size / base:g}"
+            f"batch of {batch_size} images instead of {base_batch_size}: "
+            f"the learning rate {lr} becomes {lr * batch_size / base_batch_size:g}"
         )
 
 
-def _fit(runner: AtomicCheckpointRunner, options: TrainOptions) -> dict[str, Any]:
+def _run_training_loop(runner: AtomicCheckpointRunner, options: TrainOptions) -> dict[str, Any]:
     """Run the training loop and return the result."""
     runner.register_hook(HeaderHook())
     if runner._val_loop is not None:
         runner.register_hook(ValidationLogHook())
-    result = ResultHook()
-    runner.register_hook(result)
+    result_hook = ResultHook()
+    runner.register_hook(result_hook)
     with strip_worker_traceback():
         if options.iterations is None:
-            _fit_warm_up(runner)
+            _shorten_warm_ups(runner)
         with checkpoint_on_signal(runner):
             runner.train()
-    record = record_training(runner, result)
+    result = record_training(runner, result_hook)
     save_learning_curves(runner)
-    return record
+    return result
 
 
-def _fit_warm_up(runner: AtomicCheckpointRunner) -> None:
-    """Shorten a warm-up that would take most of a short training."""
+def _shorten_warm_ups(runner: AtomicCheckpointRunner) -> None:
+    """Shorten warm-ups that would take a large part of a short training, and log the changes."""
     schedulers: Any = runner.param_schedulers or []
     schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
     for line in shorten_warm_up(schedulers, runner.train_loop.max_iters):

@@ -22,14 +22,14 @@ from rotated_atss.io.image_header import read_header
 from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
 from rotated_atss.tiling.split_settings import default_gap
 
-_CHECKED_HEADERS = 200  # number of images whose size is read to find the size of tiles
+_MAX_HEADERS_READ = 200  # images whose size is read to find the side of the tiles
 
 
 class ModelInfoHook(Hook):
     """Write the record of the model into every checkpoint of a training."""
 
     def __init__(self) -> None:
-        self._text: str | None = None  # the record as JSON, in the first process
+        self._record_json: str | None = None  # only in the first process
 
     def before_train(self, runner: Runner) -> None:
         """Create the record. If the model cannot be described, a warning is logged and there is no record."""
@@ -41,32 +41,32 @@ class ModelInfoHook(Hook):
             if not classes:
                 raise UserError("the dataset has no class names")
             data = describe_training_data(dataset, classes)
-            # so that large objects are contained in a window as a whole
+            # a larger overlap, so that every large object lies in one window as a whole
             window = widen_gap(find_training_window(dataset, runner.cfg), data)
             manifest = _find_manifest(dataset) or Manifest()
             info = describe_model(
                 runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data,
                 pixels=manifest.pixels, ground_resolution=manifest.ground_resolution,
             )  # fmt: skip
-            self._text = info.to_json()
+            self._record_json = info.to_json()
         except UserError as error:
             runner.logger.warning(f"checkpoints will have no record of the model: {error}")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the record to the checkpoint."""
-        if self._text is not None:
-            checkpoint["meta"][KEY] = self._text
+        if self._record_json is not None:
+            checkpoint["meta"][KEY] = self._record_json
 
 
 def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData:
-    """Summarize the boxes of a training set, except those of ignored objects.
+    """Summarize the boxes of a training set, without ignored objects.
 
     Args:
         dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
         classes: Class names of the dataset.
 
     Raises:
-        UserError: The dataset has no records of images and their boxes.
+        UserError: The dataset does not provide records of its images (``get_data_info``).
     """
     sides, labels, names = [], [], []
     for part in _datasets_with_records(dataset):
@@ -78,8 +78,8 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
                     box = instance["bbox"]  # of this package's datasets: cx, cy, w, h, angle or x1, y1, x2, y2
                     sides.append(box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1]))
                     labels.append(instance["bbox_label"])
-    tiled = all(map(is_tile_name, names))
-    images = len({parse_tile_name(name).image_id for name in names}) if tiled else len(names)
+    is_tiled = all(map(is_tile_name, names))
+    images = len({parse_tile_name(name).image_id for name in names}) if is_tiled else len(names)
     return summarize_training_data(
         np.array(sides, dtype=float).reshape(-1, 2), np.array(labels, dtype=np.int64), classes,
         tiles=len(names), images=images,
@@ -87,24 +87,26 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
 
 
 def find_training_window(dataset: Any, cfg: Config) -> Window:
-    """Find the windows that a training set was split with.
+    """Find the size and overlap of the windows that a training set was split into.
 
-    They are recorded in the manifest of the split. Without it, if the first images of a DOTA dataset are squares of one
+    The manifest of the split records them. Without a manifest, if the first images of a DOTA dataset are squares of one
     size, windows have that size. In all other cases, the result is that of :func:`default_window`.
 
     Args:
         dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
         cfg: The config.
     """
-    parts = list(_datasets_with_records(dataset))
+    datasets = list(_datasets_with_records(dataset))
     manifest = _find_manifest(dataset)
     if manifest is not None and manifest.window is not None:
         return Window(*manifest.window)
     window = default_window(cfg)
-    if window.size != WHOLE_IMAGE and parts:  # default_window keeps images of other datasets than DOTA whole
-        sides = _common_sides(parts[0])
-        if len(sides) == 1 and min(sides) > 0:
-            return Window(min(sides), default_gap(min(sides)))
+    if window.size != WHOLE_IMAGE and datasets:  # default_window returns WHOLE_IMAGE for other datasets than DOTA
+        sides = _distinct_sides(datasets[0])
+        if len(sides) == 1:
+            side = sides.pop()
+            if side > 0:
+                return Window(side, default_gap(side))
     return window
 
 
@@ -117,17 +119,17 @@ def _find_manifest(dataset: Any) -> Manifest | None:
     return None
 
 
-def _common_sides(dataset: Any) -> set[int]:
+def _distinct_sides(dataset: Any) -> set[int]:
     """Return the distinct widths and heights in pixels of the first images; 0 stands for an unreadable image."""
     sides: set[int] = set()
-    for index in range(min(len(dataset), _CHECKED_HEADERS)):
+    for index in range(min(len(dataset), _MAX_HEADERS_READ)):
         header = read_header(dataset.get_data_info(index)["img_path"])
         sides.update((0,) if header is None else (header.width, header.height))
     return sides
 
 
 def _datasets_with_records(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets inside wrappers, whose ``get_data_info`` returns image and boxes; raise an error otherwise."""
+    """Yield the datasets inside wrappers; raise an error if one has no ``get_data_info``, which returns boxes."""
     for part in built_datasets(dataset):
         if not hasattr(part, "get_data_info"):
             raise UserError(f"{type(part).__name__} has no records of its images")

@@ -1,4 +1,4 @@
-"""Test-time augmentation: box fusion of the detections on several variants of an image."""
+"""Test-time augmentation: merge the detections on several augmented versions of an image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmengine.structures import InstanceData
 from rotated_atss.errors import UserError
 from rotated_atss.ops.box_fusion import Detections, in_size_range, map_back, merge_by_nms, merge_by_voting
 
-# Merging methods by name: function, and the names of its settings in tta_cfg.
+# Merging methods by name: the function, and the names of its parameters in tta_cfg.
 MERGERS: dict[str, tuple[Any, set[str]]] = {
     "nms": (merge_by_nms, {"iou_threshold"}),
     "vote": (merge_by_voting, {"iou_threshold", "soft_score"}),
@@ -65,10 +65,12 @@ class BoxTTAModel(BaseTTAModel):
         return [self._merge_image(passes) for passes in data_samples_list]
 
     def _merge_image(self, passes: Sequence[DetDataSample]) -> DetDataSample:
-        boxes, scores, labels = (torch.cat(parts) for parts in zip(*map(map_pass_to_image, passes)))
-        boxes, scores, labels = (part[: self.max_per_img] for part in self.merge(boxes, scores, labels))
+        detections = [map_pass_to_image(sample) for sample in passes]
+        boxes, scores, labels = (torch.cat(values) for values in zip(*detections))
+        boxes, scores, labels = self.merge(boxes, scores, labels)
+        limit = self.max_per_img
         merged = passes[0].new(data={})
-        merged.pred_instances = InstanceData(bboxes=boxes, scores=scores, labels=labels)
+        merged.pred_instances = InstanceData(bboxes=boxes[:limit], scores=scores[:limit], labels=labels[:limit])
         return merged
 
 
@@ -93,8 +95,8 @@ def map_pass_to_image(sample: DetDataSample) -> Detections:
     """
     meta, instances = sample.metainfo, sample.pred_instances
     boxes = get_box_tensor(instances.bboxes)
-    low, high = meta.get("size_range", (None, None))
-    keep = in_size_range(boxes, low, high, scale_xy=meta.get("scale_factor", (1.0, 1.0)))
+    min_size, max_size = meta.get("size_range", (None, None))
+    keep = in_size_range(boxes, min_size, max_size, scale_xy=meta.get("scale_factor", (1.0, 1.0)))
     height, width = meta["ori_shape"][:2]
     boxes = map_back(
         boxes[keep],

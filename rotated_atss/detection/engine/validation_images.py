@@ -1,4 +1,4 @@
-"""Choice of a few images of a validation set, with their ground truth, for the pictures in a log."""
+"""Choose a few validation images to draw in a log, and read their ground truth."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rotated_atss.errors import UserError
 from rotated_atss.ops.box_polygons import box_polygons
 from rotated_atss.ops.boxes import poly_to_obb
 
-_MAX_TRIED = 50  # images with or without objects that are read per part of the dataset
+_MAX_READ_PER_PART = 50  # images read per part of the dataset in search of one with objects
 
 
 @dataclass(frozen=True)
-class TruthOfImage:
+class ImageGroundTruth:
     """Ground truth of an image.
 
     Attributes:
@@ -35,36 +35,39 @@ class TruthOfImage:
     instances: list[dict[str, Any]]
 
 
-def choose_images(dataset: Any, number: int, world_size: int = 1) -> dict[str, TruthOfImage]:
+def choose_images(dataset: Any, num_images: int, world_size: int = 1) -> dict[str, ImageGroundTruth]:
     """Choose images that are spread over a dataset, preferably images with objects.
 
-    The dataset is divided into equal parts, and the first image with objects of each part is taken. If the first
-    images of a part have no objects, its first image is taken.
+    The dataset is divided into consecutive parts of equal size. The first image with objects of each part is chosen. If
+    none of the first images of a part has objects, its first image is chosen.
 
     Args:
         dataset: A dataset of this package.
-        number: Number of images.
+        num_images: Maximum number of images to choose.
         world_size: Number of processes. Only images that the first process validates are chosen.
 
     Returns:
         Ground truth by path of the image.
     """
     indices = range(0, len(dataset), world_size)
-    parts = min(number, len(indices))
-    starts = [len(indices) * part // parts for part in range(parts)]
+    num_parts = min(num_images, len(indices))
+    starts = [len(indices) * part // num_parts for part in range(num_parts)]
     chosen = {}
     for start, end in zip(starts, [*starts[1:], len(indices)]):
-        truths = [read_truth(dataset, indices[place]) for place in range(start, min(end, start + _MAX_TRIED))]
+        part_indices = indices[start : min(end, start + _MAX_READ_PER_PART)]
+        truths = [read_ground_truth(dataset, index) for index in part_indices]
         truth = next((truth for truth in truths if truth.names), truths[0])
         chosen[truth.path] = truth
     return chosen
 
 
-def read_truth(dataset: Any, index: int) -> TruthOfImage:
-    """Return the ground truth of an image from the dataset or, if it has none there, from the label file of the tile.
+def read_ground_truth(dataset: Any, index: int) -> ImageGroundTruth:
+    """Read the ground truth of an image from the dataset or, if the dataset has none, from the label file of the tile.
+
+    A dataset of tiles in test mode reads no labels.
 
     Args:
-        dataset: A dataset of this package. A dataset of tiles in test mode reads no labels.
+        dataset: A dataset of this package.
         index: Index of the image.
     """
     info, classes = dataset.get_data_info(index), dataset.metainfo["classes"]
@@ -72,15 +75,15 @@ def read_truth(dataset: Any, index: int) -> TruthOfImage:
     if instances:
         boxes = torch.tensor([instance["bbox"] for instance in instances], dtype=torch.float64)
         names = [classes[instance["bbox_label"]] for instance in instances]
-        return TruthOfImage(info["img_path"], box_polygons(boxes), names, instances)
+        return ImageGroundTruth(info["img_path"], box_polygons(boxes), names, instances)
     path = Path(info["img_path"])
-    label = path.parent.parent / "labelTxt" / f"{path.stem}.txt"
+    label_path = path.parent.parent / "labelTxt" / f"{path.stem}.txt"
     polygons, names = np.zeros((0, 8)), []
-    if label.is_file():
+    if label_path.is_file():
         try:
-            labels = read_labels(label)
+            labels = read_labels(label_path)
         except UserError:  # not a DOTA label file; a missing picture is no reason to stop a training
-            return TruthOfImage(str(path), polygons, names, [])
+            return ImageGroundTruth(str(path), polygons, names, [])
         polygons, names = np.asarray(labels.polygons).reshape(-1, 8), list(labels.names)
-    rows = poly_to_obb(torch.from_numpy(polygons)).tolist()
-    return TruthOfImage(info["img_path"], polygons, names, [{"bbox": row, "ignore_flag": 0} for row in rows])
+    obbs = poly_to_obb(torch.from_numpy(polygons)).tolist()
+    return ImageGroundTruth(info["img_path"], polygons, names, [{"bbox": obb, "ignore_flag": 0} for obb in obbs])

@@ -1,4 +1,4 @@
-"""Hook that logs pictures, AP by class and precision-recall curves of a validation."""
+"""Hook that logs pictures, AP50 per class and precision-recall curves of each validation."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mmengine.visualization.vis_backend import (
     TensorboardVisBackend,
 )
 
-from rotated_atss.detection.engine.assignment_points import AssignmentPoints
 from rotated_atss.detection.engine.dataset_records import build_assignment_input
 from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
-from rotated_atss.detection.engine.validation_images import TruthOfImage, choose_images
+from rotated_atss.detection.engine.positive_centers import PositiveCenters
+from rotated_atss.detection.engine.validation_images import ImageGroundTruth, choose_images
 from rotated_atss.detection.evaluation.detections import UNREADABLE
 from rotated_atss.dota.precision_recall import NUM_THRESHOLDS, ScoreCounts
 from rotated_atss.errors import UserError
@@ -33,36 +33,38 @@ from rotated_atss.visualization.drawing import draw_boxes
 from rotated_atss.visualization.level_style import level_color
 from rotated_atss.visualization.palettes import Color, class_styles
 
-NUM_IMAGES = 4  # images of the validation set of which pictures are logged
+NUM_IMAGES = 4  # validation images that are drawn in the log
 MAX_VALIDATIONS = 20  # validations with pictures, spread over the training, to limit disk usage
 
 
 class ValidationLogHook(Hook):
-    """Log pictures, AP50 by class and precision-recall curves of each validation to the backends of the visualizer.
+    """Log pictures, AP50 per class and precision-recall curves of each validation to the backends of the visualizer.
 
-    A picture shows an image twice, with its ground truth and with the detections. The first time, pictures of the
-    positives of the assigner are logged, too. At most :data:`MAX_VALIDATIONS` validations log pictures, always
-    including the last one. The work folder has no pictures, only the scalars.
+    A picture shows an image twice, with its ground truth and with the detections. The first validation also logs
+    pictures of the positives of the assigner. At most :data:`MAX_VALIDATIONS` validations log pictures, always
+    including the last one. The work folder gets the scalars, but no pictures.
 
     Args:
-        num_images: Number of images, spread over the validation set.
+        num_images: Number of images to draw, spread over the validation set.
     """
 
     priority = "VERY_LOW"
 
     def __init__(self, num_images: int = NUM_IMAGES) -> None:
         self.num_images = num_images
-        self.truths: dict[str, TruthOfImage] | None = None  # by path of the image
+        self.truths: dict[str, ImageGroundTruth] | None = None  # by path of the image
         self._is_due = False  # whether this validation logs pictures
-        self._stride = 0  # one in this number of validations logs pictures; 0 before the first validation
+        self._picture_interval = 0  # validations from one with pictures to the next; 0 before the first validation
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Choose the images, and ask the metric for its curves."""
-        self._is_due = bool(_backends(runner)) and is_main_process() and self._is_due_at(_validations_left(runner))
+        """Choose the images to draw, and make the metric keep its curves if TensorBoard logs them."""
+        has_backends = bool(_backends(runner))
+        self._is_due = has_backends and is_main_process() and self._is_picture_due(_count_later_validations(runner))
         if self._is_due and self.truths is None:
             dataset = runner.val_dataloader.dataset
-            has_boxes = hasattr(dataset, "get_data_info") and (getattr(dataset, "metainfo", None) or {}).get("classes")
-            self.truths = choose_images(dataset, self.num_images, get_world_size()) if has_boxes else {}
+            has_classes = bool((getattr(dataset, "metainfo", None) or {}).get("classes"))
+            can_read_truth = has_classes and hasattr(dataset, "get_data_info")
+            self.truths = choose_images(dataset, self.num_images, get_world_size()) if can_read_truth else {}
             self._log_assignment(runner)
         has_tensorboard = any(isinstance(backend, TensorboardVisBackend) for backend in _backends(runner))
         for metric in runner.val_loop.evaluator.metrics:
@@ -79,42 +81,44 @@ class ValidationLogHook(Hook):
         for sample in outputs or ():
             truth = self.truths.get(sample.metainfo.get("img_path"))
             if truth is not None and not sample.metainfo.get(UNREADABLE):
-                picture = _draw(sample, truth, classes)
+                picture = _draw_comparison(sample, truth, classes)
                 _add_image(runner, f"validation/{Path(truth.path).stem}", picture, _step(runner))
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Log AP50 by class and the curves."""
+        """Log AP50 per class and the curves."""
         if not is_main_process():
             return
         for metric in runner.val_loop.evaluator.metrics:
-            values = {name: ap for name, ap in getattr(metric, "class_ap50", {}).items() if math.isfinite(ap)}
-            if values:
+            class_ap50 = {name: ap for name, ap in getattr(metric, "class_ap50", {}).items() if math.isfinite(ap)}
+            if class_ap50:
                 prefix = metric.prefix or "val"
-                scalars = {f"{prefix}/AP50/{name}": ap for name, ap in values.items()}
+                scalars = {f"{prefix}/AP50/{name}": ap for name, ap in class_ap50.items()}
                 runner.visualizer.add_scalars(scalars, step=_step(runner))
             for backend in _backends(runner):
                 if isinstance(backend, TensorboardVisBackend):
                     _add_curves(backend, getattr(metric, "curves", {}), _step(runner))
 
-    def _is_due_at(self, left: int | None) -> bool:
-        """Return whether a validation logs pictures.
+    def _is_picture_due(self, later_validations: int | None) -> bool:
+        """Return whether the current validation logs pictures.
 
         Args:
-            left: Number of validations that follow it; None if unknown.
+            later_validations: Number of validations after the current one; None if unknown.
         """
-        if left is None:
+        if later_validations is None:
             return True
-        self._stride = self._stride or math.ceil((left + 1) / MAX_VALIDATIONS)
-        return left % self._stride == 0
+        if not self._picture_interval:
+            self._picture_interval = math.ceil((later_validations + 1) / MAX_VALIDATIONS)
+        return later_validations % self._picture_interval == 0  # counted from the end, so that the last one is due
 
     def _log_assignment(self, runner: Runner) -> None:
+        """Log pictures of the positives in the chosen images, if the config has a head with priors."""
         try:
-            points = AssignmentPoints(runner.cfg)
+            positive_centers = PositiveCenters(runner.cfg)
         except UserError:  # a head without priors, or a head of another project
             return
         for truth in (self.truths or {}).values():
             try:
-                picture = _draw_positives(runner, points, truth)
+                picture = _draw_positives(runner, positive_centers, truth)
             except UserError:  # an image that cannot be read, which the validation reports
                 continue
             _add_image(runner, f"assignment/{Path(truth.path).stem}", picture, 0)
@@ -126,8 +130,8 @@ def _backends(runner: Runner) -> list[BaseVisBackend]:
     return [backend for backend in backends if not isinstance(backend, LocalVisBackend)]
 
 
-def _validations_left(runner: Runner) -> int | None:
-    """Return the number of validations after this one; None if it is unknown."""
+def _count_later_validations(runner: Runner) -> int | None:
+    """Return the number of validations after the current one; None if it is unknown."""
     loop: Any = runner.train_loop
     done, length = (loop.epoch, loop.max_epochs) if hasattr(loop, "run_epoch") else (loop.iter, loop.max_iters)
     interval = getattr(loop, "val_interval", None)
@@ -142,12 +146,13 @@ def _step(runner: Runner) -> int:
 def _add_image(runner: Runner, name: str, picture_bgr: Any, step: int) -> None:
     picture = np.ascontiguousarray(picture_bgr[..., ::-1])  # the backends take RGB
     for backend in _backends(runner):
-        # MLflow stores files, whose names end with the step and a suffix
+        # MLflow stores pictures as files; step and suffix keep their names apart
         file_name = f"{name}_{step}.png" if isinstance(backend, MLflowVisBackend) else name
         backend.add_image(file_name, picture, step=step)
 
 
-def _draw(sample: Any, truth: TruthOfImage, classes: Sequence[str]) -> Any:
+def _draw_comparison(sample: Any, truth: ImageGroundTruth, classes: Sequence[str]) -> Any:
+    """Draw an image with its ground truth beside the same image with its detections."""
     detections = sample.pred_instances
     polygons = box_polygons(get_box_tensor(detections.bboxes).detach().float().cpu())
     names = [classes[label] for label in detections.labels.tolist()]
@@ -157,18 +162,18 @@ def _draw(sample: Any, truth: TruthOfImage, classes: Sequence[str]) -> Any:
     )
 
 
-def _draw_positives(runner: Runner, points: AssignmentPoints, truth: TruthOfImage) -> Any:
-    """Draw the boxes in white, and the centers of the positives as points in the color of their level."""
+def _draw_positives(runner: Runner, positive_centers: PositiveCenters, truth: ImageGroundTruth) -> Any:
+    """Draw the ground-truth boxes in white, and the center of each positive prior in the color of its level."""
     image = read_image(truth.path)
     height, width = image.shape[:2]
     record = {"width": width, "height": height, "instances": truth.instances}
     dataset = next(innermost_datasets(runner.cfg.val_dataloader.dataset))
     inputs = build_assignment_input(record, dataset.get("pipeline") or [])
-    centers, levels = points.find(inputs)
+    centers, levels = positive_centers.find(inputs)
     centers = centers * (width / inputs.image_wh[0], height / inputs.image_wh[1])
     white = [(255, 255, 255)] * len(truth.polygons)
-    boxes = draw_boxes(image, truth.polygons, colors=white)
-    return draw_points(boxes, centers, [_rgb(level_color(level)) for level in levels.tolist()])
+    picture = draw_boxes(image, truth.polygons, colors=white)
+    return draw_points(picture, centers, [_rgb(level_color(level)) for level in levels.tolist()])
 
 
 def _rgb(color: str) -> Color:

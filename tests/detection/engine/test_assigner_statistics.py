@@ -13,7 +13,7 @@ from rotated_atss.detection.engine.assigner_statistics import (
     count_positives,
 )
 from rotated_atss.detection.engine.config import load_config
-from rotated_atss.detection.engine.config_priors import dense_head_parts
+from rotated_atss.detection.engine.config_priors import find_dense_head_cfgs
 from rotated_atss.detection.engine.dataset_records import AssignmentInput
 from rotated_atss.detection.task_modules.assigners import RotatedATSSAssigner
 from rotated_atss.errors import UserError
@@ -36,7 +36,7 @@ def test_counts_equal_those_of_the_assigner():
     shapes, counts = count_positives(cfg, [], assignment_inputs())
     assert list(counts) == ["obb", "hbb"]
     assert len(counts["obb"].positives) == 60
-    generator, _ = dense_head_parts(cfg)
+    generator, _ = find_dense_head_cfgs(cfg)
     from mmdet.registry import TASK_UTILS
 
     # 200 rows are padded to 224
@@ -72,7 +72,7 @@ def test_every_assigner_by_name():
 
 
 def test_strategies_treat_ignored_boxes_as_the_config_does():
-    assert build_assigner("ssc", dense_head_parts(load_config(COCO))[1], False).ignore_iof_threshold == -1
+    assert build_assigner("ssc", find_dense_head_cfgs(load_config(COCO))[1], False).ignore_iof_threshold == -1
     settings = ConfigDict(type="RotatedATSSAssigner", topk=5, ignore_iof_threshold=0.3, assign_by_circumhbbox="oc")
     assigner = build_assigner("topk", settings, True)
     assert (assigner.topk, assigner.ignore_iof_threshold, assigner.by_hbb) == (5, 0.3, True)
@@ -94,7 +94,7 @@ def test_assigners_of_mmdetection(kind):
     image = AssignmentInput(image.image_wh, obb_to_hbb(image.gt_boxes), image.gt_boxes_ignore[:, :4])
     cfg = load_config(COCO)
     _, counts = count_positives(cfg, ["config", strategy], [image])
-    generator = TASK_UTILS.build(dense_head_parts(cfg)[0])
+    generator = TASK_UTILS.build(find_dense_head_cfgs(cfg)[0])
     levels = generator.grid_priors([(28, 32), (14, 16), (7, 8), (4, 4), (2, 2)], device="cpu")
     sizes = [len(level) for level in levels]
     expected = assign_priors(TASK_UTILS.build(dict(type=kind, **settings)), torch.cat(levels), sizes, image)
@@ -128,7 +128,7 @@ def test_config_without_assigner():
     cfg = load_config(OBB)
     del cfg.model.train_cfg.assigner
     with pytest.raises(UserError, match="no dense head with anchors and an assigner"):
-        dense_head_parts(cfg)
+        find_dense_head_cfgs(cfg)
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import MODELS
 
 from rotated_atss.cli import main
-from rotated_atss.detection.engine.browse import InputBrowser, as_drawn, find_angle_version
+from rotated_atss.detection.engine.browse import InputBrowser, convert_angle_version, find_angle_version
 from rotated_atss.detection.engine.config import build_model, load_config
 from rotated_atss.detection.engine.random_numbers import SAMPLES, derive_seed, seed_generators
 from rotated_atss.ops.boxes import obb_to_corners
@@ -90,7 +90,7 @@ def test_the_drawn_boxes_are_those_of_the_head(cfg, tmp_path, monkeypatch):
             (boxes, labels, sample.gt_instances),
             (ignored, ignored_labels, sample.ignored_instances),
         ):
-            assert torch.equal(found, as_drawn(instances.bboxes, version))
+            assert torch.equal(found, convert_angle_version(instances.bboxes, version))
             assert found_labels == [names[label] for label in instances.labels.tolist()]
     assert sum(len(boxes) for _, boxes, *_ in drawn) >= 5
 
@@ -131,10 +131,10 @@ def test_the_head_of_the_model_receives_these_boxes(tiles, quick, monkeypatch):
 def test_regularized_boxes_are_the_same_rectangles():
     boxes = torch.tensor([[50.0, 40, 10, 30, 0.3], [9, 9, 8, 4, 2.0]], dtype=torch.float64)
     for version in ("le90", "le135", "oc"):
-        drawn = obb_to_corners(as_drawn(boxes, version))
+        drawn = obb_to_corners(convert_angle_version(boxes, version))
         for first, second in zip(obb_to_corners(boxes).tolist(), drawn.tolist()):
             assert np.allclose(sorted(first), sorted(second))
-    assert as_drawn(boxes[:, :4], "le90").shape == (2, 4)
+    assert convert_angle_version(boxes[:, :4], "le90").shape == (2, 4)
 
 
 def test_a_picture_depends_on_seed_and_index_only(tiles):

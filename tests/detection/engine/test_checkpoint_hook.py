@@ -35,7 +35,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_previous_one(run, monkey
         patch.setattr(LocalBackend, "put", put)
         message = fault(run, {**EVERY, "default_hooks.checkpoint.max_keep_ckpts": 1}, work_dir=str(tmp_path / "work"))
     folder = tmp_path / "work"
-    hint = "(make the folder writable, then --resume)"
+    hint = "(make the folder writable, then use --resume)"
     assert message == f"{folder / 'iter_3.pth'}: cannot write the checkpoint: Read-only file system {hint}"
     assert names(folder) == ["iter_2.pth"]
     assert (folder / "last_checkpoint").read_text() == str(folder / "iter_2.pth")

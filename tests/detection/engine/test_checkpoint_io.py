@@ -250,7 +250,7 @@ def test_a_damaged_training_state_is_refused(part, value, model, fault):
     )
     check_resumable(model, content, "a.pth")
     assert fault(check_resumable, model, {**content, part: value}, "a.pth").startswith(
-        f"a.pth: {part} is not that of a training"
+        f"a.pth: invalid training state: {part} does not have the form that MMEngine writes"
     )
     state = {0: {"momentum_buffer": torch.zeros(9, 9)}}
     other = {**content, "optimizer": {**content["optimizer"], "state": state}}

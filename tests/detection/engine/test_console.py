@@ -6,7 +6,7 @@ import sys
 import pytest
 from mmengine.logging import MMLogger, print_log
 
-from rotated_atss.detection.engine.console import FILE_ONLY, ConsoleHandler, console_of_run, install_console
+from rotated_atss.detection.engine.console import FILE_ONLY, ConsoleHandler, configure_console, install_console
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def logger(tmp_path):
     def build(quiet=False):
         name = f"{tmp_path.name}{quiet}"
         logger = MMLogger.get_instance(name, log_file=str(tmp_path / "run.log"))
-        with console_of_run(quiet):
+        with configure_console(quiet):
             install_console(logger)
         return logger
 
@@ -89,7 +89,7 @@ def test_an_interrupted_run_ends_the_line_that_is_updated_in_place(monkeypatch, 
     monkeypatch.setattr("rotated_atss.io.status_line.is_terminal", lambda stream: True)
 
     def interrupted():
-        with console_of_run(quiet=False):
+        with configure_console(quiet=False):
             ConsoleHandler().status.update("iteration 3/9", force=True)
             raise KeyboardInterrupt
 

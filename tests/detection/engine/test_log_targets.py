@@ -56,15 +56,15 @@ def test_errors_are_one_line(fault, monkeypatch):
     )
     monkeypatch.setattr(log_targets, "find_spec", lambda name: None)
     assert fault(prepare_train, cfg, TrainOptions()) == (
-        "tensorboard is not installed, to which this training logs (pip install tensorboard, or log to the work folder "
+        "this training logs to tensorboard, which is not installed (pip install tensorboard, or log to the work folder "
         "only: --log-to none)"
     )
     check_log_targets(prepare_train(cfg, TrainOptions(log_to="none")))
-    assert "wandb is not installed" in fault(prepare_train, cfg, TrainOptions(log_to="wandb"))
+    assert "logs to wandb, which is not installed" in fault(prepare_train, cfg, TrainOptions(log_to="wandb"))
 
 
 def test_other_errors_are_raised_as_they_are():
-    with pytest.raises(ValueError, match="depth"), log_targets.log_target_errors():
+    with pytest.raises(ValueError, match="depth"), log_targets.report_log_target_errors():
         raise ValueError("depth")
 
 

@@ -56,10 +56,10 @@ def test_a_poisoned_batch_is_recorded_and_repeated(poisoned, run, tmp_path, faul
 
 def test_a_repeated_step_has_the_losses_of_training(run, monkeypatch, tmp_path, fault):
     """The record of a step whose losses are all finite gives them again, with batch norm in training mode."""
-    original = nonfinite_loss._finite
-    monkeypatch.setattr(nonfinite_loss, "_finite", lambda values: False)
+    original = nonfinite_loss._is_finite
+    monkeypatch.setattr(nonfinite_loss, "_is_finite", lambda values: False)
     fault(run, seed=1)
-    monkeypatch.setattr(nonfinite_loss, "_finite", original)
+    monkeypatch.setattr(nonfinite_loss, "_is_finite", original)
     path = next(tmp_path.glob("run0/nonfinite_iter_1.pth"))
     losses = read_batch_record(path).losses
     assert losses.keys() == {"loss", "loss_cls", "loss_bbox"}
@@ -79,14 +79,14 @@ def test_batches_are_skipped(poisoned, run, tmp_path, read_log, read_scalars):
 
 def test_a_skipped_batch_changes_neither_weights_nor_batch_norm(poisoned, run, monkeypatch):
     states = []
-    plain = nonfinite_loss.NonFiniteLossHook._handle
+    plain = nonfinite_loss.NonFiniteLossHook._handle_nonfinite_step
 
     def handle(self, runner, data_batch, outputs):
         before = {**{name: p.clone() for name, p in runner.model.named_parameters()}, **self._buffers}
         plain(self, runner, data_batch, outputs)
         states.append((before, {name: value.clone() for name, value in runner.model.state_dict().items()}))
 
-    monkeypatch.setattr(nonfinite_loss.NonFiniteLossHook, "_handle", handle)
+    monkeypatch.setattr(nonfinite_loss.NonFiniteLossHook, "_handle_nonfinite_step", handle)
     run(SIX_STEPS, seed=1, on_nonfinite_loss="skip")
     assert states
     for before, after in states:

@@ -19,7 +19,7 @@ from rotated_atss.detection.engine.random_numbers import (
     StepSeedHook,
     seed_samples,
 )
-from rotated_atss.detection.engine.resume import resume_seed
+from rotated_atss.detection.engine.resume import restore_seed
 
 
 class Draws:
@@ -135,7 +135,7 @@ def test_steps_have_random_numbers_of_their_own():
 
 def test_seed_of_the_checkpoint_applies():
     cfg = SimpleNamespace(get=lambda name: None)
-    assert resume_seed(cfg, {"meta": {"seed": 3}}) is None
+    assert restore_seed(cfg, {"meta": {"seed": 3}}) is None
     assert cfg.randomness == {"seed": 3}
 
 

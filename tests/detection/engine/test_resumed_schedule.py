@@ -15,7 +15,7 @@ from mmengine.optim import (
 )
 from torch import nn
 
-from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook, replay
+from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook, replay_schedules
 
 WARMUP = (LinearLR, dict(start_factor=0.1, end=3, by_epoch=False))
 EPOCH_ITERS = 4
@@ -184,5 +184,5 @@ def test_epochs_of_a_checkpoint_within_an_epoch_keep_their_length(epochs, epoch_
         SimpleNamespace(by_epoch=False, step=lambda: steps.append("i")),
         SimpleNamespace(by_epoch=True, step=lambda: steps.append("E")),
     ]
-    replay(schedules, 5, epochs, epoch_length)
+    replay_schedules(schedules, 5, epochs, epoch_length)
     assert "".join(steps) == expected

@@ -36,9 +36,9 @@ def test_memory_is_that_of_tensors_on_a_gpu_and_of_the_process_elsewhere(monkeyp
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 9_800_000_000)
-    assert progress_hook._memory() == ("GPU", 9_800_000_000)
+    assert progress_hook._memory_in_use() == ("GPU", 9_800_000_000)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     monkeypatch.setattr(progress_hook, "resident_bytes", lambda: 5)
-    assert progress_hook._memory() == ("RSS", 5)
+    assert progress_hook._memory_in_use() == ("RSS", 5)
     monkeypatch.setattr(progress_hook, "resident_bytes", lambda: None)
-    assert progress_hook._memory() is None
+    assert progress_hook._memory_in_use() is None

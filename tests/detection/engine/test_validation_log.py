@@ -11,10 +11,10 @@ import pytest
 import torch
 from mmdet.registry import TASK_UTILS
 
-from rotated_atss.detection.engine.assignment_points import AssignmentPoints
 from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.dataset_records import AssignmentInput
-from rotated_atss.detection.engine.validation_images import choose_images, read_truth
+from rotated_atss.detection.engine.positive_centers import PositiveCenters
+from rotated_atss.detection.engine.validation_images import choose_images, read_ground_truth
 from rotated_atss.detection.engine.validation_log import MAX_VALIDATIONS, ValidationLogHook
 from rotated_atss.detection.registry import DATASETS
 from rotated_atss.dota.labels import read_labels
@@ -52,7 +52,7 @@ def test_truth_of_a_dataset_with_objects_is_its_own(coco_folder):
     settings = dict(data_root=str(coco_folder), ann_file=ANN_FILE, data_prefix=dict(img="images"), pipeline=[])
     coco = DATASETS.build(dict(type="CocoInstancesDataset", metainfo=dict(classes=CLASSES), **settings))
     index = next(index for index in range(len(coco)) if coco.get_data_info(index)["instances"])
-    instances, truth = coco.get_data_info(index)["instances"], read_truth(coco, index)
+    instances, truth = coco.get_data_info(index)["instances"], read_ground_truth(coco, index)
     assert truth.names == [CLASSES[each["bbox_label"]] for each in instances]
     for polygon, each in zip(truth.polygons.reshape(-1, 4, 2), instances):
         assert [*polygon.min(0), *polygon.max(0)] == pytest.approx(each["bbox"])
@@ -62,8 +62,8 @@ def test_points_are_the_positives_of_the_slow_reference():
     cfg = load_config(LE90)
     gt_boxes = torch.tensor([[60.0, 50, 40, 16, 0.4], [20, 90, 24, 30, -0.9]])
     image = AssignmentInput((128, 120), gt_boxes, torch.zeros(0, 5))
-    points = AssignmentPoints(cfg)
-    centers, levels = points.find(image)
+    positive_centers = PositiveCenters(cfg)
+    centers, levels = positive_centers.find(image)
     generator = TASK_UTILS.build(cfg.model.bbox_head.anchor_generator)
     priors = generator.grid_priors([(16, 16), (8, 8), (4, 4), (2, 2), (1, 1)], device="cpu")  # of 128 x 128, padded
     expected, _ = slow_atss(torch.cat(priors), [len(level) for level in priors], gt_boxes, 9)
@@ -74,7 +74,7 @@ def test_points_are_the_positives_of_the_slow_reference():
 @pytest.mark.parametrize("total", [1, 12, 20, 21, 100, 399])
 def test_the_number_of_validations_with_pictures_is_bounded_and_has_the_last(total):
     hook = ValidationLogHook()
-    due = [hook._is_due_at(left) for left in reversed(range(total))]
+    due = [hook._is_picture_due(left) for left in reversed(range(total))]
     assert sum(due) == -(-total // -(-total // MAX_VALIDATIONS))
     assert sum(due) <= MAX_VALIDATIONS
     assert due[-1]

@@ -13,8 +13,8 @@ from rotated_atss.detection.engine.config_priors import ConfigPriors
 from rotated_atss.detection.engine.dataset_records import AssignmentInput
 
 
-class AssignmentPoints:
-    """Find the positives of images. The network is not needed: the assigners use priors and boxes only.
+class PositiveCenters:
+    """Find the centers of the positives of images. The network is not needed: assigners use only priors and boxes.
 
     Args:
         cfg: A config with a dense head, a prior generator and an assigner.
@@ -24,9 +24,9 @@ class AssignmentPoints:
 
     Example:
         >>> from rotated_atss.detection.engine.config import load_config
-        >>> points = AssignmentPoints(load_config("rotated_atss_obb_r50_fpn_1x_dota_le90"))
+        >>> positive_centers = PositiveCenters(load_config("rotated_atss_obb_r50_fpn_1x_dota_le90"))
         >>> image = AssignmentInput((64, 64), torch.tensor([[32.0, 32, 30, 20, 0.1]]), torch.zeros(0, 5))
-        >>> centers, levels = points.find(image)
+        >>> centers, levels = positive_centers.find(image)
         >>> centers.shape, levels.tolist()
         ((5, 2), [0, 0, 0, 0, 0])
     """
@@ -36,15 +36,15 @@ class AssignmentPoints:
         self._assigner = build_assigner("config", self._priors.assigner_cfg, self._priors.oriented)
 
     def find(self, image: AssignmentInput) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return the centers of the positive priors and their levels.
+        """Return the centers and the levels of the positive priors of an image.
 
         Args:
             image: Size and ground truth in pixels of the network's input.
 
         Returns:
-            (P, 2) x and y, and (P,) indices of the levels.
+            (P, 2) x and y in pixels of the network's input, and (P,) indices of the levels.
         """
         priors, level_sizes = self._priors.generate(image.image_wh)
-        positive = torch.nonzero(assign_priors(self._assigner, priors, level_sizes, image) >= 0)[:, 0]
+        positive_index = torch.nonzero(assign_priors(self._assigner, priors, level_sizes, image) >= 0)[:, 0]
         levels = np.repeat(np.arange(len(level_sizes)), level_sizes)
-        return centers(priors[positive]).double().numpy(), levels[positive.numpy()]
+        return centers(priors[positive_index]).double().numpy(), levels[positive_index.numpy()]
