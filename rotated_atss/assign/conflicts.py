@@ -34,7 +34,7 @@ def resolve_conflicts(
         >>> resolve_conflicts(3, prior_index, gt_index, iou, is_positive)
         (tensor([ 1, -1,  1]), tensor([0.7500, 0.0000, 0.2500]))
     """
-    # Pairs that are not positive go to an extra slot behind the last prior. Selecting the positive pairs instead would
+    # Pairs that are not positive go to an extra slot after the last prior. Selecting the positive pairs instead would
     # need their number, which synchronizes CUDA.
     slot = torch.where(is_positive, prior_index, num_priors)
     # Only the slots of pairs are initialized and read. With many priors and few boxes, initializing all slots would
