@@ -30,7 +30,9 @@ class TorchvisionDCNv2(nn.Module):
         torch.Size([1, 6, 8, 8])
     """
 
-    uses_standard_operators = False  # True for export: few runtimes have a kernel for torchvision's operator; slower
+    # Whether to compute with standard operators instead of torchvision's kernel. They are slower, but exported graphs
+    # need them, because few runtimes have torchvision's operator.
+    uses_standard_operators = False
 
     def __init__(
         self,

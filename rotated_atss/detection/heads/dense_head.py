@@ -138,7 +138,10 @@ class OrientedDenseHead:
         if self.average_over_processes:
             avg_factor = reduce_mean(avg_factor.float())
         labels = torch.stack(
-            [_prior_labels(row, gt.labels, self.num_classes) for row, gt in zip(gt_index, batch_gt_instances)]
+            [
+                _prior_labels(image_gt_index, gt.labels, self.num_classes)
+                for image_gt_index, gt in zip(gt_index, batch_gt_instances)
+            ]
         )
         weight = (gt_index != IGNORE).to(torch.promote_types(logits.dtype, torch.float32))
         loss = self.loss_cls(upcast(logits).flatten(0, 1), labels.flatten(), weight.flatten(), avg_factor=avg_factor)

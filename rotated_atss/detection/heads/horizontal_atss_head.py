@@ -132,5 +132,5 @@ def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: 
 
 
 def _upcast_levels(*outputs: list[Tensor]) -> list[list[Tensor]]:
-    """Upcast the feature maps of each output, which are lists with one feature map per level."""
+    """Upcast the feature maps of each output; an output is a list of one feature map per level."""
     return [[upcast(level) for level in levels] for levels in outputs]
