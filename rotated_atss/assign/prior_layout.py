@@ -52,7 +52,7 @@ class PriorLayout(NamedTuple):
             return cls(sizes, level_grids, None)
         _check_valid_hw(valid_hw, level_grids, num_images)
         full_hw = [(grid.height, grid.width) for grid in level_grids]
-        hw_lists = [[(rows, columns) for rows, columns in image_hw] for image_hw in valid_hw]
+        hw_lists = [[(rows, columns) for rows, columns in image_hw] for image_hw in valid_hw]  # comparable to full_hw
         has_padding = any(image_hw != full_hw for image_hw in hw_lists)
         return cls(sizes, level_grids, hw_lists if has_padding else None)
 

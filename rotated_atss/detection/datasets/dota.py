@@ -77,8 +77,8 @@ class DOTADataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Compare the tiles with the manifest of their split and read the label files.
 
-        The folders of the source images and labels, and notes about the tiles, are added to ``metainfo`` for the
-        metric.
+        For the metric, the folders of the source images and labels are added to ``metainfo``, and as ``notes`` the
+        reasons why AP on these tiles is not that of the whole dataset.
         """
         self._metainfo["source_labels"] = source_label_folders(self.data_root)
         manifest = find_manifest(self.data_root)

@@ -58,8 +58,8 @@ class RandomQuarterTurn(BaseTransform):
 class RandomRotation(BaseTransform):
     """Rotate image and oriented boxes by a random angle about the image center; the image keeps its size.
 
-    Equivalent to mmrotate's ``PolyRandomRotate`` without ``auto_bound``. If the rotation moves all
-    objects out of an image, the image is kept as background.
+    Equivalent to mmrotate's ``PolyRandomRotate`` without ``auto_bound``. If the rotation moves all objects out of an
+    image, the image is kept as background.
 
     Args:
         prob: Probability of a rotation.

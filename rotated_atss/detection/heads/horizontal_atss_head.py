@@ -18,7 +18,7 @@ from rotated_atss.ops.dtypes import upcast
 
 @MODELS.register_module()
 class HorizontalATSSHead(ATSSHead):
-    """MMDetection's ATSS head in float32, with torchvision's NMS and optional deformable convolutions.
+    """MMDetection's ATSS head with torchvision's NMS and optional deformable convolutions.
 
     Losses, decoding and NMS run in float32 regardless of the precision of the network.
 

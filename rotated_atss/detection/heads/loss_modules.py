@@ -1,4 +1,4 @@
-"""Losses for every device, registered with MMDetection. ``GaussianLoss`` and ``KFIoULoss`` need mmrotate."""
+"""Classification and box losses, registered with MMDetection. ``GaussianLoss`` and ``KFIoULoss`` need mmrotate."""
 
 from __future__ import annotations
 

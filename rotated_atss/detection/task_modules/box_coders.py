@@ -102,8 +102,8 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 class PointDistanceCoder(BaseBBoxCoder):
     """Encode boxes as distances from the prior's center to the box sides (:mod:`rotated_atss.ops.distance_coder`).
 
-    Horizontal boxes are ``x1, y1, x2, y2``. The distances are ``left, top, right, bottom`` in strides. The
-    ATSS paper calls this regression from a point (arXiv 1912.02424, section 3).
+    Horizontal boxes are ``x1, y1, x2, y2``. The distances are ``left, top, right, bottom`` in strides. The ATSS paper
+    calls this regression from a point (arXiv 1912.02424, section 3).
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135`` for oriented boxes; None for horizontal boxes.
