@@ -5,13 +5,13 @@ Boxes are (N, 5) ``cx, cy, w, h, angle`` or (N, 4) ``x1, y1, x2, y2``, in pixels
 Assignment strategies; all return what :func:`atss_assign` returns:
 
 - :func:`atss_assign`, :func:`atss_assign_batch`: ATSS for an image, or for a batch of images with the same priors.
-- :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. Afterwards, :func:`ignore_outside_gt` can be applied: it
-  ignores positives whose center lies outside their ground-truth box.
-- :func:`topk_assign`: of the k priors with the highest IoU per ground-truth box, those whose center lies inside it.
-- :func:`ssc_assign`: the spatial and scale constraint of FCOS, applied to all priors.
-- :func:`center_sampling_assign`: the same constraint, applied only to the nearest priors per level.
+- :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. :func:`ignore_outside_gt` can be applied to the result to
+  ignore positives whose center lies outside their ground-truth box.
+- :func:`topk_assign`: the k priors with the highest IoU per ground-truth box, if their center lies inside the box.
+- :func:`ssc_assign`: the spatial and scale constraints of FCOS, applied to all priors.
+- :func:`center_sampling_assign`: the same constraints, applied only to the nearest priors per level.
 
-Codes of unassigned priors: :data:`BACKGROUND`, :data:`IGNORE`.
+Values of ``gt_index`` for unassigned priors: :data:`BACKGROUND`, :data:`IGNORE`.
 
 Steps of ATSS: :func:`nearest_priors`, :func:`nearest_priors_on_grids`, :func:`adaptive_threshold`,
 :func:`count_candidates_above_threshold`. A prior center counts as inside a ground-truth box if it is more than

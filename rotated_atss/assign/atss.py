@@ -4,8 +4,8 @@ Oriented and horizontal boxes are supported. A ground-truth box is compared with
 priors per level. If the prior centers of every level form a regular grid, the candidates are computed from the grid
 parameters, without reading the other priors.
 
-Ties are broken identically on every run and device: of priors at equal distances, the one of lower index counts as
-nearer; of ground-truth boxes with equal IoU, the one of lower index gets the prior.
+Ties are broken identically on every run and device: among priors at equal distances, the one with the lower index
+counts as nearer; among ground-truth boxes with equal IoU, the one with the lower index gets the prior.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from rotated_atss.assign.threshold import box_chunks, iou_and_threshold
 from rotated_atss.assign.validation import check_at_least_one, check_box_formats, check_level_sizes, valid_gt_mask
 from rotated_atss.ops.single_thread import single_threaded
 
-# With more pairs, several threads are faster: two threads take 25% less time for 5,000 boxes without grids.
+# Above this number of (prior, box) pairs, several threads are faster: two threads take 25% less time for 5,000 boxes
+# without grids.
 _MAX_PAIRS_OF_ONE_THREAD = 1 << 22
 
 
@@ -52,7 +53,7 @@ def atss_assign(
 
     A prior is positive for a ground-truth box if it is one of the ``topk`` nearest priors of its level, their IoU is at
     least the mean plus the standard deviation of the IoUs of all candidates of the box, and the prior's center lies in
-    the box. If several boxes select a prior, the box of highest IoU gets it.
+    the box. If several boxes select a prior, the box with the highest IoU gets it.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels, level
@@ -69,7 +70,7 @@ def atss_assign(
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             an ignored box is neither positive nor negative.
         ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
-        center_margin: The center of a positive is more than this number of pixels from every side of its box.
+        center_margin: A positive's center lies inside its box, more than this number of pixels from every side.
 
     Returns:
         ``gt_index`` (A,) int64: per prior, the index of its ground-truth box, :data:`BACKGROUND` (-1) or
@@ -111,6 +112,7 @@ def _is_small(
 ) -> bool:
     """Return whether the arguments of :func:`atss_assign_batch` are too small for several threads to be faster."""
     num_pairs = len(priors) * sum(len(boxes) for boxes in gt_boxes_list)
+    # With grids, the cost does not depend on the number of priors.
     return grids is not None or num_pairs <= _MAX_PAIRS_OF_ONE_THREAD
 
 
@@ -139,8 +141,8 @@ def atss_assign_batch(
         topk: As for :func:`atss_assign`.
         priors_per_location: As for :func:`atss_assign`.
         grids: As for :func:`atss_assign`.
-        valid_hw: Numbers ``(rows, columns)`` of grid cells inside the image, per image and level. The priors of other
-            cells lie in the padding of the batch and are ignored. Needs ``grids``.
+        valid_hw: ``(rows, columns)`` of the grid that lie inside the image, per image and level. All other cells are
+            padding of the batch, and their priors are ignored. Needs ``grids``.
         gt_boxes_ignore_list: Ignored boxes of each image, or None.
         ignore_iof_threshold: As for :func:`atss_assign`.
         center_margin: As for :func:`atss_assign`.
@@ -166,7 +168,7 @@ def atss_assign_batch(
     num_images = len(gt_boxes_list)
     ignore_list = list(gt_boxes_ignore_list or [None] * num_images)
     if not gt_boxes_list:
-        raise ValueError("gt_boxes_list must hold the boxes of at least one image, got an empty list")
+        raise ValueError("gt_boxes_list must contain the boxes of at least one image, got an empty list")
     if len(ignore_list) != num_images:
         raise ValueError(f"gt_boxes_ignore_list must have one entry per image ({num_images}), got {len(ignore_list)}")
     for gt_boxes, gt_boxes_ignore in zip(gt_boxes_list, ignore_list):
@@ -200,7 +202,11 @@ def atss_assign_batch(
 
 
 def _concatenate_gt_boxes(gt_boxes_list: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the boxes of all images; per box, the index of its image; per box, its index within that image."""
+    """Concatenate the boxes of all images.
+
+    Returns:
+        The boxes (G, 5) or (G, 4); per box, the index of its image (G,) and its index within that image (G,).
+    """
     num_gts = torch.tensor([len(gt_boxes) for gt_boxes in gt_boxes_list])
     first_gt = num_gts.cumsum(0) - num_gts  # per image, the index of its first box
     image_index = torch.arange(len(num_gts)).repeat_interleave(num_gts)

@@ -94,7 +94,15 @@ def side_distances(points: Tensor, boxes: Tensor) -> Tensor:
 
 
 def points_in_boxes(points: Tensor, boxes: Tensor, margin: float = CENTER_MARGIN_PX) -> Tensor:
-    """Test row by row whether points (N, 2) are more than ``margin`` pixels inside every side of boxes; (N,) bool.
+    """Test whether each point lies in the box of the same row, more than ``margin`` pixels from every side.
+
+    Args:
+        points: (N, 2) pixels.
+        boxes: (N, 5) or (N, 4).
+        margin: Minimum distance to every side in pixels, exclusive.
+
+    Returns:
+        (N,) bool.
 
     Example:
         >>> import torch
@@ -114,7 +122,7 @@ def points_in_indexed_boxes(points: Tensor, boxes: Tensor, index: Tensor, margin
         points: (N, 2) pixels.
         boxes: (G, 5) or (G, 4).
         index: (N,) int64 indices of boxes.
-        margin: Minimum distance to every side in pixels.
+        margin: Minimum distance to every side in pixels, exclusive.
 
     Returns:
         (N,) bool.
@@ -191,6 +199,7 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
     prior_columns.append(
         angle[:1, None] if angles_are_equal else angle.index_select(0, prior_index).view_as(candidates)
     )
+    # screened: many candidates either do not overlap their ground-truth box or contain it
     return overlap_of_columns(prior_columns, gt_columns, screened=True)
 
 

@@ -63,7 +63,9 @@ def select_candidates(
         ignore_mask = layout.ignore_mask_with_padding(image, ignore_masks[image], gt_centers.device)
         image_gt_centers = gt_centers[start : start + num_gts]
         nearest = nearest_priors(prior_centers, layout.level_sizes, image_gt_centers, num_candidates, ignore_mask)
-        candidates.append(nearest if ignore_mask is None else torch.where(ignore_mask[nearest], -1, nearest))
+        if ignore_mask is not None:  # ignored priors rank last, they appear only if there are too few other priors
+            nearest = torch.where(ignore_mask[nearest], -1, nearest)
+        candidates.append(nearest)
         start += num_gts
     return torch.cat(candidates)
 
@@ -98,19 +100,21 @@ def nearest_priors_on_grids(
         tensor([[1, 2]])
     """
     priors_per_location = [size // max(1, grid.height * grid.width) for size, grid in zip(level_sizes, grids)]
-    nonempty = [level for level, size in enumerate(level_sizes) if size]
+    nonempty_levels = [level for level, size in enumerate(level_sizes) if size]
     if valid_hw is not None:
-        valid_hw = valid_hw[:, nonempty]
-    num_cells = math.ceil(num_candidates / min(priors_per_location[level] for level in nonempty))
-    cells = nearest_cells(gt_centers, [grids[level] for level in nonempty], num_cells, valid_hw)
-    level_starts = torch.tensor([sum(level_sizes[:level]) for level in nonempty])[:, None]  # indices of first priors
+        valid_hw = valid_hw[:, nonempty_levels]
+    # Enough cells for num_candidates priors in the level with the fewest priors per location.
+    num_cells = math.ceil(num_candidates / min(priors_per_location[level] for level in nonempty_levels))
+    cells = nearest_cells(gt_centers, [grids[level] for level in nonempty_levels], num_cells, valid_hw)
+    # (L, 1) index of the first prior of each level
+    level_starts = torch.tensor([sum(level_sizes[:level]) for level in nonempty_levels])[:, None]
     level_starts = level_starts.to(gt_centers.device, non_blocking=True)
-    if all(priors_per_location[level] == 1 and level_sizes[level] >= num_candidates for level in nonempty):
+    if all(priors_per_location[level] == 1 and level_sizes[level] >= num_candidates for level in nonempty_levels):
         # Fast path: every cell has one prior, and every level has num_candidates priors or more.
         nearest = cells + level_starts
         return (nearest if valid_hw is None else torch.where(cells >= 0, nearest, -1)).flatten(1)
     nearest_of_levels = []
-    for i, level in enumerate(nonempty):
+    for i, level in enumerate(nonempty_levels):
         index_in_level = _expand_cells_to_priors(cells[:, i], priors_per_location[level])
         index_in_level = index_in_level[:, : min(num_candidates, level_sizes[level])]
         nearest_of_levels.append(torch.where(index_in_level >= 0, index_in_level + level_starts[i], -1))
@@ -134,7 +138,7 @@ def nearest_priors(
 ) -> Tensor:
     """Find the nearest priors of each ground-truth box in every level by exhaustive search in bounded memory.
 
-    Distances are compared in float32. Of priors at equal distances, the one of lower index counts as nearer.
+    Distances are compared in float32. Among priors at equal distances, the one with the lower index counts as nearer.
 
     Args:
         prior_centers: (A, 2) pixels.

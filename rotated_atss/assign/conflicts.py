@@ -34,16 +34,17 @@ def resolve_conflicts(
         >>> resolve_conflicts(3, prior_index, gt_index, iou, is_positive)
         (tensor([ 1, -1,  1]), tensor([0.7500, 0.0000, 0.2500]))
     """
-    # Pairs that are not positive go to an extra slot behind the last prior. Selecting the positive pairs instead would
+    # Pairs that are not positive go to an extra slot after the last prior. Selecting the positive pairs instead would
     # need their number, which synchronizes CUDA.
     slot = torch.where(is_positive, prior_index, num_priors)
     # Only the slots of pairs are initialized and read. With many priors and few boxes, initializing all slots would
     # take most of the time.
-    highest = priority.new_empty(num_priors + 1).index_fill_(0, slot, -1).scatter_reduce_(0, slot, priority, "amax")
+    highest_priority = priority.new_empty(num_priors + 1).index_fill_(0, slot, -1)
+    highest_priority.scatter_reduce_(0, slot, priority, "amax")
     no_gt = torch.iinfo(gt_index.dtype).max
     lowest_gt = gt_index.new_empty(num_priors + 1).index_fill_(0, slot, no_gt)
-    is_highest = priority == highest[slot]
+    is_highest = priority == highest_priority[slot]
     lowest_gt.scatter_reduce_(0, slot, torch.where(is_highest, gt_index, no_gt), "amin")
     assigned = torch.full_like(lowest_gt, BACKGROUND).index_copy_(0, slot, lowest_gt[slot])
-    assigned_priority = torch.zeros_like(highest).index_copy_(0, slot, highest[slot])
+    assigned_priority = torch.zeros_like(highest_priority).index_copy_(0, slot, highest_priority[slot])
     return assigned[:num_priors], assigned_priority[:num_priors]

@@ -11,7 +11,7 @@ from rotated_atss.assign.box_formats import centers
 from rotated_atss.assign.grids import Grid
 
 SAME_CENTER_PX = 1e-3  # centers of one location differ by rounding errors, centers of two locations by a stride
-_MAX_PRIORS_PER_LOCATION = 64  # more priors of a level need not be compared with its first one
+_MAX_PRIORS_PER_LOCATION = 64  # at most this many priors of a level are compared with its first one
 
 
 def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:

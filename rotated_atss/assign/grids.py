@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 # torch computes tensors of more than 32,768 elements in several threads. On a busy machine, threads cost up to a
-# hundred times what they save, and training images usually have few boxes. With 10 ranks and 5 levels, the tensors of
-# one axis have 50 elements per point and stay below the limit for 640 points, tensors of both axes for 320.
+# hundred times what they save, and training images usually have few boxes. With 10 ranks and 5 levels, a tensor of one
+# axis has 50 elements per point and stays below this limit for up to 640 points; a tensor of both axes, for up to 320.
 _MAX_POINTS_PER_AXIS = 640
 _MAX_POINTS_OF_BOTH_AXES = 320
 # With more points, the overhead of chunks of 640 points exceeds the cost of the threads.
@@ -164,27 +164,27 @@ def _nearest_lines(
         (R, ..., L, N) int32 indices of lines and their squared distances. For ranks beyond the number of valid lines,
         the distance is infinite and the index is meaningless.
     """
-    last = (num_lines - 1).to(coordinates)
+    last_line = (num_lines - 1).to(coordinates)
     # The position in units of lines. Centers of invalid boxes can be NaN; any line serves them, because these boxes are
     # assigned to no prior.
     position = ((coordinates - origins) / strides).nan_to_num_(0.0)
-    nearest = (position - 0.5).ceil_().clamp_(min=0).minimum(last)  # the lower line if two are equally near
+    nearest = (position - 0.5).ceil_().clamp_(min=0).minimum(last_line)  # the lower line if two are equally near
     # "Ahead" is the side of the nearest line on which the point lies: the second nearest line is there.
-    direction = (
-        (position > nearest).to(coordinates).mul_(2).sub_(1)
-    )  # 1 if higher lines are ahead, -1 if lower ones are
-    num_ahead = torch.where(direction > 0, last - nearest, nearest)
-    num_behind = last - num_ahead
+    # direction is 1 if lines of higher index are ahead, -1 if lines of lower index are.
+    direction = (position > nearest).to(coordinates).mul_(2).sub_(1)
+    num_ahead = torch.where(direction > 0, last_line - nearest, nearest)
+    num_behind = last_line - num_ahead
     # In the order of distance, lines ahead (odd ranks) and behind (even ranks) alternate until one side has no more
     # lines. The remaining lines are all on the other side.
     num_on_shorter_side = torch.minimum(num_ahead, num_behind)
     longer_direction = torch.where(num_ahead >= num_behind, direction, -direction)
-    rank = torch.arange(num_ranks, dtype=coordinates.dtype, device=coordinates.device).view(-1, *[1] * coordinates.ndim)
+    rank = torch.arange(num_ranks, dtype=coordinates.dtype, device=coordinates.device)
+    rank = rank.view(-1, *[1] * coordinates.ndim)  # (R, 1, ..., 1)
     alternating_offset = torch.where(rank % 2 == 1, (rank + 1) / 2, -rank / 2) * direction
     remaining_offset = (rank - num_on_shorter_side).mul_(longer_direction)
     lines = torch.where(rank <= 2 * num_on_shorter_side, alternating_offset, remaining_offset).add_(nearest)
     squared_distances = torch.mul(lines, strides).add_(origins).sub_(coordinates).square_()
-    squared_distances.masked_fill_(rank > last, torch.inf)
+    squared_distances.masked_fill_(rank > last_line, torch.inf)
     return lines.clamp_(min=0).int(), squared_distances
 
 

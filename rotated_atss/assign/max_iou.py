@@ -2,9 +2,9 @@
 
 IoUs are computed only for pairs whose circumscribed horizontal boxes overlap; no (priors x boxes) tensor is built.
 
-Several priors can have the same highest IoU with a box: all priors that contain a tiny box, or priors along an
-elongated one. Rounding makes such IoUs differ, by amounts that depend on dtype and device, so IoUs within
-:data:`TIE_TOLERANCE` of the highest count as equal to it.
+Several priors can share the highest IoU with a box, for example all priors that contain a tiny box, or several priors
+along an elongated box. Rounding makes such IoUs differ by amounts that depend on dtype and device. Therefore, IoUs
+within :data:`TIE_TOLERANCE` of the highest IoU count as equal to it.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def max_iou_assign(
 ) -> tuple[Tensor, Tensor]:
     """Assign ground-truth boxes to priors by IoU thresholds.
 
-    A prior is assigned to the box of highest IoU (the lowest index among equals) if the IoU is at least ``pos_iou``.
-    If its highest IoU is below ``neg_iou``, the prior is background; between the thresholds it is ignored.
+    A prior is assigned to the box with which it has the highest IoU if this IoU is at least ``pos_iou``; among boxes of
+    equal IoU, to the one with the lowest index. If its highest IoU is below ``neg_iou``, the prior is background;
+    between the thresholds it is ignored.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels.

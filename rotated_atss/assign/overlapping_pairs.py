@@ -23,9 +23,9 @@ def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Te
     """Find the pairs whose circumscribed horizontal boxes overlap or touch, in chunks.
 
     Args:
-        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels. A point is
-            given as a box without area.
-        gt_boxes: (G, 5) or (G, 4), likewise.
+        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels. Zero-area
+            boxes represent points.
+        gt_boxes: (G, 5) or (G, 4); the format can differ from that of the priors.
 
     Yields:
         Per chunk of P pairs, the (P,) int64 indices of the priors and the (P,) int64 indices of the ground-truth boxes,
@@ -49,11 +49,11 @@ def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Te
     first_gt = 0  # index of the first ground-truth box of the chunk
     for gt_chunk in _expand_by_rounding_error(to_hbb(gt_boxes)).split(max(1, max_elements // num_blocks)):
         gt_columns = gt_chunk.unbind(1)
-        overlaps_block = _overlap([column[:, None] for column in gt_columns], block_columns)  # (g, B)
+        overlaps_block = _boxes_overlap([column[:, None] for column in gt_columns], block_columns)  # (g, B)
         gt_of_pairs, block_of_pairs = torch.nonzero(overlaps_block, as_tuple=True)  # (ground-truth box, block) pairs
         for chunk in _split_by_gt(gt_of_pairs, max(1, max_elements // _BLOCK_SIZE)):
             gt_index, block = gt_of_pairs[chunk], block_of_pairs[chunk]
-            overlaps_prior = _overlap(  # (P, 64)
+            overlaps_prior = _boxes_overlap(  # (number of (ground-truth box, block) pairs, 64)
                 [column[block] for column in prior_columns], [column[gt_index, None] for column in gt_columns]
             )
             pair, position_in_block = torch.nonzero(overlaps_prior, as_tuple=True)
@@ -61,7 +61,7 @@ def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Te
         first_gt += len(gt_chunk)
 
 
-def _overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor]) -> Tensor:
+def _boxes_overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor]) -> Tensor:
     """Test whether boxes, given as broadcastable columns ``x1, y1, x2, y2``, overlap or touch."""
     (left1, top1, right1, bottom1), (left2, top2, right2, bottom2) = boxes1, boxes2
     return (left1 <= right2) & (left2 <= right1) & (top1 <= bottom2) & (top2 <= bottom1)

@@ -52,14 +52,14 @@ class PriorLayout(NamedTuple):
             return cls(sizes, level_grids, None)
         _check_valid_hw(valid_hw, level_grids, num_images)
         full_hw = [(grid.height, grid.width) for grid in level_grids]
-        hw_lists = [[(rows, columns) for rows, columns in image_hw] for image_hw in valid_hw]
+        hw_lists = [[(rows, columns) for rows, columns in image_hw] for image_hw in valid_hw]  # comparable to full_hw
         has_padding = any(image_hw != full_hw for image_hw in hw_lists)
         return cls(sizes, level_grids, hw_lists if has_padding else None)
 
     def ignore_mask_with_padding(
         self, image_index: int, ignore_mask: Tensor | None, device: torch.device
     ) -> Tensor | None:
-        """Return the (A,) ignore mask of an image and of its padding; None if both are absent."""
+        """Combine the (A,) ignore mask of an image, if any, with the mask of its padding; None if it has neither."""
         if self.valid_hw is None:
             return ignore_mask
         levels = [self._padding_mask_of_level(level, *hw) for level, hw in enumerate(self.valid_hw[image_index])]
@@ -94,7 +94,7 @@ def _check_grids(grids: Sequence[Grid], level_sizes: Sequence[int]) -> None:
 def _check_valid_hw(valid_hw: Sequence[Sequence[tuple[int, int]]], grids: Sequence[Grid], num_images: int) -> None:
     if len(valid_hw) != num_images or any(len(image_hw) != len(grids) for image_hw in valid_hw):
         raise ValueError(
-            f"valid_hw must hold (rows, columns) of {len(grids)} levels for {num_images} images, "
+            f"valid_hw must contain (rows, columns) of {len(grids)} levels for {num_images} images, "
             f"got {[len(image_hw) for image_hw in valid_hw]} levels"
         )
     for image_hw in valid_hw:

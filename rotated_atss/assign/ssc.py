@@ -1,4 +1,4 @@
-"""Assignment by the spatial and scale constraint (SSC) of FCOS, a baseline of the ATSS paper (arXiv 1912.02424)."""
+"""Assignment by the spatial and scale constraints (SSC) of FCOS, a baseline of the ATSS paper (arXiv 1912.02424)."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def ssc_assign(
     gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
-    """Assign ground-truth boxes to priors by the spatial and the scale constraint of FCOS.
+    """Assign ground-truth boxes to priors by the spatial and scale constraints of FCOS.
 
     A prior is positive for a box if its center lies in the box and the largest distance from the center to a side of
     the box, measured along the box axes, is in the regression range of the prior's level. If several boxes qualify, the
-    prior is assigned to the box of smallest area; among equal areas, to the one of lowest index.
+    prior is assigned to the box with the smallest area; among equal areas, to the one with the lowest index.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels, level

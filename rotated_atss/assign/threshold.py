@@ -10,8 +10,8 @@ from torch import Tensor
 from rotated_atss.assign.box_formats import candidate_iou
 from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 
-# On the CPU, chunks are so large that their overhead is negligible, and that torch uses several threads for more boxes
-# than a tile usually has.
+# On the CPU, the overhead of such large chunks is negligible. torch processes a full chunk in several threads, but only
+# one thread is used for the boxes of a usual tile, which fill a small part of a chunk.
 _PAIRS_PER_CHUNK = {"cpu": 128_000, "cuda": 1 << 22}
 
 
@@ -70,7 +70,7 @@ def box_chunks(num_gts: int, num_candidates: int, device_type: str) -> list[slic
         device_type: ``cpu``, ``cuda`` or another type of a torch device.
 
     Returns:
-        Slices that cover all boxes; one empty slice if there are none.
+        Slices that cover all boxes, at least one slice. The last slice may extend beyond G.
 
     Example:
         >>> from rotated_atss.assign.threshold import box_chunks

@@ -28,10 +28,10 @@ def topk_assign(
     """Assign each ground-truth box to those of its ``topk`` highest-IoU priors whose centers lie in it.
 
     Priors are ranked by ``IoU - DISTANCE_WEIGHT * distance / max_distance``, so that of two priors with nearly equal
-    IoU the nearer one ranks first. ``distance`` is that between the centers of prior and box; ``max_distance`` is the
-    largest distance between a box center and a corner of the bounding box of all prior centers. On regular grids, this
-    gives the order of the official code. If several boxes select a prior, the box of highest IoU gets it, the lowest
-    index among equal IoUs.
+    IoU the nearer one ranks first. ``distance`` is the distance between the centers of prior and box; ``max_distance``
+    is the largest distance between a box center and a corner of the bounding box of all prior centers. On regular
+    grids, this gives the order of the official code. If several boxes select a prior, the box with the highest IoU gets
+    it; among equal IoUs, the box with the lowest index.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels.
@@ -68,8 +68,8 @@ def topk_assign(
         score = iou - distance * (DISTANCE_WEIGHT / max_distance)
         is_eligible = iou > 0 if ignore_mask is None else (iou > 0) & ~ignore_mask[prior_index]
         prior_index, gt_index, iou, score = (column[is_eligible] for column in (prior_index, gt_index, iou, score))
-        best = _topk_per_gt(prior_index, gt_index, score, topk)
-        prior_index, gt_index, iou = prior_index[best], gt_index[best], iou[best]
+        topk_pairs = _topk_per_gt(prior_index, gt_index, score, topk)  # a chunk contains all pairs of its boxes
+        prior_index, gt_index, iou = prior_index[topk_pairs], gt_index[topk_pairs], iou[topk_pairs]
         is_inside = points_in_boxes(prior_centers[prior_index], gt_boxes[gt_index])
         positives.append((prior_index[is_inside], gt_index[is_inside], iou[is_inside]))
     prior_index, gt_index, iou = (torch.cat(column) for column in zip(*positives))
@@ -88,7 +88,7 @@ def _max_distance(prior_centers: Tensor, gt_centers: Tensor) -> float:
 
 
 def _topk_per_gt(prior_index: Tensor, gt_index: Tensor, score: Tensor, topk: int) -> Tensor:
-    """Return the indices of the ``topk`` pairs of highest score per box; the lower prior first among equal scores."""
+    """Return the indices of the ``topk`` highest-scoring pairs per box; equal scores are ordered by prior index."""
     # Sort by box, then by descending score, then by prior: one stable sort per key, the last key first.
     order = prior_index.argsort(stable=True)
     order = order[score[order].argsort(descending=True, stable=True)]

@@ -120,7 +120,7 @@ def check_at_least_one(**numbers: int) -> None:
 
 
 def check_regress_limits(regress_limits: Sequence[float], num_levels: int) -> None:
-    """Raise ``ValueError`` unless the limits between the levels are positive, increasing and one fewer than levels.
+    """Raise ``ValueError`` unless there is one limit between each two consecutive levels, positive and increasing.
 
     Example:
         >>> from rotated_atss.assign.validation import check_regress_limits
@@ -130,7 +130,7 @@ def check_regress_limits(regress_limits: Sequence[float], num_levels: int) -> No
     """
     if len(regress_limits) != num_levels - 1:
         raise ValueError(
-            f"regress_limits must hold {num_levels - 1} values for {num_levels} levels, got {tuple(regress_limits)}"
+            f"regress_limits must have {num_levels - 1} values for {num_levels} levels, got {tuple(regress_limits)}"
         )
     if any(not lower < upper for lower, upper in itertools.pairwise((0, *regress_limits, math.inf))):
         raise ValueError(f"regress_limits must increase and be above 0, got {tuple(regress_limits)}")

@@ -105,7 +105,7 @@ def test_ignored_boxes_empty_inputs_and_invalid_boxes(assign, options, form):
 @pytest.mark.parametrize(
     "limits, message",
     [
-        ((16,), r"regress_limits must hold 2 values for 3 levels, got \(16,\)"),
+        ((16,), r"regress_limits must have 2 values for 3 levels, got \(16,\)"),
         ((32, 16), "must increase and be above 0"),
         ((0, 16), "must increase and be above 0"),
         ((16, 16), "must increase and be above 0"),

@@ -137,5 +137,5 @@ def test_invalid_options_are_reported_in_one_line(changes, message):
 
 def test_regress_limits_that_do_not_fit_the_levels():
     model = train_model(ORIENTED, {f"{ASSIGNER}.strategy": "ssc", f"{ASSIGNER}.regress_limits": [64]})
-    with pytest.raises(UserError, match="must hold 4 values for 5 levels"):
+    with pytest.raises(UserError, match="must have 4 values for 5 levels"):
         step(model, True)

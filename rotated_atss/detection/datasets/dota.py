@@ -25,7 +25,7 @@ DIFFICULT_CHOICES = ("keep", "ignore", "drop")
 
 @DATASETS.register_module()
 class DOTADataset(BaseDataset):
-    """Dataset of a folder of tiles and a folder of label files of the same names, sorted by name.
+    """Dataset of a folder of tiles and a folder of label files with the same names, sorted by name.
 
     Args:
         classes: DOTA version (``v1.0``, ``v1.5``, ``v2.0``), sequence of names, or file of names.
@@ -77,8 +77,8 @@ class DOTADataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Compare the tiles with the manifest of their split and read the label files.
 
-        The folders of the source images and labels, and notes about the tiles, are added to ``metainfo`` for the
-        metric.
+        For the metric, the folders of the source images and labels are added to ``metainfo``, and as ``notes`` the
+        reasons why AP on these tiles is not that of the whole dataset.
         """
         self._metainfo["source_labels"] = source_label_folders(self.data_root)
         manifest = find_manifest(self.data_root)
@@ -96,16 +96,17 @@ class DOTADataset(BaseDataset):
         first_image = pairs[0][0]
         if not is_tile_name(first_image.stem) and not manifest.whole_images:
             warn(f"{first_image}: not a tile name, images are not tiled. Run rotated-atss split on large images.")
-        without_area: list[str] = []  # path:line of each object
+        zero_area_objects: list[str] = []  # "path:line" each
         data_list = []
         for image, label_file in pairs:
             instances: list[dict] = []
             if label_file is not None:
-                instances, without_area_in_file = self._read_instances(label_file)
-                without_area += without_area_in_file
+                instances, zero_area_in_file = self._read_instances(label_file)
+                zero_area_objects += zero_area_in_file
             data_list.append({"img_path": str(image), "img_id": image.stem, "instances": instances})
-        if without_area:
-            warn(f"dropped {count_of(len(without_area), 'object')} without area, the first at {without_area[0]}")
+        if zero_area_objects:
+            dropped = count_of(len(zero_area_objects), "object")
+            warn(f"dropped {dropped} without area, the first at {zero_area_objects[0]}")
         return data_list
 
     def _read_instances(self, label_file: Path) -> tuple[list[dict], list[str]]:

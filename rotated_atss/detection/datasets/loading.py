@@ -30,18 +30,18 @@ class LoadTile(LoadImageFromFile):
     """Load the image of a tile with the image reader of the commands ``split`` and ``predict``.
 
     The result is that of MMCV's ``LoadImageFromFile``, with three exceptions. Bands other than red, green and blue
-    (such as alpha) do not affect the colors. Values of other types than 8 bits are scaled. An image that is damaged, or
-    whose scaling is not given, raises a one-line :class:`UserError`. Images of a remote backend, or with a
+    (such as alpha) do not affect the colors. Images that are not 8-bit are scaled to 8 bits. An image that is damaged,
+    or whose scaling is not given, raises a one-line :class:`UserError`. Images of a remote backend, or with a
     ``color_type`` other than ``color``, are still loaded by MMCV.
 
     Args:
         bits: Used bits of 16-bit images, 8 to 16: values are divided by 2^(bits - 8). With None, 16-bit images raise an
-            error, because a number of bits that is measured on the images could differ between training and testing.
-        scaling: Scaling of images of other types than 8 and 16 bits, as in
+            error; if the number of bits were measured on the images, it could differ between training and testing.
+        scaling: Scaling of images that are neither 8-bit nor 16-bit, as in
             :class:`rotated_atss.io.image_reader.PixelOptions`: ``none`` or (minimum, maximum). With ``auto`` and
-            ``percentile``, such images raise an error, because measured limits could differ, too.
-        bands: Numbers, from 1, of the bands to use as red, green and blue, or of the band to use as gray; None uses the
-            bands that the file marks as such.
+            ``percentile``, such images raise an error, because measured limits could differ in the same way.
+        bands: Numbers, counted from 1, of the bands to use as red, green and blue, or of the band to use as gray; None
+            uses the bands that the file labels as such.
         kwargs: Arguments of ``LoadImageFromFile``.
     """
 

@@ -31,7 +31,7 @@ class RandomQuarterTurn(BaseTransform):
             test-time augmentation.
 
     Raises:
-        UserError: ``prob`` is outside [0, 1], or ``turns`` are empty or not integers.
+        UserError: ``prob`` is outside [0, 1], or ``turns`` is empty or contains a value that is not an integer.
 
     Example:
         >>> RandomQuarterTurn(prob=1.0, turns=[1])({"img": np.array([[1, 2], [3, 4]])})["img"]
@@ -58,8 +58,8 @@ class RandomQuarterTurn(BaseTransform):
 class RandomRotation(BaseTransform):
     """Rotate image and oriented boxes by a random angle about the image center; the image keeps its size.
 
-    Equivalent to mmrotate's ``PolyRandomRotate`` without ``auto_bound``. An image that loses all its objects by the
-    rotation is kept as background.
+    Equivalent to mmrotate's ``PolyRandomRotate`` without ``auto_bound``. If the rotation moves all objects out of an
+    image, the image is kept as background.
 
     Args:
         prob: Probability of a rotation.

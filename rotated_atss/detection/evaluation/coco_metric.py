@@ -26,8 +26,7 @@ class CocoBoxMetric(BaseMetric):
     """COCO's twelve metrics of horizontal boxes, computed by faster-coco-eval.
 
     Args:
-        ann_file: Instances JSON with the ground truth; by default the JSON of the tested ``CocoInstancesDataset``,
-            which is named in its metainfo.
+        ann_file: Instances JSON with the ground truth; by default the JSON of the tested ``CocoInstancesDataset``.
         per_class: Whether to print the AP of each class.
         max_dets: Three increasing limits of detections per image and class; AP uses the last.
         out_dir: Folder for ``results.json`` (COCO's results format) and ``ap.json``; None writes neither.

@@ -30,7 +30,9 @@ class TorchvisionDCNv2(nn.Module):
         torch.Size([1, 6, 8, 8])
     """
 
-    uses_standard_operators = False  # True for export: few runtimes have a kernel for torchvision's operator; slower
+    # Whether to compute with standard operators instead of torchvision's kernel. They are slower, but exported graphs
+    # need them, because few runtimes have torchvision's operator.
+    uses_standard_operators = False
 
     def __init__(
         self,
@@ -45,15 +47,16 @@ class TorchvisionDCNv2(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        kernel = (kernel_size, kernel_size) if isinstance(kernel_size, int) else (kernel_size[0], kernel_size[1])
+        kernel_hw = (kernel_size, kernel_size) if isinstance(kernel_size, int) else (kernel_size[0], kernel_size[1])
         self.stride, self.padding, self.dilation = stride, padding, dilation
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *kernel))
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *kernel_hw))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         # mmcv's ConvModule and MMEngine's initializers read these attributes of a convolution
-        self.in_channels, self.out_channels, self.kernel_size, self.groups = in_channels, out_channels, kernel, groups
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size = kernel_hw
         self.transposed, self.output_padding = False, 0
         self.conv_offset = nn.Conv2d(
-            in_channels, deform_groups * 3 * math.prod(kernel), kernel, stride, padding, dilation, bias=True
+            in_channels, deform_groups * 3 * math.prod(kernel_hw), kernel_hw, stride, padding, dilation, bias=True
         )
         self.init_weights()
 

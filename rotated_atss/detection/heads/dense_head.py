@@ -13,7 +13,11 @@ from torch import Tensor, nn
 from rotated_atss.assign import IGNORE
 from rotated_atss.detection.heads.loss_targets import check_loss_target, loss_target
 from rotated_atss.detection.heads.positives import Positives, gather_positives
-from rotated_atss.detection.heads.postprocess import clamp_centers_to_image, postprocess_detections, rescale_to_image
+from rotated_atss.detection.heads.postprocess import (
+    clamp_centers_to_image,
+    postprocess_detections,
+    rescale_to_original,
+)
 from rotated_atss.detection.heads.prior_grids import prior_grids, valid_hw
 from rotated_atss.ops.candidates import best_candidates
 from rotated_atss.ops.dtypes import upcast
@@ -138,7 +142,10 @@ class OrientedDenseHead:
         if self.average_over_processes:
             avg_factor = reduce_mean(avg_factor.float())
         labels = torch.stack(
-            [_prior_labels(row, gt.labels, self.num_classes) for row, gt in zip(gt_index, batch_gt_instances)]
+            [
+                _prior_labels(image_gt_index, gt.labels, self.num_classes)
+                for image_gt_index, gt in zip(gt_index, batch_gt_instances)
+            ]
         )
         weight = (gt_index != IGNORE).to(torch.promote_types(logits.dtype, torch.float32))
         loss = self.loss_cls(upcast(logits).flatten(0, 1), labels.flatten(), weight.flatten(), avg_factor=avg_factor)
@@ -219,7 +226,7 @@ class OrientedDenseHead:
             if cfg.get("clamp_centers", False):
                 boxes = clamp_centers_to_image(boxes, candidates.image_index, metas)
             if rescale:
-                boxes = rescale_to_image(boxes, candidates.image_index, metas)
+                boxes = rescale_to_original(boxes, candidates.image_index, metas)
             return postprocess_detections(boxes, candidates, len(metas), self.cls_out_channels, cfg, with_nms)
 
 

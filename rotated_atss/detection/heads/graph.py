@@ -25,7 +25,7 @@ _HEADS = (RotatedRetinaHead, RotatedATSSHead, HorizontalATSSHead)  # OfficialATS
 class DetectionGraph(nn.Module):
     """Compute the scores and boxes of all priors of a detector, without top-k selection and NMS.
 
-    The module holds a copy of the model in evaluation mode on the CPU. The normalization of the image is part of it.
+    The module contains a copy of the model in evaluation mode on the CPU, and normalizes the images.
 
     Args:
         model: A detector with one of this package's heads.
@@ -94,6 +94,7 @@ class DetectionGraph(nn.Module):
             are the products of class score and centerness, or their square roots for :class:`OfficialATSSHead`, and
             the class scores (B, A, C) are a third output.
         """
+        # Without channel conversion, the model takes BGR, the order of the images that OpenCV loads.
         inputs = images if self.to_rgb else images[:, [2, 1, 0]]
         inputs = (inputs - self.mean) / self.std
         if self.precision == "float16":
@@ -119,7 +120,7 @@ class DetectionGraph(nn.Module):
 
     @property
     def _has_centerness(self) -> bool:
-        # RotatedRetinaHead is the only supported head without the branch, also when it is trained with ATSS.
+        # RotatedRetinaHead is the only supported head without the branch, even when it is trained with ATSS.
         return not isinstance(self.head, RotatedRetinaHead)
 
     def _decode(self, priors: Tensor, deltas: Tensor) -> Tensor:
@@ -132,7 +133,7 @@ class DetectionGraph(nn.Module):
 
 
 def _find_detection_head(model: Any) -> Any:
-    """Return the head of a detector that predicts its detections, for R3Det the head of the last stage.
+    """Return the head that predicts the detections of a model; for R3Det, the head of the last stage.
 
     Raises:
         UserError: The model cannot be exported.

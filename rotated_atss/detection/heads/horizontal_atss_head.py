@@ -18,7 +18,7 @@ from rotated_atss.ops.dtypes import upcast
 
 @MODELS.register_module()
 class HorizontalATSSHead(ATSSHead):
-    """MMDetection's ATSS head in float32, with torchvision's NMS and optional deformable convolutions.
+    """MMDetection's ATSS head with torchvision's NMS and optional deformable convolutions.
 
     Losses, decoding and NMS run in float32 regardless of the precision of the network.
 
@@ -132,5 +132,5 @@ def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: 
 
 
 def _upcast_levels(*outputs: list[Tensor]) -> list[list[Tensor]]:
-    """Upcast the feature maps of each output, which are lists with one feature map per level."""
+    """Upcast the feature maps of each output; an output is a list of one feature map per level."""
     return [[upcast(level) for level in levels] for levels in outputs]

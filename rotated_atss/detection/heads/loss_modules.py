@@ -1,4 +1,4 @@
-"""Losses for every device, registered with MMDetection. ``GaussianLoss`` and ``KFIoULoss`` need mmrotate."""
+"""Classification and box losses, registered with MMDetection. ``GaussianLoss`` and ``KFIoULoss`` need mmrotate."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class RotatedIoULoss(nn.Module):
         Args:
             pred: (N, 5) predicted boxes.
             target: (N, 5) ground-truth boxes.
-            weight: (N,), or (N, 5), of which each row is averaged, or None.
+            weight: (N,); or (N, 5), which is averaged over each row; or None.
             avg_factor: Normalizer.
 
         Returns:
@@ -183,7 +183,7 @@ class KFIoULoss(nn.Module):
         Args:
             pred: (N, 5) predicted deltas.
             target: (N, 5) target deltas.
-            weight: (N,), or (N, 5), of which each row is averaged, or None.
+            weight: (N,); or (N, 5), which is averaged over each row; or None.
             avg_factor: Normalizer.
             pred_boxes: (N, 5) decoded boxes.
             target_boxes: (N, 5) ground-truth boxes.

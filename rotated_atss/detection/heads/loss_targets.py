@@ -1,10 +1,10 @@
-"""Detection of whether a box loss compares deltas or decoded boxes."""
+"""What a box loss compares: deltas, decoded boxes or both."""
 
 from __future__ import annotations
 
 from torch import nn
 
-# The class names of the losses of boxes in MMDetection and mmrotate contain one of these.
+# Class names of the losses in MMDetection and mmrotate that compare decoded boxes contain one of these strings.
 _NAME_PARTS_OF_BOX_LOSSES = ("IoU", "GD", "KLD", "GWD")
 
 
@@ -24,9 +24,9 @@ def loss_target(loss: nn.Module) -> str:
         >>> loss_target(RotatedIoULoss()), loss_target(torch.nn.L1Loss())
         ('boxes', 'deltas')
     """
-    declared = getattr(loss, "loss_target", None)
-    if declared is not None:
-        return declared
+    declared_target = getattr(loss, "loss_target", None)
+    if declared_target is not None:
+        return declared_target
     name = type(loss).__name__
     return "boxes" if any(part in name for part in _NAME_PARTS_OF_BOX_LOSSES) else "deltas"
 

@@ -29,13 +29,13 @@ def gather_positives(
     """Gather the positives of a batch and their ground-truth boxes.
 
     Args:
-        gt_index: (B, A) int64, index of the assigned ground-truth box among those of the image; negative if there is
-            none.
+        gt_index: (B, A) int64, index of the assigned box in the ground truth of the image; negative if there is none.
         batch_gt_instances: Ground truth of each image, with ``bboxes`` (G, 5).
         max_num_pos: Upper bound of the number of positives; None counts them, which synchronizes with the device.
 
     Returns:
-        Positives, ordered by image and then by prior, padded to ``max_num_pos`` rows, at most B * A, if it is given.
+        Positives, ordered by image and then by prior. If ``max_num_pos`` is given, they are padded to
+        ``min(max_num_pos, B * A)`` rows.
 
     Example:
         >>> gt_index = torch.tensor([[-1, 0, -1], [1, -1, -1]])

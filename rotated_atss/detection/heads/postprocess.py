@@ -13,12 +13,12 @@ from rotated_atss.ops.candidates import Candidates, image_slices, suppress_candi
 
 
 def clamp_centers_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:
-    """Clamp the centers of boxes to the images, as mmrotate does at test time (``test_cfg.clamp_centers=True``).
+    """Clamp the centers of boxes to the resized images, as mmrotate does in testing (``test_cfg.clamp_centers=True``).
 
     Args:
-        boxes: (N, 5) in the network input.
+        boxes: (N, 5) in pixels of the network input.
         image_index: (N,) int64, image of each box.
-        batch_img_metas: Meta information of each image, with ``img_shape`` (height, width) in pixels.
+        batch_img_metas: Meta information of each image, with ``img_shape``, the (height, width) of the resized image.
 
     Returns:
         (N, 5), see :func:`rotated_atss.ops.box_transforms.clamp_centers`.
@@ -32,7 +32,7 @@ def clamp_centers_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: 
     return clamp_centers(boxes, shapes[image_index])
 
 
-def rescale_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:
+def rescale_to_original(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:
     """Scale boxes of the network input to the original images.
 
     Args:
@@ -45,7 +45,7 @@ def rescale_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[d
 
     Example:
         >>> boxes = torch.tensor([[20.0, 10.0, 8.0, 4.0, 0.0]])
-        >>> rescale_to_image(boxes, torch.tensor([0]), [{"scale_factor": (2.0, 2.0)}])
+        >>> rescale_to_original(boxes, torch.tensor([0]), [{"scale_factor": (2.0, 2.0)}])
         tensor([[10.,  5.,  4.,  2.,  0.]])
     """
     scales = [meta["scale_factor"] for meta in batch_img_metas]

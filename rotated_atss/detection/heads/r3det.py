@@ -145,7 +145,7 @@ class R3Det(BaseDetector):
         backbone: Config of the backbone.
         neck: Config of the neck.
         bbox_head_init: Config of the head of the first stage.
-        bbox_head_refine: Configs of the heads of the refinement stages, in order; the last one detects.
+        bbox_head_refine: Configs of the heads of the refinement stages, in order; the last one predicts the detections.
         train_cfg: Training settings: ``init`` for the first head; ``refine`` and ``stage_loss_weights``, each with one
             entry per refinement stage.
         test_cfg: Test settings of the heads.
@@ -174,7 +174,7 @@ class R3Det(BaseDetector):
         num_stages = len(bbox_head_refine)
         stage_cfgs = _require_one_per_stage("refine", train_cfg.get("refine") or [None] * num_stages, num_stages)
         self.bbox_head_refine = ModuleList(
-            _build_head(head, stage_cfg, test_cfg) for head, stage_cfg in zip(bbox_head_refine, stage_cfgs)
+            _build_head(head_cfg, stage_cfg, test_cfg) for head_cfg, stage_cfg in zip(bbox_head_refine, stage_cfgs)
         )
         loss_weights = train_cfg.get("stage_loss_weights") or [1.0] * num_stages
         self.loss_weights = _require_one_per_stage("stage_loss_weights", loss_weights, num_stages)
@@ -237,9 +237,11 @@ class R3Det(BaseDetector):
         return self.forward_stages(batch_inputs)[0]
 
     def forward_stages(self, batch_inputs: Tensor) -> tuple[tuple[list[Tensor], list[Tensor]], list[Tensor] | None]:
-        """Compute the class logits and deltas per level of the last stage, and the boxes per level that are its priors.
+        """Run all stages.
 
-        Without refinement stages, the boxes are None.
+        Returns:
+            The outputs of the last stage (class logits and deltas per level), and its priors: the boxes of the previous
+            stage per level, None without refinement stages.
         """
         features = self.extract_feat(batch_inputs)
         head, boxes = self.bbox_head_init, None
@@ -251,8 +253,8 @@ class R3Det(BaseDetector):
         return (cls_scores, bbox_preds), boxes
 
 
-def _build_head(head: dict, train_cfg: Any, test_cfg: Any) -> Any:
-    return MODELS.build({**head, "train_cfg": train_cfg, "test_cfg": test_cfg})
+def _build_head(head_cfg: dict, train_cfg: Any, test_cfg: Any) -> Any:
+    return MODELS.build({**head_cfg, "train_cfg": train_cfg, "test_cfg": test_cfg})
 
 
 def _require_one_per_stage(name: str, values: Sequence[Any], num_stages: int) -> list[Any]:

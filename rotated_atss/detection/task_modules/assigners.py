@@ -25,7 +25,7 @@ class RotatedATSSAssigner(TensorAssigner):
 
     Args:
         topk: Candidate locations per level.
-        center_margin: The center of a positive is more than this number of pixels from every side of its box.
+        center_margin: A positive's center lies inside its box, more than this number of pixels from every side.
         kwargs: As for :class:`TensorAssigner`.
 
     Example:
@@ -43,7 +43,7 @@ class RotatedATSSAssigner(TensorAssigner):
     def max_num_pos(self, num_gts: int, num_levels: int, priors_per_location: int) -> int:
         """Return an upper bound of the number of positives: the number of candidates.
 
-        ``priors_per_location`` is used if the assigner counts the priors per location.
+        ``priors_per_location`` is used only if the attribute of that name is None.
         """
         return num_gts * num_levels * self.topk * (self.priors_per_location or priors_per_location)
 
@@ -66,7 +66,10 @@ class RotatedATSSAssigner(TensorAssigner):
         valid_hw: list[list[tuple[int, int]]],
         on_grids: bool = True,
     ) -> Tensor:
-        """Assign as :meth:`TensorAssigner.assign_batch`; if ``on_grids``, all images of the batch at once."""
+        """Assign the ground-truth boxes of a batch to priors; if ``on_grids``, process all images at once.
+
+        Arguments and result are those of :meth:`TensorAssigner.assign_batch`.
+        """
         if not on_grids:
             return super().assign_batch(
                 priors, level_sizes, gt_boxes_list, gt_boxes_ignore_list, grids, valid_hw, on_grids
@@ -84,14 +87,14 @@ class RotatedATSSAssigner(TensorAssigner):
 
 @TASK_UTILS.register_module()
 class HorizontalATSSAssigner(RotatedATSSAssigner):
-    """Assign horizontal boxes with ATSS, with the interface of MMDetection's ``ATSSHead``.
+    """Assign horizontal boxes with ATSS in MMDetection's ``ATSSHead``.
 
-    It replaces MMDetection's ``ATSSAssigner`` and builds no (priors x boxes) matrix.
+    This assigner replaces MMDetection's ``ATSSAssigner`` and builds no (priors x boxes) matrix.
 
     Args:
         topk: Candidate locations per level.
-        ignore_iof_thr: IoF threshold of ignored boxes. A negative value, MMDetection's default, disables it: crowd
-            regions then are background.
+        ignore_iof_thr: IoF threshold of ignored boxes. A negative value, MMDetection's default, disables it, so that
+            crowd regions are background.
         priors_per_location: As for :class:`TensorAssigner`.
         center_margin: As for :class:`RotatedATSSAssigner`.
     """
@@ -120,9 +123,10 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         pos_iou_thr: Lower IoU threshold of positives.
         neg_iou_thr: Upper IoU threshold of negatives.
         min_pos_iou: Smallest IoU of a low-quality match.
-        match_low_quality: Whether the prior of highest IoU with a ground-truth box is positive below the thresholds,
-            too (low-quality match).
-        gt_max_assign_all: Whether low-quality matches include all priors of equal highest IoU.
+        match_low_quality: Whether the prior with the highest IoU with a ground-truth box is positive even if this IoU
+            is below the thresholds (low-quality match).
+        gt_max_assign_all: Whether all priors that share the highest IoU with a ground-truth box are low-quality
+            matches, instead of only the one with the lowest index.
         low_quality_rule: Which box gets the prior of a low-quality match: ``last_match``, as in MMDetection, or
             ``highest_iou``; see :func:`rotated_atss.assign.max_iou_assign`.
         assign_by_circumhbbox: As for :class:`TensorAssigner`.

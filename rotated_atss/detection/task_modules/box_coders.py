@@ -83,7 +83,7 @@ class OrientedDeltaCoder(BaseBBoxCoder):
         Args:
             bboxes: (N, 5) priors.
             pred_bboxes: (N, 5) deltas.
-            max_shape: (height, width) of an image in pixels: centers are clamped to it as by :func:`clamp_centers`.
+            max_shape: (height, width) of the image in pixels. If given, :func:`clamp_centers` clamps the centers to it.
             normalize: Whether to convert the boxes to the angle version.
 
         Returns:
@@ -102,8 +102,8 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 class PointDistanceCoder(BaseBBoxCoder):
     """Encode boxes as distances from the prior's center to the box sides (:mod:`rotated_atss.ops.distance_coder`).
 
-    Horizontal boxes are ``x1, y1, x2, y2``. The distances are ``left, top, right, bottom`` in strides. This is the
-    regression from a point of the ATSS paper (arXiv 1912.02424, section 3).
+    Horizontal boxes are ``x1, y1, x2, y2``. The distances are ``left, top, right, bottom`` in strides. The ATSS paper
+    calls this regression from a point (arXiv 1912.02424, section 3).
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135`` for oriented boxes; None for horizontal boxes.
@@ -163,8 +163,8 @@ class PointDistanceCoder(BaseBBoxCoder):
         Args:
             bboxes: (N, 4) or (N, 5) priors.
             pred_bboxes: (N, 4) or (N, 5) distances in strides.
-            max_shape: (height, width) of the image in pixels: clips horizontal boxes if ``clip_border`` is set, and
-                clamps the centers of oriented boxes as :func:`clamp_centers`.
+            max_shape: (height, width) of the image in pixels. If given, horizontal boxes are clipped to it if
+                ``clip_border`` is set, and :func:`clamp_centers` clamps the centers of oriented boxes to it.
 
         Returns:
             (N, 4) horizontal or (N, 5) oriented boxes.

@@ -21,8 +21,8 @@ class OrientedAnchorGenerator(AnchorGenerator):
         args: Positional arguments of ``AnchorGenerator``.
         angle: Angle of every prior in radians. It is used as given, without normalization to an angle version.
         kwargs: Keyword arguments of ``AnchorGenerator``. With ``octave_base_scale=4, scales_per_octave=1,
-            ratios=[1.0]`` the location (column, row) of a level has one square prior with side 4 x stride, centered on
-            (column x stride, row x stride).
+            ratios=[1.0]``, each location (column, row) of a level has one square prior with side 4 x stride, centered
+            on (column x stride, row x stride).
 
     Example:
         >>> generator = OrientedAnchorGenerator(octave_base_scale=4, scales_per_octave=1, ratios=[1.0], strides=[8])

@@ -33,15 +33,16 @@ class SelectionAssigner(TensorAssigner):
     Options that the strategy does not use have no effect.
 
     Args:
-        strategy: ``atss``; ``ssc``: the spatial and scale constraint of FCOS; ``iou``: IoU thresholds, as in RetinaNet;
-            ``topk``: the priors of highest IoU; ``center_sampling``: as ``ssc``, but only among the nearest priors per
-            level, the paper's lite variant.
-        topk: Candidate locations per level of ``atss`` and ``center_sampling``; priors per box of ``topk``.
-        regress_limits: Limits in pixels between the regression ranges of the levels, one fewer than levels; used by
-            ``ssc`` and ``center_sampling``.
-        pos_iou_thr: Lower threshold of positives of ``iou``.
-        neg_iou_thr: Upper threshold of negatives of ``iou``.
-        low_quality_rule: Which box gets the prior of a low-quality match of ``iou``: ``highest_iou``, as in the
+        strategy: ``atss``; ``ssc``: the spatial and scale constraints of FCOS; ``iou``: IoU thresholds, as in
+            RetinaNet; ``topk``: the priors of highest IoU; ``center_sampling``: as ``ssc``, but only among the nearest
+            priors per level, the paper's lite variant.
+        topk: With ``atss`` and ``center_sampling``, the number of candidate locations per level; with ``topk``, the
+            number of priors per box.
+        regress_limits: With ``ssc`` and ``center_sampling``, limits in pixels between the regression ranges of the
+            levels, one fewer than levels.
+        pos_iou_thr: With ``iou``, the lower IoU threshold of positives.
+        neg_iou_thr: With ``iou``, the upper IoU threshold of negatives.
+        low_quality_rule: With ``iou``, which box gets the prior of a low-quality match: ``highest_iou``, as in the
             official code, or ``last_match``, as in MMDetection; see :func:`rotated_atss.assign.max_iou_assign`.
         center_inside: With ``iou``, ignore positives whose center lies outside their ground-truth box. The paper's
             comparison does this; a centerness branch requires it.

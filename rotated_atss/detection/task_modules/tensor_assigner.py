@@ -95,8 +95,8 @@ class TensorAssigner(BaseAssigner):
             gt_boxes_ignore_list: (I, 5) ignored boxes of each image, or None.
             grids: Grid of each level.
             valid_hw: ``(rows, columns)`` of valid cells per image and level; priors of other cells are ignored.
-            on_grids: Whether the prior centers are the cell centers of ``grids``. If not, ``grids`` only has the right
-                numbers of rows and columns.
+            on_grids: Whether the prior centers are the cell centers of ``grids``. If not, only the numbers of rows
+                and columns of ``grids`` are used.
 
         Returns:
             (B, A) int64, ``gt_index`` of :meth:`assign_image` per image.
@@ -139,7 +139,7 @@ class TensorAssigner(BaseAssigner):
         gt_instances: InstanceData,
         gt_instances_ignore: InstanceData | None = None,
     ) -> AssignResult:
-        """Assign with MMDetection's containers; ``gt_inds`` is 0 for background, -1 for ignored, else index + 1."""
+        """Assign with MMDetection's containers; ``gt_inds`` is 0 for background, -1 for ignored, else gt_index + 1."""
         priors, gt_boxes = get_box_tensor(pred_instances.priors), get_box_tensor(gt_instances.bboxes)
         gt_boxes_ignore = None if gt_instances_ignore is None else get_box_tensor(gt_instances_ignore.bboxes)
         gt_index, iou = self.assign_image(priors, num_level_priors, gt_boxes, gt_boxes_ignore)

@@ -5,7 +5,7 @@ import torch
 from mmdet.models.utils import filter_scores_and_topk
 from mmengine.config import ConfigDict
 
-from rotated_atss.detection.heads.postprocess import postprocess_detections, rescale_to_image
+from rotated_atss.detection.heads.postprocess import postprocess_detections, rescale_to_original
 from rotated_atss.ops import rotated_nms
 from rotated_atss.ops.candidates import best_candidates
 
@@ -74,10 +74,10 @@ def test_no_candidates():
 def test_boxes_are_rescaled_per_image():
     candidates = best_candidates(random_scores(2), SIZES, 0.95, 10)
     boxes = random_boxes(candidates)
-    same = rescale_to_image(boxes, candidates.image_index, [{"scale_factor": (2.0, 2.0)}] * 2)
+    same = rescale_to_original(boxes, candidates.image_index, [{"scale_factor": (2.0, 2.0)}] * 2)
     assert torch.allclose(same[:, :4], boxes[:, :4] / 2)
     assert torch.equal(same[:, 4], boxes[:, 4])
-    mixed = rescale_to_image(
+    mixed = rescale_to_original(
         boxes, candidates.image_index, [{"scale_factor": (2.0, 2.0)}, {"scale_factor": (0.5, 0.5)}]
     )
     factor = torch.tensor([0.5, 2.0])[candidates.image_index]

@@ -91,6 +91,6 @@ def test_invalid_arguments_are_rejected_when_built(changes, message):
 def test_regress_limits_for_another_number_of_levels_are_a_user_error():
     priors, sizes = generate_priors()
     with pytest.raises(
-        UserError, match=r"must hold 2 values for 3 levels.*set model.train_cfg.assigner.regress_limits"
+        UserError, match=r"must have 2 values for 3 levels.*set model.train_cfg.assigner.regress_limits"
     ):
         SelectionAssigner("ssc").assign_image(priors, sizes, long_boxes())
