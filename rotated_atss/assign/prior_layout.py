@@ -72,8 +72,8 @@ class PriorLayout(NamedTuple):
         grid, size = self.grids[level], self.level_sizes[level]
         is_padding = torch.ones(grid.height, grid.width, dtype=torch.bool)  # per cell
         is_padding[:valid_rows, :valid_columns] = False
-        priors_per_location = size // max(1, is_padding.numel())
-        return is_padding.flatten().repeat_interleave(priors_per_location)
+        priors_per_cell = size // max(1, is_padding.numel())
+        return is_padding.flatten().repeat_interleave(priors_per_cell)
 
 
 def _check_grids(grids: Sequence[Grid], level_sizes: Sequence[int]) -> None:
@@ -81,8 +81,8 @@ def _check_grids(grids: Sequence[Grid], level_sizes: Sequence[int]) -> None:
         raise ValueError(f"grids must have one entry per level ({len(level_sizes)}), got {len(grids)}")
     for grid, size in zip(grids, level_sizes):
         num_cells = grid.height * grid.width
-        has_whole_locations = size % num_cells == 0 if num_cells else size == 0
-        if grid.height < 0 or grid.width < 0 or not has_whole_locations:
+        is_multiple_of_cells = size % num_cells == 0 if num_cells else size == 0
+        if grid.height < 0 or grid.width < 0 or not is_multiple_of_cells:
             raise ValueError(
                 f"the number of priors of a level ({size}) must be a multiple of the number of cells of its grid, "
                 f"got a grid of {grid.height} x {grid.width} cells"

@@ -80,7 +80,7 @@ def _existing_folders(label_folders: Sequence[str | Path], log: Log, *, from_man
         if Path(folder).is_dir():
             existing.append(folder)
         elif from_manifest:
-            log(f"{folder}: no such folder of labels, recorded in the manifest of the tiles (set it with --labels)")
+            log(f"{folder}: the label folder in the manifest of the tiles does not exist (set it with --labels)")
         else:
-            raise UserError("no such folder of labels", where=folder)
+            raise UserError("the label folder does not exist", where=folder)
     return existing

@@ -293,7 +293,7 @@ def test_missing_labels_are_reported_before_the_test(train, error, tiles, tmp_pa
     assert train() == 0
     words = [str(tmp_path / "work" / "iter_2.pth"), "--labels", str(tmp_path / "gone"), "--out", str(tmp_path / "out")]
     line = error(main, ["test", CONFIG, *words, "--work-dir", str(tmp_path / "test"), *options(tiles)])
-    assert f"{tmp_path / 'gone'}: no such folder of labels" in line
+    assert f"{tmp_path / 'gone'}: the label folder" in line
     assert not (tmp_path / "out").exists()
 
 

@@ -86,7 +86,7 @@ def test_published_hyper_parameters(name, kind, built):
     cfg, model = built(name)
     (family, angle_version), head = kind, model.bbox_head
     assert {key: getattr(head.bbox_coder, key) for key in CODERS[angle_version]} == CODERS[angle_version]
-    assert head.assigner.by_hbb == ("hbb" in name)
+    assert head.assigner.assigns_by_hbb == ("hbb" in name)
     assert (head.loss_cls.gamma, head.loss_cls.alpha) == (2.0, 0.25)
     assert cfg.model.test_cfg.to_dict() == dict(
         nms_pre=2000, min_bbox_size=0, score_thr=0.05, nms=dict(iou_threshold=0.1), max_per_img=2000
@@ -152,8 +152,8 @@ def test_published_hyper_parameters_of_r3det(name, first, built):
     init, refine = model.bbox_head_init, model.bbox_head_refine[0]
     assert init.num_base_priors == first
     assert refine.num_base_priors == 1
-    assert init.assigner.by_hbb
-    assert not refine.assigner.by_hbb
+    assert init.assigner.assigns_by_hbb
+    assert not refine.assigner.assigns_by_hbb
     assert refine.assigner.thresholds == dict(pos_iou=0.6, neg_iou=0.5, min_pos_iou=0)
     for head in (init, refine):
         assert {key: getattr(head.bbox_coder, key) for key in CODERS["hbb_oc"]} == CODERS["hbb_oc"]

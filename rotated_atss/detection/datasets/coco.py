@@ -40,7 +40,9 @@ class CocoInstancesDataset(BaseDataset):
         instances = read_instances(self.ann_file)
         self.cat_ids = category_ids(instances, self.metainfo["classes"])
         self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
-        self._metainfo.update(cat_ids=self.cat_ids, ann_file=str(self.ann_file), source_images=[self._image_folder])
+        self._metainfo.update(
+            cat_ids=self.cat_ids, ann_file=str(self.ann_file), source_image_folders=[self._image_folder]
+        )
         if instances.annotations is None and not self.test_mode:
             raise UserError("has no annotations to train on", where=self.ann_file)
         reject_missing_images(instances, self._image_folder)

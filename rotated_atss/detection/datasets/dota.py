@@ -35,8 +35,8 @@ class DOTADataset(BaseDataset):
             ``drop`` them.
         difficult_from: Lowest flag that counts as difficult: 1, or 2 to count only objects truncated by splitting.
         rect: Which rectangle represents a polygon if several rectangles of minimum area enclose it: ``edge``, the one
-            along the first possible edge of the polygon, or ``cv2``, the one that ``cv2.minAreaRect`` returns, as
-            mmrotate does (:func:`rotated_atss.ops.boxes.poly_to_obb`).
+            with a side along the first edge of the polygon for which there is one, or ``cv2``, the one that
+            ``cv2.minAreaRect`` returns, as in mmrotate (:func:`rotated_atss.ops.boxes.poly_to_obb`).
         allow_missing_tiles: Whether to accept that tiles in the manifest of the split are missing in the folder.
         metainfo: Dict with ``classes``, which overrides the argument, and ``palette``; both are optional.
         args, kwargs: Arguments of MMEngine's ``BaseDataset``. With ``filter_cfg=dict(filter_empty_gt=True)`` training
@@ -80,17 +80,19 @@ class DOTADataset(BaseDataset):
         For the metric, the folders of the source images and labels are added to ``metainfo``, and as ``notes`` the
         reasons why AP on these tiles is not that of the whole dataset.
         """
-        self._metainfo["source_labels"] = source_label_folders(self.data_root)
         manifest = find_manifest(self.data_root)
-        self._metainfo["source_images"] = list(manifest.image_folders)
-        self._metainfo["missing_labels"] = [folder for folder in manifest.label_folders if not os.path.isdir(folder)]
+        self._metainfo["source_image_folders"] = list(manifest.image_folders)
+        self._metainfo["source_label_folders"] = source_label_folders(self.data_root)  # the existing ones
+        self._metainfo["missing_label_folders"] = [
+            folder for folder in manifest.label_folders if not os.path.isdir(folder)
+        ]
         pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)
         notes = check_tiles(
             manifest, {image.stem for image, _ in pairs}, self.data_prefix["img_path"],
             allow_missing=self.allow_missing_tiles,
         )  # fmt: skip
         self._metainfo["notes"] = notes
-        if self.test_mode:
+        if self.test_mode:  # the notes concern AP, which training does not compute
             for note in notes:
                 warn(note)
         first_image = pairs[0][0]

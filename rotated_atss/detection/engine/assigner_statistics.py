@@ -60,7 +60,7 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
         return SelectionAssigner(
             strategy,
             topk=getattr(config_assigner, "topk", 9),
-            assign_by_circumhbbox=has_hbb_suffix or getattr(config_assigner, "by_hbb", False),
+            assign_by_circumhbbox=has_hbb_suffix or getattr(config_assigner, "assigns_by_hbb", False),
             # -1: ignored boxes have no effect
             ignore_iof_threshold=getattr(config_assigner, "ignore_iof_threshold", -1),
         )
@@ -120,7 +120,7 @@ def _count_above_threshold(assigner: Any, priors: Tensor, level_sizes: list[int]
     """Return, per ground-truth box (G,), the number of candidates whose IoU reaches the ATSS threshold of the box."""
     if not len(gt_boxes):
         return torch.zeros(0, dtype=torch.int64)
-    if getattr(assigner, "by_hbb", False):
+    if getattr(assigner, "assigns_by_hbb", False):
         priors, gt_boxes = obb_to_hbb(priors), obb_to_hbb(gt_boxes)
     num_candidates = _num_candidates(assigner, priors)
     candidates = nearest_priors(centers(priors), level_sizes, centers(gt_boxes), num_candidates)

@@ -50,7 +50,7 @@ class ImageAssignment:
         """Kind of boxes that the assigner compares: ``obb`` or ``hbb``; ``config`` if the priors are horizontal."""
         if not self.oriented:
             return "config"
-        return "hbb" if getattr(self.assigner, "by_hbb", False) else "obb"
+        return "hbb" if getattr(self.assigner, "assigns_by_hbb", False) else "obb"
 
     @property
     def is_atss(self) -> bool:
@@ -75,7 +75,7 @@ class ImageAssignment:
         """
         assigner = build_assigner(variant, self.assigner_cfg, self.oriented)
         boxes = [self.priors, self.inputs.gt_boxes, self.inputs.gt_boxes_ignore]
-        if assigner.by_hbb and self.oriented:
+        if assigner.assigns_by_hbb and self.oriented:
             boxes = [obb_to_hbb(obbs) for obbs in boxes]
         priors, gt_boxes, gt_boxes_ignore = boxes
         return trace_atss(

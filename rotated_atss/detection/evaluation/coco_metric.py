@@ -120,7 +120,7 @@ class CocoBoxMetric(BaseMetric):
             out=report_dir,
             detections=Path(self.out_dir) / "results.json" if self.out_dir else "",
             labels=[ground_truth.path],
-            images=[folder for folder in self.dataset_meta.get("source_images", ()) if os.path.isdir(folder)],
+            images=[folder for folder in self.dataset_meta.get("source_image_folders", ()) if os.path.isdir(folder)],
         )
         report_coco(
             result, ground_truth, detections, options, image_ids=image_ids, categories=self.dataset_meta["cat_ids"],

@@ -84,7 +84,7 @@ class DOTAMetric(BaseMetric):
         self.curves: dict[str, ScoreCounts] = {}
         for folder in self.labels or ():
             if not Path(folder).is_dir():
-                raise UserError("no such folder of labels", where=folder)
+                raise UserError("the label folder does not exist", where=folder)
 
     @property
     def dataset_meta(self) -> Any:
@@ -97,9 +97,9 @@ class DOTAMetric(BaseMetric):
         if self.labels is not None:
             return
         # The runner sets dataset_meta before the first batch, so this warning comes before hours of inference.
-        for folder in dataset_meta.get("missing_labels", []):
+        for folder in dataset_meta.get("missing_label_folders", []):
             MMLogger.get_current_instance().warning(
-                f"{folder}: no such folder of labels, recorded in the manifest of the tiles (set it with --labels)"
+                f"{folder}: the label folder in the manifest of the tiles does not exist (set it with --labels)"
             )
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -118,13 +118,13 @@ class DOTAMetric(BaseMetric):
         Returns:
             ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by size; empty if no labels are available.
         """
-        folders = self.labels if self.labels is not None else self.dataset_meta.get("source_labels", [])
+        folders = self.labels if self.labels is not None else self.dataset_meta.get("source_label_folders", [])
         return finish_test(
             [BoxDetections(*result) for result in results],
             self.dataset_meta["classes"],
             self.options,
             labels=folders,
-            images=self.dataset_meta.get("source_images", []),
+            images=self.dataset_meta.get("source_image_folders", []),
             notes=self.dataset_meta.get("notes", []),
             log=MMLogger.get_current_instance().info,
             observer=self._store_class_results,

@@ -40,7 +40,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         if centerness_frame not in FRAMES:
             raise ValueError(f"centerness_frame must be one of {', '.join(FRAMES)}, got {centerness_frame!r}")
         assigner = getattr(self, "assigner", None)  # missing without train_cfg
-        if centerness_frame == "obb" and getattr(assigner, "by_hbb", False):
+        if centerness_frame == "obb" and getattr(assigner, "assigns_by_hbb", False):
             raise ValueError(
                 "centerness_frame='obb' requires assignment by the oriented box, got assign_by_circumhbbox. "
                 "Set centerness_frame='hbb' or assign_by_circumhbbox=None."

@@ -75,7 +75,7 @@ class RotatedATSSAssigner(TensorAssigner):
                 priors, level_sizes, gt_boxes_list, gt_boxes_ignore_list, grids, valid_hw, on_grids
             )
         priors_per_location = self.num_priors_per_location(priors)
-        if self.by_hbb and priors.shape[1] == 5:
+        if self.assigns_by_hbb and priors.shape[1] == 5:
             priors, gt_boxes_list = obb_to_hbb(priors), [obb_to_hbb(boxes) for boxes in gt_boxes_list]
             gt_boxes_ignore_list = [None if boxes is None else obb_to_hbb(boxes) for boxes in gt_boxes_ignore_list]
         return atss_assign_batch(

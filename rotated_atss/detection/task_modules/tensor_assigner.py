@@ -47,7 +47,7 @@ class TensorAssigner(BaseAssigner):
             )
         if priors_per_location is not None:
             check_at_least_one(priors_per_location=priors_per_location)
-        self.by_hbb = bool(assign_by_circumhbbox)
+        self.assigns_by_hbb = bool(assign_by_circumhbbox)
         self.priors_per_location = priors_per_location
         self.ignore_iof_threshold = ignore_iof_threshold
 
@@ -65,7 +65,7 @@ class TensorAssigner(BaseAssigner):
         Returns:
             ``gt_index`` (A,) and ``iou`` (A,) as :func:`rotated_atss.assign.atss_assign`.
         """
-        if self.by_hbb and priors.shape[1] == 5:
+        if self.assigns_by_hbb and priors.shape[1] == 5:
             priors, gt_boxes = obb_to_hbb(priors), obb_to_hbb(gt_boxes)
             gt_boxes_ignore = None if gt_boxes_ignore is None else obb_to_hbb(gt_boxes_ignore)
         return self._assign_boxes(priors, level_sizes, gt_boxes, gt_boxes_ignore)

@@ -141,12 +141,12 @@ def test_test_set_needs_no_labels(folder):
 
 
 def test_label_folders_of_the_full_images_come_from_the_manifest(folder, tmp_path):
-    assert load(folder).metainfo["source_labels"] == []
+    assert load(folder).metainfo["source_label_folders"] == []
     (tmp_path / "raw").mkdir()
     folders = [{"images": "x", "labels": str(tmp_path / "raw")}, {"images": "y", "labels": str(tmp_path / "gone")}]
     (folder / "manifest.json").write_text(json.dumps({"folders": [*folders, {"images": "z", "labels": None}]}))
-    assert load(folder).metainfo["source_labels"] == [str(tmp_path / "raw")]
-    assert load(folder).metainfo["missing_labels"] == [str(tmp_path / "gone")]
+    assert load(folder).metainfo["source_label_folders"] == [str(tmp_path / "raw")]
+    assert load(folder).metainfo["missing_label_folders"] == [str(tmp_path / "gone")]
     assert source_label_folders(None) == source_label_folders(str(tmp_path)) == []
 
 
@@ -156,7 +156,7 @@ def test_label_folders_are_relative_to_the_manifest(tmp_path, monkeypatch):
     for root in (tmp_path / "project", tmp_path / "elsewhere"):
         (root / "raw").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert load(folder).metainfo["source_labels"] == [str((tmp_path / "project" / "raw").resolve())]
+    assert load(folder).metainfo["source_label_folders"] == [str((tmp_path / "project" / "raw").resolve())]
     (tmp_path / "project").rename(tmp_path / "moved")
     assert source_label_folders(str(tmp_path / "moved" / "tiles")) == [str((tmp_path / "moved" / "raw").resolve())]
 
@@ -213,7 +213,7 @@ def test_images_kept_whole_by_a_split_need_no_tile_names(tmp_path, monkeypatch):
     monkeypatch.setattr("rotated_atss.detection.datasets.dota.warn", messages.append)
     dataset = load(tmp_path / "out")
     assert (len(dataset), messages) == (1, [])
-    assert dataset.metainfo["source_labels"] == [str(tmp_path / "out" / "labelTxt")]
+    assert dataset.metainfo["source_label_folders"] == [str(tmp_path / "out" / "labelTxt")]
 
 
 def test_folder_is_not_modified(folder):

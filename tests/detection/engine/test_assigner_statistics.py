@@ -75,7 +75,7 @@ def test_strategies_treat_ignored_boxes_as_the_config_does():
     assert build_assigner("ssc", find_dense_head_cfgs(load_config(COCO))[1], False).ignore_iof_threshold == -1
     settings = ConfigDict(type="RotatedATSSAssigner", topk=5, ignore_iof_threshold=0.3, assign_by_circumhbbox="oc")
     assigner = build_assigner("topk", settings, True)
-    assert (assigner.topk, assigner.ignore_iof_threshold, assigner.by_hbb) == (5, 0.3, True)
+    assert (assigner.topk, assigner.ignore_iof_threshold, assigner.assigns_by_hbb) == (5, 0.3, True)
 
 
 @pytest.mark.parametrize("name", ["r3det_r50_fpn_1x_dota_oc", "rotated_retinanet_obb_r50_fpn_1x_dota_le90"])

@@ -68,7 +68,7 @@ def empty_samples():
 
 def evaluate(samples, source_labels=(), **settings):
     metric = DOTAMetric(**settings)
-    metric.dataset_meta = {"classes": NAMES, "source_labels": list(source_labels)}
+    metric.dataset_meta = {"classes": NAMES, "source_label_folders": list(source_labels)}
     for start in range(0, len(samples), 4):
         metric.process({}, samples[start : start + 4])
     return metric.evaluate(len(samples))
@@ -110,7 +110,7 @@ def test_report_of_the_merged_detections_with_pictures_of_the_full_images(labels
     (tmp_path / "images").mkdir()
     cv2.imwrite(str(tmp_path / "images" / "P1.png"), np.full((200, 300, 3), 90, np.uint8))
     metric = DOTAMetric(labels=[str(labels)], out_dir=str(tmp_path / "merged"), report_dir=str(tmp_path / "report"))
-    metric.dataset_meta = {"classes": NAMES, "source_images": [str(tmp_path / "images"), str(tmp_path / "gone")]}
+    metric.dataset_meta = {"classes": NAMES, "source_image_folders": [str(tmp_path / "images"), str(tmp_path / "gone")]}
     metric.process({}, perfect_samples(labels, drop=[0]))
     metrics = metric.evaluate(len(TILES))
     report = json.loads((tmp_path / "report" / "report.json").read_text())
@@ -192,7 +192,7 @@ def test_labels_are_read_from_several_folders(labels, tmp_path):
         (dict(metric="voc12"), "metric of the evaluation must be one of voc07, area, coco, got 'voc12'"),
         (dict(difficult="keep"), "difficult of the evaluation must be one of ignore, count, got 'keep'"),
         (dict(iou_threshold=10), "iou_threshold of the evaluation must be between 0 and 1, got 10"),
-        (dict(labels=["/no/such"]), "/no/such: no such folder of labels"),
+        (dict(labels=["/no/such"]), "/no/such: the label folder does not exist"),
     ],
 )
 def test_invalid_settings_raise_at_construction(settings, message):
@@ -204,6 +204,6 @@ def test_invalid_settings_raise_at_construction(settings, message):
 def test_missing_label_folders_of_the_manifest_are_reported_before_the_run(labels, log):
     for settings, expected in (({}, 1), ({"labels": [str(labels)]}, 0)):
         log.clear()
-        DOTAMetric(**settings).dataset_meta = {"classes": NAMES, "missing_labels": ["raw/gone"]}
+        DOTAMetric(**settings).dataset_meta = {"classes": NAMES, "missing_label_folders": ["raw/gone"]}
         assert len(log) == expected
-        assert not expected or log[0].startswith("raw/gone: no such folder of labels, recorded in the manifest")
+        assert not expected or log[0].startswith("raw/gone: the label folder in the manifest")
