@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PICTURE = "learning_curves.png"
 """Name of the file in the work folder."""
-MEANS = ("AP", "AP50", "AP75", "AP50_95")
+MEAN_APS = ("AP", "AP50", "AP75", "AP50_95")
 """Metrics to plot. If a training has none of them, all its metrics are plotted."""
 _MAX_MARKERS = 40  # curves with more points have no markers
 
@@ -78,7 +78,7 @@ def _last_step(runs: Mapping[str, LearningCurves]) -> int:
 def _metrics_to_plot(curves: LearningCurves) -> dict[str, LoggedCurve]:
     """Return the curves of the mean APs by short name, or the curves of all metrics if no metric is a mean AP."""
     by_short_name = short_names(curves.metrics)
-    return {name: curve for name, curve in by_short_name.items() if name in MEANS} or by_short_name
+    return {name: curve for name, curve in by_short_name.items() if name in MEAN_APS} or by_short_name
 
 
 def _common_metric(runs: Mapping[str, LearningCurves]) -> tuple[str, dict[str, LoggedCurve]]:

@@ -24,7 +24,7 @@ def tables_from_json(content: dict[str, Any]) -> dict[str, str]:
         content: Content of a ``report.json``.
 
     Returns:
-        CSV texts by table: ``classes``, ``images``, ``confusion``, ``errors``, ``groups`` and ``curves``.
+        CSV content by name of the table: ``classes``, ``images``, ``confusion``, ``errors``, ``groups`` and ``curves``.
 
     Example:
         >>> empty = dict(classes=[], images=[], errors={"kinds": [], "classes": {}, "all": {}}, groups={}, curves={})
