@@ -37,13 +37,13 @@ SAFE_COLORS: tuple[Color, ...] = (
 distance of at least 20 from white, so that the smallest distance between two of them is as large as possible."""
 
 _SOLID_CLASSES = (
-    *("plane", "ship", "small-vehicle", "large-vehicle", "storage-tank", "harbor", "tennis-court"),
-    *("helicopter", "swimming-pool"),
-)
+    "plane", "ship", "small-vehicle", "large-vehicle", "storage-tank", "harbor", "tennis-court", "helicopter",
+    "swimming-pool",
+)  # fmt: skip
 _DASHED_CLASSES = (
-    *("baseball-diamond", "bridge", "basketball-court", "ground-track-field", "soccer-ball-field", "roundabout"),
-    *("helipad", "container-crane", "airport"),
-)
+    "baseball-diamond", "bridge", "basketball-court", "ground-track-field", "soccer-ball-field", "roundabout",
+    "helipad", "container-crane", "airport",
+)  # fmt: skip
 
 
 class ClassStyle(NamedTuple):

@@ -102,7 +102,11 @@ def detections_table(report: EvaluationReport) -> str:
     columns = (
         (data.images[index] for index in detections.image_index.tolist()),
         (data.classes[label] for label in detections.labels.tolist()),
-        *(detections.scores.tolist(), states, kinds, ious.round(4).tolist(), objects),
+        detections.scores.tolist(),
+        states,
+        kinds,
+        ious.round(4).tolist(),
+        objects,
         *detections.polygons.T.tolist(),
     )
     header = ("image", "class", "score", "state", "error", "iou", "object", *_CORNERS)
