@@ -1,1 +1,1 @@
-"""Statistics and plots of label assignment."""
+"""Compute, tabulate and plot statistics of datasets, label assignment, trainings and evaluations."""

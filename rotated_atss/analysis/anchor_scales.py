@@ -33,7 +33,7 @@ class ScaleFit:
     above_half: float
 
     def to_json(self) -> dict[str, Any]:
-        """Return the values by name."""
+        """Return the attributes as a dictionary."""
         return asdict(self)
 
 
@@ -49,7 +49,7 @@ def fit_anchor_scales(
         strides: Stride of each level in pixels.
 
     Returns:
-        One fit per scale; an empty list without boxes.
+        One fit per scale; an empty list if there are no boxes.
 
     Example:
         >>> fits = fit_anchor_scales(np.array([[64.0, 64, 32, 32, 0]]), scales=[2, 4])
@@ -94,7 +94,7 @@ def best_prior_ious(
     best_ious = np.zeros(len(boxes))
     gt_boxes = torch.from_numpy(boxes)
     for stride in strides:
-        # of the four prior centers around the center of the object, the upper left one
+        # the upper left of the four prior centers around the center of the object
         upper_left = np.floor(boxes[:, :2] / stride) * stride
         for shift in ((0, 0), (stride, 0), (0, stride), (stride, stride)):
             priors = np.zeros_like(boxes)

@@ -93,14 +93,14 @@ def _check_groups(groups: Sequence[Any], where: str, path: str | Path) -> None:
 
 
 def _check_count(value: Any, key: str, path: str | Path) -> None:
-    valid = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    _check(valid, key, "must be an integer of at least 0", value, path)
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    _check(is_count, key, "must be an integer of at least 0", value, path)
 
 
 def _is_number(value: Any) -> bool:
     return is_finite_number(value) and not isinstance(value, bool)
 
 
-def _check(valid: bool, key: str, rule: str, value: Any, path: str | Path) -> None:
-    if not valid:
+def _check(is_valid: bool, key: str, rule: str, value: Any, path: str | Path) -> None:
+    if not is_valid:
         raise UserError(f"{quote(key)} {rule}, got {json.dumps(value)[:80]}", where=path, hint=_HINT)

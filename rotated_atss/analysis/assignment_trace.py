@@ -209,12 +209,12 @@ def _describe_candidates(
 ) -> dict[str, Tensor]:
     """Return the (K,) and (K, 2) attributes of a trace that do not depend on IoUs, by name."""
     prior_centers = centers(priors[prior_index])
-    ends = torch.tensor(list(level_sizes), device=priors.device).cumsum(0)
+    level_ends = torch.tensor(list(level_sizes), device=priors.device).cumsum(0)  # index after the last prior
     offset = (prior_centers - centers(gt_boxes[gt_index : gt_index + 1])).double()
     box_index = torch.full_like(prior_index, gt_index)
     return dict(
         prior_index=prior_index,
-        level=torch.searchsorted(ends, prior_index, right=True),
+        level=torch.searchsorted(level_ends, prior_index, right=True),
         prior_centers=prior_centers,
         distance=offset.square().sum(1).sqrt(),
         center_inside=points_in_indexed_boxes(prior_centers, gt_boxes, box_index, center_margin),

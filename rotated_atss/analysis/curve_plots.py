@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PICTURE = "learning_curves.png"
 """Name of the file in the work folder."""
-MEANS = ("AP", "AP50", "AP75", "AP50_95")
+MEAN_APS = ("AP", "AP50", "AP75", "AP50_95")
 """Metrics to plot. If a training has none of them, all its metrics are plotted."""
 _MAX_MARKERS = 40  # curves with more points have no markers
 
@@ -45,7 +45,7 @@ def plot_learning_curves(runs: Mapping[str, LearningCurves]) -> bytes:
         titles = ["loss", "learning rate", "validation"]
     else:
         losses = {name: curves.losses.get("loss", LoggedCurve()) for name, curves in runs.items()}
-        metric, results = _common_metric(runs)
+        metric, results = _select_compared_metric(runs)
         groups = [losses, {name: curves.lr for name, curves in runs.items()}, results]
         titles = ["loss", "learning rate", f"validation: {metric}"]
     for ax, curves_by_name, title in zip(axes, groups, titles):
@@ -78,11 +78,16 @@ def _last_step(runs: Mapping[str, LearningCurves]) -> int:
 def _metrics_to_plot(curves: LearningCurves) -> dict[str, LoggedCurve]:
     """Return the curves of the mean APs by short name, or the curves of all metrics if no metric is a mean AP."""
     by_short_name = short_names(curves.metrics)
-    return {name: curve for name, curve in by_short_name.items() if name in MEANS} or by_short_name
+    return {name: curve for name, curve in by_short_name.items() if name in MEAN_APS} or by_short_name
 
 
-def _common_metric(runs: Mapping[str, LearningCurves]) -> tuple[str, dict[str, LoggedCurve]]:
-    """Return the name of the first metric of any training, and its curve in each training that has it."""
+def _select_compared_metric(runs: Mapping[str, LearningCurves]) -> tuple[str, dict[str, LoggedCurve]]:
+    """Select the metric by which trainings are compared.
+
+    Returns:
+        metric: Name of the first metric of the first training that has any; ``none`` if no training has metrics.
+        curves: Curve of this metric by name of the training, for the trainings that have it.
+    """
     metrics_by_run = {name: _metrics_to_plot(curves) for name, curves in runs.items()}
     metric = next((metric for metrics in metrics_by_run.values() for metric in metrics), "none")
     return metric, {name: metrics[metric] for name, metrics in metrics_by_run.items() if metric in metrics}

@@ -33,7 +33,7 @@ class Advice:
     numbers: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the attributes by name."""
+        """Return the attributes as a dictionary."""
         return asdict(self)
 
 
@@ -58,8 +58,8 @@ def advise_on_tiles(
     numbers = {"extent_p99_px": longest, "covered_px": plan.covered_px, **plan.to_json()}
     if images_fit and plan.rates == (1.0,):
         return Advice("tiles", "keep the images whole", f"Every image fits into a window of {plan.size} px.", numbers)
-    # covered_px is the gap converted to pixels of the original image, like the extent. Very large objects exceed it,
-    # since the gap is at most half a window and the number of rates is limited.
+    # Extent and covered_px are both in pixels of the original image. Very large objects exceed covered_px, since the
+    # gap is at most half a window and the number of rates is limited.
     if longest <= plan.covered_px:
         reason = f"99% of the objects extend over at most {longest:.0f} px, and tiles that overlap by "
         reason += f"{plan.covered_px:.0f} px contain each of them as a whole"
@@ -80,7 +80,7 @@ def advise_on_current_tiles(report: Mapping[str, Any], current: TilePlan, plan: 
     """Recommend keeping the tiles of a split, or splitting again with another gap.
 
     Args:
-        report: Report of the tiles, in whose labels truncated objects have their whole polygon.
+        report: Report of the tiles. The labels of truncated objects must contain the whole polygons.
         current: The windows from which the tiles were cut.
         plan: The proposed windows.
 
@@ -91,11 +91,10 @@ def advise_on_current_tiles(report: Mapping[str, Any], current: TilePlan, plan: 
     """
     longest, counts = report["extent"]["p99"], report["objects"]
     gap_suffices = longest <= current.gap
-    reason = f"99% of the objects extend over at most {longest:.0f} px, which the gap of {current.gap} px "
-    reason += (
-        f"{'covers' if gap_suffices else 'does not cover'}, and {_percent(counts['truncated'] / counts['count'])} "
-    )
-    reason += "of the objects in the tiles are truncated."
+    verb = "covers" if gap_suffices else "does not cover"
+    truncated_share = _percent(counts["truncated"] / counts["count"])
+    reason = f"99% of the objects extend over at most {longest:.0f} px, which the gap of {current.gap} px {verb}, "
+    reason += f"and {truncated_share} of the objects in the tiles are truncated."
     proposal = f"keep the tiles of {current.size} px" if gap_suffices else f"split again with {plan.options}"
     numbers = {"extent_p99_px": longest, **current.to_json(), "truncated": counts["truncated"]}
     return Advice("tiles", proposal, reason, numbers)
@@ -110,7 +109,7 @@ def advise_on_rates(report: Mapping[str, Any], shares: Mapping[str, float], plan
         plan: The proposed windows.
 
     Returns:
-        None if the plan has only the original scale.
+        The recommendation; None if the plan has only the original scale.
 
     Example:
         >>> report = {"size": {"median": 9.0}, "extent": {"median": 12.0}}
@@ -140,7 +139,7 @@ def advise_on_anchor_scale(fits: Sequence[ScaleFit], default: float) -> Advice |
         default: Anchor scale of the configs.
 
     Returns:
-        None without fits, that is without objects.
+        The recommendation; None if there are no fits because the dataset has no objects.
 
     Example:
         >>> fits = [ScaleFit(2, 0.7, 0.7, 0.9), ScaleFit(4, 0.5, 0.5, 0.5)]
@@ -197,7 +196,7 @@ def advise_on_density(objects_per_input: Mapping[str, float], max_per_img: int) 
         max_per_img: The limit: detections per input, ``test_cfg.max_per_img`` of the configs.
 
     Returns:
-        None if the limit is sufficient.
+        The recommendation; None if the limit is sufficient.
 
     Example:
         >>> advise_on_density({"max": 2600.0}, max_per_img=2000).proposal

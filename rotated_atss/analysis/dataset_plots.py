@@ -11,7 +11,7 @@ from rotated_atss.errors import count_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MAX_CLASSES = 25  # of more classes, those with the most objects are plotted
+MAX_CLASSES = 25  # if there are more, only those with the most objects are plotted
 _BLUE, _ORANGE, _GREEN = COLORS[:3]
 
 
@@ -61,7 +61,7 @@ def _plot_class_counts(ax: Axes, classes: Sequence[Mapping[str, Any]]) -> None:
     # bars start at 0.5, since a logarithmic axis has no 0 and a bar from 1 would hide a count of 1
     ax.barh(positions, [count - 0.5 for count in counts], left=0.5, color=_BLUE)
     ax.set_xscale("log")
-    ax.set_xlim(0.5, 4 * max(counts))  # with room for the numbers beside the bars
+    ax.set_xlim(0.5, 4 * max(counts))  # with space for the numbers next to the bars
     ax.xaxis.set_major_formatter("{x:g}")
     for position, count in zip(positions, counts):
         ax.text(1.1 * count, position, str(count), va="center", fontsize=8)

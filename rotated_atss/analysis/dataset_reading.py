@@ -29,8 +29,8 @@ def read_labeled_images(
 ) -> DatasetObjects:
     """Read labels of any format, and the sizes of their images from the headers.
 
-    An image without a label file has no objects. An image that only the labels mention has the size that they state, if
-    any. ``notes`` of the result mention both.
+    An image without labels has no objects. Labels without an image file count as an image, whose size is read from the
+    labels if they contain it. ``notes`` of the result report both cases.
 
     Args:
         images: Folder of the images.
@@ -115,14 +115,14 @@ def _join_metadata_and_labels(
 
 
 def _size(metadata: ImageMetadata | None, record: ImageLabels | None) -> tuple[int, int]:
-    """Return width and height from the image or, if it has none, from the labels; (0, 0) if unknown."""
+    """Return width and height from the image file if known, otherwise from the labels; (0, 0) if unknown."""
     if metadata is not None and metadata.size is not None:
         return metadata.size
     return (record.size if record is not None else None) or (0, 0)
 
 
 def _resolution(metadata: ImageMetadata | None, record: ImageLabels | None) -> float:
-    """Return the meters per pixel from the image or, if it has none, from the labels; NaN if unknown."""
+    """Return the meters per pixel from the image file if known, otherwise from the labels; NaN if unknown."""
     resolution = None if metadata is None else metadata.ground_resolution
     if resolution is None and record is not None and record.header:
         resolution = parse_ground_resolution("\n".join(record.header).encode())
@@ -132,8 +132,8 @@ def _resolution(metadata: ImageMetadata | None, record: ImageLabels | None) -> f
 def read_coco_objects(path: str | Path) -> DatasetObjects:
     """Read the horizontal boxes of a COCO instances JSON; the images need not exist.
 
-    Crowd boxes, which enclose several objects, and boxes without area inside their image are left out; ``notes`` of the
-    result count both.
+    Crowd boxes, which enclose several objects, are left out, and so are boxes that have no area inside their image.
+    ``notes`` of the result contain the number of both.
 
     Args:
         path: The JSON file.
@@ -179,5 +179,6 @@ def read_coco_objects(path: str | Path) -> DatasetObjects:
 def _coco_notes(instances: Instances, num_crowds: int) -> tuple[str, ...]:
     notes = [f"{count_of(num_crowds, 'crowd box')} left out"] if num_crowds else []
     if instances.dropped:
-        notes.append(f"{count_of(len(instances.dropped), 'box')} without area left out, {instances.dropped[0]}")
+        count = count_of(len(instances.dropped), "box")
+        notes.append(f"{count} without area left out, the first is {instances.dropped[0]}")
     return tuple(notes)

@@ -90,8 +90,8 @@ def _images_line(images: Mapping[str, Any]) -> str:
 def _objects_line(report: Mapping[str, Any]) -> str:
     objects = report["objects"]
     names = ("difficult", "truncated", "without_area", "beyond_image")
-    texts = ("difficult", "truncated", "without area", "beyond the image")
-    counts = ", ".join(f"{objects[name]} {text}" for name, text in zip(names, texts))
+    titles = ("difficult", "truncated", "without area", "beyond the image")
+    counts = ", ".join(f"{objects[name]} {title}" for name, title in zip(names, titles))
     return f"{count_of(objects['count'], 'object')} of {count_of(len(report['classes']), 'class')}: {counts}"
 
 

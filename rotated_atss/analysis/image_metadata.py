@@ -13,12 +13,12 @@ from rotated_atss.io.image_reader import find_georeference
 from rotated_atss.io.processes import run_jobs
 
 _IMAGES_PER_JOB = 200  # headers are read so fast that smaller jobs would mostly add overhead
-_BYTES_PER_JOB = 16 << 20  # assumed memory
+_BYTES_PER_JOB = 16 << 20  # assumed peak memory of a job
 
 
 @dataclass(frozen=True)
 class ImageMetadata:
-    """Size and ground resolution of an image, as its header states them.
+    """Size and ground resolution of an image, read from its header.
 
     Attributes:
         size: Width and height in pixels; None if the header cannot be read.

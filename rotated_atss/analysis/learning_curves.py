@@ -79,7 +79,7 @@ def read_learning_curves(work_dir: str | Path) -> LearningCurves:
         raise UserError("no such folder", where=work_dir, hint="give the --work-dir of a training")
     rows: list[dict[str, Any]] = []
     for path in sorted(Path(work_dir).glob(SCALARS)):
-        rows = _append_resumed(rows, list(_with_iterations(_read_rows(path))))
+        rows = _append_resumed(rows, list(_replace_validation_steps(_read_rows(path))))
     curves = build_curves(rows)
     if not curves.losses:
         raise UserError(
@@ -127,7 +127,7 @@ def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _with_iterations(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _replace_validation_steps(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Replace the ``step`` of a validation, which can be an epoch, with the iteration of the training row before it."""
     iteration = 0
     for row in rows:

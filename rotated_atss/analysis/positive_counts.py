@@ -110,7 +110,7 @@ class BoxShapes:
             self.angle.append(shapes.angle_deg)
 
     def groupings(self) -> dict[str, tuple[NDArray, Sequence[float]]]:
-        """Return, by property (size, aspect and angle), the values of all boxes and the edges of the groups."""
+        """Return the values of all boxes and the edges of the groups, for each property (size, aspect, angle)."""
         groupings: dict[str, tuple[NDArray, Sequence[float]]] = {
             "size": (_concatenate(self.size), SIZE_EDGES_PX),
             "aspect": (_concatenate(self.aspect), ASPECT_EDGES),
@@ -128,8 +128,8 @@ def summarize(shapes: BoxShapes, counts: dict[str, PositiveCounts]) -> dict[str,
         counts: Counts of each assigner, by its name, for the same boxes.
 
     Returns:
-        ``objects``, the number of boxes, and ``assigners``: by name of the assigner, the number of positives in total,
-        per box, per level and per group of boxes.
+        ``objects`` is the number of boxes. ``assigners`` contains, for each name of ``counts``, the number of positives
+        in total, per box, per level and per group of boxes.
 
     Example:
         >>> import torch
@@ -165,11 +165,11 @@ def _summarize_groups(positives: NDArray, values: NDArray, edges: Sequence[float
     """Return an entry per interval ``from <= value < to`` that contains boxes."""
     groups = []
     for low, high in pairwise(edges):
-        members = positives[(values >= low) & (values < high)]
-        if len(members):
+        group_positives = positives[(values >= low) & (values < high)]
+        if len(group_positives):
             groups.append({
-                "from": low, "to": None if math.isinf(high) else high, "objects": len(members),
-                "positives_per_object": _mean(members), "without": int((members == 0).sum()),
+                "from": low, "to": None if math.isinf(high) else high, "objects": len(group_positives),
+                "positives_per_object": _mean(group_positives), "without": int((group_positives == 0).sum()),
             })  # fmt: skip
     return groups
 

@@ -77,9 +77,11 @@ def _plot_bars(
     ax.set_axisbelow(True)
 
 
-def _by_assigner(report: dict[str, Any], values: Callable[[dict[str, Any]], list[float]]) -> dict[str, list[float]]:
-    """Apply a function to the summary of each assigner."""
-    return {name: values(summary) for name, summary in report["assigners"].items()}
+def _values_by_assigner(
+    report: dict[str, Any], get_values: Callable[[dict[str, Any]], list[float]]
+) -> dict[str, list[float]]:
+    """Return the values that a function computes from the summary of each assigner."""
+    return {name: get_values(summary) for name, summary in report["assigners"].items()}
 
 
 def _group_ticks(report: dict[str, Any], key: str) -> list[str]:
@@ -87,16 +89,18 @@ def _group_ticks(report: dict[str, Any], key: str) -> list[str]:
     if key == "angle":
         return [f"{group['from']}..\n({group['objects']})" for group in groups]
     ranges = [f"{group['from']}+" if group["to"] is None else f"{group['from']}\nto {group['to']}" for group in groups]
-    return [f"{text}\n({group['objects']})" for text, group in zip(ranges, groups)]
+    return [f"{interval}\n({group['objects']})" for interval, group in zip(ranges, groups)]
 
 
 def _plot_groups(ax: Axes, report: dict[str, Any], key: str, label: str) -> None:
-    means = _by_assigner(report, lambda summary: [group["positives_per_object"] for group in summary[f"by_{key}"]])
+    means = _values_by_assigner(
+        report, lambda summary: [group["positives_per_object"] for group in summary[f"by_{key}"]]
+    )
     _plot_bars(ax, means, _group_ticks(report, key), f"{label} (number of boxes)", "positives per box (mean)")
 
 
 def _plot_without_positives(ax: Axes, report: dict[str, Any]) -> None:
-    shares = _by_assigner(
+    shares = _values_by_assigner(
         report, lambda summary: [100 * group["without"] / group["objects"] for group in summary["by_size"]]
     )
     xlabel = f"{GROUPS[0][1]} (number of boxes)"
@@ -106,7 +110,7 @@ def _plot_without_positives(ax: Axes, report: dict[str, Any]) -> None:
 
 
 def _plot_levels(ax: Axes, report: dict[str, Any]) -> None:
-    shares = _by_assigner(
+    shares = _values_by_assigner(
         report, lambda summary: [100 * count / max(1, summary["positives"]) for count in summary["by_level"].values()]
     )
     strides = list(next(iter(report["assigners"].values()))["by_level"])
@@ -114,7 +118,7 @@ def _plot_levels(ax: Axes, report: dict[str, Any]) -> None:
 
 
 def _plot_distribution(ax: Axes, report: dict[str, Any]) -> None:
-    shares = _by_assigner(
+    shares = _values_by_assigner(
         report,
         lambda summary: _merge_tail([100 * count / report["objects"] for count in summary["objects_by_positives"]]),
     )

@@ -64,8 +64,8 @@ class Canvas:
         rows, columns = window
         under = self.pixels[rows, columns]
         over = under.copy()
-        local = _to_fixed_point(points - np.array([columns.start, rows.start]) / SUPERSAMPLE)
-        cv2.polylines(over, [local], closed, color, thickness, cv2.LINE_AA, _SHIFT)
+        window_points = _to_fixed_point(points - np.array([columns.start, rows.start]) / SUPERSAMPLE)
+        cv2.polylines(over, [window_points], closed, color, thickness, cv2.LINE_AA, _SHIFT)
         self.pixels[rows, columns] = over if alpha >= 1 else cv2.addWeighted(over, alpha, under, 1 - alpha, 0)
 
     def paint(self, parts: Iterable[Part], pose: Pose, to_sun: Points) -> None:
@@ -106,8 +106,8 @@ class Canvas:
             return None
         rows, columns = window
         coverage = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
-        local = points - np.array([columns.start, rows.start]) / SUPERSAMPLE
-        cv2.fillPoly(coverage, [_to_fixed_point(local)], 255, cv2.LINE_AA, _SHIFT)
+        window_points = _to_fixed_point(points - np.array([columns.start, rows.start]) / SUPERSAMPLE)
+        cv2.fillPoly(coverage, [window_points], 255, cv2.LINE_AA, _SHIFT)
         return rows, columns, np.asarray(coverage / np.float32(255), np.float32)
 
     def _window(self, points: Points, margin: float = 0.0) -> tuple[slice, slice] | None:

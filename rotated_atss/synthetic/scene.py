@@ -95,10 +95,11 @@ def _apply_camera(image: NDArray[np.uint8], difficulty: Difficulty, rng: np.rand
     height, width = image.shape[:2]
     picture = cv2.transform(image.astype(np.float32), _HAZE)
     picture = cv2.GaussianBlur(picture, (0, 0), difficulty.blur)
-    balance = rng.uniform(1 - spread, 1 + spread) * rng.uniform(1 - spread / 2, 1 + spread / 2, 3)  # with brightness
+    brightness = rng.uniform(1 - spread, 1 + spread)
+    channel_gains = brightness * rng.uniform(1 - spread / 2, 1 + spread / 2, 3)  # with white balance
     contrast = rng.uniform(1 - spread, 1 + spread)
     light = 4.0 * value_noise(rng, (width, height), (width / 2, height / 2))
-    picture = ((picture - _MIDDLE_GRAY) * contrast + _MIDDLE_GRAY) * balance.astype(np.float32) + light[..., None]
+    picture = ((picture - _MIDDLE_GRAY) * contrast + _MIDDLE_GRAY) * channel_gains.astype(np.float32) + light[..., None]
     gray_noise = rng.standard_normal((height, width, 1), dtype=np.float32)
     color_noise = rng.standard_normal((height, width, 3), dtype=np.float32)
     picture = picture + difficulty.noise * (0.8 * gray_noise + 0.5 * color_noise)

@@ -17,7 +17,7 @@ MIN_AVENUE_WIDTH, MIN_STREET_WIDTH = 40.0, 24.0
 SIDEWALK_WIDTH = 4.0  # between a road and the adjacent blocks
 QUAY_WIDTH = 16.0  # between the coast and the blocks
 BLOCK_AREA = 48_000.0  # px^2, enough for a few of the largest objects
-MIN_BLOCK_SIDE = 95.0  # an area is divided only if its longer side is at least two of these and a road
+MIN_BLOCK_SIDE = 95.0  # an area is divided only if its longer side is enough for two such sides and a road
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,12 @@ def make_town_plan(size_wh: tuple[int, int], rng: np.random.Generator) -> TownPl
     points = _sample_points(size_wh, frame)
     coast_v = float(np.quantile(points[:, 1], rng.uniform(0.70, 0.76)))  # the sea is 24 to 30% of the image
     land_points = points[points[:, 1] < coast_v - QUAY_WIDTH]
-    plan = TownPlan(frame, _shore(frame, points, coast_v))
+    plan = TownPlan(frame, _make_shore(frame, points, coast_v))
     u0, v0 = points.min(axis=0) - 40  # roads continue beyond the image
     u1 = float(points[:, 0].max()) + 40
     land = _Area((float(u0), float(v0), u1, coast_v - QUAY_WIDTH), land_points, 0)
     num_blocks = max(1, round(len(land_points) * SAMPLE_STEP**2 / BLOCK_AREA))
-    plan.blocks = [_block(area, frame) for area in _divide(land, num_blocks, plan, rng)]
+    plan.blocks = [_make_block(area, frame) for area in _divide(land, num_blocks, plan, rng)]
     return plan
 
 
@@ -153,7 +153,7 @@ def _sample_points(size_wh: tuple[int, int], frame: Pose) -> Points:
     return rotate_points(offsets, -frame.angle)
 
 
-def _shore(frame: Pose, points: Points, coast_v: float) -> Shore:
+def _make_shore(frame: Pose, points: Points, coast_v: float) -> Shore:
     sea_points = points[points[:, 1] >= coast_v]
     u0, u1 = float(sea_points[:, 0].min()), float(sea_points[:, 0].max())
     return Shore(frame.moved((u0 + u1) / 2, coast_v), (u1 - u0) / 2, float(sea_points[:, 1].max()) - coast_v)
@@ -174,27 +174,31 @@ def _divide(land: _Area, num_blocks: int, plan: TownPlan, rng: np.random.Generat
 
 
 def _halve(area: _Area, plan: TownPlan, rng: np.random.Generator) -> list[_Area]:
-    """Divide an area by a road across its longer visible side; return an empty list if the area is too small."""
+    """Divide an area by a road across its longer visible side, and add the road to the plan.
+
+    Returns:
+        Two areas; an empty list if the area is too small.
+    """
     sides = np.ptp(area.points, axis=0) if len(area.points) else np.zeros(2)
     axis = int(np.argmax(sides))
     road_width = ROAD_WIDTHS[min(area.depth, len(ROAD_WIDTHS) - 1)]
     if sides[axis] < 2 * MIN_BLOCK_SIDE + road_width:
         return []
     cut = float(np.quantile(area.points[:, axis], rng.uniform(0.44, 0.56)))
-    plan.roads.append(_road(area.bounds, axis, cut, road_width, plan.frame))
+    plan.roads.append(_make_road(area.bounds, axis, cut, road_width, plan.frame))
     margin = road_width / 2 + SIDEWALK_WIDTH
-    return [_part(area, axis, cut - margin, upper=False), _part(area, axis, cut + margin, upper=True)]
+    return [_crop_area(area, axis, cut - margin, upper=False), _crop_area(area, axis, cut + margin, upper=True)]
 
 
-def _part(area: _Area, axis: int, edge: float, *, upper: bool) -> _Area:
-    """Return the part of an area above or below a coordinate on an axis (0: u, 1: v)."""
+def _crop_area(area: _Area, axis: int, edge: float, *, upper: bool) -> _Area:
+    """Return the part of an area above or below the coordinate ``edge`` on an axis (0: u, 1: v)."""
     bounds = list(area.bounds)
     bounds[axis if upper else axis + 2] = edge
     inside = area.points[:, axis] > edge if upper else area.points[:, axis] < edge
     return _Area((bounds[0], bounds[1], bounds[2], bounds[3]), area.points[inside], area.depth + 1)
 
 
-def _road(bounds: tuple[float, float, float, float], axis: int, cut: float, width: float, frame: Pose) -> Road:
+def _make_road(bounds: tuple[float, float, float, float], axis: int, cut: float, width: float, frame: Pose) -> Road:
     """Return a road through an area at the coordinate ``cut`` on an axis (0: u, 1: v)."""
     other_axis = 1 - axis
     ends = np.empty((2, 2))
@@ -204,7 +208,7 @@ def _road(bounds: tuple[float, float, float, float], axis: int, cut: float, widt
     return Road(start, stop, width)
 
 
-def _block(area: _Area, frame: Pose) -> Block:
+def _make_block(area: _Area, frame: Pose) -> Block:
     """Convert an area to a block, cropped to its visible part; the area must have visible points."""
     low = np.maximum(area.bounds[:2], area.points.min(axis=0) - SAMPLE_STEP)
     high = np.minimum(area.bounds[2:], area.points.max(axis=0) + SAMPLE_STEP)

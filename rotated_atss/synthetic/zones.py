@@ -30,8 +30,8 @@ from rotated_atss.synthetic.town_plan import Block
 
 Zone = Callable[[Site, Block], None]
 
-# Lengths in pixels at scale 1, angles in radians. Layouts use `site.scale`, which is fixed per scene; each object draws
-# its own size near it by `site.random_scale()`.
+# Lengths in pixels at scale 1, angles in radians. Layouts use `site.scale`, which is fixed per scene; the size of each
+# object is sampled around it with `site.random_scale()`.
 BAY_WIDTH, BAY_DEPTH, AISLE_WIDTH = 11.8, 24.0, 21.0
 TRUCK_PITCH, TRUCK_ROW_DEPTH, TRUCK_AISLE_WIDTH = 19.0, 60.0, 24.0  # pitch: from one truck to the next one
 TANK_RADIUS = 27.0  # about that of the largest tank of a farm

@@ -1,1 +1,1 @@
-"""Draw boxes on images."""
+"""Draw boxes on images, plot label assignment, and arrange pictures in contact sheets."""

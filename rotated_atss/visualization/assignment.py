@@ -33,7 +33,7 @@ def plot_assignment(
     ignored: Any = (),
     title: str = "",
 ) -> bytes:
-    r"""Plot the positives of an image as points; each level has its color, marker and size.
+    r"""Plot the positives of an image as points; each level has its own color, marker and size.
 
     Args:
         image_bgr: (H, W, 3) uint8, BGR, at the input size of the network.
@@ -69,10 +69,10 @@ def plot_assignment(
     if len(polygons) <= _MAX_NUMBERED:
         for number, polygon in enumerate(polygons):
             _write_number(ax, polygon, number, (width, height))
-    finest_stride_points = scale * strides[0] * 72 / _DPI  # in matplotlib's points of 1/72 inch
+    finest_stride = scale * strides[0] * 72 / _DPI  # on the page, in matplotlib's units of 1/72 inch
     for level, (xy, stride) in enumerate(zip(points, strides)):
         label = f"stride {stride}: {count_of(len(xy), 'positive')}"
-        plot_points(ax, xy, level, _marker_diameter(level, finest_stride_points), label=label)
+        plot_points(ax, xy, level, _marker_diameter(level, finest_stride), label=label)
     num_without = sum(not count for count in positives)
     _add_legend(figure, ax, figure_inches, len(positives), num_without, len(ignored))
     title_y = 1 - 0.5 * _TITLE_INCHES / figure_inches[1]
@@ -91,7 +91,7 @@ def _write_number(ax: Axes, polygon: NDArray[Any], number: int, image_wh: tuple[
 
 
 def _marker_diameter(level: int, finest_stride: float) -> float:
-    """Return the diameter of a level's markers in units of 1/72 inch, about 60% of the stride on the finest level."""
+    """Return the diameter of a level's markers: on the finest level, about 60% of the stride; in units of 1/72 inch."""
     return min(6.0, max(2.0, 0.6 * finest_stride)) * level_diameter(level)
 
 

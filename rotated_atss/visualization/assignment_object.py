@@ -36,7 +36,7 @@ _ROWS_INCHES = (0.6, 7.6, 4.7, 1.75, 0.85)  # heights of title, picture, IoUs, t
 _MARGINS_INCHES = ((0.45, 0.45, 0.6, 0.1), (0.95, 0.3, 0.3, 0.6), (0.45, 0.1, 0.1, 0.0))
 # drawn over the markers of candidates whose IoU reaches the threshold, but which are not positive
 _SIGNS = {CENTER_OUTSIDE: "x", LOST: "+"}
-_LEGEND_TEXTS = {
+_LEGEND_LABELS = {
     POSITIVE: "filled: positive",
     BELOW_THRESHOLD: "hollow: candidate, IoU below t",
     CENTER_OUTSIDE: "crossed: IoU reaches t, center outside",
@@ -189,7 +189,7 @@ def plot_ious(ax: Axes, trace: AssignmentTrace, strides: Sequence[int], max_iou:
         ax: Axes of matplotlib.
         trace: Trace of the object.
         strides: Stride of each level in pixels.
-        max_iou: IoU up to which the x axis reaches at least.
+        max_iou: The x axis extends at least to this IoU.
 
     Example::
 
@@ -250,12 +250,12 @@ def _add_legend(figure: Figure, panels: Sequence[TracePanel], strides: Sequence[
     circle: dict[str, Any] = dict(
         linestyle="none", marker="o", markersize=9, markeredgecolor="black", markeredgewidth=1.2
     )
-    for outcome, text in _LEGEND_TEXTS.items():
+    for outcome, label in _LEGEND_LABELS.items():
         if outcome in occurring_outcomes:
             marker = Line2D([], [], markerfacecolor="0.45" if outcome == POSITIVE else "none", **circle)
             sign = Line2D([], [], linestyle="none", marker=_SIGNS.get(outcome, ""), markersize=9, color="black")
             handles.append((marker, sign))
-            labels.append(text)
+            labels.append(label)
     if any(panel.best_prior is not None for panel in panels):
         handles.append(Line2D([], [], color="0.5", linewidth=1.4))
         labels.append("thin outline: prior of the highest IoU")

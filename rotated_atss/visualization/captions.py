@@ -25,14 +25,14 @@ def place_captions(
 ) -> list[TextBox]:
     """Place the captions that fit, those of higher scores first.
 
-    A caption is placed at the first free position of these: directly above or below its box, or farther away with a
-    line to the box. Neither the caption nor the line covers a small box, the outline of a large one or another text.
+    A caption is placed directly above or below its box or, if both places are occupied, farther away with a line to the
+    box. Neither the caption nor the line covers a small box, the outline of a large box or other text.
 
     Args:
         annotations: Boxes in ascending order of score.
         image_hw: Height and width of the image.
         scale: OpenCV's font scale.
-        reserved: Texts that captions must not overlap.
+        reserved: Text boxes that captions must not overlap, such as the legend.
 
     Returns:
         At most one caption per box, in descending order of score.
@@ -92,7 +92,7 @@ def _box_mask(annotations: Sequence[Annotation], image_hw: tuple[int, int]) -> N
 
 
 def _near_positions(annotation: Annotation, image_hw: tuple[int, int], scale: float) -> list[TextBox]:
-    """Return the captions of a box, the longest first, directly above and below it, moved into the image."""
+    """Return the positions directly above and below a box, moved into the image, for its captions, longest first."""
     polygon, positions = annotation.polygon, []
     for text in annotation.captions:
         width, height = text_wh(text, scale)

@@ -1,4 +1,4 @@
-"""Combine several images in one: contact sheets and side-by-side pairs."""
+"""Combine several images into one: contact sheets and side-by-side pairs."""
 
 from __future__ import annotations
 

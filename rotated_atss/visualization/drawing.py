@@ -36,8 +36,8 @@ def draw_boxes(
 ) -> Image:
     """Draw the outlines of polygons or oriented boxes, with class and score, on a copy of an image.
 
-    No caption hides a small box, the outline of a large box or another caption. Where it would, it is shortened to the
-    score, or moved to a free place with a line to its box, or left out.
+    No caption hides a small box, the outline of a large box or another caption. A caption that would is shortened to
+    the score, or moved to a free place with a line to its box, or left out.
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR, or gray (H, W).
@@ -45,7 +45,7 @@ def draw_boxes(
             in pixels. The upper-left corner of the first pixel is (0, 0).
         labels: Class name per polygon.
         scores: Score per polygon. Polygons with higher scores are drawn on top.
-        colors: RGB by class name, or one RGB per polygon. By default a class has its color of ``PALETTE``.
+        colors: RGB by class name, or one RGB per polygon. By default, classes have their colors in ``PALETTE``.
         dashed: Classes whose outlines are dashed.
         thickness: Line width of the outlines, pixels.
         box_only: Draw outlines without captions.

@@ -1,4 +1,4 @@
-"""Convert coordinates in fractions of a pixel for OpenCV's drawing functions."""
+"""Convert subpixel coordinates to the fixed-point format of OpenCV's drawing functions."""
 
 from __future__ import annotations
 

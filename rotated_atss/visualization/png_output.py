@@ -1,4 +1,4 @@
-"""Write pictures as PNG files without overwriting inputs and, on request, files of other programs."""
+"""Write pictures as PNG files without overwriting inputs or, on request, files of other programs."""
 
 from __future__ import annotations
 

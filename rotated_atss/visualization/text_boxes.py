@@ -1,4 +1,4 @@
-"""Write texts on images: convert them to the characters of OpenCV's font, measure and draw them."""
+"""Write text on images: convert it to the characters of OpenCV's font, measure it and draw it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Point = tuple[int, int]
 Leader = tuple[Point, Point]  # line from a caption to its box
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_LETTERS = str.maketrans(
+_LETTERS = str.maketrans(  # letters that Unicode normalization does not decompose
     {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
 )
 
@@ -51,14 +51,14 @@ class Annotation:
 
 @dataclass(frozen=True)
 class TextBox:
-    """A text at a position.
+    """Text at a position of an image.
 
     Attributes:
         text: The text.
         rows: Rows of the image that the text covers.
         columns: Columns of the image that the text covers.
         color: Color of the background, BGR.
-        leader: Line from the text to its box; None if the text is directly above or below the box.
+        leader: Line from a caption to its box; None if the text needs no line.
     """
 
     text: str
@@ -69,7 +69,7 @@ class TextBox:
 
 
 def ascii_text(text: str) -> str:
-    r"""Convert a text to ASCII, the characters of OpenCV's font; accents are dropped, other letters become code points.
+    r"""Convert text to ASCII, the characters of OpenCV's font; drop accents and write other letters as code points.
 
     Example:
         >>> ascii_text("Großer Kühlturm"), ascii_text("漁船")
@@ -98,7 +98,7 @@ def draw_leader(canvas: Image, text_box: TextBox) -> None:
 
 
 def write_text(canvas: Image, text_box: TextBox, scale: float) -> None:
-    """Write a text on a rectangle of its background color, in place.
+    """Write text on a rectangle of its background color, in place.
 
     Example:
         >>> canvas = np.zeros((20, 40, 3), np.uint8)
@@ -114,7 +114,7 @@ def write_text(canvas: Image, text_box: TextBox, scale: float) -> None:
 
 
 def text_wh(text: str, scale: float) -> tuple[int, int]:
-    """Return width and height of a text with its background, in pixels.
+    """Return width and height of text with its background, in pixels.
 
     Example:
         >>> text_wh("ship", 0.36)

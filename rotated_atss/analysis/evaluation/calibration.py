@@ -14,8 +14,8 @@ class Calibration:
     """Mean score and precision of the detections in B score bins, which divide 0 to 1 evenly.
 
     Attributes:
-        edges: (B + 1,) float64. A bin holds the scores above its lower edge up to and including its upper edge; the
-            first bin also holds scores of 0 and below, the last one scores above 1.
+        edges: (B + 1,) float64. A bin contains the scores above its lower edge, up to and including its upper edge. The
+            first bin also contains scores of 0 and below, the last one scores above 1.
         counts: (B,) int64, number of detections per bin.
         mean_scores: (B,) float64, NaN for an empty bin.
         precisions: (B,) float64, share of true positives among the detections; NaN for an empty bin.

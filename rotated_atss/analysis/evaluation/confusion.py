@@ -49,9 +49,9 @@ def build_confusion(data: EvaluationData, overlaps: Overlaps, matches: Matches, 
     """Pair each object with at most one detection of any class, and count the pairs by class.
 
     All pairs that reach the IoU threshold are visited in order of descending IoU. A pair is counted if neither its
-    detection nor its object is in a pair counted before. Of pairs with equal IoU, those of the same class come first,
-    then those with the higher score. Detections below the score threshold, and objects and detections that the metric
-    ignores, are left out.
+    detection nor its object is in a pair counted before. Among pairs with equal IoU, pairs of the same class come
+    first, then pairs with the higher score. Detections below the score threshold, and objects and detections that the
+    metric ignores, are left out.
 
     This is the usual rule of confusion matrices in detection. The metric only pairs detections with objects of their
     class, so the diagonal can be lower than the number of true positives.
@@ -82,7 +82,7 @@ def build_confusion(data: EvaluationData, overlaps: Overlaps, matches: Matches, 
     pairs = overlaps.take(reaches_threshold & is_counted[overlaps.det_index] & ~objects.ignored[overlaps.gt_index])
     scores = detections.scores[pairs.det_index]
     class_differs = detections.labels[pairs.det_index] != objects.labels[pairs.gt_index]
-    order = np.lexsort((pairs.gt_index, pairs.det_index, -scores, class_differs, -pairs.ious))  # by the last key first
+    order = np.lexsort((pairs.gt_index, pairs.det_index, -scores, class_differs, -pairs.ious))  # last key is primary
     det_index, gt_index = _select_disjoint_pairs(pairs.det_index[order], pairs.gt_index[order])
 
     num_rows = len(data.classes) + 1

@@ -67,7 +67,9 @@ def count_by_class(data: EvaluationData, matches: Matches, above_threshold: np.n
 
         count_by_class(data, matches, data.detections.scores >= 0.5)[0].precision
     """
-    return _count_by(data.objects.labels, data.detections.labels, len(data.classes), data, matches, above_threshold)
+    return _count_by_group(
+        data.objects.labels, data.detections.labels, len(data.classes), data, matches, above_threshold
+    )
 
 
 def count_by_image(data: EvaluationData, matches: Matches, above_threshold: np.ndarray) -> list[Counts]:
@@ -82,12 +84,12 @@ def count_by_image(data: EvaluationData, matches: Matches, above_threshold: np.n
 
         count_by_image(data, matches, data.detections.scores >= 0.5)[0].fn
     """
-    return _count_by(
+    return _count_by_group(
         data.objects.image_index, data.detections.image_index, len(data.images), data, matches, above_threshold
     )
 
 
-def _count_by(
+def _count_by_group(
     object_groups: np.ndarray,
     detection_groups: np.ndarray,
     num_groups: int,
@@ -95,7 +97,16 @@ def _count_by(
     matches: Matches,
     above_threshold: np.ndarray,
 ) -> list[Counts]:
-    """Count per group; a group is a class or an image, given by its index for each object and each detection."""
+    """Count objects and detections per group, for example per class or per image.
+
+    Args:
+        object_groups: (G,) int64, index of the group of each object.
+        detection_groups: (N,) int64, index of the group of each detection.
+        num_groups: Number of groups.
+        data: Detections and objects.
+        matches: Matches of the metric.
+        above_threshold: (N,) bool, whether a detection is at or above the score threshold.
+    """
     groups_by_field = (  # in the order of the fields of Counts
         object_groups[~data.objects.ignored],
         object_groups[data.objects.ignored],

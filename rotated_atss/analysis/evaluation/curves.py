@@ -69,8 +69,8 @@ def build_curve(
     order = counted[np.argsort(-scores[counted], kind="stable")]
     sorted_scores = scores[order]
     num_tp, num_fp = np.cumsum(true_positives[order]), np.cumsum(false_positives[order])
-    # Of detections with equal scores, only the last one is a point: its counts include all of them. The appended value
-    # marks the last detection; without detections it is False, so that the curve has no points.
+    # Of several detections with equal scores, only the last is a point: its counts include all of them. The appended
+    # value marks the last detection. Without detections, it is False, so that the curve has no points.
     is_last = np.append(sorted_scores[1:] != sorted_scores[:-1], len(order) > 0)
     points = np.flatnonzero(is_last)
     return ScoreCurve(sorted_scores[points], num_tp[points], num_fp[points], num_objects)
@@ -94,7 +94,7 @@ def best_threshold(curve: ScoreCurve) -> float:
 def select_points(curve: ScoreCurve, max_points: int = MAX_POINTS) -> np.ndarray:
     """Select at most ``max_points`` evenly spaced points of a curve, and return their indices.
 
-    The first point, the last one and the one of the highest F1 are among them.
+    They include the first and the last point and the point of the highest F1.
 
     Example:
         >>> hits = np.array([True] * 3 + [False] * 97)
@@ -104,6 +104,6 @@ def select_points(curve: ScoreCurve, max_points: int = MAX_POINTS) -> np.ndarray
     num_points = len(curve.scores)
     if num_points <= max_points:
         return np.arange(num_points)
-    # one point less, since the point of the highest F1 is added
+    # one point fewer, since the point of the highest F1 is added
     evenly_spaced = np.linspace(0, num_points - 1, max_points - 1).round().astype(np.int64)
     return np.union1d(evenly_spaced, [0 if curve.best_index is None else curve.best_index])

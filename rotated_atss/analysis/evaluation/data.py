@@ -71,8 +71,8 @@ class EvaluationData:
             is ``rule.metric``: some oriented datasets are evaluated with COCO's metric.
         classes: Names of the classes.
         images: Ids of the images.
-        detections: Detections of these classes. If the metric limits the number per image and class, those with the
-            lowest scores are left out.
+        detections: Detections of these classes. If the metric limits the number per image and class, only those with
+            the highest scores are included.
         objects: Objects of these classes.
         rule: Metric, size ranges, and the treatment of difficult objects.
 

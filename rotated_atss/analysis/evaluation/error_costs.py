@@ -1,6 +1,6 @@
 """Compute the AP that each kind of error costs: the AP after fixing all errors of this kind, minus the AP before.
 
-Errors are fixed as in TIDE (arXiv 2008.08115, section 2.3), at any score:
+Errors are fixed as in TIDE (arXiv 2008.08115, section 2.3), whatever the score of the detection:
 
 - a classification, localization or angle error becomes a true positive of the object to which it is attributed. If
   several detections then match the object, only the one with the highest score is kept;
@@ -99,7 +99,7 @@ def _ap_after_fixing(data: EvaluationData, matches: Matches, errors: ErrorKinds,
     gt_index = np.concatenate([matches.gt_index[matches.true_positives], errors.target[fixed]])
     # keep the detection with the highest score per object; of equal scores, the one that was a true positive before
     scores = data.detections.scores[det_index]
-    order = np.lexsort((np.arange(len(det_index)), -scores, gt_index))  # by the last key first
+    order = np.lexsort((np.arange(len(det_index)), -scores, gt_index))  # the last key is the primary one
     best = order[np.flatnonzero(np.diff(gt_index[order], prepend=-1))]  # the first position of each object
     return _ap_with_true_positives(data, other_matches, det_index[best], gt_index[best])
 

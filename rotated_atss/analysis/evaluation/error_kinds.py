@@ -15,8 +15,8 @@ out of all conditions, and so are pairs of a detection and an object with an IoU
 
 If a condition holds for several objects, the error is attributed to the one with the highest IoU.
 
-The sixth kind, missed, is a kind of objects: an object without a true positive is missed, unless a classification,
-angle or localization error is attributed to it.
+The sixth kind, missed, applies to objects, not to detections: an object without a true positive is missed, unless a
+classification, angle or localization error is attributed to it.
 """
 
 from __future__ import annotations

@@ -61,10 +61,10 @@ def from_coco(
 
 
 class _Entries:
-    """Columns of the annotations or detections that belong to some images and categories, sorted by image.
+    """Columns of the annotations or detections of the given images and categories, sorted by image.
 
     Args:
-        entries: Annotations or detections as COCO's files have them.
+        entries: Annotations or detections, in the format of COCO's JSON files.
         image_ids: Images to keep; the position in this list becomes the image index.
         categories: Categories to keep; the position in this list becomes the label.
     """

@@ -1,6 +1,6 @@
 """Compute AP and recall of groups of objects, by size, aspect ratio, angle and density.
 
-A group holds the objects for which one of these properties is in an interval. Its AP is computed like COCO's AP of
+A group contains the objects for which one of these properties is in an interval. Its AP is computed like COCO's AP of
 small, medium and large objects: objects outside the interval are ignored, and so are detections that match no object
 and are outside the interval. The density of an object or detection is the number of objects in its image.
 """

@@ -47,9 +47,9 @@ def build_image_table(data: EvaluationData, matches: Matches, score_threshold: f
 def best_and_worst(rows: list[ImageRow], limit: int = MAX_LISTED) -> tuple[list[str], list[str]]:
     """Return the ids of the images with the highest and with the lowest F1.
 
-    Of equal F1, images with more objects come first. No image is in both lists. Images without objects and detections,
-    which have no F1, are in neither list. The best images have at least one true positive, the worst at least one
-    error.
+    Among images with equal F1, those with more objects come first. No image is in both lists. Images without objects
+    and detections, which have no F1, are in neither list. The best images have at least one true positive, the worst
+    at least one error.
 
     Args:
         rows: Counts per image.
@@ -62,7 +62,7 @@ def best_and_worst(rows: list[ImageRow], limit: int = MAX_LISTED) -> tuple[list[
     """
     with_f1 = [row for row in rows if row.counts.f1 is not None]
     by_descending_f1 = sorted(with_f1, key=lambda row: (-(row.counts.f1 or 0.0), -row.counts.objects))
-    num_best = min(limit, (len(with_f1) + 1) // 2)  # of few images, half are left for the worst
+    num_best = min(limit, (len(with_f1) + 1) // 2)  # if there are few images, the other half remains for the worst
     best = [row.image for row in by_descending_f1[:num_best] if row.counts.tp]
     others = [row for row in with_f1 if row.image not in best and row.counts.f1 != 1.0]
     by_ascending_f1 = sorted(others, key=lambda row: (row.counts.f1 or 0.0, -row.counts.objects))

@@ -56,11 +56,11 @@ def find_overlaps(data: EvaluationData, workers: int = 1) -> Overlaps:
         >>> find_overlaps(from_task1(detections, labels, ["ship", "plane"])).ious
         array([1.])
     """
-    find_chunk = _box_overlaps if data.kind == COCO else _polygon_overlaps
+    find_pairs = _box_overlaps if data.kind == COCO else _polygon_overlaps
     image_index = data.detections.image_index
-    # a chunk holds all detections of its images, since pairs are searched image by image
+    # each chunk contains all detections of its images, since pairs are searched image by image
     chunks = [np.flatnonzero(image_index % workers == chunk) for chunk in range(workers)]
-    parts = map_in_threads(lambda chunk: find_chunk(data, chunk), chunks, workers)
+    parts = map_in_threads(lambda chunk: find_pairs(data, chunk), chunks, workers)
     all_pairs = _concatenate([(part.det_index, part.gt_index, part.ious) for part in parts])
     pairs = all_pairs.take(all_pairs.ious >= MIN_IOU)
     return pairs.take(np.lexsort((pairs.gt_index, pairs.det_index)))

@@ -24,7 +24,7 @@ def tables_from_json(content: dict[str, Any]) -> dict[str, str]:
         content: Content of a ``report.json``.
 
     Returns:
-        CSV texts by table: ``classes``, ``images``, ``confusion``, ``errors``, ``groups`` and ``curves``.
+        CSV content by name of the table: ``classes``, ``images``, ``confusion``, ``errors``, ``groups`` and ``curves``.
 
     Example:
         >>> empty = dict(classes=[], images=[], errors={"kinds": [], "classes": {}, "all": {}}, groups={}, curves={})
@@ -102,7 +102,11 @@ def detections_table(report: EvaluationReport) -> str:
     columns = (
         (data.images[index] for index in detections.image_index.tolist()),
         (data.classes[label] for label in detections.labels.tolist()),
-        *(detections.scores.tolist(), states, kinds, ious.round(4).tolist(), objects),
+        detections.scores.tolist(),
+        states,
+        kinds,
+        ious.round(4).tolist(),
+        objects,
         *detections.polygons.T.tolist(),
     )
     header = ("image", "class", "score", "state", "error", "iou", "object", *_CORNERS)
