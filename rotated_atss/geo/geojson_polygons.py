@@ -111,7 +111,7 @@ def _list_features(content: Any, path: Path) -> Sequence[Any]:
 
 
 def _iter_polygons(feature: Any, where: str, notes: Counter[tuple[str, str]]) -> Iterator[_Polygon]:
-    """Yield the polygons of a feature; count features without polygons and multipolygons in ``notes``."""
+    """Yield the polygons of a feature; count multipolygons, and features that are not polygons, in ``notes``."""
     if not isinstance(feature, Mapping):
         raise UserError(f"a feature must be an object, got {quote(feature)}", where=where)
     geometry = feature.get("geometry")

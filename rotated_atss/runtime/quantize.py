@@ -30,8 +30,8 @@ def quantize_to_int8(
 ) -> bytes:
     """Quantize the convolutions of a graph to int8, calibrated on windows of images.
 
-    Weights have one scale per output channel. Activations have one scale per tensor, from the smallest to the largest
-    value that occurs on the windows. The last convolutions, whose outputs are scores and deltas, and the decoding stay
+    Weights have one scale per output channel. Activations have one scale per tensor, which covers the range of its
+    values on the windows. The last convolutions, whose outputs are scores and deltas, and the decoding stay
     in float32.
 
     Args:

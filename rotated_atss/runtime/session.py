@@ -102,7 +102,7 @@ class OpenVINOSession:
             raise ModuleNotFoundError(what, name="openvino") from error
         settings = {
             "INFERENCE_NUM_THREADS": available_cores() if threads is None else threads,
-            "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 on CPUs that have it
+            "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 on CPUs that support it
             "PERFORMANCE_HINT": "LATENCY",
         }
         try:

@@ -136,7 +136,7 @@ def _write_if_complete(
     if unfinished:
         return ShardMerge(unfinished=tuple(unfinished))
     merged = {part: results[key] for key, part in parts.items()}
-    # The lock is not held during this merge of whole files, because it can take long.
+    # The lock is not held here, because merging whole files can take long.
     merged |= dict(merge_parts(task.files_with_divided_images(merged), workers, scheduler))
     with folder_lock(task.out_dir, COMMAND, run.shard):
         if not run.folder.exists():

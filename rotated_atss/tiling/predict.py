@@ -99,8 +99,8 @@ def predict_image(
 ) -> BoxDetections:
     """Detect objects in one image of any size.
 
-    The rows of a large image are read from top to bottom, each once. Memory holds the pixels of one row of windows, the
-    windows of one batch, and all detections.
+    The rows of a large image are read from top to bottom, each once. Only the pixels of one row of windows, the windows
+    of one batch, and all detections are in memory.
 
     Args:
         detector: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
@@ -198,7 +198,7 @@ def _predict(
 def _detect_on_windows(
     detector: Detector, image: ImageReader, tiling: Tiling, progress: bool | None
 ) -> Iterator[BoxDetections]:
-    """Yield the detections on every window, from top to bottom, named as the tile of the window."""
+    """Yield the detections on every window, from top to bottom, each named after its tile."""
     settings = tiling.split_settings()
     windows = sliding_windows(image.width, image.height, settings.grids(), settings.image_ratio, where=image.path)
     windows = windows[np.lexsort((windows[:, 0], windows[:, 1]))]  # by top edge, then by left edge

@@ -93,7 +93,7 @@ def read_record(path: Path) -> tuple[BoxDetections, ImageInfo]:
 def is_complete(path: Path) -> bool:
     """Return whether a record exists and is complete.
 
-    A record is renamed into place, but can still be truncated if the machine crashed shortly afterwards.
+    After a crash of the machine, a record can be truncated although it was renamed into place.
 
     Example:
         >>> is_complete(Path("no/such/record.npz"))

@@ -97,7 +97,7 @@ def find_source_images(
 
     Args:
         folders: Pairs of image and label folder, as :func:`pair_folders` returns them.
-        formats: Label format per folder; empty if all are ``dota``, the only format with one label file per image.
+        formats: Label format per folder; empty if all are ``dota``, the only format whose label files are paired here.
         listed: Images to select, as :func:`read_image_lists` returns them; None selects all images.
         labeled_only: In the ``dota`` format, leave out images without a label file instead of raising an error.
 
