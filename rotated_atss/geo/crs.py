@@ -1,4 +1,4 @@
-"""Parse and name coordinate reference systems (CRS), and transform coordinates between them."""
+"""Parse coordinate reference systems (CRS), look up their names, and transform coordinates between them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def parse_crs(crs: str) -> pyproj.CRS:
     """Parse a coordinate reference system.
 
     Args:
-        crs: WKT or ``AUTHORITY:CODE``.
+        crs: A WKT string or ``AUTHORITY:CODE``.
 
     Raises:
         UserError: ``crs`` is not a known CRS, or pyproj is not installed.
@@ -66,7 +66,7 @@ def is_on_earth(crs: str | None) -> bool:
         return False
     pyproj = require("pyproj", "geo")
     try:
-        _transformer(crs, LON_LAT)
+        _get_transformer(crs, LON_LAT)
     except pyproj.exceptions.ProjError:
         return False
     return True
@@ -77,7 +77,7 @@ def transform_points(points: ArrayLike, source: str, target: str) -> NDArray[np.
 
     Args:
         points: (..., 2) x (easting or longitude) and y (northing or latitude), in this order even if the CRS defines
-            another one.
+            a different axis order.
         source: CRS of the points, as for :func:`parse_crs`.
         target: CRS of the result.
 
@@ -92,10 +92,10 @@ def transform_points(points: ArrayLike, source: str, target: str) -> NDArray[np.
         [[117.0, 0.0]]
     """
     points = np.asarray(points, np.float64)
-    x, y = _transformer(source, target).transform(points[..., 0], points[..., 1])
+    x, y = _get_transformer(source, target).transform(points[..., 0], points[..., 1])
     return np.stack((x, y), axis=-1)
 
 
 @lru_cache(maxsize=64)
-def _transformer(source: str, target: str) -> pyproj.Transformer:
+def _get_transformer(source: str, target: str) -> pyproj.Transformer:
     return require("pyproj", "geo").Transformer.from_crs(parse_crs(source), parse_crs(target), always_xy=True)

@@ -29,8 +29,10 @@ VALUE_DECIMALS = 4  # of lengths in meters and of headings in degrees
 LON_LAT_DECIMALS = 13
 """Decimals of longitude and latitude in degrees: 1e-13 degrees are 1e-8 m, a millionth of a 1 cm pixel."""
 
-_CHUNK_ROWS = 50_000  # features that are converted at once; more would take more memory
-_MAX_LON = 540  # largest accepted longitude: maps across the antimeridian can continue above 180 instead of at -180
+_CHUNK_ROWS = 50_000  # features that are converted at once, to limit the memory
+# Largest accepted longitude, 180 + 360: on maps across the antimeridian, longitudes can continue above 180 instead of
+# restarting at -180.
+_MAX_LON = 540
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ class Features:
     ) -> Features:
         """Build features from columns in any order, and sort them by image and descending score.
 
-        The columns are those of the class, but polygons are (N, 8). Equal scores are ordered by class, then as given.
+        The arguments are the attributes of the class, except that polygons are (N, 8). Equal scores are ordered by
+        class, then by their order in the input.
 
         Example:
             >>> columns = np.array([1, 0]), np.array([0, 0]), np.array([0.5, 0.7]), np.zeros((2, 8))
@@ -123,16 +126,18 @@ class Features:
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Features whose coordinates have one CRS.
+    """Features with coordinates in a single CRS.
 
     Attributes:
-        name: Name of the CRS for layers and files, such as ``epsg_32650``; unique among the tables of a result.
+        name: Name of the CRS in the names of layers and files, such as ``epsg_32650``; unique among the tables of a
+            result.
         coordinates: :data:`PIXELS`, :data:`MAP` or :data:`KNOWN_CRS`.
         crs: CRS of the coordinates; None if it is unknown.
         columns: (N,) values by name: class, score, image, center_x, center_y, length_m, width_m, heading_deg. Unknown
             lengths and headings are NaN.
-        rings: (N, 5, 2) corners in coordinates of the CRS; the last point repeats the first. The order is
-            counterclockwise in a plane with y up, as file formats for maps require, also for pixels (y down).
+        rings: (N, 5, 2) corners in coordinates of the CRS; the last point repeats the first. Rings have a
+            positive signed area (counterclockwise if y points up), as map formats require; so do rings in pixels, where
+            y points down.
     """
 
     name: str
@@ -153,7 +158,7 @@ class FeatureTable:
 
     @property
     def is_finite(self) -> NDArray[np.bool_]:
-        """(N,) whether all coordinates of a ring are finite. Coordinates outside the area of the CRS are infinite."""
+        """(N,) whether all coordinates of each ring are finite; coordinates outside the area of the CRS are not."""
         return np.asarray(np.isfinite(self.rings).all(axis=(1, 2)))
 
     @property
@@ -172,8 +177,8 @@ def build_tables(features: Features, *, lon_lat: bool = False) -> list[FeatureTa
         lon_lat: Convert the coordinates of every known CRS to WGS 84 longitude and latitude.
 
     Returns:
-        Tables in the order of the first image of their CRS; without images, one empty table of pixels. Longitudes of a
-        polygon across the antimeridian exceed 180.
+        Tables in the order in which their CRSs first occur among the images; without images, one empty table of
+        pixels. A polygon across the antimeridian has longitudes above 180.
 
     Raises:
         UserError: A CRS is malformed, or pyproj is not installed.
@@ -189,14 +194,14 @@ def build_tables(features: Features, *, lon_lat: bool = False) -> list[FeatureTa
     for index, georeference in enumerate(features.georeferences):
         groups.setdefault(_choose_coordinates(georeference, lon_lat), []).append(index)
     groups = groups or {(PIXELS, None): []}
-    names = _table_names(list(groups))
+    names = _name_tables(list(groups))
     return [
         _build_table(features, image_indices, coordinates, crs, name)
         for name, ((coordinates, crs), image_indices) in zip(names, groups.items())
     ]
 
 
-def _table_names(groups: Sequence[tuple[str, str | None]]) -> list[str]:
+def _name_tables(groups: Sequence[tuple[str, str | None]]) -> list[str]:
     """Return a unique lowercase name for each group of images, given as (kind of coordinates, CRS)."""
     names: list[str] = []
     for coordinates, crs in groups:
@@ -225,7 +230,7 @@ def lon_lat_rings(polygons: NDArray[np.float64], georeference: Georeference) -> 
         >>> lon_lat_rings(np.array([[[0, 0], [40, 0], [40, 10], [0, 10.0]]]), utm)[0, 0].tolist()
         [117.0, 0.0]
     """
-    return _close_rings(_to_coordinates(polygons, georeference, LON_LAT))
+    return _close_rings(_to_table_coordinates(polygons, georeference, LON_LAT))
 
 
 def _choose_coordinates(georeference: Georeference | None, lon_lat: bool) -> tuple[str, str | None]:
@@ -244,14 +249,15 @@ def _choose_coordinates(georeference: Georeference | None, lon_lat: bool) -> tup
 def _build_table(
     features: Features, image_indices: list[int], coordinates: str, crs: str | None, name: str
 ) -> FeatureTable:
-    """Build the table of the features on some images."""
+    """Build the table of the features on the images ``image_indices``."""
+    # the features of an image are the rows from start to stop, because image_index is sorted
     starts, stops = (np.searchsorted(features.image_index, image_indices, side) for side in ("left", "right"))
     rows = _concatenate([np.arange(start, stop) for start, stop in zip(starts, stops)], np.int64)
     corners, centers, sizes = [], [], []
     for image_index, start, stop in zip(image_indices, starts, stops):
         polygons, georeference = features.polygons[start:stop], features.georeferences[image_index]
         corners_and_center = np.concatenate([polygons, polygons.mean(1, keepdims=True)], axis=1)  # (n, 5, 2)
-        points = _to_coordinates(corners_and_center, georeference, crs)
+        points = _to_table_coordinates(corners_and_center, georeference, crs)
         corners.append(points[:, :4])
         centers.append(points[:, 4])
         sizes.append(np.stack(measure_quadrilaterals(polygons, georeference), axis=1))
@@ -261,7 +267,7 @@ def _build_table(
         "class": np.array(features.classes, object)[features.class_index[rows]],
         "score": features.scores[rows],
         "image": np.array(features.images, object)[features.image_index[rows]],
-        # unlike the corners of a polygon, centers need not be continuous across the antimeridian
+        # wrapped to at most 180: only the corners of a polygon must be continuous across the antimeridian
         "center_x": np.where(center_x > 180, center_x - 360, center_x) if crs == LON_LAT else center_x,
         "center_y": center_y,
         "length_m": length,
@@ -273,7 +279,7 @@ def _build_table(
     )
 
 
-def _to_coordinates(
+def _to_table_coordinates(
     pixels: NDArray[np.float64], georeference: Georeference | None, crs: str | None
 ) -> NDArray[np.float64]:
     """Convert points in pixels, (n, k, 2) for n polygons, to the coordinates of a table with the given CRS."""
@@ -285,11 +291,11 @@ def _to_coordinates(
     lon_lat = transform_points(points, georeference.crs, LON_LAT)
     lon, lat = lon_lat[..., 0], lon_lat[..., 1]  # views
     with np.errstate(invalid="ignore"):  # infinite outside the area of the CRS
-        # each polygon becomes continuous and lies above -180 degrees
+        # shift longitudes by 360 degrees, so that each polygon is continuous and lies above -180 degrees
         lon += np.where(lon.min(axis=1, keepdims=True) < -180, 360, 0)
         is_across_antimeridian = np.ptp(lon, axis=1, keepdims=True) > 180
         lon += np.where(is_across_antimeridian & (lon < 0), 360, 0)
-        # checked here, because PROJ does not check coordinates that are degrees already
+        # checked here, because PROJ does not check coordinates that are already in degrees
         outside = (lon < -180) | (lon > _MAX_LON) | (np.abs(lat) > 90)
     lon_lat[outside.any(axis=1)] = np.inf
     return lon_lat.round(LON_LAT_DECIMALS)
@@ -306,5 +312,5 @@ def _close_rings(corners: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _concatenate(arrays: Sequence[NDArray], dtype: type) -> NDArray:
-    """Concatenate any number of arrays, also none."""
+    """Concatenate arrays; return an empty array if there are none."""
     return np.concatenate(arrays).astype(dtype) if arrays else np.empty(0, dtype)

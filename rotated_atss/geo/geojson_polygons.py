@@ -17,9 +17,9 @@ from rotated_atss.geo.crs import parse_crs
 from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, NOT_POLYGONS, PolygonLayer
 
 _DEFAULT_CRS = "EPSG:4326"  # RFC 7946, section 4; in GeoJSON, longitude comes first
-_CRS_NAMES = (
+_CRS_NAME_PATTERNS = (
     re.compile(r"urn:ogc:def:crs:([A-Za-z]+):[0-9.]*:([A-Za-z0-9]+)"),
-    re.compile(r"https?://www\.opengis\.net/def/crs/([A-Za-z]+)/[0-9.]+/([A-Za-z0-9]+)"),  # never opened
+    re.compile(r"https?://www\.opengis\.net/def/crs/([A-Za-z]+)/[0-9.]+/([A-Za-z0-9]+)"),  # the URL is never opened
     re.compile(r"([A-Za-z]+):([A-Za-z0-9]+)"),
 )
 _CRS_HINT = "write a name such as urn:ogc:def:crs:EPSG::32650, or convert the file to longitude and latitude"
@@ -27,7 +27,7 @@ _Polygon = list[NDArray[np.float64]]  # rings (K, 2); the first ring is the oute
 
 
 def read_geojson_layer(path: Path) -> PolygonLayer:
-    """Read the polygons of a FeatureCollection, a feature or a geometry.
+    """Read the polygons of a GeoJSON file: a FeatureCollection, a single feature or a geometry.
 
     Args:
         path: A GeoJSON file.
@@ -86,7 +86,8 @@ def read_crs_member(content: Any, path: Path) -> str:
     name = properties.get("name") if isinstance(properties, dict) else None
     if not isinstance(name, str) or member.get("type") != "name":
         raise UserError("the member crs must be the name of a CRS, not a link", where=path, hint=_CRS_HINT)
-    match = next(filter(None, (pattern.fullmatch(name.strip()) for pattern in _CRS_NAMES)), None)
+    matches = (pattern.fullmatch(name.strip()) for pattern in _CRS_NAME_PATTERNS)
+    match = next((match for match in matches if match is not None), None)
     if match is None:
         raise UserError(f"the member crs must name a CRS by its code, got {quote(name)}", where=path, hint=_CRS_HINT)
     code = f"{match[1]}:{match[2]}"
@@ -106,11 +107,11 @@ def _list_features(content: Any, path: Path) -> Sequence[Any]:
         return [content]
     if kind in ("Polygon", "MultiPolygon"):
         return [{"type": "Feature", "properties": {}, "geometry": content}]
-    raise UserError("not a FeatureCollection of GeoJSON", where=path, hint="expected a list 'features'")
+    raise UserError("not a GeoJSON FeatureCollection", where=path, hint="expected a list 'features'")
 
 
 def _iter_polygons(feature: Any, where: str, notes: Counter[tuple[str, str]]) -> Iterator[_Polygon]:
-    """Yield the polygons of a feature; count features without polygons and multipolygons in ``notes``."""
+    """Yield the polygons of a feature; count multipolygons, and features that are not polygons, in ``notes``."""
     if not isinstance(feature, Mapping):
         raise UserError(f"a feature must be an object, got {quote(feature)}", where=where)
     geometry = feature.get("geometry")
@@ -151,7 +152,7 @@ def _get_properties(feature: Any) -> Mapping[str, Any]:
 
 
 def _build_columns(features: Sequence[Any], feature_ids: Sequence[int]) -> dict[str, NDArray[Any]]:
-    """Return one column per property, with one value per id; an id can occur several times.
+    """Return one column per property, with one value per polygon; ``feature_ids`` contains the feature of each polygon.
 
     A column is float64 if all its values are numbers, booleans or null, otherwise an object array.
     """

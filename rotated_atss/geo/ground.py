@@ -20,8 +20,8 @@ class GroundSizes(NamedTuple):
     """Sizes and directions of quadrilaterals on the ground.
 
     Attributes:
-        length: (N,) mean of the two longer opposite sides, meters.
-        width: (N,) mean of the two shorter opposite sides, meters.
+        length: (N,) mean length of the longer pair of opposite sides, meters.
+        width: (N,) mean length of the shorter pair of opposite sides, meters.
         heading: (N,) direction of the longer sides, degrees clockwise from true north, in [0, 180).
     """
 
@@ -33,8 +33,8 @@ class GroundSizes(NamedTuple):
 def measure_quadrilaterals(polygons: NDArray[np.float64], georeference: Georeference | None) -> GroundSizes:
     """Measure quadrilaterals on the ground.
 
-    Lengths are meters on the ellipsoid, even if a unit of the map is not a meter on the ground (degrees, Web Mercator,
-    the scale factor of UTM).
+    Lengths are meters on the ellipsoid, even if a unit of the map is not a meter on the ground (for example in degrees,
+    in Web Mercator, or because of the scale factor of UTM).
 
     Args:
         polygons: (N, 4, 2) corners in pixels, in order around the polygon.
@@ -59,7 +59,7 @@ def measure_quadrilaterals(polygons: NDArray[np.float64], georeference: Georefer
     shorter_side_centers = np.where((sides_01 >= sides_12)[:, None], p1 + p2, p2 + p3) / 2
     azimuths, _ = _geodesics((p0 + p1 + p2 + p3) / 4, shorter_side_centers, georeference)
     headings = azimuths % 180
-    headings = np.where(np.isclose(headings, 180, rtol=0, atol=1e-9), 0.0, headings)  # 180, up to rounding, is 0
+    headings = np.where(np.isclose(headings, 180, rtol=0, atol=1e-9), 0.0, headings)  # 180 within rounding is 0
     return GroundSizes(np.maximum(sides_01, sides_12), np.minimum(sides_01, sides_12), headings)
 
 

@@ -23,8 +23,8 @@ _SIGNATURES = {
     ".shp": b"\0\0\x27\x0a",
     ".fgb": b"fgb\x03",
 }
-_JSON = (".geojson", ".json")
-SUFFIXES = (".gpkg", ".shp", ".fgb")
+_JSON_SUFFIXES = (".geojson", ".json")
+GDAL_SUFFIXES = (".gpkg", ".shp", ".fgb")
 """Suffixes of the files that are read with GDAL. Their coordinates are always map coordinates, unlike in GeoJSON."""
 
 
@@ -50,7 +50,7 @@ def read_polygon_layers(path: str | Path) -> Iterator[PolygonLayer]:
         ('EPSG:4326', (3, 2))
     """
     path = Path(path)
-    if path.suffix.lower() in _JSON:
+    if path.suffix.lower() in _JSON_SUFFIXES:
         yield read_geojson_layer(path)
         return
     pyogrio = require("pyogrio", "geo")
@@ -80,13 +80,14 @@ def _read_layer(path: Path, pyogrio: Any, name: str) -> PolygonLayer:
     geometries = shapely.from_wkb(wkb, on_invalid="ignore")  # None for malformed geometries
     malformed = np.flatnonzero(shapely.is_missing(geometries) & np.array([data is not None for data in wkb], bool))
     if len(malformed):
-        what = "the geometry is malformed, such as a ring of fewer than three corners"
+        what = "the geometry is malformed, for example a ring with fewer than three corners"
         raise UserError(what, where=f"{path}: feature {fids[malformed[0]]}", hint="repair it in a GIS, or remove it")
     geometry_types = shapely.get_type_id(geometries)
     is_polygonal = np.isin(geometry_types, (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
     is_polygonal &= ~shapely.is_empty(geometries)
-    polygons, index_in_polygonal = shapely.get_parts(geometries[is_polygonal], return_index=True)
-    feature_index = np.flatnonzero(is_polygonal)[index_in_polygonal]  # of each polygon
+    polygonal_index = np.flatnonzero(is_polygonal)
+    polygons, geometry_of_polygon = shapely.get_parts(geometries[polygonal_index], return_index=True)
+    feature_index = polygonal_index[geometry_of_polygon]  # (P,) row of the feature of each polygon
     rings = np.empty(len(polygons), object)
     # without the last point of a ring, which repeats the first
     rings[:] = [shapely.get_coordinates(ring)[:-1] for ring in shapely.get_exterior_ring(polygons)]

@@ -1,4 +1,4 @@
-"""Define the polygons of a layer of a vector file, with columns and notes on omitted and changed features."""
+"""Define a layer of a vector file: its polygons, their columns, and notes on omitted and changed features."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 NOT_POLYGONS = ("feature", " other than a polygon (point, line, no geometry): left out")
 MULTIPOLYGONS = ("multipolygon", ": every part is an object")
 HOLES = ("polygon", " with holes: holes are filled")
-"""Kinds of notes: a singular noun and the text after it. A note is printed as number, noun and text."""
+"""Kinds of notes: a singular noun and the text after it, printed as in ``2 polygons with holes: holes are filled``."""
 
 
 @dataclass(frozen=True)
 class PolygonLayer:
-    """The polygons of a layer.
+    """The polygons of one layer of a vector file, with their columns.
 
     Attributes:
         path: The file.
         crs: CRS of the coordinates, as WKT or ``AUTHORITY:CODE``.
-        features: (N,) feature id of each polygon; parts of a multipolygon have the same id.
-        rings: (N,) object array of outer rings: the corners of each, (K, 2) x (easting or longitude) and y.
+        feature_ids: (N,) id of the feature of each polygon; parts of a multipolygon have the same id.
+        rings: (N,) object array of outer rings. Each ring is an array (K, 2) of its corners, x (easting or longitude)
+            and y (northing or latitude); the last corner does not repeat the first.
         columns: (N,) values by column name.
         notes: Number of features or polygons by kind of note: :data:`NOT_POLYGONS`, :data:`MULTIPOLYGONS`,
             :data:`HOLES`.
@@ -32,7 +33,7 @@ class PolygonLayer:
 
     path: Path
     crs: str
-    features: NDArray[np.int64]
+    feature_ids: NDArray[np.int64]
     rings: NDArray[np.object_]
     columns: dict[str, NDArray[Any]]
     notes: Counter[tuple[str, str]]

@@ -20,11 +20,11 @@ def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
 
     Coordinates are longitude and latitude in WGS 84, rings are counterclockwise, and a polygon across the antimeridian
     is a MultiPolygon of its parts (RFC 7946, sections 3.1.6, 3.1.9 and 4). Pixels and coordinates in an unknown CRS do
-    not conform to RFC 7946; a file with them has the member ``coordinates`` with the value ``pixels`` or ``map``.
+    not conform to RFC 7946; a file that contains them has a member ``coordinates``, either ``pixels`` or ``map``.
 
     Args:
         path: The file.
-        tables: A single table of :func:`rotated_atss.geo.features.build_tables` with ``lon_lat=True``.
+        tables: Exactly one table of :func:`rotated_atss.geo.features.build_tables` with ``lon_lat=True``.
 
     Raises:
         OSError: The file cannot be written.
@@ -64,8 +64,8 @@ def _iter_features(table: FeatureTable) -> Iterator[str]:
 def _format_json_values(column: NDArray) -> list[str]:
     """Return every value of a column as JSON."""
     if column.dtype == object:
-        texts = {value: json.dumps(value, ensure_ascii=False) for value in set(column.tolist())}
-        return [texts[value] for value in column.tolist()]
+        json_of_value = {value: json.dumps(value, ensure_ascii=False) for value in set(column.tolist())}
+        return [json_of_value[value] for value in column.tolist()]
     return _format_numbers(column, "null")
 
 
@@ -127,7 +127,7 @@ def split_ring(ring: NDArray[np.float64]) -> list[list[list[float]]]:
 def write_csv(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     r"""Write a CSV file with the columns of the tables, ``crs`` and ``WKT``.
 
-    ``crs`` is the CRS of the row, ``pixels`` or ``unknown``. ``WKT`` is the polygon as well-known text.
+    ``crs`` is the name of the CRS, ``pixels`` or ``unknown``. ``WKT`` is the polygon as well-known text.
 
     Args:
         path: The file.
@@ -158,7 +158,7 @@ def write_csv(path: str | Path, tables: Sequence[FeatureTable]) -> None:
 
 
 def _format_numbers(column: NDArray, unknown: str) -> list[str]:
-    """Return the shortest text of each number, and ``unknown`` for numbers that are not finite."""
+    """Format each number with the fewest digits that identify it, and numbers that are not finite as ``unknown``."""
     finite = np.isfinite(column)
     return [repr(value) if is_finite else unknown for value, is_finite in zip(column.tolist(), finite.tolist())]
 

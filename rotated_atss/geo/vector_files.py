@@ -29,7 +29,7 @@ def write_gpkg(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     ``detections_epsg_32650`` or ``detections_pixels``.
 
     Args:
-        path: A file that does not exist.
+        path: The file; it must not exist.
         tables: Tables of :func:`rotated_atss.geo.features.build_tables`.
 
     Raises:
@@ -59,11 +59,11 @@ def write_fgb(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     """Write a FlatGeobuf file, which has one layer.
 
     Args:
-        path: A file that does not exist.
-        tables: A single table.
+        path: The file; it must not exist.
+        tables: Exactly one table.
 
     Raises:
-        UserError: As :func:`write_gpkg`.
+        UserError: As for :func:`write_gpkg`.
 
     Example:
         >>> import tempfile
@@ -82,7 +82,7 @@ def write_parquet(path: str | Path, tables: Sequence[FeatureTable]) -> None:
 
     Args:
         path: The file.
-        tables: A single table.
+        tables: Exactly one table.
 
     Raises:
         UserError: The file cannot be written, or pyarrow is not installed.

@@ -15,14 +15,14 @@ from rotated_atss.io.requirements import require
 FORMATS = ("geojson", "gpkg", "fgb", "csv", "parquet")
 """Names of the formats, which are also the suffixes of the files."""
 
-_MULTI_CRS_FORMATS = ("gpkg", "csv")  # their files can hold coordinates in several CRSs
+_MULTI_CRS_FORMATS = ("gpkg", "csv")  # their files can contain coordinates in several CRSs
 # packages that a format needs in addition to rasterio and pyproj
 _PACKAGES = {"gpkg": ("pyogrio",), "fgb": ("pyogrio",), "parquet": ("pyarrow",)}
 _WRITERS = {"geojson": write_geojson, "csv": write_csv, "gpkg": write_gpkg, "fgb": write_fgb, "parquet": write_parquet}
 
 
 def require_formats(formats: Sequence[str]) -> None:
-    """Raise an error unless formats exist and the packages that they need are installed.
+    """Raise an error unless all formats are known and the packages that they need are installed.
 
     Raises:
         UserError: A format is unknown, or a package of the extra ``geo`` is missing.
@@ -40,10 +40,10 @@ def require_formats(formats: Sequence[str]) -> None:
 def write_features(path: str | Path, format_name: str, features: Features) -> list[Path]:
     """Write detections to a file atomically, or to one file per CRS.
 
-    GeoJSON has WGS 84 longitude and latitude; all other formats have the CRS of the images. GeoPackage has one layer
-    per CRS, CSV a column with the CRS. In the other formats, coordinates that cannot share a file go to several files,
-    such as ``detections_epsg_32650.fgb`` and ``detections_pixels.fgb``: different CRSs in FlatGeobuf and GeoParquet,
-    degrees and pixels (of images without georeference) in GeoJSON.
+    GeoPackage, CSV, FlatGeobuf and GeoParquet files use the CRS of the images. If the images have several CRSs,
+    GeoPackage has one layer per CRS and CSV has a column with the CRS; FlatGeobuf and GeoParquet need one file per CRS,
+    such as ``detections_epsg_32650.fgb``. GeoJSON always uses WGS 84 longitude and latitude. In formats with one CRS
+    per file, detections on images without a known CRS go to a separate file, such as ``detections_pixels.geojson``.
 
     Args:
         path: File to write or replace.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rotated_atss.errors import UserError, quote
-from rotated_atss.geo.polygon_files import SUFFIXES
+from rotated_atss.geo.polygon_files import GDAL_SUFFIXES
 from rotated_atss.label_formats import coco as coco_json
 from rotated_atss.label_formats import (
     cvat,
@@ -79,7 +79,7 @@ FORMATS: dict[str, LabelFormat] = {
         ),
         LabelFormat("soda-a", (".json",), soda_a.read, None),
         LabelFormat("ucas-aod", (".txt",), ucas_aod.read, None),
-        LabelFormat("vector", SUFFIXES, vector.read, None),
+        LabelFormat("vector", GDAL_SUFFIXES, vector.read, None),
     )
 }  # fmt: skip
 """Formats by name. A file that fits several formats is read as the first of them."""

@@ -146,7 +146,7 @@ def _add_layer(
             allowed_lower = np.where(is_allowed[:, None], lower, np.inf)
             for row in _find_polygons_in_image(image, rings, allowed_lower, upper):
                 in_no_image[row] = False
-                where = f"{layer.path}: feature {layer.features[row]}"
+                where = f"{layer.path}: feature {layer.feature_ids[row]}"
                 corners = image.georeference.to_pixels(rings[row]).round(_DECIMALS)
                 polygon = quadrilateral(corners.tolist(), options, where)
                 flag_and_score = _flag_and_score(layer, row)
@@ -203,7 +203,7 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[str]:
         )
         raise UserError(what, where=layer.path, hint=hint)
     values = [value.get("name") if isinstance(value, dict) else value for value in layer.columns[column].tolist()]
-    for value, feature in zip(values, layer.features):
+    for value, feature in zip(values, layer.feature_ids):
         where = f"{layer.path}: feature {feature}"
         if value is None or value != value:  # NaN
             raise UserError(f"no class in column {column}", where=where, hint="give every polygon a class")

@@ -1,10 +1,10 @@
 """Prediction with exported graphs on ONNX Runtime or OpenVINO, without the packages for training.
 
-- :func:`load_detector`: an exported file as a detector for :func:`rotated_atss.tiling.predict.predict_image`.
-- ``session``: loading and running of graphs on either runtime.
-- ``selection``: selection of detections from the outputs of a graph.
-- ``compare``: differences between the outputs of two forms of a model.
-- ``quantize``: quantization to int8.
+- :func:`load_detector`: load an exported file as a detector for :func:`rotated_atss.tiling.predict.predict_image`.
+- ``session``: load and run graphs on either runtime.
+- ``selection``: select detections from the outputs of a graph.
+- ``compare``: compare the outputs of two forms of a model.
+- ``quantize``: quantize graphs to int8.
 
 No module imports torch.
 """

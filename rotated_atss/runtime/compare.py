@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rotated_atss.checkpoints.graph_info import BOXES, SCORES
 from rotated_atss.ops.box_polygons import obb_polygons
 
-# rounding in float32 does not explain larger differences
+# larger differences cannot be explained by rounding in float32
 MAX_SCORE_DIFFERENCE = 1e-3
 MAX_CORNER_DIFFERENCE = 0.1  # pixels
 
@@ -48,18 +48,18 @@ def compare_outputs(
 ) -> Differences:
     """Compare the outputs of two forms of a model for the same input.
 
-    Four combinations of sides and angle describe the same rectangle, and for a box at the border of its angle version
-    rounding decides between two of them. Therefore the corners of the boxes are compared. Each of the four corners is
-    tried as the first one, and the smallest difference counts.
+    The corners of the boxes are compared, not their sides and angles: four combinations of sides and angle describe the
+    same rectangle, and if the angle is at the limit of the angle version, rounding decides between two of them. Each of
+    the four corners is tried as the first one, and the smallest difference counts.
 
     Args:
         actual: Outputs by name: ``scores`` (B, A, C), ``boxes`` (B, A, 5) and, for heads with centerness,
             ``class_scores`` (B, A, C).
         expected: Reference outputs by name.
-        num_boxes: Number of boxes per image that are compared: those with the highest expected score of any class.
+        num_boxes: Number of boxes per image to compare: those with the highest expected scores (maximum over classes).
 
     Returns:
-        The differences. If an output is missing or has another shape, they are infinite for all boxes.
+        The differences, infinite for all boxes if an output is missing or has another shape.
 
     Example:
         >>> scores = np.array([[[0.9], [0.2]]], np.float32)
@@ -76,19 +76,20 @@ def compare_outputs(
         """Return the values of the compared boxes, (B, N, C) or (B, N, 5)."""
         return np.take_along_axis(values, box_index, 1).astype(np.float64)
 
-    score_outputs = [name for name in expected if name != BOXES]
-    differences = [np.abs(select_boxes(actual[name]) - select_boxes(expected[name])).max(-1) for name in score_outputs]
-    score = np.max(differences, 0)  # (B, N)
+    score_differences = [  # one array (B, N) per output, the largest difference over the classes
+        np.abs(select_boxes(actual[name]) - select_boxes(expected[name])).max(-1) for name in expected if name != BOXES
+    ]
+    score = np.max(score_differences, 0)  # (B, N)
     actual_boxes, expected_boxes = select_boxes(actual[BOXES]), select_boxes(expected[BOXES])  # (B, N, 5)
     actual_corners, expected_corners = (  # (B, N, 4, 2)
         obb_polygons(boxes.reshape(-1, 5)).reshape(*box_index.shape[:2], 4, 2)
         for boxes in (actual_boxes, expected_boxes)
     )
-    by_first_corner = [  # four arrays (B, N)
+    corner_differences = [  # four arrays (B, N), one per corner of the actual box that is tried as the first
         np.abs(np.roll(actual_corners, steps, -2) - expected_corners).max((-2, -1)) for steps in range(4)
     ]
     scale = np.maximum(np.abs(expected_boxes).max(-1) / 1000, 1)
-    corner = np.min(by_first_corner, 0) / scale  # (B, N)
+    corner = np.min(corner_differences, 0) / scale  # (B, N)
     score, corner = (np.nan_to_num(values, nan=np.inf) for values in (score, corner))  # NaN counts as different
     differs = (score > MAX_SCORE_DIFFERENCE) | (corner > MAX_CORNER_DIFFERENCE)
     return Differences(float(score.max()), float(corner.max()), differs.size, float(differs.mean()))

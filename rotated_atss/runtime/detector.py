@@ -25,9 +25,9 @@ TileDetections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (K, 5) or (K
 
 
 class GraphDetector:
-    """A detector on tiles (H, W, 3), uint8, BGR: a :class:`rotated_atss.tiling.predict.Detector`.
+    """Detect objects on tiles with an exported graph, as a :class:`rotated_atss.tiling.predict.Detector`.
 
-    Its detections equal those of the model in torch up to rounding.
+    The detections equal those of the PyTorch model up to rounding.
 
     Args:
         session: The loaded graph.
@@ -63,7 +63,8 @@ class GraphDetector:
             int64.
 
         Raises:
-            UserError: There is too little memory, or the graph has a fixed input of another size.
+            UserError: There is too little memory, the graph has a fixed input size other than that of the batch, or its
+            outputs do not match its record.
         """
         images, sizes_hw = prepare_batch(tiles, self.info.preprocessing)
         outputs = self.session.run(images)
@@ -103,8 +104,8 @@ class GraphDetector:
         if self.graph.clamp == "centers":
             boxes[:, :2] = boxes[:, :2].clip(0, np.array(resized_wh) - 1)
         boxes = scale_obbs(boxes, (1 / scale_xy[0], 1 / scale_xy[1]))
-        kept = self._suppress(boxes, scores, labels)
-        return boxes[kept], scores[kept], labels[kept]
+        keep = self._suppress(boxes, scores, labels)
+        return boxes[keep], scores[keep], labels[keep]
 
     def _select_horizontal(
         self,
@@ -120,14 +121,13 @@ class GraphDetector:
         scale_xyxy = (*scale_xy, *scale_xy)
         if not self.graph.inclusive_pixels:
             boxes = boxes / scale_xyxy
-        kept = self._suppress(hbb_obbs(boxes), scores, labels)
-        boxes = boxes[kept]
-        if (
-            self.graph.inclusive_pixels
-        ):  # scale the indices of the first and last pixels; x2 and y2 are the last ones + 1
+        keep = self._suppress(hbb_obbs(boxes), scores, labels)
+        boxes = boxes[keep]
+        if self.graph.inclusive_pixels:
+            # scale the indices of the first and the last pixel; x2 and y2 are those of the last pixel + 1
             last_pixel_offset = np.array([0.0, 0.0, 1.0, 1.0])
             boxes = (boxes - last_pixel_offset) / scale_xyxy + last_pixel_offset
-        return boxes, scores[kept], labels[kept]
+        return boxes, scores[keep], labels[keep]
 
     def _suppress(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return the indices of the oriented boxes (N, 5) that exceed the minimum size and that NMS keeps."""

@@ -30,8 +30,8 @@ def quantize_to_int8(
 ) -> bytes:
     """Quantize the convolutions of a graph to int8, calibrated on windows of images.
 
-    Weights have one scale per output channel. Activations have one scale per tensor, from the smallest to the largest
-    value that occurs on the windows. The last convolutions, whose outputs are scores and deltas, and the decoding stay
+    Weights have one scale per output channel. Activations have one scale per tensor, which covers the range of its
+    values on the windows. The last convolutions, whose outputs are scores and deltas, and the decoding stay
     in float32.
 
     Args:
@@ -117,7 +117,7 @@ def last_convolutions(model: Any) -> list[str]:
     """
     feeds_convolution: set[str] = set()  # names of the tensors on which a convolution depends
     names = []
-    for node in reversed(model.graph.node):  # in topological order, so that all consumers come first
+    for node in reversed(model.graph.node):  # nodes are in topological order, so all consumers of a node come first
         has_later_convolution = any(output in feeds_convolution for output in node.output)
         if node.op_type == "Conv" and not has_later_convolution:
             names.append(node.name)
@@ -127,7 +127,7 @@ def last_convolutions(model: Any) -> list[str]:
 
 
 class _CalibrationReader:
-    """Calibration inputs in the interface of ONNX Runtime's ``CalibrationDataReader``."""
+    """Provide calibration inputs through the interface of ONNX Runtime's ``CalibrationDataReader``."""
 
     def __init__(self, batches: Iterator[Array]) -> None:
         self._batches = batches

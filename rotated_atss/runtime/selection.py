@@ -21,7 +21,7 @@ def best_candidates(
     Args:
         scores: (A, C) scores of the priors, level after level.
         level_sizes: Number of priors per level; their sum is A.
-        score_thr: Pairs need a score above this value.
+        score_thr: Only pairs with a score above this value are selected.
         nms_pre: Number of pairs kept per level; all if not positive.
         ranking: (A, C) scores that rank the pairs above the threshold, instead of ``scores``. NaN ranks last.
 
@@ -52,7 +52,7 @@ def _top_indices(values: np.ndarray, count: int) -> np.ndarray:
     negated, rows = -values, np.arange(len(values))
     if 0 < count < len(values):  # drop low values first, because sorting is slow
         limit = np.partition(negated, count - 1)[count - 1]
-        rows = np.flatnonzero(~(negated > limit))  # at least ``count`` rows: ties with the limit and NaN are included
+        rows = np.flatnonzero(~(negated > limit))  # at least ``count`` rows: includes NaN and ties with the limit
     rows = rows[np.argsort(negated[rows], kind="stable")]
     return rows[:count] if count > 0 else rows
 

@@ -31,7 +31,7 @@ class Session(Protocol):
     runtime: str
 
     def run(self, images: Array) -> dict[str, Array]:
-        """Compute the outputs of images (B, 3, H, W), by name."""
+        """Run the graph on images (B, 3, H, W) and return its outputs by name."""
 
 
 class OnnxRuntimeSession:
@@ -58,8 +58,8 @@ class OnnxRuntimeSession:
             raise ModuleNotFoundError(what, name="onnxruntime") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = available_cores() if threads is None else threads
-        # Waiting threads sleep instead of spinning. In measurements, a batch then took a fifth of the time while other
-        # processes used the cores, and the same time on idle cores.
+        # Waiting threads sleep instead of spinning. In measurements, this reduced the time per batch to a fifth while
+        # other processes used the cores, and did not change it on idle cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors only, because ONNX Runtime prints warnings to the terminal
         providers = _onnxruntime_providers(onnxruntime.get_available_providers(), device)
@@ -69,15 +69,15 @@ class OnnxRuntimeSession:
         except Exception as error:  # its exception classes are private to the extension module
             where = "the graph" if isinstance(source, bytes) else source
             raise _load_error(self.runtime, where, error) from error
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._output_names = [output.name for output in self._session.get_outputs()]
         (graph_input,) = self._session.get_inputs()
-        self._input, self._shape = graph_input.name, graph_input.shape
+        self._input_name, self._input_shape = graph_input.name, graph_input.shape
 
     def run(self, images: Array) -> dict[str, Array]:
-        """Compute the outputs, by name, of images (B, 3, H, W)."""
-        check_input_shape(images.shape, self._shape)
-        outputs = _run(lambda: self._session.run(self._outputs, {self._input: images}), len(images))
-        return dict(zip(self._outputs, outputs))
+        """Run the graph on images (B, 3, H, W) and return its outputs by name."""
+        check_input_shape(images.shape, self._input_shape)
+        outputs = _run(lambda: self._session.run(self._output_names, {self._input_name: images}), len(images))
+        return dict(zip(self._output_names, outputs))
 
 
 class OpenVINOSession:
@@ -102,7 +102,7 @@ class OpenVINOSession:
             raise ModuleNotFoundError(what, name="openvino") from error
         settings = {
             "INFERENCE_NUM_THREADS": available_cores() if threads is None else threads,
-            "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 on CPUs that have it
+            "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 on CPUs that support it
             "PERFORMANCE_HINT": "LATENCY",
         }
         try:
@@ -110,14 +110,14 @@ class OpenVINOSession:
         except Exception as error:  # its exception classes are private to the extension module
             raise _load_error(self.runtime, path, error) from error
         shape = self._model.input(0).get_partial_shape()
-        self._shape = [None if dim.is_dynamic else dim.get_length() for dim in shape]
-        self._outputs = [output.get_any_name() for output in self._model.outputs]
+        self._input_shape = [None if dim.is_dynamic else dim.get_length() for dim in shape]
+        self._output_names = [output.get_any_name() for output in self._model.outputs]
 
     def run(self, images: Array) -> dict[str, Array]:
-        """Compute the outputs, by name, of images (B, 3, H, W)."""
-        check_input_shape(images.shape, self._shape)
+        """Run the graph on images (B, 3, H, W) and return its outputs by name."""
+        check_input_shape(images.shape, self._input_shape)
         outputs = _run(lambda: self._model([images]), len(images))
-        return {name: np.array(outputs[index]) for index, name in enumerate(self._outputs)}
+        return {name: np.array(outputs[index]) for index, name in enumerate(self._output_names)}
 
 
 def open_session(
@@ -163,7 +163,7 @@ def open_fastest_session(path: str | Path, images: Array, *, threads: int | None
 
     Raises:
         ModuleNotFoundError: No runtime is installed.
-        UserError: As :func:`open_session`.
+        UserError: As for :func:`open_session`.
 
     Example::
 
@@ -174,10 +174,10 @@ def open_fastest_session(path: str | Path, images: Array, *, threads: int | None
     sessions = [open_session(path, name, device="cpu", threads=threads) for name in installed]
     if len(sessions) == 1:
         return sessions[0]
-    return min(sessions, key=lambda session: _shortest_run(session, images, runs))
+    return min(sessions, key=lambda session: _time_shortest_run(session, images, runs))
 
 
-def _shortest_run(session: Session, images: Array, runs: int) -> float:
+def _time_shortest_run(session: Session, images: Array, runs: int) -> float:
     """Return the shortest duration of ``runs`` runs in seconds, after one run that is not timed."""
     session.run(images)
     times = []
@@ -193,10 +193,10 @@ def check_input_shape(shape: Sequence[int], expected: Sequence[int | str | None]
 
     Args:
         shape: Shape (B, 3, H, W) of an input.
-        expected: Four dimensions of the graph's input: an integer for a fixed one, a text or None for a dynamic one.
+        expected: Shape of the graph's input: an integer per fixed dimension, a string or None per dynamic dimension.
 
     Raises:
-        UserError: A fixed dimension differs.
+        UserError: A fixed dimension differs, or the graph's input does not have four dimensions.
 
     Example:
         >>> check_input_shape((8, 3, 256, 512), ["batch", 3, None, 512])

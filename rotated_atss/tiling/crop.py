@@ -1,4 +1,4 @@
-"""Assignment of labeled objects to windows, and conversion of their polygons to window coordinates.
+"""Assign labeled objects to windows, and convert their polygons to window coordinates.
 
 An object belongs to every window that contains at least ``iof_threshold`` of its area (IoF, intersection over
 foreground). It keeps its whole polygon, including the part outside the window. An object that is not completely inside
@@ -83,13 +83,13 @@ def aligned_iof(polygons: Floats, windows: Integers) -> Floats:
     has_area = area > MIN_AREA
     is_inside = ((corners >= windows[:, None, :2]) & (corners <= windows[:, None, 2:])).all(axis=(1, 2))
     iof = np.where(is_inside & has_area, 1.0, 0.0)
-    exceeding = np.flatnonzero(~is_inside & has_area)  # only these need an intersection
-    iof[exceeding] = np.minimum(_areas_inside(polygons[exceeding], windows[exceeding]) / area[exceeding], 1.0)
+    rows = np.flatnonzero(~is_inside & has_area)  # only these need an intersection
+    iof[rows] = np.minimum(_areas_inside(polygons[rows], windows[rows]) / area[rows], 1.0)
     return iof
 
 
 def object_areas(polygons: Floats) -> Floats:
-    """Compute the areas of quadrilaterals: (N, 8) -> (N,). If two sides cross, the area is that of both triangles.
+    """Compute the areas of quadrilaterals: (N, 8) -> (N,). If two sides cross, both triangles count.
 
     Example:
         >>> import numpy as np
@@ -123,7 +123,8 @@ def _overlapping_pairs(polygons: Floats, windows: Integers) -> tuple[Integers, I
         for start, stop in zip(windows[:, :2], windows[:, 2:])
     ]
     window_index = np.repeat(np.arange(len(windows)), [len(objects) for objects in objects_per_window])
-    return window_index, np.concatenate([np.empty(0, np.int64), *objects_per_window])  # the empty array: no windows
+    # np.concatenate needs at least one array, also without windows
+    return window_index, np.concatenate([np.empty(0, np.int64), *objects_per_window])
 
 
 def _areas_inside(polygons: Floats, windows: Integers) -> Floats:
@@ -137,7 +138,7 @@ def _areas_inside(polygons: Floats, windows: Integers) -> Floats:
 
 
 def _even_odd_areas(polygons: Floats, windows: Integers | None = None) -> Floats:
-    """Compute the areas of self-crossing polygons (N, 8) by the even-odd rule, only inside windows (N, 4) if given."""
+    """Compute the areas of self-crossing polygons (N, 8) by the even-odd rule, clipped to windows (N, 4) if given."""
     import shapely  # its import takes 0.1 s, and few label files have such polygons
 
     shapes = shapely.make_valid(shapely.polygons(polygons.reshape(-1, 4, 2)))

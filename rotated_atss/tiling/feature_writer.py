@@ -24,7 +24,7 @@ class FeatureWriter:
 
     Args:
         folder: Output folder.
-        formats: Names of :data:`rotated_atss.geo.writers.FORMATS`.
+        formats: Names from :data:`rotated_atss.geo.writers.FORMATS`.
         model_classes: Class names in the order of the model's class indices.
 
     Example:

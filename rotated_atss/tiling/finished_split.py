@@ -1,4 +1,4 @@
-"""Recognize a finished split by a digest of its input, so that repeating the command does nothing."""
+"""Recognize a finished split by a digest of its input, so that a repeated command has nothing to do."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def find_finished_split(out: Path, digest: str, sources: Sequence[SourceImage]) 
     Args:
         out: The output folder.
         digest: Digest of the input (:func:`compute_input_digest`).
-        sources: The images. If one was changed after the split, the input is not the same.
+        sources: The images. If one was modified after the split, the split is not reused.
 
     Returns:
         The manifest; None if there is no such split.
@@ -73,10 +73,10 @@ def find_finished_split(out: Path, digest: str, sources: Sequence[SourceImage]) 
         finished_ns = path.stat().st_mtime_ns
         if any(_stat_image(source.image).st_mtime_ns > finished_ns for source in sources):
             return None
-        tiles = {os.path.splitext(name)[0] for name in os.listdir(out / "images")}
+        tile_names = {os.path.splitext(name)[0] for name in os.listdir(out / "images")}
     except (UserError, OSError):
         return None
-    return manifest if tiles == set(manifest.tiles) else None
+    return manifest if tile_names == set(manifest.tiles) else None
 
 
 def _stat_image(image: Path) -> os.stat_result:

@@ -23,7 +23,7 @@ WRITTEN_BY = "rotated-atss split"
 
 @dataclass(frozen=True)
 class Manifest:
-    """The entries of a manifest that a reader of the tiles needs.
+    """The entries of a manifest that are needed to use the tiles.
 
     Attributes:
         written_by: The program that wrote the manifest; empty if it is not recorded.
@@ -31,7 +31,7 @@ class Manifest:
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
         window: Size and gap of the windows at rate 1, pixels; (0, 0) for whole images; None if they are not recorded.
-        whole_images: Whether the images were kept in one piece.
+        whole_images: Whether the images were not divided.
         pixels: Conversion of the pixels of the images to 8-bit color.
         ground_resolution: Meters per pixel of the tiles, rounded to millimeters; None if it is not recorded. It is the
             median over the images for which it is recorded, divided by the median rate if the split resampled images.
@@ -137,7 +137,7 @@ def check_tiles(
         allow_missing: Accept a folder without some of the tiles.
 
     Returns:
-        Notes for the user: reasons why AP on these tiles is not that of the whole dataset.
+        Notes for the user: reasons why AP on these tiles is not the AP on the whole dataset.
 
     Raises:
         UserError: Tiles are missing, or tiles of another split are in the folder.
@@ -147,11 +147,11 @@ def check_tiles(
         ['AP is of a subset: 1 of the 2 tiles of the split is missing']
     """
     listed = set(manifest.tiles)
-    listed_tiles = count_of(len(listed), "tile")  # as in "12 tiles"
+    listed_count = count_of(len(listed), "tile")  # text such as "12 tiles"
     missing = sorted(listed - set(names))
     if missing and not allow_missing:
         what = (
-            f"{len(missing)} of the {listed_tiles} of the manifest {is_or_are(len(missing))} missing, "
+            f"{len(missing)} of the {listed_count} of the manifest {is_or_are(len(missing))} missing, "
             f"the first is {missing[0]}"
         )
         raise UserError(what, where=where, hint="copy or split again, or set allow_missing_tiles=True on the dataset")
@@ -165,7 +165,7 @@ def check_tiles(
     notes = []
     if missing:
         notes.append(
-            f"AP is of a subset: {len(missing)} of the {listed_tiles} of the split {is_or_are(len(missing))} missing"
+            f"AP is of a subset: {len(missing)} of the {listed_count} of the split {is_or_are(len(missing))} missing"
         )
     if not manifest.keep_empty:
         notes.append("AP is biased: the split left out tiles without objects, so false positives there do not count")

@@ -1,4 +1,4 @@
-"""Read and validate the values of a manifest file; each malformed value raises an error of one line."""
+"""Read and validate the values of a manifest file; a malformed value raises a one-line error."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rotated_atss.io.bit_depth import MAX_BITS, MIN_BITS
 from rotated_atss.io.pixel_options import AUTO, PixelOptions, check_bands, check_scaling
 from rotated_atss.tiling.split_stats import SplitTotals
 
-_TYPE_NAMES = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
+_TYPE_NAMES = {list: "a list", dict: "an object", str: "a string", bool: "true or false"}
 
 
 @dataclass(frozen=True)
 class ManifestContent:
     """Content of a manifest file.
 
-    A missing entry has a default; a malformed one raises a UserError, unless the method says otherwise.
+    Methods return a default for a missing entry and raise a UserError for a malformed one, unless stated otherwise.
 
     Attributes:
         path: The file.
@@ -50,7 +50,7 @@ class ManifestContent:
         return content
 
     def text(self, key: str) -> str:
-        """Return an entry that is a text; empty if it is missing."""
+        """Return an entry that is a string; empty if it is missing."""
         return str(self._get(self.entries, key, str, ""))
 
     def setting(self, key: str, expected_type: type, default: Any) -> Any:
@@ -69,7 +69,7 @@ class ManifestContent:
         return tuple(tile["name"] for tile in tiles)
 
     def full_label_folders(self) -> tuple[str, ...]:
-        """Return the one folder to which the split wrote the labels of the full images; empty if there is none."""
+        """Return a tuple of the folder to which the split wrote the labels of the full images, or an empty tuple."""
         folder = self.text("full_labels")
         if "\0" in folder:
             raise self._error("full_labels", "a path", folder)
@@ -138,14 +138,14 @@ class ManifestContent:
     def ground_resolution(self) -> float | None:
         """Return meters per pixel of the tiles: the median over the images, divided by the median resampling rate."""
         images = self._get(self.entries, "images", list, [])
-        optional_values = [entry.get("ground_resolution") for entry in images if isinstance(entry, dict)]
-        resolutions = [value for value in optional_values if value is not None]
+        values_or_none = [entry.get("ground_resolution") for entry in images if isinstance(entry, dict)]
+        resolutions = [value for value in values_or_none if value is not None]
         for value in resolutions:
             if not is_finite_number(value) or value <= 0:
                 raise self._error("images.ground_resolution", "a number above 0, in meters per pixel", value)
         if not resolutions:
             return None
-        # with mmrotate's names, a rate changes the size of the windows, and images are not resampled
+        # in the name style "mmrotate", a rate changes the size of the windows, and images are not resampled
         resamples = self._settings().get("name_style") == "devkit"
         rates = self.setting("rates", list, []) if resamples else []
         for rate in rates:

@@ -39,7 +39,7 @@ def format_manifest(
         formats: Label format per folder; formats other than ``dota`` are recorded.
         full_labels: Folder below ``out`` with labels of the full images as DOTA text, which evaluation reads instead of
             the label folders; None if there is none.
-        input_digest: Digest of the input, by which a split of the same input is recognized.
+        input_digest: Digest of the input, to recognize a finished split of the same input.
 
     Example:
         >>> json.loads(format_manifest(SplitSettings(), [], [], []))["settings"]["sizes"]

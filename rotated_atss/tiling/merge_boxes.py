@@ -22,7 +22,7 @@ from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 if TYPE_CHECKING:
     import supervision
 
-COORDINATE_DECIMALS = 2  # of pixels in Task1 files; more digits would only enlarge a submission
+COORDINATE_DECIMALS = 2  # decimals of pixels in Task1 files; more would only enlarge a submission
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class BoxDetections:
 def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = IOU_THRESHOLD) -> list[BoxDetections]:
     """Map tile detections to their full images and suppress duplicates by class-wise rotated NMS.
 
-    A name that is not a tile name is the id of a full image, whose boxes are not moved. Boxes are computed in float64.
+    A name that is not a tile name is taken as the id of a full image, and its boxes are not moved. Boxes are computed
+    in float64.
 
     Args:
         tiles: Detections on any number of tiles of any number of images. Their order does not matter.
@@ -90,18 +91,18 @@ def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = IOU_THRES
         >>> image.name, image.boxes[:, :2].tolist(), image.scores.tolist()
         ('P1', [[900.0, 50.0]], [0.75])
     """
-    remaining = sorted(tiles, key=lambda tile: tile.name, reverse=True)
+    remaining_tiles = sorted(tiles, key=lambda tile: tile.name, reverse=True)
     # image id -> boxes, scores and labels of each of its tiles
     by_image: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = defaultdict(list)
-    while remaining:  # in the order of the names; each tile is freed once it is mapped
-        tile = remaining.pop()
+    while remaining_tiles:
+        tile = remaining_tiles.pop()  # in ascending order of names; a popped tile is freed once it is mapped
         image, boxes = _map_to_image(tile)
         by_image[image].append((boxes, tile.scores, tile.labels))
     merged = []
     for image in sorted(by_image):
         boxes, scores, labels = (np.concatenate(column) for column in zip(*by_image.pop(image)))
-        kept = box_nms(boxes, scores, iou_threshold, groups=labels)
-        merged.append(BoxDetections(image, boxes[kept], scores[kept], labels[kept]))
+        keep = box_nms(boxes, scores, iou_threshold, groups=labels)
+        merged.append(BoxDetections(image, boxes[keep], scores[keep], labels[keep]))
     return merged
 
 
@@ -148,8 +149,8 @@ def round_for_task1(image: BoxDetections) -> tuple[np.ndarray, np.ndarray]:
         image: N detections on a full image.
 
     Returns:
-        Polygons (N, 8) float64, rounded to ``COORDINATE_DECIMALS``, and scores (N,) float64 that print as the
-        shortest text of the given scores.
+        Polygons (N, 8) float64, rounded to ``COORDINATE_DECIMALS``, and scores (N,) float64, rounded to the fewest
+        decimal digits that identify the given scores.
 
     Example:
         >>> image = BoxDetections("P1", np.array([[10.0, 10, 8.001, 4, 0]]), np.array([0.1]), np.array([1]))

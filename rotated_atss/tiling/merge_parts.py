@@ -1,8 +1,8 @@
 """Merge Task1 files in parts, so that several processes share a large file and the memory stays bounded.
 
 A part is a range of consecutive lines of a file; files are cut only between lines of different images. If the lines of
-a file are grouped by image, every part has all detections on its images, and the merged parts, joined, equal the merged
-file. Otherwise the file has to be merged as a whole (:func:`images_are_separate`).
+a file are grouped by image, each part contains all detections on its images, and joining the merged parts gives the
+same result as merging the whole file. Otherwise the file has to be merged as a whole (:func:`images_are_separate`).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class TextPart:
         return cls(name, path, iou_threshold, 0, path.stat().st_size)
 
     def key(self) -> str:
-        """Return a digest of the part and the threshold. Size and time of modification represent the file content."""
+        """Return a digest of the part and the threshold; size and modification time represent the file content."""
         status = self.path.stat()
         values = [status.st_size, status.st_mtime_ns, self.name, self.iou_threshold, self.start, self.length]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()
@@ -79,7 +79,7 @@ class MergedPart:
 
     Attributes:
         images: Ids of the full images.
-        counts: Numbers of tiles, of detections on tiles and of detections on full images.
+        counts: Number of tiles, number of detections on tiles, number of detections on full images.
         content: The detections on full images, as lines of a Task1 file.
     """
 
@@ -123,7 +123,7 @@ def cut_into_parts(file: TextPart, part_bytes: int) -> list[TextPart]:
                 while (start := _find_next_image(data, starts[-1] + part_bytes)) < file.length:
                     starts.append(start)
         except OSError:
-            return [file]  # reading it reports the error
+            return [file]  # the error is reported when the part is read
     stops = [*starts[1:], file.length]
     return [replace(file, start=start, length=stop - start) for start, stop in zip(starts, stops, strict=True)]
 
@@ -149,8 +149,8 @@ def merge_parts(
         UserError: A line is malformed, or an image id is not a tile name. The message starts with ``path:line``.
     """
     job_bytes = [part.length * _MEMORY_FACTOR for part in parts]
-    for index, merged in run_jobs(_merge_part, parts, workers, job_bytes, scheduler=scheduler):
-        yield parts[index], merged
+    for index, merged_part in run_jobs(_merge_part, parts, workers, job_bytes, scheduler=scheduler):
+        yield parts[index], merged_part
 
 
 def _merge_part(part: TextPart) -> MergedPart:

@@ -48,9 +48,10 @@ def merge_detections(
 
 
 def to_full_images(tiles: Detections, *, path: str | Path | None = None) -> Detections:
-    """Map detections from tiles to full images, without suppression: ``(point + corner of the tile) / rate``.
+    """Map detections from tiles to full images, without suppression.
 
-    The rate is the factor by which the full image was resampled before it was cut into tiles.
+    A point of a tile lies at ``(point + upper-left corner of the tile) / rate`` in the full image. The rate is the
+    factor by which the full image was resampled before it was cut into tiles.
 
     Args:
         tiles: Detections on tiles, whose image ids are the tile names.

@@ -1,4 +1,4 @@
-"""Merge in shards (``merge --shard``): several runs divide the parts of the Task1 files among them.
+"""Merge in shards (``merge --shard``): several runs divide the parts of the Task1 files among themselves.
 
 The unit of work is a part of about a megabyte of one class: consecutive lines with all detections on some images. A
 whole file is not the unit, because a few frequent classes have most of the detections. An image is not the unit either,
@@ -6,8 +6,9 @@ because every shard would have to read all files to find the lines of its images
 equal time, and limit the memory. Each of N shards merges every N-th part.
 
 The shards record the merged parts in ``merge.partial`` in the output folder. The shard that finds all parts recorded
-writes the merged files and removes ``merge.partial``. It leaves a hidden file next to the output folder, from which a
-repeated shard learns that nothing is left to do. (A file in the output folder would become part of a submission.)
+writes the merged files and removes ``merge.partial``. It also writes a hidden file, by which a repeated shard
+recognizes that nothing is left to do. This file is next to the output folder and not in it, where it would become part
+of a submission.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def _write_if_complete(
     if unfinished:
         return ShardMerge(unfinished=tuple(unfinished))
     merged = {part: results[key] for key, part in parts.items()}
-    # The lock is released meanwhile, because merging whole files can take long.
+    # The lock is not held here, because merging whole files can take long.
     merged |= dict(merge_parts(task.files_with_divided_images(merged), workers, scheduler))
     with folder_lock(task.out_dir, COMMAND, run.shard):
         if not run.folder.exists():
@@ -149,14 +150,14 @@ def _write_if_complete(
 
 
 def _remove_locks_of_killed_shards(out_dir: Path) -> None:
-    """Remove the lock files that killed shards left behind: ``run_lock`` removes its file at the end."""
+    """Remove the lock files of killed shards, by taking each lock: ``run_lock`` removes its file at the end."""
     for path in out_dir.glob(f".{COMMAND}.*-of-*.lock"):
         with suppress(UserError), run_lock(path):  # an error: the shard is active, and removes its lock itself
             pass
 
 
 def _describe(task: MergeTask) -> dict[str, Any]:
-    """Return what all shards must share: the settings as texts and, without a class list, the input file names."""
+    """Return what all shards must share: the settings as strings and, without a class list, the input file names."""
     description: dict[str, Any] = {
         "version": __version__,
         "TASK1_DIR": str(task.tiles_dir.resolve()),

@@ -65,8 +65,8 @@ class MergeTask:
             classes: Class names or a DOTA version; None takes the classes that have a file.
 
         Raises:
-            UserError: The threshold is out of range, the input folder has no Task1 files or those of other classes, or
-                the output folder overlaps it.
+            UserError: The threshold is out of range, the input folder has no Task1 files or files of other classes, or
+                the output folder overlaps the input folder.
         """
         if not 0 <= iou_threshold <= 1:
             raise UserError(f"the IoU threshold must be in [0, 1], got {iou_threshold}")

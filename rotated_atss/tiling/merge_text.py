@@ -1,7 +1,7 @@
 """Merge a folder of Task1 files (``Task1_<class>.txt``) with detections on tiles into Task1 files on full images.
 
-Image ids of the input are tile names in the style of mmrotate or of DOTA_devkit. NMS compares the quadrilaterals as the
-files state them, without fitting rectangles. Large files are cut into parts, which several processes merge in parallel.
+Image ids of the input are tile names in the style of mmrotate or of DOTA_devkit. NMS compares the quadrilaterals of
+the files, without fitting rectangles. Large files are cut into parts, which several processes merge in parallel.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def merge_folder(
         Counts per class, in the order of ``classes`` or else of the file names.
 
     Raises:
-        UserError: An argument, folder or line (with ``path:line``) is invalid. ``out_dir`` is unchanged then.
+        UserError: An argument, folder or line (with ``path:line``) is invalid. ``out_dir`` is then unchanged.
 
     Example:
         >>> import tempfile

@@ -99,14 +99,14 @@ def predict_image(
 ) -> BoxDetections:
     """Detect objects in one image of any size.
 
-    The rows of a large image are read from top to bottom, each once. Memory holds the pixels of one row of windows, the
-    windows of one batch, and all detections.
+    The rows of a large image are read from top to bottom, each once. Only the pixels of one row of windows, the windows
+    of one batch, and all detections are in memory.
 
     Args:
         detector: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
             :class:`Detector`.
-        image: A file, an open reader, or (H, W, 3), uint8, BGR. Values of a file other than 8-bit are scaled
-            by the detector's attribute ``pixels`` (:class:`rotated_atss.io.pixel_options.PixelOptions`).
+        image: A file, an open reader, or (H, W, 3), uint8, BGR. Files that are not 8-bit are converted as the
+            detector's attribute ``pixels`` specifies (:class:`rotated_atss.io.pixel_options.PixelOptions`).
         size: Side of the windows, pixels; 0 passes the whole image to the detector. None uses the detector's attribute
             ``size``, or 1024. Windows beyond the border are padded as by ``rotated-atss split``.
         gap: Overlap of neighboring windows, pixels. None uses the detector's attribute ``gap``, but at most half the
@@ -120,8 +120,8 @@ def predict_image(
         progress: Show a progress bar over the windows; None shows it on a terminal.
 
     Returns:
-        NumPy arrays of the boxes (K, 5) in float64 and pixels of the image, the scores and the class indices, in
-        descending order of score. Horizontal boxes have angle 0, with ``w`` along x.
+        Boxes (K, 5) float64 in pixels of the image, scores (K,) and class indices (K,) as NumPy arrays, in descending
+        order of score. Horizontal boxes have angle 0, with ``w`` along x.
 
     Raises:
         UserError: The image is unreadable, or a setting is out of range.
@@ -149,7 +149,7 @@ def resolve_tiling(
     batch_size: int = 4,
     iou_threshold: float | None = None,
 ) -> Tiling:
-    """Replace unset values by the attributes of the detector, or by the defaults.
+    """Fill in the unset settings of a prediction from the attributes of the detector, or else with the defaults.
 
     Args:
         detector: The detector; its attributes ``size``, ``gap`` and ``iou_threshold`` can be missing.
@@ -198,7 +198,7 @@ def _predict(
 def _detect_on_windows(
     detector: Detector, image: ImageReader, tiling: Tiling, progress: bool | None
 ) -> Iterator[BoxDetections]:
-    """Yield the detections on every window, under the name of its tile, from top to bottom."""
+    """Yield the detections on every window, from top to bottom, each named after its tile."""
     settings = tiling.split_settings()
     windows = sliding_windows(image.width, image.height, settings.grids(), settings.image_ratio, where=image.path)
     windows = windows[np.lexsort((windows[:, 0], windows[:, 1]))]  # by top edge, then by left edge
@@ -227,7 +227,7 @@ def detect_on_tiles(detector: Detector, tiles: list[Image], names: Sequence[str]
         names: Names of the tiles.
 
     Raises:
-        ValueError: The detector returns another number of results than tiles.
+        ValueError: The number of results of the detector differs from the number of tiles.
 
     Example:
         >>> hbb = np.array([[7.0, 18.0, 13.0, 22.0]])

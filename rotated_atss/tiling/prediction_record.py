@@ -18,11 +18,11 @@ from rotated_atss.tiling.merge_boxes import BoxDetections
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """Properties of an image that a result file can state.
+    """Properties of an image that can be written to result files.
 
     Attributes:
-        width: Pixels.
-        height: Pixels.
+        width: Width, pixels.
+        height: Height, pixels.
         georeference: Position of the pixels on the map; None if unknown.
     """
 
@@ -91,7 +91,9 @@ def read_record(path: Path) -> tuple[BoxDetections, ImageInfo]:
 
 
 def is_complete(path: Path) -> bool:
-    """Return whether a record exists and is complete; after a crash of the machine a renamed file can be truncated.
+    """Return whether a record exists and is complete.
+
+    After a crash of the machine, a record can be truncated although it was renamed into place.
 
     Example:
         >>> is_complete(Path("no/such/record.npz"))

@@ -13,14 +13,14 @@ from rotated_atss.ops.box_arrays import obb_hbbs
 from rotated_atss.tiling.merge_boxes import BoxDetections, to_task1
 from rotated_atss.tiling.prediction_record import ImageInfo, read_record
 
-_CHUNK_ROWS = 20_000  # detections that are formatted at once; more would take more memory
+_CHUNK_ROWS = 20_000  # detections that are formatted at once, to limit the memory
 
 
 class ResultWriter(Protocol):
     """Interface for writing the results of all images in one format, to one file or several."""
 
     def add(self, detections: BoxDetections, info: ImageInfo, /) -> None:
-        """Add the detections on one image. It is called once per image, in sorted order."""
+        """Add the detections on one image. Called once per image, in the order of the images."""
 
     def close(self) -> None:
         """Complete the files."""
@@ -38,8 +38,8 @@ def write_results(records: Iterable[Path], writers: Sequence[ResultWriter], scor
         Number of detections, and number of detections with a score of at least ``score_thr``.
 
     Raises:
-        OSError: A file cannot be written.
-        UserError: A file cannot be written.
+        OSError: A record cannot be read, or a file cannot be written.
+        UserError: A map format cannot be written.
 
     Example:
         >>> write_results([], [])
@@ -90,7 +90,7 @@ class Task1Writer:
                         file.write(format_detections(class_detections))
 
     def close(self) -> None:
-        """Do nothing: the files are complete after every image."""
+        """Do nothing, because the files are complete after each image."""
 
 
 class CocoWriter:

@@ -1,4 +1,4 @@
-"""Read the windows of an image from top to bottom: every pixel is read once, and few rows are in memory."""
+"""Read the windows of an image from top to bottom, with every pixel read once and few rows in memory."""
 
 from __future__ import annotations
 
@@ -86,8 +86,7 @@ def iter_row_bands(
         indices = np.flatnonzero(windows[:, 1] == y_start)
         y_stop = min(int(windows[indices, 3].max()), reader.height)
         first_row = y_start // chunk_rows * chunk_rows
-        for top in [top for top in chunks if top < first_row]:
-            del chunks[top]  # no later window contains its rows
+        chunks = {top: chunk for top, chunk in chunks.items() if top >= first_row}  # later windows need no rows above
         for top in range(first_row, y_stop, chunk_rows):
             if top not in chunks:
                 chunks[top] = reader.read((0, top, reader.width, min(top + chunk_rows, reader.height)))

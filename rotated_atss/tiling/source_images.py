@@ -18,8 +18,8 @@ class SourceImage:
 
     Attributes:
         image: The image file.
-        labels: Label file of the image in the DOTA format; in other formats, the folder or file with the labels of all
-            images; None for an unlabeled image.
+        labels: In the DOTA format, the label file of the image; in other formats, the folder or file with the labels of
+            all images; None for an unlabeled image.
         folder: Index of the image folder.
     """
 
@@ -60,7 +60,7 @@ def read_image_lists(paths: Sequence[str | Path]) -> dict[str, str]:
         paths: The files. From a line such as ``train/P0001.png 3``, only the image id ``P0001`` is used.
 
     Returns:
-        By image id, the first place where the image is listed, as ``path:line``.
+        Image ids as keys, with the first place where each image is listed, as ``path:line``.
 
     Raises:
         UserError: A file cannot be read, is not UTF-8 text, or names no image.
@@ -97,7 +97,7 @@ def find_source_images(
 
     Args:
         folders: Pairs of image and label folder, as :func:`pair_folders` returns them.
-        formats: Label format per folder; empty for ``dota``. Only in this format, every image has its own label file.
+        formats: Label format per folder; empty if all are ``dota``, the only format whose label files are paired here.
         listed: Images to select, as :func:`read_image_lists` returns them; None selects all images.
         labeled_only: In the ``dota`` format, leave out images without a label file instead of raising an error.
 

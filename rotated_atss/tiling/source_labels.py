@@ -45,8 +45,8 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
         format_name: The format, or ``auto`` to recognize it from the files.
 
     Returns:
-        Name of the format. For text files of an unknown format and for missing files it is ``dota``, because the reader
-        of DOTA labels then reports what is wrong.
+        Name of the format. It is ``dota`` for missing files and for text files whose format cannot be recognized,
+        because the reader of DOTA labels then reports what is wrong.
 
     Raises:
         UserError: There is no format of this name, or the files are of an unknown format or of several formats.
@@ -64,14 +64,14 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
             reject_other_formats(labels, format_name)
         return get_format(format_name).name
     if labels.is_dir():
-        texts = [path for path in list_files(labels, (".txt",)) if path.name not in NAMES_FILES]
-        for path in texts:
+        text_files = [path for path in list_files(labels, (".txt",)) if path.name not in NAMES_FILES]
+        for path in text_files:
             formats = possible_formats(path)
             if len(formats) < 2:  # the first file with objects decides; only empty files can be of several formats
                 name = next(iter(formats), DOTA)
                 reject_mixed_formats(labels, name, path)
                 return name
-        if texts:
+        if text_files:
             return DOTA
     try:
         paths = list_label_paths(labels)
@@ -155,10 +155,10 @@ def _match_records(
     format_name: str,
     skip_other_images: bool,
 ) -> dict[str, ImageLabels]:
-    """Return the labels of the images by image id.
+    """Select the labels of the images in ``sources``, by image id.
 
     Raises:
-        UserError: Labels are detections, or have no image and ``skip_other_images`` is False.
+        UserError: Labels have scores, or they belong to another image and ``skip_other_images`` is False.
     """
     image_ids = {source.image_id for source in sources}
     matched = {}
@@ -188,6 +188,7 @@ def _to_labels(record: ImageLabels, class_map: Mapping[str, str] | None, classes
     """Convert the labels of an image to DOTA labels: check or rename the classes, and replace spaces in their names."""
     if class_map is None and classes is not None:
         record = check_classes(record, classes)
+    # the class map refers to the names in the files; _map_classes then hyphenates the new names
     names = record.classes if class_map is not None else tuple(map(hyphenate, record.classes))
     labels = Labels(record.polygons, names, record.difficult, record.lines)
     return _map_classes(labels, class_map, classes, record.source)

@@ -52,11 +52,11 @@ class SplitResult:
         totals: Counts over all images and tiles.
         seconds: Wall time.
         unknown_classes: Class names in the labels that are in no DOTA version, sorted; empty if the classes were given.
-        class_counts: Number of objects in the images and number in the tiles, by class name, sorted.
+        class_counts: (Objects in the images, objects in the tiles) by class name, sorted.
         in_no_tile: ``path:line class`` of the objects that have an area and belong to no tile.
         unfinished: Number of images that no shard has finished yet; all counts are those of the finished images.
-        was_finished: Whether ``out`` already held the result of a call with equal arguments. If so, nothing was
-            written, and of the counts only ``totals`` are set.
+        was_finished: Whether ``out`` already contained the result of a call with equal arguments. If so, nothing was
+            written, and ``totals`` is the only count that is set.
     """
 
     out: Path
@@ -94,11 +94,11 @@ def split_dota(
     """Split the images of one or several folders into tiles.
 
     If a call is stopped, a call with equal arguments continues it; images that changed in between are split again. If
-    ``out`` already holds the result of a call with equal arguments, the call returns at once.
+    ``out`` already contains the result of a call with equal arguments, the call returns at once.
 
     Args:
         images: Image folder or folders.
-        labels: Label folder or file per image folder, in the same order; None for unlabeled images, as of a test set.
+        labels: Label folder or file per image folder, in the same order; None for unlabeled images, such as a test set.
         out: A new or empty folder.
         settings: Windows, tile format and thresholds; None uses the defaults of :class:`SplitSettings`.
         label_format: Format of the labels, a key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
@@ -113,20 +113,21 @@ def split_dota(
         class_name: Class of all objects, for labels in map coordinates; None reads the column.
         workers: Processes; None uses one per core. The output does not depend on it.
         scheduler: Address of a Dask scheduler whose workers split the images instead; all paths must then be absolute.
-        overwrite: Replace an earlier split in ``out``, and an unfinished one of other settings. Other folders are never
-            replaced.
+        overwrite: Replace an earlier split in ``out``, even an unfinished one with other settings. Folders with other
+            content are never replaced.
         shard: The part of the images that this call splits; the call that finishes the last image of all parts
             completes ``out``. None splits all images.
         progress: Show a progress bar; None shows it on a terminal.
-        on_start: Called with the numbers of images and of windows before the first image is split.
-        on_continue: Called with the numbers of finished and of all images, if an earlier run has finished images.
+        on_start: Called with the number of images and the number of windows before the first image is split.
+        on_continue: Called with the number of finished images and the number of all images, if an earlier run has
+            finished some.
 
     Returns:
         Counts, duration and unknown classes.
 
     Raises:
         UserError: An input is invalid, or a tile cannot be written. ``out`` is then unchanged, except that its folder
-            ``split.partial`` holds the finished images, from which a call with equal arguments continues.
+            ``split.partial`` contains the finished images, from which a call with equal arguments continues.
 
     Example:
         >>> import tempfile
@@ -192,7 +193,7 @@ def _warn_skipped_images(folders: Sequence[tuple[str, str | None]]) -> None:
 
 
 def _resolve_scaling(settings: SplitSettings, data: SplitInput, workers: int) -> SplitSettings:
-    """Return settings in which the scaling of all images is stated in numbers; log what is converted."""
+    """Replace automatic scaling in the settings by numbers that are valid for all images; log what is converted."""
     conversion = plan_conversion([source.image for source in data.sources], settings.pixels, workers)
     for note in conversion.notes:
         logger.warning("%s", note)
@@ -206,7 +207,7 @@ def _report_start(
     on_start: Callable[[int, int], None] | None,
     on_continue: Callable[[int, int], None] | None,
 ) -> None:
-    """Call ``on_start`` with the numbers of images and windows, and ``on_continue`` if some images are finished."""
+    """Call ``on_start`` and, if some images are finished already, ``on_continue``."""
     if on_start is not None:
         on_start(run.num_images, sum(count_windows(source.image, settings) for source in data.sources))
     if on_continue is not None and run.num_finished:

@@ -47,7 +47,7 @@ class SplitJob:
         folder: Output folder; ``images/`` and, with labels, ``labelTxt/`` exist in it.
         settings: The settings of the split.
         threads: Threads that encode and write tiles.
-        part: Index of the part and number of parts of the image. A part is a range of consecutive rows of windows.
+        part: Index of the part of the image, and number of parts. A part is a range of consecutive rows of windows.
     """
 
     image: Path
@@ -109,7 +109,7 @@ def split_image(job: SplitJob) -> SplitStats:
 
 
 def _keep_whole(job: SplitJob) -> SplitStats:
-    """Write the image undivided, with all its objects. An image that needs no conversion is copied, not decoded."""
+    """Write the image undivided, with all its objects. If it needs no conversion, its file is copied."""
     needs_conversion = is_converted(job.image, job.settings.pixels)
     width, height = image_size(job.image)
     has_area = np.zeros(0, bool) if job.labels is None else object_areas(job.labels.polygons) > MIN_AREA
@@ -146,7 +146,7 @@ def _find_ground_resolution(
 ) -> float | None:
     """Return meters per pixel from the georeference of the image or the ``gsd`` line of its labels; None if unknown.
 
-    ``read_georeference`` is passed as a function, so that its errors can be ignored here.
+    ``read_georeference`` is called here, so that its errors can be ignored.
     """
     try:
         resolution = ground_resolution(read_georeference(), image_wh)
@@ -157,20 +157,20 @@ def _find_ground_resolution(
     return None if resolution is None else round(resolution, _RESOLUTION_DECIMALS)
 
 
-# Function of windows (W, 4) that yields groups of window indices, each with the image rows that contain its windows.
+# Takes windows (W, 4); yields groups of window indices, each with the image rows that contain the windows of the group.
 _IterBands = Callable[[Integers], Iterable[tuple[Integers, RowBand]]]
 
 
 def _image_at_rate(job: SplitJob, image: ImageReader, rate: float) -> tuple[int, int, _IterBands]:
     """Return width and height of the image resampled by ``rate``, and a function that yields its row bands.
 
-    If the rate is not 1, the whole image is read and resampled; it is the only band.
+    If the rate is not 1, the whole image is read and resampled, and forms the only band.
     """
     if rate == 1:
         return image.width, image.height, partial(iter_row_bands, image)
     try:
         scaled = _resample(image.read(), rate)
-    except (cv2.error, MemoryError):  # the result is empty or too large
+    except (cv2.error, MemoryError):  # the resampled image is empty or too large
         raise UserError(f"the image cannot be resampled, got rate {rate}", where=job.image) from None
     return scaled.shape[1], scaled.shape[0], lambda windows: [(np.arange(len(windows)), RowBand(0, (scaled,)))]
 
@@ -219,8 +219,8 @@ def _write_tile(job: SplitJob, crop: _Crop) -> Tile:
     x_start, y_start, x_stop, y_stop = crop.window
     # the band returns only the part of the window inside the image; crop_window pads it to the size of the window
     pixels = crop_window(crop.band.crop(crop.window), [0, 0, x_stop - x_start, y_stop - y_start], job.settings.padding)
-    tile = encode_image(pixels, job.settings.image_format)
-    write_bytes(job.folder / "images" / f"{crop.name}.{job.settings.image_format}", tile)
+    content = encode_image(pixels, job.settings.image_format)
+    write_bytes(job.folder / "images" / f"{crop.name}.{job.settings.image_format}", content)
     if job.labels is not None:
         write_bytes(job.folder / "labelTxt" / f"{crop.name}.txt", _format_tile_labels(job.labels, crop))
     return Tile(crop.name, len(crop.object_index), int(crop.truncated.sum()))
@@ -246,8 +246,8 @@ def crop_window(image: Image, window: list[int], padding: tuple[int, ...] | None
     if padding is None or visible.shape[:2] == (height, width):
         return visible
     below, right = height - visible.shape[0], width - visible.shape[1]
-    tile = cv2.copyMakeBorder(visible, 0, below, 0, right, cv2.BORDER_CONSTANT, value=padding)
-    return np.asarray(tile, dtype=np.uint8)
+    padded = cv2.copyMakeBorder(visible, 0, below, 0, right, cv2.BORDER_CONSTANT, value=padding)
+    return np.asarray(padded, dtype=np.uint8)
 
 
 def _format_tile_labels(labels: Labels, crop: _Crop) -> bytes:

@@ -100,7 +100,7 @@ def read_split_input(
 
 
 def _select_labeled(data: SplitInput) -> SplitInput:
-    """Leave out images without labels; raise an error if no image is left."""
+    """Select the images with labels; raise an error if there are none."""
     labeled = data.select([labels is not None for labels in data.label_sets])
     if not labeled.sources:
         image_folder, label_folder = data.folders[0]

@@ -38,7 +38,7 @@ def divide_job(job: SplitJob) -> list[SplitJob]:
     """Divide the job of a large image into parts, so that several processes split it.
 
     The parts depend only on the image and the settings. An image is not divided if it is resampled, or if it can only
-    be decoded as a whole or from its first row on.
+    be decoded as a whole or row by row from the top.
 
     Example:
         >>> import tempfile
@@ -66,10 +66,10 @@ def estimate_job_bytes(job: SplitJob) -> int:
     header, decode_bytes = _read_header(job.image), estimate_decode_bytes(job.image)
     if header is None or decode_bytes >= whole_image_bytes(header):
         return decode_bytes
-    # the reader can decode a part of the image
-    if _is_resampled(job.settings):  # resampling needs all of it
+    # the reader can decode parts of the image, but resampling needs the whole image
+    if _is_resampled(job.settings):
         return whole_image_bytes(header)
-    band_rows = 2 * max(size for size, _ in job.settings.grids()) + CHUNK_ROWS  # rows of a band and of the next one
+    band_rows = 2 * max(size for size, _ in job.settings.grids()) + CHUNK_ROWS  # rows of two bands: this and the next
     return max(decode_bytes, 3 * header.width * band_rows)  # 3 bytes per pixel
 
 

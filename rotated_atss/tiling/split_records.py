@@ -27,7 +27,7 @@ def compute_job_keys(jobs: Sequence[SplitJob]) -> list[str]:
     """Compute the key of each job. Jobs with the same image, labels, settings and part have the same key.
 
     Args:
-        jobs: The jobs. An image is represented by its path, size in bytes and time of the last change.
+        jobs: The jobs. The content of an image is represented by its path, size in bytes and time of the last change.
 
     Example:
         >>> import tempfile
@@ -48,7 +48,10 @@ def compute_job_keys(jobs: Sequence[SplitJob]) -> list[str]:
 
 
 def describe_run(settings: SplitSettings, folders: Sequence[tuple[str, str | None]]) -> dict[str, str]:
-    """Return the inputs that a run must share with an unfinished split to continue it, as JSON texts by name.
+    """Describe the settings and folders that a run must share with an unfinished split to continue it.
+
+    Returns:
+        JSON strings by name.
 
     Example:
         >>> describe_run(SplitSettings(), [("images", None)])["gaps"]

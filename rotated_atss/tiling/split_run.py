@@ -43,7 +43,7 @@ class SplitRun:
     def __init__(self, image_jobs: Sequence[SplitJob], stage: Stage) -> None:
         self._stage = stage
         self._jobs_per_image = [divide_job(job) for job in image_jobs]
-        # a single call, because compute_job_keys computes the digest of each image once per call
+        # in a single call for all parts, so that the digest of an image is computed once
         keys = iter(compute_job_keys([job for jobs in self._jobs_per_image for job in jobs]))
         self._keys_per_image = [[next(keys) for _ in jobs] for jobs in self._jobs_per_image]
         self.read_finished()
@@ -90,11 +90,11 @@ class SplitRun:
             if key not in self._stage.finished
         ]
         job_bytes = [estimate_job_bytes(job) for _, job in unfinished]
-        # a Dask worker already runs as many jobs at once as it has threads, so each job uses one thread
+        # a Dask worker already runs as many jobs at once as it has threads; 1 here gives one thread per job
         workers = workers if scheduler is None else 1
         jobs = [
-            replace(job, threads=threads_per_job(size, len(unfinished), workers))
-            for (_, job), size in zip(unfinished, job_bytes, strict=True)
+            replace(job, threads=threads_per_job(num_bytes, len(unfinished), workers))
+            for (_, job), num_bytes in zip(unfinished, job_bytes, strict=True)
         ]
         is_divided = any(len(parts) > 1 for parts in self._jobs_per_image)
         unit = "part" if is_divided else "image"  # the bar counts jobs, and a divided image has one job per part

@@ -19,29 +19,30 @@ MAX_WINDOW_SIZE = 1 << 15
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Settings of a split. Sequences are accepted as lists or tuples.
+    """Settings of a split. Sequences can be lists or tuples.
 
     The defaults are those of the published single-scale DOTA results.
 
     Attributes:
         sizes: Sides of the windows, pixels.
-        gaps: Overlap of neighboring windows, pixels; one per size, or one for all. Empty uses :func:`default_gap`.
-        rates: Image scales. In the name style ``mmrotate``, a rate of 0.5 doubles the size of the windows without
-            resampling the image; in the style ``devkit``, it halves the image.
+        gaps: Overlap of neighboring windows, pixels; one per size, or one for all sizes. If empty, the
+            :func:`default_gap` of each size.
+        rates: Image scales. In the name style ``mmrotate``, a rate of 0.5 doubles the size of the windows and does not
+            resample the image; in the name style ``devkit``, it halves the width and height of the image.
         iof_threshold: An object belongs to the tiles that contain at least this fraction of its area, in (0, 1].
         image_ratio: Windows are kept if the image fills more than this fraction of their area, in [0, 1).
         padding: BGR color of the part of a tile outside the image; None writes smaller tiles instead.
         name_style: ``"mmrotate"`` (``P0001__1024__0___824``) or ``"devkit"`` (``P0001__0.5__0___824``).
         image_format: ``png``, ``jpg``, ``bmp`` or ``tif``.
         keep_empty: Write tiles without objects.
-        bits: Number of used bits of 16-bit images, 8 to 16; None counts them over all images.
-        scaling: Scaling of images that are not 8-bit, as in :class:`rotated_atss.io.pixel_options.PixelOptions`. The
-            numbers of ``auto`` and ``percentile`` are determined over all images.
+        bits: Number of used bits of 16-bit images, 8 to 16; None determines it from all images.
+        scaling: Scaling of images that are not 8-bit, as in :class:`rotated_atss.io.pixel_options.PixelOptions`. For
+            ``auto`` and ``percentile``, the limits are determined from all images.
         bands: Band numbers, from 1: three for red, green and blue, or one for gray; None uses the bands that the file
             declares.
-        whole_images: Keep every image in one piece, under its own name, with all its objects. 8-bit images are copied,
-            others are written as PNG. The other settings except ``bits``, ``scaling``, ``bands`` and ``keep_empty``
-            then have no effect.
+        whole_images: Do not divide the images: each keeps its name and all its objects. 8-bit images are copied, others
+            are written as PNG. Of the other settings, only ``bits``, ``scaling``, ``bands`` and ``keep_empty`` have an
+            effect then.
 
     Raises:
         UserError: A value is out of range, or values contradict each other.
@@ -104,7 +105,7 @@ class SplitSettings:
         return self.name_style == "devkit"
 
     def grids(self) -> list[tuple[int, int]]:
-        """Return (size, gap) of every grid of windows over one image, or over each of its resampled versions."""
+        """Return (size, gap) of every grid of windows that is laid over the image, or over each resampled image."""
         sizes_and_gaps = list(zip(self.sizes, self.gaps))
         return sizes_and_gaps if self.resamples else sizes_at_rates(sizes_and_gaps, self.rates)
 

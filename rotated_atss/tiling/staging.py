@@ -1,11 +1,11 @@
 """Stage a split: write it to a temporary folder, and move it into the output folder when it is complete.
 
-The temporary folder is ``split.partial`` in the output folder. It holds the tiles, a description of the run and one
+The temporary folder is ``split.partial`` in the output folder. It contains the tiles, a description of the run and one
 record per finished job (an image or a part of one). A run that is stopped at any time leaves it behind, and the next
-run with the same description continues. This holds for processes that are killed, not for a power failure: nothing is
-flushed to the disk explicitly.
+run with the same description continues. This is guaranteed if the process is killed, but not after a power failure,
+because nothing is flushed to the disk explicitly.
 
-The final move has five steps. If it is killed at any of them, the next run completes it:
+The final move has five steps. If the process is killed at any of them, the next run completes the move:
 
 1. The caller writes the manifest to ``split.partial``: the split is complete. :meth:`Stage.commit` does the rest.
 2. An earlier split in the output folder is removed, its manifest first.
@@ -41,8 +41,8 @@ MOVING = "moving"  # empty file in the temporary folder from step 3 on
 PARTS = ("images", "labelTxt", FULL_LABELS, MANIFEST)
 """Parts of a split, in the order in which they are moved: the manifest marks a complete split."""
 
-# Names in the output folder from which and to which the temporary folder is renamed, so that it appears and disappears
-# at once.
+# The temporary folder is created under the name _NEW and removed under the name _TRASH, both in the output folder.
+# Renaming makes it appear and disappear as a whole.
 _NEW, _TRASH = ".split.new", ".split.trash"
 _REPLACE_HINT = "pass --overwrite to replace it, or choose another --out"
 _CHOOSE_HINT = "choose a new or empty folder as --out"
@@ -78,10 +78,11 @@ class Stage:
     def resume(self, keys: Collection[str]) -> None:
         """Set ``finished`` to the jobs that earlier runs and other shards have finished.
 
-        Without shards, files that belong to no finished job are removed.
+        Without shards, files that belong to no finished job are removed. With shards, running jobs may have written
+        them.
 
         Args:
-            keys: Keys of the jobs of all shards. Records with other keys or with missing files are ignored.
+            keys: Keys of the jobs of all shards. Records with other keys, or whose tiles are missing, are ignored.
         """
         self.finished = {key: stats for key, stats in read_records(self.folder).items() if key in keys}
         if self.is_moving:  # the split was complete, and some of its tiles can already be in the output folder
@@ -129,14 +130,14 @@ def staged(
     """Yield the temporary folder of a split: a new one, or that of a stopped run with the same description.
 
     At its end, the block has to call :meth:`Stage.commit`, which moves the split into ``out``. If the block fails or is
-    interrupted, the temporary folder stays if a job has finished, and is removed otherwise; the rest of ``out`` is
-    unchanged. While the block runs, ``out`` is locked, so that a second run into it is refused.
+    interrupted, the temporary folder is kept if a job has finished, and removed otherwise; the rest of ``out`` is
+    unchanged. While the block runs, ``out`` is locked, so that a second run into it raises an error.
 
     Args:
         out: The output folder; it need not exist.
         description: JSON values by name that must equal those of a stopped run for this run to continue it.
         labeled: Whether the images have labels.
-        overwrite: Replace an earlier split in ``out``, and an unfinished one with another description. Other content
+        overwrite: Replace an earlier split in ``out``, even an unfinished one with another description. Other content
             is never replaced.
         shard: The part of the images that this run splits. Shards share the temporary folder: each locks only its own
             part, and the whole folder only to prepare and move it. If a shard fails, the folder stays.
@@ -156,15 +157,15 @@ def staged(
     """
     if out.exists() and not out.is_dir():
         raise UserError("not a folder", where=out, hint=_CHOOSE_HINT)
-    # hold_run_lock locks the shard, or the folder in a run of all images; folder_lock has an effect only for shards,
-    # for which it locks the folder
+    # In a run of all images, hold_run_lock locks the folder, and folder_lock does nothing. In a run of a shard,
+    # hold_run_lock locks only the shard, and folder_lock locks the folder.
     with output_folder(out), hold_run_lock(out, COMMAND, shard):
         with folder_lock(out, COMMAND, shard):
             _prepare(out, description, overwrite)
-        yield from _discard_if_useless(Stage(out, labeled=labeled, shard=shard))
+        yield from _discard_after_failure(Stage(out, labeled=labeled, shard=shard))
 
 
-def _discard_if_useless(stage: Stage) -> Iterator[Stage]:
+def _discard_after_failure(stage: Stage) -> Iterator[Stage]:
     """Yield a stage; if the block fails and no run can continue from its temporary folder, remove the folder."""
     try:
         yield stage
@@ -181,7 +182,7 @@ def _prepare(out: Path, description: Mapping[str, Any], overwrite: bool) -> None
         for name in (_NEW, _TRASH):  # left by killed runs
             _remove(out / name)
         difference = _describe_difference(partial, description)
-        if difference and (partial / MOVING).exists():  # another split, complete and partly moved
+        if difference and (partial / MOVING).exists():  # another split, which is complete and may be partly moved
             _finish_move(partial, out)
         _check_replaceable(out, overwrite, difference)
         if difference:
@@ -203,7 +204,7 @@ def _describe_difference(partial: Path, description: Mapping[str, Any]) -> str:
 
 
 def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:
-    """Raise an error if the output folder holds anything that this run may not continue or replace."""
+    """Raise an error if the output folder contains anything that this run may not continue or replace."""
     names = {path.name for path in out.iterdir() if not path.name.startswith(".")}
     if not names:
         return
@@ -223,7 +224,7 @@ def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:
 
 
 def remove_trash(out: Path) -> None:
-    """Remove what a run left behind if it was killed after its last rename.
+    """Remove the renamed temporary folder of a run that was killed before it could remove it.
 
     Example:
         >>> remove_trash(Path("no_such_folder"))
@@ -252,7 +253,7 @@ def _finish_move(partial: Path, out: Path) -> None:
 
 
 def _discard(folder: Path) -> None:
-    """Remove a folder. It is renamed first, so that no part of it keeps its name if the removal is interrupted."""
+    """Remove a folder. It is renamed first, so that no incomplete folder of its name remains after an interruption."""
     trash = folder.with_name(_TRASH)
     shutil.rmtree(trash, ignore_errors=True)
     if folder.exists():

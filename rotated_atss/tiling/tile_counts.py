@@ -39,11 +39,11 @@ def count_tiles(
     """Count the tiles of a split and the objects that it cuts, from the sizes of the images and the labels.
 
     Objects are assigned to tiles by the rules of a split (:func:`rotated_atss.tiling.crop.place_objects`). An object
-    that extends beyond its image is not cut if one tile contains all of its part inside the image.
+    that extends beyond its image is not cut if its part inside the image fits in one tile.
 
     Args:
-        image_wh: (M, 2) width and height of the images, pixels. Images of size 0 are ignored: their objects are neither
-            cut nor in no tile.
+        image_wh: (M, 2) width and height of the images, pixels. Images of size 0 have no tiles, and ``cut`` and
+            ``in_no_tile`` are False for their objects.
         image_index: (N,) index of the image of each object, ascending.
         polygons: (N, 8) corners of each object in pixels of its image.
         settings: Windows of the split, without resampling.
@@ -86,7 +86,7 @@ def _count_image(
 def _fits_in_a_window(
     polygons: NDArray[np.float64], windows: NDArray[np.int64], image_wh: Sequence[int]
 ) -> NDArray[np.bool_]:
-    """Return (N,) whether a single window contains all of the object's part inside the image."""
+    """Return (N,) whether a single window contains the part of the object that lies inside the image."""
     corners = np.clip(polygons.reshape(-1, 4, 2), 0, np.array(image_wh, np.float64))
     low, high = corners.min(axis=1), corners.max(axis=1)
     fits = np.zeros(len(polygons), bool)

@@ -1,4 +1,4 @@
-"""PyTorch dataset of the tiles of a split, for training loops without MMDetection."""
+"""Load the tiles of a split as a PyTorch dataset, for training loops without MMDetection."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def to_tile_objects(
     has_area = polygon_areas(labels.polygons) > 0
     boxes = poly_to_obb(torch.from_numpy(labels.polygons[has_area]), angle_version, rect=rect)
     class_indices = {name: index for index, name in enumerate(classes)}
-    indices = [class_indices[name] for name, is_valid in zip(labels.names, has_area) if is_valid]
+    indices = [class_indices[name] for name, keep in zip(labels.names, has_area) if keep]
     return TileObjects(
         boxes.float(),
         torch.tensor(indices, dtype=torch.int64),

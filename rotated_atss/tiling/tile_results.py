@@ -27,8 +27,8 @@ class ResultOptions:
     """Evaluation rules and output files of a test on tiles.
 
     Attributes:
-        dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`; the rules of this dataset
-            apply. DOTA-v1.0 ignores difficult objects, the other versions count them.
+        dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`; its evaluation rules apply.
+            DOTA-v1.0 ignores difficult objects, the other versions count them.
         iou_threshold: IoU threshold of the NMS that merges the detections on tiles.
         metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
             (COCO's matching and 101 points, also by object size); None for the metric of the dataset.
@@ -61,8 +61,8 @@ class ResultOptions:
         ):
             value = getattr(self, name)
             if value not in choices:
-                known = ", ".join(filter(None, choices))
-                raise UserError(f"{name} of the evaluation must be one of {known}, got {value!r}")
+                choices_text = ", ".join(filter(None, choices))
+                raise UserError(f"{name} of the evaluation must be one of {choices_text}, got {value!r}")
         if not 0 <= self.iou_threshold <= 1:
             raise UserError(f"iou_threshold of the evaluation must be between 0 and 1, got {self.iou_threshold}")
 
@@ -119,16 +119,16 @@ def finish_test(
         warning = "" if any(map(len, detections.values())) else ", which contains no detection"
         log(f"wrote {options.submission}{warning}")
     if not labels:
-        skipped = "nothing is evaluated" if options.report_dir is None else "nothing is evaluated, no report is written"
-        log(f"no labels of the full images are available: {skipped} (set them with --labels)")
+        no_report = "" if options.report_dir is None else ", no report is written"
+        log(f"no labels of the full images are available: nothing is evaluated{no_report} (set them with --labels)")
         return {}
     log(f"labels of the full images: {', '.join(str(Path(folder).resolve()) for folder in labels)}")
     labels_of_images = read_labels_of_images(labels, [image.name for image in merged], classes)
     result = _evaluate(detections, labels_of_images, options, notes, log, observer)
     if options.report_dir is not None:
         _write_report(result, detections, labels_of_images, options, labels, images, log)
-    size_ranges = list(result.by_size.items())[1:]  # the first is for all sizes, which ``result.values()`` has already
-    return {**result.values(), **{f"AP50_95 {name}": value for name, value in size_ranges}}
+    ap_by_size = list(result.by_size.items())[1:]  # without the first, all sizes, which is in ``result.values()``
+    return {**result.values(), **{f"AP50_95 {name}": value for name, value in ap_by_size}}
 
 
 def _evaluate(
@@ -187,7 +187,7 @@ def read_labels_of_images(
         Labels by image id.
 
     Raises:
-        UserError: No folder has a label file of an image.
+        UserError: An image has no label file in any of the folders.
 
     Example:
         >>> import tempfile

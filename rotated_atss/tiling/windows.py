@@ -1,4 +1,4 @@
-"""Sliding windows over an image, as integer coordinates in pixels.
+"""Compute sliding windows over an image, as integer coordinates in pixels.
 
 The rules are those of mmrotate's ``img_split.py``, which the published DOTA results use: windows start every
 ``size - gap`` pixels, the last window of a row or column is moved back so that it ends at the border of the image, and
@@ -94,8 +94,8 @@ def sliding_windows(
         width: Width of the image, pixels, at least 1.
         height: Height of the image, pixels, at least 1.
         sizes_and_gaps: (size, gap) per grid, ``0 <= gap < size``. A window that is in several grids is returned once.
-        image_ratio: Windows are kept if the image fills more than this fraction of their area. If this is true for no
-            window, those with the highest fraction are kept, so that every image has at least one window.
+        image_ratio: Windows are kept if the image fills more than this fraction of their area. If no window satisfies
+            this, those with the highest fraction are kept, so that every image has at least one window.
         where: The image, for the error.
 
     Returns:
@@ -103,8 +103,8 @@ def sliding_windows(
         the bottom.
 
     Raises:
-        UserError: A grid has more than :data:`MAX_WINDOWS` windows, for example because a damaged file states a huge
-            image.
+        UserError: A grid has more than :data:`MAX_WINDOWS` windows, for example because a damaged header declares a
+            huge image.
 
     Example:
         >>> sliding_windows(180, 100, [(100, 20)]).tolist()
@@ -113,8 +113,10 @@ def sliding_windows(
     for size, gap in sizes_and_gaps:
         num_windows = count_starts(width, size, gap) * count_starts(height, size, gap)
         if num_windows > MAX_WINDOWS:
-            got = f"got {num_windows:,} of {size} px over {width} x {height} px"
-            what = f"an image can have at most {MAX_WINDOWS:,} windows, {got}"
+            what = (
+                f"an image can have at most {MAX_WINDOWS:,} windows, "
+                f"got {num_windows:,} of {size} px over {width} x {height} px"
+            )
             raise UserError(what, where=where, hint="choose a larger size or a smaller gap, or divide the image")
     grids = [window_grid(width, height, size, gap) for size, gap in dict.fromkeys(sizes_and_gaps)]
     windows = _unique_rows(np.concatenate(grids))
