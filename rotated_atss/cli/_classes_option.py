@@ -1,4 +1,4 @@
-"""The option ``--classes``, and how ``predict`` and ``draw`` select classes by it."""
+"""The option ``--classes``, and the selection of classes for ``predict`` and ``draw``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add_classes_argument(parser: argparse._ActionsContainer, effect: str, defaul
 
     Args:
         parser: The parser or group.
-        effect: Start of the help text: what the command does with the classes, such as "classes to draw".
+        effect: Start of the help text: the meaning of the classes for the command, such as "classes to draw".
         default: Default shown at the end of the help text, such as "all".
     """
     forms = f"comma-separated names, a file with one name per line, or {', '.join(DATASET_NAMES)}"
@@ -32,10 +32,11 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
         known: Class names to select from.
 
     Returns:
-        Names as spelled in ``known``. The classes of a dataset that are not in ``known`` are left out.
+        Selected names as spelled in ``known``. If ``spec`` is a dataset, its classes that are not in ``known`` are left
+        out.
 
     Raises:
-        UserError: A name is not in ``known``, or no name is given.
+        UserError: A name in a list or file is not in ``known``, or no name is given.
 
     Example:
         >>> select_classes("traffic-light,car", ["car", "bus", "traffic light"])

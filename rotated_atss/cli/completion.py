@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from rotated_atss.cli._completion_candidates import read_completions
     from rotated_atss.cli._completion_scripts import SCRIPTS
-    from rotated_atss.cli._completion_words import command_words
 
-    print(SCRIPTS[args.shell](command_words()), end="")
+    print(SCRIPTS[args.shell](read_completions()), end="")
     return 0

@@ -122,7 +122,7 @@ def _schedule(args: argparse.Namespace) -> dict:
 
 def _draw_detections(source: Path, merged: Path, out: Path) -> None:
     """Draw merged detections on the images of a DOTA folder, and combine the first four on a contact sheet."""
-    from rotated_atss.cli._layer_sources import task1_detections
+    from rotated_atss.cli._layer_sources import read_task1_detections
     from rotated_atss.dota.folders import list_images
     from rotated_atss.io.images import read_image
     from rotated_atss.visualization.contact_sheet import contact_sheet
@@ -131,7 +131,7 @@ def _draw_detections(source: Path, merged: Path, out: Path) -> None:
     from rotated_atss.visualization.png_output import write_png
 
     images = list_images(source / "images")
-    detections = task1_detections(merged, images)
+    detections = read_task1_detections(merged, images)
     styles = class_styles(detections.classes)
     style_options: dict[str, Any] = dict(
         colors={name: style.color for name, style in styles.items()},
@@ -139,7 +139,7 @@ def _draw_detections(source: Path, merged: Path, out: Path) -> None:
     )
     pictures = []
     for path in images[:MAX_PICTURES]:
-        layer = detections.layer(path)
+        layer = detections.get_layer(path)
         picture = draw_boxes(
             read_image(path),
             layer.polygons,

@@ -24,15 +24,15 @@ from rotated_atss.cli._images import (
     print_failures,
     print_skipped_images,
     process_images,
-    resolve_pixels,
+    resolve_pixel_options,
 )
 from rotated_atss.cli._layer_sources import (
     LayerSource,
     add_crowd_styles,
-    coco_labels,
-    dota_labels,
+    read_coco_labels,
+    read_dota_labels,
+    read_task1_detections,
     select_boxes,
-    task1_detections,
 )
 from rotated_atss.cli._pictures import (
     MAX_PICTURE_PIXELS,
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     known = [name for source in labels + detections for name in source.classes]
     classes = None if args.classes is None else select_classes(args.classes, known)
     print_skipped_images(args.images)
-    args.pixels = resolve_pixels(paths, parse_pixel_options(args))
+    args.pixels = resolve_pixel_options(paths, parse_pixel_options(args))
     failures = process_images(paths, lambda path: _draw(path, labels, detections, classes, args), "draw")
     print(f"{count_of(len(paths) - len(failures), 'picture')} written to {args.out}")
     return print_failures(len(failures), paths)
@@ -98,9 +98,9 @@ def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:
 
 def _read_sources(args: argparse.Namespace, paths: Sequence[Path]) -> tuple[list[LayerSource], list[LayerSource]]:
     """Read labels and detections."""
-    labels = [] if args.labels is None else [dota_labels(args.labels, paths)]
-    labels += [] if args.coco is None else [coco_labels(args.coco, paths)]
-    detections = [] if args.detections is None else [task1_detections(args.detections, paths)]
+    labels = [] if args.labels is None else [read_dota_labels(args.labels, paths)]
+    labels += [] if args.coco is None else [read_coco_labels(args.coco, paths)]
+    detections = [] if args.detections is None else [read_task1_detections(args.detections, paths)]
     if not labels + detections:
         raise UserError("nothing to draw", hint="give --labels, --coco or --detections")
     return labels, detections
@@ -116,9 +116,9 @@ def _draw(
     from rotated_atss.io.image_reader import open_image
     from rotated_atss.visualization.palettes import class_styles
 
-    layers = [replace(source.layer(path), plain=bool(detections)) for source in labels]
-    layers += [source.layer(path) for source in detections]
-    styles = class_styles((name for source in (*labels, *detections) for name in source.present), args.palette)
+    layers = [replace(source.get_layer(path), plain=bool(detections)) for source in labels]
+    layers += [source.get_layer(path) for source in detections]
+    styles = class_styles((name for source in (*labels, *detections) for name in source.present_classes), args.palette)
     layers = [replace(layer, styles=add_crowd_styles(styles)) for layer in layers]
     with open_image(path, args.pixels) as image:
         window = find_window(args, (image.width, image.height), layers)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_rules
-from rotated_atss.cli._report import add_report_arguments, build_report_options, prepare_report_options
+from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_rule_arguments
+from rotated_atss.cli._report_options import add_report_arguments, build_report_options, prepare_report_options
 from rotated_atss.errors import UserError, printable
 
 HELP = (
@@ -40,7 +40,7 @@ def _run_coco(args: argparse.Namespace) -> int:
     from rotated_atss.coco.results_file import read_results
     from rotated_atss.io.files import write_json
 
-    reject_rules(args, "--coco-annotations")
+    reject_rule_arguments(args, "--coco-annotations")
     _check_outputs(args, [args.coco_annotations, args.detections])
     instances = read_instances(args.coco_annotations)
     detections = read_results(args.detections, instances)
@@ -66,8 +66,8 @@ def _run_dota(args: argparse.Namespace) -> int:
     _check_outputs(args, list_task1_inputs(args))
     evaluation = evaluate_task1(args, classes)
     print(format_table(evaluation.result))
-    if evaluation.left_out:  # possible only with --classes: otherwise other classes are an error
-        print(f"not evaluated (not in --classes): {printable(', '.join(evaluation.left_out))}")
+    if evaluation.unevaluated_classes:  # possible only with --classes: otherwise other classes are an error
+        print(f"not evaluated (not in --classes): {printable(', '.join(evaluation.unevaluated_classes))}")
     files = list_task1_files(args.detections)
     num_objects = {name: result.npos for name, result in evaluation.result.per_class.items()}
     missing = [name for name in classes if name not in files and num_objects[name]]

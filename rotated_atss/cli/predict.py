@@ -23,7 +23,7 @@ from rotated_atss.cli._images import (
     print_failures,
     print_skipped_images,
     process_images,
-    resolve_pixels,
+    resolve_pixel_options,
 )
 from rotated_atss.cli._pictures import add_picture_arguments
 from rotated_atss.cli._predicted_image import predict_file
@@ -121,7 +121,7 @@ def _predict_images(
     reject_stale_detections(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))
     ids = find_coco_ids(paths, detector.classes, args.coco_annotations) if args.json else None
     print_skipped_images(args.images)
-    args.pixels = resolve_pixels(paths, parse_pixel_options(args, detector.pixels))
+    args.pixels = resolve_pixel_options(paths, parse_pixel_options(args, detector.pixels))
     names_of_shard = set(files.own_images)
     paths_of_shard = [path for path in paths if path.stem in names_of_shard]
     unfinished = [path for path in paths_of_shard if not files.is_done(path.stem)]

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_rules
-from rotated_atss.cli._report import MAX_IMAGES, add_report_arguments, build_report_options, prepare_report_options
+from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_rule_arguments
+from rotated_atss.cli._report_options import (
+    MAX_IMAGES,
+    add_report_arguments,
+    build_report_options,
+    prepare_report_options,
+)
 from rotated_atss.errors import UserError
 
 HELP = (
@@ -44,7 +49,7 @@ def _render(args: argparse.Namespace) -> int:
     given += ["max_images"] if args.max_images != MAX_IMAGES else []
     if given:
         raise UserError(f"--{given[0].replace('_', '-')} does not apply with --json, which has all figures")
-    reject_rules(args, "--json")
+    reject_rule_arguments(args, "--json")
     prepare_report_options(args, args.out, inputs=[args.json])
     print(f"report: {render_report(read_report(args.json), args.out, args.baseline)}")
     return 0
@@ -68,7 +73,7 @@ def _report_coco(args: argparse.Namespace) -> int:
     from rotated_atss.coco.results_file import read_results
     from rotated_atss.report.evaluation import report_coco
 
-    reject_rules(args, "--coco-annotations")
+    reject_rule_arguments(args, "--coco-annotations")
     prepare_report_options(args, args.out, inputs=[args.coco_annotations, args.detections])
     instances = read_instances(args.coco_annotations)
     detections = read_results(args.detections, instances)

@@ -135,8 +135,8 @@ def _print(
 
     width, height = image_size(image)
     print(title_of(cfg, image, assignment, names))
-    if objects.without_area:
-        print(f"{count_of(objects.without_area, 'object')} without area left out")
+    if objects.num_without_area:
+        print(f"{count_of(objects.num_without_area, 'object')} without area left out")
     if width > _MAX_REDUCTION * assignment.inputs.image_wh[0]:
         print(
             f"the image of {width} x {height} px is reduced as in the config's test pipeline; training uses tiles: "

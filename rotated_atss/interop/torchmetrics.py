@@ -22,7 +22,7 @@ require("torchmetrics")
 from torchmetrics import Metric  # noqa: E402
 from torchmetrics.utilities.data import dim_zero_cat  # noqa: E402
 
-# Initial value of each state: one row per detection or object, in the order of the images. The counts are the numbers of
+# Initial value of each state: one row per detection or object, in the order of the images. The counts are the number of
 # rows per image. Image indices per row would become wrong when the states of several processes are concatenated.
 _EMPTY_STATES = {
     "pred_polygons": torch.zeros(0, 8, dtype=torch.float64),

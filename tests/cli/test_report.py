@@ -297,7 +297,7 @@ def test_a_folder_as_json_is_refused_before_the_evaluation(folders, inputs, user
 
 
 def test_the_default_number_of_images_is_that_of_the_library() -> None:
-    from rotated_atss.cli._report import MAX_IMAGES
+    from rotated_atss.cli._report_options import MAX_IMAGES
     from rotated_atss.report import build
 
     assert MAX_IMAGES == build.MAX_IMAGES  # repeated, as the help must not import the report

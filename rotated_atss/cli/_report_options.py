@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rotated_atss.cli._evaluation import count_workers
+from rotated_atss.cli._evaluation import resolve_workers
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
@@ -116,6 +116,6 @@ def build_report_options(args: argparse.Namespace, out: str) -> ReportOptions:
         score=args.score,
         baseline=args.baseline,
         assignment=args.assignment,
-        workers=count_workers(args),
+        workers=resolve_workers(args),
         progress=False if args.quiet else None,
     )
