@@ -81,5 +81,7 @@ def load_any_detector(
         amp, channels_last = amp or has_fast_bfloat16(resolve_device(args.device).type), True
         hint = "" if args.device not in (None, "cpu") else "; an exported ONNX file is faster on a CPU"
         print(f"fastest here: torch, {'bfloat16' if amp else 'float32'}, channels last{hint}")
-    options: dict[str, Any] = dict(device=args.device, amp=amp, channels_last=channels_last, cfg_options=cfg_options)
-    return load_detector(checkpoint, **options) if config is None else load_detector(config, checkpoint, **options)
+    model_arguments = (checkpoint,) if config is None else (config, checkpoint)
+    return load_detector(
+        *model_arguments, device=args.device, amp=amp, channels_last=channels_last, cfg_options=cfg_options
+    )

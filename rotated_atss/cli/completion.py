@@ -6,14 +6,15 @@ import argparse
 
 SHELLS = ("bash", "zsh", "fish")
 HELP = (
-    "Print a script with which a shell completes commands, options, their values, file names, and names of configs and "
-    "models. bash: add the line `source <(rotated-atss completion bash)` to ~/.bashrc; zsh: the same with zsh, after "
-    "compinit, to ~/.zshrc; fish: rotated-atss completion fish > ~/.config/fish/completions/rotated-atss.fish"
+    "Print a script with which a shell completes commands, options and their values, file names, and names of configs "
+    "and models. bash: add the line `source <(rotated-atss completion bash)` to ~/.bashrc. zsh: add the line "
+    "`source <(rotated-atss completion zsh)` to ~/.zshrc, after compinit. fish: run `rotated-atss completion fish > "
+    "~/.config/fish/completions/rotated-atss.fish`"
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=SHELLS, help="the shell")
+    parser.add_argument("shell", choices=SHELLS, help="shell to print the script for")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -44,7 +44,7 @@ from rotated_atss.cli._pictures import (
 from rotated_atss.errors import UserError, count_of
 
 HELP = (
-    "Draw labels, detections or both on images and write OUT/<image>.png. Labels have the colors of their classes. If "
+    "Draw labels, detections or both on images and write OUT/<image>.png. Boxes have the colors of their classes; if "
     "detections are drawn too, labels are white and have no captions. An output folder that is also an input is "
     "refused."
 )
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mark-front",
         action="store_true",
-        help="draw the first edge of each box, the front in DOTA's corner order, white",
+        help="draw the first edge of each box, which is the front of the object in DOTA's corner order, in white",
     )
     add_picture_arguments(parser)
     add_pixel_arguments(parser)
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     classes = None if args.classes is None else select_classes(args.classes, known)
     print_skipped_images(args.images)
     args.pixels = resolve_pixel_options(paths, parse_pixel_options(args))
-    failures = process_images(paths, lambda path: _draw(path, labels, detections, classes, args), "draw")
+    failures = process_images(paths, lambda path: _draw_image(path, labels, detections, classes, args), "draw")
     print(f"{count_of(len(paths) - len(failures), 'picture')} written to {args.out}")
     return print_failures(len(failures), paths)
 
@@ -91,13 +91,13 @@ def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:
 
     check_output_folders([args.out], args.images)
     reject_overlapping_output(args.out, [folder for folder in (args.labels, args.detections) if folder])
-    # the name of a cropped picture contains the region, which is known only later
+    # The name of a cropped picture contains the region, which is known only once the image is open.
     for path in () if is_cropped(args) else paths:
         check_overwritable(picture_path(args.out, path))
 
 
 def _read_sources(args: argparse.Namespace, paths: Sequence[Path]) -> tuple[list[LayerSource], list[LayerSource]]:
-    """Read labels and detections."""
+    """Return the sources of the labels and the sources of the detections."""
     labels = [] if args.labels is None else [read_dota_labels(args.labels, paths)]
     labels += [] if args.coco is None else [read_coco_labels(args.coco, paths)]
     detections = [] if args.detections is None else [read_task1_detections(args.detections, paths)]
@@ -106,7 +106,7 @@ def _read_sources(args: argparse.Namespace, paths: Sequence[Path]) -> tuple[list
     return labels, detections
 
 
-def _draw(
+def _draw_image(
     path: Path,
     labels: Sequence[LayerSource],
     detections: Sequence[LayerSource],

@@ -9,7 +9,7 @@ from rotated_atss.cli._report_options import add_report_arguments, build_report_
 from rotated_atss.errors import UserError, printable
 
 HELP = (
-    "Compute the average precision (AP) of merged detections on full images from text files, with the rules of DOTA or "
+    "Compute the average precision (AP) of detections on full images, given as Task1 files, with the rules of DOTA or "
     "of another dataset. With --coco-annotations: COCO's twelve metrics of a results JSON."
 )
 
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     report_options = ("images", "score", "baseline", "assignment")
     given = [name for name in report_options if getattr(args, name) is not None]
     if given and args.report is None:
-        raise UserError(f"--{given[0]} is an option of the report", hint="add --report DIR")
+        raise UserError(f"--{given[0]} applies only to the report", hint="add --report DIR")
     return _run_coco(args) if args.coco_annotations else _run_dota(args)
 
 
@@ -62,12 +62,12 @@ def _run_dota(args: argparse.Namespace) -> int:
     from rotated_atss.dota.detections import list_task1_files
     from rotated_atss.io.files import write_json
 
-    classes = resolve_classes(args.classes or args.dataset)  # the name of a dataset gives its classes
+    classes = resolve_classes(args.classes or args.dataset)  # resolves class lists and names of datasets
     _check_outputs(args, list_task1_inputs(args))
     evaluation = evaluate_task1(args, classes)
     print(format_table(evaluation.result))
     if evaluation.unevaluated_classes:  # possible only with --classes: otherwise other classes are an error
-        print(f"not evaluated (not in --classes): {printable(', '.join(evaluation.unevaluated_classes))}")
+        print(f"classes not evaluated (not in --classes): {printable(', '.join(evaluation.unevaluated_classes))}")
     files = list_task1_files(args.detections)
     num_objects = {name: result.npos for name, result in evaluation.result.per_class.items()}
     missing = [name for name in classes if name not in files and num_objects[name]]

@@ -200,7 +200,7 @@ def test_missing_inputs(folders, user_error):
     hint = "give --detections and --labels or --coco-annotations, or --json"
     assert hint in user_error("report", "--out", folders / "rep")
     assert hint in user_error("report", "--out", folders / "rep", "--detections", folders / "merged")
-    assert "--score is an option of the report (add --report DIR)" in user_error(
+    assert "--score applies only to the report (add --report DIR)" in user_error(
         "evaluate", "--detections", folders / "merged", "--labels", folders / "labels", "--score", "0.5"
     )
 
