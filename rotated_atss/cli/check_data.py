@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--label-format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
-        help="format of --labels: auto (default), which is the format of most files, or a format of convert-labels",
+        help="format of --labels: auto (default), the format of most files, or a format of convert-labels",
     )  # fmt: skip
     parser.add_argument(
         "--coco", action="extend", nargs="+", metavar="JSON",
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="further image folders, such as the test set, that are not checked, but compared with --images",
     )  # fmt: skip
     add_classes_argument(
-        parser, "class list; other names are errors", "any name; names that are almost equal are reported"
+        parser, "class list", "any name is accepted, and almost equal names are reported", "Other names are errors"
     )
     add_class_column_arguments(parser)
     parser.add_argument(

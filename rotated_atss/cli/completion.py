@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 
 SHELLS = ("bash", "zsh", "fish")
-HELP = (
-    "Print a script with which a shell completes commands, options and their values, file names, and names of configs "
-    "and models. bash: add the line `source <(rotated-atss completion bash)` to ~/.bashrc. zsh: add the line "
-    "`source <(rotated-atss completion zsh)` to ~/.zshrc, after compinit. fish: run `rotated-atss completion fish > "
-    "~/.config/fish/completions/rotated-atss.fish`"
-)
+HELP = "Print a script with which a shell completes commands, options and their values, files, configs and models."
+EPILOG = """\
+setup:
+  bash: add to ~/.bashrc                  source <(rotated-atss completion bash)
+  zsh: add to ~/.zshrc, after compinit    source <(rotated-atss completion zsh)
+  fish: run once                          rotated-atss completion fish > ~/.config/fish/completions/rotated-atss.fish
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
     parser.add_argument("shell", choices=SHELLS, help="shell to print the script for")
 
 

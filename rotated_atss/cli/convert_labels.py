@@ -36,8 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_classes_argument(
         parser,
-        "class list of IN, in index order; other classes are an error",
+        "class list of IN, in index order",
         "all classes, in the order of IN's class indices, or sorted if IN has no class indices",
+        "Other classes are an error",
     )
     parser.add_argument(
         "--class-map", metavar="OLD=NEW,...",

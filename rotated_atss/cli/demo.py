@@ -29,7 +29,7 @@ SPLIT_BY_LOADER = {"train_dataloader": "train", "test_dataloader": "val"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", default="demo_out", metavar="DIR",
-        help="output folder; must be new or hold an earlier demo, which is replaced (default: demo_out)",
+        help="output folder; must be new or contain an earlier demo, which is replaced (default: demo_out)",
     )  # fmt: skip
     parser.add_argument(
         "--train-scenes", type=int, default=60, metavar="N", help="number of training scenes (default: 60)"
@@ -58,10 +58,8 @@ def run(args: argparse.Namespace) -> int:
     generate_splits(scenes, {"train": args.train_scenes, "val": args.val_scenes}, seed=args.seed)
     timer.start("split")
     for name in ("train", "val"):
-        source = scenes / name
-        split_dota(
-            source / "images", source / "labelTxt", tiles / name, SplitSettings(**SPLIT_SETTINGS), overwrite=True
-        )
+        source, settings = scenes / name, SplitSettings(**SPLIT_SETTINGS)
+        split_dota(source / "images", source / "labelTxt", tiles / name, settings, overwrite=True)
     timer.start("train")
     data_roots = {f"{loader}.dataset.data_root": str(tiles / name) for loader, name in SPLIT_BY_LOADER.items()}
     checkpoint = _train(args, data_roots)

@@ -53,7 +53,7 @@ HELP = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", required=True, metavar="DIR|FILE", help="folder of images, or one image")
     boxes = parser.add_argument_group("box sources (at least one)")
-    boxes.add_argument("--labels", metavar="DIR", help="DOTA label files (labelTxt)")
+    boxes.add_argument("--labels", metavar="DIR", help="folder of DOTA label files (labelTxt)")
     boxes.add_argument("--coco", metavar="JSON", help="labels in a COCO instances JSON")
     boxes.add_argument(
         "--detections", metavar="DIR", help="folder of Task1_<class>.txt files written by predict, merge or test"

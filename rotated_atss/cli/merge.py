@@ -34,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_classes_argument(
         parser,
-        "class list of the output. Each class gets a file, even without detections; other classes are an error",
+        "class list of the output",
         "the classes that have a file in TASK1_DIR",
+        "Each class gets a file, even without detections; other classes are an error",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
     add_shard_argument(parser, "merge", "part of the files")

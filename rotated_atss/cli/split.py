@@ -217,8 +217,9 @@ def _add_label_reading(folders: argparse._ArgumentGroup) -> None:
     )
     add_classes_argument(
         folders,
-        "class list of the labels; other classes are an error",
+        "class list of the labels",
         "those of the preset; without --preset, all classes are accepted",
+        "Other classes are an error",
     )
     folders.add_argument(
         "--class-map", metavar="OLD=NEW,...",

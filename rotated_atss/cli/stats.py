@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rotated_atss.tiling.tile_counts import TileCounts
 
 HELP = (
-    "Print the statistics of a dataset by class, size, aspect ratio and number per image and tile, and recommend tile "
-    "size, gap, rates and anchor scale with the reason for each."
+    "Print the statistics of a dataset by class, size, aspect ratio and number of objects per image and tile, and "
+    "recommend tile size, gap, rates and anchor scale with the reason for each."
 )
 # anchor scale and maximum number of detections per image, as in the configs for oriented and for horizontal boxes
 ORIENTED_SETTINGS, HORIZONTAL_SETTINGS = (4.0, 2000), (8.0, 100)
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "resizing for --labels, 1024 1024 for --data, 1333 800 for --coco-annotations)",
     )  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="write the report to this file")
-    parser.add_argument("--out", metavar="DIR", help="folder for dataset.png, with plots, and classes.csv")
+    parser.add_argument("--out", metavar="DIR", help="folder for dataset.png (plots) and classes.csv")
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
 
 

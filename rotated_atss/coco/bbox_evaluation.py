@@ -78,7 +78,7 @@ def check_max_dets(max_dets: Sequence[int]) -> tuple[int, ...]:
     """Check that ``max_dets`` consists of three positive integers in ascending order, and return them as a tuple.
 
     Raises:
-        UserError: ``max_dets`` is something else.
+        UserError: ``max_dets`` does not have this form.
 
     Example:
         >>> check_max_dets([1, 10, 100])

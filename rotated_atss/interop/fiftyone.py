@@ -65,9 +65,8 @@ def write_fiftyone(
     with staged_folder(out) as folder:
         # without the key "version", FiftyOne reads samples.json through its public classes, not as database entries
         write_json(folder / "metadata.json", {"media_type": "image", "info": {"classes": list(classes)}})
-        write_json(
-            folder / "samples.json", {"samples": [samples[image_id] for image_id in sorted(samples)]}, indent=None
-        )
+        sorted_samples = [samples[image_id] for image_id in sorted(samples)]
+        write_json(folder / "samples.json", {"samples": sorted_samples}, indent=None)
 
 
 # field names that have a meaning in FiftyOne
