@@ -126,9 +126,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _raise_on_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into an exception, so that temporary files are removed.
 
-    Signals that already have a handler or are ignored (``nohup``) are left as they are. Under torchrun (``LOCAL_RANK``
-    is set), all signals are, because the cleanup after an exception could block in a collective operation that the
-    other ranks never join.
+    Signals that already have a handler or are ignored (``nohup``) are left alone. Under torchrun (``LOCAL_RANK`` is
+    set), all signals are left alone, because the cleanup after an exception could block in a collective operation that
+    the other ranks never join.
     """
     is_main_thread = threading.current_thread() is threading.main_thread()
     if "LOCAL_RANK" in os.environ or not is_main_thread:  # Python sets handlers in the main thread only
@@ -254,7 +254,7 @@ def _print_overview(arguments: list[str]) -> int:
 
 
 def _print_error(program: str, message: str, code: int) -> int:
-    """Print a message on one line of stderr, and return the exit code. Interrupts (codes above 2) are not errors."""
+    """Print a message to stderr, and return the exit code. Only the message of a user error (code 2) says "error"."""
     print(f"{program}: error: {message}" if code == 2 else f"{program}: {message}", file=sys.stderr)
     return code
 

@@ -38,7 +38,7 @@ class ModelSource:
     cfg_options: Mapping[str, Any]
 
     def load_once(self) -> LoadedDetector | GraphDetector:
-        """Return the detector. If this process loaded the same file with the same options last, it is reused."""
+        """Return the detector, reusing the last one that this process loaded if its file and options are the same."""
         status = os.stat(self.checkpoint)  # time and size differ if the file was replaced
         args = self.args
         settings = (self.config, dict(self.cfg_options), args.device, args.amp, args.channels_last, args.fast)

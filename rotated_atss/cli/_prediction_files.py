@@ -103,10 +103,10 @@ class PredictionFiles(ImageRecords):
 
     Attributes:
         shard_images: Names of the images that this run processes.
-        outcome: None until the result files are in the output folder, that is, until :meth:`commit`, or from the start
-            if only the renames of an interrupted run were left to do. Then a dict with ``summary``, ``failed`` (number
-            of images that cannot be read), ``removed`` (number of pictures of an earlier run that were removed, because
-            this run does not replace them) and ``removed_files`` (names of other removed files).
+        outcome: None before :meth:`commit`. After it, or from the start if only the renames of an interrupted run were
+            left to do, a dict with ``summary``, ``failed`` (number of images that cannot be read), ``removed`` (number
+            of pictures of an earlier run that were removed, because this run does not replace them) and
+            ``removed_files`` (names of other removed files).
 
     Raises:
         UserError: The output cannot be written, another run writes to it, or an interrupted run has another
