@@ -1,7 +1,7 @@
 """The command line: ``rotated-atss COMMAND ...``.
 
 Each command is a module of this package with ``HELP`` (one line), ``add_arguments(parser)`` and ``run(args) -> int``.
-A module is imported only when its command runs, so that the overview is fast and works without torch.
+A module is imported only when its command runs, so that ``rotated-atss --help`` is fast and works without torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rotated_atss.io.signals import TerminatedError
 
 PROGRAM = "rotated-atss"
 
-# command -> line of the overview
+# command -> its line in rotated-atss --help
 COMMANDS = {
     "check-data": "Report all problems of images and labels, write a cleaned copy.",
     "stats": "Describe a dataset, and recommend tiles and anchor scale for it.",
@@ -35,8 +35,8 @@ COMMANDS = {
     "browse": "Draw what the network sees: images and boxes after augmentation.",
     "train": "Train a config on tiles.",
     "test": "Detect on tiles, merge into full images, evaluate, write the submission.",
-    "curves": "Plot losses, learning rate and validation results of trainings.",
-    "replay": "Repeat a training step with a loss that is not finite.",
+    "curves": "Plot losses, learning rate and validation results of training runs.",
+    "replay": "Repeat a training step whose loss or gradient was not finite.",
     "predict": "Detect objects on images of any size, write text files and pictures.",
     "export": "Write a model as an ONNX file, in float32, float16 or int8.",
     "draw": "Draw labels and detections on images.",
@@ -58,7 +58,7 @@ COMMANDS = {
 # commands that use NumPy but not torch: one BLAS thread makes them start faster
 WITHOUT_TORCH = ("check-data", "split", "convert-labels", "draw", "merge", "evaluate", "report", "check-submission")
 
-# command -> module, if the names differ: a module named `list` would hide the built-in name in this package
+# command -> module, where the names differ: a module named `list` would hide the built-in name in this package
 MODULES = {"list": "list_configs"}
 
 # Import names. If one of these packages is missing, the error is one line with the install command, not a traceback.
@@ -85,50 +85,50 @@ def main(argv: Sequence[str] | None = None) -> int:
         2
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if "torch" not in sys.modules:  # otherwise the program that calls this function owns torch's settings
+    if "torch" not in sys.modules:  # otherwise torch's settings are up to the program that calls this function
         set_wait_policy()
         enable_mps_fallback()
         follow_cpu_load()
-    name = arguments[0] if arguments and arguments[0] in COMMANDS else None
-    if name in WITHOUT_TORCH:
+    command = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    if command in WITHOUT_TORCH:
         limit_blas_threads()
-    label = f"{PROGRAM} {name}" if name else PROGRAM
+    program = f"{PROGRAM} {command}" if command else PROGRAM  # as error lines name it
     try:
-        if name is None:
+        if command is None:
             return _print_overview(arguments)
-        _reject_empty(arguments)
-        args = parse_arguments(name, arguments[1:])
+        _reject_empty_arguments(arguments)
+        args = parse_arguments(command, arguments[1:])
         with _raise_on_signals(), _safe_config_context(args):
-            return int(load_command(name).run(args) or 0)
+            return int(load_command(command).run(args) or 0)
     except UserError as error:
-        return _print_error(label, str(error), 2)
+        return _print_error(program, str(error), 2)
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in OPTIONAL_PACKAGES:
+        package = (error.name or "").partition(".")[0]
+        if package not in OPTIONAL_PACKAGES:
             raise
         from rotated_atss.doctor import install_command  # its imports would slow down the start of every command
 
-        return _print_error(label, f"{missing} is not installed (run: {install_command(missing)})", 2)
+        return _print_error(program, f"{package} is not installed (run: {install_command(package)})", 2)
     except KeyboardInterrupt as error:
-        return _print_error(label, f"interrupted{format_advice(error)}", 130)
+        return _print_error(program, f"interrupted{format_advice(error)}", 130)
     except TerminatedError as error:
-        return _print_error(label, f"{error}{format_advice(error)}", error.exit_code)
+        return _print_error(program, f"{error}{format_advice(error)}", error.exit_code)
     except BrokenPipeError:
         return _discard_stdout()
     except (OSError, RuntimeError) as error:
         message = describe_system_error(error)
         if message is None:
             raise
-        return _print_error(label, message, 2)
+        return _print_error(program, message, 2)
 
 
 @contextmanager
 def _raise_on_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into an exception, so that temporary files are removed.
 
-    Signals that the caller of the process handles or ignores (``nohup``) are not changed. Under torchrun
-    (``LOCAL_RANK`` is set) no signal is changed, because the cleanup after an exception could block in a collective
-    operation that the other ranks never join.
+    Signals that already have a handler or are ignored (``nohup``) are left alone. Under torchrun (``LOCAL_RANK`` is
+    set), all signals are left alone, because the cleanup after an exception could block in a collective operation that
+    the other ranks never join.
     """
     is_main_thread = threading.current_thread() is threading.main_thread()
     if "LOCAL_RANK" in os.environ or not is_main_thread:  # Python sets handlers in the main thread only
@@ -138,13 +138,13 @@ def _raise_on_signals() -> Iterator[None]:
     signals = [number for number in signals if signal.getsignal(number) is signal.SIG_DFL]
     main_process = os.getpid()
 
-    def handle(received: int, frame: FrameType | None) -> None:
+    def handle(signal_number: int, frame: FrameType | None) -> None:
         for number in signals:  # a second signal ends the process at once
             signal.signal(number, signal.SIG_DFL)
         if os.getpid() != main_process:  # a forked worker, which has nothing to clean up
-            os.kill(os.getpid(), received)
+            os.kill(os.getpid(), signal_number)
             return
-        raise TerminatedError(signal.Signals(received))
+        raise TerminatedError(signal.Signals(signal_number))
 
     for number in signals:
         signal.signal(number, handle)
@@ -156,14 +156,14 @@ def _raise_on_signals() -> Iterator[None]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors name the options nearest to unknown ones, and contain no control characters."""
+    """A parser whose errors suggest similar options for unknown ones, and contain no control characters."""
 
     def error(self, message: str) -> NoReturn:
         nearest = self._nearest_options(message) if message.startswith("unrecognized arguments") else []
         super().error(printable(f"{message} (nearest: {', '.join(nearest)})" if nearest else message))
 
     def _nearest_options(self, message: str) -> list[str]:
-        """Return the option nearest to each option that occurs in a message."""
+        """Return the most similar option of this parser for each option in an error message, if there is one."""
         from difflib import get_close_matches  # needed for errors only
 
         options = [option for action in self._actions for option in action.option_strings]
@@ -171,8 +171,8 @@ class _Parser(argparse.ArgumentParser):
         return [option for word in unknown for option in get_close_matches(word, options, n=1, cutoff=0.7)]
 
 
-def _reject_empty(arguments: Sequence[str]) -> None:
-    """Refuse empty arguments, because an empty path would be the working directory."""
+def _reject_empty_arguments(arguments: Sequence[str]) -> None:
+    """Refuse empty arguments, because an empty path would mean the working directory."""
     for option, value in zip(arguments, arguments[1:]):
         if not value:
             where = option if option.startswith("-") else None
@@ -180,7 +180,7 @@ def _reject_empty(arguments: Sequence[str]) -> None:
 
 
 def _safe_config_context(args: argparse.Namespace) -> AbstractContextManager[None]:
-    """Return a context in which configs are read without executing them if ``--safe-config`` is given."""
+    """Return a context for the command: with ``--safe-config``, configs are read in it without being executed."""
     if not getattr(args, "safe_config", False):
         return nullcontext()
     from rotated_atss.io.safe_config import require_safe_configs
@@ -220,8 +220,8 @@ def build_parser(name: str) -> argparse.ArgumentParser:
 def parse_arguments(name: str, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments of a command.
 
-    Commands whose module defines ``MODEL_FORMS`` take ``MODEL`` or ``CONFIG CHECKPOINT``, then inputs. Options may
-    occur between these positional arguments.
+    Commands whose module defines ``MODEL_FORMS`` have the positional arguments ``MODEL`` or ``CONFIG CHECKPOINT``,
+    followed by inputs. Options may stand between them.
 
     Args:
         name: A key of ``COMMANDS``.
@@ -253,8 +253,9 @@ def _print_overview(arguments: list[str]) -> int:
     return 2
 
 
-def _print_error(label: str, message: str, code: int) -> int:
-    print(f"{label}: error: {message}" if code == 2 else f"{label}: {message}", file=sys.stderr)
+def _print_error(program: str, message: str, code: int) -> int:
+    """Print a message to stderr, and return the exit code. Only the message of a user error (code 2) says "error"."""
+    print(f"{program}: error: {message}" if code == 2 else f"{program}: {message}", file=sys.stderr)
     return code
 
 

@@ -1,17 +1,18 @@
 """Pictures and titles of ``show-assignment``.
 
-A trace records the steps of ATSS for one object. Its variant says which boxes IoU compares: hbb (circumscribed), obb
-(oriented), or config (the horizontal boxes of a config without oriented ones).
+A trace records the steps of ATSS for one object. Its variant is the kind of boxes whose IoU is computed: hbb
+(circumscribed), obb (oriented), or config (the horizontal boxes of a config that has no oriented boxes).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rotated_atss.errors import count_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from mmengine.config import Config
     from torch import Tensor
 
@@ -22,28 +23,29 @@ if TYPE_CHECKING:
 _VARIANTS = {
     "hbb": "hbb: IoU of circumscribed horizontal boxes",
     "obb": "obb: IoU of oriented boxes",
-    "config": "IoU of horizontal boxes",  # of a config for horizontal boxes, which has only this variant
+    "config": "IoU of horizontal boxes",
 }
 
 
 def title_of(cfg: Config, image: Path, assignment: ImageAssignment, names: list[str]) -> str:
-    """Return the title of an image: config, image, input size, numbers of objects and positives."""
+    """Return the title of a picture: config, image, input size, number of objects and of positives."""
     width, height = assignment.inputs.image_wh
     objects = count_of(len(names), "object")
     num_ignored = len(assignment.inputs.gt_boxes_ignore)
     if num_ignored:
         objects += f" and {count_of(num_ignored, 'ignored object')}"
-    positives = count_of(int((assignment.assign() >= 0).sum()), "positive")  # the others are BACKGROUND or IGNORE, < 0
+    # gt_index is negative (BACKGROUND or IGNORE) for all other priors
+    positives = count_of(int((assignment.assign() >= 0).sum()), "positive")
     return f"{cfg.config_name}, {image.stem} at {width} x {height} px: {objects}, {positives}"
 
 
 def variant_title(assignment: ImageAssignment, variant: str) -> str:
-    """Return the title of a trace. For oriented boxes, it marks the variant that the config uses."""
+    """Return the title of a trace. If there are two variants, the title marks the one that the config uses."""
     return _VARIANTS[variant] + (" (this config)" if variant == assignment.variant and assignment.oriented else "")
 
 
 def count_positives(assignment: ImageAssignment, num_objects: int) -> Tensor:
-    """Return the number of positives (G, L) per ground-truth box and level."""
+    """Count the positives per ground-truth box and level, shape (G, L)."""
     from rotated_atss.analysis.assignment_text import positives_per_level
 
     return positives_per_level(assignment.assign(), assignment.level_sizes, num_objects)
@@ -74,12 +76,12 @@ def draw_overview(cfg: Config, image: Path, assignment: ImageAssignment, names: 
     from rotated_atss.assign.box_formats import centers
     from rotated_atss.visualization.assignment import plot_assignment
 
-    gt_index = assignment.assign()
-    levels = zip(centers(assignment.priors).split(assignment.level_sizes), gt_index.split(assignment.level_sizes))
+    centers_by_level = centers(assignment.priors).split(assignment.level_sizes)
+    gt_index_by_level = assignment.assign().split(assignment.level_sizes)
     return plot_assignment(
         read_input_image(image, assignment.inputs.image_wh),
         corners_of(assignment.inputs.gt_boxes),
-        [xy[assigned >= 0].double().numpy() for xy, assigned in levels],
+        [xy[gt_index >= 0].double().numpy() for xy, gt_index in zip(centers_by_level, gt_index_by_level)],
         count_positives(assignment, len(names)).sum(1).tolist(),
         assignment.strides,
         ignored=corners_of(assignment.inputs.gt_boxes_ignore),
@@ -90,22 +92,22 @@ def draw_overview(cfg: Config, image: Path, assignment: ImageAssignment, names: 
 def draw_object(
     cfg: Config, image: Path, assignment: ImageAssignment, names: list[str], traces: dict[str, AssignmentTrace]
 ) -> bytes:
-    """Draw the traces of one object, by variant, and return the bytes of a PNG file."""
+    """Draw the traces of one object, one panel per variant, and return the bytes of a PNG file."""
     import numpy as np
 
     from rotated_atss.visualization.assignment_object import TracePanel, plot_object
 
     gt_index = next(iter(traces.values())).gt_index
-    corners = corners_of(assignment.inputs.gt_boxes)
+    corners = corners_of(assignment.inputs.gt_boxes)  # (G, 4, 2)
     polygon = corners[gt_index]
     panels = []
     for variant, trace in traces.items():
-        compared = polygon  # the box whose IoU with the priors is computed
+        compared_polygon = polygon  # the box whose IoU with the priors is computed
         if variant == "hbb":
-            compared = corners_of(_to_hbb(assignment.inputs.gt_boxes[gt_index : gt_index + 1]))[0]
+            compared_polygon = corners_of(_to_hbb(assignment.inputs.gt_boxes[gt_index : gt_index + 1]))[0]
         best = trace.prior_index[trace.iou.argmax()] if len(trace.iou) else None  # the candidate of highest IoU
-        prior = None if best is None else corners_of(assignment.priors[best : best + 1])[0]
-        panels.append(TracePanel(variant_title(assignment, variant), trace, compared, polygon, prior))
+        best_prior = None if best is None else corners_of(assignment.priors[best : best + 1])[0]
+        panels.append(TracePanel(variant_title(assignment, variant), trace, compared_polygon, polygon, best_prior))
     title = f"{cfg.config_name}, {image.stem}: object {gt_index}, {names[gt_index]}"
     return plot_object(
         read_input_image(image, assignment.inputs.image_wh), panels, assignment.strides,
@@ -113,8 +115,8 @@ def draw_object(
     )  # fmt: skip
 
 
-def corners_of(boxes: Tensor) -> Any:
-    """Return the corners (N, 4, 2) of oriented (N, 5) or horizontal (N, 4) boxes as an array, pixels."""
+def corners_of(boxes: Tensor) -> np.ndarray:
+    """Return the corners (N, 4, 2), in pixels, of oriented (N, 5) or horizontal (N, 4) boxes."""
     from rotated_atss.ops.box_polygons import box_polygons
 
     return box_polygons(boxes).reshape(-1, 4, 2)

@@ -1,4 +1,4 @@
-"""The option ``--classes``, and how ``predict`` and ``draw`` select classes by it."""
+"""The option ``--classes``, and the selection of classes for ``predict`` and ``draw``."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from rotated_atss.dota.datasets import DATASET_NAMES
 from rotated_atss.errors import UserError
 
 
-def add_classes_argument(parser: argparse._ActionsContainer, effect: str, default: str) -> None:
+def add_classes_argument(parser: argparse._ActionsContainer, effect: str, default: str, note: str = "") -> None:
     """Add ``--classes`` to a parser or an argument group.
 
     Args:
         parser: The parser or group.
-        effect: Start of the help text: what the command does with the classes, such as "classes to draw".
+        effect: Start of the help text: the meaning of the classes for the command, such as "classes to draw".
         default: Default shown at the end of the help text, such as "all".
+        note: Sentence shown before the default, such as "Other classes are an error".
     """
-    forms = f"comma-separated names, a file with one name per line, or {', '.join(DATASET_NAMES)}"
-    parser.add_argument("--classes", metavar="CLASSES", help=f"{effect}: {forms} (default: {default})")
+    forms = f"comma-separated names, a file with one name per line, or the classes of {', '.join(DATASET_NAMES)}"
+    sentence = f". {note}" if note else ""
+    parser.add_argument("--classes", metavar="CLASSES", help=f"{effect}: {forms}{sentence} (default: {default})")
 
 
 def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
@@ -32,10 +34,11 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
         known: Class names to select from.
 
     Returns:
-        Names as spelled in ``known``. The classes of a dataset that are not in ``known`` are left out.
+        Selected names as spelled in ``known``. If ``spec`` is a dataset, its classes that are not in ``known`` are left
+        out.
 
     Raises:
-        UserError: A name is not in ``known``, or no name is given.
+        UserError: A name in a list or file is not in ``known``, or no name is given.
 
     Example:
         >>> select_classes("traffic-light,car", ["car", "bus", "traffic light"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from rotated_atss.errors import UserError
 
-# Keys whose values are paths or class names: strings, even where they look like numbers.
+# keys whose values are paths or class names, which must stay strings even if they look like numbers
 STRING_KEYS = frozenset(
     ("classes", "data_root", "ann_file", "img_path", "img", "work_dir", "load_from", "checkpoint", "out_dir", "labels")
 )
@@ -23,10 +23,10 @@ def add_cfg_options(parser: argparse._ActionsContainer) -> None:
 
 
 def add_safe_config_argument(parser: argparse._ActionsContainer) -> None:
-    """Add ``--safe-config``, which the entry point of all commands evaluates."""
+    """Add ``--safe-config``. :func:`rotated_atss.cli.main` applies it; commands need not read its value."""
     parser.add_argument(
         "--safe-config", action="store_true",
-        help="read CONFIG without executing it: only literals, dict(...), names assigned before and _base_",
+        help="read CONFIG without executing it: only literals, dict(...), names assigned earlier and _base_",
     )  # fmt: skip
 
 
@@ -37,8 +37,8 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
         pairs: Dotted config keys with their values, such as ``["train_cfg.max_epochs=24"]``.
 
     Returns:
-        Values by key; numbers, booleans, lists and tuples are converted, everything else stays a string. The values of
-        :data:`STRING_KEYS` and values in quotes are never numbers.
+        Values by key. Numbers, booleans, lists and tuples are converted; everything else stays a string. Values of
+        :data:`STRING_KEYS` and values in quotes are never converted to numbers.
 
     Raises:
         UserError: A string has no ``=`` or no key, or its brackets are not balanced.
@@ -60,25 +60,28 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--options", nargs="+", action=DictAction, default={})
     try:
         options = parser.parse_args(["--options", *pairs]).options
-    except AssertionError as error:  # brackets that are not balanced
+    except AssertionError as error:  # MMEngine's error for brackets that are not balanced
         raise UserError(f"--cfg-options: {error}") from error
     for pair in pairs:
         key, _, text = pair.partition("=")
-        options[key] = _restore_string(options[key], text.strip(), key.rpartition(".")[2] in STRING_KEYS)
+        is_string_key = key.rpartition(".")[2] in STRING_KEYS
+        options[key] = _restore_string(options[key], text.strip(), is_string_key)
     return options
 
 
-def _restore_string(value: Any, text: str, stays_string: bool) -> Any:
-    """Restore a value that must stay a string but was parsed as a number; return other values unchanged.
+def _restore_string(value: Any, text: str, is_string_key: bool) -> Any:
+    """Undo the conversion of a value to a number if it must stay a string; return other values unchanged.
 
     Args:
-        value: The parsed value.
+        value: The parsed value. The items of a list or tuple are treated one by one.
         text: The text after the equals sign.
-        stays_string: Whether the key is one of :data:`STRING_KEYS`. A quoted value always stays a string.
+        is_string_key: Whether the key is one of :data:`STRING_KEYS`. A quoted value always stays a string.
     """
     if isinstance(value, (list, tuple)):
-        items = [item.strip() for item in text.strip("[]()").split(",") if item.strip()]
-        if len(items) == len(value):  # nested sequences are returned unchanged
-            return type(value)(_restore_string(*pair, stays_string) for pair in zip(value, items))
+        item_texts = [item_text.strip() for item_text in text.strip("[]()").split(",") if item_text.strip()]
+        if len(item_texts) == len(value):  # nested sequences are returned unchanged
+            pairs = zip(value, item_texts)
+            return type(value)(_restore_string(item, item_text, is_string_key) for item, item_text in pairs)
     is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
-    return text.strip("'\"") if isinstance(value, (int, float)) and (stays_string or is_quoted) else value
+    must_stay_string = is_string_key or is_quoted
+    return text.strip("'\"") if must_stay_string and isinstance(value, (int, float)) else value

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Window = tuple[int, int, int, int]  # x_start, y_start, x_stop, y_stop in pixels of the image
 
-# side of the region around an object: four times the longest side of the object, but at least 256 px
-_SIDES_PER_REGION, _MIN_REGION = 4, 256
+# the region around an object is a square: four times the longest edge of the object, but at least 256 px
+_REGION_PER_EDGE, _MIN_REGION_PX = 4, 256
 
 
 def add_crop_arguments(parser: argparse._ActionsContainer) -> None:
@@ -25,11 +25,12 @@ def add_crop_arguments(parser: argparse._ActionsContainer) -> None:
     region.add_argument(
         "--crop", type=int, nargs=4, metavar=("X", "Y", "W", "H"),
         help="draw only this region of one image: left, top, width and height in pixels; the picture is named "
-        "<image>_X_Y_W_H.png, and only the region is read where the format allows it",
+        "<image>_X_Y_W_H.png; if the image format allows it, only the region is read",
     )  # fmt: skip
     region.add_argument(
         "--object", type=int, metavar="N",
-        help="draw the region around box N of the labels (without labels, of the detections), from 0 in file order",
+        help="draw only the region around box N of the labels, counted from 0 in file order (without labels: of the "
+        "detections)",
     )  # fmt: skip
 
 
@@ -52,7 +53,8 @@ def check_crop_arguments(args: argparse.Namespace, paths: Sequence[Path], max_pi
         max_pixels: Maximum number of pixels of the region.
 
     Raises:
-        UserError: There are several images, or the region is empty, too large or begins outside the image.
+        UserError: A region is selected for several images, or it is empty, too large, or begins left of or above the
+            image.
 
     Example:
         >>> check_crop_arguments(argparse.Namespace(crop=[0, 0, 9, 0], object=None), [Path("a.png")], 100)
@@ -71,7 +73,7 @@ def check_crop_arguments(args: argparse.Namespace, paths: Sequence[Path], max_pi
         raise UserError(f"width and height must be at least 1, got {width} x {height}", where="--crop")
     if width * height > max_pixels:
         limit = f"{max_pixels // 1_000_000} megapixels"
-        raise UserError(f"a region has at most {limit}, got {width} x {height} px", where="--crop")
+        raise UserError(f"a region can have at most {limit}, got {width} x {height} px", where="--crop")
 
 
 def find_window(args: argparse.Namespace, image_wh: tuple[int, int], layers: Sequence[Layer]) -> Window | None:
@@ -80,10 +82,10 @@ def find_window(args: argparse.Namespace, image_wh: tuple[int, int], layers: Seq
     Args:
         args: Parsed arguments.
         image_wh: Width and height of the image in pixels.
-        layers: Boxes on the image, those of the labels first. ``--object`` is the index of a box of the first layer.
+        layers: Boxes on the image, those of the labels first. ``--object`` is an index into the first layer.
 
     Raises:
-        UserError: The region begins outside the image, or the first layer has no box of that index.
+        UserError: The region begins outside the image, or the first layer has no box with the index ``--object``.
 
     Example:
         >>> find_window(argparse.Namespace(crop=[90, 0, 50, 50], object=None), (100, 80), [])
@@ -100,27 +102,29 @@ def find_window(args: argparse.Namespace, image_wh: tuple[int, int], layers: Seq
     return x, y, min(x + width, image_wh[0]), min(y + height, image_wh[1])
 
 
-def _window_around(number: int, image_wh: tuple[int, int], layer: Layer) -> Window:
-    """Return a square around a box, shifted into the image and, where it is larger than the image, clipped to it."""
+def _window_around(object_index: int, image_wh: tuple[int, int], layer: Layer) -> Window:
+    """Return a square around a box, shifted into the image, and clipped to the image if it is larger."""
     import numpy as np
 
     count = len(layer.names)
-    if not 0 <= number < count:
-        last = f"0 to {count - 1}" if count else "none"
-        raise UserError(f"the image has {count_of(count, 'box')} ({last}), got {number}", where="--object")
-    corners = np.asarray(layer.polygons[number], np.float64).reshape(4, 2)
-    longest = float(np.hypot(*(corners - np.roll(corners, 1, 0)).T).max())
-    side = max(_MIN_REGION, round(_SIDES_PER_REGION * longest))
-    starts, stops = [], []
-    for center, limit in zip(((corners.min(0) + corners.max(0)) / 2).tolist(), image_wh):
-        start = min(max(0, round(center - side / 2)), max(0, limit - side))
+    if not 0 <= object_index < count:
+        indices = f"0 to {count - 1}" if count else "none"
+        raise UserError(f"the image has {count_of(count, 'box')} ({indices}), got {object_index}", where="--object")
+    corners = np.asarray(layer.polygons[object_index], np.float64).reshape(4, 2)
+    edges = corners - np.roll(corners, 1, 0)  # (4, 2) vectors
+    longest_edge = float(np.hypot(edges[:, 0], edges[:, 1]).max())
+    region_side = max(_MIN_REGION_PX, round(_REGION_PER_EDGE * longest_edge))
+    center_xy = (corners.min(0) + corners.max(0)) / 2
+    starts, stops = [], []  # x, y
+    for center, image_side in zip(center_xy.tolist(), image_wh):
+        start = min(max(0, round(center - region_side / 2)), max(0, image_side - region_side))
         starts.append(start)
-        stops.append(min(start + side, limit))
+        stops.append(min(start + region_side, image_side))
     return starts[0], starts[1], stops[0], stops[1]
 
 
 def crop_layer(layer: Layer, window: Window) -> Layer:
-    """Select the boxes whose circumscribed horizontal box overlaps a region, and convert them to its pixels.
+    """Select the boxes whose circumscribed horizontal box overlaps a region, and shift them to the region's origin.
 
     Example:
         >>> import numpy as np
@@ -141,7 +145,7 @@ def crop_layer(layer: Layer, window: Window) -> Layer:
 
 
 def window_path(path: Path, window: Window | None) -> Path:
-    """Append a region to the name of a picture; None returns the path of the whole image's picture unchanged.
+    """Append the region, as X, Y, width and height, to the file name of a picture; without a region, return the path.
 
     Example:
         >>> window_path(Path("out/P1.png"), (10, 20, 110, 220)).name

@@ -1,4 +1,4 @@
-"""Loading of detectors from checkpoints and ONNX files, for ``predict`` and ``test``."""
+"""Load detectors from checkpoints and ONNX files, for ``predict`` and ``test``."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def is_onnx(path: str | Path) -> bool:
 
 
 def check_onnx_options(config: str | None, options: Mapping[str, object]) -> None:
-    """Refuse a config and options that an exported graph cannot follow.
+    """Refuse a config, and options that do not apply to an exported graph.
 
     Args:
-        config: The config of the command line.
-        options: Values by option; unset ones are None, False or empty.
+        config: The config on the command line; None without one.
+        options: Values of these options by name; None, False or empty if they are not given.
 
     Raises:
-        UserError: A config or one of the options is set.
+        UserError: A config or one of the options is given.
 
     Example:
         >>> check_onnx_options(None, {"--amp": False})
@@ -50,7 +50,7 @@ def load_any_detector(
 ) -> LoadedDetector | GraphDetector:
     """Load the detector of a model file.
 
-    With ``--fast``, the runtime and number format that are fastest on this machine are selected and printed.
+    With ``--fast``, the fastest runtime and number format on this machine are selected and printed.
 
     Args:
         config: Path or name of a config; None for a model file that records it.
@@ -76,10 +76,12 @@ def load_any_detector(
     from rotated_atss.detection.engine.inference import load_detector
     from rotated_atss.detection.engine.network import has_fast_bfloat16
 
-    amp, channels_last = args.amp, args.channels_last or None  # None: as in the config
+    amp, channels_last = args.amp, args.channels_last or None  # None leaves the choice to the config
     if args.fast:
         amp, channels_last = amp or has_fast_bfloat16(resolve_device(args.device).type), True
         hint = "" if args.device not in (None, "cpu") else "; an exported ONNX file is faster on a CPU"
         print(f"fastest here: torch, {'bfloat16' if amp else 'float32'}, channels last{hint}")
-    model = (checkpoint,) if config is None else (config, checkpoint)
-    return load_detector(*model, device=args.device, amp=amp, channels_last=channels_last, cfg_options=cfg_options)
+    model_arguments = (checkpoint,) if config is None else (config, checkpoint)
+    return load_detector(
+        *model_arguments, device=args.device, amp=amp, channels_last=channels_last, cfg_options=cfg_options
+    )

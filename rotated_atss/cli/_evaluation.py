@@ -1,4 +1,4 @@
-"""Reading and evaluation of Task1 detections, for the commands ``evaluate`` and ``report``."""
+"""Read and evaluate Task1 detections, for the commands ``evaluate`` and ``report``."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Task1Evaluation:
         result: The average precisions.
         detections: Detections by class name, of the evaluated classes.
         labels: Labels by image id.
-        left_out: Class names in the files that are not among the evaluated classes.
+        unevaluated_classes: Sorted names of the classes that occur in the files but are not evaluated.
     """
 
     result: EvaluationResult
     detections: Mapping[str, Detections]
     labels: Mapping[str, Labels]
-    left_out: list[str]
+    unevaluated_classes: list[str]
 
 
 def list_task1_inputs(args: argparse.Namespace) -> list[Path]:
-    """Return the paths of the Task1 files and of the label files of a command.
+    """List the Task1 files and the label files that a command reads.
 
     Args:
         args: Arguments with ``detections`` and ``labels``.
@@ -49,7 +49,7 @@ def list_task1_inputs(args: argparse.Namespace) -> list[Path]:
     """
     from rotated_atss.dota.detections import list_task1_files
 
-    return [*list_task1_files(args.detections).values(), *_find_labels(args.labels).values()]
+    return [*list_task1_files(args.detections).values(), *_list_label_files(args.labels).values()]
 
 
 def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1Evaluation:
@@ -58,7 +58,7 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
     Args:
         args: Arguments of the command ``evaluate``.
         classes: Names of the classes to evaluate. Other classes in the files are an error, unless the user has selected
-            classes by ``args.classes``.
+            classes with ``--classes``.
 
     Raises:
         UserError: A file is missing or malformed, a class is unknown, or a detection lies on an image without labels.
@@ -71,21 +71,21 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
     from rotated_atss.dota.task1_evaluation import evaluate_detections
     from rotated_atss.io.progress import progress_bar
 
-    files, label_files = list_task1_files(args.detections), _find_labels(args.labels)
-    bytes_of = {path: path.stat().st_size for path in (*files.values(), *label_files.values())}
+    files, label_files = list_task1_files(args.detections), _list_label_files(args.labels)
+    file_bytes = {path: path.stat().st_size for path in (*files.values(), *label_files.values())}
     # the bytes of a Task1 file count twice: when it is read and when its class is evaluated
-    total = sum(bytes_of.values()) + sum(bytes_of[path] for path in files.values())
-    workers = count_workers(args)
+    total = sum(file_bytes.values()) + sum(file_bytes[path] for path in files.values())
+    workers = resolve_workers(args)
     show = False if args.quiet else None
     with progress_bar(total=total, desc="evaluate", unit="B", leave=False, show=show) as bar:
 
         def on_read(path: Path) -> None:
-            bar.update(bytes_of[path])
+            bar.update(file_bytes[path])
 
         def on_evaluated(name: str) -> None:
-            bar.update(bytes_of[files[name]] if name in files else 0)  # a class need not have a file
+            bar.update(file_bytes[files[name]] if name in files else 0)  # a class need not have a file
 
-        # unknown classes are refused below, once the classes of all files are known for the message
+        # unknown classes are refused below: the message lists the classes of all files
         detections = read_task1_folder(args.detections, classes, skip_unknown=True, workers=workers, on_done=on_read)
         labels = _read_labels(label_files, on_read)
         locations = _locate_classes(files, label_files, labels)
@@ -107,14 +107,14 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
         return Task1Evaluation(result, detections, labels, sorted(set(locations) - set(classes)))
 
 
-def count_workers(args: argparse.Namespace) -> int:
-    """Return the number of threads, one per core by default.
+def resolve_workers(args: argparse.Namespace) -> int:
+    """Return the number of threads that ``--workers`` selects, by default one per core.
 
     Raises:
         UserError: ``--workers`` is below 1.
 
     Example:
-        >>> count_workers(argparse.Namespace(workers=3))
+        >>> resolve_workers(argparse.Namespace(workers=3))
         3
     """
     from rotated_atss.io.processes import available_cores
@@ -128,7 +128,7 @@ def count_workers(args: argparse.Namespace) -> int:
 def _locate_classes(
     files: Mapping[str, Path], label_files: Mapping[str, Path], labels: Mapping[str, Labels]
 ) -> dict[str, str]:
-    """Return where each class of the Task1 files and the labels first occurs: ``path`` or ``path:line`` by class."""
+    """Return the first occurrence of each class in Task1 files and labels, as ``path`` or ``path:line``."""
     locations = {name: str(path) for name, path in files.items()}
     for image, image_labels in labels.items():
         for name, line_number in zip(image_labels.names, image_labels.line_numbers):
@@ -138,7 +138,7 @@ def _locate_classes(
 
 
 def _reject_misspelled_classes(classes: tuple[str, ...], locations: Mapping[str, str]) -> None:
-    """Refuse a class of ``--classes`` that is in no file and in no known dataset, and thus probably misspelled."""
+    """Refuse a class of ``--classes`` that occurs in no file and no known dataset: it is probably misspelled."""
     from rotated_atss.dota.classes import CLASSES, unknown_class_hint
     from rotated_atss.dota.datasets import DATASETS
 
@@ -156,14 +156,14 @@ def _reject_other_classes(classes: tuple[str, ...], locations: Mapping[str, str]
         if name not in classes:
             hint = unknown_class_hint(name, classes)
             if name not in CLASSES["v2.0"]:  # v2.0 has the classes of all DOTA versions
-                # --classes reads a single name as a list of classes only if a comma follows
+                # without a comma, --classes takes a single name for the name of a dataset or file
                 listed = ",".join(sorted(locations)) if len(locations) > 1 else f"{name},"
                 hint = f"{hint}; if the classes are your own, add --classes {listed}"
             raise UserError(f"unknown class '{name}'", where=location, hint=hint)
 
 
-def _find_labels(folders: list[str]) -> dict[str, Path]:
-    """Map image ids to label files; an image with label files in two folders is an error."""
+def _list_label_files(folders: list[str]) -> dict[str, Path]:
+    """List the label files by image id; an image with label files in two folders is an error."""
     from rotated_atss.dota.folders import list_label_files
 
     by_image: dict[str, Path] = {}
@@ -179,7 +179,7 @@ def _find_labels(folders: list[str]) -> dict[str, Path]:
 
 
 def _read_labels(files: Mapping[str, Path], on_done: Callable[[Path], object]) -> dict[str, Labels]:
-    """Read the labels of every image, and call ``on_done`` with each file that has been read."""
+    """Read label files by image id, and call ``on_done`` with the path of each file after it is read."""
     from rotated_atss.dota.labels import read_labels
 
     labels = {}

@@ -24,22 +24,23 @@ def add_input_arguments(parser: argparse.ArgumentParser, *, required: bool) -> N
     """
     parser.add_argument(
         "--detections", required=required, metavar="DIR|JSON",
-        help="folder of merged Task1_<class>.txt; a class without a file has no detections. For COCO: the results JSON",
+        help="folder of merged Task1_<class>.txt files; a class without a file has no detections; with "
+        "--coco-annotations: COCO results JSON",
     )  # fmt: skip
     ground_truth = parser.add_mutually_exclusive_group(required=required)
     ground_truth.add_argument(
         "--labels", action="extend", nargs="+", metavar="DIR",
         help="label folders (labelTxt) of the full images; every image with a label file is evaluated; repeatable",
     )  # fmt: skip
-    ground_truth.add_argument("--coco-annotations", metavar="JSON", help="COCO instances JSON, for horizontal boxes")
+    ground_truth.add_argument("--coco-annotations", metavar="JSON", help="COCO instances JSON with horizontal boxes")
     parser.add_argument(
         "--ignore-unlabeled", action="store_true",
-        help="ignore detections on images without a label file (default: they are an error)",
+        help="ignore detections on images without a label file (default: such detections are an error)",
     )  # fmt: skip
 
 
 def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options for the rules of the evaluation, the number of threads and the progress bar.
+    """Add the options for evaluation rules, number of threads and progress bar.
 
     Args:
         parser: The parser.
@@ -53,39 +54,40 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
     rules = parser.add_argument_group("evaluation rules")
     rules.add_argument(
         "--dataset", "--dota-version", dest="dataset", default="v1.0", choices=DATASET_NAMES, metavar="NAME",
-        help=f"dataset, which sets the classes and rules: {', '.join(DATASET_NAMES)} (default: v1.0, of DOTA)",
+        help=f"dataset whose classes and evaluation rules apply: {', '.join(DATASET_NAMES)} (default: v1.0, that is, "
+        "DOTA-v1.0)",
     )  # fmt: skip
     rules.add_argument(
         "--metric", choices=("voc07", "area", "coco"),
-        help="voc07: 11-point interpolated AP, as DOTA; area: area under the precision envelope; coco: COCO's matching "
-        "and 101 points, also by object size (default: that of the dataset)",
+        help="voc07: 11-point interpolated AP, as in DOTA; area: area under the precision envelope; coco: COCO's "
+        "matching and 101 points, also by object size (default: that of the dataset)",
     )  # fmt: skip
-    add_classes_argument(rules, "classes to evaluate, such as those of your data", "those of --dataset")
+    add_classes_argument(rules, "classes to evaluate, for example those of your own data", "those of --dataset")
     rules.add_argument(
         "--difficult", choices=("ignore", "count"),
         help="ignore difficult objects and the detections matched to them, or count them like any other object "
-        "(default: ignore for DOTA v1.0, count for the others)",
+        "(default: ignore for v1.0, count for the others)",
     )  # fmt: skip
     parser.add_argument("--workers", type=int, metavar="N", help="number of threads (default: one per core)")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar; results are still printed")
 
 
-def reject_rules(args: argparse.Namespace, option: str) -> None:
-    """Refuse the options of evaluation rules, which do not apply with another option.
+def reject_rule_arguments(args: argparse.Namespace, option: str) -> None:
+    """Refuse options for evaluation rules that do not apply because of another option.
 
     Args:
         args: Arguments of a command with the options of :func:`add_rule_arguments`.
-        option: The other option, for the error: ``--coco-annotations``, which has COCO's rules, or ``--json``, a report
-            that is already computed.
+        option: The other option, for the error message: ``--coco-annotations``, which implies COCO's rules, or
+            ``--json``, a report whose figures are already computed.
 
     Raises:
-        UserError: An option of the rules is given.
+        UserError: An option for evaluation rules is given.
 
     Example:
         >>> parser = argparse.ArgumentParser()
         >>> add_input_arguments(parser, required=False)
         >>> add_rule_arguments(parser)
-        >>> reject_rules(parser.parse_args(["--metric", "area"]), "--coco-annotations")
+        >>> reject_rule_arguments(parser.parse_args(["--metric", "area"]), "--coco-annotations")
         Traceback (most recent call last):
         rotated_atss.errors.UserError: --metric, --dataset, ... do not apply with --coco-annotations
     """

@@ -1,4 +1,4 @@
-"""The option ``--format`` of ``predict``: detections as GeoJSON and other vector files, or as Task1 files."""
+"""The option ``--format`` of ``predict``: formats of the detections, Task1 files or vector files such as GeoJSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rotated_atss.io.georeference import Georeference
 
 DOTA = "dota"
-# copied from geo.writers: importing it would slow down --help
+# repeated here from geo.writers, because its import would slow down --help
 FORMAT_NAMES = (DOTA, "geojson", "gpkg", "fgb", "csv", "parquet")
 _VECTOR_FILE = re.compile(rf"detections(_[a-z0-9_]+)?\.({'|'.join(FORMAT_NAMES[1:])})")
 
@@ -23,17 +23,17 @@ def add_format_argument(parser: argparse._ActionsContainer) -> None:
     """Add ``--format``."""
     parser.add_argument(
         "--format", default=DOTA, metavar="FORMAT,...",
-        help="formats of the detections, comma-separated: dota (Task1 files), geojson (WGS 84), gpkg, fgb, csv and "
-        "parquet in the CRS of the image, as OUT/detections.geojson and so on; all but dota need the extra geo "
-        f"(default: {DOTA})",
+        help="comma-separated formats of the detections: dota (Task1 files), geojson (in WGS 84), or gpkg, fgb, csv "
+        "and parquet (in the CRS of the image). Vector files are named OUT/detections.geojson and so on; all formats "
+        f"but dota need the extra geo (default: {DOTA})",
     )  # fmt: skip
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
-    """Parse ``--format``, and check that the packages that the formats need are installed.
+    """Parse ``--format``, and check that the packages for the formats are installed.
 
     Raises:
-        UserError: A format is unknown, none is given, or a package is missing.
+        UserError: A format is unknown, none is given, or a package is not installed.
 
     Example:
         >>> parse_formats("geojson,dota")
@@ -52,25 +52,27 @@ def parse_formats(text: str) -> tuple[str, ...]:
 
 
 def note_georeferences(formats: Sequence[str], paths: Sequence[Path]) -> Iterator[str]:
-    """Yield notes on images without a georeference or a CRS, for which vector files have no map coordinates or lengths.
+    """Yield notes on the limits of vector files for images without a georeference or without a CRS.
 
     Args:
         formats: Names of :data:`FORMAT_NAMES`.
         paths: The images.
 
     Raises:
-        UserError: A georeference is malformed. An unreadable image is not an error here; prediction reports it.
+        UserError: A georeference is malformed. Unreadable images are not an error here: prediction reports them.
     """
     if set(formats) == {DOTA}:
         return
     georeferences = list(map(_read_georeference, paths))
     total = count_of(len(georeferences), "image")
-    missing = georeferences.count(None)
-    if missing:
-        yield f"{missing} of {total} {is_or_are(missing)} not georeferenced: coordinates are pixels, x right, y down"
-    without_crs = sum(item is not None and item.crs is None for item in georeferences)
-    if without_crs:
-        yield f"{without_crs} of {total} {is_or_are(without_crs)} without a CRS: map coordinates, no lengths in meters"
+    num_missing = georeferences.count(None)
+    if num_missing:
+        verb = is_or_are(num_missing)
+        yield f"{num_missing} of {total} {verb} not georeferenced: coordinates are pixels, x right, y down"
+    num_without_crs = sum(georeference is not None and georeference.crs is None for georeference in georeferences)
+    if num_without_crs:
+        verb = is_or_are(num_without_crs)
+        yield f"{num_without_crs} of {total} {verb} without a CRS: map coordinates, no lengths in meters"
 
 
 def _read_georeference(path: Path) -> Georeference | None:
@@ -83,7 +85,7 @@ def _read_georeference(path: Path) -> Georeference | None:
         georeference = find_georeference(path)
     except UnreadableImageError:
         return None
-    try:  # a malformed CRS raises an error
+    try:  # called only because it raises an error for a malformed CRS
         is_on_earth(None if georeference is None else georeference.crs)
     except UserError as error:
         raise UserError(error.what, where=path, hint="correct the CRS of the image or its .prj file") from error
@@ -91,7 +93,7 @@ def _read_georeference(path: Path) -> Georeference | None:
 
 
 def list_feature_files(folder: Path) -> list[Path]:
-    """List the vector files that an earlier run has written to a folder.
+    """List the vector files in a folder that an earlier run wrote, according to their names.
 
     Example:
         >>> import tempfile

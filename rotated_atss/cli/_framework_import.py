@@ -7,14 +7,14 @@ import sys
 
 
 def import_framework() -> None:
-    """Import :mod:`rotated_atss.detection` without garbage collection, and exempt all present objects from it.
+    """Import :mod:`rotated_atss.detection` with garbage collection off, then exempt all existing objects from it.
 
-    The import creates hundreds of thousands of objects, and nearly all of them live as long as the process. Each
-    collection during the import, and each full one later (MMEngine runs one per dataset), would visit them in vain:
-    about 0.8 CPU seconds of ``predict`` and 1.5 of ``test``.
+    The import creates hundreds of thousands of objects, nearly all of which live as long as the process. Each
+    collection during the import, and each full collection later (MMEngine runs one per dataset), would traverse them in
+    vain, which takes about 0.8 CPU seconds of ``predict`` and 1.5 of ``test``.
 
-    Has no effect if MMDetection is already imported. A program that has done so may have created garbage, which the
-    exemption would keep alive.
+    Has no effect if MMDetection is already imported: the program that imported it may have created garbage since, and
+    the exemption would keep that garbage alive.
 
     Example:
         >>> import_framework()

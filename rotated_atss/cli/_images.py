@@ -56,20 +56,20 @@ def print_skipped_images(source: str | Path) -> None:
         print(note)
 
 
-def print_failures(failed: int, images: Sequence[object]) -> int:
-    """Print how many images failed and return the exit code.
+def print_failures(num_failed: int, images: Sequence[object]) -> int:
+    """Print how many images failed, if any, and return the exit code.
 
     Args:
-        failed: Number of images that failed.
+        num_failed: Number of images that failed.
         images: All images.
 
     Example:
         >>> print_failures(0, [Path("a.png")])
         0
     """
-    if failed:
-        print(f"{failed} of {count_of(len(images), 'image')} failed")
-    return 2 if failed else 0
+    if num_failed:
+        print(f"{num_failed} of {count_of(len(images), 'image')} failed")
+    return 2 if num_failed else 0
 
 
 def add_pixel_arguments(group: argparse._ActionsContainer) -> None:
@@ -81,23 +81,23 @@ def add_pixel_arguments(group: argparse._ActionsContainer) -> None:
     )  # fmt: skip
     group.add_argument(
         "--scaling", metavar="RULE",
-        help="how values other than 8-bit are scaled to 0 to 255: auto (default: by --bits for unsigned 16-bit images, "
-        "else percentile), none, percentile (2%% to 98%% of the values of all images), or MIN,MAX, such as "
-        "--scaling=-5,40",
+        help="how pixel values of images that are not 8-bit are scaled to 0 to 255: none, percentile (2%% to 98%% of "
+        "the values of all images), MIN,MAX such as --scaling=-5,40, or auto, the default: by --bits for unsigned "
+        "16-bit images, percentile for others",
     )  # fmt: skip
     group.add_argument(
         "--bands", metavar="R,G,B",
-        help="numbers of the bands of red, green and blue, or of the gray band, from 1 (default: as the file states, "
-        "else the first three)",
+        help="numbers, from 1, of the bands for red, green and blue, or of one band for gray (default: as recorded in "
+        "the file, otherwise the first three)",
     )  # fmt: skip
 
 
 def parse_pixel_options(args: argparse.Namespace, recorded: PixelOptions | None = None) -> PixelOptions:
-    """Return the options of :func:`add_pixel_arguments`.
+    """Parse the options added by :func:`add_pixel_arguments`.
 
     Args:
-        args: Parsed arguments, of which any can be missing.
-        recorded: Options that a model records, which are used where the command line gives none.
+        args: Parsed arguments; options that are missing count as not given.
+        recorded: Options recorded in a model file, for the options that are not given.
 
     Raises:
         UserError: A value is invalid, or ``--bits`` and ``--scaling`` contradict each other.
@@ -114,11 +114,11 @@ def parse_pixel_options(args: argparse.Namespace, recorded: PixelOptions | None 
         raise UserError(what, hint="give one of them")
     options = PixelOptions() if recorded is None else recorded
     if bands is not None:
-        options = replace(options, bands=_numbers(bands, int, "--bands", "one or three numbers from 1"))
+        options = replace(options, bands=_parse_numbers(bands, int, "--bands", "one or three numbers from 1"))
     if bits is not None:
         return replace(options, bits=bits)
     if scaling is not None:
-        rule: Any = scaling if scaling.isalpha() else _numbers(scaling, float, "--scaling", "a rule, or MIN,MAX")
+        rule: Any = scaling if scaling.isalpha() else _parse_numbers(scaling, float, "--scaling", "a rule, or MIN,MAX")
         return replace(options, bits=None, scaling=rule)
     return options
 
@@ -126,24 +126,24 @@ def parse_pixel_options(args: argparse.Namespace, recorded: PixelOptions | None 
 Number = TypeVar("Number", int, float)
 
 
-def _numbers(text: str, kind: Callable[[str], Number], option: str, expected: str) -> tuple[Number, ...]:
-    """Parse comma-separated numbers; ``expected`` describes the value in the error."""
+def _parse_numbers(text: str, number_type: Callable[[str], Number], option: str, expected: str) -> tuple[Number, ...]:
+    """Parse comma-separated numbers; ``expected`` describes a valid value in the error message."""
     try:
-        return tuple(kind(part) for part in text.split(","))
+        return tuple(number_type(number_text) for number_text in text.split(","))
     except ValueError:
         raise UserError(f"the value must be {expected}, got {quote(text)}", where=option) from None
 
 
-def resolve_pixels(paths: Sequence[Path], options: PixelOptions) -> PixelOptions:
-    """Find one scaling for all images of a run, and print how images are converted.
+def resolve_pixel_options(paths: Sequence[Path], options: PixelOptions) -> PixelOptions:
+    """Determine one scaling for all images of a run, and print how images are converted.
 
     Args:
         paths: Image files.
-        options: Options of which ``bits`` and ``scaling`` may still have to be determined from the pixel values.
+        options: Options. If they leave ``bits`` or ``scaling`` open, these are determined from the pixel values.
 
     Example:
         >>> from rotated_atss.io.pixel_options import PixelOptions
-        >>> resolve_pixels([], PixelOptions()).scaling
+        >>> resolve_pixel_options([], PixelOptions()).scaling
         'auto'
     """
     from rotated_atss.io.conversion import plan_conversion
@@ -157,7 +157,7 @@ def resolve_pixels(paths: Sequence[Path], options: PixelOptions) -> PixelOptions
 def check_output_folders(folders: Iterable[str | Path], source: str | Path) -> None:
     """Refuse output folders that overlap the input folder.
 
-    If the input is a single image, only its folder is refused; subfolders of it are accepted.
+    If the input is a single image, the folder of the image is refused, but its subfolders are accepted.
 
     Args:
         folders: Folders to write to; they need not exist.
@@ -180,13 +180,13 @@ def check_output_folders(folders: Iterable[str | Path], source: str | Path) -> N
 def process_images(
     paths: Sequence[Path], process: Callable[[Path], None], command: str, progress: bool | None = None
 ) -> list[UserError]:
-    """Process images one by one with a progress bar; if one fails, print its error and continue with the next.
+    """Process images one by one with a progress bar; if an image fails, print its error and continue.
 
     Args:
         paths: Image files.
         process: Called with each path.
         command: Name of the command, for the progress bar and for error lines.
-        progress: Show the bar; None shows it on a terminal.
+        progress: Whether to show the bar; None shows it on a terminal.
 
     Returns:
         The errors, in the order of the images.

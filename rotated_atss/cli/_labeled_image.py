@@ -1,4 +1,4 @@
-"""The objects of one image: find its label file by name, and read it."""
+"""Find the label file of one image by name, and read the objects."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class LabeledObjects(NamedTuple):
         polygons: (N, 8) array of corners in pixels.
         names: Class name of each object.
         difficult: Difficult flag of each object, 0 to 2; 3 for a crowd box of COCO.
-        without_area: Number of objects that were left out because they have no area.
+        num_without_area: Number of objects without area, which are left out.
     """
 
     polygons: NDArray
     names: list[str]
     difficult: list[int]
-    without_area: int
+    num_without_area: int
 
 
-CROWD = 3  # difficult flag of a crowd box
+CROWD = 3  # difficult flag of a crowd box; DOTA's flags are 0 to 2
 _MAX_NAME = 40  # maximum number of characters of a class name; longer ones are shortened
 
 
@@ -36,8 +36,9 @@ def find_image_and_labels(image: str, labels: str | None, data: str | None) -> t
 
     Args:
         image: Path of the image; with ``data``, the name of a tile, with or without suffix.
-        labels: A DOTA label file, a folder of DOTA label files, or a COCO instances JSON. None looks in ``labelTxt`` of
-            ``data``. Without ``data``, it looks in ``labelTxt`` next to the image's folder, then in the image's folder.
+        labels: A DOTA label file, a folder of DOTA label files, or a COCO instances JSON. If None, the label file is
+            searched in ``labelTxt`` of ``data``, or without ``data`` in ``labelTxt`` next to the image's folder, then
+            in the image's folder.
         data: Dataset folder with ``images`` and ``labelTxt``.
 
     Raises:
@@ -77,7 +78,7 @@ def _find_tile(data: Path, name: str) -> Path:
 
 
 def read_objects(labels: Path, image: Path) -> LabeledObjects:
-    """Read the objects of an image; classes can have any name.
+    """Read the objects of an image. Class names need not be known.
 
     Args:
         labels: A DOTA label file, or a COCO instances JSON.
@@ -106,7 +107,7 @@ def read_objects(labels: Path, image: Path) -> LabeledObjects:
     rows = np.flatnonzero(has_area).tolist()
     names = [printable(objects.names[row], _MAX_NAME) for row in rows]
     flags = [int(objects.difficult[row]) for row in rows]
-    return LabeledObjects(objects.polygons[has_area], names, flags, without_area=int((~has_area).sum()))
+    return LabeledObjects(objects.polygons[has_area], names, flags, num_without_area=int((~has_area).sum()))
 
 
 def _read_coco_objects(labels: Path, image: Path) -> LabeledObjects:
@@ -123,4 +124,4 @@ def _read_coco_objects(labels: Path, image: Path) -> LabeledObjects:
     boxes = np.array([obj.box for obj in objects], np.float64).reshape(-1, 4)
     names = [printable(instances.categories[obj.category_id], _MAX_NAME) for obj in objects]
     flags = [CROWD if obj.iscrowd else 0 for obj in objects]
-    return LabeledObjects(hbb_polygons(boxes), names, flags, without_area=0)
+    return LabeledObjects(hbb_polygons(boxes), names, flags, num_without_area=0)

@@ -1,4 +1,4 @@
-"""Boxes that ``draw`` and ``demo`` draw: DOTA label files, COCO instances JSON, Task1 detection files."""
+"""Sources of the boxes that ``draw`` and ``demo`` draw: DOTA label files, COCO instances JSON, Task1 files."""
 
 from __future__ import annotations
 
@@ -29,30 +29,31 @@ class LayerSource(NamedTuple):
     """A source of boxes for all images.
 
     Attributes:
-        layer: Function that returns the boxes of an image, given its path.
+        get_layer: Function that returns the boxes on an image, given its path.
         classes: Class names that ``--classes`` can select.
-        present: Class names that occur in the source, which get a color. For COCO and Task1 files, all of ``classes``.
+        present_classes: Class names to which colors are assigned: those that occur in DOTA label files, and all of
+            ``classes`` for COCO and Task1 files.
     """
 
-    layer: Callable[[Path], Layer]
+    get_layer: Callable[[Path], Layer]
     classes: tuple[str, ...]
-    present: tuple[str, ...]
+    present_classes: tuple[str, ...]
 
 
 def select_boxes(layer: Layer, classes: Collection[str]) -> Layer:
-    """Select the boxes of some classes.
+    """Select the boxes of some classes, including crowd boxes.
 
     Example:
         >>> select_boxes(Layer(np.zeros((2, 8)), ["ship", "car"]), ["car"]).names
         ['car']
     """
     rows = [row for row, name in enumerate(layer.names) if name.removesuffix(_CROWD) in classes]
-    scores = None if layer.scores is None else layer.scores[rows]
+    scores = None if layer.scores is None else np.asarray(layer.scores)[rows]
     return replace(layer, polygons=layer.polygons[rows], names=[layer.names[row] for row in rows], scores=scores)
 
 
 def add_crowd_styles(styles: Mapping[str, Style]) -> dict[str, Style]:
-    """Add the names of crowd boxes to styles by class name: a crowd box looks like the objects of its class.
+    """Add styles for crowd boxes, whose names end in ``(crowd)``: they look like the objects of their class.
 
     Example:
         >>> add_crowd_styles({"cup": 7})
@@ -61,7 +62,7 @@ def add_crowd_styles(styles: Mapping[str, Style]) -> dict[str, Style]:
     return {**styles, **{name + _CROWD: style for name, style in styles.items()}}
 
 
-def dota_labels(folder: str | Path, images: Sequence[Path]) -> LayerSource:
+def read_dota_labels(folder: str | Path, images: Sequence[Path]) -> LayerSource:
     """Read the DOTA label files of all images, so that a malformed line is reported before any picture is written.
 
     Args:
@@ -73,18 +74,22 @@ def dota_labels(folder: str | Path, images: Sequence[Path]) -> LayerSource:
 
     Example::
 
-        dota_labels("labelTxt", [Path("images/P0001.png")]).layer(Path("images/P0001.png")).names
+        read_dota_labels("labelTxt", [Path("images/P0001.png")]).get_layer(Path("images/P0001.png")).names
     """
     files = {path.stem: path for path in list_label_files(folder)}
-    _check_complete([path.name for path in images if path.stem not in files], folder, "label file")
-    labels = {path.stem: read_labels(files[path.stem]) for path in images}
-    present = dict.fromkeys(name for label_set in labels.values() for name in label_set.names)
-    names = dict.fromkeys([*CLASSES["v2.0"], *present])  # v2.0 has the classes of all DOTA versions
-    layer = lambda image: Layer(labels[image.stem].polygons, labels[image.stem].names)  # noqa: E731
-    return LayerSource(layer, tuple(names), tuple(present))
+    _reject_missing([path.name for path in images if path.stem not in files], folder, "label file")
+    labels_by_image = {path.stem: read_labels(files[path.stem]) for path in images}
+    present_classes = dict.fromkeys(name for labels in labels_by_image.values() for name in labels.names)
+    classes = dict.fromkeys([*CLASSES["v2.0"], *present_classes])  # v2.0 has the classes of all DOTA versions
+
+    def get_layer(image: Path) -> Layer:
+        labels = labels_by_image[image.stem]
+        return Layer(labels.polygons, labels.names)
+
+    return LayerSource(get_layer, tuple(classes), tuple(present_classes))
 
 
-def coco_labels(path: str | Path, images: Sequence[Path]) -> LayerSource:
+def read_coco_labels(path: str | Path, images: Sequence[Path]) -> LayerSource:
     """Read the boxes of a COCO instances JSON; the names of crowd boxes end in ``(crowd)``.
 
     Args:
@@ -96,20 +101,20 @@ def coco_labels(path: str | Path, images: Sequence[Path]) -> LayerSource:
 
     Example::
 
-        coco_labels("instances.json", [Path("images/a.jpg")]).layer(Path("images/a.jpg")).names
+        read_coco_labels("instances.json", [Path("images/a.jpg")]).get_layer(Path("images/a.jpg")).names
     """
     instances = read_instances(path)
     ids = {Path(image.file_name).name: image.id for image in instances.images}
-    _check_complete([image.name for image in images if image.name not in ids], path, "entry")
+    _reject_missing([image.name for image in images if image.name not in ids], path, "entry")
 
-    def read(image: Path) -> Layer:
-        return _coco_layer(instances.objects.get(ids[image.name], []), instances.categories)
+    def get_layer(image: Path) -> Layer:
+        return _build_coco_layer(instances.objects.get(ids[image.name], []), instances.categories)
 
-    names = tuple(instances.categories.values())
-    return LayerSource(read, names, names)
+    classes = tuple(instances.categories.values())
+    return LayerSource(get_layer, classes, classes)
 
 
-def task1_detections(folder: str | Path, images: Sequence[Path]) -> LayerSource:
+def read_task1_detections(folder: str | Path, images: Sequence[Path]) -> LayerSource:
     """Read the detections of a folder of Task1 files.
 
     Args:
@@ -121,14 +126,14 @@ def task1_detections(folder: str | Path, images: Sequence[Path]) -> LayerSource:
 
     Example::
 
-        task1_detections("merged", [Path("images/P0001.png")]).layer(Path("images/P0001.png")).scores
+        read_task1_detections("merged", [Path("images/P0001.png")]).get_layer(Path("images/P0001.png")).scores
     """
     files = _list_task1_files(folder)
-    by_image = _group_by_image({name: read_detections(path) for name, path in files.items()})
-    if by_image and not any(path.stem in by_image for path in images):
-        hint = f"the first lies on {min(by_image)}"
+    layers = _group_by_image({name: read_detections(path) for name, path in files.items()})
+    if layers and not any(path.stem in layers for path in images):
+        hint = f"the first lies on {min(layers)}"
         raise UserError("no detection lies on an image that is to be drawn", where=folder, hint=hint)
-    return LayerSource(lambda image: by_image.get(image.stem, _EMPTY_LAYER), tuple(files), tuple(files))
+    return LayerSource(lambda image: layers.get(image.stem, _EMPTY_LAYER), tuple(files), tuple(files))
 
 
 def _list_task1_files(folder: str | Path) -> dict[str, Path]:
@@ -136,13 +141,13 @@ def _list_task1_files(folder: str | Path) -> dict[str, Path]:
     try:
         return list_task1_files(folder)
     except UserError as error:
-        inner = sorted({path.parent for path in Path(folder).glob("*/Task1_*.txt")})
-        if not inner:
+        subfolders = sorted({path.parent for path in Path(folder).glob("*/Task1_*.txt")})
+        if not subfolders:
             raise
-        raise UserError(error.what, where=folder, hint=f"they are in {inner[0]}: give that folder") from error
+        raise UserError(error.what, where=folder, hint=f"they are in {subfolders[0]}: give that folder") from error
 
 
-def _coco_layer(objects: Sequence[CocoObject], categories: Mapping[int, str]) -> Layer:
+def _build_coco_layer(objects: Sequence[CocoObject], categories: Mapping[int, str]) -> Layer:
     boxes = np.array([obj.box for obj in objects], dtype=np.float64).reshape(-1, 4)
     names = [categories[obj.category_id] + (_CROWD if obj.iscrowd else "") for obj in objects]
     return Layer(hbb_polygons(boxes), names)
@@ -150,23 +155,26 @@ def _coco_layer(objects: Sequence[CocoObject], categories: Mapping[int, str]) ->
 
 def _group_by_image(by_class: Mapping[str, Detections]) -> dict[str, Layer]:
     """Convert detections by class name to layers by image id."""
-    parts: dict[str, list[tuple[str, Detections]]] = defaultdict(list)  # image id -> class names and detections
+    by_image: dict[str, list[tuple[str, Detections]]] = defaultdict(list)  # image id -> class names and detections
     for name, detections in by_class.items():
-        order = np.argsort(detections.image_index, kind="stable")
-        ends = np.cumsum(np.bincount(detections.image_index, minlength=len(detections.images)))
-        for image, rows in zip(detections.images, np.split(order, ends[:-1])):
-            parts[image].append((name, detections.take(rows)))
-    return {
-        image: Layer(
-            np.concatenate([detections.polygons for _, detections in image_parts]),
-            [name for name, detections in image_parts for _ in range(len(detections))],
-            np.concatenate([detections.scores for _, detections in image_parts]),
-        )
-        for image, image_parts in parts.items()
-    }
+        # rows sorted by image, and the position after the last row of each image
+        rows_by_image = np.argsort(detections.image_index, kind="stable")
+        stops = np.cumsum(np.bincount(detections.image_index, minlength=len(detections.images)))
+        for image, rows in zip(detections.images, np.split(rows_by_image, stops[:-1])):
+            by_image[image].append((name, detections.take(rows)))
+    layers = {}
+    for image, class_detections in by_image.items():
+        names: list[str] = []
+        for name, detections in class_detections:
+            names += [name] * len(detections)
+        polygons = np.concatenate([detections.polygons for _, detections in class_detections])
+        scores = np.concatenate([detections.scores for _, detections in class_detections])
+        layers[image] = Layer(polygons, names, scores)
+    return layers
 
 
-def _check_complete(missing: Sequence[str], where: str | Path, item: str) -> None:
+def _reject_missing(missing: Sequence[str], where: str | Path, item: str) -> None:
+    """Refuse images without an ``item``, such as "label file"; ``missing`` are their file names."""
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(f"no {item} for the image {missing[0]}{more}", where=where)

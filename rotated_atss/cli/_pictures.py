@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from rotated_atss.io.image_reader import ImageReader
     from rotated_atss.io.png import Image
     from rotated_atss.visualization.palettes import ClassStyle
 
 MAX_PICTURE_PIXELS = 50_000_000  # larger images are reduced, so that they need not fit in memory
-REDUCED_PIXELS = 16_000_000  # maximum number of pixels after this reduction
-MAX_CAPTIONED = 50_000  # boxes; with more of them, captions would hide each other and the image
-_CHUNK_BOXES = 50_000  # boxes that are drawn at once; more would take more memory
+REDUCED_PIXELS = 16_000_000  # larger images are reduced to at most this number of pixels
+MAX_CAPTIONED_BOXES = 50_000  # above this number, captions would hide each other and the image
+_CHUNK_BOXES = 50_000  # number of boxes drawn at once, which limits memory
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,13 @@ class Layer:
         polygons: (N, 8) array of corners in pixels.
         names: Class name of each box.
         scores: Score of each box; None for labels.
-        plain: Draw white outlines without captions.
+        plain: Whether to draw white outlines without captions.
         styles: Colors and line styles by class name.
     """
 
-    polygons: Any
+    polygons: NDArray
     names: Sequence[str]
-    scores: Any = None
+    scores: NDArray | Sequence[float] | None = None
     plain: bool = False
     styles: Mapping[str, ClassStyle] = field(default_factory=dict)
 
@@ -48,12 +50,12 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
         "--score", type=float, default=0.3, metavar="SCORE",
         help="draw only detections with at least this score (default: 0.3)",
     )  # fmt: skip
-    pictures.add_argument("--box-only", action="store_true", help="draw boxes without captions and legend")
+    pictures.add_argument("--box-only", action="store_true", help="draw only boxes, without captions and legend")
     pictures.add_argument("--line-width", type=int, default=1, metavar="PX", help="line width of boxes (default: 1)")
     pictures.add_argument(
         "--palette", choices=("safe", "dota"), default="safe",
-        help="colors of the classes. safe: distinguishable for color-blind readers, nine colors and dashed lines for "
-        "further classes (default); dota: 18 colors",
+        help="class colors. safe (default): nine colors that color-blind readers can distinguish, and dashed lines "
+        "for further classes; dota: 18 colors",
     )  # fmt: skip
     pictures.add_argument(
         "--side-by-side", action="store_true", help="put the original image to the left of the picture"
@@ -87,7 +89,7 @@ def picture_path(folder: str | Path, image: Path) -> Path:
 
 
 def reduction_factor(width: int, height: int) -> int:
-    """Return the integer by which width and height of a picture are reduced; 1 up to ``MAX_PICTURE_PIXELS``.
+    """Return the integer by which width and height of an image are divided; 1 for at most ``MAX_PICTURE_PIXELS``.
 
     Example:
         >>> reduction_factor(7000, 7000), reduction_factor(30_000, 30_000)
@@ -110,7 +112,7 @@ def write_picture(
     Args:
         path: File to write.
         image: The image.
-        layers: Boxes from the bottom layer to the top layer, in pixels of the image, or of the region if there is one.
+        layers: Boxes, the bottom layer first, in pixels of the image, or of the region if ``window`` is given.
         args: Values of the options added by :func:`add_picture_arguments`.
         window: Region to draw, x_start, y_start, x_stop, y_stop in pixels; None draws the whole image.
 
@@ -128,8 +130,8 @@ def write_picture(
     factor = reduction_factor(image.width, image.height) if window is None else 1
     pixels = image.read_reduced(factor) if window is None else image.read(window)
     if factor > 1:
-        size, reduced = f"{image.width} x {image.height}", f"{pixels.shape[1]} x {pixels.shape[0]}"
-        print_above_bar(f"{image.path}: the picture of {size} px is reduced by {factor} to {reduced} px")
+        size, reduced_size = f"{image.width} x {image.height}", f"{pixels.shape[1]} x {pixels.shape[0]}"
+        print_above_bar(f"{image.path}: the picture of {size} px is reduced by {factor} to {reduced_size} px")
         layers = [replace(layer, polygons=layer.polygons / factor) for layer in layers]
     picture = pixels
     for layer in layers:
@@ -147,8 +149,8 @@ def _draw_layer(picture: Image, layer: Layer, args: argparse.Namespace) -> Image
         return draw_boxes(picture, layer.polygons, colors=white, box_only=True, **options)
     options["colors"] = {name: style.color for name, style in layer.styles.items()}  # one color per class
     options["dashed"] = {name for name, style in layer.styles.items() if style.dashed}
-    box_only = args.box_only or len(layer.names) > MAX_CAPTIONED
-    for chunk in _chunks(layer) if box_only else [layer]:
+    box_only = args.box_only or len(layer.names) > MAX_CAPTIONED_BOXES
+    for chunk in _split_into_chunks(layer) if box_only else [layer]:
         picture = draw_boxes(
             picture, chunk.polygons, chunk.names, chunk.scores, score_threshold=args.score, box_only=box_only,
             legend=not box_only, **options,
@@ -156,8 +158,8 @@ def _draw_layer(picture: Image, layer: Layer, args: argparse.Namespace) -> Image
     return picture
 
 
-def _chunks(layer: Layer) -> Iterator[Layer]:
-    """Divide a layer into chunks in ascending order of score, so that higher scores are drawn on top."""
+def _split_into_chunks(layer: Layer) -> Iterator[Layer]:
+    """Split a layer into chunks in ascending order of score, so that boxes with higher scores are drawn on top."""
     import numpy as np
 
     order = np.arange(len(layer.names)) if layer.scores is None else np.argsort(layer.scores, kind="stable")

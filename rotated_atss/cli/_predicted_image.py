@@ -1,4 +1,4 @@
-"""Detection on one image for ``predict``: draw its picture and record its detections."""
+"""Process one image of ``predict``: detect objects, write the picture and record the detections."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ def predict_file(
     path: Path,
     args: argparse.Namespace,
 ) -> None:
-    """Detect on an image, write its picture and record its detections.
+    """Detect objects on an image, write the picture and record the detections.
 
     Args:
-        records: Detections and pictures of finished images, in the partial folder of the run.
+        records: Writes the detections and pictures to the partial folder of the run.
         detector: The detector.
-        tiling: Windows and merging.
-        classes: Names of the classes whose detections are kept.
-        path: The image.
-        args: Arguments of ``predict``; ``pixels`` is a ``PixelOptions``, ``resolution`` meters per pixel or None.
+        tiling: Settings of the windows and of the merging.
+        classes: Names of the classes to keep.
+        path: The image file.
+        args: Arguments of ``predict``, with resolved values: ``pixels`` is a ``PixelOptions``, and ``resolution`` is
+            meters per pixel or None.
 
     Raises:
-        UserError: The image cannot be read, its ground resolution is not known, or its picture would replace a file
-            that this package has not written. The failure is also recorded.
+        UserError: The image cannot be read, its ground resolution is unknown but needed, or its picture would replace
+            a file that this package has not written. The failure is also recorded.
         OSError: The disk is full.
     """
     from rotated_atss.io.image_reader import open_image
@@ -51,7 +52,7 @@ def predict_file(
         with open_image(path, args.pixels) as image:
             detections = replace(_detect(detector, tiling, classes, args.resolution, image), name=path.stem)
             if not args.no_pictures:
-                _draw(detections, detector.classes, image, records.picture_path(path), args)
+                _write_picture(detections, detector.classes, image, records.picture_path(path), args)
             records.add(detections, ImageInfo.of(image))
     except UserError as error:
         records.add_failure(path.stem, error)
@@ -65,7 +66,7 @@ def _detect(
     resolution: float | None,
     image: ImageReader,
 ) -> BoxDetections:
-    """Detect objects of the selected classes."""
+    """Detect objects of the selected classes on an image, which is resampled to ``resolution`` (m/px) unless None."""
     import numpy as np
 
     from rotated_atss.io.progress import print_above_bar
@@ -81,13 +82,13 @@ def _detect(
     return detections.take(np.isin(detections.labels, list(labels)))
 
 
-def _draw(
+def _write_picture(
     detections: BoxDetections, model_classes: Sequence[str], image: ImageReader, path: Path, args: argparse.Namespace
 ) -> None:
     from rotated_atss.ops.box_polygons import obb_polygons
     from rotated_atss.visualization.palettes import class_styles
 
-    # before the conversion to lists, because a huge image can have a million detections
+    # filtered before the conversion to lists, because a huge image can have a million detections
     drawn = detections.take(detections.scores >= args.score)
     names = [model_classes[label] for label in drawn.labels.tolist()]
     styles = class_styles(model_classes, args.palette)
@@ -96,5 +97,5 @@ def _draw(
         write_picture(path, image, [layer], args)
     except UserError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
-            raise error.__cause__ from None  # a full disk ends the run instead of failing every image
+            raise error.__cause__ from None  # an OSError, such as a full disk, ends the run: all images would fail
         raise

@@ -1,4 +1,4 @@
-"""Output files of ``predict``: a partial folder keeps finished images until all files move to the output folder."""
+"""Output files of ``predict``, kept in a partial folder until all images are finished and the files can be moved."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 DETECTIONS, PICTURES = "detections", "pictures"  # in the output folder: Task1 files, and images with drawn detections
 PARTIAL, COMMAND = "predict.partial", "predict"
 
-# in the partial folder: one file per finished or failed image, the result files, the description of the run, and the
-# journal: the renames that move the result files to the output folder
+# in the partial folder: a folder with one file per finished or failed image, a folder with the result files, the
+# description of the run, and the journal, which lists the renames that move the result files to the output folder
 _RECORDS, _RESULTS, _RUN, _JOURNAL = "records", "results", "run.json", "moves.json"
 
 
 class ImageRecords:
-    """Files of single images in the partial folder of a run. Picklable, so that workers of a cluster can write them.
+    """Per-image files in the partial folder of a run. Picklable, so that workers of a cluster can write them.
 
     Args:
         partial: The partial folder.
@@ -53,14 +53,14 @@ class ImageRecords:
         return is_complete(self._record_path(image))
 
     def add(self, detections: BoxDetections, info: ImageInfo) -> None:
-        """Record the detections on an image. The image is then finished, so its picture must be written first.
+        """Record the detections on an image. The image then counts as finished, so its picture must be written first.
 
         Args:
             detections: Detections on a full image.
-            info: The image.
+            info: Properties of the image.
 
         Raises:
-            OSError: The file cannot be written, for example because the disk is full. This concerns all images, so the
+            OSError: The file cannot be written, for example because the disk is full. All images would fail, so the
                 caller must end the run.
         """
         from rotated_atss.tiling.prediction_record import write_record
@@ -84,32 +84,33 @@ class ImageRecords:
 
 
 class PredictionFiles(ImageRecords):
-    """Context manager for the files of one run of ``predict``, which the same command can continue.
+    """Context manager for the files of one run of ``predict``. If a run is interrupted, the same command continues it.
 
-    The partial folder ``PARTIAL`` in the output folder holds the detections and the picture of every finished image. A
-    run that is stopped or killed leaves it behind, unless no image is finished. :meth:`commit` writes the result files
-    to the partial folder, then a journal of the renames that move them to the output folder, and then renames them. If
-    a run is stopped after it has written the journal, the next run first completes the renames.
+    The partial folder ``PARTIAL`` in the output folder contains the detections and the picture of every finished image.
+    It remains after a run that is stopped or killed, unless no image is finished. :meth:`commit` writes the result
+    files to the partial folder, then a journal of the renames that move them to the output folder, and then renames
+    them. If a run is stopped after it has written the journal, the next run first completes the renames.
 
     Args:
         out: Output folder with ``DETECTIONS`` and ``PICTURES``, created if missing.
-        run: Description of everything that the result depends on, as JSON values. An interrupted run is continued if
-            its description is equal.
+        run: Description of everything that the result depends on, as JSON values. An interrupted run is continued only
+            if its description is the same.
         images: Names of all images, without suffix.
-        json_path: File of the COCO results; None writes none.
-        overwrite: Discard an interrupted run.
-        shard: The images that this run predicts, while other runs predict the others into the same folder; None for
-            all.
+        json_path: File of the COCO results; None if none are written.
+        overwrite: Whether to discard an interrupted run.
+        shard: The part of the images that this run processes, while other runs write the other parts to the same
+            output folder; None for all images.
 
     Attributes:
-        own_images: Names of the images that this run predicts.
-        finished: None until the result files are in the output folder: after :meth:`commit`, or from the start if only
-            the renames of an interrupted run were left. Then a dict with ``summary``, ``failed`` (number of images that
-            cannot be read), ``removed`` (number of pictures of an earlier run that were removed, because this run does
-            not replace them) and ``removed_files`` (names of other removed files).
+        shard_images: Names of the images that this run processes.
+        outcome: None before :meth:`commit`. After it, or from the start if only the renames of an interrupted run were
+            left to do, a dict with ``summary``, ``failed`` (number of images that cannot be read), ``removed`` (number
+            of pictures of an earlier run that were removed, because this run does not replace them) and
+            ``removed_files`` (names of other removed files).
 
     Raises:
-        UserError: The output cannot be written, another run writes into it, or an interrupted run differs.
+        UserError: The output cannot be written, another run writes to it, or an interrupted run has another
+            description.
     """
 
     def __init__(
@@ -125,13 +126,13 @@ class PredictionFiles(ImageRecords):
         super().__init__(Path(out) / PARTIAL)
         self.out = Path(out)
         self.images = images
-        self.own_images = images if shard is None else shard.select(images)
+        self.shard_images = images if shard is None else shard.select(images)
         self.json_path = None if json_path is None else Path(json_path)
-        self.finished: dict[str, Any] | None = None
-        self._run = json.loads(json.dumps(run))  # as read from a file, where tuples are lists
+        self.outcome: dict[str, Any] | None = None
+        self._run = json.loads(json.dumps(run))  # with lists instead of tuples, as a description read from a file
         self._overwrite, self._shard = overwrite, shard
         self._has_created_out = False
-        self._temporary_paths: dict[Path, Path] = {}  # by target, for results outside of the output folder
+        self._temporary_paths: dict[Path, Path] = {}  # by target, for result files outside the output folder
         self._stack = ExitStack()
 
     def __enter__(self) -> PredictionFiles:
@@ -154,9 +155,9 @@ class PredictionFiles(ImageRecords):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        num_done = sum(map(self.is_done, self.images)) if self.finished is None else 0
-        if self.finished is not None:
-            with self._folder_lock(), suppress(FileNotFoundError):  # another shard can have removed it
+        num_done = sum(map(self.is_done, self.images)) if self.outcome is None else 0
+        if self.outcome is not None:
+            with self._folder_lock(), suppress(FileNotFoundError):  # another shard may have removed it
                 self._remove_partial()
         elif self.partial.exists() and not num_done and self._shard is None:  # nothing to continue
             shutil.rmtree(self.partial, ignore_errors=True)
@@ -175,10 +176,10 @@ class PredictionFiles(ImageRecords):
             json_folders = [] if self.json_path is None else [self.json_path.parent]
             check_journal(journal, self.partial / _JOURNAL, [self.out, *json_folders])
             finish_moves(journal)
-            run, result = journal.get("run"), journal.get("note")  # written by commit
+            run, outcome = journal.get("run"), journal.get("note")  # written by commit
             is_same_run = isinstance(run, dict) and first_difference(run, self._run) is None
-            if is_same_run and isinstance(result, dict) and not self._overwrite:
-                self.finished = result
+            if is_same_run and isinstance(outcome, dict) and not self._overwrite:
+                self.outcome = outcome
                 return
             self._remove_partial()
         self._check_continuable()
@@ -193,7 +194,7 @@ class PredictionFiles(ImageRecords):
             atomic_write(self.partial / _RUN, json.dumps(self._run).encode())
 
     def _check_continuable(self) -> None:
-        """Refuse to mix with another interrupted run; discard it if that is requested or if no image is finished."""
+        """Refuse an interrupted run of another description; discard it if requested or if it has no finished image."""
         run = read_state(self.partial / _RUN)
         difference = None if run is None else first_difference(run, self._run)
         has_records = run is not None and any((self.partial / _RECORDS).glob("*.npz"))
@@ -221,17 +222,17 @@ class PredictionFiles(ImageRecords):
             probe.touch()
             probe.unlink()
 
-    def count_left(self) -> int:
+    def count_unprocessed(self) -> int:
         """Return the number of images that neither this run nor another shard has processed yet."""
-        if not (self.partial / _RUN).exists():  # another shard has completed the output
+        if not (self.partial / _RUN).exists():  # another shard has finished the whole run
             return 0
         return sum(not (self.has_failed(image) or self.is_done(image)) for image in self.images)
 
     def temporary_path(self, target: str | Path) -> Path:
-        """Return the path at which a result file outside of the output folder is written before it is moved.
+        """Return the path to which a result file outside the output folder is written before it is moved to ``target``.
 
-        It lies in the folder of the file. Its name contains a checksum of the output folder, so that runs with
-        different output folders do not share it.
+        The path is in the folder of ``target``. Its name contains a checksum of the output folder, so that runs with
+        different output folders do not use the same path.
         """
         target = Path(target)
         checksum = zlib.crc32(str(self.out.resolve()).encode())
@@ -239,12 +240,13 @@ class PredictionFiles(ImageRecords):
         return self._temporary_paths[target]
 
     def commit(self, compose: Callable[[list[Path]], str], stale: Sequence[Path] = ()) -> None:
-        """Compose the result files, move them into place and set ``finished``.
+        """Write the result files, move them to their final paths and set ``outcome``.
 
         Args:
-            compose: Function that gets the records of the finished images, in the order of the images, writes the
-                result files to the folder ``results`` and to :meth:`temporary_path`, and returns a summary.
-            stale: Files of an earlier result to remove.
+            compose: Function that writes the result files to the folder ``results`` and to :meth:`temporary_path`, and
+                returns a summary. Its argument is the list of the record files of finished images, in the order of the
+                images.
+            stale: Files of an earlier run to remove.
         """
         with self._folder_lock():
             if not (self.partial / _RUN).exists() or (self.partial / _JOURNAL).exists():
@@ -253,30 +255,30 @@ class PredictionFiles(ImageRecords):
             (self.results / DETECTIONS).mkdir()
             for path in list_feature_files(self.results):
                 path.unlink()
-            done = {image: self._record_path(image) for image in self.images if self.is_done(image)}
-            summary = compose(list(done.values()))
+            records = {image: self._record_path(image) for image in self.images if self.is_done(image)}
+            summary = compose(list(records.values()))
             for path in (self.results / PICTURES).glob("*.png"):
-                if path.stem not in done:  # the image became unreadable after its picture was written
+                if path.stem not in records:  # the image became unreadable after its picture was written
                     path.unlink()
-            moves, pictures = self._list_moves(), self._stale_pictures()
+            moves, stale_pictures = self._list_moves(), self._list_stale_pictures()
             earlier_files = [*stale, *list_feature_files(self.out)]
             targets = {target for _, target in moves}
-            result = {
-                "summary": summary, "failed": len(self.images) - len(done), "removed": len(pictures),
+            outcome = {
+                "summary": summary, "failed": len(self.images) - len(records), "removed": len(stale_pictures),
                 "removed_files": [path.name for path in earlier_files if path not in targets and path.exists()],
             }  # fmt: skip
-            removals = [*pictures, *earlier_files]
-            finish_moves(plan_moves(self.partial / _JOURNAL, moves, removals, run=self._run, note=result))
-        self.finished = result
+            removals = [*stale_pictures, *earlier_files]
+            finish_moves(plan_moves(self.partial / _JOURNAL, moves, removals, run=self._run, note=outcome))
+        self.outcome = outcome
 
     def _list_moves(self) -> list[tuple[Path, Path]]:
-        """List source and target of all files, pictures last, so that there is never a picture without detections."""
+        """List the (source, target) of all files; pictures are last, so that no picture is ever without detections."""
         files = [path for path in sorted(self.results.rglob("*")) if path.is_file() and not path.name.startswith(".")]
         files.sort(key=lambda path: path.parent.name == PICTURES)
         moves = [(path, target) for target, path in self._temporary_paths.items()]
         return moves + [(path, self.out / path.relative_to(self.results)) for path in files]
 
-    def _stale_pictures(self) -> list[Path]:
+    def _list_stale_pictures(self) -> list[Path]:
         """List pictures of an earlier run that this run does not replace."""
         from rotated_atss.visualization.png_output import is_written_by_this_package
 
@@ -289,7 +291,7 @@ class PredictionFiles(ImageRecords):
         ]
 
     def _remove_partial(self) -> None:
-        """Remove the partial folder, the journal last: while it exists, the next run knows that this run is done."""
+        """Remove the partial folder. The journal is removed last: it tells the next run that this run is complete."""
         for path in self.partial.iterdir():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

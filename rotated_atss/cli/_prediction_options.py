@@ -17,20 +17,18 @@ from rotated_atss.errors import UserError
 
 
 def add_window_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the windows and of the merging of their detections."""
+    """Add the options for the windows, and for merging their detections."""
     windows = parser.add_argument_group("windows")
     windows.add_argument(
         "--size", type=int, metavar="PX",
-        help="window size; 0: the whole image (default: that of the training tiles, which the model file records; "
-        "without a record as the config's test pipeline: 1024 on DOTA, 0 on COCO)",
+        help="window size; 0 for the whole image (default: the size of the training tiles as recorded in the model "
+        "file; without a record, that of the config's test pipeline: 1024 for DOTA, 0 for COCO)",
     )  # fmt: skip
     windows.add_argument(
-        "--gap",
-        type=int,
-        metavar="PX",
-        help="overlap of windows (default: that of the model file, at most half the "
-        "size; without a record 200/1024 of the size)",
-    )
+        "--gap", type=int, metavar="PX",
+        help="overlap of windows (default: as recorded in the model file, but at most half the size; without a record, "
+        "200/1024 of the size)",
+    )  # fmt: skip
     windows.add_argument(
         "--iou", type=float, metavar="IOU",
         help="IoU threshold of the class-wise NMS that merges the detections of all windows (default: the config's)",
@@ -47,8 +45,9 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     add_pixel_arguments(inference)
     inference.add_argument(
         "--fast", action="store_true",
-        help="for many images: the fastest way to run the model here. For an ONNX file ONNX Runtime or OpenVINO, which "
-        "are timed first; otherwise bfloat16 where the processor has it, and channels last. Prints the selection",
+        help="select and print the fastest way to run the model on this machine; worthwhile for many images. For an "
+        "ONNX file, ONNX Runtime and OpenVINO are timed first; otherwise bfloat16, if the processor supports it, and "
+        "channels last are used",
     )  # fmt: skip
     inference.add_argument("--amp", action="store_true", help="run the network in bfloat16")
     inference.add_argument(
@@ -58,10 +57,10 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_arguments(args: argparse.Namespace) -> list[Path]:
-    """Check all arguments that can be checked without the model, and return the images.
+    """Check all arguments that can be checked without the model, and return the paths of the images.
 
     Args:
-        args: Arguments of ``predict``; ``format`` is replaced with the names of the formats, without repetitions.
+        args: Arguments of ``predict``. In ``format``, repeated names are removed.
 
     Raises:
         UserError: An argument is wrong, there is no image, an output overlaps an input, or a picture would replace a
@@ -77,7 +76,7 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
     parse_pixel_options(args)
     size = Tiling.size if args.size is None else args.size
     iou_threshold = Tiling.iou_threshold if args.iou is None else args.iou
-    Tiling(size, args.gap, args.batch, iou_threshold)  # raises an error if a value is out of range
+    Tiling(size, args.gap, args.batch, iou_threshold)  # created only to check the ranges of the values
     paths = find_images(args.images)
     check_output_folders([args.out, *(Path(args.out) / name for name in (DETECTIONS, PICTURES))], args.images)
     if args.coco_annotations and not args.json:

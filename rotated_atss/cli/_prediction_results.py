@@ -1,4 +1,4 @@
-"""Result files of ``predict``, written from the records of all images."""
+"""Write the result files of ``predict`` from the record files of all images."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rotated_atss.errors import UserError, count_of
 
 @dataclass(frozen=True)
 class CocoIds:
-    """Ids of the results in COCO's format.
+    """Ids for results in COCO's format.
 
     Attributes:
-        images: Image id by the image's name without suffix.
-        categories: Category id per class index of the model.
+        images: Image ids by file name without suffix.
+        categories: Category ids by class index of the model.
     """
 
     images: dict[str, int]
@@ -27,12 +27,12 @@ class CocoIds:
 
 
 def find_coco_ids(paths: Sequence[Path], model_classes: Sequence[str], annotations: str | None) -> CocoIds:
-    """Return the ids of an instances JSON, or new ones.
+    """Look up image and category ids in an instances JSON, or assign new ones without it.
 
     Args:
-        paths: The images.
+        paths: The image files.
         model_classes: Class names in the order of the labels.
-        annotations: The instances JSON; None numbers images and classes.
+        annotations: Path of the instances JSON; None assigns new ids.
 
     Raises:
         UserError: The file cannot be read, or has no id for an image or a class.
@@ -47,19 +47,20 @@ def find_coco_ids(paths: Sequence[Path], model_classes: Sequence[str], annotatio
     if not annotations:
         return CocoIds(assign_image_ids([path.stem for path in paths]), default_category_ids(model_classes))
     instances = read_instances(annotations)
-    by_file = match_image_ids([path.name for path in paths], instances)
-    return CocoIds({path.stem: by_file[path.name] for path in paths}, category_ids(instances, model_classes))
+    ids_by_file_name = match_image_ids([path.name for path in paths], instances)
+    image_ids = {path.stem: ids_by_file_name[path.name] for path in paths}
+    return CocoIds(image_ids, category_ids(instances, model_classes))
 
 
 def reject_stale_detections(folder: Path, names: Sequence[str]) -> None:
-    """Refuse an output folder with detection files of other classes, which would mix with this result.
+    """Refuse an output folder with Task1 files of other classes, which would mix with the results of this run.
 
     Args:
         folder: Folder of Task1 files; it need not exist.
-        names: Class names, as in the names of the files that this run writes.
+        names: Hyphenated names of the classes for which this run writes files.
 
     Raises:
-        UserError: There is such a file.
+        UserError: The folder has a Task1 file of another class.
 
     Example:
         >>> reject_stale_detections(Path("no/such/folder"), ["ship"])
@@ -79,41 +80,41 @@ def compose_results(
     args: argparse.Namespace,
     records: Sequence[Path],
 ) -> str:
-    """Write the result files and return a summary of one line.
+    """Write the result files, and return a one-line summary.
 
     Args:
         files: The files of the run.
         model_classes: Class names in the order of the labels.
-        classes: Class names whose detections were kept.
-        ids: Ids of the COCO results; None writes none.
-        paths: All images.
+        classes: Names of the kept classes.
+        ids: Ids for the COCO results; None if none are written.
+        paths: All image files.
         args: Arguments of ``predict``.
-        records: Files with the detections of the finished images.
+        records: Record files with the detections of the finished images.
     """
     from rotated_atss.coco.results_file import ids_path
     from rotated_atss.tiling.prediction_results import CocoWriter, ResultWriter, Task1Writer, write_results
 
     writers: list[ResultWriter] = []
-    formats, written_names = args.format.split(","), list(map(hyphenate, model_classes))
+    formats, hyphenated_names = args.format.split(","), list(map(hyphenate, model_classes))
     if DOTA in formats:
-        writers.append(Task1Writer(files.results / DETECTIONS, written_names, list(map(hyphenate, classes))))
+        writers.append(Task1Writer(files.results / DETECTIONS, hyphenated_names, list(map(hyphenate, classes))))
     if set(formats) - {DOTA}:
         from rotated_atss.tiling.feature_writer import FeatureWriter
 
-        writers.append(FeatureWriter(files.results, [name for name in formats if name != DOTA], written_names))
+        writers.append(FeatureWriter(files.results, [name for name in formats if name != DOTA], hyphenated_names))
     if ids is not None:
         writers.append(CocoWriter(files.temporary_path(args.json), ids.images, ids.categories))
         if not args.coco_annotations:
             _write_coco_ids(files.temporary_path(ids_path(args.json)), ids, paths, model_classes)
-    total, shown = write_results(records, writers, args.score)
-    counts = f"{count_of(len(records), 'image')}, {count_of(total, 'detection')}"
-    return f"{counts}, {shown} of them with a score of at least {args.score:g}"
+    num_detections, num_above_score = write_results(records, writers, args.score)
+    counts = f"{count_of(len(records), 'image')}, {count_of(num_detections, 'detection')}"
+    return f"{counts}, {num_above_score} of them with a score of at least {args.score:g}"
 
 
 def _write_coco_ids(path: Path, ids: CocoIds, paths: Sequence[Path], model_classes: Sequence[str]) -> None:
-    """Write the list of image and category ids."""
+    """Write the ids file of the COCO results (see :func:`rotated_atss.coco.results_file.ids_path`)."""
     from rotated_atss.io.files import write_json
 
     images = [{"id": ids.images[path.stem], "file_name": path.name} for path in paths]
-    categories = [{"id": number, "name": name} for number, name in zip(ids.categories, model_classes)]
+    categories = [{"id": category_id, "name": name} for category_id, name in zip(ids.categories, model_classes)]
     write_json(path, {"images": images, "categories": categories})

@@ -14,8 +14,8 @@ def check_inputs_exist(config: str | None = None, checkpoint: str | None = None)
     """Check that the config and the checkpoint exist, without reading them.
 
     Args:
-        config: Path or bare name of a config.
-        checkpoint: Path of a checkpoint file.
+        config: Path or bare name of a config; None checks none.
+        checkpoint: Path of a checkpoint file; None checks none.
 
     Raises:
         UserError: One of them does not exist.
@@ -30,12 +30,12 @@ def check_inputs_exist(config: str | None = None, checkpoint: str | None = None)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, forms: Sequence[str], more_help: str = "") -> None:
-    """Add the positional arguments ``inputs``: the model, followed by other arguments of the command.
+    """Add the positional arguments ``inputs``: the model, followed by the other positional arguments of the command.
 
     Args:
         parser: The parser.
-        forms: Accepted forms of the positional arguments, for the usage lines.
-        more_help: Help for the arguments after the model.
+        forms: Accepted forms of all positional arguments, one per usage line.
+        more_help: Help for the arguments after the model, appended to that of the model.
 
     Example:
         >>> parser = argparse.ArgumentParser("test")
@@ -47,9 +47,9 @@ def add_model_arguments(parser: argparse.ArgumentParser, forms: Sequence[str], m
     parser.usage = "\n       ".join(f"{parser.prog} [options] {form}" for form in forms)
     parser.add_argument(
         "inputs", nargs="+", metavar=forms[0],
-        help="MODEL: a .pth or .safetensors file written by train or convert-checkpoint, which records its config, or "
-        "for predict and test an .onnx file written by export; "
-        f"CONFIG: path or bare name of a config, needed if CHECKPOINT records none{more_help}",
+        help="MODEL: a .pth or .safetensors file that records its config, as written by train and convert-checkpoint, "
+        "or, for predict and test, an .onnx file written by export; CONFIG: path or bare name of a config, needed if "
+        f"CHECKPOINT records none{more_help}",
     )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def split_model_arguments(inputs: Sequence[str], num_others: int = 0) -> tuple[s
 
     Args:
         inputs: Positional arguments.
-        num_others: Number of arguments after those of the model.
+        num_others: Number of arguments after the model.
 
     Returns:
         Config (None for a model file that records it), checkpoint and the other arguments.

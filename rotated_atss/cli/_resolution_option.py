@@ -1,4 +1,4 @@
-"""The option ``--resolution`` of ``predict``: images resampled to the ground resolution of the training images."""
+"""The option ``--resolution`` of ``predict``: resample images to the ground resolution of the training images."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def add_resolution_argument(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--resolution", metavar="match|METERS",
         help="resample georeferenced images to this ground resolution in meters per pixel, or with match to that of "
-        "the training images, which the model file records; sizes of windows are pixels after resampling, boxes are "
-        "in pixels of the image (default: no resampling)",
+        "the training images as recorded in the model file; --size and --gap are in pixels after resampling, boxes in "
+        "pixels of the original image (default: no resampling)",
     )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def parse_resolution(text: str | None) -> str | float | None:
     """Parse ``--resolution``.
 
     Raises:
-        UserError: The text is neither ``match`` nor a number above 0.
+        UserError: The text is neither ``match`` nor a finite number above 0.
 
     Example:
         >>> parse_resolution("match"), parse_resolution("0.25"), parse_resolution(None)
@@ -48,19 +48,19 @@ def parse_resolution(text: str | None) -> str | float | None:
     return meters
 
 
-def target_resolution(text: str | None, info: ModelInfo | None, model: str) -> float | None:
-    """Return the meters per pixel to which images are resampled; None without ``--resolution``.
+def resolve_target_resolution(text: str | None, info: ModelInfo | None, model: str) -> float | None:
+    """Return the ground resolution to which images are resampled, in meters per pixel; None without ``--resolution``.
 
     Args:
         text: Value of ``--resolution``.
-        info: Record of the model.
-        model: Path of the model, for the error.
+        info: Record of the model; None if it has none.
+        model: Path of the model, for the error message.
 
     Raises:
-        UserError: The value is malformed, or the model does not record its resolution.
+        UserError: The value is malformed, or it is ``match`` and the model does not record a ground resolution.
 
     Example:
-        >>> target_resolution("0.25", None, "model.pth")
+        >>> resolve_target_resolution("0.25", None, "model.pth")
         0.25
     """
     resolution = parse_resolution(text)
@@ -73,17 +73,18 @@ def target_resolution(text: str | None, info: ModelInfo | None, model: str) -> f
 
 
 def resampling_rate(image: ImageReader, target: float | None) -> tuple[float, str]:
-    """Return the factor by which width and height of an image are resampled, and a line that describes it.
+    """Return the factor by which width and height of an image are multiplied, and a note that describes it.
 
     Args:
         image: An open image.
-        target: Meters per pixel; None for no resampling.
+        target: Ground resolution to resample to, in meters per pixel; None for no resampling.
 
     Returns:
-        The factor, above 1 if the image is enlarged, and the line, which is empty if the factor is 1.
+        rate: The factor; above 1, the image is enlarged.
+        note: Description of the resampling; empty if the rate is 1.
 
     Raises:
-        UserError: The ground resolution of the image is unknown.
+        UserError: ``target`` is given, but the ground resolution of the image is unknown.
 
     Example:
         >>> import numpy as np

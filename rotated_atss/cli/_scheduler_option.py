@@ -12,8 +12,8 @@ def add_scheduler_argument(parser: argparse._ActionsContainer) -> None:
     """Add ``--scheduler`` to a parser or an argument group."""
     parser.add_argument(
         "--scheduler", metavar="ADDRESS",
-        help="run on the workers of this Dask scheduler, such as tcp://host:8786 or a scheduler file, instead of local "
-        "processes; inputs and output must be on a file system that the workers share",
+        help="run on the workers of a Dask cluster instead of in local processes: address of the scheduler, such as "
+        "tcp://host:8786, or scheduler file. Inputs and output must be on a file system that the workers share",
     )  # fmt: skip
 
 
@@ -23,10 +23,10 @@ def make_cluster_paths_absolute(
     """Make the paths of a command absolute and check that all workers of a cluster see them.
 
     Args:
-        scheduler: The value of ``--scheduler``. With None, nothing is changed or checked.
+        scheduler: The value of ``--scheduler``; if None, nothing is changed or checked.
         options: Options by name, changed in place, such as ``vars(args)``.
         inputs: Names of the options whose values are input paths: None, a path or a sequence of paths.
-        outputs: Names of the options whose values are output paths. Workers must see the nearest existing folder.
+        outputs: Names of the options whose values are output paths. Workers must see their nearest existing parent.
 
     Raises:
         UserError: No scheduler or worker answers, or a worker does not see a path.
@@ -41,18 +41,20 @@ def make_cluster_paths_absolute(
         return
     from rotated_atss.io.cluster import check_cluster
 
-    visible: list[Path] = []
+    paths_to_check: list[Path] = []
     for name in (*inputs, *outputs):
         value = options[name]
         if value is None:
             continue
         paths = [Path(path).absolute() for path in ([value] if isinstance(value, (str, Path)) else value)]
         options[name] = paths[0] if isinstance(value, (str, Path)) else paths
-        # a missing input is reported by the command itself
-        visible += [path for path in paths if path.exists()] if name in inputs else map(_nearest_existing, paths)
-    check_cluster(scheduler, visible)
+        if name in inputs:  # a missing input is reported later, by the command itself
+            paths_to_check += [path for path in paths if path.exists()]
+        else:
+            paths_to_check += map(_nearest_existing_path, paths)
+    check_cluster(scheduler, paths_to_check)
 
 
-def _nearest_existing(path: Path) -> Path:
-    """Return a path if it exists, otherwise the nearest of its parents that exists."""
+def _nearest_existing_path(path: Path) -> Path:
+    """Return the path if it exists, otherwise its nearest parent that exists."""
     return next(folder for folder in (path, *path.parents) if folder.exists())

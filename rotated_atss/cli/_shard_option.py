@@ -1,4 +1,4 @@
-"""The option ``--shard``, by which several runs share the work of one command."""
+"""The option ``--shard``, which divides the work of one command among several runs."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ if TYPE_CHECKING:
 
 
 def add_shard_argument(
-    parser: argparse._ActionsContainer, verb: str, unit: str = "image", completed: str = "completes --out"
+    parser: argparse._ActionsContainer, verb: str, unit: str = "image", last_step: str = "completes --out"
 ) -> None:
     """Add ``--shard``.
 
     Args:
         parser: Parser or group of options.
         verb: What the command does with a unit, such as "split".
-        unit: What is divided among the shards, a noun in the singular.
-        completed: What the last shard does at its end, in the third person.
+        unit: Singular noun for what is divided among the shards.
+        last_step: What only the last shard does at its end, in the third person.
     """
     parser.add_argument(
         "--shard", metavar="I/N",
         help=f"for job arrays of N runs with the same options: {verb} only every N-th {unit}, starting with the I-th. "
-        f"The last run to end {completed}",
+        f"The run that ends last {last_step}",
     )  # fmt: skip
 
 
 def parse_shard(args: argparse.Namespace) -> Shard | None:
-    """Return the shard of ``args.shard``; None without it.
+    """Parse ``--shard``; return None if it is not given.
 
     Raises:
-        UserError: It is malformed, or combined with ``args.overwrite``.
+        UserError: The value is malformed, or ``--overwrite`` is also given.
 
     Example:
         >>> parse_shard(argparse.Namespace(shard="2/8", overwrite=False))
@@ -50,12 +50,12 @@ def parse_shard(args: argparse.Namespace) -> Shard | None:
 
 
 def format_unfinished(shards: Sequence[Shard], seconds: float, last_step: str) -> str:
-    """Describe the end of a shard that is not the last one.
+    """Describe the result of a shard that ends before other shards.
 
     Args:
         shards: Shards that are not finished.
         seconds: Duration of this shard.
-        last_step: What the last shard does at its end, in the third person.
+        last_step: What only the last shard does at its end, in the third person.
 
     Example:
         >>> from rotated_atss.io.shards import Shard

@@ -1,4 +1,4 @@
-"""Errors of the operating system as one line with a hint."""
+"""Describe errors of the operating system in one line, with a hint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rotated_atss.errors import notes_of, printable
 
 _MAX_PATH = 200  # maximum number of characters of a path in a message
 
-# Hints for the operating system errors that the user can resolve. Other errors keep their traceback.
+# hints for the errors that the user can resolve; other errors keep their traceback
 _HINTS = {
     errno.ENOSPC: "free some space, or write elsewhere",
     errno.EDQUOT: "free some space, or write elsewhere",
@@ -24,14 +24,14 @@ _HINTS = {
 
 
 def describe_system_error(error: OSError | RuntimeError) -> str | None:
-    """Describe an error that the user can resolve; None for others, which keep their traceback.
+    """Describe an error that the user can resolve; return None for other errors, which keep their traceback.
 
     Example:
         >>> describe_system_error(OSError(errno.ENOSPC, "No space left on device", "a.png"))
         'a.png: No space left on device (free some space, or write elsewhere)'
     """
     if not isinstance(error, OSError):
-        prefix = "Symlink loop from "  # a RuntimeError of pathlib before Python 3.13, instead of an OSError
+        prefix = "Symlink loop from "  # pathlib before Python 3.13 raises this RuntimeError instead of an OSError
         if not str(error).startswith(prefix):
             return None
         path = str(error).removeprefix(prefix).strip("'")
@@ -43,7 +43,7 @@ def describe_system_error(error: OSError | RuntimeError) -> str | None:
 
 
 def format_advice(error: BaseException, *hints: str) -> str:
-    """Return hints and the notes of an exception in parentheses, after a space; an empty text if there are none.
+    """Return hints and the notes of an exception as `` (hint; note)``; an empty string if there are none.
 
     Example:
         >>> format_advice(OSError(), "write elsewhere"), format_advice(OSError())

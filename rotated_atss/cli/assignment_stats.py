@@ -25,19 +25,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
     parser.add_argument(
         "--data", metavar="DIR|JSON",
-        help="folder laid out like the config's data_root, or an instances JSON (default: the config's training set)",
+        help="folder with the layout of the config's data_root, or a COCO instances JSON (default: the config's "
+        "training set)",
     )  # fmt: skip
-    parser.add_argument("--limit", type=int, metavar="N", help="use only the first N images")
+    parser.add_argument("--limit", type=int, metavar="N", help="use only the first N images of the dataset")
     parser.add_argument(
         "--compare", nargs="+", metavar="ASSIGNER", default=[],
-        help="assigners to compare. config: the config's assigner unchanged. obb, hbb: the same assigner with IoU of "
-        "oriented or circumscribed boxes. atss, ssc, iou, topk, center_sampling: another strategy; append -hbb for "
-        "circumscribed boxes (default: obb hbb; config if the boxes are horizontal)",
+        help="assigners to compare. config: the assigner of the config, unchanged. obb, hbb: the same assigner with "
+        "the IoU of oriented boxes or of circumscribed horizontal boxes. atss, ssc, iou, topk, center_sampling: "
+        "another strategy; append -hbb for circumscribed boxes (default: obb hbb; if the boxes are horizontal: config)",
     )  # fmt: skip
     parser.add_argument("--out", metavar="DIR", help="folder for assignment.png (default: work_dirs/CONFIG)")
     parser.add_argument(
         "--json", metavar="FILE",
-        help="write the statistics to this file; no plot is then drawn unless --out is given",
+        help="write the statistics to this file; plots are then written only if --out is given",
     )  # fmt: skip
     add_cfg_options(parser)
 
@@ -63,24 +64,25 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.json)
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
     records, pipeline = load_records(cfg, args.data)
-    records = records[: args.limit]  # all for None
-    shapes, counts = count_positives(cfg, args.compare, _assignment_inputs(records, pipeline))
+    records = records[: args.limit]  # None keeps all
+    shapes, counts = count_positives(cfg, args.compare, _iterate_assignment_inputs(records, pipeline))
     num_images = sum(bool(record["instances"]) for record in records)
     report: dict[str, Any] = {"config": cfg.config_name, "images": num_images, **summarize(shapes, counts)}
     if not report["objects"]:
         raise UserError("no ground-truth box to assign", where=args.data, hint="check --data, or raise --limit")
-    images = f"{count_of(num_images, 'image')} with objects"
-    boxes = count_of(report["objects"], "ground-truth box")
-    print(f"{cfg.config_name}: {boxes} in {images}\n\n{format_report(report)}")
+    image_count = f"{count_of(num_images, 'image')} with objects"
+    box_count = count_of(report["objects"], "ground-truth box")
+    print(f"{cfg.config_name}: {box_count} in {image_count}\n\n{format_report(report)}")
     if folder is not None:
-        atomic_write(folder / "assignment.png", plot_report(report, f"{cfg.config_name}, {images}"))
+        atomic_write(folder / "assignment.png", plot_report(report, f"{cfg.config_name}, {image_count}"))
         print(f"\nplots: {folder / 'assignment.png'}")
     if args.json:
         write_json(args.json, report)
     return 0
 
 
-def _assignment_inputs(records: list[dict], pipeline: list[dict]) -> Iterator[AssignmentInput]:
+def _iterate_assignment_inputs(records: list[dict], pipeline: list[dict]) -> Iterator[AssignmentInput]:
+    """Yield the input of the assigner for each image with objects, with a progress bar."""
     from rotated_atss.detection.engine.dataset_records import build_assignment_input
     from rotated_atss.io.progress import progress_bar
 

@@ -23,23 +23,25 @@ HELP = (
     "own pipeline, with normalization undone. Ignored boxes are dashed."
 )
 SHEET = "contact_sheet.png"
-SHEET_CELL_PX = 512  # width of an image on the sheet
+SHEET_CELL_PX = 512  # width of an image on the contact sheet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
     parser.add_argument(
-        "--data", metavar="DIR", help="folder of the data, as for train and test (default: the config's)"
+        "--data", metavar="DIR", help="folder of the data, as for train and test (default: that of the config)"
     )
     parser.add_argument("--split", choices=("train", "val", "test"), default="train", help="dataset (default: train)")
     parser.add_argument("--number", type=int, default=8, metavar="N", help="number of images (default: 8)")
     parser.add_argument("--start", type=int, default=0, metavar="I", help="index of the first image (default: 0)")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S",
-        help="the augmentation of an image depends on this and on its index (default: 0)",
+        help="random seed; the augmentation of an image depends only on the seed and its index (default: 0)",
     )  # fmt: skip
-    parser.add_argument("--side-by-side", action="store_true", help="put the image before the pipeline to the left")
-    parser.add_argument("--sheet", action="store_true", help=f"also write all pictures on one, {SHEET}")
+    parser.add_argument(
+        "--side-by-side", action="store_true", help="also show the image before the pipeline, on the left"
+    )
+    parser.add_argument("--sheet", action="store_true", help=f"also write {SHEET}, which shows all pictures")
     parser.add_argument("--out", metavar="DIR", help="folder for the pictures (default: work_dirs/CONFIG/browse)")
     add_classes_argument(parser, "classes of your data", "those of the config")
     add_cfg_options(parser)
@@ -67,16 +69,16 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--start must be below the number of images, {len(browser)}, got {args.start}")
     if args.sheet:
         check_overwritable(folder / SHEET)
-    sheet: dict[str, Image] = {}
+    sheet: dict[str, Image] = {}  # reduced pictures by title
     colors = class_colors(browser.class_names)
     for net_input in browser.load(range(args.start, min(args.start + args.number, len(browser))), args.seed):
-        picture = _draw(net_input, browser, colors, args.side_by_side)
+        picture = _draw_input(net_input, browser, colors, args.side_by_side)
         name = f"{net_input.index:05d}_{Path(net_input.name).stem}.png"
         write_png(folder / name, add_caption(picture, [net_input.name, *net_input.facts]), protect_foreign=True)
         print("\n".join(_describe_input(net_input, browser.class_names)))
         if args.sheet:
-            num_boxes = net_input.facts[-1]
-            title = " | ".join([f"{net_input.index} {net_input.name}", f"flip {net_input.flip}", num_boxes])
+            box_count = net_input.facts[-1]  # the last fact is a text such as "3 boxes"
+            title = " | ".join([f"{net_input.index} {net_input.name}", f"flip {net_input.flip}", box_count])
             sheet[title] = _reduce(picture, 2 * SHEET_CELL_PX if args.side_by_side else SHEET_CELL_PX)
     if args.sheet:
         write_png(folder / SHEET, _draw_sheet(sheet), protect_foreign=True)
@@ -85,30 +87,34 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _draw(net_input: NetworkInput, browser: InputBrowser, colors: Mapping, side_by_side: bool) -> Image:
+def _draw_input(net_input: NetworkInput, browser: InputBrowser, colors: Mapping, side_by_side: bool) -> Image:
+    """Draw the input of the network, on request next to the image before the pipeline."""
     from rotated_atss.detection.engine.browse import convert_angle_version
     from rotated_atss.visualization.contact_sheet import contact_sheet
     from rotated_atss.visualization.network_input import draw_network_input
 
-    names, angle_version = browser.class_names, browser.angle_version
+    class_names, angle_version = browser.class_names, browser.angle_version
     after = draw_network_input(
-        net_input.image, convert_angle_version(net_input.boxes, angle_version), _names(net_input.labels, names),
-        convert_angle_version(net_input.ignored_boxes, angle_version), _names(net_input.ignored_labels, names),
-        image_wh=net_input.image_wh, colors=colors,
-    )  # fmt: skip
+        net_input.image,
+        convert_angle_version(net_input.boxes, angle_version),
+        _names_of(net_input.labels, class_names),
+        convert_angle_version(net_input.ignored_boxes, angle_version),
+        _names_of(net_input.ignored_labels, class_names),
+        image_wh=net_input.image_wh,
+        colors=colors,
+    )
     if not side_by_side or net_input.trace.image is None:
         return after
     height, width = after.shape[:2]
     before = _draw_before(net_input, browser, colors, (width, height))
-    loaded = (
-        f"{net_input.original_wh[0]} x {net_input.original_wh[1]} px, {count_of(len(net_input.trace.boxes), 'box')}"
-    )
-    titles = [f"before the pipeline: {loaded}", "input of the network"]
+    size = f"{net_input.original_wh[0]} x {net_input.original_wh[1]} px"
+    box_count = count_of(len(net_input.trace.boxes), "box")
+    titles = [f"before the pipeline: {size}, {box_count}", "input of the network"]
     return contact_sheet([before, after], titles, columns=2, cell_wh=(width, height))
 
 
 def _draw_before(net_input: NetworkInput, browser: InputBrowser, colors: Mapping, cell_wh: tuple[int, int]) -> Image:
-    """Draw the image and boxes as loaded, resized to fit a cell so that lines keep their width."""
+    """Draw the image and boxes as loaded; the image is resized to fit a cell first, so that lines keep their width."""
     import cv2
 
     from rotated_atss.detection.engine.browse import convert_angle_version
@@ -124,13 +130,13 @@ def _draw_before(net_input: NetworkInput, browser: InputBrowser, colors: Mapping
     boxes[:, :4] *= factor  # all values but the angle
     ignored = trace.ignored
     return draw_network_input(
-        resized, boxes[~ignored], _names(trace.labels[~ignored], browser.class_names),
-        boxes[ignored], _names(trace.labels[ignored], browser.class_names), colors=colors,
+        resized, boxes[~ignored], _names_of(trace.labels[~ignored], browser.class_names),
+        boxes[ignored], _names_of(trace.labels[ignored], browser.class_names), colors=colors,
     )  # fmt: skip
 
 
 def _reduce(picture: Image, width: int) -> Image:
-    """Reduce a picture to a width, because a sheet of many full pictures would not fit in memory."""
+    """Reduce a picture to ``width`` pixels, because a sheet of many full-size pictures would not fit in memory."""
     import cv2
 
     factor = min(1.0, width / picture.shape[1])
@@ -140,7 +146,7 @@ def _reduce(picture: Image, width: int) -> Image:
 
 
 def _draw_sheet(pictures: Mapping[str, Image]) -> Image:
-    """Arrange pictures in cells of the largest width and height."""
+    """Arrange pictures with their titles in a grid; its cells have the largest width and height of the pictures."""
     from rotated_atss.visualization.contact_sheet import contact_sheet
 
     height, width = (max(picture.shape[axis] for picture in pictures.values()) for axis in (0, 1))
@@ -148,21 +154,19 @@ def _draw_sheet(pictures: Mapping[str, Image]) -> Image:
     return contact_sheet(list(pictures.values()), list(pictures), cell_wh=(width, height))
 
 
-def _describe_input(net_input: NetworkInput, names: Sequence[str]) -> list[str]:
-    """Describe an input of the network: one line, and one line per reason for which the pipeline dropped boxes."""
-    counts: dict[str, Counter[str]] = {}
-    for box in net_input.trace.dropped:
-        counts.setdefault(box.reason, Counter()).update(_names([box.label], names))
-    reasons = [
-        f"  dropped {', '.join(f'{count} {name}' for name, count in classes.most_common())}: {reason}"
-        for reason, classes in counts.items()
-    ]
-    return [
-        f"{net_input.index} {net_input.name}: {', '.join(net_input.facts)}, {len(net_input.trace.dropped)} dropped",
-        *reasons,
-    ]
+def _describe_input(net_input: NetworkInput, class_names: Sequence[str]) -> list[str]:
+    """Describe an input of the network in one line, followed by one line per reason for which boxes were dropped."""
+    dropped = net_input.trace.dropped
+    lines = [f"{net_input.index} {net_input.name}: {', '.join(net_input.facts)}, {len(dropped)} dropped"]
+    counts_by_reason: dict[str, Counter[str]] = {}  # reason -> number of dropped boxes by class name
+    for box in dropped:
+        counts_by_reason.setdefault(box.reason, Counter()).update(_names_of([box.label], class_names))
+    for reason, counts in counts_by_reason.items():
+        lines.append(f"  dropped {', '.join(f'{count} {name}' for name, count in counts.most_common())}: {reason}")
+    return lines
 
 
-def _names(labels: Iterable[Any], names: Sequence[str]) -> list[str]:
-    """Return the class name of each label; a label beyond the class names gets the name ``class N``."""
-    return [names[int(label)] if int(label) < len(names) else f"class {int(label)}" for label in labels]
+def _names_of(labels: Iterable[Any], class_names: Sequence[str]) -> list[str]:
+    """Return the class name of each label, or ``class N`` for a label N without a class name."""
+    indices = map(int, labels)
+    return [class_names[index] if index < len(class_names) else f"class {index}" for index in indices]

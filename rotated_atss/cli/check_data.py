@@ -15,10 +15,10 @@ from rotated_atss.errors import UserError, count_of
 if TYPE_CHECKING:
     from rotated_atss.data_check.check import DataReport
 
-EXAMPLES_PER_KIND = 5  # problems that are listed without --all
+EXAMPLES_PER_KIND = 5  # number of problems per kind that are listed without --all
 HELP = (
-    "Report all problems of a dataset in one pass: images, labels, and images that two of its parts share. The exit "
-    "code is 1 if there are errors."
+    "Report all problems of a dataset in one pass: problems of images, of labels, and images that occur in two parts, "
+    "such as train and val. The exit code is 1 if there are errors."
 )
 
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--label-format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
-        help="format of --labels: auto (default: that of most files), or one of the formats of convert-labels",
+        help="format of --labels: auto (default), the format of most files, or a format of convert-labels",
     )  # fmt: skip
     parser.add_argument(
         "--coco", action="extend", nargs="+", metavar="JSON",
@@ -41,24 +41,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--against", action="extend", nargs="+", metavar="FOLDER", default=[],
-        help="further image folders, such as the test set: only compared with --images",
+        help="further image folders, such as the test set, that are not checked, but compared with --images",
     )  # fmt: skip
     add_classes_argument(
-        parser, "class list; other names are errors", "any name; names that are almost equal are reported"
+        parser, "class list", "any name is accepted, and almost equal names are reported", "Other names are errors"
     )
     add_class_column_arguments(parser)
     parser.add_argument(
         "--headers-only", action="store_true",
-        help="do not decode images: faster, but damaged pixels, images of one color and copies of an image in another "
-        "file are not found",
+        help="do not decode images: faster, but damaged pixels, images of a single color, and images that are saved in "
+        "two files are not found",
     )  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="exit with 1 also if there are only warnings")
     parser.add_argument("--all", action="store_true", help="list every problem (default: five per kind)")
     parser.add_argument("--json", metavar="FILE", help="write all problems as JSON")
     parser.add_argument(
         "--fix", metavar="FOLDER",
-        help="write a cleaned copy to this new or empty folder: links to the images, and labels as DOTA text, or with "
-        "--coco the corrected JSON",
+        help="write a cleaned copy of the dataset to this new or empty folder: links to the images, and the labels as "
+        "DOTA text files, or with --coco as a corrected JSON",
     )  # fmt: skip
     parser.add_argument(
         "--copy-images", action="store_true", help="with --fix: copy the images instead of linking to them"
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "check",
         "image and label file",
-        "reports all problems. Needs --json, beside which FILE.shards keeps the results",
+        "reports all problems. Needs --json FILE; the shards store their results in FILE.shards",
     )
     add_scheduler_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
             last_step = f"reports the problems and writes {args.json}"
             print(format_unfinished(report.unfinished, report.seconds, last_step))
         return 0
-    lines = _report_lines(report, None if args.all else EXAMPLES_PER_KIND)
+    lines = _format_lines(report, None if args.all else EXAMPLES_PER_KIND)
     if args.json is not None:
         write_json(args.json, report.to_json())
     if args.fix is not None:
@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_combinations(args: argparse.Namespace) -> None:
-    """Raise an error if options cannot be combined."""
+    """Refuse options that need another option, and options that exclude each other."""
     if args.copy_images and args.fix is None:
         raise UserError("--copy-images needs --fix")
     if args.shard is not None and args.json is None:
@@ -140,8 +140,8 @@ def _records_folder(args: argparse.Namespace) -> Path | None:
     return folder if args.shard is not None or folder.exists() else None
 
 
-def _report_lines(report: DataReport, examples: int | None) -> list[str]:
-    """Return lines with at most ``examples`` problems per kind (None: all), and a line of totals."""
+def _format_lines(report: DataReport, examples: int | None) -> list[str]:
+    """Format the problems, at most ``examples`` per kind (None: all), followed by a line with totals."""
     from rotated_atss.data_check.problems import count_severities, format_report
 
     counts = [count_of(sum(len(part.images) for part in report.parts), "image")]

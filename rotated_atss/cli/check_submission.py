@@ -19,8 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dota-version", default="v1.0", choices=DOTA_VERSIONS, help="DOTA version of the task (default: v1.0)"
     )
-    add_classes_argument(parser, "class list that replaces that of --dota-version", "that of --dota-version")
-    parser.add_argument("--images", metavar="DIR", help="test images: check that every image id is one of them")
+    add_classes_argument(parser, "classes to use instead of those of --dota-version", "those of --dota-version")
+    parser.add_argument(
+        "--images", metavar="DIR", help="folder of the test images: check that every image id is one of them"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
     findings = check_submission(args.submission, resolve_classes(args.classes or args.dota_version), args.images)
     for finding in findings:
         print(finding)
-    errors = sum(finding.level == "error" for finding in findings)
-    warnings = len(findings) - errors
-    verdict = "invalid" if errors else "valid"
-    print(f"{args.submission}: {verdict} ({count_of(errors, 'error')}, {count_of(warnings, 'warning')})")
-    return 1 if errors else 0
+    num_errors = sum(finding.level == "error" for finding in findings)
+    num_warnings = len(findings) - num_errors
+    verdict = "invalid" if num_errors else "valid"
+    print(f"{args.submission}: {verdict} ({count_of(num_errors, 'error')}, {count_of(num_warnings, 'warning')})")
+    return 1 if num_errors else 0

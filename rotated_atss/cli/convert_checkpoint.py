@@ -72,18 +72,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def print_conversion(path: str | Path, converted: ConvertedFile) -> None:
-    """Print source, config and the numbers of converted weights.
+    """Print the source and the config of a conversion, and how many weights were mapped, dropped and filled.
 
     Args:
         path: The source file.
-        converted: Its conversion.
+        converted: Result of its conversion.
     """
     print(f"{path}: {converted.origin.source}, {converted.origin.reason}")
     print(f"config: {converted.target.config}, {converted.config_reason}")
-    _report(converted.conversion)
+    _print_weights(converted.conversion)
 
 
-def _report(conversion: Conversion) -> None:
+def _print_weights(conversion: Conversion) -> None:
     from rotated_atss.checkpoints.compatibility import count_by_prefix
 
     total = len(conversion.mapped) + len(conversion.dropped)
@@ -91,10 +91,10 @@ def _report(conversion: Conversion) -> None:
     first = f" (first: {conversion.dropped[0]})" if conversion.dropped else ""
     print(f"dropped: {len(conversion.dropped)}{first}")
     print("missing: 0")  # a weight that is missing and cannot be filled is an error of the conversion
-    by_value: dict[str, list[str]] = {}  # value as text -> names of weights
+    names_by_value: dict[str, list[str]] = {}  # value as text -> names of the weights that were filled with it
     for name, value in conversion.filled.items():
-        by_value.setdefault(value, []).append(name)
-    for value, names in by_value.items():
+        names_by_value.setdefault(value, []).append(name)
+    for value, names in names_by_value.items():
         print(f"filled: {len(names)} (first: {names[0]}), value {value}")
     for note in conversion.notes:
         print(note)

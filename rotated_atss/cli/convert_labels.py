@@ -9,10 +9,10 @@ from rotated_atss.errors import count_of
 
 HELP = (
     "Convert labels or detections between DOTA text, YOLO-OBB, COCO, Pascal VOC and roLabelImg, labelme, CVAT, FAIR1M, "
-    "DIOR-R, GeoJSON and Label Studio; from SODA-A, UCAS-AOD and, on georeferenced images, GeoPackage, Shapefile and "
-    "FlatGeobuf."
+    "DIOR-R, GeoJSON and Label Studio. SODA-A, UCAS-AOD and, for georeferenced images, GeoPackage, Shapefile and "
+    "FlatGeobuf are only read, not written."
 )
-# copied from label_formats.registry: importing it would slow down --help
+# repeated here from label_formats.registry, because its import would slow down --help
 WRITTEN_NAMES = (
     "dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson", "labelstudio",
 )  # fmt: skip
@@ -24,25 +24,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="output folder, new or empty")
     parser.add_argument(
         "--from", dest="source_format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
-        help="format of IN: auto (default: recognized from the files), one of the formats of --to, soda-a, ucas-aod or "
-        "vector (GeoPackage, Shapefile, FlatGeobuf)",
+        help="format of IN: auto (default), which recognizes the format from the files, one of the formats of --to, "
+        "soda-a, ucas-aod, or vector (GeoPackage, Shapefile, FlatGeobuf)",
     )  # fmt: skip
     parser.add_argument(
         "--to", dest="target_format", required=True, choices=WRITTEN_NAMES, metavar="FORMAT",
         help=f"format of OUT: {', '.join(WRITTEN_NAMES)}",
     )  # fmt: skip
     parser.add_argument(
-        "--images", metavar="FOLDER", help="image folder, for sizes and file names of images that IN does not state"
+        "--images", metavar="FOLDER", help="image folder, needed if IN does not state the sizes or file names of images"
     )
     add_classes_argument(
         parser,
-        "class list of IN, in index order; a class that is not listed is an error",
-        "all classes, in the order of IN's class indices, or sorted if IN has none",
+        "class list of IN, in index order",
+        "all classes, in the order of IN's class indices, or sorted if IN has no class indices",
+        "Other classes are an error",
     )
     parser.add_argument(
         "--class-map", metavar="OLD=NEW,...",
-        help="rename classes. OLD= drops a class; *=NEW renames all classes not listed, *=* keeps them. Without *, a "
-        "class not listed is an error",
+        help="rename classes. OLD= drops a class; *=NEW renames all classes that are not listed, *=* keeps their "
+        "names. Without *, a class that is not listed is an error",
     )  # fmt: skip
     parser.add_argument(
         "--fit-polygons", action="store_true",

@@ -1,4 +1,4 @@
-"""``rotated-atss curves``: plot the learning curves of trainings."""
+"""``rotated-atss curves``: plot the learning curves of training runs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rotated_atss.errors import UserError
 
-HELP = "Plot losses, learning rate and validation results of trainings, side by side if there are several."
+HELP = "Plot losses, learning rate and validation results of one training run, or of several side by side."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("work_dirs", nargs="+", metavar="WORK_DIR", help="work folder of a training")
+    parser.add_argument("work_dirs", nargs="+", metavar="WORK_DIR", help="work folder of a training run")
     parser.add_argument(
         "--out", metavar="PNG",
-        help="file of the picture (default: learning_curves.png, in WORK_DIR if there is only one, otherwise in the "
+        help="picture to write (default: learning_curves.png, in WORK_DIR if only one is given, otherwise in the "
         "current folder)",
     )  # fmt: skip
 
@@ -27,14 +27,14 @@ def run(args: argparse.Namespace) -> int:
     if args.out and Path(args.out).suffix.lower() != ".png":
         raise UserError(f"the picture must be a .png file, got '{args.out}'", where="--out")
     folders = [Path(folder) for folder in dict.fromkeys(args.work_dirs)]
-    runs = {name: read_learning_curves(folder) for name, folder in zip(_names(folders), folders)}
+    runs = {name: read_learning_curves(folder) for name, folder in zip(_name_runs(folders), folders)}
     out = Path(args.out) if args.out else (folders[0] if len(folders) == 1 else Path()) / PICTURE
     atomic_write(out, plot_learning_curves(runs))
     print(f"wrote {out}")
     return 0
 
 
-def _names(folders: list[Path]) -> list[str]:
-    """Return the names of folders, or their paths where two names are equal."""
+def _name_runs(folders: list[Path]) -> list[str]:
+    """Return the names of the folders, or their paths if two names are equal."""
     names = [folder.resolve().name for folder in folders]
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]

@@ -18,17 +18,18 @@ HELP = (
 )
 
 CONFIG = "rotated_atss_obb_r18_demo_le90"
-WINDOWS: dict[str, Any] = dict(sizes=[256], gaps=[64])  # pixels
+SPLIT_SETTINGS: dict[str, Any] = dict(sizes=[256], gaps=[64])  # pixels
+MIN_ITERATIONS = 20  # the warm-up of the learning rate takes a tenth of the iterations
 MAX_PICTURES = 12
 MIN_SCORE = 0.4  # detections with lower scores are not drawn
 MAX_LOG_INTERVAL = 50  # iterations, as in the config
-SPLIT_OF_LOADER = {"train_dataloader": "train", "test_dataloader": "val"}
+SPLIT_BY_LOADER = {"train_dataloader": "train", "test_dataloader": "val"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", default="demo_out", metavar="DIR",
-        help="output folder; must be new or hold an earlier demo, which is replaced (default: demo_out)",
+        help="output folder; must be new or contain an earlier demo, which is replaced (default: demo_out)",
     )  # fmt: skip
     parser.add_argument(
         "--train-scenes", type=int, default=60, metavar="N", help="number of training scenes (default: 60)"
@@ -42,13 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import rotated_atss.detection.engine.runner  # noqa: F401  # a package that is missing is reported at once
+    import rotated_atss.detection.engine.runner  # noqa: F401  # reports a missing package before the scenes are rendered
     from rotated_atss.synthetic import generate_splits
     from rotated_atss.tiling.split import split_dota
     from rotated_atss.tiling.split_settings import SplitSettings
 
-    if args.iterations is not None and args.iterations < 20:
-        raise UserError(f"the demo needs at least 20 iterations, got {args.iterations}", where="--iterations")
+    if args.iterations is not None and args.iterations < MIN_ITERATIONS:
+        what = f"the demo needs at least {MIN_ITERATIONS} iterations, got {args.iterations}"
+        raise UserError(what, where="--iterations")
     out, timer = Path(args.out), _StageTimer()
     scenes, tiles = out / "scenes", out / "tiles"
 
@@ -56,10 +58,10 @@ def run(args: argparse.Namespace) -> int:
     generate_splits(scenes, {"train": args.train_scenes, "val": args.val_scenes}, seed=args.seed)
     timer.start("split")
     for name in ("train", "val"):
-        source = scenes / name
-        split_dota(source / "images", source / "labelTxt", tiles / name, SplitSettings(**WINDOWS), overwrite=True)
+        source, settings = scenes / name, SplitSettings(**SPLIT_SETTINGS)
+        split_dota(source / "images", source / "labelTxt", tiles / name, settings, overwrite=True)
     timer.start("train")
-    data_roots = {f"{loader}.dataset.data_root": str(tiles / name) for loader, name in SPLIT_OF_LOADER.items()}
+    data_roots = {f"{loader}.dataset.data_root": str(tiles / name) for loader, name in SPLIT_BY_LOADER.items()}
     checkpoint = _train(args, data_roots)
     timer.start("test, merge, evaluate, submission, report")
     metrics = _test(args, checkpoint, data_roots)
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, data_roots: Mapping[str, str]) -> Path:
-    """Train, and return the checkpoint."""
+    """Train a detector, and return the path of its last checkpoint."""
     from rotated_atss.detection.engine.options import TrainOptions
     from rotated_atss.detection.engine.resume import latest_checkpoint
     from rotated_atss.detection.engine.runner import train
@@ -81,7 +83,7 @@ def _train(args: argparse.Namespace, data_roots: Mapping[str, str]) -> Path:
         work_dir=str(Path(args.out, "work")),
         device=args.device,
         seed=args.seed,
-        cfg_options={**data_roots, **_schedule(args)},
+        cfg_options={**data_roots, **_schedule_options(args)},
     )
     folder = train(CONFIG, options)
     checkpoint = latest_checkpoint(folder)
@@ -108,8 +110,8 @@ def _test(args: argparse.Namespace, checkpoint: Path, data_roots: Mapping[str, s
     return test(CONFIG, checkpoint, options)
 
 
-def _schedule(args: argparse.Namespace) -> dict:
-    """Return the config values that set the number of iterations; a short training logs at least ten lines."""
+def _schedule_options(args: argparse.Namespace) -> dict[str, int]:
+    """Return the config values for ``--iterations``. The log has at least ten lines, even of a short training run."""
     if args.iterations is None:
         return {}
     return {
@@ -122,7 +124,7 @@ def _schedule(args: argparse.Namespace) -> dict:
 
 def _draw_detections(source: Path, merged: Path, out: Path) -> None:
     """Draw merged detections on the images of a DOTA folder, and combine the first four on a contact sheet."""
-    from rotated_atss.cli._layer_sources import task1_detections
+    from rotated_atss.cli._layer_sources import read_task1_detections
     from rotated_atss.dota.folders import list_images
     from rotated_atss.io.images import read_image
     from rotated_atss.visualization.contact_sheet import contact_sheet
@@ -131,7 +133,7 @@ def _draw_detections(source: Path, merged: Path, out: Path) -> None:
     from rotated_atss.visualization.png_output import write_png
 
     images = list_images(source / "images")
-    detections = task1_detections(merged, images)
+    detections = read_task1_detections(merged, images)
     styles = class_styles(detections.classes)
     style_options: dict[str, Any] = dict(
         colors={name: style.color for name, style in styles.items()},
@@ -139,7 +141,7 @@ def _draw_detections(source: Path, merged: Path, out: Path) -> None:
     )
     pictures = []
     for path in images[:MAX_PICTURES]:
-        layer = detections.layer(path)
+        layer = detections.get_layer(path)
         picture = draw_boxes(
             read_image(path),
             layer.polygons,

@@ -8,7 +8,9 @@ from dataclasses import asdict
 
 from rotated_atss import doctor
 
-HELP = "Check the installed packages, the active backends and the configs, and print the command that fixes a problem."
+HELP = (
+    "Check the installed packages, the active backends and the configs, and print the command that fixes each problem."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

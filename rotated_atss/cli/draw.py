@@ -24,15 +24,15 @@ from rotated_atss.cli._images import (
     print_failures,
     print_skipped_images,
     process_images,
-    resolve_pixels,
+    resolve_pixel_options,
 )
 from rotated_atss.cli._layer_sources import (
     LayerSource,
     add_crowd_styles,
-    coco_labels,
-    dota_labels,
+    read_coco_labels,
+    read_dota_labels,
+    read_task1_detections,
     select_boxes,
-    task1_detections,
 )
 from rotated_atss.cli._pictures import (
     MAX_PICTURE_PIXELS,
@@ -44,7 +44,7 @@ from rotated_atss.cli._pictures import (
 from rotated_atss.errors import UserError, count_of
 
 HELP = (
-    "Draw labels, detections or both on images and write OUT/<image>.png. Labels have the colors of their classes. If "
+    "Draw labels, detections or both on images and write OUT/<image>.png. Boxes have the colors of their classes; if "
     "detections are drawn too, labels are white and have no captions. An output folder that is also an input is "
     "refused."
 )
@@ -53,7 +53,7 @@ HELP = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", required=True, metavar="DIR|FILE", help="folder of images, or one image")
     boxes = parser.add_argument_group("box sources (at least one)")
-    boxes.add_argument("--labels", metavar="DIR", help="DOTA label files (labelTxt)")
+    boxes.add_argument("--labels", metavar="DIR", help="folder of DOTA label files (labelTxt)")
     boxes.add_argument("--coco", metavar="JSON", help="labels in a COCO instances JSON")
     boxes.add_argument(
         "--detections", metavar="DIR", help="folder of Task1_<class>.txt files written by predict, merge or test"
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mark-front",
         action="store_true",
-        help="draw the first edge of each box, the front in DOTA's corner order, white",
+        help="draw the first edge of each box, which is the front of the object in DOTA's corner order, in white",
     )
     add_picture_arguments(parser)
     add_pixel_arguments(parser)
@@ -79,8 +79,8 @@ def run(args: argparse.Namespace) -> int:
     known = [name for source in labels + detections for name in source.classes]
     classes = None if args.classes is None else select_classes(args.classes, known)
     print_skipped_images(args.images)
-    args.pixels = resolve_pixels(paths, parse_pixel_options(args))
-    failures = process_images(paths, lambda path: _draw(path, labels, detections, classes, args), "draw")
+    args.pixels = resolve_pixel_options(paths, parse_pixel_options(args))
+    failures = process_images(paths, lambda path: _draw_image(path, labels, detections, classes, args), "draw")
     print(f"{count_of(len(paths) - len(failures), 'picture')} written to {args.out}")
     return print_failures(len(failures), paths)
 
@@ -91,22 +91,22 @@ def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:
 
     check_output_folders([args.out], args.images)
     reject_overlapping_output(args.out, [folder for folder in (args.labels, args.detections) if folder])
-    # the name of a cropped picture contains the region, which is known only later
+    # The name of a cropped picture contains the region, which is known only once the image is open.
     for path in () if is_cropped(args) else paths:
         check_overwritable(picture_path(args.out, path))
 
 
 def _read_sources(args: argparse.Namespace, paths: Sequence[Path]) -> tuple[list[LayerSource], list[LayerSource]]:
-    """Read labels and detections."""
-    labels = [] if args.labels is None else [dota_labels(args.labels, paths)]
-    labels += [] if args.coco is None else [coco_labels(args.coco, paths)]
-    detections = [] if args.detections is None else [task1_detections(args.detections, paths)]
+    """Return the sources of the labels and the sources of the detections."""
+    labels = [] if args.labels is None else [read_dota_labels(args.labels, paths)]
+    labels += [] if args.coco is None else [read_coco_labels(args.coco, paths)]
+    detections = [] if args.detections is None else [read_task1_detections(args.detections, paths)]
     if not labels + detections:
         raise UserError("nothing to draw", hint="give --labels, --coco or --detections")
     return labels, detections
 
 
-def _draw(
+def _draw_image(
     path: Path,
     labels: Sequence[LayerSource],
     detections: Sequence[LayerSource],
@@ -116,9 +116,9 @@ def _draw(
     from rotated_atss.io.image_reader import open_image
     from rotated_atss.visualization.palettes import class_styles
 
-    layers = [replace(source.layer(path), plain=bool(detections)) for source in labels]
-    layers += [source.layer(path) for source in detections]
-    styles = class_styles((name for source in (*labels, *detections) for name in source.present), args.palette)
+    layers = [replace(source.get_layer(path), plain=bool(detections)) for source in labels]
+    layers += [source.get_layer(path) for source in detections]
+    styles = class_styles((name for source in (*labels, *detections) for name in source.present_classes), args.palette)
     layers = [replace(layer, styles=add_crowd_styles(styles)) for layer in layers]
     with open_image(path, args.pixels) as image:
         window = find_window(args, (image.width, image.height), layers)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_rules
-from rotated_atss.cli._report import add_report_arguments, build_report_options, prepare_report_options
+from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_rule_arguments
+from rotated_atss.cli._report_options import add_report_arguments, build_report_options, prepare_report_options
 from rotated_atss.errors import UserError, printable
 
 HELP = (
-    "Compute the average precision (AP) of merged detections on full images from text files, with the rules of DOTA or "
+    "Compute the average precision (AP) of detections on full images, given as Task1 files, with the rules of DOTA or "
     "of another dataset. With --coco-annotations: COCO's twelve metrics of a results JSON."
 )
 
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     report_options = ("images", "score", "baseline", "assignment")
     given = [name for name in report_options if getattr(args, name) is not None]
     if given and args.report is None:
-        raise UserError(f"--{given[0]} is an option of the report", hint="add --report DIR")
+        raise UserError(f"--{given[0]} applies only to the report", hint="add --report DIR")
     return _run_coco(args) if args.coco_annotations else _run_dota(args)
 
 
@@ -40,7 +40,7 @@ def _run_coco(args: argparse.Namespace) -> int:
     from rotated_atss.coco.results_file import read_results
     from rotated_atss.io.files import write_json
 
-    reject_rules(args, "--coco-annotations")
+    reject_rule_arguments(args, "--coco-annotations")
     _check_outputs(args, [args.coco_annotations, args.detections])
     instances = read_instances(args.coco_annotations)
     detections = read_results(args.detections, instances)
@@ -62,12 +62,12 @@ def _run_dota(args: argparse.Namespace) -> int:
     from rotated_atss.dota.detections import list_task1_files
     from rotated_atss.io.files import write_json
 
-    classes = resolve_classes(args.classes or args.dataset)  # the name of a dataset gives its classes
+    classes = resolve_classes(args.classes or args.dataset)  # resolves class lists and names of datasets
     _check_outputs(args, list_task1_inputs(args))
     evaluation = evaluate_task1(args, classes)
     print(format_table(evaluation.result))
-    if evaluation.left_out:  # possible only with --classes: otherwise other classes are an error
-        print(f"not evaluated (not in --classes): {printable(', '.join(evaluation.left_out))}")
+    if evaluation.unevaluated_classes:  # possible only with --classes: otherwise other classes are an error
+        print(f"classes not evaluated (not in --classes): {printable(', '.join(evaluation.unevaluated_classes))}")
     files = list_task1_files(args.detections)
     num_objects = {name: result.npos for name, result in evaluation.result.per_class.items()}
     missing = [name for name in classes if name not in files and num_objects[name]]

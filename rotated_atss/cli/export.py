@@ -1,4 +1,4 @@
-"""``rotated-atss export``: write a model as an ONNX file or as a package of torch.export."""
+"""``rotated-atss export``: write a model as an ONNX file or as a torch.export package."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ MODEL_FORMS = ("MODEL", "CONFIG CHECKPOINT")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser, MODEL_FORMS)
-    parser.add_argument("--onnx", metavar="FILE", help="ONNX file to write")
-    parser.add_argument("--torch-export", metavar="FILE", help="package of torch.export to write, .pt2")
+    parser.add_argument("--onnx", metavar="FILE", help="ONNX file to write (.onnx)")
+    parser.add_argument("--torch-export", metavar="FILE", help="torch.export package to write (.pt2)")
     parser.add_argument(
         "--precision", choices=("float32", "float16", "int8"), default="float32",
-        help="numbers of the network in the ONNX file (default: float32); int8 needs --calibration",
+        help="number format of the network in the ONNX file (default: float32); int8 needs --calibration",
     )  # fmt: skip
     parser.add_argument(
         "--calibration", metavar="DIR",
-        help="folder of images or tiles like those to predict on; their value ranges set the scales of int8",
+        help="folder of images or tiles like those to predict on, from which the int8 scales are computed",
     )  # fmt: skip
     add_cfg_options(parser)
 

@@ -21,7 +21,7 @@ HELP = "List the configs: dataset, published and measured accuracy in percent, p
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "patterns", nargs="*", metavar="PATTERN",
-        help="configs whose name or dataset fits, such as dota, 'rotated_atss_*' or dior-r (default: all)",
+        help="list only configs whose name or dataset matches, such as dota, 'rotated_atss_*' or dior-r (default: all)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON, with sources, head and schedule")
 
@@ -37,29 +37,31 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(entries, indent=1, ensure_ascii=False))
         return 0
     header = ("name", "dataset", "published", "measured", "M params", "weights")
-    rows = [header, *_rows(cards, weights)]
+    rows = [header, *_table_rows(cards, weights)]
     print(*fit_columns(rows, terminal_width(sys.stdout), numeric=False), sep="\n")
     print("published: reported by others for this model; measured: by this project; sources: --json or docs/models.md")
     print("weights: rotated-atss models download NAME")
     return 0
 
 
-def _rows(cards: Sequence[ConfigCard], weights: dict[str, str]) -> list[tuple[str, ...]]:
-    return [
-        (card.name, card.dataset, _figures(card.published), _figures(card.measured),
-         "" if card.parameters is None else f"{card.parameters / 1e6:.1f}", "yes" if card.name in weights else "")
-        for card in cards
-    ]  # fmt: skip
+def _table_rows(cards: Sequence[ConfigCard], weights: dict[str, str]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for card in cards:
+        num_parameters = "" if card.parameters is None else f"{card.parameters / 1e6:.1f}"
+        has_weights = "yes" if card.name in weights else ""
+        published, measured = _format_accuracies(card.published), _format_accuracies(card.measured)
+        rows.append((card.name, card.dataset, published, measured, num_parameters, has_weights))
+    return rows
 
 
-def _figures(figures: Sequence[dict[str, Any]]) -> str:
-    """Return each metric once with its values, such as ``mAP 70.64``, without dataset and source.
+def _format_accuracies(accuracies: Sequence[dict[str, Any]]) -> str:
+    """Format each metric once with its values, such as ``mAP 70.64``, without dataset and source.
 
     Args:
-        figures: Accuracies of a :class:`rotated_atss.checkpoints.config_cards.ConfigCard`.
+        accuracies: Published or measured accuracies of a :class:`rotated_atss.checkpoints.config_cards.ConfigCard`.
     """
-    by_metric: dict[str, list[str]] = {}
-    for figure in figures:
-        metric = figure["metric"].partition(",")[0]  # "bbox AP" of "bbox AP, COCO minival"
-        by_metric.setdefault(metric, []).append(f"{figure['value']:g}")
-    return "; ".join(f"{metric} {', '.join(values)}" for metric, values in by_metric.items())
+    values_by_metric: dict[str, list[str]] = {}
+    for accuracy in accuracies:
+        metric = accuracy["metric"].partition(",")[0]  # "bbox AP" of "bbox AP, COCO minival"
+        values_by_metric.setdefault(metric, []).append(f"{accuracy['value']:g}")
+    return "; ".join(f"{metric} {', '.join(values)}" for metric, values in values_by_metric.items())

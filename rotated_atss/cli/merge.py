@@ -23,20 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument(
         "tiles", metavar="TASK1_DIR",
-        help="folder of Task1_<class>.txt with tile names as image ids: P0001__1024__0___824 (window size) or "
-        "P0001__0.5__0___824 (rate)",
+        help="folder of Task1_<class>.txt with tile names as image ids, as written by mmrotate (P0001__1024__0___824, "
+        "with the window size) or by DOTA_devkit (P0001__0.5__0___824, with the rate)",
     )  # fmt: skip
     parser.add_argument("--out", required=True, metavar="DIR", help="output folder of the merged Task1_<class>.txt")
     parser.add_argument(
         "--iou-threshold", type=float, default=IOU_THRESHOLD, metavar="IOU",
-        help="suppress detections whose IoU with a higher-scoring one of their class exceeds this value "
+        help="suppress detections whose IoU with a higher-scoring detection of the same class exceeds this value "
         f"(default: {IOU_THRESHOLD})",
     )  # fmt: skip
     add_classes_argument(
         parser,
-        "class list of the output. Each class gets a file, even if it has no detections; a class that is not listed is "
-        "an error",
+        "class list of the output",
         "the classes that have a file in TASK1_DIR",
+        "Each class gets a file, even without detections; other classes are an error",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
     add_shard_argument(parser, "merge", "part of the files")
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
     shard = parse_shard(args)
     make_cluster_paths_absolute(args.scheduler, vars(args), ["tiles"], ["out"])
-    started = time.perf_counter()
+    start = time.perf_counter()
     options = {
         "classes": args.classes, "workers": args.workers, "scheduler": args.scheduler,
         "progress": False if args.quiet else None,
@@ -62,24 +62,24 @@ def run(args: argparse.Namespace) -> int:
         result = merge_shard(args.tiles, args.out, shard, args.iou_threshold, **options)
         if not result.classes:
             if not args.quiet:
-                print(_unwritten_line(result, args.out, time.perf_counter() - started))
+                print(_describe_unwritten(result, args.out, time.perf_counter() - start))
             return 0
         merged = list(result.classes)
     if not args.quiet:
-        print(_summary(merged))
-        print(f"IoU threshold {args.iou_threshold:g}; {time.perf_counter() - started:.1f} s; written to {args.out}")
+        print(_format_counts(merged))
+        print(f"IoU threshold {args.iou_threshold:g}; {time.perf_counter() - start:.1f} s; written to {args.out}")
     return 0
 
 
-def _unwritten_line(result: ShardMerge, out: str, seconds: float) -> str:
-    """Describe the result of a shard that has not written the merged files."""
+def _describe_unwritten(result: ShardMerge, out: str, seconds: float) -> str:
+    """Explain why a shard has not written the merged files: all were written before, or other shards still run."""
     if result.was_finished:
         return f"{out}: this merge is complete; nothing to do"
     return format_unfinished(result.unfinished, seconds, f"writes {out}")
 
 
-def _summary(merged: Sequence[ClassMerge]) -> str:
-    """Format the counts as a table with one line per class and one line of sums."""
+def _format_counts(merged: Sequence[ClassMerge]) -> str:
+    """Format the counts before and after merging as a table with one line per class and one line of sums."""
     rows: list[tuple[str, ...]] = [("class", "tiles", "images", "detections", "merged")]
     rows += [
         (counts.name, str(counts.tiles), str(counts.images), str(counts.before), str(counts.after)) for counts in merged

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 HELP = "List and download published models, print what a model file records, and publish models."
 _ACTIONS = {
     "list": "List published models: name, kind, result, size in MB, license and whether it is downloaded.",
-    "download": "Download a published model, check its hash and convert it. A second call continues an incomplete "
+    "download": "Download a published model, check its hash and convert it. Run it again to continue an incomplete "
     "download.",
     "info": "Print the record of a model file (.pth, .safetensors or .onnx), or the entry of a published model.",
-    "publish": "Write the weights of a checkpoint, without the state of its training, to FOLDER/NAME-HASH.safetensors "
-    "and add it to the registry FOLDER/models.json.",
+    "publish": "Write the weights of a checkpoint, without its training state, to FOLDER/NAME-HASH.safetensors, and "
+    "add the model to the registry FOLDER/models.json.",
 }
 
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("list", "download", "info"):
         parsers[name].add_argument(
             "--registry", metavar="FILE",
-            help="registry with further models, such as models.json of a published folder (default: "
+            help="registry with further models, such as the models.json that publish writes (default: "
             "$ROTATED_ATSS_REGISTRY, if set)",
         )  # fmt: skip
     for name in ("list", "info"):
@@ -48,12 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_publish_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a .pth or .safetensors file")
-    parser.add_argument("folder", metavar="FOLDER", help="a new folder, or one with published models")
+    parser.add_argument("folder", metavar="FOLDER", help="new folder, or folder with published models")
     parser.add_argument("--name", metavar="NAME", help="name of the model (default: that of its config)")
     parser.add_argument("--license", required=True, metavar="TEXT", help="license of the weights, such as CC-BY-4.0")
     parser.add_argument("--source", required=True, metavar="TEXT", help="who publishes the model")
     parser.add_argument("--result", default="", metavar="TEXT", help="result of the model, with data and metric")
-    parser.add_argument("--config", metavar="CONFIG", help="config of a checkpoint without a record")
+    parser.add_argument("--config", metavar="CONFIG", help="config of the checkpoint, needed if it records none")
     add_safe_config_argument(parser)
 
 
@@ -88,7 +88,7 @@ def _download(args: argparse.Namespace) -> None:
     entry = find_entry(args.name, load_registry(args.registry))
     print(f"{entry.name}: {entry.source}, license {entry.license}", flush=True)
     path = fetch(entry)
-    if not is_usable(entry, path):  # the file must be converted; MMDetection is imported only for that
+    if not is_usable(entry, path):  # the file must be converted, for which MMDetection is imported
         from rotated_atss.cli.convert_checkpoint import print_conversion
         from rotated_atss.detection.engine.model_store import provide_model
 
@@ -107,7 +107,7 @@ def _info(args: argparse.Namespace) -> None:
     if Path(args.model).is_file():
         info = read_model_info(args.model)
         if info is None:
-            hint = "files of train, convert-checkpoint, export and models publish have one; others need their config"
+            hint = "only files written by train, convert-checkpoint, export and models publish have a record"
             raise UserError("the file has no record of its model", where=args.model, hint=hint)
         _print_info(args, info)
         return

@@ -23,7 +23,7 @@ from rotated_atss.cli._images import (
     print_failures,
     print_skipped_images,
     process_images,
-    resolve_pixels,
+    resolve_pixel_options,
 )
 from rotated_atss.cli._pictures import add_picture_arguments
 from rotated_atss.cli._predicted_image import predict_file
@@ -31,7 +31,7 @@ from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, ImageRecord
 from rotated_atss.cli._prediction_options import add_inference_arguments, add_window_arguments, check_arguments
 from rotated_atss.cli._prediction_results import compose_results, find_coco_ids, reject_stale_detections
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
-from rotated_atss.cli._resolution_option import target_resolution
+from rotated_atss.cli._resolution_option import resolve_target_resolution
 from rotated_atss.cli._scheduler_option import make_cluster_paths_absolute
 from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
 from rotated_atss.dota.classes import hyphenate
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
 
 HELP = (
     "Detect objects on images of any size: run the model on overlapping windows and merge the detections with "
-    "class-wise NMS. Writes all detections, independent of --score, to OUT/detections/Task1_<class>.txt (image, score, "
+    "class-wise NMS. Writes all detections, regardless of --score, to OUT/detections/Task1_<class>.txt (image, score, "
     "four corners; an input of evaluate, check-submission and draw) or in other formats (--format), and pictures to "
     "OUT/pictures/<image>.png. Gray, 16-bit and transparent images are converted to 8-bit color; all 16-bit images are "
-    "scaled by the same factor. An unreadable image is reported and skipped; the exit code is then 2. All files are "
-    "moved into OUT at the end; pictures and other formats of an earlier run in OUT are removed. A run that was "
-    "stopped is continued by the same command."
+    "scaled by the same factor. Unreadable images are reported and skipped; the exit code is then 2. All files are "
+    "moved to OUT at the end; pictures of an earlier run, and its files in other formats, are removed from OUT. To "
+    "continue an interrupted run, repeat the command."
 )
-# arguments that do not identify a run: the result does not depend on them, or _describe_run describes their files
+# arguments that do not identify a run: the result does not depend on them, or _describe_run describes the files instead
 _NOT_DESCRIBED = {"inputs", "images", "out", "overwrite", "scheduler", "shard"}
 MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 
@@ -62,15 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_classes_argument(parser, "classes to keep", "all classes of the model")
     add_format_argument(parser)
     parser.add_argument(
-        "--overwrite", action="store_true", help="discard the finished images of an interrupted run and start anew"
+        "--overwrite", action="store_true", help="discard the finished images of an interrupted run and start over"
     )
     add_shard_argument(parser, "predict")
-    parser.add_argument("--no-pictures", action="store_true", help="write text files only")
+    parser.add_argument("--no-pictures", action="store_true", help="write only detections, no pictures")
     parser.add_argument(
         "--json", metavar="FILE",
-        help="also write COCO results (horizontal boxes) to this file. Image and category ids are those of "
-        "--coco-annotations. Without it, they are listed in a file next to it with the suffix .ids.json; image ids are "
-        "then the file names if all are different numbers, otherwise 1, 2, ...",
+        help="also write COCO results (horizontal boxes) to this file, with the image and category ids of "
+        "--coco-annotations. Without that option, new ids are listed in a file next to this one with the suffix "
+        ".ids.json; image ids are then the file names if all are different numbers, otherwise 1, 2, ...",
     )  # fmt: skip
     parser.add_argument(
         "--coco-annotations", metavar="JSON", help="instances JSON with the image and category ids for --json"
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     names = [path.stem for path in paths]
     files_options = {"json_path": args.json, "overwrite": args.overwrite, "shard": parse_shard(args)}
     with PredictionFiles(args.out, description, names, **files_options) as files:
-        if files.finished is None:
+        if files.outcome is None:
             detector = load_any_detector(config, checkpoint, args, cfg_options)
             for note in notes:
                 print(note)
@@ -109,41 +109,41 @@ def _predict_images(
     paths: Sequence[Path],
     args: argparse.Namespace,
 ) -> None:
-    """Detect on the images that are not finished yet, and write the results once all images are finished."""
+    """Detect objects on the images that are not finished yet, and write the results if no image is left."""
     from rotated_atss.coco.results_file import ids_path
     from rotated_atss.dota.detections import task1_path
     from rotated_atss.tiling.predict import resolve_tiling
 
     tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
     _print_record(detector, model.checkpoint, tiling)
-    args.resolution = target_resolution(args.resolution, detector.info, model.checkpoint)
+    args.resolution = resolve_target_resolution(args.resolution, detector.info, model.checkpoint)
     classes = select_classes(args.classes, detector.classes)
     reject_stale_detections(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))
     ids = find_coco_ids(paths, detector.classes, args.coco_annotations) if args.json else None
     print_skipped_images(args.images)
-    args.pixels = resolve_pixels(paths, parse_pixel_options(args, detector.pixels))
-    names_of_shard = set(files.own_images)
-    paths_of_shard = [path for path in paths if path.stem in names_of_shard]
-    unfinished = [path for path in paths_of_shard if not files.is_done(path.stem)]
-    num_finished = len(paths_of_shard) - len(unfinished)
+    args.pixels = resolve_pixel_options(paths, parse_pixel_options(args, detector.pixels))
+    shard_images = set(files.shard_images)
+    shard_paths = [path for path in paths if path.stem in shard_images]
+    unfinished = [path for path in shard_paths if not files.is_done(path.stem)]
+    num_finished = len(shard_paths) - len(unfinished)
     if num_finished:
-        print(f"continuing: {num_finished} of {count_of(len(paths_of_shard), 'image')} finished")
+        print(f"continuing: {num_finished} of {count_of(len(shard_paths), 'image')} finished")
     print(_format_plan(unfinished, tiling, is_resampled=args.resolution is not None), flush=True)
     predict = partial(predict_file, ImageRecords(files.partial), tiling=tiling, classes=classes, args=args)
     if args.scheduler is None:
         process_images(unfinished, lambda path: predict(detector=detector, path=path), "predict")
     else:
         predict_on_cluster(model, predict, unfinished, args.scheduler)
-    if not files.count_left() and any(map(files.is_done, files.images)):
+    if not files.count_unprocessed() and any(map(files.is_done, files.images)):
         compose = partial(compose_results, files, detector.classes, classes, ids, paths, args)
-        stale = [ids_path(args.json)] if args.coco_annotations else []  # this run lists no ids
+        stale = [ids_path(args.json)] if args.coco_annotations else []  # this run writes no ids file
         if DOTA not in args.format.split(","):
             stale += [task1_path(Path(args.out) / DETECTIONS, hyphenate(name)) for name in classes]
         files.commit(compose, stale)
 
 
 def _prepare_cluster(config: str | None, checkpoint: str, args: argparse.Namespace) -> tuple[str | None, str]:
-    """Make all paths absolute, check that all workers see them, and return the config and the model file."""
+    """Make all paths absolute, check that all workers see them, and return config and checkpoint."""
     options = {
         "config": config if config is not None and Path(config).exists() else None,  # a bare name is not a path
         "checkpoint": checkpoint, "images": args.images, "out": args.out,
@@ -155,26 +155,26 @@ def _prepare_cluster(config: str | None, checkpoint: str, args: argparse.Namespa
 
 def _print_result(files: PredictionFiles, paths: Sequence[Path], args: argparse.Namespace, seconds: float) -> int:
     """Print what was written, and return the exit code."""
-    result = files.finished
-    if result is None:  # no image could be read, or images are left to other shards
-        failed = sum(map(files.has_failed, files.own_images))
+    outcome = files.outcome
+    if outcome is None:  # no image could be read, or images are left to other shards
+        num_failed = sum(map(files.has_failed, files.shard_images))
         if args.shard:
-            left = count_of(files.count_left(), "image")
+            left = count_of(files.count_unprocessed(), "image")
             print(f"{seconds:.1f} s; {left} left to other shards; the last shard completes {args.out}")
-        return print_failures(failed, files.own_images)
-    if result["removed"]:
-        pictures = count_of(result["removed"], "picture")
+        return print_failures(num_failed, files.shard_images)
+    if outcome["removed"]:
+        pictures = count_of(outcome["removed"], "picture")
         print(f"{pictures} of an earlier run removed from {Path(args.out) / PICTURES}")
-    if result.get("removed_files"):
-        print(f"{', '.join(result['removed_files'])} of an earlier run removed from {args.out}")
-    print(f"{result['summary']}; {seconds:.1f} s; written to {args.out}")
-    return print_failures(result["failed"], paths)
+    if outcome.get("removed_files"):
+        print(f"{', '.join(outcome['removed_files'])} of an earlier run removed from {args.out}")
+    print(f"{outcome['summary']}; {seconds:.1f} s; written to {args.out}")
+    return print_failures(outcome["failed"], paths)
 
 
 def _describe_run(
     args: argparse.Namespace, config: str | None, checkpoint: str, paths: Sequence[Path]
 ) -> dict[str, Any]:
-    """Describe everything that the result depends on. A run continues an interrupted run of the same description."""
+    """Describe everything that the result depends on. A run continues an interrupted run with the same description."""
     from rotated_atss import __version__
     from rotated_atss.io.run_state import describe_files
 
@@ -199,7 +199,7 @@ def _config_checksum(config: str) -> str:
 
 
 def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, tiling: Tiling) -> None:
-    """Print what the model file records, and which windows are used instead of the recorded ones."""
+    """Print the record of the model file, and the window size and overlap that differ from it."""
     if detector.info is None:
         return
     print(f"{checkpoint}: {detector.info.describe()}")
@@ -211,7 +211,7 @@ def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, til
 
 
 def _format_plan(paths: Sequence[Path], tiling: Tiling, *, is_resampled: bool) -> str:
-    """Return a line with the numbers of images and windows."""
+    """Describe in one line the numbers of images and windows to process."""
     from rotated_atss.tiling.predict import WHOLE_IMAGE
     from rotated_atss.tiling.split_plan import count_windows
 

@@ -17,7 +17,7 @@ HELP = (
     "print the losses of the batch and of each image alone. The exit code is 0 if the recorded losses are reproduced, "
     "otherwise 1. No code in the file is executed."
 )
-_SHOWN_WEIGHTS = 3  # maximum number of weights that a line names
+_MAX_LISTED_WEIGHTS = 3  # number of weights that a line lists by name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def format_replay(result: Replay) -> list[str]:
-    """Return the lines that describe a repeated training step.
+    """Format a repeated training step as lines of text.
 
     Args:
         result: The repeated step.
@@ -62,7 +62,7 @@ def format_replay(result: Replay) -> list[str]:
 def _gradient_lines(when: str, gradients: list[str]) -> list[str]:
     if not gradients:
         return []
-    shown = ", ".join(gradients[:_SHOWN_WEIGHTS]) + (", ..." if len(gradients) > _SHOWN_WEIGHTS else "")
+    shown = ", ".join(gradients[:_MAX_LISTED_WEIGHTS]) + (", ..." if len(gradients) > _MAX_LISTED_WEIGHTS else "")
     return [f"gradients that are not finite, {when}: {count_of(len(gradients), 'weight')} ({shown})"]
 
 

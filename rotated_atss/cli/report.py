@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 
-from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_rules
-from rotated_atss.cli._report import MAX_IMAGES, add_report_arguments, build_report_options, prepare_report_options
+from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_rule_arguments
+from rotated_atss.cli._report_options import (
+    MAX_IMAGES,
+    add_report_arguments,
+    build_report_options,
+    prepare_report_options,
+)
 from rotated_atss.errors import UserError
 
 HELP = (
     "Write a report of detections as pages that open without a network, with JSON and CSV tables: AP, precision and "
     "recall per class, curves, confusion matrix, kinds of errors, AP by size, aspect ratio, angle and density, "
-    "calibration, and counts per image. With --json: write the pages of an earlier report again."
+    "calibration, and counts per image. With --json: render the pages of an earlier report again."
 )
 
 
@@ -19,32 +24,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the report")
     add_input_arguments(parser, required=False)
     parser.add_argument(
-        "--json", metavar="REPORT", help="report.json or folder of an earlier report, instead of detections"
+        "--json", metavar="REPORT", help="report.json or folder of an earlier report, given instead of detections"
     )
     add_report_arguments(parser.add_argument_group("report"))
     add_rule_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    inputs = [name for name in ("detections", "labels", "coco_annotations") if getattr(args, name) is not None]
     if args.json is not None:
-        return _render(args)
-    if args.detections is None or len(inputs) < 2:  # detections or ground truth are missing
+        return _render_again(args)
+    if args.detections is None or (args.labels is None and args.coco_annotations is None):
         raise UserError("nothing to report on", hint="give --detections and --labels or --coco-annotations, or --json")
     return _report_coco(args) if args.coco_annotations else _report_task1(args)
 
 
-def _render(args: argparse.Namespace) -> int:
-    """Write the pages of the report in ``args.json``, whose figures are not computed again."""
+def _render_again(args: argparse.Namespace) -> int:
+    """Write the pages of the report in ``args.json`` without computing its figures again."""
     from rotated_atss.report.build import render_report
     from rotated_atss.report.report_file import read_report
 
-    unused = ("detections", "labels", "coco_annotations", "images", "score", "assignment")  # None unless given
-    given = [name for name in unused if getattr(args, name) is not None]
+    unusable = ("detections", "labels", "coco_annotations", "images", "score", "assignment")  # options, None by default
+    given = [name for name in unusable if getattr(args, name) is not None]
     given += ["max_images"] if args.max_images != MAX_IMAGES else []
     if given:
         raise UserError(f"--{given[0].replace('_', '-')} does not apply with --json, which has all figures")
-    reject_rules(args, "--json")
+    reject_rule_arguments(args, "--json")
     prepare_report_options(args, args.out, inputs=[args.json])
     print(f"report: {render_report(read_report(args.json), args.out, args.baseline)}")
     return 0
@@ -68,7 +72,7 @@ def _report_coco(args: argparse.Namespace) -> int:
     from rotated_atss.coco.results_file import read_results
     from rotated_atss.report.evaluation import report_coco
 
-    reject_rules(args, "--coco-annotations")
+    reject_rule_arguments(args, "--coco-annotations")
     prepare_report_options(args, args.out, inputs=[args.coco_annotations, args.detections])
     instances = read_instances(args.coco_annotations)
     detections = read_results(args.detections, instances)

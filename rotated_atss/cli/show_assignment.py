@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 HELP = (
     "Show which priors the assigner of a config assigns to the objects of an image, at the input size of the network: "
-    "a table of the objects with their positives per level, and with --object the steps of ATSS for one of them. "
-    "--out draws the same over the image."
+    "a table of the objects with their positives per level, or with --object the steps of ATSS for one object. --out "
+    "draws the same on the image."
 )
 _MAX_REDUCTION = 1.5  # an image that the pipeline reduces by a larger factor is probably not a tile
 
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
     parser.add_argument("image", metavar="IMAGE", help="image file, or with --data the name of a tile")
     parser.add_argument(
-        "--object", type=int, metavar="N", help="show the steps of ATSS for object N of the table, from 0"
+        "--object", type=int, metavar="N", help="show the steps of ATSS for object N of the table, counted from 0"
     )
     parser.add_argument(
         "--labels", metavar="FILE|DIR",
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "same name in ../labelTxt, or in the folder of the image)",
     )  # fmt: skip
     parser.add_argument("--data", metavar="DIR", help="dataset folder with images and labelTxt, as split writes it")
-    parser.add_argument("--out", metavar="PNG", help="draw a picture: all objects, or with --object that object")
+    parser.add_argument("--out", metavar="PNG", help="draw a picture of all objects, or with --object of that object")
     parser.add_argument("--json", metavar="FILE", help="write the table, and with --object its trace, to this file")
     add_cfg_options(parser)
 
@@ -52,9 +52,9 @@ def run(args: argparse.Namespace) -> int:
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
     assignment, names = _prepare_assignment(cfg, objects, image_size(image))
-    _check_object(args.object, len(names))
+    _check_object_index(args.object, len(names))
     traces = _compute_traces(assignment, args.object)
-    _print(args, cfg, image, assignment, names, traces, objects)
+    _print_assignment(args, cfg, image, assignment, names, traces, objects)
     if args.out:
         _write_picture(Path(args.out), cfg, image, assignment, names, traces)
         print(f"\npicture: {args.out}")
@@ -77,18 +77,19 @@ def _check_outputs(args: argparse.Namespace, inputs: list[Any]) -> None:
         raise UserError(f"--out and --json must be two files, got {args.out} twice")
 
 
-def _check_object(number: int | None, count: int) -> None:
-    if number is not None and not 0 <= number < count:
-        last = f"0 to {count - 1}" if count else "none"
-        raise UserError(f"the image has {count_of(count, 'object')} ({last}), got {number}", where="--object")
+def _check_object_index(object_index: int | None, count: int) -> None:
+    if object_index is not None and not 0 <= object_index < count:
+        indices = f"0 to {count - 1}" if count else "none"
+        raise UserError(f"the image has {count_of(count, 'object')} ({indices}), got {object_index}", where="--object")
 
 
 def _prepare_assignment(
     cfg: Config, objects: LabeledObjects, image_wh: tuple[int, int]
 ) -> tuple[ImageAssignment, list[str]]:
-    """Return the assignment of an image, and the class names of the objects that are not ignored.
+    """Prepare the assignment of an image; also return the class names of the objects that are not ignored.
 
-    The options ``difficult`` and ``difficult_from`` of the training set decide which objects are dropped or ignored.
+    As in training, the options ``difficult`` and ``difficult_from`` of the config's training set determine which
+    difficult objects are dropped or ignored.
     """
     import torch
 
@@ -100,27 +101,30 @@ def _prepare_assignment(
     dataset: dict[str, Any] = next(innermost_datasets(train_loader.get("dataset")), {})
     rule, lowest_flag = dataset.get("difficult", "keep"), dataset.get("difficult_from", 1)
     is_difficult = [lowest_flag <= flag < CROWD for flag in objects.difficult]
-    kept = [row for row, difficult in enumerate(is_difficult) if not (difficult and rule == "drop")]
-    is_ignored = [objects.difficult[row] == CROWD or (is_difficult[row] and rule == "ignore") for row in kept]
-    polygons = torch.from_numpy(objects.polygons[kept])
+    rows = [row for row, difficult in enumerate(is_difficult) if not (difficult and rule == "drop")]
+    is_ignored = [objects.difficult[row] == CROWD or (is_difficult[row] and rule == "ignore") for row in rows]
+    polygons = torch.from_numpy(objects.polygons[rows])
     if has_oriented_boxes(cfg):
         boxes = poly_to_obb(polygons, rect=dataset.get("rect", "edge"))
     else:
         corners = polygons.view(-1, 4, 2)
         boxes = torch.cat((corners.amin(1), corners.amax(1)), 1) if len(corners) else polygons[:, :4]
     assignment = prepare_assignment(cfg, image_wh, boxes.tolist(), is_ignored)
-    return assignment, [objects.names[row] for row, ignored in zip(kept, is_ignored) if not ignored]
+    return assignment, [objects.names[row] for row, ignored in zip(rows, is_ignored) if not ignored]
 
 
-def _compute_traces(assignment: ImageAssignment, number: int | None) -> dict[str, AssignmentTrace]:
-    """Return the traces of an object by variant: hbb and obb for oriented boxes, otherwise config."""
-    if number is None or not assignment.is_atss:
+def _compute_traces(assignment: ImageAssignment, object_index: int | None) -> dict[str, AssignmentTrace]:
+    """Compute the traces of an object by variant: hbb and obb for oriented boxes, otherwise config.
+
+    Without an object, or if the assigner is not ATSS, there are no traces.
+    """
+    if object_index is None or not assignment.is_atss:
         return {}
     variants = ("hbb", "obb") if assignment.oriented else ("config",)
-    return {variant: assignment.trace(variant, number) for variant in variants}
+    return {variant: assignment.trace(variant, object_index) for variant in variants}
 
 
-def _print(
+def _print_assignment(
     args: argparse.Namespace,
     cfg: Config,
     image: Path,
@@ -135,8 +139,8 @@ def _print(
 
     width, height = image_size(image)
     print(title_of(cfg, image, assignment, names))
-    if objects.without_area:
-        print(f"{count_of(objects.without_area, 'object')} without area left out")
+    if objects.num_without_area:
+        print(f"{count_of(objects.num_without_area, 'object')} without area left out")
     if width > _MAX_REDUCTION * assignment.inputs.image_wh[0]:
         print(
             f"the image of {width} x {height} px is reduced as in the config's test pipeline; training uses tiles: "

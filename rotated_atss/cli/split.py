@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rotated_atss.tiling.presets import SplitPreset
     from rotated_atss.tiling.split import SplitResult
 
-_MAX_LISTED = 5  # objects named in a message
+_MAX_LISTED = 5  # number of objects that a message lists
 
 HELP = "Split raw images and labels into tiles: images/, labelTxt/ and manifest.json."
 
@@ -27,8 +27,8 @@ HELP = "Split raw images and labels into tiles: images/, labelTxt/ and manifest.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options.
 
-    Options of ``SplitSettings`` that the user does not give are missing in the parsed arguments, so that they have the
-    values of the preset, or without a preset the defaults of ``SplitSettings``.
+    Options for ``SplitSettings`` that the user does not give are absent from the parsed arguments, so that the values
+    of the preset, or without a preset the defaults of ``SplitSettings``, apply.
     """
     _add_folders(parser)
     _add_windows(parser)
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.tiling.split import split_dota
 
     shard = parse_shard(args)
-    options = _split_arguments(args)
+    options = _build_split_arguments(args)
     make_cluster_paths_absolute(args.scheduler, options, ["images", "labels", "image_lists"], ["out"])
     result = split_dota(
         **options,
@@ -62,26 +62,27 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not args.quiet:
         if result.class_counts:
-            print(_class_table(result.class_counts))
-        print(_summary(result, labeled=options["labels"] is not None))
+            print(_format_class_table(result.class_counts))
+        print(_format_summary(result, has_labels=options["labels"] is not None))
         if result.in_no_tile:
-            print(f"in no tile: {printable(_first_of(result.in_no_tile))}")
+            print(f"in no tile: {printable(_format_first(result.in_no_tile))}")
         if result.unknown_classes:
             names = printable(", ".join(result.unknown_classes))
             print(f"classes of no DOTA version: {names} (--classes v1.0 would refuse them)")
     return 0
 
 
-def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments of ``split_dota``: options of the command line, which take precedence over the preset."""
+def _build_split_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Build the arguments of ``split_dota`` from the command line, completed by the preset if there is one."""
     from rotated_atss.label_formats.class_map import parse_class_map
     from rotated_atss.tiling.presets import load_preset
     from rotated_atss.tiling.split_settings import SplitSettings
 
     names = [field.name for field in fields(SplitSettings)]
-    settings = {name: getattr(args, name) for name in names if hasattr(args, name)}  # those that the user has given
-    pixel_options = asdict(parse_pixel_options(args))  # bits, scaling and bands; defaults for those not given
-    settings |= {name: value for name, value in pixel_options.items() if name in settings}  # values instead of texts
+    settings = {name: getattr(args, name) for name in names if hasattr(args, name)}  # only those that are given
+    pixel_options = asdict(parse_pixel_options(args))  # bits, scaling and bands, also those that are not given
+    # replace the texts of the command line with the parsed values
+    settings |= {name: value for name, value in pixel_options.items() if name in settings}
     options = {
         "images": args.images,
         "labels": args.labels,
@@ -96,22 +97,22 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
         "class_name": args.class_name,
     }
     if args.preset is not None:
-        return options | _complete_by_preset(load_preset(args.preset), args, options, settings)
+        return options | _merge_with_preset(load_preset(args.preset), args, options, settings)
     _require_folders(args)
     return options | {"settings": SplitSettings(**settings)}
 
 
-def _complete_by_preset(
+def _merge_with_preset(
     preset: SplitPreset, args: argparse.Namespace, options: Mapping[str, Any], settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the options that a preset sets, with the values of the command line where they are given."""
-    if "sizes" in settings and "gaps" not in settings:  # overlap in proportion to the size, as in the preset
-        size_of_preset, gap_of_preset = preset.settings.sizes[0], preset.settings.gaps[0]
-        settings["gaps"] = [size * gap_of_preset // size_of_preset for size in settings["sizes"]]
+    """Return the options that a preset sets. Values on the command line take precedence."""
+    if "sizes" in settings and "gaps" not in settings:  # keep the ratio of gap to size of the preset
+        preset_size, preset_gap = preset.settings.sizes[0], preset.settings.gaps[0]
+        settings["gaps"] = [size * preset_gap // preset_size for size in settings["sizes"]]
     images, labels = preset.folders(args.data_root)
     return {
         "images": args.images or images,
-        # the labels of the preset belong to its images
+        # the labels of the preset belong to its images, so other images do not use them
         "labels": args.labels if args.images or args.labels else labels,
         "out": args.out or preset.out,
         "settings": replace(preset.settings, **settings),
@@ -132,7 +133,7 @@ def _print_continuation(finished: int, images: int) -> None:
     print(f"continuing: {finished} of {count_of(images, 'image')} done", flush=True)
 
 
-def _class_table(classes: Mapping[str, tuple[int, int]]) -> str:
+def _format_class_table(classes: Mapping[str, tuple[int, int]]) -> str:
     """Format the numbers of objects in the images and in the tiles per class as a table."""
     rows = [
         ("class", "objects", "in tiles"),
@@ -141,17 +142,17 @@ def _class_table(classes: Mapping[str, tuple[int, int]]) -> str:
     return "\n".join(align_columns(rows))
 
 
-def _first_of(objects: Sequence[str]) -> str:
-    """Return the first objects, and the number of the others."""
-    rest = len(objects) - _MAX_LISTED
-    return ", ".join(objects[:_MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+def _format_first(objects: Sequence[str]) -> str:
+    """List the first objects, and the number of the others."""
+    num_others = len(objects) - _MAX_LISTED
+    return ", ".join(objects[:_MAX_LISTED]) + (f" and {num_others} more" if num_others > 0 else "")
 
 
-def _summary(result: SplitResult, *, labeled: bool) -> str:
-    """Format the counts of a split as one line; counts of objects only if the images have labels."""
+def _format_summary(result: SplitResult, *, has_labels: bool) -> str:
+    """Format the counts of a split as one line, with the counts of objects if the images have labels."""
     totals = result.totals
     parts = [f"{count_of(totals.images, 'image')} -> {count_of(totals.tiles, 'tile')}"]
-    if labeled:
+    if has_labels:
         parts[0] += f" ({totals.empty_tiles} without objects)"
         parts.append(
             f"{count_of(totals.objects_in_images, 'object')} -> {totals.objects_in_tiles} in tiles "
@@ -179,25 +180,25 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
     folders = parser.add_argument_group("folders")
     folders.add_argument(
         "--preset", metavar="NAME",
-        help="settings, classes and folders of a dataset, such as dota_v1.0_ss_trainval (single scale), "
+        help="predefined settings, classes and folders of a dataset, such as dota_v1.0_ss_trainval (single scale), "
         "dota_v1.0_ms_test (multi-scale) or dior_r_test; other options take precedence",
     )  # fmt: skip
     folders.add_argument(
         "--data-root", metavar="FOLDER",
         help="with --preset: folder of the dataset; for DOTA, it contains {train,val,test}/{images,labelTxt} (default: "
-        "the preset's, such as data/DOTA)",
+        "that of the preset, such as data/DOTA)",
     )  # fmt: skip
     folders.add_argument("--images", action="extend", nargs="+", metavar="FOLDER", help="image folders; repeatable")
     folders.add_argument(
         "--labels", action="extend", nargs="+", metavar="FOLDER",
-        help="label folder (labelTxt) of each image folder, or a file such as a GeoPackage in map coordinates, in the "
-        "same order; omit for a test set",
+        help="label folder (labelTxt) of each image folder, or label file such as a GeoPackage in map coordinates, in "
+        "the order of --images; omit for a test set",
     )  # fmt: skip
     _add_label_reading(folders)
-    folders.add_argument("--out", metavar="FOLDER", help="output folder, new or empty (default: the preset's)")
+    folders.add_argument("--out", metavar="FOLDER", help="output folder, new or empty (default: that of the preset)")
     folders.add_argument(
         "--overwrite", action="store_true",
-        help="replace an earlier split in --out. Without it, an unfinished split of the same options is continued",
+        help="replace an earlier split in --out (default: an unfinished split with the same options is continued)",
     )  # fmt: skip
 
 
@@ -205,7 +206,7 @@ def _add_label_reading(folders: argparse._ArgumentGroup) -> None:
     """Add the options for the format of the labels, and for the selection of images, labels and classes."""
     folders.add_argument(
         "--label-format", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
-        help="format of --labels: auto (default: recognized from the files), or one of the formats of convert-labels",
+        help="format of --labels: auto (default), which recognizes it from the files, or a format of convert-labels",
     )  # fmt: skip
     folders.add_argument(
         "--image-list", action="extend", nargs="+", metavar="FILE",
@@ -216,13 +217,14 @@ def _add_label_reading(folders: argparse._ArgumentGroup) -> None:
     )
     add_classes_argument(
         folders,
-        "class list of the labels; a class that is not listed is an error",
-        "the preset's list; without --preset, all classes are accepted",
+        "class list of the labels",
+        "those of the preset; without --preset, all classes are accepted",
+        "Other classes are an error",
     )
     folders.add_argument(
         "--class-map", metavar="OLD=NEW,...",
-        help="rename classes. OLD= drops a class; *=NEW renames all classes not listed, *=* keeps them. Without *, a "
-        "class not listed is an error. --classes are the new names",
+        help="rename classes. OLD= drops a class; *=NEW renames all classes that are not listed, *=* keeps their "
+        "names. Without *, a class that is not listed is an error. --classes are the new names",
     )  # fmt: skip
     folders.add_argument(
         "--fit-polygons", action="store_true",
@@ -252,8 +254,8 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     windows.add_argument(
         "--name-style", metavar="STYLE",
-        help="how rates are applied, and names of tiles. mmrotate: a rate changes the size of the window, "
-        "P0001__1024__0___824. devkit: a rate resamples the image, P0001__0.5__0___824 "
+        help="how rates are applied and tiles are named. mmrotate: a rate changes the size of the window, names are "
+        "like P0001__1024__0___824. devkit: a rate resamples the image, names are like P0001__0.5__0___824 "
         f"(default: {defaults.name_style})",
     )  # fmt: skip
     windows.add_argument(
@@ -263,12 +265,12 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     windows.add_argument(
         "--whole-images", action="store_true",
-        help="keep every image in one piece: for datasets of small images",
+        help="keep every image in one piece, for datasets of small images",
     )  # fmt: skip
     windows.add_argument(
         "--image-ratio", type=float, metavar="FRACTION",
-        help="keep windows if the image fills more than this fraction of them; if there is none, keep those that it "
-        f"fills most (default: {defaults.image_ratio})",
+        help="drop windows of which the image fills at most this fraction; if no window would be left, keep those that "
+        f"the image fills most (default: {defaults.image_ratio})",
     )  # fmt: skip
 
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from rotated_atss.tiling.tile_counts import TileCounts
 
 HELP = (
-    "Print the statistics of a dataset by class, size, aspect ratio and number per image and tile, and recommend tile "
-    "size, gap, rates and anchor scale with the reason for each."
+    "Print the statistics of a dataset by class, size, aspect ratio and number of objects per image and tile, and "
+    "recommend tile size, gap, rates and anchor scale with the reason for each."
 )
-# values of the configs for oriented and for horizontal boxes: anchor scale, and maximum number of detections per image
-ORIENTED, HORIZONTAL = (4.0, 2000), (8.0, 100)
-TILE_INPUT, COCO_INPUT = (1024, 1024), (1333, 800)  # input sizes (width, height) of the configs, px
+# anchor scale and maximum number of detections per image, as in the configs for oriented and for horizontal boxes
+ORIENTED_SETTINGS, HORIZONTAL_SETTINGS = (4.0, 2000), (8.0, 100)
+TILE_INPUT_WH, COCO_INPUT_WH = (1024, 1024), (1333, 800)  # input sizes of the configs, pixels
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,18 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--labels", metavar="DIR|FILE", help="folder or file of the labels of full images")
     data.add_argument(
         "--label-format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
-        help="format of --labels: auto (default: recognized from the files), or one of the formats of convert-labels",
+        help="format of --labels: auto (default), which recognizes it from the files, or a format of convert-labels",
     )  # fmt: skip
-    data.add_argument("--data", metavar="TILES", help="tiles written by split")
+    data.add_argument("--data", metavar="TILES", help="folder of tiles written by split")
     data.add_argument("--coco-annotations", metavar="JSON", help="COCO instances JSON with horizontal boxes")
     add_classes_argument(data, "class names in index order, for labels with class indices", "those of the labels")
     parser.add_argument(
         "--input-size", type=int, nargs=2, metavar=("W", "H"),
-        help="size to which the config resizes images, for the anchor scale (default: none for --labels, 1024 1024 for "
-        "--data, 1333 800 for --coco-annotations)",
+        help="size to which the config resizes images, which determines the recommended anchor scale (default: no "
+        "resizing for --labels, 1024 1024 for --data, 1333 800 for --coco-annotations)",
     )  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="write the report to this file")
-    parser.add_argument("--out", metavar="DIR", help="folder for dataset.png, with plots, and classes.csv")
+    parser.add_argument("--out", metavar="DIR", help="folder for dataset.png (plots) and classes.csv")
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
 
 
@@ -61,10 +61,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         check_writable(args.json)
     workers = args.workers or available_cores()
-    objects = _read(args, workers)
-    # None: the images are tiles, or they are trained on as a whole
-    count_tiles = None if args.data or _is_coco_of_small_images(args, objects) else _tile_counter(objects, workers)
-    anchor_scale, max_per_img = HORIZONTAL if args.coco_annotations else ORIENTED
+    objects = _read_objects(args, workers)
+    # None if no tiles are recommended: the images are tiles already, or training uses whole images
+    count_tiles = None if args.data or _is_coco_of_small_images(args, objects) else _make_tile_counter(objects, workers)
+    anchor_scale, max_per_img = HORIZONTAL_SETTINGS if args.coco_annotations else ORIENTED_SETTINGS
     report = {
         "source": inputs,
         **report_dataset(
@@ -100,7 +100,7 @@ def _check_arguments(args: argparse.Namespace) -> list[str]:
     return [getattr(args, name) for name in ("images", *given) if getattr(args, name) is not None]
 
 
-def _read(args: argparse.Namespace, workers: int) -> DatasetObjects:
+def _read_objects(args: argparse.Namespace, workers: int) -> DatasetObjects:
     from rotated_atss.analysis.dataset_reading import read_coco_objects, read_labeled_images
     from rotated_atss.dota.classes import resolve_classes
 
@@ -124,8 +124,8 @@ def _is_coco_of_small_images(args: argparse.Namespace, objects: DatasetObjects) 
     return args.coco_annotations is not None and fits_whole(objects.image_wh, TilePlan())
 
 
-def _tile_counter(objects: DatasetObjects, workers: int) -> Callable[[TilePlan], TileCounts]:
-    """Return a function that counts the tiles of the dataset, and the objects in them, for a plan."""
+def _make_tile_counter(objects: DatasetObjects, workers: int) -> Callable[[TilePlan], TileCounts]:
+    """Return a function that counts the tiles of the dataset, and the objects in them, for a given tile plan."""
     from rotated_atss.tiling.split_settings import SplitSettings
     from rotated_atss.tiling.tile_counts import count_tiles
 
@@ -146,10 +146,10 @@ def _current_plan(data: str | None) -> TilePlan | None:
 
 
 def _input_wh(args: argparse.Namespace) -> tuple[int, int] | None:
-    """Return width and height to which the config resizes images; None if it does not."""
+    """Return the width and height in pixels to which the config resizes images; None without resizing."""
     if args.input_size:
         return args.input_size[0], args.input_size[1]
-    return TILE_INPUT if args.data else COCO_INPUT if args.coco_annotations else None
+    return TILE_INPUT_WH if args.data else COCO_INPUT_WH if args.coco_annotations else None
 
 
 def _write_files(folder: Path, report: dict[str, Any], inputs: list[str]) -> None:

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="folder of tiles or of a COCO dataset (default: the config's)")
     parser.add_argument(
         "--labels", action="append", metavar="DIR",
-        help="label folder (labelTxt) of the full images; repeatable (default: the label folders named in the split's "
-        "manifest); with a COCO config: the instances JSON",
+        help="label folder (labelTxt) of the full images; repeatable (default: the label folders recorded in the "
+        "manifest of the tiles); with a COCO config: the instances JSON",
     )  # fmt: skip
     parser.add_argument(
         "--out", metavar="DIR",
@@ -35,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--submission", metavar="ZIP", help="write a submission for the DOTA server to this zip file")
     parser.add_argument(
-        "--report", nargs="?", const="", metavar="DIR",  # an empty text is the default folder
-        help="write a report of the evaluation, with pictures of the full images if the split's manifest names their "
-        "folder (default: WORK_DIR/report); give it after MODEL",
+        "--report", nargs="?", const="", metavar="DIR",  # an empty string stands for the default folder
+        help="write a report of the evaluation, with pictures of the full images if the manifest of the tiles records "
+        "their folder (default: WORK_DIR/report). Without DIR, put this option after MODEL",
     )  # fmt: skip
     parser.add_argument(
         "--tta", action="store_true", help="use test-time augmentation (the config's tta_model and tta_pipeline)"
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
-    """Test an exported graph, for which the packages for training need not be installed."""
+    """Test an exported graph. The packages for training need not be installed."""
     options = {"--tta": args.tta, "--classes": args.classes, "--cfg-options": args.cfg_options}
     check_onnx_options(config, options)
     if args.data is None:

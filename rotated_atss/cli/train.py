@@ -22,15 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
     parser.add_argument(
         "--data", metavar="DIR",
-        help="folder of tiles, or of train/ (or trainval/) and val/ with tiles, or of a COCO dataset (default: the "
-        "config's)",
+        help="folder of tiles, folder of train/ (or trainval/) and val/ with tiles, or folder of a COCO dataset "
+        "(default: that of the config)",
     )  # fmt: skip
     parser.add_argument(
-        "--epochs",
-        type=int,
-        metavar="N",
-        help="number of epochs; schedules keep their proportions (default: the config's)",
-    )
+        "--epochs", type=int, metavar="N",
+        help="number of epochs; learning rate schedules are scaled in proportion (default: that of the config)",
+    )  # fmt: skip
     parser.add_argument("--work-dir", metavar="DIR", help="folder for checkpoints and logs (default: work_dirs/CONFIG)")
     _add_start_arguments(parser)
     parser.add_argument("--amp", action="store_true", help="train in mixed precision (bfloat16) on CPU or CUDA")
@@ -40,8 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--on-nonfinite-loss", choices=("stop", "skip"),
-        help="a batch whose loss or gradient is not finite is written to WORK_DIR/nonfinite_iter_N.pth for "
-        "`rotated-atss replay`; then stop, or skip it (default: the config's, which is stop)",
+        help="what to do after a batch with a loss or gradient that is not finite, which is always written to "
+        "WORK_DIR/nonfinite_iter_N.pth for `rotated-atss replay`: stop, or skip the batch (default: as in the config, "
+        "which is stop)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, metavar="N", help="random seed")
     parser.add_argument("--deterministic", action="store_true", help="use deterministic algorithms only")
@@ -54,26 +53,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--log-to", metavar="NAMES",
-        help="where losses, AP and pictures of validations are logged, in addition to the work folder: tensorboard, "
-        "wandb, mlflow, clearml, separated by commas, or none (default: the config's, which is tensorboard)",
+        help="where to log losses, AP and pictures of validations, in addition to the work folder: tensorboard, wandb, "
+        "mlflow, clearml, separated by commas, or none (default: as in the config, which is tensorboard)",
     )  # fmt: skip
     add_shared_arguments(parser)
 
 
 def _add_start_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name what a training starts from."""
+    """Add the options that determine the initial weights and state of a training run."""
     parser.add_argument(
-        "--resume", nargs="?", const=True, default=False, metavar="CHECKPOINT",  # True: the latest checkpoint
+        "--resume", nargs="?", const=True, default=False, metavar="CHECKPOINT",  # True stands for the latest checkpoint
         help="resume from CHECKPOINT, or from the latest checkpoint in the work folder",
     )  # fmt: skip
     parser.add_argument(
         "--init-from", metavar="CHECKPOINT|NAME",
-        help="start from the weights of CHECKPOINT (.pth or .safetensors), or of a published model, which is "
-        "downloaded (names: `rotated-atss models list`)",
+        help="start from the weights of CHECKPOINT (.pth or .safetensors) or of a published model, which is downloaded "
+        "if necessary (`rotated-atss models list` shows the names)",
     )  # fmt: skip
     parser.add_argument(
         "--reset-class-layer", action="store_true",
-        help="with --init-from: reinitialize the class layer if CHECKPOINT has other classes; --classes implies it",
+        help="with --init-from: reinitialize the class layer if CHECKPOINT has other classes; implied by --classes",
     )  # fmt: skip
 
 

@@ -50,80 +50,82 @@ def evaluate_boxes(
         raise UserError("no annotations to evaluate against", where=instances.path)
     from faster_coco_eval import COCO, COCOeval_faster
 
-    ground_truth = COCO(_coco_dict(instances))
-    copies = [dict(detection) for detection in detections]  # faster-coco-eval changes its input
-    evaluation = COCOeval_faster(ground_truth, ground_truth.loadRes(copies), iouType="bbox")
+    ground_truth = COCO(_build_coco_dict(instances))
+    # copies, because loadRes changes its input
+    coco_detections = ground_truth.loadRes([dict(detection) for detection in detections])
+    evaluation = COCOeval_faster(ground_truth, coco_detections, iouType="bbox")
     evaluation.params.imgIds = sorted(instances.image_ids if image_ids is None else image_ids)
     evaluation.params.catIds = sorted(instances.categories if categories is None else categories)
     evaluation.params.maxDets = list(check_max_dets(max_dets))
     evaluation.evaluate()
     evaluation.accumulate()
     precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
-    by_class = {
-        instances.categories[category]: precision[:, :, index, 0, -1]  # (IoU, recall); all sizes, last of max_dets
-        for index, category in enumerate(evaluation.params.catIds)
+    # by class name, (IoU threshold, recall level) for objects of all sizes and the last of max_dets
+    precision_by_class = {
+        instances.categories[category_id]: precision[:, :, index, 0, -1]
+        for index, category_id in enumerate(evaluation.params.catIds)
     }
     return CocoResult(
-        _metric_rows(precision, recall, evaluation.params.maxDets),
-        per_class={name: (_mean(values), _mean(values[_IOU_50])) for name, values in by_class.items()},
+        _compute_metrics(precision, recall, evaluation.params.maxDets),
+        per_class={name: (_mean(values), _mean(values[_IOU_50])) for name, values in precision_by_class.items()},
         images=len(evaluation.params.imgIds),
         detections=len(detections),
-        ap75_per_class={name: _mean(values[_IOU_75]) for name, values in by_class.items()},
+        ap75_per_class={name: _mean(values[_IOU_75]) for name, values in precision_by_class.items()},
     )
 
 
 def check_max_dets(max_dets: Sequence[int]) -> tuple[int, ...]:
-    """Check that there are three maximum numbers of detections: positive integers in ascending order.
+    """Check that ``max_dets`` consists of three positive integers in ascending order, and return them as a tuple.
 
     Raises:
-        UserError: The numbers do not meet this condition.
+        UserError: ``max_dets`` does not have this form.
 
     Example:
         >>> check_max_dets([1, 10, 100])
         (1, 10, 100)
     """
-    counts = tuple(max_dets)
-    is_positive = all(isinstance(count, int) and count >= 1 for count in counts)
-    if len(counts) != 3 or not is_positive or sorted(counts) != list(counts):
-        raise UserError(f"max_dets must be three ascending numbers, got {list(counts)}")
-    return counts
+    limits = tuple(max_dets)
+    are_positive_integers = all(isinstance(limit, int) and limit >= 1 for limit in limits)
+    if len(limits) != 3 or not are_positive_integers or sorted(limits) != list(limits):
+        raise UserError(f"max_dets must be three positive integers in ascending order, got {list(limits)}")
+    return limits
 
 
-def _coco_dict(instances: Instances) -> dict:
-    """Build a new dictionary for faster-coco-eval, which changes its input."""
+def _build_coco_dict(instances: Instances) -> dict:
+    """Build an instances dictionary for faster-coco-eval. It is a copy, because faster-coco-eval changes its input."""
     return {
         "images": [{"id": image.id, "width": image.width, "height": image.height} for image in instances.images],
         # numbered from 1, because the evaluation treats a match with the annotation id 0 as no match
         "annotations": [{**entry, "id": number} for number, entry in enumerate(instances.annotations or (), 1)],
-        "categories": [{"id": category, "name": name} for category, name in instances.categories.items()],
+        "categories": [{"id": category_id, "name": name} for category_id, name in instances.categories.items()],
     }
 
 
-def _metric_rows(precision: np.ndarray, recall: np.ndarray, max_dets: Sequence[int]) -> list[MetricRow]:
-    """Compute COCO's twelve metrics from precision and recall.
+def _compute_metrics(precision: np.ndarray, recall: np.ndarray, max_dets: Sequence[int]) -> list[MetricRow]:
+    """Compute COCO's twelve metrics, in COCO's order, from precision and recall.
 
     Args:
         precision: Array with the axes IoU threshold, recall level, class, size range, maximum number of detections.
         recall: Array with the axes IoU threshold, class, size range, maximum number of detections.
-        max_dets: The maximum numbers of detections.
+        max_dets: Maximum numbers of detections per image and class.
     """
-    iou_range, last = "0.50:0.95", max_dets[-1]
+    iou_range, last_limit = "0.50:0.95", max_dets[-1]
     rows = [
-        MetricRow("AP", "AP", iou_range, "all", last, _mean(precision[:, :, :, 0, -1])),
-        MetricRow("AP50", "AP", "0.50", "all", last, _mean(precision[_IOU_50, :, :, 0, -1])),
-        MetricRow("AP75", "AP", "0.75", "all", last, _mean(precision[_IOU_75, :, :, 0, -1])),
+        MetricRow("AP", "AP", iou_range, "all", last_limit, _mean(precision[:, :, :, 0, -1])),
+        MetricRow("AP50", "AP", "0.50", "all", last_limit, _mean(precision[_IOU_50, :, :, 0, -1])),
+        MetricRow("AP75", "AP", "0.75", "all", last_limit, _mean(precision[_IOU_75, :, :, 0, -1])),
     ]
-    sizes = list(enumerate(AREAS))[1:]  # without "all"
-    for index, area in sizes:
-        rows.append(MetricRow(f"AP_{area}", "AP", iou_range, area, last, _mean(precision[:, :, :, index, -1])))
-    for index, count in enumerate(max_dets):
-        rows.append(MetricRow(f"AR_{count}", "AR", iou_range, "all", count, _mean(recall[:, :, 0, index])))
-    for index, area in sizes:
-        rows.append(MetricRow(f"AR_{area}", "AR", iou_range, area, last, _mean(recall[:, :, index, -1])))
+    size_ranges = list(enumerate(AREAS))[1:]  # without "all"
+    for index, area in size_ranges:
+        rows.append(MetricRow(f"AP_{area}", "AP", iou_range, area, last_limit, _mean(precision[:, :, :, index, -1])))
+    for index, limit in enumerate(max_dets):
+        rows.append(MetricRow(f"AR_{limit}", "AR", iou_range, "all", limit, _mean(recall[:, :, 0, index])))
+    for index, area in size_ranges:
+        rows.append(MetricRow(f"AR_{area}", "AR", iou_range, area, last_limit, _mean(recall[:, :, index, -1])))
     return rows
 
 
 def _mean(values: np.ndarray) -> float:
-    """Average the values that are not undefined; the result is undefined if all are."""
+    """Return the mean of the defined values, or ``UNDEFINED`` if there are none."""
     defined = values[values > UNDEFINED]
     return float(defined.mean()) if defined.size else UNDEFINED

@@ -1,4 +1,4 @@
-"""The result of COCO's box evaluation, and its formatting as a table and as JSON."""
+"""Result of COCO's box evaluation, formatted as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rotated_atss.errors import count_of
 UNDEFINED = -1.0
 """COCO's value for a metric that has no ground truth."""
 
-_LINE = "{key:<9}{iou:>10} {area:>7} {max_dets:>8} {value:>7}"  # fields of MetricRow
+_ROW_FORMAT = "{key:<9}{iou:>10} {area:>7} {max_dets:>8} {value:>7}"  # without MetricRow.kind, which the key contains
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ def format_table(result: CocoResult, per_class: bool = False) -> str:
     """
     rows = [asdict(row) | {"value": _format_value(row.value)} for row in result.rows]
     header = {column.name: column.name for column in fields(MetricRow)}
-    lines = [_LINE.format_map(row) for row in [header, *rows]]
-    scope = f"{count_of(result.detections, 'detection')} on {count_of(result.images, 'image')}"
-    lines.append(f"{scope}; '-': no such object in the ground truth")
+    lines = [_ROW_FORMAT.format_map(row) for row in [header, *rows]]
+    counts = f"{count_of(result.detections, 'detection')} on {count_of(result.images, 'image')}"
+    lines.append(f"{counts}; '-': no such object in the ground truth")
     if not result.detections:
         lines.append("warning: there are no detections")
-    return "\n".join(lines + (_format_classes(result) if per_class else []))
+    return "\n".join(lines + (_format_class_lines(result) if per_class else []))
 
 
 def result_to_json(result: CocoResult) -> dict:
@@ -92,7 +92,7 @@ def result_to_json(result: CocoResult) -> dict:
     return {"rows": rows, "per_class": per_class, "images": result.images, "detections": result.detections}
 
 
-def _format_classes(result: CocoResult) -> list[str]:
+def _format_class_lines(result: CocoResult) -> list[str]:
     width = max(map(len, result.per_class), default=0) + 2
     settings = f"(IoU 0.50:0.95 and 0.50, area all, max_dets {result.rows[0].max_dets})"
     lines = ["", f"{'class':<{width}}{'AP':>7}{'AP50':>8}   {settings}"]

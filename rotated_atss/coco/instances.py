@@ -122,19 +122,19 @@ def parse_image(entry: Any, index: int, path: Path) -> CocoImage:
         20
     """
     label = f"images[{index}]"
-    number = get_integer(entry, "id", label, path)
+    image_id = get_integer(entry, "id", label, path)
     name = entry.get("file_name")
     if not isinstance(name, str) or not name:
-        raise UserError(f"{label} (id {number}) has no file_name", where=path)
+        raise UserError(f"{label} (id {image_id}) has no file_name", where=path)
     parts = name.replace("\\", "/").split("/")
     # an absolute path, a path that leaves the folder, a Windows drive, or control characters
     if not parts[0] or ".." in parts or re.match(r"[A-Za-z]:", name) or not name.isprintable():
-        what = f"{label} (id {number}): file_name must be a path below the image folder, got {quote(name)}"
+        what = f"{label} (id {image_id}): file_name must be a path below the image folder, got {quote(name)}"
         raise UserError(what, where=path)
     width, height = (get_integer(entry, key, f"{label} ({name})", path) for key in ("width", "height"))
     if width < 1 or height < 1:
         raise UserError(f"{label} ({name}): size must be positive, got {width} x {height} pixels", where=path)
-    return CocoImage(number, name, width, height)
+    return CocoImage(image_id, name, width, height)
 
 
 def clip_box(bbox: Sequence[float], width: int, height: int) -> tuple[tuple[float, float, float, float] | None, float]:
@@ -142,8 +142,8 @@ def clip_box(bbox: Sequence[float], width: int, height: int) -> tuple[tuple[floa
 
     Args:
         bbox: ``x, y, width, height`` in pixels.
-        width: Width of the image.
-        height: Height of the image.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
 
     Returns:
         box: Corners ``x1, y1, x2, y2`` within the image; None if a side is below one pixel or the box is outside the
@@ -167,7 +167,7 @@ def category_ids(instances: Instances, classes: Sequence[str]) -> list[int]:
     """Return the category id of each class.
 
     Raises:
-        UserError: A class is not a category of the file, ``classes`` repeats a name or is a single string.
+        UserError: A class is not a category of the file, or ``classes`` repeats a name or is a single string.
 
     Example:
         >>> category_ids(Instances(Path("a.json"), [], {18: "dog", 1: "person"}, None), ("person", "dog"))
@@ -176,7 +176,7 @@ def category_ids(instances: Instances, classes: Sequence[str]) -> list[int]:
     if isinstance(classes, str) or len(set(classes)) < len(classes):
         hint = "write a single class as classes=('name',)" if isinstance(classes, str) else "list each class once"
         raise UserError(f"the config's classes {classes!r:.80} are not distinct names", hint=hint)
-    ids = {name: number for number, name in instances.categories.items()}
+    ids = {name: category_id for category_id, name in instances.categories.items()}
     missing = [name for name in classes if name not in ids]
     if missing:
         names = f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"
@@ -206,13 +206,13 @@ def reject_missing_images(instances: Instances, folder: str | Path) -> None:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError("no such folder of images", where=folder, hint=f"{instances.path} lists its files")
-    names_in: dict[Path, set[str]] = {}
+    names_by_folder: dict[Path, set[str]] = {}  # a folder is listed once, which is faster than testing each file
     missing = []
     for image in instances.images:
         path = folder / image.file_name
-        if path.parent not in names_in:  # listing a folder once is faster than testing each file
-            names_in[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
-        if path.name not in names_in[path.parent]:
+        if path.parent not in names_by_folder:
+            names_by_folder[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+        if path.name not in names_by_folder[path.parent]:
             missing.append(path)
     if missing:
         counts = f"{len(missing)} of {len(instances.images)} {is_or_are(len(missing))} missing"
@@ -224,7 +224,7 @@ def reject_missing_images(instances: Instances, folder: str | Path) -> None:
 
 
 def _add_annotations(instances: Instances, entries: list) -> None:
-    """Fill in ``annotations``, ``objects``, ``dropped`` and ``clipped``."""
+    """Parse the entries of ``annotations``, and fill in the attributes of ``instances`` that depend on them."""
     path, images = instances.path, {image.id: image for image in instances.images}
     instances.annotations = [_parse_annotation(entry, index, path) for index, entry in enumerate(entries)]
     _reject_duplicates("annotation id", (entry["id"] for entry in instances.annotations), path)
@@ -263,17 +263,17 @@ def _parse_categories(entries: list, path: Path) -> dict[int, str]:
 
 
 def _parse_annotation(entry: Any, index: int, path: Path) -> dict:
-    """Validate the numbers of an entry, add ``area`` and ``iscrowd`` if it has none, and leave out its mask."""
+    """Validate an annotation, and return it without its mask; ``area`` defaults to the box's area, ``iscrowd`` to 0."""
     label = f"annotations[{index}]"
-    number = get_integer(entry, "id", label, path)
-    label = f"{label} (id {number})"
+    annotation_id = get_integer(entry, "id", label, path)
+    label = f"{label} (id {annotation_id})"
     image_id, category_id = (get_integer(entry, key, label, path) for key in ("image_id", "category_id"))
     bbox = get_bbox(entry, label, path)
     area = entry.get("area", bbox[2] * bbox[3])
     if not is_finite_number(area):
         raise UserError(f"{label}: area must be a number, got {area!r}", where=path)
     return {
-        "id": number, "image_id": image_id, "category_id": category_id, "bbox": bbox, "area": area,
+        "id": annotation_id, "image_id": image_id, "category_id": category_id, "bbox": bbox, "area": area,
         "iscrowd": int(bool(entry.get("iscrowd", 0))),
     }  # fmt: skip
 

@@ -41,11 +41,11 @@ def get_integer(entry: Any, key: str, label: str, path: str | Path) -> int:
     Args:
         entry: An entry of the file.
         key: Key of the value.
-        label: Name of the entry for error messages.
+        label: Name of the entry for error messages, such as ``images[0]``.
         path: Path of the file for error messages.
 
     Raises:
-        UserError: The entry is not an object, has no such key, or the value is not an integer.
+        UserError: The entry is not an object, has no such key, or the value is not an integer that fits in int64.
 
     Example:
         >>> get_integer({"id": 7.0}, "id", "images[0]", "instances.json")
@@ -82,12 +82,14 @@ def get_bbox(entry: dict, label: str, path: str | Path) -> list[float]:
 
 
 def is_finite_number(value: Any) -> bool:
-    """Return whether a JSON value is a finite number.
+    """Return whether a JSON value is a finite number. Integers that do not fit in int64 are rejected, too.
 
     Example:
         >>> is_finite_number(0.5), is_finite_number("0.5"), is_finite_number(float("nan")), is_finite_number(True)
         (True, False, False, False)
     """
-    return (isinstance(value, float) and math.isfinite(value)) or (
-        isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MAX_INTEGER
-    )
+    if isinstance(value, bool):  # a subclass of int
+        return False
+    if isinstance(value, int):
+        return abs(value) <= _MAX_INTEGER
+    return isinstance(value, float) and math.isfinite(value)

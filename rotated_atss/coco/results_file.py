@@ -10,11 +10,12 @@ import numpy as np
 
 from rotated_atss.coco.instances import Instances
 from rotated_atss.coco.json_file import get_bbox, get_integer, is_finite_number, read_json
-from rotated_atss.errors import UserError, count_of, quote
+from rotated_atss.errors import UserError, count_of, is_or_are, quote
 from rotated_atss.io.numbers import shortest_float64
 
-# COCO's 80 categories have ids between 1 and 90, without these.
+# ids between 1 and 90 that none of COCO's 80 categories has
 _UNUSED_IDS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
+# Classes are taken for those of COCO if there are 80 and these two names match.
 _FIRST_AND_LAST_CLASS = ("person", "toothbrush")
 
 
@@ -48,9 +49,9 @@ def to_coco_results(
 
 
 def assign_image_ids(names: Sequence[str]) -> dict[str, int]:
-    """Return a distinct image id for each file name (without suffix).
+    """Assign a distinct image id to each file name (without suffix).
 
-    If all names consist of digits and are different numbers, the ids are these numbers (``000000000139`` has the id
+    If all names consist of digits and denote different numbers, the ids are these numbers (``000000000139`` has the id
     139). Otherwise the ids are 1, 2, ... in the order of the names.
 
     Example:
@@ -61,14 +62,21 @@ def assign_image_ids(names: Sequence[str]) -> dict[str, int]:
     numbers = [int(name) for name in names if name.isascii() and name.isdigit() and len(name) <= 18]
     if len(set(numbers)) == len(names):
         return dict(zip(names, numbers))
-    return {name: number for number, name in enumerate(names, start=1)}
+    return {name: image_id for image_id, name in enumerate(names, start=1)}
 
 
 def match_image_ids(file_names: Sequence[str], instances: Instances) -> dict[str, int]:
-    """Return the image ids that an instances JSON gives to image files, by file name with suffix.
+    """Look up the ids of image files in an instances JSON.
+
+    Args:
+        file_names: File names with suffix.
+        instances: The instances JSON. Folders in its ``file_name`` entries are ignored.
+
+    Returns:
+        Image id by file name.
 
     Raises:
-        UserError: A file is not among the images of ``instances``, or more than one image has its name.
+        UserError: ``instances`` lists no image, or more than one image, with one of the names.
 
     Example:
         >>> from rotated_atss.coco.instances import CocoImage
@@ -81,10 +89,10 @@ def match_image_ids(file_names: Sequence[str], instances: Instances) -> dict[str
         if name in ids and name in file_names:
             raise UserError(f"two images have the file name {quote(name)}", where=instances.path)
         ids[name] = image.id
-    unknown = [name for name in file_names if name not in ids]
-    if unknown:
-        images = f"{len(unknown)} of {count_of(len(file_names), 'image')}"
-        what = f"{images} are not among its images, the first is {quote(unknown[0])}"
+    missing = [name for name in file_names if name not in ids]
+    if missing:
+        counts = f"{len(missing)} of {count_of(len(file_names), 'image')}"
+        what = f"{counts} {is_or_are(len(missing))} not listed in this file, first {quote(missing[0])}"
         raise UserError(what, where=instances.path, hint="give the annotations of these images")
     return {name: ids[name] for name in file_names}
 
@@ -97,14 +105,14 @@ def default_category_ids(classes: Sequence[str]) -> list[int]:
         [1, 2]
     """
     if len(classes) == 80 and (classes[0], classes[-1]) == _FIRST_AND_LAST_CLASS:
-        return [category for category in range(1, 91) if category not in _UNUSED_IDS]
+        return [category_id for category_id in range(1, 91) if category_id not in _UNUSED_IDS]
     return list(range(1, len(classes) + 1))
 
 
 def ids_path(results: str | Path) -> Path:
-    """Return the path of the file next to a results JSON that lists its image and category ids.
+    """Return the path of the ids file of a results JSON. It lists the image and category ids, with their names.
 
-    ``predict --json`` writes the file if it chooses the ids itself, because no instances JSON is given.
+    ``predict --json`` writes this file if it assigns the ids itself, that is, if no instances JSON is given.
 
     Example:
         >>> ids_path("results.json").name
@@ -113,11 +121,11 @@ def ids_path(results: str | Path) -> Path:
     return Path(results).with_suffix(".ids.json")
 
 
-def _check_listed_ids(path: Path, instances: Instances) -> None:
-    """Check that the ids in a file of :func:`ids_path` have the same names in ``instances``.
+def _check_ids_file(path: Path, instances: Instances) -> None:
+    """Check that an ids file (see :func:`ids_path`), if it exists, does not contradict ``instances``.
 
     Raises:
-        UserError: An id has another name.
+        UserError: An id has another name in ``instances``.
     """
     if not path.is_file():
         return
@@ -126,22 +134,22 @@ def _check_listed_ids(path: Path, instances: Instances) -> None:
     for kind, key, names in (("images", "file_name", file_names), ("categories", "name", instances.categories)):
         entries = content.get(kind) if isinstance(content, dict) else None
         for entry in entries if isinstance(entries, list) else ():
-            number = get_integer(entry, "id", kind, path)
-            if number in names and names[number] != entry.get(key):
-                what = f"{kind}: the id {number} is {quote(entry.get(key))} here and {quote(names[number])}"
+            entry_id = get_integer(entry, "id", kind, path)
+            if entry_id in names and names[entry_id] != entry.get(key):
+                what = f"{kind}: the id {entry_id} is {quote(entry.get(key))} here and {quote(names[entry_id])}"
                 hint = f"run predict with --coco-annotations {instances.path}"
                 raise UserError(f"{what} in {instances.path}", where=path, hint=hint)
 
 
 def read_results(path: str | Path, instances: Instances) -> list[dict]:
-    """Read and validate a results JSON whose images and categories are those of an instances JSON.
+    """Read a results JSON, and check that its images and categories are in an instances JSON.
 
     Returns:
         Dictionaries with ``image_id``, ``category_id``, ``bbox`` (x, y, width, height in pixels) and ``score``.
 
     Raises:
-        UserError: The file does not have the results format, an image or category is not in ``instances``, or the file
-            of :func:`ids_path` gives an id to another image or category than ``instances``.
+        UserError: The file does not have the results format, an image or category is not in ``instances``, or an id has
+            another name in the ids file (see :func:`ids_path`) than in ``instances``.
 
     Example:
         >>> import tempfile
@@ -156,7 +164,7 @@ def read_results(path: str | Path, instances: Instances) -> list[dict]:
     content = read_json(path)
     if not isinstance(content, list):
         raise UserError("not in COCO's results format", where=path, hint="expected a list of detections")
-    _check_listed_ids(ids_path(path), instances)
+    _check_ids_file(ids_path(path), instances)
     image_ids = set(instances.image_ids)
     return [
         _parse_detection(entry, f"detection {index}", image_ids, instances, Path(path))

@@ -1,4 +1,4 @@
-"""Conversion of the outputs of a detector, arrays or tensors, to NumPy arrays without importing torch."""
+"""Convert arrays or tensors, such as the outputs of a detector, to NumPy arrays without importing torch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 def as_array(values: Any) -> np.ndarray:
-    """Return a tensor of torch, on any device, or any other array as a NumPy array.
+    """Convert a torch tensor on any device, or an array or list, to a NumPy array.
 
     Args:
-        values: A tensor, an array or a list. Tensors of half precision are returned as float32, because NumPy has no
+        values: A tensor, an array or a list. Tensors of half precision are converted to float32, because NumPy has no
             bfloat16.
 
     Example:

@@ -1,4 +1,4 @@
-"""Conversion of detections to the records of label formats, which the exports to other tools write."""
+"""Convert detections to label records, the input of the exports to other tools."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rotated_atss.label_formats.geometry import boxes_to_polygons
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import ImageLabels, image_id_of
 
-Images = str | Path | Mapping[str, tuple[int, int]]
-"""A folder of images, or width and height in pixels by file name."""
+ImageSource = str | Path | Mapping[str, tuple[int, int]]
+"""A folder of images, or (width, height) in pixels by file name."""
 
 
 class ImageDetections(Protocol):
@@ -39,8 +39,8 @@ class ImageDetections(Protocol):
     def labels(self) -> np.ndarray: ...  # noqa: D102
 
 
-def names_of(labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
-    """Return the class name of each label.
+def look_up_class_names(labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    """Return the class names of class indices.
 
     Args:
         labels: (K,) class indices.
@@ -50,7 +50,7 @@ def names_of(labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
         UserError: A label has no name.
 
     Example:
-        >>> names_of(np.array([1, 0]), ["plane", "ship"])
+        >>> look_up_class_names(np.array([1, 0]), ["plane", "ship"])
         ['ship', 'plane']
     """
     indices = labels.tolist()
@@ -61,13 +61,18 @@ def names_of(labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
     return [class_names[index] for index in indices]
 
 
-def to_records(detections: Iterable[ImageDetections], class_names: Sequence[str], images: Images) -> list[ImageLabels]:
-    """Convert detections to the records that every format of :mod:`rotated_atss.label_formats` writes.
+def to_records(
+    detections: Iterable[ImageDetections], class_names: Sequence[str], images: ImageSource
+) -> list[ImageLabels]:
+    """Convert detections to label records, which every format of :mod:`rotated_atss.label_formats` can write.
 
     Args:
         detections: Detections on full images.
         class_names: Class names in the order of the labels.
-        images: A folder of images, or width and height in pixels by file name.
+        images: A folder of images, or (width, height) in pixels by file name.
+
+    Returns:
+        One record per image.
 
     Raises:
         UserError: An image is not among ``images``, or a label has no name.
@@ -79,42 +84,44 @@ def to_records(detections: Iterable[ImageDetections], class_names: Sequence[str]
         >>> record.name, record.size, record.classes, record.polygons.tolist()
         ('P1.png', (20, 30), ('ship',), [[6.0, 8.0, 14.0, 8.0, 14.0, 12.0, 6.0, 12.0]])
     """
-    look_up_image = _image_lookup(images)
+    look_up_image = _make_image_lookup(images)
     records = []
-    for image in detections:
-        file, size = look_up_image(image.name)
+    for image_detections in detections:
+        file_name, size = look_up_image(image_detections.name)
+        num_detections = len(image_detections.boxes)
         records.append(
             ImageLabels(
-                name=file,
-                source=Path(file),
-                polygons=boxes_to_polygons(image.boxes),
-                classes=tuple(names_of(image.labels, class_names)),
-                difficult=np.zeros(len(image.boxes), dtype=np.int64),
-                scores=shortest_float64(image.scores),
+                name=file_name,
+                source=Path(file_name),
+                polygons=boxes_to_polygons(image_detections.boxes),
+                classes=tuple(look_up_class_names(image_detections.labels, class_names)),
+                difficult=np.zeros(num_detections, dtype=np.int64),
+                scores=shortest_float64(image_detections.scores),
                 size=size,
-                lines=np.zeros(len(image.boxes), dtype=np.int64),  # the objects were not read from lines of a file
+                lines=np.zeros(num_detections, dtype=np.int64),  # the objects were not read from lines of a file
             )
         )
     return records
 
 
-def _image_lookup(images: Images) -> Callable[[str], tuple[str, tuple[int, int]]]:
+def _make_image_lookup(images: ImageSource) -> Callable[[str], tuple[str, tuple[int, int]]]:
     """Return a function from image id to file name and size (width, height) in pixels."""
     if isinstance(images, Mapping):
-        by_id = {image_id_of(file): (file, size) for file, size in images.items()}
+        by_id = {image_id_of(file_name): (file_name, size) for file_name, size in images.items()}
 
-        def look_up(image_id: str) -> tuple[str, tuple[int, int]]:
+        def look_up_by_id(image_id: str) -> tuple[str, tuple[int, int]]:
             if image_id not in by_id:
                 num_images = count_of(len(by_id), "image")
-                what = f"the images must include all images with detections: {image_id} is missing, got {num_images}"
-                raise UserError(what)
+                raise UserError(
+                    f"the images must include all images with detections: {image_id} is missing, got {num_images}"
+                )
             return by_id[image_id]
 
-        return look_up
+        return look_up_by_id
     files = ImageFiles(images)
 
-    def read(image_id: str) -> tuple[str, tuple[int, int]]:
+    def look_up_in_folder(image_id: str) -> tuple[str, tuple[int, int]]:
         path = files.path(image_id, "the detections")
         return path.name, image_size(path)
 
-    return read
+    return look_up_in_folder

@@ -1,4 +1,4 @@
-"""Export of labels and detections to a FiftyOne dataset, with boxes as closed polylines."""
+"""Export labels and detections to a FiftyOne dataset, with boxes as closed polylines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_fiftyone(
     Args:
         out: A new or empty folder.
         images: Folder of the images. They are not copied: the dataset refers to their absolute paths.
-        fields: Records by the name of the field that will hold them, such as ``ground_truth`` for the records of
+        fields: Records by the name of the sample field that stores them, such as ``ground_truth`` for the records of
             :func:`rotated_atss.label_formats.reading.read_label_set` and ``predictions`` for the records of
             :func:`rotated_atss.interop.detections.to_records`. Every image with a record becomes a sample.
         classes: Class names, stored in the info of the dataset.
@@ -51,34 +51,35 @@ def write_fiftyone(
     files = ImageFiles(images)
     samples: dict[str, dict[str, Any]] = {}
     for field, records in fields.items():
-        if not field.isidentifier() or field.startswith("_") or field in _RESERVED:
+        if not field.isidentifier() or field.startswith("_") or field in _RESERVED_FIELDS:
             what = f"a field name must be an identifier that FiftyOne does not use itself, got {field!r}"
             raise UserError(f"{what}. Use another name")
         for record in records:
             path = files.path(record.image_id, record.source)
             size = files.size(record.image_id)
             assert size is not None  # files.path has found the file
-            sample = samples.setdefault(record.image_id, {"filepath": str(path.resolve()), "tags": [], "metadata": {
-                "_cls": "ImageMetadata", "width": size[0], "height": size[1],
-            }})  # fmt: skip
-            sample[field] = {"_cls": "Polylines", "polylines": _polylines(record, size)}
+            metadata = {"_cls": "ImageMetadata", "width": size[0], "height": size[1]}
+            new_sample = {"filepath": str(path.resolve()), "tags": [], "metadata": metadata}
+            sample = samples.setdefault(record.image_id, new_sample)
+            sample[field] = {"_cls": "Polylines", "polylines": _to_polylines(record, size)}
     with staged_folder(out) as folder:
         # without the key "version", FiftyOne reads samples.json through its public classes, not as database entries
         write_json(folder / "metadata.json", {"media_type": "image", "info": {"classes": list(classes)}})
-        write_json(folder / "samples.json", {"samples": [samples[key] for key in sorted(samples)]}, indent=None)
+        sorted_samples = [samples[image_id] for image_id in sorted(samples)]
+        write_json(folder / "samples.json", {"samples": sorted_samples}, indent=None)
 
 
 # field names that have a meaning in FiftyOne
-_RESERVED = {"id", "filepath", "tags", "metadata", "media_type", "created_at", "last_modified_at"}
+_RESERVED_FIELDS = {"id", "filepath", "tags", "metadata", "media_type", "created_at", "last_modified_at"}
 
 
-def _polylines(record: ImageLabels, size: tuple[int, int]) -> list[dict[str, Any]]:
-    """Return the objects as polylines of FiftyOne, with corners as fractions of width and height."""
-    points = (record.polygons.reshape(-1, 4, 2) / np.array(size, dtype=np.float64)).tolist()
+def _to_polylines(record: ImageLabels, size: tuple[int, int]) -> list[dict[str, Any]]:
+    """Convert the objects of an image of ``size`` (width, height) to FiftyOne polylines, with relative coordinates."""
+    corners = (record.polygons.reshape(-1, 4, 2) / np.array(size, dtype=np.float64)).tolist()
     polylines = []
     for row, name in enumerate(record.classes):
         polyline: dict[str, Any] = {
-            "_cls": "Polyline", "label": name, "points": [points[row]], "closed": True, "filled": True,
+            "_cls": "Polyline", "label": name, "points": [corners[row]], "closed": True, "filled": True,
         }  # fmt: skip
         if record.scores is not None:
             polyline["confidence"] = float(record.scores[row])

@@ -1,11 +1,11 @@
-"""Export of detections as predictions of Label Studio, where they can be corrected."""
+"""Export detections as Label Studio predictions, for correction by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rotated_atss.interop.detections import ImageDetections, Images, to_records
+from rotated_atss.interop.detections import ImageDetections, ImageSource, to_records
 from rotated_atss.io.files import write_json
 from rotated_atss.label_formats.labelstudio import labeling_tasks
 
@@ -14,7 +14,7 @@ def write_label_studio(
     path: str | Path,
     detections: Iterable[ImageDetections],
     class_names: Sequence[str],
-    images: Images,
+    images: ImageSource,
     *,
     url_prefix: str = "",
 ) -> None:
@@ -26,8 +26,8 @@ def write_label_studio(
         path: File to write or replace.
         detections: Detections on full images.
         class_names: Class names in the order of the labels.
-        images: A folder of images, or width and height in pixels by file name.
-        url_prefix: Put before the file names, such as ``/data/local-files/?d=images/``.
+        images: A folder of images, or (width, height) in pixels by file name.
+        url_prefix: Prefix that makes the file names URLs, such as ``/data/local-files/?d=images/``.
 
     Raises:
         UserError: An image is missing, a label has no name, or the file cannot be written.

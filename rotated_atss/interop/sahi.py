@@ -1,4 +1,4 @@
-"""A detection model for SAHI, whose predictions hold oriented boxes as segmentation polygons."""
+"""A SAHI detection model whose predictions represent oriented boxes as segmentation polygons."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ from sahi.prediction import ObjectPrediction  # noqa: E402
 class OrientedDetectionModel(DetectionModel):
     """A detector of this package for ``get_prediction`` and ``get_sliced_prediction`` of SAHI.
 
-    The mask of a prediction has one polygon, the corners of the oriented box. Its horizontal box circumscribes the part
-    of the polygon inside the image. SAHI merges slices by horizontal boxes, and its methods NMM and GREEDYNMM join
-    polygons, so pass ``postprocess_type="NMS"``. SAHI moves corners beyond the right and the lower border of the image
-    to the border. :func:`rotated_atss.tiling.predict.predict_image` merges by oriented boxes and does not move corners.
+    The mask of a prediction is one polygon, the corners of the oriented box. The horizontal box of a prediction
+    circumscribes the part of the polygon inside the image. SAHI merges the predictions of slices by their horizontal
+    boxes, and its methods NMM and GREEDYNMM join polygons, so pass ``postprocess_type="NMS"``. SAHI clips corners to
+    the right and the lower border of the image. :func:`rotated_atss.tiling.predict.predict_image` merges by oriented
+    boxes and does not clip corners.
 
     Args:
         model: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
             :class:`rotated_atss.tiling.predict.Detector`.
-        category_mapping: Class name by class index as text; None uses the detector's attribute ``classes``.
+        category_mapping: Class names by class index as a string, such as ``{"0": "ship"}``; None uses the detector's
+            attribute ``classes``.
         kwargs: Arguments of SAHI's ``DetectionModel``, such as ``confidence_threshold``.
 
     Raises:
-        UserError: ``model`` is missing, or class names are not known.
+        UserError: ``model`` is missing, or it has no class names and ``category_mapping`` is missing.
 
     Example::
 
@@ -51,11 +53,11 @@ class OrientedDetectionModel(DetectionModel):
         super().__init__(model=model, category_mapping=category_mapping, **kwargs)
 
     def load_model(self) -> None:
-        """Raise an error: SAHI calls this method if no model object is given, and this class loads no files."""
+        """Raise an error. SAHI calls this method if no model object is given, but this class does not load files."""
         raise UserError("a detector is needed, got none. Pass model=load_detector(CONFIG, CHECKPOINT)")
 
     def set_model(self, model: Any, **kwargs: Any) -> None:
-        """Set the detector, and use its class names unless ``category_mapping`` was given."""
+        """Set the detector. Its class names become ``category_mapping``, unless that was given."""
         self.model = model
         if not self.category_mapping:
             names = getattr(model, "classes", None)
@@ -103,28 +105,36 @@ class OrientedDetectionModel(DetectionModel):
 
         Args:
             shift_amount_list: Offset (x, y) in pixels of each slice in its image; None for no offset.
-            full_shape_list: (height, width) of each image; None for that of the slice.
+            full_shape_list: (height, width) in pixels of each full image; None if the slices are full images.
         """
         predictions, shapes = self._original_predictions, self._original_shapes or []
-        shifts = _per_image(shift_amount_list, [0, 0], len(predictions))
-        full_shapes = _per_image(full_shape_list, None, len(predictions))
+        shifts = _expand_per_image(shift_amount_list, [0, 0], len(predictions))
+        full_shapes = _expand_per_image(full_shape_list, None, len(predictions))
         self._object_prediction_list_per_image = [
-            self._object_predictions(boxes, scores, labels, shift, shape[:2] if full_shape is None else full_shape)
+            self._to_object_predictions(boxes, scores, labels, shift, shape[:2] if full_shape is None else full_shape)
             for (boxes, scores, labels), shape, shift, full_shape in zip(
                 predictions, shapes, shifts, full_shapes, strict=True
             )
         ]
 
-    def _object_predictions(
+    def _to_object_predictions(
         self, boxes: Any, scores: Any, labels: Any, shift: Sequence[float], full_shape: Sequence[float]
     ) -> list[ObjectPrediction]:
-        """Return the predictions of one slice, given its offset (x, y) in the image and the image's (height, width)."""
+        """Convert the detections on one slice to SAHI's predictions.
+
+        Args:
+            boxes: (N, 5) ``cx, cy, w, h, angle``, in pixels of the slice.
+            scores: (N,).
+            labels: (N,) class indices.
+            shift: Offset (x, y) of the slice in the full image, pixels.
+            full_shape: (height, width) of the full image, pixels.
+        """
         boxes, scores, labels = as_obbs(as_array(boxes).astype(np.float64)), as_array(scores), as_array(labels)
-        hbbs = obb_hbbs(boxes) + np.tile(shift, 2)  # in pixels of the image
+        hbbs = obb_hbbs(boxes) + np.tile(shift, 2)  # (N, 4) in pixels of the full image
         # SAHI fails on boxes outside the image
         overlaps_image = (hbbs[:, 2:] > 0).all(axis=1) & (hbbs[:, :2] < (full_shape[1], full_shape[0])).all(axis=1)
-        kept = (scores >= self.confidence_threshold) & overlaps_image
-        rows = zip(obb_polygons(boxes[kept]).tolist(), scores[kept].tolist(), labels[kept].tolist())
+        keep = (scores >= self.confidence_threshold) & overlaps_image
+        detections = zip(obb_polygons(boxes[keep]).tolist(), scores[keep].tolist(), labels[keep].tolist())
         return [
             ObjectPrediction(
                 category_id=int(label),
@@ -134,7 +144,7 @@ class OrientedDetectionModel(DetectionModel):
                 shift_amount=[int(offset) for offset in shift],
                 full_shape=[int(side) for side in full_shape],
             )
-            for polygon, score, label in rows
+            for polygon, score, label in detections
         ]
 
 
@@ -146,8 +156,8 @@ def from_sahi(predictions: Iterable[ObjectPrediction]) -> tuple[np.ndarray, np.n
 
     Returns:
         boxes (K, 5) float64 ``cx, cy, w, h, angle`` in pixels of the image and radians, scores (K,) and labels (K,).
-        A polygon that SAHI has merged, which does not have four corners, is replaced with its minimum-area rectangle. A
-        prediction without a polygon gives its horizontal box.
+        Polygons without exactly four corners, which SAHI creates when it merges predictions, are replaced with their
+        minimum-area rectangles. Predictions without a polygon are converted from their horizontal boxes.
 
     Example:
         >>> from sahi.prediction import ObjectPrediction
@@ -164,8 +174,8 @@ def from_sahi(predictions: Iterable[ObjectPrediction]) -> tuple[np.ndarray, np.n
         x1, y1, x2, y2 = prediction.bbox.to_xyxy()
         points = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
         if mask is not None and mask.segmentation:
-            values = [value for part in mask.segmentation for value in part]
-            points = list(zip(values[0::2], values[1::2]))
+            coordinates = [coordinate for polygon in mask.segmentation for coordinate in polygon]
+            points = list(zip(coordinates[0::2], coordinates[1::2]))
         polygons.append(quadrilateral(points, ReadOptions(fit_polygons=True), "SAHI's prediction"))
         scores.append(float(prediction.score.value))
         labels.append(int(prediction.category.id))
@@ -173,8 +183,8 @@ def from_sahi(predictions: Iterable[ObjectPrediction]) -> tuple[np.ndarray, np.n
     return boxes, np.array(scores, dtype=np.float32), np.array(labels, dtype=np.int64)
 
 
-def _per_image(values: Any, default: Any, count: int) -> list[Any]:
-    """Return one value per image from SAHI's argument: None, one value, or a list of values."""
+def _expand_per_image(values: Any, default: Any, count: int) -> list[Any]:
+    """Expand an argument of SAHI (None, one value, or a list of values) to one value per image."""
     if values is None or len(values) == 0:
         return [default] * count
     return list(values) if isinstance(values[0], (list, tuple)) else [values] * count

@@ -1,4 +1,4 @@
-"""Oriented boxes as ``Detections`` of the package supervision, and back."""
+"""Convert oriented boxes to ``Detections`` of the package supervision, and back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rotated_atss.interop.detections import ImageDetections, names_of
+from rotated_atss.interop.detections import ImageDetections, look_up_class_names
 from rotated_atss.io.requirements import require
 from rotated_atss.label_formats.geometry import polygons_to_boxes
 from rotated_atss.ops.box_arrays import hbb_obbs
@@ -16,7 +16,8 @@ from rotated_atss.ops.box_polygons import box_polygons
 if TYPE_CHECKING:
     import supervision
 
-CORNERS, CLASS_NAMES = "xyxyxyxy", "class_name"  # keys of Detections.data, as supervision's own readers set them
+# keys of Detections.data, as supervision's own readers set them
+_CORNERS_KEY, _CLASS_NAMES_KEY = "xyxyxyxy", "class_name"
 
 
 def to_supervision(detections: ImageDetections, class_names: Sequence[str] | None = None) -> supervision.Detections:
@@ -24,7 +25,7 @@ def to_supervision(detections: ImageDetections, class_names: Sequence[str] | Non
 
     Args:
         detections: Detections on one image.
-        class_names: Class names in the order of the labels; None leaves them out.
+        class_names: Class names in the order of the labels; None omits ``data["class_name"]``.
 
     Returns:
         Detections with the corners (K, 4, 2) float64, clockwise on the image, in ``data["xyxyxyxy"]``, the
@@ -44,9 +45,9 @@ def to_supervision(detections: ImageDetections, class_names: Sequence[str] | Non
     """
     package = require("supervision")
     corners = box_polygons(detections.boxes).reshape(-1, 4, 2)
-    data = {CORNERS: corners}
+    data = {_CORNERS_KEY: corners}
     if class_names is not None:
-        data[CLASS_NAMES] = np.array(names_of(detections.labels, class_names), dtype=np.str_)
+        data[_CLASS_NAMES_KEY] = np.array(look_up_class_names(detections.labels, class_names), dtype=np.str_)
     return package.Detections(
         xyxy=np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1),
         confidence=detections.scores,
@@ -64,7 +65,7 @@ def from_supervision(detections: supervision.Detections) -> tuple[np.ndarray, np
     Returns:
         boxes (K, 5) float64 ``cx, cy, w, h, angle`` in pixels and radians, scores (K,) and labels (K,). The width of a
         box is its side from the first to the second corner; its angle lies in (-pi, pi]. Corners that do not form a
-        rectangle give their minimum-area rectangle. Horizontal boxes have angle 0.
+        rectangle are replaced with their minimum-area rectangle. Horizontal boxes have angle 0.
 
     Raises:
         ValueError: The detections have no scores or no class ids.
@@ -81,7 +82,7 @@ def from_supervision(detections: supervision.Detections) -> tuple[np.ndarray, np
     for name in ("confidence", "class_id"):
         if getattr(detections, name) is None:
             raise ValueError(f"detections must have {name}, got None. Set detections.{name}")
-    corners = detections.data.get(CORNERS)
+    corners = detections.data.get(_CORNERS_KEY)
     if corners is None:
         boxes = hbb_obbs(np.asarray(detections.xyxy, dtype=np.float64).reshape(-1, 4))
     else:

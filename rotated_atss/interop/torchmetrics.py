@@ -1,4 +1,4 @@
-"""Average precision of oriented boxes as a metric of the package torchmetrics."""
+"""Average precision of oriented boxes as a torchmetrics metric."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ require("torchmetrics")
 from torchmetrics import Metric  # noqa: E402
 from torchmetrics.utilities.data import dim_zero_cat  # noqa: E402
 
-# Empty tensor of each state. The counts are the numbers of rows per image in the other states. Image numbers per row
-# would not stay valid when the states of several processes are concatenated.
-_EMPTY = {
+# Initial value of each state: one row per detection or object, in the order of the images. The counts are the number of
+# rows per image. Image indices per row would become wrong when the states of several processes are concatenated.
+_EMPTY_STATES = {
     "pred_polygons": torch.zeros(0, 8, dtype=torch.float64),
     "pred_scores": torch.zeros(0, dtype=torch.float64),
     "pred_labels": torch.zeros(0, dtype=torch.int64),
@@ -39,7 +39,8 @@ _EMPTY = {
 class OrientedAveragePrecision(Metric):
     """Average precision of oriented boxes, with the rules of ``rotated-atss evaluate``.
 
-    The states of all processes are concatenated, so the result is that of one process on all images.
+    In a distributed run, the states of all processes are concatenated, so the result equals that of one process on all
+    images.
 
     Args:
         class_names: Class names in the order of the labels.
@@ -88,11 +89,11 @@ class OrientedAveragePrecision(Metric):
             raise UserError(f"iou_thresholds must lie between 0 and 1, got {list(iou_thresholds)}")
         self.class_names, self.metric, self.difficult = tuple(class_names), metric, difficult
         self.iou_thresholds, self.per_class = tuple(iou_thresholds), per_class
-        for name in _EMPTY:
+        for name in _EMPTY_STATES:
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def update(self, preds: Sequence[Mapping[str, Any]], target: Sequence[Mapping[str, Any]]) -> None:
-        """Add a batch of images. Every entry is a full image, so the detections of its tiles must be merged before.
+        """Add a batch of full images. Detections on tiles must be merged beforehand.
 
         Args:
             preds: Per image: ``boxes`` (K, 5) ``cx, cy, w, h, angle`` in pixels and radians, or polygons (K, 8),
@@ -106,15 +107,15 @@ class OrientedAveragePrecision(Metric):
         """
         if len(preds) != len(target):
             raise ValueError(f"preds and target must have one entry per image, got {len(preds)} and {len(target)}")
-        states: dict[str, list[Tensor]] = {name: [] for name in _EMPTY}
+        states: dict[str, list[Tensor]] = {name: [] for name in _EMPTY_STATES}
         for index, (pred, gt) in enumerate(zip(preds, target)):
-            for name, values in self._states_of(pred, "pred", "scores", f"preds[{index}]").items():
+            for name, values in self._parse_entry(pred, "pred", "scores", f"preds[{index}]").items():
                 states[name].append(values)
-            for name, values in self._states_of(gt, "gt", "difficult", f"target[{index}]").items():
+            for name, values in self._parse_entry(gt, "gt", "difficult", f"target[{index}]").items():
                 states[name].append(values)
-        for name, parts in states.items():  # after all checks, so that an error leaves the states unchanged
-            if parts:
-                getattr(self, name).append(torch.cat(parts))
+        for name, tensors in states.items():  # after all checks, so that an error leaves the states unchanged
+            if tensors:
+                getattr(self, name).append(torch.cat(tensors))
 
     def compute(self) -> dict[str, Tensor]:
         """Return the average precision over all images.
@@ -125,34 +126,34 @@ class OrientedAveragePrecision(Metric):
             ranked in the order of the updates.
         """
         result = self.evaluate()
-        values = self._values(result)
+        values = self._metric_values(result)
         if self.per_class:
             for class_name in self.class_names:
-                of_class = None if result is None else result.per_class[class_name]
-                values |= {f"{name}/{class_name}": value for name, value in self._values(of_class).items()}
+                class_result = None if result is None else result.per_class[class_name]
+                values |= {f"{name}/{class_name}": value for name, value in self._metric_values(class_result).items()}
         return values
 
     def evaluate(self) -> EvaluationResult | None:
-        """Return the result on the images that this process holds; None without images.
+        """Evaluate the images that this process holds; return None without images.
 
         :func:`rotated_atss.dota.ap_result.format_table` formats it as a table.
         """
-        state = {name: self._concatenated(name).cpu().numpy() for name in _EMPTY}
-        num_images = len(state["gt_counts"])
+        states = {name: self._concatenate_state(name).cpu().numpy() for name in _EMPTY_STATES}
+        num_images = len(states["gt_counts"])
         if not num_images:
             return None
         images = tuple(map(str, range(num_images)))
-        image_index = np.repeat(np.arange(num_images), state["pred_counts"])
+        image_index = np.repeat(np.arange(num_images), states["pred_counts"])  # (K,)
         detections = {}
         for label, name in enumerate(self.class_names):
-            rows = np.flatnonzero(state["pred_labels"] == label)
+            rows = np.flatnonzero(states["pred_labels"] == label)
             detections[name] = Detections(
-                images, image_index[rows], state["pred_scores"][rows], state["pred_polygons"][rows]
+                images, image_index[rows], states["pred_scores"][rows], states["pred_polygons"][rows]
             )
-        ends = np.cumsum(state["gt_counts"])
+        row_stops = np.cumsum(states["gt_counts"])
         labels = {
-            image: self._labels_of(state, slice(end - count, end))
-            for image, end, count in zip(images, ends, state["gt_counts"])
+            image: self._ground_truth_of(states, slice(stop - count, stop))
+            for image, stop, count in zip(images, row_stops, states["gt_counts"])
         }
         return evaluate_detections(
             detections, labels, metric=self.metric, difficult=self.difficult, iou_thresholds=self.iou_thresholds,
@@ -161,53 +162,54 @@ class OrientedAveragePrecision(Metric):
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Concatenate the states of all processes; the arguments are those of ``torchmetrics.Metric.sync``."""
-        for name in _EMPTY:  # all processes must send tensors of one type, also those without images
+        # a process without images has empty lists, but all processes must send tensors of the same type
+        for name in _EMPTY_STATES:
             if isinstance(getattr(self, name), list):
-                setattr(self, name, [self._concatenated(name)])
+                setattr(self, name, [self._concatenate_state(name)])
         super().sync(*args, **kwargs)
 
-    def _states_of(self, entry: Mapping[str, Any], prefix: str, column: str, where: str) -> dict[str, Tensor]:
-        """Check the entry of an image, and return its rows per state.
+    def _parse_entry(self, entry: Mapping[str, Any], prefix: str, extra_key: str, where: str) -> dict[str, Tensor]:
+        """Check the entry of an image, and return its values by the name of their state.
 
         Args:
             entry: An element of ``preds`` or ``target``.
             prefix: ``pred`` or ``gt``, the first word of the names of the states.
-            column: ``scores``, which are required, or ``difficult``, 0 by default.
+            extra_key: ``scores``, which is required, or ``difficult``, 0 by default.
             where: Name of the entry in error messages.
         """
-        required = ("boxes", "labels", "scores") if column == "scores" else ("boxes", "labels")
+        required = ("boxes", "labels", "scores") if extra_key == "scores" else ("boxes", "labels")
         if not set(required) <= set(entry):
             raise ValueError(f"{where} must have {', '.join(required)}, got {', '.join(entry) or 'no keys'}")
         boxes = torch.as_tensor(entry["boxes"], device=self.device).detach().double()
         if boxes.ndim != 2 or boxes.shape[1] not in (5, 8):
             raise ValueError(f"{where}: boxes must be (N, 5) or (N, 8), got {tuple(boxes.shape)}")
-        rows = {}
-        for key in ("labels", column):
-            dtype = _EMPTY[f"{prefix}_{key}"].dtype
+        values_by_state = {}
+        for key in ("labels", extra_key):
+            dtype = _EMPTY_STATES[f"{prefix}_{key}"].dtype
             values = torch.as_tensor(entry.get(key, [0] * len(boxes)), device=self.device).detach().to(dtype)
             if values.shape != boxes.shape[:1]:
                 raise ValueError(f"{where}: {key} must be ({len(boxes)},) as boxes, got {tuple(values.shape)}")
-            rows[f"{prefix}_{key}"] = values
-        labels = rows[f"{prefix}_labels"]
-        outside = labels[(labels < 0) | (labels >= len(self.class_names))]
-        if len(outside):
-            raise ValueError(f"{where}: labels must be below {len(self.class_names)}, got {int(outside[0])}")
-        rows[f"{prefix}_polygons"] = obb_to_poly(boxes) if boxes.shape[1] == 5 else boxes
-        rows[f"{prefix}_counts"] = torch.tensor([len(boxes)], device=self.device)
-        return rows
+            values_by_state[f"{prefix}_{key}"] = values
+        labels = values_by_state[f"{prefix}_labels"]
+        invalid_labels = labels[(labels < 0) | (labels >= len(self.class_names))]
+        if len(invalid_labels):
+            raise ValueError(f"{where}: labels must be below {len(self.class_names)}, got {int(invalid_labels[0])}")
+        values_by_state[f"{prefix}_polygons"] = obb_to_poly(boxes) if boxes.shape[1] == 5 else boxes
+        values_by_state[f"{prefix}_counts"] = torch.tensor([len(boxes)], device=self.device)
+        return values_by_state
 
-    def _concatenated(self, name: str) -> Tensor:
-        state = getattr(self, name)  # a list of tensors, or one tensor after the states of processes are concatenated
-        return dim_zero_cat(state) if len(state) else _EMPTY[name].to(self.device)
+    def _concatenate_state(self, name: str) -> Tensor:
+        state = getattr(self, name)  # a list of tensors, or one tensor after sync
+        return dim_zero_cat(state) if len(state) else _EMPTY_STATES[name].to(self.device)
 
-    def _labels_of(self, state: Mapping[str, np.ndarray], rows: slice) -> Labels:
-        """Return the ground truth of one image."""
-        names = tuple(self.class_names[label] for label in state["gt_labels"][rows])
-        difficult = state["gt_difficult"][rows]
+    def _ground_truth_of(self, states: Mapping[str, np.ndarray], rows: slice) -> Labels:
+        """Return the ground truth of one image, given its rows in the states."""
+        names = tuple(self.class_names[label] for label in states["gt_labels"][rows])
+        difficult = states["gt_difficult"][rows]
         line_numbers = np.zeros(len(names), dtype=np.int64)  # the objects were not read from a file
-        return Labels(state["gt_polygons"][rows], names, difficult, line_numbers)
+        return Labels(states["gt_polygons"][rows], names, difficult, line_numbers)
 
-    def _values(self, result: EvaluationResult | ClassResult | None) -> dict[str, Tensor]:
+    def _metric_values(self, result: EvaluationResult | ClassResult | None) -> dict[str, Tensor]:
         """Return AP50, AP75 (if they are evaluated) and AP50_95 of a result; NaN without a result."""
         names = [name for name, iou in (("AP50", 0.5), ("AP75", 0.75)) if iou in self.iou_thresholds]
         return {

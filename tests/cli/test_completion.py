@@ -9,17 +9,17 @@ import subprocess
 import pytest
 
 from rotated_atss.cli import COMMANDS, build_parser, main
+from rotated_atss.cli._completion_candidates import read_completions
 from rotated_atss.cli._completion_scripts import SCRIPTS
-from rotated_atss.cli._completion_words import command_words
 from rotated_atss.configs import config_names
 
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory):
     """Path of the script of each shell."""
-    folder, words = tmp_path_factory.mktemp("scripts"), command_words()
+    folder, completions = tmp_path_factory.mktemp("scripts"), read_completions()
     for shell, script in SCRIPTS.items():
-        (folder / shell).write_text(script(words))
+        (folder / shell).write_text(script(completions))
     return folder
 
 

@@ -219,7 +219,7 @@ def test_many_boxes_are_drawn_in_chunks_without_captions(drawable, monkeypatch):
     words = ["--detections", drawable / "detections", "--score", 0.1]
     expected = draw(drawable, *words, "--box-only")
     assert (draw(drawable, *words) != expected).any()
-    monkeypatch.setattr(_pictures, "MAX_CAPTIONED", 1)
+    monkeypatch.setattr(_pictures, "MAX_CAPTIONED_BOXES", 1)
     monkeypatch.setattr(_pictures, "_CHUNK_BOXES", 1)
     assert (draw(drawable, *words) == expected).all()
 
@@ -318,7 +318,7 @@ def test_mark_front(drawable):
         (["--crop", "0", "0", "0", "5"], "--crop: width and height must be at least 1, got 0 x 5"),
         (["--crop", "-1", "0", "9", "5"], "--crop: X and Y must be at least 0, got -1 and 0"),
         (["--crop", "120", "0", "9", "5"], "the region begins outside the image of 120 x 100 px, got X 120 and Y 0"),
-        (["--crop", "0", "0", "50000", "50000"], "a region has at most 50 megapixels, got 50000 x 50000 px"),
+        (["--crop", "0", "0", "50000", "50000"], "a region can have at most 50 megapixels, got 50000 x 50000 px"),
         (["--object", "2"], "--object: the image has 2 boxes (0 to 1), got 2"),
         (["--object", "-1"], "--object: the image has 2 boxes (0 to 1), got -1"),
     ],

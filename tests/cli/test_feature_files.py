@@ -37,7 +37,7 @@ def write(out, formats, georeference, images=("P1",)):
             return str(write_results(records, writers))
 
         files.commit(compose_all)
-        return files.finished["removed_files"]
+        return files.outcome["removed_files"]
 
 
 def names(out):

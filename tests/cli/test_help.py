@@ -87,5 +87,8 @@ def test_classes_are_given_in_one_way(name: str) -> None:
     option = build_parser(name)._option_string_actions.get("--classes")
     if option is not None:
         assert option.metavar == "CLASSES"
-        forms = f": comma-separated names, a file with one name per line, or {', '.join(DATASET_NAMES)} (default: "
-        assert forms in str(option.help)
+        forms = f": comma-separated names, a file with one name per line, or the classes of {', '.join(DATASET_NAMES)}"
+        _, found_forms, after_forms = str(option.help).partition(forms)
+        assert found_forms
+        assert after_forms.startswith((" (default: ", ". "))
+        assert " (default: " in after_forms

@@ -110,7 +110,7 @@ def test_classes_option_limits_the_evaluation(folders, capsys):
     assert capsys.readouterr().out == ""
     assert evaluate(folders, "--classes", "ship,") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if "plane" in line] == ["not evaluated (not in --classes): plane"]
+    assert [line for line in lines if "plane" in line] == ["classes not evaluated (not in --classes): plane"]
 
 
 def test_other_names_than_those_of_dota_can_be_left_out(folders, capsys):
@@ -120,7 +120,7 @@ def test_other_names_than_those_of_dota_can_be_left_out(folders, capsys):
         file.write(f"{BOX} roof 0\n")
     capsys.readouterr()
     assert evaluate(folders, "--classes", "ship,") == 0
-    assert "not evaluated (not in --classes): plane, roof" in capsys.readouterr().out
+    assert "classes not evaluated (not in --classes): plane, roof" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.reliability.stub_predict import StubDetector
 from rotated_atss.checkpoints.model_info import ModelInfo
 from rotated_atss.cli import main, predict
-from rotated_atss.cli._resolution_option import target_resolution
+from rotated_atss.cli._resolution_option import resolve_target_resolution
 from rotated_atss.dota.detections import read_task1_folder
 from tests.references.images import smooth_noise
 
@@ -74,4 +74,4 @@ def test_match_takes_the_recorded_resolution():
         ground_resolution = 0.3
 
     assert "ground_resolution" in ModelInfo.__dataclass_fields__
-    assert target_resolution("match", Info(), "model.pth") == 0.3
+    assert resolve_target_resolution("match", Info(), "model.pth") == 0.3

@@ -200,7 +200,7 @@ def test_missing_inputs(folders, user_error):
     hint = "give --detections and --labels or --coco-annotations, or --json"
     assert hint in user_error("report", "--out", folders / "rep")
     assert hint in user_error("report", "--out", folders / "rep", "--detections", folders / "merged")
-    assert "--score is an option of the report (add --report DIR)" in user_error(
+    assert "--score applies only to the report (add --report DIR)" in user_error(
         "evaluate", "--detections", folders / "merged", "--labels", folders / "labels", "--score", "0.5"
     )
 
@@ -297,7 +297,7 @@ def test_a_folder_as_json_is_refused_before_the_evaluation(folders, inputs, user
 
 
 def test_the_default_number_of_images_is_that_of_the_library() -> None:
-    from rotated_atss.cli._report import MAX_IMAGES
+    from rotated_atss.cli._report_options import MAX_IMAGES
     from rotated_atss.report import build
 
     assert MAX_IMAGES == build.MAX_IMAGES  # repeated, as the help must not import the report

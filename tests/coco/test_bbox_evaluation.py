@@ -83,7 +83,7 @@ def test_image_category_and_detection_limits(tmp_path):
     assert result.images == 2
     assert [row.key for row in result.rows][6:9] == ["AR_1", "AR_2", "AR_3"]
     assert list(result.per_class) == ["c1"]
-    with pytest.raises(UserError, match=r"max_dets must be three ascending numbers, got \[10, 1, 5\]"):
+    with pytest.raises(UserError, match=r"max_dets must be three positive integers .* got \[10, 1, 5\]"):
         evaluate_boxes(instances, detections, max_dets=(10, 1, 5))
 
 

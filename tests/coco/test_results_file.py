@@ -84,7 +84,7 @@ def test_image_ids_of_annotations_are_found_by_file_name():
     images = [CocoImage(5, "a/2.png", 8, 8), CocoImage(6, "01.png", 8, 8), CocoImage(7, "1.png", 8, 8)]
     instances = Instances(Path("gt.json"), images, {0: "plane"}, None)
     assert match_image_ids(["1.png", "01.png", "2.png"], instances) == {"1.png": 7, "01.png": 6, "2.png": 5}
-    with pytest.raises(UserError, match=r"gt\.json: 1 of 2 images are not among its images, the first is '3\.png'"):
+    with pytest.raises(UserError, match=r"gt\.json: 1 of 2 images is not listed in this file, first '3\.png'"):
         match_image_ids(["1.png", "3.png"], instances)
     images.append(CocoImage(8, "b/1.png", 8, 8))
     with pytest.raises(UserError, match=r"two images have the file name '1\.png'"):

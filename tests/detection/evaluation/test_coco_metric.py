@@ -102,5 +102,5 @@ def test_without_annotations_only_detections_are_written(coco_folder, tmp_path):
 def test_invalid_settings_raise():
     with pytest.raises(UserError, match=r"gone\.json: no such file"):
         CocoBoxMetric(ann_file="gone.json")
-    with pytest.raises(UserError, match="max_dets must be three ascending numbers"):
+    with pytest.raises(UserError, match="max_dets must be three positive integers in ascending order"):
         CocoBoxMetric(max_dets=(100,))

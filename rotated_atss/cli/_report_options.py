@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rotated_atss.cli._evaluation import count_workers
+from rotated_atss.cli._evaluation import resolve_workers
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
     from rotated_atss.report.evaluation import ReportOptions
 
-MAX_IMAGES = 100  # default
+MAX_IMAGES = 100  # default of --max-images
 
 
 def add_report_arguments(parser: argparse._ActionsContainer) -> None:
@@ -31,42 +31,42 @@ def add_report_arguments(parser: argparse._ActionsContainer) -> None:
     """
     parser.add_argument(
         "--images", action="extend", nargs="+", metavar="DIR",
-        help="folders of the full images: the report then shows them with their boxes; repeatable",
+        help="folders of the full images, so that the report shows them with their boxes; repeatable",
     )  # fmt: skip
     parser.add_argument(
         "--score", type=float, metavar="S",
-        help="score threshold of counts, matrix and pictures (default: the one with the highest F1 over all classes)",
+        help="score threshold for counts, confusion matrix and pictures (default: the one with the highest F1 over all "
+        "classes)",
     )  # fmt: skip
     parser.add_argument(
         "--baseline", metavar="REPORT", help="compare with another report: its folder or its report.json"
     )
     parser.add_argument(
         "--max-images", type=int, metavar="N", default=MAX_IMAGES,
-        help="largest number of images shown: the best and the worst first, then those with the most errors "
+        help="maximum number of images in the report: the best and the worst, then those with the most errors "
         "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--assignment",
-        metavar="JSON",
-        help="result of assignment-stats --json on the training set, which the report then shows",
-    )
+        "--assignment", metavar="JSON",
+        help="also show these assignment statistics, written by assignment-stats --json for the training set",
+    )  # fmt: skip
 
 
 def prepare_report_options(
     args: argparse.Namespace, out: str, *, inputs: Iterable[str | Path], outputs: Iterable[str | Path] = ()
 ) -> None:
-    """Check the options of a report before the evaluation, and read the files that they name.
+    """Check the options of a report before the evaluation, and read the files of ``--baseline`` and ``--assignment``.
 
-    The paths ``args.baseline`` and ``args.assignment`` are replaced by the contents of these files.
+    The paths ``args.baseline`` and ``args.assignment`` are replaced with the contents of the files.
 
     Args:
         args: Arguments of :func:`add_report_arguments`.
         out: Folder of the report.
-        inputs: Files and folders that the command reads; ``out`` must not overlap them.
-        outputs: Other files that the command writes; none may lie in the folder of the report.
+        inputs: Files and folders that the command reads; the folder of the report must not overlap them.
+        outputs: Other files that the command writes; none may be in the folder of the report.
 
     Raises:
-        UserError: A value is invalid, or an input does not exist. The folder of the report overlaps an input, would
+        UserError: A value is invalid, an input does not exist, or the folder of the report overlaps an input, would
             contain one of ``outputs``, or is not empty and has no earlier report.
 
     Example::
@@ -116,6 +116,6 @@ def build_report_options(args: argparse.Namespace, out: str) -> ReportOptions:
         score=args.score,
         baseline=args.baseline,
         assignment=args.assignment,
-        workers=count_workers(args),
+        workers=resolve_workers(args),
         progress=False if args.quiet else None,
     )

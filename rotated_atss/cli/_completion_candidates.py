@@ -1,0 +1,121 @@
+"""Read from the parsers what a shell can complete: options, actions and values of each command."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass, field
+
+from rotated_atss.cli import COMMANDS, build_parser
+from rotated_atss.configs import config_names
+
+# metavars of arguments whose values are folders or files
+_FOLDERS = {"DIR", "FOLDER", "WORK_DIR", "TASK1_DIR", "TILES"}
+_FILES = {"FILE", "CHECKPOINT", "MODEL", "IMAGE", "JSON", "PNG", "ZIP", "IN", "OUT", "CLASSES", "REPORT"}
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Completion candidates for the value of an option, or for positional arguments.
+
+    Attributes:
+        words: Fixed candidates, such as choices.
+        files: Whether files and folders are candidates.
+        folders: Whether folders are candidates.
+    """
+
+    words: tuple[str, ...] = ()
+    files: bool = False
+    folders: bool = False
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a command.
+
+    Attributes:
+        names: Spellings, such as ``-h`` and ``--help``.
+        help: First sentence of the help.
+        candidates: Candidates for the value; None for a flag.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    candidates: Candidates | None
+
+
+@dataclass(frozen=True)
+class CommandCompletions:
+    """Completions of a command, or of an action of a command, such as ``list`` of ``models``.
+
+    Attributes:
+        help: First sentence of the help.
+        options: The options.
+        positionals: Candidates for the positional arguments, regardless of their order.
+        actions: Completions of each action of the command.
+    """
+
+    help: str
+    options: list[Option]
+    positionals: Candidates
+    actions: dict[str, CommandCompletions] = field(default_factory=dict)
+
+
+def read_completions() -> dict[str, CommandCompletions]:
+    """Return the completions of each command.
+
+    Example:
+        >>> list(read_completions()["models"].actions)
+        ['list', 'download', 'info', 'publish']
+    """
+    return {name: _read_parser(build_parser(name), line) for name, line in COMMANDS.items()}
+
+
+def _read_parser(parser: argparse.ArgumentParser, help_text: str) -> CommandCompletions:
+    """Read the completions from the parser of a command or action.
+
+    Args:
+        parser: The parser.
+        help_text: Help of the command or action.
+    """
+    options, positionals, actions = [], Candidates(), {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, subparser in action.choices.items():
+                actions[name] = _read_parser(subparser, subparser.description or "")
+        elif action.option_strings and action.help != argparse.SUPPRESS:
+            candidates = None if action.nargs == 0 else _find_candidates(action)
+            options.append(Option(tuple(action.option_strings), _first_sentence(action.help or ""), candidates))
+        elif not action.option_strings:
+            positionals = _union(positionals, _find_candidates(action))
+    return CommandCompletions(_first_sentence(help_text), options, positionals, actions)
+
+
+def _find_candidates(action: argparse.Action) -> Candidates:
+    """Find candidates for an argument by its choices, or else by its metavar, such as ``CHECKPOINT|NAME``."""
+    if action.choices is not None:
+        return Candidates(tuple(map(str, action.choices)))
+    metavars = set(re.split(r"[ |]", str(action.metavar)))  # "MODEL IMAGE|DIR" -> MODEL, IMAGE and DIR
+    words: tuple[str, ...] = ()
+    if {"CONFIG", "MODEL"} & metavars:
+        words += tuple(config_names())
+    # The name of a published model is NAME next to another metavar, as in FILE|NAME, or the positional argument "name".
+    if ("NAME" in metavars and len(metavars) > 1) or (action.dest == "name" and not action.option_strings):
+        words += _model_names()
+    return Candidates(words, files=bool(metavars & _FILES or "CONFIG" in metavars), folders=bool(metavars & _FOLDERS))
+
+
+def _model_names() -> tuple[str, ...]:
+    from rotated_atss.checkpoints.registry import load_registry
+
+    return tuple(load_registry())
+
+
+def _union(first: Candidates, second: Candidates) -> Candidates:
+    words = tuple(dict.fromkeys((*first.words, *second.words)))
+    return Candidates(words, first.files or second.files, first.folders or second.folders)
+
+
+def _first_sentence(text: str) -> str:
+    """Return the part of a help text before its first semicolon, colon, parenthesis or full stop."""
+    return re.split(r"; | \(|\. |: ", " ".join(text.replace("%%", "%").split()), maxsplit=1)[0].rstrip(".")
