@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from rotated_atss.assign.box_formats import candidate_iou
-from rotated_atss.ops.float64_on_cpu import float64_on_cpu
+from rotated_atss.ops.cpu_if_no_float64 import cpu_if_no_float64
 
 # On the CPU, the overhead of such large chunks is negligible. torch processes a full chunk in several threads, but only
 # one thread is used for the boxes of a usual tile, which fill a small part of a chunk.
@@ -81,7 +81,7 @@ def box_chunks(num_gts: int, num_candidates: int, device_type: str) -> list[slic
     return [slice(start, start + step) for start in range(0, max(1, num_gts), step)]
 
 
-@float64_on_cpu
+@cpu_if_no_float64
 def adaptive_threshold(iou: Tensor, is_candidate: Tensor) -> Tensor:
     """Compute the IoU threshold of each ground-truth box: mean plus unbiased standard deviation of its candidates.
 

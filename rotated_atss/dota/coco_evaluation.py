@@ -7,7 +7,7 @@ matched to one only if no other object reaches the threshold. Two kinds of detec
 positives: those matched to an ignored object, and unmatched ones outside the size range.
 
 SODA-A's evaluation differs in one step: a detection is compared only with its object of highest IoU, even if that
-object is already matched (``best_only``).
+object is already matched (``best_object_only``).
 """
 
 from __future__ import annotations
@@ -84,11 +84,11 @@ def evaluate_class_by_size(
     for size in rule.sizes:
         ignored = outside_range(gt_areas, size) | (ground_truth.difficult & ignore_difficult)
         num_gt = int((~ignored).sum())
-        ordered = order_candidates(candidates, ignored, best_only=rule.best_only)
+        ordered = order_candidates(candidates, ignored, best_object_only=rule.best_object_only)
         inside = ~outside_range(areas, size)
         ap_by_iou, recall = {}, {}
         for threshold in iou_thresholds:
-            match = match_detections(ordered, len(areas), threshold, best_only=rule.best_only)
+            match = match_detections(ordered, len(areas), threshold, best_object_only=rule.best_object_only)
             matched = match != _NOT_MATCHED
             # where False, the detection is neither a true nor a false positive
             is_scored = inside.copy()
@@ -123,23 +123,23 @@ def mean_by_size(by_class: Mapping[str, Mapping[str, float]], sizes: Sequence[Si
     return means
 
 
-def order_candidates(candidates: Candidates, ignored: np.ndarray, *, best_only: bool = False) -> Candidates:
+def order_candidates(candidates: Candidates, ignored: np.ndarray, *, best_object_only: bool = False) -> Candidates:
     """Sort the candidate objects of each detection by descending IoU, with ignored objects after all others.
 
     Args:
         candidates: Pairs of detections and objects.
         ignored: (G,) bool, ignored objects. A detection is matched to one only if no other object is possible.
-        best_only: Keep only the object of highest IoU for each detection, whether ignored or not.
+        best_object_only: Keep only the object of highest IoU for each detection, whether ignored or not.
 
     Example:
         >>> pairs = Candidates(np.array([0, 0]), np.array([0, 1]), np.array([0.8, 0.9]))
         >>> order_candidates(pairs, np.array([False, True])).gt_index.tolist()
         [0, 1]
-        >>> order_candidates(pairs, np.array([False, True]), best_only=True).gt_index.tolist()
+        >>> order_candidates(pairs, np.array([False, True]), best_object_only=True).gt_index.tolist()
         [1]
     """
     det_index, gt_index, ious = candidates.det_index, candidates.gt_index, candidates.ious
-    if best_only:  # of equal IoUs, objects that are not ignored come first, then those with the lowest index
+    if best_object_only:  # of equal IoUs, objects that are not ignored come first, then those with the lowest index
         order = np.lexsort((gt_index, ignored[gt_index], -ious, det_index))
         order = order[np.flatnonzero(np.diff(det_index[order], prepend=-1))]  # first, thus best, pair per detection
     else:  # of equal IoUs, the object with the highest index comes first, as in pycocotools
@@ -152,8 +152,8 @@ def match_detections(
     num_dets: int,
     iou_threshold: float,
     *,
-    best_only: bool = False,
-    shared: Container[int] = (),
+    best_object_only: bool = False,
+    crowds: Container[int] = (),
 ) -> np.ndarray:
     """Match ranked detections to objects, each object at most once.
 
@@ -161,9 +161,8 @@ def match_detections(
         candidates: Pairs of detections and objects, as :func:`order_candidates` returns them.
         num_dets: Number N of detections.
         iou_threshold: Minimum IoU of a match (inclusive).
-        best_only: As for :func:`order_candidates`.
-        shared: Indices of objects that any number of detections can match, such as COCO's crowds. Not used with
-            ``best_only``.
+        best_object_only: As for :func:`order_candidates`.
+        crowds: Indices of objects that any number of detections can match. Not used with ``best_object_only``.
 
     Returns:
         (N,) int64, index of the object matched to each detection, or -1.
@@ -172,14 +171,14 @@ def match_detections(
         >>> pairs = Candidates(np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([0.9, 0.8, 0.6]))
         >>> match_detections(pairs, 2, 0.5).tolist()
         [0, 1]
-        >>> best = order_candidates(pairs, np.array([False, False]), best_only=True)
-        >>> match_detections(best, 2, 0.5, best_only=True).tolist()
+        >>> best = order_candidates(pairs, np.array([False, False]), best_object_only=True)
+        >>> match_detections(best, 2, 0.5, best_object_only=True).tolist()
         [0, -1]
     """
     reached = candidates.ious >= iou_threshold
     det_index, gt_index = candidates.det_index[reached], candidates.gt_index[reached]
     match = np.full(num_dets, _NOT_MATCHED, dtype=np.int64)
-    if best_only:
+    if best_object_only:
         best_det = np.full(int(gt_index.max(initial=-1)) + 1, _NOT_MATCHED, dtype=np.int64)  # per object
         best_det[gt_index[::-1]] = det_index[::-1]  # reversed, so that the highest score is written last
         match[best_det[best_det != _NOT_MATCHED]] = np.flatnonzero(best_det != _NOT_MATCHED)
@@ -188,7 +187,7 @@ def match_detections(
     for det, gt in zip(det_index.tolist(), gt_index.tolist()):
         if match[det] == _NOT_MATCHED and gt not in matched_gts:
             match[det] = gt
-            if gt not in shared:
+            if gt not in crowds:
                 matched_gts.add(gt)
     return match
 

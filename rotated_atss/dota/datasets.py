@@ -73,15 +73,15 @@ class EvaluationRule:
         difficult: ``ignore`` difficult objects and the detections matched to them, or ``count`` them.
         sizes: For ``coco``: the size ranges. The reported AP, AP50 and AP75 are those of the first range.
         max_dets: For ``coco``: maximum number of detections per image and class; None sets no limit.
-        best_only: For ``coco``: compare a detection only with its object of highest IoU, as in SODA-A's evaluation.
-            COCO compares it with all objects that are not matched to a higher-scoring detection.
+        best_object_only: For ``coco``: compare a detection only with its object of highest IoU, as SODA-A's evaluation
+            does. COCO compares it with all objects that are not matched to a higher-scoring detection.
     """
 
     metric: str = "voc07"
     difficult: str = "count"
     sizes: tuple[SizeRange, ...] = ()
     max_dets: int | None = None
-    best_only: bool = False
+    best_object_only: bool = False
 
 
 ALL_SIZES = SizeRange("all", 0.0, float("inf"))
@@ -120,7 +120,7 @@ DATASETS: dict[str, Dataset] = {
     "hrsc2016": Dataset(("ship",)),
     "dior-r": Dataset(_DIOR_R),
     "fair1m": Dataset(_FAIR1M),
-    "soda-a": Dataset(_SODA_A, EvaluationRule("coco", sizes=SODA_A_SIZES, max_dets=20_000, best_only=True)),
+    "soda-a": Dataset(_SODA_A, EvaluationRule("coco", sizes=SODA_A_SIZES, max_dets=20_000, best_object_only=True)),
     "ucas-aod": Dataset(("car", "airplane")),
     "codrone": Dataset(_CODRONE),
     "star": Dataset(_STAR),

@@ -13,7 +13,7 @@ from torch import Tensor
 from rotated_atss.ops import rotated_iou, rotated_nms
 from rotated_atss.ops.box_transforms import flip_hbb, flip_obb, rot90_hbb, rot90_obb, scale_obb
 from rotated_atss.ops.boxes import HALF_PI, hbb_to_obb, obb_to_corners
-from rotated_atss.ops.float64_on_cpu import float64_on_cpu
+from rotated_atss.ops.cpu_if_no_float64 import cpu_if_no_float64
 from rotated_atss.ops.nms import greedy_mask, rank_by_score, suppressing_pairs
 
 Detections = tuple[Tensor, Tensor, Tensor]  # boxes (N, 4 or 5), scores (N,), labels (N,)
@@ -64,7 +64,7 @@ def map_back(
     return boxes
 
 
-@float64_on_cpu
+@cpu_if_no_float64
 def in_size_range(
     boxes: Tensor, low: float | None, high: float | None, scale_xy: tuple[float, float] = (1.0, 1.0)
 ) -> Tensor:
@@ -118,7 +118,7 @@ def merge_by_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: f
     return boxes[keep], scores[keep], labels[keep]
 
 
-@float64_on_cpu
+@cpu_if_no_float64
 def merge_by_voting(
     boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, soft_score: float | None = None
 ) -> Detections:

@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rotated_atss.ops.cpu_if_no_float64 import cpu_if_no_float64
 from rotated_atss.ops.dtypes import upcast
-from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 
 ANGLE_VERSIONS = ("oc", "le90", "le135")
 RECT_CHOICES = ("edge", "cv2")  # see poly_to_obb
@@ -199,7 +199,7 @@ def check_rect(rect: str) -> str:
     return rect
 
 
-@float64_on_cpu
+@cpu_if_no_float64
 def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge") -> Tensor:
     """Fit minimum-area rectangles to quadrilaterals.
 

@@ -1,10 +1,12 @@
 """IoU of oriented boxes in closed form, without convex hull, sorting or epsilon.
 
 Transform box B into the frame of box A, where A is ``|x| <= a, |y| <= b``. Translating before rotating keeps float32
-accurate far from the origin. By Green's theorem the area of the intersection is the integral of ``-clamp(y, -b, b) dx``
-along those parts of B's four directed edges that lie in the slab ``|x| <= a``. On an edge y is linear, so the clamped
-integrand is piecewise linear with at most two breakpoints, and the trapezoidal rule over three pieces is exact. The
-computation consists of min, max and clamp, so it is vectorized and differentiable by autograd.
+accurate far from the origin. At a given x with ``|x| <= a``, the intersection of the boxes extends from
+``clamp(y, -b, b)`` on the lower edge of B at this x to ``clamp(y, -b, b)`` on its upper edge. So the area is the
+integral of ``clamp(y, -b, b) dx`` along the upper edges of B minus that along its lower edges, both restricted to
+``|x| <= a``. On an edge y is linear, so the clamped integrand is piecewise linear with at most two breakpoints, and the
+trapezoidal rule over three pieces is exact. The computation consists of min, max and clamp, so it is vectorized and
+differentiable by autograd.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ MODES = ("iou", "iof")
 # threads. Threads cost more than they save here, a hundred times more on a machine with busy data loading workers.
 _PAIRS_PER_CHUNK = {"cpu": 8000, "cuda": 1 << 20}
 _CIRCLE_PAIRS_PER_CHUNK = 1 << 20  # pairs whose circumscribed circles are compared at once
-_MAX_PAIRS_OF_ONE_THREAD = 1 << 20  # for ten times as many pairs, two threads are a quarter faster than one
+# Up to this number of pairs, everything runs in one thread. The comparison of circles gains from threads only with more
+# pairs: with ten times as many, two threads are a quarter faster than one.
+_MAX_PAIRS_OF_ONE_THREAD = 1 << 20
 
 
 def rotated_iou(
@@ -149,8 +153,10 @@ def _integrate_area(local_boxes: Sequence[Tensor], a: Tensor, b: Tensor) -> Tens
     ``a`` and ``b`` broadcast to the shape S of the other tensors. The result has shape S.
     """
     cx, cy, ux, uy, vx, vy = local_boxes
-    # The second box has two edges along +-u with midpoints c - v and c + v, and two along +-v with midpoints c + u and
-    # c - u. All are integrated along +u and +v; the differences below give the edges along -u and -v their sign.
+    # The second box has two edges parallel to u with midpoints c - v and c + v, and two parallel to v with midpoints
+    # c + u and c - u. They are integrated in the directions u and v. If u points along +x, then c - v is the midpoint
+    # of a lower edge and c + v that of an upper edge. If u points along -x, they are exchanged, but dx is negative. So
+    # the difference of the two integrals is upper minus lower in both cases; likewise for v.
     mx = torch.stack((cx - vx, cx + vx, cx + ux, cx - ux)).view(2, 2, *cx.shape)
     my = torch.stack((cy - vy, cy + vy, cy + uy, cy - uy)).view(2, 2, *cx.shape)
     ex, ey = torch.stack((ux, vx))[:, None], torch.stack((uy, vy))[:, None]
@@ -206,7 +212,7 @@ def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, s
     area1, area2 = w1 * h1, w2 * h2
     inter = torch.minimum(_intersection_area(boxes1, boxes2, screened), torch.minimum(area1, area2))
     # Disjoint boxes must have an IoU of exactly 0 (NMS at threshold 0 relies on it), so areas within the rounding error
-    # become 0. The measured error is at most 1.1 eps times the first box's height times the longest side.
+    # become 0. The measured error is at most 1.1 eps times h1 times the longest of the other sides.
     longest = torch.maximum(w1, torch.maximum(w2, h2))
     significant = inter > longest * h1 * (2 * torch.finfo(inter.dtype).eps)
     has_area = torch.minimum(torch.minimum(w1, h1), torch.minimum(w2, h2)) > 0

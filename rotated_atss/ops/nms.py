@@ -14,7 +14,7 @@ from rotated_atss.ops.backend import BACKENDS, select_backend
 from rotated_atss.ops.box_pairs import overlapping_hbb_pairs
 from rotated_atss.ops.boxes import obb_to_hbb
 from rotated_atss.ops.checks import check_tensors
-from rotated_atss.ops.float64_on_cpu import float64_on_cpu
+from rotated_atss.ops.cpu_if_no_float64 import cpu_if_no_float64
 from rotated_atss.ops.greedy_suppression import decide_in_rounds, greedy_keep
 from rotated_atss.ops.iou import rotated_iou
 from rotated_atss.ops.single_thread import single_threaded
@@ -89,7 +89,7 @@ def rotated_nms(
     return order[keep]
 
 
-@float64_on_cpu
+@cpu_if_no_float64
 @single_threaded
 def rotated_nms_mask(
     boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float, *, backend: str | None = None
@@ -200,4 +200,4 @@ def greedy_mask(count: int, suppressors: Tensor, suppressed: Tensor) -> Tensor:
         return torch.from_numpy(greedy_keep(count, suppressors.numpy(), suppressed.numpy()))
     undecided = torch.ones(count, dtype=torch.bool, device=suppressors.device)
     kept, undecided, *_ = decide_in_rounds(undecided, suppressors, suppressed, max_rounds=count)
-    return kept | undecided
+    return kept | undecided  # after `count` rounds no pairs are left: undecided boxes have no suppressor

@@ -159,22 +159,22 @@ class _Suppression:
                 kept[later] = ~self._suppressed_by(block[kept[block]], later)
         return kept
 
-    def _kept_within(self, rows: np.ndarray, max_pairs: float = math.inf) -> np.ndarray | None:
-        """Return the (n,) bool mask of the shapes ``rows`` (n,) that survive suppression among themselves.
+    def _kept_within(self, members: np.ndarray, max_pairs: float = math.inf) -> np.ndarray | None:
+        """Return the (n,) bool mask of the shapes ``members`` (n,) that survive suppression among themselves.
 
         Returns None if the horizontal boxes of more than ``max_pairs`` pairs overlap.
         """
         num_pairs, chunks = 0, []
-        for first, second in iter_overlapping_pairs(self.hbbs[rows], self.groups[rows]):
+        for first, second in iter_overlapping_pairs(self.hbbs[members], self.groups[members]):
             num_pairs += len(first)
             if num_pairs > max_pairs:
                 return None
-            above = self._exceeds_threshold(rows[first], rows[second])
+            above = self._exceeds_threshold(members[first], members[second])
             chunks.append((first[above].astype(np.int32), second[above].astype(np.int32)))
         if not chunks:
-            return np.ones(len(rows), dtype=bool)
+            return np.ones(len(members), dtype=bool)
         suppressors, suppressed = (np.concatenate(indices) for indices in zip(*chunks))
-        return greedy_keep(len(rows), suppressors, suppressed)
+        return greedy_keep(len(members), suppressors, suppressed)
 
     def _suppressed_by(self, suppressors: np.ndarray, later: np.ndarray) -> np.ndarray:
         """Return the (n,) bool mask of the shapes ``later`` (n,) that one of the shapes ``suppressors`` suppresses."""
@@ -190,7 +190,8 @@ class _Suppression:
         """Return the (P,) bool mask of pairs whose IoU exceeds the threshold."""
         bounds = iou_upper_bounds(self.hbbs[first], self.areas[first], self.hbbs[second], self.areas[second])
         above = bounds > self.threshold * _MARGIN
-        above[above] = self._ious(self._rows[first[above]], self._rows[second[above]]) > self.threshold
+        (pairs,) = np.nonzero(above)  # the pairs whose exact IoU is needed
+        above[pairs] = self._ious(self._rows[first[pairs]], self._rows[second[pairs]]) > self.threshold
         return above
 
 

@@ -1,4 +1,4 @@
-"""Paint the surface of a block and place objects in it; the zones share these functions.
+"""Paint the surface of a block of a scene and place objects in it, for the functions in ``zones.py``.
 
 Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
 """

@@ -180,7 +180,7 @@ class Site:
         mask = np.zeros_like(self.occupied)
         for sprite, pose in self.tall:
             if sprite.name is None:
-                for outline in sprite.shadow_casters:
+                for outline in sprite.shadow_casters:  # the parts above the ground, which also hide what is below
                     cv2.fillPoly(mask, [_pixel_indices(pose.apply(outline))], 1)
         return mask
 

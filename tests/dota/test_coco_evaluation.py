@@ -129,9 +129,9 @@ def test_no_objects_and_no_detections():
 def test_equal_ious_take_the_later_object_as_in_pycocotools():
     pairs = Candidates(np.array([0, 0]), np.array([0, 1]), np.array([0.8, 0.8]))
     free = np.array([False, False])
-    for best_only, expected in ((False, 1), (True, 0)):
-        ordered = order_candidates(pairs, free, best_only=best_only)
-        assert match_detections(ordered, 1, 0.5, best_only=best_only).tolist() == [expected]
+    for best_object_only, expected in ((False, 1), (True, 0)):
+        ordered = order_candidates(pairs, free, best_object_only=best_object_only)
+        assert match_detections(ordered, 1, 0.5, best_object_only=best_object_only).tolist() == [expected]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -162,12 +162,12 @@ def test_equals_the_slow_reference_on_crowded_images(seed, dataset):
     result = evaluate(rows, labels, dataset, difficult="ignore")
     for size in rule.sizes:
         expected = slow_coco_ap(
-            rows, objects, list(IOU_THRESHOLDS), (size.min_area, size.max_area), best_only=rule.best_only
+            rows, objects, list(IOU_THRESHOLDS), (size.min_area, size.max_area), best_object_only=rule.best_object_only
         )
         assert result.by_size[size.name] == pytest.approx(np.mean(expected), abs=1e-9, nan_ok=True)
     first = slow_coco_ap(
         rows, objects, list(IOU_THRESHOLDS), (rule.sizes[0].min_area, rule.sizes[0].max_area),
-        best_only=rule.best_only,
+        best_object_only=rule.best_object_only,
     )  # fmt: skip
     assert list(result.per_class["ship"].ap_by_iou.values()) == pytest.approx(first, abs=1e-9)
     assert 0 < result.ap50 < 1

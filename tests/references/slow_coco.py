@@ -19,7 +19,7 @@ def slow_coco_ap(
     thresholds: list[float],
     area_range: tuple[float, float],
     max_dets: float = INF,
-    best_only: bool = False,
+    best_object_only: bool = False,
 ) -> list[float]:
     """Return the AP of one class at each threshold.
 
@@ -29,17 +29,20 @@ def slow_coco_ap(
         thresholds: IoU thresholds.
         area_range: Smallest and largest area of objects that count.
         max_dets: Largest number of detections per image.
-        best_only: Compare a detection with the object of highest IoU only.
+        best_object_only: Compare a detection with the object of highest IoU only.
     """
     images = {image for image, *_ in [*dets, *objects]}
     kept = []
     for image in images:
         ranked = sorted((det for det in dets if det[0] == image), key=lambda det: -det[1])
         kept += ranked[: int(min(max_dets, len(ranked)))]
-    return [_ap_at(sorted(kept, key=lambda det: -det[1]), objects, each, area_range, best_only) for each in thresholds]
+    return [
+        _ap_at(sorted(kept, key=lambda det: -det[1]), objects, each, area_range, best_object_only)
+        for each in thresholds
+    ]
 
 
-def _ap_at(dets, objects, threshold, area_range, best_only):
+def _ap_at(dets, objects, threshold, area_range, best_object_only):
     low, high = area_range
     shapes = [_polygon(corners) for _, corners, _ in objects]
     ignored = [flag or not low <= shape.area <= high for shape, (_, _, flag) in zip(shapes, objects)]
@@ -50,7 +53,7 @@ def _ap_at(dets, objects, threshold, area_range, best_only):
     hits: list[bool] = []  # of the detections that count
     for image, _, corners in dets:
         det = _polygon(corners)
-        found = _choose(det, image, objects, shapes, ignored, taken, threshold, best_only)
+        found = _choose(det, image, objects, shapes, ignored, taken, threshold, best_object_only)
         if found is None:
             if low <= det.area <= high:
                 hits.append(False)
@@ -61,10 +64,10 @@ def _ap_at(dets, objects, threshold, area_range, best_only):
     return _interpolate(hits, num_gt)
 
 
-def _choose(det, image, objects, shapes, ignored, taken, threshold, best_only):
+def _choose(det, image, objects, shapes, ignored, taken, threshold, best_object_only):
     """Return the object that a detection takes, or None."""
     ious = {number: _iou(det, shapes[number]) for number, (where, _, _) in enumerate(objects) if where == image}
-    if best_only:
+    if best_object_only:
         best = max(ious, key=lambda number: (ious[number], not ignored[number], -number), default=None)
         return best if best is not None and ious[best] >= threshold and not taken[best] else None
     for wanted in (False, True):  # ignored objects come last

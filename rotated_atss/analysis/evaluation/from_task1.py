@@ -45,8 +45,8 @@ def from_task1(
     rule = replace(rule, metric=metric or rule.metric, difficult=difficult or rule.difficult)
     if rule.metric == "coco":
         rule = replace(rule, sizes=rule.sizes or COCO_SIZES)
-    else:  # size ranges, the limit of detections and best_only are rules of COCO's metric only
-        rule = replace(rule, sizes=(ALL_SIZES,), max_dets=None, best_only=False)
+    else:  # size ranges, the limit of detections and best_object_only are rules of COCO's metric only
+        rule = replace(rule, sizes=(ALL_SIZES,), max_dets=None, best_object_only=False)
     image_index = {image: index for index, image in enumerate(labels_by_image)}
     detections = _detection_table(detections_by_class, image_index, tuple(classes), rule)
     objects = _object_table(list(labels_by_image.values()), tuple(classes), rule)

@@ -79,7 +79,7 @@ class Matcher:
         # pairs are sorted by detection, and the detections of a class by descending score
         self._candidates = Candidates(pairs.det_index, pairs.gt_index, pairs.ious)
         self._best_objects = find_best_objects(pairs.det_index, pairs.gt_index, pairs.ious, len(data.detections))
-        self._crowd = frozenset(np.flatnonzero(data.objects.crowd).tolist())
+        self._crowds = frozenset(np.flatnonzero(data.objects.crowd).tolist())
 
     def match(
         self,
@@ -120,16 +120,20 @@ class Matcher:
         _, false_positives = classify_detections(self._best_objects, ignored, iou_threshold)
         reaches_object = self._best_objects.max_ious > iou_threshold
         gt_index = np.where(reaches_object & ~false_positives, self._best_objects.gt_index, -1)
-        return gt_index, false_positives & (counts_if_unmatched | reaches_object)
+        is_duplicate = false_positives & reaches_object
+        return gt_index, is_duplicate | (false_positives & counts_if_unmatched)
 
     def _match_coco(
         self, iou_threshold: float, ignored: np.ndarray, counts_if_unmatched: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Match by COCO's rule; returns the same as :meth:`_match_dota`."""
-        best_only = self.data.rule.best_only
-        ordered = order_candidates(self._candidates, ignored, best_only=best_only)
+        """Match by COCO's rule, by which any number of detections can match a crowd.
+
+        Returns the same as :meth:`_match_dota`.
+        """
+        best_object_only = self.data.rule.best_object_only
+        ordered = order_candidates(self._candidates, ignored, best_object_only=best_object_only)
         gt_index = match_detections(
-            ordered, len(counts_if_unmatched), iou_threshold, best_only=best_only, shared=self._crowd
+            ordered, len(counts_if_unmatched), iou_threshold, best_object_only=best_object_only, crowds=self._crowds
         )
         return gt_index, (gt_index < 0) & counts_if_unmatched
 

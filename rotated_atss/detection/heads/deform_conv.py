@@ -74,7 +74,8 @@ class TorchvisionDCNv2(nn.Module):
             features = upcast(x)
             num_masks = self.conv_offset.out_channels // 3  # D * K
             offset, mask = self.conv_offset(features).tensor_split([2 * num_masks], 1)
-            # A NaN offset would crash the process in torchvision's kernel. The mask still passes the NaN to the output.
+            # NaN features make offset and mask NaN. A NaN offset would crash the process in torchvision's kernel, so it
+            # becomes 0; the mask remains NaN, so the output is NaN as it should be.
             offset, mask = offset.nan_to_num(), mask.sigmoid()
             if self.uses_standard_operators:
                 out = deform_conv2d_by_sampling(
@@ -82,8 +83,8 @@ class TorchvisionDCNv2(nn.Module):
                     stride=self.stride, padding=self.padding, dilation=self.dilation,
                 )  # fmt: skip
             else:
-                # Imported only here: the import takes a second, few configs need it, and it must not run while a graph
-                # is traced.
+                # Imported only here: the import takes a second, and few configs need it. It must not run while a graph
+                # is traced, for which uses_standard_operators is set.
                 from torchvision.ops import deform_conv2d
 
                 out = deform_conv2d(

@@ -16,7 +16,7 @@ DEVICES_WITHOUT_FLOAT64 = ("mps",)
 """Device types on which torch cannot create tensors of float64."""
 
 
-def float64_on_cpu(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+def cpu_if_no_float64(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Decorate a function to run on the CPU if the device of its tensors has no float64, and move its results back.
 
     Args:
@@ -25,8 +25,8 @@ def float64_on_cpu(function: Callable[Parameters, Result]) -> Callable[Parameter
 
     Example:
         >>> import torch
-        >>> from rotated_atss.ops.float64_on_cpu import float64_on_cpu
-        >>> float64_on_cpu(lambda values: values.double().sum())(torch.ones(3))
+        >>> from rotated_atss.ops.cpu_if_no_float64 import cpu_if_no_float64
+        >>> cpu_if_no_float64(lambda values: values.double().sum())(torch.ones(3))
         tensor(3., dtype=torch.float64)
     """
 

@@ -8,7 +8,7 @@ from rotated_atss.assign.grid_detection import find_grids
 from rotated_atss.ops import rotated_iou, rotated_nms, rotated_nms_mask
 from rotated_atss.ops.box_fusion import in_size_range, merge_by_nms, merge_by_voting
 from rotated_atss.ops.boxes import obb_to_poly, poly_to_obb
-from rotated_atss.ops.float64_on_cpu import float64_on_cpu
+from rotated_atss.ops.cpu_if_no_float64 import cpu_if_no_float64
 from tests.references.scenes import grid_priors, random_boxes
 from tests.references.simulated_mps import SimulatedMps, as_mps, devices
 
@@ -51,7 +51,7 @@ def test_grids_are_found_on_mps():
 
 
 def test_keyword_arguments_are_moved():
-    double_sum = float64_on_cpu(lambda *, values: values.double().sum().float())
+    double_sum = cpu_if_no_float64(lambda *, values: values.double().sum().float())
     with SimulatedMps():
         total = double_sum(values=as_mps(torch.ones(3)))
         assert total.device.type == "mps"
