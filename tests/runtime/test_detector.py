@@ -122,7 +122,7 @@ def test_files_that_are_no_exported_models(tmp_path):
         (tmp_path / "text.onnx", "text.onnx: not a readable ONNX file"),
         (other, "other.onnx: not exported by rotated-atss"),
         (no_model, "no_model.onnx: the file has no record of its model"),
-        (damaged, "damaged.onnx: the record of the graph has an unknown entry paces"),
+        (damaged, "damaged.onnx: the graph metadata has an unknown field paces"),
     ):
         with pytest.raises(UserError, match=message):
             load_detector(path)

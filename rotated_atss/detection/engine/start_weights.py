@@ -11,7 +11,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from rotated_atss.checkpoints.compatibility import (
-    compare_partially,
+    match_pretrained_weights,
     recorded_classes,
     reorder_class_layer,
     tensor_shapes,
@@ -41,11 +41,11 @@ class StartWeightsHook(Hook):
         """Compare the weights with the model and reorder the class layer by the config's classes.
 
         Raises:
-            UserError: As :func:`rotated_atss.checkpoints.compatibility.compare_partially`; or the class layer has the
-                right size but was trained on other classes.
+            UserError: As :func:`rotated_atss.checkpoints.compatibility.match_pretrained_weights`; or the class layer
+                has the right size but was trained on other classes.
         """
         state, expected = state_dict_of(checkpoint), tensor_shapes(unwrap_model(runner.model).state_dict())
-        fit = compare_partially(
+        fit = match_pretrained_weights(
             tensor_shapes(state), expected, where=self.path, reset_class_layer=self.reset_class_layer
         )
         trained, classes = recorded_classes(checkpoint), config_classes(runner.cfg, "train_dataloader")
@@ -92,7 +92,7 @@ def check_pretrained_parts(model: nn.Module) -> list[str]:
         if not prefix and has_backbone and not set(in_file) & set(expected):
             prefix = init_cfg["prefix"] = BACKBONE_PREFIX
         of_part = {key[len(prefix) :]: shape for key, shape in in_file.items() if key.startswith(prefix)}
-        fit = compare_partially(of_part, expected, where=f"{path} as {name or 'model'}")
+        fit = match_pretrained_weights(of_part, expected, where=f"{path} as {name or 'model'}")
         if fit.missing:
             lines.append(f"{path} as {name or 'model'}: {fit._replace(unused=[]).describe()}")
     return lines
