@@ -174,8 +174,8 @@ def test_wrong_entries_of_the_record_of_a_graph(change, message):
         replace(GRAPH, **change)
 
 
-def test_record_of_a_newer_graph():
+def test_graph_metadata_of_a_newer_format():
     with pytest.raises(UserError, match=r"a.onnx: the graph metadata has format 9, this version reads 1 \(update"):
         GraphInfo.from_json('{"format": 9}', "a.onnx")
-    with pytest.raises(UserError, match="the record of the graph is not valid JSON"):
+    with pytest.raises(UserError, match="the graph metadata is not valid JSON"):
         GraphInfo.from_json("{")
