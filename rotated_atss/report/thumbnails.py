@@ -60,7 +60,7 @@ def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]
 
 
 def _draw_boxes(pixels: Image, image: ViewerImage, factor: int) -> Image:
-    """Draw the boxes of an image on its pixels, which are reduced in size by a factor."""
+    """Draw the boxes of an image on its pixels, which are reduced by a factor per side."""
     from rotated_atss.visualization.drawing import draw_boxes
 
     boxes: list[ViewerObject | ViewerDetection] = [box for box in image.objects if box.state == "missed"]
