@@ -1,4 +1,4 @@
-"""Entry point of ``rotated-atss merge``."""
+"""Run ``rotated-atss merge``."""
 
 import sys
 

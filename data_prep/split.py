@@ -1,4 +1,4 @@
-"""Entry point of ``rotated-atss split``."""
+"""Run ``rotated-atss split``."""
 
 import sys
 

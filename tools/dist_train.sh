@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train on several GPUs of one or more hosts, or in several CPU processes where there is no GPU.
 # usage: tools/dist_train.sh CONFIG NUM_PROCESSES_PER_HOST [options of train]
-# Several hosts: run it on each of them, in the same shared folder, with
+# Several hosts: run the script on each of them, in the same shared folder, with these variables:
 #   NNODES       number of hosts
 #   NODE_RANK    0 on the first host, 1 on the second, ...
 #   MASTER_ADDR  name or address of the first host

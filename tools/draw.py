@@ -1,4 +1,4 @@
-"""Entry point of ``rotated-atss draw``, laid out as in MMDetection."""
+"""Run ``rotated-atss draw``."""
 
 import sys
 

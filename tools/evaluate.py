@@ -1,4 +1,4 @@
-"""Entry point of ``rotated-atss evaluate``, laid out as in MMDetection."""
+"""Run ``rotated-atss evaluate``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Entry point of ``rotated-atss merge``, laid out as in MMDetection."""
+"""Run ``rotated-atss merge``."""
 
 import sys
 

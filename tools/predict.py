@@ -1,4 +1,4 @@
-"""Entry point of ``rotated-atss predict``, laid out as in MMDetection."""
+"""Run ``rotated-atss predict``."""
 
 import sys
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train on several hosts of a Slurm cluster. Adapt the resources, then:
 # usage: sbatch tools/slurm_train.sh CONFIG [options of train]
-# The clone and the data must be in folders that all hosts share. A job that is preempted or requeued continues where it stopped.
+# The clone and the data must be in folders that all hosts share. A job that is preempted or requeued resumes the training.
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
 #SBATCH --gpus-per-node=4

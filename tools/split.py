@@ -1,4 +1,4 @@
-"""Entry point of ``rotated-atss split``, laid out as in MMDetection."""
+"""Run ``rotated-atss split``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Entry point of ``rotated-atss test``, laid out as in MMDetection."""
+"""Run ``rotated-atss test``, as ``tools/test.py`` of MMDetection."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Entry point of ``rotated-atss train``, laid out as in MMDetection."""
+"""Run ``rotated-atss train``, as ``tools/train.py`` of MMDetection."""
 
 import sys
 

@@ -1,4 +1,4 @@
-# Ablations of the ATSS paper on horizontal boxes, with the options of rotated_ablation_atss_r50_fpn_1x_dota_le90.
+# Ablations of the ATSS paper on horizontal boxes. The options are those of rotated_ablation_atss_r50_fpn_1x_dota_le90.
 _base_ = "../coco/atss_r50_fpn_1x_coco.py"
 
 model = dict(

@@ -1,4 +1,5 @@
-# Regression from prior centers instead of prior boxes. Distances are in strides, so the coder needs the anchor scale.
+# Regression of distances from the prior centers instead of deltas to the priors. Distances are in strides. The coder
+# computes the stride from a prior, so it needs the anchor scale.
 _base_ = "rotated_ablation_atss_r50_fpn_1x_dota_le90.py"
 
 model = dict(

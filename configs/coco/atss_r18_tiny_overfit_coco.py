@@ -32,7 +32,7 @@ train_dataloader = dict(
     batch_size=4,
     sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(
-        # The tiny set keeps its images in images/. Images without objects train as background.
+        # The tiny set has its images in images/train2017/. Images without objects train as background.
         data_prefix=dict(img="images/train2017/"),
         filter_cfg=dict(_delete_=True),
         pipeline=train_pipeline,

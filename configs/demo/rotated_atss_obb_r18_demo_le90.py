@@ -1,5 +1,5 @@
-# Demo: a small detector, trained from scratch on tiles of 256 x 256 pixels of synthetic scenes within a few minutes on
-# two CPU cores.
+# Demo: a small detector, trained from scratch on tiles of synthetic scenes (256 x 256 pixels) in a few minutes on two
+# CPU cores.
 _base_ = [
     "../_base_/default_runtime.py",
     "../_base_/datasets/dota.py",
@@ -24,7 +24,7 @@ model = dict(
         stacked_convs=2,
         norm_cfg=dict(type="GN", num_groups=16, requires_grad=True),
         bbox_coder=dict(edge_swap=True, proj_xy=True),
-        # Trained from scratch, the IoU loss on boxes converges faster than L1 on deltas.
+        # In training from scratch, the IoU loss on boxes converges faster than the L1 loss on deltas.
         reg_decoded_bbox=True,
         loss_bbox=dict(_delete_=True, type="RotatedIoULoss", loss_weight=2.0),
     ),
@@ -38,7 +38,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type="LoadTile"),
-    dict(type="ResizeImage", scale_factor=1.0),  # only records the scale factor 1
+    dict(type="ResizeImage", scale_factor=1.0),  # no resizing: only sets the meta key scale_factor
     dict(type="PackSample", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 tta_pipeline = [

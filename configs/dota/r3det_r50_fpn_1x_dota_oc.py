@@ -1,5 +1,5 @@
-# R3Det: a RetinaNet head assigned by circumscribed horizontal boxes, feature refinement, and a refinement head assigned
-# by oriented boxes.
+# R3Det: a RetinaNet head, feature refinement, and a refinement head. Label assignment compares circumscribed horizontal
+# boxes for the first head, and oriented boxes for the refinement head.
 _base_ = [
     "../_base_/default_runtime.py",
     "../_base_/schedules/sgd_1x.py",

@@ -4,7 +4,7 @@ _base_ = "rotated_atss_obb_r50_fpn_1x_dota_le90.py"
 model = dict(
     bbox_head=dict(
         type="RotatedATSSHead",
-        anchor_generator=dict(angle=-1.5707963267948966),  # mmrotate 1.x: the le90 angle of a square prior
+        anchor_generator=dict(angle=-1.5707963267948966),  # -pi / 2, the angle of square priors in mmrotate 1.x (le90)
         reg_decoded_bbox=True,
         loss_bbox=dict(_delete_=True, type="RotatedIoULoss", mode="linear", loss_weight=2.0),
         loss_centerness=dict(type="CrossEntropyLoss", use_sigmoid=True, loss_weight=1.0),

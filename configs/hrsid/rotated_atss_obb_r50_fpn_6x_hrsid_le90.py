@@ -6,7 +6,7 @@ _base_ = [
 ]
 
 model = dict(
-    # Mean and standard deviation of SAR ship images, as in mmrotate 0.x.
+    # mean and standard deviation of SAR images of ships, as in mmrotate 0.x
     data_preprocessor=dict(mean=[21.55, 21.55, 21.55], std=[24.42, 24.42, 24.42]),
     bbox_head=dict(num_classes=1, bbox_coder=dict(angle_version="le90", edge_swap=True, proj_xy=True)),
 )

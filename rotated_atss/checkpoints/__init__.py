@@ -1,4 +1,4 @@
-"""Model files: the record of a model, and conversion of checkpoints of mmrotate, MMDetection and the official ATSS.
+"""Model files: metadata, registry, download, and conversion of mmrotate, MMDetection and official ATSS checkpoints.
 
-The source projects are neither imported nor needed.
+Conversion neither imports nor needs the source projects.
 """

@@ -1,4 +1,4 @@
-"""Record of a training step whose loss or gradient is not finite: its batch, its weights, and how to repeat it."""
+"""Save a training step whose loss or gradient is not finite, so that the step can be repeated and debugged."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class BatchRecord:
-    """A training step that can be repeated.
+    """Everything that is needed to repeat a training step.
 
     Attributes:
         iteration: Number of the iteration, from 1.
-        losses: Mean of each loss of the batch.
-        gradients: Names of the weights with a gradient that is not finite.
+        losses: Mean over the batch of each loss, by name.
+        gradients: Names of the parameters whose gradient is not finite.
         images: Images of the batch.
-        weights: Weights of the detector before the step, and its buffers, by name. The running statistics of batch norm
-            already include the batch, which does not affect its losses.
+        weights: Parameters and buffers of the detector before the step, by name. Only the running statistics of batch
+            norm already include the batch; they do not affect its losses.
         seed: Seed of all random number generators at the start of the step.
         config_name: Name of the config.
         config: The config as :func:`rotated_atss.checkpoints.config_text.format_config_text` writes it; empty if the
-            config holds values that are not plain data.
+            config has values that cannot be written as literals.
     """
 
     iteration: int
@@ -74,13 +74,13 @@ class BatchRecord:
         """Return the config as plain values, without running code; None if it is not recorded.
 
         Raises:
-            UserError: The text is more than assignments of plain values.
+            UserError: The text is more than assignments of literals.
         """
         return parse_config_text(self.config) if self.config else None
 
 
 def write_batch_record(path: str | Path, record: BatchRecord) -> None:
-    """Write a record atomically. The file holds tensors and plain values only.
+    """Write a batch record atomically, as a file of tensors and plain values only.
 
     Args:
         path: File to write, ``.pth``.
@@ -97,6 +97,7 @@ def write_batch_record(path: str | Path, record: BatchRecord) -> None:
         ...     read_batch_record(f"{folder}/a.pth").losses
         {'loss': nan}
     """
+    # dataclasses.asdict would copy the tensors
     images = [{item.name: getattr(image, item.name) for item in fields(image)} for image in record.images]
     content = {item.name: getattr(record, item.name) for item in fields(record)}
     buffer = io.BytesIO()
@@ -105,59 +106,60 @@ def write_batch_record(path: str | Path, record: BatchRecord) -> None:
 
 
 def read_batch_record(path: str | Path) -> BatchRecord:
-    """Read a record without running code from the file.
+    """Read a batch record without running code from the file.
 
     Args:
         path: File written by :func:`write_batch_record`.
 
     Raises:
-        UserError: The file is missing, damaged, not the record of a batch, or holds more than tensors and plain values.
+        UserError: The file is missing, damaged, not a batch record, or holds more than tensors and plain values.
     """
     try:
         content = load_restricted(io.BytesIO(read_bytes(path)))
     except UserError as error:
         raise UserError(error.what, where=path, hint=error.hint) from error
     except Exception as error:  # a damaged file can raise anything
-        raise UserError("not a readable record of a batch, or damaged", where=path, hint=_HINT) from error
+        raise UserError("not a batch record, or damaged", where=path, hint=_HINT) from error
     if not isinstance(content, dict) or content.get("batch_record") != _FORMAT:
-        raise UserError("not the record of a batch", where=path, hint=_HINT)
+        raise UserError("not a batch record", where=path, hint=_HINT)
     try:
-        return _record_from(content)
+        return _parse_record(content)
     except (KeyError, TypeError) as error:
-        raise UserError(f"a part of the record is missing or wrong: {error}", where=path, hint=_HINT) from error
+        raise UserError(f"a field is missing or has a wrong type: {error}", where=path, hint=_HINT) from error
 
 
-def _record_from(content: Mapping[str, Any]) -> BatchRecord:
-    """Build the record, and raise KeyError or TypeError for a part that is missing or of another type."""
+def _parse_record(content: Mapping[str, Any]) -> BatchRecord:
+    """Build the record; raise KeyError for a missing field and TypeError for a value of a wrong type."""
     images = [
         ImageRecord(
-            inputs=_typed(image, "inputs", Tensor),
-            metainfo=_typed(image, "metainfo", dict),
-            gt_instances=_typed_values(image, "gt_instances", Tensor),
-            ignored_instances=_typed_values(image, "ignored_instances", Tensor),
-            box_type=image["box_type"] if image["box_type"] is None else _typed(image, "box_type", str),
+            inputs=_get_typed(image, "inputs", Tensor),
+            metainfo=_get_typed(image, "metainfo", dict),
+            gt_instances=_get_typed_dict(image, "gt_instances", Tensor),
+            ignored_instances=_get_typed_dict(image, "ignored_instances", Tensor),
+            box_type=image["box_type"] if image["box_type"] is None else _get_typed(image, "box_type", str),
         )
-        for image in _typed(content, "images", list)
+        for image in _get_typed(content, "images", list)
     ]
     return BatchRecord(
-        iteration=_typed(content, "iteration", int),
-        losses=_typed_values(content, "losses", float),
-        gradients=[str(name) for name in _typed(content, "gradients", list)],
+        iteration=_get_typed(content, "iteration", int),
+        losses=_get_typed_dict(content, "losses", float),
+        gradients=[str(name) for name in _get_typed(content, "gradients", list)],
         images=images,
-        weights=_typed_values(content, "weights", Tensor),
-        seed=_typed(content, "seed", int),
-        config_name=_typed(content, "config_name", str),
-        config=_typed(content, "config", str),
+        weights=_get_typed_dict(content, "weights", Tensor),
+        seed=_get_typed(content, "seed", int),
+        config_name=_get_typed(content, "config_name", str),
+        config=_get_typed(content, "config", str),
     )
 
 
-def _typed(content: Mapping[str, Any], name: str, kind: type) -> Any:
+def _get_typed(content: Mapping[str, Any], name: str, value_type: type) -> Any:
     value = content[name]
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
+    if not isinstance(value, value_type):
+        raise TypeError(f"{name} must be a {value_type.__name__}, got {type(value).__name__}")
     return value
 
 
-def _typed_values(content: Mapping[str, Any], name: str, kind: type) -> dict[str, Any]:
-    values = _typed(content, name, dict)
-    return {str(key): _typed(values, key, kind) for key in values}
+def _get_typed_dict(content: Mapping[str, Any], name: str, value_type: type) -> dict[str, Any]:
+    """Return a dictionary whose values are all of one type."""
+    values = _get_typed(content, name, dict)
+    return {str(key): _get_typed(values, key, value_type) for key in values}

@@ -1,4 +1,4 @@
-"""Comparison of a checkpoint with a model: names and shapes of the weights, classes and their order."""
+"""Compare a checkpoint with a model: names and shapes of the weights, and the order of the classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rotated_atss.checkpoints.model_info import read_info
 from rotated_atss.errors import UserError, count_of
 
 Shapes = Mapping[str, tuple[int, ...]]
-CLASS_COUNT_HINT = "another number of classes: name them with --classes"
+CLASS_COUNT_HINT = "the number of classes differs: name the classes with --classes"
 
 
 def tensor_shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -35,9 +35,9 @@ def check_state_dict_fits(
     hint: str = "give the config they were trained with",
     class_hint: str = CLASS_COUNT_HINT,
 ) -> None:
-    """Raise an error unless a checkpoint has the weights of a model.
+    """Check that a checkpoint has the weights of a model, by their names and shapes.
 
-    Counters of batch norm (``num_batches_tracked``) can be missing, as in checkpoints of old PyTorch versions.
+    The counters of batch norm (``num_batches_tracked``) can be missing, because old PyTorch versions did not save them.
 
     Args:
         stored: Shapes of the checkpoint's weights by name.
@@ -45,11 +45,11 @@ def check_state_dict_fits(
         where: Path of the checkpoint, for the error.
         model: Name of the model or config, for the error.
         hint: What to do, for the error.
-        class_hint: What to do if only the shapes of class layers differ, for the error.
+        class_hint: What to do if the only differences are shapes of class layers, for the error.
 
     Raises:
-        UserError: Names are missing or unexpected, or shapes differ. The message has the count and the first name of
-            each kind.
+        UserError: Names are missing or unexpected, or shapes differ. The message has the number of missing, unexpected
+            and differing weights in each part of the model, and the first name of each kind.
 
     Example:
         >>> check_state_dict_fits({"fc.weight": (2, 3)}, {"fc.weight": (2, 3)}, where="a.pth")
@@ -60,20 +60,24 @@ def check_state_dict_fits(
     """
     missing = [name for name in expected if name not in stored and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in stored if name not in expected]
-    differing = [name for name in expected if name in stored and stored[name] != expected[name]]
-    faults = [_fault("missing", missing), _fault("unexpected", unexpected)]
-    if differing:
-        first = differing[0]
-        faults.append(_fault("of another shape", differing, f", got {stored[first]}, expected {expected[first]}"))
-    if any(faults):
-        another = f"another model than {model}" if model else "another model"
-        if differing and not (missing or unexpected) and all(map(is_class_layer, differing)):
+    reshaped = [name for name in expected if name in stored and stored[name] != expected[name]]
+    differences = []
+    if missing:
+        differences.append(_describe_names("missing", missing))
+    if unexpected:
+        differences.append(_describe_names("unexpected", unexpected))
+    if reshaped:
+        shapes = f", got {stored[reshaped[0]]}, expected {expected[reshaped[0]]}"
+        differences.append(_describe_names("of another shape", reshaped, shapes))
+    if differences:
+        another = f"a model other than {model}" if model else "another model"
+        if not missing and not unexpected and all(is_class_layer(name) for name in reshaped):
             hint = class_hint
-        raise UserError(f"these are weights of {another}: {'; '.join(filter(None, faults))}", where=where, hint=hint)
+        raise UserError(f"these are weights of {another}: {'; '.join(differences)}", where=where, hint=hint)
 
 
 def is_class_layer(name: str) -> bool:
-    """Return whether a weight belongs to a layer whose outputs are classes.
+    """Return whether a weight belongs to a class layer, the last layer of a classification branch.
 
     Example:
         >>> is_class_layer("bbox_head.retina_cls.bias"), is_class_layer("bbox_head.cls_convs.0.conv.weight")
@@ -83,7 +87,7 @@ def is_class_layer(name: str) -> bool:
 
 
 def differing_class_layers(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of classification-layer weights whose shapes differ between two state dicts.
+    """Return the names of class-layer weights whose shapes differ between two state dicts.
 
     Example:
         >>> import torch
@@ -95,13 +99,13 @@ def differing_class_layers(stored: Mapping[str, Tensor], expected: Mapping[str, 
 
 
 class PartialFit(NamedTuple):
-    """Names of pretrained weights that match a model, and of those that do not.
+    """Names of the pretrained weights that a model can load, and of those that it cannot.
 
     Attributes:
-        matched: Names of weights that the model has with the same shape.
-        missing: Names that only the model has.
-        unused: Names that only the checkpoint has.
-        reset: Names of weights of a classification layer of a different size, which keep their initial values.
+        matched: Names of weights that checkpoint and model have with the same shape.
+        missing: Names of weights that only the model has.
+        unused: Names of weights that only the checkpoint has.
+        reset: Names of class-layer weights of different shapes, which keep the initial values of the model.
     """
 
     matched: list[str]
@@ -117,15 +121,14 @@ class PartialFit(NamedTuple):
             '1 of 2 weights loaded; 1 missing (b 1; first: b.weight)'
         """
         total = len(self.matched) + len(self.missing) + len(self.reset)
-        faults = [
-            _fault("missing", self.missing),
-            _fault("unused", self.unused),
-            _fault("reinitialized", self.reset),
-        ]
-        return "; ".join([f"{len(self.matched)} of {total} weights loaded", *filter(None, faults)])
+        parts = [f"{len(self.matched)} of {total} weights loaded"]
+        for kind, names in (("missing", self.missing), ("unused", self.unused), ("reinitialized", self.reset)):
+            if names:
+                parts.append(_describe_names(kind, names))
+        return "; ".join(parts)
 
 
-def compare_partially(
+def match_pretrained_weights(
     stored: Shapes, expected: Shapes, *, where: object, reset_class_layer: bool = False
 ) -> PartialFit:
     """Match the weights of a pretrained checkpoint to a model.
@@ -137,24 +140,26 @@ def compare_partially(
         reset_class_layer: Accept a class layer of another size, which then keeps its initial values.
 
     Raises:
-        UserError: No weight matches, or the shape of a weight differs, unless ``reset_class_layer`` accepts it.
+        UserError: No weight matches, or the shape of a weight differs. With ``reset_class_layer``, the shapes of class
+            layers can differ.
 
     Example:
-        >>> compare_partially({"fc.weight": (2, 3)}, {"fc.weight": (2, 3), "fc.bias": (2,)}, where="a.pth").missing
+        >>> model_shapes = {"fc.weight": (2, 3), "fc.bias": (2,)}
+        >>> match_pretrained_weights({"fc.weight": (2, 3)}, model_shapes, where="a.pth").missing
         ['fc.bias']
     """
     expected = {name: shape for name, shape in expected.items() if not name.endswith("num_batches_tracked")}
     matched = [name for name in expected if stored.get(name) == expected[name]]
-    differing = [name for name in expected if name in stored and stored[name] != expected[name]]
-    reset = [name for name in differing if reset_class_layer and is_class_layer(name)]
-    wrong = [name for name in differing if name not in reset]
-    if wrong and all(is_class_layer(name) for name in wrong):
-        got, needed = stored[wrong[0]], expected[wrong[0]]
-        what = f"its class layer has another size: {wrong[0]} is {got}, expected {needed}"
-        raise UserError(what, where=where, hint="use --reset-class-layer to reinitialize it, and only it")
-    if wrong:
-        details = f", got {stored[wrong[0]]}, expected {expected[wrong[0]]}"
-        what = f"these are weights of another model: {_fault('of another shape', wrong, details)}"
+    reshaped = [name for name in expected if name in stored and stored[name] != expected[name]]
+    reset = [name for name in reshaped if reset_class_layer and is_class_layer(name)]
+    rejected = [name for name in reshaped if name not in reset]
+    if rejected:
+        first = rejected[0]
+        if all(is_class_layer(name) for name in rejected):
+            what = f"its class layer has another size: {first} has shape {stored[first]}, expected {expected[first]}"
+            raise UserError(what, where=where, hint="use --reset-class-layer to reinitialize only this layer")
+        shapes = f", got {stored[first]}, expected {expected[first]}"
+        what = f"these are weights of another model: {_describe_names('of another shape', rejected, shapes)}"
         raise UserError(what, where=where, hint="give the config they were trained with")
     if not matched:
         example = f"first: {next(iter(stored))}" if stored else "the file has none"
@@ -165,16 +170,16 @@ def compare_partially(
 
 
 def recorded_classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the class names stored in a checkpoint; None if there are none.
+    """Return the class names recorded in a checkpoint; None if it records none.
 
-    They are read from the metadata of MMEngine or MMDetection 2.x, or else from this package's record of the model.
+    They are read from the ``meta`` of MMEngine or MMDetection 2.x, or else from the model metadata of this package.
 
     Example:
         >>> recorded_classes({"meta": {"CLASSES": ("plane", "ship")}})
         ('plane', 'ship')
     """
-    recorded = content.get("meta")
-    meta: Mapping[str, Any] = recorded if isinstance(recorded, Mapping) else {}
+    content_meta = content.get("meta")
+    meta: Mapping[str, Any] = content_meta if isinstance(content_meta, Mapping) else {}
     dataset_meta = meta.get("dataset_meta") or {}
     for names in (dataset_meta.get("classes"), dataset_meta.get("CLASSES"), meta.get("CLASSES")):
         if names:
@@ -195,7 +200,7 @@ def reorder_class_layer(
         where: Path of the checkpoint, for the error.
 
     Raises:
-        UserError: The names are not the same, or one occurs twice.
+        UserError: The two sequences do not have the same names, or a name occurs twice.
 
     Example:
         >>> import torch
@@ -211,7 +216,7 @@ def reorder_class_layer(
     order = [list(stored).index(name) for name in expected]
     reordered = dict(state)
     for name, value in state.items():
-        # other layers of such a name, as rpn_cls of a region proposal network, do not have outputs per class
+        # other layers with such a name, such as rpn_cls of a region proposal network, do not have one output per class
         if is_class_layer(name) and value.ndim and value.shape[0] % len(order) == 0:
             by_class = value.reshape(-1, len(order), *value.shape[1:])  # (priors per location, classes, inputs, ...)
             reordered[name] = by_class[:, order].reshape(value.shape)
@@ -219,7 +224,7 @@ def reorder_class_layer(
 
 
 def count_by_prefix(names: Iterable[str]) -> str:
-    """Return the number of weights of each part of a model as text.
+    """Format the number of weights of each part of a model, such as backbone and neck.
 
     Example:
         >>> count_by_prefix(["backbone.conv1.weight", "backbone.conv1.bias", "neck.weight"])
@@ -229,5 +234,5 @@ def count_by_prefix(names: Iterable[str]) -> str:
     return ", ".join(f"{prefix} {count}" for prefix, count in counts.items())
 
 
-def _fault(kind: str, names: list[str], details: str = "") -> str:
-    return f"{len(names)} {kind} ({count_by_prefix(names)}; first: {names[0]}{details})" if names else ""
+def _describe_names(kind: str, names: list[str], details: str = "") -> str:
+    return f"{len(names)} {kind} ({count_by_prefix(names)}; first: {names[0]}{details})"

@@ -1,6 +1,6 @@
-"""Descriptions of the configs, one card each: dataset, parameters, published and measured accuracy.
+"""Config cards: the dataset, number of parameters, and published and measured accuracy of each config.
 
-``make models-table`` writes them to ``config_cards.json``, and the same facts to docs/models.md.
+``make models-table`` writes the cards to ``config_cards.json``, and the same facts to docs/models.md.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ class ConfigCard:
 
     Attributes:
         name: Name on the command line.
-        dataset: Dataset on which the config tests.
+        dataset: Dataset of the config.
         boxes: Kind of boxes, with the angle version.
-        head: Class of the head.
-        positives: Strategy of label assignment.
+        head: Class name of the detection head.
+        positives: Strategy of label assignment, such as ``ATSS``.
         schedule: Length of the training.
         parameters: Number of weights; None if not counted yet.
-        published: Accuracies that others report for this model, each with the keys ``metric``, ``value`` (percent) and
+        published: Accuracies that others report for this model: dictionaries of ``metric``, ``value`` (percent) and
             ``source``.
-        measured: Accuracies that this project measured, each with the keys ``metric``, ``value`` (percent) and
-            ``data``.
+        measured: Accuracies that this project measured: dictionaries of ``metric``, ``value`` (percent) and ``data``.
     """
 
     name: str
@@ -48,7 +47,7 @@ class ConfigCard:
 
 
 def load_cards() -> list[ConfigCard]:
-    """Load the cards of all configs, by name.
+    """Load the cards of all configs, sorted by name.
 
     Example:
         >>> next(card for card in load_cards() if card.name == "rotated_atss_obb_r50_fpn_1x_dota_le90").dataset
@@ -58,28 +57,29 @@ def load_cards() -> list[ConfigCard]:
 
 
 def select_cards(cards: Sequence[ConfigCard], patterns: Sequence[str]) -> list[ConfigCard]:
-    """Select the cards whose name or dataset fits one of the patterns; all cards if there are no patterns.
+    """Select the cards whose name or dataset matches one of the patterns; all cards if there are no patterns.
 
     Args:
         cards: The cards.
-        patterns: A pattern with ``*``, ``?`` or ``[...]`` must fit the whole name; other text must be a part of it.
+        patterns: Glob patterns with ``*``, ``?`` or ``[...]``, which match a whole name; other text matches every name
+            that contains it. Case is ignored.
 
     Raises:
-        UserError: No card fits a pattern. The hint lists similar names.
+        UserError: A pattern matches no card. The hint lists similar names.
 
     Example:
         >>> [card.name for card in select_cards(load_cards(), ["rotated_atss_hbb_*_oc"])]
         ['rotated_atss_hbb_r50_fpn_1x_dota_oc']
     """
     for pattern in patterns:
-        if not any(_fits(card, pattern) for card in cards):
-            near = get_close_matches(pattern, [card.name for card in cards], n=3, cutoff=0.4)
-            hint = f"nearest: {', '.join(near)}" if near else "all names: rotated-atss list"
-            raise UserError(f"no config fits '{pattern}'", hint=hint)
-    return [card for card in cards if not patterns or any(_fits(card, pattern) for pattern in patterns)]
+        if not any(_matches(card, pattern) for card in cards):
+            similar_names = get_close_matches(pattern, [card.name for card in cards], n=3, cutoff=0.4)
+            hint = f"nearest: {', '.join(similar_names)}" if similar_names else "all names: rotated-atss list"
+            raise UserError(f"no config matches '{pattern}'", hint=hint)
+    return [card for card in cards if not patterns or any(_matches(card, pattern) for pattern in patterns)]
 
 
-def _fits(card: ConfigCard, pattern: str) -> bool:
+def _matches(card: ConfigCard, pattern: str) -> bool:
     pattern = pattern.casefold()
     if not any(character in pattern for character in "*?["):
         pattern = f"*{pattern}*"

@@ -1,4 +1,4 @@
-"""Config texts in checkpoints, read as data without executing them."""
+"""Read and write the text of configs in checkpoints, as data that is never executed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from rotated_atss.errors import UserError, quote
 
-_UNKNOWN = object()  # stands for an expression that is not plain data
+_UNKNOWN = object()  # value of an expression that cannot be evaluated without executing code
 _LINE_LENGTH, _INDENT = 120, 4  # characters
 
 
@@ -16,10 +16,10 @@ def format_config_text(values: Mapping[str, Any]) -> str:
     """Format config values as Python assignments, a valid config file that :func:`parse_config_text` reads back.
 
     Args:
-        values: Numbers, texts, None, lists, tuples and dictionaries by name.
+        values: Numbers, strings, None, lists, tuples and dictionaries by name.
 
     Raises:
-        UserError: A value is not plain data, such as a class or a NaN.
+        UserError: A value cannot be written as a literal, such as a class or a NaN.
 
     Example:
         >>> print(format_config_text({"classes": ("plane", "ship"), "model": {"depth": 18}}), end="")
@@ -30,11 +30,11 @@ def format_config_text(values: Mapping[str, Any]) -> str:
     for name, value in values.items():
         text = _format_value(value, start=len(name) + 3)
         try:
-            is_plain = name.isidentifier() and ast.literal_eval(text) == value
+            is_literal = name.isidentifier() and ast.literal_eval(text) == value
         except (ValueError, SyntaxError, RecursionError, MemoryError):
-            is_plain = False
-        if not is_plain:
-            raise UserError(f"the config's {quote(name)} is no plain data, got {quote(text)}")
+            is_literal = False
+        if not is_literal:
+            raise UserError(f"the config's {quote(name)} must be plain data, got {quote(text)}")
         lines.append(f"{name} = {text}\n")
     return "".join(lines)
 
@@ -65,13 +65,13 @@ def _format_value(value: Any, start: int, indent: int = 0) -> str:
 def parse_config_text(text: str) -> dict[str, Any]:
     r"""Parse the assignments of :func:`format_config_text` without executing them.
 
-    :func:`read_config_text` skips other statements instead of raising.
+    For configs of other projects, see :func:`read_config_text`, which skips what it cannot read.
 
     Args:
         text: Assignments of literals to names.
 
     Raises:
-        UserError: The text has any other statement.
+        UserError: The text has a statement that is not such an assignment.
 
     Example:
         >>> parse_config_text("classes = ('plane', 'ship')\nmodel = {'depth': 18}\n")
@@ -82,23 +82,24 @@ def parse_config_text(text: str) -> dict[str, Any]:
         rotated_atss.errors.UserError: the recorded config must be assignments of plain values, got 'import os'
     """
     values: dict[str, Any] = {}
-    source = text  # of the current statement
+    statement_text = text  # for the error; the whole text if it is not valid Python
     try:
         for statement in ast.parse(text).body:
-            source = ast.get_source_segment(text, statement) or text
+            statement_text = ast.get_source_segment(text, statement) or text
             if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
                 raise ValueError
             values[statement.targets[0].id] = ast.literal_eval(statement.value)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-        raise UserError(f"the recorded config must be assignments of plain values, got {quote(source)}") from error
+        what = f"the recorded config must be assignments of plain values, got {quote(statement_text)}"
+        raise UserError(what) from error
     return values
 
 
 def read_config_text(text: object) -> dict[str, Any]:
-    r"""Read the values of an MMDetection config that are plain data, without executing it.
+    r"""Read an MMDetection config without executing it, as far as it consists of plain data.
 
-    Numbers, strings, lists, dictionaries, ``dict(...)`` calls and names assigned before are read. Other expressions are
-    skipped; :func:`parse_config_text` raises an error instead.
+    Numbers, strings, lists, dictionaries, ``dict(...)`` calls and previously assigned variables are read. Other
+    expressions are skipped; :func:`parse_config_text` raises an error instead.
 
     Args:
         text: Python source. Invalid source, or a value that is not text, gives an empty result.
@@ -123,16 +124,17 @@ def read_config_text(text: object) -> dict[str, Any]:
     return values
 
 
-def _evaluate(node: ast.expr, names: dict[str, Any]) -> Any:
+def _evaluate(node: ast.expr, variables: dict[str, Any]) -> Any:
+    """Return the value of an expression, or ``_UNKNOWN``; ``variables`` holds the values that are assigned so far."""
     if isinstance(node, ast.Name):
-        return names.get(node.id, _UNKNOWN)
+        return variables.get(node.id, _UNKNOWN)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-        return _evaluate_dict([(keyword.arg, keyword.value) for keyword in node.keywords], names)
+        return _evaluate_dict([(keyword.arg, keyword.value) for keyword in node.keywords], variables)
     if isinstance(node, ast.Dict):
         keys = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]
-        return _evaluate_dict(list(zip(keys, node.values)), names)
+        return _evaluate_dict(list(zip(keys, node.values)), variables)
     if isinstance(node, (ast.List, ast.Tuple)):
-        items = [_evaluate(element, names) for element in node.elts]
+        items = [_evaluate(element, variables) for element in node.elts]
         return _UNKNOWN if _UNKNOWN in items else items
     try:
         return ast.literal_eval(node)
@@ -140,6 +142,7 @@ def _evaluate(node: ast.expr, names: dict[str, Any]) -> Any:
         return _UNKNOWN
 
 
-def _evaluate_dict(items: list[tuple[Any, ast.expr]], names: dict[str, Any]) -> dict[str, Any]:
-    values = {key: _evaluate(node, names) for key, node in items if isinstance(key, str)}
+def _evaluate_dict(items: list[tuple[Any, ast.expr]], variables: dict[str, Any]) -> dict[str, Any]:
+    """Evaluate the items of a dictionary; leave out items whose key is not a string or whose value is unknown."""
+    values = {key: _evaluate(node, variables) for key, node in items if isinstance(key, str)}
     return {key: value for key, value in values.items() if value is not _UNKNOWN}

@@ -1,4 +1,4 @@
-"""Conversion of a checkpoint of another project to the weights of a model of this package."""
+"""Convert checkpoints of other projects to weights for the models of this package."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Conversion:
     """Converted weights and a report of the conversion.
 
     Attributes:
-        state: The complete weights, in the order of the target model.
+        state: All weights of the target model by name, in its order.
         mapped: Names of target weights that come from the checkpoint.
         dropped: Names of source weights that no model needs.
-        filled: Names of target weights that the source does not have, with a description of the value filled in.
-        notes: Descriptions of changed values.
+        filled: Description of the value filled in for each target weight that the source does not have, by name.
+        notes: Descriptions of weights whose values were rewritten.
     """
 
     state: dict[str, Tensor]
@@ -42,10 +42,10 @@ class Conversion:
 
 
 def convert_checkpoint(origin: Origin, target: Target, path: object) -> Conversion:
-    """Convert the weights of ``origin`` to weights of ``target``.
+    """Convert the weights of a checkpoint to weights of a target model.
 
     Args:
-        origin: Source of the weights, from :func:`rotated_atss.checkpoints.origin.find_origin`.
+        origin: The weights and their source, from :func:`rotated_atss.checkpoints.origin.find_origin`.
         target: Model of a config.
         path: The checkpoint, for error messages.
 
@@ -64,7 +64,7 @@ def convert_checkpoint(origin: Origin, target: Target, path: object) -> Conversi
     check_settings(origin, target, path)
     state = {name: _squeeze_scalar(value, target.shapes.get(name)) for name, value in state.items()}
     filled = _fill_missing(state, target, origin.source)
-    hint = "choose the config they belong to with --config"
+    hint = "choose the config of these weights with --config"
     check_state_dict_fits(tensor_shapes(state), target.shapes, where=path, model=target.config, hint=hint)
     notes = _convert_box_encoding(state, origin, target, path)
     ordered = {name: state[name] for name in target.shapes}
@@ -77,7 +77,7 @@ def _squeeze_scalar(value: Tensor, shape: tuple[int, ...] | None) -> Tensor:
 
 
 def _fill_missing(state: dict[str, Tensor], target: Target, source: str) -> dict[str, str]:
-    """Add to ``state`` the weights that the source does not have; return their values as text, by name."""
+    """Add the weights that the source does not have to ``state``; return descriptions of their values by name."""
     filled = {}
     for name in target.shapes:
         if name in state:
@@ -97,38 +97,43 @@ def _convert_box_encoding(state: dict[str, Tensor], origin: Origin, target: Targ
     has_refinement = target.head == "bbox_head_init"
     source = _source_encoding(origin, target.box_encoding)
     if has_refinement:
-        _check_refinable(source, target.box_encoding, path)
+        _check_coder_settings(source, target.box_encoding, path)
     if is_equivalent(source, target.box_encoding, keep_sides=has_refinement):
         return []
+    # heads with centerness name their box branch atss_reg, the others retina_reg
     has_centerness = f"{target.head}.atss_reg.weight" in state
     branch = f"{target.head}.{'atss' if has_centerness else 'retina'}_reg"
     weight, bias = f"{branch}.weight", f"{branch}.bias"
     state[weight], state[bias] = rewrite_regression(
         state[weight], state[bias], source, target.box_encoding, keep_sides=has_refinement
     )
-    encodings = f"from {_describe(source)}, to {_describe(target.box_encoding)}"
+    encodings = f"from {_describe_encoding(source)}, to {_describe_encoding(target.box_encoding)}"
     return [f"{branch} rewritten {encodings}; the decoded boxes are unchanged"]
 
 
 def _source_encoding(origin: Origin, target_encoding: BoxEncoding) -> BoxEncoding:
     """Determine the box encoding of the source.
 
-    The angles of the priors follow from the version of mmrotate. Other settings that the checkpoint does not record are
-    assumed to be those of the target, as in the published configs of the source.
+    The angles of the priors follow from the version of mmrotate. For other settings that the checkpoint does not
+    record, those of the target are assumed, because they are also those of the published configs of the source.
     """
     head = origin.model.get("bbox_head_init") or origin.model.get("bbox_head") or {}
-    coder, anchors = (head.get(name) or {} for name in ("bbox_coder", "anchor_generator"))
+    coder = head.get("bbox_coder") or {}
     recorded = {name: coder[name] for name in ("proj_xy", "norm_factor") if name in coder}
     encoding = with_upright_priors(replace(target_encoding, **recorded))
-    # a 1.x config without angle_version uses weights of 0.x, whose priors have angle 0
-    upright = bool(anchors) and anchors.get("angle_version") in (None, "None")
-    return with_mmrotate_1x_priors(encoding) if origin.source == "mmrotate-1.x" and not upright else encoding
+    if origin.source != "mmrotate-1.x":
+        return encoding
+    anchors = head.get("anchor_generator") or {}
+    # a recorded 1.x config without angle_version belongs to weights of 0.x, whose priors have angle 0
+    has_upright_priors = bool(anchors) and anchors.get("angle_version") in (None, "None")
+    return encoding if has_upright_priors else with_mmrotate_1x_priors(encoding)
 
 
-def _check_refinable(source: BoxEncoding, target: BoxEncoding, path: object) -> None:
-    """Raise an error if the coder settings differ.
+def _check_coder_settings(source: BoxEncoding, target: BoxEncoding, path: object) -> None:
+    """Raise an error if the coder settings of a model with refinement stages differ.
 
-    The head of a refinement stage cannot be rewritten, because its priors are the boxes of the stage before.
+    The head of a refinement stage cannot be rewritten for other settings, because its priors are not a fixed set: they
+    are the boxes of the previous stage.
     """
     if (source.proj_xy, source.norm_factor) != (target.proj_xy, target.norm_factor):
         message = f"the checkpoint has proj_xy={source.proj_xy}, norm_factor={source.norm_factor}"
@@ -136,6 +141,6 @@ def _check_refinable(source: BoxEncoding, target: BoxEncoding, path: object) -> 
         raise UserError(message, where=path, hint=hint)
 
 
-def _describe(encoding: BoxEncoding) -> str:
+def _describe_encoding(encoding: BoxEncoding) -> str:
     angles = sorted({round(angle, 4) + 0.0 for _, _, angle in encoding.priors})  # + 0.0 turns -0.0 into 0.0
     return f"{encoding.angle_version}, priors at {' and '.join(f'{angle:g}' for angle in angles)} rad"

@@ -1,18 +1,18 @@
-"""Conversion of box regression weights between box encodings.
+"""Convert the weights of box regression between box encodings.
 
-(w, h, angle) and (h, w, angle + pi/2) are the same rectangle. Two projects can therefore write the same prior with
-different numbers. A head that was trained with one form of its priors predicts the same rectangles with the other form
+(w, h, angle) and (h, w, angle + pi/2) are the same rectangle, so two projects can represent the same prior by different
+numbers. A head that was trained with one representation of its priors predicts the same rectangles with the other one
 if the rows of its last convolution are rearranged: the deltas of w and h are swapped, the center offsets are rotated if
 they are relative to the axes of the prior, and the angle delta is unchanged.
 
-Priors of mmrotate 0.x have angle 0, as those of most configs of this package. The configs with centerness have the
-priors of mmrotate 1.x, which depend on the angle version. In ``oc`` the angle is -pi/2, with w and h swapped. In
-``le90`` and ``le135`` it is 0 for a prior wider than high, otherwise -pi/2 (``le90``) or pi/2 (``le135``), with w and h
+Priors of mmrotate 0.x and of most configs of this package have angle 0. The configs with centerness have the priors of
+mmrotate 1.x, which depend on the angle version. In ``oc``, the angle is -pi/2, with w and h swapped. In ``le90`` and
+``le135``, the angle is 0 if the prior is wider than high, otherwise -pi/2 (``le90``) or pi/2 (``le135``), with w and h
 swapped.
 
-The same rearrangement covers the different ranges of ``oc`` angles, [-pi/2, 0) in mmrotate 1.x and (0, pi/2] in this
-package. Relative to a prior at -pi/2 in mmrotate 1.x, a box has the same angle delta as relative to the same prior at 0
-in this package, and its deltas of w and h are swapped.
+The same rearrangement covers the different ranges of ``oc`` angles: [-pi/2, 0) in mmrotate 1.x and (0, pi/2] in this
+package. The angle delta of a box relative to a prior at -pi/2 in mmrotate 1.x equals its angle delta relative to the
+same prior at 0 in this package, and its deltas of w and h are swapped.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class BoxEncoding:
     """Box encoding of a head.
 
     Attributes:
-        priors: (w, h, angle) of each prior of a location; sides in any common unit, angle in radians.
+        priors: (w, h, angle) of each prior of a location; w and h in any common unit, angle in radians.
         angle_version: ``oc``, ``le90`` or ``le135``.
         proj_xy: Whether center offsets are relative to the axes of the prior.
-        norm_factor: The angle delta is in units of ``norm_factor * pi`` radians; None for radians.
+        norm_factor: The unit of the angle delta is ``norm_factor * pi`` radians; None for radians.
 
     Example:
-        >>> BoxEncoding(((32.0, 32.0, 0.0),), "oc", norm_factor=1).radians
+        >>> BoxEncoding(((32.0, 32.0, 0.0),), "oc", norm_factor=1).angle_unit
         3.141592653589793
     """
 
@@ -48,13 +48,13 @@ class BoxEncoding:
     norm_factor: float | None = None
 
     @property
-    def radians(self) -> float:
-        """Radians per unit of the angle delta."""
+    def angle_unit(self) -> float:
+        """Unit of the angle delta, in radians."""
         return self.norm_factor * math.pi if self.norm_factor else 1.0
 
 
 def with_upright_priors(encoding: BoxEncoding) -> BoxEncoding:
-    """Set the angle of all priors to 0 and keep their sides, as in mmrotate 0.x; this can change the rectangles.
+    """Set the angle of all priors to 0, as in mmrotate 0.x. Keep w and h, so the rectangles can change.
 
     Example:
         >>> with_upright_priors(BoxEncoding(((32.0, 16.0, 1.5),), "oc")).priors
@@ -84,11 +84,12 @@ def rewrite_regression(
         bias: (A * 5,).
         source: Box encoding of the weights.
         target: Box encoding of the result.
-        keep_sides: Shift the angle by a constant instead of swapping w and h. The decoded boxes then have the same
-            five numbers, as a refinement stage needs, and not just the same corners.
+        keep_sides: Add a constant to the angle delta instead of swapping w and h. The decoded boxes then have the same
+            five numbers, as a refinement stage needs, not just the same corners.
 
     Returns:
-        Weight and bias in their dtypes, exact within the decoder's bounds on dw and dh.
+        Weight and bias, in the dtypes of the arguments. Decoded boxes are the same as long as the decoder does not clip
+        dw and dh.
 
     Example:
         >>> source, target = (BoxEncoding(((16.0, 16.0, angle),), "oc") for angle in (-HALF_PI, 0.0))
@@ -96,7 +97,7 @@ def rewrite_regression(
         >>> rewrite_regression(weight, bias, source, target)[1].tolist()
         [0.0, 1.0, 3.0, 2.0, 4.0]
     """
-    matrix, shift = _affine(source, target, keep_sides)
+    matrix, shift = _delta_transform(source, target, keep_sides)
     rows = weight.double().reshape(len(matrix), 5, -1)
     new_weight = (torch.from_numpy(matrix) @ rows).reshape(weight.shape)
     new_bias = torch.from_numpy(matrix) @ bias.double().reshape(-1, 5, 1) + torch.from_numpy(shift)[..., None]
@@ -104,29 +105,33 @@ def rewrite_regression(
 
 
 def is_equivalent(source: BoxEncoding, target: BoxEncoding, *, keep_sides: bool = False) -> bool:
-    """Return whether :func:`rewrite_regression` leaves weights unchanged.
+    """Return whether two encodings decode the same boxes, so that :func:`rewrite_regression` changes no weight.
 
     Example:
         >>> upright, rotated = (BoxEncoding(((16.0, 16.0, angle),), "oc") for angle in (0.0, HALF_PI))
         >>> is_equivalent(upright, upright), is_equivalent(upright, rotated)
         (True, False)
     """
-    matrix, shift = _affine(source, target, keep_sides)
+    matrix, shift = _delta_transform(source, target, keep_sides)
     return np.allclose(matrix, np.eye(5)) and np.allclose(shift, 0)
 
 
-def _affine(source: BoxEncoding, target: BoxEncoding, keep_sides: bool) -> tuple[np.ndarray, np.ndarray]:
+def _delta_transform(source: BoxEncoding, target: BoxEncoding, keep_sides: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return matrix (A, 5, 5) and shift (A, 5) with target deltas = matrix @ source deltas + shift."""
     matrix, shift = np.zeros((len(source.priors), 5, 5)), np.zeros((len(source.priors), 5))
-    for prior, ((ws, hs, from_angle), (wt, ht, to_angle)) in enumerate(zip(source.priors, target.priors)):
-        rotation = _rotation((from_angle if source.proj_xy else 0.0) - (to_angle if target.proj_xy else 0.0))
-        matrix[prior, :2, :2] = np.diag([1 / wt, 1 / ht]) @ rotation @ np.diag([ws, hs])
-        swap = not keep_sides and round((from_angle - to_angle) / HALF_PI) % 2
-        matrix[prior, 2:4, 2:4] = [[0, 1], [1, 0]] if swap else np.eye(2)
-        width, height = (hs, ws) if swap else (ws, hs)
-        shift[prior, 2:4] = math.log(width / wt), math.log(height / ht)
-        matrix[prior, 4, 4] = source.radians / target.radians
-        shift[prior, 4] = (from_angle - to_angle) / target.radians if keep_sides else 0.0
+    for index, (source_prior, target_prior) in enumerate(zip(source.priors, target.priors)):
+        source_w, source_h, source_angle = source_prior
+        target_w, target_h, target_angle = target_prior
+        # dx, dy: offsets in units of the prior's w and h, along the axes of the prior (proj_xy) or of the image
+        rotation = _rotation((source_angle if source.proj_xy else 0.0) - (target_angle if target.proj_xy else 0.0))
+        matrix[index, :2, :2] = np.diag([1 / target_w, 1 / target_h]) @ rotation @ np.diag([source_w, source_h])
+        # dw, dh: logarithms of ratios to the prior's w and h, swapped if the angles differ by an odd multiple of pi/2
+        swap = not keep_sides and round((source_angle - target_angle) / HALF_PI) % 2
+        matrix[index, 2:4, 2:4] = [[0, 1], [1, 0]] if swap else np.eye(2)
+        width, height = (source_h, source_w) if swap else (source_w, source_h)
+        shift[index, 2:4] = math.log(width / target_w), math.log(height / target_h)
+        matrix[index, 4, 4] = source.angle_unit / target.angle_unit
+        shift[index, 4] = (source_angle - target_angle) / target.angle_unit if keep_sides else 0.0
     return matrix, shift
 
 

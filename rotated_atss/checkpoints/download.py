@@ -1,4 +1,4 @@
-"""Downloads of published model files: resumed, checked by their hash, and kept in a cache."""
+"""Download published model files to a cache: resume interrupted downloads, and check the hash of each file."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from rotated_atss.io.progress import progress_bar
 from rotated_atss.io.run_lock import run_lock
 
 CACHE_VARIABLE = "ROTATED_ATSS_CACHE"
-TIMEOUT_S = 20  # without an answer of the server
-LOCK_TIMEOUT_S = 3600  # wait for another process that downloads the same file
+TIMEOUT_S = 20  # of waiting for an answer of the server
+LOCK_TIMEOUT_S = 3600  # of waiting for another process that downloads the same file
 _BLOCK_BYTES = 2**20
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")  # Content-Range of HTTP: first-last/total
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")  # value of this HTTP header: bytes first-last/total
 
 
 def cache_folder() -> Path:
     """Return the folder of downloaded model files.
 
-    It is ``$ROTATED_ATSS_CACHE``, or else ``rotated-atss/models`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    It is ``$ROTATED_ATSS_CACHE`` if this variable is set, otherwise ``$XDG_CACHE_HOME/rotated-atss/models``, where
+    ``$XDG_CACHE_HOME`` defaults to ``~/.cache``.
 
     Example:
         >>> cache_folder().is_absolute()
@@ -45,7 +46,7 @@ def cache_folder() -> Path:
 
 
 def cached_path(entry: RegistryEntry) -> Path:
-    """Return where the file of an entry is kept, whether it is there or not.
+    """Return the path of a registry entry's file in the cache. The file need not exist.
 
     Example:
         >>> from rotated_atss.checkpoints.registry import find_entry
@@ -56,18 +57,18 @@ def cached_path(entry: RegistryEntry) -> Path:
 
 
 def fetch(entry: RegistryEntry, *, progress: bool | None = None) -> Path:
-    """Return the checked file of an entry; download it unless it is in the cache.
+    """Download the file of a registry entry unless it is in the cache, and check its hash.
 
     Args:
-        entry: The entry.
+        entry: The registry entry.
         progress: Show a progress bar; None shows it on a terminal.
 
     Returns:
         Path of the file in the cache.
 
     Raises:
-        UserError: There is no connection, the download ended early, or the file has another hash. A file with another
-            hash is removed; an incomplete one is kept and resumed by the next call.
+        UserError: There is no connection, the download ended early, or the file has a wrong hash. A file with a wrong
+            hash is removed. An incomplete file is kept, and the next call resumes the download.
 
     Example::
 
@@ -79,23 +80,23 @@ def fetch(entry: RegistryEntry, *, progress: bool | None = None) -> Path:
     except OSError as error:
         hint = f"choose another folder with {CACHE_VARIABLE}"
         raise UserError(f"the cache cannot be written: {error.strerror}", where=path.parent, hint=hint) from error
-    with _waited_lock(path.with_name(f".{path.name}.lock")):
-        if not path.is_file():
-            part = path.with_name(f"{path.name}.part")
-            _download(entry.url, part, path, progress)
-            _check_hash(part, entry)
-            os.replace(part, path)
-        else:
+    with _wait_for_lock(path.with_name(f".{path.name}.lock")):
+        if path.is_file():
             _check_hash(path, entry)
+        else:
+            partial_path = path.with_name(f"{path.name}.part")
+            _download(entry.url, partial_path, path, progress)
+            _check_hash(partial_path, entry)
+            os.replace(partial_path, path)
     return path
 
 
 def is_usable(entry: RegistryEntry, path: str | Path) -> bool:
-    """Return whether the file of an entry needs no conversion: that of a backbone, or a model file with a record.
+    """Return whether a file can be used without conversion: it is a backbone, or it has model metadata.
 
     Args:
-        entry: The entry.
-        path: Its file.
+        entry: Registry entry of the file.
+        path: The downloaded file.
 
     Example:
         >>> from rotated_atss.checkpoints.registry import find_entry
@@ -106,16 +107,16 @@ def is_usable(entry: RegistryEntry, path: str | Path) -> bool:
 
 
 @contextmanager
-def _waited_lock(path: Path) -> Iterator[None]:
-    """Hold a lock; wait while another process, such as one of the same distributed training, downloads the file."""
-    end = time.monotonic() + LOCK_TIMEOUT_S
+def _wait_for_lock(path: Path) -> Iterator[None]:
+    """Hold a lock file. Wait while another process, such as another rank of the training, downloads the same file."""
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
     with ExitStack() as stack:
         while True:
             try:
                 stack.enter_context(run_lock(path))
                 break
             except UserError:
-                if time.monotonic() > end:
+                if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
         yield
@@ -143,44 +144,48 @@ def _check_hash(path: Path, entry: RegistryEntry) -> None:
     digest = sha256_of(path)
     if not digest.startswith(entry.sha256_prefix):
         path.unlink()
-        what = f"the file has another hash and was removed: expected SHA-256 {entry.sha256_prefix}..., got {digest}"
+        what = f"the file has a wrong hash and was removed: expected SHA-256 {entry.sha256_prefix}..., got {digest}"
         raise UserError(what, where=entry.url, hint="download it again; if this repeats, report the entry")
 
 
-def _download(url: str, part: Path, path: Path, progress: bool | None) -> None:
-    """Download to ``part``; if that file exists and the server supports it, resume at its end.
+def _download(url: str, partial_path: Path, path: Path, progress: bool | None) -> None:
+    """Download to ``partial_path``. If this file exists, resume at its end, provided that the server supports it.
 
-    ``path`` is the final place of the file, which errors name.
+    ``path`` is the final path of the file, for errors.
     """
-    place = f"without a network, place the file at {path}"
-    start = part.stat().st_size if part.exists() else 0
+    manual_hint = f"without a network, place the file at {path}"
+    start = partial_path.stat().st_size if partial_path.exists() else 0
     headers = {"User-Agent": f"rotated-atss/{__version__}"}
     if start:
         headers["Range"] = f"bytes={start}-"
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S) as response:
-            _save(response, part, start, path.name, progress)
+            _save(response, partial_path, start, path.name, progress)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             return  # the earlier download was complete; its hash is checked next
         reason = f"the server answered {error.code} {error.reason}"
-        raise UserError(f"cannot be downloaded: {printable(reason)}", where=url, hint=place) from error
+        raise UserError(f"cannot be downloaded: {printable(reason)}", where=url, hint=manual_hint) from error
     except (OSError, http.client.HTTPException) as error:
         reason = str(getattr(error, "reason", None) or error or type(error).__name__)
-        resumes = "run again to resume; " if part.exists() else ""
-        raise UserError(f"cannot be downloaded: {printable(reason)}", where=url, hint=resumes + place) from error
+        resume_hint = "run again to resume; " if partial_path.exists() else ""
+        hint = resume_hint + manual_hint
+        raise UserError(f"cannot be downloaded: {printable(reason)}", where=url, hint=hint) from error
 
 
-def _save(response: Any, part: Path, start: int, name: str, progress: bool | None) -> None:
-    """Append a response to ``part``, or replace it if the server sends the whole file."""
-    sent_range = _RANGE.fullmatch(response.headers.get("Content-Range") or "")
-    is_partial = getattr(response, "status", None) == http.client.PARTIAL_CONTENT
-    if not (is_partial and sent_range and int(sent_range[1]) == start):
+def _save(response: Any, path: Path, start: int, name: str, progress: bool | None) -> None:
+    """Append the response to the ``start`` bytes of a file, or replace them if the server sends the whole file.
+
+    ``name`` is shown in the progress bar.
+    """
+    content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range") or "")
+    is_partial = getattr(response, "status", None) == http.client.PARTIAL_CONTENT  # None for file:// URLs
+    if not (is_partial and content_range and int(content_range[1]) == start):
         start = 0
     length = response.headers.get("Content-Length")
     total = start + int(length) if length and length.isdigit() else None
     with (
-        open(part, "ab" if start else "wb") as file,
+        open(path, "ab" if start else "wb") as file,
         progress_bar(desc=name, unit="B", total=total, show=progress) as bar,
     ):
         bar.update(start)

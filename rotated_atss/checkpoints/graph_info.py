@@ -1,8 +1,10 @@
-"""The record of an exported graph: how its outputs become detections. The file also has the record of the model.
+"""Graph metadata: how the outputs of an exported graph become detections.
+
+An exported file holds it in addition to the model metadata (:mod:`rotated_atss.checkpoints.model_info`).
 
 An exported graph computes network and decoding. Its input ``images`` is (B, 3, H, W) float32, RGB, 0 to 255. Its
 outputs are ``scores`` (B, A, C) and ``boxes`` (B, A, 5) of all A priors, sorted by level, in pixels of the input.
-Selection of candidates, clipping, rescaling and NMS follow outside the graph.
+Selection of candidates, clipping, rescaling and NMS are not part of the graph.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from rotated_atss.checkpoints import _record_fields as check
+from rotated_atss.checkpoints._field_checks import check_choice, check_int, field_error, parse_dataclass, set_field
 from rotated_atss.errors import UserError
 
 GRAPH_KEY = "rotated_atss.graph"
@@ -20,12 +22,12 @@ GRAPH_FORMAT = 1
 PRECISIONS = ("float32", "float16", "int8")
 RANKINGS = ("class", "final")
 CLAMPS = ("none", "centers", "border")
-INPUT, SCORES, BOXES, CLASS_SCORES = "images", "scores", "boxes", "class_scores"
+INPUT, SCORES, BOXES, CLASS_SCORES = "images", "scores", "boxes", "class_scores"  # names of input and outputs
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphInfo:
-    """How the outputs of an exported graph become detections.
+    """Graph metadata: how the outputs of an exported graph become detections.
 
     Attributes:
         precision: Number format in which the network computes: ``float32``, ``float16`` or ``int8``. Input and outputs
@@ -37,8 +39,8 @@ class GraphInfo:
             the additional output ``class_scores`` (B, A, C).
         clamp: ``none``, ``centers`` (clamp the centers of boxes to the image) or ``border`` (clip horizontal boxes to
             the image).
-        inclusive_pixels: Whether boxes are scaled to the original image as in the official ATSS code: after NMS, by
-            scaling the indices of their first and last pixels instead of their sides.
+        inclusive_pixels: Whether boxes are scaled to the original image as in the official ATSS code: after NMS, and
+            with x2 and y2 as the indices of the last pixels inside the box.
 
     Raises:
         UserError: A value is wrong.
@@ -59,18 +61,18 @@ class GraphInfo:
     inclusive_pixels: bool = False
 
     def __post_init__(self) -> None:
-        check.check_choice("precision", self.precision, PRECISIONS)
+        check_choice("precision", self.precision, PRECISIONS)
         for name in ("strides", "priors_per_location"):
             values = getattr(self, name)
             if not isinstance(values, (list, tuple)) or not values:
-                raise check.wrong_value(name, "a list of integers", values)
-            check.set_value(self, name, tuple(check.check_int(name, value, 1) for value in values))
+                raise field_error(name, "a list of integers", values)
+            set_field(self, name, tuple(check_int(name, value, 1) for value in values))
         if len(self.strides) != len(self.priors_per_location):
-            raise check.wrong_value("priors_per_location", f"{len(self.strides)} integers", self.priors_per_location)
-        check.check_choice("rank_by", self.rank_by, RANKINGS)
-        check.check_choice("clamp", self.clamp, CLAMPS)
+            raise field_error("priors_per_location", f"{len(self.strides)} integers", self.priors_per_location)
+        check_choice("rank_by", self.rank_by, RANKINGS)
+        check_choice("clamp", self.clamp, CLAMPS)
         if not isinstance(self.inclusive_pixels, bool):
-            raise check.wrong_value("inclusive_pixels", "true or false", self.inclusive_pixels)
+            raise field_error("inclusive_pixels", "true or false", self.inclusive_pixels)
 
     def level_sizes(self, height: int, width: int) -> list[int]:
         """Return the number of priors per level for an input of this size in pixels."""
@@ -80,34 +82,34 @@ class GraphInfo:
         ]
 
     def to_json(self) -> str:
-        """Format the record as JSON on one line."""
+        """Format the metadata as JSON on one line."""
         return json.dumps({"format": GRAPH_FORMAT, **asdict(self)})
 
     @classmethod
     def from_json(cls, text: object, where: object = None) -> GraphInfo:
-        """Parse and check the JSON text of a record.
+        """Parse and check the JSON string of :meth:`to_json`.
 
         Args:
-            text: The text.
+            text: The string.
             where: The file, for errors.
 
         Raises:
-            UserError: The text is not JSON, is a record of a newer format, or an entry is missing, unknown or wrong.
+            UserError: The text is not JSON or has a newer format, a field is missing or unknown, or a value is wrong.
         """
-        return check.parse_record(
-            cls, "the record of the graph", text, where, newest_format=GRAPH_FORMAT, hint="export the model again"
+        return parse_dataclass(
+            cls, "the graph metadata", text, where, newest_format=GRAPH_FORMAT, hint="export the model again"
         )
 
 
 def read_graph_info(metadata: Mapping[str, str], where: object = None) -> GraphInfo:
-    """Return the record of a graph from the metadata of its file.
+    """Parse the graph metadata under :data:`GRAPH_KEY` in the metadata of an exported file.
 
     Args:
-        metadata: Texts by key.
+        metadata: Metadata of the file, strings by key.
         where: The file, for errors.
 
     Raises:
-        UserError: There is no record, or it is damaged.
+        UserError: The key is missing, or the graph metadata is damaged.
 
     Example:
         >>> read_graph_info({}, "other.onnx")

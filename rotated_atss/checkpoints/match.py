@@ -1,4 +1,4 @@
-"""Find the configs that fit the weights of a checkpoint, by their shapes."""
+"""Find the configs whose model fits the weights of a checkpoint, by the shapes of the weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _DEPTHS = {6: "50", 23: "101"}  # depth of a ResNet by the number of blocks in i
 def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | None) -> str | None:
     """Build a regular expression for the names of the configs that fit the weights.
 
-    For oriented detectors, it matches the configs of DOTA, on which the published models were trained.
+    For oriented detectors, it matches only configs for DOTA, the dataset of the published models.
 
     Args:
-        state: Weights by the names of this package.
+        state: Weights by the parameter names of this package.
         source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`.
         angle_version: Angle version; None if unknown.
 
@@ -31,7 +31,7 @@ def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | N
         >>> config_pattern(state, "mmrotate-1.x", "oc")
         'rotated_atss_((hbb|obb)_)?r50_fpn_.*_dota_.*oc'
     """
-    detector, backbone = _detector(state), _backbone(state)
+    detector, backbone = _detector_name(state), _backbone_name(state)
     if detector is None or backbone is None:
         return None
     if detector == "atss":
@@ -41,10 +41,11 @@ def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | N
     return rf"{detector}_((hbb|obb)_)?{backbone}_fpn_.*_dota_.*{angle_version or '(oc|le90|le135)'}"
 
 
-def _detector(state: dict[str, Tensor]) -> str | None:
-    """Return the detector in the names of configs, from the number of regression outputs per location.
+def _detector_name(state: dict[str, Tensor]) -> str | None:
+    """Return the detector as the names of configs contain it, such as ``rotated_atss``; None if it is unknown.
 
-    It is 4 (horizontal boxes) or 5 (oriented boxes) for one prior, and 45 for the 9 priors of RetinaNet.
+    Detectors differ in their number of regression outputs per location: 4 (horizontal boxes) or 5 (oriented boxes) for
+    one prior, and 45 for the 9 priors of RetinaNet.
     """
     if "bbox_head_init.retina_reg.weight" in state:
         return "r3det_atss" if len(state["bbox_head_init.retina_reg.weight"]) == 5 else "r3det"
@@ -57,14 +58,14 @@ def _detector(state: dict[str, Tensor]) -> str | None:
     return None
 
 
-def _backbone(state: dict[str, Tensor]) -> str | None:
-    """Return ``r50``, ``x101_32x8d``, ... for a ResNet or ResNeXt with bottleneck blocks."""
+def _backbone_name(state: dict[str, Tensor]) -> str | None:
+    """Return ``r50``, ``x101_32x8d``, ... for a ResNet or ResNeXt with bottleneck blocks; None for other backbones."""
     blocks = {name.split(".")[2] for name in state if name.startswith("backbone.layer3.")}
     conv2 = state.get("backbone.layer1.0.conv2.weight")
     depth = _DEPTHS.get(len(blocks))
     if depth is None or conv2 is None:
         return None
-    # shape (out_channels, in_channels / groups, k, k), with as many input as output channels
+    # conv2 has shape (out_channels, in_channels / groups, k, k), and in_channels == out_channels
     groups, width = len(conv2) // conv2.shape[1], conv2.shape[1]
     return f"r{depth}" if groups == 1 else f"x{depth}_{groups}x{width}d"
 
@@ -73,9 +74,10 @@ def matching_configs(pattern: str, names: Iterable[str], hint: str = "") -> list
     """List the configs that match a pattern, best first.
 
     Args:
-        pattern: From :func:`config_pattern`.
+        pattern: Regular expression of :func:`config_pattern`.
         names: Config names.
-        hint: Text such as the name of the checkpoint file. Configs that it mentions come first, then shorter names.
+        hint: Text that can contain the name of a config, such as the file name of the checkpoint. Configs whose name it
+            contains come first, then those with shorter names.
 
     Example:
         >>> matching_configs("atss_.*", ["atss_r50_ms", "atss_r50", "r3det_r50"])
@@ -83,9 +85,9 @@ def matching_configs(pattern: str, names: Iterable[str], hint: str = "") -> list
     """
     matches = [name for name in names if re.fullmatch(pattern, name)]
     hint = hint.lower()
-    return sorted(matches, key=lambda name: (not _mentions(hint, name), len(name), name))
+    return sorted(matches, key=lambda name: (not _contains_name(hint, name), len(name), name))
 
 
-def _mentions(text: str, name: str) -> bool:
-    """Return whether the text contains the name of a config, and not only as a part of a longer name."""
+def _contains_name(text: str, name: str) -> bool:
+    """Return whether the text contains the name of a config, other than as part of a longer name."""
     return re.search(rf"(^|[^a-z0-9_]){re.escape(name)}($|[^a-z0-9])", text) is not None

@@ -1,7 +1,4 @@
-"""Read the record of a model (:class:`ModelInfo`: config, classes, windows, ...) from its file.
-
-The file is a ``.pth`` checkpoint, a ``.safetensors`` file or an ``.onnx`` graph.
-"""
+"""Read the model metadata (:class:`ModelInfo`) of a ``.pth``, ``.safetensors`` or ``.onnx`` file."""
 
 from __future__ import annotations
 
@@ -17,16 +14,16 @@ SUFFIXES = (".pth", ".safetensors", ".onnx")
 
 
 def read_model_info(path: str | Path) -> ModelInfo | None:
-    """Read the record of a model file.
+    """Read the model metadata of a file.
 
     Args:
         path: A ``.pth``, ``.safetensors`` or ``.onnx`` file; another suffix is read as ``.pth``.
 
     Returns:
-        The record; None if the file has none.
+        The model metadata; None if the file has none.
 
     Raises:
-        UserError: The file is missing or damaged, or its record is.
+        UserError: The file is missing, or the file or its model metadata is damaged.
 
     Example:
         >>> import tempfile, torch
@@ -39,10 +36,13 @@ def read_model_info(path: str | Path) -> ModelInfo | None:
 
 
 def read_metadata(path: str | Path) -> Mapping[str, Any]:
-    """Read the metadata of a model file, without the weights where the format permits.
+    """Read all metadata of a model file; the weights are read only from ``.pth`` files, whose format requires it.
 
     Args:
         path: A ``.pth``, ``.safetensors`` or ``.onnx`` file; another suffix is read as ``.pth``.
+
+    Returns:
+        Values by key: the model metadata under ``rotated_atss``, and what else the file holds.
 
     Raises:
         UserError: The file is missing or damaged.
@@ -61,14 +61,14 @@ def read_metadata(path: str | Path) -> Mapping[str, Any]:
     if suffix == ".onnx":
         return read_onnx_metadata(path)
     if suffix == ".safetensors":
-        return _read_header(path)
+        return _read_safetensors_header(path)
     from rotated_atss.checkpoints.read_file import read_content  # imports torch, which the other formats do not need
 
     meta = read_content(path).get("meta")
     return meta if isinstance(meta, Mapping) else {}
 
 
-def _read_header(path: str | Path) -> Mapping[str, str]:
+def _read_safetensors_header(path: str | Path) -> Mapping[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:

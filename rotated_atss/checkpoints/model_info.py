@@ -1,7 +1,7 @@
-"""The record in a model file: config, classes, windows, thresholds and all else that is needed to use the model.
+"""Model metadata: config, classes, windows, thresholds and everything else that is needed to use a model.
 
-The record is one JSON text under the key :data:`KEY`: in ``meta`` of a ``.pth`` checkpoint, in the header of a
-``.safetensors`` file or in the metadata of an ONNX file. Reading it runs no code.
+A model file holds its metadata as one JSON string under the key :data:`KEY`: in ``meta`` of a ``.pth`` checkpoint, in
+the header of a ``.safetensors`` file or in the metadata of an ONNX file. Reading it runs no code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rotated_atss.checkpoints import _record_fields as check
+from rotated_atss.checkpoints._field_checks import (
+    build_dataclass,
+    check_choice,
+    check_number,
+    check_text,
+    check_texts,
+    field_error,
+    parse_dataclass,
+    set_field,
+)
 from rotated_atss.checkpoints._model_parts import Preprocessing, Thresholds, TrainingData, Window
 from rotated_atss.checkpoints.config_text import parse_config_text
 from rotated_atss.errors import UserError, count_of
@@ -27,23 +36,23 @@ WHOLE_IMAGE = 0  # window size for detection on whole images
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """Everything that is needed to use a model, and where it comes from.
+    """Model metadata: everything that is needed to use a model, and where the model comes from.
 
     Attributes:
         config_name: Name of the config.
         classes: Class names in the order of the class indices.
         box_type: ``obb`` for oriented boxes, ``hbb`` for horizontal boxes.
-        window: Size and overlap of the windows of prediction.
-        preprocessing: How the pixels of a window become the input of the network.
+        window: Size and overlap of the windows in which the detector processes an image.
+        preprocessing: Conversion of the pixels of a window to the input of the network.
         thresholds: Thresholds and limits that select the detections.
-        config: The resolved config as Python assignments of plain values, see :meth:`config_values`; None if the config
-            holds values that are not plain data.
+        config: The resolved config as Python assignments of literals, which :meth:`config_values` parses; None if the
+            config has values that cannot be written as literals.
         angle_version: ``oc``, ``le90`` or ``le135``; None for horizontal boxes.
         ground_resolution: Meters per pixel of the training images; None if unknown.
         training_data: What the model was trained on; None if unknown, as for converted weights.
         origin: Source and file of converted weights; None for a model trained with this package.
-        package_version: Version of the package that wrote the record.
-        commit: Commit of the working copy that wrote the record; None for an installed package.
+        package_version: Version of the package that wrote the model file.
+        commit: Commit of the working copy that wrote the model file; None for an installed package.
 
     Raises:
         UserError: A value is wrong.
@@ -73,66 +82,65 @@ class ModelInfo:
     commit: str | None = None
 
     def __post_init__(self) -> None:
-        if any(character in check.check_text("config_name", self.config_name) for character in "/\\\0"):
-            raise check.wrong_value("config_name", "a name without slashes", self.config_name)
-        check.set_value(self, "classes", check.check_texts("classes", self.classes))
-        check.check_choice("box_type", self.box_type, BOX_TYPES)
-        for name, kind in (("window", Window), ("preprocessing", Preprocessing), ("thresholds", Thresholds)):
-            if not isinstance(getattr(self, name), kind):
-                check.set_value(self, name, check.build_record(kind, name, getattr(self, name)))
+        if any(character in check_text("config_name", self.config_name) for character in "/\\\0"):
+            raise field_error("config_name", "a name without slashes", self.config_name)
+        set_field(self, "classes", check_texts("classes", self.classes))
+        check_choice("box_type", self.box_type, BOX_TYPES)
+        # from_json passes these parts as dictionaries
+        for name, part_type in (("window", Window), ("preprocessing", Preprocessing), ("thresholds", Thresholds)):
+            if not isinstance(getattr(self, name), part_type):
+                set_field(self, name, build_dataclass(part_type, name, getattr(self, name)))
         if self.training_data is not None and not isinstance(self.training_data, TrainingData):
-            check.set_value(
-                self, "training_data", check.build_record(TrainingData, "training_data", self.training_data)
-            )
+            set_field(self, "training_data", build_dataclass(TrainingData, "training_data", self.training_data))
         for name in ("config", "origin", "commit"):
             if getattr(self, name) is not None:
-                check.check_text(name, getattr(self, name), multiline=name == "config")
-        check.check_text("package_version", self.package_version)
+                check_text(name, getattr(self, name), multiline=name == "config")
+        check_text("package_version", self.package_version)
         if self.ground_resolution is not None:
-            resolution = check.check_number("ground_resolution", self.ground_resolution, 0)
+            resolution = check_number("ground_resolution", self.ground_resolution, 0)
             if not resolution:
-                raise check.wrong_value("ground_resolution", "above 0, in meters per pixel", resolution)
-            check.set_value(self, "ground_resolution", resolution)
+                raise field_error("ground_resolution", "above 0, in meters per pixel", resolution)
+            set_field(self, "ground_resolution", resolution)
         self._check_angle_version()
 
     def _check_angle_version(self) -> None:
         if self.box_type == "obb":
-            check.check_choice("angle_version", self.angle_version, ANGLE_VERSIONS)
+            check_choice("angle_version", self.angle_version, ANGLE_VERSIONS)
         elif self.angle_version is not None:
-            raise check.wrong_value("angle_version", "null for horizontal boxes", self.angle_version)
+            raise field_error("angle_version", "null for horizontal boxes", self.angle_version)
 
     def to_json(self) -> str:
-        """Format the record as JSON on one line. Equal records give equal texts."""
+        """Format the metadata as JSON on one line. Equal metadata gives equal strings."""
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: object, where: object = None) -> ModelInfo:
-        """Parse and check the JSON text of a record.
+        """Parse and check the JSON string of :meth:`to_json`.
 
         Args:
-            text: The text.
+            text: The string.
             where: The file, for errors.
 
         Raises:
-            UserError: The text is not JSON, is a record of a newer format, or an entry is missing, unknown or wrong.
+            UserError: The text is not JSON or has a newer format, a field is missing or unknown, or a value is wrong.
 
         Example:
             >>> ModelInfo.from_json('{"format": 99}', "model.pth")
             Traceback (most recent call last):
             ...
-            rotated_atss.errors.UserError: model.pth: the model's record has format 99, this version reads 1 ...
+            rotated_atss.errors.UserError: model.pth: the model metadata has format 99, this version reads 1 ...
         """
         hint = "the file is damaged or written by another program"
-        return check.parse_record(cls, "the model's record", text, where, newest_format=FORMAT, hint=hint)
+        return parse_dataclass(cls, "the model metadata", text, where, newest_format=FORMAT, hint=hint)
 
     def config_values(self) -> dict[str, Any]:
         """Return the resolved config as plain values, without running code.
 
         Raises:
-            UserError: The record has no config, or its text is more than assignments of plain values.
+            UserError: There is no config, or its text is more than assignments of literals.
         """
         if self.config is None:
-            raise UserError("the model's record has no config", hint="name the config: CONFIG CHECKPOINT")
+            raise UserError("the model metadata has no config", hint="name the config: CONFIG CHECKPOINT")
         return parse_config_text(self.config)
 
     def describe(self) -> str:
@@ -153,7 +161,7 @@ class ModelInfo:
 
 
 def read_info(meta: object, where: object = None) -> ModelInfo | None:
-    """Return the record in the metadata of a model file, or None if there is none.
+    """Parse the model metadata under :data:`KEY` in the metadata of a file; return None if there is no such key.
 
     Args:
         meta: ``meta`` of a ``.pth`` checkpoint, header of a ``.safetensors`` file or metadata of an ONNX file.

@@ -1,4 +1,4 @@
-"""The record of a model as lines of text."""
+"""Format model metadata as lines of text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def describe_lines(info: ModelInfo) -> list[str]:
     r"""Describe a model, one property per line.
 
     Args:
-        info: The record of the model.
+        info: The model metadata.
 
     Returns:
         Lines ``name: value``.
@@ -39,23 +39,23 @@ def describe_lines(info: ModelInfo) -> list[str]:
         "config": info.config_name,
         "classes": f"{len(info.classes)} ({', '.join(info.classes)})",
         "boxes": f"oriented, angle version {info.angle_version}" if info.box_type == "obb" else "horizontal",
-        "windows": _windows(info),
-        "input": _input(info),
-        "thresholds": _thresholds(info),
+        "windows": _format_windows(info),
+        "input": _format_input(info),
+        "thresholds": _format_thresholds(info),
         "ground resolution": _UNKNOWN if info.ground_resolution is None else f"{info.ground_resolution:g} m/px",
-        "training data": _UNKNOWN if info.training_data is None else _training_data(info.training_data),
+        "training data": _UNKNOWN if info.training_data is None else _format_training_data(info.training_data),
         "origin": info.origin or "trained with this package",
         "written by": f"rotated-atss {info.package_version}" + (f", commit {info.commit}" if info.commit else ""),
     }
     return [f"{name}: {value}" for name, value in values.items()]
 
 
-def _windows(info: ModelInfo) -> str:
+def _format_windows(info: ModelInfo) -> str:
     size, gap = info.window.size, info.window.gap
     return "whole images" if size == WHOLE_IMAGE else f"{size} px, overlap {gap} px"
 
 
-def _input(info: ModelInfo) -> str:
+def _format_input(info: ModelInfo) -> str:
     settings = info.preprocessing
     mean, std = (" ".join(f"{value:g}" for value in values) for values in (settings.mean, settings.std))
     parts = [settings.channel_order, f"mean {mean}", f"std {std}"]
@@ -71,7 +71,7 @@ def _input(info: ModelInfo) -> str:
     return ", ".join(parts)
 
 
-def _thresholds(info: ModelInfo) -> str:
+def _format_thresholds(info: ModelInfo) -> str:
     values = info.thresholds
     candidates = f"{values.nms_pre} candidates per level" if values.nms_pre else "all candidates"
     detections = f"{values.max_per_image} detections per window"
@@ -79,16 +79,15 @@ def _thresholds(info: ModelInfo) -> str:
     return f"score {values.score:g}, NMS IoU {values.nms_iou:g}, {candidates}, {detections}, {merging}"
 
 
-def _training_data(data: TrainingData) -> str:
+def _format_training_data(data: TrainingData) -> str:
     images = "" if data.images is None else f" of {count_of(data.images, 'image')}"
     counts = ", ".join(f"{name} {number}" for name, number in data.objects.items())
     parts = [f"{count_of(data.tiles, 'tile')}{images}", f"{count_of(sum(data.objects.values()), 'object')} ({counts})"]
-    for name, side in (("longer", data.longer_side), ("shorter", data.shorter_side)):
-        if side:
-            parts.append(f"{name} side {_quantiles(side)}")
+    for name, lengths in (("longer", data.longer_side), ("shorter", data.shorter_side)):
+        if lengths:
+            parts.append(f"{name} side {_format_quantiles(lengths)}")
     return "; ".join(parts)
 
 
-def _quantiles(side: Mapping[str, float]) -> str:
-    shown = [key for key in _SHOWN_QUANTILES if key in side]
-    return ", ".join(f"{side[key]:g} px (quantile {key})" for key in shown)
+def _format_quantiles(lengths: Mapping[str, float]) -> str:
+    return ", ".join(f"{lengths[key]:g} px (quantile {key})" for key in _SHOWN_QUANTILES if key in lengths)

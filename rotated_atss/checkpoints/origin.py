@@ -1,4 +1,4 @@
-"""Source of a checkpoint and the settings that it records."""
+"""Determine the source of a checkpoint, and read the settings that it records."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from rotated_atss.checkpoints.model_info import KEY
 from rotated_atss.checkpoints.source_detection import check_source, detect_source
 from rotated_atss.errors import UserError
 
+# names that occur only in configs of this package
 _PACKAGE_NAMES = re.compile(r"OrientedDeltaCoder|HorizontalATSSHead|OfficialATSSHead|rotated_atss\.detection")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Source of weights, with the settings that the checkpoint records.
+    """Weights of a checkpoint with their source, and the settings that the checkpoint records.
 
     Attributes:
         source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`.
         reason: How the source was determined.
-        state: Weights by the names of the source, without a data-parallel prefix.
-        model: ``model`` of the recorded config, as far as it consists of literal values (no code is executed); empty
-            without a config.
+        state: Weights by the parameter names of the source, without the ``module.`` prefix of DataParallel.
+        model: ``model`` of the recorded config, as far as it consists of literals (no code is executed); empty if no
+            config is recorded.
         angle_version: ``oc``, ``le90`` or ``le135``; None if unknown.
         classes: Class names; empty if unknown.
-        name: Names of the file and of the experiment, separated by a space. They can contain the name of the config.
+        name: Names of the file and of the experiment, separated by a space. Either can contain the name of the config.
     """
 
     source: str
@@ -44,13 +45,14 @@ class Origin:
 def find_origin(
     content: dict, path: str | Path, *, source: str | None = None, angle_version: str | None = None
 ) -> Origin:
-    """Determine the source of a checkpoint and the settings that it records.
+    """Determine the source of a checkpoint, and read the settings that it records.
 
     Args:
         content: Content of the checkpoint.
-        path: The file, whose name can give the source and the angle version.
+        path: The file. Its name can contain the source and the angle version.
         source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`; None detects it.
-        angle_version: Angle version; None reads it from the recorded config or the name.
+        angle_version: Angle version; None reads it from the recorded config, or else from the names of file and
+            experiment.
 
     Raises:
         UserError: The file has no weights of a supported detector, is a checkpoint of this package, or its source is
@@ -77,11 +79,11 @@ def find_origin(
     model = model if isinstance(model, dict) else {}
     names = [Path(path).stem, str(meta.get("exp_name") or meta.get("experiment_name") or "")]
     angle_version = angle_version or _angle_version_of_config(model) or _angle_version_of_names(names)
-    return Origin(source, reason, state, model, angle_version, _classes(meta), " ".join(names))
+    return Origin(source, reason, state, model, angle_version, _read_classes(meta), " ".join(names))
 
 
 def _extract_weights(content: dict, path: str | Path) -> dict[str, Tensor]:
-    """Return the tensors of ``state_dict``, ``model`` or the top level, without a data-parallel prefix."""
+    """Return the tensors of ``state_dict``, ``model`` or the top level, without the prefix of DataParallel."""
     state = content.get("state_dict", content.get("model", content))
     items = state.items() if isinstance(state, dict) else ()
     weights = {str(name).removeprefix("module."): value for name, value in items if isinstance(value, Tensor)}
@@ -109,7 +111,7 @@ def _angle_version_of_names(names: list[str]) -> str | None:
     return None
 
 
-def _classes(meta: dict[str, Any]) -> tuple[str, ...]:
+def _read_classes(meta: dict[str, Any]) -> tuple[str, ...]:
     dataset_meta = meta.get("dataset_meta")
     dataset_meta = dataset_meta if isinstance(dataset_meta, dict) else {}
     for names in (dataset_meta.get("classes"), dataset_meta.get("CLASSES"), meta.get("CLASSES")):

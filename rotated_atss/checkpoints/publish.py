@@ -1,4 +1,4 @@
-"""Publish models: write model files and a registry with their SHA-256 checksums to a folder."""
+"""Publish models: write model files, and a registry with their SHA-256 hashes, to a folder."""
 
 from __future__ import annotations
 
@@ -27,16 +27,15 @@ def publish(
     source: str,
     published: str = "",
 ) -> Path:
-    """Write a model to a folder as ``NAME-<hash>.safetensors``, and its entry to ``models.json``.
+    """Write a model to a folder as ``NAME-<hash>.safetensors``, and its registry entry to ``models.json``.
 
-    The folder can be served by any web server; ``models.json`` is a registry for
-    :func:`rotated_atss.checkpoints.registry.load_registry`.
+    Any web server can serve the folder. :func:`rotated_atss.checkpoints.registry.load_registry` reads ``models.json``.
 
     Args:
         folder: A new folder, or one with published models.
         name: Name of the model.
         state: Weights by name.
-        info: Record of the model.
+        info: The model metadata.
         license: License of the weights.
         source: Publisher of the weights.
         published: Reported accuracy as free text, such as "AP50 70.64, DOTA-v1.0 test"; empty if there is none.
@@ -45,7 +44,7 @@ def publish(
         The written model file.
 
     Raises:
-        UserError: Another model of this name is published in the folder, or a file cannot be written.
+        UserError: The folder already has a different model of this name, or a file cannot be written.
 
     Example::
 

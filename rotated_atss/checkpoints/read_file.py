@@ -1,11 +1,13 @@
-"""Reading of checkpoint files, ``.pth`` and ``.safetensors``, without running code from them."""
+"""Read and check checkpoint files, ``.pth`` and ``.safetensors``, without running code from them."""
 
 from __future__ import annotations
 
+import os
 import re
 import zipfile
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from torch import Tensor
 
@@ -15,16 +17,20 @@ from rotated_atss.errors import UserError, count_of, printable
 
 
 def read_content(
-    file: Any, map_location: Any = "cpu", make_history: Callable[[LogHistory], Any] = lambda history: history
+    file: str | Path | IO[bytes],
+    map_location: Any = "cpu",
+    convert_history: Callable[[LogHistory], Any] = lambda history: history,
 ) -> dict:
     """Read and check the content of a checkpoint.
 
     Args:
-        file: Path of a ``.pth`` file of MMEngine, MMDetection 2.x or mmrotate, of a bare state dict or of a
-            ``.safetensors`` file; or an open ``.pth`` file.
+        file: Path of a ``.pth`` or ``.safetensors`` file, or an open ``.pth`` file. A ``.pth`` file is a checkpoint of
+            MMEngine, MMDetection 2.x or mmrotate, or a bare state dict.
         map_location: As for :func:`torch.load`.
-        make_history: Converts each log history in a ``.pth`` file, which is read as a :class:`LogHistory`, to the
-            object that the result holds.
+        convert_history: Function whose result replaces each log history in a ``.pth`` file.
+
+    Returns:
+        The content, such as a dictionary of ``state_dict`` and ``meta``.
 
     Raises:
         UserError: The file is damaged, or holds more than tensors and plain values.
@@ -36,11 +42,11 @@ def read_content(
         ...     read_content(f"{folder}/a.pth")["meta"]
         {'epoch': 12}
     """
-    if str(file).lower().endswith(".safetensors"):
+    if isinstance(file, (str, os.PathLike)) and str(file).lower().endswith(".safetensors"):
         content = read_safetensors(file)
     else:
         try:
-            content = load_restricted(file, map_location, make_history)
+            content = load_restricted(file, map_location, convert_history)
         except UserError:
             raise
         except Exception as error:  # a damaged file can raise anything
@@ -52,14 +58,14 @@ def read_content(
 
 
 def check_content(content: Mapping[str, Any], path: Any) -> None:
-    """Check the parts of a checkpoint that are read later.
+    """Check those parts of a checkpoint that this package uses.
 
     Args:
         content: A checkpoint with ``state_dict``, or a bare state dict.
         path: Path of the checkpoint, for the error.
 
     Raises:
-        UserError: A part has another type than expected, or a weight is complex, NaN, or infinite in float32.
+        UserError: A part has a wrong type or value, or a weight is complex, NaN, or infinite in float32.
 
     Example:
         >>> import torch
@@ -80,21 +86,25 @@ def check_content(content: Mapping[str, Any], path: Any) -> None:
 
 
 def _check_class_names(metas: Mapping[str, Mapping], path: Any) -> None:
-    """Refuse recorded class names that are neither a printable text nor a sequence of such texts."""
+    """Check that recorded class names are a printable string or a sequence of printable strings.
+
+    ``metas`` are dictionaries that can record class names, by their name in the checkpoint.
+    """
     for name, meta in metas.items():
         for key in ("classes", "CLASSES"):
             recorded = meta.get(key)
-            names = [recorded] if isinstance(recorded, str) else recorded
-            is_list = isinstance(names, (list, tuple)) and all(
-                isinstance(entry, str) and entry.isprintable() for entry in names
-            )
-            if recorded is not None and not is_list:
+            if recorded is None:
+                continue
+            classes = [recorded] if isinstance(recorded, str) else recorded
+            if not isinstance(classes, (list, tuple)) or not all(
+                isinstance(class_name, str) and class_name.isprintable() for class_name in classes
+            ):
                 got = printable(repr(recorded), 80)
                 raise UserError(f"{name}.{key} must be a list of class names, got {got}", where=path)
 
 
 def _check_progress(meta: Mapping[str, Any], path: Any) -> None:
-    """Refuse numbers of epochs and iterations that are not counts, and a seed that is not a 32-bit integer."""
+    """Check that the numbers of epochs and iterations are counts, and that the seed is an unsigned 32-bit integer."""
     for key in ("epoch", "iter"):
         count = meta.get(key, 0)
         if type(count) is not int or count < 0:
@@ -107,33 +117,33 @@ def _check_progress(meta: Mapping[str, Any], path: Any) -> None:
 
 
 def _check_weights(content: Mapping[str, Any], path: Any) -> None:
-    """Refuse weights that a float32 model cannot hold, and two weights of the same name.
+    """Check that a float32 model can hold the weights, and that their names are unique without the prefix ``module.``.
 
-    Values above the range of float32, which float64 allows, would become infinite in the model.
+    A float64 value beyond the range of float32 would become infinite in the model.
     """
     stored = content.get("state_dict", content)
     for name in stored:
         plain_name = name.removeprefix("module.")
         if plain_name != name and plain_name in stored:
-            raise UserError(f"holds {name} and {plain_name}, two weights of one name", where=path)
+            raise UserError(f"holds both {name} and {plain_name}, names of the same weight", where=path)
     state, ema_state = state_dict_of(content), content.get("ema_state_dict")
     if isinstance(ema_state, Mapping):
         state.update({f"ema_state_dict.{name}": value for name, value in ema_state.items()})
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    complex_ones = [name for name, value in tensors.items() if value.is_complex()]
-    if complex_ones:
-        raise UserError(f"holds {count_of(len(complex_ones), 'complex weight')} (first: {complex_ones[0]})", where=path)
+    is_complex = [name for name, value in tensors.items() if value.is_complex()]
+    if is_complex:
+        raise UserError(f"holds {count_of(len(is_complex), 'complex weight')} (first: {is_complex[0]})", where=path)
     negative = [name for name, value in tensors.items() if name.endswith("running_var") and bool((value < 0).any())]
     if negative:
         raise UserError(f"a variance is negative (first: {negative[0]})", where=path, hint="copy the file again")
-    broken = [name for name, value in tensors.items() if not is_finite(value)]
-    if broken:
-        what = f"holds {count_of(len(broken), 'weight')} with NaN or infinite values (first: {broken[0]})"
+    nonfinite = [name for name, value in tensors.items() if not is_finite(value)]
+    if nonfinite:
+        what = f"holds {count_of(len(nonfinite), 'weight')} with NaN or infinite values (first: {nonfinite[0]})"
         raise UserError(what, where=path, hint="the training that wrote it diverged; use an earlier checkpoint")
 
 
 def is_finite(value: Tensor) -> bool:
-    """Return whether all values of a tensor are finite numbers of float32.
+    """Return whether all values of a tensor are finite after conversion to float32.
 
     Example:
         >>> import torch
@@ -144,7 +154,7 @@ def is_finite(value: Tensor) -> bool:
 
 
 def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the weights of a checkpoint, without the prefix of data-parallel training.
+    """Return the weights of a checkpoint, without the ``module.`` prefix of DataParallel.
 
     Args:
         content: A checkpoint with ``state_dict``, or a bare state dict.
@@ -159,20 +169,20 @@ def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _load_error(error: Exception, path: Any) -> UserError:
-    """Return a one-line error with the reason why ``torch.load`` failed."""
+    """Create an error of one line from the exception of ``torch.load``."""
     reason = str(error).strip() or type(error).__name__
-    refused = re.search(r"GLOBAL ([\w.]+)\s", reason)  # how torch names a class or function that it refuses
-    if refused:
-        what = f"not loaded, for safety: it holds {refused[1]}, which can run code"
+    refused_global = re.search(r"GLOBAL ([\w.]+)\s", reason)  # how torch names a class or function that it refuses
+    if refused_global:
+        what = f"not loaded, for safety: it holds {refused_global[1]}, which can run code"
         return UserError(what, where=path, hint="only tensors and plain values are read")
     what, hint = _describe_unreadable(path)
     return UserError(f"not a readable checkpoint{what}", where=path, hint=hint)
 
 
 def _describe_unreadable(path: Any) -> tuple[str, str]:
-    """Return the apparent type of a file that torch cannot read, and a hint.
+    """Return a description of a file that torch cannot read, and a hint.
 
-    They replace the message of torch, which is an opcode or a page of advice.
+    They replace the message of torch, which is an opcode of a pickle or a page of advice.
     """
     try:
         with open(path, "rb") as file:
@@ -190,8 +200,8 @@ def _describe_unreadable(path: Any) -> tuple[str, str]:
 
 
 def _has_zip_directory(path: Any) -> bool:
-    """Return whether a zip has its central directory, which is at the end of the file."""
+    """Return whether a zip file has its central directory, which is at the end, so that a truncated file lacks it."""
     try:
         return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # the directory of a zip in several parts
+    except zipfile.BadZipFile:  # there is a directory, but of a zip archive that is split into several files
         return True

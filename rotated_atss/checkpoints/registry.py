@@ -1,4 +1,4 @@
-"""The registry of published model files: names, addresses, hashes, licenses and published results."""
+"""The registry of published model files: names, URLs, hashes, licenses and published accuracy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from rotated_atss.checkpoints import _record_fields as check
+from rotated_atss.checkpoints._field_checks import (
+    build_dataclass,
+    check_choice,
+    check_number,
+    check_text,
+    field_error,
+    set_field,
+)
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes
 
@@ -31,15 +38,15 @@ class RegistryEntry:
 
     Attributes:
         name: Name on the command line.
-        kind: ``detector``, or ``backbone`` for a file of which only the backbone is used.
-        url: Address of the file.
-        sha256_prefix: First 8 to 64 hexadecimal digits of the file's SHA-256, as many as its publisher states;
+        kind: ``detector``, or ``backbone`` for a file that only initializes the backbone of a detector.
+        url: URL of the file.
+        sha256_prefix: First 8 to 64 hexadecimal digits of the file's SHA-256, as many as the publisher states;
             :func:`rotated_atss.checkpoints.publish.publish` writes all 64.
         license: License of the project that published the file. The license of the training data can restrict its use
             further.
         source: Publisher of the file.
         published: Reported accuracy as free text.
-        config: Config of this package with the same model; None for a backbone, or for a model file with a record.
+        config: Config of this package with the same model; None for a backbone, or for a file with model metadata.
         size_mb: Size in megabytes (10^6 bytes), rounded; None if not stated.
 
     Raises:
@@ -61,34 +68,34 @@ class RegistryEntry:
     size_mb: float | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(check.check_text("name", self.name)):
-            raise check.wrong_value("name", "letters, digits, '.', '+', '-' and '_'", self.name)
-        check.check_choice("kind", self.kind, KINDS)
-        if urlsplit(check.check_text("url", self.url)).scheme not in SCHEMES:
-            raise check.wrong_value("url", f"an address with {', '.join(SCHEMES)}", self.url)
+        if not _NAME.fullmatch(check_text("name", self.name)):
+            raise field_error("name", "letters, digits, '.', '+', '-' and '_'", self.name)
+        check_choice("kind", self.kind, KINDS)
+        if urlsplit(check_text("url", self.url)).scheme not in SCHEMES:
+            raise field_error("url", f"a URL with the scheme {', '.join(SCHEMES)}", self.url)
         if Path(self.file_name).suffix not in (".pth", ".safetensors"):
-            raise check.wrong_value("url", "the address of a .pth or .safetensors file", self.url)
-        if not _HEX.fullmatch(check.check_text("sha256_prefix", self.sha256_prefix)):
-            raise check.wrong_value("sha256_prefix", "8 to 64 hexadecimal digits", self.sha256_prefix)
-        check.check_text("license", self.license)
-        check.check_text("source", self.source)
+            raise field_error("url", "the URL of a .pth or .safetensors file", self.url)
+        if not _HEX.fullmatch(check_text("sha256_prefix", self.sha256_prefix)):
+            raise field_error("sha256_prefix", "8 to 64 hexadecimal digits", self.sha256_prefix)
+        check_text("license", self.license)
+        check_text("source", self.source)
         if self.config is not None:
-            check.check_text("config", self.config)
+            check_text("config", self.config)
         if self.size_mb is not None:
-            check.set_value(self, "size_mb", check.check_number("size_mb", self.size_mb, 0))
+            set_field(self, "size_mb", check_number("size_mb", self.size_mb, 0))
 
     @property
     def file_name(self) -> str:
-        """Name of the file at the address."""
+        """File name in the URL."""
         return PurePosixPath(unquote(urlsplit(self.url).path)).name
 
 
 def load_registry(path: str | Path | None = None) -> dict[str, RegistryEntry]:
-    """Load the registry of this package, or another one with entries of the same form.
+    """Load the registry of this package, and add the entries of another registry file if one is given.
 
     Args:
-        path: A registry file, such as the ``models.json`` of a published folder, whose entries are added to those of
-            the package. Addresses can be relative to the file. None reads the environment variable
+        path: The other file, such as the ``models.json`` of a published folder. Its URLs can be relative to it, and its
+            entries replace entries of the same name. None reads the path from the environment variable
             ``ROTATED_ATSS_REGISTRY``, if it is set.
 
     Returns:
@@ -102,15 +109,21 @@ def load_registry(path: str | Path | None = None) -> dict[str, RegistryEntry]:
         'mAP 70.64, DOTA v1.0 test'
     """
     path = path or os.environ.get(REGISTRY_VARIABLE)
-    files = [REGISTRY, path] if path else [REGISTRY]
-    return {name: parse_entry(value, file) for file in files for name, value in read_entries(file).items()}
+    registry: dict[str, RegistryEntry] = {}
+    for file in [REGISTRY, path] if path else [REGISTRY]:
+        for name, value in read_entries(file).items():
+            registry[name] = parse_entry(value, file)
+    return registry
 
 
 def read_entries(path: str | Path) -> dict[str, dict[str, Any]]:
-    """Read the entries of a registry file as they are written, by name.
+    """Read and check a registry file.
 
     Args:
         path: A JSON file.
+
+    Returns:
+        The JSON object of each entry, unchanged, by name.
 
     Raises:
         UserError: The file is missing or not a registry, or an entry is wrong.
@@ -140,14 +153,14 @@ def read_entries(path: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def parse_entry(value: Any, path: str | Path) -> RegistryEntry:
-    """Check an entry of a registry file and resolve its address.
+    """Check an entry of a registry file and resolve its URL.
 
     Args:
-        value: The entry.
-        path: The registry file, to whose folder an address without a scheme is relative.
+        value: The JSON value of the entry.
+        path: The registry file. A URL without a scheme is relative to its folder.
 
     Raises:
-        UserError: A value is missing, unknown or wrong.
+        UserError: A field is missing or unknown, or a value is wrong.
 
     Example:
         >>> value = dict(name="a", kind="backbone", url="a.pth", sha256_prefix="0" * 8, license="MIT", source="me")
@@ -156,7 +169,7 @@ def parse_entry(value: Any, path: str | Path) -> RegistryEntry:
     """
     if isinstance(value, dict) and isinstance(value.get("url"), str) and not urlsplit(value["url"]).scheme:
         value = {**value, "url": urljoin(f"{Path(path).resolve().parent.as_uri()}/", value["url"])}
-    return check.build_record(RegistryEntry, "the entry", value)
+    return build_dataclass(RegistryEntry, "the entry", value)
 
 
 def find_entry(name: str, registry: dict[str, RegistryEntry] | None = None) -> RegistryEntry:
@@ -179,7 +192,8 @@ def find_entry(name: str, registry: dict[str, RegistryEntry] | None = None) -> R
     if name in registry:
         return registry[name]
     raise UserError(
-        f"no such model, got '{name}'", hint=f"{near_names(name, list(registry))}all names: rotated-atss models list"
+        f"no such model, got '{name}'",
+        hint=f"{similar_names_hint(name, list(registry))}all names: rotated-atss models list",
     )
 
 
@@ -187,7 +201,7 @@ def find_file_or_entry(name: str | Path) -> Path | RegistryEntry:
     """Return ``name`` as a path if that file exists, or else the registry entry of that name.
 
     Raises:
-        UserError: There is neither a file nor an entry.
+        UserError: There is neither such a file nor such an entry.
 
     Example:
         >>> find_file_or_entry("resnet50").kind
@@ -197,24 +211,24 @@ def find_file_or_entry(name: str | Path) -> Path | RegistryEntry:
         return Path(name)
     registry = load_registry()
     if str(name) not in registry:
-        hint = f"{near_names(str(name), list(registry))}all names: rotated-atss models list"
+        hint = f"{similar_names_hint(str(name), list(registry))}all names: rotated-atss models list"
         raise UserError("no such checkpoint, and no model of this name", where=name, hint=hint)
     return registry[str(name)]
 
 
-def near_names(name: str, names: Sequence[str]) -> str:
-    """Return a hint with the most similar names, or an empty text.
+def similar_names_hint(name: str, names: Sequence[str]) -> str:
+    """Return the start of an error hint with the most similar names; empty if no name is similar.
 
     Example:
-        >>> near_names("resnet5", ["resnet50", "atss"])
+        >>> similar_names_hint("resnet5", ["resnet50", "atss"])
         'nearest: resnet50; '
     """
-    near = get_close_matches(name, names, n=3)
-    return f"nearest: {', '.join(near)}; " if near else ""
+    similar_names = get_close_matches(name, names, n=3)
+    return f"nearest: {', '.join(similar_names)}; " if similar_names else ""
 
 
 def registry_bytes(entries: Iterable[dict[str, Any]]) -> bytes:
-    """Format entries as a registry file.
+    """Encode entries, as JSON objects, as the content of a registry file.
 
     Example:
         >>> json.loads(registry_bytes([]))

@@ -1,18 +1,19 @@
 """Read ``.pth`` files without running code from them.
 
 A ``.pth`` file is a pickle, and unpickling calls the functions that the file names. ``torch.load(weights_only=True)``
-calls only functions on an allow-list. :data:`ALLOWED_GLOBALS` adds what MMEngine's logs contain: NumPy arrays and
-scalars, and the statistics of ``HistoryBuffer``. Except for ``slice``, each allowed name is replaced by a class or
-function of this module that stores plain values. No object of the named classes is created, and a ``getattr`` in the
-file accesses no attribute.
+calls only functions on an allow-list. :data:`ALLOWED_GLOBALS` adds the names that MMEngine's logs contain: those of
+NumPy arrays and scalars, and of ``HistoryBuffer`` and its statistics. Except for ``slice``, each name stands for a
+class or function of this module that only stores plain values. So no object of the named classes is created, and a
+``getattr`` in the file accesses no attribute.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor
 from rotated_atss.checkpoints.zip_check import check_checkpoint_file, name_of
 from rotated_atss.errors import UserError
 
-_NUMBERS = re.compile(r"[?biufc]\d{0,2}|[US]\d{1,4}")  # dtypes without Python objects
+_ALLOWED_DTYPE = re.compile(r"[?biufc]\d{0,2}|[US]\d{1,4}")  # codes of dtypes of numbers and text, not of objects
 _STATISTICS = ("min", "max", "current", "mean")  # methods of mmengine.logging.HistoryBuffer
 _SCHEDULE_FUNCTIONS = ("_annealing_cos", "_annealing_linear")  # methods of MMEngine's one-cycle schedule
 
@@ -47,26 +48,24 @@ class LogHistory:
         return history
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the values of a pickled ``HistoryBuffer``, not its functions."""
-        arrays = {}
+        """Store the values of a pickled ``HistoryBuffer``, but not its functions."""
         for name in ("_log_history", "_count_history"):
-            value = state[name]
-            if not isinstance(value, _Array):
-                raise UnpicklingError(f"{name} of a log is no array")
-            arrays[name] = value.value
-        self.log_history, self.count_history = arrays["_log_history"], arrays["_count_history"]
-        length = state.get("_max_length", state.get("max_length", self.max_length))
-        self.max_length = length if type(length) is int else self.max_length
+            if not isinstance(state[name], _Array):
+                raise UnpicklingError(f"{name} of a log is not an array")
+        self.log_history, self.count_history = state["_log_history"].value, state["_count_history"].value
+        max_length = state.get("_max_length", state.get("max_length"))
+        if type(max_length) is int:
+            self.max_length = max_length
 
 
 class _DType:
-    """NumPy dtype of numbers or text."""
+    """Placeholder for a NumPy dtype of numbers or text."""
 
     __slots__ = ("dtype",)
     dtype: np.dtype
 
     def __new__(cls, code: Any = "", *_: object) -> _DType:
-        if not isinstance(code, str) or not _NUMBERS.fullmatch(code):
+        if not isinstance(code, str) or not _ALLOWED_DTYPE.fullmatch(code):
             raise UnpicklingError(f"dtype {code!r:.40} is not one of numbers or text")
         instance = super().__new__(cls)
         instance.dtype = np.dtype(code)
@@ -80,7 +79,7 @@ class _DType:
 
 
 class _Array:
-    """NumPy array of numbers or text."""
+    """Placeholder for a NumPy array of numbers or text."""
 
     __slots__ = ("value",)
     value: np.ndarray
@@ -99,7 +98,7 @@ class _Array:
 
 
 class _Schedule:
-    """Placeholder for a one-cycle schedule, which is not read: a resumed training builds it from the config."""
+    """Placeholder for a one-cycle schedule. Its state is not read, because a resumed training rebuilds the schedule."""
 
     __slots__ = ()
 
@@ -113,60 +112,68 @@ class _Function:
     __slots__ = ()
 
 
-def _reconstruct(kind: Any, *_: object) -> _Array:
-    if kind is not _Array:
+def _reconstruct_array(array_type: Any, *_: object) -> _Array:
+    """Replace NumPy's function that creates an empty array, which ``__setstate__`` then fills."""
+    if array_type is not _Array:
         raise UnpicklingError("subclasses of arrays are not read")
     return _Array()
 
 
-def _scalar(dtype: Any, data: Any = b"") -> Any:
+def _build_scalar(dtype: Any, data: Any = b"") -> Any:
+    """Replace NumPy's function that creates a scalar from its bytes."""
     if not isinstance(dtype, _DType) or not isinstance(data, bytes):
         raise UnpicklingError("numbers of Python objects are not read")
     return np.frombuffer(data, dtype.dtype, count=1)[0]
 
 
-def _named_function(owner: Any, name: Any) -> _Function:
-    """Replace ``getattr``, which files call to name methods of logs and schedules; return a placeholder."""
-    allowed = _STATISTICS if owner is LogHistory else _SCHEDULE_FUNCTIONS if owner is _Schedule else ()
-    if not isinstance(name, str) or name not in allowed:
+def _placeholder_getattr(owner: Any, name: Any) -> _Function:
+    """Replace ``getattr``, by which files refer to methods of logs and schedules; return a placeholder."""
+    allowed_names: tuple[str, ...] = ()
+    if owner is LogHistory:
+        allowed_names = _STATISTICS
+    elif owner is _Schedule:
+        allowed_names = _SCHEDULE_FUNCTIONS
+    if not isinstance(name, str) or name not in allowed_names:
         raise UnpicklingError("GLOBAL builtins.getattr was not an allowed global")  # in torch's words, see read_file.py
     return _Function()
 
 
-# Names that a file may use in addition to those that torch allows with weights_only=True, with their replacements.
+# Names that a file may use in addition to those that torch allows with weights_only=True, and what stands for them.
 ALLOWED_GLOBALS: dict[str, Any] = {
-    "builtins.getattr": _named_function,
+    "builtins.getattr": _placeholder_getattr,
     "builtins.slice": slice,
     "mmengine.logging.history_buffer.HistoryBuffer": LogHistory,
     "mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler": _Schedule,
     "mmengine.optim.scheduler.lr_scheduler.OneCycleLR": _Schedule,
     "numpy.dtype": _DType,
     "numpy.ndarray": _Array,
-    "numpy.core.multiarray._reconstruct": _reconstruct,  # NumPy 1
-    "numpy.core.multiarray.scalar": _scalar,
-    "numpy._core.multiarray._reconstruct": _reconstruct,  # NumPy 2
-    "numpy._core.multiarray.scalar": _scalar,
+    "numpy.core.multiarray._reconstruct": _reconstruct_array,  # NumPy 1
+    "numpy.core.multiarray.scalar": _build_scalar,
+    "numpy._core.multiarray._reconstruct": _reconstruct_array,  # NumPy 2
+    "numpy._core.multiarray.scalar": _build_scalar,
 }
 
 
 def load_restricted(
-    file: Any, map_location: Any = "cpu", make_history: Callable[[LogHistory], Any] = lambda history: history
+    file: str | Path | IO[bytes],
+    map_location: Any = "cpu",
+    convert_history: Callable[[LogHistory], Any] = lambda history: history,
 ) -> Any:
     """Load a ``.pth`` file of tensors, plain values, NumPy arrays and MMEngine logs.
 
     Args:
         file: Path, or open binary file.
         map_location: As for :func:`torch.load`.
-        make_history: Function that builds a log object of the result from the values of a log.
+        convert_history: Function whose result replaces each log history in the content.
 
     Returns:
-        The content. All tensors are dense, with all their values in the file.
+        The content. All its tensors are dense, and all their values are stored in the file.
 
     Raises:
         pickle.UnpicklingError: The file names a class or function that is not allowed.
-        UserError: The file fails :func:`check_checkpoint_file`, a tensor is sparse, quantized or incomplete, or all
+        UserError: The file fails :func:`check_checkpoint_file`; a tensor is sparse, quantized or incomplete; or all
             tensors together are larger than the values in the file.
-        Exception: The file is damaged.
+        Exception: The file is damaged. The unpickler can raise any exception then.
 
     Example:
         >>> import tempfile
@@ -176,34 +183,42 @@ def load_restricted(
         {'meta': {'mean': np.float64(0.5)}}
     """
     max_bytes = check_checkpoint_file(file)
-    earlier = torch.serialization.get_safe_globals()
-    torch.serialization.clear_safe_globals()  # additions of other packages do not apply here
+    registered_globals = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()  # names that other packages have allowed are not allowed here
     try:
         with torch.serialization.safe_globals([(value, name) for name, value in ALLOWED_GLOBALS.items()]):
             content = torch.load(file, map_location=map_location, weights_only=True)
     finally:
-        torch.serialization.add_safe_globals(earlier)
-    return _Cleaner(file, max_bytes, make_history).clean(content)
+        torch.serialization.add_safe_globals(registered_globals)
+    return _ContentCleaner(file, max_bytes, convert_history).clean(content)
 
 
-class _Cleaner:
-    """Replace the placeholders of this module in loaded content and check its tensors."""
+class _ContentCleaner:
+    """Replace the placeholders of this module in loaded content, and check its tensors.
 
-    def __init__(self, file: Any, max_bytes: int, make_history: Callable[[LogHistory], Any]) -> None:
-        self._file, self._max_bytes, self._make_history = file, max_bytes, make_history
-        self._storages: set[int] = set()  # addresses of the memory of tensors
-        self._total = 0  # bytes of this memory
-        # Original and cleaned container by id of the original, which must stay alive to keep its id.
+    Args:
+        file: The file, for errors.
+        max_bytes: Upper bound of the total size of the tensors in bytes.
+        convert_history: As for :func:`load_restricted`.
+    """
+
+    def __init__(
+        self, file: str | Path | IO[bytes], max_bytes: int, convert_history: Callable[[LogHistory], Any]
+    ) -> None:
+        self._file, self._max_bytes, self._convert_history = file, max_bytes, convert_history
+        self._storage_addresses: set[int] = set()  # tensors can share a storage, which counts once
+        self._total_bytes = 0  # of these storages
+        # (original, cleaned) container by the id of the original. It must stay alive, or another object gets its id.
         self._cleaned: dict[int, tuple[Any, Any]] = {}
 
     def clean(self, value: Any) -> Any:
         """Return a value without placeholders. Dictionaries and lists are changed in place."""
         if isinstance(value, Tensor):
-            self._check(value)
+            self._check_tensor(value)
         elif isinstance(value, _Array):
             return value.value
         elif isinstance(value, LogHistory):
-            return self._make_history(value)
+            return self._convert_history(value)
         elif isinstance(value, (_DType, _Schedule)):
             return None
         elif isinstance(value, (dict, list)) or type(value) is tuple:
@@ -216,33 +231,33 @@ class _Cleaner:
         if isinstance(value, tuple):
             self._cleaned[id(value)] = value, tuple(self.clean(item) for item in value)
             return
-        self._cleaned[id(value)] = value, value  # before its items, which may contain it
+        self._cleaned[id(value)] = value, value  # before its items are cleaned, because they may contain it
         if isinstance(value, dict):
             for key in [key for key, item in value.items() if isinstance(item, _Function)]:
                 del value[key]
         for key in list(value) if isinstance(value, dict) else range(len(value)):
             value[key] = self.clean(value[key])
 
-    def _check(self, tensor: Tensor) -> None:
-        kind = None
+    def _check_tensor(self, tensor: Tensor) -> None:
+        rejected = None
         if tensor.layout is not torch.strided or tensor.is_nested:
-            kind = "a sparse tensor"
+            rejected = "a sparse tensor"
         elif tensor.is_quantized:
-            kind = "a quantized tensor"
+            rejected = "a quantized tensor"
         elif tensor.device.type == "meta":
-            kind = "a tensor without values"
+            rejected = "a tensor without values"
         elif tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            kind = "a tensor with fewer values than its shape"
+            rejected = "a tensor with fewer values than its shape"
         elif self._add_storage(tensor) > self._max_bytes:
-            kind = "a tensor larger than the file's values"
-        if kind:
+            rejected = "a tensor larger than the file's values"
+        if rejected:
             hint = "write it with torch.save"
-            raise UserError(f"holds {kind}, which is not read", where=name_of(self._file), hint=hint)
+            raise UserError(f"holds {rejected}, which is not read", where=name_of(self._file), hint=hint)
 
     def _add_storage(self, tensor: Tensor) -> int:
-        """Count the memory of a tensor and return that of all tensors so far, bytes."""
+        """Count the storage of a tensor, and return the size of all storages so far in bytes."""
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self._storages:
-            self._storages.add(storage.data_ptr())
-            self._total += storage.nbytes()
-        return self._total
+        if storage.data_ptr() not in self._storage_addresses:
+            self._storage_addresses.add(storage.data_ptr())
+            self._total_bytes += storage.nbytes()
+        return self._total_bytes

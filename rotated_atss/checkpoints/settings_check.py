@@ -14,7 +14,7 @@ OFFICIAL_ANCHOR_SCALE = 8  # side of a prior of the official ATSS, in strides
 
 
 def check_settings(origin: Origin, target: Target, path: object) -> None:
-    """Raise an error if the checkpoint records other priors, another angle version or other classes than the target.
+    """Check that priors, angle version and classes recorded in a checkpoint agree with the target model.
 
     Args:
         origin: Source of the weights.
@@ -22,7 +22,7 @@ def check_settings(origin: Origin, target: Target, path: object) -> None:
         path: The checkpoint, for error messages.
 
     Raises:
-        UserError: A recorded setting differs.
+        UserError: A recorded setting differs. Settings that the checkpoint does not record are not checked.
 
     Example:
         >>> from rotated_atss.checkpoints.deltas import BoxEncoding
@@ -42,11 +42,11 @@ def check_settings(origin: Origin, target: Target, path: object) -> None:
 
 def _check_priors(origin: Origin, target: Target, path: object) -> None:
     head = origin.model.get(target.head) or origin.model.get("bbox_head") or {}
-    recorded = head.get("anchor_generator") if isinstance(head, dict) else None
+    anchors = head.get("anchor_generator") if isinstance(head, dict) else None
     for name, expected in target.anchors.items():
-        value = recorded.get(name) if isinstance(recorded, dict) else None
-        if value is not None and tuples_to_lists(value) != tuples_to_lists(expected):
-            message = f"the priors differ: {name}={value} in the checkpoint, {expected} in {target.config}"
+        recorded = anchors.get(name) if isinstance(anchors, dict) else None
+        if recorded is not None and tuples_to_lists(recorded) != tuples_to_lists(expected):
+            message = f"the priors differ: {name}={recorded} in the checkpoint, {expected} in {target.config}"
             raise UserError(message, where=path, hint="give the matching config with --config")
 
 
@@ -61,7 +61,7 @@ def _check_angle_version(origin: Origin, target: Target, path: object) -> None:
 def _check_official_priors(cell_anchors: Tensor, target: Target, name: str, path: object) -> None:
     """Check the priors of one level of the official ATSS: one square, centered at ``stride / 2``.
 
-    That code stores the indices of the first and last pixels of a prior.
+    The official code stores a prior as the indices of its first and last pixels, so x2 - x1 is its width minus 1.
     """
     strides = target.anchors.get("strides") or []
     level = int(name.rpartition(".")[2])
@@ -82,7 +82,7 @@ def _check_classes(origin: Origin, target: Target, path: object) -> None:
 
 
 def tuples_to_lists(value: Any) -> Any:
-    """Return a value whose tuples, at every depth of lists, are lists.
+    """Convert tuples to lists, at every depth of nested lists and tuples.
 
     Example:
         >>> tuples_to_lists([(1, 2), 3])

@@ -1,4 +1,4 @@
-"""Detect the project and version that wrote the weights of a checkpoint."""
+"""Detect the project, and its version, that wrote a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from rotated_atss.checkpoints.keys import SOURCES
 from rotated_atss.errors import UserError
 
-_REGRESSIONS = ("retina_reg.weight", "atss_reg.weight", "rpn.head.bbox_pred.weight")
+_REGRESSION_WEIGHTS = ("retina_reg.weight", "atss_reg.weight", "rpn.head.bbox_pred.weight")
 # Parameter names that only one source has.
 _DISTINCTIVE_NAMES = (
     (r"rpn\.head\.cls_tower\.", "atss-official"),
@@ -18,7 +18,8 @@ _DISTINCTIVE_NAMES = (
     (r"feat_refine_module\.\d+\.", "mmrotate-0.x"),
     (r"bbox_head_init\.", "mmrotate-1.x"),
 )
-# Keys of a checkpoint's meta, and whether MMEngine (mmrotate 1.x, MMDetection 3.x) writes them.
+# Keys of a checkpoint's meta, and whether they are written by MMEngine (mmrotate 1.x, MMDetection 3.x) or by its
+# predecessor in mmcv (mmrotate 0.x, MMDetection 2.x).
 _META_KEYS = {
     "mmengine_version": True,
     "mmrotate_version": False,
@@ -30,16 +31,16 @@ _META_KEYS = {
 
 
 def detect_source(state: dict[str, Tensor], meta: dict, content: dict, path: str | Path) -> tuple[str, str]:
-    """Detect the source by parameter names, box parameters, metadata and file name, in this order.
+    """Detect the source by parameter names, number of box parameters, metadata and file name, in this order.
 
     Args:
-        state: Weights without a data-parallel prefix.
+        state: Weights without the ``module.`` prefix of DataParallel.
         meta: The ``meta`` of the checkpoint; empty if it has none.
         content: The whole checkpoint.
         path: The file.
 
     Returns:
-        One of :data:`SOURCES`, and how it was detected.
+        One of :data:`SOURCES`, and a description of the evidence.
 
     Raises:
         UserError: The weights are not those of a supported detector, or the source is ambiguous.
@@ -68,10 +69,10 @@ def detect_source(state: dict[str, Tensor], meta: dict, content: dict, path: str
 
 
 def check_source(source: str, state: dict[str, Tensor], path: str | Path) -> None:
-    """Raise an error if the weights cannot be those of ``source``.
+    """Check that the weights can be those of a given source.
 
     Raises:
-        UserError: The weights belong to another family of detectors, or to an unsupported detector.
+        UserError: The weights belong to another project, or to an unsupported detector.
 
     Example:
         >>> import torch
@@ -89,14 +90,14 @@ def check_source(source: str, state: dict[str, Tensor], path: str | Path) -> Non
 
 def _box_dim(state: dict[str, Tensor], path: str | Path) -> int:
     """Return the number of parameters per box: 5 oriented, 4 horizontal. Raise UserError without a box branch."""
-    channels = [len(value) for name, value in state.items() if name.endswith(_REGRESSIONS)]
-    if not channels:
-        hint = (
-            f"expected a parameter {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, got {next(iter(state))}, ..."
-        )
+    out_channels = [len(value) for name, value in state.items() if name.endswith(_REGRESSION_WEIGHTS)]
+    if not out_channels:
+        names = f"{', '.join(_REGRESSION_WEIGHTS[:-1])} or {_REGRESSION_WEIGHTS[-1]}"
+        hint = f"expected a parameter {names}, got {next(iter(state))}, ..."
         raise UserError("not a supported detector", where=path, hint=hint)
-    # box parameters times priors per location; the latter is 1 or 9 in the supported detectors
-    return 5 if channels[0] % 5 == 0 else 4
+    # The channels are box parameters times priors per location. Supported detectors have 1 or 9 priors per location, so
+    # only 5 box parameters give a multiple of 5.
+    return 5 if out_channels[0] % 5 == 0 else 4
 
 
 def _detect_mmengine(meta: dict, content: dict, file_name: str) -> tuple[bool | None, str]:

@@ -1,4 +1,4 @@
-"""Description of the model that a checkpoint is converted for."""
+"""The model of a config, as the target of a conversion."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rotated_atss.checkpoints.deltas import BoxEncoding
 
 @dataclass(frozen=True)
 class Target:
-    """The model that weights are converted for.
+    """The model of a config for which weights of another project are converted.
 
     Attributes:
         config: Name of the config.
         shapes: Shape of each parameter and buffer by name.
         head: Name of the first head: ``bbox_head``, or ``bbox_head_init`` if further stages refine its boxes.
         box_encoding: Box encoding of that head; None for horizontal boxes.
-        anchors: Settings of that head's prior generator in the config (``scales_per_octave``, ``ratios``, ...).
+        anchors: Settings of the prior generator of that head in the config (``scales_per_octave``, ``ratios``, ...).
         classes: Class names; empty if unknown.
     """
 

@@ -1,4 +1,4 @@
-"""Summary of the boxes that a model was trained on, and the overlap of windows that follows from it."""
+"""Summarize the boxes of a training set, and derive the overlap of windows in prediction from their sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rotated_atss.checkpoints.model_info import WHOLE_IMAGE, TrainingData, Window
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
-GAP_QUANTILE = 0.99  # of the longer sides; windows should overlap by this length
+GAP_QUANTILE = 0.99  # quantile of the longer sides by which windows should overlap, see widen_gap
 
 
 def summarize_training_data(
@@ -27,7 +27,7 @@ def summarize_training_data(
         images: Number of images that the tiles were cut from; None if unknown.
 
     Returns:
-        Numbers of objects by class, and quantiles of the sides, rounded to 0.1 pixels.
+        Numbers of tiles, images and objects per class, and the quantiles of the sides, rounded to 0.1 pixels.
 
     Example:
         >>> sides, labels = np.array([[4.0, 9.0], [20.0, 6.0]]), np.array([1, 1])
@@ -50,25 +50,26 @@ def _quantiles(values: NDArray[np.float64]) -> dict[str, float]:
 
 
 def widen_gap(window: Window, data: TrainingData | None) -> Window:
-    """Widen the overlap of windows so that nearly every object is whole in one of them.
+    """Widen the overlap of windows so that nearly every object lies completely in at least one window.
 
-    An object at the border of a window is whole in the neighboring window if it is not longer than the overlap. The
-    overlap becomes the 0.99 quantile of the longer side of the boxes, rounded up, but at least the overlap of the split
-    and at most half a window: a larger one would process every pixel more than four times.
+    An object that is cut by the border of a window lies completely in the neighboring window if it is not longer than
+    the overlap. The new overlap is the 0.99 quantile of the longer side of the boxes, rounded up, but at most half a
+    window, because pixels would otherwise be processed more than four times. It is never less than the overlap of the
+    split.
 
     Args:
         window: Window size and overlap of the split, in pixels.
-        data: The training data; None, or data without objects, changes nothing.
+        data: The training data; without objects, or if None, the window is returned unchanged.
 
     Returns:
-        The same window size with the widened overlap.
+        The same window size with the new overlap.
 
     Example:
         >>> data = TrainingData(tiles=1, images=1, objects={"ship": 1}, longer_side={"0.99": 80.2})
         >>> widen_gap(Window(256, 64), data), widen_gap(Window(128, 32), data)
         (Window(size=256, gap=81), Window(size=128, gap=64))
     """
-    longest = None if data is None else data.longer_side.get(f"{GAP_QUANTILE:g}")
-    if window.size == WHOLE_IMAGE or longest is None:
+    object_length = None if data is None else data.longer_side.get(f"{GAP_QUANTILE:g}")
+    if window.size == WHOLE_IMAGE or object_length is None:
         return window
-    return Window(window.size, max(window.gap, min(math.ceil(longest), window.size // 2)))
+    return Window(window.size, max(window.gap, min(math.ceil(object_length), window.size // 2)))

@@ -1,4 +1,4 @@
-"""Weights as a pair of files, ``.pth`` and ``.safetensors``; the latter cannot contain code."""
+"""Write weights as ``.pth`` and ``.safetensors`` files, and read the latter, which cannot contain code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]
         out: Output path, with either suffix or without one.
         state: Weights by name.
         meta: Values that JSON can represent. In the ``.safetensors`` header, which holds only strings, each value is
-            JSON-encoded, except ``meta[KEY]`` (the record of the model), which is already a JSON string.
+            JSON-encoded, except ``meta[KEY]`` (the model metadata), which is a JSON string already.
 
     Returns:
         The ``.pth`` and the ``.safetensors`` path.
@@ -59,7 +59,7 @@ def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]
         [1.0, 1.0]
     """
     paths = output_paths(out)
-    state = _copy(state)
+    state = _copy_tensors(state)
     buffer = io.BytesIO()
     torch.save({"meta": meta, "state_dict": state}, buffer)
     atomic_write(paths[0], buffer.getvalue())
@@ -68,7 +68,7 @@ def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]
 
 
 def safetensors_bytes(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
-    """Return the content of a ``.safetensors`` file. Equal arguments give equal bytes.
+    """Encode weights as the content of a ``.safetensors`` file. Equal arguments give equal bytes.
 
     Args:
         state: Weights by name.
@@ -80,20 +80,20 @@ def safetensors_bytes(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> b
     """
     from safetensors.torch import save
 
-    header = {"format": "pt", **{name: value if name == KEY else json.dumps(value) for name, value in meta.items()}}
-    content = save(_copy(state), metadata=header)
+    metadata = {"format": "pt", **{name: value if name == KEY else json.dumps(value) for name, value in meta.items()}}
+    content = save(_copy_tensors(state), metadata=metadata)
     # The library writes metadata in an unspecified order; sort it so that the bytes are reproducible. The header is
     # padded with spaces to a multiple of 8 bytes.
     end = 8 + int.from_bytes(content[:8], "little")  # the first 8 bytes are the header length
-    entries = json.loads(content[8:end])
-    entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
-    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[end:]
+    header_content = json.loads(content[8:end])
+    header_content["__metadata__"] = dict(sorted(header_content["__metadata__"].items()))
+    header_bytes = json.dumps(header_content, separators=(",", ":"), ensure_ascii=False).encode()
+    header_bytes += b" " * (-len(header_bytes) % 8)
+    return len(header_bytes).to_bytes(8, "little") + header_bytes + content[end:]
 
 
-def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return separate, contiguous tensors on the CPU: the format refuses tensors that share memory."""
+def _copy_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors to contiguous memory on the CPU. The format does not allow tensors that share memory."""
     return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
 

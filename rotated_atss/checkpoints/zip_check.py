@@ -1,8 +1,8 @@
-"""Checks of a ``.pth`` file before it is loaded: what it can allocate is limited by its own size.
+"""Check a ``.pth`` file before it is loaded, so that loading cannot allocate more memory than the size of the file.
 
-A ``.pth`` file is a zip or a bare pickle. torch has its own reader of zips, so these checks accept only zips that torch
-and Python read alike, and whose entries are neither compressed nor overlapping. They refuse pickles that allocate
-memory of a size given as a number.
+A ``.pth`` file is a zip archive or a bare pickle. A zip archive must have entries that are neither compressed nor
+overlapping. torch has its own zip reader, so the archive must also leave no room for two interpretations. A pickle must
+not allocate memory of a size that it gives as a number.
 """
 
 from __future__ import annotations
@@ -10,35 +10,37 @@ from __future__ import annotations
 import os
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from rotated_atss.errors import UserError
 
-_ZIP_START = b"PK\x03\x04"  # how torch recognizes a zip
-_END = struct.Struct("<4s4H2LH")  # end of the directory: signature, disks, entries, size, offset, comment
+_ZIP_START = b"PK\x03\x04"  # by which torch recognizes a zip archive
+# Records at the end of a zip archive. End of central directory: signature, four numbers of disks and entries, size and
+# offset of the directory, length of the comment. A zip64 archive has a larger such record before it, and its locator.
+_END = struct.Struct("<4s4H2LH")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR_64 = struct.Struct("<4sLQL")
-# bytearray(10**10) in a file of 100 bytes; torch.save writes none for tensors, arrays and plain values
+# A pickle of 100 bytes can call bytearray(10**10). torch.save writes this name for no tensor, array or plain value.
 _ALLOCATING_NAME = b"\nbytearray\n"
 
 
-def check_checkpoint_file(file: Any) -> int:
-    """Check a ``.pth`` file before it is loaded.
+def check_checkpoint_file(file: str | Path | IO[bytes]) -> int:
+    """Check that loading a ``.pth`` file allocates at most the size of the file.
 
     Args:
-        file: Path, or open binary file, whose position is then its start.
+        file: Path, or open binary file. The position of an open file is set to its start.
 
     Returns:
-        Upper bound of the total size of the tensors in bytes. For a zip, it is the size of the entries that hold
+        Upper bound of the total size of the tensors in bytes: for a zip archive, the size of the entries that hold
         values (``data/``); for a bare pickle, the size of the file.
 
     Raises:
-        UserError: Its entries are compressed or overlap, its directory can be read in two ways, or its pickle makes a
-            ``bytearray``, whose size is not limited by that of the file.
-        zipfile.BadZipFile: The file is a damaged zip.
+        UserError: Entries of the archive are compressed or overlap, its directory can be read in two ways, or the
+            pickle creates a ``bytearray``, whose size is not limited by that of the file.
+        zipfile.BadZipFile: The file is a damaged zip archive.
 
     Example:
         >>> import io, torch
@@ -47,84 +49,97 @@ def check_checkpoint_file(file: Any) -> int:
         >>> check_checkpoint_file(file)
         8
     """
-    with _opened(file) as opened:
-        size = opened.seek(0, os.SEEK_END)
+    with _open_binary(file) as opened:
+        file_size = opened.seek(0, os.SEEK_END)
         opened.seek(0)
         if opened.read(4) == _ZIP_START:
             with zipfile.ZipFile(opened) as archive:
-                reason = _zip_problem(archive, opened, size)
-                size = sum(entry.file_size for entry in archive.infolist() if "/data/" in entry.filename.lower())
+                problem = _find_zip_problem(archive, opened, file_size)
+                entries = archive.infolist()
+                max_bytes = sum(entry.file_size for entry in entries if "/data/" in entry.filename.lower())
         else:
-            reason = _pickle_problem(_chunks(opened))
+            problem = _find_pickle_problem(_read_chunks(opened))
+            max_bytes = file_size
         opened.seek(0)
-    if reason:
-        raise UserError(f"not loaded, for safety: {reason}", where=name_of(file), hint="write it with torch.save")
-    return size
+    if problem:
+        raise UserError(f"not loaded, for safety: {problem}", where=name_of(file), hint="write it with torch.save")
+    return max_bytes
 
 
-def name_of(file: Any) -> Any:
-    """Return the path of a file for messages.
+def name_of(file: str | Path | IO[bytes]) -> object:
+    """Return the path of a file for messages; "checkpoint" for an open file without a name.
 
     Example:
         >>> name_of("a.pth")
         'a.pth'
     """
-    return file if not hasattr(file, "read") else getattr(file, "name", None) or "checkpoint"
+    if isinstance(file, (str, os.PathLike)):
+        return file
+    return getattr(file, "name", None) or "checkpoint"
 
 
 @contextmanager
-def _opened(file: Any) -> Iterator[IO[bytes]]:
-    if hasattr(file, "read"):
+def _open_binary(file: str | Path | IO[bytes]) -> Iterator[IO[bytes]]:
+    """Open a path for reading; an open file is returned and stays open."""
+    if isinstance(file, (str, os.PathLike)):
+        with Path(file).open("rb") as opened:
+            yield opened
+    else:
         yield file
-        return
-    with Path(file).open("rb") as opened:
-        yield opened
 
 
-def _zip_problem(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> str:
-    """Return the problem of a zip, empty if it has none; ``file`` is the open zip of ``size`` bytes."""
+def _find_zip_problem(archive: zipfile.ZipFile, file: IO[bytes], file_size: int) -> str:
+    """Return a description of what is wrong with an archive; empty if nothing is. ``file`` is the open archive."""
     entries = archive.infolist()
-    if _directory_start(file, size) != archive.start_dir:
+    if _read_directory_offset(file, file_size) != archive.start_dir:
         return "its directory is not at its end"
     if any(entry.file_size > entry.compress_size for entry in entries):
         return "its entries are compressed"
-    if sum(entry.compress_size for entry in entries) > size:
+    if sum(entry.compress_size for entry in entries) > file_size:
         return "its entries overlap"
-    pickles = (entry for entry in entries if entry.filename.lower().endswith("data.pkl"))
-    return next(filter(None, (_pickle_problem(iter([archive.read(entry)])) for entry in pickles)), "")
+    for entry in entries:
+        if entry.filename.lower().endswith("data.pkl"):
+            problem = _find_pickle_problem([archive.read(entry)])
+            if problem:
+                return problem
+    return ""
 
 
-def _directory_start(file: IO[bytes], size: int) -> int:
-    """Return the start of a zip's directory as stated by the records at the end of the file.
+def _read_directory_offset(file: IO[bytes], file_size: int) -> int:
+    """Return the offset of the directory of a zip archive, as stated by the records at the end of the file.
 
     Returns -1 if the directory and these records are not the last bytes of the file.
     """
-    end_at = size - _END.size
-    signature, *_, length, start, comment = _unpack(_END, file, end_at)
-    if signature != b"PK\x05\x06" or comment:
+    end_offset = file_size - _END.size  # of the first record after the directory
+    signature, *_, directory_size, directory_offset, comment_length = _unpack(_END, file, end_offset)
+    if signature != b"PK\x05\x06" or comment_length:
         return -1
-    locator, _, end_64_at, _ = _unpack(_LOCATOR_64, file, end_at - _LOCATOR_64.size)
-    if locator == b"PK\x06\x07":
-        if end_64_at != end_at - _LOCATOR_64.size - _END_64.size:
+    locator_signature, _, end_64_offset, _ = _unpack(_LOCATOR_64, file, end_offset - _LOCATOR_64.size)
+    if locator_signature == b"PK\x06\x07":
+        if end_64_offset != end_offset - _LOCATOR_64.size - _END_64.size:
             return -1
-        length, start = _unpack(_END_64, file, end_64_at)[-2:]
-        end_at = end_64_at
-    return start if start + length == end_at else -1
+        directory_size, directory_offset = _unpack(_END_64, file, end_64_offset)[-2:]
+        end_offset = end_64_offset
+    return directory_offset if directory_offset + directory_size == end_offset else -1
 
 
-def _unpack(record: struct.Struct, file: IO[bytes], start: int) -> tuple[Any, ...]:
-    """Read a record at a position of the file. Bytes missing in a short file are read as zeros."""
-    file.seek(max(start, 0))
+def _unpack(record: struct.Struct, file: IO[bytes], offset: int) -> tuple[Any, ...]:
+    """Read a record at an offset of the file. Bytes beyond the end of the file are read as zeros."""
+    file.seek(max(offset, 0))
     return record.unpack(file.read(record.size).ljust(record.size, b"\0"))
 
 
-def _chunks(file: IO[bytes], length: int = 2**24) -> Iterator[bytes]:
-    """Yield a file from its current position in parts that overlap by the length of the searched name."""
-    while part := file.read(length):
-        yield part
-        if len(part) == length:
+def _read_chunks(file: IO[bytes], chunk_size: int = 2**24) -> Iterator[bytes]:
+    """Yield a file from its current position in chunks of some bytes.
+
+    Chunks overlap by the length of the searched name, so that a name at the border of two chunks is found.
+    """
+    while chunk := file.read(chunk_size):
+        yield chunk
+        if len(chunk) == chunk_size:
             file.seek(-len(_ALLOCATING_NAME), os.SEEK_CUR)
 
 
-def _pickle_problem(parts: Iterator[bytes]) -> str:
-    return "it holds bytearray" if any(_ALLOCATING_NAME in part for part in parts) else ""
+def _find_pickle_problem(chunks: Iterable[bytes]) -> str:
+    """Return a description of what is wrong with a pickle; empty if nothing is."""
+    return "it holds bytearray" if any(_ALLOCATING_NAME in chunk for chunk in chunks) else ""

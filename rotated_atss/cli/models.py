@@ -102,7 +102,7 @@ def _download(args: argparse.Namespace) -> None:
 
 def _info(args: argparse.Namespace) -> None:
     from rotated_atss.checkpoints.model_file import read_model_info
-    from rotated_atss.checkpoints.registry import load_registry, near_names
+    from rotated_atss.checkpoints.registry import load_registry, similar_names_hint
 
     if Path(args.model).is_file():
         info = read_model_info(args.model)
@@ -113,7 +113,7 @@ def _info(args: argparse.Namespace) -> None:
         return
     registry = load_registry(args.registry)
     if args.model not in registry:
-        hint = f"{near_names(args.model, list(registry))}all names: rotated-atss models list"
+        hint = f"{similar_names_hint(args.model, list(registry))}all names: rotated-atss models list"
         raise UserError("no such file, and no model of this name", where=args.model, hint=hint)
     if args.config:
         raise UserError("--config needs a model file", where=args.model, hint="rotated-atss models download NAME")
@@ -125,7 +125,7 @@ def _print_info(args: argparse.Namespace, info: ModelInfo) -> None:
 
     if args.config:
         if info.config is None:
-            raise UserError("the model's record has no config", where=args.model)
+            raise UserError("the model metadata has no config", where=args.model)
         print(info.config, end="")
     elif args.json:
         print(json.dumps({"file": args.model, "record": json.loads(info.to_json())}, indent=1, ensure_ascii=False))

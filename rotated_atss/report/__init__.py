@@ -1,1 +1,1 @@
-"""Evaluation reports as static pages."""
+"""Evaluation reports as static HTML pages."""

@@ -1,4 +1,4 @@
-"""Draw the axes of SVG charts, and map values to coordinates."""
+"""Draw the axes of SVG charts, and map data values to SVG coordinates."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rotated_atss.report.html import Content, Html, element, render
 
 @dataclass(frozen=True)
 class Axes:
-    """A plot area in an SVG, and the mapping of values to its coordinates.
+    """The plot area of an SVG chart, and the mapping of data values to SVG coordinates.
 
     Attributes:
-        width: Width of the SVG, in units of its coordinates.
-        height: Height of the SVG.
-        x_range: Values at the left and right edge of the plot.
-        y_range: Values at the bottom and top edge of the plot.
-        margins: Space between the plot and the edges of the SVG (left, top, right, bottom), for the labels.
+        width: Width of the SVG, in SVG units.
+        height: Height of the SVG, in SVG units.
+        x_range: Values at the left and right edge of the plot area.
+        y_range: Values at the bottom and top edge of the plot area.
+        margins: Space for labels between the plot area and the edges of the SVG (left, top, right, bottom).
     """
 
     width: float = 480
@@ -27,16 +27,16 @@ class Axes:
     y_range: tuple[float, float] = (0.0, 1.0)
     margins: tuple[float, float, float, float] = (56, 10, 14, 46)
 
-    # Numbers in the methods below, such as 40, are distances of labels that suit the font sizes in report.css.
+    # The methods below place labels at distances, such as 40 units, that suit the font sizes in report.css.
 
     @property
     def plot(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom coordinate of the plot."""
+        """Left, top, right and bottom coordinate of the plot area."""
         left, top, right, bottom = self.margins
         return left, top, self.width - right, self.height - bottom
 
     def x(self, value: float) -> float:
-        """Return the coordinate of a value on the x axis.
+        """Return the SVG coordinate of a value on the x axis.
 
         Example:
             >>> Axes().x(0.5)
@@ -46,7 +46,7 @@ class Axes:
         return left + (right - left) * (value - self.x_range[0]) / (self.x_range[1] - self.x_range[0])
 
     def y(self, value: float) -> float:
-        """Return the coordinate of a value on the y axis, which points up.
+        """Return the SVG coordinate of a value on the y axis, which points up.
 
         Example:
             >>> Axes().y(0.0), Axes().y(1.0)
@@ -56,7 +56,7 @@ class Axes:
         return bottom - (bottom - top) * (value - self.y_range[0]) / (self.y_range[1] - self.y_range[0])
 
     def path(self, xs: Sequence[float], ys: Sequence[float]) -> str:
-        """Return the ``d`` attribute of an SVG path through points.
+        """Return the ``d`` attribute of an SVG path through points with these values.
 
         Example:
             >>> Axes().path([0, 1], [1, 0.5])
@@ -74,8 +74,8 @@ class Axes:
             12
         """
         left, top, right, bottom = self.plot
-        lines = [self._vertical(value) for value in tick_values(*self.x_range)]
-        lines += [self._horizontal(value) for value in tick_values(*self.y_range)]
+        lines = [self._vertical_grid_line(value) for value in tick_values(*self.x_range)]
+        lines += [self._horizontal_grid_line(value) for value in tick_values(*self.y_range)]
         labels = [
             element("text", x_label, x=_short((left + right) / 2), y=_short(bottom + 40), class_="axis"),
             element(
@@ -84,13 +84,13 @@ class Axes:
         ]
         return render(lines, labels)
 
-    def _vertical(self, value: float) -> Html:
+    def _vertical_grid_line(self, value: float) -> Html:
         _, top, _, bottom = self.plot
         x = _short(self.x(value))
         line = element("line", x1=x, x2=x, y1=_short(top), y2=_short(bottom), class_="grid")
         return render(line, element("text", f"{value:g}", x=x, y=_short(bottom + 18), class_="tick x"))
 
-    def _horizontal(self, value: float) -> Html:
+    def _horizontal_grid_line(self, value: float) -> Html:
         left, _, right, _ = self.plot
         y = self.y(value)
         line = element("line", x1=_short(left), x2=_short(right), y1=_short(y), y2=_short(y), class_="grid")
@@ -98,7 +98,7 @@ class Axes:
 
 
 def svg(axes: Axes, *content: Content, label: str, class_: str = "chart", **attributes: object) -> Html:
-    """Return an SVG element of the size of the axes; ``label`` is its name for screen readers.
+    """Return an SVG element with the size of the axes; ``label`` is its description for screen readers.
 
     Example:
         >>> svg(Axes(), label="empty")
@@ -114,7 +114,7 @@ def tick_values(low: float, high: float, max_intervals: int = 6) -> list[float]:
     Args:
         low: Value at the start of the axis.
         high: Value at its end.
-        max_intervals: Largest number of steps from ``low`` to ``high``.
+        max_intervals: Maximum number of intervals between ticks from ``low`` to ``high``.
 
     Example:
         >>> tick_values(0, 1)
@@ -122,14 +122,14 @@ def tick_values(low: float, high: float, max_intervals: int = 6) -> list[float]:
         >>> tick_values(0.7, 1)
         [0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0]
     """
-    # 1e-9 allows for rounding errors of the divisions
     power = 10.0 ** math.floor(math.log10((high - low) / max_intervals))
     steps = (factor * power for factor in (1, 2, 5, 10))
+    # 1e-9 allows for rounding errors of the divisions
     step = next(step for step in steps if (high - low) / step <= max_intervals + 1e-9)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(number * step, 9) for number in range(first, last + 1)]
+    return [round(multiple * step, 9) for multiple in range(first, last + 1)]
 
 
 def _short(value: float) -> str:
-    """Return a coordinate with at most one decimal, so that pages are small."""
+    """Format a coordinate with at most one decimal, which keeps the pages small."""
     return f"{value:.1f}".removesuffix(".0")

@@ -36,14 +36,14 @@ def write_report(
 ) -> Path:
     """Write the folder of a report.
 
-    Order of writing: ``report.json`` and the tables, the pictures, ``index.html``.
+    The files are written in this order: ``report.json`` and the tables, the pictures, ``index.html``.
 
     Args:
         report: The report.
         out: A new or empty folder, or the folder of an earlier report, whose files are replaced.
         images: Image files by image id, for the viewer; None for a report without pictures.
-        baseline: Content of the ``report.json`` of another run to compare with.
-        max_images: Largest number of images in the viewer.
+        baseline: Content of the ``report.json`` of another run, with which the report is compared.
+        max_images: Maximum number of images in the viewer.
         progress: Show a progress bar over the images; None shows it on a terminal.
 
     Returns:
@@ -60,9 +60,12 @@ def write_report(
     check_report_folder(out)
     content = report_to_json(report)
     _write_json_and_tables(content, out, {"detections": detections_table(report)})
-    chosen = choose_images(report, images or {}, max_images)
-    addresses = _write_pictures(report, out, images, chosen, progress) if images and chosen else {}
-    return write_pages(content, out, baseline=baseline, **addresses)
+    viewer_urls: dict[str, str] = {}
+    thumbnail_urls: dict[str, str] = {}
+    chosen_ids = choose_images(report, images or {}, max_images)
+    if images and chosen_ids:
+        viewer_urls, thumbnail_urls = _write_pictures(report, out, images, chosen_ids, progress)
+    return write_pages(content, out, baseline=baseline, viewer_urls=viewer_urls, thumbnail_urls=thumbnail_urls)
 
 
 def render_report(content: dict[str, Any], out: str | Path, baseline: dict[str, Any] | None = None) -> Path:
@@ -85,7 +88,7 @@ def render_report(content: dict[str, Any], out: str | Path, baseline: dict[str, 
     """
     check_report_folder(out)
     _write_json_and_tables(content, Path(out), {})
-    return write_pages(content, Path(out), baseline=baseline, viewer_of={})
+    return write_pages(content, Path(out), baseline=baseline, viewer_urls={})
 
 
 def check_report_folder(out: str | Path, outputs: Iterable[str | Path] = ()) -> None:
@@ -93,7 +96,8 @@ def check_report_folder(out: str | Path, outputs: Iterable[str | Path] = ()) -> 
 
     Args:
         out: Folder of a report.
-        outputs: Other outputs of the command, which must not be in the folder: a folder with other files is rejected.
+        outputs: Other outputs of the command. They must not lie in the folder, because a folder with files that do not
+            belong to a report is rejected by the next run.
 
     Raises:
         UserError: The folder has other content, is a file, or would contain another output.
@@ -121,7 +125,7 @@ def _has_files(folder: Path) -> bool:
 
 
 def _write_json_and_tables(content: dict[str, Any], out: Path, more_tables: Mapping[str, str]) -> None:
-    """Write ``report.json`` and the tables, and remove those files of an earlier report that are not replaced now.
+    """Write ``report.json`` and the tables, and remove files of an earlier report that would be out of date.
 
     ``more_tables`` are tables that cannot be computed from ``report.json``, as CSV text by name.
     """
@@ -130,7 +134,7 @@ def _write_json_and_tables(content: dict[str, Any], out: Path, more_tables: Mapp
         out / "tables" / f"{name}.csv": text.encode(errors="backslashreplace") for name, text in tables.items()
     }
     report_json = json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n"
-    # report.json first, since check_report_folder recognizes the folder of a report by it
+    # report.json is written first, because check_report_folder recognizes the folder of a report by it
     atomic_write_all({out / REPORT_JSON: report_json.encode(), **csv_files})
     (out / "index.html").unlink(missing_ok=True)
     if not more_tables:
@@ -140,19 +144,19 @@ def _write_json_and_tables(content: dict[str, Any], out: Path, more_tables: Mapp
 
 
 def _write_pictures(
-    report: EvaluationReport, out: Path, images: Mapping[str, Path], chosen: list[str], progress: bool | None
-) -> dict[str, Mapping[str, str]]:
-    """Write the viewer and the pictures of the best and worst images.
+    report: EvaluationReport, out: Path, images: Mapping[str, Path], chosen_ids: list[str], progress: bool | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Write the viewer pages of the chosen images, and thumbnails of the best and worst images.
 
     Returns:
-        Addresses by image id, as the arguments ``viewer_of`` and ``thumbnails_of`` of :func:`write_pages`.
+        URLs of the viewer pages and of the thumbnails by image id, relative to ``out``.
     """
     from rotated_atss.report.thumbnails import write_thumbnails
     from rotated_atss.report.viewer import write_viewer
 
-    bar = progress_bar(chosen, desc="images", unit="image", leave=False, show=progress)
-    viewer_of = write_viewer(viewer_images(report, images, bar), out, classes=report.data.classes)
+    ids_with_bar = progress_bar(chosen_ids, desc="images", unit="image", leave=False, show=progress)
+    viewer_urls = write_viewer(viewer_images(report, images, ids_with_bar), out, classes=report.data.classes)
     best, worst = best_and_worst(report.images)
-    with_thumbnail = [image for image in viewer_of if image in {*best, *worst}]
-    thumbnails_of = write_thumbnails(viewer_images(report, images, with_thumbnail), out)
-    return {"viewer_of": viewer_of, "thumbnails_of": thumbnails_of}
+    thumbnail_ids = [image_id for image_id in viewer_urls if image_id in {*best, *worst}]
+    thumbnail_urls = write_thumbnails(viewer_images(report, images, thumbnail_ids), out)
+    return viewer_urls, thumbnail_urls

@@ -10,44 +10,45 @@ from typing import Any
 from rotated_atss.analysis.evaluation.report import ALL_CLASSES
 from rotated_atss.report.axes import Axes, svg
 from rotated_atss.report.html import Html, element, render
-from rotated_atss.report.numbers import count, interval, ratio
+from rotated_atss.report.numbers import format_count, format_interval, format_ratio
 
-Columns = Mapping[str, Sequence[float]]
-"""A curve: one list per field, such as ``recall``, with the value of that field at each point."""
+Curve = Mapping[str, Sequence[float]]
+"""A curve as one list per field, such as ``recall``, with the value of that field at each point."""
 
-_BELOW_PLOT = 126  # height of the space below a reliability diagram: labels of the axis, and the columns of counts
+# Reliability diagram, in SVG units.
+_BELOW_PLOT = 126  # height of the space below the plot area, for axis labels and the columns of counts
 _MAX_COLUMN = 44  # height of the highest column
-_COLUMN_BASE = 8  # distance of the columns from the lower edge
+_COLUMN_BASE = 8  # distance of the columns from the lower edge of the SVG
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Content of an axis of :func:`curve_chart`.
+    """The values along an axis of :func:`curve_chart`.
 
     Attributes:
         field: Field of the curves, such as ``recall``.
         label: Text at the axis; empty for the name of the field.
-        mark: Value at which a line marks a threshold, or None.
+        threshold: Value at which a line marks a threshold, only on the x axis; None for no line.
     """
 
     field: str
     label: str = ""
-    mark: float | None = None
+    threshold: float | None = None
 
 
 def curve_chart(
-    curves: Mapping[str, Columns], x: Axis, y: Axis, title: str, baseline: Mapping[str, Columns] | None = None
+    curves: Mapping[str, Curve], x: Axis, y: Axis, title: str, baseline: Mapping[str, Curve] | None = None
 ) -> Html:
-    """Draw a thin gray line per class, and a thick line of all classes together on top.
+    """Draw the curves of all classes: a thin gray line per class, and a thick line of all classes together on top.
 
     ``report.js`` highlights classes that the reader chooses, and shows values at the pointer. It identifies a line by
     ``data-series``, the position of the class in ``curves``.
 
     Args:
-        curves: Curve of each class, by its name.
-        x: Content of the x axis.
-        y: Content of the y axis, which extends from 0 to 1.
-        title: Name of the chart for screen readers.
+        curves: Curve of each class, by class name.
+        x: Values along the x axis.
+        y: Values along the y axis, which extends from 0 to 1.
+        title: Description of the chart for screen readers.
         baseline: Curves of another run, drawn as dashed lines. A line is visible only while its class is highlighted.
 
     Example:
@@ -56,27 +57,28 @@ def curve_chart(
         >>> '<path class="curve" data-series="0" d="M56 10L466 152"><title>ship</title></path>' in chart
         True
     """
-    axes = Axes(x_range=_limits([*curves.values(), *(baseline or {}).values()], x.field))
-    lines = [_line(axes, curves[name], x, y, index, name) for index, name in _overall_last(curves)]
-    dashed = [
-        _line(axes, baseline[name], x, y, index, f"{name}, baseline", dashed=True)
+    baseline = baseline or {}
+    axes = Axes(x_range=_x_range([*curves.values(), *baseline.values()], x.field))
+    lines = [_curve_line(axes, curves[name], x, y, index, name) for index, name in _overall_last(curves)]
+    dashed_lines = [
+        _curve_line(axes, baseline[name], x, y, index, f"{name}, baseline", dashed=True)
         for index, name in enumerate(curves)
-        if baseline and name in baseline
+        if name in baseline
     ]
     marker = element("circle", class_="marker", r=5, cx=0, cy=0, visibility="hidden")
     return svg(
-        axes, axes.frame(x.label or x.field, y.label or y.field), _threshold_line(axes, x.mark), lines, dashed, marker,
-        label=title, class_="chart curves", data_x=x.field, data_y=y.field,
+        axes, axes.frame(x.label or x.field, y.label or y.field), _threshold_line(axes, x.threshold),
+        lines, dashed_lines, marker, label=title, class_="chart curves", data_x=x.field, data_y=y.field,
         data_x_range="{} {}".format(*axes.x_range), data_plot=" ".join(f"{value:g}" for value in axes.plot),
     )  # fmt: skip
 
 
 def reliability_chart(bins: Sequence[Mapping[str, Any]], title: str) -> Html:
-    """Draw a point per score bin (precision over mean score), with a line to the diagonal and the count below.
+    """Draw a reliability diagram: precision over mean score per score bin, with the number of detections below.
 
     Args:
         bins: Bins of ``calibration`` in ``report.json``.
-        title: Name of the chart for screen readers.
+        title: Description of the chart for screen readers.
 
     Example:
         >>> bins = [{"from": 0.5, "to": 1.0, "detections": 8, "mean_score": 0.8, "precision": 0.5}]
@@ -90,16 +92,16 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]], title: str) -> Html:
     max_count = max((score_bin["detections"] for score_bin in bins), default=0)
     points = [_bin_point(axes, score_bin) for score_bin in bins]
     columns = [_count_column(axes, score_bin, max_count) for score_bin in bins]
-    # to the left of the columns, at their middle height
+    # left of the columns, at half their maximum height
     label = element("text", "detections", class_="axis", transform="translate(13 363) rotate(-90)")
     return svg(axes, axes.frame("score", "precision"), diagonal, points, columns, label, label=title)
 
 
-def _limits(curves: Iterable[Columns], field: str) -> tuple[float, float]:
+def _x_range(curves: Iterable[Curve], field: str) -> tuple[float, float]:
     """Return the range of the x axis: 0 to 1, or to the highest value if it is above 1.
 
-    An axis of scores starts at the lowest score, rounded down to a tenth, if this score is negative or at least 0.3.
-    Otherwise a large part of the chart would be empty, or points would lie outside of it.
+    An axis of scores starts at the lowest score, rounded down to a tenth, if this score is at least 0.3 (otherwise a
+    large part of the chart would be empty) or negative (otherwise points would lie outside of the chart).
     """
     values = [value for curve in curves for value in curve[field]]
     low, high = min(values, default=0.0), max([1.0, *values])
@@ -108,12 +110,13 @@ def _limits(curves: Iterable[Columns], field: str) -> tuple[float, float]:
     return min(math.floor(low * 10) / 10, high - 0.1), high
 
 
-def _overall_last(curves: Mapping[str, Columns]) -> list[tuple[int, str]]:
-    """Return positions and names of the curves in the order of drawing: the line of all classes together is on top."""
+def _overall_last(curves: Mapping[str, Curve]) -> list[tuple[int, str]]:
+    """Return positions and names of the curves in drawing order: the curve of all classes together is drawn last."""
     return sorted(enumerate(curves), key=lambda item: item[1] == ALL_CLASSES)
 
 
-def _line(axes: Axes, curve: Columns, x: Axis, y: Axis, index: int, name: str, dashed: bool = False) -> Html:
+def _curve_line(axes: Axes, curve: Curve, x: Axis, y: Axis, index: int, name: str, dashed: bool = False) -> Html:
+    """Draw a curve; ``index`` is the position of its class, ``dashed`` marks a curve of the baseline."""
     class_ = "curve"
     if dashed:
         class_ = "curve baseline"
@@ -129,23 +132,26 @@ def _line(axes: Axes, curve: Columns, x: Axis, y: Axis, index: int, name: str, d
 
 
 def _path(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> str:
-    """Return the ``d`` attribute of a line; a single point is repeated, since round line ends make it visible then."""
+    """Return the ``d`` attribute of a line. A single point is repeated, because its round line ends make it visible."""
     return axes.path([xs[0]] * 2, [ys[0]] * 2) if len(xs) == 1 else axes.path(xs, ys)
 
 
 def _threshold_line(axes: Axes, threshold: float | None) -> Html | None:
-    """Draw the line of a threshold and its label; None if the axis does not contain the threshold."""
+    """Draw a vertical line at a threshold, with a label; return None if the axis does not contain the threshold."""
     if threshold is None or not axes.x_range[0] <= threshold <= axes.x_range[1]:
         return None
     _, top, right, bottom = axes.plot
     x = axes.x(threshold)
     label_on_left = x > right - 110  # the label needs 110 units
-    text = element(
-        "text", f"threshold {ratio(threshold)}", x=f"{x - 5 if label_on_left else x + 5:.1f}", y=f"{bottom - 8:.1f}",
+    label = element(
+        "text",
+        f"threshold {format_ratio(threshold)}",
+        x=f"{x - 5 if label_on_left else x + 5:.1f}",
+        y=f"{bottom - 8:.1f}",
         class_="note end" if label_on_left else "note",
-    )  # fmt: skip
+    )
     line = element("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=top, y2=bottom, class_="threshold")
-    return render(line, text)
+    return render(line, label)
 
 
 def _bin_point(axes: Axes, score_bin: Mapping[str, Any]) -> Html | None:
@@ -155,12 +161,12 @@ def _bin_point(axes: Axes, score_bin: Mapping[str, Any]) -> Html | None:
         return None
     x, y, diagonal_y = axes.x(mean_score), axes.y(precision), axes.y(mean_score)
     gap = element("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=f"{y:.1f}", y2=f"{diagonal_y:.1f}", class_="gap")
-    text = f"scores {interval(score_bin['from'], score_bin['to'])}: precision {ratio(precision)}"
+    text = f"scores {format_interval(score_bin['from'], score_bin['to'])}: precision {format_ratio(precision)}"
     return render(gap, element("circle", element("title", text), class_="point", cx=f"{x:.1f}", cy=f"{y:.1f}", r=5))
 
 
 def _count_column(axes: Axes, score_bin: Mapping[str, Any], max_count: int) -> Html | None:
-    """Draw a column below the diagram, with the number of detections in a bin."""
+    """Draw a column below the diagram whose height is the number of detections in a bin."""
     detections = score_bin["detections"]
     if not detections:
         return None
@@ -168,12 +174,12 @@ def _count_column(axes: Axes, score_bin: Mapping[str, Any], max_count: int) -> H
     base = axes.height - _COLUMN_BASE
     height = _MAX_COLUMN * detections / max_count
     column = element(
-        "rect", element("title", f"{count(detections)} detections"), class_="column",
+        "rect", element("title", f"{format_count(detections)} detections"), class_="column",
         x=f"{left + 2:.1f}", width=f"{max(0, right - left - 4):.1f}", y=f"{base - height:.1f}", height=f"{height:.1f}",
     )  # fmt: skip
     label = element(
         "text",
-        _brief(detections),
+        _format_short_count(detections),
         class_="tick x small",
         x=f"{(left + right) / 2:.1f}",
         y=f"{base - height - 5:.1f}",
@@ -181,8 +187,8 @@ def _count_column(axes: Axes, score_bin: Mapping[str, Any], max_count: int) -> H
     return render(column, label)
 
 
-def _brief(number: int) -> str:
-    """Return a count in few characters, such as ``1.2k``."""
+def _format_short_count(number: int) -> str:
+    """Format a count in few characters, such as ``1.2k``."""
     for limit, unit in ((1_000_000, "M"), (1_000, "k")):
         if number >= limit:
             return f"{number / limit:.1f}{unit}" if number < 10 * limit else f"{number / limit:.0f}{unit}"

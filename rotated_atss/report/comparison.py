@@ -14,31 +14,33 @@ CLASS_FIELDS = (*SUMMARY_FIELDS[1:], "best_score_threshold")  # without "images"
 IMAGE_FIELDS = ("objects", "ignored", "detections", "tp", "fp", "fn", "precision", "recall", "f1")
 ERROR_FIELDS = ("count", "ap50_cost")
 GROUP_FIELDS = ("objects", "AP50", "recall")
-# Settings that must be equal, or else differences of AP and counts are not due to the detector alone.
-RULES = ("dataset", "metric", "difficult", "iou_thresholds", "iou_threshold", "score_threshold")
+# Settings that both runs must share; otherwise differences of AP and counts are not due to the detector alone.
+COMPARED_SETTINGS = ("dataset", "metric", "difficult", "iou_thresholds", "iou_threshold", "score_threshold")
 
-SHOWN_CHANGE = 0.0005
-"""Smallest difference of ratios that is not 0.000 when it is shown with three decimals."""
+MIN_SHOWN_CHANGE = 0.0005
+"""Smallest difference of ratios that is not shown as 0.000."""
 
 Values = Mapping[str, Any]
-Changes = dict[str, float | None]  # differences by field
+"""Values by field, an object of ``report.json``."""
+Changes = dict[str, float | None]
+"""Differences by field."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Differences between a report and a baseline.
 
-    A difference is None where one of the two values is undefined. Classes, groups and images that only one of the
-    reports has are left out.
+    A difference is None if one of the two values is undefined. Classes, groups and images that only one of the reports
+    has are left out.
 
     Attributes:
-        summary: ``summary[field]``.
-        classes: ``classes[name][field]``.
-        errors: ``errors[kind][field]``, errors of all classes together.
-        class_errors: ``class_errors[name][kind][field]``, errors of one class.
-        groups: ``groups[property][(from, to)][field]``.
-        images: ``images[image id][field]``.
-        rules: Settings in :data:`RULES` that differ: name, new value, value of the baseline.
+        summary: Differences of the whole evaluation, ``summary[field]``.
+        classes: Differences per class, ``classes[class_name][field]``.
+        errors: Differences per kind of error, for all classes together, ``errors[kind][field]``.
+        class_errors: Differences per class and kind of error, ``class_errors[class_name][kind][field]``.
+        groups: Differences per group of objects, ``groups[property][(from, to)][field]``.
+        images: Differences per image, ``images[image_id][field]``.
+        different_settings: Settings in :data:`COMPARED_SETTINGS` that differ: name, new value, value of the baseline.
         only_new: Names of the ``classes`` and ids of the ``images`` that only the report has.
         only_baseline: Names of the ``classes`` and ids of the ``images`` that only the baseline has.
     """
@@ -49,7 +51,7 @@ class Comparison:
     class_errors: dict[str, dict[str, Changes]]
     groups: dict[str, dict[tuple[Any, Any], Changes]]
     images: dict[str, Changes]
-    rules: list[tuple[str, Any, Any]]
+    different_settings: list[tuple[str, Any, Any]]
     only_new: dict[str, list[str]]
     only_baseline: dict[str, list[str]]
 
@@ -58,14 +60,15 @@ def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Compari
     """Subtract the numbers of a baseline from those of a report.
 
     Args:
-        report: Report in the format of ``report.json``.
-        baseline: Another report.
+        report: Content of a ``report.json``.
+        baseline: Content of the ``report.json`` of another run.
 
     Example:
         >>> errors = {"kinds": [], "all": {}, "classes": {}}
-        >>> rest = {"summary": {}, "errors": errors, "groups": {}, "images": [], "settings": {}}
-        >>> new, old = ({**rest, "classes": [{"name": "ship", "AP50": ap50}]} for ap50 in (0.75, 0.5))
-        >>> compare_reports(new, old).classes["ship"]["AP50"]
+        >>> other_fields = {"summary": {}, "errors": errors, "groups": {}, "images": [], "settings": {}}
+        >>> report = {**other_fields, "classes": [{"name": "ship", "AP50": 0.75}]}
+        >>> baseline = {**other_fields, "classes": [{"name": "ship", "AP50": 0.5}]}
+        >>> compare_reports(report, baseline).classes["ship"]["AP50"]
         0.25
     """
     new_classes, old_classes = _index_by(report["classes"], "name"), _index_by(baseline["classes"], "name")
@@ -87,10 +90,10 @@ def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Compari
             for name, groups in report["groups"].items()
         },
         images=_subtract_all(new_images, old_images, IMAGE_FIELDS),
-        rules=[
-            (rule, report["settings"].get(rule), baseline["settings"].get(rule))
-            for rule in RULES
-            if report["settings"].get(rule) != baseline["settings"].get(rule)
+        different_settings=[
+            (name, report["settings"].get(name), baseline["settings"].get(name))
+            for name in COMPARED_SETTINGS
+            if report["settings"].get(name) != baseline["settings"].get(name)
         ],
         only_new={"classes": _only_in(new_classes, old_classes), "images": _only_in(new_images, old_images)},
         only_baseline={"classes": _only_in(old_classes, new_classes), "images": _only_in(old_images, new_images)},
@@ -98,26 +101,28 @@ def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Compari
 
 
 def subtract(new: Values, old: Values, fields: Iterable[str]) -> Changes:
-    """Subtract fields; the difference is None where one of the values is None or missing.
+    """Subtract the fields of a baseline; the difference is None if one of the values is None or missing.
 
     Example:
         >>> subtract({"AP50": 0.75, "AP75": None}, {"AP50": 0.5, "AP75": 0.25}, ["AP50", "AP75"])
         {'AP50': 0.25, 'AP75': None}
     """
-    return {
-        field: None if new.get(field) is None or old.get(field) is None else new[field] - old[field] for field in fields
-    }
+    differences: Changes = {}
+    for field in fields:
+        is_undefined = new.get(field) is None or old.get(field) is None
+        differences[field] = None if is_undefined else new[field] - old[field]
+    return differences
 
 
 def largest_changes(changes: Mapping[str, Changes], field: str, limit: int, *, sign: int) -> list[str]:
-    """Return the names of classes or ids of images in which a ratio changed most, the largest change first.
+    """Return the names of the classes, or ids of the images, whose ratio changed most, the largest change first.
 
-    Changes below :data:`SHOWN_CHANGE` are left out.
+    Changes below :data:`MIN_SHOWN_CHANGE` are left out.
 
     Args:
-        changes: Differences by name or id, and field.
+        changes: Differences by field, for each class name or image id.
         field: Field of the ratio.
-        limit: Largest number of names or ids to return.
+        limit: Maximum number of names or ids.
         sign: 1 for increases, -1 for decreases.
 
     Example:
@@ -125,7 +130,7 @@ def largest_changes(changes: Mapping[str, Changes], field: str, limit: int, *, s
         ['c']
     """
     sizes = {key: sign * (fields[field] or 0) for key, fields in changes.items()}
-    return sorted((key for key, size in sizes.items() if size >= SHOWN_CHANGE), key=lambda key: -sizes[key])[:limit]
+    return sorted((key for key, size in sizes.items() if size >= MIN_SHOWN_CHANGE), key=lambda key: -sizes[key])[:limit]
 
 
 def _index_by(rows: Iterable[Values], key: str) -> dict[str, Values]:

@@ -1,4 +1,4 @@
-"""Write the report of an evaluation from its AP, detections and labels."""
+"""Write the report of an evaluation from its result, its detections and its labels."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ from rotated_atss.report.image_files import find_images_by_id
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """Folder and content of a report.
+    """Options of a report: its folder, and what it contains.
 
     Attributes:
         out: Folder of the report.
-        detections: Folder or file of the detections. It is only shown in the report, not read.
-        labels: Label folders or annotation file. They are only shown in the report, not read.
+        detections: Folder or file of the detections. The path is only named in the report, not read.
+        labels: Label folders or annotation file. The paths are only named in the report, not read.
         images: Folders of the full images; without folders the report has no pictures.
-        max_images: Largest number of images in the viewer.
-        score: Score threshold of precision, recall and counts; None for the one with the highest F1 over all classes.
-        baseline: Content of the ``report.json`` of another run to compare with.
+        max_images: Maximum number of images in the viewer.
+        score: Score threshold of precision, recall and counts; None for the threshold with the highest F1 over all
+            classes together.
+        baseline: Content of the ``report.json`` of another run, with which the report is compared.
         assignment: Content of the file that ``assignment-stats --json`` writes, to include it in the report.
         workers: Number of threads.
         progress: Show a progress bar over the images; None shows it on a terminal.
@@ -83,7 +84,7 @@ def report_task1(
         detections, labels, list(result.per_class), metric=result.metric, dataset=result.dataset,
         difficult=result.difficult,
     )  # fmt: skip
-    return _report(data, from_task1_result(result), result.dataset, result.iou_thresholds, options, log)
+    return _write_report(data, from_task1_result(result), result.dataset, result.iou_thresholds, options, log)
 
 
 def report_coco(
@@ -104,9 +105,9 @@ def report_coco(
         instances: Ground truth.
         detections: The evaluated detections, as in a results JSON.
         options: Folder and content of the report.
-        image_ids: Evaluated images; by default all.
-        categories: Ids of the evaluated categories; by default all.
-        max_dets: Largest number of detections per image and class.
+        image_ids: Ids of the evaluated images; None for all.
+        categories: Ids of the evaluated categories; None for all.
+        max_dets: Maximum number of detections per image and class.
         log: Function that shows a line to the user.
 
     Returns:
@@ -120,10 +121,10 @@ def report_coco(
         report_coco(evaluate_boxes(instances, rows), instances, rows, ReportOptions(out="report"))
     """
     data = from_coco(instances, detections, image_ids=image_ids, categories=categories, max_dets=max_dets)
-    return _report(data, from_coco_result(result), "COCO", IOU_THRESHOLDS, options, log)
+    return _write_report(data, from_coco_result(result), "COCO", IOU_THRESHOLDS, options, log)
 
 
-def _report(
+def _write_report(
     data: EvaluationData,
     ap: ApValues,
     dataset: str,
@@ -147,8 +148,9 @@ def _report(
 
 
 def _describe_images(num_found: int, ids: Sequence[str], folders: Sequence[str | Path]) -> str:
-    """Return how many images were found in the folders, and that the others have no pictures."""
+    """Describe how many of the images with these ids were found in the folders."""
     text = f"{num_found} of {count_of(len(ids), 'image')} found in {', '.join(map(str, folders))}"
-    if num_found:
-        return text if num_found == len(ids) else f"{text}; the others have no picture"
-    return f"{text}; the report has no pictures" + (f" (the first image is {printable(ids[0])})" if ids else "")
+    if num_found == 0:
+        example = f" (the first image is {printable(ids[0])})" if ids else ""
+        return f"{text}; the report has no pictures{example}"
+    return text if num_found == len(ids) else f"{text}; the others have no picture"

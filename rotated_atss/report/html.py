@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from html import escape as _escape
 from typing import Any, TypeAlias
 
-# HTML elements that never have an end tag, and SVG elements that need none if they are empty
+# HTML elements that never have an end tag, and SVG elements that need no end tag if they are empty
 VOID = frozenset({"br", "circle", "col", "hr", "img", "input", "line", "link", "meta", "path", "rect"})
 SVG_VOID = frozenset({"circle", "line", "path", "rect"})
 
 
 class Html(str):
-    """Text that is already HTML, so that it is not escaped."""
+    """Text that is already HTML, which is not escaped again."""
 
     __slots__ = ()
 
@@ -74,11 +74,11 @@ def element(name: str, /, *content: Content, **attributes: Any) -> Html:
 
 
 def json_script(value: Any, **attributes: Any) -> Html:
-    r"""Return a ``script`` element with JSON data; no text in the data can close the element.
+    r"""Return a ``script`` element with JSON data. No string in the data can close the element.
 
     Args:
-        value: Dictionaries, lists, texts, finite numbers, booleans and None.
-        attributes: Attributes of the element, as of :func:`element`.
+        value: Dictionaries, lists, strings, finite numbers, booleans and None.
+        attributes: Attributes of the element, as for :func:`element`.
 
     Example:
         >>> json_script(["</script>"], id="names")
@@ -88,7 +88,7 @@ def json_script(value: Any, **attributes: Any) -> Html:
 
 
 def script_text(value: Any) -> str:
-    r"""Return ASCII JSON without ``<``, ``>`` and ``&``, for a ``script`` element or for a value in a script.
+    r"""Encode a value as ASCII JSON without ``<``, ``>`` and ``&``, for use in a ``script`` element or in a script.
 
     Args:
         value: As for :func:`json_script`.

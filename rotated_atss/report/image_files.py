@@ -1,4 +1,4 @@
-"""Find the files of evaluated images, which a report shows as pictures."""
+"""Find the image files of evaluated images, for the pictures of a report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def find_images_by_id(ids: Iterable[str], folders: Sequence[str | Path]) -> dict
         folders: Folders of images. If several contain an image, the file in the first folder is used.
 
     Returns:
-        Paths by image id, without images that are not found.
+        Paths by image id, without the ids of images that are not found.
 
     Raises:
         UserError: A folder is missing.
@@ -37,7 +37,7 @@ def find_images_by_id(ids: Iterable[str], folders: Sequence[str | Path]) -> dict
 
 
 def _find_relative(image_id: str, folders: Sequence[str | Path]) -> Path | None:
-    """Return the file of an image id that is a path relative to one of the folders; None if there is no such file."""
+    """Return the file whose path relative to one of the folders is the image id; None if there is no such file."""
     relative = Path(image_id)
     if relative.is_absolute() or ".." in relative.parts or relative.suffix.lower() not in IMAGE_SUFFIXES:
         return None

@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-UNDEFINED = "\u2013"  # en dash, the text of None
+UNDEFINED = "\u2013"  # en dash, shown for None
 MINUS = "\u2212"  # as wide as "+" in tables
 
 
-def ratio(value: float | None, digits: int = 3) -> str:
-    """Return a ratio as text with a fixed number of decimals.
+def format_ratio(value: float | None, digits: int = 3) -> str:
+    """Format a ratio with a fixed number of decimals.
 
     Example:
-        >>> ratio(0.87654), ratio(1), ratio(None) == UNDEFINED
+        >>> format_ratio(0.87654), format_ratio(1), format_ratio(None) == UNDEFINED
         ('0.877', '1.000', True)
     """
     return UNDEFINED if value is None else _with_minus(f"{value:.{digits}f}")
 
 
-def count(value: float | None) -> str:
-    """Return a count as text with commas between thousands.
+def format_count(value: float | None) -> str:
+    """Format a count with commas between thousands.
 
     Example:
-        >>> count(12345), count(0), count(None) == UNDEFINED
+        >>> format_count(12345), format_count(0), format_count(None) == UNDEFINED
         ('12,345', '0', True)
     """
     return UNDEFINED if value is None else _with_minus(f"{value:,.0f}")
 
 
-def percent(value: float | None) -> str:
-    """Return a ratio as text in percent.
+def format_percent(value: float | None) -> str:
+    """Format a ratio in percent.
 
     Example:
-        >>> percent(0.1234), percent(1), percent(None) == UNDEFINED
+        >>> format_percent(0.1234), format_percent(1), format_percent(None) == UNDEFINED
         ('12.3 %', '100.0 %', True)
     """
     return UNDEFINED if value is None else f"{value:.1%}".replace("%", " %")
 
 
-def signed_ratio(value: float | None, digits: int = 3) -> str:
-    """Return a difference of ratios as text with its sign.
+def format_signed_ratio(value: float | None, digits: int = 3) -> str:
+    """Format a difference of ratios with its sign.
 
     Example:
-        >>> signed_ratio(0.0213), signed_ratio(0.0001), signed_ratio(-0.5) == f"{MINUS}0.500"
+        >>> format_signed_ratio(0.0213), format_signed_ratio(0.0001), format_signed_ratio(-0.5) == f"{MINUS}0.500"
         ('+0.021', '±0.000', True)
     """
     if value is None:
@@ -49,11 +49,11 @@ def signed_ratio(value: float | None, digits: int = 3) -> str:
     return f"±{text[1:]}" if not float(text) else _with_minus(text)
 
 
-def signed_count(value: float | None) -> str:
-    """Return a difference of counts as text with its sign.
+def format_signed_count(value: float | None) -> str:
+    """Format a difference of counts with its sign.
 
     Example:
-        >>> signed_count(1200), signed_count(0), signed_count(-3) == f"{MINUS}3"
+        >>> format_signed_count(1200), format_signed_count(0), format_signed_count(-3) == f"{MINUS}3"
         ('+1,200', '±0', True)
     """
     if value is None:
@@ -61,26 +61,26 @@ def signed_count(value: float | None) -> str:
     return "±0" if not value else _with_minus(f"{value:+,.0f}")
 
 
-def at_least(name: str, value: float | None, *, above: bool = False) -> str:
-    """Return the condition of a lower limit as text, with non-breaking spaces.
+def format_lower_limit(name: str, limit: float | None, *, exclusive: bool = False) -> str:
+    """Format the condition that a quantity reaches a lower limit, with non-breaking spaces.
 
     Args:
-        name: Name of the value to which the condition applies.
-        value: The limit.
-        above: Whether the value must be above the limit; otherwise it can be equal to it.
+        name: Name of the quantity.
+        limit: The limit; None if it is undefined.
+        exclusive: Whether the quantity must be above the limit; otherwise it can be equal to it.
 
     Example:
-        >>> at_least("IoU", 0.5).replace("\u00a0", " ")
+        >>> format_lower_limit("IoU", 0.5).replace("\u00a0", " ")
         'IoU ≥ 0.5'
     """
-    return f"{name}\u00a0{'>' if above else '≥'}\u00a0{UNDEFINED if value is None else format(value, '.4g')}"
+    return f"{name}\u00a0{'>' if exclusive else '≥'}\u00a0{UNDEFINED if limit is None else format(limit, '.4g')}"
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """Return an interval as text; an end that is None is unbounded.
+def format_interval(low: float | None, high: float | None) -> str:
+    """Format an interval; a bound that is None is infinite.
 
     Example:
-        >>> interval(16, 32), interval(512.0, None), interval(None, 0.5)
+        >>> format_interval(16, 32), format_interval(512.0, None), format_interval(None, 0.5)
         ('16 to 32', '512 and above', 'below 0.5')
     """
     if low is None and high is None:
@@ -95,4 +95,5 @@ def _short(value: float | None) -> str:
 
 
 def _with_minus(text: str) -> str:
+    """Replace hyphens by minus signs."""
     return text.replace("-", MINUS)

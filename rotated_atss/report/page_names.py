@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
-_MAX_LENGTH = 80  # characters of a name before a hash and a suffix; file systems allow 255 bytes
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # reserved on Windows
+_MAX_LENGTH = 80  # characters of a name, to which a hash and a suffix are added; file systems allow 255 bytes
+_DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # reserved on Windows
 
 
 class PageNames:
@@ -22,14 +22,14 @@ class PageNames:
         self._used: set[str] = set()
 
     def add(self, image_id: str) -> str:
-        """Return the name of the page of an image: its id, with ``_`` for characters that are not allowed.
+        """Return the page name of an image: its id, with characters that are not allowed replaced by ``_``.
 
-        A hash of the id is appended if this changes the id, or if an earlier name differs from it in case only, which
-        not all file systems distinguish.
+        A hash of the id is appended if the name differs from the id, or if an earlier name is the same except for case,
+        which not all file systems distinguish.
         """
         # a leading "." would hide a file, and a leading "-" would look like an option of a command
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", image_id).lstrip(".-")[:_MAX_LENGTH]
-        if not name or _DEVICES.fullmatch(name):
+        if not name or _DEVICE_NAMES.fullmatch(name):
             name = f"image_{name}"
         if name != image_id or name.lower() in self._used:
             digest = hashlib.sha256(image_id.encode(errors="surrogatepass")).hexdigest()

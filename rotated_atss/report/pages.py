@@ -32,17 +32,18 @@ def write_pages(
     out: Path,
     *,
     baseline: dict[str, Any] | None = None,
-    viewer_of: Mapping[str, str] | None = None,
-    thumbnails_of: Mapping[str, str] | None = None,
+    viewer_urls: Mapping[str, str] | None = None,
+    thumbnail_urls: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the page of an evaluation report, which opens from disk without a network.
 
     Args:
         report: Content of ``report.json``.
         out: Folder of the report. The page links the CSV files that exist in ``out/tables``.
-        baseline: Content of the ``report.json`` of another run to compare with.
-        viewer_of: Addresses of the viewer pages by image id, relative to ``out``; None for a report without viewer.
-        thumbnails_of: Addresses of the pictures of the best and worst images by image id, relative to ``out``.
+        baseline: Content of the ``report.json`` of another run, with which the report is compared.
+        viewer_urls: URLs of the viewer pages by image id, relative to ``out``; None for a report without viewer.
+        thumbnail_urls: URLs of the thumbnails of the best and worst images by image id, relative to ``out``; None for a
+            report without thumbnails.
 
     Returns:
         Path of ``index.html``.
@@ -62,8 +63,8 @@ def write_pages(
         report,
         baseline,
         changes=None if baseline is None else compare_reports(report, baseline),
-        viewer_of=viewer_of or {},
-        thumbnails_of=thumbnails_of or {},
+        viewer_urls=viewer_urls or {},
+        thumbnail_urls=thumbnail_urls or {},
         tables=frozenset(path.name for path in (out / "tables").glob("*.csv")),
     )
     files = {out / "static" / name: (STATIC / name).read_bytes() for name in STATIC_FILES}
@@ -88,14 +89,18 @@ def report_page(context: Context) -> Html:
         "body",
         element("a", "Skip to the results", href="#main", class_="skip"),
         element("header", element("h1", "Evaluation report"), element("p", _subtitle(context))),
-        element("nav", element("ul", [_nav_item(name, title) for name, title, _ in sections]), aria_label="Sections"),
+        element(
+            "nav",
+            element("ul", [_nav_item(section_id, title) for section_id, title, _ in sections]),
+            aria_label="Sections",
+        ),
         element("main", [[Html("\n"), html] for _, _, html in sections], id="main", tabindex="-1"),
     )
     return render(Html("<!DOCTYPE html>\n"), element("html", head, body, lang="en"), Html("\n"))
 
 
 def _sections(context: Context) -> list[tuple[str, str, Html]]:
-    """Return the id, the name in the navigation bar and the HTML of each section."""
+    """Return the id, the title in the navigation bar and the HTML of each section."""
     sections = [("summary", "Summary", summary_section(context))]
     if context.changes is not None:
         sections.append(("changes", "Changes", changes_section(context)))
@@ -114,12 +119,12 @@ def _sections(context: Context) -> list[tuple[str, str, Html]]:
     return [*sections, ("settings", "Settings", settings_section(context))]
 
 
-def _nav_item(name: str, title: str) -> Html:
-    return element("li", element("a", title, href=f"#{name}"))
+def _nav_item(section_id: str, title: str) -> Html:
+    return element("li", element("a", title, href=f"#{section_id}"))
 
 
 def _title(context: Context) -> str:
-    """Return the name of the file or folder of the detections."""
+    """Return the name of the file or folder of the detections, as the title of the page."""
     return Path(str(context.report["inputs"].get("detections") or "Detections")).name
 
 

@@ -18,18 +18,18 @@ from rotated_atss.io.reader_interface import average_blocks
 TILE_PX = 512
 QUALITY = 85  # of the JPEG files, 0 to 100
 SINGLE_PX = 2048
-"""Longest side of images that are written as a single file, pixels."""
+"""Maximum side of images that are written as a single file, pixels."""
 
 
 @dataclass(frozen=True)
 class Pyramid:
-    """Size and number of levels of a written image.
+    """Size and number of levels of a written pyramid.
 
     Attributes:
         width: Width of the image, pixels.
         height: Height of the image, pixels.
-        levels: Number of levels (resolutions); 0 if the image is a single file. Level 0 is a single tile. Each further
-            level has twice the size of the one before, and the last level has the size of the image.
+        levels: Number of levels (resolutions); 0 if the image is a single file. Level 0 is a single tile, each level
+            has twice the size of the previous one, and the last level has the size of the image.
     """
 
     width: int
@@ -38,7 +38,7 @@ class Pyramid:
 
 
 def count_levels(width: int, height: int) -> int:
-    """Return the number of levels from the full size down to a single tile; each level halves the size, rounded up.
+    """Count the levels of a pyramid from the full size to a single tile; each level halves the size, rounded up.
 
     Example:
         >>> count_levels(512, 30), count_levels(513, 30), count_levels(30_000, 30_000)
@@ -74,19 +74,19 @@ def iter_tiles(reader: ImageReader) -> Iterator[tuple[int, int, int, Image]]:
     """
     last_level = count_levels(reader.width, reader.height) - 1
     num_rows = math.ceil(reader.height / TILE_PX)  # rows of tiles of the last level
-    upper_halves: dict[int, Image] = {}  # by level: the last row of tiles, reduced to half its size
-    for row, band in enumerate(reader.iter_rows(TILE_PX)):
+    upper_halves: dict[int, Image] = {}  # by level: an even row of tiles, reduced to half its size
+    for row, tile_row in enumerate(reader.iter_rows(TILE_PX)):
         for level in range(last_level, -1, -1):  # from the finest level, which has the size of the image
-            for column, start in enumerate(range(0, band.shape[1], TILE_PX)):
-                yield level, column, row, band[:, start : start + TILE_PX]
+            for column, start in enumerate(range(0, tile_row.shape[1], TILE_PX)):
+                yield level, column, row, tile_row[:, start : start + TILE_PX]
             num_rows_of_level = math.ceil(num_rows / 2 ** (last_level - level))
             is_last_row = row == num_rows_of_level - 1
-            reduced = average_blocks(band, 2)
-            # two rows of tiles of this level become one row of the next coarser level
+            reduced = average_blocks(tile_row, 2)
+            # rows 2 * i and 2 * i + 1 of this level become row i of the next coarser level
             if row % 2 == 0 and not is_last_row:
-                upper_halves[level] = reduced
+                upper_halves[level] = reduced  # until the next row of this level is read
                 break
-            band = np.concatenate([upper_halves.pop(level), reduced]) if row % 2 else reduced
+            tile_row = np.concatenate([upper_halves.pop(level), reduced]) if row % 2 else reduced
             row //= 2
 
 

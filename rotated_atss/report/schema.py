@@ -1,4 +1,4 @@
-"""Check the structure of a ``report.json``, so that no page is made from a damaged or unrelated file."""
+"""Check the structure of a ``report.json``, so that no page is built from a damaged or unrelated file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rotated_atss.analysis.evaluation.report_json import FORMAT, FORMAT_VERSION
 from rotated_atss.coco.json_file import is_finite_number
 from rotated_atss.errors import UserError, quote
 
-# Types of values, with the words of error messages; a count is a non-negative integer.
+# Types of values, as error messages name them; a count is a non-negative integer.
 NUMBER, COUNT, TEXT = "a number", "a count", "text"
 
 _APS = {"AP50?": NUMBER, "AP75?": NUMBER, "AP50_95?": NUMBER}
@@ -27,8 +27,8 @@ _ASSIGNER = {
     "by_size??": _ASSIGNED_GROUPS, "by_aspect??": _ASSIGNED_GROUPS, "by_angle??": _ASSIGNED_GROUPS,
 }  # fmt: skip
 
-# Structure of a report.json; more keys are allowed. The value of a key with "?" can be null; a key with "??" can also
-# be missing. "*" stands for any key. A list has one entry, which describes all items.
+# Structure of a report.json, in which additional keys are allowed. The value of a key with "?" can be null; a key with
+# "??" can also be missing. "*" stands for any key. The only item of a list describes all items.
 STRUCTURE: dict[str, Any] = {
     "kind": TEXT,
     "created_by": TEXT,
@@ -77,43 +77,49 @@ def check_report(report: Any, where: object = "report.json") -> None:
     if version != FORMAT_VERSION or isinstance(version, bool):
         hint = f"this package reads version {FORMAT_VERSION}: run the evaluation again"
         raise UserError(f"unsupported format_version, got {quote(version)}", where=where, hint=hint)
-    problem = next(chain(_problems(report, STRUCTURE, ""), _inconsistencies(report)), "")
+    problem = next(chain(_find_problems(report, STRUCTURE, ""), _find_inconsistencies(report)), "")
     if problem:
         raise UserError(problem, where=where, hint="run the evaluation again")
 
 
-def _problems(value: Any, expected: Any, path: str) -> Iterator[str]:
-    """Yield a description of each difference from the expected structure; ``path`` is that of the value."""
+def _find_problems(value: Any, expected: Any, path: str) -> Iterator[str]:
+    """Yield a description of each difference between a value and its expected structure.
+
+    Args:
+        value: The value.
+        expected: Its structure, a part of :data:`STRUCTURE`.
+        path: Path of the value in the report, such as ``classes[0].name``.
+    """
     if isinstance(expected, str):
-        if not _is_leaf(value, expected):
+        if not _has_type(value, expected):
             yield f"{path} is not {expected}, got {quote(value)}"
     elif isinstance(expected, list):
         if not isinstance(value, list):
             yield f"{path} is not a list, got {quote(value)}"
             return
         for index, item in enumerate(value):
-            yield from _problems(item, expected[0], f"{path}[{index}]")
+            yield from _find_problems(item, expected[0], f"{path}[{index}]")
     elif not isinstance(value, dict):
         yield f"{path} is not an object, got {quote(value)}"
     else:
-        yield from _problems_of_keys(value, expected, path)
+        yield from _find_problems_of_keys(value, expected, path)
 
 
-def _problems_of_keys(value: dict[str, Any], expected: dict[str, Any], path: str) -> Iterator[str]:
+def _find_problems_of_keys(value: dict[str, Any], expected: dict[str, Any], path: str) -> Iterator[str]:
     prefix = f"{path}." if path else ""
-    for key, inner in expected.items():
+    for key, expected_item in expected.items():
         name = key.rstrip("?")
         if key == "*":
             for any_key, item in value.items():
-                yield from _problems(item, inner, f"{prefix}{any_key}")
+                yield from _find_problems(item, expected_item, f"{prefix}{any_key}")
         elif name not in value:
             if not key.endswith("??"):
                 yield f"{prefix}{name} is missing"
         elif not (key.endswith("?") and value[name] is None):
-            yield from _problems(value[name], inner, f"{prefix}{name}")
+            yield from _find_problems(value[name], expected_item, f"{prefix}{name}")
 
 
-def _is_leaf(value: Any, expected: str) -> bool:
+def _has_type(value: Any, expected: str) -> bool:
     """Return whether a value is of the type ``NUMBER``, ``COUNT`` or ``TEXT``; booleans are none of these."""
     if expected == TEXT:
         return isinstance(value, str)
@@ -121,8 +127,8 @@ def _is_leaf(value: Any, expected: str) -> bool:
     return is_number and (expected == NUMBER or (value >= 0 and value == int(value)))
 
 
-def _inconsistencies(report: dict[str, Any]) -> Iterator[str]:
-    """Yield descriptions of fields that contradict each other, in a report whose structure is right."""
+def _find_inconsistencies(report: dict[str, Any]) -> Iterator[str]:
+    """Yield a description of each contradiction between fields, in a report whose structure is right."""
     size = len(report["confusion"]["classes"])
     if [len(row) for row in report["confusion"]["matrix"]] != [size] * size:
         yield f"confusion.matrix is not {size} x {size}"

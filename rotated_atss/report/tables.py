@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from rotated_atss.report.html import Content, Html, element, render
-from rotated_atss.report.numbers import UNDEFINED, count, ratio, signed_count, signed_ratio
+from rotated_atss.report.numbers import UNDEFINED, format_count, format_ratio, format_signed_count, format_signed_ratio
 
-Better = Literal["higher", "lower", ""]  # direction of an improvement; empty if neither direction is one
+Better = Literal["higher", "lower", ""]
+"""Whether higher or lower values are better; empty if neither is."""
 
 
 def ratio_cell(
@@ -18,8 +19,8 @@ def ratio_cell(
 
     Args:
         value: The ratio in [0, 1]; None if it is undefined.
-        change: Difference from the baseline, as returned by :func:`delta`.
-        bar: Draw a bar of proportional length below the number.
+        change: Difference from the baseline, from :func:`delta`.
+        bar: Whether to draw a bar of proportional length below the number.
         bar_class: CSS class in ``report.css`` that sets the color of the bar; empty for the default color.
         scale: Ratio at which the bar has its full length.
 
@@ -27,21 +28,26 @@ def ratio_cell(
         >>> ratio_cell(0.5)
         '<td class="number" data-sort="0.5">0.500</td>'
     """
-    drawn = ratio_bar((value or 0) / scale if scale else 0, bar_class) if bar else None
+    bar_html = ratio_bar((value or 0) / scale if scale else 0, bar_class) if bar else None
     class_ = "number barred" if bar else "number"
-    return element("td", ratio(value), change, drawn, class_=class_, data_sort="" if value is None else value)
+    return element("td", format_ratio(value), change, bar_html, class_=class_, data_sort="" if value is None else value)
 
 
 def count_cell(value: float | None, change: Html | None = None, *, share: float | None = None) -> Html:
-    """Return the table cell of a count, as :func:`ratio_cell`, with a bar of the length ``share`` in [0, 1] if given.
+    """Return the table cell of a count.
+
+    Args:
+        value: The count; None if it is undefined.
+        change: Difference from the baseline, from :func:`delta`.
+        share: Length in [0, 1] of a bar below the number; None for no bar.
 
     Example:
         >>> count_cell(1200)
         '<td class="number" data-sort="1200">1,200</td>'
     """
-    drawn = None if share is None else ratio_bar(share, "quiet")
+    bar_html = None if share is None else ratio_bar(share, "quiet")
     class_ = "number" if share is None else "number barred"
-    return element("td", count(value), change, drawn, class_=class_, data_sort="" if value is None else value)
+    return element("td", format_count(value), change, bar_html, class_=class_, data_sort="" if value is None else value)
 
 
 def ratio_bar(value: float | None, bar_class: str = "") -> Html:
@@ -56,11 +62,11 @@ def ratio_bar(value: float | None, bar_class: str = "") -> Html:
 
 
 def delta(value: float | None, better: Better, *, counts: bool = False, alone: bool = False) -> Html:
-    """Return a difference from the baseline, with a color for improvements and one for deteriorations.
+    """Return a difference from the baseline, in different colors for improvements and deteriorations.
 
     Args:
-        value: New value minus the value of the baseline; None gives no text.
-        better: Direction of an improvement.
+        value: New value minus the value of the baseline; None returns an empty text.
+        better: Whether higher or lower values are better.
         counts: Whether the values are counts instead of ratios.
         alone: Whether the difference is the only number of its cell; otherwise it is shown smaller, below the value.
 
@@ -72,7 +78,7 @@ def delta(value: float | None, better: Better, *, counts: bool = False, alone: b
     """
     if value is None:
         return Html("")
-    text = signed_count(value) if counts else signed_ratio(value)
+    text = format_signed_count(value) if counts else format_signed_ratio(value)
     state = ""
     if better and not text.startswith("±"):
         state = "better" if (value > 0) == (better == "higher") else "worse"
@@ -83,7 +89,7 @@ def header(text: Content, *, number: bool = True, sort: bool = True) -> Html:
     """Return the header of a column.
 
     Args:
-        text: Content of the cell.
+        text: Content of the header.
         number: Whether the column has numbers, which are right-aligned.
         sort: Whether ``report.js`` turns the header into a button that sorts the rows.
 
@@ -105,13 +111,13 @@ def row_header(text: Content, *, sort: str | None = None) -> Html:
 
 
 def table(caption: str, head: Sequence[Iterable[Html]], rows: Iterable[Iterable[Html]], *, class_: str = "") -> Html:
-    """Return a table in a box that scrolls if the table is wider than the page.
+    """Return a table that scrolls horizontally if it is wider than the page.
 
     Args:
         caption: Description of the table for screen readers.
         head: Rows of header cells.
         rows: Rows of cells.
-        class_: Further classes of the table.
+        class_: CSS classes of the table.
 
     Example:
         >>> html = table("AP per class", [[header("Class")]], [[row_header("ship")]])

@@ -1,4 +1,4 @@
-"""Write small pictures of the best and the worst images of a report, with boxes."""
+"""Write thumbnails of the best and worst images of a report, with boxes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rotated_atss.io.images import Image, encode_image
 from rotated_atss.report.page_names import PageNames
 from rotated_atss.report.viewer_data import ViewerDetection, ViewerImage, ViewerObject
 
-MAX_SIDE_PX = 720  # of a picture
+MAX_SIDE_PX = 720  # of a thumbnail
 FOLDER = "thumbnails"
 # RGB by state, as in viewer_draw.js. Boxes are drawn in this order, so that the last ones are on top.
 _COLORS = {"tp": (86, 180, 233), "missed": (240, 228, 66), "fp": (255, 112, 51)}
@@ -23,19 +23,19 @@ _MANY_BOXES = 150  # if an image has more boxes, their lines are one pixel wide 
 
 
 def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]:
-    """Write a small picture of each image, with true positives, false positives and missed objects.
+    """Write a thumbnail of each image, with true positives, false positives and missed objects.
 
     An image that cannot be read is left out.
 
     Args:
         images: The images with their boxes.
-        out: Folder of the report; the pictures are written to ``thumbnails`` in it.
+        out: Folder of the report; the thumbnails are written to ``out/thumbnails``.
 
     Returns:
-        Address of the picture by image id, relative to ``out``.
+        URLs of the thumbnails by image id, relative to ``out``.
 
     Raises:
-        UserError: A picture cannot be written.
+        UserError: A thumbnail cannot be written.
 
     Example:
         >>> import tempfile
@@ -45,22 +45,22 @@ def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]
         ...     write_thumbnails([ViewerImage("P1", Path(folder, "P1.png"))], Path(folder, "report"))
         {'P1': 'thumbnails/P1.jpg'}
     """
-    names, addresses = PageNames(), {}
+    names, urls = PageNames(), {}
     for image in images:
-        name = f"{FOLDER}/{names.add(image.image_id)}.jpg"
+        url = f"{FOLDER}/{names.add(image.image_id)}.jpg"
         try:
             with open_image(image.path) as reader:
                 factor = math.ceil(max(reader.width, reader.height) / MAX_SIDE_PX)
                 pixels = reader.read_reduced(factor)
         except UserError:
             continue
-        atomic_write(out / name, encode_image(_draw(pixels, image, factor), "jpg"))
-        addresses[image.image_id] = name
-    return addresses
+        atomic_write(out / url, encode_image(_draw_boxes(pixels, image, factor), "jpg"))
+        urls[image.image_id] = url
+    return urls
 
 
-def _draw(pixels: Image, image: ViewerImage, factor: int) -> Image:
-    """Draw the boxes of an image on its pixels, which are reduced by a factor."""
+def _draw_boxes(pixels: Image, image: ViewerImage, factor: int) -> Image:
+    """Draw the boxes of an image on its pixels, which are reduced by a factor per side."""
     from rotated_atss.visualization.drawing import draw_boxes
 
     boxes: list[ViewerObject | ViewerDetection] = [box for box in image.objects if box.state == "missed"]

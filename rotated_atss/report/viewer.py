@@ -40,8 +40,8 @@ def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[
     """Write the viewer pages of a report, which open from disk without a network.
 
     The page of an image is ``OUT/viewer/<name>.html``, its data are in ``OUT/viewer/data`` and its pixels in
-    ``OUT/viewer/pixels``. Scripts and styles are in ``OUT/static``. Images are read one after the other, and large ones
-    in parts. An image that cannot be read gets no page; a warning names it.
+    ``OUT/viewer/pixels``. Scripts and style sheets are in ``OUT/static``. Images are read one after the other, large
+    ones in parts. An image that cannot be read gets no page; a warning names it.
 
     Args:
         images: The images in the order in which the pages link to the previous and the next image.
@@ -49,7 +49,7 @@ def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[
         classes: Class names in the order in which the pages list them.
 
     Returns:
-        Address of the page per image id, relative to ``out``. Append ``#o3`` to link to the object with index 3 of the
+        URLs of the pages by image id, relative to ``out``. Append ``#o3`` to link to the object with index 3 of the
         image, ``#d12`` to link to the detection with index 12.
 
     Raises:
@@ -74,14 +74,14 @@ def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[
             with open_image(image.path) as reader:
                 pyramid = write_pyramid(reader, pages / "pixels" / name)
         except UserError as error:
-            if str(error.where) != str(image.path):  # an output could not be written
+            if str(error.where) != str(image.path):  # an output file could not be written
                 raise
             logger.warning("%s; the image has no page in the viewer", error)
             continue
-        data = {**columns, "page": f"{name}.html", "pixels": _pixels(name, pyramid)}
+        data = {**columns, "page": f"{name}.html", "pixels": _pixel_source(name, pyramid)}
         atomic_write(pages / "data" / f"{name}.js", as_script("rotatedAtssImage", data))
         atomic_write(pages / f"{name}.html", _page(image.image_id, name))
-        entries.append({"image": image.image_id, "page": f"{name}.html", **_counts(image)})
+        entries.append({"image": image.image_id, "page": f"{name}.html", **_count_matches(image)})
     atomic_write(pages / "images.js", as_script("rotatedAtssImages", entries))
     return {entry["image"]: f"viewer/{entry['page']}" for entry in entries}
 
@@ -95,14 +95,14 @@ def _static_file(name: str) -> bytes:
     return (resources.files(__package__) / "static" / name).read_bytes()
 
 
-def _pixels(name: str, pyramid: Pyramid) -> dict[str, Any]:
-    """Return what the script of a page needs to load the pixels: size, folder, number of levels, side of a tile."""
+def _pixel_source(name: str, pyramid: Pyramid) -> dict[str, Any]:
+    """Return the values that the script of a page needs to load the pixels: size, folder, levels and tile side."""
     size = {"width": pyramid.width, "height": pyramid.height}
     return {**size, "folder": f"pixels/{name}", "levels": pyramid.levels, "tile": TILE_PX}
 
 
-def _counts(image: ViewerImage) -> dict[str, int]:
-    """Count true positives, false positives and false negatives."""
+def _count_matches(image: ViewerImage) -> dict[str, int]:
+    """Count the true positives, false positives and false negatives of an image."""
     detections = [box.state for box in image.detections]
     objects = [box.state for box in image.objects]
     return {"tp": detections.count("tp"), "fp": detections.count("fp"), "fn": objects.count("missed")}

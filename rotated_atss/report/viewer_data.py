@@ -21,7 +21,7 @@ DetectionState = Literal["tp", "fp", "ignored"]
 OBJECT_STATES: tuple[str, ...] = get_args(ObjectState)
 DETECTION_STATES: tuple[str, ...] = get_args(DetectionState)
 
-_DECIMALS = 2  # of coordinates and sizes in pixels, and of angles in degrees
+_BOX_DECIMALS = 2  # of coordinates and sizes in pixels, and of angles in degrees
 _SCORE_DECIMALS = 4  # of scores and IoUs
 
 
@@ -49,8 +49,8 @@ class ViewerDetection:
         polygon: x1 y1 ... x4 y4, pixels.
         class_name: Predicted class.
         score: Confidence, 0 to 1.
-        iou: IoU, 0 to 1, with the matched object or the object to which the error is attributed; without such an
-            object, the highest IoU with any object.
+        iou: IoU, 0 to 1, with the matched object, or with the object to which the error is attributed; if there is no
+            such object, the highest IoU with any object.
         state: ``tp`` for a true positive, ``fp`` for a false positive, ``ignored`` if the metric counts it as neither.
         error: Kind of error of a false positive (:mod:`rotated_atss.analysis.evaluation.error_kinds`); otherwise empty.
     """
@@ -81,15 +81,15 @@ class ViewerImage:
 
 
 def image_columns(image: ViewerImage, classes: Sequence[str]) -> dict[str, Any]:
-    """Return the boxes of an image as columns (one list per property) for the script of the page.
+    """Convert the boxes of an image to columns (one list per property) for the script of the viewer page.
 
     Args:
         image: The image.
         classes: Class names; columns hold their indices.
 
     Returns:
-        ``image``, ``classes``, ``errors`` (the kinds of errors that occur), ``objects`` and ``detections``. The last
-        two are dictionaries of lists with one entry per box:
+        Dictionary of ``image``, ``classes``, ``errors`` (the kinds of errors that occur), ``objects`` and
+        ``detections``. The last two are dictionaries of lists with one item per box:
 
         - ``polygon`` (8 numbers), ``class`` (index) and ``state``;
         - ``length`` and ``width`` (pixels) and ``angle`` (degrees) of the minimum-area rectangle, angle version le90;
@@ -127,7 +127,7 @@ def as_script(name: str, value: Any) -> bytes:
 
     Args:
         name: Name of the variable.
-        value: Dictionaries, lists, texts, finite numbers, booleans and None.
+        value: Dictionaries, lists, strings, finite numbers, booleans and None.
 
     Example:
         >>> as_script("image", {"image": "</script>"})
@@ -143,12 +143,12 @@ def _shared_columns(
     index_of: Mapping[str, int],
     states: Sequence[str],
 ) -> dict[str, list[Any]]:
-    """Return the columns of both objects and detections; ``kind`` is "object" or "detection", for errors."""
+    """Return the columns that objects and detections share; ``kind`` is "object" or "detection", for errors."""
     _check_boxes(image_id, kind, boxes, index_of, states)
     polygons = np.array([box.polygon for box in boxes], np.float64).reshape(-1, 8)
     shapes = _shapes(polygons)
     return {
-        "polygon": polygons.round(_DECIMALS).tolist(),
+        "polygon": polygons.round(_BOX_DECIMALS).tolist(),
         "class": [index_of[box.class_name] for box in boxes],
         "state": [box.state for box in boxes],
         "length": shapes[:, 0].tolist(),
@@ -178,7 +178,7 @@ def _shapes(polygons: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return length and width in pixels and le90 angle in degrees of the minimum-area rectangles, (N, 3)."""
     boxes = min_area_boxes(polygons)
     shapes = np.column_stack((boxes[:, 2:4], np.degrees(boxes[:, 4])))
-    return shapes.round(_DECIMALS) + 0.0  # no negative zero
+    return shapes.round(_BOX_DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
 def _rounded(value: float, decimals: int) -> float | None:

@@ -14,7 +14,7 @@ from rotated_atss.analysis.evaluation.tables import detection_states, object_iou
 from rotated_atss.report.viewer_data import ObjectState, ViewerDetection, ViewerImage, ViewerObject
 
 
-def choose_images(report: EvaluationReport, images: Mapping[str, Path], limit: int) -> list[str]:
+def choose_images(report: EvaluationReport, images: Mapping[str, Path], max_images: int) -> list[str]:
     """Choose the images that get a viewer page.
 
     The worst and the best images are chosen first, then those with the most false positives and missed objects.
@@ -22,39 +22,42 @@ def choose_images(report: EvaluationReport, images: Mapping[str, Path], limit: i
     Args:
         report: The report.
         images: Image files by image id.
-        limit: Largest number of images.
+        max_images: Maximum number of images.
 
     Returns:
-        Ids of the chosen images, in order of the report.
+        Ids of the chosen images, in the order of the report.
 
     Example::
 
-        choose_images(report, {"P1": Path("images/P1.png")}, limit=100)
+        choose_images(report, {"P1": Path("images/P1.png")}, max_images=100)
     """
     best, worst = best_and_worst(report.images)
     num_errors = {row.image: row.counts.fp + row.counts.fn for row in report.images}
-    by_errors = sorted(num_errors, key=lambda image: -num_errors[image])
-    chosen = [image for image in dict.fromkeys([*worst, *best, *by_errors]) if image in images][:limit]
-    position = {image: index for index, image in enumerate(report.data.images)}
-    return sorted(chosen, key=position.__getitem__)
+    by_errors = sorted(num_errors, key=lambda image_id: -num_errors[image_id])
+    ranked_ids = dict.fromkeys([*worst, *best, *by_errors])  # without duplicates
+    chosen_ids = [image_id for image_id in ranked_ids if image_id in images][:max_images]
+    position = {image_id: index for index, image_id in enumerate(report.data.images)}
+    return sorted(chosen_ids, key=position.__getitem__)
 
 
-def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: Iterable[str]) -> Iterator[ViewerImage]:
-    """Yield the objects and the detections above the score threshold of each chosen image.
+def viewer_images(
+    report: EvaluationReport, images: Mapping[str, Path], chosen_ids: Iterable[str]
+) -> Iterator[ViewerImage]:
+    """Yield each chosen image with its objects and its detections above the score threshold.
 
     Args:
         report: The report.
         images: Image files by image id.
-        chosen: Ids of the images.
+        chosen_ids: Ids of the images.
 
     Example::
 
-        write_viewer(viewer_images(report, images, chosen), out, classes=report.data.classes)
+        write_viewer(viewer_images(report, images, chosen_ids), out, classes=report.data.classes)
     """
     data = report.data
     states = detection_states(report)
     ious, _ = object_ious(report)
-    detected = report.matches.detected_objects(report.above_threshold, len(data.objects))  # a boolean per object
+    is_detected = report.matches.detected_objects(report.above_threshold, len(data.objects))  # a boolean per object
     # indices of the detections above the threshold, sorted by image; the objects are in this order already
     det_index = np.flatnonzero(report.above_threshold)
     det_index = det_index[np.argsort(data.detections.image_index[det_index], kind="stable")]
@@ -62,7 +65,7 @@ def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: 
     index_of = {image_id: index for index, image_id in enumerate(data.images)}
 
     def to_object(gt: int) -> ViewerObject:
-        state: ObjectState = "matched" if detected[gt] else "missed"
+        state: ObjectState = "matched" if is_detected[gt] else "missed"
         if data.objects.ignored[gt]:
             state = "ignored"
         return ViewerObject(data.objects.polygons[gt].tolist(), data.classes[data.objects.labels[gt]], state)
@@ -78,7 +81,7 @@ def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: 
             error=KINDS[kind] if kind >= 0 else "",
         )
 
-    for image_id in chosen:
+    for image_id in chosen_ids:
         index = index_of[image_id]
         first_object, end_object = np.searchsorted(data.objects.image_index, [index, index + 1]).tolist()
         first_det, end_det = np.searchsorted(det_images, [index, index + 1]).tolist()

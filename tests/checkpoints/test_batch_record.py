@@ -40,7 +40,7 @@ def test_what_is_written_is_read(record, tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"batch_record": 2}, "not the record of a batch"),
+        ({"batch_record": 2}, "not a batch record"),
         ({"iteration": "seven"}, "iteration must be a int, got str"),
         ({"images": {}}, "images must be a list, got dict"),
         ({"weights": {"a": 1}}, "a must be a Tensor, got int"),
@@ -58,7 +58,7 @@ def test_other_files_are_one_line(record, tmp_path, change, message):
 
 def test_a_record_runs_no_code(tmp_path):
     torch.save({"batch_record": 1, "images": Trap(tmp_path / "made")}, tmp_path / "a.pth")
-    with pytest.raises(UserError, match="not a readable record"):
+    with pytest.raises(UserError, match="not a batch record, or damaged"):
         read_batch_record(tmp_path / "a.pth")
     assert not (tmp_path / "made").exists()
 
@@ -69,6 +69,6 @@ def test_truncated_and_missing_files_are_one_line(record, tmp_path):
     buffer = io.BytesIO()
     torch.save([1], buffer)
     (tmp_path / "c.pth").write_bytes(buffer.getvalue())
-    for name, message in (("b", "not a readable record"), ("c", "not the record of a batch"), ("d", "no such file")):
+    for name, message in (("b", "not a batch record, or damaged"), ("c", "not a batch record"), ("d", "no such file")):
         with pytest.raises(UserError, match=message):
             read_batch_record(tmp_path / f"{name}.pth")

@@ -5,7 +5,7 @@ import torch
 
 from rotated_atss.checkpoints.compatibility import (
     check_state_dict_fits,
-    compare_partially,
+    match_pretrained_weights,
     recorded_classes,
     reorder_class_layer,
 )
@@ -28,7 +28,7 @@ def test_same_names_and_shapes_fit():
 def test_missing_unexpected_and_differing_weights_are_counted_per_part():
     given = {"neck.weight": (4, 9), "bbox_head.retina_cls.bias": (15,), "roi.weight": (1,), "roi.bias": (1,)}
     assert fault(given, model="my_config", hint="use --config") == (
-        "a.pth: these are weights of another model than my_config: "
+        "a.pth: these are weights of a model other than my_config: "
         "1 missing (bbox_head 1; first: bbox_head.retina_cls.weight); 2 unexpected (roi 2; first: roi.weight); "
         "1 of another shape (neck 1; first: neck.weight, got (4, 9), expected (4, 8)) (use --config)"
     )
@@ -36,7 +36,7 @@ def test_missing_unexpected_and_differing_weights_are_counted_per_part():
 
 def test_another_number_of_classes_has_its_own_hint():
     given = {**EXPECTED, "bbox_head.retina_cls.weight": (16, 4), "bbox_head.retina_cls.bias": (16,)}
-    assert "(another number of classes: name them with --classes" in fault(given)
+    assert "(the number of classes differs: name the classes with --classes" in fault(given)
     assert "(give the config they were trained with)" in fault({**given, "neck.weight": (4, 9)})
 
 
@@ -46,7 +46,7 @@ SHAPES = {"backbone.w": (4, 3), "head.x_cls.weight": (2, 4), "head.x_cls.bias": 
 def test_a_partial_fit_names_every_kind():
     given = {**SHAPES, "extra.w": (1,)}
     del given["head.x_reg.weight"]
-    fit = compare_partially(given, SHAPES, where="a.pth")
+    fit = match_pretrained_weights(given, SHAPES, where="a.pth")
     assert fit.describe() == (
         "3 of 4 weights loaded; 1 missing (head 1; first: head.x_reg.weight); 1 unused (extra 1; first: extra.w)"
     )
@@ -55,21 +55,21 @@ def test_a_partial_fit_names_every_kind():
 @pytest.mark.parametrize("given", [{}, {"encoder.w": (3,)}])
 def test_nothing_that_fits_is_an_error(given):
     with pytest.raises(UserError, match=rf"a\.pth: none of its {len(given)} weights? .* is one of the model's 4"):
-        compare_partially(given, SHAPES, where="a.pth")
+        match_pretrained_weights(given, SHAPES, where="a.pth")
 
 
 def test_a_class_layer_of_another_size_is_reset_only_on_request():
     given = {**SHAPES, "head.x_cls.weight": (3, 4), "head.x_cls.bias": (3,)}
-    with pytest.raises(UserError, match=r"its class layer has another size: head\.x_cls\.weight is \(3, 4\)"):
-        compare_partially(given, SHAPES, where="a.pth")
-    fit = compare_partially(given, SHAPES, where="a.pth", reset_class_layer=True)
+    with pytest.raises(UserError, match=r"its class layer has another size: head\.x_cls\.weight has shape \(3, 4\)"):
+        match_pretrained_weights(given, SHAPES, where="a.pth")
+    fit = match_pretrained_weights(given, SHAPES, where="a.pth", reset_class_layer=True)
     assert fit.reset == ["head.x_cls.weight", "head.x_cls.bias"]
     assert "2 reinitialized (head 2; first: head.x_cls.weight)" in fit.describe()
 
 
 def test_other_shapes_are_never_dropped_silently():
     with pytest.raises(UserError, match="1 of another shape"):
-        compare_partially({**SHAPES, "backbone.w": (4, 1)}, SHAPES, where="a.pth", reset_class_layer=True)
+        match_pretrained_weights({**SHAPES, "backbone.w": (4, 1)}, SHAPES, where="a.pth", reset_class_layer=True)
 
 
 def test_class_layers_are_reordered_for_every_prior_of_a_location():

@@ -52,7 +52,7 @@ def test_formatted_config_is_read_back():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), print, {"a": {1, 2}.union}])
 def test_config_of_other_values_is_not_formatted(value):
-    with pytest.raises(UserError, match="the config's 'model' is no plain data, got "):
+    with pytest.raises(UserError, match="the config's 'model' must be plain data, got "):
         format_config_text({"model": value})
 
 

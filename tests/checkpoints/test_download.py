@@ -84,7 +84,7 @@ def test_file_with_another_hash_is_removed(server, cache, start):
     if start:
         cache.mkdir()
         (cache / "a.pth.part").write_bytes(start)
-    with pytest.raises(UserError, match=r"the file has another hash and was removed: expected SHA-256") as caught:
+    with pytest.raises(UserError, match=r"the file has a wrong hash and was removed: expected SHA-256") as caught:
         fetch(wanted)
     assert str(caught.value).startswith(f"{wanted.url}: ")
     assert "\n" not in str(caught.value)
@@ -95,7 +95,7 @@ def test_damaged_file_in_the_cache_is_removed(server, cache):
     wanted = entry(f"{server.url}/models/a.pth")
     cache.mkdir()
     (cache / "a.pth").write_bytes(b"damaged")
-    with pytest.raises(UserError, match="another hash"):
+    with pytest.raises(UserError, match="wrong hash"):
         fetch(wanted)
     assert fetch(wanted).read_bytes() == CONTENT
 

@@ -1,4 +1,4 @@
-"""The record of a model in files of every kind."""
+"""Model metadata in files of every kind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def info():
     )
 
 
-def test_record_in_pth_and_safetensors(tmp_path, info):
+def test_metadata_in_pth_and_safetensors(tmp_path, info):
     for path in save_weights(tmp_path / "model", {"w": torch.ones(1)}, {KEY: info.to_json(), "config": "demo"}):
         assert read_model_info(path) == info
     header = read_safetensors(tmp_path / "model.safetensors")["meta"]
@@ -37,7 +37,7 @@ def test_record_in_pth_and_safetensors(tmp_path, info):
     assert torch.load(tmp_path / "model.pth", weights_only=True)["meta"] == {KEY: info.to_json(), "config": "demo"}
 
 
-def test_record_in_onnx(tmp_path, info):
+def test_metadata_in_onnx(tmp_path, info):
     path = tmp_path / "model.onnx"
     path.write_bytes(onnx_bytes({"other": "x", KEY: info.to_json()}))
     assert read_model_info(path) == info
@@ -45,7 +45,7 @@ def test_record_in_onnx(tmp_path, info):
     assert read_model_info(path) is None
 
 
-def test_files_without_a_record(tmp_path):
+def test_files_without_model_metadata(tmp_path):
     for path in save_weights(tmp_path / "model", {"w": torch.ones(1)}, {"config": "demo"}):
         assert read_model_info(path) is None
     torch.save({"w": torch.ones(1)}, tmp_path / "bare.pth")
@@ -64,14 +64,14 @@ def test_unreadable_file_is_one_line(tmp_path, name, content):
     assert "\n" not in str(caught.value)
 
 
-def test_damaged_record_names_the_file(tmp_path):
+def test_damaged_metadata_names_the_file(tmp_path):
     for path in save_weights(tmp_path / "model", {}, {KEY: "{"}):
-        with pytest.raises(UserError, match="the model's record is not valid JSON") as caught:
+        with pytest.raises(UserError, match="the model metadata is not valid JSON") as caught:
             read_model_info(path)
         assert str(caught.value).startswith(f"{path}: ")
 
 
-def test_reading_a_record_of_onnx_or_safetensors_does_not_import_torch(tmp_path, info):
+def test_reading_metadata_of_onnx_or_safetensors_does_not_import_torch(tmp_path, info):
     _, path = save_weights(tmp_path / "model", {}, {KEY: info.to_json()})
     code = (
         "import sys; from rotated_atss.checkpoints.model_file import read_model_info; "

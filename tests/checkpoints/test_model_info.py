@@ -1,4 +1,4 @@
-"""The record of a model file: round trip as JSON, and refusal of what is wrong."""
+"""Model metadata: round trip as JSON, and refusal of what is wrong."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def test_round_trip(info):
 
 @pytest.mark.parametrize("name", ["config_name", "origin", "commit", "package_version", "config"])
 def test_control_characters_of_the_terminal_are_refused(info, name):
-    with pytest.raises(UserError, match=f"{name} must be a text, got") as caught:
+    with pytest.raises(UserError, match=f"{name} must be a string without control characters, got") as caught:
         ModelInfo.from_json(changed(info, name, "a\x1b[2J"), "a.pth")
     assert str(caught.value).isprintable()
     for classes in (["a\x1b[2J"], ["a\nb"], ["a\x9b"]):
-        with pytest.raises(UserError, match=r"classes\[0\] must be a text, got"):
+        with pytest.raises(UserError, match=r"classes\[0\] must be a string without control characters, got"):
             ModelInfo.from_json(changed(info, "classes", classes))
     with pytest.raises(UserError, match="keys have no control characters"):
         ModelInfo.from_json(changed(info, "training_data.objects", {"a\x1b[2J": 1}))
@@ -76,22 +76,22 @@ def test_sequences_become_tuples_and_numbers_floats(info):
     assert info.describe() == "demo, 2 classes, obb le90, windows of 256 px with 64 px overlap"
 
 
-def test_record_is_found_in_metadata(info):
+def test_model_metadata_is_found_in_file_metadata(info):
     assert read_info({KEY: info.to_json(), "epoch": 3}) == info
     assert read_info({"epoch": 3}) is None
     assert read_info(None) is None
 
 
 WRONG = {
-    "format": (2, "the model's record has format 2, this version reads 1 (update rotated-atss)"),
-    "classes": ([], "classes must be a list of texts, got []"),
-    "classes.": (["a", "a"], "classes must be different texts, got ['a', 'a']"),
+    "format": (2, "the model metadata has format 2, this version reads 1 (update rotated-atss)"),
+    "classes": ([], "classes must be a non-empty list of strings, got []"),
+    "classes.": (["a", "a"], "classes must be a list of distinct strings, got ['a', 'a']"),
     "box_type": ("xyxy", "box_type must be one of obb, hbb, got 'xyxy'"),
     "angle_version": (None, "angle_version must be one of oc, le90, le135, got None"),
     "window.size": (-1, "window.size must be an integer of at least 0, got -1"),
     "window.size.": (True, "window.size must be an integer of at least 0, got True"),
     "window.gap": (256, "window.gap must be less than window.size 256, got 256"),
-    "window.stride": (3, "window has an unknown entry stride"),
+    "window.stride": (3, "window has an unknown field stride"),
     "preprocessing.mean": ([1, 2], "preprocessing.mean must be 3 numbers, got [1, 2]"),
     "preprocessing.std": ([0, 1, 1], "preprocessing.std must be above 0, got (0.0, 1.0, 1.0)"),
     "preprocessing.channel_order": ("GBR", "preprocessing.channel_order must be one of RGB, BGR, got 'GBR'"),
@@ -104,14 +104,14 @@ WRONG = {
     "training_data.longer_side": ({"q": 1}, "an object with quantiles from 0 to 1 as keys, got 'q'"),
     "training_data": ([], "training_data must be an object, got []"),
     "ground_resolution": (0, "ground_resolution must be above 0, in meters per pixel, got 0.0"),
-    "config_name": (" ", "config_name must be a text, got ' '"),
+    "config_name": (" ", "config_name must be a non-empty string, got ' '"),
     "config_name.": ("../demo", "config_name must be a name without slashes, got '../demo'"),
-    "other": (1, "the model's record has an unknown entry other"),
+    "other": (1, "the model metadata has an unknown field other"),
 }
 
 
 @pytest.mark.parametrize("path", WRONG)
-def test_wrong_entry_is_one_line(info, path):
+def test_wrong_field_is_one_line(info, path):
     value, message = WRONG[path]
     with pytest.raises(UserError) as caught:
         ModelInfo.from_json(changed(info, path.rstrip("."), value), "model.pth")
@@ -124,15 +124,15 @@ def test_wrong_entry_is_one_line(info, path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "the model's record is not valid JSON"),
-        ("[" * 100_000, "the model's record is not valid JSON"),
-        ("[]", "the model's record must be an object, got []"),
+        ("{", "the model metadata is not valid JSON"),
+        ("[" * 100_000, "the model metadata is not valid JSON"),
+        ("[]", "the model metadata must be an object, got []"),
         ("{}", "format must be an integer of at least 1, got None"),
-        (3, "the model's record must be an object, got 3"),
-        ('{"format": 1}', "the model's record has no entry config_name"),
+        (3, "the model metadata must be an object, got 3"),
+        ('{"format": 1}', "the model metadata has no field config_name"),
     ],
 )
-def test_text_that_is_no_record(text, message):
+def test_text_that_is_no_model_metadata(text, message):
     with pytest.raises(UserError, match=r"model\.pth: ") as caught:
         ModelInfo.from_json(text, "model.pth")
     assert message in str(caught.value)

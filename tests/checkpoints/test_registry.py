@@ -61,13 +61,13 @@ def test_file_precedes_a_name(tmp_path, monkeypatch):
     [
         ({"name": "../a"}, "name must be letters, digits, '.', '+', '-' and '_', got '../a'"),
         ({"kind": "model"}, "kind must be one of detector, backbone, got 'model'"),
-        ({"url": "ftp://host/a.pth"}, "url must be an address with http, https, file, got 'ftp://host/a.pth'"),
-        ({"url": "a.zip"}, "url must be the address of a .pth or .safetensors file, got 'file://"),
-        ({"url": 3}, "url must be a text, got 3"),
+        ({"url": "ftp://host/a.pth"}, "url must be a URL with the scheme http, https, file, got 'ftp://host/a.pth'"),
+        ({"url": "a.zip"}, "url must be the URL of a .pth or .safetensors file, got 'file://"),
+        ({"url": 3}, "url must be a non-empty string, got 3"),
         ({"sha256_prefix": "0123"}, "sha256_prefix must be 8 to 64 hexadecimal digits, got '0123'"),
-        ({"sha256": "0"}, "the entry has an unknown entry sha256"),
+        ({"sha256": "0"}, "the entry has an unknown field sha256"),
         ({"size_mb": "big"}, "size_mb must be a finite number of at least 0, got 'big'"),
-        ({"license": None}, "license must be a text, got None"),
+        ({"license": None}, "license must be a non-empty string, got None"),
     ],
 )
 def test_wrong_entry_names_its_place(tmp_path, change, message):

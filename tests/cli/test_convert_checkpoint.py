@@ -157,7 +157,7 @@ def test_number_of_classes_must_match_the_config(tmp_path, capsys):
     assert code == 2
     assert "1 of another shape" not in error
     assert "2 of another shape (bbox_head 2; first: " in error
-    assert "another number of classes: name them with --classes" in error
+    assert "the number of classes differs: name the classes with --classes" in error
     assert not (tmp_path / "other.pth").exists()
 
 

@@ -64,7 +64,7 @@ def test_on_a_terminal_lines_fit_its_width_and_nothing_is_lost(capsys, monkeypat
 
 def test_a_pattern_that_fits_nothing_is_an_error(capsys):
     assert main(["list", "rotated_atss_obb_r50_fpn_1x_dota_le9O"]) == 2
-    assert f"no config fits 'rotated_atss_obb_r50_fpn_1x_dota_le9O' (nearest: {LE90}" in capsys.readouterr().err
+    assert f"no config matches 'rotated_atss_obb_r50_fpn_1x_dota_le9O' (nearest: {LE90}" in capsys.readouterr().err
 
 
 def test_json_has_sources_and_the_name_of_the_weights(capsys):

@@ -202,5 +202,5 @@ def test_download_checks_converts_and_caches(tmp_path, cache, capsys, narrow):
         (cache / name).unlink()
         capsys.readouterr()
         assert main(["models", *words]) == 2
-        assert "the file has another hash and was removed: expected SHA-256 00000000" in capsys.readouterr().err
+        assert "the file has a wrong hash and was removed: expected SHA-256 00000000" in capsys.readouterr().err
         assert not (cache / name).exists()

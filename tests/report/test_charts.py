@@ -54,7 +54,7 @@ def test_a_curve_of_one_point_is_visible() -> None:
 
 def test_scores_beyond_one_widen_the_axis() -> None:
     chart = curve_chart(
-        {"ship": {"score": [4.0, -1.0], "f1": [0.5, 0.5]}}, Axis("score", mark=2.0), Axis("f1"), "curves"
+        {"ship": {"score": [4.0, -1.0], "f1": [0.5, 0.5]}}, Axis("score", threshold=2.0), Axis("f1"), "curves"
     )
     assert 'data-x-range="-1.0 4.0"' in chart
     assert "M466 152L56 152" in chart

@@ -37,7 +37,7 @@ def test_a_report_equals_itself() -> None:
     changes = compare_reports(NEW, copy.deepcopy(NEW))
     values = [value for fields in (changes.summary, *changes.images.values()) for value in fields.values()]
     assert {value for value in values if value is not None} == {0}
-    assert changes.rules == []
+    assert changes.different_settings == []
     assert changes.only_new == changes.only_baseline == {"classes": [], "images": []}
 
 
@@ -51,7 +51,7 @@ def test_what_only_one_report_has() -> None:
     changes = compare_reports(new, old)
     assert changes.only_new == {"classes": ["new class"], "images": [NEW["images"][0]["image"]]}
     assert changes.only_baseline == {"classes": [], "images": ["old image"]}
-    assert changes.rules == [("metric", "voc07", "area")]
+    assert changes.different_settings == [("metric", "voc07", "area")]
     assert "plane" not in changes.class_errors
     assert changes.groups["density"] == {}
 

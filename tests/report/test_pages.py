@@ -44,7 +44,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tables" / "classes.csv").write_text("class\n")
     images = {HOSTILE_IMAGE: 'viewer/a"b.html'}
     best = REPORT["best_images"][0]
-    write_pages(REPORT, folder, viewer_of=images, thumbnails_of={best: "thumbnails/best.jpg"})
+    write_pages(REPORT, folder, viewer_urls=images, thumbnail_urls={best: "thumbnails/best.jpg"})
     return folder
 
 

@@ -304,7 +304,7 @@ def test_pointer_shows_and_selects_the_box_below_it(open_page: Callable[..., Any
     assert "20.0 x 10.0 px" in text(browser, "tooltip")
     ActionChains(browser).click().perform()
     wait_until(browser, "return location.hash === '#o1'")
-    assert "found" in text(browser, "details")
+    assert "detected" in text(browser, "details")
     for link in ("#d14", "#o1"):
         time.sleep(0.4)  # two clicks at once zoom
         ActionChains(browser).click().perform()

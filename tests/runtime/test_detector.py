@@ -122,7 +122,7 @@ def test_files_that_are_no_exported_models(tmp_path):
         (tmp_path / "text.onnx", "text.onnx: not a readable ONNX file"),
         (other, "other.onnx: not exported by rotated-atss"),
         (no_model, "no_model.onnx: the file has no record of its model"),
-        (damaged, "damaged.onnx: the record of the graph has an unknown entry paces"),
+        (damaged, "damaged.onnx: the graph metadata has an unknown field paces"),
     ):
         with pytest.raises(UserError, match=message):
             load_detector(path)
@@ -174,8 +174,8 @@ def test_wrong_entries_of_the_record_of_a_graph(change, message):
         replace(GRAPH, **change)
 
 
-def test_record_of_a_newer_graph():
-    with pytest.raises(UserError, match=r"a.onnx: the record of the graph has format 9, this version reads 1 \(update"):
+def test_graph_metadata_of_a_newer_format():
+    with pytest.raises(UserError, match=r"a.onnx: the graph metadata has format 9, this version reads 1 \(update"):
         GraphInfo.from_json('{"format": 9}', "a.onnx")
-    with pytest.raises(UserError, match="the record of the graph is not valid JSON"):
+    with pytest.raises(UserError, match="the graph metadata is not valid JSON"):
         GraphInfo.from_json("{")

@@ -27,7 +27,7 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file="annotations/instances_train2017.json",
         data_prefix=dict(img="train2017/"),
-        # As in the published runs. Remove filter_cfg to train on images without objects as background.
+        # As in the published runs. Without filter_cfg, images without objects train as background.
         filter_cfg=dict(filter_empty_gt=True, min_size=32),
         pipeline=train_pipeline,
     ),

@@ -26,7 +26,7 @@ train_dataloader = dict(
         type="DOTADataset",
         classes=classes,
         data_root=data_root + "trainval",
-        # As in the published runs. Remove filter_cfg to train on tiles without objects as background.
+        # As in the published runs. Without filter_cfg, tiles without objects train as background.
         filter_cfg=dict(filter_empty_gt=True),
         pipeline=train_pipeline,
     ),

@@ -1,9 +1,10 @@
-# Multi-scale tiles (MS) and random rotation (RR), as in mmrotate's *_ms_rr_* configs. Split into data/dota_ms:
+# Multi-scale tiles (MS) and random rotation (RR), as in mmrotate's *_ms_rr_* configs. To split into data/dota_ms:
 #   rotated-atss split --images DOTA/train/images DOTA/val/images --labels DOTA/train/labelTxt DOTA/val/labelTxt \
 #       --out data/dota_ms/trainval --gap 500 --rates 0.5 1.0 1.5
 #   rotated-atss split --images DOTA/test/images --out data/dota_ms/test --gap 500 --rates 0.5 1.0 1.5
 # To validate on held-out images, split DOTA/train into data/dota_ms/trainval and DOTA/val into data/dota_ms/val.
-# A config applies `ms_rr` itself because MMEngine refuses two bases that define the same dataloader.
+# Configs that inherit this file apply `ms_rr` to their dataloaders. This file cannot do so, because MMEngine refuses
+# two base configs that define the same dataloader.
 ms_rr = dict(
     train=dict(
         data_root="data/dota_ms/trainval",

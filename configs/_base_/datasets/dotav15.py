@@ -1,5 +1,5 @@
-# DOTA-v1.5 (one class more than 1.0: container-crane), split by `rotated-atss split --preset dota_v1.5_ss_trainval` and
-# `dota_v1.5_ss_test`. Difficult objects count.
+# DOTA-v1.5 (one class more than v1.0: container-crane), split by `rotated-atss split --preset dota_v1.5_ss_trainval`
+# and `dota_v1.5_ss_test`. Evaluation counts difficult objects like all others; in v1.0 it ignores them.
 _base_ = "dota.py"
 
 data_root = "data/dota_v1.5/"

@@ -1,5 +1,5 @@
-# DOTA-v2.0 (three classes more than 1.0), split by `rotated-atss split --preset dota_v2.0_ss_trainval` and
-# `dota_v2.0_ss_test`. Difficult objects count.
+# DOTA-v2.0 (three classes more than v1.0), split by `rotated-atss split --preset dota_v2.0_ss_trainval` and
+# `dota_v2.0_ss_test`. Evaluation counts difficult objects like all others; in v1.0 it ignores them.
 _base_ = "dota.py"
 
 data_root = "data/dota_v2.0/"

@@ -1,4 +1,4 @@
-# HRSC2016, images kept whole: `rotated-atss split --preset hrsc2016_trainval` and `hrsc2016_test`. The class is `ship`.
+# HRSC2016, images kept whole: `rotated-atss split --preset hrsc2016_trainval` and `hrsc2016_test`. One class, `ship`.
 _base_ = "dota.py"
 
 data_root = "data/hrsc2016/"

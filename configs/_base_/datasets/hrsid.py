@@ -1,4 +1,4 @@
-# HRSID (SAR), images of 800 x 800 pixels kept whole: `rotated-atss split --preset hrsid_train` and `hrsid_test`.
+# HRSID (SAR images), images of 800 x 800 pixels kept whole: `rotated-atss split --preset hrsid_train` and `hrsid_test`.
 _base_ = "dota.py"
 
 data_root = "data/hrsid/"

@@ -1,5 +1,5 @@
-# SODA-A, tiles of 800 x 800 pixels, enlarged to 1200: `rotated-atss split --preset soda_a_train`, `soda_a_val` and
-# `soda_a_test`. Merging uses the NMS threshold of the official evaluation.
+# SODA-A, tiles of 800 x 800 pixels, scaled to 1200 x 1200: `rotated-atss split --preset soda_a_train`, `soda_a_val` and
+# `soda_a_test`. The NMS that merges tiles has the IoU threshold of the official evaluation, 0.5.
 _base_ = "dota.py"
 
 data_root = "data/soda_a/"

@@ -1,6 +1,6 @@
 # The official ATSS model, for the weights published by its authors (convert them with `rotated-atss
-# convert-checkpoint`). Input is BGR minus mean; the stride of a stage is in its first 1x1 convolution (style="caffe");
-# batch norm is frozen, with a negligible epsilon.
+# convert-checkpoint`). The input is BGR minus the mean. The first 1x1 convolution of a stage has the stride
+# (style="caffe"). Batch norm is frozen; eps is negligible because the official code adds none to the variance.
 _base_ = "atss_r50_fpn.py"
 
 model = dict(
@@ -13,8 +13,9 @@ model = dict(
     neck=dict(relu_before_extra_convs=True),
     bbox_head=dict(
         type="OfficialATSSHead",
-        # stride / 2 + 0.5: see rotated_atss.detection.heads.official_atss_head
+        # stride / 2 + 0.5, explained in rotated_atss.detection.heads.official_atss_head
         anchor_generator=dict(centers=[(4.5, 4.5), (8.5, 8.5), (16.5, 16.5), (32.5, 32.5), (64.5, 64.5)]),
     ),
-    train_cfg=dict(assigner=dict(center_margin=0.51)),  # 0.01 px between the centers of the outer pixels
+    # The official code requires a margin of 0.01 px to the centers of a box's outer pixels, 0.5 px inside the box.
+    train_cfg=dict(assigner=dict(center_margin=0.51)),
 )

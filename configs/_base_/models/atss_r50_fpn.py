@@ -1,5 +1,5 @@
-# ATSS for horizontal boxes on COCO: one square prior of 8 x stride per location, GroupNorm towers, centerness, GIoU
-# loss. Same model as MMDetection's atss_r50_fpn_1x_coco, with layers and losses that need no compiled ops.
+# ATSS for horizontal boxes on COCO: one square prior with a side of 8 strides per location, GroupNorm towers,
+# centerness, GIoU loss. The same model as MMDetection's atss_r50_fpn_1x_coco, but no layer or loss needs compiled ops.
 _base_ = "r50_fpn.py"
 
 model = dict(

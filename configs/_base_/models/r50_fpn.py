@@ -1,8 +1,8 @@
-# ResNet-50 with FPN levels P3 to P7 (strides 8 to 128), and the ImageNet preprocessing of its weights. A model that
-# inherits it sets neck.add_extra_convs, the input of P6: "on_input" (C5) or "on_output" (P5).
+# ResNet-50 with FPN levels P3 to P7 (strides 8 to 128), and the ImageNet preprocessing of its weights. Models that
+# inherit this file set neck.add_extra_convs, the input of P6: "on_input" (C5) or "on_output" (P5).
 model = dict(
     data_preprocessor=dict(
-        type="mmdet.DetDataPreprocessor",  # scoped: MMEngine builds it from its own root registry
+        type="mmdet.DetDataPreprocessor",  # with scope, because MMEngine builds it from its root registry
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,

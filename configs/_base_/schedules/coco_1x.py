@@ -1,5 +1,5 @@
-# 12 epochs (90k iterations) of SGD with a total batch of 16 images. With another batch size the learning rate is scaled
-# linearly, and the change is logged.
+# 12 epochs (90k iterations) of SGD with a total batch size of 16 images. For another batch size, the learning rate is
+# scaled linearly, and the change is logged.
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=12, val_interval=1)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

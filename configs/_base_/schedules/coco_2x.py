@@ -1,4 +1,4 @@
-# 24 epochs (180k iterations with a total batch of 16 images).
+# 24 epochs (180k iterations) of SGD with a total batch size of 16 images.
 _base_ = "coco_1x.py"
 
 train_cfg = dict(max_epochs=24)

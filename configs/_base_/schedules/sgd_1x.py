@@ -1,5 +1,5 @@
-# 12 epochs of SGD with a total batch of 2 images. With another batch size the learning rate is scaled linearly, and the
-# change is logged.
+# 12 epochs of SGD with a total batch size of 2 images. For another batch size, the learning rate is scaled linearly,
+# and the change is logged.
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=12, val_interval=12)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

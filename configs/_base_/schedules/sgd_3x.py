@@ -1,4 +1,4 @@
-# 36 epochs of SGD with a total batch of 2 images.
+# 36 epochs of SGD with a total batch size of 2 images.
 _base_ = "sgd_1x.py"
 
 train_cfg = dict(max_epochs=36)

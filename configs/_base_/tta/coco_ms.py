@@ -1,7 +1,7 @@
-# Multi-scale testing of the official ATSS repository: a pass at 800 pixels and twelve further scales, each with and
-# without a horizontal flip, merged by soft box voting. The further scales keep only boxes in their size range (square
-# root of the area, in pixels of the resized image). The official DCNv2 ResNeXt-101 64x4d model reaches 50.7 AP on COCO
-# test-dev with this setting.
+# Multi-scale testing as in the official ATSS repository: a scale of 800 pixels and twelve additional scales, each with
+# and without a horizontal flip, merged by soft box voting. An additional scale keeps only boxes whose size is in its
+# size_range (square root of the area, in pixels of the resized image). The official DCNv2 ResNeXt-101 64x4d model
+# reaches 50.7 AP on COCO test-dev with these settings.
 tta_model = dict(type="BoxTTAModel", tta_cfg=dict(merge="vote", iou_threshold=0.66, soft_score=0.05, max_per_img=1000))
 tta_pipeline = [
     dict(type="LoadCocoImage"),

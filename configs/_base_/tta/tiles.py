@@ -1,6 +1,6 @@
 # Test-time augmentation of oriented models on tiles (`rotated-atss test ... --tta`): three scales, each with four flips
-# (none, horizontal, vertical, diagonal). Box voting merges the twelve passes of a tile before the tiles are merged into
-# images. Voting localizes better than NMS, which is available with
+# (none, horizontal, vertical, diagonal). Box voting merges the detections of the twelve passes on a tile, before tiles
+# are merged into images. Voting localizes better than NMS; for NMS, add
 #   --cfg-options tta_model.tta_cfg.merge=nms tta_model.tta_cfg.iou_threshold=0.1
 tta_model = dict(type="BoxTTAModel", tta_cfg=dict(merge="vote", iou_threshold=0.5, max_per_img=2000))
 tta_flips = [

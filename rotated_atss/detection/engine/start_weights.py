@@ -11,7 +11,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from rotated_atss.checkpoints.compatibility import (
-    compare_partially,
+    match_pretrained_weights,
     recorded_classes,
     reorder_class_layer,
     tensor_shapes,
@@ -42,11 +42,11 @@ class StartWeightsHook(Hook):
         """Compare the weights with the model, and put the class layer in the order of the config's classes.
 
         Raises:
-            UserError: As :func:`rotated_atss.checkpoints.compatibility.compare_partially`; or the class layer has the
-                right size but was trained on other classes.
+            UserError: As :func:`rotated_atss.checkpoints.compatibility.match_pretrained_weights`; or the class layer
+                has the right size but was trained on other classes.
         """
         state, expected = state_dict_of(checkpoint), tensor_shapes(unwrap_model(runner.model).state_dict())
-        fit = compare_partially(
+        fit = match_pretrained_weights(
             tensor_shapes(state), expected, where=self.path, reset_class_layer=self.reset_class_layer
         )
         trained_classes, classes = recorded_classes(checkpoint), config_classes(runner.cfg, "train_dataloader")
@@ -93,7 +93,7 @@ def check_pretrained_parts(model: nn.Module) -> list[str]:
         if not prefix and has_backbone and not set(file_shapes) & set(expected_shapes):
             prefix = init_cfg["prefix"] = BACKBONE_PREFIX
         part_shapes = {key[len(prefix) :]: shape for key, shape in file_shapes.items() if key.startswith(prefix)}
-        fit = compare_partially(part_shapes, expected_shapes, where=f"{path} as {name or 'model'}")
+        fit = match_pretrained_weights(part_shapes, expected_shapes, where=f"{path} as {name or 'model'}")
         if fit.missing:
             lines.append(f"{path} as {name or 'model'}: {fit._replace(unused=[]).describe()}")
     return lines

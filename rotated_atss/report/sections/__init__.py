@@ -1,1 +1,1 @@
-"""Sections of the report page: one function per section, from the report to HTML."""
+"""Sections of the report page: each module has a function that builds the HTML of a section from the report."""

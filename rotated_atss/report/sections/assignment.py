@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from rotated_atss.report.html import Html, element
-from rotated_atss.report.numbers import count, interval, ratio
+from rotated_atss.report.numbers import format_count, format_interval, format_ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import count_cell, header, ratio_cell, row_header, table
 
-# Field of report.json, title of the table, and meaning of the values that define its groups.
+# Field of report.json, title of the table, and the property that defines its groups, with the unit.
 GROUPINGS = (
     ("by_size", "Positives by size", "square root of the box area, px"),
     ("by_aspect", "Positives by aspect ratio", "long side / short side"),
@@ -19,7 +19,7 @@ GROUPINGS = (
 
 
 def assignment_section(context: Context) -> Html:
-    """Return tables of the result of ``assignment-stats``: positives per object, of all objects and per group.
+    """Return the tables of ``assignment-stats``: positives per object, for all objects and per group of objects.
 
     Example:
         >>> atss = {"positives": 10, "positives_per_object": 2.5, "deviation": 1.0, "without": 1}
@@ -29,15 +29,15 @@ def assignment_section(context: Context) -> Html:
     """
     report = context.report["assignment"]
     note = (
-        f"Positive samples that the assigner gives each of {count(report['objects'])} ground-truth boxes in training, "
-        'from assignment-stats; "without" means without a positive sample.'
+        f"Positive samples of {format_count(report['objects'])} ground-truth boxes in training, from assignment-stats. "
+        '"Deviation" is the standard deviation of the positives per object; "without" means without a positive sample.'
     )
     names = ("Per object", "Deviation", "Objects without", "Positives")
     head = [[header("Assigner", number=False), *map(header, names)]]
     rows = [_assigner_row(name, values) for name, values in report["assigners"].items()]
     groups = [
-        _group_table(name, values[key], title, unit)
-        for key, title, unit in GROUPINGS
+        _group_table(name, values[key], title, grouping)
+        for key, title, grouping in GROUPINGS
         for name, values in report["assigners"].items()  # the inner loop, so that assigners are side by side
         if values.get(key)
     ]
@@ -55,19 +55,20 @@ def _assigner_row(name: str, values: dict[str, Any]) -> Iterator[Html]:
     yield count_cell(values["positives"])
 
 
-def _group_table(name: str, groups: list[dict[str, Any]], title: str, unit: str) -> Html:
-    head = [[header(unit, number=False, sort=False), *map(header, ("Per object", "Share without", "Objects"))]]
+def _group_table(name: str, groups: list[dict[str, Any]], title: str, grouping: str) -> Html:
+    """Return the table of an assigner; ``grouping`` is the property that defines the groups."""
+    head = [[header(grouping, number=False, sort=False), *map(header, ("Per object", "Share without", "Objects"))]]
     max_objects = max(group["objects"] for group in groups)
     rows = [_group_row(group, max_objects) for group in groups]
     return element("div", element("h3", title, element("small", f" {name}")), table(f"{title}, {name}", head, rows))
 
 
 def _group_row(group: dict[str, Any], max_objects: int) -> Iterator[Html]:
-    yield row_header(interval(group["from"], group["to"]))
+    yield row_header(format_interval(group["from"], group["to"]))
     yield _number_cell(group["positives_per_object"])
     yield ratio_cell(group["without"] / max(1, group["objects"]), bar=True)
     yield count_cell(group["objects"], share=group["objects"] / max(1, max_objects))
 
 
 def _number_cell(value: float | None) -> Html:
-    return element("td", ratio(value, 2), class_="number", data_sort="" if value is None else value)
+    return element("td", format_ratio(value, 2), class_="number", data_sort="" if value is None else value)

@@ -7,13 +7,13 @@ from typing import Any
 
 from rotated_atss.report.charts import reliability_chart
 from rotated_atss.report.html import Html, element
-from rotated_atss.report.numbers import interval, ratio, signed_ratio
+from rotated_atss.report.numbers import format_interval, format_ratio, format_signed_ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import count_cell, header, placeholder, ratio_cell, row_header, table
 
 
 def calibration_section(context: Context) -> Html:
-    """Return the reliability diagram, its numbers and the expected calibration error.
+    """Return the reliability diagram, a table of its values, and the expected calibration error.
 
     Example:
         >>> bins = [{"from": 0.5, "to": 1.0, "detections": 8, "mean_score": 0.75, "precision": 0.5}]
@@ -26,20 +26,22 @@ def calibration_section(context: Context) -> Html:
     if not any(score_bin["detections"] for score_bin in bins):
         return section(context, "calibration", "Calibration of scores", placeholder("No detections."))
     note = (
-        "Precision of the detections whose scores lie in a bin. Scores are calibrated where precision equals the mean "
-        "score, that is, at points on the diagonal. At points below it, scores are too high."
+        "Detections are grouped into bins by score. In a calibrated bin, the precision of the detections equals their "
+        "mean score: its point lies on the diagonal. Below the diagonal, scores are too high."
     )
-    figure = element("b", f"Expected calibration error: {ratio(error, 4)}")
+    error_html = element("b", f"Expected calibration error: {format_ratio(error, 4)}")
     if context.baseline:
         baseline_error = context.baseline["calibration"]["expected_calibration_error"]
-        figure = element("b", figure, f" (baseline {ratio(baseline_error, 4)})")
+        error_html = element("b", error_html, f" (baseline {format_ratio(baseline_error, 4)})")
     content = element(
         "div",
         element("figure", reliability_chart(bins, "Reliability diagram: precision by score")),
         table("Calibration per bin of scores", _head(), [_row(score_bin) for score_bin in bins], class_="groups"),
         class_="pair",
     )
-    return section(context, "calibration", "Calibration of scores", element("p", note), element("p", figure), content)
+    return section(
+        context, "calibration", "Calibration of scores", element("p", note), element("p", error_html), content
+    )
 
 
 def _head() -> list[list[Html]]:
@@ -50,8 +52,8 @@ def _head() -> list[list[Html]]:
 def _row(score_bin: dict[str, Any]) -> Iterator[Html]:
     mean_score, precision = score_bin["mean_score"], score_bin["precision"]
     gap = None if mean_score is None or precision is None else precision - mean_score
-    yield row_header(interval(score_bin["from"], score_bin["to"]))
+    yield row_header(format_interval(score_bin["from"], score_bin["to"]))
     yield ratio_cell(mean_score)
     yield ratio_cell(precision)
-    yield element("td", signed_ratio(gap), class_="number")
+    yield element("td", format_signed_ratio(gap), class_="number")
     yield count_cell(score_bin["detections"])

@@ -1,4 +1,4 @@
-"""Section on the changes from the baseline."""
+"""Section on the changes compared with the baseline."""
 
 from __future__ import annotations
 
@@ -7,24 +7,21 @@ from typing import Any
 
 from rotated_atss.errors import count_of
 from rotated_atss.report.comparison import Changes, Comparison, largest_changes
-from rotated_atss.report.html import Content, Html, element
-from rotated_atss.report.numbers import MINUS, ratio
+from rotated_atss.report.html import Html, element
+from rotated_atss.report.numbers import MINUS, format_ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import delta, header, placeholder, row_header, table
 
-SHOWN = 10  # maximum number of rows per table, and of names per line
+MAX_SHOWN = 10  # maximum number of rows per table, and of names per line
 
 
 def changes_section(context: Context) -> Html:
-    """Return the classes and images that improved and declined most, and warnings about differences between the runs.
-
-    The runs can differ in their settings, classes and images.
-    """
+    """Return the classes and images that changed most, and warnings if settings, classes or images differ."""
     changes = context.changes
     assert changes is not None  # the page has this section only with a baseline
     note = (
-        f"Every difference in this report is the new value {MINUS} that of the baseline. There is none where a value "
-        "is undefined in one of the two runs."
+        f"Every difference in this report is the new value {MINUS} the value of the baseline. No difference is shown "
+        "if the value is undefined in one of the two runs."
     )
     tables = [
         _table(context, "Classes", "AP50", changes.classes, "AP50", 1),
@@ -33,31 +30,31 @@ def changes_section(context: Context) -> Html:
         _table(context, "Images", "F1", changes.images, "f1", -1),
     ]
     return section(
-        context, "changes", "Changes", element("p", note), _different_settings(changes), _in_one_run(changes),
+        context, "changes", "Changes", element("p", note), _settings_warning(changes), _names_warning(changes),
         element("div", *tables, class_="pair"),
     )  # fmt: skip
 
 
-def _different_settings(changes: Comparison) -> Html | None:
-    """Return a warning with the settings that differ."""
-    if not changes.rules:
+def _settings_warning(changes: Comparison) -> Html | None:
+    """Return a warning with the settings that differ; None if all are equal."""
+    if not changes.different_settings:
         return None
     items = [
-        element("li", f"{name.replace('_', ' ')}: {_setting(new)}, baseline {_setting(old)}")
-        for name, new, old in changes.rules
+        element("li", f"{name.replace('_', ' ')}: {_format_setting(new)}, baseline {_format_setting(old)}")
+        for name, new, old in changes.different_settings
     ]
     return element(
         "div", element("p", "The runs were evaluated with different settings:"), element("ul", items), class_="notice"
     )
 
 
-def _in_one_run(changes: Comparison) -> Html | None:
-    """Return a warning with the classes and images that only one of the runs has."""
+def _names_warning(changes: Comparison) -> Html | None:
+    """Return a warning with the classes and images that only one of the runs has; None if there are none."""
     items = []
     for run, only in (("this run", changes.only_new), ("the baseline", changes.only_baseline)):
         for names, noun in ((only["classes"], "class"), (only["images"], "image")):
             if names:
-                listed = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+                listed = ", ".join(names[:MAX_SHOWN]) + (", …" if len(names) > MAX_SHOWN else "")
                 items.append(element("li", f"{count_of(len(names), noun)} only in {run}: {listed}"))
     return element("ul", items, class_="notice") if items else None
 
@@ -68,12 +65,12 @@ def _table(context: Context, title: str, label: str, changes: Mapping[str, Chang
     Args:
         context: The report and its links.
         title: ``Classes`` or ``Images``.
-        label: Name of the field for the reader.
-        changes: Differences by class name or image id, and field.
-        field: Field of the report.
+        label: Name of the field as the page shows it.
+        changes: Differences by field, for each class name or image id.
+        field: Field of ``report.json``.
         sign: 1 or -1.
     """
-    keys = largest_changes(changes, field, SHOWN, sign=sign)
+    keys = largest_changes(changes, field, MAX_SHOWN, sign=sign)
     heading = element("h3", f"{title}: {label} {'increased' if sign > 0 else 'decreased'}")
     if not keys:
         return element("div", heading, placeholder(f"No {title.lower()}."))
@@ -86,7 +83,7 @@ def _table(context: Context, title: str, label: str, changes: Mapping[str, Chang
             header("Change"),
         ]
     ]
-    rows = [[_name(context, title, key), *_cells(values[key], changes[key], field)] for key in keys]
+    rows = [[_name_cell(context, title, key), *_value_cells(values[key], changes[key], field)] for key in keys]
     return element("div", heading, table(f"{title} whose {label} changed most", head, rows))
 
 
@@ -96,22 +93,22 @@ def _rows_by_key(context: Context, title: str) -> dict[str, Any]:
     return {row[key]: row for row in context.report[rows]}
 
 
-def _name(context: Context, title: str, key: str) -> Html:
+def _name_cell(context: Context, title: str, key: str) -> Html:
     return row_header(context.link(key) if title == "Images" else key, sort=key)
 
 
-def _cells(values: Mapping[str, Any], changes: Changes, field: str) -> Sequence[Html]:
-    """Return the cells of baseline, new value and difference."""
+def _value_cells(values: Mapping[str, Any], changes: Changes, field: str) -> Sequence[Html]:
+    """Return the cells of the baseline's value, the new value and the difference."""
     change = changes[field] or 0
     new = values[field]
     return [
-        element("td", ratio(new - change), class_="number", data_sort=new - change),
-        element("td", ratio(new), class_="number", data_sort=new),
+        element("td", format_ratio(new - change), class_="number", data_sort=new - change),
+        element("td", format_ratio(new), class_="number", data_sort=new),
         element("td", delta(change, "higher", alone=True), class_="number", data_sort=change),
     ]
 
 
-def _setting(value: Any) -> Content:
+def _format_setting(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -9,7 +9,7 @@ from rotated_atss.report.html import Html, element
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import Better, count_cell, delta, header, ratio_cell, row_header, table
 
-# Field of report.json, label, and (only for counts) direction of an improvement.
+# Field of report.json, label, and (only for counts) whether higher or lower values are better.
 AVERAGE_PRECISION = (("AP50", "AP50"), ("AP75", "AP75"), ("AP50_95", "AP50:95"))
 BEST_F1 = (("f1", "F1"), ("precision", "Precision"), ("recall", "Recall"), ("best_score_threshold", "Score"))
 COUNTS: tuple[tuple[str, str, Better], ...] = (
@@ -19,7 +19,7 @@ OBJECTS = (("objects", "Objects"), ("ignored", "Ignored"))
 
 
 def classes_section(context: Context) -> Html:
-    """Return the sortable table of AP, best F1 and counts per class."""
+    """Return the sortable table of AP, highest F1 and counts per class."""
     note = (
         "F1, precision and recall are those at the score threshold where the F1 of the class is highest. True "
         "positives (TP), false positives (FP), false negatives (FN) and detections are counted "

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rotated_atss.report.html import Html, element
-from rotated_atss.report.numbers import at_least, count, percent, ratio
+from rotated_atss.report.numbers import format_count, format_lower_limit, format_percent, format_ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import table
 
-# CSS classes for the text color of a cell, and the opacity (0 to 1) of its shade above which each class applies.
+# CSS classes for the text color of a cell. Each applies if the opacity (0 to 1) of the cell's shade is above its limit.
 TEXT_LIMITS = {"shaded": 0.0, "strong": 0.65, "full": 0.93}
 
 
 def confusion_section(context: Context) -> Html:
-    """Return the confusion matrix; radio buttons switch between counts and shares of the row, without a script.
+    """Return the confusion matrix, with radio buttons that switch between counts and shares of the row.
 
     Example:
         >>> names, matrix = ["ship", "background"], [[3, 1], [2, 0]]
@@ -24,10 +24,11 @@ def confusion_section(context: Context) -> Html:
     """
     confusion = context.report["confusion"]
     names, matrix = confusion["classes"], confusion["matrix"]
-    score, iou = at_least("score", confusion["score_threshold"]), context.iou_limit(confusion["iou_threshold"])
+    score = format_lower_limit("score", confusion["score_threshold"])
+    iou = context.iou_limit(confusion["iou_threshold"])
     note = (
         f"Rows are the classes of objects, columns those of detections, at {score} and {iou}. The last column counts "
-        "missed objects, the last row detections without an object. The shade is the share of the row."
+        "missed objects, the last row detections without an object. Darker cells have a larger share of their row."
     )
     rows = [_row(names, index, values) for index, values in enumerate(matrix)]
     return section(
@@ -37,7 +38,7 @@ def confusion_section(context: Context) -> Html:
 
 
 def _switch() -> Iterator[Html]:
-    """Yield radio buttons with labels, before the table that they change."""
+    """Yield the radio buttons with their labels. They precede the table, so that CSS alone can switch its content."""
     for name, text, checked in (("counts", "Counts", True), ("shares", "Share of row, %", False)):
         id_ = f"confusion-{name}"
         yield element("input", type="radio", name="confusion", id=id_, checked=checked, class_="switch")
@@ -58,7 +59,7 @@ def _row(names: Sequence[str], index: int, values: Sequence[int]) -> Iterator[Ht
     total = sum(values)
     for column, value in enumerate(values):
         yield _cell(names, index, column, value, total)
-    yield element("td", count(total), class_="sum")
+    yield element("td", format_count(total), class_="sum")
 
 
 def _cell(names: Sequence[str], row: int, column: int, value: int, total: int) -> Html:
@@ -70,9 +71,13 @@ def _cell(names: Sequence[str], row: int, column: int, value: int, total: int) -
     classes += [name for name, limit in TEXT_LIMITS.items() if opacity > limit]
     # report.css shows one of the two numbers, which the radio buttons of _switch select
     return element(
-        "td", element("span", count(value), class_="n"), element("span", ratio(100 * share, 1), class_="p"),
-        class_=" ".join(classes), style=f"--opacity:{opacity:.2f}", title=_title(names, row, column, value, share),
-    )  # fmt: skip
+        "td",
+        element("span", format_count(value), class_="n"),
+        element("span", format_ratio(100 * share, 1), class_="p"),
+        class_=" ".join(classes),
+        style=f"--opacity:{opacity:.2f}",
+        title=_title(names, row, column, value, share),
+    )
 
 
 def _title(names: Sequence[str], row: int, column: int, value: int, share: float) -> str:
@@ -83,9 +88,9 @@ def _title(names: Sequence[str], row: int, column: int, value: int, share: float
         what = f"missed objects of {names[row]}"
     else:
         what = f"objects of {names[row]} detected as {names[column]}"
-    return f"{what}: {count(value)}, {percent(share)} of the row"
+    return f"{what}: {format_count(value)}, {format_percent(share)} of the row"
 
 
 def _background(names: Sequence[str], index: int) -> str | None:
-    """Return the CSS class of the last row and column, those of the background; None for the others."""
+    """Return the CSS class of the background, which is the last row and column; None for classes."""
     return "background" if index == len(names) - 1 else None

@@ -1,4 +1,4 @@
-"""The report and its links, from which all sections of the page are built."""
+"""The context from which all sections of the page are built: the report, its baseline and its links."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from rotated_atss.report.comparison import Comparison
 from rotated_atss.report.html import Content, Html, element, render
-from rotated_atss.report.numbers import at_least
+from rotated_atss.report.numbers import format_lower_limit
 
 
 @dataclass(frozen=True)
@@ -19,39 +19,48 @@ class Context:
         report: Content of ``report.json``.
         baseline: Content of the ``report.json`` of the baseline; None without a baseline.
         changes: Differences from the baseline; None without a baseline.
-        viewer_of: Addresses of the viewer pages by image id, relative to the page.
-        thumbnails_of: Addresses of the pictures by image id, relative to the page.
-        tables: Names of the CSV files in ``tables/``.
+        viewer_urls: URLs of the viewer pages by image id, relative to the report page.
+        thumbnail_urls: URLs of the thumbnails by image id, relative to the report page.
+        tables: File names of the CSV files in ``tables/``.
     """
 
     report: dict[str, Any]
     baseline: dict[str, Any] | None = None
     changes: Comparison | None = None
-    viewer_of: Mapping[str, str] = field(default_factory=dict)
-    thumbnails_of: Mapping[str, str] = field(default_factory=dict)
+    viewer_urls: Mapping[str, str] = field(default_factory=dict)
+    thumbnail_urls: Mapping[str, str] = field(default_factory=dict)
     tables: frozenset[str] = frozenset()
 
     @property
     def at_thresholds(self) -> str:
-        """Text that names the score threshold and the IoU threshold of the counts."""
+        """The score threshold and the IoU threshold of the counts, as text."""
         settings = self.report["settings"]
-        return f"{at_least('score', settings['score_threshold'])} and {self.iou_limit(settings['iou_threshold'])}"
+        score_limit = format_lower_limit("score", settings["score_threshold"])
+        return f"{score_limit} and {self.iou_limit(settings['iou_threshold'])}"
 
     def iou_limit(self, threshold: float) -> str:
-        """Return the IoU of a match as text: at least the threshold for COCO's metric, above it for DOTA's metrics."""
-        return at_least("IoU", threshold, above=self.report.get("settings", {}).get("metric") in ("voc07", "area"))
+        """Format the IoU of a match: at least the threshold in COCO's metric, above the threshold in DOTA's metrics."""
+        is_dota_metric = self.report.get("settings", {}).get("metric") in ("voc07", "area")
+        return format_lower_limit("IoU", threshold, exclusive=is_dota_metric)
 
-    def link(self, image: str, text: Content = None) -> Html:
-        """Return the image id, or another text, with a link to the viewer page of the image if there is one."""
-        label = image if text is None else text
-        return element("a", label, href=self.viewer_of[image]) if image in self.viewer_of else render(label)
+    def link(self, image_id: str, content: Content = None) -> Html:
+        """Return a link to the viewer page of an image, or only the content of the link if the image has no page.
+
+        Args:
+            image_id: Id of the image.
+            content: Content of the link; None for the image id.
+        """
+        content = image_id if content is None else content
+        if image_id not in self.viewer_urls:
+            return render(content)
+        return element("a", content, href=self.viewer_urls[image_id])
 
 
 def section(context: Context, name: str, title: str, *content: Content, table: str = "") -> Html:
     """Return a section with its heading and, if there is one, a link to its CSV table.
 
     Args:
-        context: The report.
+        context: The context of the page.
         name: ``id`` of the section.
         title: Heading.
         content: Content below the heading.

@@ -1,4 +1,4 @@
-"""Section on precision, recall and F1 over the score threshold, as curves of the classes."""
+"""Section with precision-recall and F1-confidence curves of the classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rotated_atss.analysis.evaluation.report import ALL_CLASSES
 from rotated_atss.errors import count_of
 from rotated_atss.report.charts import Axis, curve_chart
 from rotated_atss.report.html import Html, element, json_script
-from rotated_atss.report.numbers import ratio
+from rotated_atss.report.numbers import format_ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import placeholder
 
@@ -23,12 +23,11 @@ def curves_section(context: Context) -> Html:
         reason = "No detections." if context.report["summary"]["objects"] else "No objects."
         return section(context, "curves", "Curves", placeholder(reason), table="curves")
     iou = context.iou_limit(context.report["settings"]["iou_threshold"])
-    note = f"One thin line per class, at {iou}; the thick line is of all classes together."
+    note = f"At {iou}. Thin lines: one per class; thick line: all classes together."
     data = json_script([{"name": name, **_rounded(curve)} for name, curve in curves.items()], id="curve-data")
     figures = element("div", _figures(context, curves), class_="pair")
-    return section(
-        context, "curves", "Curves", element("p", note), _chooser(context, curves), figures, data, table="curves"
-    )
+    buttons = _class_buttons(context, curves)
+    return section(context, "curves", "Curves", element("p", note), buttons, figures, data, table="curves")
 
 
 def _figures(context: Context, curves: dict[str, Any]) -> Iterator[Html]:
@@ -37,8 +36,8 @@ def _figures(context: Context, curves: dict[str, Any]) -> Iterator[Html]:
     classes = count_of(len(curves) - (ALL_CLASSES in curves), "class")
     chart = curve_chart(curves, Axis("recall"), Axis("precision"), f"Precision-recall curves of {classes}", baseline)
     yield _figure("Precision and recall", chart)
-    score = Axis("score", "score threshold", mark=threshold)
-    chart = curve_chart(curves, score, Axis("f1", "F1"), f"F1-confidence curves of {classes}", baseline)
+    score_axis = Axis("score", "score threshold", threshold=threshold)
+    chart = curve_chart(curves, score_axis, Axis("f1", "F1"), f"F1-confidence curves of {classes}", baseline)
     yield _figure("F1 by score threshold", chart)
 
 
@@ -46,13 +45,13 @@ def _figure(title: str, chart: Html) -> Html:
     return element("figure", element("figcaption", title), chart, element("p", class_="readout", role="status"))
 
 
-def _chooser(context: Context, curves: dict[str, Any]) -> Html:
-    """Return a button per class. The buttons need ``report.js``; they are hidden until it runs."""
+def _class_buttons(context: Context, curves: dict[str, Any]) -> Html:
+    """Return a button per class that highlights its curves. Without ``report.js``, the buttons stay hidden."""
     ap50 = {row["name"]: row["AP50"] for row in context.report["classes"]}
     buttons = [
         element(
             "button", element("span", class_="swatch"), element("span", name),
-            element("small", ratio(ap50.get(name), 2)), type="button", aria_pressed="false", data_series=index,
+            element("small", format_ratio(ap50.get(name), 2)), type="button", aria_pressed="false", data_series=index,
         )
         for index, name in enumerate(curves) if name != ALL_CLASSES
     ]  # fmt: skip

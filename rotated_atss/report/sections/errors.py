@@ -9,7 +9,7 @@ from rotated_atss.report.html import Html, element
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import count_cell, delta, header, ratio_cell, row_header, table
 
-# Kinds of TIDE (arXiv 2008.08115), and the angle as a further kind for oriented boxes.
+# Kinds of errors of TIDE (arXiv 2008.08115), and errors of the angle as an additional kind for oriented boxes.
 MEANINGS = {
     "classification": "The box matches an object of another class.",
     "localization": "The class is right; the IoU is at least 0.1 but below the threshold.",
@@ -21,10 +21,10 @@ MEANINGS = {
 
 
 def errors_section(context: Context) -> Html:
-    """Return counts and AP50 costs of the error kinds, for all classes and per class."""
+    """Return the number of errors of each kind and their cost in AP50, for all classes together and per class."""
     note = (
         f"Errors are counted at {context.at_thresholds}. The cost of a kind is the increase of AP50 if all its errors "
-        "were corrected. AP50 includes detections below the score threshold. Costs do not add up."
+        "were corrected. AP50 includes detections below the score threshold. Costs of several kinds do not add up."
     )
     errors, kinds = context.report["errors"], _shown_kinds(context)
     max_count = max((errors["all"][kind]["count"] for kind in kinds), default=0)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rotated_atss.report.html import Html, element
-from rotated_atss.report.numbers import interval
+from rotated_atss.report.numbers import format_interval
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import count_cell, delta, header, placeholder, ratio_cell, row_header, table
 
@@ -14,7 +14,7 @@ TITLES = {"size": "Size", "aspect_ratio": "Aspect ratio", "angle_deg": "Angle", 
 
 
 def groups_section(context: Context) -> Html:
-    """Return a table with bars per property: AP50, recall and number of objects per group.
+    """Return a table per property of objects, such as the size: AP50, recall and number of objects per group.
 
     Example:
         >>> group = {"from": 16, "to": 32, "AP50": 0.5, "recall": 0.75, "objects": 8}
@@ -23,8 +23,8 @@ def groups_section(context: Context) -> Html:
     """
     groups = {name: rows for name, rows in context.report["groups"].items() if rows}
     note = (
-        "AP50 and recall of the objects of a group; the objects of other groups are ignored. Groups without objects "
-        "have no values. Values of few objects are uncertain."
+        "AP50 and recall of the objects in a group; objects in other groups are ignored. Groups without objects have "
+        "no values. Values of groups with few objects are uncertain."
     )
     tables = [_group_table(context, name, rows) for name, rows in groups.items()] or [placeholder("No objects.")]
     title = "Object size, shape and density"
@@ -44,11 +44,11 @@ def _group_table(context: Context, name: str, rows: list[dict[str, Any]]) -> Htm
 
 
 def _row(context: Context, name: str, row: dict[str, Any], index: int, max_objects: int) -> Iterator[Html]:
-    """Yield the cells of a group; ``name`` is the property that defines the groups, ``index`` counts them."""
+    """Yield the cells of a group; ``name`` is the property that defines the groups, ``index`` the group's position."""
     changes = None
     if context.changes:
         changes = context.changes.groups.get(name, {}).get((row["from"], row["to"]), {})
-    yield row_header(interval(row["from"], row["to"]), sort=str(index))
+    yield row_header(format_interval(row["from"], row["to"]), sort=str(index))
     for key, bar_class in (("AP50", ""), ("recall", "second")):
         change = None if changes is None else delta(changes.get(key), "higher")
         yield ratio_cell(row[key], change, bar=True, bar_class=bar_class)

@@ -7,11 +7,11 @@ from typing import Any
 
 from rotated_atss.errors import count_of
 from rotated_atss.report.html import Html, element
-from rotated_atss.report.numbers import count, ratio
+from rotated_atss.report.numbers import format_count, format_ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import Better, count_cell, delta, header, placeholder, ratio_cell, row_header, table
 
-# Field of report.json, label, and (only for counts) direction of an improvement.
+# Field of report.json, label, and (only for counts) whether higher or lower values are better.
 COUNTS: tuple[tuple[str, str, Better], ...] = (
     ("tp", "TP", "higher"), ("fp", "FP", "lower"), ("fn", "FN", "lower"),
     ("detections", "Detections", ""), ("objects", "Objects", ""), ("ignored", "Ignored", ""),
@@ -21,8 +21,8 @@ RATIOS = (("f1", "F1"), ("precision", "Precision"), ("recall", "Recall"))
 
 def examples_section(context: Context) -> Html:
     """Return the images with the lowest and with the highest F1, as pictures or as links."""
-    note = f"By F1 at {context.at_thresholds}; of equal images, those with more objects first."
-    if context.thumbnails_of:
+    note = f"By F1 at {context.at_thresholds}; images with the same F1 by number of objects."
+    if context.thumbnail_urls:
         note += " Blue: true positives; orange: false positives; yellow: missed objects."
     rows = {row["image"]: row for row in context.report["images"]}
     content = []
@@ -60,14 +60,14 @@ def _row(context: Context, values: dict[str, Any]) -> Iterator[Html]:
 
 
 def _card(context: Context, values: dict[str, Any]) -> tuple[Html, Html]:
-    """Return the picture and name of an image as a link, and its F1 and counts."""
+    """Return the picture and name of an image, as a link, and its F1 and counts."""
     image = values["image"]
     picture = None
-    if image in context.thumbnails_of:
-        picture = element("img", src=context.thumbnails_of[image], alt="")
-    elif context.thumbnails_of:
+    if image in context.thumbnail_urls:
+        picture = element("img", src=context.thumbnail_urls[image], alt="")
+    elif context.thumbnail_urls:
         picture = element("span", "no picture", class_="blank")
     name = element("span", image, class_="name")
-    counts = " · ".join(f"{count(values[key])} {key.upper()}" for key in ("tp", "fp", "fn"))
-    figures = element("small", element("span", f"F1 {ratio(values['f1'])}"), element("span", counts))
+    counts = " · ".join(f"{format_count(values[key])} {key.upper()}" for key in ("tp", "fp", "fn"))
+    figures = element("small", element("span", f"F1 {format_ratio(values['f1'])}"), element("span", counts))
     return context.link(image, [picture, name]), figures

@@ -9,7 +9,7 @@ from rotated_atss.report.html import Content, Html, element, render
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import description_list
 
-# Words for values of report.json.
+# Descriptions of values of report.json.
 METRICS = {
     "voc07": "VOC07: 11-point interpolated AP",
     "area": "area under the precision envelope",
@@ -20,15 +20,15 @@ KINDS = {"oriented": "oriented boxes", "coco": "horizontal boxes, COCO"}
 
 
 def settings_section(context: Context) -> Html:
-    """Return the rules of the evaluation, its inputs, the command that repeats it, and links to the data."""
+    """Return the settings and inputs of the evaluation, the command that repeats it, and links to the data files."""
     report = context.report
     command = report["inputs"].get("command")
-    repeat = (element("h3", "Command"), element("pre", element("code", command), tabindex="0")) if command else ()
+    command_html = (element("h3", "Command"), element("pre", element("code", command), tabindex="0")) if command else ()
     files = [element("a", "report.json", href="report.json")]
     files += [element("a", name, href=f"tables/{name}") for name in sorted(context.tables)]
     return section(
         context, "settings", "Settings and data", description_list(_settings(report), "settings"),
-        element("h3", "Inputs"), description_list(_inputs(report["inputs"]), "settings"), *repeat,
+        element("h3", "Inputs"), description_list(_inputs(report["inputs"]), "settings"), *command_html,
         element("h3", "Files"), element("ul", [element("li", file) for file in files], class_="files"),
     )  # fmt: skip
 
@@ -37,17 +37,17 @@ def _settings(report: dict[str, Any]) -> Iterator[tuple[str, Content]]:
     settings = report["settings"]
     yield "Boxes", KINDS.get(report["kind"], report["kind"])
     if settings.get("dataset") is not None:
-        yield "Dataset", _text(settings["dataset"])
+        yield "Dataset", _format_value(settings["dataset"])
     if settings.get("metric") is not None:
-        yield "Metric", METRICS.get(settings["metric"], _text(settings["metric"]))
+        yield "Metric", METRICS.get(settings["metric"], _format_value(settings["metric"]))
     if settings.get("difficult") is not None:
         objects = "Difficult objects" if report["kind"] == "oriented" else "Crowd objects"
-        yield objects, DIFFICULT.get(settings["difficult"], _text(settings["difficult"]))
+        yield objects, DIFFICULT.get(settings["difficult"], _format_value(settings["difficult"]))
     if settings.get("iou_thresholds") is not None:
-        yield "IoU thresholds of AP", _text(settings["iou_thresholds"])
-    yield "IoU threshold of counts", _text(settings["iou_threshold"])
+        yield "IoU thresholds of AP", _format_value(settings["iou_thresholds"])
+    yield "IoU threshold of counts", _format_value(settings["iou_threshold"])
     rule = settings.get("score_threshold_rule")
-    yield "Score threshold of counts", f"{_text(settings['score_threshold'])}{f' ({rule})' if rule else ''}"
+    yield "Score threshold of counts", f"{_format_value(settings['score_threshold'])}{f' ({rule})' if rule else ''}"
     yield "Created by", report["created_by"]
 
 
@@ -59,11 +59,11 @@ def _inputs(inputs: dict[str, Any]) -> Iterator[tuple[str, Content]]:
 
 
 def _code(value: Any, index: int) -> Html:
-    """Return an input in a line of its own; ``index`` is its position in the list."""
-    return render(element("br") if index else None, element("code", _text(value)))
+    """Return an input on a separate line; ``index`` is its position in the list."""
+    return render(element("br") if index else None, element("code", _format_value(value)))
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_text, value))
+        return ", ".join(map(_format_value, value))
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,16 +1,16 @@
-"""Section on the figures of the whole evaluation."""
+"""Section on the results of the whole evaluation."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from rotated_atss.report.html import Content, Html, element, render
-from rotated_atss.report.numbers import count, ratio
+from rotated_atss.report.numbers import format_count, format_ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import Better, delta, description_list
 
-# Field of report.json, label, and direction of an improvement.
-MAIN: tuple[tuple[str, str, Better], ...] = (
+# Field of report.json, label, and whether higher or lower values are better.
+RATIOS: tuple[tuple[str, str, Better], ...] = (
     ("AP50", "AP50", "higher"),
     ("AP75", "AP75", "higher"),
     ("AP50_95", "AP50:95", "higher"),
@@ -30,10 +30,12 @@ COUNTS: tuple[tuple[str, str, Better], ...] = (
 
 
 def summary_section(context: Context) -> Html:
-    """Return AP, precision, recall, F1 and counts of the evaluation."""
+    """Return AP, precision, recall, F1 and counts of the whole evaluation."""
     summary = context.report["summary"]
-    figures = [(label, _value(context, key, better, ratio(summary[key], 4))) for key, label, better in MAIN]
-    counts = [(label, _value(context, key, better, count(summary[key]), counts=True)) for key, label, better in COUNTS]
+    ratios = [(label, _value(context, key, better, format_ratio(summary[key], 4))) for key, label, better in RATIOS]
+    counts = [
+        (label, _value(context, key, better, format_count(summary[key]), counts=True)) for key, label, better in COUNTS
+    ]
     note = (
         "AP is the mean over the classes that have objects. Precision, recall, F1, detections, true positives, false "
         f"positives and false negatives are counted over all classes together at {context.at_thresholds}."
@@ -42,7 +44,7 @@ def summary_section(context: Context) -> Html:
         context,
         "summary",
         "Summary",
-        description_list(figures, "figures"),
+        description_list(ratios, "figures"),
         description_list(counts, "counts"),
         element("p", note, _ignored_detections(summary)),
     )
@@ -54,7 +56,7 @@ def _ignored_detections(summary: dict[str, Any]) -> str:
     if not ignored:
         return ""
     verbs = "matches an ignored object and counts" if ignored == 1 else "match ignored objects and count"
-    return f" {count(ignored)} of the detections {verbs} as neither true nor false positive."
+    return f" {format_count(ignored)} of the detections {verbs} as neither true nor false positive."
 
 
 def _value(context: Context, key: str, better: Better, text: str, *, counts: bool = False) -> Content:

@@ -162,12 +162,12 @@
       else if (event.key === "End") mark(series, points[series].length - 1);
       else if (event.key in steps) {
         const [across, along] = steps[event.key]; // to another curve, along the curve
-        // arrows follow the x axis, along which scores fall in one chart and rise in the other
+        // left and right follow the x axis. Points are sorted by score, which falls along recall.
         const [first, last] = [points[series][0][0], points[series][points[series].length - 1][0]];
         const next = (series + across + data.length) % data.length;
-        const wanted = across ? Math.round((position / points[series].length) * points[next].length)
+        const target = across ? Math.round((position / points[series].length) * points[next].length)
           : position + along * (first <= last ? 1 : -1);
-        mark(next, Math.max(0, Math.min(points[next].length - 1, wanted)));
+        mark(next, Math.max(0, Math.min(points[next].length - 1, target)));
       } else return;
       event.preventDefault();
     });

@@ -5,7 +5,7 @@
   const data = window.rotatedAtssImage;
   const get = (id) => document.getElementById(id);
   const TOUCH_PX = 14, MOUSE_PX = 4; // distance from an edge up to which a tap or a click selects the box
-  const CONTEXT = 5; // size of the view, in multiples of the box, after a link or a step to a box
+  const CONTEXT = 5; // side of the view after zooming to a box, in multiples of the length of the box
 
   if (!data) {
     get("status").textContent = "the data of this page is missing";
@@ -70,14 +70,14 @@
   }
 
   /** Write class, score, IoU, size, angle and error of a box into an element, or hide it. */
-  function fill(place, row) {
-    place.hidden = !row;
-    if (!row || place.dataset.id === row.id) return;
+  function fill(element, row) {
+    element.hidden = !row;
+    if (!row || element.dataset.id === row.id) return;
     const lines = namespace.describe(boxes, row).map(([name, value]) =>
       namespace.element("div", {}, namespace.element("span", {}, name), namespace.element("b", {}, value))
     );
-    place.replaceChildren(...lines);
-    place.dataset.id = row.id;
+    element.replaceChildren(...lines);
+    element.dataset.id = row.id;
   }
 
   /** Put the description of the hovered box next to the box; that of the selected box is in a corner of the view. */
@@ -101,7 +101,7 @@
     redraw();
   }
 
-  /** Select a box, or none for null, and make the address of the page a link to the box. */
+  /** Select a box, or nothing if it is null, and make the URL of the page a link to the box. */
   function select(row) {
     marks.selected = row;
     const hash = row ? `#${row.id}` : "";
@@ -122,11 +122,11 @@
   function zoomTo(row) {
     const { x, y } = center(row), unit = data.pixels.width;
     const stage = viewer.viewport.getContainerSize();
-    const wanted = Math.max(row.length * CONTEXT, 80); // shorter side of the view, pixels of the image
+    const shortSide = Math.max(row.length * CONTEXT, 80); // of the view, pixels of the image
     const ratio = stage.x / stage.y;
     const minHeight = (row.length * 1.1) / Math.min(1, ratio); // the whole box
     const maxHeight = Math.max(data.pixels.height, data.pixels.width / ratio); // the whole image
-    const height = Math.max(minHeight, Math.min(maxHeight, wanted / Math.min(1, ratio))), width = height * ratio;
+    const height = Math.max(minHeight, Math.min(maxHeight, shortSide / Math.min(1, ratio))), width = height * ratio;
     const details = get("details"), isWide = details.offsetWidth > stage.x / 2;
     const covered = isWide ? (height * (stage.y - details.offsetTop)) / stage.y : 0; // by the description, at the bottom
     const top = y - (height - covered) / 2;
@@ -145,7 +145,7 @@
     if (row) goTo(row);
   }
 
-  /** Go to the box that the address names. */
+  /** Go to the box that the URL names. */
   function openLink() {
     const id = location.hash.slice(1);
     if (!id || (marks.selected && marks.selected.id === id)) return;

@@ -27,13 +27,13 @@ window.RotatedAtss = window.RotatedAtss || {};
       this.rows.forEach((row, index) => this._setBounds(row, index));
       this.shown = new Uint8Array(this.rows.length).fill(1);
       this.shownCount = this.rows.length;
-      this._seen = new Uint32Array(this.rows.length); // number of the last search that visited a box
-      this._search = 0; // number of searches
+      this._seen = new Uint32Array(this.rows.length); // per box, the number of the last search that visited it
+      this._search = 0; // number of the current search
       this._buildGrid();
       this.medianWidth = this.rows.map((row) => row.width).sort((a, b) => a - b)[this.rows.length >> 1] || 1;
     }
 
-    _add(columns, prefix, furtherFields) {
+    _add(columns, prefix, detectionFields) {
       columns.polygon.forEach((polygon, index) => {
         const layer = LAYER_OF[columns.state[index]];
         this.rows.push({
@@ -46,7 +46,7 @@ window.RotatedAtss = window.RotatedAtss || {};
           length: columns.length[index],
           width: columns.width[index],
           angle: columns.angle[index],
-          ...furtherFields(columns, index),
+          ...detectionFields(columns, index),
         });
       });
     }
@@ -88,7 +88,7 @@ window.RotatedAtss = window.RotatedAtss || {};
 
     /** Return the indices of the shown boxes whose bounds overlap a rectangle, in ascending order. */
     within(left, top, right, bottom) {
-      const found = [];
+      const indices = [];
       const search = ++this._search;
       const { bounds, shown, _seen } = this;
       this._forCells(left, top, right, bottom, (cell) => {
@@ -97,11 +97,11 @@ window.RotatedAtss = window.RotatedAtss || {};
           _seen[index] = search;
           const at = index * 4;
           if (bounds[at] <= right && bounds[at + 2] >= left && bounds[at + 1] <= bottom && bounds[at + 3] >= top) {
-            found.push(index);
+            indices.push(index);
           }
         }
       });
-      return found.sort((a, b) => a - b);
+      return indices.sort((a, b) => a - b);
     }
 
     /** Return the shown boxes that contain a point or have an edge within a tolerance, in ascending order of area. */

@@ -5,22 +5,23 @@
   // Colors of Okabe and Ito (2008), which color-blind readers can distinguish; the vermilion is lighter, so that it is
   // visible on dark images. Line widths and dashes differ as well.
   const STYLES = {
-    gt: { color: "#ffffff", width: 1.25, dash: [6, 3], name: "Ground truth, found" },
+    gt: { color: "#ffffff", width: 1.25, dash: [6, 3], name: "Ground truth, detected" },
     tp: { color: "#56b4e9", width: 1.75, dash: [], name: "True positives" },
     fp: { color: "#ff7033", width: 2.75, dash: [], name: "False positives" },
     fn: { color: "#f0e442", width: 2.75, dash: [9, 5], name: "Missed objects" },
     ignored: { color: "#c8c8c8", width: 1.25, dash: [1.5, 3], name: "Ignored" },
   };
   const ORDER = ["ignored", "gt", "tp", "fn", "fp"]; // the last is on top
-  const CAPTIONED = ["fp", "fn", "tp", "ignored"]; // the first gets captions first; gt has those of its detections
+  // Captions are placed in this order. "gt" is missing: the caption of the matched detection names the class already.
+  const CAPTIONED = ["fp", "fn", "tp", "ignored"];
   const CASING = "rgba(0, 0, 0, 0.6)"; // dark border of lines
-  const MOST_CASED = 1500; // with more boxes in view, lines have no dark border
-  const MOST_CAPTIONS = 40; // with more boxes in view, there are no captions
-  const MOST_DRAWN_PER_FRAME = 150; // with more boxes in view, a moving view shows a copy of the boxes
+  const MAX_CASED = 1500; // with more boxes in view, lines have no dark border
+  const MAX_CAPTIONS = 40; // with more boxes in view, there are no captions
+  const MAX_DRAWN_PER_FRAME = 150; // with more boxes in view, a moving view shows a copy of the boxes
   const MARGIN = 0.2; // part of the copy beyond the view on each side, as a share of the size of the view
-  const FULL_WIDTH = 14; // lines are thinner if the median box is narrower than this on the screen, px
-  const LEAST_WIDTH = 0.45; // smallest factor by which lines are thinner
-  const SMALLEST_FRONT = 10; // shorter front edges on the screen, px, are not marked
+  const FULL_WIDTH_BOX = 14; // lines are thinner if the median box is narrower than this on the screen, px
+  const MIN_WIDTH_FACTOR = 0.45; // lower bound of the factor that makes lines thinner
+  const MIN_FRONT = 10; // front edges that are shorter on the screen, px, are not marked
   const BATCH = 256; // boxes per path: long paths are slow to fill
 
   function tracePolygons(context, boxes, indices, view) {
@@ -37,7 +38,7 @@
   }
 
   function traceFronts(context, boxes, indices, view, ratio) {
-    const c = boxes.corners, shortest = SMALLEST_FRONT * ratio;
+    const c = boxes.corners, shortest = MIN_FRONT * ratio;
     context.beginPath();
     for (const index of indices) {
       const at = index * 8;
@@ -55,7 +56,7 @@
     context.stroke();
   }
 
-  /** Draw the boxes of one layer: first all dark borders, then all lines, then all front edges. */
+  /** Draw the boxes of one layer: first all dark borders (if `cased`), then all lines, then all front edges. */
   function drawLayer(context, boxes, indices, view, style, ratio, cased) {
     const width = style.width * ratio;
     const dash = style.dash.map((length) => length * ratio);
@@ -89,7 +90,7 @@
 
   /** Write class and score above boxes; a caption that would cover an earlier one is left out. */
   function drawCaptions(context, boxes, indices, view, ratio) {
-    const height = 15 * ratio, taken = [];
+    const height = 15 * ratio, captions = []; // x, y, width of the captions written so far
     context.font = `${11 * ratio}px system-ui, sans-serif`;
     context.textBaseline = "middle";
     const rank = (index) => CAPTIONED.indexOf(boxes.rows[index].layer);
@@ -99,8 +100,8 @@
       const width = context.measureText(text).width + 6 * ratio;
       const x = view.x(boxes.bounds[index * 4]);
       const y = Math.max(0, view.y(boxes.bounds[index * 4 + 1]) - height - 2 * ratio);
-      if (taken.some((t) => x < t[0] + t[2] && t[0] < x + width && Math.abs(y - t[1]) < height)) continue;
-      taken.push([x, y, width]);
+      if (captions.some((c) => x < c[0] + c[2] && c[0] < x + width && Math.abs(y - c[1]) < height)) continue;
+      captions.push([x, y, width]);
       context.fillStyle = "rgba(0, 0, 0, 0.65)";
       context.fillRect(x, y, width, height);
       context.fillStyle = STYLES[row.layer].color;
@@ -114,9 +115,9 @@
     context.lineCap = "butt";
     const layers = Object.fromEntries(ORDER.map((layer) => [layer, []]));
     for (const index of indices) layers[boxes.rows[index].layer].push(index);
-    const thinner = Math.max(LEAST_WIDTH, Math.min(1, (boxes.medianWidth * view.scale) / ratio / FULL_WIDTH));
+    const widthFactor = Math.max(MIN_WIDTH_FACTOR, Math.min(1, (boxes.medianWidth * view.scale) / ratio / FULL_WIDTH_BOX));
     for (const layer of ORDER) {
-      drawLayer(context, boxes, layers[layer], view, STYLES[layer], ratio * thinner, indices.length <= MOST_CASED);
+      drawLayer(context, boxes, layers[layer], view, STYLES[layer], ratio * widthFactor, indices.length <= MAX_CASED);
     }
   }
 
@@ -145,13 +146,13 @@
       const { boxes, context } = this;
       context.clearRect(0, 0, view.width, view.height);
       const indices = boxes.within(...view.rectangle());
-      const moves = view.scale === this._scale; // the view does not zoom
+      const isSameScale = view.scale === this._scale;
       this._scale = view.scale;
-      if (moves && indices.length > MOST_DRAWN_PER_FRAME) this._move(view, ratio);
+      if (isSameScale && indices.length > MAX_DRAWN_PER_FRAME) this._move(view, ratio);
       else drawLayers(context, boxes, indices, view, ratio);
       if (marks.hovered) drawEmphasized(context, boxes, marks.hovered, view, ratio, 0.12);
       if (marks.selected) drawEmphasized(context, boxes, marks.selected, view, ratio, 0.22);
-      if (this.captions && indices.length <= MOST_CAPTIONS) drawCaptions(context, boxes, indices, view, ratio);
+      if (this.captions && indices.length <= MAX_CAPTIONS) drawCaptions(context, boxes, indices, view, ratio);
       return indices.length;
     }
 

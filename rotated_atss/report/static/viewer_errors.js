@@ -2,7 +2,7 @@
 "use strict";
 
 (function (namespace) {
-  const PART = 100; // number of entries that are added to the list at a time
+  const BATCH_SIZE = 100; // number of entries that are added to the list at a time
   const MISSED = "missed";
 
   function kindOf(row) {
@@ -15,7 +15,7 @@
     const lines = [["class", boxes.classes[row.classIndex]]];
     if (row.isDetection) lines.push(["score", number(row.score)], ["IoU", number(row.iou)]);
     lines.push(["size", `${row.length.toFixed(1)} x ${row.width.toFixed(1)} px`], ["angle", `${row.angle.toFixed(1)}\u00b0`]);
-    const states = { gt: "found", tp: "true positive", fp: "false positive", fn: "missed", ignored: "ignored" };
+    const states = { gt: "detected", tp: "true positive", fp: "false positive", fn: "missed", ignored: "ignored" };
     lines.push([row.isDetection ? "detection" : "object", states[row.layer]]);
     if (row.error) lines.push(["error", row.error]);
     return lines;
@@ -55,7 +55,7 @@
 
     _extend() {
       const start = this._list.childElementCount;
-      for (const row of this.rows.slice(start, start + PART)) this._list.append(this._entry(row));
+      for (const row of this.rows.slice(start, start + BATCH_SIZE)) this._list.append(this._entry(row));
       this._more.hidden = this._list.childElementCount >= this.rows.length;
       this.mark(this.selected);
     }

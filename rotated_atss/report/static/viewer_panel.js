@@ -1,14 +1,14 @@
-/* Filters of the panel: layers, captions, lowest score and classes. They are kept on the next image. */
+/* Filters of the panel: layers, captions, lowest score and classes. The next image has the same filters. */
 "use strict";
 
 (function (namespace) {
   const STORE = "rotated-atss viewer filters";
 
   function element(tag, attributes, ...children) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes || {})) made.setAttribute(name, value);
-    made.append(...children);
-    return made;
+    const created = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes || {})) created.setAttribute(name, value);
+    created.append(...children);
+    return created;
   }
 
   /** Return a picture of a layer's line: color, width and dash. */

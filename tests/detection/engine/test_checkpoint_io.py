@@ -284,7 +284,7 @@ def test_a_damaged_training_state_is_refused(part, value, model, fault):
             "holds 1 weight with NaN or infinite",
         ),
         ({"w": torch.zeros(1, dtype=torch.complex64)}, "holds 1 complex weight (first: w)"),
-        ({"module.w": torch.zeros(1), "w": torch.ones(1)}, "holds module.w and w, two weights of one name"),
+        ({"module.w": torch.zeros(1), "w": torch.ones(1)}, "holds both module.w and w, names of the same weight"),
         *(
             (
                 {"meta": {"dataset_meta": {"classes": classes}}},
