@@ -31,7 +31,7 @@ class RowDecoder(Protocol):
 
 
 class RowBuffer:
-    """Reader of windows that buffers the rows of the last one: rows that the next window shares are not read again.
+    """Reader of windows that buffers the rows of the last window, so that the next window does not read them again.
 
     Args:
         read: Function that returns the rows ``start`` to ``stop`` of the image as (stop - start, W, 3).
