@@ -47,7 +47,7 @@ def write_coco_part(
         Numbers of ``images`` and ``objects``.
 
     Raises:
-        UserError: The COCO file cannot be read, a file cannot be written, or two images get one name.
+        UserError: The COCO file cannot be read, a file cannot be written, or two images get the same name.
     """
     assert part.coco is not None
     path = part.coco.path
@@ -77,7 +77,7 @@ def clean_instances(
     classes: Sequence[str] | None = None,
     sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, Any]:
-    """Return the content of an instances JSON in which all kinds of problems with a ``coco_fix`` are fixed.
+    """Fix the problems of an instances JSON whose kinds have a ``coco_fix``, and return the new content.
 
     Entries that are not removed keep all their keys, including unknown ones, except a malformed ``segmentation``.
     Crowds are treated like other annotations, and ``iscrowd`` is never changed.
