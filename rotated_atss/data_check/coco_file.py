@@ -177,7 +177,7 @@ def _check_categories(report: CocoReport, entries: Sequence[Any], classes: Seque
 def _check_annotations(report: CocoReport, entries: Sequence[Any], classes: Sequence[str] | None) -> None:
     ids: set[int] = set()
     first_labels: _FirstLabels = {}
-    # duplicates are found by corrected category names, because a cleaned copy joins categories of the same name
+    # duplicates are found by corrected category names, because a cleaned copy merges categories of the same name
     corrected_names = {category_id: correct_category(name, classes) for category_id, name in report.categories.items()}
     for index, entry in enumerate(entries):
         label = f"annotations[{index}]"

@@ -123,7 +123,7 @@ def _clean_images(
 ) -> tuple[list[tuple[dict[str, Any], CocoImage]], dict[int, int]]:
     """Return the cleaned entries with their parsed images, and the new image id by old image id.
 
-    Entries of the same file are joined: their ids are mapped to the id of the first entry.
+    Entries of the same file are merged: their ids are mapped to the id of the first entry.
     """
     cleaned: list[tuple[dict[str, Any], CocoImage]] = []
     seen_ids: set[int] = set()
@@ -148,7 +148,7 @@ def _clean_categories(
 ) -> tuple[list[dict[str, Any]], dict[int, int]]:
     """Return the cleaned entries, and the new category id by old category id.
 
-    Categories of the same corrected name are joined: their ids are mapped to the id of the first entry.
+    Categories of the same corrected name are merged: their ids are mapped to the id of the first entry.
     """
     cleaned: list[dict[str, Any]] = []
     seen_ids: set[int] = set()

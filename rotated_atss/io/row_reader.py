@@ -71,7 +71,7 @@ class RowBuffer:
         shared_rows = shared_rows[: stop - start]
         if len(self._rows) != stop - start:
             self._rows = np.empty((stop - start, *self._rows.shape[1:]), np.uint8)
-        self._rows[: len(shared_rows)] = shared_rows
+        self._rows[: len(shared_rows)] = shared_rows  # NumPy copies overlapping slices correctly
         self._start = start
         next_row = start + len(shared_rows)
         while next_row < stop:
