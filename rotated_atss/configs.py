@@ -54,11 +54,11 @@ def find_config(config: str | Path) -> Path:
 
 
 def find_base_config(base: str, config: str | Path) -> Path:
-    """Find the file of a base config from the entry in ``_base_`` of another config.
+    """Find the file of a base config, which another config names in ``_base_``.
 
     Args:
-        base: The entry: a path relative to the folder of ``config``, or the name of a config of this package, with or
-            without ``.py``.
+        base: The entry in ``_base_``: a path relative to the folder of ``config``, or the name of a config of this
+            package, with or without ``.py``.
         config: The config file that contains ``_base_``.
 
     Raises:
@@ -106,7 +106,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _suggest_configs(name: str, path_advice: str) -> str:
-    """Return a hint for an unknown config: the names most similar to it, and where all names are."""
+    """Return a hint for an unknown config: the most similar names, and the folder that contains all configs."""
     similar = get_close_matches(name.removesuffix(".py"), config_names(), n=3)
     nearest = f"nearest: {', '.join(similar)}; " if similar else ""
     return f"{nearest}{path_advice}, or a name from {config_folder()}/*/*.py"

@@ -34,7 +34,7 @@ Status = Literal["ok", "warn", "fail"]
 
 PIP = f"{sys.executable} -m pip"  # the command pip can belong to another Python
 BOOTSTRAP = "python3 scripts/bootstrap.py --force"  # installs everything in .venv of a checkout again
-MIN_FREE_GIB = 5  # less free disk space gives a warning
+MIN_FREE_GIB = 5  # less free disk space causes a warning
 # Import name -> name of the distribution (the package on PyPI), where they differ.
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless", "faster_coco_eval": "faster-coco-eval",
@@ -47,13 +47,13 @@ CONFLICTING = {
     "onedl-mmengine": ("mmengine", "mmengine-lite"), "onedl-mmcv": ("mmcv", "mmcv-full", "mmcv-lite"),
     "onedl-mmdetection": ("mmdet",), "onedl-mmrotate": ("mmrotate",),
 }  # fmt: skip
-# Extras of pyproject.toml that users need, and what is missing without each of them.
+# Extras of pyproject.toml for users (not for development), and what is missing without each of them.
 EXTRAS = {
     "train": "training, testing and prediction do not work", "fast": "PNG files are slower",
-    "onnx": "exported models do not run", "geo": "GeoTIFF by windows and files for maps do not work",
+    "onnx": "exported models do not run", "geo": "reading GeoTIFF files in windows and writing map files do not work",
 }  # fmt: skip
 
-_import = importlib.import_module  # a name of its own, so that tests can replace it
+_import = importlib.import_module  # an alias that tests replace
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def _check_installed_package(package: str, distribution: str, specifiers: str, p
             detail = f"cv2 {module.__version__}, installed by {OPENCV_OF_MMCV}, tested with {specifiers}"
             return Check(package, "warn", detail, f"{PIP} install '{OPENCV_OF_MMCV}{specifiers}'")
         if package == "torchvision":
-            module.ops.nms  # noqa: B018  (fails if torchvision was built for another torch)
+            module.ops.nms  # noqa: B018  (fails if torchvision was built for another version of torch)
     except Exception as error:  # not only ImportError: OpenMMLab packages assert each other's versions at import
         if "libGL" in str(error):  # a build of OpenCV with windows, on a machine without a display
             fix = f"{PIP} install --force-reinstall --no-deps opencv-python-headless"
@@ -267,7 +267,8 @@ def _check_devices() -> Iterator[Check]:
     elif torch.backends.mps.is_available():
         yield Check("mps", "ok", "Apple GPU, used with --device mps; this package has not been run on Apple hardware")
     elif not shutil.which("nvidia-smi"):
-        yield Check("cuda", "ok", f"no GPU, all runs on the CPU with {count_of(torch.get_num_threads(), 'thread')}")
+        threads = count_of(torch.get_num_threads(), "thread")
+        yield Check("cuda", "ok", f"no GPU, everything runs on the CPU with {threads}")
     else:
         cuda = torch.version.cuda
         needed = f"it needs a driver for CUDA >= {cuda}" if cuda else "it is built without CUDA"

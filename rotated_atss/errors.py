@@ -62,11 +62,11 @@ def notes_of(error: BaseException) -> list[str]:
 
 
 def printable(text: str, max_length: int = 2000) -> str:
-    r"""Return a text as one line without control characters, so that names from files cannot control a terminal.
+    r"""Return a string as one line without control characters, so that names from files cannot control a terminal.
 
     Args:
-        text: Any text.
-        max_length: Number of characters. Longer text is shortened in the middle.
+        text: Any string.
+        max_length: Strings with more characters than this are shortened in the middle to about this length.
 
     Example:
         >>> printable("a\x1b[31m\nb")
@@ -79,7 +79,7 @@ def printable(text: str, max_length: int = 2000) -> str:
 
 
 def quote(value: object, max_length: int = 80) -> str:
-    """Return a value in quotes for a message. Text of more than ``max_length`` characters is shortened in the middle.
+    """Return a value in quotes for a message. More than ``max_length`` characters are shortened in the middle.
 
     Example:
         >>> quote("ship"), quote("x" * 500, max_length=8)

@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from rotated_atss.data_check.check import check_data
-    from rotated_atss.data_check.fix import check_fix_output, write_cleaned
+    from rotated_atss.data_check.fix import check_fix_output, write_cleaned_copy
     from rotated_atss.data_check.parts import pair_parts
     from rotated_atss.data_check.problems import count_severities
     from rotated_atss.dota.classes import resolve_classes
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json is not None:
         write_json(args.json, report.to_json())
     if args.fix is not None:
-        lines += write_cleaned(report, args.fix, classes, copy_images=args.copy_images).lines()
+        lines += write_cleaned_copy(report, args.fix, classes, copy_images=args.copy_images).lines()
     if not args.quiet:
         print("\n".join(lines))
     errors, warnings = count_severities(report.problems)
@@ -151,8 +151,9 @@ def _format_lines(report: DataReport, examples: int | None) -> list[str]:
     if num_label_files:
         formats = ", ".join(dict.fromkeys(report.format_names))
         counts.append(f"{count_of(num_label_files, 'label file')} ({formats})")
-    if report.classes:
-        counts.append(f"{count_of(report.classes.total(), 'object')} of {count_of(len(report.classes), 'class')}")
+    if report.class_counts:
+        num_objects, num_classes = report.class_counts.total(), len(report.class_counts)
+        counts.append(f"{count_of(num_objects, 'object')} of {count_of(num_classes, 'class')}")
     errors, warnings = count_severities(report.problems)
     severities = f"{count_of(errors, 'error')}, {count_of(warnings, 'warning')}"
     return [*format_report(report.problems, examples), f"{', '.join(counts)}; {severities}; {report.seconds:.1f} s"]

@@ -1,1 +1,1 @@
-"""All problems of a dataset in one pass: images, labels, leakage between its parts, and a cleaned copy."""
+"""Check the images and labels of a dataset and leakage between its parts in one pass, and write a cleaned copy."""

@@ -35,15 +35,15 @@ class DataReport:
     Attributes:
         problems: All problems.
         parts: The parts, with the reports of their files.
-        classes: Number of objects by class name.
-        num_compared: Number of images of ``against``, which were only compared.
+        class_counts: Number of objects by class name.
+        num_compared: Number of images of ``against``, which are only compared with those of the parts.
         seconds: Wall time.
         unfinished: Shards that have not read all of their files. If there are any, the other attributes are empty.
     """
 
     problems: list[Problem]
     parts: list[CheckedPart]
-    classes: Counter[str] = field(default_factory=Counter)
+    class_counts: Counter[str] = field(default_factory=Counter)
     num_compared: int = 0
     seconds: float = 0.0
     unfinished: tuple[Shard, ...] = ()
@@ -60,7 +60,7 @@ class DataReport:
             "images": sum(len(part.images) for part in self.parts),
             "label_files": sum(len(part.labels) for part in self.parts),
             "images_compared": self.num_compared,
-            "objects": dict(sorted(self.classes.items())),
+            "objects": dict(sorted(self.class_counts.items())),
             "counts": {name: counts[name] for name in KINDS if counts[name]},
             "problems": [problem.to_json() for problem in self.problems],
             "seconds": round(self.seconds, 3),
@@ -91,15 +91,15 @@ def check_data(
         classes: Accepted class names. None accepts any name, and reports pairs of names that are almost equal.
         class_column: Column with the class, for labels in map coordinates.
         class_name: Class of all objects, for labels in map coordinates.
-        decode: Decode all pixels. Otherwise damaged pixels and copies in another file format are not found.
+        decode: Decode all pixels. Without it, damaged pixels and copies in another file format are not found.
         workers: Number of processes; None uses one per core. The report does not depend on it.
         scheduler: Address of a Dask scheduler, whose workers read the files instead of local processes. Paths must then
             be absolute.
         progress: Show a progress bar; None shows it on a terminal.
         records: Folder in which the report of each file is recorded, created if missing. A later call with the same
             options reads only the files that have changed.
-        shard: Read only the files of this shard; needs ``records``. The shard that is the last to finish returns the
-            report of the whole dataset; the others return a report with only ``unfinished``.
+        shard: Read only the files of this shard; needs ``records``. The last shard to finish returns the report of
+            the whole dataset; the others return a report with only ``unfinished``.
 
     Raises:
         UserError: A folder is missing or empty, no label file has a known format, or ``records`` are those of another
@@ -140,13 +140,13 @@ class _PartFiles:
     """The files of a part, before they are read.
 
     Attributes:
-        checked: The part, still without the reports of its image and label files.
+        part: The part, still without the reports of its image and label files.
         images: Image files.
         labels: Label files.
         problems: Problems of image names, and missing images.
     """
 
-    checked: CheckedPart
+    part: CheckedPart
     images: list[Path]
     labels: list[Path]
     problems: list[Problem]
@@ -185,10 +185,10 @@ def _make_jobs(
     jobs = list(image_jobs(images, decode=decode, files_per_job=1 if is_shared else FILES_PER_JOB))
     parts_by_labels: dict[Path | None, list[_PartFiles]] = {}  # by label folder, so that a shared folder is read once
     for part_files in files:
-        parts_by_labels.setdefault(part_files.checked.paths.labels, []).append(part_files)
+        parts_by_labels.setdefault(part_files.part.paths.labels, []).append(part_files)
     for sharing_parts in parts_by_labels.values():
         images_of_labels = [path for part_files in sharing_parts for path in part_files.images]
-        labels, format_name = sharing_parts[0].labels, sharing_parts[0].checked.format_name
+        labels, format_name = sharing_parts[0].labels, sharing_parts[0].part.format_name
         jobs += label_jobs(labels, format_name, images_of_labels, options)
     return jobs
 
@@ -210,7 +210,7 @@ def _build_report(
     classes: Sequence[str] | None,
     started: float,
 ) -> DataReport:
-    """Add the reports of files to their parts, and find the problems that show only in comparisons of files.
+    """Add the reports of files to their parts, and find the problems that only comparisons of files show.
 
     Args:
         files: Files per part.
@@ -219,7 +219,7 @@ def _build_report(
         classes: Accepted class names; None accepts any.
         started: Start time of the check, from ``time.perf_counter``.
     """
-    parts = [part_files.checked for part_files in files]
+    parts = [part_files.part for part_files in files]
     for part, part_files in zip(parts, files, strict=True):
         part.images = {path: reports[path] for path in part_files.images}
         part.labels = [reports[path] for path in part_files.labels]

@@ -12,7 +12,7 @@ RARE_FRACTION = 0.01
 name."""
 
 _NAMES_OF_DATASETS = frozenset(name for dataset in DATASETS.values() for name in dataset.classes)
-_LONG_NAME = 6  # in names of at least this many letters, two letters can be misspelled, in shorter ones only one
+_LONG_NAME = 6  # names of at least this many letters can have two misspelled letters, shorter ones only one
 
 
 def find_misspelled(name: str, classes: Sequence[str]) -> str | None:
@@ -81,7 +81,7 @@ def _fold(name: str) -> str:
 
 
 def _edit_distance(first: str, second: str, limit: int) -> int:
-    """Return the Levenshtein distance of two texts. If it exceeds ``limit``, any number above ``limit`` can result."""
+    """Return the Levenshtein distance of two strings, or any number above ``limit`` if it exceeds ``limit``."""
     if abs(len(first) - len(second)) > limit:
         return limit + 1
     row = list(range(len(second) + 1))  # distances of the first i letters of ``first`` to all prefixes of ``second``

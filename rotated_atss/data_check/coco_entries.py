@@ -1,4 +1,4 @@
-"""Parse and check single entries of COCO instances JSON, for the check and for the cleaned copy."""
+"""Parse and check single entries of COCO instances JSON, for checking a file and for writing its cleaned copy."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def parse_image_with_sizes(
 
 
 def printable_name(name: Any) -> str:
-    r"""Return the name of a category without unprintable characters; empty if the name is blank or not a text.
+    r"""Return the name of a category without unprintable characters; empty if the name is blank or not a string.
 
     Example:
         >>> printable_name("sh\ud800ip\n"), printable_name(5)
@@ -74,7 +74,7 @@ def printable_name(name: Any) -> str:
 
 
 def correct_category(name: str, classes: Sequence[str] | None) -> str:
-    """Return the name of a category, or the class that it misspells.
+    """Correct the name of a category if it misspells a class; otherwise return it unchanged.
 
     Example:
         >>> correct_category("shp", ["ship"]), correct_category("shp", None)
@@ -106,7 +106,7 @@ def parse_annotation(entry: Any, label: str, path: Path) -> tuple[int, int, int,
 
 
 def find_malformed_values(entry: Mapping[str, Any]) -> dict[str, str]:
-    """Return an error message by key for a malformed ``area`` and a malformed ``segmentation`` of an annotation.
+    """Return an error message for each of ``area`` and ``segmentation`` of an annotation that is malformed, by key.
 
     Training stops at a malformed area, and the conversion of labels at a malformed polygon. An empty list of polygons
     and a mask in run-length encoding are accepted.
@@ -144,31 +144,31 @@ def find_object_problems(
     Example:
         >>> image = CocoImage(1, "a.png", width=20, height=20)
         >>> list(find_object_problems({"area": -1}, [1, 2, 5, 5], "ship", image))
-        [('wrong-area', "the 'ship' of a.png has the area '-1', its box 25")]
+        [('wrong-area', "the 'ship' of a.png has the area '-1', its box has 25")]
     """
     x, y, w, h = bbox
-    what = f"the {quote(name)} of {image.file_name}"
+    subject = f"the {quote(name)} of {image.file_name}"
     image_size, box_size = f"{image.width} x {image.height} px", f"{w:g} x {h:g} px"
     if w <= 0 or h <= 0:
-        yield "zero-area", f"{what} has a box of {box_size}"
+        yield "zero-area", f"{subject} has a box of {box_size}"
         return
     if min(w, h) < TINY_SIDE_PX:
-        yield "tiny-object", f"{what} has a box of {box_size}"
+        yield "tiny-object", f"{subject} has a box of {box_size}"
     if max(w, h) > MAX_ASPECT_RATIO * min(w, h):
-        yield "aspect-ratio", f"{what} is {max(w, h) / min(w, h):.0f} times as long as wide"
+        yield "aspect-ratio", f"{subject} is {max(w, h) / min(w, h):.0f} times as long as wide"
     excess_px = max(-x, -y, x + w - image.width, y + h - image.height)
     if x >= image.width or y >= image.height or x + w <= 0 or y + h <= 0:
-        yield "outside-image", f"{what} lies outside the image of {image_size}"
+        yield "outside-image", f"{subject} lies outside the image of {image_size}"
     elif excess_px > CLIP_TOLERANCE_PX:
-        yield "partly-outside", f"{what} extends {excess_px:.3g} px beyond the image of {image_size}"
+        yield "partly-outside", f"{subject} extends {excess_px:.3g} px beyond the image of {image_size}"
     area = entry.get("area", w * h)
     if "area" not in malformed_keys and (area < 0 or area > w * h * AREA_TOLERANCE):
-        yield "wrong-area", f"{what} has the area {quote(area)}, its box {w * h:g}"
+        yield "wrong-area", f"{subject} has the area {quote(area)}, its box has {w * h:g}"
     crowd, segmentation = entry.get("iscrowd", 0), entry.get("segmentation")
     if crowd not in (0, 1):
-        yield "wrong-crowd", f"{what} has iscrowd {quote(crowd)}"
+        yield "wrong-crowd", f"{subject} has iscrowd {quote(crowd)}"
     elif crowd and isinstance(segmentation, list) and "segmentation" not in malformed_keys:
-        yield "wrong-crowd", f"{what} is a crowd with polygons"
+        yield "wrong-crowd", f"{subject} is a crowd with polygons"
 
 
 def _is_polygon(value: Any) -> bool:

@@ -39,7 +39,7 @@ class CocoReport:
         path: The file.
         images: Valid entries of ``images`` by id.
         categories: Names of valid categories by id.
-        objects: Number of valid annotations per category name.
+        object_counts: Number of valid annotations per category name.
         file_ids: Image id of the first valid entry of each image file, by normalized file name.
         sizes: For entries with a malformed size: width and height of the image file in pixels, by file name.
         malformed_ids: ``("image", id)`` or ``("category", id)`` of each malformed entry that has a valid id.
@@ -50,7 +50,7 @@ class CocoReport:
     path: Path
     images: dict[int, CocoImage] = field(default_factory=dict)
     categories: dict[int, str] = field(default_factory=dict)
-    objects: Counter[str] = field(default_factory=Counter)
+    object_counts: Counter[str] = field(default_factory=Counter)
     file_ids: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     malformed_ids: set[tuple[str, int]] = field(default_factory=set)
@@ -68,8 +68,7 @@ def check_coco_file(path: Path, classes: Sequence[str] | None = None, images: Pa
     Args:
         path: The file.
         classes: Expected category names; None accepts any.
-        images: Folder of the images, from which the size is read if an entry states none that is valid. None reads no
-            images.
+        images: Folder of the images, from which the size is read if an entry has no valid size. None reads no images.
 
     Example:
         >>> import tempfile
@@ -96,7 +95,7 @@ def check_coco_file(path: Path, classes: Sequence[str] | None = None, images: Pa
     return report
 
 
-def _parse(report: CocoReport, label: str, parse: Callable[[], Any]) -> Any:
+def _parse_or_report(report: CocoReport, label: str, parse: Callable[[], Any]) -> Any:
     """Call a parser of an entry and return its result; if it raises, report a malformed entry and return None."""
     try:
         return parse()
@@ -110,9 +109,9 @@ def _check_images(report: CocoReport, entries: Sequence[Any], folder: Path | Non
         label = f"images[{index}]"
         if isinstance(entry, dict) and isinstance(entry.get("file_name"), str):
             report.file_names.add(normalize_file_name(entry["file_name"]))
-        image = _parse(report, label, partial(parse_image, entry, index, report.path))
+        image = _parse_or_report(report, label, partial(parse_image, entry, index, report.path))
         if image is None:
-            image = _read_size(report, entry, index, folder)
+            image = _parse_with_file_size(report, entry, index, folder)
         if image is None:
             _record_malformed(report, "image", entry)
             continue
@@ -125,8 +124,8 @@ def _check_images(report: CocoReport, entries: Sequence[Any], folder: Path | Non
         report.images[image.id] = image
 
 
-def _read_size(report: CocoReport, entry: Any, index: int, folder: Path | None) -> CocoImage | None:
-    """Parse an entry with a malformed size, with the size of the image file instead, and record this size.
+def _parse_with_file_size(report: CocoReport, entry: Any, index: int, folder: Path | None) -> CocoImage | None:
+    """Parse an entry with the size of the image file instead of its malformed size, and record this size.
 
     Returns:
         The image; None if the entry is malformed apart from its size, or the image file cannot be read.
@@ -154,7 +153,7 @@ def _check_categories(report: CocoReport, entries: Sequence[Any], classes: Seque
     accepted_names = None if classes is None else {hyphenate(name) for name in classes}
     for index, entry in enumerate(entries):
         label = f"categories[{index}]"
-        category_id = _parse(report, label, partial(get_integer, entry, "id", label, report.path))
+        category_id = _parse_or_report(report, label, partial(get_integer, entry, "id", label, report.path))
         if category_id is None:
             continue
         name = printable_name(entry.get("name"))
@@ -163,7 +162,7 @@ def _check_categories(report: CocoReport, entries: Sequence[Any], classes: Seque
             continue
         if name != entry.get("name") or not name:
             report.add_problem(
-                "malformed-entry", label, f"name must be a printable text, got {quote(entry.get('name'))}"
+                "malformed-entry", label, f"name must be a printable string, got {quote(entry.get('name'))}"
             )
         if not name:
             _record_malformed(report, "category", entry)
@@ -178,11 +177,11 @@ def _check_categories(report: CocoReport, entries: Sequence[Any], classes: Seque
 def _check_annotations(report: CocoReport, entries: Sequence[Any], classes: Sequence[str] | None) -> None:
     ids: set[int] = set()
     first_labels: _FirstLabels = {}
-    # duplicates are found by corrected category names, because a cleaned copy joins categories of the same name
+    # duplicates are found by corrected category names, because a cleaned copy merges categories of the same name
     corrected_names = {category_id: correct_category(name, classes) for category_id, name in report.categories.items()}
     for index, entry in enumerate(entries):
         label = f"annotations[{index}]"
-        parsed = _parse(report, label, partial(parse_annotation, entry, label, report.path))
+        parsed = _parse_or_report(report, label, partial(parse_annotation, entry, label, report.path))
         if parsed is None:
             continue
         annotation_id, image_id, category_id, bbox = parsed
@@ -202,7 +201,7 @@ def _check_annotations(report: CocoReport, entries: Sequence[Any], classes: Sequ
         if image_id not in report.images or category_id not in report.categories:
             continue
         name = report.categories[category_id]
-        report.objects[name] += 1
+        report.object_counts[name] += 1
         # of several image entries of the same file, the first one is used, as in a cleaned copy
         image = report.images[report.file_ids[normalize_file_name(report.images[image_id].file_name)]]
         for kind, message in find_object_problems(entry, bbox, name, image, malformed_values):

@@ -1,4 +1,4 @@
-"""Find the problems that only several files together show: in pairs of image and labels, and between parts."""
+"""Find problems that only a comparison of files shows: in pairs of image and labels, and between parts."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def records_by_image(part: CheckedPart) -> dict[str, ImageLabels]:
 def divide_shared_labels(parts: Sequence[CheckedPart]) -> None:
     """Divide the labels of a shared folder or file among the parts that share it, so that none is checked twice.
 
-    The labels of an image stay in the part that has the image, or in the first of these parts if none has it.
+    The labels of an image stay in the part that has the image. If no part has it, they stay in the first part that
+    shares the labels.
 
     Args:
         parts: The parts, each with the reports of all label files of its folder. Modified in place.
@@ -82,29 +83,32 @@ def divide_shared_labels(parts: Sequence[CheckedPart]) -> None:
         >>> [len(part.labels) for part in parts]
         [0, 1]
     """
+    # indices of parts
     first_part: dict[Path | None, int] = {}  # by label folder
     part_of_image: dict[Path | None, dict[str, int]] = {}  # by label folder, then by name of the image
     for index, part in enumerate(parts):
         first_part.setdefault(part.paths.labels, index)
-        names = part_of_image.setdefault(part.paths.labels, {})
+        part_by_name = part_of_image.setdefault(part.paths.labels, {})
         for path in part.images:
-            names.setdefault(path.stem, index)
+            part_by_name.setdefault(path.stem, index)
     for index, part in enumerate(parts):
-        default, names = first_part[part.paths.labels], part_of_image[part.paths.labels]
+        default_part, part_by_name = first_part[part.paths.labels], part_of_image[part.paths.labels]
         part_reports = []
         for report in part.labels:
             part_records = tuple(
-                record for record in report.records if names.get(image_name(record, part.format_name), default) == index
+                record
+                for record in report.records
+                if part_by_name.get(image_name(record, part.format_name), default_part) == index
             )
-            if names.get(report.path.stem, default) == index:
+            if part_by_name.get(report.path.stem, default_part) == index:
                 part_reports.append(replace(report, records=part_records))
-            elif part_records:  # the file has labels of several parts; its problems are reported by the part above
+            elif part_records:  # the file has labels of several parts; its own problems stay in the other part
                 part_reports.append(replace(report, records=part_records, problems=()))
         part.labels = part_reports
 
 
 def count_classes(parts: Sequence[CheckedPart]) -> Counter[str]:
-    """Return the number of objects by class name, with hyphens for spaces.
+    """Return the number of objects by class name. In the names of label files, hyphens replace spaces.
 
     Example:
         >>> count_classes([])
@@ -112,7 +116,7 @@ def count_classes(parts: Sequence[CheckedPart]) -> Counter[str]:
     """
     counts: Counter[str] = Counter()
     for part in parts:
-        counts.update(part.coco.objects if part.coco is not None else {})
+        counts.update(part.coco.object_counts if part.coco is not None else {})
         for report in part.labels:
             for record in report.records:
                 for name, number in Counter(record.classes).items():
@@ -133,35 +137,36 @@ def _part_problems(part: CheckedPart, classes: Sequence[str] | None) -> Iterator
         yield from labels.problems
     yield from report_shared_names([labels.path for labels in part.labels])
     records = records_by_image(part)
-    damaged = {report.path.stem for report in part.labels if report.damaged}
+    damaged = {report.path.stem for report in part.labels if report.is_damaged}
     sources = {name: record.source for name, record in records.items()}
     yield from report_unpaired(part.paths, list(part.images), sources, damaged)
     sizes = {path.stem: image.size for path, image in part.images.items()}
     for name, record in records.items():
         if record.size is not None and sizes.get(name) not in (None, record.size):
             yield _size_problem(str(record.source), record.name, record.size, sizes[name])
-    # misspelled class names are corrected first, so that duplicates are found that a cleaned copy would have
+    # misspelled class names are corrected first, to find the duplicates that a cleaned copy would have
     corrected = [replace(record, classes=correct_classes(record.classes, classes)) for record in records.values()]
     yield from check_objects(corrected, [sizes.get(name) for name in records])
 
 
 def _wrong_coco_sizes(part: CheckedPart) -> Iterator[Problem]:
-    """Yield the images whose size in the COCO file differs from that of the image file."""
+    """Yield a problem for each image whose size in the COCO file differs from that of the image file."""
     assert part.coco is not None
     for image in part.coco.images.values():
         report = part.images.get(part.paths.images / image.file_name)
-        stated = (image.width, image.height)
-        if report is not None and report.size not in (None, stated):
-            yield _size_problem(str(part.coco.path), image.file_name, stated, report.size)
+        labeled_size = (image.width, image.height)
+        if report is not None and report.size not in (None, labeled_size):
+            yield _size_problem(str(part.coco.path), image.file_name, labeled_size, report.size)
 
 
-def _size_problem(where: str, name: str, stated: tuple[int, int], actual: tuple[int, int] | None) -> Problem:
-    size = "unknown" if actual is None else f"{actual[0]} x {actual[1]}"
-    return Problem("size-mismatch", where, f"{name} is {size} px, the labels state {stated[0]} x {stated[1]}")
+def _size_problem(where: str, name: str, labeled_size: tuple[int, int], actual_size: tuple[int, int] | None) -> Problem:
+    actual = "unknown" if actual_size is None else f"{actual_size[0]} x {actual_size[1]}"
+    what = f"{name} is {actual} px, the labels state {labeled_size[0]} x {labeled_size[1]}"
+    return Problem("size-mismatch", where, what)
 
 
 def _unlisted_images(parts: Sequence[CheckedPart]) -> Iterator[Problem]:
-    """Yield the images of each image folder that no COCO file of the folder lists."""
+    """Yield a problem for each image of an image folder that no COCO file of the folder lists."""
     listed_names: dict[Path, set[str]] = {}
     for part in parts:
         if part.coco is not None:
@@ -178,7 +183,7 @@ def _unlisted_images(parts: Sequence[CheckedPart]) -> Iterator[Problem]:
 
 
 def _iter_image_files(folder: Path, listed_names: Set[str]) -> Iterator[Path]:
-    """Yield the image files of a folder, and of its subfolders that hold a listed image."""
+    """Yield the image files of a folder, and of its subfolders that contain a listed image."""
     parents = {folder, *((folder / name).parent for name in listed_names if ".." not in Path(name).parts)}
     for parent in sorted(parents):
         if parent.is_dir() and parent.is_relative_to(folder):
@@ -188,7 +193,7 @@ def _iter_image_files(folder: Path, listed_names: Set[str]) -> Iterator[Path]:
 def _images_by_set(parts: Sequence[CheckedPart]) -> dict[str, list[ImageReport]]:
     """Return the images by name of their set. Images that two sets share are leaks.
 
-    Each COCO file is a set. Of parts without COCO file, each image folder is a set, even if several parts use it.
+    Each COCO file is a set. For parts without a COCO file, each image folder is a set, even if several parts use it.
     """
     sets: dict[str, dict[Path, ImageReport]] = {}
     for part in parts:
@@ -198,7 +203,7 @@ def _images_by_set(parts: Sequence[CheckedPart]) -> dict[str, list[ImageReport]]
 
 
 def _similar_class_names(counts: Mapping[str, int], parts: Sequence[CheckedPart]) -> Iterator[Problem]:
-    """Yield class names that are almost equal, at the first object of the rarer one."""
+    """Yield a problem for each pair of almost equal class names, at the first object of the rarer one."""
     for rare, frequent in find_similar(counts):
         locations = (
             where_of(record, row)

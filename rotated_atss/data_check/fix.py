@@ -42,17 +42,17 @@ class FixResult:
 
         Example:
             >>> FixResult(Path("clean"), 3, 7, Counter({"zero-area": 2}), Counter({"outside-image": 1})).lines()
-            ['fixed: zero-area: 2 (removed)', 'as before: outside-image: 1', 'clean: 3 images, 7 objects']
+            ['fixed: zero-area: 2 (removed)', 'not fixed: outside-image: 1', 'clean: 3 images, 7 objects']
         """
         lines = [
             f"fixed: {name}: {self.fixed[name]} ({_fix_of(name, self.is_coco)})" for name in KINDS if self.fixed[name]
         ]
-        lines += [f"as before: {name}: {self.remaining[name]}" for name in KINDS if self.remaining[name]]
+        lines += [f"not fixed: {name}: {self.remaining[name]}" for name in KINDS if self.remaining[name]]
         counts = f"{count_of(self.images, 'image')}, {count_of(self.objects, 'object')}"
         return [*lines, f"{self.out}: {counts}"]
 
 
-def write_cleaned(
+def write_cleaned_copy(
     report: DataReport, out: str | Path, classes: Sequence[str] | None = None, *, copy_images: bool = False
 ) -> FixResult:
     r"""Write a cleaned copy of a checked dataset.
@@ -81,7 +81,8 @@ def write_cleaned(
         ...     _ = cv2.imwrite(f"{folder}/in/P1.png", np.arange(300, dtype=np.uint8).reshape(10, 10, 3))
         ...     _ = Path(folder, "in", "P1.txt").write_text("1 2 1 8 9 8 9 2 ship 0\n1 2 3\n")
         ...     part = DataPart(Path(folder, "in"), Path(folder, "in"))
-        ...     result = write_cleaned(check_data([part], workers=1, progress=False), f"{folder}/out")
+        ...     report = check_data([part], workers=1, progress=False)
+        ...     result = write_cleaned_copy(report, f"{folder}/out")
         ...     print(Path(folder, "out", "labelTxt", "P1.txt").read_text(), end="")
         1.0 2.0 9.0 2.0 9.0 8.0 1.0 8.0 ship 0
         >>> result.lines()[:-1]
@@ -96,12 +97,13 @@ def write_cleaned(
             written.update(_write_part(part, folder / name, report, classes, copy_images))
     fixed, remaining = Counter[str](), Counter[str]()
     for problem in report.problems:
-        (fixed if _fix_of(problem.kind, is_coco) else remaining)[problem.kind] += 1
+        counts = fixed if _fix_of(problem.kind, is_coco) else remaining
+        counts[problem.kind] += 1
     return FixResult(Path(out), written["images"], written["objects"], fixed, remaining, is_coco)
 
 
 def check_fix_output(parts: Sequence[DataPart], out: str | Path) -> None:
-    """Raise an error if no cleaned copy can be written. Meant to be called before the check, which can take long.
+    """Raise an error if no cleaned copy can be written. Call this before the check, which can take long.
 
     Raises:
         UserError: ``out`` is not empty or overlaps an input.
@@ -128,7 +130,7 @@ def _write_part(
 
 
 def _fix_of(kind: str, is_coco: bool) -> str:
-    """Return how the copy fixes a kind of problem; empty if the problem remains."""
+    """Return how the copy fixes a kind of problem; empty if it does not fix it."""
     return KINDS[kind].coco_fix if is_coco else KINDS[kind].fix
 
 

@@ -47,7 +47,7 @@ def write_coco_part(
         Numbers of ``images`` and ``objects``.
 
     Raises:
-        UserError: The COCO file cannot be read, a file cannot be written, or two images get one name.
+        UserError: The COCO file cannot be read, a file cannot be written, or two images get the same name.
     """
     assert part.coco is not None
     path = part.coco.path
@@ -77,7 +77,7 @@ def clean_instances(
     classes: Sequence[str] | None = None,
     sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, Any]:
-    """Return the content of an instances JSON in which all kinds of problems with a ``coco_fix`` are fixed.
+    """Fix the problems of an instances JSON whose kinds have a ``coco_fix``, and return the new content.
 
     Entries that are not removed keep all their keys, including unknown ones, except a malformed ``segmentation``.
     Crowds are treated like other annotations, and ``iscrowd`` is never changed.
@@ -123,7 +123,7 @@ def _clean_images(
 ) -> tuple[list[tuple[dict[str, Any], CocoImage]], dict[int, int]]:
     """Return the cleaned entries with their parsed images, and the new image id by old image id.
 
-    Entries of the same file are joined: their ids are mapped to the id of the first entry.
+    Entries of the same file are merged: their ids are mapped to the id of the first entry.
     """
     cleaned: list[tuple[dict[str, Any], CocoImage]] = []
     seen_ids: set[int] = set()
@@ -148,7 +148,7 @@ def _clean_categories(
 ) -> tuple[list[dict[str, Any]], dict[int, int]]:
     """Return the cleaned entries, and the new category id by old category id.
 
-    Categories of the same corrected name are joined: their ids are mapped to the id of the first entry.
+    Categories of the same corrected name are merged: their ids are mapped to the id of the first entry.
     """
     cleaned: list[dict[str, Any]] = []
     seen_ids: set[int] = set()

@@ -12,7 +12,7 @@ import numpy as np
 from rotated_atss.data_check.dataset_checks import records_by_image
 from rotated_atss.data_check.image_files import place_image
 from rotated_atss.data_check.label_files import DOTA, correct_classes
-from rotated_atss.data_check.objects import find_first_equal, make_clockwise, zero_areas
+from rotated_atss.data_check.objects import find_first_equal, have_zero_area, make_clockwise
 from rotated_atss.data_check.parts import CheckedPart
 from rotated_atss.dota.labels import format_labels
 from rotated_atss.io.files import read_bytes, write_bytes
@@ -40,7 +40,7 @@ def clean_labels(record: ImageLabels, classes: Sequence[str] | None = None) -> I
     labels = np.array([class_numbers[name] for name in names], dtype=np.int64)
     first_equal = find_first_equal(record.polygons, labels)
     is_first = first_equal == np.arange(len(first_equal))
-    keep = ~zero_areas(record.polygons) & is_first
+    keep = ~have_zero_area(record.polygons) & is_first
     return replace(
         record,
         polygons=make_clockwise(record.polygons[keep]),
@@ -73,7 +73,7 @@ def write_label_part(
         Numbers of ``images`` and ``objects``.
 
     Raises:
-        UserError: A file cannot be written, or two images get one name.
+        UserError: A file cannot be written, or two images get the same name.
     """
     (target / "images").mkdir(parents=True)
     records = records_by_image(part)

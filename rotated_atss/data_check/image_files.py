@@ -14,13 +14,12 @@ import numpy as np
 from rotated_atss.data_check.problems import Problem
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes
-from rotated_atss.io.image_header import ImageHeader, UnreadableImageError, read_header
+from rotated_atss.io.image_header import ImageHeader, UnreadableImageError, check_header, read_header
 from rotated_atss.io.image_reader import open_image
-from rotated_atss.io.images import check_header
 from rotated_atss.io.quiet import captured_stderr
 
 _DAMAGE_MESSAGE = re.compile("Corrupt JPEG data|Premature end of JPEG|Invalid JPEG")  # of libjpeg
-_BAND_BYTES = 64 << 20  # decoded pixels of one band of rows; bands are hashed one by one to bound the memory
+_STRIP_BYTES = 64 << 20  # decoded pixels of one strip of rows; strips are hashed one by one to limit the memory
 _SUFFIXES = {
     "PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",), "WebP": (".webp",),
     "GIF": (".gif",), "JPEG 2000": (".jp2", ".j2k"),
@@ -39,7 +38,7 @@ class ImageReport:
             the image cannot be read.
         bytes_hash: Hash of the file; empty if it cannot be read.
         pixels_hash: Hash of the size and of the pixels, converted to 8-bit color; empty if they were not decoded.
-        uniform: Whether all pixels have the same color; False if they were not decoded.
+        is_uniform: Whether all pixels have the same color; False if they were not decoded.
         problems: Problems of the file.
     """
 
@@ -48,7 +47,7 @@ class ImageReport:
     suffix: str = ""
     bytes_hash: str = ""
     pixels_hash: str = ""
-    uniform: bool = False
+    is_uniform: bool = False
     problems: tuple[Problem, ...] = ()
 
 
@@ -57,8 +56,8 @@ def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
 
     Args:
         path: The file.
-        decode: Decode the pixels. Otherwise ``pixels_hash`` is empty and damaged pixels are not found. An image
-            whose header cannot be read separately is always decoded.
+        decode: Decode the pixels. Otherwise ``pixels_hash`` is empty and damaged pixels are not found. An image in
+            a format whose header is not parsed is always decoded.
 
     Example:
         >>> import tempfile
@@ -78,10 +77,10 @@ def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
     try:
         header = read_header(path)
         size = None if header is None else (header.width, header.height)
-        pixels_hash, uniform, damage = "", False, ""
+        pixels_hash, is_uniform, damage = "", False, ""
         if decode or header is None:
             with captured_stderr() as stderr_lines:
-                size, pixels_hash, uniform = _hash_pixels(path)
+                size, pixels_hash, is_uniform = _hash_pixels(path)
             damage = next((line for line in stderr_lines if _DAMAGE_MESSAGE.match(line)), "")
         else:
             check_header(path)
@@ -90,9 +89,9 @@ def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
     suffix, problems = _check_suffix(path, header)
     if damage:
         problems.append(Problem("damaged-pixels", str(path), f"the decoder reports: {damage}"))
-    if uniform:
+    if is_uniform:
         problems.append(Problem("uniform-image", str(path), "all pixels have one color"))
-    return ImageReport(path, size, suffix, bytes_hash, pixels_hash, uniform, tuple(problems))
+    return ImageReport(path, size, suffix, bytes_hash, pixels_hash, is_uniform, tuple(problems))
 
 
 def place_image(image: ImageReport, target: Path, *, copy: bool) -> None:
@@ -150,19 +149,19 @@ def _hash_pixels(path: Path) -> tuple[tuple[int, int], str, bool]:
     """Return the size of an image, the hash of its pixels, and whether all pixels have the same color."""
     with open_image(path) as image:
         digest = hashlib.blake2b(f"{image.width}x{image.height}".encode(), digest_size=16)
-        rows = max(1, _BAND_BYTES // (3 * image.width))
-        first_color, uniform = None, True
-        for band in image.iter_rows(rows):
-            first_color = band[0, 0].copy() if first_color is None else first_color
+        num_rows = max(1, _STRIP_BYTES // (3 * image.width))
+        first_color, is_uniform = None, True
+        for strip in image.iter_rows(num_rows):
+            first_color = strip[0, 0].copy() if first_color is None else first_color
             # in most images the first 64 pixels differ, so that all pixels are rarely compared
-            uniform = uniform and bool((band[0, :64] == first_color).all() and (band == first_color).all())
-            digest.update(np.ascontiguousarray(band).data)
-        return (image.width, image.height), digest.hexdigest(), uniform
+            is_uniform = is_uniform and bool((strip[0, :64] == first_color).all() and (strip == first_color).all())
+            digest.update(np.ascontiguousarray(strip).data)
+        return (image.width, image.height), digest.hexdigest(), is_uniform
 
 
 def _check_suffix(path: Path, header: ImageHeader | None) -> tuple[str, list[Problem]]:
-    """Return the suffix of the file format of the content, and a problem if the file has another suffix."""
-    file_format = _format_of_signature(path) if header is None else header.file_format
+    """Return the suffix that fits the content of a file, and a problem if the file has another suffix."""
+    file_format = _recognize_format(path) if header is None else header.file_format
     suffixes = _SUFFIXES.get(file_format, (path.suffix.lower(),))
     if path.suffix.lower() in suffixes:
         return path.suffix, []
@@ -170,8 +169,8 @@ def _check_suffix(path: Path, header: ImageHeader | None) -> tuple[str, list[Pro
     return suffixes[0], [Problem("wrong-suffix", str(path), what)]
 
 
-def _format_of_signature(path: Path) -> str:
-    """Return the file format by the first bytes of a file; empty if it is unknown."""
+def _recognize_format(path: Path) -> str:
+    """Determine the file format from the first bytes of a file; empty if it is unknown."""
     head = read_bytes(path, length=16)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"

@@ -37,13 +37,13 @@ class LabelReport:
         path: The file.
         records: Objects per image. A wrong difficult flag is replaced with the flag that a cleaned copy gets.
         problems: Problems of the file and of its lines.
-        damaged: Whether the file could not be read. It then has no records.
+        is_damaged: Whether the file could not be read. It then has no records.
     """
 
     path: Path
     records: tuple[ImageLabels, ...] = ()
     problems: tuple[Problem, ...] = ()
-    damaged: bool = False
+    is_damaged: bool = False
 
 
 def guess_format(paths: Sequence[Path]) -> str:
@@ -71,7 +71,7 @@ def guess_format(paths: Sequence[Path]) -> str:
         except UserError:  # reported when the file is read
             continue
     if votes:
-        return max(FORMATS, key=lambda name: votes[name])  # of equal votes, the first in the order of the registry
+        return max(FORMATS, key=lambda name: votes[name])  # ties go to the first format in the registry
     if any(path.suffix.lower() == ".txt" for path in paths):
         return DOTA  # its reader reports every malformed line
     hint = f"name the format with --label-format: {', '.join(FORMATS)}"
@@ -107,10 +107,10 @@ def read_label_file(path: Path, format_name: str, options: ReadOptions | None = 
             return _read_dota(path, read_bytes(path), classes)
         records = get_format(format_name).read([path], options)
     except UserError as error:
-        return LabelReport(path, (), (Problem.from_error("unreadable-labels", error),), damaged=True)
+        return LabelReport(path, (), (Problem.from_error("unreadable-labels", error),), is_damaged=True)
     if any(record.scores is not None for record in records):
         problem = Problem("unreadable-labels", str(path), "the objects have scores: these are detections")
-        return LabelReport(path, (), (problem,), damaged=True)
+        return LabelReport(path, (), (problem,), is_damaged=True)
     del options.notes[LON_LAT_NOTE]  # the conversion of map coordinates to pixels is not a problem
     problems = [Problem("changed-object", str(path), note) for note in format_notes(options.notes)]
     problems += [problem for record in records for problem in _class_problems(record, classes)]

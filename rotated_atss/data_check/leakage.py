@@ -34,7 +34,7 @@ def find_repeated_images(
         if is_checked:
             yield from _name_problems(image, images_of_name)
         images_of_name.append(image)
-        if not image.content_hash or image.report.uniform:
+        if not image.content_hash or image.report.is_uniform:
             continue
         images_of_hash = images_by_hash.setdefault(image.content_hash, [])
         if is_checked and images_of_hash:

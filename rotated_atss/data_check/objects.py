@@ -96,20 +96,20 @@ def check_objects(records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int
     return [Problem(kind, table.where(index), message) for index, kind, message in findings]
 
 
-def zero_areas(polygons: np.ndarray) -> np.ndarray:
+def have_zero_area(polygons: np.ndarray) -> np.ndarray:
     """Return whether polygons (N, 8) have no area: (N,) bool.
 
     False for self-crossing polygons, because they have an area once their corners are sorted.
 
     Example:
-        >>> zero_areas(np.array([[0.0, 0, 4, 0, 4, 0, 0, 0], [0, 0, 4, 0, 4, 4, 0, 4]])).tolist()
+        >>> have_zero_area(np.array([[0.0, 0, 4, 0, 4, 0, 0, 0], [0, 0, 4, 0, 4, 4, 0, 4]])).tolist()
         [True, False]
     """
     return (polygon_areas(polygons) <= MIN_AREA) & ~self_crossing(polygons)
 
 
 def find_first_equal(polygons: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Find the first polygon of the same group that has the same corners, in any order, for each polygon.
+    """Find, for each polygon, the first polygon of its group that has the same corners in any order.
 
     Args:
         polygons: (N, 8), pixels.
@@ -154,17 +154,17 @@ def make_clockwise(polygons: np.ndarray) -> np.ndarray:
 
 
 def _check_area(table: ObjectTable) -> Iterator[_Finding]:
-    for index in np.flatnonzero(zero_areas(table.polygons)).tolist():
-        yield index, "zero-area", f"the {_quoted(table, index)} has no area"
+    for index in np.flatnonzero(have_zero_area(table.polygons)).tolist():
+        yield index, "zero-area", f"the {_quoted_class(table, index)} has no area"
 
 
 def _check_order(table: ObjectTable) -> Iterator[_Finding]:
     crossed = self_crossing(table.polygons)
     for index in np.flatnonzero(crossed).tolist():
-        yield index, "self-crossing", f"two sides of the {_quoted(table, index)} cross"
+        yield index, "self-crossing", f"two sides of the {_quoted_class(table, index)} cross"
     is_counterclockwise = signed_polygon_areas(table.polygons) < -MIN_AREA
     for index in np.flatnonzero(is_counterclockwise & ~crossed).tolist():
-        yield index, "vertex-order", f"the corners of the {_quoted(table, index)} are in counterclockwise order"
+        yield index, "vertex-order", f"the corners of the {_quoted_class(table, index)} are in counterclockwise order"
 
 
 def _check_border(table: ObjectTable) -> Iterator[_Finding]:
@@ -173,21 +173,22 @@ def _check_border(table: ObjectTable) -> Iterator[_Finding]:
     is_outside = (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height)  # False where the size is NaN
     for index in np.flatnonzero(is_outside).tolist():
         size = _size_text(table.sizes[index])
-        yield index, "outside-image", f"the {_quoted(table, index)} lies outside the image of {size}"
+        yield index, "outside-image", f"the {_quoted_class(table, index)} lies outside the image of {size}"
     excess_px = np.max([-x1, -y1, x2 - width, y2 - height], axis=0)  # NaN where the size is NaN
-    partly = np.flatnonzero((excess_px > OUTSIDE_TOLERANCE_PX) & ~is_outside)
-    image_borders = np.array([horizontal_polygon(0.0, 0.0, *size) for size in table.sizes[partly]]).reshape(-1, 8)
-    areas = np.maximum(polygon_areas(table.polygons[partly]), MIN_AREA)
-    fractions_inside = polygon_intersections(table.polygons[partly], image_borders) / areas
-    for index, fraction in zip(partly.tolist(), (1 - fractions_inside).clip(0, 1).tolist()):
-        what = f"the {_quoted(table, index)} extends {excess_px[index]:.3g} px beyond the image"
+    partly_outside = np.flatnonzero((excess_px > OUTSIDE_TOLERANCE_PX) & ~is_outside)
+    polygons, sizes = table.polygons[partly_outside], table.sizes[partly_outside]
+    image_borders = np.array([horizontal_polygon(0.0, 0.0, *size) for size in sizes]).reshape(-1, 8)
+    areas = np.maximum(polygon_areas(polygons), MIN_AREA)
+    fractions_inside = polygon_intersections(polygons, image_borders) / areas
+    for index, fraction in zip(partly_outside.tolist(), (1 - fractions_inside).clip(0, 1).tolist()):
+        what = f"the {_quoted_class(table, index)} extends {excess_px[index]:.3g} px beyond the image"
         yield index, "partly-outside", f"{what} of {_size_text(table.sizes[index])} ({fraction:.0%} of its area)"
 
 
 def _check_duplicates(table: ObjectTable) -> Iterator[_Finding]:
     first_equal = _find_first_equal_object(table)
     for index in np.flatnonzero(first_equal < np.arange(len(first_equal))).tolist():
-        what = f"the {_quoted(table, index)} equals the one at {table.where(first_equal[index])}"
+        what = f"the {_quoted_class(table, index)} equals the one at {table.where(first_equal[index])}"
         yield index, "duplicate-object", what
 
 
@@ -204,12 +205,12 @@ def _check_two_classes(table: ObjectTable) -> Iterator[_Finding]:
         ious = polygon_ious(polygons[first], polygons[second])
         for i, j, iou in zip(distinct[first].tolist(), distinct[second].tolist(), ious.tolist()):
             if iou >= SAME_OBJECT_IOU:
-                what = f"the {_quoted(table, j)} has IoU {iou:.2f} with the {_quoted(table, i)} at {table.where(i)}"
-                yield j, "two-classes", what
+                other = f"the {_quoted_class(table, i)} at {table.where(i)}"
+                yield j, "two-classes", f"the {_quoted_class(table, j)} has IoU {iou:.2f} with {other}"
 
 
 def _find_first_equal_object(table: ObjectTable) -> np.ndarray:
-    """Return the index of the first object of the same image and class with the same corners, for each object."""
+    """Return, for each object, the index of the first object of its image and class that has the same corners."""
     num_classes = table.labels.max(initial=0) + 1
     groups = table.image_index * num_classes + table.labels  # one number per pair of image and class
     return find_first_equal(table.polygons, groups)
@@ -220,20 +221,20 @@ def _check_sizes(table: ObjectTable) -> Iterator[_Finding]:
     sides = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=-1)  # (N, 4)
     mean_sides = np.stack([sides[:, 0::2].mean(axis=1), sides[:, 1::2].mean(axis=1)])  # (2, N), of opposite sides
     long_sides, short_sides = mean_sides.max(axis=0), mean_sides.min(axis=0)
-    has_area = ~zero_areas(table.polygons)
+    has_area = ~have_zero_area(table.polygons)
     for index in np.flatnonzero((short_sides < TINY_SIDE_PX) & has_area).tolist():
         size = f"{long_sides[index]:.3g} x {short_sides[index]:.3g} px"
-        yield index, "tiny-object", f"the {_quoted(table, index)} is {size} in size"
+        yield index, "tiny-object", f"the {_quoted_class(table, index)} is {size} in size"
     ratios = long_sides / np.maximum(short_sides, 1e-9)
     for index in np.flatnonzero((ratios > MAX_ASPECT_RATIO) & has_area).tolist():
-        yield index, "aspect-ratio", f"the {_quoted(table, index)} is {ratios[index]:.0f} times as long as wide"
-    diagonals = np.hypot(*table.sizes.T)
+        yield index, "aspect-ratio", f"the {_quoted_class(table, index)} is {ratios[index]:.0f} times as long as wide"
+    diagonals = np.hypot(*table.sizes.T)  # NaN where the size is unknown, so that the comparison is False
     for index in np.flatnonzero(long_sides > diagonals).tolist():
-        what = f"the {_quoted(table, index)} is {long_sides[index]:.0f} px long"
-        yield index, "larger-than-image", f"{what}, the image {_size_text(table.sizes[index])}"
+        what = f"the {_quoted_class(table, index)} is {long_sides[index]:.0f} px long"
+        yield index, "larger-than-image", f"{what}, the image is {_size_text(table.sizes[index])}"
 
 
-def _quoted(table: ObjectTable, index: int) -> str:
+def _quoted_class(table: ObjectTable, index: int) -> str:
     return f"'{table.name(index)}'"
 
 

@@ -87,11 +87,11 @@ def list_part_images(part: DataPart, coco: CocoReport | None) -> tuple[list[Path
         coco: Report of the COCO file of the part; None lists all images of the folder.
 
     Returns:
-        The image files and the problems. With a COCO file, only existing files that it lists are returned, and missing
-        ones are problems.
+        The image files and the problems. With a COCO file, the image files are those that it lists and that exist;
+        each missing one is a problem.
 
     Raises:
-        UserError: The folder is missing, or holds no image.
+        UserError: The folder is missing, or contains no image.
 
     Example:
         >>> import tempfile
@@ -108,7 +108,7 @@ def list_part_images(part: DataPart, coco: CocoReport | None) -> tuple[list[Path
         raise UserError(f"no images in this folder ({', '.join(IMAGE_SUFFIXES)})", where=part.images)
     problems = list(_name_problems(paths))
     for name in skipped_images(part.images):
-        problems.append(Problem("skipped-file", str(part.images / name), "the format of this image is not read"))
+        problems.append(Problem("skipped-file", str(part.images / name), "this image format is not supported"))
     return paths, problems
 
 
@@ -117,13 +117,13 @@ def report_shared_names(paths: Sequence[Path]) -> Iterator[Problem]:
 
     Example:
         >>> [str(problem) for problem in report_shared_names([Path("P1.txt"), Path("p1.txt")])]
-        ['p1.txt: has the name of P1.txt']
+        ['p1.txt: differs from P1.txt only in suffix or case']
     """
     first_paths: dict[str, Path] = {}  # by name without suffix, in lower case
     for path in paths:
         first_path = first_paths.setdefault(path.stem.casefold(), path)
         if first_path is not path:
-            yield Problem("shared-name", str(path), f"has the name of {first_path.name}")
+            yield Problem("shared-name", str(path), f"differs from {first_path.name} only in suffix or case")
 
 
 def image_name(record: ImageLabels, format_name: str) -> str:
@@ -131,7 +131,7 @@ def image_name(record: ImageLabels, format_name: str) -> str:
 
     Args:
         record: The labels.
-        format_name: Format of the labels. DOTA text does not name its image, so the label file has the same name.
+        format_name: Format of the labels. DOTA text does not name its image: the label file has the name of the image.
 
     Example:
         >>> from rotated_atss.label_formats.records import ObjectList

@@ -46,14 +46,15 @@ def _report_to_json(report: FileReport) -> dict[str, Any]:
         "problems": [[problem.kind, problem.where, problem.message] for problem in report.problems],
     }
     if isinstance(report, LabelReport):
-        return {**common, "damaged": report.damaged, "records": [_labels_to_json(labels) for labels in report.records]}
+        records = [_labels_to_json(labels) for labels in report.records]
+        return {**common, "damaged": report.is_damaged, "records": records}
     return {
         **common,
         "size": report.size,
         "suffix": report.suffix,
         "bytes_hash": report.bytes_hash,
         "pixels_hash": report.pixels_hash,
-        "uniform": report.uniform,
+        "uniform": report.is_uniform,
     }
 
 

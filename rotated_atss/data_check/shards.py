@@ -2,7 +2,7 @@
 
 Each of N shards reads every N-th image and every N-th group of label files, and records a report per file in a common
 folder. The reports have everything that comparisons between files need: hashes of images, and objects of labels. The
-shard that is the last to finish compares the files and returns the same report as an unsharded run.
+last shard to finish compares the files and returns the same report as an unsharded run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COMMAND = "check-data"
 def describe_check(
     parts: Sequence[DataPart], against: Sequence[str | Path], label_format: str, options: ReadOptions, *, decode: bool
 ) -> dict[str, str]:
-    """Return the settings that all shards of a check must share, as texts by option.
+    """Return the settings that all shards of a check must share, as strings by option.
 
     Args:
         parts: The parts.
@@ -75,8 +75,8 @@ def read_shard(
         read: Reads the files of jobs and yields their reports.
 
     Returns:
-        Report of each file of the dataset, and the shards that have not read all of their files. Without such shards
-        the reports are complete, otherwise the dict of reports is empty.
+        Report of each file of the dataset, and the shards that have not read all of their files. If there are
+        such shards, the dict of reports is empty.
 
     Raises:
         UserError: Shards of another check have used the folder, or another run of this shard is active.
@@ -98,12 +98,13 @@ def read_shard(
         run = SharedRun(records, description, shard, reports_from_json)
         with folder_lock(records, COMMAND, shard):
             run.prepare()
-        by_key = {job.key(): job for job in jobs}
-        keys = {job: key for key, job in by_key.items()}
-        for job, reports in read([by_key[key] for key in run.select(list(by_key))]):
-            run.record(keys[job], reports_to_json(reports))
-        unfinished = run.unfinished_shards(list(by_key))
+        jobs_by_key = {job.key(): job for job in jobs}
+        keys = list(jobs_by_key)
+        key_of_job = {job: key for key, job in jobs_by_key.items()}
+        for job, reports in read([jobs_by_key[key] for key in run.select(keys)]):
+            run.record(key_of_job[job], reports_to_json(reports))
+        unfinished = run.unfinished_shards(keys)
         if unfinished:
             return {}, tuple(unfinished)
-        recorded = {key: reports for key, reports in run.results() if key in by_key}
-    return {report.path: report for reports in recorded.values() for report in reports}, ()
+        reports_by_key = {key: reports for key, reports in run.results() if key in jobs_by_key}
+    return {report.path: report for reports in reports_by_key.values() for report in reports}, ()

@@ -22,7 +22,7 @@ _CHUNK_VALUES = 1 << 22  # values per call of np.bincount, which converts its in
 
 
 def check_bits(bits: int | None) -> None:
-    """Raise an error unless ``bits``, a number of used bits, is None or from 8 to 16.
+    """Check that a number of used bits is None or between 8 and 16.
 
     Raises:
         UserError: The number is out of range.

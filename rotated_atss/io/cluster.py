@@ -19,9 +19,9 @@ Result = TypeVar("Result")
 
 CONNECT_TIMEOUT_S = 10.0
 NO_WORKERS_TIMEOUT_S = 60.0  # time for workers to start or to return
-_JOBS_PER_THREAD = 2  # one that runs and one that is already on the worker when the first ends
+_JOBS_PER_THREAD = 2  # one that runs, and one that waits on the worker so that it can start at once
 _POLL_S = 5.0  # seconds between two checks that the cluster still has workers, while no job ends
-_OPTION = "--scheduler"  # the option that errors name
+_OPTION = "--scheduler"  # named in error messages
 
 
 def run_on_cluster(
@@ -120,7 +120,7 @@ def check_cluster(address: str, paths: Sequence[str | Path]) -> int:
         except ModuleNotFoundError as error:
             hint = "install rotated-atss in the environment of the workers"
             raise UserError(f"the workers cannot import {error.name}", where=_OPTION, hint=hint) from None
-        except OSError as error:  # the worker died meanwhile
+        except OSError as error:  # the worker has died in the meantime
             raise UserError(f"a worker does not answer: {error}", where=_OPTION, hint="run the command again") from None
     for worker, (version, missing_paths) in answers.items():
         if version != __version__:

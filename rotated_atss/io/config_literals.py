@@ -14,8 +14,8 @@ SAFE_CONFIG_HINT = (
     "--safe-config reads only literals, names assigned before and _base_; omit it if you trust the config"
 )
 
-# Without limits of the size of a value, a short config could fill the memory: each of the lines ``b = [a, a]``,
-# ``c = [b, b]`` and so on doubles the size.
+# Without limits on the size of a value, a short config could fill the memory: in the lines ``b = [a, a]``,
+# ``c = [b, b]`` and so on, each line doubles the size.
 _MAX_ITEMS = 2**20  # number of nested values plus number of characters of all strings
 _MAX_BITS = 2**14  # bits of an integer
 _OPERATIONS: dict[type, Callable[[Any, Any], Any]] = {
@@ -130,7 +130,7 @@ class LiteralEvaluator:
 
     def _calculate(self, operation: type, left: Any, right: Any) -> Any:
         if operation is not ast.Add and not (_is_number(left) and _is_number(right)):
-            raise TypeError("only numbers can be multiplied: a repeated text or list could have any size")
+            raise TypeError("only numbers can be multiplied: a repeated string or list could have any size")
         return _OPERATIONS[operation](left, right)
 
     def _count_items(self, value: Any) -> int:

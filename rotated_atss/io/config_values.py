@@ -9,16 +9,16 @@ from typing import Any
 from rotated_atss.errors import UserError, quote
 
 PACKAGES = ("rotated_atss", "mmdet", "mmrotate")
-"""Packages whose modules ``custom_imports`` of a config can name."""
+"""Packages whose modules a config may list in ``custom_imports``."""
 
 SCOPES = ("rotated_atss.detection", "rotated_atss", "mmdet", "mmrotate", "mmcv", "mmengine")
-"""Registry scopes that a config can name."""
+"""Registry scopes that a config may use."""
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 # Keys whose value names a class that MMEngine creates, and keys whose value names a registry scope.
 _TYPE_KEYS = ("type", "constructor")
 _SCOPE_KEYS = ("default_scope", "_scope_")
-# Registered classes of mmcv and MMDetection that evaluate a text or unpickle a file.
+# Registered classes of mmcv and MMDetection that evaluate a string as code or unpickle a file.
 _UNSAFE_TYPES = ("RFSearchHook", "CameraMotionCompensation", "OpenImagesDataset", "OpenImagesChallengeDataset")
 # Suffixes for which MMEngine and MMDetection choose a file reader that can execute code.
 _UNSAFE_SUFFIXES = (".pkl", ".pickle", ".npy", ".npz", ".yaml", ".yml")
@@ -31,7 +31,8 @@ def check_config_values(values: Mapping[str, Any], where: object, hint: str = ""
     package. It imports the modules that ``custom_imports`` and scopes name, and unpickles files with some suffixes.
 
     Args:
-        values: Content of the config by top-level key: texts, numbers, booleans, None, lists and dictionaries of these.
+        values: Content of the config by top-level key: strings, numbers, booleans, None, and lists and dictionaries of
+            these.
         where: File that contains the config (a config or a checkpoint), for the error.
         hint: Advice for the error message.
 
@@ -52,8 +53,8 @@ def check_config_values(values: Mapping[str, Any], where: object, hint: str = ""
         raise UserError(f"{key_path} must be {requirement}", where=where, hint=hint)
     for module in _imported_modules(values.get("custom_imports")):
         if not isinstance(module, str) or module.partition(".")[0] not in PACKAGES:
-            requirement = f"modules of {', '.join(PACKAGES)}, got {quote(module)}"
-            raise UserError(f"custom_imports must be {requirement}", where=where, hint=hint)
+            what = f"custom_imports must name modules of {', '.join(PACKAGES)}, got {quote(module)}"
+            raise UserError(what, where=where, hint=hint)
 
 
 def _imported_modules(custom_imports: Any) -> list[Any]:
@@ -68,9 +69,9 @@ def _imported_modules(custom_imports: Any) -> list[Any]:
 
 
 def _unsafe_values(value: Any, key_path: str) -> Iterator[tuple[str, str]]:
-    """Yield the dotted keys of each unsafe value, such as ``model.type``, and what the value must be instead.
+    """Yield the path of keys to each unsafe value, such as ``model.type``, and what the value must be instead.
 
-    ``key_path`` are the dotted keys of ``value``; empty for the whole config.
+    ``key_path`` is the path of keys to ``value``; empty for the whole config.
     """
     if isinstance(value, Mapping):
         for key, item in value.items():
@@ -84,13 +85,15 @@ def _unsafe_values(value: Any, key_path: str) -> Iterator[tuple[str, str]]:
         for index, item in enumerate(value):
             yield from _unsafe_values(item, f"{key_path}.{index}")
     elif isinstance(value, str) and value.lower().endswith(_UNSAFE_SUFFIXES):
-        yield key_path, f"no file that can contain code ({', '.join(_UNSAFE_SUFFIXES)}), got {quote(value)}"
+        suffixes = ", ".join(_UNSAFE_SUFFIXES)
+        yield key_path, f"the path of a file that cannot contain code (not {suffixes}), got {quote(value)}"
 
 
 def _is_safe_type(name: str) -> bool:
     """Return whether a ``type`` can only name a safe registered class: an identifier, optionally with a scope."""
-    # packages of OpenMMLab register classes of torchvision with the prefix "torchvision/"
-    prefix = next((f"{scope}." for scope in SCOPES if name.startswith(f"{scope}.")), "torchvision/")
+    # OpenMMLab packages register classes of torchvision with the prefix "torchvision/"
+    prefixes = (*(f"{scope}." for scope in SCOPES), "torchvision/")
+    prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
     class_name = name.removeprefix(prefix)
     is_identifier = _NAME.fullmatch(class_name) is not None and not class_name.startswith("__")
     return is_identifier and class_name not in _UNSAFE_TYPES

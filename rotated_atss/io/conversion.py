@@ -20,7 +20,7 @@ from rotated_atss.io.scaling import is_resolved, is_scaled_by_bits, percentile_r
 
 # 1001 quantiles represent the values of an image of any size, so that every image has the same weight.
 _QUANTILES = np.linspace(0, 1, 1001)
-_DIGITS = 6  # significant digits to which a range is rounded, so that the printed option states it exactly
+_DIGITS = 6  # a range is rounded to these significant digits, so that the printed option has its exact values
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Conversion:
 
 
 def plan_conversion(paths: Sequence[Path], options: PixelOptions | None = None, workers: int = 1) -> Conversion:
-    """Find a common scaling for those images of a run whose values are not 8-bit.
+    """Choose one scaling for all images of a run whose values are not 8-bit.
 
     Images are decoded only if they need a scaling that ``options`` does not state in numbers. Unreadable images are
     skipped here; the code that reads them later raises the error.
@@ -46,7 +46,7 @@ def plan_conversion(paths: Sequence[Path], options: PixelOptions | None = None, 
     Args:
         paths: Image files.
         options: Options to complete; None uses the defaults of :class:`PixelOptions`.
-        workers: Processes that decode images.
+        workers: Number of processes that decode images.
 
     Example:
         >>> import tempfile

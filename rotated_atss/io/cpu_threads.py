@@ -135,7 +135,7 @@ def _read_times_from_proc() -> tuple[float, float, float]:
         for line in file:
             name, *ticks = line.split()
             if name in cores:
-                idle_ticks += int(ticks[3]) + int(ticks[4])  # idle, and idle while a disk is read or written
+                idle_ticks += int(ticks[3]) + int(ticks[4])  # columns idle and iowait
     return time.monotonic(), idle_ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError
 from rotated_atss.io import tiff
-from rotated_atss.io.image_header import ImageHeader, damaged_image
+from rotated_atss.io.image_header import ImageHeader, damaged_image_error
 from rotated_atss.io.opencv import silent_opencv
 from rotated_atss.io.orientation import turn_upright
 from rotated_atss.io.png import Image, can_decode_png, decode_png
@@ -76,7 +76,7 @@ def _decode_with_opencv(path: Path, header: ImageHeader | None, flags: int) -> N
     directory = None if header is None else header.directory
     # OpenCV would allocate up to 2 GiB for a chunk of a damaged PNG file
     if header is not None and header.file_format == "PNG" and not has_complete_chunks(path):
-        raise damaged_image(path)
+        raise damaged_image_error(path)
     try:
         with silent_opencv():
             if directory is not None and tiff.opencv_changes_bands(directory):
@@ -86,7 +86,7 @@ def _decode_with_opencv(path: Path, header: ImageHeader | None, flags: int) -> N
     except (cv2.error, MemoryError) as error:
         raise UserError("the image is too large to read", where=path, hint=_size_hint(error)) from None
     if image is None:
-        raise damaged_image(path)
+        raise damaged_image_error(path)
     return np.asarray(image)
 
 

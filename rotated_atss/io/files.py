@@ -44,7 +44,7 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
 
 
 def is_special_file(path: str | Path) -> bool:
-    """Return whether a path is a device, pipe or socket, whose reading may never end.
+    """Return whether a path is a device, pipe or socket; reading one may never end.
 
     Raises:
         OSError: The file is missing.
@@ -80,7 +80,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def atomic_write(path: str | Path, data: bytes) -> None:
-    """Write a file atomically, so that ``path`` never holds incomplete data.
+    """Write a file atomically, so that ``path`` never contains incomplete data.
 
     The data is written under a temporary name in the same folder, which is created if missing, and then renamed.
 
@@ -140,7 +140,7 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
 
 
 def check_writable(path: str | Path) -> None:
-    """Check that a file can be written, before the work that computes its content. Nothing is created.
+    """Check that a file can be written, without creating anything. Call it before the content is computed.
 
     Args:
         path: File to write or replace.
@@ -163,7 +163,7 @@ def check_writable(path: str | Path) -> None:
 
 
 def check_folder_writable(path: str | Path) -> None:
-    """Check that files can be written to a folder, before the work that computes them. Nothing is created.
+    """Check that files can be written to a folder, without creating anything. Call it before they are computed.
 
     Args:
         path: Folder, which does not need to exist.
@@ -195,7 +195,7 @@ def _check_folder_of_new_files(folder: Path, output: str | Path) -> None:
 def append_line(path: Path, line: bytes) -> None:
     r"""Append a line to a file in one write, so that lines of several processes do not mix.
 
-    If the last line of the file is incomplete, because an earlier write was interrupted, it is ended first.
+    If the last line of the file is incomplete, because an earlier write was interrupted, it gets a newline first.
 
     Args:
         path: The file, created if missing.
@@ -230,7 +230,7 @@ def write_json(path: str | Path, content: Any, *, indent: int | None = 1) -> Non
 
     Args:
         path: File to write or replace.
-        content: Dictionaries, lists, texts, numbers, booleans and None.
+        content: Dictionaries, lists, strings, numbers, booleans and None.
         indent: Spaces per level; None writes a single line.
 
     Raises:
@@ -247,7 +247,7 @@ def write_json(path: str | Path, content: Any, *, indent: int | None = 1) -> Non
 
 
 def atomic_write_all(contents: Mapping[Path, bytes]) -> None:
-    """Write several files of one result: first all of them under temporary names, then rename them.
+    """Write all files of a result under temporary names, then rename them.
 
     If the disk is full, or if the process is killed before the renames, the files of an earlier result are unchanged.
     Temporary files that a killed process left behind are removed.
@@ -285,7 +285,7 @@ def atomic_write_all(contents: Mapping[Path, bytes]) -> None:
 
 
 def check_outputs(folders: Iterable[str | Path], files: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
-    """Check the outputs of a run, before the work that computes them. Nothing is created.
+    """Check that the outputs of a run can be written, without creating anything. Call it before they are computed.
 
     Args:
         folders: Folders to write to. They may contain inputs.

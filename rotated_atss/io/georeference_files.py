@@ -26,7 +26,7 @@ def add_sidecars(georeference: Georeference | None, image: Path) -> Georeference
         The georeference; None if neither the image nor a world file has a transform.
 
     Raises:
-        UserError: A world file is not six numbers of an invertible transform.
+        UserError: A world file does not contain the six numbers of an invertible transform.
 
     Example:
         >>> add_sidecars(None, Path("no_such_image.png")) is None
@@ -42,7 +42,7 @@ def add_sidecars(georeference: Georeference | None, image: Path) -> Georeference
 
 
 def world_suffixes(suffix: str) -> list[str]:
-    """Return the suffixes of the world files that belong to a suffix of images, the most common one first.
+    """Return the suffixes that the world file of an image can have, given the suffix of the image; most common first.
 
     Example:
         >>> world_suffixes(".tif"), world_suffixes(".jpeg")
@@ -67,10 +67,12 @@ def find_sidecar(image: Path, suffixes: list[str]) -> Path | None:
 
 
 def read_world_file(path: Path) -> Georeference:
-    """Read a world file: a, d, b, e of the transform, and the map position x, y of the center of the first pixel.
+    """Read a world file.
+
+    It contains a, d, b, e of the transform, and the map coordinates x, y of the center of the upper left pixel.
 
     Raises:
-        UserError: The file does not hold six numbers of an invertible transform.
+        UserError: The file does not contain the six numbers of an invertible transform.
 
     Example:
         >>> import tempfile
@@ -81,6 +83,7 @@ def read_world_file(path: Path) -> Georeference:
     """
     text = _read_text(path)
     try:
+        # programs of some languages write a comma as the decimal separator
         a, d, b, e, center_x, center_y = (float(number.replace(",", ".")) for number in text.split())
         return Georeference((a, b, center_x - (a + b) / 2, d, e, center_y - (d + e) / 2))
     except ValueError:

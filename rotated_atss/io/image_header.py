@@ -43,7 +43,7 @@ class UnreadableImageError(UserError):
     """
 
 
-def damaged_image(path: str | Path, reason: object = "") -> UnreadableImageError:
+def damaged_image_error(path: str | Path, reason: object = "") -> UnreadableImageError:
     """Return the error of a file whose pixels cannot be decoded.
 
     Args:
@@ -51,7 +51,7 @@ def damaged_image(path: str | Path, reason: object = "") -> UnreadableImageError
         reason: Message of the decoder; empty if there is none.
 
     Example:
-        >>> print(damaged_image("a.png"))
+        >>> print(damaged_image_error("a.png"))
         a.png: not a readable image, or damaged (download or convert it again)
     """
     suffix = f": {reason}" if reason else ""
@@ -71,8 +71,8 @@ class ImageHeader:
         bands: Samples per pixel, including alpha; 1 for palette images.
         depth: Bits per sample; in a TIFF file, the largest number of all bands.
         dtype: Name of the NumPy type of a sample, such as ``"uint16"``; ``"uint8"`` also for fewer than 8 bits.
-        unsupported: Description of the pixels, for an error, if no reader supports them; otherwise empty.
-        needs_rasterio_for: Description, for an error, of what only
+        unsupported: Description of the pixel format, for an error, if no reader supports it; otherwise empty.
+        needs_rasterio_for: Feature of the file, for an error, that only
             :class:`rotated_atss.io.raster_reader.RasterReader` reads correctly; empty if OpenCV reads the whole file
             correctly.
         truncated: Whether the file ends before its pixels do.
@@ -99,7 +99,7 @@ class ImageHeader:
 
     @property
     def has_extra_band(self) -> bool:
-        """Whether there are bands other than alpha and the colors: gray, red, green and blue, or CMYK."""
+        """Whether there are bands other than alpha and the color bands of a gray, RGB or CMYK image."""
         is_cmyk = self.directory is not None and self.directory.value(tiff.PHOTOMETRIC, tiff.MIN_IS_BLACK) == tiff.CMYK
         color_bands = self.bands - 1 if self.has_alpha else self.bands
         return self.file_format not in ("PNG", "JPEG", "BMP") and color_bands > 3 and not is_cmyk
@@ -109,7 +109,7 @@ def read_header(path: str | Path) -> ImageHeader | None:
     """Read the header of an image file.
 
     Returns:
-        The header; None for other formats and damaged headers.
+        The header; None for formats that this module does not parse, and for damaged headers.
 
     Raises:
         UnreadableImageError: The file is missing, empty, a device or pipe, or cannot be opened.
@@ -134,14 +134,15 @@ def read_header(path: str | Path) -> ImageHeader | None:
 
 
 def check_header(path: Path) -> ImageHeader | None:
-    """Read the header of an image and raise an error if the file or its kind of pixels cannot be read.
+    """Read the header of an image, and raise an error if the file is unreadable or its pixel format is not supported.
 
     Returns:
-        The header; None for other formats and damaged headers, which OpenCV accepts or rejects later.
+        The header; None for formats that this module does not parse and for damaged headers. OpenCV accepts or rejects
+        these files later.
 
     Raises:
         UnreadableImageError: The file is missing, empty or truncated.
-        UserError: The pixels are of an unsupported kind.
+        UserError: The pixel format is not supported.
 
     Example:
         >>> import tempfile
@@ -157,7 +158,7 @@ def check_header(path: Path) -> ImageHeader | None:
         raise UnreadableImageError("the image is truncated", where=path, hint="download it again")
     if header is not None and header.unsupported:
         hint = "convert it to 8-bit or 16-bit RGB, for example with gdal_translate"
-        raise UserError(f"the kind of pixels is not supported, got {header.unsupported}", where=path, hint=hint)
+        raise UserError(f"the pixel format is not supported, got {header.unsupported}", where=path, hint=hint)
     return header
 
 
@@ -180,7 +181,7 @@ def parse_header(file: BinaryIO, path: str | Path) -> ImageHeader | None:
     head = file.read(64)  # more than the longest signature, and the headers of PNG and BMP
     if not head:
         raise UnreadableImageError("the image file is empty", where=path, hint="download it again")
-    parsers = {  # by signature; the first 4 bytes of PNG's suffice, so that a truncated file is recognized
+    parsers = {  # by signature; of PNG, only the first 4 bytes, to recognize a file that ends within its signature
         PNG_SIGNATURE[:4]: _parse_png, _JPEG_SIGNATURE: _parse_jpeg, b"BM": _parse_bmp, b"II": _parse_tiff,
         b"MM": _parse_tiff, _JP2_SIGNATURE: _parse_jp2, _J2K_SIGNATURE: _parse_jp2, b"<VRTDataset": _parse_vrt,
     }  # fmt: skip
@@ -233,7 +234,7 @@ def _parse_bmp(file: BinaryIO, head: bytes) -> ImageHeader | None:
     if len(head) < 30:
         raise TruncatedFile
     pixels_start, header_size = struct.unpack_from("<II", head, 10)
-    if header_size == 12:  # of OS/2, with 16-bit sizes and without compression
+    if header_size == 12:  # the OS/2 header, with 16-bit sizes and without compression
         width, height, _, bits_per_pixel = struct.unpack_from("<HHHH", head, 18)
         compression = 0
     else:

@@ -27,8 +27,8 @@ __all__ = [
     "PixelOptions",
     "WholeImageReader",
     "find_georeference",
-    "is_converted",
     "open_image",
+    "requires_conversion",
 ]
 
 ReaderKind = Literal["whole", "raster", "png rows", "jpeg rows"]
@@ -105,7 +105,7 @@ def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageRe
 
     Raises:
         UnreadableImageError: The file is missing, truncated, damaged or not an image.
-        UserError: The pixels are of an unsupported kind.
+        UserError: The pixel format is not supported.
 
     Example:
         >>> import tempfile
@@ -176,7 +176,7 @@ def _choose_jpeg_reader(header: ImageHeader) -> tuple[ReaderKind, str]:
     return ("jpeg rows", "") if has_vips() else ("whole", f"the package pyvips is not installed: {_INSTALL}")
 
 
-def is_converted(path: Path, options: PixelOptions) -> bool:
+def requires_conversion(path: Path, options: PixelOptions) -> bool:
     """Return whether the values of an image must be scaled to 8 bits, or only rasterio reads them correctly.
 
     The padding color of pixels with alpha 0 does not count as a conversion.
@@ -194,7 +194,7 @@ def is_converted(path: Path, options: PixelOptions) -> bool:
         >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((2, 3), np.uint8))
-        ...     is_converted(Path(folder, "a.png"), PixelOptions())
+        ...     requires_conversion(Path(folder, "a.png"), PixelOptions())
         False
     """
     header = check_header(path)
@@ -205,7 +205,7 @@ def _needs_rasterio(path: Path, header: ImageHeader, options: PixelOptions) -> b
     """Return whether only rasterio reads a file correctly.
 
     Raises:
-        UserError: Only rasterio does, and it is not installed.
+        UserError: Only rasterio reads the file correctly, and it is not installed.
     """
     if header.needs_rasterio_for:
         feature = header.needs_rasterio_for

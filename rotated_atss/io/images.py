@@ -42,7 +42,7 @@ def read_image(path: str | Path, options: PixelOptions | None = None) -> Image:
 
     Raises:
         UnreadableImageError: The file is missing, truncated, damaged or not an image.
-        UserError: The pixels are of an unsupported kind, or exceed OpenCV's limit.
+        UserError: The pixel format is not supported, or the image exceeds OpenCV's limit.
 
     Example:
         >>> import tempfile
@@ -61,7 +61,7 @@ def sample_values(path: Path, options: PixelOptions) -> NDArray[Any]:
 
     Args:
         path: An image file.
-        options: Selects the bands.
+        options: Selection of the bands. The scaling is not used.
 
     Returns:
         (N,) values in the type of the file; pixels without data are left out.
@@ -128,8 +128,9 @@ def encode_image(image: Image, image_format: str) -> bytes:
 def estimate_decode_bytes(path: Path) -> int:
     """Estimate the memory in bytes for reading an image, from width, height, bands and depth in its header.
 
-    OpenCV holds the decoded image and the one it returns (4.8 GB were measured for a PNG of 29,200 x 27,620 pixels).
-    :func:`rotated_atss.io.png.decode_png` holds three images and the file. Other readers hold only some rows.
+    OpenCV needs memory for the decoded image and for the image that it returns (4.8 GB were measured for a PNG of
+    29,200 x 27,620 pixels). :func:`rotated_atss.io.png.decode_png` needs memory for three images and the file, other
+    readers only for some rows.
 
     Example:
         >>> import tempfile

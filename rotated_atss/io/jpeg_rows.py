@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rotated_atss.io.image_header import damaged_image
+from rotated_atss.io.image_header import damaged_image_error
 from rotated_atss.io.png import Image
 from rotated_atss.io.requirements import require
 
@@ -36,13 +36,13 @@ class JpegRows:
         self._vips.cache_set_max(0)  # results of operations are not needed again
         self._file = path.open("rb")
         self._image, self._region = self._open()
-        self._next_row = 0  # the row after those that are decoded already
+        self._next_row = 0  # the row after the last decoded one
         self.width, self.height = self._image.width, self._image.height
 
     def read(self, start: int, stop: int) -> Image:
         """Read rows as (stop - start, W, 3) uint8, BGR.
 
-        If ``start`` lies above the ``stop`` of the previous call, the file is decoded again from its first row.
+        If ``start`` is less than ``stop`` of the previous call, the file is decoded again from its first row.
 
         Raises:
             UnreadableImageError: The file is truncated or damaged.
@@ -85,7 +85,7 @@ class JpegRows:
         try:
             yield
         except self._vips.Error as error:
-            raise damaged_image(self._path) from error
+            raise damaged_image_error(self._path) from error
 
 
 def has_vips() -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 def replace_nonfinite(value: Any) -> Any:
     """Replace NaN and infinity by None, also inside lists and dictionaries; tuples become lists.
 
-    JSON has no NaN, which is for example the AP of a class without objects.
+    JSON cannot represent NaN, which is, for example, the AP of a class without objects.
 
     Example:
         >>> replace_nonfinite({"AP50": float("nan"), "AP": [0.5, float("inf")]})

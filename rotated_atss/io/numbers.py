@@ -4,7 +4,7 @@ import numpy as np
 
 
 def shortest_float64(values: np.ndarray) -> np.ndarray:
-    """Convert each float32 to the float64 that prints as the shortest decimal text of the float32.
+    """Convert float32 values to float64 values that print with as few decimal digits as the float32 values do.
 
     Scores are then as short as possible in text files, and read back as the same float32.
 

@@ -1,7 +1,7 @@
 """Metadata of ONNX files, read without the packages onnx and onnxruntime and without reading the weights.
 
 An ONNX file is a protocol buffer of type ``ModelProto``. Its field 14, ``metadata_props``, occurs once per entry of the
-metadata and holds a key (field 1) and a value (field 2). All other fields are skipped.
+metadata and contains a key (field 1) and a value (field 2). All other fields are skipped.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def read_onnx_metadata(path: str | Path) -> dict[str, str]:
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=path) from error
     except ValueError as error:  # also text that is not UTF-8
-        raise _not_onnx(path) from error
+        raise _not_onnx_error(path) from error
     if not {(_IR_VERSION, _VARINT), (_GRAPH, _BYTES)} <= fields_in_file:
-        raise _not_onnx(path)
+        raise _not_onnx_error(path)
     return metadata
 
 
-def _not_onnx(path: str | Path) -> UserError:
+def _not_onnx_error(path: str | Path) -> UserError:
     return UserError("not a readable ONNX file", where=path, hint="check that the file is complete")
 
 
@@ -102,7 +102,7 @@ def _iter_fields(file: BinaryIO, size: int, payloads_of: int | None) -> Iterator
 def _read_varint(file: BinaryIO) -> int:
     """Read an integer with 7 bits per byte, lowest first; the highest bit of a byte is set if another byte follows."""
     value = 0
-    for shift in range(0, 70, 7):  # at most ten bytes hold 64 bits
+    for shift in range(0, 70, 7):  # 64 bits need at most ten bytes
         byte = file.read(1)
         if not byte:
             raise ValueError("the file is truncated")

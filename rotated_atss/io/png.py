@@ -28,12 +28,12 @@ Image = NDArray[np.uint8]
 MAX_PIXELS = 1 << 26
 """Pixels of the largest image that :func:`decode_png` supports.
 
-Decoding holds the pixels, the inflated rows and a copy of the rows in memory.
+Decoding keeps the pixels, the inflated rows and a copy of the rows in memory.
 """
 
 _EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # bit depth, color type, compression, filter, interlace
-# Filter types. "Up" stores differences from the row above. Of the filters that need no search for the best one per row,
-# it compresses aerial images best.
+# Filter types. "Up" stores differences from the row above. An encoder could search for the best filter of each row; if
+# all rows get the same filter, "up" compresses aerial images best.
 _NO_FILTER, _UP = 0, 2
 _WINDOW_BITS = 15  # of deflate: the largest window, which every zlib stream can use
 _MAX_STORED = 0xFFFF  # bytes of an uncompressed deflate block (RFC 1951, section 3.2.4)
@@ -51,7 +51,7 @@ def encode_png(image: Image) -> bytes:
 
 
 def decode_png(data: bytes) -> Image | None:
-    """Decode a PNG file to the pixels that ``cv2.imdecode`` gives, at least twice as fast.
+    """Decode a PNG file to the same pixels as ``cv2.imdecode``, but faster.
 
     Returns:
         (H, W, 3) uint8, BGR. None if OpenCV must decode the file: the optional packages are not installed, or the file
@@ -260,7 +260,7 @@ def _unfilter_up(rows: NDArray[np.uint8]) -> Image:
 
 
 def _unfilter_any(filtered: bytes, width: int, height: int, deflate: ModuleType) -> Image | None:
-    """Reverse any filters with pyspng. It reads complete files only, so the rows are put into an uncompressed file."""
+    """Reverse any filters with pyspng. It decodes only complete files, so the rows are put into an uncompressed PNG."""
     pyspng = _pyspng()
     if pyspng is None:
         return None

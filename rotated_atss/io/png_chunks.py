@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEAD_BYTES = 29
-"""Length of the signature and of IHDR without its checksum, which hold size and pixel format."""
+"""Length of the signature and of IHDR without its checksum. They contain size and pixel format."""
 
 # Chunks of the files that this package decodes itself: the pixels, and chunks that do not change the pixels that OpenCV
 # decodes. Files with any other chunk (orientation, transparent color, animation frames) are decoded by OpenCV.
@@ -25,7 +25,7 @@ _MAX_LEADING_CHUNKS = 256
 
 
 def iter_leading_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    r"""Iterate over the chunks before the pixels, over at most 256 of them: a hostile file can have any number.
+    r"""Iterate over the chunks before the pixels, at most 256, because a malicious file can have any number of them.
 
     Args:
         file: The file, open for binary reading.
@@ -51,8 +51,8 @@ def iter_leading_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 def has_complete_chunks(path: str | Path) -> bool:
     """Return whether all chunks of a PNG file end within the file, and the last one is IEND.
 
-    Check this before OpenCV decodes a file: it allocates the length that a chunk states, up to 2 GiB, before it reads
-    the chunk.
+    Check this before OpenCV decodes a file: OpenCV allocates the length that is given for a chunk, up to 2 GiB, before
+    it reads the chunk.
 
     Example:
         >>> import tempfile

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from rotated_atss.io.image_header import damaged_image
+from rotated_atss.io.image_header import damaged_image_error
 from rotated_atss.io.png import Image, deflate_module, has_fast_png, rgb_png_size, unfilter_rows
 from rotated_atss.io.png_chunks import HEAD_BYTES, PNG_SIGNATURE, SUPPORTED_CHUNKS
 
@@ -46,7 +46,7 @@ class PngRows:
     def read(self, start: int, stop: int) -> Image:
         """Read rows as (stop - start, W, 3) uint8, BGR.
 
-        If ``start`` lies above the ``stop`` of the previous call, the file is decoded again from its first row.
+        If ``start`` is less than ``stop`` of the previous call, the file is decoded again from its first row.
 
         Raises:
             UnreadableImageError: The file is truncated or damaged.
@@ -61,7 +61,7 @@ class PngRows:
                 first, count = self._next_row - start, min(self._rows_at_once, stop - self._next_row)
                 cv2.cvtColor(self._decode(count), cv2.COLOR_RGB2BGR, dst=image[first : first + count])
         except (self._deflate.error, ValueError, struct.error):
-            raise damaged_image(self._path) from None
+            raise damaged_image_error(self._path) from None
         return image
 
     def close(self) -> None:
@@ -75,11 +75,11 @@ class PngRows:
     def _restart(self) -> None:
         """Go back to the first row."""
         self._next_row = 0  # the row that is decoded next
-        # the decoded row above the next one, after filter type 0 (no filter); above the first row, all values are 0
+        # filter type 0 (no filter) and the decoded row above the next one; above the first row, all values are 0
         self._row_above = bytes(self._row_bytes)
         self._inflater = self._deflate.decompressobj()
         self._pieces = _iter_image_data(self._file, self._deflate)
-        self._uninflated = b""  # rest of the last piece
+        self._uninflated = b""  # bytes of the last piece that are not inflated yet
 
     def _decode(self, count: int) -> Image:
         """Decode the next ``count`` rows to (count, W, 3) RGB."""

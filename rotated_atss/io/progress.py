@@ -26,7 +26,7 @@ class ProgressBar(Protocol):
 
 
 class _HiddenBar:
-    """A bar that shows nothing, without tqdm, whose import takes a tenth of the time of a short command."""
+    """A bar that shows nothing. It does not import tqdm, which would take a tenth of the time of a short command."""
 
     def __init__(self, iterable: Iterable[Any], total: int | None) -> None:
         self._iterable, self.total = iterable, total

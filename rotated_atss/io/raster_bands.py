@@ -57,7 +57,7 @@ def select_bands(dataset: Any, requested: tuple[int, ...] | None, path: Path) ->
     bands = requested or _default_bands(colors) or (1,)
     dtypes = {dataset.dtypes[band - 1] for band in bands}
     if len(dtypes) > 1 or any("complex" in dtype for dtype in dtypes):
-        what = f"the kind of pixels is not supported, got bands of {' and '.join(sorted(dtypes))}"
+        what = f"the pixel format is not supported, got bands of {' and '.join(sorted(dtypes))}"
         raise UserError(what, where=path, hint="select others with --bands")
     is_tiff = dataset.driver == "GTiff"  # in a damaged JPEG 2000 file, GDAL would read these tags forever
     bits = int(dataset.tags(bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8)) if is_tiff else 8

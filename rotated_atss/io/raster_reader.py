@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rotated_atss.errors import UserError
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.georeference_files import add_sidecars
-from rotated_atss.io.image_header import ImageHeader, check_header, damaged_image
+from rotated_atss.io.image_header import ImageHeader, check_header, damaged_image_error
 from rotated_atss.io.orientation import orient_georeference, swaps_axes, to_file_window, turn_upright
 from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import Image
@@ -65,7 +65,7 @@ class RasterReader(ImageReader):
 
     def __init__(self, path: str | Path, options: PixelOptions) -> None:
         self.path = Path(path)
-        header = _check_format(self.path)
+        header = _read_known_header(self.path)
         self._dataset, self._orientation = _open_dataset(self.path, header), header.orientation
         try:
             sides = self._dataset.width, self._dataset.height
@@ -164,16 +164,16 @@ def read_georeference(path: Path) -> Georeference | None:
 
         read_georeference(Path("ortho.tif")).crs
     """
-    header = _check_format(path)
+    header = _read_known_header(path)
     with _open_dataset(path, header) as dataset:
         return _upright_georeference(dataset, path, header)
 
 
-def _check_format(path: Path) -> ImageHeader:
+def _read_known_header(path: Path) -> ImageHeader:
     """Read the header of an image; raise an error if it cannot be read or the format is unknown."""
     header = check_header(path)
     if header is None:
-        raise damaged_image(path)
+        raise damaged_image_error(path)
     return header
 
 
@@ -196,7 +196,7 @@ def _gdal_environment(path: Path, cache_bytes: int = _CACHE_BYTES) -> Iterator[N
     except (rasterio.errors.RasterioError, MemoryError) as error:
         # the cause is GDAL's own message, which can start with the path and end with a period
         reason = str(error.__cause__ or error).removeprefix(f"{path}: ").rstrip(". ")
-        raise damaged_image(path, reason) from error
+        raise damaged_image_error(path, reason) from error
 
 
 def _upright_georeference(dataset: Any, path: Path, header: ImageHeader) -> Georeference | None:

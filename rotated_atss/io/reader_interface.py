@@ -16,7 +16,7 @@ from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.png import Image
 
 Access = Literal["memory", "tiles", "rows", "sequential"]
-_REDUCE_BYTES = 1 << 25  # bytes (32 MiB) of the rows of an image that are read at once to reduce it
+_REDUCE_BYTES = 1 << 25  # 32 MiB; size of the rows that read_reduced reads at once
 
 
 class ImageReader(ABC):

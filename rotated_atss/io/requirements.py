@@ -28,7 +28,7 @@ def require(package: str, extra: str | None = None) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        if error.name != package:  # a dependency of the package, whose own message is more precise
+        if error.name != package:  # a dependency of the package is missing; its own message is more precise
             raise
         hint = f'pip install "rotated-atss[{package if extra is None else extra}]"'
         raise UserError(f"the package {package} is not installed", hint=hint) from None

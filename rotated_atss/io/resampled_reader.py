@@ -39,7 +39,7 @@ class ResampledReader(ImageReader):
     def __init__(self, image: ImageReader, rate: float) -> None:
         if not MIN_RATE <= rate <= MAX_RATE:
             limits = f"{MIN_RATE:g} to {MAX_RATE:g}"
-            raise UserError(f"an image can be resampled by {limits}, got {rate:g}", where=image.path)
+            raise UserError(f"the resampling rate must be {limits}, got {rate:g}", where=image.path)
         self.path, self.bands, self.dtype, self.access = image.path, image.bands, image.dtype, image.access
         self.width, self.height = (max(1, round(side * rate)) for side in (image.width, image.height))
         self._image, self._rate = image, rate
@@ -60,7 +60,8 @@ class ResampledReader(ImageReader):
         for start in range(x_start, x_stop, _COLUMNS):
             stop = min(start + _COLUMNS, x_stop)
             x = self._block_position(np.arange(start, stop)) - first_column // self._block_size
-            first_block, stop_block = max(0, math.floor(x[0]) - 1), math.ceil(x[-1]) + 2  # interpolated, and a margin
+            # the interpolated blocks, and a margin
+            first_block, stop_block = max(0, math.floor(x[0]) - 1), math.ceil(x[-1]) + 2
             map_x, map_y = np.meshgrid((x - first_block).astype(np.float32), y.astype(np.float32))
             part = blocks[:, first_block:stop_block]
             parts.append(cv2.remap(part, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))

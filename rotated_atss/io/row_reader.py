@@ -31,7 +31,7 @@ class RowDecoder(Protocol):
 
 
 class RowBuffer:
-    """Reader of windows that buffers the rows of the last one: rows that the next window shares are not read again.
+    """Reader of windows that buffers the rows of the last window, so that the next window does not read them again.
 
     Args:
         read: Function that returns the rows ``start`` to ``stop`` of the image as (stop - start, W, 3).
@@ -71,7 +71,7 @@ class RowBuffer:
         shared_rows = shared_rows[: stop - start]
         if len(self._rows) != stop - start:
             self._rows = np.empty((stop - start, *self._rows.shape[1:]), np.uint8)
-        self._rows[: len(shared_rows)] = shared_rows
+        self._rows[: len(shared_rows)] = shared_rows  # NumPy copies overlapping slices correctly
         self._start = start
         next_row = start + len(shared_rows)
         while next_row < stop:

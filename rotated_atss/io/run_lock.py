@@ -29,8 +29,8 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
     """Hold a lock file while the block runs.
 
     On POSIX the file is locked with ``flock``. Such a lock ends when the process and its forked workers have ended. A
-    file that a killed run left behind therefore locks nothing; a new run only waits until the workers of the killed run
-    have ended. Without ``flock`` (Windows, some network file systems), the existence of ``<path>.exclusive`` is the
+    file that a killed run left behind therefore locks nothing once the workers of that run have ended; a new run waits
+    for them. Without ``flock`` (Windows, some network file systems), the existence of ``<path>.exclusive`` is the
     lock, and the user must remove a file that a killed run left behind.
 
     Args:

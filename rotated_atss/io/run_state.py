@@ -1,7 +1,7 @@
 """Files from which a command continues an interrupted run: a description of its input, and a journal of renames.
 
-A result of several files is first written under other names. When all files are written, a journal records the renames
-that give them their final names. A run that is killed during the renames is completed from the journal.
+A result of several files is first written under temporary names. When all files are written, a journal records the
+renames that give them their final names. A run that is killed during the renames is completed from the journal.
 
 There are two kinds of journals. The journal of :func:`plan_moves` lists files to move between any folders and files to
 remove; :func:`finish_moves` carries it out. The journal of :func:`write_result` lists files to rename within a folder;
@@ -142,13 +142,13 @@ def check_journal(journal: Mapping[str, Any], path: Path, folders: Sequence[Path
         folders: Folders in which files may be moved and removed.
 
     Raises:
-        UserError: The journal is damaged, or names a file outside of ``folders``.
+        UserError: The journal is damaged, or names a file outside ``folders``.
 
     Example:
         >>> check_journal({"moves": [], "remove": ["/etc/passwd"]}, Path("out/journal.json"), [Path("out")])
         Traceback (most recent call last):
         ...
-        rotated_atss.errors.UserError: out/journal.json: names a file outside of the output folder, '/etc/passwd' ...
+        rotated_atss.errors.UserError: out/journal.json: names a file outside the output folder, got '/etc/passwd' ...
     """
     hint = f"remove {path.parent} to start over"
     listed_paths = _paths_in_journal(journal)
@@ -157,7 +157,7 @@ def check_journal(journal: Mapping[str, Any], path: Path, folders: Sequence[Path
     roots = [folder.resolve() for folder in folders]
     for listed in listed_paths:
         if not any(root in Path(listed).resolve().parents for root in roots):
-            raise UserError(f"names a file outside of the output folder, {quote(listed)}", where=path, hint=hint)
+            raise UserError(f"names a file outside the output folder, got {quote(listed)}", where=path, hint=hint)
 
 
 def _paths_in_journal(journal: Mapping[str, Any]) -> list[str] | None:
@@ -176,9 +176,9 @@ def _paths_in_journal(journal: Mapping[str, Any]) -> list[str] | None:
 
 
 def finish_moves(journal: Mapping[str, Any]) -> None:
-    """Remove the files that a journal lists, and carry out those of its renames that are not done yet.
+    """Remove the files that a journal lists for removal, and carry out its remaining renames.
 
-    Files of the earlier result are removed first, so that a folder never holds files of both results.
+    Files of the earlier result are removed first, so that a folder never contains files of both results.
 
     Args:
         journal: Content of the file that :func:`plan_moves` wrote.
@@ -198,11 +198,11 @@ def finish_moves(journal: Mapping[str, Any]) -> None:
 
 
 def write_result(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write the files of one result into a folder, so that it never holds files of two results.
+    """Write the files of one result into a folder, so that it never contains files of two results.
 
     All files are written under temporary names, then :data:`JOURNAL` records the renames. If the process is killed
-    before that, the earlier result is unchanged. If it is killed later, the folder holds some of the new files and the
-    journal, from which :func:`complete_result` continues.
+    before that, the earlier result is unchanged. If it is killed later, the folder contains some of the new files and
+    the journal, from which :func:`complete_result` continues.
 
     Args:
         folder: The folder, created if missing.

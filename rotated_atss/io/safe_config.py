@@ -21,8 +21,8 @@ from rotated_atss.io.config_values import check_config_values
 from rotated_atss.io.files import read_bytes
 
 _MAX_BYTES = 2**20  # size of the largest config file that is read
-_TEMPLATE = re.compile(r"\{\{\s*(\$|_base_|file)")  # MMEngine replaces such texts before it executes a config
-_required_here: ContextVar[bool] = ContextVar("_required_here", default=False)  # whether configs must be read safely
+_TEMPLATE = re.compile(r"\{\{\s*(\$|_base_|file)")  # MMEngine fills in such templates before it executes a config
+_must_be_safe: ContextVar[bool] = ContextVar("_must_be_safe", default=False)  # whether configs must be read safely
 
 ReadConfig = Callable[[Path], dict[str, Any]]  # from the path of a config of this package to values by top-level key
 
@@ -39,11 +39,11 @@ def require_safe_configs(required: bool = True) -> Iterator[None]:
         ...     safe_configs_required()
         True
     """
-    token = _required_here.set(required or _required_here.get())
+    token = _must_be_safe.set(required or _must_be_safe.get())
     try:
         yield
     finally:
-        _required_here.reset(token)
+        _must_be_safe.reset(token)
 
 
 def safe_configs_required() -> bool:
@@ -53,7 +53,7 @@ def safe_configs_required() -> bool:
         >>> safe_configs_required()
         False
     """
-    return _required_here.get()
+    return _must_be_safe.get()
 
 
 def is_packaged_config(path: str | Path) -> bool:
@@ -69,7 +69,7 @@ def is_packaged_config(path: str | Path) -> bool:
 def read_safe_config(path: str | Path, read_packaged: ReadConfig) -> dict[str, Any]:
     r"""Read a config without executing it.
 
-    The config may assign numbers, texts, lists, tuples, dictionaries, ``dict(...)``, names assigned before,
+    The config may assign numbers, strings, lists, tuples, dictionaries, ``dict(...)``, names assigned before,
     ``_base_.name`` of inherited configs, and arithmetic of these. Its ``_base_`` may name configs of this package and
     configs that follow these rules themselves. Values are merged with the inherited ones as in MMEngine.
 

@@ -13,7 +13,8 @@ from rotated_atss.io.pixel_options import AUTO, PADDING_BGR, PERCENTILE, PixelOp
 from rotated_atss.io.png import Image
 
 PERCENTILES = (2.0, 98.0)  # these percentiles of the pixel values become 0 and 255
-_SAMPLE_VALUES = 1 << 20  # percentiles of more values are computed from every n-th one, one to two times this number
+# Percentiles of many values are computed from every n-th value. The sample has one to two times this number of values.
+_SAMPLE_VALUES = 1 << 20
 
 
 def scale_to_8_bit(values: NDArray[Any], options: PixelOptions) -> NDArray[np.uint8]:
@@ -35,7 +36,7 @@ def scale_to_8_bit(values: NDArray[Any], options: PixelOptions) -> NDArray[np.ui
     options = resolve_scaling(values, options)
     if is_scaled_by_bits(values.dtype, options):
         return to_8_bit(values, options.bits or 8)  # bits is not None after resolve_scaling; "or 8" is for mypy
-    low, high = (0, 255) if isinstance(options.scaling, str) else options.scaling  # a text can only be "none" here
+    low, high = (0, 255) if isinstance(options.scaling, str) else options.scaling  # a string can only be "none" here
     floats: Any = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)  # float32 saves memory
     scaled = (floats - low) * (255 / (high - low))
     return np.rint(np.clip(np.nan_to_num(scaled, nan=0, posinf=255, neginf=0), 0, 255)).astype(np.uint8)
@@ -87,7 +88,8 @@ def percentile_range(values: NDArray[Any]) -> tuple[float, float]:
     """Return the 2nd and the 98th percentile of the finite values; (0, 1) if there are none.
 
     Args:
-        values: Array of any shape. Of two million values or more, only every n-th is used, one to two million in total.
+        values: Array of any shape. If it has two million values or more, only every n-th value is used, one to two
+            million in total.
 
     Example:
         >>> percentile_range(np.array([np.nan, 3.0, 3.0]))

@@ -90,7 +90,7 @@ class SharedRun(Generic[Result]):
 
     Args:
         folder: The folder.
-        description: What all shards must have in common, by name. Texts are settings; mappings describe input files
+        description: What all shards must have in common, by name. Strings are settings; mappings describe input files
             (:func:`rotated_atss.io.run_state.describe_files`).
         shard: The shard; None for a run of all jobs, which also uses the records of shards.
         parse: Rebuilds a result from its JSON object (:func:`iter_records`).

@@ -83,7 +83,7 @@ def terminal_width(stream: Any) -> int | None:
 
 
 def emphasize(text: str, stream: Any) -> str:
-    """Color a text if the stream is a terminal and ``NO_COLOR`` is not set.
+    """Color a string yellow if the stream is a terminal and ``NO_COLOR`` is not set.
 
     The variable is defined at https://no-color.org: any value that is not empty switches colors off.
 

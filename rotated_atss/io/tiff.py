@@ -1,7 +1,7 @@
 """The first directory of a TIFF or BigTIFF file: reading it, and editing it so that OpenCV decodes the bands unchanged.
 
-A directory holds the fields that describe an image. A field has a tag (its number) and values. EXIF data has this form
-too.
+A directory contains the fields that describe an image. A field has a tag (its number) and values. EXIF data has the
+same form.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2  # values of EXTRA_SAMPLES
 _TARGET_PRINTER = 337
 _MASK = 4  # bit of SUBFILE_TYPE: the directory is a transparency mask
 _MAX_DIRECTORIES = 64  # examined at most: one per overview, mask or page
-_MAX_TEXT = 1 << 20  # characters of a text that are read
+_MAX_ASCII_BYTES = 1 << 20  # only these first bytes of an ASCII value are read
 _CLASSIC, _BIG = 42, 43  # versions of the file header
 # NumPy types of the field types that are read: unsigned integers and ASCII.
 _ASCII, _SHORT = 2, 3
@@ -49,7 +49,7 @@ class TiffField:
     """Field of a TIFF directory.
 
     Attributes:
-        values: The values, one-dimensional; texts as bytes.
+        values: The values, one-dimensional; the bytes of ASCII values.
         position: Offset in bytes of the field's entry in the directory, from the start of the TIFF header.
     """
 
@@ -79,7 +79,7 @@ class TiffDirectory:
         return int(field.values[0]) if field is not None and len(field.values) else default
 
     def text(self, tag: int) -> bytes:
-        """Return the text of a tag; empty if the tag is missing."""
+        """Return the bytes of the ASCII value of a tag; empty if the tag is missing."""
         field = self.fields.get(tag)
         return b"" if field is None else field.values.tobytes()
 
@@ -217,7 +217,7 @@ def _read_values(reader: _Reader, entry: bytes, byte_order: str, is_bigtiff: boo
     if field_type not in _TYPES:
         return np.empty(0, np.uint64)
     dtype = np.dtype(f"{byte_order}{_TYPES[field_type]}")
-    count = min(count, _MAX_TEXT) if field_type == _ASCII else count
+    count = min(count, _MAX_ASCII_BYTES) if field_type == _ASCII else count
     data, length = entry[12:] if is_bigtiff else entry[8:], count * dtype.itemsize
     if length > len(data):
         (offset,) = struct.unpack(f"{byte_order}Q" if is_bigtiff else f"{byte_order}I", data)

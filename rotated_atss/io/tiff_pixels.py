@@ -32,7 +32,7 @@ def sample_dtype(directory: TiffDirectory) -> str:
 
 
 def find_unsupported(directory: TiffDirectory) -> str:
-    """Describe the pixels if no reader converts them to color; return an empty text otherwise.
+    """Describe the pixels if no reader converts them to color; return an empty string otherwise.
 
     Example:
         >>> find_unsupported(TiffDirectory({}, "<", False))
@@ -48,7 +48,7 @@ def find_unsupported(directory: TiffDirectory) -> str:
 
 
 def find_opencv_limitation(file: BinaryIO, directory: TiffDirectory) -> str:
-    """Describe what OpenCV ignores or cannot decode; return an empty text if OpenCV reads the pixels correctly.
+    """Describe what OpenCV ignores or cannot decode; return an empty string if OpenCV reads the pixels correctly.
 
     Args:
         file: The file, open for binary reading.
@@ -65,11 +65,11 @@ def find_opencv_limitation(file: BinaryIO, directory: TiffDirectory) -> str:
         return "bands with a color interpretation"
     if directory.value(tiff.SAMPLES_PER_PIXEL, 1) == 2 and tiff.has_alpha(directory):
         return "gray with alpha"
-    return _undecodable_by_opencv(directory) or ("a mask of pixels without data" if tiff.has_mask(file) else "")
+    return _find_undecodable(directory) or ("a mask of pixels without data" if tiff.has_mask(file) else "")
 
 
-def _undecodable_by_opencv(directory: TiffDirectory) -> str:
-    """Describe what OpenCV decodes to wrong pixels or not at all; return an empty text if there is nothing."""
+def _find_undecodable(directory: TiffDirectory) -> str:
+    """Describe what OpenCV decodes to wrong pixels or not at all; return an empty string if there is nothing."""
     bands, color_model = directory.value(tiff.SAMPLES_PER_PIXEL, 1), directory.value(tiff.PHOTOMETRIC, 1)
     depths = directory.fields.get(tiff.BITS_PER_SAMPLE)
     depth = directory.value(tiff.BITS_PER_SAMPLE, 1)

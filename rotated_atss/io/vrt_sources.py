@@ -57,8 +57,10 @@ def _check_once(path: Path, _modified_ns: int, _size: int) -> None:
 def _check_tree(path: Path, parents: tuple[Path, ...], checked: set[Path]) -> None:
     """Check a VRT file and the VRT files that it names.
 
-    ``parents`` are the VRT files that lead to it, from the outermost one; ``checked`` are sources that need no further
-    check, to which its sources are added. Both are resolved paths.
+    Args:
+        path: The VRT file.
+        parents: Resolved paths of the VRT files through which this one was reached, from the outermost one.
+        checked: Resolved paths of sources that are checked already. The sources of this file are added.
     """
     resolved = path.resolve()
     if resolved in parents:
@@ -80,7 +82,7 @@ def _check_tree(path: Path, parents: tuple[Path, ...], checked: set[Path]) -> No
 def _check_source(source: Path, name: str, path: Path) -> bool:
     """Raise an error if a source is not an image; return whether it is a VRT file.
 
-    ``name`` is the text of the source in the VRT file ``path``.
+    ``name`` is the name of the source as written in the VRT file ``path``.
     """
     try:
         header = read_header(source)

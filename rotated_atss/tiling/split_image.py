@@ -17,7 +17,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.geo.ground import ground_resolution
 from rotated_atss.io.files import read_bytes, write_bytes
 from rotated_atss.io.georeference import Georeference
-from rotated_atss.io.image_reader import ImageReader, find_georeference, is_converted, open_image
+from rotated_atss.io.image_reader import ImageReader, find_georeference, open_image, requires_conversion
 from rotated_atss.io.images import Image, encode_image, image_size, read_image
 from rotated_atss.io.threads import map_batches_in_threads
 from rotated_atss.tiling.crop import (
@@ -110,7 +110,7 @@ def split_image(job: SplitJob) -> SplitStats:
 
 def _keep_whole(job: SplitJob) -> SplitStats:
     """Write the image undivided, with all its objects. If it needs no conversion, its file is copied."""
-    needs_conversion = is_converted(job.image, job.settings.pixels)
+    needs_conversion = requires_conversion(job.image, job.settings.pixels)
     width, height = image_size(job.image)
     has_area = np.zeros(0, bool) if job.labels is None else object_areas(job.labels.polygons) > MIN_AREA
     is_written = bool(has_area.any()) or job.settings.keep_empty

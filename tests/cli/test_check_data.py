@@ -57,7 +57,7 @@ def test_exit_codes(folder, capsys, user_error):
 def test_json_and_cleaned_copy(folder, capsys):
     assert run(folder, "--json", folder / "report.json", "--fix", folder / "clean") == 1
     assert json.loads((folder / "report.json").read_text())["counts"] == {"duplicate-object": 7}
-    assert "fixed: duplicate-object: 7 (removed but one)" in capsys.readouterr().out
+    assert "fixed: duplicate-object: 7 (all but one removed)" in capsys.readouterr().out
     assert run(folder / "clean") == 0
 
 

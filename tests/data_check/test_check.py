@@ -124,7 +124,7 @@ def test_missing_counterparts_and_names(tmp_path, add_image):
     found = check(tmp_path, "")
     assert ("unlabeled-image", "images/P2.png", f"no labels in {tmp_path}/labelTxt") in found
     assert ("missing-image", "labelTxt/P3.txt", f"no image P3.* in {tmp_path}/images") in found
-    assert ("shared-name", "images/p1.jpg", "has the name of P1.png") in found
+    assert ("shared-name", "images/p1.jpg", "differs from P1.png only in suffix or case") in found
     assert ("image-name", "images/a b.png") in [problem[:2] for problem in found]
 
 
@@ -161,7 +161,7 @@ def test_parts_can_share_a_folder_of_labels(tmp_path, add_image, name):
     report = check_data(parts, workers=1, progress=False)
     expected = ["missing-image", "duplicate-object"] if name == "dota" else ["duplicate-object"]
     assert [problem.kind for problem in report.problems] == expected
-    assert report.classes.total() == (4 if name == "dota" else 3)
+    assert report.class_counts.total() == (4 if name == "dota" else 3)
 
 
 def test_images_of_against_are_only_compared(tmp_path, add_image):
@@ -198,7 +198,7 @@ def test_every_label_format_is_read(tmp_path, add_image, name):
     expected = [] if name == "yolo-obb" else ["partly-outside"]  # YOLO holds no corners outside the image
     assert [problem.kind for problem in report.problems] == expected
     assert report.format_names == ["coco" if name == "coco" else name]
-    assert report.classes == {"ship": 3, "plane": 1}
+    assert report.class_counts == {"ship": 3, "plane": 1}
 
 
 def test_damaged_label_files_of_other_formats(tmp_path, add_image):

@@ -52,7 +52,7 @@ def test_wrong_annotation(tmp_path, changes, kind):
     (problem,) = report.problems
     assert problem.kind == kind
     assert problem.where.startswith(f"{path}: annotations[1]")
-    assert report.objects["ship"] in (2, 3)
+    assert report.object_counts["ship"] in (2, 3)
 
 
 def test_correct_file(tmp_path):
@@ -154,4 +154,4 @@ def test_real_sample(shared_data):
     part = DataPart(folder / "images/val2017", coco=folder / "annotations/instances_val2017.json")
     report = check_data([part], workers=1, progress=False)
     assert report.problems == []
-    assert report.classes.total() == 136
+    assert report.class_counts.total() == 136

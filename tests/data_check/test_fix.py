@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from rotated_atss.data_check.check import check_data
-from rotated_atss.data_check.fix import write_cleaned
+from rotated_atss.data_check.fix import write_cleaned_copy
 from rotated_atss.data_check.kinds import KINDS
 from rotated_atss.data_check.parts import DataPart
 from rotated_atss.errors import UserError
@@ -55,7 +55,7 @@ def test_cleaned_copy(tmp_path, add_image):
     write_labels(source, "no_image", SHIP)
     before = contents(source)
     report = check(parts_of(source, ""))
-    result = write_cleaned(report, out, ["ship"])
+    result = write_cleaned_copy(report, out, ["ship"])
     assert contents(source) == before
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == [
         "images/P1.png",
@@ -68,14 +68,14 @@ def test_cleaned_copy(tmp_path, add_image):
     remaining = check(parts_of(out, "")).problems
     assert {problem.kind: problem.where.rpartition(":")[2] for problem in remaining} == {"unknown-class": "6"}
     assert (result.images, result.objects) == (2, 6)
-    assert result.lines()[-2:] == ["as before: unknown-class: 1", f"{out}: 2 images, 6 objects"]
+    assert result.lines()[-2:] == ["not fixed: unknown-class: 1", f"{out}: 2 images, 6 objects"]
     assert {problem.kind for problem in report.problems if KINDS[problem.kind].fix} == set(result.fixed)
 
 
 @pytest.mark.parametrize("copy", [False, True])
 def test_images_are_linked_or_copied(tmp_path, add_image, copy):
     image = add_image("in/P1.png", SHIP)
-    write_cleaned(check(parts_of(tmp_path / "in", "")), tmp_path / "out", copy_images=copy)
+    write_cleaned_copy(check(parts_of(tmp_path / "in", "")), tmp_path / "out", copy_images=copy)
     placed = tmp_path / "out/images/P1.png"
     assert placed.is_symlink() != copy
     assert placed.read_bytes() == image.read_bytes()
@@ -84,7 +84,7 @@ def test_images_are_linked_or_copied(tmp_path, add_image, copy):
 def test_each_part_has_a_folder(tmp_path, add_image):
     add_image("in/train/P1.png", SHIP)
     add_image("in/val/P2.png", SHIP)
-    write_cleaned(check(parts_of(tmp_path / "in", "train", "val")), tmp_path / "out")
+    write_cleaned_copy(check(parts_of(tmp_path / "in", "train", "val")), tmp_path / "out")
     found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("P*"))
     assert found == ["train/images/P1.png", "train/labelTxt/P1.txt", "val/images/P2.png", "val/labelTxt/P2.txt"]
 
@@ -92,7 +92,7 @@ def test_each_part_has_a_folder(tmp_path, add_image):
 def test_other_formats_become_dota_text(tmp_path, add_image):
     add_image("in/P1.png", SHIP, SHIP)
     convert_labels(tmp_path / "in/labelTxt", tmp_path / "json", "labelme", images=tmp_path / "in/images")
-    write_cleaned(check([DataPart(tmp_path / "in/images", tmp_path / "json")]), tmp_path / "out")
+    write_cleaned_copy(check([DataPart(tmp_path / "in/images", tmp_path / "json")]), tmp_path / "out")
     assert (tmp_path / "out/labelTxt/P1.txt").read_text() == "10.0 20.0 60.0 20.0 60.0 40.0 10.0 40.0 ship 0\n"
 
 
@@ -101,4 +101,4 @@ def test_outputs_that_are_refused(tmp_path, add_image):
     report = check(parts_of(tmp_path / "in", ""))
     for out in (tmp_path / "in/images", tmp_path / "in/images/sub", tmp_path / "in"):
         with pytest.raises(UserError, match=r"overlaps|not empty"):
-            write_cleaned(report, out)
+            write_cleaned_copy(report, out)

@@ -12,7 +12,7 @@ import pytest
 
 from rotated_atss.coco.instances import read_instances
 from rotated_atss.data_check.check import check_data
-from rotated_atss.data_check.fix import write_cleaned
+from rotated_atss.data_check.fix import write_cleaned_copy
 from rotated_atss.data_check.kinds import KINDS
 from rotated_atss.data_check.parts import DataPart
 from rotated_atss.errors import UserError
@@ -46,7 +46,7 @@ def fix(tmp_path, classes=None, **content):
     folder.mkdir(parents=True, exist_ok=True)
     full = {"images": [image(1)], "categories": [{"id": 1, "name": "ship"}], "annotations": [], **content}
     (folder / "a.json").write_text(json.dumps(full))
-    result = write_cleaned(check(parts_of(tmp_path / "in"), classes), tmp_path / "out", classes)
+    result = write_cleaned_copy(check(parts_of(tmp_path / "in"), classes), tmp_path / "out", classes)
     return json.loads((tmp_path / "out/annotations/a.json").read_text()), result
 
 
@@ -350,12 +350,12 @@ def test_random_faults(tmp_path):
         )
         classes = draw.choice([None, ["ship"]])
         report = check(parts_of(folder), classes)
-        result = write_cleaned(report, tmp_path / f"out{number}", classes)
+        result = write_cleaned_copy(report, tmp_path / f"out{number}", classes)
         fixed.update(result.fixed)
         again = check(parts_of(tmp_path / f"out{number}"), classes)
         assert fixable_problems(again) == []
         assert sum(result.fixed.values()) + sum(result.remaining.values()) == len(report.problems)
-        write_cleaned(again, tmp_path / f"again{number}", classes)
+        write_cleaned_copy(again, tmp_path / f"again{number}", classes)
         first, second = (tmp_path / f"{name}{number}/annotations/a.json" for name in ("out", "again"))
         assert first.read_bytes() == second.read_bytes()
     assert set(fixed) >= {
@@ -371,7 +371,7 @@ def test_parts_and_folders_below_the_image_folder(tmp_path):
         write_coco(tmp_path / f"in/{name}.json", [annotation(1), annotation(2, bbox=[0, 0, 0, 0])], listed)
     before = {path: hashlib.sha256(path.read_bytes()).digest() for path in tmp_path.rglob("*") if path.is_file()}
     parts = [DataPart(tmp_path / f"in/{name}", coco=tmp_path / f"in/{name}.json") for name in ("train", "val")]
-    write_cleaned(check(parts), tmp_path / "out", copy_images=True)
+    write_cleaned_copy(check(parts), tmp_path / "out", copy_images=True)
     files = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
     assert files == [
         "train/annotations/train.json", "train/images/sub/P1.png", "val/annotations/val.json", "val/images/sub/P1.png",
@@ -390,7 +390,7 @@ def test_files_that_share_a_folder_of_images(tmp_path):
     for number, name in ((1, "train.json"), (2, "val.json")):
         (tmp_path / "in/annotations").mkdir(exist_ok=True)
         write_coco(tmp_path / "in/annotations" / name, [annotation(1, image_id=number)], [image(number)])
-    write_cleaned(check(parts_of(tmp_path / "in", "train.json", "val.json")), tmp_path / "out")
+    write_cleaned_copy(check(parts_of(tmp_path / "in", "train.json", "val.json")), tmp_path / "out")
     names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
     assert names == [
         "train/annotations/train.json", "train/images/P1.png", "val/annotations/val.json", "val/images/P2.png",
@@ -403,14 +403,14 @@ def test_an_unreadable_file_is_refused(tmp_path):
     (tmp_path / "in/annotations/a.json").write_text('{"images": [')
     report = check(parts_of(tmp_path / "in"))
     with pytest.raises(UserError, match=r"a\.json:1: not valid JSON: .* \(no cleaned copy can be written\)"):
-        write_cleaned(report, tmp_path / "out")
+        write_cleaned_copy(report, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_real_sample(shared_data, tmp_path):
     folder = shared_data("coco_tiny")
     part = DataPart(folder / "images/train2017", coco=folder / "annotations/instances_train2017.json")
-    result = write_cleaned(check([part]), tmp_path / "out")
+    result = write_cleaned_copy(check([part]), tmp_path / "out")
     copy = tmp_path / "out/annotations/instances_train2017.json"
     assert copy.read_bytes() == part.coco.read_bytes()
     assert result.images == 32

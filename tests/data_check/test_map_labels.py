@@ -57,7 +57,7 @@ def kinds(report):
 @pytest.mark.parametrize("suffix", ["gpkg", "fgb", "shp", "geojson"])
 def test_objects_of_a_map_file(images, tmp_path, suffix):
     report = check(images, write(tmp_path / f"roofs.{suffix}", SQUARES, kind=["a", "b"]), class_column="kind")
-    assert (kinds(report), dict(report.classes)) == ([], {"a": 1, "b": 1})
+    assert (kinds(report), dict(report.class_counts)) == ([], {"a": 1, "b": 1})
     records = records_by_image(report.parts[0])
     first = records["P1"].polygons[records["P1"].classes.index("a")]
     assert np.allclose(first.reshape(4, 2), SQUARES[0], atol=1e-4)
@@ -70,7 +70,7 @@ def test_longitude_and_latitude_without_a_crs(images, tmp_path):
     del content["crs"]
     path.write_text(json.dumps(content))
     report = check(images, path)
-    assert (kinds(report), report.classes.total()) == ([], 2)
+    assert (kinds(report), report.class_counts.total()) == ([], 2)
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
@@ -83,7 +83,7 @@ def test_several_files(images, tmp_path, suffix, names):
     records = records_by_image(report.parts[0])
     if names[0] == "north" or suffix == "gpkg":
         assert (sorted(records["P1"].classes), len(records["P2"])) == (["a", "b"], 0)
-    assert (kinds(report), report.classes.total()) == ([], 2)
+    assert (kinds(report), report.class_counts.total()) == ([], 2)
 
 
 def test_problems_are_found(images, tmp_path):

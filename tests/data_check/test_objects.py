@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from rotated_atss.data_check.objects import check_objects, find_first_equal, make_clockwise, zero_areas
+from rotated_atss.data_check.objects import check_objects, find_first_equal, have_zero_area, make_clockwise
 from rotated_atss.label_formats.records import ImageLabels, ObjectList
 
 
@@ -60,7 +60,7 @@ def test_clockwise_leaves_clockwise_and_concave_polygons_as_they_are():
 
 def test_zero_area_is_not_that_of_a_crossing_polygon():
     polygons = np.array([[0.0, 0, 10, 0, 0, 10, 10, 10], [0, 0, 10, 0, 20, 0, 30, 0], [5, 5, 5, 5, 5, 5, 5, 5]])
-    assert zero_areas(polygons).tolist() == [False, True, True]
+    assert have_zero_area(polygons).tolist() == [False, True, True]
 
 
 def test_the_outside_part_equals_shapely():

@@ -112,7 +112,7 @@ def test_parts_that_share_labels_of_normalized_coordinates(tmp_path, add_image):
         (tmp_path / f"images/P{number}.png").rename(folder / f"P{number}.png")
     given = [DataPart(tmp_path / name, tmp_path / "yolo") for name in ("part0", "part1")]
     report = check(given, classes=["ship"])
-    assert (report.problems, report.classes) == ([], {"ship": 6})
+    assert (report.problems, report.class_counts) == ([], {"ship": 6})
 
 
 def test_a_killed_shard_is_continued(tmp_path, parts, monkeypatch):

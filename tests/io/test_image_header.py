@@ -149,7 +149,7 @@ def test_unsupported_pixels_are_named(tmp_path, pixels, photometric, name):
     with pytest.raises(UserError) as caught:
         read(tmp_path, tiff_bytes(pixels, photometric))
     hint = "convert it to 8-bit or 16-bit RGB, for example with gdal_translate"
-    assert str(caught.value) == f"{tmp_path / 'a.tif'}: the kind of pixels is not supported, got {name} ({hint})"
+    assert str(caught.value) == f"{tmp_path / 'a.tif'}: the pixel format is not supported, got {name} ({hint})"
 
 
 def test_12_bit_jpeg_is_named(tmp_path):

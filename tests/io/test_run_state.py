@@ -165,11 +165,11 @@ def test_journal_from_elsewhere_reaches_no_other_folder(tmp_path, text):
         ({"moves": "ab", "remove": []}, "is damaged"),
         ({"moves": [], "remove": None}, "is damaged"),
         ({"moves": [], "remove": ["OUT/a\0b"]}, "is damaged"),
-        ({"moves": [], "remove": ["/etc/passwd"]}, "names a file outside of the output folder, '/etc/passwd'"),
-        ({"moves": [], "remove": ["OUT/../a.txt"]}, "names a file outside of the output folder"),
-        ({"moves": [["OUT/a", "/tmp/b"]], "remove": []}, "names a file outside of the output folder, '/tmp/b'"),
-        ({"moves": [["/etc/passwd", "OUT/a"]], "remove": []}, "names a file outside of the output folder"),
-        ({"moves": [], "remove": ["OUT/link/a.txt"]}, "names a file outside of the output folder"),
+        ({"moves": [], "remove": ["/etc/passwd"]}, "names a file outside the output folder, got '/etc/passwd'"),
+        ({"moves": [], "remove": ["OUT/../a.txt"]}, "names a file outside the output folder"),
+        ({"moves": [["OUT/a", "/tmp/b"]], "remove": []}, "names a file outside the output folder, got '/tmp/b'"),
+        ({"moves": [["/etc/passwd", "OUT/a"]], "remove": []}, "names a file outside the output folder"),
+        ({"moves": [], "remove": ["OUT/link/a.txt"]}, "names a file outside the output folder"),
     ],
 )
 def test_a_journal_changes_only_the_output_folder(tmp_path, journal, message):

@@ -44,12 +44,15 @@ def test_values_that_name_registered_classes_are_accepted(values):
         ({"optim_wrapper": {"constructor": "os.system"}}, "optim_wrapper.constructor must be the name"),
         ({"default_scope": "os"}, "default_scope must be one of rotated_atss.detection, "),
         ({"model": {"_scope_": ["mmdet"]}}, "model._scope_ must be one of "),
-        ({"a": {"ann_file": "https://x/y.pkl"}}, "a.ann_file must be no file that can contain code"),
-        ({"custom_imports": {"imports": ["os"]}}, "custom_imports must be modules of rotated_atss, mmdet, mmrotate"),
-        ({"custom_imports": {"imports": "mmdetx.a"}}, "custom_imports must be modules of"),
-        ({"custom_imports": "os"}, "custom_imports must be modules of"),
-        ({"custom_imports": {"imports": [3]}}, "custom_imports must be modules of"),
-        ({"custom_imports": {"imports": 3}}, "custom_imports must be modules of"),
+        (
+            {"a": {"ann_file": "https://x/y.pkl"}},
+            "a.ann_file must be the path of a file that cannot contain code",
+        ),
+        ({"custom_imports": {"imports": ["os"]}}, "custom_imports must name modules of rotated_atss, mmdet, mmrotate"),
+        ({"custom_imports": {"imports": "mmdetx.a"}}, "custom_imports must name modules of"),
+        ({"custom_imports": "os"}, "custom_imports must name modules of"),
+        ({"custom_imports": {"imports": [3]}}, "custom_imports must name modules of"),
+        ({"custom_imports": {"imports": 3}}, "custom_imports must name modules of"),
     ],
 )
 def test_values_that_can_execute_code_are_refused(values, message):
@@ -185,7 +188,7 @@ def test_texts_that_no_parser_should_see_are_one_line(read, text):
         ("_base_ = '/dev/zero'", {}, "no such config"),
         ("_base_ = 'base.yml'", {}, "YAML configs are not read"),
         ("model = dict(type='os.system')", {}, "own.py: model.type must be the name of a registered class"),
-        ("custom_imports = dict(imports=['evil'])", {}, "own.py: custom_imports must be modules of"),
+        ("custom_imports = dict(imports=['evil'])", {}, "own.py: custom_imports must name modules of"),
     ],
 )
 def test_inheritance_and_values_are_checked(read, own, others, message):
