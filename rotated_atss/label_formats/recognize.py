@@ -1,4 +1,4 @@
-"""Recognition of label formats from the content of files."""
+"""Recognize label formats from the content of files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def recognize_format(paths: Sequence[Path]) -> str:
 
 
 def check_format(paths: Sequence[Path], name: str) -> None:
-    """Raise an error if a file is recognized as another format than ``name``.
+    """Raise an error if a file is recognized as a format other than ``name``.
 
     Raises:
         UserError: A file has another format. A file of unknown format raises no error here, because the reader of the
@@ -121,7 +121,7 @@ def _text_formats(path: Path) -> frozenset[str]:
 
 
 def _are_pixels(fields: Sequence[bytes]) -> bool:
-    """Return whether any number is above 1, so that the coordinates are pixels, not fractions of the image size.
+    """Return whether any number is above 1, which means that coordinates are pixels, not fractions of the image size.
 
     This distinguishes UCAS-AOD from YOLO segmentation, where the line of a hexagon has the same number of fields.
     """
@@ -173,5 +173,5 @@ def _json_formats(content: Any) -> frozenset[str]:
 
 
 def _join_names(formats: frozenset[str]) -> str:
-    """Return a text such as ``dota or yolo-obb``."""
+    """Return a string such as ``dota or yolo-obb``, in the order of ``FORMATS``."""
     return " or ".join(name for name in FORMATS if name in formats)

@@ -201,7 +201,7 @@ def test_a_class_that_is_no_text(images, tmp_path):
     content = json.loads((tmp_path / "roofs.geojson").read_text())
     content["features"][1]["properties"]["label"] = ["a", "b"]
     (tmp_path / "roofs.geojson").write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"roofs.geojson: feature 1: a class must be a text or a number, got '\['a'"):
+    with pytest.raises(UserError, match=r"roofs.geojson: feature 1: a class must be a string or a number, got '\['a'"):
         read_label_set(tmp_path / "roofs.geojson", images=ImageFiles(images))
 
 
@@ -238,7 +238,7 @@ def test_geojson_in_degrees_is_named_in_a_note(images, tmp_path):
 def test_split_with_labels_of_a_map(images, tmp_path):
     frame(RECTANGLES, label=["roof", "shed"]).to_crs("EPSG:4326").to_file(tmp_path / "roofs.geojson")
     result = split_dota(images, tmp_path / "roofs.geojson", tmp_path / "out", workers=1, progress=False)
-    assert result.classes == {"roof": (1, 1), "shed": (1, 1)}
+    assert result.class_counts == {"roof": (1, 1), "shed": (1, 1)}
     labels = read_labels(tmp_path / "out" / "labelTxt" / "P1__1024__0___0.txt")
     np.testing.assert_allclose(labels.polygons[0].reshape(4, 2).min(axis=0), (10, 10), atol=1e-4)
     assert (tmp_path / "out" / "labelTxt" / "P2__1024__0___0.txt").read_text() == ""
