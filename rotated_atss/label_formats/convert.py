@@ -169,7 +169,7 @@ def _rename(record: ImageLabels, class_map: Mapping[str, str] | None, notes: Cou
     if class_map is None:
         return record
     names = [map_class(name, class_map, where_of(record, row)) for row, name in enumerate(record.classes)]
-    keep = np.array([bool(name) for name in names], dtype=bool)
+    keep = np.array([bool(name) for name in names], dtype=bool)  # map_class returns "" for a dropped class
     if not keep.all():
         notes["object", " of classes that the class map drops"] += int((~keep).sum())
     return replace(
@@ -208,7 +208,9 @@ def _add_size_and_name(
         path = image_files.path(record.image_id, record.source)
         actual_size = image_files.size(record.image_id)
         if size is not None and size != actual_size:
-            what = f"the size must be that of the image, {_size_text(actual_size)}, got {_size_text(size)}"
+            what = (
+                f"the size in the labels must be that of the image, {_size_text(actual_size)}, got {_size_text(size)}"
+            )
             hint = "check that the labels were made on this version of the image"
             raise UserError(what, where=f"{record.source}: {record.name}", hint=hint)
         size = actual_size

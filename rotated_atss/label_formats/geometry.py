@@ -91,7 +91,7 @@ def boxes_to_polygons(boxes: np.ndarray) -> np.ndarray:
 
 
 def polygons_to_boxes(polygons: np.ndarray) -> FittedBoxes:
-    """Convert quadrilaterals (N, 8) to their minimum-area rectangles, and keep the first corner first.
+    """Convert quadrilaterals (N, 8) to minimum-area rectangles that start at the corner nearest to the first corner.
 
     Example:
         >>> result = polygons_to_boxes(np.array([[13.0, 18, 13, 22, 7, 22, 7, 18]]))

@@ -69,7 +69,7 @@ def read_label_set_parallel(
     """
     folder = None if image_folder is None else Path(image_folder)
     paths = list_label_paths(source, format_name)
-    # Task1 files must be read together, too: each file contains the detections of one class on all images.
+    # Task1 files must be read together, too: each file contains the detections of one class in all images.
     has_task1 = any(path.name.startswith(TASK1_PREFIX) for path in paths)
     in_one_process = has_task1 or workers <= 1 or len(paths) <= _FILES_PER_JOB
     if not in_one_process:

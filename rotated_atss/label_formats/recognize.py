@@ -107,6 +107,7 @@ def _text_formats(path: Path) -> frozenset[str]:
         fields = line.split()
         if not fields:
             continue
+        # the first line that is not empty decides
         if _HEADER.match(line):
             return frozenset({"dota"})
         is_number = [_NUMBER.fullmatch(field) is not None for field in fields]
@@ -169,6 +170,7 @@ def _json_formats(content: Any) -> frozenset[str]:
         return frozenset({"coco-rotated"})
     if not entries:
         return frozenset({"coco", "coco-rotated", "soda-a"})
+    # with polygons and rotated boxes, the file can be read as either format
     return frozenset({"coco", "coco-rotated"} if all(is_rotated) else {"coco"})
 
 

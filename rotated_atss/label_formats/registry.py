@@ -38,7 +38,7 @@ class LabelFormat:
             format.
         needs_size: Whether the size of every image must be known for writing.
         stores_file_names: Whether the format stores the file names of the images.
-        rectangles_only: Whether every object must be a rectangle.
+        rectangles_only: Whether the format can store only rectangles.
         max_difficult: Largest difficult flag that the format can store.
         stores_scores: Whether the format can store scores.
     """

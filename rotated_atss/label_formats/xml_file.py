@@ -32,7 +32,7 @@ class XmlElement:
         return [child for child in self.children if child.tag == tag]
 
     def find(self, *tags: str) -> XmlElement | None:
-        """Return the descendant along a path of tags, always the first child with the tag; None if there is none."""
+        """Return the descendant along a path of tags, the first child with each tag; None if a tag is missing."""
         element: XmlElement | None = self
         for tag in tags:
             element = next((child for child in element.children if child.tag == tag), None) if element else None
