@@ -9,6 +9,8 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes
 
 NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
+"""Names of files that can contain the class names, in the order in which they are searched."""
+
 # an entry of a YAML list or map: "  0: plane", "  - plane" or "- plane"
 _ITEM = re.compile(r"\s+(?:(\d+)\s*:|-)\s*(\S.*)|-\s+(\S.*)")
 

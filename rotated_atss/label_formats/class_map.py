@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from rotated_atss.errors import UserError, count_of, quote
 
 OTHERS = "*"
-"""Key of a class map for all classes that it does not name."""
+"""Key of a class map for all classes that it does not list."""
 
 
 def parse_class_map(text: str) -> dict[str, str]:
@@ -15,7 +15,7 @@ def parse_class_map(text: str) -> dict[str, str]:
 
     Args:
         text: Pairs separated by commas. An empty new name drops the objects of a class; ``*=new`` renames all classes
-            that are not named, and ``*=*`` keeps them.
+            that are not listed, and ``*=*`` keeps them.
 
     Returns:
         New name by old name.
@@ -38,10 +38,10 @@ def parse_class_map(text: str) -> dict[str, str]:
 
 
 def map_class(name: str, class_map: Mapping[str, str], where: object) -> str:
-    """Return the new name of a class, or an empty text if its objects are dropped.
+    """Return the new name of a class, or an empty string if its objects are dropped.
 
     Raises:
-        UserError: The map does not name the class.
+        UserError: The map does not list the class.
 
     Example:
         >>> map_class("Bus", {"*": "vehicle"}, "P1.xml:3"), map_class("Bus", {"Van": "", "*": "*"}, "P1.xml:3")
@@ -60,18 +60,21 @@ def map_class(name: str, class_map: Mapping[str, str], where: object) -> str:
 
 
 def unused_names_note(class_map: Mapping[str, str] | None, object_classes: Iterable[str]) -> str:
-    """Return a note on classes that a class map names but no object has, which may be misspelled; else an empty text.
+    """Return a note on the classes of a class map that no object has, because they may be misspelled.
 
     Args:
         class_map: New name by old name, or None.
         object_classes: Class names of the objects, before renaming.
 
+    Returns:
+        The note; an empty string if every listed class has objects.
+
     Example:
         >>> unused_names_note({"Bus": "vehicle", "van": "vehicle", "*": "*"}, ["Bus", "Van"])
-        'no object has the class that the class map names: van'
+        'no object has the class listed in the class map: van'
     """
     unused = sorted(set(class_map or ()) - {OTHERS} - set(object_classes))
     if not unused:
         return ""
     which = "the class" if len(unused) == 1 else f"the {count_of(len(unused), 'class')}"
-    return f"no object has {which} that the class map names: {', '.join(unused)}"
+    return f"no object has {which} listed in the class map: {', '.join(unused)}"

@@ -143,10 +143,8 @@ def _add_object(
     """Add the object of an annotation to the objects of its image."""
     if entry.get("iscrowd") and "difficult" not in entry:
         options.notes["crowd annotation", ": read as difficult"] += 1
-    difficult, score = (
-        entry.get("difficult", int(bool(entry.get("iscrowd", 0)))),
-        check_score(entry.get("score"), where),
-    )
+    difficult = entry.get("difficult", int(bool(entry.get("iscrowd", 0))))
+    score = check_score(entry.get("score"), where)
     objects.add(read_polygon(entry, options, where), name, where=where, difficult=difficult, score=score)
 
 
@@ -162,33 +160,33 @@ def _segmentation_polygon(entry: dict, options: ReadOptions, where: str) -> list
     """Return the quadrilateral of an annotation, from ``segmentation`` or else from the horizontal ``bbox``."""
     polygons = entry.get("segmentation")
     if not isinstance(polygons, list) or not polygons:  # absent, or a mask in run-length encoding
-        x, y, w, h = _numbers(entry.get("bbox"), 4, "bbox must be four numbers x, y, width, height", where)
+        x, y, w, h = _check_numbers(entry.get("bbox"), 4, "bbox must be four numbers x, y, width, height", where)
         options.notes[HORIZONTAL_BOX_NOTE] += 1
         return horizontal_polygon(x, y, x + w, y + h)
-    points = []
+    requirement = "a polygon must be a list x1, y1, x2, y2, ... of numbers"
+    points = []  # of all polygons; an object in several pieces has more than four
     for polygon in polygons:
-        what = "a polygon must be a list x1, y1, x2, y2, ... of numbers"
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-            raise UserError(f"{what}, got {quote(polygon)}", where=where)
-        values = _numbers(polygon, len(polygon), what, where)
+            raise UserError(f"{requirement}, got {quote(polygon)}", where=where)
+        values = _check_numbers(polygon, len(polygon), requirement, where)
         points += list(zip(values[0::2], values[1::2]))
     return quadrilateral(points, options, where)
 
 
 def _rotated_polygon(entry: dict, options: ReadOptions, where: str) -> list[float]:
-    what = "bbox must be five numbers cx, cy, width, height, angle"
-    cx, cy, w, h, degrees = _numbers(entry.get("bbox"), 5, what, where)
+    requirement = "bbox must be five numbers cx, cy, width, height, angle"
+    cx, cy, w, h, degrees = _check_numbers(entry.get("bbox"), 5, requirement, where)
     return boxes_to_polygons(np.array([[cx, cy, w, h, -math.radians(degrees)]]))[0].tolist()
 
 
-def _numbers(values: Any, count: int, what: str, where: str) -> list[float]:
+def _check_numbers(values: Any, count: int, requirement: str, where: str) -> list[float]:
     """Check that a value is a list of ``count`` numbers and return them as floats.
 
     Raises:
-        UserError: The value is not such a list. The message starts with ``what``.
+        UserError: The value is not such a list. The message starts with ``requirement``.
     """
     if not isinstance(values, list) or len(values) != count or not all(map(is_finite_number, values)):
-        raise UserError(f"{what}, got {quote(values)}", where=where)
+        raise UserError(f"{requirement}, got {quote(values)}", where=where)
     return [float(value) for value in values]
 
 
@@ -198,7 +196,7 @@ def _write_file(
     folder: Path,
     format_entries: Callable[[ImageLabels], list[dict[str, Any]]],
 ) -> None:
-    """Write ``annotations.json``; ``format_entries`` returns the keys with the geometry of each object of an image."""
+    """Write ``annotations.json``. ``format_entries`` returns the keys with the geometry of each object of an image."""
     category_ids = {name: category_id for category_id, name in enumerate(classes, start=1)}
     annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(images, start=1):
@@ -211,22 +209,26 @@ def _write_file(
                 annotation["score"] = float(image.scores[row])
             annotations.append(annotation)
     content = {
-        "images": [
-            {"id": image_id, "file_name": image.name, **dict(zip(("width", "height"), image.size or ()))}
-            for image_id, image in enumerate(images, start=1)
-        ],
+        "images": [_image_entry(image_id, image) for image_id, image in enumerate(images, start=1)],
         "annotations": annotations,
         "categories": [{"id": category_id, "name": name} for name, category_id in category_ids.items()],
     }
     write_json(folder / FILE, content, indent=None)
 
 
+def _image_entry(image_id: int, image: ImageLabels) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": image_id, "file_name": image.name}
+    if image.size is not None:
+        entry["width"], entry["height"] = image.size
+    return entry
+
+
 def _segmentation_entries(image: ImageLabels) -> list[dict[str, Any]]:
     """Return ``segmentation``, ``bbox`` and ``area`` of each object."""
     corners = image.polygons.reshape(-1, 4, 2)
-    following = np.roll(corners, -1, axis=1)
+    next_corners = np.roll(corners, -1, axis=1)
     # shoelace formula
-    areas = np.abs((corners[..., 0] * following[..., 1] - corners[..., 1] * following[..., 0]).sum(axis=1)) / 2
+    areas = np.abs((corners[..., 0] * next_corners[..., 1] - corners[..., 1] * next_corners[..., 0]).sum(axis=1)) / 2
     low = corners.min(axis=1)
     bboxes = np.round(np.concatenate((low, corners.max(axis=1) - low), axis=1), 6)
     return [
@@ -238,9 +240,9 @@ def _segmentation_entries(image: ImageLabels) -> list[dict[str, Any]]:
 def _rotated_entries(image: ImageLabels) -> list[dict[str, Any]]:
     """Return the rotated ``bbox`` and ``area`` of each object."""
     boxes = polygons_to_boxes(image.polygons).boxes
-    sides = np.round(boxes[:, :4], 9)
+    cxcywh = np.round(boxes[:, :4], 9)
     degrees = np.round(np.degrees(-boxes[:, 4]), 9) + 0.0  # + 0.0 turns -0.0 into 0.0
     return [
-        {"bbox": [*side, angle], "area": round(side[2] * side[3], 6)}
-        for side, angle in zip(sides.tolist(), degrees.tolist())
+        {"bbox": [cx, cy, w, h, angle], "area": round(w * h, 6)}
+        for (cx, cy, w, h), angle in zip(cxcywh.tolist(), degrees.tolist())
     ]

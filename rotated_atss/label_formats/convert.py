@@ -66,7 +66,7 @@ def convert_labels(
         out: A new or empty folder.
         target_format: One of :data:`rotated_atss.label_formats.registry.WRITTEN`.
         source_format: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
-        images: Folder of the images, for their sizes and file names where the source does not state them.
+        images: Folder of the images, for their sizes and file names where the source does not contain them.
         classes: Class names of the source in index order; a class that is not listed is an error. None accepts any
             class, and orders them by the class indices of the source, or by name if it has none.
         class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
@@ -92,7 +92,7 @@ def convert_labels(
     """
     target = get_format(target_format)
     if target.write is None:
-        raise UserError(f"the format {target.name} is only read", hint=f"choose from {', '.join(WRITTEN)}")
+        raise UserError(f"the format {target.name} cannot be written", hint=f"choose from {', '.join(WRITTEN)}")
     reject_overlapping_output(out, [source] if images is None else [source, images], may_contain_inputs=False)
     image_files = None if images is None else ImageFiles(images)
     labels = read_label_set(
@@ -100,29 +100,32 @@ def convert_labels(
         class_column=class_column, class_name=class_name,
     )  # fmt: skip
     notes: Counter[tuple[str, str]] = Counter()  # by noun and text after the noun, see format_notes
-    # readers use ``classes`` only for class indices and names with spaces, so that unknown names are found here
+    # readers use ``classes`` only for class indices and names with spaces, so unknown names are rejected here
     source_records = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
     source_classes = {name for record in source_records for name in record.classes}
     records = [_rename(record, class_map, notes) for record in source_records]
-    names = _class_order(labels, records, classes, class_map)
-    unused_note = unused_names_note(class_map, source_classes)
+    names = _order_classes(labels, records, classes, class_map)
     records = [_add_size_and_name(record, target, image_files, notes) for record in records]
     if target.name == "dota":
         records, names = _hyphenate(records, names, notes)
     _note_losses(records, target, notes)
     with staged_folder(out) as folder:
         target.write(records, names, folder)
+    all_notes = [*labels.notes, *format_notes(notes)]
+    unused_note = unused_names_note(class_map, source_classes)
+    if unused_note:
+        all_notes.append(unused_note)
     return ConvertResult(
         source_format=labels.format_name,
         images=len(records),
         objects=sum(map(len, records)),
         classes=tuple(names),
-        notes=(*labels.notes, *format_notes(notes), *filter(None, [unused_note])),
+        notes=tuple(all_notes),
     )
 
 
 def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
-    """Check that all class names of a record are in ``classes``, and return the record with their spelling there.
+    """Return a record with its class names spelled as in ``classes``.
 
     Names that differ only in case, or in hyphens instead of spaces, are the same class.
 
@@ -166,7 +169,7 @@ def _rename(record: ImageLabels, class_map: Mapping[str, str] | None, notes: Cou
     if class_map is None:
         return record
     names = [map_class(name, class_map, where_of(record, row)) for row, name in enumerate(record.classes)]
-    keep = np.array([bool(name) for name in names], dtype=bool)
+    keep = np.array([bool(name) for name in names], dtype=bool)  # map_class returns "" for a dropped class
     if not keep.all():
         notes["object", " of classes that the class map drops"] += int((~keep).sum())
     return replace(
@@ -179,7 +182,7 @@ def _rename(record: ImageLabels, class_map: Mapping[str, str] | None, notes: Cou
     )
 
 
-def _class_order(
+def _order_classes(
     labels: LabelSet,
     records: Sequence[ImageLabels],
     classes: Sequence[str] | None,
@@ -188,12 +191,12 @@ def _class_order(
     """Return the classes of the output: first in the index order of the source, then other classes by name."""
     ordered = list(classes or labels.classes)
     if class_map is not None:
-        # classes that the map does not name have no objects, or _rename would have raised; they are dropped
+        # a class that the map does not list has no objects, or _rename would have raised; it is dropped
         map_or_drop = {OTHERS: "", **class_map}
         renamed = [map_class(name, map_or_drop, "") for name in ordered]
         ordered = [name for name in renamed if name]
-    written = {name for record in records for name in record.classes}
-    return [*dict.fromkeys(ordered), *sorted(written - set(ordered))]
+    object_classes = {name for record in records for name in record.classes}
+    return [*dict.fromkeys(ordered), *sorted(object_classes - set(ordered))]
 
 
 def _add_size_and_name(
@@ -205,15 +208,17 @@ def _add_size_and_name(
         path = image_files.path(record.image_id, record.source)
         actual_size = image_files.size(record.image_id)
         if size is not None and size != actual_size:
-            what = f"the size must be that of the image, {_size_text(actual_size)}, got {_size_text(size)}"
+            what = (
+                f"the size in the labels must be that of the image, {_size_text(actual_size)}, got {_size_text(size)}"
+            )
             hint = "check that the labels were made on this version of the image"
             raise UserError(what, where=f"{record.source}: {record.name}", hint=hint)
         size = actual_size
-        if name == record.image_id:  # the source states no file name
+        if name == record.image_id:  # the source contains no file name
             name = path.name
     if size is None and target.needs_size:
         hint = "pass the folder of the images with --images"
-        what = f"the size of the image {record.image_id} is not known, which {target.name} needs"
+        what = f"{target.name} needs the size of the image {record.image_id}, which is not known"
         raise UserError(what, where=record.source, hint=hint)
     if target.stores_file_names and name == record.image_id:
         name += _DEFAULT_SUFFIX
@@ -235,7 +240,7 @@ def _lon_lat_georeference(path: Path) -> Georeference | None:
 def _hyphenate(
     records: Sequence[ImageLabels], names: Sequence[str], notes: Counter[tuple[str, str]]
 ) -> tuple[list[ImageLabels], list[str]]:
-    """Replace the spaces of class names, which DOTA text cannot hold."""
+    """Replace the spaces in class names with hyphens, because DOTA label files separate fields by spaces."""
     spaced = [name for name in names if name != hyphenate(name)]
     if not spaced:
         return list(records), list(names)
@@ -243,14 +248,14 @@ def _hyphenate(
     if len(set(new_names)) < len(new_names):
         name = next(name for name in spaced if new_names.count(hyphenate(name)) > 1)
         hint = "rename one with --class-map"
-        raise UserError(f"the class '{name}' becomes {hyphenate(name)}, another class", hint=hint)
+        raise UserError(f"the class '{name}' becomes {hyphenate(name)}, which is another class", hint=hint)
     notes["class name", f" with spaces: written with hyphens ({spaced[0]} as {hyphenate(spaced[0])})"] += len(spaced)
     renamed = [replace(record, classes=tuple(map(hyphenate, record.classes))) for record in records]
     return renamed, new_names
 
 
 def _note_losses(records: Sequence[ImageLabels], target: LabelFormat, notes: Counter[tuple[str, str]]) -> None:
-    """Count what the target format cannot store, or stores in another way."""
+    """Add notes on what the target format cannot store, or stores in another way."""
     has_scores = any(record.scores is not None for record in records)
     max_shift = max((_largest_shift(record) for record in records), default=0.0) if target.rectangles_only else 0.0
     for record in records:
@@ -260,12 +265,12 @@ def _note_losses(records: Sequence[ImageLabels], target: LabelFormat, notes: Cou
 def _note_record_losses(
     record: ImageLabels, target: LabelFormat, notes: Counter[tuple[str, str]], *, has_scores: bool, max_shift: float
 ) -> None:
-    """Count what the target format cannot store of one record.
+    """Add notes on what the target format cannot store of one record.
 
     Args:
         record: The record.
         target: The target format.
-        notes: Counts to which those of the record are added.
+        notes: Notes of all records, to which those of this record are added.
         has_scores: Whether any record has scores.
         max_shift: Largest shift of a corner over all records, pixels. It is part of the note, so all records share it.
     """

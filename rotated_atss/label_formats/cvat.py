@@ -72,7 +72,7 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 def _image_elements(path: Path) -> list[XmlElement]:
     root = read_xml(path)
     if root.find("track") is not None:
-        what = "these are annotations of a video"
+        what = "the file contains annotations of a video"
         raise UserError(what, where=root.get("track").where, hint="export as 'CVAT for images 1.1'")
     return root.find_all("image")
 
@@ -104,8 +104,8 @@ def _polygon_corners(shape: XmlElement, options: ReadOptions) -> list[float]:
     points = [point.split(",") for point in shape.attribute("points").split(";") if point.strip()]
     if any(len(point) != 2 for point in points):
         raise UserError(f"points must be 'x,y;x,y;...', got {quote(shape.attribute('points'))}", where=shape.where)
-    return quadrilateral([[parse_finite(value.strip(), shape.path, shape.line) for value in point] for point in points],
-                         options, shape.where)  # fmt: skip
+    corners = [[parse_finite(value.strip(), shape.path, shape.line) for value in point] for point in points]
+    return quadrilateral(corners, options, shape.where)
 
 
 def _difficult(shape: XmlElement) -> int:
@@ -123,6 +123,7 @@ def _shape_lines(image: ImageLabels) -> list[str]:
     """Return the XML of each object, one line per object."""
     boxes = polygons_to_boxes(image.polygons).boxes
     degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # % twice, because rounding can give 360
+    # CVAT stores the corners of the box before its rotation
     low = np.round(boxes[:, :2] - boxes[:, 2:4] / 2, 9)
     high = np.round(boxes[:, :2] + boxes[:, 2:4] / 2, 9)
     # a quadrilateral is written as a box only if the box has the same corners in the same order

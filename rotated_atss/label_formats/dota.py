@@ -20,10 +20,10 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
     Args:
         paths: The files.
-        options: ``classes`` is needed if the files have class names with spaces; these are read with hyphens.
+        options: ``classes`` is needed if the files have class names with spaces. The spaces become hyphens.
 
     Raises:
-        UserError: A file is malformed, or the folder holds both labels and detections.
+        UserError: A file is malformed, or the folder contains both labels and detections.
 
     Example:
         >>> import tempfile
@@ -38,7 +38,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     if len(task1_paths) < len(paths):
         label_path = next(path for path in paths if path not in task1_paths)
         hint = "move the Task1 files to another folder"
-        raise UserError(f"the folder also holds the detections {task1_paths[0].name}", where=label_path, hint=hint)
+        raise UserError(f"the folder also contains the detections {task1_paths[0].name}", where=label_path, hint=hint)
     return _read_task1(task1_paths)
 
 

@@ -25,14 +25,16 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read files with one polygon per feature, in pixels of the image or in map coordinates.
 
     The class is the property ``class``, or another of :data:`CLASS_KEYS`; ``difficult`` and ``score`` are optional
-    properties. The members ``image`` and ``size`` of the collection are those that :func:`write` writes.
+    properties. The optional members ``image`` and ``size`` of the collection, which :func:`write` writes, are the file
+    name and the size of the image.
 
-    A file is in map coordinates if it states a CRS. A file that states neither a CRS nor pixels is also in map
-    coordinates if a corner of one of its polygons, taken as longitude and latitude, lies in a georeferenced image.
-    Files in map coordinates are read by :mod:`rotated_atss.label_formats.vector`.
+    A file with ``"coordinates": "pixels"`` or a ``size`` is in pixels; any other file with a ``crs`` is in map
+    coordinates. A file with none of these is in map coordinates if a corner of one of its polygons, taken as longitude
+    and latitude, lies in a georeferenced image, and in pixels otherwise. Files in map coordinates are read by
+    :mod:`rotated_atss.label_formats.vector`.
 
     Raises:
-        UserError: A file is not a FeatureCollection of polygons, states a CRS although no images are given, or has only
+        UserError: A file is not a FeatureCollection of polygons, has a CRS although no images are given, or has only
             negative y; or a polygon does not have four corners.
 
     Example:
@@ -106,7 +108,7 @@ def _read_collection(path: Path) -> dict[str, Any]:
 
 
 def _has_map_coordinates(content: dict[str, Any], options: ReadOptions, path: Path) -> bool:
-    """Return whether a file is in map coordinates: as it states, or else if one of its polygons lies in an image."""
+    """Return whether a file is in map coordinates, and count files without a CRS that are. See :func:`read`."""
     if content.get("coordinates") == "pixels" or "size" in content:
         return False
     if content.get("crs"):
@@ -129,18 +131,19 @@ def _has_map_coordinates(content: dict[str, Any], options: ReadOptions, path: Pa
 def _first_points(features: Sequence[Any]) -> Iterator[list[float]]:
     """Yield a corner of each polygon and of each part of a multipolygon."""
     for feature in features:
-        with suppress(TypeError, ValueError, KeyError):  # reading reports malformed features
-            geometry = feature["geometry"]
-            polygons = {"Polygon": [geometry["coordinates"]], "MultiPolygon": geometry["coordinates"]}
-            for (point, *_), *_ in polygons.get(geometry["type"], ()):  # first point of the outer ring
+        with suppress(TypeError, KeyError, IndexError):  # malformed features are reported when they are read
+            kind, coordinates = feature["geometry"]["type"], feature["geometry"]["coordinates"]
+            polygons = {"Polygon": [coordinates], "MultiPolygon": coordinates}
+            for polygon in polygons.get(kind, []):
+                point = polygon[0][0]  # first point of the outer ring
                 if len(point) > 1 and all(map(is_finite_number, point[:2])):
                     yield point[:2]
 
 
 def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
-    # Per feature. If all y of a file are negative, its y axis points up, as in a GIS, not down, as in an image.
-    has_only_negative_y = []
+    # If all y of a file are negative, its y axis points up, as in a GIS, not down, as in an image.
+    has_only_negative_y = []  # per feature
     for index, feature in enumerate(content["features"]):
         where = f"{path}: features[{index}]"
         ring = _ring(feature, where)
@@ -154,8 +157,8 @@ def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> I
         objects.add(polygon, _class_name(properties), where=where, difficult=flag, score=score)
     if has_only_negative_y and all(has_only_negative_y):
         raise UserError("coordinates must be pixels, got only negative y", where=path, hint=_MAP_HINT)
-    name, sides = content.get("image"), content.get("size")
-    size = parse_size(*sides) if isinstance(sides, list) and len(sides) == 2 else None
+    name, width_height = content.get("image"), content.get("size")
+    size = parse_size(*width_height) if isinstance(width_height, list) and len(width_height) == 2 else None
     return objects.build(name if isinstance(name, str) else path.stem, path, size)
 
 

@@ -91,7 +91,7 @@ def boxes_to_polygons(boxes: np.ndarray) -> np.ndarray:
 
 
 def polygons_to_boxes(polygons: np.ndarray) -> FittedBoxes:
-    """Convert quadrilaterals (N, 8) to their minimum-area rectangles, which start at the same corner.
+    """Convert quadrilaterals (N, 8) to minimum-area rectangles that start at the corner nearest to the first corner.
 
     Example:
         >>> result = polygons_to_boxes(np.array([[13.0, 18, 13, 22, 7, 22, 7, 18]]))
@@ -112,9 +112,11 @@ def polygons_to_boxes(polygons: np.ndarray) -> FittedBoxes:
     angle = angle + quarter_turns * (math.pi / 2)
     angle = np.where(angle > math.pi, angle - 2 * math.pi, angle)
     boxes = np.stack((cx, cy, np.where(swap, h, w), np.where(swap, w, h), angle), axis=1)
-    following = np.roll(points, -1, axis=1)
-    signed_areas = (points[..., 0] * following[..., 1] - points[..., 1] * following[..., 0]).sum(axis=1)
-    return FittedBoxes(boxes, distances.min(axis=2).max(axis=1, initial=0), signed_areas < 0)
+    next_points = np.roll(points, -1, axis=1)
+    # shoelace formula: negative if the corners are counterclockwise on the image, where y points down
+    double_areas = (points[..., 0] * next_points[..., 1] - points[..., 1] * next_points[..., 0]).sum(axis=1)
+    shifts = distances.min(axis=2).max(axis=1, initial=0)
+    return FittedBoxes(boxes, shifts, is_counterclockwise=double_areas < 0)
 
 
 def _fit_rectangle(corners: Sequence[tuple[float, float]], where: object) -> list[tuple[float, float]]:

@@ -20,7 +20,7 @@ class ImageFiles:
         skip_unreadable: Skip images whose georeference cannot be read instead of raising.
 
     Raises:
-        UserError: The folder is missing or holds no image, or two images have the same id.
+        UserError: The folder is missing or contains no image, or two images have the same id.
 
     Example:
         >>> import tempfile
@@ -35,7 +35,7 @@ class ImageFiles:
     ) -> None:
         self.folder, self.skip_unreadable = folder, skip_unreadable
         self.paths = self._list_images() if paths is None else dict(paths)
-        self._size = cache(image_size)
+        self._read_size = cache(image_size)
 
     def _list_images(self) -> dict[str, Path]:
         paths: dict[str, Path] = {}
@@ -53,7 +53,7 @@ class ImageFiles:
 
         Args:
             image_id: Name of the image without suffix.
-            labels: Label file of the image, for the error.
+            labels: Label file of the image, or words for its labels, for the error.
 
         Raises:
             UserError: There is no such image.
@@ -64,4 +64,4 @@ class ImageFiles:
 
     def size(self, image_id: str) -> tuple[int, int] | None:
         """Return width and height of an image in pixels; None if there is no such image."""
-        return self._size(self.paths[image_id]) if image_id in self.paths else None
+        return self._read_size(self.paths[image_id]) if image_id in self.paths else None

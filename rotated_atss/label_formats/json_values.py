@@ -7,7 +7,7 @@ from rotated_atss.errors import UserError, quote
 
 
 def check_score(value: Any, where: object) -> float | None:
-    """Return the score of an object, or None for an object without a score.
+    """Check the score of an object, and return it; None for an object without a score.
 
     Args:
         value: The score, or None.
@@ -39,10 +39,10 @@ def parse_size(width: Any, height: Any) -> tuple[int, int] | None:
 
 
 def parse_points(value: Any, where: object) -> list[list[float]]:
-    """Return the points of a polygon, ``x, y`` each.
+    """Check that a value is a list of points ``[x, y]``, and return it.
 
     Args:
-        value: A list of points.
+        value: The value of a JSON key.
         where: Location of the object, for the error.
 
     Raises:
@@ -56,6 +56,6 @@ def parse_points(value: Any, where: object) -> list[list[float]]:
         isinstance(point, list) and len(point) == 2 and all(map(is_finite_number, point)) for point in value
     )
     if not is_list_of_points:
-        raise UserError(f"points must be a list of x, y, got {quote(value)}", where=where)
+        raise UserError(f"points must be a list of [x, y], got {quote(value)}", where=where)
     points: list[list[float]] = value
     return points

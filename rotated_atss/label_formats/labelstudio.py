@@ -1,6 +1,6 @@
 """Label Studio's JSON: tasks with rotated rectangles and polygons, in percent of the image size.
 
-``x`` and ``y`` are the first corner of a rectangle, about which it is rotated clockwise by ``rotation`` degrees.
+A rectangle is rotated clockwise by ``rotation`` degrees about its first corner ``x, y``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     task has several annotations, the last one that was not skipped is read.
 
     Raises:
-        UserError: A file is not in this format, an image size is stated nowhere, the image was rotated while labeling,
+        UserError: A file is not in this format, an image size is not known, an image was rotated while labeling,
             or a polygon does not have four corners.
 
     Example:
@@ -175,7 +175,7 @@ def _read_tasks(path: Path) -> list[tuple[str, Any]]:
 
 
 def _entries(task: dict, key: str) -> list[dict]:
-    """Return the annotations or predictions of a task that were not skipped."""
+    """Return the annotations or predictions of a task, as ``key`` selects, without those that were skipped."""
     entries = task.get(key)
     if not isinstance(entries, list):
         return []
@@ -200,33 +200,37 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
         if not isinstance(kind, str) or kind not in _CONTROLS:
             options.notes["region", f" of type {kind!s:.20}, neither box nor polygon: left out"] += 1
             continue
-        size = _stated_size(region, region_where) or size
+        size = _parse_original_size(region, region_where) or size
         if size is None:
             raise UserError("original_width and original_height are missing", where=region_where, hint="use --images")
         score = None
         if key == "predictions":
             score = check_score(region.get("score", entries[-1].get("score")), region_where)
-        objects.add(
-            _polygon(region, kind, size, options, region_where), _class_name(region, kind, options, region_where),
-            where=region_where, score=score,
-        )  # fmt: skip
+        polygon = _polygon(region, kind, size, options, region_where)  # checks region["value"], which _class_name reads
+        objects.add(polygon, _class_name(region, kind, options, region_where), where=region_where, score=score)
     return objects.build(name, path, size)
 
 
 def _image_name(data: dict, where: str) -> str:
     """Return the file name of the image of a task, taken from its URL or path."""
-    texts = [value for value in (data.get("image"), *data.values()) if isinstance(value, str)]
-    for text in texts:
-        path, _, query = text.partition("?")
-        local = path.endswith("/local-files/") and query.startswith("d=")
-        name = PurePosixPath(unquote(query[2:] if local else path).replace("\\", "/")).name
+    # projects can use other keys than "image"
+    urls = [value for value in (data.get("image"), *data.values()) if isinstance(value, str)]
+    for url in urls:
+        path, _, query = url.partition("?")
+        # local storage: /data/local-files/?d=folder/P1.png
+        is_local_file = path.endswith("/local-files/") and query.startswith("d=")
+        name = PurePosixPath(unquote(query[2:] if is_local_file else path).replace("\\", "/")).name
         if name.lower().endswith(IMAGE_SUFFIXES):
             return _UPLOAD_PREFIX.sub("", name, count=1) if "/upload/" in path else name
     raise UserError(f"the task must name an image ({', '.join(IMAGE_SUFFIXES)})", where=f"{where}.data")
 
 
-def _stated_size(region: dict, where: str) -> tuple[int, int] | None:
-    """Return the width and height of the image in pixels that a region states; None if it states none."""
+def _parse_original_size(region: dict, where: str) -> tuple[int, int] | None:
+    """Return the image width and height in pixels from the keys of a region; None if it has no such keys.
+
+    Raises:
+        UserError: The size is invalid, or the image was rotated while labeling.
+    """
     if region.get("image_rotation"):
         what = f"image_rotation must be 0, got {quote(region['image_rotation'])}"
         raise UserError(what, where=where, hint="label the image without rotating it")
@@ -259,7 +263,7 @@ def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOption
         numbers = [value.get("x"), value.get("y"), value.get("width"), value.get("height"), value.get("rotation", 0)]
         if not all(map(is_finite_number, numbers)):
             raise UserError(f"x, y, width, height and rotation must be numbers, got {quote(numbers)}", where=where)
-        x, y, w, h = (percent / 100 * side for percent, side in zip(numbers, (width, height, width, height)))
+        x, y, w, h = (percent / 100 * side for percent, side in zip(numbers[:4], (width, height, width, height)))
         angle = math.radians(numbers[4])
         cos, sin = math.cos(angle), math.sin(angle)
         # center = first corner (x, y) + half of the rotated vector (w, h)
@@ -273,23 +277,24 @@ def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOption
 def _regions(image: ImageLabels) -> list[dict[str, Any]]:
     """Return the objects of an image as regions, with coordinates in percent of its size."""
     assert image.size is not None
-    percent = 100.0 / np.array(image.size, dtype=np.float64)
+    to_percent = 100.0 / np.array(image.size, dtype=np.float64)  # factors of x and y
     boxes = polygons_to_boxes(image.polygons).boxes
     corners = image.polygons.reshape(-1, 4, 2)
-    fitted = boxes_to_polygons(boxes)
+    fitted = boxes_to_polygons(boxes)  # (N, 8)
     tolerance = _LABEL_TOLERANCE_PX if image.scores is None else _DETECTION_TOLERANCE_PX
     is_rectangle = (np.abs(fitted - image.polygons) <= tolerance).all(axis=1)  # the order of corners must be equal, too
-    first, sides = np.round(fitted[:, :2] * percent, 12), np.round(boxes[:, 2:4] * percent, 12)
+    # Label Studio divides w by the image width and h by its height, also for rotated rectangles
+    first_corners, sides = np.round(fitted[:, :2] * to_percent, 12), np.round(boxes[:, 2:4] * to_percent, 12)
     degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # % twice, because rounding can give 360
     regions = []
     for row, name in enumerate(image.classes):
         if is_rectangle[row]:
             kind = RECTANGLES
-            (x, y), (w, h) = first[row].tolist(), sides[row].tolist()
+            (x, y), (w, h) = first_corners[row].tolist(), sides[row].tolist()
             value: dict[str, Any] = {"x": x, "y": y, "width": w, "height": h, "rotation": degrees[row].item()}
         else:
             kind = POLYGONS
-            value = {"points": (corners[row] * percent).tolist(), "closed": True}
+            value = {"points": (corners[row] * to_percent).tolist(), "closed": True}
         region = {
             "id": str(row + 1), "type": kind, "from_name": _CONTROLS[kind], "to_name": "image",
             "original_width": image.size[0], "original_height": image.size[1], "image_rotation": 0,

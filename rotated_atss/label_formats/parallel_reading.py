@@ -19,7 +19,7 @@ _FILES_PER_JOB = 100
 _JOB_BYTES = 64 << 20  # memory that a job is assumed to need
 # Formats whose files one call must read together: a file in map coordinates has labels of several images, and
 # predictions of Label Studio are read only if no file has annotations.
-_READ_TOGETHER = ("vector", "geojson", "labelstudio")
+_FORMATS_READ_TOGETHER = ("vector", "geojson", "labelstudio")
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def read_label_set_parallel(
     Polygons that do not have exactly four corners are replaced with their minimum-area rectangles.
 
     Args:
-        source: A file or folder. One process reads folders of at most 100 files, and formats whose files must be read
-            together.
+        source: A file or folder. Folders of at most 100 files, and formats whose files must be read together, are read
+            in one process.
         format_name: A label format, or ``auto``.
         image_folder: Folder of the images, for formats that need their sizes or georeference.
         classes: Class names in index order, for formats that store class indices.
@@ -69,7 +69,7 @@ def read_label_set_parallel(
     """
     folder = None if image_folder is None else Path(image_folder)
     paths = list_label_paths(source, format_name)
-    # Task1 files must be read together, too: each has the detections of one class on several images.
+    # Task1 files must be read together, too: each file contains the detections of one class in all images.
     has_task1 = any(path.name.startswith(TASK1_PREFIX) for path in paths)
     in_one_process = has_task1 or workers <= 1 or len(paths) <= _FILES_PER_JOB
     if not in_one_process:
@@ -77,7 +77,7 @@ def read_label_set_parallel(
             format_name = recognize_format(paths)
         else:
             check_format(paths, format_name)
-    if in_one_process or format_name in _READ_TOGETHER:
+    if in_one_process or format_name in _FORMATS_READ_TOGETHER:
         images = None if folder is None else ImageFiles(folder)
         return read_label_set(source, format_name, images=images, classes=classes, fit_polygons=True)
     class_names = None if classes is None else tuple(classes)

@@ -16,11 +16,11 @@ from rotated_atss.label_formats.registry import FORMATS, get_format
 
 AUTO = "auto"
 _SUBFOLDERS = ("labels", "labelTxt", "Annotations")  # searched in this order if the folder itself has no label files
-_NOT_LABELS = (*NAMES_FILES, CONFIG_FILE)  # files in label folders that have the suffix of labels, but are none
+_NOT_LABELS = (*NAMES_FILES, CONFIG_FILE)  # files that have the suffix of a label format, but contain no labels
 
 
 def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
-    """List the label files of a folder, or the file itself.
+    """List the label files of a folder. If the source is a file, it is the only one listed.
 
     Args:
         source: A file, a folder of label files, or a folder with the subfolder ``labels``, ``labelTxt`` or
@@ -28,7 +28,7 @@ def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
         format_name: A format, or ``auto``. Only files with a suffix of the format are listed.
 
     Raises:
-        UserError: ``source`` is missing, or no label file is found.
+        UserError: ``source`` does not exist, or no label file is found.
 
     Example:
         >>> import tempfile
@@ -76,16 +76,16 @@ def reject_other_formats(folder: str | Path, format_name: str) -> None:
         raise UserError(what, where=folder, hint="pass the format of these files, or auto")
 
 
-def reject_mixed_formats(folder: Path, format_name: str, first: Path) -> None:
-    """Raise an error if a folder of label files in a text format also holds JSON or XML labels of another format.
+def reject_mixed_formats(folder: Path, format_name: str, text_path: Path) -> None:
+    """Raise an error if a folder of label files in a text format also contains JSON or XML labels of another format.
 
     Args:
         folder: The folder.
         format_name: Format of the text files, such as ``dota``.
-        first: One of the text files, for the error.
+        text_path: One of the text files, for the error.
 
     Raises:
-        UserError: The folder holds label files of another format. JSON and XML files of no known format are accepted.
+        UserError: The folder contains label files of another format. JSON and XML files of unknown formats are ignored.
 
     Example:
         >>> import tempfile
@@ -96,9 +96,12 @@ def reject_mixed_formats(folder: Path, format_name: str, first: Path) -> None:
         rotated_atss.errors.UserError: ...P1.json: this file is labelme, P1.txt is dota (...)
     """
     for path in _list_possible_labels(folder):
-        formats = frozenset() if path.suffix.lower() == ".txt" else possible_formats(path)
+        if path.suffix.lower() == ".txt":
+            continue
+        formats = possible_formats(path)
         if formats and format_name not in formats:
-            what = f"this file is {min(formats)}, {first.name} is {format_name}"
+            # a file can fit several formats; min selects the same one in every run
+            what = f"this file is {min(formats)}, {text_path.name} is {format_name}"
             raise UserError(what, where=path, hint="put the formats into separate folders, or pass the format to read")
 
 
@@ -146,8 +149,12 @@ def read_label_set(
         format_name = recognize_format(paths)
     else:
         check_format(paths, format_name)
-    options = ReadOptions(classes=None if classes is None else tuple(classes), fit_polygons=fit_polygons)
-    options.class_column, options.class_name = class_column, class_name
+    options = ReadOptions(
+        classes=None if classes is None else tuple(classes),
+        fit_polygons=fit_polygons,
+        class_column=class_column,
+        class_name=class_name,
+    )
     if images is not None:
         options.images, options.size_of = images, images.size
     records = get_format(format_name).read(paths, options)

@@ -1,4 +1,4 @@
-"""Recognition of label formats from the content of files."""
+"""Recognize label formats from the content of files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def recognize_format(paths: Sequence[Path]) -> str:
 
 
 def check_format(paths: Sequence[Path], name: str) -> None:
-    """Raise an error if a file is recognized as another format than ``name``.
+    """Raise an error if a file is recognized as a format other than ``name``.
 
     Raises:
         UserError: A file has another format. A file of unknown format raises no error here, because the reader of the
@@ -107,6 +107,7 @@ def _text_formats(path: Path) -> frozenset[str]:
         fields = line.split()
         if not fields:
             continue
+        # the first line that is not empty decides
         if _HEADER.match(line):
             return frozenset({"dota"})
         is_number = [_NUMBER.fullmatch(field) is not None for field in fields]
@@ -121,7 +122,7 @@ def _text_formats(path: Path) -> frozenset[str]:
 
 
 def _are_pixels(fields: Sequence[bytes]) -> bool:
-    """Return whether any number is above 1, so that the coordinates are pixels, not fractions of the image size.
+    """Return whether any number is above 1, which means that coordinates are pixels, not fractions of the image size.
 
     This distinguishes UCAS-AOD from YOLO segmentation, where the line of a hexagon has the same number of fields.
     """
@@ -169,9 +170,10 @@ def _json_formats(content: Any) -> frozenset[str]:
         return frozenset({"coco-rotated"})
     if not entries:
         return frozenset({"coco", "coco-rotated", "soda-a"})
+    # with polygons and rotated boxes, the file can be read as either format
     return frozenset({"coco", "coco-rotated"} if all(is_rotated) else {"coco"})
 
 
 def _join_names(formats: frozenset[str]) -> str:
-    """Return a text such as ``dota or yolo-obb``."""
+    """Return a string such as ``dota or yolo-obb``, in the order of ``FORMATS``."""
     return " or ".join(name for name in FORMATS if name in formats)

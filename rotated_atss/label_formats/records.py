@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rotated_atss.label_formats.image_files import ImageFiles
 
 CLASS_KEYS = ("class", "class_name", "label", "name", "category", "classification", "type")
-"""Names of properties and columns that can hold the class. The first one that is present is read."""
+"""Properties and columns that can contain the class name. The first one that is present is read."""
 
 # Other endings, such as v2 in P0001.v2, are part of the image id.
 _IMAGE_SUFFIXES = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif", "webp", "jp2", "img"])
@@ -26,18 +26,18 @@ _IMAGE_SUFFIXES = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif", 
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """Objects of one image, labels or detections.
+    """Labels or detections of one image.
 
     Attributes:
-        name: File name of the image, or the image id if the format states no file name.
+        name: File name of the image, or the image id if the format does not store file names.
         source: File that the objects were read from.
         polygons: (N, 8) float64, corners in pixels, in the order of the file.
         classes: N class names.
         difficult: (N,) int64, 0, 1, or 2 (truncated by splitting).
         scores: (N,) float64 for detections; None for labels.
-        size: Width and height of the image in pixels, or None if not stated.
-        lines: (N,) int64, line of each object in ``source``; 0 for formats without lines.
-        header: Header lines of DOTA text.
+        size: Width and height of the image in pixels, or None if unknown.
+        lines: (N,) int64, line number of each object in ``source``, counted from 1; 0 for formats without line numbers.
+        header: Header lines of a DOTA label file, such as ``gsd:0.5``.
         georeference: Georeference of the image, for formats in map coordinates; None if it is unknown or not needed.
     """
 
@@ -69,7 +69,7 @@ class LabelSet:
         format_name: Name of the format.
         images: Images, in the order of the files.
         classes: Class names in the order of the source's class indices; empty for formats without class indices.
-        notes: What was dropped or changed in reading, one line each.
+        notes: What was dropped or changed while reading, one line each.
     """
 
     format_name: str
@@ -80,7 +80,7 @@ class LabelSet:
 
 @dataclass
 class ReadOptions:
-    """Settings of a reader, and its results in addition to the records.
+    """Settings of a reader. The reader also fills two of the fields, ``notes`` and ``class_order``.
 
     Attributes:
         classes: Class names in index order, for formats that store class indices.
@@ -92,7 +92,8 @@ class ReadOptions:
             that is present.
         class_name: Class of all objects, for labels in map coordinates; None reads the column.
         notes: Filled by the reader: what was dropped or changed and how often, in the form of :func:`format_notes`.
-        class_order: Filled by the reader if the format has class indices: class names in index order, as keys.
+        class_order: Filled by the reader if the format has class indices: a dict used as an ordered set, with the class
+            names in index order as keys.
     """
 
     classes: tuple[str, ...] | None = None
@@ -106,7 +107,7 @@ class ReadOptions:
 
 
 class ObjectList:
-    """Builder of the record of an image, to which objects are added one by one.
+    """Builder that collects the objects of one image and returns them as a record.
 
     Example:
         >>> objects = ObjectList()
@@ -116,13 +117,16 @@ class ObjectList:
     """
 
     def __init__(self) -> None:
-        # polygon, class name, difficult flag, score, line
-        self._rows: list[tuple[Sequence[float], str, int, float | None, int]] = []
+        self._polygons: list[Sequence[float]] = []
+        self._classes: list[str] = []
+        self._difficult: list[int] = []
+        self._scores: list[float | None] = []
+        self._lines: list[int] = []
 
     def add(
         self,
         polygon: Sequence[float],
-        name: object,
+        class_name: object,
         *,
         where: object,
         difficult: int = 0,
@@ -132,27 +136,32 @@ class ObjectList:
         """Add an object.
 
         Args:
-            polygon: Eight numbers, pixels.
-            name: Class name.
+            polygon: ``x1, y1, ..., x4, y4`` in pixels.
+            class_name: Class name as read from the file. It is validated here.
             where: File, or ``path:line``, for errors.
             difficult: 0, 1, or 2 (truncated by splitting).
             score: Confidence of a detection; None for a label.
-            line: Line of the object in the file.
+            line: Line number of the object in the file; 0 for formats without line numbers.
 
         Raises:
-            UserError: The name is empty or not a text, the difficult flag is not 0, 1 or 2, the score is not finite, or
-                only some objects have a score.
+            UserError: The class name is not a string, is empty or has control characters, the difficult flag is not 0,
+                1 or 2, the score is not finite, or only some objects have a score.
         """
-        if not isinstance(name, str) or not name.strip() or not name.strip().isprintable():
-            raise UserError(f"the class name must be a text, got {quote(name)}", where=where)
+        name = class_name.strip() if isinstance(class_name, str) else ""
+        if not name or not name.isprintable():
+            raise UserError(f"the class name must be a printable string, got {quote(class_name)}", where=where)
         if difficult not in (0, 1, 2):
             raise UserError(f"the difficult flag must be 0, 1 or 2, got {quote(difficult)}", where=where)
         if score is not None and not math.isfinite(score):
             raise UserError(f"the score must be a finite number, got {score}", where=where)
-        if self._rows and (self._rows[0][3] is None) != (score is None):
+        if self._scores and (self._scores[0] is None) != (score is None):
             hint = "give a score to all objects (detections) or to none (labels)"
             raise UserError("some objects of the image have a score and others have none", where=where, hint=hint)
-        self._rows.append((polygon, name.strip(), difficult, score, line))
+        self._polygons.append(polygon)
+        self._classes.append(name)
+        self._difficult.append(difficult)
+        self._scores.append(score)
+        self._lines.append(line)
 
     def build(
         self, name: str, source: Path, size: tuple[int, int] | None = None, header: Iterable[str] = ()
@@ -163,24 +172,24 @@ class ObjectList:
             name: File name of the image, or its id.
             source: File that the objects were read from.
             size: Width and height in pixels, or None.
-            header: Header lines of DOTA text.
+            header: Header lines of a DOTA label file.
 
         Raises:
-            UserError: The name is empty or has control characters.
+            UserError: The image id is empty or consists of dots and spaces, or the name has control characters.
         """
+        # writers name files after the image id, so an id such as ".." is an error
         if not image_id_of(name).strip(" .") or not name.isprintable():
-            raise UserError(f"the name of an image must be printable, got {quote(name)}", where=source)
-        polygons, classes, difficult, scores, lines = zip(*self._rows) if self._rows else ((), (), (), (), ())
-        has_scores = bool(scores) and scores[0] is not None
+            raise UserError(f"the name of an image must be a printable file name, got {quote(name)}", where=source)
+        has_scores = bool(self._scores) and self._scores[0] is not None
         return ImageLabels(
             name=name,
             source=source,
-            polygons=np.array(polygons, dtype=np.float64).reshape(-1, 8),
-            classes=tuple(classes),
-            difficult=np.array(difficult, dtype=np.int64),
-            scores=np.array(scores, dtype=np.float64) if has_scores else None,
+            polygons=np.array(self._polygons, dtype=np.float64).reshape(-1, 8),
+            classes=tuple(self._classes),
+            difficult=np.array(self._difficult, dtype=np.int64),
+            scores=np.array(self._scores, dtype=np.float64) if has_scores else None,
             size=size,
-            lines=np.array(lines, dtype=np.int64),
+            lines=np.array(self._lines, dtype=np.int64),
             header=tuple(header),
         )
 
@@ -189,7 +198,7 @@ def format_notes(notes: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
     """Format notes on what was dropped or changed, one line each.
 
     Args:
-        notes: Number of occurrences by (noun in the singular, text after the noun).
+        notes: Number of occurrences per pair (singular noun, text after the noun).
 
     Example:
         >>> format_notes({("shape", " of type point: left out"): 1, ("score", ": left out"): 2})

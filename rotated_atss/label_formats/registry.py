@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rotated_atss.errors import UserError, quote
 from rotated_atss.geo.polygon_files import GDAL_SUFFIXES
-from rotated_atss.label_formats import coco as coco_json
 from rotated_atss.label_formats import (
+    coco,
     cvat,
     dior,
     dota,
@@ -33,11 +33,12 @@ class LabelFormat:
     Attributes:
         name: Name on the command line.
         suffixes: Suffixes of label files.
-        read: Reads files into records.
-        write: Writes records into an empty folder; None for a format that is only read.
+        read: Function that reads files into records.
+        write: Function that writes records with the given class names into an empty folder; None for a read-only
+            format.
         needs_size: Whether the size of every image must be known for writing.
         stores_file_names: Whether the format stores the file names of the images.
-        rectangles_only: Whether every object must be a rectangle.
+        rectangles_only: Whether the format can store only rectangles.
         max_difficult: Largest difficult flag that the format can store.
         stores_scores: Whether the format can store scores.
     """
@@ -61,9 +62,9 @@ FORMATS: dict[str, LabelFormat] = {
             "yolo-obb", (".txt",), yolo_obb.read, yolo_obb.write, needs_size=True, stores_file_names=False,
             max_difficult=0,
         ),
-        LabelFormat("coco", (".json",), coco_json.read, coco_json.write, needs_size=True),
+        LabelFormat("coco", (".json",), coco.read, coco.write, needs_size=True),
         LabelFormat(
-            "coco-rotated", (".json",), coco_json.read_rotated, coco_json.write_rotated, needs_size=True,
+            "coco-rotated", (".json",), coco.read_rotated, coco.write_rotated, needs_size=True,
             rectangles_only=True,
         ),
         LabelFormat(

@@ -1,4 +1,4 @@
-"""SODA-A JSON: one file per image with ``annotations`` of a ``poly`` and a ``category_id`` each."""
+"""SODA-A JSON: one file per image; each entry of ``annotations`` has a ``poly`` and a ``category_id``."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     Lines of the UCAS-AOD benchmark, which has one folder for all labels, start with the class name.
 
     Raises:
-        UserError: A line is malformed, or it has no class name and the folder is neither ``CAR`` nor ``PLANE``.
+        UserError: A line is malformed, or has no class name in a folder other than ``CAR`` and ``PLANE``.
 
     Example:
         >>> import tempfile
@@ -38,11 +38,11 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
 def _read_file(path: Path) -> ImageLabels:
     objects = ObjectList()
-    for number, line in enumerate(read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        fields = split_fields(line, path, number)
+    for line_number, line in enumerate(read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        fields = split_fields(line, path, line_number)
         if not fields:
             continue
-        where = f"{path}:{number}"
+        where = f"{path}:{line_number}"
         has_name = len(fields) == NUM_VALUES + 1
         if not has_name and len(fields) != NUM_VALUES:
             raise UserError(
@@ -52,6 +52,6 @@ def _read_file(path: Path) -> ImageLabels:
         if name is None:
             hint = "put the labels into a folder CAR or PLANE, or write the class first"
             raise UserError(f"no class name, got the folder {path.parent.name}", where=where, hint=hint)
-        numbers = [parse_finite(field, path, number) for field in (fields[1:] if has_name else fields)]
-        objects.add(numbers[:8], name, where=where, line=number)
+        values = [parse_finite(field, path, line_number) for field in (fields[1:] if has_name else fields)]
+        objects.add(values[:8], name, where=where, line=line_number)
     return objects.build(path.stem, path)

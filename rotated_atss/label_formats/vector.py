@@ -43,8 +43,8 @@ class PlacedImage:
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read polygons in map coordinates.
 
-    A polygon becomes an object of every image that contains a part of its area. If the file has a column ``image`` and
-    it names one of the images, the polygon becomes an object of that image only. Polygons are converted to the CRS of
+    A polygon becomes an object of every image that contains a part of its area. If its value in the column ``image`` is
+    the id of one of the images, the polygon becomes an object of that image only. Polygons are converted to the CRS of
     each image, then to pixels, rounded to 1e-6 px. An object that is cut by the border of an image keeps its corners
     outside the image. Its difficult flag is 2, as for an object that is cut by the border of a tile, unless the file
     has a column ``difficult``.
@@ -64,9 +64,9 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
         read([Path("roofs.gpkg")], ReadOptions(images=ImageFiles("images"), class_name="roof"))
     """
     images = find_placed_images(options.images, paths[0])
-    missing = len(options.images.paths) - len(images) if options.images is not None else 0
-    if missing:
-        options.notes["image", " without georeference or CRS: no labels"] += missing
+    num_without_crs = len(options.images.paths) - len(images) if options.images is not None else 0
+    if num_without_crs:
+        options.notes["image", " without georeference or CRS: no labels"] += num_without_crs
     objects = {image.path: ObjectList() for image in images}
     for path in paths:
         for layer in read_polygon_layers(path):
@@ -75,24 +75,23 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     return [objects[image.path].build(image.path.name, paths[0], image.size) for image in images]
 
 
-def find_placed_images(images: ImageFiles | None, labels: Path) -> list[PlacedImage]:
+def find_placed_images(images: ImageFiles | None, label_path: Path) -> list[PlacedImage]:
     """Return the images of a folder that have a georeference whose CRS is known.
 
     Args:
         images: The images; None raises an error.
-        labels: The label file, for errors.
+        label_path: The label file, for errors.
 
     Raises:
         UserError: ``images`` is None, or no image has a georeference whose CRS is known.
     """
     if images is None:
-        raise UserError("the labels are in map coordinates", where=labels, hint=_IMAGES_HINT)
+        raise UserError("the labels are in map coordinates", where=label_path, hint=_IMAGES_HINT)
     placed = list(_iter_placed_images(images))
     if not placed:
         what = "the labels are in map coordinates, but no image has a georeference and a CRS"
-        raise UserError(
-            what, where=labels, hint=f"georeference the images in {images.folder}, for example by world files"
-        )
+        hint = f"georeference the images in {images.folder}, for example by world files"
+        raise UserError(what, where=label_path, hint=hint)
     return placed
 
 
@@ -132,16 +131,17 @@ def _add_layer(
     layer: PolygonLayer, images: Sequence[PlacedImage], objects: dict[Path, ObjectList], options: ReadOptions
 ) -> None:
     """Add each polygon of a layer to the objects of all images that contain a part of it."""
-    class_names, image_names = _class_names(layer, options), _image_names(layer, images)
+    class_names, image_ids = _class_names(layer, options), _assigned_image_ids(layer, images)
     in_no_image = np.ones(len(layer.rings), bool)
-    ends = np.cumsum([len(ring) for ring in layer.rings])
+    # all rings in one array (P, 2), so that they are transformed by one call per CRS
     points = np.concatenate([np.empty((0, 2)), *layer.rings])
+    ends = np.cumsum([len(ring) for ring in layer.rings])
     for crs in dict.fromkeys(image.crs for image in images):
         rings = np.split(transform_points(points, layer.crs, crs), ends[:-1]) if len(ends) else []
         lower = np.array([ring.min(axis=0) for ring in rings]).reshape(-1, 2)
         upper = np.array([ring.max(axis=0) for ring in rings]).reshape(-1, 2)
         for image in (image for image in images if image.crs == crs):
-            is_allowed = (image_names == None) | (image_names == image.path.stem)  # noqa: E711 - element by element
+            is_allowed = (image_ids == None) | (image_ids == image.path.stem)  # noqa: E711 - element by element
             # a polygon that the column "image" assigns to another image gets a lower bound of infinity: it is skipped
             allowed_lower = np.where(is_allowed[:, None], lower, np.inf)
             for row in _find_polygons_in_image(image, rings, allowed_lower, upper):
@@ -192,7 +192,7 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[str]:
     """Return the class name of each polygon of a layer."""
     if options.class_name is not None:
         return [options.class_name] * len(layer.rings)
-    # of columns that differ only in case, the first one is read
+    # reversed: of columns that differ only in case, the first one is read
     by_name = {name.casefold(): name for name in reversed(layer.columns)}
     candidates = CLASS_KEYS if options.class_column is None else (options.class_column,)
     column = next((by_name[key.casefold()] for key in candidates if key.casefold() in by_name), None)
@@ -202,17 +202,18 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[str]:
             f"name one with --class-column, or the class of all with --class-name; columns: {', '.join(layer.columns)}"
         )
         raise UserError(what, where=layer.path, hint=hint)
+    # the value is a dict with the key "name" in QuPath's column "classification"
     values = [value.get("name") if isinstance(value, dict) else value for value in layer.columns[column].tolist()]
     for value, feature in zip(values, layer.feature_ids):
         where = f"{layer.path}: feature {feature}"
         if value is None or value != value:  # NaN
             raise UserError(f"no class in column {column}", where=where, hint="give every polygon a class")
         if not isinstance(value, (str, int, float)):
-            raise UserError(f"a class must be a text or a number, got {quote(value)} in column {column}", where=where)
+            raise UserError(f"a class must be a string or a number, got {quote(value)} in column {column}", where=where)
     return [str(int(value)) if isinstance(value, float) and value.is_integer() else str(value) for value in values]
 
 
-def _image_names(layer: PolygonLayer, images: Sequence[PlacedImage]) -> NDArray[np.object_]:
+def _assigned_image_ids(layer: PolygonLayer, images: Sequence[PlacedImage]) -> NDArray[np.object_]:
     """Return the image id in the column ``image`` for each polygon; None if it is not the id of one of the images."""
     ids = {image.path.stem for image in images}
     values = layer.columns.get("image", np.full(len(layer.rings), None))
@@ -221,7 +222,7 @@ def _image_names(layer: PolygonLayer, images: Sequence[PlacedImage]) -> NDArray[
 
 
 def _flag_and_score(layer: PolygonLayer, row: int) -> dict[str, Any]:
-    """Return ``difficult`` and ``score`` of an object, as far as the file has columns with them."""
+    """Return the arguments ``difficult`` and ``score`` of an object, without those for which the file has no number."""
     values: dict[str, Any] = {}
     for name, convert in (("difficult", int), ("score", float)):
         if name in layer.columns and layer.columns[name].dtype.kind in "iufb" and np.isfinite(layer.columns[name][row]):

@@ -32,7 +32,7 @@ class XmlElement:
         return [child for child in self.children if child.tag == tag]
 
     def find(self, *tags: str) -> XmlElement | None:
-        """Return the descendant along a path of tags, always the first child with the tag; None if there is none."""
+        """Return the descendant along a path of tags, the first child with each tag; None if a tag is missing."""
         element: XmlElement | None = self
         for tag in tags:
             element = next((child for child in element.children if child.tag == tag), None) if element else None
@@ -50,7 +50,7 @@ class XmlElement:
         return child
 
     def child_text(self, tag: str, default: str = "") -> str:
-        """Return the text of the first child with a tag, without white space around it."""
+        """Return the stripped text of the first child with a tag; ``default`` if there is no such child or no text."""
         child = self.find(tag)
         return default if child is None else child.text.strip() or default
 
@@ -70,14 +70,14 @@ class XmlElement:
         return parse_finite(self.attribute(name), self.path, self.line)
 
     def flag(self, tag: str) -> int:
-        """Return the text of a child as 0, 1 or 2; 0 if the child is missing. Raises UserError for another text."""
+        """Return the text of a child as 0, 1 or 2; 0 if the child is missing. Raises UserError for any other text."""
         text = self.child_text(tag, "0")
         if text not in ("0", "1", "2"):
             raise UserError(f"<{tag}> must be 0, 1 or 2, got {quote(text)}", where=self.where)
         return int(text)
 
     def size(self) -> tuple[int, int] | None:
-        """Return width and height of the child ``size``; None if it is missing, or zero because its size is unknown."""
+        """Return width and height of the child ``size``; None if it is missing or zero, which stands for unknown."""
         size = self.find("size")
         if size is None:
             return None
@@ -126,13 +126,13 @@ def read_xml(path: Path) -> XmlElement:
     except expat.ExpatError as error:
         message = f"not well-formed XML: {expat.ErrorString(error.code)}"
         raise UserError(message, where=f"{path}:{error.lineno}", hint="check that the file is complete") from None
-    except (ValueError, LookupError) as error:  # the file states an unknown encoding
+    except (ValueError, LookupError) as error:  # the file declares an unknown encoding
         raise UserError(f"not readable XML: {error}", where=path) from None
     return roots[0]
 
 
 def xml_tag(tag: str, content: object) -> str:
-    """Return an element with text, escaped.
+    """Return an XML element with escaped text.
 
     Example:
         >>> xml_tag("name", "a & b")
@@ -144,7 +144,7 @@ def xml_tag(tag: str, content: object) -> str:
 
 
 def xml_attributes(**attributes: object) -> str:
-    """Return attributes of a start tag, escaped, each with a leading space.
+    """Return escaped attributes of a start tag, each with a leading space.
 
     Example:
         >>> xml_attributes(label="a < b", xtl=1.5)

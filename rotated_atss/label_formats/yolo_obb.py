@@ -87,30 +87,30 @@ def clip_to_image(image: ImageLabels) -> np.ndarray:
 def _read_file(path: Path, names: Sequence[str] | None, options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
     size = options.size_of(path.stem)
-    for number, line in enumerate(read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        fields = split_fields(line, path, number)
+    for line_number, line in enumerate(read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        fields = split_fields(line, path, line_number)
         if not fields:
             continue
-        where = f"{path}:{number}"
+        where = f"{path}:{line_number}"
         if len(fields) not in (9, 10):
             what = f"a YOLO-OBB line has 9 or 10 fields, got {len(fields)}{_guess_other_yolo(len(fields))}"
             raise UserError(what, where=where, hint=_LINE_FORMAT_HINT)
-        values = [parse_finite(field, path, number) for field in fields[1:]]
+        values = [parse_finite(field, path, line_number) for field in fields[1:]]
         if max(map(abs, values[:8])) > _MAX_COORDINATE:
             what = f"coordinates must be divided by width and height, got {max(values[:8], key=abs):g}"
             raise UserError(what, where=where, hint=_LINE_FORMAT_HINT)
         if size is None:
             hint = "pass the folder of the images with --images"
-            raise UserError("the size of the image is not known, which YOLO-OBB needs", where=path, hint=hint)
+            raise UserError("YOLO-OBB needs the size of the image, which is not known", where=path, hint=hint)
         pixels = np.array(values[:8]) * np.array(size * 4)  # w, h of each corner
         polygon = (np.round(pixels, 6) + 0.0).tolist()  # rounding restores 23.3 from a fraction; + 0.0 removes -0.0
         score = values[8] if len(values) == 9 else None
-        objects.add(polygon, _class_name(fields[0], names, where), where=where, score=score, line=number)
+        objects.add(polygon, _class_name(fields[0], names, where), where=where, score=score, line=line_number)
     return objects.build(path.stem, path, size)
 
 
 def _guess_other_yolo(num_fields: int) -> str:
-    """Return a remark on the other YOLO format whose lines have this number of fields, or an empty text."""
+    """Return a remark if lines of another YOLO format have this number of fields, else an empty string."""
     if num_fields == 5:
         return " (this looks like YOLO with horizontal boxes)"
     # a segmentation line has the class, and x and y of three or more points

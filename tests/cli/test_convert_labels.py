@@ -29,7 +29,7 @@ def test_notes_and_summary(tmp_path, capsys):
 def test_errors_are_one_line(tmp_path, user_error):
     (tmp_path / "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 1\n")
     line = user_error("convert-labels", tmp_path / "P1.txt", tmp_path / "out", "--to", "coco")
-    assert "the size of the image P1 is not known, which coco needs" in line
+    assert "coco needs the size of the image P1, which is not known" in line
     line = user_error("convert-labels", tmp_path / "P1.txt", tmp_path / "out", "--to", "dota", "--class-map", "ship")
     assert "--class-map: 'ship' is not of the form old=new" in line
     assert not (tmp_path / "out").exists()

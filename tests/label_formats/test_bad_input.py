@@ -74,7 +74,7 @@ def labelstudio(data: object = None, predictions: object = None, **region: objec
             labelstudio(value={"x": 5, "y": 5, "width": 50, "height": 50, "rectanglelabels": []}),
             r"rectanglelabels must name a class, got '\[\]'",
         ),
-        (labelstudio(type="polygonlabels", value={"points": [[1]]}), r"points must be a list of x, y"),
+        (labelstudio(type="polygonlabels", value={"points": [[1]]}), r"points must be a list of \[x, y\]"),
         (
             labelstudio(type="polygonlabels", value={"points": [[1, 2], [3, 4], [1, 4]], "polygonlabels": ["ship"]}),
             r"a polygon has 4 corners, got 3",
@@ -128,7 +128,7 @@ def test_class_that_the_map_does_not_name(fails, tmp_path):
     assert result.classes == ("vehicle",)
     assert result.notes == ("1 object of classes that the class map drops",)
     kept = convert_labels(tmp_path / "in", tmp_path / "kept", "dota", class_map=parse_class_map("ship=,Car=bus,*=*"))
-    assert kept.notes[-1] == "no object has the class that the class map names: Car"
+    assert kept.notes[-1] == "no object has the class listed in the class map: Car"
     assert (tmp_path / "kept" / "P1.txt").read_text().endswith(" car 0\n")
 
 
@@ -144,14 +144,14 @@ def test_classes_may_differ_in_case_and_hyphens(tmp_path):
 
 
 def test_image_sizes_are_needed(fails):
-    match = r"P1.txt: the size of the image P1 is not known, which yolo-obb needs \(pass .* --images\)"
+    match = r"P1.txt: yolo-obb needs the size of the image P1, which is not known \(pass .* --images\)"
     fails({"P1.txt": DOTA_LINE}, match, target="yolo-obb")
 
 
 def test_size_that_is_not_that_of_the_image(fails, tmp_path, write_noise):
     write_noise(tmp_path / "images" / "P1.png", 20, 12)
     text = "<annotation><size><width>12</width><height>20</height></size></annotation>"
-    match = r"the size must be that of the image, 20 x 12, got 12 x 20"
+    match = r"the size in the labels must be that of the image, 20 x 12, got 12 x 20"
     fails({"P1.xml": text}, match, images=tmp_path / "images", source_format="voc")
 
 
@@ -170,8 +170,11 @@ def test_labels_without_their_image(fails, tmp_path, write_noise):
         ({"P1.json": "{"}, r"P1.json:1: not valid JSON"),
         ({"P1.json": '[{"image_id": 1}]'}, r"P1.json: COCO results name neither images nor classes"),
         ({"P1.geojson": feature_collection(properties=[])}, r"features\[0\]: properties must be an object, got '\[\]'"),
-        ({"P1.geojson": feature_collection(image="a\n.png")}, r"the name of an image must be printable, got 'a .png'"),
-        ({"P1.txt": YOLO_LINE}, r"the size of the image is not known"),
+        (
+            {"P1.geojson": feature_collection(image="a\n.png")},
+            r"the name of an image must be a printable file name, got 'a .png'",
+        ),
+        ({"P1.txt": YOLO_LINE}, r"needs the size of the image, which is not known"),
         ({"P1.txt": YOLO_LINE.replace("0.1", "100")}, r"P1.txt:1: coordinates must be divided by width and height"),
         ({"notes.md": ""}, r"in: no label files in this folder"),
         ({"P1.txt": "hello"}, r"P1.txt:1: a label line has 9 or 10 fields, got 1"),
@@ -180,7 +183,7 @@ def test_labels_without_their_image(fails, tmp_path, write_noise):
         ({"P1.txt": "0" + 3 * " 0.1 0.2"}, r"P1.txt:1: .* got 7 \(this looks like YOLO segmentation"),
         ({"P1.txt": "0" + 6 * " 0.1 0.2"}, r"P1.txt:1: .* got 13 \(this looks like YOLO segmentation"),
         ({"P1.txt": "0" + 20 * " 0.1 0.2"}, r"P1.txt:1: .* got 41 \(this looks like YOLO segmentation"),
-        ({"Task1_ship.txt": "P1 0.5 1 2 3 4 5 6 7 8", "P1.txt": DOTA_LINE}, r"P1.txt: the folder also holds"),
+        ({"Task1_ship.txt": "P1 0.5 1 2 3 4 5 6 7 8", "P1.txt": DOTA_LINE}, r"P1.txt: the folder also contains"),
     ],
 )
 def test_malformed_files(fails, files, match):

@@ -141,7 +141,7 @@ def test_ucas_aod_with_the_class_in_the_line_or_in_the_folder(tmp_path):
 
 def test_formats_that_are_only_read_are_no_target(tmp_path):
     (tmp_path / "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
-    with pytest.raises(UserError, match="the format soda-a is only read"):
+    with pytest.raises(UserError, match="the format soda-a cannot be written"):
         convert_labels(tmp_path / "P1.txt", tmp_path / "out", "soda-a")
 
 
@@ -242,7 +242,7 @@ def test_yolo_coordinates_are_shares_of_the_image_size(tmp_path):
     (image,) = read([tmp_path / "labels" / "P1.txt"], options)
     assert image.polygons.tolist() == [SQUARE]
     assert image.classes == ("small ship",)
-    with pytest.raises(UserError, match=r"the size of the image is not known, which YOLO-OBB needs .*--images"):
+    with pytest.raises(UserError, match=r"YOLO-OBB needs the size of the image, which is not known .*--images"):
         labels_of(tmp_path)
 
 

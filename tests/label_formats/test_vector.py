@@ -201,7 +201,7 @@ def test_a_class_that_is_no_text(images, tmp_path):
     content = json.loads((tmp_path / "roofs.geojson").read_text())
     content["features"][1]["properties"]["label"] = ["a", "b"]
     (tmp_path / "roofs.geojson").write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"roofs.geojson: feature 1: a class must be a text or a number, got '\['a'"):
+    with pytest.raises(UserError, match=r"roofs.geojson: feature 1: a class must be a string or a number, got '\['a'"):
         read_label_set(tmp_path / "roofs.geojson", images=ImageFiles(images))
 
 
