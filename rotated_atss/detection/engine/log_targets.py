@@ -14,6 +14,7 @@ from mmengine.config import Config
 from rotated_atss.detection.engine.build_errors import one_line
 from rotated_atss.errors import UserError
 
+# MMEngine's visualization backend per value of --log-to, which is also the name of the Python package it needs.
 BACKENDS = {
     "tensorboard": "TensorboardVisBackend",
     "wandb": "WandbVisBackend",

@@ -104,7 +104,8 @@ def shorten_warm_up(schedulers: Sequence[dict[str, Any]], iterations: int) -> li
 def limit_iterations(cfg: Config, iterations: int) -> None:
     """Change a config, in place, to train for a few iterations.
 
-    Each iteration is logged, validation is skipped, and one checkpoint is saved at the end.
+    Each iteration is logged, validation is skipped, and one checkpoint is saved at the end. The schedules keep their
+    length, so the learning rates are those of the first iterations of a full training.
 
     Raises:
         UserError: ``iterations`` is less than 1.
@@ -128,7 +129,7 @@ def limit_iterations(cfg: Config, iterations: int) -> None:
         "log_processor.window_size": 1,
     })  # fmt: skip
     for scheduler in _schedulers(cfg):
-        if scheduler.get("total_steps", iterations) < iterations:
+        if scheduler.get("total_steps", iterations) < iterations:  # a one-cycle schedule raises an error after its end
             scheduler["total_steps"] = iterations
 
 

@@ -156,7 +156,7 @@ def _run_training_loop(runner: AtomicCheckpointRunner, options: TrainOptions) ->
     result_hook = ResultHook()
     runner.register_hook(result_hook)
     with strip_worker_traceback():
-        if options.iterations is None:
+        if options.iterations is None:  # --iterations runs the first iterations of a full training, with its warm-up
             _shorten_warm_ups(runner)
         with checkpoint_on_signal(runner):
             runner.train()
