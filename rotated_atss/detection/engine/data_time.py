@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from rotated_atss.io.processes import available_cores
 
 WINDOW = 50  # iterations over which times are averaged
-MAX_LOADING_SHARE = 0.5  # share of the training time spent waiting for data above which the hook warns
+MAX_LOADING_SHARE = 0.5  # the hook warns if waiting for data takes a larger share of the training time
 
 
 class DataTimeHook(Hook):

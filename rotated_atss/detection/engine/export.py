@@ -60,7 +60,9 @@ class ExportOptions:
 
 
 def export(config: str | Path | None, checkpoint: str | Path, options: ExportOptions) -> Iterator[str]:
-    """Export a model, and yield one line per step. The export runs while the caller iterates over the lines.
+    """Export a model, and yield one line per step.
+
+    The export runs while the caller iterates over the lines.
 
     Args:
         config: Path or name of a config; None for a model file that records its config.

@@ -88,7 +88,7 @@ class SeededSampler(Sampler):
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the wrapped sampler."""
-        if name == "sampler":  # not yet set while a copy is created; self.sampler below would recurse without end
+        if name == "sampler":  # not yet set while a copy is created; avoid endless recursion
             raise AttributeError(name)
         return getattr(self.sampler, name)
 
