@@ -49,7 +49,8 @@ def format_replay(result: Replay) -> list[str]:
     for name in dict.fromkeys([*record.losses, *result.batch.losses]):
         values = (losses.get(name, float("nan")) for losses in (record.losses, result.batch.losses))
         lines.append(f"{name:<24}" + "".join(f"{value:>14.6g}" for value in values))
-    lines += _gradient_lines("recorded", record.gradients) + _gradient_lines("repeated", result.batch.gradients)
+    lines += _gradient_lines("recorded", record.gradients)
+    lines += _gradient_lines("repeated", result.batch.nonfinite_gradients)
     names = list(result.batch.losses)
     lines.append("each image alone:")
     lines += [_image_line(image, names) for image in result.images]

@@ -94,11 +94,11 @@ def _prepare_assignment(
     import torch
 
     from rotated_atss.detection.engine.assigner_trace import has_oriented_boxes, prepare_assignment
-    from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
+    from rotated_atss.detection.engine.dataset_wrappers import innermost_dataset_cfgs
     from rotated_atss.ops.boxes import poly_to_obb
 
     train_loader = cfg.get("train_dataloader") or {}
-    dataset: dict[str, Any] = next(innermost_datasets(train_loader.get("dataset")), {})
+    dataset: dict[str, Any] = next(innermost_dataset_cfgs(train_loader.get("dataset")), {})
     rule, lowest_flag = dataset.get("difficult", "keep"), dataset.get("difficult_from", 1)
     is_difficult = [lowest_flag <= flag < CROWD for flag in objects.difficult]
     rows = [row for row, difficult in enumerate(is_difficult) if not (difficult and rule == "drop")]

@@ -59,7 +59,7 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
             return TASK_UTILS.build({**assigner_cfg, "assign_by_circumhbbox": name == "hbb"})
         return SelectionAssigner(
             strategy,
-            topk=getattr(config_assigner, "topk", 9),
+            topk=getattr(config_assigner, "topk", 9),  # 9: default of the ATSS paper
             assign_by_circumhbbox=has_hbb_suffix or getattr(config_assigner, "assigns_by_hbb", False),
             # -1: ignored boxes have no effect
             ignore_iof_threshold=getattr(config_assigner, "ignore_iof_threshold", -1),

@@ -65,7 +65,7 @@ class NetworkInput:
 
     @property
     def facts(self) -> list[str]:
-        """Size, flip, rotation, scale and number of boxes, as texts."""
+        """Size, flip, rotation, scale and number of boxes, as one string each."""
         height, width = self.image.shape[:2]
         size = f"{self.original_wh[0]} x {self.original_wh[1]} -> {self.image_wh[0]} x {self.image_wh[1]} px"
         padding = f", padded to {width} x {height}" if (width, height) != self.image_wh else ""
@@ -116,7 +116,7 @@ class InputBrowser:
         self._preprocessor_cfg = cfg.model.data_preprocessor
         self._recorder = PipelineRecorder(self.dataset)
         self._batch_size = max(1, int(cfg[loader_key].get("batch_size") or 1))
-        self._training = split == "train"
+        self._is_training = split == "train"
         self.angle_version = find_angle_version(cfg)
         self.class_names = tuple(config_classes(cfg, loader_key) or ())
 
@@ -147,7 +147,7 @@ class InputBrowser:
             samples.append(self.dataset[index])
             traces.append(self._recorder.trace)
         with torch.no_grad():
-            data = self._preprocessor(pseudo_collate(samples), self._training)
+            data = self._preprocessor(pseudo_collate(samples), self._is_training)
         images = zip(indices, data["inputs"], data["data_samples"], traces, strict=True)
         return [self._to_input(index, inputs, sample, trace) for index, inputs, sample, trace in images]
 

@@ -58,7 +58,7 @@ def read_checkpoint(path: str | Path) -> dict:
         path: A ``.pth`` file of MMEngine, MMDetection 2.x or mmrotate, a bare state dict, or a ``.safetensors`` file.
 
     Raises:
-        UserError: The file is missing or damaged, or holds more than tensors and plain values.
+        UserError: The file is missing or damaged, or contains more than tensors and plain values.
 
     Example:
         >>> import tempfile, torch

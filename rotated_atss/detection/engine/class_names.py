@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.detection.engine.config import find_test_dataset
-from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
+from rotated_atss.detection.engine.dataset_wrappers import innermost_dataset_cfgs
 from rotated_atss.detection.registry import DATASETS
 from rotated_atss.dota.classes import resolve_classes
 from rotated_atss.errors import UserError, count_of
@@ -62,7 +62,7 @@ def set_classes(cfg: Config, classes: str | Sequence[str]) -> None:
     """
     names = resolve_classes(classes) if isinstance(classes, str) else tuple(classes)
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        for dataset in innermost_datasets((cfg.get(loader) or {}).get("dataset")):
+        for dataset in innermost_dataset_cfgs((cfg.get(loader) or {}).get("dataset")):
             dataset["metainfo"] = dict(dataset.get("metainfo") or {}, classes=names)
             dataset["metainfo"].pop("palette", None)
     _set_everywhere(cfg.get("model"), "num_classes", len(names))
@@ -76,7 +76,7 @@ def config_classes(cfg: Config, loader: str = "test_dataloader") -> tuple[str, .
         >>> config_classes(Config(dict(test_dataloader=dict(dataset=dataset))))
         ('roof',)
     """
-    for dataset in innermost_datasets((cfg.get(loader) or {}).get("dataset")):
+    for dataset in innermost_dataset_cfgs((cfg.get(loader) or {}).get("dataset")):
         for _, names in _dataset_name_sources(dataset):
             return names
     return None
@@ -96,7 +96,7 @@ def _set_everywhere(part: Any, key: str, value: Any) -> None:
 
 
 def _class_name_sources(content: Mapping[str, Any], cfg: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield (source, class names) in order of preference; ``source`` is a text for errors, such as "in the config"."""
+    """Yield (source, class names) in order of preference; ``source`` is a phrase for errors, like "in the config"."""
     recorded = recorded_classes(content)
     if recorded:
         yield "in the checkpoint", recorded
@@ -108,7 +108,7 @@ def _dataset_name_sources(dataset: Mapping[str, Any]) -> Iterator[tuple[str, tup
     configured = (dataset.get("metainfo") or {}).get("classes")
     if configured:
         names = (configured,) if isinstance(configured, str) else tuple(configured)
-        is_dota = dataset.get("type") == "DOTADataset"  # it replaces spaces in class names by hyphens
+        is_dota = dataset.get("type") == "DOTADataset"  # DOTADataset replaces spaces in class names by hyphens
         yield "in the config's metainfo", resolve_classes(names) if is_dota else names
     if dataset.get("classes"):
         yield "in the config", tuple(resolve_classes(dataset["classes"]))

@@ -18,10 +18,11 @@ import mmengine
 from rotated_atss.errors import printable
 from rotated_atss.io.status_line import StatusLine, emphasize
 
-FILE_ONLY = {"extra": {"file_only": True}}  # keyword arguments for logger.info and the like: write to the log file only
+# Keyword arguments of logger.info and logger.warning for messages that are written to the log file only.
+FILE_ONLY = {"extra": {"file_only": True}}
 
-# Warnings of MMEngine, MMCV and MMDetection that contain one of these texts are not printed. The one about MLflow asks
-# for a server even if a local database is used.
+# Warnings of MMEngine, MMCV and MMDetection that contain one of these strings are not printed. MLflow's warning
+# asks for a server even if a local database is used.
 _SUPPRESSED_WARNINGS = ("deprecated", "make sure that the mlflow server is running")
 _FRAMEWORK_DIRS = tuple(str(Path(package.__file__).parent) for package in (mmengine, mmcv, mmdet) if package.__file__)
 
@@ -39,7 +40,7 @@ _settings: ContextVar[_ConsoleSettings | None] = ContextVar("console_settings", 
 
 @contextmanager
 def configure_console(quiet: bool) -> Iterator[None]:
-    """Set whether runs in this block print messages. At its end, keep the last progress line on the screen.
+    """Set whether runs in this block print messages. When the block ends, the last progress line stays on the screen.
 
     Args:
         quiet: Print only warnings.

@@ -33,7 +33,7 @@ class ConvertedFile:
     Attributes:
         origin: Source of the weights.
         target: Description of the model that the config builds.
-        config_reason: Why this config was chosen, as a text to print.
+        config_reason: Why this config was chosen, for display.
         conversion: Converted weights, and notes on the conversion.
         meta: Metadata of the checkpoint to write, with the record of the model.
     """
@@ -59,7 +59,7 @@ def convert_file(
         path: The checkpoint.
         source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`; None detects it.
         angle_version: ``oc``, ``le90`` or ``le135``; None finds it in the checkpoint or its file name.
-        config: Path or name of the matching config; None detects it from the shapes.
+        config: Path or name of the matching config; None detects it from the shapes of the weights.
         cfg_options: Changes to the config by dotted key.
 
     Raises:
@@ -92,7 +92,7 @@ def convert_file(
 
 
 def _find_config(origin: Origin, path: str | Path) -> tuple[str, str]:
-    """Return the config whose model has the shapes of the weights, and the reason for this choice as a text."""
+    """Return the config whose model has the shapes of the weights, and the reason for this choice."""
     pattern = config_pattern(rename_keys(origin.state, origin.source)[0], origin.source, origin.angle_version)
     configs = matching_configs(pattern, config_names(), origin.name) if pattern else []
     if not configs:

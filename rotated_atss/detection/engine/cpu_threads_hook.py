@@ -21,6 +21,6 @@ class CpuThreadsHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None, mode: str = "train"
     ) -> None:
         """Update the number of threads after an iteration and log a change."""
-        change = update_threads()
-        if change:
-            runner.logger.info(change)
+        message = update_threads()
+        if message:
+            runner.logger.info(message)

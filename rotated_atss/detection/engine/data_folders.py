@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
+from rotated_atss.detection.engine.dataset_wrappers import innermost_dataset_cfgs
 from rotated_atss.errors import UserError
 
 IMAGES = "images"  # subfolder of a folder of tiles
@@ -72,7 +72,7 @@ def find_tiles(folder: str | Path, splits: tuple[str, ...]) -> Path:
 
 
 def _only_dataset(cfg: Config, loader: str) -> Any:
-    datasets = list(innermost_datasets(cfg[loader].get("dataset")))
+    datasets = list(innermost_dataset_cfgs(cfg[loader].get("dataset")))
     if len(datasets) != 1:
         hint = f"--cfg-options {loader}.dataset..."
         what = f"--data is ambiguous: {loader} has {len(datasets)} datasets"

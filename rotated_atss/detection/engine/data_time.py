@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from rotated_atss.io.processes import available_cores
 
 WINDOW = 50  # iterations over which times are averaged
-MAX_SHARE = 0.5  # largest share of the training time spent waiting for data that causes no warning
+MAX_LOADING_SHARE = 0.5  # the hook warns if waiting for data takes a larger share of the training time
 
 
 class DataTimeHook(Hook):
@@ -30,30 +30,31 @@ class DataTimeHook(Hook):
         scalars = runner.message_hub.log_scalars
         if self._is_reported or self._iterations % WINDOW or self._iterations == WINDOW or "train/time" not in scalars:
             return
-        seconds, waited = (float(scalars[f"train/{name}"].mean(WINDOW)) for name in ("time", "data_time"))
-        line = describe_waiting(waited, seconds, runner.train_dataloader.num_workers, available_cores())
+        seconds, loading_seconds = (float(scalars[f"train/{name}"].mean(WINDOW)) for name in ("time", "data_time"))
+        line = describe_waiting(loading_seconds, seconds, runner.train_dataloader.num_workers, available_cores())
         if line is not None:
             self._is_reported = True
             runner.logger.warning(line)
 
 
-def describe_waiting(waited: float, seconds: float, workers: int, cores: int) -> str | None:
+def describe_waiting(loading_seconds: float, seconds: float, workers: int, cores: int) -> str | None:
     """Return a line with advice if the device waits for data most of the time, else None.
 
     Args:
-        waited: Seconds per iteration in which the device waits for data.
+        loading_seconds: Seconds per iteration in which the device waits for data.
         seconds: Seconds per iteration.
         workers: Number of data loader processes of this training process.
         cores: Number of CPU cores available to this training process.
 
     Example:
-        >>> print(describe_waiting(waited=0.3, seconds=0.4, workers=2, cores=8))
+        >>> print(describe_waiting(loading_seconds=0.3, seconds=0.4, workers=2, cores=8))
         75% of the time is spent waiting for data, with 2 loader processes on 8 cores: use more --workers
-        >>> describe_waiting(waited=0.1, seconds=0.4, workers=2, cores=8) is None
+        >>> describe_waiting(loading_seconds=0.1, seconds=0.4, workers=2, cores=8) is None
         True
     """
-    if waited <= MAX_SHARE * seconds:
+    if loading_seconds <= MAX_LOADING_SHARE * seconds:
         return None
     advice = "use more --workers" if workers < cores else "pip install 'rotated-atss[fast]', or use smaller images"
     processes = "without loader processes" if not workers else f"with {workers} loader processes"
-    return f"{waited / seconds:.0%} of the time is spent waiting for data, {processes} on {cores} cores: {advice}"
+    share = loading_seconds / seconds
+    return f"{share:.0%} of the time is spent waiting for data, {processes} on {cores} cores: {advice}"

@@ -44,8 +44,8 @@ def configure_dataloaders(cfg: Any, workers: int | None = None, user_keys: Colle
         loader = cfg[name]
         if torch.cuda.is_available():
             loader.setdefault("pin_memory", True)
-            has_default = workers is None and f"{name}.num_workers" not in user_keys
-            if has_default and loader.get("num_workers"):  # 0 in a config stays 0: loading in the main process
+            is_set_by_user = workers is not None or f"{name}.num_workers" in user_keys
+            if not is_set_by_user and loader.get("num_workers"):  # 0 in a config stays 0: loading in the main process
                 loader.num_workers = max(loader.num_workers, min(MAX_WORKERS, cores_per_process))
         if workers is not None:
             loader.num_workers = workers

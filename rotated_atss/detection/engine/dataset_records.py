@@ -12,7 +12,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from rotated_atss.coco.instances import category_ids, read_instances
-from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
+from rotated_atss.detection.engine.dataset_wrappers import innermost_dataset_cfgs
 from rotated_atss.detection.registry import DATASETS
 from rotated_atss.errors import UserError
 from rotated_atss.io.image_header import read_header
@@ -33,14 +33,14 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
 
     Args:
         cfg: A config with ``train_dataloader``.
-        data: Data to use instead of all datasets of the config; None for the config's data. Either a folder with the
-            same layout as the ``data_root`` of the config's first dataset, or a COCO instances JSON, whose images need
-            not exist.
+        data: Data to use instead of all datasets of the config: a folder with the same layout as the ``data_root`` of
+            the config's first dataset, or a COCO instances JSON, whose images need not exist. None for the config's
+            data.
 
     Returns:
         Records, and the configs of the pipeline's transforms. A record has ``width`` and ``height`` in pixels, or
         ``img_path``, and ``instances``: dicts with ``bbox`` in pixels of the image and ``ignore_flag`` (0 or 1). If the
-        config has several datasets, the records are those of all datasets, the pipeline is that of the first one.
+        config has several datasets, the records are those of all datasets, and the pipeline is that of the first.
 
     Raises:
         UserError: The config has no training set, or the dataset cannot be read.
@@ -55,7 +55,7 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
         ...     load_records(Config(dict(train_dataloader=dict(dataset=dataset))), f"{folder}/a.json")[0]
         [{'width': 8, 'height': 6, 'instances': []}]
     """
-    datasets = list(innermost_datasets((cfg.get("train_dataloader") or {}).get("dataset")))
+    datasets = list(innermost_dataset_cfgs((cfg.get("train_dataloader") or {}).get("dataset")))
     if not datasets:
         raise UserError("this config has no train_dataloader", where=cfg.filename)
     first_dataset = datasets[0]
@@ -118,7 +118,7 @@ def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> Assignment
 
 
 def resized_wh(image_wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int, int]:
-    """Compute the size of an image after the pipeline's resizing; of several random scales, use the median.
+    """Compute the size of an image after the pipeline's resizing; a random scale is replaced by its median.
 
     Args:
         image_wh: Width and height in pixels.

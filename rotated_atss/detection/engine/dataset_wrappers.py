@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def innermost_datasets(dataset: Any) -> Iterator[Any]:
+def innermost_dataset_cfgs(dataset: Any) -> Iterator[Any]:
     """Yield the configs of the datasets inside wrappers.
 
     Args:
@@ -14,21 +14,21 @@ def innermost_datasets(dataset: Any) -> Iterator[Any]:
 
     Example:
         >>> roofs = dict(type="DOTADataset", data_root="roofs")
-        >>> list(innermost_datasets(dict(type="RepeatDataset", times=2, dataset=roofs))) == [roofs]
+        >>> list(innermost_dataset_cfgs(dict(type="RepeatDataset", times=2, dataset=roofs))) == [roofs]
         True
     """
     if isinstance(dataset, (list, tuple)):
         for part in dataset:
-            yield from innermost_datasets(part)
+            yield from innermost_dataset_cfgs(part)
     elif isinstance(dataset, dict):
         inner = dataset.get("dataset") or dataset.get("datasets")
         if inner:
-            yield from innermost_datasets(inner)
+            yield from innermost_dataset_cfgs(inner)
         else:
             yield dataset
 
 
-def built_datasets(dataset: Any) -> Iterator[Any]:
+def innermost_built_datasets(dataset: Any) -> Iterator[Any]:
     """Yield the built datasets inside wrappers.
 
     Args:
@@ -37,7 +37,7 @@ def built_datasets(dataset: Any) -> Iterator[Any]:
     Example:
         >>> from types import SimpleNamespace
         >>> inner = SimpleNamespace(pipeline=None)
-        >>> list(built_datasets(SimpleNamespace(dataset=inner))) == [inner]
+        >>> list(innermost_built_datasets(SimpleNamespace(dataset=inner))) == [inner]
         True
     """
     inner = getattr(dataset, "datasets", None)
@@ -47,4 +47,4 @@ def built_datasets(dataset: Any) -> Iterator[Any]:
     if not inner:
         yield dataset
     for part in inner:
-        yield from built_datasets(part)
+        yield from innermost_built_datasets(part)

@@ -35,7 +35,7 @@ def configure_launcher(cfg: Config, launcher: str) -> None:
     if "RANK" not in os.environ:
         hint = "start it with tools/dist_train.sh CONFIG NUM_PROCESSES_PER_HOST"
         raise UserError(f"--launcher {launcher} needs the environment that torchrun sets", hint=hint)
-    if not torch.cuda.is_available():
+    if not torch.cuda.is_available():  # MMEngine's default would name a GPU in device_ids
         cfg.model_wrapper_cfg = dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
 
 

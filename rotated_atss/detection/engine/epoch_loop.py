@@ -105,7 +105,7 @@ class ResumableBatchSampler(Sampler):
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the wrapped batch sampler, such as ``sampler``."""
-        if name == "batch_sampler":
+        if name == "batch_sampler":  # not yet set while a copy is created; avoid endless recursion
             raise AttributeError(name)
         return getattr(self.batch_sampler, name)
 

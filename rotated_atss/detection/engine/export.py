@@ -62,6 +62,8 @@ class ExportOptions:
 def export(config: str | Path | None, checkpoint: str | Path, options: ExportOptions) -> Iterator[str]:
     """Export a model, and yield one line per step.
 
+    The export runs while the caller iterates over the lines.
+
     Args:
         config: Path or name of a config; None for a model file that records its config.
         checkpoint: Weights of the config's model, or the model file.
@@ -69,7 +71,7 @@ def export(config: str | Path | None, checkpoint: str | Path, options: ExportOpt
 
     Raises:
         ModuleNotFoundError: A package of the extra ``export`` is not installed.
-        UserError: Config or checkpoint are invalid, the model cannot be exported, or the graph differs from torch.
+        UserError: The config or checkpoint is invalid, the model cannot be exported, or the graph differs from torch.
 
     Example::
 
@@ -152,9 +154,11 @@ def export_program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
         info: The record of the model.
 
     Returns:
-        The content of the package, as ``torch.export.load`` reads it.
+        The content of the package, in the format of ``torch.export.load``.
     """
     divisor = info.preprocessing.pad_divisor
+    # The traced graph is valid only if every level has at least two rows and columns. With the pad divisor 32, the
+    # level of stride 128 needs 5 steps for this.
     height_steps, width_steps = Dim("height_steps", min=5), Dim("width_steps", min=5)  # in units of the pad divisor
     shapes = {0: Dim("batch", min=1), 2: divisor * height_steps, 3: divisor * width_steps}
     with quiet_exporters(), torch.no_grad():
@@ -164,16 +168,16 @@ def export_program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
     return buffer.getvalue()
 
 
-def build_metadata(info: ModelInfo, graph: GraphInfo) -> dict[str, str]:
+def build_metadata(info: ModelInfo, graph_info: GraphInfo) -> dict[str, str]:
     """Build the metadata of an exported file: the records of model and graph, and entries for QGIS Deepness.
 
     Args:
         info: The record of the model.
-        graph: The record of the graph.
+        graph_info: The record of the graph.
     """
     metadata = {
         KEY: info.to_json(),
-        GRAPH_KEY: graph.to_json(),
+        GRAPH_KEY: graph_info.to_json(),
         "model_type": json.dumps("Detector"),
         "class_names": json.dumps(dict(enumerate(info.classes))),
         "det_iou_thresh": json.dumps(info.thresholds.merge_iou),
@@ -191,7 +195,7 @@ def replace_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
 
     Args:
         content: The content of the ONNX file.
-        metadata: The new metadata, texts by key.
+        metadata: The new metadata, strings by key.
 
     Returns:
         The content of the file with the new metadata.

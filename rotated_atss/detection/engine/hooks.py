@@ -58,9 +58,9 @@ class ClassCountHook(Hook):
 
     @staticmethod
     def _check(runner: Runner, dataset: Dataset) -> None:
-        model_classes, names = num_classes(runner.model), getattr(dataset, "metainfo", {}).get("classes")
-        if model_classes is not None and names is not None and len(names) != model_classes:
+        num_model_classes, names = num_classes(runner.model), getattr(dataset, "metainfo", {}).get("classes")
+        if num_model_classes is not None and names is not None and len(names) != num_model_classes:
             raise UserError(
-                f"the model has {count_of(model_classes, 'class')}, the dataset {len(names)} ({', '.join(names)})",
+                f"the model has {count_of(num_model_classes, 'class')}, the dataset {len(names)} ({', '.join(names)})",
                 hint="set model.bbox_head.num_classes and the classes of every dataset to the same number",
             )

@@ -93,9 +93,9 @@ class LoadedDetector:
         Raises:
             UserError: The device has too little memory.
         """
-        change = update_threads()
-        if change:
-            print(change, file=sys.stderr)
+        message = update_threads()
+        if message:
+            print(message, file=sys.stderr)
         batch = pseudo_collate([self.pipeline({"img": tile, "img_id": index}) for index, tile in enumerate(tiles)])
         try:
             amp = self.amp and has_fast_bfloat16(self.device.type)

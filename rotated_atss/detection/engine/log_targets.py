@@ -14,6 +14,7 @@ from mmengine.config import Config
 from rotated_atss.detection.engine.build_errors import one_line
 from rotated_atss.errors import UserError
 
+# MMEngine's visualization backends by value of --log-to. The value is also the name of the required Python package.
 BACKENDS = {
     "tensorboard": "TensorboardVisBackend",
     "wandb": "WandbVisBackend",

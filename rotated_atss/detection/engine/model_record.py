@@ -1,4 +1,4 @@
-"""Create the record of a model: what a model file says about config, classes, windows and preprocessing."""
+"""Create the record of a model: its config, classes, windows and preprocessing, as written to a model file."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def _describe_thresholds(cfg: Config) -> Thresholds:
 def _find_commit() -> str | None:
     """Return the commit of the working copy that the package is imported from; None for an installed package.
 
-    The text ends in ``-dirty`` if files differ from that commit.
+    It ends in ``-dirty`` if files differ from that commit.
     """
     root = Path(rotated_atss.__file__).resolve().parents[1]
     if not (root / ".git").exists():

@@ -19,7 +19,7 @@ def provide_model(entry: RegistryEntry, *, progress: bool | None = None) -> tupl
         progress: Show a progress bar; None shows it on a terminal.
 
     Returns:
-        The local file, and the conversion, None if nothing was converted. The file of a detector is a converted model
+        The local file, and the conversion (None if nothing was converted). The file of a detector is a converted model
         file with a record; the file of a backbone is the downloaded file.
 
     Raises:

@@ -50,8 +50,9 @@ def has_fast_bfloat16(device: str) -> bool:
     """
     if device != "cpu":
         return True
-    is_supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return is_supported is None or bool(is_supported())
+    # A private operator, which other versions of torch may lack. Native bfloat16 is then assumed.
+    query_support = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return query_support is None or bool(query_support())
 
 
 def store_channels_last(model: nn.Module) -> None:

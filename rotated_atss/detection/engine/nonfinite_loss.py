@@ -23,7 +23,7 @@ from rotated_atss.detection.engine.random_numbers import step_seed
 from rotated_atss.errors import UserError, count_of
 
 ACTIONS = ("stop", "skip")
-MAX_RECORDS = 5  # files per run; each holds the weights and is as large as a checkpoint without optimizer
+MAX_RECORDS = 5  # files per run; each contains the weights and is as large as a checkpoint without optimizer
 MAX_SKIPPED = 10  # batches in succession; after so many, the cause is probably the weights, not the data
 _HINT = "check these labels, or lower the learning rate (--cfg-options optim_wrapper.optimizer.lr=...)"
 

@@ -25,7 +25,7 @@ class RunOptions:
         on_bad_image: ``stop`` at an image that cannot be read, or ``skip`` it
             (:mod:`rotated_atss.detection.engine.bad_images`).
         classes: Class names of all datasets and of the model, in the order of the class indices: a sequence,
-            comma-separated text, a DOTA version or a file of names. None keeps the classes of the config.
+            a comma-separated string, a DOTA version or a file of names. None keeps the classes of the config.
         cfg_options: Changes to the config by dotted key.
         quiet: Print only warnings; the log file has everything.
     """

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rotated_atss.detection.datasets.transforms import RandomRotation
-from rotated_atss.detection.engine.dataset_wrappers import built_datasets
+from rotated_atss.detection.engine.dataset_wrappers import innermost_built_datasets
 
 _FLAGS = "gt_ignore_flags"  # selected together with the boxes by every transform that drops boxes
 
@@ -73,7 +73,7 @@ class PipelineRecorder:
 
     def __init__(self, dataset: Any) -> None:
         self.trace = SampleTrace()
-        for inner in built_datasets(dataset):
+        for inner in innermost_built_datasets(dataset):
             pipeline = getattr(inner, "pipeline", None)
             steps = getattr(pipeline, "transforms", None)
             if pipeline is not None and steps is not None:

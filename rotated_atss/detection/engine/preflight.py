@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from rotated_atss.coco.instances import read_instances, reject_missing_images
-from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
+from rotated_atss.detection.engine.dataset_wrappers import innermost_dataset_cfgs
 from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.errors import UserError
 
@@ -35,7 +35,7 @@ def check_data(cfg: Config, loader: str) -> None:
         ...
         rotated_atss.errors.UserError: no/such/images: no such folder (make tiles with rotated-atss split, or ...
     """
-    for dataset in innermost_datasets((cfg.get(loader) or {}).get("dataset")):
+    for dataset in innermost_dataset_cfgs((cfg.get(loader) or {}).get("dataset")):
         if dataset.get("type") == "DOTADataset":
             _check_tiles(dataset)
         elif dataset.get("type") == "CocoInstancesDataset":

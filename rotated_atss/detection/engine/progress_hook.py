@@ -74,18 +74,18 @@ class ProgressHook(Hook):
         self.console.shows_messages = True
 
     def after_train(self, runner: Runner) -> None:
-        """Keep the last state of the line that is updated in place."""
+        """Keep the last state of the status line on the screen."""
         self.console.status.keep()
 
     def after_run(self, runner: Runner) -> None:
-        """Remove the line of a test that is updated in place."""
+        """Remove the status line of a test."""
         self.console.status.clear()
 
     def _is_logged(self, runner: Runner, batch_idx: int, ends_epoch: bool) -> bool:
         """Return whether ``LoggerHook`` logs this iteration: at its interval, and usually at the end of an epoch."""
         interval = self.log_hook.interval
-        logs_end = not self.log_hook.ignore_last or len(runner.train_dataloader) <= interval
-        return self.every_n_inner_iters(batch_idx, interval) or (ends_epoch and logs_end)
+        logs_epoch_end = not self.log_hook.ignore_last or len(runner.train_dataloader) <= interval
+        return self.every_n_inner_iters(batch_idx, interval) or (ends_epoch and logs_epoch_end)
 
     def _show_pass(self, runner: Runner, mode: str, batch_idx: int, dataloader: Any, data_batch: Any) -> None:
         """Show the state of one pass over the data: a validation (``val``) or a ``test``."""
@@ -142,7 +142,7 @@ def _is_iteration_based(runner: Runner) -> bool:
 
 
 def _num_images(dataloader: Any, data_batch: Any) -> int:
-    """Return the number of images of a full batch: the mean time per iteration is almost that of full batches."""
+    """Return the number of images per full batch; only the last batch of an epoch can be smaller."""
     if getattr(dataloader, "batch_size", None):
         return dataloader.batch_size
     inputs = data_batch.get("inputs") if isinstance(data_batch, dict) else data_batch

@@ -74,7 +74,7 @@ class SeededSampler(Sampler):
             self.skip = self._skip
 
     def __iter__(self) -> Iterator[SeededIndex]:
-        """Yield the indices. If ``set_epoch`` is not called, the positions continue those of the previous iteration."""
+        """Yield the indices. If ``set_epoch`` is not called, the positions continue those of the previous pass."""
         num_to_skip, self._num_to_skip = self._num_to_skip, 0
         self.position += num_to_skip
         for index in islice(self.sampler, num_to_skip, None):
@@ -88,7 +88,7 @@ class SeededSampler(Sampler):
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the wrapped sampler."""
-        if name == "sampler":
+        if name == "sampler":  # not yet set while a copy is created; avoid endless recursion
             raise AttributeError(name)
         return getattr(self.sampler, name)
 

@@ -31,16 +31,16 @@ class StepResult:
 
     Attributes:
         losses: Mean of each loss by name.
-        gradients: Names of the weights with a gradient that is not finite.
+        nonfinite_gradients: Names of the weights with a gradient that is not finite.
     """
 
     losses: dict[str, float]
-    gradients: list[str]
+    nonfinite_gradients: list[str]
 
     @property
     def is_finite(self) -> bool:
         """Whether all losses and gradients are finite."""
-        return all(map(math.isfinite, self.losses.values())) and not self.gradients
+        return all(map(math.isfinite, self.losses.values())) and not self.nonfinite_gradients
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Replay:
         recorded, repeated = self.record.losses, self.batch.losses
         if recorded.keys() != repeated.keys() or not all(_agree(recorded[name], repeated[name]) for name in recorded):
             return False
-        return bool(self.batch.gradients) or not self.record.gradients
+        return bool(self.batch.nonfinite_gradients) or not self.record.gradients
 
 
 def replay(path: str | Path, config: str | Path | None = None, device: str | None = None) -> Replay:
@@ -148,14 +148,15 @@ def _run_step(model: Any, optim_wrapper: Any, record: BatchRecord, images: Seque
         losses = model(**data, mode="loss")
     total, log_vars = model.parse_losses(losses)
     total.backward()
-    return StepResult(_losses_by_name(log_vars), _nonfinite_gradients(model))
+    return StepResult(_losses_by_name(log_vars), _find_nonfinite_gradients(model))
 
 
 def _losses_by_name(log_vars: Mapping[str, Tensor]) -> dict[str, float]:
     return {name: float(value.detach()) for name, value in log_vars.items() if "loss" in name}
 
 
-def _nonfinite_gradients(model: nn.Module) -> list[str]:
+def _find_nonfinite_gradients(model: nn.Module) -> list[str]:
+    """Return the names of the weights with a gradient that is not finite."""
     return [
         name
         for name, parameter in model.named_parameters()

@@ -77,7 +77,7 @@ def check_resumable(
     missing = [key for key in TRAINING_STATE if key not in content]
     if missing:
         raise UserError(
-            f"holds weights but no training state to resume (no {', '.join(missing)})",
+            f"contains weights but no training state to resume (no {', '.join(missing)})",
             where=path,
             hint=_HINT,
         )
@@ -122,6 +122,7 @@ def _check_training_state(content: Mapping[str, Any], path: str | Path) -> None:
 def _optimizer_states(content: Any) -> list[Any]:
     """Return the states of all optimizers: one, or those of an ``OptimWrapperDict``, which saves them by name."""
     if isinstance(content, Mapping) and "param_groups" not in content:
+        # Without any such state, content itself is invalid; the caller reports it.
         return [state for state in content.values() if _is_mapping(state)] or [content]
     return [content]
 

@@ -89,7 +89,7 @@ def record_test(
 
     Args:
         runner: The runner, after the test.
-        hook: The hook that was registered before the test.
+        hook: A hook that was created before the test; it measures the time.
         metrics: Metrics that the test returned.
         checkpoint: The tested weights.
 

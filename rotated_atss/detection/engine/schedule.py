@@ -104,7 +104,8 @@ def shorten_warm_up(schedulers: Sequence[dict[str, Any]], iterations: int) -> li
 def limit_iterations(cfg: Config, iterations: int) -> None:
     """Change a config, in place, to train for a few iterations.
 
-    Each iteration is logged, validation is skipped, and one checkpoint is saved at the end.
+    Each iteration is logged, validation is skipped, and one checkpoint is saved at the end. The schedules keep their
+    length, so the learning rates are those of the first iterations of a full training.
 
     Raises:
         UserError: ``iterations`` is less than 1.
@@ -128,7 +129,7 @@ def limit_iterations(cfg: Config, iterations: int) -> None:
         "log_processor.window_size": 1,
     })  # fmt: skip
     for scheduler in _schedulers(cfg):
-        if scheduler.get("total_steps", iterations) < iterations:
+        if scheduler.get("total_steps", iterations) < iterations:  # a one-cycle schedule raises an error after its end
             scheduler["total_steps"] = iterations
 
 
@@ -170,12 +171,12 @@ def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
                 raise UserError(what, where="param_scheduler", hint=f"set {key}={length}, or train_cfg.{length_key}")
 
 
-def unreached_milestones(cfg: Config) -> list[str]:
+def describe_unreached_milestones(cfg: Config) -> list[str]:
     """Return one line per schedule whose milestones all lie after the end of the run.
 
     Example:
         >>> schedule = dict(type="MultiStepLR", milestones=[8, 11])
-        >>> unreached_milestones(Config(dict(train_cfg=dict(max_epochs=2), param_scheduler=[schedule])))
+        >>> describe_unreached_milestones(Config(dict(train_cfg=dict(max_epochs=2), param_scheduler=[schedule])))
         ['MultiStepLR: no milestone of [8, 11] is before max_epochs=2, so the learning rate does not decay']
     """
     lines = []
@@ -188,7 +189,7 @@ def unreached_milestones(cfg: Config) -> list[str]:
     return lines
 
 
-def overridden_learning_rate(cfg: Config, user_keys: Collection[str]) -> list[str]:
+def describe_overridden_lr(cfg: Config, user_keys: Collection[str]) -> list[str]:
     """Return one line per one-cycle schedule that makes the learning rate set by the user ineffective.
 
     Args:
@@ -198,7 +199,7 @@ def overridden_learning_rate(cfg: Config, user_keys: Collection[str]) -> list[st
     Example:
         >>> cfg = Config(dict(optim_wrapper=dict(optimizer=dict(lr=0.01))))
         >>> cfg.param_scheduler = [dict(type="OneCycleLR", eta_max=0.002)]
-        >>> overridden_learning_rate(cfg, ["optim_wrapper.optimizer.lr"])
+        >>> describe_overridden_lr(cfg, ["optim_wrapper.optimizer.lr"])
         ['OneCycleLR: the learning rate follows eta_max=0.002, so optim_wrapper.optimizer.lr=0.01 has no effect']
     """
     if LR_KEY not in user_keys:

@@ -50,10 +50,12 @@ class StartWeightsHook(Hook):
             tensor_shapes(state), expected, where=self.path, reset_class_layer=self.reset_class_layer
         )
         trained_classes, classes = recorded_classes(checkpoint), config_classes(runner.cfg, "train_dataloader")
+        # A class layer of the right size may have been trained on other classes, or on the same ones in another order.
         if not fit.reset and trained_classes and classes:
             if self.reset_class_layer and sorted(trained_classes) != sorted(classes):
-                class_layer = [name for name in fit.matched if name.rpartition(".")[0].endswith("_cls")]
-                fit = fit._replace(matched=[name for name in fit.matched if name not in class_layer], reset=class_layer)
+                class_weights = [name for name in fit.matched if name.rpartition(".")[0].endswith("_cls")]
+                other_weights = [name for name in fit.matched if name not in class_weights]
+                fit = fit._replace(matched=other_weights, reset=class_weights)
             else:
                 state = reorder_class_layer(state, trained_classes, classes, where=self.path)
         log = runner.logger.warning if fit.missing or fit.reset else runner.logger.info

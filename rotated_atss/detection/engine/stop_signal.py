@@ -22,9 +22,10 @@ from rotated_atss.io.signals import StopRequest, TerminatedError, defer_signals
 
 VALIDATION_DUE = "validation_due"  # key of a checkpoint's meta: the validation at its iteration was interrupted
 
-# Seconds after a signal in which a training of several processes must write its checkpoint; a process that takes longer
-# ends without a checkpoint. A launcher also sends SIGTERM when one process has died. The other processes then wait for
-# the dead one in a collective operation, and torchrun kills them after 30 s. On the CPU, iterations take longer.
+# Time in seconds that a training of several processes has to write its checkpoint after a signal; a process that takes
+# longer ends without a checkpoint. A launcher also sends SIGTERM when one process has died. The other processes then
+# wait for the dead one in a collective operation, and torchrun kills them after 30 s. The time on the CPU is longer
+# because iterations take longer there.
 GRACE_S = {"cuda": 10.0, "cpu": 25.0}
 
 

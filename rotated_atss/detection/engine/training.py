@@ -32,7 +32,11 @@ from rotated_atss.detection.engine.run_result import (
     save_learning_curves,
 )
 from rotated_atss.detection.engine.runner_setup import build_runner
-from rotated_atss.detection.engine.schedule import overridden_learning_rate, shorten_warm_up, unreached_milestones
+from rotated_atss.detection.engine.schedule import (
+    describe_overridden_lr,
+    describe_unreached_milestones,
+    shorten_warm_up,
+)
 from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
 from rotated_atss.detection.engine.stop_signal import checkpoint_on_signal
 from rotated_atss.detection.engine.training_record import ModelInfoHook
@@ -85,7 +89,7 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
         if resume_from is None:
             _check_start_weights(runner, cfg, options)
         runner.register_hook(ModelInfoHook())
-        for warning in (*unreached_milestones(cfg), *overridden_learning_rate(cfg, options.cfg_options)):
+        for warning in (*describe_unreached_milestones(cfg), *describe_overridden_lr(cfg, options.cfg_options)):
             runner.logger.warning(warning)
         _log_scaled_lr(runner, cfg)
         if options.compile:
@@ -156,7 +160,7 @@ def _run_training_loop(runner: AtomicCheckpointRunner, options: TrainOptions) ->
     result_hook = ResultHook()
     runner.register_hook(result_hook)
     with strip_worker_traceback():
-        if options.iterations is None:
+        if options.iterations is None:  # --iterations runs the first iterations of a full training, with its warm-up
             _shorten_warm_ups(runner)
         with checkpoint_on_signal(runner):
             runner.train()

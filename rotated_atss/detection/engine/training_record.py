@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from rotated_atss.checkpoints.model_info import KEY, WHOLE_IMAGE, TrainingData, Window
 from rotated_atss.checkpoints.training_summary import summarize_training_data, widen_gap
-from rotated_atss.detection.engine.dataset_wrappers import built_datasets
+from rotated_atss.detection.engine.dataset_wrappers import innermost_built_datasets
 from rotated_atss.detection.engine.model_record import default_window, describe_model
 from rotated_atss.detection.engine.network import unwrap_model
 from rotated_atss.dota.tiles import is_tile_name, parse_tile_name
@@ -75,7 +75,7 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
             names.append(Path(record.get("img_path") or str(index)).stem)
             for instance in record.get("instances", ()):
                 if not instance.get("ignore_flag"):
-                    box = instance["bbox"]  # of this package's datasets: cx, cy, w, h, angle or x1, y1, x2, y2
+                    box = instance["bbox"]  # cx, cy, w, h, angle or x1, y1, x2, y2
                     sides.append(box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1]))
                     labels.append(instance["bbox_label"])
     is_tiled = all(map(is_tile_name, names))
@@ -130,7 +130,7 @@ def _distinct_sides(dataset: Any) -> set[int]:
 
 def _datasets_with_records(dataset: Any) -> Iterator[Any]:
     """Yield the datasets inside wrappers; raise an error if one has no ``get_data_info``, which returns boxes."""
-    for part in built_datasets(dataset):
+    for part in innermost_built_datasets(dataset):
         if not hasattr(part, "get_data_info"):
             raise UserError(f"{type(part).__name__} has no records of its images")
         yield part

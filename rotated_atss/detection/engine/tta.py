@@ -48,6 +48,7 @@ class BoxTTAModel(BaseTTAModel):
         self.max_per_img = int(settings.pop("max_per_img", 2000))
         merge = settings.pop("merge", "nms")
         function, known_settings = MERGERS.get(merge, (None, set()))
+        # An unknown method has no known settings, so this check rejects it as well.
         if not ("iou_threshold" in settings and set(settings) <= known_settings):
             hint = "merge='nms' with iou_threshold, or merge='vote' with iou_threshold and soft_score"
             raise UserError(f"tta_cfg does not name a merging method, got merge={merge!r}, {settings}", hint=hint)

@@ -55,9 +55,10 @@ def choose_images(dataset: Any, num_images: int, world_size: int = 1) -> dict[st
     chosen = {}
     for start, end in zip(starts, [*starts[1:], len(indices)]):
         part_indices = indices[start : min(end, start + _MAX_READ_PER_PART)]
-        truths = [read_ground_truth(dataset, index) for index in part_indices]
-        truth = next((truth for truth in truths if truth.names), truths[0])
-        chosen[truth.path] = truth
+        ground_truths = [read_ground_truth(dataset, index) for index in part_indices]
+        with_objects = [ground_truth for ground_truth in ground_truths if ground_truth.names]
+        ground_truth = (with_objects or ground_truths)[0]
+        chosen[ground_truth.path] = ground_truth
     return chosen
 
 

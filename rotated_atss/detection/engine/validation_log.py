@@ -20,7 +20,7 @@ from mmengine.visualization.vis_backend import (
 )
 
 from rotated_atss.detection.engine.dataset_records import build_assignment_input
-from rotated_atss.detection.engine.dataset_wrappers import innermost_datasets
+from rotated_atss.detection.engine.dataset_wrappers import innermost_dataset_cfgs
 from rotated_atss.detection.engine.positive_centers import PositiveCenters
 from rotated_atss.detection.engine.validation_images import ImageGroundTruth, choose_images
 from rotated_atss.detection.evaluation.detections import UNREADABLE
@@ -52,19 +52,21 @@ class ValidationLogHook(Hook):
 
     def __init__(self, num_images: int = NUM_IMAGES) -> None:
         self.num_images = num_images
-        self.truths: dict[str, ImageGroundTruth] | None = None  # by path of the image
-        self._is_due = False  # whether this validation logs pictures
-        self._picture_interval = 0  # validations from one with pictures to the next; 0 before the first validation
+        self.ground_truths: dict[str, ImageGroundTruth] | None = None  # by path of the image
+        self._logs_pictures = False  # whether this validation logs pictures
+        self._picture_interval = 0  # pictures are logged at every N-th validation; 0 before the first one
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Choose the images to draw, and make the metric keep its curves if TensorBoard logs them."""
-        has_backends = bool(_backends(runner))
-        self._is_due = has_backends and is_main_process() and self._is_picture_due(_count_later_validations(runner))
-        if self._is_due and self.truths is None:
+        can_log_pictures = bool(_backends(runner)) and is_main_process()
+        self._logs_pictures = can_log_pictures and self._is_picture_due(_count_later_validations(runner))
+        if self._logs_pictures and self.ground_truths is None:
             dataset = runner.val_dataloader.dataset
             has_classes = bool((getattr(dataset, "metainfo", None) or {}).get("classes"))
-            can_read_truth = has_classes and hasattr(dataset, "get_data_info")
-            self.truths = choose_images(dataset, self.num_images, get_world_size()) if can_read_truth else {}
+            can_read_ground_truth = has_classes and hasattr(dataset, "get_data_info")
+            self.ground_truths = (
+                choose_images(dataset, self.num_images, get_world_size()) if can_read_ground_truth else {}
+            )
             self._log_assignment(runner)
         has_tensorboard = any(isinstance(backend, TensorboardVisBackend) for backend in _backends(runner))
         for metric in runner.val_loop.evaluator.metrics:
@@ -75,14 +77,14 @@ class ValidationLogHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
     ) -> None:
         """Draw the detections of the chosen images."""
-        if not self._is_due or not self.truths:
+        if not self._logs_pictures or not self.ground_truths:
             return
         classes = runner.val_dataloader.dataset.metainfo["classes"]
         for sample in outputs or ():
-            truth = self.truths.get(sample.metainfo.get("img_path"))
-            if truth is not None and not sample.metainfo.get(UNREADABLE):
-                picture = _draw_comparison(sample, truth, classes)
-                _add_image(runner, f"validation/{Path(truth.path).stem}", picture, _step(runner))
+            ground_truth = self.ground_truths.get(sample.metainfo.get("img_path"))
+            if ground_truth is not None and not sample.metainfo.get(UNREADABLE):
+                picture = _draw_comparison(sample, ground_truth, classes)
+                _add_image(runner, f"validation/{Path(ground_truth.path).stem}", picture, _step(runner))
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Log AP50 per class and the curves."""
@@ -116,12 +118,12 @@ class ValidationLogHook(Hook):
             positive_centers = PositiveCenters(runner.cfg)
         except UserError:  # a head without priors, or a head of another project
             return
-        for truth in (self.truths or {}).values():
+        for ground_truth in (self.ground_truths or {}).values():
             try:
-                picture = _draw_positives(runner, positive_centers, truth)
+                picture = _draw_positives(runner, positive_centers, ground_truth)
             except UserError:  # an image that cannot be read, which the validation reports
                 continue
-            _add_image(runner, f"assignment/{Path(truth.path).stem}", picture, 0)
+            _add_image(runner, f"assignment/{Path(ground_truth.path).stem}", picture, 0)
 
 
 def _backends(runner: Runner) -> list[BaseVisBackend]:
@@ -151,28 +153,32 @@ def _add_image(runner: Runner, name: str, picture_bgr: Any, step: int) -> None:
         backend.add_image(file_name, picture, step=step)
 
 
-def _draw_comparison(sample: Any, truth: ImageGroundTruth, classes: Sequence[str]) -> Any:
-    """Draw an image with its ground truth beside the same image with its detections."""
+def _draw_comparison(sample: Any, ground_truth: ImageGroundTruth, classes: Sequence[str]) -> Any:
+    """Draw an image with its ground truth next to the same image with its detections."""
     detections = sample.pred_instances
     polygons = box_polygons(get_box_tensor(detections.bboxes).detach().float().cpu())
     names = [classes[label] for label in detections.labels.tolist()]
     scores = detections.scores.detach().float().cpu().numpy()
     return draw_truth_and_detections(
-        read_image(truth.path), (truth.polygons, truth.names), (polygons, names, scores), class_styles(classes)
+        read_image(ground_truth.path),
+        (ground_truth.polygons, ground_truth.names),
+        (polygons, names, scores),
+        class_styles(classes),
     )
 
 
-def _draw_positives(runner: Runner, positive_centers: PositiveCenters, truth: ImageGroundTruth) -> Any:
+def _draw_positives(runner: Runner, positive_centers: PositiveCenters, ground_truth: ImageGroundTruth) -> Any:
     """Draw the ground-truth boxes in white, and the center of each positive prior in the color of its level."""
-    image = read_image(truth.path)
+    image = read_image(ground_truth.path)
     height, width = image.shape[:2]
-    record = {"width": width, "height": height, "instances": truth.instances}
-    dataset = next(innermost_datasets(runner.cfg.val_dataloader.dataset))
+    record = {"width": width, "height": height, "instances": ground_truth.instances}
+    dataset = next(innermost_dataset_cfgs(runner.cfg.val_dataloader.dataset))
     inputs = build_assignment_input(record, dataset.get("pipeline") or [])
     centers, levels = positive_centers.find(inputs)
+    # from pixels of the network's input to pixels of the image file
     centers = centers * (width / inputs.image_wh[0], height / inputs.image_wh[1])
-    white = [(255, 255, 255)] * len(truth.polygons)
-    picture = draw_boxes(image, truth.polygons, colors=white)
+    white = [(255, 255, 255)] * len(ground_truth.polygons)
+    picture = draw_boxes(image, ground_truth.polygons, colors=white)
     return draw_points(picture, centers, [_rgb(level_color(level)) for level in levels.tolist()])
 
 

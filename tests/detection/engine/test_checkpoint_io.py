@@ -215,7 +215,7 @@ def test_only_the_state_of_a_training_is_resumed(model, fault):
     )
     check_resumable(model, whole, "whole.pth")
     assert fault(check_resumable, model, model.state_dict(), "bare.pth").startswith(
-        "bare.pth: holds weights but no training state to resume (no meta, message_hub, optimizer"
+        "bare.pth: contains weights but no training state to resume (no meta, message_hub, optimizer"
     )
     for value in (float("nan"), float("inf")):
         state = {0: {"momentum_buffer": torch.full((2, 3), value)}}

@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 
 from rotated_atss.detection.datasets.dota import DOTADataset
 from rotated_atss.detection.datasets.transforms import RandomRotation
-from rotated_atss.detection.engine.dataset_wrappers import built_datasets
+from rotated_atss.detection.engine.dataset_wrappers import innermost_built_datasets
 from rotated_atss.detection.engine.pipeline_trace import PipelineRecorder
 from rotated_atss.detection.engine.random_numbers import seed_generators
 from tests.references.datasets import dataset, write_folder
@@ -149,4 +149,4 @@ def test_datasets_inside_wrappers():
     inner, repeat, concat = Wrapper(), Wrapper(), Wrapper()
     repeat.dataset = inner
     concat.datasets = [repeat, repeat]
-    assert list(built_datasets(concat)) == [inner, inner]
+    assert list(innermost_built_datasets(concat)) == [inner, inner]

@@ -5,7 +5,7 @@ import pytest
 from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.options import TrainOptions
 from rotated_atss.detection.engine.prepare import prepare_train
-from rotated_atss.detection.engine.schedule import overridden_learning_rate, shorten_warm_up
+from rotated_atss.detection.engine.schedule import describe_overridden_lr, shorten_warm_up
 
 DEMO, PUBLISHED = "rotated_atss_obb_r18_demo_le90", "rotated_atss_obb_r50_fpn_1x_dota_le90"
 
@@ -49,4 +49,4 @@ def test_only_a_warm_up_of_a_short_training_is_shortened():
 @pytest.mark.parametrize("name, key, lines", [(DEMO, "optim_wrapper.optimizer.lr", 1), (DEMO, "model.backbone", 0),
                                               (PUBLISHED, "optim_wrapper.optimizer.lr", 0)])  # fmt: skip
 def test_only_a_one_cycle_schedule_overrides_the_learning_rate(name, key, lines):
-    assert len(overridden_learning_rate(load_config(name), [key])) == lines
+    assert len(describe_overridden_lr(load_config(name), [key])) == lines
