@@ -17,7 +17,7 @@ from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES, SIZ
 from rotated_atss.analysis.shapes import shapes_of_boxes
 
 POSITIVE_FRACTION = 0.2
-"""Share of the k L candidates of a box that the ATSS paper expects to be positive (arXiv 1912.02424, section 3.3)."""
+"""Share of the candidates of a box that the ATSS paper (arXiv 1912.02424, section 3.3) expects to be positive."""
 
 
 @dataclass
@@ -142,7 +142,7 @@ def summarize(shapes: BoxShapes, counts: dict[str, PositiveCounts]) -> dict[str,
     """
     return {
         "objects": int(sum(map(len, shapes.size))),
-        "assigners": {name: _summarize_assigner(shapes, positives) for name, positives in counts.items()},
+        "assigners": {name: _summarize_assigner(shapes, of_assigner) for name, of_assigner in counts.items()},
     }
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# A note is printed with its number, as in "2 polygons with holes: holes are filled". Each kind of note is therefore a
+# noun in the singular and the text after it.
 NOT_POLYGONS = ("feature", " other than a polygon (point, line, no geometry): left out")
 MULTIPOLYGONS = ("multipolygon", ": every part is an object")
 HOLES = ("polygon", " with holes: holes are filled")
-"""Kinds of notes: a singular noun and the text after it, printed as in ``2 polygons with holes: holes are filled``."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
             os.close(descriptor)
         else:
             os.close(descriptor)  # before the files are removed, because Windows does not remove open files
-            path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # _open_locked has created it before flock failed
             exclusive_path.unlink(missing_ok=True)
 
 

@@ -32,7 +32,7 @@ def sigmoid_focal_loss(logits: Tensor, labels: Tensor, *, gamma: float = 2.0, al
     """
     logits = upcast(logits)
     target = functional.one_hot(labels, logits.shape[1] + 1)[:, :-1].to(torch.bool)
-    # z is the logit of a wrong prediction, so -log(p_t) = softplus(z) and 1 - p_t = sigmoid(z)
+    # With p_t, the probability of the correct answer: z is the logit of 1 - p_t, so -log(p_t) = softplus(z).
     z = torch.where(target, -logits, logits)
     weight = torch.where(target, alpha, 1 - alpha)
     return weight * z.sigmoid().pow(gamma) * functional.softplus(z)

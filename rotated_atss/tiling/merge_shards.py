@@ -1,9 +1,12 @@
 """Merge in shards (``merge --shard``): several runs divide the parts of the Task1 files among themselves.
 
-The unit of work is a part of about a megabyte of one class: consecutive lines with all detections on some images. A
+The unit of work is a part of about a megabyte of a Task1 file: consecutive lines with all detections on some images. A
 whole file is not the unit, because a few frequent classes have most of the detections. An image is not the unit either,
 because every shard would have to read all files to find the lines of its images. Parts are read only once, take about
 equal time, and limit the memory. Each of N shards merges every N-th part.
+
+If the lines of an image are not consecutive in a file, several parts can contain some of them. The shard that writes
+the result then merges this file again as a whole.
 
 The shards record the merged parts in ``merge.partial`` in the output folder. The shard that finds all parts recorded
 writes the merged files and removes ``merge.partial``. It also writes a hidden file, by which a repeated shard
@@ -93,8 +96,9 @@ def run_shard(
         parts = {part.key(): part for part in task.cut(_PART_BYTES)}
         run = SharedRun(task.out_dir / PARTIAL, _describe(task), shard, MergedPart.from_json)
         description = _describe_result(task, list(parts))
-        with folder_lock(task.out_dir, COMMAND, shard):
-            complete_result(task.out_dir)
+        with folder_lock(task.out_dir, COMMAND, shard):  # excludes all other shards; hold_run_lock, only the same one
+            complete_result(task.out_dir)  # in case a run was killed while it renamed the merged files
+            # A shard has nothing to do after a finished merge; a run without --shard merges again.
             if shard is not None and _is_finished(task, description):
                 run.remove()  # left by a run that was killed after it had written the files
                 return ShardMerge(was_finished=True)
@@ -136,7 +140,8 @@ def _write_if_complete(
     if unfinished:
         return ShardMerge(unfinished=tuple(unfinished))
     merged = {part: results[key] for key, part in parts.items()}
-    # The lock is not held here, because merging whole files can take long.
+    # Files in which an image has lines in several parts are merged again as a whole; task.write prefers these results
+    # to those of the parts. The lock is not held here, because this can take long.
     merged |= dict(merge_parts(task.files_with_divided_images(merged), workers, scheduler))
     with folder_lock(task.out_dir, COMMAND, run.shard):
         if not run.folder.exists():
@@ -165,13 +170,17 @@ def _describe(task: MergeTask) -> dict[str, Any]:
         "--classes": ", ".join(task.classes) if task.has_class_list else None,
     }
     if not task.has_class_list:
-        # an empty list marks a file for first_difference, which reports new and missing files by name
+        # SharedRun compares the descriptions of two runs (run_state.first_difference). A list stands for a file there,
+        # so that new and missing files are reported by name.
         description["Task1 files"] = {task1_path("", name).name: [] for name in task.classes}
     return description
 
 
 def _describe_result(task: MergeTask, keys: Sequence[str]) -> dict[str, Any]:
-    """Return all that the merged files depend on: the settings and a digest of the keys of all parts."""
+    """Return all that the merged files depend on: the settings and a digest of the keys of all parts.
+
+    A key contains size and modification time of the input file.
+    """
     return {**_describe(task), "input": hashlib.sha256("".join(keys).encode()).hexdigest()}
 
 

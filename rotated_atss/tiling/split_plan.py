@@ -64,13 +64,13 @@ def estimate_job_bytes(job: SplitJob) -> int:
         14400
     """
     header, decode_bytes = _read_header(job.image), estimate_decode_bytes(job.image)
-    if header is None or decode_bytes >= whole_image_bytes(header):
+    if header is None or decode_bytes >= whole_image_bytes(header):  # the image is decoded as a whole
         return decode_bytes
-    # the reader can decode parts of the image, but resampling needs the whole image
-    if _is_resampled(job.settings):
+    if _is_resampled(job.settings):  # resampling needs the whole image, although it could be decoded in parts
         return whole_image_bytes(header)
-    band_rows = 2 * max(size for size, _ in job.settings.grids()) + CHUNK_ROWS  # rows of two bands: this and the next
-    return max(decode_bytes, 3 * header.width * band_rows)  # 3 bytes per pixel
+    # In memory are the rows of the current windows, those of the next windows, and a chunk that has just been decoded.
+    num_rows = 2 * max(size for size, _ in job.settings.grids()) + CHUNK_ROWS
+    return max(decode_bytes, 3 * header.width * num_rows)  # 3 bytes per pixel
 
 
 def _count_parts(image: Path, settings: SplitSettings) -> int:
@@ -79,11 +79,12 @@ def _count_parts(image: Path, settings: SplitSettings) -> int:
     num_windows = sum(map(len, windows_per_rate))
     if settings.whole_images or _is_resampled(settings) or num_windows < 2 * WINDOWS_PER_PART:
         return 1
-    header, options = check_header(image), settings.pixels
-    # Only the reader "raster" can start below the first row of an image.
-    if header is None or choose_reader(image, header, options)[0] != "raster":
+    header = check_header(image)
+    # A part must be readable without decoding the rows above it. Only the reader "raster" can do this, and only for
+    # some files: those that are stored in tiles or in strips of rows.
+    if header is None or choose_reader(image, header, settings.pixels)[0] != "raster":
         return 1
-    with open_image(image, options) as reader:
+    with open_image(image, settings.pixels) as reader:
         if reader.access not in ("tiles", "rows"):
             return 1
     num_rows_of_windows = len(np.unique(windows_per_rate[0][:, 1]))

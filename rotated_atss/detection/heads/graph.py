@@ -78,7 +78,7 @@ class DetectionGraph(nn.Module):
             precision=self.precision,
             strides=tuple(int(stride) for stride, _ in generator.strides),
             priors_per_location=tuple(generator.num_base_priors),
-            rank_by="final" if is_official else "class",
+            rank_by="final" if is_official else "class",  # by which of the outputs top-k is selected
             clamp=clamp,
             inclusive_pixels=is_official,
         )
@@ -104,11 +104,11 @@ class DetectionGraph(nn.Module):
             head_outputs, priors = self.model.forward_stages(inputs)
         else:
             head_outputs, priors = self.head(self.model.extract_feat(inputs)), None
-        cls_scores, bbox_preds = head_outputs[:2]
+        cls_logits, bbox_preds = head_outputs[:2]
         if priors is None:
-            featmap_sizes = [level.shape[-2:] for level in cls_scores]
+            featmap_sizes = [level.shape[-2:] for level in cls_logits]
             priors = self.head.prior_generator.grid_priors(featmap_sizes, dtype=torch.float32, device=images.device)
-        class_scores = flatten_levels(cls_scores, self.head.cls_out_channels).float().sigmoid()
+        class_scores = flatten_levels(cls_logits, self.head.cls_out_channels).float().sigmoid()
         deltas = flatten_levels(bbox_preds, self.head.bbox_coder.encode_size).float()
         boxes = self._decode(torch.cat(priors, -2), deltas)
         if not self._has_centerness:
@@ -120,7 +120,7 @@ class DetectionGraph(nn.Module):
 
     @property
     def _has_centerness(self) -> bool:
-        # RotatedRetinaHead is the only supported head without the branch, even when it is trained with ATSS.
+        # RotatedRetinaHead has no centerness branch, whether trained with ATSS or not; all other supported heads have.
         return not isinstance(self.head, RotatedRetinaHead)
 
     def _decode(self, priors: Tensor, deltas: Tensor) -> Tensor:
