@@ -67,7 +67,7 @@ class ImageJob:
 
 
 def predict_on_worker(job: ImageJob) -> UserError | None:
-    """Detect objects on one image, and return the error if it cannot be read, otherwise None."""
+    """Detect objects on one image. Return the error if the image cannot be processed, otherwise None."""
     detector = job.model.load_once()
     try:
         job.predict(detector=detector, path=job.path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rotated_atss.cli._config_options import add_cfg_options
 from rotated_atss.cli._device_option import add_device_argument
-from rotated_atss.cli._feature_files import parse_formats
+from rotated_atss.cli._format_option import parse_formats
 from rotated_atss.cli._images import add_pixel_arguments, check_output_folders, find_images, parse_pixel_options
 from rotated_atss.cli._pictures import check_picture_arguments, picture_path
 from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES
