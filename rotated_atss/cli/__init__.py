@@ -176,7 +176,7 @@ def _reject_empty_arguments(arguments: Sequence[str]) -> None:
     for option, value in zip(arguments, arguments[1:]):
         if not value:
             where = option if option.startswith("-") else None
-            raise UserError("an argument is empty", where=where, hint="a variable of the shell may not be set")
+            raise UserError("an argument is empty", where=where, hint="a shell variable may be unset")
 
 
 def _safe_config_context(args: argparse.Namespace) -> AbstractContextManager[None]:

@@ -26,7 +26,7 @@ class ModelSource:
     """The arguments of :func:`load_any_detector`, with which a worker loads the model.
 
     Attributes:
-        config: Path or name of a config; None for a model file that records it.
+        config: Path or name of a config; None for a model file that contains it.
         checkpoint: The model file.
         args: Parsed arguments.
         cfg_options: Changes to the config by dotted key.

@@ -115,7 +115,7 @@ def _predict_images(
     from rotated_atss.tiling.predict import resolve_tiling
 
     tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
-    _print_record(detector, model.checkpoint, tiling)
+    _print_metadata(detector, model.checkpoint, tiling)
     args.resolution = resolve_target_resolution(args.resolution, detector.info, model.checkpoint)
     classes = select_classes(args.classes, detector.classes)
     reject_stale_detections(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))
@@ -198,16 +198,16 @@ def _config_checksum(config: str) -> str:
     return hashlib.sha256(json.dumps(load_config(config).to_dict(), sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, tiling: Tiling) -> None:
-    """Print the record of the model file, and the window size and overlap that differ from it."""
+def _print_metadata(detector: LoadedDetector | GraphDetector, checkpoint: str, tiling: Tiling) -> None:
+    """Print the metadata of the model, and the window size and overlap if they differ from those in the metadata."""
     if detector.info is None:
         return
     print(f"{checkpoint}: {detector.info.describe()}")
     recorded = detector.info.window
     if tiling.size != recorded.size:
-        print(f"--size {tiling.size} instead of the recorded {recorded.size}")
+        print(f"--size {tiling.size} instead of {recorded.size} in the model metadata")
     if tiling.size and tiling.split_settings().gaps[0] != recorded.gap:
-        print(f"overlap of {tiling.split_settings().gaps[0]} px instead of the recorded {recorded.gap} px")
+        print(f"overlap of {tiling.split_settings().gaps[0]} px instead of {recorded.gap} px in the model metadata")
 
 
 def _format_plan(paths: Sequence[Path], tiling: Tiling, *, is_resampled: bool) -> str:

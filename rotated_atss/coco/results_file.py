@@ -110,9 +110,10 @@ def default_category_ids(classes: Sequence[str]) -> list[int]:
 
 
 def ids_path(results: str | Path) -> Path:
-    """Return the path of the ids file of a results JSON. It lists the image and category ids, with their names.
+    """Return the path of the ids file of a results JSON.
 
-    ``predict --json`` writes this file if it assigns the ids itself, that is, if no instances JSON is given.
+    The ids file lists the image and category ids with their names. ``predict --json`` writes it if no instances JSON is
+    given, so that it has to assign the ids.
 
     Example:
         >>> ids_path("results.json").name
