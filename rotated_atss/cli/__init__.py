@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = arguments[0] if arguments and arguments[0] in COMMANDS else None
     if command in WITHOUT_TORCH:
         limit_blas_threads()
-    program = f"{PROGRAM} {command}" if command else PROGRAM  # as error lines name it
+    program = f"{PROGRAM} {command}" if command else PROGRAM  # first words of error lines
     try:
         if command is None:
             return _print_overview(arguments)
@@ -136,12 +136,12 @@ def _raise_on_signals() -> Iterator[None]:
         return
     signals = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
     signals = [number for number in signals if signal.getsignal(number) is signal.SIG_DFL]
-    main_process = os.getpid()
+    main_pid = os.getpid()
 
     def handle(signal_number: int, frame: FrameType | None) -> None:
         for number in signals:  # a second signal ends the process at once
             signal.signal(number, signal.SIG_DFL)
-        if os.getpid() != main_process:  # a forked worker, which has nothing to clean up
+        if os.getpid() != main_pid:  # a forked worker, which has nothing to clean up
             os.kill(os.getpid(), signal_number)
             return
         raise TerminatedError(signal.Signals(signal_number))
@@ -176,11 +176,11 @@ def _reject_empty_arguments(arguments: Sequence[str]) -> None:
     for option, value in zip(arguments, arguments[1:]):
         if not value:
             where = option if option.startswith("-") else None
-            raise UserError("an argument is empty", where=where, hint="a variable of the shell may not be set")
+            raise UserError("an argument is empty", where=where, hint="a shell variable may be unset")
 
 
 def _safe_config_context(args: argparse.Namespace) -> AbstractContextManager[None]:
-    """Return a context for the command: with ``--safe-config``, configs are read in it without being executed."""
+    """Return the context in which to run a command. With ``--safe-config``, it reads configs without executing them."""
     if not getattr(args, "safe_config", False):
         return nullcontext()
     from rotated_atss.io.safe_config import require_safe_configs
@@ -221,7 +221,7 @@ def parse_arguments(name: str, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments of a command.
 
     Commands whose module defines ``MODEL_FORMS`` have the positional arguments ``MODEL`` or ``CONFIG CHECKPOINT``,
-    followed by inputs. Options may stand between them.
+    followed by inputs. Options may appear between them.
 
     Args:
         name: A key of ``COMMANDS``.
@@ -254,7 +254,7 @@ def _print_overview(arguments: list[str]) -> int:
 
 
 def _print_error(program: str, message: str, code: int) -> int:
-    """Print a message to stderr, and return the exit code. Only the message of a user error (code 2) says "error"."""
+    """Print a message to stderr, and return the exit code. Only errors (code 2), not signals, are marked as "error"."""
     print(f"{program}: error: {message}" if code == 2 else f"{program}: {message}", file=sys.stderr)
     return code
 

@@ -2,6 +2,8 @@
 
 A trace records the steps of ATSS for one object. Its variant is the kind of boxes whose IoU is computed: hbb
 (circumscribed), obb (oriented), or config (the horizontal boxes of a config that has no oriented boxes).
+In all functions, ``names`` are the class names of the ground-truth boxes, and ``traces`` are the traces of one object
+by variant.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ _VARIANTS = {
 }
 
 
-def title_of(cfg: Config, image: Path, assignment: ImageAssignment, names: list[str]) -> str:
-    """Return the title of a picture: config, image, input size, number of objects and of positives."""
+def picture_title(cfg: Config, image: Path, assignment: ImageAssignment, names: list[str]) -> str:
+    """Return the title of a picture: config, image, input size, and the numbers of objects and positives."""
     width, height = assignment.inputs.image_wh
     objects = count_of(len(names), "object")
     num_ignored = len(assignment.inputs.gt_boxes_ignore)
@@ -85,7 +87,7 @@ def draw_overview(cfg: Config, image: Path, assignment: ImageAssignment, names: 
         count_positives(assignment, len(names)).sum(1).tolist(),
         assignment.strides,
         ignored=corners_of(assignment.inputs.gt_boxes_ignore),
-        title=title_of(cfg, image, assignment, names),
+        title=picture_title(cfg, image, assignment, names),
     )
 
 
@@ -105,8 +107,10 @@ def draw_object(
         compared_polygon = polygon  # the box whose IoU with the priors is computed
         if variant == "hbb":
             compared_polygon = corners_of(_to_hbb(assignment.inputs.gt_boxes[gt_index : gt_index + 1]))[0]
-        best = trace.prior_index[trace.iou.argmax()] if len(trace.iou) else None  # the candidate of highest IoU
-        best_prior = None if best is None else corners_of(assignment.priors[best : best + 1])[0]
+        best_prior = None  # corners of the candidate with the highest IoU
+        if len(trace.iou):
+            best_index = trace.prior_index[trace.iou.argmax()]
+            best_prior = corners_of(assignment.priors[best_index : best_index + 1])[0]
         panels.append(TracePanel(variant_title(assignment, variant), trace, compared_polygon, polygon, best_prior))
     title = f"{cfg.config_name}, {image.stem}: object {gt_index}, {names[gt_index]}"
     return plot_object(

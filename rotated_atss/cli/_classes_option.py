@@ -11,18 +11,18 @@ from rotated_atss.dota.datasets import DATASET_NAMES
 from rotated_atss.errors import UserError
 
 
-def add_classes_argument(parser: argparse._ActionsContainer, effect: str, default: str, note: str = "") -> None:
+def add_classes_argument(parser: argparse._ActionsContainer, meaning: str, default: str, note: str = "") -> None:
     """Add ``--classes`` to a parser or an argument group.
 
     Args:
         parser: The parser or group.
-        effect: Start of the help text: the meaning of the classes for the command, such as "classes to draw".
+        meaning: Start of the help text: what the classes mean for the command, such as "classes to draw".
         default: Default shown at the end of the help text, such as "all".
         note: Sentence shown before the default, such as "Other classes are an error".
     """
     forms = f"comma-separated names, a file with one name per line, or the classes of {', '.join(DATASET_NAMES)}"
     sentence = f". {note}" if note else ""
-    parser.add_argument("--classes", metavar="CLASSES", help=f"{effect}: {forms}{sentence} (default: {default})")
+    parser.add_argument("--classes", metavar="CLASSES", help=f"{meaning}: {forms}{sentence} (default: {default})")
 
 
 def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ class ModelSource:
     """The arguments of :func:`load_any_detector`, with which a worker loads the model.
 
     Attributes:
-        config: Path or name of a config; None for a model file that records it.
+        config: Path or name of a config; None for a model file that contains it.
         checkpoint: The model file.
         args: Parsed arguments.
         cfg_options: Changes to the config by dotted key.
@@ -67,7 +67,7 @@ class ImageJob:
 
 
 def predict_on_worker(job: ImageJob) -> UserError | None:
-    """Detect objects on one image, and return the error if it cannot be read, otherwise None."""
+    """Detect objects on one image. Return the error if the image cannot be processed, otherwise None."""
     detector = job.model.load_once()
     try:
         job.predict(detector=detector, path=job.path)

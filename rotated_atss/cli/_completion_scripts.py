@@ -53,21 +53,21 @@ def bash_script(commands: Mapping[str, CommandCompletions]) -> str:
             if option.candidates is not None:
                 pattern = "|".join(f'"{name} {spelling}"' for spelling in option.names)
                 option_value_cases.append(f"            {pattern}) {_bash_candidates(option.candidates)} ;;")
-        names = " ".join(spelling for option in completions.options for spelling in option.names)
-        pattern = f'"{name}"'
-        positional = _bash_candidates(completions.positionals, completions.actions)
+        options = " ".join(spelling for option in completions.options for spelling in option.names)
+        positionals = _bash_candidates(completions.positionals, completions.actions)
         command_cases.append(
-            f'                    {pattern}) case $cur in -*) words="{names}" ;; *) {positional} ;; esac ;;'
+            f'                    "{name}") case $cur in -*) words="{options}" ;; *) {positionals} ;; esac ;;'
         )
     return _BASH.format(
         head=_HEAD, program=PROGRAM, commands=" ".join(commands), option_value_cases="\n".join(option_value_cases),
         command_cases="\n".join(command_cases),
-        # "-" matches no command: a case needs a pattern
+        # a case needs a pattern, and "-" matches no command
         commands_with_actions="|".join(name for name, completions in commands.items() if completions.actions) or "-",
     )  # fmt: skip
 
 
 def _bash_candidates(candidates: Candidates, actions: Mapping[str, CommandCompletions] | None = None) -> str:
+    """Return bash code that sets ``words``, and ``paths``: -f for files and folders, -d for folders, else empty."""
     paths = "-f" if candidates.files else "-d" if candidates.folders else ""
     return f'words="{" ".join([*candidates.words, *(actions or ())])}" paths={paths}'
 
@@ -83,14 +83,14 @@ def zsh_script(commands: Mapping[str, CommandCompletions]) -> str:
     for name, completions in _iterate_with_actions(commands):
         body = _zsh_actions(name, completions.actions) if completions.actions else _zsh_arguments(completions)
         functions.append(f"{_zsh_function(name)}() {{\n{body}\n}}\n")
-    top = _zsh_actions("", commands)
+    top_level = _zsh_actions("", commands)
     return "\n".join(
-        [f"#compdef {PROGRAM}", f"{_HEAD} zsh", "", *functions, f"_rotated_atss() {{\n{top}\n}}", "", _ZSH_END]
+        [f"#compdef {PROGRAM}", f"{_HEAD} zsh", "", *functions, f"_rotated_atss() {{\n{top_level}\n}}", "", _ZSH_END]
     )
 
 
 # If zsh finds the script in fpath, it runs the script as the body of the completion function, so the script has to
-# complete. If the script is sourced, it registers the function.
+# perform the completion itself. If the script is sourced, it only registers the function.
 _ZSH_END = f"""\
 if [ "$funcstack[1]" = "_{PROGRAM}" ]; then _rotated_atss "$@"; else compdef _rotated_atss {PROGRAM}; fi
 """
@@ -101,11 +101,16 @@ def _zsh_function(name: str) -> str:
 
 
 def _zsh_actions(name: str, actions: Mapping[str, CommandCompletions]) -> str:
-    """Return zsh code that completes an action, such as ``list`` of ``models``, or calls the function of the action."""
-    described = " ".join(_zsh_quote(f"{action}:{completions.help}") for action, completions in actions.items())
+    """Return zsh code that completes the names of actions, and calls the function of the action if it is complete.
+
+    Args:
+        name: The command that has the actions; empty if the actions are the commands themselves.
+        actions: Completions by name.
+    """
+    descriptions = " ".join(_zsh_quote(f"{action}:{completions.help}") for action, completions in actions.items())
     calls = "\n".join(f"        {action}) {_zsh_function(f'{name} {action}'.strip())} ;;" for action in actions)
     return (
-        f"    local -a commands=({described})\n"
+        f"    local -a commands=({descriptions})\n"
         "    if (( CURRENT == 2 )); then _describe command commands; return; fi\n"
         "    local command=$words[2]\n"
         "    shift words; (( CURRENT-- ))\n"
@@ -123,7 +128,7 @@ def _zsh_options(option: Option) -> Iterator[str]:
     help_text = "".join(f"\\{character}" if character in "[]:" else character for character in option.help)
     value = "" if option.candidates is None else f":value:{_zsh_candidates(option.candidates)}"
     for name in option.names:
-        yield f"*{name}[{help_text}]{value}"
+        yield f"*{name}[{help_text}]{value}"  # the star lets an option be given again
 
 
 def _zsh_candidates(candidates: Candidates) -> str:

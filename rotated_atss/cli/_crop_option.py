@@ -103,7 +103,7 @@ def find_window(args: argparse.Namespace, image_wh: tuple[int, int], layers: Seq
 
 
 def _window_around(object_index: int, image_wh: tuple[int, int], layer: Layer) -> Window:
-    """Return a square around a box, shifted into the image, and clipped to the image if it is larger."""
+    """Return a square around a box. It is shifted into the image; a square larger than the image is clipped."""
     import numpy as np
 
     count = len(layer.names)
@@ -145,7 +145,7 @@ def crop_layer(layer: Layer, window: Window) -> Layer:
 
 
 def window_path(path: Path, window: Window | None) -> Path:
-    """Append the region, as X, Y, width and height, to the file name of a picture; without a region, return the path.
+    """Append the region, as X, Y, width and height, to the file name of a picture; None returns the path unchanged.
 
     Example:
         >>> window_path(Path("out/P1.png"), (10, 20, 110, 220)).name

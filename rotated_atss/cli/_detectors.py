@@ -39,7 +39,7 @@ def check_onnx_options(config: str | None, options: Mapping[str, object]) -> Non
         >>> check_onnx_options(None, {"--amp": False})
     """
     if config is not None:
-        raise UserError("an ONNX file records its config, got a config too", where=config, hint="omit the config")
+        raise UserError("an ONNX file contains its config, got a config too", where=config, hint="omit the config")
     for option, value in options.items():
         if value:
             raise UserError("this option does not apply to an ONNX file", where=option, hint="omit it")
@@ -53,7 +53,7 @@ def load_any_detector(
     With ``--fast``, the fastest runtime and number format on this machine are selected and printed.
 
     Args:
-        config: Path or name of a config; None for a model file that records it.
+        config: Path or name of a config; None for a model file that contains it.
         checkpoint: The model file.
         args: ``device``, ``amp``, ``channels_last`` and ``fast``.
         cfg_options: Changes to the config by dotted key.
@@ -79,7 +79,7 @@ def load_any_detector(
     amp, channels_last = args.amp, args.channels_last or None  # None leaves the choice to the config
     if args.fast:
         amp, channels_last = amp or has_fast_bfloat16(resolve_device(args.device).type), True
-        hint = "" if args.device not in (None, "cpu") else "; an exported ONNX file is faster on a CPU"
+        hint = "; an exported ONNX file is faster on a CPU" if args.device in (None, "cpu") else ""
         print(f"fastest here: torch, {'bfloat16' if amp else 'float32'}, channels last{hint}")
     model_arguments = (checkpoint,) if config is None else (config, checkpoint)
     return load_detector(

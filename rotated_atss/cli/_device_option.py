@@ -18,9 +18,9 @@ def add_device_argument(parser: argparse._ActionsContainer) -> None:
 
 
 def enable_mps_fallback(environment: MutableMapping[str, str] | None = None) -> None:
-    """Let torch run operations that MPS does not support on the CPU.
+    """Let torch fall back to the CPU for operations that MPS does not support.
 
-    Has no effect if the user has set ``PYTORCH_ENABLE_MPS_FALLBACK``, or once torch is imported.
+    Has no effect if the user has set ``PYTORCH_ENABLE_MPS_FALLBACK``, or if torch is already imported.
 
     Args:
         environment: Environment variables to change; None changes those of this process.

@@ -172,9 +172,9 @@ def _list_label_files(folders: list[str]) -> dict[str, Path]:
         if not files:
             raise UserError("no label files (.txt) in this folder", where=folder)
         for path in files:
-            first = by_image.setdefault(path.stem, path)
-            if first != path:
-                raise UserError(f"the image {path.stem} also has a label file in {first.parent}", where=path)
+            first_path = by_image.setdefault(path.stem, path)
+            if first_path != path:
+                raise UserError(f"the image {path.stem} also has a label file in {first_path.parent}", where=path)
     return by_image
 
 

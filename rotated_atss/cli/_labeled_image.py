@@ -1,4 +1,4 @@
-"""Find the label file of one image by name, and read the objects."""
+"""Find the label file of an image by the name of the image, and read its objects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LabeledObjects(NamedTuple):
     Attributes:
         polygons: (N, 8) array of corners in pixels.
         names: Class name of each object.
-        difficult: Difficult flag of each object, 0 to 2; 3 for a crowd box of COCO.
+        difficult: Difficult flag of each object, 0 to 2; ``CROWD`` for a crowd box of COCO.
         num_without_area: Number of objects without area, which are left out.
     """
 
@@ -36,9 +36,9 @@ def find_image_and_labels(image: str, labels: str | None, data: str | None) -> t
 
     Args:
         image: Path of the image; with ``data``, the name of a tile, with or without suffix.
-        labels: A DOTA label file, a folder of DOTA label files, or a COCO instances JSON. If None, the label file is
-            searched in ``labelTxt`` of ``data``, or without ``data`` in ``labelTxt`` next to the image's folder, then
-            in the image's folder.
+        labels: A DOTA label file, a folder of DOTA label files, or a COCO instances JSON. With None, the label file is
+            looked up in ``labelTxt`` of ``data``; without ``data``, in ``labelTxt`` next to the image's folder, then in
+            the image's folder.
         data: Dataset folder with ``images`` and ``labelTxt``.
 
     Raises:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rotated_atss.visualization.palettes import ClassStyle
 
 MAX_PICTURE_PIXELS = 50_000_000  # larger images are reduced, so that they need not fit in memory
-REDUCED_PIXELS = 16_000_000  # larger images are reduced to at most this number of pixels
+REDUCED_PIXELS = 16_000_000  # maximum number of pixels of a reduced image
 MAX_CAPTIONED_BOXES = 50_000  # above this number, captions would hide each other and the image
 _CHUNK_BOXES = 50_000  # number of boxes drawn at once, which limits memory
 

@@ -32,7 +32,7 @@ def predict_file(
     """Detect objects on an image, write the picture and record the detections.
 
     Args:
-        records: Writes the detections and pictures to the partial folder of the run.
+        records: Records of the images in the partial folder of the run, to which this image is added.
         detector: The detector.
         tiling: Settings of the windows and of the merging.
         classes: Names of the classes to keep.

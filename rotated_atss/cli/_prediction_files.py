@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rotated_atss.cli._feature_files import list_feature_files
+from rotated_atss.cli._format_option import list_vector_files
 from rotated_atss.cli._pictures import picture_path
 from rotated_atss.errors import UserError, count_of, is_or_are
 from rotated_atss.io.files import atomic_write
@@ -23,12 +23,18 @@ if TYPE_CHECKING:
     from rotated_atss.tiling.merge_boxes import BoxDetections
     from rotated_atss.tiling.prediction_record import ImageInfo
 
-DETECTIONS, PICTURES = "detections", "pictures"  # in the output folder: Task1 files, and images with drawn detections
-PARTIAL, COMMAND = "predict.partial", "predict"
+# in the output folder
+DETECTIONS = "detections"  # folder of the Task1 files
+PICTURES = "pictures"  # folder of the images with drawn detections
+PARTIAL = "predict.partial"  # the partial folder, removed at the end of the run
 
-# in the partial folder: a folder with one file per finished or failed image, a folder with the result files, the
-# description of the run, and the journal, which lists the renames that move the result files to the output folder
-_RECORDS, _RESULTS, _RUN, _JOURNAL = "records", "results", "run.json", "moves.json"
+# in the partial folder
+_RECORDS = "records"  # folder with one file per finished or failed image
+_RESULTS = "results"  # folder with the result files, before they are moved to the output folder
+_DESCRIPTION = "run.json"  # description of the run
+_JOURNAL = "moves.json"  # the renames that move the result files to the output folder
+
+COMMAND = "predict"  # name of the command, in the names of its lock files
 
 
 class ImageRecords:
@@ -93,8 +99,8 @@ class PredictionFiles(ImageRecords):
 
     Args:
         out: Output folder with ``DETECTIONS`` and ``PICTURES``, created if missing.
-        run: Description of everything that the result depends on, as JSON values. An interrupted run is continued only
-            if its description is the same.
+        description: Everything that the result depends on, as JSON values. An interrupted run is continued only if its
+            description is the same.
         images: Names of all images, without suffix.
         json_path: File of the COCO results; None if none are written.
         overwrite: Whether to discard an interrupted run.
@@ -116,7 +122,7 @@ class PredictionFiles(ImageRecords):
     def __init__(
         self,
         out: str | Path,
-        run: Mapping[str, Any],
+        description: Mapping[str, Any],
         images: Sequence[str],
         *,
         json_path: str | Path | None = None,
@@ -129,7 +135,8 @@ class PredictionFiles(ImageRecords):
         self.shard_images = images if shard is None else shard.select(images)
         self.json_path = None if json_path is None else Path(json_path)
         self.outcome: dict[str, Any] | None = None
-        self._run = json.loads(json.dumps(run))  # with lists instead of tuples, as a description read from a file
+        # with lists instead of tuples, as in a description that is read from a file
+        self._description = json.loads(json.dumps(description))
         self._overwrite, self._shard = overwrite, shard
         self._has_created_out = False
         self._temporary_paths: dict[Path, Path] = {}  # by target, for result files outside the output folder
@@ -176,8 +183,8 @@ class PredictionFiles(ImageRecords):
             json_folders = [] if self.json_path is None else [self.json_path.parent]
             check_journal(journal, self.partial / _JOURNAL, [self.out, *json_folders])
             finish_moves(journal)
-            run, outcome = journal.get("run"), journal.get("note")  # written by commit
-            is_same_run = isinstance(run, dict) and first_difference(run, self._run) is None
+            description, outcome = journal.get("run"), journal.get("note")  # written by commit
+            is_same_run = isinstance(description, dict) and first_difference(description, self._description) is None
             if is_same_run and isinstance(outcome, dict) and not self._overwrite:
                 self.outcome = outcome
                 return
@@ -190,18 +197,18 @@ class PredictionFiles(ImageRecords):
         if self.json_path is not None:
             self.json_path.parent.mkdir(parents=True, exist_ok=True)
             self._check_writable(self.json_path.parent)
-        if not (self.partial / _RUN).exists():
-            atomic_write(self.partial / _RUN, json.dumps(self._run).encode())
+        if not (self.partial / _DESCRIPTION).exists():
+            atomic_write(self.partial / _DESCRIPTION, json.dumps(self._description).encode())
 
     def _check_continuable(self) -> None:
         """Refuse an interrupted run of another description; discard it if requested or if it has no finished image."""
-        run = read_state(self.partial / _RUN)
-        difference = None if run is None else first_difference(run, self._run)
-        has_records = run is not None and any((self.partial / _RECORDS).glob("*.npz"))
+        description = read_state(self.partial / _DESCRIPTION)  # of the interrupted run
+        difference = None if description is None else first_difference(description, self._description)
+        has_records = description is not None and any((self.partial / _RECORDS).glob("*.npz"))
         if difference is not None and has_records and not self._overwrite:
             hint = "repeat its command to continue it, or pass --overwrite to discard it"
             raise UserError(f"an interrupted run differs: {difference}", where=self.partial, hint=hint)
-        if self._overwrite or difference is not None or run is None:
+        if self._overwrite or difference is not None or description is None:
             shutil.rmtree(self.partial, ignore_errors=True)
         elif self._shard is None:
             for path in self.partial.rglob(".*.part"):  # left by a killed process
@@ -224,7 +231,7 @@ class PredictionFiles(ImageRecords):
 
     def count_unprocessed(self) -> int:
         """Return the number of images that neither this run nor another shard has processed yet."""
-        if not (self.partial / _RUN).exists():  # another shard has finished the whole run
+        if not (self.partial / _DESCRIPTION).exists():  # another shard has finished the whole run
             return 0
         return sum(not (self.has_failed(image) or self.is_done(image)) for image in self.images)
 
@@ -239,36 +246,36 @@ class PredictionFiles(ImageRecords):
         self._temporary_paths[target] = target.with_name(f".{target.name}.{checksum:08x}.part")
         return self._temporary_paths[target]
 
-    def commit(self, compose: Callable[[list[Path]], str], stale: Sequence[Path] = ()) -> None:
+    def commit(self, write_files: Callable[[list[Path]], str], stale: Sequence[Path] = ()) -> None:
         """Write the result files, move them to their final paths and set ``outcome``.
 
         Args:
-            compose: Function that writes the result files to the folder ``results`` and to :meth:`temporary_path`, and
-                returns a summary. Its argument is the list of the record files of finished images, in the order of the
-                images.
+            write_files: Function that writes the result files to the folder ``results`` and to :meth:`temporary_path`,
+                and returns a summary. Its argument is the list of the record files of finished images, in the order of
+                the images.
             stale: Files of an earlier run to remove.
         """
         with self._folder_lock():
-            if not (self.partial / _RUN).exists() or (self.partial / _JOURNAL).exists():
+            if not (self.partial / _DESCRIPTION).exists() or (self.partial / _JOURNAL).exists():
                 return  # another shard has committed
             shutil.rmtree(self.results / DETECTIONS, ignore_errors=True)  # left by a killed process
             (self.results / DETECTIONS).mkdir()
-            for path in list_feature_files(self.results):
+            for path in list_vector_files(self.results):
                 path.unlink()
             records = {image: self._record_path(image) for image in self.images if self.is_done(image)}
-            summary = compose(list(records.values()))
+            summary = write_files(list(records.values()))
             for path in (self.results / PICTURES).glob("*.png"):
                 if path.stem not in records:  # the image became unreadable after its picture was written
                     path.unlink()
             moves, stale_pictures = self._list_moves(), self._list_stale_pictures()
-            earlier_files = [*stale, *list_feature_files(self.out)]
+            earlier_files = [*stale, *list_vector_files(self.out)]
             targets = {target for _, target in moves}
             outcome = {
                 "summary": summary, "failed": len(self.images) - len(records), "removed": len(stale_pictures),
                 "removed_files": [path.name for path in earlier_files if path not in targets and path.exists()],
             }  # fmt: skip
             removals = [*stale_pictures, *earlier_files]
-            finish_moves(plan_moves(self.partial / _JOURNAL, moves, removals, run=self._run, note=outcome))
+            finish_moves(plan_moves(self.partial / _JOURNAL, moves, removals, run=self._description, note=outcome))
         self.outcome = outcome
 
     def _list_moves(self) -> list[tuple[Path, Path]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rotated_atss.cli._config_options import add_cfg_options
 from rotated_atss.cli._device_option import add_device_argument
-from rotated_atss.cli._feature_files import parse_formats
+from rotated_atss.cli._format_option import parse_formats
 from rotated_atss.cli._images import add_pixel_arguments, check_output_folders, find_images, parse_pixel_options
 from rotated_atss.cli._pictures import check_picture_arguments, picture_path
 from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES
@@ -21,13 +21,13 @@ def add_window_arguments(parser: argparse.ArgumentParser) -> None:
     windows = parser.add_argument_group("windows")
     windows.add_argument(
         "--size", type=int, metavar="PX",
-        help="window size; 0 for the whole image (default: the size of the training tiles as recorded in the model "
-        "file; without a record, that of the config's test pipeline: 1024 for DOTA, 0 for COCO)",
+        help="window size; 0 for the whole image (default: the size of the training tiles according to the model "
+        "metadata; without metadata, that of the config's test pipeline: 1024 for DOTA, 0 for COCO)",
     )  # fmt: skip
     windows.add_argument(
         "--gap", type=int, metavar="PX",
-        help="overlap of windows (default: as recorded in the model file, but at most half the size; without a record, "
-        "200/1024 of the size)",
+        help="overlap of windows (default: according to the model metadata, but at most half the size; without "
+        "metadata, 200/1024 of the size)",
     )  # fmt: skip
     windows.add_argument(
         "--iou", type=float, metavar="IOU",

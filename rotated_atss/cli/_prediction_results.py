@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rotated_atss.cli._feature_files import DOTA
+from rotated_atss.cli._format_option import DOTA
 from rotated_atss.cli._prediction_files import DETECTIONS, PredictionFiles
 from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError, count_of
@@ -71,7 +71,7 @@ def reject_stale_detections(folder: Path, names: Sequence[str]) -> None:
             raise UserError("detections of an earlier run that this run would not replace", where=path, hint=hint)
 
 
-def compose_results(
+def write_result_files(
     files: PredictionFiles,
     model_classes: Sequence[str],
     classes: Sequence[str],

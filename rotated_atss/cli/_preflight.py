@@ -47,9 +47,9 @@ def add_model_arguments(parser: argparse.ArgumentParser, forms: Sequence[str], m
     parser.usage = "\n       ".join(f"{parser.prog} [options] {form}" for form in forms)
     parser.add_argument(
         "inputs", nargs="+", metavar=forms[0],
-        help="MODEL: a .pth or .safetensors file that records its config, as written by train and convert-checkpoint, "
+        help="MODEL: a .pth or .safetensors file that contains its config, as written by train and convert-checkpoint, "
         "or, for predict and test, an .onnx file written by export; CONFIG: path or bare name of a config, needed if "
-        f"CHECKPOINT records none{more_help}",
+        f"CHECKPOINT contains none{more_help}",
     )  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def split_model_arguments(inputs: Sequence[str], num_others: int = 0) -> tuple[s
         num_others: Number of arguments after the model.
 
     Returns:
-        Config (None for a model file that records it), checkpoint and the other arguments.
+        Config (None for a model file that contains it), checkpoint and the other arguments.
 
     Raises:
         UserError: There are too few or too many arguments, or config or checkpoint do not exist.

@@ -21,7 +21,7 @@ def add_resolution_argument(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--resolution", metavar="match|METERS",
         help="resample georeferenced images to this ground resolution in meters per pixel, or with match to that of "
-        "the training images as recorded in the model file; --size and --gap are in pixels after resampling, boxes in "
+        "the training images in the model metadata; --size and --gap are in pixels after resampling, boxes in "
         "pixels of the original image (default: no resampling)",
     )  # fmt: skip
 
@@ -53,11 +53,11 @@ def resolve_target_resolution(text: str | None, info: ModelInfo | None, model: s
 
     Args:
         text: Value of ``--resolution``.
-        info: Record of the model; None if it has none.
+        info: Metadata of the model; None if it has none.
         model: Path of the model, for the error message.
 
     Raises:
-        UserError: The value is malformed, or it is ``match`` and the model does not record a ground resolution.
+        UserError: The value is malformed, or it is ``match`` and the model metadata has no ground resolution.
 
     Example:
         >>> resolve_target_resolution("0.25", None, "model.pth")
@@ -67,7 +67,7 @@ def resolve_target_resolution(text: str | None, info: ModelInfo | None, model: s
     if not isinstance(resolution, str):
         return resolution
     if info is None or info.ground_resolution is None:
-        what = "the ground resolution of the training images is not recorded"
+        what = "the model metadata has no ground resolution of the training images"
         raise UserError(what, where=model, hint="give it in meters per pixel, for example --resolution 0.25")
     return info.ground_resolution
 

@@ -51,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     check_inputs_exist(args.config)
     if args.data and not Path(args.data).exists():
         raise UserError("no such file or folder", where=args.data)
-    for option, lowest in (("number", 1), ("start", 0), ("seed", 0)):
-        if getattr(args, option) < lowest:
-            raise UserError(f"--{option} must be at least {lowest}, got {getattr(args, option)}")
+    for option, minimum in (("number", 1), ("start", 0), ("seed", 0)):
+        if getattr(args, option) < minimum:
+            raise UserError(f"--{option} must be at least {minimum}, got {getattr(args, option)}")
     from rotated_atss.detection.engine.browse import InputBrowser
     from rotated_atss.detection.engine.config import load_config
     from rotated_atss.io.files import reject_overlapping_output
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         write_png(folder / name, add_caption(picture, [net_input.name, *net_input.facts]), protect_foreign=True)
         print("\n".join(_describe_input(net_input, browser.class_names)))
         if args.sheet:
-            box_count = net_input.facts[-1]  # the last fact is a text such as "3 boxes"
+            box_count = net_input.facts[-1]  # such as "3 boxes"
             title = " | ".join([f"{net_input.index} {net_input.name}", f"flip {net_input.flip}", box_count])
             sheet[title] = _reduce(picture, 2 * SHEET_CELL_PX if args.side_by_side else SHEET_CELL_PX)
     if args.sheet:
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _draw_input(net_input: NetworkInput, browser: InputBrowser, colors: Mapping, side_by_side: bool) -> Image:
-    """Draw the input of the network, on request next to the image before the pipeline."""
+    """Draw the input of the network; with ``side_by_side``, put the image before the pipeline to the left of it."""
     from rotated_atss.detection.engine.browse import convert_angle_version
     from rotated_atss.visualization.contact_sheet import contact_sheet
     from rotated_atss.visualization.network_input import draw_network_input
@@ -155,7 +155,7 @@ def _draw_sheet(pictures: Mapping[str, Image]) -> Image:
 
 
 def _describe_input(net_input: NetworkInput, class_names: Sequence[str]) -> list[str]:
-    """Describe an input of the network in one line, followed by one line per reason for which boxes were dropped."""
+    """Describe an input of the network in one line, followed by one line per reason why boxes were dropped."""
     dropped = net_input.trace.dropped
     lines = [f"{net_input.index} {net_input.name}: {', '.join(net_input.facts)}, {len(dropped)} dropped"]
     counts_by_reason: dict[str, Counter[str]] = {}  # reason -> number of dropped boxes by class name

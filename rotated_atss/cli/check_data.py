@@ -49,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_class_column_arguments(parser)
     parser.add_argument(
         "--headers-only", action="store_true",
-        help="do not decode images: faster, but damaged pixels, images of a single color, and images that are saved in "
-        "two files are not found",
+        help="do not decode images: faster, but damaged pixels, images of a single color, and images with the pixels "
+        "of another image are not found",
     )  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="exit with 1 also if there are only warnings")
     parser.add_argument("--all", action="store_true", help="list every problem (default: five per kind)")
@@ -133,7 +133,7 @@ def _check_combinations(args: argparse.Namespace) -> None:
 
 
 def _records_folder(args: argparse.Namespace) -> Path | None:
-    """Return the folder in which shards record the results of files; None if no shard of this report has started."""
+    """Return the folder in which shards record their results; None if no shard of this report has started."""
     if args.json is None:
         return None
     folder = Path(f"{args.json}.shards")

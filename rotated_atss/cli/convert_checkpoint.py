@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--angle-version", choices=("oc", "le90", "le135"),
-        help="angle version of the boxes, needed if neither the checkpoint nor its file name states it",
+        help="angle version of the boxes, needed if neither the checkpoint nor its file name contains it",
     )  # fmt: skip
     add_cfg_options(parser)
 

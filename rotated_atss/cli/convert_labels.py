@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"format of OUT: {', '.join(WRITTEN_NAMES)}",
     )  # fmt: skip
     parser.add_argument(
-        "--images", metavar="FOLDER", help="image folder, needed if IN does not state the sizes or file names of images"
+        "--images", metavar="FOLDER", help="image folder, needed if IN lacks the sizes or file names of images"
     )
     add_classes_argument(
         parser,

@@ -19,7 +19,7 @@ HELP = (
 
 CONFIG = "rotated_atss_obb_r18_demo_le90"
 SPLIT_SETTINGS: dict[str, Any] = dict(sizes=[256], gaps=[64])  # pixels
-MIN_ITERATIONS = 20  # the warm-up of the learning rate takes a tenth of the iterations
+MIN_ITERATIONS = 20  # OneCycleLR warms up for a tenth of the iterations, and fails if that is only one
 MAX_PICTURES = 12
 MIN_SCORE = 0.4  # detections with lower scores are not drawn
 MAX_LOG_INTERVAL = 50  # iterations, as in the config
@@ -111,7 +111,7 @@ def _test(args: argparse.Namespace, checkpoint: Path, data_roots: Mapping[str, s
 
 
 def _schedule_options(args: argparse.Namespace) -> dict[str, int]:
-    """Return the config values for ``--iterations``. The log has at least ten lines, even of a short training run."""
+    """Return the config values for ``--iterations``. The log of a short run also has at least ten lines."""
     if args.iterations is None:
         return {}
     return {

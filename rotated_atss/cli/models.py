@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from rotated_atss.checkpoints.model_info import ModelInfo
     from rotated_atss.checkpoints.registry import RegistryEntry
 
-HELP = "List and download published models, print what a model file records, and publish models."
+HELP = "List and download published models, print the metadata of a model file, and publish models."
 _ACTIONS = {
     "list": "List published models: name, kind, result, size in MB, license and whether it is downloaded.",
     "download": "Download a published model, check its hash and convert it. Run it again to continue an incomplete "
     "download.",
-    "info": "Print the record of a model file (.pth, .safetensors or .onnx), or the entry of a published model.",
+    "info": "Print the metadata of a model file (.pth, .safetensors or .onnx), or the entry of a published model.",
     "publish": "Write the weights of a checkpoint, without its training state, to FOLDER/NAME-HASH.safetensors, and "
     "add the model to the registry FOLDER/models.json.",
 }
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parsers[name].add_argument("--json", action="store_true", help="print JSON")
     parsers["download"].add_argument("name", metavar="NAME", help="name of a published model")
     parsers["info"].add_argument("model", metavar="FILE|NAME", help="a model file, or the name of a published model")
-    parsers["info"].add_argument("--config", action="store_true", help="print the config that the model file records")
+    parsers["info"].add_argument("--config", action="store_true", help="print the config in the model file")
     _add_publish_arguments(parsers["publish"])
 
 
@@ -53,7 +53,7 @@ def _add_publish_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--license", required=True, metavar="TEXT", help="license of the weights, such as CC-BY-4.0")
     parser.add_argument("--source", required=True, metavar="TEXT", help="who publishes the model")
     parser.add_argument("--result", default="", metavar="TEXT", help="result of the model, with data and metric")
-    parser.add_argument("--config", metavar="CONFIG", help="config of the checkpoint, needed if it records none")
+    parser.add_argument("--config", metavar="CONFIG", help="config of the checkpoint, needed if it contains none")
     add_safe_config_argument(parser)
 
 
@@ -107,8 +107,8 @@ def _info(args: argparse.Namespace) -> None:
     if Path(args.model).is_file():
         info = read_model_info(args.model)
         if info is None:
-            hint = "only files written by train, convert-checkpoint, export and models publish have a record"
-            raise UserError("the file has no record of its model", where=args.model, hint=hint)
+            hint = "only files written by train, convert-checkpoint, export and models publish have metadata"
+            raise UserError("the file has no model metadata", where=args.model, hint=hint)
         _print_info(args, info)
         return
     registry = load_registry(args.registry)
@@ -163,7 +163,7 @@ def _publish(args: argparse.Namespace) -> None:
         info = describe_checkpoint(args.config, content, args.checkpoint)
     if info is None:
         hint = "name its config with --config"
-        raise UserError("the checkpoint has no record of its model", where=args.checkpoint, hint=hint)
+        raise UserError("the checkpoint has no model metadata", where=args.checkpoint, hint=hint)
     path = publish(
         args.folder, args.name or info.config_name, state_dict_of(content), info, license=args.license,
         source=args.source, published=args.result,

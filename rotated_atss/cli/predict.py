@@ -15,7 +15,7 @@ from rotated_atss.cli._classes_option import add_classes_argument, select_classe
 from rotated_atss.cli._cluster_prediction import ModelSource, predict_on_cluster
 from rotated_atss.cli._config_options import parse_cfg_options
 from rotated_atss.cli._detectors import load_any_detector
-from rotated_atss.cli._feature_files import DOTA, add_format_argument, note_georeferences
+from rotated_atss.cli._format_option import DOTA, add_format_argument, note_georeferences
 from rotated_atss.cli._framework_import import import_framework
 from rotated_atss.cli._images import (
     find_images,
@@ -29,7 +29,7 @@ from rotated_atss.cli._pictures import add_picture_arguments
 from rotated_atss.cli._predicted_image import predict_file
 from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, ImageRecords, PredictionFiles
 from rotated_atss.cli._prediction_options import add_inference_arguments, add_window_arguments, check_arguments
-from rotated_atss.cli._prediction_results import compose_results, find_coco_ids, reject_stale_detections
+from rotated_atss.cli._prediction_results import find_coco_ids, reject_stale_detections, write_result_files
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
 from rotated_atss.cli._resolution_option import resolve_target_resolution
 from rotated_atss.cli._scheduler_option import make_cluster_paths_absolute
@@ -115,7 +115,7 @@ def _predict_images(
     from rotated_atss.tiling.predict import resolve_tiling
 
     tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
-    _print_record(detector, model.checkpoint, tiling)
+    _print_metadata(detector, model.checkpoint, tiling)
     args.resolution = resolve_target_resolution(args.resolution, detector.info, model.checkpoint)
     classes = select_classes(args.classes, detector.classes)
     reject_stale_detections(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))
@@ -135,11 +135,11 @@ def _predict_images(
     else:
         predict_on_cluster(model, predict, unfinished, args.scheduler)
     if not files.count_unprocessed() and any(map(files.is_done, files.images)):
-        compose = partial(compose_results, files, detector.classes, classes, ids, paths, args)
+        write_files = partial(write_result_files, files, detector.classes, classes, ids, paths, args)
         stale = [ids_path(args.json)] if args.coco_annotations else []  # this run writes no ids file
         if DOTA not in args.format.split(","):
             stale += [task1_path(Path(args.out) / DETECTIONS, hyphenate(name)) for name in classes]
-        files.commit(compose, stale)
+        files.commit(write_files, stale)
 
 
 def _prepare_cluster(config: str | None, checkpoint: str, args: argparse.Namespace) -> tuple[str | None, str]:
@@ -198,16 +198,16 @@ def _config_checksum(config: str) -> str:
     return hashlib.sha256(json.dumps(load_config(config).to_dict(), sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, tiling: Tiling) -> None:
-    """Print the record of the model file, and the window size and overlap that differ from it."""
+def _print_metadata(detector: LoadedDetector | GraphDetector, checkpoint: str, tiling: Tiling) -> None:
+    """Print the metadata of the model, and the window size and overlap if they differ from those in the metadata."""
     if detector.info is None:
         return
     print(f"{checkpoint}: {detector.info.describe()}")
     recorded = detector.info.window
     if tiling.size != recorded.size:
-        print(f"--size {tiling.size} instead of the recorded {recorded.size}")
+        print(f"--size {tiling.size} instead of {recorded.size} in the model metadata")
     if tiling.size and tiling.split_settings().gaps[0] != recorded.gap:
-        print(f"overlap of {tiling.split_settings().gaps[0]} px instead of the recorded {recorded.gap} px")
+        print(f"overlap of {tiling.split_settings().gaps[0]} px instead of {recorded.gap} px in the model metadata")
 
 
 def _format_plan(paths: Sequence[Path], tiling: Tiling, *, is_resampled: bool) -> str:

@@ -43,8 +43,9 @@ def _render_again(args: argparse.Namespace) -> int:
     from rotated_atss.report.build import render_report
     from rotated_atss.report.report_file import read_report
 
-    unusable = ("detections", "labels", "coco_annotations", "images", "score", "assignment")  # options, None by default
-    given = [name for name in unusable if getattr(args, name) is not None]
+    # options that do not apply to a finished report; all are None by default
+    inapplicable = ("detections", "labels", "coco_annotations", "images", "score", "assignment")
+    given = [name for name in inapplicable if getattr(args, name) is not None]
     given += ["max_images"] if args.max_images != MAX_IMAGES else []
     if given:
         raise UserError(f"--{given[0].replace('_', '-')} does not apply with --json, which has all figures")

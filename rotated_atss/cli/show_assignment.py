@@ -134,11 +134,11 @@ def _print_assignment(
     objects: LabeledObjects,
 ) -> None:
     from rotated_atss.analysis.assignment_text import format_objects, format_trace
-    from rotated_atss.cli._assignment_picture import count_positives, title_of, variant_title
+    from rotated_atss.cli._assignment_picture import count_positives, picture_title, variant_title
     from rotated_atss.io.images import image_size
 
     width, height = image_size(image)
-    print(title_of(cfg, image, assignment, names))
+    print(picture_title(cfg, image, assignment, names))
     if objects.num_without_area:
         print(f"{count_of(objects.num_without_area, 'object')} without area left out")
     if width > _MAX_REDUCTION * assignment.inputs.image_wh[0]:

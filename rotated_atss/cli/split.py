@@ -81,7 +81,7 @@ def _build_split_arguments(args: argparse.Namespace) -> dict[str, Any]:
     names = [field.name for field in fields(SplitSettings)]
     settings = {name: getattr(args, name) for name in names if hasattr(args, name)}  # only those that are given
     pixel_options = asdict(parse_pixel_options(args))  # bits, scaling and bands, also those that are not given
-    # replace the texts of the command line with the parsed values
+    # replace the strings from the command line with the parsed values
     settings |= {name: value for name, value in pixel_options.items() if name in settings}
     options = {
         "images": args.images,
@@ -143,7 +143,7 @@ def _format_class_table(classes: Mapping[str, tuple[int, int]]) -> str:
 
 
 def _format_first(objects: Sequence[str]) -> str:
-    """List the first objects, and the number of the others."""
+    """Join the first ``_MAX_LISTED`` objects for a message, followed by the number of the others."""
     num_others = len(objects) - _MAX_LISTED
     return ", ".join(objects[:_MAX_LISTED]) + (f" and {num_others} more" if num_others > 0 else "")
 
@@ -151,21 +151,21 @@ def _format_first(objects: Sequence[str]) -> str:
 def _format_summary(result: SplitResult, *, has_labels: bool) -> str:
     """Format the counts of a split as one line, with the counts of objects if the images have labels."""
     totals = result.totals
-    parts = [f"{count_of(totals.images, 'image')} -> {count_of(totals.tiles, 'tile')}"]
+    phrases = [f"{count_of(totals.images, 'image')} -> {count_of(totals.tiles, 'tile')}"]
     if has_labels:
-        parts[0] += f" ({totals.empty_tiles} without objects)"
-        parts.append(
+        phrases[0] += f" ({totals.empty_tiles} without objects)"
+        phrases.append(
             f"{count_of(totals.objects_in_images, 'object')} -> {totals.objects_in_tiles} in tiles "
             f"({totals.truncated} truncated), {totals.in_no_tile} in no tile, {totals.without_area} without area"
         )
-    parts.append(f"{result.seconds:.1f} s")
+    phrases.append(f"{result.seconds:.1f} s")
     if result.unfinished:
-        parts.append(
+        phrases.append(
             f"{count_of(result.unfinished, 'image')} left to other shards; the last shard completes {result.out}"
         )
     else:
-        parts.append(f"written to {result.out}")
-    return "; ".join(parts)
+        phrases.append(f"written to {result.out}")
+    return "; ".join(phrases)
 
 
 def _require_folders(args: argparse.Namespace) -> None:
@@ -269,8 +269,8 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     windows.add_argument(
         "--image-ratio", type=float, metavar="FRACTION",
-        help="drop windows of which the image fills at most this fraction; if no window would be left, keep those that "
-        f"the image fills most (default: {defaults.image_ratio})",
+        help="drop windows if the image fills at most this fraction of them; if all would be dropped, keep those with "
+        f"the largest filled fraction (default: {defaults.image_ratio})",
     )  # fmt: skip
 
 

@@ -137,7 +137,7 @@ def _make_tile_counter(objects: DatasetObjects, workers: int) -> Callable[[TileP
 
 
 def _current_plan(data: str | None) -> TilePlan | None:
-    """Return the window size and overlap that the manifest of a folder of tiles records; None if there are none."""
+    """Return the window size and overlap recorded in the manifest of a folder of tiles; None if it records none."""
     from rotated_atss.analysis.tile_plan import TilePlan
     from rotated_atss.tiling.manifest import find_manifest
 

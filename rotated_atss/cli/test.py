@@ -76,7 +76,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     options = {"--tta": args.tta, "--classes": args.classes, "--cfg-options": args.cfg_options}
     check_onnx_options(config, options)
     if args.data is None:
-        raise UserError("an ONNX file records no test data", where="--data", hint="give the folder of a split")
+        raise UserError("an ONNX file contains no test data", where="--data", hint="give the folder of a split")
     from rotated_atss.io.files import check_outputs
     from rotated_atss.io.json_values import replace_nonfinite
     from rotated_atss.runtime import load_detector
@@ -95,12 +95,12 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     detector = load_detector(path)
     log = _discard if args.quiet else print
     log(f"{path}: {detector.info.describe()}, on {detector.description}")
-    results = ResultOptions(
+    result_options = ResultOptions(
         dataset=args.dataset or "v1.0",
         iou_threshold=detector.iou_threshold, out_dir=out, submission=args.submission, report_dir=report,
     )  # fmt: skip
     metrics = run_tile_test(
-        detector, args.data, detector.classes, results, labels=args.labels, pixels=detector.pixels,
+        detector, args.data, detector.classes, result_options, labels=args.labels, pixels=detector.pixels,
         progress=False if args.quiet else None, log=log,
     )  # fmt: skip
     print_result(

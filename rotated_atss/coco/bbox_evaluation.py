@@ -60,7 +60,7 @@ def evaluate_boxes(
     evaluation.evaluate()
     evaluation.accumulate()
     precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
-    # by class name, (IoU threshold, recall level) for objects of all sizes and the last of max_dets
+    # class name -> precision by IoU threshold and recall level, for objects of all sizes and the last of max_dets
     precision_by_class = {
         instances.categories[category_id]: precision[:, :, index, 0, -1]
         for index, category_id in enumerate(evaluation.params.catIds)
@@ -92,7 +92,7 @@ def check_max_dets(max_dets: Sequence[int]) -> tuple[int, ...]:
 
 
 def _build_coco_dict(instances: Instances) -> dict:
-    """Build an instances dictionary for faster-coco-eval. It is a copy, because faster-coco-eval changes its input."""
+    """Convert ``instances`` to the dictionary that faster-coco-eval reads. Its entries are copies: it changes them."""
     return {
         "images": [{"id": image.id, "width": image.width, "height": image.height} for image in instances.images],
         # numbered from 1, because the evaluation treats a match with the annotation id 0 as no match

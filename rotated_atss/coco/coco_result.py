@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from rotated_atss.errors import count_of
 
 UNDEFINED = -1.0
-"""COCO's value for a metric that has no ground truth."""
+"""COCO's value for a metric without ground truth."""
 
 _ROW_FORMAT = "{key:<9}{iou:>10} {area:>7} {max_dets:>8} {value:>7}"  # without MetricRow.kind, which the key contains
 

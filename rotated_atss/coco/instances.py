@@ -14,7 +14,7 @@ from rotated_atss.coco.json_file import get_bbox, get_integer, is_finite_number,
 from rotated_atss.errors import UserError, is_or_are, quote
 
 CLIP_TOLERANCE_PX = 1.0
-"""Boxes that extend beyond their image by less are clipped without a report: annotation tools round coordinates."""
+"""Clipping a box by less than this is not reported, because annotation tools round coordinates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def category_ids(instances: Instances, classes: Sequence[str]) -> list[int]:
         raise UserError(
             f"{len(missing)} of {len(classes)} classes of the config {verb} not in this file ({names})",
             where=instances.path,
-            hint=f"set metainfo.classes of the dataset; the file has {_shorten(ids)}",
+            hint=f"set metainfo.classes of the dataset; the file has {_join_names(ids)}",
         )
     return [ids[name] for name in classes]
 
@@ -230,8 +230,8 @@ def _add_annotations(instances: Instances, entries: list) -> None:
     _reject_duplicates("annotation id", (entry["id"] for entry in instances.annotations), path)
     objects: dict[int, list[CocoObject]] = defaultdict(list)
     for entry in instances.annotations:
-        for key, known in (("image_id", images), ("category_id", instances.categories)):
-            if entry[key] not in known:
+        for key, known_ids in (("image_id", images), ("category_id", instances.categories)):
+            if entry[key] not in known_ids:
                 raise UserError(f"annotation {entry['id']}: no such {key} {entry[key]}", where=path)
         image = images[entry["image_id"]]
         box, excess = clip_box(entry["bbox"], image.width, image.height)
@@ -286,7 +286,7 @@ def _reject_duplicates(kind: str, values: Iterable, path: Path) -> None:
         seen.add(value)
 
 
-def _shorten(names: Iterable[str], limit: int = 8) -> str:
-    """Join at most ``limit`` names for a message."""
+def _join_names(names: Iterable[str], limit: int = 8) -> str:
+    """Join names for a message; if there are more than ``limit``, name only the first ones and the total."""
     names = list(names)
     return ", ".join(names[:limit]) + (f", ... ({len(names)} in all)" if len(names) > limit else "")

@@ -1,4 +1,4 @@
-"""Read COCO's JSON files, with errors that name the file and the entry."""
+"""Read COCO's JSON files and check their values; errors name the file and the entry."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from rotated_atss.io.numbers import shortest_float64
 
 # ids between 1 and 90 that none of COCO's 80 categories has
 _UNUSED_IDS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
-# Classes are taken for those of COCO if there are 80 and these two names match.
+# A list of 80 classes is assumed to be that of COCO if its first and last names are these.
 _FIRST_AND_LAST_CLASS = ("person", "toothbrush")
 
 
@@ -32,8 +32,8 @@ def to_coco_results(
         category_ids: Category id of each class.
 
     Returns:
-        Entries of a results JSON. Coordinates are rounded to a thousandth of a pixel, and scores have the fewest digits
-        that represent a float32 exactly.
+        Entries of a results JSON. Coordinates are rounded to a thousandth of a pixel, and scores to the fewest digits
+        that identify the float32 value.
 
     Example:
         >>> scores = np.array([0.9], np.float32)
@@ -98,7 +98,7 @@ def match_image_ids(file_names: Sequence[str], instances: Instances) -> dict[str
 
 
 def default_category_ids(classes: Sequence[str]) -> list[int]:
-    """Return category ids for classes that no instances JSON defines: COCO's ids for its 80 classes, else 1, 2, ...
+    """Return category ids for use without an instances JSON: COCO's ids for its 80 classes, otherwise 1, 2, ...
 
     Example:
         >>> default_category_ids(["plane", "ship"])
@@ -110,9 +110,10 @@ def default_category_ids(classes: Sequence[str]) -> list[int]:
 
 
 def ids_path(results: str | Path) -> Path:
-    """Return the path of the ids file of a results JSON. It lists the image and category ids, with their names.
+    """Return the path of the ids file of a results JSON.
 
-    ``predict --json`` writes this file if it assigns the ids itself, that is, if no instances JSON is given.
+    The ids file lists the image and category ids with their names. ``predict --json`` writes it if no instances JSON is
+    given, so that it has to assign the ids.
 
     Example:
         >>> ids_path("results.json").name

@@ -57,7 +57,7 @@ def write_fiftyone(
         for record in records:
             path = files.path(record.image_id, record.source)
             size = files.size(record.image_id)
-            assert size is not None  # files.path has found the file
+            assert size is not None  # files.path raises an error if there is no image file
             metadata = {"_cls": "ImageMetadata", "width": size[0], "height": size[1]}
             new_sample = {"filepath": str(path.resolve()), "tags": [], "metadata": metadata}
             sample = samples.setdefault(record.image_id, new_sample)

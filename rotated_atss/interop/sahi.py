@@ -24,11 +24,11 @@ from sahi.prediction import ObjectPrediction  # noqa: E402
 class OrientedDetectionModel(DetectionModel):
     """A detector of this package for ``get_prediction`` and ``get_sliced_prediction`` of SAHI.
 
-    The mask of a prediction is one polygon, the corners of the oriented box. The horizontal box of a prediction
-    circumscribes the part of the polygon inside the image. SAHI merges the predictions of slices by their horizontal
-    boxes, and its methods NMM and GREEDYNMM join polygons, so pass ``postprocess_type="NMS"``. SAHI clips corners to
-    the right and the lower border of the image. :func:`rotated_atss.tiling.predict.predict_image` merges by oriented
-    boxes and does not clip corners.
+    The mask of a prediction is one polygon with the corners of the oriented box. The horizontal box of a prediction
+    circumscribes the part of the polygon inside the image. Pass ``postprocess_type="NMS"``, because SAHI's methods NMM
+    and GREEDYNMM join the polygons of several predictions. SAHI merges the predictions of slices by their horizontal
+    boxes, and clips corners that lie beyond the right or the lower border of the image. In contrast,
+    :func:`rotated_atss.tiling.predict.predict_image` merges by oriented boxes and does not clip corners.
 
     Args:
         model: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like

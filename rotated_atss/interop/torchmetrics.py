@@ -22,8 +22,9 @@ require("torchmetrics")
 from torchmetrics import Metric  # noqa: E402
 from torchmetrics.utilities.data import dim_zero_cat  # noqa: E402
 
-# Initial value of each state: one row per detection or object, in the order of the images. The counts are the number of
-# rows per image. Image indices per row would become wrong when the states of several processes are concatenated.
+# Value of each state without images. States have one row per detection or ground-truth box, in the order of the images,
+# except the counts, which are the numbers of these rows per image. Counts replace an image index per row, because the
+# indices of several processes would coincide when their states are concatenated.
 _EMPTY_STATES = {
     "pred_polygons": torch.zeros(0, 8, dtype=torch.float64),
     "pred_scores": torch.zeros(0, dtype=torch.float64),
@@ -134,9 +135,9 @@ class OrientedAveragePrecision(Metric):
         return values
 
     def evaluate(self) -> EvaluationResult | None:
-        """Evaluate the images that this process holds; return None without images.
+        """Evaluate the images in the states of this process; return None without images.
 
-        :func:`rotated_atss.dota.ap_result.format_table` formats it as a table.
+        :func:`rotated_atss.dota.ap_result.format_table` formats the result as a table.
         """
         states = {name: self._concatenate_state(name).cpu().numpy() for name in _EMPTY_STATES}
         num_images = len(states["gt_counts"])
@@ -203,7 +204,7 @@ class OrientedAveragePrecision(Metric):
         return dim_zero_cat(state) if len(state) else _EMPTY_STATES[name].to(self.device)
 
     def _ground_truth_of(self, states: Mapping[str, np.ndarray], rows: slice) -> Labels:
-        """Return the ground truth of one image, given its rows in the states."""
+        """Return the ground truth of the image whose rows in the states are ``rows``."""
         names = tuple(self.class_names[label] for label in states["gt_labels"][rows])
         difficult = states["gt_difficult"][rows]
         line_numbers = np.zeros(len(names), dtype=np.int64)  # the objects were not read from a file

@@ -177,7 +177,7 @@ def refusals(folder, state):
         "le90_empty": ({"meta": META}, (), "holds no weights"),
         "le90_class": (no_detector, (), "not a supported detector"),
         "weights": ({"state_dict": state}, (), "cannot determine whether the weights are from mmrotate 0.x or 1.x"),
-        "uncoded": (good, (), "the angle version of its boxes is unknown (give --angle-version"),
+        "uncoded": (good, (), "the angle version of the boxes is unknown (give --angle-version"),
         "le90_part": ({**good, "state_dict": bare}, (), "1 missing (bbox_head 1; first: bbox_head.retina_reg.bias)"),
         "le90_more": ({**good, "state_dict": more}, (), "1 unexpected (roi 1; first: roi.w)"),
         "le90_wide": ({**good, "state_dict": wide}, (), "no config matches the shapes of the weights (choose one"),

@@ -209,7 +209,7 @@ def test_a_path_that_is_too_long(tmp_path, monkeypatch, user_error, words):
 @pytest.mark.parametrize("words", [("merge", "results", "--out", ""), ("split", "--images", "", "--out", "tiles")])
 def test_an_empty_argument_is_not_the_working_directory(user_error, words):
     option = words[words.index("") - 1]
-    assert f"{option}: an argument is empty (a variable of the shell may not be set)" in user_error(*words)
+    assert f"{option}: an argument is empty (a shell variable may be unset)" in user_error(*words)
 
 
 def test_an_empty_positional_argument(user_error):

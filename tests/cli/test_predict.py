@@ -413,11 +413,11 @@ def test_windows_on_the_command_line_win_and_are_printed(recorded, images, tmp_p
     assert main(["predict", *words, "--size", "64"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:3] == [
-        "--size 64 instead of the recorded 96",
-        "overlap of 32 px instead of the recorded 40 px",
+        "--size 64 instead of 96 in the model metadata",
+        "overlap of 32 px instead of 40 px in the model metadata",
     ]
     assert main(["predict", *words, "--size", "0"]) == 0
-    assert "--size 0 instead of the recorded 96" in capsys.readouterr().out
+    assert "--size 0 instead of 96 in the model metadata" in capsys.readouterr().out
 
 
 def test_config_that_contradicts_the_model_file_is_refused(recorded, images, tmp_path, user_error):

@@ -58,7 +58,10 @@ def test_same_resolution_is_not_resampled(run, image, capsys):
 
 def test_unknown_resolutions_are_errors(run, image, tmp_path, capsys):
     assert run(image, "--resolution", "match") == 2
-    assert "model.pth: the ground resolution of the training images is not recorded (give it" in capsys.readouterr().err
+    assert (
+        "model.pth: the model metadata has no ground resolution of the training images (give it"
+        in capsys.readouterr().err
+    )
     for text in ("0", "-1", "nan", "inf", "fine"):
         assert run(image, f"--resolution={text}") == 2
         assert f"--resolution: the resolution must be match or meters per pixel above 0, got '{text}'" in (

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rotated_atss.cli._feature_files import FORMAT_NAMES, note_georeferences, parse_formats
+from rotated_atss.cli._format_option import FORMAT_NAMES, note_georeferences, parse_formats
 from rotated_atss.cli._prediction_files import PredictionFiles
 from rotated_atss.errors import UserError
 from rotated_atss.geo.writers import FORMATS

@@ -92,7 +92,7 @@ def _read_georeference(path: Path) -> Georeference | None:
     return georeference
 
 
-def list_feature_files(folder: Path) -> list[Path]:
+def list_vector_files(folder: Path) -> list[Path]:
     """List the vector files in a folder that an earlier run wrote, according to their names.
 
     Example:
@@ -100,7 +100,7 @@ def list_feature_files(folder: Path) -> list[Path]:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     for name in ("detections.gpkg", "detections_epsg_32650.fgb", "my_detections.gpkg"):
         ...         Path(folder, name).touch()
-        ...     [path.name for path in list_feature_files(Path(folder))]
+        ...     [path.name for path in list_vector_files(Path(folder))]
         ['detections.gpkg', 'detections_epsg_32650.fgb']
     """
     return sorted(path for path in folder.iterdir() if _VECTOR_FILE.fullmatch(path.name) and path.is_file())
