@@ -71,28 +71,38 @@ def check_crop_arguments(args: argparse.Namespace, paths: Sequence[Path], max_pi
         raise UserError(f"X and Y must be at least 0, got {x} and {y}", where="--crop")
     if min(width, height) < 1:
         raise UserError(f"width and height must be at least 1, got {width} x {height}", where="--crop")
+    _check_region_size(width, height, max_pixels, "--crop")
+
+
+def _check_region_size(width: int, height: int, max_pixels: int, option: str) -> None:
     if width * height > max_pixels:
         limit = f"{max_pixels // 1_000_000} megapixels"
-        raise UserError(f"a region can have at most {limit}, got {width} x {height} px", where="--crop")
+        raise UserError(f"a region can have at most {limit}, got {width} x {height} px", where=option)
 
 
-def find_window(args: argparse.Namespace, image_wh: tuple[int, int], layers: Sequence[Layer]) -> Window | None:
+def find_window(
+    args: argparse.Namespace, image_wh: tuple[int, int], layers: Sequence[Layer], max_pixels: int
+) -> Window | None:
     """Return the selected region, clipped to the image; None for the whole image.
 
     Args:
         args: Parsed arguments.
         image_wh: Width and height of the image in pixels.
         layers: Boxes on the image, those of the labels first. ``--object`` is an index into the first layer.
+        max_pixels: Maximum number of pixels of the region around ``--object``.
 
     Raises:
-        UserError: The region begins outside the image, or the first layer has no box with the index ``--object``.
+        UserError: The region begins outside the image, the first layer has no box with the index ``--object``, or the
+            region around this box is too large.
 
     Example:
-        >>> find_window(argparse.Namespace(crop=[90, 0, 50, 50], object=None), (100, 80), [])
+        >>> find_window(argparse.Namespace(crop=[90, 0, 50, 50], object=None), (100, 80), [], max_pixels=5000)
         (90, 0, 100, 50)
     """
     if args.object is not None:
-        return _window_around(args.object, image_wh, layers[0])
+        left, top, right, bottom = _window_around(args.object, image_wh, layers[0])
+        _check_region_size(right - left, bottom - top, max_pixels, "--object")
+        return left, top, right, bottom
     if args.crop is None:
         return None
     x, y, width, height = args.crop

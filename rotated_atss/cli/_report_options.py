@@ -42,9 +42,9 @@ def add_report_arguments(parser: argparse._ActionsContainer) -> None:
         "--baseline", metavar="REPORT", help="compare with another report: its folder or its report.json"
     )
     parser.add_argument(
-        "--max-images", type=int, metavar="N", default=MAX_IMAGES,
+        "--max-images", type=int, metavar="N",
         help="maximum number of images in the report: the best and the worst, then those with the most errors "
-        "(default: %(default)s)",
+        f"(default: {MAX_IMAGES})",
     )  # fmt: skip
     parser.add_argument(
         "--assignment", metavar="JSON",
@@ -80,7 +80,7 @@ def prepare_report_options(
 
     if args.score is not None and not math.isfinite(args.score):
         raise UserError(f"the score threshold must be finite, got {args.score}", where="--score")
-    if args.max_images < 0:
+    if args.max_images is not None and args.max_images < 0:
         raise UserError(f"the number of images must not be negative, got {args.max_images}", where="--max-images")
     for folder in args.images or ():
         if not Path(folder).is_dir():
@@ -112,7 +112,7 @@ def build_report_options(args: argparse.Namespace, out: str) -> ReportOptions:
         detections=args.detections,
         labels=args.labels or [args.coco_annotations],
         images=args.images or (),
-        max_images=args.max_images,
+        max_images=MAX_IMAGES if args.max_images is None else args.max_images,
         score=args.score,
         baseline=args.baseline,
         assignment=args.assignment,

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_rule_arguments
 from rotated_atss.cli._report_options import add_report_arguments, build_report_options, prepare_report_options
 from rotated_atss.errors import UserError, printable
+
+if TYPE_CHECKING:
+    from rotated_atss.cli._evaluation import Task1Evaluation
 
 HELP = (
     "Compute the average precision (AP) of detections on full images, given as Task1 files, with the rules of DOTA or "
@@ -25,11 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    # options of add_report_arguments without a default
-    report_options = ("images", "score", "baseline", "assignment")
+    # the options of add_report_arguments, None if they are not given
+    report_options = ("images", "score", "baseline", "max_images", "assignment")
     given = [name for name in report_options if getattr(args, name) is not None]
     if given and args.report is None:
-        raise UserError(f"--{given[0]} applies only to the report", hint="add --report DIR")
+        raise UserError(f"--{given[0].replace('_', '-')} applies only to the report", hint="add --report DIR")
     return _run_coco(args) if args.coco_annotations else _run_dota(args)
 
 
@@ -73,6 +78,10 @@ def _run_dota(args: argparse.Namespace) -> int:
     missing = [name for name in classes if name not in files and num_objects[name]]
     if missing:
         print(f"classes without a Task1 file, evaluated with no detections: {printable(', '.join(missing))}")
+    undetected = _find_images_without_detections(evaluation, classes)
+    if undetected:
+        others = f" and {len(undetected) - 1} more" if len(undetected) > 1 else ""
+        print(f"images with objects but without detections: {printable(undetected[0])}{others}")
     if args.json:
         write_json(args.json, result_to_json(evaluation.result))
     if args.report:
@@ -81,6 +90,16 @@ def _run_dota(args: argparse.Namespace) -> int:
         options = build_report_options(args, args.report)
         report_task1(evaluation.result, evaluation.detections, evaluation.labels, options)
     return 0
+
+
+def _find_images_without_detections(evaluation: Task1Evaluation, classes: Collection[str]) -> list[str]:
+    """Return the ids of the images with objects of the evaluated classes, on which nothing was detected."""
+    detected = {image for detections in evaluation.detections.values() for image in detections.images}
+    return [
+        image
+        for image, labels in evaluation.labels.items()
+        if image not in detected and not set(classes).isdisjoint(labels.names)
+    ]
 
 
 def _check_outputs(args: argparse.Namespace, inputs: list) -> None:

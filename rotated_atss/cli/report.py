@@ -6,7 +6,6 @@ import argparse
 
 from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_rule_arguments
 from rotated_atss.cli._report_options import (
-    MAX_IMAGES,
     add_report_arguments,
     build_report_options,
     prepare_report_options,
@@ -44,9 +43,8 @@ def _render_again(args: argparse.Namespace) -> int:
     from rotated_atss.report.report_file import read_report
 
     # options that do not apply to a finished report; all are None by default
-    inapplicable = ("detections", "labels", "coco_annotations", "images", "score", "assignment")
+    inapplicable = ("detections", "labels", "coco_annotations", "images", "max_images", "score", "assignment")
     given = [name for name in inapplicable if getattr(args, name) is not None]
-    given += ["max_images"] if args.max_images != MAX_IMAGES else []
     if given:
         raise UserError(f"--{given[0].replace('_', '-')} does not apply with --json, which has all figures")
     reject_rule_arguments(args, "--json")

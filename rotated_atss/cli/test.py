@@ -73,7 +73,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     """Test an exported graph. The packages for training need not be installed."""
-    options = {"--tta": args.tta, "--classes": args.classes, "--cfg-options": args.cfg_options}
+    options = {
+        "--tta": args.tta, "--classes": args.classes, "--cfg-options": args.cfg_options,
+        "--workers": args.workers is not None, "--on-bad-image skip": args.on_bad_image == "skip",
+        "--launcher": args.launcher != "none",
+    }  # fmt: skip
     check_onnx_options(config, options)
     if args.data is None:
         raise UserError("an ONNX file contains no test data", where="--data", hint="give the folder of a split")
@@ -92,7 +96,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
         from rotated_atss.report.build import check_report_folder
 
         check_report_folder(report, filter(None, (out, args.submission)))
-    detector = load_detector(path)
+    detector = load_detector(path, device=args.device)
     log = _discard if args.quiet else print
     log(f"{path}: {detector.info.describe()}, on {detector.description}")
     result_options = ResultOptions(

@@ -265,6 +265,13 @@ def test_the_region_around_a_box(drawable):
     assert is_close(corner[20, 10], class_color("ship"))
 
 
+def test_the_region_around_a_box_is_limited(drawable, monkeypatch, capsys):
+    monkeypatch.setattr("rotated_atss.cli.draw.MAX_PICTURE_PIXELS", 9000)
+    arguments = ["--labels", str(drawable / "labels"), "--out", str(drawable / "out"), "--object", "0"]
+    assert main(["draw", "--images", str(drawable / "images" / "P1.png"), *arguments]) == 2
+    assert "--object: a region can have at most 0 megapixels, got 120 x 100 px" in capsys.readouterr().err
+
+
 def test_only_the_region_of_an_image_is_read(drawable, monkeypatch):
     from rotated_atss.io.reader_interface import ArrayReader
 

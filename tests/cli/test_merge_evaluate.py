@@ -75,6 +75,15 @@ def test_shards_write_the_files_of_one_run(folders, capsys, user_error):
     assert capsys.readouterr().out == ""
 
 
+def test_images_without_detections_are_named(folders, capsys):
+    (folders / "merged").mkdir()
+    (folders / "merged" / "Task1_ship.txt").write_text(f"P2 0.9 {BOX}\n")
+    assert evaluate(folders) == 0
+    assert "images with objects but without detections: P1\n" in capsys.readouterr().out
+    assert evaluate(folders, "--classes", "ship,plane") == 0
+    assert "without detections: P1\n" in capsys.readouterr().out
+
+
 def test_evaluation_rules_are_options(folders, capsys):
     merge(folders)
     evaluate(folders, "--dota-version", "v2.0", "--metric", "area", "--json", str(folders / "ap.json"))

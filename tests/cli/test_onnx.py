@@ -35,7 +35,11 @@ def test_options_that_do_not_apply_to_an_onnx_file(path, tmp_path, user_error):
         "predict", "rotated_atss_obb_r18_demo_le90", path, image
     )
     assert "--data: an ONNX file contains no test data" in user_error("test", path)
-    assert "--tta: this option does not apply" in user_error("test", path, "--data", tmp_path, "--tta")
+    test_words = ("test", path, "--data", tmp_path)
+    assert "--tta: this option does not apply" in user_error(*test_words, "--tta")
+    assert "--workers: this option does not apply" in user_error(*test_words, "--workers", "0")
+    assert "--on-bad-image skip: this option does" in user_error(*test_words, "--on-bad-image", "skip")
+    assert "--launcher: this option does not apply" in user_error(*test_words, "--launcher", "pytorch")
 
 
 def test_file_of_another_tool(path, tmp_path, user_error):

@@ -203,6 +203,9 @@ def test_missing_inputs(folders, user_error):
     assert "--score applies only to the report (add --report DIR)" in user_error(
         "evaluate", "--detections", folders / "merged", "--labels", folders / "labels", "--score", "0.5"
     )
+    assert "--max-images applies only to the report (add --report DIR)" in user_error(
+        "evaluate", "--detections", folders / "merged", "--labels", folders / "labels", "--max-images", "5"
+    )
 
 
 @pytest.mark.parametrize(
