@@ -13,7 +13,7 @@ from rotated_atss.io.files import read_bytes
 
 # keys of each assigner's summary; ``without`` is the number of objects without positives
 _COUNTS = ("positives", "without")
-_MEANS = ("positives_per_object", "expected_per_object", "above_threshold_per_object", "deviation")
+_NUMBERS_OR_NULL = ("positives_per_object", "expected_per_object", "above_threshold_per_object", "deviation")
 _IS_GROUPING_REQUIRED = {"by_size": True, "by_aspect": True, "by_angle": False}  # only oriented boxes have angles
 _HINT = "write it with rotated-atss assignment-stats --json"
 
@@ -64,15 +64,15 @@ def _reject_constant(name: str) -> None:
 def _check_summary(summary: dict[str, Any], where: str, path: str | Path) -> None:
     for key in _COUNTS:
         _check_count(summary.get(key), f"{where}.{key}", path)
-    for key in _MEANS:
+    for key in _NUMBERS_OR_NULL:
         value = summary.get(key)
         _check(value is None or _is_number(value), f"{where}.{key}", "must be a number or null", value, path)
     levels, histogram = summary.get("by_level"), summary.get("objects_by_positives")
     _check(isinstance(levels, dict), f"{where}.by_level", "must be an object", levels, path)
-    for stride, count in (levels or {}).items():
+    for stride, count in summary["by_level"].items():
         _check_count(count, f"{where}.by_level.{stride}", path)
     _check(isinstance(histogram, list), f"{where}.objects_by_positives", "must be a list", histogram, path)
-    for index, count in enumerate(histogram or []):
+    for index, count in enumerate(summary["objects_by_positives"]):
         _check_count(count, f"{where}.objects_by_positives.{index}", path)
     for key, is_required in _IS_GROUPING_REQUIRED.items():
         if is_required or key in summary:

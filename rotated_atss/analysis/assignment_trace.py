@@ -20,6 +20,7 @@ from rotated_atss.assign.ignore_mask import compute_ignore_mask
 from rotated_atss.assign.threshold import box_chunks, iou_and_threshold
 from rotated_atss.assign.validation import valid_gt_mask
 
+# outcomes of a candidate
 BELOW_THRESHOLD, CENTER_OUTSIDE, LOST = "below threshold", "center outside", "lost to another object"
 POSITIVE = "positive"
 INVALID = "object without area"
@@ -78,7 +79,7 @@ class AssignmentTrace:
 
         The other box has a higher IoU with the prior or, if the IoUs are equal, a lower index.
         """
-        selected = self.above_threshold & self.center_inside & torch.tensor(self.is_valid)
+        selected = self.above_threshold & self.center_inside & self.is_valid
         return selected & ~self.is_positive
 
     def outcomes(self) -> list[str]:
@@ -143,7 +144,7 @@ def trace_atss(
     """
     if not 0 <= gt_index < len(gt_boxes):
         raise ValueError(f"gt_index must be 0 to {len(gt_boxes) - 1}, got {gt_index}")
-    grids = find_grids(priors, level_sizes)
+    grids = find_grids(priors, level_sizes)  # of the prior centers; they make the search for candidates faster
     assigned, _ = atss_assign(
         priors, level_sizes, gt_boxes, topk=topk, priors_per_location=priors_per_location, grids=grids,
         gt_boxes_ignore=gt_boxes_ignore, ignore_iof_threshold=ignore_iof_threshold, center_margin=center_margin,
@@ -187,10 +188,12 @@ def _select_candidates(
         iou: (K,) IoU of each candidate.
         threshold: () threshold of the box.
     """
+    # select_candidates takes a batch, here of one image: all boxes have the image index 0, and there is one mask
     image_index = torch.zeros(len(gt_boxes), dtype=torch.int64, device=priors.device)
     candidates = select_candidates(
         centers(priors), layout, centers(gt_boxes), image_index, num_candidates, [ignore_mask]
     )
+    # the chunk in which atss_assign processes the box, so that IoUs and threshold are rounded as there
     chunks = box_chunks(len(gt_boxes), candidates.shape[1], priors.device.type)
     chunk = next(chunk for chunk in chunks if chunk.start <= gt_index < chunk.stop)
     iou, threshold = iou_and_threshold(priors, gt_boxes[chunk], candidates[chunk])

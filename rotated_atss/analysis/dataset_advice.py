@@ -90,7 +90,7 @@ def advise_on_current_tiles(report: Mapping[str, Any], current: TilePlan, plan: 
         'split again with --size 1024 --gap 350'
     """
     longest, counts = report["extent"]["p99"], report["objects"]
-    gap_suffices = longest <= current.gap
+    gap_suffices = longest <= current.gap  # both in pixels of the tiles
     verb = "covers" if gap_suffices else "does not cover"
     truncated_share = _percent(counts["truncated"] / counts["count"])
     reason = f"99% of the objects extend over at most {longest:.0f} px, which the gap of {current.gap} px {verb}, "
@@ -127,6 +127,7 @@ def advise_on_rates(report: Mapping[str, Any], shares: Mapping[str, float], plan
     reason = f"{_percent(shares['large'])} of the objects extend over more than half a window of {WINDOW_PX} px"
     if max(plan.rates) < 1:
         return Advice("rates", f"reduce the images: {option}", f"{reason}.", numbers)
+    # the finest rate is 1, and coarser ones were added
     reason += ", and the coarser tiles contain these as a whole."
     return Advice("rates", f"split at several scales: {option}", reason, numbers)
 

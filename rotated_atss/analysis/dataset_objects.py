@@ -98,4 +98,4 @@ class DatasetObjects:
         A square window must be at least this large to contain the object.
         """
         corners = self.polygons.reshape(-1, 4, 2)
-        return (corners.max(axis=1) - corners.min(axis=1)).max(axis=1, initial=0)
+        return (corners.max(axis=1) - corners.min(axis=1)).max(axis=1)

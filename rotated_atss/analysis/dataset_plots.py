@@ -101,9 +101,9 @@ def _plot_groups(ax: Axes, groups: Sequence[Mapping[str, Any]], label: str) -> N
 
 
 def _mark_plans(ax: Axes, groups: Sequence[Mapping[str, Any]], plans: Sequence[Mapping[str, Any]]) -> None:
-    """Mark, for the tiles of each plan, the extent up to which no object is cut."""
+    """Mark, for the default and the proposed plan, the extent up to which no object is cut."""
     for plan, color, style in zip(plans, (_ORANGE, _GREEN), ("--", "-")):
-        overlap_px = plan["gap"] / min(plan["rates"])
+        overlap_px = plan["gap"] / min(plan["rates"])  # at the coarsest rate, in pixels of the original image
         position = _bar_position(groups, overlap_px)
         share = f"{100 * plan['cut_share']:.2f}% cut"
         ax.axvline(position, color=color, linestyle=style, label=f"overlap of {overlap_px:.0f} px: {share}")

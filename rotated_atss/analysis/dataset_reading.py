@@ -162,7 +162,7 @@ def read_coco_objects(path: str | Path) -> DatasetObjects:
                 continue
             image_index.append(index)
             labels.append(label_of[annotation.category_id])
-            boxes.append(annotation.box)
+            boxes.append(annotation.box)  # x1, y1, x2, y2
     return DatasetObjects(
         image_names=tuple(Path(image.file_name).stem for image in instances.images),
         image_wh=np.array([(image.width, image.height) for image in instances.images], np.int64).reshape(-1, 2),

@@ -93,7 +93,8 @@ def report_dataset(
         advice += _advise_on_plan(report, objects, plan)
     input_scale = resize_factors(objects.image_wh, input_wh)[objects.image_index[has_area]]
     if count_tiles is not None:
-        input_scale = input_scale * plan.rates[-1]  # the finest rate
+        # the finest rate, which suits most objects; the coarser ones are added for the largest objects
+        input_scale = input_scale * plan.rates[-1]
     fits = fit_anchor_scales(_scale_boxes(objects.boxes[has_area], input_scale), sorted({*SCALES, anchor_scale}))
     report["anchor_scales"] = [fit.to_json() for fit in fits]
     advice.append(advise_on_anchor_scale(fits, anchor_scale))

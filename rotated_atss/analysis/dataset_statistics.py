@@ -15,7 +15,8 @@ from rotated_atss.analysis.dataset_objects import DatasetObjects
 from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES
 from rotated_atss.dota.labels import TRUNCATED
 
-MIN_DIRECTED_ASPECT = 1.2  # for objects closer to a square, rounding decides which side is the longer one
+# Objects closer to a square are left out of the statistics of directions, since rounding decides which side is longer.
+MIN_DIRECTED_ASPECT = 1.2
 # from 4 px on, each edge is sqrt(2) times the previous one
 LENGTH_EDGES_PX = (0, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, math.inf)
 COUNT_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, math.inf)

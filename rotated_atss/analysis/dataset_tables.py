@@ -62,13 +62,13 @@ def classes_csv(classes: Sequence[Mapping[str, Any]]) -> bytes:
         >>> classes_csv([row]).decode().splitlines()[1][:15]
         'ship,0,0.0,0,0,'
     """
-    counts = ("objects", "share", "images", "difficult", "truncated")
-    shape_columns = [(shape, name) for shape in ("size", "long_side", "aspect") for name in (*QUANTILES, "mean")]
-    header = ["class", *counts, *(f"{shape}_{name}" for shape, name in shape_columns)]
+    keys = ("objects", "share", "images", "difficult", "truncated")
+    shape_keys = [(shape, statistic) for shape in ("size", "long_side", "aspect") for statistic in (*QUANTILES, "mean")]
+    header = ["class", *keys, *(f"{shape}_{statistic}" for shape, statistic in shape_keys)]
     rows = []
     for row in classes:
-        shape_values = [None if row[shape] is None else row[shape][name] for shape, name in shape_columns]
-        rows.append([row["name"], *(row[count] for count in counts), *shape_values])
+        shape_values = [None if row[shape] is None else row[shape][statistic] for shape, statistic in shape_keys]
+        rows.append([row["name"], *(row[key] for key in keys), *shape_values])
     return format_csv(header, rows).encode()
 
 

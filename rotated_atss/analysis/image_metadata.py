@@ -13,7 +13,7 @@ from rotated_atss.io.image_reader import find_georeference
 from rotated_atss.io.processes import run_jobs
 
 _IMAGES_PER_JOB = 200  # headers are read so fast that smaller jobs would mostly add overhead
-_BYTES_PER_JOB = 16 << 20  # assumed peak memory of a job
+_BYTES_PER_JOB = 16 << 20  # assumed peak memory of a job, by which run_jobs limits the concurrent jobs
 
 
 @dataclass(frozen=True)

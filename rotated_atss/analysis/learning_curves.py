@@ -14,7 +14,7 @@ from rotated_atss.errors import UserError
 SCALARS = "*/vis_data/scalars.json"
 """Pattern of the files in the work folder. MMEngine writes one per start of the training, in a folder named by date."""
 # keys of a row that are neither losses nor metrics
-_NOT_PLOTTED = ("lr", "base_lr", "data_time", "time", "memory", "epoch", "iter", "step", "grad_norm")
+_OTHER_KEYS = ("lr", "base_lr", "data_time", "time", "memory", "epoch", "iter", "step", "grad_norm")
 
 
 @dataclass
@@ -106,7 +106,7 @@ def build_curves(rows: Iterable[Mapping[str, Any]]) -> LearningCurves:
             curves.lr.add(row["step"], row["lr"])
         curves_by_name = curves.losses if is_training else curves.metrics
         for name, value in row.items():
-            is_value = isinstance(value, (int, float)) and name not in _NOT_PLOTTED
+            is_value = isinstance(value, (int, float)) and name not in _OTHER_KEYS
             if is_value and (not is_training or "loss" in name):
                 curves_by_name.setdefault(name, LoggedCurve()).add(row["step"], float(value))
     return curves

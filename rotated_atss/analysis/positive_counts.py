@@ -40,8 +40,8 @@ class PositiveCounts:
     strides: Sequence[int]
     expected: float | None = None
     by_level: NDArray[np.int64] = field(init=False)
-    _positives: list[NDArray] = field(default_factory=list)
-    _above_threshold: list[NDArray] = field(default_factory=list)
+    _positives: list[NDArray] = field(default_factory=list)  # one (G,) array per image
+    _above_threshold: list[NDArray] = field(default_factory=list)  # the same
 
     def __post_init__(self) -> None:
         self.by_level = np.zeros(len(self.strides), np.int64)
@@ -142,7 +142,7 @@ def summarize(shapes: BoxShapes, counts: dict[str, PositiveCounts]) -> dict[str,
     """
     return {
         "objects": int(sum(map(len, shapes.size))),
-        "assigners": {name: _summarize_assigner(shapes, of_assigner) for name, of_assigner in counts.items()},
+        "assigners": {name: _summarize_assigner(shapes, assigner_counts) for name, assigner_counts in counts.items()},
     }
 
 

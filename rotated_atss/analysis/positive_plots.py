@@ -49,12 +49,12 @@ def plot_report(report: dict[str, Any], title: str = "") -> bytes:
         if f"by_{key}" in next(iter(report["assigners"].values())):
             _plot_groups(ax, report, key, label)
             _plot_expected(ax, report)
-        else:
+        else:  # horizontal boxes have no angles
             ax.set_axis_off()
     _plot_without_positives(axes[1, 0], report)
     _plot_levels(axes[1, 1], report)
     _plot_distribution(axes[1, 2], report)
-    # below the axes, where the legend covers no bars; one column per assigner and one for the expected number
+    # Below the axes, the legend covers no bars. Its one row has space for an assigner per color and the line 0.2 k L.
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(COLORS) + 1)
     return to_png(figure, dpi=110)

@@ -46,6 +46,7 @@ def _group_rows(assigners: dict[str, dict], key: str, title: str) -> list[str]:
     groups = next(iter(assigners.values())).get(key)  # intervals and numbers of boxes are the same for all assigners
     if not groups:
         return []
+    # titles of a cell: mean number of positives, and share of the boxes without positives
     lines = ["", _row(title, assigners, lambda a: "mean  none", boxes="boxes")]
     for index, group in enumerate(groups):
         label = f"  {group['from']} to {group['to']}" if group["to"] is not None else f"  from {group['from']}"

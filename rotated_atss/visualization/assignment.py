@@ -116,7 +116,7 @@ def _add_legend(
     for color, style, label in outlines:
         handles.append(Line2D([], [], color=color, linestyle=style, linewidth=2))
         labels.append(label)
-    upper_left = (1 - (_LEGEND_INCHES - 0.12) / figure_inches[0], 1 - 0.45 / figure_inches[1])
+    upper_left = (1 - (_LEGEND_INCHES - 0.12) / figure_inches[0], 1 - _TITLE_INCHES / figure_inches[1])
     figure.legend(
         handles, labels, loc="upper left", bbox_to_anchor=upper_left, fontsize=11, frameon=False, labelspacing=1.0,
         borderaxespad=0, title="centers of the positive priors", title_fontsize=11, alignment="left",

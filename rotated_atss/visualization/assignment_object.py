@@ -135,13 +135,14 @@ def crop_window(panels: Sequence[TracePanel]) -> tuple[float, float, float, floa
     """
     corners = np.concatenate([panel.compared_polygon for panel in panels])
     center = (corners.min(0) + corners.max(0)) / 2
-    reach = max(16.0, 0.75 * float((corners.max(0) - corners.min(0)).max()))  # distance from the center, pixels
+    # distance from the center in pixels; 0.75 makes the window 1.5 times as large as the object
+    reach = max(16.0, 0.75 * float((corners.max(0) - corners.min(0)).max()))
     for panel in panels:
         trace = panel.trace
         on_level_with_positives = np.isin(trace.level.numpy(), trace.level[trace.is_positive].numpy())
         offsets = np.abs(trace.prior_centers.double().numpy()[on_level_with_positives] - center)
         reach = max(reach, float(offsets.max(initial=0)))
-    half_side = 1.08 * reach if reach > 18 else 18.0  # a margin of 8%, and no window below 36 px
+    half_side = 1.08 * reach if reach > 18 else 18.0  # a margin of 8%, except in the smallest window, of 36 px
     start, stop = center - half_side, center + half_side
     return float(start[0]), float(start[1]), float(stop[0]), float(stop[1])
 

@@ -92,7 +92,7 @@ def _box_mask(annotations: Sequence[Annotation], image_hw: tuple[int, int]) -> N
 
 
 def _near_positions(annotation: Annotation, image_hw: tuple[int, int], scale: float) -> list[TextBox]:
-    """Return the positions directly above and below a box, moved into the image, for its captions, longest first."""
+    """Return two positions per caption of a box, longest caption first: above and below the box, inside the image."""
     polygon, positions = annotation.polygon, []
     for text in annotation.captions:
         width, height = text_wh(text, scale)
@@ -138,6 +138,7 @@ def _leader(
     ends = ends[((ends >= 0) & (ends < image_hw[::-1])).all(1)]
     if not len(ends):
         return None
+    # the point of the text that is nearest to each end
     starts = np.clip(ends, text_xyxy[:2], np.array(text_xyxy[2:]) - 1)
     nearest = int(np.square(ends - starts).sum(1).argmin())
     (x1, y1), (x2, y2) = np.floor([starts[nearest], ends[nearest]]).astype(int).tolist()

@@ -15,8 +15,8 @@ from rotated_atss.ops.box_polygons import obb_polygons
 from rotated_atss.visualization._checks import check_count, copy_as_bgr
 from rotated_atss.visualization.captions import place_captions, place_legend
 from rotated_atss.visualization.outlines import draw_outline
-from rotated_atss.visualization.palettes import class_color
-from rotated_atss.visualization.text_boxes import Annotation, Color, draw_leader, write_text
+from rotated_atss.visualization.palettes import Color, class_color
+from rotated_atss.visualization.text_boxes import Annotation, draw_leader, write_text
 
 
 def draw_boxes(
@@ -36,8 +36,8 @@ def draw_boxes(
 ) -> Image:
     """Draw the outlines of polygons or oriented boxes, with class and score, on a copy of an image.
 
-    No caption hides a small box, the outline of a large box or another caption. A caption that would is shortened to
-    the score, or moved to a free place with a line to its box, or left out.
+    No caption hides a small box, the outline of a large box or another caption. If there is no space for a caption next
+    to its box, it is shortened to the score, or moved to a free place with a line to the box, or left out.
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR, or gray (H, W).

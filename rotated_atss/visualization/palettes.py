@@ -2,8 +2,8 @@
 
 The palette ``safe`` is the default. Its nine colors differ by at least 33 in CIE Lab (1976) for normal vision,
 protanopia and deuteranopia, and by at least 18 for tritanopia; a difference of 2.3 is just noticeable (Mahy et al.,
-Color Research and Application 19, 1994). Nine further classes get the same colors with dashed lines. Among DOTA's
-classes, these are the ones with large or rare objects.
+Color Research and Application 19, 1994). Nine further classes get the same colors with dashed lines: of DOTA's classes,
+those with large or rare objects.
 
 The older palette ``dota`` has more colors, but the colors of two of the 15 classes of DOTA-v1.0 differ by only 2 for
 deuteranopia.

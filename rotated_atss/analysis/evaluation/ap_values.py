@@ -36,7 +36,7 @@ def from_task1_result(result: EvaluationResult) -> ApValues:
         name: {"AP50": class_result.ap50, "AP75": class_result.ap75, "AP50_95": class_result.ap50_95}
         for name, class_result in result.per_class.items()
     }
-    return ApValues(result.values(), per_class)
+    return ApValues(mean=result.values(), per_class=per_class)
 
 
 def from_coco_result(result: CocoResult) -> ApValues:

@@ -91,9 +91,9 @@ def _ap_after_fixing(data: EvaluationData, matches: Matches, errors: ErrorKinds,
     """Return the AP of each class, (C,), after fixing the errors of one kind."""
     if kind == MISSED:
         return _ap_without_missed(data, matches, errors)
-    other_matches = replace(matches, false_positives=matches.false_positives & (errors.kind != kind))
+    without_errors = replace(matches, false_positives=matches.false_positives & (errors.kind != kind))
     if kind not in EXPLAINING_KINDS:
-        return average_precisions(data, other_matches)
+        return average_precisions(data, without_errors)
     fixed = np.flatnonzero(errors.kind == kind)
     det_index = np.concatenate([np.flatnonzero(matches.true_positives), fixed])
     gt_index = np.concatenate([matches.gt_index[matches.true_positives], errors.target[fixed]])
@@ -101,7 +101,7 @@ def _ap_after_fixing(data: EvaluationData, matches: Matches, errors: ErrorKinds,
     scores = data.detections.scores[det_index]
     order = np.lexsort((np.arange(len(det_index)), -scores, gt_index))  # the last key is the primary one
     best = order[np.flatnonzero(np.diff(gt_index[order], prepend=-1))]  # the first position of each object
-    return _ap_with_true_positives(data, other_matches, det_index[best], gt_index[best])
+    return _ap_with_true_positives(data, without_errors, det_index[best], gt_index[best])
 
 
 def _ap_with_true_positives(
@@ -123,6 +123,7 @@ def _ap_with_true_positives(
     sorted_matches = replace(
         matches, true_positives=true_positives[order], false_positives=matches.false_positives[order]
     )
+    # the other columns keep their order, since average_precisions reads only the labels of the detections
     return average_precisions(replace(data, detections=replace(detections, labels=labels[order])), sorted_matches)
 
 

@@ -94,6 +94,7 @@ def find_error_kinds(data: EvaluationData, overlaps: Overlaps, matches: Matches)
     localization = np.flatnonzero(kind == LOCALIZATION)
     is_angle_error = _is_angle_error(data, localization, best_same_class.gt_index[localization], threshold)
     kind[localization[is_angle_error]] = ANGLE
+    # best_same_class has no object (-1) for background errors and for detections without an error
     target = np.where(kind == CLASSIFICATION, best_other_class.gt_index, best_same_class.gt_index)
     return ErrorKinds(kind, target)
 

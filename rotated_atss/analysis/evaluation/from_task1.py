@@ -47,28 +47,29 @@ def from_task1(
         rule = replace(rule, sizes=rule.sizes or COCO_SIZES)
     else:  # size ranges, the limit of detections and best_object_only are rules of COCO's metric only
         rule = replace(rule, sizes=(ALL_SIZES,), max_dets=None, best_object_only=False)
-    image_index = {image: index for index, image in enumerate(labels_by_image)}
-    detections = _detection_table(detections_by_class, image_index, tuple(classes), rule)
+    index_by_id = {image_id: index for index, image_id in enumerate(labels_by_image)}
+    detections = _detection_table(detections_by_class, index_by_id, tuple(classes), rule)
     objects = _object_table(list(labels_by_image.values()), tuple(classes), rule)
-    return EvaluationData(ORIENTED, tuple(classes), tuple(image_index), detections, objects, rule)
+    return EvaluationData(ORIENTED, tuple(classes), tuple(index_by_id), detections, objects, rule)
 
 
 def _detection_table(
-    by_class: Mapping[str, Detections], image_index: Mapping[str, int], classes: tuple[str, ...], rule: EvaluationRule
+    by_class: Mapping[str, Detections], index_by_id: Mapping[str, int], classes: tuple[str, ...], rule: EvaluationRule
 ) -> DetectionTable:
     empty = (np.empty((0, 8)), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     parts: list[tuple[np.ndarray, ...]] = [empty]  # np.concatenate needs at least one part
     for label, name in enumerate(classes):
         detections = by_class.get(name, EMPTY_DETECTIONS)
-        # detections on images without labels get the image index -1, and rank_per_image drops them
-        index_of_image = np.array([image_index.get(image, -1) for image in detections.images], dtype=np.int64)
-        images = index_of_image[detections.image_index] if len(detections) else np.empty(0, np.int64)
-        order = rank_per_image(detections.scores, images, rule.max_dets)
+        # detections.image_index refers to the ids in detections.images; convert it to indices into the labeled images.
+        # Detections on images without labels get the index -1, and rank_per_image drops them.
+        labeled_index = np.array([index_by_id.get(image_id, -1) for image_id in detections.images], dtype=np.int64)
+        image_index = labeled_index[detections.image_index] if len(detections) else np.empty(0, np.int64)
+        order = rank_per_image(detections.scores, image_index, rule.max_dets)
         labels = np.full(len(order), label, np.int64)
-        parts.append((detections.polygons[order], labels, images[order], detections.scores[order]))
-    polygons, labels, images, scores = map(np.concatenate, zip(*parts))
+        parts.append((detections.polygons[order], labels, image_index[order], detections.scores[order]))
+    polygons, labels, image_index, scores = map(np.concatenate, zip(*parts))
     polygons, areas = _compared_polygons(polygons, rule)
-    return DetectionTable(polygons, labels, images, scores, areas, ~outside_range(areas, rule.sizes[0]))
+    return DetectionTable(polygons, labels, image_index, scores, areas, ~outside_range(areas, rule.sizes[0]))
 
 
 def _object_table(labels: Sequence[Labels], classes: tuple[str, ...], rule: EvaluationRule) -> ObjectTable:
@@ -78,13 +79,13 @@ def _object_table(labels: Sequence[Labels], classes: tuple[str, ...], rule: Eval
         [index_of_class.get(name, -1) for image_labels in labels for name in image_labels.names], dtype=np.int64
     )
     polygons = np.concatenate([np.empty((0, 8)), *[image_labels.polygons for image_labels in labels]])
-    images = np.repeat(np.arange(len(labels)), list(map(len, labels)))
+    image_index = np.repeat(np.arange(len(labels)), list(map(len, labels)))
     difficult = np.concatenate([np.empty(0, np.int64), *[image_labels.difficult for image_labels in labels]]) > 0
     is_evaluated = class_index >= 0
     polygons, areas = _compared_polygons(polygons[is_evaluated], rule)
     ignored = outside_range(areas, rule.sizes[0]) | (difficult[is_evaluated] & (rule.difficult == "ignore"))
     crowd = np.zeros(len(ignored), bool)
-    return ObjectTable(polygons, class_index[is_evaluated], images[is_evaluated], areas, ignored, crowd)
+    return ObjectTable(polygons, class_index[is_evaluated], image_index[is_evaluated], areas, ignored, crowd)
 
 
 def _compared_polygons(polygons: np.ndarray, rule: EvaluationRule) -> tuple[np.ndarray, np.ndarray]:

@@ -38,7 +38,7 @@ class Group:
         high: End of the interval; infinity for the last one.
         objects: Number of objects, without those that the metric ignores; at least 1.
         ap: Mean AP over the classes with objects in the group.
-        recall: Share of these objects with a true positive at the score threshold.
+        recall: Share of the counted objects that have a true positive at the score threshold.
     """
 
     low: float

@@ -76,7 +76,7 @@ class Matcher:
         self.data = data
         same_class = data.detections.labels[overlaps.det_index] == data.objects.labels[overlaps.gt_index]
         pairs = overlaps.take(same_class & (overlaps.ious >= min_iou))
-        # pairs are sorted by detection, and the detections of a class by descending score
+        # in the order that Candidates requires: by detection, and the detections of a class by descending score
         self._candidates = Candidates(pairs.det_index, pairs.gt_index, pairs.ious)
         self._best_objects = find_best_objects(pairs.det_index, pairs.gt_index, pairs.ious, len(data.detections))
         self._crowds = frozenset(np.flatnonzero(data.objects.crowd).tolist())
@@ -133,7 +133,7 @@ class Matcher:
         best_object_only = self.data.rule.best_object_only
         ordered = order_candidates(self._candidates, ignored, best_object_only=best_object_only)
         gt_index = match_detections(
-            ordered, len(counts_if_unmatched), iou_threshold, best_object_only=best_object_only, crowds=self._crowds
+            ordered, len(self.data.detections), iou_threshold, best_object_only=best_object_only, crowds=self._crowds
         )
         return gt_index, (gt_index < 0) & counts_if_unmatched
 

@@ -159,12 +159,13 @@ def build_report(data: EvaluationData, ap: ApValues, settings: ReportSettings, *
 def _build_curves(data: EvaluationData, matches: Matches) -> dict[str, ScoreCurve]:
     """Build the curve of each class and the curve of all classes together, by name."""
 
-    def build_class_curve(rows: slice, num_objects: int) -> ScoreCurve:
+    def curve_of_rows(rows: slice, num_objects: int) -> ScoreCurve:
         true_positives, false_positives = matches.true_positives[rows], matches.false_positives[rows]
         return build_curve(data.detections.scores[rows], true_positives, false_positives, num_objects)
 
-    counts = data.num_objects.tolist()
+    objects_per_class = data.num_objects.tolist()
     curves = {
-        name: build_class_curve(rows, count) for name, rows, count in zip(data.classes, data.class_slices, counts)
+        name: curve_of_rows(rows, num_objects)
+        for name, rows, num_objects in zip(data.classes, data.class_slices, objects_per_class)
     }
-    return {**curves, ALL_CLASSES: build_class_curve(slice(None), sum(counts))}
+    return {**curves, ALL_CLASSES: curve_of_rows(slice(None), sum(objects_per_class))}

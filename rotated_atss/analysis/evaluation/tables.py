@@ -97,7 +97,7 @@ def detections_table(report: EvaluationReport) -> str:
     kinds = [KINDS[kind] if kind >= 0 else "" for kind in report.error_kinds.kind.tolist()]
     # objects are sorted by image: the number of an object in its image is its index minus that of the first one
     first_of_image = np.searchsorted(data.objects.image_index, np.arange(len(data.images)))
-    numbers = gt_index - first_of_image[detections.image_index] if len(detections) else gt_index
+    numbers = gt_index - first_of_image[detections.image_index]
     objects = [number if gt >= 0 else "" for number, gt in zip(numbers.tolist(), gt_index.tolist())]
     columns = (
         (data.images[index] for index in detections.image_index.tolist()),
