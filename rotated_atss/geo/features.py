@@ -83,8 +83,9 @@ class Features:
         index_of_image = {name: index for index, name in enumerate(images)}
         image_indices, class_indices = [], []
         for class_index, class_detections in enumerate(per_class):
-            indices = np.array([index_of_image[name] for name in class_detections.images], int)
-            image_indices.append(indices[class_detections.image_index])
+            # class_detections.image_index refers to class_detections.images; convert it to indices of ``images``
+            new_indices = np.array([index_of_image[name] for name in class_detections.images], int)
+            image_indices.append(new_indices[class_detections.image_index])
             class_indices.append(np.full(len(class_detections), class_index))
         return cls.from_columns(
             images,

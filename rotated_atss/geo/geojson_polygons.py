@@ -57,7 +57,7 @@ def read_geojson_layer(path: Path) -> PolygonLayer:
             notes[HOLES] += bool(holes)
             outer_rings.append(outer)
             feature_ids.append(index)
-    rings = np.empty(len(outer_rings), object)
+    rings = np.empty(len(outer_rings), object)  # np.array would stack rings of equal length
     rings[:] = outer_rings
     columns = _build_columns(features, feature_ids)
     nonzero_notes = +notes  # unary plus drops zero counts
@@ -154,7 +154,8 @@ def _get_properties(feature: Any) -> Mapping[str, Any]:
 def _build_columns(features: Sequence[Any], feature_ids: Sequence[int]) -> dict[str, NDArray[Any]]:
     """Return one column per property, with one value per polygon; ``feature_ids`` contains the feature of each polygon.
 
-    A column is float64 if all its values are numbers, booleans or null, otherwise an object array.
+    A column is float64 if all its values are numbers, booleans or null, but not all null; null becomes NaN. Any other
+    column is an object array.
     """
     properties = [_get_properties(feature) for feature in features]
     columns = {}

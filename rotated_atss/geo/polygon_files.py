@@ -32,7 +32,7 @@ def read_polygon_layers(path: str | Path) -> Iterator[PolygonLayer]:
     """Read the polygons of all layers of a vector file.
 
     Each part of a multipolygon becomes a polygon, and holes are filled. Points, lines and features without a geometry
-    are left out. All of these are counted in the notes of the layer.
+    are left out. The notes of the layer count the multipolygons, the polygons with holes and the features left out.
 
     Args:
         path: A GeoPackage, Shapefile, FlatGeobuf or GeoJSON file.
@@ -88,7 +88,7 @@ def _read_layer(path: Path, pyogrio: Any, name: str) -> PolygonLayer:
     polygonal_index = np.flatnonzero(is_polygonal)
     polygons, geometry_of_polygon = shapely.get_parts(geometries[polygonal_index], return_index=True)
     feature_index = polygonal_index[geometry_of_polygon]  # (P,) row of the feature of each polygon
-    rings = np.empty(len(polygons), object)
+    rings = np.empty(len(polygons), object)  # np.array would stack rings of equal length
     # without the last point of a ring, which repeats the first
     rings[:] = [shapely.get_coordinates(ring)[:-1] for ring in shapely.get_exterior_ring(polygons)]
     notes: Counter[tuple[str, str]] = Counter()

@@ -59,7 +59,7 @@ class FeatureWriter:
             [name for name, _ in self._images],
             [georeference for _, georeference in self._images],
             self.model_classes,
-            np.repeat(np.arange(len(counts)), counts),
+            np.repeat(np.arange(len(counts)), counts),  # index of the image of each detection
             labels,
             scores,
             polygons,

@@ -70,7 +70,7 @@ def find_finished_split(out: Path, digest: str, sources: Sequence[SourceImage]) 
         manifest = read_manifest(path)
         if manifest.input_digest != digest:
             return None
-        finished_ns = path.stat().st_mtime_ns
+        finished_ns = path.stat().st_mtime_ns  # the manifest is written last
         if any(_stat_image(source.image).st_mtime_ns > finished_ns for source in sources):
             return None
         tile_names = {os.path.splitext(name)[0] for name in os.listdir(out / "images")}

@@ -33,8 +33,8 @@ class Manifest:
         window: Size and gap of the windows at rate 1, pixels; (0, 0) for whole images; None if they are not recorded.
         whole_images: Whether the images were not divided.
         pixels: Conversion of the pixels of the images to 8-bit color.
-        ground_resolution: Meters per pixel of the tiles, rounded to millimeters; None if it is not recorded. It is the
-            median over the images for which it is recorded, divided by the median rate if the split resampled images.
+        ground_resolution: Meters per pixel of the tiles, rounded to millimeters: the median over the images with a
+            recorded resolution, divided by the median rate if the split resampled the images; None if none is recorded.
         image_folders: Absolute paths of the folders of the full images.
         input_digest: Digest of the images, labels and settings that were given; empty if it is not recorded.
         totals: Counts over all images and tiles; None if they are not recorded.

@@ -159,7 +159,9 @@ def _merge_part(part: TextPart) -> MergedPart:
         tiles = parse_detections(read_bytes(part.path, part.start, part.length), part.path)
         merged = merge_detections(tiles, part.iou_threshold, path=part.path)
     except UserError:
-        parse_detections(read_bytes(part.path), part.path)  # raises again, with the line number in the whole file
+        # A malformed line is numbered from the start of the part: parsing the whole file raises the error again, with
+        # the line number in the file. An error of merge_detections has this number already.
+        parse_detections(read_bytes(part.path), part.path)
         raise
     return MergedPart(merged.images, (len(tiles.images), len(tiles), len(merged)), format_detections(merged))
 
@@ -176,7 +178,11 @@ def images_are_separate(parts: Sequence[MergedPart]) -> bool:
 
 
 def join_parts(name: str, parts: Sequence[MergedPart]) -> tuple[ClassMerge, bytes]:
-    r"""Join the merged parts of a class, given in the order of the file.
+    r"""Join the merged parts of a class, which must not share images (:func:`images_are_separate`).
+
+    Args:
+        name: The class.
+        parts: The parts, in the order of the file.
 
     Returns:
         Counts of the class, and the content of its merged Task1 file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def merge_detections(
     """
     detections = to_full_images(tiles, path=path)
     keep = polygon_nms(detections.polygons, detections.scores, iou_threshold, groups=detections.image_index)
-    by_image = group_order(detections.image_index[keep])
+    by_image = group_order(detections.image_index[keep])  # a stable sort: scores stay descending within an image
     return detections.take(keep[by_image])
 
 
@@ -101,5 +102,5 @@ def _parse_tile_name(tile: str, path: str | Path | None) -> TileName:
 
 def _find_line(path: str | Path, tile: str) -> int:
     """Return the number, from 1, of the first line with detections on a tile."""
-    lines = read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    return 1 + next((number for number, line in enumerate(lines) if line.split()[:1] == [tile.encode()]), 0)
+    lines = read_bytes(path).removeprefix(BOM_UTF8).split(b"\n")
+    return next((number for number, line in enumerate(lines, 1) if line.split()[:1] == [tile.encode()]), 1)

@@ -96,7 +96,9 @@ def run_shard(
         parts = {part.key(): part for part in task.cut(_PART_BYTES)}
         run = SharedRun(task.out_dir / PARTIAL, _describe(task), shard, MergedPart.from_json)
         description = _describe_result(task, list(parts))
-        with folder_lock(task.out_dir, COMMAND, shard):  # excludes all other shards; hold_run_lock, only the same one
+        # hold_run_lock excludes only a second run of this shard, folder_lock excludes the other shards too. For a run
+        # without a shard, hold_run_lock already excludes all of them, and folder_lock does nothing.
+        with folder_lock(task.out_dir, COMMAND, shard):
             complete_result(task.out_dir)  # in case a run was killed while it renamed the merged files
             # A shard has nothing to do after a finished merge; a run without --shard merges again.
             if shard is not None and _is_finished(task, description):
@@ -170,8 +172,8 @@ def _describe(task: MergeTask) -> dict[str, Any]:
         "--classes": ", ".join(task.classes) if task.has_class_list else None,
     }
     if not task.has_class_list:
-        # SharedRun compares the descriptions of two runs (run_state.first_difference). A list stands for a file there,
-        # so that new and missing files are reported by name.
+        # SharedRun compares the descriptions of two runs, in which a list contains the properties of a file. An empty
+        # list is enough for errors such as "Task1_ship.txt is new" or "is missing".
         description["Task1 files"] = {task1_path("", name).name: [] for name in task.classes}
     return description
 

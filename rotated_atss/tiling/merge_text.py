@@ -19,8 +19,8 @@ from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 from rotated_atss.tiling.merge_shards import ShardMerge, has_started_shards, run_shard
 from rotated_atss.tiling.merge_task import MergeTask
 
-_SERIAL_BYTES = 1 << 20  # up to this size one process is faster than several
-_PART_BYTES = 4 << 20  # of a Task1 file; one job merges one part
+_SERIAL_BYTES = 1 << 20  # up to this total size of the input files, one process is faster than several
+_PART_BYTES = 4 << 20  # bytes per part of a Task1 file; one job merges one part
 
 
 def merge_folder(
@@ -65,7 +65,7 @@ def merge_folder(
     workers = _resolve_workers(workers)
     if has_started_shards(task.out_dir):
         return list(run_shard(task, None, workers, scheduler, progress).classes)
-    complete_result(task.out_dir)
+    complete_result(task.out_dir)  # in case an earlier run was killed while it renamed the merged files
     task.reject_leftovers()
     parts = task.cut(_PART_BYTES)
     total = sum(part.length for part in parts)

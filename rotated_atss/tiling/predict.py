@@ -168,7 +168,8 @@ def resolve_tiling(
     size = getattr(detector, "size", Tiling.size) if size is None else size
     detector_gap = getattr(detector, "gap", None)
     if gap is None and detector_gap is not None:
-        gap = min(detector_gap, size // 2)  # not in proportion to the size: the gap depends on the size of the objects
+        # not scaled with the windows, because the gap depends on the size of the objects
+        gap = min(detector_gap, size // 2)
     if iou_threshold is None:
         iou_threshold = getattr(detector, "iou_threshold", Tiling.iou_threshold)
     return Tiling(size, gap, batch_size, iou_threshold)
@@ -187,7 +188,7 @@ def _predict_at_rate(
 def _predict(
     detector: Detector, image: ImageReader, tiling: Tiling, name: str | None, progress: bool | None
 ) -> BoxDetections:
-    if tiling.size == WHOLE_IMAGE:
+    if tiling.size == WHOLE_IMAGE:  # nothing to merge; the detections are only sorted as merge_boxes sorts them
         (unsorted,) = detect_on_tiles(detector, [image.read()], [_IMAGE_ID])
         detections = unsorted.take(np.argsort(-unsorted.scores, kind="stable"))
     else:
@@ -214,6 +215,7 @@ def _iter_tiles(image: ImageReader, windows: NDArray[np.int64], settings: SplitS
     for indices, band in iter_row_bands(image, windows):
         for window in windows[indices].tolist():
             x_start, y_start, x_stop, y_stop = window
+            # the band returns only the part of the window inside the image; crop_window pads it to the full size
             pixels = crop_window(band.crop(window), [0, 0, x_stop - x_start, y_stop - y_start], settings.padding)
             yield settings.tile_name(_IMAGE_ID, 1, window), pixels
 

@@ -61,7 +61,7 @@ class Task1Writer:
     r"""Write DOTA's ``Task1_<class>.txt``, one file per class.
 
     Args:
-        folder: Existing output folder.
+        folder: Existing output folder, without Task1 files of an earlier run: lines are appended.
         model_classes: Class names in the order of the class indices, as they appear in file names.
         classes: Classes that always get a file; it is empty if there are no detections of the class.
 

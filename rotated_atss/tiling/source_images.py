@@ -121,7 +121,7 @@ def find_source_images(
             labeled = {path.stem for path in list_label_files(label_folder)}
             accepted = labeled if listed is None else labeled & set(listed)
         for image, labels in pair_images_and_labels(image_folder, label_folder if is_dota else None, accepted):
-            first = first_image.setdefault(image.stem, image)
+            first = first_image.setdefault(image.stem, image)  # the image itself if its id is new
             if first is not image:
                 hint = "tiles are named after the image id: rename or remove one of the images"
                 raise UserError(f"the image id {image.stem} occurs twice, also as {first}", where=image, hint=hint)
@@ -129,7 +129,7 @@ def find_source_images(
                 labels = Path(label_folder)
             sources.append(SourceImage(image, labels, index))
     for image_id, place in (listed or {}).items():
-        if image_id not in first_image and not labeled_only:
+        if image_id not in first_image and not labeled_only:  # with labeled_only, images without labels are left out
             folders_text = ", ".join(folder for folder, _ in folders)
             raise UserError(f"no image {quote(image_id)} in {folders_text}", where=place)
     return sources

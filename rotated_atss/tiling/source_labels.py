@@ -30,7 +30,7 @@ from rotated_atss.tiling.source_images import SourceImage
 
 DOTA = "dota"
 _GEOJSON_HINT = (
-    ", whose coordinates were read as pixels: map coordinates need the member crs, longitude and latitude need a "
+    ", whose coordinates were read as pixels: for map coordinates, add the member crs; longitude and latitude need a "
     "polygon that lies in a georeferenced image"
 )
 
@@ -67,7 +67,7 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
         text_files = [path for path in list_files(labels, (".txt",)) if path.name not in NAMES_FILES]
         for path in text_files:
             formats = possible_formats(path)
-            if len(formats) < 2:  # the first file with objects decides; only empty files can be of several formats
+            if len(formats) < 2:  # an empty file fits several formats; the first file with objects decides
                 name = next(iter(formats), DOTA)
                 reject_mixed_formats(labels, name, path)
                 return name
@@ -126,7 +126,7 @@ def read_source_labels(
     # with a class map, the files have the old names, and the new names are checked after the renaming
     classes_in_files = None if class_map is not None else classes
     if format_name == DOTA:
-        paths = [source.labels for source in sources if source.labels is not None]
+        paths = [source.labels for source in sources if source.labels is not None]  # never None in this format
         dota_labels = [read_labels(path, classes_in_files) for path in paths]
         _warn_unused_names(class_map, (labels_of_image.names for labels_of_image in dota_labels), labels)
         return [

@@ -161,7 +161,7 @@ def split_dota(
     run_description = describe_run(settings, folders)
     with staged(out, run_description, labeled=labels is not None, overwrite=overwrite, shard=shard) as stage:
         settings = _resolve_scaling(settings, data, workers)
-        jobs = [SplitJob(source.image, objects, stage.folder, settings) for source, objects in data.pairs()]
+        jobs = [SplitJob(source.image, image_labels, stage.folder, settings) for source, image_labels in data.pairs()]
         run = SplitRun(jobs, stage)
         _report_start(run, data, settings, on_start, on_continue)
         if not stage.is_moving:  # otherwise an earlier run finished all jobs and was stopped during the final move

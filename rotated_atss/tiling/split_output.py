@@ -42,8 +42,8 @@ def finish_split(stage: Stage, run: SplitRun, settings: SplitSettings, data: Spl
         run.read_finished()
     stats = [image_stats for image_stats in run.stats() if image_stats is not None]
     is_finished = len(stats) == run.num_images
-    if stage.is_moving and not is_finished:  # an earlier run was moving a split of other images or labels
-        stage.commit()
+    if stage.is_moving and not is_finished:
+        stage.commit()  # completes the move of an earlier split of other images or labels
         what = "the output folder contains a finished split of other images or labels"
         raise UserError(what, where=stage.out, hint="pass --overwrite to replace it")
     if not is_finished:
@@ -83,7 +83,7 @@ def _write_manifest(
     """Write the manifest and, if evaluation cannot read the source labels, DOTA text of the full images' labels."""
     full_labels = None
     if stage.labeled and settings.whole_images:
-        full_labels = "labelTxt"
+        full_labels = "labelTxt"  # the tiles are the full images
     elif stage.labeled and (data.has_renamed_classes or set(data.formats) != {"dota"}):
         full_labels = FULL_LABELS
         _write_full_labels(stage.folder / FULL_LABELS, data)

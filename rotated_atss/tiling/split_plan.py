@@ -79,7 +79,7 @@ def _count_parts(image: Path, settings: SplitSettings) -> int:
     num_windows = sum(map(len, windows_per_rate))
     if settings.whole_images or _is_resampled(settings) or num_windows < 2 * WINDOWS_PER_PART:
         return 1
-    header = check_header(image)
+    header = check_header(image)  # raises an error for an image that cannot be split
     # A part must be readable without decoding the rows above it. Only the reader "raster" can do this, and only for
     # some files: those that are stored in tiles or in strips of rows.
     if header is None or choose_reader(image, header, settings.pixels)[0] != "raster":
@@ -87,7 +87,7 @@ def _count_parts(image: Path, settings: SplitSettings) -> int:
     with open_image(image, settings.pixels) as reader:
         if reader.access not in ("tiles", "rows"):
             return 1
-    num_rows_of_windows = len(np.unique(windows_per_rate[0][:, 1]))
+    num_rows_of_windows = len(np.unique(windows_per_rate[0][:, 1]))  # [0]: without resampling, 1 is the only rate
     return min(round(num_windows / WINDOWS_PER_PART), num_rows_of_windows)
 
 

@@ -41,6 +41,7 @@ def compute_job_keys(jobs: Sequence[SplitJob]) -> list[str]:
     """
     keys, image_digests = [], {}
     for job in jobs:
+        # several jobs with the same image are its parts, and have the same labels and settings
         if job.image not in image_digests:
             image_digests[job.image] = _compute_digest(job)
         keys.append(f"{image_digests[job.image]}:{job.part[0]}/{job.part[1]}")

@@ -14,7 +14,7 @@ from rotated_atss.tiling.windows import sizes_at_rates
 
 NAME_STYLES = ("mmrotate", "devkit")
 MAX_WINDOW_SIZE = 1 << 15
-"""Largest side of a window in pixels. OpenCV pads only smaller images, and a tile of this size takes 3 GB of memory."""
+"""Largest side of a window in pixels. A tile of this size takes 3 GB of memory; OpenCV fails for much larger tiles."""
 
 
 @dataclass(frozen=True)

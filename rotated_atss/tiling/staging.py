@@ -78,8 +78,8 @@ class Stage:
     def resume(self, keys: Collection[str]) -> None:
         """Set ``finished`` to the jobs that earlier runs and other shards have finished.
 
-        Without shards, files that belong to no finished job are removed. With shards, running jobs may have written
-        them.
+        Without shards, files that belong to no finished job are removed. With shards they are kept, because jobs of
+        other shards that still run may have written them.
 
         Args:
             keys: Keys of the jobs of all shards. Records with other keys, or whose tiles are missing, are ignored.
@@ -213,7 +213,10 @@ def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:
     foreign = names - {PARTIAL, *PARTS} if is_unfinished or _is_split(out) else names
     if foreign:
         raise UserError(f"the output folder contains other files ({min(foreign)})", where=out, hint=_CHOOSE_HINT)
-    if overwrite or (is_unfinished and (out / PARTIAL / MOVING).exists()):
+    if overwrite:
+        return
+    # a split with the same settings, whose move was stopped, is completed; _prepare has completed any other
+    if is_unfinished and (out / PARTIAL / MOVING).exists():
         return
     if is_unfinished and difference:
         what = f"an unfinished split with other settings is in this folder: {difference}"

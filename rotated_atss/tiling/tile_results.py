@@ -127,7 +127,7 @@ def finish_test(
     result = _evaluate(detections, labels_of_images, options, notes, log, observer)
     if options.report_dir is not None:
         _write_report(result, detections, labels_of_images, options, labels, images, log)
-    ap_by_size = list(result.by_size.items())[1:]  # without the first, all sizes, which is in ``result.values()``
+    ap_by_size = list(result.by_size.items())[1:]  # the first entry, AP of all sizes, is also in result.values()
     return {**result.values(), **{f"AP50_95 {name}": value for name, value in ap_by_size}}
 
 
