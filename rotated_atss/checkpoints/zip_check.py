@@ -58,6 +58,7 @@ def check_checkpoint_file(file: str | Path | IO[bytes]) -> int:
             with zipfile.ZipFile(opened) as archive:
                 problem = _find_zip_problem(archive, opened, file_size)
                 entries = archive.infolist()
+                # in lower case, because torch ignores the case of the names of entries
                 max_bytes = sum(entry.file_size for entry in entries if "/data/" in entry.filename.lower())
         else:
             problem = _find_pickle_problem(_read_chunks(opened))

@@ -92,7 +92,7 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]], title: str) -> Html:
     max_count = max((score_bin["detections"] for score_bin in bins), default=0)
     points = [_bin_point(axes, score_bin) for score_bin in bins]
     columns = [_count_column(axes, score_bin, max_count) for score_bin in bins]
-    # left of the columns, at half their maximum height
+    # left of the columns, at about half their maximum height
     label = element("text", "detections", class_="axis", transform="translate(13 363) rotate(-90)")
     return svg(axes, axes.frame("score", "precision"), diagonal, points, columns, label, label=title)
 
