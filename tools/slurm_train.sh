@@ -20,5 +20,6 @@ shift
 export NNODES=$SLURM_JOB_NUM_NODES MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))
 mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 export MASTER_ADDR=${hosts[0]}
-# shellcheck disable=SC2016  # each host expands SLURM_NODEID for itself
+# Each host expands SLURM_NODEID for itself. "train" is $0 of bash -c, and the arguments after it are "$@".
+# shellcheck disable=SC2016
 srun bash -c 'NODE_RANK=$SLURM_NODEID exec tools/dist_train.sh "$@"' train "$config" "${SLURM_GPUS_ON_NODE:-1}" --resume "$@"

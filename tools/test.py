@@ -1,4 +1,4 @@
-"""Run ``rotated-atss test``, as ``tools/test.py`` of MMDetection."""
+"""Run ``rotated-atss test``, the equivalent of MMDetection's ``tools/test.py``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Run ``rotated-atss train``, as ``tools/train.py`` of MMDetection."""
+"""Run ``rotated-atss train``, the equivalent of MMDetection's ``tools/train.py``."""
 
 import sys
 

@@ -1,6 +1,6 @@
 """Check the fields of JSON objects: model and graph metadata, and the entries of model registries.
 
-Each ``check_*`` function returns the checked value, and raises an error with the name of the field otherwise.
+Each ``check_*`` function returns the value if it is valid; otherwise it raises an error that names the field.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def check_number(name: str, value: object, low: float = -math.inf, high: float =
     return float(value)  # type: ignore[arg-type]
 
 
-def check_text(name: str, value: object, *, multiline: bool = False) -> str:
+def check_string(name: str, value: object, *, multiline: bool = False) -> str:
     """Check that a value is a non-blank string without control characters.
 
     Args:
@@ -83,7 +83,7 @@ def check_text(name: str, value: object, *, multiline: bool = False) -> str:
         multiline: Whether line feeds are allowed.
 
     Example:
-        >>> check_text("config_name", "demo")
+        >>> check_string("config_name", "demo")
         'demo'
     """
     if not isinstance(value, str) or not value.strip():
@@ -117,19 +117,19 @@ def check_numbers(name: str, value: object, length: int, low: float = -math.inf)
     return tuple(check_number(f"{name}[{index}]", item, low) for index, item in enumerate(value))
 
 
-def check_texts(name: str, value: object) -> tuple[str, ...]:
+def check_strings(name: str, value: object) -> tuple[str, ...]:
     """Check that a value is a non-empty sequence of distinct strings, and convert it to a tuple.
 
     Example:
-        >>> check_texts("classes", ["plane", "ship"])
+        >>> check_strings("classes", ["plane", "ship"])
         ('plane', 'ship')
     """
     if not isinstance(value, (list, tuple)) or not value:
         raise field_error(name, "a non-empty list of strings", value)
-    texts = tuple(check_text(f"{name}[{index}]", item) for index, item in enumerate(value))
-    if len(set(texts)) < len(texts):
+    strings = tuple(check_string(f"{name}[{index}]", item) for index, item in enumerate(value))
+    if len(set(strings)) < len(strings):
         raise field_error(name, "a list of distinct strings", value)
-    return texts
+    return strings
 
 
 def check_mapping(name: str, value: object) -> dict[str, Any]:

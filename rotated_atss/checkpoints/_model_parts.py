@@ -49,7 +49,7 @@ class Window:
 class Preprocessing:
     """Conversion of the pixels of a window to the input of the network.
 
-    A window (H, W, 3), uint8, is resized, brought into the channel order, normalized as ``(x - mean) / std`` and padded
+    A window (H, W, 3), uint8, is resized, converted to the channel order, normalized as ``(x - mean) / std`` and padded
     with zeros at the right and bottom.
 
     Attributes:
@@ -60,10 +60,10 @@ class Preprocessing:
         resize: Maximum longer side and maximum shorter side in pixels. An image is scaled to the largest size within
             both limits, and keeps its aspect ratio. None leaves the size unchanged.
         bits: Number of used bits of 16-bit images, such as 11; None determines it from the images of each run.
-        scaling: Scaling of other pixel values, which are neither 8-bit nor scaled by ``bits``, as in
+        scaling: Scaling of pixel values that are neither 8-bit nor scaled by ``bits``, as in
             :class:`rotated_atss.io.pixel_options.PixelOptions`.
-        bands: Numbers (from 1) of the bands for red, green and blue, or of one band for gray; None uses the colors that
-            the file states.
+        bands: Numbers (from 1) of the bands for red, green and blue, or of one band for gray; None uses the color
+            bands given in the file.
 
     Example:
         >>> Preprocessing(mean=(0, 0, 0), std=(255, 255, 255), channel_order="RGB", pad_divisor=32).resize is None

@@ -112,7 +112,8 @@ def read_batch_record(path: str | Path) -> BatchRecord:
         path: File written by :func:`write_batch_record`.
 
     Raises:
-        UserError: The file is missing, damaged, not a batch record, or holds more than tensors and plain values.
+        UserError: The file is missing, damaged or not a batch record, or contains other objects than tensors and plain
+            values.
     """
     try:
         content = load_restricted(io.BytesIO(read_bytes(path)))

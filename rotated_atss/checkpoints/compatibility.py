@@ -48,8 +48,8 @@ def check_state_dict_fits(
         class_hint: What to do if the only differences are shapes of class layers, for the error.
 
     Raises:
-        UserError: Names are missing or unexpected, or shapes differ. The message has the number of missing, unexpected
-            and differing weights in each part of the model, and the first name of each kind.
+        UserError: Names are missing or unexpected, or shapes differ. The message gives the number of missing,
+            unexpected and differing weights in each part of the model, and the first name of each kind.
 
     Example:
         >>> check_state_dict_fits({"fc.weight": (2, 3)}, {"fc.weight": (2, 3)}, where="a.pth")
@@ -60,20 +60,20 @@ def check_state_dict_fits(
     """
     missing = [name for name in expected if name not in stored and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in stored if name not in expected]
-    reshaped = [name for name in expected if name in stored and stored[name] != expected[name]]
+    mismatched = [name for name in expected if name in stored and stored[name] != expected[name]]
     differences = []
     if missing:
         differences.append(_describe_names("missing", missing))
     if unexpected:
         differences.append(_describe_names("unexpected", unexpected))
-    if reshaped:
-        shapes = f", got {stored[reshaped[0]]}, expected {expected[reshaped[0]]}"
-        differences.append(_describe_names("of another shape", reshaped, shapes))
+    if mismatched:
+        shapes = f", got {stored[mismatched[0]]}, expected {expected[mismatched[0]]}"
+        differences.append(_describe_names("of another shape", mismatched, shapes))
     if differences:
-        another = f"a model other than {model}" if model else "another model"
-        if not missing and not unexpected and all(is_class_layer(name) for name in reshaped):
+        other_model = f"a model other than {model}" if model else "another model"
+        if not missing and not unexpected and all(is_class_layer(name) for name in mismatched):
             hint = class_hint
-        raise UserError(f"these are weights of {another}: {'; '.join(differences)}", where=where, hint=hint)
+        raise UserError(f"these are weights of {other_model}: {'; '.join(differences)}", where=where, hint=hint)
 
 
 def is_class_layer(name: str) -> bool:
@@ -137,7 +137,7 @@ def match_pretrained_weights(
         stored: Shapes of the checkpoint's weights by name.
         expected: Shapes of the model's weights by name.
         where: Path of the checkpoint, for the error.
-        reset_class_layer: Accept a class layer of another size, which then keeps its initial values.
+        reset_class_layer: Accept a class layer of another size; it keeps the initial values of the model.
 
     Raises:
         UserError: No weight matches, or the shape of a weight differs. With ``reset_class_layer``, the shapes of class
@@ -150,9 +150,9 @@ def match_pretrained_weights(
     """
     expected = {name: shape for name, shape in expected.items() if not name.endswith("num_batches_tracked")}
     matched = [name for name in expected if stored.get(name) == expected[name]]
-    reshaped = [name for name in expected if name in stored and stored[name] != expected[name]]
-    reset = [name for name in reshaped if reset_class_layer and is_class_layer(name)]
-    rejected = [name for name in reshaped if name not in reset]
+    mismatched = [name for name in expected if name in stored and stored[name] != expected[name]]
+    reset = [name for name in mismatched if reset_class_layer and is_class_layer(name)]
+    rejected = [name for name in mismatched if name not in reset]
     if rejected:
         first = rejected[0]
         if all(is_class_layer(name) for name in rejected):

@@ -125,7 +125,7 @@ def read_config_text(text: object) -> dict[str, Any]:
 
 
 def _evaluate(node: ast.expr, variables: dict[str, Any]) -> Any:
-    """Return the value of an expression, or ``_UNKNOWN``; ``variables`` holds the values that are assigned so far."""
+    """Return the value of an expression, or ``_UNKNOWN``; ``variables`` are the values assigned so far."""
     if isinstance(node, ast.Name):
         return variables.get(node.id, _UNKNOWN)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":

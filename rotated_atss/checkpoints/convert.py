@@ -114,8 +114,8 @@ def _convert_box_encoding(state: dict[str, Tensor], origin: Origin, target: Targ
 def _source_encoding(origin: Origin, target_encoding: BoxEncoding) -> BoxEncoding:
     """Determine the box encoding of the source.
 
-    The angles of the priors follow from the version of mmrotate. For other settings that the checkpoint does not
-    record, those of the target are assumed, because they are also those of the published configs of the source.
+    The angles of the priors follow from the version of mmrotate. Other settings that the checkpoint does not record are
+    taken from the target, because the published configs of the source have the same values.
     """
     head = origin.model.get("bbox_head_init") or origin.model.get("bbox_head") or {}
     coder = head.get("bbox_coder") or {}

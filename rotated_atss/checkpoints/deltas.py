@@ -126,9 +126,9 @@ def _delta_transform(source: BoxEncoding, target: BoxEncoding, keep_sides: bool)
         rotation = _rotation((source_angle if source.proj_xy else 0.0) - (target_angle if target.proj_xy else 0.0))
         matrix[index, :2, :2] = np.diag([1 / target_w, 1 / target_h]) @ rotation @ np.diag([source_w, source_h])
         # dw, dh: logarithms of ratios to the prior's w and h, swapped if the angles differ by an odd multiple of pi/2
-        swap = not keep_sides and round((source_angle - target_angle) / HALF_PI) % 2
-        matrix[index, 2:4, 2:4] = [[0, 1], [1, 0]] if swap else np.eye(2)
-        width, height = (source_h, source_w) if swap else (source_w, source_h)
+        is_swapped = not keep_sides and round((source_angle - target_angle) / HALF_PI) % 2 == 1
+        matrix[index, 2:4, 2:4] = [[0, 1], [1, 0]] if is_swapped else np.eye(2)
+        width, height = (source_h, source_w) if is_swapped else (source_w, source_h)
         shift[index, 2:4] = math.log(width / target_w), math.log(height / target_h)
         matrix[index, 4, 4] = source.angle_unit / target.angle_unit
         shift[index, 4] = (source_angle - target_angle) / target.angle_unit if keep_sides else 0.0

@@ -22,8 +22,8 @@ from rotated_atss.io.progress import progress_bar
 from rotated_atss.io.run_lock import run_lock
 
 CACHE_VARIABLE = "ROTATED_ATSS_CACHE"
-TIMEOUT_S = 20  # of waiting for an answer of the server
-LOCK_TIMEOUT_S = 3600  # of waiting for another process that downloads the same file
+TIMEOUT_S = 20  # maximum wait for an answer of the server
+LOCK_TIMEOUT_S = 3600  # maximum wait for another process that downloads the same file
 _BLOCK_BYTES = 2**20
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")  # value of this HTTP header: bytes first-last/total
 
@@ -160,7 +160,7 @@ def _download(url: str, partial_path: Path, path: Path, progress: bool | None) -
         headers["Range"] = f"bytes={start}-"
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S) as response:
-            _save(response, partial_path, start, path.name, progress)
+            _save_response(response, partial_path, start, path.name, progress)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             return  # the earlier download was complete; its hash is checked next
@@ -173,7 +173,7 @@ def _download(url: str, partial_path: Path, path: Path, progress: bool | None) -
         raise UserError(f"cannot be downloaded: {printable(reason)}", where=url, hint=hint) from error
 
 
-def _save(response: Any, path: Path, start: int, name: str, progress: bool | None) -> None:
+def _save_response(response: Any, path: Path, start: int, name: str, progress: bool | None) -> None:
     """Append the response to the ``start`` bytes of a file, or replace them if the server sends the whole file.
 
     ``name`` is shown in the progress bar.

@@ -1,10 +1,10 @@
 """Graph metadata: how the outputs of an exported graph become detections.
 
-An exported file holds it in addition to the model metadata (:mod:`rotated_atss.checkpoints.model_info`).
+An exported file contains it in addition to the model metadata (:mod:`rotated_atss.checkpoints.model_info`).
 
-An exported graph computes network and decoding. Its input ``images`` is (B, 3, H, W) float32, RGB, 0 to 255. Its
-outputs are ``scores`` (B, A, C) and ``boxes`` (B, A, 5) of all A priors, sorted by level, in pixels of the input.
-Selection of candidates, clipping, rescaling and NMS are not part of the graph.
+An exported graph contains the network and the decoding of its boxes. Its input ``images`` is (B, 3, H, W) float32, RGB,
+0 to 255. Its outputs are ``scores`` (B, A, C) and ``boxes`` (B, A, 5) of all A priors, sorted by level, in pixels of
+the input. Selection of candidates, clipping, rescaling and NMS are not part of the graph.
 """
 
 from __future__ import annotations

@@ -89,5 +89,5 @@ def matching_configs(pattern: str, names: Iterable[str], hint: str = "") -> list
 
 
 def _contains_name(text: str, name: str) -> bool:
-    """Return whether the text contains the name of a config, other than as part of a longer name."""
+    """Return whether the text contains the name of a config, possibly followed by ``_`` and a date or hash."""
     return re.search(rf"(^|[^a-z0-9_]){re.escape(name)}($|[^a-z0-9])", text) is not None

@@ -42,7 +42,7 @@ def read_metadata(path: str | Path) -> Mapping[str, Any]:
         path: A ``.pth``, ``.safetensors`` or ``.onnx`` file; another suffix is read as ``.pth``.
 
     Returns:
-        Values by key: the model metadata under ``rotated_atss``, and what else the file holds.
+        Values by key: the model metadata under ``rotated_atss``, and all other metadata of the file.
 
     Raises:
         UserError: The file is missing or damaged.

@@ -1,6 +1,6 @@
 """Model metadata: config, classes, windows, thresholds and everything else that is needed to use a model.
 
-A model file holds its metadata as one JSON string under the key :data:`KEY`: in ``meta`` of a ``.pth`` checkpoint, in
+A model file stores its metadata as one JSON string under the key :data:`KEY`: in ``meta`` of a ``.pth`` checkpoint, in
 the header of a ``.safetensors`` file or in the metadata of an ONNX file. Reading it runs no code.
 """
 
@@ -15,8 +15,8 @@ from rotated_atss.checkpoints._field_checks import (
     build_dataclass,
     check_choice,
     check_number,
-    check_text,
-    check_texts,
+    check_string,
+    check_strings,
     field_error,
     parse_dataclass,
     set_field,
@@ -82,9 +82,9 @@ class ModelInfo:
     commit: str | None = None
 
     def __post_init__(self) -> None:
-        if any(character in check_text("config_name", self.config_name) for character in "/\\\0"):
+        if any(character in check_string("config_name", self.config_name) for character in "/\\\0"):
             raise field_error("config_name", "a name without slashes", self.config_name)
-        set_field(self, "classes", check_texts("classes", self.classes))
+        set_field(self, "classes", check_strings("classes", self.classes))
         check_choice("box_type", self.box_type, BOX_TYPES)
         # from_json passes these parts as dictionaries
         for name, part_type in (("window", Window), ("preprocessing", Preprocessing), ("thresholds", Thresholds)):
@@ -94,8 +94,8 @@ class ModelInfo:
             set_field(self, "training_data", build_dataclass(TrainingData, "training_data", self.training_data))
         for name in ("config", "origin", "commit"):
             if getattr(self, name) is not None:
-                check_text(name, getattr(self, name), multiline=name == "config")
-        check_text("package_version", self.package_version)
+                check_string(name, getattr(self, name), multiline=name == "config")
+        check_string("package_version", self.package_version)
         if self.ground_resolution is not None:
             resolution = check_number("ground_resolution", self.ground_resolution, 0)
             if not resolution:
@@ -168,7 +168,7 @@ def read_info(meta: object, where: object = None) -> ModelInfo | None:
         where: The file, for errors.
 
     Raises:
-        UserError: As :meth:`ModelInfo.from_json`.
+        UserError: As for :meth:`ModelInfo.from_json`.
 
     Example:
         >>> read_info({"epoch": 12}) is None

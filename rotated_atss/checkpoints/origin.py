@@ -89,7 +89,7 @@ def _extract_weights(content: dict, path: str | Path) -> dict[str, Tensor]:
     weights = {str(name).removeprefix("module."): value for name, value in items if isinstance(value, Tensor)}
     if not weights:
         keys = ", ".join(map(str, list(content)[:6])) or "-"
-        raise UserError("holds no weights", where=path, hint=f"its keys: {keys}")
+        raise UserError("contains no weights", where=path, hint=f"its keys: {keys}")
     return weights
 
 

@@ -59,7 +59,7 @@ def publish(
         "size_mb": round(len(content) / 1e6, 3), "license": license, "source": source, "published": published,
     }  # fmt: skip
     path = Path(folder) / parse_entry(entry, registry_path).file_name
-    if entries.get(name, entry)["sha256_prefix"] != digest:
+    if name in entries and entries[name]["sha256_prefix"] != digest:
         hint = "choose another --name, or remove its entry"
         what = f"a different model named '{name}' is already published in this folder"
         raise UserError(what, where=registry_path, hint=hint)

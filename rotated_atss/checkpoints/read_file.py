@@ -33,7 +33,7 @@ def read_content(
         The content, such as a dictionary of ``state_dict`` and ``meta``.
 
     Raises:
-        UserError: The file is damaged, or holds more than tensors and plain values.
+        UserError: The file is damaged, or contains other objects than tensors and plain values.
 
     Example:
         >>> import tempfile, torch
@@ -52,7 +52,7 @@ def read_content(
         except Exception as error:  # a damaged file can raise anything
             raise _load_error(error, file) from error
     if not isinstance(content, dict):
-        raise UserError(f"holds a {type(content).__name__} instead of weights", where=file)
+        raise UserError(f"contains a {type(content).__name__} instead of weights", where=file)
     check_content(content, file)
     return content
 
@@ -71,17 +71,17 @@ def check_content(content: Mapping[str, Any], path: Any) -> None:
         >>> import torch
         >>> check_content({"state_dict": {"bias": torch.zeros(1)}, "meta": {"epoch": 12}}, "a.pth")
     """
-    meta = content.get("meta")
-    parts = {"state_dict": content.get("state_dict", {}), "meta": {} if meta is None else meta}
-    parts["meta.dataset_meta"] = (meta.get("dataset_meta") if isinstance(meta, Mapping) else None) or {}
+    meta = {} if content.get("meta") is None else content["meta"]
+    dataset_meta = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
+    parts = {"state_dict": content.get("state_dict", {}), "meta": meta, "meta.dataset_meta": dataset_meta or {}}
     for name, part in parts.items():
         if not isinstance(part, Mapping):
             raise UserError(f"{name} must be a dictionary, got {type(part).__name__}", where=path)
     for name in content.get("state_dict", content):
         if not isinstance(name, str) or not name.isprintable():
             raise UserError(f"names of weights must be printable text, got {name!r:.80}", where=path)
-    _check_class_names({"meta": meta or {}, "meta.dataset_meta": parts["meta.dataset_meta"]}, path)
-    _check_progress(meta or {}, path)
+    _check_class_names({"meta": meta, "meta.dataset_meta": dataset_meta or {}}, path)
+    _check_progress(meta, path)
     _check_weights(content, path)
 
 
@@ -125,20 +125,25 @@ def _check_weights(content: Mapping[str, Any], path: Any) -> None:
     for name in stored:
         plain_name = name.removeprefix("module.")
         if plain_name != name and plain_name in stored:
-            raise UserError(f"holds both {name} and {plain_name}, names of the same weight", where=path)
+            raise UserError(f"contains both {name} and {plain_name}, names of the same weight", where=path)
     state, ema_state = state_dict_of(content), content.get("ema_state_dict")
     if isinstance(ema_state, Mapping):
         state.update({f"ema_state_dict.{name}": value for name, value in ema_state.items()})
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    is_complex = [name for name, value in tensors.items() if value.is_complex()]
-    if is_complex:
-        raise UserError(f"holds {count_of(len(is_complex), 'complex weight')} (first: {is_complex[0]})", where=path)
-    negative = [name for name, value in tensors.items() if name.endswith("running_var") and bool((value < 0).any())]
-    if negative:
-        raise UserError(f"a variance is negative (first: {negative[0]})", where=path, hint="copy the file again")
-    nonfinite = [name for name, value in tensors.items() if not is_finite(value)]
-    if nonfinite:
-        what = f"holds {count_of(len(nonfinite), 'weight')} with NaN or infinite values (first: {nonfinite[0]})"
+    complex_names = [name for name, value in tensors.items() if value.is_complex()]
+    if complex_names:
+        what = f"contains {count_of(len(complex_names), 'complex weight')} (first: {complex_names[0]})"
+        raise UserError(what, where=path)
+    negative_variances = [
+        name for name, value in tensors.items() if name.endswith("running_var") and bool((value < 0).any())
+    ]
+    if negative_variances:
+        what = f"a variance is negative (first: {negative_variances[0]})"
+        raise UserError(what, where=path, hint="copy the file again")
+    nonfinite_names = [name for name, value in tensors.items() if not is_finite(value)]
+    if nonfinite_names:
+        count = count_of(len(nonfinite_names), "weight")
+        what = f"contains {count} with NaN or infinite values (first: {nonfinite_names[0]})"
         raise UserError(what, where=path, hint="the training that wrote it diverged; use an earlier checkpoint")
 
 
@@ -173,16 +178,16 @@ def _load_error(error: Exception, path: Any) -> UserError:
     reason = str(error).strip() or type(error).__name__
     refused_global = re.search(r"GLOBAL ([\w.]+)\s", reason)  # how torch names a class or function that it refuses
     if refused_global:
-        what = f"not loaded, for safety: it holds {refused_global[1]}, which can run code"
+        what = f"not loaded, for safety: it contains {refused_global[1]}, which can run code"
         return UserError(what, where=path, hint="only tensors and plain values are read")
-    what, hint = _describe_unreadable(path)
-    return UserError(f"not a readable checkpoint{what}", where=path, hint=hint)
+    details, hint = _describe_unreadable(path)
+    return UserError(f"not a readable checkpoint{details}", where=path, hint=hint)
 
 
 def _describe_unreadable(path: Any) -> tuple[str, str]:
-    """Return a description of a file that torch cannot read, and a hint.
+    """Return details on a file that torch cannot read, with a leading colon, and a hint; unknown details are empty.
 
-    They replace the message of torch, which is an opcode of a pickle or a page of advice.
+    They replace torch's message, which names a pickle opcode or fills a page.
     """
     try:
         with open(path, "rb") as file:
@@ -192,8 +197,8 @@ def _describe_unreadable(path: Any) -> tuple[str, str]:
     if not start:
         return ": the file is empty", "copy or download it again"
     if start.startswith(b"PK"):
-        what = "a zip of something else, or damaged" if _has_zip_directory(path) else "cut short"
-        return f": {what}", "copy or download it again"
+        details = "a zip of something else, or damaged" if _has_zip_directory(path) else "cut short"
+        return f": {details}", "copy or download it again"
     if all(byte in b"\t\n\r\f" or byte >= 32 for byte in start) and 127 not in start:
         return ": it is text", "give a file of weights, .pth or .safetensors"
     return "", "cut short, or another kind of file"

@@ -16,7 +16,7 @@ from rotated_atss.checkpoints._field_checks import (
     build_dataclass,
     check_choice,
     check_number,
-    check_text,
+    check_string,
     field_error,
     set_field,
 )
@@ -40,14 +40,14 @@ class RegistryEntry:
         name: Name on the command line.
         kind: ``detector``, or ``backbone`` for a file that only initializes the backbone of a detector.
         url: URL of the file.
-        sha256_prefix: First 8 to 64 hexadecimal digits of the file's SHA-256, as many as the publisher states;
+        sha256_prefix: First 8 to 64 hexadecimal digits of the file's SHA-256, as many as the publisher gives;
             :func:`rotated_atss.checkpoints.publish.publish` writes all 64.
         license: License of the project that published the file. The license of the training data can restrict its use
             further.
         source: Publisher of the file.
         published: Reported accuracy as free text.
         config: Config of this package with the same model; None for a backbone, or for a file with model metadata.
-        size_mb: Size in megabytes (10^6 bytes), rounded; None if not stated.
+        size_mb: Size in megabytes (10^6 bytes), rounded; None if unknown.
 
     Raises:
         UserError: A value is wrong.
@@ -68,19 +68,19 @@ class RegistryEntry:
     size_mb: float | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(check_text("name", self.name)):
+        if not _NAME.fullmatch(check_string("name", self.name)):
             raise field_error("name", "letters, digits, '.', '+', '-' and '_'", self.name)
         check_choice("kind", self.kind, KINDS)
-        if urlsplit(check_text("url", self.url)).scheme not in SCHEMES:
+        if urlsplit(check_string("url", self.url)).scheme not in SCHEMES:
             raise field_error("url", f"a URL with the scheme {', '.join(SCHEMES)}", self.url)
         if Path(self.file_name).suffix not in (".pth", ".safetensors"):
             raise field_error("url", "the URL of a .pth or .safetensors file", self.url)
-        if not _HEX.fullmatch(check_text("sha256_prefix", self.sha256_prefix)):
+        if not _HEX.fullmatch(check_string("sha256_prefix", self.sha256_prefix)):
             raise field_error("sha256_prefix", "8 to 64 hexadecimal digits", self.sha256_prefix)
-        check_text("license", self.license)
-        check_text("source", self.source)
+        check_string("license", self.license)
+        check_string("source", self.source)
         if self.config is not None:
-            check_text("config", self.config)
+            check_string("config", self.config)
         if self.size_mb is not None:
             set_field(self, "size_mb", check_number("size_mb", self.size_mb, 0))
 
@@ -228,7 +228,7 @@ def similar_names_hint(name: str, names: Sequence[str]) -> str:
 
 
 def registry_bytes(entries: Iterable[dict[str, Any]]) -> bytes:
-    """Encode entries, as JSON objects, as the content of a registry file.
+    """Encode registry entries, given as JSON objects, as the content of a registry file.
 
     Example:
         >>> json.loads(registry_bytes([]))

@@ -207,8 +207,8 @@ class _ContentCleaner:
     ) -> None:
         self._file, self._max_bytes, self._convert_history = file, max_bytes, convert_history
         self._storage_addresses: set[int] = set()  # tensors can share a storage, which counts once
-        self._total_bytes = 0  # of these storages
-        # (original, cleaned) container by the id of the original. It must stay alive, or another object gets its id.
+        self._total_bytes = 0  # of all storages so far
+        # (original, cleaned) container by the id of the original, which is kept alive: no other object may get its id
         self._cleaned: dict[int, tuple[Any, Any]] = {}
 
     def clean(self, value: Any) -> Any:
@@ -239,20 +239,20 @@ class _ContentCleaner:
             value[key] = self.clean(value[key])
 
     def _check_tensor(self, tensor: Tensor) -> None:
-        rejected = None
+        problem = None
         if tensor.layout is not torch.strided or tensor.is_nested:
-            rejected = "a sparse tensor"
+            problem = "a sparse tensor"
         elif tensor.is_quantized:
-            rejected = "a quantized tensor"
+            problem = "a quantized tensor"
         elif tensor.device.type == "meta":
-            rejected = "a tensor without values"
+            problem = "a tensor without values"
         elif tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            rejected = "a tensor with fewer values than its shape"
+            problem = "a tensor with fewer values than its shape"
         elif self._add_storage(tensor) > self._max_bytes:
-            rejected = "a tensor larger than the file's values"
-        if rejected:
+            problem = "a tensor larger than the file's values"
+        if problem:
             hint = "write it with torch.save"
-            raise UserError(f"holds {rejected}, which is not read", where=name_of(self._file), hint=hint)
+            raise UserError(f"contains {problem}, which is not read", where=name_of(self._file), hint=hint)
 
     def _add_storage(self, tensor: Tensor) -> int:
         """Count the storage of a tensor, and return the size of all storages so far in bytes."""

@@ -66,7 +66,7 @@ def _check_official_priors(cell_anchors: Tensor, target: Target, name: str, path
     strides = target.anchors.get("strides") or []
     level = int(name.rpartition(".")[2])
     stride = strides[level] if level < len(strides) else 0
-    half = (OFFICIAL_ANCHOR_SCALE * stride - 1) / 2
+    half = (OFFICIAL_ANCHOR_SCALE * stride - 1) / 2  # of x2 - x1
     low, high = stride / 2 - half, stride / 2 + half
     if cell_anchors.flatten().tolist() != [low, low, high, high]:
         message = f"{name} must be one square of {OFFICIAL_ANCHOR_SCALE} x {stride} pixels, got {cell_anchors.tolist()}"

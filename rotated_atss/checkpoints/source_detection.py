@@ -1,4 +1,4 @@
-"""Detect the project, and its version, that wrote a checkpoint."""
+"""Detect which project, in which version, wrote a checkpoint."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _DISTINCTIVE_NAMES = (
     (r"feat_refine_module\.\d+\.", "mmrotate-0.x"),
     (r"bbox_head_init\.", "mmrotate-1.x"),
 )
-# Keys of a checkpoint's meta, and whether they are written by MMEngine (mmrotate 1.x, MMDetection 3.x) or by its
-# predecessor in mmcv (mmrotate 0.x, MMDetection 2.x).
+# Keys of a checkpoint's meta: True if MMEngine writes the key (mmrotate 1.x, MMDetection 3.x), False if its predecessor
+# in mmcv does (mmrotate 0.x, MMDetection 2.x).
 _META_KEYS = {
     "mmengine_version": True,
     "mmrotate_version": False,
@@ -55,14 +55,14 @@ def detect_source(state: dict[str, Tensor], meta: dict, content: dict, path: str
         name = next((name for name in state if re.match(pattern, name)), None)
         if name:
             return source, f"parameter {name}"
-    dim = _box_dim(state, path)
-    if dim == 5 and any(name.endswith("atss_reg.weight") for name in state):  # only heads with centerness have it
+    box_dim = _count_box_parameters(state, path)
+    if box_dim == 5 and any(name.endswith("atss_reg.weight") for name in state):  # only heads with centerness have it
         return "mmrotate-1.x", "5 box parameters and a centerness branch"
     is_mmengine, evidence = _detect_mmengine(meta, content, Path(path).name)
-    if dim == 5 and is_mmengine is None:
+    if box_dim == 5 and is_mmengine is None:
         hint = f"give --from {' or '.join(name for name in SOURCES if name.startswith('mmrotate'))}"
         raise UserError("cannot determine whether the weights are from mmrotate 0.x or 1.x", where=path, hint=hint)
-    if dim == 5:
+    if box_dim == 5:
         return ("mmrotate-1.x" if is_mmengine else "mmrotate-0.x"), f"5 box parameters, {evidence}"
     evidence = evidence or "parameter names shared by 2.x and 3.x"
     return ("mmdet-2.x" if is_mmengine is False else "mmdet-3.x"), f"4 box parameters, {evidence}"
@@ -81,14 +81,14 @@ def check_source(source: str, state: dict[str, Tensor], path: str | Path) -> Non
     if any(name.startswith("rpn.head.") for name in state):
         family, evidence = "atss-official", "parameters named rpn.head"
     else:
-        dim = _box_dim(state, path)
-        family, evidence = ("mmrotate" if dim == 5 else "mmdet"), f"{dim} box parameters"
+        box_dim = _count_box_parameters(state, path)
+        family, evidence = ("mmrotate" if box_dim == 5 else "mmdet"), f"{box_dim} box parameters"
     if not source.startswith(family):
         hint = "omit --from to detect the source"
         raise UserError(f"not a checkpoint of {source}: it has {evidence}", where=path, hint=hint)
 
 
-def _box_dim(state: dict[str, Tensor], path: str | Path) -> int:
+def _count_box_parameters(state: dict[str, Tensor], path: str | Path) -> int:
     """Return the number of parameters per box: 5 oriented, 4 horizontal. Raise UserError without a box branch."""
     out_channels = [len(value) for name, value in state.items() if name.endswith(_REGRESSION_WEIGHTS)]
     if not out_channels:

@@ -37,13 +37,13 @@ def output_paths(out: str | Path) -> tuple[Path, Path]:
 
 
 def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]) -> tuple[Path, Path]:
-    """Write weights atomically as ``.pth`` (a dictionary ``meta``, ``state_dict``) and as ``.safetensors``.
+    """Write weights atomically as ``.pth`` (a dictionary with ``meta`` and ``state_dict``) and as ``.safetensors``.
 
     Args:
         out: Output path, with either suffix or without one.
         state: Weights by name.
-        meta: Values that JSON can represent. In the ``.safetensors`` header, which holds only strings, each value is
-            JSON-encoded, except ``meta[KEY]`` (the model metadata), which is a JSON string already.
+        meta: Values that JSON can represent. In the ``.safetensors`` header, which allows only strings, each value
+            is JSON-encoded, except ``meta[KEY]`` (the model metadata), which is a JSON string already.
 
     Returns:
         The ``.pth`` and the ``.safetensors`` path.
@@ -58,13 +58,13 @@ def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]
         ...     read_safetensors(path)["state_dict"]["w"].tolist()
         [1.0, 1.0]
     """
-    paths = output_paths(out)
+    pth_path, safetensors_path = output_paths(out)
     state = _copy_tensors(state)
     buffer = io.BytesIO()
     torch.save({"meta": meta, "state_dict": state}, buffer)
-    atomic_write(paths[0], buffer.getvalue())
-    atomic_write(paths[1], safetensors_bytes(state, meta))
-    return paths
+    atomic_write(pth_path, buffer.getvalue())
+    atomic_write(safetensors_path, safetensors_bytes(state, meta))
+    return pth_path, safetensors_path
 
 
 def safetensors_bytes(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
@@ -101,7 +101,7 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
     """Read a ``.safetensors`` file.
 
     Returns:
-        A dictionary ``meta``, ``state_dict``. Header values that are not JSON stay strings.
+        A dictionary with ``meta`` and ``state_dict``. Header values that are not JSON stay strings.
 
     Raises:
         UserError: The file is missing or damaged.

@@ -1,7 +1,7 @@
 """Check a ``.pth`` file before it is loaded, so that loading cannot allocate more memory than the size of the file.
 
 A ``.pth`` file is a zip archive or a bare pickle. A zip archive must have entries that are neither compressed nor
-overlapping. torch has its own zip reader, so the archive must also leave no room for two interpretations. A pickle must
+overlapping. torch has its own zip reader, so the archive must also have only one possible interpretation. A pickle must
 not allocate memory of a size that it gives as a number.
 """
 
@@ -19,11 +19,13 @@ from rotated_atss.errors import UserError
 
 _ZIP_START = b"PK\x03\x04"  # by which torch recognizes a zip archive
 # Records at the end of a zip archive. End of central directory: signature, four numbers of disks and entries, size and
-# offset of the directory, length of the comment. A zip64 archive has a larger such record before it, and its locator.
+# offset of the directory, length of the comment. A zip64 archive has two more records before it: a larger version
+# of it, and the locator of this larger version.
 _END = struct.Struct("<4s4H2LH")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR_64 = struct.Struct("<4sLQL")
-# A pickle of 100 bytes can call bytearray(10**10). torch.save writes this name for no tensor, array or plain value.
+# A pickle of 100 bytes can call bytearray(10**10). For tensors, arrays and plain values, torch.save never writes this
+# name.
 _ALLOCATING_NAME = b"\nbytearray\n"
 
 
@@ -34,8 +36,8 @@ def check_checkpoint_file(file: str | Path | IO[bytes]) -> int:
         file: Path, or open binary file. The position of an open file is set to its start.
 
     Returns:
-        Upper bound of the total size of the tensors in bytes: for a zip archive, the size of the entries that hold
-        values (``data/``); for a bare pickle, the size of the file.
+        Upper bound of the total size of the tensors in bytes: for a zip archive, the size of the entries with values
+        (``data/``); for a bare pickle, the size of the file.
 
     Raises:
         UserError: Entries of the archive are compressed or overlap, its directory can be read in two ways, or the
@@ -56,6 +58,7 @@ def check_checkpoint_file(file: str | Path | IO[bytes]) -> int:
             with zipfile.ZipFile(opened) as archive:
                 problem = _find_zip_problem(archive, opened, file_size)
                 entries = archive.infolist()
+                # in lower case, because torch ignores the case of the names of entries
                 max_bytes = sum(entry.file_size for entry in entries if "/data/" in entry.filename.lower())
         else:
             problem = _find_pickle_problem(_read_chunks(opened))
@@ -106,7 +109,7 @@ def _find_zip_problem(archive: zipfile.ZipFile, file: IO[bytes], file_size: int)
 
 
 def _read_directory_offset(file: IO[bytes], file_size: int) -> int:
-    """Return the offset of the directory of a zip archive, as stated by the records at the end of the file.
+    """Return the offset of the directory of a zip archive, according to the records at the end of the file.
 
     Returns -1 if the directory and these records are not the last bytes of the file.
     """
@@ -130,7 +133,7 @@ def _unpack(record: struct.Struct, file: IO[bytes], offset: int) -> tuple[Any, .
 
 
 def _read_chunks(file: IO[bytes], chunk_size: int = 2**24) -> Iterator[bytes]:
-    """Yield a file from its current position in chunks of some bytes.
+    """Yield the bytes from the current position of a file, in chunks.
 
     Chunks overlap by the length of the searched name, so that a name at the border of two chunks is found.
     """
@@ -142,4 +145,4 @@ def _read_chunks(file: IO[bytes], chunk_size: int = 2**24) -> Iterator[bytes]:
 
 def _find_pickle_problem(chunks: Iterable[bytes]) -> str:
     """Return a description of what is wrong with a pickle; empty if nothing is."""
-    return "it holds bytearray" if any(_ALLOCATING_NAME in chunk for chunk in chunks) else ""
+    return "it contains bytearray" if any(_ALLOCATING_NAME in chunk for chunk in chunks) else ""

@@ -30,7 +30,7 @@ class Axes:
     # The methods below place labels at distances, such as 40 units, that suit the font sizes in report.css.
 
     @property
-    def plot(self) -> tuple[float, float, float, float]:
+    def plot_area(self) -> tuple[float, float, float, float]:
         """Left, top, right and bottom coordinate of the plot area."""
         left, top, right, bottom = self.margins
         return left, top, self.width - right, self.height - bottom
@@ -42,7 +42,7 @@ class Axes:
             >>> Axes().x(0.5)
             261.0
         """
-        left, _, right, _ = self.plot
+        left, _, right, _ = self.plot_area
         return left + (right - left) * (value - self.x_range[0]) / (self.x_range[1] - self.x_range[0])
 
     def y(self, value: float) -> float:
@@ -52,7 +52,7 @@ class Axes:
             >>> Axes().y(0.0), Axes().y(1.0)
             (294.0, 10.0)
         """
-        _, top, _, bottom = self.plot
+        _, top, _, bottom = self.plot_area
         return bottom - (bottom - top) * (value - self.y_range[0]) / (self.y_range[1] - self.y_range[0])
 
     def path(self, xs: Sequence[float], ys: Sequence[float]) -> str:
@@ -64,7 +64,7 @@ class Axes:
         """
         if not len(xs):
             return ""
-        return "M" + "L".join(f"{_short(self.x(x))} {_short(self.y(y))}" for x, y in zip(xs, ys))
+        return "M" + "L".join(f"{_format(self.x(x))} {_format(self.y(y))}" for x, y in zip(xs, ys))
 
     def frame(self, x_label: str, y_label: str) -> Html:
         """Return grid lines, tick labels and axis labels.
@@ -73,28 +73,28 @@ class Axes:
             >>> Axes().frame("recall", "precision").count('class="grid"')
             12
         """
-        left, top, right, bottom = self.plot
+        left, top, right, bottom = self.plot_area
         lines = [self._vertical_grid_line(value) for value in tick_values(*self.x_range)]
         lines += [self._horizontal_grid_line(value) for value in tick_values(*self.y_range)]
         labels = [
-            element("text", x_label, x=_short((left + right) / 2), y=_short(bottom + 40), class_="axis"),
+            element("text", x_label, x=_format((left + right) / 2), y=_format(bottom + 40), class_="axis"),
             element(
-                "text", y_label, class_="axis", transform=f"translate(13 {_short((top + bottom) / 2)}) rotate(-90)"
+                "text", y_label, class_="axis", transform=f"translate(13 {_format((top + bottom) / 2)}) rotate(-90)"
             ),
         ]
         return render(lines, labels)
 
     def _vertical_grid_line(self, value: float) -> Html:
-        _, top, _, bottom = self.plot
-        x = _short(self.x(value))
-        line = element("line", x1=x, x2=x, y1=_short(top), y2=_short(bottom), class_="grid")
-        return render(line, element("text", f"{value:g}", x=x, y=_short(bottom + 18), class_="tick x"))
+        _, top, _, bottom = self.plot_area
+        x = _format(self.x(value))
+        line = element("line", x1=x, x2=x, y1=_format(top), y2=_format(bottom), class_="grid")
+        return render(line, element("text", f"{value:g}", x=x, y=_format(bottom + 18), class_="tick x"))
 
     def _horizontal_grid_line(self, value: float) -> Html:
-        left, _, right, _ = self.plot
+        left, _, right, _ = self.plot_area
         y = self.y(value)
-        line = element("line", x1=_short(left), x2=_short(right), y1=_short(y), y2=_short(y), class_="grid")
-        return render(line, element("text", f"{value:g}", x=_short(left - 7), y=_short(y + 4.5), class_="tick y"))
+        line = element("line", x1=_format(left), x2=_format(right), y1=_format(y), y2=_format(y), class_="grid")
+        return render(line, element("text", f"{value:g}", x=_format(left - 7), y=_format(y + 4.5), class_="tick y"))
 
 
 def svg(axes: Axes, *content: Content, label: str, class_: str = "chart", **attributes: object) -> Html:
@@ -104,7 +104,7 @@ def svg(axes: Axes, *content: Content, label: str, class_: str = "chart", **attr
         >>> svg(Axes(), label="empty")
         '<svg viewBox="0 0 480 340" class="chart" role="img" aria-label="empty"></svg>'
     """
-    box = f"0 0 {_short(axes.width)} {_short(axes.height)}"
+    box = f"0 0 {_format(axes.width)} {_format(axes.height)}"
     return element("svg", *content, viewBox=box, class_=class_, role="img", aria_label=label, **attributes)
 
 
@@ -130,6 +130,6 @@ def tick_values(low: float, high: float, max_intervals: int = 6) -> list[float]:
     return [round(multiple * step, 9) for multiple in range(first, last + 1)]
 
 
-def _short(value: float) -> str:
+def _format(value: float) -> str:
     """Format a coordinate with at most one decimal, which keeps the pages small."""
     return f"{value:.1f}".removesuffix(".0")

@@ -1,4 +1,4 @@
-"""Draw the SVG charts of the report page: curves of classes, and the reliability diagram."""
+"""Draw the SVG charts of the report page: curves per class, and the reliability diagram."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Curve = Mapping[str, Sequence[float]]
 """A curve as one list per field, such as ``recall``, with the value of that field at each point."""
 
 # Reliability diagram, in SVG units.
-_BELOW_PLOT = 126  # height of the space below the plot area, for axis labels and the columns of counts
-_MAX_COLUMN = 44  # height of the highest column
-_COLUMN_BASE = 8  # distance of the columns from the lower edge of the SVG
+_BOTTOM_MARGIN = 126  # below the plot area, for the axis labels and a column per bin with its number of detections
+_MAX_COLUMN_HEIGHT = 44
+_COLUMN_MARGIN = 8  # between the columns and the lower edge of the SVG
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def curve_chart(
     return svg(
         axes, axes.frame(x.label or x.field, y.label or y.field), _threshold_line(axes, x.threshold),
         lines, dashed_lines, marker, label=title, class_="chart curves", data_x=x.field, data_y=y.field,
-        data_x_range="{} {}".format(*axes.x_range), data_plot=" ".join(f"{value:g}" for value in axes.plot),
+        data_x_range="{} {}".format(*axes.x_range), data_plot=" ".join(f"{value:g}" for value in axes.plot_area),
     )  # fmt: skip
 
 
@@ -85,14 +85,14 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]], title: str) -> Html:
         >>> reliability_chart(bins, "calibration").count('<circle class="point"')
         1
     """
-    axes = Axes(height=400, margins=(56, 10, 14, _BELOW_PLOT))
+    axes = Axes(height=400, margins=(56, 10, 14, _BOTTOM_MARGIN))
     diagonal = element(
         "line", x1=axes.x(0), y1=axes.y(0), x2=axes.x(1), y2=axes.y(1), class_="diagonal"
     )  # fmt: skip
     max_count = max((score_bin["detections"] for score_bin in bins), default=0)
     points = [_bin_point(axes, score_bin) for score_bin in bins]
     columns = [_count_column(axes, score_bin, max_count) for score_bin in bins]
-    # left of the columns, at half their maximum height
+    # left of the columns, at about half their maximum height
     label = element("text", "detections", class_="axis", transform="translate(13 363) rotate(-90)")
     return svg(axes, axes.frame("score", "precision"), diagonal, points, columns, label, label=title)
 
@@ -132,7 +132,7 @@ def _curve_line(axes: Axes, curve: Curve, x: Axis, y: Axis, index: int, name: st
 
 
 def _path(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> str:
-    """Return the ``d`` attribute of a line. A single point is repeated, because its round line ends make it visible."""
+    """Return the ``d`` attribute of a curve. A single point becomes a line of length 0 with visible round ends."""
     return axes.path([xs[0]] * 2, [ys[0]] * 2) if len(xs) == 1 else axes.path(xs, ys)
 
 
@@ -140,7 +140,7 @@ def _threshold_line(axes: Axes, threshold: float | None) -> Html | None:
     """Draw a vertical line at a threshold, with a label; return None if the axis does not contain the threshold."""
     if threshold is None or not axes.x_range[0] <= threshold <= axes.x_range[1]:
         return None
-    _, top, right, bottom = axes.plot
+    _, top, right, bottom = axes.plot_area
     x = axes.x(threshold)
     label_on_left = x > right - 110  # the label needs 110 units
     label = element(
@@ -171,8 +171,8 @@ def _count_column(axes: Axes, score_bin: Mapping[str, Any], max_count: int) -> H
     if not detections:
         return None
     left, right = axes.x(score_bin["from"] or 0), axes.x(1 if score_bin["to"] is None else score_bin["to"])
-    base = axes.height - _COLUMN_BASE
-    height = _MAX_COLUMN * detections / max_count
+    base = axes.height - _COLUMN_MARGIN
+    height = _MAX_COLUMN_HEIGHT * detections / max_count
     column = element(
         "rect", element("title", f"{format_count(detections)} detections"), class_="column",
         x=f"{left + 2:.1f}", width=f"{max(0, right - left - 4):.1f}", y=f"{base - height:.1f}", height=f"{height:.1f}",

@@ -114,7 +114,7 @@ def report_coco(
         Path of ``index.html``.
 
     Raises:
-        UserError: As :func:`report_task1`.
+        UserError: As for :func:`report_task1`.
 
     Example::
 

@@ -51,8 +51,8 @@ def element(name: str, /, *content: Content, **attributes: Any) -> Html:
         name: Name of the element.
         content: Passed to :func:`render`.
         attributes: Attributes by name. In names, ``_`` stands for ``-``, and a ``_`` at the end is dropped
-            (``class_``, because ``class`` is a keyword). True writes an attribute without a value; None and False leave
-            it out.
+            (``class_``, because ``class`` is a keyword). True writes an attribute without a value; None and False omit
+            the attribute.
 
     Example:
         >>> element("td", "a & b", class_="number", data_sort=0.5, hidden=False)

@@ -86,11 +86,11 @@ def format_interval(low: float | None, high: float | None) -> str:
     if low is None and high is None:
         return "all"
     if low is None:
-        return f"below {_short(high)}"
-    return f"{_short(low)} and above" if high is None else f"{_short(low)} to {_short(high)}"
+        return f"below {_format_bound(high)}"
+    return f"{_format_bound(low)} and above" if high is None else f"{_format_bound(low)} to {_format_bound(high)}"
 
 
-def _short(value: float | None) -> str:
+def _format_bound(value: float | None) -> str:
     return _with_minus(f"{value:.6g}")
 
 

@@ -1,4 +1,4 @@
-"""Derive file names that are valid on all operating systems and in URLs from image ids, which can be any text."""
+"""Derive the file names of pages from image ids. The names are valid on all operating systems and in URLs."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class PageNames:
     def add(self, image_id: str) -> str:
         """Return the page name of an image: its id, with characters that are not allowed replaced by ``_``.
 
-        A hash of the id is appended if the name differs from the id, or if an earlier name is the same except for case,
-        which not all file systems distinguish.
+        A hash of the id is appended if the name differs from the id. It is also appended if an earlier name is the same
+        except for case, because some file systems do not distinguish case.
         """
         # a leading "." would hide a file, and a leading "-" would look like an option of a command
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", image_id).lstrip(".-")[:_MAX_LENGTH]

@@ -16,8 +16,8 @@ from rotated_atss.io.png import Image
 from rotated_atss.io.reader_interface import average_blocks
 
 TILE_PX = 512
-QUALITY = 85  # of the JPEG files, 0 to 100
-SINGLE_PX = 2048
+JPEG_QUALITY = 85  # 0 to 100
+MAX_SINGLE_FILE_PX = 2048
 """Maximum side of images that are written as a single file, pixels."""
 
 
@@ -114,7 +114,7 @@ def write_pyramid(reader: ImageReader, folder: Path) -> Pyramid:
         ...     write_pyramid(reader, Path(folder, "P1")), len(list(Path(folder, "P1").rglob("*.jpg")))
         (Pyramid(width=2100, height=600, levels=4), 16)
     """
-    if max(reader.width, reader.height) <= SINGLE_PX:
+    if max(reader.width, reader.height) <= MAX_SINGLE_FILE_PX:
         _write_jpeg(folder / "image.jpg", reader.read())
         return Pyramid(reader.width, reader.height, 0)
     for level, column, row, tile in iter_tiles(reader):
@@ -123,6 +123,6 @@ def write_pyramid(reader: ImageReader, folder: Path) -> Pyramid:
 
 
 def _write_jpeg(path: Path, image: Image) -> None:
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, data.tobytes())

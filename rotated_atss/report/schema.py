@@ -128,7 +128,7 @@ def _has_type(value: Any, expected: str) -> bool:
 
 
 def _find_inconsistencies(report: dict[str, Any]) -> Iterator[str]:
-    """Yield a description of each contradiction between fields, in a report whose structure is right."""
+    """Yield a description of each contradiction between fields of a report with a valid structure."""
     size = len(report["confusion"]["classes"])
     if [len(row) for row in report["confusion"]["matrix"]] != [size] * size:
         yield f"confusion.matrix is not {size} x {size}"

@@ -65,7 +65,7 @@ def delta(value: float | None, better: Better, *, counts: bool = False, alone: b
     """Return a difference from the baseline, in different colors for improvements and deteriorations.
 
     Args:
-        value: New value minus the value of the baseline; None returns an empty text.
+        value: New value minus the value of the baseline; None gives an empty string.
         better: Whether higher or lower values are better.
         counts: Whether the values are counts instead of ratios.
         alone: Whether the difference is the only number of its cell; otherwise it is shown smaller, below the value.

@@ -45,9 +45,10 @@ def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]
         ...     write_thumbnails([ViewerImage("P1", Path(folder, "P1.png"))], Path(folder, "report"))
         {'P1': 'thumbnails/P1.jpg'}
     """
-    names, urls = PageNames(), {}
+    page_names = PageNames()
+    urls: dict[str, str] = {}
     for image in images:
-        url = f"{FOLDER}/{names.add(image.image_id)}.jpg"
+        url = f"{FOLDER}/{page_names.add(image.image_id)}.jpg"
         try:
             with open_image(image.path) as reader:
                 factor = math.ceil(max(reader.width, reader.height) / MAX_SIDE_PX)

@@ -40,8 +40,8 @@ def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[
     """Write the viewer pages of a report, which open from disk without a network.
 
     The page of an image is ``OUT/viewer/<name>.html``, its data are in ``OUT/viewer/data`` and its pixels in
-    ``OUT/viewer/pixels``. Scripts and style sheets are in ``OUT/static``. Images are read one after the other, large
-    ones in parts. An image that cannot be read gets no page; a warning names it.
+    ``OUT/viewer/pixels``. Scripts and style sheets are in ``OUT/static``. Images are read one at a time, large ones
+    in parts. An image that cannot be read gets no page; a warning names it.
 
     Args:
         images: The images in the order in which the pages link to the previous and the next image.
@@ -65,24 +65,26 @@ def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[
         {'P1': 'viewer/P1.html'}
     """
     _copy_static_files(out / "static")
-    pages, names, entries = out / "viewer", PageNames(), list[dict[str, Any]]()
+    pages_folder, page_names = out / "viewer", PageNames()
+    entries: list[dict[str, Any]] = []  # of images.js, by which the pages link to each other
     for image in images:
-        reject_overlapping_output(pages, [image.path], hint="move the images, or choose another folder for the report")
+        hint = "move the images, or choose another folder for the report"
+        reject_overlapping_output(pages_folder, [image.path], hint=hint)
         columns = image_columns(image, classes)
-        name = names.add(image.image_id)
+        name = page_names.add(image.image_id)
         try:
             with open_image(image.path) as reader:
-                pyramid = write_pyramid(reader, pages / "pixels" / name)
+                pyramid = write_pyramid(reader, pages_folder / "pixels" / name)
         except UserError as error:
             if str(error.where) != str(image.path):  # an output file could not be written
                 raise
             logger.warning("%s; the image has no page in the viewer", error)
             continue
         data = {**columns, "page": f"{name}.html", "pixels": _pixel_source(name, pyramid)}
-        atomic_write(pages / "data" / f"{name}.js", as_script("rotatedAtssImage", data))
-        atomic_write(pages / f"{name}.html", _page(image.image_id, name))
+        atomic_write(pages_folder / "data" / f"{name}.js", as_script("rotatedAtssImage", data))
+        atomic_write(pages_folder / f"{name}.html", _page(image.image_id, name))
         entries.append({"image": image.image_id, "page": f"{name}.html", **_count_matches(image)})
-    atomic_write(pages / "images.js", as_script("rotatedAtssImages", entries))
+    atomic_write(pages_folder / "images.js", as_script("rotatedAtssImages", entries))
     return {entry["image"]: f"viewer/{entry['page']}" for entry in entries}
 
 

@@ -68,7 +68,7 @@ class ViewerImage:
     """An image with the boxes that its page shows.
 
     Attributes:
-        image_id: Image id; any text.
+        image_id: Image id, any string.
         path: The image file.
         objects: Ground-truth objects. The link ``#o3`` opens the object with index 3.
         detections: Detections. The link ``#d12`` opens the detection with index 12.
@@ -85,7 +85,7 @@ def image_columns(image: ViewerImage, classes: Sequence[str]) -> dict[str, Any]:
 
     Args:
         image: The image.
-        classes: Class names; columns hold their indices.
+        classes: Class names; the columns contain their indices.
 
     Returns:
         Dictionary of ``image``, ``classes``, ``errors`` (the kinds of errors that occur), ``objects`` and

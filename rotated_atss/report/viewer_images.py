@@ -58,7 +58,7 @@ def viewer_images(
     states = detection_states(report)
     ious, _ = object_ious(report)
     is_detected = report.matches.detected_objects(report.above_threshold, len(data.objects))  # a boolean per object
-    # indices of the detections above the threshold, sorted by image; the objects are in this order already
+    # indices of the detections above the threshold, sorted by image (the objects are already sorted by image)
     det_index = np.flatnonzero(report.above_threshold)
     det_index = det_index[np.argsort(data.detections.image_index[det_index], kind="stable")]
     det_images = data.detections.image_index[det_index]
@@ -82,9 +82,9 @@ def viewer_images(
         )
 
     for image_id in chosen_ids:
-        index = index_of[image_id]
-        first_object, end_object = np.searchsorted(data.objects.image_index, [index, index + 1]).tolist()
-        first_det, end_det = np.searchsorted(det_images, [index, index + 1]).tolist()
+        image_index = index_of[image_id]
+        first_object, end_object = np.searchsorted(data.objects.image_index, [image_index, image_index + 1]).tolist()
+        first_det, end_det = np.searchsorted(det_images, [image_index, image_index + 1]).tolist()
         yield ViewerImage(
             image_id,
             images[image_id],

@@ -132,9 +132,9 @@ def test_unsupported_and_ambiguous_checkpoints_raise():
             "a.pth: not a supported detector (expected a parameter retina_reg.weight, atss_reg.weight or "
             "rpn.head.bbox_pred.weight, got fc.weight, ...)"
         )
-    assert error_of({"meta": {}, "optimizer": {}}, "a.pth") == "a.pth: holds no weights (its keys: meta, optimizer)"
-    assert error_of({"state_dict": [1]}, "a.pth") == "a.pth: holds no weights (its keys: state_dict)"
-    assert error_of({}, "a.pth") == "a.pth: holds no weights (its keys: -)"
+    assert error_of({"meta": {}, "optimizer": {}}, "a.pth") == "a.pth: contains no weights (its keys: meta, optimizer)"
+    assert error_of({"state_dict": [1]}, "a.pth") == "a.pth: contains no weights (its keys: state_dict)"
+    assert error_of({}, "a.pth") == "a.pth: contains no weights (its keys: -)"
 
 
 def test_checkpoints_of_this_package_raise():

@@ -95,7 +95,7 @@ def test_storages_larger_than_the_file(saved):
     rebuild = GLOBAL + b"torch\nTensor\n" + b"J" + struct.pack("<i", 50_000_000) + TUPLE1 + REDUCE
     key = BINUNICODE + struct.pack("<I", 1) + b"w"
     rewrite(saved, replace_pickle(b"}" + key + rebuild + b"s"))
-    refused(saved, "holds a tensor larger than the file")
+    refused(saved, "contains a tensor larger than the file")
 
 
 @pytest.mark.parametrize("module", ["builtins", "__builtin__"])
@@ -106,12 +106,12 @@ def test_a_bytearray_made_by_number(saved, module, zipped):
         rewrite(saved, lambda name, data: replace_pickle(stream)(name.lower(), data))
     else:
         saved.write_bytes(PROTO + b"\x02" + stream + STOP)
-    refused(saved, "it holds bytearray")
+    refused(saved, "it contains bytearray")
 
 
 def test_a_name_that_spans_two_parts_of_a_file(tmp_path):
     (tmp_path / "a.pth").write_bytes(b"x" * (2**24 - 5) + b"\nbytearray\n" + EMPTY_TUPLE)
-    refused(tmp_path / "a.pth", "it holds bytearray")
+    refused(tmp_path / "a.pth", "it contains bytearray")
 
 
 def test_two_directories(saved):

@@ -173,8 +173,8 @@ def refusals(folder, state):
     no_detector = {"state_dict": {"fc.weight": torch.zeros(2)}}
     return {
         "le90_none": (None, (), "no such checkpoint"),
-        "le90_trap": (trap, (), "not loaded, for safety: it holds posix"),
-        "le90_empty": ({"meta": META}, (), "holds no weights"),
+        "le90_trap": (trap, (), "not loaded, for safety: it contains posix"),
+        "le90_empty": ({"meta": META}, (), "contains no weights"),
         "le90_class": (no_detector, (), "not a supported detector"),
         "weights": ({"state_dict": state}, (), "cannot determine whether the weights are from mmrotate 0.x or 1.x"),
         "uncoded": (good, (), "the angle version of the boxes is unknown (give --angle-version"),

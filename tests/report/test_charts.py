@@ -23,7 +23,7 @@ DARK = {**LIGHT, **DARK}
 
 def drawn_points(path: str, axes: Axes) -> list[tuple[float, float]]:
     """Return the values of a path, by linear interpolation between the corners of the plot."""
-    left, top, right, bottom = axes.plot
+    left, top, right, bottom = axes.plot_area
     low, high = axes.x_range
     points = [tuple(map(float, pair.split())) for pair in path.removeprefix("M").split("L")]
     return [(low + (x - left) / (right - left) * (high - low), (bottom - y) / (bottom - top)) for x, y in points]

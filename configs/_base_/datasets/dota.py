@@ -47,5 +47,5 @@ val_dataloader = dict(
 )
 test_dataloader = dict(val_dataloader, dataset=dict(val_dataloader["dataset"], data_root=data_root + "test"))
 
-val_evaluator = dict(type="DOTAMetric", dataset="v1.0", iou_threshold=0.1)
+val_evaluator = dict(type="DOTAMetric", dataset="v1.0", iou_threshold=0.1)  # of the NMS that merges tiles
 test_evaluator = val_evaluator

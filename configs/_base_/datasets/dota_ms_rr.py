@@ -1,8 +1,6 @@
-# Multi-scale tiles (MS) and random rotation (RR), as in mmrotate's *_ms_rr_* configs. To split into data/dota_ms:
-#   rotated-atss split --images DOTA/train/images DOTA/val/images --labels DOTA/train/labelTxt DOTA/val/labelTxt \
-#       --out data/dota_ms/trainval --gap 500 --rates 0.5 1.0 1.5
-#   rotated-atss split --images DOTA/test/images --out data/dota_ms/test --gap 500 --rates 0.5 1.0 1.5
-# To validate on held-out images, split DOTA/train into data/dota_ms/trainval and DOTA/val into data/dota_ms/val.
+# Multi-scale tiles (MS) and random rotation (RR), as in mmrotate's *_ms_rr_* configs: `rotated-atss split --preset
+# dota_v1.0_ms_trainval` and `dota_v1.0_ms_test`. To validate on held-out images, split only the train images into
+# data/dota_ms/trainval, and the val images into data/dota_ms/val.
 # Configs that inherit this file apply `ms_rr` to their dataloaders. This file cannot do so, because MMEngine refuses
 # two base configs that define the same dataloader.
 ms_rr = dict(

@@ -16,6 +16,7 @@ model = dict(
         # stride / 2 + 0.5, explained in rotated_atss.detection.heads.official_atss_head
         anchor_generator=dict(centers=[(4.5, 4.5), (8.5, 8.5), (16.5, 16.5), (32.5, 32.5), (64.5, 64.5)]),
     ),
-    # The official code requires a margin of 0.01 px to the centers of a box's outer pixels, 0.5 px inside the box.
+    # The official code measures from the centers of a box's border pixels, which are 0.5 px inside the box. From there,
+    # it requires another 0.01 px.
     train_cfg=dict(assigner=dict(center_margin=0.51)),
 )

@@ -51,8 +51,8 @@ def _settings_warning(changes: Comparison) -> Html | None:
 def _names_warning(changes: Comparison) -> Html | None:
     """Return a warning with the classes and images that only one of the runs has; None if there are none."""
     items = []
-    for run, only in (("this run", changes.only_new), ("the baseline", changes.only_baseline)):
-        for names, noun in ((only["classes"], "class"), (only["images"], "image")):
+    for run, unique in (("this run", changes.only_new), ("the baseline", changes.only_baseline)):
+        for names, noun in ((unique["classes"], "class"), (unique["images"], "image")):
             if names:
                 listed = ", ".join(names[:MAX_SHOWN]) + (", …" if len(names) > MAX_SHOWN else "")
                 items.append(element("li", f"{count_of(len(names), noun)} only in {run}: {listed}"))

@@ -9,13 +9,13 @@ from rotated_atss.report.html import Html, element
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import count_cell, delta, header, ratio_cell, row_header, table
 
-# Kinds of errors of TIDE (arXiv 2008.08115), and errors of the angle as an additional kind for oriented boxes.
+# The error kinds of TIDE (arXiv 2008.08115), and angle errors for oriented boxes.
 MEANINGS = {
     "classification": "The box matches an object of another class.",
     "localization": "The class is right; the IoU is at least 0.1 but below the threshold.",
-    "angle": "A localization error whose box would match with the angle of the object.",
+    "angle": "A localization error; the box would match if it had the angle of the object.",
     "duplicate": "A detection with a higher score is matched to the same object.",
-    "background": "None of these: the IoU is below 0.1 with all objects of its class, below the threshold with others.",
+    "background": "None of the above: the IoU with objects of its class is below 0.1, with others below the threshold.",
     "missed": "False negatives that none of the errors above explains.",
 }
 
@@ -41,7 +41,7 @@ def errors_section(context: Context) -> Html:
 
 
 def _shown_kinds(context: Context) -> list[str]:
-    """Return the kinds of errors; horizontal boxes have no errors of the angle."""
+    """Return the kinds of errors; horizontal boxes have no angle errors."""
     kinds: list[str] = context.report["errors"]["kinds"]
     return kinds if context.report["kind"] == "oriented" else [kind for kind in kinds if kind != "angle"]
 

@@ -35,9 +35,8 @@ def _group_table(context: Context, name: str, rows: list[dict[str, Any]]) -> Htm
     title = TITLES.get(name, name)
     unit = (context.report.get("group_units") or {}).get(name, "")
     caption = element("h3", title, element("small", f" {unit}") if unit else None)
-    head = [
-        [header(title, number=False, sort=False), *(header(name, sort=False) for name in ("AP50", "Recall", "Objects"))]
-    ]
+    columns = [header(label, sort=False) for label in ("AP50", "Recall", "Objects")]
+    head = [[header(title, number=False, sort=False), *columns]]
     max_objects = max(row["objects"] for row in rows)
     body = [_row(context, name, row, index, max_objects) for index, row in enumerate(rows)]
     return element("div", caption, table(f"Results by {title.lower()}", head, body, class_="groups"))

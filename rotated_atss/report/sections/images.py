@@ -21,7 +21,7 @@ RATIOS = (("f1", "F1"), ("precision", "Precision"), ("recall", "Recall"))
 
 def examples_section(context: Context) -> Html:
     """Return the images with the lowest and with the highest F1, as pictures or as links."""
-    note = f"By F1 at {context.at_thresholds}; images with the same F1 by number of objects."
+    note = f"Sorted by F1 at {context.at_thresholds}, then by number of objects."
     if context.thumbnail_urls:
         note += " Blue: true positives; orange: false positives; yellow: missed objects."
     rows = {row["image"]: row for row in context.report["images"]}

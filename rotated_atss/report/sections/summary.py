@@ -37,8 +37,9 @@ def summary_section(context: Context) -> Html:
         (label, _value(context, key, better, format_count(summary[key]), counts=True)) for key, label, better in COUNTS
     ]
     note = (
-        "AP is the mean over the classes that have objects. Precision, recall, F1, detections, true positives, false "
-        f"positives and false negatives are counted over all classes together at {context.at_thresholds}."
+        "AP is the mean over the classes that have objects. Precision, recall, F1 and the numbers of detections, true "
+        "positives, false positives and false negatives are those of all classes together "
+        f"at {context.at_thresholds}."
     )
     return section(
         context,

@@ -56,7 +56,7 @@
 
   // ---- curves ----
 
-  const COLORS = 6; // --color-0 to --color-5 of report.css; as many curves can be highlighted at once
+  const COLORS = 6; // --color-0 to --color-5 of report.css, one per highlighted curve
   const number = (value) => value.toFixed(3);
 
   function makeCurves() {

@@ -86,7 +86,7 @@
       if (from.top < view.top || from.bottom > view.bottom) panel.scrollTop += from.top - view.top - view.height / 2;
     }
 
-    /** Return the error `step` entries after the selected one, from the last to the first; null without errors. */
+    /** Return the error `step` entries after the selected one, wrapping around at the ends; null without errors. */
     next(step) {
       if (!this.rows.length) return null;
       const at = this.selected ? this.rows.indexOf(this.selected) : -1;
@@ -94,7 +94,7 @@
       return this.rows[(at + step + this.rows.length) % this.rows.length];
     }
 
-    /** Return "error 3 of 27" for an entry of the list, else an empty text. */
+    /** Return "error 3 of 27" for an entry of the list, else an empty string. */
     position(row) {
       const at = this.rows.indexOf(row);
       return at < 0 ? "" : `error ${at + 1} of ${this.rows.length}`;

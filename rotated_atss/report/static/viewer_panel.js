@@ -67,8 +67,8 @@
       return Number(this._score.value);
     }
 
-    _row(input, label, ...rest) {
-      return element("label", { class: "row" }, input, ...rest.slice(0, -1), element("span", { class: "name" }, label), ...rest.slice(-1));
+    _row(input, name, beforeName, afterName) {
+      return element("label", { class: "row" }, input, ...beforeName, element("span", { class: "name" }, name), afterName);
     }
 
     _checkbox(checked, onInput) {
@@ -88,7 +88,7 @@
         const input = this._checkbox(!this._hiddenLayers.has(layer), () => {});
         input.id = "layer-" + layer;
         const count = element("span", { class: "count" });
-        const row = this._row(input, style.name, lineSample(style), element("kbd", {}, String(index + 1)), count);
+        const row = this._row(input, style.name, [lineSample(style), element("kbd", {}, String(index + 1))], count);
         place.append(row);
         return { layer, input, count };
       });
@@ -97,7 +97,7 @@
     _buildCaptions() {
       const input = this._checkbox(this.captions, () => {});
       input.id = "captions";
-      const row = this._row(input, "Captions of up to 40 boxes", element("kbd", {}, "c"), "");
+      const row = this._row(input, "Captions of up to 40 boxes", [element("kbd", {}, "c")], "");
       document.getElementById("layers").append(row);
       return input;
     }
@@ -108,7 +108,7 @@
       const inputs = [...present].sort((a, b) => a - b).map((index) => {
         const input = this._checkbox(!this._hiddenClasses.has(this.boxes.classes[index]), () => {});
         const count = element("span", { class: "count" });
-        place.append(this._row(input, this.boxes.classes[index], count));
+        place.append(this._row(input, this.boxes.classes[index], [], count));
         return { index, input, count };
       });
       const setAll = (checked) => {

@@ -112,7 +112,7 @@ def test_unreadable_files_are_described(tmp_path, model, fault):
         archive.writestr("a.txt", "hello")
     assert "not a readable checkpoint" in fault(read_checkpoint, tmp_path / "zip.pth")
     path = saved(tmp_path / "list.pth", [1, 2])
-    assert fault(read_checkpoint, path) == f"{path}: holds a list instead of weights"
+    assert fault(read_checkpoint, path) == f"{path}: contains a list instead of weights"
 
 
 # -- code in checkpoints -----------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_unreadable_files_are_described(tmp_path, model, fault):
 def test_read_checkpoint_runs_no_code(tmp_path, model, trap, unrestricted_loaders, fault):
     path = saved(tmp_path / "evil.pth", {"state_dict": model.state_dict(), "meta": trap})
     assert fault(read_checkpoint, path).startswith(
-        f"{path}: not loaded, for safety: it holds posix.mkdir, which can run code"
+        f"{path}: not loaded, for safety: it contains posix.mkdir, which can run code"
     )
     bare = tmp_path / "bare.pth"
     bare.write_bytes(pickle.dumps(trap))
@@ -174,7 +174,7 @@ def test_no_way_to_load_weights_runs_code(way, run, run_published, tmp_path, tra
             "test": lambda: run_test(DEMO, path),
             "load_detector": lambda: load_detector(DEMO, path, device="cpu"),
         }[way])  # fmt: skip
-    assert "not loaded, for safety: it holds posix.mkdir" in message
+    assert "not loaded, for safety: it contains posix.mkdir" in message
     assert not trap.path.exists()
 
 
@@ -260,7 +260,7 @@ def test_a_damaged_training_state_is_refused(part, value, model, fault):
 @pytest.mark.parametrize(
     "content, message",
     [
-        ([1], "holds a list instead of weights"),
+        ([1], "contains a list instead of weights"),
         ({"meta": {"seed": "abc"}}, "meta.seed must be an integer from 0"),
         ({"meta": {"seed": -4}}, "meta.seed must be an integer from 0"),
         ({"bn.running_var": torch.tensor([-1.0])}, "a variance is negative (first: bn.running_var)"),
@@ -271,20 +271,20 @@ def test_a_damaged_training_state_is_refused(part, value, model, fault):
         ({"state_dict": {7: torch.zeros(1)}}, "names of weights must be printable text, got 7"),
         (
             {"state_dict": {"w": torch.tensor([0.0, float("nan")])}},
-            "holds 1 weight with NaN or infinite values (first: w)",
+            "contains 1 weight with NaN or infinite values (first: w)",
         ),
-        ({"w": torch.tensor([float("inf")])}, "holds 1 weight with NaN or infinite values (first: w)"),
-        ({"w": torch.tensor([1e300], dtype=torch.float64)}, "holds 1 weight with NaN or infinite values (first: w)"),
+        ({"w": torch.tensor([float("inf")])}, "contains 1 weight with NaN or infinite values (first: w)"),
+        ({"w": torch.tensor([1e300], dtype=torch.float64)}, "contains 1 weight with NaN or infinite values (first: w)"),
         (
             {"w": torch.tensor([float("nan")]).to(torch.float8_e5m2)},
-            "holds 1 weight with NaN or infinite values (first: w)",
+            "contains 1 weight with NaN or infinite values (first: w)",
         ),
         (
             {"state_dict": {}, "ema_state_dict": {"w": torch.tensor([float("nan")])}},
-            "holds 1 weight with NaN or infinite",
+            "contains 1 weight with NaN or infinite",
         ),
-        ({"w": torch.zeros(1, dtype=torch.complex64)}, "holds 1 complex weight (first: w)"),
-        ({"module.w": torch.zeros(1), "w": torch.ones(1)}, "holds both module.w and w, names of the same weight"),
+        ({"w": torch.zeros(1, dtype=torch.complex64)}, "contains 1 complex weight (first: w)"),
+        ({"module.w": torch.zeros(1), "w": torch.ones(1)}, "contains both module.w and w, names of the same weight"),
         *(
             (
                 {"meta": {"dataset_meta": {"classes": classes}}},
