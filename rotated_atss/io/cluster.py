@@ -52,6 +52,7 @@ def run_on_cluster(
         running: dict[Future, int] = {}  # future -> index of its job
         try:
             while waiting or running:
+                # at least one thread: while the cluster has no workers, the submitted jobs wait for new ones
                 capacity = _JOBS_PER_THREAD * max(1, sum(client.nthreads().values()))
                 while waiting and len(running) < capacity:
                     index = waiting.pop()
@@ -62,7 +63,7 @@ def run_on_cluster(
         except distributed.scheduler.KilledWorker as error:
             hint = "possibly out of memory: give the workers more memory, or fewer threads"
             raise UserError(f"several workers died while they ran the same job: {error}", hint=hint) from None
-        except (CancelledError, distributed.comm.CommClosedError) as error:
+        except (CancelledError, distributed.comm.CommClosedError) as error:  # a client that is cut off cancels its jobs
             raise UserError(f"the connection to the scheduler was lost: {error}", where=_OPTION) from None
         finally:
             client.cancel(list(running))

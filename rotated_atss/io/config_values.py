@@ -91,7 +91,8 @@ def _unsafe_values(value: Any, key_path: str) -> Iterator[tuple[str, str]]:
 
 def _is_safe_type(name: str) -> bool:
     """Return whether a ``type`` can only name a safe registered class: an identifier, optionally with a scope."""
-    # OpenMMLab packages register classes of torchvision with the prefix "torchvision/"
+    # OpenMMLab packages register classes of torchvision with the prefix "torchvision/". The first matching prefix is
+    # taken, so SCOPES lists rotated_atss.detection before rotated_atss.
     prefixes = (*(f"{scope}." for scope in SCOPES), "torchvision/")
     prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
     class_name = name.removeprefix(prefix)

@@ -62,7 +62,7 @@ def plan_conversion(paths: Sequence[Path], options: PixelOptions | None = None, 
     not_8_bit = [path for path, dtype in dtypes.items() if dtype != np.uint8]
     scaled_by_bits = [path for path in not_8_bit if is_scaled_by_bits(dtypes[path], options)]
     scaled_by_range = [path for path in not_8_bit if not is_scaled_by_bits(dtypes[path], options)]
-    if not scaled_by_bits:  # --bits has no effect
+    if not scaled_by_bits:  # --bits has no effect, so the returned options do not state it
         options = replace(options, bits=None)
     unresolved = [path for path, dtype in dtypes.items() if not is_resolved(dtype, options)]
     summaries = _summarize(unresolved, options, workers)

@@ -85,6 +85,7 @@ def read_world_file(path: Path) -> Georeference:
     try:
         # programs of some languages write a comma as the decimal separator
         a, d, b, e, center_x, center_y = (float(number.replace(",", ".")) for number in text.split())
+        # c and f are the map coordinates of the corner of the pixel, half a column and half a row before its center
         return Georeference((a, b, center_x - (a + b) / 2, d, e, center_y - (d + e) / 2))
     except ValueError:
         raise UserError(f"a world file must have six numbers, got {quote(text)}", where=path) from None

@@ -31,7 +31,8 @@ _PNG_ALPHA_TYPES = (4, 6)  # color types with an alpha band
 _BMP_UNCOMPRESSED = (0, 3, 6)  # compression methods that store all pixels in full
 _MAX_JP2_BYTES = 1 << 16  # the codestream of a JPEG 2000 file is searched for in these first bytes
 _MAX_VRT_BYTES = 1 << 26  # only these first bytes of a VRT file, which is XML, are searched
-_VRT_TYPES = ("int8", "uint16", "int16", "uint32", "int32", "float32", "float64")  # all but Byte, which is uint8
+# Data types of GDAL, in lower case, that are names of NumPy types; bands of other types, such as Byte, count as uint8.
+_VRT_TYPES = ("int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
 class UnreadableImageError(UserError):
@@ -102,6 +103,7 @@ class ImageHeader:
         """Whether there are bands other than alpha and the color bands of a gray, RGB or CMYK image."""
         is_cmyk = self.directory is not None and self.directory.value(tiff.PHOTOMETRIC, tiff.MIN_IS_BLACK) == tiff.CMYK
         color_bands = self.bands - 1 if self.has_alpha else self.bands
+        # a fourth band is the black of CMYK in a JPEG file, and is ignored in a BMP file
         return self.file_format not in ("PNG", "JPEG", "BMP") and color_bands > 3 and not is_cmyk
 
 
@@ -204,11 +206,11 @@ def _parse_png(file: BinaryIO, head: bytes) -> ImageHeader | None:
     bands = _PNG_BANDS.get(color_type)
     if bands is None or width == 0 or height == 0:
         return None
-    chunks = dict(iter_leading_chunks(file))
-    orientation = tiff.read_exif_orientation(file, chunks[b"eXIf"]) if b"eXIf" in chunks else UPRIGHT
+    positions = dict(iter_leading_chunks(file))  # kind of a chunk -> offset of its data
+    orientation = tiff.read_exif_orientation(file, positions[b"eXIf"]) if b"eXIf" in positions else UPRIGHT
     if swaps_axes(orientation):
         width, height = height, width
-    has_transparent_color = b"tRNS" in chunks
+    has_transparent_color = b"tRNS" in positions
     return ImageHeader(
         "PNG", width, height, bands, depth, "uint16" if depth == 16 else "uint8",
         needs_rasterio_for="a gray value of transparent pixels" if has_transparent_color and color_type == 0 else "",
@@ -267,14 +269,15 @@ def _parse_tiff(file: BinaryIO, _: bytes) -> ImageHeader | None:
 def _parse_jp2(file: BinaryIO, _: bytes) -> ImageHeader | None:
     """Parse the SIZ segment, the first one of the codestream of a JPEG 2000 file.
 
-    Its fields: image area (right, bottom, left, top), four sizes of tiles, number of bands, format of the first band.
+    Its fields after marker, length and capabilities: image area (right, bottom, left, top); width, height, left and top
+    of the tiles; number of bands; format of the first band (1 bit is_signed, 7 bits depth - 1).
     """
     file.seek(0)
     head = file.read(_MAX_JP2_BYTES)
     start = head.find(_J2K_SIGNATURE)
     if start < 0:
         return None
-    right, bottom, left, top = struct.unpack_from(">4I", head, start + 8)
+    right, bottom, left, top = struct.unpack_from(">4I", head, start + 8)  # start + 24: tiles
     bands, sample_format = struct.unpack_from(">HB", head, start + 40)
     if right <= left or bottom <= top or not bands:
         return None

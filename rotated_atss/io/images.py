@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,7 @@ def sample_values(path: Path, options: PixelOptions) -> NDArray[Any]:
     """
     header = check_header(path)
     if header is not None and choose_reader(path, header, options)[0] == "raster":
-        reader = RasterReader(path, options)
-        with reader:
+        with closing(RasterReader(path, options)) as reader:
             return reader.sample_values()
     values, valid = decode_image(path, header)
     return (values if valid is None else values[valid]).reshape(-1)

@@ -16,7 +16,7 @@ from rotated_atss.io.image_header import damaged_image_error
 from rotated_atss.io.png import Image
 from rotated_atss.io.requirements import require
 
-_ROWS_AT_ONCE = 64  # rows per call of libvips, which copies them
+_ROWS_AT_ONCE = 64  # rows per call of libvips; few, because it returns a copy of them
 
 
 class JpegRows:

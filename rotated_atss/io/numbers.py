@@ -20,6 +20,4 @@ def shortest_float64(values: np.ndarray) -> np.ndarray:
         >>> scores.astype(np.float64).tolist(), shortest_float64(scores).tolist()
         ([0.8999999761581421], [0.9])
     """
-    if not values.size:  # there is no text to read back
-        return values.astype(np.float64)
     return values.astype(np.str_).astype(np.float64)

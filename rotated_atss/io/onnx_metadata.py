@@ -55,6 +55,7 @@ def read_onnx_metadata(path: str | Path) -> dict[str, str]:
         raise UserError(f"cannot be read: {error.strerror}", where=path) from error
     except ValueError as error:  # also text that is not UTF-8
         raise _not_onnx_error(path) from error
+    # every ONNX file has a version and a graph; other files can be valid protocol buffers by chance
     if not {(_IR_VERSION, _VARINT), (_GRAPH, _BYTES)} <= fields_in_file:
         raise _not_onnx_error(path)
     return metadata

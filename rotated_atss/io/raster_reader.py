@@ -78,7 +78,7 @@ class RasterReader(ImageReader):
             self._options, self._buffer = options, None
             # room for two blocks, so that a block that two windows share need not be decoded twice
             self._cache_bytes = max(_CACHE_BYTES, 2 * _block_bytes(self._dataset))
-            if self.access != "tiles":
+            if self.access != "tiles":  # whole rows are decoded: keep them for other windows in these rows
                 block_rows = self._dataset.block_shapes[0][0]
                 self._buffer = RowBuffer(self._read_rows, self.width, block_rows)
         except BaseException:

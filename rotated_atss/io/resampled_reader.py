@@ -60,7 +60,7 @@ class ResampledReader(ImageReader):
         for start in range(x_start, x_stop, _COLUMNS):
             stop = min(start + _COLUMNS, x_stop)
             x = self._block_position(np.arange(start, stop)) - first_column // self._block_size
-            # the interpolated blocks, and a margin
+            # the blocks that the interpolation uses and, because x is rounded to float32, one more on each side
             first_block, stop_block = max(0, math.floor(x[0]) - 1), math.ceil(x[-1]) + 2
             map_x, map_y = np.meshgrid((x - first_block).astype(np.float32), y.astype(np.float32))
             part = blocks[:, first_block:stop_block]

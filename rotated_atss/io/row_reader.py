@@ -56,7 +56,8 @@ class RowBuffer:
         is_buffered = self._start <= y_start and y_stop <= self._start + len(self._rows)
         if not is_buffered:
             has_full_width = x_stop - x_start == self._rows.shape[1]
-            # a window of the full width has no neighbors in the same rows, which could use the buffer
+            # A window of the full width has no neighbors that need the same rows. It bypasses the buffer, unless its
+            # first rows are buffered already.
             if has_full_width and not self._is_row_buffered(y_start):
                 return self._read(y_start, y_stop)
             self._fill(y_start, y_stop)

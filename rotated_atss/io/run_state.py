@@ -97,7 +97,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
 
 
 def plan_moves(
-    journal: Path, moves: Sequence[tuple[Path, Path]], remove: Iterable[Path] = (), **entries: Any
+    path: Path, moves: Sequence[tuple[Path, Path]], remove: Iterable[Path] = (), **entries: Any
 ) -> dict[str, Any]:
     """Write a journal of the renames that complete a run.
 
@@ -105,7 +105,7 @@ def plan_moves(
     time, and it can be repeated if it was interrupted.
 
     Args:
-        journal: File to write.
+        path: The journal file to write.
         moves: Source and target of each rename. Existing targets are replaced.
         remove: Files of an earlier result to remove.
         entries: Further entries of the journal.
@@ -122,12 +122,12 @@ def plan_moves(
         ...     target.exists()
         True
     """
-    pairs = [[os.path.abspath(path) for path in pair] for pair in moves]
+    pairs = [[os.path.abspath(source), os.path.abspath(target)] for source, target in moves]
     # finish_moves removes an old file at a target itself, before the rename. If "remove" listed the target, too, a
     # repeated finish_moves would remove the new file.
     targets = {target for _, target in pairs}
-    content = {**entries, "moves": pairs, "remove": sorted({os.path.abspath(path) for path in remove} - targets)}
-    atomic_write(journal, json.dumps(content).encode())
+    content = {**entries, "moves": pairs, "remove": sorted({os.path.abspath(old) for old in remove} - targets)}
+    atomic_write(path, json.dumps(content).encode())
     return content
 
 
@@ -218,7 +218,7 @@ def write_result(folder: Path, contents: Mapping[str, bytes]) -> None:
         ...     sorted(os.listdir(folder))
         ['a.txt', 'b.txt']
     """
-    complete_result(folder)
+    complete_result(folder)  # of an earlier run that was killed; its journal would be overwritten
     temporary_names = {name: f".{name}.part" for name in contents}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -241,10 +241,10 @@ def complete_result(folder: Path) -> None:
     Example:
         >>> complete_result(Path("no_such_folder"))
     """
-    journal = folder / JOURNAL
-    if not journal.exists():
+    journal_path = folder / JOURNAL
+    if not journal_path.exists():
         return
-    files = (read_state(journal) or {}).get("files")
+    files = (read_state(journal_path) or {}).get("files")
     temporary_names = files.items() if isinstance(files, dict) else ()
     # Only names without a folder are accepted: a journal from an untrusted source must not move files elsewhere.
     moves = [
@@ -254,7 +254,7 @@ def complete_result(folder: Path) -> None:
     ]
     try:
         finish_moves({"moves": moves, "remove": []})
-        journal.unlink()
+        journal_path.unlink()
     except OSError as error:
         what = f"the result cannot be completed: {error.strerror}"
         raise UserError(what, where=folder, hint="check the folder") from error

@@ -17,7 +17,7 @@ from rotated_atss.io.shards import Shard
 Result = TypeVar("Result")
 
 RUN_FILE = "run.json"  # description of the run
-_NUM_SHARDS_KEY = "number of shards"  # key in this file; messages show it
+_NUM_SHARDS_KEY = "number of shards"  # key in RUN_FILE; messages show it
 _MAX_LISTED = 5  # largest number of shards in a message
 
 
@@ -85,8 +85,10 @@ def iter_records(folder: Path, parse: Callable[[dict[str, Any]], Result]) -> Ite
 class SharedRun(Generic[Result]):
     """The folder in which shards of one command record the results of their jobs.
 
-    The caller holds the locks of :mod:`rotated_atss.io.shards`. A job is identified by a key that changes with its
-    input, so that a job runs again if its input file has changed.
+    The caller holds two locks of :mod:`rotated_atss.io.shards`: ``hold_run_lock`` during the whole run, which excludes
+    another run of the same jobs, and ``folder_lock`` during :meth:`prepare` and :meth:`remove`, which excludes all
+    other shards. A job is identified by a key that changes with its input, so that a job runs again if its input file
+    has changed.
 
     Args:
         folder: The folder.

@@ -62,7 +62,7 @@ def fit_columns(rows: Sequence[Sequence[str]], width: int | None, *, numeric: bo
 
 
 def _stack_columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Divide the columns among several tables, each with the first column, which gets at most half the width."""
+    """Divide the columns among several tables, each with the first column; a column gets at most half the width."""
     first, *others = ([_cut(cell, width // 2) for cell in column] for column in zip(*rows))
     tables: list[list[list[str]]] = []  # per table, its columns
     free_width = 0  # characters per line that are left in the last table

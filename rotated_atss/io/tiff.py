@@ -218,8 +218,8 @@ def _read_values(reader: _Reader, entry: bytes, byte_order: str, is_bigtiff: boo
         return np.empty(0, np.uint64)
     dtype = np.dtype(f"{byte_order}{_TYPES[field_type]}")
     count = min(count, _MAX_ASCII_BYTES) if field_type == _ASCII else count
-    data, length = entry[12:] if is_bigtiff else entry[8:], count * dtype.itemsize
-    if length > len(data):
+    data, length = entry[12:] if is_bigtiff else entry[8:], count * dtype.itemsize  # after tag, field type and count
+    if length > len(data):  # the values do not fit into the entry
         (offset,) = struct.unpack(f"{byte_order}Q" if is_bigtiff else f"{byte_order}I", data)
         data = reader.read(offset, length)
     return np.frombuffer(data[:length], dtype)

@@ -100,6 +100,7 @@ def _read_sources(path: Path) -> Iterator[tuple[str, bool]]:
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         open_elements.append((tag, attributes, []))
+        # names with this prefix count as sources in any attribute and any text, so that _check_tree rejects them
         sources.extend((value, False) for value in attributes.values() if value.startswith(_VIRTUAL_PREFIX))
 
     def end(_: str) -> None:
@@ -107,6 +108,7 @@ def _read_sources(path: Path) -> Iterator[tuple[str, bool]]:
         text = "".join(pieces).strip()
         is_name = tag in _SOURCE_ELEMENTS or (tag == "MDI" and attributes.get("key", "").upper() in _FILE_KEYS)
         if is_name or text.startswith(_VIRTUAL_PREFIX):
+            # both spellings occur
             is_relative = attributes.get("relativeToVRT", attributes.get("relativetoVRT", "0")) != "0"
             sources.append((text, is_relative))
 

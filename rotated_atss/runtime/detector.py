@@ -32,7 +32,7 @@ class GraphDetector:
     Args:
         session: The loaded graph.
         info: The record of the model.
-        graph: The record of the graph.
+        graph: The graph metadata: how the outputs of the graph become detections.
 
     Attributes:
         classes: Class names in the order of the class indices.
@@ -64,13 +64,13 @@ class GraphDetector:
 
         Raises:
             UserError: There is too little memory, the graph has a fixed input size other than that of the batch, or its
-            outputs do not match its record.
+            outputs do not match the graph metadata.
         """
         images, sizes_hw = prepare_batch(tiles, self.info.preprocessing)
         outputs = self.session.run(images)
         level_sizes = self.graph.level_sizes(*images.shape[2:])
         if sum(level_sizes) != outputs[SCORES].shape[1]:
-            what = f"the graph must have {sum(level_sizes)} priors as in its record, got {outputs[SCORES].shape[1]}"
+            what = f"the graph must have {sum(level_sizes)} priors as in its metadata, got {outputs[SCORES].shape[1]}"
             raise UserError(what, hint="export the model again")
         detections = []
         for index, (tile, (height, width)) in enumerate(zip(tiles, sizes_hw)):
@@ -89,20 +89,21 @@ class GraphDetector:
         """Select the detections on one tile from the outputs of the graph.
 
         Args:
-            outputs: Scores (A, C) and boxes (A, 5) of all priors, by name.
+            outputs: Scores (A, C) and boxes (A, 5) of all priors, by name. If these scores include the centerness, the
+                class scores (A, C) are a third output.
             level_sizes: Number of priors per level.
             resized_wh: Width and height of the resized tile, without padding.
             scale_xy: Width and height of the resized tile divided by those of the tile.
         """
-        scores, thresholds = outputs[SCORES], self.info.thresholds
-        class_scores = outputs.get(CLASS_SCORES, scores)
-        ranking = scores if self.graph.rank_by == "final" else None  # None: rank by the class scores
+        final_scores, thresholds = outputs[SCORES], self.info.thresholds
+        class_scores = outputs.get(CLASS_SCORES, final_scores)
+        ranking = final_scores if self.graph.rank_by == "final" else class_scores
         priors, labels = best_candidates(class_scores, level_sizes, thresholds.score, thresholds.nms_pre, ranking)
-        boxes, scores = outputs[BOXES][priors].astype(np.float64), scores[priors, labels]
+        boxes, scores = outputs[BOXES][priors].astype(np.float64), final_scores[priors, labels]
         if self.info.box_type == "hbb":  # the graph outputs horizontal boxes as oriented boxes of angle 0
             return self._select_horizontal(obb_hbbs(boxes), scores, labels, resized_wh, scale_xy)
         if self.graph.clamp == "centers":
-            boxes[:, :2] = boxes[:, :2].clip(0, np.array(resized_wh) - 1)
+            boxes[:, :2] = boxes[:, :2].clip(0, np.array(resized_wh) - 1)  # to the pixel indices, as mmrotate does
         boxes = scale_obbs(boxes, (1 / scale_xy[0], 1 / scale_xy[1]))
         keep = self._suppress(boxes, scores, labels)
         return boxes[keep], scores[keep], labels[keep]
@@ -119,7 +120,7 @@ class GraphDetector:
         if self.graph.clamp == "border":
             boxes = boxes.clip(0, (*resized_wh, *resized_wh))
         scale_xyxy = (*scale_xy, *scale_xy)
-        if not self.graph.inclusive_pixels:
+        if not self.graph.inclusive_pixels:  # otherwise boxes are scaled after NMS, as in the official ATSS code
             boxes = boxes / scale_xyxy
         keep = self._suppress(hbb_obbs(boxes), scores, labels)
         boxes = boxes[keep]
@@ -170,7 +171,8 @@ def load_detector(
         side = info.window.size or _TIMING_SIDE
         images, _ = prepare_batch([np.zeros((side, side, 3), np.uint8)], info.preprocessing)
         return GraphDetector(open_fastest_session(path, images, threads=threads), info, graph)
-    session = open_session(path, RUNTIMES[0] if runtime == FASTEST else runtime, device=device, threads=threads)
+    # on a GPU, "fastest" is ONNX Runtime, because no other runtime supports CUDA
+    session = open_session(path, "onnxruntime" if runtime == FASTEST else runtime, device=device, threads=threads)
     return GraphDetector(session, info, graph)
 
 

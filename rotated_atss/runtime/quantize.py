@@ -59,7 +59,7 @@ def quantize_to_int8(
     with tempfile.TemporaryDirectory() as folder, quiet_exporters():
         source, prepared, target = (Path(folder, name) for name in ("a.onnx", "b.onnx", "c.onnx"))
         source.write_bytes(graph)
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)  # which only transformers need
         quantize_static(
             prepared,
             target,

@@ -26,8 +26,8 @@ def best_candidates(
         ranking: (A, C) scores that rank the pairs above the threshold, instead of ``scores``. NaN ranks last.
 
     Returns:
-        Indices of the priors (N,) and of the classes (N,), sorted by level and descending score. Pairs of equal score
-        are in the order of the priors, then of the classes.
+        Indices of the priors (N,) and of the classes (N,), sorted by level and descending ``ranking``. Pairs of equal
+        rank are in the order of the priors, then of the classes.
 
     Example:
         >>> import numpy as np
@@ -49,12 +49,12 @@ def best_candidates(
 
 def _top_indices(values: np.ndarray, count: int) -> np.ndarray:
     """Return the indices of the ``count`` highest values, in descending order; of all values if ``count`` <= 0."""
-    negated, rows = -values, np.arange(len(values))
+    negated, indices = -values, np.arange(len(values))  # negated, because NumPy sorts in ascending order with NaN last
     if 0 < count < len(values):  # drop low values first, because sorting is slow
         limit = np.partition(negated, count - 1)[count - 1]
-        rows = np.flatnonzero(~(negated > limit))  # at least ``count`` rows: includes NaN and ties with the limit
-    rows = rows[np.argsort(negated[rows], kind="stable")]
-    return rows[:count] if count > 0 else rows
+        indices = np.flatnonzero(~(negated > limit))  # at least ``count``: includes NaN and ties with the limit
+    indices = indices[np.argsort(negated[indices], kind="stable")]
+    return indices[:count] if count > 0 else indices
 
 
 def suppress_candidates(

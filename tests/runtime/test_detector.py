@@ -108,7 +108,7 @@ def test_no_detections():
 
 
 def test_graph_with_another_number_of_priors():
-    with pytest.raises(UserError, match="the graph must have 16 priors as in its record, got 4"):
+    with pytest.raises(UserError, match="the graph must have 16 priors as in its metadata, got 4"):
         GraphDetector(FakeSession(), INFO, replace(GRAPH, strides=(16,)))([tile()])
 
 
