@@ -13,7 +13,7 @@ from rotated_atss.io.png import Image
 from rotated_atss.io.reader_interface import ImageReader, average_blocks
 
 MIN_RATE, MAX_RATE = 1 / 64, 64.0  # beyond these, resampling is most likely a mistake in the units
-_COLUMNS = 8192  # columns that are resampled at once: cv2.remap has a limit of 32,767
+_CHUNK_SIDE = 8192  # rows and columns that are resampled at once: cv2.remap has a limit of 32,767
 
 
 class ResampledReader(ImageReader):
@@ -54,18 +54,32 @@ class ResampledReader(ImageReader):
         stop_column, stop_row = min(stop_column, self._image.width), min(stop_row, self._image.height)
         source = self._image.read([first_column, first_row, stop_column, stop_row])
         blocks = average_blocks(source, self._block_size)
-        # positions in ``blocks`` of the rows y and columns x of the result
-        y = self._block_position(np.arange(y_start, y_stop)) - first_row // self._block_size
-        parts = []
-        for start in range(x_start, x_stop, _COLUMNS):
-            stop = min(start + _COLUMNS, x_stop)
-            x = self._block_position(np.arange(start, stop)) - first_column // self._block_size
-            # the blocks that the interpolation uses and, because x is rounded to float32, one more on each side
-            first_block, stop_block = max(0, math.floor(x[0]) - 1), math.ceil(x[-1]) + 2
-            map_x, map_y = np.meshgrid((x - first_block).astype(np.float32), y.astype(np.float32))
-            part = blocks[:, first_block:stop_block]
-            parts.append(cv2.remap(part, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-        return np.asarray(np.concatenate(parts, axis=1), np.uint8)
+        result = np.empty((y_stop - y_start, x_stop - x_start, 3), np.uint8)
+        for row in range(y_start, y_stop, _CHUNK_SIDE):
+            rows, y = self._blocks_of_chunk(row, y_stop, first_row)
+            for column in range(x_start, x_stop, _CHUNK_SIDE):
+                columns, x = self._blocks_of_chunk(column, x_stop, first_column)
+                map_x, map_y = np.meshgrid(x, y)
+                part = cv2.remap(blocks[rows, columns], map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                result[row - y_start :, column - x_start :][: len(y), : len(x)] = part
+        return result
+
+    def _blocks_of_chunk(self, start: int, stop: int, first_pixel: int) -> tuple[slice, np.ndarray]:
+        """Return the blocks on which a chunk of the result depends along one axis, and its positions in them.
+
+        Args:
+            start: First pixel of the chunk in the result.
+            stop: End of the pixels to read; the chunk can be shorter.
+            first_pixel: Pixel of the image at which the blocks begin.
+
+        Returns:
+            The range of blocks, and for each pixel of the chunk its position in this range, float32.
+        """
+        pixels = np.arange(start, min(start + _CHUNK_SIDE, stop))
+        positions = self._block_position(pixels) - first_pixel // self._block_size
+        # the blocks that the interpolation uses and, because positions are rounded to float32, one more on each side
+        first_block, stop_block = max(0, math.floor(positions[0]) - 1), math.ceil(positions[-1]) + 2
+        return slice(first_block, stop_block), (positions - first_block).astype(np.float32)
 
     def _block_position(self, pixels: np.ndarray) -> np.ndarray:
         """Convert indices of pixels of the result to fractional indices of the averaged blocks, along one axis.

@@ -16,7 +16,8 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 from rotated_atss.io.image_header import UnreadableImageError, read_header
 
-_SOURCE_ELEMENTS = ("SourceFilename", "SourceDataset")  # elements whose text names a file
+# GDAL ignores the case of elements and attributes, so this module compares them in lower case.
+_SOURCE_ELEMENTS = ("sourcefilename", "sourcedataset")  # elements whose text names a file
 _FILE_KEYS = ("OVERVIEW_FILE", "X_DATASET", "Y_DATASET")  # keys of metadata items (MDI) that name files
 # Virtual file systems of GDAL, addresses, inline XML, and prefixes of drivers such as NETCDF: (but not C:\).
 _NOT_LOCAL = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9+.-]*://|\s*<|[A-Za-z][A-Za-z0-9_]+:(?![\\/])")
@@ -96,21 +97,23 @@ def _check_source(source: Path, name: str, path: Path) -> bool:
 def _read_sources(path: Path) -> Iterator[tuple[str, bool]]:
     """Yield the files that a VRT file names, and whether each name is relative to the folder of the VRT file."""
     sources: list[tuple[str, bool]] = []
-    open_elements: list[tuple[str, dict[str, str], list[str]]] = []  # tag, attributes, pieces of text
+    # tag and attributes in lower case, pieces of text
+    open_elements: list[tuple[str, dict[str, str], list[str]]] = []
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        open_elements.append((tag, attributes, []))
+        lower_case: dict[str, str] = {}
+        for name, value in attributes.items():
+            lower_case.setdefault(name.lower(), value)  # GDAL takes the first of several spellings
+        open_elements.append((tag.lower(), lower_case, []))
         # names with this prefix count as sources in any attribute and any text, so that _check_tree rejects them
         sources.extend((value, False) for value in attributes.values() if value.startswith(_VIRTUAL_PREFIX))
 
     def end(_: str) -> None:
         tag, attributes, pieces = open_elements.pop()
         text = "".join(pieces).strip()
-        is_name = tag in _SOURCE_ELEMENTS or (tag == "MDI" and attributes.get("key", "").upper() in _FILE_KEYS)
+        is_name = tag in _SOURCE_ELEMENTS or (tag == "mdi" and attributes.get("key", "").upper() in _FILE_KEYS)
         if is_name or text.startswith(_VIRTUAL_PREFIX):
-            # both spellings occur
-            is_relative = attributes.get("relativeToVRT", attributes.get("relativetoVRT", "0")) != "0"
-            sources.append((text, is_relative))
+            sources.append((text, attributes.get("relativetovrt", "0") != "0"))
 
     def reject_entity(*_: object) -> None:
         raise UserError("the VRT file declares an XML entity, which is not supported", where=path)

@@ -44,7 +44,7 @@ def test_reduction_equals_area_averages():
 def test_wide_windows_are_resampled_in_parts(monkeypatch):
     image = ResampledReader(ArrayReader(smooth_noise(40, 131)), 0.7)
     whole = image.read()
-    monkeypatch.setattr(resampled_reader, "_COLUMNS", 11)
+    monkeypatch.setattr(resampled_reader, "_CHUNK_SIDE", 11)
     assert np.array_equal(image.read(), whole)
 
 

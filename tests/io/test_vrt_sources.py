@@ -48,6 +48,20 @@ def test_no_connection_is_made(tmp_path, image, web_server, source):
     assert web_server.requests == []
 
 
+def test_gdal_ignores_the_case_of_names(tmp_path, image, web_server):
+    address = f"http://{web_server.address}/a.tif"
+    vrt = write_vrt(tmp_path / "a.vrt", address, relative=0)
+    vrt.write_text(vrt.read_text().replace("SourceFilename", "sourcefilename"))
+    with pytest.raises(UserError, match=r"a.vrt: the source is not a local file, got"):
+        read(vrt)
+    assert web_server.requests == []
+    (tmp_path / "folder").mkdir()
+    image.rename(tmp_path / "folder" / "a.tif")
+    vrt = write_vrt(tmp_path / "folder" / "b.vrt", "a.tif")
+    vrt.write_text(vrt.read_text().replace("relativeToVRT", "RELATIVETOVRT"))
+    assert read(vrt).shape == (SIZE[1], SIZE[0], 3)
+
+
 def test_a_service_described_in_the_source_is_not_called(tmp_path, web_server):
     service = (
         f'<GDAL_WMS><Service name="TMS"><ServerUrl>http://{web_server.address}/${{z}}</ServerUrl></Service>'
