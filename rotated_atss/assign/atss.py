@@ -112,7 +112,7 @@ def _is_small(
 ) -> bool:
     """Return whether the arguments of :func:`atss_assign_batch` are too small for several threads to be faster."""
     num_pairs = len(priors) * sum(len(boxes) for boxes in gt_boxes_list)
-    # With grids, the cost does not depend on the number of priors.
+    # With grids, the cost does not depend on the number of priors, so the number of pairs says nothing about it.
     return grids is not None or num_pairs <= _MAX_PAIRS_OF_ONE_THREAD
 
 

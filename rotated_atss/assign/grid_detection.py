@@ -97,4 +97,5 @@ def _measure_stride(cell_centers: Tensor) -> float:
         stride = float(cell_centers[0, 1, 0] - cell_centers[0, 0, 0])
     else:
         stride = float(cell_centers[-1, 0, 1] - cell_centers[0, 0, 1]) / max(1, height - 1)
-    return round(stride, 6) or 1.0  # the difference is 0 for a single cell, which any stride fits
+    # rounding removes float32 errors of the centers; the difference is 0 for a single cell, which any stride fits
+    return round(stride, 6) or 1.0

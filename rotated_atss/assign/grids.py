@@ -23,7 +23,7 @@ from torch import Tensor
 # torch computes tensors of more than 32,768 elements in several threads. On a busy machine, threads cost up to a
 # hundred times what they save, and training images usually have few boxes. With 10 ranks and 5 levels, a tensor of one
 # axis has 50 elements per point and stays below this limit for up to 640 points; a tensor of both axes, for up to 320.
-_MAX_POINTS_PER_AXIS = 640
+_MAX_POINTS_OF_ONE_AXIS = 640
 _MAX_POINTS_OF_BOTH_AXES = 320
 # With more points, the overhead of chunks of 640 points exceeds the cost of the threads.
 _MAX_SINGLE_THREAD_POINTS = 1000
@@ -83,7 +83,7 @@ def nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_h
 def _points_per_chunk(num_points: int, device_type: str) -> int:
     """Return how many of ``num_points`` points to process at once."""
     if device_type == "cpu" and num_points <= _MAX_SINGLE_THREAD_POINTS:
-        return _MAX_POINTS_PER_AXIS
+        return _MAX_POINTS_OF_ONE_AXIS
     return _MAX_POINTS_PER_CHUNK.get(device_type, 1 << 16)
 
 
@@ -142,7 +142,8 @@ def _nearest_rows_and_columns(
     origins = torch.tensor([[g.y0 for g in grids], [g.x0 for g in grids]], dtype=points.dtype)[..., None]  # (2, L, 1)
     strides, origins = (values.to(points.device, non_blocking=True) for values in (strides, origins))
     yx = points.flip(1).t()[:, None]  # (2, 1, N)
-    if points.device.type == "cpu" and _MAX_POINTS_OF_BOTH_AXES < len(points) <= _MAX_POINTS_PER_AXIS:
+    if points.device.type == "cpu" and _MAX_POINTS_OF_BOTH_AXES < len(points) <= _MAX_POINTS_OF_ONE_AXIS:
+        # one axis at a time, because tensors of both axes would be computed in several threads
         return [_nearest_lines(yx[axis], origins[axis], strides, hw[axis], num_ranks) for axis in (0, 1)]
     lines, squared_distances = _nearest_lines(yx, origins, strides, hw, num_ranks)  # (R, 2, L, N)
     return list(zip(lines.unbind(1), squared_distances.unbind(1)))
@@ -175,7 +176,8 @@ def _nearest_lines(
     num_ahead = torch.where(direction > 0, last_line - nearest, nearest)
     num_behind = last_line - num_ahead
     # In the order of distance, lines ahead (odd ranks) and behind (even ranks) alternate until one side has no more
-    # lines. The remaining lines are all on the other side.
+    # lines. The remaining lines are all on the other side: up to a remaining rank r, num_on_shorter_side lines lie on
+    # the shorter side, so that line r is line number r - num_on_shorter_side of the longer side.
     num_on_shorter_side = torch.minimum(num_ahead, num_behind)
     longer_direction = torch.where(num_ahead >= num_behind, direction, -direction)
     rank = torch.arange(num_ranks, dtype=coordinates.dtype, device=coordinates.device)

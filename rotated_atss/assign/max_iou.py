@@ -112,8 +112,8 @@ def check_low_quality_rule(low_quality_rule: str) -> None:
 class _Matches:
     """For each prior, the ground-truth box of highest IoU and the box of its last low-quality match.
 
-    Both are updated by chunks of (prior, box) pairs. A chunk contains all pairs of its ground-truth boxes, sorted by
-    box, so that the highest IoU of each of these boxes is known.
+    Both are updated by chunks of (prior, box) pairs, in ascending order of the box index. A chunk contains all pairs of
+    its ground-truth boxes, so that the highest IoU of each of these boxes is known.
     """
 
     def __init__(self, priors: Tensor) -> None:
@@ -127,7 +127,8 @@ class _Matches:
         """Update the box of highest IoU of each prior; the lowest index among equal IoUs."""
         previous_iou = self.iou[prior_index]
         self.iou.scatter_reduce_(0, prior_index, iou, "amax")
-        new_best = torch.nonzero((iou > previous_iou) & (iou == self.iou[prior_index])).squeeze(1)  # indices of pairs
+        # indices of pairs; at equal IoU, the box of an earlier chunk keeps the prior, because its index is lower
+        new_best = torch.nonzero((iou > previous_iou) & (iou == self.iou[prior_index])).squeeze(1)
         self.gt_index[prior_index[new_best]] = torch.iinfo(torch.int64).max  # so that amin ignores the previous box
         self.gt_index.scatter_reduce_(0, prior_index[new_best], gt_index[new_best], "amin")
 

@@ -39,7 +39,8 @@ def _ious(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
     (_, _, w1, h1, _), (_, _, w2, h2, _) = boxes1, boxes2
     area1, area2 = w1 * h1, w2 * h2
     intersection = np.minimum(_intersections(boxes1, boxes2), np.minimum(area1, area2))
-    # disjoint boxes must have an IoU of exactly 0, so areas within the rounding error of the edge integrals become 0
+    # disjoint boxes must have an IoU of exactly 0, so areas within the rounding error become 0; the error grows with h1
+    # times the longest of the other sides (measured: at most 1.1 eps of it)
     longest = np.maximum(w1, np.maximum(w2, h2))
     valid = intersection > longest * h1 * (2 * np.finfo(np.float64).eps)
     valid &= np.minimum(np.minimum(w1, h1), np.minimum(w2, h2)) > 0
@@ -50,15 +51,16 @@ def _ious(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
 def _intersections(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
     """Compute the intersection areas (n,) of boxes given as columns (5, n)."""
     (x1, y1, w1, h1, angle1), (x2, y2, w2, h2, angle2) = boxes1, boxes2
-    dx, dy, cos, sin = x2 - x1, y2 - y1, np.cos(angle1), np.sin(angle1)
-    cx, cy = dx * cos + dy * sin, dy * cos - dx * sin  # center of the second box in the frame of the first
+    dx, dy, cos1, sin1 = x2 - x1, y2 - y1, np.cos(angle1), np.sin(angle1)
+    cx, cy = dx * cos1 + dy * sin1, dy * cos1 - dx * sin1  # center of the second box in the frame of the first
     cos, sin = np.cos(angle2 - angle1), np.sin(angle2 - angle1)
     ux, uy, vx, vy = w2 / 2 * cos, w2 / 2 * sin, h2 / 2 * -sin, h2 / 2 * cos  # half axes of the second box
     # its four edges: two along +-u with midpoints c - v and c + v, two along +-v with midpoints c + u and c - u
     mx = np.stack((cx - vx, cx + vx, cx + ux, cx - ux)).reshape(2, 2, -1)
     my = np.stack((cy - vy, cy + vy, cy + uy, cy - uy)).reshape(2, 2, -1)
-    edges = _edge_integrals(mx, my, np.stack((ux, vx))[:, None], np.stack((uy, vy))[:, None], w1 / 2, h1 / 2)
-    return (edges[0, 1] - edges[0, 0]) + (edges[1, 1] - edges[1, 0])
+    integrals = _edge_integrals(mx, my, np.stack((ux, vx))[:, None], np.stack((uy, vy))[:, None], w1 / 2, h1 / 2)
+    # a walk around the box follows c + v and c - u along +u and +v, the opposite edges against u and v, hence the signs
+    return (integrals[0, 1] - integrals[0, 0]) + (integrals[1, 1] - integrals[1, 0])
 
 
 def _edge_integrals(
@@ -66,16 +68,16 @@ def _edge_integrals(
 ) -> np.ndarray:
     """Integrate ``clamp(y, -b, b) dx`` along the edges ``m + t e``, -1 <= t <= 1, restricted to ``|x| <= a``.
 
-    Midpoints ``mx, my`` are (2, 2, n), half edges ``ex, ey`` (2, 1, n), half sides ``a, b`` of the frame's box (n,).
+    Midpoints ``mx, my`` are (2, 2, n), half edges ``ex, ey`` (2, 1, n), half sides ``a, b`` of the first box (n,).
     """
     inverse = 1 / np.where(np.abs(ex) < _NEGLIGIBLE, 1.0, ex)  # the factor ex below makes a vertical edge contribute 0
     middle, reach = -mx * inverse, a * np.abs(inverse)  # |x| <= a for t in middle +- reach
     t0, t1 = (middle - reach).clip(-1.0, 1.0), (middle + reach).clip(-1.0, 1.0)
-    inverse = 1 / np.where(np.abs(ey) < _NEGLIGIBLE, 1.0, ey)  # a horizontal edge has no breakpoints
+    inverse = 1 / np.where(np.abs(ey) < _NEGLIGIBLE, 1.0, ey)  # on a horizontal edge y0 = y1, so any s0, s1 will do
     middle, reach = -my * inverse, b * np.abs(inverse)  # |y| <= b for t in middle +- reach
     s0, s1 = (middle - reach).clip(t0, t1), (middle + reach).clip(t0, t1)
     # the clamped y is y0 from t0 to s0, linear from s0 to s1, and y1 from s1 to t1; its integral equals that of a step
     # function that jumps from y0 to y1 halfway between s0 and s1
-    middle = (s0 + s1) / 2
+    jump = (s0 + s1) / 2
     y0, y1 = (my + t0 * ey).clip(-b, b), (my + t1 * ey).clip(-b, b)
-    return ex * (y0 * (middle - t0) + y1 * (t1 - middle))
+    return ex * (y0 * (jump - t0) + y1 * (t1 - jump))

@@ -43,6 +43,7 @@ def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor
     by_left = finite[hbbs[finite, 0].argsort(stable=True)]  # indices of finite boxes, sorted by left side
     if not len(by_left):
         return
+    # an entry is a box in one of the strips that it touches; a cell is one strip of one class
     cell, row, strip, first_strip = _list_strip_entries(hbbs[by_left].double(), labels[by_left])
     order = cell.argsort(stable=True)  # by class and strip, then by left side
     cell, row, strip = cell[order], row[order], strip[order]
@@ -59,8 +60,7 @@ def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor
     for i, j in expand_ranges(starts, stops, _PAIRS_PER_CHUNK.get(hbbs.device.type, 1 << 22)):
         overlap_in_y = torch.nonzero((top[i] <= bottom[j]) & (top[j] <= bottom[i])).squeeze(1)
         i, j = i[overlap_in_y], j[overlap_in_y]
-        # strips and labels are compared, because a rounded offset can reach into the next cell
-        is_valid = (strip[i] == strip[j]) & (labels[box[i]] == labels[box[j]])
+        is_valid = cell[i] == cell[j]  # a rounded offset can reach into the next cell
         # boxes that share several strips form a pair only in the first of them
         is_valid &= strip[i] == torch.maximum(first_strip[i], first_strip[j])
         yield box[i[is_valid]], box[j[is_valid]]

@@ -55,8 +55,8 @@ def encode_distances(
         swapped_angle = wrap_angle(d_angle + HALF_PI, angle_version)
         swap = d_angle.abs() >= swapped_angle.abs()
         w, h, d_angle = torch.where(swap, h, w), torch.where(swap, w, h), torch.where(swap, swapped_angle, d_angle)
-    # position of the prior's center in the box's frame
-    offset = _rotate((priors - boxes)[..., :2], -(priors[..., 4] + d_angle))
+    angle = priors[..., 4] + d_angle  # of the box, modulo pi and after the edge swap
+    offset = _rotate((priors - boxes)[..., :2], -angle)  # position of the prior's center in the box's frame
     half, unit = torch.stack((w, h), -1) / 2, priors[..., 2:4] / anchor_scale
     distances = torch.cat((half + offset, half - offset), -1) / torch.cat((unit, unit), -1)
     return torch.cat((distances, d_angle[..., None]), -1)

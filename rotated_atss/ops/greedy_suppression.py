@@ -49,7 +49,7 @@ def decide_in_rounds(
         undecided: (N,) bool, all True.
         suppressors: As in :func:`greedy_keep`.
         suppressed: As in :func:`greedy_keep`.
-        max_rounds: Stop after this many rounds. N rounds decide every box.
+        max_rounds: Stop after this many rounds. After N rounds, no pairs remain.
 
     Returns:
         kept: (N,) bool, boxes that are kept.

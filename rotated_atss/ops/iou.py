@@ -2,11 +2,11 @@
 
 Transform box B into the frame of box A, where A is ``|x| <= a, |y| <= b``. Translating before rotating keeps float32
 accurate far from the origin. At a given x with ``|x| <= a``, the intersection of the boxes extends from
-``clamp(y, -b, b)`` on the lower edge of B at this x to ``clamp(y, -b, b)`` on its upper edge. So the area is the
-integral of ``clamp(y, -b, b) dx`` along the upper edges of B minus that along its lower edges, both restricted to
-``|x| <= a``. On an edge y is linear, so the clamped integrand is piecewise linear with at most two breakpoints, and the
-trapezoidal rule over three pieces is exact. The computation consists of min, max and clamp, so it is vectorized and
-differentiable by autograd.
+``clamp(y, -b, b)`` on the lower edge of B (smaller y) at this x to ``clamp(y, -b, b)`` on its upper edge (larger y). So
+the area is the integral of ``clamp(y, -b, b) dx`` along the upper edges of B minus that along its lower edges, both
+restricted to ``|x| <= a``. On an edge y is linear, so the clamped integrand is piecewise linear with at most two
+breakpoints, and the trapezoidal rule over three pieces is exact. The computation consists of min, max and clamp, so it
+is vectorized and differentiable by autograd.
 """
 
 from __future__ import annotations
@@ -107,6 +107,8 @@ def _intersection_area(boxes1: Columns, boxes2: Columns, screened: bool) -> Tens
     """Compute the intersection areas, in the broadcast shape; see :func:`overlap_of_columns` for ``screened``."""
     _, _, w1, h1, _ = boxes1
     local_boxes = _to_local_frame(boxes1, boxes2)
+    # not on CUDA, where the selection of pairs would wait for the device; not if gradients are needed, because those of
+    # the quick tests differ from those of the integral where sides coincide
     if screened and w1.device.type == "cpu" and not any(column.requires_grad for column in local_boxes):
         return _screen_and_integrate(local_boxes, w1 / 2, h1 / 2, boxes2[2] * boxes2[3])
     return _integrate_area(local_boxes, w1 / 2, h1 / 2)
@@ -120,8 +122,8 @@ def _to_local_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
         ``vx, vy``.
     """
     (x1, y1, _, _, angle1), (x2, y2, w2, h2, angle2) = boxes1, boxes2
-    dx, dy, cos, sin = x2 - x1, y2 - y1, angle1.cos(), angle1.sin()
-    cx, cy = dx * cos + dy * sin, dy * cos - dx * sin
+    dx, dy, cos1, sin1 = x2 - x1, y2 - y1, angle1.cos(), angle1.sin()
+    cx, cy = dx * cos1 + dy * sin1, dy * cos1 - dx * sin1
     relative = angle2 - angle1
     cos, sin, half_width, half_height = relative.cos(), relative.sin(), w2 / 2, h2 / 2
     return cx, cy, half_width * cos, half_width * sin, half_height * -sin, half_height * cos
@@ -134,10 +136,9 @@ def _screen_and_integrate(local_boxes: Sequence[Tensor], a: Tensor, b: Tensor, a
     axes do not overlap. Only the other pairs are integrated.
     """
     cx, cy, ux, uy, vx, vy = (column.abs() for column in local_boxes)
-    ux += vx  # half extent of the second box along the frame's axes
-    uy += vy
-    contained = (cx + ux <= a) & (cy + uy <= b)
-    separated = (cx - ux >= a) | (cy - uy >= b)
+    extent_x, extent_y = ux.add_(vx), uy.add_(vy)  # half extents of the second box along the axes of the first
+    contained = (cx + extent_x <= a) & (cy + extent_y <= b)
+    separated = (cx - extent_x >= a) | (cy - extent_y >= b)
     area = torch.where(contained, area2, 0.0)
     flat_area = area.view(-1)  # a view, through which the loop writes into area
     flat_columns = [column.expand_as(area).flatten() for column in (*local_boxes, a, b)]
@@ -160,31 +161,31 @@ def _integrate_area(local_boxes: Sequence[Tensor], a: Tensor, b: Tensor) -> Tens
     mx = torch.stack((cx - vx, cx + vx, cx + ux, cx - ux)).view(2, 2, *cx.shape)
     my = torch.stack((cy - vy, cy + vy, cy + uy, cy - uy)).view(2, 2, *cx.shape)
     ex, ey = torch.stack((ux, vx))[:, None], torch.stack((uy, vy))[:, None]
-    edges = _edge_integrals(mx, my, ex, ey, a, b)
+    integrals = _edge_integrals(mx, my, ex, ey, a, b)
     # not torch.sum: its order of additions depends on the tensor's size, so that results would depend on the batch
-    return (edges[0, 1] - edges[0, 0]) + (edges[1, 1] - edges[1, 0])
+    return (integrals[0, 1] - integrals[0, 0]) + (integrals[1, 1] - integrals[1, 0])
 
 
 def _edge_integrals(mx: Tensor, my: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Integrate ``clamp(y, -b, b) dx`` along the edges ``m + t e``, -1 <= t <= 1, restricted to ``|x| <= a``.
 
     Midpoints ``mx, my`` are (2, 2, S), half edges ``ex, ey`` (2, 1, S), for a shape S of any number of dimensions. Half
-    sides ``a, b`` of the frame's box broadcast to S.
+    sides ``a, b`` of the first box broadcast to S.
     """
     one = torch.ones((), dtype=mx.dtype, device=mx.device)
     negligible = torch.finfo(mx.dtype).tiny ** 0.5  # products with the inverse of a smaller value may overflow
     inverse = 1 / torch.where(ex.abs() < negligible, one, ex)  # the factor ex below makes a vertical edge contribute 0
     middle, reach = -mx * inverse, a * inverse.abs()  # |x| <= a for t in middle +- reach
     t0, t1 = (middle - reach).clamp(-1, 1), (middle + reach).clamp(-1, 1)
-    inverse = 1 / torch.where(ey.abs() < negligible, one, ey)  # a horizontal edge has no breakpoints
+    inverse = 1 / torch.where(ey.abs() < negligible, one, ey)  # on a horizontal edge y0 = y1, so any s0, s1 will do
     middle, reach = -my * inverse, b * inverse.abs()  # |y| <= b for t in middle +- reach
     s0, s1 = (middle - reach).clamp(t0, t1), (middle + reach).clamp(t0, t1)
 
     # the clamped y is y0 from t0 to s0, linear from s0 to s1, and y1 from s1 to t1; its integral equals that of a step
     # function that jumps from y0 to y1 halfway between s0 and s1
-    middle = (s0 + s1) / 2
+    jump = (s0 + s1) / 2
     y0, y1 = (my + t0 * ey).clamp(-b, b), (my + t1 * ey).clamp(-b, b)
-    return ex * (y0 * (middle - t0) + y1 * (t1 - middle))
+    return ex * (y0 * (jump - t0) + y1 * (t1 - jump))
 
 
 def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, screened: bool = False) -> Tensor:

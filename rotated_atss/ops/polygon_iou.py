@@ -142,7 +142,8 @@ def _signed_areas(vertices: np.ndarray) -> np.ndarray:
 def _edges(vertices: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return the edges of vertices (4, 2, n) as columns (4, n): x_left, x_right, y at x_left, slope and sign.
 
-    The sign is that of the contribution of the trapezoid between the edge and the base line to the polygon's area.
+    The sign is that of the contribution of the trapezoid between the edge and the base line to the polygon's area: the
+    polygon extends from the edges of sign -1 to those of sign 1, which have larger y.
     """
     x, y = vertices[:, 0], vertices[:, 1]
     x_next, y_next = np.roll(x, -1, axis=0), np.roll(y, -1, axis=0)
@@ -151,7 +152,7 @@ def _edges(vertices: np.ndarray) -> tuple[np.ndarray, ...]:
     width = x_next - x
     slope = np.divide(y_next - y, width, out=np.zeros_like(width), where=width != 0)  # vertical edges span no interval
     orientation = np.sign((x[2] - x[0]) * (y[3] - y[1]) - (y[2] - y[0]) * (x[3] - x[1]))
-    sign = np.where(forward, orientation, -orientation)
+    sign = np.where(forward, -orientation, orientation)
     return x_left, x_right, np.where(forward, y, y_next), slope, sign
 
 
@@ -187,7 +188,7 @@ def _rounding_bound(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     width = np.minimum(first[:, 0].max(axis=0), second[:, 0].max(axis=0))
     width -= np.maximum(first[:, 0].min(axis=0), second[:, 0].min(axis=0))
     height = np.maximum(first[:, 1].max(axis=0), second[:, 1].max(axis=0))
-    # each of the 16 terms is at most width * height
+    # 16 terms of at most width * height, each rounded by about eps / 2
     return 8 * np.finfo(np.float64).eps * np.maximum(width, 0.0) * height
 
 

@@ -14,9 +14,9 @@ from rotated_atss.ops.polygon_iou import polygon_areas, polygon_hbbs, polygon_io
 from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs, iter_overlapping_pairs_between
 from rotated_atss.ops.ragged import chunk_bounds
 
-_MAX_PAIRS_PER_SHAPE = 8  # batches with more overlapping pairs per shape, on average, are decided in blocks
-_BLOCK_SIZE = 1024  # number of consecutive shapes of a group that form a block
-_MAX_BATCH_PAIRS, _MAX_BATCH_SHAPES = 1 << 24, 1 << 17  # in a batch of groups
+_MAX_BATCH_PAIRS, _MAX_BATCH_SHAPES = 1 << 24, 1 << 17  # of a batch of groups; a larger group is a batch of its own
+_MAX_PAIRS_PER_SHAPE = 8  # a batch with more overlapping pairs per shape, on average, is decided block by block
+_BLOCK_SIZE = 1024  # number of consecutive shapes of each group that form a block
 _MARGIN = 1.0 - 1e-9  # for rounding: the IoU is computed if its upper bound exceeds the threshold times this factor
 
 
@@ -173,6 +173,8 @@ class _Suppression:
             chunks.append((first[above].astype(np.int32), second[above].astype(np.int32)))
         if not chunks:
             return np.ones(len(members), dtype=bool)
+        # first < second, and the members of a group are sorted by score, so the first shape of a pair can suppress the
+        # second, but not the reverse
         suppressors, suppressed = (np.concatenate(indices) for indices in zip(*chunks))
         return greedy_keep(len(members), suppressors, suppressed)
 

@@ -39,9 +39,10 @@ def iter_overlapping_pairs(hbbs: np.ndarray, groups: np.ndarray) -> Iterator[Pai
         [([0, 1], [2, 2])]
     """
     boxes = _sort_boxes(hbbs, groups, _find_layout(hbbs, groups))
+    # entry i (a box in a strip) is compared with entries i + 1 to stops[i] (exclusive): those that begin before it ends
     stops = np.searchsorted(boxes.sweep_low, boxes.sweep_high, side="right")
-    for rows1, rows2 in expand_ranges(np.arange(1, len(stops) + 1), stops, _PAIRS_PER_CHUNK):
-        first, second = _select_overlapping(boxes, rows1, boxes, rows2)
+    for entries1, entries2 in expand_ranges(np.arange(1, len(stops) + 1), stops, _PAIRS_PER_CHUNK):
+        first, second = _select_overlapping(boxes, entries1, boxes, entries2)
         yield np.minimum(first, second), np.maximum(first, second)
 
 
@@ -77,9 +78,11 @@ def iter_overlapping_pairs_between(
     starts1 = np.searchsorted(sorted1.sweep_low, sorted2.sweep_low, side="right")
     stops1 = np.searchsorted(sorted1.sweep_low, sorted2.sweep_high, side="right")
     second_begins_inside = expand_ranges(starts2, stops2, _PAIRS_PER_CHUNK)
-    first_begins_inside = ((rows1, rows2) for rows2, rows1 in expand_ranges(starts1, stops1, _PAIRS_PER_CHUNK))
-    for rows1, rows2 in chain(second_begins_inside, first_begins_inside):
-        yield _select_overlapping(sorted1, rows1, sorted2, rows2)
+    first_begins_inside = (
+        (entries1, entries2) for entries2, entries1 in expand_ranges(starts1, stops1, _PAIRS_PER_CHUNK)
+    )
+    for entries1, entries2 in chain(second_begins_inside, first_begins_inside):
+        yield _select_overlapping(sorted1, entries1, sorted2, entries2)
 
 
 def iou_upper_bounds(hbbs1: np.ndarray, areas1: np.ndarray, hbbs2: np.ndarray, areas2: np.ndarray) -> np.ndarray:
@@ -92,7 +95,7 @@ def iou_upper_bounds(hbbs1: np.ndarray, areas1: np.ndarray, hbbs2: np.ndarray, a
         areas2: (N,).
 
     Returns:
-        (N,), infinity if the bound is undefined.
+        (N,), infinity if the boxes share at least the sum of both areas, because the bound is then undefined.
 
     Example:
         >>> import numpy as np
@@ -139,7 +142,7 @@ class _SortedBoxes:
     sweep_high: np.ndarray  # (M,) end on the sweep axis with offset
     cross_low: np.ndarray  # (M,) start on the other axis
     cross_high: np.ndarray  # (M,) end on the other axis
-    strips: _Strips | None  # None if there is one strip
+    strips: _Strips | None  # None if there is one strip or no box
     hbbs: np.ndarray  # (N, 4) in input order
     groups: np.ndarray  # (N,) in input order
 
@@ -194,17 +197,20 @@ def _sort_boxes(hbbs: np.ndarray, groups: np.ndarray, layout: _Layout) -> _Sorte
     )
 
 
-def _select_overlapping(sorted1: _SortedBoxes, rows1: np.ndarray, sorted2: _SortedBoxes, rows2: np.ndarray) -> Pairs:
+def _select_overlapping(
+    sorted1: _SortedBoxes, entries1: np.ndarray, sorted2: _SortedBoxes, entries2: np.ndarray
+) -> Pairs:
     """Return the box indices of those candidate pairs of entries that share area and have the same group."""
     # the test on the other axis removes most candidates
-    overlaps = sorted1.cross_low[rows1] < sorted2.cross_high[rows2]
-    overlaps &= sorted2.cross_low[rows2] < sorted1.cross_high[rows1]
-    rows1, rows2 = rows1[overlaps], rows2[overlaps]
+    overlaps = sorted1.cross_low[entries1] < sorted2.cross_high[entries2]
+    overlaps &= sorted2.cross_low[entries2] < sorted1.cross_high[entries1]
+    entries1, entries2 = entries1[overlaps], entries2[overlaps]
     if sorted1.strips is not None and sorted2.strips is not None:  # keep a pair only in the first strip of both boxes
-        first_common = np.maximum(sorted1.strips.first_of_box[rows1], sorted2.strips.first_of_box[rows2])
-        is_first = (sorted1.strips.of_entry[rows1] == first_common) & (sorted2.strips.of_entry[rows2] == first_common)
-        rows1, rows2 = rows1[is_first], rows2[is_first]
-    first, second = sorted1.box_index[rows1], sorted2.box_index[rows2]
+        first_common = np.maximum(sorted1.strips.first_of_box[entries1], sorted2.strips.first_of_box[entries2])
+        strip1, strip2 = sorted1.strips.of_entry[entries1], sorted2.strips.of_entry[entries2]
+        is_first = (strip1 == first_common) & (strip2 == first_common)
+        entries1, entries2 = entries1[is_first], entries2[is_first]
+    first, second = sorted1.box_index[entries1], sorted2.box_index[entries2]
     box1, box2 = sorted1.hbbs[first].T, sorted2.hbbs[second].T
     overlaps = np.minimum(box1[2], box2[2]) > np.maximum(box1[0], box2[0])
     overlaps &= np.minimum(box1[3], box2[3]) > np.maximum(box1[1], box2[1])

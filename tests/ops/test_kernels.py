@@ -50,7 +50,7 @@ def compiled(kernel, dtype, capability, **fixed):
         "labels": "*i64",
         "matrix": "*i32",
         "rank": "*i64",
-        "word_starts": "*i64",
+        "program_starts": "*i64",
         "keep": "*i8",
     }
     signature = {

@@ -67,10 +67,13 @@ def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
     left, left_moment = clip_side(cx - ux, cy - uy, vx, vy, b2, a, b)
     lower, lower_moment = clip_side(cx + vx, cy + vy, ux, uy, a2, a, b)
     upper, upper_moment = clip_side(cx - vx, cy - vy, ux, uy, a2, a, b)
+    # derivatives with respect to a shift along the axes of the second box, then along those of the first
     along = right - left
     across = lower - upper
     gx = along * cos - across * sin
     gy = along * sin + across * cos
+    # a small rotation d moves the point of a side at distance s from its midpoint outwards by s d (lower and left side,
+    # s in the direction of u and v) or by -s d (upper and right side)
     g_angle = left_moment - right_moment + lower_moment - upper_moment
     return (
         gx * cos_frame - gy * sin_frame,

@@ -57,14 +57,14 @@ def any_of(tile):
 
 
 @triton.jit(do_not_specialize=["num_words"])
-def _scan(matrix, rank, word_starts, keep, num_words, CAPACITY: tl.constexpr, WORD: tl.constexpr):
+def _scan(matrix, rank, program_starts, keep, num_words, CAPACITY: tl.constexpr, WORD: tl.constexpr):
     """Decide, in order, which boxes of the classes that start in one word are kept.
 
     The result of the k-th box is stored in ``keep[rank[k]]``. ``removed`` has one bit per box, packed in words: whether
     a kept box of an earlier word suppresses it.
     """
-    begin = tl.load(word_starts + tl.program_id(0)).to(tl.int32)
-    end = tl.load(word_starts + tl.program_id(0) + 1).to(tl.int32)
+    begin = tl.load(program_starts + tl.program_id(0)).to(tl.int32)
+    end = tl.load(program_starts + tl.program_id(0) + 1).to(tl.int32)
     column = tl.arange(0, CAPACITY)
     removed = tl.zeros([CAPACITY], dtype=tl.int32)
     bit = tl.arange(0, WORD)
@@ -112,8 +112,8 @@ def compute_keep_mask(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshol
     num_words = num_blocks(count, WORD)
     class_starts = torch.searchsorted(labels, labels)  # (N,) first box of each box's class
     # Per word, the first box whose class starts in that word or later. Program p of the scan decides the boxes from
-    # word_starts[p] to word_starts[p + 1].
-    word_starts = torch.searchsorted(class_starts, torch.arange(num_words + 1, device=boxes.device) * WORD)
+    # program_starts[p] to program_starts[p + 1].
+    program_starts = torch.searchsorted(class_starts, torch.arange(num_words + 1, device=boxes.device) * WORD)
     matrix = torch.empty((count, num_words), dtype=torch.int32, device=boxes.device)
     # a tensor, because triton passes numbers in float32
     threshold = torch.full((1,), iou_threshold, dtype=boxes.dtype, device=boxes.device)
@@ -123,5 +123,5 @@ def compute_keep_mask(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshol
     tiles = num_blocks(count, TILE_ROWS) * num_words
     with on_device(boxes):
         _fill_bit_matrix[(tiles,)](table, labels, threshold, matrix, count, num_words, **tile_options)
-        _scan[(num_words,)](matrix, rank, word_starts, keep.view(torch.int8), num_words, **scan_options)
+        _scan[(num_words,)](matrix, rank, program_starts, keep.view(torch.int8), num_words, **scan_options)
     return keep

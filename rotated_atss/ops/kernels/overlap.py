@@ -74,7 +74,11 @@ def edge_integral(mx, my, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b):
 
 @triton.jit
 def opposite_edges_area(cx, cy, px, py, ex, ey, inverse_x, inverse_y, a, b):
-    """Compute what the opposite edges ``c + p + t e`` and ``c - p - t e``, |t| <= 1, contribute to the area."""
+    """Compute what the opposite edges ``c + p + t e`` and ``c - p - t e``, |t| <= 1, contribute to the area.
+
+    A quarter turn from x to y takes the direction of e to that of p. So where ``ex > 0``, the edge at ``c + p`` is the
+    one of larger y, and its integral counts positively.
+    """
     reach_x = a * tl.abs(inverse_x)
     reach_y = b * tl.abs(inverse_y)
     forward = edge_integral(cx + px, cy + py, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b)
@@ -118,7 +122,7 @@ def area_to_overlap(area, a, b, a2, b2, IOF: tl.constexpr, EPS: tl.constexpr):
 def pair_overlap(
     x1, y1, a1, b1, cos1, sin1, x2, y2, a2, b2, cos2, sin2, inverse_a2, inverse_b2, IOF: tl.constexpr, EPS: tl.constexpr
 ):
-    """Compute IoU or IoF of two boxes, given their values in the tables of `_fill_box_table`."""
+    """Compute IoU or IoF of two boxes, given their centers, half sides a and b, cosines and sines."""
     dx = x2 - x1
     dy = y2 - y1
     cx = dx * cos1 + dy * sin1
