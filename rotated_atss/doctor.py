@@ -40,7 +40,8 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless", "faster_coco_eval": "faster-coco-eval",
     "mmengine": "onedl-mmengine", "mmcv": "onedl-mmcv", "mmdet": "onedl-mmdetection", "mmrotate": "onedl-mmrotate",
 }  # fmt: skip
-# Build of OpenCV that mmcv requires. opencv-python-headless installs the same files, so this build can be missing.
+# Build of OpenCV that mmcv requires. opencv-python-headless, which this package requires, installs the same files.
+# Therefore it is not an error if this build is not installed.
 OPENCV_OF_MMCV = "opencv-python"
 # Distribution -> others with the same import name. If both are installed, they overwrite each other's files.
 CONFLICTING = {
@@ -233,6 +234,7 @@ def _check_installed_package(package: str, distribution: str, specifiers: str, p
         if package in ("mmcv", "mmdet", "mmrotate"):
             _import("rotated_atss.detection")  # makes mmcv.ops importable if it is not compiled
         module = _import(package)
+        # The version of the headless build was checked above. Files of another version come from the other build.
         if package == "cv2" and not version_fits(module.__version__, specifiers):
             detail = f"cv2 {module.__version__}, installed by {OPENCV_OF_MMCV}, tested with {specifiers}"
             return Check(package, "warn", detail, f"{PIP} install '{OPENCV_OF_MMCV}{specifiers}'")

@@ -12,7 +12,8 @@ from mmengine.registry import Registry
 
 SCOPE = "rotated_atss.detection"
 
-# Names that MMEngine or MMCV registers and MMDetection registers again, for different classes.
+# Names that MMEngine or MMCV registers and MMDetection registers again, for different classes. These names mean the
+# class of MMDetection, even if only the class of MMEngine or MMCV has been imported yet.
 REPLACED_BY_MMDET = frozenset(
     {"ConcatDataset", "ImageToTensor", "LoadAnnotations", "Pad", "RandomFlip", "Resize", "SiLU", "ToTensor"}
 )
@@ -36,6 +37,7 @@ class LoadedFirstRegistry(Registry):
             key: Name, or ``mmdet.Name`` for a class of MMDetection only.
         """
         assert self.parent is not None
+        # root is the registry of MMEngine, in which MMCV registers its classes, too
         mmdet_classes, general_classes = self.parent.module_dict, self.root.module_dict
         if key in mmdet_classes:
             return mmdet_classes[key]

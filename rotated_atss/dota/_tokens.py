@@ -12,7 +12,7 @@ _MAX_WIDTH = 15
 _ZERO, _DOT, _MINUS = b"0.-"
 # by byte; white space does not count as a control character, as in rotated_atss.dota._fields
 _IS_CONTROL = np.array([byte < 9 or 13 < byte < 32 or byte == 127 for byte in range(256)])
-_POWERS = 10.0 ** np.arange(_MAX_WIDTH + 2)  # powers of ten, exact in float64
+_POWERS = 10.0 ** np.arange(_MAX_WIDTH + 1)  # 10^0 to 10^15, exact in float64
 
 
 def find_token_bounds(buffer: np.ndarray, fields: int) -> tuple[np.ndarray, np.ndarray]:

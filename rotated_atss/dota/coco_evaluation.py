@@ -181,7 +181,8 @@ def match_detections(
     if best_object_only:
         best_det = np.full(int(gt_index.max(initial=-1)) + 1, _NOT_MATCHED, dtype=np.int64)  # per object
         best_det[gt_index[::-1]] = det_index[::-1]  # reversed, so that the highest score is written last
-        match[best_det[best_det != _NOT_MATCHED]] = np.flatnonzero(best_det != _NOT_MATCHED)
+        gts_with_det = np.flatnonzero(best_det != _NOT_MATCHED)
+        match[best_det[gts_with_det]] = gts_with_det
         return match
     matched_gts: set[int] = set()
     for det, gt in zip(det_index.tolist(), gt_index.tolist()):
@@ -213,7 +214,7 @@ def rank_per_image(scores: np.ndarray, image_index: np.ndarray, max_dets: int | 
         by_image = np.argsort(image_index[order], kind="stable")
         images = image_index[order][by_image]
         rank = np.arange(len(order)) - np.searchsorted(images, images, side="left")  # within the image, from 0
-        order = order[np.sort(by_image[rank < max_dets])]
+        order = order[np.sort(by_image[rank < max_dets])]  # sorted: by descending score again, not by image
     return order
 
 

@@ -66,7 +66,7 @@ class Detections:
         return cls(tuple(indices), image_index, scores, polygons)
 
     def take(self, rows: np.ndarray) -> "Detections":
-        """Select detections by indices or by a boolean mask."""
+        """Select detections by indices or by a boolean mask; ``images`` keeps ids that then have no detection."""
         score_texts = None if self.score_texts is None else self.score_texts[rows]
         return Detections(self.images, self.image_index[rows], self.scores[rows], self.polygons[rows], score_texts)
 
@@ -204,7 +204,7 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
         ...     list(list_task1_files(folder))
         ['ship']
     """
-    if Path(folder, JOURNAL).exists():
+    if Path(folder, JOURNAL).exists():  # write_result keeps this file until all Task1 files are in place
         hint = "run the command that writes them again"
         raise UserError("the Task1 files are incomplete: the run that wrote them was stopped", where=folder, hint=hint)
     paths = (path for path in list_label_files(folder) if path.name.startswith(TASK1_PREFIX))

@@ -87,6 +87,7 @@ def skipped_images(folder: str | Path) -> list[str]:
         ...     skipped_images(folder)
         ['a.webp']
     """
+    # A broken link must not raise an error here, because the files are not read.
     skipped = list_files(folder, _SKIPPED_SUFFIXES, broken_links=True)
     if not list_files(folder, IMAGE_SUFFIXES, broken_links=True):  # in this case, mosaics are read
         skipped = [path for path in skipped if path.suffix.lower() not in _MOSAIC_SUFFIXES]

@@ -79,6 +79,7 @@ def evaluate_detections(
         classes = tuple(dict.fromkeys([*detections_by_class, *labeled]))
     classes = tuple(classes)
     rule = get_rule(dataset)
+    # the rule of a dataset with another metric has no size ranges, which metric="coco" needs
     rule = replace(rule, metric=metric or rule.metric, sizes=rule.sizes or COCO_SIZES)
     metric = rule.metric
     difficult = rule.difficult if difficult is None else difficult
@@ -153,8 +154,9 @@ def _index_images(
         UserError: A detection lies on an image without labels, and ``ignore_unlabeled`` is off or all detections lie on
             tiles.
     """
-    indices = np.array([index_by_image.get(image, -1) for image in detections.images], dtype=np.int64)
-    image_index = indices[detections.image_index] if len(detections) else np.empty(0, dtype=np.int64)
+    # per image of the detections, its index among the images with labels
+    labeled_index = np.array([index_by_image.get(image, -1) for image in detections.images], dtype=np.int64)
+    image_index = labeled_index[detections.image_index] if len(detections) else np.empty(0, dtype=np.int64)
     unlabeled = np.flatnonzero(image_index < 0)
     if not len(unlabeled):
         return image_index

@@ -40,7 +40,7 @@ class CocoInstancesDataset(BaseDataset):
         instances = read_instances(self.ann_file)
         self.cat_ids = category_ids(instances, self.metainfo["classes"])
         self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
-        self._metainfo.update(
+        self._metainfo.update(  # for CocoBoxMetric
             cat_ids=self.cat_ids, ann_file=str(self.ann_file), source_image_folders=[self._image_folder]
         )
         if instances.annotations is None and not self.test_mode:

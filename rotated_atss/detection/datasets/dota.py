@@ -35,7 +35,7 @@ class DOTADataset(BaseDataset):
             ``drop`` them.
         difficult_from: Lowest flag that counts as difficult: 1, or 2 to count only objects truncated by splitting.
         rect: Which rectangle represents a polygon if several rectangles of minimum area enclose it: ``edge``, the one
-            with a side along the first edge of the polygon for which there is one, or ``cv2``, the one that
+            with a side along the earliest edge, in the order of the corners; or ``cv2``, the one that
             ``cv2.minAreaRect`` returns, as in mmrotate (:func:`rotated_atss.ops.boxes.poly_to_obb`).
         allow_missing_tiles: Whether to accept that tiles in the manifest of the split are missing in the folder.
         metainfo: Dict with ``classes``, which overrides the argument, and ``palette``; both are optional.
@@ -96,6 +96,7 @@ class DOTADataset(BaseDataset):
             for note in notes:
                 warn(note)
         first_image = pairs[0][0]
+        # After a split with --whole-images, full images are intended.
         if not is_tile_name(first_image.stem) and not manifest.whole_images:
             warn(f"{first_image}: not a tile name, images are not tiled. Run rotated-atss split on large images.")
         zero_area_objects: list[str] = []  # "path:line" each

@@ -79,6 +79,7 @@ class LoadTile(LoadImageFromFile):
     def _read(self, path: Path) -> np.ndarray:
         try:
             with open_image(path, self.options) as reader:
+                # not resolved: the scaling would have to be measured on the pixels of this image
                 if not is_resolved(np.dtype(reader.dtype), self.options):
                     raise self._scaling_error(path, reader.dtype)
                 image = reader.read()

@@ -198,7 +198,7 @@ def _filter_boxes(results: dict, keep: np.ndarray) -> dict:
 def _quarter_turn_matrix(width: int, height: int, turns: int) -> np.ndarray:
     """Return the (3, 3) matrix that maps points of the image to their positions after clockwise quarter turns."""
     matrix = np.eye(3, dtype=np.float32)
-    for _ in range(turns % 4):
+    for _ in range(turns % 4):  # each turn maps (x, y) to (height - y, x)
         matrix = np.array([[0, -1, height], [1, 0, 0], [0, 0, 1]], np.float32) @ matrix
         width, height = height, width
     return matrix

@@ -83,8 +83,8 @@ class TorchvisionDCNv2(nn.Module):
                     stride=self.stride, padding=self.padding, dilation=self.dilation,
                 )  # fmt: skip
             else:
-                # Imported only here: the import takes a second, and few configs need it. It must not run while a graph
-                # is traced, for which uses_standard_operators is set.
+                # Imported only here: the import takes a second, and few configs need it. The import must not run while
+                # a graph is traced. Before tracing, uses_standard_operators is set, so this branch is not reached.
                 from torchvision.ops import deform_conv2d
 
                 out = deform_conv2d(

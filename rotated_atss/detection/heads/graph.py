@@ -78,7 +78,9 @@ class DetectionGraph(nn.Module):
             precision=self.precision,
             strides=tuple(int(stride) for stride, _ in generator.strides),
             priors_per_location=tuple(generator.num_base_priors),
-            rank_by="final" if is_official else "class",  # by which of the outputs top-k is selected
+            # Score of the top-k selection: "final" is the output "scores", which includes the centerness; "class" is
+            # the class score.
+            rank_by="final" if is_official else "class",
             clamp=clamp,
             inclusive_pixels=is_official,
         )
@@ -94,7 +96,7 @@ class DetectionGraph(nn.Module):
             are the products of class score and centerness, or their square roots for :class:`OfficialATSSHead`, and
             the class scores (B, A, C) are a third output.
         """
-        # Without channel conversion, the model takes BGR, the order of the images that OpenCV loads.
+        # The network takes RGB if its preprocessor converts the BGR of OpenCV to RGB, otherwise BGR.
         inputs = images if self.to_rgb else images[:, [2, 1, 0]]
         inputs = (inputs - self.mean) / self.std
         if self.precision == "float16":

@@ -61,7 +61,7 @@ class HorizontalATSSHead(ATSSHead):
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             outputs = _upcast_levels(cls_scores, bbox_preds, centernesses)
             losses = super().loss_by_feat(*outputs, *args, **kwargs)
-        return {**losses, "num_pos": self._num_pos}
+        return {**losses, "num_pos": self._num_pos}  # set by get_targets, which MMDetection's loss_by_feat calls
 
     def get_targets(self, *args: Any, **kwargs: Any) -> tuple:
         """Compute MMDetection's targets, and count the positives for ``num_pos``."""

@@ -95,6 +95,7 @@ class OfficialATSSHead(HorizontalATSSHead):
             pos_inds = torch.nonzero(labels < self.num_classes).squeeze(1)
             avg_factor = reduce_mean(logits.new_tensor(len(pos_inds))).clamp(min=1)
             target_centerness = self.centerness_target(priors[pos_inds], gt_boxes[pos_inds])
+            # The official code has no minimum of this normalizer; tiny only avoids a division by zero.
             total_weight = reduce_mean(target_centerness.sum()).clamp(min=torch.finfo(target_centerness.dtype).tiny)
             losses = {"loss_cls": self.loss_cls(logits, labels, label_weights, avg_factor=avg_factor)}
             if len(pos_inds):
@@ -123,6 +124,7 @@ class OfficialATSSHead(HorizontalATSSHead):
     ) -> list[InstanceData]:
         """Decode the ``nms_pre`` candidates per level with the highest product of class score and centerness."""
         cfg = self.test_cfg if cfg is None else cfg
+        # The base class selects by the class score alone. The class score of masked candidates is 0, so it drops them.
         topk_logits = [
             mask_all_but_topk(logits.float(), centerness.float(), cfg.score_thr, cfg.nms_pre)
             for logits, centerness in zip(cls_scores, score_factors)

@@ -56,6 +56,7 @@ def gather_positives(
         return Positives(image_index, prior_index, gt_boxes[gt_index_in_batch])
     pairs = torch.nonzero_static(gt_index >= 0, size=min(max_num_pos, gt_index.numel()), fill_value=-1)
     weight = (pairs[:, 0] >= 0).float()
-    image_index, prior_index = pairs.clamp(min=0).unbind(1)
+    image_index, prior_index = pairs.clamp(min=0).unbind(1)  # padding (-1, -1) becomes (0, 0)
+    # The prior that padding refers to can have no box (a negative gt_index); padding then gets the first box.
     gt_index_in_batch = gt_index[image_index, prior_index].clamp(min=0) + first_gt[image_index]
-    return Positives(image_index, prior_index, gt_boxes[gt_index_in_batch.clamp(max=len(gt_boxes) - 1)], weight)
+    return Positives(image_index, prior_index, gt_boxes[gt_index_in_batch], weight)

@@ -15,7 +15,8 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
 
     Args:
         prior_generator: Generator with ``strides`` and, if it generates anchors, ``base_anchors`` per level. The center
-            of the first cell is that of the first base anchor, or (0, 0) without base anchors.
+            of the first cell is that of the first base anchor. Without base anchors (:class:`PriorGrid`), it is set to
+            (0, 0), because the centers are not used.
         featmap_sizes: (height, width) of each feature map.
 
     Returns:

@@ -126,7 +126,8 @@ def _decode_best_boxes_of_level(head: RotatedRetinaHead, logits: Tensor, deltas:
         batch_size, num_priors = logits.shape[0], head.num_base_priors
         logits = logits.permute(0, 2, 3, 1).reshape(batch_size, -1, num_priors, head.cls_out_channels)
         deltas = deltas.permute(0, 2, 3, 1).reshape(batch_size, -1, num_priors, 5)
-        priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)  # from (1 or B, H * W, priors, 5)
+        # (H * W * priors, 5) for all images or (B, H * W, 5) per image, reshaped to (1 or B, H * W, priors, 5)
+        priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)
         best = logits.amax(-1).argmax(-1)  # (B, H * W)
         gather_index = best[..., None, None].expand(-1, -1, 1, 5)
         best_priors, best_deltas = priors.gather(2, gather_index).squeeze(2), deltas.gather(2, gather_index).squeeze(2)

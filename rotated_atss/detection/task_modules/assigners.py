@@ -43,7 +43,8 @@ class RotatedATSSAssigner(TensorAssigner):
     def max_num_pos(self, num_gts: int, num_levels: int, priors_per_location: int) -> int:
         """Return an upper bound of the number of positives: the number of candidates.
 
-        ``priors_per_location`` is used only if the attribute of that name is None.
+        ``priors_per_location`` is the number in the prior generator. It is used only if the assigner's own
+        ``priors_per_location`` is None.
         """
         return num_gts * num_levels * self.topk * (self.priors_per_location or priors_per_location)
 

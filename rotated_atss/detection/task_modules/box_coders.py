@@ -108,7 +108,8 @@ class PointDistanceCoder(BaseBBoxCoder):
     Args:
         angle_version: ``oc``, ``le90`` or ``le135`` for oriented boxes; None for horizontal boxes.
         edge_swap: As for :func:`rotated_atss.ops.distance_coder.encode_distances`.
-        anchor_scale: Width of a prior in strides (``octave_base_scale`` of the anchors).
+        anchor_scale: Width of a prior in strides (``octave_base_scale`` of the anchors). The stride is computed from it
+            and the width of the prior.
         mean: Distance in strides that a prediction of 0 decodes to. It gives the untrained network boxes of a
             reasonable size; the official code sets the bias of the last layer instead.
         clip_border: Clip decoded horizontal boxes to the image if its size is given.

@@ -95,8 +95,8 @@ class TensorAssigner(BaseAssigner):
             gt_boxes_ignore_list: (I, 5) ignored boxes of each image, or None.
             grids: Grid of each level.
             valid_hw: ``(rows, columns)`` of valid cells per image and level; priors of other cells are ignored.
-            on_grids: Whether the prior centers are the cell centers of ``grids``. If not, only the numbers of rows
-                and columns of ``grids`` are used.
+            on_grids: Whether the prior centers are the cell centers of ``grids``. If not, a subclass must use only the
+                numbers of rows and columns of ``grids``, as this method always does.
 
         Returns:
             (B, A) int64, ``gt_index`` of :meth:`assign_image` per image.
@@ -105,7 +105,7 @@ class TensorAssigner(BaseAssigner):
         gt_indices = []
         for image, (gt_boxes, gt_boxes_ignore) in enumerate(zip(gt_boxes_list, gt_boxes_ignore_list, strict=True)):
             image_priors = priors if priors.ndim == 2 else priors[image]
-            padding_mask = layout.ignore_mask_with_padding(image, None, image_priors.device)
+            padding_mask = layout.ignore_mask_with_padding(image, ignore_mask=None, device=image_priors.device)
             gt_indices.append(
                 self._assign_outside_padding(image_priors, layout.level_sizes, gt_boxes, gt_boxes_ignore, padding_mask)
             )
