@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CLASS_KEYS = ("class", "class_name", "label", "name", "category", "classification", "type")
 """Properties and columns that can contain the class name. The first one that is present is read."""
 
-# Other endings, such as v2 in P0001.v2, are part of the image id.
+# endings that are not part of the image id, unlike others such as v2 in P0001.v2
 _IMAGE_SUFFIXES = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif", "webp", "jp2", "img"])
 
 
@@ -37,6 +37,7 @@ class ImageLabels:
         scores: (N,) float64 for detections; None for labels.
         size: Width and height of the image in pixels, or None if unknown.
         lines: (N,) int64, line number of each object in ``source``, counted from 1; 0 for formats without line numbers.
+            Empty if it is not given.
         header: Header lines of a DOTA label file, such as ``gsd:0.5``.
         georeference: Georeference of the image, for formats in map coordinates; None if it is unknown or not needed.
     """
