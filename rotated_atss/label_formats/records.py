@@ -84,7 +84,8 @@ class ReadOptions:
     """Settings of a reader. The reader also fills two of the fields, ``notes`` and ``class_order``.
 
     Attributes:
-        classes: Class names in index order, for formats that store class indices.
+        classes: Class names in index order, for formats that store class indices without names. DOTA's reader uses them
+            to recognize names with spaces.
         size_of: Function that returns width and height in pixels for an image id, or None if they are not known.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles instead
             of raising.
