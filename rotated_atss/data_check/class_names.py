@@ -88,5 +88,6 @@ def _edit_distance(first: str, second: str, limit: int) -> int:
     for i, letter in enumerate(first, start=1):
         diagonal, row[0] = row[0], i
         for j, other_letter in enumerate(second, start=1):
+            # a letter of ``first`` deleted, a letter of ``second`` inserted, or one replaced by the other
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (letter != other_letter))
     return row[-1]

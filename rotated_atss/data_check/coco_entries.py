@@ -159,7 +159,7 @@ def find_object_problems(
     excess_px = max(-x, -y, x + w - image.width, y + h - image.height)
     if x >= image.width or y >= image.height or x + w <= 0 or y + h <= 0:
         yield "outside-image", f"{subject} lies outside the image of {image_size}"
-    elif excess_px > CLIP_TOLERANCE_PX:
+    elif excess_px > CLIP_TOLERANCE_PX:  # tolerance of the COCO reader, which clips boxes to the image
         yield "partly-outside", f"{subject} extends {excess_px:.3g} px beyond the image of {image_size}"
     area = entry.get("area", w * h)
     if "area" not in malformed_keys and (area < 0 or area > w * h * AREA_TOLERANCE):

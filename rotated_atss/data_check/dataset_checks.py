@@ -83,7 +83,7 @@ def divide_shared_labels(parts: Sequence[CheckedPart]) -> None:
         >>> [len(part.labels) for part in parts]
         [0, 1]
     """
-    # indices of parts
+    # indices of parts; the label folder is None for parts without labels
     first_part: dict[Path | None, int] = {}  # by label folder
     part_of_image: dict[Path | None, dict[str, int]] = {}  # by label folder, then by name of the image
     for index, part in enumerate(parts):
@@ -213,6 +213,6 @@ def _similar_class_names(counts: Mapping[str, int], parts: Sequence[CheckedPart]
             for row, name in enumerate(record.classes)
             if hyphenate(name) == rare
         )
-        where = next(locations, str(parts[0].paths.coco))
+        where = next(locations, str(parts[0].paths.coco))  # a name that is in no label file comes from COCO JSON
         what = f"{quote(rare)} ({counts[rare]}) is almost {quote(frequent)} ({counts[frequent]})"
         yield Problem("similar-classes", where, what)

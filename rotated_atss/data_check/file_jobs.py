@@ -155,8 +155,8 @@ def _run_job(job: FileJob) -> list[FileReport]:
 def _image_files(images: Mapping[str, Path]) -> ImageFiles | None:
     if not images:
         return None
-    folder = next(iter(images.values())).parent
-    return ImageFiles(folder, images, skip_unreadable=True)
+    folder = next(iter(images.values())).parent  # for error messages
+    return ImageFiles(folder, images, skip_unreadable=True)  # unreadable images are reported when they are read
 
 
 def _image_size(images: Mapping[str, Path], name: str) -> tuple[int, int] | None:

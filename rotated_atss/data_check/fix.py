@@ -125,7 +125,7 @@ def _write_part(
     if part.coco is not None:
         return write_coco_part(part, target, classes, copy_images=copy_images)
     fixable = [problem for problem in report.problems if KINDS[problem.kind].fix]
-    changed_files = {problem.to_json()["path"] for problem in fixable}
+    changed_files = {problem.to_json()["path"] for problem in fixable}  # to_json splits path and line
     return write_label_part(part, target, changed_files, classes, copy_images=copy_images)
 
 

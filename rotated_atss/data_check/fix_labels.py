@@ -37,8 +37,8 @@ def clean_labels(record: ImageLabels, classes: Sequence[str] | None = None) -> I
     """
     names = correct_classes(record.classes, classes)
     class_numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    labels = np.array([class_numbers[name] for name in names], dtype=np.int64)
-    first_equal = find_first_equal(record.polygons, labels)
+    class_of_object = np.array([class_numbers[name] for name in names], dtype=np.int64)
+    first_equal = find_first_equal(record.polygons, class_of_object)
     is_first = first_equal == np.arange(len(first_equal))
     keep = ~have_zero_area(record.polygons) & is_first
     return replace(

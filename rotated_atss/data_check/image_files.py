@@ -20,10 +20,11 @@ from rotated_atss.io.quiet import captured_stderr
 
 _DAMAGE_MESSAGE = re.compile("Corrupt JPEG data|Premature end of JPEG|Invalid JPEG")  # of libjpeg
 _STRIP_BYTES = 64 << 20  # decoded pixels of one strip of rows; strips are hashed one by one to limit the memory
-_SUFFIXES = {
+_SUFFIXES = {  # by file format
     "PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",), "WebP": (".webp",),
     "GIF": (".gif",), "JPEG 2000": (".jp2", ".j2k"),
 }  # fmt: skip
+# first bytes of files whose header is not parsed, and their format
 _SIGNATURES = ((b"GIF8", "GIF"), (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"), (b"\xff\x4f\xff\x51", "JPEG 2000"))
 
 

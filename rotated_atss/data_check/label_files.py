@@ -111,7 +111,8 @@ def read_label_file(path: Path, format_name: str, options: ReadOptions | None = 
     if any(record.scores is not None for record in records):
         problem = Problem("unreadable-labels", str(path), "the objects have scores: these are detections")
         return LabelReport(path, (), (problem,), is_damaged=True)
-    del options.notes[LON_LAT_NOTE]  # the conversion of map coordinates to pixels is not a problem
+    # the conversion of map coordinates to pixels is not a problem; a Counter ignores the deletion of a missing key
+    del options.notes[LON_LAT_NOTE]
     problems = [Problem("changed-object", str(path), note) for note in format_notes(options.notes)]
     problems += [problem for record in records for problem in _class_problems(record, classes)]
     return LabelReport(path, tuple(records), tuple(problems))

@@ -96,7 +96,7 @@ def read_shard(
     """
     with output_folder(records), hold_run_lock(records, COMMAND, shard):
         run = SharedRun(records, description, shard, reports_from_json)
-        with folder_lock(records, COMMAND, shard):
+        with folder_lock(records, COMMAND, shard):  # one shard at a time creates or checks the description of the run
             run.prepare()
         jobs_by_key = {job.key(): job for job in jobs}
         keys = list(jobs_by_key)
@@ -106,5 +106,6 @@ def read_shard(
         unfinished = run.unfinished_shards(keys)
         if unfinished:
             return {}, tuple(unfinished)
+        # records of earlier states of changed files have keys of no job
         reports_by_key = {key: reports for key, reports in run.results() if key in jobs_by_key}
     return {report.path: report for reports in reports_by_key.values() for report in reports}, ()

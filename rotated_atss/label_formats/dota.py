@@ -89,6 +89,7 @@ def _read_task1(paths: Sequence[Path]) -> list[ImageLabels]:
     index_by_image = {image_id: index for index, image_id in enumerate(image_ids)}
     polygons = np.concatenate([detections.polygons for detections in by_class.values()])
     scores = np.concatenate([detections.scores for detections in by_class.values()])
+    # each file numbers the images that it contains; convert these numbers to indices of ``image_ids``
     image_index = np.concatenate(
         [
             np.array([index_by_image[name] for name in detections.images], dtype=np.int64)[detections.image_index]

@@ -16,7 +16,7 @@ from rotated_atss.label_formats.geometry import quadrilateral
 from rotated_atss.label_formats.json_values import check_score, parse_size
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions
 
-LON_LAT_NOTE = "GeoJSON file", " in longitude and latitude: placed by the georeference of the images"
+LON_LAT_NOTE = ("GeoJSON file", " in longitude and latitude: placed by the georeference of the images")
 """Key in :attr:`rotated_atss.label_formats.records.ReadOptions.notes`. Unlike other notes, it reports no loss."""
 _MAP_HINT = "use georeferenced images (--images), or convert the coordinates to pixels, x to the right and y down"
 
@@ -108,7 +108,10 @@ def _read_collection(path: Path) -> dict[str, Any]:
 
 
 def _has_map_coordinates(content: dict[str, Any], options: ReadOptions, path: Path) -> bool:
-    """Return whether a file is in map coordinates, and count files without a CRS that are. See :func:`read`."""
+    """Return whether a file is in map coordinates, by the rules of :func:`read`.
+
+    A file without a CRS that is taken as longitude and latitude is counted in the notes.
+    """
     if content.get("coordinates") == "pixels" or "size" in content:
         return False
     if content.get("crs"):
@@ -133,8 +136,8 @@ def _first_points(features: Sequence[Any]) -> Iterator[list[float]]:
     for feature in features:
         with suppress(TypeError, KeyError, IndexError):  # malformed features are reported when they are read
             kind, coordinates = feature["geometry"]["type"], feature["geometry"]["coordinates"]
-            polygons = {"Polygon": [coordinates], "MultiPolygon": coordinates}
-            for polygon in polygons.get(kind, []):
+            polygons_by_kind = {"Polygon": [coordinates], "MultiPolygon": coordinates}
+            for polygon in polygons_by_kind.get(kind, []):
                 point = polygon[0][0]  # first point of the outer ring
                 if len(point) > 1 and all(map(is_finite_number, point[:2])):
                     yield point[:2]

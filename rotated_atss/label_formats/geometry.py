@@ -91,7 +91,9 @@ def boxes_to_polygons(boxes: np.ndarray) -> np.ndarray:
 
 
 def polygons_to_boxes(polygons: np.ndarray) -> FittedBoxes:
-    """Convert quadrilaterals (N, 8) to minimum-area rectangles that start at the corner nearest to the first corner.
+    """Convert quadrilaterals (N, 8) to their minimum-area rectangles.
+
+    The first corner of a rectangle is the one nearest to the first corner of its quadrilateral.
 
     Example:
         >>> result = polygons_to_boxes(np.array([[13.0, 18, 13, 22, 7, 22, 7, 18]]))

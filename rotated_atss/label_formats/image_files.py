@@ -17,7 +17,8 @@ class ImageFiles:
     Args:
         folder: The folder.
         paths: Image files by id. None lists the folder.
-        skip_unreadable: Skip images whose georeference cannot be read instead of raising.
+        skip_unreadable: For the reader of labels in map coordinates: skip images that it cannot read instead of
+            raising.
 
     Raises:
         UserError: The folder is missing or contains no image, or two images have the same id.

@@ -126,7 +126,7 @@ def labeling_config(classes: Sequence[str]) -> str:
         </View>
         <BLANKLINE>
     """
-    from xml.sax.saxutils import quoteattr  # imports urllib, which readers do not need
+    from xml.sax.saxutils import quoteattr  # imports urllib.request, which readers do not need
 
     labels = [f"    <Label value={quoteattr(name)}/>" for name in classes]
     lines = [

@@ -127,8 +127,8 @@ def read_label_set(
         source: A file or folder, as for :func:`list_label_paths`.
         format_name: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
         images: Images, for formats that need their sizes or georeference.
-        classes: Class names in index order, for formats that store class indices; None reads them from
-            ``data.yaml`` or ``classes.txt``.
+        classes: Class names in index order, for formats that store class indices without names. The names of
+            ``data.yaml`` or ``classes.txt`` are used instead if there is such a file.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
         class_column: Column with the class, for labels in map coordinates.
         class_name: Class of all objects, for labels in map coordinates.

@@ -162,7 +162,7 @@ def _json_formats(content: Any) -> frozenset[str]:
     entries = [entry for entry in entries if isinstance(entry, dict)]
     if any("poly" in entry for entry in entries):
         return frozenset({"soda-a"})
-    if not isinstance(content.get("images"), list):
+    if not isinstance(content.get("images"), list):  # of these formats, only SODA-A does not list its images
         return frozenset() if entries else frozenset({"soda-a"})
     is_rotated = [isinstance(entry.get("bbox"), list) and len(entry["bbox"]) == 5 for entry in entries]
     has_polygons = any(entry.get("segmentation") for entry in entries)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CLASS_KEYS = ("class", "class_name", "label", "name", "category", "classification", "type")
 """Properties and columns that can contain the class name. The first one that is present is read."""
 
-# Other endings, such as v2 in P0001.v2, are part of the image id.
+# endings that are not part of the image id, unlike others such as v2 in P0001.v2
 _IMAGE_SUFFIXES = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif", "webp", "jp2", "img"])
 
 
@@ -37,6 +37,7 @@ class ImageLabels:
         scores: (N,) float64 for detections; None for labels.
         size: Width and height of the image in pixels, or None if unknown.
         lines: (N,) int64, line number of each object in ``source``, counted from 1; 0 for formats without line numbers.
+            Empty if it is not given.
         header: Header lines of a DOTA label file, such as ``gsd:0.5``.
         georeference: Georeference of the image, for formats in map coordinates; None if it is unknown or not needed.
     """
@@ -83,7 +84,8 @@ class ReadOptions:
     """Settings of a reader. The reader also fills two of the fields, ``notes`` and ``class_order``.
 
     Attributes:
-        classes: Class names in index order, for formats that store class indices.
+        classes: Class names in index order, for formats that store class indices without names. DOTA's reader uses them
+            to recognize names with spaces.
         size_of: Function that returns width and height in pixels for an image id, or None if they are not known.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles instead
             of raising.

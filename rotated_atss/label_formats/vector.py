@@ -72,6 +72,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
         for layer in read_polygon_layers(path):
             options.notes.update(layer.notes)
             _add_layer(layer, images, objects, options)
+    # an image can have objects of several files; the first file is given as the source of all
     return [objects[image.path].build(image.path.name, paths[0], image.size) for image in images]
 
 

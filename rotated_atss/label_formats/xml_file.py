@@ -138,7 +138,7 @@ def xml_tag(tag: str, content: object) -> str:
         >>> xml_tag("name", "a & b")
         '<name>a &amp; b</name>'
     """
-    from xml.sax.saxutils import escape  # imports urllib, which readers do not need
+    from xml.sax.saxutils import escape  # imports urllib.request, which readers do not need
 
     return f"<{tag}>{escape(str(content))}</{tag}>"
 

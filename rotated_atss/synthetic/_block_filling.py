@@ -64,6 +64,7 @@ def scatter(
     num_placed = 0
     for _ in range(count * 6):  # more than count, since sprites that do not fit are dropped
         sprite = build()
+        # about half the longer side, so that sprites cross the outline of the block by little
         border = 0.85 * float(np.abs(sprite.box).max())
         for _ in range(12):  # random positions per sprite
             turn = heading + site.rng.uniform(-heading_spread, heading_spread)

@@ -13,7 +13,8 @@ ACCENT = [rgb(190, 40, 44), rgb(34, 70, 150), rgb(236, 160, 40), rgb(30, 110, 90
 CAMOUFLAGE = [rgb(120, 126, 130), rgb(106, 112, 104), rgb(136, 132, 116)]
 HELICOPTER_PAINT = [rgb(196, 44, 40), rgb(226, 178, 46), rgb(60, 76, 60), rgb(50, 70, 120), rgb(234, 234, 232)]
 
-# Outlines as fractions of length and span: x to the front, y to the right; the left half is the mirror image.
+# Right halves of the outlines, x to the front and y to the right. Wings are fractions of length (x) and span (y),
+# fuselage and tail fractions of the length along both axes.
 _FUSELAGE = mirrored(
     np.array(
         [
@@ -65,7 +66,7 @@ def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sp
     paint = pick(rng, CAMOUFLAGE if kind == "fighter" else LIVERY, jitter=5)
     fuselage, tail = _FUSELAGE * (length, length * 1.05), _TAIL * length
     sprite = Sprite.from_outline(np.concatenate([fuselage, wing, tail]), "plane", height=15.0 * scale, floating=True)
-    sprite.shadow_casters = [fuselage, wing, tail]
+    sprite.shadow_casters = [fuselage, wing, tail]  # their concatenation is no polygon, it only gives the box
     _add_airframe(sprite, wing, fuselage, tail, paint)
     add_details = {"jet": _add_jet_details, "propeller": _add_propeller_details, "fighter": _add_fighter_details}[kind]
     add_details(sprite, length, span, rng)
@@ -132,7 +133,7 @@ def helicopter(rng: np.random.Generator, scale: float) -> Sprite:
     body = ellipse(0.42 * length, 0.20 * length, 0.17 * length)
     sprite = Sprite.from_outline(np.concatenate([disc, boom, body]), "helicopter", height=11.0 * scale, floating=True)
     blades = _blade_outlines(rotor_radius, hub_x, length, rng)
-    sprite.shadow_casters = [body, boom, *blades]
+    sprite.shadow_casters = [body, boom, *blades]  # not the rotor disc, which is nearly transparent
     _add_helicopter_body(sprite, body, boom, length, paint)
     sprite.fill(disc, rgb(210, 212, 214), alpha=0.16)
     for blade in blades:

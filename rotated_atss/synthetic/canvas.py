@@ -112,7 +112,7 @@ class Canvas:
 
     def _window(self, points: Points, margin: float = 0.0) -> tuple[slice, slice] | None:
         """Return rows and columns of the supersampled grid around points; None if they are outside the image."""
-        # two pixels more on each side, into which OpenCV's anti-aliasing can reach
+        # two pixels more on each side, into which OpenCV's anti-aliasing can reach (3 = 2 + 1: a stop is exclusive)
         low = np.floor((points.min(axis=0) - margin) * SUPERSAMPLE).astype(int) - 2
         high = np.ceil((points.max(axis=0) + margin) * SUPERSAMPLE).astype(int) + 3
         (x0, y0), (x1, y1) = np.maximum(low, 0), np.minimum(high, self.fine_wh)

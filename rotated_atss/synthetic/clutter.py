@@ -51,7 +51,8 @@ def dwelling(rng: np.random.Generator, length: float, width: float) -> Sprite:
         end_slope = np.array([[side * half_l, -half_w], [side * half_l, half_w], [side * half_ridge, 0]])
         sprite.fill(end_slope, paint, normal_xy=(side, 0.0))
     sprite.line([(-half_ridge, 0), (half_ridge, 0)], shade(paint, 0.75), 0.7)
-    sprite.fill(rect(3.0, 3.0, *rng.uniform(-0.25, 0.25, 2) * (length, width)), shade(paint, 0.55))
+    chimney_x, chimney_y = rng.uniform(-0.25, 0.25, 2) * (length, width)
+    sprite.fill(rect(3.0, 3.0, chimney_x, chimney_y), shade(paint, 0.55))
     return sprite
 
 
@@ -69,7 +70,8 @@ def flat_building(rng: np.random.Generator, length: float, width: float) -> Spri
     for _ in range(int(rng.integers(2, 6))):
         x, y = rng.uniform(-0.36, 0.36, 2) * (length, width)
         unit = rect(rng.uniform(4, 9), rng.uniform(4, 7), x, y)
-        sprite.fill(unit + 1.2, shade(paint, 0.62)).fill(unit, shade(paint, rng.uniform(0.9, 1.25)))
+        shadow = unit + 1.2  # in a fixed direction
+        sprite.fill(shadow, shade(paint, 0.62)).fill(unit, shade(paint, rng.uniform(0.9, 1.25)))
     return sprite
 
 
@@ -87,7 +89,8 @@ def shed(rng: np.random.Generator, length: float, width: float) -> Sprite:
     for x in np.arange(-length / 2 + 5, length / 2, 5.0):
         sprite.line([(x, -width / 2), (x, width / 2)], shade(paint, 0.9), 0.5, alpha=0.7)
     for x in np.arange(-length / 2 + 12, length / 2 - 6, 24.0):
-        sprite.fill(rect(6.0, width * 0.18, x, width * 0.22), rgb(206, 218, 224), alpha=0.8)
+        skylight = rect(6.0, width * 0.18, x, width * 0.22)
+        sprite.fill(skylight, rgb(206, 218, 224), alpha=0.8)
     sprite.line(outline, shade(paint, 0.72), 0.8, closed=True)
     return sprite
 

@@ -72,6 +72,7 @@ def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
     for side in (-1, 1):
         x = side * length / 2
         key_area = rect(length * 0.2, width * 0.36, x - side * length * 0.1)
+        # * (-side, 1): the arc bulges towards the center of the court
         three_point_line = arc(width * 0.40, -np.pi / 2, np.pi / 2) * (-side, 1) + (x - side * length * 0.055, 0)
         sprite.fill(key_area, key)
         sprite.line(three_point_line, WHITE, 0.8)
@@ -183,8 +184,8 @@ def _add_floating_roof(sprite: Sprite, radius: float, paint: Color) -> None:
     inner = ellipse(2 * radius - 4, 2 * radius - 4, sides=48)
     sprite.line(ellipse(2 * radius - 1.5, 2 * radius - 1.5, sides=48), shade(paint, 1.06), 1.3, closed=True)
     sprite.fill(inner, shade(paint, 0.86))
-    half = mirrored(arc(radius - 2, 0.0, np.pi / 2, sides=14))
-    for turn in (0.0, np.pi):
-        sprite.fill(half * (np.cos(turn), 1), shade(paint, 0.84), normal_xy=(-0.5 * np.cos(turn), 0.0))
+    front_half = mirrored(arc(radius - 2, 0.0, np.pi / 2, sides=14))
+    for side in (1.0, -1.0):  # front, rear; both halves slope down towards the center
+        sprite.fill(front_half * (side, 1), shade(paint, 0.84), normal_xy=(-0.5 * side, 0.0))
     sprite.line([(-radius * 0.9, 0.0), (radius * 0.5, 0.0)], shade(paint, 0.6), 1.1)
     sprite.fill(ellipse(radius * 0.16, radius * 0.16, radius * 0.4, sides=12), shade(paint, 0.66))

@@ -39,7 +39,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Record:
-    """Content of ``scenes.json``; ``complete`` is False until all scenes are written."""
+    """Content of ``scenes.json``."""
 
     seed: int
     first: int
@@ -48,6 +48,7 @@ class _Record:
     images: list[str]
 
     def write(self, folder: Path, *, complete: bool) -> None:
+        """Write the file; ``complete`` states whether all scenes are written."""
         entries = {"written_by": WRITTEN_BY, "complete": complete, **asdict(self)}
         write_json(folder / RECORD_FILE, entries)
 

@@ -22,7 +22,7 @@ def value_noise(rng: np.random.Generator, size_wh: tuple[int, int], cell_wh: tup
     (width, height), (cell_w, cell_h) = size_wh, (max(1.0, c) for c in cell_wh)
     columns, rows = int(np.ceil(width / cell_w)) + 4, int(np.ceil(height / cell_h)) + 4
     knots = rng.standard_normal((rows, columns)).astype(np.float32)
-    # two cells are cropped at each border, where the interpolation lacks neighbors
+    # about two cells are cropped at each border, where the interpolation lacks neighbors
     field = cv2.resize(knots, (round(columns * cell_w), round(rows * cell_h)), interpolation=cv2.INTER_CUBIC)
     top, left = round(2 * cell_h) - 1, round(2 * cell_w) - 1
     return np.asarray(field[top : top + height, left : left + width], np.float32)

@@ -79,7 +79,8 @@ def _assign_zones(blocks: list[Block], index: int, rng: np.random.Generator) -> 
     """Assign a zone to every block.
 
     The largest blocks get different zones with labeled objects. Consecutive scenes continue the cycle through
-    ``LABELED_ZONES``, so that no class is rare. The remaining blocks get random zones of ``FILLER_ZONES``.
+    ``LABELED_ZONES``, so that no class is rare. The zones of a scene keep the order of ``LABELED_ZONES``, so that the
+    zone that needs the most space gets the largest block. The remaining blocks get random zones of ``FILLER_ZONES``.
     """
     blocks_by_area = sorted(blocks, key=lambda block: block.visible_area, reverse=True)
     num_labeled = min(len(blocks), len(LABELED_ZONES))

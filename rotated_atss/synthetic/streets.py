@@ -23,7 +23,7 @@ def place_traffic(site: Site, roads: list[Road]) -> None:
     for road in roads:
         for offset in _lane_offsets(road):
             _fill_lane(site, road, offset)
-    for road in roads:
+    for road in roads:  # after all vehicles, which are not placed on occupied ground
         site.reserve(road.band())
 
 
@@ -63,7 +63,8 @@ def place_overhanging_trees(site: Site) -> None:
         x, y = targets[site.rng.integers(len(targets))].polygon.mean(axis=0)
         crown = clutter.tree(site.rng, site.climate.leaves, site.rng.uniform(14, 22))
         target_pose = Pose(float(x), float(y), site.rng.uniform(0, 2 * np.pi))
-        distance = crown.extent[2] * site.rng.uniform(0.4, 1.5)
+        radius = crown.extent[2]  # right border, from the center
+        distance = radius * site.rng.uniform(0.4, 1.5)
         site.place(crown, target_pose.moved(distance, 0), layer="tall")
 
 

@@ -103,8 +103,8 @@ def freighter(rng: np.random.Generator, scale: float) -> Sprite:
 def wake(length: float, width: float, reach: float) -> list[tuple[Points, float]]:
     """Return the foam behind a moving vessel: polygons in the frame of the vessel, each with its opacity.
 
-    The foam ends about ``reach`` pixels behind the vessel. Shorter polygons overlap longer ones, so that it fades with
-    the distance from the vessel.
+    The foam ends about ``reach`` pixels behind the vessel. Shorter polygons overlap longer ones, so that the foam fades
+    with the distance from the vessel.
 
     Example:
         >>> len(wake(length=38.0, width=13.0, reach=50.0))

@@ -38,7 +38,7 @@ TANK_RADIUS = 27.0  # about that of the largest tank of a farm
 TENNIS_CELL_WH, BASKETBALL_CELL_WH = (110.0, 56.0), (74.0, 45.0)
 LOT_WH = (64.0, 70.0)  # smallest size of a lot with a dwelling
 TENNIS_SHARE = 0.62  # share of the width of a block for tennis courts; the remaining width is for basketball courts
-# Largest deviation to either side, in radians. Helicopters can have almost any heading.
+# Largest deviation from the common heading of a block, in radians. Helicopters can have almost any heading.
 AIRPLANE_HEADING_SPREAD, HELICOPTER_HEADING_SPREAD, DIAMOND_HEADING_SPREAD = 0.35, 3.1, 0.12
 
 
@@ -98,7 +98,7 @@ def _fill_bay_row(site: Site, block: Block, y: float, bay_width: float, bay_dept
     for x in np.arange(-half_length, half_length, bay_width):
         mark = block.pose.apply(np.array([[x, y - bay_depth / 2], [x, y + bay_depth / 2]]))
         site.canvas.line(mark, LANE_WHITE, 0.7, alpha=0.8)
-        if site.rng.random() < occupancy and x + bay_width <= half_length:
+        if site.rng.random() < occupancy and x + bay_width <= half_length:  # the last mark only ends a bay
             direction = aisle_side if site.rng.random() < 0.75 else -aisle_side
             y_offset = site.rng.normal(0, 1.0)
             heading = direction * np.pi / 2 + site.random_heading_offset()
