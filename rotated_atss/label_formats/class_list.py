@@ -63,7 +63,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     if not names or len(set(names)) < len(names):
         what = "no list of distinct class names found"
         form = "names: [plane, ship]" if is_yaml else "one name per line"
-        raise UserError(what, where=path, hint=f"write {form}, or pass the names with --classes")
+        raise UserError(what, where=path, hint=f"write {form}")
     return tuple(names)
 
 

@@ -105,7 +105,8 @@ def _read_file(path: Path, options: ReadOptions, read_polygon: _ReadPolygon) -> 
         get_integer(entry, "id", f"categories[{index}]", path): entry.get("name")
         for index, entry in enumerate(content["categories"])
     }
-    options.class_order.update(dict.fromkeys(str(category_names[key]) for key in sorted(category_names)))
+    names_by_id = [category_names[category_id] for category_id in sorted(category_names)]
+    options.class_order.update(dict.fromkeys(name for name in names_by_id if isinstance(name, str)))
     objects: dict[int, ObjectList] = {}
     for index, entry in enumerate(content["images"]):
         image_id = get_integer(entry, "id", f"images[{index}]", path)

@@ -13,7 +13,7 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import write_bytes
 from rotated_atss.label_formats.geometry import boxes_to_polygons, polygons_to_boxes, quadrilateral
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
-from rotated_atss.label_formats.xml_file import XmlElement, read_xml, xml_attributes, xml_tag
+from rotated_atss.label_formats.xml_file import XmlElement, read_xml, to_image_size, xml_attributes, xml_tag
 
 FILE = "annotations.xml"
 _OTHER_SHAPES = ("polyline", "points", "ellipse", "mask", "cuboid", "skeleton")
@@ -89,7 +89,7 @@ def _read_image(element: XmlElement, path: Path, options: ReadOptions) -> ImageL
             polygon, shape.attribute("label"), where=shape.where, difficult=_difficult(shape), line=shape.line
         )  # fmt: skip
     width, height = element.attribute_number("width"), element.attribute_number("height")
-    return objects.build(element.attribute("name"), path, (int(width), int(height)))
+    return objects.build(element.attribute("name"), path, to_image_size(width, height, element.where))
 
 
 def _box_corners(shape: XmlElement) -> list[float]:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rotated_atss.coco.json_file import read_json
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, printable
 from rotated_atss.io.files import write_json
 from rotated_atss.label_formats.geometry import HORIZONTAL_BOX_NOTE, horizontal_polygon, quadrilateral
 from rotated_atss.label_formats.json_values import check_score, parse_points, parse_size
@@ -98,6 +98,6 @@ def _polygon(shape: Any, options: ReadOptions, where: str) -> list[float] | None
             (x1, y1), (x2, y2) = points
             return horizontal_polygon(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
     elif kind not in ("polygon", "rotation"):
-        options.notes["shape", f" of type {kind!s:.20}, neither box nor polygon: left out"] += 1
+        options.notes["shape", f" of type {printable(str(kind), 20)}, neither box nor polygon: left out"] += 1
         return None
     return quadrilateral(points, options, where)

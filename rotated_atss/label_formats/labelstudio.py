@@ -16,7 +16,7 @@ import numpy as np
 
 from rotated_atss.coco.json_file import is_finite_number, read_json
 from rotated_atss.dota.folders import IMAGE_SUFFIXES
-from rotated_atss.errors import UserError, quote
+from rotated_atss.errors import UserError, printable, quote
 from rotated_atss.io.files import write_bytes, write_json
 from rotated_atss.label_formats.geometry import boxes_to_polygons, polygons_to_boxes, quadrilateral
 from rotated_atss.label_formats.json_values import check_score, parse_points, parse_size
@@ -198,7 +198,7 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
         region_where = f"{where}.{key}[{len(entries) - 1}].result[{index}]"
         kind = region.get("type") if isinstance(region, dict) else None
         if not isinstance(kind, str) or kind not in _CONTROLS:
-            options.notes["region", f" of type {kind!s:.20}, neither box nor polygon: left out"] += 1
+            options.notes["region", f" of type {printable(str(kind), 20)}, neither box nor polygon: left out"] += 1
             continue
         size = _parse_original_size(region, region_where) or size
         if size is None:

@@ -47,7 +47,7 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
         for index, entry in enumerate(content["categories"])
     }
     names_by_id = [category_names[category_id] for category_id in sorted(category_names)]
-    options.class_order.update(dict.fromkeys(name for name in names_by_id if name != IGNORE))
+    options.class_order.update(dict.fromkeys(name for name in names_by_id if name not in ("", IGNORE)))
     objects = ObjectList()
     for index, entry in enumerate(content["annotations"]):
         label = f"annotations[{index}]"

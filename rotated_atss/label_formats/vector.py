@@ -225,7 +225,9 @@ def _assigned_image_ids(layer: PolygonLayer, images: Sequence[PlacedImage]) -> N
 def _flag_and_score(layer: PolygonLayer, row: int) -> dict[str, Any]:
     """Return the arguments ``difficult`` and ``score`` of an object, without those for which the file has no number."""
     values: dict[str, Any] = {}
-    for name, convert in (("difficult", int), ("score", float)):
+    for name in ("difficult", "score"):
         if name in layer.columns and layer.columns[name].dtype.kind in "iufb" and np.isfinite(layer.columns[name][row]):
-            values[name] = convert(layer.columns[name][row])
+            values[name] = float(layer.columns[name][row])
+    if float(values.get("difficult", 0.5)).is_integer():  # other values are refused by ObjectList.add
+        values["difficult"] = int(values["difficult"])
     return values

@@ -17,7 +17,7 @@ from rotated_atss.label_formats.geometry import (
     polygons_to_boxes,
 )
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
-from rotated_atss.label_formats.xml_file import XmlElement, read_xml, xml_tag
+from rotated_atss.label_formats.xml_file import XmlElement, read_xml, to_image_size, xml_tag
 
 HRSC_CLASSES = {
     "01": "ship", "02": "aircraft carrier", "03": "warcraft", "04": "merchant ship", "05": "Nimitz",
@@ -154,7 +154,7 @@ def _read_hrsc(root: XmlElement, path: Path, objects: ObjectList) -> ImageLabels
         objects.add(polygon, name, where=element.where, difficult=element.flag("difficult"), line=element.line)
     size = None
     if root.find("Img_SizeWidth") is not None:
-        size = (int(root.number("Img_SizeWidth")), int(root.number("Img_SizeHeight")))
+        size = to_image_size(root.number("Img_SizeWidth"), root.number("Img_SizeHeight"), root.where)
     return objects.build(image_file_name(root, path), path, size)
 
 

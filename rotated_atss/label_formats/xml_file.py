@@ -77,12 +77,28 @@ class XmlElement:
         return int(text)
 
     def size(self) -> tuple[int, int] | None:
-        """Return width and height of the child ``size``; None if it is missing or zero, which stands for unknown."""
+        """Return width and height of the child ``size``; None if it is missing or zero, which stands for unknown.
+
+        Raises UserError if they are not integers.
+        """
         size = self.find("size")
         if size is None:
             return None
         width, height = size.number("width"), size.number("height")
-        return (int(width), int(height)) if width >= 1 and height >= 1 else None
+        return to_image_size(width, height, size.where) if width >= 1 and height >= 1 else None
+
+
+def to_image_size(width: float, height: float, where: object) -> tuple[int, int]:
+    """Return width and height of an image as integers. Raises UserError unless both are positive integers.
+
+    Example:
+        >>> to_image_size(640.0, 480.0, "P1.xml")
+        (640, 480)
+    """
+    if not (width.is_integer() and height.is_integer() and min(width, height) >= 1):
+        what = f"width and height of an image must be positive integers, got {width:g} x {height:g}"
+        raise UserError(what, where=where)
+    return int(width), int(height)
 
 
 def read_xml(path: Path) -> XmlElement:

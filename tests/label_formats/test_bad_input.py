@@ -239,3 +239,34 @@ def test_what_the_target_cannot_hold_is_said(tmp_path, write_noise):
     )
     yolo = convert_labels(tmp_path / "in", tmp_path / "yolo", "yolo-obb", images=tmp_path / "images")
     assert "1 object reaching outside the image: corners moved to its border" in yolo.notes
+
+
+@pytest.mark.parametrize(
+    "width, height, shown", [("640.5", "480", "640.5 x 480"), ("0", "480", "0 x 480"), ("-3", "480", "-3 x 480")]
+)
+def test_sizes_of_cvat_images_are_positive_integers(fails, width, height, shown):
+    box = '<box label="ship" xtl="1" ytl="2" xbr="11" ybr="8"/>'
+    image = f'<image name="P1.png" width="{width}" height="{height}">{box}</image>'
+    fails({"a.xml": f"<annotations>{image}</annotations>"}, f"must be positive integers, got {shown}$")
+
+
+def test_fractional_size_of_a_voc_image(fails):
+    size = "<size><width>640.5</width><height>480</height></size>"
+    fails({"P1.xml": f"<annotation>{size}</annotation>"}, "must be positive integers, got 640.5 x 480$", target="dota")
+
+
+def test_categories_without_a_name_are_no_classes(tmp_path):
+    categories = [{"id": 1, "name": "ship"}, {"id": 2}]
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 10, 6]}
+    image = {"id": 1, "file_name": "P1.png", "width": 20, "height": 12}
+    content = {"images": [image], "annotations": [annotation], "categories": categories}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    assert read_label_set(tmp_path / "a.json", "coco").classes == ("ship",)
+
+
+def test_names_of_shape_types_are_printed_on_one_line(tmp_path):
+    shape = {"label": "ship", "shape_type": "a\nb", "points": [[1, 2]]}
+    content = {"shapes": [shape], "imagePath": "P1.png", "imageWidth": 20, "imageHeight": 12}
+    (tmp_path / "P1.json").write_text(json.dumps(content))
+    (note,) = read_label_set(tmp_path / "P1.json", "labelme").notes
+    assert note == "1 shape of type a b, neither box nor polygon: left out"

@@ -115,6 +115,12 @@ def test_a_column_with_difficult_flags_takes_precedence(images, tmp_path):
     assert read_label_set(tmp_path / "plain.gpkg", images=ImageFiles(images)).images[0].difficult.tolist() == [2, 0]
 
 
+def test_a_difficult_flag_between_two_values_is_refused(images, tmp_path):
+    frame(RECTANGLES, label=["a", "b"], difficult=[0.0, 0.5]).to_file(tmp_path / "roofs.gpkg")
+    with pytest.raises(UserError, match=r"the difficult flag must be 0, 1 or 2, got '0.5'"):
+        read_label_set(tmp_path / "roofs.gpkg", images=ImageFiles(images))
+
+
 def test_polygons_without_four_corners_need_fitting(images, tmp_path):
     triangle = [[10, 10], [30, 10], [30, 20]]
     frame([triangle], label=["roof"]).to_file(tmp_path / "roofs.gpkg")
