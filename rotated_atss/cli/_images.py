@@ -114,7 +114,7 @@ def parse_pixel_options(args: argparse.Namespace, recorded: PixelOptions | None 
         raise UserError(what, hint="give one of them")
     options = PixelOptions() if recorded is None else recorded
     if bands is not None:
-        options = replace(options, bands=_parse_numbers(bands, int, "--bands", "one or three numbers from 1"))
+        options = replace(options, bands=_parse_numbers(bands, int, "--bands", "one or three integers of at least 1"))
     if bits is not None:
         return replace(options, bits=bits)
     if scaling is not None:

@@ -17,7 +17,7 @@ from rotated_atss.cli._pictures import picture_path
 from rotated_atss.errors import UserError, count_of, is_or_are
 from rotated_atss.io.files import atomic_write
 from rotated_atss.io.run_state import check_journal, finish_moves, first_difference, plan_moves, read_state
-from rotated_atss.io.shards import Shard, folder_lock, hold_run_lock
+from rotated_atss.io.shards import Shard, common_lock, shard_lock
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.merge_boxes import BoxDetections
@@ -147,8 +147,8 @@ class PredictionFiles(ImageRecords):
             self._has_created_out = not self.out.exists()
             self.out.mkdir(parents=True, exist_ok=True)
             self._stack.callback(self._remove_empty_out)
-            self._stack.enter_context(hold_run_lock(self.out, COMMAND, self._shard))
-            with self._folder_lock():
+            self._stack.enter_context(shard_lock(self.out, COMMAND, self._shard))
+            with self._common_lock():
                 self._prepare()
         except OSError as error:
             self._stack.close()
@@ -164,7 +164,7 @@ class PredictionFiles(ImageRecords):
     ) -> None:
         num_done = sum(map(self.is_done, self.images)) if self.outcome is None else 0
         if self.outcome is not None:
-            with self._folder_lock(), suppress(FileNotFoundError):  # another shard may have removed it
+            with self._common_lock(), suppress(FileNotFoundError):  # another shard may have removed it
                 self._remove_partial()
         elif self.partial.exists() and not num_done and self._shard is None:  # nothing to continue
             shutil.rmtree(self.partial, ignore_errors=True)
@@ -214,8 +214,8 @@ class PredictionFiles(ImageRecords):
             for path in self.partial.rglob(".*.part"):  # left by a killed process
                 path.unlink()
 
-    def _folder_lock(self) -> AbstractContextManager[None]:
-        return folder_lock(self.out, COMMAND, self._shard)
+    def _common_lock(self) -> AbstractContextManager[None]:
+        return common_lock(self.out, COMMAND, self._shard)
 
     def _remove_empty_out(self) -> None:
         if self._has_created_out and self.out.exists() and not any(self.out.iterdir()):
@@ -255,7 +255,7 @@ class PredictionFiles(ImageRecords):
                 the images.
             stale: Files of an earlier run to remove.
         """
-        with self._folder_lock():
+        with self._common_lock():
             if not (self.partial / _DESCRIPTION).exists() or (self.partial / _JOURNAL).exists():
                 return  # another shard has committed
             shutil.rmtree(self.results / DETECTIONS, ignore_errors=True)  # left by a killed process

@@ -1,8 +1,8 @@
-"""Shards of one check (``check-data --shard``): runs that each read a part of the files.
+"""Shards of one check (``check-data --shard``): runs that divide the files among themselves.
 
-Each of N shards reads every N-th image and every N-th group of label files, and records a report per file in a common
-folder. The reports have everything that comparisons between files need: hashes of images, and objects of labels. The
-last shard to finish compares the files and returns the same report as an unsharded run.
+A job reads one image or several label files. Each of N shards does every N-th job and records a report per file in a
+common folder. The reports have everything that comparisons between files need: hashes of images, and objects of labels.
+The last shard to finish compares the files and returns the same report as an unsharded run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rotated_atss import __version__
 from rotated_atss.data_check.file_jobs import FileJob, FileReport
 from rotated_atss.data_check.parts import DataPart
 from rotated_atss.data_check.report_records import reports_from_json, reports_to_json
-from rotated_atss.io.shards import Shard, folder_lock, hold_run_lock
+from rotated_atss.io.shards import Shard, common_lock, shard_lock
 from rotated_atss.io.shared_run import SharedRun, output_folder
 from rotated_atss.label_formats.records import ReadOptions
 
@@ -28,10 +28,10 @@ def describe_check(
     """Return the settings that all shards of a check must share, as strings by option.
 
     Args:
-        parts: The parts.
-        against: Image folders that are only compared.
+        parts: Parts of the dataset, such as the train set and the val set.
+        against: Image folders in which copies of the dataset's images are searched (``--against``).
         label_format: Label format, or ``auto``.
-        options: Class names, and the class column or class of labels in map coordinates.
+        options: Class names. For labels in map coordinates also the column of the class, or one class for all objects.
         decode: Whether pixels are decoded.
 
     Example:
@@ -44,7 +44,8 @@ def describe_check(
         "--coco": [part.coco for part in parts if part.coco is not None],
         "--against": list(map(Path, against)),
     }
-    # messages show the paths as given, but relative paths of runs in different folders must differ
+    # The paths as given are for messages. The resolved paths are needed, too, because two shards that run in different
+    # working directories can mean different folders by the same relative path.
     resolved_paths = [path.resolve() for group in folders.values() for path in group]
     return {
         "version": __version__,
@@ -94,18 +95,20 @@ def read_shard(
         (0, ['1/2'])
         (2, [])
     """
-    with output_folder(records), hold_run_lock(records, COMMAND, shard):
+    with output_folder(records), shard_lock(records, COMMAND, shard):
         run = SharedRun(records, description, shard, reports_from_json)
-        with folder_lock(records, COMMAND, shard):  # one shard at a time creates or checks the description of the run
+        with common_lock(records, COMMAND, shard):  # one shard at a time creates or checks the description of the run
             run.prepare()
-        jobs_by_key = {job.key(): job for job in jobs}
-        keys = list(jobs_by_key)
-        key_of_job = {job: key for key, job in jobs_by_key.items()}
-        for job, reports in read([jobs_by_key[key] for key in run.select(keys)]):
+        # A key contains the modification times of the files. It is computed before they are read: if a file changes
+        # later, its record has an outdated key and is not used.
+        key_of_job = {job: job.key() for job in jobs}
+        keys = list(key_of_job.values())
+        selected = set(run.select(keys))
+        for job, reports in read([job for job, key in key_of_job.items() if key in selected]):
             run.record(key_of_job[job], reports_to_json(reports))
         unfinished = run.unfinished_shards(keys)
         if unfinished:
             return {}, tuple(unfinished)
-        # records of earlier states of changed files have keys of no job
-        reports_by_key = {key: reports for key, reports in run.results() if key in jobs_by_key}
+        current_keys = set(keys)
+        reports_by_key = {key: reports for key, reports in run.results() if key in current_keys}
     return {report.path: report for reports in reports_by_key.values() for report in reports}, ()

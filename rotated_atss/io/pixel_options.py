@@ -25,9 +25,10 @@ class PixelOptions:
 
     Attributes:
         bits: Number of used bits of unsigned 16-bit images, 8 to 16; None determines it from the values of the image.
-        scaling: Rule that maps values of other types than unsigned 8-bit to 0 to 255. ``auto`` divides unsigned 16-bit
-            values by 2^(bits - 8) and treats other types as ``percentile``; ``none`` rounds and clips; ``percentile``
-            maps the 2nd to the 98th percentile to 0 to 255; ``(min, max)`` maps these values to 0 to 255.
+        scaling: Rule that maps values of types other than unsigned 8-bit to the range 0..255. ``auto`` divides unsigned
+            16-bit values by 2^(bits - 8) and treats other types as ``percentile``; ``none`` rounds and clips;
+            ``percentile`` maps the 2nd percentile to 0 and the 98th to 255; ``(min, max)`` maps min to 0 and max to
+            255.
         bands: Numbers, counted from 1, of the red, green and blue bands, or of the gray band. None uses the bands that
             the file labels as red, green and blue; without such labels, the first three bands, or the first one if
             there are fewer than three.
@@ -97,7 +98,7 @@ def check_bands(bands: object) -> None:
         return
     are_numbers = isinstance(bands, (tuple, list)) and all(type(band) is int and band >= 1 for band in bands)
     if not are_numbers or len(bands) not in (1, 3):  # type: ignore[arg-type]
-        what = f"bands must be one or three numbers from 1, got {quote(bands)}"
+        what = f"bands must be one or three integers of at least 1, got {quote(bands)}"
         raise UserError(what, hint="for example --bands 3,2,1")
 
 

@@ -71,12 +71,12 @@ def lock_path(out: Path, command: str) -> Path:
 
 
 @contextmanager
-def hold_run_lock(out: Path, command: str, shard: Shard | None) -> Iterator[None]:
-    """Hold the lock of a run in its output folder while the block runs.
+def shard_lock(out: Path, command: str, shard: Shard | None) -> Iterator[None]:
+    """Hold the lock of a shard while the block runs, so that no second run of the same shard starts.
 
-    Every shard has its own lock, so that shards run at the same time. A run of all items holds the lock of the folder
-    until it ends; it raises an error if a shard runs. A shard that starts during such a run waits for that lock in
-    :func:`folder_lock`, and fails after :data:`SHARDS_WAIT_S`.
+    Different shards run at the same time. A run of all items holds the common lock until it ends, and raises an error
+    if a shard runs. A shard that starts during such a run waits in :func:`common_lock`, and fails after
+    :data:`SHARDS_WAIT_S`.
 
     Args:
         out: The output folder.
@@ -89,7 +89,7 @@ def hold_run_lock(out: Path, command: str, shard: Shard | None) -> Iterator[None
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with hold_run_lock(Path(folder), "split", Shard(1, 2)):
+        ...     with shard_lock(Path(folder), "split", Shard(1, 2)):
         ...         [path.name for path in Path(folder).iterdir()]
         ['.split.1-of-2.lock']
     """
@@ -104,11 +104,11 @@ def hold_run_lock(out: Path, command: str, shard: Shard | None) -> Iterator[None
         yield
 
 
-def folder_lock(out: Path, command: str, shard: Shard | None) -> AbstractContextManager[None]:
-    """Return a context manager that holds the lock of the output folder.
+def common_lock(out: Path, command: str, shard: Shard | None) -> AbstractContextManager[None]:
+    """Return a context manager that holds the lock that all shards have in common.
 
     A shard needs it to change files that it shares with other shards. A run of all items holds it already
-    (:func:`hold_run_lock`), so that nothing is locked for it.
+    (:func:`shard_lock`), so that nothing is locked for it.
 
     Args:
         out: The output folder.
@@ -119,7 +119,7 @@ def folder_lock(out: Path, command: str, shard: Shard | None) -> AbstractContext
         UserError: As :func:`rotated_atss.io.run_lock.run_lock`, if the lock is held for :data:`SHARDS_WAIT_S`.
 
     Example:
-        >>> with folder_lock(Path("tiles"), "split", None):
+        >>> with common_lock(Path("tiles"), "split", None):
         ...     pass
     """
     return nullcontext() if shard is None else run_lock(lock_path(out, command), SHARDS_WAIT_S)

@@ -85,8 +85,8 @@ def iter_records(folder: Path, parse: Callable[[dict[str, Any]], Result]) -> Ite
 class SharedRun(Generic[Result]):
     """The folder in which shards of one command record the results of their jobs.
 
-    The caller holds two locks of :mod:`rotated_atss.io.shards`: ``hold_run_lock`` during the whole run, which excludes
-    another run of the same jobs, and ``folder_lock`` during :meth:`prepare` and :meth:`remove`, which excludes all
+    The caller holds two locks of :mod:`rotated_atss.io.shards`: ``shard_lock`` during the whole run, which excludes
+    another run of the same jobs, and ``common_lock`` during :meth:`prepare` and :meth:`remove`, which excludes all
     other shards. A job is identified by a key that changes with its input, so that a job runs again if its input file
     has changed.
 

@@ -19,8 +19,9 @@ def single_thread(device: torch.device) -> Iterator[None]:
     """Run the CPU operations of this block in one thread.
 
     On the small tensors of box geometry and label assignment, more threads gain nothing, and every operation would wait
-    for cores that other processes use. The number of threads is a setting of the calling Python thread. A Python thread
-    that calls torch for the first time during the block starts with this setting, and keeps it after the block.
+    for cores that other processes use. torch keeps this setting per Python thread, so other threads are not affected,
+    with one exception: a Python thread whose first call of torch is during the block starts with one thread and keeps
+    it.
 
     Args:
         device: Device of the tensors. The number of threads changes only for the CPU.

@@ -123,7 +123,7 @@ def _overlapping_pairs(polygons: Floats, windows: Integers) -> tuple[Integers, I
         for start, stop in zip(windows[:, :2], windows[:, 2:])
     ]
     window_index = np.repeat(np.arange(len(windows)), [len(objects) for objects in objects_per_window])
-    # without windows, the empty array is the only one; np.concatenate needs at least one
+    # np.concatenate needs at least one array: the empty one is for the case of no windows
     return window_index, np.concatenate([np.empty(0, np.int64), *objects_per_window])
 
 

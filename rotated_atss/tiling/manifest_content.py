@@ -132,7 +132,7 @@ class ManifestContent:
         try:
             check_bands(bands)
         except UserError:
-            raise self._error("settings.bands", "one or three numbers from 1, or null", bands) from None
+            raise self._error("settings.bands", "one or three integers of at least 1, or null", bands) from None
         return PixelOptions.of(bits, scaling, bands)
 
     def ground_resolution(self) -> float | None:

@@ -30,7 +30,7 @@ from rotated_atss.io.files import write_json
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.io.run_lock import run_lock
 from rotated_atss.io.run_state import complete_result, describe_files, read_state
-from rotated_atss.io.shards import Shard, folder_lock, hold_run_lock
+from rotated_atss.io.shards import Shard, common_lock, shard_lock
 from rotated_atss.io.shared_run import SharedRun, output_folder
 from rotated_atss.tiling.merge_parts import ClassMerge, MergedPart, TextPart, merge_parts
 from rotated_atss.tiling.merge_task import MergeTask
@@ -92,13 +92,13 @@ def run_shard(
         UserError: A line is malformed, another run of this shard is active, or shards with other settings have started
             in the output folder.
     """
-    with output_folder(task.out_dir), hold_run_lock(task.out_dir, COMMAND, shard):
+    with output_folder(task.out_dir), shard_lock(task.out_dir, COMMAND, shard):
         parts = {part.key(): part for part in task.cut(_PART_BYTES)}
         run = SharedRun(task.out_dir / PARTIAL, _describe(task), shard, MergedPart.from_json)
         description = _describe_result(task, list(parts))
-        # hold_run_lock excludes only a second run of this shard, folder_lock excludes the other shards too. For a run
-        # without a shard, hold_run_lock already excludes all of them, and folder_lock does nothing.
-        with folder_lock(task.out_dir, COMMAND, shard):
+        # shard_lock excludes only a second run of this shard, common_lock excludes the other shards too. For a run
+        # without a shard, shard_lock already excludes all of them, and common_lock does nothing.
+        with common_lock(task.out_dir, COMMAND, shard):
             complete_result(task.out_dir)  # in case a run was killed while it renamed the merged files
             # A shard has nothing to do after a finished merge; a run without --shard merges again.
             if shard is not None and _is_finished(task, description):
@@ -134,7 +134,7 @@ def _write_if_complete(
     scheduler: str | None,
 ) -> ShardMerge:
     """Write the merged files, unless parts of other shards are left or another shard has written the files."""
-    with folder_lock(task.out_dir, COMMAND, run.shard):
+    with common_lock(task.out_dir, COMMAND, run.shard):
         if not run.folder.exists():
             return ShardMerge(was_finished=True)
         unfinished = run.unfinished_shards(list(parts))
@@ -145,7 +145,7 @@ def _write_if_complete(
     # Files in which an image has lines in several parts are merged again as a whole; task.write prefers these results
     # to those of the parts. The lock is not held here, because this can take long.
     merged |= dict(merge_parts(task.files_with_divided_images(merged), workers, scheduler))
-    with folder_lock(task.out_dir, COMMAND, run.shard):
+    with common_lock(task.out_dir, COMMAND, run.shard):
         if not run.folder.exists():
             return ShardMerge(was_finished=True)
         classes = task.write(merged)

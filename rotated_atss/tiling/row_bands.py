@@ -73,7 +73,8 @@ def iter_row_bands(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((14, 12, 3), np.uint8))
         ...     with open_image(f"{folder}/a.png") as image:
-        ...         [(rows.tolist(), len(band.chunks)) for rows, band in iter_row_bands(image, windows, chunk_rows=4)]
+        ...         bands = iter_row_bands(image, windows, chunk_rows=4)
+        ...         [(indices.tolist(), len(band.chunks)) for indices, band in bands]
         [([0, 2], 2), ([1], 3)]
     """
     if chunk_rows is None:

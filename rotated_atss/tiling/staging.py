@@ -28,7 +28,7 @@ from typing import Any
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import write_bytes
 from rotated_atss.io.run_state import first_difference, read_state
-from rotated_atss.io.shards import Shard, folder_lock, hold_run_lock
+from rotated_atss.io.shards import Shard, common_lock, shard_lock
 from rotated_atss.io.shared_run import append_record, output_folder, records_name
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, WRITTEN_BY, read_manifest
 from rotated_atss.tiling.split_records import list_tile_files, read_records
@@ -67,7 +67,7 @@ class Stage:
     @contextmanager
     def exclusive(self) -> Iterator[bool]:
         """Keep other shards from moving the split while the block runs; yield False if another shard has moved it."""
-        with folder_lock(self.out, COMMAND, self.shard):
+        with common_lock(self.out, COMMAND, self.shard):
             yield self.folder.exists()
 
     @property
@@ -157,10 +157,10 @@ def staged(
     """
     if out.exists() and not out.is_dir():
         raise UserError("not a folder", where=out, hint=_CHOOSE_HINT)
-    # In a run of all images, hold_run_lock locks the folder, and folder_lock does nothing. In a run of a shard,
-    # hold_run_lock locks only the shard, and folder_lock locks the folder.
-    with output_folder(out), hold_run_lock(out, COMMAND, shard):
-        with folder_lock(out, COMMAND, shard):
+    # In a run of all images, shard_lock locks the folder, and common_lock does nothing. In a run of a shard,
+    # shard_lock locks only the shard, and common_lock locks the folder.
+    with output_folder(out), shard_lock(out, COMMAND, shard):
+        with common_lock(out, COMMAND, shard):
             _prepare(out, description, overwrite)
         yield from _discard_after_failure(Stage(out, labeled=labeled, shard=shard))
 

@@ -19,7 +19,8 @@ LEVEL_MARKERS = "osD^vPX"  # matplotlib's circle, square, diamond, triangles, pl
 # finer ones.
 _DIAMETERS = (1.0, 1.4, 1.7, 3.0, 4.0, 4.4, 5.2)
 _HALO = "black"  # color around markers and lines
-_LONGEST_DASHED_PX = 100_000  # drawing the dashes of longer lines takes seconds
+# Drawing the dashes of very long lines takes seconds. A line with larger coordinates than this can be very long.
+_MAX_DASHED_COORDINATE = 100_000
 
 
 def level_color(level: int) -> str:
@@ -72,8 +73,7 @@ def plot_points(
     color, marker = level_color(level), level_marker(level)
     # filled markers are drawn over hollow ones, and fine levels over coarse ones
     style: dict[str, Any] = dict(linestyle="none", zorder=5 + filled - level / 100)
-    columns: tuple[Any, Any] = (xy[:, 0], xy[:, 1]) if len(xy) else ([], [])
-    x, y = columns
+    x, y = xy.reshape(-1, 2).T
     if filled:
         ax.plot(
             x, y, marker=marker, markersize=diameter, color=color, markeredgecolor=_HALO,
@@ -95,13 +95,13 @@ def plot_outline(
         polygon: (4, 2) corners in the units of the axes.
         color: Color of the line.
         width: Line width in units of 1/72 inch.
-        dashed: Dash the line, unless it is longer than any image.
+        dashed: Dash the line, unless it reaches far beyond any image.
 
     Example::
 
         plot_outline(ax, polygon, color="white", dashed=True)
     """
-    dashed = dashed and abs(polygon).max() < _LONGEST_DASHED_PX
+    dashed = dashed and abs(polygon).max() < _MAX_DASHED_COORDINATE
     x, y = ([*polygon[:, column], polygon[0, column]] for column in (0, 1))
     ax.plot(x, y, color=_HALO, linewidth=width + 1.4, alpha=0.75, solid_joinstyle="miter", zorder=2.9)
     ax.plot(x, y, color=color, linewidth=width, linestyle=(0, (5, 3)) if dashed else "-", zorder=3)

@@ -254,8 +254,8 @@ def test_scaling_and_bands(raw, capsys):
             ["--scaling", "0,3", "--bits", "11"],
             "--bits and --scaling exclude each other, got --bits 11 and",
         ),
-        (["--bands", "1,2"], "bands must be one or three numbers from 1, got '(1, 2)'"),
-        (["--bands", "r,g,b"], "--bands: the value must be one or three numbers from 1, got 'r,g,b'"),
+        (["--bands", "1,2"], "bands must be one or three integers of at least 1, got '(1, 2)'"),
+        (["--bands", "r,g,b"], "--bands: the value must be one or three integers of at least 1, got 'r,g,b'"),
     ],
 )
 def test_bad_scaling_and_bands(raw, capsys, words, message):

@@ -42,11 +42,13 @@ class SelectionAssigner(TensorAssigner):
             levels, one fewer than levels.
         pos_iou_thr: With ``iou``, the lower IoU threshold of positives.
         neg_iou_thr: With ``iou``, the upper IoU threshold of negatives.
-        low_quality_rule: With ``iou``, which box gets the prior of a low-quality match: ``highest_iou``, as in the
-            official code, or ``last_match``, as in MMDetection; see :func:`rotated_atss.assign.max_iou_assign`.
+        low_quality_rule: With ``iou``, which box gets a prior that is the low-quality match of several boxes:
+            ``highest_iou``, the box of highest IoU with the prior, as in the official code; or ``last_match``, the box
+            of highest index, as in MMDetection. :func:`rotated_atss.assign.max_iou_assign` has the exact rules.
         center_inside: With ``iou``, ignore positives whose center lies outside their ground-truth box. The paper's
             comparison does this; a centerness branch requires it.
-        priors_per_location: As for :class:`TensorAssigner`, but None by default.
+        priors_per_location: As for :class:`TensorAssigner`. Here the default is None, with which the candidates are all
+            priors of the nearest locations.
         kwargs: As for :class:`TensorAssigner`.
 
     Raises:
@@ -55,7 +57,10 @@ class SelectionAssigner(TensorAssigner):
     Example:
         >>> import torch
         >>> priors = torch.tensor([[x, 4, 16, 16, 0] for x in (4.0, 12, 20, 28)])
-        >>> SelectionAssigner("topk", topk=2).assign_image(priors, [4], torch.tensor([[13.0, 4, 20, 12, 0.1]]))[0]
+        >>> gt_index, _ = SelectionAssigner("topk", topk=2).assign_image(
+        ...     priors, [4], torch.tensor([[13.0, 4, 20, 12, 0.1]])
+        ... )
+        >>> gt_index  # 0: assigned to the first box, -1: background
         tensor([-1,  0,  0, -1])
     """
 
