@@ -79,7 +79,10 @@ def _expected_positives(assigner: Any, num_levels: int, priors: Tensor) -> float
 
 
 def _num_candidates(assigner: Any, priors: Tensor) -> int:
-    """Return the number of candidates per level of an ATSS assigner of this package or of MMDetection."""
+    """Return the number of candidates per level of an ATSS assigner of this package or of MMDetection.
+
+    ``priors`` are those of one location or of a whole image; their centers show how many share a location.
+    """
     # topk counts locations in this package, priors in MMDetection.
     return assigner.topk * (assigner.num_priors_per_location(priors) if isinstance(assigner, TensorAssigner) else 1)
 
@@ -105,7 +108,8 @@ def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], inputs:
         tensor([ 0, -1])
     """
     if isinstance(assigner, TensorAssigner):
-        return assigner.assign_image(priors, level_sizes, inputs.gt_boxes, inputs.gt_boxes_ignore)[0]
+        gt_index, _ = assigner.assign_image(priors, level_sizes, inputs.gt_boxes, inputs.gt_boxes_ignore)
+        return gt_index
     gt_labels = torch.zeros(len(inputs.gt_boxes), dtype=torch.int64)
     gt_instances = InstanceData(bboxes=inputs.gt_boxes, labels=gt_labels)
     gt_instances_ignore = InstanceData(bboxes=inputs.gt_boxes_ignore)
@@ -113,6 +117,7 @@ def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], inputs:
     takes_level_sizes = "num_level_priors" in inspect.signature(assigner.assign).parameters
     level_args = [level_sizes] if takes_level_sizes else []
     gt_inds = assigner.assign(InstanceData(priors=priors), *level_args, gt_instances, gt_instances_ignore).gt_inds
+    # MMDetection's gt_inds: 0 for background, -1 for ignored, else the index of the box + 1
     return torch.where(gt_inds > 0, gt_inds - 1, torch.where(gt_inds == 0, BACKGROUND, IGNORE))
 
 
@@ -168,7 +173,7 @@ def count_positives(
         for name, assigner in assigners.items():
             gt_index = assign_priors(assigner, priors, level_sizes, image)
             above_threshold = None
-            if counts[name].expected is not None:
+            if counts[name].expected is not None:  # an ATSS assigner; others have no threshold per box
                 above_threshold = _count_above_threshold(assigner, priors, level_sizes, image.gt_boxes)
             counts[name].add(gt_index, level_sizes, len(image.gt_boxes), above_threshold)
         shapes.add(image.gt_boxes)

@@ -73,7 +73,7 @@ class AtomicCheckpointRunner(Runner):
         """
         meta = dict(meta or {})
         if isinstance(self._train_loop, ResumableEpochLoop):
-            meta[EPOCH_LENGTH] = len(self.train_dataloader)
+            meta[EPOCH_LENGTH] = len(self.train_dataloader)  # for resuming within an epoch
         partial, final = Path(out_dir) / f"{filename}.partial", Path(out_dir) / filename
         try:
             super().save_checkpoint(out_dir, partial.name, *args, meta=meta, **kwargs)
@@ -101,7 +101,7 @@ class AtomicCheckpointRunner(Runner):
     def resume(self, *args: Any, **kwargs: Any) -> None:
         """Continue a training at the first batch after the checkpoint, even within an epoch."""
         super().resume(*args, **kwargs)
-        self.resumed_meta = self._loaded_meta
+        self.resumed_meta = self._loaded_meta  # set by load_checkpoint, which super().resume calls
         if isinstance(self.train_loop, ResumableEpochLoop):
             warning = self.train_loop.resume_epoch(self.resumed_meta or {})
             if warning is not None:

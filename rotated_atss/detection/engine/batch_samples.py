@@ -91,7 +91,7 @@ def _to_record(inputs: Tensor, sample: DetDataSample) -> ImageRecord:
     return ImageRecord(
         inputs=inputs.detach().cpu(),
         metainfo={key: _to_plain(value) for key, value in sample.metainfo.items() if _is_plain(value)},
-        box_type=get_box_type(type(boxes))[0] if isinstance(boxes, BaseBoxes) else None,
+        box_type=_find_box_type_name(boxes) if isinstance(boxes, BaseBoxes) else None,
         **instances,
     )
 
@@ -106,11 +106,19 @@ def _to_sample(image: ImageRecord) -> DetDataSample:
     return sample
 
 
+def _find_box_type_name(boxes: BaseBoxes) -> str:
+    """Return the name under which MMDetection has registered the class of the boxes."""
+    name, _ = get_box_type(type(boxes))
+    return name
+
+
 def _find_box_class(name: str) -> type:
+    """Return the class of boxes that MMDetection has registered under a name."""
     try:
-        return get_box_type(name)[1]
+        _, box_class = get_box_type(name)
     except AssertionError as error:
         raise UserError(f"unknown type of boxes, got '{name}'") from error
+    return box_class
 
 
 def _copy_tensors_to_cpu(instances: InstanceData | None) -> dict[str, Tensor]:

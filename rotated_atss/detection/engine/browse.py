@@ -143,7 +143,7 @@ class InputBrowser:
     def _load_batch(self, indices: Sequence[int], seed: int) -> list[NetworkInput]:
         samples, traces = [], []
         for index in indices:
-            seed_generators(derive_seed(seed, SAMPLES, 0, index))
+            seed_generators(derive_seed(seed, SAMPLES, 0, index))  # 0: the epoch
             samples.append(self.dataset[index])
             traces.append(self._recorder.trace)
         with torch.no_grad():

@@ -72,11 +72,12 @@ def strip_worker_traceback() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        # PyTorch puts the text of the traceback, which ends in "module.UserError: message", into the message.
-        line = error.what.rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2]
-        if line == error.what:
+        # PyTorch raises an error of a loader process again, with its traceback as the message, which ends in
+        # "rotated_atss.errors.UserError: message". An error of this process has no such text; it stays as it is.
+        prefix = f"{type(error).__module__}.{type(error).__qualname__}: "
+        if prefix not in error.what:
             raise
-        raise UserError(line) from None
+        raise UserError(error.what.rpartition(prefix)[2]) from None
     except FileNotFoundError as error:
         raise UserError(str(error)) from error
     except RuntimeError as error:

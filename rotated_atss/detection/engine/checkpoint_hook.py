@@ -42,6 +42,7 @@ class BoundedCheckpointHook(CheckpointHook):
         self.file_backend = _DeferringBackend(backend)
         try:
             yield
+            # The new checkpoint can have the name of an old one, as when a resumed training repeats a validation.
             paths_to_keep = {str(self.last_ckpt), str(getattr(self, "best_ckpt_path", None))}
             for path in self.file_backend.paths_to_remove:
                 if str(path) not in paths_to_keep:

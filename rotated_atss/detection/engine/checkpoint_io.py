@@ -48,6 +48,7 @@ def _load_restricted(file: Any, map_location: Any = "cpu", weights_only: bool | 
 
 
 def _history_buffer(history: LogHistory) -> HistoryBuffer:
+    """Create MMEngine's buffer of logged values, which resuming needs, from the values read by the restricted load."""
     return HistoryBuffer(history.log_history, history.count_history, history.max_length)
 
 

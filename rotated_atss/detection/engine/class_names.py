@@ -64,7 +64,7 @@ def set_classes(cfg: Config, classes: str | Sequence[str]) -> None:
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         for dataset in innermost_dataset_cfgs((cfg.get(loader) or {}).get("dataset")):
             dataset["metainfo"] = dict(dataset.get("metainfo") or {}, classes=names)
-            dataset["metainfo"].pop("palette", None)
+            dataset["metainfo"].pop("palette", None)  # the colors of the previous classes
     _set_everywhere(cfg.get("model"), "num_classes", len(names))
 
 

@@ -78,10 +78,12 @@ def _execute(path: Path, import_modules: bool = True) -> Config:
 
 
 def _read_without_execution(path: Path) -> Config:
+    """Read a config that may be untrusted. Only its bases in this package are executed."""
     restrict_to_registered_types()
+    # import_modules=False: the config can override custom_imports of its bases; the resulting ones are imported below
     values = read_safe_config(path, lambda packaged: _execute(packaged, import_modules=False).to_dict())
     custom_imports = values.get("custom_imports")
-    if custom_imports:
+    if custom_imports:  # checked by read_safe_config: modules of rotated_atss, mmdet or mmrotate
         import_modules_from_strings(**custom_imports)
     return Config(values, cfg_text=path.read_text(encoding="utf-8"), filename=str(path))
 
@@ -130,6 +132,7 @@ def _resolve_bases_by_name() -> Iterator[None]:
     get_cfg_path = Config._get_cfg_path
 
     def get_base_path(base: str, config: str) -> tuple[str, str | None]:  # path and scope
+        # MMEngine resolves "package::config" itself
         return get_cfg_path(base, config) if "::" in base else (str(find_base_config(base, config)), None)
 
     Config._get_cfg_path = staticmethod(get_base_path)

@@ -18,7 +18,7 @@ import mmengine
 from rotated_atss.errors import printable
 from rotated_atss.io.status_line import StatusLine, emphasize
 
-# Keyword arguments of logger.info and logger.warning for messages that are written to the log file only.
+# Keyword arguments of logger.info for messages that are written to the log file only.
 FILE_ONLY = {"extra": {"file_only": True}}
 
 # Warnings of MMEngine, MMCV and MMDetection that contain one of these strings are not printed. MLflow's warning
@@ -79,7 +79,7 @@ class ConsoleHandler(logging.Handler):
         settings.consoles.append(self)
         self.is_quiet = settings.is_quiet or level > logging.INFO
         self.shows_messages = True  # False during a validation, which prints only its result
-        self.status = StatusLine(show=False if self.is_quiet else None)
+        self.status = StatusLine(show=False if self.is_quiet else None)  # None: show it on a terminal
 
     @property
     def stream(self) -> Any:
@@ -89,8 +89,9 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record if it concerns the user."""
         try:
-            if record.levelno >= logging.WARNING and not _is_suppressed_warning(record):
-                self._warn(record.getMessage())
+            if record.levelno >= logging.WARNING:
+                if not _is_suppressed_warning(record):
+                    self._warn(record.getMessage())
             elif self.shows_messages and not _is_file_only(record):
                 self.write(record.getMessage())
         except Exception:  # as in logging.StreamHandler: a broken stream does not end the run

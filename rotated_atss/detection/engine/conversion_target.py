@@ -55,10 +55,10 @@ def describe_target(config: str, cfg_options: Mapping[str, Any] | None = None) -
 def _describe_box_encoding(head: Any) -> BoxEncoding:
     """Describe the priors and the box coder of a head for oriented boxes."""
     coder, generator = head.bbox_coder, head.prior_generator
-    corners = generator.base_anchors[0]  # (A, 4), x1 y1 x2 y2
-    sizes = (corners[:, 2:] - corners[:, :2]).double()
+    corners = generator.base_anchors[0]  # (A, 4), x1 y1 x2 y2, of the finest level
+    sizes = corners[:, 2:] - corners[:, :2]
     return BoxEncoding(
-        priors=tuple((float(w), float(h), generator.angle) for w, h in sizes),
+        priors=tuple((w, h, generator.angle) for w, h in sizes.tolist()),
         angle_version=coder.angle_version,
         proj_xy=coder.proj_xy,
         norm_factor=coder.norm_factor,

@@ -97,7 +97,7 @@ def _find_config(origin: Origin, path: str | Path) -> tuple[str, str]:
     configs = matching_configs(pattern, config_names(), origin.name) if pattern else []
     if not configs:
         raise UserError("no config matches the shapes of the weights", where=path, hint="choose one with --config")
-    if origin.angle_version is None and "_coco" not in configs[0]:
+    if origin.angle_version is None and "_coco" not in configs[0]:  # boxes of COCO are horizontal, without angle
         raise UserError(
             "the angle version of the boxes is unknown", where=path, hint="give --angle-version oc, le90 or le135"
         )

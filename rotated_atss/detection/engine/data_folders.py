@@ -28,16 +28,16 @@ def set_train_data(cfg: Config, folder: str | Path) -> None:
 
         set_train_data(cfg, "data/roofs")
     """
-    for loader, splits in (("train_dataloader", ("trainval", "train")), ("val_dataloader", ("val",))):
+    for loader in ("train_dataloader", "val_dataloader"):
         if not cfg.get(loader):
             continue
         dataset = _only_dataset(cfg, loader)
         if dataset.get("type") != "DOTADataset":
             dataset["data_root"] = str(folder)
         elif loader == "train_dataloader":
-            dataset["data_root"] = str(find_tiles(folder, splits))
+            dataset["data_root"] = str(find_tiles(folder, ("trainval", "train")))
         else:
-            dataset["data_root"] = str(Path(folder, "val"))  # without this folder, training skips validation
+            dataset["data_root"] = str(Path(folder, "val"))  # if it does not exist, training skips validation
 
 
 def set_test_data(cfg: Config, folder: str | Path) -> None:

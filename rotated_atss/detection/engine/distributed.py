@@ -66,6 +66,7 @@ def process_group(launcher: str) -> Iterator[None]:
             raise
         what = "the connection to another process of the run is lost: that process has ended"
         raise UserError(what, hint="its own error is the cause; continue with --resume") from error
+    # Not in a finally block: after an error, this barrier would wait for processes that may have ended.
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()

@@ -35,6 +35,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         length = len(self.dataloader)
         saved_length = meta.get(EPOCH_LENGTH, length)
         trained_batches = self._iter - self._epoch * saved_length  # of the current epoch
+        # trained_batches == length: a signal ended the training in the last iteration of an epoch, before _epoch += 1.
         if saved_length == length and 0 <= trained_batches <= length:
             self.batches_to_skip = trained_batches
         elif 0 < trained_batches < saved_length:

@@ -150,6 +150,7 @@ def load_detector(
     cfg, info = loaded.cfg, loaded.info
     pipeline = _build_tile_pipeline(cfg)
     window = default_window(cfg) if info is None else info.window
+    # The gap of a whole image is 0. It must not be the overlap if the caller of predict_image chooses a window side.
     has_recorded_gap = info is not None and window.size != WHOLE_IMAGE
     return LoadedDetector(
         loaded.model.to(torch_device),

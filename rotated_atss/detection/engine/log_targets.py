@@ -100,14 +100,16 @@ def _is_installed(package: str) -> bool:
 
 
 def _backend_args(name: str, run_name: str, work_dir: Path) -> dict[str, Any]:
-    """Return the arguments of a visualization backend, such as the name of the run and the server.
+    """Return the arguments of a visualization backend, such as the names of project and run.
 
-    Environment variables set the server. Without one, MLflow writes a database into the work folder: MLflow since
-    version 3 rejects MMEngine's default, a folder of text files.
+    The environment variable ``MLFLOW_TRACKING_URI`` sets the server of MLflow. Without it, MLflow writes a database
+    into the work folder: MLflow since version 3 rejects MMEngine's default, a folder of text files. wandb and
+    ClearML find their servers themselves.
     """
     if name == "wandb":
         return {"init_kwargs": {"project": os.environ.get("WANDB_PROJECT", PROJECT), "name": run_name}}
     if name == "mlflow":
+        # artifact_suffix: the files of the work folder that are copied to MLflow, the log and the config
         args = {"exp_name": PROJECT, "run_name": run_name, "artifact_suffix": (".log", ".py")}
         server = os.environ.get("MLFLOW_TRACKING_URI")
         if server:

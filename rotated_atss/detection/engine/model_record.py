@@ -101,7 +101,7 @@ def default_window(cfg: Config) -> Window:
     dataset = find_test_dataset(cfg)
     try:
         resize = _find_resize_scale(list(dataset.get("pipeline") or ()))
-    except UserError:  # describe_model raises this error
+    except UserError:  # not reported here, because describe_model raises the same error
         resize = None
     if dataset.get("type") != "DOTADataset" or (resize is not None and resize[0] != resize[1]):
         return Window(WHOLE_IMAGE, 0)
@@ -194,7 +194,7 @@ def _describe_thresholds(cfg: Config) -> Thresholds:
         if key.rpartition(".")[2] not in settings:
             raise UserError(f"model.test_cfg has no {key}")
     return Thresholds(
-        score=max(0.0, test_cfg.get("score_thr", 0.0)),  # scores are not negative
+        score=max(0.0, test_cfg.get("score_thr", 0.0)),  # scores are at least 0: a negative threshold acts like 0
         nms_iou=nms["iou_threshold"],
         nms_pre=max(0, test_cfg.get("nms_pre", 0)),  # in configs, 0 and -1 both mean no limit
         max_per_image=test_cfg["max_per_img"],
@@ -212,6 +212,7 @@ def _find_commit() -> str | None:
     if not (root / ".git").exists():
         return None
     try:
+        # --exclude=*: the hash even if the commit has a tag
         command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
         completed = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):

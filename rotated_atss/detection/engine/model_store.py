@@ -30,7 +30,7 @@ def provide_model(entry: RegistryEntry, *, progress: bool | None = None) -> tupl
         path, _ = provide_model(find_entry("rotated_atss_obb_r50_fpn_1x_dota_le90"))
     """
     source = fetch(entry, progress=progress)
-    if is_usable(entry, source):
+    if is_usable(entry, source):  # without conversion: a backbone, or a file with a record
         return source, None
     out = cache_folder() / f"{entry.name}.pth"
     info = read_model_info(out) if out.is_file() else None

@@ -33,7 +33,8 @@ def num_classes(model: nn.Module) -> int | None:
         15
     """
     model = unwrap_model(model)
-    return getattr(getattr(model, "bbox_head", model), "num_classes", None)
+    head = getattr(model, "bbox_head", model)  # R3Det has no bbox_head; the detector itself has num_classes
+    return getattr(head, "num_classes", None)
 
 
 def has_fast_bfloat16(device: str) -> bool:

@@ -68,7 +68,7 @@ class NonFiniteLossHook(Hook):
                 wrapper.optimizer.register_step_pre_hook(self._check_step)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Copy the statistics of batch norm, which are restored if the batch is skipped."""
+        """Reset the checks, and copy the statistics of batch norm, which are restored if the batch is skipped."""
         self._losses, self._nonfinite_gradients, self._is_step_nonfinite, self._is_step_checked = None, [], False, False
         if self.action == "skip":
             self._buffers = {name: value.clone() for name, value in runner.model.named_buffers()}
@@ -135,7 +135,8 @@ class NonFiniteLossHook(Hook):
         is_step_nonfinite = is_loss_nonfinite or bool(self._nonfinite_gradients)
         is_any_loss_nonfinite, self._is_step_nonfinite = in_any_process(is_loss_nonfinite, is_step_nonfinite)
         if is_any_loss_nonfinite and not is_loss_nonfinite:
-            # Gradients are averaged over the processes: they are not finite because of a loss of another process.
+            # Gradients are averaged over the processes, so a loss of another process made them NaN or infinite. Without
+            # names, _handle_nonfinite_step does not record the batch of this process.
             self._nonfinite_gradients = []
         self._is_step_checked = True
 

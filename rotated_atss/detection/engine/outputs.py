@@ -113,7 +113,8 @@ def _configure_coco(cfg: Config, labels: Sequence[str] | None, out: str | Path |
             raise UserError("no such file: with a COCO config, --labels must be one instances JSON", where=labels[0])
         dataset.ann_file = str(Path(labels[0]).resolve())  # absolute, because it is not relative to data_root
     json_folder = (Path(dataset.get("data_root") or "") / dataset.ann_file).resolve().parent
-    # check_outputs, called later, accepts a folder that contains inputs. The folder of the JSON is refused here.
+    # check_outputs, called later, accepts a folder that contains inputs. The folder of the instances JSON is refused
+    # here, because results.json could replace it or another JSON of the dataset.
     if Path(out_dir).resolve() == json_folder:
         raise UserError(f"the output overlaps the input {json_folder}", where=out_dir, hint="choose another output")
     cfg.test_evaluator.out_dir = out_dir

@@ -23,7 +23,8 @@ from rotated_atss.errors import UserError
 
 TRAINING_KEYS = ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler")
 VALIDATION_KEYS = ("val_dataloader", "val_cfg", "val_evaluator")
-LOSS_SCALING_KEYS = ("loss_scale", "dtype", "use_fp64")  # arguments of MMEngine's AmpOptimWrapper
+# Arguments of MMEngine's AmpOptimWrapper that BFloat16OptimWrapper does not have.
+LOSS_SCALING_KEYS = ("loss_scale", "dtype", "use_fp64")
 
 
 def prepare_train(cfg: Config, options: TrainOptions) -> Config:

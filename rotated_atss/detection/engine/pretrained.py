@@ -38,7 +38,7 @@ def fetch_backbone_weights(cfg: Config) -> None:
         raise UserError(
             f"cannot get the backbone's weights {checkpoint}: {one_line(error)}",
             hint="give a local file with --cfg-options model.backbone.init_cfg.checkpoint=PATH, or train without them: "
-            "--from-scratch sets init_cfg=None, frozen_stages=-1, norm_eval=False (untrained layers must not freeze)",
+            "--from-scratch sets init_cfg=None and, to freeze no untrained layers, frozen_stages=-1, norm_eval=False",
         ) from error
     finally:
         socket.setdefaulttimeout(previous_timeout_s)

@@ -142,8 +142,8 @@ def _is_iteration_based(runner: Runner) -> bool:
 
 
 def _num_images(dataloader: Any, data_batch: Any) -> int:
-    """Return the number of images per full batch; only the last batch of an epoch can be smaller."""
-    if getattr(dataloader, "batch_size", None):
+    """Return the batch size of a data loader or, if it has none, the number of images in the current batch."""
+    if getattr(dataloader, "batch_size", None):  # None with a batch sampler of the config
         return dataloader.batch_size
     inputs = data_batch.get("inputs") if isinstance(data_batch, dict) else data_batch
     return len(inputs) if isinstance(inputs, Sized) else 1

@@ -72,8 +72,8 @@ def _check_user_classes(cfg: Config, info: ModelInfo, checkpoint: object, user_k
 def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str] = ()) -> None:
     """Raise an error if a config contradicts the record of a checkpoint in how the outputs of the network are decoded.
 
-    Box coders, priors and preprocessing are compared. For example, weights of another angle version fit
-    the model, but their boxes would be decoded wrongly.
+    Box coders, priors and preprocessing are compared. For example, weights of another angle version fit the model, but
+    their boxes would be decoded wrongly.
 
     Args:
         cfg: The config.

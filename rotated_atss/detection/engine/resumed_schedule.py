@@ -43,7 +43,8 @@ class ResumedScheduleHook(Hook):
         schedulers, states = runner.param_schedulers or [], checkpoint.get("param_schedulers") or []
         if not isinstance(runner.optim_wrapper, OptimWrapper) or isinstance(schedulers, dict):
             return  # with several optimizers, the state of the checkpoint applies
-        groups, saved_groups = _param_groups(runner.optim_wrapper), _saved_groups(checkpoint["optimizer"])
+        groups = list(runner.optim_wrapper.param_groups)  # with MMEngine's extra group, like _saved_groups
+        saved_groups = _saved_groups(checkpoint["optimizer"])
         _check_same_optimizer(groups, saved_groups, self.path)
         differences = [*_schedule_differences(schedulers, states), *_group_differences(groups, saved_groups)]
         if not differences:
@@ -56,6 +57,7 @@ class ResumedScheduleHook(Hook):
         if is_replayable:
             meta = checkpoint["meta"]
             replay_schedules(schedulers, meta["iter"], meta["epoch"], meta.get(EPOCH_LENGTH))
+            # groups now have the learning rate at the checkpoint's iteration; MMEngine restores saved_groups
             for group, saved_group in zip(groups, saved_groups, strict=True):
                 saved_group.update({key: value for key, value in group.items() if key != "params"})
             checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in schedulers]
@@ -105,12 +107,11 @@ def _step(schedulers: Sequence[_ParamScheduler], by_epoch: bool) -> None:
             scheduler.step()
 
 
-def _param_groups(optim_wrapper: OptimWrapper) -> list[dict]:
-    return list(optim_wrapper.param_groups)
-
-
 def _saved_groups(optimizer: Mapping[str, Any]) -> list[dict]:
-    """Return the parameter groups of a saved optimizer, and the extra group in which MMEngine saves its settings."""
+    """Return the parameter groups of a saved optimizer, and MMEngine's extra group.
+
+    If an optimizer has several groups, MMEngine adds one with a dummy weight and the base settings of the optimizer.
+    """
     extra = optimizer.get("base_param_settings")
     return [*optimizer["param_groups"], *([extra] if extra else [])]
 

@@ -107,7 +107,7 @@ def record_test(
         "metrics": replace_nonfinite(short_names(dict(metrics))) or None,
         "out": _absolute(outputs.get("out_dir")),
         "submission": _absolute(outputs.get("submission")),
-        "report": _absolute(outputs.get("report_dir")) if metrics else None,
+        "report": _absolute(outputs.get("report_dir")) if metrics else None,  # without labels, none is written
     }
     return _write_result(result, runner, TEST_RESULT)
 

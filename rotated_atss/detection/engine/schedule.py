@@ -37,13 +37,14 @@ def set_epochs(cfg: Config, epochs: int) -> None:
     if epochs < 1:
         raise UserError(f"the number of epochs must be at least 1, got {epochs}", where="--epochs")
     length = cfg.train_cfg.get("max_epochs")
-    if length is None:
+    if length is None:  # a config that counts iterations: length and milestones are numbers of iterations
         length = _convert_to_epochs(cfg)
     cfg.train_cfg.max_epochs = epochs
     for scheduler in _schedulers(cfg):
         if not scheduler.get("by_epoch", True):
             continue
         if scheduler.get("milestones"):
+            # within the training: after the first epoch at the earliest, before the last one at the latest
             scaled = {min(max(round(milestone * epochs / length), 1), epochs - 1) for milestone in scheduler.milestones}
             scheduler["milestones"] = sorted(scaled - {0})  # a training of one epoch has no milestone
         for key in ("end", "total_steps", "T_max"):
@@ -54,7 +55,7 @@ def set_epochs(cfg: Config, epochs: int) -> None:
 def _convert_to_epochs(cfg: Config) -> int:
     """Change a config that counts iterations to count epochs, in place; return the previous number of iterations."""
     length: int = cfg.train_cfg.max_iters
-    cfg.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=1)
+    cfg.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=1)  # set_epochs replaces the 1
     sampler = cfg.train_dataloader.get("sampler")
     if sampler and sampler.get("type") == "InfiniteSampler":
         sampler["type"] = "DefaultSampler"

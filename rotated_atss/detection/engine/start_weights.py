@@ -50,9 +50,11 @@ class StartWeightsHook(Hook):
             tensor_shapes(state), expected, where=self.path, reset_class_layer=self.reset_class_layer
         )
         trained_classes, classes = recorded_classes(checkpoint), config_classes(runner.cfg, "train_dataloader")
-        # A class layer of the right size may have been trained on other classes, or on the same ones in another order.
+        # fit.reset has the weights of a class layer of another size. Even a class layer of the right size may have been
+        # trained on other classes, or on the same ones in another order.
         if not fit.reset and trained_classes and classes:
             if self.reset_class_layer and sorted(trained_classes) != sorted(classes):
+                # the class layer is retina_cls or atss_cls, for example
                 class_weights = [name for name in fit.matched if name.rpartition(".")[0].endswith("_cls")]
                 other_weights = [name for name in fit.matched if name not in class_weights]
                 fit = fit._replace(matched=other_weights, reset=class_weights)
@@ -97,6 +99,7 @@ def check_pretrained_parts(model: nn.Module) -> list[str]:
         part_shapes = {key[len(prefix) :]: shape for key, shape in file_shapes.items() if key.startswith(prefix)}
         fit = match_pretrained_weights(part_shapes, expected_shapes, where=f"{path} as {name or 'model'}")
         if fit.missing:
+            # unused=[]: a file of a whole detector has weights that no part uses, which is no problem
             lines.append(f"{path} as {name or 'model'}: {fit._replace(unused=[]).describe()}")
     return lines
 

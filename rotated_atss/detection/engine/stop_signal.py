@@ -24,8 +24,8 @@ VALIDATION_DUE = "validation_due"  # key of a checkpoint's meta: the validation 
 
 # Time in seconds that a training of several processes has to write its checkpoint after a signal; a process that takes
 # longer ends without a checkpoint. A launcher also sends SIGTERM when one process has died. The other processes then
-# wait for the dead one in a collective operation, and torchrun kills them after 30 s. The time on the CPU is longer
-# because iterations take longer there.
+# wait for the dead one in a collective operation, and torchrun kills them after 30 s; these times are shorter, so that
+# each process ends by itself with a message. The time on the CPU is longer because iterations take longer there.
 GRACE_S = {"cuda": 10.0, "cpu": 25.0}
 
 
@@ -88,7 +88,8 @@ class StopSignalHook(Hook):
         """
         self._in_iteration = False
         (is_stopped,) = in_any_process(self._stop.signal is not None)
-        # With gradient accumulation, stop only after a step of the optimizer: gradients are not saved.
+        # With gradient accumulation, stop only after a step of the optimizer: gradients are not saved. Wrappers without
+        # should_update step in every iteration.
         has_stepped = getattr(runner.optim_wrapper, "should_update", lambda: True)()
         if is_stopped and has_stepped:
             self._save_and_end(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
@@ -99,6 +100,8 @@ class StopSignalHook(Hook):
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write the checkpoint during a validation, in a training of one process.
+
+        Several processes write it after the next training iteration, where they decide together.
 
         Raises:
             TerminatedError: The checkpoint is written.
@@ -116,7 +119,7 @@ class StopSignalHook(Hook):
         Raises:
             TerminatedError: Always.
         """
-        if self._in_iteration:
+        if self._in_iteration:  # weights and counters may not match
             raise self._terminated_error("no checkpoint is written")
         meta = dict(epoch=runner.epoch, iter=runner.iter)
         self._save_and_end(runner, {**meta, VALIDATION_DUE: True} if self._in_validation else meta)

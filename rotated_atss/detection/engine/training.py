@@ -58,7 +58,7 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
         UserError: As :func:`rotated_atss.detection.engine.runner.train`.
         TerminatedError: As :func:`rotated_atss.detection.engine.runner.train`.
     """
-    if options.deterministic:
+    if options.deterministic:  # sums round differently with another number of threads
         stop_following_cpu_load()
     cfg = _load_training_config(config, options)
     missing_data = missing_validation_data(cfg)

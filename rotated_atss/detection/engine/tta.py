@@ -69,7 +69,7 @@ class BoxTTAModel(BaseTTAModel):
         detections = [map_pass_to_image(sample) for sample in passes]
         boxes, scores, labels = (torch.cat(values) for values in zip(*detections))
         boxes, scores, labels = self.merge(boxes, scores, labels)
-        limit = self.max_per_img
+        limit = self.max_per_img  # the merged boxes are in descending order of score
         merged = passes[0].new(data={})
         merged.pred_instances = InstanceData(bboxes=boxes[:limit], scores=scores[:limit], labels=labels[:limit])
         return merged
