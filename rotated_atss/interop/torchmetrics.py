@@ -194,7 +194,8 @@ class OrientedAveragePrecision(Metric):
         labels = values_by_state[f"{prefix}_labels"]
         invalid_labels = labels[(labels < 0) | (labels >= len(self.class_names))]
         if len(invalid_labels):
-            raise ValueError(f"{where}: labels must be below {len(self.class_names)}, got {int(invalid_labels[0])}")
+            max_label = len(self.class_names) - 1
+            raise ValueError(f"{where}: labels must lie between 0 and {max_label}, got {int(invalid_labels[0])}")
         values_by_state[f"{prefix}_polygons"] = obb_to_poly(boxes) if boxes.shape[1] == 5 else boxes
         values_by_state[f"{prefix}_counts"] = torch.tensor([len(boxes)], device=self.device)
         return values_by_state
