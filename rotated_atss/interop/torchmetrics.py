@@ -22,9 +22,9 @@ require("torchmetrics")
 from torchmetrics import Metric  # noqa: E402
 from torchmetrics.utilities.data import dim_zero_cat  # noqa: E402
 
-# Value of each state without images. States have one row per detection or ground-truth box, in the order of the images,
-# except the counts, which are the numbers of these rows per image. Counts replace an image index per row, because the
-# indices of several processes would coincide when their states are concatenated.
+# Value of each state without images. The counts have one row per image: the number of its detections or ground-truth
+# boxes. All other states have one row per detection or ground-truth box, in the order of the images. Counts replace an
+# image index per row, because the indices of several processes would coincide when their states are concatenated.
 _EMPTY_STATES = {
     "pred_polygons": torch.zeros(0, 8, dtype=torch.float64),
     "pred_scores": torch.zeros(0, dtype=torch.float64),
