@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         2
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if "torch" not in sys.modules:  # otherwise torch's settings are up to the program that calls this function
+    if "torch" not in sys.modules:  # otherwise torch's threads and MPS fallback are up to the calling program
         set_wait_policy()
         enable_mps_fallback()
         follow_cpu_load()
@@ -173,9 +173,9 @@ class _Parser(argparse.ArgumentParser):
 
 def _reject_empty_arguments(arguments: Sequence[str]) -> None:
     """Refuse empty arguments, because an empty path would mean the working directory."""
-    for option, value in zip(arguments, arguments[1:]):
-        if not value:
-            where = option if option.startswith("-") else None
+    for previous, argument in zip(arguments, arguments[1:]):  # the first argument is the command
+        if not argument:
+            where = previous if previous.startswith("-") else None
             raise UserError("an argument is empty", where=where, hint="a shell variable may be unset")
 
 
@@ -248,7 +248,7 @@ def _print_overview(arguments: list[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.add_argument("command", metavar="COMMAND", nargs="?", choices=list(COMMANDS), help="command to run")
-    parser.parse_args(arguments)
+    parser.parse_args(arguments)  # exits, unless the command line is empty
     parser.print_help()
     return 2
 

@@ -42,7 +42,7 @@ def picture_title(cfg: Config, image: Path, assignment: ImageAssignment, names: 
 
 
 def variant_title(assignment: ImageAssignment, variant: str) -> str:
-    """Return the title of a trace. If there are two variants, the title marks the one that the config uses."""
+    """Return the title of a trace. Oriented boxes have two variants; the title marks the one that the config uses."""
     return _VARIANTS[variant] + (" (this config)" if variant == assignment.variant and assignment.oriented else "")
 
 

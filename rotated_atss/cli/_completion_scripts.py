@@ -13,6 +13,7 @@ _HEAD = f"# Completion of {PROGRAM}, written by: {PROGRAM} completion"
 # {command_cases}: one case per command; it completes all other words. If the word at the cursor starts with "-", the
 # candidates are the options, otherwise those of the positional arguments.
 # bash splits --option=value into three words, so the script looks for the option before the "=".
+# For the paths, IFS is only a newline, because file names can contain spaces.
 _BASH = """\
 {head} bash
 _rotated_atss() {{

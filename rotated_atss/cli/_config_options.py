@@ -79,7 +79,7 @@ def _restore_string(value: Any, text: str, is_string_key: bool) -> Any:
     """
     if isinstance(value, (list, tuple)):
         item_texts = [item_text.strip() for item_text in text.strip("[]()").split(",") if item_text.strip()]
-        if len(item_texts) == len(value):  # nested sequences are returned unchanged
+        if len(item_texts) == len(value):  # they differ for a nested sequence, which is returned unchanged
             pairs = zip(value, item_texts)
             return type(value)(_restore_string(item, item_text, is_string_key) for item, item_text in pairs)
     is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""

@@ -30,7 +30,7 @@ def check_onnx_options(config: str | None, options: Mapping[str, object]) -> Non
 
     Args:
         config: The config on the command line; None without one.
-        options: Values of these options by name; None, False or empty if they are not given.
+        options: Options that do not apply to an exported graph, with their values; None, False or empty if not given.
 
     Raises:
         UserError: A config or one of the options is given.

@@ -85,7 +85,7 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
         def on_evaluated(name: str) -> None:
             bar.update(file_bytes[files[name]] if name in files else 0)  # a class need not have a file
 
-        # unknown classes are refused below: the message lists the classes of all files
+        # unknown classes are skipped here and refused below, where the message can list the classes of all files
         detections = read_task1_folder(args.detections, classes, skip_unknown=True, workers=workers, on_done=on_read)
         labels = _read_labels(label_files, on_read)
         locations = _locate_classes(files, label_files, labels)

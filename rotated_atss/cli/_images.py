@@ -119,7 +119,7 @@ def parse_pixel_options(args: argparse.Namespace, recorded: PixelOptions | None 
         return replace(options, bits=bits)
     if scaling is not None:
         rule: Any = scaling if scaling.isalpha() else _parse_numbers(scaling, float, "--scaling", "a rule, or MIN,MAX")
-        return replace(options, bits=None, scaling=rule)
+        return replace(options, bits=None, scaling=rule)  # recorded bits would take precedence over the rule
     return options
 
 

@@ -124,4 +124,5 @@ def _read_coco_objects(labels: Path, image: Path) -> LabeledObjects:
     boxes = np.array([obj.box for obj in objects], np.float64).reshape(-1, 4)
     names = [printable(instances.categories[obj.category_id], _MAX_NAME) for obj in objects]
     flags = [CROWD if obj.iscrowd else 0 for obj in objects]
+    # read_instances leaves out boxes without area, but does not count them per image
     return LabeledObjects(hbb_polygons(boxes), names, flags, num_without_area=0)

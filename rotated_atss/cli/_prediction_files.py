@@ -166,7 +166,8 @@ class PredictionFiles(ImageRecords):
         if self.outcome is not None:
             with self._common_lock(), suppress(FileNotFoundError):  # another shard may have removed it
                 self._remove_partial()
-        elif self.partial.exists() and not num_done and self._shard is None:  # nothing to continue
+        elif self.partial.exists() and not num_done and self._shard is None:
+            # nothing to continue; with shards, other runs may still use the folder
             shutil.rmtree(self.partial, ignore_errors=True)
         elif self.partial.exists() and error is not None:
             images = count_of(len(self.images), "image")
@@ -210,7 +211,7 @@ class PredictionFiles(ImageRecords):
             raise UserError(f"an interrupted run differs: {difference}", where=self.partial, hint=hint)
         if self._overwrite or difference is not None or description is None:
             shutil.rmtree(self.partial, ignore_errors=True)
-        elif self._shard is None:
+        elif self._shard is None:  # with shards, another running process may be writing these files
             for path in self.partial.rglob(".*.part"):  # left by a killed process
                 path.unlink()
 
@@ -274,7 +275,7 @@ class PredictionFiles(ImageRecords):
                 "summary": summary, "failed": len(self.images) - len(records), "removed": len(stale_pictures),
                 "removed_files": [path.name for path in earlier_files if path not in targets and path.exists()],
             }  # fmt: skip
-            removals = [*stale_pictures, *earlier_files]
+            removals = [*stale_pictures, *earlier_files]  # plan_moves leaves out those that a move replaces
             finish_moves(plan_moves(self.partial / _JOURNAL, moves, removals, run=self._description, note=outcome))
         self.outcome = outcome
 

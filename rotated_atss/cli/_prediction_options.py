@@ -78,6 +78,7 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
     iou_threshold = Tiling.iou_threshold if args.iou is None else args.iou
     Tiling(size, args.gap, args.batch, iou_threshold)  # created only to check the ranges of the values
     paths = find_images(args.images)
+    # the subfolders, too, because a single image may be in OUT/pictures
     check_output_folders([args.out, *(Path(args.out) / name for name in (DETECTIONS, PICTURES))], args.images)
     if args.coco_annotations and not args.json:
         raise UserError("--coco-annotations is used only with --json, which is missing", hint="add --json FILE")

@@ -65,9 +65,10 @@ def run(args: argparse.Namespace) -> int:
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
     records, pipeline = load_records(cfg, args.data)
     records = records[: args.limit]  # None keeps all
-    shapes, counts = count_positives(cfg, args.compare, _iterate_assignment_inputs(records, pipeline))
+    box_shapes, counts_by_assigner = count_positives(cfg, args.compare, _iterate_assignment_inputs(records, pipeline))
     num_images = sum(bool(record["instances"]) for record in records)
-    report: dict[str, Any] = {"config": cfg.config_name, "images": num_images, **summarize(shapes, counts)}
+    summary = summarize(box_shapes, counts_by_assigner)
+    report: dict[str, Any] = {"config": cfg.config_name, "images": num_images, **summary}
     if not report["objects"]:
         raise UserError("no ground-truth box to assign", where=args.data, hint="check --data, or raise --limit")
     image_count = f"{count_of(num_images, 'image')} with objects"

@@ -103,7 +103,7 @@ def _draw_input(net_input: NetworkInput, browser: InputBrowser, colors: Mapping,
         image_wh=net_input.image_wh,
         colors=colors,
     )
-    if not side_by_side or net_input.trace.image is None:
+    if not side_by_side or net_input.trace.image is None:  # None if the pipeline loads no image
         return after
     height, width = after.shape[:2]
     before = _draw_before(net_input, browser, colors, (width, height))
@@ -114,13 +114,13 @@ def _draw_input(net_input: NetworkInput, browser: InputBrowser, colors: Mapping,
 
 
 def _draw_before(net_input: NetworkInput, browser: InputBrowser, colors: Mapping, cell_wh: tuple[int, int]) -> Image:
-    """Draw the image and boxes as loaded; the image is resized to fit a cell first, so that lines keep their width."""
+    """Draw the image and boxes as loaded. The image is first resized to fit a cell, so that lines keep their width."""
     import cv2
 
     from rotated_atss.detection.engine.browse import convert_angle_version
     from rotated_atss.visualization.network_input import draw_network_input
 
-    trace = net_input.trace
+    trace = net_input.trace  # the image and boxes as loaded, before the other steps of the pipeline
     image = trace.image
     assert image is not None
     factor = min(cell_wh[0] / image.shape[1], cell_wh[1] / image.shape[0])

@@ -111,7 +111,7 @@ def _test(args: argparse.Namespace, checkpoint: Path, data_roots: Mapping[str, s
 
 
 def _schedule_options(args: argparse.Namespace) -> dict[str, int]:
-    """Return the config values for ``--iterations``. The log of a short run also has at least ten lines."""
+    """Return the config values for ``--iterations``. A short run logs more often, for at least ten lines."""
     if args.iterations is None:
         return {}
     return {

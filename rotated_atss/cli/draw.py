@@ -121,6 +121,7 @@ def _draw_image(
     styles = class_styles((name for source in (*labels, *detections) for name in source.present_classes), args.palette)
     layers = [replace(layer, styles=add_crowd_styles(styles)) for layer in layers]
     with open_image(path, args.pixels) as image:
+        # before the classes are selected, because --object counts the boxes of all classes
         window = find_window(args, (image.width, image.height), layers, MAX_PICTURE_PIXELS)
         if classes is not None:
             layers = [select_boxes(layer, classes) for layer in layers]

@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config, checkpoint, (args.images,) = split_model_arguments(args.inputs, num_others=1)
-    find_images(args.images)  # reports a wrong path before anything is loaded
+    find_images(args.images)  # reports a wrong path before the cluster is contacted and other arguments are checked
     started = time.perf_counter()
     if args.scheduler is not None:
         config, checkpoint = _prepare_cluster(config, checkpoint, args)
@@ -129,6 +129,7 @@ def _predict_images(
     if num_finished:
         print(f"continuing: {num_finished} of {count_of(len(shard_paths), 'image')} finished")
     print(_format_plan(unfinished, tiling, is_resampled=args.resolution is not None), flush=True)
+    # ImageRecords instead of files, because the workers of a cluster receive a pickled copy
     predict = partial(predict_file, ImageRecords(files.partial), tiling=tiling, classes=classes, args=args)
     if args.scheduler is None:
         process_images(unfinished, lambda path: predict(detector=detector, path=path), "predict")

@@ -60,11 +60,12 @@ def format_replay(result: Replay) -> list[str]:
     return lines
 
 
-def _gradient_lines(when: str, gradients: list[str]) -> list[str]:
-    if not gradients:
+def _gradient_lines(when: str, weights: list[str]) -> list[str]:
+    """Return a line that lists the names of the weights whose gradients are not finite; no line without weights."""
+    if not weights:
         return []
-    shown = ", ".join(gradients[:_MAX_LISTED_WEIGHTS]) + (", ..." if len(gradients) > _MAX_LISTED_WEIGHTS else "")
-    return [f"gradients that are not finite, {when}: {count_of(len(gradients), 'weight')} ({shown})"]
+    shown = ", ".join(weights[:_MAX_LISTED_WEIGHTS]) + (", ..." if len(weights) > _MAX_LISTED_WEIGHTS else "")
+    return [f"gradients that are not finite, {when}: {count_of(len(weights), 'weight')} ({shown})"]
 
 
 def _image_line(image: ImageResult, names: list[str]) -> str:

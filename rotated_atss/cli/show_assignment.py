@@ -108,7 +108,7 @@ def _prepare_assignment(
         boxes = poly_to_obb(polygons, rect=dataset.get("rect", "edge"))
     else:
         corners = polygons.view(-1, 4, 2)
-        boxes = torch.cat((corners.amin(1), corners.amax(1)), 1) if len(corners) else polygons[:, :4]
+        boxes = torch.cat((corners.amin(1), corners.amax(1)), 1)  # (N, 4) circumscribed horizontal boxes
     assignment = prepare_assignment(cfg, image_wh, boxes.tolist(), is_ignored)
     return assignment, [objects.names[row] for row, ignored in zip(rows, is_ignored) if not ignored]
 

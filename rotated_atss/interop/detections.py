@@ -121,7 +121,7 @@ def _make_image_lookup(images: ImageSource) -> Callable[[str], tuple[str, tuple[
     files = ImageFiles(images)
 
     def look_up_in_folder(image_id: str) -> tuple[str, tuple[int, int]]:
-        path = files.path(image_id, "the detections")
+        path = files.path(image_id, labels="the detections")
         return path.name, image_size(path)
 
     return look_up_in_folder

@@ -123,7 +123,7 @@ class OrientedDetectionModel(DetectionModel):
         """Convert the detections on one slice to SAHI's predictions.
 
         Args:
-            boxes: (N, 5) ``cx, cy, w, h, angle``, in pixels of the slice.
+            boxes: (N, 5) ``cx, cy, w, h, angle`` or (N, 4) ``x1, y1, x2, y2``, in pixels of the slice.
             scores: (N,).
             labels: (N,) class indices.
             shift: Offset (x, y) of the slice in the full image, pixels.

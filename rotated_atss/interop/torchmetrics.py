@@ -22,9 +22,9 @@ require("torchmetrics")
 from torchmetrics import Metric  # noqa: E402
 from torchmetrics.utilities.data import dim_zero_cat  # noqa: E402
 
-# Value of each state without images. States have one row per detection or ground-truth box, in the order of the images,
-# except the counts, which are the numbers of these rows per image. Counts replace an image index per row, because the
-# indices of several processes would coincide when their states are concatenated.
+# Value of each state without images. The counts have one row per image: the number of its detections or ground-truth
+# boxes. All other states have one row per detection or ground-truth box, in the order of the images. Counts replace an
+# image index per row, because the indices of several processes would coincide when their states are concatenated.
 _EMPTY_STATES = {
     "pred_polygons": torch.zeros(0, 8, dtype=torch.float64),
     "pred_scores": torch.zeros(0, dtype=torch.float64),
@@ -194,7 +194,8 @@ class OrientedAveragePrecision(Metric):
         labels = values_by_state[f"{prefix}_labels"]
         invalid_labels = labels[(labels < 0) | (labels >= len(self.class_names))]
         if len(invalid_labels):
-            raise ValueError(f"{where}: labels must be below {len(self.class_names)}, got {int(invalid_labels[0])}")
+            max_label = len(self.class_names) - 1
+            raise ValueError(f"{where}: labels must lie between 0 and {max_label}, got {int(invalid_labels[0])}")
         values_by_state[f"{prefix}_polygons"] = obb_to_poly(boxes) if boxes.shape[1] == 5 else boxes
         values_by_state[f"{prefix}_counts"] = torch.tensor([len(boxes)], device=self.device)
         return values_by_state
