@@ -59,7 +59,7 @@ def compare(name: str, tiles: list) -> Row:
     """Export one config and return its largest differences."""
     from rotated_atss.detection.engine.config import build_model, load_config
     from rotated_atss.detection.engine.export import onnx_bytes
-    from rotated_atss.detection.engine.model_record import default_window, describe_model
+    from rotated_atss.detection.engine.model_metadata import default_window, describe_model
     from rotated_atss.detection.heads.graph import DetectionGraph
     from rotated_atss.io.quiet import quiet_exporters
     from rotated_atss.runtime.compare import compare_outputs

@@ -31,7 +31,7 @@ class GraphDetector:
 
     Args:
         session: The loaded graph.
-        info: The record of the model.
+        info: The model metadata.
         graph: The graph metadata: how the outputs of the graph become detections.
 
     Attributes:
@@ -166,7 +166,7 @@ def load_detector(
     metadata = read_onnx_metadata(path)
     graph, info = read_graph_info(metadata, path), read_info(metadata, path)
     if info is None:
-        raise UserError("the file has no record of its model", where=path, hint="export the model again")
+        raise UserError("the file has no model metadata", where=path, hint="export the model again")
     if runtime == FASTEST and device in (None, "cpu"):
         side = info.window.size or _TIMING_SIDE
         images, _ = prepare_batch([np.zeros((side, side, 3), np.uint8)], info.preprocessing)
@@ -183,7 +183,7 @@ def prepare_batch(tiles: Sequence[Image], preprocessing: Preprocessing) -> tuple
 
     Args:
         tiles: Images (H, W, 3), uint8, BGR.
-        preprocessing: From the record of the model. Its normalization is part of the graph, so it is not applied here.
+        preprocessing: From the model metadata. Its normalization is part of the graph, so it is not applied here.
 
     Returns:
         Input (B, 3, H, W) float32, RGB, 0 to 255, and (height, width) of each resized tile without padding.

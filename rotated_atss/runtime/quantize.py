@@ -36,7 +36,7 @@ def quantize_to_int8(
 
     Args:
         graph: The ONNX file in float32.
-        info: The record of the model.
+        info: The model metadata.
         images: Image files like those on which the model will be used.
         num_windows: Approximate number of windows for calibration, as in :func:`select_windows`.
 

@@ -384,7 +384,7 @@ def recorded(model, tmp_path_factory):
 
     from rotated_atss.checkpoints.model_info import KEY, Window
     from rotated_atss.detection.engine.config import build_model, load_config
-    from rotated_atss.detection.engine.model_record import describe_model
+    from rotated_atss.detection.engine.model_metadata import describe_model
 
     config, checkpoint = model["oriented"]
     cfg = load_config(config)
@@ -430,7 +430,7 @@ def test_config_that_contradicts_the_model_file_is_refused(recorded, images, tmp
 
 def test_checkpoint_without_a_record_needs_its_config(model, images, tmp_path, user_error):
     line = user_error("predict", model["oriented"][1], images, "--out", tmp_path / "out")
-    assert "the checkpoint has no record of its model (name its config: CONFIG CHECKPOINT)" in line
+    assert "the checkpoint has no model metadata (name its config: CONFIG CHECKPOINT)" in line
     assert not (tmp_path / "out").exists()
 
 

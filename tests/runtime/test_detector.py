@@ -121,7 +121,7 @@ def test_files_that_are_no_exported_models(tmp_path):
     for path, message in (
         (tmp_path / "text.onnx", "text.onnx: not a readable ONNX file"),
         (other, "other.onnx: not exported by rotated-atss"),
-        (no_model, "no_model.onnx: the file has no record of its model"),
+        (no_model, "no_model.onnx: the file has no model metadata"),
         (damaged, "damaged.onnx: the graph metadata has an unknown field paces"),
     ):
         with pytest.raises(UserError, match=message):

@@ -91,7 +91,7 @@ def _read_without_execution(path: Path) -> Config:
 def config_from_values(
     values: Mapping[str, Any], name: str, where: str | Path, cfg_options: Mapping[str, Any] | None = None
 ) -> Config:
-    """Build a config from the values that a model file records, and make its ``default_scope`` MMEngine's default.
+    """Build a config from the values in the metadata of a model file, and make its ``default_scope`` the default.
 
     Args:
         values: Resolved values by top-level key.

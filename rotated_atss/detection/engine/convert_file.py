@@ -21,7 +21,7 @@ from rotated_atss.detection.engine.checkpoint_io import read_checkpoint
 from rotated_atss.detection.engine.class_names import find_class_names
 from rotated_atss.detection.engine.config import build_model, load_config
 from rotated_atss.detection.engine.conversion_target import describe_target
-from rotated_atss.detection.engine.model_record import default_window, describe_model
+from rotated_atss.detection.engine.model_metadata import default_window, describe_model
 from rotated_atss.detection.engine.network import num_classes
 from rotated_atss.errors import UserError
 
@@ -35,7 +35,7 @@ class ConvertedFile:
         target: Description of the model that the config builds.
         config_reason: Why this config was chosen, for display.
         conversion: Converted weights, and notes on the conversion.
-        meta: Metadata of the checkpoint to write, with the record of the model.
+        meta: Metadata of the checkpoint to write, with the model metadata.
     """
 
     origin: Origin
@@ -86,7 +86,7 @@ def convert_file(
     try:
         meta[KEY] = _describe_as_json(config, cfg_options, meta)
     except UserError as error:
-        note = f"the files have no record of the model: {error}"
+        note = f"the files have no model metadata: {error}"
         conversion = replace(conversion, notes=[*conversion.notes, note])
     return ConvertedFile(origin, target, reason, conversion, meta)
 
@@ -106,7 +106,7 @@ def _find_config(origin: Origin, path: str | Path) -> tuple[str, str]:
 
 
 def _describe_as_json(config: str, cfg_options: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> str:
-    """Return the record of the converted model as JSON, with the windows of the published results."""
+    """Return the metadata of the converted model as JSON, with the windows of the published results."""
     cfg = load_config(config, cfg_options)
     with torch.device("meta"):  # only the shapes of the weights are needed
         model = build_model(cfg)

@@ -137,8 +137,7 @@ def resized_wh(image_wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int
         if transform.get("scale_factor"):
             return rescale_size(image_wh, float(transform["scale_factor"]))
         scale = _median_scale(transform.get("scales") or transform["scale"])
-        keep_ratio = transform.get("keep_ratio", transform["type"] == "RandomChoiceResize")
-        return rescale_size(image_wh, scale) if keep_ratio else scale
+        return rescale_size(image_wh, scale) if transform.get("keep_ratio") else scale
     return image_wh
 
 

@@ -19,7 +19,7 @@ from torch.export import Dim
 from rotated_atss.checkpoints.graph_info import GRAPH_KEY, INPUT, GraphInfo
 from rotated_atss.checkpoints.model_info import KEY, WHOLE_IMAGE, ModelInfo
 from rotated_atss.detection.engine.inference import LoadedModel, load_model
-from rotated_atss.detection.engine.model_record import default_window, describe_model
+from rotated_atss.detection.engine.model_metadata import default_window, describe_model
 from rotated_atss.detection.heads.graph import DetectionGraph
 from rotated_atss.dota.folders import list_images
 from rotated_atss.errors import UserError
@@ -103,15 +103,15 @@ def export(config: str | Path | None, checkpoint: str | Path, options: ExportOpt
 
 
 def describe_loaded_model(loaded: LoadedModel) -> ModelInfo:
-    """Create the record of a loaded model from its config.
+    """Create the metadata of a loaded model from its config.
 
-    If the model file has a record, windows, training data, pixel conversion and origin are copied from that record.
+    If the model file has metadata, windows, training data, pixel conversion and origin are copied from it.
 
     Args:
         loaded: The model.
 
     Raises:
-        UserError: A record cannot describe the config's test pipeline or model.
+        UserError: Model metadata cannot describe the config's test pipeline or model.
     """
     cfg, model, classes, info = loaded
     if info is None:
@@ -129,7 +129,7 @@ def export_onnx_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
 
     Args:
         graph: Network and box decoding.
-        info: The record of the model.
+        info: The model metadata.
 
     Returns:
         The content of the ONNX file.
@@ -151,7 +151,7 @@ def export_program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
 
     Args:
         graph: Network and box decoding.
-        info: The record of the model.
+        info: The model metadata.
 
     Returns:
         The content of the package, in the format of ``torch.export.load``.
@@ -169,11 +169,11 @@ def export_program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
 
 
 def build_metadata(info: ModelInfo, graph_info: GraphInfo) -> dict[str, str]:
-    """Build the metadata of an exported file: the records of model and graph, and entries for QGIS Deepness.
+    """Build the metadata of an exported file: the metadata of model and graph, and entries for QGIS Deepness.
 
     Args:
-        info: The record of the model.
-        graph_info: The record of the graph.
+        info: The model metadata.
+        graph_info: The graph metadata.
     """
     metadata = {
         KEY: info.to_json(),

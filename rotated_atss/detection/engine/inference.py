@@ -22,7 +22,7 @@ from rotated_atss.detection.engine.checkpoint_io import load_weights, read_check
 from rotated_atss.detection.engine.class_names import find_class_names, set_classes
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, require_keys
 from rotated_atss.detection.engine.device import resolve_device
-from rotated_atss.detection.engine.model_record import default_window, merge_iou_threshold, merge_pixel_options
+from rotated_atss.detection.engine.model_metadata import default_window, merge_iou_threshold, merge_pixel_options
 from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes, store_channels_last
 from rotated_atss.detection.engine.recorded_config import resolve_config
 from rotated_atss.errors import UserError, count_of
@@ -52,7 +52,7 @@ class LoadedDetector:
         amp: Run the network in bfloat16, on devices that compute it natively (:func:`has_fast_bfloat16`).
         channels_last: Store the weights channels last (:func:`store_channels_last`).
         pixels: How the pixels of images are converted to 8 bits; None for an automatic conversion.
-        info: The record of the model file; None if it has none.
+        info: Model metadata of the file; None without it.
     """
 
     def __init__(
@@ -120,12 +120,12 @@ def load_detector(
 ) -> LoadedDetector:
     """Load a detector from a model file, or from a config and a checkpoint.
 
-    Windows and pixel conversion are read from the record of the model file. Without a record, they follow the config
-    (:func:`rotated_atss.detection.engine.model_record.default_window`). Settings of ``LoadTile`` in the config take
+    Windows and pixel conversion are read from the metadata of the model file. Without metadata, they follow the config
+    (:func:`rotated_atss.detection.engine.model_metadata.default_window`). Settings of ``LoadTile`` in the config take
     precedence over a recorded pixel conversion.
 
     Args:
-        config: With ``checkpoint``: path or name of a config. Without: a model file with a record, as training and
+        config: With ``checkpoint``: path or name of a config. Without: a model file with metadata, as training and
             conversion write it. The config's test pipeline, without its loading step, is applied to tiles.
         checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for the CUDA GPU if there is one, otherwise the CPU.
@@ -136,11 +136,11 @@ def load_detector(
 
     Raises:
         UserError: Config, checkpoint or device does not exist, the checkpoint does not fit or contradicts the config,
-            or a model file has no record.
+            or a model file has no metadata.
 
     Example::
 
-        detector = load_detector(config, checkpoint, device="cpu")  # a file with a record: load_detector(checkpoint)
+        detector = load_detector(config, checkpoint, device="cpu")  # a file with metadata: load_detector(checkpoint)
         detections = predict_image(detector, "P0001.png", size=1024, gap=200)
         for polygon, score, label in zip(obb_polygons(detections.boxes), detections.scores, detections.labels):
             print(detector.classes[label], float(score), polygon.tolist())
@@ -175,7 +175,7 @@ class LoadedModel(NamedTuple):
         cfg: Config of the model.
         model: The detector, on the CPU.
         classes: Class names in the order of the class indices.
-        info: The record of the model file; None if it has none.
+        info: Model metadata of the file; None without it.
     """
 
     cfg: Config

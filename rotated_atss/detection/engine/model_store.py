@@ -20,7 +20,7 @@ def provide_model(entry: RegistryEntry, *, progress: bool | None = None) -> tupl
 
     Returns:
         The local file, and the conversion (None if nothing was converted). The file of a detector is a converted model
-        file with a record; the file of a backbone is the downloaded file.
+        file with metadata; the file of a backbone is the downloaded file.
 
     Raises:
         UserError: The file cannot be downloaded or converted, or its hash differs from the registry.
@@ -30,7 +30,7 @@ def provide_model(entry: RegistryEntry, *, progress: bool | None = None) -> tupl
         path, _ = provide_model(find_entry("rotated_atss_obb_r50_fpn_1x_dota_le90"))
     """
     source = fetch(entry, progress=progress)
-    if is_usable(entry, source):  # without conversion: a backbone, or a file with a record
+    if is_usable(entry, source):  # without conversion: a backbone, or a file with metadata
         return source, None
     out = cache_folder() / f"{entry.name}.pth"
     info = read_model_info(out) if out.is_file() else None

@@ -180,9 +180,10 @@ def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
 def _set_nonfinite_action(cfg: Config, action: str) -> None:
     """Set the action of the config's ``NonFiniteLossHook``; add the hook if the config has none."""
     hook_type = "NonFiniteLossHook"
-    hooks = [dict(hook) for hook in cfg.get("custom_hooks") or () if isinstance(hook, dict)]
-    nonfinite_hook = next((hook for hook in hooks if hook.get("type") == hook_type), dict(type=hook_type))
-    other_hooks = [hook for hook in hooks if hook.get("type") != hook_type]
+    hooks = list(cfg.get("custom_hooks") or ())  # configs of hooks, or hooks
+    is_nonfinite = [isinstance(hook, dict) and hook.get("type") == hook_type for hook in hooks]
+    nonfinite_hook = next((hook for hook, found in zip(hooks, is_nonfinite) if found), dict(type=hook_type))
+    other_hooks = [hook for hook, found in zip(hooks, is_nonfinite) if not found]
     cfg.custom_hooks = [{**nonfinite_hook, "action": action}, *other_hooks]
 
 

@@ -16,11 +16,11 @@ from rotated_atss.checkpoints.settings_check import tuples_to_lists
 from rotated_atss.detection.engine.checkpoint_io import check_weights_fit
 from rotated_atss.detection.engine.class_names import config_classes, find_class_names, set_classes
 from rotated_atss.detection.engine.config import build_model, config_from_values, load_config, require_keys
-from rotated_atss.detection.engine.model_record import default_window, describe_model
+from rotated_atss.detection.engine.model_metadata import default_window, describe_model
 from rotated_atss.detection.engine.network import num_classes
 from rotated_atss.errors import UserError, quote
 
-# Parts of a model's config that change the meaning of its weights; they are compared with the record.
+# Parts of a model's config that change the meaning of its weights; they are compared with the metadata.
 _COMPARED_KEYS = ("bbox_coder", "anchor_generator", "data_preprocessor")
 _TRAINING_KEYS = ("batch_augments", "train_cfg", "init_cfg")  # settings in them have no effect on a trained model
 
@@ -31,16 +31,16 @@ def resolve_config(
     checkpoint: str | Path,
     cfg_options: Mapping[str, Any] | None,
 ) -> Config:
-    """Return the config of a model: the given config, or else the one in the record of the checkpoint.
+    """Return the config of a model: the given config, or else the one in the metadata of the checkpoint.
 
     Args:
         config: Path or name of a config, or a config loaded with ``cfg_options``; None for the recorded config.
-        info: The record of the checkpoint; None if it has none.
+        info: Model metadata of the checkpoint; None without it.
         checkpoint: Path of the checkpoint, for errors.
         cfg_options: Changes to the config by dotted key.
 
     Raises:
-        UserError: There is neither a config nor a record, or they contradict each other.
+        UserError: There is neither a config nor metadata, or they contradict each other.
     """
     if config is not None:
         cfg = config if isinstance(config, Config) else load_config(config, cfg_options)
@@ -50,7 +50,7 @@ def resolve_config(
         return cfg
     if info is None:
         hint = "name its config: CONFIG CHECKPOINT"
-        raise UserError("the checkpoint has no record of its model", where=checkpoint, hint=hint)
+        raise UserError("the checkpoint has no model metadata", where=checkpoint, hint=hint)
     try:
         values = info.config_values()
     except UserError as error:
@@ -70,14 +70,14 @@ def _check_user_classes(cfg: Config, info: ModelInfo, checkpoint: object, user_k
 
 
 def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str] = ()) -> None:
-    """Raise an error if a config contradicts the record of a checkpoint in how the outputs of the network are decoded.
+    """Raise an error if a config contradicts the metadata of a checkpoint in how network outputs are decoded.
 
     Box coders, priors and preprocessing are compared. For example, weights of another angle version fit the model, but
     their boxes would be decoded wrongly.
 
     Args:
         cfg: The config.
-        info: The record of the checkpoint.
+        info: Model metadata of the checkpoint.
         checkpoint: Path of the checkpoint, for the error.
         user_keys: Dotted config keys that the user has set. These settings are not compared.
 
@@ -88,7 +88,7 @@ def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys:
     given = dict(_compared_settings(cfg.model, "model"))
     recorded = {} if info.config is None else dict(_compared_settings(info.config_values().get("model"), "model"))
     for key in given:
-        if key.endswith(".angle_version"):  # known even if the record has no config
+        if key.endswith(".angle_version"):  # known even if the metadata has no config
             recorded.setdefault(key, info.angle_version)
     keys = dict.fromkeys([*recorded, *given])
     # The angle version comes first, because it explains other differences.
@@ -99,11 +99,11 @@ def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys:
             )
             name = cfg.get("config_name") or cfg.filename
             what = f"{key} is {recorded_text} in the checkpoint, {given_text} in the config {name}"
-            raise UserError(what, where=checkpoint, hint="omit the config: the checkpoint has a record of its own")
+            raise UserError(what, where=checkpoint, hint="omit the config: the checkpoint contains its own")
 
 
 def _is_equal(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Return whether a setting is the same in the record and in the given config.
+    """Return whether a setting is the same in the metadata and in the given config.
 
     A setting that only one of them has counts as the same
 
@@ -140,7 +140,7 @@ def _compared_settings(value: Any, path: str, is_compared: bool = False) -> Iter
 
 
 def describe_checkpoint(config: str | Path, content: Mapping[str, Any], path: str | Path) -> ModelInfo:
-    """Return the record of a checkpoint; if it has none, create one from a config.
+    """Return the model metadata of a checkpoint; if it has none, create it from a config.
 
     Args:
         config: Path or name of the model's config.
@@ -148,7 +148,7 @@ def describe_checkpoint(config: str | Path, content: Mapping[str, Any], path: st
         path: Path of the checkpoint, for errors.
 
     Raises:
-        UserError: The weights do not fit the config, or config and record contradict each other.
+        UserError: The weights do not fit the config, or config and metadata contradict each other.
     """
     info = read_info(content.get("meta"), path)
     cfg = resolve_config(config, info, path, None)

@@ -74,7 +74,7 @@ def record_finished(runner: Runner, checkpoint: str, meta: Mapping[str, Any]) ->
     return {
         "result": "train",
         **_common_fields(runner, checkpoint),
-        "epochs": meta.get("epoch"),
+        "epochs": meta.get("epoch") if "max_epochs" in runner.cfg.train_cfg else None,
         "iterations": meta.get("iter"),
         "seconds": 0.0,
         "loss": None,

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from mmengine.dist import barrier, get_world_size, is_main_process
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
 from rotated_atss.detection.engine.build_errors import is_dead_worker
@@ -88,9 +89,10 @@ class StopSignalHook(Hook):
         """
         self._in_iteration = False
         (is_stopped,) = in_any_process(self._stop.signal is not None)
-        # With gradient accumulation, stop only after a step of the optimizer: gradients are not saved. Wrappers without
-        # should_update step in every iteration.
-        has_stepped = getattr(runner.optim_wrapper, "should_update", lambda: True)()
+        # With gradient accumulation, stop only after a step of the optimizer: gradients are not saved. Several
+        # optimizers have no common steps (OptimWrapperDict inherits should_update, but it fails).
+        optim_wrapper = runner.optim_wrapper
+        has_stepped = isinstance(optim_wrapper, OptimWrapperDict) or optim_wrapper.should_update()
         if is_stopped and has_stepped:
             self._save_and_end(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
 

@@ -39,7 +39,7 @@ from rotated_atss.detection.engine.schedule import (
 )
 from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
 from rotated_atss.detection.engine.stop_signal import checkpoint_on_signal
-from rotated_atss.detection.engine.training_record import ModelInfoHook
+from rotated_atss.detection.engine.training_metadata import ModelInfoHook
 from rotated_atss.detection.engine.validation_log import ValidationLogHook
 from rotated_atss.io.cpu_threads import stop_following_cpu_load
 

@@ -73,7 +73,7 @@ def unrestricted_loaders(monkeypatch):
 def describe():
     """``describe(config, **changes)`` returns the record of an untrained model with the classes a and b."""
     from rotated_atss.detection.engine.config import build_model, load_config
-    from rotated_atss.detection.engine.model_record import default_window, describe_model
+    from rotated_atss.detection.engine.model_metadata import default_window, describe_model
 
     def call(name, **changes):
         cfg = load_config(name, changes)

@@ -52,6 +52,7 @@ def test_instances_json_without_images(tmp_path):
         (dict(type="Resize", scale_factor=2.0), (800, 600)),
         (dict(type="RandomResize", scale=[(1333, 640), (1333, 800)], keep_ratio=True), (960, 720)),
         (dict(type="RandomChoiceResize", scales=[(1333, 640), (1333, 672), (1333, 800)], keep_ratio=True), (896, 672)),
+        (dict(type="RandomChoiceResize", scales=[(1333, 640), (1333, 672), (1333, 800)]), (1333, 672)),
         (dict(type="RandomFlip", prob=0.5), (400, 300)),
     ],
 )

@@ -37,7 +37,7 @@ def test_config_that_contradicts_the_record_is_refused(fault, describe):
     other = load_config(DEMO, {"model.bbox_head.bbox_coder.angle_version": "le135"})
     assert fault(check_agreement, other, info, "a.pth") == (
         "a.pth: model.bbox_head.bbox_coder.angle_version is 'le90' in the checkpoint, 'le135' in the config "
-        f"{DEMO} (omit the config: the checkpoint has a record of its own)"
+        f"{DEMO} (omit the config: the checkpoint contains its own)"
     )
     equal = {
         "model.data_preprocessor.type": "DetDataPreprocessor",

@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("mmengine")
 
+from mmengine.config import Config
+
 from rotated_atss.detection.engine.run_result import ResultHook, record_finished, record_test, save_learning_curves
 
 
@@ -16,7 +18,7 @@ def run_in(folder: Path) -> SimpleNamespace:
     folder.mkdir()
     evaluator = dict(type="DOTAMetric", out_dir="merged", submission="task1.zip", report_dir="work/report")
     return SimpleNamespace(
-        cfg=dict(config_name="demo", test_evaluator=evaluator),
+        cfg=Config(dict(config_name="demo", test_evaluator=evaluator, train_cfg=dict(max_epochs=12))),
         work_dir=str(folder),
         logger=SimpleNamespace(log_file=str(folder / "run.log")),
         test_dataloader=SimpleNamespace(dataset=[None, None]),
@@ -49,6 +51,13 @@ def test_paths_of_a_finished_training_are_absolute(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     result = record_finished(run_in(tmp_path / "work"), "work/epoch_12.pth", {"epoch": 12, "iter": 600})
     assert (result["checkpoint"], result["epochs"]) == (str(tmp_path / "work" / "epoch_12.pth"), 12)
+
+
+def test_a_finished_training_of_iterations_has_no_epochs(tmp_path: Path) -> None:
+    runner = run_in(tmp_path / "work")
+    runner.cfg.train_cfg = dict(max_iters=600)
+    result = record_finished(runner, "work/iter_600.pth", {"epoch": 12, "iter": 600})
+    assert (result["iterations"], result["epochs"]) == (600, None)
 
 
 @pytest.mark.parametrize("iterations, drawn", [(1, False), (2, True)])

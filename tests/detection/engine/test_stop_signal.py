@@ -5,14 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch.utils.data.dataloader import _SingleProcessDataLoaderIter
 
 from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.resume import latest_checkpoint
+from rotated_atss.detection.engine.stop_signal import StopSignalHook
 from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
 from rotated_atss.errors import UserError
 from rotated_atss.io.signals import TerminatedError
@@ -208,3 +211,14 @@ def test_a_signal_to_all_processes_ends_the_command_with_a_checkpoint(tiny_publi
     assert lines[-1].startswith(f"rotated-atss train: terminated by SIGTERM: {written} at iteration ")
     assert "Traceback" not in error
     assert latest_checkpoint(tmp_path / "work") == tmp_path / "work" / "interrupted.pth"
+
+
+def test_several_optimizers_have_no_common_step(monkeypatch):
+    layer = torch.nn.Linear(1, 1)
+    wrapper = OptimWrapper(torch.optim.SGD(layer.parameters(), lr=0.1), accumulative_counts=2)
+    hook = StopSignalHook(SimpleNamespace(signal=signal.SIGTERM))
+    saved = []
+    monkeypatch.setattr(hook, "_save_and_end", lambda runner, meta: saved.append(meta))
+    runner = SimpleNamespace(epoch=0, iter=4, optim_wrapper=OptimWrapperDict(first=wrapper))
+    hook.after_train_iter(runner, 0)
+    assert saved == [dict(epoch=0, iter=5)]

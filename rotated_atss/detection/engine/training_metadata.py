@@ -1,4 +1,4 @@
-"""Hook that writes the record of the model, with windows and a summary of the training data, into checkpoints."""
+"""Hook that writes the model metadata, with windows and a summary of the training data, into checkpoints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from rotated_atss.checkpoints.model_info import KEY, WHOLE_IMAGE, TrainingData, Window
 from rotated_atss.checkpoints.training_summary import summarize_training_data, widen_gap
 from rotated_atss.detection.engine.dataset_wrappers import innermost_built_datasets
-from rotated_atss.detection.engine.model_record import default_window, describe_model
+from rotated_atss.detection.engine.model_metadata import default_window, describe_model
 from rotated_atss.detection.engine.network import unwrap_model
 from rotated_atss.dota.tiles import is_tile_name, parse_tile_name
 from rotated_atss.errors import UserError
@@ -26,13 +26,13 @@ _MAX_HEADERS_READ = 200  # images whose size is read to find the side of the til
 
 
 class ModelInfoHook(Hook):
-    """Write the record of the model into every checkpoint of a training."""
+    """Write the model metadata into every checkpoint of a training."""
 
     def __init__(self) -> None:
-        self._record_json: str | None = None  # only in the first process
+        self._metadata_json: str | None = None  # only in the first process
 
     def before_train(self, runner: Runner) -> None:
-        """Create the record. If the model cannot be described, a warning is logged and there is no record."""
+        """Create the metadata. If the model cannot be described, a warning is logged and there is no metadata."""
         if runner.rank != 0:
             return
         dataset = runner.train_dataloader.dataset
@@ -48,14 +48,14 @@ class ModelInfoHook(Hook):
                 runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data,
                 pixels=manifest.pixels, ground_resolution=manifest.ground_resolution,
             )  # fmt: skip
-            self._record_json = info.to_json()
+            self._metadata_json = info.to_json()
         except UserError as error:
-            runner.logger.warning(f"checkpoints will have no record of the model: {error}")
+            runner.logger.warning(f"checkpoints will have no model metadata: {error}")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the record to the checkpoint."""
-        if self._record_json is not None:
-            checkpoint["meta"][KEY] = self._record_json
+        """Add the metadata to the checkpoint."""
+        if self._metadata_json is not None:
+            checkpoint["meta"][KEY] = self._metadata_json
 
 
 def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData:

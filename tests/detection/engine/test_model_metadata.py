@@ -7,7 +7,7 @@ import pytest
 from rotated_atss.checkpoints.model_info import Window
 from rotated_atss.configs import config_names
 from rotated_atss.detection.engine.config import load_config
-from rotated_atss.detection.engine.model_record import default_window
+from rotated_atss.detection.engine.model_metadata import default_window
 from rotated_atss.detection.engine.recorded_config import check_agreement
 
 DEMO = "rotated_atss_obb_r18_demo_le90"

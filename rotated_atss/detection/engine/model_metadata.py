@@ -1,4 +1,4 @@
-"""Create the record of a model: its config, classes, windows and preprocessing, as written to a model file."""
+"""Create the metadata of a model: its config, classes, windows and preprocessing, as written to a model file."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from rotated_atss.io.pixel_options import AUTO, PixelOptions
 from rotated_atss.tiling.predict import Tiling
 from rotated_atss.tiling.split_settings import default_gap
 
-# Config keys that describe a run and not the model; they are not recorded.
+# Config keys that describe a run and not the model; they are not in the metadata.
 _RUN_KEYS = ("work_dir", "load_from", "resume", "launcher", "randomness", "config_name", "published", "on_bad_image")
-# Steps of a test pipeline that the record can describe: those that do not change the pixels, and those that resize.
+# Steps of a test pipeline that the metadata can describe: those that do not change the pixels, and those that resize.
 _NONPIXEL_STEPS = ("LoadBoxes", "LoadAnnotations", "PackSample", "PackDetInputs")
 _RESIZING_STEPS = ("ResizeImage", "Resize")
 
@@ -46,7 +46,7 @@ def describe_model(
     ground_resolution: float | None = None,
     origin: str | None = None,
 ) -> ModelInfo:
-    """Create the record of a model.
+    """Create the metadata of a model.
 
     Args:
         cfg: Config of the model.
@@ -59,7 +59,7 @@ def describe_model(
         origin: Source of the weights if they are converted.
 
     Raises:
-        UserError: A record cannot describe the config's test pipeline or model.
+        UserError: The metadata cannot describe the config's test pipeline or model.
 
     Example:
         >>> from rotated_atss.detection.engine.config import build_model, load_config
@@ -172,7 +172,7 @@ def _find_resize_scale(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | 
     """Return the scale, two bounds in pixels, to which a test pipeline resizes images; None if it does not resize.
 
     Raises:
-        UserError: The pipeline, after its loading step, has a step that the record cannot describe.
+        UserError: The pipeline, after its loading step, has a step that the metadata cannot describe.
     """
     resize = None
     for step in steps[1:]:
@@ -183,7 +183,7 @@ def _find_resize_scale(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | 
             scale = step["scale"]
             resize = (scale, scale) if isinstance(scale, int) else tuple(scale)
         elif step_type not in _NONPIXEL_STEPS:
-            raise UserError(f"the record of a model cannot describe the step {quote(dict(step))} of the test pipeline")
+            raise UserError(f"model metadata cannot describe the step {quote(dict(step))} of the test pipeline")
     return resize
 
 

@@ -13,9 +13,9 @@ from rotated_atss.checkpoints.model_info import Window
 from rotated_atss.detection.engine import runner
 from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.inference import load_detector
-from rotated_atss.detection.engine.model_record import default_window
+from rotated_atss.detection.engine.model_metadata import default_window
 from rotated_atss.detection.engine.options import TestOptions
-from rotated_atss.detection.engine.training_record import (
+from rotated_atss.detection.engine.training_metadata import (
     _find_manifest,
     describe_training_data,
     find_training_window,
@@ -69,10 +69,10 @@ def test_trained_model_needs_no_config(run, tiles, tiny_options, tmp_path):
 def test_model_that_cannot_be_described_is_trained_without_a_record(run, read_log, fault):
     rotated = [{"type": "LoadTile"}, {"type": "RandomRotation"}, {"type": "PackDetInputs"}]
     folder = run({"train_cfg.max_iters": 1, "test_dataloader.dataset.pipeline": rotated})
-    assert "checkpoints will have no record of the model: the record of a model cannot describe" in read_log(folder)
+    assert "checkpoints will have no model metadata: model metadata cannot describe" in read_log(folder)
     assert read_model_info(folder / "iter_1.pth") is None
     message = fault(load_detector, folder / "iter_1.pth", device="cpu")
-    assert message.endswith("the checkpoint has no record of its model (name its config: CONFIG CHECKPOINT)")
+    assert message.endswith("the checkpoint has no model metadata (name its config: CONFIG CHECKPOINT)")
 
 
 def test_window_of_the_manifest(tmp_path):
