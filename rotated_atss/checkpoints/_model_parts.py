@@ -60,8 +60,9 @@ class Preprocessing:
         resize: Maximum longer side and maximum shorter side in pixels. An image is scaled to the largest size within
             both limits, and keeps its aspect ratio. None leaves the size unchanged.
         bits: Number of used bits of 16-bit images, such as 11; None determines it from the images of each run.
-        scaling: Scaling of pixel values that are neither 8-bit nor scaled by ``bits``, as in
-            :class:`rotated_atss.io.pixel_options.PixelOptions`.
+        scaling: Scaling of pixel values that are neither 8-bit nor scaled by ``bits``: the name of a rule, such as
+            ``percentile``, or the pair of values that becomes 0 and 255
+            (:class:`rotated_atss.io.pixel_options.PixelOptions`).
         bands: Numbers (from 1) of the bands for red, green and blue, or of one band for gray; None uses the color
             bands given in the file.
 

@@ -29,7 +29,8 @@ class ImageRecord:
         metainfo: Plain values by name, such as ``img_id``, ``img_path`` and ``img_shape``.
         gt_instances: Values of the N ground-truth objects by name, such as ``bboxes`` (N, 5) and ``labels`` (N,).
         ignored_instances: Values of the ignored objects by name.
-        box_type: Name of the class of ``bboxes``, ``obb`` or ``hbox``; None for plain tensors.
+        box_type: Name under which the class of ``bboxes`` is registered: ``obb`` (oriented boxes of this package) or
+            ``hbox`` (horizontal boxes of MMDetection); None for plain tensors.
     """
 
     inputs: Tensor

@@ -85,7 +85,8 @@ def _fill_missing(state: dict[str, Tensor], target: Target, source: str) -> dict
         if name.endswith("num_batches_tracked"):
             state[name], filled[name] = torch.tensor(0), "0"
         elif name.endswith("feat_refine_module.transposed") and source.startswith("mmrotate"):
-            # mmcv's kernel uses the x of a box as the row of the feature map; mmrotate's models are trained with it
+            # mmcv's kernel uses the x of a box as the row of the feature map. mmrotate's models are trained with this
+            # kernel, so the converted model must sample in the same way.
             state[name], filled[name] = torch.tensor(1.0), "1 (x/y-swapped sampling of mmcv's kernel)"
     return filled
 
@@ -94,6 +95,7 @@ def _convert_box_encoding(state: dict[str, Tensor], origin: Origin, target: Targ
     """Rewrite the box branch in ``state`` if the box encodings differ; return notes for the report."""
     if target.box_encoding is None:
         return []
+    # a refinement stage takes the boxes of the first head as priors, so all five numbers of a box must stay the same
     has_refinement = target.head == "bbox_head_init"
     source = _source_encoding(origin, target.box_encoding)
     if has_refinement:
@@ -124,7 +126,7 @@ def _source_encoding(origin: Origin, target_encoding: BoxEncoding) -> BoxEncodin
     if origin.source != "mmrotate-1.x":
         return encoding
     anchors = head.get("anchor_generator") or {}
-    # a recorded 1.x config without angle_version belongs to weights of 0.x, whose priors have angle 0
+    # mmrotate 1.x loads weights of 0.x, whose priors have angle 0, with an anchor_generator without angle_version
     has_upright_priors = bool(anchors) and anchors.get("angle_version") in (None, "None")
     return encoding if has_upright_priors else with_mmrotate_1x_priors(encoding)
 

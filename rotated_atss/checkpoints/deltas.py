@@ -11,8 +11,9 @@ mmrotate 1.x, which depend on the angle version. In ``oc``, the angle is -pi/2, 
 swapped.
 
 The same rearrangement covers the different ranges of ``oc`` angles: [-pi/2, 0) in mmrotate 1.x and (0, pi/2] in this
-package. The angle delta of a box relative to a prior at -pi/2 in mmrotate 1.x equals its angle delta relative to the
-same prior at 0 in this package, and its deltas of w and h are swapped.
+package. The angle of a box in this package is larger by pi/2, with w and h swapped. So its angle delta relative to a
+prior at -pi/2 in mmrotate 1.x equals that relative to the same prior at 0 in this package, and its deltas of w and h
+are swapped.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def rewrite_regression(
         [0.0, 1.0, 3.0, 2.0, 4.0]
     """
     matrix, shift = _delta_transform(source, target, keep_sides)
-    rows = weight.double().reshape(len(matrix), 5, -1)
+    rows = weight.double().reshape(len(matrix), 5, -1)  # (A, 5, C * k * k), one row per delta
     new_weight = (torch.from_numpy(matrix) @ rows).reshape(weight.shape)
     new_bias = torch.from_numpy(matrix) @ bias.double().reshape(-1, 5, 1) + torch.from_numpy(shift)[..., None]
     return new_weight.to(weight.dtype), new_bias.flatten().to(bias.dtype)
@@ -130,6 +131,7 @@ def _delta_transform(source: BoxEncoding, target: BoxEncoding, keep_sides: bool)
         matrix[index, 2:4, 2:4] = [[0, 1], [1, 0]] if is_swapped else np.eye(2)
         width, height = (source_h, source_w) if is_swapped else (source_w, source_h)
         shift[index, 2:4] = math.log(width / target_w), math.log(height / target_h)
+        # dangle: the unit can differ; the angle between the priors is added only if no swap accounts for it
         matrix[index, 4, 4] = source.angle_unit / target.angle_unit
         shift[index, 4] = (source_angle - target_angle) / target.angle_unit if keep_sides else 0.0
     return matrix, shift

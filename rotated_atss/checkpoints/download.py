@@ -115,7 +115,7 @@ def _wait_for_lock(path: Path) -> Iterator[None]:
             try:
                 stack.enter_context(run_lock(path))
                 break
-            except UserError:
+            except UserError:  # another process holds the lock
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)

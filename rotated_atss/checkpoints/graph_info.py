@@ -35,8 +35,8 @@ class GraphInfo:
         strides: Stride of each level, pixels.
         priors_per_location: Number of priors per location of each level.
         rank_by: Score that ranks the candidates of a level: ``class`` (class score) or ``final`` (the output
-            ``scores``). The score threshold applies to the class score in both cases. If the two differ, the graph has
-            the additional output ``class_scores`` (B, A, C).
+            ``scores``). The score threshold applies to the class score in both cases. If ``scores`` are class scores
+            times centerness, the graph has the additional output ``class_scores`` (B, A, C).
         clamp: ``none``, ``centers`` (clamp the centers of boxes to the image) or ``border`` (clip horizontal boxes to
             the image).
         inclusive_pixels: Whether boxes are scaled to the original image as in the official ATSS code: after NMS, and

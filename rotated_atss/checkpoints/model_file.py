@@ -42,7 +42,8 @@ def read_metadata(path: str | Path) -> Mapping[str, Any]:
         path: A ``.pth``, ``.safetensors`` or ``.onnx`` file; another suffix is read as ``.pth``.
 
     Returns:
-        Values by key: the model metadata under ``rotated_atss``, and all other metadata of the file.
+        Values by key: the model metadata under ``rotated_atss``, and all other metadata of the file. In a
+        ``.safetensors`` file of this package, the other values are JSON-encoded.
 
     Raises:
         UserError: The file is missing or damaged.

@@ -67,15 +67,17 @@ def find_origin(
     """
     meta = content["meta"] if isinstance(content.get("meta"), dict) else {}
     state = _extract_weights(content, path)
-    text = meta.get("cfg") or meta.get("config")
-    if "converted_from" in meta or KEY in meta or (isinstance(text, str) and _PACKAGE_NAMES.search(text)):
+    config_text = meta.get("cfg") or meta.get("config")  # MMEngine, MMDetection 2.x
+    is_package_config = isinstance(config_text, str) and _PACKAGE_NAMES.search(config_text)
+    # converted_from marks weights that this package has converted; KEY is the key of its model metadata
+    if "converted_from" in meta or KEY in meta or is_package_config:
         raise UserError("already a checkpoint of rotated-atss", where=path, hint="use it without conversion")
     if source is None:
         source, reason = detect_source(state, meta, content, path)
     else:
         check_source(source, state, path)
         reason = "as given"
-    model = read_config_text(text).get("model")
+    model = read_config_text(config_text).get("model")
     model = model if isinstance(model, dict) else {}
     names = [Path(path).stem, str(meta.get("exp_name") or meta.get("experiment_name") or "")]
     angle_version = angle_version or _angle_version_of_config(model) or _angle_version_of_names(names)
@@ -94,7 +96,7 @@ def _extract_weights(content: dict, path: str | Path) -> dict[str, Tensor]:
 
 
 def _angle_version_of_config(model: dict[str, Any]) -> str | None:
-    for head in (model.get("bbox_head"), model.get("bbox_head_init")):
+    for head in (model.get("bbox_head"), model.get("bbox_head_init")):  # the latter in R3Det of mmrotate 1.x
         coder = head.get("bbox_coder") if isinstance(head, dict) else None
         if isinstance(coder, dict):
             angle_version = coder.get("angle_range") or coder.get("angle_version")  # mmrotate 0.x, 1.x

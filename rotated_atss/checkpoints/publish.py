@@ -54,11 +54,12 @@ def publish(
     entries = read_entries(registry_path) if registry_path.is_file() else {}
     content = safetensors_bytes(dict(state), {KEY: info.to_json(), "dataset_meta": {"classes": list(info.classes)}})
     digest = hashlib.sha256(content).hexdigest()
+    # sha256_prefix can be the first digits of a hash; here it is the whole hash
     entry = {
         "name": name, "kind": "detector", "url": f"{name}-{digest[:8]}.safetensors", "sha256_prefix": digest,
         "size_mb": round(len(content) / 1e6, 3), "license": license, "source": source, "published": published,
     }  # fmt: skip
-    path = Path(folder) / parse_entry(entry, registry_path).file_name
+    path = Path(folder) / parse_entry(entry, registry_path).file_name  # an error if the name or another value is wrong
     if name in entries and entries[name]["sha256_prefix"] != digest:
         hint = "choose another --name, or remove its entry"
         what = f"a different model named '{name}' is already published in this folder"

@@ -27,7 +27,8 @@ def read_content(
         file: Path of a ``.pth`` or ``.safetensors`` file, or an open ``.pth`` file. A ``.pth`` file is a checkpoint of
             MMEngine, MMDetection 2.x or mmrotate, or a bare state dict.
         map_location: As for :func:`torch.load`.
-        convert_history: Function whose result replaces each log history in a ``.pth`` file.
+        convert_history: Function whose result replaces each log history (MMEngine's ``HistoryBuffer``, the logged
+            values of a loss) in a ``.pth`` file.
 
     Returns:
         The content, such as a dictionary of ``state_dict`` and ``meta``.
@@ -137,7 +138,7 @@ def _check_weights(content: Mapping[str, Any], path: Any) -> None:
     negative_variances = [
         name for name, value in tensors.items() if name.endswith("running_var") and bool((value < 0).any())
     ]
-    if negative_variances:
+    if negative_variances:  # training cannot produce them, so the file is damaged
         what = f"a variance is negative (first: {negative_variances[0]})"
         raise UserError(what, where=path, hint="copy the file again")
     nonfinite_names = [name for name, value in tensors.items() if not is_finite(value)]
@@ -187,7 +188,7 @@ def _load_error(error: Exception, path: Any) -> UserError:
 def _describe_unreadable(path: Any) -> tuple[str, str]:
     """Return details on a file that torch cannot read, with a leading colon, and a hint; unknown details are empty.
 
-    They replace torch's message, which names a pickle opcode or fills a page.
+    The details replace torch's message, which names a pickle opcode or fills a page.
     """
     try:
         with open(path, "rb") as file:

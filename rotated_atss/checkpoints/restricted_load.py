@@ -1,10 +1,10 @@
 """Read ``.pth`` files without running code from them.
 
 A ``.pth`` file is a pickle, and unpickling calls the functions that the file names. ``torch.load(weights_only=True)``
-calls only functions on an allow-list. :data:`ALLOWED_GLOBALS` adds the names that MMEngine's logs contain: those of
-NumPy arrays and scalars, and of ``HistoryBuffer`` and its statistics. Except for ``slice``, each name stands for a
-class or function of this module that only stores plain values. So no object of the named classes is created, and a
-``getattr`` in the file accesses no attribute.
+calls only functions on an allow-list. :data:`ALLOWED_GLOBALS` adds the names that checkpoints of MMEngine contain: in
+logs, those of NumPy arrays and scalars, and of ``HistoryBuffer`` and its statistics; in the states of schedules, those
+of one-cycle schedules. Except for ``slice``, each name stands for a class or function of this module that only stores
+plain values. So no object of the named classes is created, and a ``getattr`` in the file accesses no attribute.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rotated_atss.errors import UserError
 _ALLOWED_DTYPE = re.compile(r"[?biufc]\d{0,2}|[US]\d{1,4}")  # codes of dtypes of numbers and text, not of objects
 _STATISTICS = ("min", "max", "current", "mean")  # methods of mmengine.logging.HistoryBuffer
 _SCHEDULE_FUNCTIONS = ("_annealing_cos", "_annealing_linear")  # methods of MMEngine's one-cycle schedule
+_MAX_LENGTH = 1_000_000  # default of HistoryBuffer
 
 
 class LogHistory:
@@ -44,7 +45,7 @@ class LogHistory:
     def __new__(cls, *_: object) -> LogHistory:  # unpickling does not call __init__
         """Create an empty log."""
         history = super().__new__(cls)
-        history.log_history, history.count_history, history.max_length = np.zeros(0), np.zeros(0), 1_000_000
+        history.log_history, history.count_history, history.max_length = np.zeros(0), np.zeros(0), _MAX_LENGTH
         return history
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -134,7 +135,8 @@ def _placeholder_getattr(owner: Any, name: Any) -> _Function:
     elif owner is _Schedule:
         allowed_names = _SCHEDULE_FUNCTIONS
     if not isinstance(name, str) or name not in allowed_names:
-        raise UnpicklingError("GLOBAL builtins.getattr was not an allowed global")  # in torch's words, see read_file.py
+        # torch's wording, by which read_file.py recognizes a refused name
+        raise UnpicklingError("GLOBAL builtins.getattr was not an allowed global")
     return _Function()
 
 
@@ -232,7 +234,7 @@ class _ContentCleaner:
             self._cleaned[id(value)] = value, tuple(self.clean(item) for item in value)
             return
         self._cleaned[id(value)] = value, value  # before its items are cleaned, because they may contain it
-        if isinstance(value, dict):
+        if isinstance(value, dict):  # methods are values of dictionaries, such as anneal_func of a schedule
             for key in [key for key, item in value.items() if isinstance(item, _Function)]:
                 del value[key]
         for key in list(value) if isinstance(value, dict) else range(len(value)):

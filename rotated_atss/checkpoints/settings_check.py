@@ -41,6 +41,7 @@ def check_settings(origin: Origin, target: Target, path: object) -> None:
 
 
 def _check_priors(origin: Origin, target: Target, path: object) -> None:
+    # bbox_head is the first head also in R3Det of mmrotate 0.x, where this package has bbox_head_init
     head = origin.model.get(target.head) or origin.model.get("bbox_head") or {}
     anchors = head.get("anchor_generator") if isinstance(head, dict) else None
     for name, expected in target.anchors.items():
@@ -61,15 +62,15 @@ def _check_angle_version(origin: Origin, target: Target, path: object) -> None:
 def _check_official_priors(cell_anchors: Tensor, target: Target, name: str, path: object) -> None:
     """Check the priors of one level of the official ATSS: one square, centered at ``stride / 2``.
 
-    The official code stores a prior as the indices of its first and last pixels, so x2 - x1 is its width minus 1.
+    The official code stores a prior as the indices of its first and last pixels, so x2 - x1 is its side minus 1.
     """
     strides = target.anchors.get("strides") or []
     level = int(name.rpartition(".")[2])
     stride = strides[level] if level < len(strides) else 0
-    half = (OFFICIAL_ANCHOR_SCALE * stride - 1) / 2  # of x2 - x1
-    low, high = stride / 2 - half, stride / 2 + half
+    side = OFFICIAL_ANCHOR_SCALE * stride
+    low, high = (stride - (side - 1)) / 2, (stride + (side - 1)) / 2
     if cell_anchors.flatten().tolist() != [low, low, high, high]:
-        message = f"{name} must be one square of {OFFICIAL_ANCHOR_SCALE} x {stride} pixels, got {cell_anchors.tolist()}"
+        message = f"{name} must be one square of {side} x {side} pixels, got {cell_anchors.tolist()}"
         raise UserError(message, where=path, hint="only models with the priors of the paper are supported")
 
 

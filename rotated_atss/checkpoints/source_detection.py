@@ -56,7 +56,8 @@ def detect_source(state: dict[str, Tensor], meta: dict, content: dict, path: str
         if name:
             return source, f"parameter {name}"
     box_dim = _count_box_parameters(state, path)
-    if box_dim == 5 and any(name.endswith("atss_reg.weight") for name in state):  # only heads with centerness have it
+    # atss_reg is the box branch of heads with centerness; mmrotate 0.x has no such head
+    if box_dim == 5 and any(name.endswith("atss_reg.weight") for name in state):
         return "mmrotate-1.x", "5 box parameters and a centerness branch"
     is_mmengine, evidence = _detect_mmengine(meta, content, Path(path).name)
     if box_dim == 5 and is_mmengine is None:
@@ -64,6 +65,7 @@ def detect_source(state: dict[str, Tensor], meta: dict, content: dict, path: str
         raise UserError("cannot determine whether the weights are from mmrotate 0.x or 1.x", where=path, hint=hint)
     if box_dim == 5:
         return ("mmrotate-1.x" if is_mmengine else "mmrotate-0.x"), f"5 box parameters, {evidence}"
+    # unknown (None) counts as 3.x, because weights of 2.x and 3.x are converted in the same way
     evidence = evidence or "parameter names shared by 2.x and 3.x"
     return ("mmdet-2.x" if is_mmengine is False else "mmdet-3.x"), f"4 box parameters, {evidence}"
 
@@ -108,8 +110,9 @@ def _detect_mmengine(meta: dict, content: dict, file_name: str) -> tuple[bool | 
             return is_mmengine, f"{key}{version} in meta"
     if "message_hub" in content:
         return True, "message_hub in the checkpoint"
-    if re.search(r"-[rh]box-", file_name):
+    if re.search(r"-[rh]box-", file_name):  # such as rotated-retinanet-rbox-le90_r50_fpn_1x_dota, mmrotate 1.x
         return True, "file name"
+    # such as rotated_retinanet_obb_r50_fpn_1x_dota_le90, mmrotate 0.x
     if re.match(r"(rotated_(atss|retinanet)|r3det)_.*(oc|le90|le135)", file_name):
         return False, "file name"
     return None, ""

@@ -18,14 +18,14 @@ from typing import IO, Any
 from rotated_atss.errors import UserError
 
 _ZIP_START = b"PK\x03\x04"  # by which torch recognizes a zip archive
-# Records at the end of a zip archive. End of central directory: signature, four numbers of disks and entries, size and
-# offset of the directory, length of the comment. A zip64 archive has two more records before it: a larger version
-# of it, and the locator of this larger version.
+# Records at the end of a zip archive. The last one is the end of central directory: signature, four numbers of disks
+# and entries, size and offset of the directory, length of the comment. A zip64 archive has two more records before it:
+# a version of the end of central directory with larger numbers, and a locator with the offset of this version.
 _END = struct.Struct("<4s4H2LH")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR_64 = struct.Struct("<4sLQL")
 # A pickle of 100 bytes can call bytearray(10**10). For tensors, arrays and plain values, torch.save never writes this
-# name.
+# name, so files with it are rejected.
 _ALLOCATING_NAME = b"\nbytearray\n"
 
 

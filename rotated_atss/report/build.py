@@ -137,7 +137,7 @@ def _write_json_and_tables(content: dict[str, Any], out: Path, more_tables: Mapp
     # report.json is written first, because check_report_folder recognizes the folder of a report by it
     atomic_write_all({out / REPORT_JSON: report_json.encode(), **csv_files})
     (out / "index.html").unlink(missing_ok=True)
-    if not more_tables:
+    if "detections" not in more_tables:
         (out / "tables" / "detections.csv").unlink(missing_ok=True)
     for folder in ("viewer", "thumbnails"):
         shutil.rmtree(out / folder, ignore_errors=True)

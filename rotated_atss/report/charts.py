@@ -107,7 +107,7 @@ def _x_range(curves: Iterable[Curve], field: str) -> tuple[float, float]:
     low, high = min(values, default=0.0), max([1.0, *values])
     if field != "score" or 0 <= low < 0.3:
         return 0.0, high
-    return min(math.floor(low * 10) / 10, high - 0.1), high
+    return min(math.floor(low * 10) / 10, high - 0.1), high  # at least 0.1 wide, also if all scores are 1
 
 
 def _overall_last(curves: Mapping[str, Curve]) -> list[tuple[int, str]]:

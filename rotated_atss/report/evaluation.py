@@ -121,6 +121,7 @@ def report_coco(
         report_coco(evaluate_boxes(instances, rows), instances, rows, ReportOptions(out="report"))
     """
     data = from_coco(instances, detections, image_ids=image_ids, categories=categories, max_dets=max_dets)
+    # COCO has the same thresholds as the DOTA evaluation: 0.5, 0.55, ..., 0.95
     return _write_report(data, from_coco_result(result), "COCO", IOU_THRESHOLDS, options, log)
 
 

@@ -100,5 +100,5 @@ def test_other_priors_raise(convert):
 
     content = checkpoint(official_shapes(BLOCKS["r50"], stem=4, cell=4, width=64, classes=80))
     content["model"]["module.rpn.anchor_generator.cell_anchors.1"] = torch.tensor([[-24.0, -24, 39, 39]])
-    with pytest.raises(UserError, match=r"cell_anchors\.1 must be one square of 8 x 16 pixels, got \[\["):
+    with pytest.raises(UserError, match=r"cell_anchors\.1 must be one square of 128 x 128 pixels, got \[\["):
         convert(content, "atss_official_r50_fpn_1x_coco")

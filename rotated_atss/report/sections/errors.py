@@ -15,7 +15,8 @@ MEANINGS = {
     "localization": "The class is right; the IoU is at least 0.1 but below the threshold.",
     "angle": "A localization error; the box would match if it had the angle of the object.",
     "duplicate": "A detection with a higher score is matched to the same object.",
-    "background": "None of the above: the IoU with objects of its class is below 0.1, with others below the threshold.",
+    "background": "None of the above: the IoU with objects of the same class is below 0.1, and the IoU with objects of "
+    "other classes is below the threshold.",
     "missed": "False negatives that none of the errors above explains.",
 }
 

@@ -80,7 +80,7 @@
     function toggle(series) {
       if (!chooser.querySelector(`button[data-series="${series}"]`)) return; // the curve of all classes has no button
       if (!chosen.delete(series)) {
-        if (chosen.size === COLORS) chosen.delete(chosen.keys().next().value);
+        if (chosen.size === COLORS) chosen.delete(chosen.keys().next().value); // the one chosen first
         const used = new Set(chosen.values());
         chosen.set(series, [...Array(COLORS).keys()].find((color) => !used.has(color)));
       }
@@ -105,7 +105,7 @@
       left + ((right - left) * (x - low)) / (high - low),
       bottom - (bottom - top) * curve[svg.dataset.y][i],
     ]));
-    let series = data.length - 1;
+    let series = data.length - 1; // the curve of all classes together
     let position = data[series].f1.indexOf(Math.max(...data[series].f1)); // the point of the highest F1
     readout.textContent = hint;
     svg.setAttribute("tabindex", "0");
@@ -162,7 +162,8 @@
       else if (event.key === "End") mark(series, points[series].length - 1);
       else if (event.key in steps) {
         const [across, along] = steps[event.key]; // to another curve, along the curve
-        // left and right follow the x axis. Points are sorted by score, which falls along recall.
+        // Left and right follow the x axis. Points are in descending order of score: if x is the score, x falls along
+        // the points; if x is the recall, it rises.
         const [first, last] = [points[series][0][0], points[series][points[series].length - 1][0]];
         const next = (series + across + data.length) % data.length;
         const target = across ? Math.round((position / points[series].length) * points[next].length)
@@ -172,7 +173,7 @@
       event.preventDefault();
     });
     return {
-      raise(chosen) {
+      raise(chosen) { // an SVG draws later elements on top
         for (const index of chosen.keys()) if (paths.has(index)) marker.before(paths.get(index));
       },
     };
@@ -195,7 +196,7 @@
           if (list.scrollWidth > list.clientWidth) list.scrollTo({ left: link.offsetLeft - 40 });
         }
       }
-    }, { rootMargin: "-80px 0px -60% 0px" });
+    }, { rootMargin: "-80px 0px -60% 0px" }); // the upper part of the window
     for (const section of all("main > section")) observer.observe(section);
   }
 

@@ -18,7 +18,10 @@
   const overlay = new namespace.Overlay(boxes, canvas);
   let panel = null, errors = null, scheduled = false;
 
-  /** Return the mapping from image pixels to device pixels, also in the middle of an animation. */
+  /**
+   * Return the mapping from image pixels to device pixels, also in the middle of an animation. `ratio` is the number of
+   * device pixels per CSS pixel; 1 gives the mapping to CSS pixels.
+   */
   function currentView(ratio) {
     const bounds = viewer.viewport.getBounds(true);
     const size = viewer.viewport.getContainerSize();
@@ -123,10 +126,10 @@
     const { x, y } = center(row), unit = data.pixels.width;
     const stage = viewer.viewport.getContainerSize();
     const shortSide = Math.max(row.length * CONTEXT, 80); // of the view, pixels of the image
-    const ratio = stage.x / stage.y;
-    const minHeight = (row.length * 1.1) / Math.min(1, ratio); // the whole box
-    const maxHeight = Math.max(data.pixels.height, data.pixels.width / ratio); // the whole image
-    const height = Math.max(minHeight, Math.min(maxHeight, shortSide / Math.min(1, ratio))), width = height * ratio;
+    const aspect = stage.x / stage.y;
+    const minHeight = (row.length * 1.1) / Math.min(1, aspect); // the whole box
+    const maxHeight = Math.max(data.pixels.height, data.pixels.width / aspect); // the whole image
+    const height = Math.max(minHeight, Math.min(maxHeight, shortSide / Math.min(1, aspect))), width = height * aspect;
     const details = get("details"), isWide = details.offsetWidth > stage.x / 2;
     const covered = isWide ? (height * (stage.y - details.offsetTop)) / stage.y : 0; // by the description, at the bottom
     const top = y - (height - covered) / 2;

@@ -17,11 +17,11 @@
   const CASING = "rgba(0, 0, 0, 0.6)"; // dark border of lines
   const MAX_CASED = 1500; // with more boxes in view, lines have no dark border
   const MAX_CAPTIONS = 40; // with more boxes in view, there are no captions
-  const MAX_DRAWN_PER_FRAME = 150; // with more boxes in view, a moving view shows a copy of the boxes
+  const MAX_DRAWN_PER_FRAME = 150; // with more boxes in view, a moving view shows a copy of the boxes (see Overlay)
   const MARGIN = 0.2; // part of the copy beyond the view on each side, as a share of the size of the view
   const FULL_WIDTH_BOX = 14; // lines are thinner if the median box is narrower than this on the screen, px
   const MIN_WIDTH_FACTOR = 0.45; // lower bound of the factor that makes lines thinner
-  const MIN_FRONT = 10; // front edges that are shorter on the screen, px, are not marked
+  const MIN_FRONT = 10; // front edges that are shorter on the screen are not marked, px at full line width
   const BATCH = 256; // boxes per path: long paths are slow to fill
 
   function tracePolygons(context, boxes, indices, view) {
@@ -131,14 +131,14 @@
       this.canvas = canvas;
       this.context = canvas.getContext("2d");
       this.captions = true;
-      this._copy = document.createElement("canvas");
-      this._copied = null; // the view that the copy shows, null without a copy
+      this._copyCanvas = document.createElement("canvas");
+      this._copyView = null; // the view that the copy shows, null without a copy
       this._scale = null; // scale of the last frame
     }
 
-    /** Discard the copy, after the filters have changed or the view has stopped. */
+    /** Discard the copy, because the filters have changed, or because the view has stopped and needs an exact copy. */
     invalidate() {
-      this._copied = null;
+      this._copyView = null;
     }
 
     /** Draw the shown boxes in view and return their number. `marks` has the rows `selected` and `hovered`, or null. */
@@ -158,13 +158,14 @@
 
     /** Show the copy of the boxes, moved by whole pixels; make a new copy if it does not cover the view. */
     _move(view, ratio) {
-      if (!this._copied || !this._copied.covers(view)) {
-        this._copied = view.enlarged(MARGIN);
-        Object.assign(this._copy, { width: this._copied.width, height: this._copied.height });
-        const indices = this.boxes.within(...this._copied.rectangle());
-        drawLayers(this._copy.getContext("2d"), this.boxes, indices, this._copied, ratio);
+      if (!this._copyView || !this._copyView.covers(view)) {
+        this._copyView = view.enlarged(MARGIN);
+        Object.assign(this._copyCanvas, { width: this._copyView.width, height: this._copyView.height });
+        const indices = this.boxes.within(...this._copyView.rectangle());
+        drawLayers(this._copyCanvas.getContext("2d"), this.boxes, indices, this._copyView, ratio);
       }
-      this.context.drawImage(this._copy, Math.round(view.x(this._copied.left)), Math.round(view.y(this._copied.top)));
+      const x = Math.round(view.x(this._copyView.left)), y = Math.round(view.y(this._copyView.top));
+      this.context.drawImage(this._copyCanvas, x, y);
     }
   }
 

@@ -52,7 +52,7 @@
       const stored = load();
       const isArray = Array.isArray(stored.hiddenLayers) && Array.isArray(stored.hiddenClasses);
       this._hiddenLayers = new Set(isArray ? stored.hiddenLayers : []);
-      this._hiddenClasses = new Set(isArray ? stored.hiddenClasses : []); // names: other images have other counts
+      this._hiddenClasses = new Set(isArray ? stored.hiddenClasses : []); // names, also of classes not in this image
       this.captions = stored.captions !== false;
       this._score = document.getElementById("score");
       this._score.value = Number.isFinite(stored.score) ? stored.score : 0;
@@ -71,13 +71,10 @@
       return element("label", { class: "row" }, input, ...beforeName, element("span", { class: "name" }, name), afterName);
     }
 
-    _checkbox(checked, onInput) {
+    _checkbox(checked) {
       const input = element("input", { type: "checkbox" });
       input.checked = checked;
-      input.addEventListener("input", () => {
-        onInput(input.checked);
-        this.apply();
-      });
+      input.addEventListener("input", () => this.apply());
       return input;
     }
 
@@ -85,7 +82,7 @@
       const place = document.getElementById("layers");
       return namespace.LAYERS.map((layer, index) => {
         const style = namespace.STYLES[layer];
-        const input = this._checkbox(!this._hiddenLayers.has(layer), () => {});
+        const input = this._checkbox(!this._hiddenLayers.has(layer));
         input.id = "layer-" + layer;
         const count = element("span", { class: "count" });
         const row = this._row(input, style.name, [lineSample(style), element("kbd", {}, String(index + 1))], count);
@@ -95,7 +92,7 @@
     }
 
     _buildCaptions() {
-      const input = this._checkbox(this.captions, () => {});
+      const input = this._checkbox(this.captions);
       input.id = "captions";
       const row = this._row(input, "Captions of up to 40 boxes", [element("kbd", {}, "c")], "");
       document.getElementById("layers").append(row);
@@ -106,7 +103,7 @@
       const present = new Set(this.boxes.rows.map((row) => row.classIndex));
       const place = document.getElementById("classes");
       const inputs = [...present].sort((a, b) => a - b).map((index) => {
-        const input = this._checkbox(!this._hiddenClasses.has(this.boxes.classes[index]), () => {});
+        const input = this._checkbox(!this._hiddenClasses.has(this.boxes.classes[index]));
         const count = element("span", { class: "count" });
         place.append(this._row(input, this.boxes.classes[index], [], count));
         return { index, input, count };
