@@ -40,8 +40,8 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless", "faster_coco_eval": "faster-coco-eval",
     "mmengine": "onedl-mmengine", "mmcv": "onedl-mmcv", "mmdet": "onedl-mmdetection", "mmrotate": "onedl-mmrotate",
 }  # fmt: skip
-# Build of OpenCV that mmcv requires. opencv-python-headless, which this package requires, installs the same files.
-# Therefore it is not an error if this build is not installed.
+# mmcv requires this build of OpenCV, so the extra train lists it. It installs the same files as opencv-python-headless,
+# which this package requires. One of the two is enough; if both are installed, the files are those of the later one.
 OPENCV_OF_MMCV = "opencv-python"
 # Distribution -> others with the same import name. If both are installed, they overwrite each other's files.
 CONFLICTING = {
@@ -84,7 +84,7 @@ def run_checks() -> list[Check]:
     discarded = io.StringIO()  # what imported packages print
     with warnings.catch_warnings(), contextlib.redirect_stdout(discarded), contextlib.redirect_stderr(discarded):
         warnings.simplefilter("ignore")
-        return [check for run_check in CHECKS for check in _run_check(run_check)]
+        return [result for check in CHECKS for result in _run_check(check)]
 
 
 def exit_code(checks: list[Check]) -> int:
@@ -234,14 +234,15 @@ def _check_installed_package(package: str, distribution: str, specifiers: str, p
         if package in ("mmcv", "mmdet", "mmrotate"):
             _import("rotated_atss.detection")  # makes mmcv.ops importable if it is not compiled
         module = _import(package)
-        # The version of the headless build was checked above. Files of another version come from the other build.
+        # The installed version of opencv-python-headless was checked above. If cv2 has another version, its files come
+        # from opencv-python.
         if package == "cv2" and not version_fits(module.__version__, specifiers):
             detail = f"cv2 {module.__version__}, installed by {OPENCV_OF_MMCV}, tested with {specifiers}"
             return Check(package, "warn", detail, f"{PIP} install '{OPENCV_OF_MMCV}{specifiers}'")
         if package == "torchvision":
             module.ops.nms  # noqa: B018  (fails if torchvision was built for another version of torch)
     except Exception as error:  # not only ImportError: OpenMMLab packages assert each other's versions at import
-        if "libGL" in str(error):  # a build of OpenCV with windows, on a machine without a display
+        if "libGL" in str(error):  # a build of OpenCV with GUI functions, on a machine without a display
             fix = f"{PIP} install --force-reinstall --no-deps opencv-python-headless"
         elif package == "torchvision":  # torchvision 0.(n + 15) is built for torch 2.n
             torch_minor = _version_numbers(_version_of("torch") or "0.0")[1]

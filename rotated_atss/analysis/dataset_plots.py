@@ -39,16 +39,16 @@ def plot_dataset(report: Mapping[str, Any], title: str = "") -> bytes:
     axes = figure.subplots(2, 4)
     counts = f"{count_of(report['objects']['count'], 'object')} in {count_of(report['images']['count'], 'image')}"
     figure.suptitle(f"{title}\n{counts}" if title else counts)
-    groups = report["groups"]
+    histograms = report["groups"]  # bins by name of the histogram
     classes = [row for row in report["classes"] if row["objects"]]
     _plot_class_counts(axes[0, 0], classes)
     _plot_class_sizes(axes[1, 0], classes)
-    _plot_groups(axes[0, 1], groups["size"], "square root of the area, px (from)")
-    _plot_groups(axes[1, 1], groups["extent"], "extent along x or y, px (from)")
-    _mark_plans(axes[1, 1], groups["extent"], report["plans"])
-    _plot_groups(axes[0, 2], groups["aspect"], "long side / short side (from)")
-    _plot_groups(axes[1, 2], groups["angle"], "direction of the long side, degrees (from)")
-    _plot_objects_per_image(axes[0, 3], groups)
+    _plot_histogram(axes[0, 1], histograms["size"], "square root of the area, px (lower limit of the bin)")
+    _plot_histogram(axes[1, 1], histograms["extent"], "extent along x or y, px (lower limit of the bin)")
+    _mark_plans(axes[1, 1], histograms["extent"], report["plans"])
+    _plot_histogram(axes[0, 2], histograms["aspect"], "long side / short side (lower limit of the bin)")
+    _plot_histogram(axes[1, 2], histograms["angle"], "direction of the long side, degrees (lower limit of the bin)")
+    _plot_objects_per_image(axes[0, 3], histograms)
     _plot_anchor_scales(axes[1, 3], report["anchor_scales"])
     return to_png(figure)
 
@@ -91,51 +91,57 @@ def _label_rows(ax: Axes, classes: Sequence[Mapping[str, Any]]) -> None:
     ax.set_ylim(len(classes) - 0.4, -0.6)  # the first class on top
 
 
-def _plot_groups(ax: Axes, groups: Sequence[Mapping[str, Any]], label: str) -> None:
-    if _mark_if_empty(ax, groups):
+def _plot_histogram(ax: Axes, bins: Sequence[Mapping[str, Any]], label: str) -> None:
+    if _mark_if_empty(ax, bins):
         return
-    ax.bar(range(len(groups)), [group["count"] for group in groups], 0.9, color=_BLUE)
-    _label_groups(ax, groups)
+    ax.bar(range(len(bins)), [each["count"] for each in bins], 0.9, color=_BLUE)
+    _label_bins(ax, bins)
     ax.set_xlabel(label)
     ax.set_ylabel("objects")
 
 
-def _mark_plans(ax: Axes, groups: Sequence[Mapping[str, Any]], plans: Sequence[Mapping[str, Any]]) -> None:
-    """Mark, for the default and the proposed plan, the extent up to which no object is cut."""
+def _mark_plans(ax: Axes, bins: Sequence[Mapping[str, Any]], plans: Sequence[Mapping[str, Any]]) -> None:
+    """Mark the extent up to which no object is cut, for the default tiling and the proposed one.
+
+    A plan has the window size, the overlap (``gap``) and the factors by which images are scaled (``rates``).
+    """
     for plan, color, style in zip(plans, (_ORANGE, _GREEN), ("--", "-")):
-        overlap_px = plan["gap"] / min(plan["rates"])  # at the coarsest rate, in pixels of the original image
-        position = _bar_position(groups, overlap_px)
+        overlap_px = plan["gap"] / min(plan["rates"])  # in pixels of the original image, at the smallest scale
+        position = _bar_position(bins, overlap_px)
         share = f"{100 * plan['cut_share']:.2f}% cut"
         ax.axvline(position, color=color, linestyle=style, label=f"overlap of {overlap_px:.0f} px: {share}")
-    if plans and groups:
+    if plans and bins:
         ax.set_ylim(top=1.25 * ax.get_ylim()[1])  # room for the legend above the bars
         ax.legend(fontsize=8)
 
 
-def _bar_position(groups: Sequence[Mapping[str, Any]], value: float) -> float:
-    """Return the x coordinate of a value in a bar chart in which the bar of group i extends from i - 0.5 to i + 0.5."""
-    for index, group in enumerate(groups):
-        low, high = group["from"], group["to"]
+def _bar_position(bins: Sequence[Mapping[str, Any]], value: float) -> float:
+    """Return the x coordinate of a value in a bar chart in which the bar of bin i extends from i - 0.5 to i + 0.5."""
+    for index, each in enumerate(bins):
+        low, high = each["from"], each["to"]
         if high is not None and low <= value < high:
             return index - 0.5 + (value - low) / (high - low)
-    return -0.5 if groups and value < groups[0]["from"] else len(groups) - 0.5
+    return -0.5 if bins and value < bins[0]["from"] else len(bins) - 0.5
 
 
-def _plot_objects_per_image(ax: Axes, groups: Mapping[str, Any]) -> None:
+def _plot_objects_per_image(ax: Axes, histograms: Mapping[str, Any]) -> None:
     """Plot a histogram of the objects per image and, if there is a plan, of the objects per tile."""
-    series = [("images", groups["objects_per_image"], _BLUE), ("tiles", groups.get("objects_per_tile"), _ORANGE)]
-    series = [(name, intervals, color) for name, intervals, color in series if intervals]
-    starts = sorted({interval["from"] for _, intervals, _ in series for interval in intervals})
+    series = [
+        ("images", histograms["objects_per_image"], _BLUE),
+        ("tiles", histograms.get("objects_per_tile"), _ORANGE),
+    ]
+    series = [(name, bins, color) for name, bins, color in series if bins]
+    starts = sorted({each["from"] for _, bins, _ in series for each in bins})
     if _mark_if_empty(ax, starts):
         return
     width = 0.9 / len(series)
-    for index, (name, intervals, color) in enumerate(series):
-        counts = {interval["from"]: interval["count"] for interval in intervals}
+    for index, (name, bins, color) in enumerate(series):
+        counts = {each["from"]: each["count"] for each in bins}
         shift = (index - (len(series) - 1) / 2) * width
         positions = [position + shift for position in range(len(starts))]
         ax.bar(positions, [counts.get(start, 0) for start in starts], width, color=color, label=name)
-    _label_groups(ax, [{"from": start} for start in starts])
-    ax.set_xlabel("objects per image or tile (from)")
+    _label_bins(ax, [{"from": start} for start in starts])
+    ax.set_xlabel("objects per image or tile (lower limit of the bin)")
     ax.set_ylabel("number")
     if len(series) == 2:
         ax.set_ylim(top=1.2 * ax.get_ylim()[1])
@@ -157,8 +163,8 @@ def _plot_anchor_scales(ax: Axes, fits: Sequence[Mapping[str, Any]]) -> None:
     ax.legend(fontsize=8)
 
 
-def _label_groups(ax: Axes, groups: Sequence[Mapping[str, Any]]) -> None:
-    ax.set_xticks(range(len(groups)), [f"{group['from']:g}" for group in groups], fontsize=8)
+def _label_bins(ax: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
+    ax.set_xticks(range(len(bins)), [f"{each['from']:g}" for each in bins], fontsize=8)
     ax.grid(axis="y", alpha=0.3)
     ax.set_axisbelow(True)
 

@@ -123,7 +123,7 @@ def read_entries(path: str | Path) -> dict[str, dict[str, Any]]:
         path: A JSON file.
 
     Returns:
-        The JSON object of each entry, unchanged, by name.
+        The JSON object of each entry by name, checked but unchanged, so that it can be written again.
 
     Raises:
         UserError: The file is missing or not a registry, or an entry is wrong.

@@ -1,8 +1,8 @@
 """Check a ``.pth`` file before it is loaded, so that loading cannot allocate more memory than the size of the file.
 
 A ``.pth`` file is a zip archive or a bare pickle. A zip archive must have entries that are neither compressed nor
-overlapping. torch has its own zip reader, so the archive must also have only one possible interpretation. A pickle must
-not allocate memory of a size that it gives as a number.
+overlapping. This check reads it with Python's zipfile, torch with its own reader, so the archive must also have only
+one possible interpretation. A pickle must not call ``bytearray(n)``, which allocates n bytes however small the file is.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _find_zip_problem(archive: zipfile.ZipFile, file: IO[bytes], file_size: int)
     if any(entry.file_size > entry.compress_size for entry in entries):
         return "its entries are compressed"
     if sum(entry.compress_size for entry in entries) > file_size:
-        return "its entries overlap"
+        return "its entries overlap"  # smaller overlaps do not matter: the sum of the entries fits into the file
     for entry in entries:
         if entry.filename.lower().endswith("data.pkl"):
             problem = _find_pickle_problem([archive.read(entry)])
@@ -113,7 +113,7 @@ def _read_directory_offset(file: IO[bytes], file_size: int) -> int:
 
     Returns -1 if the directory and these records are not the last bytes of the file.
     """
-    end_offset = file_size - _END.size  # of the first record after the directory
+    end_offset = file_size - _END.size  # offset of the record that follows the directory
     signature, *_, directory_size, directory_offset, comment_length = _unpack(_END, file, end_offset)
     if signature != b"PK\x05\x06" or comment_length:
         return -1
@@ -122,7 +122,7 @@ def _read_directory_offset(file: IO[bytes], file_size: int) -> int:
         if end_64_offset != end_offset - _LOCATOR_64.size - _END_64.size:
             return -1
         directory_size, directory_offset = _unpack(_END_64, file, end_64_offset)[-2:]
-        end_offset = end_64_offset
+        end_offset = end_64_offset  # in a zip64 archive, this record follows the directory
     return directory_offset if directory_offset + directory_size == end_offset else -1
 
 

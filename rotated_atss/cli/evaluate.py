@@ -71,7 +71,7 @@ def _run_dota(args: argparse.Namespace) -> int:
     _check_outputs(args, list_task1_inputs(args))
     evaluation = evaluate_task1(args, classes)
     print(format_table(evaluation.result))
-    if evaluation.unevaluated_classes:  # possible only with --classes: otherwise other classes are an error
+    if evaluation.unevaluated_classes:  # only with --classes; else they are errors
         print(f"classes not evaluated (not in --classes): {printable(', '.join(evaluation.unevaluated_classes))}")
     files = list_task1_files(args.detections)
     num_objects = {name: result.npos for name, result in evaluation.result.per_class.items()}

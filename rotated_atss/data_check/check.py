@@ -36,7 +36,8 @@ class DataReport:
         problems: All problems.
         parts: The parts, with the reports of their files.
         class_counts: Number of objects by class name.
-        num_compared: Number of images of ``against``, which are only compared with those of the parts.
+        num_compared: Number of images outside the dataset (``against`` of :func:`check_data`) that were compared with
+            its images.
         seconds: Wall time.
         unfinished: Shards that have not read all of their files. If there are any, the other attributes are empty.
     """
@@ -123,7 +124,7 @@ def check_data(
     options = ReadOptions(None if classes is None else tuple(classes), class_column=class_column, class_name=class_name)
     files = [_list_part_files(part, label_format, classes) for part in parts]
     compared_images = {str(folder): list_files(folder, IMAGE_SUFFIXES, broken_links=True) for folder in against}
-    jobs = _make_jobs(files, compared_images, options, decode=decode, is_shared=records is not None)
+    jobs = _make_jobs(files, compared_images, options, decode=decode, one_image_per_job=records is not None)
     read = partial(_read_files, workers, scheduler, progress)
     if records is None:
         reports = {report.path: report for _, job_reports in read(jobs) for report in job_reports}
@@ -141,25 +142,25 @@ class _PartFiles:
 
     Attributes:
         part: The part, still without the reports of its image and label files.
-        images: Image files.
-        labels: Label files.
+        image_paths: Image files.
+        label_paths: Label files.
         problems: Problems of image names, and missing images.
     """
 
     part: CheckedPart
-    images: list[Path]
-    labels: list[Path]
+    image_paths: list[Path]
+    label_paths: list[Path]
     problems: list[Problem]
 
 
 def _list_part_files(part: DataPart, label_format: str, classes: Sequence[str] | None) -> _PartFiles:
     coco = None if part.coco is None else check_coco_file(part.coco, classes, part.images)
-    images, problems = list_part_images(part, coco)
-    labels, format_name = [], ""
+    image_paths, problems = list_part_images(part, coco)
+    label_paths, format_name = [], ""
     if part.labels is not None:
-        labels = list_label_paths(part.labels, label_format)
-        format_name = guess_format(labels) if label_format == AUTO else label_format
-    return _PartFiles(CheckedPart(part, format_name=format_name, coco=coco), images, labels, problems)
+        label_paths = list_label_paths(part.labels, label_format)
+        format_name = guess_format(label_paths) if label_format == AUTO else label_format
+    return _PartFiles(CheckedPart(part, format_name=format_name, coco=coco), image_paths, label_paths, problems)
 
 
 def _make_jobs(
@@ -168,7 +169,7 @@ def _make_jobs(
     options: ReadOptions,
     *,
     decode: bool,
-    is_shared: bool,
+    one_image_per_job: bool,
 ) -> list[FileJob]:
     """Return the jobs that read all files, each file once.
 
@@ -177,19 +178,19 @@ def _make_jobs(
         compared_images: Image files that are only compared, by folder.
         options: Class names, and the class column or class of labels in map coordinates.
         decode: Decode all pixels.
-        is_shared: Whether shards divide the jobs. Each job then has a single image, so that shards get about equal
-            work.
+        one_image_per_job: Read one image per job, so that reports are recorded image by image and shards get about
+            equal work.
     """
-    image_groups = (*(part_files.images for part_files in files), *compared_images.values())
+    image_groups = (*(part_files.image_paths for part_files in files), *compared_images.values())
     images = dict.fromkeys(path for group in image_groups for path in group)
-    jobs = list(image_jobs(images, decode=decode, files_per_job=1 if is_shared else FILES_PER_JOB))
+    jobs = list(image_jobs(images, decode=decode, files_per_job=1 if one_image_per_job else FILES_PER_JOB))
     parts_by_labels: dict[Path | None, list[_PartFiles]] = {}  # by label folder, so that a shared folder is read once
     for part_files in files:
-        parts_by_labels.setdefault(part_files.part.paths.labels, []).append(part_files)
+        parts_by_labels.setdefault(part_files.part.source.labels, []).append(part_files)
     for sharing_parts in parts_by_labels.values():
-        images_of_labels = [path for part_files in sharing_parts for path in part_files.images]
-        labels, format_name = sharing_parts[0].labels, sharing_parts[0].part.format_name
-        jobs += label_jobs(labels, format_name, images_of_labels, options)
+        images_of_labels = [path for part_files in sharing_parts for path in part_files.image_paths]
+        label_paths, format_name = sharing_parts[0].label_paths, sharing_parts[0].part.format_name
+        jobs += label_jobs(label_paths, format_name, images_of_labels, options)
     return jobs
 
 
@@ -210,7 +211,7 @@ def _build_report(
     classes: Sequence[str] | None,
     started: float,
 ) -> DataReport:
-    """Add the reports of files to their parts, and find the problems that only comparisons of files show.
+    """Add the reports of files to their parts, and collect the problems in and between the files.
 
     Args:
         files: Files per part.
@@ -221,8 +222,8 @@ def _build_report(
     """
     parts = [part_files.part for part_files in files]
     for part, part_files in zip(parts, files, strict=True):
-        part.images = {path: reports[path] for path in part_files.images}
-        part.labels = [reports[path] for path in part_files.labels]
+        part.images = {path: reports[path] for path in part_files.image_paths}
+        part.labels = [reports[path] for path in part_files.label_paths]
         if part.format_name in MAP_FORMATS:
             part.labels = join_map_reports(part.labels)
     divide_shared_labels(parts)

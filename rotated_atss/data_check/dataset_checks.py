@@ -87,12 +87,12 @@ def divide_shared_labels(parts: Sequence[CheckedPart]) -> None:
     first_part: dict[Path | None, int] = {}  # by label folder
     part_of_image: dict[Path | None, dict[str, int]] = {}  # by label folder, then by name of the image
     for index, part in enumerate(parts):
-        first_part.setdefault(part.paths.labels, index)
-        part_by_name = part_of_image.setdefault(part.paths.labels, {})
+        first_part.setdefault(part.source.labels, index)
+        part_by_name = part_of_image.setdefault(part.source.labels, {})
         for path in part.images:
             part_by_name.setdefault(path.stem, index)
     for index, part in enumerate(parts):
-        default_part, part_by_name = first_part[part.paths.labels], part_of_image[part.paths.labels]
+        default_part, part_by_name = first_part[part.source.labels], part_of_image[part.source.labels]
         part_reports = []
         for report in part.labels:
             part_records = tuple(
@@ -131,7 +131,7 @@ def _part_problems(part: CheckedPart, classes: Sequence[str] | None) -> Iterator
     if part.coco is not None:
         yield from part.coco.problems
         yield from _wrong_coco_sizes(part)
-    if part.paths.labels is None:
+    if part.source.labels is None:
         return
     for labels in part.labels:
         yield from labels.problems
@@ -139,7 +139,7 @@ def _part_problems(part: CheckedPart, classes: Sequence[str] | None) -> Iterator
     records = records_by_image(part)
     damaged = {report.path.stem for report in part.labels if report.is_damaged}
     sources = {name: record.source for name, record in records.items()}
-    yield from report_unpaired(part.paths, list(part.images), sources, damaged)
+    yield from report_unpaired(part.source, list(part.images), sources, damaged)
     sizes = {path.stem: image.size for path, image in part.images.items()}
     for name, record in records.items():
         if record.size is not None and sizes.get(name) not in (None, record.size):
@@ -153,7 +153,7 @@ def _wrong_coco_sizes(part: CheckedPart) -> Iterator[Problem]:
     """Yield a problem for each image whose size in the COCO file differs from that of the image file."""
     assert part.coco is not None
     for image in part.coco.images.values():
-        report = part.images.get(part.paths.images / image.file_name)
+        report = part.images.get(part.source.images / image.file_name)
         labeled_size = (image.width, image.height)
         if report is not None and report.size not in (None, labeled_size):
             yield _size_problem(str(part.coco.path), image.file_name, labeled_size, report.size)
@@ -170,7 +170,7 @@ def _unlisted_images(parts: Sequence[CheckedPart]) -> Iterator[Problem]:
     listed_names: dict[Path, set[str]] = {}
     for part in parts:
         if part.coco is not None:
-            listed_names.setdefault(part.paths.images, set()).update(part.coco.file_names)
+            listed_names.setdefault(part.source.images, set()).update(part.coco.file_names)
     for folder, names in listed_names.items():
         for path in _iter_image_files(folder, names):
             if path.relative_to(folder).as_posix() in names:
@@ -197,7 +197,7 @@ def _images_by_set(parts: Sequence[CheckedPart]) -> dict[str, list[ImageReport]]
     """
     sets: dict[str, dict[Path, ImageReport]] = {}
     for part in parts:
-        name = str(part.paths.images if part.coco is None else part.coco.path)
+        name = str(part.source.images if part.coco is None else part.coco.path)
         sets.setdefault(name, {}).update(part.images)
     return {name: list(images.values()) for name, images in sets.items()}
 
@@ -213,6 +213,6 @@ def _similar_class_names(counts: Mapping[str, int], parts: Sequence[CheckedPart]
             for row, name in enumerate(record.classes)
             if hyphenate(name) == rare
         )
-        where = next(locations, str(parts[0].paths.coco))  # a name that is in no label file comes from COCO JSON
+        where = next(locations, str(parts[0].source.coco))  # a name that is in no label file comes from COCO JSON
         what = f"{quote(rare)} ({counts[rare]}) is almost {quote(frequent)} ({counts[frequent]})"
         yield Problem("similar-classes", where, what)

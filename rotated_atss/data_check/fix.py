@@ -88,8 +88,8 @@ def write_cleaned_copy(
         >>> result.lines()[:-1]
         ['fixed: malformed-line: 1 (removed)', 'fixed: vertex-order: 1 (corners in clockwise order)']
     """
-    check_fix_output([part.paths for part in report.parts], out)
-    names = _part_names([part.paths for part in report.parts])
+    check_fix_output([part.source for part in report.parts], out)
+    names = _part_names([part.source for part in report.parts])
     is_coco = any(part.coco is not None for part in report.parts)
     written = Counter[str]()
     with staged_folder(out) as folder:

@@ -55,7 +55,7 @@ def write_coco_part(
     if unreadable is not None:
         raise UserError(unreadable.message, where=unreadable.where, hint="no cleaned copy can be written")
     content = read_json(path)
-    reports = {name: part.images.get(part.paths.images / name) for name in _file_names(content, path, part.coco.sizes)}
+    reports = {name: part.images.get(part.source.images / name) for name in _file_names(content, path, part.coco.sizes)}
     readable = {name: report for name, report in reports.items() if report is not None and report.size is not None}
     new_names = {name: _with_suffix(name, report.suffix) for name, report in readable.items()}
     cleaned = clean_instances(content, path, new_names, classes, part.coco.sizes)

@@ -77,7 +77,7 @@ def write_label_part(
     """
     (target / "images").mkdir(parents=True)
     records = records_by_image(part)
-    is_labeled = part.paths.labels is not None
+    is_labeled = part.source.labels is not None
     if is_labeled:
         (target / "labelTxt").mkdir()
     counts: Counter[str] = Counter()

@@ -36,14 +36,14 @@ class CheckedPart:
     """A part with the reports of its files.
 
     Attributes:
-        paths: Folders and files of the part.
+        source: Folders and files of the part.
         images: Reports by image file.
         labels: Reports of the label files.
         format_name: Format of the label files; empty without labels.
         coco: Report of the COCO file.
     """
 
-    paths: DataPart
+    source: DataPart
     images: dict[Path, ImageReport] = field(default_factory=dict)
     labels: list[LabelReport] = field(default_factory=list)
     format_name: str = ""

@@ -28,7 +28,9 @@ _NOT_MATCHED = -1  # in place of the index of an object
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs of a detection and an object whose IoU can reach the lowest threshold, in order of the detections.
+    """Pairs of a detection and an object, in order of the detections, without those of low IoU.
+
+    The pairs are selected by an upper bound of the IoU, so the IoU of some pairs is below the lowest threshold.
 
     Attributes:
         det_index: (P,) int64, index of the detection, ascending. Detections are numbered by descending score.
@@ -62,8 +64,8 @@ def evaluate_class_by_size(
         ignore_difficult: Whether difficult objects are ignored.
 
     Returns:
-        The result for the first size range, and a dict from the name of each size range to the mean AP over
-        ``iou_thresholds``, NaN for a range without objects.
+        The result for the first size range, which is the reported one (:class:`EvaluationRule`), and a dict from the
+        name of each size range to the mean AP over ``iou_thresholds``, NaN for a range without objects.
 
     Example:
         >>> from rotated_atss.dota.datasets import get_rule
@@ -76,7 +78,7 @@ def evaluate_class_by_size(
     """
     order = rank_per_image(detections.scores, image_index, rule.max_dets)
     image_index = image_index[order]
-    rectangles, areas = min_area_rectangles(detections.polygons[order])
+    rectangles, det_areas = min_area_rectangles(detections.polygons[order])
     gt_rectangles, gt_areas = min_area_rectangles(ground_truth.polygons)
     objects = GroundTruth(gt_rectangles, ground_truth.image_index, ground_truth.difficult)
     candidates = _find_candidates(rectangles, image_index, objects, min(iou_thresholds))
@@ -85,10 +87,10 @@ def evaluate_class_by_size(
         ignored = outside_range(gt_areas, size) | (ground_truth.difficult & ignore_difficult)
         num_gt = int((~ignored).sum())
         ordered = order_candidates(candidates, ignored, best_object_only=rule.best_object_only)
-        inside = ~outside_range(areas, size)
+        inside = ~outside_range(det_areas, size)
         ap_by_iou, recall = {}, {}
         for threshold in iou_thresholds:
-            match = match_detections(ordered, len(areas), threshold, best_object_only=rule.best_object_only)
+            match = match_detections(ordered, len(order), threshold, best_object_only=rule.best_object_only)
             matched = match != _NOT_MATCHED
             # where False, the detection is neither a true nor a false positive
             is_scored = inside.copy()
@@ -96,8 +98,14 @@ def evaluate_class_by_size(
             ap_by_iou[threshold], recall[threshold] = average_precision(
                 matched & is_scored, ~matched & is_scored, num_gt, "coco"
             )
-        results[size.name] = ClassResult(num_gt, int(ignored.sum()), len(areas), ap_by_iou, recall[min(iou_thresholds)])
-    by_size = {name: result.ap50_95 for name, result in results.items()}
+        results[size.name] = ClassResult(
+            npos=num_gt,
+            nignored=int(ignored.sum()),
+            ndet=len(order),
+            ap_by_iou=ap_by_iou,
+            max_recall=recall[min(iou_thresholds)],
+        )
+    by_size = {name: result.ap50_95 for name, result in results.items()}  # the mean over iou_thresholds
     return results[rule.sizes[0].name], by_size
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rotated_atss.coco.json_file import is_finite_number, read_json
 from rotated_atss.errors import UserError, quote
 from rotated_atss.geo.crs import parse_crs
-from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, NOT_POLYGONS, PolygonLayer
+from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, NOT_POLYGONS, Note, PolygonLayer
 
 _DEFAULT_CRS = "EPSG:4326"  # RFC 7946, section 4; in GeoJSON, longitude comes first
 _CRS_NAME_PATTERNS = (
@@ -48,7 +48,7 @@ def read_geojson_layer(path: Path) -> PolygonLayer:
     """
     content = read_json(path)
     crs = read_crs_member(content, path)
-    notes: Counter[tuple[str, str]] = Counter()
+    notes: Counter[Note] = Counter()
     outer_rings: list[NDArray[np.float64]] = []
     feature_ids: list[int] = []
     features = _list_features(content, path)
@@ -110,7 +110,7 @@ def _list_features(content: Any, path: Path) -> Sequence[Any]:
     raise UserError("not a GeoJSON FeatureCollection", where=path, hint="expected a list 'features'")
 
 
-def _iter_polygons(feature: Any, where: str, notes: Counter[tuple[str, str]]) -> Iterator[_Polygon]:
+def _iter_polygons(feature: Any, where: str, notes: Counter[Note]) -> Iterator[_Polygon]:
     """Yield the polygons of a feature; count multipolygons, and features that are not polygons, in ``notes``."""
     if not isinstance(feature, Mapping):
         raise UserError(f"a feature must be an object, got {quote(feature)}", where=where)

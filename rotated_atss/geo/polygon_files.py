@@ -12,7 +12,7 @@ import numpy as np
 
 from rotated_atss.errors import UserError
 from rotated_atss.geo.geojson_polygons import read_geojson_layer
-from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, NOT_POLYGONS, PolygonLayer
+from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, NOT_POLYGONS, Note, PolygonLayer
 from rotated_atss.io.files import read_bytes
 from rotated_atss.io.requirements import require
 
@@ -91,7 +91,7 @@ def _read_layer(path: Path, pyogrio: Any, name: str) -> PolygonLayer:
     rings = np.empty(len(polygons), object)  # np.array would stack rings of equal length
     # without the last point of a ring, which repeats the first
     rings[:] = [shapely.get_coordinates(ring)[:-1] for ring in shapely.get_exterior_ring(polygons)]
-    notes: Counter[tuple[str, str]] = Counter()
+    notes: Counter[Note] = Counter()
     notes[NOT_POLYGONS] = int((~is_polygonal).sum())
     notes[MULTIPOLYGONS] = int((np.bincount(feature_index) > 1).sum()) if len(feature_index) else 0
     notes[HOLES] = int((shapely.get_num_interior_rings(polygons) > 0).sum())

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# A note is printed with its number, as in "2 polygons with holes: holes are filled". Each kind of note is therefore a
-# noun in the singular and the text after it.
-NOT_POLYGONS = ("feature", " other than a polygon (point, line, no geometry): left out")
-MULTIPOLYGONS = ("multipolygon", ": every part is an object")
-HOLES = ("polygon", " with holes: holes are filled")
+Note = tuple[str, str]
+"""Kind of a note: a noun in the singular and the text after it, printed as in ``2 polygons with holes: ...``."""
+
+NOT_POLYGONS: Note = ("feature", " other than a polygon (point, line, no geometry): left out")
+MULTIPOLYGONS: Note = ("multipolygon", ": every part is an object")
+HOLES: Note = ("polygon", " with holes: holes are filled")
 
 
 @dataclass(frozen=True)
@@ -37,4 +38,4 @@ class PolygonLayer:
     feature_ids: NDArray[np.int64]
     rings: NDArray[np.object_]
     columns: dict[str, NDArray[Any]]
-    notes: Counter[tuple[str, str]]
+    notes: Counter[Note]

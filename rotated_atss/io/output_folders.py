@@ -46,7 +46,7 @@ def staged_folder(out: str | Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise write_error(out, error) from error
+        raise write_error(out, error) from error  # also for an OSError of the block, which writes into the folder
 
 
 def check_empty_output(out: str | Path) -> None:

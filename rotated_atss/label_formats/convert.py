@@ -12,6 +12,7 @@ import numpy as np
 from rotated_atss.dota.classes import hyphenate, unknown_class_error
 from rotated_atss.errors import UserError
 from rotated_atss.geo.crs import is_on_earth
+from rotated_atss.geo.polygon_layer import Note
 from rotated_atss.io.files import reject_overlapping_output
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.image_reader import find_georeference
@@ -99,7 +100,7 @@ def convert_labels(
         source, source_format, images=image_files, classes=classes, fit_polygons=fit_polygons,
         class_column=class_column, class_name=class_name,
     )  # fmt: skip
-    notes: Counter[tuple[str, str]] = Counter()  # by noun and text after the noun, see format_notes
+    notes: Counter[Note] = Counter()
     # readers use ``classes`` only for class indices and names with spaces, so unknown names are rejected here
     source_records = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
     source_classes = {name for record in source_records for name in record.classes}
@@ -164,7 +165,7 @@ def where_of(record: ImageLabels, row: int) -> str:
     return f"{record.source}:{record.lines[row]}" if record.lines[row] else str(record.source)
 
 
-def _rename(record: ImageLabels, class_map: Mapping[str, str] | None, notes: Counter[tuple[str, str]]) -> ImageLabels:
+def _rename(record: ImageLabels, class_map: Mapping[str, str] | None, notes: Counter[Note]) -> ImageLabels:
     """Rename the classes of a record, and drop the objects of classes that the class map drops."""
     if class_map is None:
         return record
@@ -200,7 +201,7 @@ def _order_classes(
 
 
 def _add_size_and_name(
-    record: ImageLabels, target: LabelFormat, image_files: ImageFiles | None, notes: Counter[tuple[str, str]]
+    record: ImageLabels, target: LabelFormat, image_files: ImageFiles | None, notes: Counter[Note]
 ) -> ImageLabels:
     """Return a record with the image size, file name and georeference that the target format needs."""
     name, size = record.name, record.size
@@ -238,7 +239,7 @@ def _lon_lat_georeference(path: Path) -> Georeference | None:
 
 
 def _hyphenate(
-    records: Sequence[ImageLabels], names: Sequence[str], notes: Counter[tuple[str, str]]
+    records: Sequence[ImageLabels], names: Sequence[str], notes: Counter[Note]
 ) -> tuple[list[ImageLabels], list[str]]:
     """Replace the spaces in class names with hyphens, because DOTA label files separate fields by spaces."""
     spaced = [name for name in names if name != hyphenate(name)]
@@ -254,7 +255,7 @@ def _hyphenate(
     return renamed, new_names
 
 
-def _note_losses(records: Sequence[ImageLabels], target: LabelFormat, notes: Counter[tuple[str, str]]) -> None:
+def _note_losses(records: Sequence[ImageLabels], target: LabelFormat, notes: Counter[Note]) -> None:
     """Add notes on what the target format cannot store, or stores in another way."""
     has_scores = any(record.scores is not None for record in records)
     max_shift = max((_largest_shift(record) for record in records), default=0.0) if target.rectangles_only else 0.0
@@ -263,7 +264,7 @@ def _note_losses(records: Sequence[ImageLabels], target: LabelFormat, notes: Cou
 
 
 def _note_record_losses(
-    record: ImageLabels, target: LabelFormat, notes: Counter[tuple[str, str]], *, has_scores: bool, max_shift: float
+    record: ImageLabels, target: LabelFormat, notes: Counter[Note], *, has_scores: bool, max_shift: float
 ) -> None:
     """Add notes on what the target format cannot store of one record.
 

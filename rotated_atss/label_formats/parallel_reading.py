@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rotated_atss.dota.detections import TASK1_PREFIX
+from rotated_atss.geo.polygon_layer import Note
 from rotated_atss.io.processes import run_jobs
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.reading import AUTO, list_label_paths, read_label_set, reject_duplicates
@@ -33,7 +34,7 @@ class _Job:
 
 
 # records, classes in index order, notes
-_JobResult = tuple[list[ImageLabels], tuple[str, ...], Counter[tuple[str, str]]]
+_JobResult = tuple[list[ImageLabels], tuple[str, ...], Counter[Note]]
 
 
 def read_label_set_parallel(
@@ -99,7 +100,7 @@ def _run_job(job: _Job) -> _JobResult:
 def _join_results(format_name: str, results: Sequence[_JobResult]) -> LabelSet:
     records: list[ImageLabels] = []
     class_order: dict[str, None] = {}
-    notes: Counter[tuple[str, str]] = Counter()
+    notes: Counter[Note] = Counter()
     for job_records, job_classes, job_notes in results:
         records += job_records
         class_order.update(dict.fromkeys(job_classes))

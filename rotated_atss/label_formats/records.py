@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rotated_atss.errors import UserError, count_of, quote
+from rotated_atss.geo.polygon_layer import Note
 
 if TYPE_CHECKING:
     from rotated_atss.io.georeference import Georeference
@@ -104,7 +105,7 @@ class ReadOptions:
     images: ImageFiles | None = None
     class_column: str | None = None
     class_name: str | None = None
-    notes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    notes: Counter[Note] = field(default_factory=Counter)
     class_order: dict[str, None] = field(default_factory=dict)
 
 
@@ -196,7 +197,7 @@ class ObjectList:
         )
 
 
-def format_notes(notes: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
+def format_notes(notes: Mapping[Note, int]) -> tuple[str, ...]:
     """Format notes on what was dropped or changed, one line each.
 
     Args:

@@ -64,7 +64,7 @@ def encode_deltas(
         priors: (..., 5) with positive sizes.
         boxes: (..., 5) with positive sizes, in any angle version.
         angle_version: Angle version in which the boxes are regressed.
-        edge_swap: Use as width of the box the side whose direction is closest to that of the prior's width. Then
+        edge_swap: Swap width and height of the box if its height is closer in direction to the width of the prior. Then
             ``|dangle| <= pi/4`` before the division by ``norm_factor``.
         proj_xy: Express the offset of the center along the prior's axes instead of the image's.
         norm_factor: Divide the angle's delta by ``norm_factor * pi``. None keeps radians.

@@ -17,7 +17,7 @@ TANK_PAINT = [rgb(234, 235, 232), rgb(234, 235, 232), rgb(214, 210, 196), rgb(19
 
 
 def tennis_court(rng: np.random.Generator, scale: float, colors: tuple[Color, Color] | None = None) -> Sprite:
-    """Create a tennis court of 84 x 39 pixels; its box contains the outer lines, but not the surround.
+    """Create a tennis court of 84 x 38.8 pixels; its box contains the outer lines, but not the surround.
 
     Args:
         rng: Random generator.
@@ -86,7 +86,7 @@ def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
 def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
     """Create a baseball infield of about 84 pixels per side.
 
-    Home plate is at its corner (-side / 2, -side / 2); the two edges that meet there are the foul lines.
+    The foul lines are two edges of the infield. They meet in its corner (-side / 2, -side / 2), next to home plate.
 
     Example:
         >>> baseball_diamond(np.random.default_rng(0), scale=1.0).name
@@ -95,21 +95,21 @@ def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
     side = 84.0 * scale * rng.uniform(0.9, 1.08)
     dirt = pick(rng, [rgb(186, 140, 100), rgb(172, 118, 82), rgb(196, 156, 112)], jitter=6)
     grass = pick(rng, [rgb(96, 132, 70), rgb(110, 140, 80)], jitter=6)
-    home = -side / 2
-    fan = np.concatenate([[[home, home]], arc(side, 0.0, np.pi / 2, home, home, sides=28)])
+    corner = -side / 2
+    fan = np.concatenate([[[corner, corner]], arc(side, 0.0, np.pi / 2, corner, corner, sides=28)])
     sprite = Sprite.from_outline(fan, "baseball-diamond")
     sprite.fill(fan, dirt, grain=4.0)
-    low = home + side * 0.10  # the bases are the corners of a square from low to high along both axes
+    low = corner + side * 0.10  # home plate and bases are the corners of a square from low to high along both axes
     high = low + side * 0.58
     sprite.fill(quad_of((low + 3, low + 3, high - 3, high - 3)), grass, grain=4.0)
     _add_bases(sprite, low, high, dirt)
-    for foul_line in ([(home, home), (side / 2 - 2, home)], [(home, home), (home, side / 2 - 2)]):
+    for foul_line in ([(corner, corner), (side / 2 - 2, corner)], [(corner, corner), (corner, side / 2 - 2)]):
         sprite.line(np.array(foul_line) + 1.0, WHITE, 0.8, alpha=0.8)
     return sprite
 
 
 def _add_bases(sprite: Sprite, low: float, high: float, dirt: Color) -> None:
-    """Add the bases, and the pitcher's mound between them."""
+    """Add home plate, the bases, and the pitcher's mound between them."""
     middle, mound_diameter = (low + high) / 2, (high - low) * 0.17
     for x, y in ((low, low), (high, low), (high, high), (low, high)):
         sprite.fill(ellipse(mound_diameter * 1.7, mound_diameter * 1.7, x, y, sides=24), dirt)
@@ -137,7 +137,8 @@ def swimming_pool(rng: np.random.Generator, scale: float) -> Sprite:
     sprite.fill(basin, water, grain=4.0)
     sprite.fill(deep_end, shade(water, 0.90), alpha=0.6)
     sprite.line(basin, shade(water, 0.72), 0.7, closed=True)
-    sprite.fill(rect(length * 0.05, width * 0.26, -length * 0.40), rgb(228, 240, 240), alpha=0.8)
+    steps = rect(length * 0.05, width * 0.26, -length * 0.40)
+    sprite.fill(steps, rgb(228, 240, 240), alpha=0.8)
     return sprite
 
 
@@ -184,8 +185,10 @@ def _add_floating_roof(sprite: Sprite, radius: float, paint: Color) -> None:
     inner = ellipse(2 * radius - 4, 2 * radius - 4, sides=48)
     sprite.line(ellipse(2 * radius - 1.5, 2 * radius - 1.5, sides=48), shade(paint, 1.06), 1.3, closed=True)
     sprite.fill(inner, shade(paint, 0.86))
-    front_half = mirrored(arc(radius - 2, 0.0, np.pi / 2, sides=14))
-    for side in (1.0, -1.0):  # front, rear; both halves slope down towards the center
-        sprite.fill(front_half * (side, 1), shade(paint, 0.84), normal_xy=(-0.5 * side, 0.0))
-    sprite.line([(-radius * 0.9, 0.0), (radius * 0.5, 0.0)], shade(paint, 0.6), 1.1)
-    sprite.fill(ellipse(radius * 0.16, radius * 0.16, radius * 0.4, sides=12), shade(paint, 0.66))
+    right_half = mirrored(arc(radius - 2, 0.0, np.pi / 2, sides=14))  # x >= 0
+    for side in (1.0, -1.0):  # right, left; both halves slope down towards the center
+        sprite.fill(right_half * (side, 1), shade(paint, 0.84), normal_xy=(-0.5 * side, 0.0))
+    ladder = [(-radius * 0.9, 0.0), (radius * 0.5, 0.0)]  # from the rim to the middle of the roof
+    sprite.line(ladder, shade(paint, 0.6), 1.1)
+    drain = ellipse(radius * 0.16, radius * 0.16, radius * 0.4, sides=12)
+    sprite.fill(drain, shade(paint, 0.66))

@@ -104,7 +104,7 @@ def run_shard(
             if shard is not None and _is_finished(task, description):
                 run.remove()  # left by a run that was killed after it had written the files
                 return ShardMerge(was_finished=True)
-            task.reject_leftovers()
+            task.reject_files_of_other_classes()
             run.prepare()
         _merge_and_record(run, {key: parts[key] for key in run.select(list(parts))}, workers, scheduler, progress)
         return _write_if_complete(task, run, parts, description, workers, scheduler)

@@ -79,7 +79,7 @@ class MergeTask:
         files = {name: TextPart.of_file(name, paths[name], iou_threshold) for name in names if name in paths}
         return cls(Path(tiles_dir), Path(out_dir), iou_threshold, names, files, classes is not None)
 
-    def reject_leftovers(self) -> None:
+    def reject_files_of_other_classes(self) -> None:
         """Raise an error if the output folder has files of other classes, which would look like part of the result."""
         if self.out_dir.is_dir() and any(self.out_dir.glob("Task1_*.txt")):
             leftovers = [path for name, path in list_task1_files(self.out_dir).items() if name not in self.classes]

@@ -39,10 +39,11 @@ def merge_folder(
 
     Args:
         tiles_dir: Input folder. Image ids are tile names such as ``P0001__1024__0___824`` or ``P0001__0.5__0___824``.
-        out_dir: Output folder, created if missing. Files of an earlier merge are replaced.
+        out_dir: Output folder, created if missing. Files of an earlier merge are replaced; files of classes that are
+            not merged now are an error.
         iou_threshold: Detections whose IoU with a higher-scoring kept detection exceeds this value are suppressed.
-        classes: Class names or a DOTA version: a file is written per class, empty without detections, and other
-            classes are rejected. None merges the files that exist.
+        classes: Class names or a DOTA version. One file is written for each of these classes, even if it has no
+            detections; an input file of another class is an error. None merges the files that exist.
         workers: Processes; None uses one per core. The output does not depend on it.
         scheduler: Address of a Dask scheduler whose workers merge instead; paths must be absolute then.
         progress: Show a progress bar; None shows it on a terminal.
@@ -66,7 +67,7 @@ def merge_folder(
     if has_started_shards(task.out_dir):
         return list(run_shard(task, None, workers, scheduler, progress).classes)
     complete_result(task.out_dir)  # in case an earlier run was killed while it renamed the merged files
-    task.reject_leftovers()
+    task.reject_files_of_other_classes()
     parts = task.cut(_PART_BYTES)
     total = sum(part.length for part in parts)
     workers = workers if total > _SERIAL_BYTES else 1
@@ -76,6 +77,8 @@ def merge_folder(
             results[part] = result
             bar.update(part.length)
         merged = {part: results[part] for part in parts}  # in the order of the files; parts finish in any order
+        # If the detections on an image are in several parts, its file is merged again as a whole. task.write prefers
+        # this result to those of the parts.
         whole_files = task.files_with_divided_images(merged)
         bar.total += sum(file.length for file in whole_files)
         for file, result in merge_parts(whole_files, workers, scheduler):

@@ -75,7 +75,7 @@ def describe_dataset(dataset: Any) -> str:
 
 
 def describe_device() -> str:
-    """Describe the device and, if there are several, the number of processes in one line.
+    """Describe the device, and the number of processes if there is more than one, in one line.
 
     Example:
         >>> describe_device().partition(", ")[0] == get_device()
@@ -92,7 +92,7 @@ def describe_device() -> str:
 def _describe_schedule(runner: Runner) -> str:
     loop, loader = runner.train_loop, runner.train_dataloader
     batch_size = (loader.batch_size or getattr(loader.batch_sampler, "batch_size", 1)) * get_world_size()
-    plural = "" if loop.max_epochs == 1 else "s"  # count_of would write "epoches"
-    epochs = f"{loop.max_epochs} epoch{plural}, " if hasattr(loop, "run_epoch") else ""
+    is_epoch_based = hasattr(loop, "run_epoch")  # loops of iterations have max_epochs, too
+    epochs = f"{count_of(loop.max_epochs, 'epoch')}, " if is_epoch_based else ""
     iterations, images = count_of(loop.max_iters, "iteration"), count_of(batch_size, "image")
     return f"schedule: {epochs}{iterations} of {images}, seed {runner.seed}"

@@ -12,9 +12,9 @@ MMDetection's ATSS head are implemented here:
 - inference: a score is ``sqrt(class score * centerness)``, the top-k selection is by this score, and boxes are rescaled
   in inclusive coordinates.
 
-One difference is not reproduced: when the official code resizes an image by ``scale``, it multiplies the index of the
-last pixel of each box by ``scale``. The right and lower sides of the box then lie ``scale - 1`` pixels further left and
-up than with exact scaling.
+One difference, in the ground truth, is not reproduced: when the official code resizes an image by ``scale``, the right
+side x2 of a box becomes ``(x2 - 1) * scale + 1`` instead of ``x2 * scale``, which is ``scale - 1`` pixels less. The
+same holds for the lower side.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class OfficialATSSHead(HorizontalATSSHead):
             featmap_sizes = [level.shape[-2:] for level in cls_scores]
             anchors = self.get_anchors(featmap_sizes, batch_img_metas, device=cls_scores[0].device)
             targets = self.get_targets(*anchors, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
-            # (B * A, ...) each; gt_boxes are the targets of the positives
+            # (B * A, ...) each, for A priors per image; only the rows of positives in gt_boxes have a meaning
             priors, labels, label_weights, gt_boxes = (torch.cat(levels, 1).flatten(0, 1) for levels in targets[:4])
             logits = upcast(flatten_levels(cls_scores, self.cls_out_channels)).flatten(0, 1)  # (B * A, C)
             deltas = upcast(flatten_levels(bbox_preds, 4)).flatten(0, 1)  # (B * A, 4)
