@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError
 
-MIN_BITS, MAX_BITS = 8, 16
-_NUM_VALUES = 1 << MAX_BITS  # different values of a 16-bit pixel
+MIN_BITS, MAX_BITS = 8, 16  # also the bits of a value after and before the conversion
+_NUM_VALUES = 1 << MAX_BITS  # number of possible values of a 16-bit pixel
 _FILL_VALUES = [0, _NUM_VALUES - 1]  # usual values of pixels without data
 # Share of the values that must fit into the used bits. The few larger values, such as those of hot pixels, become 255;
 # if they had to fit, the image would be too dark.
@@ -69,7 +69,7 @@ def used_bits(counts: NDArray[np.int64]) -> int:
     without_fill = counts.copy()
     without_fill[_FILL_VALUES] = 0
     cumulative = np.cumsum(without_fill if without_fill.any() else counts)
-    # the smallest value that is not exceeded by 99.99% of the values
+    # the smallest value v such that at least 99.99% of the values are <= v
     limit = int(np.searchsorted(cumulative, _MIN_SHARE * cumulative[-1]))
     return max(MIN_BITS, limit.bit_length())
 

@@ -36,7 +36,8 @@ def run_on_cluster(
         function: A function of this package, which the workers import. The jobs and results must be picklable.
         jobs: Arguments of the calls. Paths in them must be absolute, on a file system that the workers share.
         order: Indices of the jobs, in the order in which they start.
-        address: Address of the scheduler, such as ``tcp://host:8786``, or a scheduler file.
+        address: Address of the scheduler, such as ``tcp://host:8786``, or the path of the file that
+            ``dask scheduler --scheduler-file`` has written.
 
     Yields:
         Index of a job and its result.
@@ -63,7 +64,7 @@ def run_on_cluster(
         except distributed.scheduler.KilledWorker as error:
             hint = "possibly out of memory: give the workers more memory, or fewer threads"
             raise UserError(f"several workers died while they ran the same job: {error}", hint=hint) from None
-        except (CancelledError, distributed.comm.CommClosedError) as error:  # a client that is cut off cancels its jobs
+        except (CancelledError, distributed.comm.CommClosedError) as error:  # a lost connection cancels the futures
             raise UserError(f"the connection to the scheduler was lost: {error}", where=_OPTION) from None
         finally:
             client.cancel(list(running))
@@ -153,12 +154,12 @@ def _wait_for_some(client: Client, futures: Sequence[Future]) -> list[Future]:
     """
     import distributed
 
-    waited_s = 0.0
+    without_workers_s = 0.0
     while True:
         try:
             with client.as_current():  # the client that distributed.wait uses
                 return list(distributed.wait(futures, timeout=_POLL_S, return_when="FIRST_COMPLETED").done)
         except (TimeoutError, distributed.TimeoutError):
-            waited_s = 0.0 if client.nthreads() else waited_s + _POLL_S
-        if waited_s >= NO_WORKERS_TIMEOUT_S:
+            without_workers_s = 0.0 if client.nthreads() else without_workers_s + _POLL_S
+        if without_workers_s >= NO_WORKERS_TIMEOUT_S:
             raise UserError("the cluster has lost all workers", where=_OPTION, hint="start workers and run it again")

@@ -41,7 +41,8 @@ class LiteralEvaluator:
     def __init__(self, path: Path, lines: list[str], inherited: dict[str, Any]) -> None:
         self._path, self._lines = path, lines
         self._values: dict[str, Any] = {"_base_": inherited}  # by name
-        # Container and its size, by id(container). Python can reuse the id of a deleted object, so containers are kept.
+        # Container and its size, by id(container). When a value contains another one several times, counting without
+        # this cache takes exponential time. Python can reuse the id of a deleted object, so the containers are kept.
         self._sizes: dict[int, tuple[Any, int]] = {}
 
     def run(self, statements: list[ast.stmt]) -> dict[str, Any]:
@@ -130,7 +131,8 @@ class LiteralEvaluator:
 
     def _calculate(self, operation: type, left: Any, right: Any) -> Any:
         if operation is not ast.Add and not (_is_number(left) and _is_number(right)):
-            raise TypeError("only numbers can be multiplied: a repeated string or list could have any size")
+            # "*" with a string or list could make a value of any size, before its size is checked
+            raise TypeError("only numbers can be subtracted, multiplied and divided")
         return _OPERATIONS[operation](left, right)
 
     def _count_items(self, value: Any) -> int:

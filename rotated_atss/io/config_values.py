@@ -12,7 +12,7 @@ PACKAGES = ("rotated_atss", "mmdet", "mmrotate")
 """Packages whose modules a config may list in ``custom_imports``."""
 
 SCOPES = ("rotated_atss.detection", "rotated_atss", "mmdet", "mmrotate", "mmcv", "mmengine")
-"""Registry scopes that a config may use."""
+"""Registry scopes that a config may use; a scope comes before any scope that is the start of its name."""
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 # Keys whose value names a class that MMEngine creates, and keys whose value names a registry scope.
@@ -96,5 +96,6 @@ def _is_safe_type(name: str) -> bool:
     prefixes = (*(f"{scope}." for scope in SCOPES), "torchvision/")
     prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
     class_name = name.removeprefix(prefix)
+    # MMEngine also accepts the attributes of a module as "mmdet.NAME"; those such as __loader__ are no classes
     is_identifier = _NAME.fullmatch(class_name) is not None and not class_name.startswith("__")
     return is_identifier and class_name not in _UNSAFE_TYPES

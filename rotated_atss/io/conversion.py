@@ -18,8 +18,9 @@ from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.processes import run_jobs
 from rotated_atss.io.scaling import is_resolved, is_scaled_by_bits, percentile_range
 
-# 1001 quantiles represent the values of an image of any size, so that every image has the same weight.
-_QUANTILES = np.linspace(0, 1, 1001)
+# Probabilities of the quantiles that represent the values of an image. Their number does not depend on the size of the
+# image, so that every image has the same weight.
+_PROBABILITIES = np.linspace(0, 1, 1001)
 _DIGITS = 6  # a range is rounded to these significant digits, so that the printed option has its exact values
 
 
@@ -65,7 +66,7 @@ def plan_conversion(paths: Sequence[Path], options: PixelOptions | None = None, 
     if not scaled_by_bits:  # --bits has no effect, so the returned options do not state it
         options = replace(options, bits=None)
     unresolved = [path for path, dtype in dtypes.items() if not is_resolved(dtype, options)]
-    summaries = _summarize(unresolved, options, workers)
+    summaries = _summarize(unresolved, options, workers)  # counts or quantiles of the values, by path
     counts = [summaries[path] for path in scaled_by_bits if path in summaries]
     quantiles = [summaries[path] for path in scaled_by_range if path in summaries]
     if scaled_by_bits and options.bits is None:
@@ -111,7 +112,7 @@ def _summarize_image(job: tuple[Path, PixelOptions]) -> NDArray[Any] | None:
     if is_scaled_by_bits(values.dtype, options):
         return count_values(values)
     finite = values[np.isfinite(values)]
-    return np.quantile(finite, _QUANTILES) if finite.size else None
+    return np.quantile(finite, _PROBABILITIES) if finite.size else None
 
 
 def _round(value: float) -> float:
@@ -127,7 +128,7 @@ def _warn_about_dark_images(bits: Sequence[int]) -> list[str]:
     low, high = min(bits), max(bits)
     if high - low < 2:  # images of the same sensor can differ by one bit, depending on the scene
         return []
-    return [f"these images use from {low} to {high} bits, and those with few become dark: process them separately"]
+    return [f"these images use from {low} to {high} bits, and those with few bits become dark: process them separately"]
 
 
 def _describe_conversions(

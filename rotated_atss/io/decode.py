@@ -28,7 +28,7 @@ def decode_image(path: Path, header: ImageHeader | None) -> tuple[NDArray[Any], 
         header: Its header; None for a format whose header is not parsed.
 
     Returns:
-        The pixels (H, W, 3), and a mask (H, W) that is True where alpha is not 0; None if the image has no alpha.
+        The pixels (H, W, 3), and a mask (H, W) that is True where alpha is not 0. Without alpha, the mask is None.
 
     Raises:
         UnreadableImageError: The file is missing, damaged or not an image.
@@ -73,14 +73,14 @@ def _decode_fast_png(path: Path) -> Image | None:
 
 
 def _decode_with_opencv(path: Path, header: ImageHeader | None, flags: int) -> NDArray[Any]:
-    directory = None if header is None else header.directory
+    tiff_directory = None if header is None else header.directory
     # OpenCV would allocate up to 2 GiB for a chunk of a damaged PNG file
     if header is not None and header.file_format == "PNG" and not has_complete_chunks(path):
         raise damaged_image_error(path)
     try:
         with silent_opencv():
-            if directory is not None and tiff.opencv_changes_bands(directory):
-                image = cv2.imdecode(_read_edited_tiff(path, directory), flags)
+            if tiff_directory is not None and tiff.opencv_changes_bands(tiff_directory):
+                image = cv2.imdecode(_read_edited_tiff(path, tiff_directory), flags)
             else:
                 image = cv2.imread(str(path), flags)
     except (cv2.error, MemoryError) as error:

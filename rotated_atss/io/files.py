@@ -1,4 +1,4 @@
-"""Whole-file reading and atomic writing, with errors that name the file."""
+"""Reading and atomic writing of files, and checks of output paths, with errors that name the file."""
 
 import glob
 import json
@@ -185,7 +185,7 @@ def check_folder_writable(path: str | Path) -> None:
 
 def _check_folder_of_new_files(folder: Path, output: str | Path) -> None:
     """Raise an error about ``output`` unless files can be written to ``folder`` (absolute)."""
-    # the nearest existing folder, in which the missing ones are created
+    # the nearest existing path; if it is a folder, the missing ones are created in it
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         reason = f"no permission to write to {existing}" if existing.is_dir() else f"{existing} is not a folder"

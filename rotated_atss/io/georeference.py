@@ -44,6 +44,7 @@ class Georeference:
             [13.0, 18.0]
         """
         a, b, c, d, e, f = self.transform
+        # the points are rows, so the matrix [[a, b], [d, e]] is transposed
         return np.asarray(points, np.float64) @ np.array([[a, d], [b, e]]) + np.array([c, f])
 
     def to_pixels(self, points: ArrayLike) -> NDArray[np.float64]:

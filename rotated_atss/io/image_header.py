@@ -25,7 +25,7 @@ from rotated_atss.io.tiff_pixels import find_opencv_limitation, find_unsupported
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _JP2_SIGNATURE, _J2K_SIGNATURE = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
 _JPEG_END = b"\xff\xd9"
-_TAIL_BYTES = 4096  # the end marker is searched for in these last bytes, because some writers append data
+_TAIL_BYTES = 4096  # _JPEG_END or a PNG's IEND is searched for in these last bytes, because some writers append data
 _PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # bands by color type
 _PNG_ALPHA_TYPES = (4, 6)  # color types with an alpha band
 _BMP_UNCOMPRESSED = (0, 3, 6)  # compression methods that store all pixels in full
@@ -102,9 +102,9 @@ class ImageHeader:
     def has_extra_band(self) -> bool:
         """Whether there are bands other than alpha and the color bands of a gray, RGB or CMYK image."""
         is_cmyk = self.directory is not None and self.directory.value(tiff.PHOTOMETRIC, tiff.MIN_IS_BLACK) == tiff.CMYK
-        color_bands = self.bands - 1 if self.has_alpha else self.bands
+        bands_without_alpha = self.bands - 1 if self.has_alpha else self.bands
         # a fourth band is the black of CMYK in a JPEG file, and is ignored in a BMP file
-        return self.file_format not in ("PNG", "JPEG", "BMP") and color_bands > 3 and not is_cmyk
+        return self.file_format not in ("PNG", "JPEG", "BMP") and bands_without_alpha > 3 and not is_cmyk
 
 
 def read_header(path: str | Path) -> ImageHeader | None:
@@ -233,7 +233,7 @@ def _parse_jpeg(file: BinaryIO, _: bytes) -> ImageHeader | None:
 
 
 def _parse_bmp(file: BinaryIO, head: bytes) -> ImageHeader | None:
-    if len(head) < 30:
+    if len(head) < 30:  # the end of the bits per pixel
         raise TruncatedFile
     pixels_start, header_size = struct.unpack_from("<II", head, 10)
     if header_size == 12:  # the OS/2 header, with 16-bit sizes and without compression

@@ -128,6 +128,7 @@ def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageRe
         if reason:
             _warn_about_memory(path, whole_image_bytes(header), reason)
         return WholeImageReader(path, options)
+    # these decoders read 8-bit images only, and all of their bands, so the options do not matter
     decoder = PngRows(path) if kind == "png rows" else JpegRows(path)
     return RowReader(path, decoder, header.bands, add_sidecars(None, path))
 
@@ -229,11 +230,11 @@ def _warn_about_memory(path: Path, memory_bytes: int, reason: str) -> None:
 
 
 def whole_image_bytes(header: ImageHeader) -> int:
-    """Estimate the memory in bytes for decoding a whole image, including the copy that OpenCV makes.
+    """Estimate the memory in bytes for decoding a whole image, including the 8-bit copy made by OpenCV or the scaling.
 
     Example:
         >>> whole_image_bytes(ImageHeader("JPEG", 30000, 30000, 3, 8))
         5400000000
     """
     decoded_bytes_per_pixel = max(3, header.bands) * (2 if header.depth > 8 else 1)
-    return header.width * header.height * (decoded_bytes_per_pixel + 3)  # 3: the copy as 8-bit color
+    return header.width * header.height * (decoded_bytes_per_pixel + 3)  # 3: the copy

@@ -58,7 +58,7 @@ def read_image(path: str | Path, options: PixelOptions | None = None) -> Image:
 
 
 def sample_values(path: Path, options: PixelOptions) -> NDArray[Any]:
-    """Return the values from which a scaling is chosen: those of the whole image or, if it is large, of some windows.
+    """Return the values from which a scaling is chosen: of the whole image or, if rasterio reads it, of some windows.
 
     Args:
         path: An image file.
@@ -75,7 +75,7 @@ def sample_values(path: Path, options: PixelOptions) -> NDArray[Any]:
         >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = cv2.imwrite(f"{folder}/a.png", np.full((2, 3), 9, np.uint16))
-        ...     sample_values(Path(folder, "a.png"), PixelOptions()).shape
+        ...     sample_values(Path(folder, "a.png"), PixelOptions()).shape  # OpenCV reads gray as three equal bands
         (18,)
     """
     header = check_header(path)

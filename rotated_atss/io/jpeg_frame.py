@@ -24,8 +24,8 @@ class JpegFrame(NamedTuple):
         height: Height in pixels, as stored.
         bands: Samples per pixel.
         depth: Bits per sample.
-        is_progressive: Whether the frame is neither baseline nor extended sequential. In most of these files, rows are
-            complete only at the end.
+        is_progressive: Whether the frame is neither baseline nor extended sequential. In most files with another kind
+            of frame, no row is complete before the end of the file.
         orientation: EXIF orientation, 1 to 8.
     """
 

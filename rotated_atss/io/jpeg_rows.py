@@ -51,11 +51,11 @@ class JpegRows:
             self._image, self._region = self._open()
         self._next_row = stop
         to_bgr = cv2.COLOR_GRAY2BGR if self._image.bands == 1 else cv2.COLOR_RGB2BGR
-        image = np.empty((stop - start, self.width, 3), np.uint8)
+        pixels = np.empty((stop - start, self.width, 3), np.uint8)
         for first in range(start, stop, _ROWS_AT_ONCE):
             rows = self._fetch(first, min(first + _ROWS_AT_ONCE, stop))
-            cv2.cvtColor(rows, to_bgr, dst=image[first - start : first - start + len(rows)])
-        return image
+            cv2.cvtColor(rows, to_bgr, dst=pixels[first - start : first - start + len(rows)])
+        return pixels
 
     def close(self) -> None:
         """Close the file."""

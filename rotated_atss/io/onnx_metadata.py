@@ -89,7 +89,9 @@ def _iter_fields(file: BinaryIO, size: int, payloads_of: int | None) -> Iterator
             length = _read_varint(file)
         else:
             raise ValueError(f"unknown wire type {wire_type}")
-        if not field or length > size - file.tell():
+        if field == 0:
+            raise ValueError("a field has the number 0")
+        if length > size - file.tell():
             raise ValueError("the file is truncated")
         if wire_type == _BYTES and payloads_of in (None, field):
             if length > _MAX_ENTRY_BYTES:

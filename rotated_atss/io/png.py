@@ -28,12 +28,12 @@ Image = NDArray[np.uint8]
 MAX_PIXELS = 1 << 26
 """Pixels of the largest image that :func:`decode_png` supports.
 
-Decoding keeps the pixels, the inflated rows and a copy of the rows in memory.
+It limits the memory: decoding keeps the pixels, the inflated rows and a copy of the rows.
 """
 
 _EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # bit depth, color type, compression, filter, interlace
-# Filter types. "Up" stores differences from the row above. An encoder could search for the best filter of each row; if
-# all rows get the same filter, "up" compresses aerial images best.
+# Filter types. "Up" stores differences from the row above. The encoder uses it for all rows, because a search for the
+# best filter of each row takes time, and "up" is the best single filter for aerial images.
 _NO_FILTER, _UP = 0, 2
 _WINDOW_BITS = 15  # of deflate: the largest window, which every zlib stream can use
 _MAX_STORED = 0xFFFF  # bytes of an uncompressed deflate block (RFC 1951, section 3.2.4)

@@ -84,7 +84,7 @@ class PngRows:
     def _decode(self, count: int) -> Image:
         """Decode the next ``count`` rows to (count, W, 3) RGB."""
         filtered = self._row_above + self._inflate(count * self._row_bytes)
-        rgb = unfilter_rows(filtered, self.width, count + 1, self._deflate)
+        rgb = unfilter_rows(filtered, self.width, count + 1, self._deflate)  # with the row above
         if rgb is None:
             raise ValueError("unknown filter")
         self._row_above = b"\0" + rgb[-1].tobytes()
@@ -108,7 +108,10 @@ class PngRows:
 
 
 def can_read_png_rows(path: Path) -> bool:
-    """Return whether :class:`PngRows` can read a file: 8-bit RGB without transparency, with isal and pyspng installed.
+    """Return whether :class:`PngRows` can read a file.
+
+    The file must be 8-bit RGB without interlacing, and have only chunks in
+    :data:`~rotated_atss.io.png_chunks.SUPPORTED_CHUNKS` before its pixels; isal and pyspng must be installed.
 
     Example:
         >>> import tempfile

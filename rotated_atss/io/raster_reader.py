@@ -224,6 +224,7 @@ def _access(dataset: Any, header: ImageHeader) -> Access:
     """Return how GDAL decodes the windows of an image (:class:`rotated_atss.io.reader_interface.ImageReader`)."""
     if header.file_format == "PNG":  # one compressed stream
         return "sequential"
+    # blocks of whole rows of the file are columns of an upright image whose axes are exchanged
     blocks_are_rows = dataset.block_shapes[0][1] == dataset.width and not swaps_axes(header.orientation)
     return "rows" if blocks_are_rows else "tiles"
 

@@ -139,8 +139,8 @@ def average_blocks(image: Image, factor: int) -> Image:
         >>> average_blocks(np.array([[[1, 2, 9]], [[3, 6, 9]]], np.uint8), 2).tolist()
         [[[2, 4, 9]]]
     """
-    height, width = (math.ceil(side / factor) for side in image.shape[:2])
-    pad_bottom, pad_right = height * factor - image.shape[0], width * factor - image.shape[1]
+    num_rows, num_columns = (math.ceil(side / factor) for side in image.shape[:2])  # of blocks
+    pad_bottom, pad_right = num_rows * factor - image.shape[0], num_columns * factor - image.shape[1]
     if pad_bottom or pad_right:
         image = np.asarray(cv2.copyMakeBorder(image, 0, pad_bottom, 0, pad_right, cv2.BORDER_REPLICATE), np.uint8)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(image, (num_columns, num_rows), interpolation=cv2.INTER_AREA), np.uint8)

@@ -91,8 +91,8 @@ class ResampledReader(ImageReader):
     def _source_range(self, start: int, stop: int, side: int) -> tuple[int, int]:
         """Return the range of source pixels, in whole blocks, on which a range of pixels of the result depends.
 
-        ``side`` is the width or height of the source image. Its last block can be incomplete, so that the range can end
-        beyond it.
+        ``side`` is the width or height of the source image. If its last block is incomplete, the range can end beyond
+        the image.
         """
         low, high = self._block_position(np.array([start, stop - 1]))
         num_blocks = math.ceil(side / self._block_size)

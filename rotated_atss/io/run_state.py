@@ -184,11 +184,12 @@ def finish_moves(journal: Mapping[str, Any]) -> None:
         journal: Content of the file that :func:`plan_moves` wrote.
 
     Raises:
-        OSError: A file cannot be moved.
+        OSError: A file cannot be moved or removed.
 
     Example:
         >>> finish_moves({"moves": [], "remove": []})
     """
+    # a missing source has been renamed already, by an interrupted call
     moves = [(Path(source), Path(target)) for source, target in journal["moves"] if os.path.exists(source)]
     for path in (*map(Path, journal["remove"]), *(target for _, target in moves)):
         path.unlink(missing_ok=True)

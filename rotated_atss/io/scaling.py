@@ -45,6 +45,8 @@ def scale_to_8_bit(values: NDArray[Any], options: PixelOptions) -> NDArray[np.ui
 def is_scaled_by_bits(dtype: np.dtype, options: PixelOptions) -> bool:
     """Return whether values of a type are scaled by their number of used bits, not by a range of values.
 
+    For uint16, bits that the options state take precedence over the rule ``scaling``.
+
     Example:
         >>> [is_scaled_by_bits(np.dtype(name), PixelOptions()) for name in ("uint16", "int16")]
         [True, False]
@@ -100,7 +102,7 @@ def percentile_range(values: NDArray[Any]) -> tuple[float, float]:
     if not sample.size:
         return 0.0, 1.0
     low, high = (float(value) for value in np.percentile(sample, PERCENTILES))
-    return low, high if high > low else low + 1
+    return low, (high if high > low else low + 1)
 
 
 def fill_invalid(image: Image, valid: NDArray[np.bool_] | None) -> Image:

@@ -1,4 +1,4 @@
-"""Shards: runs of a command that share its items and write into one folder (``--shard I/N``), and their locks."""
+"""Shards: runs that divide the items of a command and write into one folder (``--shard I/N``), and their locks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARDS_WAIT_S = 600.0  # longest time for which a shard waits until another one 
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several runs that share the items of a command.
+    """One of several runs that divide the items of a command among them.
 
     Attributes:
         index: Number of this run, from 1.

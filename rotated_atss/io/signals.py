@@ -106,8 +106,8 @@ def defer_signals(names: Sequence[str] = DEFERRED_SIGNALS, grace_s: float | None
             return
         for deferred in previous_handlers:
             signal.signal(deferred, signal.SIG_DFL)  # a second signal ends the process
-        # A signal to the whole process group also ends data loading processes. torch's handler of SIGCHLD would then
-        # raise an error at any point of the work.
+        # A signal to the whole process group also ends data loading processes. torch's handler of SIGCHLD is removed,
+        # because it would then raise an error at any point of the work.
         if hasattr(signal, "SIGCHLD"):
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         stop.record(Signals(number), grace_s)

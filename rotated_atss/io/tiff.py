@@ -1,4 +1,4 @@
-"""The first directory of a TIFF or BigTIFF file: reading it, and editing it so that OpenCV decodes the bands unchanged.
+"""Directories of a TIFF or BigTIFF file: reading, and editing so that OpenCV decodes the bands unchanged.
 
 A directory contains the fields that describe an image. A field has a tag (its number) and values. EXIF data has the
 same form.
@@ -49,7 +49,8 @@ class TiffField:
     """Field of a TIFF directory.
 
     Attributes:
-        values: The values, one-dimensional; the bytes of ASCII values.
+        values: The values, one-dimensional: unsigned integers, or the bytes of ASCII values. Empty for fields of other
+            types, such as floating-point numbers, of which only the presence is used.
         position: Offset in bytes of the field's entry in the directory, from the start of the TIFF header.
     """
 
@@ -218,7 +219,8 @@ def _read_values(reader: _Reader, entry: bytes, byte_order: str, is_bigtiff: boo
         return np.empty(0, np.uint64)
     dtype = np.dtype(f"{byte_order}{_TYPES[field_type]}")
     count = min(count, _MAX_ASCII_BYTES) if field_type == _ASCII else count
-    data, length = entry[12:] if is_bigtiff else entry[8:], count * dtype.itemsize  # after tag, field type and count
+    data = entry[12:] if is_bigtiff else entry[8:]  # after tag, field type and count
+    length = count * dtype.itemsize
     if length > len(data):  # the values do not fit into the entry
         (offset,) = struct.unpack(f"{byte_order}Q" if is_bigtiff else f"{byte_order}I", data)
         data = reader.read(offset, length)
@@ -296,7 +298,8 @@ def edit_for_opencv(data: bytes, directory: TiffDirectory) -> bytes:
     edited = bytearray(data)
     if PHOTOMETRIC in directory.fields:
         _write_short(edited, directory, PHOTOMETRIC, PHOTOMETRIC, RGB)
-    if EXTRA_SAMPLES in directory.fields:  # three bands of red, green and blue have no extra band
+    if EXTRA_SAMPLES in directory.fields:
+        # with three bands, none of them is an extra band, so another tag takes the place of the entry
         tag = EXTRA_SAMPLES if directory.value(SAMPLES_PER_PIXEL, 1) == 4 else _TARGET_PRINTER
         _write_short(edited, directory, EXTRA_SAMPLES, tag, _ASSOCIATED_ALPHA)
     return bytes(edited)

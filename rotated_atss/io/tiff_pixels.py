@@ -13,7 +13,7 @@ _COLOR_MODELS = {0: "gray with white as zero", 1: "gray", 2: "RGB", 3: "palette"
 _SAMPLE_KINDS = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex integer", 6: "complex"}
 _UNSIGNED_KINDS = (1, 4)  # 4 is "undefined", in practice unsigned
 _COMPLEX_KINDS = (5, 6)  # values of SampleFormat
-_EIGHT_BIT_MODELS = (3, 5, 6)  # color models that are supported with 8 bits per sample only
+_EIGHT_BIT_MODELS = (3, 5, 6)  # color models that are supported with at most 8 bits per sample
 _SIXTEEN_BIT_MODELS = (1, 2)  # color models that OpenCV decodes with 16 bits per sample
 _SEPARATE_PLANES = 2  # value of PlanarConfiguration
 

@@ -77,7 +77,7 @@ def _check_tree(path: Path, parents: tuple[Path, ...], checked: set[Path]) -> No
         is_vrt = _check_source(source, name, path)
         if is_vrt:
             _check_tree(source, (*parents, resolved), checked)
-        checked.add(source.resolve())
+        checked.add(source.resolve())  # after its own sources, so that a file that names itself is not skipped
 
 
 def _check_source(source: Path, name: str, path: Path) -> bool:

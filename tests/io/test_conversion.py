@@ -23,7 +23,7 @@ def test_bits_are_those_of_all_images_together(tmp_path, workers):
     paths = [write(tmp_path / "a.png", 255, np.uint8), write(tmp_path / "b.png", 500), write(tmp_path / "c.tif", 3000)]
     plan = plan_conversion(paths, workers=workers)
     note = "2 of 3 images have 16-bit pixels with 12 used bits: values are divided by 16 (--bits 12)"
-    warning = "these images use from 9 to 12 bits, and those with few become dark: process them separately"
+    warning = "these images use from 9 to 12 bits, and those with few bits become dark: process them separately"
     assert plan == Conversion(PixelOptions(12), (note, warning))
     assert plan_conversion([write(tmp_path / "d.png", 1500), paths[2]]).notes == (note.replace("3 im", "2 im"),)
 

@@ -140,7 +140,7 @@ def test_16_bit_images_have_one_scaling_that_is_stated_and_recorded(tmp_path, sp
         assert np.array_equal(cv2.imread(str(tmp_path / "out" / "images" / f"{name}__128__0___0.png")), tile)
     assert [record.getMessage() for record in caplog.records] == [
         "2 of 3 images have 16-bit pixels with 11 used bits: values are divided by 8 (--bits 11)",
-        "these images use from 8 to 11 bits, and those with few become dark: process them separately",
+        "these images use from 8 to 11 bits, and those with few bits become dark: process them separately",
     ]
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"]["bits"] == 11
     split(images, None, tmp_path / "given", bits=12, padding=None)
