@@ -104,7 +104,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
         iou_threshold=detector.iou_threshold, out_dir=out, submission=args.submission, report_dir=report,
     )  # fmt: skip
     metrics = run_tile_test(
-        detector, args.data, detector.classes, result_options, labels=args.labels, pixels=detector.pixels,
+        detector, args.data, detector.classes, result_options, label_folders=args.labels, pixels=detector.pixels,
         progress=False if args.quiet else None, log=log,
     )  # fmt: skip
     print_result(

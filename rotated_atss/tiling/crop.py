@@ -104,7 +104,9 @@ def object_areas(polygons: Floats) -> Floats:
 
 
 def shift_into_window(polygons: Floats, x_start: int, y_start: int) -> Floats:
-    """Shift polygons (N, 8) from image to window coordinates, rounded to 1e-6 against rounding errors.
+    """Shift polygons (N, 8) from image to window coordinates, in pixels.
+
+    Coordinates are rounded to 6 decimals, so that label files contain 23.3 and not 23.299999999999955.
 
     Example:
         >>> import numpy as np
@@ -123,8 +125,8 @@ def _overlapping_pairs(polygons: Floats, windows: Integers) -> tuple[Integers, I
         for start, stop in zip(windows[:, :2], windows[:, 2:])
     ]
     window_index = np.repeat(np.arange(len(windows)), [len(objects) for objects in objects_per_window])
-    # np.concatenate needs at least one array: the empty one is for the case of no windows
-    return window_index, np.concatenate([np.empty(0, np.int64), *objects_per_window])
+    no_objects = np.empty(0, np.int64)  # np.concatenate needs at least one array, also without windows
+    return window_index, np.concatenate([no_objects, *objects_per_window])
 
 
 def _areas_inside(polygons: Floats, windows: Integers) -> Floats:

@@ -1,4 +1,4 @@
-"""Write the result files of ``predict`` in map formats (GeoJSON, GeoPackage and others), with map coordinates."""
+"""Write the detections of ``predict`` in map formats (GeoJSON, GeoPackage and others)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FeatureWriter:
 
     Args:
         folder: Output folder.
-        formats: Names from :data:`rotated_atss.geo.writers.FORMATS`.
+        formats: Names from :data:`rotated_atss.geo.writers.FORMATS`; a name is also the suffix of the file.
         model_classes: Class names in the order of the model's class indices.
 
     Example:
@@ -64,5 +64,5 @@ class FeatureWriter:
             scores,
             polygons,
         )
-        for name in self.formats:
-            write_features(self.folder / f"{STEM}.{name}", name, features)
+        for format_name in self.formats:
+            write_features(self.folder / f"{STEM}.{format_name}", format_name, features)

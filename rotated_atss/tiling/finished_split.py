@@ -21,16 +21,17 @@ from rotated_atss.tiling.split_settings import SplitSettings
 def compute_input_digest(
     settings: SplitSettings,
     sources: Sequence[SourceImage],
-    label_sets: Sequence[Labels | None],
+    labels_per_image: Sequence[Labels | None],
     formats: Sequence[str | None],
 ) -> str:
     """Compute a digest of the input of a split. It does not depend on the location of the folders.
 
     Args:
         settings: The settings as given, before automatic values are determined.
-        sources: The images. The digest contains their names and sizes in bytes, not their content.
-        label_sets: Labels per image; None for unlabeled images.
-        formats: Label format per folder; None for unlabeled images.
+        sources: The images. The digest contains their names and sizes in bytes. To avoid reading their content,
+            :func:`find_finished_split` compares the modification times instead.
+        labels_per_image: Labels per image; None for unlabeled images.
+        formats: Label format per image folder; None for a folder of unlabeled images.
 
     Raises:
         UserError: An image cannot be read.
@@ -41,8 +42,8 @@ def compute_input_digest(
         False
     """
     digest = hashlib.sha256(json.dumps([__version__, asdict(settings), list(formats)]).encode())
-    for source, labels in zip(sources, label_sets, strict=True):
-        digest.update(json.dumps([source.folder, source.image.name, _stat_image(source.image).st_size]).encode())
+    for source, labels in zip(sources, labels_per_image, strict=True):
+        digest.update(json.dumps([source.folder_index, source.image.name, _stat_image(source.image).st_size]).encode())
         if labels is not None:
             digest.update(encode_labels(labels))
     return digest.hexdigest()
@@ -74,7 +75,7 @@ def find_finished_split(out: Path, digest: str, sources: Sequence[SourceImage]) 
         if any(_stat_image(source.image).st_mtime_ns > finished_ns for source in sources):
             return None
         tile_names = {os.path.splitext(name)[0] for name in os.listdir(out / "images")}
-    except (UserError, OSError):
+    except (UserError, OSError):  # the caller then splits again, and reports what cannot be read
         return None
     return manifest if tile_names == set(manifest.tiles) else None
 

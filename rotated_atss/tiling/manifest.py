@@ -14,11 +14,12 @@ from rotated_atss.tiling.split_stats import SplitTotals
 
 MANIFEST = "manifest.json"
 FULL_LABELS = "labelTxt_full"
-"""Folder of a split with the labels of the full images as DOTA text.
+"""Folder of a split with the labels of the full images (not of the tiles) as DOTA text.
 
 It is written if the source labels are not DOTA text, or if their classes are renamed.
 """
 WRITTEN_BY = "rotated-atss split"
+"""Value of ``written_by`` in the manifests of this package."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,13 @@ class Manifest:
         label_folders: Absolute paths of the folders with the labels of the full images as DOTA text.
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
-        window: Size and gap of the windows at rate 1, pixels; (0, 0) for whole images; None if they are not recorded.
+        window: The first window size and gap in the settings, pixels, not scaled by a rate; (0, 0) for whole images;
+            None if they are not recorded.
         whole_images: Whether the images were not divided.
         pixels: Conversion of the pixels of the images to 8-bit color.
         ground_resolution: Meters per pixel of the tiles, rounded to millimeters: the median over the images with a
-            recorded resolution, divided by the median rate if the split resampled the images; None if none is recorded.
+            recorded resolution, divided by the median rate (resize factor) if the split resized images; None if none
+            is recorded.
         image_folders: Absolute paths of the folders of the full images.
         input_digest: Digest of the images, labels and settings that were given; empty if it is not recorded.
         totals: Counts over all images and tiles; None if they are not recorded.
@@ -72,7 +75,7 @@ def read_manifest(path: str | Path) -> Manifest:
     content = ManifestContent.read(path)
     return Manifest(
         written_by=content.text("written_by"),
-        label_folders=content.full_label_folders() or content.source_label_folders(),
+        label_folders=content.written_label_folders() or content.input_label_folders(),
         tiles=content.tile_names(),
         keep_empty=content.setting("keep_empty", bool, True),
         window=content.window(),
@@ -89,7 +92,7 @@ def find_manifest(data_root: str | Path | None) -> Manifest:
     """Read the manifest in ``data_root``; return an empty one if there is none.
 
     Args:
-        data_root: Output folder of a split, or another folder.
+        data_root: Output folder of a split, or another folder; None or empty for no folder.
 
     Raises:
         UserError: The file is not a manifest of a split.
@@ -98,8 +101,10 @@ def find_manifest(data_root: str | Path | None) -> Manifest:
         >>> find_manifest("no_such_folder").tiles
         ()
     """
-    path = Path(data_root or "") / MANIFEST
-    return read_manifest(path) if data_root and path.is_file() else Manifest()
+    if not data_root:
+        return Manifest()
+    path = Path(data_root) / MANIFEST
+    return read_manifest(path) if path.is_file() else Manifest()
 
 
 def source_label_folders(data_root: str | Path | None) -> list[str]:
@@ -154,7 +159,8 @@ def check_tiles(
             f"{len(missing)} of the {listed_count} of the manifest {is_or_are(len(missing))} missing, "
             f"the first is {missing[0]}"
         )
-        raise UserError(what, where=where, hint="copy or split again, or set allow_missing_tiles=True on the dataset")
+        hint = "copy them, split again, or set allow_missing_tiles=True on the dataset"
+        raise UserError(what, where=where, hint=hint)
     unlisted = sorted(set(names) - listed) if listed else []
     if unlisted:
         what = (

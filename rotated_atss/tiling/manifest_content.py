@@ -68,18 +68,18 @@ class ManifestContent:
                 raise self._error(f"tiles[{index}].name", "a file name", name)
         return tuple(tile["name"] for tile in tiles)
 
-    def full_label_folders(self) -> tuple[str, ...]:
-        """Return a tuple of the folder to which the split wrote the labels of the full images, or an empty tuple."""
+    def written_label_folders(self) -> tuple[str, ...]:
+        """Return the folder to which the split wrote the labels of the full images; empty if it wrote none."""
         folder = self.text("full_labels")
         if "\0" in folder:
             raise self._error("full_labels", "a path", folder)
         return (self._absolute(folder),) if folder else ()
 
-    def source_label_folders(self) -> tuple[str, ...]:
+    def input_label_folders(self) -> tuple[str, ...]:
         """Return the folders of DOTA text that the split read."""
-        return tuple(self._iter_source_label_folders())
+        return tuple(self._iter_input_label_folders())
 
-    def _iter_source_label_folders(self) -> Iterator[str]:
+    def _iter_input_label_folders(self) -> Iterator[str]:
         for index, entry in enumerate(self._get(self.entries, "folders", list, [])):
             if not isinstance(entry, dict):
                 raise self._error(f"folders[{index}]", "an object", entry)
@@ -102,7 +102,7 @@ class ManifestContent:
         return tuple(dict.fromkeys(map(self._absolute, valid)))
 
     def window(self) -> tuple[int, int] | None:
-        """Return the first window size and gap of the split; (0, 0) for whole images; None without sizes."""
+        """Return the first window size and gap in the settings; (0, 0) for whole images; None without sizes."""
         settings = self._settings()
         if settings.get("whole_images"):
             return 0, 0
@@ -166,7 +166,7 @@ class ManifestContent:
         return settings
 
     def _absolute(self, folder: str) -> str:
-        """Return the path of a folder that is recorded relative to the folder of the manifest."""
+        """Return the absolute path of a recorded folder, which can be relative to the folder of the manifest."""
         return os.path.normpath(self.path.resolve().parent / folder)
 
     def _get(self, entries: dict[str, Any], key: str, expected_type: type, default: Any) -> Any:
@@ -176,7 +176,7 @@ class ManifestContent:
             raise self._error(key, _TYPE_NAMES[expected_type], value)
         return value
 
-    def _error(self, label: str, expected: str, value: object) -> UserError:
+    def _error(self, entry: str, expected: str, value: object) -> UserError:
         got = _TYPE_NAMES[type(value)] if isinstance(value, (dict, list)) else quote(value)
-        what = f"not a manifest of a split: {label} must be {expected}, got {got}"
+        what = f"not a manifest of a split: {entry} must be {expected}, got {got}"
         return UserError(what, where=self.path, hint="split again")

@@ -15,7 +15,7 @@ from rotated_atss.tiling.source_images import SourceImage
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.split_stats import SplitStats, sum_stats
 
-FORMAT = 1  # version of the file format
+FORMAT_VERSION = 1  # of the manifest file
 
 
 def format_manifest(
@@ -24,7 +24,7 @@ def format_manifest(
     sources: Sequence[SourceImage],
     stats: Sequence[SplitStats],
     out: str | Path = ".",
-    formats: Sequence[str | None] = (),
+    label_formats: Sequence[str | None] = (),
     full_labels: str | None = None,
     input_digest: str = "",
 ) -> bytes:
@@ -36,7 +36,7 @@ def format_manifest(
         sources: The images.
         stats: Statistics per image, in the order of ``sources``.
         out: The folder of the manifest. Folders are recorded relative to it, independent of the working directory.
-        formats: Label format per folder; formats other than ``dota`` are recorded.
+        label_formats: Label format per folder; ``dota`` is the default of the manifest and is not recorded.
         full_labels: Folder below ``out`` with labels of the full images as DOTA text, which evaluation reads instead of
             the label folders; None if there is none.
         input_digest: Digest of the input, to recognize a finished split of the same input.
@@ -48,11 +48,11 @@ def format_manifest(
     sources_and_stats = sorted(zip(sources, stats), key=lambda pair: pair[0].image_id)
     manifest: dict[str, Any] = {
         "written_by": WRITTEN_BY,
-        "format": FORMAT,
+        "format": FORMAT_VERSION,
         "version": __version__,
         "settings": asdict(settings),
         "folders": [
-            _folder_entry(image_folder, label_folder, formats[index] if formats else None, out)
+            _folder_entry(image_folder, label_folder, label_formats[index] if label_formats else None, out)
             for index, (image_folder, label_folder) in enumerate(folders)
         ],
     }
@@ -92,7 +92,7 @@ def _relative(folder: str, out: str | Path) -> str:
 def _image_entry(source: SourceImage, stats: SplitStats) -> dict[str, object]:
     entry: dict[str, object] = {
         "file": source.image.name,
-        "folder": source.folder,
+        "folder": source.folder_index,
         "width": stats.width,
         "height": stats.height,
         "objects": stats.objects,

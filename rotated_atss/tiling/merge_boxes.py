@@ -96,13 +96,13 @@ def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = IOU_THRES
     by_image: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = defaultdict(list)
     while remaining_tiles:
         tile = remaining_tiles.pop()  # in ascending order of names; a popped tile is freed once it is mapped
-        image, boxes = _map_to_image(tile)
-        by_image[image].append((boxes, tile.scores, tile.labels))
+        image_id, boxes = _map_to_image(tile)
+        by_image[image_id].append((boxes, tile.scores, tile.labels))
     merged = []
-    for image in sorted(by_image):
-        boxes, scores, labels = (np.concatenate(column) for column in zip(*by_image.pop(image)))
+    for image_id in sorted(by_image):
+        boxes, scores, labels = (np.concatenate(column) for column in zip(*by_image.pop(image_id)))
         keep = box_nms(boxes, scores, iou_threshold, groups=labels)
-        merged.append(BoxDetections(image, boxes[keep], scores[keep], labels[keep]))
+        merged.append(BoxDetections(image_id, boxes[keep], scores[keep], labels[keep]))
     return merged
 
 
@@ -150,7 +150,7 @@ def round_for_task1(image: BoxDetections) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         Polygons (N, 8) float64, rounded to ``COORDINATE_DECIMALS``, and scores (N,) float64, rounded to the fewest
-        decimal digits that identify the given scores.
+        decimal digits that still distinguish them in their own dtype.
 
     Example:
         >>> image = BoxDetections("P1", np.array([[10.0, 10, 8.001, 4, 0]]), np.array([0.1]), np.array([1]))

@@ -67,7 +67,10 @@ class TextPart:
         return cls(name, path, iou_threshold, 0, path.stat().st_size)
 
     def key(self) -> str:
-        """Return a digest of the part and the threshold; size and modification time represent the file content."""
+        """Return the key under which the merged part is stored: a digest of the part and the threshold.
+
+        The size and the modification time of the file represent its content.
+        """
         status = self.path.stat()
         values = [status.st_size, status.st_mtime_ns, self.name, self.iou_threshold, self.start, self.length]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()
@@ -129,7 +132,10 @@ def cut_into_parts(file: TextPart, part_bytes: int) -> list[TextPart]:
 
 
 def _find_next_image(data: mmap, position: int) -> int:
-    """Return the start of the next line whose image differs from that of the line at ``position``, or the file size."""
+    """Return the start of the next line whose image is not that of the line at ``position``, or the file size.
+
+    The position can be inside a line.
+    """
     start = data.rfind(b"\n", 0, position) + 1
     tile = data[start : data.find(b"\n", start)].partition(b" ")[0]
     image_prefix = tile.rsplit(b"__", 3)[0] + b"__"  # tile names are image__rate__x___y
@@ -163,7 +169,8 @@ def _merge_part(part: TextPart) -> MergedPart:
         # the line number in the file. An error of merge_detections has this number already.
         parse_detections(read_bytes(part.path), part.path)
         raise
-    return MergedPart(merged.images, (len(tiles.images), len(tiles), len(merged)), format_detections(merged))
+    counts = (len(tiles.images), len(tiles), len(merged))  # images of `tiles` are the tiles
+    return MergedPart(merged.images, counts, format_detections(merged))
 
 
 def images_are_separate(parts: Sequence[MergedPart]) -> bool:

@@ -44,7 +44,7 @@ def merge_detections(
     """
     detections = to_full_images(tiles, path=path)
     keep = polygon_nms(detections.polygons, detections.scores, iou_threshold, groups=detections.image_index)
-    by_image = group_order(detections.image_index[keep])  # a stable sort: scores stay descending within an image
+    by_image = group_order(detections.image_index[keep])  # stable: in an image, scores stay descending, as in `keep`
     return detections.take(keep[by_image])
 
 
@@ -52,7 +52,8 @@ def to_full_images(tiles: Detections, *, path: str | Path | None = None) -> Dete
     """Map detections from tiles to full images, without suppression.
 
     A point of a tile lies at ``(point + upper-left corner of the tile) / rate`` in the full image. The rate is the
-    factor by which the full image was resampled before it was cut into tiles.
+    factor by which the full image was resized before it was cut into tiles. Corner and rate are taken from the tile
+    name: ``P1__0.5__100___0`` has rate 0.5; with a tile size instead of a rate (``P1__1024__100___0``), the rate is 1.
 
     Args:
         tiles: Detections on tiles, whose image ids are the tile names.

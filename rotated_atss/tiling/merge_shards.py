@@ -8,8 +8,8 @@ equal time, and limit the memory. Each of N shards merges every N-th part.
 If the lines of an image are not consecutive in a file, several parts can contain some of them. The shard that writes
 the result then merges this file again as a whole.
 
-The shards record the merged parts in ``merge.partial`` in the output folder. The shard that finds all parts recorded
-writes the merged files and removes ``merge.partial``. It also writes a hidden file, by which a repeated shard
+The shards record the merged parts in the folder ``merge.partial`` in the output folder. The shard that finds all parts
+recorded writes the merged files and removes ``merge.partial``. It also writes a hidden file, by which a repeated shard
 recognizes that nothing is left to do. This file is next to the output folder and not in it, where it would become part
 of a submission.
 """
@@ -35,7 +35,8 @@ from rotated_atss.io.shared_run import SharedRun, output_folder
 from rotated_atss.tiling.merge_parts import ClassMerge, MergedPart, TextPart, merge_parts
 from rotated_atss.tiling.merge_task import MergeTask
 
-COMMAND, PARTIAL = "merge", "merge.partial"
+COMMAND = "merge"  # part of the names of the lock files
+PARTIAL = "merge.partial"  # folder of the recorded parts in the output folder
 
 _PART_BYTES = 1 << 20  # smaller than without shards, so that all shards get about the same number of bytes
 
@@ -117,7 +118,7 @@ def _merge_and_record(
     scheduler: str | None,
     progress: bool | None,
 ) -> None:
-    """Merge parts, given by key, and record each as soon as it is merged."""
+    """Merge parts, and record each under its key as soon as it is merged."""
     key_of_part = {part: key for key, part in parts.items()}
     with progress_bar(total=sum(part.length for part in key_of_part), desc="merge", unit="B", show=progress) as bar:
         for part, result in merge_parts(list(key_of_part), workers, scheduler):
@@ -135,7 +136,7 @@ def _write_if_complete(
 ) -> ShardMerge:
     """Write the merged files, unless parts of other shards are left or another shard has written the files."""
     with common_lock(task.out_dir, COMMAND, run.shard):
-        if not run.folder.exists():
+        if not run.folder.exists():  # removed by the shard that has written the merged files
             return ShardMerge(was_finished=True)
         unfinished = run.unfinished_shards(list(parts))
         results = {} if unfinished else dict(run.results())

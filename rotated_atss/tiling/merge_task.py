@@ -29,8 +29,8 @@ class MergeTask:
         tiles_dir: Input folder.
         out_dir: Output folder.
         iou_threshold: Detections whose IoU with a higher-scoring kept detection exceeds this value are suppressed.
-        classes: Classes that get an output file, in the order of the returned counts.
-        files: The input file of each class that has one.
+        classes: Classes that get an output file, with or without an input file.
+        files: The input file of each class that has one, as a single part.
         has_class_list: Whether the caller gave the classes; otherwise they are those of the input files.
 
     Example:
@@ -81,7 +81,8 @@ class MergeTask:
 
     def reject_files_of_other_classes(self) -> None:
         """Raise an error if the output folder has files of other classes, which would look like part of the result."""
-        if self.out_dir.is_dir() and any(self.out_dir.glob("Task1_*.txt")):
+        has_files = self.out_dir.is_dir() and any(self.out_dir.glob("Task1_*.txt"))
+        if has_files:  # list_task1_files rejects a folder without files
             leftovers = [path for name, path in list_task1_files(self.out_dir).items() if name not in self.classes]
             if leftovers:
                 hint = "remove it, or choose another output folder"

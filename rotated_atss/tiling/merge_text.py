@@ -1,4 +1,4 @@
-"""Merge a folder of Task1 files (``Task1_<class>.txt``) with detections on tiles into Task1 files on full images.
+"""Merge a folder of Task1 files (``Task1_<class>.txt``) of tiles into Task1 files of full images.
 
 Image ids of the input are tile names in the style of mmrotate or of DOTA_devkit. NMS compares the quadrilaterals of
 the files, without fitting rectangles. Large files are cut into parts, which several processes merge in parallel.
@@ -63,14 +63,14 @@ def merge_folder(
         [ClassMerge(name='ship', tiles=1, images=1, before=1, after=1)]
     """
     task = MergeTask.create(tiles_dir, out_dir, iou_threshold, classes)
-    workers = _resolve_workers(workers)
+    max_workers = _resolve_workers(workers)
     if has_started_shards(task.out_dir):
-        return list(run_shard(task, None, workers, scheduler, progress).classes)
+        return list(run_shard(task, None, max_workers, scheduler, progress).classes)
     complete_result(task.out_dir)  # in case an earlier run was killed while it renamed the merged files
     task.reject_files_of_other_classes()
     parts = task.cut(_PART_BYTES)
     total = sum(part.length for part in parts)
-    workers = workers if total > _SERIAL_BYTES else 1
+    workers = max_workers if total > _SERIAL_BYTES else 1
     with progress_bar(total=total, desc="merge", unit="B", show=progress) as bar:
         results = {}
         for part, result in merge_parts(parts, workers, scheduler):
@@ -100,7 +100,7 @@ def merge_shard(
 ) -> ShardMerge:
     """Merge one of several shards of a folder; the shard that finishes the last part writes the files.
 
-    All arguments but ``shard`` must be equal for all shards. Shards can run in any order and at the same time. The
+    Folders, threshold and classes must be equal for all shards. Shards can run in any order and at the same time. The
     merged files equal those of :func:`merge_folder`. If a shard is stopped, an equal call continues it.
 
     Args:
@@ -112,6 +112,9 @@ def merge_shard(
         workers: As for :func:`merge_folder`.
         scheduler: As for :func:`merge_folder`.
         progress: As for :func:`merge_folder`.
+
+    Returns:
+        Counts per class if this shard has written the files, else the shards that are not finished.
 
     Raises:
         UserError: An argument, folder or line is invalid, or shards with other arguments have started in ``out_dir``.

@@ -168,7 +168,8 @@ def resolve_tiling(
     size = getattr(detector, "size", Tiling.size) if size is None else size
     detector_gap = getattr(detector, "gap", None)
     if gap is None and detector_gap is not None:
-        # not scaled with the windows, because the gap depends on the size of the objects
+        # not scaled with the windows, because the gap depends on the size of the objects; at most half a window, as a
+        # larger gap would multiply the number of windows
         gap = min(detector_gap, size // 2)
     if iou_threshold is None:
         iou_threshold = getattr(detector, "iou_threshold", Tiling.iou_threshold)
@@ -192,6 +193,7 @@ def _predict(
         (unsorted,) = detect_on_tiles(detector, [image.read()], [_IMAGE_ID])
         detections = unsorted.take(np.argsort(-unsorted.scores, kind="stable"))
     else:
+        # the tiles of all windows name the same image, _IMAGE_ID
         (detections,) = merge_boxes(_detect_on_windows(detector, image, tiling, progress), tiling.iou_threshold)
     return replace(detections, name=image.path.stem if name is None else name)
 
@@ -217,7 +219,7 @@ def _iter_tiles(image: ImageReader, windows: NDArray[np.int64], settings: SplitS
             x_start, y_start, x_stop, y_stop = window
             # the band returns only the part of the window inside the image; crop_window pads it to the full size
             pixels = crop_window(band.crop(window), [0, 0, x_stop - x_start, y_stop - y_start], settings.padding)
-            yield settings.tile_name(_IMAGE_ID, 1, window), pixels
+            yield settings.tile_name(_IMAGE_ID, rate=1, window=window), pixels
 
 
 def detect_on_tiles(detector: Detector, tiles: list[Image], names: Sequence[str]) -> list[BoxDetections]:

@@ -61,7 +61,7 @@ def write_record(path: Path, detections: BoxDetections, info: ImageInfo) -> None
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part")
     try:
         with open(temporary, "wb") as file:
-            np.savez(file, meta=np.frombuffer(meta.encode(), np.uint8), **columns)
+            np.savez(file, meta=np.frombuffer(meta.encode(), np.uint8), **columns)  # savez stores arrays, not text
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -93,7 +93,8 @@ def read_record(path: Path) -> tuple[BoxDetections, ImageInfo]:
 def is_complete(path: Path) -> bool:
     """Return whether a record exists and is complete.
 
-    After a crash of the machine, a record can be truncated although it was renamed into place.
+    :func:`write_record` does not wait until the disk has the content, so after a crash of the machine, a record can be
+    truncated.
 
     Example:
         >>> is_complete(Path("no/such/record.npz"))
@@ -101,6 +102,6 @@ def is_complete(path: Path) -> bool:
     """
     try:
         with zipfile.ZipFile(path) as file:  # an .npz file is a zip, whose table of contents is at its end
-            return "labels.npy" in file.namelist()
+            return "labels.npy" in file.namelist()  # the array written last
     except (OSError, zipfile.BadZipFile):
         return False

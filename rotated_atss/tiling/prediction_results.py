@@ -27,7 +27,9 @@ class ResultWriter(Protocol):
 
 
 def write_results(records: Iterable[Path], writers: Sequence[ResultWriter], score_thr: float = 0.0) -> tuple[int, int]:
-    """Write the result files of all images. Only the detections of one image at a time are in memory.
+    """Write the result files of all images.
+
+    Only the detections on one image at a time are in memory, unless a writer collects them.
 
     Args:
         records: Files of :func:`rotated_atss.tiling.prediction_record.write_record`, in the order of the images.
@@ -62,8 +64,8 @@ class Task1Writer:
 
     Args:
         folder: Existing output folder, without Task1 files of an earlier run: lines are appended.
-        model_classes: Class names in the order of the class indices, as they appear in file names.
-        classes: Classes that always get a file; it is empty if there are no detections of the class.
+        model_classes: Class names in the order of the class indices, spelled as in the file names.
+        classes: Classes that always get a file, which is empty for a class without detections.
 
     Example:
         >>> import tempfile
@@ -94,7 +96,7 @@ class Task1Writer:
 
 
 class CocoWriter:
-    r"""Write horizontal boxes in COCO's results format.
+    r"""Write the horizontal boxes around the oriented boxes in COCO's results format.
 
     Args:
         path: The JSON file.

@@ -1,4 +1,7 @@
-"""Load presets: named settings for splitting one part of a dataset. DOTA presets equal mmrotate's ``split_configs``."""
+"""Load presets: named settings for splitting one part of a dataset (such as train + val, or test) into tiles.
+
+The DOTA presets equal mmrotate's ``split_configs``.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class SplitPreset:
         images: Image folders below the data root.
         labels: Label folders or files below the data root, one per image folder; None if the part has no labels.
         out: Default output folder.
-        label_format: Format of the labels.
+        label_format: Format of the labels; ``auto`` recognizes it.
         image_lists: Text files below the data root that name the images to split; None splits all images.
         class_map: New class name by old name; None keeps the names.
         fit_polygons: Whether polygons without four corners are replaced by their minimum-area rectangles.

@@ -91,4 +91,4 @@ def iter_row_bands(
         for top in range(first_row, y_stop, chunk_rows):
             if top not in chunks:
                 chunks[top] = reader.read((0, top, reader.width, min(top + chunk_rows, reader.height)))
-        yield indices, RowBand(first_row, tuple(chunks.values()))
+        yield indices, RowBand(first_row, tuple(chunks.values()))  # read, and therefore stored, from top to bottom

@@ -18,14 +18,14 @@ class SourceImage:
 
     Attributes:
         image: The image file.
-        labels: In the DOTA format, the label file of the image; in other formats, the folder or file with the labels of
-            all images; None for an unlabeled image.
-        folder: Index of the image folder.
+        label_path: In the DOTA format, the label file of the image; in other formats, the folder or file with the
+            labels of all images; None for an unlabeled image.
+        folder_index: Index of the image folder.
     """
 
     image: Path
-    labels: Path | None
-    folder: int
+    label_path: Path | None
+    folder_index: int
 
     @property
     def image_id(self) -> str:
@@ -33,7 +33,9 @@ class SourceImage:
         return self.image.stem
 
 
-def pair_folders(images: Sequence[str | Path], labels: Sequence[str | Path] | None) -> list[tuple[str, str | None]]:
+def pair_folders(
+    image_folders: Sequence[str | Path], label_folders: Sequence[str | Path] | None
+) -> list[tuple[str, str | None]]:
     """Pair every image folder with its label folder, or with None for unlabeled images.
 
     Raises:
@@ -43,14 +45,15 @@ def pair_folders(images: Sequence[str | Path], labels: Sequence[str | Path] | No
         >>> pair_folders(["train/images"], ["train/labelTxt"])
         [('train/images', 'train/labelTxt')]
     """
-    if not images:
+    if not image_folders:
         raise UserError("no image folder given", hint="give --images FOLDER")
-    if labels is None:
-        return [(Path(folder).as_posix(), None) for folder in images]
-    if len(images) != len(labels):
+    if label_folders is None:
+        return [(Path(folder).as_posix(), None) for folder in image_folders]
+    if len(image_folders) != len(label_folders):
         hint = "give one --labels per --images, in the same order, or none for unlabeled images"
-        raise UserError(f"image and label folders must be paired, got {len(images)} and {len(labels)}", hint=hint)
-    return [(Path(image).as_posix(), Path(label).as_posix()) for image, label in zip(images, labels)]
+        got = f"got {len(image_folders)} and {len(label_folders)}"
+        raise UserError(f"image and label folders must be paired, {got}", hint=hint)
+    return [(Path(images).as_posix(), Path(labels).as_posix()) for images, labels in zip(image_folders, label_folders)]
 
 
 def read_image_lists(paths: Sequence[str | Path]) -> dict[str, str]:
@@ -99,7 +102,8 @@ def find_source_images(
         folders: Pairs of image and label folder, as :func:`pair_folders` returns them.
         formats: Label format per folder; empty if all are ``dota``, the only format whose label files are paired here.
         listed: Images to select, as :func:`read_image_lists` returns them; None selects all images.
-        labeled_only: In the ``dota`` format, leave out images without a label file instead of raising an error.
+        labeled_only: In the ``dota`` format, leave out images without a label file instead of raising an error. In
+            other formats, the labels must be read first to find these images.
 
     Raises:
         UserError: A folder is missing, an image or label file has no counterpart, an image id occurs twice, or a
@@ -120,14 +124,14 @@ def find_source_images(
         if labeled_only and label_folder is not None and is_dota:
             labeled = {path.stem for path in list_label_files(label_folder)}
             accepted = labeled if listed is None else labeled & set(listed)
-        for image, labels in pair_images_and_labels(image_folder, label_folder if is_dota else None, accepted):
+        for image, label_path in pair_images_and_labels(image_folder, label_folder if is_dota else None, accepted):
             first = first_image.setdefault(image.stem, image)  # the image itself if its id is new
             if first is not image:
                 hint = "tiles are named after the image id: rename or remove one of the images"
                 raise UserError(f"the image id {image.stem} occurs twice, also as {first}", where=image, hint=hint)
             if not is_dota and label_folder is not None:
-                labels = Path(label_folder)
-            sources.append(SourceImage(image, labels, index))
+                label_path = Path(label_folder)
+            sources.append(SourceImage(image, label_path, index))
     for image_id, place in (listed or {}).items():
         if image_id not in first_image and not labeled_only:  # with labeled_only, images without labels are left out
             folders_text = ", ".join(folder for folder, _ in folders)

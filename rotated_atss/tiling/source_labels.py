@@ -37,11 +37,11 @@ _GEOJSON_HINT = (
 logger = logging.getLogger(__name__)
 
 
-def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
+def find_label_format(label_path: str | Path, format_name: str = AUTO) -> str:
     """Validate the format of a label folder or file, or recognize it.
 
     Args:
-        labels: Folder or file.
+        label_path: Label folder or file.
         format_name: The format, or ``auto`` to recognize it from the files.
 
     Returns:
@@ -58,23 +58,23 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
         ...     find_label_format(folder)
         'dota'
     """
-    labels = Path(labels)
+    path = Path(label_path)
     if format_name != AUTO:
-        if labels.is_dir():
-            reject_other_formats(labels, format_name)
+        if path.is_dir():
+            reject_other_formats(path, format_name)
         return get_format(format_name).name
-    if labels.is_dir():
-        text_files = [path for path in list_files(labels, (".txt",)) if path.name not in NAMES_FILES]
-        for path in text_files:
-            formats = possible_formats(path)
+    if path.is_dir():
+        text_files = [text_file for text_file in list_files(path, (".txt",)) if text_file.name not in NAMES_FILES]
+        for text_file in text_files:
+            formats = possible_formats(text_file)
             if len(formats) < 2:  # an empty file fits several formats; the first file with objects decides
                 name = next(iter(formats), DOTA)
-                reject_mixed_formats(labels, name, path)
+                reject_mixed_formats(path, name, text_file)
                 return name
-        if text_files:
+        if text_files:  # all are ambiguous, for example empty
             return DOTA
     try:
-        paths = list_label_paths(labels)
+        paths = list_label_paths(path)
     except UserError:
         return DOTA  # the reader of DOTA labels reports what is missing
     return recognize_format(paths)
@@ -83,7 +83,7 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
 def read_source_labels(
     sources: Sequence[SourceImage],
     image_folder: str | Path,
-    labels: str | Path,
+    label_path: str | Path,
     format_name: str,
     classes: Sequence[str] | None,
     *,
@@ -99,7 +99,7 @@ def read_source_labels(
     Args:
         sources: The images, with their label files if the format is ``dota``.
         image_folder: Folder of the images.
-        labels: Label folder or file.
+        label_path: Label folder or file.
         format_name: Format of the labels, as :func:`find_label_format` returns it.
         classes: Accepted class names, after ``class_map`` is applied; None accepts any name.
         class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
@@ -126,26 +126,27 @@ def read_source_labels(
     # with a class map, the files have the old names, and the new names are checked after the renaming
     classes_in_files = None if class_map is not None else classes
     if format_name == DOTA:
-        paths = [source.labels for source in sources if source.labels is not None]  # never None in this format
+        # the condition is for the type checker: in this format, every image has a label file
+        paths = [source.label_path for source in sources if source.label_path is not None]
         dota_labels = [read_labels(path, classes_in_files) for path in paths]
-        _warn_unused_names(class_map, (labels_of_image.names for labels_of_image in dota_labels), labels)
+        _warn_unused_names(class_map, (labels_of_image.names for labels_of_image in dota_labels), label_path)
         return [
             _map_classes(labels_of_image, class_map, classes, path)
             for labels_of_image, path in zip(dota_labels, paths, strict=True)
         ]
     label_set = read_label_set(
-        labels, format_name, images=ImageFiles(image_folder), classes=classes_in_files, fit_polygons=fit_polygons,
+        label_path, format_name, images=ImageFiles(image_folder), classes=classes_in_files, fit_polygons=fit_polygons,
         class_column=class_column, class_name=class_name,
     )  # fmt: skip
     for note in label_set.notes:
-        logger.warning("%s: %s", labels, note)
-    _warn_unused_names(class_map, (record.classes for record in label_set.images), labels)
+        logger.warning("%s: %s", label_path, note)
+    _warn_unused_names(class_map, (record.classes for record in label_set.images), label_path)
     records = _match_records(label_set.images, sources, image_folder, format_name, skip_other_images)
     for source in sources:
         if source.image_id not in records and not labeled_only:
-            raise UserError(f"no labels for the image {source.image.name}", where=labels, hint=f"in {image_folder}")
-    matched = [records.get(source.image_id) for source in sources]
-    return [None if record is None else _to_labels(record, class_map, classes) for record in matched]
+            raise UserError(f"no labels for the image {source.image.name}", where=label_path, hint=f"in {image_folder}")
+    records_or_none = [records.get(source.image_id) for source in sources]
+    return [None if record is None else _to_labels(record, class_map, classes) for record in records_or_none]
 
 
 def _match_records(
@@ -176,12 +177,12 @@ def _match_records(
 
 
 def _warn_unused_names(
-    class_map: Mapping[str, str] | None, names_per_image: Iterable[Sequence[str]], labels: str | Path
+    class_map: Mapping[str, str] | None, names_per_image: Iterable[Sequence[str]], label_path: str | Path
 ) -> None:
     """Log a warning if the class map renames classes that do not occur."""
     note = unused_names_note(class_map, {name for names in names_per_image for name in names})
     if note:
-        logger.warning("%s: %s", labels, note)
+        logger.warning("%s: %s", label_path, note)
 
 
 def _to_labels(record: ImageLabels, class_map: Mapping[str, str] | None, classes: Sequence[str] | None) -> Labels:

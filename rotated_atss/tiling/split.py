@@ -2,11 +2,11 @@
 
 When all images are split, ``images/``, ``labelTxt/`` and ``manifest.json`` are moved into the output folder. If the
 labels are not DOTA text, or if their classes are renamed, the labels of the full images are also written as DOTA text,
-to ``labelTxt_full/``. Every image is read once, in worker processes; images that are not 8-bit are read twice, unless
-their scaling is given.
+to ``labelTxt_full/``. Every image is read once, in worker processes; images that are not 8-bit are read once more
+before, to determine their common scaling to 8 bits, unless the scaling is given.
 
 The rules and the defaults are those of mmrotate's ``img_split.py`` with the settings of the published DOTA results:
-from equal 8-bit images, both make the same tiles, pixel by pixel, with the same objects.
+from the same 8-bit images, this module and ``img_split.py`` make the same tiles, pixel by pixel, with the same objects.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def split_dota(
     Args:
         images: Image folder or folders.
         labels: Label folder or file per image folder, in the same order; None for unlabeled images, such as a test set.
-        out: A new or empty folder.
+        out: A new or empty folder, or the output folder of a call with equal arguments; see also ``overwrite``.
         settings: Windows, tile format and thresholds; None uses the defaults of :class:`SplitSettings`.
         label_format: Format of the labels, a key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
         classes: Accepted class names, a DOTA version (``"v1.0"``) or another dataset; None accepts any name.
@@ -153,22 +153,22 @@ def split_dota(
     if workers < 1:
         raise UserError(f"at least 1 worker is needed, got {workers}")
     _warn_skipped_images(folders)
-    digest = compute_input_digest(settings, data.sources, data.label_sets, data.formats)
+    digest = compute_input_digest(settings, data.sources, data.labels_per_image, data.formats)
     finished = None if overwrite else find_finished_split(out, digest, data.sources)
     if finished is not None and finished.totals is not None:
         remove_trash(out)  # left by a run that was killed after its last rename
         return SplitResult(out, finished.totals, time.perf_counter() - started, was_finished=True)
     run_description = describe_run(settings, folders)
     with staged(out, run_description, labeled=labels is not None, overwrite=overwrite, shard=shard) as stage:
-        settings = _resolve_scaling(settings, data, workers)
-        jobs = [SplitJob(source.image, image_labels, stage.folder, settings) for source, image_labels in data.pairs()]
+        resolved = _resolve_scaling(settings, data, workers)
+        jobs = [SplitJob(source.image, image_labels, stage.folder, resolved) for source, image_labels in data.pairs()]
         run = SplitRun(jobs, stage)
-        _report_start(run, data, settings, on_start, on_continue)
+        _report_start(run, data, resolved, on_start, on_continue)
         if not stage.is_moving:  # otherwise an earlier run finished all jobs and was stopped during the final move
             run.execute(workers, scheduler, progress)
         with stage.exclusive() as is_present:
             if is_present:  # no other shard has moved the split yet
-                finish_split(stage, run, settings, data, digest)
+                finish_split(stage, run, resolved, data, digest)
     return _build_result(out, data, run, time.perf_counter() - started, classes_given=classes is not None)
 
 
@@ -217,16 +217,16 @@ def _report_start(
 def _build_result(out: Path, data: SplitInput, run: SplitRun, seconds: float, *, classes_given: bool) -> SplitResult:
     """Count the finished images, their objects and their tiles."""
     stats_or_none = run.stats()
-    data = data.select([image_stats is not None for image_stats in stats_or_none])
+    finished = data.select([image_stats is not None for image_stats in stats_or_none])
     stats = [image_stats for image_stats in stats_or_none if image_stats is not None]
-    _warn_without_area(data, stats)
+    _warn_without_area(finished, stats)
     return SplitResult(
         out=out,
         totals=sum_stats(stats),
         seconds=seconds,
-        unknown_classes=() if classes_given else _find_unknown_classes(data),
-        class_counts=_count_objects(data, stats),
-        in_no_tile=tuple(_iter_objects_in_no_tile(data, stats)),
+        unknown_classes=() if classes_given else _find_unknown_classes(finished),
+        class_counts=_count_objects(finished, stats),
+        in_no_tile=tuple(_iter_objects_in_no_tile(finished, stats)),
         unfinished=run.num_images - len(stats),
     )
 
@@ -234,14 +234,15 @@ def _build_result(out: Path, data: SplitInput, run: SplitRun, seconds: float, *,
 def _find_unknown_classes(data: SplitInput) -> tuple[str, ...]:
     """Return the class names in the labels that are in no DOTA version, sorted."""
     known = set().union(*CLASSES.values())
-    return tuple(sorted({name for labels in data.label_sets if labels is not None for name in labels.names} - known))
+    names = {name for labels in data.labels_per_image if labels is not None for name in labels.names}
+    return tuple(sorted(names - known))
 
 
 def _count_objects(data: SplitInput, stats: Sequence[SplitStats]) -> dict[str, tuple[int, int]]:
     """Return the number of objects in the images and the number in the tiles, by class name."""
     in_images: Counter[str] = Counter()
     in_tiles: Counter[str] = Counter()
-    for labels, image_stats in zip(data.label_sets, stats, strict=True):
+    for labels, image_stats in zip(data.labels_per_image, stats, strict=True):
         if labels is not None:
             for name, num_tiles in zip(labels.names, image_stats.tiles_per_object):
                 in_images[name] += 1
@@ -270,7 +271,7 @@ def _warn_without_area(data: SplitInput, stats: Sequence[SplitStats]) -> None:
 
 def _format_place(source: SourceImage, line: int) -> str:
     """Return the place of a label as ``path:line``, or as the path if the label format has no lines (line 0)."""
-    return f"{source.labels}:{line}" if line else f"{source.labels}"
+    return f"{source.label_path}:{line}" if line else f"{source.label_path}"
 
 
 def _as_tuple(value: PathLike | Sequence[PathLike]) -> tuple[PathLike, ...]:

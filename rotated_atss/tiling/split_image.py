@@ -65,7 +65,8 @@ def split_image(job: SplitJob) -> SplitStats:
         job: The image, its labels and the settings.
 
     Returns:
-        Statistics of the image, with the tiles of the part.
+        Statistics of the image. Those of tiles and of objects in tiles cover the part only
+        (:func:`rotated_atss.tiling.split_stats.merge_stats` merges the parts).
 
     Raises:
         UserError: The image cannot be read, or a tile cannot be written.
@@ -79,7 +80,7 @@ def split_image(job: SplitJob) -> SplitStats:
         ...     split_image(SplitJob(Path(folder, "P1.png"), None, Path(folder), settings)).tiles
         (Tile(name='P1__64__0___0', objects=0, truncated=0),)
     """
-    if job.settings.whole_images:
+    if job.settings.whole_images:  # always in one part
         return _keep_whole(job)
     polygons = np.empty((0, 8)) if job.labels is None else job.labels.polygons
     tiles: list[Tile] = []
@@ -91,7 +92,7 @@ def split_image(job: SplitJob) -> SplitStats:
             placement = place_objects(polygons * rate, windows, job.settings.iof_threshold)
             tiles_per_object += np.bincount(placement.object_index, minlength=len(polygons))
             # Unlike a generator expression, starmap keeps no reference to a band while the next one is read.
-            batches = starmap(partial(_list_crops, job, rate, windows, placement), iter_bands(windows))
+            batches = starmap(partial(_list_pending_tiles, job, rate, windows, placement), iter_bands(windows))
             tiles += map_batches_in_threads(partial(_write_tile, job), batches, job.threads)
         resolution = _find_ground_resolution(job, (image.width, image.height), lambda: image.georeference)
     has_area = object_areas(polygons) > MIN_AREA
@@ -189,7 +190,7 @@ def _resample(image: Image, rate: float) -> Image:
 
 
 @dataclass(frozen=True)
-class _Crop:
+class _PendingTile:
     """A tile to write: its window, the objects in it, and the rows of the image that contain the window."""
 
     name: str
@@ -200,30 +201,30 @@ class _Crop:
     band: RowBand
 
 
-def _list_crops(
+def _list_pending_tiles(
     job: SplitJob, rate: float, windows: Integers, placement: Placement, indices: Integers, band: RowBand
-) -> list[_Crop]:
+) -> list[_PendingTile]:
     """Return the tiles to write for the windows ``indices``, whose pixels are in ``band``."""
-    crops = []
+    tiles = []
     for index in indices.tolist():
         window = windows[index].tolist()
         object_index, truncated = placement.in_window(index)
         if len(object_index) or job.settings.keep_empty:
             name = job.settings.tile_name(job.image.stem, rate, window)
-            crops.append(_Crop(name, rate, window, object_index, truncated, band))
-    return crops
+            tiles.append(_PendingTile(name, rate, window, object_index, truncated, band))
+    return tiles
 
 
-def _write_tile(job: SplitJob, crop: _Crop) -> Tile:
+def _write_tile(job: SplitJob, tile: _PendingTile) -> Tile:
     """Write the image of a tile and its labels."""
-    x_start, y_start, x_stop, y_stop = crop.window
+    x_start, y_start, x_stop, y_stop = tile.window
     # the band returns only the part of the window inside the image; crop_window pads it to the size of the window
-    pixels = crop_window(crop.band.crop(crop.window), [0, 0, x_stop - x_start, y_stop - y_start], job.settings.padding)
+    pixels = crop_window(tile.band.crop(tile.window), [0, 0, x_stop - x_start, y_stop - y_start], job.settings.padding)
     content = encode_image(pixels, job.settings.image_format)
-    write_bytes(job.folder / "images" / f"{crop.name}.{job.settings.image_format}", content)
+    write_bytes(job.folder / "images" / f"{tile.name}.{job.settings.image_format}", content)
     if job.labels is not None:
-        write_bytes(job.folder / "labelTxt" / f"{crop.name}.txt", _format_tile_labels(job.labels, crop))
-    return Tile(crop.name, len(crop.object_index), int(crop.truncated.sum()))
+        write_bytes(job.folder / "labelTxt" / f"{tile.name}.txt", _format_tile_labels(job.labels, tile))
+    return Tile(tile.name, len(tile.object_index), int(tile.truncated.sum()))
 
 
 def crop_window(image: Image, window: list[int], padding: tuple[int, ...] | None) -> Image:
@@ -250,8 +251,8 @@ def crop_window(image: Image, window: list[int], padding: tuple[int, ...] | None
     return np.asarray(padded, dtype=np.uint8)
 
 
-def _format_tile_labels(labels: Labels, crop: _Crop) -> bytes:
+def _format_tile_labels(labels: Labels, tile: _PendingTile) -> bytes:
     """Format the objects of a tile, with coordinates in pixels of the tile."""
-    polygons = shift_into_window(labels.polygons[crop.object_index] * crop.rate, crop.window[0], crop.window[1])
-    names = [labels.names[index] for index in crop.object_index]
-    return format_labels(polygons, names, np.where(crop.truncated, TRUNCATED, labels.difficult[crop.object_index]))
+    polygons = shift_into_window(labels.polygons[tile.object_index] * tile.rate, tile.window[0], tile.window[1])
+    names = [labels.names[index] for index in tile.object_index]
+    return format_labels(polygons, names, np.where(tile.truncated, TRUNCATED, labels.difficult[tile.object_index]))

@@ -23,24 +23,24 @@ class SplitInput:
         folders: Pairs of image folder and label folder or file; the latter is None for unlabeled images.
         formats: Label format per pair of folders; None for unlabeled images.
         sources: The images of all folders, in the order of the folders.
-        label_sets: Labels per image; None for unlabeled images.
+        labels_per_image: Labels per image; None for unlabeled images.
         has_renamed_classes: Whether classes were renamed by a class map.
     """
 
     folders: Sequence[tuple[str, str | None]]
     formats: Sequence[str | None]
     sources: Sequence[SourceImage]
-    label_sets: Sequence[Labels | None]
+    labels_per_image: Sequence[Labels | None]
     has_renamed_classes: bool
 
     def pairs(self) -> Iterator[tuple[SourceImage, Labels | None]]:
         """Iterate over the images with their labels."""
-        return zip(self.sources, self.label_sets, strict=True)
+        return zip(self.sources, self.labels_per_image, strict=True)
 
     def select(self, keep: Sequence[bool]) -> SplitInput:
         """Return a copy with the images for which ``keep`` is True."""
-        sources, label_sets = list(compress(self.sources, keep)), list(compress(self.label_sets, keep))
-        return replace(self, sources=sources, label_sets=label_sets)
+        sources, labels_per_image = list(compress(self.sources, keep)), list(compress(self.labels_per_image, keep))
+        return replace(self, sources=sources, labels_per_image=labels_per_image)
 
 
 def read_split_input(
@@ -65,7 +65,7 @@ def read_split_input(
         class_map: New class name by old name.
         fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
         image_lists: Text files that name the images to split.
-        labeled_only: Leave out images without labels.
+        labeled_only: Leave out images without labels, if the folders have labels.
         class_column: Column with the class, for labels in map coordinates.
         class_name: Class of all objects, for labels in map coordinates.
 
@@ -79,7 +79,7 @@ def read_split_input(
         ...     [source.image_id for source in read_split_input([(folder, None)], "auto").sources]
         ['P1']
     """
-    formats = [None if labels is None else find_label_format(labels, label_format) for _, labels in folders]
+    formats = [None if path is None else find_label_format(path, label_format) for _, path in folders]
     listed = None if image_lists is None else read_image_lists(image_lists)
     sources = find_source_images(folders, formats, listed, labeled_only=labeled_only)
     read_folder_labels = partial(
@@ -87,21 +87,21 @@ def read_split_input(
         fit_polygons=fit_polygons, skip_other_images=listed is not None, labeled_only=labeled_only,
         class_column=class_column, class_name=class_name,
     )  # fmt: skip
-    label_sets: list[Labels | None] = []
-    for index, ((image_folder, labels), format_name) in enumerate(zip(folders, formats, strict=True)):
-        folder_sources = [source for source in sources if source.folder == index]
-        if labels is None or format_name is None:
-            label_sets += [None] * len(folder_sources)
+    labels_per_image: list[Labels | None] = []
+    for index, ((image_folder, label_path), format_name) in enumerate(zip(folders, formats, strict=True)):
+        folder_sources = [source for source in sources if source.folder_index == index]
+        if label_path is None or format_name is None:
+            labels_per_image += [None] * len(folder_sources)
         else:
-            label_sets += read_folder_labels(folder_sources, image_folder, labels, format_name)
-    data = SplitInput(folders, formats, sources, label_sets, class_map is not None)
+            labels_per_image += read_folder_labels(folder_sources, image_folder, label_path, format_name)
+    data = SplitInput(folders, formats, sources, labels_per_image, class_map is not None)
     is_labeled = folders[0][1] is not None  # all folders have labels, or none has
     return _select_labeled(data) if labeled_only and is_labeled else data
 
 
 def _select_labeled(data: SplitInput) -> SplitInput:
     """Select the images with labels; raise an error if there are none."""
-    labeled = data.select([labels is not None for labels in data.label_sets])
+    labeled = data.select([labels is not None for labels in data.labels_per_image])
     if not labeled.sources:
         image_folder, label_folder = data.folders[0]
         raise UserError("no image has labels", where=image_folder, hint=f"labels are in {label_folder}")

@@ -39,7 +39,7 @@ def finish_split(stage: Stage, run: SplitRun, settings: SplitSettings, data: Spl
                 finish_split(stage, run, settings, data, digest)
     """
     if stage.shard is not None:
-        run.read_finished()
+        run.read_finished()  # images that other shards have finished in the meantime
     stats = [image_stats for image_stats in run.stats() if image_stats is not None]
     is_finished = len(stats) == run.num_images
     if stage.is_moving and not is_finished:

@@ -37,8 +37,8 @@ def count_windows(image: Path, settings: SplitSettings) -> int:
 def divide_job(job: SplitJob) -> list[SplitJob]:
     """Divide the job of a large image into parts, so that several processes split it.
 
-    The parts depend only on the image and the settings. An image is not divided if it is resampled, or if it can only
-    be decoded as a whole or row by row from the top.
+    The parts depend only on the image and the settings. The job remains a single part if the image has few windows, is
+    resampled, or becomes one tile, or if its lower rows cannot be decoded without the rows above them.
 
     Example:
         >>> import tempfile

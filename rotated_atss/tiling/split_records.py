@@ -1,7 +1,7 @@
-"""Format and read the records of the finished jobs of a split, from which a stopped split continues.
+"""Identify the jobs of a split by keys, and read the records of finished jobs, from which a stopped split continues.
 
 A job is an image or a part of a large one. Its key is a digest of its input, so that a record is valid only for the
-same image, labels and settings. A file of records has one line of JSON per job.
+same image, labels and settings. A file of records has one line of JSON per job, with its key and its statistics.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def describe_run(settings: SplitSettings, folders: Sequence[tuple[str, str | Non
     """Describe the settings and folders that a run must share with an unfinished split to continue it.
 
     Returns:
-        JSON strings by name.
+        Setting or folders by name, as JSON for comparison and error messages.
 
     Example:
         >>> describe_run(SplitSettings(), [("images", None)])["gaps"]

@@ -71,8 +71,8 @@ class SplitRun:
             progress: Show a progress bar; None shows it on a terminal.
 
         Raises:
-            UserError: An image cannot be read, or a tile cannot be written. A hint with the number of finished images
-                is added to this and every other exception.
+            UserError: An image cannot be read, or a tile cannot be written. If some jobs are finished, a hint that the
+                same command continues is added to this and every other exception.
         """
         try:
             self._execute(workers, scheduler, progress)

@@ -30,7 +30,8 @@ class SplitSettings:
         rates: Image scales. In the name style ``mmrotate``, a rate of 0.5 doubles the size of the windows and does not
             resample the image; in the name style ``devkit``, it halves the width and height of the image.
         iof_threshold: An object belongs to the tiles that contain at least this fraction of its area, in (0, 1].
-        image_ratio: Windows are kept if the image fills more than this fraction of their area, in [0, 1).
+        image_ratio: Windows are kept if the image fills more than this fraction of their area, in [0, 1). At least one
+            window per image is kept.
         padding: BGR color of the part of a tile outside the image; None writes smaller tiles instead.
         name_style: ``"mmrotate"`` (``P0001__1024__0___824``) or ``"devkit"`` (``P0001__0.5__0___824``).
         image_format: ``png``, ``jpg``, ``bmp`` or ``tif``.
@@ -161,7 +162,7 @@ def _check_sizes(sizes: Sequence[int], gaps: Sequence[int]) -> None:
         raise UserError(f"each window size needs a gap, got {len(sizes)} window sizes and {len(gaps)} gaps", hint=hint)
     for size, gap in zip(sizes, gaps):
         if size < MIN_WINDOW_SIZE:
-            hint = "choose a larger size or smaller rates: the size is divided by the rate"
+            hint = "choose a larger size or smaller rates: except in the devkit name style, rates divide the size"
             raise UserError(f"window sizes must be at least {MIN_WINDOW_SIZE} px, got {size} px", hint=hint)
         if size > MAX_WINDOW_SIZE:
             hint = "choose a smaller size or larger rates, or --whole-images to keep images in one piece"

@@ -29,8 +29,9 @@ class SplitStats:
         width: Width of the image, pixels.
         height: Height of the image, pixels.
         objects: Number of objects in its labels, including zero-area objects.
-        without_area: Line numbers of the zero-area objects in the label file.
-        in_no_tile: Indices of the objects that have an area and belong to no tile.
+        without_area: Line number in the label file of each zero-area object; 0 if the label format has no lines.
+        in_no_tile: Indices (not line numbers) of the objects that have an area and belong to no tile of the image or
+            part.
         tiles: The written tiles.
         tiles_per_object: Number of tiles to which each object belongs, in the order of the labels.
         suffix: Suffix of the written image files.
@@ -58,7 +59,7 @@ class SplitTotals:
         empty_tiles: Tiles without objects.
         objects_in_images: Objects in the labels of the images.
         objects_in_tiles: Objects in the labels of the tiles; an object in two tiles counts twice.
-        truncated: Objects in tiles that extend beyond their tile.
+        truncated: Of the objects in tiles, those that extend beyond the tile.
         without_area: Objects that were left out because they have no area.
         in_no_tile: Objects with an area that belong to no tile.
     """
@@ -87,6 +88,7 @@ def merge_stats(parts: Sequence[SplitStats]) -> SplitStats:
     """
     tiles = tuple(tile for part in parts for tile in part.tiles)
     tiles_per_object = tuple(map(sum, zip(*(part.tiles_per_object for part in parts))))
+    # an object without a tile in one part can have one in another part
     in_no_tile = tuple(sorted(set.intersection(*(set(part.in_no_tile) for part in parts))))
     # all other fields describe the whole image and are equal in all parts
     return replace(parts[0], tiles=tiles, tiles_per_object=tiles_per_object, in_no_tile=in_no_tile)

@@ -9,8 +9,8 @@ The final move has five steps. If the process is killed at any of them, the next
 
 1. The caller writes the manifest to ``split.partial``: the split is complete. :meth:`Stage.commit` does the rest.
 2. An earlier split in the output folder is removed, its manifest first.
-3. The file ``split.partial/moving`` is created: the earlier split is gone.
-4. The parts of the new split are renamed into the output folder, the manifest last.
+3. The file ``split.partial/moving`` is created, which records that the earlier split is gone.
+4. The folders and files of the new split (:data:`ENTRIES`) are renamed into the output folder, the manifest last.
 5. ``split.partial`` is renamed, then removed.
 """
 
@@ -38,8 +38,8 @@ COMMAND = "split"
 PARTIAL = "split.partial"
 RUN = "run.json"  # description of the run, in the temporary folder
 MOVING = "moving"  # empty file in the temporary folder from step 3 on
-PARTS = ("images", "labelTxt", FULL_LABELS, MANIFEST)
-"""Parts of a split, in the order in which they are moved: the manifest marks a complete split."""
+ENTRIES = ("images", "labelTxt", FULL_LABELS, MANIFEST)
+"""Folders and files of a split, in the order in which they are moved: the manifest marks a complete split."""
 
 # The temporary folder is created under the name _NEW and removed under the name _TRASH, both in the output folder.
 # Renaming makes it appear and disappear as a whole.
@@ -170,7 +170,7 @@ def _discard_after_failure(stage: Stage) -> Iterator[Stage]:
     try:
         yield stage
     except BaseException:
-        if not (stage.finished or stage.is_moving or stage.shard):
+        if not (stage.finished or stage.is_moving or stage.shard):  # other shards may use the folder
             _discard(stage.folder)
         raise
 
@@ -210,7 +210,7 @@ def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:
         return
     is_unfinished = PARTIAL in names
     # without split.partial and a manifest of this package, folders such as ``images`` are not those of a split
-    foreign = names - {PARTIAL, *PARTS} if is_unfinished or _is_split(out) else names
+    foreign = names - {PARTIAL, *ENTRIES} if is_unfinished or _is_split(out) else names
     if foreign:
         raise UserError(f"the output folder contains other files ({min(foreign)})", where=out, hint=_CHOOSE_HINT)
     if overwrite:
@@ -246,10 +246,10 @@ def _is_split(out: Path) -> bool:
 def _finish_move(partial: Path, out: Path) -> None:
     """Carry out the remaining steps of the final move (see the description of the module)."""
     if not (partial / MOVING).exists():
-        for name in reversed(PARTS):  # the old manifest first: a folder without manifest counts as incomplete
+        for name in reversed(ENTRIES):  # the old manifest first: a folder without manifest counts as incomplete
             _remove(out / name)
         (partial / MOVING).touch()
-    for name in PARTS:
+    for name in ENTRIES:
         if (partial / name).exists():
             os.replace(partial / name, out / name)
     _discard(partial)

@@ -19,8 +19,9 @@ class TileCounts:
     """Counts of a planned split.
 
     Attributes:
-        objects_per_tile: (T,) number of objects of each tile, in the order of the images.
-        cut: (N,) whether no tile contains the whole object.
+        objects_per_tile: (T,) number of objects of each tile, in the order of the images. Tiles without objects are
+            included, even if the split does not write them.
+        cut: (N,) whether no tile contains all of the object that lies inside its image.
         in_no_tile: (N,) whether no tile contains enough of the object's area, so that the object belongs to no tile.
     """
 
@@ -58,15 +59,15 @@ def count_tiles(
     first_object = np.searchsorted(image_index, np.arange(len(image_wh) + 1))
     cut, in_no_tile = np.zeros(len(polygons), bool), np.zeros(len(polygons), bool)
 
-    def count_image(image: int) -> NDArray[np.int64]:
-        width, height = image_wh[image].tolist()
+    def count_and_store(index: int) -> NDArray[np.int64]:
+        width, height = image_wh[index].tolist()
         if not (width and height):
             return np.zeros(0, np.int64)
-        objects = slice(first_object[image], first_object[image + 1])
+        objects = slice(first_object[index], first_object[index + 1])
         objects_per_tile, cut[objects], in_no_tile[objects] = _count_image(polygons[objects], (width, height), settings)
         return objects_per_tile
 
-    counts_per_image = map_in_threads(count_image, range(len(image_wh)), workers)
+    counts_per_image = map_in_threads(count_and_store, range(len(image_wh)), workers)
     return TileCounts(np.concatenate([np.zeros(0, np.int64), *counts_per_image]), cut, in_no_tile)
 
 
@@ -87,7 +88,7 @@ def _fits_in_a_window(
     polygons: NDArray[np.float64], windows: NDArray[np.int64], image_wh: Sequence[int]
 ) -> NDArray[np.bool_]:
     """Return (N,) whether a single window contains the part of the object that lies inside the image."""
-    corners = np.clip(polygons.reshape(-1, 4, 2), 0, np.array(image_wh, np.float64))
+    corners = np.clip(polygons.reshape(-1, 4, 2), 0, np.array(image_wh, np.float64))  # (N, 4, 2)
     low, high = corners.min(axis=1), corners.max(axis=1)
     fits = np.zeros(len(polygons), bool)
     for start, stop in zip(windows[:, :2], windows[:, 2:]):

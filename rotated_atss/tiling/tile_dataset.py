@@ -65,11 +65,11 @@ def to_tile_objects(
     """
     has_area = polygon_areas(labels.polygons) > 0
     boxes = poly_to_obb(torch.from_numpy(labels.polygons[has_area]), angle_version, rect=rect)
-    class_indices = {name: index for index, name in enumerate(classes)}
-    indices = [class_indices[name] for name, keep in zip(labels.names, has_area) if keep]
+    index_of_class = {name: index for index, name in enumerate(classes)}
+    class_indices = [index_of_class[name] for name, keep in zip(labels.names, has_area) if keep]
     return TileObjects(
         boxes.float(),
-        torch.tensor(indices, dtype=torch.int64),
+        torch.tensor(class_indices, dtype=torch.int64),
         torch.from_numpy(labels.difficult[has_area]),
         tuple(labels.line_numbers[~has_area].tolist()),
     )
@@ -132,13 +132,15 @@ class TileDataset(Dataset[Sample]):
         pairs = pair_images_and_labels(self.root / "images", label_folder if label_folder.exists() else None)
         self.images = [image for image, _ in pairs]
         tile_names = {image.stem for image in self.images}
+        # only the errors matter here: the returned notes concern AP
         check_tiles(find_manifest(self.root), tile_names, self.root / "images", allow_missing=allow_missing_tiles)
         class_names = None if classes is None else resolve_classes(classes)
-        label_sets = [None if path is None else read_labels(path, class_names) for _, path in pairs]
+        labels_per_image = [None if path is None else read_labels(path, class_names) for _, path in pairs]
         if class_names is None:
-            class_names = tuple(sorted({name for labels in label_sets if labels is not None for name in labels.names}))
+            names = {name for labels in labels_per_image if labels is not None for name in labels.names}
+            class_names = tuple(sorted(names))
         self.classes = class_names
-        self._objects = [None if labels is None else self._to_objects(labels) for labels in label_sets]
+        self._objects = [None if labels is None else self._to_objects(labels) for labels in labels_per_image]
         self._warn_without_area([path for _, path in pairs])
 
     def __len__(self) -> int:

@@ -72,8 +72,8 @@ def finish_test(
     classes: Sequence[str],
     options: ResultOptions,
     *,
-    labels: Sequence[str | Path] = (),
-    images: Sequence[str | Path] = (),
+    label_folders: Sequence[str | Path] = (),
+    image_folders: Sequence[str | Path] = (),
     notes: Sequence[str] = (),
     log: Log = print,
     observer: Observer | None = None,
@@ -84,8 +84,8 @@ def finish_test(
         tiles: Detections of all tiles.
         classes: Class names in the order of the class indices.
         options: Rules and outputs.
-        labels: Label folders of the full images; if there is none, nothing is evaluated.
-        images: Folders of the full images, for the pictures of the report.
+        label_folders: Label folders of the full images; if empty, nothing is evaluated.
+        image_folders: Folders of the full images, for the pictures of the report.
         notes: Reasons why the AP is not comparable, such as missing tiles; printed and written to ``ap.json``.
         log: Called with each line or table.
         observer: Called with the merged detections by class name, the labels by image id and the result of the
@@ -118,22 +118,22 @@ def finish_test(
         write_submission(options.submission, detections, classes)
         warning = "" if any(map(len, detections.values())) else ", which contains no detection"
         log(f"wrote {options.submission}{warning}")
-    if not labels:
+    if not label_folders:
         no_report = "" if options.report_dir is None else ", no report is written"
         log(f"no labels of the full images are available: nothing is evaluated{no_report} (set them with --labels)")
         return {}
-    log(f"labels of the full images: {', '.join(str(Path(folder).resolve()) for folder in labels)}")
-    labels_of_images = read_labels_of_images(labels, [image.name for image in merged], classes)
-    result = _evaluate(detections, labels_of_images, options, notes, log, observer)
+    log(f"labels of the full images: {', '.join(str(Path(folder).resolve()) for folder in label_folders)}")
+    labels_by_image = read_labels_of_images(label_folders, [image.name for image in merged], classes)
+    result = _evaluate(detections, labels_by_image, options, notes, log, observer)
     if options.report_dir is not None:
-        _write_report(result, detections, labels_of_images, options, labels, images, log)
+        _write_report(result, detections, labels_by_image, options, label_folders, image_folders, log)
     ap_by_size = list(result.by_size.items())[1:]  # the first entry, AP of all sizes, is also in result.values()
     return {**result.values(), **{f"AP50_95 {name}": value for name, value in ap_by_size}}
 
 
 def _evaluate(
     detections: Mapping[str, Detections],
-    labels: Mapping[str, Labels],
+    labels_by_image: Mapping[str, Labels],
     options: ResultOptions,
     notes: Sequence[str],
     log: Log,
@@ -141,10 +141,10 @@ def _evaluate(
 ) -> EvaluationResult:
     """Evaluate, print the table and write ``ap.json``."""
     result = evaluate_detections(
-        detections, labels, metric=options.metric, difficult=options.difficult, dataset=options.dataset
+        detections, labels_by_image, metric=options.metric, difficult=options.difficult, dataset=options.dataset
     )
     if observer is not None:
-        observer(detections, labels, result)
+        observer(detections, labels_by_image, result)
     log("\n".join(["on merged full images", format_table(result), *notes]))
     if options.out_dir is not None:
         content = {**result_to_json(result), **({"notes": list(notes)} if notes else {})}
@@ -155,7 +155,7 @@ def _evaluate(
 def _write_report(
     result: EvaluationResult,
     detections: Mapping[str, Detections],
-    labels: Mapping[str, Labels],
+    labels_by_image: Mapping[str, Labels],
     options: ResultOptions,
     label_folders: Sequence[str | Path],
     image_folders: Sequence[str | Path],
@@ -166,11 +166,11 @@ def _write_report(
 
     report = ReportOptions(
         out=options.report_dir or "",
-        detections=options.out_dir or "",
+        detections=options.out_dir or "",  # only named in the report
         labels=label_folders,
         images=[folder for folder in image_folders if os.path.isdir(folder)],
     )
-    report_task1(result, detections, labels, report, log)
+    report_task1(result, detections, labels_by_image, report, log)
 
 
 def read_labels_of_images(

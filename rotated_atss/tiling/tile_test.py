@@ -22,7 +22,7 @@ def run_tile_test(
     classes: Sequence[str],
     options: ResultOptions,
     *,
-    labels: Sequence[str | Path] | None = None,
+    label_folders: Sequence[str | Path] | None = None,
     pixels: PixelOptions | None = None,
     batch_size: int = 4,
     progress: bool | None = False,
@@ -35,7 +35,7 @@ def run_tile_test(
         data: Output folder of a split, with ``images``.
         classes: Class names in the order of the class indices.
         options: Rules of merging and evaluation, and outputs.
-        labels: Label folders of the full images; None uses those that the manifest of the split records.
+        label_folders: Label folders of the full images; None uses those that the manifest of the split records.
         pixels: Conversion of tiles that are not 8-bit; None chooses one per tile.
         batch_size: Tiles per call of the detector.
         progress: Show a progress bar over the tiles; None shows it on a terminal.
@@ -53,23 +53,29 @@ def run_tile_test(
         run_tile_test(detector, "data/dota/val", detector.classes, ResultOptions(out_dir="merged"))
     """
     tile_folder = Path(data) / "images"
-    manifest, tiles = find_manifest(data), list_images(tile_folder)
-    notes = check_tiles(manifest, [tile.stem for tile in tiles], tile_folder)
+    manifest, paths = find_manifest(data), list_images(tile_folder)
+    notes = check_tiles(manifest, [path.stem for path in paths], tile_folder)
     for note in notes:  # before the detection, which can take hours; finish_test repeats them below the AP
         log(note)
-    if labels is None:
-        label_folders = _existing_folders(manifest.label_folders, log, from_manifest=True)
+    if label_folders is None:
+        existing_label_folders = _existing_folders(manifest.label_folders, log, from_manifest=True)
     else:
-        label_folders = _existing_folders(labels, log, from_manifest=False)
+        existing_label_folders = _existing_folders(label_folders, log, from_manifest=False)
     detections: list[BoxDetections] = []
-    with progress_bar(total=len(tiles), desc="tiles", unit="tile", leave=False, show=progress) as bar:
-        for start in range(0, len(tiles), batch_size):
-            batch = tiles[start : start + batch_size]
-            images = [read_image(tile, pixels) for tile in batch]
-            detections += detect_on_tiles(detector, images, [tile.stem for tile in batch])
+    with progress_bar(total=len(paths), desc="tiles", unit="tile", leave=False, show=progress) as bar:
+        for start in range(0, len(paths), batch_size):
+            batch = paths[start : start + batch_size]
+            tiles = [read_image(path, pixels) for path in batch]
+            detections += detect_on_tiles(detector, tiles, [path.stem for path in batch])
             bar.update(len(batch))
     return finish_test(
-        detections, classes, options, labels=label_folders, images=manifest.image_folders, notes=notes, log=log
+        detections,
+        classes,
+        options,
+        label_folders=existing_label_folders,
+        image_folders=manifest.image_folders,
+        notes=notes,
+        log=log,
     )
 
 

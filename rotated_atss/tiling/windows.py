@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from rotated_atss.errors import UserError
 
 RATIO_TOLERANCE = 0.01
-"""If the image fills too little of every window, windows within this tolerance of the highest image ratio are kept."""
+"""Tolerance of the image ratio, the fraction of a window that the image fills.
+
+If all ratios are too small, the windows whose ratio is within this tolerance of the highest are kept, as in mmrotate.
+"""
 MAX_WINDOWS = 1 << 22
 """Largest number of windows of one size over an image, to limit the memory: a window takes about 300 bytes."""
 
@@ -95,7 +98,8 @@ def sliding_windows(
         height: Height of the image, pixels, at least 1.
         sizes_and_gaps: (size, gap) per grid, ``0 <= gap < size``. A window that is in several grids is returned once.
         image_ratio: Windows are kept if the image fills more than this fraction of their area. If no window satisfies
-            this, those with the highest fraction are kept, so that every image has at least one window.
+            this, those with the highest fraction (within :data:`RATIO_TOLERANCE`) are kept, so that every image has at
+            least one window.
         where: The image, for the error.
 
     Returns:
@@ -128,7 +132,7 @@ def sliding_windows(
 
 
 def sizes_at_rates(sizes_and_gaps: Sequence[tuple[int, int]], rates: Sequence[float]) -> list[tuple[int, int]]:
-    """Divide window sizes and gaps by each rate, for multi-scale windows without resampling.
+    """Divide window sizes and gaps by each rate and round down, for multi-scale windows without resampling.
 
     Example:
         >>> sizes_at_rates([(1024, 200)], rates=[0.5, 1.0])

@@ -57,6 +57,6 @@ def test_report_has_the_ap_of_the_test_and_the_images_of_the_manifest(split):
 def test_without_labels_there_is_no_report(split):
     lines = []
     options = ResultOptions(report_dir=split / "report")
-    assert run_tile_test(bright_regions, split / "tiles", ["ship"], options, labels=[], log=lines.append) == {}
+    assert run_tile_test(bright_regions, split / "tiles", ["ship"], options, label_folders=[], log=lines.append) == {}
     assert not (split / "report").exists()
     assert any("nothing is evaluated" in line for line in lines)
