@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rotated_atss import __version__
+from rotated_atss.dota.ground_resolution import parse_ground_resolution
 from rotated_atss.dota.labels import Labels
 from rotated_atss.errors import UserError
 from rotated_atss.io.shared_run import iter_records
@@ -99,7 +100,7 @@ def list_tile_files(stats: SplitStats, *, labeled: bool) -> list[str]:
 
 
 def encode_labels(labels: Labels) -> bytes:
-    r"""Encode the labels of an image as bytes, for a digest.
+    r"""Encode the labels of an image as bytes, for a digest: the objects and the ground resolution in the header.
 
     Example:
         >>> import numpy as np
@@ -107,7 +108,11 @@ def encode_labels(labels: Labels) -> bytes:
         b'\x00\x00\x00'
     """
     names = "\0".join(labels.names).encode()
-    return b"\0".join([labels.polygons.tobytes(), names, labels.difficult.tobytes(), labels.line_numbers.tobytes()])
+    fields = [labels.polygons.tobytes(), names, labels.difficult.tobytes(), labels.line_numbers.tobytes()]
+    ground_resolution = parse_ground_resolution("\n".join(labels.header).encode())
+    if ground_resolution is not None:
+        fields.append(repr(ground_resolution).encode())
+    return b"\0".join(fields)
 
 
 def _parse_stats(values: dict[str, Any]) -> SplitStats:

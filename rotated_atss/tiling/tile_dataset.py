@@ -20,7 +20,7 @@ from rotated_atss.dota.tiles import is_tile_name, parse_tile_name
 from rotated_atss.errors import count_of
 from rotated_atss.io.images import read_image
 from rotated_atss.ops.boxes import check_angle_version, check_rect, normalize_obb, poly_to_obb
-from rotated_atss.ops.polygon_iou import polygon_areas
+from rotated_atss.tiling.crop import MIN_AREA, object_areas
 from rotated_atss.tiling.manifest import check_tiles, find_manifest
 
 Sample = tuple[Tensor, dict[str, Any]]
@@ -63,7 +63,7 @@ def to_tile_objects(
         >>> objects.boxes.tolist(), objects.labels.tolist(), objects.difficult.tolist(), objects.without_area
         ([[6.0, 5.0, 10.0, 6.0, 0.0]], [1], [1], (2,))
     """
-    has_area = polygon_areas(labels.polygons) > 0
+    has_area = object_areas(labels.polygons) > MIN_AREA  # as in splitting: polygons with crossing sides have an area
     boxes = poly_to_obb(torch.from_numpy(labels.polygons[has_area]), angle_version, rect=rect)
     index_of_class = {name: index for index, name in enumerate(classes)}
     class_indices = [index_of_class[name] for name, keep in zip(labels.names, has_area) if keep]

@@ -47,6 +47,11 @@ def change_label(images, labels, out):
     path.write_text(path.read_text() + "1 1 9 1 9 9 1 9 ship 0\n")
 
 
+def change_ground_resolution(images, labels, out):
+    path = labels / "P1.txt"
+    path.write_text("gsd:0.3\n" + path.read_text())
+
+
 def change_image(images, labels, out):
     path = images / "P1.png"
     status, pixels = path.stat(), cv2.imread(str(path))
@@ -70,7 +75,9 @@ def damage_manifest(images, labels, out):
     (out / "manifest.json").write_text(json.dumps({**content, "input_digest": "other"}))
 
 
-@pytest.mark.parametrize("change", [change_label, change_image, add_image, remove_tile, damage_manifest])
+@pytest.mark.parametrize(
+    "change", [change_label, change_ground_resolution, change_image, add_image, remove_tile, damage_manifest]
+)
 def test_a_changed_split_is_not_taken_for_finished(tmp_path, folders, split, change):
     out = tmp_path / "out"
     split(*folders, out)

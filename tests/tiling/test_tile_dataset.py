@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from rotated_atss.dota.labels import Labels
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import ANGLE_VERSIONS, normalize_obb
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
-from rotated_atss.tiling.tile_dataset import TileDataset, collate_tiles
+from rotated_atss.tiling.tile_dataset import TileDataset, collate_tiles, to_tile_objects
 
 LINES = ["10 10 60 10 60 40 10 40 ship 1", "150 120 170 140 160 150 140 130 small-vehicle 0", "3 3 3 3 3 3 3 3 ship 0"]
 
@@ -108,6 +109,14 @@ def test_unlabeled_folder_and_images_that_are_no_tiles(write_image, tmp_path):
     assert image.shape == (3, 30, 40)
     assert sorted(target) == ["name", "offset", "rate"]
     assert (target["name"], target["offset"].tolist(), target["rate"]) == ("harbor", [0, 0], 1.0)
+
+
+def test_objects_with_crossing_sides_are_kept_as_in_splitting():
+    bow_tie = np.array([[0.0, 0, 20, 10, 20, 0, 0, 10]])  # signed area 0
+    labels = Labels(bow_tie, ("ship",), np.array([0]), np.array([1]))
+    objects = to_tile_objects(labels, ["ship"])
+    assert objects.without_area == ()
+    assert objects.boxes[0, :4].tolist() == [10, 5, 20, 10]
 
 
 def test_objects_without_area_are_left_out_and_named(write_image, tmp_path, caplog):
