@@ -133,9 +133,14 @@ class DOTAMetric(BaseMetric):
         )
 
     def _store_class_results(
-        self, detections: Mapping[str, Detections], labels: Mapping[str, Labels], result: EvaluationResult
+        self,
+        detections_by_class: Mapping[str, Detections],
+        labels_by_image: Mapping[str, Labels],
+        result: EvaluationResult,
     ) -> None:
-        """Set ``class_ap50`` and, if ``keeps_curves``, ``curves`` from the detections and labels of each class."""
+        """Set ``class_ap50`` and, if ``keeps_curves``, ``curves`` from the merged detections and their evaluation."""
         self.class_ap50 = {name: class_result.ap50 for name, class_result in result.per_class.items()}
         if self.keeps_curves:
-            self.curves = count_by_score(detections, labels, ignore_difficult=result.difficult == "ignore")
+            self.curves = count_by_score(
+                detections_by_class, labels_by_image, ignore_difficult=result.difficult == "ignore"
+            )

@@ -49,7 +49,7 @@ class HorizontalATSSHead(ATSSHead):
 
     def init_weights(self) -> None:
         """Initialize the weights as MMDetection does, and the offsets of deformable convolutions with 0."""
-        super().init_weights()  # also draws random offsets, which TorchvisionDCNv2.init_weights sets to 0 again
+        super().init_weights()  # also initializes the layers conv_offset, which have to be 0 again
         for layer in self.modules():
             if isinstance(layer, TorchvisionDCNv2):
                 layer.init_weights()
@@ -87,7 +87,10 @@ class HorizontalATSSHead(ATSSHead):
         with_nms: bool = True,
         img_meta: dict | None = None,
     ) -> InstanceData:
-        """Do as MMDetection: rescale boxes, multiply scores by centerness, drop small boxes, apply class-wise NMS."""
+        """Rescale boxes, multiply scores by centerness, drop small boxes and apply class-wise NMS.
+
+        MMDetection does the same, but with the NMS of mmcv.
+        """
         if rescale:
             assert img_meta is not None
             results.bboxes = scale_boxes(results.bboxes, [1 / scale for scale in img_meta["scale_factor"]])

@@ -22,8 +22,8 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
 
     Args:
         args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` takes logits (N, C) and labels (N,);
-            ``loss_bbox`` takes deltas (also with decoded boxes as further arguments) or, with
-            ``reg_decoded_bbox=True``, decoded boxes.
+            ``loss_bbox`` takes decoded boxes with ``reg_decoded_bbox=True``, otherwise deltas, or deltas and decoded
+            boxes.
 
     Raises:
         ValueError: A loss does not match the head, or a training setting is not supported.

@@ -27,7 +27,7 @@ class OrientedDeltaCoder(BaseBBoxCoder):
             width axis is closer in direction to the height axis of the ground-truth box than to its width axis. Needs a
             long-edge angle version (``le90`` or ``le135``).
         proj_xy: Measure center offsets along the axes of the prior.
-        norm_factor: Divide the angle delta by ``norm_factor * pi``; None does not divide it.
+        norm_factor: Divide the angle delta by ``norm_factor * pi``; None keeps radians.
         target_means: Values that are subtracted from the five deltas.
         target_stds: Values by which the five deltas are then divided.
 
