@@ -17,6 +17,7 @@ def config_folder() -> Path:
     """
     package = Path(__file__).resolve().parent
     checkout = package.parent / "configs"
+    # .mim: folder of a package in which OpenMIM looks for files
     return checkout if (checkout / "_base_").is_dir() else package / ".mim" / "configs"
 
 

@@ -84,7 +84,7 @@ def run_checks() -> list[Check]:
     discarded = io.StringIO()  # what imported packages print
     with warnings.catch_warnings(), contextlib.redirect_stdout(discarded), contextlib.redirect_stderr(discarded):
         warnings.simplefilter("ignore")
-        return [result for check in CHECKS for result in _run_check(check)]
+        return [check for function in CHECK_FUNCTIONS for check in _run_check(function)]
 
 
 def exit_code(checks: list[Check]) -> int:
@@ -128,8 +128,8 @@ def install_command(package: str) -> str:
     root = _checkout()
     if root is not None and Path(sys.prefix).resolve() == root / ".venv":
         return BOOTSTRAP
-    name = DISTRIBUTIONS.get(package, package)
-    extra = next((extra for extra, required, _ in _requirements() if required == name), None)
+    distribution = DISTRIBUTIONS.get(package, package)
+    extra = next((extra for extra, required, _ in _requirements() if required == distribution), None)
     return f"{PIP} install --upgrade 'rotated-atss{f'[{extra}]' if extra else ''}'"
 
 
@@ -312,7 +312,7 @@ def _check_configs() -> Iterator[Check]:
     yield Check("configs", "ok" if names else "warn", f"{len(names)} in {configs.config_folder()}")
 
 
-CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
+CHECK_FUNCTIONS: tuple[Callable[[], Iterator[Check]], ...] = (
     _check_project,
     _check_packages,
     _check_devices,
@@ -322,7 +322,7 @@ CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
 
 
 def _run_check(function: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    """Yield the results of one of the CHECKS; an exception becomes a failed check with the name of the function."""
+    """Yield the results of one of the CHECK_FUNCTIONS; an exception becomes a failed check named after the function."""
     name = function.__name__.removeprefix("_check_").replace("_", " ")
     try:
         yield from function()

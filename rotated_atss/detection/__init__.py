@@ -1,7 +1,7 @@
 """Heads, losses, assigners, datasets and metrics of this package, registered with MMDetection.
 
-Importing ``rotated_atss.detection`` registers them; the base configs list it in ``custom_imports``. The classes are
-adapters: the computation is in other subpackages of ``rotated_atss``, which do not need MMDetection.
+Importing this package registers them; the base configs name it in ``custom_imports``. The classes are adapters: the
+computation is in other subpackages of ``rotated_atss``, which do not need MMDetection.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 from rotated_atss.mmcv_ext import provide_mmcv_ext
 
 with contextlib.redirect_stdout(io.StringIO()):  # hides MMDetection's message about a missing optional package
-    provide_mmcv_ext()  # MMDetection imports mmcv.ops, also if mmcv is installed without compiled ops
+    provide_mmcv_ext()  # without compiled ops in mmcv, a substitute: the next import needs mmcv.ops in any case
     import mmdet.models  # noqa: F401
 
 from rotated_atss.detection import registry

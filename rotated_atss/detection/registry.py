@@ -37,7 +37,7 @@ class LoadedFirstRegistry(Registry):
             key: Name, or ``mmdet.Name`` for a class of MMDetection only.
         """
         assert self.parent is not None
-        # root is the registry of MMEngine, in which MMCV registers its classes, too
+        # parent is the registry of MMDetection; root is that of MMEngine, in which MMCV registers its classes, too
         mmdet_classes, general_classes = self.parent.module_dict, self.root.module_dict
         if key in mmdet_classes:
             return mmdet_classes[key]

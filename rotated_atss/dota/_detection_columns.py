@@ -9,7 +9,8 @@ from rotated_atss.dota._tokens import find_token_bounds, gather_tokens, parse_de
 
 _CHUNK_BYTES = 1 << 21  # 2 MiB of text; limits the size of temporary arrays
 
-# image ids, image index (N,), scores (N,), polygons (N, 8), scores as written in the file (N,) bytes
+# image ids, image index (N,), scores (N,), polygons (N, 8), scores as written in the file (N,) bytes, which are copied
+# unchanged to output files
 Columns = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -25,7 +26,7 @@ def parse_detection_columns(data: bytes) -> Columns:
     indices: dict[bytes, int] = {}  # image id -> index, in order of first appearance
     chunks = [_parse_chunk(chunk, indices) for chunk in _split_at_line_ends(data)]
     image_index, scores, polygons, score_texts = (np.concatenate(column) for column in zip(*chunks))
-    return tuple(image.decode() for image in indices), image_index, scores, polygons, score_texts
+    return tuple(image_id.decode() for image_id in indices), image_index, scores, polygons, score_texts
 
 
 def _split_at_line_ends(data: bytes) -> Iterator[np.ndarray]:
@@ -41,7 +42,7 @@ def _split_at_line_ends(data: bytes) -> Iterator[np.ndarray]:
 
 def _parse_chunk(buffer: np.ndarray, indices: dict[bytes, int]) -> tuple[np.ndarray, ...]:
     """Parse whole lines into the arrays of :data:`Columns`; add new image ids to ``indices``."""
-    starts, ends = find_token_bounds(buffer, fields=10)  # (n, 10) each
+    starts, ends = find_token_bounds(buffer, fields=10)  # (n, 10) each: image id, score, eight coordinates
     image_index = _index_image_ids(gather_tokens(buffer, starts[:, 0], ends[:, 0]), indices)
     scores = parse_decimals(buffer, starts[:, 1], ends[:, 1])
     polygons = parse_decimals(buffer, starts[:, 2:].ravel(), ends[:, 2:].ravel()).reshape(-1, 8)

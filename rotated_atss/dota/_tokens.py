@@ -147,10 +147,10 @@ def _parse_block(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np
     characters[width - lengths[negative_tokens], negative_tokens] = _ZERO  # replaces the minus sign
     digits = characters - np.uint8(_ZERO)  # uint8 wraps around: a character that is not a digit gives more than 9
     is_dot = characters == _DOT
-    dots = is_dot.sum(axis=0, dtype=np.uint8)
+    num_dots = is_dot.sum(axis=0, dtype=np.uint8)
     digits[is_dot] = 0
-    has_digit = lengths > negative + dots
-    is_plain = (lengths <= width) & has_digit & (dots <= 1) & (digits.max(axis=0) <= 9)
+    has_digit = lengths > negative + num_dots
+    is_plain = (lengths <= width) & has_digit & (num_dots <= 1) & (digits.max(axis=0) <= 9)
     values = _combine_digits(digits, is_dot)
     np.negative(values, out=values, where=negative)
     for token in np.flatnonzero(~is_plain).tolist():
@@ -213,7 +213,8 @@ def _write_digits(characters: np.ndarray, scaled: np.ndarray, negative: np.ndarr
             column -= 1
         quotient = remaining // 10
         digit = (remaining - quotient * 10 + _ZERO).astype(np.uint8)
-        characters[:, column] = digit if place <= decimals else np.where(remaining > 0, digit, 0)  # no leading zeros
+        # decimals and units are always written, digits further left only if they are not leading zeros
+        characters[:, column] = digit if place <= decimals else np.where(remaining > 0, digit, 0)
         remaining = quotient
         column -= 1
     rows = np.flatnonzero(negative)

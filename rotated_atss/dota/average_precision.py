@@ -36,6 +36,7 @@ def average_precision(
         return 0.0, 0.0
     num_tp, num_fp = np.cumsum(true_positives), np.cumsum(false_positives)
     recall = num_tp / num_gt
+    # eps: both counts are 0 until the first detection that is not ignored
     precision = num_tp / np.maximum(num_tp + num_fp, np.finfo(np.float64).eps)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]  # highest precision at this or a higher recall
     measure = {"voc07": _eleven_point_mean, "area": _area_under_curve, "coco": _hundred_one_point_mean}[metric]

@@ -108,8 +108,8 @@ def unknown_class_error(name: str, classes: Sequence[str], where: object) -> Use
 
 
 def _resolve_string(spec: str) -> tuple[str, ...]:
-    name = spec.strip().lower()
-    for key in (name, f"v{name}"):  # "1.0" means "v1.0"
+    dataset_name = spec.strip().lower()
+    for key in (dataset_name, f"v{dataset_name}"):  # "1.0" means "v1.0"
         if key in DATASETS:
             return DATASETS[key].classes
     if "," in spec:
@@ -140,7 +140,7 @@ def _check_and_hyphenate(names: Sequence[str], where: object) -> tuple[str, ...]
     for name in names:
         if not isinstance(name, str) or not name.strip() or "/" in name or "\\" in name or not name.isprintable():
             raise UserError(f"{quote(name)} is not a class name", where=where, hint="use words without slashes")
-    hyphenated = tuple("-".join(name.split()) for name in names)
+    hyphenated = tuple(map(hyphenate, names))
     duplicates = sorted({name for name in hyphenated if hyphenated.count(name) > 1})
     if duplicates:
         raise UserError(f"the class '{duplicates[0]}' is listed twice", where=where, hint="list each class once")

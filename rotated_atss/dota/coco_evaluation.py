@@ -77,11 +77,10 @@ def evaluate_class_by_size(
         (0.505, 1.0, 0.0)
     """
     order = rank_per_image(detections.scores, image_index, rule.max_dets)
-    image_index = image_index[order]
-    rectangles, det_areas = min_area_rectangles(detections.polygons[order])
+    det_rectangles, det_areas = min_area_rectangles(detections.polygons[order])
     gt_rectangles, gt_areas = min_area_rectangles(ground_truth.polygons)
     objects = GroundTruth(gt_rectangles, ground_truth.image_index, ground_truth.difficult)
-    candidates = _find_candidates(rectangles, image_index, objects, min(iou_thresholds))
+    candidates = _find_candidates(det_rectangles, image_index[order], objects, min(iou_thresholds))
     results = {}
     for size in rule.sizes:
         ignored = outside_range(gt_areas, size) | (ground_truth.difficult & ignore_difficult)
@@ -187,8 +186,9 @@ def match_detections(
     det_index, gt_index = candidates.det_index[reached], candidates.gt_index[reached]
     match = np.full(num_dets, _NOT_MATCHED, dtype=np.int64)
     if best_object_only:
-        best_det = np.full(int(gt_index.max(initial=-1)) + 1, _NOT_MATCHED, dtype=np.int64)  # per object
-        best_det[gt_index[::-1]] = det_index[::-1]  # reversed, so that the highest score is written last
+        # index by object of its highest-scoring detection: in reversed order, this detection is written last and stays
+        best_det = np.full(int(gt_index.max(initial=-1)) + 1, _NOT_MATCHED, dtype=np.int64)
+        best_det[gt_index[::-1]] = det_index[::-1]
         gts_with_det = np.flatnonzero(best_det != _NOT_MATCHED)
         match[best_det[gts_with_det]] = gts_with_det
         return match

@@ -60,7 +60,9 @@ class Detections:
     def from_ids(cls, image_ids: Iterable[str], scores: np.ndarray, polygons: np.ndarray) -> "Detections":
         """Build detections from N image ids, (N,) scores and (N, 8) or (N, 4, 2) polygons."""
         indices: dict[str, int] = {}
-        image_index = np.array([indices.setdefault(str(name), len(indices)) for name in image_ids], dtype=np.int64)
+        image_index = np.array(
+            [indices.setdefault(str(image_id), len(indices)) for image_id in image_ids], dtype=np.int64
+        )
         polygons = np.asarray(polygons, dtype=np.float64).reshape(len(image_index), 8)
         scores = np.asarray(scores, dtype=np.float64).reshape(len(image_index))
         return cls(tuple(indices), image_index, scores, polygons)
@@ -170,14 +172,14 @@ def format_detections(detections: Detections) -> bytes:
     """
     if not len(detections):
         return b""
-    for name in detections.images:
-        check_image_name(name)
-    names = np.array([name.encode() for name in detections.images], dtype=np.bytes_)
+    for image_id in detections.images:
+        check_image_name(image_id)
+    image_ids = np.array([image_id.encode() for image_id in detections.images], dtype=np.bytes_)
     scores = detections.score_texts
     if scores is None:
         scores = np.array([repr(score).encode() for score in detections.scores.tolist()], dtype=np.bytes_)
     coordinates = format_decimals(detections.polygons)  # (N, 8)
-    return join_columns([names[detections.image_index], scores, *coordinates.T])
+    return join_columns([image_ids[detections.image_index], scores, *coordinates.T])
 
 
 def task1_path(folder: str | Path, name: str) -> Path:

@@ -184,16 +184,16 @@ def _parse_lines(
                 continue
             if accepted is not None and len(fields) > 9:
                 fields = _join_class_name(fields, accepted, name_by_words)
-            polygon, flag = _parse_object(fields, path, line_number)
-            if accepted is not None and fields[8] not in accepted:
+            polygon, name, flag = _parse_object(fields, path, line_number)
+            if accepted is not None and name not in accepted:
                 if skip_unknown:
                     continue
-                raise unknown_class_error(fields[8], classes, f"{path}:{line_number}")
+                raise unknown_class_error(name, classes, f"{path}:{line_number}")
         except UserError as error:
             _append_or_raise(error, errors)
             continue
         polygons.append(polygon)
-        names.append(fields[8])
+        names.append(name)
         difficult.append(flag)
         line_numbers.append(line_number)
     try:
@@ -236,8 +236,8 @@ def _join_class_name(
     return fields
 
 
-def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[list[float], int]:
-    """Parse the polygon and the difficult flag from the fields of one line."""
+def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[list[float], str, int]:
+    """Return the polygon, the class name and the difficult flag from the fields of one line."""
     where = f"{path}:{line_number}"
     if not 9 <= len(fields) <= 10:
         hint = _spaced_name_hint(fields) or _LINE_FORMAT_HINT
@@ -258,9 +258,10 @@ def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[li
                 hint=_LINE_FORMAT_HINT,
             )
         polygon = [parse_finite(field, path, line_number) for field in fields[:8]]
-    if is_number(fields[8]):
+    name = fields[8]
+    if is_number(name):
         raise UserError(
-            f"the class name must not be a number, got {quote(fields[8])}{_guess_other_format(fields)}",
+            f"the class name must not be a number, got {quote(name)}{_guess_other_format(fields)}",
             where=where,
             hint=_LINE_FORMAT_HINT,
         )
@@ -268,7 +269,7 @@ def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[li
     if flag not in ("0", "1", "2"):
         what = f"the difficult flag must be 0, 1 or 2, got {quote(flag)}"
         raise UserError(what, where=where, hint=_spaced_name_hint(fields) or _LINE_FORMAT_HINT)
-    return polygon, int(flag)
+    return polygon, name, int(flag)
 
 
 def _spaced_name_hint(fields: list[str]) -> str:

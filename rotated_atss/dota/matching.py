@@ -1,9 +1,9 @@
 """Match the detections of one class to its ground truth, as DOTA_devkit does.
 
 A detection is matched to the ground-truth object of highest IoU in its image if this IoU exceeds the threshold.
-Detections matched to an ignored object are neither true nor false positives. Among the detections matched to the same
-object that is not ignored, the one with the highest score is a true positive. All other detections are false positives.
-Equal scores are ranked in file order.
+Detections matched to an ignored object are neither true nor false positives. For every other object, the
+highest-scoring of the detections matched to it is a true positive. All other detections are false positives. Equal
+scores are ranked in file order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -133,10 +133,10 @@ def classify_detections(
     matched = ranked.max_ious > iou_threshold
     is_ignored = np.zeros(len(matched), dtype=bool)
     is_ignored[matched] = ignored[ranked.gt_index[matched]]
-    candidates = np.flatnonzero(matched & ~is_ignored)
-    _, first = np.unique(ranked.gt_index[candidates], return_index=True)  # highest score per object
+    eligible = np.flatnonzero(matched & ~is_ignored)
+    _, first = np.unique(ranked.gt_index[eligible], return_index=True)  # first, thus highest-scoring, per object
     true_positives = np.zeros(len(matched), dtype=bool)
-    true_positives[candidates[first]] = True
+    true_positives[eligible[first]] = True
     return true_positives, ~true_positives & ~is_ignored
 
 

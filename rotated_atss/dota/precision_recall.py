@@ -77,8 +77,8 @@ def count_by_score(
         num_gt = int((~ignored).sum())
         if not num_gt:
             continue
-        # Per image of the detections, its index among the images with labels. -1 marks an image without labels, whose
-        # detections rank_detections drops.
+        # For each image of the detections, its index among the images with labels. -1 marks an image without labels,
+        # whose detections rank_detections drops.
         labeled_index = np.array([index_by_image.get(image, -1) for image in detections.images], np.int64)
         image_index = labeled_index[detections.image_index] if len(detections) else np.empty(0, np.int64)
         ranked = rank_detections(detections, image_index, objects, iou_threshold)

@@ -77,8 +77,8 @@ def check_submission(
     for check in (_check_scores, _check_units, _check_precision):
         findings += check(by_file)
     if images is not None and not tile_findings:  # tile names would all be unknown image ids
-        ids = [path.stem for path in list_images(images)] if isinstance(images, (str, Path)) else list(images)
-        findings += _check_images(by_file, ids)
+        image_ids = [path.stem for path in list_images(images)] if isinstance(images, (str, Path)) else list(images)
+        findings += _check_images(by_file, image_ids)
     return sorted(findings, key=lambda finding: finding.level)  # "error" sorts before "warning"
 
 
@@ -174,26 +174,26 @@ def _check_precision(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
         yield Finding("warning", "scores", message)
 
 
-def _check_images(by_file: Mapping[str, Detections], ids: Sequence[str]) -> Iterator[Finding]:
-    known_ids, detected_ids = set(ids), set[str]()
+def _check_images(by_file: Mapping[str, Detections], image_ids: Sequence[str]) -> Iterator[Finding]:
+    known_ids, detected_ids = set(image_ids), set[str]()
     for name, detections in by_file.items():
         detected_ids.update(detections.images)
-        unknown = [image for image in detections.images if image not in known_ids]
+        unknown = [image_id for image_id in detections.images if image_id not in known_ids]
         if unknown:
             message = f"{count_of(len(unknown), 'unknown image id')} (first: {quote(unknown[0])})"
             yield Finding("error", name, message)
-    undetected = [image for image in ids if image not in detected_ids]
+    undetected = [image_id for image_id in image_ids if image_id not in detected_ids]
     if not undetected:
         return
     if not detected_ids:
         yield Finding("error", "images", "the files contain no detection. Check that the checkpoint is trained.")
         return
-    if len(undetected) == len(ids):
-        message = f"none of the {len(ids)} images has a detection. Check that this is the folder of the test images."
-        yield Finding("error", "images", message)
+    if len(undetected) == len(image_ids):
+        none_detected = f"none of the {len(image_ids)} images has a detection"
+        yield Finding("error", "images", f"{none_detected}. Check that this is the folder of the test images.")
         return
     verb = "has" if len(undetected) == 1 else "have"
-    message = f"{len(undetected)} of {len(ids)} images {verb} no detection (first: {quote(undetected[0])})"
-    if len(ids) - len(undetected) <= _INCOMPLETE_FRACTION * len(ids):
+    message = f"{len(undetected)} of {len(image_ids)} images {verb} no detection (first: {quote(undetected[0])})"
+    if len(image_ids) - len(undetected) <= _INCOMPLETE_FRACTION * len(image_ids):
         message += ". Check that all tiles were tested and merged."
     yield Finding("warning", "images", message)

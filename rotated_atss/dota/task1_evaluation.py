@@ -75,8 +75,8 @@ def evaluate_detections(
         0.5
     """
     if classes is None:
-        labeled = sorted({name for labels in labels_by_image.values() for name in labels.names})
-        classes = tuple(dict.fromkeys([*detections_by_class, *labeled]))
+        labeled_classes = sorted({name for labels in labels_by_image.values() for name in labels.names})
+        classes = tuple(dict.fromkeys([*detections_by_class, *labeled_classes]))
     classes = tuple(classes)
     rule = get_rule(dataset)
     # the rule of a dataset with another metric has no size ranges, which metric="coco" needs
@@ -151,23 +151,24 @@ def _index_images(
     """Return the (N,) image index of each detection, -1 for an image without labels.
 
     Raises:
-        UserError: A detection lies on an image without labels, and ``ignore_unlabeled`` is off or all detections lie on
-            tiles.
+        UserError: A detection lies on an image without labels, and ``ignore_unlabeled`` is off or the detections seem
+            not to be merged.
     """
-    # per image of the detections, its index among the images with labels
+    # for each image of the detections, its index among the images with labels
     labeled_index = np.array([index_by_image.get(image, -1) for image in detections.images], dtype=np.int64)
     image_index = labeled_index[detections.image_index] if len(detections) else np.empty(0, dtype=np.int64)
     unlabeled = np.flatnonzero(image_index < 0)
     if not len(unlabeled):
         return image_index
-    image = detections.images[detections.image_index[unlabeled[0]]]
-    # if all detections lie on tiles, they were not merged: dropping them would give an AP of 0 without an explanation
-    if not ignore_unlabeled or (len(unlabeled) == len(detections) and is_tile_name(image)):
+    first_image = detections.images[detections.image_index[unlabeled[0]]]
+    # Without any detection on a labeled image, a tile name means that the detections were not merged. Dropping all of
+    # them would give an AP of 0 without an explanation.
+    if not ignore_unlabeled or (len(unlabeled) == len(detections) and is_tile_name(first_image)):
         num_images = len(np.unique(detections.image_index[unlabeled]))
         what = f"{count_of(len(unlabeled), 'detection')} on {count_of(num_images, 'image')} without labels"
         raise UserError(
-            f"class {class_name}: {what}, the first on '{image}'",
-            hint=_hint_for_unlabeled(image),
+            f"class {class_name}: {what}, the first on '{first_image}'",
+            hint=_hint_for_unlabeled(first_image),
         )
     dropped = count_of(len(unlabeled), "detection")
     logger.warning("class %s: dropped %s on images without labels", class_name, dropped)

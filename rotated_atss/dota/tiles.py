@@ -49,9 +49,9 @@ def parse_tile_name(name: str) -> TileName:
         0.5
     """
     match = _NAME.fullmatch(name)
-    scale = match["scale"] if match else "0"  # a rate of 0 raises the error below
-    is_window_size = scale.isdigit() and int(scale) >= MIN_WINDOW_SIZE
-    rate = 1.0 if is_window_size else float(scale)
+    size_or_rate = match["scale"] if match else "0"  # a rate of 0 raises the error below
+    is_window_size = size_or_rate.isdigit() and int(size_or_rate) >= MIN_WINDOW_SIZE
+    rate = 1.0 if is_window_size else float(size_or_rate)
     if match is None or rate <= 0:
         hint = "use IMAGE__SIZE__X___Y, such as P0001__1024__0___824, or IMAGE__RATE__X___Y"
         raise UserError(f"{quote(name)} is not a tile name", hint=hint)

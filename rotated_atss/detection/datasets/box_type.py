@@ -82,10 +82,10 @@ class OrientedBoxes(BaseBoxes):
         self.tensor[..., 2:4] *= self.tensor.new_tensor(scale_factor)
 
     def is_inside(self, img_shape: tuple[int, int], all_inside: bool = False, allowed_border: int = 0) -> Tensor:
-        """Check whether the circumscribed horizontal boxes overlap the image.
+        """Check whether the circumscribed horizontal boxes overlap the image or, with ``all_inside``, lie inside it.
 
-        This is what the documentation of MMDetection's ``BaseBoxes`` specifies ("part inside the image").
-        ``RotatedBoxes`` of mmrotate instead checks whether the center lies in the image, regardless of ``all_inside``.
+        The documentation of MMDetection's ``BaseBoxes`` specifies these two checks. ``RotatedBoxes`` of mmrotate
+        instead checks whether the center lies in the image, regardless of ``all_inside``.
 
         Args:
             img_shape: (height, width) of the image.
@@ -109,7 +109,7 @@ class OrientedBoxes(BaseBoxes):
     def overlaps(
         boxes1: BaseBoxes, boxes2: BaseBoxes, mode: str = "iou", is_aligned: bool = False, eps: float = 1e-6
     ) -> Tensor:
-        """Compute the rotated IoU or IoF of boxes of any type: (N, M), or (N,) for aligned boxes."""
+        """Compute the rotated IoU or IoF of boxes of any type: (N, M), or (N,) for aligned boxes; ``eps`` is unused."""
         first, second = boxes1.convert_to("obb").tensor, boxes2.convert_to("obb").tensor
         return rotated_iou(first, second, aligned=is_aligned, mode=mode)
 

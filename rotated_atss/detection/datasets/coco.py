@@ -51,7 +51,10 @@ class CocoInstancesDataset(BaseDataset):
         return [self._build_data_info(image, instances) for image in instances.images]
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Return the class index of each object of an image, for dataset wrappers that balance classes."""
+        """Return the class index of each object of an image, for dataset wrappers that balance classes.
+
+        Despite MMDetection's name of this method, these are not the category ids of the JSON (``cat_ids``).
+        """
         return [instance["bbox_label"] for instance in self.get_data_info(idx)["instances"]]
 
     @property

@@ -38,7 +38,7 @@ class DOTADataset(BaseDataset):
             with a side along the earliest edge, in the order of the corners; or ``cv2``, the one that
             ``cv2.minAreaRect`` returns, as in mmrotate (:func:`rotated_atss.ops.boxes.poly_to_obb`).
         allow_missing_tiles: Whether to accept that tiles in the manifest of the split are missing in the folder.
-        metainfo: Dict with ``classes``, which overrides the argument, and ``palette``; both are optional.
+        metainfo: Dict with ``classes``, which overrides the argument ``classes``, and ``palette``; both are optional.
         args, kwargs: Arguments of MMEngine's ``BaseDataset``. With ``filter_cfg=dict(filter_empty_gt=True)`` training
             skips tiles without objects; by default it uses them as background.
 
@@ -67,9 +67,9 @@ class DOTADataset(BaseDataset):
         self.difficult, self.difficult_from, self.rect = difficult, difficult_from, rect
         self.allow_missing_tiles = allow_missing_tiles
         metainfo = dict(metainfo or {})
-        names = resolve_classes(metainfo.get("classes", classes))
-        palette = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
-        metainfo = {"palette": palette, **metainfo, "classes": names}
+        class_names = resolve_classes(metainfo.get("classes", classes))
+        palette = [PALETTE[i % len(PALETTE)] for i in range(len(class_names))]
+        metainfo = {"palette": palette, **metainfo, "classes": class_names}
         super().__init__(
             *args, ann_file=ann_file, data_prefix=data_prefix or {"img_path": "images"}, metainfo=metainfo, **kwargs
         )
@@ -82,7 +82,7 @@ class DOTADataset(BaseDataset):
         """
         manifest = find_manifest(self.data_root)
         self._metainfo["source_image_folders"] = list(manifest.image_folders)
-        self._metainfo["source_label_folders"] = source_label_folders(self.data_root)  # the existing ones
+        self._metainfo["source_label_folders"] = source_label_folders(self.data_root)  # only those that exist
         self._metainfo["missing_label_folders"] = [
             folder for folder in manifest.label_folders if not os.path.isdir(folder)
         ]
@@ -114,11 +114,11 @@ class DOTADataset(BaseDataset):
 
     def _read_instances(self, label_file: Path) -> tuple[list[dict], list[str]]:
         """Read the objects of a label file; also return ``path:line`` of each object dropped because it has no area."""
-        names = self.metainfo["classes"]
-        labels = read_labels(label_file, classes=names)
+        class_names = self.metainfo["classes"]
+        labels = read_labels(label_file, classes=class_names)
         if not len(labels):
             return [], []
-        objects = to_tile_objects(labels, names, rect=self.rect)
+        objects = to_tile_objects(labels, class_names, rect=self.rect)
         difficult_flags = (objects.difficult >= self.difficult_from).tolist()
         instances = [
             {"bbox": box, "bbox_label": class_index, "ignore_flag": int(is_difficult and self.difficult == "ignore")}

@@ -31,8 +31,8 @@ class LoadTile(LoadImageFromFile):
 
     The result is that of MMCV's ``LoadImageFromFile``, with three exceptions. Bands other than red, green and blue
     (such as alpha) do not affect the colors. Images that are not 8-bit are scaled to 8 bits. An image that is damaged,
-    or whose scaling is not given, raises a one-line :class:`UserError`. Images of a remote backend, or with a
-    ``color_type`` other than ``color``, are still loaded by MMCV.
+    or whose scaling is not given, raises a one-line :class:`UserError`. MMCV still loads remote images, and all images
+    if an option of reading, such as ``color_type``, is not the default.
 
     Args:
         bits: Used bits of 16-bit images, 8 to 16: values are divided by 2^(bits - 8). With None, 16-bit images raise an
@@ -45,7 +45,7 @@ class LoadTile(LoadImageFromFile):
         kwargs: Arguments of ``LoadImageFromFile``.
     """
 
-    _hint = "split again or remove the tile"
+    _bad_image_hint = "split again or remove the tile"
 
     def __init__(
         self,
@@ -67,9 +67,9 @@ class LoadTile(LoadImageFromFile):
             with silent_opencv():
                 return super().transform(results)
         except OSError as error:
-            raise BadImageError(f"cannot be read: {error.strerror}", where=path, hint=self._hint) from error
+            raise BadImageError(f"cannot be read: {error.strerror}", where=path, hint=self._bad_image_hint) from error
         except (AssertionError, ValueError, cv2.error) as error:
-            raise BadImageError("not a readable image, or damaged", where=path, hint=self._hint) from error
+            raise BadImageError("not a readable image, or damaged", where=path, hint=self._bad_image_hint) from error
 
     def _is_local_color_image(self, path: str) -> bool:
         """Return whether the image is a local file that is to be loaded in color with MMCV's default settings."""
@@ -84,7 +84,7 @@ class LoadTile(LoadImageFromFile):
                     raise self._scaling_error(path, reader.dtype)
                 image = reader.read()
         except UnreadableImageError as error:
-            raise BadImageError(error.what, where=path, hint=self._hint) from error
+            raise BadImageError(error.what, where=path, hint=self._bad_image_hint) from error
         return image.astype(np.float32) if self.to_float32 else image
 
     def _scaling_error(self, path: Path, dtype: str) -> UserError:
@@ -104,7 +104,7 @@ class LoadTile(LoadImageFromFile):
 class LoadCocoImage(LoadTile):
     """Load the image of a COCO dataset and check that its size is the one in the JSON."""
 
-    _hint = "fix the image or remove it from the JSON"
+    _bad_image_hint = "fix the image or remove it from the JSON"
 
     def transform(self, results: dict) -> dict:
         """Load ``img_path`` and compare its size with ``width`` and ``height`` where these are given."""

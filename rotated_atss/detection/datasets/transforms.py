@@ -65,8 +65,8 @@ class RandomRotation(BaseTransform):
         prob: Probability of a rotation.
         angle_range: Angles are uniform in [-angle_range, angle_range) degrees.
         border_value: BGR value of pixels outside the original image.
-        min_side: Boxes of a rotated image whose shorter side is at most this number of pixels are dropped; 0 applies no
-            limit. Boxes whose center leaves the image are always dropped.
+        min_side: After a rotation by a random angle, boxes whose shorter side is at most this number of pixels are
+            dropped; 0 applies no limit. Boxes whose center leaves the image are always dropped.
         quarter_turn_classes: Indices of classes of round objects, such as 9 (storage tank) and 11 (roundabout) of DOTA.
             An image that contains such an object is rotated by quarter turns only (see :func:`quarter_turn`). Round
             objects are labeled with horizontal squares; other angles would teach an orientation that they do not have.
@@ -102,7 +102,7 @@ class RandomRotation(BaseTransform):
         return int(np.random.randint(1, 4))
 
     def transform(self, results: dict) -> dict:
-        """Rotate ``img`` and ``gt_bboxes``; drop the boxes that leave the image, and their labels and flags."""
+        """Rotate ``img`` and ``gt_bboxes``; drop small boxes, boxes outside the image, and their labels and flags."""
         if not self._should_rotate():
             return results
         if np.isin(results.get("gt_bboxes_labels", ()), self.quarter_turn_classes).any():
@@ -132,7 +132,7 @@ def quarter_turn(results: dict, turns: int) -> dict:
     results["quarter_turns"] = (results.get("quarter_turns", 0) + turns) % 4
     if turns % 4 == 0:
         return results
-    results["img"] = np.ascontiguousarray(np.rot90(results["img"], -turns))
+    results["img"] = np.ascontiguousarray(np.rot90(results["img"], -turns))  # NumPy rotates counterclockwise
     results["img_shape"] = results["img"].shape[:2]
     boxes = results.get("gt_bboxes")
     if isinstance(boxes, OrientedBoxes):

@@ -102,7 +102,7 @@ class CocoBoxMetric(BaseMetric):
             ground_truth, detections, image_ids=image_ids, categories=cat_ids, max_dets=self.max_dets
         )
         self.class_ap50 = {
-            name: math.nan if ap50 == UNDEFINED else ap50 for name, (_, ap50) in result.per_class.items()
+            name: math.nan if ap50 == UNDEFINED else ap50 for name, (_ap, ap50) in result.per_class.items()
         }
         logger.info("COCO box evaluation\n" + format_table(result, self.per_class))
         if self.out_dir is not None:

@@ -78,11 +78,11 @@ class DOTAMetric(BaseMetric):
             dataset=dataset, iou_threshold=iou_threshold, metric=metric, difficult=difficult, out_dir=out_dir,
             submission=submission, report_dir=report_dir,
         )  # fmt: skip
-        self.labels = [labels] if isinstance(labels, str) else labels
+        self.label_folders = [labels] if isinstance(labels, str) else labels
         self.keeps_curves = False
         self.class_ap50: dict[str, float] = {}
         self.curves: dict[str, ScoreCounts] = {}
-        for folder in self.labels or ():
+        for folder in self.label_folders or ():
             if not Path(folder).is_dir():
                 raise UserError("the label folder does not exist", where=folder)
 
@@ -94,7 +94,7 @@ class DOTAMetric(BaseMetric):
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
         self._dataset_meta = dataset_meta
-        if self.labels is not None:
+        if self.label_folders is not None:
             return
         # The runner sets dataset_meta before the first batch, so this warning comes before hours of inference.
         for folder in dataset_meta.get("missing_label_folders", []):
@@ -118,12 +118,14 @@ class DOTAMetric(BaseMetric):
         Returns:
             ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by size; empty if no labels are available.
         """
-        folders = self.labels if self.labels is not None else self.dataset_meta.get("source_label_folders", [])
+        label_folders = self.label_folders
+        if label_folders is None:
+            label_folders = self.dataset_meta.get("source_label_folders", [])
         return finish_test(
             [BoxDetections(*result) for result in results],
             self.dataset_meta["classes"],
             self.options,
-            label_folders=folders,
+            label_folders=label_folders,
             image_folders=self.dataset_meta.get("source_image_folders", []),
             notes=self.dataset_meta.get("notes", []),
             log=MMLogger.get_current_instance().info,
@@ -131,9 +133,14 @@ class DOTAMetric(BaseMetric):
         )
 
     def _store_class_results(
-        self, detections: Mapping[str, Detections], labels: Mapping[str, Labels], result: EvaluationResult
+        self,
+        detections_by_class: Mapping[str, Detections],
+        labels_by_image: Mapping[str, Labels],
+        result: EvaluationResult,
     ) -> None:
         """Set ``class_ap50`` and, if ``keeps_curves``, ``curves`` from the merged detections and their evaluation."""
         self.class_ap50 = {name: class_result.ap50 for name, class_result in result.per_class.items()}
         if self.keeps_curves:
-            self.curves = count_by_score(detections, labels, ignore_difficult=result.difficult == "ignore")
+            self.curves = count_by_score(
+                detections_by_class, labels_by_image, ignore_difficult=result.difficult == "ignore"
+            )

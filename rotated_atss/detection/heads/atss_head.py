@@ -75,7 +75,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         Returns:
             ``loss_cls``, ``loss_bbox``, ``loss_centerness`` and ``num_pos``, the mean number of positives per image.
         """
-        with torch.autocast(cls_scores[0].device.type, enabled=False):
+        with torch.autocast(cls_scores[0].device.type, enabled=False):  # losses in float32, also in mixed precision
             featmap_sizes = [level.shape[-2:] for level in cls_scores]
             priors = self.multi_level_priors(featmap_sizes, cls_scores[0].device)
             gt_index = self.assign_batch(
@@ -97,15 +97,15 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         gt_index: Tensor,
         batch_gt_instances: list[InstanceData],
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch from assigned priors.
+        """Compute the losses of a batch of B images with A assigned priors and C classes.
 
         The box loss of each positive is weighted by its target centerness and normalized by the sum of these weights.
 
         Args:
             logits: (B, A, C) class logits.
             deltas: (B, A, 5) predicted deltas.
-            centerness_logits: (B, A).
-            priors: (A, 5).
+            centerness_logits: (B, A) predicted centerness before the sigmoid.
+            priors: (A, 5), those of all levels.
             gt_index: (B, A) result of :meth:`assign_batch`.
             batch_gt_instances: Ground truth of each image.
 
@@ -116,7 +116,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         positives = self.gather_positives(gt_index, batch_gt_instances)
         pos_priors = positives.gather_priors(priors)
         target_centerness = centerness(pos_priors[:, :2], positives.gt_boxes, self.centerness_frame)
-        if positives.weight is not None:  # 0 for padding
+        if positives.weight is not None:  # 0 in rows that only pad the positives to a fixed number
             target_centerness = target_centerness * positives.weight
         # reduce_mean is a collective operation: processes without positives must call it, too
         total_weight = reduce_mean(target_centerness.sum()).clamp(min=1)

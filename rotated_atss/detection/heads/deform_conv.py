@@ -73,18 +73,18 @@ class TorchvisionDCNv2(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             features = upcast(x)
             num_masks = self.conv_offset.out_channels // 3  # D * K
-            offset, mask = self.conv_offset(features).tensor_split([2 * num_masks], 1)
-            # NaN features make offset and mask NaN. A NaN offset would crash the process in torchvision's kernel, so it
-            # becomes 0; the mask remains NaN, so the output is NaN as it should be.
-            offset, mask = offset.nan_to_num(), mask.sigmoid()
+            offset, mask_logits = self.conv_offset(features).tensor_split([2 * num_masks], 1)
+            # NaN features make offset and mask_logits NaN. A NaN offset would crash the process in torchvision's
+            # kernel, so it becomes 0; the mask remains NaN, so the output is NaN as it should be.
+            offset, mask = offset.nan_to_num(), mask_logits.sigmoid()
             if self.uses_standard_operators:
                 out = deform_conv2d_by_sampling(
                     features, offset, mask, self.weight, self.bias,
                     stride=self.stride, padding=self.padding, dilation=self.dilation,
                 )  # fmt: skip
             else:
-                # Imported only here: the import takes a second, and few configs need it. The import must not run while
-                # a graph is traced. Before tracing, uses_standard_operators is set, so this branch is not reached.
+                # Imported only here: the import takes a second, and few configs need it. It must not run while a graph
+                # is traced, and does not, because exports set uses_standard_operators before they trace.
                 from torchvision.ops import deform_conv2d
 
                 out = deform_conv2d(

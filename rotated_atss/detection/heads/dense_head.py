@@ -61,12 +61,12 @@ class OrientedDenseHead:
         check_loss_target(self.loss_bbox, self.reg_decoded_bbox)
         train_cfg = self.train_cfg or {}
         border, pos_weight = train_cfg.get("allowed_border", -1), train_cfg.get("pos_weight", -1)
-        if border >= 0:
+        if border >= 0:  # in MMDetection, a negative value drops no priors
             raise ValueError(
                 f"the oriented heads do not drop priors that cross the image border, got allowed_border={border}. "
                 "Remove it from train_cfg."
             )
-        if pos_weight > 0 and pos_weight != 1:
+        if pos_weight > 0 and pos_weight != 1:  # in MMDetection, values up to 0 mean 1
             raise ValueError(
                 f"the oriented heads weight positives and negatives equally, got pos_weight={pos_weight}. "
                 "Remove it from train_cfg."
@@ -193,10 +193,10 @@ class OrientedDenseHead:
         highest-scoring detections per image.
 
         Args:
-            cls_scores: Class logits per level, (B, priors * C, H, W).
-            bbox_preds: Deltas per level, (B, priors * 5, H, W).
-            score_factors: Centerness logits per level, (B, priors, H, W), or None. Scores are multiplied by the
-                centerness after the top-k selection, as in MMDetection.
+            cls_scores: Class logits per level, (B, priors per location * C, H, W).
+            bbox_preds: Deltas per level, (B, priors per location * 5, H, W).
+            score_factors: Centerness logits per level, (B, priors per location, H, W), or None. Scores are multiplied
+                by the centerness after the top-k selection, as in MMDetection.
             batch_img_metas: Meta information of each image, with ``scale_factor``.
             cfg: Test settings; None uses those of the head. They are ``score_thr``, ``nms_pre``, the settings of
                 :func:`postprocess_detections`, and ``clamp_centers``, which clamps decoded centers to the image as
@@ -222,7 +222,7 @@ class OrientedDenseHead:
                 candidates = replace(candidates, scores=scores)
             all_priors = torch.cat(priors, -2)
             boxes = self.bbox_coder.decode(candidates.gather_priors(all_priors), candidates.gather(deltas))
-            metas = batch_img_metas or []  # MMDetection always passes them
+            metas = batch_img_metas or []  # optional only in the signature: MMDetection always passes them
             if cfg.get("clamp_centers", False):
                 boxes = clamp_centers_to_image(boxes, candidates.image_index, metas)
             if rescale:

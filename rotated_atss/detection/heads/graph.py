@@ -71,7 +71,7 @@ class DetectionGraph(nn.Module):
         generator, is_official = self.head.prior_generator, isinstance(self.head, OfficialATSSHead)
         clamp = "none"
         if isinstance(self.head, HorizontalATSSHead) and getattr(self.head.bbox_coder, "clip_border", True):
-            clamp = "border"
+            clamp = "border"  # the default of MMDetection's coders, also of those without the attribute clip_border
         elif isinstance(self.head, OrientedDenseHead) and (self.head.test_cfg or {}).get("clamp_centers", False):
             clamp = "centers"
         return GraphInfo(
@@ -82,7 +82,7 @@ class DetectionGraph(nn.Module):
             # the class score.
             rank_by="final" if is_official else "class",
             clamp=clamp,
-            inclusive_pixels=is_official,
+            inclusive_pixels=is_official,  # boxes are rescaled with x2 and y2 as the indices of their last pixels
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

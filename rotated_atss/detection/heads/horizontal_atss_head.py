@@ -29,7 +29,7 @@ class HorizontalATSSHead(ATSSHead):
     """
 
     def __init__(self, *args: Any, last_conv_cfg: dict | None = None, **kwargs: Any) -> None:
-        self.last_conv_cfg = last_conv_cfg
+        self.last_conv_cfg = last_conv_cfg  # _init_layers, which super().__init__ calls, needs it
         super().__init__(*args, **kwargs)
 
     @property
@@ -49,7 +49,7 @@ class HorizontalATSSHead(ATSSHead):
 
     def init_weights(self) -> None:
         """Initialize the weights as MMDetection does, and the offsets of deformable convolutions with 0."""
-        super().init_weights()  # also changes the offsets of deformable convolutions
+        super().init_weights()  # also initializes the layers conv_offset, which have to be 0 again
         for layer in self.modules():
             if isinstance(layer, TorchvisionDCNv2):
                 layer.init_weights()
@@ -67,7 +67,7 @@ class HorizontalATSSHead(ATSSHead):
         """Compute MMDetection's targets, and count the positives for ``num_pos``."""
         targets = super().get_targets(*args, **kwargs)
         labels_per_level = targets[1]  # (B, N) each
-        labels = torch.cat(labels_per_level, 1)
+        labels = torch.cat(labels_per_level, 1)  # num_classes is background
         self._num_pos = ((labels >= 0) & (labels < self.num_classes)).sum(1).float().mean()
         return targets
 
@@ -87,7 +87,10 @@ class HorizontalATSSHead(ATSSHead):
         with_nms: bool = True,
         img_meta: dict | None = None,
     ) -> InstanceData:
-        """Rescale boxes, multiply scores by centerness and apply class-wise NMS, as MMDetection does."""
+        """Rescale boxes, multiply scores by centerness, drop small boxes and apply class-wise NMS.
+
+        MMDetection does the same, but with the NMS of mmcv.
+        """
         if rescale:
             assert img_meta is not None
             results.bboxes = scale_boxes(results.bboxes, [1 / scale for scale in img_meta["scale_factor"]])

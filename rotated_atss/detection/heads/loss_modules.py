@@ -76,7 +76,7 @@ class RotatedIoULoss(nn.Module):
         tensor(0.5000)
     """
 
-    loss_target = "boxes"
+    loss_target = "boxes"  # the head passes decoded boxes, not deltas
 
     def __init__(self, mode: str = "linear", loss_weight: float = 1.0) -> None:
         super().__init__()
@@ -115,7 +115,8 @@ class GaussianLoss(nn.Module):
 
     Args:
         kind: ``gwd`` (Yang et al., arXiv 2101.11952; published with ``loss_weight=5``), ``kld`` (arXiv 2106.01883;
-            published with ``loss_weight=5.5, sqrt=False``), ``jd``, ``kld_symmax`` or ``kld_symmin``.
+            published with ``loss_weight=5.5, sqrt=False``), or a symmetric variant of ``kld``: ``jd``, ``kld_symmax``,
+            ``kld_symmin``.
         loss_weight: Factor of the loss.
         kwargs: Arguments of ``GDLoss``: ``fun`` (``log1p``, ``sqrt``, ``none``), ``tau``, ``alpha``, ``sqrt``.
 
@@ -158,7 +159,7 @@ class KFIoULoss(nn.Module):
         ValueError: ``fun`` is unknown.
     """
 
-    loss_target = "both"
+    loss_target = "both"  # the head passes deltas and decoded boxes
     FUNCTIONS = ("none", "ln", "exp")
 
     def __init__(self, fun: str = "none", loss_weight: float = 1.0) -> None:

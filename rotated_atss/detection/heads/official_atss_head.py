@@ -93,6 +93,7 @@ class OfficialATSSHead(HorizontalATSSHead):
             deltas = upcast(flatten_levels(bbox_preds, 4)).flatten(0, 1)  # (B * A, 4)
             centerness_logits = upcast(flatten_levels(centernesses, 1)).flatten()  # (B * A,)
             pos_inds = torch.nonzero(labels < self.num_classes).squeeze(1)
+            # the minimum of 1 applies to the batch, not to each image as in MMDetection
             avg_factor = reduce_mean(logits.new_tensor(len(pos_inds))).clamp(min=1)
             target_centerness = self.centerness_target(priors[pos_inds], gt_boxes[pos_inds])
             # The official code has no minimum of this normalizer; tiny only avoids a division by zero.

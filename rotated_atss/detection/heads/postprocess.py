@@ -66,7 +66,7 @@ def postprocess_detections(
 
     Args:
         boxes: (N, 5) decoded boxes of the candidates.
-        candidates: Image, label and score of each candidate.
+        candidates: Image, label and score of each candidate, ordered by image.
         num_images: Number of images in the batch.
         num_classes: Number of classes.
         cfg: Test settings ``min_bbox_size`` (boxes with a side up to this number of pixels are dropped),

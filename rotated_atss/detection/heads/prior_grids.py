@@ -14,9 +14,10 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
     """Describe the prior centers of each level as a regular grid.
 
     Args:
-        prior_generator: Generator with ``strides`` and, if it generates anchors, ``base_anchors`` per level. The center
-            of the first cell is that of the first base anchor. Without base anchors (:class:`PriorGrid`), it is set to
-            (0, 0), because the centers are not used.
+        prior_generator: Generator with ``strides`` (x, y), equal in x and y, and, if it generates anchors,
+            ``base_anchors`` per level. The center of the first cell is that of the first base anchor. The
+            :class:`PriorGrid` of a refinement stage has no base anchors: its priors are boxes of the previous stage, so
+            the centers of the grid are not used and (0, 0) is set.
         featmap_sizes: (height, width) of each feature map.
 
     Returns:

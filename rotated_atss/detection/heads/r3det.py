@@ -104,8 +104,8 @@ def decode_best_boxes(
 
     Args:
         head: Head that computed the outputs.
-        cls_scores: Class logits per level, (B, priors * C, H, W).
-        bbox_preds: Deltas per level, (B, priors * 5, H, W).
+        cls_scores: Class logits per level, (B, priors per location * C, H, W).
+        bbox_preds: Deltas per level, (B, priors per location * 5, H, W).
         priors: Priors per level, (B, H * W, 5), one per location; None uses those of the head.
 
     Returns:
@@ -123,13 +123,14 @@ def decode_best_boxes(
 @torch.no_grad()
 def _decode_best_boxes_of_level(head: RotatedRetinaHead, logits: Tensor, deltas: Tensor, priors: Tensor) -> Tensor:
     with torch.autocast(logits.device.type, enabled=False):
-        batch_size, num_priors = logits.shape[0], head.num_base_priors
-        logits = logits.permute(0, 2, 3, 1).reshape(batch_size, -1, num_priors, head.cls_out_channels)
-        deltas = deltas.permute(0, 2, 3, 1).reshape(batch_size, -1, num_priors, 5)
-        # (H * W * priors, 5) for all images or (B, H * W, 5) per image, reshaped to (1 or B, H * W, priors, 5)
+        batch_size, num_base_priors = logits.shape[0], head.num_base_priors  # priors per location
+        logits = logits.permute(0, 2, 3, 1).reshape(batch_size, -1, num_base_priors, head.cls_out_channels)
+        deltas = deltas.permute(0, 2, 3, 1).reshape(batch_size, -1, num_base_priors, 5)
+        # (H * W * num_base_priors, 5) for all images or (B, H * W, 5) per image, reshaped to
+        # (1 or B, H * W, num_base_priors, 5)
         priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)
-        best = logits.amax(-1).argmax(-1)  # (B, H * W)
-        gather_index = best[..., None, None].expand(-1, -1, 1, 5)
+        best_prior = logits.amax(-1).argmax(-1)  # (B, H * W)
+        gather_index = best_prior[..., None, None].expand(-1, -1, 1, 5)
         best_priors, best_deltas = priors.gather(2, gather_index).squeeze(2), deltas.gather(2, gather_index).squeeze(2)
         # The boxes are not normalized to the angle version: if w and h were swapped, the deltas dx and dy of the next
         # stage would be relative to the other side.
@@ -213,7 +214,8 @@ class R3Det(BaseDetector):
                 cls_scores, bbox_preds, gt_instances, metas, gt_instances_ignore, priors=boxes
             )
             for name, value in stage_losses.items():
-                losses[f"{name}_refine_{stage}"] = value * loss_weight if "loss" in name else value
+                is_loss = "loss" in name  # num_pos is not weighted
+                losses[f"{name}_refine_{stage}"] = value * loss_weight if is_loss else value
         return losses
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:

@@ -22,7 +22,8 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
 
     Args:
         args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` takes logits (N, C) and labels (N,);
-            ``loss_bbox`` takes deltas or, with ``reg_decoded_bbox=True``, boxes.
+            ``loss_bbox`` takes decoded boxes with ``reg_decoded_bbox=True``, otherwise deltas, or deltas and decoded
+            boxes.
 
     Raises:
         ValueError: A loss does not match the head, or a training setting is not supported.
@@ -44,8 +45,8 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
         """Compute the losses of a batch from the outputs of the head.
 
         Args:
-            cls_scores: Class logits per level, (B, priors * C, H, W).
-            bbox_preds: Deltas per level, (B, priors * 5, H, W).
+            cls_scores: Class logits per level, (B, priors per location * C, H, W).
+            bbox_preds: Deltas per level, (B, priors per location * 5, H, W).
             batch_gt_instances: Ground truth of each image.
             batch_img_metas: Meta information of each image.
             batch_gt_instances_ignore: Ignored regions of each image.
@@ -68,7 +69,7 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
     def loss_from_targets(
         self, logits: Tensor, deltas: Tensor, priors: Tensor, gt_index: Tensor, batch_gt_instances: list[InstanceData]
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch from assigned priors.
+        """Compute the losses of a batch of B images with A assigned priors and C classes.
 
         Args:
             logits: (B, A, C) class logits.

@@ -131,7 +131,8 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         low_quality_rule: Which box gets the prior of a low-quality match: ``last_match``, as in MMDetection, or
             ``highest_iou``; see :func:`rotated_atss.assign.max_iou_assign`.
         assign_by_circumhbbox: As for :class:`TensorAssigner`.
-        ignore_iof_thr: IoF threshold of ignored boxes; a negative value, MMDetection's default, disables it.
+        ignore_iof_thr: IoF threshold of ignored boxes; a negative value, the default in MMDetection but not here,
+            disables it.
 
     Raises:
         ValueError: A threshold is out of range or the rule is unknown.
@@ -175,4 +176,5 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         **kwargs: object,
     ) -> AssignResult:
         """Assign with the interface of MMDetection's ``MaxIoUAssigner``."""
+        # max IoU does not depend on the level of a prior, so all priors are passed as one level
         return super().assign(pred_instances, [len(pred_instances.priors)], gt_instances, gt_instances_ignore)

@@ -27,7 +27,7 @@ class OrientedDeltaCoder(BaseBBoxCoder):
             width axis is closer in direction to the height axis of the ground-truth box than to its width axis. Needs a
             long-edge angle version (``le90`` or ``le135``).
         proj_xy: Measure center offsets along the axes of the prior.
-        norm_factor: Divide the angle delta by ``norm_factor * pi``.
+        norm_factor: Divide the angle delta by ``norm_factor * pi``; None keeps radians.
         target_means: Values that are subtracted from the five deltas.
         target_stds: Values by which the five deltas are then divided.
 
@@ -43,7 +43,7 @@ class OrientedDeltaCoder(BaseBBoxCoder):
         True
     """
 
-    encode_size = 5
+    encode_size = 5  # number of values that encode one box
 
     def __init__(
         self,
@@ -108,8 +108,8 @@ class PointDistanceCoder(BaseBBoxCoder):
     Args:
         angle_version: ``oc``, ``le90`` or ``le135`` for oriented boxes; None for horizontal boxes.
         edge_swap: As for :func:`rotated_atss.ops.distance_coder.encode_distances`.
-        anchor_scale: Width of a prior in strides (``octave_base_scale`` of the anchors). The stride is computed from it
-            and the width of the prior.
+        anchor_scale: Width of a prior in strides (``octave_base_scale`` of the anchors). The stride is the width of the
+            prior divided by this value.
         mean: Distance in strides that a prediction of 0 decodes to. It gives the untrained network boxes of a
             reasonable size; the official code sets the bias of the last layer instead.
         clip_border: Clip decoded horizontal boxes to the image if its size is given.
@@ -149,7 +149,10 @@ class PointDistanceCoder(BaseBBoxCoder):
         return like.new_tensor((*[self.mean] * 4, 0.0)[: self.encode_size])
 
     def encode(self, bboxes: Tensor, gt_bboxes: Tensor) -> Tensor:
-        """Encode boxes as (N, 4) or, with the angle, (N, 5) distances in strides from the centers of ``bboxes``."""
+        """Encode boxes as distances (N, 4) or, with the angle, (N, 5) from the centers of the priors ``bboxes``.
+
+        The distances are in strides, minus ``mean``.
+        """
         distances = encode_distances(
             get_box_tensor(bboxes), get_box_tensor(gt_bboxes), self.angle_version,
             edge_swap=self.edge_swap, anchor_scale=self.anchor_scale,
@@ -163,7 +166,7 @@ class PointDistanceCoder(BaseBBoxCoder):
 
         Args:
             bboxes: (N, 4) or (N, 5) priors.
-            pred_bboxes: (N, 4) or (N, 5) distances in strides.
+            pred_bboxes: (N, 4) or (N, 5) distances in strides, minus ``mean``.
             max_shape: (height, width) of the image in pixels. If given, horizontal boxes are clipped to it if
                 ``clip_border`` is set, and :func:`clamp_centers` clamps the centers of oriented boxes to it.
 

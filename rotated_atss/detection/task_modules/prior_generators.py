@@ -66,7 +66,7 @@ class PriorGrid(AnchorGenerator):
 
     def __init__(self, strides: list[int]) -> None:
         # without super().__init__(): there are no base anchors, and the heads use only num_levels of the base class
-        self.strides = [_pair(stride) for stride in strides]
+        self.strides = [_pair(stride) for stride in strides]  # (x, y), as in AnchorGenerator
 
     @property
     def num_base_priors(self) -> list[int]:

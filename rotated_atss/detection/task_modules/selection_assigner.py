@@ -81,7 +81,7 @@ class SelectionAssigner(TensorAssigner):
         if strategy not in STRATEGIES:
             raise ValueError(f"unknown strategy, got {strategy!r}. Choose one of {', '.join(STRATEGIES)}.")
         check_at_least_one(topk=topk)
-        check_regress_limits(regress_limits, len(regress_limits) + 1)  # the number of levels is checked later
+        check_regress_limits(regress_limits, len(regress_limits) + 1)  # _check_num_levels checks the number of levels
         check_thresholds(pos_iou_thr, neg_iou_thr)
         check_low_quality_rule(low_quality_rule)
         self.strategy, self.topk, self.regress_limits = strategy, topk, tuple(regress_limits)

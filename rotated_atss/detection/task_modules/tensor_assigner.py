@@ -23,9 +23,9 @@ class TensorAssigner(BaseAssigner):
         assign_by_circumhbbox: True, or the name of an angle version as in older configs, replaces priors, ground-truth
             boxes and ignored boxes by their circumscribed horizontal boxes. None or False assigns by the oriented
             boxes. Regression targets are computed from the oriented boxes in both cases.
-        priors_per_location: Number of priors that share a center; None counts them. The number of candidates per
-            level is this number times the ``topk`` of the subclass. With 1, it is ``topk`` even if several priors
-            share a center, as in MMDetection and mmrotate.
+        priors_per_location: Number of priors that share a center; None counts them. ATSS has this number times ``topk``
+            candidates per level. With 1, there are ``topk`` candidates even if several priors share a center, as in
+            MMDetection and mmrotate.
         ignore_iof_threshold: A prior with more than this share of its area in an ignored box is ignored; a negative
             value disables it.
 
