@@ -47,8 +47,8 @@ def _apron(site: Site, block: Block) -> None:
     color = shade(site.climate.concrete, 0.95)
     paint_surface(site, block, color)
     lay_slabs(site.canvas, block.pose, (block.width, block.height), color, 22.0)
-    line = np.array([[-block.width / 2, -block.height * 0.02], [block.width / 2, block.height * 0.06]])
-    site.canvas.line(block.pose.apply(line), LANE_YELLOW, 1.4, alpha=0.8)
+    taxi_line = np.array([[-block.width / 2, -block.height * 0.02], [block.width / 2, block.height * 0.06]])
+    site.canvas.line(block.pose.apply(taxi_line), LANE_YELLOW, 1.4, alpha=0.8)
     paint_stains(site, block, 6)
     base_heading = site.rng.choice([0.0, 0.5, 1.0, 1.5]) * np.pi
 
@@ -143,9 +143,9 @@ def _tank_farm(site: Site, block: Block) -> None:
     cell_side = 2 * max_radius + 16
     for x, y in grid_cells(block.width - 12, block.height - 12, cell_side, cell_side):
         center = block.pose.moved(x, y)
-        wall = center.apply(rect(cell_side - 5, cell_side - 5))
-        site.canvas.fill(wall, shade(gravel, 0.94), grain=4.0)
-        site.canvas.line(wall, shade(gravel, 1.18), 1.6, closed=True)
+        basin = center.apply(rect(cell_side - 5, cell_side - 5))
+        site.canvas.fill(basin, shade(gravel, 0.94), grain=4.0)
+        site.canvas.line(basin, shade(gravel, 1.18), 1.6, closed=True)  # its low wall
         pipe = block.pose.apply(np.array([[x, y], [x, y + cell_side / 2]]))
         site.canvas.line(pipe, rgb(206, 204, 198), 1.4)
         radius = max_radius * site.rng.uniform(0.6, 0.98)
@@ -178,8 +178,8 @@ def _ball_park(site: Site, block: Block) -> None:
     """Fill a block with baseball diamonds on mown grass."""
     paint_lawn(site, block)
     if site.rng.random() < 0.5:
-        stripes = (block.width - 4, block.height - 4)
-        lay_furrows(site.canvas, block.pose, stripes, site.climate.grass, site.rng.uniform(9, 15))
+        lawn_wh = (block.width - 4, block.height - 4)
+        lay_furrows(site.canvas, block.pose, lawn_wh, site.climate.grass, site.rng.uniform(9, 15))
     base_heading = site.rng.integers(4) * np.pi / 2
     build = partial(facilities.baseball_diamond, site.rng, site.scale)
     spread = DIAMOND_HEADING_SPREAD
@@ -238,8 +238,10 @@ def _farmland(site: Site, block: Block) -> None:
     """Fill a block with two fields and a hedge."""
     for side in (-1, 1):  # left and right half of the block
         color = pick(site.rng, site.climate.crop, jitter=6)
-        size = (block.width / 2 - 4, block.height - 4)
-        lay_furrows(site.canvas, block.pose.moved(side * block.width / 4, 0), size, color, site.rng.uniform(3, 6))
+        field_wh = (block.width / 2 - 4, block.height - 4)
+        field_pose = block.pose.moved(side * block.width / 4, 0)
+        lay_furrows(site.canvas, field_pose, field_wh, color, site.rng.uniform(3, 6))
+    # the hedge between the fields
     for y in np.arange(-block.height / 2 + 6, block.height / 2 - 4, 9.0):
         if site.rng.random() < site.difficulty.clutter:
             shrub = clutter.bush(site.rng, site.climate.leaves, site.rng.uniform(7, 12))
