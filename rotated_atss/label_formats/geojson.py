@@ -146,7 +146,7 @@ def _first_points(features: Sequence[Any]) -> Iterator[list[float]]:
 def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
     # If all y of a file are negative, its y axis points up, as in a GIS, not down, as in an image.
-    has_only_negative_y = []  # per feature
+    has_only_negative_y = []  # one bool per feature
     for index, feature in enumerate(content["features"]):
         where = f"{path}: features[{index}]"
         ring = _ring(feature, where)
