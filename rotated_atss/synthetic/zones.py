@@ -205,17 +205,17 @@ def _residential(site: Site, block: Block) -> None:
 
 def _fill_lot(site: Site, pose: Pose, width: float, height: float) -> None:
     """Fill a lot around ``pose``: lawn, drive, trees, a dwelling at negative y, and at random a pool and a car."""
-    rng, s = site.rng, site.scale
+    rng, scale = site.rng, site.scale
     fence = pose.apply(rect(width - 1, height - 1))
     site.canvas.fill(fence, pick(rng, [site.climate.grass], jitter=10), grain=9.0)
     site.canvas.line(fence, shade(site.climate.grass, 0.7), 1.2, closed=True)
-    drive = pose.moved(21 * s, -height / 2 + 16 * s, np.pi / 2)
-    site.canvas.fill(drive.apply(rect(31 * s, 12 * s)), shade(site.climate.concrete, 0.98), grain=3.0)
-    dwelling = clutter.dwelling(rng, rng.uniform(32, 38) * s, rng.uniform(22, 26) * s)
-    site.place(dwelling, pose.moved(-8 * s, -height / 2 + rng.uniform(17, 20) * s), layer="tall")
+    drive = pose.moved(21 * scale, -height / 2 + 16 * scale, np.pi / 2)
+    site.canvas.fill(drive.apply(rect(31 * scale, 12 * scale)), shade(site.climate.concrete, 0.98), grain=3.0)
+    dwelling = clutter.dwelling(rng, rng.uniform(32, 38) * scale, rng.uniform(22, 26) * scale)
+    site.place(dwelling, pose.moved(-8 * scale, -height / 2 + rng.uniform(17, 20) * scale), layer="tall")
     if rng.random() < 0.6:
-        terrace = pose.moved(rng.uniform(-4, 4), 16 * s, rng.choice([0, np.pi]) + rng.normal(0, 0.12))
-        site.canvas.fill(terrace.apply(rect(48 * s, 29 * s)), shade(site.climate.concrete, 1.02), grain=3.0)
+        terrace = pose.moved(rng.uniform(-4, 4), 16 * scale, rng.choice([0, np.pi]) + rng.normal(0, 0.12))
+        site.canvas.fill(terrace.apply(rect(48 * scale, 29 * scale)), shade(site.climate.concrete, 1.02), grain=3.0)
         site.place(facilities.swimming_pool(rng, site.random_scale()), terrace, layer="ground", gap=1.0)
     if rng.random() < 0.4:
         site.place(vehicles.car(rng, site.random_scale()), drive.moved(0, 0, rng.choice([0, np.pi])), gap=0.0)
