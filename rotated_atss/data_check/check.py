@@ -90,8 +90,8 @@ def check_data(
         against: Further image folders, which are only compared with the images of ``parts``.
         label_format: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
         classes: Accepted class names. None accepts any name, and reports pairs of names that are almost equal.
-        class_column: Column with the class, for labels in map coordinates.
-        class_name: Class of all objects, for labels in map coordinates.
+        class_column: For vector files in map coordinates: the attribute column with the class.
+        class_name: For vector files in map coordinates: the class of all objects, instead of a column.
         decode: Decode all pixels. Without it, damaged pixels and copies in another file format are not found.
         workers: Number of processes; None uses one per core. The report does not depend on it.
         scheduler: Address of a Dask scheduler, whose workers read the files instead of local processes. Paths must then
@@ -122,18 +122,18 @@ def check_data(
     if workers < 1:
         raise UserError(f"at least 1 worker is needed, got {workers}")
     options = ReadOptions(None if classes is None else tuple(classes), class_column=class_column, class_name=class_name)
-    files = [_list_part_files(part, label_format, classes) for part in parts]
+    files_by_part = [_list_part_files(part, label_format, classes) for part in parts]
     compared_images = {str(folder): list_files(folder, IMAGE_SUFFIXES, broken_links=True) for folder in against}
-    jobs = _make_jobs(files, compared_images, options, decode=decode, one_image_per_job=records is not None)
-    read = partial(_read_files, workers, scheduler, progress)
+    jobs = _make_jobs(files_by_part, compared_images, options, decode=decode, one_image_per_job=records is not None)
+    read_reports = partial(_read_files, workers, scheduler, progress)
     if records is None:
-        reports = {report.path: report for _, job_reports in read(jobs) for report in job_reports}
+        reports = {report.path: report for _, job_reports in read_reports(jobs) for report in job_reports}
     else:
         description = describe_check(parts, against, label_format, options, decode=decode)
-        reports, unfinished = read_shard(jobs, records, shard, description, read)
+        reports, unfinished = read_shard(jobs, records, shard, description, read_reports)
         if unfinished:
             return DataReport([], [], seconds=time.perf_counter() - started, unfinished=unfinished)
-    return _build_report(files, compared_images, reports, classes, started)
+    return _build_report(files_by_part, compared_images, reports, classes, started)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class _PartFiles:
         part: The part, still without the reports of its image and label files.
         image_paths: Image files.
         label_paths: Label files.
-        problems: Problems of image names, and missing images.
+        problems: Problems that listing the images shows: bad image names and missing images.
     """
 
     part: CheckedPart
@@ -164,7 +164,7 @@ def _list_part_files(part: DataPart, label_format: str, classes: Sequence[str] |
 
 
 def _make_jobs(
-    files: Sequence[_PartFiles],
+    files_by_part: Sequence[_PartFiles],
     compared_images: Mapping[str, Sequence[Path]],
     options: ReadOptions,
     *,
@@ -174,18 +174,18 @@ def _make_jobs(
     """Return the jobs that read all files, each file once.
 
     Args:
-        files: Files per part. Parts can share images and labels.
+        files_by_part: Files per part. Parts can share images and labels.
         compared_images: Image files that are only compared, by folder.
         options: Class names, and the class column or class of labels in map coordinates.
         decode: Decode all pixels.
         one_image_per_job: Read one image per job, so that reports are recorded image by image and shards get about
             equal work.
     """
-    image_groups = (*(part_files.image_paths for part_files in files), *compared_images.values())
+    image_groups = (*(part_files.image_paths for part_files in files_by_part), *compared_images.values())
     images = dict.fromkeys(path for group in image_groups for path in group)
     jobs = list(image_jobs(images, decode=decode, files_per_job=1 if one_image_per_job else FILES_PER_JOB))
     parts_by_labels: dict[Path | None, list[_PartFiles]] = {}  # by label folder, so that a shared folder is read once
-    for part_files in files:
+    for part_files in files_by_part:
         parts_by_labels.setdefault(part_files.part.source.labels, []).append(part_files)
     for sharing_parts in parts_by_labels.values():
         images_of_labels = [path for part_files in sharing_parts for path in part_files.image_paths]
@@ -205,7 +205,7 @@ def _read_files(
 
 
 def _build_report(
-    files: Sequence[_PartFiles],
+    files_by_part: Sequence[_PartFiles],
     compared_images: Mapping[str, Sequence[Path]],
     reports: Mapping[Path, Any],
     classes: Sequence[str] | None,
@@ -214,14 +214,14 @@ def _build_report(
     """Add the reports of files to their parts, and collect the problems in and between the files.
 
     Args:
-        files: Files per part.
+        files_by_part: Files per part.
         compared_images: Image files that are only compared, by folder.
         reports: ``ImageReport`` of each image file and ``LabelReport`` of each label file.
         classes: Accepted class names; None accepts any.
         started: Start time of the check, from ``time.perf_counter``.
     """
-    parts = [part_files.part for part_files in files]
-    for part, part_files in zip(parts, files, strict=True):
+    parts = [part_files.part for part_files in files_by_part]
+    for part, part_files in zip(parts, files_by_part, strict=True):
         part.images = {path: reports[path] for path in part_files.image_paths}
         part.labels = [reports[path] for path in part_files.label_paths]
         if part.format_name in MAP_FORMATS:
@@ -234,6 +234,6 @@ def _build_report(
         for folder, paths in compared_images.items()
     }
     counts = count_classes(parts)
-    problems = [problem for part_files in files for problem in part_files.problems]
+    problems = [problem for part_files in files_by_part for problem in part_files.problems]
     problems += find_problems(parts, against, classes, counts)
     return DataReport(problems, parts, counts, sum(map(len, against.values())), time.perf_counter() - started)

@@ -47,6 +47,9 @@ def find_misspelled(name: str, classes: Sequence[str]) -> str | None:
 def find_similar(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """Yield pairs of class names of a dataset that seem to mean the same class, the rarer name first.
 
+    Names are similar by the rules of :func:`find_misspelled`, but classes of known datasets are compared, too. If
+    letters differ, the rarer name must have at most ``RARE_FRACTION`` of the objects of the other one.
+
     Args:
         counts: Number of objects by class name.
 

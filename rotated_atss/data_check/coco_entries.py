@@ -85,12 +85,12 @@ def correct_category(name: str, classes: Sequence[str] | None) -> str:
     return find_misspelled(name, classes) or name
 
 
-def parse_annotation(entry: Any, label: str, path: Path) -> tuple[int, int, int, list[float]]:
+def parse_annotation(entry: Any, position: str, path: Path) -> tuple[int, int, int, list[float]]:
     """Return the id of an annotation, the ids of its image and its category, and its box ``x, y, width, height``.
 
     Args:
         entry: The entry.
-        label: Name of the entry for error messages.
+        position: Position of the entry in the file, for error messages.
         path: The file, for error messages.
 
     Raises:
@@ -101,8 +101,8 @@ def parse_annotation(entry: Any, label: str, path: Path) -> tuple[int, int, int,
         >>> parse_annotation(entry, "annotations[0]", Path("a.json"))
         (5, 1, 2, [1.0, 2.0, 5.0, 5.0])
     """
-    ids = [get_integer(entry, key, label, path) for key in ("id", "image_id", "category_id")]
-    return ids[0], ids[1], ids[2], get_bbox(entry, label, path)
+    ids = [get_integer(entry, key, position, path) for key in ("id", "image_id", "category_id")]
+    return ids[0], ids[1], ids[2], get_bbox(entry, position, path)
 
 
 def find_malformed_values(entry: Mapping[str, Any]) -> dict[str, str]:

@@ -28,7 +28,8 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.images import image_size
 
 _LISTS = ("images", "annotations", "categories")
-_FirstLabels = dict[tuple[float, ...], dict[str, str]]  # first annotation by (image id, *bbox), then by category name
+# position of the first annotation by (image id, *bbox), then by category name
+_FirstPositions = dict[tuple[float, ...], dict[str, str]]
 
 
 @dataclass
@@ -41,7 +42,8 @@ class CocoReport:
         categories: Names of valid categories by id.
         object_counts: Number of valid annotations per category name.
         file_ids: Image id of the first valid entry of each image file, by normalized file name.
-        sizes: For entries with a malformed size: width and height of the image file in pixels, by file name.
+        sizes: For entries with a malformed size: width and height of the image file in pixels, by file name as in the
+            entry.
         malformed_ids: ``("image", id)`` or ``("category", id)`` of each malformed entry that has a valid id.
         file_names: Normalized file names of all entries of ``images``, including invalid ones.
         problems: Problems of the file and of its entries.
@@ -57,9 +59,9 @@ class CocoReport:
     file_names: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
-    def add_problem(self, kind: str, label: str, message: str) -> None:
-        """Add a problem of the entry ``label``, such as ``images[3]``."""
-        self.problems.append(Problem(kind, f"{self.path}: {label}", message))
+    def add_problem(self, kind: str, position: str, message: str) -> None:
+        """Add a problem of the entry ``position``, such as ``images[3]``."""
+        self.problems.append(Problem(kind, f"{self.path}: {position}", message))
 
 
 def check_coco_file(path: Path, classes: Sequence[str] | None = None, images: Path | None = None) -> CocoReport:
@@ -95,32 +97,33 @@ def check_coco_file(path: Path, classes: Sequence[str] | None = None, images: Pa
     return report
 
 
-def _parse_or_report(report: CocoReport, label: str, parse: Callable[[], Any]) -> Any:
+def _parse_or_report(report: CocoReport, position: str, parse: Callable[[], Any]) -> Any:
     """Call a parser of an entry and return its result; if it raises, report a malformed entry and return None."""
     try:
         return parse()
-    except UserError as error:  # its message repeats the label
-        report.add_problem("malformed-entry", label, error.what.removeprefix(f"{label}: ").removeprefix(f"{label} "))
+    except UserError as error:  # its message repeats the position
+        message = error.what.removeprefix(f"{position}: ").removeprefix(f"{position} ")
+        report.add_problem("malformed-entry", position, message)
         return None
 
 
 def _check_images(report: CocoReport, entries: Sequence[Any], folder: Path | None) -> None:
     for index, entry in enumerate(entries):
-        label = f"images[{index}]"
+        position = f"images[{index}]"
         if isinstance(entry, dict) and isinstance(entry.get("file_name"), str):
             report.file_names.add(normalize_file_name(entry["file_name"]))
-        image = _parse_or_report(report, label, partial(parse_image, entry, index, report.path))
+        image = _parse_or_report(report, position, partial(parse_image, entry, index, report.path))
         if image is None:
             image = _parse_with_file_size(report, entry, index, folder)
         if image is None:
             _record_malformed(report, "image", entry)
             continue
         if image.id in report.images:
-            report.add_problem("duplicate-id", label, f"the image id {image.id} occurs twice")
+            report.add_problem("duplicate-id", position, f"the image id {image.id} occurs twice")
             continue
         first_id = report.file_ids.setdefault(normalize_file_name(image.file_name), image.id)
         if first_id != image.id:
-            report.add_problem("file-name", label, f"{quote(image.file_name)} is also listed as id {first_id}")
+            report.add_problem("file-name", position, f"{quote(image.file_name)} is also listed as id {first_id}")
         report.images[image.id] = image
 
 
@@ -152,79 +155,82 @@ def _record_malformed(report: CocoReport, kind: str, entry: Any) -> None:
 def _check_categories(report: CocoReport, entries: Sequence[Any], classes: Sequence[str] | None) -> None:
     accepted_names = None if classes is None else {hyphenate(name) for name in classes}
     for index, entry in enumerate(entries):
-        label = f"categories[{index}]"
-        category_id = _parse_or_report(report, label, partial(get_integer, entry, "id", label, report.path))
+        position = f"categories[{index}]"
+        category_id = _parse_or_report(report, position, partial(get_integer, entry, "id", position, report.path))
         if category_id is None:
             continue
         name = printable_name(entry.get("name"))
         if category_id in report.categories:
-            report.add_problem("duplicate-id", label, f"the category id {category_id} occurs twice")
+            report.add_problem("duplicate-id", position, f"the category id {category_id} occurs twice")
             continue
         if name != entry.get("name") or not name:
             report.add_problem(
-                "malformed-entry", label, f"name must be a printable string, got {quote(entry.get('name'))}"
+                "malformed-entry", position, f"name must be a printable string, got {quote(entry.get('name'))}"
             )
         if not name:
             _record_malformed(report, "category", entry)
             continue
         if name in report.categories.values():
-            report.add_problem("malformed-entry", label, f"the category name {quote(name)} occurs twice")
+            report.add_problem("malformed-entry", position, f"the category name {quote(name)} occurs twice")
         if accepted_names is not None and hyphenate(name) not in accepted_names:
-            report.problems.append(class_problem(name, classes or (), f"{report.path}: {label}"))
+            report.problems.append(class_problem(name, classes or (), f"{report.path}: {position}"))
         report.categories[category_id] = name
 
 
 def _check_annotations(report: CocoReport, entries: Sequence[Any], classes: Sequence[str] | None) -> None:
     ids: set[int] = set()
-    first_labels: _FirstLabels = {}
+    first_positions: _FirstPositions = {}
     # duplicates are found by corrected category names, because a cleaned copy merges categories of the same name
     corrected_names = {category_id: correct_category(name, classes) for category_id, name in report.categories.items()}
     for index, entry in enumerate(entries):
-        label = f"annotations[{index}]"
-        parsed = _parse_or_report(report, label, partial(parse_annotation, entry, label, report.path))
+        position = f"annotations[{index}]"
+        parsed = _parse_or_report(report, position, partial(parse_annotation, entry, position, report.path))
         if parsed is None:
             continue
         annotation_id, image_id, category_id, bbox = parsed
-        label = f"{label} (id {annotation_id})"
+        position = f"{position} (id {annotation_id})"
         if annotation_id in ids:
-            report.add_problem("duplicate-id", label, f"the annotation id {annotation_id} occurs twice")
+            report.add_problem("duplicate-id", position, f"the annotation id {annotation_id} occurs twice")
         ids.add(annotation_id)
         malformed_values = find_malformed_values(entry)
         for message in malformed_values.values():
-            report.add_problem("malformed-entry", label, message)
-        for noun, value, entries_by_id in (
+            report.add_problem("malformed-entry", position, message)
+        for noun, referenced_id, entries_by_id in (
             ("image", image_id, report.images),
             ("category", category_id, report.categories),
         ):
-            if value not in entries_by_id and (noun, value) not in report.malformed_ids:
-                report.add_problem("unknown-id", label, f"no {noun} has the id {value}")
+            if referenced_id not in entries_by_id and (noun, referenced_id) not in report.malformed_ids:
+                report.add_problem("unknown-id", position, f"no {noun} has the id {referenced_id}")
         if image_id not in report.images or category_id not in report.categories:
             continue
         name = report.categories[category_id]
         report.object_counts[name] += 1
         # of several image entries of the same file, the first one is used, as in a cleaned copy
-        image = report.images[report.file_ids[normalize_file_name(report.images[image_id].file_name)]]
+        file_name = normalize_file_name(report.images[image_id].file_name)
+        image = report.images[report.file_ids[file_name]]
         for kind, message in find_object_problems(entry, bbox, name, image, malformed_values):
-            report.add_problem(kind, label, message)
-        _check_repeated(report, label, corrected_names[category_id], first_labels.setdefault((image.id, *bbox), {}))
+            report.add_problem(kind, position, message)
+        positions_by_name = first_positions.setdefault((image.id, *bbox), {})
+        _check_repeated(report, position, corrected_names[category_id], positions_by_name)
 
 
-def _check_repeated(report: CocoReport, label: str, name: str, labels_by_name: dict[str, str]) -> None:
+def _check_repeated(report: CocoReport, position: str, name: str, positions_by_name: dict[str, str]) -> None:
     """Report an annotation if an earlier one has the same image and box.
 
     Args:
         report: Report to which problems are added.
-        label: The annotation.
+        position: Position of the annotation.
         name: Category name of the annotation.
-        labels_by_name: First annotation with this image and box by category name. The annotation is added.
+        positions_by_name: Position of the first annotation with this image and box, by category name. The annotation
+            is added.
     """
-    if name in labels_by_name:
-        what = f"the {quote(name)} has the image and the box of {labels_by_name[name]}"
-        report.add_problem("duplicate-object", label, what)
+    if name in positions_by_name:
+        what = f"the {quote(name)} has the image and the box of {positions_by_name[name]}"
+        report.add_problem("duplicate-object", position, what)
         return
-    if labels_by_name:
-        other_name, other_label = next(iter(labels_by_name.items()))
+    if positions_by_name:
+        other_name, other_position = next(iter(positions_by_name.items()))
         report.add_problem(
-            "two-classes", label, f"the {quote(name)} has the box of the {quote(other_name)} at {other_label}"
+            "two-classes", position, f"the {quote(name)} has the box of the {quote(other_name)} at {other_position}"
         )
-    labels_by_name[name] = label
+    positions_by_name[name] = position

@@ -83,7 +83,7 @@ def divide_shared_labels(parts: Sequence[CheckedPart]) -> None:
         >>> [len(part.labels) for part in parts]
         [0, 1]
     """
-    # indices of parts; the label folder is None for parts without labels
+    # the values are indices of parts; the label folder is None for parts without labels
     first_part: dict[Path | None, int] = {}  # by label folder
     part_of_image: dict[Path | None, dict[str, int]] = {}  # by label folder, then by name of the image
     for index, part in enumerate(parts):
@@ -133,13 +133,13 @@ def _part_problems(part: CheckedPart, classes: Sequence[str] | None) -> Iterator
         yield from _wrong_coco_sizes(part)
     if part.source.labels is None:
         return
-    for labels in part.labels:
-        yield from labels.problems
-    yield from report_shared_names([labels.path for labels in part.labels])
+    for report in part.labels:
+        yield from report.problems
+    yield from report_shared_names([report.path for report in part.labels])
     records = records_by_image(part)
-    damaged = {report.path.stem for report in part.labels if report.is_damaged}
+    damaged_names = {report.path.stem for report in part.labels if report.is_damaged}
     sources = {name: record.source for name, record in records.items()}
-    yield from report_unpaired(part.source, list(part.images), sources, damaged)
+    yield from report_unpaired(part.source, list(part.images), sources, damaged_names)
     sizes = {path.stem: image.size for path, image in part.images.items()}
     for name, record in records.items():
         if record.size is not None and sizes.get(name) not in (None, record.size):
@@ -184,6 +184,7 @@ def _unlisted_images(parts: Sequence[CheckedPart]) -> Iterator[Problem]:
 
 def _iter_image_files(folder: Path, listed_names: Set[str]) -> Iterator[Path]:
     """Yield the image files of a folder, and of its subfolders that contain a listed image."""
+    # a name with ".." can lead out of the folder
     parents = {folder, *((folder / name).parent for name in listed_names if ".." not in Path(name).parts)}
     for parent in sorted(parents):
         if parent.is_dir() and parent.is_relative_to(folder):

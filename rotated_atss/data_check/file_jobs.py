@@ -32,8 +32,8 @@ class FileJob:
         paths: The files.
         format_name: Format of label files; empty for images.
         classes: Class names of label files; None accepts any.
-        class_column: Column with the class, for labels in map coordinates.
-        class_name: Class of all objects, for labels in map coordinates.
+        class_column: For vector files in map coordinates: the attribute column with the class.
+        class_name: For vector files in map coordinates: the class of all objects, instead of a column.
         images: For label files: the image files, by name without suffix. Readers can need their size and georeference.
         decode: For image files: decode all pixels.
         memory_bytes: Estimated memory of reading one image; that of label files is negligible.
@@ -71,27 +71,27 @@ def image_jobs(paths: Iterable[Path], *, decode: bool, files_per_job: int = FILE
         [16, 4]
     """
     group: list[Path] = []
-    sizes: list[int] = []
+    group_bytes: list[int] = []  # decoded bytes of each image of the group
     for path in paths:
-        size = estimate_decode_bytes(path)
-        if group and (len(group) == files_per_job or sum(sizes) + size > _JOB_BYTES):
-            yield FileJob(tuple(group), decode=decode, memory_bytes=max(sizes))
-            group, sizes = [], []
+        decoded_bytes = estimate_decode_bytes(path)
+        if group and (len(group) == files_per_job or sum(group_bytes) + decoded_bytes > _JOB_BYTES):
+            yield FileJob(tuple(group), decode=decode, memory_bytes=max(group_bytes))
+            group, group_bytes = [], []
         group.append(path)
-        sizes.append(size)
+        group_bytes.append(decoded_bytes)
     if group:
-        yield FileJob(tuple(group), decode=decode, memory_bytes=max(sizes))
+        yield FileJob(tuple(group), decode=decode, memory_bytes=max(group_bytes))
 
 
 def label_jobs(
-    labels: Sequence[Path], format_name: str, images: Sequence[Path], options: ReadOptions
+    label_paths: Sequence[Path], format_name: str, image_paths: Sequence[Path], options: ReadOptions
 ) -> Iterator[FileJob]:
     """Group label files into jobs, with the images that their readers need.
 
     Args:
-        labels: The label files.
+        label_paths: The label files.
         format_name: Format of the label files.
-        images: Image files that the labels belong to.
+        image_paths: Image files that the labels belong to.
         options: Class names, and the class column or class of labels in map coordinates.
 
     Example:
@@ -99,14 +99,14 @@ def label_jobs(
         >>> [(len(job.paths), list(job.images)) for job in jobs]
         [(2, ['P1'])]
     """
-    images_by_name = {path.stem: path for path in images}
-    remaining = iter(labels)
+    images_by_name = {path.stem: path for path in image_paths}
+    remaining = iter(label_paths)
     while paths := tuple(islice(remaining, FILES_PER_JOB)):
         same_name_images = {path.stem: images_by_name[path.stem] for path in paths if path.stem in images_by_name}
         # A file can have the objects of many images if it is the only one, or if it has map coordinates and not the
         # name of an image.
         has_unpaired_map = format_name in MAP_FORMATS and len(same_name_images) < len(paths)
-        needs_all_images = len(labels) == 1 or has_unpaired_map
+        needs_all_images = len(label_paths) == 1 or has_unpaired_map
         yield FileJob(
             paths, format_name, options.classes, options.class_column, options.class_name,
             images_by_name if needs_all_images else same_name_images,

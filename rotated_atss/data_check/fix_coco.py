@@ -61,9 +61,9 @@ def write_coco_part(
     cleaned = clean_instances(content, path, new_names, classes, part.coco.sizes)
     (target / "images").mkdir(parents=True)
     (target / "annotations").mkdir()
-    listed_names = {image["file_name"] for image in cleaned["images"]}
+    cleaned_names = {image["file_name"] for image in cleaned["images"]}
     for name, report in readable.items():
-        if new_names[name] in listed_names:
+        if new_names[name] in cleaned_names:
             place_image(report, target / "images" / new_names[name], copy=copy_images)
     data = read_bytes(path) if cleaned == content else json.dumps(cleaned).encode()
     write_bytes(target / "annotations" / path.name, data)
@@ -191,8 +191,8 @@ def _clean_annotations(
         with suppress(UserError):
             parsed.append((entry, parse_annotation(entry, f"annotations[{index}]", path)))
     given_ids = {annotation_id for _, (annotation_id, *_) in parsed}
-    unused_ids = (number for number in count(1) if number not in given_ids)
-    used_ids: set[int] = set()
+    free_ids = (number for number in count(1) if number not in given_ids)  # for annotations whose id is repeated
+    cleaned_ids: set[int] = set()
     seen_objects: set[tuple[float, ...]] = set()  # (image id, category id, *bbox)
     for entry, (annotation_id, image_id, category_id, bbox) in parsed:
         if image_id not in image_ids or category_id not in category_ids:
@@ -205,13 +205,13 @@ def _clean_annotations(
             continue
         seen_objects.add(object_key)
         changes: dict[str, Any] = {"image_id": image.id, "category_id": category_ids[category_id]}
-        if annotation_id in used_ids:
-            changes["id"] = next(unused_ids)
-        used_ids.add(annotation_id)
+        if annotation_id in cleaned_ids:
+            changes["id"] = next(free_ids)
+        cleaned_ids.add(annotation_id)
         if "wrong-area" in kinds or "area" in malformed_values:
             polygons = None if "segmentation" in malformed_values else entry.get("segmentation")
             changes["area"] = _object_area(polygons, bbox)
-        cleaned = dict(_with_values(entry, **changes))
+        cleaned = dict(_with_values(entry, **changes))  # a copy, since _with_values can return the entry itself
         if "segmentation" in malformed_values:
             del cleaned["segmentation"]
         yield cleaned

@@ -38,7 +38,7 @@ def clean_labels(record: ImageLabels, classes: Sequence[str] | None = None) -> I
     names = correct_classes(record.classes, classes)
     class_numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     class_of_object = np.array([class_numbers[name] for name in names], dtype=np.int64)
-    first_equal = find_first_equal(record.polygons, class_of_object)
+    first_equal = find_first_equal(record.polygons, class_of_object)  # per object, index of the first equal one
     is_first = first_equal == np.arange(len(first_equal))
     keep = ~have_zero_area(record.polygons) & is_first
     return replace(

@@ -163,7 +163,7 @@ def _hash_pixels(path: Path) -> tuple[tuple[int, int], str, bool]:
 def _check_suffix(path: Path, header: ImageHeader | None) -> tuple[str, list[Problem]]:
     """Return the suffix that fits the content of a file, and a problem if the file has another suffix."""
     file_format = _recognize_format(path) if header is None else header.file_format
-    suffixes = _SUFFIXES.get(file_format, (path.suffix.lower(),))
+    suffixes = _SUFFIXES.get(file_format, (path.suffix.lower(),))  # of an unknown format, any suffix is accepted
     if path.suffix.lower() in suffixes:
         return path.suffix, []
     what = f"the content is {file_format}, the suffix is {path.suffix}"

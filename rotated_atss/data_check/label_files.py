@@ -168,9 +168,9 @@ def correct_classes(names: Sequence[str], classes: Sequence[str] | None) -> tupl
     """
     if classes is None:
         return tuple(map(hyphenate, names))
-    class_names = {hyphenate(name) for name in classes}
+    accepted_names = {hyphenate(name) for name in classes}
     corrected = {
-        name: hyphenate(name if hyphenate(name) in class_names else find_misspelled(name, classes) or name)
+        name: hyphenate(name if hyphenate(name) in accepted_names else find_misspelled(name, classes) or name)
         for name in set(names)
     }
     return tuple(corrected[name] for name in names)
@@ -180,8 +180,8 @@ def _class_problems(record: ImageLabels, classes: Sequence[str] | None) -> list[
     """Return the problems of class names that are not in a class list."""
     if classes is None:
         return []
-    class_names = {hyphenate(name) for name in classes}
-    unknown = {name for name in set(record.classes) if hyphenate(name) not in class_names}
+    accepted_names = {hyphenate(name) for name in classes}
+    unknown = {name for name in set(record.classes) if hyphenate(name) not in accepted_names}
     return [
         class_problem(name, classes, where_of(record, row))
         for row, name in enumerate(record.classes)
@@ -226,7 +226,7 @@ def _further_class_problems(
     record: ImageLabels, classes: Sequence[str] | None, problems: Sequence[Problem]
 ) -> list[Problem]:
     """Return the class problems that are not reported yet: those of lines with another problem, such as the flag."""
-    reported_lines = {problem.where for problem in problems if problem.kind.endswith("-class")}
+    reported_lines = {problem.where for problem in problems if problem.kind in ("misspelled-class", "unknown-class")}
     return [problem for problem in _class_problems(record, classes) if problem.where not in reported_lines]
 
 

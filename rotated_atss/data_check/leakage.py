@@ -65,12 +65,12 @@ def _iter_images(
 
 
 def _content_problem(image: _SetImage, earlier_images: Sequence[_SetImage]) -> Problem:
-    """Return the problem of an image that repeats earlier ones. A copy in another set comes first, as it is a leak."""
+    """Return the problem of an image that repeats earlier ones: a leak if one of these is in another set."""
     in_other_sets = [earlier for earlier in earlier_images if earlier.set_name != image.set_name]
-    copy = (in_other_sets or earlier_images)[0].report
-    what = "bytes" if copy.bytes_hash == image.report.bytes_hash else "pixels"
+    original = (in_other_sets or earlier_images)[0].report
+    what = "bytes" if original.bytes_hash == image.report.bytes_hash else "pixels"
     kind = "leaked-image" if in_other_sets else "duplicate-image"
-    return Problem(kind, str(image.report.path), f"the same {what} as {copy.path}")
+    return Problem(kind, str(image.report.path), f"the same {what} as {original.path}")
 
 
 def _name_problems(image: _SetImage, earlier_images: Sequence[_SetImage]) -> Iterator[Problem]:

@@ -35,7 +35,7 @@ class ObjectTable:
         polygons: (N, 8) float64, corners in pixels.
         image_index: (N,) int64, index into ``records``.
         rows: (N,) int64, index of the object within its record.
-        labels: (N,) int64, class indices, in order of first occurrence.
+        class_indices: (N,) int64; classes are numbered in order of first occurrence.
         sizes: (N, 2) float64, width and height of the image in pixels, NaN where they are unknown.
     """
 
@@ -43,22 +43,25 @@ class ObjectTable:
     polygons: np.ndarray
     image_index: np.ndarray
     rows: np.ndarray
-    labels: np.ndarray
+    class_indices: np.ndarray
     sizes: np.ndarray
 
     @classmethod
     def from_records(cls, records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int] | None]) -> ObjectTable:
         """Build the table from the labels and the size of each image; a size is None if it is unknown."""
         counts = np.array([len(record) for record in records], dtype=np.int64)
-        class_indices: dict[str, int] = {}
-        labels = [class_indices.setdefault(name, len(class_indices)) for record in records for name in record.classes]
+        index_by_class: dict[str, int] = {}
+        class_indices = [
+            index_by_class.setdefault(name, len(index_by_class)) for record in records for name in record.classes
+        ]
         size_rows = np.array([(np.nan, np.nan) if size is None else size for size in sizes], dtype=np.float64)
         return cls(
             records,
-            np.concatenate([np.empty((0, 8)), *(record.polygons for record in records)]),  # works without records, too
+            # the empty array is for an empty list of records
+            np.concatenate([np.empty((0, 8)), *(record.polygons for record in records)]),
             np.repeat(np.arange(len(records)), counts),
             np.concatenate([np.empty(0, dtype=np.int64), *map(np.arange, counts)]),
-            np.array(labels, dtype=np.int64),
+            np.array(class_indices, dtype=np.int64),
             np.repeat(size_rows.reshape(-1, 2), counts, axis=0),
         )
 
@@ -97,7 +100,7 @@ def check_objects(records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int
 
 
 def have_zero_area(polygons: np.ndarray) -> np.ndarray:
-    """Return whether polygons (N, 8) have no area: (N,) bool.
+    """Return whether polygons (N, 8) have no area, or so little that splitting omits them: (N,) bool.
 
     False for self-crossing polygons, because they have an area once their corners are sorted.
 
@@ -196,11 +199,11 @@ def _check_two_classes(table: ObjectTable) -> Iterator[_Finding]:
     first_equal = _find_first_equal_object(table)
     # only the first of equal objects is compared, because N equal objects would give N^2 pairs
     distinct = np.flatnonzero(first_equal == np.arange(len(first_equal)))
-    polygons, labels = table.polygons[distinct], table.labels[distinct]
+    polygons, class_indices = table.polygons[distinct], table.class_indices[distinct]
     hbbs, areas = polygon_hbbs(polygons), polygon_areas(polygons)
     for first, second in iter_overlapping_pairs(hbbs, table.image_index[distinct]):
         bounds = iou_upper_bounds(hbbs[first], areas[first], hbbs[second], areas[second])
-        is_candidate = (labels[first] != labels[second]) & (bounds >= SAME_OBJECT_IOU)
+        is_candidate = (class_indices[first] != class_indices[second]) & (bounds >= SAME_OBJECT_IOU)
         first, second = first[is_candidate], second[is_candidate]
         ious = polygon_ious(polygons[first], polygons[second])
         for i, j, iou in zip(distinct[first].tolist(), distinct[second].tolist(), ious.tolist()):
@@ -211,8 +214,8 @@ def _check_two_classes(table: ObjectTable) -> Iterator[_Finding]:
 
 def _find_first_equal_object(table: ObjectTable) -> np.ndarray:
     """Return, for each object, the index of the first object of its image and class that has the same corners."""
-    num_classes = table.labels.max(initial=0) + 1
-    groups = table.image_index * num_classes + table.labels  # one number per pair of image and class
+    num_classes = table.class_indices.max(initial=0) + 1
+    groups = table.image_index * num_classes + table.class_indices  # one number per pair of image and class
     return find_first_equal(table.polygons, groups)
 
 

@@ -101,7 +101,8 @@ def list_part_images(part: DataPart, coco: CocoReport | None) -> tuple[list[Path
         ...     [problem.kind for problem in list_part_images(DataPart(Path(folder)), None)[1]]
         ['shared-name', 'skipped-file']
     """
-    paths = list_files(part.images, IMAGE_SUFFIXES, broken_links=True)  # raises an error if the folder is missing
+    # also with a COCO file, because this raises an error if the folder is missing
+    paths = list_files(part.images, IMAGE_SUFFIXES, broken_links=True)
     if coco is not None:
         return _list_coco_images(part, coco)
     if not paths:
@@ -142,15 +143,15 @@ def image_name(record: ImageLabels, format_name: str) -> str:
 
 
 def report_unpaired(
-    part: DataPart, images: Sequence[Path], labels: Mapping[str, Path], damaged: Collection[str] = ()
+    part: DataPart, image_paths: Sequence[Path], label_paths: Mapping[str, Path], damaged_names: Collection[str] = ()
 ) -> Iterator[Problem]:
     """Yield problems of images without labels, and of labels without an image.
 
     Args:
         part: The part.
-        images: Image files.
-        labels: Label file by name of the image without suffix.
-        damaged: Names without suffix of damaged label files. Images of these names count as labeled.
+        image_paths: Image files.
+        label_paths: Label file by name of the image without suffix.
+        damaged_names: Names without suffix of damaged label files. Images of these names count as labeled.
 
     Example:
         >>> part = DataPart(Path("images"), Path("labelTxt"))
@@ -158,11 +159,11 @@ def report_unpaired(
         >>> [str(problem) for problem in problems]
         ['P1.png: no labels in labelTxt', 'P2.txt: no image P2.* in images']
     """
-    names = {path.stem for path in images}
-    for path in images:
-        if path.stem not in labels and path.stem not in damaged:
+    names = {path.stem for path in image_paths}
+    for path in image_paths:
+        if path.stem not in label_paths and path.stem not in damaged_names:
             yield Problem("unlabeled-image", str(path), f"no labels in {part.labels}")
-    for name, path in labels.items():
+    for name, path in label_paths.items():
         if name not in names:
             yield Problem("missing-image", str(path), f"no image {name}.* in {part.images}")
 

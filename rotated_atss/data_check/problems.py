@@ -19,7 +19,7 @@ class Problem:
 
     Attributes:
         kind: A key of :data:`rotated_atss.data_check.kinds.KINDS`.
-        where: ``path``, ``path:line``, or ``path: images[3]`` for an entry of a COCO file.
+        where: ``path``, ``path:line``, or the path and an entry, such as ``path: images[3]`` or ``path: object 3``.
         message: What is wrong, with the wrong value.
     """
 
@@ -37,7 +37,7 @@ class Problem:
         return cls(kind, str(error.where), f"{error.what}{hint}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the problem as an object for JSON, with ``path`` and ``line`` as separate values.
+        """Return the problem as an object for JSON. ``path:line`` is divided; any other ``where`` becomes ``path``.
 
         Example:
             >>> Problem("zero-area", "P1.txt:3", "the object has no area").to_json()["line"]

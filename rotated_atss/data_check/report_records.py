@@ -46,7 +46,7 @@ def _report_to_json(report: FileReport) -> dict[str, Any]:
         "problems": [[problem.kind, problem.where, problem.message] for problem in report.problems],
     }
     if isinstance(report, LabelReport):
-        records = [_labels_to_json(labels) for labels in report.records]
+        records = [_record_to_json(record) for record in report.records]
         return {**common, "damaged": report.is_damaged, "records": records}
     return {
         **common,
@@ -61,28 +61,28 @@ def _report_to_json(report: FileReport) -> dict[str, Any]:
 def _report_from_json(values: dict[str, Any]) -> FileReport:
     path, problems = Path(values["path"]), tuple(Problem(*problem) for problem in values["problems"])
     if "records" in values:
-        return LabelReport(path, tuple(map(_labels_from_json, values["records"])), problems, values["damaged"])
+        return LabelReport(path, tuple(map(_record_from_json, values["records"])), problems, values["damaged"])
     size = None if values["size"] is None else (values["size"][0], values["size"][1])
     return ImageReport(
         path, size, values["suffix"], values["bytes_hash"], values["pixels_hash"], values["uniform"], problems
     )
 
 
-def _labels_to_json(labels: ImageLabels) -> dict[str, Any]:
-    """Return the labels of an image. Scores and georeference are left out, because checked labels have neither."""
+def _record_to_json(record: ImageLabels) -> dict[str, Any]:
+    """Convert the labels of an image. Scores and georeference are left out, because checked labels have neither."""
     return {
-        "name": labels.name,
-        "source": str(labels.source),
-        "polygons": labels.polygons.tolist(),
-        "classes": labels.classes,
-        "difficult": labels.difficult.tolist(),
-        "size": labels.size,
-        "lines": labels.lines.tolist(),
-        "header": labels.header,
+        "name": record.name,
+        "source": str(record.source),
+        "polygons": record.polygons.tolist(),
+        "classes": record.classes,
+        "difficult": record.difficult.tolist(),
+        "size": record.size,
+        "lines": record.lines.tolist(),
+        "header": record.header,
     }
 
 
-def _labels_from_json(values: dict[str, Any]) -> ImageLabels:
+def _record_from_json(values: dict[str, Any]) -> ImageLabels:
     return ImageLabels(
         name=values["name"],
         source=Path(values["source"]),

@@ -64,7 +64,7 @@ def read_shard(
     records: Path,
     shard: Shard | None,
     description: dict[str, str],
-    read: Callable[[Sequence[FileJob]], Iterable[tuple[FileJob, list[FileReport]]]],
+    read_reports: Callable[[Sequence[FileJob]], Iterable[tuple[FileJob, list[FileReport]]]],
 ) -> tuple[dict[Path, FileReport], tuple[Shard, ...]]:
     """Read and record the files of a shard, except those that an earlier run has recorded.
 
@@ -73,7 +73,7 @@ def read_shard(
         records: Folder of the records, created if missing.
         shard: The shard; None reads all files that are not recorded.
         description: Settings that all shards share (:func:`describe_check`).
-        read: Reads the files of jobs and yields their reports.
+        read_reports: Function that reads the files of jobs and yields each job with its reports.
 
     Returns:
         Report of each file of the dataset, and the shards that have not read all of their files. If there are
@@ -104,11 +104,11 @@ def read_shard(
         key_of_job = {job: job.key() for job in jobs}
         keys = list(key_of_job.values())
         selected = set(run.select(keys))
-        for job, reports in read([job for job, key in key_of_job.items() if key in selected]):
+        for job, reports in read_reports([job for job, key in key_of_job.items() if key in selected]):
             run.record(key_of_job[job], reports_to_json(reports))
         unfinished = run.unfinished_shards(keys)
         if unfinished:
             return {}, tuple(unfinished)
-        current_keys = set(keys)
+        current_keys = set(keys)  # the folder can also have records of earlier versions of the files
         reports_by_key = {key: reports for key, reports in run.results() if key in current_keys}
     return {report.path: report for reports in reports_by_key.values() for report in reports}, ()

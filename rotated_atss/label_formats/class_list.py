@@ -32,8 +32,8 @@ def find_class_names(folder: Path) -> tuple[str, ...] | None:
         ('plane', 'ship')
     """
     for parent in (folder, *folder.resolve().parents[:2]):
-        for name in NAMES_FILES:
-            path = parent / name
+        for file_name in NAMES_FILES:
+            path = parent / file_name
             if path.is_file():
                 return read_class_names(path)
     return None
@@ -89,7 +89,10 @@ def _bracketed_names(text: str, following_lines: list[str]) -> list[str]:
 
 
 def _indented_names(lines: list[str]) -> list[str]:
-    """Return the names of lines ``- plane`` or ``0: plane``; the indices must be 0, 1, ... in any order."""
+    """Return the names of lines ``- plane`` or ``0: plane``, up to the first line of another form.
+
+    Empty unless the indices are 0, 1, ..., in any order.
+    """
     names: dict[int, str] = {}
     for line in lines:
         if not _without_comment(line):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from rotated_atss.errors import UserError, count_of, quote
 
 OTHERS = "*"
-"""Key of a class map for all classes that it does not list."""
+"""As a key of a class map: all classes that it does not list. As a new name: the old name."""
 
 
 def parse_class_map(text: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read instances JSON in which the only polygon of ``segmentation`` is a quadrilateral.
 
     The optional keys ``difficult`` and ``score`` of an annotation are read. An annotation with ``iscrowd`` is read as
-    difficult. An annotation without a polygon gets the corners of its horizontal ``bbox``.
+    difficult. An annotation without a polygon, or with a mask instead, gets the corners of its horizontal ``bbox``.
 
     Raises:
         UserError: A file is not in this format, or a polygon does not have four corners (see
@@ -105,24 +105,26 @@ def _read_file(path: Path, options: ReadOptions, read_polygon: _ReadPolygon) -> 
         get_integer(entry, "id", f"categories[{index}]", path): entry.get("name")
         for index, entry in enumerate(content["categories"])
     }
+    # classes are in the order of their ids; a name that is no string is an error only if an object has it
     names_by_id = [category_names[category_id] for category_id in sorted(category_names)]
     options.class_order.update(dict.fromkeys(name for name in names_by_id if isinstance(name, str)))
-    objects: dict[int, ObjectList] = {}
+    objects_by_image: dict[int, ObjectList] = {}
     for index, entry in enumerate(content["images"]):
         image_id = get_integer(entry, "id", f"images[{index}]", path)
-        if image_id in objects:
+        if image_id in objects_by_image:
             raise UserError(f"duplicate image id {image_id}", where=path)
-        objects[image_id] = ObjectList()
+        objects_by_image[image_id] = ObjectList()
     for index, entry in enumerate(content["annotations"]):
-        label = f"annotations[{index}]"
-        image_id = get_integer(entry, "image_id", label, path)
-        category_id = get_integer(entry, "category_id", label, path)
-        if image_id not in objects:
-            raise UserError(f"{label}: no such image_id {image_id}", where=path)
+        position = f"annotations[{index}]"
+        image_id = get_integer(entry, "image_id", position, path)
+        category_id = get_integer(entry, "category_id", position, path)
+        if image_id not in objects_by_image:
+            raise UserError(f"{position}: no such image_id {image_id}", where=path)
         if category_id not in category_names:
-            raise UserError(f"{label}: no such category_id {category_id}", where=path)
-        _add_object(objects[image_id], entry, category_names[category_id], options, read_polygon, f"{path}: {label}")
-    return [_build_image(entry, objects[int(entry["id"])], path) for entry in content["images"]]
+            raise UserError(f"{position}: no such category_id {category_id}", where=path)
+        objects, name = objects_by_image[image_id], category_names[category_id]
+        _add_object(objects, entry, name, options, read_polygon, f"{path}: {position}")
+    return [_build_image(entry, objects_by_image[int(entry["id"])], path) for entry in content["images"]]
 
 
 def _read_instances(path: Path) -> dict[str, Any]:
@@ -195,14 +197,14 @@ def _write_file(
     images: Sequence[ImageLabels],
     classes: Sequence[str],
     folder: Path,
-    format_entries: Callable[[ImageLabels], list[dict[str, Any]]],
+    geometry_entries: Callable[[ImageLabels], list[dict[str, Any]]],
 ) -> None:
-    """Write ``annotations.json``. ``format_entries`` returns the keys with the geometry of each object of an image."""
+    """Write ``annotations.json``; ``geometry_entries`` returns the geometry of each object of an image, as keys."""
     category_ids = {name: category_id for category_id, name in enumerate(classes, start=1)}
     annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(images, start=1):
-        for row, entry in enumerate(format_entries(image)):
-            annotation = {"id": len(annotations) + 1, "image_id": image_id, **entry, "iscrowd": 0}
+        for row, geometry in enumerate(geometry_entries(image)):
+            annotation = {"id": len(annotations) + 1, "image_id": image_id, **geometry, "iscrowd": 0}
             annotation["category_id"] = category_ids[image.classes[row]]
             if image.difficult[row]:
                 annotation["difficult"] = int(image.difficult[row])

@@ -72,8 +72,8 @@ def convert_labels(
             class, and orders them by the class indices of the source, or by name if it has none.
         class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
-        class_column: Column with the class, for labels in map coordinates.
-        class_name: Class of all objects, for labels in map coordinates.
+        class_column: For vector files in map coordinates: the attribute column with the class.
+        class_name: For vector files in map coordinates: the class of all objects, instead of a column.
 
     Raises:
         UserError: An input is invalid, a class is not in ``classes`` or ``class_map``, an image size is needed but not
@@ -96,31 +96,33 @@ def convert_labels(
         raise UserError(f"the format {target.name} cannot be written", hint=f"choose from {', '.join(WRITTEN)}")
     reject_overlapping_output(out, [source] if images is None else [source, images], may_contain_inputs=False)
     image_files = None if images is None else ImageFiles(images)
-    labels = read_label_set(
+    label_set = read_label_set(
         source, source_format, images=image_files, classes=classes, fit_polygons=fit_polygons,
         class_column=class_column, class_name=class_name,
     )  # fmt: skip
-    notes: Counter[Note] = Counter()
-    # readers use ``classes`` only for class indices and names with spaces, so unknown names are rejected here
-    source_records = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
+    notes: Counter[Note] = Counter()  # counts by the noun that is counted and the rest of the note
+    source_records = list(label_set.images)  # one per image
+    if classes is not None:
+        # readers use ``classes`` only for class indices and names with spaces, so unknown names are rejected here
+        source_records = [check_classes(record, classes) for record in source_records]
     source_classes = {name for record in source_records for name in record.classes}
     records = [_rename(record, class_map, notes) for record in source_records]
-    names = _order_classes(labels, records, classes, class_map)
+    out_classes = _order_classes(label_set, records, classes, class_map)
     records = [_add_size_and_name(record, target, image_files, notes) for record in records]
     if target.name == "dota":
-        records, names = _hyphenate(records, names, notes)
+        records, out_classes = _hyphenate(records, out_classes, notes)
     _note_losses(records, target, notes)
     with staged_folder(out) as folder:
-        target.write(records, names, folder)
-    all_notes = [*labels.notes, *format_notes(notes)]
+        target.write(records, out_classes, folder)
+    all_notes = [*label_set.notes, *format_notes(notes)]
     unused_note = unused_names_note(class_map, source_classes)
     if unused_note:
         all_notes.append(unused_note)
     return ConvertResult(
-        source_format=labels.format_name,
+        source_format=label_set.format_name,
         images=len(records),
         objects=sum(map(len, records)),
-        classes=tuple(names),
+        classes=tuple(out_classes),
         notes=tuple(all_notes),
     )
 
@@ -143,13 +145,13 @@ def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
     spellings = {hyphenate(name).casefold(): name for name in classes}
     # names in ``classes`` that differ only in case are different classes, found by their exact spelling
     spellings |= {hyphenate(name): name for name in classes}
-    names = []
+    respelled = []
     for row, name in enumerate(record.classes):
         spelling = spellings.get(hyphenate(name)) or spellings.get(hyphenate(name).casefold())
         if spelling is None:
             raise unknown_class_error(name, classes, where_of(record, row))
-        names.append(spelling)
-    return replace(record, classes=tuple(names))
+        respelled.append(spelling)
+    return replace(record, classes=tuple(respelled))
 
 
 def where_of(record: ImageLabels, row: int) -> str:
@@ -169,14 +171,14 @@ def _rename(record: ImageLabels, class_map: Mapping[str, str] | None, notes: Cou
     """Rename the classes of a record, and drop the objects of classes that the class map drops."""
     if class_map is None:
         return record
-    names = [map_class(name, class_map, where_of(record, row)) for row, name in enumerate(record.classes)]
-    keep = np.array([bool(name) for name in names], dtype=bool)  # map_class returns "" for a dropped class
+    new_names = [map_class(name, class_map, where_of(record, row)) for row, name in enumerate(record.classes)]
+    keep = np.array([bool(name) for name in new_names], dtype=bool)  # map_class returns "" for a dropped class
     if not keep.all():
         notes["object", " of classes that the class map drops"] += int((~keep).sum())
     return replace(
         record,
         polygons=record.polygons[keep],
-        classes=tuple(name for name in names if name),
+        classes=tuple(name for name in new_names if name),
         difficult=record.difficult[keep],
         scores=None if record.scores is None else record.scores[keep],
         lines=record.lines[keep],
@@ -184,13 +186,13 @@ def _rename(record: ImageLabels, class_map: Mapping[str, str] | None, notes: Cou
 
 
 def _order_classes(
-    labels: LabelSet,
+    label_set: LabelSet,
     records: Sequence[ImageLabels],
     classes: Sequence[str] | None,
     class_map: Mapping[str, str] | None,
 ) -> list[str]:
     """Return the classes of the output: first in the index order of the source, then other classes by name."""
-    ordered = list(classes or labels.classes)
+    ordered = list(classes or label_set.classes)
     if class_map is not None:
         # a class that the map does not list has no objects, or _rename would have raised; it is dropped
         map_or_drop = {OTHERS: "", **class_map}
@@ -225,7 +227,7 @@ def _add_size_and_name(
         name += _DEFAULT_SUFFIX
         notes["image file name", f" not known: written with {_DEFAULT_SUFFIX} (use --images to read file names)"] += 1
     georeference = None
-    if image_files is not None and target.name == "geojson":
+    if image_files is not None and target.name == "geojson":  # the only format written in map coordinates
         georeference = _lon_lat_georeference(image_files.path(record.image_id))
     if georeference is not None:
         notes["image", " georeferenced: written in longitude and latitude"] += 1
@@ -239,13 +241,13 @@ def _lon_lat_georeference(path: Path) -> Georeference | None:
 
 
 def _hyphenate(
-    records: Sequence[ImageLabels], names: Sequence[str], notes: Counter[Note]
+    records: Sequence[ImageLabels], classes: Sequence[str], notes: Counter[Note]
 ) -> tuple[list[ImageLabels], list[str]]:
     """Replace the spaces in class names with hyphens, because DOTA label files separate fields by spaces."""
-    spaced = [name for name in names if name != hyphenate(name)]
+    spaced = [name for name in classes if name != hyphenate(name)]
     if not spaced:
-        return list(records), list(names)
-    new_names = [hyphenate(name) for name in names]
+        return list(records), list(classes)
+    new_names = [hyphenate(name) for name in classes]
     if len(set(new_names)) < len(new_names):
         name = next(name for name in spaced if new_names.count(hyphenate(name)) > 1)
         hint = "rename one with --class-map"

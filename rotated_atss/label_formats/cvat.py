@@ -16,7 +16,7 @@ from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOpti
 from rotated_atss.label_formats.xml_file import XmlElement, read_xml, to_image_size, xml_attributes, xml_tag
 
 FILE = "annotations.xml"
-_OTHER_SHAPES = ("polyline", "points", "ellipse", "mask", "cuboid", "skeleton")
+_UNREAD_SHAPES = ("polyline", "points", "ellipse", "mask", "cuboid", "skeleton")  # noted; all other tags are no shapes
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
@@ -71,7 +71,7 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 def _image_elements(path: Path) -> list[XmlElement]:
     root = read_xml(path)
-    if root.find("track") is not None:
+    if root.find("track") is not None:  # an object that is followed through the frames of a video
         what = "the file contains annotations of a video"
         raise UserError(what, where=root.get("track").where, hint="export as 'CVAT for images 1.1'")
     return root.find_all("image")
@@ -80,7 +80,7 @@ def _image_elements(path: Path) -> list[XmlElement]:
 def _read_image(element: XmlElement, path: Path, options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
     for shape in element.children:
-        if shape.tag in _OTHER_SHAPES:
+        if shape.tag in _UNREAD_SHAPES:
             options.notes["shape", f" of type {shape.tag}, neither box nor polygon: left out"] += 1
         if shape.tag not in ("box", "polygon"):
             continue
@@ -109,13 +109,14 @@ def _polygon_corners(shape: XmlElement, options: ReadOptions) -> list[float]:
 
 
 def _difficult(shape: XmlElement) -> int:
-    for attribute in shape.find_all("attribute"):
-        if attribute.attributes.get("name") == "difficult":
-            text = attribute.text.strip().lower()
-            values = {"0": 0, "1": 1, "2": 2, "false": 0, "true": 1, "": 0}
-            if text not in values:
-                raise UserError(f"the attribute difficult must be 0, 1 or 2, got {quote(text)}", where=attribute.where)
-            return values[text]
+    """Return the value of the child ``<attribute name="difficult">`` of a shape, 0 by default."""
+    flags = {"0": 0, "1": 1, "2": 2, "false": 0, "true": 1, "": 0}
+    for child in shape.find_all("attribute"):
+        if child.attributes.get("name") == "difficult":
+            text = child.text.strip().lower()
+            if text not in flags:
+                raise UserError(f"the attribute difficult must be 0, 1 or 2, got {quote(text)}", where=child.where)
+            return flags[text]
     return 0
 
 

@@ -90,22 +90,21 @@ def _read_task1(paths: Sequence[Path]) -> list[ImageLabels]:
     polygons = np.concatenate([detections.polygons for detections in by_class.values()])
     scores = np.concatenate([detections.scores for detections in by_class.values()])
     # each file numbers the images that it contains; convert these numbers to indices of ``image_ids``
-    image_index = np.concatenate(
-        [
-            np.array([index_by_image[name] for name in detections.images], dtype=np.int64)[detections.image_index]
-            for detections in by_class.values()
-        ]
-    )
-    classes = [name for name, detections in by_class.items() for _ in range(len(detections))]
+    image_indices = []
+    for detections in by_class.values():
+        file_indices = np.array([index_by_image[image_id] for image_id in detections.images], dtype=np.int64)
+        image_indices.append(file_indices[detections.image_index])
+    image_index = np.concatenate(image_indices)
+    object_classes = [name for name, detections in by_class.items() for _ in range(len(detections))]
     order = np.argsort(image_index, kind="stable")
     image_starts = np.searchsorted(image_index[order], np.arange(1, len(image_ids)))  # of all images but the first
     rows_by_image = np.split(order, image_starts) if image_ids else []  # indices of the detections of each image
     return [
         ImageLabels(
             name=image_id,
-            source=paths[0].parent,
+            source=paths[0].parent,  # the folder, since an image can be in several Task1 files
             polygons=polygons[rows],
-            classes=tuple(classes[row] for row in rows),
+            classes=tuple(object_classes[row] for row in rows),
             difficult=np.zeros(len(rows), dtype=np.int64),
             scores=scores[rows],
             lines=np.zeros(len(rows), dtype=np.int64),

@@ -57,13 +57,13 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
     container = root.find("objects")
     for element in container.find_all("object") if container is not None else ():
-        unit = element.child_text("coordinate", "pixel")
+        unit = element.child_text("coordinate", default="pixel")
         if unit != "pixel":
             raise UserError(f"coordinates must be pixels, got {quote(unit)}", where=element.where)
         points = [_point(point) for point in element.get("points").find_all("point")]
         result = element.get("possibleresult")
         objects.add(
-            quadrilateral(points, options, element.where),
+            quadrilateral(points, options, element.where),  # drops the last point, which repeats the first one
             result.child_text("name"),
             where=element.where,
             score=result.number("probability") if result.find("probability") is not None else None,

@@ -12,6 +12,7 @@ import numpy as np
 from rotated_atss.coco.json_file import is_finite_number, read_json
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import write_json
+from rotated_atss.label_formats import vector
 from rotated_atss.label_formats.geometry import quadrilateral
 from rotated_atss.label_formats.json_values import check_score, parse_size
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions
@@ -51,8 +52,6 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     records = [_read_pixels(path, content, options) for path, content in contents.items() if path not in map_paths]
     if not map_paths:
         return records
-    from rotated_atss.label_formats import vector
-
     return records + vector.read(map_paths, options)
 
 
@@ -85,6 +84,7 @@ def _geometries(image: ImageLabels) -> list[dict[str, Any]]:
     corners = image.polygons.reshape(-1, 4, 2)
     if image.georeference is None:
         return [{"type": "Polygon", "coordinates": [[*ring, ring[0]]]} for ring in corners.tolist()]
+    # imported here, because only georeferenced images need them
     from rotated_atss.geo.features import lon_lat_rings
     from rotated_atss.geo.text_files import lon_lat_geometry
 
@@ -123,9 +123,7 @@ def _has_map_coordinates(content: dict[str, Any], options: ReadOptions, path: Pa
     points = np.array(list(_first_points(content["features"]))).reshape(-1, 2)
     if not len(points) or (np.abs(points) > (180, 90)).any():  # not degrees of longitude and latitude
         return False
-    from rotated_atss.label_formats.vector import touches_an_image
-
-    if not touches_an_image(points, options.images):
+    if not vector.touches_an_image(points, options.images):
         return False
     options.notes[LON_LAT_NOTE] += 1
     return True
@@ -146,7 +144,7 @@ def _first_points(features: Sequence[Any]) -> Iterator[list[float]]:
 def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
     # If all y of a file are negative, its y axis points up, as in a GIS, not down, as in an image.
-    has_only_negative_y = []  # per feature
+    has_only_negative_y = []  # one bool per feature
     for index, feature in enumerate(content["features"]):
         where = f"{path}: features[{index}]"
         ring = _ring(feature, where)

@@ -45,7 +45,7 @@ def quadrilateral(points: Sequence[Sequence[float]], options: ReadOptions, where
         where: File, or ``path:line``, for the error.
 
     Raises:
-        UserError: The polygon does not have four corners and ``fit_polygons`` is off, or it has no area.
+        UserError: The polygon does not have four corners, and ``fit_polygons`` is off or its rectangle has no area.
 
     Example:
         >>> quadrilateral([[1, 2], [11, 2], [11, 8], [1, 8], [1, 2]], ReadOptions(), "P1.json")
@@ -103,10 +103,10 @@ def polygons_to_boxes(polygons: np.ndarray) -> FittedBoxes:
     polygons = np.asarray(polygons, dtype=np.float64).reshape(-1, 8)
     fitted = min_area_boxes(polygons)
     cx, cy, w, h, angle = fitted.T
-    corners = obb_polygons(fitted).reshape(-1, 4, 2)
-    points = polygons.reshape(-1, 4, 2)
+    box_corners = obb_polygons(fitted).reshape(-1, 4, 2)
+    polygon_corners = polygons.reshape(-1, 4, 2)
     # (N, 4 corners of the polygon, 4 corners of the box)
-    distances = np.linalg.norm(points[:, :, None] - corners[:, None], axis=-1)
+    distances = np.linalg.norm(polygon_corners[:, :, None] - box_corners[:, None], axis=-1)
     # The box corner nearest to the first corner of the polygon becomes the first one: the box is rotated by this many
     # quarter turns, without moving its outline.
     quarter_turns = distances[:, 0].argmin(axis=1)
@@ -114,9 +114,9 @@ def polygons_to_boxes(polygons: np.ndarray) -> FittedBoxes:
     angle = angle + quarter_turns * (math.pi / 2)
     angle = np.where(angle > math.pi, angle - 2 * math.pi, angle)
     boxes = np.stack((cx, cy, np.where(swap, h, w), np.where(swap, w, h), angle), axis=1)
-    next_points = np.roll(points, -1, axis=1)
+    x, y = polygon_corners[..., 0], polygon_corners[..., 1]
     # shoelace formula: negative if the corners are counterclockwise on the image, where y points down
-    double_areas = (points[..., 0] * next_points[..., 1] - points[..., 1] * next_points[..., 0]).sum(axis=1)
+    double_areas = (x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)).sum(axis=1)
     shifts = distances.min(axis=2).max(axis=1, initial=0)
     return FittedBoxes(boxes, shifts, is_counterclockwise=double_areas < 0)
 

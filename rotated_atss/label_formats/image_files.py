@@ -54,7 +54,7 @@ class ImageFiles:
 
         Args:
             image_id: Name of the image without suffix.
-            labels: Label file of the image, or words for its labels, for the error.
+            labels: Where the labels of the image are, for the error: a file, or words such as "the detections".
 
         Raises:
             UserError: There is no such image.

@@ -97,6 +97,7 @@ def _polygon(shape: Any, options: ReadOptions, where: str) -> list[float] | None
         if len(points) == 2:
             (x1, y1), (x2, y2) = points
             return horizontal_polygon(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+        # X-AnyLabeling writes all four corners, which are read below
     elif kind not in ("polygon", "rotation"):
         options.notes["shape", f" of type {printable(str(kind), 20)}, neither box nor polygon: left out"] += 1
         return None

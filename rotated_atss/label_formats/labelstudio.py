@@ -1,6 +1,7 @@
 """Label Studio's JSON: tasks with rotated rectangles and polygons, in percent of the image size.
 
-A rectangle is rotated clockwise by ``rotation`` degrees about its first corner ``x, y``.
+A task is an image with its annotations and predictions; a region is one labeled shape of these. A rectangle is rotated
+clockwise by ``rotation`` degrees about its first corner ``x, y``.
 """
 
 from __future__ import annotations
@@ -128,15 +129,15 @@ def labeling_config(classes: Sequence[str]) -> str:
     """
     from xml.sax.saxutils import quoteattr  # imports urllib.request, which readers do not need
 
-    labels = [f"    <Label value={quoteattr(name)}/>" for name in classes]
+    label_lines = [f"    <Label value={quoteattr(name)}/>" for name in classes]
     lines = [
         "<View>",
         '  <Image name="image" value="$image"/>',
         f'  <RectangleLabels name="{_CONTROLS[RECTANGLES]}" toName="image" canRotate="true">',
-        *labels,
+        *label_lines,
         "  </RectangleLabels>",
         f'  <PolygonLabels name="{_CONTROLS[POLYGONS]}" toName="image">',
-        *labels,
+        *label_lines,
         "  </PolygonLabels>",
         "</View>",
         "",
@@ -190,11 +191,11 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
         return ObjectList().build(name, path)
     if len(entries) > 1:
         options.notes["task", f" with several {key}: the last one read"] += 1
-    results = entries[-1].get("result")
-    if not isinstance(results, list):
-        raise UserError(f"result must be a list, got {quote(results)}", where=where)
+    regions = entries[-1].get("result")
+    if not isinstance(regions, list):
+        raise UserError(f"result must be a list, got {quote(regions)}", where=where)
     objects, size = ObjectList(), options.size_of(image_id_of(name))
-    for index, region in enumerate(results):
+    for index, region in enumerate(regions):
         region_where = f"{where}.{key}[{len(entries) - 1}].result[{index}]"
         kind = region.get("type") if isinstance(region, dict) else None
         if not isinstance(kind, str) or kind not in _CONTROLS:
@@ -245,12 +246,12 @@ def _parse_original_size(region: dict, where: str) -> tuple[int, int] | None:
 
 
 def _class_name(region: dict, kind: str, options: ReadOptions, where: str) -> str:
-    labels = region["value"].get(kind)
-    if not isinstance(labels, list) or not labels:
-        raise UserError(f"{kind} must name a class, got {quote(labels)}", where=where)
-    if len(labels) > 1:
+    class_names = region["value"].get(kind)
+    if not isinstance(class_names, list) or not class_names:
+        raise UserError(f"{kind} must name a class, got {quote(class_names)}", where=where)
+    if len(class_names) > 1:
         options.notes["region", " with several classes: the first one read"] += 1
-    return labels[0]
+    return class_names[0]
 
 
 def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOptions, where: str) -> list[float]:
@@ -277,14 +278,14 @@ def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOption
 def _regions(image: ImageLabels) -> list[dict[str, Any]]:
     """Return the objects of an image as regions, with coordinates in percent of its size."""
     assert image.size is not None
-    to_percent = 100.0 / np.array(image.size, dtype=np.float64)  # factors of x and y
+    percent_per_px = 100.0 / np.array(image.size, dtype=np.float64)  # of x and y
     boxes = polygons_to_boxes(image.polygons).boxes
     corners = image.polygons.reshape(-1, 4, 2)
     fitted = boxes_to_polygons(boxes)  # (N, 8)
     tolerance = _LABEL_TOLERANCE_PX if image.scores is None else _DETECTION_TOLERANCE_PX
     is_rectangle = (np.abs(fitted - image.polygons) <= tolerance).all(axis=1)  # the order of corners must be equal, too
     # Label Studio divides w by the image width and h by its height, also for rotated rectangles
-    first_corners, sides = np.round(fitted[:, :2] * to_percent, 12), np.round(boxes[:, 2:4] * to_percent, 12)
+    first_corners, sides = np.round(fitted[:, :2] * percent_per_px, 12), np.round(boxes[:, 2:4] * percent_per_px, 12)
     degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # % twice, because rounding can give 360
     regions = []
     for row, name in enumerate(image.classes):
@@ -294,7 +295,7 @@ def _regions(image: ImageLabels) -> list[dict[str, Any]]:
             value: dict[str, Any] = {"x": x, "y": y, "width": w, "height": h, "rotation": degrees[row].item()}
         else:
             kind = POLYGONS
-            value = {"points": (corners[row] * to_percent).tolist(), "closed": True}
+            value = {"points": (corners[row] * percent_per_px).tolist(), "closed": True}
         region = {
             "id": str(row + 1), "type": kind, "from_name": _CONTROLS[kind], "to_name": "image",
             "original_width": image.size[0], "original_height": image.size[1], "image_rotation": 0,

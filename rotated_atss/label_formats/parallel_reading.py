@@ -73,7 +73,7 @@ def read_label_set_parallel(
     # Task1 files must be read together, too: each file contains the detections of one class in all images.
     has_task1 = any(path.name.startswith(TASK1_PREFIX) for path in paths)
     in_one_process = has_task1 or workers <= 1 or len(paths) <= _FILES_PER_JOB
-    if not in_one_process:
+    if not in_one_process:  # otherwise read_label_set recognizes or checks the format
         if format_name == AUTO:
             format_name = recognize_format(paths)
         else:
@@ -105,5 +105,5 @@ def _join_results(format_name: str, results: Sequence[_JobResult]) -> LabelSet:
         records += job_records
         class_order.update(dict.fromkeys(job_classes))
         notes += job_notes
-    reject_duplicates(records)
+    reject_duplicates(records)  # here, since a job does not see the records of the others
     return LabelSet(format_name, tuple(records), tuple(class_order), format_notes(notes))

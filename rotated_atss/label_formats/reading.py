@@ -25,7 +25,7 @@ def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
     Args:
         source: A file, a folder of label files, or a folder with the subfolder ``labels``, ``labelTxt`` or
             ``Annotations``.
-        format_name: A format, or ``auto``. Only files with a suffix of the format are listed.
+        format_name: A format, or ``auto``. Of a folder, only files with a suffix of the format are listed.
 
     Raises:
         UserError: ``source`` does not exist, or no label file is found.
@@ -130,8 +130,8 @@ def read_label_set(
         classes: Class names in index order, for formats that store class indices without names. The names of
             ``data.yaml`` or ``classes.txt`` are used instead if there is such a file.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
-        class_column: Column with the class, for labels in map coordinates.
-        class_name: Class of all objects, for labels in map coordinates.
+        class_column: For vector files in map coordinates: the attribute column with the class.
+        class_name: For vector files in map coordinates: the class of all objects, instead of a column.
 
     Raises:
         UserError: A file is malformed or has another format, or an image occurs twice.
@@ -140,8 +140,8 @@ def read_label_set(
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
-        ...     labels = read_label_set(folder)
-        >>> labels.format_name, labels.images[0].classes
+        ...     label_set = read_label_set(folder)
+        >>> label_set.format_name, label_set.images[0].classes
         ('dota', ('ship',))
     """
     paths = list_label_paths(source, format_name)

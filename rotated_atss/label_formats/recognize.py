@@ -78,7 +78,9 @@ def check_format(paths: Sequence[Path], name: str) -> None:
 
 
 def possible_formats(path: Path) -> frozenset[str]:
-    """Return the formats that a file can have: several for a file without objects, none for an unknown format.
+    """Return the formats that a file can have.
+
+    A file without objects, or with the geometry of two formats, can have several; a file of unknown format has none.
 
     Raises:
         UserError: The file is not well-formed XML or JSON.
@@ -113,6 +115,7 @@ def _text_formats(path: Path) -> frozenset[str]:
         is_number = [_NUMBER.fullmatch(field) is not None for field in fields]
         if len(fields) in (9, 10) and all(is_number) and fields[0].isdigit():  # class index, corners, perhaps a score
             return frozenset({"yolo-obb"})
+        # the values of UCAS-AOD, perhaps after a class name
         if len(fields) in (NUM_VALUES, NUM_VALUES + 1) and all(is_number[-NUM_VALUES:]) and _are_pixels(fields[1:]):
             return frozenset({"ucas-aod"})
         if len(fields) >= 9 and all(is_number[:8]) and not is_number[8]:  # corners, then a class name

@@ -91,9 +91,9 @@ class ReadOptions:
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles instead
             of raising.
         images: Image files, for labels in map coordinates.
-        class_column: Column with the class, for labels in map coordinates; None reads the first of :data:`CLASS_KEYS`
-            that is present.
-        class_name: Class of all objects, for labels in map coordinates; None reads the column.
+        class_column: For vector files in map coordinates: the attribute column with the class; None reads the first of
+            :data:`CLASS_KEYS` that is present.
+        class_name: For vector files in map coordinates: the class of all objects; None reads the column.
         notes: Filled by the reader: what was dropped or changed and how often, in the form of :func:`format_notes`.
         class_order: Filled by the reader if the format has class indices: a dict used as an ordered set, with the class
             names in index order as keys.

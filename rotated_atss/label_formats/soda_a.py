@@ -46,15 +46,16 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
         get_integer(entry, "id", f"categories[{index}]", path): str(entry.get("name", ""))
         for index, entry in enumerate(content["categories"])
     }
+    # classes are in the order of their ids
     names_by_id = [category_names[category_id] for category_id in sorted(category_names)]
     options.class_order.update(dict.fromkeys(name for name in names_by_id if name not in ("", IGNORE)))
     objects = ObjectList()
     for index, entry in enumerate(content["annotations"]):
-        label = f"annotations[{index}]"
-        where = f"{path}: {label}"
-        category_id = get_integer(entry, "category_id", label, path)
+        position = f"annotations[{index}]"
+        where = f"{path}: {position}"
+        category_id = get_integer(entry, "category_id", position, path)
         if category_id not in category_names:
-            raise UserError(f"{label}: no such category_id {category_id}", where=path)
+            raise UserError(f"{position}: no such category_id {category_id}", where=path)
         name = category_names[category_id]
         points = _points(entry.get("poly"), where)
         if name == IGNORE:
@@ -67,6 +68,7 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
 
 
 def _points(values: Any, where: str) -> list[list[float]]:
+    """Return the corners of a polygon, without a repeated first corner at the end, so that they can be counted."""
     is_valid = (
         isinstance(values, list) and len(values) >= 6 and len(values) % 2 == 0 and all(map(is_finite_number, values))
     )

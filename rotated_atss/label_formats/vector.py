@@ -28,7 +28,7 @@ _IMAGES_HINT = "give the folder of georeferenced images with --images"
 
 @dataclass(frozen=True)
 class PlacedImage:
-    """A georeferenced image whose CRS is known: file, width and height in pixels, and georeference."""
+    """An image whose georeference has a CRS on the earth: file, width and height in pixels, and georeference."""
 
     path: Path
     size: tuple[int, int]
@@ -77,14 +77,14 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
 
 def find_placed_images(images: ImageFiles | None, label_path: Path) -> list[PlacedImage]:
-    """Return the images of a folder that have a georeference whose CRS is known.
+    """Return the images of a folder that have a georeference with a CRS on the earth, not unknown or local to a site.
 
     Args:
         images: The images; None raises an error.
         label_path: The label file, for errors.
 
     Raises:
-        UserError: ``images`` is None, or no image has a georeference whose CRS is known.
+        UserError: ``images`` is None, or no image has such a georeference.
     """
     if images is None:
         raise UserError("the labels are in map coordinates", where=label_path, hint=_IMAGES_HINT)
@@ -228,6 +228,6 @@ def _flag_and_score(layer: PolygonLayer, row: int) -> dict[str, Any]:
     for name in ("difficult", "score"):
         if name in layer.columns and layer.columns[name].dtype.kind in "iufb" and np.isfinite(layer.columns[name][row]):
             values[name] = float(layer.columns[name][row])
-    if float(values.get("difficult", 0.5)).is_integer():  # other values are refused by ObjectList.add
+    if "difficult" in values and values["difficult"].is_integer():  # other values are refused by ObjectList.add
         values["difficult"] = int(values["difficult"])
     return values

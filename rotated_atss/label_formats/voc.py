@@ -76,7 +76,9 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 
 def image_file_name(root: XmlElement, path: Path) -> str:
-    """Return the file name of the image: the name of the XML file with the suffix from ``filename``.
+    """Return the file name of the image: the name of the XML file with the suffix that the content states.
+
+    The tag is ``filename`` in VOC files, ``Img_FileName`` and ``Img_FileFmt`` in those of HRSC2016.
 
     Example:
         >>> image_file_name(XmlElement("annotation", {}, Path("P1.xml"), 1), Path("P1.xml"))

@@ -77,9 +77,9 @@ class XmlElement:
         return int(text)
 
     def size(self) -> tuple[int, int] | None:
-        """Return width and height of the child ``size``; None if it is missing or zero, which stands for unknown.
+        """Return width and height of the child ``size``; None if it is missing or one of them is below 1.
 
-        Raises UserError if they are not integers.
+        Tools write 0 for an unknown size. Raises UserError if both are 1 or more, but not integers.
         """
         size = self.find("size")
         if size is None:

@@ -67,8 +67,8 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
             score = "" if image.scores is None else f" {float(image.scores[row])!r}"
             lines.append(f"{indices[name]} {' '.join(map(repr, polygon))}{score}\n")
         write_bytes(folder / "labels" / f"{image.image_id}.txt", "".join(lines).encode())
-    names = "".join(f"  {index}: {json.dumps(name, ensure_ascii=False)}\n" for name, index in indices.items())
-    write_bytes(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{names}".encode())
+    name_lines = "".join(f"  {index}: {json.dumps(name, ensure_ascii=False)}\n" for name, index in indices.items())
+    write_bytes(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{name_lines}".encode())
 
 
 def clip_to_image(image: ImageLabels) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Paint the surface of a block of a scene and place objects in it, for the functions in ``zones.py``.
+"""Paint the surface of a block (a rectangle between the streets) and place objects in it; used by ``zones.py``.
 
 Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
 """
@@ -64,8 +64,8 @@ def scatter(
     num_placed = 0
     for _ in range(count * 6):  # more than count, since sprites that do not fit are dropped
         sprite = build()
-        # about half the longer side, so that sprites cross the outline of the block by little
-        border = 0.85 * float(np.abs(sprite.box).max())
+        half_length = float(np.abs(sprite.box).max())  # sprite.box: corners relative to the center of the sprite
+        border = 0.85 * half_length  # so that sprites hardly cross the outline of the block
         for _ in range(12):  # random positions per sprite
             turn = heading + site.rng.uniform(-heading_spread, heading_spread)
             if site.place(sprite, random_pose(site, block, border, turn), layer=layer, gap=gap):

@@ -13,8 +13,8 @@ ACCENT = [rgb(190, 40, 44), rgb(34, 70, 150), rgb(236, 160, 40), rgb(30, 110, 90
 CAMOUFLAGE = [rgb(120, 126, 130), rgb(106, 112, 104), rgb(136, 132, 116)]
 HELICOPTER_PAINT = [rgb(196, 44, 40), rgb(226, 178, 46), rgb(60, 76, 60), rgb(50, 70, 120), rgb(234, 234, 232)]
 
-# Right halves of the outlines, x to the front and y to the right. Wings are fractions of length (x) and span (y),
-# fuselage and tail fractions of the length along both axes.
+# Outlines, each given by its right half; x to the front, y to the right. Wings are in fractions of length (x) and
+# span (y), fuselage and tail in fractions of the length along both axes.
 _FUSELAGE = mirrored(
     np.array(
         [
@@ -53,7 +53,7 @@ _TAIL = mirrored(np.array([[-0.36, 0.0], [-0.37, 0.02], [-0.455, 0.17], [-0.495,
 
 
 def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sprite:
-    """Create an airplane of about 70 pixels in length; ``kind`` is "jet", "propeller", "fighter" or None for any.
+    """Create an airplane, about 70 pixels long at scale 1; ``kind`` is "jet", "propeller", "fighter" or None for any.
 
     Example:
         >>> plane(np.random.default_rng(0), scale=1.0).name
@@ -66,7 +66,8 @@ def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sp
     paint = pick(rng, CAMOUFLAGE if kind == "fighter" else LIVERY, jitter=5)
     fuselage, tail = _FUSELAGE * (length, length * 1.05), _TAIL * length
     sprite = Sprite.from_outline(np.concatenate([fuselage, wing, tail]), "plane", height=15.0 * scale, floating=True)
-    sprite.shadow_casters = [fuselage, wing, tail]  # their concatenation is no polygon, it only gives the box
+    # the concatenated points only determine the box; they are no polygon that could cast the shadow
+    sprite.shadow_casters = [fuselage, wing, tail]
     _add_airframe(sprite, wing, fuselage, tail, paint)
     add_details = {"jet": _add_jet_details, "propeller": _add_propeller_details, "fighter": _add_fighter_details}[kind]
     add_details(sprite, length, span, rng)
@@ -81,20 +82,22 @@ def _add_airframe(sprite: Sprite, wing: Points, fuselage: Points, tail: Points, 
     for side in (-1.0, 1.0):
         half = fuselage[fuselage[:, 1] * side >= 0]
         sprite.fill(half, paint, normal_xy=(0.0, side))
-    sprite.fill(fuselage * (0.96, 0.35), shade(paint, 1.06))
+    highlight = fuselage * (0.96, 0.35)
+    sprite.fill(highlight, shade(paint, 1.06))
 
 
 def _add_cockpit(sprite: Sprite, length: float, x: float = 0.43) -> None:
-    sprite.fill(
-        mirrored(np.array([[x + 0.025, 0.0], [x + 0.012, 0.022], [x, 0.026], [x, 0.0]])) * length, rgb(34, 40, 48)
-    )
+    windows = mirrored(np.array([[x + 0.025, 0.0], [x + 0.012, 0.022], [x, 0.026], [x, 0.0]])) * length
+    sprite.fill(windows, rgb(34, 40, 48))
 
 
 def _add_jet_details(sprite: Sprite, length: float, span: float, rng: np.random.Generator) -> None:
     for side in (-1, 1):
         x, y = 0.075 * length, 0.17 * span * side
-        sprite.fill(ellipse(length * 0.10, length * 0.045, x, y, sides=16), rgb(150, 154, 160))
-        sprite.fill(ellipse(length * 0.02, length * 0.04, x + length * 0.045, y, sides=10), rgb(60, 62, 68))
+        engine = ellipse(length * 0.10, length * 0.045, x, y, sides=16)
+        intake = ellipse(length * 0.02, length * 0.04, x + length * 0.045, y, sides=10)
+        sprite.fill(engine, rgb(150, 154, 160))
+        sprite.fill(intake, rgb(60, 62, 68))
     _add_fin(sprite, length, pick(rng, ACCENT, jitter=8))
     _add_cockpit(sprite, length)
 
@@ -102,25 +105,31 @@ def _add_jet_details(sprite: Sprite, length: float, span: float, rng: np.random.
 def _add_propeller_details(sprite: Sprite, length: float, span: float, rng: np.random.Generator) -> None:
     for side in (-1, 1):
         x, y = 0.13 * length, 0.18 * span * side
-        sprite.fill(ellipse(length * 0.16, length * 0.05, x - 0.02 * length, y, sides=16), rgb(170, 172, 176))
-        sprite.fill(rect(length * 0.012, length * 0.17, x + 0.065 * length, y), rgb(70, 70, 74), alpha=0.7)
+        engine = ellipse(length * 0.16, length * 0.05, x - 0.02 * length, y, sides=16)
+        propeller = rect(length * 0.012, length * 0.17, x + 0.065 * length, y)
+        sprite.fill(engine, rgb(170, 172, 176))
+        sprite.fill(propeller, rgb(70, 70, 74), alpha=0.7)
     _add_fin(sprite, length, pick(rng, ACCENT, jitter=8))
     _add_cockpit(sprite, length, 0.40)
 
 
 def _add_fighter_details(sprite: Sprite, length: float, span: float, rng: np.random.Generator) -> None:
-    sprite.fill(ellipse(length * 0.16, length * 0.05, 0.24 * length, sides=18), rgb(52, 60, 66))
+    canopy = ellipse(length * 0.16, length * 0.05, 0.24 * length, sides=18)
+    sprite.fill(canopy, rgb(52, 60, 66))
     for side in (-1, 1):
-        sprite.fill(rect(length * 0.16, length * 0.014, -0.40 * length, 0.06 * length * side), rgb(70, 74, 78))
-        sprite.fill(ellipse(length * 0.05, length * 0.045, -0.48 * length, 0.025 * length * side), rgb(44, 44, 48))
+        fin = rect(length * 0.16, length * 0.014, -0.40 * length, 0.06 * length * side)
+        nozzle = ellipse(length * 0.05, length * 0.045, -0.48 * length, 0.025 * length * side)
+        sprite.fill(fin, rgb(70, 74, 78))
+        sprite.fill(nozzle, rgb(44, 44, 48))
 
 
 def _add_fin(sprite: Sprite, length: float, accent: Color) -> None:
-    sprite.fill(mirrored(np.array([[-0.33, 0.0], [-0.42, 0.012], [-0.5, 0.014], [-0.5, 0.0]])) * length, accent)
+    fin = mirrored(np.array([[-0.33, 0.0], [-0.42, 0.012], [-0.5, 0.014], [-0.5, 0.0]])) * length
+    sprite.fill(fin, accent)
 
 
 def helicopter(rng: np.random.Generator, scale: float) -> Sprite:
-    """Create a helicopter of about 52 x 42 pixels; its box includes the rotor disc.
+    """Create a helicopter, about 52 x 42 pixels at scale 1; its box includes the rotor disc.
 
     Example:
         >>> helicopter(np.random.default_rng(0), scale=1.0).name
@@ -138,17 +147,22 @@ def helicopter(rng: np.random.Generator, scale: float) -> Sprite:
     sprite.fill(disc, rgb(210, 212, 214), alpha=0.16)
     for blade in blades:
         sprite.fill(blade, rgb(46, 47, 50))
-    sprite.fill(ellipse(0.07 * length, 0.07 * length, hub_x, sides=14), rgb(84, 86, 92))
+    hub = ellipse(0.07 * length, 0.07 * length, hub_x, sides=14)
+    sprite.fill(hub, rgb(84, 86, 92))
     return sprite
 
 
 def _add_helicopter_body(sprite: Sprite, body: Points, boom: Points, length: float, paint: Color) -> None:
+    stabilizer = rect(0.04 * length, 0.20 * length, -0.40 * length)
+    tail_rotor = rect(0.07 * length, 0.03 * length, -0.485 * length, 0.02 * length)
+    highlight = body * (0.9, 0.4)
+    cockpit = ellipse(0.11 * length, 0.15 * length, 0.31 * length, sides=18)
     sprite.fill(boom, shade(paint, 0.82))
-    sprite.fill(rect(0.04 * length, 0.20 * length, -0.40 * length), shade(paint, 0.8))
-    sprite.fill(rect(0.07 * length, 0.03 * length, -0.485 * length, 0.02 * length), rgb(40, 40, 44))
+    sprite.fill(stabilizer, shade(paint, 0.8))
+    sprite.fill(tail_rotor, rgb(40, 40, 44))
     sprite.fill(body, paint)
-    sprite.fill(body * (0.9, 0.4), shade(paint, 1.12))
-    sprite.fill(ellipse(0.11 * length, 0.15 * length, 0.31 * length, sides=18), rgb(44, 58, 70))
+    sprite.fill(highlight, shade(paint, 1.12))
+    sprite.fill(cockpit, rgb(44, 58, 70))
 
 
 def _blade_outlines(rotor_radius: float, hub_x: float, length: float, rng: np.random.Generator) -> list[Points]:

@@ -43,10 +43,10 @@ class Canvas:
         self.size_wh = size_wh
         self.fine_wh = (size_wh[0] * SUPERSAMPLE, size_wh[1] * SUPERSAMPLE)
         self.pixels: NDArray[np.uint8] = np.zeros((self.fine_wh[1], self.fine_wh[0], 3), np.uint8)
-        coarse = fractal_noise(rng, self.fine_wh, 48 * SUPERSAMPLE, octaves=4)
-        fine = fractal_noise(rng, self.fine_wh, 4 * SUPERSAMPLE, octaves=2)
+        patches = fractal_noise(rng, self.fine_wh, 48 * SUPERSAMPLE, octaves=4)
+        speckle = fractal_noise(rng, self.fine_wh, 4 * SUPERSAMPLE, octaves=2)
         # the sum of two fields of unit variance, scaled to about unit variance
-        self.grain: FloatArray = np.asarray(0.7 * coarse + 0.7 * fine, np.float32)
+        self.grain: FloatArray = np.asarray(0.7 * patches + 0.7 * speckle, np.float32)
 
     def fill(self, points: Points, color: Color, *, alpha: float = 1.0, grain: float = 0.0) -> None:
         """Paint a polygon (N, 2) with an opacity ``alpha`` and a noise of ``grain`` gray levels."""
@@ -161,11 +161,14 @@ def _covered_strips(rows: slice, columns: slice, coverage: FloatArray) -> Iterat
 
 
 def _to_fixed_point(points: Points) -> NDArray[np.int32]:
-    """Convert points to OpenCV's fixed-point coordinates, in which (0, 0) is the center of the first pixel."""
+    """Convert points in pixels of the final image to fixed-point coordinates of OpenCV on the supersampled grid.
+
+    OpenCV's (0, 0) is the center of the first pixel, not its corner.
+    """
     return np.round((points * SUPERSAMPLE - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
 
 def _slope_brightness(normal_xy: tuple[float, float], pose: Pose, to_sun: Points) -> float:
     """Return the factor by which a slope is lighter (above 1) or darker than a level surface."""
-    direction = Pose(0, 0, pose.angle).apply(np.array([normal_xy]))[0]
-    return 1.0 + _SLOPE_CONTRAST * float(direction @ to_sun)
+    scene_normal = Pose(0, 0, pose.angle).apply(np.array([normal_xy]))[0]
+    return 1.0 + _SLOPE_CONTRAST * float(scene_normal @ to_sun)

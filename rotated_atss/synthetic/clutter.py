@@ -1,4 +1,4 @@
-"""Create the sprites of unlabeled objects: trees, buildings, sheds and crates.
+"""Create the sprites of unlabeled objects, whose ``name`` is None: trees, bushes, buildings, sheds and crates.
 
 Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
 """
@@ -70,7 +70,7 @@ def flat_building(rng: np.random.Generator, length: float, width: float) -> Spri
     for _ in range(int(rng.integers(2, 6))):
         x, y = rng.uniform(-0.36, 0.36, 2) * (length, width)
         unit = rect(rng.uniform(4, 9), rng.uniform(4, 7), x, y)
-        shadow = unit + 1.2  # in a fixed direction
+        shadow = unit + 1.2  # a fixed offset: the sprite does not know where the sun is
         sprite.fill(shadow, shade(paint, 0.62)).fill(unit, shade(paint, rng.uniform(0.9, 1.25)))
     return sprite
 
@@ -85,7 +85,8 @@ def shed(rng: np.random.Generator, length: float, width: float) -> Sprite:
     paint, outline = pick(rng, SHED_ROOF, jitter=6), rect(length, width)
     sprite = Sprite.from_outline(outline, height=16.0)
     for side in (-1.0, 1.0):
-        sprite.fill(rect(length, width / 2, 0.0, side * width / 4), paint, normal_xy=(0.0, side * 0.8))
+        slope = rect(length, width / 2, 0.0, side * width / 4)
+        sprite.fill(slope, paint, normal_xy=(0.0, side * 0.8))  # less steep than the roof of a dwelling
     for x in np.arange(-length / 2 + 5, length / 2, 5.0):
         sprite.line([(x, -width / 2), (x, width / 2)], shade(paint, 0.9), 0.5, alpha=0.7)
     for x in np.arange(-length / 2 + 12, length / 2 - 6, 24.0):

@@ -17,7 +17,7 @@ class Difficulty:
         clutter: Density of trees, bushes and other unlabeled objects, 0 to 1.
         overhang: Probability that a tree may cover parts of labeled objects.
         fill: Share of parking bays and berths that are occupied.
-        heading_jitter: Standard deviation of the headings within a row, in degrees.
+        heading_jitter: Standard deviation of the headings of parked objects in a row, in degrees.
         size_jitter: Spread of the sizes within a class, as a fraction.
     """
 

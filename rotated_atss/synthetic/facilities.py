@@ -17,7 +17,7 @@ TANK_PAINT = [rgb(234, 235, 232), rgb(234, 235, 232), rgb(214, 210, 196), rgb(19
 
 
 def tennis_court(rng: np.random.Generator, scale: float, colors: tuple[Color, Color] | None = None) -> Sprite:
-    """Create a tennis court of 84 x 38.8 pixels; its box contains the outer lines, but not the surround.
+    """Create a tennis court, 84 x 38.8 pixels at scale 1; its box contains the outer lines, but not the surround.
 
     Args:
         rng: Random generator.
@@ -34,11 +34,12 @@ def tennis_court(rng: np.random.Generator, scale: float, colors: tuple[Color, Co
     sprite.fill(rect(length * 1.22, width * 1.34), surround_color, grain=3.5)
     sprite.fill(rect(length, width), court_color, grain=3.0)
     sprite.line(rect(length - 1, width - 1), WHITE, 1.0, closed=True)
+    singles_y, service_x = width * 0.375, length * 0.27  # distances of these lines from the center
     for side in (-1, 1):
-        singles, service = width * 0.375 * side, length * 0.27 * side
-        sprite.line([(-length / 2, singles), (length / 2, singles)], WHITE, 0.8)
-        sprite.line([(service, -width * 0.375), (service, width * 0.375)], WHITE, 0.8)
-    sprite.line([(-length * 0.27, 0), (length * 0.27, 0)], WHITE, 0.8)
+        sprite.line([(-length / 2, singles_y * side), (length / 2, singles_y * side)], WHITE, 0.8)
+        sprite.line([(service_x * side, -singles_y), (service_x * side, singles_y)], WHITE, 0.8)
+    center_line = [(-service_x, 0), (service_x, 0)]
+    sprite.line(center_line, WHITE, 0.8)
     # the net next to its shadow
     sprite.line([(1.0, -width * 0.54), (1.0, width * 0.54)], rgb(40, 48, 46), 1.2, alpha=0.6)
     sprite.line([(0, -width * 0.54), (0, width * 0.54)], rgb(226, 228, 226), 0.8)
@@ -57,7 +58,7 @@ def random_tennis_colors(rng: np.random.Generator) -> tuple[Color, Color]:
 
 
 def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
-    """Create a basketball court of 62 x 33 pixels; its box contains the outer lines, but not the surround.
+    """Create a basketball court, 62 x 33 pixels at scale 1; its box contains the outer lines, but not the surround.
 
     Example:
         >>> basketball_court(np.random.default_rng(0), scale=1.0).extent
@@ -68,7 +69,8 @@ def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
     sprite = Sprite.from_outline(rect(length, width), "basketball-court")
     sprite.fill(rect(length + 7, width + 7), shade(floor, 0.62), grain=3.0)
     sprite.fill(rect(length, width), floor, grain=3.0)
-    sprite.fill(ellipse(width * 0.34, width * 0.34), key)
+    center_circle = ellipse(width * 0.34, width * 0.34)
+    sprite.fill(center_circle, key)
     for side in (-1, 1):
         x = side * length / 2
         key_area = rect(length * 0.2, width * 0.36, x - side * length * 0.1)
@@ -78,13 +80,13 @@ def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
         sprite.line(three_point_line, WHITE, 0.8)
         sprite.line(key_area, WHITE, 0.7, closed=True)
     sprite.line([(0, -width / 2), (0, width / 2)], WHITE, 0.8)
-    sprite.line(ellipse(width * 0.34, width * 0.34), WHITE, 0.8, closed=True)
+    sprite.line(center_circle, WHITE, 0.8, closed=True)
     sprite.line(rect(length - 1, width - 1), WHITE, 1.0, closed=True)
     return sprite
 
 
 def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
-    """Create a baseball infield of about 84 pixels per side.
+    """Create a baseball infield of about 84 pixels per side at scale 1.
 
     The foul lines are two edges of the infield. They meet in its corner (-side / 2, -side / 2), next to home plate.
 
@@ -119,7 +121,7 @@ def _add_bases(sprite: Sprite, low: float, high: float, dirt: Color) -> None:
 
 
 def swimming_pool(rng: np.random.Generator, scale: float) -> Sprite:
-    """Create a rectangular, oval or kidney-shaped pool of about 36 x 20 pixels, including its coping.
+    """Create a rectangular, oval or kidney-shaped pool, about 36 x 20 pixels at scale 1, including its coping.
 
     Example:
         >>> swimming_pool(np.random.default_rng(0), scale=1.0).name
@@ -149,12 +151,12 @@ def _pool_outline(rng: np.random.Generator, length: float, width: float) -> Poin
     if kind == "oval":
         return ellipse(length, width)
     angles = np.arange(48) * (2 * np.pi / 48)
-    dent = 1 - 0.30 * np.exp(-((angles - np.pi / 2) ** 2) / 0.25)
+    dent = 1 - 0.30 * np.exp(-((angles - np.pi / 2) ** 2) / 0.25)  # below 1 around the middle of one long side
     return np.stack([length / 2 * np.cos(angles), width / 2 * np.sin(angles) * dent], axis=1)
 
 
 def storage_tank(rng: np.random.Generator, scale: float, radius: float | None = None) -> Sprite:
-    """Create a storage tank with a cone or floating roof, about 46 pixels in diameter.
+    """Create a storage tank with a cone or floating roof; its default diameter is about 46 pixels at scale 1.
 
     Example:
         >>> storage_tank(np.random.default_rng(0), scale=1.0, radius=20.0).name
@@ -183,12 +185,13 @@ def _add_cone_roof(sprite: Sprite, radius: float, paint: Color) -> None:
 
 def _add_floating_roof(sprite: Sprite, radius: float, paint: Color) -> None:
     inner = ellipse(2 * radius - 4, 2 * radius - 4, sides=48)
-    sprite.line(ellipse(2 * radius - 1.5, 2 * radius - 1.5, sides=48), shade(paint, 1.06), 1.3, closed=True)
+    rim = ellipse(2 * radius - 1.5, 2 * radius - 1.5, sides=48)
+    sprite.line(rim, shade(paint, 1.06), 1.3, closed=True)
     sprite.fill(inner, shade(paint, 0.86))
     right_half = mirrored(arc(radius - 2, 0.0, np.pi / 2, sides=14))  # x >= 0
     for side in (1.0, -1.0):  # right, left; both halves slope down towards the center
         sprite.fill(right_half * (side, 1), shade(paint, 0.84), normal_xy=(-0.5 * side, 0.0))
-    ladder = [(-radius * 0.9, 0.0), (radius * 0.5, 0.0)]  # from the rim to the middle of the roof
+    ladder = [(-radius * 0.9, 0.0), (radius * 0.5, 0.0)]  # from the rim across the center of the roof
     sprite.line(ladder, shade(paint, 0.6), 1.1)
     drain = ellipse(radius * 0.16, radius * 0.16, radius * 0.4, sides=12)
     sprite.fill(drain, shade(paint, 0.66))

@@ -20,7 +20,7 @@ from rotated_atss.synthetic.scene import SIZE_WH, render_scene
 
 RECORD_FILE = "scenes.json"
 WRITTEN_BY = "rotated_atss.synthetic"
-HEADER = ("imagesource:generated", "gsd:null")
+HEADER = ("imagesource:generated", "gsd:null")  # first lines of a DOTA label file
 SHORTEST_SIDE, LONGEST_SIDE = 160, 8192  # pixels
 _BYTES_PER_PIXEL = 100  # peak memory of rendering: the supersampled image and its noise fields
 
@@ -30,9 +30,9 @@ class _Job:
     """A scene to render and write."""
 
     folder: Path
-    name: str
+    image_id: str
     seed: int
-    index: int
+    number: int  # of the scene in the series of the seed
     size_wh: tuple[int, int]
     difficulty: Difficulty
 
@@ -45,7 +45,7 @@ class _Record:
     first: int
     size_wh: tuple[int, int]
     difficulty: dict[str, float]
-    images: list[str]
+    images: list[str]  # image ids
 
     def write(self, folder: Path, *, complete: bool) -> None:
         """Write the file; ``complete`` states whether all scenes are written."""
@@ -96,11 +96,11 @@ def generate_scenes(
     folder, difficulty = Path(out), resolve_difficulty(difficulty)
     numbers = range(first, first + count)
     jobs = [_Job(folder, f"{prefix}{number:04d}", seed, number, size_wh, difficulty) for number in numbers]
-    record = _Record(seed, first, size_wh, asdict(difficulty), [job.name for job in jobs])
+    record = _Record(seed, first, size_wh, asdict(difficulty), [job.image_id for job in jobs])
     _clear_folder(folder)
-    record.write(folder, complete=False)
-    memory = [_BYTES_PER_PIXEL * size_wh[0] * size_wh[1]] * count
-    finished = run_jobs(_write_scene, jobs, workers or available_cores(), memory)
+    record.write(folder, complete=False)  # before the scenes, so that a later call can replace those of an aborted one
+    bytes_per_job = [_BYTES_PER_PIXEL * size_wh[0] * size_wh[1]] * count
+    finished = run_jobs(_write_scene, jobs, workers or available_cores(), bytes_per_job)  # runs as it is iterated
     for _ in progress_bar(finished, total=count, desc=f"scenes {folder.name}", unit="scene", show=progress):
         pass
     record.write(folder, complete=True)
@@ -172,12 +172,13 @@ def _check_arguments(count: int, size_wh: tuple[int, int], seed: int, first: int
 
 
 def _write_scene(job: _Job) -> None:
-    scene = render_scene(job.seed, job.index, size_wh=job.size_wh, difficulty=job.difficulty)
-    atomic_write(job.folder / "images" / f"{job.name}.png", encode_image(scene.image, "png"))
+    scene = render_scene(job.seed, job.number, size_wh=job.size_wh, difficulty=job.difficulty)
+    atomic_write(job.folder / "images" / f"{job.image_id}.png", encode_image(scene.image, "png"))
     polygons = np.array([obj.polygon for obj in scene.objects]).reshape(-1, 8)
-    names = [obj.name for obj in scene.objects]
-    flags = [obj.difficult for obj in scene.objects]
-    write_labels(job.folder / "labelTxt" / f"{job.name}.txt", polygons.round(2), names, flags, header=HEADER)
+    class_names = [obj.name for obj in scene.objects]
+    difficult = [obj.difficult for obj in scene.objects]
+    label_file = job.folder / "labelTxt" / f"{job.image_id}.txt"
+    write_labels(label_file, polygons.round(2), class_names, difficult, header=HEADER)
 
 
 def _clear_folder(folder: Path) -> None:

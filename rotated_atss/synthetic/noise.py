@@ -20,9 +20,9 @@ def value_noise(rng: np.random.Generator, size_wh: tuple[int, int], cell_wh: tup
         (30, 40)
     """
     (width, height), (cell_w, cell_h) = size_wh, (max(1.0, c) for c in cell_wh)
+    # two more cells at each border, where the interpolation lacks neighbors; they are cropped below
     columns, rows = int(np.ceil(width / cell_w)) + 4, int(np.ceil(height / cell_h)) + 4
     knots = rng.standard_normal((rows, columns)).astype(np.float32)
-    # about two cells are cropped at each border, where the interpolation lacks neighbors
     field = cv2.resize(knots, (round(columns * cell_w), round(rows * cell_h)), interpolation=cv2.INTER_CUBIC)
     top, left = round(2 * cell_h) - 1, round(2 * cell_w) - 1
     return np.asarray(field[top : top + height, left : left + width], np.float32)
@@ -62,8 +62,8 @@ def fractal_noise(
     width, height = (math.ceil(side / shrink) for side in size_wh)
     total = np.zeros((height, width), np.float32)
     for octave in range(octaves):
-        size = cell / shrink / 2**octave
-        total += gain**octave * value_noise(rng, (width, height), (size * stretch, size))
+        feature_size = cell / shrink / 2**octave
+        total += gain**octave * value_noise(rng, (width, height), (feature_size * stretch, feature_size))
     return np.asarray(cv2.resize(_standardize(total), size_wh, interpolation=cv2.INTER_LINEAR), np.float32)
 
 

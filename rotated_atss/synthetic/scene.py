@@ -18,8 +18,9 @@ from rotated_atss.synthetic.zones import FILLER_ZONES, LABELED_ZONES, Zone
 SIZE_WH = (880, 720)  # default size of a scene, pixels
 SIZE_SPREAD = 0.1  # maximum relative deviation of a side from the requested size
 
+_BGR_TO_GRAY = np.array([[0.11, 0.59, 0.30]])
 # Color transform (3, 3): haze makes aerial images less saturated, so 18% of each channel is replaced by the gray value.
-_HAZE = 0.82 * np.eye(3) + 0.18 * np.array([[0.11, 0.59, 0.30]])
+_HAZE = 0.82 * np.eye(3) + 0.18 * _BGR_TO_GRAY
 _MIDDLE_GRAY = 118  # gray level of a reflectance of 18% in sRGB; contrast does not change it
 
 
@@ -72,11 +73,11 @@ def _build_scene(site: Site, index: int) -> None:
     place_ships(site, plan.shore, start=pier_length)
     place_traffic(site, plan.roads)
     place_roadside_trees(site, plan.roads)
-    place_overhanging_trees(site)
+    place_overhanging_trees(site)  # last, since they cover placed objects
 
 
 def _assign_zones(blocks: list[Block], index: int, rng: np.random.Generator) -> list[tuple[Zone, Block]]:
-    """Assign a zone to every block.
+    """Assign a zone to every block. A zone is a function that fills a block, for example with a parking lot.
 
     The largest blocks get different zones with labeled objects. Consecutive scenes continue the cycle through
     ``LABELED_ZONES``, so that no class is rare. The zones of a scene keep the order of ``LABELED_ZONES``, so that the
@@ -91,13 +92,14 @@ def _assign_zones(blocks: list[Block], index: int, rng: np.random.Generator) -> 
 
 
 def _apply_camera(image: NDArray[np.uint8], difficulty: Difficulty, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Apply blur, brightness, white balance, contrast, uneven light and sensor noise."""
+    """Apply haze, blur, contrast, brightness, white balance, uneven light and sensor noise, in this order."""
     spread = difficulty.color_jitter
     height, width = image.shape[:2]
     picture = cv2.transform(image.astype(np.float32), _HAZE)
     picture = cv2.GaussianBlur(picture, (0, 0), difficulty.blur)
     brightness = rng.uniform(1 - spread, 1 + spread)
-    channel_gains = brightness * rng.uniform(1 - spread / 2, 1 + spread / 2, 3)  # with white balance
+    white_balance = rng.uniform(1 - spread / 2, 1 + spread / 2, 3)
+    channel_gains = brightness * white_balance
     contrast = rng.uniform(1 - spread, 1 + spread)
     light = 4.0 * value_noise(rng, (width, height), (width / 2, height / 2))
     picture = ((picture - _MIDDLE_GRAY) * contrast + _MIDDLE_GRAY) * channel_gains.astype(np.float32) + light[..., None]

@@ -1,5 +1,6 @@
 """Paint the sea, and place piers, boats and ships.
 
+In the frame of a shore (``shore.pose``), the edge of the land is y = 0, and the sea extends to y = ``shore.reach``.
 Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
 """
 
@@ -44,32 +45,35 @@ def place_marina(site: Site, shore: Shore) -> float:
     """
     scale, rng = site.scale, site.rng
     berth_length = 38.0 * scale * rng.uniform(0.85, 1.1)
-    length = float(min(rng.uniform(98, 122) * scale, max(56.0, shore.reach - 30)))
-    width = rng.uniform(13.0, 17.0) * scale
-    pitch = 2 * berth_length + width + rng.uniform(16, 26) * scale  # distance between piers
+    max_pier_length = max(56.0, shore.reach - 30)
+    pier_length = float(min(rng.uniform(98, 122) * scale, max_pier_length))
+    pier_width = rng.uniform(13.0, 17.0) * scale
+    pitch = 2 * berth_length + pier_width + rng.uniform(16, 26) * scale  # distance between the axes of two piers
     for x in np.arange(-shore.half_length + rng.uniform(0.3, 0.7) * pitch, shore.half_length, pitch):
-        pose = shore.pose.moved(float(x), length / 2 + 1, np.pi / 2)
-        if site.place(vessels.pier(rng, length, width), pose):
+        pier_pose = shore.pose.moved(float(x), pier_length / 2 + 1, np.pi / 2)
+        if site.place(vessels.pier(rng, pier_length, pier_width), pier_pose):
             for side in (-1, 1):
-                _moor_boats(site, pose, length, width, berth_length, side)
-    return length
+                _moor_boats(site, pier_pose, pier_length, pier_width, berth_length, side)
+    return pier_length
 
 
-def _moor_boats(site: Site, pier: Pose, length: float, width: float, berth_length: float, side: int) -> None:
+def _moor_boats(
+    site: Site, pier_pose: Pose, pier_length: float, pier_width: float, berth_length: float, side: int
+) -> None:
     """Place a dense row of boats along one side of a pier (1: right, -1: left); most of them have the same heading."""
     rng = site.rng
     majority_is_bow_in = rng.random() < 0.5
-    x = -length / 2 + 8.0
+    x = -pier_length / 2 + 8.0  # along the pier; the first pixels at the quay remain free
     while True:
         boat = vessels.boat(rng, site.scale, berth_length * rng.uniform(1 - site.difficulty.size_jitter, 1.0))
         boat_width, boat_length = boat.extent[3] - boat.extent[1], boat.extent[2] - boat.extent[0]
-        if x + boat_width > length / 2 + 2:
+        if x + boat_width > pier_length / 2 + 2:  # the last boat may protrude by 2 pixels
             return
         if rng.random() < site.difficulty.fill:
             is_bow_in = majority_is_bow_in if rng.random() < 0.85 else not majority_is_bow_in
             turn = (-side if is_bow_in else side) * np.pi / 2 + site.random_heading_offset()
-            y = side * (width / 2 + boat_length / 2 + 2.0)
-            site.place(boat, pier.moved(x + boat_width / 2, y, turn), gap=0.0)
+            y = side * (pier_width / 2 + boat_length / 2 + 2.0)
+            site.place(boat, pier_pose.moved(x + boat_width / 2, y, turn), gap=0.0)
         x += boat_width + rng.uniform(1.5, 3.5)
 
 
@@ -98,8 +102,8 @@ def place_ships(site: Site, shore: Shore, start: float) -> None:
 
 
 def _paint_wake(site: Site, sprite: Sprite, pose: Pose) -> None:
-    """Paint the foam behind a ship of random speed."""
+    """Paint the foam behind a ship; its length and opacity follow from a random speed."""
     x0, y0, x1, y1 = sprite.extent
-    speed = float(site.rng.uniform(0.2, 1.0))
+    speed = float(site.rng.uniform(0.2, 1.0))  # relative to the fastest ships
     for outline, alpha in vessels.wake(x1 - x0, y1 - y0, 90.0 * speed):
         site.canvas.fill(pose.apply(outline), FOAM, alpha=alpha * (0.5 + 0.5 * speed), grain=10.0)

@@ -53,7 +53,8 @@ class Sun:
 class Site:
     """A canvas with the sprites placed on it.
 
-    Sprites are painted in layers, from the ground up, so that a shadow falls on the layers below it.
+    Sprites are painted in layers, from the ground up. The shadows of a layer are painted before its sprites, so they
+    fall only on the layers below.
 
     Attributes:
         canvas: The image.
@@ -91,8 +92,9 @@ class Site:
             (40, 60)
         """
         difficulty = resolve_difficulty(difficulty)
-        heading = rng.uniform(0, 2 * np.pi)
-        sun = Sun(np.array([np.cos(heading), np.sin(heading)]), float(rng.uniform(0.4, 1.0)))
+        sun_angle = rng.uniform(0, 2 * np.pi)
+        to_sun = np.array([np.cos(sun_angle), np.sin(sun_angle)])
+        sun = Sun(to_sun, shadow_length=float(rng.uniform(0.4, 1.0)))
         canvas, climate = Canvas(size_wh, rng), choose_climate(rng)
         scale = float(rng.uniform(1 - difficulty.size_jitter, 1 + difficulty.size_jitter))
         return cls(canvas, climate, sun, difficulty, scale, rng)
@@ -161,10 +163,11 @@ class Site:
         labels = []
         for obj in self.objects:
             covered_share = _covered_share(occlusion, obj.polygon)
-            sides = np.linalg.norm(np.diff(obj.polygon[:3], axis=0), axis=1)
-            if covered_share < HIDDEN_SHARE:
-                is_difficult = covered_share > OCCLUDED_SHARE or min(sides) < TINY_PX
-                labels.append(SceneObject(obj.polygon, obj.name, int(is_difficult)))
+            if covered_share >= HIDDEN_SHARE:
+                continue
+            side_lengths = np.linalg.norm(np.diff(obj.polygon[:3], axis=0), axis=1)  # of two adjacent sides
+            is_difficult = covered_share > OCCLUDED_SHARE or min(side_lengths) < TINY_PX
+            labels.append(SceneObject(obj.polygon, obj.name, int(is_difficult)))
         return labels
 
     def _shadows(self, sprite: Sprite, pose: Pose) -> list[Points]:

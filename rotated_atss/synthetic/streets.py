@@ -23,7 +23,7 @@ def place_traffic(site: Site, roads: list[Road]) -> None:
     for road in roads:
         for offset in _lane_offsets(road):
             _fill_lane(site, road, offset)
-    for road in roads:  # after all vehicles, which are not placed on occupied ground
+    for road in roads:  # after all vehicles, since none could be placed on an occupied road
         site.reserve(road.band())
 
 
@@ -65,7 +65,7 @@ def place_overhanging_trees(site: Site) -> None:
         target_pose = Pose(float(x), float(y), site.rng.uniform(0, 2 * np.pi))
         radius = crown.extent[2]  # right border, from the center
         distance = radius * site.rng.uniform(0.4, 1.5)
-        site.place(crown, target_pose.moved(distance, 0), layer="tall")
+        site.place(crown, target_pose.moved(distance, 0), layer="tall")  # no gap: trees may cover anything
 
 
 def _lane_offsets(road: Road) -> list[float]:

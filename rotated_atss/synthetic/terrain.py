@@ -20,7 +20,10 @@ LANE_WHITE, LANE_YELLOW = rgb(216, 216, 210), rgb(206, 176, 76)
 
 @dataclass(frozen=True)
 class Climate:
-    """Colors of the ground, vegetation, surfaces and water of a region."""
+    """Colors of the ground, vegetation, surfaces and water of a region.
+
+    Land and water are mixtures of a pair of colors. Each tree and each field has one of the colors of a list.
+    """
 
     name: str
     ground: tuple[Color, Color]
@@ -158,13 +161,13 @@ def _paint_crossing(canvas: Canvas, road: Road, distance: float) -> None:
 
 
 def _paint_lane_marks(canvas: Canvas, road: Road) -> None:
-    """Paint the edge lines, the center line, the dashed lines between lanes, and a pedestrian crossing at each end."""
+    """Paint edge lines, a center line (dashed on narrow roads), lane lines (on avenues), and a crossing at each end."""
     edge = road.width / 2 - 1.5
     for offset in (-edge, edge):
         canvas.line(road.parallel(offset), LANE_WHITE, 0.6, alpha=0.55)
     if road.width >= MIN_STREET_WIDTH:
         canvas.line(road.parallel(0.0), LANE_YELLOW, 0.8, alpha=0.8)
-    dashed_lines: list[float] = []  # offsets from the center line as shares of the width
+    dashed_lines: list[float] = []  # offsets from the middle of the road, as shares of its width
     if road.width >= MIN_AVENUE_WIDTH:
         dashed_lines = [-0.25, 0.25]
     elif road.width < MIN_STREET_WIDTH:

@@ -13,7 +13,7 @@ from rotated_atss.synthetic.sprite import Pose
 
 SAMPLE_STEP = 8  # pixels between the sample points of the visible area
 ROAD_WIDTHS = (44.0, 28.0, 18.0)  # avenue, street, alley; pixels, like all lengths below
-MIN_AVENUE_WIDTH, MIN_STREET_WIDTH = 40.0, 24.0
+MIN_AVENUE_WIDTH, MIN_STREET_WIDTH = 40.0, 24.0  # roads of at least this width get the lanes of an avenue, a street
 SIDEWALK_WIDTH = 4.0  # between a road and the adjacent blocks
 QUAY_WIDTH = 16.0  # between the coast and the blocks
 BLOCK_AREA = 48_000.0  # px^2, enough for a few of the largest objects
@@ -181,6 +181,7 @@ def _halve(area: _Area, plan: TownPlan, rng: np.random.Generator) -> list[_Area]
     """
     sides = np.ptp(area.points, axis=0) if len(area.points) else np.zeros(2)
     axis = int(np.argmax(sides))
+    # the first road is an avenue, the next two are streets, all others alleys
     road_width = ROAD_WIDTHS[min(area.depth, len(ROAD_WIDTHS) - 1)]
     if sides[axis] < 2 * MIN_BLOCK_SIDE + road_width:
         return []

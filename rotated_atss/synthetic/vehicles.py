@@ -35,7 +35,7 @@ GLASS = rgb(36, 44, 54)
 
 
 def car(rng: np.random.Generator, scale: float) -> Sprite:
-    """Create a car, van or pickup of about 20 x 9 pixels.
+    """Create a car, van or pickup, about 20 x 9 pixels at scale 1.
 
     Example:
         >>> car(np.random.default_rng(0), scale=1.0).name
@@ -60,24 +60,29 @@ def _add_windshield(sprite: Sprite, x: float, depth: float, width: float) -> Non
 
 def _add_car_top(sprite: Sprite, length: float, width: float, paint: Color) -> None:
     cabin = rounded_rect(length * 0.52, width * 0.82, width * 0.2, -length * 0.06)
+    roof = rect(length * 0.26, width * 0.70, -length * 0.09)
+    hood_edge = rect(length * 0.05, width * 0.66, length * 0.42)
     sprite.fill(cabin, GLASS)
-    sprite.fill(rect(length * 0.26, width * 0.70, -length * 0.09), shade(paint, 1.12))
-    sprite.fill(rect(length * 0.05, width * 0.66, length * 0.42), shade(paint, 0.86))
+    sprite.fill(roof, shade(paint, 1.12))
+    sprite.fill(hood_edge, shade(paint, 0.86))
 
 
 def _add_van_top(sprite: Sprite, length: float, width: float, paint: Color) -> None:
     _add_windshield(sprite, length * 0.24, length * 0.12, width)
-    sprite.fill(rounded_rect(length * 0.66, width * 0.78, 1.0, -length * 0.13), shade(paint, 1.10))
+    roof = rounded_rect(length * 0.66, width * 0.78, 1.0, -length * 0.13)
+    sprite.fill(roof, shade(paint, 1.10))
 
 
 def _add_pickup_top(sprite: Sprite, length: float, width: float, paint: Color) -> None:
     _add_windshield(sprite, length * 0.14, length * 0.12, width)
-    sprite.fill(rect(length * 0.16, width * 0.72, length * 0.04), shade(paint, 1.10))
-    sprite.fill(rect(length * 0.40, width * 0.74, -length * 0.26), blend(shade(paint, 0.5), rgb(70, 70, 70), 0.5))
+    roof = rect(length * 0.16, width * 0.72, length * 0.04)
+    bed = rect(length * 0.40, width * 0.74, -length * 0.26)
+    sprite.fill(roof, shade(paint, 1.10))
+    sprite.fill(bed, blend(shade(paint, 0.5), rgb(70, 70, 70), 0.5))
 
 
 def large_vehicle(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sprite:
-    """Create a large vehicle of about 52 x 13 pixels; ``kind`` is "truck", "tanker", "bus" or None for any.
+    """Create a large vehicle, about 52 x 13 pixels at scale 1; ``kind`` is "truck", "tanker", "bus" or None for any.
 
     Example:
         >>> large_vehicle(np.random.default_rng(0), scale=1.0).name
@@ -94,10 +99,15 @@ def large_vehicle(rng: np.random.Generator, scale: float, kind: str | None = Non
 def _add_tractor(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
     paint = pick(rng, TRUCK_CAB_PAINT, jitter=6)
     cab_length = length * 0.16
-    sprite.fill(rect(length * 0.30, width * 0.5, length * 0.32), rgb(46, 46, 50))
-    sprite.fill(rounded_rect(cab_length, width * 0.94, 1.4, length / 2 - cab_length / 2), paint)
-    sprite.fill(rect(cab_length * 0.22, width * 0.8, length / 2 - cab_length * 0.26), GLASS)
-    sprite.fill(rect(cab_length * 0.3, width * 0.6, length / 2 - cab_length * 0.66), shade(paint, 1.14))
+    front_x = length / 2
+    chassis = rect(length * 0.30, width * 0.5, length * 0.32)
+    cab = rounded_rect(cab_length, width * 0.94, 1.4, front_x - cab_length / 2)
+    windshield = rect(cab_length * 0.22, width * 0.8, front_x - cab_length * 0.26)
+    roof = rect(cab_length * 0.3, width * 0.6, front_x - cab_length * 0.66)
+    sprite.fill(chassis, rgb(46, 46, 50))
+    sprite.fill(cab, paint)
+    sprite.fill(windshield, GLASS)
+    sprite.fill(roof, shade(paint, 1.14))
 
 
 def _add_truck(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
@@ -116,18 +126,25 @@ def _add_tanker(sprite: Sprite, length: float, width: float, rng: np.random.Gene
     tank_length = length * 0.78
     x = -length / 2 + tank_length / 2
     steel = rgb(186, 190, 196)
-    sprite.fill(rounded_rect(tank_length, width, width * 0.4, x), shade(steel, 0.78))
-    sprite.fill(rounded_rect(tank_length * 0.97, width * 0.6, width * 0.3, x), steel)
-    sprite.fill(rect(tank_length * 0.9, width * 0.18, x), rgb(238, 240, 242))
-    for hatch in (-0.28, 0.0, 0.28):
-        sprite.fill(ellipse(width * 0.28, width * 0.28, x + tank_length * hatch, sides=12), rgb(96, 98, 104))
+    tank = rounded_rect(tank_length, width, width * 0.4, x)
+    tank_top = rounded_rect(tank_length * 0.97, width * 0.6, width * 0.3, x)
+    highlight = rect(tank_length * 0.9, width * 0.18, x)
+    sprite.fill(tank, shade(steel, 0.78))
+    sprite.fill(tank_top, steel)
+    sprite.fill(highlight, rgb(238, 240, 242))
+    for share in (-0.28, 0.0, 0.28):
+        hatch = ellipse(width * 0.28, width * 0.28, x + tank_length * share, sides=12)
+        sprite.fill(hatch, rgb(96, 98, 104))
 
 
 def _add_bus(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
     paint = pick(rng, BUS_PAINT, jitter=6)
-    front = mirrored(np.array([[0.5, 0.0], [0.5, 0.34], [0.47, 0.5], [-0.49, 0.5], [-0.5, 0.44], [-0.5, 0.0]]))
-    sprite.fill(front * (length, width), paint)
-    sprite.fill(rect(length * 0.84, width * 0.72, -length * 0.03), shade(blend(paint, rgb(244, 244, 240), 0.55), 1.03))
-    sprite.fill(rect(length * 0.035, width * 0.84, length * 0.45), GLASS)
-    for hatch in (-0.3, 0.05, 0.28):
-        sprite.fill(rect(length * 0.06, width * 0.3, length * hatch), rgb(150, 154, 158))
+    unit_body = mirrored(np.array([[0.5, 0.0], [0.5, 0.34], [0.47, 0.5], [-0.49, 0.5], [-0.5, 0.44], [-0.5, 0.0]]))
+    roof = rect(length * 0.84, width * 0.72, -length * 0.03)
+    windshield = rect(length * 0.035, width * 0.84, length * 0.45)
+    sprite.fill(unit_body * (length, width), paint)
+    sprite.fill(roof, shade(blend(paint, rgb(244, 244, 240), 0.55), 1.03))
+    sprite.fill(windshield, GLASS)
+    for share in (-0.3, 0.05, 0.28):
+        hatch = rect(length * 0.06, width * 0.3, length * share)
+        sprite.fill(hatch, rgb(150, 154, 158))

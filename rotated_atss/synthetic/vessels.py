@@ -55,8 +55,9 @@ def boat(rng: np.random.Generator, scale: float, length: float | None = None) ->
     width = length * rng.uniform(0.30, 0.36)
     paint, hull = pick(rng, HULL_PAINT, jitter=4), _HULL * (length, width)
     sprite = Sprite.from_outline(hull, "ship", height=5.0 * scale)
+    deck = _HULL * (length * 0.93, width * 0.82)
     sprite.fill(hull, shade(paint, 0.9))
-    sprite.fill(_HULL * (length * 0.93, width * 0.82), pick(rng, DECK, jitter=5))
+    sprite.fill(deck, pick(rng, DECK, jitter=5))
     sprite.line(hull, shade(paint, 0.66), 0.5, closed=True)
     add_top = _add_motor_top if rng.random() < 0.6 else _add_sail_top
     add_top(sprite, length, width, rng)
@@ -64,21 +65,29 @@ def boat(rng: np.random.Generator, scale: float, length: float | None = None) ->
 
 
 def _add_motor_top(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
-    sprite.fill(_HULL * (length * 0.40, width * 0.55) + (length * 0.20, 0), rgb(240, 240, 240))
-    sprite.fill(rounded_rect(length * 0.34, width * 0.62, 1.5, -length * 0.06), rgb(44, 54, 66))
-    sprite.fill(rounded_rect(length * 0.26, width * 0.52, 1.5, -length * 0.08), rgb(246, 246, 246))
-    sprite.fill(rect(length * 0.16, width * 0.54, -length * 0.36), pick(rng, CANVAS_COVER, jitter=6))
+    foredeck = _HULL * (length * 0.40, width * 0.55) + (length * 0.20, 0)
+    windows = rounded_rect(length * 0.34, width * 0.62, 1.5, -length * 0.06)
+    roof = rounded_rect(length * 0.26, width * 0.52, 1.5, -length * 0.08)
+    cockpit_cover = rect(length * 0.16, width * 0.54, -length * 0.36)
+    sprite.fill(foredeck, rgb(240, 240, 240))
+    sprite.fill(windows, rgb(44, 54, 66))  # all around the roof, which covers their middle
+    sprite.fill(roof, rgb(246, 246, 246))
+    sprite.fill(cockpit_cover, pick(rng, CANVAS_COVER, jitter=6))
 
 
 def _add_sail_top(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
-    sprite.fill(ellipse(length * 0.46, width * 0.42, length * 0.02, sides=18), rgb(238, 238, 236))
-    sprite.fill(rect(length * 0.18, width * 0.44, -length * 0.34), rgb(120, 104, 84))
-    sprite.fill(rect(length * 0.46, max(1.2, width * 0.11), -length * 0.20), pick(rng, CANVAS_COVER, jitter=6))
-    sprite.fill(ellipse(1.6, 1.6, length * 0.04, sides=8), rgb(60, 60, 64))
+    cabin = ellipse(length * 0.46, width * 0.42, length * 0.02, sides=18)
+    cockpit = rect(length * 0.18, width * 0.44, -length * 0.34)
+    furled_sail = rect(length * 0.46, max(1.2, width * 0.11), -length * 0.20)
+    mast = ellipse(1.6, 1.6, length * 0.04, sides=8)
+    sprite.fill(cabin, rgb(238, 238, 236))
+    sprite.fill(cockpit, rgb(120, 104, 84))
+    sprite.fill(furled_sail, pick(rng, CANVAS_COVER, jitter=6))
+    sprite.fill(mast, rgb(60, 60, 64))
 
 
 def freighter(rng: np.random.Generator, scale: float) -> Sprite:
-    """Create a cargo ship with rows of containers, about 105 x 22 pixels.
+    """Create a cargo ship with rows of containers, about 105 x 22 pixels at scale 1.
 
     Example:
         >>> freighter(np.random.default_rng(0), scale=1.0).name
@@ -89,14 +98,19 @@ def freighter(rng: np.random.Generator, scale: float) -> Sprite:
     hull = _FREIGHTER_HULL * (length, width)
     paint = pick(rng, [rgb(60, 66, 84), rgb(140, 50, 44), rgb(52, 84, 80)], jitter=8)
     sprite = Sprite.from_outline(hull, "ship", height=8.0 * scale)
+    deck = _FREIGHTER_HULL * (length * 0.95, width * 0.84)
     sprite.fill(hull, paint)
-    sprite.fill(_FREIGHTER_HULL * (length * 0.95, width * 0.84), rgb(150, 92, 76))
+    sprite.fill(deck, rgb(150, 92, 76))
     for bay in np.linspace(-0.24, 0.32, 8):
         for lane in (-0.27, 0.0, 0.27):
-            sprite.fill(rect(length * 0.066, width * 0.25, length * bay, width * lane), pick(rng, CONTAINERS, jitter=8))
-    sprite.fill(rect(length * 0.10, width * 0.86, -length * 0.37), rgb(240, 240, 238))
-    sprite.fill(rect(length * 0.03, width * 0.70, -length * 0.335), rgb(50, 60, 70))
-    sprite.fill(ellipse(length * 0.035, length * 0.035, -length * 0.44, sides=12), rgb(190, 90, 50))
+            container = rect(length * 0.066, width * 0.25, length * bay, width * lane)
+            sprite.fill(container, pick(rng, CONTAINERS, jitter=8))
+    bridge = rect(length * 0.10, width * 0.86, -length * 0.37)
+    bridge_windows = rect(length * 0.03, width * 0.70, -length * 0.335)
+    funnel = ellipse(length * 0.035, length * 0.035, -length * 0.44, sides=12)
+    sprite.fill(bridge, rgb(240, 240, 238))
+    sprite.fill(bridge_windows, rgb(50, 60, 70))
+    sprite.fill(funnel, rgb(190, 90, 50))
     return sprite
 
 
@@ -139,5 +153,6 @@ def pier(rng: np.random.Generator, length: float, width: float) -> Sprite:
     sprite.line(rect(length - 1, width - 1), shade(paint, 0.66), 0.9, closed=True)
     for x in np.arange(-length / 2 + 6, length / 2 - 3, 15.0):
         for side in (-1, 1):
-            sprite.fill(ellipse(2.2, 2.2, x, side * (width / 2 - 1.8), sides=8), rgb(232, 230, 224))
+            bollard = ellipse(2.2, 2.2, x, side * (width / 2 - 1.8), sides=8)
+            sprite.fill(bollard, rgb(232, 230, 224))
     return sprite

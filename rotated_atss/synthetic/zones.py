@@ -47,8 +47,8 @@ def _apron(site: Site, block: Block) -> None:
     color = shade(site.climate.concrete, 0.95)
     paint_surface(site, block, color)
     lay_slabs(site.canvas, block.pose, (block.width, block.height), color, 22.0)
-    line = np.array([[-block.width / 2, -block.height * 0.02], [block.width / 2, block.height * 0.06]])
-    site.canvas.line(block.pose.apply(line), LANE_YELLOW, 1.4, alpha=0.8)
+    taxi_line = np.array([[-block.width / 2, -block.height * 0.02], [block.width / 2, block.height * 0.06]])
+    site.canvas.line(block.pose.apply(taxi_line), LANE_YELLOW, 1.4, alpha=0.8)
     paint_stains(site, block, 6)
     base_heading = site.rng.choice([0.0, 0.5, 1.0, 1.5]) * np.pi
 
@@ -143,9 +143,9 @@ def _tank_farm(site: Site, block: Block) -> None:
     cell_side = 2 * max_radius + 16
     for x, y in grid_cells(block.width - 12, block.height - 12, cell_side, cell_side):
         center = block.pose.moved(x, y)
-        wall = center.apply(rect(cell_side - 5, cell_side - 5))
-        site.canvas.fill(wall, shade(gravel, 0.94), grain=4.0)
-        site.canvas.line(wall, shade(gravel, 1.18), 1.6, closed=True)
+        basin = center.apply(rect(cell_side - 5, cell_side - 5))
+        site.canvas.fill(basin, shade(gravel, 0.94), grain=4.0)
+        site.canvas.line(basin, shade(gravel, 1.18), 1.6, closed=True)  # its low wall
         pipe = block.pose.apply(np.array([[x, y], [x, y + cell_side / 2]]))
         site.canvas.line(pipe, rgb(206, 204, 198), 1.4)
         radius = max_radius * site.rng.uniform(0.6, 0.98)
@@ -178,8 +178,8 @@ def _ball_park(site: Site, block: Block) -> None:
     """Fill a block with baseball diamonds on mown grass."""
     paint_lawn(site, block)
     if site.rng.random() < 0.5:
-        stripes = (block.width - 4, block.height - 4)
-        lay_furrows(site.canvas, block.pose, stripes, site.climate.grass, site.rng.uniform(9, 15))
+        lawn_wh = (block.width - 4, block.height - 4)
+        lay_furrows(site.canvas, block.pose, lawn_wh, site.climate.grass, site.rng.uniform(9, 15))
     base_heading = site.rng.integers(4) * np.pi / 2
     build = partial(facilities.baseball_diamond, site.rng, site.scale)
     spread = DIAMOND_HEADING_SPREAD
@@ -205,17 +205,17 @@ def _residential(site: Site, block: Block) -> None:
 
 def _fill_lot(site: Site, pose: Pose, width: float, height: float) -> None:
     """Fill a lot around ``pose``: lawn, drive, trees, a dwelling at negative y, and at random a pool and a car."""
-    rng, s = site.rng, site.scale
+    rng, scale = site.rng, site.scale
     fence = pose.apply(rect(width - 1, height - 1))
     site.canvas.fill(fence, pick(rng, [site.climate.grass], jitter=10), grain=9.0)
     site.canvas.line(fence, shade(site.climate.grass, 0.7), 1.2, closed=True)
-    drive = pose.moved(21 * s, -height / 2 + 16 * s, np.pi / 2)
-    site.canvas.fill(drive.apply(rect(31 * s, 12 * s)), shade(site.climate.concrete, 0.98), grain=3.0)
-    dwelling = clutter.dwelling(rng, rng.uniform(32, 38) * s, rng.uniform(22, 26) * s)
-    site.place(dwelling, pose.moved(-8 * s, -height / 2 + rng.uniform(17, 20) * s), layer="tall")
+    drive = pose.moved(21 * scale, -height / 2 + 16 * scale, np.pi / 2)
+    site.canvas.fill(drive.apply(rect(31 * scale, 12 * scale)), shade(site.climate.concrete, 0.98), grain=3.0)
+    dwelling = clutter.dwelling(rng, rng.uniform(32, 38) * scale, rng.uniform(22, 26) * scale)
+    site.place(dwelling, pose.moved(-8 * scale, -height / 2 + rng.uniform(17, 20) * scale), layer="tall")
     if rng.random() < 0.6:
-        terrace = pose.moved(rng.uniform(-4, 4), 16 * s, rng.choice([0, np.pi]) + rng.normal(0, 0.12))
-        site.canvas.fill(terrace.apply(rect(48 * s, 29 * s)), shade(site.climate.concrete, 1.02), grain=3.0)
+        terrace = pose.moved(rng.uniform(-4, 4), 16 * scale, rng.choice([0, np.pi]) + rng.normal(0, 0.12))
+        site.canvas.fill(terrace.apply(rect(48 * scale, 29 * scale)), shade(site.climate.concrete, 1.02), grain=3.0)
         site.place(facilities.swimming_pool(rng, site.random_scale()), terrace, layer="ground", gap=1.0)
     if rng.random() < 0.4:
         site.place(vehicles.car(rng, site.random_scale()), drive.moved(0, 0, rng.choice([0, np.pi])), gap=0.0)
@@ -238,8 +238,10 @@ def _farmland(site: Site, block: Block) -> None:
     """Fill a block with two fields and a hedge."""
     for side in (-1, 1):  # left and right half of the block
         color = pick(site.rng, site.climate.crop, jitter=6)
-        size = (block.width / 2 - 4, block.height - 4)
-        lay_furrows(site.canvas, block.pose.moved(side * block.width / 4, 0), size, color, site.rng.uniform(3, 6))
+        field_wh = (block.width / 2 - 4, block.height - 4)
+        field_pose = block.pose.moved(side * block.width / 4, 0)
+        lay_furrows(site.canvas, field_pose, field_wh, color, site.rng.uniform(3, 6))
+    # the hedge between the fields
     for y in np.arange(-block.height / 2 + 6, block.height / 2 - 4, 9.0):
         if site.rng.random() < site.difficulty.clutter:
             shrub = clutter.bush(site.rng, site.climate.leaves, site.rng.uniform(7, 12))
