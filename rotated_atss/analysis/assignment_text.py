@@ -69,7 +69,7 @@ def format_objects(boxes: Tensor, names: Sequence[str], counts: Tensor, strides:
 
 
 def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
-    r"""Format the steps of Algorithm 1 of the ATSS paper, by the line numbers in the paper, with the values for an object.
+    r"""Format the steps of Algorithm 1 of the ATSS paper, with its line numbers, and their values for one object.
 
     Args:
         trace: Trace of the object.

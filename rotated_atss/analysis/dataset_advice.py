@@ -62,8 +62,8 @@ def advise_on_tiles(
     numbers = {"extent_p99_px": extent_p99, "covered_px": plan.covered_px, **plan.to_json()}
     if images_fit and plan.rates == (1.0,):
         return Advice("tiles", "keep the images whole", f"Every image fits into a window of {plan.size} px.", numbers)
-    # covered_px is the extent up to which every object lies completely in a tile, in pixels of the original image, as
-    # extent_p99. Very large objects exceed it, since the gap is at most half a window and the number of rates is limited.
+    # Objects up to an extent of covered_px lie completely in a tile. Very large objects exceed it, since the gap is at
+    # most half a window and the number of rates is limited. Both lengths are in pixels of the original image.
     if extent_p99 <= plan.covered_px:
         reason = f"99% of the objects extend over at most {extent_p99:.0f} px, and tiles that overlap by "
         reason += f"{plan.covered_px:.0f} px contain each of them as a whole"
