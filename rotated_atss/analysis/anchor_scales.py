@@ -72,8 +72,9 @@ def best_prior_ious(
 ) -> NDArray[np.float64]:
     """Compute the highest IoU of each object with a prior.
 
-    On each level, only the four priors around the center of the object are tried, because priors farther away overlap
-    it less. Prior centers lie at the multiples of the stride, as in :func:`rotated_atss.assign.square_priors`.
+    On each level, only the four priors around the center of the object are tried. The result is slightly too low for
+    some long, oblique objects, which overlap a prior farther away more. Prior centers lie at the multiples of the
+    stride, as in :func:`rotated_atss.assign.square_priors`.
 
     Args:
         boxes: (N, 5) oriented boxes, pixels and radians.
