@@ -1,4 +1,4 @@
-"""Convert the trace of a label assignment to JSON."""
+"""Convert the trace of a label assignment, the values of each step of ATSS for one object, to JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rotated_atss.io.json_values import replace_nonfinite
 
 
 def trace_to_json(trace: AssignmentTrace, strides: Sequence[float]) -> dict[str, Any]:
-    """Convert a trace to plain values for JSON, with one entry per candidate.
+    """Convert a trace to values for JSON: the statistics of the object, and a list with one entry per candidate.
 
     Args:
         trace: Trace of one ground-truth box.
@@ -42,9 +42,10 @@ def trace_to_json(trace: AssignmentTrace, strides: Sequence[float]) -> dict[str,
             {
                 "prior": prior, "level": level, "stride": strides[level], "center": center,
                 "distance": distance, "iou": iou, "above_threshold": above, "center_inside": inside,
-                "assigned_to": assigned if assigned >= 0 else None, "outcome": outcome,
+                "assigned_to": gt_index if gt_index >= 0 else None,  # -1: no object
+                "outcome": outcome,
             }
-            for prior, level, center, distance, iou, above, inside, assigned, outcome in rows
+            for prior, level, center, distance, iou, above, inside, gt_index, outcome in rows
         ],
     }  # fmt: skip
     return replace_nonfinite(content)

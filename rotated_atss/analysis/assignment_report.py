@@ -11,7 +11,7 @@ from rotated_atss.coco.json_file import is_finite_number
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 
-# keys of each assigner's summary; ``without`` is the number of objects without positives
+# keys of the summary of an assigner, for example of ATSS; ``without`` is the number of objects without positives
 _COUNTS = ("positives", "without")
 _NUMBERS_OR_NULL = ("positives_per_object", "expected_per_object", "above_threshold_per_object", "deviation")
 _IS_GROUPING_REQUIRED = {"by_size": True, "by_aspect": True, "by_angle": False}  # only oriented boxes have angles
@@ -19,7 +19,7 @@ _HINT = "write it with rotated-atss assignment-stats --json"
 
 
 def read_assignment_report(path: str | Path) -> dict[str, Any]:
-    """Read and validate a file that ``assignment-stats --json`` wrote.
+    """Read and validate a file that ``assignment-stats --json`` has written.
 
     Args:
         path: The JSON file.
@@ -41,7 +41,7 @@ def read_assignment_report(path: str | Path) -> dict[str, Any]:
         rotated_atss.errors.UserError: ...stats.json: 'assigners' must not be empty, got {} (write it with ...)
     """
     try:
-        content = json.loads(read_bytes(path), parse_constant=_reject_constant)
+        content = json.loads(read_bytes(path), parse_constant=_reject_nonfinite)
     except (ValueError, RecursionError) as error:
         raise UserError(f"not a JSON file: {error}", where=path, hint=_HINT) from error
     if not isinstance(content, dict) or not {"config", "images", "objects", "assigners"} <= content.keys():
@@ -57,39 +57,42 @@ def read_assignment_report(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _reject_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
+def _reject_nonfinite(token: str) -> None:
+    # Python's parser accepts NaN, Infinity and -Infinity, which JSON does not have
+    raise ValueError(f"{token} is not a JSON number")
 
 
-def _check_summary(summary: dict[str, Any], where: str, path: str | Path) -> None:
+def _check_summary(summary: dict[str, Any], parent: str, path: str | Path) -> None:
+    # ``parent`` is the dotted key of the summary in the file, for the messages
     for key in _COUNTS:
-        _check_count(summary.get(key), f"{where}.{key}", path)
+        _check_count(summary.get(key), f"{parent}.{key}", path)
     for key in _NUMBERS_OR_NULL:
         value = summary.get(key)
-        _check(value is None or _is_number(value), f"{where}.{key}", "must be a number or null", value, path)
+        _check(value is None or _is_number(value), f"{parent}.{key}", "must be a number or null", value, path)
     levels, histogram = summary.get("by_level"), summary.get("objects_by_positives")
-    _check(isinstance(levels, dict), f"{where}.by_level", "must be an object", levels, path)
+    _check(isinstance(levels, dict), f"{parent}.by_level", "must be an object", levels, path)
     for stride, count in summary["by_level"].items():
-        _check_count(count, f"{where}.by_level.{stride}", path)
-    _check(isinstance(histogram, list), f"{where}.objects_by_positives", "must be a list", histogram, path)
+        _check_count(count, f"{parent}.by_level.{stride}", path)
+    _check(isinstance(histogram, list), f"{parent}.objects_by_positives", "must be a list", histogram, path)
     for index, count in enumerate(summary["objects_by_positives"]):
-        _check_count(count, f"{where}.objects_by_positives.{index}", path)
+        _check_count(count, f"{parent}.objects_by_positives.{index}", path)
     for key, is_required in _IS_GROUPING_REQUIRED.items():
         if is_required or key in summary:
-            _check(isinstance(summary.get(key), list), f"{where}.{key}", "must be a list", summary.get(key), path)
-            _check_groups(summary[key], f"{where}.{key}", path)
+            _check(isinstance(summary.get(key), list), f"{parent}.{key}", "must be a list", summary.get(key), path)
+            _check_groups(summary[key], f"{parent}.{key}", path)
 
 
-def _check_groups(groups: Sequence[Any], where: str, path: str | Path) -> None:
+def _check_groups(groups: Sequence[Any], parent: str, path: str | Path) -> None:
+    # each group holds the objects whose size, aspect ratio or angle is from ``from`` to ``to``
     for index, group in enumerate(groups):
-        name = f"{where}.{index}"
-        _check(isinstance(group, dict), name, "must be an object", group, path)
-        _check(_is_number(group.get("from")), f"{name}.from", "must be a number", group.get("from"), path)
+        item = f"{parent}.{index}"
+        _check(isinstance(group, dict), item, "must be an object", group, path)
+        _check(_is_number(group.get("from")), f"{item}.from", "must be a number", group.get("from"), path)
         upper, mean = group.get("to"), group.get("positives_per_object")
-        _check(upper is None or _is_number(upper), f"{name}.to", "must be a number or null", upper, path)
-        _check(_is_number(mean), f"{name}.positives_per_object", "must be a number", mean, path)
+        _check(upper is None or _is_number(upper), f"{item}.to", "must be a number or null", upper, path)
+        _check(_is_number(mean), f"{item}.positives_per_object", "must be a number", mean, path)
         for key in ("objects", "without"):
-            _check_count(group.get(key), f"{name}.{key}", path)
+            _check_count(group.get(key), f"{item}.{key}", path)
 
 
 def _check_count(value: Any, key: str, path: str | Path) -> None:

@@ -29,8 +29,9 @@ def positives_per_level(gt_index: Tensor, level_sizes: Sequence[int], num_gts: i
         [[2, 0], [0, 1]]
     """
     counts = gt_index.new_zeros(num_gts, len(level_sizes))
-    for level, assigned in enumerate(gt_index.split(list(level_sizes))):
-        counts[:, level] = assigned[assigned >= 0].bincount(minlength=num_gts)
+    for level, level_gt_index in enumerate(gt_index.split(list(level_sizes))):
+        positives = level_gt_index[level_gt_index >= 0]
+        counts[:, level] = positives.bincount(minlength=num_gts)
     return counts
 
 
@@ -54,21 +55,21 @@ def format_objects(boxes: Tensor, names: Sequence[str], counts: Tensor, strides:
         object  class      w x h, px   angle, deg  positives   stride 8     16
              0  ship         30 x 10         28.6          6          4      2
     """
-    width = max([7, *(len(name) for name in names)])
+    class_width = max([7, *(len(name) for name in names)])  # characters in the column of class names
     titles = f"{f'stride {strides[0]:g}':>9}" + "".join(f"{stride:>7g}" for stride in strides[1:])
-    lines = [f"object  {'class':<{width}}  {'w x h, px':>11}  {'angle, deg':>11}  {'positives':>9}  {titles}"]
+    lines = [f"object  {'class':<{class_width}}  {'w x h, px':>11}  {'angle, deg':>11}  {'positives':>9}  {titles}"]
     for index, (name, box, level_counts) in enumerate(zip(names, boxes.tolist(), counts.tolist())):
         is_oriented = len(box) == 5
         box_w, box_h = box[2:4] if is_oriented else (box[2] - box[0], box[3] - box[1])
         size = f"{box_w:.0f} x {box_h:.0f}"
         angle = f"{math.degrees(box[4]):.1f}" if is_oriented else "-"
         per_level = f"{level_counts[0]:>9}" + "".join(f"{count:>7}" for count in level_counts[1:])
-        lines.append(f"{index:>6}  {name:<{width}}  {size:>11}  {angle:>11}  {sum(level_counts):>9}  {per_level}")
+        lines.append(f"{index:>6}  {name:<{class_width}}  {size:>11}  {angle:>11}  {sum(level_counts):>9}  {per_level}")
     return "\n".join(lines)
 
 
 def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
-    r"""Format the steps of Algorithm 1 of the ATSS paper with the values for one object.
+    r"""Format the steps of Algorithm 1 of the ATSS paper, with its line numbers, and their values for one object.
 
     Args:
         trace: Trace of the object.

@@ -20,9 +20,9 @@ from rotated_atss.assign.ignore_mask import compute_ignore_mask
 from rotated_atss.assign.threshold import box_chunks, iou_and_threshold
 from rotated_atss.assign.validation import valid_gt_mask
 
-# outcomes of a candidate
-BELOW_THRESHOLD, CENTER_OUTSIDE, LOST = "below threshold", "center outside", "lost to another object"
-POSITIVE = "positive"
+# outcomes of a candidate; a lost candidate passes all tests, but another object has a higher IoU with it
+POSITIVE, BELOW_THRESHOLD, CENTER_OUTSIDE = "positive", "below threshold", "center outside"
+LOST = "lost to another object"
 INVALID = "object without area"
 
 
@@ -46,7 +46,8 @@ class AssignmentTrace:
         deviation: Unbiased standard deviation of the IoUs.
         threshold: Mean plus standard deviation, in the precision of the IoUs.
         above_threshold: (K,) bool, whether the IoU is at least the threshold.
-        center_inside: (K,) bool, whether the center of the prior lies in the box.
+        center_inside: (K,) bool, whether the center of the prior lies in the box, at least ``center_margin`` pixels
+            from its edges.
         assigned_to: (K,) int64, index of the box to which the prior is finally assigned; -1 for none.
         is_valid: Whether the box has an area; a box without area gets no positives.
     """
@@ -122,10 +123,11 @@ def trace_atss(
         level_sizes: Number of priors per level.
         gt_boxes: (G, 5) or (G, 4), all boxes of the image, since the boxes compete for priors.
         gt_index: Index of the box to trace.
-        topk: As for :func:`rotated_atss.assign.atss_assign`, like all following arguments.
+        topk: Number of candidate locations per level. This argument and all that follow have the same meaning as in
+            :func:`rotated_atss.assign.atss_assign`.
         priors_per_location: Number of priors that share a center.
-        gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes.
-        ignore_iof_threshold: Threshold for ``gt_boxes_ignore``.
+        gt_boxes_ignore: (I, 5) or (I, 4) boxes of regions that training ignores.
+        ignore_iof_threshold: A prior whose IoF with such a region exceeds this value cannot be a candidate.
         center_margin: Distance in pixels by which the center of a positive must be inside its box.
 
     Raises:
@@ -155,7 +157,7 @@ def trace_atss(
     prior_index, iou, threshold = _select_candidates(
         priors, layout, gt_boxes, gt_index, topk * priors_per_location, ignore_mask
     )
-    iou64 = iou.cpu().double()
+    iou64 = iou.cpu().double()  # mean and deviation are only displayed, so they need not round like the threshold
     columns = _describe_candidates(priors, level_sizes, gt_boxes, gt_index, prior_index, center_margin)
     columns.update(iou=iou, above_threshold=iou >= threshold, assigned_to=assigned[prior_index])
     return AssignmentTrace(
@@ -176,12 +178,12 @@ def _select_candidates(
     layout: PriorLayout,
     gt_boxes: Tensor,
     gt_index: int,
-    num_candidates: int,
+    candidates_per_level: int,
     ignore_mask: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Select the candidates of a box, and compute their IoUs and the threshold (lines 2 to 10 of Algorithm 1).
+    """Select the candidates of a box, and compute their IoUs and the threshold (lines 3 to 10 of Algorithm 1).
 
-    ``num_candidates`` is the number per level. Priors in ``ignore_mask``, (A,) bool, cannot be candidates.
+    Priors in ``ignore_mask``, (A,) bool, cannot be candidates.
 
     Returns:
         prior_index: (K,) int64.
@@ -191,14 +193,14 @@ def _select_candidates(
     # select_candidates takes a batch, here of one image: all boxes have the image index 0, and there is one mask
     image_index = torch.zeros(len(gt_boxes), dtype=torch.int64, device=priors.device)
     candidates = select_candidates(
-        centers(priors), layout, centers(gt_boxes), image_index, num_candidates, [ignore_mask]
+        centers(priors), layout, centers(gt_boxes), image_index, candidates_per_level, [ignore_mask]
     )
     # the chunk in which atss_assign processes the box, so that IoUs and threshold are rounded as there
     chunks = box_chunks(len(gt_boxes), candidates.shape[1], priors.device.type)
     chunk = next(chunk for chunk in chunks if chunk.start <= gt_index < chunk.stop)
     iou, threshold = iou_and_threshold(priors, gt_boxes[chunk], candidates[chunk])
     row = gt_index - chunk.start
-    exists = candidates[gt_index] >= 0  # a level with fewer priors than candidates is padded with -1
+    exists = candidates[gt_index] >= 0  # -1 pads the row where a level has fewer priors than ``candidates_per_level``
     return candidates[gt_index][exists], iou[row][exists], threshold[row]
 
 

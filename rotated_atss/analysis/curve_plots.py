@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PICTURE = "learning_curves.png"
-"""Name of the file in the work folder."""
+"""Name of the file in the work folder of a training."""
 MEAN_APS = ("AP", "AP50", "AP75", "AP50_95")
 """Metrics to plot. If a training has none of them, all its metrics are plotted."""
 _MAX_MARKERS = 40  # curves with more points have no markers
@@ -41,26 +41,26 @@ def plot_learning_curves(runs: Mapping[str, LearningCurves]) -> bytes:
     if len(runs) == 1:
         ((name, curves),) = runs.items()
         figure.suptitle(name)
-        groups = [curves.losses, {"learning rate": curves.lr}, _metrics_to_plot(curves)]
+        contents = [curves.losses, {"learning rate": curves.lr}, _metrics_to_plot(curves)]
         titles = ["loss", "learning rate", "validation"]
     else:
         losses = {name: curves.losses.get("loss", LoggedCurve()) for name, curves in runs.items()}
         metric, results = _select_compared_metric(runs)
-        groups = [losses, {name: curves.lr for name, curves in runs.items()}, results]
+        contents = [losses, {name: curves.lr for name, curves in runs.items()}, results]
         titles = ["loss", "learning rate", f"validation: {metric}"]
-    for ax, curves_by_name, title in zip(axes, groups, titles):
-        _plot_curves(ax, curves_by_name, title)
+    for ax, logged_curves, title in zip(axes, contents, titles):
+        _plot_curves(ax, logged_curves, title)
         ax.set_xlim(0, _last_step(runs) * 1.02)
         ax.set_ylim(0, 1 if ax is axes[2] else None)  # the metrics, in the third plot, are at most 1
     return to_png(figure)
 
 
-def _plot_curves(ax: Axes, curves: Mapping[str, LoggedCurve], title: str) -> None:
-    nonempty_curves = {name: curve for name, curve in curves.items() if curve.steps}
+def _plot_curves(ax: Axes, logged_curves: Mapping[str, LoggedCurve], title: str) -> None:
+    nonempty_curves = {name: curve for name, curve in logged_curves.items() if curve.steps}
     for index, (name, curve) in enumerate(nonempty_curves.items()):
         color = COLORS[index % len(COLORS)]
         marker = "o" if len(curve.steps) <= _MAX_MARKERS else None
-        style = "-" if index < len(COLORS) else "--"
+        style = "-" if index < len(COLORS) else "--"  # curves with a repeated color are dashed
         ax.plot(curve.steps, curve.values, style, color=color, marker=marker, markersize=3, label=name)
     ax.set_title(title)
     ax.set_xlabel("iteration")
@@ -76,7 +76,7 @@ def _last_step(runs: Mapping[str, LearningCurves]) -> int:
 
 
 def _metrics_to_plot(curves: LearningCurves) -> dict[str, LoggedCurve]:
-    """Return the curves of the mean APs by short name, or the curves of all metrics if no metric is a mean AP."""
+    """Return the curves of the mean APs, or of all metrics if no metric is a mean AP, by name without prefix."""
     by_short_name = short_names(curves.metrics)
     return {name: curve for name, curve in by_short_name.items() if name in MEAN_APS} or by_short_name
 

@@ -1,4 +1,7 @@
-"""Recommend settings for a dataset: tiles, rates, anchor scale, limit of detections, and handling of rare classes."""
+"""Recommend settings for a dataset: tiles, scales of the images, anchor scale, limit of detections, rare classes.
+
+The extent of an object is the longer side of its circumscribed horizontal box.
+"""
 
 from __future__ import annotations
 
@@ -46,25 +49,27 @@ def advise_on_tiles(
         report: Report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` with at least one object.
         plan: The proposed windows.
         images_fit: Whether every image fits into one window.
-        plans: ``plans`` of :func:`rotated_atss.analysis.dataset_report.report_dataset`: the counts with the default
-            windows and, if they differ, with the proposed ones. If empty, the reason does not mention cut objects.
+        plans: ``plans`` of :func:`rotated_atss.analysis.dataset_report.report_dataset`: the numbers of tiles and cut
+            objects with the default windows and, if ``plan`` differs from these, with ``plan``. If empty, the reason
+            does not mention cut objects.
 
     Example:
         >>> report = {"extent": {"p99": 312.0}}
         >>> advise_on_tiles(report, TilePlan(gap=350), images_fit=False).proposal
         'split with --size 1024 --gap 350'
     """
-    longest = report["extent"]["p99"]
-    numbers = {"extent_p99_px": longest, "covered_px": plan.covered_px, **plan.to_json()}
+    extent_p99 = report["extent"]["p99"]
+    numbers = {"extent_p99_px": extent_p99, "covered_px": plan.covered_px, **plan.to_json()}
     if images_fit and plan.rates == (1.0,):
         return Advice("tiles", "keep the images whole", f"Every image fits into a window of {plan.size} px.", numbers)
-    # Extent and covered_px are both in pixels of the original image. Very large objects exceed covered_px, since the
-    # gap is at most half a window and the number of rates is limited.
-    if longest <= plan.covered_px:
-        reason = f"99% of the objects extend over at most {longest:.0f} px, and tiles that overlap by "
+    # Objects up to an extent of covered_px lie completely in a tile. Very large objects exceed it, since the gap is at
+    # most half a window and the number of rates is limited. Both lengths are in pixels of the original image.
+    if extent_p99 <= plan.covered_px:
+        reason = f"99% of the objects extend over at most {extent_p99:.0f} px, and tiles that overlap by "
         reason += f"{plan.covered_px:.0f} px contain each of them as a whole"
     else:
-        reason = f"1% of the objects extend over {longest:.0f} px or more, which no overlap below half a window covers"
+        reason = f"1% of the objects extend over {extent_p99:.0f} px or more, "
+        reason += "which no overlap below half a window covers"
     if plans:
         numbers["planned"] = list(plans)
         default, proposed = plans[0], plans[-1]
@@ -89,23 +94,25 @@ def advise_on_current_tiles(report: Mapping[str, Any], current: TilePlan, plan: 
         >>> advise_on_current_tiles(report, TilePlan(), TilePlan(gap=350)).proposal
         'split again with --size 1024 --gap 350'
     """
-    longest, counts = report["extent"]["p99"], report["objects"]
-    gap_suffices = longest <= current.gap  # both in pixels of the tiles
+    extent_p99, counts = report["extent"]["p99"], report["objects"]
+    # an object that extends over at most the gap lies completely in one of the tiles; both in pixels of the tiles
+    gap_suffices = extent_p99 <= current.gap
     verb = "covers" if gap_suffices else "does not cover"
     truncated_share = _percent(counts["truncated"] / counts["count"])
-    reason = f"99% of the objects extend over at most {longest:.0f} px, which the gap of {current.gap} px {verb}, "
+    reason = f"99% of the objects extend over at most {extent_p99:.0f} px, which the gap of {current.gap} px {verb}, "
     reason += f"and {truncated_share} of the objects in the tiles are truncated."
     proposal = f"keep the tiles of {current.size} px" if gap_suffices else f"split again with {plan.options}"
-    numbers = {"extent_p99_px": longest, **current.to_json(), "truncated": counts["truncated"]}
+    numbers = {"extent_p99_px": extent_p99, **current.to_json(), "truncated": counts["truncated"]}
     return Advice("tiles", proposal, reason, numbers)
 
 
 def advise_on_rates(report: Mapping[str, Any], shares: Mapping[str, float], plan: TilePlan) -> Advice | None:
-    """Recommend rescaling the images if most objects are very small or very large.
+    """Recommend the rates of a plan, by which images are rescaled before splitting, and give the reason.
 
     Args:
         report: As for :func:`advise_on_tiles`.
-        shares: Share of objects smaller than 16 px (``small``) and larger than half a window (``large``).
+        shares: Share of objects smaller than 16 px (``small``) and of objects that extend over more than half a window
+            (``large``).
         plan: The proposed windows.
 
     Returns:
@@ -182,9 +189,9 @@ def advise_on_classes(classes: Sequence[Mapping[str, Any]]) -> list[Advice]:
     counts = {row["name"]: row["objects"] for row in classes if row["objects"]}
     ratio = max(counts.values()) / min(counts.values()) if counts else 1.0
     if ratio >= MIN_IMBALANCE:
-        most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
-        reason = f"{most} has {ratio:.0f} times as many objects as {least}."
-        numbers = {name: counts[name] for name in (most, least)}
+        most_frequent, rarest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+        reason = f"{most_frequent} has {ratio:.0f} times as many objects as {rarest}."
+        numbers = {name: counts[name] for name in (most_frequent, rarest)}
         advice.append(Advice("class balance", "repeat tiles of rare classes (ClassBalancedDataset)", reason, numbers))
     return advice
 
@@ -204,12 +211,13 @@ def advise_on_density(objects_per_input: Mapping[str, float], max_per_img: int) 
         'set model.test_cfg.max_per_img=5200 and nms_pre=5200'
     """
     # twice the number of objects leaves room for false positives, which can have higher scores
-    most = int(objects_per_input["max"])
-    if most <= max_per_img / 2:
+    max_objects = int(objects_per_input["max"])
+    if max_objects <= max_per_img / 2:
         return None
-    proposal = f"set model.test_cfg.max_per_img={2 * most} and nms_pre={2 * most}"
-    reason = f"An input of the network has {most} objects, and the configs return at most {max_per_img} detections."
-    return Advice("density", proposal, reason, {"max_objects": most, "max_per_img": max_per_img})
+    proposal = f"set model.test_cfg.max_per_img={2 * max_objects} and nms_pre={2 * max_objects}"
+    reason = f"An input of the network has {max_objects} objects, and the configs return at most {max_per_img} "
+    reason += "detections."
+    return Advice("density", proposal, reason, {"max_objects": max_objects, "max_per_img": max_per_img})
 
 
 def _percent(share: float) -> str:

@@ -32,8 +32,10 @@ class DatasetObjects:
     Example:
         >>> polygons = np.array([[0.0, 0, 30, 0, 30, 10, 0, 10]])
         >>> index = np.zeros(1, np.int64)
-        >>> objects = DatasetObjects(("P1",), np.array([[64, 64]]), np.array([np.nan]), index, index, ("ship",),
-        ...                          polygons, index)
+        >>> objects = DatasetObjects(
+        ...     image_names=("P1",), image_wh=np.array([[64, 64]]), ground_resolution=np.array([np.nan]),
+        ...     image_index=index, class_index=index, class_names=("ship",), polygons=polygons, difficult=index,
+        ... )
         >>> float(objects.long_side[0]), float(objects.aspect[0]), float(objects.extent[0])
         (30.0, 3.0, 30.0)
     """
@@ -53,12 +55,12 @@ class DatasetObjects:
 
     @cached_property
     def shapes(self) -> Shapes:
-        """Minimum-area rectangles of the N objects."""
+        """Minimum-area rectangle around the polygon of each object, with the values derived from it."""
         return fit_shapes(self.polygons)
 
     @property
     def boxes(self) -> Floats:
-        """Minimum-area rectangles (N, 5) ``cx, cy, long side, short side, angle`` in pixels and radians."""
+        """The rectangles, (N, 5) ``cx, cy, long side, short side, angle`` in pixels and radians."""
         return self.shapes.boxes
 
     @cached_property
@@ -93,7 +95,7 @@ class DatasetObjects:
 
     @cached_property
     def extent(self) -> Floats:
-        """Longer side of the circumscribed horizontal box, (N,) pixels.
+        """Longer side of the horizontal box around each polygon, (N,) pixels.
 
         A square window must be at least this large to contain the object.
         """

@@ -1,4 +1,4 @@
-"""Plots of the report of :func:`rotated_atss.analysis.dataset_report.report_dataset`."""
+"""Plot the statistics of a dataset that :func:`rotated_atss.analysis.dataset_report.report_dataset` returns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def plot_dataset(report: Mapping[str, Any], title: str = "") -> bytes:
     r"""Plot classes, sizes, shapes, directions, counts and anchor scales of a dataset.
 
     Args:
-        report: The report.
+        report: Result of :func:`rotated_atss.analysis.dataset_report.report_dataset`.
         title: First line of the figure's title.
 
     Returns:
@@ -30,8 +30,11 @@ def plot_dataset(report: Mapping[str, Any], title: str = "") -> bytes:
         >>> from rotated_atss.analysis.dataset_objects import DatasetObjects
         >>> from rotated_atss.analysis.dataset_report import report_dataset
         >>> index = np.zeros(1, np.int64)
-        >>> objects = DatasetObjects(("P1",), np.array([[640, 480]]), np.array([np.nan]), index, index, ("ship",),
-        ...                          np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), index)
+        >>> objects = DatasetObjects(
+        ...     image_names=("P1",), image_wh=np.array([[640, 480]]), ground_resolution=np.array([np.nan]),
+        ...     image_index=index, class_index=index, class_names=("ship",),
+        ...     polygons=np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), difficult=index,
+        ... )
         >>> plot_dataset(report_dataset(objects, None))[:4]  # doctest: +SKIP
         b'\x89PNG'
     """
@@ -40,7 +43,7 @@ def plot_dataset(report: Mapping[str, Any], title: str = "") -> bytes:
     counts = f"{count_of(report['objects']['count'], 'object')} in {count_of(report['images']['count'], 'image')}"
     figure.suptitle(f"{title}\n{counts}" if title else counts)
     histograms = report["groups"]  # bins by name of the histogram
-    classes = [row for row in report["classes"] if row["objects"]]
+    classes = [row for row in report["classes"] if row["objects"]]  # sorted by number of objects
     _plot_class_counts(axes[0, 0], classes)
     _plot_class_sizes(axes[1, 0], classes)
     _plot_histogram(axes[0, 1], histograms["size"], "square root of the area, px (lower limit of the bin)")
@@ -94,7 +97,7 @@ def _label_rows(ax: Axes, classes: Sequence[Mapping[str, Any]]) -> None:
 def _plot_histogram(ax: Axes, bins: Sequence[Mapping[str, Any]], label: str) -> None:
     if _mark_if_empty(ax, bins):
         return
-    ax.bar(range(len(bins)), [each["count"] for each in bins], 0.9, color=_BLUE)
+    ax.bar(range(len(bins)), [each["count"] for each in bins], width=0.9, color=_BLUE)
     _label_bins(ax, bins)
     ax.set_xlabel(label)
     ax.set_ylabel("objects")
@@ -116,7 +119,11 @@ def _mark_plans(ax: Axes, bins: Sequence[Mapping[str, Any]], plans: Sequence[Map
 
 
 def _bar_position(bins: Sequence[Mapping[str, Any]], value: float) -> float:
-    """Return the x coordinate of a value in a bar chart in which the bar of bin i extends from i - 0.5 to i + 0.5."""
+    """Return the x coordinate of a value in a bar chart in which bin i covers the coordinates from i - 0.5 to i + 0.5.
+
+    A value below all bins is placed at the left end of the chart; one in the last bin, which has no upper limit, or
+    above all bins at the right end.
+    """
     for index, each in enumerate(bins):
         low, high = each["from"], each["to"]
         if high is not None and low <= value < high:
@@ -131,16 +138,16 @@ def _plot_objects_per_image(ax: Axes, histograms: Mapping[str, Any]) -> None:
         ("tiles", histograms.get("objects_per_tile"), _ORANGE),
     ]
     series = [(name, bins, color) for name, bins, color in series if bins]
-    starts = sorted({each["from"] for _, bins, _ in series for each in bins})
-    if _mark_if_empty(ax, starts):
+    lower_limits = sorted({each["from"] for _, bins, _ in series for each in bins})  # of the bins of all series
+    if _mark_if_empty(ax, lower_limits):
         return
-    width = 0.9 / len(series)
+    bar_width = 0.9 / len(series)
     for index, (name, bins, color) in enumerate(series):
         counts = {each["from"]: each["count"] for each in bins}
-        shift = (index - (len(series) - 1) / 2) * width
-        positions = [position + shift for position in range(len(starts))]
-        ax.bar(positions, [counts.get(start, 0) for start in starts], width, color=color, label=name)
-    _label_bins(ax, [{"from": start} for start in starts])
+        shift = (index - (len(series) - 1) / 2) * bar_width  # the bars of the series stand next to each other
+        positions = [position + shift for position in range(len(lower_limits))]
+        ax.bar(positions, [counts.get(lower, 0) for lower in lower_limits], bar_width, color=color, label=name)
+    _label_bins(ax, [{"from": lower} for lower in lower_limits])
     ax.set_xlabel("objects per image or tile (lower limit of the bin)")
     ax.set_ylabel("number")
     if len(series) == 2:

@@ -29,8 +29,8 @@ def read_labeled_images(
 ) -> DatasetObjects:
     """Read labels of any format, and the sizes of their images from the headers.
 
-    An image without labels has no objects. Labels without an image file count as an image, whose size is read from the
-    labels if they contain it. ``notes`` of the result report both cases.
+    Images without labels are included, without objects. Labels whose image file is missing are included, too; the size
+    of the image then comes from the labels if they contain it. ``notes`` of the result count the images of each kind.
 
     Args:
         images: Folder of the images.
@@ -96,17 +96,17 @@ def _join_metadata_and_labels(
     """
     used_classes = {name for record in labels_by_image.values() for name in record.classes}
     classes = tuple(dict.fromkeys(listed_classes)) or tuple(sorted(used_classes))
-    class_index = {name: index for index, name in enumerate(classes)}
+    index_of = {name: index for index, name in enumerate(classes)}
     image_names = sorted({*metadata_by_image, *labels_by_image})
     sources = [(metadata_by_image.get(name), labels_by_image.get(name)) for name in image_names]
-    labeled = [record for _, record in sources if record is not None]  # in order of image_names
+    labeled = [record for _, record in sources if record is not None]  # labels per image, in order of image_names
     num_objects = [0 if record is None else len(record) for _, record in sources]
     return DatasetObjects(
         image_names=tuple(image_names),
         image_wh=np.array([_size(*source) for source in sources], np.int64).reshape(-1, 2),
         ground_resolution=np.array([_resolution(*source) for source in sources], np.float64),
         image_index=np.repeat(np.arange(len(image_names)), num_objects),
-        class_index=np.array([class_index[name] for record in labeled for name in record.classes], np.int64),
+        class_index=np.array([index_of[name] for record in labeled for name in record.classes], np.int64),
         class_names=classes,
         polygons=np.concatenate([np.empty((0, 8)), *(record.polygons for record in labeled)]),
         difficult=np.concatenate([np.empty(0, np.int64), *(record.difficult for record in labeled)]),
@@ -133,7 +133,7 @@ def read_coco_objects(path: str | Path) -> DatasetObjects:
     """Read the horizontal boxes of a COCO instances JSON; the images need not exist.
 
     Crowd boxes, which enclose several objects, are left out, and so are boxes that have no area inside their image.
-    ``notes`` of the result contain the number of both.
+    ``notes`` of the result contain the number of boxes left out for each reason.
 
     Args:
         path: The JSON file.
@@ -152,8 +152,8 @@ def read_coco_objects(path: str | Path) -> DatasetObjects:
         [[15.0, 11.0, 20.0, 10.0, 0.0]]
     """
     instances = read_instances(path)
-    label_of = {category: label for label, category in enumerate(instances.categories)}
-    image_index, labels, boxes = [], [], []
+    index_of = {category_id: index for index, category_id in enumerate(instances.categories)}
+    image_index, class_index, boxes = [], [], []
     num_crowds = 0
     for index, image in enumerate(instances.images):
         for annotation in instances.objects.get(image.id, ()):
@@ -161,14 +161,14 @@ def read_coco_objects(path: str | Path) -> DatasetObjects:
                 num_crowds += 1
                 continue
             image_index.append(index)
-            labels.append(label_of[annotation.category_id])
+            class_index.append(index_of[annotation.category_id])
             boxes.append(annotation.box)  # x1, y1, x2, y2
     return DatasetObjects(
         image_names=tuple(Path(image.file_name).stem for image in instances.images),
         image_wh=np.array([(image.width, image.height) for image in instances.images], np.int64).reshape(-1, 2),
         ground_resolution=np.full(len(instances.images), np.nan),
         image_index=np.array(image_index, np.int64),
-        class_index=np.array(labels, np.int64),
+        class_index=np.array(class_index, np.int64),
         class_names=tuple(instances.categories.values()),
         polygons=hbb_polygons(np.array(boxes, np.float64).reshape(-1, 4)),
         difficult=np.zeros(len(boxes), np.int64),
@@ -178,7 +178,7 @@ def read_coco_objects(path: str | Path) -> DatasetObjects:
 
 def _coco_notes(instances: Instances, num_crowds: int) -> tuple[str, ...]:
     notes = [f"{count_of(num_crowds, 'crowd box')} left out"] if num_crowds else []
-    if instances.dropped:
+    if instances.dropped:  # boxes without area, which read_instances has left out
         count = count_of(len(instances.dropped), "box")
         notes.append(f"{count} without area left out, the first is {instances.dropped[0]}")
     return tuple(notes)

@@ -48,7 +48,7 @@ def report_dataset(
     input_wh: tuple[int, int] | None = None,
     max_per_img: int = 2000,
 ) -> dict[str, Any]:
-    """Compute statistics and recommendations.
+    """Compute the statistics of a dataset, and recommend settings for training on it.
 
     Args:
         objects: Images and objects.
@@ -61,18 +61,22 @@ def report_dataset(
         max_per_img: Largest number of detections per image that the configs return.
 
     Returns:
-        The report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` with these entries, which are
-        empty without objects:
+        The report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` with these entries in addition,
+        which are empty if no object has an area:
 
-        - ``plans``: counts of the split with default windows and with the proposed ones;
-        - ``objects_per_tile``: quantiles for the proposed windows;
+        - ``plans``: numbers of tiles and cut objects with the default windows and, if they differ, with the proposed
+          ones;
+        - ``objects_per_tile``: quantiles for the proposed windows; None without ``count_tiles``;
         - ``anchor_scales``: fits of :func:`rotated_atss.analysis.anchor_scales.fit_anchor_scales`;
         - ``advice``: recommendations.
 
     Example:
         >>> index = np.zeros(1, np.int64)
-        >>> objects = DatasetObjects(("P1",), np.array([[640, 480]]), np.array([np.nan]), index, index, ("ship",),
-        ...                          np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), index)
+        >>> objects = DatasetObjects(
+        ...     image_names=("P1",), image_wh=np.array([[640, 480]]), ground_resolution=np.array([np.nan]),
+        ...     image_index=index, class_index=index, class_names=("ship",),
+        ...     polygons=np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), difficult=index,
+        ... )
         >>> report = report_dataset(objects, None)
         >>> [advice["topic"] for advice in report["advice"]]
         ['anchor scale', 'rare classes']
@@ -87,13 +91,16 @@ def report_dataset(
     if current is not None:
         advice.append(advise_on_current_tiles(report, current, plan))
     if count_tiles is not None:
-        plans_to_count = dict.fromkeys((TilePlan(), plan))  # one entry if the proposed windows are the default ones
-        counts_by_plan = {plan_to_count: count_tiles(plan_to_count) for plan_to_count in plans_to_count}
+        default = TilePlan()
+        counts_by_plan = {default: count_tiles(default)}
+        if plan != default:
+            counts_by_plan[plan] = count_tiles(plan)
         _add_plans(report, counts_by_plan, plan, has_area)
         advice += _advise_on_plan(report, objects, plan)
     input_scale = resize_factors(objects.image_wh, input_wh)[objects.image_index[has_area]]
     if count_tiles is not None:
-        # the finest rate, which suits most objects; the coarser ones are added for the largest objects
+        # The tiles of a split are scaled, too. Of several rates, the last and finest one suits most objects; the
+        # coarser ones are for the largest objects only.
         input_scale = input_scale * plan.rates[-1]
     fits = fit_anchor_scales(_scale_boxes(objects.boxes[has_area], input_scale), sorted({*SCALES, anchor_scale}))
     report["anchor_scales"] = [fit.to_json() for fit in fits]
@@ -122,7 +129,7 @@ def resize_factors(image_wh: NDArray[np.int64], input_wh: Sequence[int] | None) 
     if input_wh is None:
         return np.ones(len(image_wh))
     sides = np.sort(image_wh, axis=1).astype(np.float64)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore"):  # unknown sizes are 0
         factors = (np.sort(np.array(input_wh, np.float64)) / sides).min(axis=1)
     return np.where((image_wh > 0).all(axis=1), factors, 1.0)
 
@@ -164,5 +171,5 @@ def _summarize_plan(plan: TilePlan, counts: PlannedTiles, has_area: NDArray[np.b
 
 
 def _scale_boxes(boxes: NDArray[np.float64], factors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scale oriented boxes (N, 5) by one factor each, (N,); the angles stay the same."""
+    """Scale each of the oriented boxes, (N, 5), by its factor, (N,), with unchanged angle."""
     return np.concatenate((boxes[:, :4] * factors[:, None], boxes[:, 4:]), axis=1)

@@ -15,14 +15,15 @@ from rotated_atss.analysis.dataset_objects import DatasetObjects
 from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES
 from rotated_atss.dota.labels import TRUNCATED
 
-# Objects closer to a square are left out of the statistics of directions, since rounding decides which side is longer.
+# Objects with a lower ratio of long to short side are almost square: rounding decides which side is the longer one.
+# The statistics of directions leave them out.
 MIN_DIRECTED_ASPECT = 1.2
-# from 4 px on, each edge is sqrt(2) times the previous one
+# edges of the bins of lengths; from 4 px on, each is sqrt(2) times the previous one
 LENGTH_EDGES_PX = (0, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, math.inf)
-COUNT_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, math.inf)
+COUNT_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, math.inf)  # of objects per image or tile
 _MIN_BEYOND_PX = 1.0  # objects that exceed their image by less are not counted, since rounding can be the cause
 QUANTILES = {"min": 0.0, "p1": 0.01, "p5": 0.05, "median": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-_MAX_SIZES = 5  # number of image sizes that the report lists
+_MAX_SIZES = 5  # the report lists this number of image sizes, the most frequent ones
 
 
 def summarize_dataset(objects: DatasetObjects) -> dict[str, Any]:
@@ -39,8 +40,11 @@ def summarize_dataset(objects: DatasetObjects) -> dict[str, Any]:
 
     Example:
         >>> index = np.zeros(1, np.int64)
-        >>> objects = DatasetObjects(("P1",), np.array([[64, 64]]), np.array([np.nan]), index, index, ("ship",),
-        ...                          np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), index)
+        >>> objects = DatasetObjects(
+        ...     image_names=("P1",), image_wh=np.array([[64, 64]]), ground_resolution=np.array([np.nan]),
+        ...     image_index=index, class_index=index, class_names=("ship",),
+        ...     polygons=np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), difficult=index,
+        ... )
         >>> report = summarize_dataset(objects)
         >>> report["size"]["median"], report["aspect"]["median"], report["classes"][0]["objects"]
         (16.0, 4.0, 1)
@@ -71,7 +75,7 @@ def summarize_dataset(objects: DatasetObjects) -> dict[str, Any]:
 
 
 def quantiles(values: NDArray[Any]) -> dict[str, float] | None:
-    """Return the minimum, maximum, median, mean and the 1, 5, 95 and 99% quantiles; None without values.
+    """Return the quantiles in ``QUANTILES`` and the ``mean`` of the values, by name; None without values.
 
     Example:
         >>> quantiles(np.array([1, 2, 6]))["median"], quantiles(np.zeros(0))
@@ -131,7 +135,7 @@ def _summarize_objects(objects: DatasetObjects) -> dict[str, Any]:
 
 
 def _beyond_image(objects: DatasetObjects) -> NDArray[np.bool_]:
-    """Return whether each object exceeds its image, (N,); False if the size of the image is unknown."""
+    """Return whether each object exceeds its image by 1 px or more, (N,); False if the image size is unknown."""
     corners, image_wh = objects.polygons.reshape(-1, 4, 2), objects.image_wh[objects.image_index]
     low, high = corners.min(axis=1), corners.max(axis=1)
     exceeds = (low <= -_MIN_BEYOND_PX) | (high >= image_wh + _MIN_BEYOND_PX)

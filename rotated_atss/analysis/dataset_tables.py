@@ -24,10 +24,10 @@ _QUANTILE_ROWS = (
 
 
 def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False, width: int | None = None) -> str:
-    """Format a report as text.
+    """Format the report of a dataset as text.
 
     Args:
-        report: The report.
+        report: Result of :func:`rotated_atss.analysis.dataset_report.report_dataset`.
         images_are_tiles: Whether the images are tiles; objects per image are then named objects per tile.
         width: Maximum number of characters per line of a table; None sets no limit.
 
@@ -36,8 +36,11 @@ def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False,
         >>> from rotated_atss.analysis.dataset_objects import DatasetObjects
         >>> from rotated_atss.analysis.dataset_report import report_dataset
         >>> index = np.zeros(1, np.int64)
-        >>> objects = DatasetObjects(("P1",), np.array([[640, 480]]), np.array([np.nan]), index, index, ("ship",),
-        ...                          np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), index)
+        >>> objects = DatasetObjects(
+        ...     image_names=("P1",), image_wh=np.array([[640, 480]]), ground_resolution=np.array([np.nan]),
+        ...     image_index=index, class_index=index, class_names=("ship",),
+        ...     polygons=np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), difficult=index,
+        ... )
         >>> print(format_dataset(report_dataset(objects, None)).splitlines()[1])
         1 object of 1 class: 0 difficult, 0 truncated, 0 without area, 0 beyond the image
     """
@@ -66,17 +69,18 @@ def classes_csv(classes: Sequence[Mapping[str, Any]]) -> bytes:
     shape_keys = [(shape, statistic) for shape in ("size", "long_side", "aspect") for statistic in (*QUANTILES, "mean")]
     header = ["class", *keys, *(f"{shape}_{statistic}" for shape, statistic in shape_keys)]
     rows = []
-    for row in classes:
-        shape_values = [None if row[shape] is None else row[shape][statistic] for shape, statistic in shape_keys]
-        rows.append([row["name"], *(row[key] for key in keys), *shape_values])
+    for entry in classes:
+        shape_values = [None if entry[shape] is None else entry[shape][statistic] for shape, statistic in shape_keys]
+        rows.append([entry["name"], *(entry[key] for key in keys), *shape_values])
     return format_csv(header, rows).encode()
 
 
 def _images_line(images: Mapping[str, Any]) -> str:
     parts = [count_of(images["count"], "image")]
     if images["width"]:
-        low, high = (f"{images['width'][bound]:.0f} x {images['height'][bound]:.0f}" for bound in ("min", "max"))
-        parts.append(f"{low} px" if low == high else f"sides from {low} to {high} px")
+        # lowest width x lowest height, and highest width x highest height; not necessarily those of one image
+        min_wh, max_wh = (f"{images['width'][bound]:.0f} x {images['height'][bound]:.0f}" for bound in ("min", "max"))
+        parts.append(f"{min_wh} px" if min_wh == max_wh else f"sides from {min_wh} to {max_wh} px")
         parts.append(f"{images['megapixels']:.1f} megapixels")
     parts.append(f"{images['without_objects']} without objects")
     resolution = images["ground_resolution"]
@@ -89,24 +93,24 @@ def _images_line(images: Mapping[str, Any]) -> str:
 
 def _objects_line(report: Mapping[str, Any]) -> str:
     objects = report["objects"]
-    names = ("difficult", "truncated", "without_area", "beyond_image")
-    titles = ("difficult", "truncated", "without area", "beyond the image")
-    counts = ", ".join(f"{objects[name]} {title}" for name, title in zip(names, titles))
+    counts = f"{objects['difficult']} difficult, {objects['truncated']} truncated, "
+    counts += f"{objects['without_area']} without area, {objects['beyond_image']} beyond the image"
     return f"{count_of(objects['count'], 'object')} of {count_of(len(report['classes']), 'class')}: {counts}"
 
 
 def _class_lines(classes: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
     rows = [["class", "objects", "share", "images", "difficult", "truncated", "size, px (5% median 95%)", "aspect"]]
-    for row in classes:
-        if row["objects"]:
-            size = " ".join(f"{_number(row['size'], quantile):>5}" for quantile in ("p5", "median", "p95"))
-            counts = [str(row[name]) for name in ("images", "difficult", "truncated")]
-            share = f"{100 * row['share']:.1f}%"
-            rows.append([row["name"], str(row["objects"]), share, *counts, size, _number(row["aspect"], "median")])
-    if len(rows) == 1:
+    for entry in classes:
+        if entry["objects"]:
+            share = f"{100 * entry['share']:.1f}%"
+            counts = [str(entry[key]) for key in ("images", "difficult", "truncated")]
+            size = " ".join(f"{_format_quantile(entry['size'], quantile):>5}" for quantile in ("p5", "median", "p95"))
+            aspect = _format_quantile(entry["aspect"], "median")
+            rows.append([entry["name"], str(entry["objects"]), share, *counts, size, aspect])
+    if len(rows) == 1:  # only the header
         return []
     lines = fit_columns(rows, width)
-    without_objects = [row["name"] for row in classes if not row["objects"]]
+    without_objects = [entry["name"] for entry in classes if not entry["objects"]]
     if without_objects:
         names = ", ".join(without_objects[:MAX_NAMED]) + (", ..." if len(without_objects) > MAX_NAMED else "")
         lines.append(f"{count_of(len(without_objects), 'class')} without objects: {names}")
@@ -115,10 +119,10 @@ def _class_lines(classes: Sequence[Mapping[str, Any]], width: int | None) -> lis
 
 def _quantile_lines(report: Mapping[str, Any], images_are_tiles: bool, width: int | None) -> list[str]:
     rows = [["", "min", "1%", "5%", "median", "95%", "99%", "max"]]
-    for key, title in _QUANTILE_ROWS:
+    for key, general_title in _QUANTILE_ROWS:
         if report[key]:
-            title = title.replace("per image", "per tile") if images_are_tiles else title
-            rows.append([title, *(_number(report[key], quantile) for quantile in QUANTILES)])
+            title = general_title.replace("per image", "per tile") if images_are_tiles else general_title
+            rows.append([title, *(_format_quantile(report[key], quantile) for quantile in QUANTILES)])
     return fit_columns(rows, width)
 
 
@@ -135,7 +139,8 @@ def _plan_lines(plans: Sequence[Mapping[str, Any]], width: int | None) -> list[s
         return []
     rows = [["tiles of", "gap", "rates", "tiles", "empty", "objects per tile (median, max)", "cut", "in no tile"]]
     for plan in plans:
-        per_tile = f"{_number(plan['objects_per_tile'], 'median')} {_number(plan['objects_per_tile'], 'max'):>6}"
+        quantiles = plan["objects_per_tile"]
+        per_tile = f"{_format_quantile(quantiles, 'median')} {_format_quantile(quantiles, 'max'):>6}"
         cut = f"{plan['cut']} ({100 * plan['cut_share']:.2f}%)"
         rates, counts = describe_rates(plan["rates"]), [str(plan["tiles"]), str(plan["tiles_without_objects"])]
         rows.append([f"{plan['size']} px", str(plan["gap"]), rates, *counts, per_tile, cut, str(plan["in_no_tile"])])
@@ -155,8 +160,8 @@ def _advice_lines(advice: Sequence[Mapping[str, Any]]) -> list[str]:
     return [line for item in advice for line in (f"{item['topic']}: {item['proposal']}", f"  {item['reason']}")]
 
 
-def _number(quantiles: Mapping[str, float] | None, name: str) -> str:
-    """Format the quantile called ``name``, such as ``median``."""
+def _format_quantile(quantiles: Mapping[str, float] | None, name: str) -> str:
+    """Format the quantile called ``name``, such as ``median``; ``-`` if there are no values."""
     if quantiles is None:
         return "-"
     value = quantiles[name]

@@ -1,6 +1,7 @@
-"""Define the intervals ``low <= value < high`` of size, aspect ratio and angle by which reports group objects.
+"""Define the edges of the groups into which reports divide objects by size, aspect ratio and angle.
 
-The values are those of :class:`rotated_atss.analysis.shapes.Shapes`.
+An object belongs to the group with ``lower edge <= value < upper edge``, with its value as defined by
+:class:`rotated_atss.analysis.shapes.Shapes`: the size is the square root of the area, the angle that of the long side.
 """
 
 import math

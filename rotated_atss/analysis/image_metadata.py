@@ -46,8 +46,9 @@ def read_image_metadata(paths: Sequence[Path], workers: int = 1) -> list[ImageMe
         [ImageMetadata(size=(60, 40), ground_resolution=None)]
     """
     jobs = [tuple(paths[start : start + _IMAGES_PER_JOB]) for start in range(0, len(paths), _IMAGES_PER_JOB)]
-    results_by_index = dict(run_jobs(_read_headers, jobs, workers, [_BYTES_PER_JOB] * len(jobs)))  # in any order
-    return [metadata for index in range(len(jobs)) for metadata in results_by_index[index]]
+    # run_jobs yields the index and the result of each job as soon as it is done, so in any order
+    results_by_job = dict(run_jobs(_read_headers, jobs, workers, [_BYTES_PER_JOB] * len(jobs)))
+    return [metadata for job_index in range(len(jobs)) for metadata in results_by_job[job_index]]
 
 
 def _read_headers(paths: Sequence[Path]) -> list[ImageMetadata]:
@@ -64,5 +65,5 @@ def _read_header(path: Path) -> ImageMetadata:
     size = (header.width, header.height)
     try:
         return ImageMetadata(size, ground_resolution(find_georeference(path), size))
-    except UserError:  # a malformed reference system, or pyproj is not installed; the resolution is optional
+    except UserError:  # a malformed coordinate reference system, or pyproj is missing; the resolution is optional
         return ImageMetadata(size)

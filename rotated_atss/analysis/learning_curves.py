@@ -12,14 +12,16 @@ from typing import Any
 from rotated_atss.errors import UserError
 
 SCALARS = "*/vis_data/scalars.json"
-"""Pattern of the files in the work folder. MMEngine writes one per start of the training, in a folder named by date."""
+"""Pattern of the files of logged values in a work folder. MMEngine writes one file per start of the training, in a
+folder whose name is the time of the start.
+"""
 # keys of a row that are neither losses nor metrics
 _OTHER_KEYS = ("lr", "base_lr", "data_time", "time", "memory", "epoch", "iter", "step", "grad_norm")
 
 
 @dataclass
 class LoggedCurve:
-    """Logged values and their iterations."""
+    """Values that a training has logged, with the iteration (``steps``) of each."""
 
     steps: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
@@ -104,11 +106,12 @@ def build_curves(rows: Iterable[Mapping[str, Any]]) -> LearningCurves:
         is_training = "lr" in row
         if is_training:
             curves.lr.add(row["step"], row["lr"])
-        curves_by_name = curves.losses if is_training else curves.metrics
+        losses_or_metrics = curves.losses if is_training else curves.metrics
         for name, value in row.items():
             is_value = isinstance(value, (int, float)) and name not in _OTHER_KEYS
+            # models can log other values of a training step, for example acc; the name of every loss contains "loss"
             if is_value and (not is_training or "loss" in name):
-                curves_by_name.setdefault(name, LoggedCurve()).add(row["step"], float(value))
+                losses_or_metrics.setdefault(name, LoggedCurve()).add(row["step"], float(value))
     return curves
 
 
@@ -136,6 +139,9 @@ def _replace_validation_steps(rows: Iterable[dict[str, Any]]) -> Iterator[dict[s
 
 
 def _append_resumed(rows: list[dict[str, Any]], resumed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Append the rows of a resumed training, which replace earlier rows from its first iteration on."""
+    """Append the rows of a resumed training, which replace earlier rows from its first iteration on.
+
+    If it was stopped before it logged an iteration, all earlier rows are kept.
+    """
     first_step = min((row["step"] for row in resumed if "lr" in row), default=math.inf)
     return [row for row in rows if row["step"] < first_step] + resumed

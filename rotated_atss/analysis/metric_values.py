@@ -14,11 +14,12 @@ def format_metrics(metrics: dict[str, float]) -> str:
         >>> format_metrics({"dota/AP50": 0.71234, "dota/AP75": 0.4, "dota/AP50/ship": 0.8})
         'AP50 0.7123  AP75 0.4000'
     """
-    return "  ".join(f"{name} {value:.4f}" for name, value in short_names(metrics).items() if "/" not in name)
+    means = {name: value for name, value in short_names(metrics).items() if "/" not in name}  # not AP50/ship
+    return "  ".join(f"{name} {value:.4f}" for name, value in means.items())
 
 
 def short_names(metrics: dict[str, Value]) -> dict[str, Value]:
-    """Remove the prefix of the evaluation from the names of metrics, unless two metrics would get the same name.
+    """Return the metrics with the first part of each name removed, unless two metrics would get the same name.
 
     Example:
         >>> short_names({"dota/AP50": 0.7}), short_names({"a/AP50": 0.7, "b/AP50": 0.6})

@@ -27,7 +27,7 @@ def new_figure(**options: Any) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(**options)
-    FigureCanvasAgg(figure)  # sets the canvas of the figure
+    FigureCanvasAgg(figure)  # becomes figure.canvas, which renders without a display
     return figure
 
 

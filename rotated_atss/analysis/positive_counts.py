@@ -26,7 +26,11 @@ class PositiveCounts:
 
     Args:
         strides: Stride of each level in pixels.
-        expected: Expected number of positives per ground-truth box; None if the assigner has no such expectation.
+        expected: Expected number of positives per ground-truth box, for ATSS ``POSITIVE_FRACTION`` of its candidates;
+            None for other assigners.
+
+    Attributes:
+        by_level: Number of positives on each level.
 
     Example:
         >>> import torch
@@ -66,12 +70,12 @@ class PositiveCounts:
 
     @property
     def positives(self) -> NDArray[np.int64]:
-        """Positives per ground-truth box of all images, (G,)."""
+        """Number of positives of each ground-truth box, over the boxes of all images."""
         return np.concatenate([np.zeros(0, np.int64), *self._positives])
 
     @property
     def above_threshold(self) -> NDArray[np.int64]:
-        """Candidates per ground-truth box that reach its threshold, (G,); empty for assigners other than ATSS."""
+        """Number of candidates of each box that reach its threshold; empty for assigners other than ATSS."""
         return np.concatenate([np.zeros(0, np.int64), *self._above_threshold])
 
 
@@ -79,13 +83,13 @@ class PositiveCounts:
 class BoxShapes:
     """Accumulate size, aspect ratio and angle of ground-truth boxes.
 
-    Each list has one (G,) array per image.
+    ``size``, ``aspect`` and ``angle`` are lists with one (G,) array per image.
 
     Args:
         oriented: Whether boxes are (G, 5) instead of (G, 4).
         size: Square root of the area, in pixels of the network's input.
         aspect: Long side over short side.
-        angle: Direction of the long side, degrees clockwise from the x axis, in [-90, 90).
+        angle: Direction of the long side, degrees clockwise from the x axis, in [-90, 90); empty unless ``oriented``.
 
     Example:
         >>> import torch
@@ -142,12 +146,16 @@ def summarize(shapes: BoxShapes, counts: dict[str, PositiveCounts]) -> dict[str,
     """
     return {
         "objects": int(sum(map(len, shapes.size))),
-        "assigners": {name: _summarize_assigner(shapes, assigner_counts) for name, assigner_counts in counts.items()},
+        "assigners": {name: _summarize_assigner(assigner_counts, shapes) for name, assigner_counts in counts.items()},
     }
 
 
-def _summarize_assigner(shapes: BoxShapes, counts: PositiveCounts) -> dict[str, Any]:
+def _summarize_assigner(counts: PositiveCounts, shapes: BoxShapes) -> dict[str, Any]:
     positives = counts.positives
+    groups_by_property = {
+        f"by_{name}": _summarize_groups(positives, values, edges)
+        for name, (values, edges) in shapes.groupings().items()
+    }
     return {
         "positives": int(positives.sum()),
         "positives_per_object": _mean(positives),
@@ -155,9 +163,9 @@ def _summarize_assigner(shapes: BoxShapes, counts: PositiveCounts) -> dict[str, 
         "above_threshold_per_object": _mean(counts.above_threshold),
         "deviation": float(positives.std()) if len(positives) else None,
         "without": int((positives == 0).sum()),
-        "objects_by_positives": np.bincount(positives).tolist(),
+        "objects_by_positives": np.bincount(positives).tolist(),  # item n: number of objects with n positives
         "by_level": {str(stride): int(count) for stride, count in zip(counts.strides, counts.by_level)},
-        **{f"by_{name}": _summarize_groups(positives, *grouping) for name, grouping in shapes.groupings().items()},
+        **groups_by_property,
     }
 
 

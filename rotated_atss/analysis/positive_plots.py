@@ -54,7 +54,8 @@ def plot_report(report: dict[str, Any], title: str = "") -> bytes:
     _plot_without_positives(axes[1, 0], report)
     _plot_levels(axes[1, 1], report)
     _plot_distribution(axes[1, 2], report)
-    # Below the axes, the legend covers no bars. Its one row has space for an assigner per color and the line 0.2 k L.
+    # Below the axes, the legend covers no bars. Its one row has space for one assigner per color and for the line of
+    # the expected positives.
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(COLORS) + 1)
     return to_png(figure, dpi=110)
@@ -64,11 +65,11 @@ def _plot_bars(
     ax: Axes, values_by_assigner: dict[str, list[float]], ticks: list[str], xlabel: str, ylabel: str
 ) -> None:
     """Plot one group of bars per tick, with one bar per assigner."""
-    width = 0.8 / len(values_by_assigner)
+    bar_width = 0.8 / len(values_by_assigner)
     for index, (name, values) in enumerate(values_by_assigner.items()):
-        shift = (index - (len(values_by_assigner) - 1) / 2) * width
+        shift = (index - (len(values_by_assigner) - 1) / 2) * bar_width  # the group of bars is centered at the tick
         positions = [position + shift for position in range(len(values))]
-        ax.bar(positions, values, width, label=name, color=COLORS[index % len(COLORS)])
+        ax.bar(positions, values, bar_width, label=name, color=COLORS[index % len(COLORS)])
     ax.set_xticks(range(len(ticks)), ticks, fontsize=8)
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
@@ -85,6 +86,7 @@ def _values_by_assigner(
 
 
 def _group_ticks(report: dict[str, Any], key: str) -> list[str]:
+    """Return the interval and the number of boxes of each group; of the many groups of angles, only the lower limit."""
     groups = next(iter(report["assigners"].values()))[f"by_{key}"]  # the same groups for all assigners
     if key == "angle":
         return [f"{group['from']}..\n({group['objects']})" for group in groups]
@@ -100,33 +102,33 @@ def _plot_groups(ax: Axes, report: dict[str, Any], key: str, label: str) -> None
 
 
 def _plot_without_positives(ax: Axes, report: dict[str, Any]) -> None:
-    shares = _values_by_assigner(
+    percentages = _values_by_assigner(
         report, lambda summary: [100 * group["without"] / group["objects"] for group in summary["by_size"]]
     )
-    xlabel = f"{GROUPS[0][1]} (number of boxes)"
-    _plot_bars(ax, shares, _group_ticks(report, "size"), xlabel, "boxes without positives, %")
-    if not any(map(any, shares.values())):
+    xlabel = f"{dict(GROUPS)['size']} (number of boxes)"
+    _plot_bars(ax, percentages, _group_ticks(report, "size"), xlabel, "boxes without positives, %")
+    if not any(map(any, percentages.values())):
         mark_empty(ax)
 
 
 def _plot_levels(ax: Axes, report: dict[str, Any]) -> None:
-    shares = _values_by_assigner(
+    percentages = _values_by_assigner(
         report, lambda summary: [100 * count / max(1, summary["positives"]) for count in summary["by_level"].values()]
     )
     strides = list(next(iter(report["assigners"].values()))["by_level"])
-    _plot_bars(ax, shares, strides, "stride of the level, px", "positives, %")
+    _plot_bars(ax, percentages, strides, "stride of the level, px", "positives, %")
 
 
 def _plot_distribution(ax: Axes, report: dict[str, Any]) -> None:
-    shares = _values_by_assigner(
+    percentages = _values_by_assigner(
         report,
         lambda summary: _merge_tail([100 * count / report["objects"] for count in summary["objects_by_positives"]]),
     )
-    num_bars = max(map(len, shares.values()))
+    num_bars = max(map(len, percentages.values()))
     ticks = [str(positives) for positives in range(num_bars)]
     if num_bars > MAX_POSITIVES_SHOWN:
         ticks[-1] += "+"
-    _plot_bars(ax, shares, ticks, "positives per box", "boxes, %")
+    _plot_bars(ax, percentages, ticks, "positives per box", "boxes, %")
 
 
 def _merge_tail(percentages: list[float]) -> list[float]:
@@ -136,7 +138,10 @@ def _merge_tail(percentages: list[float]) -> list[float]:
 
 
 def _plot_expected(ax: Axes, report: dict[str, Any]) -> None:
-    """Plot the paper's 0.2 k L as a horizontal line, unless assigners with different k are compared."""
+    """Plot the expected positives per box of ATSS, 0.2 k L for k candidates on each of L levels, as a horizontal line.
+
+    No line is plotted if assigners with different k are compared, which expect different numbers.
+    """
     expected = {summary["expected_per_object"] for summary in report["assigners"].values()} - {None}
     if len(expected) == 1:
         (value,) = expected

@@ -23,40 +23,45 @@ def format_report(report: dict[str, Any]) -> str:
         >>> format_report(summarize(shapes, {"atss": counts})).splitlines()[1].split()
         ['positives', 'per', 'box', '2.00']
     """
-    assigners = report["assigners"]
-    lines = [_row("", assigners), _row("positives per box", assigners, lambda a: _number(a["positives_per_object"]))]
-    if any(a["expected_per_object"] is not None for a in assigners.values()):
-        lines.append(_row("  the paper's 0.2 k L", assigners, lambda a: _number(a["expected_per_object"])))
-        lines.append(_row("  before the center test", assigners, lambda a: _number(a["above_threshold_per_object"])))
-    lines.append(_row("  standard deviation", assigners, lambda a: _number(a["deviation"])))
+    summaries = report["assigners"]  # by name of the assigner
+    lines = [_row("", summaries)]
+    lines.append(_row("positives per box", summaries, lambda summary: _number(summary["positives_per_object"])))
+    if any(summary["expected_per_object"] is not None for summary in summaries.values()):
+        # the paper expects 0.2 k L positives for k candidates on each of L levels
+        lines.append(_row("  the paper's 0.2 k L", summaries, lambda summary: _number(summary["expected_per_object"])))
+        # the candidates that reach the threshold, some of which then fail the center test
+        lines.append(
+            _row("  before the center test", summaries, lambda summary: _number(summary["above_threshold_per_object"]))
+        )
+    lines.append(_row("  standard deviation", summaries, lambda summary: _number(summary["deviation"])))
 
     def without_positives(summary: dict[str, Any]) -> str:
         return f"{summary['without']} ({_percent(summary['without'], report['objects'])})"
 
-    lines.append(_row("boxes without positives", assigners, without_positives))
+    lines.append(_row("boxes without positives", summaries, without_positives))
     for name, title in (("size", "square root of area, px"), ("aspect", "long / short side"), ("angle", "angle, deg")):
-        lines += _group_rows(assigners, f"by_{name}", title)
-    lines += ["", _row("positives per level", assigners)]
-    for stride in next(iter(assigners.values()))["by_level"]:
-        lines.append(_row(f"  stride {stride}", assigners, partial(_level_cell, stride)))
+        lines += _group_rows(summaries, f"by_{name}", title)
+    lines += ["", _row("positives per level", summaries)]
+    for stride in next(iter(summaries.values()))["by_level"]:
+        lines.append(_row(f"  stride {stride}", summaries, partial(_level_cell, stride)))
     return "\n".join(lines)
 
 
-def _group_rows(assigners: dict[str, dict], key: str, title: str) -> list[str]:
-    groups = next(iter(assigners.values())).get(key)  # intervals and numbers of boxes are the same for all assigners
+def _group_rows(summaries: dict[str, dict], key: str, title: str) -> list[str]:
+    groups = next(iter(summaries.values())).get(key)  # intervals and numbers of boxes are the same for all assigners
     if not groups:
         return []
-    # titles of a cell: mean number of positives, and share of the boxes without positives
-    lines = ["", _row(title, assigners, lambda a: "mean  none", boxes="boxes")]
+    # each cell has two values: mean number of positives, and share of the boxes without positives
+    lines = ["", _row(title, summaries, lambda summary: "mean  none", boxes="boxes")]
     for index, group in enumerate(groups):
         label = f"  {group['from']} to {group['to']}" if group["to"] is not None else f"  from {group['from']}"
-        lines.append(_row(label, assigners, partial(_group_cell, key, index), boxes=str(group["objects"])))
+        lines.append(_row(label, summaries, partial(_group_cell, key, index), boxes=str(group["objects"])))
     return lines
 
 
-def _row(label: str, assigners: dict[str, dict], cell: Callable[[dict], str] | None = None, boxes: str = "") -> str:
+def _row(label: str, summaries: dict[str, dict], cell: Callable[[dict], str] | None = None, boxes: str = "") -> str:
     """Format a row: a label, the number of boxes, and one cell per assigner (by default its name)."""
-    cells = [name if cell is None else cell(summary) for name, summary in assigners.items()]
+    cells = [name if cell is None else cell(summary) for name, summary in summaries.items()]
     return f"{label:<26}{boxes:>9}" + "".join(f"{text:>20}" for text in cells)
 
 

@@ -1,4 +1,4 @@
-"""Compute the size, aspect ratio and angle of polygons and boxes, by which reports group objects."""
+"""Compute the size, aspect ratio and angle of objects, the properties by which reports group objects."""
 
 from __future__ import annotations
 
@@ -64,8 +64,10 @@ def shapes_of_boxes(boxes: np.ndarray) -> Shapes:
     """
     if boxes.shape[1] == 4:
         low, high = boxes[:, :2], boxes[:, 2:]
-        boxes = np.concatenate([(low + high) / 2, high - low, np.zeros((len(boxes), 1))], axis=1)
-    center, sides, angle = boxes[:, :2], np.maximum(boxes[:, 2:4], 0), boxes[:, 4:]
+        center, sides, angle = (low + high) / 2, high - low, np.zeros((len(boxes), 1))
+    else:
+        center, sides, angle = boxes[:, :2], boxes[:, 2:4], boxes[:, 4:]
+    sides = np.maximum(sides, 0)  # a malformed box with a negative side has no area
     long_side_angle = angle + np.where(sides[:, :1] < sides[:, 1:], np.pi / 2, 0.0)
     long_side_angle = long_side_angle - np.pi * np.floor(long_side_angle / np.pi + 0.5)  # to [-pi/2, pi/2)
     return Shapes(np.concatenate([center, np.sort(sides, axis=1)[:, ::-1], long_side_angle], axis=1))

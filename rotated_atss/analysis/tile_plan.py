@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOW_PX, DEFAULT_GAP_PX = 1024, 200  # as in the published results on DOTA
-SMALL_PX = 16  # square root of the area; smaller objects contain few of the prior centers, which are 8 px apart
+SMALL_PX = 16  # an object with a smaller square root of the area contains few prior centers, which are 8 px apart
 GAP_STEP_PX = 50  # gaps are multiples of this
 COVERED_SHARE = 0.99  # share of the objects that the overlap of the windows should cover
-_MIN_RATE, _MAX_RATE = 1 / 8, 4.0
+_MIN_RATE, _MAX_RATE = 1 / 8, 4.0  # limits of :func:`choose_rate`
 _MAX_NUM_RATES = 3  # per plan
 
 
@@ -64,8 +64,9 @@ def choose_rate(size: NDArray[np.float64], extent: NDArray[np.float64]) -> float
         extent: (N,) longer sides of the circumscribed horizontal boxes, pixels.
 
     Returns:
-        1, unless more than half of the objects are too small or too large. If they are smaller than 16 px: 2, or 4 if
-        2 does not suffice. If they are larger than half a window: the first of 1/2, 1/4 and 1/8 that suffices, or 1/8.
+        2 if the size of more than half of the objects is below 16 px, or 4 if this still holds at 2. The first of 1/2,
+        1/4 and 1/8 at which at most half of the objects extend over more than half a window, or 1/8 if there is none.
+        1 if neither is needed.
 
     Example:
         >>> choose_rate(np.array([9.0, 10, 30]), np.array([9.0, 10, 30]))
@@ -83,10 +84,11 @@ def choose_rate(size: NDArray[np.float64], extent: NDArray[np.float64]) -> float
 
 
 def choose_tile_plan(size: NDArray[np.float64], extent: NDArray[np.float64]) -> TilePlan:
-    """Choose windows of 1024 px that overlap by at least the extent of 99% of the objects.
+    """Choose windows of 1024 px whose overlap covers the extent of 99% of the objects, as far as possible.
 
     The gap is at least 200 px, the default, and at most 500 px, since the number of tiles grows quickly with the gap.
-    If a larger gap is needed, up to two coarser rates are added, at which windows and gap cover more of the image.
+    If a larger gap is needed, up to two coarser rates are added, each half the previous one, at which windows and gap
+    cover more of the image.
 
     Args:
         size: (N,) square roots of the areas, pixels.
@@ -96,7 +98,7 @@ def choose_tile_plan(size: NDArray[np.float64], extent: NDArray[np.float64]) -> 
         >>> choose_tile_plan(np.full(9, 120.0), np.full(9, 305.0)).gap
         350
     """
-    rates = [choose_rate(size, extent)]
+    rates = [choose_rate(size, extent)]  # coarser rates are inserted before it
     # rounded, so that 300.0000001 px need no larger gap than 300 px
     needed_px = round(float(np.quantile(extent, COVERED_SHARE)), 3) if len(extent) else 0.0
     max_gap = WINDOW_PX // 2 // GAP_STEP_PX * GAP_STEP_PX  # half a window, rounded down to a multiple of the step

@@ -1,4 +1,4 @@
-"""Check images, and the number of values per box."""
+"""Check the arguments of the drawing functions: images, and lists with one entry per polygon or box."""
 
 from collections.abc import Sized
 from typing import Any
@@ -25,6 +25,8 @@ def copy_as_bgr(image: Any) -> Image:
 
 def check_count(name: str, values: Sized | None, num_items: int, item: str = "polygon") -> None:
     """Check that there are as many values as items; None for no values is allowed.
+
+    ``name`` (of the values) and ``item`` (the word for an item) are for the message.
 
     Raises:
         UserError: The numbers differ.

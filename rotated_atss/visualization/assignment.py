@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-_LEGEND_INCHES, _TITLE_INCHES, _DPI = 3.3, 0.45, 100  # width of the legend, height of the title
+_DPI = 100  # pixels per inch
+_LEGEND_INCHES, _TITLE_INCHES = 3.3, 0.45  # width of the legend to the right of the image, height of the title above
 _MIN_HEIGHT_INCHES = 4.2  # height that the legend needs
 _MIN_SIDE_PX, _MAX_SIDE_PX = 1280, 1800  # longer side in the picture; smaller images are enlarged, larger ones reduced
 _MAX_NUMBERED = 150  # with more objects, no object is numbered, since the numbers would hide the points
@@ -59,6 +60,7 @@ def plot_assignment(
     image_inches = width * scale / _DPI, height * scale / _DPI
     figure_inches = image_inches[0] + _LEGEND_INCHES, max(image_inches[1], _MIN_HEIGHT_INCHES) + _TITLE_INCHES
     figure = new_figure(figsize=figure_inches, dpi=_DPI)
+    # the image is directly below the title; position and size are fractions of the figure
     bottom = 1 - (image_inches[1] + _TITLE_INCHES) / figure_inches[1]
     ax = figure.add_axes((0, bottom, image_inches[0] / figure_inches[0], image_inches[1] / figure_inches[1]))
     show_window(ax, image_bgr, (0, 0, width, height))
@@ -69,10 +71,10 @@ def plot_assignment(
     if len(polygons) <= _MAX_NUMBERED:
         for number, polygon in enumerate(polygons):
             _write_number(ax, polygon, number, (width, height))
-    finest_stride = scale * strides[0] * 72 / _DPI  # on the page, in matplotlib's units of 1/72 inch
+    finest_stride_pt = scale * strides[0] * 72 / _DPI  # in the picture, in matplotlib's points of 1/72 inch
     for level, (xy, stride) in enumerate(zip(points, strides)):
         label = f"stride {stride}: {count_of(len(xy), 'positive')}"
-        plot_points(ax, xy, level, _marker_diameter(level, finest_stride), label=label)
+        plot_points(ax, xy, level, _marker_diameter_pt(level, finest_stride_pt), label=label)
     num_without = sum(not count for count in positives)
     _add_legend(figure, ax, figure_inches, len(positives), num_without, len(ignored))
     title_y = 1 - 0.5 * _TITLE_INCHES / figure_inches[1]
@@ -82,17 +84,20 @@ def plot_assignment(
 
 def _write_number(ax: Axes, polygon: NDArray[Any], number: int, image_wh: tuple[int, int]) -> None:
     """Write the number of an object at its upper right corner, or inside the image if the corner is outside."""
-    corner = polygon[(polygon[:, 0] - polygon[:, 1]).argmax()]
+    corner = polygon[(polygon[:, 0] - polygon[:, 1]).argmax()]  # y points down
     # margins of 1.5% of the image, so that a digit at the border is visible
     x = min(max(corner[0], 0), 0.985 * image_wh[0])
     y = min(max(corner[1], 0.015 * image_wh[1]), image_wh[1])
-    box = dict(boxstyle="square,pad=0.1", facecolor="white", edgecolor="none", alpha=0.8)
-    ax.text(x, y, str(number), fontsize=8, ha="left", va="bottom", bbox=box, zorder=8, clip_on=True)
+    background = dict(boxstyle="square,pad=0.1", facecolor="white", edgecolor="none", alpha=0.8)
+    ax.text(x, y, str(number), fontsize=8, ha="left", va="bottom", bbox=background, zorder=8, clip_on=True)
 
 
-def _marker_diameter(level: int, finest_stride: float) -> float:
-    """Return the diameter of a level's markers: on the finest level, about 60% of the stride; in units of 1/72 inch."""
-    return min(6.0, max(2.0, 0.6 * finest_stride)) * level_diameter(level)
+def _marker_diameter_pt(level: int, finest_stride_pt: float) -> float:
+    """Return the diameter of a level's markers in points of 1/72 inch.
+
+    On the finest level, it is 60% of the stride, so that markers do not overlap, but at least 2 and at most 6 points.
+    """
+    return min(6.0, max(2.0, 0.6 * finest_stride_pt)) * level_diameter(level)
 
 
 def _add_legend(
@@ -108,7 +113,8 @@ def _add_legend(
 
     handles, labels = ax.get_legend_handles_labels()
     outlines: list[tuple[str, Literal["-", "--"], str]]  # color, line style and label
-    outlines = [("0.4", "-", count_of(num_objects - num_without, "object") + " with positives (white)")]
+    visible_gray = "0.4"  # in place of white, which cannot be seen on the white background of the legend
+    outlines = [(visible_gray, "-", count_of(num_objects - num_without, "object") + " with positives (white)")]
     if num_without:
         outlines.append((_NO_POSITIVE_COLOR, "-", count_of(num_without, "object") + " without positives"))
     if num_ignored:

@@ -29,14 +29,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _OTHER_OBJECTS_COLOR = "0.75"  # of the outlines of other objects, a gray level of matplotlib
-_FINEST_DIAMETER = 6.5  # of the markers of the finest level, 1/72 inch
-_COLUMN_INCHES = 7.8  # width of the column of a trace
-_ROWS_INCHES = (0.6, 7.6, 4.7, 1.75, 0.85)  # heights of title, picture, IoUs, text, legend
+_FINEST_DIAMETER_PT = 6.5  # of the markers of the finest level on the image, 1/72 inch
+_IOU_DIAMETER_PT = 5.5  # of the markers of all levels in the plot of IoUs
+_COLUMN_INCHES = 7.8  # width of a column, which shows one trace
+_ROWS_INCHES = (0.6, 7.6, 4.7, 1.75, 0.85)  # heights of title, picture, IoUs, text, legend, from top to bottom
 # margins of picture, IoUs and text: left, right, above, below
 _MARGINS_INCHES = ((0.45, 0.45, 0.6, 0.1), (0.95, 0.3, 0.3, 0.6), (0.45, 0.1, 0.1, 0.0))
 # drawn over the markers of candidates whose IoU reaches the threshold, but which are not positive
 _SIGNS = {CENTER_OUTSIDE: "x", LOST: "+"}
-_LEGEND_LABELS = {
+_LEGEND_LABELS = {  # t is the threshold of the object
     POSITIVE: "filled: positive",
     BELOW_THRESHOLD: "hollow: candidate, IoU below t",
     CENTER_OUTSIDE: "crossed: IoU reaches t, center outside",
@@ -135,14 +136,14 @@ def crop_window(panels: Sequence[TracePanel]) -> tuple[float, float, float, floa
     """
     corners = np.concatenate([panel.compared_polygon for panel in panels])
     center = (corners.min(0) + corners.max(0)) / 2
-    # distance from the center in pixels; 0.75 makes the window 1.5 times as large as the object
-    reach = max(16.0, 0.75 * float((corners.max(0) - corners.min(0)).max()))
+    # distance from the center in pixels that the window must contain; 0.75 makes it 1.5 times as large as the object
+    reach = 0.75 * float((corners.max(0) - corners.min(0)).max())
     for panel in panels:
         trace = panel.trace
         on_level_with_positives = np.isin(trace.level.numpy(), trace.level[trace.is_positive].numpy())
         offsets = np.abs(trace.prior_centers.double().numpy()[on_level_with_positives] - center)
         reach = max(reach, float(offsets.max(initial=0)))
-    half_side = 1.08 * reach if reach > 18 else 18.0  # a margin of 8%, except in the smallest window, of 36 px
+    half_side = 1.08 * reach if reach > 18 else 18.0  # a margin of 8%, except in the smallest window, of 36 x 36 px
     start, stop = center - half_side, center + half_side
     return float(start[0]), float(start[1]), float(stop[0]), float(stop[1])
 
@@ -164,7 +165,7 @@ def plot_candidates(ax: Axes, image_bgr: Image, panel: TracePanel, window: Seque
     show_window(ax, image_bgr, window)
     for polygon in others:
         plot_outline(ax, polygon, color=_OTHER_OBJECTS_COLOR, width=0.8)
-    if not np.allclose(panel.compared_polygon, panel.polygon, atol=1e-3):
+    if not np.allclose(panel.compared_polygon, panel.polygon, atol=1e-3):  # the assigner compares the horizontal box
         plot_outline(ax, panel.polygon, width=1.4, dashed=True)
     plot_outline(ax, panel.compared_polygon, width=2.2)
     trace = panel.trace
@@ -219,7 +220,7 @@ def plot_ious(ax: Axes, trace: AssignmentTrace, strides: Sequence[int], max_iou:
 
 def _plot_outcome(ax: Axes, xy: NDArray[np.float64], level: int, outcome: str, *, scale_by_level: bool = True) -> None:
     """Plot candidates of one level and outcome; coarser levels get larger markers if ``scale_by_level``."""
-    diameter = _FINEST_DIAMETER * level_diameter(level) if scale_by_level else 5.5
+    diameter = _FINEST_DIAMETER_PT * level_diameter(level) if scale_by_level else _IOU_DIAMETER_PT
     plot_points(ax, xy, level, diameter, filled=outcome == POSITIVE)
     if outcome in _SIGNS and len(xy):
         ax.plot(xy[:, 0], xy[:, 1], _SIGNS[outcome], color="black", markersize=diameter, markeredgewidth=1.6, zorder=6)
@@ -228,13 +229,15 @@ def _plot_outcome(ax: Axes, xy: NDArray[np.float64], level: int, outcome: str, *
 def _stack_offsets(values: NDArray[np.float64], min_distance: float) -> NDArray[np.float64]:
     """Return vertical offsets that separate points whose x values are closer than ``min_distance``.
 
-    The first point of a group of close values has the offset 0; the next ones alternate above and below it.
+    The first point of a group of close values has the offset 0; the next ones alternate above and below it. No offset
+    reaches the rows of the next levels, which are at a distance of 1.
     """
     order = np.argsort(values, kind="stable")
     offset, rank = np.zeros(len(values)), 0  # rank within the group
     for previous, index in zip(order, order[1:]):
         rank = rank + 1 if values[index] - values[previous] < min_distance else 0
-        offset[index] = 0.11 * ((rank + 1) // 2) * (1 if rank % 2 else -1)
+        sign = 1 if rank % 2 else -1
+        offset[index] = sign * 0.11 * ((rank + 1) // 2)
     return np.clip(offset, -0.45, 0.45)
 
 
@@ -243,19 +246,16 @@ def _add_legend(figure: Figure, panels: Sequence[TracePanel], strides: Sequence[
 
     style: dict[str, Any] = dict(linestyle="none", markersize=9, markeredgecolor="black")
     handles: list[Any] = [
-        Line2D([], [], marker=level_marker(level), color=level_color(level), label=f"stride {stride}", **style)
-        for level, stride in enumerate(strides)
+        Line2D([], [], marker=level_marker(level), color=level_color(level), **style) for level in range(len(strides))
     ]
+    labels = [f"stride {stride}" for stride in strides]
     occurring_outcomes = {outcome for panel in panels for outcome in panel.trace.outcomes()}
-    labels = [handle.get_label() for handle in handles]
-    circle: dict[str, Any] = dict(
-        linestyle="none", marker="o", markersize=9, markeredgecolor="black", markeredgewidth=1.2
-    )
     for outcome, label in _LEGEND_LABELS.items():
         if outcome in occurring_outcomes:
-            marker = Line2D([], [], markerfacecolor="0.45" if outcome == POSITIVE else "none", **circle)
+            face_color = "0.45" if outcome == POSITIVE else "none"
+            circle = Line2D([], [], marker="o", markerfacecolor=face_color, markeredgewidth=1.2, **style)
             sign = Line2D([], [], linestyle="none", marker=_SIGNS.get(outcome, ""), markersize=9, color="black")
-            handles.append((marker, sign))
+            handles.append((circle, sign))  # drawn over each other
             labels.append(label)
     if any(panel.best_prior is not None for panel in panels):
         handles.append(Line2D([], [], color="0.5", linewidth=1.4))

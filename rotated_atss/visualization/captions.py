@@ -1,4 +1,7 @@
-"""Place the captions of boxes and the class legend so that they hide neither boxes nor each other."""
+"""Place the captions of boxes and the class legend so that they hide neither boxes nor each other.
+
+A caption that is not directly at its box has a leader: a line to the box.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 
 from rotated_atss.visualization.text_boxes import Annotation, Leader, TextBox, ascii_text, text_wh
 
-_MAX_BOXES_WITH_LEADERS = 200  # with more boxes, captions with a line to their box would hide the image
+_MAX_BOXES_WITH_LEADERS = 200  # with more boxes, captions with leaders would hide the image
 _DISTANCES_PX = (10, 24, 44)  # distances of a far caption from its box, in the order in which they are tried
 # 16 directions from a box to a far caption, the first one upwards, then clockwise
 _DIRECTIONS = tuple((math.cos(k * math.pi / 8), math.sin(k * math.pi / 8)) for k in range(-4, 12))
@@ -25,8 +28,9 @@ def place_captions(
 ) -> list[TextBox]:
     """Place the captions that fit, those of higher scores first.
 
-    A caption is placed directly above or below its box or, if both places are occupied, farther away with a line to the
-    box. Neither the caption nor the line covers a small box, the outline of a large box or other text.
+    Of the alternative captions of a box, the longest one for which the place directly above or below the box is free is
+    placed there. If there is none, the longest caption is placed farther away with a leader. Neither the caption nor
+    the leader covers a small box, the outline of a large box or other text.
 
     Args:
         annotations: Boxes in ascending order of score.
@@ -46,7 +50,7 @@ def place_captions(
     occupied = _box_mask(annotations, image_hw)
     for text_box in reserved:
         occupied[text_box.rows, text_box.columns] = 1
-    captions = []
+    placed_captions = []
     for annotation in reversed(annotations):
         positions: Iterable[TextBox] = _near_positions(annotation, image_hw, scale)
         if len(annotations) <= _MAX_BOXES_WITH_LEADERS:
@@ -56,9 +60,9 @@ def place_captions(
                 occupied[text_box.rows, text_box.columns] = 1
                 if text_box.leader is not None:
                     cv2.line(occupied, *text_box.leader, color=1, thickness=3)
-                captions.append(text_box)
+                placed_captions.append(text_box)
                 break
-    return captions
+    return placed_captions
 
 
 def place_legend(annotations: Sequence[Annotation], image_height: int, scale: float) -> list[TextBox]:
@@ -69,7 +73,7 @@ def place_legend(annotations: Sequence[Annotation], image_height: int, scale: fl
         >>> [text_box.text for text_box in place_legend(annotations, image_height=100, scale=0.36)]
         ['ship 2']
     """
-    counts = Counter((box.name, box.color, box.dashed) for box in annotations if box.name is not None)
+    counts = Counter((each.name, each.color, each.dashed) for each in annotations if each.name is not None)
     line_height = text_wh("", scale)[1] + 2
     lines = []
     for index, ((name, color, dashed), count) in enumerate(sorted(counts.items())):
@@ -97,15 +101,16 @@ def _near_positions(annotation: Annotation, image_hw: tuple[int, int], scale: fl
     for text in annotation.captions:
         width, height = text_wh(text, scale)
         x = int(np.clip(polygon[:, 0].mean() - width / 2, 0, max(0, image_hw[1] - width)))
-        above, below = int(np.floor(polygon[:, 1].min())) - height - 1, int(np.ceil(polygon[:, 1].max())) + 2
-        for top in (above, below):
+        top_above_box = int(np.floor(polygon[:, 1].min())) - height - 1
+        top_below_box = int(np.ceil(polygon[:, 1].max())) + 2
+        for top in (top_above_box, top_below_box):
             y = int(np.clip(top, 0, max(0, image_hw[0] - height)))
             positions.append(TextBox(text, slice(y, y + height), slice(x, x + width), annotation.color))
     return positions
 
 
 def _far_positions(annotation: Annotation, image_hw: tuple[int, int], scale: float) -> Iterator[TextBox]:
-    """Yield the longest caption of a box at positions around it, near ones first, with a line to the box.
+    """Yield the longest caption of a box at positions around it, near ones first, with a leader.
 
     Positions are inside the image. There are none if the center of the box is outside the image.
     """
@@ -132,13 +137,14 @@ def _leader(
     """Return the shortest line from a text to a corner, or to the middle of an edge, of a polygon.
 
     Returns:
-        The two ends; None if all corners and middles are outside the image.
+        The start at the text and the end at the polygon; None if all corners and middles are outside the image.
     """
-    ends = np.concatenate((polygon, (polygon + np.roll(polygon, 1, 0)) / 2))
-    ends = ends[((ends >= 0) & (ends < image_hw[::-1])).all(1)]
+    corners_and_middles = np.concatenate((polygon, (polygon + np.roll(polygon, 1, 0)) / 2))
+    in_image = ((corners_and_middles >= 0) & (corners_and_middles < image_hw[::-1])).all(1)
+    ends = corners_and_middles[in_image]
     if not len(ends):
         return None
-    # the point of the text that is nearest to each end
+    # for each possible end, the point of the text that is nearest to it
     starts = np.clip(ends, text_xyxy[:2], np.array(text_xyxy[2:]) - 1)
     nearest = int(np.square(ends - starts).sum(1).argmin())
     (x1, y1), (x2, y2) = np.floor([starts[nearest], ends[nearest]]).astype(int).tolist()
@@ -146,13 +152,14 @@ def _leader(
 
 
 def _is_free(text_box: TextBox, occupied: NDArray[np.uint8]) -> bool:
-    """Return whether a caption and its line are outside the mask, except for the end of the line at its box."""
+    """Return whether no pixel of a caption and its leader is occupied, except at the end of the leader at its box."""
     if occupied[text_box.rows, text_box.columns].any():
         return False
     if text_box.leader is None:
         return True
     start, end = np.array(text_box.leader)
     length = int(np.abs(end - start).max())
-    fractions = np.arange(max(0, length - 2))[:, None] / max(1, length)  # without the end, which lies on the box
+    # one point per pixel of the leader, without the last ones, which lie on the outline of the box
+    fractions = np.arange(max(0, length - 2))[:, None] / max(1, length)
     points = np.rint(start + fractions * (end - start)).astype(int)
     return not occupied[points[:, 1], points[:, 0]].any()

@@ -47,12 +47,14 @@ def draw_truth_and_detections(
     """
     image, scale = _shrink(image_bgr, max_side)
     truth_polygons, truth_names = _corners(truth[0]), truth[1]
-    polygons, names, scores = _corners(detections[0]), detections[1], np.asarray(detections[2], np.float64)
-    styles = class_styles([*truth_names, *names]) if styles is None else styles
+    det_polygons, det_names, scores = _corners(detections[0]), detections[1], np.asarray(detections[2], np.float64)
+    styles = class_styles([*truth_names, *det_names]) if styles is None else styles
     colors = {name: style.color for name, style in styles.items()}
     dashed = [name for name, style in styles.items() if style.dashed]
     left = draw_boxes(image, truth_polygons * scale, truth_names, colors=colors, dashed=dashed)
-    right = draw_boxes(image, polygons * scale, names, scores, colors, dashed=dashed, score_threshold=score_threshold)
+    right = draw_boxes(
+        image, det_polygons * scale, det_names, scores, colors, dashed=dashed, score_threshold=score_threshold
+    )
     titles = [
         f"ground truth: {len(truth_polygons)}",
         f"detections: {int((scores >= score_threshold).sum())}, score >= {score_threshold}",
@@ -88,7 +90,7 @@ def draw_points(
         raise UserError(f"there must be one color per point, got {len(colors)} for {len(points)}")
     canvas, scale = _shrink(image_bgr, max_side)
     centers = to_fixed_point(np.asarray(points, np.float64).reshape(-1, 2) * scale)
-    fixed_point_radius = round(radius * (1 << SHIFT))  # in the units of the centers
+    fixed_point_radius = round(radius * (1 << SHIFT))  # with SHIFT fractional bits, as the centers
     for center, (red, green, blue) in zip(centers.tolist(), colors):
         cv2.circle(canvas, center, fixed_point_radius, (blue, green, red), cv2.FILLED, cv2.LINE_AA, SHIFT)
     return canvas

@@ -32,7 +32,7 @@ def contact_sheet(
         titles: One title per image, written above it; None for no titles.
         columns: Number of columns; None for about as many columns as rows.
         cell_wh: Width and height of a cell, pixels.
-        gap: Pixels between cells.
+        gap: Pixels between cells, and around the grid.
 
     Returns:
         The sheet, (H, W, 3), uint8, BGR.
@@ -51,18 +51,18 @@ def contact_sheet(
     check_count("titles", titles, len(images), "image")
     columns = columns or math.ceil(math.sqrt(len(images)))
     title_height = _TITLE_HEIGHT if titles else 0
-    width, height = cell_wh
+    cell_width, cell_height = cell_wh
     rows = math.ceil(len(images) / columns)
-    sheet_hw = gap + rows * (title_height + height + gap), gap + columns * (width + gap)
+    sheet_hw = gap + rows * (title_height + cell_height + gap), gap + columns * (cell_width + gap)
     sheet = np.full((*sheet_hw, 3), _BACKGROUND, np.uint8)
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
-        x, y = gap + column * (width + gap), gap + row * (title_height + height + gap)
+        left, title_top = gap + column * (cell_width + gap), gap + row * (title_height + cell_height + gap)
         if titles:
-            origin, font = (x + 2, y + 13), cv2.FONT_HERSHEY_SIMPLEX  # OpenCV's origin is the left end of the baseline
-            cv2.putText(sheet, ascii_text(titles[index]), origin, font, 0.42, (230, 230, 230), 1, cv2.LINE_AA)
-        y += title_height
-        _fit_into(sheet[y : y + height, x : x + width], copy_as_bgr(image))
+            baseline_start, font = (left + 2, title_top + 13), cv2.FONT_HERSHEY_SIMPLEX
+            cv2.putText(sheet, ascii_text(titles[index]), baseline_start, font, 0.42, (230, 230, 230), 1, cv2.LINE_AA)
+        cell_top = title_top + title_height
+        _fit_into(sheet[cell_top : cell_top + cell_height, left : left + cell_width], copy_as_bgr(image))
     return sheet
 
 
@@ -88,6 +88,8 @@ def _fit_into(cell: Image, image: Image) -> None:
     """Resize an image to the size of a cell, with its aspect ratio kept, and write it into the middle of the cell."""
     scale = min(cell.shape[0] / image.shape[0], cell.shape[1] / image.shape[1])
     width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
+    # enlarged without blurring, so that the pixels can be seen
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    resized = cv2.resize(image, (width, height), interpolation=interpolation)
     top, left = (cell.shape[0] - height) // 2, (cell.shape[1] - width) // 2
     cell[top : top + height, left : left + width] = resized

@@ -50,7 +50,8 @@ def draw_boxes(
         thickness: Line width of the outlines, pixels.
         box_only: Draw outlines without captions.
         score_threshold: Polygons with a lower score are not drawn.
-        mark_front: Draw the first edge white with a black rim; it is the front of the object in DOTA's corner order.
+        mark_front: Draw the edge from the first to the second corner white with a black rim. It is the front of the
+            object in DOTA's corner order.
         legend: Write the classes with their counts into the lower left corner.
         text_scale: OpenCV's font scale; 0.36 is about 8 pixels high.
 
@@ -72,6 +73,7 @@ def draw_boxes(
     """
     canvas = copy_as_bgr(image_bgr)
     annotations = _annotations(polygons, labels, scores, colors, dashed, score_threshold)
+    # higher scores are drawn last, on top; without scores, the order stays
     annotations.sort(key=lambda annotation: -1.0 if annotation.score is None else annotation.score)
     for annotation in annotations:
         draw_outline(
@@ -94,20 +96,20 @@ def _annotations(
     dashed: Collection[str],
     score_threshold: float,
 ) -> list[Annotation]:
-    quads = _quads(polygons)
-    check_count("labels", labels, len(quads))
-    check_count("scores", scores, len(quads))
-    names = [None] * len(quads) if labels is None else [str(name) for name in labels]
-    score_list = [None] * len(quads) if scores is None else [float(score) for score in scores]
+    corners = _to_corners(polygons)
+    check_count("labels", labels, len(corners))
+    check_count("scores", scores, len(corners))
+    names = [None] * len(corners) if labels is None else [str(name) for name in labels]
+    score_list = [None] * len(corners) if scores is None else [float(score) for score in scores]
     return [
-        Annotation(quad, rgb[::-1], name, score, name in dashed)
-        for quad, rgb, name, score in zip(quads, _colors(names, colors), names, score_list)
+        Annotation(polygon, (blue, green, red), name, score, dashed=name in dashed)
+        for polygon, (red, green, blue), name, score in zip(corners, _colors(names, colors), names, score_list)
         if score is None or score >= score_threshold
     ]
 
 
-def _quads(polygons: Any) -> NDArray[np.float64]:
-    """Convert (N, 8), (N, 4, 2) or (N, 5) boxes to (N, 4, 2) corners."""
+def _to_corners(polygons: Any) -> NDArray[np.float64]:
+    """Convert polygons, (N, 8) or (N, 4, 2), or oriented boxes, (N, 5), to corners, (N, 4, 2)."""
     values = np.asarray(polygons, np.float64)
     if not values.size:
         return np.empty((0, 4, 2))

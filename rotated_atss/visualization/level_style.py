@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 # Okabe and Ito's colors as in analysis/plotting.py, ordered so that neighboring levels also differ in lightness
 LEVEL_COLORS = ("#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2")
 LEVEL_MARKERS = "osD^vPX"  # matplotlib's circle, square, diamond, triangles, plus and cross
-# Relative to the finest level. Where centers of several levels coincide, the coarser markers are visible around the
-# finer ones.
+# Marker diameters relative to that of the finest level, increasing so that the coarser markers are visible around the
+# finer ones where centers of several levels coincide.
 _DIAMETERS = (1.0, 1.4, 1.7, 3.0, 4.0, 4.4, 5.2)
 _HALO = "black"  # color around markers and lines
-# Drawing the dashes of very long lines takes seconds. A line with larger coordinates than this can be very long.
+# Outlines with coordinates from here on are not dashed: they can be very long, and drawing their dashes takes seconds.
 _MAX_DASHED_COORDINATE = 100_000
 
 
@@ -71,8 +71,9 @@ def plot_points(
         plot_points(ax, centers[level == 0], 0, 6.0)
     """
     color, marker = level_color(level), level_marker(level)
-    # filled markers are drawn over hollow ones, and fine levels over coarse ones
-    style: dict[str, Any] = dict(linestyle="none", zorder=5 + filled - level / 100)
+    # filled markers are drawn over hollow ones and, among markers of the same kind, fine levels over coarse ones
+    zorder = (6 if filled else 5) - level / 100
+    style: dict[str, Any] = dict(linestyle="none", zorder=zorder)
     x, y = xy.reshape(-1, 2).T
     if filled:
         ax.plot(
@@ -102,7 +103,7 @@ def plot_outline(
         plot_outline(ax, polygon, color="white", dashed=True)
     """
     dashed = dashed and abs(polygon).max() < _MAX_DASHED_COORDINATE
-    x, y = ([*polygon[:, column], polygon[0, column]] for column in (0, 1))
+    x, y = ([*polygon[:, axis], polygon[0, axis]] for axis in (0, 1))  # closed: back to the first corner
     ax.plot(x, y, color=_HALO, linewidth=width + 1.4, alpha=0.75, solid_joinstyle="miter", zorder=2.9)
     ax.plot(x, y, color=color, linewidth=width, linestyle=(0, (5, 3)) if dashed else "-", zorder=3)
 
@@ -127,7 +128,7 @@ def show_window(ax: Axes, image_bgr: Image, window: Sequence[float]) -> None:
         part_rgb = image_bgr[top:bottom, left:right, ::-1]
         ax.imshow(part_rgb, extent=(left, right, bottom, top), interpolation="bilinear", aspect="equal", zorder=1)
     ax.set_xlim(window[0], window[2])
-    ax.set_ylim(window[3], window[1])
+    ax.set_ylim(window[3], window[1])  # y points down
     ax.set_aspect("equal")
     ax.set_xticks([])
     ax.set_yticks([])

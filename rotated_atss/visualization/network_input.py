@@ -18,7 +18,7 @@ from rotated_atss.visualization.outlines import draw_outline
 from rotated_atss.visualization.palettes import Color, class_color
 from rotated_atss.visualization.text_boxes import ascii_text
 
-_CAPTION_COLOR, _TEXT_COLOR = (24, 24, 24), (230, 230, 230)  # background and text of the caption, BGR
+_CAPTION_BACKGROUND, _CAPTION_COLOR = (24, 24, 24), (230, 230, 230)  # BGR
 _FONT, _FONT_SCALE, _LINE_HEIGHT_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.42, 16
 _BORDER_COLOR: Color = (255, 255, 255)
 _MIN_LEGEND_PX = 800  # height of the image; on smaller images, the legend would hide objects
@@ -34,10 +34,11 @@ def draw_network_input(
     image_wh: tuple[int, int] | None = None,
     colors: Mapping[str, Color] | None = None,
 ) -> Image:
-    """Draw the boxes that a network receives on its input image.
+    """Draw the ground-truth boxes with which a network is trained on its input image.
 
-    Outlines of boxes are solid, outlines of ignored boxes are dashed. Oriented boxes have a line from the center along
-    the width. The border of the padding is a dashed white line. Images with a height of at least 800 px get a legend.
+    Outlines of boxes are solid, outlines of ignored boxes, on which no loss is computed, are dashed. Oriented boxes
+    have a line from the center along the width. The border of the padding is a dashed white line. Images with a height
+    of at least 800 px get a legend.
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR, with padding on the right and at the bottom.
@@ -61,9 +62,9 @@ def draw_network_input(
     """
     polygons = box_polygons(boxes)
     picture = draw_boxes(image_bgr, polygons, labels, colors=colors, legend=len(image_bgr) >= _MIN_LEGEND_PX)
-    for row, name in zip(np.asarray(boxes, np.float64), labels):
-        if len(row) == 5:
-            _draw_direction(picture, row, _bgr(name, colors))
+    for box, name in zip(np.asarray(boxes, np.float64), labels):
+        if len(box) == 5:
+            _draw_direction(picture, box, _bgr(name, colors))
     for polygon, name in zip(box_polygons(ignored_boxes), ignored_labels):
         draw_outline(picture, polygon.reshape(4, 2), _bgr(name, colors), dashed=True)
     if image_wh is not None and image_wh != (picture.shape[1], picture.shape[0]):
@@ -87,15 +88,15 @@ def add_caption(image_bgr: Image, parts: Sequence[str]) -> Image:
     """
     image = copy_as_bgr(image_bgr)
     lines = _wrap([ascii_text(part) for part in parts], image.shape[1] - 8)
-    strip = np.full((len(lines) * _LINE_HEIGHT_PX + 4, image.shape[1], 3), _CAPTION_COLOR, np.uint8)
-    for row, line in enumerate(lines):
-        origin = (4, row * _LINE_HEIGHT_PX + 14)
-        cv2.putText(strip, line, origin, _FONT, _FONT_SCALE, _TEXT_COLOR, 1, cv2.LINE_AA)
+    strip = np.full((len(lines) * _LINE_HEIGHT_PX + 4, image.shape[1], 3), _CAPTION_BACKGROUND, np.uint8)
+    for index, line in enumerate(lines):
+        baseline_start = (4, index * _LINE_HEIGHT_PX + 14)
+        cv2.putText(strip, line, baseline_start, _FONT, _FONT_SCALE, _CAPTION_COLOR, 1, cv2.LINE_AA)
     return np.concatenate([strip, image])
 
 
 def _wrap(parts: Sequence[str], width: int) -> list[str]:
-    """Join parts into lines of at most ``width`` pixels; only a single long word can exceed it."""
+    """Join parts into lines of at most ``width`` pixels; only a line of a single long word can be wider."""
     lines = [""]
     for part in parts:
         separator = " | "
@@ -116,9 +117,10 @@ def _text_width(text: str) -> int:
 
 def _draw_direction(canvas: Image, box: NDArray[np.float64], color_bgr: Color) -> None:
     """Draw a line from the center of an oriented box along its width to the edge of the box."""
-    end = box[:2] + box[2] / 2 * np.array([np.cos(box[4]), np.sin(box[4])])
-    first, last = to_fixed_point(np.stack([box[:2], end])).tolist()
-    cv2.line(canvas, first, last, color_bgr, 1, cv2.LINE_AA, SHIFT)
+    cx, cy, width, _, angle = box.tolist()
+    edge_middle = (cx + width / 2 * np.cos(angle), cy + width / 2 * np.sin(angle))
+    start, end = to_fixed_point(np.array([(cx, cy), edge_middle])).tolist()
+    cv2.line(canvas, start, end, color_bgr, 1, cv2.LINE_AA, SHIFT)
 
 
 def _bgr(name: str, colors: Mapping[str, Color] | None) -> Color:

@@ -12,7 +12,7 @@ from rotated_atss.visualization.fixed_point import SHIFT, to_fixed_point
 Color = tuple[int, int, int]
 
 _FRONT_COLOR, _RIM_COLOR = (255, 255, 255), (0, 0, 0)  # white on black is visible on light and dark images
-_DASH_PX = 5.0  # length of dashes and gaps at a line width of one or two pixels
+_DASH_PX = 5.0  # length of dashes and gaps up to a line width of 2 px; those of wider lines are longer in proportion
 
 
 def draw_outline(
@@ -32,7 +32,7 @@ def draw_outline(
         color: BGR.
         thickness: Line width, pixels.
         dashed: Dash the edges; every edge begins and ends with a dash, so that the corners are visible.
-        mark_front: Draw the first edge white with a black rim.
+        mark_front: Draw the front, the edge from the first to the second corner, white with a black rim.
 
     Example:
         >>> canvas = np.zeros((20, 20, 3), np.uint8)
@@ -59,7 +59,8 @@ def _draw_dashed_line(
     A line that is much longer than the image is solid, since drawing its dashes would take long.
     """
     length = float(np.hypot(*(end - start)))
-    num_parts = max(3, 2 * round(length / (2 * _DASH_PX * max(1.0, thickness / 2))) + 1)
+    dash_length = _DASH_PX * max(1.0, thickness / 2)
+    num_parts = max(3, 2 * round(length / (2 * dash_length)) + 1)  # odd
     if num_parts > 2 * sum(canvas.shape[:2]):
         num_parts = 1
     points = to_fixed_point(start + np.linspace(0, 1, num_parts + 1)[:, None] * (end - start)).tolist()

@@ -2,8 +2,8 @@
 
 The palette ``safe`` is the default. Its nine colors differ by at least 33 in CIE Lab (1976) for normal vision,
 protanopia and deuteranopia, and by at least 18 for tritanopia; a difference of 2.3 is just noticeable (Mahy et al.,
-Color Research and Application 19, 1994). Nine further classes get the same colors with dashed lines: of DOTA's classes,
-those with large or rare objects.
+Color Research and Application 19, 1994). Nine further classes get the same colors with dashed lines. Of DOTA's classes,
+those with large or rare objects are dashed.
 
 The older palette ``dota`` has more colors, but the colors of two of the 15 classes of DOTA-v1.0 differ by only 2 for
 deuteranopia.
@@ -20,7 +20,7 @@ from rotated_atss.errors import UserError
 
 Color = tuple[int, int, int]
 
-PALETTES = ("safe", "dota")
+PALETTES = ("safe", "dota")  # names; the colors are SAFE_COLORS and PALETTE
 
 SAFE_COLORS: tuple[Color, ...] = (
     (255, 240, 45),  # yellow
@@ -53,7 +53,7 @@ class ClassStyle(NamedTuple):
     dashed: bool = False
 
 
-_STYLES = tuple(ClassStyle(color, dashed) for dashed, color in product((False, True), SAFE_COLORS))
+_STYLES = tuple(ClassStyle(color, dashed) for dashed, color in product((False, True), SAFE_COLORS))  # solid ones first
 _DOTA_STYLES = dict(zip(_SOLID_CLASSES + _DASHED_CLASSES, _STYLES))
 
 
@@ -107,22 +107,24 @@ def class_color(name: str) -> Color:
 def class_colors(names: Iterable[str]) -> dict[str, Color]:
     """Return an RGB color of the palette ``dota`` for each class; the order of the names has no influence.
 
-    Classes of DOTA have their color in ``PALETTE``. The other classes have the color of :func:`class_color` or, if
-    another of them already has it, the next free one in ``PALETTE``. Their colors therefore differ from each other,
-    unless there are more classes than colors, but not necessarily from those of DOTA's classes.
+    A class of DOTA has its color in ``PALETTE``. Any other class has the color of :func:`class_color` or, if this is
+    already the color of another class that is not of DOTA, the next free color in ``PALETTE``. Classes that are not of
+    DOTA therefore have different colors, unless there are more of them than colors; a class of DOTA can have the same
+    color as one of them.
 
     Example:
         >>> colors = class_colors(["truck", "tree", "pier"])
         >>> len(set(colors.values()))
         3
     """
-    colors, used = {}, set[Color]()
+    colors, used = {}, set[Color]()  # used: colors of classes that are not of DOTA
     for name in sorted(set(names)):
-        color = class_color(name)
-        if name not in CLASSES["v2.0"]:
-            start = PALETTE.index(color)
-            unused = [other for other in PALETTE[start:] + PALETTE[:start] if other not in used]
-            color = unused[0] if unused else color
-            used.add(color)
-        colors[name] = color
+        preferred = class_color(name)
+        if name in CLASSES["v2.0"]:
+            colors[name] = preferred
+            continue
+        start = PALETTE.index(preferred)
+        unused = [color for color in PALETTE[start:] + PALETTE[:start] if color not in used]
+        colors[name] = unused[0] if unused else preferred
+        used.add(colors[name])
     return colors

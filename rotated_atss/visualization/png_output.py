@@ -1,4 +1,4 @@
-"""Write pictures as PNG files without overwriting inputs or, on request, files of other programs."""
+"""Write pictures as PNG files; never overwrite inputs and, if asked to protect them, files of other programs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, reject_overlapping_output
 from rotated_atss.io.png import Image
 
-# A PNG text chunk after the header marks the files of this package: length, type and data, checksum.
-_TEXT = b"tEXtSoftware\0rotated-atss"
-# the length in a PNG chunk does not count the four bytes of the type (tEXt)
-_SIGNATURE = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))
+_TYPE_AND_DATA = b"tEXt" + b"Software\0rotated-atss"
+# A PNG text chunk after the header marks the files of this package. It consists of the length of the data, type and
+# data, and a checksum; the length does not count the four bytes of the type.
+_SIGNATURE = struct.pack(">I", len(_TYPE_AND_DATA) - 4) + _TYPE_AND_DATA + struct.pack(">I", zlib.crc32(_TYPE_AND_DATA))
 _SIGNATURE_OFFSET = 33  # bytes: 8 of the magic number and 25 of the header chunk
 
 
@@ -57,7 +57,7 @@ def write_png(
 
 
 def check_overwritable(path: str | Path) -> None:
-    """Check that a path does not exist, or is a file that :func:`write_png` wrote.
+    """Check that a path does not exist, or is a file that :func:`write_png` has written.
 
     Raises:
         UserError: The path is a folder, or a file of another program.

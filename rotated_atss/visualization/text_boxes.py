@@ -16,7 +16,7 @@ Point = tuple[int, int]
 Leader = tuple[Point, Point]  # line from a caption to its box
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_LETTERS = str.maketrans(  # letters that Unicode normalization does not decompose
+_REPLACEMENTS = str.maketrans(  # for letters that Unicode normalization does not decompose
     {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
 )
 
@@ -41,7 +41,7 @@ class Annotation:
 
     @property
     def captions(self) -> list[str]:
-        """Possible captions, the longest first: class and score, then the score alone."""
+        """Alternative captions, the longest first: class and score, then the score alone, as far as they are known."""
         score = None if self.score is None else f"{self.score:.2f}"
         if self.name is None:
             return [] if score is None else [score]
@@ -69,19 +69,22 @@ class TextBox:
 
 
 def ascii_text(text: str) -> str:
-    r"""Convert text to ASCII, the characters of OpenCV's font; drop accents and write other letters as code points.
+    r"""Convert text to ASCII, the characters of OpenCV's font.
+
+    Accents are dropped. Letters without an ASCII form are written as code points.
 
     Example:
         >>> ascii_text("Großer Kühlturm"), ascii_text("漁船")
         ('Grosser Kuhlturm', '\\u6f01\\u8239')
     """
-    return "".join(map(_ascii_letter, unicodedata.normalize("NFC", text).translate(_LETTERS)))
+    return "".join(map(_ascii_letter, unicodedata.normalize("NFC", text).translate(_REPLACEMENTS)))
 
 
 def _ascii_letter(letter: str) -> str:
     # NFKD separates a letter from its accents (combining characters), which are dropped
     base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
-    return base if base.isascii() and base else letter.encode("ascii", "backslashreplace").decode()
+    has_ascii_form = bool(base) and base.isascii()  # ``base`` is empty for an accent without a letter
+    return base if has_ascii_form else letter.encode("ascii", "backslashreplace").decode()
 
 
 def draw_leader(canvas: Image, text_box: TextBox) -> None:
@@ -109,8 +112,8 @@ def write_text(canvas: Image, text_box: TextBox, scale: float) -> None:
     x, y = text_box.columns.start, text_box.rows.start
     (width, height), baseline = cv2.getTextSize(text_box.text, _FONT, scale, 1)
     cv2.rectangle(canvas, (x, y), (x + width + 3, y + height + baseline), text_box.color, cv2.FILLED)
-    origin, color = (x + 2, y + height + 1), _text_color(text_box.color)
-    cv2.putText(canvas, text_box.text, origin, _FONT, scale, color, 1, cv2.LINE_AA)
+    baseline_start, text_color = (x + 2, y + height + 1), _text_color(text_box.color)
+    cv2.putText(canvas, text_box.text, baseline_start, _FONT, scale, text_color, 1, cv2.LINE_AA)
 
 
 def text_wh(text: str, scale: float) -> tuple[int, int]:

@@ -28,7 +28,10 @@ def from_task1_result(result: EvaluationResult) -> ApValues:
     Example:
         >>> from rotated_atss.dota.ap_result import ClassResult
         >>> ship = ClassResult(npos=2, nignored=0, ndet=3, ap_by_iou={0.5: 0.75}, max_recall=1.0)
-        >>> ap_values = from_task1_result(EvaluationResult({"ship": ship}, 1, "area", "count", "v1.5", (0.5,)))
+        >>> result = EvaluationResult(
+        ...     {"ship": ship}, images=1, metric="area", difficult="count", dataset="v1.5", iou_thresholds=(0.5,)
+        ... )
+        >>> ap_values = from_task1_result(result)
         >>> ap_values.mean["AP50"], ap_values.per_class["ship"]["AP50_95"]
         (0.75, 0.75)
     """
@@ -43,7 +46,7 @@ def from_coco_result(result: CocoResult) -> ApValues:
     """Convert the result of COCO's box evaluation.
 
     Example:
-        >>> ap_and_ap50 = (0.5, -1.0)  # COCO writes -1 for an undefined value
+        >>> ap_and_ap50 = (0.5, -1.0)  # AP50_95, which COCO calls AP, and AP50; COCO writes -1 for an undefined value
         >>> ap_values = from_coco_result(CocoResult([], {"ship": ap_and_ap50}, ap75_per_class={"ship": 0.25}))
         >>> ap_values.per_class["ship"]
         {'AP50': nan, 'AP75': 0.25, 'AP50_95': 0.5}

@@ -32,8 +32,8 @@ class Calibration:
         filled = self.counts > 0
         if not filled.any():
             return float("nan")
-        gaps = np.abs(self.precisions[filled] - self.mean_scores[filled])
-        return float((self.counts[filled] * gaps).sum() / self.counts.sum())
+        errors = np.abs(self.precisions[filled] - self.mean_scores[filled])
+        return float((self.counts[filled] * errors).sum() / self.counts.sum())
 
 
 def build_calibration(
@@ -48,20 +48,21 @@ def build_calibration(
         num_bins: Number B of bins.
 
     Example:
-        >>> hits = np.array([True, False])
-        >>> calibration = build_calibration(np.array([0.75, 0.25]), hits, ~hits, num_bins=2)
+        >>> is_true = np.array([True, False])
+        >>> calibration = build_calibration(np.array([0.75, 0.25]), is_true, ~is_true, num_bins=2)
         >>> calibration.precisions.tolist(), calibration.expected_error
         ([0.0, 1.0], 0.25)
     """
     is_counted = true_positives | false_positives
-    scores, hits = scores[is_counted], true_positives[is_counted]
+    counted_scores, is_true = scores[is_counted], true_positives[is_counted]
     edges = np.linspace(0.0, 1.0, num_bins + 1)
-    # the outer edges are left out, so that scores below 0 get the first bin and scores above 1 the last one
-    bin_index = np.searchsorted(edges[1:-1], scores)
+    # The outer edges are left out, so that scores below 0 get the first bin and scores above 1 the last one. A score
+    # equal to an edge gets the bin below it.
+    bin_index = np.searchsorted(edges[1:-1], counted_scores, side="left")
     counts = np.bincount(bin_index, minlength=num_bins)
 
     def mean_per_bin(values: np.ndarray) -> np.ndarray:
         sums = np.bincount(bin_index, values, minlength=num_bins)
         return np.divide(sums, counts, out=np.full(num_bins, np.nan), where=counts > 0)
 
-    return Calibration(edges, counts, mean_scores=mean_per_bin(scores), precisions=mean_per_bin(hits))
+    return Calibration(edges, counts, mean_scores=mean_per_bin(counted_scores), precisions=mean_per_bin(is_true))

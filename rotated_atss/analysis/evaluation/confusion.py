@@ -21,8 +21,8 @@ class Confusion:
     Attributes:
         matrix: (C + 1, C + 1) int64. Rows are classes of objects, columns are classes of detections. The last row
             counts detections without an object, the last column objects without a detection.
-        det_index: (P,) int64, index of the detection of each counted pair.
-        gt_index: (P,) int64, index of the object of each counted pair.
+        det_index: (P,) int64, index of the detection in each of the P pairs of a detection and an object.
+        gt_index: (P,) int64, index of the object in each pair.
     """
 
     matrix: np.ndarray
@@ -53,14 +53,15 @@ def build_confusion(data: EvaluationData, overlaps: Overlaps, matches: Matches, 
     first, then pairs with the higher score. Detections below the score threshold, and objects and detections that the
     metric ignores, are left out.
 
-    This is the usual rule of confusion matrices in detection. The metric only pairs detections with objects of their
-    class, so the diagonal can be lower than the number of true positives.
+    This is the usual rule of confusion matrices in detection. The metric pairs detections only with objects of their
+    class; here, a detection of another class can take the object, so the diagonal can be lower than the number of true
+    positives.
 
     Args:
         data: Detections and objects.
         overlaps: Overlapping pairs of detections and objects.
         matches: Matches of the metric, which give the ignored detections and the IoU threshold.
-        score_threshold: Lowest score of a counted detection.
+        score_threshold: Detections with lower scores are left out.
 
     Example:
         >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
@@ -69,17 +70,18 @@ def build_confusion(data: EvaluationData, overlaps: Overlaps, matches: Matches, 
         >>> from rotated_atss.dota.detections import Detections
         >>> from rotated_atss.dota.labels import Labels
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
-        >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
+        >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
         >>> detections = {"plane": Detections.from_ids(["P1"], np.array([0.9]), square)}
-        >>> data = from_task1(detections, labels, ["ship", "plane"])
+        >>> data = from_task1(detections, {"P1": ship}, ["ship", "plane"])
         >>> overlaps = find_overlaps(data)
         >>> build_confusion(data, overlaps, Matcher(data, overlaps).match(), 0.5).matrix.tolist()
         [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
     """
     detections, objects = data.detections, data.objects
-    is_counted = (matches.true_positives | matches.false_positives) & (detections.scores >= score_threshold)
+    # a detection that is neither a true nor a false positive is ignored by the metric
+    is_used = (matches.true_positives | matches.false_positives) & (detections.scores >= score_threshold)
     reaches_threshold = data.reaches(overlaps.ious, matches.iou_threshold)
-    pairs = overlaps.take(reaches_threshold & is_counted[overlaps.det_index] & ~objects.ignored[overlaps.gt_index])
+    pairs = overlaps.take(reaches_threshold & is_used[overlaps.det_index] & ~objects.ignored[overlaps.gt_index])
     scores = detections.scores[pairs.det_index]
     class_differs = detections.labels[pairs.det_index] != objects.labels[pairs.gt_index]
     order = np.lexsort((pairs.gt_index, pairs.det_index, -scores, class_differs, -pairs.ious))  # last key is primary
@@ -88,12 +90,12 @@ def build_confusion(data: EvaluationData, overlaps: Overlaps, matches: Matches, 
     num_rows = len(data.classes) + 1
     matrix = np.zeros((num_rows, num_rows), np.int64)
     np.add.at(matrix, (objects.labels[gt_index], detections.labels[det_index]), 1)
-    without_object = is_counted.copy()
-    without_object[det_index] = False
-    without_detection = ~objects.ignored
-    without_detection[gt_index] = False
-    matrix[-1] += np.bincount(detections.labels[without_object], minlength=num_rows)
-    matrix[:, -1] += np.bincount(objects.labels[without_detection], minlength=num_rows)
+    unpaired_detections = is_used.copy()
+    unpaired_detections[det_index] = False
+    unpaired_objects = ~objects.ignored
+    unpaired_objects[gt_index] = False
+    matrix[-1] += np.bincount(detections.labels[unpaired_detections], minlength=num_rows)
+    matrix[:, -1] += np.bincount(objects.labels[unpaired_objects], minlength=num_rows)
     return Confusion(matrix, det_index, gt_index)
 
 

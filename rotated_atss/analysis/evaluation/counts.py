@@ -15,11 +15,12 @@ class Counts:
     """Counts at a score threshold; a ratio whose denominator is 0 is None.
 
     Attributes:
-        objects: Objects, without those that the metric ignores.
-        ignored: Objects that the metric ignores.
-        detections: Detections at or above the threshold: true positives, false positives and ignored ones.
-        tp: True positives.
-        fp: False positives.
+        objects: Number of objects, without those that the metric ignores.
+        ignored: Number of objects that the metric ignores.
+        detections: Number of detections at or above the threshold, that is, true positives, false positives and
+            detections that the metric ignores.
+        tp: Number of true positives.
+        fp: Number of false positives.
 
     Example:
         >>> counts = Counts(objects=4, ignored=0, detections=3, tp=2, fp=1)
@@ -51,8 +52,8 @@ class Counts:
     @property
     def f1(self) -> float | None:
         """Harmonic mean of precision and recall; 0 without a true positive."""
-        total = self.objects + self.tp + self.fp
-        return 2 * self.tp / total if total else None
+        denominator = self.objects + self.tp + self.fp  # 2 tp + fn + fp
+        return 2 * self.tp / denominator if denominator else None
 
 
 def count_by_class(data: EvaluationData, matches: Matches, above_threshold: np.ndarray) -> list[Counts]:
@@ -107,12 +108,18 @@ def _count_by_group(
         matches: Matches of the metric.
         above_threshold: (N,) bool, whether a detection is at or above the score threshold.
     """
-    groups_by_field = (  # in the order of the fields of Counts
-        object_groups[~data.objects.ignored],
-        object_groups[data.objects.ignored],
-        detection_groups[above_threshold],
-        detection_groups[above_threshold & matches.true_positives],
-        detection_groups[above_threshold & matches.false_positives],
+
+    def count(groups: np.ndarray) -> list[int]:
+        return np.bincount(groups, minlength=num_groups).tolist()
+
+    columns = zip(
+        count(object_groups[~data.objects.ignored]),
+        count(object_groups[data.objects.ignored]),
+        count(detection_groups[above_threshold]),
+        count(detection_groups[above_threshold & matches.true_positives]),
+        count(detection_groups[above_threshold & matches.false_positives]),
     )
-    counts_by_field = (np.bincount(groups, minlength=num_groups).tolist() for groups in groups_by_field)
-    return [Counts(*counts) for counts in zip(*counts_by_field)]
+    return [
+        Counts(objects=objects, ignored=ignored, detections=detections, tp=tp, fp=fp)
+        for objects, ignored, detections, tp, fp in columns
+    ]

@@ -39,12 +39,12 @@ class ScoreCurve:
     @property
     def f1(self) -> np.ndarray:
         """Harmonic mean of precision and recall, (K,); NaN without objects."""
-        total = self.num_tp + self.num_fp + self.num_objects
-        return 2 * self.num_tp / total if self.num_objects else np.full(len(self.scores), np.nan)
+        denominator = self.num_tp + self.num_fp + self.num_objects  # 2 tp + fp + fn
+        return 2 * self.num_tp / denominator if self.num_objects else np.full(len(self.scores), np.nan)
 
     @property
     def best_index(self) -> int | None:
-        """Index of the highest F1, on ties the one with the highest score; None without a true positive."""
+        """Index of the point with the highest F1, on ties of the first such point; None without a true positive."""
         return int(np.argmax(self.f1)) if self.num_objects and self.num_tp.any() else None
 
 
@@ -60,8 +60,8 @@ def build_curve(
         num_objects: Number of objects, without ignored ones.
 
     Example:
-        >>> hits = np.array([True, False, True])
-        >>> curve = build_curve(np.array([0.9, 0.8, 0.8]), hits, ~hits, num_objects=4)
+        >>> is_true = np.array([True, False, True])
+        >>> curve = build_curve(np.array([0.9, 0.8, 0.8]), is_true, ~is_true, num_objects=4)
         >>> curve.scores.tolist(), curve.recall.tolist(), curve.f1.round(3).tolist(), curve.best_index
         ([0.9, 0.8], [0.25, 0.5], [0.4, 0.571], 1)
     """
@@ -69,9 +69,9 @@ def build_curve(
     order = counted[np.argsort(-scores[counted], kind="stable")]
     sorted_scores = scores[order]
     num_tp, num_fp = np.cumsum(true_positives[order]), np.cumsum(false_positives[order])
-    # Of several detections with equal scores, only the last is a point: its counts include all of them. The appended
-    # value marks the last detection. Without detections, it is False, so that the curve has no points.
-    is_last = np.append(sorted_scores[1:] != sorted_scores[:-1], len(order) > 0)
+    # Of several detections with equal scores, only the last is a point: its counts include all of them.
+    differs_from_next = sorted_scores[1:] != sorted_scores[:-1]
+    is_last = np.append(differs_from_next, True)[: len(order)]  # the last detection has no next one
     points = np.flatnonzero(is_last)
     return ScoreCurve(sorted_scores[points], num_tp[points], num_fp[points], num_objects)
 
@@ -97,13 +97,13 @@ def select_points(curve: ScoreCurve, max_points: int = MAX_POINTS) -> np.ndarray
     They include the first and the last point and the point of the highest F1.
 
     Example:
-        >>> hits = np.array([True] * 3 + [False] * 97)
-        >>> select_points(build_curve(np.linspace(1, 0, 100), hits, ~hits, num_objects=3), max_points=5).tolist()
+        >>> is_true = np.array([True] * 3 + [False] * 97)
+        >>> select_points(build_curve(np.linspace(1, 0, 100), is_true, ~is_true, num_objects=3), max_points=5).tolist()
         [0, 2, 33, 66, 99]
     """
     num_points = len(curve.scores)
     if num_points <= max_points:
         return np.arange(num_points)
-    # one point fewer, since the point of the highest F1 is added
+    # one evenly spaced point fewer, since the point of the highest F1 is added
     evenly_spaced = np.linspace(0, num_points - 1, max_points - 1).round().astype(np.int64)
-    return np.union1d(evenly_spaced, [0 if curve.best_index is None else curve.best_index])
+    return evenly_spaced if curve.best_index is None else np.union1d(evenly_spaced, [curve.best_index])

@@ -78,8 +78,12 @@ class EvaluationData:
 
     Example:
         >>> polygons, integers, floats, flags = np.empty((0, 8)), np.empty(0, np.int64), np.empty(0), np.empty(0, bool)
-        >>> detections = DetectionTable(polygons, integers, integers, floats, floats, flags)
-        >>> objects = ObjectTable(polygons, integers, integers, floats, flags, flags)
+        >>> detections = DetectionTable(
+        ...     polygons, labels=integers, image_index=integers, scores=floats, areas=floats, in_size_range=flags
+        ... )
+        >>> objects = ObjectTable(
+        ...     polygons, labels=integers, image_index=integers, areas=floats, ignored=flags, crowd=flags
+        ... )
         >>> EvaluationData("oriented", ("ship",), ("P1",), detections, objects, EvaluationRule()).num_objects
         array([0])
     """
@@ -104,4 +108,5 @@ class EvaluationData:
 
     def reaches(self, ious: np.ndarray, iou_threshold: float) -> np.ndarray:
         """Return whether IoUs suffice for a match: COCO's metric requires ``>=`` the threshold, the others ``>``."""
-        return ious >= iou_threshold if self.rule.metric == "coco" else ious > iou_threshold
+        has_coco_metric = self.rule.metric == "coco"  # of any kind of boxes
+        return ious >= iou_threshold if has_coco_metric else ious > iou_threshold

@@ -1,6 +1,6 @@
 """Compute the AP that each kind of error costs: the AP after fixing all errors of this kind, minus the AP before.
 
-Errors are fixed as in TIDE (arXiv 2008.08115, section 2.3), whatever the score of the detection:
+Errors are fixed as in TIDE (arXiv 2008.08115, section 2.3). No score threshold applies, since AP has none:
 
 - a classification, localization or angle error becomes a true positive of the object to which it is attributed. If
   several detections then match the object, only the one with the highest score is kept;
@@ -47,7 +47,8 @@ class ErrorTable:
     @property
     def mean_costs(self) -> np.ndarray:
         """Gain in mean AP, (K,); NaN without objects."""
-        costs = self.costs[~np.isnan(self.costs[:, 0])]  # of the classes with objects
+        has_objects = ~np.isnan(self.costs[:, 0])  # a class without objects has NaN in all columns
+        costs = self.costs[has_objects]
         return costs.mean(axis=0) if len(costs) else np.full(len(KINDS), np.nan)
 
 
@@ -68,9 +69,9 @@ def build_error_table(data: EvaluationData, matches: Matches, errors: ErrorKinds
         >>> from rotated_atss.dota.detections import Detections
         >>> from rotated_atss.dota.labels import Labels
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
-        >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
+        >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
         >>> detections = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square + 4)}
-        >>> data = from_task1(detections, labels, ["ship"])
+        >>> data = from_task1(detections, {"P1": ship}, ["ship"])
         >>> overlaps = find_overlaps(data)
         >>> matches = Matcher(data, overlaps).match()
         >>> table = build_error_table(data, matches, find_error_kinds(data, overlaps, matches), 0.5)
@@ -92,12 +93,13 @@ def _ap_after_fixing(data: EvaluationData, matches: Matches, errors: ErrorKinds,
     if kind == MISSED:
         return _ap_without_missed(data, matches, errors)
     without_errors = replace(matches, false_positives=matches.false_positives & (errors.kind != kind))
-    if kind not in EXPLAINING_KINDS:
+    if kind not in EXPLAINING_KINDS:  # duplicates and false positives on background have no object to detect
         return average_precisions(data, without_errors)
     fixed = np.flatnonzero(errors.kind == kind)
     det_index = np.concatenate([np.flatnonzero(matches.true_positives), fixed])
     gt_index = np.concatenate([matches.gt_index[matches.true_positives], errors.target[fixed]])
-    # keep the detection with the highest score per object; of equal scores, the one that was a true positive before
+    # Keep the detection with the highest score per object; of equal scores, the first one, so a true positive of the
+    # metric rather than a fixed error.
     scores = data.detections.scores[det_index]
     order = np.lexsort((np.arange(len(det_index)), -scores, gt_index))  # the last key is the primary one
     best = order[np.flatnonzero(np.diff(gt_index[order], prepend=-1))]  # the first position of each object
@@ -107,18 +109,18 @@ def _ap_after_fixing(data: EvaluationData, matches: Matches, errors: ErrorKinds,
 def _ap_with_true_positives(
     data: EvaluationData, matches: Matches, det_index: np.ndarray, gt_index: np.ndarray
 ) -> np.ndarray:
-    """Return the AP of each class, (C,), with the true positives replaced.
+    """Return the AP of each class, (C,), with other true positives than those of the metric.
 
     Args:
         data: Detections and objects.
-        matches: Gives the false positives.
-        det_index: (P,) int64, indices of the true positives, which get the class of their object.
-        gt_index: (P,) int64, index of the object of each of these detections.
+        matches: Matches, of which only the false positives are used.
+        det_index: (P,) int64, index of each true positive. Its class is replaced with that of its object.
+        gt_index: (P,) int64, index of the object of each true positive.
     """
     detections = data.detections
     labels, true_positives = detections.labels.copy(), np.zeros(len(detections), bool)
     labels[det_index], true_positives[det_index] = data.objects.labels[gt_index], True
-    # a detection table is sorted by class and then by descending score
+    # restore the order of a detection table: by class, then by descending score
     order = np.lexsort((np.arange(len(labels)), -detections.scores, labels))
     sorted_matches = replace(
         matches, true_positives=true_positives[order], false_positives=matches.false_positives[order]

@@ -1,7 +1,7 @@
 """Classify the errors of a detector by kind, after TIDE (Bolya et al. 2020, arXiv 2008.08115), for oriented boxes.
 
-Every false positive gets exactly one kind, the first whose condition holds. Objects that the metric ignores are left
-out of all conditions, and so are pairs of a detection and an object with an IoU below 0.1 (``MIN_IOU`` of
+Every false positive gets exactly one kind, the first whose condition holds. The conditions disregard objects that the
+metric ignores, and objects whose IoU with the detection is below 0.1 (``MIN_IOU`` of
 :mod:`rotated_atss.analysis.evaluation.overlaps`):
 
 1. duplicate: the IoU with an object of the same class reaches the IoU threshold. The object is already matched to a
@@ -69,15 +69,15 @@ def find_error_kinds(data: EvaluationData, overlaps: Overlaps, matches: Matches)
         >>> from rotated_atss.dota.detections import Detections
         >>> from rotated_atss.dota.labels import Labels
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
-        >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
+        >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
         >>> detections = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square + 4)}  # IoU 36/164
-        >>> data = from_task1(detections, labels, ["ship"])
+        >>> data = from_task1(detections, {"P1": ship}, ["ship"])
         >>> overlaps = find_overlaps(data)
         >>> errors = find_error_kinds(data, overlaps, Matcher(data, overlaps).match())
         >>> [KINDS[kind] for kind in errors.kind]
         ['localization']
     """
-    num_dets, threshold = len(data.detections), matches.iou_threshold
+    num_dets, iou_threshold = len(data.detections), matches.iou_threshold
     pairs = overlaps.take(matches.false_positives[overlaps.det_index] & ~data.objects.ignored[overlaps.gt_index])
     same_class = data.detections.labels[pairs.det_index] == data.objects.labels[pairs.gt_index]
     # per detection, the object with the highest IoU; only false positives have pairs, so only they have an object
@@ -86,13 +86,13 @@ def find_error_kinds(data: EvaluationData, overlaps: Overlaps, matches: Matches)
 
     kind = np.full(num_dets, NO_ERROR, np.int64)
     kind[matches.false_positives] = BACKGROUND
-    # in reverse order of the list in the module docstring, since each assignment overwrites the previous ones
+    # from the last condition of the module docstring to the first, since each assignment overwrites the previous ones
     kind[best_same_class.gt_index >= 0] = LOCALIZATION  # all pairs have an IoU of at least 0.1
-    kind[data.reaches(best_other_class.max_ious, threshold)] = CLASSIFICATION
-    kind[data.reaches(best_same_class.max_ious, threshold)] = DUPLICATE
-    # angle errors are the localization errors that the angle of the object would fix
+    kind[data.reaches(best_other_class.max_ious, iou_threshold)] = CLASSIFICATION
+    kind[data.reaches(best_same_class.max_ious, iou_threshold)] = DUPLICATE
+    # The angle condition costs IoUs, so it is checked last, and only for the remaining localization errors.
     localization = np.flatnonzero(kind == LOCALIZATION)
-    is_angle_error = _is_angle_error(data, localization, best_same_class.gt_index[localization], threshold)
+    is_angle_error = _is_angle_error(data, localization, best_same_class.gt_index[localization], iou_threshold)
     kind[localization[is_angle_error]] = ANGLE
     # best_same_class has no object (-1) for background errors and for detections without an error
     target = np.where(kind == CLASSIFICATION, best_other_class.gt_index, best_same_class.gt_index)
@@ -118,8 +118,9 @@ def find_missed(
         >>> from rotated_atss.analysis.evaluation.matching import Matcher
         >>> from rotated_atss.analysis.evaluation.overlaps import find_overlaps
         >>> from rotated_atss.dota.labels import Labels
-        >>> labels = {"P1": Labels(np.zeros((1, 8)), ("ship",), np.array([0]), np.array([1]))}
-        >>> data = from_task1({}, labels, ["ship"])
+        >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+        >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
+        >>> data = from_task1({}, {"P1": ship}, ["ship"])
         >>> matches = Matcher(data, find_overlaps(data)).match()
         >>> find_missed(data, matches, find_error_kinds(data, find_overlaps(data), matches)).tolist()
         [True]
@@ -150,7 +151,7 @@ def _is_angle_error(
     """
     if data.kind == COCO or not len(det_index):
         return np.zeros(len(det_index), bool)
-    boxes = fit_shapes(data.detections.polygons[det_index]).boxes
     gt_polygons = data.objects.polygons[gt_index]
-    boxes[:, 4] = fit_shapes(gt_polygons).boxes[:, 4]
-    return data.reaches(polygon_ious(obb_polygons(boxes), gt_polygons), iou_threshold)
+    rotated_boxes = fit_shapes(data.detections.polygons[det_index]).boxes
+    rotated_boxes[:, 4] = fit_shapes(gt_polygons).boxes[:, 4]
+    return data.reaches(polygon_ious(obb_polygons(rotated_boxes), gt_polygons), iou_threshold)

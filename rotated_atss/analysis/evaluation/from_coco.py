@@ -30,7 +30,7 @@ def from_coco(
         instances: Ground truth.
         detections: Entries with ``image_id``, ``category_id``, ``bbox`` (x, y, width, height) and ``score``.
         image_ids: Images to evaluate; by default all.
-        categories: Ids of the categories to evaluate; by default all.
+        categories: Ids of the categories (classes) to evaluate; by default all.
         max_dets: Largest number of detections per image and class.
 
     Raises:
@@ -47,7 +47,8 @@ def from_coco(
     """
     if instances.annotations is None:
         raise UserError("no annotations to evaluate against", where=instances.path)
-    image_ids = sorted(instances.image_ids if image_ids is None else image_ids)  # COCO's order, which breaks ties
+    # in COCO's order, by which detections with equal scores are ranked
+    image_ids = sorted(instances.image_ids if image_ids is None else image_ids)
     categories = sorted(instances.categories if categories is None else categories)
     file_names = {image.id: image.file_name for image in instances.images}
     return EvaluationData(
@@ -56,7 +57,7 @@ def from_coco(
         images=tuple(file_names[image_id] for image_id in image_ids),
         detections=_detection_table(_Entries(detections, image_ids, categories), max_dets),
         objects=_object_table(_Entries(instances.annotations, image_ids, categories)),
-        rule=EvaluationRule("coco", "ignore", COCO_SIZES, max_dets),
+        rule=EvaluationRule(metric="coco", difficult="ignore", sizes=COCO_SIZES, max_dets=max_dets),
     )
 
 
@@ -66,22 +67,22 @@ class _Entries:
     Args:
         entries: Annotations or detections, in the format of COCO's JSON files.
         image_ids: Images to keep; the position in this list becomes the image index.
-        categories: Categories to keep; the position in this list becomes the label.
+        categories: Category ids to keep; the position in this list becomes the label.
     """
 
     def __init__(self, entries: Sequence[dict], image_ids: Sequence[int], categories: Sequence[int]) -> None:
         index_of_image = {image_id: index for index, image_id in enumerate(image_ids)}
         label_of_category = {category: index for index, category in enumerate(categories)}
-        entries = [
+        kept = [
             entry
             for entry in entries
             if entry["image_id"] in index_of_image and entry["category_id"] in label_of_category
         ]
-        entries.sort(key=lambda entry: index_of_image[entry["image_id"]])
-        self.entries = entries
-        self.image_index = np.array([index_of_image[entry["image_id"]] for entry in entries], dtype=np.int64)
-        self.labels = np.array([label_of_category[entry["category_id"]] for entry in entries], dtype=np.int64)
-        boxes = np.array([entry["bbox"] for entry in entries], dtype=np.float64).reshape(-1, 4)  # x, y, width, height
+        kept.sort(key=lambda entry: index_of_image[entry["image_id"]])
+        self.entries = kept
+        self.image_index = np.array([index_of_image[entry["image_id"]] for entry in kept], dtype=np.int64)
+        self.labels = np.array([label_of_category[entry["category_id"]] for entry in kept], dtype=np.int64)
+        boxes = np.array([entry["bbox"] for entry in kept], dtype=np.float64).reshape(-1, 4)  # x, y, width, height
         self.areas = boxes[:, 2] * boxes[:, 3]
         self.polygons = hbb_polygons(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))
 
@@ -96,11 +97,11 @@ def _object_table(annotations: _Entries) -> ObjectTable:
 def _detection_table(detections: _Entries, max_dets: int) -> DetectionTable:
     labels, image_index = detections.labels, detections.image_index
     scores = np.array([entry["score"] for entry in detections.entries], dtype=np.float64)
-    order = np.empty(0, np.int64)
+    order = np.empty(0, np.int64)  # rows of the table: by class, then by score, at most max_dets per image and class
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         order = np.append(order, rows[rank_per_image(scores[rows], image_index[rows], max_dets)])
     return DetectionTable(
         detections.polygons[order], labels[order], image_index[order], scores[order], detections.areas[order],
-        in_size_range=np.ones(len(order), bool),
+        in_size_range=np.ones(len(order), bool),  # COCO's main AP is that of all sizes
     )  # fmt: skip

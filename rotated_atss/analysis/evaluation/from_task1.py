@@ -36,8 +36,8 @@ def from_task1(
 
     Example:
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
-        >>> labels = Labels(square, ("ship",), np.array([1]), np.array([1]))
-        >>> data = from_task1({"ship": Detections.from_ids(["P1"], np.array([0.9]), square)}, {"P1": labels}, ["ship"])
+        >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([1]), line_numbers=np.array([1]))
+        >>> data = from_task1({"ship": Detections.from_ids(["P1"], np.array([0.9]), square)}, {"P1": ship}, ["ship"])
         >>> data.objects.ignored.tolist(), data.detections.scores.tolist()
         ([True], [0.9])
     """
@@ -47,47 +47,51 @@ def from_task1(
         rule = replace(rule, sizes=rule.sizes or COCO_SIZES)
     else:  # size ranges, the limit of detections and best_object_only are rules of COCO's metric only
         rule = replace(rule, sizes=(ALL_SIZES,), max_dets=None, best_object_only=False)
-    index_by_id = {image_id: index for index, image_id in enumerate(labels_by_image)}
-    detections = _detection_table(detections_by_class, index_by_id, tuple(classes), rule)
-    objects = _object_table(list(labels_by_image.values()), tuple(classes), rule)
-    return EvaluationData(ORIENTED, tuple(classes), tuple(index_by_id), detections, objects, rule)
+    image_ids = tuple(labels_by_image)
+    detections = _detection_table(detections_by_class, image_ids, tuple(classes), rule)
+    objects = _object_table(tuple(labels_by_image.values()), tuple(classes), rule)
+    return EvaluationData(ORIENTED, tuple(classes), image_ids, detections, objects, rule)
 
 
 def _detection_table(
-    by_class: Mapping[str, Detections], index_by_id: Mapping[str, int], classes: tuple[str, ...], rule: EvaluationRule
+    by_class: Mapping[str, Detections], image_ids: tuple[str, ...], classes: tuple[str, ...], rule: EvaluationRule
 ) -> DetectionTable:
+    index_of_image = {image_id: index for index, image_id in enumerate(image_ids)}
     empty = (np.empty((0, 8)), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     parts: list[tuple[np.ndarray, ...]] = [empty]  # np.concatenate needs at least one part
     for label, name in enumerate(classes):
         detections = by_class.get(name, EMPTY_DETECTIONS)
-        # detections.image_index refers to the ids in detections.images; convert it to indices into the labeled images.
+        # detections.image_index refers to detections.images; in the table, the index refers to ``image_ids``.
         # Detections on images without labels get the index -1, and rank_per_image drops them.
-        labeled_index = np.array([index_by_id.get(image_id, -1) for image_id in detections.images], dtype=np.int64)
-        image_index = labeled_index[detections.image_index] if len(detections) else np.empty(0, np.int64)
+        new_index = np.array([index_of_image.get(image_id, -1) for image_id in detections.images], dtype=np.int64)
+        image_index = new_index[detections.image_index] if len(detections) else np.empty(0, np.int64)
         order = rank_per_image(detections.scores, image_index, rule.max_dets)
         labels = np.full(len(order), label, np.int64)
         parts.append((detections.polygons[order], labels, image_index[order], detections.scores[order]))
-    polygons, labels, image_index, scores = map(np.concatenate, zip(*parts))
-    polygons, areas = _compared_polygons(polygons, rule)
-    return DetectionTable(polygons, labels, image_index, scores, areas, ~outside_range(areas, rule.sizes[0]))
+    detected_polygons, labels, image_index, scores = map(np.concatenate, zip(*parts))
+    polygons, areas = _compared_polygons(detected_polygons, rule)
+    in_size_range = ~outside_range(areas, rule.sizes[0])  # the main AP is that of the first range
+    return DetectionTable(polygons, labels, image_index, scores, areas, in_size_range)
 
 
-def _object_table(labels: Sequence[Labels], classes: tuple[str, ...], rule: EvaluationRule) -> ObjectTable:
+def _object_table(images: Sequence[Labels], classes: tuple[str, ...], rule: EvaluationRule) -> ObjectTable:
+    """Build the table of the objects from the labels of each image."""
     index_of_class = {name: index for index, name in enumerate(classes)}
     # objects of classes that are not evaluated get the index -1 and are dropped below
-    class_index = np.array(
-        [index_of_class.get(name, -1) for image_labels in labels for name in image_labels.names], dtype=np.int64
-    )
-    polygons = np.concatenate([np.empty((0, 8)), *[image_labels.polygons for image_labels in labels]])
-    image_index = np.repeat(np.arange(len(labels)), list(map(len, labels)))
-    difficult = np.concatenate([np.empty(0, np.int64), *[image_labels.difficult for image_labels in labels]]) > 0
-    is_evaluated = class_index >= 0
-    polygons, areas = _compared_polygons(polygons[is_evaluated], rule)
+    labels = np.array([index_of_class.get(name, -1) for image in images for name in image.names], dtype=np.int64)
+    labeled_polygons = np.concatenate([np.empty((0, 8)), *[image.polygons for image in images]])
+    image_index = np.repeat(np.arange(len(images)), list(map(len, images)))
+    difficult = np.concatenate([np.empty(0, np.int64), *[image.difficult for image in images]]) > 0
+    is_evaluated = labels >= 0
+    polygons, areas = _compared_polygons(labeled_polygons[is_evaluated], rule)
     ignored = outside_range(areas, rule.sizes[0]) | (difficult[is_evaluated] & (rule.difficult == "ignore"))
     crowd = np.zeros(len(ignored), bool)
-    return ObjectTable(polygons, class_index[is_evaluated], image_index[is_evaluated], areas, ignored, crowd)
+    return ObjectTable(polygons, labels[is_evaluated], image_index[is_evaluated], areas, ignored, crowd)
 
 
 def _compared_polygons(polygons: np.ndarray, rule: EvaluationRule) -> tuple[np.ndarray, np.ndarray]:
-    """Return the polygons that the metric compares, and their areas in square pixels."""
+    """Return the polygons that the metric compares, and their areas in square pixels.
+
+    COCO's metric compares the minimum-area rectangles of the polygons, other metrics the polygons themselves.
+    """
     return min_area_rectangles(polygons) if rule.metric == "coco" else (polygons, polygon_areas(polygons))

@@ -38,7 +38,7 @@ class Group:
         high: End of the interval; infinity for the last one.
         objects: Number of objects, without those that the metric ignores; at least 1.
         ap: Mean AP over the classes with objects in the group.
-        recall: Share of the counted objects that have a true positive at the score threshold.
+        recall: Share of these objects that have a true positive at the score threshold.
     """
 
     low: float
@@ -68,8 +68,11 @@ def build_groups(
         >>> from rotated_atss.dota.detections import Detections
         >>> from rotated_atss.dota.labels import Labels
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
-        >>> labels = {"P1": Labels(np.vstack([square, square * 3]), ("ship",) * 2, np.zeros(2, int), np.array([1, 2]))}
-        >>> data = from_task1({"ship": Detections.from_ids(["P1"], np.array([0.9]), square)}, labels, ["ship"])
+        >>> ships = Labels(
+        ...     polygons=np.vstack([square, square * 3]), names=("ship", "ship"), difficult=np.zeros(2, int),
+        ...     line_numbers=np.array([1, 2]),
+        ... )
+        >>> data = from_task1({"ship": Detections.from_ids(["P1"], np.array([0.9]), square)}, {"P1": ships}, ["ship"])
         >>> matcher = Matcher(data, find_overlaps(data))
         >>> [(group.low, group.ap) for group in build_groups(data, matcher, matcher.match(), 0.5)["size"]]
         [(8, 1.0), (16, 0.0)]
@@ -78,11 +81,12 @@ def build_groups(
     groups: dict[str, list[Group]] = {name: [] for name in UNITS}
     for name, values in _values_by_property(data).items():
         for low, high in pairwise(values.edges):
-            members = ~data.objects.ignored & (values.objects >= low) & (values.objects < high)
+            members = ~data.objects.ignored & (values.of_objects >= low) & (values.of_objects < high)
             if not members.any():
                 continue
+            # whether a detection without an object is a false positive; otherwise, it is ignored
             counts_if_unmatched = (
-                data.detections.in_size_range & (values.detections >= low) & (values.detections < high)
+                data.detections.in_size_range & (values.of_detections >= low) & (values.of_detections < high)
             )
             ap = _mean_ap(data, matcher, matches.iou_threshold, members, counts_if_unmatched)
             recall = float(detected[members].mean())
@@ -93,14 +97,14 @@ def build_groups(
 class _PropertyValues(NamedTuple):
     """Values of one property per detection (N,) and per object (G,), and the edges of the intervals, ascending."""
 
-    detections: np.ndarray
-    objects: np.ndarray
+    of_detections: np.ndarray
+    of_objects: np.ndarray
     edges: Sequence[float]
 
 
 def _values_by_property(data: EvaluationData) -> dict[str, _PropertyValues]:
     det_shapes, gt_shapes = fit_shapes(data.detections.polygons), fit_shapes(data.objects.polygons)
-    density = np.bincount(data.objects.image_index, minlength=len(data.images))
+    density = np.bincount(data.objects.image_index, minlength=len(data.images))  # per image
     values = {
         "size": _PropertyValues(det_shapes.size, gt_shapes.size, SIZE_EDGES_PX),
         "aspect_ratio": _PropertyValues(det_shapes.aspect_ratio, gt_shapes.aspect_ratio, ASPECT_EDGES),
@@ -109,7 +113,7 @@ def _values_by_property(data: EvaluationData) -> dict[str, _PropertyValues]:
             density[data.detections.image_index], density[data.objects.image_index], DENSITY_EDGES
         ),
     }
-    if data.kind == COCO:
+    if data.kind == COCO:  # horizontal boxes have no angle
         del values["angle_deg"]
     return values
 

@@ -34,8 +34,9 @@ def build_image_table(data: EvaluationData, matches: Matches, score_threshold: f
         >>> from rotated_atss.analysis.evaluation.matching import Matcher
         >>> from rotated_atss.analysis.evaluation.overlaps import find_overlaps
         >>> from rotated_atss.dota.labels import Labels
-        >>> labels = {"P1": Labels(np.zeros((1, 8)), ("ship",), np.array([0]), np.array([1]))}
-        >>> data = from_task1({}, labels, ["ship"])
+        >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+        >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
+        >>> data = from_task1({}, {"P1": ship}, ["ship"])
         >>> rows = build_image_table(data, Matcher(data, find_overlaps(data)).match(), 0.5)
         >>> rows[0].image, rows[0].counts.fn
         ('P1', 1)
@@ -56,14 +57,15 @@ def best_and_worst(rows: list[ImageRow], limit: int = MAX_LISTED) -> tuple[list[
         limit: Largest number of images per list.
 
     Example:
-        >>> rows = [ImageRow("P1", Counts(2, 0, 2, 2, 0)), ImageRow("P2", Counts(2, 0, 1, 1, 0))]
-        >>> best_and_worst(rows)
+        >>> all_found = ImageRow("P1", Counts(objects=2, ignored=0, detections=2, tp=2, fp=0))
+        >>> half_found = ImageRow("P2", Counts(objects=2, ignored=0, detections=1, tp=1, fp=0))
+        >>> best_and_worst([half_found, all_found])
         (['P1'], ['P2'])
     """
-    with_f1 = [row for row in rows if row.counts.f1 is not None]
-    by_descending_f1 = sorted(with_f1, key=lambda row: (-(row.counts.f1 or 0.0), -row.counts.objects))
-    num_best = min(limit, (len(with_f1) + 1) // 2)  # if there are few images, the other half remains for the worst
-    best = [row.image for row in by_descending_f1[:num_best] if row.counts.tp]
-    others = [row for row in with_f1 if row.image not in best and row.counts.f1 != 1.0]
-    by_ascending_f1 = sorted(others, key=lambda row: (row.counts.f1 or 0.0, -row.counts.objects))
-    return best, [row.image for row in by_ascending_f1[:limit]]
+    f1_and_row = [(row.counts.f1, row) for row in rows if row.counts.f1 is not None]
+    by_descending_f1 = sorted(f1_and_row, key=lambda item: (-item[0], -item[1].counts.objects))
+    num_best = min(limit, (len(f1_and_row) + 1) // 2)  # if there are few images, the other half remains for the worst
+    best = [row.image for _, row in by_descending_f1[:num_best] if row.counts.tp]
+    others = [(f1, row) for f1, row in f1_and_row if row.image not in best and f1 != 1.0]  # 1.0: no error
+    by_ascending_f1 = sorted(others, key=lambda item: (item[0], -item[1].counts.objects))
+    return best, [row.image for _, row in by_ascending_f1[:limit]]

@@ -57,7 +57,7 @@ class Matcher:
     Args:
         data: Detections and objects.
         overlaps: Overlapping pairs of detections and objects.
-        min_iou: Lowest threshold that will be passed to :meth:`match`.
+        min_iou: Lowest threshold that will be passed to :meth:`match`; pairs with a lower IoU are dropped.
 
     Example:
         >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
@@ -65,9 +65,9 @@ class Matcher:
         >>> from rotated_atss.dota.detections import Detections
         >>> from rotated_atss.dota.labels import Labels
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
-        >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
+        >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
         >>> ships = Detections.from_ids(["P1", "P1"], np.array([0.9, 0.8]), np.vstack([square, square + 1]))
-        >>> data = from_task1({"ship": ships}, labels, ["ship"])
+        >>> data = from_task1({"ship": ships}, {"P1": ship}, ["ship"])
         >>> Matcher(data, find_overlaps(data)).match().true_positives.tolist()
         [True, False]
     """
@@ -109,25 +109,28 @@ class Matcher:
     def _match_dota(
         self, iou_threshold: float, ignored: np.ndarray, counts_if_unmatched: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Match by DOTA's rule.
+        """Match by DOTA's rule: a detection can match only the object with which it has the highest IoU.
 
-        A duplicate, that is, a further detection of an object that is already matched, is always a false positive.
+        A duplicate, that is, a further detection of an object that is already matched, is always a false positive, also
+        if ``counts_if_unmatched`` is False.
 
         Returns:
             gt_index: (N,) int64, index of the matched object; -1 for none.
             false_positives: (N,) bool.
         """
-        _, false_positives = classify_detections(self._best_objects, ignored, iou_threshold)
+        _, is_false = classify_detections(self._best_objects, ignored, iou_threshold)  # without the size range
         reaches_object = self._best_objects.max_ious > iou_threshold
-        gt_index = np.where(reaches_object & ~false_positives, self._best_objects.gt_index, -1)
-        is_duplicate = false_positives & reaches_object
-        return gt_index, is_duplicate | (false_positives & counts_if_unmatched)
+        gt_index = np.where(reaches_object & ~is_false, self._best_objects.gt_index, -1)
+        is_duplicate = is_false & reaches_object
+        return gt_index, is_duplicate | (is_false & counts_if_unmatched)
 
     def _match_coco(
         self, iou_threshold: float, ignored: np.ndarray, counts_if_unmatched: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Match by COCO's rule, by which any number of detections can match a crowd.
+        """Match by COCO's rule: a detection matches the unmatched object with which it has the highest IoU.
 
+        It matches an ignored object only if no other is possible. Any number of detections can match a crowd. With
+        ``best_object_only`` of the rule, a detection whose object of highest IoU is already matched matches none.
         Returns the same as :meth:`_match_dota`.
         """
         best_object_only = self.data.rule.best_object_only
@@ -154,8 +157,9 @@ def average_precisions(data: EvaluationData, matches: Matches, num_objects: np.n
         >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
         >>> from rotated_atss.analysis.evaluation.overlaps import find_overlaps
         >>> from rotated_atss.dota.labels import Labels
-        >>> labels = {"P1": Labels(np.zeros((1, 8)), ("ship",), np.array([0]), np.array([1]))}
-        >>> data = from_task1({}, labels, ["ship", "plane"])
+        >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+        >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
+        >>> data = from_task1({}, {"P1": ship}, ["ship", "plane"])
         >>> average_precisions(data, Matcher(data, find_overlaps(data)).match())
         array([ 0., nan])
     """

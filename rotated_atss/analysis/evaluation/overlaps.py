@@ -51,15 +51,15 @@ def find_overlaps(data: EvaluationData, workers: int = 1) -> Overlaps:
         >>> from rotated_atss.dota.detections import Detections
         >>> from rotated_atss.dota.labels import Labels
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
-        >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
+        >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
         >>> detections = {"plane": Detections.from_ids(["P1"], np.array([0.9]), square)}
-        >>> find_overlaps(from_task1(detections, labels, ["ship", "plane"])).ious
+        >>> find_overlaps(from_task1(detections, {"P1": ship}, ["ship", "plane"])).ious
         array([1.])
     """
     find_pairs = _box_overlaps if data.kind == COCO else _polygon_overlaps
     image_index = data.detections.image_index
-    # each chunk contains all detections of its images, since pairs are searched image by image
-    chunks = [np.flatnonzero(image_index % workers == chunk) for chunk in range(workers)]
+    # one chunk of detections per thread, with all detections of its images, since pairs are searched image by image
+    chunks = [np.flatnonzero(image_index % workers == thread) for thread in range(workers)]
     parts = map_in_threads(lambda chunk: find_pairs(data, chunk), chunks, workers)
     all_pairs = _concatenate([(part.det_index, part.gt_index, part.ious) for part in parts])
     pairs = all_pairs.take(all_pairs.ious >= MIN_IOU)
@@ -70,10 +70,10 @@ def _polygon_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
     """Find the pairs of the detections at the indices ``chunk``; the IoU is that of the polygons."""
     detections, objects = data.detections, data.objects
     ground_truth = GroundTruth(objects.polygons, objects.image_index, objects.ignored)
-    rows, gt_index, ious = overlapping_pairs(
+    index_in_chunk, gt_index, ious = overlapping_pairs(
         detections.polygons[chunk], detections.image_index[chunk], ground_truth, MIN_IOU
     )
-    return Overlaps(chunk[rows], gt_index, ious)
+    return Overlaps(chunk[index_in_chunk], gt_index, ious)
 
 
 def _box_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
@@ -82,18 +82,19 @@ def _box_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
     It is the intersection over the union or, if the object is a crowd, over the detection's area.
     """
     detections, objects = data.detections, data.objects
-    boxes, gt_boxes = polygon_hbbs(detections.polygons[chunk]), polygon_hbbs(objects.polygons)
+    det_boxes, gt_boxes = polygon_hbbs(detections.polygons[chunk]), polygon_hbbs(objects.polygons)
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]  # np.concatenate needs at least one part
-    for rows, gt_index in iter_overlapping_pairs_between(
-        boxes, detections.image_index[chunk], gt_boxes, objects.image_index
+    for index_in_chunk, gt_index in iter_overlapping_pairs_between(
+        det_boxes, detections.image_index[chunk], gt_boxes, objects.image_index
     ):
-        det_boxes, object_boxes = boxes[rows], gt_boxes[gt_index]
+        det_index = chunk[index_in_chunk]
+        paired_det_boxes, paired_gt_boxes = det_boxes[index_in_chunk], gt_boxes[gt_index]
         # width and height of the intersection, not negative, since the boxes of a pair overlap
-        overlap_wh = np.minimum(det_boxes[:, 2:], object_boxes[:, 2:])
-        overlap_wh -= np.maximum(det_boxes[:, :2], object_boxes[:, :2])
-        intersection, det_area = overlap_wh.prod(axis=1), detections.areas[chunk[rows]]
+        overlap_wh = np.minimum(paired_det_boxes[:, 2:], paired_gt_boxes[:, 2:])
+        overlap_wh -= np.maximum(paired_det_boxes[:, :2], paired_gt_boxes[:, :2])
+        intersection, det_area = overlap_wh.prod(axis=1), detections.areas[det_index]
         union = det_area + objects.areas[gt_index] - intersection
-        parts.append((chunk[rows], gt_index, intersection / np.where(objects.crowd[gt_index], det_area, union)))
+        parts.append((det_index, gt_index, intersection / np.where(objects.crowd[gt_index], det_area, union)))
     return _concatenate(parts)
 
 

@@ -56,7 +56,7 @@ class EvaluationReport:
 
     Attributes:
         settings: Settings and inputs of the evaluation.
-        ap: AP as the evaluation computed it.
+        ap: AP of the same detections and objects, computed by the evaluation of DOTA or COCO.
         data: Detections and objects.
         overlaps: Overlapping pairs of detections and objects.
         matches: Matches of the metric.
@@ -97,8 +97,14 @@ class EvaluationReport:
     @property
     def counts(self) -> Counts:
         """Counts over all classes."""
-        rows = [(row.objects, row.ignored, row.detections, row.tp, row.fp) for row in self.class_counts]
-        return Counts(*map(sum, zip(*rows))) if rows else Counts(0, 0, 0, 0, 0)
+        class_counts = self.class_counts
+        return Counts(
+            objects=sum(counts.objects for counts in class_counts),
+            ignored=sum(counts.ignored for counts in class_counts),
+            detections=sum(counts.detections for counts in class_counts),
+            tp=sum(counts.tp for counts in class_counts),
+            fp=sum(counts.fp for counts in class_counts),
+        )
 
 
 def build_report(data: EvaluationData, ap: ApValues, settings: ReportSettings, *, workers: int = 1) -> EvaluationReport:
@@ -120,7 +126,8 @@ def build_report(data: EvaluationData, ap: ApValues, settings: ReportSettings, *
         >>> from rotated_atss.dota.labels import Labels
         >>> from rotated_atss.dota.task1_evaluation import evaluate_detections
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
-        >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
+        >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
+        >>> labels = {"P1": ship}
         >>> ships = Detections.from_ids(["P1", "P1"], np.array([0.9, 0.2]), np.vstack([square, square + 50]))
         >>> detections = {"ship": ships}
         >>> result = evaluate_detections(detections, labels, classes=["ship"])
@@ -135,9 +142,11 @@ def build_report(data: EvaluationData, ap: ApValues, settings: ReportSettings, *
     matcher = Matcher(data, overlaps, IOU_THRESHOLD)
     matches = matcher.match(IOU_THRESHOLD)
     curves = _build_curves(data, matches)
-    threshold = best_threshold(curves[ALL_CLASSES]) if settings.score_threshold is None else settings.score_threshold
-    if not np.isfinite(threshold):
-        raise UserError(f"the score threshold must be finite, got {threshold}")
+    score_threshold = settings.score_threshold
+    if score_threshold is None:
+        score_threshold = best_threshold(curves[ALL_CLASSES])
+    if not np.isfinite(score_threshold):
+        raise UserError(f"the score threshold must be finite, got {score_threshold}")
     error_kinds = find_error_kinds(data, overlaps, matches)
     return EvaluationReport(
         settings=settings,
@@ -146,13 +155,13 @@ def build_report(data: EvaluationData, ap: ApValues, settings: ReportSettings, *
         overlaps=overlaps,
         matches=matches,
         error_kinds=error_kinds,
-        score_threshold=threshold,
+        score_threshold=score_threshold,
         curves=curves,
-        confusion=build_confusion(data, overlaps, matches, threshold),
-        errors=build_error_table(data, matches, error_kinds, threshold),
-        groups=build_groups(data, matcher, matches, threshold),
+        confusion=build_confusion(data, overlaps, matches, score_threshold),
+        errors=build_error_table(data, matches, error_kinds, score_threshold),
+        groups=build_groups(data, matcher, matches, score_threshold),
         calibration=build_calibration(data.detections.scores, matches.true_positives, matches.false_positives),
-        images=build_image_table(data, matches, threshold),
+        images=build_image_table(data, matches, score_threshold),
     )
 
 

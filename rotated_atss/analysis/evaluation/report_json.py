@@ -19,7 +19,8 @@ from rotated_atss.io.json_values import replace_nonfinite
 
 FORMAT = "rotated-atss-report"
 FORMAT_VERSION = 1
-BEST_F1, GIVEN = "best F1 over all classes", "given"  # values of score_threshold_rule
+# values of score_threshold_rule: how the score threshold was chosen, by the report or by the user
+BEST_F1, GIVEN = "best F1 over all classes", "given"
 
 
 def report_to_json(report: EvaluationReport) -> dict[str, Any]:
@@ -32,7 +33,9 @@ def report_to_json(report: EvaluationReport) -> dict[str, Any]:
         >>> from rotated_atss.dota.labels import Labels
         >>> from rotated_atss.dota.task1_evaluation import evaluate_detections
         >>> import numpy as np
-        >>> labels = {"P1": Labels(np.zeros((1, 8)), ("ship",), np.array([0]), np.array([1]))}
+        >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+        >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
+        >>> labels = {"P1": ship}
         >>> ap = from_task1_result(evaluate_detections({}, labels, classes=["ship"]))
         >>> report = build_report(from_task1({}, labels, ["ship"]), ap, ReportSettings("v1.0", (0.5,)))
         >>> report_to_json(report)["summary"]["recall"], report_to_json(report)["summary"]["precision"]
@@ -96,16 +99,16 @@ def _classes_to_json(report: EvaluationReport) -> list[dict[str, Any]]:
     the highest F1 of the class; they replace the values of the counts.
     """
     return [
-        {"name": name, **report.ap.per_class[name], **_counts_to_json(counts), **_rates_at_best_f1(report.curves[name])}
+        {"name": name, **report.ap.per_class[name], **_counts_to_json(counts), **_best_f1_to_json(report.curves[name])}
         for name, counts in zip(report.data.classes, report.class_counts)
     ]
 
 
-def _rates_at_best_f1(curve: ScoreCurve) -> dict[str, float | None]:
+def _best_f1_to_json(curve: ScoreCurve) -> dict[str, float | None]:
     """Return precision, recall and F1 at the score threshold of the highest F1, None where undefined."""
-    if curve.best_index is None:  # no true positive
-        zero_or_none = 0.0 if curve.num_objects else None
-        return {"precision": None, "recall": zero_or_none, "f1": zero_or_none, "best_score_threshold": None}
+    if curve.best_index is None:  # no true positive, so recall and F1 are 0, or undefined without objects
+        recall_and_f1 = 0.0 if curve.num_objects else None
+        return {"precision": None, "recall": recall_and_f1, "f1": recall_and_f1, "best_score_threshold": None}
     return {
         "precision": float(curve.precision[curve.best_index]),
         "recall": float(curve.recall[curve.best_index]),
@@ -115,7 +118,7 @@ def _rates_at_best_f1(curve: ScoreCurve) -> dict[str, float | None]:
 
 
 def _curve_to_json(curve: ScoreCurve) -> dict[str, list[float]]:
-    """Return the thinned curve; it is empty for a class without objects, whose recall is undefined."""
+    """Return a selection of the points of a curve; no point for a class without objects, whose recall is undefined."""
     points = select_points(curve) if curve.num_objects else np.empty(0, np.int64)
     columns = {"precision": curve.precision, "recall": curve.recall, "score": curve.scores, "f1": curve.f1}
     return {name: values[points].tolist() for name, values in columns.items()}

@@ -35,29 +35,29 @@ def tables_from_json(content: dict[str, Any]) -> dict[str, str]:
         background,2,0
     """
     confusion, errors = content["confusion"], content["errors"]
-    per_class = {**errors["classes"], "": errors["all"]}  # in rows of all classes together, the class is empty
+    errors_by_class = {**errors["classes"], "": errors["all"]}  # in rows of all classes together, the class is empty
     error_rows = [
-        (name, kind, cells["count"], cells["ap50_cost"])
-        for name, kinds in per_class.items()
-        for kind, cells in kinds.items()
+        (class_name, kind, error["count"], error["ap50_cost"])
+        for class_name, errors_by_kind in errors_by_class.items()
+        for kind, error in errors_by_kind.items()
     ]
     group_columns = ("from", "to", "objects", "AP50", "recall")
     group_rows = [
-        (name, *(group[column] for column in group_columns))
-        for name, groups in content["groups"].items()
+        (property_name, *(group[column] for column in group_columns))
+        for property_name, groups in content["groups"].items()
         for group in groups
     ]
     curve_columns = ("score", "precision", "recall", "f1")
     curve_rows = [
-        (name, *point)
-        for name, curve in content["curves"].items()
+        (class_name, *point)
+        for class_name, curve in content["curves"].items()
         for point in zip(*(curve[column] for column in curve_columns))
     ]
-    matrix = [(name, *row) for name, row in zip(confusion["classes"], confusion["matrix"])]
+    matrix_rows = [(class_name, *counts) for class_name, counts in zip(confusion["classes"], confusion["matrix"])]
     return {
         "classes": _format_dicts(content["classes"]),
         "images": _format_dicts(content["images"]),
-        "confusion": format_csv(("object", *confusion["classes"]), matrix),
+        "confusion": format_csv(("object", *confusion["classes"]), matrix_rows),
         "errors": format_csv(("class", "kind", "count", "ap50_cost"), error_rows),
         "groups": format_csv(("property", *group_columns), group_rows),
         "curves": format_csv(("class", *curve_columns), curve_rows),
@@ -84,7 +84,8 @@ def detections_table(report: EvaluationReport) -> str:
         >>> from rotated_atss.dota.labels import Labels
         >>> from rotated_atss.dota.task1_evaluation import evaluate_detections
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
-        >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
+        >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
+        >>> labels = {"P1": ship}
         >>> detections = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square)}
         >>> ap = from_task1_result(evaluate_detections(detections, labels, classes=["ship"]))
         >>> report = build_report(from_task1(detections, labels, ["ship"]), ap, ReportSettings("v1.0", (0.5,)))
@@ -97,8 +98,8 @@ def detections_table(report: EvaluationReport) -> str:
     kinds = [KINDS[kind] if kind >= 0 else "" for kind in report.error_kinds.kind.tolist()]
     # objects are sorted by image: the number of an object in its image is its index minus that of the first one
     first_of_image = np.searchsorted(data.objects.image_index, np.arange(len(data.images)))
-    numbers = gt_index - first_of_image[detections.image_index]
-    objects = [number if gt >= 0 else "" for number, gt in zip(numbers.tolist(), gt_index.tolist())]
+    numbers_in_image = gt_index - first_of_image[detections.image_index]
+    object_column = [number if gt >= 0 else "" for number, gt in zip(numbers_in_image.tolist(), gt_index.tolist())]
     columns = (
         (data.images[index] for index in detections.image_index.tolist()),
         (data.classes[label] for label in detections.labels.tolist()),
@@ -106,7 +107,7 @@ def detections_table(report: EvaluationReport) -> str:
         states,
         kinds,
         ious.round(4).tolist(),
-        objects,
+        object_column,
         *detections.polygons.T.tolist(),
     )
     header = ("image", "class", "score", "state", "error", "iou", "object", *_CORNERS)
@@ -134,7 +135,7 @@ def object_ious(report: EvaluationReport) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         ious: (N,) float64; 0 if no object has an IoU of at least 0.1.
-        gt_index: (N,) int64, index of the object; -1 if there is none.
+        gt_index: (N,) int64, index of the object; -1 if no object has an IoU of at least 0.1.
 
     Example::
 
