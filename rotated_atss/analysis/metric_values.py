@@ -14,8 +14,12 @@ def format_metrics(metrics: dict[str, float]) -> str:
         >>> format_metrics({"dota/AP50": 0.71234, "dota/AP75": 0.4, "dota/AP50/ship": 0.8})
         'AP50 0.7123  AP75 0.4000'
     """
-    means = {name: value for name, value in short_names(metrics).items() if "/" not in name}  # not AP50/ship
-    return "  ".join(f"{name} {value:.4f}" for name, value in means.items())
+    means = [
+        f"{short_name} {value:.4f}"
+        for (name, value), short_name in zip(metrics.items(), short_names(metrics))
+        if name.count("/") < 2  # dota/AP50, but not dota/AP50/ship
+    ]
+    return "  ".join(means)
 
 
 def short_names(metrics: dict[str, Value]) -> dict[str, Value]:

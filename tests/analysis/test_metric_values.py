@@ -15,3 +15,8 @@ def test_prefixes_are_dropped_only_where_names_stay_different():
 def test_the_line_has_the_means_only():
     assert format_metrics({"dota/AP50": 0.5, "dota/AP50/ship": 0.4}) == "AP50 0.5000"
     assert format_metrics({}) == ""
+
+
+def test_metrics_of_two_evaluations_keep_their_prefixes():
+    metrics = {"a/AP50": 0.5, "a/AP50/ship": 0.4, "b/AP50": 0.3, "b/AP50/ship": 0.2}
+    assert format_metrics(metrics) == "a/AP50 0.5000  b/AP50 0.3000"
