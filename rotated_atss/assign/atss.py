@@ -112,7 +112,7 @@ def _is_small(
 ) -> bool:
     """Return whether the arguments of :func:`atss_assign_batch` are too small for several threads to be faster."""
     num_pairs = len(priors) * sum(len(boxes) for boxes in gt_boxes_list)
-    # with grids, the cost is always small, because it does not depend on the number of priors
+    # with grids, any input counts as small, because the cost does not depend on the number of priors
     return grids is not None or num_pairs <= _MAX_PAIRS_OF_ONE_THREAD
 
 

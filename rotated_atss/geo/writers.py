@@ -46,7 +46,7 @@ def write_features(path: str | Path, format_name: str, features: Features) -> li
     per file, detections on images without a known CRS go to a separate file, such as ``detections_pixels.geojson``.
 
     Args:
-        path: File to write or replace; if there is one file per CRS, their names start with this name.
+        path: File to write or replace; if there is one file per CRS, their names start with its stem.
         format_name: One of :data:`FORMATS`.
         features: The detections.
 

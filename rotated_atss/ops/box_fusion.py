@@ -191,9 +191,9 @@ def _group_by_best_box(boxes: Tensor, labels: Tensor, iou_threshold: float) -> t
     reaches_threshold = pair_iou >= iou_threshold
     suppressors, suppressed, pair_iou = (values[reaches_threshold] for values in (suppressors, suppressed, pair_iou))
     is_kept = greedy_mask(len(boxes), suppressors, suppressed)  # (N,), the best boxes of the groups
-    kept_suppresses = is_kept[suppressors]  # (P,)
+    suppressor_is_kept = is_kept[suppressors]  # (P,)
     # a suppressed box joins the group of the highest-scoring kept box that suppresses it; it has the smallest index
-    best_index = best_index.scatter_reduce(0, suppressed[kept_suppresses], suppressors[kept_suppresses], "amin")
+    best_index = best_index.scatter_reduce(0, suppressed[suppressor_is_kept], suppressors[suppressor_is_kept], "amin")
     is_pair_with_best = best_index[suppressed] == suppressors
     iou[suppressed[is_pair_with_best]] = pair_iou[is_pair_with_best].to(boxes.dtype)
     return best_index, iou

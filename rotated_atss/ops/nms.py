@@ -47,9 +47,10 @@ def rotated_nms(
 ) -> Tensor:
     """Perform non-maximum suppression (NMS) on oriented boxes by their rotated IoU, within each class.
 
-    A box is removed if its IoU with a higher-scoring kept box of the same class exceeds ``iou_threshold``. Arguments
-    are those of torchvision: ``rotated_nms(boxes, scores, iou_threshold)`` as ``nms``, ``rotated_nms(boxes, scores,
-    labels, iou_threshold)`` as ``batched_nms``.
+    A box is removed if its IoU with a higher-scoring kept box of the same class exceeds ``iou_threshold``.
+
+    The arguments are those of torchvision: ``rotated_nms(boxes, scores, iou_threshold)`` as ``nms``,
+    ``rotated_nms(boxes, scores, labels, iou_threshold)`` as ``batched_nms``.
 
     Args:
         boxes: (N, 5) ``cx, cy, w, h, angle`` in pixels and radians; coordinates can be negative. Half precision is

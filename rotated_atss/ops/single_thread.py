@@ -20,8 +20,8 @@ def single_thread(device: torch.device) -> Iterator[None]:
 
     On the small tensors of box geometry and label assignment, more threads gain nothing, and every operation would wait
     for cores that other processes use. torch keeps its number of threads per Python thread. Other Python threads are
-    not affected, with one exception: a Python thread whose first call of torch is during the block starts with 1 and
-    keeps it.
+    not affected, with one exception: a Python thread whose first call of torch is during the block computes in one
+    thread from then on.
 
     Args:
         device: Device of the tensors. The number of threads changes only for the CPU.
@@ -33,7 +33,7 @@ def single_thread(device: torch.device) -> Iterator[None]:
         ...     torch.get_num_threads()
         1
     """
-    # torch.compile cannot trace a change of the number of threads
+    # torch.compile cannot trace calls that read or set the number of threads
     if device.type != "cpu" or torch.compiler.is_compiling() or torch.get_num_threads() == 1:
         yield
         return
