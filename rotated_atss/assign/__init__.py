@@ -2,7 +2,8 @@
 
 Boxes are (N, 5) ``cx, cy, w, h, angle`` or (N, 4) ``x1, y1, x2, y2``, in pixels and radians.
 
-Assignment strategies; all return what :func:`atss_assign` returns:
+Assignment strategies. Like :func:`atss_assign`, all return per prior the index of its ground-truth box (``gt_index``)
+and the IoU with that box:
 
 - :func:`atss_assign`, :func:`atss_assign_batch`: ATSS for an image, or for a batch of images with the same priors.
 - :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. :func:`ignore_outside_gt` can be applied to the result to

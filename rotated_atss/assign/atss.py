@@ -69,7 +69,7 @@ def atss_assign(
             are not used with ignored boxes or with more than 200 candidates per level; then all priors are searched.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             an ignored box is neither positive nor negative.
-        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; with a negative value, they have no effect.
         center_margin: A positive's center lies inside its box, more than this number of pixels from every side.
 
     Returns:
@@ -112,7 +112,7 @@ def _is_small(
 ) -> bool:
     """Return whether the arguments of :func:`atss_assign_batch` are too small for several threads to be faster."""
     num_pairs = len(priors) * sum(len(boxes) for boxes in gt_boxes_list)
-    # With grids, the cost does not depend on the number of priors, so the number of pairs says nothing about it.
+    # with grids, any input counts as small, because the cost does not depend on the number of priors
     return grids is not None or num_pairs <= _MAX_PAIRS_OF_ONE_THREAD
 
 
@@ -186,18 +186,18 @@ def atss_assign_batch(
             centers(priors), layout, centers(gt_boxes), image_index, num_candidates, ignore_masks
         )
         pairs = _select_positives(priors, gt_boxes, candidates, valid_gt_mask(gt_boxes), center_margin)  # lines 7 to 15
-        slot = image_index[pairs.gt_index] * len(priors) + pairs.prior_index
+        slot = image_index[pairs.box_index] * len(priors) + pairs.prior_index
         gt_index, iou = resolve_conflicts(  # line 17: other priors are negative
-            num_slots, slot, index_in_image[pairs.gt_index], pairs.iou, pairs.is_positive
+            num_slots, slot, index_in_image[pairs.box_index], pairs.iou, pairs.is_positive
         )
     else:
         gt_index = torch.full((num_slots,), BACKGROUND, dtype=torch.int64, device=priors.device)
         iou = priors.new_zeros(num_slots)
     gt_index, iou = gt_index.view(num_images, len(priors)), iou.view(num_images, len(priors))
     for image, ignore_mask in enumerate(ignore_masks):
-        ignore_mask = layout.ignore_mask_with_padding(image, ignore_mask, priors.device)
-        if ignore_mask is not None:
-            gt_index[image].masked_fill_(ignore_mask, IGNORE)
+        mask_with_padding = layout.ignore_mask_with_padding(image, ignore_mask, priors.device)
+        if mask_with_padding is not None:
+            gt_index[image].masked_fill_(mask_with_padding, IGNORE)
     return gt_index, iou
 
 
@@ -221,7 +221,7 @@ class _Pairs(NamedTuple):
     """(candidate prior, ground-truth box) pairs; every field has shape (N,)."""
 
     prior_index: Tensor
-    gt_index: Tensor  # into the boxes of all images
+    box_index: Tensor  # into the concatenated boxes of all images
     iou: Tensor
     is_positive: Tensor  # bool
 
@@ -236,27 +236,28 @@ def _select_positives(
     pairs_of_chunks = []
     for chunk in box_chunks(len(gt_boxes), candidates.shape[1], priors.device.type):
         pairs = _select_positives_of_chunk(priors, gt_boxes[chunk], candidates[chunk], valid_gt[chunk], center_margin)
-        pairs_of_chunks.append(pairs._replace(gt_index=pairs.gt_index + chunk.start))
+        pairs_of_chunks.append(pairs._replace(box_index=pairs.box_index + chunk.start))
     return _Pairs(*(torch.cat(column) for column in zip(*pairs_of_chunks)))
 
 
 def _select_positives_of_chunk(
     priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor, center_margin: float
 ) -> _Pairs:
-    """Determine which candidates (g, K) of a chunk of boxes (g, 5) or (g, 4) are positive."""
+    """Determine which candidates (g, K) of a chunk of boxes (g, 5) or (g, 4) are positive; box indices start at 0."""
     iou, threshold = iou_and_threshold(priors, gt_boxes, candidates)
     is_positive = iou >= threshold[:, None]  # line 12, "IoU(c, g) >= t_g"
     is_positive &= candidates >= 0  # -1 where a level has fewer candidates
     is_positive &= valid_gt[:, None]
-    gt_index = torch.arange(len(gt_boxes), device=candidates.device)[:, None].expand_as(candidates)
-    prior_index, gt_index, iou, is_positive = (column.flatten() for column in (candidates, gt_index, iou, is_positive))
+    box_index = torch.arange(len(gt_boxes), device=candidates.device)[:, None].expand_as(candidates)
+    columns = (candidates, box_index, iou, is_positive)
+    prior_index, box_index, iou, is_positive = (column.flatten() for column in columns)
     if is_positive.device.type == "cpu":
         # Drop the candidates below the threshold, about four of five. On CUDA, this would synchronize.
         above_threshold = torch.nonzero(is_positive).squeeze(1)
-        prior_index, gt_index, iou, is_positive = (
-            column.index_select(0, above_threshold) for column in (prior_index, gt_index, iou, is_positive)
-        )
+        columns = (prior_index, box_index, iou, is_positive)
+        prior_index, box_index, iou, is_positive = (column.index_select(0, above_threshold) for column in columns)
     prior_index = prior_index.clamp(min=0)  # on CUDA, -1 is still included, with is_positive False
     prior_centers = centers(priors.index_select(0, prior_index))
-    is_inside = points_in_indexed_boxes(prior_centers, gt_boxes, gt_index, center_margin)  # line 12, "center of c in g"
-    return _Pairs(prior_index, gt_index, iou, is_positive & is_inside)
+    # line 12, "center of c in g"
+    is_inside = points_in_indexed_boxes(prior_centers, gt_boxes, box_index, center_margin)
+    return _Pairs(prior_index, box_index, iou, is_positive & is_inside)

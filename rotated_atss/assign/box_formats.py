@@ -86,7 +86,7 @@ def side_distances(points: Tensor, boxes: Tensor) -> Tensor:
         tensor([[2., 2., 4., 2.]])
     """
     offset = points - centers(boxes)
-    if boxes.shape[1] == 5:
+    if boxes.shape[1] == 5:  # rotate the offset into the frame of the box
         cos, sin = boxes[:, 4].cos(), boxes[:, 4].sin()
         offset = torch.stack((offset[:, 0] * cos + offset[:, 1] * sin, offset[:, 1] * cos - offset[:, 0] * sin), 1)
     half = box_wh(boxes) / 2
@@ -144,11 +144,11 @@ def points_in_indexed_boxes(points: Tensor, boxes: Tensor, index: Tensor, margin
 
 
 def aligned_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
-    """Compute the IoU of boxes row by row.
+    """Compute the IoU or IoF of boxes row by row.
 
     Args:
         boxes1: (N, 5) or (N, 4).
-        boxes2: Boxes of the same shape.
+        boxes2: Boxes of the same shape as ``boxes1``.
         mode: ``iou``, or ``iof`` for the intersection over the area of ``boxes1``.
 
     Returns:
@@ -184,7 +184,7 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
         tensor([[1.0000, 0.5000]])
     """
     prior_index = candidates.flatten()
-    if priors.shape[1] == 5 and candidates.device.type != "cpu":  # the steps below are faster on the CPU only
+    if priors.shape[1] == 5 and candidates.device.type != "cpu":  # steps below: faster only on the CPU
         gt_boxes_of_pairs = gt_boxes.repeat_interleave(candidates.shape[1], 0)
         return rotated_iou(priors[prior_index], gt_boxes_of_pairs, aligned=True).view_as(candidates)
     # On the CPU, index_select is five times as fast as indexing with brackets.
@@ -199,7 +199,7 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
     prior_columns.append(
         angle[:1, None] if angles_are_equal else angle.index_select(0, prior_index).view_as(candidates)
     )
-    # screened: many candidates either do not overlap their ground-truth box or contain it
+    # screening pays, because many candidates either do not overlap their ground-truth box or contain it
     return overlap_of_columns(prior_columns, gt_columns, screened=True)
 
 

@@ -51,6 +51,7 @@ def select_candidates(
         >>> select_candidates(prior_centers, layout, gt_centers, torch.tensor([0]), 1, [None])
         tensor([[1]])
     """
+    # the search on grids cannot skip single priors
     has_ignored_priors = any(mask is not None for mask in ignore_masks)
     if layout.grids is not None and num_candidates <= _MAX_CANDIDATES_ON_GRIDS and not has_ignored_priors:
         valid_hw = None
@@ -87,8 +88,8 @@ def nearest_priors_on_grids(
         level_sizes: Number of priors per level, a multiple of the number of cells of its grid. The priors of a cell
             share its center and are consecutive.
         num_candidates: Candidates per level.
-        valid_hw: (2, L, G) int64, the numbers of valid rows and of valid columns per level and box; None if all cells
-            are valid.
+        valid_hw: (2, L, G) int64, the numbers of valid rows and of valid columns of the grid, per level and box. Other
+            cells are padding and have no candidates. None if all cells are valid.
 
     Returns:
         (G, K) int64 as :func:`nearest_priors`; -1 where a level has no more valid priors.
@@ -106,11 +107,11 @@ def nearest_priors_on_grids(
     # Enough cells for num_candidates priors in the level with the fewest priors per location.
     num_cells = math.ceil(num_candidates / min(priors_per_location[level] for level in nonempty_levels))
     cells = nearest_cells(gt_centers, [grids[level] for level in nonempty_levels], num_cells, valid_hw)
-    # (L, 1) index of the first prior of each level
+    # cells: (G, L, num_cells) for L nonempty levels; level_starts: (L, 1) index of the first prior of each
     level_starts = torch.tensor([sum(level_sizes[:level]) for level in nonempty_levels])[:, None]
     level_starts = level_starts.to(gt_centers.device, non_blocking=True)
     if all(priors_per_location[level] == 1 and level_sizes[level] >= num_candidates for level in nonempty_levels):
-        # Fast path: every cell has one prior, and every level has num_candidates priors or more.
+        # Fast path: every cell has one prior, and every level has num_candidates priors or more, so cells are priors.
         nearest = cells + level_starts
         return (nearest if valid_hw is None else torch.where(cells >= 0, nearest, -1)).flatten(1)
     nearest_of_levels = []

@@ -16,15 +16,15 @@ def resolve_conflicts(
     Among boxes of equal priority the one with the lowest index gets the prior.
 
     Args:
-        num_priors: A.
+        num_priors: Number A of priors.
         prior_index: (N,) int64 priors of N pairs of a prior and a ground-truth box.
         gt_index: (N,) int64 ground-truth boxes of the pairs.
         priority: (N,) values >= 0, usually IoUs.
         is_positive: (N,) bool; False for pairs to disregard.
 
     Returns:
-        ``gt_index`` (A,) int64, :data:`BACKGROUND` for priors in no positive pair; and the (A,) priority of the
-        assigned box, 0 for background.
+        (A,) int64 ground-truth box of each prior, :data:`BACKGROUND` for priors in no positive pair; and the (A,)
+        priority of that pair, 0 for background.
 
     Example:
         >>> import torch
@@ -39,12 +39,13 @@ def resolve_conflicts(
     slot = torch.where(is_positive, prior_index, num_priors)
     # Only the slots of pairs are initialized and read. With many priors and few boxes, initializing all slots would
     # take most of the time.
-    highest_priority = priority.new_empty(num_priors + 1).index_fill_(0, slot, -1)
+    highest_priority = priority.new_empty(num_priors + 1).index_fill_(0, slot, -1)  # below any priority
     highest_priority.scatter_reduce_(0, slot, priority, "amax")
     no_gt = torch.iinfo(gt_index.dtype).max
     lowest_gt = gt_index.new_empty(num_priors + 1).index_fill_(0, slot, no_gt)
     is_highest = priority == highest_priority[slot]
     lowest_gt.scatter_reduce_(0, slot, torch.where(is_highest, gt_index, no_gt), "amin")
+    # pairs with the same slot write the same value
     assigned = torch.full_like(lowest_gt, BACKGROUND).index_copy_(0, slot, lowest_gt[slot])
     assigned_priority = torch.zeros_like(highest_priority).index_copy_(0, slot, highest_priority[slot])
     return assigned[:num_priors], assigned_priority[:num_priors]

@@ -1,4 +1,7 @@
-"""Detection of regular grids in the centers of priors."""
+"""Detection of regular grids in the centers of priors.
+
+A location is a cell of the grid; all priors of a location have the same center.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:
 
 
 def count_priors_per_location(priors: Tensor) -> int:
-    """Count the priors that share the center of the first prior.
+    """Count the leading priors that share the center of the first prior.
 
     Args:
         priors: (A, 5) or (A, 4), at most 64 priors per location.
@@ -73,14 +76,15 @@ def _count_leading_zeros(distance: Tensor) -> int:
 def _find_grid(prior_centers: Tensor) -> Grid | None:
     """Find the grid that the (N, 2) prior centers of one level form."""
     if not len(prior_centers):
-        return Grid(0, 0, 1.0)
+        return Grid(height=0, width=0, stride=1.0)  # an empty level; any stride will do
     priors_per_location = _count_at_first_center(prior_centers[:_MAX_PRIORS_PER_LOCATION])
     cell_centers = prior_centers[::priors_per_location]
-    width = _count_leading_zeros((cell_centers[:, 1] - cell_centers[0, 1]).abs())  # cells with the y of the first cell
+    width = _count_leading_zeros((cell_centers[:, 1] - cell_centers[0, 1]).abs())  # the first row has one y
     if len(prior_centers) % (priors_per_location * width):
         return None
-    cell_centers = cell_centers.view(-1, width, 2)
-    grid = Grid(len(cell_centers), width, _measure_stride(cell_centers), *prior_centers[0].tolist())
+    rows = cell_centers.view(-1, width, 2)  # (height, width, 2)
+    x0, y0 = prior_centers[0].tolist()
+    grid = Grid(len(rows), width, _measure_stride(rows), x0, y0)
     actual_centers = prior_centers.view(grid.height, grid.width, priors_per_location, 2)
     grid_x = grid.x0 + grid.stride * torch.arange(grid.width, dtype=torch.float64)
     grid_y = grid.y0 + grid.stride * torch.arange(grid.height, dtype=torch.float64)

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 # torch computes tensors of more than 32,768 elements in several threads. On a busy machine, threads cost up to a
-# hundred times what they save, and training images usually have few boxes. With 10 ranks and 5 levels, a tensor of one
-# axis has 50 elements per point and stays below this limit for up to 640 points; a tensor of both axes, for up to 320.
+# hundred times what they save, and training images usually have few boxes. With 10 ranks (9 candidates plus 1) and 5
+# levels, a tensor of one axis has 50 elements per point and stays below this limit for up to 640 points; a tensor of
+# both axes, for up to 320.
 _MAX_POINTS_OF_ONE_AXIS = 640
 _MAX_POINTS_OF_BOTH_AXES = 320
 # With more points, the overhead of chunks of 640 points exceeds the cost of the threads.
@@ -104,6 +105,7 @@ def _nearest_cells_of_chunk(points: Tensor, grids: Sequence[Grid], num_cells: in
         torch.add(column_distances[:num_columns], row_distances[row_rank], out=distances[cells_of_row])
         torch.add(columns[:num_columns], row_starts[row_rank], out=cells[cells_of_row])
         start += num_columns
+    # each point of each grid counts as one point
     nearest = _sort_by_distance(distances.float().flatten(1), cells.flatten(1), num_cells)
     return nearest.view(len(grids), len(points), num_cells).transpose(0, 1)
 
@@ -125,14 +127,14 @@ def _num_columns_per_row(num_cells: int) -> list[int]:
 
 
 def _nearest_rows_and_columns(
-    points: Tensor, grids: Sequence[Grid], hw: Tensor, num_ranks: int
+    points: Tensor, grids: Sequence[Grid], valid_hw: Tensor, num_ranks: int
 ) -> list[tuple[Tensor, Tensor]]:
     """Find the nearest rows and the nearest columns of each point, nearest first.
 
     Args:
         points: (N, 2) pixels.
         grids: L grids.
-        hw: (2, L, 1) or (2, L, N) numbers of valid rows and of valid columns.
+        valid_hw: (2, L, 1) or (2, L, N) numbers of valid rows and of valid columns.
         num_ranks: R, the number of rows and of columns to find.
 
     Returns:
@@ -144,8 +146,8 @@ def _nearest_rows_and_columns(
     yx = points.flip(1).t()[:, None]  # (2, 1, N)
     if points.device.type == "cpu" and _MAX_POINTS_OF_BOTH_AXES < len(points) <= _MAX_POINTS_OF_ONE_AXIS:
         # one axis at a time, because tensors of both axes would be computed in several threads
-        return [_nearest_lines(yx[axis], origins[axis], strides, hw[axis], num_ranks) for axis in (0, 1)]
-    lines, squared_distances = _nearest_lines(yx, origins, strides, hw, num_ranks)  # (R, 2, L, N)
+        return [_nearest_lines(yx[axis], origins[axis], strides, valid_hw[axis], num_ranks) for axis in (0, 1)]
+    lines, squared_distances = _nearest_lines(yx, origins, strides, valid_hw, num_ranks)  # (R, 2, L, N)
     return list(zip(lines.unbind(1), squared_distances.unbind(1)))
 
 
@@ -191,18 +193,18 @@ def _nearest_lines(
 
 
 def _sort_by_distance(distances: Tensor, cells: Tensor, num_cells: int) -> Tensor:
-    """Return the nearest cells per column, nearest first, the lower index first among equal distances.
+    """Return the nearest cells of each point, nearest first, the lower index first among equal distances.
 
     Args:
-        distances: (S, N) float32, not negative.
+        distances: (S, N) float32, not negative, of the S examined cells of N points.
         cells: (S, N) int32 cell indices.
-        num_cells: Cells to return per column.
+        num_cells: Cells to return per point.
 
     Returns:
         (N, num_cells) int64 cell indices; -1 for infinite distances.
     """
     # The upper 32 bits of a key are the float32 distance, the lower 32 bits the cell index. The bits of non-negative
-    # floats, read as an integer, have the order of the floats. The keys of a column differ.
+    # floats, read as an integer, have the order of the floats. The keys of a point differ, so the order is unique.
     if distances.device.type == "cpu":
         # NumPy sorts short rows ten times as fast as torch.
         keys = np.empty((distances.shape[1], len(distances)), dtype=np.int64)

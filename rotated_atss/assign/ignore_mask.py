@@ -16,7 +16,7 @@ def compute_ignore_mask(priors: Tensor, gt_boxes_ignore: Tensor | None, threshol
     Args:
         priors: (A, 5) or (A, 4).
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, or None.
-        threshold: IoF threshold; a negative value disables it.
+        threshold: IoF threshold; with a negative value, no prior is ignored.
 
     Returns:
         (A,) bool, True for ignored priors; None without ignored boxes or with a negative threshold.
@@ -31,6 +31,7 @@ def compute_ignore_mask(priors: Tensor, gt_boxes_ignore: Tensor | None, threshol
     if gt_boxes_ignore is None or not len(gt_boxes_ignore) or threshold < 0:
         return None
     gt_boxes_ignore = gt_boxes_ignore.detach().to(priors)
+    # pairs that do not overlap have IoF 0, which no threshold >= 0 accepts
     ignore_mask = torch.zeros(len(priors), dtype=torch.bool, device=priors.device)
     for prior_index, ignore_index in overlapping_box_pairs(priors, gt_boxes_ignore):
         iof = aligned_iou(priors[prior_index], gt_boxes_ignore[ignore_index], "iof")

@@ -46,7 +46,7 @@ def max_iou_assign(
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels.
         gt_boxes: (G, 5) or (G, 4), in the format of the priors. Zero-area boxes and boxes with non-finite values are
-            assigned to no prior; a warning reports their number.
+            assigned to no prior; on the CPU, a warning reports their number.
         pos_iou: Lower threshold of positives, in (0, 1].
         neg_iou: Upper threshold of negatives, in (0, ``pos_iou``].
         min_pos_iou: Minimum IoU of a low-quality match.
@@ -61,7 +61,7 @@ def max_iou_assign(
             Detectron2, torchvision and the official code of ATSS).
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             an ignored box is neither positive nor negative.
-        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; with a negative value, they have no effect.
 
     Returns:
         ``gt_index`` (A,) int64: per prior, the index of its ground-truth box, :data:`BACKGROUND` (-1) or
@@ -112,7 +112,7 @@ def check_low_quality_rule(low_quality_rule: str) -> None:
 class _Matches:
     """For each prior, the ground-truth box of highest IoU and the box of its last low-quality match.
 
-    Both are updated by chunks of (prior, box) pairs, in ascending order of the box index. A chunk contains all pairs of
+    They are updated by chunks of (prior, box) pairs, in ascending order of the box index. A chunk contains all pairs of
     its ground-truth boxes, so that the highest IoU of each of these boxes is known.
     """
 
@@ -138,18 +138,19 @@ class _Matches:
         """Match each box with its prior or priors of highest IoU; a later box replaces the match of an earlier one."""
         if not len(gt_index):
             return
-        index_in_chunk = gt_index - int(gt_index[0])
+        index_in_chunk = gt_index - int(gt_index[0])  # the pairs of a chunk are sorted by box
         highest_iou = iou.new_zeros(int(index_in_chunk[-1]) + 1).scatter_reduce_(0, index_in_chunk, iou, "amax")
         highest_iou_of_gt = highest_iou[index_in_chunk]  # per pair
         is_highest = (iou >= highest_iou_of_gt * (1 - TIE_TOLERANCE)) & (iou > 0)
-        matches = torch.nonzero(is_highest & (highest_iou_of_gt >= min_pos_iou)).squeeze(1)  # indices of pairs
+        # indices of pairs
+        matched = torch.nonzero(is_highest & (highest_iou_of_gt >= min_pos_iou)).squeeze(1)
         if not gt_max_assign_all:
             lowest_prior = torch.full_like(highest_iou, len(self.iou), dtype=torch.int64)
-            lowest_prior.scatter_reduce_(0, index_in_chunk[matches], prior_index[matches], "amin")
-            matches = matches[prior_index[matches] == lowest_prior[index_in_chunk[matches]]]
-        self.low_quality_gt_index.scatter_reduce_(0, prior_index[matches], gt_index[matches], "amax")
-        last_matches = matches[self.low_quality_gt_index[prior_index[matches]] == gt_index[matches]]
-        self.low_quality_iou[prior_index[last_matches]] = iou[last_matches]
+            lowest_prior.scatter_reduce_(0, index_in_chunk[matched], prior_index[matched], "amin")
+            matched = matched[prior_index[matched] == lowest_prior[index_in_chunk[matched]]]
+        self.low_quality_gt_index.scatter_reduce_(0, prior_index[matched], gt_index[matched], "amax")
+        last_matched = matched[self.low_quality_gt_index[prior_index[matched]] == gt_index[matched]]
+        self.low_quality_iou[prior_index[last_matched]] = iou[last_matched]
 
     def assign(self, pos_iou: float, neg_iou: float, low_quality_rule: str) -> tuple[Tensor, Tensor]:
         """Apply the thresholds and the low-quality matches; return ``gt_index`` (A,) and ``iou`` (A,)."""
@@ -157,7 +158,7 @@ class _Matches:
         if low_quality_rule == "last_match":
             low_quality_gt_index, low_quality_iou = self.low_quality_gt_index, self.low_quality_iou
         else:
-            low_quality_gt_index, low_quality_iou = self.gt_index, self.iou
+            low_quality_gt_index, low_quality_iou = self.gt_index, self.iou  # highest_iou
         ignore_or_background = torch.where(self.iou >= neg_iou, IGNORE, BACKGROUND)
         gt_index = torch.where(self.iou >= pos_iou, self.gt_index, ignore_or_background)
         gt_index = torch.where(is_low_quality, low_quality_gt_index, gt_index)

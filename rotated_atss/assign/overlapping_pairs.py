@@ -50,14 +50,15 @@ def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Te
     for gt_chunk in _expand_by_rounding_error(to_hbb(gt_boxes)).split(max(1, max_elements // num_blocks)):
         gt_columns = gt_chunk.unbind(1)
         overlaps_block = _boxes_overlap([column[:, None] for column in gt_columns], block_columns)  # (g, B)
-        gt_of_pairs, block_of_pairs = torch.nonzero(overlaps_block, as_tuple=True)  # (ground-truth box, block) pairs
-        for chunk in _split_by_gt(gt_of_pairs, max(1, max_elements // _BLOCK_SIZE)):
-            gt_index, block = gt_of_pairs[chunk], block_of_pairs[chunk]
-            overlaps_prior = _boxes_overlap(  # (number of (ground-truth box, block) pairs, 64)
-                [column[block] for column in prior_columns], [column[gt_index, None] for column in gt_columns]
+        # (ground-truth box, block) pairs; the boxes are numbered from the first of gt_chunk
+        gt_of_block_pair, block_of_block_pair = torch.nonzero(overlaps_block, as_tuple=True)
+        for block_pairs in _split_by_gt(gt_of_block_pair, max(1, max_elements // _BLOCK_SIZE)):
+            gt_in_chunk, block = gt_of_block_pair[block_pairs], block_of_block_pair[block_pairs]
+            overlaps_prior = _boxes_overlap(  # (number of block pairs, 64)
+                [column[block] for column in prior_columns], [column[gt_in_chunk, None] for column in gt_columns]
             )
-            pair, position_in_block = torch.nonzero(overlaps_prior, as_tuple=True)
-            yield prior_index[block[pair], position_in_block], gt_index[pair] + first_gt
+            block_pair, position_in_block = torch.nonzero(overlaps_prior, as_tuple=True)
+            yield prior_index[block[block_pair], position_in_block], gt_in_chunk[block_pair] + first_gt
         first_gt += len(gt_chunk)
 
 
@@ -112,7 +113,7 @@ def _sort_into_blocks(hbbs: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
     size_exponent = side.log2().floor()
     cell_side = size_exponent.exp2()[:, None]
     cell = ((hbbs[:, :2] + hbbs[:, 2:]) / 2 / cell_side).nan_to_num().clamp(-1e6, 1e6).floor().long()  # column, row
-    sort_key = (size_exponent.long() << 44) + (cell[:, 1] << 22) + cell[:, 0]  # 22 bits per coordinate
+    sort_key = (size_exponent.long() << 44) + (cell[:, 1] << 22) + cell[:, 0]  # 22 bits per coordinate, with sign
     index = sort_key.argsort(stable=True)
     num_padding = -len(index) % _BLOCK_SIZE
     padded = torch.cat((_replace_nonfinite(hbbs)[index], _empty_box(hbbs).expand(num_padding, 4)))

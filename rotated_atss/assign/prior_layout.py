@@ -19,7 +19,7 @@ class PriorLayout(NamedTuple):
 
     level_sizes: list[int]
     grids: list[Grid] | None
-    valid_hw: list[list[tuple[int, int]]] | None  # (rows, columns) per image and level; None without padding
+    valid_hw: list[list[tuple[int, int]]] | None  # (rows, columns) per image and level; None if no image has padding
 
     @classmethod
     def create(
@@ -52,18 +52,21 @@ class PriorLayout(NamedTuple):
             return cls(sizes, level_grids, None)
         _check_valid_hw(valid_hw, level_grids, num_images)
         full_hw = [(grid.height, grid.width) for grid in level_grids]
-        hw_lists = [[(rows, columns) for rows, columns in image_hw] for image_hw in valid_hw]  # comparable to full_hw
+        hw_lists = [[(rows, columns) for rows, columns in image_hw] for image_hw in valid_hw]  # types as full_hw
         has_padding = any(image_hw != full_hw for image_hw in hw_lists)
         return cls(sizes, level_grids, hw_lists if has_padding else None)
 
     def ignore_mask_with_padding(
         self, image_index: int, ignore_mask: Tensor | None, device: torch.device
     ) -> Tensor | None:
-        """Combine the (A,) ignore mask of an image, if any, with the mask of its padding; None if it has neither."""
+        """Return the (A,) mask of an image's priors that are ignored or lie in padding.
+
+        Returns None if ``ignore_mask`` is None and no image of the batch has padding.
+        """
         if self.valid_hw is None:
             return ignore_mask
-        levels = [self._padding_mask_of_level(level, *hw) for level, hw in enumerate(self.valid_hw[image_index])]
-        padding_mask = torch.cat(levels).to(device, non_blocking=True)
+        level_masks = [self._padding_mask_of_level(level, *hw) for level, hw in enumerate(self.valid_hw[image_index])]
+        padding_mask = torch.cat(level_masks).to(device, non_blocking=True)
         return padding_mask if ignore_mask is None else padding_mask | ignore_mask
 
     def _padding_mask_of_level(self, level: int, valid_rows: int, valid_columns: int) -> Tensor:

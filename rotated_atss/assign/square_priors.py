@@ -23,7 +23,7 @@ def square_priors(
     oriented: bool = True,
     device: torch.device | str = "cpu",
 ) -> tuple[Tensor, list[int], list[Grid]]:
-    """Generate the square priors of an image, and the level sizes and grids that the assigners take.
+    """Generate the square priors of an image, and the level sizes and grids that the assignment functions take.
 
     The defaults are the priors of the DOTA configs; the COCO configs have ``anchor_scale=8``.
 
@@ -59,8 +59,9 @@ def square_priors(
         if not value > 0:
             raise ValueError(f"{name} must be positive, got {value}")
     grids = [Grid(math.ceil(height / s), math.ceil(width / s), float(s), s * offset, s * offset) for s in strides]
+    level_sizes = [grid.height * grid.width for grid in grids]
     priors = torch.cat([_priors_of_level(grid, anchor_scale * grid.stride, device) for grid in grids])
-    return priors if oriented else obb_to_hbb(priors), [grid.height * grid.width for grid in grids], grids
+    return priors if oriented else obb_to_hbb(priors), level_sizes, grids
 
 
 def _priors_of_level(grid: Grid, side: float, device: torch.device | str) -> Tensor:

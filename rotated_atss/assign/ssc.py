@@ -57,7 +57,7 @@ def ssc_assign(
             levels. ``(64, 128)`` corresponds to the ``regress_ranges`` ``((-1, 64), (64, 128), (128, INF))`` of
             MMDetection's FCOS. A distance equal to a limit belongs to both ranges.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, as for :func:`rotated_atss.assign.atss_assign`.
-        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; with a negative value, they have no effect.
 
     Returns:
         ``gt_index`` (A,) and ``iou`` (A,) as :func:`rotated_atss.assign.atss_assign`.
@@ -74,7 +74,8 @@ def ssc_assign(
         tensor([ 0, -1, -1])
     """
     priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
-    regress_ranges, valid_gt = _regress_ranges(priors, level_sizes, regress_limits), valid_gt_mask(gt_boxes)
+    regress_ranges = _regress_ranges(priors, level_sizes, regress_limits)
+    valid_gt = valid_gt_mask(gt_boxes)
     prior_centers = centers(priors)
     centers_as_hbbs = torch.cat((prior_centers, prior_centers), 1)  # zero-area boxes x1 = x2, y1 = y2
     pairs = overlapping_box_pairs(centers_as_hbbs, to_hbb(gt_boxes))
@@ -125,10 +126,12 @@ def center_sampling_assign(
     """
     priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
     check_at_least_one(topk=topk, priors_per_location=priors_per_location)
-    regress_ranges, valid_gt = _regress_ranges(priors, level_sizes, regress_limits), valid_gt_mask(gt_boxes)
+    regress_ranges = _regress_ranges(priors, level_sizes, regress_limits)
+    valid_gt = valid_gt_mask(gt_boxes)
     pairs = []
     if len(priors) and len(gt_boxes):
         num_candidates = topk * priors_per_location
+        # if a level has too few other priors, ignored priors are among the candidates; they are dropped later
         candidates = nearest_priors(centers(priors), level_sizes, centers(gt_boxes), num_candidates, ignore_mask)
         gt_index = torch.arange(len(gt_boxes), device=priors.device).repeat_interleave(candidates.shape[1])
         pairs = [(candidates.flatten(), gt_index)]
@@ -154,7 +157,7 @@ def _assign_to_smallest_gt(
     pairs: Iterable[tuple[Tensor, Tensor]],
     regress_ranges: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Assign each prior to the smallest ground-truth box for which it satisfies both constraints.
+    """Assign each prior to the smallest ground-truth box for which it satisfies the spatial and the scale constraint.
 
     ``pairs`` yields chunks of pairs to test: indices of priors (N,) and indices of ground-truth boxes (N,).
     """

@@ -10,13 +10,15 @@ from torch import Tensor
 from rotated_atss.assign.box_formats import candidate_iou
 from rotated_atss.ops.cpu_if_no_float64 import cpu_if_no_float64
 
-# On the CPU, the overhead of such large chunks is negligible. torch processes a full chunk in several threads, but only
-# one thread is used for the boxes of a usual tile, which fill a small part of a chunk.
+# (box, candidate) pairs. On the CPU, chunks of this size have negligible overhead. torch would process a full chunk in
+# several threads, but the boxes of a usual tile fill so small a part of a chunk that torch uses one.
 _PAIRS_PER_CHUNK = {"cpu": 128_000, "cuda": 1 << 22}
 
 
 def count_candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:
-    """Count the candidates of each ground-truth box whose IoU reaches the box's threshold, regardless of their centers.
+    """Count the candidates of each ground-truth box whose IoU reaches the box's threshold.
+
+    Unlike the positives of ATSS, their centers can lie outside the box.
 
     Args:
         priors: (A, 5) or (A, 4).
@@ -65,7 +67,7 @@ def box_chunks(num_gts: int, num_candidates: int, device_type: str) -> list[slic
     """Divide ground-truth boxes into chunks with a bounded number of candidates.
 
     Args:
-        num_gts: G.
+        num_gts: Number G of ground-truth boxes.
         num_candidates: Candidates per box.
         device_type: ``cpu``, ``cuda`` or another type of a torch device.
 

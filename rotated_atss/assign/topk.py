@@ -35,11 +35,11 @@ def topk_assign(
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels.
-        level_sizes: Number of priors per level; their sum is A.
+        level_sizes: Number of priors per level. Only their sum, A, is checked.
         gt_boxes: (G, 5) or (G, 4), in the format of the priors.
-        topk: Priors per box.
+        topk: Priors per box, over all levels.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, as for :func:`rotated_atss.assign.atss_assign`.
-        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; a negative value disables it.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; with a negative value, they have no effect.
 
     Returns:
         ``gt_index`` (A,) and ``iou`` (A,) as :func:`rotated_atss.assign.atss_assign`.
@@ -93,7 +93,7 @@ def _topk_per_gt(prior_index: Tensor, gt_index: Tensor, score: Tensor, topk: int
     order = prior_index.argsort(stable=True)
     order = order[score[order].argsort(descending=True, stable=True)]
     order = order[gt_index[order].argsort(stable=True)]
-    gt_index = gt_index[order]
-    first_of_gt = torch.searchsorted(gt_index, gt_index)  # position of the first pair of the same box
+    sorted_gt = gt_index[order]
+    first_of_gt = torch.searchsorted(sorted_gt, sorted_gt)  # position of the first pair of the same box
     rank = torch.arange(len(order), device=order.device) - first_of_gt
     return order[rank < topk]

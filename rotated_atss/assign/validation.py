@@ -1,4 +1,4 @@
-"""Validation and preparation of the arguments of the assigners."""
+"""Validation and preparation of the arguments of the assignment functions."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def check_level_sizes(priors: Tensor, level_sizes: Sequence[int]) -> None:
 def prepare_boxes(
     priors: Tensor, gt_boxes: Tensor, gt_boxes_ignore: Tensor | None, ignore_iof_threshold: float
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Validate and upcast the boxes of an image and compute its ignore mask.
+    """Validate, detach and upcast the boxes of an image, and compute its ignore mask.
 
     Args:
         priors: (A, 5) or (A, 4).
@@ -87,7 +87,7 @@ def prepare_boxes(
         ignore_iof_threshold: As for :func:`rotated_atss.assign.ignore_mask.compute_ignore_mask`.
 
     Returns:
-        ``priors`` and ``gt_boxes`` as float tensors, and the (A,) bool ignore mask or None.
+        ``priors`` and ``gt_boxes`` in float32 or float64, and the (A,) bool mask of ignored priors or None.
 
     Raises:
         TypeError: Boxes are not tensors.

@@ -26,7 +26,7 @@ def parse_crs(crs: str) -> pyproj.CRS:
         crs: A WKT string or ``AUTHORITY:CODE``.
 
     Raises:
-        UserError: ``crs`` is not a known CRS, or pyproj is not installed.
+        UserError: pyproj does not know the CRS, or pyproj is not installed.
 
     Example:
         >>> parse_crs("EPSG:32650").name
@@ -48,15 +48,15 @@ def crs_name(crs: str) -> str:
         'EPSG:32650'
     """
     parsed = parse_crs(crs)
-    authority = parsed.to_authority(min_confidence=100)  # percent: only a CRS with an equal definition
-    return ":".join(authority) if authority else parsed.name
+    authority_and_code = parsed.to_authority(min_confidence=100)  # percent: only if the definitions are equal
+    return ":".join(authority_and_code) if authority_and_code else parsed.name
 
 
 @lru_cache(maxsize=64)
 def is_on_earth(crs: str | None) -> bool:
     """Return whether coordinates of a CRS can be converted to longitude and latitude.
 
-    This is not possible if the CRS is unknown (None), or local to a site or an image.
+    They cannot if there is no CRS (None), or if it is local to a site or an image.
 
     Example:
         >>> is_on_earth("EPSG:32650"), is_on_earth(None), is_on_earth('LOCAL_CS["site",UNIT["metre",1]]')

@@ -133,9 +133,9 @@ class FeatureTable:
         name: Name of the CRS in the names of layers and files, such as ``epsg_32650``; unique among the tables of a
             result.
         coordinates: :data:`PIXELS`, :data:`MAP` or :data:`KNOWN_CRS`.
-        crs: CRS of the coordinates; None if it is unknown.
+        crs: CRS of the coordinates; None for pixels or if it is unknown.
         columns: (N,) values by name: class, score, image, center_x, center_y, length_m, width_m, heading_deg. Unknown
-            lengths and headings are NaN.
+            lengths, widths and headings are NaN.
         rings: (N, 5, 2) corners in coordinates of the CRS; the last point repeats the first. Rings have a
             positive signed area (counterclockwise if y points up), as map formats require; so do rings in pixels, where
             y points down.
@@ -239,8 +239,8 @@ def _choose_coordinates(georeference: Georeference | None, lon_lat: bool) -> tup
     if georeference is None:
         return PIXELS, None
     if georeference.crs is None or not is_on_earth(georeference.crs):
-        crs = None if lon_lat else georeference.crs  # None: all images on such maps share a table
-        return MAP, crs
+        # with lon_lat, all images on maps of unknown or local CRS share a table
+        return MAP, None if lon_lat else georeference.crs
     if lon_lat:
         return KNOWN_CRS, LON_LAT
     name = crs_name(georeference.crs)  # AUTHORITY:CODE if there is one, so that images with equal CRSs share a table
@@ -254,15 +254,15 @@ def _build_table(
     # the features of an image are the rows from start to stop, because image_index is sorted
     starts, stops = (np.searchsorted(features.image_index, image_indices, side) for side in ("left", "right"))
     rows = _concatenate([np.arange(start, stop) for start, stop in zip(starts, stops)], np.int64)
-    corners, centers, sizes = [], [], []
+    corners, centers, measures = [], [], []
     for image_index, start, stop in zip(image_indices, starts, stops):
         polygons, georeference = features.polygons[start:stop], features.georeferences[image_index]
         corners_and_center = np.concatenate([polygons, polygons.mean(1, keepdims=True)], axis=1)  # (n, 5, 2)
         points = _to_table_coordinates(corners_and_center, georeference, crs)
         corners.append(points[:, :4])
         centers.append(points[:, 4])
-        sizes.append(np.stack(measure_quadrilaterals(polygons, georeference), axis=1))
-    length, width, heading = _concatenate(sizes, np.float64).reshape(-1, 3).round(VALUE_DECIMALS).T
+        measures.append(np.stack(measure_quadrilaterals(polygons, georeference), axis=1))
+    length, width, heading = _concatenate(measures, np.float64).reshape(-1, 3).round(VALUE_DECIMALS).T
     center_x, center_y = _concatenate(centers, np.float64).reshape(-1, 2).T
     columns = {
         "class": np.array(features.classes, object)[features.class_index[rows]],
@@ -289,8 +289,8 @@ def _to_table_coordinates(
     points = georeference.to_map(pixels)
     if crs != LON_LAT or georeference.crs is None or not is_on_earth(georeference.crs):
         return points  # the table has the CRS of the image
-    lon_lat = transform_points(points, georeference.crs, LON_LAT)
-    lon, lat = lon_lat[..., 0], lon_lat[..., 1]  # views
+    degrees = transform_points(points, georeference.crs, LON_LAT)
+    lon, lat = degrees[..., 0], degrees[..., 1]  # views, through which degrees is changed below
     with np.errstate(invalid="ignore"):  # infinite outside the area of the CRS
         # shift longitudes by 360 degrees, so that each polygon is continuous and lies above -180 degrees
         lon += np.where(lon.min(axis=1, keepdims=True) < -180, 360, 0)
@@ -298,8 +298,8 @@ def _to_table_coordinates(
         lon += np.where(is_across_antimeridian & (lon < 0), 360, 0)
         # checked here, because PROJ does not check coordinates that are already in degrees
         outside = (lon < -180) | (lon > _MAX_LON) | (np.abs(lat) > 90)
-    lon_lat[outside.any(axis=1)] = np.inf
-    return lon_lat.round(LON_LAT_DECIMALS)
+    degrees[outside.any(axis=1)] = np.inf
+    return degrees.round(LON_LAT_DECIMALS)
 
 
 def _close_rings(corners: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -36,7 +36,7 @@ def read_geojson_layer(path: Path) -> PolygonLayer:
         The polygons. The id of a feature is its position in the file, from 0.
 
     Raises:
-        UserError: The file is not GeoJSON, its CRS is not known, or a polygon is malformed.
+        UserError: The file is not GeoJSON, its CRS is unknown or given as a link, or a polygon is malformed.
 
     Example:
         >>> import tempfile
@@ -48,7 +48,7 @@ def read_geojson_layer(path: Path) -> PolygonLayer:
     """
     content = read_json(path)
     crs = read_crs_member(content, path)
-    notes: Counter[Note] = Counter()
+    notes: Counter[Note] = Counter()  # what the reader changed or left out, and how often
     outer_rings: list[NDArray[np.float64]] = []
     feature_ids: list[int] = []
     features = _list_features(content, path)
@@ -57,11 +57,11 @@ def read_geojson_layer(path: Path) -> PolygonLayer:
             notes[HOLES] += bool(holes)
             outer_rings.append(outer)
             feature_ids.append(index)
-    rings = np.empty(len(outer_rings), object)  # np.array would stack rings of equal length
-    rings[:] = outer_rings
+    ring_array = np.empty(len(outer_rings), object)  # np.array would stack rings of equal length
+    ring_array[:] = outer_rings
     columns = _build_columns(features, feature_ids)
     nonzero_notes = +notes  # unary plus drops zero counts
-    return PolygonLayer(path, crs, np.array(feature_ids, np.int64), rings, columns, nonzero_notes)
+    return PolygonLayer(path, crs, np.array(feature_ids, np.int64), ring_array, columns, nonzero_notes)
 
 
 def read_crs_member(content: Any, path: Path) -> str:
@@ -116,9 +116,10 @@ def _iter_polygons(feature: Any, where: str, notes: Counter[Note]) -> Iterator[_
         raise UserError(f"a feature must be an object, got {quote(feature)}", where=where)
     geometry = feature.get("geometry")
     kind = geometry.get("type") if isinstance(geometry, Mapping) else None
-    polygons = geometry.get("coordinates") if isinstance(geometry, Mapping) else None
+    coordinates = geometry.get("coordinates") if isinstance(geometry, Mapping) else None
+    polygons = coordinates
     if kind == "Polygon":
-        polygons = [polygons] if polygons else []
+        polygons = [coordinates] if coordinates else []
     if kind not in ("Polygon", "MultiPolygon") or not polygons:
         notes[NOT_POLYGONS] += 1
         return

@@ -53,14 +53,14 @@ def measure_quadrilaterals(polygons: NDArray[np.float64], georeference: Georefer
         unknown = np.full(len(polygons), np.nan)
         return GroundSizes(unknown, unknown, unknown)
     p0, p1, p2, p3 = np.moveaxis(np.asarray(polygons, np.float64), 1, 0)  # (N, 2) each
-    sides_01 = (_distances(p0, p1, georeference) + _distances(p3, p2, georeference)) / 2
-    sides_12 = (_distances(p1, p2, georeference) + _distances(p0, p3, georeference)) / 2
-    # the line from the center of a quadrilateral to the center of a shorter side is parallel to the longer sides
-    shorter_side_centers = np.where((sides_01 >= sides_12)[:, None], p1 + p2, p2 + p3) / 2
+    length_01 = (_distances(p0, p1, georeference) + _distances(p3, p2, georeference)) / 2
+    length_12 = (_distances(p1, p2, georeference) + _distances(p0, p3, georeference)) / 2
+    # the line from the center of a quadrilateral to the center of a shorter side has the direction of the longer sides
+    shorter_side_centers = np.where((length_01 >= length_12)[:, None], p1 + p2, p2 + p3) / 2
     azimuths, _ = _geodesics((p0 + p1 + p2 + p3) / 4, shorter_side_centers, georeference)
     headings = azimuths % 180
     headings = np.where(np.isclose(headings, 180, rtol=0, atol=1e-9), 0.0, headings)  # 180 within rounding is 0
-    return GroundSizes(np.maximum(sides_01, sides_12), np.minimum(sides_01, sides_12), headings)
+    return GroundSizes(np.maximum(length_01, length_12), np.minimum(length_01, length_12), headings)
 
 
 def ground_resolution(georeference: Georeference | None, image_wh: Sequence[int]) -> float | None:
@@ -89,7 +89,7 @@ def ground_resolution(georeference: Georeference | None, image_wh: Sequence[int]
     half_steps = np.array([[0.5, 0.0], [0.0, 0.5]])  # half a pixel along x and along y
     _, lengths = _geodesics(center - half_steps, center + half_steps, georeference)
     azimuths, _ = _geodesics(center[None].repeat(2, 0), center + half_steps, georeference)
-    # a pixel covers a parallelogram on the ground
+    # a pixel covers a parallelogram on the ground: product of the sides times the sine of the angle between them
     area = float(lengths.prod() * abs(np.sin(np.deg2rad(azimuths[0] - azimuths[1]))))
     return area**0.5 if np.isfinite(area) and area > 0 else None
 

@@ -17,7 +17,7 @@ from rotated_atss.io.files import read_bytes
 from rotated_atss.io.requirements import require
 
 # First bytes of a file by suffix. They are checked because GDAL selects a driver by the content of a file, and some
-# drivers connect to databases and web services, which reading a label file must not do.
+# drivers connect to databases and web services. Reading a label file must not do that.
 _SIGNATURES = {
     ".gpkg": b"SQLite format 3\0",
     ".shp": b"\0\0\x27\x0a",
@@ -32,13 +32,14 @@ def read_polygon_layers(path: str | Path) -> Iterator[PolygonLayer]:
     """Read the polygons of all layers of a vector file.
 
     Each part of a multipolygon becomes a polygon, and holes are filled. Points, lines and features without a geometry
-    are left out. The notes of the layer count the multipolygons, the polygons with holes and the features left out.
+    are left out. The attribute ``notes`` of a layer counts the multipolygons, the polygons with holes and the features
+    left out.
 
     Args:
         path: A GeoPackage, Shapefile, FlatGeobuf or GeoJSON file.
 
     Raises:
-        UserError: The file cannot be read, or a layer has no CRS, or pyogrio is not installed.
+        UserError: The file cannot be read, a geometry is malformed, a layer has no CRS, or pyogrio is not installed.
 
     Example:
         >>> import tempfile
@@ -66,7 +67,7 @@ def read_polygon_layers(path: str | Path) -> Iterator[PolygonLayer]:
                 raise UserError("the file has no layer with geometries", where=path, hint="check that it is complete")
             for name in layers:
                 yield _read_layer(path, pyogrio, name)
-    except (RuntimeError, ValueError) as error:  # the exceptions of pyogrio are RuntimeErrors
+    except (RuntimeError, ValueError) as error:  # pyogrio's own exceptions are RuntimeErrors
         raise UserError(f"not a readable vector file: {error}", where=path) from error
 
 

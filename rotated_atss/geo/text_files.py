@@ -19,12 +19,13 @@ def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     """Write a FeatureCollection, one feature per line.
 
     Coordinates are longitude and latitude in WGS 84, rings are counterclockwise, and a polygon across the antimeridian
-    is a MultiPolygon of its parts (RFC 7946, sections 3.1.6, 3.1.9 and 4). Pixels and coordinates in an unknown CRS do
-    not conform to RFC 7946; a file that contains them has a member ``coordinates``, either ``pixels`` or ``map``.
+    is a MultiPolygon of its parts (RFC 7946, sections 3.1.6, 3.1.9 and 4). Pixels and coordinates in an unknown or
+    local CRS do not conform to RFC 7946; a file that contains them has a member ``coordinates``, with the value
+    ``pixels`` or ``map``.
 
     Args:
         path: The file.
-        tables: Exactly one table of :func:`rotated_atss.geo.features.build_tables` with ``lon_lat=True``.
+        tables: A list of exactly one table of :func:`rotated_atss.geo.features.build_tables` with ``lon_lat=True``.
 
     Raises:
         OSError: The file cannot be written.
@@ -56,6 +57,7 @@ def _iter_features(table: FeatureTable) -> Iterator[str]:
     """Yield every feature as JSON."""
     names = [json.dumps(name) for name in table.columns]
     columns = [_format_json_values(column) for column in table.columns.values()]
+    # a template with one %s per column, filled with the JSON of the values
     properties_format = "{" + ", ".join(f"{name}: %s" for name in names) + "}"
     for values, geometry in zip(zip(*columns), _iter_geometries(table), strict=True):
         yield f'{{"type": "Feature", "properties": {properties_format % values}, "geometry": {geometry}}}'
@@ -116,8 +118,8 @@ def split_ring(ring: NDArray[np.float64]) -> list[list[list[float]]]:
     polygon = shapely.Polygon(ring)
     parts = []
     for offset in (0, 360):  # longitudes from -180 to 180, and those of the next turn, from 180 to 540
-        world = shapely.box(offset - 180, -90, offset + 180, 90)
-        inside = shapely.orient_polygons(polygon.intersection(world))
+        turn = shapely.box(offset - 180, -90, offset + 180, 90)
+        inside = shapely.orient_polygons(polygon.intersection(turn))
         for part in shapely.get_parts(inside):
             if part.geom_type == "Polygon":  # not a point or line on the border
                 parts.append([[x - offset, y] for x, y in part.exterior.coords])
@@ -131,7 +133,7 @@ def write_csv(path: str | Path, tables: Sequence[FeatureTable]) -> None:
 
     Args:
         path: The file.
-        tables: Tables of :func:`rotated_atss.geo.features.build_tables`.
+        tables: Tables of :func:`rotated_atss.geo.features.build_tables`; all have the same columns.
 
     Raises:
         OSError: The file cannot be written.

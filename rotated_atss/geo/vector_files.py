@@ -47,9 +47,9 @@ def write_gpkg(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     for table in tables:
         for index, chunk in enumerate(table.iter_chunks()):
             # the first chunk of a table creates its layer, the first chunk of the first table also the file
-            options: dict[str, Any] = (
-                {"layer_options": {"DESCRIPTION": table.description}} if index == 0 else {"append": True}
-            )
+            options: dict[str, Any] = {"append": True}
+            if index == 0:
+                options = {"layer_options": {"DESCRIPTION": table.description}}
             if not Path(path).exists():
                 options["dataset_options"] = {"VERSION": _GEOPACKAGE_VERSION}
             _write_with_gdal(path, chunk, "GPKG", _layer_name(table, tables), **options)
@@ -60,7 +60,7 @@ def write_fgb(path: str | Path, tables: Sequence[FeatureTable]) -> None:
 
     Args:
         path: The file; it must not exist.
-        tables: Exactly one table.
+        tables: A list of exactly one table.
 
     Raises:
         UserError: As for :func:`write_gpkg`.
@@ -82,7 +82,7 @@ def write_parquet(path: str | Path, tables: Sequence[FeatureTable]) -> None:
 
     Args:
         path: The file.
-        tables: Exactly one table.
+        tables: A list of exactly one table.
 
     Raises:
         UserError: The file cannot be written, or pyarrow is not installed.
@@ -133,18 +133,18 @@ def _layer_name(table: FeatureTable, tables: Sequence[FeatureTable]) -> str:
 def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: str, **options: Any) -> None:
     """Write a table as a layer; ``options`` are arguments of pyogrio."""
     pyogrio = require("pyogrio", "geo")
-    values = list(table.columns.values())
+    columns = list(table.columns.values())
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided")
             pyogrio.raw.write(
-                str(path), _to_wkb(table), values, list(table.columns),
-                # True marks a null
-                field_mask=[None if column.dtype == object else ~np.isfinite(column) for column in values],
+                str(path), _to_wkb(table), columns, list(table.columns),
+                # True marks a null: unknown numbers are NaN
+                field_mask=[None if column.dtype == object else ~np.isfinite(column) for column in columns],
                 layer=layer, driver=driver, geometry_type="Polygon",
                 crs=None if table.crs is None else parse_crs(table.crs).to_wkt(), **options,
             )  # fmt: skip
-    except (OSError, RuntimeError) as error:  # the exceptions of pyogrio are RuntimeErrors
+    except (OSError, RuntimeError) as error:  # pyogrio's own exceptions are RuntimeErrors
         raise write_error(path, error) from error
 
 

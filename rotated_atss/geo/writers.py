@@ -46,7 +46,7 @@ def write_features(path: str | Path, format_name: str, features: Features) -> li
     per file, detections on images without a known CRS go to a separate file, such as ``detections_pixels.geojson``.
 
     Args:
-        path: File to write or replace.
+        path: File to write or replace; if there is one file per CRS, their names start with its stem.
         format_name: One of :data:`FORMATS`.
         features: The detections.
 
@@ -75,5 +75,5 @@ def write_features(path: str | Path, format_name: str, features: Features) -> li
 
 
 def _write_file(path: Path, format_name: str, tables: Sequence[FeatureTable]) -> None:
-    with atomic_path(path, f".part{path.suffix}") as temporary:  # GDAL checks the suffix
+    with atomic_path(path, f".part{path.suffix}") as temporary:  # with the suffix, because GDAL checks it
         _WRITERS[format_name](temporary, tables)

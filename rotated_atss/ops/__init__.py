@@ -15,7 +15,7 @@ Import other operations from their modules:
 - ``polygon_iou``, ``polygon_nms``, ``polygon_pairs``: quadrilaterals, with NumPy only.
 - ``box_arrays``, ``box_polygons``, ``box_ious``, ``box_nms``: oriented boxes, with NumPy only.
 
-This package imports its own functions lazily: importing one of the modules that use NumPy only does not load torch.
+The functions above are imported on first use, so that importing a module that uses only NumPy does not load torch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["align_features", "rotated_iou", "rotated_nms", "rotated_nms_mask"]
 
-_MODULES = {
+_MODULE_OF_FUNCTION = {
     "align_features": "feature_align",
     "rotated_iou": "iou",
     "rotated_nms": "nms",
@@ -39,9 +39,9 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in _MODULE_OF_FUNCTION:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF_FUNCTION[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -18,11 +18,11 @@ def select_backend(requested: str | None, *tensors: Tensor) -> str:
     """Select the backend for an operation on tensors.
 
     Args:
-        requested: Name of a backend. None selects the default of the tensors' device.
-        tensors: Arguments of the operation.
+        requested: Name of a backend, ``torch`` or ``triton``. None selects the default of the tensors' device.
+        tensors: Tensor arguments of the operation, at least one.
 
     Returns:
-        ``requested``, or the default: ``torch`` or ``triton``.
+        ``torch`` or ``triton``.
 
     Raises:
         ValueError: ``triton`` is requested and cannot run on the device, or ``$ROTATED_ATSS_BACKEND`` is not a backend.
@@ -64,7 +64,7 @@ def default_backend(device_type: str) -> str:
 def is_interpreted() -> bool:
     """Return whether Triton's interpreter is enabled.
 
-    It runs the kernels on the CPU, slowly, for tests.
+    The interpreter runs the kernels on the CPU, slowly; the tests use it.
 
     Example:
         >>> from rotated_atss.ops.backend import is_interpreted
@@ -91,10 +91,10 @@ def unavailable_reason(device_type: str) -> str:
         return "" if is_interpreted() else "triton needs a GPU (TRITON_INTERPRET=1 interprets the kernels, slowly)"
     if device_type != "cuda":
         return "triton needs a CUDA device"
-    return _try_kernel()
+    return _kernel_error()
 
 
-def _try_kernel() -> str:
+def _kernel_error() -> str:
     """Compile and run one kernel on CUDA, and return its error or an empty string.
 
     Unsupported GPUs and missing C compilers show up only when triton compiles.
@@ -105,7 +105,7 @@ def _try_kernel() -> str:
         box = torch.ones((1, 5), device="cuda")
         aligned_overlap(box, box, "iou")
     except Exception as error:
-        # compiler errors of triton are pages long
+        # shortened, because compiler errors of triton are pages long
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         warnings.warn(f"triton failed, rotated IoU and NMS use plain torch: {reason}", stacklevel=2)
         return reason

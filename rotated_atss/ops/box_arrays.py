@@ -1,7 +1,7 @@
 """Conversion and scaling of oriented and horizontal boxes, with NumPy only.
 
-:mod:`rotated_atss.ops.boxes`, which defines the conventions, and :mod:`rotated_atss.ops.box_transforms` do the same for
-torch tensors. :mod:`rotated_atss.ops.box_polygons` converts boxes to their corners.
+An oriented box is ``cx, cy, w, h, angle``; :mod:`rotated_atss.ops.boxes` explains the conventions. That module and
+:mod:`rotated_atss.ops.box_transforms` are the counterparts for torch tensors.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def scale_obbs(boxes: np.ndarray, scale_xy: tuple[float, float]) -> np.ndarray:
     Unequal factors turn a rectangle into a parallelogram; its minimum-area rectangle is returned.
 
     Args:
-        boxes: (N, 5).
+        boxes: Oriented boxes (N, 5).
         scale_xy: New size over old size, horizontally and vertically.
 
     Returns:
@@ -62,6 +62,7 @@ def scale_obbs(boxes: np.ndarray, scale_xy: tuple[float, float]) -> np.ndarray:
         >>> scale_obbs(np.array([[10.0, 20, 6, 4, 0.5]]), (0.5, 0.5)).tolist()
         [[5.0, 10.0, 3.0, 2.0, 0.5]]
     """
-    if scale_xy[0] == scale_xy[1]:
-        return boxes * np.array([scale_xy[0]] * 4 + [1.0])
-    return min_area_boxes(obb_polygons(boxes) * np.tile(scale_xy, 4))
+    scale_x, scale_y = scale_xy
+    if scale_x == scale_y:
+        return boxes * np.array([scale_x] * 4 + [1.0])
+    return min_area_boxes(obb_polygons(boxes) * np.array([scale_x, scale_y] * 4))

@@ -1,6 +1,7 @@
 """Fusion of the detections of several test-time augmentation passes (scales, flips, quarter turns) over one image.
 
-Boxes are (N, 5) oriented or (N, 4) horizontal ``x1 y1 x2 y2``, in pixels; every function accepts both.
+Boxes are oriented, (N, 5) ``cx, cy, w, h, angle``, or horizontal, (N, 4) ``x1, y1, x2, y2``, in pixels; every function
+accepts both.
 """
 
 from __future__ import annotations
@@ -189,9 +190,10 @@ def _group_by_best_box(boxes: Tensor, labels: Tensor, iou_threshold: float) -> t
     pair_iou = rotated_iou(boxes64[suppressors], boxes64[suppressed], aligned=True)
     reaches_threshold = pair_iou >= iou_threshold
     suppressors, suppressed, pair_iou = (values[reaches_threshold] for values in (suppressors, suppressed, pair_iou))
-    has_kept_suppressor = greedy_mask(len(boxes), suppressors, suppressed)[suppressors]  # (P,)
-    # a suppressed box joins the group of the highest-scoring kept box that suppresses it: the smallest index
-    best_index = best_index.scatter_reduce(0, suppressed[has_kept_suppressor], suppressors[has_kept_suppressor], "amin")
+    is_kept = greedy_mask(len(boxes), suppressors, suppressed)  # (N,), the best boxes of the groups
+    suppressor_is_kept = is_kept[suppressors]  # (P,)
+    # a suppressed box joins the group of the highest-scoring kept box that suppresses it; it has the smallest index
+    best_index = best_index.scatter_reduce(0, suppressed[suppressor_is_kept], suppressors[suppressor_is_kept], "amin")
     is_pair_with_best = best_index[suppressed] == suppressors
     iou[suppressed[is_pair_with_best]] = pair_iou[is_pair_with_best].to(boxes.dtype)
     return best_index, iou
@@ -208,14 +210,14 @@ def _average_groups(boxes: Tensor, scores: Tensor, best_index: Tensor) -> Tensor
     Returns:
         (N, 4 or 5). Other boxes, and best boxes that are alone in their group, are unchanged bit for bit.
     """
-    weight = scores.double().nan_to_num(nan=0.0).clamp(min=1e-12)  # scores of 0 have equal weights
+    weight = scores.double().nan_to_num(nan=0.0).clamp(min=1e-12)  # positive, so that groups of zero scores have a mean
     is_best = best_index == torch.arange(len(boxes), device=boxes.device)
     members = torch.nonzero(~is_best).squeeze(1)  # (M,) boxes that are not the best of their group
     best_of_member = best_index[members]  # (M,)
     best_boxes, member_boxes = boxes[best_of_member].double(), boxes[members].double()
     if _is_oriented(boxes):
         member_boxes = _nearest_representation(member_boxes, best_boxes)
-    # mean = best + sum of weight * (member - best) / total weight: exact for a group of one box
+    # mean = best + sum of weight * (member - best) / total weight; this form returns a box without members exactly
     weighted_shift = boxes.new_zeros(boxes.shape, dtype=torch.float64)
     weighted_shift.index_add_(0, best_of_member, (member_boxes - best_boxes) * weight[members, None])
     total_weight = weight.index_add(0, best_of_member, weight[members])
@@ -231,11 +233,11 @@ def _nearest_representation(boxes: Tensor, targets: Tensor) -> Tensor:
     """
     corners, target_corners = obb_to_corners(boxes), obb_to_corners(targets)
     # each quarter turn of the representation makes the next corner the first
-    distance = torch.stack([(corners.roll(-turn, 1) - target_corners).square().sum((1, 2)) for turn in range(4)])
-    turn = distance.argmin(0)
-    swap = turn % 2 == 1
+    distance = torch.stack([(corners.roll(-quarter, 1) - target_corners).square().sum((1, 2)) for quarter in range(4)])
+    quarter_turns = distance.argmin(0)  # (N,)
+    swap = quarter_turns % 2 == 1
     w, h = torch.where(swap, boxes[:, 3], boxes[:, 2]), torch.where(swap, boxes[:, 2], boxes[:, 3])
-    angle = boxes[:, 4] + turn.to(boxes.dtype) * HALF_PI
+    angle = boxes[:, 4] + quarter_turns.to(boxes.dtype) * HALF_PI
     angle = angle - torch.round((angle - targets[:, 4]) / (2 * math.pi)) * (2 * math.pi)
     return torch.stack((boxes[:, 0], boxes[:, 1], w, h, angle), 1)
 

@@ -12,7 +12,7 @@ _NEGLIGIBLE = np.finfo(np.float64).tiny ** 0.5  # products with the inverse of a
 
 
 def box_ious(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
-    """Compute the IoU of aligned oriented boxes.
+    """Compute the IoU of each oriented box in ``boxes1`` with the box in the same row of ``boxes2``.
 
     Args:
         boxes1: (N, 5) ``cx, cy, w, h, angle`` in pixels and radians, finite.
@@ -39,8 +39,8 @@ def _ious(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
     (_, _, w1, h1, _), (_, _, w2, h2, _) = boxes1, boxes2
     area1, area2 = w1 * h1, w2 * h2
     intersection = np.minimum(_intersections(boxes1, boxes2), np.minimum(area1, area2))
-    # disjoint boxes must have an IoU of exactly 0, so areas within the rounding error become 0; the error grows with h1
-    # times the longest of the other sides (measured: at most 1.1 eps of it)
+    # disjoint boxes must have an IoU of exactly 0, so areas within the rounding error become 0. The integrals clamp y
+    # to h1 / 2, so the error grows with h1 times the longest of the other sides (measured: at most 1.1 eps of it)
     longest = np.maximum(w1, np.maximum(w2, h2))
     valid = intersection > longest * h1 * (2 * np.finfo(np.float64).eps)
     valid &= np.minimum(np.minimum(w1, h1), np.minimum(w2, h2)) > 0
@@ -49,7 +49,7 @@ def _ious(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
 
 
 def _intersections(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
-    """Compute the intersection areas (n,) of boxes given as columns (5, n)."""
+    """Compute the intersection areas (n,) of boxes given as columns (5, n), as a line integral around ``boxes2``."""
     (x1, y1, w1, h1, angle1), (x2, y2, w2, h2, angle2) = boxes1, boxes2
     dx, dy, cos1, sin1 = x2 - x1, y2 - y1, np.cos(angle1), np.sin(angle1)
     cx, cy = dx * cos1 + dy * sin1, dy * cos1 - dx * sin1  # center of the second box in the frame of the first
@@ -68,13 +68,14 @@ def _edge_integrals(
 ) -> np.ndarray:
     """Integrate ``clamp(y, -b, b) dx`` along the edges ``m + t e``, -1 <= t <= 1, restricted to ``|x| <= a``.
 
-    Midpoints ``mx, my`` are (2, 2, n), half edges ``ex, ey`` (2, 1, n), half sides ``a, b`` of the first box (n,).
+    Midpoints ``mx, my`` are (2, 2, n), half edges ``ex, ey`` (2, 1, n), half sides ``a, b`` of the first box (n,),
+    all in the frame of the first box.
     """
-    inverse = 1 / np.where(np.abs(ex) < _NEGLIGIBLE, 1.0, ex)  # the factor ex below makes a vertical edge contribute 0
-    middle, reach = -mx * inverse, a * np.abs(inverse)  # |x| <= a for t in middle +- reach
+    inverse_ex = 1 / np.where(np.abs(ex) < _NEGLIGIBLE, 1.0, ex)  # a vertical edge contributes 0: factor ex below
+    middle, reach = -mx * inverse_ex, a * np.abs(inverse_ex)  # |x| <= a for t in middle +- reach
     t0, t1 = (middle - reach).clip(-1.0, 1.0), (middle + reach).clip(-1.0, 1.0)
-    inverse = 1 / np.where(np.abs(ey) < _NEGLIGIBLE, 1.0, ey)  # on a horizontal edge y0 = y1, so any s0, s1 will do
-    middle, reach = -my * inverse, b * np.abs(inverse)  # |y| <= b for t in middle +- reach
+    inverse_ey = 1 / np.where(np.abs(ey) < _NEGLIGIBLE, 1.0, ey)  # on a horizontal edge y0 = y1, so any s0, s1 will do
+    middle, reach = -my * inverse_ey, b * np.abs(inverse_ey)  # |y| <= b for t in middle +- reach
     s0, s1 = (middle - reach).clip(t0, t1), (middle + reach).clip(t0, t1)
     # the clamped y is y0 from t0 to s0, linear from s0 to s1, and y1 from s1 to t1; its integral equals that of a step
     # function that jumps from y0 to y1 halfway between s0 and s1

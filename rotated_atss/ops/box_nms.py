@@ -17,8 +17,7 @@ def box_nms(
 ) -> np.ndarray:
     """Perform non-maximum suppression (NMS) on oriented boxes by their rotated IoU, computed in float64.
 
-    NMS iteratively removes lower-scoring boxes whose IoU with a higher-scoring kept box of the same group exceeds
-    ``iou_threshold``.
+    A box is removed if its IoU with a higher-scoring kept box of the same group exceeds ``iou_threshold``.
 
     Args:
         boxes: (N, 5) ``cx, cy, w, h, angle`` in pixels and radians. Zero-area boxes and boxes with non-finite values
@@ -41,8 +40,7 @@ def box_nms(
     boxes = np.asarray(boxes, dtype=np.float64)
     finite = np.isfinite(boxes).all(axis=1)
     if not finite.all():
-        boxes = np.where(finite[:, None], boxes, 0.0)  # boxes without area overlap nothing
-    shapes = Shapes(
-        obb_hbbs(boxes), boxes[:, 2] * boxes[:, 3], lambda first, second: box_ious(boxes[first], boxes[second])
-    )
+        boxes = np.where(finite[:, None], boxes, 0.0)  # zero area, so that they overlap nothing
+    areas = boxes[:, 2] * boxes[:, 3]
+    shapes = Shapes(obb_hbbs(boxes), areas, lambda first, second: box_ious(boxes[first], boxes[second]))
     return nms_of_shapes(shapes, scores, iou_threshold, groups)

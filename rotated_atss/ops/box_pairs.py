@@ -1,8 +1,8 @@
 """Broad phase of rotated NMS: a fast search for the pairs of one class whose horizontal boxes overlap, on CPU or CUDA.
 
 The search is a sweep along x inside horizontal strips. :mod:`rotated_atss.ops.polygon_pairs` is the counterpart for
-NumPy arrays. Both are needed: the modules for DOTA files and tiles never load torch, and CUDA tensors have to stay on
-the device.
+NumPy arrays. Two implementations are needed: the modules for DOTA files and tiles never load torch, and CUDA tensors
+have to stay on the device.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _MIN_BOXES_PER_STRIP = 128  # per class; for fewer boxes, comparing all is faste
 def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield, in chunks, the pairs of horizontal boxes of one class that overlap or touch.
 
-    Each pair occurs once. For very large coordinates, rounding in float64 can add pairs that do not overlap. Memory is
-    bounded by the size of a chunk.
+    Each pair occurs once. For very large coordinates, rounding in float64 can add pairs that do not overlap; NMS
+    computes the IoU of every pair, so these change nothing. Only one chunk of pairs is in memory at a time.
 
     Args:
         hbbs: (N, 4) ``x1, y1, x2, y2``. Boxes with non-finite coordinates overlap nothing.
@@ -53,7 +53,7 @@ def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor
     # Each cell is shifted to its own section of the x axis, so that one sorted list serves all cells. Rounding of the
     # offsets is harmless, because the sweep only selects candidates.
     offset = cell.double() * (right.amax() - left.amin() + 1) - left.amin()
-    # entry i is compared with the entries from i + 1 to stops[i] (exclusive), which begin before it ends
+    # entry i is compared with entries i + 1 to stops[i] (exclusive), whose left side is not beyond its right side
     stops = torch.searchsorted((offset + left).contiguous(), (offset + right).contiguous(), right=True)
     starts = torch.arange(1, len(box) + 1, device=box.device)
     top, bottom = hbbs[box, 1], hbbs[box, 3]
@@ -88,9 +88,9 @@ def _list_strip_entries(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, T
         return class_index, torch.arange(len(hbbs), device=hbbs.device), strip, strip
     top, bottom = hbbs[:, 1] - hbbs[:, 1].amin(), hbbs[:, 3] - hbbs[:, 1].amin()
     max_strips = max(1, len(hbbs) // (_MIN_BOXES_PER_STRIP * len(classes)))
-    height = torch.maximum((bottom - top).mean(), bottom.amax() / max_strips)
-    height = height.clamp(min=1e-300)  # avoids a division by 0 if all boxes lie on one horizontal line
-    first, last = (top / height).long(), (bottom / height).long()
+    strip_height = torch.maximum((bottom - top).mean(), bottom.amax() / max_strips)
+    strip_height = strip_height.clamp(min=1e-300)  # avoids a division by 0 if all boxes lie on one horizontal line
+    first, last = (top / strip_height).long(), (bottom / strip_height).long()
     num_strips = max_strips + 2  # the lowest bottom gives strip max_strips, or one more by rounding
     ((row, strip),) = expand_ranges(first, last + 1, len(hbbs) * num_strips)  # large enough for a single chunk
     return class_index[row] * num_strips + strip, row, strip, first

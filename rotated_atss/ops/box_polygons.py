@@ -22,15 +22,17 @@ def hbb_polygons(boxes: np.ndarray) -> np.ndarray:
 def obb_polygons(boxes: np.ndarray) -> np.ndarray:
     """Return the corners (N, 8) of oriented boxes (N, 5) ``cx, cy, w, h, angle``, in pixels and radians.
 
+    The corners are clockwise on the image; at angle 0, the first is the upper-left one.
+
     Example:
         >>> obb_polygons(np.array([[5.0, 5, 4, 2, 0]])).tolist()
         [[3.0, 4.0, 7.0, 4.0, 7.0, 6.0, 3.0, 6.0]]
     """
     cos, sin = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
-    along = np.stack([cos, sin], axis=1) * boxes[:, 2:3] / 2
-    across = np.stack([-sin, cos], axis=1) * boxes[:, 3:4] / 2
-    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))  # of (along, across), clockwise on the image
-    return np.concatenate([boxes[:, :2] + sign1 * along + sign2 * across for sign1, sign2 in signs], axis=1)
+    half_w = np.stack([cos, sin], axis=1) * boxes[:, 2:3] / 2  # (N, 2) vector along w
+    half_h = np.stack([-sin, cos], axis=1) * boxes[:, 3:4] / 2  # (N, 2) vector along h
+    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))  # of (half_w, half_h)
+    return np.concatenate([boxes[:, :2] + w_sign * half_w + h_sign * half_h for w_sign, h_sign in signs], axis=1)
 
 
 def box_polygons(boxes: ArrayLike) -> np.ndarray:

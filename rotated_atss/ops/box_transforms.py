@@ -1,4 +1,7 @@
-"""Flip, rotate and resize boxes together with their image."""
+"""Flip, rotate and resize boxes together with their image.
+
+Oriented boxes are ``cx, cy, w, h, angle`` in pixels and radians, clockwise on the image.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,8 @@ def clamp_centers(boxes: Tensor, image_hw: Tensor) -> Tensor:
         tensor([ 0.0000, 63.0000,  8.0000,  4.0000,  0.5000])
     """
     boxes = upcast(boxes)
-    centers = torch.minimum(boxes[..., :2].clamp(min=0), (image_hw.flip(-1) - 1).to(boxes))
+    max_xy = (image_hw.flip(-1) - 1).to(boxes)
+    centers = torch.minimum(boxes[..., :2].clamp(min=0), max_xy)
     return torch.cat((centers, boxes[..., 2:]), -1)
 
 
@@ -108,7 +112,7 @@ def rot90_obb(boxes: Tensor, image_wh: tuple[float, float], turns: int = 1, angl
         boxes: (..., 5).
         image_wh: Width and height of the image before the rotation, in pixels.
         turns: Number of quarter turns clockwise; negative values rotate counterclockwise.
-        angle_version: Angle version of the result. None adds pi/2 per turn to the angle.
+        angle_version: Angle version of the result. None adds ``turns % 4`` times pi/2 to the angle.
 
     Returns:
         (..., 5).
@@ -161,8 +165,8 @@ def rotate_obb(
     Args:
         boxes: (..., 5).
         center_xy: Center of the rotation in pixels.
-        angle_rad: Angle in radians, clockwise on the image.
-        angle_version: Angle version of the result. None adds ``angle_rad`` to the angle.
+        angle_rad: Rotation in radians, clockwise on the image.
+        angle_version: Angle version of the result. None adds ``angle_rad`` to the boxes' angles.
 
     Returns:
         (..., 5).
@@ -190,7 +194,8 @@ def scale_obb(boxes: Tensor, scale_xy: tuple[float, float], angle_version: str |
     Args:
         boxes: (..., 5).
         scale_xy: New size over old size, horizontally and vertically.
-        angle_version: Angle version of the result. None keeps the angle (equal factors) or gives ``le90``.
+        angle_version: Angle version of the result. None keeps the angle if the factors are equal,
+            and is ``le90`` otherwise.
 
     Returns:
         (..., 5).
@@ -213,12 +218,12 @@ def scale_obb(boxes: Tensor, scale_xy: tuple[float, float], angle_version: str |
 def rescale_inclusive_boxes(boxes: Tensor, scale_factor: tuple[float, float]) -> Tensor:
     """Scale boxes to the original image as the official ATSS repository does.
 
-    That code stores a box as the indices of its first and last pixel and divides both by the scale. In this package,
-    ``x2`` and ``y2`` are the index of the last pixel plus 1.
+    The repository stores a box as the indices of its first and last pixel, and divides these by the scale. Here, ``x2``
+    and ``y2`` are the index of the last pixel plus 1, so the 1 is subtracted before the division and added after it.
 
     Args:
         boxes: (N, 4) ``x1, y1, x2, y2`` in the network input.
-        scale_factor: Scale (x, y) of the network input.
+        scale_factor: Size of the network input over size of the original image, horizontally and vertically.
 
     Returns:
         (N, 4).
@@ -229,5 +234,5 @@ def rescale_inclusive_boxes(boxes: Tensor, scale_factor: tuple[float, float]) ->
         >>> rescale_inclusive_boxes(torch.tensor([[30.0, 15.0, 31.0, 16.0]]), (1.5, 3.0))
         tensor([[20.,  5., 21.,  6.]])
     """
-    index_offset = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])  # coordinates minus pixel indices
+    index_offset = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])  # coordinates minus the repository's pixel indices
     return (boxes - index_offset) / boxes.new_tensor([*scale_factor, *scale_factor]) + index_offset

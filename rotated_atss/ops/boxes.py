@@ -55,8 +55,8 @@ def check_angle_version(angle_version: str) -> str:
 def _angle_limits(start: float, end: float, dtype: torch.dtype, closed: str) -> tuple[float, float]:
     """Return the smallest and the largest number of ``dtype`` inside a half-open range of real numbers.
 
-    ``closed`` is the end that belongs to the range, ``left`` or ``right``. An end that is rounded to float32, such as
-    pi / 2, can lie outside the range.
+    ``closed`` is the end that belongs to the range, ``left`` or ``right``. An end such as pi / 2 can lie outside the
+    range when it is rounded to float32; the next number inside is returned then.
     """
     scalar = np.float64 if dtype == torch.float64 else np.float32
     low, high = scalar(start), scalar(end)
@@ -67,13 +67,14 @@ def _angle_limits(start: float, end: float, dtype: torch.dtype, closed: str) -> 
     return float(low), float(high)
 
 
-def _subtract_turns(angle: Tensor, turns: Tensor, period: float) -> Tensor:
-    """Return ``angle - turns * period`` with the period split into two parts (Cody and Waite).
+def _subtract_periods(angle: Tensor, count: Tensor, period: float) -> Tensor:
+    """Return ``angle - count * period``.
 
-    The result is exact for ``turns == 0`` and accurate for small ``turns``.
+    The period is split into two parts (Cody and Waite), because pi rounded to float32 is too inaccurate. The result is
+    exact for ``count == 0`` and accurate for small counts.
     """
     coarse = float(np.float32(period))
-    return angle - turns * coarse - turns * (period - coarse)
+    return angle - count * coarse - count * (period - coarse)
 
 
 def normalize_obb(boxes: Tensor, angle_version: str) -> Tensor:
@@ -99,19 +100,19 @@ def normalize_obb(boxes: Tensor, angle_version: str) -> Tensor:
     check_angle_version(angle_version)
     cx, cy, w, h, angle = upcast(boxes).unbind(-1)
     if angle_version == "oc":
-        turns = torch.ceil(angle / HALF_PI) - 1  # quarter turns outside (0, pi/2]; an odd number swaps w and h
-        swap = torch.remainder(turns, 2) == 1
-        angle = _subtract_turns(angle, turns, HALF_PI)
+        quarter_turns = torch.ceil(angle / HALF_PI) - 1  # by which the angle is outside (0, pi/2]
+        swap = torch.remainder(quarter_turns, 2) == 1  # an odd number swaps w and h
+        angle = _subtract_periods(angle, quarter_turns, HALF_PI)
         low, high = _angle_limits(0.0, HALF_PI, angle.dtype, "right")
     else:
         start = LONG_EDGE_START[angle_version]
         swap = w < h
         angle = torch.where(swap, angle + HALF_PI, angle)
         low, high = _angle_limits(start, start + math.pi, angle.dtype, "left")
-        turns = torch.floor((angle - start) / math.pi)
+        half_turns = torch.floor((angle - start) / math.pi)
         # an angle inside the limits needs no turn; next to a limit, rounding in the division could give one
-        turns = torch.where((angle >= low) & (angle <= high), torch.zeros_like(turns), turns)
-        angle = _subtract_turns(angle, turns, math.pi)
+        half_turns = torch.where((angle >= low) & (angle <= high), torch.zeros_like(half_turns), half_turns)
+        angle = _subtract_periods(angle, half_turns, math.pi)
     w, h = torch.where(swap, h, w), torch.where(swap, w, h)
     return torch.stack((cx, cy, w, h, angle.clamp(low, high)), -1)
 
@@ -133,10 +134,10 @@ def obb_to_corners(boxes: Tensor) -> Tensor:
     """
     center, w, h, angle = upcast(boxes).split((2, 1, 1, 1), -1)
     cos, sin = angle.cos(), angle.sin()
-    along = torch.cat((cos, sin), -1) * (w / 2)
-    across = torch.cat((-sin, cos), -1) * (h / 2)
+    half_w = torch.cat((cos, sin), -1) * (w / 2)  # (..., 2) vector along w
+    half_h = torch.cat((-sin, cos), -1) * (h / 2)  # (..., 2) vector along h
     return torch.stack(
-        (center - along - across, center + along - across, center + along + across, center - along + across), -2
+        (center - half_w - half_h, center + half_w - half_h, center + half_w + half_h, center - half_w + half_h), -2
     )
 
 
@@ -211,8 +212,8 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge
         polys: (..., 8) pixels, clockwise or counterclockwise, convex or not.
         angle_version: Angle version of the result.
         rect: Which rectangle to return if several have the minimum area, as for about one DOTA label in twenty.
-            ``edge``: the one along the first such line (sides before diagonals), so that an annotated rectangle keeps
-            its direction. Areas count as equal if they differ by rounding (1e-9 of the area, or 1e-12 square pixels).
+            ``edge``: the one along the first of their lines (sides before diagonals), so that an annotated rectangle
+            keeps its direction. Areas within rounding (1e-9 of the area, or 1e-12 square pixels) count as equal.
             ``cv2``: the one that ``cv2.minAreaRect`` returns for float32 corners, which mmrotate uses. It depends on
             rounding and on the version of OpenCV, and takes one call per polygon on the CPU.
 

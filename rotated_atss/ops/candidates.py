@@ -15,7 +15,7 @@ from rotated_atss.ops.nms import rotated_nms
 
 @dataclass(frozen=True)
 class PriorPairs:
-    """(image, prior) pairs of a batch."""
+    """(image, prior) pairs of a batch of B images with A priors each."""
 
     image_index: Tensor  # (P,) int64
     prior_index: Tensor  # (P,) int64, over all levels
@@ -66,17 +66,17 @@ def best_candidates(
     """
     num_classes = scores.shape[2]
     flat_index = torch.nonzero((scores > score_thr).flatten()).squeeze(1)  # twice as fast as nonzero of (B, A, C)
-    score = (scores if ranking is None else ranking).flatten()[flat_index]
+    rank_score = (scores if ranking is None else ranking).flatten()[flat_index]
     label, row = flat_index % num_classes, flat_index.div(num_classes, rounding_mode="floor")  # row of (B * A, C)
     image_index, prior_index = row.div(scores.shape[1], rounding_mode="floor"), row % scores.shape[1]
     level_ends = torch.tensor(level_sizes, device=scores.device).cumsum(0)
     level = torch.searchsorted(level_ends, prior_index, right=True)
     group = image_index * len(level_sizes) + level  # one group per image and level
-    by_score = score.argsort(descending=True, stable=True)
-    order = by_score[group[by_score].argsort(stable=True)]
+    by_score = rank_score.argsort(descending=True, stable=True)
+    order = by_score[group[by_score].argsort(stable=True)]  # by group, then by descending score
     if nms_pre > 0:
         order = order[rank_within_groups(group[order]) < nms_pre]
-    return Candidates(image_index, prior_index, label, score).take(order)
+    return Candidates(image_index, prior_index, label, rank_score).take(order)
 
 
 def rank_within_groups(group: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def suppress_candidates(
 
     Args:
         boxes: (N, 5) boxes of the candidates.
-        candidates: Images, labels and scores of the candidates.
+        candidates: Candidates of all images; ``prior_index`` is not used.
         num_classes: Number of classes.
         iou_threshold: Boxes whose IoU with a higher-scoring kept box exceeds this value are suppressed.
         max_per_image: Maximum number of detections kept per image.
@@ -121,9 +121,9 @@ def suppress_candidates(
         >>> suppress_candidates(boxes, Candidates(image_index, torch.tensor([3, 7]), labels, scores), 2, 0.1, 100)
         tensor([1])
     """
-    # labels are offset per image, so that one NMS call serves the batch
-    labels = candidates.image_index * num_classes + candidates.labels
-    keep = rotated_nms(boxes, candidates.scores, labels, iou_threshold)
+    # a different label per image and class, so that one NMS call serves the batch
+    offset_labels = candidates.image_index * num_classes + candidates.labels
+    keep = rotated_nms(boxes, candidates.scores, offset_labels, iou_threshold)  # by descending score over all images
     keep = keep[candidates.image_index[keep].argsort(stable=True)]
     return keep[rank_within_groups(candidates.image_index[keep]) < max_per_image]
 

@@ -13,7 +13,8 @@ FRAMES = ("hbb", "obb")
 def centerness(points: Tensor, boxes: Tensor, frame: str = "hbb") -> Tensor:
     """Compute the centerness ``sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b))`` of points in oriented boxes.
 
-    ``l``, ``t``, ``r`` and ``b`` are the distances of the point from the left, top, right and bottom side of a box.
+    ``l``, ``t``, ``r`` and ``b`` are the distances of a point from the left, top, right and bottom side of the box that
+    ``frame`` selects; they are negative outside the box.
 
     Args:
         points: (..., 2) in pixels.
@@ -42,9 +43,9 @@ def centerness(points: Tensor, boxes: Tensor, frame: str = "hbb") -> Tensor:
     else:
         cos, sin = boxes[..., 4].cos(), boxes[..., 4].sin()
         dx, dy = (points - boxes[..., :2]).unbind(-1)
-        offset = torch.stack((dx * cos + dy * sin, dy * cos - dx * sin), -1)
-        left_top, right_bottom = boxes[..., 2:4] / 2 + offset, boxes[..., 2:4] / 2 - offset
+        point_in_frame = torch.stack((dx * cos + dy * sin, dy * cos - dx * sin), -1)
+        left_top, right_bottom = boxes[..., 2:4] / 2 + point_in_frame, boxes[..., 2:4] / 2 - point_in_frame
     smaller, larger = torch.minimum(left_top, right_bottom), torch.maximum(left_top, right_bottom)  # (..., 2)
-    # clamped per axis, because the product of two negative ratios would be positive
+    # clamped to 0 per axis, because the product of two negative ratios would be positive
     ratio = smaller.clamp(min=0) / larger.clamp(min=torch.finfo(larger.dtype).tiny)
     return ratio.prod(-1).sqrt()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -20,14 +20,14 @@ def cpu_if_no_float64(function: Callable[Parameters, Result]) -> Callable[Parame
     """Decorate a function to run on the CPU if the device of its tensors has no float64, and move its results back.
 
     Args:
-        function: Function that computes in float64 and returns a tensor or a tuple of tensors. Tensors among its
-            arguments are moved, but not those in lists or other containers.
+        function: Function that computes in float64 and returns a tensor or a tuple of tensors, which must have another
+            dtype to be moved back. Tensors among its arguments are moved, but not those in lists or other containers.
 
     Example:
         >>> import torch
         >>> from rotated_atss.ops.cpu_if_no_float64 import cpu_if_no_float64
-        >>> cpu_if_no_float64(lambda values: values.double().sum())(torch.ones(3))
-        tensor(3., dtype=torch.float64)
+        >>> cpu_if_no_float64(lambda values: values.double().sum().float())(torch.ones(3))
+        tensor(3.)
     """
 
     @functools.wraps(function)
@@ -40,7 +40,7 @@ def cpu_if_no_float64(function: Callable[Parameters, Result]) -> Callable[Parame
         cpu_kwargs: Any = {name: _move(value, "cpu") for name, value in kwargs.items()}
         result: Any = function(*cpu_args, **cpu_kwargs)
         if isinstance(result, tuple):
-            result = tuple(_move(value, device) for value in result)
+            return cast(Result, tuple(_move(value, device) for value in result))
         return _move(result, device)
 
     return run

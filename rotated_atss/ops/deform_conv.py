@@ -25,10 +25,10 @@ def deform_conv2d_by_sampling(
 
     Args:
         features: (B, C, H, W).
-        offset: (B, 2 * D * K, H', W'), one (dy, dx) for each of D groups of channels and each kernel position, in cells
-            of the features.
-        mask: (B, D * K, H', W'), factor of the sampled value for each group and kernel position.
-        weight: (O, C / groups, kernel height, kernel width).
+        offset: (B, 2 * D * K, H', W'), one (dy, dx) for each of D offset groups of channels and each kernel position,
+            in cells of the features.
+        mask: (B, D * K, H', W'), factor of the sampled value for each offset group and kernel position.
+        weight: (O, C / G, kernel height, kernel width) for O output channels and G groups of the convolution.
         bias: (O,).
         stride: Step of the kernel, in cells.
         padding: Zeros added at each border, in cells.
@@ -60,7 +60,7 @@ def deform_conv2d_by_sampling(
     kernel_x = (arange(kernel_width) * dilation).repeat(kernel_height).view(-1, 1, 1)
     y = offset[:, :, 0] + kernel_y + (arange(out_height) * stride - padding).view(-1, 1)  # (B * D, K, H', W')
     x = offset[:, :, 1] + kernel_x + arange(out_width) * stride - padding
-    # grid_sample expects coordinates from -1 to 1 between the outer edges of the map
+    # in grid_sample, -1 and 1 are the outer edges of the map; integers in x and y are centers of cells, hence the + 1
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), -1)
     sampled = F.grid_sample(
         features.reshape(batch * num_offset_groups, channels // num_offset_groups, height, width),
@@ -70,5 +70,6 @@ def deform_conv2d_by_sampling(
     sampled = sampled.view(batch, num_offset_groups, -1, num_positions, out_height, out_width)
     sampled = sampled * mask.view(batch, num_offset_groups, 1, num_positions, out_height, out_width)
     sampled = sampled.reshape(batch, channels * num_positions, out_height, out_width)
-    groups = channels // weight.shape[1]
+    groups = channels // weight.shape[1]  # G
+    # each kernel position is a channel now, so the kernel is 1x1
     return F.conv2d(sampled, weight.flatten(1)[..., None, None], bias, groups=groups)

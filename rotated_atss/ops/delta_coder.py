@@ -28,7 +28,8 @@ MAX_LOG_RATIO = abs(math.log(16 / 1000))
 def wrap_angle(delta: Tensor, angle_version: str) -> Tensor:
     """Wrap an angle difference into the half-open range of length pi that belongs to an angle version.
 
-    For ``oc`` the range is (-pi/2, pi/2], which contains every difference of two ``oc`` angles.
+    For ``le90`` and ``le135``, this is the range of the angle version itself. For ``oc``, it is (-pi/2, pi/2], which
+    contains every difference of two ``oc`` angles.
 
     Args:
         delta: Angle differences in radians, any shape.
@@ -112,11 +113,11 @@ def decode_deltas(
     Args:
         priors: (..., 5).
         deltas: (..., 5). Half precision is decoded in float32.
-        angle_version: Angle version of the result.
+        angle_version: Angle version of the result, if ``normalize`` is set.
         proj_xy: As in :func:`encode_deltas`.
         norm_factor: As in :func:`encode_deltas`.
         max_log_ratio: ``dw`` and ``dh`` are clamped to ``[-max_log_ratio, max_log_ratio]``.
-        normalize: Normalize the boxes to the angle version.
+        normalize: Normalize the boxes to the angle version. If False, their angle is that of the prior plus the delta.
 
     Returns:
         (..., 5) in float32 or float64.

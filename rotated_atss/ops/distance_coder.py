@@ -1,7 +1,8 @@
 """Distances ``left, top, right, bottom`` from a prior's center to the sides of a box.
 
-The encoding is that of FCOS (Tian et al., arXiv 1904.01355, equation 1). Boxes are horizontal (..., 4) or oriented
-(..., 5). For oriented boxes the distances are measured in the box's own frame, with the angle as the fifth number.
+The encoding is that of FCOS (Tian et al., arXiv 1904.01355, equation 1). Boxes are horizontal, (..., 4)
+``x1, y1, x2, y2``, or oriented, (..., 5) ``cx, cy, w, h, angle``. For oriented boxes, the distances are measured in the
+box's own frame, and the angle relative to the prior is the fifth number.
 
 The unit is the prior's side divided by ``anchor_scale``. In the configs, this is the stride of the prior's level,
 because priors are ``anchor_scale`` strides wide.
@@ -31,12 +32,13 @@ def encode_distances(
         priors: (..., 5), or (..., 4) ``x1, y1, x2, y2``, with positive sizes.
         boxes: (..., 5) or (..., 4), the same format as ``priors``.
         angle_version: Angle version in which oriented boxes are regressed. None for horizontal boxes.
-        edge_swap: Use as width of the box the side whose direction is closest to that of the prior's width.
+        edge_swap: Swap width and height of the box if its height is closer in direction to the width of the prior. Then
+            the encoded angle is in [-pi/4, pi/4].
         anchor_scale: Side of a prior divided by the unit of the distances.
 
     Returns:
-        (..., 4) ``left, top, right, bottom``, negative outside the box, or (..., 5) with the angle relative to the
-        prior's in radians.
+        (..., 4) ``left, top, right, bottom``, or (..., 5) with the angle relative to the prior's in radians. A distance
+        is negative if the prior's center lies beyond that side.
 
     Example:
         >>> import torch
@@ -46,7 +48,7 @@ def encode_distances(
         tensor([1.0000, 2.0000, 3.0000, 0.5000])
     """
     if angle_version is None:
-        center, unit = _center_and_unit(priors, anchor_scale)
+        center, unit = _hbb_center_and_unit(priors, anchor_scale)
         return torch.cat((center - boxes[..., :2], boxes[..., 2:] - center), -1) / torch.cat((unit, unit), -1)
     boxes = normalize_obb(boxes, angle_version)
     priors = priors.to(boxes.dtype)
@@ -70,7 +72,7 @@ def decode_distances(
     Args:
         priors: (..., 5) or (..., 4).
         distances: (..., 5) or (..., 4), as returned by :func:`encode_distances`. Half precision is decoded in float32.
-            A side is 0 where the sum of the two opposite distances is negative.
+            If the sum of two opposite distances is negative, the box's size in this direction is 0.
         angle_version: Angle version of the result. None for horizontal boxes.
         anchor_scale: As in :func:`encode_distances`.
 
@@ -87,7 +89,7 @@ def decode_distances(
     priors = priors.to(distances.dtype)
     left_top, right_bottom = distances[..., :2], distances[..., 2:4]
     if angle_version is None:
-        center, unit = _center_and_unit(priors, anchor_scale)
+        center, unit = _hbb_center_and_unit(priors, anchor_scale)
     else:
         center, unit = priors[..., :2], priors[..., 2:4] / anchor_scale
     size = ((left_top + right_bottom) * unit).clamp(min=0)
@@ -98,7 +100,7 @@ def decode_distances(
     return normalize_obb(torch.cat((center + _rotate(shift, angle), size, angle[..., None]), -1), angle_version)
 
 
-def _center_and_unit(priors: Tensor, anchor_scale: float) -> tuple[Tensor, Tensor]:
+def _hbb_center_and_unit(priors: Tensor, anchor_scale: float) -> tuple[Tensor, Tensor]:
     low, high = priors[..., :2], priors[..., 2:]
     return (low + high) / 2, (high - low) / anchor_scale
 

@@ -11,7 +11,7 @@ from rotated_atss.ops.checks import check_tensors
 def upcast(values: Tensor) -> Tensor:
     """Convert half-precision and integer tensors to float32; float32 and float64 are returned unchanged.
 
-    Half precision rounds angles by up to 0.2 degrees, which is too coarse for geometry.
+    bfloat16 rounds angles near pi / 2 by up to 0.2 degrees, which is too coarse for geometry.
 
     Args:
         values: Tensor of any shape and dtype.

@@ -25,7 +25,7 @@ def sample_features(features: Tensor, points: Tensor) -> Tensor:
     """
     batch, channels, height, width = features.shape
     x, y = points.unbind(-1)
-    inside = (x >= -1) & (x <= width) & (y >= -1) & (y <= height)
+    within_one_cell = (x >= -1) & (x <= width) & (y >= -1) & (y <= height)
     x, y = x.clamp(min=0).clamp(max=width - 1), y.clamp(min=0).clamp(max=height - 1)
     left, top = x.floor().long(), y.floor().long()
     right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
@@ -33,14 +33,14 @@ def sample_features(features: Tensor, points: Tensor) -> Tensor:
     x_fraction, y_fraction = (x - left).to(features.dtype)[:, None], (y - top).to(features.dtype)[:, None]
     flat = features.flatten(2)
 
-    def features_at(x: Tensor, y: Tensor) -> Tensor:
-        """Return the features (B, C, P) of the cells x, y (B, P)."""
-        return flat.gather(2, (y * width + x)[:, None].expand(batch, channels, -1))
+    def features_at(column: Tensor, row: Tensor) -> Tensor:
+        """Return the features (B, C, P) of the cells (B, P)."""
+        return flat.gather(2, (row * width + column)[:, None].expand(batch, channels, -1))
 
     upper = features_at(left, top) * (1 - x_fraction) + features_at(right, top) * x_fraction
     lower = features_at(left, bottom) * (1 - x_fraction) + features_at(right, bottom) * x_fraction
     sampled = upper * (1 - y_fraction) + lower * y_fraction
-    return torch.where(inside[:, None], sampled, torch.zeros_like(sampled))
+    return torch.where(within_one_cell[:, None], sampled, torch.zeros_like(sampled))
 
 
 def align_features(features: Tensor, boxes: Tensor, stride: float, *, transposed: bool = False) -> Tensor:
@@ -67,6 +67,6 @@ def align_features(features: Tensor, boxes: Tensor, stride: float, *, transposed
         tensor([[[[1., 2.],
                   [3., 4.]]]])
     """
-    centers = boxes[..., :2].detach() / stride
+    centers = boxes[..., :2].detach() / stride  # in cells; the pixel position (0, 0) is the center of the first cell
     sampled = sample_features(features, centers.flip(-1) if transposed else centers)
     return features + sampled.view_as(features)

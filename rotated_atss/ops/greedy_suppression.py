@@ -36,8 +36,7 @@ def greedy_keep(count: int, suppressors: np.ndarray, suppressed: np.ndarray) -> 
     """
     undecided = np.ones(count, dtype=bool)
     kept, undecided, suppressors, suppressed = decide_in_rounds(undecided, suppressors, suppressed, MAX_ROUNDS)
-    _decide_one_by_one(undecided, suppressors, suppressed)
-    return kept | undecided
+    return kept | _decide_one_by_one(undecided, suppressors, suppressed)
 
 
 def decide_in_rounds(
@@ -46,7 +45,7 @@ def decide_in_rounds(
     """Decide boxes round by round, for NumPy arrays or torch tensors on any device.
 
     Args:
-        undecided: (N,) bool, all True.
+        undecided: (N,) bool, all True; the results have its type and device.
         suppressors: As in :func:`greedy_keep`.
         suppressed: As in :func:`greedy_keep`.
         max_rounds: Stop after this many rounds. After N rounds, no pairs remain.
@@ -80,15 +79,14 @@ def decide_in_rounds(
     return kept, undecided, suppressors, suppressed
 
 
-def _decide_one_by_one(undecided: np.ndarray, suppressors: np.ndarray, suppressed: np.ndarray) -> None:
-    """Decide the remaining boxes in order of rank: set ``undecided`` to False for suppressed boxes, in place.
-
-    ``undecided`` stays True for the boxes that are kept.
-    """
+def _decide_one_by_one(undecided: np.ndarray, suppressors: np.ndarray, suppressed: np.ndarray) -> np.ndarray:
+    """Decide the undecided boxes in order of rank, and return which of them are kept."""
+    kept = undecided.copy()
     order = np.argsort(suppressors, kind="stable")
     suppressors, suppressed = suppressors[order], suppressed[order]
     ranks, starts = np.unique(suppressors, return_index=True)
     stops = [*starts[1:].tolist(), len(suppressors)]
     for rank, start, stop in zip(ranks.tolist(), starts.tolist(), stops):
-        if undecided[rank]:
-            undecided[suppressed[start:stop]] = False
+        if kept[rank]:
+            kept[suppressed[start:stop]] = False
+    return kept

@@ -23,7 +23,7 @@ from rotated_atss.ops.single_thread import single_thread
 
 Columns = Sequence[Tensor]  # cx, cy, w, h, angle
 
-MODES = ("iou", "iof")
+MODES = ("iou", "iof")  # the functions below call either one the overlap
 
 # On the CPU, the four edges of 8000 pairs fit into the cache of a core and stay below the size at which torch starts
 # threads. Threads cost more than they save here, a hundred times more on a machine with busy data loading workers.
@@ -174,11 +174,11 @@ def _edge_integrals(mx: Tensor, my: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b
     """
     one = torch.ones((), dtype=mx.dtype, device=mx.device)
     negligible = torch.finfo(mx.dtype).tiny ** 0.5  # products with the inverse of a smaller value may overflow
-    inverse = 1 / torch.where(ex.abs() < negligible, one, ex)  # the factor ex below makes a vertical edge contribute 0
-    middle, reach = -mx * inverse, a * inverse.abs()  # |x| <= a for t in middle +- reach
+    inverse_ex = 1 / torch.where(ex.abs() < negligible, one, ex)  # a vertical edge contributes 0: factor ex below
+    middle, reach = -mx * inverse_ex, a * inverse_ex.abs()  # |x| <= a for t in middle +- reach
     t0, t1 = (middle - reach).clamp(-1, 1), (middle + reach).clamp(-1, 1)
-    inverse = 1 / torch.where(ey.abs() < negligible, one, ey)  # on a horizontal edge y0 = y1, so any s0, s1 will do
-    middle, reach = -my * inverse, b * inverse.abs()  # |y| <= b for t in middle +- reach
+    inverse_ey = 1 / torch.where(ey.abs() < negligible, one, ey)  # on a horizontal edge y0 = y1, so any s0, s1 will do
+    middle, reach = -my * inverse_ey, b * inverse_ey.abs()  # |y| <= b for t in middle +- reach
     s0, s1 = (middle - reach).clamp(t0, t1), (middle + reach).clamp(t0, t1)
 
     # the clamped y is y0 from t0 to s0, linear from s0 to s1, and y1 from s1 to t1; its integral equals that of a step
@@ -213,7 +213,8 @@ def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, s
     area1, area2 = w1 * h1, w2 * h2
     inter = torch.minimum(_intersection_area(boxes1, boxes2, screened), torch.minimum(area1, area2))
     # Disjoint boxes must have an IoU of exactly 0 (NMS at threshold 0 relies on it), so areas within the rounding error
-    # become 0. The measured error is at most 1.1 eps times h1 times the longest of the other sides.
+    # become 0. The integrals clamp y to h1 / 2, so the error grows with h1 times the longest of the other sides
+    # (measured: at most 1.1 eps of it).
     longest = torch.maximum(w1, torch.maximum(w2, h2))
     significant = inter > longest * h1 * (2 * torch.finfo(inter.dtype).eps)
     has_area = torch.minimum(torch.minimum(w1, h1), torch.minimum(w2, h2)) > 0
@@ -224,7 +225,7 @@ def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, s
 
 
 def _torch_aligned(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
-    """Compute the overlap (N,) of aligned boxes (N, 5) in chunks."""
+    """Compute the overlap (N,) of boxes (N, 5) row by row, in chunks."""
     chunk_size = _PAIRS_PER_CHUNK.get(boxes1.device.type, 1 << 16)  # the default is for other devices, such as mps
     overlaps = [
         overlap_of_columns(chunk1.unbind(1), chunk2.unbind(1), mode)

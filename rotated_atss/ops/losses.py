@@ -31,17 +31,18 @@ def sigmoid_focal_loss(logits: Tensor, labels: Tensor, *, gamma: float = 2.0, al
         tensor([[0.1300, 0.0433]])
     """
     logits = upcast(logits)
-    target = functional.one_hot(labels, logits.shape[1] + 1)[:, :-1].to(torch.bool)
-    # With p_t, the probability of the correct answer: z is the logit of 1 - p_t, so -log(p_t) = softplus(z).
-    z = torch.where(target, -logits, logits)
-    weight = torch.where(target, alpha, 1 - alpha)
+    is_positive = functional.one_hot(labels, logits.shape[1] + 1)[:, :-1].to(torch.bool)
+    # p_t of the paper is the probability of the correct answer; z is the logit of 1 - p_t, so softplus(z) = -log(p_t)
+    z = torch.where(is_positive, -logits, logits)
+    weight = torch.where(is_positive, alpha, 1 - alpha)
     return weight * z.sigmoid().pow(gamma) * functional.softplus(z)
 
 
 def rotated_iou_loss(pred: Tensor, target: Tensor, *, form: str = "linear", eps: float = 1e-6) -> Tensor:
-    """Compute the IoU loss of aligned oriented boxes.
+    """Compute the IoU loss of predicted and target oriented boxes, row by row.
 
-    AP50 of Rotated ATSS on DOTA-v1.0 published in mmrotate pull request 551: linear 73.1, square 72.7, log 57.6.
+    The default form has the highest AP50 of Rotated ATSS on DOTA-v1.0 in mmrotate pull request 551: linear 73.1, square
+    72.7, log 57.6.
 
     Args:
         pred: (N, 5).

@@ -1,15 +1,16 @@
 """Minimum-area rectangles of quadrilaterals, with NumPy only.
 
-:func:`rotated_atss.ops.boxes.poly_to_obb` does the same for torch tensors, in every angle version. Commands that have
-no other use for torch start two seconds faster without it.
+:func:`rotated_atss.ops.boxes.poly_to_obb` does the same for torch tensors, in every angle version, and explains the
+method: the minimum-area rectangle has a side along one of the six lines through two of the corners. This module exists
+because commands that have no other use for torch start two seconds faster without it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-_POLYGONS_PER_BLOCK = 8192  # with 6 directions and 4 corners per polygon, the temporaries of a block stay in the cache
-# corners that define the six lines: four sides, two diagonals
+_POLYGONS_PER_BLOCK = 8192  # with 6 lines and 4 corners per polygon, the temporaries of a block stay in the cache
+# corners that define the lines: four sides, two diagonals
 _FIRST_CORNERS, _SECOND_CORNERS = [0, 1, 2, 3, 0, 1], [1, 2, 3, 0, 2, 3]
 
 
@@ -36,14 +37,14 @@ def min_area_boxes(polygons: np.ndarray) -> np.ndarray:
 
 
 def _fit_boxes(corners: np.ndarray) -> np.ndarray:
-    """Fit boxes (n, 5) to corners (n, 4, 2); :func:`rotated_atss.ops.boxes.poly_to_obb` explains the method."""
+    """Fit boxes (n, 5) to corners (n, 4, 2)."""
     center = corners.mean(axis=1, keepdims=True)
     points = corners - center
     edges = points[:, _SECOND_CORNERS] - points[:, _FIRST_CORNERS]  # (n, 6, 2)
     lengths = np.hypot(edges[..., 0], edges[..., 1])
-    scale = np.maximum(lengths, 1e-300)  # avoids a division by 0
+    divisor = np.maximum(lengths, 1e-300)  # not 0
     # (n, 6) unit vectors of the six lines
-    ux, uy = np.where(lengths > 0, edges[..., 0] / scale, 1.0), np.where(lengths > 0, edges[..., 1] / scale, 0.0)
+    ux, uy = np.where(lengths > 0, edges[..., 0] / divisor, 1.0), np.where(lengths > 0, edges[..., 1] / divisor, 0.0)
     x, y = points[:, None, :, 0], points[:, None, :, 1]  # (n, 1, 4)
     along = x * ux[..., None] + y * uy[..., None]  # (n, 6, 4)
     across = y * ux[..., None] - x * uy[..., None]
@@ -52,10 +53,10 @@ def _fit_boxes(corners: np.ndarray) -> np.ndarray:
     areas = np.where(lengths > 0, widths * heights, np.inf)  # two equal corners define no line
     is_minimum = areas <= areas.min(axis=1, keepdims=True) * (1 + 1e-9) + 1e-12  # as in poly_to_obb
     best = (np.arange(len(corners)), is_minimum.argmax(axis=1))  # (polygon, line); the first of equal areas
-    ux, uy, w, h = ux[best], uy[best], widths[best], heights[best]  # (n,)
+    best_ux, best_uy, w, h = ux[best], uy[best], widths[best], heights[best]  # (n,)
     mid_along, mid_across = (along_low + along_high)[best] / 2, (across_low + across_high)[best] / 2
-    cx = center[:, 0, 0] + mid_along * ux - mid_across * uy
-    cy = center[:, 0, 1] + mid_along * uy + mid_across * ux
-    angle = np.arctan2(uy, ux) + np.where(h > w, np.pi / 2, 0.0)  # direction of the long side
+    cx = center[:, 0, 0] + mid_along * best_ux - mid_across * best_uy
+    cy = center[:, 0, 1] + mid_along * best_uy + mid_across * best_ux
+    angle = np.arctan2(best_uy, best_ux) + np.where(h > w, np.pi / 2, 0.0)  # direction of the long side
     angle -= np.pi * np.floor(angle / np.pi + 0.5)  # to [-pi/2, pi/2)
     return np.stack([cx, cy, np.maximum(w, h), np.minimum(w, h), angle], axis=1)

@@ -47,8 +47,9 @@ def rotated_nms(
 ) -> Tensor:
     """Perform non-maximum suppression (NMS) on oriented boxes by their rotated IoU, within each class.
 
-    NMS iteratively removes lower-scoring boxes whose IoU with a higher-scoring kept box of the same class exceeds
-    ``iou_threshold``. The arguments are those of torchvision: ``rotated_nms(boxes, scores, iou_threshold)`` as ``nms``,
+    A box is removed if its IoU with a higher-scoring kept box of the same class exceeds ``iou_threshold``.
+
+    The arguments are those of torchvision: ``rotated_nms(boxes, scores, iou_threshold)`` as ``nms``,
     ``rotated_nms(boxes, scores, labels, iou_threshold)`` as ``batched_nms``.
 
     Args:
@@ -147,6 +148,7 @@ def rank_by_score(scores: Tensor) -> Tensor:
         >>> rank_by_score(torch.tensor([0.1, float("nan"), 0.9, 0.1]))
         tensor([2, 0, 3, 1])
     """
+    # nan_to_num also makes -inf the lowest finite number, so it ranks before NaN
     return scores.double().nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
 
 
@@ -173,14 +175,16 @@ def suppressing_pairs(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tu
     for first, second in overlapping_hbb_pairs(obb_to_hbb(boxes), labels):
         above = rotated_iou(boxes[first], boxes[second], aligned=True) > iou_threshold
         first, second = first[above], second[above]
-        suppressors.append(torch.minimum(first, second))
+        suppressors.append(torch.minimum(first, second))  # the lower index has the higher score
         suppressed.append(torch.maximum(first, second))
     empty = torch.zeros(0, dtype=torch.int64, device=boxes.device)
     return torch.cat([empty, *suppressors]), torch.cat([empty, *suppressed])
 
 
 def greedy_mask(count: int, suppressors: Tensor, suppressed: Tensor) -> Tensor:
-    """Return which boxes greedy suppression keeps, given the pairs of :func:`suppressing_pairs`.
+    """Return which boxes greedy suppression keeps, for torch tensors on any device.
+
+    The pairs are those of :func:`suppressing_pairs`.
 
     Args:
         count: Number of boxes N.

@@ -1,9 +1,9 @@
 """Exact intersection and IoU of quadrilaterals in float64, vectorized over pairs. NumPy only.
 
-A polygon is the signed sum of the trapezoids between its edges and a common base line. The intersection of two polygons
-is therefore the signed sum, over the 4 x 4 pairs of edges, of the intersections of two trapezoids. Each of these is the
-integral of the lower of two straight lines over the x-interval that both edges span. This needs no convex hull, no
-sorting of vertices and no epsilon.
+A polygon is the signed sum of the trapezoids between its edges and a horizontal base line. The intersection of two
+polygons is therefore the signed sum, over the 4 x 4 pairs of edges, of the intersections of two trapezoids. Each of
+these is the integral of the lower of two straight lines over the x-interval that both edges span. This needs no convex
+hull, no sorting of vertices and no epsilon.
 
 Quadrilaterals can be convex or not, in either orientation. Self-intersecting ones are weighted by their winding number,
 oriented so that the signed area is positive, as in DOTA_devkit's polyiou.
@@ -74,7 +74,7 @@ def polygon_hbbs(polygons: np.ndarray) -> np.ndarray:
 
 
 def polygon_intersections(polygons1: np.ndarray, polygons2: np.ndarray) -> np.ndarray:
-    """Compute the intersection areas of aligned polygons.
+    """Compute the intersection area of each polygon in ``polygons1`` with the one in the same row of ``polygons2``.
 
     Args:
         polygons1: (N, 8) ``x1 y1 ... x4 y4``.
@@ -97,14 +97,14 @@ def polygon_intersections(polygons1: np.ndarray, polygons2: np.ndarray) -> np.nd
     if len(first) != len(second):
         raise ValueError(f"polygons1 and polygons2 must have equal lengths, got {len(first)} and {len(second)}")
     intersection = np.empty(len(first))
-    for low in range(0, len(first), _PAIRS_PER_BLOCK):
-        rows = slice(low, low + _PAIRS_PER_BLOCK)
+    for start in range(0, len(first), _PAIRS_PER_BLOCK):
+        rows = slice(start, start + _PAIRS_PER_BLOCK)
         intersection[rows] = _intersections(first[rows], second[rows])
     return intersection
 
 
 def polygon_ious(polygons1: np.ndarray, polygons2: np.ndarray) -> np.ndarray:
-    """Compute the IoU of aligned polygons.
+    """Compute the IoU of each polygon in ``polygons1`` with the one in the same row of ``polygons2``.
 
     Args:
         polygons1: (N, 8) ``x1 y1 ... x4 y4``.
@@ -150,14 +150,15 @@ def _edges(vertices: np.ndarray) -> tuple[np.ndarray, ...]:
     forward = x <= x_next
     x_left, x_right = np.minimum(x, x_next), np.maximum(x, x_next)
     width = x_next - x
-    slope = np.divide(y_next - y, width, out=np.zeros_like(width), where=width != 0)  # vertical edges span no interval
+    slope = np.divide(y_next - y, width, out=np.zeros_like(width), where=width != 0)  # 0 if vertical: no interval
+    # 1 for vertices in clockwise order on the image
     orientation = np.sign((x[2] - x[0]) * (y[3] - y[1]) - (y[2] - y[0]) * (x[3] - x[1]))
     sign = np.where(forward, -orientation, orientation)
     return x_left, x_right, np.where(forward, y, y_next), slope, sign
 
 
 def _intersections(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Compute the intersection areas (n,) of aligned polygons, both given as vertices (n, 4, 2)."""
+    """Compute the intersection areas (n,) row by row, of polygons given as vertices (n, 4, 2)."""
     # coordinates relative to the first polygon's center are small, which keeps the precision far from the origin
     first = np.array(first.transpose(1, 2, 0), order="C")  # (4, 2, n), a copy
     center = first.mean(axis=0)

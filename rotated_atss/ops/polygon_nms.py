@@ -25,8 +25,7 @@ def polygon_nms(
 ) -> np.ndarray:
     """Perform non-maximum suppression (NMS) on quadrilaterals by their exact IoU.
 
-    NMS iteratively removes lower-scoring polygons whose IoU with a higher-scoring kept polygon of the same group
-    exceeds ``iou_threshold``.
+    A polygon is removed if its IoU with a higher-scoring kept polygon of the same group exceeds ``iou_threshold``.
 
     Args:
         polygons: (N, 8) ``x1 y1 ... x4 y4``, any quadrilaterals. Zero-area polygons overlap nothing.
@@ -149,7 +148,7 @@ class _Suppression:
         consecutive ranks of every group. Per block, suppression within the block is decided first, then the kept shapes
         of the block suppress shapes of later blocks.
         """
-        kept = np.ones(len(self.groups), dtype=bool)
+        kept = np.ones(len(self.groups), dtype=bool)  # not suppressed so far
         rank = _rank_in_group(self.groups)
         for low in range(0, int(rank.max(initial=-1)) + 1, _BLOCK_SIZE):
             block = np.flatnonzero(kept & (rank >= low) & (rank < low + _BLOCK_SIZE))
@@ -205,12 +204,12 @@ def _rank_in_group(groups: np.ndarray) -> np.ndarray:
 
 
 def _batches(groups: np.ndarray) -> Iterator[slice]:
-    """Yield batches of whole groups whose shapes and pairs fit in memory even if all shapes overlap."""
+    """Split sorted group numbers (N,) into batches of whole groups that fit in memory even if all shapes overlap."""
     starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])) if len(groups) else np.empty(0, np.int64)
     stops = np.append(starts[1:], len(groups))
     group_sizes = stops - starts
     pairs_in_block = np.minimum(group_sizes, _BLOCK_SIZE) ** 2 // 2
-    # counting at least _MAX_BATCH_PAIRS / _MAX_BATCH_SHAPES pairs per shape bounds the number of shapes, too
+    # at least this number of pairs per shape is counted, so that a batch has at most _MAX_BATCH_SHAPES shapes
     cost = np.maximum(pairs_in_block, group_sizes * (_MAX_BATCH_PAIRS // _MAX_BATCH_SHAPES))
-    for low, high in chunk_bounds(np.cumsum(cost), _MAX_BATCH_PAIRS):
-        yield slice(int(starts[low]), int(stops[high - 1]))
+    for first_group, end_group in chunk_bounds(np.cumsum(cost), _MAX_BATCH_PAIRS):
+        yield slice(int(starts[first_group]), int(stops[end_group - 1]))

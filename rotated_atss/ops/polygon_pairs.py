@@ -86,13 +86,13 @@ def iter_overlapping_pairs_between(
 
 
 def iou_upper_bounds(hbbs1: np.ndarray, areas1: np.ndarray, hbbs2: np.ndarray, areas2: np.ndarray) -> np.ndarray:
-    """Compute upper bounds of the IoU of aligned polygons from their circumscribed boxes and their areas.
+    """Compute upper bounds of the IoU of pairs of polygons, from their circumscribed boxes and their areas.
 
     Args:
-        hbbs1: (N, 4) ``x_min, y_min, x_max, y_max``.
-        areas1: (N,) areas of the polygons, not of their boxes.
-        hbbs2: (N, 4).
-        areas2: (N,).
+        hbbs1: (N, 4) ``x_min, y_min, x_max, y_max`` of the first polygon of each pair.
+        areas1: (N,) areas of these polygons, not of their boxes.
+        hbbs2: (N, 4) of the second polygons.
+        areas2: (N,) of the second polygons.
 
     Returns:
         (N,), infinity if the boxes share at least the sum of both areas, because the bound is then undefined.
@@ -148,7 +148,7 @@ class _SortedBoxes:
 
 
 def _find_layout(hbbs: np.ndarray, groups: np.ndarray) -> _Layout:
-    """Choose the sweep axis, and strips at least as high as the average box, which touches about two of them."""
+    """Choose the sweep axis and the strips. These are at least as high as the average box, so it touches about two."""
     if not len(hbbs):
         return _Layout(0, 0.0, 1.0, 0.0, 1.0, num_strips=1)  # no boxes: any layout will do
     columns = np.ascontiguousarray(hbbs.T)
@@ -159,28 +159,28 @@ def _find_layout(hbbs: np.ndarray, groups: np.ndarray) -> _Layout:
     sweep_axis = int(np.argmin(mean_sides / np.maximum(spans, 1e-300)))
     cross_axis = 1 - sweep_axis
     max_strips = len(hbbs) // (_MIN_BOXES_PER_STRIP * len(np.unique(groups)))
-    height = max(mean_sides[cross_axis], spans[cross_axis] / max(max_strips, 1), 1e-300)
-    num_strips = int(spans[cross_axis] / height) + 1 if max_strips > 1 else 1
+    strip_height = max(mean_sides[cross_axis], spans[cross_axis] / max(max_strips, 1), 1e-300)
+    num_strips = int(spans[cross_axis] / strip_height) + 1 if max_strips > 1 else 1
     return _Layout(
         sweep_axis=sweep_axis,
         sweep_start=starts[sweep_axis],
         cell_length=spans[sweep_axis] + 1.0,
         cross_start=starts[cross_axis],
-        strip_height=height,
+        strip_height=strip_height,
         num_strips=num_strips,
     )
 
 
 def _sort_boxes(hbbs: np.ndarray, groups: np.ndarray, layout: _Layout) -> _SortedBoxes:
     """Sort boxes (N, 4) by cell and along the sweep axis."""
-    sweep_axis, cross_axis = layout.sweep_axis, 1 - layout.sweep_axis
+    sweep_axis, cross_axis = layout.sweep_axis, 1 - layout.sweep_axis  # + 2: upper coordinate in hbbs
     box_index, cell, strips = np.arange(len(hbbs)), groups, None
     if layout.num_strips > 1 and len(hbbs):
-        first = ((hbbs[:, cross_axis] - layout.cross_start) / layout.strip_height).astype(np.int64)
-        last = ((hbbs[:, cross_axis + 2] - layout.cross_start) / layout.strip_height).astype(np.int64)
+        first_strip = ((hbbs[:, cross_axis] - layout.cross_start) / layout.strip_height).astype(np.int64)
+        last_strip = ((hbbs[:, cross_axis + 2] - layout.cross_start) / layout.strip_height).astype(np.int64)
         max_entries = len(hbbs) * (layout.num_strips + 1)  # large enough for a single chunk
-        ((box_index, strip),) = expand_ranges(first, last + 1, max_entries)
-        cell, strips = groups[box_index] * layout.num_strips + strip, _Strips(strip, first[box_index])
+        ((box_index, strip),) = expand_ranges(first_strip, last_strip + 1, max_entries)
+        cell, strips = groups[box_index] * layout.num_strips + strip, _Strips(strip, first_strip[box_index])
     offsets = cell * layout.cell_length - layout.sweep_start
     sweep_low = hbbs[box_index, sweep_axis] + offsets
     order = np.argsort(sweep_low)

@@ -1,8 +1,8 @@
 """Expansion of index ranges of different lengths, for NumPy arrays and torch tensors.
 
 The searches for overlapping boxes use it: in a sorted list, box i can overlap the boxes from ``starts[i]`` to
-``stops[i]``, and these ranges are expanded into pairs. The search for polygons uses NumPy alone and never loads torch;
-the search of rotated NMS runs on CPU and CUDA tensors.
+``stops[i]`` (exclusive), and these ranges are expanded into pairs. Both kinds of arrays are supported, because the
+search for polygons never loads torch, whereas that of rotated NMS runs on CPU and CUDA tensors.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ def expand_ranges(starts: Array, stops: Array, max_pairs: int) -> Iterator[tuple
         chunk_counts = counts[low:high]
         rows = repeat(arange(low, high), chunk_counts)
         pairs_before_chunk = int(ends[low - 1]) if low else 0
-        # position of each row's first pair in the chunk
+        # position of each row's first pair in the chunk; its column is starts[row], the next columns count up
         first_pair = ends[low:high] - chunk_counts - pairs_before_chunk
-        yield rows, arange(0, len(rows)) + repeat(starts[low:high] - first_pair, chunk_counts)
+        columns = arange(0, len(rows)) + repeat(starts[low:high] - first_pair, chunk_counts)
+        yield rows, columns
 
 
 def chunk_bounds(ends: Array, max_size: int) -> Iterator[tuple[int, int]]:

@@ -19,9 +19,9 @@ def single_thread(device: torch.device) -> Iterator[None]:
     """Run the CPU operations of this block in one thread.
 
     On the small tensors of box geometry and label assignment, more threads gain nothing, and every operation would wait
-    for cores that other processes use. torch keeps this setting per Python thread, so other threads are not affected,
-    with one exception: a Python thread whose first call of torch is during the block starts with one thread and keeps
-    it.
+    for cores that other processes use. torch keeps its number of threads per Python thread. Other Python threads are
+    not affected, with one exception: a Python thread whose first call of torch is during the block computes in one
+    thread from then on.
 
     Args:
         device: Device of the tensors. The number of threads changes only for the CPU.
@@ -33,6 +33,7 @@ def single_thread(device: torch.device) -> Iterator[None]:
         ...     torch.get_num_threads()
         1
     """
+    # torch.compile cannot trace calls that read or set the number of threads
     if device.type != "cpu" or torch.compiler.is_compiling() or torch.get_num_threads() == 1:
         yield
         return
@@ -50,7 +51,7 @@ def single_threaded(
     """Decorate a function to run in one thread (:func:`single_thread`) if its first argument is a tensor on the CPU.
 
     Args:
-        function: Function whose first argument is a tensor.
+        function: Function whose first argument is a tensor. If a caller passes it by keyword, nothing changes.
         is_small: Predicate on the same arguments: whether they are so small that more threads are not faster. By
             default, it is always True.
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from rotated_atss.checkpoints.graph_info import BOXES, SCORES
 from rotated_atss.ops.box_polygons import obb_polygons
 
-# larger differences cannot be explained by rounding in float32
+# above what rounding in float32 explains
 MAX_SCORE_DIFFERENCE = 1e-3
 MAX_CORNER_DIFFERENCE = 0.1  # pixels
 
 
 @dataclass(frozen=True)
 class Differences:
-    """Differences between two outputs, over the boxes with the highest scores.
+    """Differences between the outputs of two forms of a model, over the boxes with the highest scores.
 
     Attributes:
         score: Largest difference of scores.
@@ -53,8 +53,8 @@ def compare_outputs(
     the four corners is tried as the first one, and the smallest difference counts.
 
     Args:
-        actual: Outputs by name: ``scores`` (B, A, C), ``boxes`` (B, A, 5) and, for heads with centerness,
-            ``class_scores`` (B, A, C).
+        actual: Outputs by name, for B images, A priors and C classes: ``scores`` (B, A, C), ``boxes`` (B, A, 5) and,
+            for heads with centerness, ``class_scores`` (B, A, C).
         expected: Reference outputs by name.
         num_boxes: Number of boxes per image to compare: those with the highest expected scores (maximum over classes).
 
@@ -88,8 +88,8 @@ def compare_outputs(
     corner_differences = [  # four arrays (B, N), one per corner of the actual box that is tried as the first
         np.abs(np.roll(actual_corners, steps, -2) - expected_corners).max((-2, -1)) for steps in range(4)
     ]
-    scale = np.maximum(np.abs(expected_boxes).max(-1) / 1000, 1)
-    corner = np.min(corner_differences, 0) / scale  # (B, N)
+    size_factor = np.maximum(np.abs(expected_boxes).max(-1) / 1000, 1)  # see Differences.corner
+    corner = np.min(corner_differences, 0) / size_factor  # (B, N)
     score, corner = (np.nan_to_num(values, nan=np.inf) for values in (score, corner))  # NaN counts as different
     differs = (score > MAX_SCORE_DIFFERENCE) | (corner > MAX_CORNER_DIFFERENCE)
     return Differences(float(score.max()), float(corner.max()), differs.size, float(differs.mean()))

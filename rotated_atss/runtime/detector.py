@@ -89,8 +89,8 @@ class GraphDetector:
         """Select the detections on one tile from the outputs of the graph.
 
         Args:
-            outputs: Scores (A, C) and boxes (A, 5) of all priors, by name. If these scores include the centerness, the
-                class scores (A, C) are a third output.
+            outputs: Scores (A, C) of C classes and boxes (A, 5) of all A priors, by name. If the scores include the
+                centerness, the class scores (A, C) without it are a third output.
             level_sizes: Number of priors per level.
             resized_wh: Width and height of the resized tile, without padding.
             scale_xy: Width and height of the resized tile divided by those of the tile.
@@ -98,8 +98,8 @@ class GraphDetector:
         final_scores, thresholds = outputs[SCORES], self.info.thresholds
         class_scores = outputs.get(CLASS_SCORES, final_scores)
         ranking = final_scores if self.graph.rank_by == "final" else class_scores
-        priors, labels = best_candidates(class_scores, level_sizes, thresholds.score, thresholds.nms_pre, ranking)
-        boxes, scores = outputs[BOXES][priors].astype(np.float64), final_scores[priors, labels]
+        prior_index, labels = best_candidates(class_scores, level_sizes, thresholds.score, thresholds.nms_pre, ranking)
+        boxes, scores = outputs[BOXES][prior_index].astype(np.float64), final_scores[prior_index, labels]
         if self.info.box_type == "hbb":  # the graph outputs horizontal boxes as oriented boxes of angle 0
             return self._select_horizontal(obb_hbbs(boxes), scores, labels, resized_wh, scale_xy)
         if self.graph.clamp == "centers":
@@ -125,7 +125,7 @@ class GraphDetector:
         keep = self._suppress(hbb_obbs(boxes), scores, labels)
         boxes = boxes[keep]
         if self.graph.inclusive_pixels:
-            # scale the indices of the first and the last pixel; x2 and y2 are those of the last pixel + 1
+            # the indices of the first and the last pixel are scaled; x2 and y2 are the index of the last pixel plus 1
             last_pixel_offset = np.array([0.0, 0.0, 1.0, 1.0])
             boxes = (boxes - last_pixel_offset) / scale_xyxy + last_pixel_offset
         return boxes, scores[keep], labels[keep]
@@ -196,29 +196,30 @@ def prepare_batch(tiles: Sequence[Image], preprocessing: Preprocessing) -> tuple
     """
     if preprocessing.resize is not None:
         tiles = [_resize(tile, preprocessing.resize) for tile in tiles]
-    sizes = [(int(tile.shape[0]), int(tile.shape[1])) for tile in tiles]
+    sizes_hw = [(int(tile.shape[0]), int(tile.shape[1])) for tile in tiles]
     divisor = preprocessing.pad_divisor
     # largest height and width, rounded up to a multiple of the divisor
-    height, width = (math.ceil(max(sides) / divisor) * divisor for sides in zip(*sizes))
+    height, width = (math.ceil(max(sides) / divisor) * divisor for sides in zip(*sizes_hw))
     mean = preprocessing.mean if preprocessing.channel_order == "RGB" else preprocessing.mean[::-1]
     images = np.empty((len(tiles), 3, height, width), np.float32)
-    for image, tile, (h, w) in zip(images, tiles, sizes):
+    for image, tile, (h, w) in zip(images, tiles, sizes_hw):
         image[:, :h, :w] = tile[..., ::-1].transpose(2, 0, 1)
         for channel, mean_value in zip(image, mean):
             channel[h:] = mean_value
             channel[:h, w:] = mean_value
-    return images, sizes
+    return images, sizes_hw
 
 
-def _resize(tile: Image, bounds: tuple[int, int]) -> Image:
+def _resize(tile: Image, max_sides: tuple[int, int]) -> Image:
     """Scale a tile as MMDetection's ``Resize`` with ``keep_ratio``.
 
     Args:
         tile: (H, W, 3).
-        bounds: Maximum length of the longer and of the shorter side, pixels.
+        max_sides: Maximum length of the longer and of the shorter side, pixels.
     """
     height, width = tile.shape[:2]
-    factor = min(bounds[0] / max(height, width), bounds[1] / min(height, width))
-    size = int(width * factor + 0.5), int(height * factor + 0.5)
-    resized: Image = cv2.resize(tile, size, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    max_long, max_short = max_sides
+    factor = min(max_long / max(height, width), max_short / min(height, width))
+    size_wh = int(width * factor + 0.5), int(height * factor + 0.5)
+    resized: Image = cv2.resize(tile, size_wh, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
     return resized

@@ -59,15 +59,15 @@ def quantize_to_int8(
     with tempfile.TemporaryDirectory() as folder, quiet_exporters():
         source, prepared, target = (Path(folder, name) for name in ("a.onnx", "b.onnx", "c.onnx"))
         source.write_bytes(graph)
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)  # which only transformers need
+        # symbolic shape inference is skipped, because only transformers need it
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared,
             target,
             _CalibrationReader(prepare_batch([window], info.preprocessing)[0] for window in windows),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            # On processors without VNNI, sums of products of int8 and uint8 overflow 16 bits; with 7-bit weights they
-            # do not.
+            # 7-bit weights: on processors without VNNI, sums of products of int8 and uint8 would overflow 16 bits
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -79,11 +79,11 @@ def quantize_to_int8(
 
 
 def select_windows(images: Sequence[Path], info: ModelInfo, num_windows: int) -> Iterator[Image]:
-    """Yield windows as in prediction, spread evenly over the images.
+    """Yield the pixels of windows, cut as in prediction and spread evenly over the images.
 
     Args:
         images: Image files, at least one.
-        info: The record of the model, with its windows.
+        info: The model metadata, with the size and overlap of windows.
         num_windows: Number of windows, rounded up to an equal number per image; fewer if the images have fewer.
 
     Raises:
@@ -97,7 +97,8 @@ def select_windows(images: Sequence[Path], info: ModelInfo, num_windows: int) ->
             yield image
             continue
         settings = SplitSettings(sizes=(info.window.size,), gaps=(info.window.gap,))
-        windows = sliding_windows(image.shape[1], image.shape[0], settings.grids(), settings.image_ratio).tolist()
+        height, width = image.shape[:2]
+        windows = sliding_windows(width, height, settings.grids(), settings.image_ratio).tolist()
         for index in _spread_indices(len(windows), windows_per_image):
             yield crop_window(image, windows[index], settings.padding)
 

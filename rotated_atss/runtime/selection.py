@@ -19,15 +19,15 @@ def best_candidates(
     """Select the highest-scoring (prior, class) pairs of each level.
 
     Args:
-        scores: (A, C) scores of the priors, level after level.
+        scores: (A, C) scores of A priors for C classes, level after level.
         level_sizes: Number of priors per level; their sum is A.
         score_thr: Only pairs with a score above this value are selected.
-        nms_pre: Number of pairs kept per level; all if not positive.
+        nms_pre: Maximum number of pairs kept per level; all if not positive.
         ranking: (A, C) scores that rank the pairs above the threshold, instead of ``scores``. NaN ranks last.
 
     Returns:
         Indices of the priors (N,) and of the classes (N,), sorted by level and descending ``ranking``. Pairs of equal
-        rank are in the order of the priors, then of the classes.
+        value in ``ranking`` are in the order of the priors, then of the classes.
 
     Example:
         >>> import numpy as np
@@ -43,8 +43,8 @@ def best_candidates(
         pairs = np.flatnonzero(scores[start:stop] > score_thr)  # prior * C + class, within the level
         best = _top_indices(ranking[start:stop].ravel()[pairs], nms_pre)
         selected.append(pairs[best] + start * scores.shape[1])
-    priors, labels = np.divmod(np.concatenate(selected), scores.shape[1])
-    return priors, labels
+    prior_index, labels = np.divmod(np.concatenate(selected), scores.shape[1])
+    return prior_index, labels
 
 
 def _top_indices(values: np.ndarray, count: int) -> np.ndarray:

@@ -66,7 +66,7 @@ class OnnxRuntimeSession:
         try:
             content = source if isinstance(source, bytes) else str(source)
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
-        except Exception as error:  # its exception classes are private to the extension module
+        except Exception as error:  # ONNX Runtime's exception classes are private to its extension module
             where = "the graph" if isinstance(source, bytes) else source
             raise _load_error(self.runtime, where, error) from error
         self._output_names = [output.name for output in self._session.get_outputs()]
@@ -76,7 +76,8 @@ class OnnxRuntimeSession:
     def run(self, images: Array) -> dict[str, Array]:
         """Run the graph on images (B, 3, H, W) and return its outputs by name."""
         check_input_shape(images.shape, self._input_shape)
-        outputs = _run(lambda: self._session.run(self._output_names, {self._input_name: images}), len(images))
+        inputs = {self._input_name: images}
+        outputs = _report_out_of_memory(lambda: self._session.run(self._output_names, inputs), len(images))
         return dict(zip(self._output_names, outputs))
 
 
@@ -107,7 +108,7 @@ class OpenVINOSession:
         }
         try:
             self._model = openvino.Core().compile_model(str(path), "CPU", settings)
-        except Exception as error:  # its exception classes are private to the extension module
+        except Exception as error:  # OpenVINO's exception classes are private to its extension module
             raise _load_error(self.runtime, path, error) from error
         shape = self._model.input(0).get_partial_shape()
         self._input_shape = [None if dim.is_dynamic else dim.get_length() for dim in shape]
@@ -116,7 +117,7 @@ class OpenVINOSession:
     def run(self, images: Array) -> dict[str, Array]:
         """Run the graph on images (B, 3, H, W) and return its outputs by name."""
         check_input_shape(images.shape, self._input_shape)
-        outputs = _run(lambda: self._model([images]), len(images))
+        outputs = _report_out_of_memory(lambda: self._model([images]), len(images))
         return {name: np.array(outputs[index]) for index, name in enumerate(self._output_names)}
 
 
@@ -157,7 +158,7 @@ def open_fastest_session(path: str | Path, images: Array, *, threads: int | None
 
     Args:
         path: The file.
-        images: (B, 3, H, W) input to time.
+        images: (B, 3, H, W) input of the timed runs.
         threads: Threads; None for all cores of this process.
         runs: Timed runs per runtime, after one run that is not timed. The shortest run is compared.
 
@@ -210,7 +211,7 @@ def check_input_shape(shape: Sequence[int], expected: Sequence[int | str | None]
 
 def _onnxruntime_providers(available: Sequence[str], device: str | None) -> list[Any]:
     """Return the execution providers of ONNX Runtime for a device."""
-    kind, _, index = (device or "").partition(":")
+    kind, _, index = (device or "").partition(":")  # an empty kind selects CUDA if available
     has_cuda = "CUDAExecutionProvider" in available
     if kind == "cpu" or (not kind and not has_cuda):
         return ["CPUExecutionProvider"]
@@ -221,14 +222,14 @@ def _onnxruntime_providers(available: Sequence[str], device: str | None) -> list
     return [("CUDAExecutionProvider", {"device_id": int(index or 0)}), "CPUExecutionProvider"]
 
 
-def _load_error(runtime: str, path: str | Path, error: Exception) -> UserError:
+def _load_error(runtime: str, where: str | Path, error: Exception) -> UserError:
     reason = printable(str(error), 300)
     hint = f"export the model again, or update {runtime}"
-    return UserError(f"{RUNTIME_NAMES[runtime]} cannot load the graph: {reason}", where=path, hint=hint)
+    return UserError(f"{RUNTIME_NAMES[runtime]} cannot load the graph: {reason}", where=where, hint=hint)
 
 
-def _run(compute: Callable[[], Any], batch_size: int) -> Any:
-    """Call ``compute``, and raise a UserError if there is too little memory."""
+def _report_out_of_memory(compute: Callable[[], Any], batch_size: int) -> Any:
+    """Return the result of ``compute``; if there is too little memory, raise a UserError."""
     try:
         return compute()
     except (RuntimeError, MemoryError) as error:

@@ -127,4 +127,4 @@ def test_failure_of_triton_falls_back_to_torch():
         pytest.skip("triton works here")
     pytest.importorskip("triton")
     with pytest.warns(UserWarning, match="triton failed, rotated IoU and NMS use plain torch"):
-        assert backend._try_kernel()
+        assert backend._kernel_error()

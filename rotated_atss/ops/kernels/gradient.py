@@ -1,4 +1,4 @@
-"""Gradient of the aligned IoU and IoF, computed from the boundary of the intersection.
+"""Gradient of the IoU and IoF of boxes compared row by row, computed from the boundary of the intersection.
 
 If a side of box Q moves outwards, the intersection of P and Q grows by the length of the side inside box P, times the
 displacement. The derivatives of the area with respect to Q's five numbers are therefore sums over Q's four sides of the
@@ -25,29 +25,29 @@ from rotated_atss.ops.kernels.overlap import inverse, is_negligible
 
 
 @triton.jit
-def inside_interval(m, e, half):
-    """Return the interval of t for which ``m + t e`` lies in [-half, half].
+def inside_interval(m, e, bound):
+    """Return the interval of t for which ``m + t e`` lies in [-bound, bound].
 
     If e is negligible, the interval is [-1, 1] inside, [-0.5, 0.5] exactly on the border and empty outside.
     """
     constant = is_negligible(e)
-    slack = half - tl.abs(m)
+    slack = bound - tl.abs(m)
     middle = tl.where(constant, 0, -m * inverse(e))
-    reach = tl.where(constant, tl.where(slack > 0, 1, tl.where(slack == 0, 0.5, 0)), half * tl.abs(inverse(e)))
+    reach = tl.where(constant, tl.where(slack > 0, 1, tl.where(slack == 0, 0.5, 0)), bound * tl.abs(inverse(e)))
     return middle - reach, middle + reach
 
 
 @triton.jit
-def clip_side(mx, my, ex, ey, half, a, b):
+def clip_side(mx, my, ex, ey, half_length, a, b):
     """Return the length, and the first moment about m, of the part of a side that lies in the box |x| <= a, |y| <= b.
 
-    The side is ``m + t e``, |t| <= 1, and ``half`` is half its length.
+    The side is ``m + t e``, |t| <= 1, and ``half_length`` is half its length.
     """
     x0, x1 = inside_interval(mx, ex, a)
     y0, y1 = inside_interval(my, ey, b)
     t0 = tl.maximum(tl.maximum(x0, y0), -1)
     t1 = tl.maximum(tl.minimum(tl.minimum(x1, y1), 1), t0)
-    return half * (t1 - t0), half * half * 0.5 * (t1 - t0) * (t1 + t0)
+    return half_length * (t1 - t0), half_length * half_length * 0.5 * (t1 - t0) * (t1 + t0)
 
 
 @triton.jit
@@ -63,6 +63,7 @@ def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
     uy = a2 * sin
     vx = -b2 * sin
     vy = b2 * cos
+    # per side of the second box, the length inside the first box; in the second box's frame, lower is at larger y
     right, right_moment = clip_side(cx + ux, cy + uy, vx, vy, b2, a, b)
     left, left_moment = clip_side(cx - ux, cy - uy, vx, vy, b2, a, b)
     lower, lower_moment = clip_side(cx + vx, cy + vy, ux, uy, a2, a, b)
@@ -106,6 +107,7 @@ def _backward(
     """Compute the gradients (N, 5) of both arguments from the overlaps (N,) and their gradients (N,)."""
     k = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     in_range = k < count
+    # a and b are half of w and h
     x1, y1, a1, b1, angle1, _ = load_boxes(boxes1, k, in_range)
     x2, y2, a2, b2, angle2, _ = load_boxes(boxes2, k, in_range)
     overlap = tl.load(overlaps + k, mask=in_range, other=0)
@@ -139,7 +141,7 @@ def _backward(
 
 
 class AlignedOverlap(torch.autograd.Function):
-    """Aligned IoU or IoF, differentiable once in both arguments: ``apply(boxes1, boxes2, mode)``."""
+    """IoU or IoF, row by row, differentiable once in both arguments: ``apply(boxes1, boxes2, mode)``."""
 
     @staticmethod
     def forward(ctx: Any, boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Triton kernels for the IoU and IoF of all pairs and of aligned pairs.
+"""Triton kernels for the IoU and IoF of all pairs, or of boxes compared row by row (aligned).
 
 For all pairs, cosine, sine and radius are computed once per box and stored in a table. The first kernel works on tiles
 of the (N, M) matrix and rejects pairs whose circumscribed circles do not overlap. If at least a quarter of the pairs of
@@ -52,14 +52,14 @@ def _fill_box_table(boxes, table, count, BLOCK: tl.constexpr):
     in_range = k < count
     x, y, a, b, angle, valid = load_boxes(boxes, k, in_range)
     # computed in float64 and then rounded, because errors of the direction are visible in the IoU of long boxes
-    exact = angle.to(tl.float64)
+    angle64 = angle.to(tl.float64)
     one = tl.full([BLOCK], 1, a.dtype)
     tl.store(table + k, tl.where(valid, x, float("nan")), mask=in_range)
     tl.store(table + count + k, y, mask=in_range)
     tl.store(table + count * 2 + k, a, mask=in_range)
     tl.store(table + count * 3 + k, b, mask=in_range)
-    tl.store(table + count * 4 + k, tl.cos(exact).to(a.dtype), mask=in_range)
-    tl.store(table + count * 5 + k, tl.sin(exact).to(a.dtype), mask=in_range)
+    tl.store(table + count * 4 + k, tl.cos(angle64).to(a.dtype), mask=in_range)
+    tl.store(table + count * 5 + k, tl.sin(angle64).to(a.dtype), mask=in_range)
     tl.store(table + count * 6 + k, tl.sqrt(a * a + b * b), mask=in_range)
     tl.store(table + count * 7 + k, div_rn(one, tl.where(valid, a, 1)), mask=in_range)
     tl.store(table + count * 8 + k, div_rn(one, tl.where(valid, b, 1)), mask=in_range)
@@ -125,16 +125,16 @@ def _overlap_tiles(
     in_range2 = j < count2
     candidates = table_circles_overlap(table1, table2, i, j, count1, count2, in_range1, in_range2)
     num_candidates = tl.sum(tl.sum(candidates.to(tl.int32), axis=1), axis=0)
-    offset = (i - start) * count2 + j
+    position = (i - start) * count2 + j  # in the flattened out
     overlap = tl.zeros([ROWS, COLUMNS], dtype=out.dtype.element_ty)
     if num_candidates * 4 >= ROWS * COLUMNS:  # at least a quarter of the pairs
-        exact = table_overlap(table1, table2, i, j, count1, count2, in_range1, in_range2, IOF, EPS)
-        overlap = tl.where(candidates, exact, 0)
+        computed = table_overlap(table1, table2, i, j, count1, count2, in_range1, in_range2, IOF, EPS)
+        overlap = tl.where(candidates, computed, 0)
     elif num_candidates > 0:
         flat = tl.reshape(candidates.to(tl.int32), [ROWS * COLUMNS])
         rank = tl.reshape(tl.cumsum(flat, axis=0), [ROWS, COLUMNS])  # number of each candidate in the tile, from 1
-        tl.store(pair_list + tl.atomic_add(pair_count, num_candidates) + rank - 1, offset, mask=candidates)
-    tl.store(out + offset, overlap, mask=in_range1 & in_range2)
+        tl.store(pair_list + tl.atomic_add(pair_count, num_candidates) + rank - 1, position, mask=candidates)
+    tl.store(out + position, overlap, mask=in_range1 & in_range2)
 
 
 @triton.jit(do_not_specialize=["count1", "count2", "start", "num_programs"])
@@ -148,11 +148,11 @@ def _overlap_listed(
     while first < total:
         k = first + tl.arange(0, BLOCK)
         in_range = k < total
-        offset = tl.load(pair_list + k, mask=in_range, other=0)
-        i = start + offset // count2
-        j = offset % count2
+        position = tl.load(pair_list + k, mask=in_range, other=0)
+        i = start + position // count2
+        j = position % count2
         overlap = table_overlap(table1, table2, i, j, count1, count2, in_range, in_range, IOF, EPS)
-        tl.store(out + offset, overlap, mask=in_range)
+        tl.store(out + position, overlap, mask=in_range)
         first += num_programs * BLOCK
 
 
@@ -195,7 +195,7 @@ def _fill_rows(out: Tensor, table1: Tensor, table2: Tensor, start: int, stop: in
 
 @triton.jit(do_not_specialize=["count"])
 def _overlap_aligned(boxes1, boxes2, out, count, IOF: tl.constexpr, EPS: tl.constexpr, BLOCK: tl.constexpr):
-    """Compute IoU or IoF ``out`` (N,) of aligned boxes (N, 5)."""
+    """Compute IoU or IoF ``out`` (N,) of boxes (N, 5), row by row."""
     k = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     in_range = k < count
     x1, y1, a1, b1, angle1, valid1 = load_boxes(boxes1, k, in_range)
@@ -216,7 +216,7 @@ def _overlap_aligned(boxes1, boxes2, out, count, IOF: tl.constexpr, EPS: tl.cons
 
 
 def aligned_overlap(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
-    """Compute IoU or IoF (N,) of aligned boxes (N, 5), float32 or float64, without gradient."""
+    """Compute IoU or IoF (N,) of boxes (N, 5), row by row, in float32 or float64, without gradient."""
     boxes1, boxes2 = boxes1.contiguous(), boxes2.contiguous()
     out = boxes1.new_empty(len(boxes1))
     if len(out):

@@ -30,7 +30,7 @@ def _fill_bit_matrix(
     """Compute one tile: bit b of ``matrix[i, word]`` means that box i suppresses the lower-ranked box 32 word + b."""
     first_row = tl.program_id(0) // num_words * ROWS
     word = tl.program_id(0) % num_words
-    if word >= first_row // WORD:  # the scan never reads words left of the diagonal
+    if word >= first_row // WORD:  # words left of the diagonal stay uninitialized: the scan never reads them
         i = first_row + tl.arange(0, ROWS)[:, None]
         j = word * WORD + tl.arange(0, WORD)[None, :]
         in_range1 = i < count
@@ -60,8 +60,9 @@ def any_of(tile):
 def _scan(matrix, rank, program_starts, keep, num_words, CAPACITY: tl.constexpr, WORD: tl.constexpr):
     """Decide, in order, which boxes of the classes that start in one word are kept.
 
-    The result of the k-th box is stored in ``keep[rank[k]]``. ``removed`` has one bit per box, packed in words: whether
-    a kept box of an earlier word suppresses it.
+    Boxes are numbered by class, then by score; ``rank[k]`` is the rank of box k by score over all classes. The result
+    of box k is stored in ``keep[rank[k]]``. ``removed`` has one bit per box, packed in words: whether a kept box of an
+    earlier word suppresses it.
     """
     begin = tl.load(program_starts + tl.program_id(0)).to(tl.int32)
     end = tl.load(program_starts + tl.program_id(0) + 1).to(tl.int32)
@@ -70,7 +71,7 @@ def _scan(matrix, rank, program_starts, keep, num_words, CAPACITY: tl.constexpr,
     bit = tl.arange(0, WORD)
     word = begin // WORD
     last = (end - 1) // WORD
-    while (word <= last) & (begin < end):
+    while (word <= last) & (begin < end):  # begin == end: no class starts in this program's word
         word_rows = matrix + word * WORD * num_words  # rows of the 32 boxes of this word
         # decide box by box within the word: bit k is final before box k is reached
         removed_in_word = tl.sum(tl.where(column == word, removed, 0), axis=0)
@@ -106,11 +107,11 @@ def compute_keep_mask(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshol
     keep = torch.empty(count, dtype=torch.bool, device=boxes.device)
     if not count:
         return keep
-    # sorted by class, because tiles without a pair of the same class are skipped
-    labels, rank = labels.long()[order].sort(stable=True)
+    # sorted by class, because tiles without a pair of the same class are skipped; rank: (N,) position in order
+    sorted_labels, rank = labels.long()[order].sort(stable=True)
     table = build_box_table(boxes[order[rank]])
     num_words = num_blocks(count, WORD)
-    class_starts = torch.searchsorted(labels, labels)  # (N,) first box of each box's class
+    class_starts = torch.searchsorted(sorted_labels, sorted_labels)  # (N,) first box of each box's class
     # Per word, the first box whose class starts in that word or later. Program p of the scan decides the boxes from
     # program_starts[p] to program_starts[p + 1].
     program_starts = torch.searchsorted(class_starts, torch.arange(num_words + 1, device=boxes.device) * WORD)
@@ -122,6 +123,6 @@ def compute_keep_mask(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshol
     scan_options = dict(CAPACITY=triton.next_power_of_2(num_words), WORD=WORD, num_warps=scan_warps)
     tiles = num_blocks(count, TILE_ROWS) * num_words
     with on_device(boxes):
-        _fill_bit_matrix[(tiles,)](table, labels, threshold, matrix, count, num_words, **tile_options)
+        _fill_bit_matrix[(tiles,)](table, sorted_labels, threshold, matrix, count, num_words, **tile_options)
         _scan[(num_words,)](matrix, rank, program_starts, keep.view(torch.int8), num_words, **scan_options)
     return keep

@@ -60,16 +60,17 @@ def edge_integral(mx, my, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b):
     linear up to the breakpoint s1, and y1 from there to t1. Its integral equals that of a step function that jumps from
     y0 to y1 halfway between s0 and s1.
 
-    ``inverse_x, inverse_y`` are 1 / ex and 1 / ey; ``reach_x, reach_y`` are a / |ex| and b / |ey|.
+    ``inverse_x, inverse_y`` are 1 / ex and 1 / ey; ``reach_x, reach_y`` are a / |ex| and b / |ey|. The caller
+    multiplies the result by ex / 2.
     """
-    middle = -mx * inverse_x
-    t0 = clamp(middle - reach_x, -1, 1)
-    t1 = clamp(middle + reach_x, -1, 1)
-    middle = -my * inverse_y
-    twice_step = clamp(middle - reach_y, t0, t1) + clamp(middle + reach_y, t0, t1)  # s0 + s1
+    middle_x = -mx * inverse_x
+    t0 = clamp(middle_x - reach_x, -1, 1)
+    t1 = clamp(middle_x + reach_x, -1, 1)
+    middle_y = -my * inverse_y
+    twice_jump = clamp(middle_y - reach_y, t0, t1) + clamp(middle_y + reach_y, t0, t1)  # s0 + s1
     y0 = clamp(my + t0 * ey, -b, b)
     y1 = clamp(my + t1 * ey, -b, b)
-    return y0 * (twice_step - 2 * t0) + y1 * (2 * t1 - twice_step)
+    return y0 * (twice_jump - 2 * t0) + y1 * (2 * t1 - twice_jump)
 
 
 @triton.jit
