@@ -125,7 +125,7 @@ def rotated_nms_mask(
         from rotated_atss.ops.kernels.nms_kernels import compute_keep_mask
 
         return order, compute_keep_mask(boxes, labels, order, iou_threshold)
-    pairs = suppressing_pairs(boxes[order], labels[order], iou_threshold)
+    pairs = suppressing_pairs(boxes[order], labels[order], iou_threshold, backend)
     return order, greedy_mask(len(boxes), *pairs)
 
 
@@ -152,13 +152,16 @@ def rank_by_score(scores: Tensor) -> Tensor:
     return scores.double().nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
 
 
-def suppressing_pairs(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tuple[Tensor, Tensor]:
+def suppressing_pairs(
+    boxes: Tensor, labels: Tensor, iou_threshold: float, backend: str | None = None
+) -> tuple[Tensor, Tensor]:
     """Find the pairs of boxes of one class whose IoU exceeds a threshold.
 
     Args:
         boxes: (N, 5) in descending order of score, float32 or float64.
         labels: (N,) integers.
         iou_threshold: Lower bound of the IoU (exclusive).
+        backend: Of :func:`rotated_atss.ops.iou.rotated_iou`.
 
     Returns:
         suppressors: (P,) int64 indices of the higher-scoring boxes.
@@ -173,7 +176,7 @@ def suppressing_pairs(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tu
     """
     suppressors, suppressed = [], []
     for first, second in overlapping_hbb_pairs(obb_to_hbb(boxes), labels):
-        above = rotated_iou(boxes[first], boxes[second], aligned=True) > iou_threshold
+        above = rotated_iou(boxes[first], boxes[second], aligned=True, backend=backend) > iou_threshold
         first, second = first[above], second[above]
         suppressors.append(torch.minimum(first, second))  # the lower index has the higher score
         suppressed.append(torch.maximum(first, second))

@@ -138,3 +138,16 @@ def test_arguments_that_are_not_tensors_are_named_in_the_error():
     for convert in (obb_to_poly, obb_to_hbb, lambda array: normalize_obb(array, "le90")):
         with pytest.raises(TypeError, match=r"must be a torch\.Tensor, got ndarray\. Convert it"):
             convert(boxes.numpy())
+
+
+def test_the_backend_applies_to_the_iou_of_the_pairs(monkeypatch):
+    backends = []
+
+    def spy(*args, backend=None, **kwargs):
+        backends.append(backend)
+        return rotated_iou(*args, backend=backend, **kwargs)
+
+    monkeypatch.setattr("rotated_atss.ops.nms.rotated_iou", spy)
+    boxes = torch.tensor([[50.0, 40, 30, 10, 0.3], [51, 40, 30, 10, 0.3]])
+    rotated_nms(boxes, torch.tensor([0.9, 0.8]), iou_threshold=0.5, backend="torch")
+    assert backends == ["torch"]
