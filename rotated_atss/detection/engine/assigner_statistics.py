@@ -73,6 +73,7 @@ def _expected_positives(assigner: Any, num_levels: int, priors: Tensor) -> float
 
     The paper expects 0.2 k L positives for k candidates per level and L levels.
     """
+    # Assigners with topk but without a strategy are those of ATSS; SelectionAssigner names its strategy.
     if getattr(assigner, "topk", None) is None or getattr(assigner, "strategy", "atss") != "atss":
         return None
     return POSITIVE_FRACTION * _num_candidates(assigner, priors) * num_levels
@@ -87,14 +88,14 @@ def _num_candidates(assigner: Any, priors: Tensor) -> int:
     return assigner.topk * (assigner.num_priors_per_location(priors) if isinstance(assigner, TensorAssigner) else 1)
 
 
-def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], inputs: AssignmentInput) -> Tensor:
+def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], image: AssignmentInput) -> Tensor:
     """Assign the ground truth of an image with an assigner of this package or of MMDetection.
 
     Args:
         assigner: An assigner.
         priors: (A, 5) or (A, 4), level after level.
         level_sizes: Number of priors per level.
-        inputs: Ground truth of the image.
+        image: Size and ground truth of the image.
 
     Returns:
         ``gt_index`` (A,) as :func:`rotated_atss.assign.atss_assign`.
@@ -108,11 +109,11 @@ def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], inputs:
         tensor([ 0, -1])
     """
     if isinstance(assigner, TensorAssigner):
-        gt_index, _ = assigner.assign_image(priors, level_sizes, inputs.gt_boxes, inputs.gt_boxes_ignore)
+        gt_index, _ = assigner.assign_image(priors, level_sizes, image.gt_boxes, image.gt_boxes_ignore)
         return gt_index
-    gt_labels = torch.zeros(len(inputs.gt_boxes), dtype=torch.int64)
-    gt_instances = InstanceData(bboxes=inputs.gt_boxes, labels=gt_labels)
-    gt_instances_ignore = InstanceData(bboxes=inputs.gt_boxes_ignore)
+    gt_labels = torch.zeros(len(image.gt_boxes), dtype=torch.int64)
+    gt_instances = InstanceData(bboxes=image.gt_boxes, labels=gt_labels)
+    gt_instances_ignore = InstanceData(bboxes=image.gt_boxes_ignore)
     # MMDetection's ATSSAssigner takes the level sizes, its MaxIoUAssigner does not.
     takes_level_sizes = "num_level_priors" in inspect.signature(assigner.assign).parameters
     level_args = [level_sizes] if takes_level_sizes else []
@@ -133,14 +134,14 @@ def _count_above_threshold(assigner: Any, priors: Tensor, level_sizes: list[int]
 
 
 def count_positives(
-    cfg: Config, names: Sequence[str], inputs: Iterable[AssignmentInput]
+    cfg: Config, names: Sequence[str], images: Iterable[AssignmentInput]
 ) -> tuple[BoxShapes, dict[str, PositiveCounts]]:
     """Count the positives of several assigners.
 
     Args:
         cfg: Config with the prior generator and the assigner.
         names: Names for :func:`build_assigner`; if empty, ``obb`` and ``hbb``, or ``config`` for horizontal boxes.
-        inputs: Sizes and ground truth of images.
+        images: Sizes and ground truth of the images.
 
     Returns:
         Shapes of the ground-truth boxes, and the counts of each assigner by its name.
@@ -168,7 +169,7 @@ def count_positives(
         for name, assigner in assigners.items()
     }
     shapes = BoxShapes(config_priors.oriented)
-    for image in inputs:
+    for image in images:
         priors, level_sizes = config_priors.generate(image.image_wh)
         for name, assigner in assigners.items():
             gt_index = assign_priors(assigner, priors, level_sizes, image)

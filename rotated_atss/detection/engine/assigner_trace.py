@@ -47,7 +47,11 @@ class ImageAssignment:
 
     @property
     def variant(self) -> str:
-        """Kind of boxes that the assigner compares: ``obb`` or ``hbb``; ``config`` if the priors are horizontal."""
+        """Name of the config's assigner in :func:`build_assigner`.
+
+        ``obb`` or ``hbb``, the kind of boxes that it compares; ``config`` if the priors are horizontal, so that
+        there is no choice.
+        """
         if not self.oriented:
             return "config"
         return "hbb" if getattr(self.assigner, "assigns_by_hbb", False) else "obb"
@@ -63,15 +67,15 @@ class ImageAssignment:
         """Return the ``gt_index`` (A,) that the config's assigner assigns to the priors."""
         return assign_priors(self.assigner, self.priors, self.level_sizes, self.inputs)
 
-    def trace(self, variant: str, gt_index: int) -> AssignmentTrace:
+    def trace(self, variant: str, box_index: int) -> AssignmentTrace:
         """Trace the steps of an ATSS assigner for one ground-truth box.
 
         Args:
             variant: ``obb`` or ``hbb`` to compare oriented or circumscribed boxes; ``config`` to follow the config.
-            gt_index: Index of the box in ``inputs.gt_boxes``.
+            box_index: Index of the box in ``inputs.gt_boxes``.
 
         Returns:
-            The trace; its positives are those of the assigner.
+            The trace. It repeats each step of the assigner, so it marks the same priors as positives.
         """
         assigner = build_assigner(variant, self.assigner_cfg, self.oriented)
         boxes = [self.priors, self.inputs.gt_boxes, self.inputs.gt_boxes_ignore]
@@ -79,7 +83,7 @@ class ImageAssignment:
             boxes = [obb_to_hbb(obbs) for obbs in boxes]
         priors, gt_boxes, gt_boxes_ignore = boxes
         return trace_atss(
-            priors, self.level_sizes, gt_boxes, gt_index, topk=assigner.topk,
+            priors, self.level_sizes, gt_boxes, box_index, topk=assigner.topk,
             priors_per_location=assigner.num_priors_per_location(priors), gt_boxes_ignore=gt_boxes_ignore,
             ignore_iof_threshold=assigner.ignore_iof_threshold,
             center_margin=getattr(assigner, "center_margin", CENTER_MARGIN_PX),

@@ -32,7 +32,7 @@ _PACKAGES = (
 
 
 class AtomicCheckpointRunner(Runner):
-    """MMEngine's runner with atomic checkpoints and one-line errors.
+    """MMEngine's runner with atomic checkpoints, resuming within an epoch, and one-line config errors.
 
     A checkpoint is written to a temporary file and renamed when it is complete. A full disk or an interrupt therefore
     leaves no partial checkpoint and does not damage an older one of the same name. Environment, config and hooks are
@@ -43,8 +43,8 @@ class AtomicCheckpointRunner(Runner):
     _val_dataloader: Any
     _test_dataloader: Any
 
-    _loaded_meta: dict | None = None  # ``meta`` of the checkpoint that was loaded last
     console: ConsoleHandler
+    _loaded_meta: dict | None = None  # ``meta`` of the checkpoint that was loaded last, as start weights or to resume
     resumed_meta: dict | None = None  # ``meta`` of the checkpoint that the training resumes from
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
@@ -73,7 +73,7 @@ class AtomicCheckpointRunner(Runner):
         """
         meta = dict(meta or {})
         if isinstance(self._train_loop, ResumableEpochLoop):
-            meta[EPOCH_LENGTH] = len(self.train_dataloader)  # for resuming within an epoch
+            meta[EPOCH_LENGTH] = len(self.train_dataloader)  # batches per epoch, for resuming within an epoch
         partial, final = Path(out_dir) / f"{filename}.partial", Path(out_dir) / filename
         try:
             super().save_checkpoint(out_dir, partial.name, *args, meta=meta, **kwargs)

@@ -62,7 +62,7 @@ class SkippingDataset(DatasetWrapper):
         info.update(img=np.zeros((*size, 3), np.uint8), img_shape=size, ori_shape=size)
         for transform in self.dataset.pipeline.transforms[1:]:  # the first one loads the image
             info = transform(info)
-        samples = info["data_samples"]
+        samples = info["data_samples"]  # a list with one sample per augmented copy in test-time augmentation
         for sample in samples if isinstance(samples, list) else [samples]:
             sample.set_metainfo({UNREADABLE: True})
         return info
@@ -82,7 +82,7 @@ class BadImagesHook(Hook):
         """Remove the list of an earlier run."""
         if is_main_process():
             self._path.unlink(missing_ok=True)
-        barrier()
+        barrier()  # no process may append to the list before it is removed
 
     def after_train(self, runner: Runner) -> None:
         """Log the images that training and validation skipped."""
@@ -93,7 +93,7 @@ class BadImagesHook(Hook):
         self._report(runner, "; in the result they are images without detections")
 
     def _report(self, runner: Runner, effect: str) -> None:
-        lines = read_distinct_lines(self._path)
+        lines = read_distinct_lines(self._path)  # one per image: an image is skipped with the same line in each epoch
         if lines:
             shown = "; ".join(lines[:_MAX_SHOWN]) + ("; ..." if len(lines) > _MAX_SHOWN else "")
             what = f"skipped {count_of(len(lines), 'image')} that cannot be read{effect}"

@@ -17,11 +17,14 @@ from torch import Tensor
 from rotated_atss.checkpoints.batch_record import ImageRecord
 from rotated_atss.errors import UserError, count_of
 
-_INSTANCES = ("gt_instances", "ignored_instances")
+_INSTANCE_FIELDS = ("gt_instances", "ignored_instances")  # of a DetDataSample and of an ImageRecord
 
 
 def batch_to_images(data_batch: Mapping[str, Any] | None) -> list[ImageRecord]:
     """Convert a batch to the images of a batch record, on the CPU.
+
+    Only plain values (numbers, strings, None, and lists of them) of the metainfo are kept, because a record must be
+    readable without unpickling other types.
 
     Args:
         data_batch: A batch of MMDetection, with images (C, H, W) in ``inputs`` and ``data_samples``. None gives no
@@ -87,7 +90,7 @@ def invalid_boxes(boxes: Tensor) -> Tensor:
 
 def _to_record(inputs: Tensor, sample: DetDataSample) -> ImageRecord:
     boxes = getattr(sample.get("gt_instances"), "bboxes", None)
-    instances = {name: _copy_tensors_to_cpu(sample.get(name)) for name in _INSTANCES}
+    instances = {name: _copy_tensors_to_cpu(sample.get(name)) for name in _INSTANCE_FIELDS}
     return ImageRecord(
         inputs=inputs.detach().cpu(),
         metainfo={key: _to_plain(value) for key, value in sample.metainfo.items() if _is_plain(value)},
@@ -98,7 +101,7 @@ def _to_record(inputs: Tensor, sample: DetDataSample) -> ImageRecord:
 
 def _to_sample(image: ImageRecord) -> DetDataSample:
     sample = DetDataSample(metainfo=image.metainfo)
-    for name in _INSTANCES:
+    for name in _INSTANCE_FIELDS:
         instances = InstanceData(**getattr(image, name))
         if image.box_type is not None and "bboxes" in instances:
             instances.bboxes = _find_box_class(image.box_type)(instances.bboxes)
@@ -131,6 +134,7 @@ def _copy_to_cpu(value: Tensor | BaseBoxes) -> Tensor:
 
 
 def _is_plain(value: Any) -> bool:
+    """Return whether a value is None, a string, a number, or a list or tuple of such values."""
     if isinstance(value, (list, tuple)):
         return all(map(_is_plain, value))
     return value is None or isinstance(value, (str, int, float, bool, np.number))

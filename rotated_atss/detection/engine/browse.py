@@ -106,7 +106,7 @@ class InputBrowser:
         if classes is not None:
             set_classes(cfg, classes)
         if data is not None:
-            set_data = set_test_data if split == "test" else set_train_data
+            set_data = set_test_data if split == "test" else set_train_data  # a training folder contains train and val
             set_data(cfg, data)
         if cfg.model.get("data_preprocessor") is None:
             raise UserError("the model of this config has no data_preprocessor", where=cfg.filename)
@@ -145,9 +145,9 @@ class InputBrowser:
         for index in indices:
             seed_generators(derive_seed(seed, SAMPLES, 0, index))  # 0: the epoch
             samples.append(self.dataset[index])
-            traces.append(self._recorder.trace)
+            traces.append(self._recorder.trace)  # that of the sample just loaded
         with torch.no_grad():
-            data = self._preprocessor(pseudo_collate(samples), self._is_training)
+            data = self._preprocessor(pseudo_collate(samples), training=self._is_training)
         images = zip(indices, data["inputs"], data["data_samples"], traces, strict=True)
         return [self._to_input(index, inputs, sample, trace) for index, inputs, sample, trace in images]
 
@@ -174,7 +174,7 @@ class InputBrowser:
         )
 
     def _to_image(self, inputs: Tensor) -> np.ndarray:
-        """Undo the normalization of an image (3, H, W) and return it as uint8 BGR."""
+        """Undo the normalization and channel swap of an image (3, H, W), and return it as uint8 BGR (H, W, 3)."""
         if self._preprocessor_cfg.get("mean") is not None:
             inputs = inputs * self._preprocessor.std + self._preprocessor.mean
         if self._preprocessor_cfg.get("bgr_to_rgb") or self._preprocessor_cfg.get("rgb_to_bgr"):
@@ -190,7 +190,7 @@ def find_angle_version(cfg: Config) -> str | None:
         >>> find_angle_version(Config(dict(model=dict(bbox_head=dict(bbox_coder=dict(angle_version="oc"))))))
         'oc'
     """
-    for head in ("bbox_head", "bbox_head_init"):
+    for head in ("bbox_head", "bbox_head_init"):  # bbox_head_init: first head of a refining detector such as R3Det
         coder = (cfg.model.get(head) or {}).get("bbox_coder") or {}
         if coder.get("angle_version"):
             return str(coder["angle_version"])

@@ -17,7 +17,8 @@ def one_line(error: BaseException) -> str:
         >>> one_line(KeyError("SDG is not in the optimizer registry"))
         'SDG is not in the optimizer registry'
     """
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
+    message = error.args[0] if isinstance(error, KeyError) and error.args else error  # str of a KeyError adds quotes
+    text = str(message).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
 

@@ -19,8 +19,8 @@ from rotated_atss.detection.engine.resume import INTERRUPTED_CHECKPOINT
 class BoundedCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook``, but an old checkpoint is removed only after the new one is complete.
 
-    MMEngine removes the old checkpoint first, so a full disk or a killed process could leave none. The checkpoint of an
-    interrupted run is removed after the next regular checkpoint.
+    MMEngine removes the old checkpoint first, so a full disk or a killed process could leave no checkpoint. The
+    checkpoint that an interrupted run has written before it stopped is removed after the next regular checkpoint.
     """
 
     file_backend: Any  # set by MMEngine's hook, which removes checkpoints with it
@@ -42,7 +42,8 @@ class BoundedCheckpointHook(CheckpointHook):
         self.file_backend = _DeferringBackend(backend)
         try:
             yield
-            # The new checkpoint can have the name of an old one, as when a resumed training repeats a validation.
+            # The new checkpoint, whose path MMEngine's hook has set meanwhile, can have the name of an old one, as when
+            # a resumed training repeats a validation.
             paths_to_keep = {str(self.last_ckpt), str(getattr(self, "best_ckpt_path", None))}
             for path in self.file_backend.paths_to_remove:
                 if str(path) not in paths_to_keep:

@@ -78,8 +78,11 @@ def check_weights_fit(
 ) -> None:
     """Raise an error unless the weights have the names and shapes of the model's weights.
 
+    The arguments are those of :func:`load_weights`.
+
     Raises:
-        UserError: As :func:`rotated_atss.checkpoints.compatibility.check_state_dict_fits`.
+        UserError: A weight is missing, is not in the model, or has another shape
+            (:func:`rotated_atss.checkpoints.compatibility.check_state_dict_fits`).
 
     Example:
         >>> model = nn.Linear(3, 2)
@@ -94,7 +97,7 @@ def load_weights(
     """Load weights into a model after checking that they fit.
 
     Args:
-        model: The detector without wrappers.
+        model: The detector without a wrapper such as ``DistributedDataParallel``, which adds a prefix to the names.
         state: Weights by name; the counters of batch norm (``num_batches_tracked``) can be missing.
         path: Path of the checkpoint, for the error.
         class_hint: What to do if only the number of classes differs, for the error.
@@ -110,4 +113,4 @@ def load_weights(
         [0.0, 0.0]
     """
     check_weights_fit(model, state, path, class_hint)
-    model.load_state_dict(state, strict=False)
+    model.load_state_dict(state, strict=False)  # not strict, as the counters of batch norm can be missing

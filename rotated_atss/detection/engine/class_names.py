@@ -37,10 +37,9 @@ def find_class_names(content: Mapping[str, Any], cfg: Config, num_classes: int |
         if num_classes is None or len(names) == num_classes:
             return names
         mismatches.append(f"{count_of(len(names), 'name')} {source}")
-    got = f", got {', '.join(mismatches)}" if mismatches else ""
     expected = "an unknown number of classes" if num_classes is None else count_of(num_classes, "class")
     raise UserError(
-        f"the model has {expected}{got}",
+        f"the model has {expected}, got {', '.join(mismatches) or 'no class names'}",
         where=cfg.filename,
         hint="name them: --cfg-options test_dataloader.dataset.metainfo.classes=a,b",
     )
@@ -51,7 +50,7 @@ def set_classes(cfg: Config, classes: str | Sequence[str]) -> None:
 
     Args:
         cfg: A config.
-        classes: Names in the order of the labels, or a DOTA version, as for
+        classes: Names in the order of the class indices, or a DOTA version, as for
             :func:`rotated_atss.dota.classes.resolve_classes`.
 
     Example:
@@ -65,7 +64,7 @@ def set_classes(cfg: Config, classes: str | Sequence[str]) -> None:
         for dataset in innermost_dataset_cfgs((cfg.get(loader) or {}).get("dataset")):
             dataset["metainfo"] = dict(dataset.get("metainfo") or {}, classes=names)
             dataset["metainfo"].pop("palette", None)  # the colors of the previous classes
-    _set_everywhere(cfg.get("model"), "num_classes", len(names))
+    _set_everywhere(cfg.get("model"), "num_classes", len(names))  # a model can have several heads
 
 
 def config_classes(cfg: Config, loader: str = "test_dataloader") -> tuple[str, ...] | None:

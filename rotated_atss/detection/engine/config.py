@@ -71,6 +71,7 @@ def _locate_syntax_error(path: Path) -> str:
 
 
 def _execute(path: Path, import_modules: bool = True) -> Config:
+    """Read a config by executing it and its bases. ``import_modules``: import the modules of its ``custom_imports``."""
     with _resolve_bases_by_name():
         cfg = Config.fromfile(path, import_custom_modules=import_modules)
     _remove_package_scope(cfg._cfg_dict)
@@ -176,8 +177,8 @@ def build_model(cfg: Config) -> nn.Module:
 
     Example:
         >>> model = build_model(load_config("rotated_atss_obb_r18_demo_le90"))
-        >>> type(model).__name__
-        'RetinaNet'
+        >>> type(model.backbone).__name__
+        'ResNet'
     """
     restrict_checkpoint_loading()
     with report_build_errors("this model", where=cfg.filename):
@@ -185,7 +186,9 @@ def build_model(cfg: Config) -> nn.Module:
 
 
 def find_test_dataset(cfg: Config) -> dict:
-    """Return the dataset that a config tests on, without wrappers such as ``RepeatDataset``.
+    """Return the config of the test dataset, without wrappers such as ``RepeatDataset``.
+
+    Without a test data loader, it is the validation dataset; without both, an empty dict.
 
     Example:
         >>> find_test_dataset(Config(dict(test_dataloader=dict(dataset=dict(type="DOTADataset")))))["type"]

@@ -29,6 +29,7 @@ def find_dense_head_cfgs(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
     """
     model = cfg.get("model") or {}
     train_cfg = model.get("train_cfg") or {}
+    # bbox_head_init: first head of a refining detector such as R3Det
     for head, head_train_cfg in (("bbox_head", train_cfg), ("bbox_head_init", train_cfg.get("init") or {})):
         generator = (model.get(head) or {}).get("anchor_generator")
         if generator is not None and head_train_cfg.get("assigner") is not None:
@@ -61,7 +62,8 @@ class ConfigPriors:
         generator_cfg, self.assigner_cfg = find_dense_head_cfgs(cfg)
         self._generator: Any = TASK_UTILS.build(generator_cfg)
         self.strides = [int(stride_x) for stride_x, _ in self._generator.strides]
-        self.priors_of_location: Tensor = self._generator.grid_priors([(1, 1)] * len(self.strides), device="cpu")[0]
+        one_cell = [(1, 1)] * len(self.strides)  # a feature map of one cell per level
+        self.priors_of_location: Tensor = self._generator.grid_priors(one_cell, device="cpu")[0]
         self._pad_divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
         self._generate_cached = functools.lru_cache(maxsize=_CACHED_SIZES)(self._generate_padded)
 
@@ -84,6 +86,6 @@ class ConfigPriors:
         return self._generate_cached(width, height)
 
     def _generate_padded(self, width: int, height: int) -> tuple[Tensor, list[int]]:
-        shapes = [(math.ceil(height / stride), math.ceil(width / stride)) for stride in self.strides]
-        levels = self._generator.grid_priors(shapes, device="cpu")
-        return torch.cat(levels), [len(level) for level in levels]
+        feature_hw = [(math.ceil(height / stride), math.ceil(width / stride)) for stride in self.strides]
+        priors_per_level = self._generator.grid_priors(feature_hw, device="cpu")
+        return torch.cat(priors_per_level), [len(priors) for priors in priors_per_level]

@@ -125,8 +125,10 @@ def install_console(logger: logging.Logger) -> ConsoleHandler:
         device: cpu
     """
     # Two runs of a config that begin in the same second share one logger of MMEngine, which then has a ConsoleHandler.
-    printing_types = (logging.StreamHandler, ConsoleHandler)  # a FileHandler is a subclass of StreamHandler
+    printing_types = (logging.StreamHandler, ConsoleHandler)
+    # Exact types, because isinstance would include FileHandler, a subclass of StreamHandler.
     printing_handlers = [handler for handler in logger.handlers if type(handler) in printing_types]
+    # MMEngine gives the handler of every process but the main one the level ERROR.
     lowest_level = min((handler.level for handler in printing_handlers), default=logging.ERROR)
     console = ConsoleHandler(lowest_level or logging.INFO)  # the level NOTSET is 0 and would print debug messages
     for handler in printing_handlers:

@@ -38,6 +38,7 @@ def describe_target(config: str, cfg_options: Mapping[str, Any] | None = None) -
     cfg = load_config(config, cfg_options)
     with torch.device("meta"):
         model = build_model(cfg)
+    # bbox_head_init: first head of a refining detector such as R3Det
     head_name = "bbox_head_init" if hasattr(model, "bbox_head_init") else "bbox_head"
     head = getattr(model, head_name, None)
     has_oriented_boxes = isinstance(getattr(head, "bbox_coder", None), OrientedDeltaCoder)
@@ -55,7 +56,7 @@ def describe_target(config: str, cfg_options: Mapping[str, Any] | None = None) -
 def _describe_box_encoding(head: Any) -> BoxEncoding:
     """Describe the priors and the box coder of a head for oriented boxes."""
     coder, generator = head.bbox_coder, head.prior_generator
-    corners = generator.base_anchors[0]  # (A, 4), x1 y1 x2 y2, of the finest level
+    corners = generator.base_anchors[0]  # (A, 4), x1 y1 x2 y2, of the finest level; on the CPU, unlike the weights
     sizes = corners[:, 2:] - corners[:, :2]
     return BoxEncoding(
         priors=tuple((w, h, generator.angle) for w, h in sizes.tolist()),

@@ -13,7 +13,7 @@ from rotated_atss import __version__
 from rotated_atss.checkpoints.convert import Conversion, convert_checkpoint
 from rotated_atss.checkpoints.keys import rename_keys
 from rotated_atss.checkpoints.match import config_pattern, matching_configs
-from rotated_atss.checkpoints.model_info import KEY
+from rotated_atss.checkpoints.model_info import KEY as MODEL_METADATA_KEY
 from rotated_atss.checkpoints.origin import Origin, find_origin
 from rotated_atss.checkpoints.target import Target
 from rotated_atss.configs import config_names
@@ -71,7 +71,7 @@ def convert_file(
         save_weights("atss_oc", converted.conversion.state, converted.meta)
     """
     origin = find_origin(read_checkpoint(path), path, source=source, angle_version=angle_version)
-    config, reason = (config, "given by --config") if config else _find_config(origin, path)
+    config, config_reason = (config, "given by --config") if config else _find_config(origin, path)
     target = describe_target(config, cfg_options)
     conversion = convert_checkpoint(origin, target, path)
     meta: dict[str, Any] = {
@@ -84,16 +84,17 @@ def convert_file(
     if classes:
         meta["dataset_meta"] = {"classes": list(classes)}
     try:
-        meta[KEY] = _describe_as_json(config, cfg_options, meta)
+        meta[MODEL_METADATA_KEY] = _describe_as_json(config, cfg_options, meta)
     except UserError as error:
         note = f"the files have no model metadata: {error}"
         conversion = replace(conversion, notes=[*conversion.notes, note])
-    return ConvertedFile(origin, target, reason, conversion, meta)
+    return ConvertedFile(origin, target, config_reason, conversion, meta)
 
 
 def _find_config(origin: Origin, path: str | Path) -> tuple[str, str]:
     """Return the config whose model has the shapes of the weights, and the reason for this choice."""
-    pattern = config_pattern(rename_keys(origin.state, origin.source)[0], origin.source, origin.angle_version)
+    renamed_state, _ = rename_keys(origin.state, origin.source)
+    pattern = config_pattern(renamed_state, origin.source, origin.angle_version)  # pattern of config names, or None
     configs = matching_configs(pattern, config_names(), origin.name) if pattern else []
     if not configs:
         raise UserError("no config matches the shapes of the weights", where=path, hint="choose one with --config")

@@ -18,8 +18,9 @@ def set_train_data(cfg: Config, folder: str | Path) -> None:
 
     Args:
         cfg: A config.
-        folder: Tiles written by ``rotated-atss split``, or a folder with tiles in ``trainval`` or ``train`` and, for
-            validation, in ``val``. With a COCO config: the folder of ``annotations`` and images.
+        folder: Folder of tiles that ``rotated-atss split`` has written, or a folder that contains such folders:
+            ``trainval`` or ``train`` and, for validation, ``val``. With a COCO config: the folder of ``annotations``
+            and images.
 
     Raises:
         UserError: The config has several datasets.
@@ -45,8 +46,8 @@ def set_test_data(cfg: Config, folder: str | Path) -> None:
 
     Args:
         cfg: A config.
-        folder: Tiles written by ``rotated-atss split``, or a folder with tiles in ``val`` or ``test``. With a COCO
-            config: the folder of ``annotations`` and images.
+        folder: Folder of tiles that ``rotated-atss split`` has written, or a folder with such a subfolder, named
+            ``val`` or ``test``. With a COCO config: the folder of ``annotations`` and images.
 
     Raises:
         UserError: The config has several datasets.
@@ -63,6 +64,8 @@ def set_test_data(cfg: Config, folder: str | Path) -> None:
 def find_tiles(folder: str | Path, splits: tuple[str, ...]) -> Path:
     """Return the folder if it has tiles, else its first subfolder among ``splits`` that has tiles, else the folder.
 
+    A folder of tiles is recognized by its subfolder :data:`IMAGES`.
+
     Example:
         >>> find_tiles("data/roofs", ("trainval", "train")).name  # nothing is there
         'roofs'
@@ -74,7 +77,7 @@ def find_tiles(folder: str | Path, splits: tuple[str, ...]) -> Path:
 def _only_dataset(cfg: Config, loader: str) -> Any:
     datasets = list(innermost_dataset_cfgs(cfg[loader].get("dataset")))
     if len(datasets) != 1:
-        hint = f"--cfg-options {loader}.dataset..."
+        hint = f"set the folders with --cfg-options {loader}.dataset..."
         what = f"--data is ambiguous: {loader} has {len(datasets)} datasets"
         raise UserError(what, where=cfg.filename, hint=hint)
     return datasets[0]

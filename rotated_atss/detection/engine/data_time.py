@@ -27,8 +27,9 @@ class DataTimeHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Compare the times of the latest iterations, every :data:`WINDOW` iterations."""
         self._iterations += 1
+        is_window_end = self._iterations % WINDOW == 0 and self._iterations > WINDOW  # the first window does not count
         scalars = runner.message_hub.log_scalars
-        if self._is_reported or self._iterations % WINDOW or self._iterations == WINDOW or "train/time" not in scalars:
+        if self._is_reported or not is_window_end or "train/time" not in scalars:
             return
         seconds, loading_seconds = (float(scalars[f"train/{name}"].mean(WINDOW)) for name in ("time", "data_time"))
         line = describe_waiting(loading_seconds, seconds, runner.train_dataloader.num_workers, available_cores())

@@ -19,8 +19,8 @@ def configure_dataloaders(cfg: Any, workers: int | None = None, user_keys: Colle
     """Set ``num_workers`` and ``pin_memory`` of a config's data loaders, in place.
 
     With a GPU, ``pin_memory`` is True unless the config sets it. ``num_workers`` is raised to the number of CPU cores
-    per process, at most :data:`MAX_WORKERS`, because two workers do not load tiles fast enough for a GPU. Without a
-    GPU, ``num_workers`` of the config is kept, because the network itself needs the cores.
+    per process, at most :data:`MAX_WORKERS`, because the two workers of this package's configs do not load tiles fast
+    enough for a GPU. Without a GPU, ``num_workers`` of the config is kept, because the network itself needs the cores.
 
     Args:
         cfg: A config with any of ``train_dataloader``, ``val_dataloader`` and ``test_dataloader``.
@@ -39,15 +39,17 @@ def configure_dataloaders(cfg: Any, workers: int | None = None, user_keys: Colle
     """
     if workers is not None and workers < 0:
         raise UserError(f"--workers must be at least 0, got {workers}")
-    cores_per_process = available_cores() // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    num_processes = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # on this machine; torchrun sets the variable
+    cores_per_process = available_cores() // num_processes
     for name in filter(cfg.get, LOADERS):
-        loader = cfg[name]
+        loader_cfg = cfg[name]
         if torch.cuda.is_available():
-            loader.setdefault("pin_memory", True)
+            loader_cfg.setdefault("pin_memory", True)
             is_set_by_user = workers is not None or f"{name}.num_workers" in user_keys
-            if not is_set_by_user and loader.get("num_workers"):  # 0 in a config stays 0: loading in the main process
-                loader.num_workers = max(loader.num_workers, min(MAX_WORKERS, cores_per_process))
+            # 0 in a config stays 0: loading in the main process
+            if not is_set_by_user and loader_cfg.get("num_workers"):
+                loader_cfg.num_workers = max(loader_cfg.num_workers, min(MAX_WORKERS, cores_per_process))
         if workers is not None:
-            loader.num_workers = workers
+            loader_cfg.num_workers = workers
             # PyTorch rejects persistent_workers=True without workers
-            loader.persistent_workers = workers > 0 and loader.get("persistent_workers", True)
+            loader_cfg.persistent_workers = workers > 0 and loader_cfg.get("persistent_workers", True)

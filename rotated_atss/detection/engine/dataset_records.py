@@ -23,7 +23,7 @@ from rotated_atss.ops.box_transforms import scale_obb
 class AssignmentInput:
     """Size and ground truth of an image in pixels of the network's input."""
 
-    image_wh: tuple[int, int]
+    image_wh: tuple[int, int]  # after the pipeline's resizing
     gt_boxes: Tensor  # (G, 5) or (G, 4)
     gt_boxes_ignore: Tensor  # (I, 5) or (I, 4)
 
@@ -72,20 +72,20 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
 
 
 def _load_json_records(path: str, dataset: dict) -> list[dict]:
-    instances = read_instances(path)
+    coco = read_instances(path)
     classes = (dataset.get("metainfo") or {}).get("classes") or DATASETS.get(dataset["type"]).METAINFO["classes"]
-    class_category_ids = set(category_ids(instances, classes))
+    class_category_ids = set(category_ids(coco, classes))
     return [
         {
             "width": image.width,
             "height": image.height,
             "instances": [
                 {"bbox": obj.box, "ignore_flag": int(obj.iscrowd)}
-                for obj in instances.objects.get(image.id, ())
+                for obj in coco.objects.get(image.id, ())
                 if obj.category_id in class_category_ids
             ],
         }
-        for image in instances.images
+        for image in coco.images
     ]
 
 
@@ -96,6 +96,9 @@ def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> Assignment
         record: A record of :func:`load_records`.
         pipeline: The transforms of the pipeline.
 
+    Returns:
+        The scaled input. Without instances, its boxes have 5 columns for any config.
+
     Raises:
         UserError: The record has no size and the image cannot be read.
 
@@ -105,27 +108,29 @@ def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> Assignment
         tensor([[20., 40., 60., 80.]])
     """
     width, height = (record["width"], record["height"]) if "width" in record else _read_image_wh(record["img_path"])
-    image_wh = resized_wh((width, height), pipeline)
+    input_w, input_h = resized_wh((width, height), pipeline)
     ignored = torch.tensor([bool(instance.get("ignore_flag", 0)) for instance in record["instances"]], dtype=torch.bool)
     bboxes = [list(instance["bbox"]) for instance in record["instances"]]
     boxes = torch.tensor(bboxes, dtype=torch.float32) if bboxes else torch.zeros(0, 5)
-    scale_x, scale_y = image_wh[0] / width, image_wh[1] / height
+    scale_x, scale_y = input_w / width, input_h / height
     if boxes.shape[1] == 5:
         boxes = scale_obb(boxes, (scale_x, scale_y))
     else:
         boxes = boxes * boxes.new_tensor((scale_x, scale_y, scale_x, scale_y))
-    return AssignmentInput(image_wh, boxes[~ignored], boxes[ignored])
+    return AssignmentInput((input_w, input_h), boxes[~ignored], boxes[ignored])
 
 
 def resized_wh(image_wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int, int]:
     """Compute the size of an image after the pipeline's resizing; a random scale is replaced by its median.
 
+    Only the first transform that resizes is considered.
+
     Args:
-        image_wh: Width and height in pixels.
+        image_wh: Width and height in pixels before the resizing.
         pipeline: The transforms of the pipeline.
 
     Returns:
-        Width and height in pixels.
+        Width and height in pixels after the resizing.
 
     Example:
         >>> resized_wh((400, 300), [dict(type="Resize", scale=(1024, 1024), keep_ratio=True)])

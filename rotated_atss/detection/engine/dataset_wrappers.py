@@ -7,7 +7,7 @@ from typing import Any
 
 
 def innermost_dataset_cfgs(dataset: Any) -> Iterator[Any]:
-    """Yield the configs of the datasets inside wrappers.
+    """Yield the configs of the datasets inside wrappers; that of a dataset without a wrapper is yielded itself.
 
     Args:
         dataset: Config of a dataset or wrapper, or a sequence of such configs; anything else yields nothing.
@@ -29,7 +29,7 @@ def innermost_dataset_cfgs(dataset: Any) -> Iterator[Any]:
 
 
 def innermost_built_datasets(dataset: Any) -> Iterator[Any]:
-    """Yield the built datasets inside wrappers.
+    """Yield the built datasets inside wrappers; a dataset without a wrapper is yielded itself.
 
     Args:
         dataset: A built dataset, or a wrapper with an attribute ``dataset`` or ``datasets``.
@@ -40,11 +40,11 @@ def innermost_built_datasets(dataset: Any) -> Iterator[Any]:
         >>> list(innermost_built_datasets(SimpleNamespace(dataset=inner))) == [inner]
         True
     """
-    inner = getattr(dataset, "datasets", None)
-    if not inner:
+    parts = getattr(dataset, "datasets", None)
+    if not parts:
         wrapped = getattr(dataset, "dataset", None)
-        inner = [] if wrapped is None else [wrapped]
-    if not inner:
+        parts = [] if wrapped is None else [wrapped]
+    if not parts:
         yield dataset
-    for part in inner:
+    for part in parts:
         yield from innermost_built_datasets(part)

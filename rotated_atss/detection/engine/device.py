@@ -26,7 +26,7 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-        torch.zeros(1, device=resolved).item()
+        torch.zeros(1, device=resolved).item()  # item() rejects the meta device, whose tensors have no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         hint = f"choose from {', '.join(_available_devices())}"
         if str(device).startswith("mps"):

@@ -41,7 +41,7 @@ def configure_launcher(cfg: Config, launcher: str) -> None:
 
 @contextmanager
 def process_group(launcher: str) -> Iterator[None]:
-    """Open the process group for a run on the CPU, and close it after a run on any device.
+    """Open the process group for a run on the CPU, and close it after a successful run on any device.
 
     On GPUs, MMEngine opens the group. On the CPU, MMEngine would fail for lack of a GPU, so the group is opened here,
     with gloo. It is closed because a process that exits with an open group can abort in its communication threads.
@@ -87,7 +87,7 @@ def in_any_process(*conditions: bool) -> list[bool]:
     if get_world_size() == 1:
         return list(conditions)
     flags = torch.tensor(conditions, dtype=torch.float32)
-    all_reduce(flags, "max")
+    all_reduce(flags, "max")  # 1 if any process has 1
     return [bool(flag) for flag in flags.tolist()]
 
 

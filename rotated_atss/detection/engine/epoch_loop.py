@@ -21,7 +21,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
     that were trained before the checkpoint.
     """
 
-    batches_to_skip = 0  # in the next epoch to run: batches that were trained before the checkpoint
+    batches_to_skip = 0  # batches of the next epoch to run that were trained before the checkpoint
 
     def resume_epoch(self, meta: Mapping[str, Any]) -> str | None:
         """Skip the batches of the current epoch that were trained before a checkpoint.
@@ -70,12 +70,13 @@ def skip_batches(dataloader: DataLoader, num_batches: int) -> Iterable[Any]:
     """
     if not num_batches:
         return dataloader
-    sampler: Any = dataloader.sampler
     if isinstance(dataloader.batch_sampler, ResumableBatchSampler):
         dataloader.batch_sampler.skip_batches(num_batches)
         return dataloader
-    if hasattr(sampler, "skip_in_epoch") and dataloader.batch_size:
-        sampler.skip_in_epoch(num_batches * dataloader.batch_size)
+    sampler: Any = dataloader.sampler
+    batch_size = dataloader.batch_size  # None with a custom batch sampler
+    if hasattr(sampler, "skip_in_epoch") and batch_size is not None:
+        sampler.skip_in_epoch(num_batches * batch_size)
         return dataloader
     return islice(dataloader, num_batches, None)
 

@@ -34,6 +34,7 @@ OPSET = 18  # version of the ONNX operators
 # refinement amplify rounding errors.
 _MAX_DIFFERING_SHARE = 0.05
 _INPUT_SIDE = 256  # side in pixels of the inputs for tracing and comparison, before rounding to the pad divisor
+_TRACED_BATCH_SIZE = 2  # torch.export would treat a batch size of 1 as a constant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ def export(config: str | Path | None, checkpoint: str | Path, options: ExportOpt
     if options.onnx is not None:
         import onnx  # noqa: F401  (so that a missing package is reported before the model is loaded)
     calibration_images = list_images(options.calibration) if options.calibration is not None else []
-    if config is None:
+    if config is None:  # load_model takes a config and a checkpoint, or a model file as its first argument
         loaded = load_model(checkpoint, cfg_options=options.cfg_options)
     else:
         loaded = load_model(config, checkpoint, options.cfg_options)
@@ -139,7 +140,8 @@ def export_onnx_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
     # dynamo=False: tracing takes seconds; the exporter based on torch.export took minutes for the same graph.
     with quiet_exporters(), torch.no_grad():
         torch.onnx.export(
-            graph, (_random_images(info, 2),), buffer,  # type: ignore[arg-type]  # the tracing exporter writes to buffers
+            graph, (_random_images(info, _TRACED_BATCH_SIZE, is_square=True),),
+            buffer,  # type: ignore[arg-type]  # the tracing exporter writes to buffers
             dynamo=False, opset_version=OPSET, input_names=[INPUT],
             output_names=graph.output_names, dynamic_axes={INPUT: {0: "batch", 2: "height", 3: "width"}, **output_axes},
         )  # fmt: skip
@@ -160,9 +162,10 @@ def export_program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
     # The traced graph is valid only if every level has at least two rows and columns. With the pad divisor 32, the
     # level of stride 128 needs 5 steps for this.
     height_steps, width_steps = Dim("height_steps", min=5), Dim("width_steps", min=5)  # in units of the pad divisor
-    shapes = {0: Dim("batch", min=1), 2: divisor * height_steps, 3: divisor * width_steps}
+    dynamic_axes = {0: Dim("batch", min=1), 2: divisor * height_steps, 3: divisor * width_steps}
+    images = _random_images(info, _TRACED_BATCH_SIZE, is_square=True)
     with quiet_exporters(), torch.no_grad():
-        program = torch.export.export(graph, (_random_images(info, 2),), dynamic_shapes=(shapes,))
+        program = torch.export.export(graph, (images,), dynamic_shapes=(dynamic_axes,))
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files=build_metadata(info, graph.info))
     return buffer.getvalue()
@@ -178,6 +181,7 @@ def build_metadata(info: ModelInfo, graph_info: GraphInfo) -> dict[str, str]:
     metadata = {
         KEY: info.to_json(),
         GRAPH_KEY: graph_info.to_json(),
+        # QGIS Deepness reads this and the following keys.
         "model_type": json.dumps("Detector"),
         "class_names": json.dumps(dict(enumerate(info.classes))),
         "det_iou_thresh": json.dumps(info.thresholds.merge_iou),
@@ -223,7 +227,9 @@ def _compare_with_torch(content: bytes, graph: DetectionGraph, info: ModelInfo, 
         yield "not compared with torch: onnxruntime is not installed"
         return
     session = OnnxRuntimeSession(content, "cpu")
-    differences = [_compare_outputs(session, graph, _random_images(info, batch_size)) for batch_size in (1, 3)]
+    # Other batch sizes and another shape than those of tracing show whether the graph depends on the traced input.
+    inputs = [_random_images(info, batch_size, is_square=False) for batch_size in (1, 3)]
+    differences = [_compare_outputs(session, graph, images) for images in inputs]
     worst = max(differences, key=lambda difference: difference.share)
     if precision == "float32" and worst.share > _MAX_DIFFERING_SHARE:
         raise UserError(f"outputs of the exported graph differ from torch: {worst}", hint="report it with the config")
@@ -236,14 +242,13 @@ def _compare_outputs(session: OnnxRuntimeSession, graph: DetectionGraph, images:
     return compare_outputs(session.run(images.numpy()), expected)
 
 
-def _random_images(info: ModelInfo, batch_size: int) -> Tensor:
+def _random_images(info: ModelInfo, batch_size: int, is_square: bool) -> Tensor:
     """Return random images (B, 3, H, W) whose height and width are multiples of the pad divisor.
 
-    With batch size 2, which tracing uses, the images are square. With other batch sizes, which comparisons use, height
-    and width differ.
+    If the images are not square, the height exceeds the width by one pad divisor.
     """
     divisor = info.preprocessing.pad_divisor
     side = max(_INPUT_SIDE // divisor, 2) * divisor
-    height, width = (side, side) if batch_size == 2 else (side + divisor, side)
+    height, width = (side, side) if is_square else (side + divisor, side)
     values = np.random.default_rng(batch_size).uniform(0, 255, (batch_size, 3, height, width))
     return torch.from_numpy(values.astype(np.float32))

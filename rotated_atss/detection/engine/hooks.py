@@ -41,7 +41,7 @@ class StripCallablesHook(Hook):
 class ClassCountHook(Hook):
     """Check that each dataset has as many classes as the model.
 
-    Without this check, a label index beyond the model's classes would train as background.
+    Without this check, objects with a class index beyond the model's classes would be trained as background.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -58,7 +58,8 @@ class ClassCountHook(Hook):
 
     @staticmethod
     def _check(runner: Runner, dataset: Dataset) -> None:
-        num_model_classes, names = num_classes(runner.model), getattr(dataset, "metainfo", {}).get("classes")
+        num_model_classes = num_classes(runner.model)
+        names = getattr(dataset, "metainfo", {}).get("classes")
         if num_model_classes is not None and names is not None and len(names) != num_model_classes:
             raise UserError(
                 f"the model has {count_of(num_model_classes, 'class')}, the dataset {len(names)} ({', '.join(names)})",

@@ -98,8 +98,8 @@ class LoadedDetector:
             print(message, file=sys.stderr)
         batch = pseudo_collate([self.pipeline({"img": tile, "img_id": index}) for index, tile in enumerate(tiles)])
         try:
-            amp = self.amp and has_fast_bfloat16(self.device.type)
-            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=amp):
+            uses_bfloat16 = self.amp and has_fast_bfloat16(self.device.type)
+            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=uses_bfloat16):
                 detections = [sample.pred_instances for sample in self.model.test_step(batch)]
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, MemoryError) or any(phrase in str(error).lower() for phrase in _OUT_OF_MEMORY_PHRASES):
@@ -150,8 +150,11 @@ def load_detector(
     cfg, info = loaded.cfg, loaded.info
     pipeline = _build_tile_pipeline(cfg)
     window = default_window(cfg) if info is None else info.window
-    # The gap of a whole image is 0. It must not be the overlap if the caller of predict_image chooses a window side.
+    # A model for whole images records the gap 0. It is ignored, because the windows must overlap if the caller of
+    # predict_image chooses a window side.
     has_recorded_gap = info is not None and window.size != WHOLE_IMAGE
+    loading_step = find_test_dataset(cfg)["pipeline"][0]
+    recorded_pixels = PixelOptions() if info is None else info.preprocessing.pixels
     return LoadedDetector(
         loaded.model.to(torch_device),
         pipeline,
@@ -161,9 +164,7 @@ def load_detector(
         iou_threshold=merge_iou_threshold(cfg),
         amp=amp,
         channels_last=_uses_channels_last(cfg) if channels_last is None else channels_last,
-        pixels=merge_pixel_options(
-            find_test_dataset(cfg)["pipeline"][0], PixelOptions() if info is None else info.preprocessing.pixels
-        ),
+        pixels=merge_pixel_options(loading_step, recorded_pixels),
         info=info,
     )
 
@@ -201,7 +202,10 @@ def load_model(
 
         cfg, model, classes, info = load_model("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth")
     """
-    given_config, checkpoint = (None, config) if checkpoint is None else (config, checkpoint)
+    if checkpoint is None:  # the first argument is a model file
+        given_config, checkpoint = None, config
+    else:
+        given_config = config
     content = read_checkpoint(checkpoint)
     info = read_info(content.get("meta"), checkpoint)
     cfg = resolve_config(given_config, info, checkpoint, cfg_options)

@@ -60,9 +60,9 @@ def check_log_targets(cfg: Config) -> None:
     Example:
         >>> check_log_targets(Config(dict(visualizer=dict(vis_backends=[dict(type="LocalVisBackend")]))))
     """
-    package_of_backend = {backend: name for name, backend in BACKENDS.items()}
-    for backend in (cfg.get("visualizer") or {}).get("vis_backends") or ():
-        package = package_of_backend.get(str(backend.get("type"))) if isinstance(backend, Mapping) else None
+    package_by_type = {backend_type: package for package, backend_type in BACKENDS.items()}
+    for backend_cfg in (cfg.get("visualizer") or {}).get("vis_backends") or ():
+        package = package_by_type.get(str(backend_cfg.get("type"))) if isinstance(backend_cfg, Mapping) else None
         if package is not None and not _is_installed(package):
             hint = f"pip install {package}, or log to the work folder only: --log-to {NONE}"
             raise UserError(f"this training logs to {package}, which is not installed", hint=hint)

@@ -28,7 +28,7 @@ from rotated_atss.io.pixel_options import AUTO, PixelOptions
 from rotated_atss.tiling.predict import Tiling
 from rotated_atss.tiling.split_settings import default_gap
 
-# Config keys that describe a run and not the model; they are not in the metadata.
+# Config keys that describe a run or published results (``published``) and not the model; they are not in the metadata.
 _RUN_KEYS = ("work_dir", "load_from", "resume", "launcher", "randomness", "config_name", "published", "on_bad_image")
 # Steps of a test pipeline that the metadata can describe: those that do not change the pixels, and those that resize.
 _NONPIXEL_STEPS = ("LoadBoxes", "LoadAnnotations", "PackSample", "PackDetInputs")
@@ -101,7 +101,7 @@ def default_window(cfg: Config) -> Window:
     dataset = find_test_dataset(cfg)
     try:
         resize = _find_resize_scale(list(dataset.get("pipeline") or ()))
-    except UserError:  # not reported here, because describe_model raises the same error
+    except UserError:  # no error here: only model metadata has to describe every step
         resize = None
     if dataset.get("type") != "DOTADataset" or (resize is not None and resize[0] != resize[1]):
         return Window(WHOLE_IMAGE, 0)
@@ -157,14 +157,15 @@ def _describe_preprocessing(cfg: Config, pixels: PixelOptions) -> Preprocessing:
     )
 
 
-def merge_pixel_options(step: Mapping[str, Any], recorded: PixelOptions) -> PixelOptions:
+def merge_pixel_options(loading_step: Mapping[str, Any], recorded: PixelOptions) -> PixelOptions:
     """Return the recorded pixel conversion, overridden by the options that a pipeline's loading step sets.
 
     Example:
         >>> merge_pixel_options({"type": "LoadTile", "bits": 11}, PixelOptions(bands=(3, 2, 1)))
         PixelOptions(bits=11, scaling='auto', bands=(3, 2, 1))
     """
-    configured = {name: step[name] for name in ("bits", "scaling", "bands") if step.get(name) not in (None, AUTO)}
+    names = ("bits", "scaling", "bands")
+    configured = {name: loading_step[name] for name in names if loading_step.get(name) not in (None, AUTO)}
     return PixelOptions.of(**{**asdict(recorded), **configured})
 
 
@@ -190,9 +191,10 @@ def _find_resize_scale(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | 
 def _describe_thresholds(cfg: Config) -> Thresholds:
     test_cfg: dict[str, Any] = cfg.model.get("test_cfg") or {}
     nms: dict[str, Any] = test_cfg.get("nms") or {}
-    for key, settings in (("nms.iou_threshold", nms), ("max_per_img", test_cfg)):
-        if key.rpartition(".")[2] not in settings:
-            raise UserError(f"model.test_cfg has no {key}")
+    if "iou_threshold" not in nms:
+        raise UserError("model.test_cfg has no nms.iou_threshold")
+    if "max_per_img" not in test_cfg:
+        raise UserError("model.test_cfg has no max_per_img")
     return Thresholds(
         score=max(0.0, test_cfg.get("score_thr", 0.0)),  # scores are at least 0: a negative threshold acts like 0
         nms_iou=nms["iou_threshold"],

@@ -19,8 +19,9 @@ def provide_model(entry: RegistryEntry, *, progress: bool | None = None) -> tupl
         progress: Show a progress bar; None shows it on a terminal.
 
     Returns:
-        The local file, and the conversion (None if nothing was converted). The file of a detector is a converted model
-        file with metadata; the file of a backbone is the downloaded file.
+        The local file, and the conversion (None if nothing was converted). The file of a detector is a model file with
+        metadata: the converted file, or the downloaded file if it has metadata. The file of a backbone is the
+        downloaded file.
 
     Raises:
         UserError: The file cannot be downloaded or converted, or its hash differs from the registry.
@@ -34,10 +35,13 @@ def provide_model(entry: RegistryEntry, *, progress: bool | None = None) -> tupl
         return source, None
     out = cache_folder() / f"{entry.name}.pth"
     info = read_model_info(out) if out.is_file() else None
-    if info is not None and (info.origin or "").endswith(f", {source.name}"):  # converted from this download
+    # The origin of a converted file ends in the name of its source. The cache can contain the conversion of an earlier
+    # source of this entry.
+    if info is not None and (info.origin or "").endswith(f", {source.name}"):
         return out, None
     converted = convert_file(source, config=entry.config)
-    return save_weights(out, converted.conversion.state, converted.meta)[0], converted
+    pth_path, _ = save_weights(out, converted.conversion.state, converted.meta)
+    return pth_path, converted
 
 
 def find_start_weights(name: str | Path) -> tuple[Path, bool]:

@@ -92,7 +92,7 @@ def compile_network(model: nn.Module, backend: str = "inductor") -> None:
         >>> detector = nn.ModuleDict({"backbone": nn.Conv2d(3, 8, 3)})
         >>> compile_network(detector, backend="eager")
     """
-    try:
+    try:  # with a small function, because the network itself is compiled later, in the first training steps
         torch.compile(lambda x: x.relu() + 1, backend=backend)(torch.ones(8))
     except Exception as error:  # a missing compiler or an unsupported platform raises one of many classes
         hint = "install a C++ compiler, or go on without --compile"

@@ -63,13 +63,14 @@ class NonFiniteLossHook(Hook):
         unwrap_model(runner.model).register_forward_hook(self._store_losses)
         wrappers = runner.optim_wrapper
         for wrapper in wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]:
-            # With loss scaling, the scaler itself skips steps with infinite gradients.
+            # With loss scaling, no check is needed here: the scaler itself skips steps with infinite gradients.
             if getattr(wrapper, "loss_scaler", None) is None:
                 wrapper.optimizer.register_step_pre_hook(self._check_step)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Reset the checks, and copy the statistics of batch norm, which are restored if the batch is skipped."""
-        self._losses, self._nonfinite_gradients, self._is_step_nonfinite, self._is_step_checked = None, [], False, False
+        self._losses, self._nonfinite_gradients = None, []
+        self._is_step_nonfinite = self._is_step_checked = False
         if self.action == "skip":
             self._buffers = {name: value.clone() for name, value in runner.model.named_buffers()}
 
@@ -118,7 +119,8 @@ class NonFiniteLossHook(Hook):
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         values = [] if self._losses is None else [self._losses]
         if parameters:
-            # the norm of a gradient is finite if all its values are; one call for all gradients is fast on a GPU
+            # If a value of a gradient is not finite, neither is its norm. One call for all norms is fast on a GPU; the
+            # values of each gradient are checked only if a norm or a loss is not finite.
             values.append(torch.stack(torch._foreach_norm([parameter.grad for parameter in parameters])))
         if values and not _is_finite(torch.cat(values)):
             named_parameters = unwrap_model(self._runner.model).named_parameters()
@@ -211,7 +213,7 @@ def _named_losses(outputs: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
 def _stack_losses(outputs: Mapping[str, Any]) -> Tensor:
     """Return the losses as one tensor (L,), so that a check needs a single transfer from the GPU."""
     losses = [value for _, value in _named_losses(outputs)]
-    return torch.stack(losses) if losses else torch.zeros(1)
+    return torch.stack(losses) if losses else torch.zeros(1)  # zero is finite: nothing to report
 
 
 def _is_finite(values: Tensor) -> bool:

@@ -51,8 +51,10 @@ class _SmallMapsInFloat32(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if func is torch.conv2d and args[0].shape[-2] * args[0].shape[-1] <= _SMALL_MAP_PIXELS:
-            args = [value.float() if isinstance(value, Tensor) else value for value in args]
-            with torch.autocast("cpu", enabled=False):
-                return func(*args, **(kwargs or {}))
+        if func is torch.conv2d:
+            feature_map = args[0]
+            if feature_map.shape[-2] * feature_map.shape[-1] <= _SMALL_MAP_PIXELS:
+                args = [value.float() if isinstance(value, Tensor) else value for value in args]
+                with torch.autocast("cpu", enabled=False):
+                    return func(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))

@@ -85,7 +85,7 @@ class TrainOptions(RunOptions):
 
     @property
     def config_changes(self) -> dict[str, Any]:
-        """``cfg_options``, preceded by the changes for training from scratch."""
+        """Changes for training from scratch, if chosen, and ``cfg_options``, which take precedence."""
         return {**(FROM_SCRATCH if self.from_scratch else {}), **self.cfg_options}
 
 
@@ -95,8 +95,8 @@ class TestOptions(RunOptions):
 
     Attributes:
         data: Folder of tiles, or of COCO's ``annotations`` and images, instead of that of the config.
-        labels: DOTA: label folders of the full images; None for the folders named in the split's manifest. COCO: the
-            instances JSON to test on; None for that of the config.
+        labels: DOTA: label folders of the full images; None for the folders named in the split's manifest. COCO: one
+            path, the instances JSON to test on; None for that of the config.
         out: Folder for the merged ``Task1_*.txt`` (default ``<work_dir>/merged``), or for COCO's ``results.json``
             (default ``<work_dir>/results``).
         submission: Zip file to write for DOTA's evaluation server.

@@ -86,10 +86,10 @@ def _find_metric_type(cfg: Config) -> str | None:
     return evaluator.get("type") if isinstance(evaluator, dict) else None
 
 
-def _configure_report(cfg: Config, metric_type: str | None, out: Path) -> None:
+def _configure_report(cfg: Config, metric_type: str | None, folder: Path) -> None:
     if metric_type not in ("DOTAMetric", "CocoBoxMetric"):
         raise UserError("--report needs DOTAMetric or CocoBoxMetric; this config has another metric")
-    cfg.test_evaluator.report_dir = str(out)
+    cfg.test_evaluator.report_dir = str(folder)
 
 
 def _configure_dota(
@@ -107,10 +107,12 @@ def _configure_dota(
 
 def _configure_coco(cfg: Config, labels: Sequence[str] | None, out: str | Path | None) -> str:
     """Set the output folder and labels of COCO's metric; return the output folder."""
-    dataset, out_dir = cfg.test_dataloader.dataset, str(out or Path(cfg.work_dir) / "results")
+    dataset = cfg.test_dataloader.dataset
+    out_dir = str(out or Path(cfg.work_dir) / "results")
     if labels:
         if len(labels) > 1 or not Path(labels[0]).is_file():
-            raise UserError("no such file: with a COCO config, --labels must be one instances JSON", where=labels[0])
+            what = "with a COCO config, --labels must be one instances JSON that exists"
+            raise UserError(what, where=", ".join(map(str, labels)))
         dataset.ann_file = str(Path(labels[0]).resolve())  # absolute, because it is not relative to data_root
     json_folder = (Path(dataset.get("data_root") or "") / dataset.ann_file).resolve().parent
     # check_outputs, called later, accepts a folder that contains inputs. The folder of the instances JSON is refused

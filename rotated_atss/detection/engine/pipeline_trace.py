@@ -96,12 +96,12 @@ class _RecordedStep:
         if self.is_first:
             self.recorder.start()
         trace = self.recorder.trace
-        boxes_and_labels = None  # before this step, if an earlier step has loaded them
+        boxes_and_labels = None  # those before this step; None if no earlier step has loaded them
         if "gt_bboxes" in results and _FLAGS in results:
             boxes_and_labels = results["gt_bboxes"].tensor.clone(), np.array(results["gt_bboxes_labels"])
             results[_FLAGS] = _attach_row_index(results[_FLAGS])
         new_results = self.step(results)
-        if not isinstance(new_results, dict):
+        if not isinstance(new_results, dict):  # None: the step has rejected the sample
             return new_results
         remaining_rows = _detach_row_index(new_results)
         if boxes_and_labels is not None and remaining_rows is not None:
@@ -145,7 +145,7 @@ def _attach_row_index(flags: np.ndarray) -> _IndexedFlags:
 
 
 def _detach_row_index(results: dict) -> np.ndarray | None:
-    """Return the row indices of the remaining boxes, and make the flags a plain array again."""
+    """Return the row indices of the remaining boxes, and make the flags a plain array again; None without indices."""
     flags = results.get(_FLAGS)
     if not isinstance(flags, _IndexedFlags):
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ class PositiveCenters:
         UserError: The config has no such head.
 
     Example:
+        >>> import torch
         >>> from rotated_atss.detection.engine.config import load_config
         >>> positive_centers = PositiveCenters(load_config("rotated_atss_obb_r50_fpn_1x_dota_le90"))
         >>> image = AssignmentInput((64, 64), torch.tensor([[32.0, 32, 30, 20, 0.1]]), torch.zeros(0, 5))
@@ -45,6 +45,6 @@ class PositiveCenters:
             (P, 2) x and y in pixels of the network's input, and (P,) indices of the levels.
         """
         priors, level_sizes = self._priors.generate(image.image_wh)
-        positive_index = torch.nonzero(assign_priors(self._assigner, priors, level_sizes, image) >= 0)[:, 0]
-        levels = np.repeat(np.arange(len(level_sizes)), level_sizes)
-        return centers(priors[positive_index]).double().numpy(), levels[positive_index.numpy()]
+        is_positive = assign_priors(self._assigner, priors, level_sizes, image) >= 0
+        level_of_prior = np.repeat(np.arange(len(level_sizes)), level_sizes)
+        return centers(priors[is_positive]).double().numpy(), level_of_prior[is_positive.numpy()]

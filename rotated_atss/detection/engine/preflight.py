@@ -11,7 +11,7 @@ from rotated_atss.detection.engine.dataset_wrappers import innermost_dataset_cfg
 from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.errors import UserError
 
-SMALL_JSON_BYTES = 2**25  # only a JSON up to this size is also read here, which takes no noticeable time
+SMALL_JSON_BYTES = 2**25  # a JSON up to this size is read here, which takes no noticeable time; a larger one is not
 
 
 def check_data(cfg: Config, loader: str) -> None:
@@ -44,17 +44,17 @@ def check_data(cfg: Config, loader: str) -> None:
 
 def _check_tiles(dataset: dict) -> None:
     ann_file = dataset.get("ann_file", "labelTxt")
-    images = _in_data_root(dataset, (dataset.get("data_prefix") or {}).get("img_path", "images"))
-    labels = _in_data_root(dataset, ann_file) if ann_file else None
-    for folder in (images, labels):
+    image_folder = _in_data_root(dataset, (dataset.get("data_prefix") or {}).get("img_path", "images"))
+    label_folder = _in_data_root(dataset, ann_file) if ann_file else None
+    for folder in (image_folder, label_folder):
         if folder is not None and not folder.exists():
-            raise UserError("no such folder", where=folder, hint=_hint_for_missing_tiles(images))
-    pair_images_and_labels(images, labels)
+            raise UserError("no such folder", where=folder, hint=_hint_for_missing_tiles(image_folder.parent))
+    pair_images_and_labels(image_folder, label_folder)
 
 
-def _hint_for_missing_tiles(images: Path) -> str:
-    """Return a hint for a missing folder of tiles. If the folder contains several subsets, the hint names them."""
-    subsets = sorted(folder.parent for folder in images.parent.glob("*/images") if folder.is_dir())
+def _hint_for_missing_tiles(data_folder: Path) -> str:
+    """Return a hint for a data folder without tiles. If its subfolders are folders of tiles, the hint names them."""
+    subsets = sorted(folder.parent for folder in data_folder.glob("*/images") if folder.is_dir())
     if subsets:
         return f"choose a subset: --data {' or '.join(map(str, subsets[:3]))}"
     return "make tiles with rotated-atss split, or name others: --data DIR"
@@ -62,13 +62,14 @@ def _hint_for_missing_tiles(images: Path) -> str:
 
 def _check_instances(dataset: dict) -> None:
     path = _in_data_root(dataset, dataset.get("ann_file") or "")
-    images = _in_data_root(dataset, (dataset.get("data_prefix") or {}).get("img") or "")
+    image_folder = _in_data_root(dataset, (dataset.get("data_prefix") or {}).get("img") or "")
     if not path.is_file():
         raise UserError("no such file", where=path, hint="choose another COCO dataset: --data DIR")
-    if not images.is_dir():
-        raise UserError("no such folder of images", where=images, hint=f"{path} lists its files: check data_prefix.img")
+    if not image_folder.is_dir():
+        hint = f"{path} lists its files: check data_prefix.img"
+        raise UserError("no such folder of images", where=image_folder, hint=hint)
     if path.stat().st_size <= SMALL_JSON_BYTES:
-        reject_missing_images(read_instances(path), images)
+        reject_missing_images(read_instances(path), image_folder)
 
 
 def _in_data_root(dataset: dict, path: str) -> Path:

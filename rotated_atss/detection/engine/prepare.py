@@ -105,7 +105,7 @@ def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | Non
     if checkpoint is not None and options.work_dir is None and cfg.get("work_dir") is None:
         options = dataclasses.replace(options, work_dir=Path(checkpoint).parent)
     cfg = _prepare_run(cfg, options)
-    cfg.load_from, cfg.resume = None, False  # the tested checkpoint is loaded instead
+    cfg.load_from, cfg.resume = None, False  # settings of training; the caller loads the tested checkpoint
     cfg.model.backbone.init_cfg = None  # the tested checkpoint has all weights
     cfg.update(dict.fromkeys(TRAINING_KEYS + VALIDATION_KEYS))  # sets them to None
     if options.data is not None:
@@ -119,7 +119,7 @@ def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | Non
 
 
 def missing_validation_data(cfg: Config) -> Path | None:
-    """Return the path of the validation data, a folder or JSON, if it does not exist; else None.
+    """Return the path of the validation data, a folder or a COCO JSON, if it does not exist; else None.
 
     Example:
         >>> cfg = Config(dict(val_dataloader=dict(dataset=dict(data_root="no/such/folder"))))
@@ -174,16 +174,16 @@ def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
     if deterministic:
         randomness["deterministic"] = True
     if randomness:
-        cfg.randomness = {"seed": None, **randomness}  # MMEngine draws a seed if it is None
+        cfg.randomness = {"seed": None, **randomness}  # MMEngine requires the key, and draws a seed for None
 
 
 def _set_nonfinite_action(cfg: Config, action: str) -> None:
     """Set the action of the config's ``NonFiniteLossHook``; add the hook if the config has none."""
     hook_type = "NonFiniteLossHook"
     hooks = list(cfg.get("custom_hooks") or ())  # configs of hooks, or hooks
-    is_nonfinite = [isinstance(hook, dict) and hook.get("type") == hook_type for hook in hooks]
-    nonfinite_hook = next((hook for hook, found in zip(hooks, is_nonfinite) if found), dict(type=hook_type))
-    other_hooks = [hook for hook, found in zip(hooks, is_nonfinite) if not found]
+    is_nonfinite_hook = [isinstance(hook, dict) and hook.get("type") == hook_type for hook in hooks]
+    nonfinite_hook = next((hook for hook, matches in zip(hooks, is_nonfinite_hook) if matches), dict(type=hook_type))
+    other_hooks = [hook for hook, matches in zip(hooks, is_nonfinite_hook) if not matches]
     cfg.custom_hooks = [{**nonfinite_hook, "action": action}, *other_hooks]
 
 

@@ -32,7 +32,7 @@ class ProgressHook(Hook):
 
     def __init__(self, console: ConsoleHandler) -> None:
         self.console = console
-        self.log_hook = LoggerHook()
+        self.log_hook = LoggerHook()  # its default interval is used if the runner has no LoggerHook
 
     def before_run(self, runner: Runner) -> None:
         """Look up the interval of the log."""
@@ -66,8 +66,8 @@ class ProgressHook(Hook):
         """Print the result of the validation in one line."""
         self.console.status.clear()
         if is_main_process():
-            result = format_metrics(metrics or {}) or "no labels"
-            self.console.write(f"validation after {_position(runner, 0)}: {result}")
+            result = format_metrics(metrics or {}) or "no labels"  # without labels, there are no metrics
+            self.console.write(f"validation after {_position(runner, is_running=False)}: {result}")
 
     def after_val(self, runner: Runner) -> None:
         """Print messages again."""
@@ -99,7 +99,8 @@ class ProgressHook(Hook):
 
     def _show(self, progress: Progress, is_due: bool) -> None:
         line = format_progress(progress)
-        if is_due and (not self.console.status.is_shown or self.log_hook.interval == 1):
+        logs_every_iteration = self.log_hook.interval == 1
+        if is_due and (not self.console.status.is_shown or logs_every_iteration):
             self.console.write(line)
         else:
             self.console.status.update(line)
@@ -109,7 +110,7 @@ def _train_progress(runner: Runner, batch_idx: int, data_batch: Any) -> Progress
     scalars = runner.message_hub.log_scalars
     loss = scalars["train/loss"].mean(WINDOW) if "train/loss" in scalars else None
     lr = next((scalars[key].current() for key in ("train/lr", "train/base_lr") if key in scalars), None)
-    position = _position(runner, 1)
+    position = _position(runner, is_running=True)
     if not _is_iteration_based(runner):
         position += f"  {batch_idx + 1}/{len(runner.train_dataloader)}"
     images = _num_images(runner.train_dataloader, data_batch)
@@ -126,12 +127,13 @@ def _progress(runner: Runner, mode: str, position: str, images: int, **values: A
     )  # fmt: skip
 
 
-def _position(runner: Runner, offset: int) -> str:
+def _position(runner: Runner, is_running: bool) -> str:
     """Return the position in a training, such as ``epoch 3/12``.
 
-    The number shown is the number of finished epochs or iterations plus ``offset``. Use 1 during an iteration.
+    The number shown is that of the running epoch or iteration or, if ``is_running`` is False, of the last finished one.
     """
     loop = runner.train_loop
+    offset = 1 if is_running else 0  # the loop counts finished epochs and iterations
     if _is_iteration_based(runner):
         return f"iteration {min(loop.iter + offset, loop.max_iters)}/{loop.max_iters}"
     return f"epoch {min(loop.epoch + offset, loop.max_epochs)}/{loop.max_epochs}"

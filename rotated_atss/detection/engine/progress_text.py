@@ -8,7 +8,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """State of a run after an iteration.
+    """State of a run after an iteration. Values that are None are not shown.
 
     Attributes:
         position: Position in the run, such as ``epoch 3/12  50/1283``.
@@ -39,7 +39,7 @@ def format_progress(progress: Progress) -> str:
         >>> format_progress(progress)
         'test 4/9  eta 0:00:02  4.0 images/s  0.50 s/step  loading 20%'
     """
-    seconds = max(progress.seconds, 1e-9)  # 0 before the first measurement
+    divisor = max(progress.seconds, 1e-9)  # progress.seconds is 0 before the first measurement
     parts = [progress.position]
     if progress.loss is not None:
         parts.append(f"loss {progress.loss:.4f}")
@@ -47,11 +47,11 @@ def format_progress(progress: Progress) -> str:
         parts.append(f"eta {timedelta(seconds=int(progress.remaining_seconds))}")
     if progress.lr is not None:
         parts.append(f"lr {progress.lr:.2e}")
-    parts += [f"{_format_rate(progress.images / seconds)} images/s", f"{progress.seconds:.2f} s/step"]
-    parts.append(f"loading {progress.loading_seconds / seconds:.0%}")
+    parts += [f"{_format_rate(progress.images / divisor)} images/s", f"{progress.seconds:.2f} s/step"]
+    parts.append(f"loading {progress.loading_seconds / divisor:.0%}")
     if progress.memory is not None:
-        name, size = progress.memory
-        parts.append(f"{name} {size / 1e9:.1f} GB")
+        kind, num_bytes = progress.memory
+        parts.append(f"{kind} {num_bytes / 1e9:.1f} GB")
     return "  ".join(parts)
 
 

@@ -74,13 +74,16 @@ class SeededSampler(Sampler):
             self.skip = self._skip
 
     def __iter__(self) -> Iterator[SeededIndex]:
-        """Yield the indices. If ``set_epoch`` is not called, the positions continue those of the previous pass."""
+        """Yield the indices.
+
+        If ``set_epoch`` is not called, as in training by iterations, the positions continue those of the previous pass.
+        """
         num_to_skip, self._num_to_skip = self._num_to_skip, 0
         self.position += num_to_skip
         for index in islice(self.sampler, num_to_skip, None):
-            position = self.position * self.world_size + self.rank
+            global_position = self.position * self.world_size + self.rank  # counted over all processes
             self.position += 1
-            yield SeededIndex(index, derive_seed(self.sample_seed, SAMPLES, self.epoch, position))
+            yield SeededIndex(index, derive_seed(self.sample_seed, SAMPLES, self.epoch, global_position))
 
     def __len__(self) -> int:
         """Return the length of the wrapped sampler."""

@@ -93,7 +93,7 @@ def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys:
     keys = dict.fromkeys([*recorded, *given])
     # The angle version comes first, because it explains other differences.
     for key in sorted(keys, key=lambda key: not key.endswith(".angle_version")):
-        if not _is_equal(key, recorded, given) and not any(_covers(user_key, key) for user_key in user_keys):
+        if not _agrees(key, recorded, given) and not any(_covers(user_key, key) for user_key in user_keys):
             recorded_text, given_text = (
                 quote(settings[key]) if key in settings else "not set" for settings in (recorded, given)
             )
@@ -102,10 +102,10 @@ def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys:
             raise UserError(what, where=checkpoint, hint="omit the config: the checkpoint contains its own")
 
 
-def _is_equal(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Return whether a setting is the same in the metadata and in the given config.
+def _agrees(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Return whether the metadata and the given config agree in a setting.
 
-    A setting that only one of them has counts as the same
+    If only one of them has the setting, they agree
 
     - if it belongs to the data preprocessor,
     - if the other one lacks the whole part of the model to which the setting belongs, or
@@ -113,7 +113,7 @@ def _is_equal(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -
     """
     if key in recorded and key in given:
         return recorded[key] == given[key]
-    type_key = f"{key.rpartition('.')[0]}.type"
+    type_key = f"{key.rpartition('.')[0]}.type"  # every part of a model has a type
     if "data_preprocessor" in key or type_key not in recorded or type_key not in given:
         return True
     return not (recorded.get(key) or given.get(key))

@@ -105,7 +105,7 @@ def replay(path: str | Path, config: str | Path | None = None, device: str | Non
         replay("work_dirs/demo/nonfinite_iter_12.pth").batch.losses
     """
     record = read_batch_record(path)
-    cfg = _load_recorded_config(record, path, config)
+    cfg = _load_step_config(record, path, config)
     with use_device(device):
         model = build_model(cfg).to(resolve_device(device))
         load_weights(model, record.weights, path)
@@ -119,7 +119,7 @@ def replay(path: str | Path, config: str | Path | None = None, device: str | Non
     return Replay(record, batch, images)
 
 
-def _load_recorded_config(record: BatchRecord, path: str | Path, config: str | Path | None) -> Config:
+def _load_step_config(record: BatchRecord, path: str | Path, config: str | Path | None) -> Config:
     """Load the given config, or the recorded one if ``config`` is None."""
     if config is not None:
         cfg = load_config(config)
@@ -144,7 +144,7 @@ def _run_step(model: Any, optim_wrapper: Any, record: BatchRecord, images: Seque
     seed_generators(record.seed)
     model.zero_grad()
     with optim_wrapper.optim_context(model):
-        data = model.data_preprocessor(images_to_batch(images), True)
+        data = model.data_preprocessor(images_to_batch(images), training=True)
         losses = model(**data, mode="loss")
     total, log_vars = model.parse_losses(losses)
     total.backward()

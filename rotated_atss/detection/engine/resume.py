@@ -14,9 +14,8 @@ from rotated_atss.detection.engine.checkpoint_io import check_weights_fit
 from rotated_atss.detection.engine.start_weights import reject_other_classes
 from rotated_atss.errors import UserError
 
-# Keys that a checkpoint needs for resuming, and keys of its message_hub, MMEngine's store of logged values.
-TRAINING_STATE = ("meta", "message_hub", "optimizer", "param_schedulers")
-_HUB_KEYS = ("log_scalars", "runtime_info", "resumed_keys")
+TRAINING_STATE = ("meta", "message_hub", "optimizer", "param_schedulers")  # keys of a checkpoint, needed for resuming
+_HUB_KEYS = ("log_scalars", "runtime_info", "resumed_keys")  # of message_hub, MMEngine's store of logged values
 LAST_CHECKPOINT_FILE = "last_checkpoint"  # file that names the latest checkpoint
 INTERRUPTED_CHECKPOINT = "interrupted.pth"  # checkpoint written when a signal ends the training
 _CHECKPOINT_PATTERNS = ("epoch_*.pth", "iter_*.pth", INTERRUPTED_CHECKPOINT)
@@ -119,22 +118,23 @@ def _check_training_state(content: Mapping[str, Any], path: str | Path) -> None:
             )
 
 
-def _optimizer_states(content: Any) -> list[Any]:
+def _optimizer_states(saved: Any) -> list[Any]:
     """Return the states of all optimizers: one, or those of an ``OptimWrapperDict``, which saves them by name."""
-    if isinstance(content, Mapping) and "param_groups" not in content:
-        # Without any such state, content itself is invalid; the caller reports it.
-        return [state for state in content.values() if _is_mapping(state)] or [content]
-    return [content]
+    if isinstance(saved, Mapping) and "param_groups" not in saved:
+        # If no value is a mapping, the saved value is invalid. It is returned, so that the caller finds it invalid.
+        return [state for state in saved.values() if _is_mapping(state)] or [saved]
+    return [saved]
 
 
-def _is_optimizer_state(content: Any) -> bool:
-    if not _is_mapping(content) or not isinstance(content.get("param_groups"), list):
+def _is_optimizer_state(saved: Any) -> bool:
+    """Return whether a value has the form of ``Optimizer.state_dict()``."""
+    if not _is_mapping(saved) or not isinstance(saved.get("param_groups"), list):
         return False
-    state = content.get("state")
     has_valid_groups = all(
-        _is_mapping(group) and isinstance(group.get("params"), list) for group in content["param_groups"]
+        _is_mapping(group) and isinstance(group.get("params"), list) for group in saved["param_groups"]
     )
-    return has_valid_groups and isinstance(state, Mapping) and all(map(_is_mapping, state.values()))
+    state_of_weight = saved.get("state")
+    return has_valid_groups and _is_mapping(state_of_weight) and all(map(_is_mapping, state_of_weight.values()))
 
 
 def _is_mapping(value: Any) -> bool:
@@ -163,7 +163,7 @@ def restore_seed(cfg: Config, content: Mapping[str, Any]) -> str | None:
     """Set the seed of a config, in place, to the seed of the training that wrote the checkpoint.
 
     The samples then have the order of that training. MMEngine itself would set the seed only after the data loader is
-    built.
+    built, which is too late for its sampler.
 
     Returns:
         A warning that names both seeds if the config has another one, else None.

@@ -57,7 +57,8 @@ class ResumedScheduleHook(Hook):
         if is_replayable:
             meta = checkpoint["meta"]
             replay_schedules(schedulers, meta["iter"], meta["epoch"], meta.get(EPOCH_LENGTH))
-            # groups now have the learning rate at the checkpoint's iteration; MMEngine restores saved_groups
+            # groups now have the learning rate at the checkpoint's iteration. It is copied to saved_groups, which
+            # MMEngine loads into the optimizer after this hook.
             for group, saved_group in zip(groups, saved_groups, strict=True):
                 saved_group.update({key: value for key, value in group.items() if key != "params"})
             checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in schedulers]
@@ -107,13 +108,13 @@ def _step(schedulers: Sequence[_ParamScheduler], by_epoch: bool) -> None:
             scheduler.step()
 
 
-def _saved_groups(optimizer: Mapping[str, Any]) -> list[dict]:
+def _saved_groups(optimizer_state: Mapping[str, Any]) -> list[dict]:
     """Return the parameter groups of a saved optimizer, and MMEngine's extra group.
 
     If an optimizer has several groups, MMEngine adds one with a dummy weight and the base settings of the optimizer.
     """
-    extra = optimizer.get("base_param_settings")
-    return [*optimizer["param_groups"], *([extra] if extra else [])]
+    extra_group = optimizer_state.get("base_param_settings")
+    return [*optimizer_state["param_groups"], *([extra_group] if extra_group else [])]
 
 
 def _check_same_optimizer(groups: Sequence[Mapping], saved_groups: Sequence[Mapping], path: str) -> None:
@@ -130,7 +131,8 @@ def _check_same_optimizer(groups: Sequence[Mapping], saved_groups: Sequence[Mapp
         names, saved_names = (
             {key for key in settings if not key.startswith(SCHEDULED_PREFIXES)} for settings in (group, saved_group)
         )
-        # Another version of PyTorch may add settings or lack some, but not both.
+        # Another version of PyTorch may add settings or lack some, but not both. Additional settings on only one side
+        # are therefore accepted.
         if names - saved_names and saved_names - names:
             what = f"the optimizer has the settings {', '.join(sorted(saved_names - names))}"
             raise UserError(f"{what}; the config's has {', '.join(sorted(names - saved_names))}", where=path, hint=hint)

@@ -48,9 +48,9 @@ class HeaderHook(Hook):
 
     @staticmethod
     def _log(runner: Runner, action: str, lines: list[str]) -> None:
-        parameters = sum(parameter.numel() for parameter in runner.model.parameters())
+        num_parameters = sum(parameter.numel() for parameter in runner.model.parameters())
         name = runner.cfg.get("config_name") or Path(runner.cfg.filename or "config").stem
-        title = f"rotated-atss {__version__}: {action} {name}, {parameters / 1e6:.1f} M parameters"
+        title = f"rotated-atss {__version__}: {action} {name}, {num_parameters / 1e6:.1f} M parameters"
         for line in [title, f"device: {describe_device()}", *lines, f"log: {runner.logger.log_file}"]:
             runner.logger.info(line)
 
@@ -91,8 +91,8 @@ def describe_device() -> str:
 
 def _describe_schedule(runner: Runner) -> str:
     loop, loader = runner.train_loop, runner.train_dataloader
-    batch_size = (loader.batch_size or getattr(loader.batch_sampler, "batch_size", 1)) * get_world_size()
+    batch_size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", 1)  # of this process
     is_epoch_based = hasattr(loop, "run_epoch")  # loops of iterations have max_epochs, too
     epochs = f"{count_of(loop.max_epochs, 'epoch')}, " if is_epoch_based else ""
-    iterations, images = count_of(loop.max_iters, "iteration"), count_of(batch_size, "image")
+    iterations, images = count_of(loop.max_iters, "iteration"), count_of(batch_size * get_world_size(), "image")
     return f"schedule: {epochs}{iterations} of {images}, seed {runner.seed}"

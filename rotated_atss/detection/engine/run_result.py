@@ -50,9 +50,9 @@ def record_training(runner: Runner, hook: ResultHook) -> dict[str, Any]:
         hook: The hook that was registered before the training.
 
     Returns:
-        Plain values by name: ``config``, ``checkpoint``, ``work_dir``, ``log`` (absolute paths), ``epochs`` (None for a
-        schedule of iterations), ``iterations``, ``seconds``, ``loss`` (mean of the latest iterations), ``val`` (None
-        without validation) and, if there is one, ``best_checkpoint``.
+        Plain values by name: ``result`` (``train``), ``config`` (its name), ``checkpoint``, ``work_dir``, ``log``,
+        ``epochs`` (None for a schedule of iterations), ``iterations``, ``seconds``, ``loss`` (mean of the latest
+        iterations), ``val`` (None without validation) and, if there is one, ``best_checkpoint``. Paths are absolute.
     """
     loop, losses = runner.train_loop, runner.message_hub.log_scalars.get("train/loss")
     best = runner.message_hub.runtime_info.get("best_ckpt")
@@ -94,20 +94,21 @@ def record_test(
         checkpoint: The tested weights.
 
     Returns:
-        Plain values by name: ``config``, ``checkpoint``, ``work_dir``, ``log``, ``images``, ``seconds``, ``metrics``,
-        ``out``, ``submission`` and ``report``. Paths are absolute.
+        Plain values by name: ``result`` (``test``), ``config`` (its name), ``checkpoint``, ``work_dir``, ``log``,
+        ``images`` (their number), ``seconds``, ``metrics`` (None without labels), and the written ``out``,
+        ``submission`` and ``report`` (None for those not written). Paths are absolute.
     """
     evaluator = runner.cfg.get("test_evaluator")
-    outputs = evaluator if isinstance(evaluator, dict) else {}
+    output_settings = evaluator if isinstance(evaluator, dict) else {}  # the config of the metric has the output paths
     result = {
         "result": "test",
         **_common_fields(runner, checkpoint),
         "images": len(runner.test_dataloader.dataset),
         "seconds": hook.seconds,
         "metrics": replace_nonfinite(short_names(dict(metrics))) or None,
-        "out": _absolute(outputs.get("out_dir")),
-        "submission": _absolute(outputs.get("submission")),
-        "report": _absolute(outputs.get("report_dir")) if metrics else None,  # without labels, none is written
+        "out": _absolute(output_settings.get("out_dir")),
+        "submission": _absolute(output_settings.get("submission")),
+        "report": _absolute(output_settings.get("report_dir")) if metrics else None,  # without labels, none is written
     }
     return _write_result(result, runner, TEST_RESULT)
 

@@ -19,8 +19,8 @@ from rotated_atss.detection.engine.training import train_config
 def train(config: str | Path, options: TrainOptions | None = None) -> Path:
     """Train a config.
 
-    If the validation data does not exist, training runs without validation: the published DOTA models are trained on
-    train + val.
+    If the validation data does not exist, training runs without validation. The published DOTA models, for example, are
+    trained on train + val, so that no labeled data is left for validation.
 
     Args:
         config: Path or name.
@@ -71,7 +71,7 @@ def test(
 
     Args:
         config: Path or name; None for the config recorded in the checkpoint.
-        checkpoint: Weights of that model, ``.pth`` or ``.safetensors``.
+        checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
         options: Options of the run.
 
     Returns:
@@ -85,7 +85,8 @@ def test(
 
         test("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth", TestOptions(submission="task1.zip"))
     """
-    return _run_test(config, checkpoint, options or TestOptions())[0]
+    metrics, _ = _run_test(config, checkpoint, options or TestOptions())
+    return metrics
 
 
 def run_test(config: str | Path | None, checkpoint: str | Path, options: TestOptions | None = None) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def run_test(config: str | Path | None, checkpoint: str | Path, options: TestOpt
 
     Args:
         config: Path or name; None for the config recorded in the checkpoint.
-        checkpoint: Weights of that model, ``.pth`` or ``.safetensors``.
+        checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
         options: Options of the run.
 
     Returns:
@@ -104,11 +105,13 @@ def run_test(config: str | Path | None, checkpoint: str | Path, options: TestOpt
 
         run_test(None, "epoch_12.pth")["metrics"]
     """
-    return _run_test(config, checkpoint, options or TestOptions())[1]
+    _, result = _run_test(config, checkpoint, options or TestOptions())
+    return result
 
 
 def _run_test(
     config: str | Path | None, checkpoint: str | Path, options: TestOptions
 ) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return the metrics and the result of a test."""
     with use_device(options.device, options.launcher), configure_console(options.quiet):
         return detect_and_evaluate(config, checkpoint, options)

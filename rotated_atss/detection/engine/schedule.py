@@ -12,6 +12,7 @@ from rotated_atss.errors import UserError
 MAX_WARM_UP_SHARE = 1 / 3  # largest share of a training that a warm-up may take
 SHORTENED_WARM_UP_SHARE = 1 / 10  # share of the training that a shortened warm-up takes
 LR_KEY = "optim_wrapper.optimizer.lr"
+_LENGTH_KEYS = ("end", "total_steps", "T_max")  # arguments of schedules that can contain the length of the training
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
@@ -36,19 +37,20 @@ def set_epochs(cfg: Config, epochs: int) -> None:
     """
     if epochs < 1:
         raise UserError(f"the number of epochs must be at least 1, got {epochs}", where="--epochs")
-    length = cfg.train_cfg.get("max_epochs")
-    if length is None:  # a config that counts iterations: length and milestones are numbers of iterations
-        length = _convert_to_epochs(cfg)
+    old_length = cfg.train_cfg.get("max_epochs")
+    if old_length is None:  # a config that counts iterations: old_length and milestones are numbers of iterations
+        old_length = _convert_to_epochs(cfg)
     cfg.train_cfg.max_epochs = epochs
     for scheduler in _schedulers(cfg):
         if not scheduler.get("by_epoch", True):
             continue
         if scheduler.get("milestones"):
             # within the training: after the first epoch at the earliest, before the last one at the latest
-            scaled = {min(max(round(milestone * epochs / length), 1), epochs - 1) for milestone in scheduler.milestones}
+            rounded = [round(milestone * epochs / old_length) for milestone in scheduler.milestones]
+            scaled = {min(max(milestone, 1), epochs - 1) for milestone in rounded}
             scheduler["milestones"] = sorted(scaled - {0})  # a training of one epoch has no milestone
-        for key in ("end", "total_steps", "T_max"):
-            if scheduler.get(key) == length:
+        for key in _LENGTH_KEYS:
+            if scheduler.get(key) == old_length:
                 scheduler[key] = epochs
 
 
@@ -60,7 +62,7 @@ def _convert_to_epochs(cfg: Config) -> int:
     if sampler and sampler.get("type") == "InfiniteSampler":
         sampler["type"] = "DefaultSampler"
     for scheduler in _schedulers(cfg):
-        has_full_length = length in (scheduler.get("end"), scheduler.get("total_steps"), scheduler.get("T_max"))
+        has_full_length = length in [scheduler.get(key) for key in _LENGTH_KEYS]
         if scheduler.get("milestones"):
             scheduler.update(by_epoch=True)
         elif has_full_length:  # still stepped at each iteration; only its length is given in epochs
@@ -153,7 +155,7 @@ def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
         >>> cfg.param_scheduler[0].T_max
         24
     """
-    is_set_by_user = any(key.split(".")[0] == "param_scheduler" for key in user_keys)
+    has_user_schedule = any(key.split(".")[0] == "param_scheduler" for key in user_keys)
     for scheduler in _schedulers(cfg):
         by_epoch = scheduler.get("by_epoch", True)
         length_key = "max_epochs" if by_epoch else "max_iters"
@@ -163,7 +165,7 @@ def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
         for key in ("total_steps", "T_max"):
             if scheduler.get(key, length) == length:
                 continue
-            if not is_set_by_user:
+            if not has_user_schedule:
                 scheduler[key] = length
                 if "end" in scheduler:
                     scheduler["end"] = scheduler.get("begin", 0) + length

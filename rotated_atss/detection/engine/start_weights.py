@@ -42,8 +42,9 @@ class StartWeightsHook(Hook):
         """Compare the weights with the model, and put the class layer in the order of the config's classes.
 
         Raises:
-            UserError: As :func:`rotated_atss.checkpoints.compatibility.match_pretrained_weights`; or the class layer
-                has the right size but was trained on other classes.
+            UserError: The weights do not fit the model
+                (:func:`rotated_atss.checkpoints.compatibility.match_pretrained_weights`), or the class layer has the
+                right size but was trained on other classes.
         """
         state, expected = state_dict_of(checkpoint), tensor_shapes(unwrap_model(runner.model).state_dict())
         fit = match_pretrained_weights(
@@ -54,11 +55,11 @@ class StartWeightsHook(Hook):
         # trained on other classes, or on the same ones in another order.
         if not fit.reset and trained_classes and classes:
             if self.reset_class_layer and sorted(trained_classes) != sorted(classes):
-                # the class layer is retina_cls or atss_cls, for example
+                # the class layer is recognized by its name, for example retina_cls or atss_cls
                 class_weights = [name for name in fit.matched if name.rpartition(".")[0].endswith("_cls")]
                 other_weights = [name for name in fit.matched if name not in class_weights]
                 fit = fit._replace(matched=other_weights, reset=class_weights)
-            else:
+            else:  # reorder_class_layer raises an error for other classes
                 state = reorder_class_layer(state, trained_classes, classes, where=self.path)
         log = runner.logger.warning if fit.missing or fit.reset else runner.logger.info
         log(f"{self.path}: {fit.describe()}")

@@ -48,7 +48,7 @@ def checkpoint_on_signal(runner: Runner) -> Iterator[None]:
             yield
         except (RuntimeError, OSError, EOFError) as error:
             # A signal to the process group also ends data loader processes. The training then reports a dead worker,
-            # or a lost connection to one (OSError, EOFError).
+            # or a lost connection to one (OSError, EOFError). One of several processes cannot write a checkpoint alone.
             has_lost_worker = is_dead_worker(error) or not isinstance(error, RuntimeError)
             if stop.signal is None or not has_lost_worker or get_world_size() > 1:
                 raise
@@ -94,6 +94,7 @@ class StopSignalHook(Hook):
         optim_wrapper = runner.optim_wrapper
         has_stepped = isinstance(optim_wrapper, OptimWrapperDict) or optim_wrapper.should_update()
         if is_stopped and has_stepped:
+            # The loop counts this iteration only after its hooks.
             self._save_and_end(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
 
     def before_val(self, runner: Runner) -> None:
@@ -136,4 +137,5 @@ class StopSignalHook(Hook):
         raise self._terminated_error(f"{path} is written at iteration {meta['iter']}, continue with --resume")
 
     def _terminated_error(self, note: str) -> TerminatedError:
+        # Without a signal of its own, this process stops because of a signal to another process.
         return TerminatedError(self._stop.signal or signal.SIGTERM, note)

@@ -35,8 +35,8 @@ def detect_and_evaluate(
 
     Args:
         config: Path or name; None for the config recorded in the checkpoint.
-        checkpoint: Weights of that model, ``.pth`` or ``.safetensors``.
-        options: Options of the run. Those for device, launcher and console are not used here.
+        checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
+        options: Options of the run. The caller has already applied ``device`` and ``quiet``.
 
     Returns:
         The metrics, and the result as plain values
@@ -72,11 +72,11 @@ def _adopt_classes(cfg: Config, content: Mapping[str, Any], checkpoint: str | Pa
     Raises:
         UserError: The checkpoint was trained on other classes.
     """
-    trained_classes, classes = recorded_classes(content), config_classes(cfg)
-    if not trained_classes or not classes:
+    recorded, classes = recorded_classes(content), config_classes(cfg)
+    if not recorded or not classes:
         return
     config_spellings = {hyphenate(name).casefold(): name for name in classes}
-    trained_classes = tuple(config_spellings.get(hyphenate(name).casefold(), name) for name in trained_classes)
+    trained_classes = tuple(config_spellings.get(hyphenate(name).casefold(), name) for name in recorded)
     if trained_classes == tuple(classes):
         return
     if sorted(trained_classes) != sorted(classes):

@@ -49,7 +49,7 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
 
     Args:
         config: Path or name.
-        options: Options of the run. Those for device, launcher and console are not used here.
+        options: Options of the run. The caller has already applied ``device`` and ``quiet``.
 
     Returns:
         The result as plain values (:func:`rotated_atss.detection.engine.run_result.record_training`).
@@ -58,7 +58,7 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
         UserError: As :func:`rotated_atss.detection.engine.runner.train`.
         TerminatedError: As :func:`rotated_atss.detection.engine.runner.train`.
     """
-    if options.deterministic:  # sums round differently with another number of threads
+    if options.deterministic:  # keep the number of threads, because sums round differently with another number
         stop_following_cpu_load()
     cfg = _load_training_config(config, options)
     missing_data = missing_validation_data(cfg)
@@ -100,7 +100,7 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
 def _load_training_config(config: str | Path, options: TrainOptions) -> Config:
     """Load a config and apply the options. The name of a published model in ``init_from`` is replaced by its file."""
     cfg = load_config(config, options.config_changes)
-    if options.init_from is not None and not options.resume:
+    if options.init_from is not None and not options.resume:  # prepare_train rejects both together
         path, is_backbone = find_start_weights(options.init_from)
         options = replace(options, init_from=None if is_backbone else path)
         if is_backbone:
@@ -114,7 +114,8 @@ def _read_start_weights(cfg: Config) -> None:
 
     The result is not used: MMEngine reads the files again.
     """
-    if cfg.get("load_from") and "://" not in cfg.load_from:
+    is_url = "://" in (cfg.get("load_from") or "")  # MMEngine downloads it later
+    if cfg.get("load_from") and not is_url:
         read_checkpoint(cfg.load_from)
     fetch_backbone_weights(cfg)
 
@@ -171,7 +172,7 @@ def _run_training_loop(runner: AtomicCheckpointRunner, options: TrainOptions) ->
 
 def _shorten_warm_ups(runner: AtomicCheckpointRunner) -> None:
     """Shorten warm-ups that would take a large part of a short training, and log the changes."""
-    schedulers: Any = runner.param_schedulers or []
-    schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
-    for line in shorten_warm_up(schedulers, runner.train_loop.max_iters):
+    schedulers: Any = runner.param_schedulers or []  # still configs: the runner builds them when the training starts
+    scheduler_cfgs = [schedulers] if isinstance(schedulers, dict) else schedulers
+    for line in shorten_warm_up(scheduler_cfgs, runner.train_loop.max_iters):
         runner.logger.warning(line)

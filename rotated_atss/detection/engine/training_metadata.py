@@ -11,7 +11,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from rotated_atss.checkpoints.model_info import KEY, WHOLE_IMAGE, TrainingData, Window
+from rotated_atss.checkpoints.model_info import KEY as MODEL_METADATA_KEY
+from rotated_atss.checkpoints.model_info import WHOLE_IMAGE, TrainingData, Window
 from rotated_atss.checkpoints.training_summary import summarize_training_data, widen_gap
 from rotated_atss.detection.engine.dataset_wrappers import innermost_built_datasets
 from rotated_atss.detection.engine.model_metadata import default_window, describe_model
@@ -40,12 +41,12 @@ class ModelInfoHook(Hook):
         try:
             if not classes:
                 raise UserError("the dataset has no class names")
-            data = describe_training_data(dataset, classes)
+            training_data = describe_training_data(dataset, classes)
             # a larger overlap, so that every large object lies in one window as a whole
-            window = widen_gap(find_training_window(dataset, runner.cfg), data)
+            window = widen_gap(find_training_window(dataset, runner.cfg), training_data)
             manifest = _find_manifest(dataset) or Manifest()
             info = describe_model(
-                runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data,
+                runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=training_data,
                 pixels=manifest.pixels, ground_resolution=manifest.ground_resolution,
             )  # fmt: skip
             self._metadata_json = info.to_json()
@@ -55,7 +56,7 @@ class ModelInfoHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the metadata to the checkpoint."""
         if self._metadata_json is not None:
-            checkpoint["meta"][KEY] = self._metadata_json
+            checkpoint["meta"][MODEL_METADATA_KEY] = self._metadata_json
 
 
 def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData:
@@ -68,21 +69,22 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
     Raises:
         UserError: The dataset does not provide records of its images (``get_data_info``).
     """
-    sides, labels, names = [], [], []
+    sides, labels, image_names = [], [], []
     for part in _datasets_with_records(dataset):
         for index in range(len(part)):
             record = part.get_data_info(index)
-            names.append(Path(record.get("img_path") or str(index)).stem)
+            image_names.append(Path(record.get("img_path") or str(index)).stem)
             for instance in record.get("instances", ()):
                 if not instance.get("ignore_flag"):
                     box = instance["bbox"]  # cx, cy, w, h, angle or x1, y1, x2, y2
                     sides.append(box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1]))
                     labels.append(instance["bbox_label"])
-    is_tiled = all(map(is_tile_name, names))
-    images = len({parse_tile_name(name).image_id for name in names}) if is_tiled else len(names)
+    is_tiled = all(map(is_tile_name, image_names))
+    # Of tiles, the number of the images that they were cut from.
+    num_images = len({parse_tile_name(name).image_id for name in image_names}) if is_tiled else len(image_names)
     return summarize_training_data(
         np.array(sides, dtype=float).reshape(-1, 2), np.array(labels, dtype=np.int64), classes,
-        tiles=len(names), images=images,
+        tiles=len(image_names), images=num_images,
     )  # fmt: skip
 
 

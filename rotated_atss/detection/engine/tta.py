@@ -97,6 +97,7 @@ def map_pass_to_image(sample: DetDataSample) -> Detections:
     meta, instances = sample.metainfo, sample.pred_instances
     boxes = get_box_tensor(instances.bboxes)
     min_size, max_size = meta.get("size_range", (None, None))
+    # The size range is one of the resized image; scale_factor converts boxes of the original image to its pixels.
     keep = in_size_range(boxes, min_size, max_size, scale_xy=meta.get("scale_factor", (1.0, 1.0)))
     height, width = meta["ori_shape"][:2]
     boxes = map_back(

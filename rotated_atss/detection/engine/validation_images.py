@@ -38,8 +38,8 @@ class ImageGroundTruth:
 def choose_images(dataset: Any, num_images: int, world_size: int = 1) -> dict[str, ImageGroundTruth]:
     """Choose images that are spread over a dataset, preferably images with objects.
 
-    The dataset is divided into consecutive parts of equal size. The first image with objects of each part is chosen. If
-    none of the first images of a part has objects, its first image is chosen.
+    The dataset is divided into consecutive parts of equal size. In each part, the first image with objects is chosen.
+    If none of the first :data:`_MAX_READ_PER_PART` images of a part has objects, the first image of the part is chosen.
 
     Args:
         dataset: A dataset of this package.
@@ -49,7 +49,7 @@ def choose_images(dataset: Any, num_images: int, world_size: int = 1) -> dict[st
     Returns:
         Ground truth by path of the image.
     """
-    indices = range(0, len(dataset), world_size)
+    indices = range(0, len(dataset), world_size)  # the images that MMEngine's sampler gives to the first process
     num_parts = min(num_images, len(indices))
     starts = [len(indices) * part // num_parts for part in range(num_parts)]
     chosen = {}

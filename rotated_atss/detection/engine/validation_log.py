@@ -134,7 +134,7 @@ def _backends(runner: Runner) -> list[BaseVisBackend]:
 
 def _count_later_validations(runner: Runner) -> int | None:
     """Return the number of validations after the current one; None if it is unknown."""
-    loop: Any = runner.train_loop
+    loop: Any = runner.train_loop  # it has already counted the epoch or iteration before the validation
     done, length = (loop.epoch, loop.max_epochs) if hasattr(loop, "run_epoch") else (loop.iter, loop.max_iters)
     interval = getattr(loop, "val_interval", None)
     return None if not interval else math.ceil(max(length - done, 0) / interval)
@@ -148,7 +148,7 @@ def _step(runner: Runner) -> int:
 def _add_image(runner: Runner, name: str, picture_bgr: Any, step: int) -> None:
     picture = np.ascontiguousarray(picture_bgr[..., ::-1])  # the backends take RGB
     for backend in _backends(runner):
-        # MLflow stores pictures as files; step and suffix keep their names apart
+        # MLflow stores pictures as files: the step keeps those of different validations apart
         file_name = f"{name}_{step}.png" if isinstance(backend, MLflowVisBackend) else name
         backend.add_image(file_name, picture, step=step)
 
@@ -174,9 +174,9 @@ def _draw_positives(runner: Runner, positive_centers: PositiveCenters, ground_tr
     record = {"width": width, "height": height, "instances": ground_truth.instances}
     dataset = next(innermost_dataset_cfgs(runner.cfg.val_dataloader.dataset))
     inputs = build_assignment_input(record, dataset.get("pipeline") or [])
-    centers, levels = positive_centers.find(inputs)
-    # from pixels of the network's input to pixels of the image file
-    centers = centers * (width / inputs.image_wh[0], height / inputs.image_wh[1])
+    input_centers, levels = positive_centers.find(inputs)  # in pixels of the network's input
+    input_w, input_h = inputs.image_wh
+    centers = input_centers * (width / input_w, height / input_h)  # in pixels of the image file
     white = [(255, 255, 255)] * len(ground_truth.polygons)
     picture = draw_boxes(image, ground_truth.polygons, colors=white)
     return draw_points(picture, centers, [_rgb(level_color(level)) for level in levels.tolist()])
@@ -193,7 +193,7 @@ def _add_curves(backend: TensorboardVisBackend, curves: dict[str, ScoreCounts], 
             f"precision-recall/{name}",
             true_positive_counts=counts.true_positives,
             false_positive_counts=counts.false_positives,
-            true_negative_counts=np.zeros_like(counts.true_positives),  # they do not exist in detection
+            true_negative_counts=np.zeros_like(counts.true_positives),  # detection has no true negatives
             false_negative_counts=counts.num_gt - counts.true_positives,
             precision=counts.precision,
             recall=counts.recall,
