@@ -75,11 +75,11 @@ class ImageRecords:
         self._failure_path(detections.name).unlink(missing_ok=True)
 
     def add_failure(self, image: str, error: UserError) -> None:
-        """Record that an image cannot be read. The next run tries to read it again."""
+        """Record that an image cannot be processed. The next run tries it again."""
         self._failure_path(image).write_text(f"{error}\n")
 
     def has_failed(self, image: str) -> bool:
-        """Return whether an image could not be read."""
+        """Return whether an image could not be processed."""
         return self._failure_path(image).exists()
 
     def _record_path(self, image: str) -> Path:
@@ -110,8 +110,8 @@ class PredictionFiles(ImageRecords):
     Attributes:
         shard_images: Names of the images that this run processes.
         outcome: None before :meth:`commit`. After it, or from the start if only the renames of an interrupted run were
-            left to do, a dict with ``summary``, ``failed`` (number of images that cannot be read), ``removed`` (number
-            of pictures of an earlier run that were removed, because this run does not replace them) and
+            left to do, a dict with ``summary``, ``failed`` (number of images that could not be processed), ``removed``
+            (number of pictures of an earlier run that were removed, because this run does not replace them) and
             ``removed_files`` (names of other removed files).
 
     Raises:
@@ -135,7 +135,7 @@ class PredictionFiles(ImageRecords):
         self.shard_images = images if shard is None else shard.select(images)
         self.json_path = None if json_path is None else Path(json_path)
         self.outcome: dict[str, Any] | None = None
-        # with lists instead of tuples, as in a description that is read from a file
+        # JSON turns tuples into lists, so that it can equal the description that is read from a file
         self._description = json.loads(json.dumps(description))
         self._overwrite, self._shard = overwrite, shard
         self._has_created_out = False
@@ -189,7 +189,7 @@ class PredictionFiles(ImageRecords):
             if is_same_run and isinstance(outcome, dict) and not self._overwrite:
                 self.outcome = outcome
                 return
-            self._remove_partial()
+            self._remove_partial()  # the interrupted run is now complete, and this one is another
         self._check_continuable()
         for folder in (self.partial / _RECORDS, self.results / PICTURES):
             folder.mkdir(parents=True, exist_ok=True)
@@ -237,10 +237,13 @@ class PredictionFiles(ImageRecords):
         return sum(not (self.has_failed(image) or self.is_done(image)) for image in self.images)
 
     def temporary_path(self, target: str | Path) -> Path:
-        """Return the path to which a result file outside the output folder is written before it is moved to ``target``.
+        """Return the path to which a result file outside the output folder is written; :meth:`commit` moves it.
 
         The path is in the folder of ``target``. Its name contains a checksum of the output folder, so that runs with
         different output folders do not use the same path.
+
+        Args:
+            target: Final path of the file.
         """
         target = Path(target)
         checksum = zlib.crc32(str(self.out.resolve()).encode())
@@ -259,7 +262,8 @@ class PredictionFiles(ImageRecords):
         with self._common_lock():
             if not (self.partial / _DESCRIPTION).exists() or (self.partial / _JOURNAL).exists():
                 return  # another shard has committed
-            shutil.rmtree(self.results / DETECTIONS, ignore_errors=True)  # left by a killed process
+            # a killed process can have left result files
+            shutil.rmtree(self.results / DETECTIONS, ignore_errors=True)
             (self.results / DETECTIONS).mkdir()
             for path in list_vector_files(self.results):
                 path.unlink()
@@ -299,7 +303,7 @@ class PredictionFiles(ImageRecords):
         ]
 
     def _remove_partial(self) -> None:
-        """Remove the partial folder. The journal is removed last: it tells the next run that this run is complete."""
+        """Remove the partial folder. The journal is removed last: for the next run, it marks this run as complete."""
         for path in self.partial.iterdir():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
