@@ -61,8 +61,8 @@ WITHOUT_TORCH = ("check-data", "split", "convert-labels", "draw", "merge", "eval
 # command -> module, where the names differ: a module named `list` would hide the built-in name in this package
 MODULES = {"list": "list_configs"}
 
-# Import names. If one of these packages is missing, the error is one line with the install command, not a traceback.
-OPTIONAL_PACKAGES = (
+# Import names. If a dependency is missing, the error is one line with the install command, not a traceback.
+DEPENDENCIES = (
     *("numpy", "torch", "torchvision", "cv2", "shapely", "tqdm", "safetensors"),
     *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard", "faster_coco_eval", "matplotlib"),
     *("onnx", "onnxruntime", "openvino"),
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _print_error(program, str(error), 2)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in OPTIONAL_PACKAGES:
+        if package not in DEPENDENCIES:
             raise
         from rotated_atss.doctor import install_command  # its imports would slow down the start of every command
 

@@ -43,9 +43,8 @@ def picture_title(cfg: Config, image: Path, assignment: ImageAssignment, names: 
 
 def variant_title(assignment: ImageAssignment, variant: str) -> str:
     """Return the title of a trace. Oriented boxes have two variants; the one that the config uses is marked."""
-    return _VARIANT_TITLES[variant] + (
-        " (this config)" if variant == assignment.variant and assignment.oriented else ""
-    )
+    is_marked = assignment.oriented and variant == assignment.variant
+    return _VARIANT_TITLES[variant] + (" (this config)" if is_marked else "")
 
 
 def count_positives(assignment: ImageAssignment, num_objects: int) -> Tensor:

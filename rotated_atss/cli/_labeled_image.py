@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+CROWD = 3  # difficult flag of a crowd box; DOTA's flags are 0 to 2
+_MAX_NAME_LENGTH = 40  # longer class names are shortened
+
+
 class LabeledObjects(NamedTuple):
     """The objects of one image, without those whose area is zero.
 
@@ -25,10 +29,6 @@ class LabeledObjects(NamedTuple):
     names: list[str]
     difficult: list[int]
     num_without_area: int
-
-
-CROWD = 3  # difficult flag of a crowd box; DOTA's flags are 0 to 2
-_MAX_NAME_LENGTH = 40  # longer class names are shortened
 
 
 def find_image_and_labels(image: str, labels: str | None, data: str | None) -> tuple[Path, Path]:

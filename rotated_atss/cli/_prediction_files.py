@@ -147,6 +147,7 @@ class PredictionFiles(ImageRecords):
             self._has_created_out = not self.out.exists()
             self.out.mkdir(parents=True, exist_ok=True)
             self._stack.callback(self._remove_empty_out)
+            # until the end of the run, no second run of this shard, or of all images, can start
             self._stack.enter_context(shard_lock(self.out, COMMAND, self._shard))
             with self._common_lock():
                 self._prepare()
@@ -216,6 +217,7 @@ class PredictionFiles(ImageRecords):
                 path.unlink()
 
     def _common_lock(self) -> AbstractContextManager[None]:
+        """Return the lock for changes of files that the shards have in common."""
         return common_lock(self.out, COMMAND, self._shard)
 
     def _remove_empty_out(self) -> None:

@@ -231,7 +231,7 @@ def _add_label_reading(folders: argparse._ArgumentGroup) -> None:
     folders.add_argument(
         "--class-map", metavar="OLD=NEW,...",
         help="rename classes. OLD= drops a class; *=NEW renames all classes that are not listed, *=* keeps their "
-        "names. Without *, a class that is not listed is an error. --classes are the new names",
+        "names. Without *, a class that is not listed is an error. --classes lists the new names",
     )  # fmt: skip
     folders.add_argument(
         "--fit-polygons", action="store_true",

@@ -93,7 +93,7 @@ def check_max_dets(max_dets: Sequence[int]) -> tuple[int, ...]:
 
 
 def _build_coco_dict(instances: Instances) -> dict:
-    """Convert ``instances`` to a dictionary for faster-coco-eval, with copies of the entries, which it changes."""
+    """Convert ``instances`` to a dictionary for faster-coco-eval. It changes the entries, so they are copied."""
     return {
         "images": [{"id": image.id, "width": image.width, "height": image.height} for image in instances.images],
         # numbered from 1, because the evaluation treats a match with the annotation id 0 as no match
