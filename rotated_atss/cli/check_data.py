@@ -133,7 +133,7 @@ def _check_combinations(args: argparse.Namespace) -> None:
 
 
 def _records_folder(args: argparse.Namespace) -> Path | None:
-    """Return the folder for the results of shards; None without shards. A later run without ``--shard`` also uses it."""
+    """Return the folder for the results of shards, which a later run without ``--shard`` also uses, or None."""
     if args.json is None:
         return None
     folder = Path(f"{args.json}.shards")
