@@ -135,7 +135,7 @@ class PredictionFiles(ImageRecords):
         self.shard_images = images if shard is None else shard.select(images)
         self.json_path = None if json_path is None else Path(json_path)
         self.outcome: dict[str, Any] | None = None
-        # JSON turns tuples into lists, so that it can equal the description that is read from a file
+        # through JSON, which turns tuples into lists, so that it can equal a description read from a file
         self._description = json.loads(json.dumps(description))
         self._overwrite, self._shard = overwrite, shard
         self._has_created_out = False
@@ -165,7 +165,7 @@ class PredictionFiles(ImageRecords):
     ) -> None:
         num_done = sum(map(self.is_done, self.images)) if self.outcome is None else 0
         if self.outcome is not None:
-            with self._common_lock(), suppress(FileNotFoundError):  # another shard may have removed it
+            with self._common_lock(), suppress(FileNotFoundError):  # another shard may have removed the folder
                 self._remove_partial()
         elif self.partial.exists() and not num_done and self._shard is None:
             # nothing to continue; with shards, other runs may still use the folder
@@ -190,7 +190,7 @@ class PredictionFiles(ImageRecords):
             if is_same_run and isinstance(outcome, dict) and not self._overwrite:
                 self.outcome = outcome
                 return
-            self._remove_partial()  # the interrupted run is now complete, and this one is another
+            self._remove_partial()  # the interrupted run is now complete; this run starts from nothing
         self._check_continuable()
         for folder in (self.partial / _RECORDS, self.results / PICTURES):
             folder.mkdir(parents=True, exist_ok=True)
@@ -269,16 +269,16 @@ class PredictionFiles(ImageRecords):
             (self.results / DETECTIONS).mkdir()
             for path in list_vector_files(self.results):
                 path.unlink()
-            records = {image: self._record_path(image) for image in self.images if self.is_done(image)}
-            summary = write_files(list(records.values()))
+            record_paths = {image: self._record_path(image) for image in self.images if self.is_done(image)}
+            summary = write_files(list(record_paths.values()))
             for path in (self.results / PICTURES).glob("*.png"):
-                if path.stem not in records:  # the image became unreadable after its picture was written
+                if path.stem not in record_paths:  # the image became unreadable after its picture was written
                     path.unlink()
             moves, stale_pictures = self._list_moves(), self._list_stale_pictures()
             earlier_files = [*stale, *list_vector_files(self.out)]
             targets = {target for _, target in moves}
             outcome = {
-                "summary": summary, "failed": len(self.images) - len(records), "removed": len(stale_pictures),
+                "summary": summary, "failed": len(self.images) - len(record_paths), "removed": len(stale_pictures),
                 "removed_files": [path.name for path in earlier_files if path not in targets and path.exists()],
             }  # fmt: skip
             removals = [*stale_pictures, *earlier_files]  # plan_moves leaves out those that a move replaces

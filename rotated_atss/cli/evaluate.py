@@ -79,10 +79,10 @@ def _run_task1(args: argparse.Namespace) -> int:
     if classes_without_file:
         listed = printable(", ".join(classes_without_file))
         print(f"classes without a Task1 file, evaluated with no detections: {listed}")
-    empty_images = _find_images_without_detections(evaluation, classes)
-    if empty_images:
-        others = f" and {len(empty_images) - 1} more" if len(empty_images) > 1 else ""
-        print(f"images with objects but without detections: {printable(empty_images[0])}{others}")
+    images_without_detections = _find_images_without_detections(evaluation, classes)
+    if images_without_detections:
+        others = f" and {len(images_without_detections) - 1} more" if len(images_without_detections) > 1 else ""
+        print(f"images with objects but without detections: {printable(images_without_detections[0])}{others}")
     if args.json:
         write_json(args.json, result_to_json(evaluation.result))
     if args.report:

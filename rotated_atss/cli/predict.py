@@ -116,6 +116,7 @@ def _predict_images(
 
     tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
     _print_metadata(detector, model.checkpoint, tiling)
+    # predict_file expects the resolved values of resolution and pixels; the run is described by the original ones
     args.resolution = resolve_target_resolution(args.resolution, detector.info, model.checkpoint)
     classes = select_classes(args.classes, detector.classes)
     reject_stale_detections(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))

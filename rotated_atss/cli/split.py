@@ -132,12 +132,12 @@ def _merge_with_preset(
     }
 
 
-def _print_plan(images: int, windows: int) -> None:
-    print(f"{count_of(images, 'image')}, {count_of(windows, 'window')}", flush=True)
+def _print_plan(num_images: int, num_windows: int) -> None:
+    print(f"{count_of(num_images, 'image')}, {count_of(num_windows, 'window')}", flush=True)
 
 
-def _print_continuation(finished: int, images: int) -> None:
-    print(f"continuing: {finished} of {count_of(images, 'image')} done", flush=True)
+def _print_continuation(num_finished: int, num_images: int) -> None:
+    print(f"continuing: {num_finished} of {count_of(num_images, 'image')} done", flush=True)
 
 
 def _format_class_table(classes: Mapping[str, tuple[int, int]]) -> str:
