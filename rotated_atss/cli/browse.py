@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
         check_overwritable(folder / SHEET)
     sheet_pictures: dict[str, Image] = {}  # reduced pictures by title
     colors = class_colors(browser.class_names)
-    for net_input in browser.load(range(args.start, min(args.start + args.number, len(browser))), args.seed):
+    indices = range(args.start, min(args.start + args.number, len(browser)))
+    for net_input in browser.load(indices, args.seed):
         picture = _draw_input(net_input, browser, colors, args.side_by_side)
         name = f"{net_input.index:05d}_{Path(net_input.name).stem}.png"
         write_png(folder / name, add_caption(picture, [net_input.name, *net_input.facts]), protect_foreign=True)
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if args.sheet:
         write_png(folder / SHEET, _draw_sheet(sheet_pictures), protect_foreign=True)
     total = f"of {count_of(len(browser), 'image')} in the {args.split} dataset"
-    print(f"{count_of(min(args.number, len(browser) - args.start), 'picture')} {total} written to {folder}")
+    print(f"{count_of(len(indices), 'picture')} {total} written to {folder}")
     return 0
 
 
