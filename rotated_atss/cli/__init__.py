@@ -61,14 +61,14 @@ WITHOUT_TORCH = ("check-data", "split", "convert-labels", "draw", "merge", "eval
 # command -> module, where the names differ: a module named `list` would hide the built-in name in this package
 MODULES = {"list": "list_configs"}
 
-# Import names. If one of these packages is missing, the error is one line with the install command, not a traceback.
-OPTIONAL_PACKAGES = (
+# Import names. If a dependency is missing, the error is one line with the install command, not a traceback.
+DEPENDENCIES = (
     *("numpy", "torch", "torchvision", "cv2", "shapely", "tqdm", "safetensors"),
     *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard", "faster_coco_eval", "matplotlib"),
     *("onnx", "onnxruntime", "openvino"),
 )
 
-_SIGNALS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+_SIGNAL_NAMES = ("SIGTERM", "SIGHUP")  # names, because `signal.SIGHUP` does not exist on Windows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,14 +78,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Command and options; None reads them from ``sys.argv``.
 
     Returns:
-        Exit code: that of the command, 2 for a user error, 130 for an interrupt, 128 + n for the signal n.
+        Exit code: that of the command, 2 for a user error, 130 for an interrupt, 128 + n for the signal n, 0 if the
+        reader of stdout (``| head``) has closed the pipe.
 
     Example:
         >>> main(["split", "--images", "no_such_folder", "--out", "tiles"])
         2
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if "torch" not in sys.modules:  # otherwise torch's threads and MPS fallback are up to the calling program
+    if "torch" not in sys.modules:  # a program that has imported torch chooses these settings itself
         set_wait_policy()
         enable_mps_fallback()
         follow_cpu_load()
@@ -104,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _print_error(program, str(error), 2)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in OPTIONAL_PACKAGES:
+        if package not in DEPENDENCIES:
             raise
         from rotated_atss.doctor import install_command  # its imports would slow down the start of every command
 
@@ -134,7 +135,7 @@ def _raise_on_signals() -> Iterator[None]:
     if "LOCAL_RANK" in os.environ or not is_main_thread:  # Python sets handlers in the main thread only
         yield
         return
-    signals = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    signals = [getattr(signal, name) for name in _SIGNAL_NAMES if hasattr(signal, name)]
     signals = [number for number in signals if signal.getsignal(number) is signal.SIG_DFL]
     main_pid = os.getpid()
 
@@ -163,7 +164,7 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(f"{message} (nearest: {', '.join(nearest)})" if nearest else message))
 
     def _nearest_options(self, message: str) -> list[str]:
-        """Return the most similar option of this parser for each option in an error message, if there is one."""
+        """Return, for each unknown option in an error message, the most similar option of this parser, if any."""
         from difflib import get_close_matches  # needed for errors only
 
         options = [option for action in self._actions for option in action.option_strings]
@@ -175,8 +176,8 @@ def _reject_empty_arguments(arguments: Sequence[str]) -> None:
     """Refuse empty arguments, because an empty path would mean the working directory."""
     for previous, argument in zip(arguments, arguments[1:]):  # the first argument is the command
         if not argument:
-            where = previous if previous.startswith("-") else None
-            raise UserError("an argument is empty", where=where, hint="a shell variable may be unset")
+            option = previous if previous.startswith("-") else None
+            raise UserError("an argument is empty", where=option, hint="a shell variable may be unset")
 
 
 def _safe_config_context(args: argparse.Namespace) -> AbstractContextManager[None]:
@@ -221,7 +222,8 @@ def parse_arguments(name: str, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments of a command.
 
     Commands whose module defines ``MODEL_FORMS`` have the positional arguments ``MODEL`` or ``CONFIG CHECKPOINT``,
-    followed by inputs. Options may appear between them.
+    followed by input paths. Options may appear between them. All positional arguments are parsed into ``inputs``; the
+    command separates the model from the input paths.
 
     Args:
         name: A key of ``COMMANDS``.

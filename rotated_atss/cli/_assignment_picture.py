@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rotated_atss.detection.engine.assigner_trace import ImageAssignment
     from rotated_atss.io.png import Image
 
-_VARIANTS = {
+_VARIANT_TITLES = {
     "hbb": "hbb: IoU of circumscribed horizontal boxes",
     "obb": "obb: IoU of oriented boxes",
     "config": "IoU of horizontal boxes",
@@ -36,14 +36,15 @@ def picture_title(cfg: Config, image: Path, assignment: ImageAssignment, names: 
     num_ignored = len(assignment.inputs.gt_boxes_ignore)
     if num_ignored:
         objects += f" and {count_of(num_ignored, 'ignored object')}"
-    # gt_index is negative (BACKGROUND or IGNORE) for all other priors
-    positives = count_of(int((assignment.assign() >= 0).sum()), "positive")
+    gt_index = assignment.assign()  # negative (BACKGROUND or IGNORE) for priors that are not positives
+    positives = count_of(int((gt_index >= 0).sum()), "positive")
     return f"{cfg.config_name}, {image.stem} at {width} x {height} px: {objects}, {positives}"
 
 
 def variant_title(assignment: ImageAssignment, variant: str) -> str:
-    """Return the title of a trace. Oriented boxes have two variants; the title marks the one that the config uses."""
-    return _VARIANTS[variant] + (" (this config)" if variant == assignment.variant and assignment.oriented else "")
+    """Return the title of a trace. Oriented boxes have two variants; the one that the config uses is marked."""
+    is_marked = assignment.oriented and variant == assignment.variant
+    return _VARIANT_TITLES[variant] + (" (this config)" if is_marked else "")
 
 
 def count_positives(assignment: ImageAssignment, num_objects: int) -> Tensor:
@@ -66,6 +67,7 @@ def read_input_image(path: Path, input_wh: tuple[int, int]) -> Image:
     from rotated_atss.io.image_reader import open_image
 
     with open_image(path) as image:
+        # the largest integer factor that leaves at least input_wh pixels; cv2.resize does the rest
         factor = max(1, min(image.width // input_wh[0], image.height // input_wh[1]))
         pixels = image.read_reduced(factor)
     if pixels.shape[1::-1] == tuple(input_wh):
@@ -99,23 +101,23 @@ def draw_object(
 
     from rotated_atss.visualization.assignment_object import TracePanel, plot_object
 
-    gt_index = next(iter(traces.values())).gt_index
+    object_index = next(iter(traces.values())).gt_index  # the same in all traces
     corners = corners_of(assignment.inputs.gt_boxes)  # (G, 4, 2)
-    polygon = corners[gt_index]
+    polygon = corners[object_index]
     panels = []
     for variant, trace in traces.items():
         compared_polygon = polygon  # the box whose IoU with the priors is computed
         if variant == "hbb":
-            compared_polygon = corners_of(_to_hbb(assignment.inputs.gt_boxes[gt_index : gt_index + 1]))[0]
+            compared_polygon = corners_of(_to_hbb(assignment.inputs.gt_boxes[object_index : object_index + 1]))[0]
         best_prior = None  # corners of the candidate with the highest IoU
         if len(trace.iou):
             best_index = trace.prior_index[trace.iou.argmax()]
             best_prior = corners_of(assignment.priors[best_index : best_index + 1])[0]
         panels.append(TracePanel(variant_title(assignment, variant), trace, compared_polygon, polygon, best_prior))
-    title = f"{cfg.config_name}, {image.stem}: object {gt_index}, {names[gt_index]}"
+    title = f"{cfg.config_name}, {image.stem}: object {object_index}, {names[object_index]}"
     return plot_object(
         read_input_image(image, assignment.inputs.image_wh), panels, assignment.strides,
-        others=np.delete(corners, gt_index, 0), title=title,
+        others=np.delete(corners, object_index, 0), title=title,
     )  # fmt: skip
 
 

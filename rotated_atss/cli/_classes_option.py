@@ -34,8 +34,8 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
         known: Class names to select from.
 
     Returns:
-        Selected names as spelled in ``known``. If ``spec`` is a dataset, its classes that are not in ``known`` are left
-        out.
+        Selected names, in the order of ``spec`` and as spelled in ``known``. If ``spec`` is a dataset, its classes that
+        are not in ``known`` are left out.
 
     Raises:
         UserError: A name in a list or file is not in ``known``, or no name is given.

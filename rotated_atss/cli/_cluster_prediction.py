@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rotated_atss.detection.engine.inference import LoadedDetector
     from rotated_atss.runtime import GraphDetector
 
-_detectors: dict[str, LoadedDetector | GraphDetector] = {}  # at most one: the last one that this process loaded
-_lock = threading.Lock()  # a worker runs several jobs in threads, but only one of them loads the model
+_detectors: dict[str, LoadedDetector | GraphDetector] = {}  # by file and options; at most one entry, the last loaded
+_lock = threading.Lock()  # a worker runs several jobs in threads; without a lock, each could load the model
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ModelSource:
     Attributes:
         config: Path or name of a config; None for a model file that contains it.
         checkpoint: The model file.
-        args: Parsed arguments.
+        args: Parsed arguments of ``predict``, with the options for the device and for faster inference.
         cfg_options: Changes to the config by dotted key.
     """
 
@@ -55,7 +55,7 @@ class ImageJob:
     """One image for a worker to process.
 
     Attributes:
-        model: The model.
+        model: How to load the model.
         predict: Picklable function of ``detector`` and ``path`` that detects objects on an image, and writes the
             results to a file system that the workers share.
         path: The image file.
@@ -82,7 +82,7 @@ def predict_on_cluster(
     """Detect objects on images with the workers of a Dask cluster; if an image fails, print its error and continue.
 
     Args:
-        model: The model, with absolute paths.
+        model: How to load the model, with absolute paths.
         predict: The function of :class:`ImageJob`.
         paths: Image files, absolute.
         scheduler: Address of the scheduler.
@@ -97,8 +97,8 @@ def predict_on_cluster(
     jobs = [ImageJob(model, predict, path) for path in paths]
     failures = []
     with progress_bar(total=len(jobs), desc="predict", unit="image") as bar:
-        job_bytes = list(map(estimate_decode_bytes, paths))
-        # workers, the number of local processes, has no effect with a scheduler
+        job_bytes = list(map(estimate_decode_bytes, paths))  # memory that each job needs
+        # with a scheduler, `workers` (the number of local processes) has no effect
         for _, error in run_jobs(predict_on_worker, jobs, workers=1, job_bytes=job_bytes, scheduler=scheduler):
             bar.update()
             if error is not None:

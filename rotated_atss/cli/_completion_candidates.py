@@ -35,7 +35,7 @@ class Option:
 
     Attributes:
         names: Spellings, such as ``-h`` and ``--help``.
-        help: First sentence of the help.
+        help: Start of the help, without details.
         candidates: Candidates for the value; None for a flag.
     """
 
@@ -49,7 +49,7 @@ class CommandCompletions:
     """Completions of a command, or of an action of a command, such as ``list`` of ``models``.
 
     Attributes:
-        help: First sentence of the help.
+        help: Start of the help, without details.
         options: The options.
         positionals: Candidates for the positional arguments, regardless of their order.
         actions: Completions of each action of the command.
@@ -79,28 +79,28 @@ def _read_parser(parser: argparse.ArgumentParser, help_text: str) -> CommandComp
         help_text: Help of the command or action.
     """
     options, positionals, actions = [], Candidates(), {}
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name, subparser in action.choices.items():
+    for argument in parser._actions:  # argparse calls each argument an action
+        if isinstance(argument, argparse._SubParsersAction):
+            for name, subparser in argument.choices.items():
                 actions[name] = _read_parser(subparser, subparser.description or "")
-        elif action.option_strings and action.help != argparse.SUPPRESS:
-            candidates = None if action.nargs == 0 else _find_candidates(action)
-            options.append(Option(tuple(action.option_strings), _first_sentence(action.help or ""), candidates))
-        elif not action.option_strings:
-            positionals = _union(positionals, _find_candidates(action))
-    return CommandCompletions(_first_sentence(help_text), options, positionals, actions)
+        elif argument.option_strings and argument.help != argparse.SUPPRESS:
+            candidates = None if argument.nargs == 0 else _find_candidates(argument)
+            options.append(Option(tuple(argument.option_strings), _shorten_help(argument.help or ""), candidates))
+        elif not argument.option_strings:
+            positionals = _union(positionals, _find_candidates(argument))
+    return CommandCompletions(_shorten_help(help_text), options, positionals, actions)
 
 
-def _find_candidates(action: argparse.Action) -> Candidates:
+def _find_candidates(argument: argparse.Action) -> Candidates:
     """Find candidates for an argument by its choices, or else by its metavar, such as ``CHECKPOINT|NAME``."""
-    if action.choices is not None:
-        return Candidates(tuple(map(str, action.choices)))
-    metavars = set(re.split(r"[ |]", str(action.metavar)))  # "MODEL IMAGE|DIR" -> MODEL, IMAGE and DIR
+    if argument.choices is not None:
+        return Candidates(tuple(map(str, argument.choices)))
+    metavars = set(re.split(r"[ |]", str(argument.metavar)))  # "MODEL IMAGE|DIR" -> MODEL, IMAGE and DIR
     words: tuple[str, ...] = ()
     if {"CONFIG", "MODEL"} & metavars:
         words += tuple(config_names())
-    # The name of a published model is NAME next to another metavar, as in FILE|NAME, or the positional argument "name".
-    if ("NAME" in metavars and len(metavars) > 1) or (action.dest == "name" and not action.option_strings):
+    # A published model is given as NAME next to another metavar, as in FILE|NAME, or as the positional argument "name".
+    if ("NAME" in metavars and len(metavars) > 1) or (argument.dest == "name" and not argument.option_strings):
         words += _model_names()
     return Candidates(words, files=bool(metavars & _FILES or "CONFIG" in metavars), folders=bool(metavars & _FOLDERS))
 
@@ -116,6 +116,6 @@ def _union(first: Candidates, second: Candidates) -> Candidates:
     return Candidates(words, first.files or second.files, first.folders or second.folders)
 
 
-def _first_sentence(text: str) -> str:
+def _shorten_help(text: str) -> str:
     """Return the part of a help text before its first semicolon, colon, parenthesis or full stop."""
     return re.split(r"; | \(|\. |: ", " ".join(text.replace("%%", "%").split()), maxsplit=1)[0].rstrip(".")

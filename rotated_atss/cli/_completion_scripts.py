@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from rotated_atss.cli import PROGRAM
 from rotated_atss.cli._completion_candidates import Candidates, CommandCompletions, Option
 
-_HEAD = f"# Completion of {PROGRAM}, written by: {PROGRAM} completion"
+_HEAD = f"# Completion of {PROGRAM}, written by: {PROGRAM} completion"  # the scripts append the name of the shell
 
 # {option_value_cases}: one case per option that takes a value; it completes the word after the option.
 # {command_cases}: one case per command; it completes all other words. If the word at the cursor starts with "-", the
@@ -120,12 +120,12 @@ def _zsh_actions(name: str, actions: Mapping[str, CommandCompletions]) -> str:
 
 
 def _zsh_arguments(completions: CommandCompletions) -> str:
-    specs = [_zsh_quote(spec) for option in completions.options for spec in _zsh_options(option)]
+    specs = [_zsh_quote(spec) for option in completions.options for spec in _zsh_option_specs(option)]
     specs.append(_zsh_quote(f"*:argument:{_zsh_candidates(completions.positionals)}"))
     return "    _arguments " + " \\\n        ".join(specs)
 
 
-def _zsh_options(option: Option) -> Iterator[str]:
+def _zsh_option_specs(option: Option) -> Iterator[str]:
     help_text = "".join(f"\\{character}" if character in "[]:" else character for character in option.help)
     value = "" if option.candidates is None else f":value:{_zsh_candidates(option.candidates)}"
     for name in option.names:
@@ -149,29 +149,30 @@ def fish_script(commands: Mapping[str, CommandCompletions]) -> str:
         >>> print(fish_script({}).splitlines()[1])
         complete -c rotated-atss -f
     """
+    # -f: files are candidates only where _fish_candidates lists them
     lines = [f"{_HEAD} fish", f"complete -c {PROGRAM} -f"]
     for name, completions in commands.items():
         lines.append(_fish_line("__fish_use_subcommand", f"-a {name} -d {_fish_quote(completions.help)}"))
         condition = f"__fish_seen_subcommand_from {name}"
-        lines += _fish_command_lines(condition, completions, completions.actions)
+        lines += _fish_command_lines(condition, completions)
         for action, action_completions in completions.actions.items():
             action_condition = f"{condition}; and __fish_seen_subcommand_from {action}"
-            lines += _fish_command_lines(action_condition, action_completions, {})
+            lines += _fish_command_lines(action_condition, action_completions)
     return "\n".join(lines) + "\n"
 
 
-def _fish_command_lines(
-    condition: str, completions: CommandCompletions, actions: Mapping[str, CommandCompletions]
-) -> Iterator[str]:
+def _fish_command_lines(condition: str, completions: CommandCompletions) -> Iterator[str]:
+    """Yield the lines for one command or action, which apply if the fish code ``condition`` is true."""
     for option in completions.options:
         spellings = " ".join(
             f"-l {spelling[2:]}" if spelling.startswith("--") else f"-s {spelling[1:]}" for spelling in option.names
         )
+        # -x: the option takes a value
         values = "" if option.candidates is None else f" -x {_fish_candidates(option.candidates)}".rstrip()
         yield _fish_line(condition, f"{spellings}{values} -d {_fish_quote(option.help)}")
-    if actions:
-        no_action_yet = f"{condition}; and not __fish_seen_subcommand_from {' '.join(actions)}"
-        for name, action_completions in actions.items():
+    if completions.actions:
+        no_action_yet = f"{condition}; and not __fish_seen_subcommand_from {' '.join(completions.actions)}"
+        for name, action_completions in completions.actions.items():
             yield _fish_line(no_action_yet, f"-a {name} -d {_fish_quote(action_completions.help)}")
     elif completions.positionals != Candidates():
         yield _fish_line(condition, _fish_candidates(completions.positionals))

@@ -8,7 +8,7 @@ from typing import Any
 
 from rotated_atss.errors import UserError
 
-# keys whose values are paths or class names, which must stay strings even if they look like numbers
+# last parts of the dotted keys whose values are paths or class names: strings, even if they look like numbers
 STRING_KEYS = frozenset(
     ("classes", "data_root", "ann_file", "img_path", "img", "work_dir", "load_from", "checkpoint", "out_dir", "labels")
 )
@@ -37,8 +37,8 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
         pairs: Dotted config keys with their values, such as ``["train_cfg.max_epochs=24"]``.
 
     Returns:
-        Values by key. Numbers, booleans, lists and tuples are converted; everything else stays a string. Values of
-        :data:`STRING_KEYS` and values in quotes are never converted to numbers.
+        Values by key. Numbers, booleans, lists and tuples are converted; everything else stays a string. Values
+        in quotes, and of keys whose last part is in :data:`STRING_KEYS`, are never converted to numbers.
 
     Raises:
         UserError: A string has no ``=`` or no key, or its brackets are not balanced.
@@ -75,13 +75,13 @@ def _restore_string(value: Any, text: str, is_string_key: bool) -> Any:
     Args:
         value: The parsed value. The items of a list or tuple are treated one by one.
         text: The text after the equals sign.
-        is_string_key: Whether the key is one of :data:`STRING_KEYS`. A quoted value always stays a string.
+        is_string_key: Whether the value must stay a string even if it is not in quotes.
     """
     if isinstance(value, (list, tuple)):
         item_texts = [item_text.strip() for item_text in text.strip("[]()").split(",") if item_text.strip()]
-        if len(item_texts) == len(value):  # they differ for a nested sequence, which is returned unchanged
-            pairs = zip(value, item_texts)
-            return type(value)(_restore_string(item, item_text, is_string_key) for item, item_text in pairs)
+        if len(item_texts) == len(value):  # the lengths differ for a nested sequence, which is returned unchanged
+            items = zip(value, item_texts)
+            return type(value)(_restore_string(item, item_text, is_string_key) for item, item_text in items)
     is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
     must_stay_string = is_string_key or is_quoted
     return text.strip("'\"") if must_stay_string and isinstance(value, (int, float)) else value

@@ -13,7 +13,7 @@ from rotated_atss.errors import UserError, count_of
 if TYPE_CHECKING:
     from rotated_atss.cli._pictures import Layer
 
-Window = tuple[int, int, int, int]  # x_start, y_start, x_stop, y_stop in pixels of the image
+Window = tuple[int, int, int, int]  # a region: x_start, y_start, x_stop, y_stop in pixels of the image
 
 # the region around an object is a square: four times the longest edge of the object, but at least 256 px
 _REGION_PER_EDGE, _MIN_REGION_PX = 4, 256
@@ -50,11 +50,11 @@ def check_crop_arguments(args: argparse.Namespace, paths: Sequence[Path], max_pi
     Args:
         args: Parsed arguments.
         paths: Images to draw.
-        max_pixels: Maximum number of pixels of the region.
+        max_pixels: Maximum number of pixels of ``--crop``; :func:`find_window` checks the region around ``--object``.
 
     Raises:
-        UserError: A region is selected for several images, or it is empty, too large, or begins left of or above the
-            image.
+        UserError: A region is selected for several images, or ``--crop`` is empty, too large, or begins left of or
+            above the image.
 
     Example:
         >>> check_crop_arguments(argparse.Namespace(crop=[0, 0, 9, 0], object=None), [Path("a.png")], 100)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_onnx(path: str | Path) -> bool:
-    """Return whether a model file is an exported graph, by its suffix.
+    """Return whether the suffix of a model file is that of an exported graph, an ONNX file.
 
     Example:
         >>> is_onnx("model.onnx"), is_onnx("epoch_12.pth")
@@ -76,7 +76,8 @@ def load_any_detector(
     from rotated_atss.detection.engine.inference import load_detector
     from rotated_atss.detection.engine.network import has_fast_bfloat16
 
-    amp, channels_last = args.amp, args.channels_last or None  # None leaves the choice to the config
+    amp = args.amp
+    channels_last = args.channels_last or None  # without the option, the config decides
     if args.fast:
         amp, channels_last = amp or has_fast_bfloat16(resolve_device(args.device).type), True
         hint = "; an exported ONNX file is faster on a CPU" if args.device in (None, "cpu") else ""

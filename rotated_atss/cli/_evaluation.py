@@ -56,12 +56,13 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
     """Read and evaluate Task1 detections, with a progress bar that counts the bytes read and evaluated.
 
     Args:
-        args: Arguments of the command ``evaluate``.
+        args: Arguments of the command ``evaluate`` or ``report``.
         classes: Names of the classes to evaluate. Other classes in the files are an error, unless the user has selected
             classes with ``--classes``.
 
     Raises:
-        UserError: A file is missing or malformed, a class is unknown, or a detection lies on an image without labels.
+        UserError: A file is missing or malformed, a class is unknown, or a detection lies on an image without labels
+            and ``--ignore-unlabeled`` is not given.
 
     Example::
 
@@ -71,24 +72,24 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
     from rotated_atss.dota.task1_evaluation import evaluate_detections
     from rotated_atss.io.progress import progress_bar
 
-    files, label_files = list_task1_files(args.detections), _list_label_files(args.labels)
-    file_bytes = {path: path.stat().st_size for path in (*files.values(), *label_files.values())}
+    task1_files, label_files = list_task1_files(args.detections), _list_label_files(args.labels)
+    file_bytes = {path: path.stat().st_size for path in (*task1_files.values(), *label_files.values())}
     # the bytes of a Task1 file count twice: when it is read and when its class is evaluated
-    total = sum(file_bytes.values()) + sum(file_bytes[path] for path in files.values())
+    total = sum(file_bytes.values()) + sum(file_bytes[path] for path in task1_files.values())
     workers = resolve_workers(args)
-    show = False if args.quiet else None
+    show = False if args.quiet else None  # None shows the bar on a terminal only
     with progress_bar(total=total, desc="evaluate", unit="B", leave=False, show=show) as bar:
 
         def on_read(path: Path) -> None:
             bar.update(file_bytes[path])
 
         def on_evaluated(name: str) -> None:
-            bar.update(file_bytes[files[name]] if name in files else 0)  # a class need not have a file
+            bar.update(file_bytes[task1_files[name]] if name in task1_files else 0)  # a class need not have a file
 
         # unknown classes are skipped here and refused below, where the message can list the classes of all files
         detections = read_task1_folder(args.detections, classes, skip_unknown=True, workers=workers, on_done=on_read)
         labels = _read_labels(label_files, on_read)
-        locations = _locate_classes(files, label_files, labels)
+        locations = _locate_classes(task1_files, label_files, labels)
         if args.classes:
             _reject_misspelled_classes(classes, locations)
         else:
@@ -126,10 +127,10 @@ def resolve_workers(args: argparse.Namespace) -> int:
 
 
 def _locate_classes(
-    files: Mapping[str, Path], label_files: Mapping[str, Path], labels: Mapping[str, Labels]
+    task1_files: Mapping[str, Path], label_files: Mapping[str, Path], labels: Mapping[str, Labels]
 ) -> dict[str, str]:
     """Return the first occurrence of each class in Task1 files and labels, as ``path`` or ``path:line``."""
-    locations = {name: str(path) for name, path in files.items()}
+    locations = {name: str(path) for name, path in task1_files.items()}
     for image, image_labels in labels.items():
         for name, line_number in zip(image_labels.names, image_labels.line_numbers):
             if name not in locations:

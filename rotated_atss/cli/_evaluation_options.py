@@ -14,7 +14,7 @@ def add_input_arguments(parser: argparse.ArgumentParser, *, required: bool) -> N
 
     Args:
         parser: The parser.
-        required: Whether both must be given.
+        required: Whether the detections and the ground truth must be given.
 
     Example:
         >>> parser = argparse.ArgumentParser()
@@ -76,7 +76,7 @@ def reject_rule_arguments(args: argparse.Namespace, option: str) -> None:
     """Refuse options for evaluation rules that do not apply because of another option.
 
     Args:
-        args: Arguments of a command with the options of :func:`add_rule_arguments`.
+        args: Arguments of a command with the options of :func:`add_input_arguments` and :func:`add_rule_arguments`.
         option: The other option, for the error message: ``--coco-annotations``, which implies COCO's rules, or
             ``--json``, a report whose figures are already computed.
 

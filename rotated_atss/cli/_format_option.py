@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 DOTA = "dota"
 # repeated here from geo.writers, because its import would slow down --help
-FORMAT_NAMES = (DOTA, "geojson", "gpkg", "fgb", "csv", "parquet")
-_VECTOR_FILE = re.compile(rf"detections(_[a-z0-9_]+)?\.({'|'.join(FORMAT_NAMES[1:])})")
+_VECTOR_FORMATS = ("geojson", "gpkg", "fgb", "csv", "parquet")
+FORMAT_NAMES = (DOTA, *_VECTOR_FORMATS)
+# a file for the images of one CRS has the name of the CRS, such as detections_epsg_32650.fgb
+_VECTOR_FILE = re.compile(rf"detections(_[a-z0-9_]+)?\.({'|'.join(_VECTOR_FORMATS)})")
 
 
 def add_format_argument(parser: argparse._ActionsContainer) -> None:

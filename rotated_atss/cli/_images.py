@@ -24,7 +24,7 @@ def find_images(source: str | Path) -> list[Path]:
         The file itself, or the image files of the folder in sorted order.
 
     Raises:
-        UserError: ``source`` does not exist, or the folder contains no image.
+        UserError: ``source`` does not exist, the folder contains no image, or the name of an image has a space.
 
     Example:
         >>> import tempfile
@@ -116,10 +116,10 @@ def parse_pixel_options(args: argparse.Namespace, recorded: PixelOptions | None 
     if bands is not None:
         options = replace(options, bands=_parse_numbers(bands, int, "--bands", "one or three integers of at least 1"))
     if bits is not None:
-        return replace(options, bits=bits)
+        return replace(options, bits=bits)  # bits take precedence over a recorded scaling
     if scaling is not None:
         rule: Any = scaling if scaling.isalpha() else _parse_numbers(scaling, float, "--scaling", "a rule, or MIN,MAX")
-        return replace(options, bits=None, scaling=rule)  # recorded bits would take precedence over the rule
+        return replace(options, bits=None, scaling=rule)  # otherwise recorded bits would take precedence
     return options
 
 
@@ -157,7 +157,8 @@ def resolve_pixel_options(paths: Sequence[Path], options: PixelOptions) -> Pixel
 def check_output_folders(folders: Iterable[str | Path], source: str | Path) -> None:
     """Refuse output folders that overlap the input folder.
 
-    If the input is a single image, the folder of the image is refused, but its subfolders are accepted.
+    If the input is a single image, the folder of the image is refused, but its subfolders are accepted, because nothing
+    is read from them.
 
     Args:
         folders: Folders to write to; they need not exist.

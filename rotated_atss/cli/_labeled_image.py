@@ -11,24 +11,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+CROWD = 3  # difficult flag of a crowd box; DOTA's flags are 0 to 2
+_MAX_NAME_LENGTH = 40  # longer class names are shortened
+
+
 class LabeledObjects(NamedTuple):
-    """Objects of one image that have an area.
+    """The objects of one image, without those whose area is zero.
 
     Attributes:
         polygons: (N, 8) array of corners in pixels.
-        names: Class name of each object.
+        names: Class name of each object, shortened to 40 characters.
         difficult: Difficult flag of each object, 0 to 2; ``CROWD`` for a crowd box of COCO.
-        num_without_area: Number of objects without area, which are left out.
+        num_without_area: Number of objects that are left out; always 0 for COCO, whose reader does not count them.
     """
 
     polygons: NDArray
     names: list[str]
     difficult: list[int]
     num_without_area: int
-
-
-CROWD = 3  # difficult flag of a crowd box; DOTA's flags are 0 to 2
-_MAX_NAME = 40  # maximum number of characters of a class name; longer ones are shortened
 
 
 def find_image_and_labels(image: str, labels: str | None, data: str | None) -> tuple[Path, Path]:
@@ -77,11 +77,11 @@ def _find_tile(data: Path, name: str) -> Path:
     return images[0]
 
 
-def read_objects(labels: Path, image: Path) -> LabeledObjects:
+def read_objects(label_file: Path, image: Path) -> LabeledObjects:
     """Read the objects of an image. Class names need not be known.
 
     Args:
-        labels: A DOTA label file, or a COCO instances JSON.
+        label_file: A DOTA label file, or a COCO instances JSON.
         image: The image file.
 
     Raises:
@@ -100,29 +100,29 @@ def read_objects(labels: Path, image: Path) -> LabeledObjects:
     from rotated_atss.dota.labels import read_labels
     from rotated_atss.ops.polygon_iou import polygon_areas
 
-    if labels.suffix.lower() == ".json":
-        return _read_coco_objects(labels, image)
-    objects = read_labels(labels)
-    has_area = polygon_areas(objects.polygons) > 0
+    if label_file.suffix.lower() == ".json":
+        return _read_coco_objects(label_file, image)
+    labels = read_labels(label_file)
+    has_area = polygon_areas(labels.polygons) > 0
     rows = np.flatnonzero(has_area).tolist()
-    names = [printable(objects.names[row], _MAX_NAME) for row in rows]
-    flags = [int(objects.difficult[row]) for row in rows]
-    return LabeledObjects(objects.polygons[has_area], names, flags, num_without_area=int((~has_area).sum()))
+    names = [printable(labels.names[row], _MAX_NAME_LENGTH) for row in rows]
+    difficult = [int(labels.difficult[row]) for row in rows]
+    return LabeledObjects(labels.polygons[has_area], names, difficult, num_without_area=int((~has_area).sum()))
 
 
-def _read_coco_objects(labels: Path, image: Path) -> LabeledObjects:
+def _read_coco_objects(json_path: Path, image: Path) -> LabeledObjects:
     import numpy as np
 
     from rotated_atss.coco.instances import read_instances
     from rotated_atss.ops.box_polygons import hbb_polygons
 
-    instances = read_instances(labels)
+    instances = read_instances(json_path)
     entry = next((entry for entry in instances.images if Path(entry.file_name).name == image.name), None)
     if entry is None:
-        raise UserError(f"no entry for the image {image.name}", where=labels)
+        raise UserError(f"no entry for the image {image.name}", where=json_path)
     objects = instances.objects.get(entry.id, [])
     boxes = np.array([obj.box for obj in objects], np.float64).reshape(-1, 4)
-    names = [printable(instances.categories[obj.category_id], _MAX_NAME) for obj in objects]
-    flags = [CROWD if obj.iscrowd else 0 for obj in objects]
+    names = [printable(instances.categories[obj.category_id], _MAX_NAME_LENGTH) for obj in objects]
+    difficult = [CROWD if obj.iscrowd else 0 for obj in objects]
     # read_instances leaves out boxes without area, but does not count them per image
-    return LabeledObjects(hbb_polygons(boxes), names, flags, num_without_area=0)
+    return LabeledObjects(hbb_polygons(boxes), names, difficult, num_without_area=0)

@@ -41,7 +41,7 @@ class LayerSource(NamedTuple):
 
 
 def select_boxes(layer: Layer, classes: Collection[str]) -> Layer:
-    """Select the boxes of some classes, including crowd boxes.
+    """Select the boxes of some classes, including the crowd boxes of these classes.
 
     Example:
         >>> select_boxes(Layer(np.zeros((2, 8)), ["ship", "car"]), ["car"]).names
@@ -157,8 +157,8 @@ def _group_by_image(by_class: Mapping[str, Detections]) -> dict[str, Layer]:
     """Convert detections by class name to layers by image id."""
     by_image: dict[str, list[tuple[str, Detections]]] = defaultdict(list)  # image id -> class names and detections
     for name, detections in by_class.items():
-        # rows sorted by image, and the position after the last row of each image
         rows_by_image = np.argsort(detections.image_index, kind="stable")
+        # positions in rows_by_image after the last row of each image
         stops = np.cumsum(np.bincount(detections.image_index, minlength=len(detections.images)))
         for image, rows in zip(detections.images, np.split(rows_by_image, stops[:-1])):
             by_image[image].append((name, detections.take(rows)))

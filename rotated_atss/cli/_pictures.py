@@ -89,7 +89,9 @@ def picture_path(folder: str | Path, image: Path) -> Path:
 
 
 def reduction_factor(width: int, height: int) -> int:
-    """Return the integer by which width and height of an image are divided; 1 for at most ``MAX_PICTURE_PIXELS``.
+    """Return the integer by which width and height of an image are divided.
+
+    It is 1 for at most ``MAX_PICTURE_PIXELS``; otherwise the divided image has at most about ``REDUCED_PIXELS``.
 
     Example:
         >>> reduction_factor(7000, 7000), reduction_factor(30_000, 30_000)
@@ -150,6 +152,7 @@ def _draw_layer(picture: Image, layer: Layer, args: argparse.Namespace) -> Image
     options["colors"] = {name: style.color for name, style in layer.styles.items()}  # one color per class
     options["dashed"] = {name for name, style in layer.styles.items() if style.dashed}
     box_only = args.box_only or len(layer.names) > MAX_CAPTIONED_BOXES
+    # captions are placed with regard to all boxes, so only boxes without captions are drawn in chunks
     for chunk in _split_into_chunks(layer) if box_only else [layer]:
         picture = draw_boxes(
             picture, chunk.polygons, chunk.names, chunk.scores, score_threshold=args.score, box_only=box_only,

@@ -32,7 +32,8 @@ def predict_file(
     """Detect objects on an image, write the picture and record the detections.
 
     Args:
-        records: Records of the images in the partial folder of the run, to which this image is added.
+        records: Records of the images in the partial folder, which keeps the files of the run until all images are
+            finished. This image is added.
         detector: The detector.
         tiling: Settings of the windows and of the merging.
         classes: Names of the classes to keep.

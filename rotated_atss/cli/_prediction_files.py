@@ -75,11 +75,11 @@ class ImageRecords:
         self._failure_path(detections.name).unlink(missing_ok=True)
 
     def add_failure(self, image: str, error: UserError) -> None:
-        """Record that an image cannot be read. The next run tries to read it again."""
+        """Record that an image cannot be processed. The next run tries it again."""
         self._failure_path(image).write_text(f"{error}\n")
 
     def has_failed(self, image: str) -> bool:
-        """Return whether an image could not be read."""
+        """Return whether an image could not be processed."""
         return self._failure_path(image).exists()
 
     def _record_path(self, image: str) -> Path:
@@ -110,8 +110,8 @@ class PredictionFiles(ImageRecords):
     Attributes:
         shard_images: Names of the images that this run processes.
         outcome: None before :meth:`commit`. After it, or from the start if only the renames of an interrupted run were
-            left to do, a dict with ``summary``, ``failed`` (number of images that cannot be read), ``removed`` (number
-            of pictures of an earlier run that were removed, because this run does not replace them) and
+            left to do, a dict with ``summary``, ``failed`` (number of images that could not be processed), ``removed``
+            (number of pictures of an earlier run that were removed, because this run does not replace them) and
             ``removed_files`` (names of other removed files).
 
     Raises:
@@ -135,7 +135,7 @@ class PredictionFiles(ImageRecords):
         self.shard_images = images if shard is None else shard.select(images)
         self.json_path = None if json_path is None else Path(json_path)
         self.outcome: dict[str, Any] | None = None
-        # with lists instead of tuples, as in a description that is read from a file
+        # through JSON, which turns tuples into lists, so that it can equal a description read from a file
         self._description = json.loads(json.dumps(description))
         self._overwrite, self._shard = overwrite, shard
         self._has_created_out = False
@@ -147,6 +147,7 @@ class PredictionFiles(ImageRecords):
             self._has_created_out = not self.out.exists()
             self.out.mkdir(parents=True, exist_ok=True)
             self._stack.callback(self._remove_empty_out)
+            # until the end of the run, no second run of this shard, or of all images, can start
             self._stack.enter_context(shard_lock(self.out, COMMAND, self._shard))
             with self._common_lock():
                 self._prepare()
@@ -164,7 +165,7 @@ class PredictionFiles(ImageRecords):
     ) -> None:
         num_done = sum(map(self.is_done, self.images)) if self.outcome is None else 0
         if self.outcome is not None:
-            with self._common_lock(), suppress(FileNotFoundError):  # another shard may have removed it
+            with self._common_lock(), suppress(FileNotFoundError):  # another shard may have removed the folder
                 self._remove_partial()
         elif self.partial.exists() and not num_done and self._shard is None:
             # nothing to continue; with shards, other runs may still use the folder
@@ -189,7 +190,7 @@ class PredictionFiles(ImageRecords):
             if is_same_run and isinstance(outcome, dict) and not self._overwrite:
                 self.outcome = outcome
                 return
-            self._remove_partial()
+            self._remove_partial()  # the interrupted run is now complete; this run starts from nothing
         self._check_continuable()
         for folder in (self.partial / _RECORDS, self.results / PICTURES):
             folder.mkdir(parents=True, exist_ok=True)
@@ -216,6 +217,7 @@ class PredictionFiles(ImageRecords):
                 path.unlink()
 
     def _common_lock(self) -> AbstractContextManager[None]:
+        """Return the lock for changes of files that the shards have in common."""
         return common_lock(self.out, COMMAND, self._shard)
 
     def _remove_empty_out(self) -> None:
@@ -237,10 +239,13 @@ class PredictionFiles(ImageRecords):
         return sum(not (self.has_failed(image) or self.is_done(image)) for image in self.images)
 
     def temporary_path(self, target: str | Path) -> Path:
-        """Return the path to which a result file outside the output folder is written before it is moved to ``target``.
+        """Return the path to which a result file outside the output folder is written; :meth:`commit` moves it.
 
         The path is in the folder of ``target``. Its name contains a checksum of the output folder, so that runs with
         different output folders do not use the same path.
+
+        Args:
+            target: Final path of the file.
         """
         target = Path(target)
         checksum = zlib.crc32(str(self.out.resolve()).encode())
@@ -259,20 +264,21 @@ class PredictionFiles(ImageRecords):
         with self._common_lock():
             if not (self.partial / _DESCRIPTION).exists() or (self.partial / _JOURNAL).exists():
                 return  # another shard has committed
-            shutil.rmtree(self.results / DETECTIONS, ignore_errors=True)  # left by a killed process
+            # a killed process can have left result files
+            shutil.rmtree(self.results / DETECTIONS, ignore_errors=True)
             (self.results / DETECTIONS).mkdir()
             for path in list_vector_files(self.results):
                 path.unlink()
-            records = {image: self._record_path(image) for image in self.images if self.is_done(image)}
-            summary = write_files(list(records.values()))
+            record_paths = {image: self._record_path(image) for image in self.images if self.is_done(image)}
+            summary = write_files(list(record_paths.values()))
             for path in (self.results / PICTURES).glob("*.png"):
-                if path.stem not in records:  # the image became unreadable after its picture was written
+                if path.stem not in record_paths:  # the image became unreadable after its picture was written
                     path.unlink()
             moves, stale_pictures = self._list_moves(), self._list_stale_pictures()
             earlier_files = [*stale, *list_vector_files(self.out)]
             targets = {target for _, target in moves}
             outcome = {
-                "summary": summary, "failed": len(self.images) - len(records), "removed": len(stale_pictures),
+                "summary": summary, "failed": len(self.images) - len(record_paths), "removed": len(stale_pictures),
                 "removed_files": [path.name for path in earlier_files if path not in targets and path.exists()],
             }  # fmt: skip
             removals = [*stale_pictures, *earlier_files]  # plan_moves leaves out those that a move replaces
@@ -299,7 +305,7 @@ class PredictionFiles(ImageRecords):
         ]
 
     def _remove_partial(self) -> None:
-        """Remove the partial folder. The journal is removed last: it tells the next run that this run is complete."""
+        """Remove the partial folder. The journal is removed last: for the next run, it marks this run as complete."""
         for path in self.partial.iterdir():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

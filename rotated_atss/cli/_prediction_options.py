@@ -60,7 +60,7 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
     """Check all arguments that can be checked without the model, and return the paths of the images.
 
     Args:
-        args: Arguments of ``predict``. In ``format``, repeated names are removed.
+        args: Arguments of ``predict``. The names in ``format`` are put into lower case, and repeated ones are removed.
 
     Raises:
         UserError: An argument is wrong, there is no image, an output overlaps an input, or a picture would replace a
@@ -71,9 +71,9 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
     from rotated_atss.visualization.png_output import check_overwritable
 
     check_picture_arguments(args)
-    parse_resolution(args.resolution)
+    parse_resolution(args.resolution)  # only a check: predict parses it again with the model metadata
     args.format = ",".join(parse_formats(args.format))
-    parse_pixel_options(args)
+    parse_pixel_options(args)  # only a check, too
     size = Tiling.size if args.size is None else args.size
     iou_threshold = Tiling.iou_threshold if args.iou is None else args.iou
     Tiling(size, args.gap, args.batch, iou_threshold)  # created only to check the ranges of the values

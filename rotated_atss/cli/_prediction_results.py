@@ -95,16 +95,18 @@ def write_result_files(
     from rotated_atss.tiling.prediction_results import CocoWriter, ResultWriter, Task1Writer, write_results
 
     writers: list[ResultWriter] = []
-    formats, hyphenated_names = args.format.split(","), list(map(hyphenate, model_classes))
+    formats, hyphenated_model_classes = args.format.split(","), list(map(hyphenate, model_classes))
     if DOTA in formats:
-        writers.append(Task1Writer(files.results / DETECTIONS, hyphenated_names, list(map(hyphenate, classes))))
+        task1_folder = files.results / DETECTIONS
+        writers.append(Task1Writer(task1_folder, hyphenated_model_classes, list(map(hyphenate, classes))))
     if set(formats) - {DOTA}:
         from rotated_atss.tiling.feature_writer import FeatureWriter
 
-        writers.append(FeatureWriter(files.results, [name for name in formats if name != DOTA], hyphenated_names))
+        vector_formats = [name for name in formats if name != DOTA]
+        writers.append(FeatureWriter(files.results, vector_formats, hyphenated_model_classes))
     if ids is not None:
         writers.append(CocoWriter(files.temporary_path(args.json), ids.images, ids.categories))
-        if not args.coco_annotations:
+        if not args.coco_annotations:  # the ids are new
             _write_coco_ids(files.temporary_path(ids_path(args.json)), ids, paths, model_classes)
     num_detections, num_above_score = write_results(records, writers, args.score)
     counts = f"{count_of(len(records), 'image')}, {count_of(num_detections, 'detection')}"

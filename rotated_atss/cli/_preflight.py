@@ -75,7 +75,7 @@ def split_model_arguments(inputs: Sequence[str], num_others: int = 0) -> tuple[s
         what = f"expected {1 + num_others} or {2 + num_others} arguments, got {count_of(len(inputs), 'argument')}"
         raise UserError(what, hint="give MODEL, or CONFIG CHECKPOINT; see --help")
     config, checkpoint = (None, inputs[0]) if num_model == 1 else (inputs[0], inputs[1])
-    if config is None and not Path(checkpoint).is_file():
+    if config is None and not Path(checkpoint).is_file():  # possibly a CONFIG without its CHECKPOINT
         raise UserError("no such model file", where=checkpoint, hint="give MODEL, or CONFIG CHECKPOINT")
     check_inputs_exist(config, checkpoint)
     return config, checkpoint, list(inputs[num_model:])

@@ -14,7 +14,7 @@ from rotated_atss.errors import UserError
 if TYPE_CHECKING:
     from rotated_atss.report.evaluation import ReportOptions
 
-MAX_IMAGES = 100  # default of --max-images
+MAX_IMAGES = 100  # default of --max-images; the parser's default is None, which shows that the option is not given
 
 
 def add_report_arguments(parser: argparse._ActionsContainer) -> None:

@@ -41,7 +41,7 @@ def parse_resolution(text: str | None) -> str | float | None:
     try:
         meters = float(text)
     except ValueError:
-        meters = 0.0
+        meters = 0.0  # refused below
     if not 0 < meters < math.inf:
         what = f"the resolution must be match or meters per pixel above 0, got {quote(text)}"
         raise UserError(what, where="--resolution", hint="for example --resolution 0.25")

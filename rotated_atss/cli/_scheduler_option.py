@@ -46,8 +46,9 @@ def make_cluster_paths_absolute(
         value = options[name]
         if value is None:
             continue
-        paths = [Path(path).absolute() for path in ([value] if isinstance(value, (str, Path)) else value)]
-        options[name] = paths[0] if isinstance(value, (str, Path)) else paths
+        is_single_path = isinstance(value, (str, Path))
+        paths = [Path(path).absolute() for path in ([value] if is_single_path else value)]
+        options[name] = paths[0] if is_single_path else paths
         if name in inputs:  # a missing input is reported later, by the command itself
             paths_to_check += [path for path in paths if path.exists()]
         else:

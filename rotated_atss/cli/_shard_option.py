@@ -44,7 +44,7 @@ def parse_shard(args: argparse.Namespace) -> Shard | None:
 
     if args.shard is None:
         return None
-    if getattr(args, "overwrite", False):
+    if getattr(args, "overwrite", False):  # each run would discard what the others have written
         raise UserError("--overwrite cannot be combined with --shard", hint="remove the earlier result first")
     return Shard.parse(args.shard)
 

@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit must be at least 1, got {args.limit}")
-    folder = None if args.json and not args.out else Path(args.out or Path("work_dirs") / Path(args.config).stem)
+    has_plots = args.out or not args.json
+    folder = Path(args.out or Path("work_dirs") / Path(args.config).stem) if has_plots else None
     for target in filter(None, (folder, args.json)):
         reject_overlapping_output(target, [args.data] if args.data else [], may_contain_inputs=True)
     if args.json:

@@ -69,9 +69,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--start must be below the number of images, {len(browser)}, got {args.start}")
     if args.sheet:
         check_overwritable(folder / SHEET)
-    sheet: dict[str, Image] = {}  # reduced pictures by title
+    sheet_pictures: dict[str, Image] = {}  # reduced pictures by title
     colors = class_colors(browser.class_names)
-    for net_input in browser.load(range(args.start, min(args.start + args.number, len(browser))), args.seed):
+    indices = range(args.start, min(args.start + args.number, len(browser)))
+    for net_input in browser.load(indices, args.seed):
         picture = _draw_input(net_input, browser, colors, args.side_by_side)
         name = f"{net_input.index:05d}_{Path(net_input.name).stem}.png"
         write_png(folder / name, add_caption(picture, [net_input.name, *net_input.facts]), protect_foreign=True)
@@ -79,11 +80,12 @@ def run(args: argparse.Namespace) -> int:
         if args.sheet:
             box_count = net_input.facts[-1]  # such as "3 boxes"
             title = " | ".join([f"{net_input.index} {net_input.name}", f"flip {net_input.flip}", box_count])
-            sheet[title] = _reduce(picture, 2 * SHEET_CELL_PX if args.side_by_side else SHEET_CELL_PX)
+            num_images = 2 if args.side_by_side else 1
+            sheet_pictures[title] = _reduce(picture, num_images * SHEET_CELL_PX)
     if args.sheet:
-        write_png(folder / SHEET, _draw_sheet(sheet), protect_foreign=True)
+        write_png(folder / SHEET, _draw_sheet(sheet_pictures), protect_foreign=True)
     total = f"of {count_of(len(browser), 'image')} in the {args.split} dataset"
-    print(f"{count_of(min(args.number, len(browser) - args.start), 'picture')} {total} written to {folder}")
+    print(f"{count_of(len(indices), 'picture')} {total} written to {folder}")
     return 0
 
 
@@ -103,12 +105,13 @@ def _draw_input(net_input: NetworkInput, browser: InputBrowser, colors: Mapping,
         image_wh=net_input.image_wh,
         colors=colors,
     )
-    if not side_by_side or net_input.trace.image is None:  # None if the pipeline loads no image
+    trace = net_input.trace  # the image and boxes as loaded; the image is None if the pipeline loads none
+    if not side_by_side or trace.image is None:
         return after
     height, width = after.shape[:2]
     before = _draw_before(net_input, browser, colors, (width, height))
     size = f"{net_input.original_wh[0]} x {net_input.original_wh[1]} px"
-    box_count = count_of(len(net_input.trace.boxes), "box")
+    box_count = count_of(len(trace.boxes), "box")
     titles = [f"before the pipeline: {size}, {box_count}", "input of the network"]
     return contact_sheet([before, after], titles, columns=2, cell_wh=(width, height))
 

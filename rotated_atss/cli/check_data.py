@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         records=_records_folder(args),
         shard=shard,
     )
-    if report.unfinished:
+    if report.unfinished:  # other shards
         if not args.quiet:
             last_step = f"reports the problems and writes {args.json}"
             print(format_unfinished(report.unfinished, report.seconds, last_step))
@@ -117,8 +117,8 @@ def run(args: argparse.Namespace) -> int:
         lines += write_cleaned_copy(report, args.fix, classes, copy_images=args.copy_images).lines()
     if not args.quiet:
         print("\n".join(lines))
-    errors, warnings = count_severities(report.problems)
-    return 1 if errors or (args.strict and warnings) else 0
+    num_errors, num_warnings = count_severities(report.problems)
+    return 1 if num_errors or (args.strict and num_warnings) else 0
 
 
 def _check_combinations(args: argparse.Namespace) -> None:
@@ -133,19 +133,19 @@ def _check_combinations(args: argparse.Namespace) -> None:
 
 
 def _records_folder(args: argparse.Namespace) -> Path | None:
-    """Return the folder in which shards record their results; None if no shard of this report has started."""
+    """Return the folder for the results of shards, which a later run without ``--shard`` also uses, or None."""
     if args.json is None:
         return None
     folder = Path(f"{args.json}.shards")
     return folder if args.shard is not None or folder.exists() else None
 
 
-def _format_lines(report: DataReport, examples: int | None) -> list[str]:
-    """Format the problems, at most ``examples`` per kind (None: all), followed by a line with totals."""
+def _format_lines(report: DataReport, max_per_kind: int | None) -> list[str]:
+    """Format the problems, at most ``max_per_kind`` per kind (None: all), followed by a line with totals."""
     from rotated_atss.data_check.problems import count_severities, format_report
 
     counts = [count_of(sum(len(part.images) for part in report.parts), "image")]
-    if report.num_compared:
+    if report.num_compared:  # images of --against
         counts.append(f"{report.num_compared} compared")
     num_label_files = sum(len(part.labels) for part in report.parts)
     if num_label_files:
@@ -154,6 +154,7 @@ def _format_lines(report: DataReport, examples: int | None) -> list[str]:
     if report.class_counts:
         num_objects, num_classes = report.class_counts.total(), len(report.class_counts)
         counts.append(f"{count_of(num_objects, 'object')} of {count_of(num_classes, 'class')}")
-    errors, warnings = count_severities(report.problems)
-    severities = f"{count_of(errors, 'error')}, {count_of(warnings, 'warning')}"
-    return [*format_report(report.problems, examples), f"{', '.join(counts)}; {severities}; {report.seconds:.1f} s"]
+    num_errors, num_warnings = count_severities(report.problems)
+    severities = f"{count_of(num_errors, 'error')}, {count_of(num_warnings, 'warning')}"
+    total_line = f"{', '.join(counts)}; {severities}; {report.seconds:.1f} s"
+    return [*format_report(report.problems, max_per_kind), total_line]

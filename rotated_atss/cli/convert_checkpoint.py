@@ -88,8 +88,8 @@ def _print_weights(conversion: Conversion) -> None:
 
     total = len(conversion.mapped) + len(conversion.dropped)
     print(f"mapped: {len(conversion.mapped)} of {total} ({count_by_prefix(conversion.mapped)})")
-    first = f" (first: {conversion.dropped[0]})" if conversion.dropped else ""
-    print(f"dropped: {len(conversion.dropped)}{first}")
+    first_dropped = f" (first: {conversion.dropped[0]})" if conversion.dropped else ""
+    print(f"dropped: {len(conversion.dropped)}{first_dropped}")
     print("missing: 0")  # a weight that is missing and cannot be filled is an error of the conversion
     names_by_value: dict[str, list[str]] = {}  # value as text -> names of the weights that were filled with it
     for name, value in conversion.filled.items():

@@ -12,7 +12,8 @@ HELP = (
     "DIOR-R, GeoJSON and Label Studio. SODA-A, UCAS-AOD and, for georeferenced images, GeoPackage, Shapefile and "
     "FlatGeobuf are only read, not written."
 )
-# repeated here from label_formats.registry, because its import would slow down --help
+# Formats that can be read and written, and all formats that can be read. They are repeated here from
+# label_formats.registry, because its import would slow down --help.
 WRITTEN_NAMES = (
     "dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson", "labelstudio",
 )  # fmt: skip

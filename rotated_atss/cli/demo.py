@@ -23,7 +23,7 @@ MIN_ITERATIONS = 20  # OneCycleLR warms up for a tenth of the iterations, and fa
 MAX_PICTURES = 12
 MIN_SCORE = 0.4  # detections with lower scores are not drawn
 MAX_LOG_INTERVAL = 50  # iterations, as in the config
-SPLIT_BY_LOADER = {"train_dataloader": "train", "test_dataloader": "val"}
+SCENES_BY_LOADER = {"train_dataloader": "train", "test_dataloader": "val"}  # config key -> folder of scenes and tiles
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         source, settings = scenes / name, SplitSettings(**SPLIT_SETTINGS)
         split_dota(source / "images", source / "labelTxt", tiles / name, settings, overwrite=True)
     timer.start("train")
-    data_roots = {f"{loader}.dataset.data_root": str(tiles / name) for loader, name in SPLIT_BY_LOADER.items()}
+    data_roots = {f"{loader}.dataset.data_root": str(tiles / name) for loader, name in SCENES_BY_LOADER.items()}
     checkpoint = _train(args, data_roots)
     timer.start("test, merge, evaluate, submission, report")
     metrics = _test(args, checkpoint, data_roots)

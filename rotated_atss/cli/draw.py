@@ -75,12 +75,16 @@ def run(args: argparse.Namespace) -> int:
     paths = find_images(args.images)
     check_crop_arguments(args, paths, MAX_PICTURE_PIXELS)
     _check_outputs(args, paths)
-    labels, detections = _read_sources(args, paths)
-    known = [name for source in labels + detections for name in source.classes]
-    classes = None if args.classes is None else select_classes(args.classes, known)
+    label_sources, detection_sources = _read_sources(args, paths)
+    known_classes = [name for source in label_sources + detection_sources for name in source.classes]
+    classes = None if args.classes is None else select_classes(args.classes, known_classes)
     print_skipped_images(args.images)
     args.pixels = resolve_pixel_options(paths, parse_pixel_options(args))
-    failures = process_images(paths, lambda path: _draw_image(path, labels, detections, classes, args), "draw")
+
+    def process(path: Path) -> None:
+        _draw_image(path, label_sources, detection_sources, classes, args)
+
+    failures = process_images(paths, process, "draw")
     print(f"{count_of(len(paths) - len(failures), 'picture')} written to {args.out}")
     return print_failures(len(failures), paths)
 
@@ -108,17 +112,19 @@ def _read_sources(args: argparse.Namespace, paths: Sequence[Path]) -> tuple[list
 
 def _draw_image(
     path: Path,
-    labels: Sequence[LayerSource],
-    detections: Sequence[LayerSource],
+    label_sources: Sequence[LayerSource],
+    detection_sources: Sequence[LayerSource],
     classes: Collection[str] | None,
     args: argparse.Namespace,
 ) -> None:
     from rotated_atss.io.image_reader import open_image
     from rotated_atss.visualization.palettes import class_styles
 
-    layers = [replace(source.get_layer(path), plain=bool(detections)) for source in labels]
-    layers += [source.get_layer(path) for source in detections]
-    styles = class_styles((name for source in (*labels, *detections) for name in source.present_classes), args.palette)
+    has_plain_labels = bool(detection_sources)  # white, so that they differ from the detections
+    layers = [replace(source.get_layer(path), plain=has_plain_labels) for source in label_sources]
+    layers += [source.get_layer(path) for source in detection_sources]
+    sources = (*label_sources, *detection_sources)
+    styles = class_styles((name for source in sources for name in source.present_classes), args.palette)
     layers = [replace(layer, styles=add_crowd_styles(styles)) for layer in layers]
     with open_image(path, args.pixels) as image:
         # before the classes are selected, because --object counts the boxes of all classes

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     given = [name for name in report_options if getattr(args, name) is not None]
     if given and args.report is None:
         raise UserError(f"--{given[0].replace('_', '-')} applies only to the report", hint="add --report DIR")
-    return _run_coco(args) if args.coco_annotations else _run_dota(args)
+    return _run_coco(args) if args.coco_annotations else _run_task1(args)
 
 
 def _run_coco(args: argparse.Namespace) -> int:
@@ -60,7 +60,7 @@ def _run_coco(args: argparse.Namespace) -> int:
     return 0
 
 
-def _run_dota(args: argparse.Namespace) -> int:
+def _run_task1(args: argparse.Namespace) -> int:
     from rotated_atss.cli._evaluation import evaluate_task1, list_task1_inputs
     from rotated_atss.dota.ap_result import format_table, result_to_json
     from rotated_atss.dota.classes import resolve_classes
@@ -73,15 +73,16 @@ def _run_dota(args: argparse.Namespace) -> int:
     print(format_table(evaluation.result))
     if evaluation.unevaluated_classes:  # only with --classes; else they are errors
         print(f"classes not evaluated (not in --classes): {printable(', '.join(evaluation.unevaluated_classes))}")
-    files = list_task1_files(args.detections)
+    task1_files = list_task1_files(args.detections)
     num_objects = {name: result.npos for name, result in evaluation.result.per_class.items()}
-    missing = [name for name in classes if name not in files and num_objects[name]]
-    if missing:
-        print(f"classes without a Task1 file, evaluated with no detections: {printable(', '.join(missing))}")
-    undetected = _find_images_without_detections(evaluation, classes)
-    if undetected:
-        others = f" and {len(undetected) - 1} more" if len(undetected) > 1 else ""
-        print(f"images with objects but without detections: {printable(undetected[0])}{others}")
+    classes_without_file = [name for name in classes if name not in task1_files and num_objects[name]]
+    if classes_without_file:
+        listed = printable(", ".join(classes_without_file))
+        print(f"classes without a Task1 file, evaluated with no detections: {listed}")
+    images_without_detections = _find_images_without_detections(evaluation, classes)
+    if images_without_detections:
+        others = f" and {len(images_without_detections) - 1} more" if len(images_without_detections) > 1 else ""
+        print(f"images with objects but without detections: {printable(images_without_detections[0])}{others}")
     if args.json:
         write_json(args.json, result_to_json(evaluation.result))
     if args.report:
@@ -103,7 +104,7 @@ def _find_images_without_detections(evaluation: Task1Evaluation, classes: Collec
 
 
 def _check_outputs(args: argparse.Namespace, inputs: list) -> None:
-    """Raise an error if ``--json`` or ``--report`` overlaps an input or cannot be written."""
+    """Check that ``--json`` and ``--report`` can be written and overlap no input, and prepare the report options."""
     from rotated_atss.io.files import check_writable, reject_overlapping_output
 
     if args.json:

@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.checkpoints.registry import load_registry
 
     cards = select_cards(load_cards(), args.patterns)
+    # names of published models by config
     weights = {entry.config: entry.name for entry in load_registry().values() if entry.config}
     if args.json:
         entries = [{**asdict(card), "weights": weights.get(card.name)} for card in cards]

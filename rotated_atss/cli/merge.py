@@ -57,16 +57,16 @@ def run(args: argparse.Namespace) -> int:
         "progress": False if args.quiet else None,
     }  # fmt: skip
     if shard is None:
-        merged = merge_folder(args.tiles, args.out, args.iou_threshold, **options)
+        class_merges = merge_folder(args.tiles, args.out, args.iou_threshold, **options)
     else:
         result = merge_shard(args.tiles, args.out, shard, args.iou_threshold, **options)
-        if not result.classes:
+        if not result.classes:  # only the last shard to end writes the merged classes
             if not args.quiet:
                 print(_describe_unwritten(result, args.out, time.perf_counter() - start))
             return 0
-        merged = list(result.classes)
+        class_merges = list(result.classes)
     if not args.quiet:
-        print(_format_counts(merged))
+        print(_format_counts(class_merges))
         print(f"IoU threshold {args.iou_threshold:g}; {time.perf_counter() - start:.1f} s; written to {args.out}")
     return 0
 
@@ -78,12 +78,12 @@ def _describe_unwritten(result: ShardMerge, out: str, seconds: float) -> str:
     return format_unfinished(result.unfinished, seconds, f"writes {out}")
 
 
-def _format_counts(merged: Sequence[ClassMerge]) -> str:
+def _format_counts(class_merges: Sequence[ClassMerge]) -> str:
     """Format the counts before and after merging as a table with one line per class and one line of sums."""
     rows: list[tuple[str, ...]] = [("class", "tiles", "images", "detections", "merged")]
     rows += [
-        (counts.name, str(counts.tiles), str(counts.images), str(counts.before), str(counts.after)) for counts in merged
+        (merge.name, str(merge.tiles), str(merge.images), str(merge.before), str(merge.after)) for merge in class_merges
     ]
-    sums = [sum(getattr(counts, field) for counts in merged) for field in ("before", "after")]
+    sums = [sum(getattr(merge, field) for merge in class_merges) for field in ("before", "after")]
     rows.append(("all", "", "", *map(str, sums)))
     return "\n".join(align_columns(rows))

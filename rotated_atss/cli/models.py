@@ -88,7 +88,7 @@ def _download(args: argparse.Namespace) -> None:
     entry = find_entry(args.name, load_registry(args.registry))
     print(f"{entry.name}: {entry.source}, license {entry.license}", flush=True)
     path = fetch(entry)
-    if not is_usable(entry, path):  # the file must be converted, for which MMDetection is imported
+    if not is_usable(entry, path):  # it must be converted first; this imports MMDetection
         from rotated_atss.cli.convert_checkpoint import print_conversion
         from rotated_atss.detection.engine.model_store import provide_model
 
@@ -96,8 +96,8 @@ def _download(args: argparse.Namespace) -> None:
         if converted is not None:
             print_conversion(entry.file_name, converted)
     print(f"downloaded: {path}")
-    use = f"train CONFIG --init-from {entry.name}" if entry.kind == "backbone" else f"predict {path} IMAGE"
-    print(f"use it: rotated-atss {use}")
+    usage = f"train CONFIG --init-from {entry.name}" if entry.kind == "backbone" else f"predict {path} IMAGE"
+    print(f"use it: rotated-atss {usage}")
 
 
 def _info(args: argparse.Namespace) -> None:
@@ -142,10 +142,10 @@ def _print_entry(args: argparse.Namespace, entry: RegistryEntry) -> None:
     if args.json:
         print(json.dumps(values, indent=1, ensure_ascii=False))
         return
-    labels = {"sha256_prefix": "SHA-256 starts with", "size_mb": "size in MB", "published": "result"}
+    captions = {"sha256_prefix": "SHA-256 starts with", "size_mb": "size in MB", "published": "result"}
     for name, value in values.items():
         if value:
-            print(f"{labels.get(name, name)}: {value}")
+            print(f"{captions.get(name, name)}: {value}")
 
 
 def _publish(args: argparse.Namespace) -> None:

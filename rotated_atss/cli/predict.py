@@ -116,6 +116,7 @@ def _predict_images(
 
     tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
     _print_metadata(detector, model.checkpoint, tiling)
+    # predict_file expects the resolved values of resolution and pixels; the run is described by the original ones
     args.resolution = resolve_target_resolution(args.resolution, detector.info, model.checkpoint)
     classes = select_classes(args.classes, detector.classes)
     reject_stale_detections(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))
@@ -135,6 +136,7 @@ def _predict_images(
         process_images(unfinished, lambda path: predict(detector=detector, path=path), "predict")
     else:
         predict_on_cluster(model, predict, unfinished, args.scheduler)
+    # no results are written if all images failed
     if not files.count_unprocessed() and any(map(files.is_done, files.images)):
         write_files = partial(write_result_files, files, detector.classes, classes, ids, paths, args)
         stale = [ids_path(args.json)] if args.coco_annotations else []  # this run writes no ids file
@@ -157,7 +159,7 @@ def _prepare_cluster(config: str | None, checkpoint: str, args: argparse.Namespa
 def _print_result(files: PredictionFiles, paths: Sequence[Path], args: argparse.Namespace, seconds: float) -> int:
     """Print what was written, and return the exit code."""
     outcome = files.outcome
-    if outcome is None:  # no image could be read, or images are left to other shards
+    if outcome is None:  # all images failed, or images are left to other shards
         num_failed = sum(map(files.has_failed, files.shard_images))
         if args.shard:
             left = count_of(files.count_unprocessed(), "image")
@@ -201,13 +203,15 @@ def _config_checksum(config: str) -> str:
 
 def _print_metadata(detector: LoadedDetector | GraphDetector, checkpoint: str, tiling: Tiling) -> None:
     """Print the metadata of the model, and the window size and overlap if they differ from those in the metadata."""
+    from rotated_atss.tiling.predict import WHOLE_IMAGE
+
     if detector.info is None:
         return
     print(f"{checkpoint}: {detector.info.describe()}")
     recorded = detector.info.window
     if tiling.size != recorded.size:
         print(f"--size {tiling.size} instead of {recorded.size} in the model metadata")
-    if tiling.size and tiling.split_settings().gaps[0] != recorded.gap:
+    if tiling.size != WHOLE_IMAGE and tiling.split_settings().gaps[0] != recorded.gap:
         print(f"overlap of {tiling.split_settings().gaps[0]} px instead of {recorded.gap} px in the model metadata")
 
 
@@ -219,7 +223,7 @@ def _format_plan(paths: Sequence[Path], tiling: Tiling, *, is_resampled: bool) -
     images = count_of(len(paths), "image")
     if tiling.size == WHOLE_IMAGE:
         return f"{images}, each as a whole"
-    if is_resampled:
+    if is_resampled:  # the number of windows depends on the resolution of each image
         return f"{images}, windows of {tiling.size} px"
     windows = sum(count_windows(path, tiling.split_settings()) for path in paths)
     return f"{images}, {count_of(windows, 'window')} of {tiling.size} px"

@@ -46,30 +46,36 @@ def format_replay(result: Replay) -> list[str]:
     record = result.record
     lines = [f"iteration {record.iteration} of {record.config_name}, {count_of(len(record.images), 'image')}"]
     lines += [f"{'loss':<24}{'recorded':>14}{'repeated':>14}"]
-    for name in dict.fromkeys([*record.losses, *result.batch.losses]):
-        values = (losses.get(name, float("nan")) for losses in (record.losses, result.batch.losses))
-        lines.append(f"{name:<24}" + "".join(f"{value:>14.6g}" for value in values))
+    for loss_name in dict.fromkeys([*record.losses, *result.batch.losses]):
+        values = (losses.get(loss_name, float("nan")) for losses in (record.losses, result.batch.losses))
+        lines.append(f"{loss_name:<24}" + "".join(f"{value:>14.6g}" for value in values))
     lines += _gradient_lines("recorded", record.gradients)
     lines += _gradient_lines("repeated", result.batch.nonfinite_gradients)
-    names = list(result.batch.losses)
+    loss_names = list(result.batch.losses)
     lines.append("each image alone:")
-    lines += [_image_line(image, names) for image in result.images]
+    lines += [_image_line(image, loss_names) for image in result.images]
     if all(image.is_finite for image in result.images):
         lines.append("each image alone is finite: the cause is their combination, or the weights")
     lines.append("the recorded step is " + ("reproduced" if result.is_reproduced else "not reproduced"))
     return lines
 
 
-def _gradient_lines(when: str, weights: list[str]) -> list[str]:
-    """Return a line that lists the names of the weights whose gradients are not finite; no line without weights."""
-    if not weights:
+def _gradient_lines(step: str, weight_names: list[str]) -> list[str]:
+    """Return a line about the weights whose gradients are not finite; no line if there are none.
+
+    Args:
+        step: "recorded" or "repeated".
+        weight_names: Names of these weights.
+    """
+    if not weight_names:
         return []
-    shown = ", ".join(weights[:_MAX_LISTED_WEIGHTS]) + (", ..." if len(weights) > _MAX_LISTED_WEIGHTS else "")
-    return [f"gradients that are not finite, {when}: {count_of(len(weights), 'weight')} ({shown})"]
+    listed = ", ".join(weight_names[:_MAX_LISTED_WEIGHTS])
+    more = ", ..." if len(weight_names) > _MAX_LISTED_WEIGHTS else ""
+    return [f"gradients that are not finite, {step}: {count_of(len(weight_names), 'weight')} ({listed}{more})"]
 
 
-def _image_line(image: ImageResult, names: list[str]) -> str:
-    losses = ", ".join(f"{name} {image.step.losses.get(name, float('nan')):.6g}" for name in names)
+def _image_line(image: ImageResult, loss_names: list[str]) -> str:
+    losses = ", ".join(f"{name} {image.step.losses.get(name, float('nan')):.6g}" for name in loss_names)
     boxes = count_of(image.num_boxes, "box")
     if image.num_invalid_boxes:
         boxes += f" ({image.num_invalid_boxes} without area or not finite)"

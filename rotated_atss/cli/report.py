@@ -48,7 +48,7 @@ def _render_again(args: argparse.Namespace) -> int:
     if given:
         raise UserError(f"--{given[0].replace('_', '-')} does not apply with --json, which has all figures")
     reject_rule_arguments(args, "--json")
-    prepare_report_options(args, args.out, inputs=[args.json])
+    prepare_report_options(args, args.out, inputs=[args.json])  # replaces the path args.baseline with its content
     print(f"report: {render_report(read_report(args.json), args.out, args.baseline)}")
     return 0
 

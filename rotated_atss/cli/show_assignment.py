@@ -77,10 +77,11 @@ def _check_outputs(args: argparse.Namespace, inputs: list[Any]) -> None:
         raise UserError(f"--out and --json must be two files, got {args.out} twice")
 
 
-def _check_object_index(object_index: int | None, count: int) -> None:
-    if object_index is not None and not 0 <= object_index < count:
-        indices = f"0 to {count - 1}" if count else "none"
-        raise UserError(f"the image has {count_of(count, 'object')} ({indices}), got {object_index}", where="--object")
+def _check_object_index(object_index: int | None, num_objects: int) -> None:
+    if object_index is not None and not 0 <= object_index < num_objects:
+        indices = f"0 to {num_objects - 1}" if num_objects else "none"
+        what = f"the image has {count_of(num_objects, 'object')} ({indices}), got {object_index}"
+        raise UserError(what, where="--object")
 
 
 def _prepare_assignment(
@@ -99,13 +100,14 @@ def _prepare_assignment(
 
     train_loader = cfg.get("train_dataloader") or {}
     dataset: dict[str, Any] = next(innermost_dataset_cfgs(train_loader.get("dataset")), {})
-    rule, lowest_flag = dataset.get("difficult", "keep"), dataset.get("difficult_from", 1)
+    rule = dataset.get("difficult", "keep")  # what happens to difficult objects: keep, ignore or drop
+    lowest_flag = dataset.get("difficult_from", 1)  # objects with at least this flag are difficult
     is_difficult = [lowest_flag <= flag < CROWD for flag in objects.difficult]
     rows = [row for row, difficult in enumerate(is_difficult) if not (difficult and rule == "drop")]
     is_ignored = [objects.difficult[row] == CROWD or (is_difficult[row] and rule == "ignore") for row in rows]
     polygons = torch.from_numpy(objects.polygons[rows])
     if has_oriented_boxes(cfg):
-        boxes = poly_to_obb(polygons, rect=dataset.get("rect", "edge"))
+        boxes = poly_to_obb(polygons, rect=dataset.get("rect", "edge"))  # fits rectangles as in training
     else:
         corners = polygons.view(-1, 4, 2)
         boxes = torch.cat((corners.amin(1), corners.amax(1)), 1)  # (N, 4) circumscribed horizontal boxes

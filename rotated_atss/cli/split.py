@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
         if result.in_no_tile:
             print(f"in no tile: {printable(_format_first(result.in_no_tile))}")
         if result.unknown_classes:
-            names = printable(", ".join(result.unknown_classes))
-            print(f"classes of no DOTA version: {names} (--classes v1.0 would refuse them)")
+            classes = printable(", ".join(result.unknown_classes))
+            print(f"classes of no DOTA version: {classes} (--classes v1.0 would refuse them)")
     return 0
 
 
@@ -78,8 +78,8 @@ def _build_split_arguments(args: argparse.Namespace) -> dict[str, Any]:
     from rotated_atss.tiling.presets import load_preset
     from rotated_atss.tiling.split_settings import SplitSettings
 
-    names = [field.name for field in fields(SplitSettings)]
-    settings = {name: getattr(args, name) for name in names if hasattr(args, name)}  # only those that are given
+    setting_names = [field.name for field in fields(SplitSettings)]
+    settings = {name: getattr(args, name) for name in setting_names if hasattr(args, name)}  # only those that are given
     pixel_options = asdict(parse_pixel_options(args))  # bits, scaling and bands, also those that are not given
     # replace the strings from the command line with the parsed values
     settings |= {name: value for name, value in pixel_options.items() if name in settings}
@@ -103,12 +103,19 @@ def _build_split_arguments(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _merge_with_preset(
-    preset: SplitPreset, args: argparse.Namespace, options: Mapping[str, Any], settings: dict[str, Any]
+    preset: SplitPreset, args: argparse.Namespace, options: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the options that a preset sets. Values on the command line take precedence."""
+    """Return the options that a preset sets. Values on the command line take precedence.
+
+    Args:
+        preset: The preset.
+        args: Parsed arguments.
+        options: Arguments of ``split_dota`` from the command line.
+        settings: Values of ``SplitSettings`` from the command line.
+    """
     if "sizes" in settings and "gaps" not in settings:  # keep the ratio of gap to size of the preset
         preset_size, preset_gap = preset.settings.sizes[0], preset.settings.gaps[0]
-        settings["gaps"] = [size * preset_gap // preset_size for size in settings["sizes"]]
+        settings = {**settings, "gaps": [size * preset_gap // preset_size for size in settings["sizes"]]}
     images, labels = preset.folders(args.data_root)
     return {
         "images": args.images or images,
@@ -125,12 +132,12 @@ def _merge_with_preset(
     }
 
 
-def _print_plan(images: int, windows: int) -> None:
-    print(f"{count_of(images, 'image')}, {count_of(windows, 'window')}", flush=True)
+def _print_plan(num_images: int, num_windows: int) -> None:
+    print(f"{count_of(num_images, 'image')}, {count_of(num_windows, 'window')}", flush=True)
 
 
-def _print_continuation(finished: int, images: int) -> None:
-    print(f"continuing: {finished} of {count_of(images, 'image')} done", flush=True)
+def _print_continuation(num_finished: int, num_images: int) -> None:
+    print(f"continuing: {num_finished} of {count_of(num_images, 'image')} done", flush=True)
 
 
 def _format_class_table(classes: Mapping[str, tuple[int, int]]) -> str:
@@ -224,7 +231,7 @@ def _add_label_reading(folders: argparse._ArgumentGroup) -> None:
     folders.add_argument(
         "--class-map", metavar="OLD=NEW,...",
         help="rename classes. OLD= drops a class; *=NEW renames all classes that are not listed, *=* keeps their "
-        "names. Without *, a class that is not listed is an error. --classes are the new names",
+        "names. Without *, a class that is not listed is an error. --classes lists the new names",
     )  # fmt: skip
     folders.add_argument(
         "--fit-polygons", action="store_true",

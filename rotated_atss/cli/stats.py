@@ -62,14 +62,15 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.json)
     workers = args.workers or available_cores()
     objects = _read_objects(args, workers)
-    # None if no tiles are recommended: the images are tiles already, or training uses whole images
-    count_tiles = None if args.data or _is_coco_of_small_images(args, objects) else _make_tile_counter(objects, workers)
+    # no tiles are recommended if the images are tiles already, or if training uses whole images
+    needs_no_tiles = args.data or _is_coco_of_small_images(args, objects)
+    tile_counter = None if needs_no_tiles else _make_tile_counter(objects, workers)
     anchor_scale, max_per_img = HORIZONTAL_SETTINGS if args.coco_annotations else ORIENTED_SETTINGS
     report = {
         "source": inputs,
         **report_dataset(
             objects,
-            count_tiles,
+            tile_counter,
             current=_current_plan(args.data),
             anchor_scale=anchor_scale,
             max_per_img=max_per_img,

@@ -90,6 +90,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     work_dir = Path(args.work_dir or Path(path).parent)
     out = args.out or work_dir / "merged"
     inputs = [Path(args.data) / "images", Path(args.data) / "labelTxt", *(args.labels or [])]
+    # None without --report; an empty string for --report without DIR
     report = None if args.report is None else args.report or work_dir / "report"
     check_outputs(filter(None, (out, report)), filter(None, (args.submission,)), inputs)
     if report is not None:

@@ -14,6 +14,7 @@ _IOU_50, _IOU_75 = 0, 5  # indices into COCO's IoU thresholds 0.50, 0.55, ..., 0
 MAX_DETS = (1, 10, 100)  # detections per image and class that COCO's metrics count
 AREAS = ("all", "small", "medium", "large")
 """Size ranges of objects by area: all, below 32^2, 32^2 to 96^2, and above 96^2 square pixels."""
+_ALL_SIZES = AREAS.index("all")
 
 
 def evaluate_boxes(
@@ -62,7 +63,7 @@ def evaluate_boxes(
     precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
     # class name -> precision by IoU threshold and recall level, for objects of all sizes and the last of max_dets
     precision_by_class = {
-        instances.categories[category_id]: precision[:, :, index, 0, -1]
+        instances.categories[category_id]: precision[:, :, index, _ALL_SIZES, -1]
         for index, category_id in enumerate(evaluation.params.catIds)
     }
     return CocoResult(
@@ -92,7 +93,7 @@ def check_max_dets(max_dets: Sequence[int]) -> tuple[int, ...]:
 
 
 def _build_coco_dict(instances: Instances) -> dict:
-    """Convert ``instances`` to a dictionary for faster-coco-eval, with copies of the entries, which it changes."""
+    """Convert ``instances`` to a dictionary for faster-coco-eval. It changes the entries, so they are copied."""
     return {
         "images": [{"id": image.id, "width": image.width, "height": image.height} for image in instances.images],
         # numbered from 1, because the evaluation treats a match with the annotation id 0 as no match
@@ -111,15 +112,15 @@ def _compute_metrics(precision: np.ndarray, recall: np.ndarray, max_dets: Sequen
     """
     iou_range, last_limit = "0.50:0.95", max_dets[-1]
     rows = [
-        MetricRow("AP", "AP", iou_range, "all", last_limit, _mean(precision[:, :, :, 0, -1])),
-        MetricRow("AP50", "AP", "0.50", "all", last_limit, _mean(precision[_IOU_50, :, :, 0, -1])),
-        MetricRow("AP75", "AP", "0.75", "all", last_limit, _mean(precision[_IOU_75, :, :, 0, -1])),
+        MetricRow("AP", "AP", iou_range, "all", last_limit, _mean(precision[:, :, :, _ALL_SIZES, -1])),
+        MetricRow("AP50", "AP", "0.50", "all", last_limit, _mean(precision[_IOU_50, :, :, _ALL_SIZES, -1])),
+        MetricRow("AP75", "AP", "0.75", "all", last_limit, _mean(precision[_IOU_75, :, :, _ALL_SIZES, -1])),
     ]
     size_ranges = list(enumerate(AREAS))[1:]  # without "all"
     for index, area in size_ranges:
         rows.append(MetricRow(f"AP_{area}", "AP", iou_range, area, last_limit, _mean(precision[:, :, :, index, -1])))
     for index, limit in enumerate(max_dets):
-        rows.append(MetricRow(f"AR_{limit}", "AR", iou_range, "all", limit, _mean(recall[:, :, 0, index])))
+        rows.append(MetricRow(f"AR_{limit}", "AR", iou_range, "all", limit, _mean(recall[:, :, _ALL_SIZES, index])))
     for index, area in size_ranges:
         rows.append(MetricRow(f"AR_{area}", "AR", iou_range, area, last_limit, _mean(recall[:, :, index, -1])))
     return rows

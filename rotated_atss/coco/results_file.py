@@ -60,7 +60,7 @@ def assign_image_ids(names: Sequence[str]) -> dict[str, int]:
     """
     # numbers of at most 18 digits fit in int64
     numbers = [int(name) for name in names if name.isascii() and name.isdigit() and len(name) <= 18]
-    if len(set(numbers)) == len(names):
+    if len(set(numbers)) == len(names):  # all names are numbers, and no two are equal
         return dict(zip(names, numbers))
     return {name: image_id for image_id, name in enumerate(names, start=1)}
 

@@ -96,7 +96,7 @@ def to_records(
                 polygons=boxes_to_polygons(image_detections.boxes),
                 classes=tuple(look_up_class_names(image_detections.labels, class_names)),
                 difficult=np.zeros(num_detections, dtype=np.int64),
-                scores=shortest_float64(image_detections.scores),
+                scores=shortest_float64(image_detections.scores),  # written as 0.9, not as 0.8999999761581421
                 size=size,
                 lines=np.zeros(num_detections, dtype=np.int64),  # the objects were not read from lines of a file
             )

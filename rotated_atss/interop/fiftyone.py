@@ -14,6 +14,9 @@ from rotated_atss.io.output_folders import staged_folder
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import ImageLabels
 
+# field names that have a meaning in FiftyOne
+_RESERVED_FIELDS = {"id", "filepath", "tags", "metadata", "media_type", "created_at", "last_modified_at"}
+
 
 def write_fiftyone(
     out: str | Path, images: str | Path, fields: Mapping[str, Sequence[ImageLabels]], *, classes: Sequence[str] = ()
@@ -67,10 +70,6 @@ def write_fiftyone(
         write_json(folder / "metadata.json", {"media_type": "image", "info": {"classes": list(classes)}})
         sorted_samples = [samples[image_id] for image_id in sorted(samples)]
         write_json(folder / "samples.json", {"samples": sorted_samples}, indent=None)
-
-
-# field names that have a meaning in FiftyOne
-_RESERVED_FIELDS = {"id", "filepath", "tags", "metadata", "media_type", "created_at", "last_modified_at"}
 
 
 def _to_polylines(record: ImageLabels, size: tuple[int, int]) -> list[dict[str, Any]]:

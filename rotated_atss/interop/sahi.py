@@ -96,7 +96,8 @@ class OrientedDetectionModel(DetectionModel):
         """
         # attributes of the base class, which SAHI keeps between inference and the conversion of its results
         self._original_shapes = [image.shape for image in images]
-        self._original_predictions = self.model([np.ascontiguousarray(image[..., ::-1]) for image in images])
+        images_bgr = [np.ascontiguousarray(image[..., ::-1]) for image in images]  # SAHI's images are RGB
+        self._original_predictions = self.model(images_bgr)
 
     def _create_object_prediction_list_from_original_predictions(
         self, shift_amount_list: Any = None, full_shape_list: Any = None
@@ -184,7 +185,7 @@ def from_sahi(predictions: Iterable[ObjectPrediction]) -> tuple[np.ndarray, np.n
 
 
 def _expand_per_image(values: Any, default: Any, count: int) -> list[Any]:
-    """Expand an argument of SAHI (None, one value, or a list of values) to one value per image."""
+    """Expand an argument of SAHI (None or empty, one value, or a list of values) to one value per image."""
     if values is None or len(values) == 0:
         return [default] * count
     return list(values) if isinstance(values[0], (list, tuple)) else [values] * count

@@ -22,9 +22,10 @@ require("torchmetrics")
 from torchmetrics import Metric  # noqa: E402
 from torchmetrics.utilities.data import dim_zero_cat  # noqa: E402
 
-# Value of each state without images. The counts have one row per image: the number of its detections or ground-truth
-# boxes. All other states have one row per detection or ground-truth box, in the order of the images. Counts replace an
-# image index per row, because the indices of several processes would coincide when their states are concatenated.
+# Value of each state without images. pred_counts and gt_counts have one row per image: the number of its detections or
+# ground-truth boxes. All other states have one row per detection or ground-truth box, in the order of the images. There
+# are counts instead of an image index per row, because the indices of several processes would coincide when their
+# states are concatenated.
 _EMPTY_STATES = {
     "pred_polygons": torch.zeros(0, 8, dtype=torch.float64),
     "pred_scores": torch.zeros(0, dtype=torch.float64),
@@ -143,22 +144,22 @@ class OrientedAveragePrecision(Metric):
         num_images = len(states["gt_counts"])
         if not num_images:
             return None
-        images = tuple(map(str, range(num_images)))
+        image_ids = tuple(map(str, range(num_images)))
         image_index = np.repeat(np.arange(num_images), states["pred_counts"])  # (K,)
-        detections = {}
-        for label, name in enumerate(self.class_names):
+        detections_by_class = {}
+        for label, class_name in enumerate(self.class_names):
             rows = np.flatnonzero(states["pred_labels"] == label)
-            detections[name] = Detections(
-                images, image_index[rows], states["pred_scores"][rows], states["pred_polygons"][rows]
+            detections_by_class[class_name] = Detections(
+                image_ids, image_index[rows], states["pred_scores"][rows], states["pred_polygons"][rows]
             )
         row_stops = np.cumsum(states["gt_counts"])
-        labels = {
-            image: self._ground_truth_of(states, slice(stop - count, stop))
-            for image, stop, count in zip(images, row_stops, states["gt_counts"])
+        gt_by_image = {
+            image_id: self._ground_truth_of(states, slice(stop - count, stop))
+            for image_id, stop, count in zip(image_ids, row_stops, states["gt_counts"])
         }
         return evaluate_detections(
-            detections, labels, metric=self.metric, difficult=self.difficult, iou_thresholds=self.iou_thresholds,
-            classes=self.class_names,
+            detections_by_class, gt_by_image, metric=self.metric, difficult=self.difficult,
+            iou_thresholds=self.iou_thresholds, classes=self.class_names,
         )  # fmt: skip
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
