@@ -74,9 +74,11 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
     parse_resolution(args.resolution)  # only a check: predict parses it again with the model metadata
     args.format = ",".join(parse_formats(args.format))
     parse_pixel_options(args)  # only a check, too
-    size = Tiling.size if args.size is None else args.size
+    # Created only to check the ranges of the values. Without --size, the limit of the gap is the window size in the
+    # model metadata, with which predict checks it later.
+    size, gap = (Tiling.size, None) if args.size is None else (args.size, args.gap)
     iou_threshold = Tiling.iou_threshold if args.iou is None else args.iou
-    Tiling(size, args.gap, args.batch, iou_threshold)  # created only to check the ranges of the values
+    Tiling(size, gap, args.batch, iou_threshold)
     paths = find_images(args.images)
     # the subfolders, too, because a single image may be in OUT/pictures
     check_output_folders([args.out, *(Path(args.out) / name for name in (DETECTIONS, PICTURES))], args.images)

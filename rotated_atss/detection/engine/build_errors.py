@@ -80,7 +80,7 @@ def strip_worker_traceback() -> Iterator[None]:
             raise
         raise UserError(error.what.rpartition(prefix)[2]) from None
     except FileNotFoundError as error:
-        raise UserError(str(error)) from error
+        raise UserError(str(error).rpartition("FileNotFoundError: ")[2]) from error  # as above
     except RuntimeError as error:
         if not is_dead_worker(error):
             raise

@@ -170,7 +170,8 @@ def _group_differences(groups: Sequence[Mapping], saved_groups: Sequence[Mapping
             # A schedule changes the value and keeps its start value under "initial_...".
             before, now = (settings.get(f"initial_{name}", settings[name]) for settings in (saved_group, group))
             # Settings such as the betas of Adam can be a tuple on one side and a list on the other.
-            if before != now and not (isinstance(now, Sequence) and list(now) == list(before)):
+            both_are_sequences = isinstance(now, Sequence) and isinstance(before, Sequence)
+            if before != now and not (both_are_sequences and list(now) == list(before)):
                 label = "the base learning rate" if name == "lr" else f"the optimizer's {name}"
                 lines.setdefault(name, _describe_difference(label, before, now))
     return list(lines.values())

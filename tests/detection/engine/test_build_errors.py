@@ -32,6 +32,25 @@ def test_killed_loader_process_is_one_line():
         next(iter(DataLoader(_Killed(), num_workers=1)))
 
 
+class _Missing(Dataset):
+    """Dataset whose file does not exist."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return Path("no/such/file").read_bytes()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_missing_file_is_one_line(workers):
+    with (
+        pytest.raises(UserError, match=r"^\[Errno 2\] No such file or directory: 'no.such.file'$"),
+        strip_worker_traceback(),
+    ):
+        next(iter(DataLoader(_Missing(), num_workers=workers)))
+
+
 def test_other_runtime_errors_are_kept():
     with pytest.raises(RuntimeError, match="shapes differ"), strip_worker_traceback():
         raise RuntimeError("shapes differ")
