@@ -1,7 +1,7 @@
 r"""Add the accuracy measured by a test to benchmarks/results/models_accuracy.json.
 
     python benchmarks/record_accuracy.py --config NAME --ap WORK_DIR/merged/ap.json --data "DOTA-v1.0 val" \
-        --command "python tools/test.py NAME WORK_DIR/epoch_12.pth --data data/dota/val" [--device cuda]
+        --command "python tools/test.py NAME WORK_DIR/epoch_12.pth --data data/dota_v1.0/val" [--device cuda]
 
 The figure is read from the ap.json written by `test` or `evaluate --json`: AP50 of DOTA, AP of COCO, or another one
 given by --metric. The commit is that of this checkout, so run the command where and when the test was run. A figure of

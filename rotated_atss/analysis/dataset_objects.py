@@ -27,14 +27,14 @@ class DatasetObjects:
         class_names: Names of the classes.
         polygons: (N, 8) corners in pixels.
         difficult: (N,) the value in the labels: 0, 1, or 2 if splitting truncated the object.
-        notes: Remarks of the reader, one line each, such as boxes that were left out.
+        notes: Remarks from reading the labels, one line each, such as boxes that were left out.
 
     Example:
         >>> polygons = np.array([[0.0, 0, 30, 0, 30, 10, 0, 10]])
-        >>> index = np.zeros(1, np.int64)
+        >>> zero = np.zeros(1, np.int64)
         >>> objects = DatasetObjects(
         ...     image_names=("P1",), image_wh=np.array([[64, 64]]), ground_resolution=np.array([np.nan]),
-        ...     image_index=index, class_index=index, class_names=("ship",), polygons=polygons, difficult=index,
+        ...     image_index=zero, class_index=zero, class_names=("ship",), polygons=polygons, difficult=zero,
         ... )
         >>> float(objects.long_side[0]), float(objects.aspect[0]), float(objects.extent[0])
         (30.0, 3.0, 30.0)

@@ -78,7 +78,7 @@ def _find_tile(data: Path, name: str) -> Path:
 
 
 def read_objects(label_file: Path, image: Path) -> LabeledObjects:
-    """Read the objects of an image. Class names need not be known.
+    """Read the objects of an image, with any class names.
 
     Args:
         label_file: A DOTA label file, or a COCO instances JSON.

@@ -28,7 +28,7 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.images import image_size
 
 _LISTS = ("images", "annotations", "categories")
-# position of the first annotation by (image id, *bbox), then by category name
+# where the first annotation is in the file, such as "annotations[3]", by (image id, *bbox) and then by category name
 _FirstPositions = dict[tuple[float, ...], dict[str, str]]
 
 
@@ -44,7 +44,7 @@ class CocoReport:
         file_ids: Image id of the first valid entry of each image file, by normalized file name.
         sizes: For entries with a malformed size: width and height of the image file in pixels, by file name as in the
             entry.
-        malformed_ids: ``("image", id)`` or ``("category", id)`` of each malformed entry that has a valid id.
+        ids_of_malformed: ``("image", id)`` or ``("category", id)`` of each malformed entry that has a valid id.
         file_names: Normalized file names of all entries of ``images``, including invalid ones.
         problems: Problems of the file and of its entries.
     """
@@ -55,7 +55,7 @@ class CocoReport:
     object_counts: Counter[str] = field(default_factory=Counter)
     file_ids: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
-    malformed_ids: set[tuple[str, int]] = field(default_factory=set)
+    ids_of_malformed: set[tuple[str, int]] = field(default_factory=set)
     file_names: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
@@ -114,7 +114,7 @@ def _check_images(report: CocoReport, entries: Sequence[Any], folder: Path | Non
             report.file_names.add(normalize_file_name(entry["file_name"]))
         image = _parse_or_report(report, position, partial(parse_image, entry, index, report.path))
         if image is None:
-            image = _parse_with_file_size(report, entry, index, folder)
+            image = _parse_with_actual_image_size(report, entry, index, folder)
         if image is None:
             _record_malformed(report, "image", entry)
             continue
@@ -127,7 +127,7 @@ def _check_images(report: CocoReport, entries: Sequence[Any], folder: Path | Non
         report.images[image.id] = image
 
 
-def _parse_with_file_size(report: CocoReport, entry: Any, index: int, folder: Path | None) -> CocoImage | None:
+def _parse_with_actual_image_size(report: CocoReport, entry: Any, index: int, folder: Path | None) -> CocoImage | None:
     """Parse an entry with the size of the image file instead of its malformed size, and record this size.
 
     Returns:
@@ -149,7 +149,7 @@ def _parse_with_file_size(report: CocoReport, entry: Any, index: int, folder: Pa
 def _record_malformed(report: CocoReport, kind: str, entry: Any) -> None:
     """Record the id of a malformed entry, so that annotations that refer to it are not reported as well."""
     with suppress(UserError):
-        report.malformed_ids.add((kind, get_integer(entry, "id", "", report.path)))
+        report.ids_of_malformed.add((kind, get_integer(entry, "id", "", report.path)))
 
 
 def _check_categories(report: CocoReport, entries: Sequence[Any], classes: Sequence[str] | None) -> None:
@@ -159,7 +159,7 @@ def _check_categories(report: CocoReport, entries: Sequence[Any], classes: Seque
         category_id = _parse_or_report(report, position, partial(get_integer, entry, "id", position, report.path))
         if category_id is None:
             continue
-        name = printable_name(entry.get("name"))
+        name = printable_name(entry.get("name"))  # without unprintable characters; empty if no usable name is left
         if category_id in report.categories:
             report.add_problem("duplicate-id", position, f"the category id {category_id} occurs twice")
             continue
@@ -199,7 +199,7 @@ def _check_annotations(report: CocoReport, entries: Sequence[Any], classes: Sequ
             ("image", image_id, report.images),
             ("category", category_id, report.categories),
         ):
-            if referenced_id not in entries_by_id and (noun, referenced_id) not in report.malformed_ids:
+            if referenced_id not in entries_by_id and (noun, referenced_id) not in report.ids_of_malformed:
                 report.add_problem("unknown-id", position, f"no {noun} has the id {referenced_id}")
         if image_id not in report.images or category_id not in report.categories:
             continue
@@ -225,12 +225,14 @@ def _check_repeated(report: CocoReport, position: str, name: str, positions_by_n
             is added.
     """
     if name in positions_by_name:
-        what = f"the {quote(name)} has the image and the box of {positions_by_name[name]}"
+        what = f"the {quote(name)} has the same image and box as {positions_by_name[name]}"
         report.add_problem("duplicate-object", position, what)
         return
     if positions_by_name:
         other_name, other_position = next(iter(positions_by_name.items()))
         report.add_problem(
-            "two-classes", position, f"the {quote(name)} has the box of the {quote(other_name)} at {other_position}"
+            "two-classes",
+            position,
+            f"the {quote(name)} has the same box as the {quote(other_name)} at {other_position}",
         )
     positions_by_name[name] = position

@@ -209,6 +209,7 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
     if Path(folder, JOURNAL).exists():  # write_result keeps this file until all Task1 files are in place
         hint = "run the command that writes them again"
         raise UserError("the Task1 files are incomplete: the run that wrote them was stopped", where=folder, hint=hint)
+    # list_label_files lists all text files, sorted, and refuses names that differ only in case
     paths = (path for path in list_label_files(folder) if path.name.startswith(TASK1_PREFIX))
     by_class = {path.stem.removeprefix(TASK1_PREFIX): path for path in paths}
     if not by_class:

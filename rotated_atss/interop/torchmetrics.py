@@ -22,10 +22,10 @@ require("torchmetrics")
 from torchmetrics import Metric  # noqa: E402
 from torchmetrics.utilities.data import dim_zero_cat  # noqa: E402
 
-# Value of each state without images. pred_counts and gt_counts have one row per image: the number of its detections or
-# ground-truth boxes. All other states have one row per detection or ground-truth box, in the order of the images. There
-# are counts instead of an image index per row, because the indices of several processes would coincide when their
-# states are concatenated.
+# Value of each state as long as no images have been added. pred_counts and gt_counts have one row per image: the number
+# of its detections or ground-truth boxes. All other states have one row per detection or ground-truth box, in the order
+# of the images. There are counts instead of an image index per row, because the indices of several processes would
+# coincide when their states are concatenated.
 _EMPTY_STATES = {
     "pred_polygons": torch.zeros(0, 8, dtype=torch.float64),
     "pred_scores": torch.zeros(0, dtype=torch.float64),
@@ -136,7 +136,10 @@ class OrientedAveragePrecision(Metric):
         return values
 
     def evaluate(self) -> EvaluationResult | None:
-        """Evaluate the images in the states of this process; return None without images.
+        """Evaluate the images in the states; return None without images.
+
+        Within ``compute``, torchmetrics has concatenated the states of all processes. Otherwise they are those of this
+        process.
 
         :func:`rotated_atss.dota.ap_result.format_table` formats the result as a table.
         """

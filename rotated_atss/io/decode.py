@@ -73,7 +73,7 @@ def _decode_fast_png(path: Path) -> Image | None:
 
 
 def _decode_with_opencv(path: Path, header: ImageHeader | None, flags: int) -> NDArray[Any]:
-    tiff_directory = None if header is None else header.directory
+    tiff_directory = None if header is None else header.tiff_directory
     # OpenCV would allocate up to 2 GiB for a chunk of a damaged PNG file
     if header is not None and header.file_format == "PNG" and not has_complete_chunks(path):
         raise damaged_image_error(path)

@@ -77,7 +77,7 @@ class ImageHeader:
             :class:`rotated_atss.io.raster_reader.RasterReader` reads correctly; empty if OpenCV reads the whole file
             correctly.
         truncated: Whether the file ends before its pixels do.
-        directory: The first directory of a TIFF file.
+        tiff_directory: The first directory of a TIFF file, which contains its tags.
         has_alpha: Whether the file marks transparent pixels: by its last band or, in a PNG file, by a color or palette.
         orientation: EXIF or TIFF orientation, 1 to 8.
         scans: ``"interlaced"`` or ``"progressive"`` if the file stores the image in several passes, so that no row is
@@ -93,7 +93,7 @@ class ImageHeader:
     unsupported: str = ""
     needs_rasterio_for: str = ""
     truncated: bool = False
-    directory: TiffDirectory | None = field(default=None, repr=False)
+    tiff_directory: TiffDirectory | None = field(default=None, repr=False)
     has_alpha: bool = False
     orientation: int = UPRIGHT
     scans: str = ""
@@ -101,7 +101,8 @@ class ImageHeader:
     @property
     def has_extra_band(self) -> bool:
         """Whether there are bands other than alpha and the color bands of a gray, RGB or CMYK image."""
-        is_cmyk = self.directory is not None and self.directory.value(tiff.PHOTOMETRIC, tiff.MIN_IS_BLACK) == tiff.CMYK
+        tags = self.tiff_directory
+        is_cmyk = tags is not None and tags.value(tiff.PHOTOMETRIC, tiff.MIN_IS_BLACK) == tiff.CMYK
         bands_without_alpha = self.bands - 1 if self.has_alpha else self.bands
         # a fourth band is the black of CMYK in a JPEG file, and is ignored in a BMP file
         return self.file_format not in ("PNG", "JPEG", "BMP") and bands_without_alpha > 3 and not is_cmyk
@@ -261,7 +262,8 @@ def _parse_tiff(file: BinaryIO, _: bytes) -> ImageHeader | None:
     return ImageHeader(
         "TIFF", width, height, directory.value(tiff.SAMPLES_PER_PIXEL, 1), max_depth, sample_dtype(directory),
         unsupported=find_unsupported(directory), needs_rasterio_for=find_opencv_limitation(file, directory),
-        truncated=directory.data_end() > _file_size(file), directory=directory, has_alpha=tiff.has_alpha(directory),
+        truncated=directory.data_end() > _file_size(file),
+        tiff_directory=directory, has_alpha=tiff.has_alpha(directory),
         orientation=directory.orientation,
     )  # fmt: skip
 

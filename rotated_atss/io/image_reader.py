@@ -87,7 +87,7 @@ def find_georeference(path: str | Path) -> Georeference | None:
     """
     path = Path(path)
     header = check_header(path)
-    is_geotiff = header is not None and header.directory is not None and header.directory.is_georeferenced
+    is_geotiff = header is not None and header.tiff_directory is not None and header.tiff_directory.is_georeferenced
     if header is not None and (is_geotiff or header.needs_rasterio_for) and has_rasterio():
         return read_georeference(path)
     georeference = add_sidecars(None, path)

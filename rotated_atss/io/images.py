@@ -24,8 +24,8 @@ IMAGE_FORMATS = ("png", "jpg", "bmp", "tif")
 
 _MAX_COMPRESSION = 40  # upper bound of bytes in memory per byte of the file, where the header cannot be read
 # Memory of a reader that decodes only some rows or tiles:
-_BUFFERED_ROWS = 2048  # two rows of windows of 1024 pixels, as 8-bit color
-_DECODED_ROWS = 512  # rows that are decoded at once, in the type of the file
+_BUFFERED_ROWS = 2048  # rows of pixels in 8-bit color: the height of two windows of 1024 pixels
+_DECODED_ROWS = 512  # rows of pixels that are decoded at once, in the type of the file
 _READER_BYTES = 64 << 20  # buffers such as GDAL's cache
 
 
@@ -151,7 +151,8 @@ def estimate_decode_bytes(path: Path) -> int:
         return max(1, min(whole_image_bytes(header), _partial_read_bytes(header)))
     if header.file_format == "PNG" and _can_decode_png_file(path):
         return 3 * 3 * header.width * header.height + path.stat().st_size  # three images of three bands
-    needs_edit = header.directory is not None and tiff.opencv_changes_bands(header.directory)
+    # Such a TIFF file is decoded from a copy with other tags, so that OpenCV leaves the bands as they are.
+    needs_edit = header.tiff_directory is not None and tiff.opencv_changes_bands(header.tiff_directory)
     edit_bytes = 2 * path.stat().st_size if needs_edit else 0  # the file and its edited copy
     return max(1, whole_image_bytes(header) + edit_bytes)
 

@@ -103,7 +103,8 @@ def _fits_into_memory(index: int, running: Collection[int], job_bytes: Sequence[
 
 
 def _submit(pool: ProcessPoolExecutor, function: Callable[[Job], Result], job: Job) -> Future[Result]:
-    # Python 3.12 warns when a process with several threads is forked. Here these are idle threads of BLAS libraries.
+    # pool.submit starts worker processes. Python 3.12 warns when a process with several threads is forked; here these
+    # are idle threads of BLAS libraries.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
         return pool.submit(function, job)

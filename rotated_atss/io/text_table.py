@@ -32,9 +32,9 @@ def align_columns(rows: Sequence[Sequence[str]], *, numeric: bool = True) -> lis
 def fit_columns(rows: Sequence[Sequence[str]], width: int | None, *, numeric: bool = True) -> list[str]:
     r"""Return rows as lines with aligned columns, with several lines per row if one would be too long.
 
-    Columns of numbers that do not fit follow in another table below, which repeats the first column. In a table of
-    text, the first cell of a row gets its own line, and the other cells are indented below it. Cells that are still too
-    long are cut and end in ``...``.
+    Columns of numbers that do not fit follow in another table below, which repeats the first column; before that, cells
+    longer than half the width are cut. In a table of text, the first cell of a row gets its own line, and the other
+    cells are indented below it; cells that are still too long are cut. Cut cells end in ``...``.
 
     Args:
         rows: Cells, the same number in every row.

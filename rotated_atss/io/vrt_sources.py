@@ -19,8 +19,9 @@ from rotated_atss.io.image_header import UnreadableImageError, read_header
 # GDAL ignores the case of elements and attributes, so this module compares them in lower case.
 _SOURCE_ELEMENTS = ("sourcefilename", "sourcedataset")  # elements whose text names a file
 _FILE_KEYS = ("OVERVIEW_FILE", "X_DATASET", "Y_DATASET")  # keys of metadata items (MDI) that name files
-# Virtual file systems of GDAL, addresses, inline XML, and prefixes of drivers such as NETCDF: (but not C:\).
-_NOT_LOCAL = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9+.-]*://|\s*<|[A-Za-z][A-Za-z0-9_]+:(?![\\/])")
+# Virtual file systems of GDAL, addresses, inline XML, and prefixes of drivers such as NETCDF: (at least two characters,
+# so that C: is a drive)
+_NOT_LOCAL = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9+.-]*://|\s*<|[A-Za-z][A-Za-z0-9_]+:")
 _VIRTUAL_PREFIX = "/vsi"  # GDAL's prefix of files in archives and on the network
 _ERDAS_SIGNATURE = b"EHFA_HEADER_TAG"  # of ERDAS Imagine files, a format that is accepted for sources only
 _MAX_DEPTH = 8  # largest nesting of VRT files that name VRT files
@@ -77,7 +78,7 @@ def _check_tree(path: Path, parents: tuple[Path, ...], checked: set[Path]) -> No
         is_vrt = _check_source(source, name, path)
         if is_vrt:
             _check_tree(source, (*parents, resolved), checked)
-        checked.add(source.resolve())  # after its own sources, so that a file that names itself is not skipped
+        checked.add(source.resolve())  # only now: before the recursion, a file that names itself would be skipped above
 
 
 def _check_source(source: Path, name: str, path: Path) -> bool:

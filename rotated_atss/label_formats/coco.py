@@ -29,6 +29,9 @@ _ReadPolygon = Callable[[dict, ReadOptions, str], list[float]]  # annotation, op
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read instances JSON in which the only polygon of ``segmentation`` is a quadrilateral.
 
+    The reader adds its notes and the class names to ``options``. With ``options.fit_polygons``, other polygons are
+    replaced by their minimum-area rectangles.
+
     The optional keys ``difficult`` and ``score`` of an annotation are read. An annotation with ``iscrowd`` is read as
     difficult. An annotation without a polygon, or with a mask instead, gets the corners of its horizontal ``bbox``.
 
@@ -131,7 +134,7 @@ def _read_instances(path: Path) -> dict[str, Any]:
     """Read the JSON object of a file, which must have the lists ``images``, ``annotations`` and ``categories``."""
     content = read_json(path)
     if isinstance(content, list):
-        what = "COCO results name neither images nor classes"
+        what = "this is a file of COCO results, which contains no names of images or classes"
         raise UserError(what, where=path, hint="put each score into its annotation of an instances JSON")
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
@@ -145,7 +148,7 @@ def _add_object(
 ) -> None:
     """Add the object of an annotation to the objects of its image."""
     if entry.get("iscrowd") and "difficult" not in entry:
-        options.notes["crowd annotation", ": read as difficult"] += 1
+        options.notes["crowd annotation", ": read as difficult"] += 1  # noun and text of a note, see Note
     difficult = entry.get("difficult", int(bool(entry.get("iscrowd", 0))))
     score = check_score(entry.get("score"), where)
     objects.add(read_polygon(entry, options, where), name, where=where, difficult=difficult, score=score)
@@ -167,7 +170,9 @@ def _segmentation_polygon(entry: dict, options: ReadOptions, where: str) -> list
         options.notes[HORIZONTAL_BOX_NOTE] += 1
         return horizontal_polygon(x, y, x + w, y + h)
     requirement = "a polygon must be a list x1, y1, x2, y2, ... of numbers"
-    points = []  # of all polygons; an object in several pieces has more than four
+    # The corners of all polygons together. If there are not four, as for an object in several pieces, quadrilateral
+    # raises an error or, with --fit-polygons, returns the rectangle around all corners.
+    points = []
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise UserError(f"{requirement}, got {quote(polygon)}", where=where)
@@ -199,7 +204,11 @@ def _write_file(
     folder: Path,
     geometry_entries: Callable[[ImageLabels], list[dict[str, Any]]],
 ) -> None:
-    """Write ``annotations.json``; ``geometry_entries`` returns the geometry of each object of an image, as keys."""
+    """Write ``annotations.json``.
+
+    ``geometry_entries`` returns, for each object of an image, the keys of its annotation that describe its geometry,
+    such as ``bbox`` and ``area``.
+    """
     category_ids = {name: category_id for category_id, name in enumerate(classes, start=1)}
     annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(images, start=1):

@@ -76,20 +76,20 @@ def scatter(
 
 
 def scatter_crates(site: Site, block: Block, count: int, *, gap: float) -> None:
-    """Place up to ``count`` crates at random positions, fewer if the difficulty has less clutter."""
+    """Place up to ``count`` crates at random positions, reduced by the density of clutter (0 to 1) of the scene."""
     for _ in range(int(count * site.difficulty.clutter)):
         site.place(clutter.crate(site.rng), random_pose(site, block, 8), gap=gap)
 
 
 def scatter_trees(site: Site, block: Block, count: int) -> None:
-    """Place up to ``count`` trees at random positions, fewer if the difficulty has less clutter."""
+    """Place up to ``count`` trees at random positions, reduced by the density of clutter (0 to 1) of the scene."""
     for _ in range(int(count * site.difficulty.clutter)):
         diameter = site.rng.uniform(9, 22)
         place_tree(site, random_pose(site, block, 4), diameter)
 
 
 def place_tree(site: Site, pose: Pose, diameter: float) -> None:
-    """Place a tree where there is space; with the probability ``overhang`` it can cover parts of labeled objects."""
+    """Place a tree at a pose if there is space; with the probability ``overhang``, it can cover other objects."""
     may_overlap = site.rng.random() < site.difficulty.overhang
     crown = clutter.tree(site.rng, site.climate.leaves, diameter)
     # a negative gap lets the crown overlap other sprites

@@ -64,8 +64,11 @@ def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sp
     span = {"jet": 0.92, "propeller": 1.12, "fighter": 0.68}[kind] * length * rng.uniform(0.95, 1.05)
     wing = {"jet": _SWEPT_WING, "propeller": _STRAIGHT_WING, "fighter": _DELTA_WING}[kind] * (length, span)
     paint = pick(rng, CAMOUFLAGE if kind == "fighter" else LIVERY, jitter=5)
-    fuselage, tail = _FUSELAGE * (length, length * 1.05), _TAIL * length
-    sprite = Sprite.from_outline(np.concatenate([fuselage, wing, tail]), "plane", height=15.0 * scale, floating=True)
+    fuselage = _FUSELAGE * (length, length * 1.05)  # 5% wider than the outline, which is slim
+    tail = _TAIL * length
+    sprite = Sprite.from_outline(
+        np.concatenate([fuselage, wing, tail]), "plane", height=15.0 * scale, detached_shadow=True
+    )
     # the concatenated points only determine the box; they are no polygon that could cast the shadow
     sprite.shadow_casters = [fuselage, wing, tail]
     _add_airframe(sprite, wing, fuselage, tail, paint)
@@ -140,7 +143,9 @@ def helicopter(rng: np.random.Generator, scale: float) -> Sprite:
     paint = pick(rng, HELICOPTER_PAINT, jitter=8)
     disc, boom = ellipse(2 * rotor_radius, 2 * rotor_radius, hub_x), rect(0.5 * length, 0.06 * length, -0.27 * length)
     body = ellipse(0.42 * length, 0.20 * length, 0.17 * length)
-    sprite = Sprite.from_outline(np.concatenate([disc, boom, body]), "helicopter", height=11.0 * scale, floating=True)
+    sprite = Sprite.from_outline(
+        np.concatenate([disc, boom, body]), "helicopter", height=11.0 * scale, detached_shadow=True
+    )
     blades = _blade_outlines(rotor_radius, hub_x, length, rng)
     sprite.shadow_casters = [body, boom, *blades]  # not the rotor disc, which is nearly transparent
     _add_helicopter_body(sprite, body, boom, length, paint)

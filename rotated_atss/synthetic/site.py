@@ -174,7 +174,7 @@ class Site:
         """Return the outlines of the shadows of a sprite on the image."""
         offset = -self.sun.to_sun * self.sun.shadow_length * sprite.height
         outlines = [pose.apply(caster) for caster in sprite.shadow_casters]
-        if sprite.floating:  # the shadow does not begin at the sprite
+        if sprite.detached_shadow:  # the shadow does not begin at the sprite
             return [outline + offset for outline in outlines]
         return [_sweep_hull(outline, offset) for outline in outlines]
 

@@ -115,7 +115,7 @@ class Sprite:
         height: Height in pixels.
         parts: Painted parts, in the order in which they are painted.
         shadow_casters: Outlines that cast a shadow, (N, 2) each.
-        floating: Whether the object is above the ground, like a wing, so that its shadow is detached from it.
+        detached_shadow: Whether the object is above the ground, like a wing, so that its shadow is detached from it.
     """
 
     extent: tuple[float, float, float, float]
@@ -123,15 +123,15 @@ class Sprite:
     height: float = 0.0
     parts: list[Part] = field(default_factory=list)
     shadow_casters: list[Points] = field(default_factory=list)
-    floating: bool = False
+    detached_shadow: bool = False
 
     @classmethod
     def from_outline(
-        cls, outline: Points, name: str | None = None, *, height: float = 0.0, floating: bool = False
+        cls, outline: Points, name: str | None = None, *, height: float = 0.0, detached_shadow: bool = False
     ) -> "Sprite":
         """Create a sprite with the box of an outline, and no parts; the outline casts a shadow if ``height`` > 0."""
         shadow_casters = [outline] if height > 0 else []
-        return cls(extent_of(outline), name, height, [], shadow_casters, floating)
+        return cls(extent_of(outline), name, height, [], shadow_casters, detached_shadow)
 
     @property
     def box(self) -> Points:

@@ -42,7 +42,7 @@ def run_tile_test(
         log: Called with each line or table for the user.
 
     Returns:
-        ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by object size; empty without labels.
+        ``AP50``, ``AP75`` and ``AP50_95``, with COCO's metric also ``AP50_95`` by object size; empty without labels.
 
     Raises:
         UserError: A folder or label file is missing, a tile is unreadable, or the tiles differ from the manifest.
@@ -50,10 +50,11 @@ def run_tile_test(
     Example::
 
         detector = load_detector("model.onnx")
-        run_tile_test(detector, "data/dota/val", detector.classes, ResultOptions(out_dir="merged"))
+        run_tile_test(detector, "data/dota_v1.0/val", detector.classes, ResultOptions(out_dir="merged"))
     """
     tile_folder = Path(data) / "images"
     manifest, paths = find_manifest(data), list_images(tile_folder)
+    # reasons why AP on these tiles is not that of the whole dataset
     notes = check_tiles(manifest, [path.stem for path in paths], tile_folder)
     for note in notes:  # before the detection, which can take hours; finish_test repeats them below the AP
         log(note)

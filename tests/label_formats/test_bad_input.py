@@ -168,7 +168,10 @@ def test_labels_without_their_image(fails, tmp_path, write_noise):
         ({"P1.xml": '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'}, r"P1.xml:1: the file declares a document type"),
         ({"P1.xml": "<html/>"}, r"P1.xml: not a label file of a known format"),
         ({"P1.json": "{"}, r"P1.json:1: not valid JSON"),
-        ({"P1.json": '[{"image_id": 1}]'}, r"P1.json: COCO results name neither images nor classes"),
+        (
+            {"P1.json": '[{"image_id": 1}]'},
+            r"P1.json: this is a file of COCO results, which contains no names of images or classes",
+        ),
         ({"P1.geojson": feature_collection(properties=[])}, r"features\[0\]: properties must be an object, got '\[\]'"),
         (
             {"P1.geojson": feature_collection(image="a\n.png")},

@@ -1,7 +1,7 @@
-# DOTA tiles of 1024 x 1024 pixels, written by `rotated-atss split` to data/dota/{trainval,val,test}.
+# DOTA tiles of 1024 x 1024 pixels, written by `rotated-atss split` to data/dota_v1.0/{trainval,val,test}.
 _base_ = "../tta/tiles.py"
 
-data_root = "data/dota/"
+data_root = "data/dota_v1.0/"
 classes = "v1.0"
 
 train_pipeline = [

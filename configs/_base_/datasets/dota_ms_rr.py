@@ -1,11 +1,11 @@
 # Multi-scale tiles (MS) and random rotation (RR), as in mmrotate's *_ms_rr_* configs: `rotated-atss split --preset
 # dota_v1.0_ms_trainval` and `dota_v1.0_ms_test`. To validate on held-out images, split only the train images into
-# data/dota_ms/trainval, and the val images into data/dota_ms/val.
+# data/dota_v1.0_ms/trainval, and the val images into data/dota_v1.0_ms/val.
 # Configs that inherit this file apply `ms_rr` to their dataloaders. This file cannot do so, because MMEngine refuses
 # two base configs that define the same dataloader.
 ms_rr = dict(
     train=dict(
-        data_root="data/dota_ms/trainval",
+        data_root="data/dota_v1.0_ms/trainval",
         pipeline=[
             dict(type="LoadTile"),
             dict(type="LoadBoxes"),
@@ -16,6 +16,6 @@ ms_rr = dict(
             dict(type="PackSample"),
         ],
     ),
-    val=dict(data_root="data/dota_ms/val"),
-    test=dict(data_root="data/dota_ms/test"),
+    val=dict(data_root="data/dota_v1.0_ms/val"),
+    test=dict(data_root="data/dota_v1.0_ms/test"),
 )

@@ -106,7 +106,7 @@ class TestOptions(RunOptions):
             :data:`rotated_atss.dota.datasets.DATASETS`.
 
     Example:
-        >>> TestOptions(data="data/dota/val", tta=True).tta
+        >>> TestOptions(data="data/dota_v1.0/val", tta=True).tta
         True
     """
 

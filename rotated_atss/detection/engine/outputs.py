@@ -36,7 +36,7 @@ def configure_outputs(
 
     Example:
         >>> cfg = Config(dict(work_dir="work", test_evaluator=dict(type="DOTAMetric")))
-        >>> cfg.test_dataloader = dict(dataset=dict(data_root="data/dota/val"))
+        >>> cfg.test_dataloader = dict(dataset=dict(data_root="data/dota_v1.0/val"))
         >>> configure_outputs(cfg, labels=None, out="results", submission=None)
         >>> cfg.test_evaluator.out_dir
         'results'

@@ -1,4 +1,4 @@
-"""ATSS head for horizontal boxes on MMDetection's head."""
+"""ATSS head for horizontal boxes, a subclass of MMDetection's ATSSHead."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: 
         >>> classwise_nms(boxes, torch.tensor([0.7, 0.9, 0.8]), torch.tensor([0, 0, 1]), 0.5)
         tensor([1, 2])
     """
-    from torchvision.ops import nms  # imported here because it takes a second and oriented models do not need it
+    from torchvision.ops import nms  # takes a second; oriented models, which import this module too, do not need it
 
     keep_per_class = [torch.zeros(0, dtype=torch.int64, device=boxes.device)]
     for label in labels.unique():

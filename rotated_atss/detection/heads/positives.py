@@ -57,6 +57,6 @@ def gather_positives(
     pairs = torch.nonzero_static(gt_index >= 0, size=min(max_num_pos, gt_index.numel()), fill_value=-1)
     weight = (pairs[:, 0] >= 0).float()
     image_index, prior_index = pairs.clamp(min=0).unbind(1)  # padding (-1, -1) becomes (0, 0)
-    # The prior that padding refers to can have no box (a negative gt_index); padding then gets the first box.
+    # If the prior that padding refers to is not assigned (its gt_index is negative), padding gets the first box.
     gt_index_in_batch = gt_index[image_index, prior_index].clamp(min=0) + first_gt[image_index]
     return Positives(image_index, prior_index, gt_boxes[gt_index_in_batch], weight)

@@ -66,6 +66,7 @@ class FeatureRefinement(BaseModule):
         refined = []
         for level, level_boxes, stride in zip(features, boxes, self.strides):
             convolved = self.conv_5_1(self.conv_1_5(level)) + self.conv_1_1(level)
+            # convolved features plus convolved features at the centers of the boxes
             aligned = align_features(convolved, level_boxes, stride, transposed=self._is_transposed)
             refined.append(level + aligned.to(level.dtype))
         return refined
@@ -77,7 +78,9 @@ class RotatedRefineHead(RotatedRetinaHead):
 
     Args:
         frm_cfg: Config of the feature refinement module.
-        args, kwargs: Arguments of :class:`RotatedRetinaHead`, with :class:`PriorGrid` as prior generator.
+        args, kwargs: Arguments of :class:`RotatedRetinaHead`. The prior generator is a
+            :class:`rotated_atss.detection.task_modules.prior_generators.PriorGrid`, which only gives the grid of each
+            level.
     """
 
     def __init__(self, *args: Any, frm_cfg: dict, **kwargs: Any) -> None:
@@ -129,8 +132,8 @@ def _decode_best_boxes_of_level(head: RotatedRetinaHead, logits: Tensor, deltas:
         # (H * W * num_base_priors, 5) for all images or (B, H * W, 5) per image, reshaped to
         # (1 or B, H * W, num_base_priors, 5)
         priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)
-        best_prior = logits.amax(-1).argmax(-1)  # (B, H * W)
-        gather_index = best_prior[..., None, None].expand(-1, -1, 1, 5)
+        best_prior_index = logits.amax(-1).argmax(-1)  # (B, H * W)
+        gather_index = best_prior_index[..., None, None].expand(-1, -1, 1, 5)
         best_priors, best_deltas = priors.gather(2, gather_index).squeeze(2), deltas.gather(2, gather_index).squeeze(2)
         # The boxes are not normalized to the angle version: if w and h were swapped, the deltas dx and dy of the next
         # stage would be relative to the other side.

@@ -223,10 +223,10 @@ def test_pipelines_of_rotated_configs_run(name, tiles):
     assert step.to_dict() == dict(
         type="RandomRotation", prob=0.5, angle_range=180, min_side=5, quarter_turn_classes=[9, 11]
     )
-    assert cfg.train_dataloader.dataset.data_root == "data/dota_ms/trainval"
+    assert cfg.train_dataloader.dataset.data_root == "data/dota_v1.0_ms/trainval"
     assert {cfg[f"{part}_dataloader"].dataset.data_root for part in ("val", "test")} == {
-        "data/dota_ms/val",
-        "data/dota_ms/test",
+        "data/dota_v1.0_ms/val",
+        "data/dota_v1.0_ms/test",
     }
     resize = next(step for step in pipeline if step.type == "ResizeImage")
     resize.scale = (128, 128)
