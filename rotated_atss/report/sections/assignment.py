@@ -48,7 +48,7 @@ def assignment_section(context: Context) -> Html:
 
 
 def _assigner_row(name: str, values: dict[str, Any]) -> Iterator[Html]:
-    yield row_header(name, sort=name)
+    yield row_header(name, sort_text=name)
     yield _number_cell(values["positives_per_object"])
     yield _number_cell(values["deviation"])
     yield count_cell(values["without"])

@@ -94,7 +94,7 @@ def _rows_by_key(context: Context, title: str) -> dict[str, Any]:
 
 
 def _name_cell(context: Context, title: str, key: str) -> Html:
-    return row_header(context.link(key) if title == "Images" else key, sort=key)
+    return row_header(context.link(key) if title == "Images" else key, sort_text=key)
 
 
 def _value_cells(values: Mapping[str, Any], changes: Changes, field: str) -> Sequence[Html]:

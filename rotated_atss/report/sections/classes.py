@@ -56,7 +56,7 @@ def _row(context: Context, values: dict[str, Any]) -> Iterator[Html]:
     def change(key: str, better: Better, counts: bool = False) -> Html | None:
         return None if changes is None else delta(changes.get(key), better, counts=counts)
 
-    yield row_header(values["name"], sort=values["name"])
+    yield row_header(values["name"], sort_text=values["name"])
     for key, _ in AVERAGE_PRECISION:
         yield ratio_cell(values[key], change(key, "higher"), bar=key == "AP50")
     for key, _ in BEST_F1:

@@ -47,7 +47,7 @@ def _row(context: Context, name: str, row: dict[str, Any], index: int, max_objec
     changes = None
     if context.changes:
         changes = context.changes.groups.get(name, {}).get((row["from"], row["to"]), {})
-    yield row_header(format_interval(row["from"], row["to"]), sort=str(index))
+    yield row_header(format_interval(row["from"], row["to"]), sort_text=str(index))
     for key, bar_class in (("AP50", ""), ("recall", "second")):
         change = None if changes is None else delta(changes.get(key), "higher")
         yield ratio_cell(row[key], change, bar=True, bar_class=bar_class)

@@ -52,7 +52,7 @@ def images_section(context: Context) -> Html:
 
 def _row(context: Context, values: dict[str, Any]) -> Iterator[Html]:
     changes = context.changes.images.get(values["image"], {}) if context.changes else None
-    yield row_header(context.link(values["image"]), sort=values["image"])
+    yield row_header(context.link(values["image"]), sort_text=values["image"])
     for key, _ in RATIOS:
         yield ratio_cell(values[key], None if changes is None else delta(changes.get(key), "higher"), bar=key == "f1")
     for key, _, better in COUNTS:
