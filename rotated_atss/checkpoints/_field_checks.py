@@ -208,5 +208,5 @@ def parse_dataclass(
         raise UserError(error.what, where=where, hint=hint) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{name} is not valid JSON", where=where, hint=hint) from error
-    what = f"{name} has format {version}, this version of rotated-atss reads formats up to {newest_format}"
+    what = f"{name} has format {version}, this version reads up to {newest_format}"
     raise UserError(what, where=where, hint="update rotated-atss")

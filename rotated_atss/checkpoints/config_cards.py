@@ -61,8 +61,8 @@ def select_cards(cards: Sequence[ConfigCard], patterns: Sequence[str]) -> list[C
 
     Args:
         cards: The cards.
-        patterns: Glob patterns with ``*``, ``?`` or ``[...]``, which must match a whole config or dataset name, or other
-            text, which must be part of the name. Case is ignored.
+        patterns: Glob patterns with ``*``, ``?`` or ``[...]``, which must match the whole name, or other text, which
+            must be part of it. Case is ignored.
 
     Raises:
         UserError: A pattern matches no card. The hint lists similar names.

@@ -23,7 +23,7 @@ _COLUMN_MARGIN = 8  # between the columns and the lower edge of the SVG
 
 @dataclass(frozen=True)
 class Axis:
-    """What :func:`curve_chart` shows along one axis. (:class:`Axes` has the coordinates of both.)
+    """What :func:`curve_chart` shows along one axis; :class:`Axes` has the coordinates of both axes.
 
     Attributes:
         field: Field of the curves, such as ``recall``.

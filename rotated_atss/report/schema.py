@@ -134,7 +134,8 @@ def _find_inconsistencies(report: dict[str, Any]) -> Iterator[str]:
     if [len(row) for row in report["confusion"]["matrix"]] != [size] * size:
         yield f"confusion.matrix is not {size} x {size}"
     for name, curve in report["curves"].items():
-        lists = [values for values in curve.values() if isinstance(values, list)]  # additional keys can have other types
+        # additional keys can have values of other types
+        lists = [values for values in curve.values() if isinstance(values, list)]
         if len({len(values) for values in lists}) > 1:
             yield f"curves.{name} has lists of different lengths"
     for kind in report["errors"]["kinds"]:

@@ -61,11 +61,11 @@ def _kind_row(context: Context, kind: str, max_count: int, max_cost: float) -> I
 
 
 def _class_head(kinds: list[str]) -> list[list[Html]]:
-    groups = [element("td"), *(element("th", kind, scope="colgroup", colspan=2, class_="group") for kind in kinds)]
+    kind_headers = (element("th", kind, scope="colgroup", colspan=2, class_="group") for kind in kinds)
     columns = [header("Class", number=False)]
     for _ in kinds:
         columns += [header("Cost"), header("Errors")]
-    return [groups, columns]
+    return [[element("td"), *kind_headers], columns]
 
 
 def _class_rows(context: Context, kinds: list[str]) -> Iterator[list[Html]]:
