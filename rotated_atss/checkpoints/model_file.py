@@ -45,7 +45,7 @@ def read_metadata(path: str | Path) -> Mapping[str, Any]:
 
     Returns:
         Values by key: the model metadata, if any, under ``rotated_atss``, and all other metadata of the file. In a
-        ``.safetensors`` file of this package, all values are JSON strings; otherwise, only the model metadata is one.
+        ``.safetensors`` file of this package, the other values are JSON strings, too.
 
     Raises:
         UserError: The file is missing or damaged.

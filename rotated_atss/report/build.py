@@ -130,7 +130,7 @@ def _write_json_and_tables(content: dict[str, Any], out: Path, more_tables: Mapp
     ``more_tables`` are tables that cannot be computed from ``report.json``, as CSV text by name.
     """
     tables = {**tables_from_json(content), **more_tables}
-    # names of classes and images can have surrogates (from undecodable file names), which UTF-8 cannot encode
+    # the text of a report.json can have lone surrogates, which UTF-8 cannot encode
     csv_files = {
         out / "tables" / f"{name}.csv": text.encode(errors="backslashreplace") for name, text in tables.items()
     }
