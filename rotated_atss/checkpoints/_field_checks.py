@@ -1,6 +1,6 @@
 """Check the fields of JSON objects: model and graph metadata, and the entries of model registries.
 
-Each ``check_*`` function returns the value if it is valid; otherwise it raises an error that names the field.
+Each ``check_*`` function returns the value, converted to its return type, or raises an error that names the field.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def check_number(name: str, value: object, low: float = -math.inf, high: float =
         >>> check_number("threshold", 1, 0, 1)
         1.0
     """
+    # A JSON integer can be too large for float(), which then raises OverflowError
     is_number = type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
     if not is_number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
         if low == -math.inf:
@@ -133,7 +134,7 @@ def check_strings(name: str, value: object) -> tuple[str, ...]:
 
 
 def check_mapping(name: str, value: object) -> dict[str, Any]:
-    """Check that a value is a mapping with strings as keys, and convert it to a dictionary.
+    """Check that a value is a mapping, its keys strings without control characters, and convert it to a dictionary.
 
     Example:
         >>> check_mapping("objects", {"plane": 3})
@@ -188,7 +189,7 @@ def parse_dataclass(
         text: The JSON text, or its parsed content.
         where: The file, for errors.
         newest_format: Newest version of the format that this package reads.
-        hint: What to do if the text is damaged.
+        hint: What to do if the text is not valid, except if its format is too new.
 
     Raises:
         UserError: The text is not JSON or has a newer format, a field is missing or unknown, or a value is wrong.
@@ -207,5 +208,5 @@ def parse_dataclass(
         raise UserError(error.what, where=where, hint=hint) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{name} is not valid JSON", where=where, hint=hint) from error
-    what = f"{name} has format {version}, this version reads {newest_format}"
+    what = f"{name} has format {version}, this version reads up to {newest_format}"
     raise UserError(what, where=where, hint="update rotated-atss")

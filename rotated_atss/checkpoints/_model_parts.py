@@ -41,7 +41,7 @@ class Window:
     def __post_init__(self) -> None:
         check_int("window.size", self.size)
         check_int("window.gap", self.gap)
-        if self.gap >= max(self.size, 1):
+        if self.gap >= max(self.size, 1):  # max: for whole images, size 0, the gap must be 0
             raise field_error("window.gap", f"less than window.size {self.size}", self.gap)
 
 
@@ -57,8 +57,8 @@ class Preprocessing:
         std: Standard deviation per channel in the channel order, in gray levels.
         channel_order: Order of the input's channels, ``RGB`` or ``BGR``.
         pad_divisor: Height and width of the input are padded to multiples of this number of pixels.
-        resize: Maximum longer side and maximum shorter side in pixels. An image is scaled to the largest size within
-            both limits, and keeps its aspect ratio. None leaves the size unchanged.
+        resize: Maximum longer side and maximum shorter side in pixels, given in any order. A window is scaled to the
+            largest size within both limits, and keeps its aspect ratio. None leaves the size unchanged.
         bits: Number of used bits of 16-bit images, such as 11; None determines it from the images of each run.
         scaling: Scaling of pixel values that are neither 8-bit nor scaled by ``bits``: the name of a rule, such as
             ``percentile``, or the pair of values that becomes 0 and 255
@@ -117,8 +117,8 @@ class Thresholds:
         nms_pre: Maximum number of candidates per level and window before NMS, those of highest score; 0 keeps all.
         max_per_image: Maximum number of detections per window (the image that the detector gets).
         merge_iou: IoU threshold of the class-wise NMS that merges the detections of all windows.
-        min_box_size: Boxes whose width or height is at most this value, in pixels of the input, are dropped; 0 keeps
-            all.
+        min_box_size: Boxes whose width or height is at most this value, in pixels of the input, are dropped. As an
+            exception, 0 keeps all oriented boxes.
 
     Example:
         >>> Thresholds(score=0.05, nms_iou=0.1, nms_pre=2000, max_per_image=2000, merge_iou=0.1).min_box_size

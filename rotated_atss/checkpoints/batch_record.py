@@ -16,7 +16,7 @@ from rotated_atss.checkpoints.restricted_load import load_restricted
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, read_bytes
 
-_FORMAT = 1
+_FORMAT = 1  # version of the format, stored under the key "batch_record", which also identifies such a file
 _HINT = "give a nonfinite_iter_N.pth that train has written"
 
 
@@ -54,9 +54,9 @@ class BatchRecord:
         losses: Mean over the batch of each loss, by name.
         gradients: Names of the parameters whose gradient is not finite.
         images: Images of the batch.
-        weights: Parameters and buffers of the detector before the step, by name. Only the running statistics of batch
-            norm already include the batch; they do not affect its losses.
-        seed: Seed of all random number generators at the start of the step.
+        weights: Parameters and buffers of the detector before the step, by name, except that the running statistics of
+            batch norm already include the batch. They do not affect the losses, because training does not read them.
+        seed: Seed that all random number generators are set to at the start of the step.
         config_name: Name of the config.
         config: The config as :func:`rotated_atss.checkpoints.config_text.format_config_text` writes it; empty if the
             config has values that cannot be written as literals.

@@ -133,6 +133,8 @@ def match_pretrained_weights(
 ) -> PartialFit:
     """Match the weights of a pretrained checkpoint to a model.
 
+    The counters of batch norm (``num_batches_tracked``) are ignored, because old PyTorch versions did not save them.
+
     Args:
         stored: Shapes of the checkpoint's weights by name.
         expected: Shapes of the model's weights by name.
@@ -140,8 +142,8 @@ def match_pretrained_weights(
         reset_class_layer: Accept a class layer of another size; it keeps the initial values of the model.
 
     Raises:
-        UserError: No weight matches, or the shape of a weight differs. With ``reset_class_layer``, the shapes of class
-            layers can differ.
+        UserError: No weight matches, or a weight has another shape than in the model and is not in a class layer that
+            ``reset_class_layer`` accepts.
 
     Example:
         >>> model_shapes = {"fc.weight": (2, 3), "fc.bias": (2,)}
@@ -172,7 +174,8 @@ def match_pretrained_weights(
 def recorded_classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Return the class names recorded in a checkpoint; None if it records none.
 
-    They are read from the ``meta`` of MMEngine or MMDetection 2.x, or else from the model metadata of this package.
+    They are read from the entries that MMEngine or MMDetection 2.x write to ``meta``, or else from the model metadata
+    of this package, which is also in ``meta``.
 
     Example:
         >>> recorded_classes({"meta": {"CLASSES": ("plane", "ship")}})
@@ -216,7 +219,7 @@ def reorder_class_layer(
     order = [list(stored).index(name) for name in expected]
     reordered = dict(state)
     for name, value in state.items():
-        # other layers with such a name, such as rpn_cls of a region proposal network, do not have one output per class
+        # rpn_cls of a region proposal network also counts as a class layer by its name, but has no output per class
         if is_class_layer(name) and value.ndim and value.shape[0] % len(order) == 0:
             by_class = value.reshape(-1, len(order), *value.shape[1:])  # (priors per location, classes, inputs, ...)
             reordered[name] = by_class[:, order].reshape(value.shape)

@@ -25,10 +25,10 @@ class ConfigCard:
     Attributes:
         name: Name on the command line.
         dataset: Dataset of the config.
-        boxes: Kind of boxes, with the angle version.
+        boxes: Kind of boxes, such as ``horizontal``; for oriented boxes with the angle version.
         head: Class name of the detection head.
         positives: Strategy of label assignment, such as ``ATSS``.
-        schedule: Length of the training.
+        schedule: Length of the training, such as ``12 epochs``.
         parameters: Number of weights; None if not counted yet.
         published: Accuracies that others report for this model: dictionaries of ``metric``, ``value`` (percent) and
             ``source``.
@@ -61,8 +61,8 @@ def select_cards(cards: Sequence[ConfigCard], patterns: Sequence[str]) -> list[C
 
     Args:
         cards: The cards.
-        patterns: Glob patterns with ``*``, ``?`` or ``[...]``, which match a whole name; other text matches every name
-            that contains it. Case is ignored.
+        patterns: Glob patterns with ``*``, ``?`` or ``[...]``, which must match the whole name, or other text, which
+            must be part of it. Case is ignored.
 
     Raises:
         UserError: A pattern matches no card. The hint lists similar names.

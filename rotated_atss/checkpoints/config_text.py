@@ -28,7 +28,7 @@ def format_config_text(values: Mapping[str, Any]) -> str:
     """
     lines = []
     for name, value in values.items():
-        text = _format_value(value, start=len(name) + 3)
+        text = _format_value(value, start=len(f"{name} = "))
         try:
             is_literal = name.isidentifier() and ast.literal_eval(text) == value
         except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -48,6 +48,7 @@ def _format_value(value: Any, start: int, indent: int = 0) -> str:
         indent: Indentation of the line on which it starts.
     """
     text = repr(value)
+    # "<" leaves one character for the comma after an item
     if start + len(text) < _LINE_LENGTH or not value or not isinstance(value, (dict, list, tuple)):
         return text
     inner = indent + _INDENT
@@ -99,7 +100,8 @@ def read_config_text(text: object) -> dict[str, Any]:
     r"""Read an MMDetection config without executing it, as far as it consists of plain data.
 
     Numbers, strings, lists, dictionaries, ``dict(...)`` calls and previously assigned variables are read. Other
-    expressions are skipped; :func:`parse_config_text` raises an error instead.
+    expressions are skipped, with the list but not the dictionary that contains them; :func:`parse_config_text` raises
+    an error instead.
 
     Args:
         text: Python source. Invalid source, or a value that is not text, gives an empty result.

@@ -95,7 +95,8 @@ def _convert_box_encoding(state: dict[str, Tensor], origin: Origin, target: Targ
     """Rewrite the box branch in ``state`` if the box encodings differ; return notes for the report."""
     if target.box_encoding is None:
         return []
-    # a refinement stage takes the boxes of the first head as priors, so all five numbers of a box must stay the same
+    # a refinement stage takes the boxes of the first head as priors, so the rewritten head must give the same five
+    # numbers per box, not just the same rectangle
     has_refinement = target.head == "bbox_head_init"
     source = _source_encoding(origin, target.box_encoding)
     if has_refinement:
@@ -116,8 +117,8 @@ def _convert_box_encoding(state: dict[str, Tensor], origin: Origin, target: Targ
 def _source_encoding(origin: Origin, target_encoding: BoxEncoding) -> BoxEncoding:
     """Determine the box encoding of the source.
 
-    The angles of the priors follow from the version of mmrotate. Other settings that the checkpoint does not record are
-    taken from the target, because the published configs of the source have the same values.
+    All priors have angle 0, except those of most configs of mmrotate 1.x. Other settings that the checkpoint does not
+    record are taken from the target, because the published configs of the source have the same values.
     """
     head = origin.model.get("bbox_head_init") or origin.model.get("bbox_head") or {}
     coder = head.get("bbox_coder") or {}
@@ -126,7 +127,8 @@ def _source_encoding(origin: Origin, target_encoding: BoxEncoding) -> BoxEncodin
     if origin.source != "mmrotate-1.x":
         return encoding
     anchors = head.get("anchor_generator") or {}
-    # mmrotate 1.x loads weights of 0.x, whose priors have angle 0, with an anchor_generator without angle_version
+    # mmrotate 1.x can load weights of 0.x, whose priors have angle 0, if the config gives no angle_version to the
+    # anchor_generator
     has_upright_priors = bool(anchors) and anchors.get("angle_version") in (None, "None")
     return encoding if has_upright_priors else with_mmrotate_1x_priors(encoding)
 

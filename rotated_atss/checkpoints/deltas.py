@@ -5,10 +5,10 @@ numbers. A head that was trained with one representation of its priors predicts 
 if the rows of its last convolution are rearranged: the deltas of w and h are swapped, the center offsets are rotated if
 they are relative to the axes of the prior, and the angle delta is unchanged.
 
-Priors of mmrotate 0.x and of most configs of this package have angle 0. The configs with centerness have the priors of
-mmrotate 1.x, which depend on the angle version. In ``oc``, the angle is -pi/2, with w and h swapped. In ``le90`` and
-``le135``, the angle is 0 if the prior is wider than high, otherwise -pi/2 (``le90``) or pi/2 (``le135``), with w and h
-swapped.
+Priors of mmrotate 0.x and of most configs of this package have angle 0. This package's configs with centerness have the
+priors of mmrotate 1.x, which depend on the angle version. In ``oc``, the angle is -pi/2, with w and h swapped. In
+``le90`` and ``le135``, the angle is 0 if the prior is wider than high, otherwise -pi/2 (``le90``) or pi/2 (``le135``),
+with w and h swapped.
 
 The same rearrangement covers the different ranges of ``oc`` angles: [-pi/2, 0) in mmrotate 1.x and (0, pi/2] in this
 package. The angle of a box in this package is larger by pi/2, with w and h swapped. So its angle delta relative to a
@@ -108,6 +108,8 @@ def rewrite_regression(
 def is_equivalent(source: BoxEncoding, target: BoxEncoding, *, keep_sides: bool = False) -> bool:
     """Return whether two encodings decode the same boxes, so that :func:`rewrite_regression` changes no weight.
 
+    Boxes are the same if they are the same rectangle; with ``keep_sides``, only if their five numbers are equal.
+
     Example:
         >>> upright, rotated = (BoxEncoding(((16.0, 16.0, angle),), "oc") for angle in (0.0, HALF_PI))
         >>> is_equivalent(upright, upright), is_equivalent(upright, rotated)
@@ -126,12 +128,15 @@ def _delta_transform(source: BoxEncoding, target: BoxEncoding, keep_sides: bool)
         # dx, dy: offsets in units of the prior's w and h, along the axes of the prior (proj_xy) or of the image
         rotation = _rotation((source_angle if source.proj_xy else 0.0) - (target_angle if target.proj_xy else 0.0))
         matrix[index, :2, :2] = np.diag([1 / target_w, 1 / target_h]) @ rotation @ np.diag([source_w, source_h])
-        # dw, dh: logarithms of ratios to the prior's w and h, swapped if the angles differ by an odd multiple of pi/2
+        # dw, dh: logarithms of ratios to the prior's w and h. The angles of the priors differ by a multiple of pi/2; at
+        # an odd multiple, w of one is parallel to h of the other.
         is_swapped = not keep_sides and round((source_angle - target_angle) / HALF_PI) % 2 == 1
         matrix[index, 2:4, 2:4] = [[0, 1], [1, 0]] if is_swapped else np.eye(2)
         width, height = (source_h, source_w) if is_swapped else (source_w, source_h)
+        # not 0 if the priors are different rectangles
         shift[index, 2:4] = math.log(width / target_w), math.log(height / target_h)
-        # dangle: the unit can differ; the angle between the priors is added only if no swap accounts for it
+        # dangle: the unit can differ. The angle between the priors is added only with keep_sides, because the swap of w
+        # and h replaces it otherwise.
         matrix[index, 4, 4] = source.angle_unit / target.angle_unit
         shift[index, 4] = (source_angle - target_angle) / target.angle_unit if keep_sides else 0.0
     return matrix, shift

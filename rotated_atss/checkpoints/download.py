@@ -92,7 +92,7 @@ def fetch(entry: RegistryEntry, *, progress: bool | None = None) -> Path:
 
 
 def is_usable(entry: RegistryEntry, path: str | Path) -> bool:
-    """Return whether a file can be used without conversion: it is a backbone, or it has model metadata.
+    """Return whether a file can be used without conversion: it has model metadata, or is a backbone, which needs none.
 
     Args:
         entry: Registry entry of the file.
@@ -148,22 +148,22 @@ def _check_hash(path: Path, entry: RegistryEntry) -> None:
         raise UserError(what, where=entry.url, hint="download it again; if this repeats, report the entry")
 
 
-def _download(url: str, partial_path: Path, path: Path, progress: bool | None) -> None:
+def _download(url: str, partial_path: Path, final_path: Path, progress: bool | None) -> None:
     """Download to ``partial_path``. If this file exists, resume at its end, provided that the server supports it.
 
-    ``path`` is the final path of the file, for errors.
+    ``final_path``, to which the caller renames the file, is only used in errors and the progress bar.
     """
-    manual_hint = f"without a network, place the file at {path}"
+    manual_hint = f"without a network, place the file at {final_path}"
     start = partial_path.stat().st_size if partial_path.exists() else 0
     headers = {"User-Agent": f"rotated-atss/{__version__}"}
     if start:
         headers["Range"] = f"bytes={start}-"
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S) as response:
-            _save_response(response, partial_path, start, path.name, progress)
+            _save_response(response, partial_path, start, final_path.name, progress)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start:
-            return  # the earlier download was complete; its hash is checked next
+            return  # the server has no bytes after `start`: only the hash check and the renaming were interrupted
         reason = f"the server answered {error.code} {error.reason}"
         raise UserError(f"cannot be downloaded: {printable(reason)}", where=url, hint=manual_hint) from error
     except (OSError, http.client.HTTPException) as error:
@@ -173,20 +173,18 @@ def _download(url: str, partial_path: Path, path: Path, progress: bool | None) -
         raise UserError(f"cannot be downloaded: {printable(reason)}", where=url, hint=hint) from error
 
 
-def _save_response(response: Any, path: Path, start: int, name: str, progress: bool | None) -> None:
-    """Append the response to the ``start`` bytes of a file, or replace them if the server sends the whole file.
-
-    ``name`` is shown in the progress bar.
-    """
+def _save_response(response: Any, partial_path: Path, start: int, bar_text: str, progress: bool | None) -> None:
+    """Append the response to the ``start`` bytes of a file, or replace them if the server sends the whole file."""
     content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range") or "")
-    is_partial = getattr(response, "status", None) == http.client.PARTIAL_CONTENT  # None for file:// URLs
+    # status is None for file:// URLs, which are always read as a whole
+    is_partial = getattr(response, "status", None) == http.client.PARTIAL_CONTENT
     if not (is_partial and content_range and int(content_range[1]) == start):
         start = 0
     length = response.headers.get("Content-Length")
     total = start + int(length) if length and length.isdigit() else None
     with (
-        open(path, "ab" if start else "wb") as file,
-        progress_bar(desc=name, unit="B", total=total, show=progress) as bar,
+        open(partial_path, "ab" if start else "wb") as file,
+        progress_bar(desc=bar_text, unit="B", total=total, show=progress) as bar,
     ):
         bar.update(start)
         while block := response.read(_BLOCK_BYTES):

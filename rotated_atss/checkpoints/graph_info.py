@@ -1,10 +1,10 @@
 """Graph metadata: how the outputs of an exported graph become detections.
 
-An exported file contains it in addition to the model metadata (:mod:`rotated_atss.checkpoints.model_info`).
+An exported file contains graph metadata in addition to model metadata (:mod:`rotated_atss.checkpoints.model_info`).
 
 An exported graph contains the network and the decoding of its boxes. Its input ``images`` is (B, 3, H, W) float32, RGB,
 0 to 255. Its outputs are ``scores`` (B, A, C) and ``boxes`` (B, A, 5) of all A priors, sorted by level, in pixels of
-the input. Selection of candidates, clipping, rescaling and NMS are not part of the graph.
+the input; horizontal boxes have angle 0. The graph does not select candidates, clip or rescale boxes, or run NMS.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ class GraphInfo:
         strides: Stride of each level, pixels.
         priors_per_location: Number of priors per location of each level.
         rank_by: Score that ranks the candidates of a level: ``class`` (class score) or ``final`` (the output
-            ``scores``). The score threshold applies to the class score in both cases. If ``scores`` are class scores
-            times centerness, the graph has the additional output ``class_scores`` (B, A, C).
+            ``scores``). The two are the same unless the head predicts centerness: then ``scores`` are class scores
+            times centerness, and the additional output ``class_scores`` (B, A, C) has the class scores. The score
+            threshold applies to the class score for either value.
         clamp: ``none``, ``centers`` (clamp the centers of boxes to the image) or ``border`` (clip horizontal boxes to
             the image).
-        inclusive_pixels: Whether boxes are scaled to the original image as in the official ATSS code: after NMS, and
-            with x2 and y2 as the indices of the last pixels inside the box.
+        inclusive_pixels: Whether boxes are scaled to the original image as in the official ATSS code: after NMS instead
+            of before, and with x2 and y2 as the indices of the last pixels inside the box.
 
     Raises:
         UserError: A value is wrong.

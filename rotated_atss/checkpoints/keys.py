@@ -23,7 +23,8 @@ R3DET_RULES: tuple[Rule, ...] = (
     (r"^refine_head\.(\d+)\.", r"bbox_head_refine.\1."),
 )
 
-# the name of the offset convolution of DCNv2 before mmcv 1.0
+# Deformable convolutions (DCNv2) of the backbone: mmcv before 1.0 names the convolution that predicts the offsets
+# conv2_offset.
 DCN_OFFSET_RULES: tuple[Rule, ...] = ((r"conv2_offset\.(weight|bias)$", r"conv2.conv_offset.\1"),)
 
 
@@ -31,8 +32,8 @@ def _build_official_rules() -> tuple[Rule, ...]:
     """Build the rules for the official ATSS repository, which is based on maskrcnn-benchmark."""
     rules = [
         (r"^backbone\.body\.(stem\.)?", "backbone."),
-        (r"\.conv2\.offset\.", ".conv2.conv_offset."),
-        (r"\.conv2\.conv\.", ".conv2."),
+        (r"\.conv2\.offset\.", ".conv2.conv_offset."),  # DCNv2
+        (r"\.conv2\.conv\.", ".conv2."),  # DCNv2
         (r"^backbone\.fpn\.top_blocks\.p6\.", "neck.fpn_convs.3.conv."),  # fpn_convs 0 to 2 are P3 to P5, see below
         (r"^backbone\.fpn\.top_blocks\.p7\.", "neck.fpn_convs.4.conv."),
         (r"^rpn\.head\.cls_logits\.", "bbox_head.atss_cls."),
@@ -49,7 +50,7 @@ def _build_official_rules() -> tuple[Rule, ...]:
             source_conv, target_conv = rf"^rpn\.head\.{tower}\.{3 * layer}\.", f"bbox_head.{convs}.{layer}.conv."
             rules.append((source_conv + r"offset\.", target_conv + "conv_offset."))  # DCNv2
             rules.append((source_conv + r"conv\.", target_conv))  # DCNv2
-            rules.append((source_conv + r"(?=weight|bias)", target_conv))
+            rules.append((source_conv + r"(?=weight|bias)", target_conv))  # plain convolution
             rules.append((rf"^rpn\.head\.{tower}\.{3 * layer + 1}\.", f"bbox_head.{convs}.{layer}.gn."))
     return tuple(rules)
 

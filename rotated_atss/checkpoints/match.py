@@ -1,4 +1,4 @@
-"""Find the configs whose model fits the weights of a checkpoint, by the shapes of the weights."""
+"""Find the configs whose model fits the weights of a checkpoint, by the names and shapes of the weights."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _detector_name(state: dict[str, Tensor]) -> str | None:
     """Return the detector as the names of configs contain it, such as ``rotated_atss``; None if it is unknown.
 
     Detectors differ in their number of regression outputs per location: 4 (horizontal boxes) or 5 (oriented boxes) for
-    one prior, and 45 for the 9 priors of RetinaNet.
+    the one prior of ATSS detectors, and 45 for the 9 priors of RetinaNet and R3Det.
     """
     if "bbox_head_init.retina_reg.weight" in state:
         return "r3det_atss" if len(state["bbox_head_init.retina_reg.weight"]) == 5 else "r3det"
@@ -66,8 +66,9 @@ def _backbone_name(state: dict[str, Tensor]) -> str | None:
     if depth is None or conv2 is None:
         return None
     # conv2 has shape (out_channels, in_channels / groups, k, k), and in_channels == out_channels
-    groups, width = len(conv2) // conv2.shape[1], conv2.shape[1]
-    return f"r{depth}" if groups == 1 else f"x{depth}_{groups}x{width}d"
+    group_width = conv2.shape[1]
+    groups = len(conv2) // group_width
+    return f"r{depth}" if groups == 1 else f"x{depth}_{groups}x{group_width}d"
 
 
 def matching_configs(pattern: str, names: Iterable[str], hint: str = "") -> list[str]:
@@ -76,8 +77,8 @@ def matching_configs(pattern: str, names: Iterable[str], hint: str = "") -> list
     Args:
         pattern: Regular expression of :func:`config_pattern`.
         names: Config names.
-        hint: Text that can contain the name of a config, such as the file name of the checkpoint. Configs whose name it
-            contains come first, then those with shorter names.
+        hint: Text from which the user's config can be guessed, such as the file name of the checkpoint. Configs whose
+            name it contains come first, then those with shorter names.
 
     Example:
         >>> matching_configs("atss_.*", ["atss_r50_ms", "atss_r50", "r3det_r50"])

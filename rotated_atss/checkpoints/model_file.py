@@ -36,14 +36,16 @@ def read_model_info(path: str | Path) -> ModelInfo | None:
 
 
 def read_metadata(path: str | Path) -> Mapping[str, Any]:
-    """Read all metadata of a model file; the weights are read only from ``.pth`` files, whose format requires it.
+    """Read all metadata of a model file.
+
+    Only a ``.pth`` file must be read with its weights; the other formats store the metadata separately.
 
     Args:
         path: A ``.pth``, ``.safetensors`` or ``.onnx`` file; another suffix is read as ``.pth``.
 
     Returns:
-        Values by key: the model metadata under ``rotated_atss``, and all other metadata of the file. In a
-        ``.safetensors`` file of this package, the other values are JSON-encoded.
+        Values by key: the model metadata, if any, under ``rotated_atss``, and all other metadata of the file. In a
+        ``.safetensors`` file of this package, the other values are JSON strings, too.
 
     Raises:
         UserError: The file is missing or damaged.

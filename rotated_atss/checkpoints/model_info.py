@@ -82,6 +82,7 @@ class ModelInfo:
     commit: str | None = None
 
     def __post_init__(self) -> None:
+        # a name, never a path, so that it is safe to look up and to use in file names
         if any(character in check_string("config_name", self.config_name) for character in "/\\\0"):
             raise field_error("config_name", "a name without slashes", self.config_name)
         set_field(self, "classes", check_strings("classes", self.classes))
@@ -128,7 +129,7 @@ class ModelInfo:
             >>> ModelInfo.from_json('{"format": 99}', "model.pth")
             Traceback (most recent call last):
             ...
-            rotated_atss.errors.UserError: model.pth: the model metadata has format 99, this version reads 1 ...
+            rotated_atss.errors.UserError: model.pth: the model metadata has format 99, ...
         """
         hint = "the file is damaged or written by another program"
         return parse_dataclass(cls, "the model metadata", text, where, newest_format=FORMAT, hint=hint)

@@ -67,7 +67,7 @@ def find_origin(
     """
     meta = content["meta"] if isinstance(content.get("meta"), dict) else {}
     state = _extract_weights(content, path)
-    config_text = meta.get("cfg") or meta.get("config")  # MMEngine, MMDetection 2.x
+    config_text = meta.get("cfg") or meta.get("config")  # keys of MMEngine and of MMDetection 2.x
     is_package_config = isinstance(config_text, str) and _PACKAGE_NAMES.search(config_text)
     # converted_from marks weights that this package has converted; KEY is the key of its model metadata
     if "converted_from" in meta or KEY in meta or is_package_config:
@@ -85,7 +85,11 @@ def find_origin(
 
 
 def _extract_weights(content: dict, path: str | Path) -> dict[str, Tensor]:
-    """Return the tensors of ``state_dict``, ``model`` or the top level, without the prefix of DataParallel."""
+    """Return the weights by name, without the prefix of DataParallel.
+
+    OpenMMLab stores them under ``state_dict``, the official ATSS under ``model``; other files can consist of weights
+    only.
+    """
     state = content.get("state_dict", content.get("model", content))
     items = state.items() if isinstance(state, dict) else ()
     weights = {str(name).removeprefix("module."): value for name, value in items if isinstance(value, Tensor)}
@@ -99,7 +103,7 @@ def _angle_version_of_config(model: dict[str, Any]) -> str | None:
     for head in (model.get("bbox_head"), model.get("bbox_head_init")):  # the latter in R3Det of mmrotate 1.x
         coder = head.get("bbox_coder") if isinstance(head, dict) else None
         if isinstance(coder, dict):
-            angle_version = coder.get("angle_range") or coder.get("angle_version")  # mmrotate 0.x, 1.x
+            angle_version = coder.get("angle_range") or coder.get("angle_version")  # keys of mmrotate 0.x and 1.x
             if angle_version in ("oc", "le90", "le135"):
                 return angle_version
     return None

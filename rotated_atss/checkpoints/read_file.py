@@ -73,16 +73,16 @@ def check_content(content: Mapping[str, Any], path: Any) -> None:
         >>> check_content({"state_dict": {"bias": torch.zeros(1)}, "meta": {"epoch": 12}}, "a.pth")
     """
     meta = {} if content.get("meta") is None else content["meta"]
-    dataset_meta = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
-    parts = {"state_dict": content.get("state_dict", {}), "meta": meta, "meta.dataset_meta": dataset_meta or {}}
+    dataset_meta = (meta.get("dataset_meta") if isinstance(meta, Mapping) else None) or {}
+    parts = {"state_dict": content.get("state_dict", {}), "meta": meta, "meta.dataset_meta": dataset_meta}
     for name, part in parts.items():
         if not isinstance(part, Mapping):
             raise UserError(f"{name} must be a dictionary, got {type(part).__name__}", where=path)
     for name in content.get("state_dict", content):
         if not isinstance(name, str) or not name.isprintable():
             raise UserError(f"names of weights must be printable text, got {name!r:.80}", where=path)
-    _check_class_names({"meta": meta, "meta.dataset_meta": dataset_meta or {}}, path)
-    _check_progress(meta, path)
+    _check_class_names({"meta": meta, "meta.dataset_meta": dataset_meta}, path)
+    _check_counts_and_seed(meta, path)
     _check_weights(content, path)
 
 
@@ -104,7 +104,7 @@ def _check_class_names(metas: Mapping[str, Mapping], path: Any) -> None:
                 raise UserError(f"{name}.{key} must be a list of class names, got {got}", where=path)
 
 
-def _check_progress(meta: Mapping[str, Any], path: Any) -> None:
+def _check_counts_and_seed(meta: Mapping[str, Any], path: Any) -> None:
     """Check that the numbers of epochs and iterations are counts, and that the seed is an unsigned 32-bit integer."""
     for key in ("epoch", "iter"):
         count = meta.get(key, 0)
@@ -118,9 +118,9 @@ def _check_progress(meta: Mapping[str, Any], path: Any) -> None:
 
 
 def _check_weights(content: Mapping[str, Any], path: Any) -> None:
-    """Check that a float32 model can hold the weights, and that their names are unique without the prefix ``module.``.
+    """Check that the weights have unique names without the prefix ``module.``, and check their values.
 
-    A float64 value beyond the range of float32 would become infinite in the model.
+    The values must be real, finite in float32 (the type of the model's weights) and, for variances, not negative.
     """
     stored = content.get("state_dict", content)
     for name in stored:
@@ -200,7 +200,8 @@ def _describe_unreadable(path: Any) -> tuple[str, str]:
     if start.startswith(b"PK"):
         details = "a zip of something else, or damaged" if _has_zip_directory(path) else "cut short"
         return f": {details}", "copy or download it again"
-    if all(byte in b"\t\n\r\f" or byte >= 32 for byte in start) and 127 not in start:
+    has_control_characters = any(byte < 32 and byte not in b"\t\n\r\f" for byte in start) or 127 in start
+    if not has_control_characters:
         return ": it is text", "give a file of weights, .pth or .safetensors"
     return "", "cut short, or another kind of file"
 

@@ -23,9 +23,9 @@ from rotated_atss.checkpoints._field_checks import (
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes
 
-REGISTRY = Path(__file__).with_name("registry.json")
+REGISTRY = Path(__file__).with_name("registry.json")  # the registry file of this package
 REGISTRY_VARIABLE = "ROTATED_ATSS_REGISTRY"
-FORMAT = 1
+FORMAT = 1  # version of the format of registry files
 KINDS = ("detector", "backbone")
 SCHEMES = ("http", "https", "file")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,127}", re.ASCII)
@@ -42,8 +42,8 @@ class RegistryEntry:
         url: URL of the file.
         sha256_prefix: First 8 to 64 hexadecimal digits of the file's SHA-256, as many as the publisher gives;
             :func:`rotated_atss.checkpoints.publish.publish` writes all 64.
-        license: License of the project that published the file. The license of the training data can restrict its use
-            further.
+        license: License of the project that published the file. The license of the training data can further restrict
+            the use of the file.
         source: Publisher of the file.
         published: Reported accuracy as free text.
         config: Config of this package with the same model; None for a backbone, or for a file with model metadata.
@@ -86,7 +86,7 @@ class RegistryEntry:
 
     @property
     def file_name(self) -> str:
-        """File name in the URL."""
+        """Name of the file in the URL, without percent-encoding, and in the cache."""
         return PurePosixPath(unquote(urlsplit(self.url).path)).name
 
 
@@ -198,7 +198,7 @@ def find_entry(name: str, registry: dict[str, RegistryEntry] | None = None) -> R
 
 
 def find_file_or_entry(name: str | Path) -> Path | RegistryEntry:
-    """Return ``name`` as a path if that file exists, or else the registry entry of that name.
+    """Return ``name``, the path of a checkpoint, if that file exists, or else the registry entry of that name.
 
     Raises:
         UserError: There is neither such a file nor such an entry.

@@ -1,10 +1,10 @@
 """Read ``.pth`` files without running code from them.
 
 A ``.pth`` file is a pickle, and unpickling calls the functions that the file names. ``torch.load(weights_only=True)``
-calls only functions on an allow-list. :data:`ALLOWED_GLOBALS` adds the names that checkpoints of MMEngine contain: in
-logs, those of NumPy arrays and scalars, and of ``HistoryBuffer`` and its statistics; in the states of schedules, those
-of one-cycle schedules. Except for ``slice``, each name stands for a class or function of this module that only stores
-plain values. So no object of the named classes is created, and a ``getattr`` in the file accesses no attribute.
+calls only functions on an allow-list. :data:`ALLOWED_GLOBALS` adds the names that checkpoints of MMEngine contain. Logs
+name NumPy's arrays and scalars, ``HistoryBuffer`` and its statistics; saved schedules name the one-cycle schedules.
+Except for ``slice``, each name is replaced by a class or function of this module that only stores plain values. So no
+object of the named classes is created, and a ``getattr`` in the file accesses no attribute.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class _Array:
         return instance
 
     def __setstate__(self, state: tuple) -> None:
-        _, shape, dtype, is_fortran, data = state
+        _version, shape, dtype, is_fortran, data = state
         if not isinstance(dtype, _DType) or not isinstance(data, bytes):
             raise UnpicklingError("arrays of Python objects are not read")
         order: Any = "F" if is_fortran else "C"
@@ -140,7 +140,7 @@ def _placeholder_getattr(owner: Any, name: Any) -> _Function:
     return _Function()
 
 
-# Names that a file may use in addition to those that torch allows with weights_only=True, and what stands for them.
+# Names that a file may use in addition to those that torch allows with weights_only=True, and what replaces them.
 ALLOWED_GLOBALS: dict[str, Any] = {
     "builtins.getattr": _placeholder_getattr,
     "builtins.slice": slice,
@@ -200,7 +200,7 @@ class _ContentCleaner:
 
     Args:
         file: The file, for errors.
-        max_bytes: Upper bound of the total size of the tensors in bytes.
+        max_bytes: Upper bound of the total size of the tensors in bytes: the size of the values stored in the file.
         convert_history: As for :func:`load_restricted`.
     """
 
@@ -222,7 +222,7 @@ class _ContentCleaner:
         elif isinstance(value, LogHistory):
             return self._convert_history(value)
         elif isinstance(value, (_DType, _Schedule)):
-            return None
+            return None  # they have no content that a checkpoint's reader needs
         elif isinstance(value, (dict, list)) or type(value) is tuple:
             if id(value) not in self._cleaned:
                 self._clean_container(value)
@@ -251,7 +251,7 @@ class _ContentCleaner:
         elif tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             problem = "a tensor with fewer values than its shape"
         elif self._add_storage(tensor) > self._max_bytes:
-            problem = "a tensor larger than the file's values"
+            problem = "a tensor larger than the values stored in the file"
         if problem:
             hint = "write it with torch.save"
             raise UserError(f"contains {problem}, which is not read", where=name_of(self._file), hint=hint)

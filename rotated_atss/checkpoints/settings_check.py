@@ -43,11 +43,11 @@ def check_settings(origin: Origin, target: Target, path: object) -> None:
 def _check_priors(origin: Origin, target: Target, path: object) -> None:
     # bbox_head is the first head also in R3Det of mmrotate 0.x, where this package has bbox_head_init
     head = origin.model.get(target.head) or origin.model.get("bbox_head") or {}
-    anchors = head.get("anchor_generator") if isinstance(head, dict) else None
-    for name, expected in target.anchors.items():
-        recorded = anchors.get(name) if isinstance(anchors, dict) else None
+    anchor_settings = head.get("anchor_generator") if isinstance(head, dict) else None
+    for setting, expected in target.anchors.items():
+        recorded = anchor_settings.get(setting) if isinstance(anchor_settings, dict) else None
         if recorded is not None and tuples_to_lists(recorded) != tuples_to_lists(expected):
-            message = f"the priors differ: {name}={recorded} in the checkpoint, {expected} in {target.config}"
+            message = f"the priors differ: {setting}={recorded} in the checkpoint, {expected} in {target.config}"
             raise UserError(message, where=path, hint="give the matching config with --config")
 
 
@@ -62,11 +62,12 @@ def _check_angle_version(origin: Origin, target: Target, path: object) -> None:
 def _check_official_priors(cell_anchors: Tensor, target: Target, name: str, path: object) -> None:
     """Check the priors of one level of the official ATSS: one square, centered at ``stride / 2``.
 
-    The official code stores a prior as the indices of its first and last pixels, so x2 - x1 is its side minus 1.
+    ``name`` is the name of ``cell_anchors`` in the checkpoint; it ends with the index of the level. The official code
+    stores a prior as the indices of its first and last pixels, so x2 - x1 is its side minus 1.
     """
     strides = target.anchors.get("strides") or []
     level = int(name.rpartition(".")[2])
-    stride = strides[level] if level < len(strides) else 0
+    stride = strides[level] if level < len(strides) else 0  # 0 for a level that the target lacks: always an error
     side = OFFICIAL_ANCHOR_SCALE * stride
     low, high = (stride - (side - 1)) / 2, (stride + (side - 1)) / 2
     if cell_anchors.flatten().tolist() != [low, low, high, high]:

@@ -19,7 +19,7 @@ _DISTINCTIVE_NAMES = (
     (r"bbox_head_init\.", "mmrotate-1.x"),
 )
 # Keys of a checkpoint's meta: True if MMEngine writes the key (mmrotate 1.x, MMDetection 3.x), False if its predecessor
-# in mmcv does (mmrotate 0.x, MMDetection 2.x).
+# in mmcv does (mmrotate 0.x, MMDetection 2.x). The first of these keys in a meta decides.
 _META_KEYS = {
     "mmengine_version": True,
     "mmrotate_version": False,
@@ -31,7 +31,7 @@ _META_KEYS = {
 
 
 def detect_source(state: dict[str, Tensor], meta: dict, content: dict, path: str | Path) -> tuple[str, str]:
-    """Detect the source by parameter names, number of box parameters, metadata and file name, in this order.
+    """Detect the source by parameter names, the number of parameters per box, metadata and file name, in this order.
 
     Args:
         state: Weights without the ``module.`` prefix of DataParallel.

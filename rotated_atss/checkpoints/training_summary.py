@@ -54,8 +54,8 @@ def widen_gap(window: Window, data: TrainingData | None) -> Window:
 
     An object that is cut by the border of a window lies completely in the neighboring window if it is not longer than
     the overlap. The new overlap is the 0.99 quantile of the longer side of the boxes, rounded up, but at most half a
-    window, because pixels would otherwise be processed more than four times. It is never less than the overlap of the
-    split.
+    window, because pixels would otherwise be processed more than four times. If the training images were split with a
+    larger overlap, this overlap is kept.
 
     Args:
         window: Window size and overlap of the split, in pixels.

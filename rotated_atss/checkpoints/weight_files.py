@@ -1,4 +1,7 @@
-"""Write weights as ``.pth`` and ``.safetensors`` files, and read the latter, which cannot contain code."""
+"""Write weights as ``.pth`` and ``.safetensors`` files, and read ``.safetensors`` files.
+
+These cannot contain code; for ``.pth`` files, see :mod:`rotated_atss.checkpoints.restricted_load`.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,8 @@ def safetensors_bytes(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> b
     """
     from safetensors.torch import save
 
-    metadata = {"format": "pt", **{name: value if name == KEY else json.dumps(value) for name, value in meta.items()}}
+    encoded_meta = {name: value if name == KEY else json.dumps(value) for name, value in meta.items()}
+    metadata = {"format": "pt", **encoded_meta}  # "pt": weights of PyTorch, as other libraries mark them
     content = save(_copy_tensors(state), metadata=metadata)
     # The library writes metadata in an unspecified order; sort it so that the bytes are reproducible. The header is
     # padded with spaces to a multiple of 8 bytes.
@@ -93,7 +97,10 @@ def safetensors_bytes(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> b
 
 
 def _copy_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors to contiguous memory on the CPU. The format does not allow tensors that share memory."""
+    """Copy tensors to contiguous memory of their own on the CPU.
+
+    ``.safetensors`` does not allow tensors that share memory, and ``.pth`` would save the whole memory of a view.
+    """
     return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
 

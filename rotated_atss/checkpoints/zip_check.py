@@ -94,7 +94,7 @@ def _open_binary(file: str | Path | IO[bytes]) -> Iterator[IO[bytes]]:
 def _find_zip_problem(archive: zipfile.ZipFile, file: IO[bytes], file_size: int) -> str:
     """Return a description of what is wrong with an archive; empty if nothing is. ``file`` is the open archive."""
     entries = archive.infolist()
-    if _read_directory_offset(file, file_size) != archive.start_dir:
+    if _read_directory_offset(file, file_size) != archive.start_dir:  # zipfile has found a directory somewhere else
         return "its directory is not at its end"
     if any(entry.file_size > entry.compress_size for entry in entries):
         return "its entries are compressed"
@@ -113,7 +113,8 @@ def _read_directory_offset(file: IO[bytes], file_size: int) -> int:
 
     Returns -1 if the directory and these records are not the last bytes of the file.
     """
-    end_offset = file_size - _END.size  # offset of the record that follows the directory
+    end_offset = file_size - _END.size
+    directory_end = end_offset
     signature, *_, directory_size, directory_offset, comment_length = _unpack(_END, file, end_offset)
     if signature != b"PK\x05\x06" or comment_length:
         return -1
@@ -122,8 +123,8 @@ def _read_directory_offset(file: IO[bytes], file_size: int) -> int:
         if end_64_offset != end_offset - _LOCATOR_64.size - _END_64.size:
             return -1
         directory_size, directory_offset = _unpack(_END_64, file, end_64_offset)[-2:]
-        end_offset = end_64_offset  # in a zip64 archive, this record follows the directory
-    return directory_offset if directory_offset + directory_size == end_offset else -1
+        directory_end = end_64_offset  # in a zip64 archive, this record follows the directory
+    return directory_offset if directory_offset + directory_size == directory_end else -1
 
 
 def _unpack(record: struct.Struct, file: IO[bytes], offset: int) -> tuple[Any, ...]:

@@ -74,27 +74,30 @@ class Axes:
             12
         """
         left, top, right, bottom = self.plot_area
-        lines = [self._vertical_grid_line(value) for value in tick_values(*self.x_range)]
-        lines += [self._horizontal_grid_line(value) for value in tick_values(*self.y_range)]
-        labels = [
+        ticks = [self._vertical_grid_line(value) for value in tick_values(*self.x_range)]
+        ticks += [self._horizontal_grid_line(value) for value in tick_values(*self.y_range)]
+        axis_labels = [
             element("text", x_label, x=_format((left + right) / 2), y=_format(bottom + 40), class_="axis"),
             element(
                 "text", y_label, class_="axis", transform=f"translate(13 {_format((top + bottom) / 2)}) rotate(-90)"
             ),
         ]
-        return render(lines, labels)
+        return render(ticks, axis_labels)
 
     def _vertical_grid_line(self, value: float) -> Html:
+        """Return the grid line at a value of the x axis, with its tick label."""
         _, top, _, bottom = self.plot_area
         x = _format(self.x(value))
         line = element("line", x1=x, x2=x, y1=_format(top), y2=_format(bottom), class_="grid")
         return render(line, element("text", f"{value:g}", x=x, y=_format(bottom + 18), class_="tick x"))
 
     def _horizontal_grid_line(self, value: float) -> Html:
+        """Return the grid line at a value of the y axis, with its tick label."""
         left, _, right, _ = self.plot_area
         y = self.y(value)
+        baseline = y + 4.5  # centers the text vertically on the line
         line = element("line", x1=_format(left), x2=_format(right), y1=_format(y), y2=_format(y), class_="grid")
-        return render(line, element("text", f"{value:g}", x=_format(left - 7), y=_format(y + 4.5), class_="tick y"))
+        return render(line, element("text", f"{value:g}", x=_format(left - 7), y=_format(baseline), class_="tick y"))
 
 
 def svg(axes: Axes, *content: Content, label: str, class_: str = "chart", **attributes: object) -> Html:
@@ -127,7 +130,7 @@ def tick_values(low: float, high: float, max_intervals: int = 6) -> list[float]:
     # 1e-9 allows for rounding errors of the divisions
     step = next(step for step in steps if (high - low) / step <= max_intervals + 1e-9)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(multiple * step, 9) for multiple in range(first, last + 1)]
+    return [round(multiple * step, 9) for multiple in range(first, last + 1)]  # 0.3, not 0.30000000000000004
 
 
 def _format(value: float) -> str:

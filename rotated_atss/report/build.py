@@ -96,8 +96,8 @@ def check_report_folder(out: str | Path, outputs: Iterable[str | Path] = ()) -> 
 
     Args:
         out: Folder of a report.
-        outputs: Other outputs of the command. They must not lie in the folder, because a folder with files that do not
-            belong to a report is rejected by the next run.
+        outputs: Other outputs of the command. They must not lie in the folder: if they were written and the report was
+            not, the next run would reject the folder.
 
     Raises:
         UserError: The folder has other content, is a file, or would contain another output.
@@ -130,6 +130,7 @@ def _write_json_and_tables(content: dict[str, Any], out: Path, more_tables: Mapp
     ``more_tables`` are tables that cannot be computed from ``report.json``, as CSV text by name.
     """
     tables = {**tables_from_json(content), **more_tables}
+    # the text of a report.json can have lone surrogates, which UTF-8 cannot encode
     csv_files = {
         out / "tables" / f"{name}.csv": text.encode(errors="backslashreplace") for name, text in tables.items()
     }
@@ -157,6 +158,7 @@ def _write_pictures(
     ids_with_bar = progress_bar(chosen_ids, desc="images", unit="image", leave=False, show=progress)
     viewer_urls = write_viewer(viewer_images(report, images, ids_with_bar), out, classes=report.data.classes)
     best, worst = best_and_worst(report.images)
+    # of the best and worst images, only those with a viewer page, to which the thumbnail links
     thumbnail_ids = [image_id for image_id in viewer_urls if image_id in {*best, *worst}]
     thumbnail_urls = write_thumbnails(viewer_images(report, images, thumbnail_ids), out)
     return viewer_urls, thumbnail_urls

@@ -23,7 +23,7 @@ _COLUMN_MARGIN = 8  # between the columns and the lower edge of the SVG
 
 @dataclass(frozen=True)
 class Axis:
-    """The values along an axis of :func:`curve_chart`.
+    """What :func:`curve_chart` shows along one axis; :class:`Axes` has the coordinates of both axes.
 
     Attributes:
         field: Field of the curves, such as ``recall``.
@@ -160,9 +160,10 @@ def _bin_point(axes: Axes, score_bin: Mapping[str, Any]) -> Html | None:
     if mean_score is None or precision is None:
         return None
     x, y, diagonal_y = axes.x(mean_score), axes.y(precision), axes.y(mean_score)
-    gap = element("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=f"{y:.1f}", y2=f"{diagonal_y:.1f}", class_="gap")
+    distance = element("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=f"{y:.1f}", y2=f"{diagonal_y:.1f}", class_="gap")
     text = f"scores {format_interval(score_bin['from'], score_bin['to'])}: precision {format_ratio(precision)}"
-    return render(gap, element("circle", element("title", text), class_="point", cx=f"{x:.1f}", cy=f"{y:.1f}", r=5))
+    point = element("circle", element("title", text), class_="point", cx=f"{x:.1f}", cy=f"{y:.1f}", r=5)
+    return render(distance, point)
 
 
 def _count_column(axes: Axes, score_bin: Mapping[str, Any], max_count: int) -> Html | None:
@@ -170,12 +171,15 @@ def _count_column(axes: Axes, score_bin: Mapping[str, Any], max_count: int) -> H
     detections = score_bin["detections"]
     if not detections:
         return None
+    # a limit can be None in a report.json: the bin then extends to the edge of the plot area
     left, right = axes.x(score_bin["from"] or 0), axes.x(1 if score_bin["to"] is None else score_bin["to"])
+    gap = 2  # between a column and the borders of its bin
     base = axes.height - _COLUMN_MARGIN
     height = _MAX_COLUMN_HEIGHT * detections / max_count
     column = element(
         "rect", element("title", f"{format_count(detections)} detections"), class_="column",
-        x=f"{left + 2:.1f}", width=f"{max(0, right - left - 4):.1f}", y=f"{base - height:.1f}", height=f"{height:.1f}",
+        x=f"{left + gap:.1f}", width=f"{max(0, right - left - 2 * gap):.1f}",
+        y=f"{base - height:.1f}", height=f"{height:.1f}",
     )  # fmt: skip
     label = element(
         "text",

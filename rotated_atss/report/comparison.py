@@ -1,4 +1,4 @@
-"""Compare an evaluation report with a baseline; a difference is the new value minus the value of the baseline."""
+"""Compare an evaluation report (new) with a baseline (old); a difference is the new value minus the old value."""
 
 from __future__ import annotations
 
@@ -129,8 +129,10 @@ def largest_changes(changes: Mapping[str, Changes], field: str, limit: int, *, s
         >>> largest_changes({"a": {"f1": 0.1}, "b": {"f1": -0.2}, "c": {"f1": 0.3}}, "f1", 1, sign=1)
         ['c']
     """
-    sizes = {key: sign * (fields[field] or 0) for key, fields in changes.items()}
-    return sorted((key for key, size in sizes.items() if size >= MIN_SHOWN_CHANGE), key=lambda key: -sizes[key])[:limit]
+    # positive if the change has the given sign
+    changes_in_direction = {key: sign * (fields[field] or 0) for key, fields in changes.items()}
+    shown = [key for key, change in changes_in_direction.items() if change >= MIN_SHOWN_CHANGE]
+    return sorted(shown, key=lambda key: -changes_in_direction[key])[:limit]
 
 
 def _index_by(rows: Iterable[Values], key: str) -> dict[str, Values]:

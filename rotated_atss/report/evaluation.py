@@ -121,7 +121,7 @@ def report_coco(
         report_coco(evaluate_boxes(instances, rows), instances, rows, ReportOptions(out="report"))
     """
     data = from_coco(instances, detections, image_ids=image_ids, categories=categories, max_dets=max_dets)
-    # COCO has the same thresholds as the DOTA evaluation: 0.5, 0.55, ..., 0.95
+    # CocoResult does not have the thresholds; they are those of the DOTA evaluation: 0.5, 0.55, ..., 0.95
     return _write_report(data, from_coco_result(result), "COCO", IOU_THRESHOLDS, options, log)
 
 
@@ -143,9 +143,9 @@ def _write_report(
     report = build_report(data, ap, settings, workers=options.workers)
     if len(data.detections.scores) and not (data.detections.scores >= report.score_threshold).any():
         log(f"no detection has a score of at least {report.score_threshold:g}: all counts of detections are 0")
-    index = write_report(report, options.out, images, options.baseline, options.max_images, progress=options.progress)
-    log(f"report: {index}")
-    return index
+    page = write_report(report, options.out, images, options.baseline, options.max_images, progress=options.progress)
+    log(f"report: {page}")
+    return page
 
 
 def _describe_images(num_found: int, ids: Sequence[str], folders: Sequence[str | Path]) -> str:

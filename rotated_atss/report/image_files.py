@@ -37,7 +37,10 @@ def find_images_by_id(ids: Iterable[str], folders: Sequence[str | Path]) -> dict
 
 
 def _find_relative(image_id: str, folders: Sequence[str | Path]) -> Path | None:
-    """Return the file whose path relative to one of the folders is the image id; None if there is no such file."""
+    """Return the file whose path relative to one of the folders is the image id; None if there is no such file.
+
+    An id that leads out of the folders, or that is not the name of an image file, finds no file.
+    """
     relative = Path(image_id)
     if relative.is_absolute() or ".." in relative.parts or relative.suffix.lower() not in IMAGE_SUFFIXES:
         return None

@@ -27,7 +27,7 @@ def format_count(value: float | None) -> str:
 
 
 def format_percent(value: float | None) -> str:
-    """Format a ratio in percent.
+    """Format a ratio of at least 0 in percent.
 
     Example:
         >>> format_percent(0.1234), format_percent(1), format_percent(None) == UNDEFINED
@@ -46,7 +46,8 @@ def format_signed_ratio(value: float | None, digits: int = 3) -> str:
     if value is None:
         return UNDEFINED
     text = f"{value:+.{digits}f}"
-    return f"±{text[1:]}" if not float(text) else _with_minus(text)
+    rounds_to_zero = float(text) == 0
+    return f"±{text[1:]}" if rounds_to_zero else _with_minus(text)
 
 
 def format_signed_count(value: float | None) -> str:

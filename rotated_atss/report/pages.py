@@ -35,7 +35,7 @@ def write_pages(
     viewer_urls: Mapping[str, str] | None = None,
     thumbnail_urls: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write the page of an evaluation report, which opens from disk without a network.
+    """Write the page of an evaluation report and its static files, so that browsers can open it without a server.
 
     Args:
         report: Content of ``report.json``.

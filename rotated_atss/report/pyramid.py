@@ -73,13 +73,14 @@ def iter_tiles(reader: ImageReader) -> Iterator[tuple[int, int, int, Image]]:
         [(1, 0, 0, (300, 512)), (1, 1, 0, (300, 88)), (0, 0, 0, (150, 300))]
     """
     last_level = count_levels(reader.width, reader.height) - 1
-    num_rows = math.ceil(reader.height / TILE_PX)  # rows of tiles of the last level
+    num_rows_of_last_level = math.ceil(reader.height / TILE_PX)  # rows of tiles
     upper_halves: dict[int, Image] = {}  # by level: an even row of tiles, reduced to half its size
     for row, tile_row in enumerate(reader.iter_rows(TILE_PX)):
-        for level in range(last_level, -1, -1):  # from the finest level, which has the size of the image
+        # from the finest level, which has the size of the image; row and tile_row become those of the coarser levels
+        for level in range(last_level, -1, -1):
             for column, start in enumerate(range(0, tile_row.shape[1], TILE_PX)):
                 yield level, column, row, tile_row[:, start : start + TILE_PX]
-            num_rows_of_level = math.ceil(num_rows / 2 ** (last_level - level))
+            num_rows_of_level = math.ceil(num_rows_of_last_level / 2 ** (last_level - level))
             is_last_row = row == num_rows_of_level - 1
             reduced = average_blocks(tile_row, 2)
             # rows 2 * i and 2 * i + 1 of this level become row i of the next coarser level

@@ -53,4 +53,4 @@ def is_report(path: str | Path) -> bool:
         content = read_json(path)
     except UserError:
         return False
-    return isinstance(content, dict) and content.get("format") == FORMAT
+    return isinstance(content, dict) and content.get("format") == FORMAT  # a name; the version is in "format_version"

@@ -36,7 +36,7 @@ STRUCTURE: dict[str, Any] = {
         "iou_threshold": NUMBER, "score_threshold?": NUMBER,
         "dataset??": TEXT, "metric??": TEXT, "difficult??": TEXT, "score_threshold_rule??": TEXT,
     },
-    "inputs": {},
+    "inputs": {},  # any object
     "summary": {"images": COUNT, **_COUNTS, **_APS, **_RATES, **_MATCHES},
     "classes": [{"name": TEXT, **_COUNTS, **_APS, **_RATES, "best_score_threshold?": NUMBER, **_MATCHES}],
     "curves": {"*": {"precision": [NUMBER], "recall": [NUMBER], "score": [NUMBER], "f1": [NUMBER]}},
@@ -77,6 +77,7 @@ def check_report(report: Any, where: object = "report.json") -> None:
     if version != FORMAT_VERSION or isinstance(version, bool):
         hint = f"this package reads version {FORMAT_VERSION}: run the evaluation again"
         raise UserError(f"unsupported format_version, got {quote(version)}", where=where, hint=hint)
+    # evaluated lazily: _find_inconsistencies runs only if the structure is valid
     problem = next(chain(_find_problems(report, STRUCTURE, ""), _find_inconsistencies(report)), "")
     if problem:
         raise UserError(problem, where=where, hint="run the evaluation again")
@@ -133,7 +134,9 @@ def _find_inconsistencies(report: dict[str, Any]) -> Iterator[str]:
     if [len(row) for row in report["confusion"]["matrix"]] != [size] * size:
         yield f"confusion.matrix is not {size} x {size}"
     for name, curve in report["curves"].items():
-        if len({len(values) for values in curve.values() if isinstance(values, list)}) > 1:
+        # additional keys can have values of other types
+        lists = [values for values in curve.values() if isinstance(values, list)]
+        if len({len(values) for values in lists}) > 1:
             yield f"curves.{name} has lists of different lengths"
     for kind in report["errors"]["kinds"]:
         if kind not in report["errors"]["all"]:

@@ -100,14 +100,14 @@ def header(text: Content, *, number: bool = True, sort: bool = True) -> Html:
     return element("th", text, scope="col", class_="number" if number else None, data_sortable=sort)
 
 
-def row_header(text: Content, *, sort: str | None = None) -> Html:
-    """Return the header of a row; ``sort`` is the text by which ``report.js`` sorts the rows.
+def row_header(text: Content, *, sort_text: str | None = None) -> Html:
+    """Return the header of a row; ``report.js`` sorts the rows by ``sort_text``.
 
     Example:
-        >>> row_header("ship", sort="ship")
+        >>> row_header("ship", sort_text="ship")
         '<th scope="row" data-sort="ship">ship</th>'
     """
-    return element("th", text, scope="row", data_sort=sort)
+    return element("th", text, scope="row", data_sort=sort_text)
 
 
 def table(caption: str, head: Sequence[Iterable[Html]], rows: Iterable[Iterable[Html]], *, class_: str = "") -> Html:

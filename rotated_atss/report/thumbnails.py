@@ -51,6 +51,7 @@ def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]
         url = f"{FOLDER}/{page_names.add(image.image_id)}.jpg"
         try:
             with open_image(image.path) as reader:
+                # an integer, because read_reduced averages blocks of factor x factor pixels
                 factor = math.ceil(max(reader.width, reader.height) / MAX_SIDE_PX)
                 pixels = reader.read_reduced(factor)
         except UserError:

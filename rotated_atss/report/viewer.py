@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[str]) -> dict[str, str]:
-    """Write the viewer pages of a report, which open from disk without a network.
+    """Write the viewer pages of a report, which browsers can open without a server.
 
     The page of an image is ``OUT/viewer/<name>.html``, its data are in ``OUT/viewer/data`` and its pixels in
     ``OUT/viewer/pixels``. Scripts and style sheets are in ``OUT/static``. Images are read one at a time, large ones
@@ -66,7 +66,7 @@ def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[
     """
     _copy_static_files(out / "static")
     pages_folder, page_names = out / "viewer", PageNames()
-    entries: list[dict[str, Any]] = []  # of images.js, by which the pages link to each other
+    entries: list[dict[str, Any]] = []  # content of images.js, from which the pages get the links to each other
     for image in images:
         hint = "move the images, or choose another folder for the report"
         reject_overlapping_output(pages_folder, [image.path], hint=hint)

@@ -167,11 +167,11 @@ def _check_boxes(
     for index, box in enumerate(boxes):
         where = f"image {quote(image_id)}, {kind} {index}"
         if len(box.polygon) != 8 or not all(math.isfinite(value) for value in box.polygon):
-            raise UserError(f"a polygon has eight finite numbers, got {quote(list(box.polygon))}", where=where)
+            raise UserError(f"a polygon must have eight finite numbers, got {quote(list(box.polygon))}", where=where)
         if box.class_name not in index_of:
-            raise UserError(f"the class is not one of the report's classes, got {quote(box.class_name)}", where=where)
+            raise UserError(f"the class must be one of the report's classes, got {quote(box.class_name)}", where=where)
         if box.state not in states:
-            raise UserError(f"the state is one of {', '.join(states)}, got {quote(box.state)}", where=where)
+            raise UserError(f"the state must be one of {', '.join(states)}, got {quote(box.state)}", where=where)
 
 
 def _shapes(polygons: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -61,7 +61,7 @@ def viewer_images(
     # indices of the detections above the threshold, sorted by image (the objects are already sorted by image)
     det_index = np.flatnonzero(report.above_threshold)
     det_index = det_index[np.argsort(data.detections.image_index[det_index], kind="stable")]
-    det_images = data.detections.image_index[det_index]
+    det_image_index = data.detections.image_index[det_index]
     index_of = {image_id: index for index, image_id in enumerate(data.images)}
 
     def to_object(gt: int) -> ViewerObject:
@@ -84,7 +84,7 @@ def viewer_images(
     for image_id in chosen_ids:
         image_index = index_of[image_id]
         first_object, end_object = np.searchsorted(data.objects.image_index, [image_index, image_index + 1]).tolist()
-        first_det, end_det = np.searchsorted(det_images, [image_index, image_index + 1]).tolist()
+        first_det, end_det = np.searchsorted(det_image_index, [image_index, image_index + 1]).tolist()
         yield ViewerImage(
             image_id,
             images[image_id],

@@ -52,10 +52,10 @@ def test_columns_hold_the_boxes_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("box", "message"),
     [
-        (ViewerObject(BOX[:7], "ship", "matched"), "a polygon has eight finite numbers, got .*0.0"),
-        (ViewerObject([*BOX[:7], math.inf], "ship", "matched"), "a polygon has eight finite numbers, got .*inf"),
-        (ViewerObject(BOX, "boat", "matched"), "not one of the report's classes, got 'boat'"),
-        (ViewerObject(BOX, "ship", "tp"), "the state is one of matched, missed, ignored, got 'tp'"),  # type: ignore[arg-type]
+        (ViewerObject(BOX[:7], "ship", "matched"), "a polygon must have eight finite numbers, got .*0.0"),
+        (ViewerObject([*BOX[:7], math.inf], "ship", "matched"), "a polygon must have eight finite numbers, got .*inf"),
+        (ViewerObject(BOX, "boat", "matched"), "must be one of the report's classes, got 'boat'"),
+        (ViewerObject(BOX, "ship", "tp"), "the state must be one of matched, missed, ignored, got 'tp'"),  # type: ignore[arg-type]
     ],
 )
 def test_invalid_boxes_are_named(box: ViewerObject, message: str) -> None:

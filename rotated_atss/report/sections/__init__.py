@@ -1,1 +1,1 @@
-"""Sections of the report page: each module has a function that builds the HTML of a section from the report."""
+"""Sections of the report page: each module except ``context`` builds the HTML of one or two sections."""

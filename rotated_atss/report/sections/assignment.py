@@ -27,40 +27,43 @@ def assignment_section(context: Context) -> Html:
         >>> "2.50" in assignment_section(Context(report))
         True
     """
-    report = context.report["assignment"]
+    assignment = context.report["assignment"]
     note = (
-        f"Positive samples of {format_count(report['objects'])} ground-truth boxes in training, from assignment-stats. "
-        '"Deviation" is the standard deviation of the positives per object; "without" means without a positive sample.'
+        f"Positive samples of {format_count(assignment['objects'])} ground-truth boxes in training, from "
+        'assignment-stats. "Deviation" is the standard deviation of the positives per object; "without" means without '
+        "a positive sample."
     )
     names = ("Per object", "Deviation", "Objects without", "Positives")
     head = [[header("Assigner", number=False), *map(header, names)]]
-    rows = [_assigner_row(name, values) for name, values in report["assigners"].items()]
-    groups = [
-        _group_table(name, values[key], title, grouping)
-        for key, title, grouping in GROUPINGS
-        for name, values in report["assigners"].items()  # the inner loop, so that assigners are side by side
+    rows = [_assigner_row(name, values) for name, values in assignment["assigners"].items()]
+    group_tables = [
+        _group_table(name, values[key], title, property_name)
+        for key, title, property_name in GROUPINGS
+        for name, values in assignment["assigners"].items()  # the inner loop, so that assigners are side by side
         if values.get(key)
     ]
     return section(
         context, "assignment", "Label assignment", element("p", note), table("Positives per assigner", head, rows),
-        element("div", *groups, class_="pair"),
+        element("div", *group_tables, class_="pair"),
     )  # fmt: skip
 
 
 def _assigner_row(name: str, values: dict[str, Any]) -> Iterator[Html]:
-    yield row_header(name, sort=name)
+    yield row_header(name, sort_text=name)
     yield _number_cell(values["positives_per_object"])
     yield _number_cell(values["deviation"])
     yield count_cell(values["without"])
     yield count_cell(values["positives"])
 
 
-def _group_table(name: str, groups: list[dict[str, Any]], title: str, grouping: str) -> Html:
-    """Return the table of an assigner; ``grouping`` is the property that defines the groups."""
-    head = [[header(grouping, number=False, sort=False), *map(header, ("Per object", "Share without", "Objects"))]]
+def _group_table(assigner: str, groups: list[dict[str, Any]], title: str, property_name: str) -> Html:
+    """Return the table of the groups of objects for an assigner; the property defines the groups."""
+    names = ("Per object", "Share without", "Objects")
+    head = [[header(property_name, number=False, sort=False), *map(header, names)]]
     max_objects = max(group["objects"] for group in groups)
     rows = [_group_row(group, max_objects) for group in groups]
-    return element("div", element("h3", title, element("small", f" {name}")), table(f"{title}, {name}", head, rows))
+    heading = element("h3", title, element("small", f" {assigner}"))
+    return element("div", heading, table(f"{title}, {assigner}", head, rows))
 
 
 def _group_row(group: dict[str, Any], max_objects: int) -> Iterator[Html]:

@@ -17,41 +17,41 @@ MAX_SHOWN = 10  # maximum number of rows per table, and of names per line
 
 def changes_section(context: Context) -> Html:
     """Return the classes and images that changed most, and warnings if settings, classes or images differ."""
-    changes = context.changes
-    assert changes is not None  # the page has this section only with a baseline
+    comparison = context.changes
+    assert comparison is not None  # the page has this section only with a baseline
     note = (
         f"Every difference in this report is the new value {MINUS} the value of the baseline. No difference is shown "
         "if the value is undefined in one of the two runs."
     )
     tables = [
-        _table(context, "Classes", "AP50", changes.classes, "AP50", 1),
-        _table(context, "Classes", "AP50", changes.classes, "AP50", -1),
-        _table(context, "Images", "F1", changes.images, "f1", 1),
-        _table(context, "Images", "F1", changes.images, "f1", -1),
+        _table(context, "Classes", "AP50", comparison.classes, "AP50", 1),
+        _table(context, "Classes", "AP50", comparison.classes, "AP50", -1),
+        _table(context, "Images", "F1", comparison.images, "f1", 1),
+        _table(context, "Images", "F1", comparison.images, "f1", -1),
     ]
     return section(
-        context, "changes", "Changes", element("p", note), _settings_warning(changes), _names_warning(changes),
+        context, "changes", "Changes", element("p", note), _settings_warning(comparison), _names_warning(comparison),
         element("div", *tables, class_="pair"),
     )  # fmt: skip
 
 
-def _settings_warning(changes: Comparison) -> Html | None:
+def _settings_warning(comparison: Comparison) -> Html | None:
     """Return a warning with the settings that differ; None if all are equal."""
-    if not changes.different_settings:
+    if not comparison.different_settings:
         return None
     items = [
         element("li", f"{name.replace('_', ' ')}: {_format_setting(new)}, baseline {_format_setting(old)}")
-        for name, new, old in changes.different_settings
+        for name, new, old in comparison.different_settings
     ]
     return element(
         "div", element("p", "The runs were evaluated with different settings:"), element("ul", items), class_="notice"
     )
 
 
-def _names_warning(changes: Comparison) -> Html | None:
+def _names_warning(comparison: Comparison) -> Html | None:
     """Return a warning with the classes and images that only one of the runs has; None if there are none."""
     items = []
-    for run, unique in (("this run", changes.only_new), ("the baseline", changes.only_baseline)):
+    for run, unique in (("this run", comparison.only_new), ("the baseline", comparison.only_baseline)):
         for names, noun in ((unique["classes"], "class"), (unique["images"], "image")):
             if names:
                 listed = ", ".join(names[:MAX_SHOWN]) + (", …" if len(names) > MAX_SHOWN else "")
@@ -94,15 +94,16 @@ def _rows_by_key(context: Context, title: str) -> dict[str, Any]:
 
 
 def _name_cell(context: Context, title: str, key: str) -> Html:
-    return row_header(context.link(key) if title == "Images" else key, sort=key)
+    return row_header(context.link(key) if title == "Images" else key, sort_text=key)
 
 
 def _value_cells(values: Mapping[str, Any], changes: Changes, field: str) -> Sequence[Html]:
     """Return the cells of the baseline's value, the new value and the difference."""
-    change = changes[field] or 0
+    change = changes[field] or 0  # largest_changes selects no row whose change is None
     new = values[field]
+    old = new - change
     return [
-        element("td", format_ratio(new - change), class_="number", data_sort=new - change),
+        element("td", format_ratio(old), class_="number", data_sort=old),
         element("td", format_ratio(new), class_="number", data_sort=new),
         element("td", delta(change, "higher", alone=True), class_="number", data_sort=change),
     ]

@@ -34,7 +34,7 @@ def classes_section(context: Context) -> Html:
 def _head() -> list[list[Html]]:
     names = [label for group in (AVERAGE_PRECISION, BEST_F1) for _, label in group]
     names += [label for _, label, _ in COUNTS] + [label for _, label in OBJECTS]
-    groups = (
+    column_groups = (
         ("", 1),
         ("Average precision", len(AVERAGE_PRECISION)),
         ("At the best F1 of the class", len(BEST_F1)),
@@ -44,7 +44,7 @@ def _head() -> list[list[Html]]:
     return [
         [
             element("th", text, scope="colgroup", colspan=width, class_="group") if text else element("td")
-            for text, width in groups
+            for text, width in column_groups
         ],
         [header("Class", number=False), *(header(name) for name in names)],
     ]
@@ -56,7 +56,7 @@ def _row(context: Context, values: dict[str, Any]) -> Iterator[Html]:
     def change(key: str, better: Better, counts: bool = False) -> Html | None:
         return None if changes is None else delta(changes.get(key), better, counts=counts)
 
-    yield row_header(values["name"], sort=values["name"])
+    yield row_header(values["name"], sort_text=values["name"])
     for key, _ in AVERAGE_PRECISION:
         yield ratio_cell(values[key], change(key, "higher"), bar=key == "AP50")
     for key, _ in BEST_F1:

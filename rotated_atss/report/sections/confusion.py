@@ -23,7 +23,7 @@ def confusion_section(context: Context) -> Html:
         True
     """
     confusion = context.report["confusion"]
-    names, matrix = confusion["classes"], confusion["matrix"]
+    names, matrix = confusion["classes"], confusion["matrix"]  # the last name, row and column are the background
     score = format_lower_limit("score", confusion["score_threshold"])
     iou = context.iou_limit(confusion["iou_threshold"])
     note = (
@@ -81,10 +81,10 @@ def _cell(names: Sequence[str], row: int, column: int, value: int, total: int) -
 
 
 def _title(names: Sequence[str], row: int, column: int, value: int, share: float) -> str:
-    last = len(names) - 1
-    if row == last:
+    background = len(names) - 1
+    if row == background:
         what = f"detections of {names[column]} without an object"
-    elif column == last:
+    elif column == background:
         what = f"missed objects of {names[row]}"
     else:
         what = f"objects of {names[row]} detected as {names[column]}"

@@ -24,6 +24,7 @@ def curves_section(context: Context) -> Html:
         return section(context, "curves", "Curves", placeholder(reason), table="curves")
     iou = context.iou_limit(context.report["settings"]["iou_threshold"])
     note = f"At {iou}. Thin lines: one per class; thick line: all classes together."
+    # for report.js, which finds the values of a line by its index data-series
     data = json_script([{"name": name, **_rounded(curve)} for name, curve in curves.items()], id="curve-data")
     figures = element("div", _figures(context, curves), class_="pair")
     buttons = _class_buttons(context, curves)
@@ -33,12 +34,12 @@ def curves_section(context: Context) -> Html:
 def _figures(context: Context, curves: dict[str, Any]) -> Iterator[Html]:
     baseline = None if context.baseline is None else context.baseline["curves"]
     threshold = context.report["settings"]["score_threshold"]
-    classes = count_of(len(curves) - (ALL_CLASSES in curves), "class")
-    chart = curve_chart(curves, Axis("recall"), Axis("precision"), f"Precision-recall curves of {classes}", baseline)
-    yield _figure("Precision and recall", chart)
+    of_classes = f"of {count_of(len(curves) - (ALL_CLASSES in curves), 'class')}"
+    pr_chart = curve_chart(curves, Axis("recall"), Axis("precision"), f"Precision-recall curves {of_classes}", baseline)
+    yield _figure("Precision and recall", pr_chart)
     score_axis = Axis("score", "score threshold", threshold=threshold)
-    chart = curve_chart(curves, score_axis, Axis("f1", "F1"), f"F1-confidence curves of {classes}", baseline)
-    yield _figure("F1 by score threshold", chart)
+    f1_chart = curve_chart(curves, score_axis, Axis("f1", "F1"), f"F1-confidence curves {of_classes}", baseline)
+    yield _figure("F1 by score threshold", f1_chart)
 
 
 def _figure(title: str, chart: Html) -> Html:
@@ -46,7 +47,10 @@ def _figure(title: str, chart: Html) -> Html:
 
 
 def _class_buttons(context: Context, curves: dict[str, Any]) -> Html:
-    """Return a button per class that highlights its curves. Without ``report.js``, the buttons stay hidden."""
+    """Return a button per class that highlights its curves, and a button that highlights none.
+
+    Without ``report.js``, the buttons stay hidden.
+    """
     ap50 = {row["name"]: row["AP50"] for row in context.report["classes"]}
     buttons = [
         element(

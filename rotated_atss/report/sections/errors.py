@@ -52,7 +52,7 @@ def _kind_row(context: Context, kind: str, max_count: int, max_cost: float) -> I
     changes = context.changes.errors.get(kind) if context.changes else None
     cost = values["ap50_cost"]
     meaning = element("small", MEANINGS[kind]) if kind in MEANINGS else None
-    yield row_header([kind, " ", meaning], sort=kind)
+    yield row_header([kind, " ", meaning], sort_text=kind)
     yield ratio_cell(cost, delta(changes["ap50_cost"], "lower") if changes else None, bar=True, scale=max_cost)
     yield count_cell(
         values["count"], delta(changes["count"], "lower", counts=True) if changes else None,
@@ -61,18 +61,18 @@ def _kind_row(context: Context, kind: str, max_count: int, max_cost: float) -> I
 
 
 def _class_head(kinds: list[str]) -> list[list[Html]]:
-    groups = [element("td"), *(element("th", kind, scope="colgroup", colspan=2, class_="group") for kind in kinds)]
+    kind_headers = (element("th", kind, scope="colgroup", colspan=2, class_="group") for kind in kinds)
     columns = [header("Class", number=False)]
     for _ in kinds:
         columns += [header("Cost"), header("Errors")]
-    return [groups, columns]
+    return [[element("td"), *kind_headers], columns]
 
 
 def _class_rows(context: Context, kinds: list[str]) -> Iterator[list[Html]]:
     errors = context.report["errors"]
     for name, values in errors["classes"].items():
         changes = context.changes.class_errors.get(name, {}) if context.changes else None
-        cells = [row_header(name, sort=name)]
+        cells = [row_header(name, sort_text=name)]
         for kind in kinds:
             cells += _class_cells(values.get(kind), None if changes is None else changes.get(kind, {}))
         yield cells

@@ -21,35 +21,36 @@ def groups_section(context: Context) -> Html:
         >>> "16 to 32" in groups_section(Context({"groups": {"size": [group]}}))
         True
     """
-    groups = {name: rows for name, rows in context.report["groups"].items() if rows}
+    groups_by_property = {name: groups for name, groups in context.report["groups"].items() if groups}
     note = (
         "AP50 and recall of the objects in a group; objects in other groups are ignored. Groups without objects have "
         "no values. Values of groups with few objects are uncertain."
     )
-    tables = [_group_table(context, name, rows) for name, rows in groups.items()] or [placeholder("No objects.")]
+    tables = [_group_table(context, name, groups) for name, groups in groups_by_property.items()]
     title = "Object size, shape and density"
-    return section(context, "groups", title, element("p", note), element("div", *tables, class_="pair"), table="groups")
+    content = element("div", *(tables or [placeholder("No objects.")]), class_="pair")
+    return section(context, "groups", title, element("p", note), content, table="groups")
 
 
-def _group_table(context: Context, name: str, rows: list[dict[str, Any]]) -> Html:
-    title = TITLES.get(name, name)
-    unit = (context.report.get("group_units") or {}).get(name, "")
+def _group_table(context: Context, property_name: str, groups: list[dict[str, Any]]) -> Html:
+    title = TITLES.get(property_name, property_name)
+    unit = (context.report.get("group_units") or {}).get(property_name, "")
     caption = element("h3", title, element("small", f" {unit}") if unit else None)
     columns = [header(label, sort=False) for label in ("AP50", "Recall", "Objects")]
     head = [[header(title, number=False, sort=False), *columns]]
-    max_objects = max(row["objects"] for row in rows)
-    body = [_row(context, name, row, index, max_objects) for index, row in enumerate(rows)]
-    return element("div", caption, table(f"Results by {title.lower()}", head, body, class_="groups"))
+    max_objects = max(group["objects"] for group in groups)
+    rows = [_row(context, property_name, group, index, max_objects) for index, group in enumerate(groups)]
+    return element("div", caption, table(f"Results by {title.lower()}", head, rows, class_="groups"))
 
 
-def _row(context: Context, name: str, row: dict[str, Any], index: int, max_objects: int) -> Iterator[Html]:
-    """Yield the cells of a group; ``name`` is the property that defines the groups, ``index`` the group's position."""
+def _row(context: Context, property_name: str, group: dict[str, Any], index: int, max_objects: int) -> Iterator[Html]:
+    """Yield the cells of a group; the property defines the groups, and ``index`` is the position of this group."""
     changes = None
     if context.changes:
-        changes = context.changes.groups.get(name, {}).get((row["from"], row["to"]), {})
-    yield row_header(format_interval(row["from"], row["to"]), sort=str(index))
+        changes = context.changes.groups.get(property_name, {}).get((group["from"], group["to"]), {})
+    yield row_header(format_interval(group["from"], group["to"]), sort_text=str(index))
     for key, bar_class in (("AP50", ""), ("recall", "second")):
         change = None if changes is None else delta(changes.get(key), "higher")
-        yield ratio_cell(row[key], change, bar=True, bar_class=bar_class)
+        yield ratio_cell(group[key], change, bar=True, bar_class=bar_class)
     change = None if changes is None else delta(changes.get("objects"), "", counts=True)
-    yield count_cell(row["objects"], change, share=row["objects"] / max_objects if max_objects else 0)
+    yield count_cell(group["objects"], change, share=group["objects"] / max_objects if max_objects else 0)

@@ -27,8 +27,8 @@ def examples_section(context: Context) -> Html:
     rows = {row["image"]: row for row in context.report["images"]}
     content = []
     for title, key in (("Worst", "worst_images"), ("Best", "best_images")):
-        images = [image for image in context.report[key] if image in rows]
-        cards = [element("li", *_card(context, rows[image])) for image in images]
+        image_ids = [image_id for image_id in context.report[key] if image_id in rows]
+        cards = [element("li", *_card(context, rows[image_id])) for image_id in image_ids]
         content += [element("h3", title), element("ul", cards, class_="cards") if cards else placeholder("No images.")]
     return section(context, "examples", "Worst and best images", element("p", note), *content)
 
@@ -38,21 +38,21 @@ def images_section(context: Context) -> Html:
     images = context.report["images"]
     note = f"Counts at {context.at_thresholds}."
     field = element("input", type="search", id="image-filter", autocomplete="off", spellcheck="false")
-    label = element("label", "Filter by name", field, for_="image-filter")
+    filter_label = element("label", "Filter by name", field, for_="image-filter")
     num_shown = element("output", count_of(len(images), "image"), for_="image-filter", id="image-count")
-    titles = [title for _, title in RATIOS] + [title for _, title, _ in COUNTS]
-    head = [[header("Image", number=False), *map(header, titles)]]
+    column_names = [name for _, name in RATIOS] + [name for _, name, _ in COUNTS]
+    head = [[header("Image", number=False), *map(header, column_names)]]
     rows = [_row(context, values) for values in images]
     return section(
         context, "images", "Images", element("p", note),
-        element("div", label, num_shown, class_="filter", hidden=True),
+        element("div", filter_label, num_shown, class_="filter", hidden=True),  # report.js shows it
         table("Results per image", head, rows, class_="images"), table="images",
     )  # fmt: skip
 
 
 def _row(context: Context, values: dict[str, Any]) -> Iterator[Html]:
     changes = context.changes.images.get(values["image"], {}) if context.changes else None
-    yield row_header(context.link(values["image"]), sort=values["image"])
+    yield row_header(context.link(values["image"]), sort_text=values["image"])
     for key, _ in RATIOS:
         yield ratio_cell(values[key], None if changes is None else delta(changes.get(key), "higher"), bar=key == "f1")
     for key, _, better in COUNTS:
@@ -61,13 +61,13 @@ def _row(context: Context, values: dict[str, Any]) -> Iterator[Html]:
 
 def _card(context: Context, values: dict[str, Any]) -> tuple[Html, Html]:
     """Return the picture and name of an image, as a link, and its F1 and counts."""
-    image = values["image"]
+    image_id = values["image"]
     picture = None
-    if image in context.thumbnail_urls:
-        picture = element("img", src=context.thumbnail_urls[image], alt="")
+    if image_id in context.thumbnail_urls:
+        picture = element("img", src=context.thumbnail_urls[image_id], alt="")
     elif context.thumbnail_urls:
         picture = element("span", "no picture", class_="blank")
-    name = element("span", image, class_="name")
+    name = element("span", image_id, class_="name")
     counts = " · ".join(f"{format_count(values[key])} {key.upper()}" for key in ("tp", "fp", "fn"))
     figures = element("small", element("span", f"F1 {format_ratio(values['f1'])}"), element("span", counts))
-    return context.link(image, [picture, name]), figures
+    return context.link(image_id, [picture, name]), figures

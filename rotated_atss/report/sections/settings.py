@@ -24,12 +24,12 @@ def settings_section(context: Context) -> Html:
     report = context.report
     command = report["inputs"].get("command")
     command_html = (element("h3", "Command"), element("pre", element("code", command), tabindex="0")) if command else ()
-    files = [element("a", "report.json", href="report.json")]
-    files += [element("a", name, href=f"tables/{name}") for name in sorted(context.tables)]
+    file_links = [element("a", "report.json", href="report.json")]
+    file_links += [element("a", name, href=f"tables/{name}") for name in sorted(context.tables)]
     return section(
         context, "settings", "Settings and data", description_list(_settings(report), "settings"),
         element("h3", "Inputs"), description_list(_inputs(report["inputs"]), "settings"), *command_html,
-        element("h3", "Files"), element("ul", [element("li", file) for file in files], class_="files"),
+        element("h3", "Files"), element("ul", [element("li", link) for link in file_links], class_="files"),
     )  # fmt: skip
 
 
@@ -41,8 +41,8 @@ def _settings(report: dict[str, Any]) -> Iterator[tuple[str, Content]]:
     if settings.get("metric") is not None:
         yield "Metric", METRICS.get(settings["metric"], _format_value(settings["metric"]))
     if settings.get("difficult") is not None:
-        objects = "Difficult objects" if report["kind"] == "oriented" else "Crowd objects"
-        yield objects, DIFFICULT.get(settings["difficult"], _format_value(settings["difficult"]))
+        label = "Difficult objects" if report["kind"] == "oriented" else "Crowd objects"
+        yield label, DIFFICULT.get(settings["difficult"], _format_value(settings["difficult"]))
     if settings.get("iou_thresholds") is not None:
         yield "IoU thresholds of AP", _format_value(settings["iou_thresholds"])
     yield "IoU threshold of counts", _format_value(settings["iou_threshold"])
@@ -55,10 +55,10 @@ def _inputs(inputs: dict[str, Any]) -> Iterator[tuple[str, Content]]:
     for name, value in inputs.items():
         if name != "command" and value is not None:
             values = value if isinstance(value, list) else [value]
-            yield name.replace("_", " ").capitalize(), [_code(item, index) for index, item in enumerate(values)]
+            yield name.replace("_", " ").capitalize(), [_input_line(item, index) for index, item in enumerate(values)]
 
 
-def _code(value: Any, index: int) -> Html:
+def _input_line(value: Any, index: int) -> Html:
     """Return an input on a separate line; ``index`` is its position in the list."""
     return render(element("br") if index else None, element("code", _format_value(value)))
 

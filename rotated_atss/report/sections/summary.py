@@ -53,11 +53,11 @@ def summary_section(context: Context) -> Html:
 
 def _ignored_detections(summary: dict[str, Any]) -> str:
     """Return a sentence on the detections that are neither true nor false positives; empty if there are none."""
-    ignored = summary["detections"] - summary["tp"] - summary["fp"]
-    if not ignored:
+    num_ignored = summary["detections"] - summary["tp"] - summary["fp"]
+    if not num_ignored:
         return ""
-    verbs = "matches an ignored object and counts" if ignored == 1 else "match ignored objects and count"
-    return f" {format_count(ignored)} of the detections {verbs} as neither true nor false positive."
+    verbs = "matches an ignored object and counts" if num_ignored == 1 else "match ignored objects and count"
+    return f" {format_count(num_ignored)} of the detections {verbs} as neither true nor false positive."
 
 
 def _value(context: Context, key: str, better: Better, text: str, *, counts: bool = False) -> Content:
