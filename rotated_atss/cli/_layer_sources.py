@@ -33,11 +33,13 @@ class LayerSource(NamedTuple):
         classes: Class names that ``--classes`` can select.
         present_classes: Class names to which colors are assigned: those that occur in DOTA label files, and all of
             ``classes`` for COCO and Task1 files.
+        image_ids: Of Task1 files: ids of the images with detections, whether they are drawn or not.
     """
 
     get_layer: Callable[[Path], Layer]
     classes: tuple[str, ...]
     present_classes: tuple[str, ...]
+    image_ids: tuple[str, ...] = ()
 
 
 def select_boxes(layer: Layer, classes: Collection[str]) -> Layer:
@@ -133,7 +135,8 @@ def read_task1_detections(folder: str | Path, images: Sequence[Path]) -> LayerSo
     if layers and not any(path.stem in layers for path in images):
         hint = f"the first lies on {min(layers)}"
         raise UserError("no detection lies on an image that is to be drawn", where=folder, hint=hint)
-    return LayerSource(lambda image: layers.get(image.stem, _EMPTY_LAYER), tuple(files), tuple(files))
+    classes = tuple(files)
+    return LayerSource(lambda image: layers.get(image.stem, _EMPTY_LAYER), classes, classes, tuple(layers))
 
 
 def _list_task1_files(folder: str | Path) -> dict[str, Path]:

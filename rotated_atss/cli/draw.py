@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
     known_classes = [name for source in label_sources + detection_sources for name in source.classes]
     classes = None if args.classes is None else select_classes(args.classes, known_classes)
     print_skipped_images(args.images)
+    if Path(args.images).is_dir():
+        _print_missing_images(detection_sources, paths, args.images)
     args.pixels = resolve_pixel_options(paths, parse_pixel_options(args))
 
     def process(path: Path) -> None:
@@ -108,6 +110,15 @@ def _read_sources(args: argparse.Namespace, paths: Sequence[Path]) -> tuple[list
     if not labels + detections:
         raise UserError("nothing to draw", hint="give --labels, --coco or --detections")
     return labels, detections
+
+
+def _print_missing_images(sources: Sequence[LayerSource], paths: Sequence[Path], folder: str) -> None:
+    """Print how many of the images with detections are in the folder, if some are not."""
+    ids = {image_id for source in sources for image_id in source.image_ids}
+    num_found = len(ids & {path.stem for path in paths})
+    if num_found < len(ids):
+        images = count_of(len(ids), "image")
+        print(f"{num_found} of {images} with detections found in {folder}; the others have no picture")
 
 
 def _draw_image(

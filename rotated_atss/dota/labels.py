@@ -260,11 +260,10 @@ def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[li
         polygon = [parse_finite(field, path, line_number) for field in fields[:8]]
     name = fields[8]
     if is_number(name):
-        raise UserError(
-            f"the class name must not be a number, got {quote(name)}{_guess_other_format(fields)}",
-            where=where,
-            hint=_LINE_FORMAT_HINT,
-        )
+        other_format = _guess_other_format(fields)
+        conversion = "; rotated-atss convert-labels converts YOLO-OBB" if "YOLO-OBB" in other_format else ""
+        what = f"the class name must not be a number, got {quote(name)}{other_format}"
+        raise UserError(what, where=where, hint=_LINE_FORMAT_HINT + conversion)
     flag = fields[9] if len(fields) == 10 else "0"
     if flag not in ("0", "1", "2"):
         what = f"the difficult flag must be 0, 1 or 2, got {quote(flag)}"

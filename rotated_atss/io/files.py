@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,7 +141,7 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
 
 
 def check_writable(path: str | Path) -> None:
-    """Check that a file can be written, without creating anything. Call it before the content is computed.
+    """Check that a file can be written, and leave nothing behind. Call it before the content is computed.
 
     Args:
         path: File to write or replace.
@@ -163,7 +164,7 @@ def check_writable(path: str | Path) -> None:
 
 
 def check_folder_writable(path: str | Path) -> None:
-    """Check that files can be written to a folder, without creating anything. Call it before they are computed.
+    """Check that files can be written to a folder, and leave nothing behind. Call it before they are computed.
 
     Args:
         path: Folder, which does not need to exist.
@@ -190,6 +191,13 @@ def _check_folder_of_new_files(folder: Path, output: str | Path) -> None:
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         reason = f"no permission to write to {existing}" if existing.is_dir() else f"{existing} is not a folder"
         raise UserError(f"cannot be written: {reason}", where=output, hint="choose another path")
+    try:
+        # os.access grants root every folder, even where no file can be created, such as in /sys or /proc
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        reason = f"no file can be created in {existing}: {error.strerror or error}"
+        raise UserError(f"cannot be written: {reason}", where=output, hint="choose another path") from error
 
 
 def append_line(path: Path, line: bytes) -> None:
@@ -285,7 +293,7 @@ def atomic_write_all(contents: Mapping[Path, bytes]) -> None:
 
 
 def check_outputs(folders: Iterable[str | Path], files: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
-    """Check that the outputs of a run can be written, without creating anything. Call it before they are computed.
+    """Check that the outputs of a run can be written, and leave nothing behind. Call it before they are computed.
 
     Args:
         folders: Folders to write to. They may contain inputs.

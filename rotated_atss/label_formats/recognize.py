@@ -25,11 +25,15 @@ _HEAD_BYTES = 1 << 14  # number of bytes at the start of a text file that are se
 def recognize_format(paths: Sequence[Path]) -> str:
     """Recognize the format of label files, which must be the same for all files.
 
+    Text files of no known format, such as those with a malformed first line, are left to the reader of the format of
+    the others, which reports the line.
+
     Args:
         paths: The files, at least one.
 
     Raises:
-        UserError: The format of a file is not known, or differs from that of the preceding files.
+        UserError: The format of all text files or of another file is not known, or differs from that of the preceding
+            files.
 
     Example:
         >>> import tempfile
@@ -40,19 +44,29 @@ def recognize_format(paths: Sequence[Path]) -> str:
     """
     possible = frozenset(FORMATS)
     deciding_path = paths[0]  # the last file that excluded a possible format
+    unknown_paths = []
     for path in paths:
         formats = possible_formats(path)
+        if not formats and path.suffix.lower() == ".txt":
+            unknown_paths.append(path)
+            continue
         if not formats:
-            if path.suffix.lower() == ".txt":
-                read_labels(path)  # raises an error that names the malformed line
-            hint = f"known formats: {', '.join(FORMATS)}; use --from FORMAT to see what is wrong with the file"
-            raise UserError("not a label file of a known format", where=path, hint=hint)
+            raise _unknown_format_error(path)
         if not possible & formats:
             what = f"this file is {_join_names(formats)}, {deciding_path.name} is {_join_names(possible)}"
             raise UserError(what, where=path, hint="put the formats into separate folders")
         if possible & formats < possible:
             possible, deciding_path = possible & formats, path
-    return next(name for name in FORMATS if name in possible)
+    name = next(name for name in FORMATS if name in possible)
+    if unknown_paths and (len(unknown_paths) == len(paths) or ".txt" not in FORMATS[name].suffixes):
+        read_labels(unknown_paths[0])  # raises an error that names the malformed line
+        raise _unknown_format_error(unknown_paths[0])
+    return name
+
+
+def _unknown_format_error(path: Path) -> UserError:
+    hint = f"known formats: {', '.join(FORMATS)}; use --from FORMAT to see what is wrong with the file"
+    return UserError("not a label file of a known format", where=path, hint=hint)
 
 
 def check_format(paths: Sequence[Path], name: str) -> None:

@@ -45,8 +45,9 @@ def find_label_format(label_path: str | Path, format_name: str = AUTO) -> str:
         format_name: The format, or ``auto`` to recognize it from the files.
 
     Returns:
-        Name of the format. It is ``dota`` for missing files and for text files whose format cannot be recognized,
-        because the reader of DOTA labels then reports what is wrong.
+        Name of the format. Of text files, the first one of a known format decides; the reader of this format reports
+        malformed files before it. It is ``dota`` for missing files and for text files of which no format can be
+        recognized, because the reader of DOTA labels then reports what is wrong.
 
     Raises:
         UserError: There is no format of this name, or the files are of an unknown format or of several formats.
@@ -65,13 +66,18 @@ def find_label_format(label_path: str | Path, format_name: str = AUTO) -> str:
         return get_format(format_name).name
     if path.is_dir():
         text_files = [text_file for text_file in list_files(path, (".txt",)) if text_file.name not in NAMES_FILES]
+        unknown_file = None  # the first file of no known format
         for text_file in text_files:
             formats = possible_formats(text_file)
-            if len(formats) < 2:  # an empty file fits several formats; the first file with objects decides
-                name = next(iter(formats), DOTA)
+            if len(formats) == 1:  # an empty file fits several formats; the first file with objects decides
+                (name,) = formats
                 reject_mixed_formats(path, name, text_file)
                 return name
-        if text_files:  # all are ambiguous, for example empty
+            if not formats and unknown_file is None:
+                unknown_file = text_file
+        if unknown_file is not None:
+            reject_mixed_formats(path, DOTA, unknown_file)
+        if text_files:  # none has a format of its own: they are malformed, or ambiguous, for example empty
             return DOTA
     try:
         paths = list_label_paths(path)

@@ -61,6 +61,19 @@ def test_draw_detections_over_white_labels(drawable):
     assert not alone[45:].any()
 
 
+def test_draw_counts_the_images_with_detections_that_are_not_in_the_folder(drawable, capsys):
+    detections, folder, out = drawable / "detections", drawable / "images", drawable / "out"
+    draw(drawable, "--detections", detections)
+    line = f"1 of 2 images with detections found in {folder}; the others have no picture"
+    written = f"1 picture written to {out}"
+    assert capsys.readouterr().out.splitlines() == [line, written]
+    draw(drawable, "--detections", detections, images="images/P1.png")  # one image is selected on purpose
+    assert capsys.readouterr().out.splitlines() == [written]
+    cv2.imwrite(str(folder / "P9.png"), np.zeros((100, 120, 3), np.uint8))
+    draw(drawable, "--detections", detections)
+    assert capsys.readouterr().out.splitlines() == [f"2 pictures written to {out}"]
+
+
 def test_draw_selected_classes(drawable):
     picture = draw(drawable, "--labels", drawable / "labels", "--classes", "plane", "--box-only")
     assert not picture[:45].any()
@@ -157,6 +170,8 @@ def test_user_errors_of_draw(drawable, user_error):
     (drawable / "other" / "Task1_ship.txt").write_text(f"P7__1024__0___0 0.8 {BOX}\n")
     (drawable / "broken").mkdir()
     (drawable / "broken" / "P1.txt").write_text(f"{BOX} ship 0\n1 2 3\n")
+    (drawable / "yolo").mkdir()
+    (drawable / "yolo" / "P1.txt").write_text("0 0.1 0.1 0.4 0.1 0.4 0.3 0.1 0.3\n")
     (drawable / "foreign").mkdir()
     cv2.imwrite(str(drawable / "foreign" / "P1.png"), np.zeros((9, 9, 3), np.uint8))
     (drawable / "bad.json").write_text('{"images": [], "categories": []}')
@@ -165,6 +180,7 @@ def test_user_errors_of_draw(drawable, user_error):
         (["--labels", drawable / "gone"], "gone: no such folder"),
         (["--labels", drawable / "none"], "none: no label file for the image P1.png"),
         (["--labels", drawable / "broken"], "broken/P1.txt:2: a label line has 9 or 10 fields"),
+        (["--labels", drawable / "yolo"], "separated by spaces; rotated-atss convert-labels converts YOLO-OBB)"),
         (["--detections", drawable / "none"], "none: no Task1_<class>.txt in this folder"),
         (["--detections", drawable / "predicted"], f"(they are in {drawable / 'predicted' / 'detections'}: give that"),
         (["--detections", drawable / "other"], "no detection lies on an image that is to be drawn (the first"),

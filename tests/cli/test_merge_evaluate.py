@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -160,6 +161,15 @@ def test_results_do_not_overwrite_an_input(folders, capsys, name):
     assert evaluate(folders, "--json", str(folders / name)) == 2
     assert "the output overlaps the input" in capsys.readouterr().err
     assert (folders / name).read_text() == content
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs sysfs")
+def test_results_that_cannot_be_written_are_known_before_the_evaluation(folders, capsys):
+    merge(folders, "--quiet")
+    assert evaluate(folders, "--json", "/sys/ap.json") == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""  # no table: nothing was evaluated
+    assert captured.err.startswith("rotated-atss evaluate: error: /sys/ap.json: cannot be written: no ")
 
 
 def test_own_classes_without_the_option_suggest_it(folders, capsys):

@@ -45,6 +45,7 @@ def test_other_formats_are_recognized_in_one_line(tmp_path, line, name):
     assert message.startswith(":1: ")
     assert name in message
     assert "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, in pixels" in message
+    assert message.endswith("; rotated-atss convert-labels converts YOLO-OBB)") == (name == "YOLO-OBB")
 
 
 @pytest.mark.parametrize("name", ["3", "0.3", "1e5"])

@@ -120,8 +120,18 @@ def test_a_file_that_cannot_be_written_is_known_before(tmp_path, monkeypatch):
     assert not (tmp_path / "new").exists()
     with pytest.raises(UserError, match=r"a.txt is not a folder \(choose another path\)"):
         check_writable(tmp_path / "a.txt" / "b.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(UserError, match=r"b.json: cannot be written: no permission to write to "):
         check_writable(tmp_path / "new" / "b.json")
     with pytest.raises(UserError, match=r"new: cannot be written: no permission to write to "):
         check_folder_writable(tmp_path / "new")
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs sysfs")
+def test_a_folder_in_which_the_permissions_allow_files_that_cannot_be_created(monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: True)  # as for root
+    for check in (check_writable, check_folder_writable):
+        for path in ("/sys/a.json", "/sys/new/a.json"):
+            with pytest.raises(UserError, match=rf"^{path}: cannot be written: no file can be created in /sys: "):
+                check(path)

@@ -104,6 +104,23 @@ def test_mixed_formats(fails, files, match):
     fails(files, match)
 
 
+@pytest.mark.parametrize(
+    "files, match",
+    [
+        ({"P1.txt": "0 0.1 0.2 0.3\n", "P2.txt": YOLO_LINE}, r"P1.txt:1: a YOLO-OBB line has 9 or 10 fields, got 4"),
+        ({"P1.txt": "1 2 3\n", "P2.txt": DOTA_LINE}, r"P1.txt:1: a label line has 9 or 10 fields, got 3"),
+        ({"P1.txt": "0 0.1\n", "P2.txt": "", "P3.txt": YOLO_LINE}, r"P1.txt:1: a YOLO-OBB line has .* got 2"),
+        ({"P1.txt": YOLO_LINE, "P2.txt": "0 0.1\n"}, r"P2.txt:1: a YOLO-OBB line has .* got 2"),
+        ({"P1.txt": "hello\n", "P2.xml": VOC}, r"P1.txt:1: a label line has 9 or 10 fields, got 1"),
+        ({"P1.txt": "0 0.1\n", "P2.txt": ""}, r"P1.txt:1: a label line has 9 or 10 fields, got 2"),
+    ],
+)
+def test_malformed_text_file_is_reported_in_the_format_of_the_others(fails, tmp_path, write_noise, files, match):
+    for name in ("P1", "P2", "P3"):
+        write_noise(tmp_path / "images" / f"{name}.png", 20, 12)
+    fails(files, match, images=tmp_path / "images", classes=("ship",))
+
+
 @pytest.mark.parametrize("count", [3, 20])
 def test_polygons_without_four_corners(fails, tmp_path, count):
     files = {"P1.json": polygon_json(count)}

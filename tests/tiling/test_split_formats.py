@@ -9,7 +9,9 @@ import pytest
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.convert import convert_labels
+from rotated_atss.label_formats.recognize import possible_formats
 from rotated_atss.label_formats.registry import WRITTEN
+from rotated_atss.tiling import source_labels
 from rotated_atss.tiling.manifest import source_label_folders
 
 LINES = ["10 10 60 10 60 40 10 40 ship 0", "170.5 60 180.25 60 180.25 70 170.5 70 plane 0"]
@@ -95,6 +97,35 @@ def test_text_labels_beside_those_of_another_format(tmp_path, folders, split):
         split(images, labels, tmp_path / "mixed")
     assert not (tmp_path / "mixed").exists()
     split(images, labels, tmp_path / "named", label_format="dota")
+
+
+def test_malformed_first_file_is_reported_in_the_format_of_the_others(tmp_path, folders, split):
+    images, labels = folders
+    shutil.copy(images / "P1.png", images / "P0.png")
+    (labels / "P0.txt").touch()
+    convert_labels(labels, tmp_path / "yolo", "yolo-obb", images=images)
+    (tmp_path / "yolo" / "labels" / "P0.txt").write_text("0 0.1 0.2 0.3\n")
+    for folder in ("yolo", "yolo/labels"):
+        with pytest.raises(UserError, match=r"P0.txt:1: a YOLO-OBB line has 9 or 10 fields, got 4 "):
+            split(images, tmp_path / folder, tmp_path / "out")
+    (labels / "P0.txt").write_text("hello\n")
+    with pytest.raises(UserError, match=r"P0.txt:1: a label line has 9 or 10 fields, got 1 "):
+        split(images, labels, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_recognition_stops_at_the_first_file_of_a_known_format(tmp_path, monkeypatch):
+    read = []
+
+    def record_path(path):
+        read.append(path.name)
+        return possible_formats(path)
+
+    monkeypatch.setattr(source_labels, "possible_formats", record_path)
+    for name, text in {"P1": "", "P2": LINES[0], "P3": LINES[0]}.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+    assert source_labels.find_label_format(tmp_path) == "dota"
+    assert read == ["P1.txt", "P2.txt"]
 
 
 @pytest.mark.parametrize("name", ["dota", "cvat"])

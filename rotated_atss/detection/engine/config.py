@@ -17,6 +17,7 @@ from torch import nn
 from rotated_atss.configs import find_base_config, find_config
 from rotated_atss.detection.engine.build_errors import one_line, report_build_errors
 from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
+from rotated_atss.detection.engine.option_keys import check_option_keys
 from rotated_atss.detection.engine.registered_types import restrict_to_registered_types
 from rotated_atss.errors import UserError
 from rotated_atss.io.config_values import check_config_values
@@ -36,7 +37,7 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
         cfg_options: Changes to the config by dotted key.
 
     Raises:
-        UserError: The config does not exist or cannot be read, or ``cfg_options`` do not fit it.
+        UserError: The config does not exist or cannot be read, or ``cfg_options`` do not fit it or misspell a key.
 
     Example:
         >>> load_config("rotated_atss_obb_r50_fpn_1x_dota_le90", {"model.backbone.depth": 101}).model.backbone.depth
@@ -101,7 +102,7 @@ def config_from_values(
         cfg_options: Changes to the config by dotted key.
 
     Raises:
-        UserError: A value can make MMEngine execute code, or ``cfg_options`` do not fit the config.
+        UserError: A value can make MMEngine execute code, or ``cfg_options`` do not fit the config or misspell a key.
 
     Example:
         >>> config_from_values({"model": {"type": "ATSS"}}, "demo", "a.pth", {"model.type": "R3Det"}).model
@@ -117,8 +118,9 @@ def config_from_values(
 
 
 def _finish_config(cfg: Config, name: str, where: str | Path, cfg_options: Mapping[str, Any] | None) -> Config:
-    """Set the default scope, apply the options and name the config."""
+    """Set the default scope, check and apply the options, and name the config."""
     init_default_scope(cfg.get("default_scope", "mmdet"))
+    check_option_keys(cfg, cfg_options or (), where)
     try:
         cfg.merge_from_dict(dict(cfg_options or {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -302,6 +302,10 @@ def test_errors_of_export_are_one_line_and_write_nothing(narrow, tmp_path, capsy
 
     assert "no output: give --onnx FILE or --torch-export FILE" in error(config, checkpoint)
     assert "the file must end in .onnx, got a.pb" in error(config, checkpoint, "--onnx", tmp_path / "a.pb")
+    (tmp_path / "empty.pth").touch()
+    if Path("/sys/kernel").is_dir():  # no file can be created in sysfs, not even by root
+        line = error(config, tmp_path / "empty.pth", "--onnx", "/sys/a.onnx")
+        assert "/sys/a.onnx: cannot be written: no " in line  # before the checkpoint is read
     assert "need each other" in error(config, checkpoint, "--onnx", out, "--precision", "int8")
     assert "--precision float16 applies only to the ONNX file: add --onnx FILE" in error(
         config, checkpoint, "--torch-export", tmp_path / "a.pt2", "--precision", "float16"
