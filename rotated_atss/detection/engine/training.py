@@ -83,6 +83,7 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
                 runner.logger.warning(f"{resume_from}: {seed_warning}")
         elif cfg.get("resume"):
             runner.logger.warning(f"{cfg.work_dir}: nothing to resume, training starts at the beginning")
+            runner._resume = False  # MMEngine would read last_checkpoint, which may be empty or name another folder
         if missing_data is not None:
             missing_type = "file" if missing_data.suffix == ".json" else "folder"
             runner.logger.warning(f"{missing_data}: no such {missing_type}, training without validation")
