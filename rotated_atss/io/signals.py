@@ -77,6 +77,10 @@ def _exit_without_cleanup(number: Signals, grace_s: float) -> None:
     os._exit(error.exit_code)
 
 
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Do nothing, as a signal handler."""
+
+
 @contextmanager
 def defer_signals(names: Sequence[str] = DEFERRED_SIGNALS, grace_s: float | None = None) -> Iterator[StopRequest]:
     """Record signals that arrive while the block runs, instead of ending the process.
@@ -106,10 +110,11 @@ def defer_signals(names: Sequence[str] = DEFERRED_SIGNALS, grace_s: float | None
             return
         for deferred in previous_handlers:
             signal.signal(deferred, signal.SIG_DFL)  # a second signal ends the process
-        # A signal to the whole process group also ends data loading processes. torch's handler of SIGCHLD is removed,
-        # because it would then raise an error at any point of the work.
+        # A signal to the whole process group also ends data loading processes. torch's handler of SIGCHLD is replaced,
+        # because it would then raise an error at any point of the work. For SIG_DFL, Python would print a traceback if
+        # a SIGCHLD has already arrived.
         if hasattr(signal, "SIGCHLD"):
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGCHLD, _ignore)
         stop.record(Signals(number), grace_s)
 
     for number in (getattr(signal, name) for name in names if hasattr(signal, name)):

@@ -45,6 +45,23 @@ def test_a_forked_process_ignores_the_signal():
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
+def test_a_signal_and_the_end_of_a_child_process_at_the_same_time():
+    """As when a batch system signals a training and its data loading processes."""
+    code = (
+        "import os, signal; from rotated_atss.io.signals import defer_signals\n"
+        "def fail(number, frame): raise RuntimeError('a worker ended')\n"
+        "signal.signal(signal.SIGCHLD, fail)\n"
+        "both = [signal.SIGTERM, signal.SIGCHLD]\n"
+        "with defer_signals() as stop:\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, both)\n"
+        "    for number in both: os.kill(os.getpid(), number)\n"
+        "    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)\n"
+        "    print(stop.signal.name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("SIGTERM\n", "", 0)
+
+
 def test_other_threads_change_no_handler():
     found = []
 

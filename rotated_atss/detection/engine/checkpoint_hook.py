@@ -21,9 +21,21 @@ class BoundedCheckpointHook(CheckpointHook):
 
     MMEngine removes the old checkpoint first, so a full disk or a killed process could leave no checkpoint. The
     checkpoint that an interrupted run has written before it stopped is removed after the next regular checkpoint.
+
+    MMEngine stores the absolute path of the best checkpoint in checkpoints. A training that resumes in a copy of a work
+    folder uses the best checkpoint of the copy, and removes none of the original folder.
     """
 
     file_backend: Any  # set by MMEngine's hook, which removes checkpoints with it
+
+    def before_train(self, runner: Runner) -> None:
+        """Replace the paths of best checkpoints by those of the same names in this work folder, if these exist."""
+        for key, value in list(runner.message_hub.runtime_info.items()):
+            if key.startswith("best_ckpt") and value:
+                path = Path(runner.work_dir, Path(value).name)
+                if path.is_file():
+                    runner.message_hub.update_info(key, str(path))
+        super().before_train(runner)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         with self._deferred_removals():
@@ -46,7 +58,8 @@ class BoundedCheckpointHook(CheckpointHook):
             # a resumed training repeats a validation.
             paths_to_keep = {str(self.last_ckpt), str(getattr(self, "best_ckpt_path", None))}
             for path in self.file_backend.paths_to_remove:
-                if str(path) not in paths_to_keep:
+                # A best checkpoint of another folder, from which the training was resumed, stays there.
+                if str(path) not in paths_to_keep and Path(path).parent == Path(self.out_dir):
                     backend.remove(path)
         finally:
             self.file_backend = backend

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import all_reduce, get_world_size, init_dist
+from mmengine.utils.dl_utils import set_multi_processing
 
+from rotated_atss.detection.engine.build_errors import report_build_errors
 from rotated_atss.errors import UserError
 
 
@@ -40,25 +43,33 @@ def configure_launcher(cfg: Config, launcher: str) -> None:
 
 
 @contextmanager
-def process_group(launcher: str) -> Iterator[None]:
-    """Open the process group for a run on the CPU, and close it after a successful run on any device.
+def process_group(launcher: str, env_cfg: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Open the process group of a run, and close it after a successful run.
 
-    On GPUs, MMEngine opens the group. On the CPU, MMEngine would fail for lack of a GPU, so the group is opened here,
-    with gloo. It is closed because a process that exits with an open group can abort in its communication threads.
+    On the CPU, MMEngine would fail for lack of a GPU, so the group is opened here, with gloo. On GPUs, it is opened
+    here only with ``env_cfg``; otherwise MMEngine opens it with the runner. It is closed because a process that exits
+    with an open group can abort in its communication threads.
 
     Args:
         launcher: ``none`` or ``pytorch``.
+        env_cfg: The config's ``env_cfg``, if the processes must communicate on GPUs before the runner is built.
 
     Raises:
-        UserError: The connection to another process is lost, because that process has ended.
+        UserError: The group cannot be opened with ``env_cfg``, or the connection to another process is lost, because
+            that process has ended.
 
     Example:
         >>> with process_group("none"):
         ...     torch.distributed.is_initialized()
         False
     """
-    if launcher != "none" and not torch.cuda.is_available() and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("gloo")
+    if launcher != "none" and not torch.distributed.is_initialized():
+        if not torch.cuda.is_available():
+            torch.distributed.init_process_group("gloo")
+        elif env_cfg is not None:
+            with report_build_errors("env_cfg of this config"):  # the steps of Runner.setup_env
+                set_multi_processing(**(env_cfg.get("mp_cfg") or {}), distributed=True)
+                init_dist(launcher, **(env_cfg.get("dist_cfg") or {}))
     try:
         yield
     except RuntimeError as error:

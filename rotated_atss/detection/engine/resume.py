@@ -26,8 +26,9 @@ def latest_checkpoint(work_dir: Path) -> Path | None:
     """Return the latest checkpoint of a work folder, or None.
 
     The file ``last_checkpoint`` in the folder contains the absolute path of the latest checkpoint. If the folder was
-    moved, the checkpoint of that name in the folder is returned. If ``last_checkpoint`` does not exist or is empty, as
-    after a kill of the process, the newest checkpoint is returned.
+    moved or copied, the path is that of the original folder, so the checkpoint of that name in this folder is returned
+    if it exists. If ``last_checkpoint`` does not exist or is empty, as after a kill of the process, the newest
+    checkpoint is returned.
 
     Raises:
         UserError: ``last_checkpoint`` names a file that does not exist.
@@ -43,7 +44,7 @@ def latest_checkpoint(work_dir: Path) -> Path | None:
     if not name:
         checkpoints = [path for pattern in _CHECKPOINT_PATTERNS for path in work_dir.glob(pattern)]
         return max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
-    for path in (Path(name), work_dir / Path(name).name):
+    for path in (work_dir / Path(name).name, Path(name)):
         if path.is_file():
             return path
     what = f"names a checkpoint that does not exist, '{name}'"

@@ -41,6 +41,7 @@ from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_
 from rotated_atss.detection.engine.stop_signal import checkpoint_on_signal
 from rotated_atss.detection.engine.training_metadata import ModelInfoHook
 from rotated_atss.detection.engine.validation_log import ValidationLogHook
+from rotated_atss.detection.engine.work_folder import reserve_work_folder
 from rotated_atss.io.cpu_threads import stop_following_cpu_load
 
 
@@ -74,7 +75,7 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
     else:
         content = read_checkpoint(resume_from)
         seed_warning = restore_seed(cfg, content)
-    with process_group(cfg.launcher):
+    with process_group(cfg.launcher, cfg.get("env_cfg") or {}), reserve_work_folder(cfg.work_dir):
         runner = build_runner(cfg)
         if resume_from is not None:
             if not _prepare_resume(runner, cfg, resume_from, content):
@@ -83,6 +84,7 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
                 runner.logger.warning(f"{resume_from}: {seed_warning}")
         elif cfg.get("resume"):
             runner.logger.warning(f"{cfg.work_dir}: nothing to resume, training starts at the beginning")
+            runner._resume = False  # MMEngine would read last_checkpoint, which may be empty or name another folder
         if missing_data is not None:
             missing_type = "file" if missing_data.suffix == ".json" else "folder"
             runner.logger.warning(f"{missing_data}: no such {missing_type}, training without validation")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,20 @@ def test_the_best_checkpoint_is_kept(run_published, monkeypatch):
     changes = {f"default_hooks.checkpoint.{key}": value for key, value in best.items()}
     folder = run_published({**changes, "train_cfg.max_epochs": 3})
     assert names(folder) == ["best_dota_AP50_epoch_2.pth", "epoch_3.pth"]
+
+
+@pytest.mark.parametrize("is_copied", [True, False], ids=["copied_folder", "checkpoint_only"])
+def test_the_best_checkpoint_of_the_original_folder_is_kept(run_published, monkeypatch, tmp_path, is_copied):
+    from rotated_atss.detection.evaluation.dota_metric import DOTAMetric
+
+    scores = iter([0.4, 0.6])
+    monkeypatch.setattr(DOTAMetric, "compute_metrics", lambda self, results: {"AP50": next(scores)})
+    changes = {"default_hooks.checkpoint.save_best": "dota/AP50", "default_hooks.checkpoint.rule": "greater"}
+    original, work = run_published(changes), tmp_path / "other"
+    if is_copied:
+        shutil.copytree(original, work)
+    resume = is_copied or str(original / "epoch_1.pth")
+    run_published({**changes, "train_cfg.max_epochs": 2}, work_dir=str(work), resume=resume)
+    assert names(original) == ["best_dota_AP50_epoch_1.pth", "epoch_1.pth"]
+    first = ["epoch_1.pth"] if is_copied else []
+    assert names(work) == ["best_dota_AP50_epoch_2.pth", *first, "epoch_2.pth"]

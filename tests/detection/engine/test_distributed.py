@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from rotated_atss.detection.engine import distributed
 from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.distributed import configure_launcher, process_group
 
@@ -134,3 +135,13 @@ def test_process_group_of_one_process_is_closed_after_the_run(monkeypatch):
     with process_group("pytorch"):
         assert torch.distributed.get_backend() == "gloo"
     assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize(("env_cfg", "calls"), [(None, []), ({"dist_cfg": {"timeout": 9}}, ["fork", "pytorch 9"])])
+def test_the_group_of_gpus_is_opened_before_the_runner_on_request(monkeypatch, env_cfg, calls):
+    found = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(distributed, "set_multi_processing", lambda distributed: found.append("fork"))
+    monkeypatch.setattr(distributed, "init_dist", lambda launcher, timeout: found.append(f"{launcher} {timeout}"))
+    with distributed.process_group("pytorch", env_cfg):
+        assert found == calls

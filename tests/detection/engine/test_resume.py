@@ -1,5 +1,8 @@
 """Resuming of training from checkpoints."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -21,6 +24,22 @@ def test_latest_checkpoint_of_a_moved_folder_is_resumed(run, tmp_path, read_log)
     assert run({"train_cfg.max_iters": 4}, work_dir=str(moved), resume=True) == moved
     assert "resumed epoch: 0, iter: 2" in read_log(moved)
     assert (moved / "iter_4.pth").is_file()
+
+
+def test_a_copied_folder_is_resumed_from_its_own_checkpoint(run, tmp_path, read_log):
+    folder = run({"train_cfg.max_iters": 2})
+    copied = Path(shutil.copytree(folder, tmp_path / "copied"))
+    run({"train_cfg.max_iters": 4}, work_dir=str(copied), resume=True)
+    log = read_log(copied)
+    assert str(copied / "iter_2.pth") in log
+    assert str(folder / "iter_2.pth") not in log
+
+
+def test_an_empty_last_checkpoint_starts_at_the_beginning(run, tmp_path, read_log):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "last_checkpoint").touch()
+    run({"train_cfg.max_iters": 1}, work_dir=str(tmp_path / "work"), resume=True)
+    assert "nothing to resume, training starts at the beginning" in read_log(tmp_path / "work")
 
 
 def test_resume_without_a_checkpoint_starts_at_the_beginning(run, read_scalars, read_log):
