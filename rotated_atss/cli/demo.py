@@ -13,6 +13,7 @@ from rotated_atss.cli._device_option import add_device_argument
 from rotated_atss.cli._pictures import picture_path
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import write_json
+from rotated_atss.io.signals import TerminatedError
 
 HELP = (
     "Run the whole pipeline on synthetic scenes: generate and split scenes, train a small detector, test, merge, "
@@ -112,7 +113,10 @@ def _train(args: argparse.Namespace, data_roots: Mapping[str, str]) -> Path:
         seed=args.seed,
         cfg_options={**data_roots, **_schedule_options(args)},
     )
-    folder = train(CONFIG, options)
+    try:
+        folder = train(CONFIG, options)
+    except TerminatedError as error:  # advises to continue with --resume, an option of train
+        raise TerminatedError(error.signal, "run the demo again; it starts at the beginning") from error
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         raise UserError("training wrote no checkpoint", where=folder)

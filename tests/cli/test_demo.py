@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rotated_atss.cli import demo
+from rotated_atss.io.signals import TerminatedError
 
 
 @pytest.mark.parametrize(("iterations", "interval"), [(20, 2), (100, 10), (2000, 50)])
@@ -48,3 +50,17 @@ def test_new_and_empty_folders_and_those_of_an_earlier_demo_are_accepted(tmp_pat
     (out / "tiles").mkdir()
     demo._claim_folder(out)
     assert json.loads((out / "demo.json").read_bytes()) == {"written_by": "rotated-atss demo"}
+
+
+def test_terminated_demo_names_no_option_of_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = pytest.importorskip("rotated_atss.detection.engine.runner")
+
+    def train(*_: object) -> None:
+        raise TerminatedError(signal.SIGTERM, "interrupted.pth is written at iteration 3, continue with --resume")
+
+    monkeypatch.setattr(runner, "train", train)
+    args = Namespace(out=str(tmp_path), device="cpu", seed=0, iterations=20)
+    with pytest.raises(TerminatedError) as caught:
+        demo._train(args, {})
+    assert str(caught.value) == "terminated by SIGTERM: run the demo again; it starts at the beginning"
+    assert caught.value.exit_code == 143
