@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from rotated_atss.detection.engine.checkpoint_io import read_checkpoint
+from rotated_atss.detection.engine.resume import describe_finished_training
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -21,6 +23,13 @@ def test_latest_checkpoint_of_a_moved_folder_is_resumed(run, tmp_path, read_log)
     assert run({"train_cfg.max_iters": 4}, work_dir=str(moved), resume=True) == moved
     assert "resumed epoch: 0, iter: 2" in read_log(moved)
     assert (moved / "iter_4.pth").is_file()
+
+
+def test_finished_epochs_name_the_option_that_continues():
+    cfg = Config(dict(train_cfg=dict(max_epochs=3)))
+    message = describe_finished_training({"meta": {"iter": 9, "epoch": 3}}, cfg)
+    assert message == "finished: epoch 3 of 3; raise --epochs to train longer"
+    assert describe_finished_training({"meta": {"iter": 6, "epoch": 2}}, cfg) is None
 
 
 def test_resume_without_a_checkpoint_starts_at_the_beginning(run, read_scalars, read_log):
