@@ -129,7 +129,12 @@ def install_command(package: str) -> str:
     if root is not None and Path(sys.prefix).resolve() == root / ".venv":
         return BOOTSTRAP
     distribution = DISTRIBUTIONS.get(package, package)
-    extra = next((extra for extra, required, _ in _requirements() if required == distribution), None)
+    # "all" and "dev" contain packages of the other extras
+    extras = [name for name, required, _ in _requirements() if required == distribution and name not in ("all", "dev")]
+    is_always_required = None in extras
+    extra = None if is_always_required else next((name for name in (*EXTRAS, *extras) if name in extras), None)
+    if extra == "export":  # needs the packages for training, too
+        extra = "train,export"
     return f"{PIP} install --upgrade 'rotated-atss{f'[{extra}]' if extra else ''}'"
 
 

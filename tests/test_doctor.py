@@ -71,6 +71,18 @@ def test_missing_torch_is_a_failure_with_its_install_command() -> None:
     assert checks["numpy"].status == "ok"
 
 
+@pytest.mark.parametrize(
+    ("package", "extra"),
+    [("onnx", "[train,export]"), ("onnxruntime", "[onnx]"), ("mmdet", "[train]"), ("openvino", "[openvino]"),
+     ("rasterio", "[geo]"), ("torch", "")],
+)  # fmt: skip
+def test_install_command_names_the_extra_for_the_package(
+    monkeypatch: pytest.MonkeyPatch, package: str, extra: str
+) -> None:
+    monkeypatch.setattr(doctor, "_checkout", lambda: None)
+    assert doctor.install_command(package) == f"{doctor.PIP} install --upgrade 'rotated-atss{extra}'"
+
+
 def test_wrong_iou_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 

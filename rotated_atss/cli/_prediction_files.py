@@ -112,7 +112,7 @@ class PredictionFiles(ImageRecords):
         outcome: None before :meth:`commit`. After it, or from the start if only the renames of an interrupted run were
             left to do, a dict with ``summary``, ``failed`` (number of images that could not be processed), ``removed``
             (number of pictures of an earlier run that were removed, because this run does not replace them) and
-            ``removed_files`` (names of other removed files).
+            ``removed_files`` (names of other removed files) and ``vector_files`` (names of the written vector files).
 
     Raises:
         UserError: The output cannot be written, another run writes to it, or an interrupted run has another
@@ -280,6 +280,7 @@ class PredictionFiles(ImageRecords):
             outcome = {
                 "summary": summary, "failed": len(self.images) - len(record_paths), "removed": len(stale_pictures),
                 "removed_files": [path.name for path in earlier_files if path not in targets and path.exists()],
+                "vector_files": [path.name for path in list_vector_files(self.results)],
             }  # fmt: skip
             removals = [*stale_pictures, *earlier_files]  # plan_moves leaves out those that a move replaces
             finish_moves(plan_moves(self.partial / _JOURNAL, moves, removals, run=self._description, note=outcome))

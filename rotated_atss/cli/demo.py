@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +12,16 @@ from typing import Any
 from rotated_atss.cli._device_option import add_device_argument
 from rotated_atss.cli._pictures import picture_path
 from rotated_atss.errors import UserError
+from rotated_atss.io.files import write_json
+from rotated_atss.io.signals import TerminatedError
 
 HELP = (
     "Run the whole pipeline on synthetic scenes: generate and split scenes, train a small detector, test, merge, "
     "evaluate, write a submission, draw pictures."
 )
 
+RECORD_FILE = "demo.json"  # in the output folder, written first; it marks the folder as that of a demo
+WRITTEN_BY = "rotated-atss demo"
 CONFIG = "rotated_atss_obb_r18_demo_le90"
 SPLIT_SETTINGS: dict[str, Any] = dict(sizes=[256], gaps=[64])  # pixels
 MIN_ITERATIONS = 20  # OneCycleLR warms up for a tenth of the iterations, and fails if that is only one
@@ -29,7 +34,7 @@ SCENES_BY_LOADER = {"train_dataloader": "train", "test_dataloader": "val"}  # co
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", default="demo_out", metavar="DIR",
-        help="output folder; must be new or contain an earlier demo, which is replaced (default: demo_out)",
+        help="output folder; must be new, empty or contain an earlier demo, which is replaced (default: demo_out)",
     )  # fmt: skip
     parser.add_argument(
         "--train-scenes", type=int, default=60, metavar="N", help="number of training scenes (default: 60)"
@@ -53,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(what, where="--iterations")
     out, timer = Path(args.out), _StageTimer()
     scenes, tiles = out / "scenes", out / "tiles"
+    _claim_folder(out)
 
     timer.start("scenes")
     generate_splits(scenes, {"train": args.train_scenes, "val": args.val_scenes}, seed=args.seed)
@@ -73,6 +79,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _claim_folder(out: Path) -> None:
+    """Mark the output folder as that of a demo, whose files later demos replace.
+
+    Raises:
+        UserError: The folder has files, but not the mark of an earlier demo; nothing is written then.
+    """
+    hint = "choose a new or empty folder: --out DIR"
+    if out.exists() and not out.is_dir():
+        raise UserError("the output is not a folder", where=out, hint=hint)
+    if out.exists() and any(out.iterdir()) and not _is_demo_folder(out):
+        raise UserError("the output folder is not empty and contains no earlier demo", where=out, hint=hint)
+    write_json(out / RECORD_FILE, {"written_by": WRITTEN_BY})
+
+
+def _is_demo_folder(folder: Path) -> bool:
+    try:
+        record = json.loads((folder / RECORD_FILE).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.get("written_by") == WRITTEN_BY
+
+
 def _train(args: argparse.Namespace, data_roots: Mapping[str, str]) -> Path:
     """Train a detector, and return the path of its last checkpoint."""
     from rotated_atss.detection.engine.options import TrainOptions
@@ -85,7 +113,10 @@ def _train(args: argparse.Namespace, data_roots: Mapping[str, str]) -> Path:
         seed=args.seed,
         cfg_options={**data_roots, **_schedule_options(args)},
     )
-    folder = train(CONFIG, options)
+    try:
+        folder = train(CONFIG, options)
+    except TerminatedError as error:  # advises to continue with --resume, an option of train
+        raise TerminatedError(error.signal, "run the demo again; it starts at the beginning") from error
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         raise UserError("training wrote no checkpoint", where=folder)

@@ -170,6 +170,8 @@ def _print_result(files: PredictionFiles, paths: Sequence[Path], args: argparse.
         print(f"{pictures} of an earlier run removed from {Path(args.out) / PICTURES}")
     if outcome.get("removed_files"):
         print(f"{', '.join(outcome['removed_files'])} of an earlier run removed from {args.out}")
+    if outcome.get("vector_files"):  # absent in the journal of an earlier version
+        print(f"{', '.join(outcome['vector_files'])} written to {args.out}")
     print(f"{outcome['summary']}; {seconds:.1f} s; written to {args.out}")
     return print_failures(outcome["failed"], paths)
 

@@ -22,7 +22,10 @@ MODEL_FORMS = ("MODEL", "CONFIG CHECKPOINT")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser, MODEL_FORMS)
-    parser.add_argument("--data", metavar="DIR", help="folder of tiles or of a COCO dataset (default: the config's)")
+    parser.add_argument(
+        "--data", metavar="DIR",
+        help="folder of tiles, or with tiles in val or test, or of a COCO dataset (default: the config's)",
+    )  # fmt: skip
     parser.add_argument(
         "--labels", action="append", metavar="DIR",
         help="label folder (labelTxt) of the full images; repeatable (default: the label folders recorded in the "
@@ -81,15 +84,19 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     check_onnx_options(config, options)
     if args.data is None:
         raise UserError("an ONNX file contains no test data", where="--data", hint="give the folder of a split")
+    from rotated_atss.dota.folders import IMAGES, TEST_SUBSETS, find_tiles, missing_tiles_error
     from rotated_atss.io.files import check_outputs
     from rotated_atss.io.json_values import replace_nonfinite
     from rotated_atss.runtime import load_detector
     from rotated_atss.tiling.tile_results import ResultOptions
     from rotated_atss.tiling.tile_test import run_tile_test
 
+    data = find_tiles(args.data, TEST_SUBSETS)
+    if not (data / IMAGES).exists():
+        raise missing_tiles_error(data, data / IMAGES)
     work_dir = Path(args.work_dir or Path(path).parent)
     out = args.out or work_dir / "merged"
-    inputs = [Path(args.data) / "images", Path(args.data) / "labelTxt", *(args.labels or [])]
+    inputs = [data / IMAGES, data / "labelTxt", *(args.labels or [])]
     # None without --report; an empty string for --report without DIR
     report = None if args.report is None else args.report or work_dir / "report"
     check_outputs(filter(None, (out, report)), filter(None, (args.submission,)), inputs)
@@ -105,7 +112,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
         iou_threshold=detector.iou_threshold, out_dir=out, submission=args.submission, report_dir=report,
     )  # fmt: skip
     metrics = run_tile_test(
-        detector, args.data, detector.classes, result_options, label_folders=args.labels, pixels=detector.pixels,
+        detector, data, detector.classes, result_options, label_folders=args.labels, pixels=detector.pixels,
         progress=False if args.quiet else None, log=log,
     )  # fmt: skip
     print_result(

@@ -118,7 +118,7 @@ def _resolve_string(spec: str) -> tuple[str, ...]:
         return _check_and_hyphenate(_read_names(Path(spec)), spec)
     raise UserError(
         f"'{spec}' is neither a DOTA version nor a dataset ({', '.join(DATASETS)}) nor a file of class names",
-        hint=f"write a single class as a tuple, ('{spec}',), or with a comma, '{spec},'",
+        hint=f"for one class, write '{spec},'",  # on the command line and in Python
     )
 
 

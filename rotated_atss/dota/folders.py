@@ -14,6 +14,10 @@ _SKIPPED_SUFFIXES = (
     *(".pgm", ".ppm", ".pbm", ".exr", ".hdr", ".svg", ".psd", ".nitf", ".ntf"),
 )
 
+IMAGES = "images"  # subfolder of a folder of tiles
+# Subfolders in which a command looks for tiles if the given folder has none, in this order.
+TRAIN_SUBSETS, TEST_SUBSETS = ("trainval", "train"), ("val", "test")
+
 _MAX_LISTED_NAMES = 5  # in a message
 
 
@@ -211,6 +215,41 @@ def pair_images_and_labels(
         message = f"no image for {_summarize_names('label file', without_image)}"
         raise UserError(message, where=images, hint=f"labels are in {labels}")
     return [(path, labels_by_stem[path.stem]) for path in image_paths]
+
+
+def find_tiles(folder: str | Path, subsets: tuple[str, ...]) -> Path:
+    """Return the folder if it has tiles, else its first subfolder among ``subsets`` that has tiles, else the folder.
+
+    A folder of tiles is recognized by its subfolder :data:`IMAGES`.
+
+    Args:
+        folder: Folder of tiles that ``rotated-atss split`` has written, or a folder that contains such folders.
+        subsets: Names of subfolders, such as :data:`TEST_SUBSETS`.
+
+    Example:
+        >>> find_tiles("data/roofs", TRAIN_SUBSETS).name  # nothing is there
+        'roofs'
+    """
+    candidates = [Path(folder), *(Path(folder, name) for name in subsets)]
+    return next((candidate for candidate in candidates if (candidate / IMAGES).is_dir()), Path(folder))
+
+
+def missing_tiles_error(folder: str | Path, missing: str | Path) -> UserError:
+    """Create the error for a folder without tiles. If its subfolders are folders of tiles, the hint names them.
+
+    Args:
+        folder: Data folder.
+        missing: Folder in it that does not exist.
+
+    Example:
+        >>> str(missing_tiles_error("data", "data/images"))
+        'data/images: no such folder (make tiles with rotated-atss split, or name others: --data DIR)'
+    """
+    subsets = sorted(path.parent for path in Path(folder).glob(f"*/{IMAGES}") if path.is_dir())
+    hint = "make tiles with rotated-atss split, or name others: --data DIR"
+    if subsets:
+        hint = f"choose a subset: --data {' or '.join(map(str, subsets[:3]))}"
+    return UserError("no such folder", where=missing, hint=hint)
 
 
 def _summarize_names(kind: str, names: list[str]) -> str:

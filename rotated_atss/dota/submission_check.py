@@ -30,7 +30,7 @@ class Finding:
     Attributes:
         level: ``error`` (the server rejects the submission or scores it wrongly) or ``warning``.
         where: File in the zip, ``file:line``, or the affected part of the submission (``coordinates``, ``scores``,
-            ``images``).
+            ``detections``, ``images``).
         message: Description of the problem.
     """
 
@@ -72,6 +72,10 @@ def check_submission(
             by_file[name] = parse_detections(files[name], name)
         except UserError as error:
             findings.append(Finding("error", str(error.where), error.what))
+    # a file that is missing or not readable can have detections
+    if len(by_file) == len(set(classes)) and not any(map(len, by_file.values())):
+        message = "the files contain no detection. Check that the checkpoint is trained."
+        findings.append(Finding("error", "detections", message))
     tile_findings = list(_check_tiles(by_file))
     findings += tile_findings
     for check in (_check_scores, _check_units, _check_precision):
@@ -183,10 +187,7 @@ def _check_images(by_file: Mapping[str, Detections], image_ids: Sequence[str]) -
             message = f"{count_of(len(unknown), 'unknown image id')} (first: {quote(unknown[0])})"
             yield Finding("error", name, message)
     undetected = [image_id for image_id in image_ids if image_id not in detected_ids]
-    if not undetected:
-        return
-    if not detected_ids:
-        yield Finding("error", "images", "the files contain no detection. Check that the checkpoint is trained.")
+    if not undetected or not detected_ids:  # check_submission reports that there is no detection at all
         return
     if len(undetected) == len(image_ids):
         none_detected = f"none of the {len(image_ids)} images has a detection"

@@ -1,9 +1,11 @@
 """Errors of predict and test on ONNX files, without a runtime."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from rotated_atss.cli import main
 from tests.references.onnx_file import onnx_bytes
 from tests.runtime.test_detector import GRAPH, GRAPH_KEY, INFO, KEY
 
@@ -40,6 +42,25 @@ def test_options_that_do_not_apply_to_an_onnx_file(path, tmp_path, user_error):
     assert "--workers: this option does not apply" in user_error(*test_words, "--workers", "0")
     assert "--on-bad-image skip: this option does" in user_error(*test_words, "--on-bad-image", "skip")
     assert "--launcher: this option does not apply" in user_error(*test_words, "--launcher", "pytorch")
+
+
+@pytest.mark.parametrize("folders, tested", [(["images"], ""), (["val/images"], "/val"), (["test/images"], "/test")])
+def test_data_is_a_folder_of_tiles_or_contains_one(path, tmp_path, monkeypatch, folders, tested):
+    root = tmp_path / "tiles"
+    for name in folders:
+        (root / name).mkdir(parents=True)
+    used = []
+    detector = SimpleNamespace(info=INFO, description="a stub", classes=INFO.classes, iou_threshold=0.1, pixels=None)
+    monkeypatch.setattr("rotated_atss.runtime.load_detector", lambda *_, **__: detector)
+    monkeypatch.setattr("rotated_atss.tiling.tile_test.run_tile_test", lambda _, data, *__, **___: used.append(data))
+    assert main(["test", str(path), "--data", str(root), "--out", str(tmp_path / "out")]) == 0
+    assert list(map(str, used)) == [f"{root}{tested}"]
+
+
+def test_missing_tiles_next_to_folders_of_other_subsets(path, tmp_path, user_error):
+    (tmp_path / "tiles" / "train" / "images").mkdir(parents=True)
+    line = user_error("test", path, "--data", tmp_path / "tiles")
+    assert line.endswith(f"tiles/images: no such folder (choose a subset: --data {tmp_path}/tiles/train)")
 
 
 def test_file_of_another_tool(path, tmp_path, user_error):

@@ -100,8 +100,12 @@ def test_predict_in_several_formats(model, images, tmp_path, capsys):
     (images / "P1.pgw").write_text("0.5 0 0 -0.5 447000.25 4426999.75")
     (images / "P1.prj").write_text("EPSG:32650")
     out = tmp_path / "out"
-    assert predict(model["oriented"], images, out, "--format", "dota,gpkg", "--no-pictures") == 0
-    assert "1 of 2 images is not georeferenced: coordinates are pixels, x right, y down\n" in capsys.readouterr().out
+    assert predict(model["oriented"], images, out, "--format", "dota,gpkg,geojson", "--no-pictures") == 0
+    printed = capsys.readouterr().out
+    assert "1 of 2 images is not georeferenced: coordinates are pixels, x right, y down\n" in printed
+    names = "detections.gpkg, detections_ogc_crs84.geojson, detections_pixels.geojson"
+    assert f"\n{names} written to {out}\n" in printed
+    assert all((out / name).is_file() for name in names.split(", "))
     frame = geopandas.read_file(out / "detections.gpkg", layer="detections_epsg_32650")
     detections = read_task1_folder(out / "detections", CLASSES["v1.0"])
     assert frame.crs == "EPSG:32650"

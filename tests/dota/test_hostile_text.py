@@ -266,7 +266,7 @@ def test_a_folder_that_contains_itself_is_listed_once(tmp_path):
     (tmp_path / "images" / "P1.png").touch()
     (tmp_path / "images" / "again").symlink_to(tmp_path / "images")
     assert [path.name for path in list_images(tmp_path / "images")] == ["P1.png"]
-    (tmp_path / "images" / "Task1_ship.txt").touch()
+    (tmp_path / "images" / "Task1_ship.txt").write_text("P1 0.123 1 1 9 1 9 5 1 5\n")
     findings = [str(finding) for finding in check_submission(tmp_path / "images", ("ship",))]
     assert findings == ["error: P1.png: not a Task1_<class>.txt"]
 

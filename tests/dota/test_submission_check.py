@@ -95,16 +95,25 @@ def test_images_of_another_set_are_an_error(zip_path):
     assert "error: images: none of the 2 images has a detection. Check" in findings(zip_path, images=["Q1", "Q2"])
 
 
-def test_a_submission_without_a_detection_does_not_blame_the_images(tmp_path):
+@pytest.mark.parametrize("images", [None, ["P1", "P2"]])
+def test_a_submission_without_a_detection_does_not_blame_the_images(tmp_path, images):
     write_submission(tmp_path / "empty.zip", {}, CLASSES)
-    text = findings(tmp_path / "empty.zip", images=["P1", "P2"])
-    assert "error: images: the files contain no detection" in text
-    assert "folder of the test images" not in text
+    expected = "error: detections: the files contain no detection. Check that the checkpoint is trained."
+    assert findings(tmp_path / "empty.zip", images=images) == expected
+
+
+@pytest.mark.parametrize("images", [None, ["P1"]])
+def test_unreadable_files_are_not_called_empty(tmp_path, images):
+    for name in CLASSES:
+        (tmp_path / f"Task1_{name}.txt").write_text("P1 0.5 1\n" if name == "ship" else "")
+    text = findings(tmp_path, images=images)
+    assert "error: Task1_ship.txt:1: " in text
+    assert "no detection" not in text
 
 
 def test_a_folder_is_accepted(tmp_path):
     for name in CLASSES:
-        (tmp_path / f"Task1_{name}.txt").write_text("")
+        (tmp_path / f"Task1_{name}.txt").write_text("P1 0.123 1 1 9 1 9 5 1 5\n")
     assert check_submission(tmp_path, CLASSES) == []
 
 

@@ -94,7 +94,7 @@ def test_malformed_label_is_reported_before_images_are_read(tmp_path, make_folde
 def test_unknown_class_is_rejected_only_if_classes_are_given(tmp_path, make_folder, split, refused):
     folders = make_folder(tmp_path, {"P1.png": (50, 50)}, {"P1.png": [ORDINARY.replace("ship", "shipp")]})
     refused(tmp_path, "P1.txt:1: unknown class 'shipp'", *folders, classes="v1.0")
-    refused(tmp_path, "write a single class as a tuple", *folders, classes="shipp")
+    refused(tmp_path, "for one class, write 'shipp,'", *folders, classes="shipp")
     refused(tmp_path, "empty", *folders, classes=[])
     split(*folders, tmp_path / "out")
 

@@ -8,9 +8,8 @@ from typing import Any
 from mmengine.config import Config
 
 from rotated_atss.detection.engine.dataset_wrappers import innermost_dataset_cfgs
+from rotated_atss.dota.folders import TEST_SUBSETS, TRAIN_SUBSETS, find_tiles
 from rotated_atss.errors import UserError
-
-IMAGES = "images"  # subfolder of a folder of tiles
 
 
 def set_train_data(cfg: Config, folder: str | Path) -> None:
@@ -36,7 +35,7 @@ def set_train_data(cfg: Config, folder: str | Path) -> None:
         if dataset.get("type") != "DOTADataset":
             dataset["data_root"] = str(folder)
         elif loader == "train_dataloader":
-            dataset["data_root"] = str(find_tiles(folder, ("trainval", "train")))
+            dataset["data_root"] = str(find_tiles(folder, TRAIN_SUBSETS))
         else:
             dataset["data_root"] = str(Path(folder, "val"))  # if it does not exist, training skips validation
 
@@ -58,20 +57,7 @@ def set_test_data(cfg: Config, folder: str | Path) -> None:
     """
     dataset = _only_dataset(cfg, "test_dataloader")
     is_dota = dataset.get("type") == "DOTADataset"
-    dataset["data_root"] = str(find_tiles(folder, ("val", "test")) if is_dota else folder)
-
-
-def find_tiles(folder: str | Path, splits: tuple[str, ...]) -> Path:
-    """Return the folder if it has tiles, else its first subfolder among ``splits`` that has tiles, else the folder.
-
-    A folder of tiles is recognized by its subfolder :data:`IMAGES`.
-
-    Example:
-        >>> find_tiles("data/roofs", ("trainval", "train")).name  # nothing is there
-        'roofs'
-    """
-    candidates = [Path(folder), *(Path(folder, name) for name in splits)]
-    return next((candidate for candidate in candidates if (candidate / IMAGES).is_dir()), Path(folder))
+    dataset["data_root"] = str(find_tiles(folder, TEST_SUBSETS) if is_dota else folder)
 
 
 def _only_dataset(cfg: Config, loader: str) -> Any:

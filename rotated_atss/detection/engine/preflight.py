@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from rotated_atss.coco.instances import read_instances, reject_missing_images
 from rotated_atss.detection.engine.dataset_wrappers import innermost_dataset_cfgs
-from rotated_atss.dota.folders import pair_images_and_labels
+from rotated_atss.dota.folders import missing_tiles_error, pair_images_and_labels
 from rotated_atss.errors import UserError
 
 SMALL_JSON_BYTES = 2**25  # a JSON up to this size is read here, which takes no noticeable time; a larger one is not
@@ -48,16 +48,8 @@ def _check_tiles(dataset: dict) -> None:
     label_folder = _in_data_root(dataset, ann_file) if ann_file else None
     for folder in (image_folder, label_folder):
         if folder is not None and not folder.exists():
-            raise UserError("no such folder", where=folder, hint=_hint_for_missing_tiles(image_folder.parent))
+            raise missing_tiles_error(image_folder.parent, folder)
     pair_images_and_labels(image_folder, label_folder)
-
-
-def _hint_for_missing_tiles(data_folder: Path) -> str:
-    """Return a hint for a data folder without tiles. If its subfolders are folders of tiles, the hint names them."""
-    subsets = sorted(folder.parent for folder in data_folder.glob("*/images") if folder.is_dir())
-    if subsets:
-        return f"choose a subset: --data {' or '.join(map(str, subsets[:3]))}"
-    return "make tiles with rotated-atss split, or name others: --data DIR"
 
 
 def _check_instances(dataset: dict) -> None:

@@ -187,14 +187,24 @@ def restore_seed(cfg: Config, content: Mapping[str, Any]) -> str | None:
 def describe_finished_training(content: Mapping[str, Any], cfg: Config) -> str | None:
     """Return a message if the training of a checkpoint is finished; None if iterations are left.
 
+    Args:
+        content: The content of the checkpoint.
+        cfg: Config of the resumed training.
+
     Example:
+        >>> describe_finished_training({"meta": {"iter": 9, "epoch": 3}}, Config(dict(train_cfg=dict(max_epochs=3))))
+        'finished: epoch 3 of 3; raise --epochs to train longer'
         >>> describe_finished_training({"meta": {"iter": 4, "epoch": 0}}, Config(dict(train_cfg=dict(max_iters=4))))
         'finished: iteration 4 of 4; raise train_cfg.max_iters (--cfg-options) to train longer'
     """
     meta = content.get("meta") or {}
-    for limit_key, unit, counter in (("max_iters", "iteration", "iter"), ("max_epochs", "epoch", "epoch")):
+    max_iters_advice = "raise train_cfg.max_iters (--cfg-options)"  # --iterations is for smoke tests
+    for limit_key, unit, counter, advice in (
+        ("max_iters", "iteration", "iter", max_iters_advice),
+        ("max_epochs", "epoch", "epoch", "raise --epochs"),
+    ):
         limit = cfg.train_cfg.get(limit_key)
         if limit and meta.get(counter, 0) >= limit:
             position = f"{unit} {meta[counter]} of {limit}"
-            return f"finished: {position}; raise train_cfg.{limit_key} (--cfg-options) to train longer"
+            return f"finished: {position}; {advice} to train longer"
     return None

@@ -278,7 +278,7 @@ def test_malformed_line_raises_with_file_and_line(folder, line, message):
 @pytest.mark.parametrize(
     "classes, message",
     [
-        ("ship", r"write a single class as a tuple, \('ship',\)"),
+        ("ship", "for one class, write 'ship,'"),
         ((), "the class list is empty"),
         (("ship", "ship"), "listed twice"),
     ],

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("quick")
     "changes, message",
     [
         ({"train_dataloader.dataset.classes": "v1.5"}, "the model has 15 classes, the dataset 16 (plane, "),
-        ({"train_dataloader.dataset.classes": "ship"}, "write a single class as a tuple"),
+        ({"train_dataloader.dataset.classes": "ship"}, "for one class, write 'ship,'"),
         ({"train_dataloader.dataset.data_root": "/no/such"}, "/no/such/images: no such folder"),
         ({"train_dataloader.dataset.type": "DotaDataset"}, "cannot build train_cfg or train_dataloader"),
         ({"train_dataloader.dataset.pipeline.0.type": "LoadTyle"}, "cannot build train_cfg or train_dataloader"),

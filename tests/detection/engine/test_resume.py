@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from rotated_atss.detection.engine.checkpoint_io import read_checkpoint
+from rotated_atss.detection.engine.resume import describe_finished_training
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -40,6 +42,13 @@ def test_an_empty_last_checkpoint_starts_at_the_beginning(run, tmp_path, read_lo
     (tmp_path / "work" / "last_checkpoint").touch()
     run({"train_cfg.max_iters": 1}, work_dir=str(tmp_path / "work"), resume=True)
     assert "nothing to resume, training starts at the beginning" in read_log(tmp_path / "work")
+
+
+def test_finished_epochs_name_the_option_that_continues():
+    cfg = Config(dict(train_cfg=dict(max_epochs=3)))
+    message = describe_finished_training({"meta": {"iter": 9, "epoch": 3}}, cfg)
+    assert message == "finished: epoch 3 of 3; raise --epochs to train longer"
+    assert describe_finished_training({"meta": {"iter": 6, "epoch": 2}}, cfg) is None
 
 
 def test_resume_without_a_checkpoint_starts_at_the_beginning(run, read_scalars, read_log):
