@@ -74,7 +74,7 @@ def prepare(folder: Path, python: str = sys.executable) -> dict[str, list[str]]:
         "check-submission": ["check-submission", "task1", "--classes", "plane,"],
         "draw": ["draw", *inputs, "--out", "drawn"],
         TRAIN_START: ["train", START_CONFIG, "--iterations", "1", "--workers", "0", "--work-dir", "start", *options],
-        TRAIN: ["train", CONFIG, "--iterations", "1", "--workers", "0", "--work-dir", "work", *options],
+        TRAIN: ["train", CONFIG, "--iterations", "1", "--workers", "0", "--work-dir", "work", "--overwrite", *options],
         "test": ["test", CONFIG, CHECKPOINT, "--data", "tile_split", "--workers", "0"],
         "predict": ["predict", CONFIG, CHECKPOINT, "tile/images/A.png", "--size", "0"],
         PREDICT_EXPORTED: ["predict", EXPORTED, "large.png", "--size", "1024", "--out", "exported"],

@@ -109,6 +109,7 @@ def _train(args: argparse.Namespace, data_roots: Mapping[str, str]) -> Path:
 
     options = TrainOptions(
         work_dir=str(Path(args.out, "work")),
+        overwrite=True,
         device=args.device,
         seed=args.seed,
         cfg_options={**data_roots, **_schedule_options(args)},

@@ -30,6 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of epochs; learning rate schedules are scaled in proportion (default: that of the config)",
     )  # fmt: skip
     parser.add_argument("--work-dir", metavar="DIR", help="folder for checkpoints and logs (default: work_dirs/CONFIG)")
+    parser.add_argument(
+        "--overwrite", action="store_true",
+        help="remove the checkpoints of an earlier training from the work folder when the training starts",
+    )  # fmt: skip
     _add_start_arguments(parser)
     parser.add_argument("--amp", action="store_true", help="train in mixed precision (bfloat16) on CPU or CUDA")
     parser.add_argument(
@@ -127,8 +131,8 @@ def run(args: argparse.Namespace) -> int:
 
     set_local_rank(args)
     options = TrainOptions(
-        work_dir=args.work_dir, resume=args.resume, amp=args.amp, compile=args.compile, seed=args.seed,
-        deterministic=args.deterministic, from_scratch=args.from_scratch, iterations=args.iterations,
+        work_dir=args.work_dir, overwrite=args.overwrite, resume=args.resume, amp=args.amp, compile=args.compile,
+        seed=args.seed, deterministic=args.deterministic, from_scratch=args.from_scratch, iterations=args.iterations,
         device=args.device, launcher=args.launcher, workers=args.workers, classes=args.classes, data=args.data,
         epochs=args.epochs, init_from=args.init_from, reset_class_layer=args.reset_class_layer,
         on_bad_image=args.on_bad_image, on_nonfinite_loss=args.on_nonfinite_loss,

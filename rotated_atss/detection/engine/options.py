@@ -46,6 +46,8 @@ class TrainOptions(RunOptions):
 
     Attributes:
         resume: Checkpoint to resume from; True for the latest one of the work folder, False to start a new training.
+        overwrite: Remove the checkpoints of an earlier training from the work folder when the training starts. False
+            makes them an error, unless the training is resumed.
         amp: Mixed precision in bfloat16.
         compile: Compile backbone and neck with ``torch.compile``.
         seed: Seed of all random numbers.
@@ -70,6 +72,7 @@ class TrainOptions(RunOptions):
     """
 
     resume: str | Path | bool = False
+    overwrite: bool = False
     amp: bool = False
     compile: bool = False
     seed: int | None = None

@@ -76,6 +76,9 @@ def prepare_train(cfg: Config, options: TrainOptions) -> Config:
         if not isinstance(options.resume, bool):
             cfg.load_from = str(options.resume)
     if cfg.get("resume"):
+        if options.overwrite:
+            what = "--overwrite and --resume exclude each other"
+            raise UserError(what, hint="use --resume to continue a training, --overwrite to replace it")
         _set_resumed_checkpoint(cfg)
     return cfg
 

@@ -30,8 +30,9 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
         The folder of checkpoints and logs.
 
     Raises:
-        UserError: The config, data, weights or device is invalid, another training runs in the work folder, or the disk
-            is full.
+        UserError: The config, data, weights or device is invalid, the work folder contains checkpoints of an earlier
+            training and the options contain neither ``resume`` nor ``overwrite``, another training runs in the work
+            folder, or the disk is full.
         TerminatedError: SIGTERM or SIGUSR1 ended the training; a checkpoint is written.
 
     Example::

@@ -41,7 +41,7 @@ from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_
 from rotated_atss.detection.engine.stop_signal import checkpoint_on_signal
 from rotated_atss.detection.engine.training_metadata import ModelInfoHook
 from rotated_atss.detection.engine.validation_log import ValidationLogHook
-from rotated_atss.detection.engine.work_folder import reserve_work_folder
+from rotated_atss.detection.engine.work_folder import RemoveCheckpointsHook, reserve_work_folder
 from rotated_atss.io.cpu_threads import stop_following_cpu_load
 
 
@@ -75,7 +75,8 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
     else:
         content = read_checkpoint(resume_from)
         seed_warning = restore_seed(cfg, content)
-    with process_group(cfg.launcher, cfg.get("env_cfg") or {}), reserve_work_folder(cfg.work_dir):
+    may_have_checkpoints = options.overwrite or bool(cfg.get("resume"))
+    with process_group(cfg.launcher, cfg.get("env_cfg") or {}), reserve_work_folder(cfg.work_dir, may_have_checkpoints):
         runner = build_runner(cfg)
         if resume_from is not None:
             if not _prepare_resume(runner, cfg, resume_from, content):
@@ -94,6 +95,8 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
         for warning in (*describe_unreached_milestones(cfg), *describe_overridden_lr(cfg, options.cfg_options)):
             runner.logger.warning(warning)
         _log_scaled_lr(runner, cfg)
+        if options.overwrite:
+            runner.register_hook(RemoveCheckpointsHook())
         if options.compile:
             compile_network(unwrap_model(runner.model))
         return _run_training_loop(runner, options)

@@ -26,8 +26,9 @@ def test_full_disk_leaves_no_partial_checkpoint(run, monkeypatch, fault):
 
 
 def test_interrupted_save_keeps_the_older_checkpoint(run, monkeypatch):
-    folder = run({"train_cfg.max_iters": 1, "default_hooks.checkpoint.interval": 1})
-    before = (folder / "iter_1.pth").read_bytes()
+    changes = {"train_cfg.max_iters": 2, "default_hooks.checkpoint.interval": 1}
+    folder = run(changes)
+    before = (folder / "iter_2.pth").read_bytes()
 
     def interrupted(self, data, path):
         Path(path).write_bytes(data[:1000])
@@ -35,6 +36,6 @@ def test_interrupted_save_keeps_the_older_checkpoint(run, monkeypatch):
 
     monkeypatch.setattr(LocalBackend, "put", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run({"train_cfg.max_iters": 1, "default_hooks.checkpoint.interval": 1}, work_dir=str(folder))
-    assert (folder / "iter_1.pth").read_bytes() == before
-    assert [path.name for path in folder.iterdir() if "pth" in path.name] == ["iter_1.pth"]
+        run(changes, work_dir=str(folder), resume=str(folder / "iter_1.pth"))
+    assert (folder / "iter_2.pth").read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir() if "pth" in path.name) == ["iter_1.pth", "iter_2.pth"]

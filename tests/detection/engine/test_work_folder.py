@@ -1,4 +1,4 @@
-"""Work folders in which another training runs."""
+"""Work folders that contain an earlier training, or in which another training runs."""
 
 import os
 import signal
@@ -15,6 +15,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.run_lock import run_lock
 
 PUBLISHED = "rotated_atss_obb_r50_fpn_1x_dota_le90"
+ADVICE = "(continue with --resume, choose another --work-dir, or replace them with --overwrite)"
 ONE_STEP = {"train_cfg.max_iters": 1}
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -24,7 +25,43 @@ def names(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
-@pytest.mark.parametrize("options", [{}, {"resume": True}], ids=str)
+@pytest.mark.parametrize("name", ["epoch_2.pth", "iter_500.pth", "interrupted.pth", "best_AP.pth", "last_checkpoint"])
+def test_a_folder_with_checkpoints_is_refused(run, tmp_path, fault, name):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / name).write_text("old")
+    message = f"{work}: the work folder must contain no checkpoints of an earlier training, got {name} {ADVICE}"
+    assert fault(run, ONE_STEP, work_dir=str(work)) == message
+    assert names(work) == [name]
+    assert (work / name).read_text() == "old"
+
+
+def test_overwrite_removes_the_old_checkpoints_when_the_training_starts(run, tmp_path, fault):
+    work = tmp_path / "work"
+    work.mkdir()
+    old = ["best_AP.pth", "epoch_2.pth", "interrupted.pth", "iter_500.pth", "last_checkpoint"]
+    for name in [*old, "weights.pth"]:
+        (work / name).write_text("old")
+    fault(run, {**ONE_STEP, "optim_wrapper.optimizer.type": "SDG"}, work_dir=str(work), overwrite=True)
+    assert {*old, "weights.pth"} <= set(names(work))
+    run(ONE_STEP, work_dir=str(work), overwrite=True)
+    left = [name for name in names(work) if name.endswith((".pth", "last_checkpoint"))]
+    assert left == ["iter_1.pth", "last_checkpoint", "weights.pth"]
+    assert (work / "last_checkpoint").read_text() == str(work / "iter_1.pth")
+
+
+def test_start_weights_of_the_overwritten_training_are_loaded_first(run, read_log):
+    work = run(ONE_STEP)
+    run(ONE_STEP, work_dir=str(work), init_from=str(work / "iter_1.pth"), overwrite=True)
+    assert "iter_1.pth" in read_log(work)
+    assert (work / "iter_1.pth").is_file()
+
+
+def test_overwrite_and_resume_exclude_each_other(run, fault):
+    assert "--overwrite and --resume exclude each other" in fault(run, ONE_STEP, overwrite=True, resume=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}], ids=str)
 def test_a_second_training_in_the_folder_is_refused(run, tmp_path, fault, options):
     work = tmp_path / "work"
     work.mkdir()
@@ -87,7 +124,7 @@ def error_lines(process, seconds=60):
 def test_lock_of_a_running_a_stopped_and_a_killed_training(start, tmp_path):
     first = start()
     wait_for_checkpoint(first, tmp_path / "work")
-    second = start()
+    second = start("--overwrite")
     (line,) = error_lines(second)
     assert f"another run writes into this folder: process {first.pid} on " in line
     assert (second.returncode, first.poll()) == (2, None)
