@@ -46,8 +46,8 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     inference.add_argument(
         "--fast", action="store_true",
         help="select and print the fastest way to run the model on this machine; worthwhile for many images. For an "
-        "ONNX file, ONNX Runtime and OpenVINO are timed first; otherwise bfloat16, if the processor supports it, and "
-        "channels last are used",
+        "ONNX file: the faster of ONNX Runtime and OpenVINO, which are timed at the start. For a checkpoint: channels "
+        "last and, if the processor supports it, bfloat16",
     )  # fmt: skip
     inference.add_argument("--amp", action="store_true", help="run the network in bfloat16")
     inference.add_argument(
@@ -74,13 +74,13 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
     parse_resolution(args.resolution)  # only a check: predict parses it again with the model metadata
     args.format = ",".join(parse_formats(args.format))
     parse_pixel_options(args)  # only a check, too
-    # Created only to check the ranges of the values. Without --size, the limit of the gap is the window size in the
-    # model metadata, with which predict checks it later.
+    # This Tiling only checks the ranges of the values. Without --size, --gap is not checked here: its limit is the
+    # window size in the model metadata, with which predict checks it later.
     size, gap = (Tiling.size, None) if args.size is None else (args.size, args.gap)
     iou_threshold = Tiling.iou_threshold if args.iou is None else args.iou
     Tiling(size, gap, args.batch, iou_threshold)
     paths = find_images(args.images)
-    # the subfolders, too, because a single image may be in OUT/pictures
+    # The subfolders, too: if the input is a single image, only its folder is refused, which can be OUT/pictures.
     check_output_folders([args.out, *(Path(args.out) / name for name in (DETECTIONS, PICTURES))], args.images)
     if args.coco_annotations and not args.json:
         raise UserError("--coco-annotations is used only with --json, which is missing", hint="add --json FILE")

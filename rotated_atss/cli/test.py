@@ -76,14 +76,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     """Test an exported graph. The packages for training need not be installed."""
-    options = {
+    inapplicable_options = {
         "--tta": args.tta, "--classes": args.classes, "--cfg-options": args.cfg_options,
         "--workers": args.workers is not None, "--on-bad-image skip": args.on_bad_image == "skip",
         "--launcher": args.launcher != "none",
     }  # fmt: skip
-    check_onnx_options(config, options)
+    check_onnx_options(config, inapplicable_options)
     if args.data is None:
-        raise UserError("an ONNX file contains no test data", where="--data", hint="give the folder of a split")
+        raise UserError(
+            "an ONNX file does not state where the test data is", where="--data", hint="give a folder of tiles"
+        )
     from rotated_atss.dota.folders import IMAGES, TEST_SUBSETS, find_tiles, missing_tiles_error
     from rotated_atss.io.files import check_outputs
     from rotated_atss.io.json_values import replace_nonfinite

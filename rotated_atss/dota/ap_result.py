@@ -46,7 +46,7 @@ class ClassResult:
 
     @property
     def ap50_95(self) -> float:
-        """Mean AP over the IoU thresholds."""
+        """Mean AP over the evaluated IoU thresholds, by default 0.5, 0.55, ..., 0.95."""
         return float(np.mean(list(self.ap_by_iou.values())))
 
 
@@ -61,8 +61,9 @@ class EvaluationResult:
         difficult: ``ignore`` or ``count``.
         dataset: Name of the dataset whose evaluation rule was used, such as ``v1.0`` for DOTA.
         iou_thresholds: Evaluated IoU thresholds.
-        by_size: For ``coco``: mean AP over IoU thresholds and classes, by name of the size range. All other values of
-            this result are those of the first size range.
+        by_size: For ``coco``: mean AP over IoU thresholds and classes, by name of the size range. The first range is
+            the one that the dataset reports as its AP, such as "all" for COCO; all other values of this result are for
+            it.
     """
 
     per_class: dict[str, ClassResult]
@@ -143,7 +144,8 @@ def format_table(result: EvaluationResult) -> str:
         sum(getattr(class_result, attribute) for class_result in class_results) for attribute in _COUNT_FIELDS.values()
     ]
     mean_recall = ""  # left empty: recall is not averaged
-    rows.append(("mean", *map(str, totals), mean_recall, *map(_format_value, result.values().values())))
+    means = result.values()
+    rows.append(("mean", *map(str, totals), mean_recall, *map(_format_value, means.values())))
     lines = align_columns(rows)
     separator = "-" * len(lines[0])
     return "\n".join([lines[0], separator, *lines[1:-1], separator, lines[-1], *_format_settings(result)])

@@ -100,11 +100,11 @@ def convert_labels(
         source, source_format, images=image_files, classes=classes, fit_polygons=fit_polygons,
         class_column=class_column, class_name=class_name,
     )  # fmt: skip
-    notes: Counter[Note] = Counter()  # counts by the noun that is counted and the rest of the note
+    notes: Counter[Note] = Counter()  # number of occurrences by note, such as ("score", ": left out")
     source_records = list(label_set.images)  # one per image
     if classes is not None:
-        # readers use ``classes`` only for class indices and names with spaces, so unknown names are rejected here
-        source_records = [check_classes(record, classes) for record in source_records]
+        # Readers do not reject unknown names: they use ``classes`` to look up indices and to find names with spaces.
+        source_records = [respell_classes(record, classes) for record in source_records]
     source_classes = {name for record in source_records for name in record.classes}
     records = [_rename(record, class_map, notes) for record in source_records]
     out_classes = _order_classes(label_set, records, classes, class_map)
@@ -127,10 +127,10 @@ def convert_labels(
     )
 
 
-def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
+def respell_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
     """Return a record with its class names spelled as in ``classes``.
 
-    Names that differ only in case, or in hyphens instead of spaces, are the same class.
+    A name is compared with ``classes`` as it is first, and then without regard to case. Hyphens and spaces are equal.
 
     Raises:
         UserError: A class is not in ``classes``. The message has ``path:line`` where the format has lines.
@@ -139,11 +139,11 @@ def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
         >>> from rotated_atss.label_formats.records import ObjectList
         >>> objects = ObjectList()
         >>> objects.add([1, 2, 11, 2, 11, 8, 1, 8], "Small Car", where="P1.xml:3", line=3)
-        >>> check_classes(objects.build("P1", Path("P1.xml")), ["Small-Car"]).classes
+        >>> respell_classes(objects.build("P1", Path("P1.xml")), ["Small-Car"]).classes
         ('Small-Car',)
     """
     spellings = {hyphenate(name).casefold(): name for name in classes}
-    # names in ``classes`` that differ only in case are different classes, found by their exact spelling
+    # exact spellings take precedence, so that classes that differ only in case stay different
     spellings |= {hyphenate(name): name for name in classes}
     respelled = []
     for row, name in enumerate(record.classes):
@@ -194,7 +194,8 @@ def _order_classes(
     """Return the classes of the output: first in the index order of the source, then other classes by name."""
     ordered = list(classes or label_set.classes)
     if class_map is not None:
-        # a class that the map does not list has no objects, or _rename would have raised; it is dropped
+        # Drop classes that the map does not list, unless it has a rule for all others ("*"). They have no objects:
+        # _rename has raised an error for an object of such a class.
         map_or_drop = {OTHERS: "", **class_map}
         renamed = [map_class(name, map_or_drop, "") for name in ordered]
         ordered = [name for name in renamed if name]
@@ -275,7 +276,8 @@ def _note_record_losses(
         target: The target format.
         notes: Notes of all records, to which those of this record are added.
         has_scores: Whether any record has scores.
-        max_shift: Largest shift of a corner over all records, pixels. It is part of the note, so all records share it.
+        max_shift: Largest shift of a corner over all records, pixels. Notes are counted by their text, which contains
+            this value, so it must be the same for all records.
     """
 
     def note(noun: str, text: str, count: int) -> None:

@@ -14,7 +14,7 @@ from rotated_atss.dota.labels import Labels, read_labels
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.class_list import NAMES_FILES
 from rotated_atss.label_formats.class_map import map_class, unused_names_note
-from rotated_atss.label_formats.convert import check_classes
+from rotated_atss.label_formats.convert import respell_classes
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.reading import (
     AUTO,
@@ -194,7 +194,7 @@ def _warn_unused_names(
 def _to_labels(record: ImageLabels, class_map: Mapping[str, str] | None, classes: Sequence[str] | None) -> Labels:
     """Convert the labels of an image to DOTA labels: check or rename the classes, and replace spaces in their names."""
     if class_map is None and classes is not None:
-        record = check_classes(record, classes)
+        record = respell_classes(record, classes)
     # the class map refers to the names in the files; _map_classes then hyphenates the new names
     names = record.classes if class_map is not None else tuple(map(hyphenate, record.classes))
     labels = Labels(record.polygons, names, record.difficult, record.lines)

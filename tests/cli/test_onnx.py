@@ -36,7 +36,7 @@ def test_options_that_do_not_apply_to_an_onnx_file(path, tmp_path, user_error):
     assert "an ONNX file contains its config, got a config too" in user_error(
         "predict", "rotated_atss_obb_r18_demo_le90", path, image
     )
-    assert "--data: an ONNX file contains no test data" in user_error("test", path)
+    assert "--data: an ONNX file does not state where the test data is" in user_error("test", path)
     test_words = ("test", path, "--data", tmp_path)
     assert "--tta: this option does not apply" in user_error(*test_words, "--tta")
     assert "--workers: this option does not apply" in user_error(*test_words, "--workers", "0")

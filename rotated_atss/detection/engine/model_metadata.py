@@ -28,7 +28,8 @@ from rotated_atss.io.pixel_options import AUTO, PixelOptions
 from rotated_atss.tiling.predict import Tiling
 from rotated_atss.tiling.split_settings import default_gap
 
-# Config keys that describe a run or published results (``published``) and not the model; they are not in the metadata.
+# Config keys that describe a run or published results (``published``) and not the model. They are left out of the
+# config in the metadata.
 _RUN_KEYS = ("work_dir", "load_from", "resume", "launcher", "randomness", "config_name", "published", "on_bad_image")
 # Steps of a test pipeline that the metadata can describe: those that do not change the pixels, and those that resize.
 _NONPIXEL_STEPS = ("LoadBoxes", "LoadAnnotations", "PackSample", "PackDetInputs")
@@ -101,7 +102,7 @@ def default_window(cfg: Config) -> Window:
     dataset = find_test_dataset(cfg)
     try:
         resize = _find_resize_scale(list(dataset.get("pipeline") or ()))
-    except UserError:  # no error here: only model metadata has to describe every step
+    except UserError:  # a step that model metadata cannot describe, which does not matter for the window
         resize = None
     if dataset.get("type") != "DOTADataset" or (resize is not None and resize[0] != resize[1]):
         return Window(WHOLE_IMAGE, 0)
@@ -175,7 +176,7 @@ def _find_resize_scale(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | 
     Raises:
         UserError: The pipeline, after its loading step, has a step that the metadata cannot describe.
     """
-    resize = None
+    resize = None  # a single resize that keeps the aspect ratio can be described; any other one is an error
     for step in steps[1:]:
         step_type = step["type"].rpartition(".")[2]  # without the scope of a registry
         if step_type in _RESIZING_STEPS and step.get("scale_factor") == 1.0:  # keeps the size

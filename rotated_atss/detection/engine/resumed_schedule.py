@@ -15,7 +15,8 @@ from mmengine.runner import Runner
 from rotated_atss.detection.engine.epoch_loop import EPOCH_LENGTH
 from rotated_atss.errors import UserError
 
-# Keys of a schedule's state that change with each step or do not affect the learning rate.
+# Keys of a schedule's state that are not compared: they change with each step, do not affect the learning rate or, like
+# base_values, are compared as settings of the parameter groups.
 SCHEDULE_STATE = ("last_step", "_global_step", "_last_value", "base_values", "verbose")
 SCHEDULED_PREFIXES = ("initial_", "max_", "min_")  # keys that schedules add to a parameter group
 
@@ -43,7 +44,7 @@ class ResumedScheduleHook(Hook):
         schedulers, states = runner.param_schedulers or [], checkpoint.get("param_schedulers") or []
         if not isinstance(runner.optim_wrapper, OptimWrapper) or isinstance(schedulers, dict):
             return  # with several optimizers, the state of the checkpoint applies
-        groups = list(runner.optim_wrapper.param_groups)  # with MMEngine's extra group, like _saved_groups
+        groups = list(runner.optim_wrapper.param_groups)  # with the empty group that MMEngine adds, see _saved_groups
         saved_groups = _saved_groups(checkpoint["optimizer"])
         _check_same_optimizer(groups, saved_groups, self.path)
         differences = [*_schedule_differences(schedulers, states), *_group_differences(groups, saved_groups)]
@@ -57,8 +58,8 @@ class ResumedScheduleHook(Hook):
         if is_replayable:
             meta = checkpoint["meta"]
             replay_schedules(schedulers, meta["iter"], meta["epoch"], meta.get(EPOCH_LENGTH))
-            # groups now have the learning rate at the checkpoint's iteration. It is copied to saved_groups, which
-            # MMEngine loads into the optimizer after this hook.
+            # groups now have the learning rate at the checkpoint's iteration. It is copied into the dictionaries of the
+            # checkpoint (saved_groups), which MMEngine loads into the optimizer after this hook.
             for group, saved_group in zip(groups, saved_groups, strict=True):
                 saved_group.update({key: value for key, value in group.items() if key != "params"})
             checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in schedulers]
@@ -73,7 +74,8 @@ def replay_schedules(
         schedulers: Schedules that have made no step. The learning rate and other settings of their optimizer change.
         iterations: Number of iterations.
         epochs: Number of complete epochs within these iterations; 0 in training by iterations.
-        epoch_length: Iterations per epoch; None if the iterations are those of the complete epochs.
+        epoch_length: Iterations per epoch. None if the last epoch is complete, so that it follows from the other two
+            numbers.
 
     Example:
         >>> import torch
@@ -146,7 +148,7 @@ def _schedule_differences(schedulers: Sequence[_ParamScheduler], states: Sequenc
     for number, (scheduler, state) in enumerate(zip(schedulers, states, strict=True)):
         settings, saved = _constant_settings(scheduler.state_dict()), _constant_settings(state)
         names = [name for name in sorted({*settings, *saved}) if settings.get(name) != saved.get(name)]
-        # Private values are derived from public ones. They are reported only if no public value differs.
+        # Most private values follow from public ones, so they are reported only if no public value differs.
         names = [name for name in names if not name.startswith("_")] or names
         lines += [
             _describe_difference(f"param_scheduler[{number}].{name.lstrip('_')}", saved.get(name), settings.get(name))

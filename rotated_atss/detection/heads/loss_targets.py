@@ -16,7 +16,7 @@ def loss_target(loss: nn.Module) -> str:
             ``boxes`` for the IoU and Gaussian losses of MMDetection and mmrotate, ``deltas`` for others.
 
     Returns:
-        ``deltas``, ``boxes``, or ``both`` (deltas and decoded boxes).
+        ``deltas``, ``boxes``, or ``both`` for a loss of deltas that also takes decoded boxes (``KFIoULoss``).
 
     Example:
         >>> import torch
@@ -39,8 +39,8 @@ def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
         reg_decoded_bbox: Whether the head computes the box loss on decoded boxes.
 
     Raises:
-        ValueError: The loss compares boxes and ``reg_decoded_bbox`` is False, or the loss compares deltas (or both) and
-            ``reg_decoded_bbox`` is True.
+        ValueError: The loss compares boxes and ``reg_decoded_bbox`` is False, or the loss compares deltas and
+            ``reg_decoded_bbox`` is True. A loss of both is given deltas, so it needs False, too.
 
     Example:
         >>> import torch
