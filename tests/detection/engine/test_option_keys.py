@@ -40,8 +40,7 @@ def test_options_of_the_documentation_are_found():
 
 @pytest.mark.parametrize("place, config, key", OPTIONS, ids=[f"{place}-{key}" for place, _, key in OPTIONS])
 def test_options_of_the_documentation_are_accepted(place, config, key):
-    cfg = load_config(config)
-    check_option_keys(cfg, [key], place)
+    assert load_config(config, {key: 1}) is not None, place
 
 
 @pytest.mark.parametrize(
