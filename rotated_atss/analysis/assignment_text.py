@@ -81,7 +81,7 @@ def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
         >>> priors = torch.tensor([[x, 4, 16, 16, 0] for x in (4.0, 12, 20, 28)])
         >>> trace = trace_atss(priors, [4], torch.tensor([[13.0, 4, 16, 12, 0.1]]), 0, topk=3)
         >>> print(*format_trace(trace, [8]), sep="\n")
-        lines 3-6    candidates: the k = 3 nearest priors per level, L = 1 level: 3
+        lines 3-6    3 candidates: the k = 3 nearest priors on each of L = 1 level
         line 7       IoU of the candidates with the object: 0.23 to 0.67
         line 8       mean m = 0.408
         line 9       standard deviation v = 0.235
@@ -98,7 +98,7 @@ def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
     if trace.priors_per_location > 1:
         nearest_priors = f"{trace.priors_per_location} priors of each of the k = {trace.topk} nearest locations"
     return [
-        f"lines 3-6    candidates: the {nearest_priors} per level, L = {levels}: {len(trace.iou)}",
+        f"lines 3-6    {count_of(len(trace.iou), 'candidate')}: the {nearest_priors} on each of L = {levels}",
         f"line 7       IoU of the candidates with the object: {lowest:.2f} to {highest:.2f}",
         f"line 8       mean m = {trace.mean:.3f}",
         f"line 9       standard deviation v = {trace.deviation:.3f}",

@@ -10,6 +10,8 @@ from rotated_atss.cli._completion_candidates import Candidates, CommandCompletio
 _HEAD = f"# Completion of {PROGRAM}, written by: {PROGRAM} completion"  # the scripts append the name of the shell
 
 # {option_value_cases}: one case per option that takes a value; it completes the word after the option.
+# {commands_with_actions}: commands whose second word is an action, such as "models list". Command and action together
+# then select the case.
 # {command_cases}: one case per command; it completes all other words. If the word at the cursor starts with "-", the
 # candidates are the options, otherwise those of the positional arguments.
 # bash splits --option=value into three words, so the script looks for the option before the "=".
@@ -135,7 +137,8 @@ def _zsh_option_specs(option: Option) -> Iterator[str]:
 def _zsh_candidates(candidates: Candidates) -> str:
     words = f"compadd -- {' '.join(candidates.words)}; " if candidates.words else ""
     paths = "_files" if candidates.files else "_files -/" if candidates.folders else ""
-    return f"{{{words}{paths}}}" if words or paths else " "  # to _arguments, " " is a value without completions
+    code = words + paths  # _arguments runs it in braces
+    return "{" + code + "}" if code else " "  # " " stands for a value without candidates
 
 
 def _zsh_quote(text: str) -> str:

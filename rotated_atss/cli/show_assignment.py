@@ -102,6 +102,7 @@ def _prepare_assignment(
     dataset: dict[str, Any] = next(innermost_dataset_cfgs(train_loader.get("dataset")), {})
     rule = dataset.get("difficult", "keep")  # what happens to difficult objects: keep, ignore or drop
     lowest_flag = dataset.get("difficult_from", 1)  # objects with at least this flag are difficult
+    # CROWD is a flag above those of DOTA (0, 1, 2)
     is_difficult = [lowest_flag <= flag < CROWD for flag in objects.difficult]
     rows = [row for row, difficult in enumerate(is_difficult) if not (difficult and rule == "drop")]
     is_ignored = [objects.difficult[row] == CROWD or (is_difficult[row] and rule == "ignore") for row in rows]
@@ -116,7 +117,10 @@ def _prepare_assignment(
 
 
 def _compute_traces(assignment: ImageAssignment, object_index: int | None) -> dict[str, AssignmentTrace]:
-    """Compute the traces of an object by variant: hbb and obb for oriented boxes, otherwise config.
+    """Compute the traces of an object by variant.
+
+    For oriented boxes, the variants are the kinds of boxes whose IoU is computed, "hbb" and "obb". For horizontal
+    boxes, the only variant is "config", the assigner as configured.
 
     Without an object, or if the assigner is not ATSS, there are no traces.
     """
@@ -143,7 +147,8 @@ def _print_assignment(
     print(picture_title(cfg, image, assignment, names))
     if objects.num_without_area:
         print(f"{count_of(objects.num_without_area, 'object')} without area left out")
-    if width > _MAX_REDUCTION * assignment.inputs.image_wh[0]:
+    input_width, _ = assignment.inputs.image_wh
+    if width > _MAX_REDUCTION * input_width:
         print(
             f"the image of {width} x {height} px is reduced as in the config's test pipeline; training uses tiles: "
             "give a tile written by rotated-atss split"

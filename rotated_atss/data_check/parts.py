@@ -101,7 +101,7 @@ def list_part_images(part: DataPart, coco: CocoReport | None) -> tuple[list[Path
         ...     [problem.kind for problem in list_part_images(DataPart(Path(folder)), None)[1]]
         ['shared-name', 'skipped-file']
     """
-    # also with a COCO file, because this raises an error if the folder is missing
+    # list_files raises an error if the folder is missing, so it is called with a COCO file, too
     paths = list_files(part.images, IMAGE_SUFFIXES, broken_links=True)
     if coco is not None:
         return _list_coco_images(part, coco)
@@ -132,7 +132,8 @@ def image_name(record: ImageLabels, format_name: str) -> str:
 
     Args:
         record: The labels.
-        format_name: Format of the labels. DOTA text does not name its image: the label file has the name of the image.
+        format_name: Format of the labels. A DOTA label file has the name of its image, already without suffix; a dot in
+            it, as in ``P1.png.txt``, is part of the name.
 
     Example:
         >>> from rotated_atss.label_formats.records import ObjectList

@@ -117,12 +117,10 @@ def _iter_polygons(feature: Any, where: str, notes: Counter[Note]) -> Iterator[_
     geometry = feature.get("geometry")
     kind = geometry.get("type") if isinstance(geometry, Mapping) else None
     coordinates = geometry.get("coordinates") if isinstance(geometry, Mapping) else None
-    polygons = coordinates
-    if kind == "Polygon":
-        polygons = [coordinates] if coordinates else []
-    if kind not in ("Polygon", "MultiPolygon") or not polygons:
+    if kind not in ("Polygon", "MultiPolygon") or not coordinates:
         notes[NOT_POLYGONS] += 1
         return
+    polygons = [coordinates] if kind == "Polygon" else coordinates
     if not isinstance(polygons, list):
         raise UserError(f"coordinates must be a list, got {quote(polygons)}", where=where)
     notes[MULTIPOLYGONS] += len(polygons) > 1

@@ -23,7 +23,7 @@ class ImageDetections(Protocol):
     """Detections on one image, such as :class:`rotated_atss.tiling.merge_boxes.BoxDetections`.
 
     Attributes:
-        name: Image id.
+        name: Image id, that is, the file name of the image without suffix.
         boxes: (K, 5) ``cx, cy, w, h, angle`` in pixels and radians.
         scores: (K,).
         labels: (K,) class indices.
@@ -121,7 +121,7 @@ def _make_image_lookup(images: ImageSource) -> Callable[[str], tuple[str, tuple[
     files = ImageFiles(images)
 
     def look_up_in_folder(image_id: str) -> tuple[str, tuple[int, int]]:
-        path = files.path(image_id, labels="the detections")
+        path = files.path(image_id, labels="the detections")  # named in the error message
         return path.name, image_size(path)
 
     return look_up_in_folder

@@ -75,7 +75,8 @@ class PngRows:
     def _restart(self) -> None:
         """Go back to the first row."""
         self._next_row = 0  # the row that is decoded next
-        # filter type 0 (no filter) and the decoded row above the next one; above the first row, all values are 0
+        # The decoded row above _next_row, in the form of an unfiltered row: filter type 0, then the values. It is
+        # needed to decode the next rows. Above the first row, all values are 0.
         self._row_above = bytes(self._row_bytes)
         self._inflater = self._deflate.decompressobj()
         self._pieces = _iter_image_data(self._file, self._deflate)

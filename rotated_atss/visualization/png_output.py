@@ -1,4 +1,4 @@
-"""Write pictures as PNG files; never overwrite inputs and, if asked to protect them, files of other programs."""
+"""Write pictures as PNG files, without overwriting inputs or, with ``protect_foreign``, files of other programs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def write_png(
     target = Path(path)
     if target.suffix.lower() != ".png":
         raise UserError(f"pictures are written as .png, got '{target.suffix}'", where=target)
-    reject_overlapping_output(target, inputs, may_contain_inputs=True, hint="choose another folder")
+    reject_overlapping_output(target, inputs, hint="choose another folder")
     if protect_foreign:
         check_overwritable(target)
     _, encoded = cv2.imencode(".png", image)

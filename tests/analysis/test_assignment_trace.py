@@ -137,7 +137,7 @@ def test_titles_of_the_strides_end_above_the_last_digit_of_their_counts():
 def test_text_counts_the_priors_of_a_location():
     priors, sizes, gt_boxes = scene(0, per_location=3)
     trace = trace_atss(priors, sizes, gt_boxes, 0, topk=2, priors_per_location=3)
-    line = "lines 3-6    candidates: the 3 priors of each of the k = 2 nearest locations per level, L = 5 levels: 27"
+    line = "lines 3-6    27 candidates: the 3 priors of each of the k = 2 nearest locations on each of L = 5 levels"
     assert format_trace(trace, STRIDES)[0] == line
     assert len(trace.iou) == 2 * 3 * 4 + 3  # the coarsest level has one location
 
