@@ -150,7 +150,10 @@ def read_source_labels(
     records = _match_records(label_set.images, sources, image_folder, format_name, skip_other_images)
     for source in sources:
         if source.image_id not in records and not labeled_only:
-            raise UserError(f"no labels for the image {source.image.name}", where=label_path, hint=f"in {image_folder}")
+            hint = f"in {image_folder}; --labeled-only leaves out such images"
+            if Path(label_path).is_dir():
+                hint += ", an empty label file makes the image background"
+            raise UserError(f"no labels for the image {source.image.name}", where=label_path, hint=hint)
     records_or_none = [records.get(source.image_id) for source in sources]
     return [None if record is None else _to_labels(record, class_map, classes) for record in records_or_none]
 
