@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class UserError(Exception):
@@ -106,6 +106,19 @@ def count_of(number: int, noun: str) -> str:
     if noun.endswith("y") and noun[-2] not in "aeiou":
         return f"{number} {noun[:-1]}ies"
     return f"{number} {noun}s"
+
+
+def first_of(names: Sequence[str]) -> str:
+    """Return the first of some names and the number of the others, for a message.
+
+    Args:
+        names: At least one name.
+
+    Example:
+        >>> first_of(["P1.png"]), first_of(["P1.png", "P2.png", "P3.png"])
+        ('P1.png', 'P1.png and 2 more')
+    """
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def is_or_are(number: int) -> str:

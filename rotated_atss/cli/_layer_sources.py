@@ -16,7 +16,7 @@ from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.detections import Detections, list_task1_files, read_detections
 from rotated_atss.dota.folders import list_label_files
 from rotated_atss.dota.labels import read_labels
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, first_of
 from rotated_atss.ops.box_polygons import hbb_polygons
 
 Style = TypeVar("Style")
@@ -179,5 +179,4 @@ def _group_by_image(by_class: Mapping[str, Detections]) -> dict[str, Layer]:
 def _reject_missing(missing: Sequence[str], where: str | Path, item: str) -> None:
     """Refuse images without an ``item``, such as "label file"; ``missing`` are their file names."""
     if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(f"no {item} for the image {missing[0]}{more}", where=where)
+        raise UserError(f"no {item} for the image {first_of(missing)}", where=where)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rotated_atss.cli._evaluation_options import add_input_arguments, add_rule_arguments, reject_rule_arguments
 from rotated_atss.cli._report_options import add_report_arguments, build_report_options, prepare_report_options
-from rotated_atss.errors import UserError, printable
+from rotated_atss.errors import UserError, first_of, printable
 
 if TYPE_CHECKING:
     from rotated_atss.cli._evaluation import Task1Evaluation
@@ -81,8 +81,7 @@ def _run_task1(args: argparse.Namespace) -> int:
         print(f"classes without a Task1 file, evaluated with no detections: {listed}")
     images_without_detections = _find_images_without_detections(evaluation, classes)
     if images_without_detections:
-        others = f" and {len(images_without_detections) - 1} more" if len(images_without_detections) > 1 else ""
-        print(f"images with objects but without detections: {printable(images_without_detections[0])}{others}")
+        print(f"images with objects but without detections: {printable(first_of(images_without_detections))}")
     if args.json:
         write_json(args.json, result_to_json(evaluation.result))
     if args.report:

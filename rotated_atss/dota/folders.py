@@ -4,7 +4,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from rotated_atss.dota._fields import MAX_FIELD_BYTES
-from rotated_atss.errors import UserError, count_of, printable, quote
+from rotated_atss.errors import UserError, count_of, first_of, printable, quote
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".jp2", ".j2k")
 _MOSAIC_SUFFIXES = (".vrt",)
@@ -207,12 +207,12 @@ def pair_images_and_labels(
     labels_by_stem = {path.stem: path for path in label_paths}
     unlabeled = [path.name for path in image_paths if path.stem not in labels_by_stem]
     if unlabeled:
-        message = f"no label file for {_summarize_names('image', unlabeled)}"
+        message = f"no label file for the image {first_of(unlabeled)}"
         raise UserError(message, where=labels, hint=f"images are in {images}")
     image_stems = {path.stem for path in image_paths}
     without_image = [path.name for stem, path in labels_by_stem.items() if stem not in image_stems]
     if without_image:
-        message = f"no image for {_summarize_names('label file', without_image)}"
+        message = f"no image for the label file {first_of(without_image)}"
         raise UserError(message, where=images, hint=f"labels are in {labels}")
     return [(path, labels_by_stem[path.stem]) for path in image_paths]
 
@@ -250,9 +250,3 @@ def missing_tiles_error(folder: str | Path, missing: str | Path) -> UserError:
     if subsets:
         hint = f"choose a subset: --data {' or '.join(map(str, subsets[:3]))}"
     return UserError("no such folder", where=missing, hint=hint)
-
-
-def _summarize_names(kind: str, names: list[str]) -> str:
-    """Return a phrase such as ``the image P1.png and 2 more``."""
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"the {kind} {names[0]}{more}"
