@@ -18,7 +18,7 @@ TRAINING_STATE = ("meta", "message_hub", "optimizer", "param_schedulers")  # key
 _HUB_KEYS = ("log_scalars", "runtime_info", "resumed_keys")  # of message_hub, MMEngine's store of logged values
 LAST_CHECKPOINT_FILE = "last_checkpoint"  # file that names the latest checkpoint
 INTERRUPTED_CHECKPOINT = "interrupted.pth"  # checkpoint written when a signal ends the training
-_CHECKPOINT_PATTERNS = ("epoch_*.pth", "iter_*.pth", INTERRUPTED_CHECKPOINT)
+CHECKPOINT_PATTERNS = ("epoch_*.pth", "iter_*.pth", INTERRUPTED_CHECKPOINT)
 _HINT = "start from these weights with --init-from"
 
 
@@ -42,7 +42,7 @@ def latest_checkpoint(work_dir: Path) -> Path | None:
     pointer = work_dir / LAST_CHECKPOINT_FILE
     name = pointer.read_text().strip() if pointer.is_file() else ""
     if not name:
-        checkpoints = [path for pattern in _CHECKPOINT_PATTERNS for path in work_dir.glob(pattern)]
+        checkpoints = [path for pattern in CHECKPOINT_PATTERNS for path in work_dir.glob(pattern)]
         return max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
     for path in (work_dir / Path(name).name, Path(name)):
         if path.is_file():

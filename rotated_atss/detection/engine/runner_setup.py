@@ -17,7 +17,7 @@ from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHo
 from rotated_atss.detection.engine.log_targets import report_log_target_errors
 from rotated_atss.detection.engine.progress_hook import ProgressHook
 from rotated_atss.detection.engine.random_numbers import StepSeedHook
-from rotated_atss.errors import UserError
+from rotated_atss.detection.engine.work_folder import work_folder_error
 
 
 def build_runner(cfg: Config) -> AtomicCheckpointRunner:
@@ -38,8 +38,7 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
         with report_build_errors("this config", where=cfg.filename), report_log_target_errors():
             runner = AtomicCheckpointRunner.from_cfg(cfg)
     except OSError as error:
-        what = f"cannot write here: {error.strerror or error}"
-        raise UserError(what, where=error.filename or cfg.work_dir, hint="choose another --work-dir") from error
+        raise work_folder_error(error, cfg.work_dir) from error
     runner.register_hook(StripCallablesHook())
     runner.register_hook(StepSeedHook())
     runner.register_hook(ClassCountHook())

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from mmengine.dist import barrier, broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from rotated_atss.detection.engine.resume import INTERRUPTED_CHECKPOINT, LAST_CHECKPOINT_FILE
+from rotated_atss.detection.engine.resume import CHECKPOINT_PATTERNS, LAST_CHECKPOINT_FILE
 from rotated_atss.errors import UserError
 from rotated_atss.io.run_lock import run_lock
 
 TRAIN_LOCK = ".train.lock"  # exists in the work folder while a training runs
-_PATTERNS = ("epoch_*.pth", "iter_*.pth", INTERRUPTED_CHECKPOINT, "best_*.pth", LAST_CHECKPOINT_FILE)
+_PATTERNS = (*CHECKPOINT_PATTERNS, "best_*.pth", LAST_CHECKPOINT_FILE)
 
 
 def list_training_checkpoints(work_dir: str | Path) -> list[Path]:
@@ -62,17 +62,30 @@ def reserve_work_folder(work_dir: str | Path, may_have_checkpoints: bool) -> Ite
                 errors = [error]
         broadcast_object_list(errors)
         if errors[0] is not None:
-            barrier()  # when the first process ends, a launcher may end the others before they print the error
+            # When the first process ends, a launcher may end the others before they print the error, so it waits for
+            # them. A process that leaves the barrier last can lose its connection to one that has already ended.
+            with suppress(RuntimeError):
+                barrier()
             raise errors[0]
         yield
+
+
+def work_folder_error(error: OSError, folder: str | Path) -> UserError:
+    """Convert an error of writing into a work folder to an error for the user.
+
+    Example:
+        >>> str(work_folder_error(OSError(30, "Read-only file system"), "work"))
+        'work: cannot write here: Read-only file system (choose another --work-dir)'
+    """
+    what = f"cannot write here: {error.strerror or error}"
+    return UserError(what, where=error.filename or folder, hint="choose another --work-dir")
 
 
 def _lock_and_check(stack: ExitStack, folder: Path, may_have_checkpoints: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        what = f"cannot write here: {error.strerror or error}"
-        raise UserError(what, where=error.filename or folder, hint="choose another --work-dir") from error
+        raise work_folder_error(error, folder) from error
     stack.enter_context(run_lock(folder / TRAIN_LOCK))
     checkpoints = [] if may_have_checkpoints else list_training_checkpoints(folder)
     if checkpoints:
