@@ -20,7 +20,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BIN = "Scripts" if os.name == "nt" else "bin"
 COMPILERS = ("cc", "c++", "gcc", "g++", "clang", "clang++", "nvcc", "cl")
-MAX_WHEEL_BYTES = 1_300_000
 
 
 def main(argv=None):
@@ -42,11 +41,10 @@ def main(argv=None):
 
 
 def build(folder):
-    """Build sdist and wheel; the wheel is small, and the sdist builds the same one."""
+    """Build sdist and wheel, and check that the sdist builds the same wheel."""
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", str(folder / "dist")], cwd=ROOT, check=True)
     (wheel,) = (folder / "dist").glob("*.whl")
     (sdist,) = (folder / "dist").glob("*.tar.gz")
-    assert wheel.stat().st_size < MAX_WHEEL_BYTES, f"{wheel.name} has {wheel.stat().st_size} bytes"
     shutil.unpack_archive(sdist, folder / "sdist")
     (source,) = (folder / "sdist").iterdir()
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "again")]

@@ -59,15 +59,19 @@ def test_mmcv_can_be_excluded_from_the_pins(bootstrap: ModuleType) -> None:
     assert bootstrap.pinned_requirement("onedl-mmcv") in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-def test_wheel_contains_configs_and_tools(tmp_path: Path) -> None:
+def test_wheel_contains_configs_and_tools_and_only_small_text_files(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
+    entries = [entry for entry in zipfile.ZipFile(wheel).infolist() if ".dist-info/" not in entry.filename]
+    names = {entry.filename for entry in entries}
     configs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.py")}
     assert {f"rotated_atss/.mim/{name}" for name in configs | {"tools/train.py", "model-index.yml"}} <= names
     assert {"rotated_atss/py.typed", "rotated_atss/ops/iou.py", "rotated_atss/tiling/split.py"} <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "scripts", "data_prep", ".ci"))]
+    suffixes = {".css", ".html", ".js", ".json", ".py", ".sh", ".txt", ".typed", ".yml"}
+    assert {Path(name).suffix for name in names} <= suffixes
+    assert max(entry.file_size for entry in entries) < 300_000
 
 
 def test_release_files_state_the_version_of_the_package() -> None:
