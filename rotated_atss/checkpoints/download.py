@@ -6,11 +6,8 @@ import hashlib
 import http.client
 import os
 import re
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,7 @@ from rotated_atss.io.run_lock import run_lock
 
 CACHE_VARIABLE = "ROTATED_ATSS_CACHE"
 TIMEOUT_S = 20  # maximum wait for an answer of the server
-LOCK_TIMEOUT_S = 3600  # maximum wait for another process that downloads the same file
+LOCK_TIMEOUT_S = 3600.0  # maximum wait for another process that downloads the same file
 _BLOCK_BYTES = 2**20
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")  # value of this HTTP header: bytes first-last/total
 
@@ -80,7 +77,8 @@ def fetch(entry: RegistryEntry, *, progress: bool | None = None) -> Path:
     except OSError as error:
         hint = f"choose another folder with {CACHE_VARIABLE}"
         raise UserError(f"the cache cannot be written: {error.strerror}", where=path.parent, hint=hint) from error
-    with _wait_for_lock(path.with_name(f".{path.name}.lock")):
+    # another process, such as another rank of the training, may download the same file
+    with run_lock(path.with_name(f".{path.name}.lock"), LOCK_TIMEOUT_S):
         if path.is_file():
             _check_hash(path, entry)
         else:
@@ -104,22 +102,6 @@ def is_usable(entry: RegistryEntry, path: str | Path) -> bool:
         True
     """
     return entry.kind == "backbone" or read_model_info(path) is not None
-
-
-@contextmanager
-def _wait_for_lock(path: Path) -> Iterator[None]:
-    """Hold a lock file. Wait while another process, such as another rank of the training, downloads the same file."""
-    deadline = time.monotonic() + LOCK_TIMEOUT_S
-    with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(run_lock(path))
-                break
-            except UserError:  # another process holds the lock
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-        yield
 
 
 def sha256_of(path: str | Path) -> str:

@@ -176,7 +176,7 @@ def find_entry(name: str, registry: dict[str, RegistryEntry] | None = None) -> R
     """Return the entry of a model.
 
     Args:
-        name: Name of the model.
+        name: Name of the model, or of a config to which exactly one model belongs.
         registry: Entries by name; None loads the registry.
 
     Raises:
@@ -189,16 +189,17 @@ def find_entry(name: str, registry: dict[str, RegistryEntry] | None = None) -> R
         rotated_atss.errors.UserError: no such model, got 'resnet5' (nearest: resnet50, ...
     """
     registry = load_registry() if registry is None else registry
-    if name in registry:
-        return registry[name]
-    raise UserError(
-        f"no such model, got '{name}'",
-        hint=f"{similar_names_hint(name, list(registry))}all names: rotated-atss models list",
-    )
+    entry = look_up(name, registry)
+    if entry is None:
+        hint = f"{similar_names_hint(name, list(registry))}all names: rotated-atss models list"
+        raise UserError(f"no such model, got '{name}'", hint=hint)
+    return entry
 
 
 def find_file_or_entry(name: str | Path) -> Path | RegistryEntry:
     """Return ``name``, the path of a checkpoint, if that file exists, or else the registry entry of that name.
+
+    As in :func:`find_entry`, the name can be that of a config.
 
     Raises:
         UserError: There is neither such a file nor such an entry.
@@ -210,10 +211,22 @@ def find_file_or_entry(name: str | Path) -> Path | RegistryEntry:
     if Path(name).is_file():
         return Path(name)
     registry = load_registry()
-    if str(name) not in registry:
+    entry = look_up(str(name), registry)
+    if entry is None:
         hint = f"{similar_names_hint(str(name), list(registry))}all names: rotated-atss models list"
         raise UserError("no such checkpoint, and no model of this name", where=name, hint=hint)
-    return registry[str(name)]
+    return entry
+
+
+def look_up(name: str, registry: dict[str, RegistryEntry]) -> RegistryEntry | None:
+    """Return the entry of this name, or else the only one of the config of this name; None if there is none.
+
+    Example:
+        >>> look_up("resnet5", load_registry()) is None
+        True
+    """
+    of_config = [entry for entry in registry.values() if entry.config == name]
+    return registry.get(name) or (of_config[0] if len(of_config) == 1 else None)
 
 
 def similar_names_hint(name: str, names: Sequence[str]) -> str:

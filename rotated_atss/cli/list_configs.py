@@ -28,11 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from rotated_atss.checkpoints.config_cards import load_cards, select_cards
-    from rotated_atss.checkpoints.registry import load_registry
+    from rotated_atss.checkpoints.registry import load_registry, look_up
 
-    cards = select_cards(load_cards(), args.patterns)
-    # names of published models by config
-    weights = {entry.config: entry.name for entry in load_registry().values() if entry.config}
+    cards, registry = select_cards(load_cards(), args.patterns), load_registry()
+    models = {card.name: look_up(card.name, registry) for card in cards}
+    weights = {config: model.name for config, model in models.items() if model}
     if args.json:
         entries = [{**asdict(card), "weights": weights.get(card.name)} for card in cards]
         print(json.dumps(entries, indent=1, ensure_ascii=False))

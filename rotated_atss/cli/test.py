@@ -90,8 +90,8 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     from rotated_atss.io.files import check_outputs
     from rotated_atss.io.json_values import replace_nonfinite
     from rotated_atss.runtime import load_detector
+    from rotated_atss.tiling.tile_evaluation import evaluate_on_tiles
     from rotated_atss.tiling.tile_results import ResultOptions
-    from rotated_atss.tiling.tile_test import run_tile_test
 
     data = find_tiles(args.data, TEST_SUBSETS)
     if not (data / IMAGES).exists():
@@ -113,7 +113,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
         dataset=args.dataset or "v1.0",
         iou_threshold=detector.iou_threshold, out_dir=out, submission=args.submission, report_dir=report,
     )  # fmt: skip
-    metrics = run_tile_test(
+    metrics = evaluate_on_tiles(
         detector, data, detector.classes, result_options, label_folders=args.labels, pixels=detector.pixels,
         progress=False if args.quiet else None, log=log,
     )  # fmt: skip

@@ -54,7 +54,7 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
         descriptor = _open_locked(path, wait_s)
         has_flock = descriptor is not None
         if descriptor is None:
-            descriptor = _create_exclusive(exclusive_path)
+            descriptor = _create_exclusive(exclusive_path, wait_s)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     except OSError as error:
@@ -104,12 +104,16 @@ def _is_current(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _create_exclusive(path: Path) -> int:
+def _create_exclusive(path: Path, wait_s: float) -> int:
     """Create the file whose existence is the lock; return its descriptor."""
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-    except FileExistsError:
-        raise _locked_error(path, "wait for it to end; if no such process runs, remove this file") from None
+    started = time.monotonic()
+    while True:
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            if time.monotonic() - started >= wait_s:
+                raise _locked_error(path, "wait for it to end; if no such process runs, remove this file") from None
+            time.sleep(_RETRY_S)
 
 
 def _owner_was_killed(path: Path) -> bool:

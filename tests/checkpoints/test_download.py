@@ -154,6 +154,12 @@ def test_cache_that_cannot_be_written_is_one_line(cache, tmp_path, monkeypatch):
         fetch(entry("http://no-such-host.invalid/a.pth"))
 
 
+def test_lock_that_cannot_be_written_is_an_error_at_once(cache):
+    (cache / ".a.pth.lock").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"\.a\.pth\.lock: the lock cannot be written: Is a directory"):
+        fetch(entry("http://no-such-host.invalid/a.pth"))
+
+
 def test_progress_counts_bytes_of_both_parts(server, cache, capsys):
     cache.mkdir()
     (cache / "a.pth.part").write_bytes(CONTENT[:2_000_000])

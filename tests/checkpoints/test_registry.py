@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -45,8 +46,15 @@ def test_registry_of_a_folder_adds_to_that_of_the_package(tmp_path, monkeypatch)
 def test_unknown_name_suggests_similar_ones():
     with pytest.raises(UserError, match=r"no such model, got 'resnet500' \(nearest: resnet50, .*; all names: "):
         find_entry("resnet500")
-    with pytest.raises(UserError, match=r"gone.pth: no such checkpoint, and no model of this name \(all names: "):
-        find_file_or_entry("gone.pth")
+
+
+def test_model_is_found_by_its_config():
+    entry = find_entry("rotated_retinanet_obb_r50_fpn_1x_dota_le90")  # two models of this config; one has its name
+    assert entry.name == entry.config
+    a, b = replace(entry, name="a"), replace(entry, name="b")
+    assert find_entry(entry.config, {"a": a, "c": replace(entry, name="c", config=None)}) == a
+    with pytest.raises(UserError, match="no such model"):
+        find_entry(entry.config, {"a": a, "b": b})
 
 
 def test_file_precedes_a_name(tmp_path, monkeypatch):

@@ -52,7 +52,9 @@ def test_data_is_a_folder_of_tiles_or_contains_one(path, tmp_path, monkeypatch, 
     used = []
     detector = SimpleNamespace(info=INFO, description="a stub", classes=INFO.classes, iou_threshold=0.1, pixels=None)
     monkeypatch.setattr("rotated_atss.runtime.load_detector", lambda *_, **__: detector)
-    monkeypatch.setattr("rotated_atss.tiling.tile_test.run_tile_test", lambda _, data, *__, **___: used.append(data))
+    monkeypatch.setattr(
+        "rotated_atss.tiling.tile_evaluation.evaluate_on_tiles", lambda _, data, *__, **___: used.append(data)
+    )
     assert main(["test", str(path), "--data", str(root), "--out", str(tmp_path / "out")]) == 0
     assert list(map(str, used)) == [f"{root}{tested}"]
 

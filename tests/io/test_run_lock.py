@@ -85,7 +85,10 @@ def test_waits_for_the_workers_of_a_killed_run(tmp_path):
             assert worker.closed
 
 
-def test_waits_as_long_as_requested(tmp_path):
+@pytest.mark.parametrize("fcntl", ["real", None])
+def test_waits_as_long_as_requested(tmp_path, monkeypatch, fcntl):
+    if fcntl != "real":
+        monkeypatch.setattr(module, "fcntl", fcntl)
     with run_lock(tmp_path / ".lock"), pytest.raises(UserError, match="another run"), run_lock(tmp_path / ".lock", 0.2):
         pytest.fail("two runs hold the lock")
     taken = threading.Event()

@@ -16,7 +16,7 @@ from rotated_atss.tiling.predict import Detector, detect_on_tiles
 from rotated_atss.tiling.tile_results import Log, ResultOptions, finish_test
 
 
-def run_tile_test(
+def evaluate_on_tiles(
     detector: Detector,
     data: str | Path,
     classes: Sequence[str],
@@ -50,7 +50,7 @@ def run_tile_test(
     Example::
 
         detector = load_detector("model.onnx")
-        run_tile_test(detector, "data/dota_v1.0/val", detector.classes, ResultOptions(out_dir="merged"))
+        evaluate_on_tiles(detector, "data/dota_v1.0/val", detector.classes, ResultOptions(out_dir="merged"))
     """
     tile_folder = Path(data) / "images"
     manifest, paths = find_manifest(data), list_images(tile_folder)

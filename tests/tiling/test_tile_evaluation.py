@@ -11,8 +11,8 @@ from rotated_atss.dota.labels import write_labels
 from rotated_atss.ops.boxes import obb_to_poly
 from rotated_atss.tiling.split import split_dota
 from rotated_atss.tiling.split_settings import SplitSettings
+from rotated_atss.tiling.tile_evaluation import evaluate_on_tiles
 from rotated_atss.tiling.tile_results import ResultOptions
-from rotated_atss.tiling.tile_test import run_tile_test
 
 SHIPS = torch.tensor([[30.0, 30, 20, 10, 0], [150, 90, 20, 10, 0]])
 
@@ -46,7 +46,7 @@ def split(tmp_path):
 def test_report_has_the_ap_of_the_test_and_the_images_of_the_manifest(split):
     lines = []
     options = ResultOptions(dataset="v1.5", out_dir=split / "merged", report_dir=split / "report")
-    values = run_tile_test(bright_regions, split / "tiles", ["ship"], options, log=lines.append)
+    values = evaluate_on_tiles(bright_regions, split / "tiles", ["ship"], options, log=lines.append)
     report = json.loads((split / "report" / "report.json").read_text())
     assert 0 < values["AP50"] == report["summary"]["AP50"]
     assert (report["summary"]["tp"], report["summary"]["fp"], report["summary"]["images"]) == (2, 1, 2)
@@ -57,6 +57,8 @@ def test_report_has_the_ap_of_the_test_and_the_images_of_the_manifest(split):
 def test_without_labels_there_is_no_report(split):
     lines = []
     options = ResultOptions(report_dir=split / "report")
-    assert run_tile_test(bright_regions, split / "tiles", ["ship"], options, label_folders=[], log=lines.append) == {}
+    assert (
+        evaluate_on_tiles(bright_regions, split / "tiles", ["ship"], options, label_folders=[], log=lines.append) == {}
+    )
     assert not (split / "report").exists()
     assert any("nothing is evaluated" in line for line in lines)
