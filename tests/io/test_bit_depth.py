@@ -12,7 +12,7 @@ from rotated_atss.io.bit_depth import check_bits, count_values, to_8_bit, used_b
     [
         (np.arange(0, 256), 8),
         (np.arange(0, 3), 8),
-        (np.arange(0, 257).repeat(50), 9),
+        (np.arange(0, 257), 9),
         (np.arange(0, 2048), 11),
         (np.arange(0, 4096), 12),
         (np.arange(0, 65536), 16),

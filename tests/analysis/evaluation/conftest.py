@@ -8,7 +8,7 @@ from tests.analysis.evaluation.samples import RULES, coco_report, random_boxes, 
 
 @pytest.fixture(scope="module", params=[*RULES, "horizontal"])
 def report(request: pytest.FixtureRequest) -> EvaluationReport:
-    """The report of random boxes by each rule."""
+    """One report per rule of ``RULES`` on random oriented boxes, and one by COCO's rule on random horizontal boxes."""
     if request.param == "horizontal":
-        return coco_report(*random_boxes(3, oriented=False, crowds=True))
-    return task1_report(*random_boxes(3), **RULES[request.param])
+        return coco_report(*random_boxes(seed=3, oriented=False, crowds=True))
+    return task1_report(*random_boxes(seed=3), **RULES[request.param])
