@@ -29,20 +29,7 @@ MAX_RUNS_PER_KILL = 20
 
 
 def kill_runs(folder: Path, kills: int, seed: int, images: int) -> dict[str, object]:
-    """Kill runs of one command until ``kills`` have been killed.
-
-    Args:
-        folder: An empty folder.
-        kills: Number of kills.
-        seed: Of the images and the moments.
-        images: Number of images.
-
-    Returns:
-        Counts of the record.
-
-    Raises:
-        SystemExit: A result differs from that of an uninterrupted run.
-    """
+    """Kill runs of one command until ``kills`` have been killed; see :func:`run_script`."""
     draw = random.Random(seed)
     write_images(folder / "images", images, seed)
     begin = time.monotonic()

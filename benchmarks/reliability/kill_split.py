@@ -32,7 +32,6 @@ COMPLETE = "no unfinished split"
 
 
 def command(data: Path, out: Path, workers: int, *more: str) -> list[str]:
-    """Return the command of a split."""
     folders = ["--images", str(data / "images"), "--labels", str(data / "labelTxt"), "--out", str(out)]
     return [sys.executable, "-m", "rotated_atss", "split", *folders, *WINDOWS, "--workers", str(workers), *more]
 
@@ -94,11 +93,7 @@ def kill_round(number: int, data: Path, folder: Path, seconds: float, workers: i
 
 
 def kill_splits(folder: Path, kills: int, seed: int, workers: int, images: int) -> Row:
-    """Run rounds until there were enough kills, and compare every result.
-
-    Raises:
-        SystemExit: A result differs from that of an uninterrupted run.
-    """
+    """Run rounds until there were enough kills, and compare every result; see :func:`run_script`."""
     rng, rows = random.Random(seed), []
     generate_scenes(folder / "data", images, size_wh=(700, 600), seed=seed, progress=False)
     finish(command(folder / "data", folder / "whole", workers))

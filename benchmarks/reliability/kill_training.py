@@ -52,19 +52,7 @@ NARROW = {
 
 
 def kill_trainings(folder: Path, kills: int, seed: int) -> dict[str, object]:
-    """Signal trainings until ``kills`` signals have ended one.
-
-    Args:
-        folder: An empty folder.
-        kills: Number of signals.
-        seed: Of the tiles and the moments.
-
-    Returns:
-        Counts of the record.
-
-    Raises:
-        SystemExit: A run fails, or weights differ from those of the uninterrupted training.
-    """
+    """Signal trainings until ``kills`` signals have ended one; see :func:`run_script`."""
     draw, work = random.Random(seed), folder / "work"
     write_tiles(folder / "tiles", seed)
     begin = time.monotonic()
@@ -117,7 +105,6 @@ def train_here(folder: Path, name: str, workers: int) -> int:
 
 
 def weights(work: Path) -> dict[str, torch.Tensor]:
-    """Return the weights of a complete training."""
     return torch.load(work / FINAL, weights_only=False)["state_dict"]
 
 
