@@ -42,7 +42,6 @@ def build_own(device: str, grids: bool = True) -> Assign:
 
 
 def build_baseline(device: str) -> Assign:
-    """Return mmrotate's assigner."""
     priors, level_sizes, _ = square_priors((1024, 1024), device=device)
     return baselines.atss_assigner(priors, level_sizes)
 

@@ -30,7 +30,6 @@ CALIBRATION_IMAGES = 4
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Measure every form that is installed."""
     forms = build_forms(args.folder, args.size)
     rows = [row for batch_size in args.batch for row in measure_batch(forms, batch_size, args)]
     return {"settings": {"config": CONFIG, "size": args.size}, "rows": rows}
@@ -49,7 +48,6 @@ def measure_batch(forms: dict[str, Any], batch_size: int, args: argparse.Namespa
 
 
 def build_forms(folder: Path, size: int) -> dict[str, Any]:
-    """Build the detectors, by name of the form."""
     from rotated_atss.detection.engine.config import build_model, load_config
     from rotated_atss.detection.engine.export import ExportOptions, export
     from rotated_atss.detection.engine.inference import load_detector as load_in_torch

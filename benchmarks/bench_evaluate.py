@@ -26,7 +26,6 @@ DETECTIONS, COMPARED = 1_000_000, 50_000
 
 
 def command(data: Path) -> list[str]:
-    """Return the arguments of ``rotated-atss``."""
     folders = ["--detections", data / "detections", "--labels", data / "labelTxt"]
     return ["evaluate", *map(str, folders), "--json", str(data / "ap.json"), "--quiet"]
 
@@ -48,7 +47,6 @@ def dotadevkit(data: Path) -> dict[str, float]:
 
 
 def largest_difference(data: Path) -> float:
-    """Return the largest class-wise AP50 difference between both."""
     per_class = json.loads((data / "ap.json").read_text(encoding="utf-8"))["per_class"]
     return max(abs(per_class[name]["AP50"] - ap) for name, ap in dotadevkit(data).items())
 
@@ -62,7 +60,6 @@ def write(folder: Path, detections: int) -> int:
 
 
 def full_row(args: argparse.Namespace) -> Row:
-    """Measure this package on all detections."""
     folder = args.folder / "full"
     written = write(folder, args.detections)
     times = time_one(lambda: evaluate(folder), args.repeats)
@@ -71,7 +68,6 @@ def full_row(args: argparse.Namespace) -> Row:
 
 
 def compared_row(args: argparse.Namespace) -> Row:
-    """Measure both on fewer detections."""
     folder = args.folder / "compared"
     written = write(folder, args.compared)
     timed = time_pair(

@@ -27,7 +27,6 @@ CLASS_MEAN = -4.0  # logit
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Export and compare the configs one by one."""
     from rotated_atss.runtime.compare import MAX_CORNER_DIFFERENCE, MAX_SCORE_DIFFERENCE
 
     rows = []

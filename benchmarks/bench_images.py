@@ -71,13 +71,11 @@ def format_rows(name: str, path: Path, repeats: int) -> list[Row]:
 
 
 def targets(rows: Sequence[Row]) -> list[Row]:
-    """Compare the peak memory of rotated-atss with the target."""
     own = [row for row in rows if row["library"] == "rotated-atss"]
     return [target(f"reading {row['format']}: peak MB", row["peak_mb"], at_most=PEAK_MB) for row in own]
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Measure all formats."""
     paths = make_gigapixel(Path(args.data or args.folder), args.size, list(WRITERS))
     rows = [row for name, path in paths.items() for row in format_rows(name, path, args.repeats)]
     megabytes = {name: round(path.stat().st_size / 1e6) for name, path in paths.items()}

@@ -179,7 +179,6 @@ def targets(rows: list[Row], args: argparse.Namespace) -> list[Row]:
 
 
 def _speedup(speed: dict[str, float], own: str, *baselines: str) -> float | None:
-    """Compare with the fastest baseline that was measured."""
     measured = [speed[name] for name in baselines if name in speed]
     return round(speed[own] / max(measured), 2) if measured else None
 

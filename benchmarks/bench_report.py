@@ -21,7 +21,6 @@ TIMES_EVALUATE, OVER_S = 3.0, 2.0
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
-    """Return the words of each process."""
     inputs = ["--detections", str(folder / "detections"), "--labels", str(folder / "labelTxt"), "--quiet"]
     program = [sys.executable, "-W", "ignore", "-m", "rotated_atss"]
     return {
@@ -31,7 +30,6 @@ def commands(folder: Path) -> dict[str, list[str]]:
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Measure both commands."""
     detections, words = write(args.folder, args.detections), commands(args.folder)
     rows = command_rows(words, args.folder, args.repeats)
     for row in rows:

@@ -69,7 +69,6 @@ def dotadevkit(data: Path, out: Path, processes: int) -> None:
 
 
 def split_row(library: str, own: Split, baseline: Split, fast_extra: bool, args: argparse.Namespace) -> Row:
-    """Measure time, CPU time and output of both."""
     data, out, other = (args.folder / name for name in ("data", "rotated_atss", library))
     run, run_baseline = partial(own, data, out, args.processes), partial(baseline, data, other, args.processes)
     timed = time_pair(

@@ -37,7 +37,6 @@ COMMAND_S, OVER_TORCH_S, EXPORTED_S = 0.3, 2.0, 3.0
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Measure all commands."""
     rows = command_rows(prepare(args.folder, args.python), args.folder, args.repeats)
     settings = {"development_packages": has_development_packages(args.python)}
     return {"settings": settings, "rows": rows, "targets": targets(rows)}

@@ -147,7 +147,6 @@ def targets(rows: Sequence[Row]) -> list[Row]:
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Measure panning where there is a browser, then the pyramids."""
     rows, browser, missing = list[Row](), "", missing_browser()
     if missing:
         print(f"Panning is not measured: {missing}")

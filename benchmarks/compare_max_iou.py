@@ -56,7 +56,6 @@ def mmdetection(iou: Tensor) -> Tensor:
 
 
 def compare_tile(priors: Tensor, gt_boxes: Tensor) -> dict[str, int]:
-    """Count positives and differing priors of one tile."""
     own, iou = max_iou_assign(priors, gt_boxes)[0], baseline_ious(priors, gt_boxes)
     baseline, merged = mmdetection(iou), mmdetection(merge_ties(iou))
     return {

@@ -140,7 +140,6 @@ SUMMARIES: dict[str, tuple[Callable[[Record], Sequence[Row]], str, str]] = {
 
 
 def pages() -> dict[Path, str]:
-    """Return the text of both files."""
     records = load(RESULTS)
     return {PAGE: benchmark_page(records), README: fill_readme(README.read_text(encoding="utf-8"), records)}
 

@@ -61,7 +61,6 @@ the checkpoint: `epoch_N.pth` or `iter_N.pth`, with N from the column *schedule*
 
 
 def named(records: Sequence[Record], name: str) -> list[Record]:
-    """Select the records of a name."""
     return [record for record in records if record["name"] == name]
 
 
@@ -83,7 +82,6 @@ def models_page(cards: Sequence[Card], records: Sequence[Record]) -> str:
 
 
 def section(title: str, cards: list[Card], records: Sequence[Record]) -> str:
-    """Format title, table, and the commands of the first model."""
     coco_size = any(each.horizontal for each in cards)
     table = markdown([model_cells(each, records, coco_size) for each in cards])
     commands = COMMANDS.format(name=cards[0].name, checkpoint=cards[0].checkpoint)
@@ -169,6 +167,5 @@ def cards_json(cards: Sequence[Card], records: Sequence[Record]) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Return the texts of docs/models.md and of the cards in the package."""
     cards, records = [card(name) for name in config_names()], load(RESULTS)
     return {PAGE: models_page(cards, records), CARDS: cards_json(cards, records)}

@@ -50,7 +50,6 @@ def section(record: Record) -> str:
 
 
 def paragraphs(remark: Remark, record: Record) -> Sequence[str]:
-    """Format one remark."""
     if isinstance(remark, str):
         return [remark.format_map(record)]
     if not isinstance(remark, Table):

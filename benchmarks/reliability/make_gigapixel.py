@@ -73,7 +73,6 @@ def render_blocks() -> list[Block]:
 
 
 def block_at(blocks: Sequence[Block], row: int, column: int) -> Block:
-    """Return the block at a place of the mosaic."""
     return blocks[(row * 7 + column * 3 + row * column) % len(blocks)]
 
 
@@ -101,7 +100,6 @@ def mosaic_labels(blocks: Sequence[Block], size: int) -> bytes:
 
 
 def write_tiff(path: Path, rows: Rows, size: int, **layout: Any) -> None:
-    """Write a TIFF file with rasterio."""
     import rasterio
     from rasterio.transform import from_origin
 
