@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rotated_atss.checkpoints.config_cards import ConfigCard
 from rotated_atss.configs import find_config
 from rotated_atss.dota.datasets import DOTA_VERSIONS
 
@@ -14,20 +15,14 @@ STRATEGIES = {"atss": "ATSS", "iou": "max IoU", "ssc": "SSC", "topk": "top k", "
 ASSIGNERS = {"RotatedATSSAssigner": "atss", "HorizontalATSSAssigner": "atss", "RotatedMaxIoUAssigner": "iou"}
 
 
-@dataclass(frozen=True)
-class Card:
-    """Description of one model."""
+@dataclass(frozen=True, kw_only=True)
+class Card(ConfigCard):
+    """Description of one model, without what benchmarks/results has."""
 
-    name: str
+    parameters: None = None
     folder: str  # below configs/
-    dataset: str  # that the config tests on, "DOTA-v1.0"
     horizontal: bool
-    boxes: str  # "oriented, le90"
-    head: str  # class name
-    positives: str  # strategy and boxes of the assignment, "ATSS (hbb)"
-    schedule: str  # "12 epochs"
     checkpoint: str  # file name of the last checkpoint
-    published: list[dict[str, Any]]  # metric, value, source
 
 
 def card(config: str | Path) -> Card:
