@@ -35,13 +35,14 @@ FINDINGS = ROOT / "build" / "fuzz_findings"  # one input per target
 RECORD = Path(__file__).resolve().parent / "results" / "fuzz.json"
 SECONDS_PER_INPUT, MEMORY_MB = 10, 3000
 _NOTICED_MB = 2000
+FAST_FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 _CHILD = "ROTATED_ATSS_FUZZ_TARGET"
 sys.path.insert(0, str(ROOT))
 
 
 def run_target(name: str, seconds: int) -> dict[str, Any]:
     """Fuzz one target in a process of its own; return the number of inputs and the finding, if any."""
-    with tempfile.TemporaryDirectory(dir=_fast_folder()) as folder:
+    with tempfile.TemporaryDirectory(dir=FAST_FOLDER) as folder:
         environment = {**os.environ, _CHILD: name, "TMPDIR": folder, "OMP_NUM_THREADS": "1"}
         command = [sys.executable, __file__, "--seconds", str(seconds)]
         done = subprocess.run(command, env=environment, capture_output=True, cwd=folder, check=False)
@@ -61,10 +62,6 @@ def run_target(name: str, seconds: int) -> dict[str, Any]:
         "branches": int(coverage[-1]) if coverage else 0,
         "finding": found,
     }
-
-
-def _fast_folder() -> str | None:
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 def _finding(log: str, code: int) -> dict[str, str] | None:
@@ -110,7 +107,7 @@ def fuzz_at_random(name: str, seconds: int, seed: int) -> dict[str, Any]:
     from rotated_atss.errors import UserError
 
     draw, runs, finding, end = random.Random(f"{seed} {name}"), 0, None, time.monotonic() + seconds
-    with tempfile.TemporaryDirectory(dir=_fast_folder()) as folder:
+    with tempfile.TemporaryDirectory(dir=FAST_FOLDER) as folder:
         target = make_targets(Path(folder))[name]
         while finding is None and time.monotonic() < end:
             data = damage(draw.choice(target.seeds), TOKENS, draw)
