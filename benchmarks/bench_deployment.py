@@ -60,11 +60,8 @@ def build_forms(folder: Path, size: int) -> dict[str, Any]:
     (folder / "images").mkdir()
     for number in range(CALIBRATION_IMAGES):
         cv2.imwrite(str(folder / "images" / f"P{number}.png"), noise(size, number))
-    forms = {
-        "torch, float32": load_in_torch(CONFIG, folder / "model.pth", device="cpu", channels_last=True),
-        "torch, bfloat16": load_in_torch(CONFIG, folder / "model.pth", device="cpu", channels_last=True),
-    }
-    forms["torch, bfloat16"] = InBfloat16(forms["torch, bfloat16"])
+    float32, network = (load_in_torch(CONFIG, folder / "model.pth", device="cpu", channels_last=True) for _ in range(2))
+    forms = {"torch, float32": float32, "torch, bfloat16": InBfloat16(network)}
     options = ExportOptions(onnx=folder / "float32.onnx")
     for precision, more in (("float32", {}), ("int8", {"calibration": folder / "images"})):
         path = folder / f"{precision}.onnx"

@@ -59,24 +59,6 @@ def write(folder: Path, detections: int) -> int:
     return written
 
 
-def full_row(args: argparse.Namespace) -> Row:
-    folder = args.folder / "full"
-    written = write(folder, args.detections)
-    times = time_one(lambda: evaluate(folder), args.repeats)
-    memory = command_megabytes([sys.executable, "-m", "rotated_atss", *command(folder)])
-    return {"images": IMAGES, "detections": written, "rotated_atss": times, "rotated_atss_peak_mb": memory}
-
-
-def compared_row(args: argparse.Namespace) -> Row:
-    folder = args.folder / "compared"
-    written = write(folder, args.compared)
-    timed = time_pair(
-        lambda: evaluate(folder), lambda: dotadevkit(folder), args.repeats, baseline_repeats=1, baseline_warmup=0
-    )
-    difference = largest_difference(folder)
-    return {"images": IMAGES, "detections": written, **timed, "largest_ap50_difference": difference}
-
-
 def targets(full: Row, compared: Row) -> list[Row]:
     """Compare with the targets; time, memory and speedup only for the full numbers of detections."""
     complete, enough = full["detections"] >= 0.9 * DETECTIONS, compared["detections"] >= 0.9 * COMPARED
@@ -94,5 +76,15 @@ OPTIONS = dict(repeats=5, detections=DETECTIONS, compared=COMPARED)
 
 
 def measure(args: argparse.Namespace) -> Record:
-    rows = [full_row(args), compared_row(args)]
+    full, some = args.folder / "full", args.folder / "compared"
+    written, compared = write(full, args.detections), write(some, args.compared)
+    times = time_one(lambda: evaluate(full), args.repeats)
+    memory = command_megabytes([sys.executable, "-m", "rotated_atss", *command(full)])
+    timed = time_pair(
+        lambda: evaluate(some), lambda: dotadevkit(some), args.repeats, baseline_repeats=1, baseline_warmup=0
+    )
+    rows = [
+        {"images": IMAGES, "detections": written, "rotated_atss": times, "rotated_atss_peak_mb": memory},
+        {"images": IMAGES, "detections": compared, **timed, "largest_ap50_difference": largest_difference(some)},
+    ]
     return {"targets": targets(*rows), "rows": rows}

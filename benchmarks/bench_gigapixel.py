@@ -48,7 +48,10 @@ def split_row(library: str, image: Path, folder: Path, args: argparse.Namespace)
     """Run one command and return seconds, megabytes and the number of tiles, or the reason of a failure."""
     out = folder / "out"
     row: Row = {"library": library, "file": image.parent.parent.name, "file_mb": round(image.stat().st_size / 1e6)}
-    words = commands(link_alone(image, folder), out, args.processes).get(library)
+    alone = folder / "images" / image.name  # in a folder without other images
+    alone.parent.mkdir(parents=True)
+    alone.symlink_to(image)
+    words = commands(alone, out, args.processes).get(library)
     if words is None:
         return row | {"note": f"{library} is not installed"}
     row |= command_peak([str(word) for word in words], args.limit, cwd=ROOT)
@@ -90,11 +93,3 @@ def runs_of(size: int, data: Path, args: argparse.Namespace) -> list[tuple[str, 
     runs = [("rotated-atss", each) for each in formats] + (BASELINES if size == args.baseline_size else [])
     images = make_gigapixel(data, size, list(dict.fromkeys(each for _, each in runs)))
     return [(library, images[each]) for library, each in runs]
-
-
-def link_alone(image: Path, folder: Path) -> Path:
-    """Return a link to an image in a folder without other images."""
-    link = folder / "images" / image.name
-    link.parent.mkdir(parents=True)
-    link.symlink_to(image)
-    return link

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from benchmarks.bench_evaluate import IMAGES, write
 from benchmarks.bench_startup import command_rows
@@ -19,17 +18,14 @@ DETECTIONS = 50_000
 OPTIONS = dict(repeats=5, detections=DETECTIONS)
 
 
-def commands(folder: Path) -> dict[str, list[str]]:
-    inputs = ["--detections", str(folder / "detections"), "--labels", str(folder / "labelTxt"), "--quiet"]
-    program = [sys.executable, "-W", "ignore", "-m", "rotated_atss"]
-    return {
-        "evaluate": [*program, "evaluate", *inputs],
-        "report": [*program, "report", *inputs, "--out", str(folder / "report")],
-    }
-
-
 def measure(args: argparse.Namespace) -> Record:
-    detections, words = write(args.folder, args.detections), commands(args.folder)
+    detections = write(args.folder, args.detections)
+    inputs = ["--detections", str(args.folder / "detections"), "--labels", str(args.folder / "labelTxt"), "--quiet"]
+    program = [sys.executable, "-W", "ignore", "-m", "rotated_atss"]
+    words = {
+        "evaluate": [*program, "evaluate", *inputs],
+        "report": [*program, "report", *inputs, "--out", str(args.folder / "report")],
+    }
     rows = command_rows(words, args.folder, args.repeats)
     for row in rows:
         row["peak_mb"] = command_megabytes(words[row["command"]])
