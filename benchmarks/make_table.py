@@ -60,11 +60,7 @@ def not_measured(records: Sequence[Record]) -> str:
 
 
 def fill_readme(text: str, records: Sequence[Record]) -> str:
-    """Replace the table between the two markers of README.md.
-
-    Raises:
-        ValueError: The markers are missing.
-    """
+    """Replace the table between the two markers of README.md."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

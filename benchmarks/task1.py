@@ -57,7 +57,9 @@ def write_merged(folder: Path, count: int, objects: int, images: int, seed: int 
     counts = _shares(CLASS_MIX, count)
     for name, (number, length) in _shares(CLASS_MIX, objects).items():
         image, boxes = _scatter(rng, sides, number, length)
-        _add_labels(rng, lines, image, _corners(boxes), name)
+        difficult = (rng.uniform(size=number) < 0.1).astype(int)
+        for at, row, flag in zip(image.tolist(), _corners(boxes).tolist(), difficult.tolist()):
+            lines[at].append(f"{' '.join(map(str, row))} {name} {flag}\n")
         detections = _on_images(rng, sides, image, boxes, max(0, counts[name][0] - number), length)
         write_detections(task1_path(folder / "detections", name), detections)
         written += len(detections)
@@ -124,14 +126,6 @@ def _on_images(
     order = np.lexsort((-scores, images))
     names = [f"P{number:04d}" for number in images[order].tolist()]
     return Detections.from_ids(names, np.round(scores[order], 9), _corners(np.vstack([found, false_boxes])[order]))
-
-
-def _add_labels(
-    rng: np.random.Generator, lines: list[list[str]], image: np.ndarray, polygons: np.ndarray, name: str
-) -> None:
-    difficult = (rng.uniform(size=len(image)) < 0.1).astype(int)
-    for number, row, flag in zip(image.tolist(), polygons.tolist(), difficult.tolist()):
-        lines[number].append(f"{' '.join(map(str, row))} {name} {flag}\n")
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:
