@@ -22,9 +22,7 @@ from benchmarks.memory import peak_megabytes
 from benchmarks.records import Record, Row, target
 from benchmarks.timing import Stopwatch, alternate, summary, time_one
 
-OPTIONS = dict(
-    device="cpu", repeats=5, size=1024, batch=1, num_gt=100, baseline_repeats=3, baseline_amp=False,
-)  # fmt: skip
+OPTIONS = dict(device="cpu", repeats=5, size=1024, batch=1, num_gt=100, baseline_repeats=3, baseline_amp=False)
 
 PARTS = ("backbone and neck", "head", "assignment", "losses", "backward", "optimizer", "rest")
 OWN_AMP, OWN_FLOAT32, BASELINE = "rotated-atss, --amp", "rotated-atss, float32", "mmrotate"
