@@ -83,12 +83,10 @@ def dense_image(path: Path, boxes: int, size: int, seed: int = 0) -> ViewerImage
         ViewerObject(polygons[index], names[index], "missed" if states[index] < 0.2 else "matched")
         for index in range(boxes // 3)
     ]
-    detections = [
-        ViewerDetection(polygons[index], names[index], scores[index], 0.5, "fp", ERRORS[index % len(ERRORS)])
-        if states[index] < 0.3
-        else ViewerDetection(polygons[index], names[index], scores[index], 0.8, "tp")
-        for index in range(boxes // 3, boxes)
-    ]
+    detections = []
+    for index in range(boxes // 3, boxes):
+        result = (0.5, "fp", ERRORS[index % len(ERRORS)]) if states[index] < 0.3 else (0.8, "tp")
+        detections.append(ViewerDetection(polygons[index], names[index], scores[index], *result))
     return ViewerImage(path.stem, path, objects, detections)
 
 
@@ -100,9 +98,9 @@ def pan_rows(driver: Any, page: Path, boxes: int, seconds: float) -> list[Row]:
     for view, zoom in VIEWS.items():
         before = family_cpu_seconds(driver.service.process.pid)
         measured = driver.execute_async_script(PAN, zoom, seconds)
-        after, frames = family_cpu_seconds(driver.service.process.pid), measured.pop("frames")
-        if before is not None and after is not None:
-            measured["cpu_ms_per_frame"] = 1000 * (after - before) / frames
+        frames = measured.pop("frames")
+        if before is not None:
+            measured["cpu_ms_per_frame"] = 1000 * (family_cpu_seconds(driver.service.process.pid) - before) / frames
         row = {"task": "pan", "boxes": boxes, "view": view}
         rows.append({**row, **{name: round(value, 1) for name, value in measured.items()}})
         print(rows[-1], flush=True)
@@ -149,9 +147,8 @@ def measure(args: argparse.Namespace) -> Record:
         print(f"Panning is not measured: {missing}")
     else:
         rows, browser = measure_panning(args)
+    data = Path(args.data).resolve() if args.data else args.folder / "data"
     for size in args.sizes:
-        data = Path(args.data).resolve() if args.data else args.folder / "data"
-        images = make_gigapixel(data, size, args.formats)
-        for index, image in enumerate(images.values()):
-            rows.append(measure_pyramid(image, size, args.folder / f"{size}_{index}"))
+        for form, image in make_gigapixel(data, size, args.formats).items():
+            rows.append(measure_pyramid(image, size, args.folder / f"{size}_{form}"))
     return {"settings": {"size": args.size, "browser": browser}, "targets": targets(rows), "rows": rows}

@@ -77,7 +77,9 @@ def summary_rows(records: Sequence[Record]) -> list[Row]:
             device = f"{where['cores']} CPU cores" if where["device"] == "cpu" else where["device"]
             for row in select(record):
                 values = {**record.get("settings", {}), **row}
-                own, other = (row.get(key) and row[key]["median"] / row.get("pairs", 1) for key in PAIR)
+                own, other = (
+                    row.get(key) and row[key]["median"] / row.get("pairs", 1) for key in ("rotated_atss", "baseline")
+                )
                 rows.append({
                     "task": task.format_map(values), "device": device, "rotated-atss": page.seconds(own),
                     "baseline": f"{baseline.format_map(values)}: {page.seconds(other)}" if other else "",
@@ -114,7 +116,6 @@ def split_rows(record: Record) -> list[Row]:
     return [{**row, "content": content} for row in record["rows"] if row["fast_extra"]]
 
 
-PAIR = ("rotated_atss", "baseline")
 # record -> its rows for README.md, task and baseline in terms of settings and row
 SUMMARIES: dict[str, tuple[Callable[[Record], Sequence[Row]], str, str]] = {
     "iou": (lambda record: record["rows"][:1],

@@ -29,11 +29,7 @@ NAME = "models_accuracy"
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, float]]:
-    """Read an ``ap.json``: its content and its figures by metric, the commonly cited one first.
-
-    Raises:
-        UserError: The file cannot be read or holds no AP.
-    """
+    """Read an ``ap.json``: its content and its figures by metric, the commonly cited one first."""
     content = read_json(path)
     content = content if isinstance(content, dict) else {}
     if "rows" in content:

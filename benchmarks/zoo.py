@@ -34,7 +34,7 @@ def card(config: str | Path) -> Card:
     model = cfg.model
     head = model.get("bbox_head") or model.bbox_head_init
     angle_version = head.bbox_coder.get("angle_version")
-    schedule, checkpoint = _schedule(cfg.train_cfg)
+    epochs, iterations = cfg.train_cfg.get("max_epochs"), cfg.train_cfg.get("max_iters")
     return Card(
         name=path.stem,
         folder=path.parent.name,
@@ -43,8 +43,8 @@ def card(config: str | Path) -> Card:
         boxes=f"oriented, {angle_version}" if angle_version else "horizontal",
         head=model.type if model.type == "R3Det" else head.type,
         positives=_positives(model.train_cfg, oriented=angle_version is not None),
-        schedule=schedule,
-        checkpoint=checkpoint,
+        schedule=f"{epochs} epochs" if epochs else f"{iterations:,} iterations",
+        checkpoint=f"epoch_{epochs}.pth" if epochs else f"iter_{iterations}.pth",
         published=list(cfg.published) if assigns(path, "published") else [],
     )
 
@@ -76,9 +76,3 @@ def _strategy(assigner: Any, oriented: bool) -> str:
     if not oriented:
         return name
     return f"{name} ({'hbb' if assigner.get('assign_by_circumhbbox') else 'obb'})"
-
-
-def _schedule(train_cfg: Any) -> tuple[str, str]:
-    if "max_epochs" in train_cfg:
-        return f"{train_cfg.max_epochs} epochs", f"epoch_{train_cfg.max_epochs}.pth"
-    return f"{train_cfg.max_iters:,} iterations", f"iter_{train_cfg.max_iters}.pth"
