@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from rotated_atss.checkpoints.model_file import read_model_info
+from rotated_atss.checkpoints.model_info import KEY, ModelInfo, Preprocessing, Thresholds, TrainingData, Window
 from rotated_atss.checkpoints.read_file import read_content
+from rotated_atss.checkpoints.weight_files import safetensors_bytes
 from rotated_atss.coco.instances import read_instances
 from rotated_atss.coco.results_file import read_results
 from rotated_atss.dota.detections import read_detections
@@ -164,8 +167,6 @@ def _read_pixels(path: Path) -> object:
 
 
 def _read_record(path: Path) -> object:
-    from rotated_atss.checkpoints.model_info import KEY, ModelInfo
-
     info = ModelInfo.from_json(path.read_bytes().decode("latin-1"), path)
     path.write_bytes(onnx_bytes({KEY: info.to_json()}))
     read = read_model_info(path)
@@ -173,8 +174,6 @@ def _read_record(path: Path) -> object:
 
 
 def _record() -> bytes:
-    from rotated_atss.checkpoints.model_info import ModelInfo, Preprocessing, Thresholds, TrainingData, Window
-
     info = ModelInfo(
         config_name="demo", classes=("plane", "ship"), box_type="obb", angle_version="le90", window=Window(256, 64),
         preprocessing=Preprocessing((0, 0, 0), (255, 255, 255), "RGB", 32, resize=(800, 1333), bits=11),
@@ -193,8 +192,6 @@ def _submission() -> bytes:
 
 
 def _checkpoint(zipped: bool) -> bytes:
-    import torch
-
     meta = {"epoch": 12, "iter": 3, "seed": 0, "mean": np.float64(0.5), "CLASSES": ("ship",), "log": np.ones(3)}
     buffer = io.BytesIO()
     content = {"state_dict": {"w": torch.ones(2, 3), "module.b": torch.zeros(1)}, "meta": meta}
@@ -203,10 +200,6 @@ def _checkpoint(zipped: bool) -> bytes:
 
 
 def _safetensors() -> bytes:
-    import torch
-
-    from rotated_atss.checkpoints.weight_files import safetensors_bytes
-
     return safetensors_bytes({"w": torch.ones(2), "b": torch.zeros(1, 2)}, {"epoch": 12, "classes": ["ship"]})
 
 

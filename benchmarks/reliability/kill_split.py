@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import random
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -38,13 +37,10 @@ def command(data: Path, out: Path, workers: int, *more: str) -> list[str]:
 
 def run_until(words: list[str], seconds: float) -> bool:
     """Run a command and kill it after some seconds; return whether it was still running."""
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            return True
+    try:
+        subprocess.run(words, cwd=ROOT, timeout=seconds, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:  # it has been killed with SIGKILL
+        return True
     return False
 
 
