@@ -136,5 +136,4 @@ def measure(args: argparse.Namespace) -> Record:
     ]
     if isal:
         rows.append(split_row("mmrotate", split_without_isal, mmrotate, False, args))
-    settings = {"data": title, "images": args.images}
-    return {"settings": settings, "targets": targets(rows), "rows": rows}
+    return {"settings": {"data": title, "images": args.images}, "targets": targets(rows), "rows": rows}

@@ -23,8 +23,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from benchmarks.memory import children_cpu_seconds
 from benchmarks.records import ROOT, Record, Row, target
+from rotated_atss.synthetic import generate_splits
 
 OPTIONS = dict(repeats=5, python=sys.executable)
 
@@ -58,11 +62,6 @@ def measure(args: argparse.Namespace) -> Record:
 
 def prepare(folder: Path, python: str = sys.executable) -> dict[str, list[str]]:
     """Write the inputs of all commands and return the words of each process."""
-    import cv2
-    import numpy as np
-
-    from rotated_atss.synthetic import generate_splits
-
     generate_splits(folder / "scenes", {"val": 1}, seed=0)
     (image,) = (folder / "scenes" / "val" / "images").iterdir()
     tile = f"{image.stem}__256__0___0"

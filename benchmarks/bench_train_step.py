@@ -91,9 +91,8 @@ def summarize(name: str, steps: list[dict[str, float]]) -> Row:
         return summary([sum(step[part] for part in parts) / step["step"] for step in steps])["median"]
 
     seconds = {part: summary([step[part] for step in steps]) for part in ("step", *PARTS)}
-    shares = {part: share(part) for part in PARTS}
     return {
-        "implementation": name, "seconds": seconds, "shares": shares,
+        "implementation": name, "seconds": seconds, "shares": {part: share(part) for part in PARTS},
         "assignment_and_losses": share("assignment", "losses"),
     }  # fmt: skip
 

@@ -101,8 +101,8 @@ def pan_rows(driver: Any, page: Path, boxes: int, seconds: float) -> list[Row]:
         frames = measured.pop("frames")
         if before is not None:
             measured["cpu_ms_per_frame"] = 1000 * (family_cpu_seconds(driver.service.process.pid) - before) / frames
-        row = {"task": "pan", "boxes": boxes, "view": view}
-        rows.append({**row, **{name: round(value, 1) for name, value in measured.items()}})
+        rounded = {name: round(value, 1) for name, value in measured.items()}
+        rows.append({"task": "pan", "boxes": boxes, "view": view, **rounded})
         print(rows[-1], flush=True)
     return rows
 
