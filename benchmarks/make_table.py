@@ -49,11 +49,8 @@ def benchmark_page(records: Sequence[Record]) -> str:
 def not_measured(records: Sequence[Record]) -> str:
     """List the benchmarks without a record."""
     on_cpu = {record["name"] for record in records if record["environment"]["device"] == "cpu"}
-    lines = [
-        f"- {layout.title}: `python benchmarks/run.py {name}`"
-        for name, layout in SECTIONS.items()
-        if name not in on_cpu
-    ]
+    missing = [name for name in SECTIONS if name not in on_cpu]
+    lines = [f"- {SECTIONS[name].title}: `python benchmarks/run.py {name}`" for name in missing]
     if all(record["environment"]["device"] == "cpu" for record in records):
         lines.append("- IoU, NMS, assignment, training step and inference on a GPU: `make bench-gpu` on such a machine")
     return "\n".join(["## Not measured yet", "", *lines, ""]) if lines else ""

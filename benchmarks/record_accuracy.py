@@ -52,15 +52,10 @@ def accuracy_row(args: argparse.Namespace) -> Row:
     where = environment(args.device)
     interpolation = f", {content['metric']}" if "dataset" in content else ""  # of DOTA's AP
     return {
-        "config": find_config(args.config).stem,
-        "dataset": args.data,
-        "metric": f"{metric}{interpolation}",
-        "value": round(100 * found[metric], 2),
-        "images": content["images"],
-        "commit": where["commit"],
-        "device": where["cpu"] if where["device"] == "cpu" else where["device"],
-        "command": args.command,
-    }
+        "config": find_config(args.config).stem, "dataset": args.data, "metric": f"{metric}{interpolation}",
+        "value": round(100 * found[metric], 2), "images": content["images"], "commit": where["commit"],
+        "device": where["cpu"] if where["device"] == "cpu" else where["device"], "command": args.command,
+    }  # fmt: skip
 
 
 def replace_row(rows: list[Row], row: Row) -> list[Row]:
