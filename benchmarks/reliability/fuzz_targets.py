@@ -222,7 +222,6 @@ def _labels_in(name: str, folder: Path) -> bytes:
     folder.mkdir(parents=True)
     each, polygons = get_format(name), np.array([[1.0, 2, 11, 2, 11, 8, 1, 8], [20, 20, 40, 20, 40, 30, 20, 30]])
     image = ImageLabels("P1.png", Path("P1.txt"), polygons, ("ship", "plane"), np.array([0, 0]), None, (64, 64))
-    assert each.write is not None
     each.write([image], ["plane", "ship"], folder)
     files = sorted(path for path in folder.rglob("*") if path.suffix in each.suffixes and path.stem != "classes")
     return files[0].read_bytes()
