@@ -58,7 +58,7 @@ format: setup ## Fix style and formatting with ruff
 
 fuzz: setup ## Feed damaged files to the readers, chosen by the code they reach (atheris): minutes per reader
 	@$(BIN)/python -m uv pip install --quiet --target build/fuzz atheris
-	@PYTHONPATH=$(CURDIR)/build/fuzz $(BIN)/python benchmarks/reliability/fuzz_coverage.py $(ARGS)
+	@PYTHONPATH=$(CURDIR)/build/fuzz $(BIN)/python benchmarks/reliability/fuzz.py $(ARGS)
 
 bench: setup ## Run the benchmarks on the CPU and save records in benchmarks/results
 	@$(BIN)/python benchmarks/run.py $(ARGS)

@@ -76,30 +76,20 @@ def batched_nms(mmcv: Any) -> NMS:
 
 def atss_assigner(priors: Tensor, level_sizes: list[int]) -> Assign:
     """Return mmrotate's dense ATSS assigner; gives the (A,) ground-truth index of each prior, -1 for background."""
-    from mmengine.structures import InstanceData
-
-    assigner = _build(dict(type="RotatedATSSAssigner", topk=9))
-    boxes, instances = _containers(priors)
-
-    def assign(gt_boxes: Tensor) -> Tensor:
-        return assigner.assign(InstanceData(priors=boxes), level_sizes, instances(gt_boxes)).gt_inds - 1
-
-    return assign
+    assign = _assigner(dict(type="RotatedATSSAssigner", topk=9), priors, level_sizes)
+    return lambda gt_boxes: assign(gt_boxes) - 1
 
 
 def max_iou_assigner(priors: Tensor) -> Assign:
     """Return MMDetection's assigner as mmrotate's RetinaNet configs use it; -1 is background, -2 ignored."""
-    from mmengine.structures import InstanceData
-
     thresholds = dict(pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0, ignore_iof_thr=-1)
-    assigner = _build(dict(type="mmdet.MaxIoUAssigner", **thresholds))
-    boxes, instances = _containers(priors)
+    assign = _assigner(dict(type="mmdet.MaxIoUAssigner", **thresholds), priors)
 
-    def assign(gt_boxes: Tensor) -> Tensor:
-        found = assigner.assign(InstanceData(priors=boxes), instances(gt_boxes)).gt_inds
+    def run(gt_boxes: Tensor) -> Tensor:
+        found = assign(gt_boxes)
         return torch.where(found > 0, found - 1, torch.where(found == 0, -1, -2))
 
-    return assign
+    return run
 
 
 def first_line(error: BaseException) -> str:
@@ -107,19 +97,18 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-def _build(cfg: dict[str, Any]) -> Any:
-    from mmrotate.registry import TASK_UTILS
-
-    return TASK_UTILS.build({**cfg, "iou_calculator": dict(type="mmrotate.RBboxOverlaps2D")})
-
-
-def _containers(priors: Tensor) -> tuple[Any, Callable[[Tensor], Any]]:
-    """Return the priors in mmrotate's box type, and a function that wraps ground-truth boxes."""
+def _assigner(cfg: dict[str, Any], priors: Tensor, *level_sizes: list[int]) -> Assign:
+    """Build an assigner of MMDetection's interface; gives 1 + ground-truth index, 0 for background, -1 for ignored."""
     from mmengine.structures import InstanceData
+    from mmrotate.registry import TASK_UTILS
     from mmrotate.structures.bbox import RotatedBoxes
 
-    def instances(gt_boxes: Tensor) -> Any:
-        labels = torch.zeros(len(gt_boxes), dtype=torch.int64, device=gt_boxes.device)
-        return InstanceData(bboxes=RotatedBoxes(gt_boxes), labels=labels)
+    assigner = TASK_UTILS.build({**cfg, "iou_calculator": dict(type="mmrotate.RBboxOverlaps2D")})
+    boxes = RotatedBoxes(priors)
 
-    return RotatedBoxes(priors), instances
+    def run(gt_boxes: Tensor) -> Tensor:
+        labels = torch.zeros(len(gt_boxes), dtype=torch.int64, device=gt_boxes.device)
+        instances = InstanceData(bboxes=RotatedBoxes(gt_boxes), labels=labels)
+        return assigner.assign(InstanceData(priors=boxes), *level_sizes, instances).gt_inds
+
+    return run

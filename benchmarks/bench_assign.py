@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from torch import Tensor
-
 from benchmarks import assignment, baselines, harness, inputs
 from benchmarks.baselines import Assign
 from benchmarks.records import Record, Row, target
@@ -42,7 +40,6 @@ def build_own(device: str, grids: bool = True) -> Assign:
 
 
 def build_baseline(device: str) -> Assign:
-    """Return mmrotate's assigner."""
     priors, level_sizes, _ = square_priors((1024, 1024), device=device)
     return baselines.atss_assigner(priors, level_sizes)
 
@@ -56,11 +53,12 @@ def assign_row(num_gt: int, own: Assign, baseline: Assign | None, args: argparse
     return row
 
 
-def compare(gt_boxes: Tensor, own: Assign, baseline: Assign) -> dict[str, int]:
-    """Count the positives and the priors on which the two differ."""
+def compare(scene: str, seed: int, own: Assign, baseline: Assign, args: argparse.Namespace) -> Row:
+    """Count the positives and the priors on which the two differ on one of :data:`SCENES`."""
+    gt_boxes = inputs.scene(args.scene_gt, seed, **SCENES[scene]).to(args.device)
     result, other = own(gt_boxes), baseline(gt_boxes)
-    differing = int((result != other).sum())
-    return {"num_gt": len(gt_boxes), "num_pos": int((result >= 0).sum()), "differing": differing}
+    counts = {"num_gt": len(gt_boxes), "num_pos": int((result >= 0).sum()), "differing": int((result != other).sum())}
+    return {"scene": scene, "seed": seed, **counts}
 
 
 def targets(rows: list[Row]) -> list[Row]:
@@ -82,14 +80,6 @@ def measure(args: argparse.Namespace) -> Record:
     if baseline is not None:
         baseline(inputs.scene(WARMUP_GT).to(args.device))
     rows = [assign_row(num_gt, own, baseline, args) for num_gt in args.num_gt]
-    comparisons = [
-        {
-            "scene": name,
-            "seed": seed,
-            **compare(inputs.scene(args.scene_gt, seed, **kind).to(args.device), own, baseline),
-        }
-        for name, kind in SCENES.items()
-        for seed in range(args.scenes)
-        if baseline is not None
-    ]
+    seeds = range(args.scenes if baseline else 0)
+    comparisons = [compare(scene, seed, own, baseline, args) for scene in SCENES for seed in seeds]
     return {"baseline_missing": missing, "targets": targets(rows), "rows": rows, "comparisons": comparisons}

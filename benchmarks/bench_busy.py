@@ -51,7 +51,6 @@ class Worker:
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Measure every combination of setting and number of busy processes."""
     workers = {setting: Worker(setting) for setting in (DEFAULT, COMMAND, ONE)}
     try:
         rows = [row for busy in (0, 1, 2) for row in measure_rows(workers, busy, args.seconds, args.repeats)]
@@ -92,7 +91,6 @@ def work(follow: bool) -> None:
 
 
 def tasks() -> dict[str, Callable[[], Any]]:
-    """Return a function per task."""
     import torch
 
     from benchmarks import inputs, models

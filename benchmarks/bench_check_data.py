@@ -29,7 +29,6 @@ SIDE_PX = 1024
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Measure all cases."""
     data, source = dota_data.find_data(args.data, args.folder)
     images = dota_data.repeat(data, args.images, args.folder / "repeated")
     labels = write_label_files(args.folder / "labels", args.label_files)

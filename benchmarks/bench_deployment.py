@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +31,6 @@ CALIBRATION_IMAGES = 4
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Measure every form that is installed."""
     forms = build_forms(args.folder, args.size)
     rows = [row for batch_size in args.batch for row in measure_batch(forms, batch_size, args)]
     return {"settings": {"config": CONFIG, "size": args.size}, "rows": rows}
@@ -49,7 +49,6 @@ def measure_batch(forms: dict[str, Any], batch_size: int, args: argparse.Namespa
 
 
 def build_forms(folder: Path, size: int) -> dict[str, Any]:
-    """Build the detectors, by name of the form."""
     from rotated_atss.detection.engine.config import build_model, load_config
     from rotated_atss.detection.engine.export import ExportOptions, export
     from rotated_atss.detection.engine.inference import load_detector as load_in_torch
@@ -62,11 +61,8 @@ def build_forms(folder: Path, size: int) -> dict[str, Any]:
     (folder / "images").mkdir()
     for number in range(CALIBRATION_IMAGES):
         cv2.imwrite(str(folder / "images" / f"P{number}.png"), noise(size, number))
-    forms = {
-        "torch, float32": load_in_torch(CONFIG, folder / "model.pth", device="cpu", channels_last=True),
-        "torch, bfloat16": load_in_torch(CONFIG, folder / "model.pth", device="cpu", channels_last=True),
-    }
-    forms["torch, bfloat16"] = InBfloat16(forms["torch, bfloat16"])
+    float32, network = (load_in_torch(CONFIG, folder / "model.pth", device="cpu", channels_last=True) for _ in range(2))
+    forms = {"torch, float32": float32, "torch, bfloat16": in_bfloat16(network)}
     options = ExportOptions(onnx=folder / "float32.onnx")
     for precision, more in (("float32", {}), ("int8", {"calibration": folder / "images"})):
         path = folder / f"{precision}.onnx"
@@ -78,17 +74,15 @@ def build_forms(folder: Path, size: int) -> dict[str, Any]:
     return forms
 
 
-class InBfloat16:
-    """A detector of torch under autocast, whether or not the processor has instructions for bfloat16."""
+def in_bfloat16(detector: Any) -> Callable[[list], list]:
+    """Run a detector of torch under autocast, whether or not the processor has instructions for bfloat16."""
 
-    def __init__(self, detector: Any) -> None:
-        self.detector = detector
-
-    def __call__(self, tiles: list) -> list:
-        """Detect on tiles."""
-        batch = pseudo_collate([self.detector.pipeline({"img": tile, "img_id": i}) for i, tile in enumerate(tiles)])
+    def detect(tiles: list) -> list:
+        batch = pseudo_collate([detector.pipeline({"img": tile, "img_id": i}) for i, tile in enumerate(tiles)])
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            return self.detector.model.test_step(batch)
+            return detector.model.test_step(batch)
+
+    return detect
 
 
 def noise(size: int, seed: int) -> np.ndarray:

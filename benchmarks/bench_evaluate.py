@@ -26,7 +26,6 @@ DETECTIONS, COMPARED = 1_000_000, 50_000
 
 
 def command(data: Path) -> list[str]:
-    """Return the arguments of ``rotated-atss``."""
     folders = ["--detections", data / "detections", "--labels", data / "labelTxt"]
     return ["evaluate", *map(str, folders), "--json", str(data / "ap.json"), "--quiet"]
 
@@ -48,7 +47,6 @@ def dotadevkit(data: Path) -> dict[str, float]:
 
 
 def largest_difference(data: Path) -> float:
-    """Return the largest class-wise AP50 difference between both."""
     per_class = json.loads((data / "ap.json").read_text(encoding="utf-8"))["per_class"]
     return max(abs(per_class[name]["AP50"] - ap) for name, ap in dotadevkit(data).items())
 
@@ -59,26 +57,6 @@ def write(folder: Path, detections: int) -> int:
     images = sorted(path.stem for path in (folder / "labelTxt").iterdir())
     (folder / "images.txt").write_text("\n".join(images) + "\n", encoding="utf-8")
     return written
-
-
-def full_row(args: argparse.Namespace) -> Row:
-    """Measure this package on all detections."""
-    folder = args.folder / "full"
-    written = write(folder, args.detections)
-    times = time_one(lambda: evaluate(folder), args.repeats)
-    memory = command_megabytes([sys.executable, "-m", "rotated_atss", *command(folder)])
-    return {"images": IMAGES, "detections": written, "rotated_atss": times, "rotated_atss_peak_mb": memory}
-
-
-def compared_row(args: argparse.Namespace) -> Row:
-    """Measure both on fewer detections."""
-    folder = args.folder / "compared"
-    written = write(folder, args.compared)
-    timed = time_pair(
-        lambda: evaluate(folder), lambda: dotadevkit(folder), args.repeats, baseline_repeats=1, baseline_warmup=0
-    )
-    difference = largest_difference(folder)
-    return {"images": IMAGES, "detections": written, **timed, "largest_ap50_difference": difference}
 
 
 def targets(full: Row, compared: Row) -> list[Row]:
@@ -98,5 +76,15 @@ OPTIONS = dict(repeats=5, detections=DETECTIONS, compared=COMPARED)
 
 
 def measure(args: argparse.Namespace) -> Record:
-    rows = [full_row(args), compared_row(args)]
+    full, some = args.folder / "full", args.folder / "compared"
+    written, compared = write(full, args.detections), write(some, args.compared)
+    times = time_one(lambda: evaluate(full), args.repeats)
+    memory = command_megabytes([sys.executable, "-m", "rotated_atss", *command(full)])
+    timed = time_pair(
+        lambda: evaluate(some), lambda: dotadevkit(some), args.repeats, baseline_repeats=1, baseline_warmup=0
+    )
+    rows = [
+        {"images": IMAGES, "detections": written, "rotated_atss": times, "rotated_atss_peak_mb": memory},
+        {"images": IMAGES, "detections": compared, **timed, "largest_ap50_difference": largest_difference(some)},
+    ]
     return {"targets": targets(*rows), "rows": rows}

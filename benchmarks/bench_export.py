@@ -18,6 +18,10 @@ import torch
 from benchmarks.dota_data import find_data
 from benchmarks.records import Record, Row, target
 from rotated_atss.configs import config_names
+from rotated_atss.io.quiet import quiet_exporters
+from rotated_atss.runtime.compare import MAX_CORNER_DIFFERENCE, MAX_SCORE_DIFFERENCE, compare_outputs
+from rotated_atss.runtime.detector import prepare_batch
+from rotated_atss.runtime.session import OnnxRuntimeSession
 
 OPTIONS = dict(size=256, only=[])
 
@@ -27,9 +31,6 @@ CLASS_MEAN = -4.0  # logit
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Export and compare the configs one by one."""
-    from rotated_atss.runtime.compare import MAX_CORNER_DIFFERENCE, MAX_SCORE_DIFFERENCE
-
     rows = []
     tiles, source = read_tiles(args.folder, args.size)
     for name in args.only or config_names():
@@ -58,13 +59,9 @@ def read_tiles(folder: Path, size: int) -> tuple[list, str]:
 def compare(name: str, tiles: list) -> Row:
     """Export one config and return its largest differences."""
     from rotated_atss.detection.engine.config import build_model, load_config
-    from rotated_atss.detection.engine.export import onnx_bytes
+    from rotated_atss.detection.engine.export import export_onnx_bytes
     from rotated_atss.detection.engine.model_metadata import default_window, describe_model
     from rotated_atss.detection.heads.graph import DetectionGraph
-    from rotated_atss.io.quiet import quiet_exporters
-    from rotated_atss.runtime.compare import compare_outputs
-    from rotated_atss.runtime.detector import prepare_batch
-    from rotated_atss.runtime.session import OnnxRuntimeSession
 
     torch.manual_seed(0)
     cfg = load_config(name, {"model.backbone.init_cfg": None})
@@ -76,7 +73,7 @@ def compare(name: str, tiles: list) -> Row:
     info = describe_model(cfg, model, classes, window=default_window(cfg))
     preprocessing = dataclasses.replace(info.preprocessing, resize=None)
     scale_last_layers(graph, torch.from_numpy(prepare_batch(tiles[:2], preprocessing)[0]))
-    content = onnx_bytes(graph, info)
+    content = export_onnx_bytes(graph, info)
     session = OnnxRuntimeSession(content, "cpu")
     found = []
     for batch_size in BATCHES:

@@ -8,11 +8,11 @@ sahi's slice_image. A baseline that fails or takes longer than --limit seconds i
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.bench_split import GAP, SIZE, mmrotate_split
@@ -30,41 +30,31 @@ SAHI = (
     f"slice_height={SIZE}, slice_width={SIZE}, "
     "overlap_height_ratio=overlap, overlap_width_ratio=overlap, out_ext='.png')"
 )
-
-Command = Callable[[Path, Path, int], list[object]]  # image, output folder, processes
-
-
-def rotated_atss(image: Path, out: Path, processes: int) -> list[object]:
-    """Return the command of this package."""
-    settings = ["--size", SIZE, "--gap", GAP, "--workers", processes, "--quiet"]
-    return [sys.executable, "-m", "rotated_atss", "split", "--images", image.parent, "--out", out, *settings]
+BASELINES = [("mmrotate", "tiled"), ("sahi", "png")]  # library, format that it reads
 
 
-def mmrotate(image: Path, out: Path, processes: int) -> list[object]:
-    """Return the command of mmrotate."""
-    return [sys.executable, *mmrotate_split(image.parent, out, processes)]
+def commands(image: Path, out: Path, processes: int) -> dict[str, list[object]]:
+    """Return the command of each library that is installed; sahi writes tiles with threads."""
+    own = ["split", "--images", image.parent, "--out", out, "--size", SIZE, "--gap", GAP, "--workers", processes]
+    words = {
+        "rotated-atss": ["-m", "rotated_atss", *own, "--quiet"],
+        **({"mmrotate": mmrotate_split(image.parent, out, processes)} if find_spec("mmrotate") else {}),
+        **({"sahi": ["-c", SAHI, image, out, processes]} if find_spec("sahi") else {}),
+    }
+    return {library: [sys.executable, *each] for library, each in words.items()}
 
 
-def sahi(image: Path, out: Path, processes: int) -> list[object]:
-    """Return the command of sahi, whose threads write tiles."""
-    if importlib.util.find_spec("sahi") is None:
-        raise FileNotFoundError("sahi is not installed")
-    return [sys.executable, "-c", SAHI, image, out, processes]
-
-
-BASELINES: list[tuple[str, Command, str]] = [("mmrotate", mmrotate, "tiled"), ("sahi", sahi, "png")]
-
-
-def measure_split(library: str, command: Command, image: Path, folder: Path, args: argparse.Namespace) -> Row:
+def split_row(library: str, image: Path, folder: Path, args: argparse.Namespace) -> Row:
     """Run one command and return seconds, megabytes and the number of tiles, or the reason of a failure."""
     out = folder / "out"
-    shutil.rmtree(out, ignore_errors=True)
     row: Row = {"library": library, "file": image.parent.parent.name, "file_mb": round(image.stat().st_size / 1e6)}
-    try:
-        words = [str(word) for word in command(image, out, args.processes)]
-        row |= command_peak(words, args.limit, cwd=ROOT)
-    except FileNotFoundError as error:
-        return row | {"note": str(error)}
+    alone = folder / "images" / image.name  # in a folder without other images
+    alone.parent.mkdir(parents=True)
+    alone.symlink_to(image)
+    words = commands(alone, out, args.processes).get(library)
+    if words is None:
+        return row | {"note": f"{library} is not installed"}
+    row |= command_peak([str(word) for word in words], args.limit, cwd=ROOT)
     if "note" not in row:
         row["tiles"] = sum(path.suffix == ".png" for path in out.rglob("*.png"))
     shutil.rmtree(out, ignore_errors=True)
@@ -87,29 +77,19 @@ def targets(rows: Sequence[Row]) -> list[Row]:
 
 
 def measure(args: argparse.Namespace) -> Record:
-    rows, folder = [], args.folder
-    data = Path(args.data).resolve() if args.data else folder / "data"
-    runs = [(size, *run) for size in args.sizes for run in runs_of(size, data, args)]
+    rows: list[Row] = []
+    data = Path(args.data).resolve() if args.data else args.folder / "data"
     with suppress(KeyboardInterrupt):  # the rows until then are recorded
-        for size, library, command, image in runs:
-            alone = link_alone(image, folder / f"input_{len(rows)}")
-            rows.append({"size": size, **measure_split(library, command, alone, folder, args)})
-            print(rows[-1], flush=True)
+        for size in args.sizes:
+            for library, image in runs_of(size, data, args):
+                rows.append({"size": size, **split_row(library, image, args.folder / f"run_{len(rows)}", args)})
+                print(rows[-1], flush=True)
     return {"settings": {"processes": args.processes, "limit": args.limit}, "targets": targets(rows), "rows": rows}
 
 
-def runs_of(size: int, data: Path, args: argparse.Namespace) -> list[tuple[str, Command, Path]]:
-    """Return library, command and image of the runs of one size; the largest is measured in all formats."""
+def runs_of(size: int, data: Path, args: argparse.Namespace) -> list[tuple[str, Path]]:
+    """Return library and image of the runs of one size; the largest is measured in all formats."""
     formats = dict.fromkeys(args.formats[:1] if size < max(args.sizes) else args.formats)
-    baselines = [row for row in BASELINES if size == args.baseline_size]
-    images = make_gigapixel(data, size, list(dict.fromkeys([*formats, *(each for _, _, each in baselines)])))
-    own: list[tuple[str, Command, Path]] = [("rotated-atss", rotated_atss, images[each]) for each in formats]
-    return own + [(library, command, images[each]) for library, command, each in baselines]
-
-
-def link_alone(image: Path, folder: Path) -> Path:
-    """Return a link to an image in a folder without other images."""
-    link = folder / image.parent.parent.name / "images" / image.name
-    link.parent.mkdir(parents=True)
-    link.symlink_to(image)
-    return link
+    runs = [("rotated-atss", each) for each in formats] + (BASELINES if size == args.baseline_size else [])
+    images = make_gigapixel(data, size, list(dict.fromkeys(each for _, each in runs)))
+    return [(library, images[each]) for library, each in runs]

@@ -13,6 +13,7 @@ image.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -42,11 +43,7 @@ Batch = dict[str, list]
 class Detector:
     """A model in evaluation mode, with the time of each part of a test step.
 
-    Args:
-        model: Model on its device.
-        device: ``cpu`` or a CUDA device.
-        amp: Run the network in bfloat16.
-        upcast: Cast the outputs of the head to float32.
+    ``amp`` runs the network in bfloat16, ``upcast`` casts the outputs of the head to float32.
     """
 
     def __init__(self, model: torch.nn.Module, device: str, amp: bool, upcast: bool = False) -> None:
@@ -165,23 +162,16 @@ def postprocessing_row(source: str, outputs: head_outputs.Outputs, own: Any, bas
 
 def targets(rows: list[Row], args: argparse.Namespace) -> list[Row]:
     """Compare with the targets: bfloat16 with the fastest baseline, on the CPU also float32 with float32."""
-    found = []
-    cpu = args.device == "cpu"
-    for images in args.batch:
+    cpu, found = args.device == "cpu", []
+    kinds = [("with --amp", OWN_AMP, (BASELINE_AMP, BASELINE_FLOAT32), 1 if cpu else 2)]
+    if cpu:
+        kinds.append(("in float32", OWN_FLOAT32, (BASELINE_FLOAT32,), 1))
+    for images, (kind, own, baselines, limit) in itertools.product(args.batch, kinds):
         speed = {row["implementation"]: row["images_per_second"] for row in rows if row["batch"] == images}
-        name = f"batch of {images}: speedup over mmrotate"
-        speedup = _speedup(speed, OWN_AMP, BASELINE_AMP, BASELINE_FLOAT32)
-        found.append(target(f"inference with --amp, {name}", speedup, at_least=1 if cpu else 2))
-        if cpu:
-            speedup = _speedup(speed, OWN_FLOAT32, BASELINE_FLOAT32)
-            found.append(target(f"inference in float32, {name}", speedup, at_least=1))
+        fastest = max((speed[name] for name in baselines if name in speed), default=None)
+        name = f"inference {kind}, batch of {images}: speedup over mmrotate"
+        found.append(target(name, fastest and round(speed[own] / fastest, 2), at_least=limit))
     return found
-
-
-def _speedup(speed: dict[str, float], own: str, *baselines: str) -> float | None:
-    """Compare with the fastest baseline that was measured."""
-    measured = [speed[name] for name in baselines if name in speed]
-    return round(speed[own] / max(measured), 2) if measured else None
 
 
 def measure(args: argparse.Namespace) -> Record:

@@ -32,13 +32,11 @@ def nine_priors(size: int = 1024) -> Tensor:
 
 
 def build_own(device: str) -> Assign:
-    """Return this package's assigner."""
     priors = nine_priors().to(device)
     return lambda gt_boxes: max_iou_assign(priors, gt_boxes)[0]
 
 
 def build_baseline(device: str) -> Assign:
-    """Return MMDetection's assigner."""
     return baselines.max_iou_assigner(nine_priors().to(device))
 
 

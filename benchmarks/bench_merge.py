@@ -45,7 +45,6 @@ def _rows(path: Path) -> set[tuple]:
 
 
 def merge_row(case: str, args: argparse.Namespace) -> Row:
-    """Measure one case."""
     from dotadevkit.ops.ResultMerge import mergebypoly
 
     tiles, merged, other = (args.folder / case / name for name in ("tiles", "merged", "dotadevkit"))

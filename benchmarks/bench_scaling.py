@@ -70,12 +70,6 @@ def assignment() -> Iterable[tuple[str, str, list[Point]]]:
     yield "assignment of 500 boxes", "pixels", [(side * side, assign(side, 500)) for side in sides]
 
 
-def suppression() -> list[Point]:
-    """Return NMS of a harbor with four detections per ship."""
-    scenes = [(4 * number, inputs.harbor(number, 4)) for number in (625, 1250, 2500, 5000)]
-    return [(number, partial(rotated_nms, *scene, 0.1)) for number, scene in scenes]
-
-
 def text_stages(folder: Path, counts: list[int]) -> Iterable[tuple[str, list[Point]]]:
     """Yield merging and evaluation, files included, in two workers."""
     merges, evaluations = [], []
@@ -111,7 +105,9 @@ def _split(images: Path, out: Path) -> None:
 def measure(args: argparse.Namespace) -> Record:
     rows = [stage_row(name, "pixels", points, args.repeats) for name, points in network(args.sizes)]
     rows += [stage_row(name, unit, points, 5 * args.repeats) for name, unit, points in assignment()]
-    rows.append(stage_row("NMS of a harbor", "boxes", suppression(), args.repeats))
+    harbors = [(4 * number, inputs.harbor(number, 4)) for number in (625, 1250, 2500, 5000)]
+    points = [(number, partial(rotated_nms, *scene, 0.1)) for number, scene in harbors]
+    rows.append(stage_row("NMS of a harbor", "boxes", points, args.repeats))
     rows.append(stage_row("splitting", "pixels", splitting(args.folder), args.repeats))
     stages = text_stages(args.folder, args.detections)
     rows += [stage_row(name, "detections", points, args.repeats) for name, points in stages]

@@ -8,13 +8,13 @@ images are duplicated until there are --images.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -52,31 +52,23 @@ split_without_isal = partial(split, code=OWN_WITHOUT_ISAL)
 
 
 def mmrotate_split(images: Path, out: Path, processes: int) -> list[object]:
-    """Return the arguments of ``python`` that run mmrotate's img_split.py, which has one process per image.
+    """Return the arguments of ``python`` that run mmrotate's img_split.py, which has one process per image."""
+    from mmengine.utils import get_installed_path
 
-    Raises:
-        FileNotFoundError: mmrotate is not installed.
-    """
-    package = importlib.util.find_spec("mmrotate")
-    if package is None or package.origin is None:
-        raise FileNotFoundError("mmrotate is not installed")
-    script = Path(package.origin).parent / ".mim/tools/data/dota/split/img_split.py"
+    script = f"{get_installed_path('mmrotate')}/.mim/tools/data/dota/split/img_split.py"
     windows = f"--sizes {SIZE} --gaps {GAP} --img-rate-thr 0.6 --padding-value 104 116 124".split()
     return [script, "--img-dirs", images, "--save-dir", out, *windows, "--nproc", processes]
 
 
 def mmrotate(data: Path, out: Path, processes: int) -> None:
-    """Run mmrotate's img_split.py."""
     run_python(*mmrotate_split(data / "images", out, processes), "--ann-dirs", data / "labelTxt", "--iof-thr", 0.7)
 
 
 def dotadevkit(data: Path, out: Path, processes: int) -> None:
-    """Run dotadevkit's splitter."""
     run_python("-c", DOTADEVKIT, data, out, processes)
 
 
 def split_row(library: str, own: Split, baseline: Split, fast_extra: bool, args: argparse.Namespace) -> Row:
-    """Measure time, CPU time and output of both."""
     data, out, other = (args.folder / name for name in ("data", "rotated_atss", library))
     run, run_baseline = partial(own, data, out, args.processes), partial(baseline, data, other, args.processes)
     timed = time_pair(
@@ -135,7 +127,7 @@ def _clear(*folders: Path) -> None:
 
 
 def measure(args: argparse.Namespace) -> Record:
-    isal = importlib.util.find_spec("isal") is not None
+    isal = find_spec("isal") is not None
     data, title = dota_data.find_data(args.data, args.folder)
     dota_data.repeat(data, args.images, args.folder / "data")
     rows = [
@@ -144,5 +136,4 @@ def measure(args: argparse.Namespace) -> Record:
     ]
     if isal:
         rows.append(split_row("mmrotate", split_without_isal, mmrotate, False, args))
-    settings = {"data": title, "images": args.images}
-    return {"settings": settings, "targets": targets(rows), "rows": rows}
+    return {"settings": {"data": title, "images": args.images}, "targets": targets(rows), "rows": rows}

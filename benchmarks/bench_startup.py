@@ -23,8 +23,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from benchmarks.memory import children_cpu_seconds
 from benchmarks.records import ROOT, Record, Row, target
+from rotated_atss.synthetic import generate_splits
 
 OPTIONS = dict(repeats=5, python=sys.executable)
 
@@ -32,29 +36,32 @@ CONFIG, CHECKPOINT = "rotated_atss_obb_r18_demo_le90", "work/iter_1.pth"
 TORCH, TRAIN, TRAIN_START = "import torch", "train", "train, before its first iteration"
 MODEL_COMMANDS = ("predict", "test", TRAIN_START)
 EXPORTED, PREDICT_EXPORTED = "model.onnx", "predict model.onnx"
-START_CONFIG, EXIT_MODULE = "start.py", "exit_at_first_iteration"
-COMMAND_S, OVER_TORCH_S, EXPORTED_S = 0.3, 2.0, 3.0
+START_CONFIG = "start.py"  # its training ends its process where the first iteration begins
+START_CONFIG_TEXT = f"""
+_base_ = [{CONFIG!r}]
+custom_imports = dict(imports=['rotated_atss.detection', 'exit_at_first_iteration'])
+custom_hooks = [*_base_.custom_hooks, dict(type='ExitHook')]
+"""
+EXIT_MODULE = """
+import os
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+@HOOKS.register_module()
+class ExitHook(Hook):
+    def before_train_iter(self, *_, **__):
+        os._exit(0)
+"""
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Measure all commands."""
     rows = command_rows(prepare(args.folder, args.python), args.folder, args.repeats)
-    settings = {"development_packages": has_development_packages(args.python)}
-    return {"settings": settings, "rows": rows, "targets": targets(rows)}
-
-
-def has_development_packages(python: str) -> bool:
-    """Return whether the environment of a Python has more than the extra ``train``."""
-    return subprocess.run([python, "-c", "import sklearn, pandas"], capture_output=True).returncode == 0
+    # whether the environment has more than the extra ``train``
+    development = not subprocess.run([args.python, "-c", "import sklearn, pandas"], capture_output=True).returncode
+    return {"settings": {"development_packages": development}, "rows": rows, "targets": targets(rows)}
 
 
 def prepare(folder: Path, python: str = sys.executable) -> dict[str, list[str]]:
     """Write the inputs of all commands and return the words of each process."""
-    import cv2
-    import numpy as np
-
-    from rotated_atss.synthetic import generate_splits
-
     generate_splits(folder / "scenes", {"val": 1}, seed=0)
     (image,) = (folder / "scenes" / "val" / "images").iterdir()
     tile = f"{image.stem}__256__0___0"
@@ -79,7 +86,8 @@ def prepare(folder: Path, python: str = sys.executable) -> dict[str, list[str]]:
         "predict": ["predict", CONFIG, CHECKPOINT, "tile/images/A.png", "--size", "0"],
         PREDICT_EXPORTED: ["predict", EXPORTED, "large.png", "--size", "1024", "--out", "exported"],
     }
-    write_start_config(folder)
+    (folder / "exit_at_first_iteration.py").write_text(EXIT_MODULE, encoding="utf-8")
+    (folder / START_CONFIG).write_text(START_CONFIG_TEXT, encoding="utf-8")
     start = [sys.executable, "-W", "ignore", "-m", "rotated_atss"]
     run([*start, *split], folder)
     for name, suffix in (("images", ".png"), ("labelTxt", ".txt")):
@@ -94,26 +102,6 @@ def prepare(folder: Path, python: str = sys.executable) -> dict[str, list[str]]:
         TORCH: [*start, "-c", TORCH],
         **{name: [*start, "-m", "rotated_atss", *each] for name, each in words.items()},
     }
-
-
-def write_start_config(folder: Path) -> None:
-    """Write a config whose training ends its process where the first iteration begins."""
-    (folder / f"{EXIT_MODULE}.py").write_text(
-        "import os\n"
-        "from mmengine.hooks import Hook\n"
-        "from mmengine.registry import HOOKS\n"
-        "@HOOKS.register_module()\n"
-        "class ExitHook(Hook):\n"
-        "    def before_train_iter(self, *_, **__):\n"
-        "        os._exit(0)\n",
-        encoding="utf-8",
-    )
-    (folder / START_CONFIG).write_text(
-        f"_base_ = [{CONFIG!r}]\n"
-        f"custom_imports = dict(imports=['rotated_atss.detection', {EXIT_MODULE!r}])\n"
-        "custom_hooks = [*_base_.custom_hooks, dict(type='ExitHook')]\n",
-        encoding="utf-8",
-    )
 
 
 def command_rows(commands: dict[str, list[str]], folder: Path, repeats: int) -> list[Row]:
@@ -141,9 +129,9 @@ def targets(rows: Sequence[Row]) -> list[Row]:
     torch_s = cpu_s.pop(TORCH)
     del cpu_s[TRAIN], cpu_s[PREDICT_EXPORTED]
     of_commands = [
-        target(f"{name}, CPU s over `{TORCH}`", round(seconds - torch_s, 3), at_most=OVER_TORCH_S)
+        target(f"{name}, CPU s over `{TORCH}`", round(seconds - torch_s, 3), at_most=2.0)
         if name in MODEL_COMMANDS
-        else target(f"{name}, CPU s", seconds, at_most=COMMAND_S)
+        else target(f"{name}, CPU s", seconds, at_most=0.3)
         for name, seconds in cpu_s.items()
     ]
-    return [*of_commands, target(f"{PREDICT_EXPORTED}, s", wall_s[PREDICT_EXPORTED], at_most=EXPORTED_S)]
+    return [*of_commands, target(f"{PREDICT_EXPORTED}, s", wall_s[PREDICT_EXPORTED], at_most=3.0)]

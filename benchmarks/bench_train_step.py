@@ -22,9 +22,7 @@ from benchmarks.memory import peak_megabytes
 from benchmarks.records import Record, Row, target
 from benchmarks.timing import Stopwatch, alternate, summary, time_one
 
-OPTIONS = dict(
-    device="cpu", repeats=5, size=1024, batch=1, num_gt=100, baseline_repeats=3, baseline_amp=False,
-)  # fmt: skip
+OPTIONS = dict(device="cpu", repeats=5, size=1024, batch=1, num_gt=100, baseline_repeats=3, baseline_amp=False)
 
 PARTS = ("backbone and neck", "head", "assignment", "losses", "backward", "optimizer", "rest")
 OWN_AMP, OWN_FLOAT32, BASELINE = "rotated-atss, --amp", "rotated-atss, float32", "mmrotate"
@@ -93,9 +91,8 @@ def summarize(name: str, steps: list[dict[str, float]]) -> Row:
         return summary([sum(step[part] for part in parts) / step["step"] for step in steps])["median"]
 
     seconds = {part: summary([step[part] for step in steps]) for part in ("step", *PARTS)}
-    shares = {part: share(part) for part in PARTS}
     return {
-        "implementation": name, "seconds": seconds, "shares": shares,
+        "implementation": name, "seconds": seconds, "shares": {part: share(part) for part in PARTS},
         "assignment_and_losses": share("assignment", "losses"),
     }  # fmt: skip
 

@@ -56,17 +56,14 @@ def mmdetection(iou: Tensor) -> Tensor:
 
 
 def compare_tile(priors: Tensor, gt_boxes: Tensor) -> dict[str, int]:
-    """Count positives and differing priors of one tile."""
     own, iou = max_iou_assign(priors, gt_boxes)[0], baseline_ious(priors, gt_boxes)
     baseline, merged = mmdetection(iou), mmdetection(merge_ties(iou))
     return {
-        "tiles": 1,
-        "objects": len(gt_boxes),
-        "positives": int((own >= 0).sum()),
-        "baseline positives": int((baseline >= 0).sum()),
+        "tiles": 1, "objects": len(gt_boxes),
+        "positives": int((own >= 0).sum()), "baseline positives": int((baseline >= 0).sum()),
         "differing priors": int((own != baseline).sum()),
         "differing priors with merged ties": int((own != merged).sum()),
-    }
+    }  # fmt: skip
 
 
 def main() -> None:

@@ -83,9 +83,6 @@ def scene(images: int, candidates: int, size: int, classes: int, device: str) ->
         size: Side of the images in pixels.
         classes: Number of classes.
         device: Device of the outputs.
-
-    Raises:
-        ValueError: The candidates do not fit an image of that size.
     """
     draw = torch.Generator().manual_seed(0)
     priors, _, grids = square_priors((size, size))

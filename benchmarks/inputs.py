@@ -83,14 +83,11 @@ def scene(
 
 def detections(num_gt: int, per_gt: int, classes: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Draw the input of NMS: ``per_gt`` jittered detections of each object, as boxes, distinct scores and labels."""
-    draw = torch.Generator().manual_seed(seed)
-    boxes = scene(num_gt, seed, size=size).double().repeat_interleave(per_gt, 0)
-    return _jittered(draw, boxes), *_scores_and_labels(draw, num_gt, per_gt, classes)
+    return _detect(torch.Generator().manual_seed(seed), scene(num_gt, seed, size=size), per_gt, classes)
 
 
 def harbor(num_gt: int, per_gt: int, size: int = 4096, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Draw ``per_gt`` detections of each of many ships of one class, moored side by side at slanted piers."""
-    draw = torch.Generator().manual_seed(seed)
     columns = math.ceil(math.sqrt(num_gt * 2.5))
     index = torch.arange(num_gt)
     across, along = (index % columns).double(), (index // columns).double()
@@ -99,19 +96,15 @@ def harbor(num_gt: int, per_gt: int, size: int = 4096, seed: int = 0) -> tuple[T
     centers = torch.stack((across * width / 0.8 + along * math.tan(tilt), along * length / 0.8), 1) + length / 2
     sides = torch.tensor([length, width], dtype=torch.float64).expand(num_gt, 2)
     angle = torch.full((num_gt, 1), math.pi / 2 - tilt, dtype=torch.float64)
-    boxes = torch.cat((centers, sides, angle), 1).repeat_interleave(per_gt, 0)
-    return _jittered(draw, boxes), *_scores_and_labels(draw, num_gt, per_gt, 1)
+    return _detect(torch.Generator().manual_seed(seed), torch.cat((centers, sides, angle), 1), per_gt, 1)
 
 
-def _jittered(draw: torch.Generator, boxes: Tensor) -> Tensor:
+def _detect(draw: torch.Generator, gt_boxes: Tensor, per_gt: int, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw ``per_gt`` jittered boxes of each object, with scores and labels."""
+    boxes = gt_boxes.double().repeat_interleave(per_gt, 0)
     noise = torch.randn(boxes.shape, generator=draw, dtype=torch.float64)
     scale = torch.cat((boxes[:, 2:4] * 0.05, boxes[:, 2:4] * 0.08, torch.full((len(boxes), 1), 0.05)), 1)
     noisy = boxes + noise * scale
     noisy[:, 2:4] = noisy[:, 2:4].clamp(min=1)
-    return noisy.float()
-
-
-def _scores_and_labels(draw: torch.Generator, num_gt: int, per_gt: int, classes: int) -> tuple[Tensor, Tensor]:
-    number = num_gt * per_gt
-    scores = (torch.randperm(number, generator=draw) + 1).float() / number  # distinct, so that no tie decides
-    return scores, torch.randint(classes, (num_gt,), generator=draw).repeat_interleave(per_gt)
+    scores = (torch.randperm(len(boxes), generator=draw) + 1).float() / len(boxes)  # distinct, so that no tie decides
+    return noisy.float(), scores, torch.randint(classes, (len(gt_boxes),), generator=draw).repeat_interleave(per_gt)

@@ -49,22 +49,15 @@ def benchmark_page(records: Sequence[Record]) -> str:
 def not_measured(records: Sequence[Record]) -> str:
     """List the benchmarks without a record."""
     on_cpu = {record["name"] for record in records if record["environment"]["device"] == "cpu"}
-    lines = [
-        f"- {layout.title}: `python benchmarks/run.py {name}`"
-        for name, layout in SECTIONS.items()
-        if name not in on_cpu
-    ]
+    missing = [name for name in SECTIONS if name not in on_cpu]
+    lines = [f"- {SECTIONS[name].title}: `python benchmarks/run.py {name}`" for name in missing]
     if all(record["environment"]["device"] == "cpu" for record in records):
         lines.append("- IoU, NMS, assignment, training step and inference on a GPU: `make bench-gpu` on such a machine")
     return "\n".join(["## Not measured yet", "", *lines, ""]) if lines else ""
 
 
 def fill_readme(text: str, records: Sequence[Record]) -> str:
-    """Replace the table between the two markers of README.md.
-
-    Raises:
-        ValueError: The markers are missing.
-    """
+    """Replace the table between the two markers of README.md."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -81,7 +74,9 @@ def summary_rows(records: Sequence[Record]) -> list[Row]:
             device = f"{where['cores']} CPU cores" if where["device"] == "cpu" else where["device"]
             for row in select(record):
                 values = {**record.get("settings", {}), **row}
-                own, other = (row.get(key) and row[key]["median"] / row.get("pairs", 1) for key in PAIR)
+                own, other = (
+                    row.get(key) and row[key]["median"] / row.get("pairs", 1) for key in ("rotated_atss", "baseline")
+                )
                 rows.append({
                     "task": task.format_map(values), "device": device, "rotated-atss": page.seconds(own),
                     "baseline": f"{baseline.format_map(values)}: {page.seconds(other)}" if other else "",
@@ -118,7 +113,6 @@ def split_rows(record: Record) -> list[Row]:
     return [{**row, "content": content} for row in record["rows"] if row["fast_extra"]]
 
 
-PAIR = ("rotated_atss", "baseline")
 # record -> its rows for README.md, task and baseline in terms of settings and row
 SUMMARIES: dict[str, tuple[Callable[[Record], Sequence[Row]], str, str]] = {
     "iou": (lambda record: record["rows"][:1],
@@ -140,7 +134,6 @@ SUMMARIES: dict[str, tuple[Callable[[Record], Sequence[Row]], str, str]] = {
 
 
 def pages() -> dict[Path, str]:
-    """Return the text of both files."""
     records = load(RESULTS)
     return {PAGE: benchmark_page(records), README: fill_readme(README.read_text(encoding="utf-8"), records)}
 

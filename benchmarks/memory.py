@@ -27,7 +27,8 @@ def extra_megabytes(run: Callable[[], object], device: str = "cpu") -> float:
     as 0. Call it in a fresh process.
     """
     gc.collect()
-    _trim_heap()
+    if hasattr(ctypes.CDLL(None), "malloc_trim"):  # glibc: return freed memory to the system
+        ctypes.CDLL(None).malloc_trim(0)
     if device != "cpu":
         return _extra_on_cuda(run, device)
     before = _reset_peak()
@@ -35,11 +36,11 @@ def extra_megabytes(run: Callable[[], object], device: str = "cpu") -> float:
     return round(max(0.0, _peak() - before) / MB, 1)
 
 
-def command_megabytes(words: Sequence[str], every_s: float = 0.005) -> float | None:
+def command_megabytes(words: Sequence[str]) -> float | None:
     """Measure the memory of a command and all its child processes in megabytes (1e6 bytes), None without /proc.
 
     The result is the sum of the peaks of the processes, shared pages counted in each. It is an upper bound of the true
-    peak, except for allocations within the last ``every_s`` seconds of a process.
+    peak, except for allocations within the last 5 ms of a process.
     """
     if not Path("/proc/self/status").exists():
         return None
@@ -48,7 +49,7 @@ def command_megabytes(words: Sequence[str], every_s: float = 0.005) -> float | N
         while process.poll() is None:
             for pid in _family(process.pid):
                 highest[pid] = max(highest.get(pid, 0.0), _status("VmHWM", pid) or 0.0)
-            time.sleep(every_s)
+            time.sleep(0.005)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, words)
     return round(sum(highest.values()) / MB, 1)
@@ -59,19 +60,16 @@ def process_peak_megabytes() -> float:
     return round(_peak() / MB, 1)
 
 
-def command_peak(
-    words: Sequence[str], limit_s: float, cwd: str | Path | None = None, every_s: float = 0.05
-) -> dict[str, Any]:
+def command_peak(words: Sequence[str], limit_s: float, cwd: str | Path | None = None) -> dict[str, Any]:
     """Run a command and measure its seconds and the peak memory of all its processes at one time.
 
     The memory is the largest sum of the proportional set sizes (PSS), in which a page that processes share counts once.
-    Peaks shorter than ``every_s`` seconds can be missed.
+    It is read every 50 ms; shorter peaks can be missed.
 
     Args:
         words: The command.
         limit_s: Seconds after which it is killed.
         cwd: Its working directory.
-        every_s: Seconds between two samples.
 
     Returns:
         ``seconds``, ``cpu_s`` (of all processes) and ``peak_mb`` (1e6 bytes); for a command that failed or was killed,
@@ -83,7 +81,7 @@ def command_peak(
             while process.poll() is None and time.perf_counter() - started < limit_s:
                 family = _family(process.pid)
                 highest = max(highest, sum(_status("Pss", pid, "smaps_rollup") or 0.0 for pid in family))
-                time.sleep(every_s)
+                time.sleep(0.05)
             timed_out = process.returncode is None
             for pid in _family(process.pid) if timed_out else ():
                 with contextlib.suppress(ProcessLookupError):
@@ -153,14 +151,6 @@ def _extra_on_cuda(run: Callable[[], object], device: str) -> float:
     run()
     torch.cuda.synchronize(device)
     return round((torch.cuda.max_memory_allocated(device) - before) / MB, 1)
-
-
-def _trim_heap() -> None:
-    """Return freed memory to the system (glibc), so that reused memory is measured too."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
 
 
 def _reset_peak() -> float:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 
 from benchmarks.page import Columns, machine, markdown, number, spread
 from benchmarks.records import RESULTS, ROOT, Record, Row, load
 from benchmarks.zoo import Card, card
-from rotated_atss.checkpoints.config_cards import CARDS
+from rotated_atss.checkpoints.config_cards import CARDS, ConfigCard
 from rotated_atss.configs import config_names
 
 PAGE = ROOT / "docs" / "models.md"
@@ -23,7 +24,6 @@ TITLES = {
     "ablation": "Ablations of the paper",
     "demo": "Demo",
 }
-COCO_SIZE = "1344x800"
 
 HEAD = """\
 # Models
@@ -61,7 +61,6 @@ the checkpoint: `epoch_N.pth` or `iter_N.pth`, with N from the column *schedule*
 
 
 def named(records: Sequence[Record], name: str) -> list[Record]:
-    """Select the records of a name."""
     return [record for record in records if record["name"] == name]
 
 
@@ -83,7 +82,6 @@ def models_page(cards: Sequence[Card], records: Sequence[Record]) -> str:
 
 
 def section(title: str, cards: list[Card], records: Sequence[Record]) -> str:
-    """Format title, table, and the commands of the first model."""
     coco_size = any(each.horizontal for each in cards)
     table = markdown([model_cells(each, records, coco_size) for each in cards])
     commands = COMMANDS.format(name=cards[0].name, checkpoint=cards[0].checkpoint)
@@ -93,9 +91,10 @@ def section(title: str, cards: list[Card], records: Sequence[Record]) -> str:
 def model_cells(each: Card, records: Sequence[Record], coco_size: bool) -> Row:
     """Return the cells of one model; ``coco_size`` adds the GFLOPs at COCO's image size."""
     size = next(iter(rows_of(records, "models", each.name)), {"macs": {}})
-    gflops = {"GFLOPs, 1024 x 1024": _giga(size["macs"].get("1024x1024"))}
+    giga = {shape: f"{macs / 1e9:.1f}" for shape, macs in size["macs"].items()}
+    gflops = {"GFLOPs, 1024 x 1024": giga.get("1024x1024", MISSING)}
     if coco_size:
-        gflops["GFLOPs, 1333 x 800"] = _giga(size["macs"].get(COCO_SIZE)) if each.horizontal else ""
+        gflops["GFLOPs, 1333 x 800"] = giga.get("1344x800", MISSING) if each.horizontal else ""
     speeds = {}
     for record in named(records, "models_speed"):
         row, device = next(iter(rows_of([record], "models_speed", each.name)), None), record["environment"]["device"]
@@ -115,10 +114,6 @@ def model_cells(each: Card, records: Sequence[Record], coco_size: bool) -> Row:
         "measured": "; ".join(own) or MISSING,
         **(speeds or {"s per image": MISSING}),
     }
-
-
-def _giga(macs: int | None) -> str:
-    return MISSING if macs is None else f"{macs / 1e9:.1f}"
 
 
 def published(figures: Sequence[Row]) -> str:
@@ -160,15 +155,11 @@ def cards_json(cards: Sequence[Card], records: Sequence[Record]) -> str:
         size = next(iter(rows_of(records, "models", each.name)), {})
         accuracy = rows_of(records, "models_accuracy", each.name)
         own = [{"metric": row["metric"], "value": row["value"], "data": row["dataset"]} for row in accuracy]
-        rows.append({
-            "name": each.name, "dataset": each.dataset, "boxes": each.boxes, "head": each.head,
-            "positives": each.positives, "schedule": each.schedule, "parameters": size.get("parameters"),
-            "published": each.published, "measured": own,
-        })  # fmt: skip
+        known = {field.name: getattr(each, field.name) for field in fields(ConfigCard)}
+        rows.append({**known, "parameters": size.get("parameters"), "measured": own})
     return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
 
 
 def pages() -> dict[Path, str]:
-    """Return the texts of docs/models.md and of the cards in the package."""
     cards, records = [card(name) for name in config_names()], load(RESULTS)
     return {PAGE: models_page(cards, records), CARDS: cards_json(cards, records)}

@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.bench_split import GAP, SIZE
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.folders import list_images
 from rotated_atss.label_formats.convert import convert_labels
 from rotated_atss.ops.boxes import obb_to_corners, obb_to_hbb
 
 PACKAGES = ("supervision", "sahi", "ultralytics")
-SIZE, GAP = 1024, 200
 
 Call = Callable[[], Tensor]
 

@@ -23,12 +23,10 @@ def factor(value: float) -> str:
 
 
 def yes_no(value: bool) -> str:
-    """Format a flag."""
     return "yes" if value else "no"
 
 
 def total(counts: Mapping[str, int]) -> int:
-    """Sum the counts of a mapping."""
     return sum(counts.values())
 
 

@@ -29,11 +29,7 @@ NAME = "models_accuracy"
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, float]]:
-    """Read an ``ap.json``: its content and its figures by metric, the commonly cited one first.
-
-    Raises:
-        UserError: The file cannot be read or holds no AP.
-    """
+    """Read an ``ap.json``: its content and its figures by metric, the commonly cited one first."""
     content = read_json(path)
     content = content if isinstance(content, dict) else {}
     if "rows" in content:
@@ -56,15 +52,10 @@ def accuracy_row(args: argparse.Namespace) -> Row:
     where = environment(args.device)
     interpolation = f", {content['metric']}" if "dataset" in content else ""  # of DOTA's AP
     return {
-        "config": find_config(args.config).stem,
-        "dataset": args.data,
-        "metric": f"{metric}{interpolation}",
-        "value": round(100 * found[metric], 2),
-        "images": content["images"],
-        "commit": where["commit"],
-        "device": where["cpu"] if where["device"] == "cpu" else where["device"],
-        "command": args.command,
-    }
+        "config": find_config(args.config).stem, "dataset": args.data, "metric": f"{metric}{interpolation}",
+        "value": round(100 * found[metric], 2), "images": content["images"], "commit": where["commit"],
+        "device": where["cpu"] if where["device"] == "cpu" else where["device"], "command": args.command,
+    }  # fmt: skip
 
 
 def replace_row(rows: list[Row], row: Row) -> list[Row]:

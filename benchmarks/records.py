@@ -36,16 +36,12 @@ def environment(device: str = "cpu") -> Record:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS", "default"),
         "load_before": _LOAD,
-        "device": device if device == "cpu" else _gpu_name(device),
+        "device": device if device == "cpu" else sys.modules["torch"].cuda.get_device_name(device),
     }
 
 
 def target(name: str, measured: float | None, *, at_least: float | None = None, at_most: float | None = None) -> Row:
-    """Compare a measurement with its performance target; ``met`` is None where nothing was measured.
-
-    Raises:
-        ValueError: Neither ``at_least`` nor ``at_most`` is given.
-    """
+    """Compare a measurement with its performance target; ``met`` is None where nothing was measured."""
     kind, limit = ("at_most", at_most) if at_least is None else ("at_least", at_least)
     if limit is None:
         raise ValueError(f"target '{name}' has no limit. Give at_least or at_most.")
@@ -90,8 +86,3 @@ def _cpu() -> str:
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def _gpu_name(device: str) -> str:
-    torch = sys.modules.get("torch")  # already imported by every benchmark that runs on a GPU
-    return str(torch.cuda.get_device_name(device)) if torch is not None else device

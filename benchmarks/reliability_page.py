@@ -92,14 +92,12 @@ PARTS = {
 
 
 def reliability_page(records: Sequence[Record], fuzz: Record | None) -> str:
-    """Format docs/reliability.md."""
     by_name = {record["name"]: record for record in records if record.get("name") in PARTS}
     parts = [part_text(part, by_name.get(name)) for name, part in PARTS.items()]
     return "\n".join([HEAD, *parts, fuzz_text(fuzz)])
 
 
 def part_text(part: Part, record: Record | None) -> str:
-    """Format one section."""
     if record is None:
         return f"## {part.title}\n\n{part.text}\n\nNot measured yet: `python {part.command}`.\n"
     table = markdown(list(filter(part.is_shown, record["rows"])), part.columns, drop_empty=True)
@@ -131,6 +129,5 @@ def fuzz_text(record: Record | None) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Return the text of the page by its path."""
     fuzz = json.loads(FUZZ.read_text(encoding="utf-8")) if FUZZ.exists() else None
     return {PAGE: reliability_page(load(RESULTS), fuzz)}

@@ -39,7 +39,6 @@ STAGES: Columns = {
 
 
 def scaling_page(record: Record | None) -> str:
-    """Format docs/scaling.md."""
     if record is None:
         return f"{HEAD}\nNot measured yet: `python benchmarks/run.py scaling`.\n"
     rows = {row["stage"]: row for row in record["rows"]}
@@ -97,5 +96,4 @@ GPUs have not been measured; there the loading of tiles is the next limit, which
 
 
 def pages() -> dict[Path, str]:
-    """Return the text of docs/scaling.md."""
     return {PAGE: scaling_page(next((each for each in load(RESULTS) if each["name"] == "scaling"), None))}

@@ -50,7 +50,6 @@ def section(record: Record) -> str:
 
 
 def paragraphs(remark: Remark, record: Record) -> Sequence[str]:
-    """Format one remark."""
     if isinstance(remark, str):
         return [remark.format_map(record)]
     if not isinstance(remark, Table):
@@ -79,14 +78,12 @@ def images_remarks(record: Record) -> list[str]:
 def startup_remarks(record: Record) -> list[str]:
     """Describe the task of the commands and their environment."""
     packages = "the development packages" if record["settings"]["development_packages"] else "the extra `train` alone"
-    remarks = [
+    return [
         f"Every command in a process of its own, in an environment with {packages}. The first row is Python with torch "
         "alone. `split` cuts one scene into 20 tiles; `train`, `test` and `predict` run the demo model on one tile of "
-        "256 px; the row `train` has one iteration and its checkpoint."
+        "256 px; the row `train` has one iteration and its checkpoint.",
+        "`predict model.onnx` runs an exported model on an image of 1024 px, in one window.",
     ]
-    if any(row["command"] == "predict model.onnx" for row in record["rows"]):
-        remarks.append("`predict model.onnx` runs an exported model on an image of 1024 px, in one window.")
-    return remarks
 
 
 def throughputs(record: Record) -> list[str]:

@@ -27,11 +27,9 @@ CLASS_MIX = dict(zip(CLASSES["v1.0"], [
 ONE_CLASS = {"ship": CLASS_MIX["ship"]}
 
 
-def write_tiles(
-    folder: Path, count: int, images: int, mix: Mapping[str, tuple[int, int]] = CLASS_MIX, seed: int = 0
-) -> int:
+def write_tiles(folder: Path, count: int, images: int, mix: Mapping[str, tuple[int, int]] = CLASS_MIX) -> int:
     """Write about ``count`` tile detections with DOTA_devkit's tile names, and return the number written."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     sides = rng.integers(*SIDES_PX, images)
     written = 0
     for name, (objects, length) in _shares(mix, count / DETECTIONS_PER_OBJECT).items():
@@ -41,7 +39,7 @@ def write_tiles(
     return written
 
 
-def write_merged(folder: Path, count: int, objects: int, images: int, seed: int = 0) -> int:
+def write_merged(folder: Path, count: int, objects: int, images: int) -> int:
     """Write about ``count`` detections of full images and labels of about ``objects`` objects.
 
     A tenth of the objects is difficult. 95 % of them are detected, with varying accuracy; all other detections are at
@@ -50,14 +48,16 @@ def write_merged(folder: Path, count: int, objects: int, images: int, seed: int 
     Returns:
         The number of detections written to ``detections/``.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     sides = rng.integers(*SIDES_PX, images)
     lines: list[list[str]] = [[] for _ in range(images)]
     written = 0
     counts = _shares(CLASS_MIX, count)
     for name, (number, length) in _shares(CLASS_MIX, objects).items():
         image, boxes = _scatter(rng, sides, number, length)
-        _add_labels(rng, lines, image, _corners(boxes), name)
+        difficult = (rng.uniform(size=number) < 0.1).astype(int)
+        for at, row, flag in zip(image.tolist(), _corners(boxes).tolist(), difficult.tolist()):
+            lines[at].append(f"{' '.join(map(str, row))} {name} {flag}\n")
         detections = _on_images(rng, sides, image, boxes, max(0, counts[name][0] - number), length)
         write_detections(task1_path(folder / "detections", name), detections)
         written += len(detections)
@@ -124,14 +124,6 @@ def _on_images(
     order = np.lexsort((-scores, images))
     names = [f"P{number:04d}" for number in images[order].tolist()]
     return Detections.from_ids(names, np.round(scores[order], 9), _corners(np.vstack([found, false_boxes])[order]))
-
-
-def _add_labels(
-    rng: np.random.Generator, lines: list[list[str]], image: np.ndarray, polygons: np.ndarray, name: str
-) -> None:
-    difficult = (rng.uniform(size=len(image)) < 0.1).astype(int)
-    for number, row, flag in zip(image.tolist(), polygons.tolist(), difficult.tolist()):
-        lines[number].append(f"{' '.join(map(str, row))} {name} {flag}\n")
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:

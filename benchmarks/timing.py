@@ -7,20 +7,17 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 Run = Callable[[], object]
 
 
 def summary(times: Sequence[float]) -> dict[str, Any]:
     """Reduce seconds to median, minimum, maximum and number of runs."""
-    return {
-        "median": round(statistics.median(times), 6),
-        "min": round(min(times), 6),
-        "max": round(max(times), 6),
-        "runs": len(times),
-    }
+    median, fastest, slowest = (round(value, 6) for value in (statistics.median(times), min(times), max(times)))
+    return {"median": median, "min": fastest, "max": slowest, "runs": len(times)}
 
 
 def time_one(run: Run, repeats: int, *, warmup: int = 1, sync: Run | None = None) -> dict[str, Any]:
@@ -55,27 +52,24 @@ def time_pair(
         ``rotated_atss`` and ``baseline`` (see :func:`summary`) and ``speedup``, the ratio of the medians; without a
         baseline only ``rotated_atss``.
     """
-    runs = {"rotated_atss": lambda: seconds_of(run, sync, before)}
-    counts = {"rotated_atss": repeats}
-    warmups = {"rotated_atss": warmup}
+    runs: dict[str, tuple[Run, int, int]] = {"rotated_atss": (run, repeats, warmup)}
     if baseline is not None:
-        runs["baseline"] = lambda: seconds_of(baseline, sync, before)
-        counts["baseline"] = repeats if baseline_repeats is None else baseline_repeats
-        warmups["baseline"] = warmup if baseline_warmup is None else baseline_warmup
-    for name, number in warmups.items():
+        baseline_repeats = repeats if baseline_repeats is None else baseline_repeats
+        runs["baseline"] = baseline, baseline_repeats, warmup if baseline_warmup is None else baseline_warmup
+    calls = {name: partial(seconds_of, each, sync, before) for name, (each, _, _) in runs.items()}
+    for name, (_, _, number) in runs.items():
         for _ in range(number):
-            runs[name]()
-    result: dict[str, Any] = {name: summary(times) for name, times in alternate(runs, counts).items()}
+            calls[name]()
+    times = alternate(calls, {name: number for name, (_, number, _) in runs.items()})
+    result: dict[str, Any] = {name: summary(each) for name, each in times.items()}
     if baseline is not None:
         result["speedup"] = round(result["baseline"]["median"] / result["rotated_atss"]["median"], 2)
     return result
 
 
-def alternate(
-    runs: Mapping[str, Callable[[], Result]], repeats: Mapping[str, int]
-) -> dict[str, list[Result]]:  # fmt: skip
+def alternate(runs: Mapping[str, Callable[[], T]], repeats: Mapping[str, int]) -> dict[str, list[T]]:
     """Call each function ``repeats[name]`` times, alternating, and collect the results by name."""
-    results: dict[str, list[Result]] = {name: [] for name in runs}
+    results: dict[str, list[T]] = {name: [] for name in runs}
     for turn in range(max(repeats[name] for name in runs)):
         for name, run in runs.items():
             if turn < repeats[name]:

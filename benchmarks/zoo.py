@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rotated_atss.checkpoints.config_cards import ConfigCard
 from rotated_atss.configs import find_config
 from rotated_atss.dota.datasets import DOTA_VERSIONS
 
@@ -14,20 +15,14 @@ STRATEGIES = {"atss": "ATSS", "iou": "max IoU", "ssc": "SSC", "topk": "top k", "
 ASSIGNERS = {"RotatedATSSAssigner": "atss", "HorizontalATSSAssigner": "atss", "RotatedMaxIoUAssigner": "iou"}
 
 
-@dataclass(frozen=True)
-class Card:
-    """Description of one model."""
+@dataclass(frozen=True, kw_only=True)
+class Card(ConfigCard):
+    """Description of one model, without what benchmarks/results has."""
 
-    name: str
+    parameters: None = None
     folder: str  # below configs/
-    dataset: str  # that the config tests on, "DOTA-v1.0"
     horizontal: bool
-    boxes: str  # "oriented, le90"
-    head: str  # class name
-    positives: str  # strategy and boxes of the assignment, "ATSS (hbb)"
-    schedule: str  # "12 epochs"
     checkpoint: str  # file name of the last checkpoint
-    published: list[dict[str, Any]]  # metric, value, source
 
 
 def card(config: str | Path) -> Card:
@@ -39,7 +34,7 @@ def card(config: str | Path) -> Card:
     model = cfg.model
     head = model.get("bbox_head") or model.bbox_head_init
     angle_version = head.bbox_coder.get("angle_version")
-    schedule, checkpoint = _schedule(cfg.train_cfg)
+    epochs, iterations = cfg.train_cfg.get("max_epochs"), cfg.train_cfg.get("max_iters")
     return Card(
         name=path.stem,
         folder=path.parent.name,
@@ -48,8 +43,8 @@ def card(config: str | Path) -> Card:
         boxes=f"oriented, {angle_version}" if angle_version else "horizontal",
         head=model.type if model.type == "R3Det" else head.type,
         positives=_positives(model.train_cfg, oriented=angle_version is not None),
-        schedule=schedule,
-        checkpoint=checkpoint,
+        schedule=f"{epochs} epochs" if epochs else f"{iterations:,} iterations",
+        checkpoint=f"epoch_{epochs}.pth" if epochs else f"iter_{iterations}.pth",
         published=list(cfg.published) if assigns(path, "published") else [],
     )
 
@@ -81,9 +76,3 @@ def _strategy(assigner: Any, oriented: bool) -> str:
     if not oriented:
         return name
     return f"{name} ({'hbb' if assigner.get('assign_by_circumhbbox') else 'obb'})"
-
-
-def _schedule(train_cfg: Any) -> tuple[str, str]:
-    if "max_epochs" in train_cfg:
-        return f"{train_cfg.max_epochs} epochs", f"epoch_{train_cfg.max_epochs}.pth"
-    return f"{train_cfg.max_iters:,} iterations", f"iter_{train_cfg.max_iters}.pth"

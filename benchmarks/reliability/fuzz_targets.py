@@ -6,13 +6,17 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from rotated_atss.checkpoints.model_file import read_model_info
+from rotated_atss.checkpoints.model_info import KEY, ModelInfo, Preprocessing, Thresholds, TrainingData, Window
 from rotated_atss.checkpoints.read_file import read_content
+from rotated_atss.checkpoints.weight_files import safetensors_bytes
 from rotated_atss.coco.instances import read_instances
 from rotated_atss.coco.results_file import read_results
 from rotated_atss.dota.detections import read_detections
@@ -73,28 +77,26 @@ class Target(NamedTuple):
 
     Attributes:
         seeds: Valid inputs.
-        run: Reads an input.
+        path: File that holds an input.
+        read: Reads that file.
         max_bytes: Longest input to try.
     """
 
     seeds: list[bytes]
-    run: Callable[[bytes], object]
+    path: Path
+    read: Callable[[Path], object]
     max_bytes: int = 4096
+
+    def run(self, data: bytes) -> object:
+        """Read an input."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_bytes(data)
+        return self.read(self.path)
 
 
 def make_targets(folder: Path) -> dict[str, Target]:
     """Return the readers by name; their files are written below ``folder``."""
     return {**_text_targets(folder), **_binary_targets(folder), **_label_targets(folder)}
-
-
-def _in_file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], object]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def run(data: bytes) -> object:
-        path.write_bytes(data)
-        return read(path)
-
-    return run
 
 
 _MAP = (
@@ -115,49 +117,44 @@ def _text_targets(folder: Path) -> dict[str, Target]:
     valid = read_instances(instances)
     classes = ["ship", "large-vehicle"]
     return {
-        "labels": Target([LABEL], _in_file(folder / "P1.txt", read_labels)),
-        "labels with classes": Target([LABEL], _in_file(folder / "P1.txt", lambda path: read_labels(path, classes))),
-        "task1": Target([TASK1], _in_file(folder / "Task1_ship.txt", read_detections)),
-        "merge": Target([TASK1], _in_file(folder / "tiles" / "Task1_ship.txt", lambda path: _merge(path, folder))),
+        "labels": Target([LABEL], folder / "P1.txt", read_labels),
+        "labels with classes": Target([LABEL], folder / "P1.txt", lambda path: read_labels(path, classes)),
+        "task1": Target([TASK1], folder / "Task1_ship.txt", read_detections),
+        "merge": Target([TASK1], folder / "tiles" / "Task1_ship.txt", _merge),
         "tile names": Target(
-            [b"P1__1024__0___824", b"P1__0.5__-3___7"], lambda data: parse_tile_name(data.decode("latin-1"))
+            [b"P1__1024__0___824", b"P1__0.5__-3___7"], folder / "name.txt",
+            lambda path: parse_tile_name(path.read_bytes().decode("latin-1")),
         ),
-        "instances": Target([json.dumps(INSTANCES).encode()], _in_file(folder / "i.json", read_instances)),
-        "results": Target(
-            [json.dumps(RESULTS).encode()], _in_file(folder / "r.json", lambda path: read_results(path, valid))
-        ),
-        "manifest": Target([json.dumps(MANIFEST).encode()], _in_file(folder / "manifest.json", read_manifest)),
-        "geojson of a map": Target([_MAP], _in_file(folder / "a.geojson", read_geojson_layer)),
-        "vrt sources": Target([_VRT], _in_file(folder / "a.vrt", check_vrt_sources)),
-        "world file": Target([b"0.5\n0\n0\n-0.5\n1000.25\n2000\n"], _in_file(folder / "a.pgw", read_world_file)),
+        "instances": Target([json.dumps(INSTANCES).encode()], folder / "i.json", read_instances),
+        "results": Target([json.dumps(RESULTS).encode()], folder / "r.json", lambda path: read_results(path, valid)),
+        "manifest": Target([json.dumps(MANIFEST).encode()], folder / "manifest.json", read_manifest),
+        "geojson of a map": Target([_MAP], folder / "a.geojson", read_geojson_layer),
+        "vrt sources": Target([_VRT], folder / "a.vrt", check_vrt_sources),
+        "world file": Target([b"0.5\n0\n0\n-0.5\n1000.25\n2000\n"], folder / "a.pgw", read_world_file),
         "safe config": Target(
-            [CONFIG], _in_file(folder / "own.py", lambda path: read_safe_config(path, lambda base: {"heads": [{}]}))
+            [CONFIG], folder / "own.py", lambda path: read_safe_config(path, lambda base: {"heads": [{}]})
         ),
-    }
+    }  # fmt: skip
 
 
-def _merge(path: Path, folder: Path) -> object:
-    return merge_folder(path.parent, folder / "merged", workers=1, progress=False)
+def _merge(path: Path) -> object:
+    return merge_folder(path.parent, path.parents[1] / "merged", workers=1, progress=False)
 
 
 def _binary_targets(folder: Path) -> dict[str, Target]:
     pixels = np.random.default_rng(0).integers(0, 255, (9, 13, 3), np.uint8)
-    targets = {
-        f"{suffix} image": Target(
-            [encode_image(pixels, suffix)], _in_file(folder / f"a.{suffix}", _read_pixels), max_bytes=8192
-        )
+    images = {
+        f"{suffix} image": Target([encode_image(pixels, suffix)], folder / f"a.{suffix}", _read_pixels, max_bytes=8192)
         for suffix in ("png", "jpg", "tif", "bmp")
     }
     checkpoints = [_checkpoint(zipped) for zipped in (True, False)]
     return {
-        **targets,
-        "submission": Target(
-            [_submission()], _in_file(folder / "s.zip", lambda path: check_submission(path, ("ship", "plane")))
-        ),
-        "checkpoint": Target(checkpoints, _in_file(folder / "a.pth", read_content), max_bytes=8192),
-        "safetensors": Target([_safetensors()], _in_file(folder / "a.safetensors", read_content)),
-        "onnx metadata": Target([onnx_bytes({"name": "demo"})], _in_file(folder / "a.onnx", read_onnx_metadata)),
-        "model record": Target([_record()], _in_file(folder / "b.onnx", _read_record)),
+        **images,
+        "submission": Target([_submission()], folder / "s.zip", lambda path: check_submission(path, ("ship", "plane"))),
+        "checkpoint": Target(checkpoints, folder / "a.pth", read_content, max_bytes=8192),
+        "safetensors": Target([_safetensors()], folder / "a.safetensors", read_content),
+        "onnx metadata": Target([onnx_bytes({"name": "demo"})], folder / "a.onnx", read_onnx_metadata),
+        "model record": Target([_record()], folder / "b.onnx", _read_record),
     }
 
 
@@ -170,8 +167,6 @@ def _read_pixels(path: Path) -> object:
 
 
 def _read_record(path: Path) -> object:
-    from rotated_atss.checkpoints.model_info import KEY, ModelInfo
-
     info = ModelInfo.from_json(path.read_bytes().decode("latin-1"), path)
     path.write_bytes(onnx_bytes({KEY: info.to_json()}))
     read = read_model_info(path)
@@ -179,8 +174,6 @@ def _read_record(path: Path) -> object:
 
 
 def _record() -> bytes:
-    from rotated_atss.checkpoints.model_info import ModelInfo, Preprocessing, Thresholds, TrainingData, Window
-
     info = ModelInfo(
         config_name="demo", classes=("plane", "ship"), box_type="obb", angle_version="le90", window=Window(256, 64),
         preprocessing=Preprocessing((0, 0, 0), (255, 255, 255), "RGB", 32, resize=(800, 1333), bits=11),
@@ -199,8 +192,6 @@ def _submission() -> bytes:
 
 
 def _checkpoint(zipped: bool) -> bytes:
-    import torch
-
     meta = {"epoch": 12, "iter": 3, "seed": 0, "mean": np.float64(0.5), "CLASSES": ("ship",), "log": np.ones(3)}
     buffer = io.BytesIO()
     content = {"state_dict": {"w": torch.ones(2, 3), "module.b": torch.zeros(1)}, "meta": meta}
@@ -209,10 +200,6 @@ def _checkpoint(zipped: bool) -> bytes:
 
 
 def _safetensors() -> bytes:
-    import torch
-
-    from rotated_atss.checkpoints.weight_files import safetensors_bytes
-
     return safetensors_bytes({"w": torch.ones(2), "b": torch.zeros(1, 2)}, {"epoch": 12, "classes": ["ship"]})
 
 
@@ -223,11 +210,11 @@ def _label_targets(folder: Path) -> dict[str, Target]:
     targets = {}
     for name, seed in seeds.items():
         path = folder / "formats" / name / f"P1{get_format(name).suffixes[0]}"
-        run = _in_file(path, lambda path, name=name: read_label_set(path, name, classes=["plane", "ship"]))
-        targets[f"format {name}"] = Target([seed], run)
+        read = partial(read_label_set, format_name=name, classes=["plane", "ship"])
+        targets[f"format {name}"] = Target([seed], path, read)
     path = folder / "formats" / "auto" / "P1.json"
     found = [seeds[name] for name in seeds if ".json" in get_format(name).suffixes]
-    targets["format recognized"] = Target(found, _in_file(path, lambda path: read_label_set(path, AUTO)))
+    targets["format recognized"] = Target(found, path, lambda path: read_label_set(path, AUTO))
     return targets
 
 
@@ -235,7 +222,6 @@ def _labels_in(name: str, folder: Path) -> bytes:
     folder.mkdir(parents=True)
     each, polygons = get_format(name), np.array([[1.0, 2, 11, 2, 11, 8, 1, 8], [20, 20, 40, 20, 40, 30, 20, 30]])
     image = ImageLabels("P1.png", Path("P1.txt"), polygons, ("ship", "plane"), np.array([0, 0]), None, (64, 64))
-    assert each.write is not None
     each.write([image], ["plane", "ship"], folder)
     files = sorted(path for path in folder.rglob("*") if path.suffix in each.suffixes and path.stem != "classes")
     return files[0].read_bytes()

@@ -29,20 +29,7 @@ MAX_RUNS_PER_KILL = 20
 
 
 def kill_runs(folder: Path, kills: int, seed: int, images: int) -> dict[str, object]:
-    """Kill runs of one command until ``kills`` have been killed.
-
-    Args:
-        folder: An empty folder.
-        kills: Number of kills.
-        seed: Of the images and the moments.
-        images: Number of images.
-
-    Returns:
-        Counts of the record.
-
-    Raises:
-        SystemExit: A result differs from that of an uninterrupted run.
-    """
+    """Kill runs of one command until ``kills`` have been killed; see :func:`run_script`."""
     draw = random.Random(seed)
     write_images(folder / "images", images, seed)
     begin = time.monotonic()
@@ -56,7 +43,10 @@ def kill_runs(folder: Path, kills: int, seed: int, images: int) -> dict[str, obj
         moment = random_moment(folder / "out", seconds, draw, at_renames=at_renames)
         code = run(folder, "out", moment)
         killed, renames = killed + (code == -signal.SIGKILL), renames + (code == -signal.SIGKILL and at_renames)
-        if code == 0 or is_complete(folder / "out"):
+        complete_at_kill = (folder / "out" / "detections").exists() and not (
+            folder / "out" / "predict.partial"
+        ).exists()
+        if code == 0 or complete_at_kill:
             complete += compare(folder / "out", expected)
     assert run(folder, "out") == 0
     complete += compare(folder / "out", expected)
@@ -95,11 +85,6 @@ def random_moment(out: Path, seconds: float, draw: random.Random, *, at_renames:
         return bool(begin[0]) and passed > begin[0] + delay
 
     return is_moment
-
-
-def is_complete(out: Path) -> bool:
-    """Return whether a process was killed between its result and its exit."""
-    return (out / "detections").exists() and not (out / "predict.partial").exists()
 
 
 def write_images(folder: Path, count: int, seed: int) -> None:

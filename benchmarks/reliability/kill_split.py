@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import random
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -32,20 +31,16 @@ COMPLETE = "no unfinished split"
 
 
 def command(data: Path, out: Path, workers: int, *more: str) -> list[str]:
-    """Return the command of a split."""
     folders = ["--images", str(data / "images"), "--labels", str(data / "labelTxt"), "--out", str(out)]
     return [sys.executable, "-m", "rotated_atss", "split", *folders, *WINDOWS, "--workers", str(workers), *more]
 
 
 def run_until(words: list[str], seconds: float) -> bool:
     """Run a command and kill it after some seconds; return whether it was still running."""
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            return True
+    try:
+        subprocess.run(words, cwd=ROOT, timeout=seconds, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:  # it has been killed with SIGKILL
+        return True
     return False
 
 
@@ -94,11 +89,7 @@ def kill_round(number: int, data: Path, folder: Path, seconds: float, workers: i
 
 
 def kill_splits(folder: Path, kills: int, seed: int, workers: int, images: int) -> Row:
-    """Run rounds until there were enough kills, and compare every result.
-
-    Raises:
-        SystemExit: A result differs from that of an uninterrupted run.
-    """
+    """Run rounds until there were enough kills, and compare every result; see :func:`run_script`."""
     rng, rows = random.Random(seed), []
     generate_scenes(folder / "data", images, size_wh=(700, 600), seed=seed, progress=False)
     finish(command(folder / "data", folder / "whole", workers))

@@ -21,13 +21,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import numpy as np
 import torch
 
 from benchmarks.reliability.kills import compare, run_forked, run_script
 from rotated_atss.detection.engine.options import TrainOptions
 from rotated_atss.detection.engine.runner import train
 from rotated_atss.io.signals import TerminatedError
+from rotated_atss.synthetic import generate_scenes
 
 CONFIG = "rotated_atss_obb_r50_fpn_1x_dota_le90"
 EPOCHS, TILES, BATCH_SIZE = 3, 12, 2
@@ -52,21 +52,9 @@ NARROW = {
 
 
 def kill_trainings(folder: Path, kills: int, seed: int) -> dict[str, object]:
-    """Signal trainings until ``kills`` signals have ended one.
-
-    Args:
-        folder: An empty folder.
-        kills: Number of signals.
-        seed: Of the tiles and the moments.
-
-    Returns:
-        Counts of the record.
-
-    Raises:
-        SystemExit: A run fails, or weights differ from those of the uninterrupted training.
-    """
+    """Signal trainings until ``kills`` signals have ended one; see :func:`run_script`."""
     draw, work = random.Random(seed), folder / "work"
-    write_tiles(folder / "tiles", seed)
+    generate_scenes(folder / "tiles", TILES, size_wh=(160, 160), seed=seed, progress=False)
     begin = time.monotonic()
     if run_forked(lambda: train_here(folder, "expected", workers=0)) != 0:
         sys.exit("the uninterrupted training failed")
@@ -117,25 +105,7 @@ def train_here(folder: Path, name: str, workers: int) -> int:
 
 
 def weights(work: Path) -> dict[str, torch.Tensor]:
-    """Return the weights of a complete training."""
     return torch.load(work / FINAL, weights_only=False)["state_dict"]
-
-
-def write_tiles(folder: Path, seed: int) -> None:
-    """Write tiles of noise with a bright rectangle each."""
-    import cv2
-
-    (folder / "images").mkdir(parents=True)
-    (folder / "labelTxt").mkdir()
-    generator = np.random.default_rng(seed)
-    for index in range(TILES):
-        name = f"P{index:04d}__128__0___0"
-        image = generator.integers(40, 80, (128, 128, 3), dtype=np.uint8)
-        x, y = generator.integers(10, 80, 2).tolist()
-        image[y : y + 14, x : x + 30] = 220
-        cv2.imwrite(str(folder / "images" / f"{name}.png"), image)
-        corners = f"{x} {y} {x + 30} {y} {x + 30} {y + 14} {x} {y + 14}"
-        (folder / "labelTxt" / f"{name}.txt").write_text(f"{corners} ship 0\n")
 
 
 if __name__ == "__main__":

@@ -64,11 +64,7 @@ def compare(
     read: Callable[[Path], Mapping[str, Any]] = read_tree,
     equal: Callable[[Any, Any], bool] = operator.eq,
 ) -> int:
-    """Compare what ``read`` returns for a complete result with that of an uninterrupted run; remove it and return 1.
-
-    Raises:
-        SystemExit: They differ.
-    """
+    """Compare a complete result with that of an uninterrupted run, remove it and return 1; exit if they differ."""
     found = read(folder)
     different = [name for name in expected if name not in found or not equal(found[name], expected[name])]
     different += found.keys() - expected.keys()

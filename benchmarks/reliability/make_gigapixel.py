@@ -32,14 +32,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from rotated_atss.dota.labels import format_labels
 from rotated_atss.io.files import write_bytes
+from rotated_atss.io.png_chunks import PNG_SIGNATURE
 from rotated_atss.synthetic.scene import render_scene
 
 BLOCK = 1024  # side of a scene in the mosaic, pixels
 SCENES = 4
 RESOLUTION = 0.3  # meters per pixel
 _MAX_JPEG_SIDE = 65_500
-
-_PNG_START = b"\x89PNG\r\n\x1a\n"
 
 Rows = Callable[[], Iterator[NDArray[np.uint8]]]  # bands of BLOCK rows, (h, size, 3), RGB
 
@@ -73,7 +72,6 @@ def render_blocks() -> list[Block]:
 
 
 def block_at(blocks: Sequence[Block], row: int, column: int) -> Block:
-    """Return the block at a place of the mosaic."""
     return blocks[(row * 7 + column * 3 + row * column) % len(blocks)]
 
 
@@ -101,7 +99,6 @@ def mosaic_labels(blocks: Sequence[Block], size: int) -> bytes:
 
 
 def write_tiff(path: Path, rows: Rows, size: int, **layout: Any) -> None:
-    """Write a TIFF file with rasterio."""
     import rasterio
     from rasterio.transform import from_origin
 
@@ -140,7 +137,7 @@ def write_png(path: Path, rows: Rows, size: int) -> None:
     """Write a PNG file as a stream."""
     compressor, above = zlib.compressobj(1), np.zeros((1, size * 3), np.uint8)
     with path.open("wb") as file:
-        file.write(_PNG_START + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)))
+        file.write(PNG_SIGNATURE + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)))
         for band in rows():
             flat = np.concatenate([above, band.reshape(len(band), -1)])
             lines = np.empty((len(band), 1 + size * 3), np.uint8)

@@ -48,15 +48,7 @@ def _detect(tile: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def predict_with_stub(words: list[str], log: Path | None = None) -> int:
-    """Run the command with the stub as its model.
-
-    Args:
-        words: Images and options.
-        log: File to which a line ``image`` is appended for every image that is processed.
-
-    Returns:
-        The exit code.
-    """
+    """Run the command with the stub as its model; append a line ``image`` to ``log`` for every image processed."""
     predict.load_any_detector = lambda *_: StubDetector()  # type: ignore[assignment,return-value]
     predict_file = predict.predict_file
 
