@@ -54,9 +54,8 @@ def _group_rows(summaries: dict[str, dict], key: str, title: str) -> list[str]:
     # each cell has two values: mean number of positives, and share of the boxes without positives
     lines = ["", _row(title, summaries, lambda summary: "mean  none", boxes="boxes")]
     for index, group in enumerate(groups):
-        if group["to"] is None:
-            label = f"  from {group['from']}"
-        else:
+        label = f"  from {group['from']}"
+        if group["to"] is not None:
             label = f"  {group['from']} to {group['to']}"
         lines.append(_row(label, summaries, partial(_group_cell, key, index), boxes=str(group["objects"])))
     return lines
