@@ -96,7 +96,7 @@ def advise_on_current_tiles(report: Mapping[str, Any], current: TilePlan, plan: 
         'split again with --size 1024 --gap 350'
     """
     extent_p99, counts = report["extent"]["p99"], report["objects"]
-    # An object that is not longer than the gap lies completely in one of the tiles. Extent and gap are in pixels of the
+    # An object whose extent is at most the gap lies completely in one of the tiles. Extent and gap are in pixels of the
     # tiles.
     gap_suffices = extent_p99 <= current.gap
     verb = "covers" if gap_suffices else "does not cover"

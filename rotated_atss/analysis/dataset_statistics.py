@@ -139,7 +139,7 @@ def _summarize_objects(objects: DatasetObjects) -> dict[str, Any]:
 def _beyond_image(objects: DatasetObjects) -> NDArray[np.bool_]:
     """Return whether each object exceeds its image by 1 px or more, (N,); False if the image size is unknown."""
     corners = objects.polygons.reshape(-1, 4, 2)
-    image_wh = objects.image_wh[objects.image_index]  # of the image of each object
+    image_wh = objects.image_wh[objects.image_index]  # one row per object, with the size of its image
     low, high = corners.min(axis=1), corners.max(axis=1)
     exceeds = (low <= -_MIN_BEYOND_PX) | (high >= image_wh + _MIN_BEYOND_PX)
     return exceeds.any(axis=1) & (image_wh > 0).all(axis=1)
