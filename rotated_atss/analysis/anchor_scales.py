@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-STRIDES_PX = (8, 16, 32, 64, 128)  # of the levels P3 to P7, in pixels of the network's input
-SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)  # anchor scales that are tried
+# strides of the pyramid levels P3 to P7, in pixels of the network's input
+STRIDES_PX = (8, 16, 32, 64, 128)
+SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)  # the anchor scales to compare
 MAX_OBJECTS = 20_000
-"""Of a dataset with more objects, only every n-th object is used, so that the time is bounded."""
+"""If a dataset has more objects than this, only every n-th object is used. This bounds the computing time."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class ScaleFit:
 def fit_anchor_scales(
     boxes: NDArray[np.float64], scales: Sequence[float] = SCALES, strides: Sequence[int] = STRIDES_PX
 ) -> list[ScaleFit]:
-    """Summarize the highest IoU of each object with a prior, for each anchor scale.
+    """Measure for each anchor scale how well the priors fit the objects.
+
+    The measure is the highest IoU of each object with any prior, summarized over the objects.
 
     Args:
         boxes: (N, 5) oriented boxes in pixels of the network's input. If there are more than ``MAX_OBJECTS``, only
@@ -52,7 +55,10 @@ def fit_anchor_scales(
         One fit per scale; an empty list if there are no boxes.
 
     Example:
-        >>> fits = fit_anchor_scales(np.array([[64.0, 64, 32, 32, 0]]), scales=[2, 4])
+        A prior with a side of 32 px has scale 2 on the level with stride 16, and scale 4 on the level with stride 8:
+
+        >>> square_of_32_px = np.array([[64.0, 64, 32, 32, 0]])
+        >>> fits = fit_anchor_scales(square_of_32_px, scales=[2, 4])
         >>> [fit.median_iou for fit in fits]
         [1.0, 1.0]
     """
@@ -72,8 +78,8 @@ def best_prior_ious(
 ) -> NDArray[np.float64]:
     """Compute the highest IoU of each object with a prior.
 
-    On each level, only the four priors around the center of the object are tried. The result is slightly too low for
-    some long, oblique objects, which overlap a prior farther away more. Prior centers lie at the multiples of the
+    On each level, only the four priors around the center of the object are tried. For some long, oblique objects, a
+    prior farther away has a higher IoU, so the result is slightly too low. Prior centers lie at the multiples of the
     stride, as in :func:`rotated_atss.assign.square_priors`.
 
     Args:
@@ -85,7 +91,9 @@ def best_prior_ious(
         (N,) in [0, 1].
 
     Example:
-        >>> best_prior_ious(np.array([[8.0, 8, 16, 16, 0], [12, 8, 16, 16, 0]]), scale=2).round(2).tolist()
+        >>> at_prior_center = [8.0, 8, 16, 16, 0]  # the prior of the level with stride 8 has the same size
+        >>> between_prior_centers = [12.0, 8, 16, 16, 0]
+        >>> best_prior_ious(np.array([at_prior_center, between_prior_centers]), scale=2).round(2).tolist()
         [1.0, 0.6]
     """
     import torch  # the import takes seconds
@@ -95,12 +103,12 @@ def best_prior_ious(
     best_ious = np.zeros(len(boxes))
     gt_boxes = torch.from_numpy(boxes)
     for stride in strides:
-        # the upper left of the four prior centers around the center of the object
+        # the four prior centers around the center of an object form a square, and this is its upper-left corner
         upper_left = np.floor(boxes[:, :2] / stride) * stride
         for shift in ((0, 0), (stride, 0), (0, stride), (stride, stride)):
             priors = np.zeros_like(boxes)
             priors[:, :2], priors[:, 2:4] = upper_left + shift, scale * stride
-            # aligned: each object with the prior in the same row
+            # aligned=True compares each object with the prior in the same row only
             ious = rotated_iou(gt_boxes, torch.from_numpy(priors), aligned=True).numpy()
             best_ious = np.maximum(best_ious, ious)
     return best_ious
@@ -113,5 +121,5 @@ def best_scale(fits: Sequence[ScaleFit]) -> ScaleFit:
         >>> best_scale([ScaleFit(4, 0.5, 0.4, 0.5), ScaleFit(8, 0.6, 0.4, 0.7)]).scale
         8
     """
-    # rounded, so that floating-point errors do not break a tie
+    # medians that differ only by floating-point errors are a tie, which the mean IoU breaks
     return max(fits, key=lambda fit: (round(fit.median_iou, 6), fit.mean_iou))

@@ -10,7 +10,9 @@ from rotated_atss.io.json_values import replace_nonfinite
 
 
 def trace_to_json(trace: AssignmentTrace, strides: Sequence[float]) -> dict[str, Any]:
-    """Convert a trace to values for JSON: the statistics of the object, and a list with one entry per candidate.
+    """Convert a trace to values for JSON.
+
+    The result has the statistics of the object, and under ``candidates`` a list with one entry per candidate.
 
     Args:
         trace: Trace of one ground-truth box.
@@ -42,10 +44,10 @@ def trace_to_json(trace: AssignmentTrace, strides: Sequence[float]) -> dict[str,
             {
                 "prior": prior, "level": level, "stride": strides[level], "center": center,
                 "distance": distance, "iou": iou, "above_threshold": above, "center_inside": inside,
-                "assigned_to": gt_index if gt_index >= 0 else None,  # -1: no object
+                "assigned_to": assigned_to if assigned_to >= 0 else None,  # negative: assigned to no object
                 "outcome": outcome,
             }
-            for prior, level, center, distance, iou, above, inside, gt_index, outcome in rows
+            for prior, level, center, distance, iou, above, inside, assigned_to, outcome in rows
         ],
     }  # fmt: skip
     return replace_nonfinite(content)

@@ -11,10 +11,12 @@ from rotated_atss.coco.json_file import is_finite_number
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 
-# keys of the summary of an assigner, for example of ATSS; ``without`` is the number of objects without positives
+# The file has one summary per assigner, such as ATSS. These are the keys of a summary.
+# ``without`` is the number of objects without positives.
 _COUNTS = ("positives", "without")
 _NUMBERS_OR_NULL = ("positives_per_object", "expected_per_object", "above_threshold_per_object", "deviation")
-_IS_GROUPING_REQUIRED = {"by_size": True, "by_aspect": True, "by_angle": False}  # only oriented boxes have angles
+# ``by_angle`` is optional because horizontal boxes have no angles
+_IS_GROUPING_REQUIRED = {"by_size": True, "by_aspect": True, "by_angle": False}
 _HINT = "write it with rotated-atss assignment-stats --json"
 
 
@@ -25,8 +27,9 @@ def read_assignment_report(path: str | Path) -> dict[str, Any]:
         path: The JSON file.
 
     Returns:
-        ``objects`` and ``assigners``, as :func:`rotated_atss.analysis.positive_counts.summarize` returns them, with
-        ``config`` (name of the config) and ``images`` (number of images).
+        The content of the file: ``objects`` and ``assigners``, as
+        :func:`rotated_atss.analysis.positive_counts.summarize` returns them, ``config`` (name of the config) and
+        ``images`` (number of images).
 
     Raises:
         UserError: The file is missing or not JSON, or one of its keys is missing or has a wrong value.
@@ -45,7 +48,7 @@ def read_assignment_report(path: str | Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"not a JSON file: {error}", where=path, hint=_HINT) from error
     if not isinstance(content, dict) or not {"config", "images", "objects", "assigners"} <= content.keys():
-        raise UserError("not the statistics of an assignment", where=path, hint=_HINT)
+        raise UserError("not a file of assignment statistics", where=path, hint=_HINT)
     _check(isinstance(content["config"], str), "config", "must be a string", content["config"], path)
     for key in ("images", "objects"):
         _check_count(content[key], key, path)
@@ -69,8 +72,8 @@ def _check_summary(summary: dict[str, Any], parent: str, path: str | Path) -> No
     for key in _NUMBERS_OR_NULL:
         value = summary.get(key)
         _check(value is None or _is_number(value), f"{parent}.{key}", "must be a number or null", value, path)
-    levels, histogram = summary.get("by_level"), summary.get("objects_by_positives")
-    _check(isinstance(levels, dict), f"{parent}.by_level", "must be an object", levels, path)
+    count_per_stride, histogram = summary.get("by_level"), summary.get("objects_by_positives")
+    _check(isinstance(count_per_stride, dict), f"{parent}.by_level", "must be an object", count_per_stride, path)
     for stride, count in summary["by_level"].items():
         _check_count(count, f"{parent}.by_level.{stride}", path)
     _check(isinstance(histogram, list), f"{parent}.objects_by_positives", "must be a list", histogram, path)
@@ -83,16 +86,17 @@ def _check_summary(summary: dict[str, Any], parent: str, path: str | Path) -> No
 
 
 def _check_groups(groups: Sequence[Any], parent: str, path: str | Path) -> None:
-    # each group holds the objects whose size, aspect ratio or angle is from ``from`` to ``to``
+    # A group holds the objects with a size, aspect ratio or angle between its ``from`` and ``to``.
+    # ``to`` is null if the group has no upper bound.
     for index, group in enumerate(groups):
-        item = f"{parent}.{index}"
-        _check(isinstance(group, dict), item, "must be an object", group, path)
-        _check(_is_number(group.get("from")), f"{item}.from", "must be a number", group.get("from"), path)
+        group_key = f"{parent}.{index}"
+        _check(isinstance(group, dict), group_key, "must be an object", group, path)
+        _check(_is_number(group.get("from")), f"{group_key}.from", "must be a number", group.get("from"), path)
         upper, mean = group.get("to"), group.get("positives_per_object")
-        _check(upper is None or _is_number(upper), f"{item}.to", "must be a number or null", upper, path)
-        _check(_is_number(mean), f"{item}.positives_per_object", "must be a number", mean, path)
+        _check(upper is None or _is_number(upper), f"{group_key}.to", "must be a number or null", upper, path)
+        _check(_is_number(mean), f"{group_key}.positives_per_object", "must be a number", mean, path)
         for key in ("objects", "without"):
-            _check_count(group.get(key), f"{item}.{key}", path)
+            _check_count(group.get(key), f"{group_key}.{key}", path)
 
 
 def _check_count(value: Any, key: str, path: str | Path) -> None:

@@ -1,4 +1,7 @@
-"""Format label assignment as text: a table of objects with their positives, and the steps of ATSS for one object."""
+"""Format the result of a label assignment as text.
+
+There are two views: a table of the objects with their positives, and the steps of ATSS for one object.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ def positives_per_level(gt_index: Tensor, level_sizes: Sequence[int], num_gts: i
 
     Example:
         >>> import torch
-        >>> positives_per_level(torch.tensor([0, -1, 0, 1]), [3, 1], 2).tolist()
+        >>> gt_index = torch.tensor([0, -1, 0, 1])  # three priors on level 0, one prior on level 1
+        >>> positives_per_level(gt_index, level_sizes=[3, 1], num_gts=2).tolist()
         [[2, 0], [0, 1]]
     """
     counts = gt_index.new_zeros(num_gts, len(level_sizes))
@@ -55,7 +59,8 @@ def format_objects(boxes: Tensor, names: Sequence[str], counts: Tensor, strides:
         object  class      w x h, px   angle, deg  positives   stride 8     16
              0  ship         30 x 10         28.6          6          4      2
     """
-    class_width = max([7, *(len(name) for name in names)])  # characters in the column of class names
+    class_width = max([7, *(len(name) for name in names)])  # width of the class column in characters
+    # the titles of the columns with the positives per level
     titles = f"{f'stride {strides[0]:g}':>9}" + "".join(f"{stride:>7g}" for stride in strides[1:])
     lines = [f"object  {'class':<{class_width}}  {'w x h, px':>11}  {'angle, deg':>11}  {'positives':>9}  {titles}"]
     for index, (name, box, level_counts) in enumerate(zip(names, boxes.tolist(), counts.tolist())):
@@ -69,7 +74,9 @@ def format_objects(boxes: Tensor, names: Sequence[str], counts: Tensor, strides:
 
 
 def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
-    r"""Format the steps of Algorithm 1 of the ATSS paper, with its line numbers, and their values for one object.
+    r"""Format the values of each step of ATSS for one object.
+
+    The line numbers are those of Algorithm 1 in the ATSS paper.
 
     Args:
         trace: Trace of the object.
@@ -93,8 +100,11 @@ def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
         return ["positives    0, because the object has no area"]
     num_above = int(trace.above_threshold.sum())
     num_inside = int((trace.above_threshold & trace.center_inside).sum())
-    lowest, highest = (float(trace.iou.min()), float(trace.iou.max())) if len(trace.iou) else (0.0, 0.0)
-    levels, nearest_priors = count_of(trace.num_levels, "level"), f"k = {trace.topk} nearest priors"
+    lowest, highest = 0.0, 0.0
+    if len(trace.iou):
+        lowest, highest = float(trace.iou.min()), float(trace.iou.max())
+    levels = count_of(trace.num_levels, "level")  # for example "5 levels"
+    nearest_priors = f"k = {trace.topk} nearest priors"
     if trace.priors_per_location > 1:
         nearest_priors = f"{trace.priors_per_location} priors of each of the k = {trace.topk} nearest locations"
     return [

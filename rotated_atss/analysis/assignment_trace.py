@@ -1,7 +1,7 @@
 """Trace ATSS (Algorithm 1 of Zhang et al., arXiv 1912.02424) for one ground-truth box: candidates, IoUs, threshold.
 
-The trace calls the same functions as :func:`rotated_atss.assign.atss_assign`, on the same chunks of boxes. Both
-therefore round in the same way, and agree on ties and on IoUs close to the threshold.
+The trace calls the same functions as :func:`rotated_atss.assign.atss_assign`, on the same chunks of boxes. The
+trace and the assignment therefore round in the same way, and agree on ties and on IoUs close to the threshold.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from rotated_atss.assign.ignore_mask import compute_ignore_mask
 from rotated_atss.assign.threshold import box_chunks, iou_and_threshold
 from rotated_atss.assign.validation import valid_gt_mask
 
-# outcomes of a candidate; a lost candidate passes all tests, but another object has a higher IoU with it
+# The outcomes of a candidate. A lost candidate passes the threshold and the center test, but another object has a
+# higher IoU with it.
 POSITIVE, BELOW_THRESHOLD, CENTER_OUTSIDE = "positive", "below threshold", "center outside"
 LOST = "lost to another object"
 INVALID = "object without area"
@@ -123,22 +124,23 @@ def trace_atss(
         level_sizes: Number of priors per level.
         gt_boxes: (G, 5) or (G, 4), all boxes of the image, since the boxes compete for priors.
         gt_index: Index of the box to trace.
-        topk: Number of candidate locations per level. This argument and all that follow have the same meaning as in
+        topk: Number of candidate locations per level. This argument and the ones below have the same meaning as in
             :func:`rotated_atss.assign.atss_assign`.
         priors_per_location: Number of priors that share a center.
         gt_boxes_ignore: (I, 5) or (I, 4) boxes of regions that training ignores.
-        ignore_iof_threshold: A prior whose IoF with such a region exceeds this value cannot be a candidate.
+        ignore_iof_threshold: A prior whose IoF with an ignored region exceeds this value cannot be a candidate.
         center_margin: Distance in pixels by which the center of a positive must be inside its box.
 
     Raises:
         TypeError: Boxes are not tensors.
-        ValueError: Shapes or sizes do not match, or there is no box of this index.
+        ValueError: Shapes or sizes do not match, or ``gt_index`` is out of range.
 
     Example:
         >>> import torch
         >>> from rotated_atss.analysis.assignment_trace import trace_atss
         >>> priors = torch.tensor([[x, 4, 16, 16, 0] for x in (4.0, 12, 20, 28)])
-        >>> trace = trace_atss(priors, [4], torch.tensor([[13.0, 4, 16, 12, 0.1]]), 0, topk=3)
+        >>> gt_boxes = torch.tensor([[13.0, 4, 16, 12, 0.1]])
+        >>> trace = trace_atss(priors, level_sizes=[4], gt_boxes=gt_boxes, gt_index=0, topk=3)
         >>> trace.prior_index.tolist(), [round(value, 2) for value in trace.iou.tolist()]
         ([1, 2, 0], [0.67, 0.32, 0.23])
         >>> round(trace.threshold, 2), trace.outcomes()
@@ -146,7 +148,8 @@ def trace_atss(
     """
     if not 0 <= gt_index < len(gt_boxes):
         raise ValueError(f"gt_index must be 0 to {len(gt_boxes) - 1}, got {gt_index}")
-    grids = find_grids(priors, level_sizes)  # of the prior centers; they make the search for candidates faster
+    # prior centers that form a grid make the search for candidates faster
+    grids = find_grids(priors, level_sizes)
     assigned, _ = atss_assign(
         priors, level_sizes, gt_boxes, topk=topk, priors_per_location=priors_per_location, grids=grids,
         gt_boxes_ignore=gt_boxes_ignore, ignore_iof_threshold=ignore_iof_threshold, center_margin=center_margin,
@@ -154,10 +157,11 @@ def trace_atss(
     priors, gt_boxes = detach_and_upcast(priors, gt_boxes)
     ignore_mask = compute_ignore_mask(priors, gt_boxes_ignore, ignore_iof_threshold)
     layout = PriorLayout.create(level_sizes, grids, valid_hw=None, num_images=1)
-    prior_index, iou, threshold = _select_candidates(
+    prior_index, iou, threshold = _select_for_box(
         priors, layout, gt_boxes, gt_index, topk * priors_per_location, ignore_mask
     )
-    iou64 = iou.cpu().double()  # mean and deviation are only displayed, so they need not round like the threshold
+    # Mean and deviation are only displayed, so they may be rounded differently from the threshold.
+    iou64 = iou.cpu().double()
     columns = _describe_candidates(priors, level_sizes, gt_boxes, gt_index, prior_index, center_margin)
     columns.update(iou=iou, above_threshold=iou >= threshold, assigned_to=assigned[prior_index])
     return AssignmentTrace(
@@ -173,7 +177,7 @@ def trace_atss(
     )
 
 
-def _select_candidates(
+def _select_for_box(
     priors: Tensor,
     layout: PriorLayout,
     gt_boxes: Tensor,
@@ -190,17 +194,18 @@ def _select_candidates(
         iou: (K,) IoU of each candidate.
         threshold: () threshold of the box.
     """
-    # select_candidates takes a batch, here of one image: all boxes have the image index 0, and there is one mask
+    # select_candidates expects a batch. With one image, all boxes have image index 0, and there is one mask.
     image_index = torch.zeros(len(gt_boxes), dtype=torch.int64, device=priors.device)
     candidates = select_candidates(
         centers(priors), layout, centers(gt_boxes), image_index, candidates_per_level, [ignore_mask]
     )
-    # the chunk in which atss_assign processes the box, so that IoUs and threshold are rounded as there
+    # Process the box in the same chunk as atss_assign does, so that IoUs and threshold have the same rounding errors.
     chunks = box_chunks(len(gt_boxes), candidates.shape[1], priors.device.type)
     chunk = next(chunk for chunk in chunks if chunk.start <= gt_index < chunk.stop)
     iou, threshold = iou_and_threshold(priors, gt_boxes[chunk], candidates[chunk])
     row = gt_index - chunk.start
-    exists = candidates[gt_index] >= 0  # -1 pads the row where a level has fewer priors than ``candidates_per_level``
+    # a level with fewer priors than ``candidates_per_level`` is padded with -1
+    exists = candidates[gt_index] >= 0
     return candidates[gt_index][exists], iou[row][exists], threshold[row]
 
 
@@ -212,9 +217,10 @@ def _describe_candidates(
     prior_index: Tensor,
     center_margin: float,
 ) -> dict[str, Tensor]:
-    """Return the (K,) and (K, 2) attributes of a trace that do not depend on IoUs, by name."""
+    """Return the attributes of the trace that describe each candidate and do not depend on IoUs, keyed by name."""
     prior_centers = centers(priors[prior_index])
-    level_ends = torch.tensor(list(level_sizes), device=priors.device).cumsum(0)  # index after the last prior
+    # per level, the index after its last prior
+    level_ends = torch.tensor(list(level_sizes), device=priors.device).cumsum(0)
     offset = (prior_centers - centers(gt_boxes[gt_index : gt_index + 1])).double()
     box_index = torch.full_like(prior_index, gt_index)
     return dict(

@@ -1,4 +1,4 @@
-"""Plot learning curves of one training, or of several for comparison."""
+"""Plot learning curves of one training run, or compare several runs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PICTURE = "learning_curves.png"
-"""Name of the file in the work folder of a training."""
+"""Name of the plot's file in the work folder of a training run."""
 MEAN_APS = ("AP", "AP50", "AP75", "AP50_95")
-"""Metrics to plot. If a training has none of them, all its metrics are plotted."""
+"""Metrics to plot. If a training run has none of these metrics, all its metrics are plotted."""
 _MAX_MARKERS = 40  # curves with more points have no markers
 
 
 def plot_learning_curves(runs: Mapping[str, LearningCurves]) -> bytes:
     r"""Plot losses, learning rate and validation results over the iterations.
 
-    For one training, each part of the loss and each mean AP has a curve. For several trainings, the total losses, the
-    learning rates and one mean AP are compared, with one curve per training.
+    For one training run, each term of the loss and each mean AP has a curve. For several runs, the total losses, the
+    learning rates and one mean AP are compared, with one curve per run.
 
     Args:
-        runs: Curves by name of the training.
+        runs: Curves of each training run, keyed by the name of the run.
 
     Returns:
         A PNG file.
@@ -41,17 +41,18 @@ def plot_learning_curves(runs: Mapping[str, LearningCurves]) -> bytes:
     if len(runs) == 1:
         ((name, curves),) = runs.items()
         figure.suptitle(name)
-        contents = [curves.losses, {"learning rate": curves.lr}, _metrics_to_plot(curves)]
+        curves_per_plot = [curves.losses, {"learning rate": curves.lr}, _metrics_to_plot(curves)]
         titles = ["loss", "learning rate", "validation"]
     else:
         losses = {name: curves.losses.get("loss", LoggedCurve()) for name, curves in runs.items()}
         metric, results = _select_compared_metric(runs)
-        contents = [losses, {name: curves.lr for name, curves in runs.items()}, results]
+        curves_per_plot = [losses, {name: curves.lr for name, curves in runs.items()}, results]
         titles = ["loss", "learning rate", f"validation: {metric}"]
-    for ax, logged_curves, title in zip(axes, contents, titles):
+    for ax, logged_curves, title in zip(axes, curves_per_plot, titles):
         _plot_curves(ax, logged_curves, title)
         ax.set_xlim(0, _last_step(runs) * 1.02)
-        ax.set_ylim(0, 1 if ax is axes[2] else None)  # the metrics, in the third plot, are at most 1
+        is_validation = ax is axes[2]
+        ax.set_ylim(0, 1 if is_validation else None)  # a metric is at most 1
     return to_png(figure)
 
 
@@ -76,18 +77,23 @@ def _last_step(runs: Mapping[str, LearningCurves]) -> int:
 
 
 def _metrics_to_plot(curves: LearningCurves) -> dict[str, LoggedCurve]:
-    """Return the curves of the mean APs, or of all metrics if no metric is a mean AP, by name without prefix."""
+    """Return the curves of the mean APs, keyed by the names without prefix.
+
+    If no metric is a mean AP, the curves of all metrics are returned.
+    """
     by_short_name = short_names(curves.metrics)
-    return {name: curve for name, curve in by_short_name.items() if name in MEAN_APS} or by_short_name
+    mean_aps = {name: curve for name, curve in by_short_name.items() if name in MEAN_APS}
+    return mean_aps or by_short_name
 
 
 def _select_compared_metric(runs: Mapping[str, LearningCurves]) -> tuple[str, dict[str, LoggedCurve]]:
-    """Select the metric by which trainings are compared.
+    """Select the metric by which training runs are compared: the first metric of the first run with metrics.
 
     Returns:
-        metric: Name of the first metric of the first training that has any; ``none`` if no training has metrics.
-        curves: Curve of this metric by name of the training, for the trainings that have it.
+        metric: Name of the metric, or ``none`` if no run has metrics.
+        curves: Curves of this metric, keyed by the name of the run. Runs without this metric are left out.
     """
     metrics_by_run = {name: _metrics_to_plot(curves) for name, curves in runs.items()}
-    metric = next((metric for metrics in metrics_by_run.values() for metric in metrics), "none")
+    all_names = (name for metrics in metrics_by_run.values() for name in metrics)
+    metric = next(all_names, "none")
     return metric, {name: metrics[metric] for name, metrics in metrics_by_run.items() if metric in metrics}

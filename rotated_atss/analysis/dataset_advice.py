@@ -1,4 +1,4 @@
-"""Recommend settings for a dataset: tiles, scales of the images, anchor scale, limit of detections, rare classes.
+"""Recommend tiles, rates, anchor scale and limit of detections for a dataset, and report rare classes.
 
 The extent of an object is the longer side of its circumscribed horizontal box.
 """
@@ -14,8 +14,8 @@ from rotated_atss.analysis.tile_plan import SMALL_PX, WINDOW_PX, TilePlan, descr
 from rotated_atss.errors import count_of
 
 FEW_OBJECTS = 20  # a class with fewer objects counts as rare
-MAX_NAMED = 10  # number of classes that a message names; further ones are only counted
-MIN_IMBALANCE = 50.0  # balancing is recommended if the numbers of objects of two classes have at least this ratio
+MAX_NAMED = 10  # a message names this many classes and only counts the others
+MIN_IMBALANCE = 50.0  # balancing is recommended if a class has at least this many times as many objects as another one
 MIN_IOU_GAIN = 0.05  # another anchor scale is proposed if it raises the median IoU by at least this value
 
 
@@ -27,7 +27,7 @@ class Advice:
         topic: Setting or property of the dataset, such as ``tiles``.
         proposal: Change to make, or setting to keep.
         reason: One sentence.
-        numbers: Numbers on which the proposal is based, by name.
+        numbers: Numbers on which the proposal is based, keyed by their names.
     """
 
     topic: str
@@ -49,9 +49,9 @@ def advise_on_tiles(
         report: Report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` with at least one object.
         plan: The proposed windows.
         images_fit: Whether every image fits into one window.
-        plans: ``plans`` of :func:`rotated_atss.analysis.dataset_report.report_dataset`: the numbers of tiles and cut
-            objects with the default windows and, if ``plan`` differs from these, with ``plan``. If empty, the reason
-            does not mention cut objects.
+        plans: ``plans`` of :func:`rotated_atss.analysis.dataset_report.report_dataset`. The first entry has the numbers
+            of tiles and of cut objects with the default windows. If ``plan`` differs from the default, a second entry
+            has these numbers with ``plan``. If ``plans`` is empty, the reason does not mention cut objects.
 
     Example:
         >>> report = {"extent": {"p99": 312.0}}
@@ -62,8 +62,9 @@ def advise_on_tiles(
     numbers = {"extent_p99_px": extent_p99, "covered_px": plan.covered_px, **plan.to_json()}
     if images_fit and plan.rates == (1.0,):
         return Advice("tiles", "keep the images whole", f"Every image fits into a window of {plan.size} px.", numbers)
-    # Objects up to an extent of covered_px lie completely in a tile. Very large objects exceed it, since the gap is at
-    # most half a window and the number of rates is limited. Both lengths are in pixels of the original image.
+    # An object with an extent of at most covered_px lies completely in a tile. Very large objects exceed covered_px,
+    # because the gap is at most half a window and the number of rates is limited. The extent and covered_px are in
+    # pixels of the original image.
     if extent_p99 <= plan.covered_px:
         reason = f"99% of the objects extend over at most {extent_p99:.0f} px, and tiles that overlap by "
         reason += f"{plan.covered_px:.0f} px contain each of them as a whole"
@@ -95,7 +96,8 @@ def advise_on_current_tiles(report: Mapping[str, Any], current: TilePlan, plan: 
         'split again with --size 1024 --gap 350'
     """
     extent_p99, counts = report["extent"]["p99"], report["objects"]
-    # an object that extends over at most the gap lies completely in one of the tiles; both in pixels of the tiles
+    # An object whose extent is at most the gap lies completely in one of the tiles. Extent and gap are in pixels of the
+    # tiles.
     gap_suffices = extent_p99 <= current.gap
     verb = "covers" if gap_suffices else "does not cover"
     truncated_share = _percent(counts["truncated"] / counts["count"])
@@ -107,10 +109,10 @@ def advise_on_current_tiles(report: Mapping[str, Any], current: TilePlan, plan: 
 
 
 def advise_on_rates(report: Mapping[str, Any], shares: Mapping[str, float], plan: TilePlan) -> Advice | None:
-    """Recommend the rates of a plan, by which images are rescaled before splitting, and give the reason.
+    """Recommend rescaling the images by the rates of a plan before splitting, and give the reason.
 
     Args:
-        report: As for :func:`advise_on_tiles`.
+        report: Report of the dataset, as in :func:`advise_on_tiles`.
         shares: Share of objects smaller than 16 px (``small``) and of objects that extend over more than half a window
             (``large``).
         plan: The proposed windows.
@@ -134,8 +136,8 @@ def advise_on_rates(report: Mapping[str, Any], shares: Mapping[str, float], plan
     reason = f"{_percent(shares['large'])} of the objects extend over more than half a window of {WINDOW_PX} px"
     if max(plan.rates) < 1:
         return Advice("rates", f"reduce the images: {option}", f"{reason}.", numbers)
-    # the finest rate is 1, and coarser ones were added
-    reason += ", and the coarser tiles contain these as a whole."
+    # Here the highest rate is 1, and the plan has lower rates for the large objects.
+    reason += ", and the tiles of the reduced images contain these objects as a whole."
     return Advice("rates", f"split at several scales: {option}", reason, numbers)
 
 
@@ -156,12 +158,13 @@ def advise_on_anchor_scale(fits: Sequence[ScaleFit], default: float) -> Advice |
     """
     if not fits:
         return None
-    best, current = best_scale(fits), next(fit for fit in fits if fit.scale == default)
+    best = best_scale(fits)
+    current = next(fit for fit in fits if fit.scale == default)
     numbers = {"median_iou": {f"{fit.scale:g}": fit.median_iou for fit in fits}}
-    reason = f"The median of the highest IoU of an object with a prior is {best.median_iou:.2f} at an anchor scale of "
-    reason += f"{best.scale:g}, the best of those tried"
+    reason = f"Of the anchor scales that were compared, {best.scale:g} fits the objects best: the median of the "
+    reason += f"highest IoU of an object with a prior is {best.median_iou:.2f}"
     if best.scale != default:
-        reason += f", and {current.median_iou:.2f} at {default:g}, that of the configs"
+        reason += f", and {current.median_iou:.2f} at the scale {default:g} of the configs"
     if best.median_iou - current.median_iou < MIN_IOU_GAIN:
         return Advice("anchor scale", f"keep {default:g}", f"{reason}.", numbers)
     option = f"set model.bbox_head.anchor_generator.octave_base_scale={best.scale:g}"
@@ -169,19 +172,21 @@ def advise_on_anchor_scale(fits: Sequence[ScaleFit], default: float) -> Advice |
 
 
 def advise_on_classes(classes: Sequence[Mapping[str, Any]]) -> list[Advice]:
-    """Recommend changes if classes are rare, or if the numbers of their objects differ much.
+    """Recommend changes if classes are rare, or if some classes have many more objects than others.
 
     Args:
         classes: ``classes`` of the report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset`.
 
     Example:
-        >>> [advice.topic for advice in advise_on_classes([{"name": "a", "objects": 900}, {"name": "b", "objects": 3}])]
+        >>> classes = [{"name": "ship", "objects": 900}, {"name": "helicopter", "objects": 3}]
+        >>> [advice.topic for advice in advise_on_classes(classes)]
         ['rare classes', 'class balance']
     """
     advice = []
     rare = {row["name"]: row["objects"] for row in classes if row["objects"] < FEW_OBJECTS}
     if rare:
-        listed = ", ".join(f"{name} ({number})" for name, number in list(rare.items())[:MAX_NAMED])
+        named = list(rare.items())[:MAX_NAMED]
+        listed = ", ".join(f"{name} ({number})" for name, number in named)
         listed += f" and {len(rare) - MAX_NAMED} more" if len(rare) > MAX_NAMED else ""
         verb = "has" if len(rare) == 1 else "have"
         reason = f"{len(rare)} of {count_of(len(classes), 'class')} {verb} fewer than {FEW_OBJECTS} objects: {listed}."
@@ -200,8 +205,8 @@ def advise_on_density(objects_per_input: Mapping[str, float], max_per_img: int) 
     """Recommend a higher limit of detections if a network input has more than half as many objects as the limit.
 
     Args:
-        objects_per_input: Quantiles of the number of objects per network input (image or tile), with ``max``.
-        max_per_img: The limit: detections per input, ``test_cfg.max_per_img`` of the configs.
+        objects_per_input: Quantiles of the number of objects per network input (image or tile). Only ``max`` is used.
+        max_per_img: The limit of detections per network input, ``test_cfg.max_per_img`` of the configs.
 
     Returns:
         The recommendation; None if the limit is sufficient.
@@ -210,7 +215,7 @@ def advise_on_density(objects_per_input: Mapping[str, float], max_per_img: int) 
         >>> advise_on_density({"max": 2600.0}, max_per_img=2000).proposal
         'set model.test_cfg.max_per_img=5200 and nms_pre=5200'
     """
-    # twice the number of objects leaves room for false positives, which can have higher scores
+    # The limit should be twice the number of objects, because false positives can have higher scores than objects.
     max_objects = int(objects_per_input["max"])
     if max_objects <= max_per_img / 2:
         return None
@@ -221,6 +226,7 @@ def advise_on_density(objects_per_input: Mapping[str, float], max_per_img: int) 
 
 
 def _percent(share: float) -> str:
+    # small shares get more decimals, so that they do not appear as 0
     if share == 0 or share >= 0.1:
         return f"{100 * share:.0f}%"
     return f"{100 * share:.1f}%" if share >= 0.001 else f"{100 * share:.3f}%"

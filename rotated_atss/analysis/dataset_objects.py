@@ -26,12 +26,12 @@ class DatasetObjects:
         class_index: (N,) index of the class of each object.
         class_names: Names of the classes.
         polygons: (N, 8) corners in pixels.
-        difficult: (N,) the value in the labels: 0, 1, or 2 if splitting truncated the object.
-        notes: Remarks from reading the labels, one line each, such as boxes that were left out.
+        difficult: (N,) difficult flag of the labels: 0 or 1, or 2 for an object that splitting has truncated.
+        notes: One line per remark on the labels, for example on boxes that were left out.
 
     Example:
         >>> polygons = np.array([[0.0, 0, 30, 0, 30, 10, 0, 10]])
-        >>> zero = np.zeros(1, np.int64)
+        >>> zero = np.zeros(1, np.int64)  # the only image, the only class, and not difficult
         >>> objects = DatasetObjects(
         ...     image_names=("P1",), image_wh=np.array([[64, 64]]), ground_resolution=np.array([np.nan]),
         ...     image_index=zero, class_index=zero, class_names=("ship",), polygons=polygons, difficult=zero,
@@ -55,12 +55,12 @@ class DatasetObjects:
 
     @cached_property
     def shapes(self) -> Shapes:
-        """Minimum-area rectangle around the polygon of each object, with the values derived from it."""
+        """Minimum-area rectangle around the polygon of each object, with the properties of these rectangles."""
         return fit_shapes(self.polygons)
 
     @property
     def boxes(self) -> Floats:
-        """The rectangles, (N, 5) ``cx, cy, long side, short side, angle`` in pixels and radians."""
+        """Rectangle of each object, (N, 5) ``cx, cy, long side, short side, angle`` in pixels and radians."""
         return self.shapes.boxes
 
     @cached_property

@@ -11,7 +11,7 @@ from rotated_atss.errors import count_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MAX_CLASSES = 25  # if there are more, only those with the most objects are plotted
+MAX_CLASSES = 25  # of more classes, only the ones with the most objects are plotted
 _BLUE, _ORANGE, _GREEN = COLORS[:3]
 
 
@@ -29,11 +29,11 @@ def plot_dataset(report: Mapping[str, Any], title: str = "") -> bytes:
         >>> import numpy as np
         >>> from rotated_atss.analysis.dataset_objects import DatasetObjects
         >>> from rotated_atss.analysis.dataset_report import report_dataset
-        >>> index = np.zeros(1, np.int64)
+        >>> zero = np.zeros(1, np.int64)
         >>> objects = DatasetObjects(
         ...     image_names=("P1",), image_wh=np.array([[640, 480]]), ground_resolution=np.array([np.nan]),
-        ...     image_index=index, class_index=index, class_names=("ship",),
-        ...     polygons=np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), difficult=index,
+        ...     image_index=zero, class_index=zero, class_names=("ship",),
+        ...     polygons=np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), difficult=zero,
         ... )
         >>> plot_dataset(report_dataset(objects, None))[:4]  # doctest: +SKIP
         b'\x89PNG'
@@ -42,7 +42,7 @@ def plot_dataset(report: Mapping[str, Any], title: str = "") -> bytes:
     axes = figure.subplots(2, 4)
     counts = f"{count_of(report['objects']['count'], 'object')} in {count_of(report['images']['count'], 'image')}"
     figure.suptitle(f"{title}\n{counts}" if title else counts)
-    histograms = report["groups"]  # bins by name of the histogram
+    histograms = report["groups"]  # a list of bins for each name, such as "size"
     classes = [row for row in report["classes"] if row["objects"]]  # sorted by number of objects
     _plot_class_counts(axes[0, 0], classes)
     _plot_class_sizes(axes[1, 0], classes)
@@ -64,7 +64,7 @@ def _plot_class_counts(ax: Axes, classes: Sequence[Mapping[str, Any]]) -> None:
     # bars start at 0.5, since a logarithmic axis has no 0 and a bar from 1 would hide a count of 1
     ax.barh(positions, [count - 0.5 for count in counts], left=0.5, color=_BLUE)
     ax.set_xscale("log")
-    ax.set_xlim(0.5, 4 * max(counts))  # with space for the numbers next to the bars
+    ax.set_xlim(0.5, 4 * max(counts))  # the factor leaves space for the numbers next to the bars
     ax.xaxis.set_major_formatter("{x:g}")
     for position, count in zip(positions, counts):
         ax.text(1.1 * count, position, str(count), va="center", fontsize=8)
@@ -104,12 +104,14 @@ def _plot_histogram(ax: Axes, bins: Sequence[Mapping[str, Any]], label: str) -> 
 
 
 def _mark_plans(ax: Axes, bins: Sequence[Mapping[str, Any]], plans: Sequence[Mapping[str, Any]]) -> None:
-    """Mark the extent up to which no object is cut, for the default tiling and the proposed one.
+    """Mark the extent up to which no object is cut.
 
-    A plan has the window size, the overlap (``gap``) and the factors by which images are scaled (``rates``).
+    The first plan has the default windows, and the second one, if any, the proposed windows. A plan has the window
+    size, the overlap (``gap``) and the factors by which images are scaled (``rates``).
     """
     for plan, color, style in zip(plans, (_ORANGE, _GREEN), ("--", "-")):
-        overlap_px = plan["gap"] / min(plan["rates"])  # in pixels of the original image, at the smallest scale
+        # The overlap is largest at the smallest scale, measured in pixels of the original image.
+        overlap_px = plan["gap"] / min(plan["rates"])
         position = _bar_position(bins, overlap_px)
         share = f"{100 * plan['cut_share']:.2f}% cut"
         ax.axvline(position, color=color, linestyle=style, label=f"overlap of {overlap_px:.0f} px: {share}")
@@ -121,14 +123,15 @@ def _mark_plans(ax: Axes, bins: Sequence[Mapping[str, Any]], plans: Sequence[Map
 def _bar_position(bins: Sequence[Mapping[str, Any]], value: float) -> float:
     """Return the x coordinate of a value in a bar chart in which bin i covers the coordinates from i - 0.5 to i + 0.5.
 
-    A value below all bins is placed at the left end of the chart; one in the last bin, which has no upper limit, or
-    above all bins at the right end.
+    A value below all bins is placed at the left end of the chart. A value above all bins, or in a last bin without an
+    upper limit, is placed at the right end.
     """
     for index, each in enumerate(bins):
         low, high = each["from"], each["to"]
         if high is not None and low <= value < high:
             return index - 0.5 + (value - low) / (high - low)
-    return -0.5 if bins and value < bins[0]["from"] else len(bins) - 0.5
+    is_below_all = bool(bins) and value < bins[0]["from"]
+    return -0.5 if is_below_all else len(bins) - 0.5
 
 
 def _plot_objects_per_image(ax: Axes, histograms: Mapping[str, Any]) -> None:
@@ -138,13 +141,14 @@ def _plot_objects_per_image(ax: Axes, histograms: Mapping[str, Any]) -> None:
         ("tiles", histograms.get("objects_per_tile"), _ORANGE),
     ]
     series = [(name, bins, color) for name, bins, color in series if bins]
-    lower_limits = sorted({each["from"] for _, bins, _ in series for each in bins})  # of the bins of all series
+    # the two series can have different bins, so the x axis has the lower limits of the bins of both series
+    lower_limits = sorted({each["from"] for _, bins, _ in series for each in bins})
     if _mark_if_empty(ax, lower_limits):
         return
     bar_width = 0.9 / len(series)
     for index, (name, bins, color) in enumerate(series):
         counts = {each["from"]: each["count"] for each in bins}
-        shift = (index - (len(series) - 1) / 2) * bar_width  # the bars of the series stand next to each other
+        shift = (index - (len(series) - 1) / 2) * bar_width  # puts the bars of the two series next to each other
         positions = [position + shift for position in range(len(lower_limits))]
         ax.bar(positions, [counts.get(lower, 0) for lower in lower_limits], bar_width, color=color, label=name)
     _label_bins(ax, [{"from": lower} for lower in lower_limits])
@@ -177,7 +181,7 @@ def _label_bins(ax: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _mark_if_empty(ax: Axes, values: Sequence[Any]) -> bool:
-    """If there are no values to plot, write "none" into the axes; return whether there are none."""
+    """Write "none" into the axes if there are no values to plot, and return whether that is the case."""
     if values:
         return False
     ax.set_axis_off()

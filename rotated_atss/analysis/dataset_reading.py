@@ -27,10 +27,11 @@ def read_labeled_images(
     classes: Sequence[str] | None = None,
     workers: int = 1,
 ) -> DatasetObjects:
-    """Read labels of any format, and the sizes of their images from the headers.
+    """Read labels of any supported format, and the image sizes from the headers of the image files.
 
-    Images without labels are included, without objects. Labels whose image file is missing are included, too; the size
-    of the image then comes from the labels if they contain it. ``notes`` of the result count the images of each kind.
+    Images without labels are included and have no objects. Labels without an image file are included, too; the image
+    size is then the one in the labels, if they have one. ``notes`` of the result contain the number of images without
+    labels and of labels without an image.
 
     Args:
         images: Folder of the images.
@@ -98,13 +99,14 @@ def _join_metadata_and_labels(
     classes = tuple(dict.fromkeys(listed_classes)) or tuple(sorted(used_classes))
     index_of = {name: index for index, name in enumerate(classes)}
     image_names = sorted({*metadata_by_image, *labels_by_image})
-    sources = [(metadata_by_image.get(name), labels_by_image.get(name)) for name in image_names]
-    labeled = [record for _, record in sources if record is not None]  # labels per image, in order of image_names
-    num_objects = [0 if record is None else len(record) for _, record in sources]
+    # per image, the metadata and the labels; one of the two can be None
+    pairs = [(metadata_by_image.get(name), labels_by_image.get(name)) for name in image_names]
+    labeled = [record for _, record in pairs if record is not None]
+    num_objects = [0 if record is None else len(record) for _, record in pairs]
     return DatasetObjects(
         image_names=tuple(image_names),
-        image_wh=np.array([_size(*source) for source in sources], np.int64).reshape(-1, 2),
-        ground_resolution=np.array([_resolution(*source) for source in sources], np.float64),
+        image_wh=np.array([_size(*pair) for pair in pairs], np.int64).reshape(-1, 2),
+        ground_resolution=np.array([_resolution(*pair) for pair in pairs], np.float64),
         image_index=np.repeat(np.arange(len(image_names)), num_objects),
         class_index=np.array([index_of[name] for record in labeled for name in record.classes], np.int64),
         class_names=classes,
@@ -115,14 +117,16 @@ def _join_metadata_and_labels(
 
 
 def _size(metadata: ImageMetadata | None, record: ImageLabels | None) -> tuple[int, int]:
-    """Return width and height from the image file if known, otherwise from the labels; (0, 0) if unknown."""
+    """Return width and height from the image file or, if it has none, from the labels; (0, 0) if both are unknown."""
     if metadata is not None and metadata.size is not None:
         return metadata.size
-    return (record.size if record is not None else None) or (0, 0)
+    if record is not None and record.size:
+        return record.size
+    return (0, 0)
 
 
 def _resolution(metadata: ImageMetadata | None, record: ImageLabels | None) -> float:
-    """Return the meters per pixel from the image file if known, otherwise from the labels; NaN if unknown."""
+    """Return the meters per pixel from the image file or, if it has none, from the labels; NaN if both are unknown."""
     resolution = None if metadata is None else metadata.ground_resolution
     if resolution is None and record is not None and record.header:
         resolution = parse_ground_resolution("\n".join(record.header).encode())
@@ -130,7 +134,7 @@ def _resolution(metadata: ImageMetadata | None, record: ImageLabels | None) -> f
 
 
 def read_coco_objects(path: str | Path) -> DatasetObjects:
-    """Read the horizontal boxes of a COCO instances JSON; the images need not exist.
+    """Read the horizontal boxes of a COCO instances JSON, without opening the images.
 
     Crowd boxes, which enclose several objects, are left out, and so are boxes that have no area inside their image.
     ``notes`` of the result contain the number of boxes left out for each reason.
@@ -139,7 +143,7 @@ def read_coco_objects(path: str | Path) -> DatasetObjects:
         path: The JSON file.
 
     Raises:
-        UserError: As :func:`rotated_atss.coco.instances.read_instances`.
+        UserError: The file is missing or invalid, see :func:`rotated_atss.coco.instances.read_instances`.
 
     Example:
         >>> import json, tempfile
@@ -152,7 +156,7 @@ def read_coco_objects(path: str | Path) -> DatasetObjects:
         [[15.0, 11.0, 20.0, 10.0, 0.0]]
     """
     instances = read_instances(path)
-    index_of = {category_id: index for index, category_id in enumerate(instances.categories)}
+    class_index_of = {category_id: index for index, category_id in enumerate(instances.categories)}
     image_index, class_index, boxes = [], [], []
     num_crowds = 0
     for index, image in enumerate(instances.images):
@@ -161,7 +165,7 @@ def read_coco_objects(path: str | Path) -> DatasetObjects:
                 num_crowds += 1
                 continue
             image_index.append(index)
-            class_index.append(index_of[annotation.category_id])
+            class_index.append(class_index_of[annotation.category_id])
             boxes.append(annotation.box)  # x1, y1, x2, y2
     return DatasetObjects(
         image_names=tuple(Path(image.file_name).stem for image in instances.images),

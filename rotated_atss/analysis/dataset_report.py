@@ -32,7 +32,7 @@ class PlannedTiles(Protocol):
 
     @property
     def cut(self) -> NDArray[np.bool_]:
-        """Whether each object is cut, that is, contained as a whole in no tile, (N,)."""
+        """Whether each object is cut, (N,). An object is cut if no tile contains the whole object."""
 
     @property
     def in_no_tile(self) -> NDArray[np.bool_]:
@@ -54,28 +54,29 @@ def report_dataset(
         objects: Images and objects.
         count_tiles: Function that counts the tiles and the cut objects of a split; None if the images need no split,
             for example because they are tiles.
-        current: If the images are tiles, the windows of their split; None for other images, or if unknown.
+        current: If the images are tiles, the windows from which they were cut; None if the images are not tiles, or if
+            the windows are unknown.
         anchor_scale: Anchor scale of the configs.
         input_wh: Width and height into which the config resizes images, keeping the aspect ratio; None if it does not
             resize them.
-        max_per_img: Largest number of detections per image that the configs return.
+        max_per_img: Limit of the detections per image, ``test_cfg.max_per_img`` of the configs.
 
     Returns:
-        The report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` with these entries in addition,
-        which are empty if no object has an area:
+        The report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset`, extended by the entries below.
+        If no object has an area, they are empty or None.
 
-        - ``plans``: numbers of tiles and cut objects with the default windows and, if they differ, with the proposed
-          ones;
-        - ``objects_per_tile``: quantiles for the proposed windows; None without ``count_tiles``;
+        - ``plans``: numbers of tiles and of cut objects, with the default windows and, unless these are also the
+          proposed windows, with the proposed windows;
+        - ``objects_per_tile``: quantiles for the proposed windows; None if ``count_tiles`` is None;
         - ``anchor_scales``: fits of :func:`rotated_atss.analysis.anchor_scales.fit_anchor_scales`;
         - ``advice``: recommendations.
 
     Example:
-        >>> index = np.zeros(1, np.int64)
+        >>> zero = np.zeros(1, np.int64)
         >>> objects = DatasetObjects(
         ...     image_names=("P1",), image_wh=np.array([[640, 480]]), ground_resolution=np.array([np.nan]),
-        ...     image_index=index, class_index=index, class_names=("ship",),
-        ...     polygons=np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), difficult=index,
+        ...     image_index=zero, class_index=zero, class_names=("ship",),
+        ...     polygons=np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), difficult=zero,
         ... )
         >>> report = report_dataset(objects, None)
         >>> [advice["topic"] for advice in report["advice"]]
@@ -99,8 +100,8 @@ def report_dataset(
         advice += _advise_on_plan(report, objects, plan)
     input_scale = resize_factors(objects.image_wh, input_wh)[objects.image_index[has_area]]
     if count_tiles is not None:
-        # The tiles of a split are scaled, too. Of several rates, the last and finest one suits most objects; the
-        # coarser ones are for the largest objects only.
+        # Splitting scales the images, too. If the plan has several rates, the last one, the highest, suits most
+        # objects. The lower rates are only for the largest objects.
         input_scale = input_scale * plan.rates[-1]
     fits = fit_anchor_scales(_scale_boxes(objects.boxes[has_area], input_scale), sorted({*SCALES, anchor_scale}))
     report["anchor_scales"] = [fit.to_json() for fit in fits]
@@ -116,8 +117,8 @@ def resize_factors(image_wh: NDArray[np.int64], input_wh: Sequence[int] | None) 
 
     Args:
         image_wh: (M, 2) width and height of the images; 0 if unknown.
-        input_wh: ``scale`` of ``Resize``: its longer side limits the longer side of an image, its shorter side the
-            shorter one. None for no resizing.
+        input_wh: ``scale`` of ``Resize``. Its longer side limits the longer side of an image, and its shorter side
+            limits the shorter side of an image. None if images are not resized.
 
     Returns:
         (M,) factors; 1 for images of unknown size.
@@ -128,9 +129,11 @@ def resize_factors(image_wh: NDArray[np.int64], input_wh: Sequence[int] | None) 
     """
     if input_wh is None:
         return np.ones(len(image_wh))
+    # sorting puts the shorter side first, in the images and in the limits
     sides = np.sort(image_wh, axis=1).astype(np.float64)
+    limits = np.sort(np.array(input_wh, np.float64))
     with np.errstate(divide="ignore"):  # unknown sizes are 0
-        factors = (np.sort(np.array(input_wh, np.float64)) / sides).min(axis=1)
+        factors = (limits / sides).min(axis=1)
     return np.where((image_wh > 0).all(axis=1), factors, 1.0)
 
 
@@ -140,7 +143,7 @@ def _add_plans(
     proposed: TilePlan,
     has_area: NDArray[np.bool_],
 ) -> None:
-    """Add the counts of each plan, and the objects per tile of the proposed plan, to a report."""
+    """Add to a report the counts of each plan and, for the proposed plan, the objects per tile."""
     report["plans"] = [_summarize_plan(plan, counts, has_area) for plan, counts in counts_by_plan.items()]
     objects_per_tile = counts_by_plan[proposed].objects_per_tile
     report["objects_per_tile"] = quantiles(objects_per_tile)
@@ -171,5 +174,5 @@ def _summarize_plan(plan: TilePlan, counts: PlannedTiles, has_area: NDArray[np.b
 
 
 def _scale_boxes(boxes: NDArray[np.float64], factors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scale each of the oriented boxes, (N, 5), by its factor, (N,), with unchanged angle."""
+    """Scale (N, 5) oriented boxes by (N,) factors, one per box. The angles do not change."""
     return np.concatenate((boxes[:, :4] * factors[:, None], boxes[:, 4:]), axis=1)

@@ -18,12 +18,13 @@ from rotated_atss.dota.labels import TRUNCATED
 # Objects with a lower ratio of long to short side are almost square: rounding decides which side is the longer one.
 # The statistics of directions leave them out.
 MIN_DIRECTED_ASPECT = 1.2
-# edges of the bins of lengths; from 4 px on, each is sqrt(2) times the previous one
+# The edges of the bins for lengths. From 4 px on, each edge is about sqrt(2) times the one before it.
 LENGTH_EDGES_PX = (0, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, math.inf)
-COUNT_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, math.inf)  # of objects per image or tile
-_MIN_BEYOND_PX = 1.0  # objects that exceed their image by less are not counted, since rounding can be the cause
+# the edges of the bins for the number of objects per image or tile
+COUNT_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, math.inf)
+_MIN_BEYOND_PX = 1.0  # an object that exceeds its image by less is not counted, because rounding can be the cause
 QUANTILES = {"min": 0.0, "p1": 0.01, "p5": 0.05, "median": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-_MAX_SIZES = 5  # the report lists this number of image sizes, the most frequent ones
+_MAX_SIZES = 5  # the report lists this many image sizes, the most frequent ones
 
 
 def summarize_dataset(objects: DatasetObjects) -> dict[str, Any]:
@@ -39,11 +40,11 @@ def summarize_dataset(objects: DatasetObjects) -> dict[str, Any]:
         ``objects_per_image``, ``classes`` and ``notes``. Lengths are in pixels of the images.
 
     Example:
-        >>> index = np.zeros(1, np.int64)
+        >>> zero = np.zeros(1, np.int64)
         >>> objects = DatasetObjects(
         ...     image_names=("P1",), image_wh=np.array([[64, 64]]), ground_resolution=np.array([np.nan]),
-        ...     image_index=index, class_index=index, class_names=("ship",),
-        ...     polygons=np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), difficult=index,
+        ...     image_index=zero, class_index=zero, class_names=("ship",),
+        ...     polygons=np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), difficult=zero,
         ... )
         >>> report = summarize_dataset(objects)
         >>> report["size"]["median"], report["aspect"]["median"], report["classes"][0]["objects"]
@@ -75,7 +76,7 @@ def summarize_dataset(objects: DatasetObjects) -> dict[str, Any]:
 
 
 def quantiles(values: NDArray[Any]) -> dict[str, float] | None:
-    """Return the quantiles in ``QUANTILES`` and the ``mean`` of the values, by name; None without values.
+    """Return the quantiles in ``QUANTILES`` and the ``mean``, keyed by name; None if there are no values.
 
     Example:
         >>> quantiles(np.array([1, 2, 6]))["median"], quantiles(np.zeros(0))
@@ -90,7 +91,8 @@ def quantiles(values: NDArray[Any]) -> dict[str, float] | None:
 def count_groups(values: NDArray[Any], edges: Sequence[float]) -> list[dict[str, Any]]:
     """Count the values in each interval ``from <= value < to``.
 
-    Empty intervals before the first value and after the last one are left out. ``to`` is None for infinity.
+    Empty intervals before the first value and after the last one are left out. ``to`` is None if the interval has no
+    upper limit.
 
     Example:
         >>> count_groups(np.array([1, 9]), (0, 4, 8, np.inf))
@@ -104,8 +106,8 @@ def count_groups(values: NDArray[Any], edges: Sequence[float]) -> list[dict[str,
         }
         for low, high in pairwise(edges)
     ]
-    filled = [index for index, group in enumerate(groups) if group["count"]]
-    return groups[filled[0] : filled[-1] + 1] if filled else []
+    nonempty_index = [index for index, group in enumerate(groups) if group["count"]]
+    return groups[nonempty_index[0] : nonempty_index[-1] + 1] if nonempty_index else []
 
 
 def _summarize_images(objects: DatasetObjects, objects_per_image: NDArray[np.int64]) -> dict[str, Any]:
@@ -136,28 +138,29 @@ def _summarize_objects(objects: DatasetObjects) -> dict[str, Any]:
 
 def _beyond_image(objects: DatasetObjects) -> NDArray[np.bool_]:
     """Return whether each object exceeds its image by 1 px or more, (N,); False if the image size is unknown."""
-    corners, image_wh = objects.polygons.reshape(-1, 4, 2), objects.image_wh[objects.image_index]
+    corners = objects.polygons.reshape(-1, 4, 2)
+    image_wh = objects.image_wh[objects.image_index]  # one row per object, with the size of its image
     low, high = corners.min(axis=1), corners.max(axis=1)
     exceeds = (low <= -_MIN_BEYOND_PX) | (high >= image_wh + _MIN_BEYOND_PX)
     return exceeds.any(axis=1) & (image_wh > 0).all(axis=1)
 
 
 def _summarize_classes(objects: DatasetObjects) -> list[dict[str, Any]]:
-    """Return one row per class, by descending number of objects."""
+    """Return one row per class, sorted by descending number of objects."""
     rows = [_summarize_class(objects, index) for index in range(len(objects.class_names))]
     return sorted(rows, key=lambda row: (-row["objects"], row["name"]))
 
 
 def _summarize_class(objects: DatasetObjects, class_index: int) -> dict[str, Any]:
-    members = objects.class_index == class_index
-    with_area = members & objects.has_area
+    in_class = objects.class_index == class_index
+    with_area = in_class & objects.has_area
     return {
         "name": objects.class_names[class_index],
-        "objects": int(members.sum()),
-        "share": float(members.mean()) if len(members) else 0.0,
-        "images": len(np.unique(objects.image_index[members])),
-        "difficult": int((objects.difficult[members] > 0).sum()),
-        "truncated": int((objects.difficult[members] == TRUNCATED).sum()),
+        "objects": int(in_class.sum()),
+        "share": float(in_class.mean()) if len(in_class) else 0.0,
+        "images": len(np.unique(objects.image_index[in_class])),
+        "difficult": int((objects.difficult[in_class] > 0).sum()),
+        "truncated": int((objects.difficult[in_class] == TRUNCATED).sum()),
         "size": quantiles(objects.size[with_area]),
         "long_side": quantiles(objects.long_side[with_area]),
         "aspect": quantiles(objects.aspect[with_area]),

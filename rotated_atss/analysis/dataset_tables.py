@@ -11,7 +11,7 @@ from rotated_atss.analysis.tile_plan import describe_rates
 from rotated_atss.errors import count_of
 from rotated_atss.io.text_table import fit_columns, format_csv
 
-# keys of the report whose values are quantiles, and the titles of their rows
+# The entries of the report that hold quantiles: key, and title of the row in the table.
 _QUANTILE_ROWS = (
     ("size", "square root of area, px"),
     ("long_side", "long side, px"),
@@ -28,18 +28,19 @@ def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False,
 
     Args:
         report: Result of :func:`rotated_atss.analysis.dataset_report.report_dataset`.
-        images_are_tiles: Whether the images are tiles; objects per image are then named objects per tile.
+        images_are_tiles: Whether the images are tiles. If so, the table says "objects per tile" instead of "objects per
+            image".
         width: Maximum number of characters per line of a table; None sets no limit.
 
     Example:
         >>> import numpy as np
         >>> from rotated_atss.analysis.dataset_objects import DatasetObjects
         >>> from rotated_atss.analysis.dataset_report import report_dataset
-        >>> index = np.zeros(1, np.int64)
+        >>> zero = np.zeros(1, np.int64)
         >>> objects = DatasetObjects(
         ...     image_names=("P1",), image_wh=np.array([[640, 480]]), ground_resolution=np.array([np.nan]),
-        ...     image_index=index, class_index=index, class_names=("ship",),
-        ...     polygons=np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), difficult=index,
+        ...     image_index=zero, class_index=zero, class_names=("ship",),
+        ...     polygons=np.array([[0.0, 0, 32, 0, 32, 8, 0, 8]]), difficult=zero,
         ... )
         >>> print(format_dataset(report_dataset(objects, None)).splitlines()[1])
         1 object of 1 class: 0 difficult, 0 truncated, 0 without area, 0 beyond the image
@@ -66,7 +67,8 @@ def classes_csv(classes: Sequence[Mapping[str, Any]]) -> bytes:
         'ship,0,0.0,0,0,'
     """
     keys = ("objects", "share", "images", "difficult", "truncated")
-    shape_keys = [(shape, statistic) for shape in ("size", "long_side", "aspect") for statistic in (*QUANTILES, "mean")]
+    statistics = (*QUANTILES, "mean")
+    shape_keys = [(shape, statistic) for shape in ("size", "long_side", "aspect") for statistic in statistics]
     header = ["class", *keys, *(f"{shape}_{statistic}" for shape, statistic in shape_keys)]
     rows = []
     for entry in classes:
@@ -78,7 +80,7 @@ def classes_csv(classes: Sequence[Mapping[str, Any]]) -> bytes:
 def _images_line(images: Mapping[str, Any]) -> str:
     parts = [count_of(images["count"], "image")]
     if images["width"]:
-        # lowest width x lowest height, and highest width x highest height; not necessarily those of one image
+        # The lowest width and the lowest height can come from different images, and so can the highest ones.
         min_wh, max_wh = (f"{images['width'][bound]:.0f} x {images['height'][bound]:.0f}" for bound in ("min", "max"))
         parts.append(f"{min_wh} px" if min_wh == max_wh else f"sides from {min_wh} to {max_wh} px")
         parts.append(f"{images['megapixels']:.1f} megapixels")
@@ -142,7 +144,8 @@ def _plan_lines(plans: Sequence[Mapping[str, Any]], width: int | None) -> list[s
         quantiles = plan["objects_per_tile"]
         per_tile = f"{_format_quantile(quantiles, 'median')} {_format_quantile(quantiles, 'max'):>6}"
         cut = f"{plan['cut']} ({100 * plan['cut_share']:.2f}%)"
-        rates, counts = describe_rates(plan["rates"]), [str(plan["tiles"]), str(plan["tiles_without_objects"])]
+        rates = describe_rates(plan["rates"])
+        counts = [str(plan["tiles"]), str(plan["tiles_without_objects"])]
         rows.append([f"{plan['size']} px", str(plan["gap"]), rates, *counts, per_tile, cut, str(plan["in_no_tile"])])
     return fit_columns(rows, width)
 
@@ -157,12 +160,16 @@ def _scale_lines(fits: Sequence[Mapping[str, Any]], width: int | None) -> list[s
 
 
 def _advice_lines(advice: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [line for item in advice for line in (f"{item['topic']}: {item['proposal']}", f"  {item['reason']}")]
+    lines = []
+    for item in advice:
+        lines += [f"{item['topic']}: {item['proposal']}", f"  {item['reason']}"]
+    return lines
 
 
 def _format_quantile(quantiles: Mapping[str, float] | None, name: str) -> str:
-    """Format the quantile called ``name``, such as ``median``; ``-`` if there are no values."""
+    """Format one quantile, for example ``median``, or return ``-`` if there are no values."""
     if quantiles is None:
         return "-"
     value = quantiles[name]
-    return f"{value:.1f}" if value < 10 and value != int(value) else f"{value:.0f}"
+    needs_decimal = value < 10 and value != int(value)
+    return f"{value:.1f}" if needs_decimal else f"{value:.0f}"

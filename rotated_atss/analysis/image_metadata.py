@@ -12,8 +12,9 @@ from rotated_atss.io.image_header import read_header
 from rotated_atss.io.image_reader import find_georeference
 from rotated_atss.io.processes import run_jobs
 
-_IMAGES_PER_JOB = 200  # headers are read so fast that smaller jobs would mostly add overhead
-_BYTES_PER_JOB = 16 << 20  # assumed peak memory of a job, by which run_jobs limits the concurrent jobs
+_IMAGES_PER_JOB = 200  # reading a header is fast, so smaller jobs would mostly be overhead
+# An estimate of the peak memory of a job. run_jobs limits the number of concurrent jobs by it.
+_BYTES_PER_JOB = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,16 @@ def read_image_metadata(paths: Sequence[Path], workers: int = 1) -> list[ImageMe
         [ImageMetadata(size=(60, 40), ground_resolution=None)]
     """
     jobs = [tuple(paths[start : start + _IMAGES_PER_JOB]) for start in range(0, len(paths), _IMAGES_PER_JOB)]
-    # run_jobs yields the index and the result of each job as soon as it is done, so in any order
-    results_by_job = dict(run_jobs(_read_headers, jobs, workers, [_BYTES_PER_JOB] * len(jobs)))
+    # run_jobs yields the index and the result of each job when the job ends. The jobs can end in any order.
+    results_by_job = dict(run_jobs(_read_metadata_of_job, jobs, workers, [_BYTES_PER_JOB] * len(jobs)))
     return [metadata for job_index in range(len(jobs)) for metadata in results_by_job[job_index]]
 
 
-def _read_headers(paths: Sequence[Path]) -> list[ImageMetadata]:
-    return list(map(_read_header, paths))
+def _read_metadata_of_job(paths: Sequence[Path]) -> list[ImageMetadata]:
+    return list(map(_read_metadata, paths))
 
 
-def _read_header(path: Path) -> ImageMetadata:
+def _read_metadata(path: Path) -> ImageMetadata:
     try:
         header = read_header(path)
     except UserError:
@@ -65,5 +66,6 @@ def _read_header(path: Path) -> ImageMetadata:
     size = (header.width, header.height)
     try:
         return ImageMetadata(size, ground_resolution(find_georeference(path), size))
-    except UserError:  # a malformed coordinate reference system, or pyproj is missing; the resolution is optional
+    except UserError:
+        # The coordinate reference system is malformed, or pyproj is missing. The resolution is optional, so go on.
         return ImageMetadata(size)

@@ -1,4 +1,4 @@
-"""Read the losses, learning rate and metrics of a training from the files that the training writes."""
+"""Read the losses, learning rate and metrics that a training run has logged."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 from rotated_atss.errors import UserError
 
 SCALARS = "*/vis_data/scalars.json"
-"""Pattern of the files of logged values in a work folder. MMEngine writes one file per start of the training, in a
-folder whose name is the time of the start.
+"""Pattern of the files in a work folder that contain the logged values. Whenever training is started or resumed,
+MMEngine writes a new file, in a folder named after the start time.
 """
-# keys of a row that are neither losses nor metrics
-_OTHER_KEYS = ("lr", "base_lr", "data_time", "time", "memory", "epoch", "iter", "step", "grad_norm")
+# values of a row that are neither losses nor metrics
+_OTHER_VALUES = ("lr", "base_lr", "data_time", "time", "memory", "epoch", "iter", "step", "grad_norm")
 
 
 @dataclass
 class LoggedCurve:
-    """Values that a training has logged, with the iteration (``steps``) of each."""
+    """Values that a training run has logged, and the iteration of each value (``steps``)."""
 
     steps: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
@@ -35,13 +35,13 @@ class LoggedCurve:
 
 @dataclass
 class LearningCurves:
-    """Curves of a training.
+    """Curves of a training run.
 
     Attributes:
-        losses: Curves by name of the loss; ``loss`` is the sum of the others.
+        losses: Curves keyed by the name of the loss. The curve ``loss`` is the sum of the other losses.
         lr: Learning rate.
-        metrics: Results of the validations by name of the metric, such as ``dota/AP50``. The iteration of a validation
-            is the latest one that was logged before it.
+        metrics: Curves of the validation results, keyed by the name of the metric, such as ``dota/AP50``. A validation
+            is placed at the last iteration that was logged before it.
     """
 
     losses: dict[str, LoggedCurve] = field(default_factory=dict)
@@ -59,13 +59,13 @@ class LearningCurves:
 
 
 def read_learning_curves(work_dir: str | Path) -> LearningCurves:
-    """Read the curves of a training, which may have been resumed.
+    """Read the curves of a training run, which may have been resumed.
 
     Args:
-        work_dir: Work folder of a training.
+        work_dir: Work folder of the run.
 
     Raises:
-        UserError: The folder has no record of a training, or the record is damaged.
+        UserError: The folder has no logged losses, or a file of logged values is damaged.
 
     Example:
         >>> import tempfile
@@ -78,15 +78,13 @@ def read_learning_curves(work_dir: str | Path) -> LearningCurves:
         LoggedCurve(steps=[50], values=[2.5])
     """
     if not Path(work_dir).is_dir():
-        raise UserError("no such folder", where=work_dir, hint="give the --work-dir of a training")
+        raise UserError("no such folder", where=work_dir, hint="give the --work-dir of a training run")
     rows: list[dict[str, Any]] = []
     for path in sorted(Path(work_dir).glob(SCALARS)):
         rows = _append_resumed(rows, list(_replace_validation_steps(_read_rows(path))))
     curves = build_curves(rows)
     if not curves.losses:
-        raise UserError(
-            "no losses of a training are recorded here", where=work_dir, hint=f"a training writes {SCALARS}"
-        )
+        raise UserError("the folder has no logged losses", where=work_dir, hint=f"training writes them to {SCALARS}")
     return curves
 
 
@@ -94,8 +92,8 @@ def build_curves(rows: Iterable[Mapping[str, Any]]) -> LearningCurves:
     """Collect logged values into curves.
 
     Args:
-        rows: Values by name, with the iteration as ``step``. A row with ``lr`` is from the training, any other row from
-            a validation.
+        rows: Values keyed by name; ``step`` is the iteration. A row with ``lr`` has been logged by a training step, and
+            any other row by a validation.
 
     Example:
         >>> build_curves([{"lr": 0.1, "loss": 2.0, "step": 5}, {"dota/AP50": 0.4, "step": 5}]).metrics
@@ -108,15 +106,15 @@ def build_curves(rows: Iterable[Mapping[str, Any]]) -> LearningCurves:
             curves.lr.add(row["step"], row["lr"])
         losses_or_metrics = curves.losses if is_training else curves.metrics
         for name, value in row.items():
-            is_value = isinstance(value, (int, float)) and name not in _OTHER_KEYS
-            # models can log other values of a training step, for example acc; the name of every loss contains "loss"
-            if is_value and (not is_training or "loss" in name):
+            is_number = isinstance(value, (int, float)) and name not in _OTHER_VALUES
+            # A training row can have other values than losses, for example acc. The name of every loss contains "loss".
+            if is_number and (not is_training or "loss" in name):
                 losses_or_metrics.setdefault(name, LoggedCurve()).add(row["step"], float(value))
     return curves
 
 
 def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file, without a last line that was cut off because the training was killed."""
+    """Yield the rows of a file. A malformed last line is left out, because killing the training can cut it off."""
     lines = path.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
@@ -131,7 +129,7 @@ def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _replace_validation_steps(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Replace the ``step`` of a validation, which can be an epoch, with the iteration of the training row before it."""
+    """Set the ``step`` of each validation, which can be an epoch, to the iteration of the training row before it."""
     iteration = 0
     for row in rows:
         iteration = row["step"] if "lr" in row else iteration
@@ -139,9 +137,9 @@ def _replace_validation_steps(rows: Iterable[dict[str, Any]]) -> Iterator[dict[s
 
 
 def _append_resumed(rows: list[dict[str, Any]], resumed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Append the rows of a resumed training, which replace earlier rows from its first iteration on.
+    """Append the rows of a resumed run, and drop the earlier rows from its first logged iteration on.
 
-    If it was stopped before it logged an iteration, all earlier rows are kept.
+    If the resumed run was stopped before it logged an iteration, all earlier rows are kept.
     """
     first_step = min((row["step"] for row in resumed if "lr" in row), default=math.inf)
     return [row for row in rows if row["step"] < first_step] + resumed

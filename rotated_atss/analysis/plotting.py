@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Colors of data series, safe for color-blind readers (Okabe and Ito, without yellow; jfly.uni-koeln.de/color/)."""
+"""Colors of data series that color-blind readers can distinguish.
+
+This is the palette of Okabe and Ito (jfly.uni-koeln.de/color/) without yellow.
+"""
 
 
 def new_figure(**options: Any) -> Figure:
@@ -27,7 +30,7 @@ def new_figure(**options: Any) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(**options)
-    FigureCanvasAgg(figure)  # becomes figure.canvas, which renders without a display
+    FigureCanvasAgg(figure)  # sets figure.canvas to a canvas that renders without a display
     return figure
 
 

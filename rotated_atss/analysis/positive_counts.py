@@ -1,4 +1,7 @@
-"""Count the positives of assigners per ground-truth box and per level, by size, aspect ratio and angle of the boxes."""
+"""Count the positives of assigners per level and per ground-truth box.
+
+Boxes are grouped by size, aspect ratio and angle.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,8 @@ class PositiveCounts:
 
     Args:
         strides: Stride of each level in pixels.
-        expected: Expected number of positives per ground-truth box, for ATSS ``POSITIVE_FRACTION`` of its candidates;
-            None for other assigners.
+        expected: Expected number of positives per ground-truth box. For ATSS, it is ``POSITIVE_FRACTION`` times the
+            number of candidates of a box; for other assigners, it is None.
 
     Attributes:
         by_level: Number of positives on each level.
@@ -36,16 +39,17 @@ class PositiveCounts:
         >>> import torch
         >>> from rotated_atss.analysis.positive_counts import PositiveCounts
         >>> counts = PositiveCounts(strides=[8, 16])
-        >>> counts.add(torch.tensor([0, -1, 1, 0, -1, 0]), level_sizes=[4, 2], num_gts=2)
+        >>> gt_index = torch.tensor([0, -1, 0, 0, -1, 1])  # 4 priors with stride 8, 2 priors with stride 16
+        >>> counts.add(gt_index, level_sizes=[4, 2], num_gts=3)
         >>> counts.positives, counts.by_level
-        (array([3, 1]), array([3, 1]))
+        (array([3, 1, 0]), array([3, 1]))
     """
 
     strides: Sequence[int]
     expected: float | None = None
     by_level: NDArray[np.int64] = field(init=False)
     _positives: list[NDArray] = field(default_factory=list)  # one (G,) array per image
-    _above_threshold: list[NDArray] = field(default_factory=list)  # the same
+    _above_threshold: list[NDArray] = field(default_factory=list)  # one (G,) array per image
 
     def __post_init__(self) -> None:
         self.by_level = np.zeros(len(self.strides), np.int64)
@@ -66,7 +70,8 @@ class PositiveCounts:
         self._positives.append(torch.bincount(gt_index[gt_index >= 0], minlength=num_gts).numpy())
         if above_threshold is not None:
             self._above_threshold.append(above_threshold.cpu().numpy())
-        self.by_level += np.array([int((level >= 0).sum()) for level in gt_index.split(list(level_sizes))])
+        levels = gt_index.split(list(level_sizes))
+        self.by_level += np.array([int((level_gt_index >= 0).sum()) for level_gt_index in levels])
 
     @property
     def positives(self) -> NDArray[np.int64]:
@@ -114,7 +119,7 @@ class BoxShapes:
             self.angle.append(shapes.angle_deg)
 
     def groupings(self) -> dict[str, tuple[NDArray, Sequence[float]]]:
-        """Return the values of all boxes and the edges of the groups, for each property (size, aspect, angle)."""
+        """Return, for each property (size, aspect, angle), its values for all boxes and the edges of its groups."""
         groupings: dict[str, tuple[NDArray, Sequence[float]]] = {
             "size": (_concatenate(self.size), SIZE_EDGES_PX),
             "aspect": (_concatenate(self.aspect), ASPECT_EDGES),
@@ -129,7 +134,7 @@ def summarize(shapes: BoxShapes, counts: dict[str, PositiveCounts]) -> dict[str,
 
     Args:
         shapes: Shapes of the ground-truth boxes.
-        counts: Counts of each assigner, by its name, for the same boxes.
+        counts: Counts of each assigner for these boxes, keyed by the name of the assigner.
 
     Returns:
         ``objects`` is the number of boxes. ``assigners`` contains, for each name of ``counts``, the number of positives
@@ -163,14 +168,14 @@ def _summarize_assigner(counts: PositiveCounts, shapes: BoxShapes) -> dict[str, 
         "above_threshold_per_object": _mean(counts.above_threshold),
         "deviation": float(positives.std()) if len(positives) else None,
         "without": int((positives == 0).sum()),
-        "objects_by_positives": np.bincount(positives).tolist(),  # item n: number of objects with n positives
+        "objects_by_positives": np.bincount(positives).tolist(),  # item n is the number of objects with n positives
         "by_level": {str(stride): int(count) for stride, count in zip(counts.strides, counts.by_level)},
         **groups_by_property,
     }
 
 
 def _summarize_groups(positives: NDArray, values: NDArray, edges: Sequence[float]) -> list[dict[str, Any]]:
-    """Return an entry per interval ``from <= value < to`` that contains boxes."""
+    """Return one entry for each interval ``from <= value < to`` that contains values of boxes."""
     groups = []
     for low, high in pairwise(edges):
         group_positives = positives[(values >= low) & (values < high)]

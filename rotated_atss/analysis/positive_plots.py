@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_POSITIVES_SHOWN = 20  # boxes with this number of positives or more share one bar
-# key of the report without its prefix "by_", and label of the x axis
+# The properties by which boxes are grouped: key in the report without the prefix "by_", and label of the x axis.
 GROUPS = (
     ("size", "square root of the box area, px"),
     ("aspect", "long side / short side"),
@@ -54,8 +54,8 @@ def plot_report(report: dict[str, Any], title: str = "") -> bytes:
     _plot_without_positives(axes[1, 0], report)
     _plot_levels(axes[1, 1], report)
     _plot_distribution(axes[1, 2], report)
-    # Below the axes, the legend covers no bars. Its one row has space for one assigner per color and for the line of
-    # the expected positives.
+    # The legend is below the axes, where it covers no bars. It is a single row, with a column for each color and one
+    # more for the line of the expected positives.
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(COLORS) + 1)
     return to_png(figure, dpi=110)
@@ -73,7 +73,7 @@ def _plot_bars(
     ax.set_xticks(range(len(ticks)), ticks, fontsize=8)
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
-    ax.set_ylim(bottom=0, top=max(1.0, ax.get_ylim()[1]))  # an axis up to 0 would have no ticks
+    ax.set_ylim(bottom=0, top=max(1.0, ax.get_ylim()[1]))  # if all values are 0, the axis still needs ticks
     ax.grid(axis="y", alpha=0.3)
     ax.set_axisbelow(True)
 
@@ -86,8 +86,11 @@ def _values_by_assigner(
 
 
 def _group_ticks(report: dict[str, Any], key: str) -> list[str]:
-    """Return the interval and the number of boxes of each group; of the many groups of angles, only the lower limit."""
-    groups = next(iter(report["assigners"].values()))[f"by_{key}"]  # the same groups for all assigners
+    """Return a label per group: its interval and its number of boxes.
+
+    For angles, the label has only the lower limit of the interval, because there are many groups.
+    """
+    groups = next(iter(report["assigners"].values()))[f"by_{key}"]  # all assigners have the same groups
     if key == "angle":
         return [f"{group['from']}..\n({group['objects']})" for group in groups]
     ranges = [f"{group['from']}+" if group["to"] is None else f"{group['from']}\nto {group['to']}" for group in groups]
@@ -138,9 +141,10 @@ def _merge_tail(percentages: list[float]) -> list[float]:
 
 
 def _plot_expected(ax: Axes, report: dict[str, Any]) -> None:
-    """Plot the expected positives per box of ATSS, 0.2 k L for k candidates on each of L levels, as a horizontal line.
+    """Plot the number of positives per box that ATSS expects, as a horizontal line.
 
-    No line is plotted if assigners with different k are compared, which expect different numbers.
+    For k candidates on each of L levels, this number is 0.2 k L. If assigners with different k are compared, the
+    expected numbers differ and no line is plotted.
     """
     expected = {summary["expected_per_object"] for summary in report["assigners"].values()} - {None}
     if len(expected) == 1:

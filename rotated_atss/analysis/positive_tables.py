@@ -23,13 +23,13 @@ def format_report(report: dict[str, Any]) -> str:
         >>> format_report(summarize(shapes, {"atss": counts})).splitlines()[1].split()
         ['positives', 'per', 'box', '2.00']
     """
-    summaries = report["assigners"]  # by name of the assigner
+    summaries = report["assigners"]  # keyed by the name of the assigner
     lines = [_row("", summaries)]
     lines.append(_row("positives per box", summaries, lambda summary: _number(summary["positives_per_object"])))
     if any(summary["expected_per_object"] is not None for summary in summaries.values()):
         # the paper expects 0.2 k L positives for k candidates on each of L levels
         lines.append(_row("  the paper's 0.2 k L", summaries, lambda summary: _number(summary["expected_per_object"])))
-        # the candidates that reach the threshold, some of which then fail the center test
+        # These candidates reach the IoU threshold; some of them then fail the center test.
         lines.append(
             _row("  before the center test", summaries, lambda summary: _number(summary["above_threshold_per_object"]))
         )
@@ -54,13 +54,15 @@ def _group_rows(summaries: dict[str, dict], key: str, title: str) -> list[str]:
     # each cell has two values: mean number of positives, and share of the boxes without positives
     lines = ["", _row(title, summaries, lambda summary: "mean  none", boxes="boxes")]
     for index, group in enumerate(groups):
-        label = f"  {group['from']} to {group['to']}" if group["to"] is not None else f"  from {group['from']}"
+        label = f"  from {group['from']}"
+        if group["to"] is not None:
+            label = f"  {group['from']} to {group['to']}"
         lines.append(_row(label, summaries, partial(_group_cell, key, index), boxes=str(group["objects"])))
     return lines
 
 
 def _row(label: str, summaries: dict[str, dict], cell: Callable[[dict], str] | None = None, boxes: str = "") -> str:
-    """Format a row: a label, the number of boxes, and one cell per assigner (by default its name)."""
+    """Format a row: a label, the number of boxes, and one cell per assigner. Without ``cell``, it is the name."""
     cells = [name if cell is None else cell(summary) for name, summary in summaries.items()]
     return f"{label:<26}{boxes:>9}" + "".join(f"{text:>20}" for text in cells)
 

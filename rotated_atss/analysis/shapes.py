@@ -1,4 +1,4 @@
-"""Compute the size, aspect ratio and angle of objects, the properties by which reports group objects."""
+"""Compute the size, aspect ratio and angle of objects. Reports group the objects by these properties."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Shapes:
     @property
     def angle_deg(self) -> np.ndarray:
         """Direction of the long side in degrees, (N,), in [-90, 90)."""
-        # rounding can give 90, which becomes -90
+        # rounding can produce 90 degrees, and the remainder turns 90 into -90, which is the same direction
         return np.remainder(np.rad2deg(self.boxes[:, 4]).round(6) + 90, 180) - 90
 
 
@@ -63,11 +63,14 @@ def shapes_of_boxes(boxes: np.ndarray) -> Shapes:
         ([4.0], [4.0], [-90.0])
     """
     if boxes.shape[1] == 4:
-        low, high = boxes[:, :2], boxes[:, 2:]
-        center, sides, angle = (low + high) / 2, high - low, np.zeros((len(boxes), 1))
+        upper_left, lower_right = boxes[:, :2], boxes[:, 2:]
+        center, sides = (upper_left + lower_right) / 2, lower_right - upper_left
+        angle = np.zeros((len(boxes), 1))
     else:
         center, sides, angle = boxes[:, :2], boxes[:, 2:4], boxes[:, 4:]
     sides = np.maximum(sides, 0)  # a malformed box with a negative side has no area
     long_side_angle = angle + np.where(sides[:, :1] < sides[:, 1:], np.pi / 2, 0.0)
-    long_side_angle = long_side_angle - np.pi * np.floor(long_side_angle / np.pi + 0.5)  # to [-pi/2, pi/2)
-    return Shapes(np.concatenate([center, np.sort(sides, axis=1)[:, ::-1], long_side_angle], axis=1))
+    # directions that differ by pi are the same; shift them to [-pi/2, pi/2)
+    long_side_angle = long_side_angle - np.pi * np.floor(long_side_angle / np.pi + 0.5)
+    long_and_short_side = np.sort(sides, axis=1)[:, ::-1]
+    return Shapes(np.concatenate([center, long_and_short_side, long_side_angle], axis=1))

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-WINDOW_PX, DEFAULT_GAP_PX = 1024, 200  # as in the published results on DOTA
+WINDOW_PX, DEFAULT_GAP_PX = 1024, 200  # the values of the published results on DOTA
 SMALL_PX = 16  # an object with a smaller square root of the area contains few prior centers, which are 8 px apart
-GAP_STEP_PX = 50  # gaps are multiples of this
+GAP_STEP_PX = 50  # proposed gaps are multiples of this value
 COVERED_SHARE = 0.99  # share of the objects that the overlap of the windows should cover
 _MIN_RATE, _MAX_RATE = 1 / 8, 4.0  # limits of :func:`choose_rate`
-_MAX_NUM_RATES = 3  # per plan
+_MAX_NUM_RATES = 3  # a plan has at most this many rates
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,14 @@ class TilePlan:
     @property
     def options(self) -> str:
         """Options of ``rotated-atss split``."""
-        rates = "" if self.rates == (1.0,) else " --rates " + " ".join(f"{rate:g}" for rate in self.rates)
-        return f"--size {self.size} --gap {self.gap}{rates}"
+        options = f"--size {self.size} --gap {self.gap}"
+        if self.rates != (1.0,):
+            options += " --rates " + " ".join(f"{rate:g}" for rate in self.rates)
+        return options
 
     @property
     def covered_px(self) -> float:
-        """Extent in pixels of the original image up to which every object is contained in one tile as a whole.
+        """Largest extent, in pixels of the original image, at which every object lies completely in one tile.
 
         Neighboring windows overlap by the gap, so every interval of this length lies within one window.
         """
@@ -64,9 +66,12 @@ def choose_rate(size: NDArray[np.float64], extent: NDArray[np.float64]) -> float
         extent: (N,) longer sides of the circumscribed horizontal boxes, pixels.
 
     Returns:
-        2 if the size of more than half of the objects is below 16 px, or 4 if this still holds at 2. The first of 1/2,
-        1/4 and 1/8 at which at most half of the objects extend over more than half a window, or 1/8 if there is none.
-        1 if neither is needed.
+        The rate:
+
+        - 2 if the size of more than half of the objects is below 16 px, or 4 if this still holds after rescaling by 2;
+        - otherwise, if more than half of the objects extend over more than half a window: the first of 1/2, 1/4 and 1/8
+          at which this is no longer true, or 1/8 if it is always true;
+        - otherwise 1.
 
     Example:
         >>> choose_rate(np.array([9.0, 10, 30]), np.array([9.0, 10, 30]))
@@ -87,8 +92,8 @@ def choose_tile_plan(size: NDArray[np.float64], extent: NDArray[np.float64]) -> 
     """Choose windows of 1024 px whose overlap covers the extent of 99% of the objects, as far as possible.
 
     The gap is at least 200 px, the default, and at most 500 px, since the number of tiles grows quickly with the gap.
-    If a larger gap is needed, up to two coarser rates are added, each half the previous one, at which windows and gap
-    cover more of the image.
+    If a larger gap is needed, up to two lower rates are added, each half of the one before. At a lower rate, windows
+    and gap cover more of the image.
 
     Args:
         size: (N,) square roots of the areas, pixels.
@@ -98,8 +103,8 @@ def choose_tile_plan(size: NDArray[np.float64], extent: NDArray[np.float64]) -> 
         >>> choose_tile_plan(np.full(9, 120.0), np.full(9, 305.0)).gap
         350
     """
-    rates = [choose_rate(size, extent)]  # coarser rates are inserted before it
-    # rounded, so that 300.0000001 px need no larger gap than 300 px
+    rates = [choose_rate(size, extent)]  # lower rates are inserted at the front
+    # because of the rounding, an extent of 300.0000001 px does not need a larger gap than 300 px
     needed_px = round(float(np.quantile(extent, COVERED_SHARE)), 3) if len(extent) else 0.0
     max_gap = WINDOW_PX // 2 // GAP_STEP_PX * GAP_STEP_PX  # half a window, rounded down to a multiple of the step
     while needed_px * rates[0] > max_gap and len(rates) < _MAX_NUM_RATES:
@@ -109,7 +114,7 @@ def choose_tile_plan(size: NDArray[np.float64], extent: NDArray[np.float64]) -> 
 
 
 def fits_whole(image_wh: NDArray[np.int64], plan: TilePlan) -> bool:
-    """Return whether every image fits into one window of each rate; False if no size is known.
+    """Return whether every image fits into one window at every rate; False if no image size is known.
 
     Example:
         >>> fits_whole(np.array([[640, 480]]), TilePlan()), fits_whole(np.array([[4000, 480]]), TilePlan())

@@ -68,8 +68,8 @@ def test_wrong_values_are_named(keys, value, message, tmp_path):
         ("{", "not a JSON file"),
         ('{"objects": NaN}', "not a JSON file: NaN is not a JSON number"),
         ("[" * 100_000, "not a JSON file"),
-        ("[]", "not the statistics of an assignment"),
-        ('{"objects": 1}', "not the statistics of an assignment"),
+        ("[]", "not a file of assignment statistics"),
+        ('{"objects": 1}', "not a file of assignment statistics"),
     ],
 )
 def test_other_files_are_refused(text, message, tmp_path):

@@ -67,8 +67,8 @@ def test_folders_without_a_training_are_errors_of_one_line(tmp_path, capsys):
     write(tmp_path, "1", [train_row(50, 2.0)])
     assert main(["curves", str(tmp_path), "--out", str(tmp_path / "1" / "vis_data" / "scalars.json")]) == 2
     first, second, third = capsys.readouterr().err.splitlines()
-    assert first.endswith("gone: no such folder (give the --work-dir of a training)")
-    assert "no losses of a training are recorded here" in second
+    assert first.endswith("gone: no such folder (give the --work-dir of a training run)")
+    assert "the folder has no logged losses" in second
     assert "the picture must be a .png file" in third
 
 

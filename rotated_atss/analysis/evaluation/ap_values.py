@@ -1,4 +1,7 @@
-"""Convert the AP of the DOTA evaluation and of COCO's box evaluation to one form; undefined values are NaN."""
+"""Convert the AP of the DOTA evaluation and of COCO's box evaluation to one form.
+
+Undefined values are NaN.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ class ApValues:
     """AP of an evaluation; the keys are ``AP50``, ``AP75`` and ``AP50_95``.
 
     Attributes:
-        mean: Means over the classes with objects, by key.
-        per_class: AP of each class, by class name and key.
+        mean: Mean over the classes that have objects, for each key.
+        per_class: AP of each class, indexed by class name and then by key.
     """
 
     mean: Mapping[str, float]
@@ -46,7 +49,7 @@ def from_coco_result(result: CocoResult) -> ApValues:
     """Convert the result of COCO's box evaluation.
 
     Example:
-        >>> ap_and_ap50 = (0.5, -1.0)  # AP50_95, which COCO calls AP, and AP50; COCO writes -1 for an undefined value
+        >>> ap_and_ap50 = (0.5, -1.0)  # COCO's AP is AP50_95 here; COCO's -1 stands for an undefined value
         >>> ap_values = from_coco_result(CocoResult([], {"ship": ap_and_ap50}, ap75_per_class={"ship": 0.25}))
         >>> ap_values.per_class["ship"]
         {'AP50': nan, 'AP75': 0.25, 'AP50_95': 0.5}
@@ -61,6 +64,6 @@ def from_coco_result(result: CocoResult) -> ApValues:
 
 
 def _name_values(ap50: float, ap75: float, ap: float) -> dict[str, float]:
-    """Return three values of COCO's evaluation by key, with NaN in place of COCO's -1 for undefined values."""
+    """Return three values of COCO's evaluation, keyed by their names. Undefined values, -1 in COCO, become NaN."""
     values = {"AP50": ap50, "AP75": ap75, "AP50_95": ap}
     return {name: float("nan") if value == UNDEFINED else value for name, value in values.items()}

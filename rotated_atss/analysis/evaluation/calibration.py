@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NUM_BINS = 10  # of equal width, for scores from 0 to 1
+NUM_BINS = 10  # the bins divide the scores from 0 to 1 into intervals of equal width
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Mean score and precision of the detections in B score bins, which divide 0 to 1 evenly.
+    """Mean score and precision of the detections in B score bins of equal width between 0 and 1.
 
     Attributes:
         edges: (B + 1,) float64. A bin contains the scores above its lower edge, up to and including its upper edge. The
-            first bin also contains scores of 0 and below, the last one scores above 1.
+            first bin also contains scores of 0 and below, and the last bin also contains scores above 1.
         counts: (B,) int64, number of detections per bin.
         mean_scores: (B,) float64, NaN for an empty bin.
         precisions: (B,) float64, share of true positives among the detections; NaN for an empty bin.
@@ -28,7 +28,7 @@ class Calibration:
 
     @property
     def expected_error(self) -> float:
-        """Expected calibration error (Guo et al. 2017, arXiv 1706.04599, equation 3); NaN without detections."""
+        """Expected calibration error (Guo et al. 2017, arXiv 1706.04599, equation 3); NaN if there is no detection."""
         filled = self.counts > 0
         if not filled.any():
             return float("nan")
@@ -56,8 +56,8 @@ def build_calibration(
     is_counted = true_positives | false_positives
     counted_scores, is_true = scores[is_counted], true_positives[is_counted]
     edges = np.linspace(0.0, 1.0, num_bins + 1)
-    # The outer edges are left out, so that scores below 0 get the first bin and scores above 1 the last one. A score
-    # equal to an edge gets the bin below it.
+    # Without the outer edges, scores below 0 fall into the first bin and scores above 1 into the last bin. A score
+    # equal to an edge falls into the bin below the edge.
     bin_index = np.searchsorted(edges[1:-1], counted_scores, side="left")
     counts = np.bincount(bin_index, minlength=num_bins)
 

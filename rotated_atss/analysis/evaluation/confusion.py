@@ -20,7 +20,7 @@ class Confusion:
 
     Attributes:
         matrix: (C + 1, C + 1) int64. Rows are classes of objects, columns are classes of detections. The last row
-            counts detections without an object, the last column objects without a detection.
+            counts detections without an object, and the last column counts objects without a detection.
         det_index: (P,) int64, index of the detection in each of the P pairs of a detection and an object.
         gt_index: (P,) int64, index of the object in each pair.
     """
@@ -48,19 +48,19 @@ def matrix_names(classes: Sequence[str]) -> list[str]:
 def build_confusion(data: EvaluationData, overlaps: Overlaps, matches: Matches, score_threshold: float) -> Confusion:
     """Pair each object with at most one detection of any class, and count the pairs by class.
 
-    All pairs that reach the IoU threshold are visited in order of descending IoU. A pair is counted if neither its
-    detection nor its object is in a pair counted before. Among pairs with equal IoU, pairs of the same class come
+    All pairs that reach the IoU threshold are visited in order of descending IoU. A pair is counted unless
+    its detection or its object is already in a counted pair. Among pairs with equal IoU, pairs of the same class come
     first, then pairs with the higher score. Detections below the score threshold, and objects and detections that the
     metric ignores, are left out.
 
-    This is the usual rule of confusion matrices in detection. The metric pairs detections only with objects of their
-    class; here, a detection of another class can take the object, so the diagonal can be lower than the number of true
-    positives.
+    Confusion matrices of detectors usually follow this rule. The metric, in contrast, pairs detections only with
+    objects of their class. Here, an object can be paired with a detection of another class, so the diagonal can be
+    lower than the number of true positives.
 
     Args:
         data: Detections and objects.
         overlaps: Overlapping pairs of detections and objects.
-        matches: Matches of the metric, which give the ignored detections and the IoU threshold.
+        matches: Matches of the metric. They contain the ignored detections and the IoU threshold.
         score_threshold: Detections with lower scores are left out.
 
     Example:
@@ -74,14 +74,16 @@ def build_confusion(data: EvaluationData, overlaps: Overlaps, matches: Matches, 
         >>> detections = {"plane": Detections.from_ids(["P1"], np.array([0.9]), square)}
         >>> data = from_task1(detections, {"P1": ship}, ["ship", "plane"])
         >>> overlaps = find_overlaps(data)
-        >>> build_confusion(data, overlaps, Matcher(data, overlaps).match(), 0.5).matrix.tolist()
+        >>> matches = Matcher(data, overlaps).match()
+        >>> build_confusion(data, overlaps, matches, 0.5).matrix.tolist()  # one ship, detected as a plane
         [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
     """
     detections, objects = data.detections, data.objects
     # a detection that is neither a true nor a false positive is ignored by the metric
     is_used = (matches.true_positives | matches.false_positives) & (detections.scores >= score_threshold)
     reaches_threshold = data.reaches(overlaps.ious, matches.iou_threshold)
-    pairs = overlaps.take(reaches_threshold & is_used[overlaps.det_index] & ~objects.ignored[overlaps.gt_index])
+    both_used = is_used[overlaps.det_index] & ~objects.ignored[overlaps.gt_index]
+    pairs = overlaps.take(reaches_threshold & both_used)
     scores = detections.scores[pairs.det_index]
     class_differs = detections.labels[pairs.det_index] != objects.labels[pairs.gt_index]
     order = np.lexsort((pairs.gt_index, pairs.det_index, -scores, class_differs, -pairs.ious))  # last key is primary
@@ -104,10 +106,10 @@ def _select_disjoint_pairs(det_index: np.ndarray, gt_index: np.ndarray) -> tuple
     used_detections: set[int] = set()
     used_objects: set[int] = set()
     selected = []
-    for pair, (det, gt) in enumerate(zip(det_index.tolist(), gt_index.tolist())):
+    for pair_index, (det, gt) in enumerate(zip(det_index.tolist(), gt_index.tolist())):
         if det not in used_detections and gt not in used_objects:
             used_detections.add(det)
             used_objects.add(gt)
-            selected.append(pair)
+            selected.append(pair_index)
     selection = np.array(selected, dtype=np.int64)
     return det_index[selection], gt_index[selection]

@@ -15,7 +15,7 @@ class Counts:
     """Counts at a score threshold; a ratio whose denominator is 0 is None.
 
     Attributes:
-        objects: Number of objects, without those that the metric ignores.
+        objects: Number of objects that the metric does not ignore.
         ignored: Number of objects that the metric ignores.
         detections: Number of detections at or above the threshold, that is, true positives, false positives and
             detections that the metric ignores.
@@ -51,8 +51,9 @@ class Counts:
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of precision and recall; 0 without a true positive."""
-        denominator = self.objects + self.tp + self.fp  # 2 tp + fn + fp
+        """Harmonic mean of precision and recall; 0 if there is no true positive."""
+        # F1 is 2 tp / (2 tp + fn + fp), and tp + fn is the number of objects
+        denominator = self.objects + self.tp + self.fp
         return 2 * self.tp / denominator if denominator else None
 
 

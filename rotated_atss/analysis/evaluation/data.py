@@ -1,4 +1,4 @@
-"""Define the input of an evaluation report, the same for DOTA and COCO: detections and objects of all images."""
+"""Define the input of an evaluation report: detections and objects of all images, in one form for DOTA and COCO."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class ObjectTable:
         areas: (G,) float64, square pixels.
         ignored: (G,) bool, whether the metric ignores the object because it is difficult, a crowd or outside the size
             range.
-        crowd: (G,) bool, whether the box encloses a group of objects, which any number of detections can match (COCO).
+        crowd: (G,) bool, whether the box is a crowd of COCO, which encloses a group of objects. Any number of
+            detections can match a crowd.
     """
 
     polygons: np.ndarray
@@ -67,17 +68,18 @@ class EvaluationData:
     """Detections and ground truth of an evaluation, with the rule by which they are matched.
 
     Attributes:
-        kind: Kind of the boxes: ``oriented``, or ``coco`` for horizontal boxes. It does not determine the metric, which
-            is ``rule.metric``: some oriented datasets are evaluated with COCO's metric.
+        kind: Kind of the boxes: ``oriented``, or ``coco`` for horizontal boxes. The metric is ``rule.metric`` and does
+            not depend on the kind, because some oriented datasets are evaluated with COCO's metric.
         classes: Names of the classes.
         images: Ids of the images.
-        detections: Detections of these classes. If the metric limits the number per image and class, only those with
-            the highest scores are included.
+        detections: Detections of these classes. If the metric limits the number of detections per image and class,
+            only the detections with the highest scores are included.
         objects: Objects of these classes.
         rule: Metric, size ranges, and the treatment of difficult objects.
 
     Example:
-        >>> polygons, integers, floats, flags = np.empty((0, 8)), np.empty(0, np.int64), np.empty(0), np.empty(0, bool)
+        >>> polygons, floats = np.empty((0, 8)), np.empty(0)
+        >>> integers, flags = np.empty(0, np.int64), np.empty(0, bool)
         >>> detections = DetectionTable(
         ...     polygons, labels=integers, image_index=integers, scores=floats, areas=floats, in_size_range=flags
         ... )
@@ -102,11 +104,14 @@ class EvaluationData:
 
     @property
     def class_slices(self) -> list[slice]:
-        """Rows of each class in :attr:`detections`, which are sorted by class; C slices."""
+        """One slice per class, with the rows of the class in :attr:`detections`, which are sorted by class."""
         bounds = np.searchsorted(self.detections.labels, np.arange(len(self.classes) + 1)).tolist()
         return [slice(start, stop) for start, stop in zip(bounds, bounds[1:])]
 
     def reaches(self, ious: np.ndarray, iou_threshold: float) -> np.ndarray:
-        """Return whether IoUs suffice for a match: COCO's metric requires ``>=`` the threshold, the others ``>``."""
-        has_coco_metric = self.rule.metric == "coco"  # of any kind of boxes
+        """Return whether each IoU is high enough for a match.
+
+        COCO's metric requires at least the threshold, and the other metrics require more than the threshold.
+        """
+        has_coco_metric = self.rule.metric == "coco"  # possible for both kinds of boxes
         return ious >= iou_threshold if has_coco_metric else ious > iou_threshold

@@ -1,6 +1,6 @@
 """Classify the errors of a detector by kind, after TIDE (Bolya et al. 2020, arXiv 2008.08115), for oriented boxes.
 
-Every false positive gets exactly one kind, the first whose condition holds. The conditions disregard objects that the
+Every false positive gets the first kind in this list whose condition holds. The conditions disregard objects that the
 metric ignores, and objects whose IoU with the detection is below 0.1 (``MIN_IOU`` of
 :mod:`rotated_atss.analysis.evaluation.overlaps`):
 
@@ -11,9 +11,9 @@ metric ignores, and objects whose IoU with the detection is below 0.1 (``MIN_IOU
    had the angle of the object. The angle is the direction of the long side of the minimum-area rectangle. Horizontal
    boxes have no angle errors;
 4. localization: the IoU with an object of the same class is at least 0.1;
-5. background: all others. TIDE's errors of both class and location belong to this kind.
+5. background: all other false positives. They include the ones that TIDE calls errors of both class and location.
 
-If a condition holds for several objects, the error is attributed to the one with the highest IoU.
+If a condition holds for several objects, the error is attributed to the object with the highest IoU.
 
 The sixth kind, missed, applies to objects, not to detections: an object without a true positive is missed, unless a
 classification, angle or localization error is attributed to it.
@@ -36,7 +36,7 @@ from rotated_atss.ops.polygon_iou import polygon_ious
 KINDS = ("classification", "localization", "angle", "duplicate", "background", "missed")
 CLASSIFICATION, LOCALIZATION, ANGLE, DUPLICATE, BACKGROUND, MISSED = range(6)
 EXPLAINING_KINDS = (CLASSIFICATION, LOCALIZATION, ANGLE)
-"""Kinds of errors that explain why an object has no true positive, so that it does not count as missed."""
+"""Kinds of errors that explain why an object has no true positive. Such an object does not count as missed."""
 NO_ERROR = -1
 
 
@@ -73,24 +73,27 @@ def find_error_kinds(data: EvaluationData, overlaps: Overlaps, matches: Matches)
         >>> detections = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square + 4)}  # IoU 36/164
         >>> data = from_task1(detections, {"P1": ship}, ["ship"])
         >>> overlaps = find_overlaps(data)
-        >>> errors = find_error_kinds(data, overlaps, Matcher(data, overlaps).match())
+        >>> matches = Matcher(data, overlaps).match()
+        >>> errors = find_error_kinds(data, overlaps, matches)
         >>> [KINDS[kind] for kind in errors.kind]
         ['localization']
     """
     num_dets, iou_threshold = len(data.detections), matches.iou_threshold
     pairs = overlaps.take(matches.false_positives[overlaps.det_index] & ~data.objects.ignored[overlaps.gt_index])
     same_class = data.detections.labels[pairs.det_index] == data.objects.labels[pairs.gt_index]
-    # per detection, the object with the highest IoU; only false positives have pairs, so only they have an object
-    best_same_class = _find_best_objects(pairs.take(same_class), num_dets)
-    best_other_class = _find_best_objects(pairs.take(~same_class), num_dets)
+    # Per detection, the object with the highest IoU. Here, ``pairs`` contains only false positives, so the other
+    # detections have no object (-1).
+    best_same_class = _find_best_in_pairs(pairs.take(same_class), num_dets)
+    best_other_class = _find_best_in_pairs(pairs.take(~same_class), num_dets)
 
     kind = np.full(num_dets, NO_ERROR, np.int64)
     kind[matches.false_positives] = BACKGROUND
-    # from the last condition of the module docstring to the first, since each assignment overwrites the previous ones
+    # Each assignment overwrites the ones before it, so the order is from the last condition of the module docstring to
+    # the first.
     kind[best_same_class.gt_index >= 0] = LOCALIZATION  # all pairs have an IoU of at least 0.1
     kind[data.reaches(best_other_class.max_ious, iou_threshold)] = CLASSIFICATION
     kind[data.reaches(best_same_class.max_ious, iou_threshold)] = DUPLICATE
-    # The angle condition costs IoUs, so it is checked last, and only for the remaining localization errors.
+    # The angle condition needs more IoUs, so it is checked at the end, only for errors that are still localization.
     localization = np.flatnonzero(kind == LOCALIZATION)
     is_angle_error = _is_angle_error(data, localization, best_same_class.gt_index[localization], iou_threshold)
     kind[localization[is_angle_error]] = ANGLE
@@ -127,11 +130,12 @@ def find_missed(
     """
     above_threshold = data.detections.scores >= score_threshold
     missed = ~data.objects.ignored & ~matches.detected_objects(above_threshold, len(data.objects))
-    missed[errors.target[np.isin(errors.kind, EXPLAINING_KINDS) & above_threshold]] = False
+    explains_missed = np.isin(errors.kind, EXPLAINING_KINDS) & above_threshold
+    missed[errors.target[explains_missed]] = False
     return missed
 
 
-def _find_best_objects(overlaps: Overlaps, num_dets: int) -> RankedDetections:
+def _find_best_in_pairs(overlaps: Overlaps, num_dets: int) -> RankedDetections:
     return find_best_objects(overlaps.det_index, overlaps.gt_index, overlaps.ious, num_dets)
 
 
@@ -154,4 +158,5 @@ def _is_angle_error(
     gt_polygons = data.objects.polygons[gt_index]
     rotated_boxes = fit_shapes(data.detections.polygons[det_index]).boxes
     rotated_boxes[:, 4] = fit_shapes(gt_polygons).boxes[:, 4]
-    return data.reaches(polygon_ious(obb_polygons(rotated_boxes), gt_polygons), iou_threshold)
+    ious = polygon_ious(obb_polygons(rotated_boxes), gt_polygons)
+    return data.reaches(ious, iou_threshold)

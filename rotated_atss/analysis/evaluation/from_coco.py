@@ -13,7 +13,7 @@ from rotated_atss.dota.datasets import COCO_SIZES, EvaluationRule
 from rotated_atss.errors import UserError
 from rotated_atss.ops.box_polygons import hbb_polygons
 
-MAX_DETS = 100  # detections per image and class, as in COCO's AP
+MAX_DETS = 100  # limit of the detections per image and class that COCO's AP uses
 
 
 def from_coco(
@@ -24,14 +24,16 @@ def from_coco(
     categories: Sequence[int] | None = None,
     max_dets: int = MAX_DETS,
 ) -> EvaluationData:
-    """Build the input of a report, with COCO's rules: crowds are ignored, and any number of detections can match them.
+    """Build the input of a report with COCO's rules.
+
+    Crowds are ignored, and any number of detections can match a crowd.
 
     Args:
         instances: Ground truth.
         detections: Entries with ``image_id``, ``category_id``, ``bbox`` (x, y, width, height) and ``score``.
         image_ids: Images to evaluate; by default all.
         categories: Ids of the categories (classes) to evaluate; by default all.
-        max_dets: Largest number of detections per image and class.
+        max_dets: Limit of the detections per image and class.
 
     Raises:
         UserError: The ground truth has no annotations.
@@ -47,7 +49,7 @@ def from_coco(
     """
     if instances.annotations is None:
         raise UserError("no annotations to evaluate against", where=instances.path)
-    # in COCO's order, by which detections with equal scores are ranked
+    # COCO sorts the ids, and ranks detections with equal scores in this order
     image_ids = sorted(instances.image_ids if image_ids is None else image_ids)
     categories = sorted(instances.categories if categories is None else categories)
     file_names = {image.id: image.file_name for image in instances.images}
@@ -97,11 +99,12 @@ def _object_table(annotations: _Entries) -> ObjectTable:
 def _detection_table(detections: _Entries, max_dets: int) -> DetectionTable:
     labels, image_index = detections.labels, detections.image_index
     scores = np.array([entry["score"] for entry in detections.entries], dtype=np.float64)
-    order = np.empty(0, np.int64)  # rows of the table: by class, then by score, at most max_dets per image and class
+    # The table is sorted by class and then by score, and has at most max_dets detections per image and class.
+    order = np.empty(0, np.int64)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         order = np.append(order, rows[rank_per_image(scores[rows], image_index[rows], max_dets)])
     return DetectionTable(
         detections.polygons[order], labels[order], image_index[order], scores[order], detections.areas[order],
-        in_size_range=np.ones(len(order), bool),  # COCO's main AP is that of all sizes
+        in_size_range=np.ones(len(order), bool),  # COCO's main AP includes objects of all sizes
     )  # fmt: skip

@@ -27,8 +27,8 @@ def from_task1(
     """Build the input of a report, with the rules of :func:`rotated_atss.dota.task1_evaluation.evaluate_detections`.
 
     Args:
-        detections_by_class: Detections on full images; detections on images without labels are left out.
-        labels_by_image: Labels by image id.
+        detections_by_class: Detections on full images, keyed by class. Those on images without labels are left out.
+        labels_by_image: Labels, keyed by image id.
         classes: Classes to evaluate.
         metric: ``voc07``, ``area`` or ``coco``; None for the metric of ``dataset``.
         dataset: Dataset whose rule applies.
@@ -37,7 +37,8 @@ def from_task1(
     Example:
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
         >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([1]), line_numbers=np.array([1]))
-        >>> data = from_task1({"ship": Detections.from_ids(["P1"], np.array([0.9]), square)}, {"P1": ship}, ["ship"])
+        >>> detections = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square)}
+        >>> data = from_task1(detections, {"P1": ship}, ["ship"])
         >>> data.objects.ignored.tolist(), data.detections.scores.tolist()
         ([True], [0.9])
     """
@@ -45,7 +46,7 @@ def from_task1(
     rule = replace(rule, metric=metric or rule.metric, difficult=difficult or rule.difficult)
     if rule.metric == "coco":
         rule = replace(rule, sizes=rule.sizes or COCO_SIZES)
-    else:  # size ranges, the limit of detections and best_object_only are rules of COCO's metric only
+    else:  # only COCO's metric has size ranges, a limit of detections, and best_object_only
         rule = replace(rule, sizes=(ALL_SIZES,), max_dets=None, best_object_only=False)
     image_ids = tuple(labels_by_image)
     detections = _detection_table(detections_by_class, image_ids, tuple(classes), rule)
@@ -70,7 +71,7 @@ def _detection_table(
         parts.append((detections.polygons[order], labels, image_index[order], detections.scores[order]))
     detected_polygons, labels, image_index, scores = map(np.concatenate, zip(*parts))
     polygons, areas = _compared_polygons(detected_polygons, rule)
-    in_size_range = ~outside_range(areas, rule.sizes[0])  # the main AP is that of the first range
+    in_size_range = ~outside_range(areas, rule.sizes[0])  # the first range is the one of the main AP
     return DetectionTable(polygons, labels, image_index, scores, areas, in_size_range)
 
 
@@ -92,6 +93,8 @@ def _object_table(images: Sequence[Labels], classes: tuple[str, ...], rule: Eval
 def _compared_polygons(polygons: np.ndarray, rule: EvaluationRule) -> tuple[np.ndarray, np.ndarray]:
     """Return the polygons that the metric compares, and their areas in square pixels.
 
-    COCO's metric compares the minimum-area rectangles of the polygons, other metrics the polygons themselves.
+    COCO's metric compares the minimum-area rectangles of the polygons; other metrics compare the polygons themselves.
     """
-    return min_area_rectangles(polygons) if rule.metric == "coco" else (polygons, polygon_areas(polygons))
+    if rule.metric == "coco":
+        return min_area_rectangles(polygons)
+    return polygons, polygon_areas(polygons)

@@ -1,8 +1,8 @@
 """Compute AP and recall of groups of objects, by size, aspect ratio, angle and density.
 
 A group contains the objects for which one of these properties is in an interval. Its AP is computed like COCO's AP of
-small, medium and large objects: objects outside the interval are ignored, and so are detections that match no object
-and are outside the interval. The density of an object or detection is the number of objects in its image.
+small, medium and large objects: objects outside the interval are ignored. A detection outside the interval that
+matches no object is ignored, too. The density of an object or detection is the number of objects in its image.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Group:
 
     Attributes:
         low: Start of the interval ``low <= value < high``.
-        high: End of the interval; infinity for the last one.
-        objects: Number of objects, without those that the metric ignores; at least 1.
+        high: End of the interval; infinity for the last interval of most properties.
+        objects: Number of objects that the metric does not ignore; at least 1.
         ap: Mean AP over the classes with objects in the group.
-        recall: Share of these objects that have a true positive at the score threshold.
+        recall: Share of the objects that have a true positive at the score threshold.
     """
 
     low: float
@@ -56,11 +56,11 @@ def build_groups(
     Args:
         data: Detections and objects.
         matcher: Matcher of these detections and objects.
-        matches: Matches of all detections, from which recall is computed; AP is computed at the same IoU threshold.
+        matches: Matches of all detections. Recall is computed from them, and AP at the same IoU threshold.
         score_threshold: Lowest score of the detections from which recall is computed.
 
     Returns:
-        Groups by property (a key of :data:`UNITS`); the list of ``angle_deg`` is empty for horizontal boxes.
+        Groups, keyed by property (a key of :data:`UNITS`). The list of ``angle_deg`` is empty for horizontal boxes.
 
     Example:
         >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
@@ -72,9 +72,11 @@ def build_groups(
         ...     polygons=np.vstack([square, square * 3]), names=("ship", "ship"), difficult=np.zeros(2, int),
         ...     line_numbers=np.array([1, 2]),
         ... )
-        >>> data = from_task1({"ship": Detections.from_ids(["P1"], np.array([0.9]), square)}, {"P1": ships}, ["ship"])
+        >>> detections = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square)}
+        >>> data = from_task1(detections, {"P1": ships}, ["ship"])
         >>> matcher = Matcher(data, find_overlaps(data))
-        >>> [(group.low, group.ap) for group in build_groups(data, matcher, matcher.match(), 0.5)["size"]]
+        >>> groups = build_groups(data, matcher, matcher.match(), score_threshold=0.5)
+        >>> [(group.low, group.ap) for group in groups["size"]]
         [(8, 1.0), (16, 0.0)]
     """
     detected = matches.detected_objects(data.detections.scores >= score_threshold, len(data.objects))
@@ -84,7 +86,7 @@ def build_groups(
             members = ~data.objects.ignored & (values.of_objects >= low) & (values.of_objects < high)
             if not members.any():
                 continue
-            # whether a detection without an object is a false positive; otherwise, it is ignored
+            # A detection without an object is a false positive if this is true, and is ignored if it is false.
             counts_if_unmatched = (
                 data.detections.in_size_range & (values.of_detections >= low) & (values.of_detections < high)
             )
@@ -95,7 +97,7 @@ def build_groups(
 
 
 class _PropertyValues(NamedTuple):
-    """Values of one property per detection (N,) and per object (G,), and the edges of the intervals, ascending."""
+    """Values of one property for N detections and G objects, and the edges of the intervals in ascending order."""
 
     of_detections: np.ndarray
     of_objects: np.ndarray
@@ -104,7 +106,7 @@ class _PropertyValues(NamedTuple):
 
 def _values_by_property(data: EvaluationData) -> dict[str, _PropertyValues]:
     det_shapes, gt_shapes = fit_shapes(data.detections.polygons), fit_shapes(data.objects.polygons)
-    density = np.bincount(data.objects.image_index, minlength=len(data.images))  # per image
+    density = np.bincount(data.objects.image_index, minlength=len(data.images))  # objects per image
     values = {
         "size": _PropertyValues(det_shapes.size, gt_shapes.size, SIZE_EDGES_PX),
         "aspect_ratio": _PropertyValues(det_shapes.aspect_ratio, gt_shapes.aspect_ratio, ASPECT_EDGES),
@@ -125,7 +127,7 @@ def _mean_ap(
     members: np.ndarray,
     counts_if_unmatched: np.ndarray,
 ) -> float:
-    """Compute the mean AP over the classes, with only the objects ``members``, (G,) bool."""
+    """Compute the mean AP over the classes from the objects in ``members``, (G,) bool. Other objects are ignored."""
     num_objects = np.bincount(data.objects.labels[members], minlength=len(data.classes))
     matches = matcher.match(iou_threshold, ignored=~members, counts_if_unmatched=counts_if_unmatched)
     return float(np.nanmean(average_precisions(data, matches, num_objects)))

@@ -37,7 +37,8 @@ def build_image_table(data: EvaluationData, matches: Matches, score_threshold: f
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
         >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
         >>> data = from_task1({}, {"P1": ship}, ["ship"])
-        >>> rows = build_image_table(data, Matcher(data, find_overlaps(data)).match(), 0.5)
+        >>> matches = Matcher(data, find_overlaps(data)).match()
+        >>> rows = build_image_table(data, matches, score_threshold=0.5)
         >>> rows[0].image, rows[0].counts.fn
         ('P1', 1)
     """
@@ -48,13 +49,13 @@ def build_image_table(data: EvaluationData, matches: Matches, score_threshold: f
 def best_and_worst(rows: list[ImageRow], limit: int = MAX_LISTED) -> tuple[list[str], list[str]]:
     """Return the ids of the images with the highest and with the lowest F1.
 
-    Among images with equal F1, those with more objects come first. No image is in both lists. Images without objects
-    and detections, which have no F1, are in neither list. The best images have at least one true positive, the worst
-    at least one error.
+    Among images with equal F1, the images with more objects come first. No image is in both lists. An image that has
+    neither objects nor detections has no F1 and is in neither list. The best images have at least one true positive,
+    and the worst images have at least one error.
 
     Args:
         rows: Counts per image.
-        limit: Largest number of images per list.
+        limit: Maximum number of images per list.
 
     Example:
         >>> all_found = ImageRow("P1", Counts(objects=2, ignored=0, detections=2, tp=2, fp=0))
@@ -64,8 +65,10 @@ def best_and_worst(rows: list[ImageRow], limit: int = MAX_LISTED) -> tuple[list[
     """
     f1_and_row = [(row.counts.f1, row) for row in rows if row.counts.f1 is not None]
     by_descending_f1 = sorted(f1_and_row, key=lambda item: (-item[0], -item[1].counts.objects))
-    num_best = min(limit, (len(f1_and_row) + 1) // 2)  # if there are few images, the other half remains for the worst
+    # If there are few images, only half of them can be among the best; the other half is left for the worst.
+    num_best = min(limit, (len(f1_and_row) + 1) // 2)
     best = [row.image for _, row in by_descending_f1[:num_best] if row.counts.tp]
-    others = [(f1, row) for f1, row in f1_and_row if row.image not in best and f1 != 1.0]  # 1.0: no error
+    # an image with an F1 of 1 has no error
+    others = [(f1, row) for f1, row in f1_and_row if row.image not in best and f1 != 1.0]
     by_ascending_f1 = sorted(others, key=lambda item: (item[0], -item[1].counts.objects))
     return best, [row.image for _, row in by_ascending_f1[:limit]]

@@ -20,15 +20,15 @@ from rotated_atss.dota.matching import classify_detections, find_best_objects
 class Matches:
     """Result of matching all detections at one IoU threshold.
 
-    A detection that is neither a true nor a false positive is ignored: it is matched to an ignored object, or it is
-    unmatched and does not count (see :meth:`Matcher.match`).
+    A detection that is neither a true nor a false positive is ignored. Either it is matched to an ignored object, or it
+    is unmatched and ``counts_if_unmatched`` of :meth:`Matcher.match` is False for it.
 
     Attributes:
         true_positives: (N,) bool.
         false_positives: (N,) bool.
         gt_index: (N,) int64, index of the object to which a true positive or an ignored detection is matched; -1 for
-            all others.
-        iou_threshold: IoU threshold of the matching.
+            all other detections.
+        iou_threshold: IoU threshold at which the detections were matched.
     """
 
     true_positives: np.ndarray
@@ -76,7 +76,8 @@ class Matcher:
         self.data = data
         same_class = data.detections.labels[overlaps.det_index] == data.objects.labels[overlaps.gt_index]
         pairs = overlaps.take(same_class & (overlaps.ious >= min_iou))
-        # in the order that Candidates requires: by detection, and the detections of a class by descending score
+        # The pairs have the order that Candidates requires. They are sorted by detection, and the detections of a class
+        # are sorted by descending score.
         self._candidates = Candidates(pairs.det_index, pairs.gt_index, pairs.ious)
         self._best_objects = find_best_objects(pairs.det_index, pairs.gt_index, pairs.ious, len(data.detections))
         self._crowds = frozenset(np.flatnonzero(data.objects.crowd).tolist())
@@ -111,14 +112,15 @@ class Matcher:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Match by DOTA's rule: a detection can match only the object with which it has the highest IoU.
 
-        A duplicate, that is, a further detection of an object that is already matched, is always a false positive, also
-        if ``counts_if_unmatched`` is False.
+        A duplicate is a detection of an object that is already matched. It is always a false positive, even if
+        ``counts_if_unmatched`` is False.
 
         Returns:
             gt_index: (N,) int64, index of the matched object; -1 for none.
             false_positives: (N,) bool.
         """
-        _, is_false = classify_detections(self._best_objects, ignored, iou_threshold)  # without the size range
+        # classify_detections calls every unmatched detection false; the last line applies counts_if_unmatched
+        _, is_false = classify_detections(self._best_objects, ignored, iou_threshold)
         reaches_object = self._best_objects.max_ious > iou_threshold
         gt_index = np.where(reaches_object & ~is_false, self._best_objects.gt_index, -1)
         is_duplicate = is_false & reaches_object
@@ -129,9 +131,12 @@ class Matcher:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Match by COCO's rule: a detection matches the unmatched object with which it has the highest IoU.
 
-        It matches an ignored object only if no other is possible. Any number of detections can match a crowd. With
-        ``best_object_only`` of the rule, a detection whose object of highest IoU is already matched matches none.
-        Returns the same as :meth:`_match_dota`.
+        A detection matches an ignored object only if it can match no other object. Any number of detections can match a
+        crowd. If the rule has ``best_object_only``, a detection can match only the object with which it has the highest
+        IoU. If this object is already matched, the detection matches no object.
+
+        Returns:
+            The same arrays as :meth:`_match_dota`.
         """
         best_object_only = self.data.rule.best_object_only
         ordered = order_candidates(self._candidates, ignored, best_object_only=best_object_only)
@@ -147,8 +152,7 @@ def average_precisions(data: EvaluationData, matches: Matches, num_objects: np.n
     Args:
         data: Detections and objects.
         matches: Matches of the detections.
-        num_objects: (C,) number of objects of each class, by which recall is computed; by default
-            ``data.num_objects``.
+        num_objects: (C,) number of objects of each class, the denominator of recall; by default ``data.num_objects``.
 
     Returns:
         (C,) float64, NaN for a class without objects.
@@ -160,13 +164,14 @@ def average_precisions(data: EvaluationData, matches: Matches, num_objects: np.n
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
         >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
         >>> data = from_task1({}, {"P1": ship}, ["ship", "plane"])
-        >>> average_precisions(data, Matcher(data, find_overlaps(data)).match())
+        >>> matches = Matcher(data, find_overlaps(data)).match()
+        >>> average_precisions(data, matches)
         array([ 0., nan])
     """
     num_objects = data.num_objects if num_objects is None else num_objects
     metric = data.rule.metric
-    values = [
+    ap_per_class = [
         average_precision(matches.true_positives[rows], matches.false_positives[rows], int(num_gt), metric)[0]
         for rows, num_gt in zip(data.class_slices, num_objects)
     ]
-    return np.array(values, dtype=np.float64)
+    return np.array(ap_per_class, dtype=np.float64)
