@@ -1,14 +1,15 @@
-"""Label assignment: functions on tensors that assign ground-truth boxes to priors.
+"""Assign ground-truth boxes to priors (label assignment), with functions on plain tensors.
 
 Boxes are (N, 5) ``cx, cy, w, h, angle`` or (N, 4) ``x1, y1, x2, y2``, in pixels and radians.
 
-Assignment strategies. Like :func:`atss_assign`, all return per prior the index of its ground-truth box (``gt_index``)
-and the IoU with that box:
+Assignment strategies. Each returns, per prior, the index of the assigned ground-truth box (``gt_index``) and the IoU of
+the prior with this box:
 
 - :func:`atss_assign`, :func:`atss_assign_batch`: ATSS for an image, or for a batch of images with the same priors.
-- :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. :func:`ignore_outside_gt` can be applied to the result to
-  ignore positives whose center lies outside their ground-truth box.
-- :func:`topk_assign`: the k priors with the highest IoU per ground-truth box, if their center lies inside the box.
+- :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. Apply :func:`ignore_outside_gt` to the result to ignore
+  positives whose center lies outside their ground-truth box.
+- :func:`topk_assign`: the k priors with the highest IoU per ground-truth box, except those whose center lies outside
+  the box.
 - :func:`ssc_assign`: the spatial and scale constraints of FCOS, applied to all priors.
 - :func:`center_sampling_assign`: the same constraints, applied only to the nearest priors per level.
 

@@ -1,11 +1,13 @@
 """Adaptive Training Sample Selection (ATSS; Zhang et al., arXiv 1912.02424, Algorithm 1).
 
-Oriented and horizontal boxes are supported. A ground-truth box is compared with its candidates only: the k nearest
-priors per level. If the prior centers of every level form a regular grid, the candidates are computed from the grid
-parameters, without reading the other priors.
+Oriented and horizontal boxes are supported. The IoU of a ground-truth box is computed only with its candidates, which
+are the k nearest priors per level. If the prior centers of every level form a regular grid, the candidates are computed
+from the grid parameters, without reading the other priors.
 
-Ties are broken identically on every run and device: among priors at equal distances, the one with the lower index
-counts as nearer; among ground-truth boxes with equal IoU, the one with the lower index gets the prior.
+Ties are broken identically on every run and device:
+
+- Of several priors at the same distance, the one with the lowest index counts as the nearest.
+- Of several ground-truth boxes with the same IoU, the one with the lowest index gets the prior.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ from rotated_atss.assign.threshold import box_chunks, iou_and_threshold
 from rotated_atss.assign.validation import check_at_least_one, check_box_formats, check_level_sizes, valid_gt_mask
 from rotated_atss.ops.single_thread import single_threaded
 
-# Above this number of (prior, box) pairs, several threads are faster: two threads take 25% less time for 5,000 boxes
-# without grids.
+# Above this number of (prior, box) pairs, several threads are faster. For example, two threads take 25% less time for
+# 5,000 boxes without grids.
 _MAX_PAIRS_OF_ONE_THREAD = 1 << 22
 
 
@@ -51,30 +53,34 @@ def atss_assign(
 ) -> tuple[Tensor, Tensor]:
     """Assign ground-truth boxes to priors with ATSS.
 
-    A prior is positive for a ground-truth box if it is one of the ``topk`` nearest priors of its level, their IoU is at
-    least the mean plus the standard deviation of the IoUs of all candidates of the box, and the prior's center lies in
-    the box. If several boxes select a prior, the box with the highest IoU gets it.
+    The candidates of a ground-truth box are the ``topk`` nearest priors of each level. A candidate is positive if its
+    IoU with the box is at least the mean plus the standard deviation of the IoUs of all candidates of the box, and if
+    the candidate's center lies in the box. If a prior is positive for several boxes, it is assigned to the box with the
+    highest IoU.
 
     Args:
-        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels, level
-            after level.
+        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels. All
+            priors of the first level come first, then those of the next level.
         level_sizes: Number of priors per level; their sum is A.
         gt_boxes: (G, 5) or (G, 4), in the format of the priors. Zero-area boxes and boxes with non-finite values are
             assigned to no prior; on the CPU, a warning reports their number.
         topk: Candidate locations per level, k of the paper.
         priors_per_location: Priors that share a center; a level has ``topk * priors_per_location`` candidates.
-        grids: One :class:`Grid` or tuple ``(height, width, stride, x0, y0)`` per level, if the prior centers of every
-            level form a regular grid, row by row; :func:`find_grids` finds the grids. They do not change the result,
-            but the time then depends on G only. The sizes of the grids are checked, the prior centers are not. Grids
-            are not used with ignored boxes or with more than 200 candidates per level; then all priors are searched.
+        grids: One :class:`Grid` or tuple ``(height, width, stride, x0, y0)`` per level. Give grids only if the prior
+            centers of every level form a regular grid, row by row; :func:`find_grids` finds the grids. Grids do not
+            change the result, but make the time independent of A. The sizes of the grids are checked, but not the prior
+            centers. If there are ignored boxes, or more than 200 candidates per level, grids are not used, and all
+            priors are searched.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             an ignored box is neither positive nor negative.
-        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; with a negative value, they have no effect.
-        center_margin: A positive's center lies inside its box, more than this number of pixels from every side.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``. With a negative value, ``gt_boxes_ignore``
+            has no effect.
+        center_margin: The center of a positive must lie inside its box, more than this number of pixels from every
+            side.
 
     Returns:
-        ``gt_index`` (A,) int64: per prior, the index of its ground-truth box, :data:`BACKGROUND` (-1) or
-        :data:`IGNORE` (-2). ``iou`` (A,): the IoU with that box, 0 for priors without a box.
+        ``gt_index`` (A,) int64: per prior, the index of the assigned ground-truth box, or :data:`BACKGROUND` (-1), or
+        :data:`IGNORE` (-2). ``iou`` (A,): the IoU of the prior with the assigned box, 0 for priors without a box.
 
     Raises:
         TypeError: Boxes are not tensors.
@@ -110,9 +116,9 @@ def _is_small(
     grids: Sequence[Grid | tuple] | None = None,
     **_: object,
 ) -> bool:
-    """Return whether the arguments of :func:`atss_assign_batch` are too small for several threads to be faster."""
+    """Return whether one thread is the best choice for these arguments of :func:`atss_assign_batch`."""
     num_pairs = len(priors) * sum(len(boxes) for boxes in gt_boxes_list)
-    # with grids, any input counts as small, because the cost does not depend on the number of priors
+    # With grids, any input counts as small, because the time does not depend on the number of priors.
     return grids is not None or num_pairs <= _MAX_PAIRS_OF_ONE_THREAD
 
 
@@ -141,15 +147,15 @@ def atss_assign_batch(
         topk: As for :func:`atss_assign`.
         priors_per_location: As for :func:`atss_assign`.
         grids: As for :func:`atss_assign`.
-        valid_hw: ``(rows, columns)`` of the grid that lie inside the image, per image and level. All other cells are
-            padding of the batch, and their priors are ignored. Needs ``grids``.
+        valid_hw: Per image and level, the number of ``(rows, columns)`` of the grid that lie inside the image. All
+            other cells are padding of the batch, and their priors are ignored. Requires ``grids``.
         gt_boxes_ignore_list: Ignored boxes of each image, or None.
         ignore_iof_threshold: As for :func:`atss_assign`.
         center_margin: As for :func:`atss_assign`.
 
     Returns:
-        ``gt_index`` (B, A) int64 with indices into the boxes of the image, and ``iou`` (B, A), as
-        :func:`atss_assign` returns them.
+        ``gt_index`` (B, A) int64 and ``iou`` (B, A). Row b is what :func:`atss_assign` returns for image b, so the
+        indices count the boxes of this image.
 
     Raises:
         TypeError: Boxes are not tensors.
@@ -179,7 +185,8 @@ def atss_assign_batch(
     priors, *gt_boxes_list = detach_and_upcast(priors, *gt_boxes_list)
     ignore_masks = [compute_ignore_mask(priors, boxes, ignore_iof_threshold) for boxes in ignore_list]
     gt_boxes, image_index, index_in_image = _concatenate_gt_boxes(gt_boxes_list)
-    num_slots = num_images * len(priors)  # one per (image, prior), image after image
+    # A slot is the place of one prior of one image in the flat result (B * A,): image after image, prior after prior.
+    num_slots = num_images * len(priors)
     if len(gt_boxes) and len(priors):
         num_candidates = topk * priors_per_location
         candidates = select_candidates(  # lines 2 to 6 of Algorithm 1
@@ -187,7 +194,7 @@ def atss_assign_batch(
         )
         pairs = _select_positives(priors, gt_boxes, candidates, valid_gt_mask(gt_boxes), center_margin)  # lines 7 to 15
         slot = image_index[pairs.box_index] * len(priors) + pairs.prior_index
-        gt_index, iou = resolve_conflicts(  # line 17: other priors are negative
+        gt_index, iou = resolve_conflicts(  # also sets all other priors to negative, as line 17 does
             num_slots, slot, index_in_image[pairs.box_index], pairs.iou, pairs.is_positive
         )
     else:
@@ -205,7 +212,8 @@ def _concatenate_gt_boxes(gt_boxes_list: Sequence[Tensor]) -> tuple[Tensor, Tens
     """Concatenate the boxes of all images.
 
     Returns:
-        The boxes (G, 5) or (G, 4); per box, the index of its image (G,) and its index within that image (G,).
+        A tuple of the boxes (G, 5) or (G, 4), the image index of each box (G,), and the index of each box among the
+        boxes of its image (G,).
     """
     num_gts = torch.tensor([len(gt_boxes) for gt_boxes in gt_boxes_list])
     first_gt = num_gts.cumsum(0) - num_gts  # per image, the index of its first box
@@ -231,7 +239,7 @@ def _select_positives(
 ) -> _Pairs:
     """Determine which of the (G, K) candidates are positive (lines 7 to 15 of Algorithm 1), in chunks of boxes.
 
-    Pairs below the threshold can be missing in the result.
+    The result always contains all positive pairs, but on the CPU it lacks the pairs below the threshold.
     """
     pairs_of_chunks = []
     for chunk in box_chunks(len(gt_boxes), candidates.shape[1], priors.device.type):
@@ -243,20 +251,24 @@ def _select_positives(
 def _select_positives_of_chunk(
     priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor, center_margin: float
 ) -> _Pairs:
-    """Determine which candidates (g, K) of a chunk of boxes (g, 5) or (g, 4) are positive; box indices start at 0."""
+    """Determine which candidates (g, K) of a chunk of boxes (g, 5) or (g, 4) are positive.
+
+    The box indices in the result start at 0 in each chunk.
+    """
     iou, threshold = iou_and_threshold(priors, gt_boxes, candidates)
     is_positive = iou >= threshold[:, None]  # line 12, "IoU(c, g) >= t_g"
-    is_positive &= candidates >= 0  # -1 where a level has fewer candidates
+    is_positive &= candidates >= 0  # -1 is a placeholder in levels with too few valid priors
     is_positive &= valid_gt[:, None]
     box_index = torch.arange(len(gt_boxes), device=candidates.device)[:, None].expand_as(candidates)
     columns = (candidates, box_index, iou, is_positive)
     prior_index, box_index, iou, is_positive = (column.flatten() for column in columns)
     if is_positive.device.type == "cpu":
-        # Drop the candidates below the threshold, about four of five. On CUDA, this would synchronize.
+        # Drop the candidates below the threshold, about four out of five, to save time below. On CUDA they are kept,
+        # because nonzero would wait for the GPU.
         above_threshold = torch.nonzero(is_positive).squeeze(1)
         columns = (prior_index, box_index, iou, is_positive)
         prior_index, box_index, iou, is_positive = (column.index_select(0, above_threshold) for column in columns)
-    prior_index = prior_index.clamp(min=0)  # on CUDA, -1 is still included, with is_positive False
+    prior_index = prior_index.clamp(min=0)  # on CUDA, -1 is still included, and its is_positive is False
     prior_centers = centers(priors.index_select(0, prior_index))
     # line 12, "center of c in g"
     is_inside = points_in_indexed_boxes(prior_centers, gt_boxes, box_index, center_margin)

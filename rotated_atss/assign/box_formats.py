@@ -14,7 +14,11 @@ from rotated_atss.ops.boxes import obb_to_hbb, points_in_obb
 from rotated_atss.ops.dtypes import upcast
 from rotated_atss.ops.iou import overlap_of_columns, rotated_iou
 
-CENTER_MARGIN_PX = 0.01  # as in the official code, so that a center on the border is outside
+CENTER_MARGIN_PX = 0.01
+"""Minimum distance in pixels from a prior center inside a box to every side of the box.
+
+The official ATSS code has the same value. It makes a center on the border of the box count as outside.
+"""
 
 
 def detach_and_upcast(priors: Tensor, *boxes_list: Tensor) -> tuple[Tensor, ...]:
@@ -56,7 +60,7 @@ def box_wh(boxes: Tensor) -> Tensor:
 
 
 def to_hbb(boxes: Tensor) -> Tensor:
-    """Return the (N, 4) circumscribed horizontal boxes; horizontal boxes are returned unchanged.
+    """Return the (N, 4) circumscribed horizontal boxes of oriented boxes, or horizontal boxes unchanged.
 
     Example:
         >>> import torch
@@ -77,7 +81,8 @@ def side_distances(points: Tensor, boxes: Tensor) -> Tensor:
         boxes: (N, 5) or (N, 4).
 
     Returns:
-        (N, 4) distances to left, top, right and bottom in pixels; negative where the point is beyond that side.
+        (N, 4) distances in pixels to the left, top, right and bottom side. The distance to a side is negative if the
+        point is beyond this side.
 
     Example:
         >>> import torch
@@ -116,12 +121,14 @@ def points_in_boxes(points: Tensor, boxes: Tensor, margin: float = CENTER_MARGIN
 
 
 def points_in_indexed_boxes(points: Tensor, boxes: Tensor, index: Tensor, margin: float = CENTER_MARGIN_PX) -> Tensor:
-    """Test whether each point lies in the box of the given index: ``points_in_boxes(points, boxes[index], margin)``.
+    """Test whether each point lies in the box that its index selects.
+
+    The result equals ``points_in_boxes(points, boxes[index], margin)`` but is computed faster.
 
     Args:
         points: (N, 2) pixels.
         boxes: (G, 5) or (G, 4).
-        index: (N,) int64 indices of boxes.
+        index: (N,) int64, per point, the index of its box.
         margin: Minimum distance to every side in pixels, exclusive.
 
     Returns:
@@ -134,13 +141,13 @@ def points_in_indexed_boxes(points: Tensor, boxes: Tensor, index: Tensor, margin
         >>> points_in_indexed_boxes(points, boxes, torch.tensor([0, 0]))
         tensor([ True, False])
     """
-    indexed = boxes.index_select(0, index)
+    box_of_point = boxes.index_select(0, index)
     if boxes.shape[1] == 4:
-        return points_in_boxes(points, indexed, margin)
-    # Cosines are computed per box, not per point: torch computes more than 2,000 cosines in several threads, which cost
-    # more time than they save.
+        return points_in_boxes(points, box_of_point, margin)
+    # Sines and cosines are computed per box, because there are fewer boxes than points. For more than 2,000 values,
+    # torch computes cosines in several threads, and starting the threads takes more time than they save.
     cos_sin = boxes[:, 4].cos().index_select(0, index), boxes[:, 4].sin().index_select(0, index)
-    return points_in_obb(points, indexed, margin, cos_sin)
+    return points_in_obb(points, box_of_point, margin, cos_sin)
 
 
 def aligned_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
@@ -152,7 +159,7 @@ def aligned_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
         mode: ``iou``, or ``iof`` for the intersection over the area of ``boxes1``.
 
     Returns:
-        (N,), 0 for zero-area boxes.
+        (N,) IoU or IoF, 0 for zero-area boxes.
 
     Example:
         >>> import torch
@@ -174,7 +181,7 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
         candidates: (G, K) int64 indices of priors.
 
     Returns:
-        (G, K).
+        (G, K) IoU.
 
     Example:
         >>> import torch
@@ -184,7 +191,7 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
         tensor([[1.0000, 0.5000]])
     """
     prior_index = candidates.flatten()
-    if priors.shape[1] == 5 and candidates.device.type != "cpu":  # steps below: faster only on the CPU
+    if priors.shape[1] == 5 and candidates.device.type != "cpu":  # the steps below are faster only on the CPU
         gt_boxes_of_pairs = gt_boxes.repeat_interleave(candidates.shape[1], 0)
         return rotated_iou(priors[prior_index], gt_boxes_of_pairs, aligned=True).view_as(candidates)
     # On the CPU, index_select is five times as fast as indexing with brackets.
@@ -193,13 +200,13 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
     if len(gt_columns) == 4:
         return _horizontal_overlap(prior_columns, gt_columns)
     angle = priors[:, 4]
-    # If all priors have the same angle, as usual, its column has shape (1, 1), so that sines and cosines are computed
-    # once per ground-truth box instead of once per pair.
+    # Usually all priors have the same angle. An angle column of shape (1, 1) is then enough, and sines and cosines are
+    # computed once per ground-truth box instead of once per pair.
     angles_are_equal = bool((angle == angle[0]).all())
     prior_columns.append(
         angle[:1, None] if angles_are_equal else angle.index_select(0, prior_index).view_as(candidates)
     )
-    # screening pays, because many candidates either do not overlap their ground-truth box or contain it
+    # Screening saves time, because many candidates either do not overlap their ground-truth box or contain it.
     return overlap_of_columns(prior_columns, gt_columns, screened=True)
 
 

@@ -1,6 +1,6 @@
-"""Selection of the candidates of each ground-truth box: the priors with the nearest centers, a fixed number per level.
+"""Select the candidates of each ground-truth box: a fixed number of priors per level, those with the nearest centers.
 
-Lines 2 to 6 of Algorithm 1 of the ATSS paper (Zhang et al., arXiv 1912.02424).
+The code implements lines 2 to 6 of Algorithm 1 of the ATSS paper (Zhang et al., arXiv 1912.02424).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from rotated_atss.assign.grids import Grid, nearest_cells
 from rotated_atss.assign.prior_layout import PriorLayout
 
-_DISTANCES_PER_CHUNK = 1 << 18  # 4 MiB: two float32 values and an int64 key per distance
+_DISTANCES_PER_CHUNK = 1 << 18  # takes 4 MiB, because each distance needs two float32 values and an int64 key
 # On a grid, the number of cells to examine grows faster than the number of candidates. For several hundred candidates,
 # the exhaustive search is faster.
 _MAX_CANDIDATES_ON_GRIDS = 200
@@ -32,15 +32,15 @@ def select_candidates(
 
     Args:
         prior_centers: (A, 2) pixels.
-        layout: Arrangement of the priors.
-        gt_centers: (G, 2) pixels, image after image.
-        image_index: (G,) int64 image of each box.
+        layout: Level sizes of the priors, and the grids of their centers if there are any.
+        gt_centers: (G, 2) pixels, sorted by image.
+        image_index: (G,) int64, per box, the index of its image.
         num_candidates: Candidates per level and box, ``topk`` times the priors per location.
         ignore_masks: Per image, an (A,) bool mask of the priors that cannot be candidates, or None.
 
     Returns:
-        (G, K) int64 indices of priors, level after level and nearest first within a level; -1 where a level has no
-        more priors.
+        (G, K) int64 indices of priors, level after level and nearest first within a level. If a level has too few
+        priors that can be candidates, -1 fills the remaining places.
 
     Example:
         >>> import torch
@@ -51,7 +51,7 @@ def select_candidates(
         >>> select_candidates(prior_centers, layout, gt_centers, torch.tensor([0]), 1, [None])
         tensor([[1]])
     """
-    # the search on grids cannot skip single priors
+    # The search on grids cannot skip individual priors, such as those in ignored boxes.
     has_ignored_priors = any(mask is not None for mask in ignore_masks)
     if layout.grids is not None and num_candidates <= _MAX_CANDIDATES_ON_GRIDS and not has_ignored_priors:
         valid_hw = None
@@ -64,7 +64,7 @@ def select_candidates(
         ignore_mask = layout.ignore_mask_with_padding(image, ignore_masks[image], gt_centers.device)
         image_gt_centers = gt_centers[start : start + num_gts]
         nearest = nearest_priors(prior_centers, layout.level_sizes, image_gt_centers, num_candidates, ignore_mask)
-        if ignore_mask is not None:  # ignored priors rank last, they appear only if there are too few other priors
+        if ignore_mask is not None:  # ignored priors rank last, so they are selected only if other priors are too few
             nearest = torch.where(ignore_mask[nearest], -1, nearest)
         candidates.append(nearest)
         start += num_gts
@@ -78,21 +78,23 @@ def nearest_priors_on_grids(
     num_candidates: int,
     valid_hw: Tensor | None = None,
 ) -> Tensor:
-    """Find the nearest priors of each ground-truth box from the parameters of the grids.
+    """Find the nearest priors of each ground-truth box in every level from the parameters of the grids.
 
-    The result is that of :func:`nearest_priors`, but the priors are not read.
+    The result equals the result of :func:`nearest_priors`, but it is computed without reading the priors.
 
     Args:
         gt_centers: (G, 2) pixels.
         grids: One grid per level.
-        level_sizes: Number of priors per level, a multiple of the number of cells of its grid. The priors of a cell
-            share its center and are consecutive.
+        level_sizes: Number of priors per level. It is a multiple of the number of grid cells of the level: all cells of
+            a level have the same number of priors. The priors of a cell are consecutive, and their centers are the
+            center of the cell.
         num_candidates: Candidates per level.
-        valid_hw: (2, L, G) int64, the numbers of valid rows and of valid columns of the grid, per level and box. Other
-            cells are padding and have no candidates. None if all cells are valid.
+        valid_hw: (2, L, G) int64, the number of valid rows and the number of valid columns of the grid, per level and
+            box. Other cells are padding, and their priors are never selected. None if all cells are valid.
 
     Returns:
-        (G, K) int64 as :func:`nearest_priors`; -1 where a level has no more valid priors.
+        (G, K) int64 indices of priors, in the order of :func:`nearest_priors`. If a level has too few valid priors, -1
+        fills the remaining places.
 
     Example:
         >>> import torch
@@ -104,14 +106,17 @@ def nearest_priors_on_grids(
     nonempty_levels = [level for level, size in enumerate(level_sizes) if size]
     if valid_hw is not None:
         valid_hw = valid_hw[:, nonempty_levels]
-    # Enough cells for num_candidates priors in the level with the fewest priors per location.
+    # One number of cells for all levels: it must provide num_candidates priors even in the level with the fewest priors
+    # per location.
     num_cells = math.ceil(num_candidates / min(priors_per_location[level] for level in nonempty_levels))
     cells = nearest_cells(gt_centers, [grids[level] for level in nonempty_levels], num_cells, valid_hw)
-    # cells: (G, L, num_cells) for L nonempty levels; level_starts: (L, 1) index of the first prior of each
+    # cells has shape (G, L, num_cells) for L nonempty levels. level_starts (L, 1) holds the first prior index of each
+    # of these levels.
     level_starts = torch.tensor([sum(level_sizes[:level]) for level in nonempty_levels])[:, None]
     level_starts = level_starts.to(gt_centers.device, non_blocking=True)
     if all(priors_per_location[level] == 1 and level_sizes[level] >= num_candidates for level in nonempty_levels):
-        # Fast path: every cell has one prior, and every level has num_candidates priors or more, so cells are priors.
+        # Fast path: every cell has one prior, so a cell index is also the index of a prior in its level. Every level
+        # has at least num_candidates priors, so no level needs fewer columns.
         nearest = cells + level_starts
         return (nearest if valid_hw is None else torch.where(cells >= 0, nearest, -1)).flatten(1)
     nearest_of_levels = []
@@ -123,7 +128,10 @@ def nearest_priors_on_grids(
 
 
 def _expand_cells_to_priors(cells: Tensor, priors_per_location: int) -> Tensor:
-    """Expand (G, C) cell indices to the (G, C * priors_per_location) indices of their priors; -1 stays -1."""
+    """Replace each cell index in (G, C) by the indices of the cell's priors, in (G, C * priors_per_location).
+
+    Each -1, which stands for no cell, becomes ``priors_per_location`` times -1.
+    """
     if priors_per_location == 1:
         return cells
     offset = torch.arange(priors_per_location, device=cells.device)
@@ -139,14 +147,15 @@ def nearest_priors(
 ) -> Tensor:
     """Find the nearest priors of each ground-truth box in every level by exhaustive search in bounded memory.
 
-    Distances are compared in float32. Among priors at equal distances, the one with the lower index counts as nearer.
+    Distances are compared in float32. Of several priors at the same distance, the one with the lowest index counts as
+    the nearest.
 
     Args:
         prior_centers: (A, 2) pixels.
         level_sizes: Number of priors per level.
         gt_centers: (G, 2) pixels.
-        num_candidates: Candidates per level; a smaller level has fewer.
-        ignore_mask: (A,) bool mask of priors that rank behind all others of their level.
+        num_candidates: Candidates per level. In a level with fewer priors, all priors are candidates.
+        ignore_mask: (A,) bool mask of the priors that rank behind all other priors of their level.
 
     Returns:
         (G, K) int64 indices of priors, level after level and nearest first within a level.
@@ -172,9 +181,9 @@ def nearest_priors(
 def _nearest_in_level(
     prior_centers: Tensor, gt_centers: Tensor, num_candidates: int, ignore_mask: Tensor | None
 ) -> Tensor:
-    """Find the nearest priors (G, num_candidates) of one level, in chunks of boxes that share their buffers."""
+    """Find the nearest priors (G, num_candidates) in one level. Process the boxes in chunks to bound the memory."""
     chunk_size = max(1, min(len(gt_centers), _DISTANCES_PER_CHUNK // len(prior_centers)))
-    # One set of buffers serves all chunks: allocating them per chunk would fragment the heap.
+    # All chunks use the same buffers, because new buffers per chunk would fragment the heap.
     buffer_x, buffer_y = prior_centers.new_empty((2, chunk_size, len(prior_centers))).unbind(0)
     keys = torch.empty((chunk_size, len(prior_centers)), dtype=torch.int64, device=prior_centers.device)
     nearest = keys.new_empty((len(gt_centers), num_candidates))
@@ -192,4 +201,4 @@ def _nearest_in_level(
         # deterministic.
         key.copy_(squared_distance.float().view(torch.int32)).bitwise_left_shift_(32).bitwise_or_(index)
         nearest[start : start + chunk_size] = key.topk(num_candidates, largest=False, sorted=True).values
-    return nearest.bitwise_and_(0xFFFFFFFF)
+    return nearest.bitwise_and_(0xFFFFFFFF)  # keep the prior indices only

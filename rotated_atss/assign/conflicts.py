@@ -1,30 +1,30 @@
-"""Codes of unassigned priors, and the rule for priors that several ground-truth boxes select."""
+"""Assign priors that several ground-truth boxes select, and define the ``gt_index`` values of unassigned priors."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-BACKGROUND, IGNORE = -1, -2
+BACKGROUND, IGNORE = -1, -2  # values of gt_index: the prior is negative; the prior does not count in the loss
 
 
 def resolve_conflicts(
     num_priors: int, prior_index: Tensor, gt_index: Tensor, priority: Tensor, is_positive: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Assign each prior to the ground-truth box of highest priority among those that select it.
+    """Assign each prior to the ground-truth box with the highest priority among the boxes that select the prior.
 
-    Among boxes of equal priority the one with the lowest index gets the prior.
+    Of several boxes with the same priority, the one with the lowest index gets the prior.
 
     Args:
         num_priors: Number A of priors.
-        prior_index: (N,) int64 priors of N pairs of a prior and a ground-truth box.
-        gt_index: (N,) int64 ground-truth boxes of the pairs.
-        priority: (N,) values >= 0, usually IoUs.
-        is_positive: (N,) bool; False for pairs to disregard.
+        prior_index: (N,) int64, the prior of each of N (prior, ground-truth box) pairs.
+        gt_index: (N,) int64, the ground-truth box of each pair.
+        priority: (N,) priority of each pair, at least 0, usually the IoU.
+        is_positive: (N,) bool, False for pairs to disregard.
 
     Returns:
-        (A,) int64 ground-truth box of each prior, :data:`BACKGROUND` for priors in no positive pair; and the (A,)
-        priority of that pair, 0 for background.
+        A tuple of the (A,) int64 index of the ground-truth box that each prior is assigned to, and the (A,) priority of
+        this pair. Priors in no positive pair have :data:`BACKGROUND` and priority 0.
 
     Example:
         >>> import torch
@@ -34,8 +34,8 @@ def resolve_conflicts(
         >>> resolve_conflicts(3, prior_index, gt_index, iou, is_positive)
         (tensor([ 1, -1,  1]), tensor([0.7500, 0.0000, 0.2500]))
     """
-    # Pairs that are not positive go to an extra slot after the last prior. Selecting the positive pairs instead would
-    # need their number, which synchronizes CUDA.
+    # Every prior has a slot in the buffers below. Pairs that are not positive go to an extra slot after the last prior.
+    # Selecting the positive pairs instead would need their number, and for this number the host would wait for CUDA.
     slot = torch.where(is_positive, prior_index, num_priors)
     # Only the slots of pairs are initialized and read. With many priors and few boxes, initializing all slots would
     # take most of the time.
@@ -45,7 +45,7 @@ def resolve_conflicts(
     lowest_gt = gt_index.new_empty(num_priors + 1).index_fill_(0, slot, no_gt)
     is_highest = priority == highest_priority[slot]
     lowest_gt.scatter_reduce_(0, slot, torch.where(is_highest, gt_index, no_gt), "amin")
-    # pairs with the same slot write the same value
+    # The order of the writes does not matter, because pairs with the same slot write the same value.
     assigned = torch.full_like(lowest_gt, BACKGROUND).index_copy_(0, slot, lowest_gt[slot])
     assigned_priority = torch.zeros_like(highest_priority).index_copy_(0, slot, highest_priority[slot])
     return assigned[:num_priors], assigned_priority[:num_priors]

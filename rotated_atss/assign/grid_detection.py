@@ -1,6 +1,6 @@
-"""Detection of regular grids in the centers of priors.
+"""Find the regular grids that the centers of priors form.
 
-A location is a cell of the grid; all priors of a location have the same center.
+A location is a cell of the grid. All priors of a location have the same center.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ from torch import Tensor
 from rotated_atss.assign.box_formats import centers
 from rotated_atss.assign.grids import Grid
 
-SAME_CENTER_PX = 1e-3  # centers of one location differ by rounding errors, centers of two locations by a stride
-_MAX_PRIORS_PER_LOCATION = 64  # at most this many priors of a level are compared with its first one
+# Priors whose centers differ by less than this are at the same location. Rounding errors are much smaller, and the
+# stride between two locations is much larger.
+SAME_CENTER_PX = 1e-3
+_MAX_PRIORS_PER_LOCATION = 64  # bounds how many priors of a level are compared with the first one
 
 
 def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:
     """Find the regular grid that the prior centers of each level form.
 
-    The function reads tensor values, which synchronizes CUDA.
+    On CUDA, the function copies all prior centers to the CPU, and so waits for the GPU.
 
     Args:
-        priors: (A, 5) or (A, 4), level after level, row by row, priors of one location consecutively.
+        priors: (A, 5) or (A, 4), sorted by level, then by row of the grid, then by column. Priors of the same location
+            are consecutive.
         level_sizes: Number of priors per level.
 
     Returns:
-        One grid per level, or None if the centers of a level deviate from a grid by :data:`SAME_CENTER_PX` or more.
+        One grid per level, or None if any center in any level deviates from the grid by :data:`SAME_CENTER_PX` or more.
 
     Example:
         >>> import torch
@@ -52,7 +55,7 @@ def count_priors_per_location(priors: Tensor) -> int:
         priors: (A, 5) or (A, 4), at most 64 priors per location.
 
     Returns:
-        Number of priors per location; 1 if there are no priors.
+        Number of priors per location, 1 if there are no priors.
 
     Example:
         >>> import torch
@@ -64,22 +67,23 @@ def count_priors_per_location(priors: Tensor) -> int:
 
 
 def _count_at_first_center(prior_centers: Tensor) -> int:
-    """Count the leading (N, 2) centers that equal the first one."""
-    return _count_leading_zeros((prior_centers - prior_centers[:1]).abs().amax(1))
+    """Count how many of the (N, 2) centers, from the first one on, are at the location of the first one."""
+    return _count_leading_near_zero((prior_centers - prior_centers[:1]).abs().amax(1))
 
 
-def _count_leading_zeros(distance: Tensor) -> int:
-    """Count the leading elements below :data:`SAME_CENTER_PX`."""
-    return int((distance < SAME_CENTER_PX).long().cumprod(0).sum())
+def _count_leading_near_zero(distances: Tensor) -> int:
+    """Count how many of the (N,) distances precede the first one of :data:`SAME_CENTER_PX` or more."""
+    return int((distances < SAME_CENTER_PX).long().cumprod(0).sum())
 
 
 def _find_grid(prior_centers: Tensor) -> Grid | None:
-    """Find the grid that the (N, 2) prior centers of one level form."""
+    """Find the grid that the (N, 2) prior centers of one level form, or return None."""
     if not len(prior_centers):
-        return Grid(height=0, width=0, stride=1.0)  # an empty level; any stride will do
+        return Grid(height=0, width=0, stride=1.0)  # the level is empty, so its stride is never used
     priors_per_location = _count_at_first_center(prior_centers[:_MAX_PRIORS_PER_LOCATION])
     cell_centers = prior_centers[::priors_per_location]
-    width = _count_leading_zeros((cell_centers[:, 1] - cell_centers[0, 1]).abs())  # the first row has one y
+    # All centers of the first row have the same y, so the width is the number of centers before y changes.
+    width = _count_leading_near_zero((cell_centers[:, 1] - cell_centers[0, 1]).abs())
     if len(prior_centers) % (priors_per_location * width):
         return None
     rows = cell_centers.view(-1, width, 2)  # (height, width, 2)
@@ -95,11 +99,16 @@ def _find_grid(prior_centers: Tensor) -> Grid | None:
 
 
 def _measure_stride(cell_centers: Tensor) -> float:
-    """Measure the stride of (height, width, 2) centers along the first row or the only column; 1 for one cell."""
+    """Measure the distance between neighboring cells of the (height, width, 2) cell centers.
+
+    The distance is measured in the first row or, if the grid has a single column, in this column. A grid of one cell
+    has stride 1.
+    """
     height, width, _ = cell_centers.shape
     if width > 1:
         stride = float(cell_centers[0, 1, 0] - cell_centers[0, 0, 0])
     else:
         stride = float(cell_centers[-1, 0, 1] - cell_centers[0, 0, 1]) / max(1, height - 1)
-    # rounding removes float32 errors of the centers; the difference is 0 for a single cell, which any stride fits
+    # Rounding removes the float32 errors of the centers. A single cell has no neighbor, so the stride computed above is
+    # 0, but any positive stride fits this grid.
     return round(stride, 6) or 1.0

@@ -1,13 +1,13 @@
-"""Search for the grid cells whose centers are nearest to given points.
+"""Find the grid cells whose centers are nearest to given points.
 
-Few cells are examined per point, so the cost does not depend on the size of the grids:
+Few cells are examined per point, so the time does not depend on the size of the grids:
 
-1. Rank the rows and the columns of a grid by their distance to the point; rank 0 is the nearest. The ranks are computed
+1. Rank the rows and the columns of a grid by their distance to the point. Rank 0 is the nearest. The ranks are computed
    from the point's coordinates in units of the stride, without sorting.
-2. Discard cells by their ranks. The rows of ranks 0 to i and the columns of ranks 0 to j share ``(i + 1) * (j + 1)``
-   cells. None of them is farther from the point than the cell of row rank i and column rank j. If there are more than
-   ``num_cells`` of them, this farthest cell is not needed.
-3. Sort the remaining cells by distance. For the 9 nearest cells, 31 are examined.
+2. Discard cells by their ranks. The rows of ranks 0 to i and the columns of ranks 0 to j have ``(i + 1) * (j + 1)``
+   cells in common. The cell of row rank i and column rank j is the farthest of these cells from the point. If there
+   are more than ``num_cells`` of these cells, the farthest one is not needed.
+3. Sort the remaining cells by distance. To find the 9 nearest cells, 31 cells are sorted.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ import torch
 from torch import Tensor
 
 # torch computes tensors of more than 32,768 elements in several threads. On a busy machine, threads cost up to a
-# hundred times what they save, and training images usually have few boxes. With 10 ranks (9 candidates plus 1) and 5
-# levels, a tensor of one axis has 50 elements per point and stays below this limit for up to 640 points; a tensor of
-# both axes, for up to 320.
+# hundred times what they save. Training images usually have few boxes, so the tensors are kept below this limit: with
+# 10 ranks (9 candidates plus 1) and 5 levels, a tensor for one axis has 50 elements per point, and a tensor for both
+# axes has 100. The limit is reached at about 640 and 320 points.
 _MAX_POINTS_OF_ONE_AXIS = 640
 _MAX_POINTS_OF_BOTH_AXES = 320
-# With more points, the overhead of chunks of 640 points exceeds the cost of the threads.
+# More points than this are not split into chunks of 640 points, because the overhead of the chunks would exceed the
+# cost of the threads.
 _MAX_SINGLE_THREAD_POINTS = 1000
-_MAX_POINTS_PER_CHUNK = {"cpu": 2000, "cuda": 1 << 20}  # bounds the memory; 65,536 on other devices
-_INFINITE_DISTANCE_KEY = 0x7F800000 << 32  # sort key of an infinite distance: the bits of infinity in float32
+_MAX_POINTS_PER_CHUNK = {"cpu": 2000, "cuda": 1 << 20}  # bounds the memory
+_MAX_POINTS_PER_CHUNK_ON_OTHER_DEVICES = 1 << 16
+# Smallest sort key of an infinite distance. 0x7F800000 is the bit pattern of infinity in float32.
+_INFINITE_DISTANCE_KEY = 0x7F800000 << 32
 
 
 class Grid(NamedTuple):
@@ -44,26 +47,26 @@ class Grid(NamedTuple):
     height: int  # rows
     width: int  # columns
     stride: float
-    x0: float = 0.0  # center of the first cell in pixels
-    y0: float = 0.0
+    x0: float = 0.0  # x of the center of the first cell, in pixels
+    y0: float = 0.0  # y of the center of the first cell, in pixels
 
 
 def nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_hw: Tensor | None = None) -> Tensor:
     """Find the cells of every grid whose centers are nearest to each point.
 
-    The result is that of an exhaustive search that compares distances in float32 and takes the lower index first among
-    equal distances.
+    The result is the same as with an exhaustive search that compares distances in float32 and, of cells at the same
+    distance, takes the cell with the lowest index first.
 
     Args:
         points: (N, 2) float32 or float64 in pixels, within some hundred thousand pixels of the grids.
         grids: L grids.
-        num_cells: Cells to find per point and grid; a smaller grid has fewer.
-        valid_hw: (2, L, N) int64, the numbers of valid rows and of valid columns per grid and point; None if all cells
-            are valid.
+        num_cells: Cells to find per point and grid.
+        valid_hw: (2, L, N) int64, the number of valid rows and the number of valid columns per grid and point. None if
+            all cells are valid.
 
     Returns:
-        (N, L, num_cells) int64 cell indices ``row * width + column``, nearest first; -1 where a grid has no more valid
-        cells.
+        (N, L, num_cells) int64 cell indices ``row * width + column``, nearest first. If a grid has fewer valid cells
+        than ``num_cells``, -1 fills the remaining places.
 
     Example:
         >>> import torch
@@ -82,10 +85,10 @@ def nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_h
 
 
 def _points_per_chunk(num_points: int, device_type: str) -> int:
-    """Return how many of ``num_points`` points to process at once."""
+    """Return the maximum number of points per chunk if there are ``num_points`` points in total."""
     if device_type == "cpu" and num_points <= _MAX_SINGLE_THREAD_POINTS:
         return _MAX_POINTS_OF_ONE_AXIS
-    return _MAX_POINTS_PER_CHUNK.get(device_type, 1 << 16)
+    return _MAX_POINTS_PER_CHUNK.get(device_type, _MAX_POINTS_PER_CHUNK_ON_OTHER_DEVICES)
 
 
 def _nearest_cells_of_chunk(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_hw: Tensor | None) -> Tensor:
@@ -95,7 +98,7 @@ def _nearest_cells_of_chunk(points: Tensor, grids: Sequence[Grid], num_cells: in
     (rows, row_distances), (columns, column_distances) = _nearest_rows_and_columns(
         points, grids, grid_hw if valid_hw is None else valid_hw, num_ranks=num_cells + 1
     )
-    row_starts = rows * grid_hw[1].int()  # (R, L, N): index of the first cell of each row
+    row_starts = rows * grid_hw[1].int()  # (R, L, N), index of the first cell of each row
     columns_per_row = _num_columns_per_row(num_cells)
     shape = (sum(columns_per_row), len(grids), len(points))  # one entry per examined cell, grid and point
     distances, cells = row_distances.new_empty(shape), rows.new_empty(shape)
@@ -105,21 +108,21 @@ def _nearest_cells_of_chunk(points: Tensor, grids: Sequence[Grid], num_cells: in
         torch.add(column_distances[:num_columns], row_distances[row_rank], out=distances[cells_of_row])
         torch.add(columns[:num_columns], row_starts[row_rank], out=cells[cells_of_row])
         start += num_columns
-    # each point of each grid counts as one point
+    # Flattened, each (grid, point) pair is a separate point of _sort_by_distance.
     nearest = _sort_by_distance(distances.float().flatten(1), cells.flatten(1), num_cells)
     return nearest.view(len(grids), len(points), num_cells).transpose(0, 1)
 
 
 @cache
 def _num_columns_per_row(num_cells: int) -> list[int]:
-    """Return, for the rows of ranks 0 to ``num_cells``, how many of the nearest columns to examine.
+    """Return how many of the nearest columns to examine in each of the rows of ranks 0 to ``num_cells``.
 
     With exact distances, the cell of row rank i and column rank j is needed only if ``(i + 1) * (j + 1) <= num_cells``.
-    Rounding changes the order of nearly equal distances; therefore more cells are examined.
+    Rounding can change the order of almost equal distances, so a few more cells are examined.
     """
 
     def is_examined(row_rank: int, column_rank: int) -> bool:
-        margin = 1 if row_rank == 0 or column_rank == 0 else 3  # found by comparison with the exhaustive search
+        margin = 1 if row_rank == 0 or column_rank == 0 else 3  # found by comparing with exhaustive search
         return (row_rank + 1) * (column_rank + 1) <= num_cells + margin
 
     ranks = range(num_cells + 1)
@@ -134,18 +137,19 @@ def _nearest_rows_and_columns(
     Args:
         points: (N, 2) pixels.
         grids: L grids.
-        valid_hw: (2, L, 1) or (2, L, N) numbers of valid rows and of valid columns.
-        num_ranks: R, the number of rows and of columns to find.
+        valid_hw: (2, L, 1) or (2, L, N), the number of valid rows and the number of valid columns.
+        num_ranks: R, the number of rows to find, and also the number of columns to find.
 
     Returns:
-        For the rows, then for the columns: (R, L, N) indices and (R, L, N) squared distances along the axis.
+        A list of two tuples, the first for the rows and the second for the columns. Each tuple has the (R, L, N)
+        indices and the (R, L, N) squared distances along the axis.
     """
     strides = torch.tensor([g.stride for g in grids], dtype=points.dtype)[:, None]
     origins = torch.tensor([[g.y0 for g in grids], [g.x0 for g in grids]], dtype=points.dtype)[..., None]  # (2, L, 1)
     strides, origins = (values.to(points.device, non_blocking=True) for values in (strides, origins))
     yx = points.flip(1).t()[:, None]  # (2, 1, N)
     if points.device.type == "cpu" and _MAX_POINTS_OF_BOTH_AXES < len(points) <= _MAX_POINTS_OF_ONE_AXIS:
-        # one axis at a time, because tensors of both axes would be computed in several threads
+        # Process one axis at a time, because torch would compute tensors for both axes in several threads.
         return [_nearest_lines(yx[axis], origins[axis], strides, valid_hw[axis], num_ranks) for axis in (0, 1)]
     lines, squared_distances = _nearest_lines(yx, origins, strides, valid_hw, num_ranks)  # (R, 2, L, N)
     return list(zip(lines.unbind(1), squared_distances.unbind(1)))
@@ -154,10 +158,11 @@ def _nearest_rows_and_columns(
 def _nearest_lines(
     coordinates: Tensor, origins: Tensor, strides: Tensor, num_lines: Tensor, num_ranks: int
 ) -> tuple[Tensor, Tensor]:
-    """Find the nearest lines (rows or columns), nearest first, the lower index first among equal distances.
+    """Find the nearest lines (rows or columns) of each point, sorted by distance, then by index.
 
     Args:
-        coordinates: (..., 1, N) coordinates of the points along an axis, in pixels; ``...`` is one axis or both.
+        coordinates: (..., 1, N) coordinates of the points along an axis, in pixels. For one axis, ``...`` is
+            empty; for both axes, it is 2.
         origins: (..., L, 1) coordinates of line 0.
         strides: (L, 1) distances between lines.
         num_lines: (..., L, 1) or (..., L, N) numbers of valid lines.
@@ -168,18 +173,18 @@ def _nearest_lines(
         the distance is infinite and the index is meaningless.
     """
     last_line = (num_lines - 1).to(coordinates)
-    # The position in units of lines. Centers of invalid boxes can be NaN; any line serves them, because these boxes are
-    # assigned to no prior.
+    # Position of each point in units of lines. It is NaN if the center of an invalid box is NaN. NaN is replaced by 0,
+    # because such boxes are assigned to no prior, so any line is good enough for them.
     position = ((coordinates - origins) / strides).nan_to_num_(0.0)
     nearest = (position - 0.5).ceil_().clamp_(min=0).minimum(last_line)  # the lower line if two are equally near
-    # "Ahead" is the side of the nearest line on which the point lies: the second nearest line is there.
-    # direction is 1 if lines of higher index are ahead, -1 if lines of lower index are.
+    # A line is "ahead" if it is on the same side of the nearest line as the point. The second nearest line is ahead.
+    # direction is 1 if the lines ahead have higher indices than the nearest line, -1 if they have lower indices.
     direction = (position > nearest).to(coordinates).mul_(2).sub_(1)
     num_ahead = torch.where(direction > 0, last_line - nearest, nearest)
     num_behind = last_line - num_ahead
-    # In the order of distance, lines ahead (odd ranks) and behind (even ranks) alternate until one side has no more
-    # lines. The remaining lines are all on the other side: up to a remaining rank r, num_on_shorter_side lines lie on
-    # the shorter side, so that line r is line number r - num_on_shorter_side of the longer side.
+    # Sorted by distance, lines ahead (odd ranks) and lines behind (even ranks) alternate until one side has no more
+    # lines. This shorter side then has num_on_shorter_side of the ranks so far. All further ranks are on the longer
+    # side: the line of such a rank r is r - num_on_shorter_side lines away from the nearest line.
     num_on_shorter_side = torch.minimum(num_ahead, num_behind)
     longer_direction = torch.where(num_ahead >= num_behind, direction, -direction)
     rank = torch.arange(num_ranks, dtype=coordinates.dtype, device=coordinates.device)
@@ -193,18 +198,18 @@ def _nearest_lines(
 
 
 def _sort_by_distance(distances: Tensor, cells: Tensor, num_cells: int) -> Tensor:
-    """Return the nearest cells of each point, nearest first, the lower index first among equal distances.
+    """Return the nearest cells of each point, sorted by distance, then by cell index.
 
     Args:
-        distances: (S, N) float32, not negative, of the S examined cells of N points.
+        distances: (S, N) float32, not negative, distances of N points to their S examined cells.
         cells: (S, N) int32 cell indices.
         num_cells: Cells to return per point.
 
     Returns:
-        (N, num_cells) int64 cell indices; -1 for infinite distances.
+        (N, num_cells) int64 cell indices, -1 instead of cells at an infinite distance.
     """
-    # The upper 32 bits of a key are the float32 distance, the lower 32 bits the cell index. The bits of non-negative
-    # floats, read as an integer, have the order of the floats. The keys of a point differ, so the order is unique.
+    # The upper 32 bits of a key are the float32 distance, and the lower 32 bits are the cell index. Non-negative floats
+    # sort in the same order as their bits read as integers. All keys of a point differ, so the order is unique.
     if distances.device.type == "cpu":
         # NumPy sorts short rows ten times as fast as torch.
         keys = np.empty((distances.shape[1], len(distances)), dtype=np.int64)

@@ -1,4 +1,7 @@
-"""Masks of priors that are neither positive nor negative because ignored ground-truth boxes cover them."""
+"""Compute and apply masks of ignored priors.
+
+Ignored ground-truth boxes cover these priors, so the priors are neither positive nor negative.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,23 @@ def compute_ignore_mask(priors: Tensor, gt_boxes_ignore: Tensor | None, threshol
     Args:
         priors: (A, 5) or (A, 4).
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, or None.
-        threshold: IoF threshold; with a negative value, no prior is ignored.
+        threshold: IoF threshold. With a negative value, no prior is ignored.
 
     Returns:
-        (A,) bool, True for ignored priors; None without ignored boxes or with a negative threshold.
+        (A,) bool, True for ignored priors. None if there are no ignored boxes or the threshold is negative.
 
     Example:
         >>> import torch
         >>> from rotated_atss.assign.ignore_mask import compute_ignore_mask
         >>> priors = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10]])
-        >>> compute_ignore_mask(priors, torch.tensor([[0.0, 0, 8, 20]]), 0.5)  # IoF 0.8 and 0
+        >>> ignored_box = torch.tensor([[0.0, 0, 8, 20]])  # covers 80% of the first prior and nothing of the second
+        >>> compute_ignore_mask(priors, ignored_box, 0.5)
         tensor([ True, False])
     """
     if gt_boxes_ignore is None or not len(gt_boxes_ignore) or threshold < 0:
         return None
     gt_boxes_ignore = gt_boxes_ignore.detach().to(priors)
-    # pairs that do not overlap have IoF 0, which no threshold >= 0 accepts
+    # Only overlapping pairs are examined. All other pairs have IoF 0, which never exceeds a threshold >= 0.
     ignore_mask = torch.zeros(len(priors), dtype=torch.bool, device=priors.device)
     for prior_index, ignore_index in overlapping_box_pairs(priors, gt_boxes_ignore):
         iof = aligned_iou(priors[prior_index], gt_boxes_ignore[ignore_index], "iof")

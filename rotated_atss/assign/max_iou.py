@@ -1,10 +1,11 @@
-"""Assignment by IoU thresholds, as in RetinaNet (Lin et al., arXiv 1708.02002, section 4) and Faster R-CNN.
+"""Assign ground-truth boxes to priors by IoU thresholds.
 
-IoUs are computed only for pairs whose circumscribed horizontal boxes overlap; no (priors x boxes) tensor is built.
+RetinaNet (Lin et al., arXiv 1708.02002, section 4) and Faster R-CNN use this assignment. IoUs are computed only for
+pairs whose circumscribed horizontal boxes overlap. No (priors x boxes) tensor is built.
 
-Several priors can share the highest IoU with a box, for example all priors that contain a tiny box, or several priors
-along an elongated box. Rounding makes such IoUs differ by amounts that depend on dtype and device. Therefore, IoUs
-within :data:`TIE_TOLERANCE` of the highest IoU count as equal to it.
+Several priors can have the same, highest IoU with a box, for example all priors that contain a tiny box, or several
+priors along an elongated box. Rounding makes these equal IoUs differ by amounts that depend on dtype and device.
+Therefore, IoUs within :data:`TIE_TOLERANCE` of the highest IoU count as equal to the highest IoU.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
 from rotated_atss.assign.validation import check_thresholds, prepare_boxes, valid_gt_mask
 from rotated_atss.ops.single_thread import single_threaded
 
-TIE_TOLERANCE = 1e-4  # relative; 10 times the rounding error of float32 IoUs for boxes of aspect ratio 100
+# Relative tolerance, 10 times the rounding error of float32 IoUs of boxes with an aspect ratio of 100.
+TIE_TOLERANCE = 1e-4
 LOW_QUALITY_RULES = ("last_match", "highest_iou")
 
 
@@ -39,9 +41,14 @@ def max_iou_assign(
 ) -> tuple[Tensor, Tensor]:
     """Assign ground-truth boxes to priors by IoU thresholds.
 
-    A prior is assigned to the box with which it has the highest IoU if this IoU is at least ``pos_iou``; among boxes of
-    equal IoU, to the one with the lowest index. If its highest IoU is below ``neg_iou``, the prior is background;
-    between the thresholds it is ignored.
+    The highest IoU of a prior with any box determines the assignment:
+
+    - At least ``pos_iou``: the prior is assigned to the box with this IoU. If there are several, the one with the
+      lowest index gets the prior.
+    - Below ``neg_iou``: the prior is background.
+    - Between the thresholds: the prior is ignored.
+
+    Low-quality matches (``match_low_quality``) take precedence over these rules.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels.
@@ -50,22 +57,24 @@ def max_iou_assign(
         pos_iou: Lower threshold of positives, in (0, 1].
         neg_iou: Upper threshold of negatives, in (0, ``pos_iou``].
         min_pos_iou: Minimum IoU of a low-quality match.
-        match_low_quality: Also match each box with the prior that has the highest IoU with it (low-quality match). This
-            prior is positive regardless of ``pos_iou`` and ``neg_iou``. Unlike in MMDetection, a box that overlaps no
-            prior has no match, even if ``min_pos_iou`` is 0.
-        gt_max_assign_all: Match each box with all priors whose IoU with it equals the highest within a relative
-            :data:`TIE_TOLERANCE`, instead of only with the one of lowest index.
-        low_quality_rule: Which box gets the prior of a low-quality match. ``last_match``: the matched box; if several
-            boxes match the prior, the one of highest index (MMDetection's ``MaxIoUAssigner``). ``highest_iou``: the box
-            of highest IoU with the prior, even if only other boxes match it (``Matcher`` of maskrcnn-benchmark,
-            Detectron2, torchvision and the official code of ATSS).
+        match_low_quality: Also match each box with the prior that has the highest IoU with this box (low-quality
+            match). The matched prior is positive regardless of ``pos_iou`` and ``neg_iou``. Unlike in MMDetection, a
+            box that overlaps no prior has no match, even if ``min_pos_iou`` is 0.
+        gt_max_assign_all: If several priors have the highest IoU with a box, within :data:`TIE_TOLERANCE`, match the
+            box with all of these priors instead of only with the prior that has the lowest index.
+        low_quality_rule: Which box gets the prior of a low-quality match. ``last_match`` (as in MMDetection's
+            ``MaxIoUAssigner``): the matched box, or the one with the highest index if the prior is matched with several
+            boxes. ``highest_iou`` (as in ``Matcher`` of maskrcnn-benchmark, Detectron2, torchvision and the official
+            code of ATSS): the box that has the highest IoU with the prior, even if the prior was matched with another
+            box.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             an ignored box is neither positive nor negative.
-        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; with a negative value, they have no effect.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``. With a negative value, ``gt_boxes_ignore``
+            has no effect.
 
     Returns:
-        ``gt_index`` (A,) int64: per prior, the index of its ground-truth box, :data:`BACKGROUND` (-1) or
-        :data:`IGNORE` (-2). ``iou`` (A,): the IoU with that box, 0 for priors without a box.
+        ``gt_index`` (A,) int64: per prior, the index of the assigned ground-truth box, or :data:`BACKGROUND` (-1), or
+        :data:`IGNORE` (-2). ``iou`` (A,): the IoU of the prior with the assigned box, 0 for priors without a box.
 
     Raises:
         TypeError: Boxes are not tensors.
@@ -82,7 +91,9 @@ def max_iou_assign(
     check_thresholds(pos_iou, neg_iou, min_pos_iou)
     check_low_quality_rule(low_quality_rule)
     priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
-    valid_gt_mask(gt_boxes)  # warns of invalid boxes; the mask is not needed, because these boxes overlap nothing
+    # This call only warns of invalid boxes. The mask that it returns is not needed, because invalid boxes overlap
+    # nothing.
+    valid_gt_mask(gt_boxes)
     matches = _Matches(priors)
     for prior_index, gt_index in overlapping_box_pairs(priors, gt_boxes):
         if ignore_mask is not None:
@@ -110,39 +121,45 @@ def check_low_quality_rule(low_quality_rule: str) -> None:
 
 
 class _Matches:
-    """For each prior, the ground-truth box of highest IoU and the box of its last low-quality match.
+    """Per prior, the ground-truth box with the highest IoU and the box of the last low-quality match.
 
-    They are updated by chunks of (prior, box) pairs, in ascending order of the box index. A chunk contains all pairs of
-    its ground-truth boxes, so that the highest IoU of each of these boxes is known.
+    The update methods process (prior, box) pairs in chunks, in ascending order of the box index. A chunk contains all
+    pairs of its ground-truth boxes, because low-quality matches need the highest IoU of each box.
     """
 
     def __init__(self, priors: Tensor) -> None:
-        # All (A,); BACKGROUND and IoU 0 for a prior without such a box.
+        # All tensors have shape (A,). Without a box or a low-quality match, a prior has BACKGROUND and IoU 0.
         self.iou = priors.new_zeros(len(priors))
         self.gt_index = torch.full_like(self.iou, BACKGROUND, dtype=torch.int64)
         self.low_quality_iou = torch.zeros_like(self.iou)
         self.low_quality_gt_index = torch.full_like(self.gt_index, BACKGROUND)
 
     def update_highest_iou(self, prior_index: Tensor, gt_index: Tensor, iou: Tensor) -> None:
-        """Update the box of highest IoU of each prior; the lowest index among equal IoUs."""
+        """Update the box with the highest IoU of each prior. If several boxes have it, the lowest index wins."""
         previous_iou = self.iou[prior_index]
         self.iou.scatter_reduce_(0, prior_index, iou, "amax")
-        # indices of pairs; at equal IoU, the box of an earlier chunk keeps the prior, because its index is lower
-        new_best = torch.nonzero((iou > previous_iou) & (iou == self.iou[prior_index])).squeeze(1)
-        self.gt_index[prior_index[new_best]] = torch.iinfo(torch.int64).max  # so that amin ignores the previous box
-        self.gt_index.scatter_reduce_(0, prior_index[new_best], gt_index[new_best], "amin")
+        # The test is ">", not ">=": at equal IoU, the box of an earlier chunk keeps the prior, because its index is
+        # lower.
+        is_new_best = (iou > previous_iou) & (iou == self.iou[prior_index])
+        new_best_pairs = torch.nonzero(is_new_best).squeeze(1)
+        improved_priors = prior_index[new_best_pairs]
+        self.gt_index[improved_priors] = torch.iinfo(torch.int64).max  # so that amin ignores the previous box
+        self.gt_index.scatter_reduce_(0, improved_priors, gt_index[new_best_pairs], "amin")
 
     def update_low_quality(
         self, prior_index: Tensor, gt_index: Tensor, iou: Tensor, min_pos_iou: float, gt_max_assign_all: bool
     ) -> None:
-        """Match each box with its prior or priors of highest IoU; a later box replaces the match of an earlier one."""
+        """Match each box with the prior or priors of its highest IoU.
+
+        If a prior is matched with several boxes, the box with the highest index replaces the others.
+        """
         if not len(gt_index):
             return
         index_in_chunk = gt_index - int(gt_index[0])  # the pairs of a chunk are sorted by box
         highest_iou = iou.new_zeros(int(index_in_chunk[-1]) + 1).scatter_reduce_(0, index_in_chunk, iou, "amax")
         highest_iou_of_gt = highest_iou[index_in_chunk]  # per pair
         is_highest = (iou >= highest_iou_of_gt * (1 - TIE_TOLERANCE)) & (iou > 0)
-        # indices of pairs
+        # matched, and last_matched below, are indices of pairs.
         matched = torch.nonzero(is_highest & (highest_iou_of_gt >= min_pos_iou)).squeeze(1)
         if not gt_max_assign_all:
             lowest_prior = torch.full_like(highest_iou, len(self.iou), dtype=torch.int64)
@@ -153,12 +170,12 @@ class _Matches:
         self.low_quality_iou[prior_index[last_matched]] = iou[last_matched]
 
     def assign(self, pos_iou: float, neg_iou: float, low_quality_rule: str) -> tuple[Tensor, Tensor]:
-        """Apply the thresholds and the low-quality matches; return ``gt_index`` (A,) and ``iou`` (A,)."""
+        """Apply the thresholds, then the low-quality matches, and return ``gt_index`` (A,) and ``iou`` (A,)."""
         is_low_quality = self.low_quality_gt_index >= 0
         if low_quality_rule == "last_match":
             low_quality_gt_index, low_quality_iou = self.low_quality_gt_index, self.low_quality_iou
-        else:
-            low_quality_gt_index, low_quality_iou = self.gt_index, self.iou  # highest_iou
+        else:  # highest_iou
+            low_quality_gt_index, low_quality_iou = self.gt_index, self.iou
         ignore_or_background = torch.where(self.iou >= neg_iou, IGNORE, BACKGROUND)
         gt_index = torch.where(self.iou >= pos_iou, self.gt_index, ignore_or_background)
         gt_index = torch.where(is_low_quality, low_quality_gt_index, gt_index)
@@ -169,17 +186,17 @@ class _Matches:
 def ignore_outside_gt(priors: Tensor, gt_boxes: Tensor, gt_index: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
     """Set positives whose center lies outside their ground-truth box to :data:`IGNORE`.
 
-    The official code of ATSS applies this after assignment by IoU thresholds, so that these positives, like those
-    of ATSS, have their centers inside the box (Zhang et al., arXiv 1912.02424, section 3).
+    The official code of ATSS does the same after assignment by IoU thresholds. The centers of all positives are then
+    inside their boxes, as with ATSS (Zhang et al., arXiv 1912.02424, section 3).
 
     Args:
         priors: (A, 5) or (A, 4).
         gt_boxes: (G, 5) or (G, 4).
-        gt_index: (A,) int64 assignment.
-        iou: (A,) IoU with the assigned box.
+        gt_index: (A,) int64, the box of each prior, as :func:`max_iou_assign` returns it.
+        iou: (A,) IoU of each prior with its box.
 
     Returns:
-        ``gt_index`` (A,) and ``iou`` (A,).
+        Changed copies of ``gt_index`` (A,) and ``iou`` (A,). The IoU of the ignored priors is 0.
 
     Example:
         >>> import torch

@@ -1,7 +1,7 @@
-"""Broad phase: pairs of priors and ground-truth boxes whose circumscribed horizontal boxes overlap.
+"""Find the pairs of priors and ground-truth boxes whose circumscribed horizontal boxes overlap (broad phase).
 
-Priors are sorted into blocks of neighboring priors of similar size. Each ground-truth box is compared with the bounding
-boxes of all blocks, and then only with the priors of the blocks that overlap it.
+Neighboring priors of similar size are grouped into blocks. Each ground-truth box is compared with the bounding boxes of
+all blocks, and then only with the priors in blocks whose bounding box it overlaps.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from torch import Tensor
 from rotated_atss.assign.box_formats import to_hbb
 
 _BLOCK_SIZE = 64  # priors per block
-# On the CPU, tensors of a chunk stay below the size at which torch starts its threads. On a busy machine, threads cost
-# ten times what they save.
+# Maximum number of elements of a tensor in a chunk. On the CPU, it is below the size at which torch uses several
+# threads, because on a busy machine threads cost ten times what they save.
 _ELEMENTS_PER_CHUNK = {"cpu": 30_000, "cuda": 1 << 22}
+_ELEMENTS_PER_CHUNK_ON_OTHER_DEVICES = 1 << 16
 
 
 def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Find the pairs whose circumscribed horizontal boxes overlap or touch, in chunks.
 
     Args:
-        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels. Zero-area
-            boxes represent points.
-        gt_boxes: (G, 5) or (G, 4); the format can differ from that of the priors.
+        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels. A
+            zero-area box represents a point.
+        gt_boxes: (G, 5) or (G, 4). The format can differ from the format of the priors.
 
     Yields:
         Per chunk of P pairs, the (P,) int64 indices of the priors and the (P,) int64 indices of the ground-truth boxes,
@@ -45,20 +46,20 @@ def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Te
     x1, y1, x2, y2 = prior_columns
     block_columns = (x1.amin(1), y1.amin(1), x2.amax(1), y2.amax(1))  # bounding boxes of the B blocks
     num_blocks = len(prior_index)
-    max_elements = _ELEMENTS_PER_CHUNK.get(priors.device.type, 1 << 16)
-    first_gt = 0  # index of the first ground-truth box of the chunk
+    max_elements = _ELEMENTS_PER_CHUNK.get(priors.device.type, _ELEMENTS_PER_CHUNK_ON_OTHER_DEVICES)
+    first_gt = 0  # index of the first ground-truth box of gt_chunk
     for gt_chunk in _expand_by_rounding_error(to_hbb(gt_boxes)).split(max(1, max_elements // num_blocks)):
         gt_columns = gt_chunk.unbind(1)
         overlaps_block = _boxes_overlap([column[:, None] for column in gt_columns], block_columns)  # (g, B)
-        # (ground-truth box, block) pairs; the boxes are numbered from the first of gt_chunk
+        # Pairs of a ground-truth box and a block that overlap. Ground-truth boxes are numbered from 0 in each gt_chunk.
         gt_of_block_pair, block_of_block_pair = torch.nonzero(overlaps_block, as_tuple=True)
         for block_pairs in _split_by_gt(gt_of_block_pair, max(1, max_elements // _BLOCK_SIZE)):
             gt_in_chunk, block = gt_of_block_pair[block_pairs], block_of_block_pair[block_pairs]
-            overlaps_prior = _boxes_overlap(  # (number of block pairs, 64)
+            overlaps_prior = _boxes_overlap(  # one row per pair of a ground-truth box and a block, one column per prior
                 [column[block] for column in prior_columns], [column[gt_in_chunk, None] for column in gt_columns]
             )
-            block_pair, position_in_block = torch.nonzero(overlaps_prior, as_tuple=True)
-            yield prior_index[block[block_pair], position_in_block], gt_in_chunk[block_pair] + first_gt
+            row, position_in_block = torch.nonzero(overlaps_prior, as_tuple=True)
+            yield prior_index[block[row], position_in_block], gt_in_chunk[row] + first_gt
         first_gt += len(gt_chunk)
 
 
@@ -71,10 +72,10 @@ def _boxes_overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor]) -> Tensor
 def _split_by_gt(gt_index: Tensor, max_length: int) -> Iterator[slice]:
     """Split sorted (N,) indices into slices of at most ``max_length`` without separating equal indices.
 
-    A group of more than ``max_length`` equal indices is one slice.
+    If one index occurs more than ``max_length`` times, its slice is longer.
     """
     start = end = 0
-    for group_end in torch.bincount(gt_index).cumsum(0).tolist():  # a group: the equal indices of one box
+    for group_end in torch.bincount(gt_index).cumsum(0).tolist():  # a group is all indices of one box
         if group_end - start > max_length and end > start:
             yield slice(start, end)
             start = end
@@ -84,36 +85,40 @@ def _split_by_gt(gt_index: Tensor, max_length: int) -> Iterator[slice]:
 
 
 def _expand_by_rounding_error(hbbs: Tensor) -> Tensor:
-    """Enlarge boxes by the rounding error of float32, so that no pair is missed; non-finite boxes become empty."""
+    """Enlarge boxes by the rounding error of float32, so that no overlapping pair is missed.
+
+    Boxes with non-finite values become empty.
+    """
     margin = hbbs.abs().amax(1, keepdim=True) * 1e-6
     return _replace_nonfinite(torch.cat((hbbs[:, :2] - margin, hbbs[:, 2:] + margin), 1))
 
 
 def _replace_nonfinite(hbbs: Tensor) -> Tensor:
-    """Replace boxes with non-finite values by an empty box."""
+    """Replace each box with non-finite values by an empty box."""
     return torch.where(hbbs.isfinite().all(1, keepdim=True), hbbs, _empty_box(hbbs))
 
 
 def _empty_box(like: Tensor) -> Tensor:
-    """Return a box that overlaps nothing."""
+    """Return a (4,) box that overlaps nothing, with the dtype and device of ``like``."""
     return like.new_tensor((torch.inf, torch.inf, -torch.inf, -torch.inf))
 
 
 def _sort_into_blocks(hbbs: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Sort boxes by size and position and split them into B blocks of 64 boxes.
+    """Sort boxes by size and position, and split the sorted boxes into B blocks of 64 boxes.
 
     The size is the longer side, rounded down to a power of two. The position is the row and column of the box center in
-    a grid whose cells have that side.
+    a grid of square cells whose side is this size.
 
     Returns:
         Columns ``x1, y1, x2, y2``, each (B, 64), and the (B, 64) indices of the boxes. The last block is padded with
         empty boxes.
     """
-    side = (hbbs[:, 2:] - hbbs[:, :2]).amax(1).nan_to_num(1).clamp(1, 2.0**20)
-    size_exponent = side.log2().floor()
+    longer_side = (hbbs[:, 2:] - hbbs[:, :2]).amax(1).nan_to_num(1).clamp(1, 2.0**20)
+    size_exponent = longer_side.log2().floor()
     cell_side = size_exponent.exp2()[:, None]
     cell = ((hbbs[:, :2] + hbbs[:, 2:]) / 2 / cell_side).nan_to_num().clamp(-1e6, 1e6).floor().long()  # column, row
-    sort_key = (size_exponent.long() << 44) + (cell[:, 1] << 22) + cell[:, 0]  # 22 bits per coordinate, with sign
+    # Sort by size, then row, then column. Each signed row and column needs at most 22 bits, because of the clamp above.
+    sort_key = (size_exponent.long() << 44) + (cell[:, 1] << 22) + cell[:, 0]
     index = sort_key.argsort(stable=True)
     num_padding = -len(index) % _BLOCK_SIZE
     padded = torch.cat((_replace_nonfinite(hbbs)[index], _empty_box(hbbs).expand(num_padding, 4)))

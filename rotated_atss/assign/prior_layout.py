@@ -1,4 +1,4 @@
-"""Arrangement of the priors of a batch in levels and grids."""
+"""Describe how the priors of a batch are arranged in levels and grids."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from rotated_atss.assign.grids import Grid
 
 
 class PriorLayout(NamedTuple):
-    """Level sizes, grids and, per image of a batch, the valid part of each level's grid.
+    """Level sizes, the grid of each level and, per image of a batch, the valid part of these grids.
 
-    Valid cells lie in the image, the others in the padding that makes the images of a batch equally large.
+    A cell is valid if it lies in the image. Other cells lie in the padding that gives all images of a batch the same
+    size.
     """
 
     level_sizes: list[int]
     grids: list[Grid] | None
-    valid_hw: list[list[tuple[int, int]]] | None  # (rows, columns) per image and level; None if no image has padding
+    valid_hw: list[list[tuple[int, int]]] | None  # (rows, columns) per image, then level; None: no padding
 
     @classmethod
     def create(
@@ -33,8 +34,8 @@ class PriorLayout(NamedTuple):
 
         Args:
             level_sizes: Number of priors per level.
-            grids: Grid of each level, or None for priors that form no grids.
-            valid_hw: ``(rows, columns)`` of valid cells per image and level; None if all cells are valid. Needs
+            grids: Grid of each level, or None if the priors form no grids.
+            valid_hw: Number of valid ``(rows, columns)`` per image and level, or None if all cells are valid. Requires
                 ``grids``.
             num_images: Number of images.
 
@@ -52,16 +53,17 @@ class PriorLayout(NamedTuple):
             return cls(sizes, level_grids, None)
         _check_valid_hw(valid_hw, level_grids, num_images)
         full_hw = [(grid.height, grid.width) for grid in level_grids]
-        hw_lists = [[(rows, columns) for rows, columns in image_hw] for image_hw in valid_hw]  # types as full_hw
+        # Convert to lists of tuples, so that the comparison with full_hw does not depend on the types in valid_hw.
+        hw_lists = [[(rows, columns) for rows, columns in image_hw] for image_hw in valid_hw]
         has_padding = any(image_hw != full_hw for image_hw in hw_lists)
         return cls(sizes, level_grids, hw_lists if has_padding else None)
 
     def ignore_mask_with_padding(
         self, image_index: int, ignore_mask: Tensor | None, device: torch.device
     ) -> Tensor | None:
-        """Return the (A,) mask of an image's priors that are ignored or lie in padding.
+        """Return an (A,) bool mask of the priors of an image that are ignored or lie in padding.
 
-        Returns None if ``ignore_mask`` is None and no image of the batch has padding.
+        The result is None if ``ignore_mask`` is None and no image of the batch has padding.
         """
         if self.valid_hw is None:
             return ignore_mask
@@ -70,7 +72,7 @@ class PriorLayout(NamedTuple):
         return padding_mask if ignore_mask is None else padding_mask | ignore_mask
 
     def _padding_mask_of_level(self, level: int, valid_rows: int, valid_columns: int) -> Tensor:
-        """Return a bool mask of a level's priors, True outside the valid rows and columns."""
+        """Return a bool mask of the priors of a level, True for priors outside the valid rows and columns."""
         assert self.grids is not None
         grid, size = self.grids[level], self.level_sizes[level]
         is_padding = torch.ones(grid.height, grid.width, dtype=torch.bool)  # per cell

@@ -1,4 +1,4 @@
-"""Square priors of ATSS: one per location of each level of a feature pyramid."""
+"""Generate the square priors of ATSS, one per location of each level of a feature pyramid."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ def square_priors(
 ) -> tuple[Tensor, list[int], list[Grid]]:
     """Generate the square priors of an image, and the level sizes and grids that the assignment functions take.
 
-    The defaults are the priors of the DOTA configs; the COCO configs have ``anchor_scale=8``.
+    The default arguments give the priors of the DOTA configs. The COCO configs use ``anchor_scale=8``.
 
     Args:
         image_hw: Height and width of the network input in pixels.
         strides: Stride of each level in pixels. Along each axis, the number of locations of a level is the input size
             divided by the stride, rounded up.
         anchor_scale: Side of a prior divided by the stride of its level.
-        offset: Center of the first prior, in strides from the upper-left corner of the image: 0, as in MMDetection, or
-            0.5 for the center of the first cell.
+        offset: Distance along each axis, in strides, from the upper-left corner of the image to the center of the first
+            prior. With 0, as in MMDetection, this center is the corner. With 0.5, it is the center of the first cell.
         oriented: Return (A, 5) boxes with angle 0 instead of (A, 4) horizontal boxes.
         device: Device of the priors.
 
     Returns:
-        ``priors`` (A, 5) ``cx, cy, w, h, angle`` or (A, 4) ``x1, y1, x2, y2`` float32 in pixels, level after level, row
-        by row; ``level_sizes``, the number of priors per level; and ``grids``, one per level.
+        A tuple of ``priors``, ``level_sizes`` and ``grids``. ``priors`` is float32 in pixels, (A, 5) ``cx, cy, w, h,
+        angle`` or (A, 4) ``x1, y1, x2, y2``, sorted by level, row and column. ``level_sizes`` has the number of priors
+        per level, and ``grids`` has the grid of each level.
 
     Raises:
         ValueError: A size, stride or scale is not positive.
@@ -58,7 +59,10 @@ def square_priors(
     for name, value in (("image_hw", min(height, width)), ("strides", min(strides)), ("anchor_scale", anchor_scale)):
         if not value > 0:
             raise ValueError(f"{name} must be positive, got {value}")
-    grids = [Grid(math.ceil(height / s), math.ceil(width / s), float(s), s * offset, s * offset) for s in strides]
+    grids = [
+        Grid(math.ceil(height / stride), math.ceil(width / stride), float(stride), stride * offset, stride * offset)
+        for stride in strides
+    ]
     level_sizes = [grid.height * grid.width for grid in grids]
     priors = torch.cat([_priors_of_level(grid, anchor_scale * grid.stride, device) for grid in grids])
     return priors if oriented else obb_to_hbb(priors), level_sizes, grids

@@ -1,4 +1,7 @@
-"""Assignment by the spatial and scale constraints (SSC) of FCOS, a baseline of the ATSS paper (arXiv 1912.02424)."""
+"""Assign ground-truth boxes by the spatial and scale constraints (SSC) of FCOS.
+
+The ATSS paper (arXiv 1912.02424) compares ATSS with this assignment.
+"""
 
 from __future__ import annotations
 
@@ -44,20 +47,26 @@ def ssc_assign(
 ) -> tuple[Tensor, Tensor]:
     """Assign ground-truth boxes to priors by the spatial and scale constraints of FCOS.
 
-    A prior is positive for a box if its center lies in the box and the largest distance from the center to a side of
-    the box, measured along the box axes, is in the regression range of the prior's level. If several boxes qualify, the
-    prior is assigned to the box with the smallest area; among equal areas, to the one with the lowest index.
+    A prior is positive for a box under two conditions:
+
+    - spatial constraint: the center of the prior lies in the box;
+    - scale constraint: the distances from this center to the four sides of the box are measured along the box axes, and
+      the largest of them is in the regression range of the prior's level.
+
+    If a prior is positive for several boxes, it is assigned to the box with the smallest area. Of several boxes with
+    the same area, the one with the lowest index gets the prior.
 
     Args:
-        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels, level
-            after level.
+        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels. All
+            priors of the first level come first, then those of the next level.
         level_sizes: Number of priors per level; their sum is A.
         gt_boxes: (G, 5) or (G, 4), in the format of the priors.
-        regress_limits: Limits in pixels between the regression ranges of consecutive levels, increasing, one fewer than
-            levels. ``(64, 128)`` corresponds to the ``regress_ranges`` ``((-1, 64), (64, 128), (128, INF))`` of
-            MMDetection's FCOS. A distance equal to a limit belongs to both ranges.
+        regress_limits: Limits in pixels between the regression ranges of consecutive levels, in increasing order. There
+            is one limit fewer than levels. ``(64, 128)`` corresponds to the ``regress_ranges`` ``((-1, 64), (64, 128),
+            (128, INF))`` of MMDetection's FCOS. A distance equal to a limit belongs to both ranges.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, as for :func:`rotated_atss.assign.atss_assign`.
-        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; with a negative value, they have no effect.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``. With a negative value, ``gt_boxes_ignore``
+            has no effect.
 
     Returns:
         ``gt_index`` (A,) and ``iou`` (A,) as :func:`rotated_atss.assign.atss_assign`.
@@ -96,8 +105,8 @@ def center_sampling_assign(
 ) -> tuple[Tensor, Tensor]:
     """Assign ground-truth boxes like :func:`ssc_assign`, but only to their ``topk`` nearest locations per level.
 
-    This is the lite variant of ATSS (section 4.2 of the paper, which calls it center sampling). The center sampling of
-    FCOS selects the locations within a radius of some strides instead.
+    This is the lite variant of ATSS, which section 4.2 of the paper calls center sampling. It differs from the center
+    sampling of FCOS, which selects all locations within a radius of some strides.
 
     Args:
         priors: (A, 5) or (A, 4), level after level.
@@ -131,7 +140,7 @@ def center_sampling_assign(
     pairs = []
     if len(priors) and len(gt_boxes):
         num_candidates = topk * priors_per_location
-        # if a level has too few other priors, ignored priors are among the candidates; they are dropped later
+        # If a level has too few other priors, some candidates are ignored priors. _assign_to_smallest_gt drops them.
         candidates = nearest_priors(centers(priors), level_sizes, centers(gt_boxes), num_candidates, ignore_mask)
         gt_index = torch.arange(len(gt_boxes), device=priors.device).repeat_interleave(candidates.shape[1])
         pairs = [(candidates.flatten(), gt_index)]
@@ -141,7 +150,7 @@ def center_sampling_assign(
 def _regress_ranges(
     priors: Tensor, level_sizes: Sequence[int], regress_limits: Sequence[float]
 ) -> tuple[Tensor, Tensor]:
-    """Return, per prior, the lower (A,) and the upper limit (A,) of its level's regression range in pixels."""
+    """Return the regression range of each prior's level in pixels, as lower limits (A,) and upper limits (A,)."""
     check_level_sizes(priors, level_sizes)
     check_regress_limits(regress_limits, len(level_sizes))
     sizes = torch.tensor(level_sizes, device=priors.device)
@@ -157,13 +166,13 @@ def _assign_to_smallest_gt(
     pairs: Iterable[tuple[Tensor, Tensor]],
     regress_ranges: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Assign each prior to the smallest ground-truth box for which it satisfies the spatial and the scale constraint.
+    """Assign each prior to the smallest ground-truth box with which it satisfies the spatial and scale constraints.
 
-    ``pairs`` yields chunks of pairs to test: indices of priors (N,) and indices of ground-truth boxes (N,).
+    ``pairs`` yields chunks of N pairs to test, as a tuple of the prior indices (N,) and the ground-truth indices (N,).
     """
     prior_centers, (lower, upper) = centers(priors), regress_ranges
     no_index = torch.zeros(0, dtype=torch.int64, device=priors.device)
-    positives = [(no_index, no_index)]  # not empty, for torch.cat
+    positives = [(no_index, no_index)]  # torch.cat needs at least one part
     for prior_index, gt_index in pairs:
         points, boxes = prior_centers[prior_index], gt_boxes[gt_index]
         largest_distance = side_distances(points, boxes).amax(1)
@@ -171,8 +180,11 @@ def _assign_to_smallest_gt(
         is_positive &= points_in_boxes(points, boxes) & valid_gt[gt_index]
         positives.append((prior_index[is_positive], gt_index[is_positive]))
     prior_index, gt_index = (torch.cat(column) for column in zip(*positives))
-    not_ignored = torch.ones_like(prior_index, dtype=torch.bool) if ignore_mask is None else ~ignore_mask[prior_index]
-    priority = 1 / box_wh(gt_boxes).prod(1)[gt_index]  # highest for the smallest area
+    not_ignored = torch.ones_like(prior_index, dtype=torch.bool)
+    if ignore_mask is not None:
+        not_ignored &= ~ignore_mask[prior_index]
+    areas = box_wh(gt_boxes).prod(1)
+    priority = 1 / areas[gt_index]  # the smallest box has the highest priority
     assigned, _ = resolve_conflicts(len(priors), prior_index, gt_index, priority, not_ignored)
     positive = torch.nonzero(assigned >= 0).squeeze(1)
     iou = priors.new_zeros(len(priors))

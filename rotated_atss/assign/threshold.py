@@ -1,6 +1,6 @@
-"""IoU threshold of ATSS: mean plus standard deviation of the IoUs of an object's candidates.
+"""Compute the IoU threshold of ATSS: the mean plus the standard deviation of the IoUs of an object's candidates.
 
-Lines 7 to 10 of Algorithm 1 of the ATSS paper (Zhang et al., arXiv 1912.02424).
+The code implements lines 7 to 10 of Algorithm 1 of the ATSS paper (Zhang et al., arXiv 1912.02424).
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from torch import Tensor
 from rotated_atss.assign.box_formats import candidate_iou
 from rotated_atss.ops.cpu_if_no_float64 import cpu_if_no_float64
 
-# (box, candidate) pairs. On the CPU, chunks of this size have negligible overhead. torch would process a full chunk in
-# several threads, but the boxes of a usual tile fill so small a part of a chunk that torch uses one.
+# Maximum number of (box, candidate) pairs per chunk. On the CPU, chunks of this size have negligible overhead. A
+# typical tile has few boxes, so its only chunk is small enough for torch to use one thread.
 _PAIRS_PER_CHUNK = {"cpu": 128_000, "cuda": 1 << 22}
+_PAIRS_PER_CHUNK_ON_OTHER_DEVICES = 1 << 16
 
 
 def count_candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:
-    """Count the candidates of each ground-truth box whose IoU reaches the box's threshold.
+    """Count the candidates of each ground-truth box whose IoU is at least the threshold of the box.
 
-    Unlike the positives of ATSS, their centers can lie outside the box.
+    Unlike the positives of ATSS, the counted candidates can have their centers outside the box.
 
     Args:
         priors: (A, 5) or (A, 4).
@@ -26,7 +27,7 @@ def count_candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidate
         candidates: (G, K) int64 indices of priors; -1 where a box has fewer than K candidates.
 
     Returns:
-        (G,) int64.
+        (G,) int64, number of candidates at or above the threshold.
 
     Example:
         >>> import torch
@@ -42,15 +43,13 @@ def count_candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidate
 def iou_and_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the IoU of each ground-truth box with its candidates, and the threshold of the box.
 
-    Lines 7 to 10 of Algorithm 1.
-
     Args:
         priors: (A, 5) or (A, 4).
         gt_boxes: (G, 5) or (G, 4).
         candidates: (G, K) int64 indices of priors; -1 where a box has fewer than K candidates.
 
     Returns:
-        ``iou`` (G, K), meaningless where there is no candidate, and ``threshold`` (G,).
+        ``iou`` (G, K), meaningless where ``candidates`` is -1, and ``threshold`` (G,).
 
     Example:
         >>> import torch
@@ -64,7 +63,7 @@ def iou_and_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> t
 
 
 def box_chunks(num_gts: int, num_candidates: int, device_type: str) -> list[slice]:
-    """Divide ground-truth boxes into chunks with a bounded number of candidates.
+    """Divide ground-truth boxes into chunks with a bounded number of candidates per chunk.
 
     Args:
         num_gts: Number G of ground-truth boxes.
@@ -79,23 +78,25 @@ def box_chunks(num_gts: int, num_candidates: int, device_type: str) -> list[slic
         >>> box_chunks(5000, 45, "cpu")
         [slice(0, 2844, None), slice(2844, 5688, None)]
     """
-    step = max(1, _PAIRS_PER_CHUNK.get(device_type, 1 << 16) // max(1, num_candidates))
-    return [slice(start, start + step) for start in range(0, max(1, num_gts), step)]
+    max_pairs = _PAIRS_PER_CHUNK.get(device_type, _PAIRS_PER_CHUNK_ON_OTHER_DEVICES)
+    boxes_per_chunk = max(1, max_pairs // max(1, num_candidates))
+    return [slice(start, start + boxes_per_chunk) for start in range(0, max(1, num_gts), boxes_per_chunk)]
 
 
 @cpu_if_no_float64
 def adaptive_threshold(iou: Tensor, is_candidate: Tensor) -> Tensor:
-    """Compute the IoU threshold of each ground-truth box: mean plus unbiased standard deviation of its candidates.
+    """Compute the IoU threshold of each ground-truth box.
 
-    Lines 8 to 10 of Algorithm 1.
+    The threshold is the mean plus the unbiased standard deviation of the IoUs of the box with its candidates (lines 8
+    to 10 of Algorithm 1).
 
     Args:
-        iou: (G, K) IoUs.
-        is_candidate: (G, K) bool; False where ``iou`` has no value to include.
+        iou: (G, K) IoU of each box with its candidates.
+        is_candidate: (G, K) bool, False for values of ``iou`` to leave out.
 
     Returns:
-        (G,), accumulated in float64 so that the order of the candidates does not matter. With a single candidate, the
-        threshold is the IoU of that candidate.
+        (G,) thresholds. They are computed in float64, so that the order of the candidates does not matter. With a
+        single candidate, the threshold is the IoU of this candidate.
 
     Example:
         >>> import torch

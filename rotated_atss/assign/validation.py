@@ -1,4 +1,4 @@
-"""Validation and preparation of the arguments of the assignment functions."""
+"""Validate and prepare the arguments of the assignment functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from rotated_atss.ops.checks import check_tensors
 def valid_gt_mask(gt_boxes: Tensor) -> Tensor:
     """Find the ground-truth boxes that have an area and finite values.
 
-    On the CPU, a warning reports the number of invalid boxes; on CUDA, counting them would synchronize the device.
+    On the CPU, a warning reports the number of invalid boxes. On CUDA, there is no warning, because the host would have
+    to wait for the GPU to count them.
 
     Args:
         gt_boxes: (G, 5) or (G, 4).
@@ -40,7 +41,7 @@ def valid_gt_mask(gt_boxes: Tensor) -> Tensor:
 
 
 def check_box_formats(priors: Tensor, **other_boxes: Tensor | None) -> None:
-    """Check that priors are (N, 4) or (N, 5) tensors and that all other boxes have as many columns as the priors.
+    """Check that priors are an (N, 4) or (N, 5) tensor, and that all other boxes have the same number of columns.
 
     Raises:
         TypeError: An argument is not a tensor.
@@ -78,7 +79,7 @@ def check_level_sizes(priors: Tensor, level_sizes: Sequence[int]) -> None:
 def prepare_boxes(
     priors: Tensor, gt_boxes: Tensor, gt_boxes_ignore: Tensor | None, ignore_iof_threshold: float
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Validate, detach and upcast the boxes of an image, and compute its ignore mask.
+    """Validate, detach and upcast the boxes of an image, and compute the mask of its ignored priors.
 
     Args:
         priors: (A, 5) or (A, 4).
@@ -87,7 +88,8 @@ def prepare_boxes(
         ignore_iof_threshold: As for :func:`rotated_atss.assign.ignore_mask.compute_ignore_mask`.
 
     Returns:
-        ``priors`` and ``gt_boxes`` in float32 or float64, and the (A,) bool mask of ignored priors or None.
+        ``priors`` and ``gt_boxes`` in float32 or float64, and the (A,) bool mask of ignored priors, or None if no box
+        is ignored.
 
     Raises:
         TypeError: Boxes are not tensors.
@@ -106,7 +108,7 @@ def prepare_boxes(
 
 
 def check_at_least_one(**numbers: int) -> None:
-    """Raise ``ValueError`` for a number below 1.
+    """Raise ``ValueError`` if any number is below 1.
 
     Example:
         >>> from rotated_atss.assign.validation import check_at_least_one
@@ -120,7 +122,7 @@ def check_at_least_one(**numbers: int) -> None:
 
 
 def check_regress_limits(regress_limits: Sequence[float], num_levels: int) -> None:
-    """Raise ``ValueError`` unless there is one limit between each two consecutive levels, positive and increasing.
+    """Raise ``ValueError`` unless the limits are positive and increasing, and one fewer than levels.
 
     Example:
         >>> from rotated_atss.assign.validation import check_regress_limits
@@ -137,7 +139,7 @@ def check_regress_limits(regress_limits: Sequence[float], num_levels: int) -> No
 
 
 def check_thresholds(pos_iou: float, neg_iou: float, min_pos_iou: float = 0.0) -> None:
-    """Raise ``ValueError`` for IoU thresholds outside [0, 1] or in the wrong order.
+    """Raise ``ValueError`` if an IoU threshold is outside its range or ``neg_iou`` exceeds ``pos_iou``.
 
     Example:
         >>> from rotated_atss.assign.validation import check_thresholds

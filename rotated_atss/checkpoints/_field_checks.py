@@ -1,6 +1,7 @@
-"""Check the fields of JSON objects: model and graph metadata, and the entries of model registries.
+"""Check the fields of JSON objects, which are model metadata, graph metadata and entries of model registries.
 
-Each ``check_*`` function returns the value, converted to its return type, or raises an error that names the field.
+Each ``check_*`` function returns the checked value, converted to the function's return type, or raises an error that
+names the field.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from rotated_atss.errors import UserError, printable
 
 T = TypeVar("T")
 
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal would interpret it
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # refused because a terminal would interpret such characters
 
 
 def field_error(name: str, expected: str, value: object) -> UserError:
-    """Create the error for a field with a wrong value.
+    """Create an error that reports the wrong value of a field.
 
     Example:
         >>> str(field_error("window.size", "an integer of at least 0", -1))
@@ -31,7 +32,7 @@ def field_error(name: str, expected: str, value: object) -> UserError:
 
 
 def set_field(instance: object, name: str, value: object) -> None:
-    """Set a field of a frozen dataclass, from its ``__post_init__``.
+    """Set a field of a frozen dataclass. Call this only in ``__post_init__`` of the dataclass.
 
     Example:
         >>> from rotated_atss.checkpoints.model_info import Window
@@ -62,16 +63,16 @@ def check_number(name: str, value: object, low: float = -math.inf, high: float =
         >>> check_number("threshold", 1, 0, 1)
         1.0
     """
-    # A JSON integer can be too large for float(), which then raises OverflowError
+    # A JSON integer can be too large for float. It is rejected here, because float() would raise OverflowError.
     is_number = type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
     if not is_number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
         if low == -math.inf:
-            bounds = ""
+            allowed_range = ""
         elif high == math.inf:
-            bounds = f" of at least {low:g}"
+            allowed_range = f" of at least {low:g}"
         else:
-            bounds = f" from {low:g} to {high:g}"
-        raise field_error(name, f"a finite number{bounds}", value)
+            allowed_range = f" from {low:g} to {high:g}"
+        raise field_error(name, f"a finite number{allowed_range}", value)
     return float(value)  # type: ignore[arg-type]
 
 
@@ -134,7 +135,7 @@ def check_strings(name: str, value: object) -> tuple[str, ...]:
 
 
 def check_mapping(name: str, value: object) -> dict[str, Any]:
-    """Check that a value is a mapping, its keys strings without control characters, and convert it to a dictionary.
+    """Check that a value is a mapping whose keys are strings without control characters. Convert it to a dictionary.
 
     Example:
         >>> check_mapping("objects", {"plane": 3})
@@ -153,7 +154,7 @@ def build_dataclass(dataclass_type: type[T], name: str, value: object) -> T:
     Args:
         dataclass_type: A dataclass whose ``__post_init__`` checks its values.
         name: Name of the object in errors.
-        value: The object, with one key per field; fields with defaults can be missing.
+        value: The object, with one key per field. Fields that have defaults can be missing.
 
     Raises:
         UserError: ``value`` is not an object, a field is missing or unknown, or a value is wrong.
@@ -181,18 +182,18 @@ def build_dataclass(dataclass_type: type[T], name: str, value: object) -> T:
 def parse_dataclass(
     dataclass_type: type[T], name: str, text: object, where: object, *, newest_format: int, hint: str
 ) -> T:
-    """Build a dataclass from JSON text with the additional field ``format``, the version of the format.
+    """Build a dataclass from JSON text that has one field more than the dataclass: ``format``, the format version.
 
     Args:
         dataclass_type: A dataclass, as for :func:`build_dataclass`.
         name: Name of the JSON object in errors.
         text: The JSON text, or its parsed content.
-        where: The file, for errors.
-        newest_format: Newest version of the format that this package reads.
-        hint: What to do if the text is not valid, except if its format is too new.
+        where: The file that contains the text, for errors.
+        newest_format: Newest format version that this package reads.
+        hint: What to do if the text is not valid. If the format is too new, the hint is to update this package instead.
 
     Raises:
-        UserError: The text is not JSON or has a newer format, a field is missing or unknown, or a value is wrong.
+        UserError: The text is not JSON, its format is too new, a field is missing or unknown, or a value is wrong.
 
     Example:
         >>> from rotated_atss.checkpoints.model_info import Window
@@ -208,5 +209,5 @@ def parse_dataclass(
         raise UserError(error.what, where=where, hint=hint) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{name} is not valid JSON", where=where, hint=hint) from error
-    what = f"{name} has format {version}, this version reads up to {newest_format}"
+    what = f"{name} has format {version}, but this rotated-atss reads formats up to {newest_format}"
     raise UserError(what, where=where, hint="update rotated-atss")

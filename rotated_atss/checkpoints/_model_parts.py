@@ -1,6 +1,6 @@
-"""Parts of the model metadata: windows, preprocessing, thresholds and training data.
+"""Define and check the parts of the model metadata: windows, preprocessing, thresholds and training data.
 
-Import them from :mod:`rotated_atss.checkpoints.model_info`.
+Other modules import these classes from :mod:`rotated_atss.checkpoints.model_info`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Window:
     """Size and overlap of the windows in which the detector processes an image.
 
     Attributes:
-        size: Side of a window in pixels; 0 passes the whole image to the detector.
-        gap: Overlap of neighboring windows in pixels; 0 for whole images.
+        size: Side of a window in pixels. With 0, the whole image is one window.
+        gap: Overlap of neighboring windows in pixels. It must be 0 if ``size`` is 0.
 
     Example:
         >>> Window(size=256, gap=64)
@@ -41,7 +41,7 @@ class Window:
     def __post_init__(self) -> None:
         check_int("window.size", self.size)
         check_int("window.gap", self.gap)
-        if self.gap >= max(self.size, 1):  # max: for whole images, size 0, the gap must be 0
+        if self.gap >= max(self.size, 1):  # max allows a gap of 0 if the size is 0
             raise field_error("window.gap", f"less than window.size {self.size}", self.gap)
 
 
@@ -49,22 +49,23 @@ class Window:
 class Preprocessing:
     """Conversion of the pixels of a window to the input of the network.
 
-    A window (H, W, 3), uint8, is resized, converted to the channel order, normalized as ``(x - mean) / std`` and padded
+    A window (H, W, 3), uint8, is resized, converted to ``channel_order``, normalized as ``(x - mean) / std`` and padded
     with zeros at the right and bottom.
 
     Attributes:
-        mean: Mean per channel in the channel order, in gray levels 0 to 255.
-        std: Standard deviation per channel in the channel order, in gray levels.
-        channel_order: Order of the input's channels, ``RGB`` or ``BGR``.
-        pad_divisor: Height and width of the input are padded to multiples of this number of pixels.
+        mean: Mean of each channel on the scale 0 to 255, in ``channel_order``.
+        std: Standard deviation of each channel on the same scale, in ``channel_order``.
+        channel_order: Order of the channels of the network input, ``RGB`` or ``BGR``.
+        pad_divisor: Height and width of the network input are padded to multiples of this number of pixels.
         resize: Maximum longer side and maximum shorter side in pixels, given in any order. A window is scaled to the
             largest size within both limits, and keeps its aspect ratio. None leaves the size unchanged.
-        bits: Number of used bits of 16-bit images, such as 11; None determines it from the images of each run.
-        scaling: Scaling of pixel values that are neither 8-bit nor scaled by ``bits``: the name of a rule, such as
-            ``percentile``, or the pair of values that becomes 0 and 255
+        bits: Number of bits that 16-bit images use, such as 11. With None, each run determines the number from its
+            images.
+        scaling: How pixel values are scaled to 8 bits if they are neither 8-bit nor scaled by ``bits``. It is the name
+            of a rule, such as ``percentile``, or the two values that become 0 and 255
             (:class:`rotated_atss.io.pixel_options.PixelOptions`).
-        bands: Numbers (from 1) of the bands for red, green and blue, or of one band for gray; None uses the color
-            bands given in the file.
+        bands: Numbers of the bands for red, green and blue, or the number of one band for gray, counted from 1. With
+            None, the color bands that the image file defines are used.
 
     Example:
         >>> Preprocessing(mean=(0, 0, 0), std=(255, 255, 255), channel_order="RGB", pad_divisor=32).resize is None
@@ -82,7 +83,7 @@ class Preprocessing:
 
     @property
     def pixels(self) -> PixelOptions:
-        """Conversion of the pixels of images to 8-bit color."""
+        """Options for the conversion of image pixels to 8-bit color."""
         return PixelOptions.of(self.bits, self.scaling, self.bands)
 
     def __post_init__(self) -> None:
@@ -114,11 +115,13 @@ class Thresholds:
     Attributes:
         score: Predictions with a score of at most this value are dropped before NMS.
         nms_iou: IoU threshold of the class-wise NMS within a window.
-        nms_pre: Maximum number of candidates per level and window before NMS, those of highest score; 0 keeps all.
-        max_per_image: Maximum number of detections per window (the image that the detector gets).
+        nms_pre: Maximum number of candidates per level and window before NMS. Those with the highest scores are kept. 0
+            keeps all.
+        max_per_image: Maximum number of detections per window. The name is MMDetection's, for which a window is an
+            image.
         merge_iou: IoU threshold of the class-wise NMS that merges the detections of all windows.
-        min_box_size: Boxes whose width or height is at most this value, in pixels of the input, are dropped. As an
-            exception, 0 keeps all oriented boxes.
+        min_box_size: Boxes whose width or height is at most this number of pixels of the network input are dropped. As
+            an exception, a value of 0 keeps all oriented boxes.
 
     Example:
         >>> Thresholds(score=0.05, nms_iou=0.1, nms_pre=2000, max_per_image=2000, merge_iou=0.1).min_box_size
@@ -142,13 +145,13 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a model was trained on.
+    """Statistics of the data on which a model was trained.
 
     Attributes:
         tiles: Number of tiles, or of images if they were not split.
-        images: Number of images that the tiles were cut from; None if unknown.
+        images: Number of images that the tiles were cut from, None if unknown.
         objects: Number of objects in the tiles by class name.
-        longer_side: Quantiles of the longer side of the boxes in pixels, such as ``{"0.99": 120.5}``.
+        longer_side: Quantiles of the longer side of the boxes in pixels. ``{"0.99": 120.5}`` is the 99% quantile.
         shorter_side: Quantiles of the shorter side of the boxes in pixels.
 
     Example:
@@ -176,7 +179,7 @@ class TrainingData:
 
     @staticmethod
     def _check_quantile(side: str, key: str, value: object) -> float:
-        """Check the item of a quantile: its key is a number from 0 to 1, its value a length in pixels."""
+        """Check that the key of a quantile is a number from 0 to 1 and that its value is a length in pixels."""
         name = f"training_data.{side}"
         try:
             check_number(name, float(key), 0, 1)

@@ -1,4 +1,7 @@
-"""Save a training step whose loss or gradient is not finite, so that the step can be repeated and debugged."""
+"""Save and read batch records: the data of a training step with a non-finite loss or gradient.
+
+The step can then be repeated and debugged.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from rotated_atss.checkpoints.restricted_load import load_restricted
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, read_bytes
 
-_FORMAT = 1  # version of the format, stored under the key "batch_record", which also identifies such a file
+# Version of the format. It is stored under the key "batch_record", and this key also identifies a batch record.
+_FORMAT = 1
 _HINT = "give a nonfinite_iter_N.pth that train has written"
 
 
@@ -27,10 +31,10 @@ class ImageRecord:
     Attributes:
         inputs: (C, H, W) pixels after augmentation.
         metainfo: Plain values by name, such as ``img_id``, ``img_path`` and ``img_shape``.
-        gt_instances: Values of the N ground-truth objects by name, such as ``bboxes`` (N, 5) and ``labels`` (N,).
-        ignored_instances: Values of the ignored objects by name.
-        box_type: Name under which the class of ``bboxes`` is registered: ``obb`` (oriented boxes of this package) or
-            ``hbox`` (horizontal boxes of MMDetection); None for plain tensors.
+        gt_instances: Tensors of the N ground-truth objects by name, such as ``bboxes`` (N, 5) and ``labels`` (N,).
+        ignored_instances: The same for the ignored objects.
+        box_type: MMDetection's registered name for the type of ``bboxes``: ``obb`` (oriented boxes of this package) or
+            ``hbox`` (horizontal boxes of MMDetection). None if ``bboxes`` is a plain tensor.
     """
 
     inputs: Tensor
@@ -51,14 +55,15 @@ class BatchRecord:
 
     Attributes:
         iteration: Number of the iteration, from 1.
-        losses: Mean over the batch of each loss, by name.
+        losses: Mean of each loss over the batch, by name.
         gradients: Names of the parameters whose gradient is not finite.
         images: Images of the batch.
-        weights: Parameters and buffers of the detector before the step, by name, except that the running statistics of
-            batch norm already include the batch. They do not affect the losses, because training does not read them.
-        seed: Seed that all random number generators are set to at the start of the step.
+        weights: Parameters and buffers of the detector before the step, by name. There is one exception: the running
+            statistics of batch norm already include the batch. These statistics do not affect the losses, because
+            training does not read them.
+        seed: Seed of all random number generators at the start of the step.
         config_name: Name of the config.
-        config: The config as :func:`rotated_atss.checkpoints.config_text.format_config_text` writes it; empty if the
+        config: The config as :func:`rotated_atss.checkpoints.config_text.format_config_text` writes it. Empty if the
             config has values that cannot be written as literals.
     """
 
@@ -72,19 +77,19 @@ class BatchRecord:
     config: str = ""
 
     def config_values(self) -> dict[str, Any] | None:
-        """Return the config as plain values, without running code; None if it is not recorded.
+        """Return the config as plain values, or None if ``config`` is empty. No code from the config is run.
 
         Raises:
-            UserError: The text is more than assignments of literals.
+            UserError: The config contains anything other than assignments of literals.
         """
         return parse_config_text(self.config) if self.config else None
 
 
 def write_batch_record(path: str | Path, record: BatchRecord) -> None:
-    """Write a batch record atomically, as a file of tensors and plain values only.
+    """Write a batch record atomically to a file that contains only tensors and plain values.
 
     Args:
-        path: File to write, ``.pth``.
+        path: ``.pth`` file to write.
         record: The record.
 
     Raises:
@@ -98,7 +103,7 @@ def write_batch_record(path: str | Path, record: BatchRecord) -> None:
         ...     read_batch_record(f"{folder}/a.pth").losses
         {'loss': nan}
     """
-    # dataclasses.asdict would copy the tensors
+    # dataclasses.asdict is not used here, because it would copy the tensors.
     images = [{item.name: getattr(image, item.name) for item in fields(image)} for image in record.images]
     content = {item.name: getattr(record, item.name) for item in fields(record)}
     buffer = io.BytesIO()
@@ -113,7 +118,7 @@ def read_batch_record(path: str | Path) -> BatchRecord:
         path: File written by :func:`write_batch_record`.
 
     Raises:
-        UserError: The file is missing, damaged or not a batch record, or contains other objects than tensors and plain
+        UserError: The file is missing, damaged or not a batch record, or contains objects other than tensors and plain
             values.
     """
     try:
@@ -131,14 +136,19 @@ def read_batch_record(path: str | Path) -> BatchRecord:
 
 
 def _parse_record(content: Mapping[str, Any]) -> BatchRecord:
-    """Build the record; raise KeyError for a missing field and TypeError for a value of a wrong type."""
+    """Build a record from the content of a file.
+
+    Raises:
+        KeyError: A field is missing.
+        TypeError: A value has a wrong type.
+    """
     images = [
         ImageRecord(
             inputs=_get_typed(image, "inputs", Tensor),
             metainfo=_get_typed(image, "metainfo", dict),
             gt_instances=_get_typed_dict(image, "gt_instances", Tensor),
             ignored_instances=_get_typed_dict(image, "ignored_instances", Tensor),
-            box_type=image["box_type"] if image["box_type"] is None else _get_typed(image, "box_type", str),
+            box_type=None if image["box_type"] is None else _get_typed(image, "box_type", str),
         )
         for image in _get_typed(content, "images", list)
     ]
@@ -162,6 +172,6 @@ def _get_typed(content: Mapping[str, Any], name: str, value_type: type) -> Any:
 
 
 def _get_typed_dict(content: Mapping[str, Any], name: str, value_type: type) -> dict[str, Any]:
-    """Return a dictionary whose values are all of one type."""
+    """Return the dictionary under a key, after checking that all its values have the given type."""
     values = _get_typed(content, name, dict)
     return {str(key): _get_typed(values, key, value_type) for key in values}

@@ -1,4 +1,4 @@
-"""Compare a checkpoint with a model: names and shapes of the weights, and the order of the classes."""
+"""Compare a checkpoint with a model by the names and shapes of the weights and by the order of the classes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_state_dict_fits(
     hint: str = "give the config they were trained with",
     class_hint: str = CLASS_COUNT_HINT,
 ) -> None:
-    """Check that a checkpoint has the weights of a model, by their names and shapes.
+    """Check that the weights of a checkpoint have the names and shapes that a model expects.
 
     The counters of batch norm (``num_batches_tracked``) can be missing, because old PyTorch versions did not save them.
 
@@ -44,12 +44,12 @@ def check_state_dict_fits(
         expected: Shapes of the model's weights by name.
         where: Path of the checkpoint, for the error.
         model: Name of the model or config, for the error.
-        hint: What to do, for the error.
-        class_hint: What to do if the only differences are shapes of class layers, for the error.
+        hint: What the error advises the user to do.
+        class_hint: What the error advises instead if only shapes of class layers differ.
 
     Raises:
-        UserError: Names are missing or unexpected, or shapes differ. The message gives the number of missing,
-            unexpected and differing weights in each part of the model, and the first name of each kind.
+        UserError: Names are missing or unexpected, or shapes differ. For each of these kinds of differences, the
+            message gives the number of weights in each part of the model and the first name.
 
     Example:
         >>> check_state_dict_fits({"fc.weight": (2, 3)}, {"fc.weight": (2, 3)}, where="a.pth")
@@ -67,11 +67,13 @@ def check_state_dict_fits(
     if unexpected:
         differences.append(_describe_names("unexpected", unexpected))
     if mismatched:
-        shapes = f", got {stored[mismatched[0]]}, expected {expected[mismatched[0]]}"
+        first = mismatched[0]
+        shapes = f", got {stored[first]}, expected {expected[first]}"
         differences.append(_describe_names("of another shape", mismatched, shapes))
     if differences:
         other_model = f"a model other than {model}" if model else "another model"
-        if not missing and not unexpected and all(is_class_layer(name) for name in mismatched):
+        only_class_layers_differ = not missing and not unexpected and all(map(is_class_layer, mismatched))
+        if only_class_layers_differ:
             hint = class_hint
         raise UserError(f"these are weights of {other_model}: {'; '.join(differences)}", where=where, hint=hint)
 
@@ -99,13 +101,13 @@ def differing_class_layers(stored: Mapping[str, Tensor], expected: Mapping[str, 
 
 
 class PartialFit(NamedTuple):
-    """Names of the pretrained weights that a model can load, and of those that it cannot.
+    """Names of the weights of a pretrained checkpoint and a model, grouped by whether the model can load them.
 
     Attributes:
-        matched: Names of weights that checkpoint and model have with the same shape.
+        matched: Names of weights that have the same shape in the checkpoint and in the model.
         missing: Names of weights that only the model has.
         unused: Names of weights that only the checkpoint has.
-        reset: Names of class-layer weights of different shapes, which keep the initial values of the model.
+        reset: Names of class-layer weights whose shapes differ. In the model, these keep their initial values.
     """
 
     matched: list[str]
@@ -114,7 +116,7 @@ class PartialFit(NamedTuple):
     reset: list[str]
 
     def describe(self) -> str:
-        """Return one line with the number of weights of each kind.
+        """Return one line with the number of matched, missing, unused and reset weights.
 
         Example:
             >>> PartialFit(["a.weight"], ["b.weight"], [], []).describe()
@@ -139,11 +141,12 @@ def match_pretrained_weights(
         stored: Shapes of the checkpoint's weights by name.
         expected: Shapes of the model's weights by name.
         where: Path of the checkpoint, for the error.
-        reset_class_layer: Accept a class layer of another size; it keeps the initial values of the model.
+        reset_class_layer: Accept a class layer of a different size. The model then keeps the initial values of its
+            class layer.
 
     Raises:
-        UserError: No weight matches, or a weight has another shape than in the model and is not in a class layer that
-            ``reset_class_layer`` accepts.
+        UserError: No weight matches, or a weight has another shape in the model. With ``reset_class_layer``, the
+            shapes of class layers may differ.
 
     Example:
         >>> model_shapes = {"fc.weight": (2, 3), "fc.bias": (2,)}
@@ -172,10 +175,10 @@ def match_pretrained_weights(
 
 
 def recorded_classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the class names recorded in a checkpoint; None if it records none.
+    """Return the class names recorded in a checkpoint, or None if it has no class names.
 
-    They are read from the entries that MMEngine or MMDetection 2.x write to ``meta``, or else from the model metadata
-    of this package, which is also in ``meta``.
+    The names are read from the entries that MMEngine or MMDetection 2.x write to ``meta``. If ``meta`` has no such
+    entry, the names are read from the model metadata of this package, which is also in ``meta``.
 
     Example:
         >>> recorded_classes({"meta": {"CLASSES": ("plane", "ship")}})
@@ -194,12 +197,12 @@ def recorded_classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
 def reorder_class_layer(
     state: Mapping[str, Tensor], stored: Sequence[str], expected: Sequence[str], *, where: object
 ) -> dict[str, Tensor]:
-    """Reorder the outputs of the class layers from one order of classes to another.
+    """Reorder the outputs of the class layers from the checkpoint's order of classes to the order of the datasets.
 
     Args:
         state: Weights by name.
-        stored: Class names in the order of the weights.
-        expected: The same names in the order of the model's datasets.
+        stored: Class names in the order of the checkpoint's outputs.
+        expected: The same names in the order of the datasets that the model is used with.
         where: Path of the checkpoint, for the error.
 
     Raises:
@@ -219,15 +222,17 @@ def reorder_class_layer(
     order = [list(stored).index(name) for name in expected]
     reordered = dict(state)
     for name, value in state.items():
-        # rpn_cls of a region proposal network also counts as a class layer by its name, but has no output per class
+        # By its name, rpn_cls of a region proposal network also counts as a class layer, but its outputs are not per
+        # class. It is left as it is, because its number of outputs is usually not a multiple of the number of classes.
         if is_class_layer(name) and value.ndim and value.shape[0] % len(order) == 0:
-            by_class = value.reshape(-1, len(order), *value.shape[1:])  # (priors per location, classes, inputs, ...)
-            reordered[name] = by_class[:, order].reshape(value.shape)
+            # Split the outputs into (priors per location, classes).
+            outputs_by_prior_and_class = value.reshape(-1, len(order), *value.shape[1:])
+            reordered[name] = outputs_by_prior_and_class[:, order].reshape(value.shape)
     return reordered
 
 
 def count_by_prefix(names: Iterable[str]) -> str:
-    """Format the number of weights of each part of a model, such as backbone and neck.
+    """Format how many of the named weights each part of a model has. Parts are, for example, backbone and neck.
 
     Example:
         >>> count_by_prefix(["backbone.conv1.weight", "backbone.conv1.bias", "neck.weight"])

@@ -1,6 +1,7 @@
-"""Config cards: the dataset, number of parameters, and published and measured accuracy of each config.
+"""Load and select config cards.
 
-``make models-table`` writes the cards to ``config_cards.json``, and the same facts to docs/models.md.
+A config card describes a config: its dataset, its number of parameters, and its published and measured accuracy. ``make
+models-table`` writes the cards to ``config_cards.json``, and the same facts to docs/models.md.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ class ConfigCard:
     Attributes:
         name: Name on the command line.
         dataset: Dataset of the config.
-        boxes: Kind of boxes, such as ``horizontal``; for oriented boxes with the angle version.
-        head: Class name of the detection head.
+        boxes: Kind of boxes, such as ``horizontal``. For oriented boxes, it includes the angle version.
+        head: Name of the Python class of the detection head.
         positives: Strategy of label assignment, such as ``ATSS``.
-        schedule: Length of the training, such as ``12 epochs``.
-        parameters: Number of weights; None if not counted yet.
-        published: Accuracies that others report for this model: dictionaries of ``metric``, ``value`` (percent) and
-            ``source``.
-        measured: Accuracies that this project measured: dictionaries of ``metric``, ``value`` (percent) and ``data``.
+        schedule: Length of the training run, such as ``12 epochs``.
+        parameters: Number of parameters, None if not counted yet.
+        published: Accuracies that others report for this model, as dictionaries with the keys ``metric``, ``value``
+            (percent) and ``source``.
+        measured: Accuracies that this project measured, as dictionaries with the keys ``metric``, ``value`` (percent)
+            and ``data``.
     """
 
     name: str
@@ -57,12 +59,12 @@ def load_cards() -> list[ConfigCard]:
 
 
 def select_cards(cards: Sequence[ConfigCard], patterns: Sequence[str]) -> list[ConfigCard]:
-    """Select the cards whose name or dataset matches one of the patterns; all cards if there are no patterns.
+    """Select the cards whose name or dataset matches at least one pattern. Without patterns, select all cards.
 
     Args:
         cards: The cards.
-        patterns: Glob patterns with ``*``, ``?`` or ``[...]``, which must match the whole name, or other text, which
-            must be part of it. Case is ignored.
+        patterns: Patterns for the name and the dataset. A pattern with ``*``, ``?`` or ``[...]`` is a glob pattern and
+            must match the whole text. Any other pattern only has to occur in the text. Case is ignored.
 
     Raises:
         UserError: A pattern matches no card. The hint lists similar names.

@@ -1,4 +1,4 @@
-"""Read and write the text of configs in checkpoints, as data that is never executed."""
+"""Write the text of configs for checkpoints, and read such text without executing it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Any
 from rotated_atss.errors import UserError, quote
 
 _UNKNOWN = object()  # value of an expression that cannot be evaluated without executing code
-_LINE_LENGTH, _INDENT = 120, 4  # characters
+_LINE_LENGTH, _INDENT = 120, 4  # in characters
 
 
 def format_config_text(values: Mapping[str, Any]) -> str:
-    """Format config values as Python assignments, a valid config file that :func:`parse_config_text` reads back.
+    """Format config values as Python assignments.
+
+    The text is a valid config file, and :func:`parse_config_text` reads it back.
 
     Args:
         values: Numbers, strings, None, lists, tuples and dictionaries by name.
 
     Raises:
-        UserError: A value cannot be written as a literal, such as a class or a NaN.
+        UserError: A value, such as a Python class or NaN, cannot be written as a literal.
 
     Example:
         >>> print(format_config_text({"classes": ("plane", "ship"), "model": {"depth": 18}}), end="")
@@ -44,35 +46,37 @@ def _format_value(value: Any, start: int, indent: int = 0) -> str:
 
     Args:
         value: The value.
-        start: Column of its first character.
-        indent: Indentation of the line on which it starts.
+        start: Column of the first character of the value.
+        indent: Indentation of the line on which the value starts.
     """
     text = repr(value)
-    # "<" leaves one character for the comma after an item
+    # The comparison is "<", not "<=", because a comma can follow the value.
     if start + len(text) < _LINE_LENGTH or not value or not isinstance(value, (dict, list, tuple)):
         return text
-    inner = indent + _INDENT
+    item_indent = indent + _INDENT
     if isinstance(value, dict):
         brackets = "{}"
-        keys = [f"{key!r}: " for key in value]
-        items = [key + _format_value(item, inner + len(key), inner) for key, item in zip(keys, value.values())]
+        items = []
+        for key, item in value.items():
+            key_text = f"{key!r}: "
+            items.append(key_text + _format_value(item, item_indent + len(key_text), item_indent))
     else:
         brackets = "[]" if isinstance(value, list) else "()"
-        items = [_format_value(item, inner, inner) for item in value]
-    lines = "".join(f"{' ' * inner}{item},\n" for item in items)
+        items = [_format_value(item, item_indent, item_indent) for item in value]
+    lines = "".join(f"{' ' * item_indent}{item},\n" for item in items)
     return f"{brackets[0]}\n{lines}{' ' * indent}{brackets[1]}"
 
 
 def parse_config_text(text: str) -> dict[str, Any]:
-    r"""Parse the assignments of :func:`format_config_text` without executing them.
+    r"""Parse the text that :func:`format_config_text` writes, without executing it.
 
-    For configs of other projects, see :func:`read_config_text`, which skips what it cannot read.
+    For configs of other projects, use :func:`read_config_text`, which skips expressions that it cannot read.
 
     Args:
         text: Assignments of literals to names.
 
     Raises:
-        UserError: The text has a statement that is not such an assignment.
+        UserError: The text has a statement that is not the assignment of a literal to a name.
 
     Example:
         >>> parse_config_text("classes = ('plane', 'ship')\nmodel = {'depth': 18}\n")
@@ -83,7 +87,7 @@ def parse_config_text(text: str) -> dict[str, Any]:
         rotated_atss.errors.UserError: the recorded config must be assignments of plain values, got 'import os'
     """
     values: dict[str, Any] = {}
-    statement_text = text  # for the error; the whole text if it is not valid Python
+    statement_text = text  # the error quotes the statement, or the whole text if the text is not valid Python
     try:
         for statement in ast.parse(text).body:
             statement_text = ast.get_source_segment(text, statement) or text
@@ -97,14 +101,14 @@ def parse_config_text(text: str) -> dict[str, Any]:
 
 
 def read_config_text(text: object) -> dict[str, Any]:
-    r"""Read an MMDetection config without executing it, as far as it consists of plain data.
+    r"""Read the plain data of an MMDetection config without executing the config.
 
-    Numbers, strings, lists, dictionaries, ``dict(...)`` calls and previously assigned variables are read. Other
-    expressions are skipped, with the list but not the dictionary that contains them; :func:`parse_config_text` raises
-    an error instead.
+    Numbers, strings, lists, dictionaries, ``dict(...)`` calls and previously assigned variables are read. Any other
+    expression is skipped. A list that contains such an expression is skipped as a whole, but a dictionary only loses
+    the item with the expression. In contrast, :func:`parse_config_text` raises an error.
 
     Args:
-        text: Python source. Invalid source, or a value that is not text, gives an empty result.
+        text: Python source. If it is not valid Python, or not a string, the result is empty.
 
     Returns:
         Values by variable name. Tuples become lists.
@@ -127,7 +131,10 @@ def read_config_text(text: object) -> dict[str, Any]:
 
 
 def _evaluate(node: ast.expr, variables: dict[str, Any]) -> Any:
-    """Return the value of an expression, or ``_UNKNOWN``; ``variables`` are the values assigned so far."""
+    """Return the value of an expression, or ``_UNKNOWN``.
+
+    ``variables`` has the values that previous statements assigned, by variable name.
+    """
     if isinstance(node, ast.Name):
         return variables.get(node.id, _UNKNOWN)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
@@ -145,6 +152,6 @@ def _evaluate(node: ast.expr, variables: dict[str, Any]) -> Any:
 
 
 def _evaluate_dict(items: list[tuple[Any, ast.expr]], variables: dict[str, Any]) -> dict[str, Any]:
-    """Evaluate the items of a dictionary; leave out items whose key is not a string or whose value is unknown."""
+    """Evaluate the items of a dictionary, except items whose key is not a string or whose value is unknown."""
     values = {key: _evaluate(node, variables) for key, node in items if isinstance(key, str)}
     return {key: value for key, value in values.items() if value is not _UNKNOWN}

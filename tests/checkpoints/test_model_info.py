@@ -85,7 +85,7 @@ def test_model_metadata_is_found_in_file_metadata(info):
 WRONG = {
     "format": (
         2,
-        "the model metadata has format 2, this version reads up to 1 (update rotated-atss)",
+        "the model metadata has format 2, but this rotated-atss reads formats up to 1 (update rotated-atss)",
     ),
     "classes": ([], "classes must be a non-empty list of strings, got []"),
     "classes.": (["a", "a"], "classes must be a list of distinct strings, got ['a', 'a']"),

@@ -116,7 +116,7 @@ def test_oc_layer_of_mmrotate_1x_is_rewritten(tmp_path, state, capsys):
     code, out, _ = convert(capsys, save(tmp_path / "epoch_12.pth", content), tmp_path / "out.safetensors")
     assert code == 0
     assert "config: rotated_atss_hbb_r50_fpn_1x_dota_oc, detected from the shapes" in out
-    assert "bbox_head.retina_reg rewritten from oc, priors at -1.5708 rad, to oc, priors at 0 rad" in out
+    assert "bbox_head.retina_reg rewritten from oc (priors at -1.5708 rad) to oc (priors at 0 rad)" in out
     written = read_safetensors(tmp_path / "out.safetensors")["state_dict"]
     rows = state["bbox_head.retina_reg.weight"]
     assert torch.equal(written["bbox_head.retina_reg.weight"], rows[[0, 1, 3, 2, 4]])

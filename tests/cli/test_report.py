@@ -286,7 +286,7 @@ def test_a_class_named_all_classes_is_refused(coco_inputs, tmp_path, user_error)
     path = tmp_path / "instances.json"
     path.write_text(path.read_text().replace('"cat"', '"all classes"'))
     line = user_error("report", *coco_inputs, "--out", tmp_path / "rep")
-    assert "the class name 'all classes' stands for all classes together (rename the class)" in line
+    assert "the class name 'all classes' is reserved for the curve of all classes (rename the class)" in line
     assert not (tmp_path / "rep").exists()
 
 

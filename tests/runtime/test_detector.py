@@ -177,7 +177,7 @@ def test_wrong_entries_of_the_record_of_a_graph(change, message):
 def test_graph_metadata_of_a_newer_format():
     with pytest.raises(
         UserError,
-        match=r"a.onnx: the graph metadata has format 9, this version reads up to 1 \(update",
+        match=r"a.onnx: the graph metadata has format 9, but this rotated-atss reads formats up to 1 \(update",
     ):
         GraphInfo.from_json('{"format": 9}', "a.onnx")
     with pytest.raises(UserError, match="the graph metadata is not valid JSON"):

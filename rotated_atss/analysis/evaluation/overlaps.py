@@ -1,4 +1,7 @@
-"""Compute the IoU of all overlapping pairs of a detection and an object of the same image, whatever their classes."""
+"""Pair detections with the objects that they overlap in the same image, and compute the IoU of each pair.
+
+Classes are not compared: a detection of one class is also paired with objects of other classes.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from rotated_atss.ops.polygon_iou import polygon_hbbs
 from rotated_atss.ops.polygon_pairs import iter_overlapping_pairs_between
 
 MIN_IOU = 0.1
-"""Pairs below this IoU are dropped: TIDE's lower threshold (arXiv 2008.08115, section 2.2)."""
+"""Pairs below this IoU are dropped. The value is TIDE's background threshold (arXiv 2008.08115, section 2.2)."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Overlaps:
     Attributes:
         det_index: (P,) int64, index of the detection.
         gt_index: (P,) int64, index of the object.
-        ious: (P,) float64. If the object is a crowd (COCO): the share of the detection's area that is inside the crowd.
+        ious: (P,) float64, IoU of the pair. If the object is a crowd (COCO), the value is instead the share of the
+            detection's area that is inside the crowd.
     """
 
     det_index: np.ndarray
@@ -58,7 +62,8 @@ def find_overlaps(data: EvaluationData, workers: int = 1) -> Overlaps:
     """
     find_pairs = _box_overlaps if data.kind == COCO else _polygon_overlaps
     image_index = data.detections.image_index
-    # one chunk of detections per thread, with all detections of its images, since pairs are searched image by image
+    # One chunk of detections per thread. All detections of an image are in the same chunk, because the search for pairs
+    # goes image by image.
     chunks = [np.flatnonzero(image_index % workers == thread) for thread in range(workers)]
     parts = map_in_threads(lambda chunk: find_pairs(data, chunk), chunks, workers)
     all_pairs = _concatenate([(part.det_index, part.gt_index, part.ious) for part in parts])
@@ -67,7 +72,7 @@ def find_overlaps(data: EvaluationData, workers: int = 1) -> Overlaps:
 
 
 def _polygon_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
-    """Find the pairs of the detections at the indices ``chunk``; the IoU is that of the polygons."""
+    """Find the pairs of the detections with the indices ``chunk``, with the IoU of their polygons."""
     detections, objects = data.detections, data.objects
     ground_truth = GroundTruth(objects.polygons, objects.image_index, objects.ignored)
     index_in_chunk, gt_index, ious = overlapping_pairs(
@@ -77,9 +82,9 @@ def _polygon_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
 
 
 def _box_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
-    """Find the pairs of the detections at the indices ``chunk``; the IoU is COCO's IoU of horizontal boxes.
+    """Find the pairs of the detections with the indices ``chunk``, with COCO's IoU of their horizontal boxes.
 
-    It is the intersection over the union or, if the object is a crowd, over the detection's area.
+    COCO divides the intersection by the union or, if the object is a crowd, by the detection's area.
     """
     detections, objects = data.detections, data.objects
     det_boxes, gt_boxes = polygon_hbbs(detections.polygons[chunk]), polygon_hbbs(objects.polygons)
@@ -89,7 +94,7 @@ def _box_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
     ):
         det_index = chunk[index_in_chunk]
         paired_det_boxes, paired_gt_boxes = det_boxes[index_in_chunk], gt_boxes[gt_index]
-        # width and height of the intersection, not negative, since the boxes of a pair overlap
+        # Width and height of the intersection. They cannot be negative, because the boxes of a pair overlap.
         overlap_wh = np.minimum(paired_det_boxes[:, 2:], paired_gt_boxes[:, 2:])
         overlap_wh -= np.maximum(paired_det_boxes[:, :2], paired_gt_boxes[:, :2])
         intersection, det_area = overlap_wh.prod(axis=1), detections.areas[det_index]

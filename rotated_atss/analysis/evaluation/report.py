@@ -25,7 +25,7 @@ from rotated_atss.errors import UserError
 IOU_THRESHOLD = 0.5
 """IoU threshold of all statistics except AP75 and AP50_95."""
 ALL_CLASSES = "all classes"
-"""Key of the curve of all classes together, used like a class name."""
+"""Key, among the class names, of the curve of all detections together."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ReportSettings:
         iou_thresholds: IoU thresholds of AP50_95.
         detections: Path of the folder or file with the detections, as the user gave it.
         labels: Paths of the label folders or of the annotation file, as the user gave them.
-        score_threshold: Score threshold of the counts; None for the one with the highest F1 over all classes.
+        score_threshold: Score threshold of the counts; None selects the threshold with the highest F1 over all classes.
         assignment: Statistics of the label assignment on the training set, as returned by
             :func:`rotated_atss.analysis.positive_counts.summarize`, or None.
     """
@@ -59,7 +59,7 @@ class EvaluationReport:
         ap: AP of the same detections and objects, computed by the evaluation of DOTA or COCO.
         data: Detections and objects.
         overlaps: Overlapping pairs of detections and objects.
-        matches: Matches of the metric.
+        matches: Matches of detections with objects, by the rules of the metric.
         error_kinds: Kinds of errors of the false positives.
         score_threshold: Score threshold of all counts.
         curves: Curves by class name; :data:`ALL_CLASSES` is the key of the curve of all detections together.
@@ -91,7 +91,7 @@ class EvaluationReport:
 
     @property
     def class_counts(self) -> list[Counts]:
-        """Counts of each class."""
+        """Counts of each class, in the order of the classes."""
         return count_by_class(self.data, self.matches, self.above_threshold)
 
     @property
@@ -137,7 +137,9 @@ def build_report(data: EvaluationData, ap: ApValues, settings: ReportSettings, *
         (0.9, Counts(objects=1, ignored=0, detections=1, tp=1, fp=0))
     """
     if ALL_CLASSES in data.classes:
-        raise UserError(f"the class name {ALL_CLASSES!r} stands for all classes together", hint="rename the class")
+        raise UserError(
+            f"the class name {ALL_CLASSES!r} is reserved for the curve of all classes", hint="rename the class"
+        )
     overlaps = find_overlaps(data, workers)
     matcher = Matcher(data, overlaps, IOU_THRESHOLD)
     matches = matcher.match(IOU_THRESHOLD)

@@ -19,12 +19,14 @@ from rotated_atss.io.json_values import replace_nonfinite
 
 FORMAT = "rotated-atss-report"
 FORMAT_VERSION = 1
-# values of score_threshold_rule: how the score threshold was chosen, by the report or by the user
+# Values of the JSON field score_threshold_rule: the report chose the score threshold by F1, or the user gave it.
 BEST_F1, GIVEN = "best F1 over all classes", "given"
 
 
 def report_to_json(report: EvaluationReport) -> dict[str, Any]:
-    """Convert a report to plain values for ``json.dump``; undefined numbers become None.
+    """Convert a report to plain values for ``json.dump``.
+
+    Numbers that are undefined, such as the precision without detections, become None.
 
     Example:
         >>> from rotated_atss.analysis.evaluation.ap_values import from_task1_result
@@ -38,7 +40,8 @@ def report_to_json(report: EvaluationReport) -> dict[str, Any]:
         >>> labels = {"P1": ship}
         >>> ap = from_task1_result(evaluate_detections({}, labels, classes=["ship"]))
         >>> report = build_report(from_task1({}, labels, ["ship"]), ap, ReportSettings("v1.0", (0.5,)))
-        >>> report_to_json(report)["summary"]["recall"], report_to_json(report)["summary"]["precision"]
+        >>> summary = report_to_json(report)["summary"]
+        >>> summary["recall"], summary["precision"]
         (0.0, None)
     """
     best, worst = best_and_worst(report.images)
@@ -95,8 +98,8 @@ def _counts_to_json(counts: Counts) -> dict[str, Any]:
 def _classes_to_json(report: EvaluationReport) -> list[dict[str, Any]]:
     """Return one row per class.
 
-    Counts are those at the score threshold of the report. Precision, recall and F1 are those at the score threshold of
-    the highest F1 of the class; they replace the values of the counts.
+    The counts apply to the score threshold of the report. Precision, recall and F1 instead apply to the score threshold
+    at which this class has its highest F1: ``_best_f1_to_json``, unpacked last, overwrites the values from the counts.
     """
     return [
         {"name": name, **report.ap.per_class[name], **_counts_to_json(counts), **_best_f1_to_json(report.curves[name])}
@@ -105,8 +108,8 @@ def _classes_to_json(report: EvaluationReport) -> list[dict[str, Any]]:
 
 
 def _best_f1_to_json(curve: ScoreCurve) -> dict[str, float | None]:
-    """Return precision, recall and F1 at the score threshold of the highest F1, None where undefined."""
-    if curve.best_index is None:  # no true positive, so recall and F1 are 0, or undefined without objects
+    """Return the score threshold with the highest F1, and the precision, recall and F1 there, None where undefined."""
+    if curve.best_index is None:  # there is no true positive: recall and F1 are 0, or undefined if there are no objects
         recall_and_f1 = 0.0 if curve.num_objects else None
         return {"precision": None, "recall": recall_and_f1, "f1": recall_and_f1, "best_score_threshold": None}
     return {
@@ -118,7 +121,7 @@ def _best_f1_to_json(curve: ScoreCurve) -> dict[str, float | None]:
 
 
 def _curve_to_json(curve: ScoreCurve) -> dict[str, list[float]]:
-    """Return a selection of the points of a curve; no point for a class without objects, whose recall is undefined."""
+    """Return selected points of a curve, or none if the class has no objects, because recall is then undefined."""
     points = select_points(curve) if curve.num_objects else np.empty(0, np.int64)
     columns = {"precision": curve.precision, "recall": curve.recall, "score": curve.scores, "f1": curve.f1}
     return {name: values[points].tolist() for name, values in columns.items()}

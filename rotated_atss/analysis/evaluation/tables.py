@@ -18,13 +18,16 @@ _CORNERS = [f"{axis}{corner}" for corner in range(1, 5) for axis in "xy"]
 
 
 def tables_from_json(content: dict[str, Any]) -> dict[str, str]:
-    """Format the tables of a report as CSV; undefined values become empty fields.
+    """Format the tables of a report as CSV.
+
+    Values that are null in the JSON, because they are undefined, become empty fields.
 
     Args:
         content: Content of a ``report.json``.
 
     Returns:
-        CSV content by name of the table: ``classes``, ``images``, ``confusion``, ``errors``, ``groups`` and ``curves``.
+        CSV text of each table, by table name. The tables are ``classes``, ``images``, ``confusion``, ``errors``,
+        ``groups`` and ``curves``.
 
     Example:
         >>> empty = dict(classes=[], images=[], errors={"kinds": [], "classes": {}, "all": {}}, groups={}, curves={})
@@ -35,7 +38,7 @@ def tables_from_json(content: dict[str, Any]) -> dict[str, str]:
         background,2,0
     """
     confusion, errors = content["confusion"], content["errors"]
-    errors_by_class = {**errors["classes"], "": errors["all"]}  # in rows of all classes together, the class is empty
+    errors_by_class = {**errors["classes"], "": errors["all"]}  # rows that count all classes have an empty class name
     error_rows = [
         (class_name, kind, error["count"], error["ap50_cost"])
         for class_name, errors_by_kind in errors_by_class.items()
@@ -71,9 +74,10 @@ def detections_table(report: EvaluationReport) -> str:
 
     - ``image``, ``class``, ``score``;
     - ``state``: ``tp``, ``fp`` or ``ignored``;
-    - ``error``: kind of error of a false positive;
+    - ``error``: kind of error if the detection is a false positive, otherwise empty;
     - ``iou``: IoU with the object that :func:`object_ious` selects;
-    - ``object``: number of this object in its image, counted from 0 in order of the labels;
+    - ``object``: number of this object in its image, counted from 0 in the order of the labels; empty if no object is
+      selected;
     - ``x1`` to ``y4``: corners in pixels.
 
     Example:
@@ -96,7 +100,8 @@ def detections_table(report: EvaluationReport) -> str:
     ious, gt_index = object_ious(report)
     states = detection_states(report)
     kinds = [KINDS[kind] if kind >= 0 else "" for kind in report.error_kinds.kind.tolist()]
-    # objects are sorted by image: the number of an object in its image is its index minus that of the first one
+    # Objects are sorted by image, so the number of an object in its image is its index minus the index of the image's
+    # first object.
     first_of_image = np.searchsorted(data.objects.image_index, np.arange(len(data.images)))
     numbers_in_image = gt_index - first_of_image[detections.image_index]
     object_column = [number if gt >= 0 else "" for number, gt in zip(numbers_in_image.tolist(), gt_index.tolist())]
@@ -127,11 +132,11 @@ def detection_states(report: EvaluationReport) -> list[DetectionState]:
 
 
 def object_ious(report: EvaluationReport) -> tuple[np.ndarray, np.ndarray]:
-    """Select the object to show with each detection of a report, and return its IoU and its index.
+    """Select the object to show with each detection of a report, and return the IoU and the index of this object.
 
-    It is the matched object or, for an error, the object to which the error is attributed
-    (:mod:`rotated_atss.analysis.evaluation.error_kinds`). For all other detections, it is the object with the highest
-    IoU, whatever its class.
+    This is the matched object or, if the detection is an error, the object to which the error is attributed
+    (:mod:`rotated_atss.analysis.evaluation.error_kinds`). For all other detections, it is the object of any class with
+    the highest IoU.
 
     Returns:
         ious: (N,) float64; 0 if no object has an IoU of at least 0.1.
