@@ -17,7 +17,7 @@ def config_folder() -> Path:
     """
     package = Path(__file__).resolve().parent
     checkout = package.parent / "configs"
-    # .mim: folder of a package in which OpenMIM looks for files
+    # An installed package has its configs in .mim, because OpenMIM looks for them there.
     return checkout if (checkout / "_base_").is_dir() else package / ".mim" / "configs"
 
 
@@ -35,12 +35,12 @@ def find_config(config: str | Path) -> Path:
     """Find the file of a config by its path or its name.
 
     Args:
-        config: Path of a config file, or name of a config of this package, with or without ``.py``. A path in the form
-            ``configs/dota/name.py`` that does not exist also means the config of this package, so that commands
-            written for a checkout work with an installed package.
+        config: Path of a config file, or name of a config of this package, with or without ``.py``. If there is no file
+            at a path of the form ``configs/dota/name.py``, the config of this package with that path is found, so that
+            commands written for a checkout work with an installed package.
 
     Raises:
-        UserError: There is no such file or config, or it is a YAML file.
+        UserError: There is no such file or config, or ``config`` is a YAML file.
 
     Example:
         >>> find_config("rotated_atss_obb_r50_fpn_1x_dota_le90").parent.name
@@ -63,7 +63,7 @@ def find_base_config(base: str, config: str | Path) -> Path:
         config: The config file that contains ``_base_``.
 
     Raises:
-        UserError: There is no such file or config, or it is a YAML file.
+        UserError: There is no such file or config, or ``base`` is a YAML file.
 
     Example:
         >>> find_base_config("rotated_atss_obb_r50_fpn_1x_dota_le90", "own.py").parent.name
@@ -71,8 +71,8 @@ def find_base_config(base: str, config: str | Path) -> Path:
     """
     path = Path(config).parent / base
     _reject_yaml(path)
-    # A user's x.py can have "x.py" in _base_ to inherit the config x of this package. The relative path is then that
-    # of x.py itself, and is skipped.
+    # A user's x.py can have "x.py" in _base_ to inherit the config x of this package. The relative path then leads back
+    # to the user's x.py, and is skipped.
     if _is_file(path) and path.resolve() != Path(config).resolve():
         return path
     is_name = Path(base).name == base
@@ -94,7 +94,8 @@ def _find_packaged(config: Path) -> Path | None:
     """Return the config of this package that is called ``name``, ``dota/name`` or ``configs/dota/name``."""
     parts = (*config.parts[:-1], config.name.removesuffix(".py"))
     for path in config_folder().glob("*/*.py"):
-        if ("configs", path.parent.name, path.stem)[-len(parts) :] == parts:  # the last one, two or three parts
+        full_parts = ("configs", path.parent.name, path.stem)
+        if full_parts[-len(parts) :] == parts:
             return path
     return None
 

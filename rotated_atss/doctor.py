@@ -41,14 +41,15 @@ DISTRIBUTIONS = {
     "mmengine": "onedl-mmengine", "mmcv": "onedl-mmcv", "mmdet": "onedl-mmdetection", "mmrotate": "onedl-mmrotate",
 }  # fmt: skip
 # mmcv requires this build of OpenCV, so the extra train lists it. It installs the same files as opencv-python-headless,
-# which this package requires. One of the two is enough; if both are installed, the files are those of the later one.
+# which this package requires. One of the two is enough. If both are installed, Python imports the files of the one that
+# was installed last.
 OPENCV_OF_MMCV = "opencv-python"
 # Distribution -> others with the same import name. If both are installed, they overwrite each other's files.
 CONFLICTING = {
     "onedl-mmengine": ("mmengine", "mmengine-lite"), "onedl-mmcv": ("mmcv", "mmcv-full", "mmcv-lite"),
     "onedl-mmdetection": ("mmdet",), "onedl-mmrotate": ("mmrotate",),
 }  # fmt: skip
-# Extras of pyproject.toml for users (not for development), and what is missing without each of them.
+# Extras of pyproject.toml for users (not for development) -> what does not work, or is slower, without the extra.
 EXTRAS = {
     "train": "training, testing and prediction do not work", "fast": "PNG files are slower",
     "onnx": "exported models do not run", "geo": "reading GeoTIFF files in windows and writing map files do not work",
@@ -132,10 +133,12 @@ def install_command(package: str) -> str:
     # "all" and "dev" contain packages of the other extras
     extras = [name for name, required, _ in _requirements() if required == distribution and name not in ("all", "dev")]
     is_always_required = None in extras
-    extra = None if is_always_required else next((name for name in (*EXTRAS, *extras) if name in extras), None)
-    if extra == "export":  # needs the packages for training, too
-        extra = "train,export"
-    return f"{PIP} install --upgrade 'rotated-atss{f'[{extra}]' if extra else ''}'"
+    if is_always_required or not extras:
+        selection = ""
+    else:
+        extra = next(name for name in (*EXTRAS, *extras) if name in extras)  # an extra for users, if one contains it
+        selection = "[train,export]" if extra == "export" else f"[{extra}]"  # export needs the training packages, too
+    return f"{PIP} install --upgrade 'rotated-atss{selection}'"
 
 
 def version_fits(version: str, specifiers: str) -> bool:
@@ -152,8 +155,10 @@ def version_fits(version: str, specifiers: str) -> bool:
 
 
 def _version_numbers(version: str) -> tuple[int, ...]:
-    """Return the first three numbers of a version: (2, 11, 0) for 2.11.0+cu130."""
-    return (*map(int, re.findall(r"\d+", version.partition("+")[0])), 0, 0, 0)[:3]
+    """Return the first three numbers of a version, padded with zeros: (2, 11, 0) for 2.11.0+cu130 and for 2.11."""
+    public_version, _, _ = version.partition("+")
+    numbers = [int(digits) for digits in re.findall(r"\d+", public_version)]
+    return (*numbers, 0, 0, 0)[:3]
 
 
 def _requirements() -> Iterator[tuple[str | None, str, str]]:
@@ -257,12 +262,15 @@ def _check_installed_package(package: str, distribution: str, specifiers: str, p
 
 
 def _check_training() -> Iterator[Check]:
-    """Check the import of the models; without the training packages, which _check_packages reports, check nothing."""
+    """Check that the models can be imported.
+
+    Without the training packages, yield nothing, because ``_check_packages`` reports that they are not installed.
+    """
     if find_spec("mmcv") and find_spec("mmdet"):
         _import("rotated_atss.detection")
         _import("mmdet.models")
         yield Check("training", "ok", "the models can be imported")
-        detail = "compiled" if has_compiled_mmcv_ops() else "not compiled, this package needs none"
+        detail = "compiled" if has_compiled_mmcv_ops() else "not compiled; this package does not need them"
         yield Check("mmcv ops", "ok", detail)
 
 
@@ -279,8 +287,8 @@ def _check_devices() -> Iterator[Check]:
         yield Check("cuda", "ok", f"no GPU, everything runs on the CPU with {threads}")
     else:
         cuda = torch.version.cuda
-        needed = f"it needs a driver for CUDA >= {cuda}" if cuda else "it is built without CUDA"
-        detail = f"an NVIDIA driver is installed, but torch finds no GPU: {needed}"
+        reason = f"this build needs a driver for CUDA >= {cuda}" if cuda else "this build has no CUDA support"
+        detail = f"an NVIDIA driver is installed, but torch finds no GPU: {reason}"
         yield Check("cuda", "warn", detail, "nvidia-smi  # prints the driver's version; check CUDA_VISIBLE_DEVICES too")
     availability = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     for device, is_available in availability.items():

@@ -27,7 +27,8 @@ class UserError(Exception):
         super().__init__(printable(f"{prefix}{what}{suffix}"))
 
     def __reduce__(self) -> tuple[Callable[..., UserError], tuple[str, object, str]]:
-        # worker processes pickle errors, which by default fails for exceptions with keyword arguments
+        # Errors of worker processes are pickled. By default, unpickling calls the initializer with the message only,
+        # which fails for a subclass whose initializer has other arguments.
         return (_rebuild, (self.what, self.where, self.hint))
 
 
@@ -43,10 +44,12 @@ def add_hint(error: BaseException, hint: str) -> None:
         a.png: the image is truncated (download it again; 3 of 4 images are done)
     """
     if isinstance(error, UserError):
-        # compose the message again; a subclass may have an initializer with other arguments
-        UserError.__init__(error, error.what, where=error.where, hint="; ".join(filter(None, (error.hint, hint))))
+        hints = "; ".join(filter(None, (error.hint, hint)))
+        # This composes the message again. The initializer of a subclass may have other arguments, so that of UserError
+        # is called.
+        UserError.__init__(error, error.what, where=error.where, hint=hints)
     else:
-        error.__notes__ = [*notes_of(error), hint]  # as add_note of Python 3.11 does
+        error.__notes__ = [*notes_of(error), hint]  # the method add_note needs Python 3.11
 
 
 def notes_of(error: BaseException) -> list[str]:
@@ -79,7 +82,7 @@ def printable(text: str, max_length: int = 2000) -> str:
 
 
 def quote(value: object, max_length: int = 80) -> str:
-    """Return a value in quotes for a message. More than ``max_length`` characters are shortened in the middle.
+    """Return a value in quotes for a message, shortened in the middle if it has more than ``max_length`` characters.
 
     Example:
         >>> quote("ship"), quote("x" * 500, max_length=8)
@@ -101,7 +104,7 @@ def count_of(number: int, noun: str) -> str:
     """
     if number == 1:
         return f"1 {noun}"
-    if noun.endswith(("s", "x", "ch", "sh")) and noun != "epoch":
+    if noun.endswith(("s", "x", "ch", "sh")) and noun != "epoch":  # the plural is epochs
         return f"{number} {noun}es"
     if noun.endswith("y") and noun[-2] not in "aeiou":
         return f"{number} {noun[:-1]}ies"

@@ -1,8 +1,9 @@
 """Make ``mmcv.ops`` importable without the compiled ops of mmcv.
 
 ``pip install onedl-mmcv`` installs only the Python files of mmcv. Without the compiled module ``mmcv._ext``, neither
-``mmcv.ops`` nor ``mmdet.models`` can be imported. This package calls no op of mmcv, so it provides a stand-in for the
-module, in which each function raises an error that names the op. A compiled ``mmcv._ext`` always takes precedence.
+``mmcv.ops`` nor ``mmdet.models`` can be imported. This package calls no op of mmcv, so a stand-in for the compiled
+module is enough. Each function of the stand-in raises an error that names the op. A compiled ``mmcv._ext`` always takes
+precedence.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ INSTALL_HINT = "run make setup-baselines in a checkout, or install a compiled mm
 
 
 class _StandIn(ModuleType):
-    """Module that has a function of any name; calling it raises an error."""
+    """Module that has a function for every name. Each function raises an error when it is called."""
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         if name.startswith("__"):  # attributes such as __path__, which the import system tests for
             raise AttributeError(name)
 
         def raise_missing_op(*args: Any, **kwargs: Any) -> NoReturn:
-            raise UserError(f"this mmcv has no compiled ops, and '{name}' of mmcv.ops was called", hint=INSTALL_HINT)
+            raise UserError(f"'{name}' of mmcv.ops was called, but mmcv has no compiled ops", hint=INSTALL_HINT)
 
         raise_missing_op.__name__ = name
         return raise_missing_op

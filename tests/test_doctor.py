@@ -108,7 +108,7 @@ def test_apple_gpu_is_reported_as_untested(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_mmcv_without_compiled_ops_is_normal(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mmdet")
-    for compiled, detail in ((True, "compiled"), (False, "not compiled, this package needs none")):
+    for compiled, detail in ((True, "compiled"), (False, "not compiled; this package does not need them")):
         monkeypatch.setattr(doctor, "has_compiled_mmcv_ops", lambda compiled=compiled: compiled)
         check = list(doctor._check_training())[-1]
         assert (check.name, check.status, check.detail) == ("mmcv ops", "ok", detail)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rotated_atss.tiling.tile_counts import TileCounts
 
 HELP = (
-    "Print the statistics of a dataset by class, size, aspect ratio and number of objects per image and tile, and "
-    "recommend tile size, gap, rates and anchor scale with the reason for each."
+    "Print statistics of a dataset (classes, object sizes, aspect ratios, objects per image and per tile), and "
+    "recommend a tile size, gap, rescaling rates and an anchor scale, each with its reason."
 )
 # anchor scale and maximum number of detections per image, as in the configs for oriented and for horizontal boxes
 ORIENTED_SETTINGS, HORIZONTAL_SETTINGS = (4.0, 2000), (8.0, 100)
@@ -33,15 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--labels", metavar="DIR|FILE", help="folder or file of the labels of full images")
     data.add_argument(
         "--label-format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
-        help="format of --labels: auto (default), which recognizes it from the files, or a format of convert-labels",
+        help="format of --labels: a format of convert-labels, or auto (default) to detect the format from the files",
     )  # fmt: skip
     data.add_argument("--data", metavar="TILES", help="folder of tiles written by split")
     data.add_argument("--coco-annotations", metavar="JSON", help="COCO instances JSON with horizontal boxes")
     add_classes_argument(data, "class names in index order, for labels with class indices", "those of the labels")
     parser.add_argument(
         "--input-size", type=int, nargs=2, metavar=("W", "H"),
-        help="size to which the config resizes images, which determines the recommended anchor scale (default: no "
-        "resizing for --labels, 1024 1024 for --data, 1333 800 for --coco-annotations)",
+        help="width and height to which the config resizes images; the recommended anchor scale depends on them "
+        "(default: no resizing for --labels, 1024 1024 for --data, 1333 800 for --coco-annotations)",
     )  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="write the report to this file")
     parser.add_argument("--out", metavar="DIR", help="folder for dataset.png (plots) and classes.csv")
@@ -90,9 +90,9 @@ def _check_arguments(args: argparse.Namespace) -> list[str]:
     given = [name for name in ("labels", "data", "coco_annotations") if getattr(args, name) is not None]
     if len(given) != 1:
         options = " and ".join(f"--{name.replace('_', '-')}" for name in given) or "none"
-        raise UserError(f"one of --labels, --data and --coco-annotations is needed, got {options}")
+        raise UserError(f"exactly one of --labels, --data and --coco-annotations is required, got {options}")
     if (args.images is None) != (args.labels is None):
-        what = "--images and --labels need each other"
+        what = "--images and --labels must be given together"
         raise UserError(what, hint="the recommended tiles depend on the sizes of the images")
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers must be at least 1, got {args.workers}")
@@ -119,7 +119,7 @@ def _read_objects(args: argparse.Namespace, workers: int) -> DatasetObjects:
 
 
 def _is_coco_of_small_images(args: argparse.Namespace, objects: DatasetObjects) -> bool:
-    """Return whether the dataset is trained without splitting: horizontal boxes on images that fit into a window."""
+    """Return whether training needs no tiles because this is a COCO dataset whose images each fit into one window."""
     from rotated_atss.analysis.tile_plan import TilePlan, fits_whole
 
     return args.coco_annotations is not None and fits_whole(objects.image_wh, TilePlan())
@@ -150,7 +150,9 @@ def _input_wh(args: argparse.Namespace) -> tuple[int, int] | None:
     """Return the width and height in pixels to which the config resizes images; None without resizing."""
     if args.input_size:
         return args.input_size[0], args.input_size[1]
-    return TILE_INPUT_WH if args.data else COCO_INPUT_WH if args.coco_annotations else None
+    if args.data:
+        return TILE_INPUT_WH
+    return COCO_INPUT_WH if args.coco_annotations else None
 
 
 def _write_files(folder: Path, report: dict[str, Any], inputs: list[str]) -> None:

@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser, MODEL_FORMS)
     parser.add_argument(
         "--data", metavar="DIR",
-        help="folder of tiles, or with tiles in val or test, or of a COCO dataset (default: the config's)",
+        help="folder of tiles, folder with tiles in its subfolder val or test, or folder of a COCO dataset (default: "
+        "the data folder of the config)",
     )  # fmt: skip
     parser.add_argument(
         "--labels", action="append", metavar="DIR",
@@ -33,14 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--out", metavar="DIR",
-        help="folder for ap.json and the merged Task1_<class>.txt, or for COCO's results.json (default: "
-        "WORK_DIR/merged or WORK_DIR/results)",
+        help="folder for ap.json and the Task1_<class>.txt files with the merged detections (default: "
+        "WORK_DIR/merged); with a COCO config: folder for results.json (default: WORK_DIR/results)",
     )  # fmt: skip
     parser.add_argument("--submission", metavar="ZIP", help="write a submission for the DOTA server to this zip file")
     parser.add_argument(
         "--report", nargs="?", const="", metavar="DIR",  # an empty string stands for the default folder
-        help="write a report of the evaluation, with pictures of the full images if the manifest of the tiles records "
-        "their folder (default: WORK_DIR/report). Without DIR, put this option after MODEL",
+        help="write a report of the evaluation to this folder (default: WORK_DIR/report), with pictures of the full "
+        "images if the manifest of the tiles records the image folder. Put --report without DIR after MODEL, which "
+        "would otherwise be read as DIR",
     )  # fmt: skip
     parser.add_argument(
         "--tta", action="store_true", help="use test-time augmentation (the config's tta_model and tta_pipeline)"
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
-    """Test an exported graph. The packages for training need not be installed."""
+    """Test an ONNX file. This needs no packages for training."""
     inapplicable_options = {
         "--tta": args.tta, "--classes": args.classes, "--cfg-options": args.cfg_options,
         "--workers": args.workers is not None, "--on-bad-image skip": args.on_bad_image == "skip",
@@ -99,8 +101,9 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     work_dir = Path(args.work_dir or Path(path).parent)
     out = args.out or work_dir / "merged"
     inputs = [data / IMAGES, data / "labelTxt", *(args.labels or [])]
-    # None without --report; an empty string for --report without DIR
-    report = None if args.report is None else args.report or work_dir / "report"
+    report = args.report  # None without --report; an empty string for --report without DIR
+    if report == "":
+        report = work_dir / "report"
     check_outputs(filter(None, (out, report)), filter(None, (args.submission,)), inputs)
     if report is not None:
         from rotated_atss.report.build import check_report_folder
@@ -117,9 +120,10 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
         detector, data, detector.classes, result_options, label_folders=args.labels, pixels=detector.pixels,
         progress=False if args.quiet else None, log=log,
     )  # fmt: skip
+    written_report = str(report) if report and metrics else None  # without labels, no report is written
     print_result(
         {"result": "test", "checkpoint": path, "metrics": replace_nonfinite(metrics) or None, "out": str(out),
-         "submission": args.submission, "report": str(report) if report and metrics else None}
+         "submission": args.submission, "report": written_report}
     )  # fmt: skip
     return 0
 

@@ -22,29 +22,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
     parser.add_argument(
         "--data", metavar="DIR",
-        help="folder of tiles, folder of train/ (or trainval/) and val/ with tiles, or folder of a COCO dataset "
-        "(default: that of the config)",
+        help="folder of tiles, folder with tiles in its subfolders train (or trainval) and val, or folder of a COCO "
+        "dataset (default: the data folder of the config)",
     )  # fmt: skip
     parser.add_argument(
         "--epochs", type=int, metavar="N",
-        help="number of epochs; learning rate schedules are scaled in proportion (default: that of the config)",
+        help="number of epochs; learning rate schedules are scaled in proportion (default: as in the config)",
     )  # fmt: skip
     parser.add_argument("--work-dir", metavar="DIR", help="folder for checkpoints and logs (default: work_dirs/CONFIG)")
     parser.add_argument(
         "--overwrite", action="store_true",
-        help="remove the checkpoints of an earlier training from the work folder when the training starts",
+        help="remove the checkpoints of an earlier training run from the work folder when this run starts",
     )  # fmt: skip
     _add_start_arguments(parser)
     parser.add_argument("--amp", action="store_true", help="train in mixed precision (bfloat16) on CPU or CUDA")
     parser.add_argument(
         "--compile", action="store_true",
-        help="compile backbone and neck with torch.compile: slow first steps, faster later ones; needs a C++ compiler",
+        help="compile backbone and neck with torch.compile, which slows down the first steps and speeds up the later "
+        "ones; needs a C++ compiler",
     )  # fmt: skip
     parser.add_argument(
         "--on-nonfinite-loss", choices=("stop", "skip"),
-        help="what to do after a batch with a loss or gradient that is not finite, which is always written to "
-        "WORK_DIR/nonfinite_iter_N.pth for `rotated-atss replay`: stop, or skip the batch (default: as in the config, "
-        "which is stop)",
+        help="what to do when the loss or a gradient of a batch is not finite: stop, or skip the batch (default: as in "
+        "the config, which is stop). In both cases the batch is written to WORK_DIR/nonfinite_iter_N.pth for "
+        "`rotated-atss replay`",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, metavar="N", help="random seed")
     parser.add_argument("--deterministic", action="store_true", help="use deterministic algorithms only")
@@ -57,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--log-to", metavar="NAMES",
-        help="where to log losses, AP and pictures of validations, in addition to the work folder: tensorboard, wandb, "
-        "mlflow, clearml, separated by commas, or none (default: as in the config, which is tensorboard)",
+        help="where to log losses, AP and validation pictures in addition to the work folder: none, or one or more of "
+        "tensorboard, wandb, mlflow and clearml, separated by commas (default: as in the config, which is tensorboard)",
     )  # fmt: skip
     add_shared_arguments(parser)
 
@@ -87,8 +88,8 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_argument(parser)
     parser.add_argument(
         "--workers", type=_parse_num_workers, metavar="N",
-        help="data loading processes per GPU (default: the config's value, and on a GPU at least the smaller of 8 and "
-        "the number of cores per GPU); results with a fixed seed do not depend on it",
+        help="data loading processes per GPU; with a fixed seed, the results do not depend on this number (default: "
+        "the value in the config; on a GPU, this value is raised to min(8, cores per GPU) if it is smaller)",
     )  # fmt: skip
     parser.add_argument(
         "--on-bad-image", choices=("stop", "skip"), default="stop",
@@ -104,7 +105,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def set_local_rank(args: argparse.Namespace) -> None:
-    """Set ``LOCAL_RANK`` for a launcher that passes --local-rank instead of setting it as torchrun does."""
+    """Set ``LOCAL_RANK`` from --local-rank for launchers that, unlike torchrun, pass the option and set no variable."""
     if args.launcher != "none":
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
 

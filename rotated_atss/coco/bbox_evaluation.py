@@ -11,7 +11,7 @@ from rotated_atss.coco.instances import Instances
 from rotated_atss.errors import UserError
 
 _IOU_50, _IOU_75 = 0, 5  # indices into COCO's IoU thresholds 0.50, 0.55, ..., 0.95
-MAX_DETS = (1, 10, 100)  # detections per image and class that COCO's metrics count
+MAX_DETS = (1, 10, 100)  # COCO's limits of the number of detections per image and class
 AREAS = ("all", "small", "medium", "large")
 """Size ranges of objects by area: all, below 32^2, 32^2 to 96^2, and above 96^2 square pixels."""
 _ALL_SIZES = AREAS.index("all")
@@ -93,7 +93,7 @@ def check_max_dets(max_dets: Sequence[int]) -> tuple[int, ...]:
 
 
 def _build_coco_dict(instances: Instances) -> dict:
-    """Convert ``instances`` to a dictionary for faster-coco-eval. It changes the entries, so they are copied."""
+    """Convert ``instances`` to a dictionary that faster-coco-eval may change: the entries are copied."""
     return {
         "images": [{"id": image.id, "width": image.width, "height": image.height} for image in instances.images],
         # numbered from 1, because the evaluation treats a match with the annotation id 0 as no match

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# the 80 categories with boxes in instances_train2017.json, by id
+# the 80 categories of instances_train2017.json, in the order of their ids
 COCO_CLASSES = (
     *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
     *("fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow"),

@@ -74,7 +74,9 @@ def format_table(result: CocoResult, per_class: bool = False) -> str:
     lines.append(f"{counts}; '-': no such object in the ground truth")
     if not result.detections:
         lines.append("warning: there are no detections")
-    return "\n".join(lines + (_format_class_lines(result) if per_class else []))
+    if per_class:
+        lines += _format_class_lines(result)
+    return "\n".join(lines)
 
 
 def result_to_json(result: CocoResult) -> dict:
@@ -94,7 +96,8 @@ def result_to_json(result: CocoResult) -> dict:
 
 def _format_class_lines(result: CocoResult) -> list[str]:
     width = max(map(len, result.per_class), default=0) + 2
-    settings = f"(IoU 0.50:0.95 and 0.50, area all, max_dets {result.rows[0].max_dets})"
+    ap_row = result.rows[0]  # AP by class is computed with the same max_dets as AP
+    settings = f"(IoU 0.50:0.95 and 0.50, area all, max_dets {ap_row.max_dets})"
     lines = ["", f"{'class':<{width}}{'AP':>7}{'AP50':>8}   {settings}"]
     for name, (ap, ap50) in result.per_class.items():
         lines.append(f"{name:<{width}}{_format_value(ap):>7}{_format_value(ap50):>8}")

@@ -78,7 +78,7 @@ def read_instances(path: str | Path) -> Instances:
 
     Boxes with a side below one pixel and boxes outside their image are left out of ``objects`` and listed in
     ``dropped``. Boxes that extend beyond their image by at least :data:`CLIP_TOLERANCE_PX` are listed in ``clipped``. A
-    file without ``annotations`` is a test set.
+    file without ``annotations`` is assumed to describe a test set.
 
     Raises:
         UserError: The file is missing, not JSON or not in this format, an id occurs twice, or an annotation refers to
@@ -176,17 +176,18 @@ def category_ids(instances: Instances, classes: Sequence[str]) -> list[int]:
     if isinstance(classes, str) or len(set(classes)) < len(classes):
         hint = "write a single class as classes=('name',)" if isinstance(classes, str) else "list each class once"
         raise UserError(f"the config's classes {classes!r:.80} are not distinct names", hint=hint)
-    ids = {name: category_id for category_id, name in instances.categories.items()}
-    missing = [name for name in classes if name not in ids]
+    id_by_name = {name: category_id for category_id, name in instances.categories.items()}
+    missing = [name for name in classes if name not in id_by_name]
     if missing:
-        names = f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"
+        ellipsis = ", ..." if len(missing) > 3 else ""
+        names = ", ".join(missing[:3]) + ellipsis
         verb = is_or_are(len(missing))
         raise UserError(
             f"{len(missing)} of {len(classes)} classes of the config {verb} not in this file ({names})",
             where=instances.path,
-            hint=f"set metainfo.classes of the dataset; the file has {_join_names(ids)}",
+            hint=f"set metainfo.classes of the dataset; the file has {_join_names(id_by_name)}",
         )
-    return [ids[name] for name in classes]
+    return [id_by_name[name] for name in classes]
 
 
 def reject_missing_images(instances: Instances, folder: str | Path) -> None:
@@ -201,12 +202,13 @@ def reject_missing_images(instances: Instances, folder: str | Path) -> None:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     reject_missing_images(instances, folder)
         Traceback (most recent call last):
-        rotated_atss.errors.UserError: ...a.png: no such image, listed in a.json (1 of 1 is missing) ...
+        rotated_atss.errors.UserError: ...a.png: no such image, but a.json lists it (1 of 1 is missing) ...
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError("no such folder of images", where=folder, hint=f"{instances.path} lists its files")
-    names_by_folder: dict[Path, set[str]] = {}  # a folder is listed once, which is faster than testing each file
+        raise UserError("no such folder of images", where=folder, hint=f"{instances.path} lists images of this folder")
+    # Each folder is read once, because this is faster than a test of each file.
+    names_by_folder: dict[Path, set[str]] = {}
     missing = []
     for image in instances.images:
         path = folder / image.file_name
@@ -217,7 +219,7 @@ def reject_missing_images(instances: Instances, folder: str | Path) -> None:
     if missing:
         counts = f"{len(missing)} of {len(instances.images)} {is_or_are(len(missing))} missing"
         raise UserError(
-            f"no such image, listed in {instances.path} ({counts})",
+            f"no such image, but {instances.path} lists it ({counts})",
             where=missing[0],
             hint="check data_prefix.img",
         )
@@ -287,6 +289,7 @@ def _reject_duplicates(kind: str, values: Iterable, path: Path) -> None:
 
 
 def _join_names(names: Iterable[str], limit: int = 8) -> str:
-    """Join names for a message; if there are more than ``limit``, name only the first ones and the total."""
+    """Join names for a message. Of more than ``limit`` names, join the first ``limit`` and append the total number."""
     names = list(names)
-    return ", ".join(names[:limit]) + (f", ... ({len(names)} in all)" if len(names) > limit else "")
+    text = ", ".join(names[:limit])
+    return text if len(names) <= limit else f"{text}, ... ({len(names)} in all)"

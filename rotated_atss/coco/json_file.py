@@ -10,7 +10,7 @@ from typing import Any
 from rotated_atss.errors import UserError, printable
 from rotated_atss.io.files import read_bytes
 
-_MAX_INTEGER = 2**63 - 1  # int64
+_MAX_INTEGER = 2**63 - 1  # the largest int64; larger integers do not fit in NumPy and torch arrays
 
 
 def read_json(path: str | Path) -> Any:
@@ -31,7 +31,8 @@ def read_json(path: str | Path) -> Any:
     except json.JSONDecodeError as error:
         message = f"not valid JSON: {error.msg} at column {error.colno}"
         raise UserError(message, where=f"{path}:{error.lineno}", hint="check that the file is complete") from error
-    except (ValueError, RecursionError, OverflowError) as error:  # not UTF-8, nested too deeply, huge integers
+    # The file is not UTF-8, is nested too deeply, or contains an integer with too many digits.
+    except (ValueError, RecursionError, OverflowError) as error:
         raise UserError(f"not valid JSON: {error}", where=path) from error
 
 
@@ -45,7 +46,7 @@ def get_integer(entry: Any, key: str, label: str, path: str | Path) -> int:
         path: Path of the file for error messages.
 
     Raises:
-        UserError: The entry is not an object, has no such key, or the value is not an integer that fits in int64.
+        UserError: The entry is not an object or has no such key, or the value is not an integer that fits in int64.
 
     Example:
         >>> get_integer({"id": 7.0}, "id", "images[0]", "instances.json")

@@ -15,7 +15,7 @@ from rotated_atss.io.numbers import shortest_float64
 
 # ids between 1 and 90 that none of COCO's 80 categories has
 _UNUSED_IDS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
-# A list of 80 classes is assumed to be that of COCO if its first and last names are these.
+# A list of 80 classes that starts and ends with these names is assumed to be COCO's list.
 _FIRST_AND_LAST_CLASS = ("person", "toothbrush")
 
 
@@ -83,18 +83,18 @@ def match_image_ids(file_names: Sequence[str], instances: Instances) -> dict[str
         >>> match_image_ids(["a.png"], Instances(Path("a.json"), [CocoImage(7, "val/a.png", 20, 20)], {}, None))
         {'a.png': 7}
     """
-    ids: dict[str, int] = {}
+    id_by_name: dict[str, int] = {}
     for image in instances.images:
         name = Path(image.file_name).name
-        if name in ids and name in file_names:
+        if name in id_by_name and name in file_names:
             raise UserError(f"two images have the file name {quote(name)}", where=instances.path)
-        ids[name] = image.id
-    missing = [name for name in file_names if name not in ids]
+        id_by_name[name] = image.id
+    missing = [name for name in file_names if name not in id_by_name]
     if missing:
         counts = f"{len(missing)} of {count_of(len(file_names), 'image')}"
         what = f"{counts} {is_or_are(len(missing))} not listed in this file, first {quote(missing[0])}"
         raise UserError(what, where=instances.path, hint="give the annotations of these images")
-    return {name: ids[name] for name in file_names}
+    return {name: id_by_name[name] for name in file_names}
 
 
 def default_category_ids(classes: Sequence[str]) -> list[int]:
@@ -112,8 +112,8 @@ def default_category_ids(classes: Sequence[str]) -> list[int]:
 def ids_path(results: str | Path) -> Path:
     """Return the path of the ids file of a results JSON.
 
-    The ids file lists the image and category ids with their names. ``predict --json`` writes it if no instances JSON is
-    given, so that it has to assign the ids.
+    The ids file lists the image and category ids with their names. Without an instances JSON, ``predict --json``
+    assigns the ids itself and writes them to this file.
 
     Example:
         >>> ids_path("results.json").name
@@ -134,7 +134,9 @@ def _check_ids_file(path: Path, instances: Instances) -> None:
     file_names = {image.id: Path(image.file_name).name for image in instances.images}
     for kind, key, names in (("images", "file_name", file_names), ("categories", "name", instances.categories)):
         entries = content.get(kind) if isinstance(content, dict) else None
-        for entry in entries if isinstance(entries, list) else ():
+        if not isinstance(entries, list):
+            continue
+        for entry in entries:
             entry_id = get_integer(entry, "id", kind, path)
             if entry_id in names and names[entry_id] != entry.get(key):
                 what = f"{kind}: the id {entry_id} is {quote(entry.get(key))} here and {quote(names[entry_id])}"
@@ -168,7 +170,7 @@ def read_results(path: str | Path, instances: Instances) -> list[dict]:
     _check_ids_file(ids_path(path), instances)
     image_ids = set(instances.image_ids)
     return [
-        _parse_detection(entry, f"detection {index}", image_ids, instances, Path(path))
+        _parse_detection(entry, f"detections[{index}]", image_ids, instances, Path(path))
         for index, entry in enumerate(content)
     ]
 

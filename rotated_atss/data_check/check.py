@@ -39,7 +39,7 @@ class DataReport:
         num_compared: Number of images outside the dataset (``against`` of :func:`check_data`) that were compared with
             its images.
         seconds: Wall time.
-        unfinished: Shards that have not read all of their files. If there are any, the other attributes are empty.
+        unfinished: Shards that have not read all of their files. If there are any, nothing is reported about the data.
     """
 
     problems: list[Problem]
@@ -87,12 +87,12 @@ def check_data(
 
     Args:
         parts: The parts, such as train and val.
-        against: Further image folders, which are only compared with the images of ``parts``.
+        against: Further image folders, whose images are only compared with the images of ``parts``.
         label_format: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
-        classes: Accepted class names. None accepts any name, and reports pairs of names that are almost equal.
+        classes: Accepted class names. None accepts any name, and reports pairs of names that are almost the same.
         class_column: For vector files in map coordinates: the attribute column with the class.
         class_name: For vector files in map coordinates: the class of all objects, instead of a column.
-        decode: Decode all pixels. Without it, damaged pixels and copies in another file format are not found.
+        decode: Decode all pixels. If False, damaged pixels and copies in another file format are not found.
         workers: Number of processes; None uses one per core. The report does not depend on it.
         scheduler: Address of a Dask scheduler, whose workers read the files instead of local processes. Paths must then
             be absolute.
@@ -103,7 +103,7 @@ def check_data(
             the whole dataset; the others return a report with only ``unfinished``.
 
     Raises:
-        UserError: A folder is missing or empty, no label file has a known format, or ``records`` are those of another
+        UserError: A folder is missing or empty, no label file has a known format, or ``records`` belongs to another
             check.
 
     Example:
@@ -144,7 +144,7 @@ class _PartFiles:
         part: The part, still without the reports of its image and label files.
         image_paths: Image files.
         label_paths: Label files.
-        problems: Problems that listing the images shows: bad image names and missing images.
+        problems: Problems found while the images were listed: bad image names and missing images.
     """
 
     part: CheckedPart
@@ -184,7 +184,8 @@ def _make_jobs(
     image_groups = (*(part_files.image_paths for part_files in files_by_part), *compared_images.values())
     images = dict.fromkeys(path for group in image_groups for path in group)
     jobs = list(image_jobs(images, decode=decode, files_per_job=1 if one_image_per_job else FILES_PER_JOB))
-    parts_by_labels: dict[Path | None, list[_PartFiles]] = {}  # by label folder, so that a shared folder is read once
+    # The parts are grouped by their labels, so that a label folder that several parts share is read once.
+    parts_by_labels: dict[Path | None, list[_PartFiles]] = {}
     for part_files in files_by_part:
         parts_by_labels.setdefault(part_files.part.source.labels, []).append(part_files)
     for sharing_parts in parts_by_labels.values():

@@ -1,4 +1,4 @@
-"""Find misspelled class names, which almost equal a name of a class list or another name of the dataset."""
+"""Find misspelled class names: names that are almost the same as a name in a class list or in the dataset."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from itertools import combinations
 from rotated_atss.dota.datasets import DATASETS
 
 RARE_FRACTION = 0.01
-"""A name that almost equals another name counts as misspelled if it has at most this fraction of the objects of that
-name."""
+"""Of two class names that are almost the same, the rarer name counts as misspelled if it has at most this many times as
+many objects as the other name."""
 
 _NAMES_OF_DATASETS = frozenset(name for dataset in DATASETS.values() for name in dataset.classes)
-_LONG_NAME = 6  # names of at least this many letters can have two misspelled letters, shorter ones only one
+_LONG_NAME_LENGTH = 6  # names of at least this many letters can have two misspelled letters, shorter names only one
 
 
 def find_misspelled(name: str, classes: Sequence[str]) -> str | None:
@@ -47,8 +47,9 @@ def find_misspelled(name: str, classes: Sequence[str]) -> str | None:
 def find_similar(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """Yield pairs of class names of a dataset that seem to mean the same class, the rarer name first.
 
-    Names are similar by the rules of :func:`find_misspelled`, but classes of known datasets are compared, too. If
-    letters differ, the rarer name must have at most ``RARE_FRACTION`` of the objects of the other one.
+    Names are similar by the rules of :func:`find_misspelled`, without its exception for classes of known datasets. If
+    the names differ in more than case and separators, the rarer name must have at most ``RARE_FRACTION`` times as many
+    objects as the other name.
 
     Args:
         counts: Number of objects by class name.
@@ -67,9 +68,10 @@ def find_similar(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
 def _distance(name: str, other_name: str) -> int | None:
     """Return the number of letters in which two names differ; None if they are too different for a misspelling."""
     first, second = _fold(name), _fold(other_name)
-    if _digits(first) != _digits(second) or first[:1] != second[:1]:  # such as A320 and A330, or bicycle and tricycle
+    # Names with different digits (A320, A330) or first letters (bicycle, tricycle) are different classes.
+    if _digits(first) != _digits(second) or first[:1] != second[:1]:
         return None
-    limit = 2 if len(first) >= _LONG_NAME else 1
+    limit = 2 if len(first) >= _LONG_NAME_LENGTH else 1
     distance = _edit_distance(first, second, limit)
     return distance if distance <= limit else None
 
@@ -91,6 +93,6 @@ def _edit_distance(first: str, second: str, limit: int) -> int:
     for i, letter in enumerate(first, start=1):
         diagonal, row[0] = row[0], i
         for j, other_letter in enumerate(second, start=1):
-            # a letter of ``first`` deleted, a letter of ``second`` inserted, or one replaced by the other
+            # Delete a letter of ``first``, insert a letter of ``second``, or replace the one by the other.
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (letter != other_letter))
     return row[-1]

@@ -40,7 +40,8 @@ def parse_image_with_sizes(
         sizes: Width and height in pixels by file name, as read from image files.
 
     Returns:
-        The image; None if the entry is malformed apart from its size, or the size is not in ``sizes``.
+        The image. None if a value other than the size is malformed, or if the size is malformed and ``sizes`` does not
+        contain the file.
 
     Example:
         >>> entry = {"id": 1, "file_name": "a.png", "width": "20", "height": 10}
@@ -53,8 +54,9 @@ def parse_image_with_sizes(
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if not isinstance(name, str) or name not in sizes:
             return None
+    width, height = sizes[name]
     try:
-        return parse_image({**entry, **dict(zip(("width", "height"), sizes[name]))}, index, path)
+        return parse_image({**entry, "width": width, "height": height}, index, path)
     except UserError:
         return None
 
@@ -94,7 +96,7 @@ def parse_annotation(entry: Any, position: str, path: Path) -> tuple[int, int, i
         path: The file, for error messages.
 
     Raises:
-        UserError: An id is no integer, or the box is not four finite numbers.
+        UserError: An id is not an integer, or the box is not four finite numbers.
 
     Example:
         >>> entry = {"id": 5, "image_id": 1, "category_id": 2, "bbox": [1, 2, 5, 5]}
@@ -106,9 +108,9 @@ def parse_annotation(entry: Any, position: str, path: Path) -> tuple[int, int, i
 
 
 def find_malformed_values(entry: Mapping[str, Any]) -> dict[str, str]:
-    """Return an error message for each of ``area`` and ``segmentation`` of an annotation that is malformed, by key.
+    """Check ``area`` and ``segmentation`` of an annotation, and return an error message by key of each malformed value.
 
-    Training stops at a malformed area, and the conversion of labels at a malformed polygon. An empty list of polygons
+    A malformed area stops training, and a malformed polygon stops the conversion of labels. An empty list of polygons
     and a mask in run-length encoding are accepted.
 
     Example:
@@ -144,7 +146,7 @@ def find_object_problems(
     Example:
         >>> image = CocoImage(1, "a.png", width=20, height=20)
         >>> list(find_object_problems({"area": -1}, [1, 2, 5, 5], "ship", image))
-        [('wrong-area', "the 'ship' of a.png has the area '-1', its box has 25")]
+        [('wrong-area', "the 'ship' of a.png has the area '-1', but its box has the area 25")]
     """
     x, y, w, h = bbox
     subject = f"the {quote(name)} of {image.file_name}"
@@ -163,11 +165,12 @@ def find_object_problems(
         yield "partly-outside", f"{subject} extends {excess_px:.3g} px beyond the image of {image_size}"
     area = entry.get("area", w * h)
     if "area" not in malformed_keys and (area < 0 or area > w * h * AREA_TOLERANCE):
-        yield "wrong-area", f"{subject} has the area {quote(area)}, its box has {w * h:g}"
+        yield "wrong-area", f"{subject} has the area {quote(area)}, but its box has the area {w * h:g}"
     crowd, segmentation = entry.get("iscrowd", 0), entry.get("segmentation")
     if crowd not in (0, 1):
         yield "wrong-crowd", f"{subject} has iscrowd {quote(crowd)}"
     elif crowd and isinstance(segmentation, list) and "segmentation" not in malformed_keys:
+        # COCO stores the mask of a crowd in run-length encoding, which is an object and not a list.
         yield "wrong-crowd", f"{subject} is a crowd with polygons"
 
 

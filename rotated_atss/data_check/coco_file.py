@@ -28,7 +28,8 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.images import image_size
 
 _LISTS = ("images", "annotations", "categories")
-# where the first annotation is in the file, such as "annotations[3]", by (image id, *bbox) and then by category name
+# (image id, *bbox) -> category name -> position of the first annotation with this image, box and category, such as
+# "annotations[3]"
 _FirstPositions = dict[tuple[float, ...], dict[str, str]]
 
 
@@ -70,7 +71,7 @@ def check_coco_file(path: Path, classes: Sequence[str] | None = None, images: Pa
     Args:
         path: The file.
         classes: Expected category names; None accepts any.
-        images: Folder of the images, from which the size is read if an entry has no valid size. None reads no images.
+        images: Image folder. If an entry has no valid size, the size is read from its image file. None reads no images.
 
     Example:
         >>> import tempfile
@@ -101,7 +102,8 @@ def _parse_or_report(report: CocoReport, position: str, parse: Callable[[], Any]
     """Call a parser of an entry and return its result; if it raises, report a malformed entry and return None."""
     try:
         return parse()
-    except UserError as error:  # its message repeats the position
+    except UserError as error:
+        # The message starts with the position, which add_problem adds, too.
         message = error.what.removeprefix(f"{position}: ").removeprefix(f"{position} ")
         report.add_problem("malformed-entry", position, message)
         return None
@@ -131,12 +133,12 @@ def _parse_with_actual_image_size(report: CocoReport, entry: Any, index: int, fo
     """Parse an entry with the size of the image file instead of its malformed size, and record this size.
 
     Returns:
-        The image; None if the entry is malformed apart from its size, or the image file cannot be read.
+        The image. None if a value other than the size is malformed, or if the image file cannot be read.
     """
     name = entry.get("file_name") if isinstance(entry, dict) else None
     if folder is None or not isinstance(name, str):
         return None
-    # parse with a placeholder size first: if the rest of the entry is malformed, the image file need not be read
+    # The entry is first parsed with a placeholder size, because the image is not needed if another value is malformed.
     if parse_image_with_sizes({**entry, "width": 1, "height": 1}, index, report.path, {}) is None:
         return None
     try:
@@ -180,7 +182,8 @@ def _check_categories(report: CocoReport, entries: Sequence[Any], classes: Seque
 def _check_annotations(report: CocoReport, entries: Sequence[Any], classes: Sequence[str] | None) -> None:
     ids: set[int] = set()
     first_positions: _FirstPositions = {}
-    # duplicates are found by corrected category names, because a cleaned copy merges categories of the same name
+    # Duplicates are found by corrected category names, because a cleaned copy merges categories whose corrected names
+    # are the same.
     corrected_names = {category_id: correct_category(name, classes) for category_id, name in report.categories.items()}
     for index, entry in enumerate(entries):
         position = f"annotations[{index}]"
@@ -221,8 +224,8 @@ def _check_repeated(report: CocoReport, position: str, name: str, positions_by_n
         report: Report to which problems are added.
         position: Position of the annotation.
         name: Category name of the annotation.
-        positions_by_name: Position of the first annotation with this image and box, by category name. The annotation
-            is added.
+        positions_by_name: Position of the first annotation with this image and box, by category name. If there is none
+            with this name, ``position`` is added.
     """
     if name in positions_by_name:
         what = f"the {quote(name)} has the same image and box as {positions_by_name[name]}"

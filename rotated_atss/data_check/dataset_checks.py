@@ -1,4 +1,4 @@
-"""Find problems that only a comparison of files shows: in pairs of image and labels, and between parts."""
+"""Compare the files of a dataset to find problems in pairs of image and labels, and between parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rotated_atss.data_check.parts import CheckedPart, image_name, report_shared
 from rotated_atss.data_check.problems import Problem
 from rotated_atss.dota.classes import hyphenate
 from rotated_atss.dota.folders import IMAGE_SUFFIXES, list_files
-from rotated_atss.errors import quote
+from rotated_atss.errors import count_of, quote
 from rotated_atss.label_formats.convert import where_of
 from rotated_atss.label_formats.records import ImageLabels
 
@@ -31,7 +31,7 @@ def find_problems(
 
     Args:
         parts: The parts, with the reports of their files.
-        against: Reports of further images by folder, which are only compared with those of the parts.
+        against: Reports of further images, by folder. These images are only compared with the images of the parts.
         classes: Accepted class names; None accepts any.
         counts: Number of objects by class name, as :func:`count_classes` returns it.
 
@@ -83,32 +83,35 @@ def divide_shared_labels(parts: Sequence[CheckedPart]) -> None:
         >>> [len(part.labels) for part in parts]
         [0, 1]
     """
-    # the values are indices of parts; the label folder is None for parts without labels
-    first_part: dict[Path | None, int] = {}  # by label folder
-    part_of_image: dict[Path | None, dict[str, int]] = {}  # by label folder, then by name of the image
+    # The values are indices into ``parts``. The keys are label folders (None for parts without labels).
+    first_index_by_labels: dict[Path | None, int] = {}
+    image_indices_by_labels: dict[Path | None, dict[str, int]] = {}  # the inner keys are image names without suffix
     for index, part in enumerate(parts):
-        first_part.setdefault(part.source.labels, index)
-        part_by_name = part_of_image.setdefault(part.source.labels, {})
+        first_index_by_labels.setdefault(part.source.labels, index)
+        index_by_image = image_indices_by_labels.setdefault(part.source.labels, {})
         for path in part.images:
-            part_by_name.setdefault(path.stem, index)
+            index_by_image.setdefault(path.stem, index)
     for index, part in enumerate(parts):
-        default_part, part_by_name = first_part[part.source.labels], part_of_image[part.source.labels]
+        first_index = first_index_by_labels[part.source.labels]
+        index_by_image = image_indices_by_labels[part.source.labels]
         part_reports = []
         for report in part.labels:
             part_records = tuple(
                 record
                 for record in report.records
-                if part_by_name.get(image_name(record, part.format_name), default_part) == index
+                if index_by_image.get(image_name(record, part.format_name), first_index) == index
             )
-            if part_by_name.get(report.path.stem, default_part) == index:
+            if index_by_image.get(report.path.stem, first_index) == index:
                 part_reports.append(replace(report, records=part_records))
-            elif part_records:  # the file has labels of several parts; its own problems stay in the other part
+            elif part_records:
+                # The file has labels of several parts. Its problems are reported once, in the part to which the
+                # name of the file belongs.
                 part_reports.append(replace(report, records=part_records, problems=()))
         part.labels = part_reports
 
 
 def count_classes(parts: Sequence[CheckedPart]) -> Counter[str]:
-    """Return the number of objects by class name. In the names of label files, hyphens replace spaces.
+    """Return the number of objects by class name. In class names from label files, spaces are replaced by hyphens.
 
     Example:
         >>> count_classes([])
@@ -142,8 +145,9 @@ def _part_problems(part: CheckedPart, classes: Sequence[str] | None) -> Iterator
     yield from report_unpaired(part.source, list(part.images), sources, damaged_names)
     sizes = {path.stem: image.size for path, image in part.images.items()}
     for name, record in records.items():
-        if record.size is not None and sizes.get(name) not in (None, record.size):
-            yield _size_problem(str(record.source), record.name, record.size, sizes[name])
+        image_size = sizes.get(name)
+        if record.size is not None and image_size is not None and image_size != record.size:
+            yield _size_problem(str(record.source), record.name, record.size, image_size)
     # misspelled class names are corrected first, to find the duplicates that a cleaned copy would have
     corrected = [replace(record, classes=correct_classes(record.classes, classes)) for record in records.values()]
     yield from check_objects(corrected, [sizes.get(name) for name in records])
@@ -155,13 +159,13 @@ def _wrong_coco_sizes(part: CheckedPart) -> Iterator[Problem]:
     for image in part.coco.images.values():
         report = part.images.get(part.source.images / image.file_name)
         labeled_size = (image.width, image.height)
-        if report is not None and report.size not in (None, labeled_size):
+        if report is not None and report.size is not None and report.size != labeled_size:
             yield _size_problem(str(part.coco.path), image.file_name, labeled_size, report.size)
 
 
-def _size_problem(where: str, name: str, labeled_size: tuple[int, int], actual_size: tuple[int, int] | None) -> Problem:
-    actual = "unknown" if actual_size is None else f"{actual_size[0]} x {actual_size[1]}"
-    what = f"{name} is {actual} px, the labels state {labeled_size[0]} x {labeled_size[1]}"
+def _size_problem(where: str, name: str, labeled_size: tuple[int, int], actual_size: tuple[int, int]) -> Problem:
+    actual, labeled = (f"{width} x {height} px" for width, height in (actual_size, labeled_size))
+    what = f"{name} is {actual}, but the labels state {labeled}"
     return Problem("size-mismatch", where, what)
 
 
@@ -204,7 +208,7 @@ def _images_by_set(parts: Sequence[CheckedPart]) -> dict[str, list[ImageReport]]
 
 
 def _similar_class_names(counts: Mapping[str, int], parts: Sequence[CheckedPart]) -> Iterator[Problem]:
-    """Yield a problem for each pair of almost equal class names, at the first object of the rarer one."""
+    """Yield a problem for each pair of class names that are almost the same, at the first object of the rarer name."""
     for rare, frequent in find_similar(counts):
         locations = (
             where_of(record, row)
@@ -215,5 +219,6 @@ def _similar_class_names(counts: Mapping[str, int], parts: Sequence[CheckedPart]
             if hyphenate(name) == rare
         )
         where = next(locations, str(parts[0].source.coco))  # a name that is in no label file comes from COCO JSON
-        what = f"{quote(rare)} ({counts[rare]}) is almost {quote(frequent)} ({counts[frequent]})"
+        rare_count, frequent_count = (count_of(counts[name], "object") for name in (rare, frequent))
+        what = f"{quote(rare)} ({rare_count}) is almost the same as {quote(frequent)} ({frequent_count})"
         yield Problem("similar-classes", where, what)

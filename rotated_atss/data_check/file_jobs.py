@@ -19,7 +19,7 @@ from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import ReadOptions
 
 FILES_PER_JOB = 16  # enough to hide the cost of a job, few enough for a smooth progress bar
-_JOB_BYTES = 256 << 20  # largest size of the decoded pixels of all images of a job, if it has several
+_JOB_BYTES = 256 << 20  # limit of the decoded bytes of a job's images together; a larger image gets its own job
 
 FileReport = ImageReport | LabelReport
 
@@ -34,9 +34,11 @@ class FileJob:
         classes: Class names of label files; None accepts any.
         class_column: For vector files in map coordinates: the attribute column with the class.
         class_name: For vector files in map coordinates: the class of all objects, instead of a column.
-        images: For label files: the image files, by name without suffix. Readers can need their size and georeference.
+        images: For label files: the image files, by name without suffix. The reader of a label format can need the
+            sizes and georeferences of the images.
         decode: For image files: decode all pixels.
-        memory_bytes: Estimated memory of reading one image; that of label files is negligible.
+        memory_bytes: For image files: estimated memory to read the largest image. For label files: 1, because they need
+            little memory.
     """
 
     paths: tuple[Path, ...]
@@ -86,7 +88,7 @@ def image_jobs(paths: Iterable[Path], *, decode: bool, files_per_job: int = FILE
 def label_jobs(
     label_paths: Sequence[Path], format_name: str, image_paths: Sequence[Path], options: ReadOptions
 ) -> Iterator[FileJob]:
-    """Group label files into jobs, with the images that their readers need.
+    """Group label files into jobs. Each job also has the image files that are needed to read the labels.
 
     Args:
         label_paths: The label files.
@@ -103,10 +105,10 @@ def label_jobs(
     remaining = iter(label_paths)
     while paths := tuple(islice(remaining, FILES_PER_JOB)):
         same_name_images = {path.stem: images_by_name[path.stem] for path in paths if path.stem in images_by_name}
-        # A file can have the objects of many images if it is the only one, or if it has map coordinates and not the
-        # name of an image.
-        has_unpaired_map = format_name in MAP_FORMATS and len(same_name_images) < len(paths)
-        needs_all_images = len(label_paths) == 1 or has_unpaired_map
+        # Two kinds of label files can have the objects of many images: a file that is the only label file, and a file
+        # in map coordinates that does not have the name of an image.
+        has_map_file_of_many_images = format_name in MAP_FORMATS and len(same_name_images) < len(paths)
+        needs_all_images = len(label_paths) == 1 or has_map_file_of_many_images
         yield FileJob(
             paths, format_name, options.classes, options.class_column, options.class_name,
             images_by_name if needs_all_images else same_name_images,

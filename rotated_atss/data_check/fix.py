@@ -22,7 +22,7 @@ class FixResult:
     """Result of writing a cleaned copy.
 
     Attributes:
-        out: The folder.
+        out: The folder of the copy.
         images: Number of images.
         objects: Number of objects.
         fixed: Number of problems that the copy no longer has, by kind.
@@ -58,8 +58,8 @@ def write_cleaned_copy(
     r"""Write a cleaned copy of a checked dataset.
 
     The copy has the folders ``images/`` and ``annotations/`` if the labels are COCO JSON, else ``images/`` and
-    ``labelTxt/`` with DOTA text. If there are several parts, each gets a folder of its own. A label file of DOTA text
-    or COCO JSON in which nothing is fixed is copied byte for byte.
+    ``labelTxt/`` with DOTA text. If there are several parts, each gets a folder of its own. If nothing is fixed in a
+    file of DOTA text or COCO JSON, the file is copied byte for byte.
 
     Args:
         report: Result of :func:`rotated_atss.data_check.check.check_data`.
@@ -68,7 +68,7 @@ def write_cleaned_copy(
         copy_images: Copy the images instead of linking to them.
 
     Raises:
-        UserError: ``out`` is not empty or overlaps an input, it cannot be written, or a COCO file cannot be read.
+        UserError: ``out`` is not empty, overlaps an input or cannot be written, or a COCO file cannot be read.
 
     Example:
         >>> import tempfile
@@ -103,7 +103,7 @@ def write_cleaned_copy(
 
 
 def check_fix_output(parts: Sequence[DataPart], out: str | Path) -> None:
-    """Raise an error if no cleaned copy can be written. Call this before the check, which can take long.
+    """Raise an error if no cleaned copy can be written. Call this before the check, which can take a long time.
 
     Raises:
         UserError: ``out`` is not empty or overlaps an input.
@@ -125,7 +125,8 @@ def _write_part(
     if part.coco is not None:
         return write_coco_part(part, target, classes, copy_images=copy_images)
     fixable = [problem for problem in report.problems if KINDS[problem.kind].fix]
-    changed_files = {problem.to_json()["path"] for problem in fixable}  # to_json splits path and line
+    # problem.where can be "path:line"; to_json returns the path alone.
+    changed_files = {problem.to_json()["path"] for problem in fixable}
     return write_label_part(part, target, changed_files, classes, copy_images=copy_images)
 
 
@@ -138,7 +139,8 @@ def _part_names(parts: Sequence[DataPart]) -> list[str]:
     """Return the folder name of each part in the copy; empty if there is a single part.
 
     The name is the last path component in which all image folders differ, such as ``train`` of ``train/images``. If
-    several COCO files share an image folder, their paths are compared instead.
+    several COCO files share an image folder, their paths are compared instead. If the paths differ in no component, the
+    names are ``part1``, ``part2``, ...
     """
     if len(parts) == 1:
         return [""]

@@ -1,4 +1,4 @@
-"""Write the cleaned copy of one part of a dataset that has COCO JSON. Unknown keys are kept."""
+"""Write the cleaned copy of a dataset part whose labels are COCO JSON. Unknown keys are kept."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def write_coco_part(
     if unreadable is not None:
         raise UserError(unreadable.message, where=unreadable.where, hint="no cleaned copy can be written")
     content = read_json(path)
-    reports = {name: part.images.get(part.source.images / name) for name in _file_names(content, path, part.coco.sizes)}
+    old_names = _file_names(content, path, part.coco.sizes)
+    reports = {name: part.images.get(part.source.images / name) for name in old_names}
     readable = {name: report for name, report in reports.items() if report is not None and report.size is not None}
     new_names = {name: _with_suffix(name, report.suffix) for name, report in readable.items()}
     cleaned = clean_instances(content, path, new_names, classes, part.coco.sizes)
@@ -77,7 +78,9 @@ def clean_instances(
     classes: Sequence[str] | None = None,
     sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, Any]:
-    """Fix the problems of an instances JSON whose kinds have a ``coco_fix``, and return the new content.
+    """Return the content of an instances JSON with its problems fixed.
+
+    A problem is fixed if its kind has a ``coco_fix`` (:data:`rotated_atss.data_check.kinds.KINDS`).
 
     Entries that are not removed keep all their keys, including unknown ones, except a malformed ``segmentation``.
     Crowds are treated like other annotations, and ``iscrowd`` is never changed.
@@ -128,7 +131,7 @@ def _clean_images(
     cleaned: list[tuple[dict[str, Any], CocoImage]] = []
     seen_ids: set[int] = set()
     new_ids: dict[int, int] = {}
-    first_ids: dict[str, int] = {}  # by normalized file name
+    first_id_by_file: dict[str, int] = {}  # the keys are normalized file names
     for index, entry in enumerate(entries):
         image = parse_image_with_sizes(entry, index, path, sizes)
         if image is None or image.id in seen_ids:
@@ -136,7 +139,7 @@ def _clean_images(
         seen_ids.add(image.id)
         if image.file_name not in file_names:
             continue
-        new_ids[image.id] = first_ids.setdefault(normalize_file_name(image.file_name), image.id)
+        new_ids[image.id] = first_id_by_file.setdefault(normalize_file_name(image.file_name), image.id)
         if new_ids[image.id] == image.id:
             changes = {"file_name": file_names[image.file_name], "width": image.width, "height": image.height}
             cleaned.append((_with_values(entry, **changes), image))
@@ -153,7 +156,7 @@ def _clean_categories(
     cleaned: list[dict[str, Any]] = []
     seen_ids: set[int] = set()
     new_ids: dict[int, int] = {}
-    first_ids: dict[str, int] = {}  # by name
+    first_id_by_name: dict[str, int] = {}
     for index, entry in enumerate(entries):
         try:
             category_id = get_integer(entry, "id", f"categories[{index}]", path)
@@ -164,7 +167,7 @@ def _clean_categories(
             continue
         seen_ids.add(category_id)
         corrected = correct_category(name, classes)
-        new_ids[category_id] = first_ids.setdefault(corrected, category_id)
+        new_ids[category_id] = first_id_by_name.setdefault(corrected, category_id)
         if new_ids[category_id] == category_id:
             cleaned.append(_with_values(entry, name=corrected))
     return cleaned, new_ids
@@ -220,8 +223,8 @@ def _clean_annotations(
 def _object_area(polygons: Any, bbox: Sequence[float]) -> float:
     """Return the total area of a list of polygons in square pixels.
 
-    The area of the box is returned instead if there are no polygons, or if their area is 0 or exceeds that of the box
-    by more than :data:`AREA_TOLERANCE` allows.
+    The area of the box is returned instead if there are no polygons, or if the area of the polygons is 0 or more than
+    :data:`AREA_TOLERANCE` times the area of the box.
     """
     box_area = bbox[2] * bbox[3]
     if not isinstance(polygons, list) or not polygons:
@@ -238,9 +241,10 @@ def _polygon_area(corners: np.ndarray) -> float:
 
 def _with_values(entry: dict[str, Any], **values: Any) -> dict[str, Any]:
     """Return a copy of an entry with the given values, or the entry itself if it already has them."""
-    return entry if all(_is_same(entry.get(key), value) for key, value in values.items()) else {**entry, **values}
+    has_values = all(_is_same(entry.get(key), value) for key, value in values.items())
+    return entry if has_values else {**entry, **values}
 
 
 def _is_same(value: Any, other: Any) -> bool:
-    # True == 1, but True is not an id
+    # In Python, True equals 1. An id must not be True, so a Boolean is never the same as a number.
     return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)

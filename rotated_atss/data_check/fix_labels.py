@@ -1,4 +1,4 @@
-"""Write the cleaned copy of one part of a dataset that has label files. Labels are written as DOTA text."""
+"""Write the cleaned copy of a dataset part that has label files. The labels are written as DOTA text."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def clean_labels(record: ImageLabels, classes: Sequence[str] | None = None) -> I
     """
     names = correct_classes(record.classes, classes)
     class_numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    class_of_object = np.array([class_numbers[name] for name in names], dtype=np.int64)
-    first_equal = find_first_equal(record.polygons, class_of_object)  # per object, index of the first equal one
-    is_first = first_equal == np.arange(len(first_equal))
+    object_classes = np.array([class_numbers[name] for name in names], dtype=np.int64)
+    first_equal = find_first_equal(record.polygons, object_classes)
+    is_first = first_equal == np.arange(len(first_equal))  # an object that equals no earlier one is its own first equal
     keep = ~have_zero_area(record.polygons) & is_first
     return replace(
         record,
         polygons=make_clockwise(record.polygons[keep]),
         classes=tuple(name for name, is_kept in zip(names, keep.tolist(), strict=True) if is_kept),
         difficult=record.difficult[keep],
-        lines=record.lines[keep] if len(record.lines) else record.lines,
+        lines=record.lines[keep] if len(record.lines) else record.lines,  # empty if no line numbers were set
     )
 
 
@@ -90,11 +90,11 @@ def write_label_part(
         if record is not None:
             cleaned = clean_labels(record, classes)
             is_unchanged = part.format_name == DOTA and str(record.source) not in changed_files
-            content = read_bytes(record.source) if is_unchanged else _format(cleaned)
+            content = read_bytes(record.source) if is_unchanged else _to_dota_text(cleaned)
             write_bytes(target / "labelTxt" / f"{path.stem}.txt", content)
             counts["objects"] += len(cleaned)
     return counts
 
 
-def _format(record: ImageLabels) -> bytes:
+def _to_dota_text(record: ImageLabels) -> bytes:
     return format_labels(record.polygons, record.classes, record.difficult, header=record.header)

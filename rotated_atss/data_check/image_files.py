@@ -18,9 +18,10 @@ from rotated_atss.io.image_header import ImageHeader, UnreadableImageError, chec
 from rotated_atss.io.image_reader import open_image
 from rotated_atss.io.quiet import captured_stderr
 
-_DAMAGE_MESSAGE = re.compile("Corrupt JPEG data|Premature end of JPEG|Invalid JPEG")  # of libjpeg
-_STRIP_BYTES = 64 << 20  # decoded pixels of one strip of rows; strips are hashed one by one to limit the memory
-_SUFFIXES = {  # by file format
+# libjpeg decodes damaged files without an error, and writes one of these messages to stderr.
+_DAMAGE_MESSAGE = re.compile("Corrupt JPEG data|Premature end of JPEG|Invalid JPEG")
+_STRIP_BYTES = 64 << 20  # decoded bytes of one strip of rows; strips are hashed one by one to limit the memory
+_SUFFIXES = {  # file format -> accepted suffixes, the preferred one first
     "PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",), "WebP": (".webp",),
     "GIF": (".gif",), "JPEG 2000": (".jp2", ".j2k"),
 }  # fmt: skip
@@ -86,12 +87,13 @@ def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
         else:
             check_header(path)
     except UserError as error:
-        return ImageReport(path, bytes_hash=bytes_hash, problems=(Problem.from_error(_error_kind(path, error), error),))
+        problem = Problem.from_error(_error_kind(path, error), error)
+        return ImageReport(path, bytes_hash=bytes_hash, problems=(problem,))
     suffix, problems = _check_suffix(path, header)
     if damage:
         problems.append(Problem("damaged-pixels", str(path), f"the decoder reports: {damage}"))
     if is_uniform:
-        problems.append(Problem("uniform-image", str(path), "all pixels have one color"))
+        problems.append(Problem("uniform-image", str(path), "all pixels have the same color"))
     return ImageReport(path, size, suffix, bytes_hash, pixels_hash, is_uniform, tuple(problems))
 
 
@@ -154,7 +156,7 @@ def _hash_pixels(path: Path) -> tuple[tuple[int, int], str, bool]:
         first_color, is_uniform = None, True
         for strip in image.iter_rows(num_rows):
             first_color = strip[0, 0].copy() if first_color is None else first_color
-            # in most images the first 64 pixels differ, so that all pixels are rarely compared
+            # In most images, the first 64 pixels already differ, so the comparison of all pixels is rarely needed.
             is_uniform = is_uniform and bool((strip[0, :64] == first_color).all() and (strip == first_color).all())
             digest.update(np.ascontiguousarray(strip).data)
         return (image.width, image.height), digest.hexdigest(), is_uniform
@@ -163,10 +165,10 @@ def _hash_pixels(path: Path) -> tuple[tuple[int, int], str, bool]:
 def _check_suffix(path: Path, header: ImageHeader | None) -> tuple[str, list[Problem]]:
     """Return the suffix that fits the content of a file, and a problem if the file has another suffix."""
     file_format = _recognize_format(path) if header is None else header.file_format
-    suffixes = _SUFFIXES.get(file_format, (path.suffix.lower(),))  # of an unknown format, any suffix is accepted
+    suffixes = _SUFFIXES.get(file_format, (path.suffix.lower(),))  # if the format is unknown, any suffix is accepted
     if path.suffix.lower() in suffixes:
         return path.suffix, []
-    what = f"the content is {file_format}, the suffix is {path.suffix}"
+    what = f"the content is {file_format}, but the suffix is {path.suffix}"
     return suffixes[0], [Problem("wrong-suffix", str(path), what)]
 
 

@@ -25,7 +25,7 @@ DOTA = "dota"
 MAP_FORMATS = ("geojson", "vector")
 """Formats that can have map coordinates, so that one file can have objects of several georeferenced images."""
 
-_FILES_TO_RECOGNIZE = 100  # files from which the format of a folder is recognized
+_FILES_TO_RECOGNIZE = 100  # number of files that are read to recognize the format of a folder
 _ZERO_FLAGS = ("0", "0.0", "false", "no", "n", "none")  # difficult flags that mean 0
 
 
@@ -55,7 +55,7 @@ def guess_format(paths: Sequence[Path]) -> str:
         paths: The files. Only the first 100 are read.
 
     Raises:
-        UserError: No file is of a known format.
+        UserError: No file has a known format.
 
     Example:
         >>> import tempfile
@@ -72,8 +72,9 @@ def guess_format(paths: Sequence[Path]) -> str:
             continue
     if votes:
         return max(FORMATS, key=lambda name: votes[name])  # ties go to the first format in the registry
+    # If no format is recognized, text files are read as DOTA text, because its reader reports each malformed line.
     if any(path.suffix.lower() == ".txt" for path in paths):
-        return DOTA  # its reader reports every malformed line
+        return DOTA
     hint = f"name the format with --label-format: {', '.join(FORMATS)}"
     raise UserError("no label file of a known format", where=paths[0].parent, hint=hint)
 
@@ -84,8 +85,8 @@ def read_label_file(path: Path, format_name: str, options: ReadOptions | None = 
     Args:
         path: The file.
         format_name: A key of :data:`rotated_atss.label_formats.registry.FORMATS`.
-        options: Class names, and the images of the labels with their sizes. Its ``notes`` and ``class_order`` are not
-            used.
+        options: Class names, and the images of the labels with their sizes. ``options.notes`` and
+            ``options.class_order`` are not used.
 
     Returns:
         Objects and problems. In DOTA text, every malformed line is a problem. The readers of other formats stop at the
@@ -126,7 +127,8 @@ def join_map_reports(reports: Sequence[LabelReport]) -> list[LabelReport]:
             georeferenced image, even if the record is empty.
 
     Returns:
-        The reports with a single record per image, which is in the report of the first file with objects of the image.
+        The reports with a single record per image. The record is in the report of the first file with objects of the
+        image.
 
     Example:
         >>> record = ImageLabels("P1.tif", Path("a.gpkg"), np.zeros((1, 8)), ("ship",), np.zeros(1, int))
@@ -140,7 +142,8 @@ def join_map_reports(reports: Sequence[LabelReport]) -> list[LabelReport]:
             records_by_image.setdefault(record.image_id, []).append(record)
     joined_by_file: dict[Path, list[ImageLabels]] = {}
     for records in records_by_image.values():
-        joined = _join_records([record for record in records if len(record)] or records[:1])
+        nonempty = [record for record in records if len(record)]
+        joined = _join_records(nonempty or records[:1])
         joined_by_file.setdefault(joined.source, []).append(joined)
     return [replace(report, records=tuple(joined_by_file.get(report.path, ()))) for report in reports]
 
@@ -169,10 +172,10 @@ def correct_classes(names: Sequence[str], classes: Sequence[str] | None) -> tupl
     if classes is None:
         return tuple(map(hyphenate, names))
     accepted_names = {hyphenate(name) for name in classes}
-    corrected = {
-        name: hyphenate(name if hyphenate(name) in accepted_names else find_misspelled(name, classes) or name)
-        for name in set(names)
-    }
+    corrected = {}
+    for name in set(names):
+        intended = None if hyphenate(name) in accepted_names else find_misspelled(name, classes)
+        corrected[name] = hyphenate(intended or name)
     return tuple(corrected[name] for name in names)
 
 
@@ -205,7 +208,7 @@ def class_problem(name: str, classes: Sequence[str], where: str) -> Problem:
 def _read_dota(path: Path, data: bytes, classes: Sequence[str] | None) -> LabelReport:
     """Read DOTA text. Lines with an error are parsed again one by one to find the kind of problem of each."""
     errors: list[UserError] = []
-    # the objects of all correct lines, to which those of other lines are added one by one
+    # The first element contains the objects of all correct lines. The object of each other line is appended.
     parsed = [parse_labels(data, path, classes, errors=errors)]
     lines = data.split(b"\n") if errors else []
     problems = []
@@ -225,7 +228,7 @@ def _read_dota(path: Path, data: bytes, classes: Sequence[str] | None) -> LabelR
 def _further_class_problems(
     record: ImageLabels, classes: Sequence[str] | None, problems: Sequence[Problem]
 ) -> list[Problem]:
-    """Return the class problems that are not reported yet: those of lines with another problem, such as the flag."""
+    """Return the class problems of lines for which only another problem is reported, such as a wrong difficult flag."""
     reported_lines = {problem.where for problem in problems if problem.kind in ("misspelled-class", "unknown-class")}
     return [problem for problem in _class_problems(record, classes) if problem.where not in reported_lines]
 
@@ -245,7 +248,7 @@ def _diagnose(
     where = f"{path}:{number}"
     text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line  # byte-order mark
     labels = _parse_line(text)
-    if labels is not None:  # correct apart from the class name
+    if labels is not None:  # _parse_line accepts any class name, so only the class name is wrong
         return class_problem(labels.names[0], classes or (), where), labels
     fields = text.split()
     labels = _parse_line(b" ".join(fields[:9])) if len(fields) == 10 else None  # without the difficult flag
@@ -253,18 +256,18 @@ def _diagnose(
         return Problem.from_error("malformed-line", error), None
     flag = fields[9].decode(errors="replace")
     problem = Problem("difficult-flag", where, f"the difficult flag must be 0, 1 or 2, got {quote(flag)}")
-    return problem, replace(labels, difficult=np.array([0 if flag.lower() in _ZERO_FLAGS else 1]))
+    corrected_flag = 0 if flag.lower() in _ZERO_FLAGS else 1
+    return problem, replace(labels, difficult=np.array([corrected_flag]))
 
 
 def _parse_line(line: bytes) -> Labels | None:
     """Return the object of a line, accepting any class name; None if the line is malformed or has no object."""
-    errors: list[UserError] = []
-    labels = parse_labels(line, "", errors=errors)
+    labels = parse_labels(line, "", errors=[])  # errors are collected in the list instead of raised
     return labels if len(labels) == 1 else None
 
 
 def _line_number(error: UserError, path: Path) -> int | None:
-    """Return the line that an error names; None if it names only the file."""
+    """Return the line number in the location of an error; None if the location is only the file."""
     _, _, number = str(error.where).removeprefix(str(path)).partition(":")
     return int(number) if number else None
 

@@ -60,7 +60,7 @@ def test_empty_results_print_a_warning(files, capsys):
     [
         (lambda files: (files / "instances.json").unlink(), "instances.json: no such file"),
         (lambda files: (files / "instances.json").write_text("{"), "instances.json:1: not valid JSON"),
-        (lambda files: (files / "results.json").write_text("[{}]"), "results.json: detection 0 has no image_id"),
+        (lambda files: (files / "results.json").write_text("[{}]"), "results.json: detections[0] has no image_id"),
     ],
 )
 def test_user_error_is_one_line(files, damage, message, capsys):

@@ -105,9 +105,9 @@ def test_user_errors(folder, tmp_path, user_error):
     (tmp_path / "bad" / "P0.txt").write_text("1 2 3 4 5 6 7 8 ship 0\n1 2\n")
     (tmp_path / "bad.json").write_text('{"images": []}')
     for words, message in (
-        ([], "one of --labels, --data and --coco-annotations is needed, got none"),
-        ([*both, "--data", folder], "is needed, got --labels and --data"),
-        (["--labels", labels], "--images and --labels need each other"),
+        ([], "exactly one of --labels, --data and --coco-annotations is required, got none"),
+        ([*both, "--data", folder], "is required, got --labels and --data"),
+        (["--labels", labels], "--images and --labels must be given together"),
         (["--images", images], "one of --labels"),
         (["--images", tmp_path / "gone", "--labels", labels], "gone: no such folder"),
         (["--images", images, "--labels", tmp_path / "empty"], "empty: no label files in this folder"),

@@ -160,7 +160,7 @@ def test_missing_images_raise(written, tmp_path):
     with pytest.raises(UserError, match="gone: no such folder of images"):
         reject_missing_images(instances, tmp_path / "gone")
     (tmp_path / "a.jpg").touch()
-    with pytest.raises(UserError, match=r"sub/b\.jpg: no such image, listed in .*ann\.json \(1 of 2 is missing\)"):
+    with pytest.raises(UserError, match=r"sub/b\.jpg: no such image, but .*ann\.json lists it \(1 of 2 is missing\)"):
         reject_missing_images(instances, tmp_path)
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b.jpg").touch()

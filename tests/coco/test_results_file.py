@@ -29,13 +29,16 @@ ROW = {"image_id": 0, "category_id": 1, "bbox": [0, 0, 5, 5], "score": 0.5}
     ("rows", "message"),
     [
         ({"annotations": []}, "not in COCO's results format"),
-        ([ROW, {**ROW, "image_id": 99}], "detection 1: no such image_id 99 in "),
-        ([{**ROW, "category_id": 99}], "detection 0: no such category_id 99"),
-        ([{**ROW, "score": None}], "detection 0: score must be a number, got None"),
-        ([{name: value for name, value in ROW.items() if name != "score"}], "detection 0 has no score"),
-        ([{**ROW, "bbox": [0, 0, 5]}], r"detection 0: bbox must be four numbers x, y, width, height, got \[0, 0, 5\]"),
-        ([{"bbox": [0, 0, 5, 5]}], "detection 0 has no image_id"),
-        (["x"], "detection 0 must be an object, got 'x'"),
+        ([ROW, {**ROW, "image_id": 99}], r"detections\[1\]: no such image_id 99 in "),
+        ([{**ROW, "category_id": 99}], r"detections\[0\]: no such category_id 99"),
+        ([{**ROW, "score": None}], r"detections\[0\]: score must be a number, got None"),
+        ([{name: value for name, value in ROW.items() if name != "score"}], r"detections\[0\] has no score"),
+        (
+            [{**ROW, "bbox": [0, 0, 5]}],
+            r"detections\[0\]: bbox must be four numbers x, y, width, height, got \[0, 0, 5\]",
+        ),
+        ([{"bbox": [0, 0, 5, 5]}], r"detections\[0\] has no image_id"),
+        (["x"], r"detections\[0\] must be an object, got 'x'"),
     ],
 )
 def test_invalid_results_raise(tmp_path, rows, message):

@@ -178,7 +178,7 @@ def test_similar_class_names_without_a_class_list(tmp_path, add_image):
     add_image("P1.png", SHIP, "10 50 60 50 60 70 10 70 Ship 0", "70 50 90 50 90 60 70 60 ship 1")
     kind, where, message = check(tmp_path, "")[0]
     assert (kind, where) == ("similar-classes", "labelTxt/P1.txt:2")
-    assert message == "'Ship' (1) is almost 'ship' (2)"
+    assert message == "'Ship' (1 object) is almost the same as 'ship' (2 objects)"
 
 
 def test_normalized_coordinates_are_one_problem_per_file(tmp_path, add_image):
@@ -219,7 +219,10 @@ def test_stated_sizes_are_compared_with_the_images(tmp_path, add_image):
     write_image(image, 1, size=(130, 100))
     part = DataPart(tmp_path / "images", tmp_path / "xml")
     (problem,) = check_data([part], workers=1, progress=False).problems
-    assert (problem.kind, problem.message) == ("size-mismatch", "P1.png is 130 x 100 px, the labels state 120 x 100")
+    assert (problem.kind, problem.message) == (
+        "size-mismatch",
+        "P1.png is 130 x 100 px, but the labels state 120 x 100 px",
+    )
 
 
 def test_report_does_not_depend_on_the_workers(tmp_path, add_image):

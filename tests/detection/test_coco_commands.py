@@ -104,7 +104,7 @@ def write_changed(root, **changes):
     [
         (lambda root: (root / ANN_FILE).unlink(), "instances.json: no such file"),
         (lambda root: write_instances(root, '{"images": ['), "instances.json:1: not valid JSON"),
-        (lambda root: (root / "images" / "i2.png").unlink(), "i2.png: no such image, listed in "),
+        (lambda root: (root / "images" / "i2.png").unlink(), "i2.png: no such image, but "),
         (lambda root: (root / "images" / "i2.png").write_bytes(b"x"), "i2.png: not a readable image, or damaged"),
         (lambda root: write_changed(root, images=instances_json()["images"] * 2), "duplicate image id 1"),
         (
