@@ -1,4 +1,4 @@
-"""Find images that occur twice within a set, such as train, or in two sets, by hashes of their content."""
+"""Find duplicate images, within a set such as train or across sets, by hashes of their content."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from rotated_atss.data_check.problems import Problem
 def find_repeated_images(
     sets: Mapping[str, Sequence[ImageReport]], against: Mapping[str, Sequence[ImageReport]]
 ) -> Iterator[Problem]:
-    """Yield a problem for each image that repeats the content of an earlier image, or only its name in another set.
+    """Yield a problem for each image that has the same content as an earlier image, or the same name but other content.
 
-    Images whose pixels all have one color are not compared by content, because blank images are equal by chance.
+    Names are compared only across sets. Images whose pixels all have one color are not compared by content, because
+    unrelated blank images are equal.
 
     Args:
         sets: Images by name of the set. An image that occurs in two sets is a leak.
@@ -30,16 +31,16 @@ def find_repeated_images(
     images_by_hash: dict[str, list[_SetImage]] = {}
     images_by_name: dict[str, list[_SetImage]] = {}
     for image, is_checked in _iter_images(sets, against):
-        images_of_name = images_by_name.setdefault(image.report.path.stem, [])
+        same_name = images_by_name.setdefault(image.report.path.stem, [])
         if is_checked:
-            yield from _name_problems(image, images_of_name)
-        images_of_name.append(image)
+            yield from _name_problems(image, same_name)
+        same_name.append(image)
         if not image.content_hash or image.report.is_uniform:
             continue
-        images_of_hash = images_by_hash.setdefault(image.content_hash, [])
-        if is_checked and images_of_hash:
-            yield _content_problem(image, images_of_hash)
-        images_of_hash.append(image)
+        same_content = images_by_hash.setdefault(image.content_hash, [])
+        if is_checked and same_content:
+            yield _content_problem(image, same_content)
+        same_content.append(image)
 
 
 class _SetImage(NamedTuple):
@@ -57,7 +58,7 @@ class _SetImage(NamedTuple):
 def _iter_images(
     sets: Mapping[str, Sequence[ImageReport]], against: Mapping[str, Sequence[ImageReport]]
 ) -> Iterator[tuple[_SetImage, bool]]:
-    """Yield each image, and whether its problems are reported. Those of ``against`` come first and are not reported."""
+    """Yield each image and whether to report its problems. The images of ``against`` come first, with False."""
     for group, is_checked in ((against, False), (sets, True)):
         for set_name, reports in group.items():
             for report in reports:
@@ -65,7 +66,7 @@ def _iter_images(
 
 
 def _content_problem(image: _SetImage, earlier_images: Sequence[_SetImage]) -> Problem:
-    """Return the problem of an image that repeats earlier ones: a leak if one of these is in another set."""
+    """Return the problem of an image that repeats earlier images: a leak if an earlier image is in another set."""
     in_other_sets = [earlier for earlier in earlier_images if earlier.set_name != image.set_name]
     original = (in_other_sets or earlier_images)[0].report
     what = "bytes" if original.bytes_hash == image.report.bytes_hash else "pixels"

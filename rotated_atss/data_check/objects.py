@@ -34,22 +34,22 @@ class ObjectTable:
         records: Labels per image.
         polygons: (N, 8) float64, corners in pixels.
         image_index: (N,) int64, index into ``records``.
-        rows: (N,) int64, index of the object within its record.
+        record_rows: (N,) int64, index of the object within its record.
         class_indices: (N,) int64; classes are numbered in order of first occurrence.
-        sizes: (N, 2) float64, width and height of the image in pixels, NaN where they are unknown.
+        image_sizes: (N, 2) float64, width and height of the image in pixels, NaN where they are unknown.
     """
 
     records: Sequence[ImageLabels]
     polygons: np.ndarray
     image_index: np.ndarray
-    rows: np.ndarray
+    record_rows: np.ndarray
     class_indices: np.ndarray
-    sizes: np.ndarray
+    image_sizes: np.ndarray
 
     @classmethod
     def from_records(cls, records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int] | None]) -> ObjectTable:
         """Build the table from the labels and the size of each image; a size is None if it is unknown."""
-        counts = np.array([len(record) for record in records], dtype=np.int64)
+        object_counts = np.array([len(record) for record in records], dtype=np.int64)
         index_by_class: dict[str, int] = {}
         class_indices = [
             index_by_class.setdefault(name, len(index_by_class)) for record in records for name in record.classes
@@ -57,23 +57,23 @@ class ObjectTable:
         size_rows = np.array([(np.nan, np.nan) if size is None else size for size in sizes], dtype=np.float64)
         return cls(
             records,
-            # the empty array is for an empty list of records
+            # np.concatenate needs at least one array, but there may be no records
             np.concatenate([np.empty((0, 8)), *(record.polygons for record in records)]),
-            np.repeat(np.arange(len(records)), counts),
-            np.concatenate([np.empty(0, dtype=np.int64), *map(np.arange, counts)]),
+            np.repeat(np.arange(len(records)), object_counts),
+            np.concatenate([np.empty(0, dtype=np.int64), *map(np.arange, object_counts)]),
             np.array(class_indices, dtype=np.int64),
-            np.repeat(size_rows.reshape(-1, 2), counts, axis=0),
+            np.repeat(size_rows.reshape(-1, 2), object_counts, axis=0),
         )
 
     def where(self, index: int) -> str:
-        """Return ``path:line`` of an object, or its path and number in formats without lines."""
-        record, row = self.records[self.image_index[index]], int(self.rows[index])
-        has_line = len(record.lines) and record.lines[row]
+        """Return ``path:line`` of an object, or ``path: object number`` if its format has no line numbers."""
+        record, row = self.records[self.image_index[index]], int(self.record_rows[index])
+        has_line = len(record.lines) > 0 and record.lines[row] > 0
         return where_of(record, row) if has_line else f"{record.source}: object {row + 1}"
 
     def name(self, index: int) -> str:
         """Return the class name of an object."""
-        return self.records[self.image_index[index]].classes[self.rows[index]]
+        return self.records[self.image_index[index]].classes[self.record_rows[index]]
 
 
 def check_objects(records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int] | None]) -> list[Problem]:
@@ -137,20 +137,22 @@ def find_first_equal(polygons: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def make_clockwise(polygons: np.ndarray) -> np.ndarray:
-    """Return polygons (N, 8) with their corners in clockwise order, starting at the same corner.
+    """Return polygons (N, 8) with their corners in clockwise order; each polygon keeps its first corner.
 
     The corners of self-crossing polygons are sorted by angle around the center.
 
     Example:
-        >>> make_clockwise(np.array([[0.0, 0, 0, 4, 4, 4, 4, 0], [0, 0, 4, 0, 0, 4, 4, 4]])).tolist()
+        >>> counterclockwise, crossing = [0.0, 0, 0, 4, 4, 4, 4, 0], [0.0, 0, 4, 0, 0, 4, 4, 4]
+        >>> make_clockwise(np.array([counterclockwise, crossing])).tolist()
         [[0.0, 0.0, 4.0, 0.0, 4.0, 4.0, 0.0, 4.0], [0.0, 0.0, 4.0, 0.0, 4.0, 4.0, 0.0, 4.0]]
     """
     corners = np.array(polygons, dtype=np.float64).reshape(-1, 4, 2)
     crossed = np.flatnonzero(self_crossing(polygons))
     offsets = corners[crossed] - corners[crossed].mean(axis=1, keepdims=True)
     angles = np.arctan2(offsets[..., 1], offsets[..., 0])
-    from_first = (angles - angles[:, :1]) % (2 * np.pi)  # angle from the first corner, clockwise on the image
-    corners[crossed] = np.take_along_axis(corners[crossed], from_first.argsort(axis=1)[..., None], axis=1)
+    clockwise_angles = (angles - angles[:, :1]) % (2 * np.pi)  # measured from the first corner, as seen on the image
+    order = clockwise_angles.argsort(axis=1)
+    corners[crossed] = np.take_along_axis(corners[crossed], order[..., None], axis=1)
     counterclockwise = np.flatnonzero(signed_polygon_areas(corners.reshape(-1, 8)) < 0)
     corners[counterclockwise] = corners[counterclockwise][:, [0, 3, 2, 1]]
     return corners.reshape(-1, 8)
@@ -172,20 +174,21 @@ def _check_order(table: ObjectTable) -> Iterator[_Finding]:
 
 def _check_border(table: ObjectTable) -> Iterator[_Finding]:
     x1, y1, x2, y2 = polygon_hbbs(table.polygons).T
-    width, height = table.sizes.T
+    width, height = table.image_sizes.T
     is_outside = (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height)  # False where the size is NaN
     for index in np.flatnonzero(is_outside).tolist():
-        size = _size_text(table.sizes[index])
+        size = _size_text(table.image_sizes[index])
         yield index, "outside-image", f"the {_quoted_class(table, index)} lies outside the image of {size}"
     excess_px = np.max([-x1, -y1, x2 - width, y2 - height], axis=0)  # NaN where the size is NaN
     partly_outside = np.flatnonzero((excess_px > OUTSIDE_TOLERANCE_PX) & ~is_outside)
-    polygons, sizes = table.polygons[partly_outside], table.sizes[partly_outside]
+    polygons, sizes = table.polygons[partly_outside], table.image_sizes[partly_outside]
     image_borders = np.array([horizontal_polygon(0.0, 0.0, *size) for size in sizes]).reshape(-1, 8)
     areas = np.maximum(polygon_areas(polygons), MIN_AREA)
     fractions_inside = polygon_intersections(polygons, image_borders) / areas
     for index, fraction in zip(partly_outside.tolist(), (1 - fractions_inside).clip(0, 1).tolist()):
         what = f"the {_quoted_class(table, index)} extends {excess_px[index]:.3g} px beyond the image"
-        yield index, "partly-outside", f"{what} of {_size_text(table.sizes[index])} ({fraction:.0%} of its area)"
+        size = _size_text(table.image_sizes[index])
+        yield index, "partly-outside", f"{what} of {size} ({fraction:.0%} of the object's area)"
 
 
 def _check_duplicates(table: ObjectTable) -> Iterator[_Finding]:
@@ -222,7 +225,8 @@ def _find_first_equal_object(table: ObjectTable) -> np.ndarray:
 def _check_sizes(table: ObjectTable) -> Iterator[_Finding]:
     corners = table.polygons.reshape(-1, 4, 2)
     sides = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=-1)  # (N, 4)
-    mean_sides = np.stack([sides[:, 0::2].mean(axis=1), sides[:, 1::2].mean(axis=1)])  # (2, N), of opposite sides
+    # opposite sides of a quadrilateral may differ in length, so each pair is averaged
+    mean_sides = np.stack([sides[:, 0::2].mean(axis=1), sides[:, 1::2].mean(axis=1)])  # (2, N)
     long_sides, short_sides = mean_sides.max(axis=0), mean_sides.min(axis=0)
     has_area = ~have_zero_area(table.polygons)
     for index in np.flatnonzero((short_sides < TINY_SIDE_PX) & has_area).tolist():
@@ -231,10 +235,10 @@ def _check_sizes(table: ObjectTable) -> Iterator[_Finding]:
     ratios = long_sides / np.maximum(short_sides, 1e-9)
     for index in np.flatnonzero((ratios > MAX_ASPECT_RATIO) & has_area).tolist():
         yield index, "aspect-ratio", f"the {_quoted_class(table, index)} is {ratios[index]:.0f} times as long as wide"
-    diagonals = np.hypot(*table.sizes.T)  # NaN where the size is unknown, so that the comparison is False
+    diagonals = np.hypot(*table.image_sizes.T)  # NaN where the size is unknown, so that the comparison is False
     for index in np.flatnonzero(long_sides > diagonals).tolist():
         what = f"the {_quoted_class(table, index)} is {long_sides[index]:.0f} px long"
-        yield index, "larger-than-image", f"{what}, the image is {_size_text(table.sizes[index])}"
+        yield index, "larger-than-image", f"{what}, but the image is {_size_text(table.image_sizes[index])}"
 
 
 def _quoted_class(table: ObjectTable, index: int) -> str:

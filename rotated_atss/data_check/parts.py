@@ -71,8 +71,8 @@ def pair_parts(
         raise UserError("--labels and --coco cannot be combined", hint="check them in two runs")
     for option, paths in (("--labels", labels), ("--coco", coco)):
         if paths is not None and len(paths) != len(images):
-            what = f"one {option} per --images is needed, got {len(paths)} and {len(images)}"
-            raise UserError(what, hint="give them in the same order")
+            what = f"--images and {option} must have the same number of paths, got {len(images)} and {len(paths)}"
+            raise UserError(what, hint="give the paths in the same order")
     return [
         DataPart(Path(folder), Path(labels[index]) if labels else None, Path(coco[index]) if coco else None)
         for index, folder in enumerate(images)
@@ -80,15 +80,15 @@ def pair_parts(
 
 
 def list_part_images(part: DataPart, coco: CocoReport | None) -> tuple[list[Path], list[Problem]]:
-    """List the image files of a part, and report problems of their names.
+    """List the image files of a part, and report problems with their names.
 
     Args:
         part: The part.
-        coco: Report of the COCO file of the part; None lists all images of the folder.
+        coco: Report of the part's COCO file. If it is None, all images of the folder are listed.
 
     Returns:
-        The image files and the problems. With a COCO file, the image files are those that it lists and that exist;
-        each missing one is a problem.
+        The image files and the problems. With a COCO file, only images that the file lists are returned, and each
+        listed image that does not exist is a problem.
 
     Raises:
         UserError: The folder is missing, or contains no image.
@@ -101,7 +101,7 @@ def list_part_images(part: DataPart, coco: CocoReport | None) -> tuple[list[Path
         ...     [problem.kind for problem in list_part_images(DataPart(Path(folder)), None)[1]]
         ['shared-name', 'skipped-file']
     """
-    # list_files raises an error if the folder is missing, so it is called with a COCO file, too
+    # called even if a COCO file lists the images, because list_files raises an error if the folder is missing
     paths = list_files(part.images, IMAGE_SUFFIXES, broken_links=True)
     if coco is not None:
         return _list_coco_images(part, coco)
@@ -120,9 +120,9 @@ def report_shared_names(paths: Sequence[Path]) -> Iterator[Problem]:
         >>> [str(problem) for problem in report_shared_names([Path("P1.txt"), Path("p1.txt")])]
         ['p1.txt: differs from P1.txt only in suffix or case']
     """
-    first_paths: dict[str, Path] = {}  # by name without suffix, in lower case
+    first_path_by_stem: dict[str, Path] = {}  # the stems are in lower case
     for path in paths:
-        first_path = first_paths.setdefault(path.stem.casefold(), path)
+        first_path = first_path_by_stem.setdefault(path.stem.casefold(), path)
         if first_path is not path:
             yield Problem("shared-name", str(path), f"differs from {first_path.name} only in suffix or case")
 
@@ -132,8 +132,8 @@ def image_name(record: ImageLabels, format_name: str) -> str:
 
     Args:
         record: The labels.
-        format_name: Format of the labels. A DOTA label file has the name of its image, already without suffix; a dot in
-            it, as in ``P1.png.txt``, is part of the name.
+        format_name: Format of the labels. The name of a DOTA label file without ``.txt`` is the name of its image
+            without suffix. A further dot, as in ``P1.png.txt``, is part of the name.
 
     Example:
         >>> from rotated_atss.label_formats.records import ObjectList
@@ -151,8 +151,8 @@ def report_unpaired(
     Args:
         part: The part.
         image_paths: Image files.
-        label_paths: Label file by name of the image without suffix.
-        damaged_names: Names without suffix of damaged label files. Images of these names count as labeled.
+        label_paths: Label files, keyed by the name of their image without suffix.
+        damaged_names: Names of damaged label files without suffix. Images with these names count as labeled.
 
     Example:
         >>> part = DataPart(Path("images"), Path("labelTxt"))
@@ -160,12 +160,12 @@ def report_unpaired(
         >>> [str(problem) for problem in problems]
         ['P1.png: no labels in labelTxt', 'P2.txt: no image P2.* in images']
     """
-    names = {path.stem for path in image_paths}
+    image_names = {path.stem for path in image_paths}
     for path in image_paths:
         if path.stem not in label_paths and path.stem not in damaged_names:
             yield Problem("unlabeled-image", str(path), f"no labels in {part.labels}")
     for name, path in label_paths.items():
-        if name not in names:
+        if name not in image_names:
             yield Problem("missing-image", str(path), f"no image {name}.* in {part.images}")
 
 
@@ -189,6 +189,6 @@ def _list_coco_images(part: DataPart, coco: CocoReport) -> tuple[list[Path], lis
         if path.name in names_by_folder[path.parent]:
             existing.append(path)
         else:
-            what = f"no such image, listed in {coco.path} as id {image.id}"
+            what = f"this image does not exist, but {coco.path} lists it as id {image.id}"
             problems.append(Problem("missing-image", str(path), what))
     return sorted(existing), problems

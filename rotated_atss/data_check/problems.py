@@ -37,14 +37,17 @@ class Problem:
         return cls(kind, str(error.where), f"{error.what}{hint}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the problem as an object for JSON. ``path:line`` is divided; any other ``where`` becomes ``path``.
+        """Return the problem as a JSON object, in which a ``where`` such as ``path:line`` is split into two fields.
+
+        Any other ``where`` becomes ``path``, and ``line`` is None.
 
         Example:
             >>> Problem("zero-area", "P1.txt:3", "the object has no area").to_json()["line"]
             3
         """
         match = _PATH_AND_LINE.fullmatch(self.where)
-        path, line = (match[1], int(match[2])) if match else (self.where, None)
+        path = match[1] if match else self.where
+        line = int(match[2]) if match else None
         return {
             "kind": self.kind, "severity": KINDS[self.kind].severity, "path": path, "line": line,
             "message": self.message,
@@ -52,7 +55,7 @@ class Problem:
 
 
 def group_problems(problems: Iterable[Problem]) -> dict[Kind, list[Problem]]:
-    """Group problems by kind: errors before warnings, and both in the order of :data:`KINDS`.
+    """Group problems by kind: errors before warnings, and each of the two in the order of :data:`KINDS`.
 
     Example:
         >>> groups = group_problems([Problem("zero-area", "a", ""), Problem("malformed-line", "b", "")])
@@ -71,7 +74,7 @@ def format_report(problems: Sequence[Problem], examples: int | None = 5) -> list
 
     Args:
         problems: The problems.
-        examples: Number of problems to list per kind; None lists all.
+        examples: Maximum number of problems to list per kind; None means all problems.
 
     Example:
         >>> for line in format_report([Problem("zero-area", "P1.txt:3", "the object has no area")]):

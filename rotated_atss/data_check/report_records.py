@@ -1,4 +1,4 @@
-"""Conversion of file reports to and from JSON, in which the shards of a check record them."""
+"""Conversion of file reports to and from JSON. Each shard of a check saves its reports in this form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rotated_atss.label_formats.records import ImageLabels
 
 
 def reports_to_json(reports: Sequence[FileReport]) -> dict[str, Any]:
-    """Return the reports of a job as an object for JSON.
+    """Return the reports of a job as a JSON object.
 
     Args:
         reports: Reports of images, or reports of label files.
@@ -30,12 +30,12 @@ def reports_to_json(reports: Sequence[FileReport]) -> dict[str, Any]:
 
 
 def reports_from_json(values: dict[str, Any]) -> list[FileReport]:
-    """Rebuild the reports of :func:`reports_to_json`.
+    """Rebuild the reports from the JSON object that :func:`reports_to_json` returned.
 
     Raises:
         LookupError: A key or an item is missing.
-        TypeError: A value has another type.
-        ValueError: An array has another shape.
+        TypeError: A value has the wrong type.
+        ValueError: An array has the wrong shape.
     """
     return [_report_from_json(report) for report in values["reports"]]
 
@@ -59,7 +59,8 @@ def _report_to_json(report: FileReport) -> dict[str, Any]:
 
 
 def _report_from_json(values: dict[str, Any]) -> FileReport:
-    path, problems = Path(values["path"]), tuple(Problem(*problem) for problem in values["problems"])
+    path = Path(values["path"])
+    problems = tuple(Problem(*problem) for problem in values["problems"])
     if "records" in values:
         return LabelReport(path, tuple(map(_record_from_json, values["records"])), problems, values["damaged"])
     size = None if values["size"] is None else (values["size"][0], values["size"][1])

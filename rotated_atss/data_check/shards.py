@@ -29,7 +29,7 @@ def describe_check(
 
     Args:
         parts: Parts of the dataset, such as the train set and the val set.
-        against: Image folders in which copies of the dataset's images are searched (``--against``).
+        against: Image folders that are searched for copies of the dataset's images (``--against``).
         label_format: Label format, or ``auto``.
         options: Class names. For labels in map coordinates also the column of the class, or one class for all objects.
         decode: Whether pixels are decoded.
@@ -44,8 +44,8 @@ def describe_check(
         "--coco": [part.coco for part in parts if part.coco is not None],
         "--against": list(map(Path, against)),
     }
-    # The paths as given are for messages. The resolved paths are needed, too, because two shards that run in different
-    # working directories can mean different folders by the same relative path.
+    # Messages show the paths as the user gave them. The resolved paths are compared, too, because the same relative
+    # path refers to different folders if two shards run in different working directories.
     resolved_paths = [path.resolve() for group in folders.values() for path in group]
     return {
         "version": __version__,
@@ -71,7 +71,7 @@ def read_shard(
     Args:
         jobs: Jobs for all files of the dataset.
         records: Folder of the records, created if missing.
-        shard: The shard; None reads all files that are not recorded.
+        shard: The shard; None means to read all files that are not recorded.
         description: Settings that all shards share (:func:`describe_check`).
         read_reports: Function that reads the files of jobs and yields each job with its reports.
 
@@ -99,16 +99,17 @@ def read_shard(
         run = SharedRun(records, description, shard, reports_from_json)
         with common_lock(records, COMMAND, shard):  # one shard at a time creates or checks the description of the run
             run.prepare()
-        # A key contains the modification times of the files. It is computed before they are read: if a file changes
-        # later, its record has an outdated key and is not used.
-        key_of_job = {job: job.key() for job in jobs}
-        keys = list(key_of_job.values())
-        selected = set(run.select(keys))
-        for job, reports in read_reports([job for job, key in key_of_job.items() if key in selected]):
-            run.record(key_of_job[job], reports_to_json(reports))
+        # The key of a job contains the modification times of its files, and is computed before the files are read. If a
+        # file changes later, the record of the job is stored under an outdated key and is not used by later runs.
+        key_by_job = {job: job.key() for job in jobs}
+        keys = list(key_by_job.values())
+        selected_keys = set(run.select(keys))
+        selected_jobs = [job for job, key in key_by_job.items() if key in selected_keys]
+        for job, reports in read_reports(selected_jobs):
+            run.record(key_by_job[job], reports_to_json(reports))
         unfinished = run.unfinished_shards(keys)
         if unfinished:
             return {}, tuple(unfinished)
-        current_keys = set(keys)  # the folder can also have records of earlier versions of the files
+        current_keys = set(keys)  # excludes records of earlier versions of the files, which may still be in the folder
         reports_by_key = {key: reports for key, reports in run.results() if key in current_keys}
     return {report.path: report for reports in reports_by_key.values() for report in reports}, ()

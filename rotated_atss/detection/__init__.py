@@ -1,7 +1,8 @@
 """Heads, losses, assigners, datasets and metrics of this package, registered with MMDetection.
 
-Importing this package registers them; the base configs name it in ``custom_imports``. The classes are adapters: the
-computation is in other subpackages of ``rotated_atss``, which do not need MMDetection.
+Importing this subpackage registers the classes. MMEngine imports it because the base configs list it in
+``custom_imports``. The classes are adapters: the computation is in other subpackages of ``rotated_atss``, which do not
+need MMDetection.
 """
 
 import contextlib
@@ -12,7 +13,8 @@ from mmengine.config.utils import MODULE2PACKAGE
 from rotated_atss.mmcv_ext import provide_mmcv_ext
 
 with contextlib.redirect_stdout(io.StringIO()):  # hides MMDetection's message about a missing optional package
-    provide_mmcv_ext()  # without compiled ops in mmcv, a substitute: the next import needs mmcv.ops in any case
+    # The next line imports mmcv.ops, which fails if mmcv has no compiled ops. This call then provides a substitute.
+    provide_mmcv_ext()
     import mmdet.models  # noqa: F401
 
 from rotated_atss.detection import registry

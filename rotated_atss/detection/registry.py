@@ -12,15 +12,15 @@ from mmengine.registry import Registry
 
 SCOPE = "rotated_atss.detection"
 
-# Names that MMEngine or MMCV registers and MMDetection registers again, for different classes. These names mean the
-# class of MMDetection, even if only the class of MMEngine or MMCV has been imported yet.
+# Names under which MMDetection registers a class, and MMEngine or MMCV registers a different class. In the configs of
+# this package, these names refer to the class of MMDetection, even if that class has not been imported yet.
 REPLACED_BY_MMDET = frozenset(
     {"ConcatDataset", "ImageToTensor", "LoadAnnotations", "Pad", "RandomFlip", "Resize", "SiLU", "ToTensor"}
 )
 
 
 class LoadedFirstRegistry(Registry):
-    """Registry of this package, MMDetection, MMCV and MMEngine that first searches the classes already imported.
+    """Registry that searches the imported classes of MMDetection, MMCV and MMEngine before it imports further ones.
 
     A registry of MMDetection imports all models, datasets, transforms, metrics and hooks of MMDetection before it looks
     up a name. This registry does so only for a name that no imported class has.
@@ -34,10 +34,11 @@ class LoadedFirstRegistry(Registry):
         """Return the class that is registered as ``key``, or None if there is no such class.
 
         Args:
-            key: Name, or ``mmdet.Name`` for a class of MMDetection only.
+            key: Name of the class, or ``mmdet.Name`` to search only the classes of MMDetection.
         """
         assert self.parent is not None
-        # parent is the registry of MMDetection; root is that of MMEngine, in which MMCV registers its classes, too
+        # This package registers its classes in MMDetection's registry, which is the parent. The root is MMEngine's
+        # registry, in which MMCV registers its classes, too.
         mmdet_classes, general_classes = self.parent.module_dict, self.root.module_dict
         if key in mmdet_classes:
             return mmdet_classes[key]
@@ -46,7 +47,7 @@ class LoadedFirstRegistry(Registry):
         return self.parent.get(key)
 
 
-# One registry per kind of class (models, hooks, ...): MMEngine looks for every kind in the default scope.
+# One registry per kind of class (models, hooks, ...), because MMEngine looks up each kind in the default scope.
 REGISTRIES = {
     name: LoadedFirstRegistry(parent.name, parent=parent, scope=SCOPE)
     for name, parent in vars(mmdet.registry).items()

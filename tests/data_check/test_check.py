@@ -68,7 +68,7 @@ def test_problems_of_lines_have_path_and_line(tmp_path, add_image):
         ("tiny-object", "14"),
     ]
     messages = {where.partition(":")[2]: message for _, where, message in found}
-    assert messages["12"] == "the 'ship' extends 20 px beyond the image of 120 x 100 px (50% of its area)"
+    assert messages["12"] == "the 'ship' extends 20 px beyond the image of 120 x 100 px (50% of the object's area)"
     assert messages["7"] == "the difficult flag must be 0, 1 or 2, got '3'"
     assert messages["3"] == f"the 'ship' equals the one at {tmp_path}/labelTxt/P1.txt:2"
 
@@ -252,7 +252,7 @@ def test_inputs_that_cannot_be_checked(tmp_path, add_image):
             check_data([DataPart(folder)], workers=1)
     with pytest.raises(UserError, match="at least 1 worker"):
         check_data([DataPart(images)], workers=0)
-    with pytest.raises(UserError, match=r"one --labels per --images is needed, got 1 and 2"):
+    with pytest.raises(UserError, match=r"--images and --labels must have the same number of paths, got 2 and 1"):
         pair_parts([images, images], [labels], None)
     with pytest.raises(UserError, match="cannot be combined"):
         pair_parts([images], [labels], [labels])

@@ -78,7 +78,7 @@ def test_the_outside_part_equals_shapely():
         excess = max(-min(polygon), max(polygon) - 100)
         assert (problem is not None) == (excess > 1)
         if problem is not None and problem.kind == "partly-outside":
-            assert problem.message.endswith(f"({outside:.0%} of its area)")
+            assert problem.message.endswith(f"({outside:.0%} of the object's area)")
             partly += 1
     assert partly > 20
 

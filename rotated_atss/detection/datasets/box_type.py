@@ -50,7 +50,7 @@ class OrientedBoxes(BaseBoxes):
         return self.tensor[..., 3]
 
     def flip_(self, img_shape: tuple[int, int], direction: str = "horizontal") -> None:
-        """Flip the boxes with an image of shape (height, width)."""
+        """Flip the boxes together with their image, whose shape is (height, width)."""
         self.tensor = box_transforms.flip_obb(self.tensor, (img_shape[1], img_shape[0]), direction)
 
     def translate_(self, distances: tuple[float, float]) -> None:
@@ -66,14 +66,14 @@ class OrientedBoxes(BaseBoxes):
 
     def project_(self, homography_matrix: Tensor | np.ndarray) -> None:
         """Map the corners by a (3, 3) homography and take their minimum-area rectangles."""
-        matrix = torch.as_tensor(homography_matrix).cpu().double()  # mps has no float64
+        matrix = torch.as_tensor(homography_matrix).cpu().double()  # on the CPU, because mps has no float64
         corners = box_ops.obb_to_corners(self.tensor.cpu().double())
         homogeneous = torch.cat((corners, torch.ones_like(corners[..., :1])), -1) @ matrix.T  # (..., 4, 3)
         mapped_corners = homogeneous[..., :2] / homogeneous[..., 2:]
         self.tensor = box_ops.poly_to_obb(mapped_corners.flatten(-2)).to(self.tensor)
 
     def rescale_(self, scale_factor: tuple[float, float]) -> None:
-        """Scale the boxes with the image by (x, y)."""
+        """Scale the boxes together with their image, by the factors (x, y)."""
         scale_x, scale_y = scale_factor
         self.tensor = box_transforms.scale_obb(self.tensor, (scale_x, scale_y))
 
@@ -95,14 +95,17 @@ class OrientedBoxes(BaseBoxes):
         Returns:
             (...) bool.
         """
-        low, high = box_ops.obb_to_hbb(self.tensor).split(2, -1)
+        top_left, bottom_right = box_ops.obb_to_hbb(self.tensor).split(2, -1)
         size = self.tensor.new_tensor((img_shape[1], img_shape[0]))
         if all_inside:
-            return (low >= -allowed_border).all(-1) & (high < size + allowed_border).all(-1)
-        return (low < size + allowed_border).all(-1) & (high > -allowed_border).all(-1)
+            return (top_left >= -allowed_border).all(-1) & (bottom_right < size + allowed_border).all(-1)
+        return (top_left < size + allowed_border).all(-1) & (bottom_right > -allowed_border).all(-1)
 
     def find_inside_points(self, points: Tensor, is_aligned: bool = False) -> Tensor:
-        """Check whether points (P, 2) lie in the boxes (N, 5): (P, N) bool, or (N,) for aligned points."""
+        """Check which of the points (P, 2) lie in which of the boxes (N, 5): (P, N) bool.
+
+        With ``is_aligned``, check only whether each point lies in the box of the same index: (N,) bool.
+        """
         return box_ops.points_in_obb(points if is_aligned else points[:, None], self.tensor)
 
     @staticmethod

@@ -23,13 +23,13 @@ class CocoInstancesDataset(BaseDataset):
     Args:
         ann_file: JSON file below ``data_root``. A file without annotations (a test set) cannot be used for training.
         data_prefix: Dict with ``img``, the folder below ``data_root`` that contains the images of the JSON.
-        metainfo: Dict with ``classes``, a sequence of category names; by default the 80 of COCO.
+        metainfo: Dict with ``classes``, a sequence of category names; by default the 80 categories of COCO.
         filter_cfg: Filters of the training images: ``filter_empty_gt=True`` drops images without boxes, and
             ``min_size`` drops images whose shorter side is below this number of pixels.
         kwargs: Arguments of MMEngine's ``BaseDataset``.
 
     Raises:
-        UserError: A file or image is missing, the JSON is malformed, a class is not among its categories, or no image
+        UserError: A file or image is missing, the JSON is malformed, a class is not a category of the JSON, or no image
             is left to train on.
     """
 
@@ -40,7 +40,7 @@ class CocoInstancesDataset(BaseDataset):
         instances = read_instances(self.ann_file)
         self.cat_ids = category_ids(instances, self.metainfo["classes"])
         self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
-        self._metainfo.update(  # for CocoBoxMetric
+        self._metainfo.update(  # CocoBoxMetric reads these keys
             cat_ids=self.cat_ids, ann_file=str(self.ann_file), source_image_folders=[self._image_folder]
         )
         if instances.annotations is None and not self.test_mode:
@@ -53,7 +53,8 @@ class CocoInstancesDataset(BaseDataset):
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return the class index of each object of an image, for dataset wrappers that balance classes.
 
-        Despite MMDetection's name of this method, these are not the category ids of the JSON (``cat_ids``).
+        MMDetection prescribes the name of the method, but the result does not contain the category ids of the JSON
+        (``cat_ids``).
         """
         return [instance["bbox_label"] for instance in self.get_data_info(idx)["instances"]]
 

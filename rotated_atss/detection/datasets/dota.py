@@ -25,7 +25,9 @@ DIFFICULT_CHOICES = ("keep", "ignore", "drop")
 
 @DATASETS.register_module()
 class DOTADataset(BaseDataset):
-    """Dataset of a folder of tiles and a folder of label files with the same names, sorted by name.
+    """Dataset of DOTA tiles: a folder of images and a folder of label files with the same names.
+
+    The tiles are sorted by name.
 
     Args:
         classes: DOTA version (``v1.0``, ``v1.5``, ``v2.0``), sequence of names, or file of names.
@@ -33,14 +35,15 @@ class DOTADataset(BaseDataset):
         data_prefix: Dict with ``img_path``, the folder of images below ``data_root``.
         difficult: Use of difficult objects: ``keep`` them as ground truth, ``ignore`` the priors inside them, or
             ``drop`` them.
-        difficult_from: Lowest flag that counts as difficult: 1, or 2 to count only objects truncated by splitting.
-        rect: Which rectangle represents a polygon if several rectangles of minimum area enclose it: ``edge``, the one
-            with a side along the earliest edge, in the order of the corners; or ``cv2``, the one that
+        difficult_from: Lowest value of the flag that counts as difficult: 1, or 2 to count only objects truncated by
+            splitting.
+        rect: Which rectangle represents a polygon if several enclosing rectangles have the minimum area. ``edge``
+            selects the rectangle with a side along the polygon's earliest edge. ``cv2`` selects the rectangle that
             ``cv2.minAreaRect`` returns, as in mmrotate (:func:`rotated_atss.ops.boxes.poly_to_obb`).
         allow_missing_tiles: Whether to accept that tiles in the manifest of the split are missing in the folder.
         metainfo: Dict with ``classes``, which overrides the argument ``classes``, and ``palette``; both are optional.
-        args, kwargs: Arguments of MMEngine's ``BaseDataset``. With ``filter_cfg=dict(filter_empty_gt=True)`` training
-            skips tiles without objects; by default it uses them as background.
+        args, kwargs: Arguments of MMEngine's ``BaseDataset``. With ``filter_cfg=dict(filter_empty_gt=True)``, training
+            skips tiles without objects; by default, these tiles are used as background.
 
     Raises:
         UserError: A folder or label file is missing, a label is malformed, a class or setting is unknown, or the
@@ -77,8 +80,8 @@ class DOTADataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Compare the tiles with the manifest of their split and read the label files.
 
-        For the metric, the folders of the source images and labels are added to ``metainfo``, and as ``notes`` the
-        reasons why AP on these tiles is not that of the whole dataset.
+        Two things are added to ``metainfo`` for the metric: the folders of the source images and labels, and ``notes``,
+        the reasons why the AP on these tiles differs from the AP on the whole dataset.
         """
         manifest = find_manifest(self.data_root)
         self._metainfo["source_image_folders"] = list(manifest.image_folders)
@@ -98,8 +101,8 @@ class DOTADataset(BaseDataset):
         first_image = pairs[0][0]
         # After a split with --whole-images, full images are intended.
         if not is_tile_name(first_image.stem) and not manifest.whole_images:
-            warn(f"{first_image}: not a tile name, images are not tiled. Run rotated-atss split on large images.")
-        zero_area_objects: list[str] = []  # "path:line" each
+            warn(f"{first_image}: not the name of a tile. Run rotated-atss split if the images are large.")
+        zero_area_objects: list[str] = []  # "path:line" of each object
         data_list = []
         for image, label_file in pairs:
             instances: list[dict] = []
@@ -119,10 +122,10 @@ class DOTADataset(BaseDataset):
         if not len(labels):
             return [], []
         objects = to_tile_objects(labels, class_names, rect=self.rect)
-        difficult_flags = (objects.difficult >= self.difficult_from).tolist()
+        are_difficult = (objects.difficult >= self.difficult_from).tolist()
         instances = [
             {"bbox": box, "bbox_label": class_index, "ignore_flag": int(is_difficult and self.difficult == "ignore")}
-            for box, class_index, is_difficult in zip(objects.boxes.tolist(), objects.labels.tolist(), difficult_flags)
+            for box, class_index, is_difficult in zip(objects.boxes.tolist(), objects.labels.tolist(), are_difficult)
             if not (is_difficult and self.difficult == "drop")
         ]
         return instances, [f"{label_file}:{line}" for line in objects.without_area]

@@ -30,18 +30,18 @@ class LoadTile(LoadImageFromFile):
     """Load the image of a tile with the image reader of the commands ``split`` and ``predict``.
 
     The result is that of MMCV's ``LoadImageFromFile``, with three exceptions. Bands other than red, green and blue
-    (such as alpha) do not affect the colors. Images that are not 8-bit are scaled to 8 bits. An image that is damaged,
-    or whose scaling is not given, raises a one-line :class:`UserError`. MMCV still loads remote images, and all images
-    if an option of reading, such as ``color_type``, is not the default.
+    (such as alpha) do not affect the colors. Images that are not 8-bit are scaled to 8 bits. A damaged image, or an
+    image whose scaling is not given, raises a one-line :class:`UserError`. The loader of MMCV is still used for remote
+    images. It is used for all images if an option such as ``color_type`` does not have its default value.
 
     Args:
         bits: Used bits of 16-bit images, 8 to 16: values are divided by 2^(bits - 8). With None, 16-bit images raise an
-            error; if the number of bits were measured on the images, it could differ between training and testing.
+            error, because a number of bits measured on the images could differ between training and testing.
         scaling: Scaling of images that are neither 8-bit nor 16-bit, as in
             :class:`rotated_atss.io.image_reader.PixelOptions`: ``none`` or (minimum, maximum). With ``auto`` and
-            ``percentile``, such images raise an error, because measured limits could differ in the same way.
-        bands: Numbers, counted from 1, of the bands to use as red, green and blue, or of the band to use as gray; None
-            uses the bands that the file labels as such.
+            ``percentile``, such images raise an error, because measured limits could differ, too.
+        bands: Numbers, counted from 1, of the bands to use as red, green and blue, or of the band to use as gray. With
+            None, the bands that the file labels as red, green and blue, or as gray, are used.
         kwargs: Arguments of ``LoadImageFromFile``.
     """
 
@@ -60,7 +60,7 @@ class LoadTile(LoadImageFromFile):
     def transform(self, results: dict) -> dict:
         """Load ``img_path`` and add ``img``, ``img_shape`` and ``ori_shape``."""
         path = results["img_path"]
-        if self._is_local_color_image(path):
+        if self._can_use_image_reader(path):
             image = self._read(Path(path))
             return {**results, "img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}
         try:
@@ -71,15 +71,15 @@ class LoadTile(LoadImageFromFile):
         except (AssertionError, ValueError, cv2.error) as error:
             raise BadImageError("not a readable image, or damaged", where=path, hint=self._bad_image_hint) from error
 
-    def _is_local_color_image(self, path: str) -> bool:
-        """Return whether the image is a local file that is to be loaded in color with MMCV's default settings."""
+    def _can_use_image_reader(self, path: str) -> bool:
+        """Return whether the image is a local file, and all options but ``to_float32`` have their default values."""
         settings = self.color_type, self.imdecode_backend, self.file_client_args, self.backend_args, self.ignore_empty
         return settings == ("color", "cv2", None, None, False) and "://" not in path
 
     def _read(self, path: Path) -> np.ndarray:
         try:
             with open_image(path, self.options) as reader:
-                # not resolved: the scaling would have to be measured on the pixels of this image
+                # an unresolved scaling would have to be measured on the pixels of this image
                 if not is_resolved(np.dtype(reader.dtype), self.options):
                     raise self._scaling_error(path, reader.dtype)
                 image = reader.read()
@@ -96,7 +96,7 @@ class LoadTile(LoadImageFromFile):
             )
         bits = used_bits(count_values(sample_values(path, self.options)))
         hint = f"set bits of {name} in all pipelines of the config, or split the images first"
-        what = f"the number of used bits of 16-bit images must be set, this image uses {bits} of {MAX_BITS} bits"
+        what = f"the number of used bits of 16-bit images must be set; this image uses {bits} of {MAX_BITS} bits"
         return UserError(what, where=path, hint=hint)
 
 
@@ -107,7 +107,7 @@ class LoadCocoImage(LoadTile):
     _bad_image_hint = "fix the image or remove it from the JSON"
 
     def transform(self, results: dict) -> dict:
-        """Load ``img_path`` and compare its size with ``width`` and ``height`` where these are given."""
+        """Load ``img_path`` and compare the image size with ``width`` and ``height`` if these are given."""
         json_hw = results.get("height"), results.get("width")
         results = super().transform(results)
         height, width = results["ori_shape"]

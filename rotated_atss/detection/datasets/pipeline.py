@@ -1,7 +1,8 @@
 """Steps of a data pipeline: loading of boxes, resizing, flipping, and packing of the detector's input.
 
-They are equivalent to MMDetection's ``LoadAnnotations``, ``Resize``, ``RandomFlip`` and ``PackDetInputs`` for images
-with boxes. Importing those would import MMDetection's datasets and several augmentation libraries.
+For images with boxes, these steps are equivalent to MMDetection's ``LoadAnnotations``, ``Resize``, ``RandomFlip`` and
+``PackDetInputs``. MMDetection's steps are not used, because importing them also imports MMDetection's datasets and
+several augmentation libraries.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class LoadBoxes(mmcv.transforms.BaseTransform):
 class ResizeImage(mmcv.transforms.Resize):
     """MMCV's ``Resize`` for images with boxes of any box type.
 
-    The boxes are scaled with the image, then clipped to it unless their type has no clipping (oriented boxes).
+    The boxes are scaled with the image and then clipped to it. Oriented boxes stay whole, because clipping them does
+    nothing.
 
     Example:
         >>> ResizeImage(scale=(100, 100), keep_ratio=True)({"img": np.zeros((60, 50, 3), np.uint8)})["img_shape"]
@@ -71,7 +73,7 @@ class ResizeForRange(ResizeImage):
     The boxes are filtered by the test-time augmentation, not by this transform.
 
     Args:
-        size_range: Exclusive lower and upper limit of the square root of the box area, in pixels of the resized
+        size_range: Lower and upper limits of the square root of the box area, both exclusive, in pixels of the resized
             image; None for no limit.
         args, kwargs: Arguments of ``ResizeImage``.
     """

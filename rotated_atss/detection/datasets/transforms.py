@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import cv2
@@ -22,7 +21,7 @@ from rotated_atss.ops.box_transforms import rot90_obb
 class RandomQuarterTurn(BaseTransform):
     """Rotate image and boxes by a random multiple of 90 degrees, without interpolation.
 
-    An odd number of turns swaps the sides of the image. The number of turns is added to the results as
+    An odd number of turns swaps width and height of the image. The number of turns is added to the results as
     ``quarter_turns``, so that test-time augmentation can rotate the detections back.
 
     Args:
@@ -63,13 +62,14 @@ class RandomRotation(BaseTransform):
 
     Args:
         prob: Probability of a rotation.
-        angle_range: Angles are uniform in [-angle_range, angle_range) degrees.
+        angle_range: Angles are drawn uniformly from [-angle_range, angle_range) degrees.
         border_value: BGR value of pixels outside the original image.
         min_side: After a rotation by a random angle, boxes whose shorter side is at most this number of pixels are
             dropped; 0 applies no limit. Boxes whose center leaves the image are always dropped.
         quarter_turn_classes: Indices of classes of round objects, such as 9 (storage tank) and 11 (roundabout) of DOTA.
-            An image that contains such an object is rotated by quarter turns only (see :func:`quarter_turn`). Round
-            objects are labeled with horizontal squares; other angles would teach an orientation that they do not have.
+            An image that contains an object of these classes is rotated by quarter turns only (see
+            :func:`quarter_turn`), because round objects are labeled with horizontal squares. Rotating the squares by
+            other angles would teach an orientation that round objects do not have.
 
     Raises:
         UserError: ``prob`` is outside [0, 1] or ``angle_range`` outside (0, 180].
@@ -136,6 +136,7 @@ def quarter_turn(results: dict, turns: int) -> dict:
     results["img_shape"] = results["img"].shape[:2]
     boxes = results.get("gt_bboxes")
     if isinstance(boxes, OrientedBoxes):
+        # exact, whereas OrientedBoxes.project_ would fit new rectangles to the mapped corners
         boxes.tensor = rot90_obb(boxes.tensor, (width, height), turns)
     elif boxes is not None:
         boxes.project_(_quarter_turn_matrix(width, height, turns))
@@ -205,5 +206,5 @@ def _quarter_turn_matrix(width: int, height: int, turns: int) -> np.ndarray:
 
 
 def _check_prob(prob: float) -> None:
-    if not math.isfinite(prob) or not 0 <= prob <= 1:
+    if not 0 <= prob <= 1:  # also True for NaN
         raise UserError(f"prob must be between 0 and 1, got {prob}")

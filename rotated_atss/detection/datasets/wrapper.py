@@ -16,7 +16,8 @@ class DatasetWrapper(Dataset):
     """
 
     def __init__(self, dataset: dict) -> None:
-        self.__dict__["dataset"] = DATASETS.build(dataset)  # not by __setattr__, which sets it on the wrapped dataset
+        # __setattr__ would set the attribute on the wrapped dataset, which does not exist yet
+        self.__dict__["dataset"] = DATASETS.build(dataset)
 
     def __getitem__(self, index: int) -> Any:
         """Load a sample."""
@@ -28,8 +29,10 @@ class DatasetWrapper(Dataset):
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the wrapped dataset."""
-        # "dataset" is looked up here only before it is set, as in unpickling: delegating it would recurse endlessly.
-        # A DataLoader calls __getitems__ if there is one; that of the wrapped dataset would bypass __getitem__.
+        # This method is called for "dataset" only while the attribute is not set yet, for example during unpickling.
+        # Reading self.dataset would then recurse endlessly. Names that start with two underscores are not delegated,
+        # either: a DataLoader calls __getitems__ if it exists, and the __getitems__ of the wrapped dataset would bypass
+        # the __getitem__ of this class.
         if name == "dataset" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.dataset, name)

@@ -23,16 +23,17 @@ from rotated_atss.detection.task_modules.tensor_assigner import TensorAssigner
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_hbb
 
-HBB_SUFFIX = "-hbb"  # appended to the name of a strategy: assign by circumscribed horizontal boxes
+HBB_SUFFIX = "-hbb"  # a strategy with this suffix compares circumscribed horizontal boxes, as in "ssc-hbb"
 
 
 def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
     """Build an assigner by name.
 
     Args:
-        name: ``config`` for the config's assigner; ``obb`` or ``hbb`` for the same assigner, comparing oriented boxes
-            or their circumscribed horizontal boxes; or a strategy such as ``ssc`` (``ssc-hbb`` compares circumscribed
-            boxes). A strategy takes ``topk`` and the treatment of ignored boxes from the config.
+        name: ``config`` for the config's assigner. ``obb`` for the same assigner with a comparison of oriented boxes,
+            ``hbb`` with a comparison of their circumscribed horizontal boxes. Otherwise a strategy, such as ``ssc``,
+            or ``ssc-hbb`` to compare circumscribed boxes; ``topk`` and the treatment of ignored boxes are then taken
+            from the config.
         assigner_cfg: Config of the assigner.
         oriented: Whether the config's boxes are oriented.
 
@@ -44,7 +45,8 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
         >>> build_assigner("ssc", ConfigDict(type="RotatedATSSAssigner", topk=5), oriented=True).strategy
         'ssc'
     """
-    strategy, has_hbb_suffix = name.removesuffix(HBB_SUFFIX), name.endswith(HBB_SUFFIX)
+    has_hbb_suffix = name.endswith(HBB_SUFFIX)
+    strategy = name.removesuffix(HBB_SUFFIX)
     if name not in ("config", "obb", "hbb") and strategy not in STRATEGIES:
         raise UserError(
             f"no assigner '{name}'", hint=f"choose config, obb, hbb, {', '.join(STRATEGIES)}, or {STRATEGIES[0]}-hbb"
@@ -69,12 +71,14 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
 
 
 def _expected_positives(assigner: Any, num_levels: int, priors: Tensor) -> float | None:
-    """Return the number of positives per ground-truth box that the ATSS paper expects; None for other assigners.
+    """Return the number of positives per ground-truth box that the ATSS paper expects.
 
-    The paper expects 0.2 k L positives for k candidates per level and L levels.
+    The paper expects 0.2 k L positives for k candidates per level and L levels. The result is None if the assigner is
+    not an ATSS assigner.
     """
-    # Assigners with topk but without a strategy are those of ATSS; SelectionAssigner names its strategy.
-    if getattr(assigner, "topk", None) is None or getattr(assigner, "strategy", "atss") != "atss":
+    # SelectionAssigner has a strategy; any other assigner with topk is an ATSS assigner.
+    has_topk = getattr(assigner, "topk", None) is not None
+    if not has_topk or getattr(assigner, "strategy", "atss") != "atss":
         return None
     return POSITIVE_FRACTION * _num_candidates(assigner, priors) * num_levels
 
@@ -82,10 +86,12 @@ def _expected_positives(assigner: Any, num_levels: int, priors: Tensor) -> float
 def _num_candidates(assigner: Any, priors: Tensor) -> int:
     """Return the number of candidates per level of an ATSS assigner of this package or of MMDetection.
 
-    ``priors`` are those of one location or of a whole image; their centers show how many share a location.
+    ``priors`` are the priors of one location or of a whole image. The number of priors per location is derived from
+    their centers.
     """
-    # topk counts locations in this package, priors in MMDetection.
-    return assigner.topk * (assigner.num_priors_per_location(priors) if isinstance(assigner, TensorAssigner) else 1)
+    if not isinstance(assigner, TensorAssigner):
+        return assigner.topk  # MMDetection's topk is a number of priors
+    return assigner.topk * assigner.num_priors_per_location(priors)  # this package's topk is a number of locations
 
 
 def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], image: AssignmentInput) -> Tensor:
@@ -98,7 +104,7 @@ def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], image: 
         image: Size and ground truth of the image.
 
     Returns:
-        ``gt_index`` (A,) as :func:`rotated_atss.assign.atss_assign`.
+        ``gt_index`` (A,), as :func:`rotated_atss.assign.atss_assign` returns it.
 
     Example:
         >>> from rotated_atss.detection.engine.dataset_records import AssignmentInput
@@ -114,7 +120,7 @@ def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], image: 
     gt_labels = torch.zeros(len(image.gt_boxes), dtype=torch.int64)
     gt_instances = InstanceData(bboxes=image.gt_boxes, labels=gt_labels)
     gt_instances_ignore = InstanceData(bboxes=image.gt_boxes_ignore)
-    # MMDetection's ATSSAssigner takes the level sizes, its MaxIoUAssigner does not.
+    # MMDetection's ATSSAssigner takes the level sizes, but its MaxIoUAssigner does not.
     takes_level_sizes = "num_level_priors" in inspect.signature(assigner.assign).parameters
     level_args = [level_sizes] if takes_level_sizes else []
     gt_inds = assigner.assign(InstanceData(priors=priors), *level_args, gt_instances, gt_instances_ignore).gt_inds
@@ -140,14 +146,15 @@ def count_positives(
 
     Args:
         cfg: Config with the prior generator and the assigner.
-        names: Names for :func:`build_assigner`; if empty, ``obb`` and ``hbb``, or ``config`` for horizontal boxes.
+        names: Names for :func:`build_assigner`. If it is empty, the names are ``obb`` and ``hbb`` for a config with
+            oriented boxes, and ``config`` for a config with horizontal boxes.
         images: Sizes and ground truth of the images.
 
     Returns:
-        Shapes of the ground-truth boxes, and the counts of each assigner by its name.
+        Shapes of the ground-truth boxes, and the counts of each assigner, keyed by the name of the assigner.
 
     Raises:
-        UserError: The config has no assigner, or a name does not fit it.
+        UserError: The config has no assigner, or a name does not fit the config.
 
     Example:
         >>> from rotated_atss.detection.engine.config import load_config
@@ -157,9 +164,10 @@ def count_positives(
         1
     """
     config_priors = ConfigPriors(cfg)
+    default_names = ("obb", "hbb") if config_priors.oriented else ("config",)
     assigners = {
         name: build_assigner(name, config_priors.assigner_cfg, config_priors.oriented)
-        for name in names or (("obb", "hbb") if config_priors.oriented else ("config",))
+        for name in names or default_names
     }
     counts = {
         name: PositiveCounts(
@@ -174,7 +182,7 @@ def count_positives(
         for name, assigner in assigners.items():
             gt_index = assign_priors(assigner, priors, level_sizes, image)
             above_threshold = None
-            if counts[name].expected is not None:  # an ATSS assigner; others have no threshold per box
+            if counts[name].expected is not None:  # only ATSS has a threshold per box
                 above_threshold = _count_above_threshold(assigner, priors, level_sizes, image.gt_boxes)
             counts[name].add(gt_index, level_sizes, len(image.gt_boxes), above_threshold)
         shapes.add(image.gt_boxes)

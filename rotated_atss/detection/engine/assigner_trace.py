@@ -47,10 +47,10 @@ class ImageAssignment:
 
     @property
     def variant(self) -> str:
-        """Name of the config's assigner in :func:`build_assigner`.
+        """Name under which :func:`build_assigner` builds the config's assigner.
 
-        ``obb`` or ``hbb``, the kind of boxes that it compares; ``config`` if the priors are horizontal, so that
-        there is no choice.
+        The name is ``obb`` or ``hbb``, the kind of boxes that the assigner compares. If the priors are horizontal, no
+        kind can be chosen, and the name is ``config``.
         """
         if not self.oriented:
             return "config"
@@ -108,10 +108,13 @@ def prepare_assignment(
     Example:
         >>> from rotated_atss.detection.engine.config import load_config
         >>> cfg = load_config("rotated_atss_obb_r50_fpn_1x_dota_le90")
-        >>> image = prepare_assignment(cfg, (512, 256), [[100, 100, 60, 20, 0.5]], [False])
-        >>> image.inputs.image_wh, image.inputs.gt_boxes[0, :4].tolist(), image.level_sizes
-        ((1024, 512), [200.0, 200.0, 120.0, 40.0], [8192, 2048, 512, 128, 32])
-        >>> int((image.assign() >= 0).sum()) == int(image.trace("obb", 0).is_positive.sum())
+        >>> assignment = prepare_assignment(cfg, (512, 256), [[100, 100, 60, 20, 0.5]], [False])
+        >>> assignment.inputs.image_wh, assignment.inputs.gt_boxes[0, :4].tolist()  # scaled by 2
+        ((1024, 512), [200.0, 200.0, 120.0, 40.0])
+        >>> assignment.level_sizes
+        [8192, 2048, 512, 128, 32]
+        >>> num_positives = int((assignment.assign() >= 0).sum())
+        >>> num_positives == int(assignment.trace("obb", 0).is_positive.sum())
         True
     """
     config_priors = ConfigPriors(cfg)

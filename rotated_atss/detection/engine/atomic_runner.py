@@ -35,8 +35,8 @@ class AtomicCheckpointRunner(Runner):
     """MMEngine's runner with atomic checkpoints, resuming within an epoch, and one-line config errors.
 
     A checkpoint is written to a temporary file and renamed when it is complete. A full disk or an interrupt therefore
-    leaves no partial checkpoint and does not damage an older one of the same name. Environment, config and hooks are
-    written to the log file only (:class:`rotated_atss.detection.engine.console.ConsoleHandler`).
+    leaves no partial checkpoint and does not damage an older checkpoint of the same name. Environment, config and hooks
+    are written to the log file only (:class:`rotated_atss.detection.engine.console.ConsoleHandler`).
     """
 
     _train_dataloader: Any  # config of the data loader, replaced by the data loader when the loop is built
@@ -45,7 +45,7 @@ class AtomicCheckpointRunner(Runner):
 
     console: ConsoleHandler
     _loaded_meta: dict | None = None  # ``meta`` of the checkpoint that was loaded last, as start weights or to resume
-    resumed_meta: dict | None = None  # ``meta`` of the checkpoint that the training resumes from
+    resumed_meta: dict | None = None  # ``meta`` of the checkpoint from which the training run was resumed
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger. It prints the messages for the user and writes all messages to the log file."""
@@ -56,7 +56,7 @@ class AtomicCheckpointRunner(Runner):
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Log versions, devices, seed and config.
 
-        MMEngine's own report is not used: it imports torchvision, which takes longer than building a model.
+        MMEngine's own report is not used, because it imports torchvision, which takes longer than building a model.
         """
         settings = {**env_cfg, **self._randomness_cfg, "seed": self._seed}
         settings |= {"launcher": self._launcher, "processes": self._world_size}
@@ -99,7 +99,7 @@ class AtomicCheckpointRunner(Runner):
         return checkpoint
 
     def resume(self, *args: Any, **kwargs: Any) -> None:
-        """Continue a training at the first batch after the checkpoint, even within an epoch."""
+        """Continue a training run at the first batch after the checkpoint, even within an epoch."""
         super().resume(*args, **kwargs)
         self.resumed_meta = self._loaded_meta  # set by load_checkpoint, which super().resume calls
         if isinstance(self.train_loop, ResumableEpochLoop):
@@ -126,7 +126,10 @@ class AtomicCheckpointRunner(Runner):
 
     @report_build_errors("train_cfg or train_dataloader of this config")
     def build_train_loop(self, loop: Any) -> Any:
-        """Build the training loop and its data loader, whose augmentation does not depend on the number of workers."""
+        """Build the training loop and its data loader.
+
+        Samples are seeded one by one, so that their augmentation does not depend on the number of workers.
+        """
         self._train_dataloader = self._apply_on_bad_image(self._train_dataloader)
         if isinstance(self._train_dataloader, dict):
             self._train_dataloader = seed_samples(self._train_dataloader, self.seed)
@@ -165,7 +168,7 @@ class AtomicCheckpointRunner(Runner):
 
 @contextmanager
 def _suppress_load_notice() -> Iterator[None]:
-    """Drop the line that MMEngine prints when it loads a checkpoint; it repeats what MMEngine logs."""
+    """Drop the line that MMEngine prints when it loads a checkpoint, because MMEngine also logs it."""
     printed = io.StringIO()
     try:
         with redirect_stdout(printed):

@@ -18,15 +18,16 @@ from rotated_atss.io.files import append_line
 from rotated_atss.io.image_header import read_header
 
 BAD_IMAGES_FILE = "bad_images.txt"
-_MAX_SHOWN = 5  # images that the log names
+_MAX_LOGGED_IMAGES = 5
 _DEFAULT_SIDE = 64  # side in pixels of the black image if the size of the unreadable image is unknown
 
 
 class SkippingDataset(DatasetWrapper):
     """Dataset that replaces images that cannot be read.
 
-    In training, the next readable image replaces an unreadable one. In testing, this would evaluate the next image
-    twice, so a black image replaces it. It is marked as unreadable, and the metrics ignore its detections.
+    In training, the next readable image replaces an unreadable image. In testing, this replacement would evaluate the
+    next image twice, so a black image is used instead. The black image is marked as unreadable, and the metrics ignore
+    its detections.
 
     Args:
         dataset: Config of the wrapped dataset.
@@ -35,7 +36,7 @@ class SkippingDataset(DatasetWrapper):
 
     def __init__(self, dataset: dict, list_path: str) -> None:
         super().__init__(dataset)
-        self.__dict__["list_path"] = list_path  # DatasetWrapper sets other attributes on the wrapped dataset
+        self.__dict__["list_path"] = list_path  # an assignment would set it on the wrapped dataset
 
     def __getitem__(self, index: int) -> Any:
         """Load a sample.
@@ -53,13 +54,13 @@ class SkippingDataset(DatasetWrapper):
         raise UserError("no image of the dataset can be read", where=self.list_path)
 
     def _black_sample(self, index: int) -> Any:
-        """Return the output of the test pipeline for a black image of the same size, marked as unreadable."""
+        """Return the test pipeline's output, marked as unreadable, for a black image of the unreadable image's size."""
         info = self.dataset.get_data_info(index)
-        size = info.get("height"), info.get("width")
-        if None in size:
+        image_hw = info.get("height"), info.get("width")
+        if None in image_hw:
             header = read_header(info["img_path"])
-            size = (_DEFAULT_SIDE, _DEFAULT_SIDE) if header is None else (header.height, header.width)
-        info.update(img=np.zeros((*size, 3), np.uint8), img_shape=size, ori_shape=size)
+            image_hw = (_DEFAULT_SIDE, _DEFAULT_SIDE) if header is None else (header.height, header.width)
+        info.update(img=np.zeros((*image_hw, 3), np.uint8), img_shape=image_hw, ori_shape=image_hw)
         for transform in self.dataset.pipeline.transforms[1:]:  # the first one loads the image
             info = transform(info)
         samples = info["data_samples"]  # a list with one sample per augmented copy in test-time augmentation
@@ -72,7 +73,7 @@ class BadImagesHook(Hook):
     """Log the number and the names of the skipped images at the end.
 
     Args:
-        list_path: The list of :class:`SkippingDataset`. The list of an earlier run is removed at the start.
+        list_path: Text file that :class:`SkippingDataset` writes. A file of an earlier run is removed at the start.
     """
 
     def __init__(self, list_path: str | Path) -> None:
@@ -93,9 +94,10 @@ class BadImagesHook(Hook):
         self._report(runner, "; in the result they are images without detections")
 
     def _report(self, runner: Runner, effect: str) -> None:
-        lines = read_distinct_lines(self._path)  # one per image: an image is skipped with the same line in each epoch
+        lines = read_distinct_lines(self._path)  # an image that is skipped in several epochs has several equal lines
         if lines:
-            shown = "; ".join(lines[:_MAX_SHOWN]) + ("; ..." if len(lines) > _MAX_SHOWN else "")
+            more = "; ..." if len(lines) > _MAX_LOGGED_IMAGES else ""
+            shown = "; ".join(lines[:_MAX_LOGGED_IMAGES]) + more
             what = f"skipped {count_of(len(lines), 'image')} that cannot be read{effect}"
             runner.logger.warning(f"{what} (list: {self._path}): {shown}")
 
@@ -106,7 +108,7 @@ def skip_bad_images(dataloader: Any, list_path: str | Path) -> Any:
     Args:
         dataloader: Config of a data loader. It is not changed. Anything else, such as a built loader, is returned
             unchanged.
-        list_path: As for :class:`SkippingDataset`.
+        list_path: Text file to which :class:`SkippingDataset` appends the errors.
 
     Example:
         >>> skip_bad_images(dict(dataset=dict(type="A")), "bad_images.txt")["dataset"]["dataset"]

@@ -17,7 +17,7 @@ from torch import Tensor
 from rotated_atss.checkpoints.batch_record import ImageRecord
 from rotated_atss.errors import UserError, count_of
 
-_INSTANCE_FIELDS = ("gt_instances", "ignored_instances")  # of a DetDataSample and of an ImageRecord
+_INSTANCE_FIELDS = ("gt_instances", "ignored_instances")  # both DetDataSample and ImageRecord have these fields
 
 
 def batch_to_images(data_batch: Mapping[str, Any] | None) -> list[ImageRecord]:
@@ -27,8 +27,8 @@ def batch_to_images(data_batch: Mapping[str, Any] | None) -> list[ImageRecord]:
     readable without unpickling other types.
 
     Args:
-        data_batch: A batch of MMDetection, with images (C, H, W) in ``inputs`` and ``data_samples``. None gives no
-            images.
+        data_batch: A batch of MMDetection, with images (C, H, W) in ``inputs`` and ``data_samples``. None results
+            in an empty list.
 
     Example:
         >>> batch_to_images(None)
@@ -46,16 +46,16 @@ def images_to_batch(images: Sequence[ImageRecord]) -> dict[str, list]:
         images: Images of a record.
 
     Raises:
-        UserError: A record names an unknown type of boxes.
+        UserError: The box type of an image is unknown.
     """
     return {"inputs": [image.inputs for image in images], "data_samples": [_to_sample(image) for image in images]}
 
 
 def describe_batch(data_batch: Mapping[str, Any] | None, max_boxes: int = 5) -> str:
-    """Describe a batch in one line: the id, number of boxes and some of the boxes of each image.
+    """Describe a batch in one line: for each image, its id, its number of boxes and some of the boxes.
 
     Args:
-        data_batch: A batch of MMDetection, with ``data_samples``; None gives "unknown".
+        data_batch: A batch of MMDetection, with ``data_samples``. None is described as "unknown".
         max_boxes: Maximum number of boxes to print per image. Boxes that are not finite or have no area come first.
 
     Example:
@@ -66,8 +66,9 @@ def describe_batch(data_batch: Mapping[str, Any] | None, max_boxes: int = 5) -> 
     for sample in (data_batch or {}).get("data_samples", []):
         boxes = _copy_to_cpu(sample.gt_instances.bboxes)
         is_invalid = invalid_boxes(boxes).int()
-        shown_index = is_invalid.argsort(descending=True, stable=True)[:max_boxes]  # invalid boxes first
-        shown = "; ".join(" ".join(f"{value:.6g}" for value in box) for box in boxes[shown_index].tolist())
+        invalid_first = is_invalid.argsort(descending=True, stable=True)
+        shown_boxes = boxes[invalid_first[:max_boxes]].tolist()
+        shown = "; ".join(" ".join(f"{value:.6g}" for value in box) for box in shown_boxes)
         omitted = f"; and {len(boxes) - max_boxes} more" if len(boxes) > max_boxes else ""
         descriptions.append(f"{sample.img_id} with {count_of(len(boxes), 'box')} [{shown}{omitted}]")
     return ", ".join(descriptions) or "unknown"
@@ -120,7 +121,7 @@ def _find_box_class(name: str) -> type:
     try:
         _, box_class = get_box_type(name)
     except AssertionError as error:
-        raise UserError(f"unknown type of boxes, got '{name}'") from error
+        raise UserError(f"unknown box type '{name}'") from error
     return box_class
 
 

@@ -65,16 +65,16 @@ class NetworkInput:
 
     @property
     def facts(self) -> list[str]:
-        """Size, flip, rotation, scale and number of boxes, as one string each."""
+        """Five strings: size, flip, rotation, scale and number of boxes."""
         height, width = self.image.shape[:2]
         size = f"{self.original_wh[0]} x {self.original_wh[1]} -> {self.image_wh[0]} x {self.image_wh[1]} px"
         padding = f", padded to {width} x {height}" if (width, height) != self.image_wh else ""
-        quarter_turns_deg, rotation_deg = self.trace.quarter_turns * 90, self.trace.rotation_deg
-        is_rotated = rotation_deg or quarter_turns_deg
-        rotation = f"rotated by {rotation_deg + quarter_turns_deg:.0f} degrees" if is_rotated else "not rotated"
+        is_rotated = self.trace.rotation_deg or self.trace.quarter_turns
+        total_deg = self.trace.rotation_deg + self.trace.quarter_turns * 90
+        rotation = f"rotated by {total_deg:.0f} degrees" if is_rotated else "not rotated"
         scale_x, scale_y = (f"{scale:.3g}" for scale in self.scale_xy)
-        ignored = f", {len(self.ignored_boxes)} ignored" if len(self.ignored_boxes) else ""
         scale = f"scale {scale_x}" if scale_x == scale_y else f"scale {scale_x} x {scale_y}"
+        ignored = f", {len(self.ignored_boxes)} ignored" if len(self.ignored_boxes) else ""
         boxes = f"{count_of(len(self.boxes), 'box')}{ignored}" if self.has_boxes else "no boxes loaded"
         return [size + padding, f"flip {self.flip}", rotation, scale, boxes]
 
@@ -85,11 +85,11 @@ class InputBrowser:
     Args:
         cfg: A config, as ``load_config`` returns it. It is not changed.
         split: Data loader of the config to use: ``train``, ``val`` or ``test``.
-        data: Data folder instead of the config's, as for ``--data`` of ``train`` and ``test``.
-        classes: Class names instead of the config's.
+        data: Data folder that replaces the config's folder, as with the option ``--data`` of ``train`` and ``test``.
+        classes: Class names that replace the config's classes.
 
     Raises:
-        UserError: The config has no such data loader or data preprocessor, or its dataset cannot be built.
+        UserError: The config lacks the data loader or the data preprocessor, or its dataset cannot be built.
 
     Example::
 
@@ -143,9 +143,10 @@ class InputBrowser:
     def _load_batch(self, indices: Sequence[int], seed: int) -> list[NetworkInput]:
         samples, traces = [], []
         for index in indices:
-            seed_generators(derive_seed(seed, SAMPLES, 0, index))  # 0: the epoch
+            epoch = 0
+            seed_generators(derive_seed(seed, SAMPLES, epoch, index))
             samples.append(self.dataset[index])
-            traces.append(self._recorder.trace)  # that of the sample just loaded
+            traces.append(self._recorder.trace)  # the recorder has the trace of the sample that was loaded last
         with torch.no_grad():
             data = self._preprocessor(pseudo_collate(samples), training=self._is_training)
         images = zip(indices, data["inputs"], data["data_samples"], traces, strict=True)
@@ -198,17 +199,24 @@ def find_angle_version(cfg: Config) -> str | None:
 
 
 def convert_angle_version(boxes: Tensor, angle_version: str | None) -> Tensor:
-    """Convert (N, 5) oriented boxes to an angle version; (N, 4) horizontal boxes are returned unchanged.
+    """Convert (N, 5) oriented boxes to an angle version.
+
+    Boxes are returned unchanged if they are (N, 4) horizontal boxes or ``angle_version`` is None.
 
     Example:
         >>> convert_angle_version(torch.tensor([[8.0, 8, 2, 6, 0]]), "le90")
         tensor([[ 8.0000,  8.0000,  6.0000,  2.0000, -1.5708]])
     """
-    return boxes if angle_version is None or boxes.shape[-1] != 5 else normalize_obb(boxes, angle_version)
+    if angle_version is None or boxes.shape[-1] != 5:
+        return boxes
+    return normalize_obb(boxes, angle_version)
 
 
 def _boxes_and_labels(instances: Any) -> tuple[Tensor, Tensor]:
-    """Return boxes (N, 5) or (N, 4) and labels (N,) on the CPU; none if ``instances`` is None or has no boxes."""
+    """Return boxes (N, 5) or (N, 4) and labels (N,) on the CPU.
+
+    Both tensors are empty if ``instances`` is None or has no boxes.
+    """
     if instances is None or "bboxes" not in instances:
         return torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
     boxes = instances.bboxes

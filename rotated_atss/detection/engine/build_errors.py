@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from rotated_atss.errors import UserError
 
-_DEAD_WORKER = "DataLoader worker (pid"  # how PyTorch reports a loader process that was killed or exited
+# PyTorch's error message starts with this text if a data loader process was killed or exited.
+_DEAD_WORKER_PREFIX = "DataLoader worker (pid"
 
 
 def one_line(error: BaseException) -> str:
@@ -17,14 +18,15 @@ def one_line(error: BaseException) -> str:
         >>> one_line(KeyError("SDG is not in the optimizer registry"))
         'SDG is not in the optimizer registry'
     """
-    message = error.args[0] if isinstance(error, KeyError) and error.args else error  # str of a KeyError adds quotes
+    has_key_message = isinstance(error, KeyError) and len(error.args) > 0
+    message = error.args[0] if has_key_message else error  # str() of a KeyError would add quotes
     text = str(message).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
 
 @contextmanager
 def report_build_errors(part: str, where: object = None) -> Iterator[None]:
-    """Convert the exceptions that building a part of a config raises in this block to one-line errors.
+    """Convert exceptions in this block, which builds a part of a config, to one-line errors.
 
     Args:
         part: Name of the part in the error: "cannot build <part>".
@@ -53,12 +55,12 @@ def is_dead_worker(error: BaseException) -> bool:
         >>> is_dead_worker(RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."))
         True
     """
-    return str(error).startswith(_DEAD_WORKER)
+    return str(error).startswith(_DEAD_WORKER_PREFIX)
 
 
 @contextmanager
 def strip_worker_traceback() -> Iterator[None]:
-    """Convert errors of data loader processes to one-line errors, without the traceback that PyTorch adds.
+    """Convert errors of data loader processes to one-line errors by removing the traceback that PyTorch adds.
 
     Raises:
         UserError: A loader process raised a ``UserError``, a file does not exist, or a loader process died.
@@ -73,14 +75,15 @@ def strip_worker_traceback() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        # PyTorch raises an error of a loader process again, with its traceback as the message, which ends in
-        # "rotated_atss.errors.UserError: message". An error of this process has no such text; it stays as it is.
+        # PyTorch re-raises an error of a loader process. Its message is then the whole traceback of that process, which
+        # ends in "rotated_atss.errors.UserError: message". An error of this process lacks this text and is not changed.
         prefix = f"{type(error).__module__}.{type(error).__qualname__}: "
         if prefix not in error.what:
             raise
         raise UserError(error.what.rpartition(prefix)[2]) from None
     except FileNotFoundError as error:
-        raise UserError(str(error).rpartition("FileNotFoundError: ")[2]) from error  # as above
+        # the message is a traceback, too; it ends in "FileNotFoundError: message" if a loader process raised the error
+        raise UserError(str(error).rpartition("FileNotFoundError: ")[2]) from error
     except RuntimeError as error:
         if not is_dead_worker(error):
             raise

@@ -19,17 +19,17 @@ from rotated_atss.detection.engine.resume import INTERRUPTED_CHECKPOINT
 class BoundedCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook``, but an old checkpoint is removed only after the new one is complete.
 
-    MMEngine removes the old checkpoint first, so a full disk or a killed process could leave no checkpoint. The
-    checkpoint that an interrupted run has written before it stopped is removed after the next regular checkpoint.
+    MMEngine removes the old checkpoint first, so a full disk or a killed process could leave no checkpoint. An
+    interrupted run writes an extra checkpoint before it stops. This hook removes it after the next regular checkpoint.
 
-    MMEngine stores the absolute path of the best checkpoint in checkpoints. A training that resumes in a copy of a work
-    folder uses the best checkpoint of the copy, and removes none of the original folder.
+    MMEngine stores the absolute path of the best checkpoint in each checkpoint. A training run that resumes in a copy
+    of a work folder uses the best checkpoint of the copy, and removes no checkpoint from the original folder.
     """
 
-    file_backend: Any  # set by MMEngine's hook, which removes checkpoints with it
+    file_backend: Any  # set by MMEngine's hook, which calls file_backend.remove() to remove checkpoints
 
     def before_train(self, runner: Runner) -> None:
-        """Replace the paths of best checkpoints by those of the same names in this work folder, if these exist."""
+        """Replace the path of each best checkpoint by the file of the same name in this work folder, if it exists."""
         for key, value in list(runner.message_hub.runtime_info.items()):
             if key.startswith("best_ckpt") and value:
                 path = Path(runner.work_dir, Path(value).name)
@@ -54,11 +54,11 @@ class BoundedCheckpointHook(CheckpointHook):
         self.file_backend = _DeferringBackend(backend)
         try:
             yield
-            # The new checkpoint, whose path MMEngine's hook has set meanwhile, can have the name of an old one, as when
-            # a resumed training repeats a validation.
+            # The new checkpoint can have the name of an old one, for example when a resumed run repeats a validation.
+            # MMEngine's hook has set the paths of the new checkpoints in the block.
             paths_to_keep = {str(self.last_ckpt), str(getattr(self, "best_ckpt_path", None))}
             for path in self.file_backend.paths_to_remove:
-                # A best checkpoint of another folder, from which the training was resumed, stays there.
+                # If the run was resumed from another work folder, the best checkpoint in that folder is kept.
                 if str(path) not in paths_to_keep and Path(path).parent == Path(self.out_dir):
                     backend.remove(path)
         finally:

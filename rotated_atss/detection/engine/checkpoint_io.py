@@ -78,10 +78,10 @@ def check_weights_fit(
 ) -> None:
     """Raise an error unless the weights have the names and shapes of the model's weights.
 
-    The arguments are those of :func:`load_weights`.
+    See :func:`load_weights` for the arguments.
 
     Raises:
-        UserError: A weight is missing, is not in the model, or has another shape
+        UserError: A weight is missing, is not in the model, or has the wrong shape
             (:func:`rotated_atss.checkpoints.compatibility.check_state_dict_fits`).
 
     Example:
@@ -99,11 +99,11 @@ def load_weights(
     Args:
         model: The detector without a wrapper such as ``DistributedDataParallel``, which adds a prefix to the names.
         state: Weights by name; the counters of batch norm (``num_batches_tracked``) can be missing.
-        path: Path of the checkpoint, for the error.
-        class_hint: What to do if only the number of classes differs, for the error.
+        path: Path of the checkpoint, which the error names.
+        class_hint: Hint of the error if only the number of classes differs.
 
     Raises:
-        UserError: As :func:`check_weights_fit`.
+        UserError: The weights do not fit (:func:`check_weights_fit`).
 
     Example:
         >>> import torch

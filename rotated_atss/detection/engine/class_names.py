@@ -23,7 +23,7 @@ def find_class_names(content: Mapping[str, Any], cfg: Config, num_classes: int |
     Args:
         content: The content of the checkpoint.
         cfg: The config.
-        num_classes: Number of classes of the model; None accepts any number of names.
+        num_classes: Number of classes of the model. If it is None, any number of names is accepted.
 
     Raises:
         UserError: No source has ``num_classes`` names.
@@ -63,12 +63,12 @@ def set_classes(cfg: Config, classes: str | Sequence[str]) -> None:
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         for dataset in innermost_dataset_cfgs((cfg.get(loader) or {}).get("dataset")):
             dataset["metainfo"] = dict(dataset.get("metainfo") or {}, classes=names)
-            dataset["metainfo"].pop("palette", None)  # the colors of the previous classes
+            dataset["metainfo"].pop("palette", None)  # a palette has the colors of the previous classes
     _set_everywhere(cfg.get("model"), "num_classes", len(names))  # a model can have several heads
 
 
 def config_classes(cfg: Config, loader: str = "test_dataloader") -> tuple[str, ...] | None:
-    """Return the class names of the dataset of a config's data loader; None if they are not known.
+    """Return the class names of a data loader's dataset, or None if the config does not determine them.
 
     Example:
         >>> dataset = dict(type="DOTADataset", metainfo=dict(classes=["roof"]))
@@ -103,7 +103,7 @@ def _class_name_sources(content: Mapping[str, Any], cfg: Config) -> Iterator[tup
 
 
 def _dataset_name_sources(dataset: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the (source, class names) of :func:`_class_name_sources` that come from the config of a dataset."""
+    """Yield (source, class names) from a dataset's config and class, in the form of :func:`_class_name_sources`."""
     configured = (dataset.get("metainfo") or {}).get("classes")
     if configured:
         names = (configured,) if isinstance(configured, str) else tuple(configured)

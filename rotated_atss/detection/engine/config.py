@@ -54,8 +54,8 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
         raise UserError(f"cannot read this config: {error.msg}", where=_locate_syntax_error(path)) from error
     except Exception as error:  # a config is Python code and can raise anything
         raise UserError(f"cannot read this config: {type(error).__name__}: {one_line(error)}", where=path) from error
-    # MMEngine would format the config text with yapf for each log and checkpoint, which takes seconds. The argument
-    # format_python_code of Config.fromfile has an effect on lazy-import configs only.
+    # MMEngine would format the config text with yapf for each log and checkpoint, which takes seconds. The attribute is
+    # set directly, because the argument format_python_code of Config.fromfile only affects lazy-import configs.
     object.__setattr__(cfg, "_format_python_code", False)
     return _finish_config(cfg, path.stem, path, cfg_options)
 
@@ -66,13 +66,13 @@ def _locate_syntax_error(path: Path) -> str:
         compile(path.read_bytes(), str(path), "exec")
     except SyntaxError as error:
         return f"{path}:{error.lineno}"
-    except ValueError:  # null bytes
+    except ValueError:  # raised for null bytes
         pass
     return str(path)
 
 
 def _execute(path: Path, import_modules: bool = True) -> Config:
-    """Read a config by executing it and its bases. ``import_modules``: import the modules of its ``custom_imports``."""
+    """Read a config by executing it and its bases; import the modules in ``custom_imports`` if ``import_modules``."""
     with _resolve_bases_by_name():
         cfg = Config.fromfile(path, import_custom_modules=import_modules)
     _remove_package_scope(cfg._cfg_dict)
@@ -82,10 +82,11 @@ def _execute(path: Path, import_modules: bool = True) -> Config:
 def _read_without_execution(path: Path) -> Config:
     """Read a config that may be untrusted. Only its bases in this package are executed."""
     restrict_to_registered_types()
-    # import_modules=False: the config can override custom_imports of its bases; the resulting ones are imported below
+    # The bases import no modules yet, because the config can override their custom_imports. The modules of the combined
+    # config are imported below.
     values = read_safe_config(path, lambda packaged: _execute(packaged, import_modules=False).to_dict())
     custom_imports = values.get("custom_imports")
-    if custom_imports:  # checked by read_safe_config: modules of rotated_atss, mmdet or mmrotate
+    if custom_imports:  # read_safe_config accepts only modules of rotated_atss, mmdet and mmrotate
         import_modules_from_strings(**custom_imports)
     return Config(values, cfg_text=path.read_text(encoding="utf-8"), filename=str(path))
 
@@ -93,7 +94,7 @@ def _read_without_execution(path: Path) -> Config:
 def config_from_values(
     values: Mapping[str, Any], name: str, where: str | Path, cfg_options: Mapping[str, Any] | None = None
 ) -> Config:
-    """Build a config from the values in the metadata of a model file, and make its ``default_scope`` the default.
+    """Build a config from the values in a model file's metadata, and make the config's ``default_scope`` the default.
 
     Args:
         values: Resolved values by top-level key.
@@ -111,8 +112,8 @@ def config_from_values(
     restrict_checkpoint_loading()
     restrict_to_registered_types()
     check_config_values(values, where, hint="name its config if you trust it: CONFIG CHECKPOINT")
-    # MMEngine saves the config in the work folder under the name of its file, which must differ from the checkpoint's.
-    # This file need not exist: MMEngine does not read it if cfg_text is given.
+    # MMEngine saves the config in the work folder under the name in ``filename``, which must differ from the name of
+    # the checkpoint. The file need not exist, because MMEngine does not read it if cfg_text is given.
     cfg = Config(dict(values), cfg_text=name, filename=str(Path(where).with_name(f"{name}.py")))
     return _finish_config(cfg, name, where, cfg_options)
 
@@ -134,9 +135,11 @@ def _resolve_bases_by_name() -> Iterator[None]:
     """Resolve entries of ``_base_`` within this block as the command line resolves the name of a config."""
     get_cfg_path = Config._get_cfg_path
 
-    def get_base_path(base: str, config: str) -> tuple[str, str | None]:  # path and scope
-        # MMEngine resolves "package::config" itself
-        return get_cfg_path(base, config) if "::" in base else (str(find_base_config(base, config)), None)
+    def get_base_path(base: str, config: str) -> tuple[str, str | None]:
+        """Return path and scope of a base."""
+        if "::" in base:  # MMEngine resolves "package::config" itself
+            return get_cfg_path(base, config)
+        return str(find_base_config(base, config)), None
 
     Config._get_cfg_path = staticmethod(get_base_path)
     try:
@@ -148,7 +151,8 @@ def _resolve_bases_by_name() -> Iterator[None]:
 def _remove_package_scope(part: Any) -> None:
     """Remove, in place, ``_scope_="rotated_atss"``, which MMEngine adds to parts inherited from ``rotated_atss::...``.
 
-    There are no registries of the scope ``rotated_atss``: the default scope of the config finds the classes.
+    There are no registries of the scope ``rotated_atss``. Without ``_scope_``, MMEngine finds the classes in the
+    config's default scope.
     """
     if isinstance(part, dict):
         if part.get("_scope_") == "rotated_atss":
@@ -190,13 +194,15 @@ def build_model(cfg: Config) -> nn.Module:
 def find_test_dataset(cfg: Config) -> dict:
     """Return the config of the test dataset, without wrappers such as ``RepeatDataset``.
 
-    Without a test data loader, it is the validation dataset; without both, an empty dict.
+    If the config has no test data loader, return the config of the validation dataset. If it has no validation data
+    loader, either, return an empty dict.
 
     Example:
         >>> find_test_dataset(Config(dict(test_dataloader=dict(dataset=dict(type="DOTADataset")))))["type"]
         'DOTADataset'
     """
-    dataset = (cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}).get("dataset") or {}
+    dataloader = cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}
+    dataset = dataloader.get("dataset") or {}
     while "pipeline" not in dataset and isinstance(dataset.get("dataset"), dict):
         dataset = dataset["dataset"]
     return dataset

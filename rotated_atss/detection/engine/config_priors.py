@@ -20,18 +20,22 @@ def find_dense_head_cfgs(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
     """Return the configs of the prior generator and the assigner of a config's first dense head.
 
     Raises:
-        UserError: The config has no such head.
+        UserError: The config has no dense head with anchors and an assigner.
 
     Example:
         >>> model = dict(bbox_head=dict(anchor_generator=dict(strides=[8])), train_cfg=dict(assigner=dict(topk=9)))
-        >>> find_dense_head_cfgs(Config(dict(model=model)))[1].topk
+        >>> generator_cfg, assigner_cfg = find_dense_head_cfgs(Config(dict(model=model)))
+        >>> assigner_cfg.topk
         9
     """
     model = cfg.get("model") or {}
     train_cfg = model.get("train_cfg") or {}
-    # bbox_head_init: first head of a refining detector such as R3Det
-    for head, head_train_cfg in (("bbox_head", train_cfg), ("bbox_head_init", train_cfg.get("init") or {})):
-        generator = (model.get(head) or {}).get("anchor_generator")
+    train_cfg_by_head = {
+        "bbox_head": train_cfg,
+        "bbox_head_init": train_cfg.get("init") or {},  # first head of a refining detector such as R3Det
+    }
+    for head_key, head_train_cfg in train_cfg_by_head.items():
+        generator = (model.get(head_key) or {}).get("anchor_generator")
         if generator is not None and head_train_cfg.get("assigner") is not None:
             return generator, head_train_cfg["assigner"]
     raise UserError("this config has no dense head with anchors and an assigner", where=cfg.filename)
@@ -62,8 +66,8 @@ class ConfigPriors:
         generator_cfg, self.assigner_cfg = find_dense_head_cfgs(cfg)
         self._generator: Any = TASK_UTILS.build(generator_cfg)
         self.strides = [int(stride_x) for stride_x, _ in self._generator.strides]
-        one_cell = [(1, 1)] * len(self.strides)  # a feature map of one cell per level
-        self.priors_of_location: Tensor = self._generator.grid_priors(one_cell, device="cpu")[0]
+        single_cell_hw = [(1, 1)] * len(self.strides)  # each level has a feature map with a single cell
+        self.priors_of_location: Tensor = self._generator.grid_priors(single_cell_hw, device="cpu")[0]
         self._pad_divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
         self._generate_cached = functools.lru_cache(maxsize=_CACHED_SIZES)(self._generate_padded)
 
@@ -73,14 +77,14 @@ class ConfigPriors:
         return self.priors_of_location.shape[1] == 5
 
     def generate(self, image_wh: tuple[int, int]) -> tuple[Tensor, list[int]]:
-        """Generate the priors of an image after padding by the config's data preprocessor.
+        """Generate the priors of an image that the config's data preprocessor has padded.
 
         Args:
             image_wh: Width and height in pixels before the padding.
 
         Returns:
-            (A, 5) or (A, 4) priors, level after level, and the number of priors per level. Both are cached: do not
-            change them in place.
+            (A, 5) or (A, 4) priors, level after level, and the number of priors per level. Do not change them in place,
+            because they are cached.
         """
         width, height = (math.ceil(side / self._pad_divisor) * self._pad_divisor for side in image_wh)
         return self._generate_cached(width, height)

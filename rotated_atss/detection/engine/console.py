@@ -77,9 +77,9 @@ class ConsoleHandler(logging.Handler):
         super().__init__(level)
         settings = _settings.get() or _ConsoleSettings()
         settings.consoles.append(self)
-        self.is_quiet = settings.is_quiet or level > logging.INFO
-        self.shows_messages = True  # False during a validation, which prints only its result
-        self.status = StatusLine(show=False if self.is_quiet else None)  # None: show it on a terminal
+        self.is_quiet = settings.is_quiet or level > logging.INFO  # logging applies the level, but write() does not
+        self.shows_messages = True  # set to False during a validation run, which prints only its result
+        self.status = StatusLine(show=False if self.is_quiet else None)  # None means to show it only on a terminal
 
     @property
     def stream(self) -> Any:
@@ -94,7 +94,7 @@ class ConsoleHandler(logging.Handler):
                     self._warn(record.getMessage())
             elif self.shows_messages and not _is_file_only(record):
                 self.write(record.getMessage())
-        except Exception:  # as in logging.StreamHandler: a broken stream does not end the run
+        except Exception:  # a broken stream must not end the run; logging.StreamHandler catches all exceptions, too
             self.handleError(record)
 
     def write(self, text: str) -> None:
@@ -109,13 +109,13 @@ class ConsoleHandler(logging.Handler):
 
 
 def install_console(logger: logging.Logger) -> ConsoleHandler:
-    """Replace a logger's handlers that print with one :class:`ConsoleHandler`; handlers that write files stay.
+    """Replace the printing handlers of a logger by one :class:`ConsoleHandler`; handlers that write files stay.
 
     Args:
         logger: A logger of MMEngine.
 
     Returns:
-        The new handler, with the lowest level and all filters of the old ones.
+        The new handler, with all filters of the old handlers and the lowest of their levels.
 
     Example:
         >>> logger = logging.Logger("demo")
@@ -124,13 +124,15 @@ def install_console(logger: logging.Logger) -> ConsoleHandler:
         >>> logger.info("device: cpu")
         device: cpu
     """
-    # Two runs of a config that begin in the same second share one logger of MMEngine, which then has a ConsoleHandler.
+    # If two runs of the same config begin in the same second, they share one logger of MMEngine. For the second run,
+    # the logger already has a ConsoleHandler.
     printing_types = (logging.StreamHandler, ConsoleHandler)
     # Exact types, because isinstance would include FileHandler, a subclass of StreamHandler.
     printing_handlers = [handler for handler in logger.handlers if type(handler) in printing_types]
-    # MMEngine gives the handler of every process but the main one the level ERROR.
+    # In each process except the main process, MMEngine sets the level of the handler to ERROR.
     lowest_level = min((handler.level for handler in printing_handlers), default=logging.ERROR)
-    console = ConsoleHandler(lowest_level or logging.INFO)  # the level NOTSET is 0 and would print debug messages
+    level = lowest_level or logging.INFO  # the level NOTSET is 0 and would print debug messages
+    console = ConsoleHandler(level)
     for handler in printing_handlers:
         console.filters.extend(handler.filters)
         logger.handlers.remove(handler)

@@ -15,7 +15,7 @@ from rotated_atss.detection.engine.config import build_model, find_test_dataset,
 from rotated_atss.detection.task_modules.box_coders import OrientedDeltaCoder
 from rotated_atss.dota.classes import resolve_classes
 
-# Settings of the anchor generator that must be the same for the config and the converted weights.
+# Settings of the anchor generator that the config must share with the model whose weights are converted.
 ANCHOR_KEYS = ("octave_base_scale", "scales_per_octave", "ratios", "strides")
 
 
@@ -56,8 +56,9 @@ def describe_target(config: str, cfg_options: Mapping[str, Any] | None = None) -
 def _describe_box_encoding(head: Any) -> BoxEncoding:
     """Describe the priors and the box coder of a head for oriented boxes."""
     coder, generator = head.bbox_coder, head.prior_generator
-    corners = generator.base_anchors[0]  # (A, 4), x1 y1 x2 y2, of the finest level; on the CPU, unlike the weights
-    sizes = corners[:, 2:] - corners[:, :2]
+    # The anchors are on the CPU, and not on the meta device as the weights are, so their values can be read.
+    finest_anchors = generator.base_anchors[0]  # (A, 4), x1 y1 x2 y2
+    sizes = finest_anchors[:, 2:] - finest_anchors[:, :2]
     return BoxEncoding(
         priors=tuple((w, h, generator.angle) for w, h in sizes.tolist()),
         angle_version=coder.angle_version,
@@ -69,5 +70,6 @@ def _describe_box_encoding(head: Any) -> BoxEncoding:
 def _find_classes(cfg: Config) -> tuple[str, ...]:
     """Return the class names of the test dataset; an empty tuple if the config has none."""
     dataset = find_test_dataset(cfg)
-    classes = (dataset.get("metainfo") or {}).get("classes") or dataset.get("classes")
+    metainfo = dataset.get("metainfo") or {}
+    classes = metainfo.get("classes") or dataset.get("classes")
     return tuple(resolve_classes(classes)) if classes else ()

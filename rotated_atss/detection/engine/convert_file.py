@@ -53,17 +53,18 @@ def convert_file(
     config: str | None = None,
     cfg_options: Mapping[str, Any] | None = None,
 ) -> ConvertedFile:
-    """Convert a checkpoint of mmrotate, MMDetection or the official ATSS.
+    """Convert a checkpoint of mmrotate, MMDetection or the official ATSS repository.
 
     Args:
         path: The checkpoint.
-        source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`; None detects it.
-        angle_version: ``oc``, ``le90`` or ``le135``; None finds it in the checkpoint or its file name.
-        config: Path or name of the matching config; None detects it from the shapes of the weights.
+        source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`. If it is None, it is detected.
+        angle_version: ``oc``, ``le90`` or ``le135``. If it is None, it is read from the checkpoint or its file name.
+        config: Path or name of the matching config. If it is None, it is detected from the shapes of the weights.
         cfg_options: Changes to the config by dotted key.
 
     Raises:
-        UserError: The file is not such a checkpoint, no config matches, or the weights do not fit the config.
+        UserError: The file is not a checkpoint of these projects, no config matches, or the weights do not fit the
+            config.
 
     Example::
 
@@ -71,7 +72,9 @@ def convert_file(
         save_weights("atss_oc", converted.conversion.state, converted.meta)
     """
     origin = find_origin(read_checkpoint(path), path, source=source, angle_version=angle_version)
-    config, config_reason = (config, "given by --config") if config else _find_config(origin, path)
+    config_reason = "given by --config"
+    if not config:
+        config, config_reason = _find_config(origin, path)
     target = describe_target(config, cfg_options)
     conversion = convert_checkpoint(origin, target, path)
     meta: dict[str, Any] = {
@@ -94,11 +97,11 @@ def convert_file(
 def _find_config(origin: Origin, path: str | Path) -> tuple[str, str]:
     """Return the config whose model has the shapes of the weights, and the reason for this choice."""
     renamed_state, _ = rename_keys(origin.state, origin.source)
-    pattern = config_pattern(renamed_state, origin.source, origin.angle_version)  # pattern of config names, or None
-    configs = matching_configs(pattern, config_names(), origin.name) if pattern else []
+    name_pattern = config_pattern(renamed_state, origin.source, origin.angle_version)
+    configs = matching_configs(name_pattern, config_names(), origin.name) if name_pattern else []
     if not configs:
         raise UserError("no config matches the shapes of the weights", where=path, hint="choose one with --config")
-    if origin.angle_version is None and "_coco" not in configs[0]:  # boxes of COCO are horizontal, without angle
+    if origin.angle_version is None and "_coco" not in configs[0]:  # horizontal boxes, as in COCO, have no angle
         raise UserError(
             "the angle version of the boxes is unknown", where=path, hint="give --angle-version oc, le90 or le135"
         )

@@ -13,8 +13,8 @@ from rotated_atss.io.cpu_threads import update_threads
 class CpuThreadsHook(Hook):
     """Use fewer threads while other processes use the CPU; see :mod:`rotated_atss.io.cpu_threads`.
 
-    It has an effect only in programs that have called :func:`rotated_atss.io.cpu_threads.follow_cpu_load`, such as the
-    command line.
+    The hook has an effect only in programs that have called :func:`rotated_atss.io.cpu_threads.follow_cpu_load`, such
+    as the command line.
     """
 
     def _after_iter(

@@ -17,9 +17,9 @@ def set_train_data(cfg: Config, folder: str | Path) -> None:
 
     Args:
         cfg: A config.
-        folder: Folder of tiles that ``rotated-atss split`` has written, or a folder that contains such folders:
-            ``trainval`` or ``train`` and, for validation, ``val``. With a COCO config: the folder of ``annotations``
-            and images.
+        folder: For a DOTA config, a folder of tiles that ``rotated-atss split`` has written, or the parent of such
+            folders: one for training (``trainval`` or ``train``) and, optionally, one for validation (``val``). For a
+            COCO config, the folder that contains ``annotations`` and the images.
 
     Raises:
         UserError: The config has several datasets.
@@ -45,8 +45,9 @@ def set_test_data(cfg: Config, folder: str | Path) -> None:
 
     Args:
         cfg: A config.
-        folder: Folder of tiles that ``rotated-atss split`` has written, or a folder with such a subfolder, named
-            ``val`` or ``test``. With a COCO config: the folder of ``annotations`` and images.
+        folder: For a DOTA config, a folder of tiles that ``rotated-atss split`` has written, or its parent if the
+            folder of tiles is named ``val`` or ``test``. For a COCO config, the folder that contains ``annotations``
+            and the images.
 
     Raises:
         UserError: The config has several datasets.

@@ -9,14 +9,14 @@ from mmengine.runner import Runner
 
 from rotated_atss.io.processes import available_cores
 
-WINDOW = 50  # iterations over which times are averaged
+ITERATIONS_PER_CHECK = 50  # the times are averaged over these iterations
 MAX_LOADING_SHARE = 0.5  # the hook warns if waiting for data takes a larger share of the training time
 
 
 class DataTimeHook(Hook):
     """Log one line, once per run, if the device waits for data more than half of the time.
 
-    The first :data:`WINDOW` iterations, during which loader processes start, do not count.
+    The first :data:`ITERATIONS_PER_CHECK` iterations are ignored, because loader processes start during these.
     """
 
     priority = "LOW"  # runs after MMEngine's IterTimerHook has measured the times
@@ -25,13 +25,14 @@ class DataTimeHook(Hook):
         self._iterations, self._is_reported = 0, False
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Compare the times of the latest iterations, every :data:`WINDOW` iterations."""
+        """Compare loading time and total time, once per :data:`ITERATIONS_PER_CHECK` iterations."""
         self._iterations += 1
-        is_window_end = self._iterations % WINDOW == 0 and self._iterations > WINDOW  # the first window does not count
+        is_check_due = self._iterations % ITERATIONS_PER_CHECK == 0 and self._iterations > ITERATIONS_PER_CHECK
         scalars = runner.message_hub.log_scalars
-        if self._is_reported or not is_window_end or "train/time" not in scalars:
+        if self._is_reported or not is_check_due or "train/time" not in scalars:
             return
-        seconds, loading_seconds = (float(scalars[f"train/{name}"].mean(WINDOW)) for name in ("time", "data_time"))
+        seconds = float(scalars["train/time"].mean(ITERATIONS_PER_CHECK))
+        loading_seconds = float(scalars["train/data_time"].mean(ITERATIONS_PER_CHECK))
         line = describe_waiting(loading_seconds, seconds, runner.train_dataloader.num_workers, available_cores())
         if line is not None:
             self._is_reported = True

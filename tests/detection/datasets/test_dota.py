@@ -197,7 +197,7 @@ def test_objects_without_area_are_dropped_with_one_warning(tmp_path):
         MMLogger.get_current_instance().removeHandler(handler)
     assert [len(dataset.get_data_info(index)["instances"]) for index in (0, 1)] == [1, 0]
     assert warnings_logged == [
-        f"{root}/images/a.png: not a tile name, images are not tiled. Run rotated-atss split on large images.",
+        f"{root}/images/a.png: not the name of a tile. Run rotated-atss split if the images are large.",
         f"dropped 3 objects without area, the first at {root / 'labelTxt' / 'a.txt'}:1",
     ]
 

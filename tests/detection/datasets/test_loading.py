@@ -101,7 +101,7 @@ def test_16_bit_tiles_need_the_number_of_used_bits(tmp_path):
     with pytest.raises(UserError) as caught:
         LoadTile()({"img_path": str(tmp_path / "a.png")})
     assert str(caught.value) == (
-        f"{tmp_path / 'a.png'}: the number of used bits of 16-bit images must be set, this image uses 11 of 16 bits "
+        f"{tmp_path / 'a.png'}: the number of used bits of 16-bit images must be set; this image uses 11 of 16 bits "
         "(set bits of LoadTile in all pipelines of the config, or split the images first)"
     )
     assert np.array_equal(LoadTile(bits=11)({"img_path": str(tmp_path / "a.png")})["img"], image)

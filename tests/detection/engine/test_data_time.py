@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from mmengine.logging import HistoryBuffer
 
-from rotated_atss.detection.engine.data_time import WINDOW, DataTimeHook
+from rotated_atss.detection.engine.data_time import ITERATIONS_PER_CHECK, DataTimeHook
 
 
 @pytest.fixture
@@ -31,11 +31,11 @@ def messages():
 
 
 def test_waiting_is_reported_once(messages):
-    (line,) = messages([(0.3, 0.4)] * (5 * WINDOW))
+    (line,) = messages([(0.3, 0.4)] * (5 * ITERATIONS_PER_CHECK))
     assert line.startswith("75% of the time is spent waiting for data, without loader processes on ")
 
 
 def test_fast_loading_and_the_start_of_a_run_are_not_reported(messages):
-    assert messages([(0.1, 0.4)] * (3 * WINDOW)) == []
-    assert messages([(30.0, 31.0)] + [(0.1, 0.4)] * (3 * WINDOW)) == []
-    assert messages([(0.3, 0.4)] * WINDOW) == []
+    assert messages([(0.1, 0.4)] * (3 * ITERATIONS_PER_CHECK)) == []
+    assert messages([(30.0, 31.0)] + [(0.1, 0.4)] * (3 * ITERATIONS_PER_CHECK)) == []
+    assert messages([(0.3, 0.4)] * ITERATIONS_PER_CHECK) == []
