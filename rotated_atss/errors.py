@@ -26,10 +26,10 @@ class UserError(Exception):
         suffix = f" ({hint})" if hint else ""
         super().__init__(printable(f"{prefix}{what}{suffix}"))
 
-    def __reduce__(self) -> tuple[Callable[..., UserError], tuple[str, object, str]]:
+    def __reduce__(self) -> tuple[Callable[..., UserError], tuple[type[UserError], str, object, str]]:
         # Errors of worker processes are pickled. By default, unpickling calls the initializer with the message only,
         # which fails for a subclass whose initializer has other arguments.
-        return (_rebuild, (self.what, self.where, self.hint))
+        return (_rebuild, (type(self), self.what, self.where, self.hint))
 
 
 def add_hint(error: BaseException, hint: str) -> None:
@@ -134,5 +134,7 @@ def is_or_are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def _rebuild(what: str, where: object, hint: str) -> UserError:
-    return UserError(what, where=where, hint=hint)
+def _rebuild(error_type: type[UserError], what: str, where: object, hint: str) -> UserError:
+    error = error_type.__new__(error_type)
+    UserError.__init__(error, what, where=where, hint=hint)
+    return error

@@ -77,8 +77,8 @@ def read_instances(path: str | Path) -> Instances:
     """Read and validate a file in COCO's instances format (https://cocodataset.org/#format-data).
 
     Boxes with a side below one pixel and boxes outside their image are left out of ``objects`` and listed in
-    ``dropped``. Boxes that extend beyond their image by at least :data:`CLIP_TOLERANCE_PX` are listed in ``clipped``. A
-    file without ``annotations`` is assumed to describe a test set.
+    ``dropped``. Boxes that extend beyond their image by more than :data:`CLIP_TOLERANCE_PX` are listed in ``clipped``.
+    A file without ``annotations`` is assumed to describe a test set.
 
     Raises:
         UserError: The file is missing, not JSON or not in this format, an id occurs twice, or an annotation refers to
@@ -241,7 +241,7 @@ def _add_annotations(instances: Instances, entries: list) -> None:
         if box is None:
             instances.dropped.append(description)
             continue
-        if excess >= CLIP_TOLERANCE_PX:
+        if excess > CLIP_TOLERANCE_PX:
             instances.clipped.append(description)
         objects[image.id].append(CocoObject(entry["id"], entry["category_id"], box, bool(entry["iscrowd"])))
     instances.objects = dict(objects)

@@ -50,7 +50,8 @@ class GraphDetector:
     @property
     def description(self) -> str:
         """Runtime and precision, as in ``ONNX Runtime, float32``."""
-        return f"{RUNTIME_NAMES[self.session.runtime]}, {self.graph.precision}"
+        runtime = self.session.runtime
+        return f"{RUNTIME_NAMES.get(runtime, runtime)}, {self.graph.precision}"
 
     def __call__(self, tiles: list[Image]) -> list[TileDetections]:
         """Detect objects on a batch of tiles.

@@ -25,7 +25,7 @@ class Session(Protocol):
     """A loaded graph.
 
     Attributes:
-        runtime: One of ``RUNTIMES``.
+        runtime: One of ``RUNTIMES``, or the name of another runtime.
     """
 
     runtime: str

@@ -57,6 +57,13 @@ def test_detections_of_each_tile():
     assert (second[1].tolist(), second[2].tolist()) == (pytest.approx([0.4]), [1])
 
 
+def test_session_of_another_runtime_is_named_in_the_description():
+    session = FakeSession()
+    assert GraphDetector(session, INFO, GRAPH).description == "ONNX Runtime, float32"
+    session.runtime = "TensorRT"
+    assert GraphDetector(session, INFO, GRAPH).description == "TensorRT, float32"
+
+
 def test_input_is_rgb_and_its_padding_normalizes_to_zero():
     session = FakeSession()
     image = tile(40, 64)
