@@ -37,7 +37,7 @@ class AssignmentTrace:
         gt_index: Index of the box.
         topk: Number k of candidate locations per level.
         priors_per_location: Number of priors that share a center; all of them are candidates.
-        num_levels: Number L of levels that have priors.
+        num_levels: Number of levels that have priors.
         prior_index: (K,) int64, index of the prior.
         level: (K,) int64, index of the level of the prior.
         prior_centers: (K, 2) pixels.
@@ -45,7 +45,8 @@ class AssignmentTrace:
         iou: (K,) IoU of box and prior.
         mean: Mean of the IoUs.
         deviation: Unbiased standard deviation of the IoUs.
-        threshold: Mean plus standard deviation, in the precision of the IoUs.
+        threshold: Threshold of the assignment: mean plus standard deviation, computed in the dtype of the IoUs.
+            ``mean + deviation`` can differ slightly, because these two are computed in float64.
         above_threshold: (K,) bool, whether the IoU is at least the threshold.
         center_inside: (K,) bool, whether the center of the prior lies in the box, at least ``center_margin`` pixels
             from its edges.

@@ -1,4 +1,4 @@
-"""Choose the windows of a split by the size of the objects: window size, gap and rates (scales of the image)."""
+"""Choose the gap and the rates (scales of the image) of a split by the sizes of the objects."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOW_PX, DEFAULT_GAP_PX = 1024, 200  # the values of the published results on DOTA
-SMALL_PX = 16  # an object with a smaller square root of the area contains few prior centers, which are 8 px apart
+SMALL_PX = 16  # objects whose sqrt(area) is smaller contain few prior centers, which are at least 8 px apart
 GAP_STEP_PX = 50  # proposed gaps are multiples of this value
-COVERED_SHARE = 0.99  # share of the objects that the overlap of the windows should cover
+COVERED_SHARE = 0.99  # share of the objects that should not be longer than the overlap of the windows
 _MIN_RATE, _MAX_RATE = 1 / 8, 4.0  # limits of :func:`choose_rate`
 _MAX_NUM_RATES = 3  # a plan has at most this many rates
 
@@ -47,9 +47,9 @@ class TilePlan:
 
     @property
     def covered_px(self) -> float:
-        """Largest extent, in pixels of the original image, at which every object lies completely in one tile.
+        """Overlap of neighboring windows in pixels of the original image, at the lowest rate.
 
-        Neighboring windows overlap by the gap, so every interval of this length lies within one window.
+        Every object whose extent is at most this length lies completely in at least one tile.
         """
         return self.gap / min(self.rates)
 
@@ -58,19 +58,19 @@ class TilePlan:
         return {"size": self.size, "gap": self.gap, "rates": list(self.rates)}
 
 
-def choose_rate(size: NDArray[np.float64], extent: NDArray[np.float64]) -> float:
+def choose_rate(object_sizes: NDArray[np.float64], object_extents: NDArray[np.float64]) -> float:
     """Choose the factor by which images are rescaled before they are split.
 
     Args:
-        size: (N,) square roots of the areas, pixels.
-        extent: (N,) longer sides of the circumscribed horizontal boxes, pixels.
+        object_sizes: (N,) square roots of the areas of the objects, pixels.
+        object_extents: (N,) longer sides of their circumscribed horizontal boxes, pixels.
 
     Returns:
         The rate:
 
-        - 2 if the size of more than half of the objects is below 16 px, or 4 if this still holds after rescaling by 2;
-        - otherwise, if more than half of the objects extend over more than half a window: the first of 1/2, 1/4 and 1/8
-          at which this is no longer true, or 1/8 if it is always true;
+        - 2 if more than half of the objects are smaller than 16 px, or 4 if this is still so after rescaling by 2;
+        - otherwise, if more than half of the objects are longer than half a window: the first of 1/2, 1/4 and 1/8 at
+          which this is no longer so, or 1/8 if there is none;
         - otherwise 1.
 
     Example:
@@ -78,34 +78,34 @@ def choose_rate(size: NDArray[np.float64], extent: NDArray[np.float64]) -> float
         2.0
     """
     rate = 1.0
-    if not len(size):
+    if not len(object_sizes):
         return rate
-    while (size * rate < SMALL_PX).mean() > 0.5 and rate < _MAX_RATE:
+    while (object_sizes * rate < SMALL_PX).mean() > 0.5 and rate < _MAX_RATE:
         rate *= 2
     # images that have just been enlarged are not reduced again
-    while rate <= 1 and (extent * rate > WINDOW_PX / 2).mean() > 0.5 and rate > _MIN_RATE:
+    while rate <= 1 and (object_extents * rate > WINDOW_PX / 2).mean() > 0.5 and rate > _MIN_RATE:
         rate /= 2
     return rate
 
 
-def choose_tile_plan(size: NDArray[np.float64], extent: NDArray[np.float64]) -> TilePlan:
-    """Choose windows of 1024 px whose overlap covers the extent of 99% of the objects, as far as possible.
+def choose_tile_plan(object_sizes: NDArray[np.float64], object_extents: NDArray[np.float64]) -> TilePlan:
+    """Choose windows of 1024 px whose overlap is at least as long as 99% of the objects, as far as possible.
 
     The gap is at least 200 px, the default, and at most 500 px, since the number of tiles grows quickly with the gap.
     If a larger gap is needed, up to two lower rates are added, each half of the one before. At a lower rate, windows
     and gap cover more of the image.
 
     Args:
-        size: (N,) square roots of the areas, pixels.
-        extent: (N,) longer sides of the circumscribed horizontal boxes, pixels.
+        object_sizes: (N,) square roots of the areas of the objects, pixels.
+        object_extents: (N,) longer sides of their circumscribed horizontal boxes, pixels.
 
     Example:
         >>> choose_tile_plan(np.full(9, 120.0), np.full(9, 305.0)).gap
         350
     """
-    rates = [choose_rate(size, extent)]  # lower rates are inserted at the front
+    rates = [choose_rate(object_sizes, object_extents)]  # lower rates are inserted at the front
     # because of the rounding, an extent of 300.0000001 px does not need a larger gap than 300 px
-    needed_px = round(float(np.quantile(extent, COVERED_SHARE)), 3) if len(extent) else 0.0
+    needed_px = round(float(np.quantile(object_extents, COVERED_SHARE)), 3) if len(object_extents) else 0.0
     max_gap = WINDOW_PX // 2 // GAP_STEP_PX * GAP_STEP_PX  # half a window, rounded down to a multiple of the step
     while needed_px * rates[0] > max_gap and len(rates) < _MAX_NUM_RATES:
         rates.insert(0, rates[0] / 2)

@@ -27,8 +27,9 @@ def from_task1(
     """Build the input of a report, with the rules of :func:`rotated_atss.dota.task1_evaluation.evaluate_detections`.
 
     Args:
-        detections_by_class: Detections on full images, keyed by class. Those on images without labels are left out.
-        labels_by_image: Labels, keyed by image id.
+        detections_by_class: Detections on full images, keyed by class. Those on images that are not in
+            ``labels_by_image`` are left out.
+        labels_by_image: Labels, keyed by image id. An image without objects has an empty entry.
         classes: Classes to evaluate.
         metric: ``voc07``, ``area`` or ``coco``; None for the metric of ``dataset``.
         dataset: Dataset whose rule applies.
@@ -60,15 +61,15 @@ def _detection_table(
     index_of_image = {image_id: index for index, image_id in enumerate(image_ids)}
     empty = (np.empty((0, 8)), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     parts: list[tuple[np.ndarray, ...]] = [empty]  # np.concatenate needs at least one part
-    for label, name in enumerate(classes):
+    for class_index, name in enumerate(classes):
         detections = by_class.get(name, EMPTY_DETECTIONS)
         # detections.image_index refers to detections.images; in the table, the index refers to ``image_ids``.
-        # Detections on images without labels get the index -1, and rank_per_image drops them.
+        # Detections on images that are not in ``image_ids`` get the index -1, and rank_per_image drops them.
         new_index = np.array([index_of_image.get(image_id, -1) for image_id in detections.images], dtype=np.int64)
         image_index = new_index[detections.image_index] if len(detections) else np.empty(0, np.int64)
         order = rank_per_image(detections.scores, image_index, rule.max_dets)
-        labels = np.full(len(order), label, np.int64)
-        parts.append((detections.polygons[order], labels, image_index[order], detections.scores[order]))
+        class_labels = np.full(len(order), class_index, np.int64)
+        parts.append((detections.polygons[order], class_labels, image_index[order], detections.scores[order]))
     detected_polygons, labels, image_index, scores = map(np.concatenate, zip(*parts))
     polygons, areas = _compared_polygons(detected_polygons, rule)
     in_size_range = ~outside_range(areas, rule.sizes[0])  # the first range is the one of the main AP

@@ -56,7 +56,7 @@ def find_overlaps(data: EvaluationData, workers: int = 1) -> Overlaps:
         >>> from rotated_atss.dota.labels import Labels
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
         >>> ship = Labels(polygons=square, names=("ship",), difficult=np.array([0]), line_numbers=np.array([1]))
-        >>> detections = {"plane": Detections.from_ids(["P1"], np.array([0.9]), square)}
+        >>> detections = {"plane": Detections.from_ids(["P1"], np.array([0.9]), square)}  # of another class, same place
         >>> find_overlaps(from_task1(detections, {"P1": ship}, ["ship", "plane"])).ious
         array([1.])
     """
@@ -67,6 +67,7 @@ def find_overlaps(data: EvaluationData, workers: int = 1) -> Overlaps:
     chunks = [np.flatnonzero(image_index % workers == thread) for thread in range(workers)]
     parts = map_in_threads(lambda chunk: find_pairs(data, chunk), chunks, workers)
     all_pairs = _concatenate([(part.det_index, part.gt_index, part.ious) for part in parts])
+    # box pairs are not filtered yet, and polygon pairs only by an upper bound of their IoU
     pairs = all_pairs.take(all_pairs.ious >= MIN_IOU)
     return pairs.take(np.lexsort((pairs.gt_index, pairs.det_index)))
 
@@ -74,6 +75,7 @@ def find_overlaps(data: EvaluationData, workers: int = 1) -> Overlaps:
 def _polygon_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
     """Find the pairs of the detections with the indices ``chunk``, with the IoU of their polygons."""
     detections, objects = data.detections, data.objects
+    # objects of all classes; the search for pairs does not use the flag of ignored objects
     ground_truth = GroundTruth(objects.polygons, objects.image_index, objects.ignored)
     index_in_chunk, gt_index, ious = overlapping_pairs(
         detections.polygons[chunk], detections.image_index[chunk], ground_truth, MIN_IOU
@@ -98,6 +100,7 @@ def _box_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
         overlap_wh = np.minimum(paired_det_boxes[:, 2:], paired_gt_boxes[:, 2:])
         overlap_wh -= np.maximum(paired_det_boxes[:, :2], paired_gt_boxes[:, :2])
         intersection, det_area = overlap_wh.prod(axis=1), detections.areas[det_index]
+        # the areas are those of the boxes, not of COCO's segmentations
         union = det_area + objects.areas[gt_index] - intersection
         parts.append((det_index, gt_index, intersection / np.where(objects.crowd[gt_index], det_area, union)))
     return _concatenate(parts)
