@@ -31,8 +31,8 @@ class OrientedDetectionModel(DetectionModel):
     :func:`rotated_atss.tiling.predict.predict_image` merges by oriented boxes and does not clip corners.
 
     Args:
-        model: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
-            :class:`rotated_atss.tiling.predict.Detector`.
+        model: A detector returned by :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable
+            with the signature of :class:`rotated_atss.tiling.predict.Detector`.
         category_mapping: Class names by class index as a string, such as ``{"0": "ship"}``; None uses the detector's
             attribute ``classes``.
         kwargs: Arguments of SAHI's ``DetectionModel``, such as ``confidence_threshold``.
@@ -57,7 +57,7 @@ class OrientedDetectionModel(DetectionModel):
         raise UserError("a detector is needed, got none. Pass model=load_detector(CONFIG, CHECKPOINT)")
 
     def set_model(self, model: Any, **kwargs: Any) -> None:
-        """Set the detector. Its class names become ``category_mapping``, unless that was given."""
+        """Set the detector, and ``category_mapping`` to its class names unless the caller has passed a mapping."""
         self.model = model
         if not self.category_mapping:
             names = getattr(model, "classes", None)
@@ -77,7 +77,7 @@ class OrientedDetectionModel(DetectionModel):
 
     @property
     def has_mask(self) -> bool:
-        """Whether predictions have a mask: always, the polygon of the oriented box."""
+        """True, because every prediction has a mask: the polygon of the oriented box."""
         return True
 
     def perform_inference(self, image: np.ndarray) -> None:
@@ -94,9 +94,10 @@ class OrientedDetectionModel(DetectionModel):
         Args:
             images: Images (H, W, 3), uint8, RGB.
         """
-        # attributes of the base class, which SAHI keeps between inference and the conversion of its results
+        # SAHI's base class defines _original_shapes and _original_predictions. They store the results of inference
+        # until SAHI calls the method that converts them.
         self._original_shapes = [image.shape for image in images]
-        images_bgr = [np.ascontiguousarray(image[..., ::-1]) for image in images]  # SAHI's images are RGB
+        images_bgr = [np.ascontiguousarray(image[..., ::-1]) for image in images]  # SAHI passes RGB images
         self._original_predictions = self.model(images_bgr)
 
     def _create_object_prediction_list_from_original_predictions(
