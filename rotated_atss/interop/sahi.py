@@ -103,7 +103,9 @@ class OrientedDetectionModel(DetectionModel):
     def _create_object_prediction_list_from_original_predictions(
         self, shift_amount_list: Any = None, full_shape_list: Any = None
     ) -> None:
-        """Convert the detections of the last batch to lists of ``ObjectPrediction``; called by SAHI.
+        """Convert the detections of the last batch to lists of ``ObjectPrediction``.
+
+        SAHI calls this method after :meth:`perform_inference` or :meth:`perform_batch_inference`.
 
         Args:
             shift_amount_list: Offset (x, y) in pixels of each slice in its image; None for no offset.
@@ -133,7 +135,7 @@ class OrientedDetectionModel(DetectionModel):
         """
         boxes, scores, labels = as_obbs(as_array(boxes).astype(np.float64)), as_array(scores), as_array(labels)
         hbbs = obb_hbbs(boxes) + np.tile(shift, 2)  # (N, 4) in pixels of the full image
-        # SAHI fails on boxes outside the image
+        # Boxes outside the image are removed, because SAHI raises an error for them.
         overlaps_image = (hbbs[:, 2:] > 0).all(axis=1) & (hbbs[:, :2] < (full_shape[1], full_shape[0])).all(axis=1)
         keep = (scores >= self.confidence_threshold) & overlaps_image
         detections = zip(obb_polygons(boxes[keep]).tolist(), scores[keep].tolist(), labels[keep].tolist())
@@ -173,11 +175,12 @@ def from_sahi(predictions: Iterable[ObjectPrediction]) -> tuple[np.ndarray, np.n
     polygons, scores, labels = [], [], []
     for prediction in predictions:
         mask = prediction.mask
-        x1, y1, x2, y2 = prediction.bbox.to_xyxy()
-        points = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
         if mask is not None and mask.segmentation:
             coordinates = [coordinate for polygon in mask.segmentation for coordinate in polygon]
             points = list(zip(coordinates[0::2], coordinates[1::2]))
+        else:
+            x1, y1, x2, y2 = prediction.bbox.to_xyxy()
+            points = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
         polygons.append(quadrilateral(points, ReadOptions(fit_polygons=True), "SAHI's prediction"))
         scores.append(float(prediction.score.value))
         labels.append(int(prediction.category.id))

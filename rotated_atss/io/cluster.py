@@ -30,8 +30,8 @@ def run_on_cluster(
 ) -> Iterator[tuple[int, Result]]:
     """Run a function on every job on a Dask cluster and yield the results as they finish.
 
-    If a worker dies, the scheduler repeats its jobs on other workers, including finished ones whose results were not
-    fetched yet. A job can therefore run twice, and must write the same files each time.
+    If a worker dies, the scheduler repeats its jobs on other workers, including finished jobs whose results have not
+    been fetched yet. A job can therefore run twice, and must write the same files each time.
 
     Args:
         function: A function of this package, which the workers import. The jobs and results must be picklable.
@@ -55,7 +55,7 @@ def run_on_cluster(
         try:
             while waiting or running:
                 # Count at least one thread, so that jobs are submitted even if the cluster has no workers at the
-                # moment. The scheduler keeps them until new workers join.
+                # moment. The scheduler keeps these jobs until new workers join.
                 capacity = _JOBS_PER_THREAD * max(1, sum(client.nthreads().values()))
                 while waiting and len(running) < capacity:
                     index = waiting.pop()

@@ -105,7 +105,7 @@ class ImageHeader:
         tags = self.tiff_directory
         is_cmyk = tags is not None and tags.value(tiff.PHOTOMETRIC, tiff.MIN_IS_BLACK) == tiff.CMYK
         bands_without_alpha = self.bands - 1 if self.has_alpha else self.bands
-        # a fourth band is the black of CMYK in a JPEG file, and is ignored in a BMP file
+        # PNG files have no extra bands. The fourth band is black (CMYK) in a JPEG file, and unused in a BMP file.
         return self.file_format not in ("PNG", "JPEG", "BMP") and bands_without_alpha > 3 and not is_cmyk
 
 

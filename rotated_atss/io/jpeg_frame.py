@@ -11,8 +11,8 @@ from rotated_atss.io.tiff import TruncatedFile, read_exif_orientation
 _FILL = 0xFFFF  # a fill byte (0xFF) and the first byte of a marker
 _EXIF = 0xFFE1
 _START_OF_SCAN = 0xFFDA
-_FIRST_FRAME, _LAST_FRAME = 0xFFC0, 0xFFCF
-_NOT_FRAMES = (0xFFC4, 0xFFC8, 0xFFCC)  # markers between the two that start tables or are reserved
+_FIRST_FRAME, _LAST_FRAME = 0xFFC0, 0xFFCF  # the interval that contains all markers of frame headers
+_NOT_FRAMES = (0xFFC4, 0xFFC8, 0xFFCC)  # the markers in this interval that start tables or are reserved
 _SEQUENTIAL_FRAMES = (0xFFC0, 0xFFC1)  # baseline and extended: the file stores complete rows from top to bottom
 
 
