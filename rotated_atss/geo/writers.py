@@ -16,7 +16,7 @@ FORMATS = ("geojson", "gpkg", "fgb", "csv", "parquet")
 """Names of the formats, which are also the suffixes of the files."""
 
 _MULTI_CRS_FORMATS = ("gpkg", "csv")  # their files can contain coordinates in several CRSs
-# packages that a format needs in addition to rasterio and pyproj
+# Every format needs rasterio and pyproj. These are the additional packages per format.
 _PACKAGES = {"gpkg": ("pyogrio",), "fgb": ("pyogrio",), "parquet": ("pyarrow",)}
 _WRITERS = {"geojson": write_geojson, "csv": write_csv, "gpkg": write_gpkg, "fgb": write_fgb, "parquet": write_parquet}
 
@@ -46,12 +46,12 @@ def write_features(path: str | Path, format_name: str, features: Features) -> li
     per file, detections on images without a known CRS go to a separate file, such as ``detections_pixels.geojson``.
 
     Args:
-        path: File to write or replace; if there is one file per CRS, their names start with its stem.
+        path: File to write or replace. If there is one file per CRS, the file names start with the stem of ``path``.
         format_name: One of :data:`FORMATS`.
         features: The detections.
 
     Returns:
-        The written files, in the order of the first image in each.
+        The written files, ordered by the first image of each file.
 
     Raises:
         UserError: The file cannot be written, a CRS is malformed, or a package is not installed.
@@ -75,5 +75,6 @@ def write_features(path: str | Path, format_name: str, features: Features) -> li
 
 
 def _write_file(path: Path, format_name: str, tables: Sequence[FeatureTable]) -> None:
-    with atomic_path(path, f".part{path.suffix}") as temporary:  # with the suffix, because GDAL checks it
+    # The name of the temporary file ends with the suffix of the format, because GDAL checks the suffix.
+    with atomic_path(path, f".part{path.suffix}") as temporary:
         _WRITERS[format_name](temporary, tables)

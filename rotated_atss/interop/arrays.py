@@ -11,8 +11,8 @@ def as_array(values: Any) -> np.ndarray:
     """Convert a torch tensor on any device, or an array or list, to a NumPy array.
 
     Args:
-        values: A tensor, an array or a list. Tensors of half precision are converted to float32, because NumPy has no
-            bfloat16.
+        values: A tensor, an array or a list. Half-precision tensors, float16 and bfloat16, are converted to float32,
+            because NumPy has no bfloat16.
 
     Example:
         >>> import torch

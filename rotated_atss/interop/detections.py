@@ -68,7 +68,7 @@ def to_records(
 
     Args:
         detections: Detections on full images.
-        class_names: Class names in the order of the labels.
+        class_names: Class names in the order of the class indices.
         images: A folder of images, or (width, height) in pixels by file name.
 
     Returns:
@@ -121,7 +121,7 @@ def _make_image_lookup(images: ImageSource) -> Callable[[str], tuple[str, tuple[
     files = ImageFiles(images)
 
     def look_up_in_folder(image_id: str) -> tuple[str, tuple[int, int]]:
-        path = files.path(image_id, labels="the detections")  # named in the error message
+        path = files.path(image_id, labels="the detections")  # labels= is only used in the error message
         return path.name, image_size(path)
 
     return look_up_in_folder

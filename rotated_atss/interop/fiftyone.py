@@ -14,7 +14,7 @@ from rotated_atss.io.output_folders import staged_folder
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import ImageLabels
 
-# field names that have a meaning in FiftyOne
+# FiftyOne uses these field names itself.
 _RESERVED_FIELDS = {"id", "filepath", "tags", "metadata", "media_type", "created_at", "last_modified_at"}
 
 
@@ -32,8 +32,8 @@ def write_fiftyone(
         classes: Class names, stored in the info of the dataset.
 
     Raises:
-        UserError: An image is missing, a field name is not an identifier or has a meaning in FiftyOne, or ``out`` is
-            not empty.
+        UserError: An image is missing, a field name is not an identifier or is one that FiftyOne uses itself, or
+            ``out`` is not empty.
 
     Example:
         >>> import json, tempfile
@@ -82,7 +82,7 @@ def _to_polylines(record: ImageLabels, size: tuple[int, int]) -> list[dict[str, 
         }  # fmt: skip
         if record.scores is not None:
             polyline["confidence"] = float(record.scores[row])
-        elif record.difficult[row]:  # 1, or 2 for an object that splitting truncated; only labels have the flag
+        elif record.difficult[row]:  # a label, because detections are not difficult: 1, or 2 if splitting truncated it
             polyline["difficult"] = int(record.difficult[row])
         polylines.append(polyline)
     return polylines

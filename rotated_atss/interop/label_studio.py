@@ -25,7 +25,7 @@ def write_label_studio(
     Args:
         path: File to write or replace.
         detections: Detections on full images.
-        class_names: Class names in the order of the labels.
+        class_names: Class names in the order of the class indices.
         images: A folder of images, or (width, height) in pixels by file name.
         url_prefix: Prefix that makes the file names URLs, such as ``/data/local-files/?d=images/``.
 

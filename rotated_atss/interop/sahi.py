@@ -31,8 +31,8 @@ class OrientedDetectionModel(DetectionModel):
     :func:`rotated_atss.tiling.predict.predict_image` merges by oriented boxes and does not clip corners.
 
     Args:
-        model: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
-            :class:`rotated_atss.tiling.predict.Detector`.
+        model: A detector returned by :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable
+            with the signature of :class:`rotated_atss.tiling.predict.Detector`.
         category_mapping: Class names by class index as a string, such as ``{"0": "ship"}``; None uses the detector's
             attribute ``classes``.
         kwargs: Arguments of SAHI's ``DetectionModel``, such as ``confidence_threshold``.
@@ -57,7 +57,7 @@ class OrientedDetectionModel(DetectionModel):
         raise UserError("a detector is needed, got none. Pass model=load_detector(CONFIG, CHECKPOINT)")
 
     def set_model(self, model: Any, **kwargs: Any) -> None:
-        """Set the detector. Its class names become ``category_mapping``, unless that was given."""
+        """Set the detector, and ``category_mapping`` to its class names unless the caller has passed a mapping."""
         self.model = model
         if not self.category_mapping:
             names = getattr(model, "classes", None)
@@ -77,7 +77,7 @@ class OrientedDetectionModel(DetectionModel):
 
     @property
     def has_mask(self) -> bool:
-        """Whether predictions have a mask: always, the polygon of the oriented box."""
+        """True, because every prediction has a mask: the polygon of the oriented box."""
         return True
 
     def perform_inference(self, image: np.ndarray) -> None:
@@ -94,15 +94,18 @@ class OrientedDetectionModel(DetectionModel):
         Args:
             images: Images (H, W, 3), uint8, RGB.
         """
-        # attributes of the base class, which SAHI keeps between inference and the conversion of its results
+        # SAHI's base class defines _original_shapes and _original_predictions. They store the results of inference
+        # until SAHI calls the method that converts them.
         self._original_shapes = [image.shape for image in images]
-        images_bgr = [np.ascontiguousarray(image[..., ::-1]) for image in images]  # SAHI's images are RGB
+        images_bgr = [np.ascontiguousarray(image[..., ::-1]) for image in images]  # SAHI passes RGB images
         self._original_predictions = self.model(images_bgr)
 
     def _create_object_prediction_list_from_original_predictions(
         self, shift_amount_list: Any = None, full_shape_list: Any = None
     ) -> None:
-        """Convert the detections of the last batch to lists of ``ObjectPrediction``; called by SAHI.
+        """Convert the detections of the last batch to lists of ``ObjectPrediction``.
+
+        SAHI calls this method after :meth:`perform_inference` or :meth:`perform_batch_inference`.
 
         Args:
             shift_amount_list: Offset (x, y) in pixels of each slice in its image; None for no offset.
@@ -132,7 +135,7 @@ class OrientedDetectionModel(DetectionModel):
         """
         boxes, scores, labels = as_obbs(as_array(boxes).astype(np.float64)), as_array(scores), as_array(labels)
         hbbs = obb_hbbs(boxes) + np.tile(shift, 2)  # (N, 4) in pixels of the full image
-        # SAHI fails on boxes outside the image
+        # Boxes outside the image are removed, because SAHI raises an error for them.
         overlaps_image = (hbbs[:, 2:] > 0).all(axis=1) & (hbbs[:, :2] < (full_shape[1], full_shape[0])).all(axis=1)
         keep = (scores >= self.confidence_threshold) & overlaps_image
         detections = zip(obb_polygons(boxes[keep]).tolist(), scores[keep].tolist(), labels[keep].tolist())
@@ -172,11 +175,12 @@ def from_sahi(predictions: Iterable[ObjectPrediction]) -> tuple[np.ndarray, np.n
     polygons, scores, labels = [], [], []
     for prediction in predictions:
         mask = prediction.mask
-        x1, y1, x2, y2 = prediction.bbox.to_xyxy()
-        points = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
         if mask is not None and mask.segmentation:
             coordinates = [coordinate for polygon in mask.segmentation for coordinate in polygon]
             points = list(zip(coordinates[0::2], coordinates[1::2]))
+        else:
+            x1, y1, x2, y2 = prediction.bbox.to_xyxy()
+            points = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
         polygons.append(quadrilateral(points, ReadOptions(fit_polygons=True), "SAHI's prediction"))
         scores.append(float(prediction.score.value))
         labels.append(int(prediction.category.id))

@@ -16,7 +16,7 @@ from rotated_atss.ops.box_polygons import box_polygons
 if TYPE_CHECKING:
     import supervision
 
-# keys of Detections.data, as supervision's own readers set them
+# supervision's own readers use these keys in Detections.data.
 _CORNERS_KEY, _CLASS_NAMES_KEY = "xyxyxyxy", "class_name"
 
 
@@ -25,7 +25,7 @@ def to_supervision(detections: ImageDetections, class_names: Sequence[str] | Non
 
     Args:
         detections: Detections on one image.
-        class_names: Class names in the order of the labels; None omits ``data["class_name"]``.
+        class_names: Class names in the order of the class indices; None omits ``data["class_name"]``.
 
     Returns:
         Detections with the corners (K, 4, 2) float64, clockwise on the image, in ``data["xyxyxyxy"]``, the

@@ -22,10 +22,10 @@ require("torchmetrics")
 from torchmetrics import Metric  # noqa: E402
 from torchmetrics.utilities.data import dim_zero_cat  # noqa: E402
 
-# Value of each state as long as no images have been added. pred_counts and gt_counts have one row per image: the number
-# of its detections or ground-truth boxes. All other states have one row per detection or ground-truth box, in the order
-# of the images. There are counts instead of an image index per row, because the indices of several processes would
-# coincide when their states are concatenated.
+# Value of each state before images are added. pred_counts and gt_counts have one row per image: the number of its
+# detections or ground-truth boxes. All other states have one row per detection or ground-truth box, in the order of the
+# images. A state with the image index of each row would not work, because every process would count its images from 0,
+# and the same index would mean several images when the states of the processes are concatenated.
 _EMPTY_STATES = {
     "pred_polygons": torch.zeros(0, 8, dtype=torch.float64),
     "pred_scores": torch.zeros(0, dtype=torch.float64),
@@ -45,10 +45,10 @@ class OrientedAveragePrecision(Metric):
     images.
 
     Args:
-        class_names: Class names in the order of the labels.
+        class_names: Class names in the order of the class indices.
         metric: ``voc07`` (11 recall levels, as DOTA), ``area`` (area under the precision envelope) or ``coco`` (COCO's
             matching and 101 recall levels).
-        iou_thresholds: IoU thresholds; AP50 and AP75 need 0.5 and 0.75 among them.
+        iou_thresholds: IoU thresholds. AP50 is returned if they include 0.5, and AP75 if they include 0.75.
         difficult: ``ignore`` difficult objects, as DOTA-v1.0 does, or ``count`` them.
         per_class: Also return the values of each class.
         kwargs: Arguments of ``torchmetrics.Metric``.
@@ -100,8 +100,8 @@ class OrientedAveragePrecision(Metric):
         Args:
             preds: Per image: ``boxes`` (K, 5) ``cx, cy, w, h, angle`` in pixels and radians, or polygons (K, 8),
                 ``scores`` (K,) and ``labels`` (K,) class indices.
-            target: Per image: ``boxes`` (G, 5) or (G, 8), ``labels`` (G,) and, unless all are 0, ``difficult`` (G,).
-                A flag other than 0 marks a difficult object. Other keys are not used.
+            target: Per image: ``boxes`` (G, 5) or (G, 8), ``labels`` (G,) and optionally ``difficult`` (G,), flags
+                that are not 0 for difficult objects. Without flags, no object is difficult. Other keys are not used.
 
         Raises:
             ValueError: The numbers of images or of objects differ, a key is missing, a shape is wrong, or a label is
@@ -123,9 +123,9 @@ class OrientedAveragePrecision(Metric):
         """Return the average precision over all images.
 
         Returns:
-            ``AP50`` and ``AP75``, if their thresholds are evaluated, and ``AP50_95``, the mean over all thresholds;
-            with ``per_class`` also ``AP50/<class>`` and so on. NaN without ground truth. Detections of equal score are
-            ranked in the order of the updates.
+            ``AP50_95``, the mean over all thresholds, and ``AP50`` and ``AP75`` if their thresholds are evaluated. With
+            ``per_class``, also ``AP50/<class>`` and so on. Values are NaN if there is no ground truth. Detections with
+            equal scores are ranked in the order of the updates.
         """
         result = self.evaluate()
         values = self._metric_values(result)
@@ -138,8 +138,8 @@ class OrientedAveragePrecision(Metric):
     def evaluate(self) -> EvaluationResult | None:
         """Evaluate the images in the states; return None without images.
 
-        Within ``compute``, torchmetrics has concatenated the states of all processes. Otherwise they are those of this
-        process.
+        If ``compute`` calls this method, the images are those of all processes, because torchmetrics has concatenated
+        the states. In a direct call, they are the images of this process only.
 
         :func:`rotated_atss.dota.ap_result.format_table` formats the result as a table.
         """
@@ -174,7 +174,7 @@ class OrientedAveragePrecision(Metric):
         super().sync(*args, **kwargs)
 
     def _parse_entry(self, entry: Mapping[str, Any], prefix: str, extra_key: str, where: str) -> dict[str, Tensor]:
-        """Check the entry of an image, and return its values by the name of their state.
+        """Check the predictions or the ground truth of one image, and return the tensors to append, by state name.
 
         Args:
             entry: An element of ``preds`` or ``target``.
@@ -193,7 +193,8 @@ class OrientedAveragePrecision(Metric):
             dtype = _EMPTY_STATES[f"{prefix}_{key}"].dtype
             values = torch.as_tensor(entry.get(key, [0] * len(boxes)), device=self.device).detach().to(dtype)
             if values.shape != boxes.shape[:1]:
-                raise ValueError(f"{where}: {key} must be ({len(boxes)},) as boxes, got {tuple(values.shape)}")
+                requirement = f"{key} must have shape ({len(boxes)},), one value per box"
+                raise ValueError(f"{where}: {requirement}, got {tuple(values.shape)}")
             values_by_state[f"{prefix}_{key}"] = values
         labels = values_by_state[f"{prefix}_labels"]
         invalid_labels = labels[(labels < 0) | (labels >= len(self.class_names))]
@@ -209,7 +210,7 @@ class OrientedAveragePrecision(Metric):
         return dim_zero_cat(state) if len(state) else _EMPTY_STATES[name].to(self.device)
 
     def _ground_truth_of(self, states: Mapping[str, np.ndarray], rows: slice) -> Labels:
-        """Return the ground truth of the image whose rows in the states are ``rows``."""
+        """Return the ground truth of one image, which is in ``rows`` of the states."""
         names = tuple(self.class_names[label] for label in states["gt_labels"][rows])
         difficult = states["gt_difficult"][rows]
         line_numbers = np.zeros(len(names), dtype=np.int64)  # the objects were not read from a file

@@ -1,8 +1,8 @@
 """Conversion of 16-bit pixels to 8 bits according to the number of bits that the sensor uses.
 
 Many sensors deliver 10 to 14 bits per value in 16-bit files. Keeping only the upper 8 of the 16 bits would make the
-image too dark. Values are therefore divided by the power of two that maps the used bits to 8 bits: by 8 for 11 used
-bits. The divisor is the same for all images of a run, so that equal radiance has equal brightness.
+image too dark. Values are therefore divided by the power of two that maps the used bits to 8 bits. For 11 used bits,
+values are divided by 8. The divisor is the same for all images of a run, so that equal radiance has equal brightness.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError
 
-MIN_BITS, MAX_BITS = 8, 16  # also the bits of a value after and before the conversion
+# Limits of the number of used bits. The conversion maps values of MAX_BITS bits to values of MIN_BITS bits.
+MIN_BITS, MAX_BITS = 8, 16
 _NUM_VALUES = 1 << MAX_BITS  # number of possible values of a 16-bit pixel
 _FILL_VALUES = [0, _NUM_VALUES - 1]  # usual values of pixels without data
 # Share of the values that must fit into the used bits. The few larger values, such as those of hot pixels, become 255;
@@ -41,7 +42,7 @@ def count_values(image: NDArray[np.uint16]) -> NDArray[np.int64]:
         image: Array of any shape.
 
     Returns:
-        (65536,) number of pixel values equal to the index.
+        (65536,) counts: element ``v`` is the number of pixel values equal to ``v``.
 
     Example:
         >>> count_values(np.array([[3, 3, 5]], np.uint16))[:6].tolist()
@@ -69,9 +70,9 @@ def used_bits(counts: NDArray[np.int64]) -> int:
     without_fill = counts.copy()
     without_fill[_FILL_VALUES] = 0
     cumulative = np.cumsum(without_fill if without_fill.any() else counts)
-    # the smallest value v such that at least 99.99% of the values are <= v
-    limit = int(np.searchsorted(cumulative, _MIN_SHARE * cumulative[-1]))
-    return max(MIN_BITS, limit.bit_length())
+    # At least 99.99% of the values are <= max_value, which is the smallest value with this property.
+    max_value = int(np.searchsorted(cumulative, _MIN_SHARE * cumulative[-1]))
+    return max(MIN_BITS, max_value.bit_length())
 
 
 def to_8_bit(image: NDArray[np.uint16], bits: int) -> NDArray[np.uint8]:

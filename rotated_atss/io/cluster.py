@@ -19,9 +19,10 @@ Result = TypeVar("Result")
 
 CONNECT_TIMEOUT_S = 10.0
 NO_WORKERS_TIMEOUT_S = 60.0  # time for workers to start or to return
-_JOBS_PER_THREAD = 2  # one that runs, and one that waits on the worker so that it can start at once
-_POLL_S = 5.0  # seconds between two checks that the cluster still has workers, while no job ends
-_OPTION = "--scheduler"  # named in error messages
+# Each thread has one running job, and one job that waits on the worker so that it can start without a delay.
+_JOBS_PER_THREAD = 2
+_POLL_S = 5.0  # while no job ends, the workers are counted at this interval, to notice that all have been lost
+_OPTION = "--scheduler"  # error messages name this option as the cause
 
 
 def run_on_cluster(
@@ -29,8 +30,8 @@ def run_on_cluster(
 ) -> Iterator[tuple[int, Result]]:
     """Run a function on every job on a Dask cluster and yield the results as they finish.
 
-    If a worker dies, the scheduler repeats its jobs on other workers, including finished ones whose results were not
-    fetched yet. A job can therefore run twice, and must write the same files each time.
+    If a worker dies, the scheduler repeats its jobs on other workers, including finished jobs whose results have not
+    been fetched yet. A job can therefore run twice, and must write the same files each time.
 
     Args:
         function: A function of this package, which the workers import. The jobs and results must be picklable.
@@ -53,7 +54,8 @@ def run_on_cluster(
         running: dict[Future, int] = {}  # future -> index of its job
         try:
             while waiting or running:
-                # at least one thread: while the cluster has no workers, the submitted jobs wait for new ones
+                # Count at least one thread, so that jobs are submitted even if the cluster has no workers at the
+                # moment. The scheduler keeps these jobs until new workers join.
                 capacity = _JOBS_PER_THREAD * max(1, sum(client.nthreads().values()))
                 while waiting and len(running) < capacity:
                     index = waiting.pop()
@@ -100,7 +102,7 @@ def check_cluster(address: str, paths: Sequence[str | Path]) -> int:
 
     Args:
         address: Address of the scheduler, or the path of a scheduler file.
-        paths: Existing input files and folders, and existing folders of the output.
+        paths: Input files and folders, and folders for the output. All of them must exist.
 
     Returns:
         Number of workers.
@@ -135,7 +137,7 @@ def check_cluster(address: str, paths: Sequence[str | Path]) -> int:
 
 
 def describe_worker(paths: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the version of this package, and which of the paths do not exist; called on every worker.
+    """Return the version of this package on a worker, and those of ``paths`` that do not exist on the worker.
 
     Example:
         >>> describe_worker(["/", "/no/such/folder"])[1]
@@ -157,7 +159,7 @@ def _wait_for_some(client: Client, futures: Sequence[Future]) -> list[Future]:
     without_workers_s = 0.0
     while True:
         try:
-            with client.as_current():  # the client that distributed.wait uses
+            with client.as_current():  # distributed.wait has no argument for the client; it uses the current one
                 return list(distributed.wait(futures, timeout=_POLL_S, return_when="FIRST_COMPLETED").done)
         except (TimeoutError, distributed.TimeoutError):
             without_workers_s = 0.0 if client.nthreads() else without_workers_s + _POLL_S

@@ -11,12 +11,13 @@ from typing import Any
 from rotated_atss.errors import UserError, quote
 
 SAFE_CONFIG_HINT = (
-    "--safe-config reads only literals, names assigned before and _base_; omit it if you trust the config"
+    "--safe-config reads only literals, names that the config assigns earlier, and _base_; "
+    "omit --safe-config if you trust the config"
 )
 
 # Without limits on the size of a value, a short config could fill the memory: in the lines ``b = [a, a]``,
 # ``c = [b, b]`` and so on, each line doubles the size.
-_MAX_ITEMS = 2**20  # number of nested values plus number of characters of all strings
+_MAX_ITEMS = 2**20  # the items of a value are all values nested in it and all characters of its strings
 _MAX_BITS = 2**14  # bits of an integer
 _OPERATIONS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -25,7 +26,7 @@ _SIGNS: dict[type, Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: op
 
 
 class LiteralEvaluator:
-    r"""Evaluate assignments of literals, of names assigned before, and of simple arithmetic.
+    r"""Evaluate assignments of literals, of names that have been assigned earlier, and of simple arithmetic.
 
     Args:
         path: The config, for errors.
@@ -41,8 +42,9 @@ class LiteralEvaluator:
     def __init__(self, path: Path, lines: list[str], inherited: dict[str, Any]) -> None:
         self._path, self._lines = path, lines
         self._values: dict[str, Any] = {"_base_": inherited}  # by name
-        # Container and its size, by id(container). When a value contains another one several times, counting without
-        # this cache takes exponential time. Python can reuse the id of a deleted object, so the containers are kept.
+        # (container, number of its items) by id(container). Without this cache, counting the items takes exponential
+        # time if nested containers contain the same container several times. The containers are kept because Python can
+        # reuse the id of a deleted object.
         self._sizes: dict[int, tuple[Any, int]] = {}
 
     def run(self, statements: list[ast.stmt]) -> dict[str, Any]:
@@ -63,7 +65,8 @@ class LiteralEvaluator:
         if assigns_base(statement):  # the inherited configs have been read already
             return
         names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
-        # a target such as a[0] has no name; dict must remain the built-in type, as _evaluate_unchecked assumes
+        # A target such as a[0] has no name. The config must not redefine dict, because _evaluate_unchecked evaluates
+        # every call of dict as a call of the built-in type.
         if len(names) < len(statement.targets) or {"_base_", "dict"}.intersection(names):
             raise self._not_literal_error(statement)
         self._values.update(dict.fromkeys(names, self.evaluate(statement.value)))
@@ -84,7 +87,7 @@ class LiteralEvaluator:
         return value
 
     def _evaluate_unchecked(self, node: ast.expr) -> Any:
-        """Return the value of an expression without checking its size; the expressions in it are checked."""
+        """Return the value of an expression without checking its size. The sizes of its subexpressions are checked."""
         match node:
             case ast.Constant(value=bool() | int() | float() | str() | None):
                 return node.value
@@ -120,7 +123,7 @@ class LiteralEvaluator:
         return items
 
     def _evaluate_dict(self, pairs: Iterable[tuple[ast.expr | None, ast.expr]]) -> dict[Any, Any]:
-        """Return a dictionary from pairs of key and value; the value of a pair without a key is itself a dictionary."""
+        """Return a dictionary from pairs of key and value. Without a key, the value is a dictionary to be merged in."""
         values: dict[Any, Any] = {}
         for key, node in pairs:
             if key is None:  # "**node" in a dictionary, or the argument of "dict(node)"
@@ -140,7 +143,7 @@ class LiteralEvaluator:
         if not isinstance(value, (list, tuple, dict)):
             return 1 + (len(value) if isinstance(value, str) else 0)
         if id(value) not in self._sizes:
-            items = value if not isinstance(value, dict) else [*value, *value.values()]
+            items = [*value.keys(), *value.values()] if isinstance(value, dict) else value
             self._sizes[id(value)] = value, 1 + sum(map(self._count_items, items))
         return self._sizes[id(value)][1]
 

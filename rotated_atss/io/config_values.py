@@ -12,7 +12,7 @@ PACKAGES = ("rotated_atss", "mmdet", "mmrotate")
 """Packages whose modules a config may list in ``custom_imports``."""
 
 SCOPES = ("rotated_atss.detection", "rotated_atss", "mmdet", "mmrotate", "mmcv", "mmengine")
-"""Registry scopes that a config may use; a scope comes before any scope that is the start of its name."""
+"""Registry scopes that a config may use. If one scope is a prefix of another one, the longer scope comes first."""
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 # Keys whose value names a class that MMEngine creates, and keys whose value names a registry scope.
@@ -60,7 +60,8 @@ def check_config_values(values: Mapping[str, Any], where: object, hint: str = ""
 def _imported_modules(custom_imports: Any) -> list[Any]:
     """Return the modules that a value of ``custom_imports`` names.
 
-    MMEngine expects a dictionary whose ``imports`` is a name or a list. Other values are checked as if they were names.
+    MMEngine expects a dictionary whose ``imports`` is one name or a list of names. Any other value is returned as if it
+    were a name, so that the caller checks it too.
     """
     if custom_imports is None:
         return []
@@ -96,6 +97,7 @@ def _is_safe_type(name: str) -> bool:
     prefixes = (*(f"{scope}." for scope in SCOPES), "torchvision/")
     prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
     class_name = name.removeprefix(prefix)
-    # MMEngine also accepts the attributes of a module as "mmdet.NAME"; those such as __loader__ are no classes
+    # MMEngine also resolves "mmdet.NAME" to an attribute of the module mmdet. Names such as __loader__ are attributes
+    # of every module, but not registered classes.
     is_identifier = _NAME.fullmatch(class_name) is not None and not class_name.startswith("__")
     return is_identifier and class_name not in _UNSAFE_TYPES

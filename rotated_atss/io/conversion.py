@@ -63,14 +63,14 @@ def plan_conversion(paths: Sequence[Path], options: PixelOptions | None = None, 
     not_8_bit = [path for path, dtype in dtypes.items() if dtype != np.uint8]
     scaled_by_bits = [path for path in not_8_bit if is_scaled_by_bits(dtypes[path], options)]
     scaled_by_range = [path for path in not_8_bit if not is_scaled_by_bits(dtypes[path], options)]
-    if not scaled_by_bits:  # --bits has no effect, so the returned options do not state it
+    if not scaled_by_bits:  # bits would have no effect, so the returned options do not state a number
         options = replace(options, bits=None)
     unresolved = [path for path, dtype in dtypes.items() if not is_resolved(dtype, options)]
     summaries = _summarize(unresolved, options, workers)  # counts or quantiles of the values, by path
     counts = [summaries[path] for path in scaled_by_bits if path in summaries]
     quantiles = [summaries[path] for path in scaled_by_range if path in summaries]
     if scaled_by_bits and options.bits is None:
-        # there are no counts if no 16-bit image could be read; the number of bits has no effect then
+        # There are no counts if no 16-bit image can be read. Any number of bits will do then, because it is not used.
         bits = used_bits(sum(counts[1:], start=counts[0])) if counts else MAX_BITS
         options = replace(options, bits=bits)
     if quantiles:
@@ -123,7 +123,7 @@ def _warn_about_dark_images(bits: Sequence[int]) -> list[str]:
     """Return a warning if the numbers of used bits per image differ so much that a common divisor darkens some images.
 
     Returns:
-        The warning as one line; an empty list if there is none.
+        A list with the warning as its only element, or an empty list.
     """
     low, high = min(bits), max(bits)
     if high - low < 2:  # images of the same sensor can differ by one bit, depending on the scene
@@ -151,7 +151,7 @@ def _describe_conversions(
         notes.append(f"{_images_have(scaled_by_range, total)} {dtypes} values: {_describe_scaling(options)}")
     if options.bands is not None and headers:
         notes.append(f"bands {','.join(map(str, options.bands))} are {'gray' if len(options.bands) == 1 else 'RGB'}")
-        return notes  # alpha and further bands are not used
+        return notes  # --bands replaces the use of alpha and of the color labels, which the notes below describe
     with_alpha = [path for path, header in headers.items() if header.has_alpha]
     with_extra_band = [path for path, header in headers.items() if header.has_extra_band]
     if with_alpha:
@@ -167,7 +167,9 @@ def _describe_conversions(
 
 
 def _describe_scaling(options: PixelOptions) -> str:
-    if isinstance(options.scaling, str):  # "none", or another rule if no image could be read
+    # The rule is "none" here. Any other rule has been replaced by two numbers, unless none of the images has finite
+    # values that can be read.
+    if isinstance(options.scaling, str):
         return f"rounded and clipped to 0 to 255 (--scaling {options.scaling})"
     low, high = (f"{value:.{_DIGITS}g}" for value in options.scaling)
     return f"{low} to {high} become 0 to 255 (--scaling={low},{high})"

@@ -21,16 +21,17 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 _WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 # GNU OpenMP reads GOMP_SPINCOUNT, the loop iterations for which an idle thread spins before it sleeps. 200,000
 # iterations last for the short time between two operations of torch; with 2,000, a training step on an idle machine
-# took 20% longer. The OpenMP of LLVM and Intel (macOS, Windows) reads KMP_BLOCKTIME, the time in milliseconds; with 0,
-# threads sleep at once. Other values have not been measured.
+# took 20% longer. The OpenMP of LLVM and Intel (macOS, Windows) reads KMP_BLOCKTIME, the milliseconds for which an idle
+# thread spins. With 0, it sleeps at once. Other values of KMP_BLOCKTIME have not been measured.
 _WAIT_POLICY = {"GOMP_SPINCOUNT": "200000", "KMP_BLOCKTIME": "0"}
 
 # Environment variables by which a user chooses the number of BLAS threads.
 _BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
 _MEASUREMENT_INTERVAL_S = 1.0
-# A second thread starts at 1.6 spare cores and ends below 1.45. Between these limits the number of threads stays as it
-# is, so that small changes of the load do not change it again and again.
+# Fractions of a core at which the number of threads changes. For example, a second thread is added at 1.6 spare cores
+# and removed below 1.45. Between these limits the number stays as it is, so that it does not follow every small change
+# of the load.
 _ROUND_UP_FROM, _ROUND_DOWN_BELOW = 0.6, 0.45
 
 
@@ -58,8 +59,9 @@ def set_wait_policy(environment: MutableMapping[str, str] | None = None) -> bool
 def limit_blas_threads(environment: MutableMapping[str, str] | None = None) -> bool:
     """Limit NumPy's BLAS to one thread, unless the user has chosen a number.
 
-    This is for commands that multiply no large matrices: starting more threads would take a fifth of the CPU time of a
-    short command. Call this before NumPy is imported; afterwards it has no effect. Child processes inherit the limit.
+    This is for commands that multiply no large matrices. They do not need more threads, and starting these would take a
+    fifth of the CPU time of a short command. Call this before NumPy is imported; afterwards it has no effect. Child
+    processes inherit the limit.
 
     Args:
         environment: Environment variables to change; None changes those of this process.
@@ -85,8 +87,9 @@ def _set_unless_chosen(
     Args:
         values: Values by name of the variable.
         user_variables: Variables by which a user makes the same choice; if one of them is set, nothing is changed.
-        package: The package. If it is imported already, the environment of this process is not changed.
-        environment: Environment variables to change; None changes those of this process.
+        package: Name of the package.
+        environment: Environment variables to change. None changes those of this process, unless the package has been
+            imported already.
     """
     if environment is None:
         if package in sys.modules:
@@ -102,8 +105,9 @@ class SpareCores:
     """Measure how many CPU cores other processes leave for this process.
 
     Args:
-        read_times: Function that returns ``(wall, idle, used)`` in seconds since some moment: wall time, idle time
-            summed over the cores, and CPU time of this process. None reads ``/proc/stat``, which exists on Linux only.
+        read_times: Function that returns ``(wall, idle, used)`` in seconds, each since a fixed time in the past: wall
+            time, the sum of the idle times of the cores, and CPU time of this process. None reads ``/proc/stat``, which
+            exists on Linux only.
 
     Example:
         >>> times = iter([(0.0, 10.0, 5.0), (2.0, 10.5, 6.0)])
@@ -124,11 +128,11 @@ class SpareCores:
         times = self._read_times()
         wall, idle, used = (now - before for now, before in zip(times, self._last_times))
         self._last_times = times
-        return (idle + used) / max(wall, 1e-9)  # two calls can see the same wall time
+        return (idle + used) / max(wall, 1e-9)  # wall is 0 if the clock has not advanced since the last call
 
 
 def _read_times_from_proc() -> tuple[float, float, float]:
-    """Return wall time, idle time of the cores that this process can use, and its CPU time, in seconds."""
+    """Return the wall time, the idle time of the cores that this process can use, and its own CPU time, in seconds."""
     cores = {f"cpu{core}" for core in os.sched_getaffinity(0)} if hasattr(os, "sched_getaffinity") else set()
     idle_ticks = 0
     with open("/proc/stat", encoding="ascii") as file:
@@ -170,9 +174,11 @@ class ThreadControl:
             return None
         self._last_time = now
         spare_cores = self._measure()
-        # int(x + 1 - f) rounds x up if its fraction is at least f, and down otherwise
-        fewest, most = int(spare_cores + 1 - _ROUND_UP_FROM), int(spare_cores + 1 - _ROUND_DOWN_BELOW)
-        threads = min(max(self.threads, fewest), most)
+        # int(x + 1 - f) rounds x up if its fraction is at least f, and down otherwise.
+        lower_limit = int(spare_cores + 1 - _ROUND_UP_FROM)
+        upper_limit = int(spare_cores + 1 - _ROUND_DOWN_BELOW)
+        # The current number of threads is kept if it lies between the limits.
+        threads = min(max(self.threads, lower_limit), upper_limit)
         threads = min(self.max_threads, max(1, threads))
         if threads == self.threads:
             return None
@@ -180,7 +186,7 @@ class ThreadControl:
         return threads
 
 
-_spare_cores: SpareCores | None = None  # None while the number of threads does not follow the load
+_spare_cores: SpareCores | None = None  # None as long as the number of threads does not follow the load
 _control: ThreadControl | None = None  # created by the first call of update_threads, which imports torch
 
 
@@ -202,7 +208,7 @@ def follow_cpu_load() -> bool:
         return False
     try:
         _spare_cores, _control = SpareCores(), None
-    except (OSError, AttributeError, ValueError, IndexError):  # no /proc/stat, or in an unknown form
+    except (OSError, AttributeError, ValueError, IndexError):  # /proc/stat does not exist or has an unknown form
         return False
     return True
 

@@ -21,7 +21,7 @@ _MAX_BUFFER_BYTES = (1 << 31) - 1  # limit of cv2.imdecode
 
 
 def decode_image(path: Path, header: ImageHeader | None) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Decode an image as (H, W, 3), BGR, uint8 or, if the file has 16 bits per sample, uint16.
+    """Decode an image to BGR pixels (H, W, 3): uint16 if the file has 16 bits per sample, otherwise uint8.
 
     Args:
         path: A PNG, JPEG, TIFF or BMP file.
@@ -51,7 +51,7 @@ def decode_image(path: Path, header: ImageHeader | None) -> tuple[NDArray[Any], 
 
 
 def _color_flags(header: ImageHeader | None) -> int:
-    """Return the flags of ``cv2.imread`` for three bands with 8 bits or, if the file has them, 16 bits."""
+    """Return the flags of ``cv2.imread`` for three bands: of 16 bits if the file has 16 bits, otherwise of 8 bits."""
     is_16_bit = header is not None and header.depth == 16
     return cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if is_16_bit else 0)
 
@@ -59,14 +59,14 @@ def _color_flags(header: ImageHeader | None) -> int:
 def _decode_with_alpha(path: Path, header: ImageHeader) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Decode color and alpha, and apply the orientation, which OpenCV ignores when it decodes all bands."""
     bands = _decode_with_opencv(path, header, cv2.IMREAD_UNCHANGED)
-    if bands.ndim != 3 or bands.shape[2] != 4:  # OpenCV finds no alpha
+    if bands.ndim != 3 or bands.shape[2] != 4:  # OpenCV has found no alpha band
         return _decode_with_opencv(path, header, _color_flags(header)), None
     bands = turn_upright(bands, header.orientation)
     return np.ascontiguousarray(bands[..., :3]), bands[..., 3] > 0
 
 
 def _decode_fast_png(path: Path) -> Image | None:
-    """Decode an image with :func:`decode_png`; return None for files that this function does not support."""
+    """Decode an image with :func:`decode_png`. Return None if ``decode_png`` does not support the file."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         return decode_png(head + file.read()) if can_decode_png(head) else None
@@ -101,4 +101,4 @@ def _read_edited_tiff(path: Path, directory: tiff.TiffDirectory) -> NDArray[np.u
 def _size_hint(error: Exception) -> str:
     if "CV_IO_MAX_IMAGE" in str(error):  # OpenCV names the limit that the image exceeds
         return "raise OpenCV's limit, for example: export OPENCV_IO_MAX_IMAGE_PIXELS=4000000000"
-    return "use fewer --workers, which leaves more memory to each"
+    return "use fewer --workers, which leaves more memory to each worker"

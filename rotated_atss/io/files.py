@@ -45,7 +45,7 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
 
 
 def is_special_file(path: str | Path) -> bool:
-    """Return whether a path is a device, pipe or socket; reading one may never end.
+    """Return whether a path is a device, pipe or socket. Reading such a path may never end.
 
     Raises:
         OSError: The file is missing.
@@ -55,7 +55,8 @@ def is_special_file(path: str | Path) -> bool:
         (False, True)
     """
     mode = os.stat(path).st_mode
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)  # opening a folder raises an error by itself
+    # Folders do not count, because opening a folder raises an error anyway.
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -65,7 +66,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     of its files are written.
 
     Raises:
-        UserError: As :func:`atomic_write`.
+        UserError: The file cannot be written.
 
     Example:
         >>> import tempfile
@@ -83,7 +84,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 def atomic_write(path: str | Path, data: bytes) -> None:
     """Write a file atomically, so that ``path`` never contains incomplete data.
 
-    The data is written under a temporary name in the same folder, which is created if missing, and then renamed.
+    The data is written to a temporary file in the same folder, which is then renamed. A missing folder is created.
 
     Args:
         path: File to write or replace.
@@ -105,17 +106,17 @@ def atomic_write(path: str | Path, data: bytes) -> None:
 
 @contextmanager
 def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
-    """Yield a temporary path to write to; it is renamed to ``path`` when the block succeeds.
+    """Yield a temporary path to write to. If the block succeeds, the file is renamed to ``path``.
 
-    Use it for libraries that write files themselves. If the block fails, the temporary file is removed and ``path`` is
-    unchanged.
+    Use this function with libraries that write files themselves. If the block fails, the temporary file is removed and
+    ``path`` is unchanged.
 
     Args:
         path: File to write or replace. Its folder is created if missing.
         suffix: Suffix of the temporary file, for libraries that choose a file format by the suffix.
 
     Raises:
-        UserError: As :func:`atomic_write`.
+        UserError: The folder cannot be created or written, or the disk is full.
 
     Example:
         >>> import tempfile
@@ -141,7 +142,9 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
 
 
 def check_writable(path: str | Path) -> None:
-    """Check that a file can be written, and leave nothing behind. Call it before the content is computed.
+    """Check that a file can be written, and leave nothing behind.
+
+    Call this before the content is computed, so that a long run does not fail when it writes its result.
 
     Args:
         path: File to write or replace.
@@ -164,7 +167,9 @@ def check_writable(path: str | Path) -> None:
 
 
 def check_folder_writable(path: str | Path) -> None:
-    """Check that files can be written to a folder, and leave nothing behind. Call it before they are computed.
+    """Check that files can be written to a folder, and leave nothing behind.
+
+    Call this before the files are computed, so that a long run does not fail when it writes its result.
 
     Args:
         path: Folder, which does not need to exist.
@@ -186,13 +191,13 @@ def check_folder_writable(path: str | Path) -> None:
 
 def _check_folder_of_new_files(folder: Path, output: str | Path) -> None:
     """Raise an error about ``output`` unless files can be written to ``folder`` (absolute)."""
-    # the nearest existing path; if it is a folder, the missing ones are created in it
+    # Missing folders will be created in the nearest folder that exists. Check whether that is possible.
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         reason = f"no permission to write to {existing}" if existing.is_dir() else f"{existing} is not a folder"
         raise UserError(f"cannot be written: {reason}", where=output, hint="choose another path")
     try:
-        # os.access grants root every folder, even where no file can be created, such as in /sys or /proc
+        # For root, os.access returns True for every folder, even where no file can be created, as in /sys or /proc.
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
@@ -203,14 +208,14 @@ def _check_folder_of_new_files(folder: Path, output: str | Path) -> None:
 def append_line(path: Path, line: bytes) -> None:
     r"""Append a line to a file in one write, so that lines of several processes do not mix.
 
-    If the last line of the file is incomplete, because an earlier write was interrupted, it gets a newline first.
+    If an interrupted write has left the last line of the file incomplete, a newline is added to that line first.
 
     Args:
         path: The file, created if missing.
-        line: Its content, without an end of line.
+        line: Content of the line, without the newline at its end.
 
     Raises:
-        UserError: As :func:`atomic_write`.
+        UserError: The file cannot be written.
 
     Example:
         >>> import tempfile
@@ -242,7 +247,7 @@ def write_json(path: str | Path, content: Any, *, indent: int | None = 1) -> Non
         indent: Spaces per level; None writes a single line.
 
     Raises:
-        UserError: As :func:`atomic_write`.
+        UserError: The folder cannot be created or written, or the disk is full.
 
     Example:
         >>> import tempfile
@@ -264,7 +269,7 @@ def atomic_write_all(contents: Mapping[Path, bytes]) -> None:
         contents: Content by path.
 
     Raises:
-        UserError: As :func:`atomic_write`.
+        UserError: A folder cannot be created or written, or the disk is full.
 
     Example:
         >>> import tempfile
@@ -293,7 +298,7 @@ def atomic_write_all(contents: Mapping[Path, bytes]) -> None:
 
 
 def check_outputs(folders: Iterable[str | Path], files: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
-    """Check that the outputs of a run can be written, and leave nothing behind. Call it before they are computed.
+    """Check that the outputs of a run can be written, and leave nothing behind. Call this before computing them.
 
     Args:
         folders: Folders to write to. They may contain inputs.
@@ -333,7 +338,7 @@ def reject_overlapping_output(
         hint: Advice for the error message.
 
     Raises:
-        UserError: ``out`` is one of ``inputs`` or inside one of them or, without ``may_contain_inputs``, contains one.
+        UserError: ``out`` equals an input or lies inside an input, or contains an input without ``may_contain_inputs``.
 
     Example:
         >>> reject_overlapping_output("data/tiles", ["data/images"])

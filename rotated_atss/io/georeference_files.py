@@ -1,6 +1,6 @@
 """Sidecar files that georeference a plain image: a world file with the transform, and a ``.prj`` with the CRS.
 
-They are in the folder of the image and have its name with another suffix.
+A sidecar file is in the folder of the image. Its name is the name of the image file with another suffix.
 """
 
 from __future__ import annotations
@@ -37,12 +37,15 @@ def add_sidecars(georeference: Georeference | None, image: Path) -> Georeference
         georeference = None if world is None else read_world_file(world)
     if georeference is None or georeference.crs is not None:
         return georeference
-    projection = find_sidecar(image, [".prj"])
-    return georeference if projection is None else replace(georeference, crs=_read_text(projection) or None)
+    prj_path = find_sidecar(image, [".prj"])
+    if prj_path is None:
+        return georeference
+    crs = _read_text(prj_path) or None  # an empty file states no CRS
+    return replace(georeference, crs=crs)
 
 
 def world_suffixes(suffix: str) -> list[str]:
-    """Return the suffixes that the world file of an image can have, given the suffix of the image; most common first.
+    """Return the possible suffixes of the world file of an image with a given suffix, the most common one first.
 
     Example:
         >>> world_suffixes(".tif"), world_suffixes(".jpeg")
@@ -83,7 +86,7 @@ def read_world_file(path: Path) -> Georeference:
     """
     text = _read_text(path)
     try:
-        # programs of some languages write a comma as the decimal separator
+        # In some locales, programs write a comma as the decimal separator.
         a, d, b, e, center_x, center_y = (float(number.replace(",", ".")) for number in text.split())
         # c and f are the map coordinates of the corner of the pixel, half a column and half a row before its center
         return Georeference((a, b, center_x - (a + b) / 2, d, e, center_y - (d + e) / 2))

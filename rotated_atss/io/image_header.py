@@ -25,18 +25,20 @@ from rotated_atss.io.tiff_pixels import find_opencv_limitation, find_unsupported
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _JP2_SIGNATURE, _J2K_SIGNATURE = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
 _JPEG_END = b"\xff\xd9"
-_TAIL_BYTES = 4096  # _JPEG_END or a PNG's IEND is searched for in these last bytes, because some writers append data
+# A complete JPEG file contains _JPEG_END and a complete PNG file contains IEND within the last bytes. The marker need
+# not come last, because some writers append data.
+_TAIL_BYTES = 4096
 _PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # bands by color type
 _PNG_ALPHA_TYPES = (4, 6)  # color types with an alpha band
 _BMP_UNCOMPRESSED = (0, 3, 6)  # compression methods that store all pixels in full
 _MAX_JP2_BYTES = 1 << 16  # the codestream of a JPEG 2000 file is searched for in these first bytes
 _MAX_VRT_BYTES = 1 << 26  # only these first bytes of a VRT file, which is XML, are searched
-# Data types of GDAL, in lower case, that are names of NumPy types; bands of other types, such as Byte, count as uint8.
+# GDAL's names of data types, in lower case, that NumPy uses too. Bands of other types, such as Byte, count as uint8.
 _VRT_TYPES = ("int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
 class UnreadableImageError(UserError):
-    """Error in an image file that is missing, empty, truncated, damaged or not an image.
+    """Error for an image file that is missing, empty, truncated, damaged or not an image.
 
     Example:
         >>> print(UnreadableImageError("the image is truncated", where="a.png"))
@@ -65,17 +67,16 @@ class ImageHeader:
     """Contents of an image header.
 
     Attributes:
-        file_format: ``"PNG"``, ``"JPEG"``, ``"TIFF"``, ``"BMP"``, ``"JPEG 2000"`` or ``"VRT"``. Empty, and
-            all sizes 0, if the file ends within its header.
+        file_format: ``"PNG"``, ``"JPEG"``, ``"TIFF"``, ``"BMP"``, ``"JPEG 2000"`` or ``"VRT"``. If the file ends within
+            its header, ``file_format`` is empty, and width, height, bands and depth are 0.
         width: Width in pixels, after the EXIF orientation is applied.
         height: Height in pixels, after the EXIF orientation is applied.
         bands: Samples per pixel, including alpha; 1 for palette images.
         depth: Bits per sample; in a TIFF file, the largest number of all bands.
         dtype: Name of the NumPy type of a sample, such as ``"uint16"``; ``"uint8"`` also for fewer than 8 bits.
-        unsupported: Description of the pixel format, for an error, if no reader supports it; otherwise empty.
-        needs_rasterio_for: Feature of the file, for an error, that only
-            :class:`rotated_atss.io.raster_reader.RasterReader` reads correctly; empty if OpenCV reads the whole file
-            correctly.
+        unsupported: If no reader supports the pixel format, its description for the error message; otherwise empty.
+        needs_rasterio_for: If only :class:`rotated_atss.io.raster_reader.RasterReader` reads the file correctly, the
+            feature of the file that OpenCV does not read, for the error message; otherwise empty.
         truncated: Whether the file ends before its pixels do.
         tiff_directory: The first directory of a TIFF file, which contains its tags.
         has_alpha: Whether the file marks transparent pixels: by its last band or, in a PNG file, by a color or palette.
@@ -104,7 +105,7 @@ class ImageHeader:
         tags = self.tiff_directory
         is_cmyk = tags is not None and tags.value(tiff.PHOTOMETRIC, tiff.MIN_IS_BLACK) == tiff.CMYK
         bands_without_alpha = self.bands - 1 if self.has_alpha else self.bands
-        # a fourth band is the black of CMYK in a JPEG file, and is ignored in a BMP file
+        # PNG files have no extra bands. The fourth band is black (CMYK) in a JPEG file, and unused in a BMP file.
         return self.file_format not in ("PNG", "JPEG", "BMP") and bands_without_alpha > 3 and not is_cmyk
 
 
@@ -184,7 +185,9 @@ def parse_header(file: BinaryIO, path: str | Path) -> ImageHeader | None:
     head = file.read(64)  # more than the longest signature, and the headers of PNG and BMP
     if not head:
         raise UnreadableImageError("the image file is empty", where=path, hint="download it again")
-    parsers = {  # by signature; of PNG, only the first 4 bytes, to recognize a file that ends within its signature
+    # Parsers by signature. Of the PNG signature, only the first 4 bytes are compared, to recognize PNG files that end
+    # within their signature.
+    parsers = {
         PNG_SIGNATURE[:4]: _parse_png, _JPEG_SIGNATURE: _parse_jpeg, b"BM": _parse_bmp, b"II": _parse_tiff,
         b"MM": _parse_tiff, _JP2_SIGNATURE: _parse_jp2, _J2K_SIGNATURE: _parse_jp2, b"<VRTDataset": _parse_vrt,
     }  # fmt: skip
@@ -234,7 +237,7 @@ def _parse_jpeg(file: BinaryIO, _: bytes) -> ImageHeader | None:
 
 
 def _parse_bmp(file: BinaryIO, head: bytes) -> ImageHeader | None:
-    if len(head) < 30:  # the end of the bits per pixel
+    if len(head) < 30:  # in the usual header, the field with the bits per pixel ends at byte 30
         raise TruncatedFile
     pixels_start, header_size = struct.unpack_from("<II", head, 10)
     if header_size == 12:  # the OS/2 header, with 16-bit sizes and without compression
@@ -243,8 +246,8 @@ def _parse_bmp(file: BinaryIO, head: bytes) -> ImageHeader | None:
     else:
         width, height, _, bits_per_pixel, compression = struct.unpack_from("<iiHHI", head, 18)
     width, height = abs(width), abs(height)  # a negative height means that rows are stored from top to bottom
-    row_bytes = (width * bits_per_pixel + 31) // 32 * 4  # a multiple of 4 bytes
-    # the length of compressed pixels is unknown
+    row_bytes = (width * bits_per_pixel + 31) // 32 * 4  # rows are padded to a multiple of 4 bytes
+    # The length of compressed pixels is unknown, so the file is only required to reach the start of the pixels.
     pixels_end = pixels_start + row_bytes * height if compression in _BMP_UNCOMPRESSED else pixels_start
     bands = 4 if bits_per_pixel == 32 else 3 if bits_per_pixel in (16, 24) else 1
     return ImageHeader("BMP", width, height, bands, min(bits_per_pixel, 8), truncated=_file_size(file) < pixels_end)
@@ -269,22 +272,27 @@ def _parse_tiff(file: BinaryIO, _: bytes) -> ImageHeader | None:
 
 
 def _parse_jp2(file: BinaryIO, _: bytes) -> ImageHeader | None:
-    """Parse the SIZ segment, the first one of the codestream of a JPEG 2000 file.
+    """Parse the SIZ segment, which is the first segment in the codestream of a JPEG 2000 file.
 
-    Its fields after marker, length and capabilities: image area (right, bottom, left, top); width, height, left and top
-    of the tiles; number of bands; format of the first band (1 bit is_signed, 7 bits depth - 1).
+    From 8 bytes after the start of the signature on, it contains
+
+    - right, bottom, left and top of the image (4 bytes each),
+    - width, height, left and top of the tiles (4 bytes each), which are not used here,
+    - the number of bands (2 bytes),
+    - the format of the first band (1 byte: 1 bit ``is_signed``, 7 bits ``depth - 1``).
     """
     file.seek(0)
     head = file.read(_MAX_JP2_BYTES)
     start = head.find(_J2K_SIGNATURE)
     if start < 0:
         return None
-    right, bottom, left, top = struct.unpack_from(">4I", head, start + 8)  # start + 24: tiles
+    right, bottom, left, top = struct.unpack_from(">4I", head, start + 8)
     bands, sample_format = struct.unpack_from(">HB", head, start + 40)
     if right <= left or bottom <= top or not bands:
         return None
     depth, is_signed = (sample_format & 127) + 1, sample_format >> 7
-    dtype = f"{'int' if is_signed else 'uint'}{8 if depth <= 8 else 16 if depth <= 16 else 32}"
+    sample_bits = 8 if depth <= 8 else 16 if depth <= 16 else 32
+    dtype = f"int{sample_bits}" if is_signed else f"uint{sample_bits}"
     return ImageHeader("JPEG 2000", right - left, bottom - top, bands, depth, dtype, needs_rasterio_for="JPEG 2000")
 
 

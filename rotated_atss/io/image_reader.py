@@ -36,8 +36,8 @@ ReaderKind = Literal["whole", "raster", "png rows", "jpeg rows"]
 logger = logging.getLogger(__name__)
 
 _INSTALL = 'pip install "rotated-atss[geo]"'
-# Images with more bytes than this as 8-bit color (22 million pixels) are read in parts, if the format and the installed
-# packages allow it.
+# An image that takes more bytes than this when it is decoded to 8-bit color, that is, an image of more than 22 million
+# pixels, is read in parts if its format and the installed packages allow this.
 _LARGE_BYTES = 64 << 20
 
 
@@ -128,7 +128,8 @@ def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageRe
         if reason:
             _warn_about_memory(path, whole_image_bytes(header), reason)
         return WholeImageReader(path, options)
-    # these decoders read 8-bit images only, and all of their bands, so the options do not matter
+    # The options have no effect here: these decoders read 8-bit images only, which are not scaled, and choose_reader
+    # does not choose them for a selection of bands.
     decoder = PngRows(path) if kind == "png rows" else JpegRows(path)
     return RowReader(path, decoder, header.bands, add_sidecars(None, path))
 
@@ -136,8 +137,8 @@ def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageRe
 def choose_reader(path: Path, header: ImageHeader, options: PixelOptions) -> tuple[ReaderKind, str]:
     """Choose how an image is read.
 
-    Small images of 8 and 16 bits are decoded by OpenCV as a whole. Large ones are read by rows or by tiles where the
-    format and the installed packages allow it.
+    Small images of 8 and 16 bits are decoded by OpenCV as a whole. Large images are read by rows or by tiles if their
+    format and the installed packages allow this.
 
     Args:
         path: The file.
@@ -145,7 +146,8 @@ def choose_reader(path: Path, header: ImageHeader, options: PixelOptions) -> tup
         options: Conversion of its pixels.
 
     Returns:
-        The kind of reader, and the reason why a large image is decoded as a whole; the reason is empty otherwise.
+        The kind of reader, and a reason. If a large image is decoded as a whole, the reason says why; otherwise it is
+        empty.
 
     Raises:
         UserError: Only rasterio reads the image correctly, and it is not installed.
@@ -178,7 +180,7 @@ def _choose_jpeg_reader(header: ImageHeader) -> tuple[ReaderKind, str]:
 
 
 def requires_conversion(path: Path, options: PixelOptions) -> bool:
-    """Return whether the values of an image must be scaled to 8 bits, or only rasterio reads them correctly.
+    """Return whether the values of an image must be scaled to 8 bits or can be read correctly by rasterio only.
 
     The padding color of pixels with alpha 0 does not count as a conversion.
 
@@ -217,7 +219,7 @@ def _needs_rasterio(path: Path, header: ImageHeader, options: PixelOptions) -> b
     else:
         return False
     if not has_rasterio():
-        what = f"only the package rasterio reads this image correctly, got {feature}"
+        what = f"only the package rasterio can read {feature} correctly"
         raise UserError(what, where=path, hint=_INSTALL)
     return True
 
@@ -237,4 +239,5 @@ def whole_image_bytes(header: ImageHeader) -> int:
         5400000000
     """
     decoded_bytes_per_pixel = max(3, header.bands) * (2 if header.depth > 8 else 1)
-    return header.width * header.height * (decoded_bytes_per_pixel + 3)  # 3: the copy
+    copy_bytes_per_pixel = 3
+    return header.width * header.height * (decoded_bytes_per_pixel + copy_bytes_per_pixel)

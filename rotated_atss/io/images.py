@@ -22,7 +22,8 @@ from rotated_atss.io.raster_reader import RasterReader
 IMAGE_FORMATS = ("png", "jpg", "bmp", "tif")
 """Formats that :func:`encode_image` writes."""
 
-_MAX_COMPRESSION = 40  # upper bound of bytes in memory per byte of the file, where the header cannot be read
+# If the header of a file cannot be read, its decoded size is assumed to be this multiple of the file size.
+_MAX_COMPRESSION = 40
 # Memory of a reader that decodes only some rows or tiles:
 _BUFFERED_ROWS = 2048  # rows of pixels in 8-bit color: the height of two windows of 1024 pixels
 _DECODED_ROWS = 512  # rows of pixels that are decoded at once, in the type of the file
@@ -58,7 +59,9 @@ def read_image(path: str | Path, options: PixelOptions | None = None) -> Image:
 
 
 def sample_values(path: Path, options: PixelOptions) -> NDArray[Any]:
-    """Return the values from which a scaling is chosen: of the whole image or, if rasterio reads it, of some windows.
+    """Return the values from which a scaling is chosen.
+
+    They are all values of the image, or the values in some windows if the image is read with rasterio.
 
     Args:
         path: An image file.
@@ -68,7 +71,7 @@ def sample_values(path: Path, options: PixelOptions) -> NDArray[Any]:
         (N,) values in the type of the file; pixels without data are left out.
 
     Raises:
-        UserError: As :func:`read_image`.
+        UserError: The image is unreadable, not supported or too large.
 
     Example:
         >>> import tempfile
@@ -90,7 +93,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """Return width and height of the image that :func:`read_image` returns, from its header where possible.
 
     Raises:
-        UserError: As :func:`read_image`.
+        UserError: The image is unreadable or not supported.
 
     Example:
         >>> import tempfile
@@ -129,8 +132,8 @@ def estimate_decode_bytes(path: Path) -> int:
     """Estimate the memory in bytes for reading an image, from width, height, bands and depth in its header.
 
     OpenCV needs memory for the decoded image and for the image that it returns (4.8 GB were measured for a PNG of
-    29,200 x 27,620 pixels). :func:`rotated_atss.io.png.decode_png` needs memory for three images and the file, other
-    readers only for some rows.
+    29,200 x 27,620 pixels). :func:`rotated_atss.io.png.decode_png` needs memory for three images and the file. Readers
+    of rows or tiles need memory only for some rows.
 
     Example:
         >>> import tempfile
@@ -143,7 +146,7 @@ def estimate_decode_bytes(path: Path) -> int:
     try:
         header = read_header(path)
         kind = "whole" if header is None else choose_reader(path, header, PixelOptions())[0]
-    except UserError:  # raised again when the image is read
+    except UserError:  # reading the image raises the same error
         return 1
     if header is None:
         return _MAX_COMPRESSION * path.stat().st_size
@@ -151,7 +154,7 @@ def estimate_decode_bytes(path: Path) -> int:
         return max(1, min(whole_image_bytes(header), _partial_read_bytes(header)))
     if header.file_format == "PNG" and _can_decode_png_file(path):
         return 3 * 3 * header.width * header.height + path.stat().st_size  # three images of three bands
-    # Such a TIFF file is decoded from a copy with other tags, so that OpenCV leaves the bands as they are.
+    # If OpenCV would change the bands of a TIFF file, the file is decoded from a copy with edited tags.
     needs_edit = header.tiff_directory is not None and tiff.opencv_changes_bands(header.tiff_directory)
     edit_bytes = 2 * path.stat().st_size if needs_edit else 0  # the file and its edited copy
     return max(1, whole_image_bytes(header) + edit_bytes)
@@ -161,7 +164,7 @@ def _partial_read_bytes(header: ImageHeader) -> int:
     """Estimate the memory in bytes for reading windows from top to bottom, without decoding the whole image."""
     color_bytes = 3 * header.width * _BUFFERED_ROWS
     value_bytes = 3 * max(1, header.depth // 8) * header.width * _DECODED_ROWS
-    return color_bytes + 2 * value_bytes + _READER_BYTES  # values, and a copy while they are scaled
+    return color_bytes + 2 * value_bytes + _READER_BYTES  # twice the values, because scaling makes a copy
 
 
 def _can_decode_png_file(path: Path) -> bool:

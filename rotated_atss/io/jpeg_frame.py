@@ -11,8 +11,8 @@ from rotated_atss.io.tiff import TruncatedFile, read_exif_orientation
 _FILL = 0xFFFF  # a fill byte (0xFF) and the first byte of a marker
 _EXIF = 0xFFE1
 _START_OF_SCAN = 0xFFDA
-_FIRST_FRAME, _LAST_FRAME = 0xFFC0, 0xFFCF
-_NOT_FRAMES = (0xFFC4, 0xFFC8, 0xFFCC)  # markers in this range that start tables, or are reserved
+_FIRST_FRAME, _LAST_FRAME = 0xFFC0, 0xFFCF  # the interval that contains all markers of frame headers
+_NOT_FRAMES = (0xFFC4, 0xFFC8, 0xFFCC)  # the markers in this interval that start tables or are reserved
 _SEQUENTIAL_FRAMES = (0xFFC0, 0xFFC1)  # baseline and extended: the file stores complete rows from top to bottom
 
 
@@ -66,7 +66,8 @@ def read_jpeg_frame(file: BinaryIO) -> JpegFrame | None:
         if marker == _FILL:
             position += 1
             continue
-        if marker >> 8 != 0xFF or marker == _START_OF_SCAN:  # not a marker, or pixels without a frame header
+        is_marker = marker >> 8 == 0xFF
+        if not is_marker or marker == _START_OF_SCAN:  # damaged: the pixels must not start before the frame header
             return None
         if marker == _EXIF and file.read(6) == b"Exif\0\0":
             orientation = read_exif_orientation(file, position + 10)  # after marker, length and "Exif\0\0"

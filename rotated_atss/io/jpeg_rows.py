@@ -16,7 +16,7 @@ from rotated_atss.io.image_header import damaged_image_error
 from rotated_atss.io.png import Image
 from rotated_atss.io.requirements import require
 
-_ROWS_AT_ONCE = 64  # rows per call of libvips; few, because it returns a copy of them
+_ROWS_AT_ONCE = 64  # rows per call of libvips. The number is small because libvips returns a copy of the rows
 
 
 class JpegRows:
@@ -33,7 +33,7 @@ class JpegRows:
 
     def __init__(self, path: Path) -> None:
         self._path, self._vips = path, require("pyvips", extra="geo")
-        self._vips.cache_set_max(0)  # results of operations are not needed again
+        self._vips.cache_set_max(0)  # libvips need not cache results, because no operation is repeated
         self._file = path.open("rb")
         self._image, self._region = self._open()
         self._next_row = 0  # the row after the last decoded one
@@ -63,13 +63,13 @@ class JpegRows:
         self._file.close()
 
     def _open(self) -> tuple[Any, Any]:
-        """Open the image at its first row; return it and the region from which pixels are fetched."""
+        """Open the image at its first row. Return the image, and the region from which its pixels are fetched."""
         self._file.seek(0)
-        source = self._vips.SourceCustom()  # given a path instead, libvips would map the whole file into memory
+        source = self._vips.SourceCustom()  # opening a path instead would map the whole file into memory
         source.on_read(self._file.read)
         source.on_seek(self._file.seek)
         with self._translate_errors():
-            # libvips reports a truncated file as a warning only
+            # libvips reports a truncated file as a warning only, so warnings must raise an error
             image = self._vips.Image.new_from_source(source, "", access="sequential", fail_on="warning")
             return image, self._vips.Region.new(image)
 
@@ -81,7 +81,7 @@ class JpegRows:
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Turn errors of libvips into one line that names the file."""
+        """Convert an error that libvips raises in this block to a one-line error that names the file."""
         try:
             yield
         except self._vips.Error as error:

@@ -41,7 +41,7 @@ def read_onnx_metadata(path: str | Path) -> dict[str, str]:
         {'name': 'demo'}
     """
     metadata: dict[str, str] = {}
-    fields_in_file = set()  # pairs of field number and wire type
+    fields_in_file = set()  # (field number, wire type)
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -49,11 +49,12 @@ def read_onnx_metadata(path: str | Path) -> dict[str, str]:
                 fields_in_file.add((field, wire_type))
                 if field == _METADATA and payload is not None:
                     entry_fields = _iter_fields(BytesIO(payload), len(payload), payloads_of=None)
-                    entry = {entry_field: text for entry_field, _, text in entry_fields}
-                    metadata[(entry.get(_KEY) or b"").decode()] = (entry.get(_VALUE) or b"").decode()
+                    entry = {entry_field: entry_payload for entry_field, _, entry_payload in entry_fields}
+                    key, value = entry.get(_KEY) or b"", entry.get(_VALUE) or b""
+                    metadata[key.decode()] = value.decode()
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=path) from error
-    except ValueError as error:  # also text that is not UTF-8
+    except ValueError as error:  # including UnicodeDecodeError, if a key or value is not UTF-8
         raise _not_onnx_error(path) from error
     # every ONNX file has a version and a graph; other files can be valid protocol buffers by chance
     if not {(_IR_VERSION, _VARINT), (_GRAPH, _BYTES)} <= fields_in_file:
@@ -71,8 +72,8 @@ def _iter_fields(file: BinaryIO, size: int, payloads_of: int | None) -> Iterator
     Args:
         file: The protocol buffer.
         size: Its length in bytes.
-        payloads_of: Number of the field whose payloads are read; None reads those of all fields. The payload of other
-            fields, and of fields that do not have the wire type bytes, is None.
+        payloads_of: Number of the field whose payloads are read; None reads the payloads of all fields. A payload that
+            is not read, or whose wire type is not bytes, is yielded as None.
 
     Raises:
         ValueError: The protocol buffer is malformed or truncated.

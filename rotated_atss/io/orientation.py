@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from rotated_atss.io.georeference import Georeference
 
-# Values of the EXIF and TIFF tag Orientation.
+# Values of the EXIF and TIFF tag Orientation. To turn the pixels of a file upright, first the axes are exchanged if
+# swaps_axes is true. Then columns are reversed for _MIRRORED, and rows are reversed for _UPSIDE_DOWN.
 UPRIGHT = 1
-_MIRRORED = (2, 3, 6, 7)  # columns are reversed, after the axes are exchanged
-_UPSIDE_DOWN = (3, 4, 7, 8)  # rows are reversed, after the axes are exchanged
+_MIRRORED = (2, 3, 6, 7)
+_UPSIDE_DOWN = (3, 4, 7, 8)
 
 
 def swaps_axes(orientation: int) -> bool:
@@ -28,7 +29,7 @@ def swaps_axes(orientation: int) -> bool:
 
 
 def to_file_window(window: Sequence[int], width: int, height: int, orientation: int) -> tuple[int, int, int, int]:
-    """Convert a window of the upright image to the window of the same pixels as stored in the file.
+    """Convert a window of the upright image to the window that contains the same pixels in the file.
 
     Args:
         window: x_start, y_start, x_stop, y_stop in the upright image.
@@ -52,7 +53,14 @@ def to_file_window(window: Sequence[int], width: int, height: int, orientation: 
 
 
 def turn_upright(image: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Turn pixels (H, W, C), as stored in the file, upright: (W, H, C) if the axes are exchanged.
+    """Turn the pixels of a file upright.
+
+    Args:
+        image: (H, W, C) pixels as stored in the file.
+        orientation: EXIF orientation, 1 to 8.
+
+    Returns:
+        (H, W, C), or (W, H, C) if the orientation exchanges the axes.
 
     Example:
         >>> turn_upright(np.arange(6, dtype=np.uint8).reshape(1, 2, 3), 6).shape
@@ -66,7 +74,7 @@ def turn_upright(image: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def orient_georeference(georeference: Georeference, width: int, height: int, orientation: int) -> Georeference:
-    """Convert the georeference of the pixels as stored in the file to that of the upright image.
+    """Convert the georeference of the pixels in a file to the georeference of the upright image.
 
     Args:
         georeference: Georeference of the pixels as stored in the file.
@@ -78,7 +86,8 @@ def orient_georeference(georeference: Georeference, width: int, height: int, ori
         >>> orient_georeference(Georeference((2, 0, 10, 0, -2, 20)), 5, 4, orientation=3).transform
         (-2, 0, 20, 0, 2, 12)
     """
-    # x = a * column + b * row + c, y = d * column + e * row + f; a reversed column is width - column
+    # The transform is x = a * column + b * row + c, y = d * column + e * row + f. To reverse columns or rows, replace
+    # column by width - column, or row by height - row.
     a, b, c, d, e, f = georeference.transform
     if swaps_axes(orientation):
         a, b, d, e = b, a, e, d

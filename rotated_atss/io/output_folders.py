@@ -15,7 +15,7 @@ from rotated_atss.io.files import write_error
 
 @contextmanager
 def staged_folder(out: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder to write to; it is renamed to ``out`` when the block succeeds.
+    """Yield a temporary folder to write to. If the block succeeds, the folder is renamed to ``out``.
 
     If the block fails, the temporary folder is removed and ``out`` is unchanged.
 
@@ -40,13 +40,13 @@ def staged_folder(out: str | Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         try:
             yield temporary
-            if out.exists():  # as an empty folder, which os.replace does not replace on Windows
+            if out.exists():  # an empty folder; on Windows, os.replace does not replace folders
                 out.rmdir()
             os.replace(temporary, out)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise write_error(out, error) from error  # also for an OSError of the block, which writes into the folder
+    except OSError as error:  # raised above or in the block of the caller, which writes to the folder
+        raise write_error(out, error) from error
 
 
 def check_empty_output(out: str | Path) -> None:

@@ -21,17 +21,20 @@ SCALING_RULES = (AUTO, NONE, PERCENTILE)
 
 @dataclass(frozen=True)
 class PixelOptions:
-    """Conversion of the pixels of a file to 8-bit color. 8-bit values are never scaled.
+    """Conversion of the pixels of a file to 8-bit color. Unsigned 8-bit values are never scaled.
 
     Attributes:
         bits: Number of used bits of unsigned 16-bit images, 8 to 16; None determines it from the values of the image.
-        scaling: Rule that maps values of types other than unsigned 8-bit to the range 0..255. ``auto`` divides unsigned
-            16-bit values by 2^(bits - 8) and treats other types as ``percentile``; ``none`` rounds and clips;
-            ``percentile`` maps the 2nd percentile to 0 and the 98th to 255; ``(min, max)`` maps min to 0 and max to
-            255.
+        scaling: Rule that maps values of all other types to the range 0..255:
+
+            - ``auto`` divides unsigned 16-bit values by 2^(bits - 8), and applies the rule ``percentile`` to values of
+              other types.
+            - ``none`` rounds and clips.
+            - ``percentile`` maps the 2nd percentile to 0 and the 98th percentile to 255.
+            - ``(min, max)`` maps min to 0 and max to 255.
         bands: Numbers, counted from 1, of the red, green and blue bands, or of the gray band. None uses the bands that
-            the file labels as red, green and blue; without such labels, the first three bands, or the first one if
-            there are fewer than three.
+            the file labels as red, green and blue. If there are no labels, None uses the first three bands, or the
+            first band if there are fewer than three.
 
     Raises:
         UserError: A value is out of range.
@@ -56,7 +59,8 @@ class PixelOptions:
             (0, 1)
         """
         rule_or_range: Any = scaling if isinstance(scaling, str) else tuple(scaling)
-        return cls(bits, rule_or_range, None if bands is None else tuple(bands))
+        band_numbers = None if bands is None else tuple(bands)
+        return cls(bits, rule_or_range, band_numbers)
 
     def __post_init__(self) -> None:
         check_bits(self.bits)

@@ -1,9 +1,9 @@
 """Fast lossless encoding and decoding of PNG color images.
 
-A PNG codec spends most of its time on deflate and on the row filters. The packages ``isal`` (deflate) and ``pyspng``
-(filters) are faster than the zlib of OpenCV; both are optional and give the same pixels as OpenCV. With them
+A PNG codec spends most of its time on deflate and on the row filters. The optional packages ``isal`` (deflate) and
+``pyspng`` (filters) are faster than the code that OpenCV uses, and give the same pixels. With both packages,
 ``rotated-atss split`` takes half the time (``benchmarks/bench_split.py``), and a tile is read in 6 ms instead of 14 ms
-(measured at 0.1.0).
+(measured with version 0.1.0).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Image = NDArray[np.uint8]
 MAX_PIXELS = 1 << 26
 """Pixels of the largest image that :func:`decode_png` supports.
 
-It limits the memory: decoding keeps the pixels, the inflated rows and a copy of the rows.
+The limit bounds the memory, because decoding keeps the pixels, the inflated rows and a copy of the rows.
 """
 
 _EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # bit depth, color type, compression, filter, interlace
 # Filter types. "Up" stores differences from the row above. The encoder uses it for all rows, because a search for the
 # best filter of each row takes time, and "up" is the best single filter for aerial images.
 _NO_FILTER, _UP = 0, 2
-_WINDOW_BITS = 15  # of deflate: the largest window, which every zlib stream can use
+_WINDOW_BITS = 15  # the largest window of deflate, so that every zlib stream can be inflated
 _MAX_STORED = 0xFFFF  # bytes of an uncompressed deflate block (RFC 1951, section 3.2.4)
 
 
@@ -54,9 +54,12 @@ def decode_png(data: bytes) -> Image | None:
     """Decode a PNG file to the same pixels as ``cv2.imdecode``, but faster.
 
     Returns:
-        (H, W, 3) uint8, BGR. None if OpenCV must decode the file: the optional packages are not installed, or the file
-        is not 8-bit RGB, is interlaced, is damaged, has more than :data:`MAX_PIXELS` pixels, or has a chunk that is not
-        in :data:`~rotated_atss.io.png_chunks.SUPPORTED_CHUNKS`.
+        (H, W, 3) uint8, BGR. None if OpenCV must decode the file, because
+
+        - a package that it needs is not installed,
+        - it is not 8-bit RGB, is interlaced or is damaged,
+        - it has more than :data:`MAX_PIXELS` pixels, or
+        - it has a chunk that is not in :data:`~rotated_atss.io.png_chunks.SUPPORTED_CHUNKS`.
 
     Example:
         >>> data = encode_png(np.zeros((2, 3, 3), np.uint8))
@@ -71,7 +74,7 @@ def decode_png(data: bytes) -> Image | None:
     if isal is None or size is None or size[0] * size[1] > MAX_PIXELS:
         return None
     width, height = size
-    inflated_bytes = height * (1 + 3 * width)  # per row, the filter type and the filtered RGB values
+    inflated_bytes = height * (1 + 3 * width)  # each row has a byte for the filter type, and the filtered RGB values
     try:
         deflated = b"".join(_iter_image_data(memoryview(data), isal))
         inflated = isal.decompress(deflated, _WINDOW_BITS, inflated_bytes)
@@ -136,7 +139,7 @@ def _import_optional(name: str) -> ModuleType | None:
 
 def _encode_with_opencv(image: Image) -> bytes:
     flags = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-    if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.11 or later: slightly faster, with a slightly smaller result
+    if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # in OpenCV 4.11 and later; slightly faster, and the files are smaller
         flags += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
     _, data = cv2.imencode(".png", image, flags)
     return data.tobytes()
@@ -154,7 +157,7 @@ def assemble_png(width: int, height: int, image_data: list[BytesLike], deflate: 
         width: Width in pixels.
         height: Height in pixels.
         image_data: The deflated filtered rows, in one or several parts.
-        deflate: Module with ``crc32``, such as :mod:`zlib` or isal's version of it.
+        deflate: Module with ``crc32``, such as :mod:`zlib` or ``isal.isal_zlib``.
 
     Example:
         >>> import zlib
@@ -185,7 +188,7 @@ def _filter_rows(image: Image) -> NDArray[np.uint8]:
 
 
 def _chunk_parts(kind: bytes, parts: list[BytesLike], deflate: ModuleType) -> list[BytesLike]:
-    """Return length, kind, data and checksum of a chunk, in parts because its data (``parts``) is not copied."""
+    """Return a chunk as a list of length, kind, data and checksum, so that its data (``parts``) is not copied."""
     checksum = deflate.crc32(kind)
     for part in parts:
         checksum = deflate.crc32(part, checksum)
@@ -224,7 +227,7 @@ def _iter_image_data(data: memoryview, deflate: ModuleType) -> Iterator[memoryvi
             raise ValueError(f"unsupported or damaged chunk {kind!r}")
         if kind == b"IDAT":
             yield body
-        start += 12 + length  # with length, kind and checksum
+        start += 12 + length  # length, kind and checksum take 4 bytes each
 
 
 def unfilter_rows(filtered: bytes, width: int, height: int, deflate: ModuleType) -> Image | None:
@@ -237,8 +240,8 @@ def unfilter_rows(filtered: bytes, width: int, height: int, deflate: ModuleType)
         deflate: Module with ``crc32`` and ``adler32``, such as :mod:`zlib`.
 
     Returns:
-        (height, width, 3) uint8, RGB. None if a filter is unknown, or if rows have other filters than "up" and pyspng,
-        which reverses them, is not installed.
+        (height, width, 3) uint8, RGB. None if a filter is unknown. Filters other than "up" are reversed by pyspng; if
+        pyspng is not installed, they also give None.
 
     Example:
         >>> import zlib
@@ -246,7 +249,9 @@ def unfilter_rows(filtered: bytes, width: int, height: int, deflate: ModuleType)
         [[[1, 1, 1]], [[2, 3, 4]]]
     """
     rows = np.frombuffer(filtered, np.uint8).reshape(height, -1)
-    if (rows[1:, 0] == _UP).all() and rows[0, 0] in (_NO_FILTER, _UP):  # in the first row, both store the values as is
+    filter_types = rows[:, 0]
+    # The first row has no row above it, so the filter "up" stores its values unchanged, as no filter does.
+    if filter_types[0] in (_NO_FILTER, _UP) and (filter_types[1:] == _UP).all():
         return _unfilter_up(rows)
     return _unfilter_any(filtered, width, height, deflate)
 
@@ -260,7 +265,7 @@ def _unfilter_up(rows: NDArray[np.uint8]) -> Image:
 
 
 def _unfilter_any(filtered: bytes, width: int, height: int, deflate: ModuleType) -> Image | None:
-    """Reverse any filters with pyspng. It decodes only complete files, so the rows are put into an uncompressed PNG."""
+    """Reverse any filters with pyspng, which decodes complete files only: put the rows into an uncompressed PNG."""
     pyspng = _pyspng()
     if pyspng is None:
         return None
@@ -279,6 +284,6 @@ def _store_uncompressed(data: bytes, deflate: ModuleType) -> list[BytesLike]:
     for start in range(0, len(data), _MAX_STORED):
         part = view[start : start + _MAX_STORED]
         is_last = start + len(part) == len(data)
-        # header of the block: whether it is the last one, its length, and the complement of the length
+        # The header of a block has a flag for the last block, the length, and the complement of the length.
         stream += [struct.pack("<BHH", is_last, len(part), len(part) ^ _MAX_STORED), part]
     return [*stream, struct.pack(">I", deflate.adler32(data))]

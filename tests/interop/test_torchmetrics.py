@@ -156,7 +156,7 @@ def test_reset_pickle_and_no_images():
     [
         ({"scores": None}, {}, r"preds\[0\] must have boxes, labels, scores, got boxes, labels"),
         ({"boxes": torch.zeros(1, 4)}, {}, r"preds\[0\]: boxes must be \(N, 5\) or \(N, 8\), got \(1, 4\)"),
-        ({"scores": torch.zeros(2)}, {}, r"preds\[0\]: scores must be \(1,\) as boxes, got \(2,\)"),
+        ({"scores": torch.zeros(2)}, {}, r"preds\[0\]: scores must have shape \(1,\), one value per box, got \(2,\)"),
         ({"labels": torch.tensor([3])}, {}, r"preds\[0\]: labels must lie between 0 and 2, got 3"),
         ({}, {"labels": torch.tensor([-1])}, r"target\[0\]: labels must lie between 0 and 2, got -1"),
         ({}, {"labels": None}, r"target\[0\] must have boxes, labels, got boxes"),

@@ -132,7 +132,7 @@ def test_pixels_that_need_rasterio_are_named(tmp_path, monkeypatch, pixels, phot
     monkeypatch.setattr("rotated_atss.io.image_reader.has_rasterio", lambda: False)
     with pytest.raises(UserError) as caught:
         read(tmp_path, tiff_bytes(pixels, photometric, **options))
-    what = f"only the package rasterio reads this image correctly, got {name}"
+    what = f"only the package rasterio can read {name} correctly"
     assert str(caught.value) == f'{tmp_path / "a.tif"}: {what} (pip install "rotated-atss[geo]")'
 
 
