@@ -14,7 +14,8 @@ from rotated_atss.errors import UserError
 if TYPE_CHECKING:
     from rotated_atss.report.evaluation import ReportOptions
 
-MAX_IMAGES = 100  # default of --max-images; the parser's default is None, which shows that the option is not given
+# Default of --max-images. The default of the parser is None, so that evaluate can report the option without --report.
+MAX_IMAGES = 100
 
 
 def add_report_arguments(parser: argparse._ActionsContainer) -> None:
@@ -43,7 +44,7 @@ def add_report_arguments(parser: argparse._ActionsContainer) -> None:
     )
     parser.add_argument(
         "--max-images", type=int, metavar="N",
-        help="maximum number of images in the report: the best and the worst, then those with the most errors "
+        help="show at most N images in the report: first the worst and the best ones, then those with the most errors "
         f"(default: {MAX_IMAGES})",
     )  # fmt: skip
     parser.add_argument(
@@ -98,7 +99,8 @@ def build_report_options(args: argparse.Namespace, out: str) -> ReportOptions:
     """Build the options of a report from the arguments of a command.
 
     Args:
-        args: Arguments of ``evaluate`` or ``report``, after :func:`prepare_report_options`.
+        args: All arguments of ``evaluate`` or ``report``, after :func:`prepare_report_options`. Either ``labels`` or
+            ``coco_annotations`` is given.
         out: Folder of the report.
 
     Example::
@@ -117,5 +119,5 @@ def build_report_options(args: argparse.Namespace, out: str) -> ReportOptions:
         baseline=args.baseline,
         assignment=args.assignment,
         workers=resolve_workers(args),
-        progress=False if args.quiet else None,
+        progress=False if args.quiet else None,  # None shows progress on a terminal
     )

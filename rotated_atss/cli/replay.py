@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from rotated_atss.detection.engine.replay import ImageResult, Replay
 
 HELP = (
-    "Repeat the training step of a nonfinite_iter_N.pth, which train writes when a loss or gradient is not finite: "
-    "print the losses of the batch and of each image alone. The exit code is 0 if the recorded losses are reproduced, "
-    "otherwise 1. No code in the file is executed."
+    "Repeat a training step whose loss or gradient was not finite, from the file nonfinite_iter_N.pth of train. "
+    "Print the losses of the whole batch and of each image alone. The exit code is 0 if the losses, and any "
+    "gradients that are not finite, are reproduced, otherwise 1. No code that the file may contain is executed."
 )
 _MAX_LISTED_WEIGHTS = 3  # number of weights that a line lists by name
 
@@ -47,17 +47,21 @@ def format_replay(result: Replay) -> list[str]:
     lines = [f"iteration {record.iteration} of {record.config_name}, {count_of(len(record.images), 'image')}"]
     lines += [f"{'loss':<24}{'recorded':>14}{'repeated':>14}"]
     for loss_name in dict.fromkeys([*record.losses, *result.batch.losses]):
-        values = (losses.get(loss_name, float("nan")) for losses in (record.losses, result.batch.losses))
-        lines.append(f"{loss_name:<24}" + "".join(f"{value:>14.6g}" for value in values))
+        recorded, repeated = (_loss_text(losses, loss_name) for losses in (record.losses, result.batch.losses))
+        lines.append(f"{loss_name:<24}{recorded:>14}{repeated:>14}")
     lines += _gradient_lines("recorded", record.gradients)
     lines += _gradient_lines("repeated", result.batch.nonfinite_gradients)
     loss_names = list(result.batch.losses)
     lines.append("each image alone:")
     lines += [_image_line(image, loss_names) for image in result.images]
-    if all(image.is_finite for image in result.images):
-        lines.append("each image alone is finite: the cause is their combination, or the weights")
+    if not result.batch.is_finite and all(image.is_valid for image in result.images):
+        lines.append("each image alone has finite losses and gradients, the whole batch has not")
     lines.append("the recorded step is " + ("reproduced" if result.is_reproduced else "not reproduced"))
     return lines
+
+
+def _loss_text(losses: dict[str, float], loss_name: str) -> str:
+    return f"{losses[loss_name]:.6g}" if loss_name in losses else "-"
 
 
 def _gradient_lines(step: str, weight_names: list[str]) -> list[str]:
@@ -75,8 +79,8 @@ def _gradient_lines(step: str, weight_names: list[str]) -> list[str]:
 
 
 def _image_line(image: ImageResult, loss_names: list[str]) -> str:
-    losses = ", ".join(f"{name} {image.step.losses.get(name, float('nan')):.6g}" for name in loss_names)
+    losses = ", ".join(f"{name} {_loss_text(image.step.losses, name)}" for name in loss_names)
     boxes = count_of(image.num_boxes, "box")
     if image.num_invalid_boxes:
         boxes += f" ({image.num_invalid_boxes} without area or not finite)"
-    return f"  {image.name}: {boxes}, {losses}{'' if image.is_finite else '  <- not finite'}"
+    return f"  {image.name}: {boxes}, {losses}{'' if image.is_valid else '  <- check this image'}"

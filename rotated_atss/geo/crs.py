@@ -36,7 +36,7 @@ def parse_crs(crs: str) -> pyproj.CRS:
     try:
         return pyproj.CRS.from_user_input(crs)
     except pyproj.exceptions.CRSError:
-        raise UserError(f"not a coordinate reference system, got {quote(crs)}") from None
+        raise UserError(f"{quote(crs)} is not a coordinate reference system") from None
 
 
 @lru_cache(maxsize=64)

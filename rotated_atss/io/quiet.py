@@ -18,7 +18,7 @@ _stderr_lock = threading.Lock()
 
 @contextlib.contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Suppress Python warnings, log messages below ERROR, and text on stdout, for libraries that export models.
+    """Silence libraries that export models: no Python warnings, no log messages below ERROR, and no text on stdout.
 
     Example:
         >>> with quiet_exporters():

@@ -117,7 +117,7 @@ def test_georeferences_are_read_before_the_images(tmp_path):
     ]
     assert list(note_georeferences(["dota"], paths)) == []
     (tmp_path / "P2.prj").write_text("nonsense")
-    with pytest.raises(UserError, match=r"P2.png: not a coordinate reference system, got 'nonsense'"):
+    with pytest.raises(UserError, match=r"P2.png: 'nonsense' is not a coordinate reference system"):
         list(note_georeferences(["csv"], paths))
     (tmp_path / "P1.pgw").write_text("0.5 0")
     with pytest.raises(UserError, match=r"P1.pgw: "):

@@ -112,5 +112,5 @@ def test_names_of_reference_systems():
     assert crs_name("EPSG:32650") == crs_name(parse_crs("EPSG:32650").to_wkt()) == "EPSG:32650"
     assert crs_name("OGC:CRS84") == "OGC:CRS84"
     assert crs_name("+proj=tmerc +lat_0=1 +lon_0=2") == "unknown"
-    with pytest.raises(UserError, match="not a coordinate reference system, got 'EPSG:no'"):
+    with pytest.raises(UserError, match="'EPSG:no' is not a coordinate reference system"):
         parse_crs("EPSG:no")

@@ -82,7 +82,7 @@ def strip_worker_traceback() -> Iterator[None]:
             raise
         raise UserError(error.what.rpartition(prefix)[2]) from None
     except FileNotFoundError as error:
-        # the message is a traceback, too; it ends in "FileNotFoundError: message" if a loader process raised the error
+        # If a loader process raised the error, the message is a traceback, too. Otherwise, rpartition returns it whole.
         raise UserError(str(error).rpartition("FileNotFoundError: ")[2]) from error
     except RuntimeError as error:
         if not is_dead_worker(error):

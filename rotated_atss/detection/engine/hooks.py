@@ -1,6 +1,11 @@
-"""Hooks for the memory layout of weights, checkpoints without functions, and the number of classes."""
+"""Hooks that store weights channels last, remove functions from checkpoints, and check the number of classes.
+
+``ChannelsLastHook`` is registered, because configs name it. The other two are added to every run by ``runner_setup``.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -25,17 +30,21 @@ class ChannelsLastHook(Hook):
 class StripCallablesHook(Hook):
     """Remove functions from the scheduler states of a checkpoint.
 
-    The state of a one-cycle schedule contains functions. For safety, this package loads no checkpoint with functions. A
-    resumed training creates the functions again from the config.
+    The state of a one-cycle schedule contains functions. For safety, this package loads no checkpoint with functions.
+    When training is resumed, the functions are created again from the config.
     """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remove the functions before the checkpoint is written."""
         states = checkpoint.get("param_schedulers")
-        if isinstance(states, list):  # with several optimizers it is a dict of lists, which is left unchanged
-            checkpoint["param_schedulers"] = [
-                {name: value for name, value in state.items() if not callable(value)} for state in states
-            ]
+        if isinstance(states, dict):  # several optimizers: a list of states per optimizer
+            checkpoint["param_schedulers"] = {name: _without_functions(of_one) for name, of_one in states.items()}
+        elif states is not None:
+            checkpoint["param_schedulers"] = _without_functions(states)
+
+
+def _without_functions(states: Sequence[dict]) -> list[dict]:
+    return [{name: value for name, value in state.items() if not callable(value)} for state in states]
 
 
 class ClassCountHook(Hook):

@@ -61,7 +61,7 @@ class ImageResult:
     step: StepResult
 
     @property
-    def is_finite(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether boxes, losses and gradients are finite, and all boxes have an area."""
         return self.step.is_finite and not self.num_invalid_boxes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,17 +56,26 @@ def choose_images(dataset: Any, num_images: int, world_size: int = 1) -> dict[st
     chosen = {}
     for start, end in zip(starts, [*starts[1:], len(indices)]):
         part_indices = indices[start : min(end, start + _MAX_READ_PER_PART)]
-        ground_truths = [read_ground_truth(dataset, index) for index in part_indices]
-        with_objects = [ground_truth for ground_truth in ground_truths if ground_truth.names]
-        ground_truth = (with_objects or ground_truths)[0]
+        ground_truth = _first_with_objects(dataset, part_indices)
         chosen[ground_truth.path] = ground_truth
     return chosen
+
+
+def _first_with_objects(dataset: Any, indices: Sequence[int]) -> ImageGroundTruth:
+    """Read images until one has objects; if none has, return the first image."""
+    ground_truths = []
+    for index in indices:
+        ground_truth = read_ground_truth(dataset, index)
+        if ground_truth.names:
+            return ground_truth
+        ground_truths.append(ground_truth)
+    return ground_truths[0]
 
 
 def read_ground_truth(dataset: Any, index: int) -> ImageGroundTruth:
     """Read the ground truth of an image from the dataset or, if the dataset has none, from the label file of the tile.
 
-    A dataset of tiles in test mode reads no labels.
+    In test mode, a dataset of tiles has no ground truth, because it does not read the label files.
 
     Args:
         dataset: A dataset of this package.
@@ -83,7 +93,7 @@ def read_ground_truth(dataset: Any, index: int) -> ImageGroundTruth:
     if label_path.is_file():
         try:
             labels = read_labels(label_path)
-        except UserError:  # not a DOTA label file; a missing picture is no reason to stop a training
+        except UserError:  # not a DOTA label file: draw the image without objects rather than stop the training run
             return ImageGroundTruth(str(path), polygons, names, [])
         polygons, names = np.asarray(labels.polygons).reshape(-1, 8), list(labels.names)
     obbs = poly_to_obb(torch.from_numpy(polygons)).tolist()

@@ -18,6 +18,7 @@ from rotated_atss.detection.engine.checkpoint_io import (
     restrict_checkpoint_loading,
 )
 from rotated_atss.detection.engine.config import build_model, load_config
+from rotated_atss.detection.engine.hooks import StripCallablesHook
 from rotated_atss.detection.engine.inference import load_detector
 from rotated_atss.detection.engine.resume import check_resumable
 from rotated_atss.detection.engine.runner import test as run_test
@@ -78,6 +79,15 @@ def test_state_of_a_one_cycle_schedule_is_read(tmp_path):
     schedule = OneCycleLR(optimizer, eta_max=0.1, total_steps=10, by_epoch=False)
     read = read_checkpoint(saved(tmp_path / "a.pth", {"state_dict": {}, "param_schedulers": [schedule.state_dict()]}))
     assert read["param_schedulers"][0]["total_steps"] == 10
+
+
+def test_checkpoints_of_one_and_of_several_optimizers_contain_no_functions():
+    state = {"total_steps": 10, "anneal_func": len}
+    one, several = {"param_schedulers": [state]}, {"param_schedulers": {"a": [state], "b": []}}
+    for checkpoint in (one, several, {}):
+        StripCallablesHook().before_save_checkpoint(None, checkpoint)
+    assert one == {"param_schedulers": [{"total_steps": 10}]}
+    assert several == {"param_schedulers": {"a": [{"total_steps": 10}], "b": []}}
 
 
 UNREADABLE_FILES = {

@@ -44,13 +44,13 @@ def test_a_poisoned_batch_is_recorded_and_repeated(poisoned, run, tmp_path, faul
     result = replay(path)
     assert result.is_reproduced
     assert result.batch.losses == pytest.approx(record.losses, rel=1e-5, nan_ok=True)
-    assert {image.name: image.is_finite for image in result.images} == {
+    assert {image.name: image.is_valid for image in result.images} == {
         image.name: image.name != POISONED for image in record.images
     }
     assert main(["replay", str(path)]) == 0
     printed = capsys.readouterr().out
     assert f"{POISONED}: 4 boxes, loss nan" in printed
-    assert printed.count("<- not finite") == 1
+    assert printed.count("<- check this image") == 1
     assert printed.endswith("the recorded step is reproduced\n")
 
 
