@@ -38,8 +38,9 @@ def cache_folder() -> Path:
     folder = os.environ.get(CACHE_VARIABLE)
     if folder:
         return Path(folder).absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return Path(base).absolute() / "rotated-atss" / "models" if base else Path.home() / ".cache/rotated-atss/models"
+    xdg_folder = os.environ.get("XDG_CACHE_HOME")
+    user_cache = Path(xdg_folder).absolute() if xdg_folder else Path.home() / ".cache"
+    return user_cache / "rotated-atss" / "models"
 
 
 def cached_path(entry: RegistryEntry) -> Path:
@@ -77,7 +78,7 @@ def fetch(entry: RegistryEntry, *, progress: bool | None = None) -> Path:
     except OSError as error:
         hint = f"choose another folder with {CACHE_VARIABLE}"
         raise UserError(f"the cache cannot be written: {error.strerror}", where=path.parent, hint=hint) from error
-    # another process, such as another rank of the training, may download the same file
+    # another process, such as another rank of a training run, may download the same file
     with run_lock(path.with_name(f".{path.name}.lock"), LOCK_TIMEOUT_S):
         if path.is_file():
             _check_hash(path, entry)
@@ -90,7 +91,9 @@ def fetch(entry: RegistryEntry, *, progress: bool | None = None) -> Path:
 
 
 def is_usable(entry: RegistryEntry, path: str | Path) -> bool:
-    """Return whether a file can be used without conversion: it has model metadata, or is a backbone, which needs none.
+    """Return whether a file can be used without conversion.
+
+    A detector can if it has model metadata. A backbone always can, because it needs no metadata.
 
     Args:
         entry: Registry entry of the file.
@@ -122,7 +125,7 @@ def sha256_of(path: str | Path) -> str:
 
 
 def _check_hash(path: Path, entry: RegistryEntry) -> None:
-    """Remove the file and raise an error if its hash is not that of the entry."""
+    """Remove the file and raise an error if its hash differs from the hash in the registry entry."""
     digest = sha256_of(path)
     if not digest.startswith(entry.sha256_prefix):
         path.unlink()
@@ -145,7 +148,9 @@ def _download(url: str, partial_path: Path, final_path: Path, progress: bool | N
             _save_response(response, partial_path, start, final_path.name, progress)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start:
-            return  # the server has no bytes after `start`: only the hash check and the renaming were interrupted
+            # The server has no bytes after `start`, so the download is complete. An earlier call was interrupted
+            # before it checked the hash or renamed the file.
+            return
         reason = f"the server answered {error.code} {error.reason}"
         raise UserError(f"cannot be downloaded: {printable(reason)}", where=url, hint=manual_hint) from error
     except (OSError, http.client.HTTPException) as error:
@@ -156,7 +161,7 @@ def _download(url: str, partial_path: Path, final_path: Path, progress: bool | N
 
 
 def _save_response(response: Any, partial_path: Path, start: int, bar_text: str, progress: bool | None) -> None:
-    """Append the response to the ``start`` bytes of a file, or replace them if the server sends the whole file."""
+    """Append the response to a file that has ``start`` bytes. If the server sends the whole file, overwrite it."""
     content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range") or "")
     # status is None for file:// URLs, which are always read as a whole
     is_partial = getattr(response, "status", None) == http.client.PARTIAL_CONTENT

@@ -3,8 +3,9 @@
 An exported file contains graph metadata in addition to model metadata (:mod:`rotated_atss.checkpoints.model_info`).
 
 An exported graph contains the network and the decoding of its boxes. Its input ``images`` is (B, 3, H, W) float32, RGB,
-0 to 255. Its outputs are ``scores`` (B, A, C) and ``boxes`` (B, A, 5) of all A priors, sorted by level, in pixels of
-the input; horizontal boxes have angle 0. The graph does not select candidates, clip or rescale boxes, or run NMS.
+0 to 255. Its outputs are ``scores`` (B, A, C) and ``boxes`` (B, A, 5) for B images, A priors and C classes. The priors
+are sorted by level, and the boxes are in pixels of the input; horizontal boxes have angle 0. The graph does not select
+candidates, clip or rescale boxes, or run NMS.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ class GraphInfo:
         strides: Stride of each level, pixels.
         priors_per_location: Number of priors per location of each level.
         rank_by: Score that ranks the candidates of a level: ``class`` (class score) or ``final`` (the output
-            ``scores``). The two are the same unless the head predicts centerness: then ``scores`` are class scores
-            times centerness, and the additional output ``class_scores`` (B, A, C) has the class scores. The score
-            threshold applies to the class score for either value.
+            ``scores``). The two scores are the same unless the head predicts centerness. If it does, ``scores`` are
+            class scores times centerness, and the additional output ``class_scores`` (B, A, C) has the class scores.
+            The score threshold always applies to the class score.
         clamp: ``none``, ``centers`` (clamp the centers of boxes to the image) or ``border`` (clip horizontal boxes to
             the image).
         inclusive_pixels: Whether boxes are scaled to the original image as in the official ATSS code: after NMS instead
@@ -50,7 +51,7 @@ class GraphInfo:
         >>> info = GraphInfo(precision="float32", strides=(8, 16), priors_per_location=(1, 1))
         >>> GraphInfo.from_json(info.to_json()) == info
         True
-        >>> info.level_sizes(64, 96)
+        >>> info.level_sizes(64, 96)  # 8 x 12 priors with stride 8, 4 x 6 priors with stride 16
         [96, 24]
     """
 

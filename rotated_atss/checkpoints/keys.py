@@ -23,8 +23,8 @@ R3DET_RULES: tuple[Rule, ...] = (
     (r"^refine_head\.(\d+)\.", r"bbox_head_refine.\1."),
 )
 
-# Deformable convolutions (DCNv2) of the backbone: mmcv before 1.0 names the convolution that predicts the offsets
-# conv2_offset.
+# Deformable convolutions (DCNv2) of the backbone: a separate convolution predicts the offsets. In mmcv before 1.0, its
+# name is conv2_offset.
 DCN_OFFSET_RULES: tuple[Rule, ...] = ((r"conv2_offset\.(weight|bias)$", r"conv2.conv_offset.\1"),)
 
 
@@ -34,7 +34,8 @@ def _build_official_rules() -> tuple[Rule, ...]:
         (r"^backbone\.body\.(stem\.)?", "backbone."),
         (r"\.conv2\.offset\.", ".conv2.conv_offset."),  # DCNv2
         (r"\.conv2\.conv\.", ".conv2."),  # DCNv2
-        (r"^backbone\.fpn\.top_blocks\.p6\.", "neck.fpn_convs.3.conv."),  # fpn_convs 0 to 2 are P3 to P5, see below
+        # P6 and P7. The loop below adds P3 to P5 (fpn_convs 0 to 2).
+        (r"^backbone\.fpn\.top_blocks\.p6\.", "neck.fpn_convs.3.conv."),
         (r"^backbone\.fpn\.top_blocks\.p7\.", "neck.fpn_convs.4.conv."),
         (r"^rpn\.head\.cls_logits\.", "bbox_head.atss_cls."),
         (r"^rpn\.head\.bbox_pred\.", "bbox_head.atss_reg."),

@@ -13,7 +13,7 @@ _DEPTHS = {6: "50", 23: "101"}  # depth of a ResNet by the number of blocks in i
 def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | None) -> str | None:
     """Build a regular expression for the names of the configs that fit the weights.
 
-    For oriented detectors, it matches only configs for DOTA, the dataset of the published models.
+    For oriented detectors, the expression matches only configs for DOTA, the dataset of the published models.
 
     Args:
         state: Weights by the parameter names of this package.
@@ -42,19 +42,19 @@ def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | N
 
 
 def _detector_name(state: dict[str, Tensor]) -> str | None:
-    """Return the detector as the names of configs contain it, such as ``rotated_atss``; None if it is unknown.
+    """Return the part of a config name that names the detector, such as ``rotated_atss``; None if it is unknown.
 
     Detectors differ in their number of regression outputs per location: 4 (horizontal boxes) or 5 (oriented boxes) for
     the one prior of ATSS detectors, and 45 for the 9 priors of RetinaNet and R3Det.
     """
     if "bbox_head_init.retina_reg.weight" in state:
         return "r3det_atss" if len(state["bbox_head_init.retina_reg.weight"]) == 5 else "r3det"
-    for branch, detectors in (
+    for weight_name, detectors in (
         ("bbox_head.atss_reg.weight", {5: "rotated_atss_centerness", 4: "atss"}),
         ("bbox_head.retina_reg.weight", {5: "rotated_atss", 45: "rotated_retinanet"}),
     ):
-        if branch in state:
-            return detectors.get(len(state[branch]))
+        if weight_name in state:
+            return detectors.get(len(state[weight_name]))
     return None
 
 
@@ -78,7 +78,7 @@ def matching_configs(pattern: str, names: Iterable[str], hint: str = "") -> list
         pattern: Regular expression of :func:`config_pattern`.
         names: Config names.
         hint: Text from which the user's config can be guessed, such as the file name of the checkpoint. Configs whose
-            name it contains come first, then those with shorter names.
+            name appears in this text come first, then configs with shorter names.
 
     Example:
         >>> matching_configs("atss_.*", ["atss_r50_ms", "atss_r50", "r3det_r50"])
