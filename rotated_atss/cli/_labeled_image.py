@@ -1,4 +1,4 @@
-"""Find the label file of an image by the name of the image, and read its objects."""
+"""Find the label file with the same name as an image, and read the labeled objects."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 CROWD = 3  # difficult flag of a crowd box; DOTA's flags are 0 to 2
-_MAX_NAME_LENGTH = 40  # longer class names are shortened
+_MAX_NAME_LENGTH = 40  # in characters; a longer class name is shortened
 
 
 class LabeledObjects(NamedTuple):
-    """The objects of one image, without those whose area is zero.
+    """The labeled objects of one image; objects whose area is zero are left out.
 
     Attributes:
         polygons: (N, 8) array of corners in pixels.
@@ -36,9 +36,9 @@ def find_image_and_labels(image: str, labels: str | None, data: str | None) -> t
 
     Args:
         image: Path of the image; with ``data``, the name of a tile, with or without suffix.
-        labels: A DOTA label file, a folder of DOTA label files, or a COCO instances JSON. With None, the label file is
-            looked up in ``labelTxt`` of ``data``; without ``data``, in ``labelTxt`` next to the image's folder, then in
-            the image's folder.
+        labels: A DOTA label file, a folder of DOTA label files, or a COCO instances JSON. None: a DOTA label file with
+            the name of the image is looked up. With ``data``, this file must be in the folder ``labelTxt`` of ``data``.
+            Without ``data``, it may be in ``labelTxt`` next to the image's folder, or else in the image's folder.
         data: Dataset folder with ``images`` and ``labelTxt``.
 
     Raises:
@@ -57,15 +57,15 @@ def find_image_and_labels(image: str, labels: str | None, data: str | None) -> t
         raise UserError("no such image", where=path)
     name = f"{path.stem}.txt"
     if labels is not None:
-        candidates = [Path(labels, name) if Path(labels).is_dir() else Path(labels)]
+        label_files = [Path(labels, name) if Path(labels).is_dir() else Path(labels)]
     elif data is not None:
-        candidates = [Path(data) / "labelTxt" / name]
+        label_files = [Path(data) / "labelTxt" / name]
     else:
-        candidates = [path.parent.parent / "labelTxt" / name, path.parent / name]
-    for candidate in candidates:
-        if candidate.is_file():
-            return path, candidate
-    raise UserError("no label file of this image", where=candidates[0], hint="give it with --labels")
+        label_files = [path.parent.parent / "labelTxt" / name, path.parent / name]
+    for label_file in label_files:
+        if label_file.is_file():
+            return path, label_file
+    raise UserError("no label file for this image", where=label_files[0], hint="give it with --labels")
 
 
 def _find_tile(data: Path, name: str) -> Path:
@@ -78,7 +78,7 @@ def _find_tile(data: Path, name: str) -> Path:
 
 
 def read_objects(label_file: Path, image: Path) -> LabeledObjects:
-    """Read the objects of an image, with any class names.
+    """Read the labeled objects of an image; class names are not checked.
 
     Args:
         label_file: A DOTA label file, or a COCO instances JSON.

@@ -1,4 +1,4 @@
-"""Sources of the boxes that ``draw`` and ``demo`` draw: DOTA label files, COCO instances JSON, Task1 files."""
+"""Read the boxes that ``draw`` and ``demo`` draw, from DOTA label files, a COCO instances JSON or Task1 files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rotated_atss.ops.box_polygons import hbb_polygons
 
 Style = TypeVar("Style")
 
-_CROWD = " (crowd)"
+_CROWD_SUFFIX = " (crowd)"
 _EMPTY_LAYER = Layer(np.empty((0, 8)), [], np.empty(0))
 
 
@@ -31,9 +31,10 @@ class LayerSource(NamedTuple):
     Attributes:
         get_layer: Function that returns the boxes on an image, given its path.
         classes: Class names that ``--classes`` can select.
-        present_classes: Class names to which colors are assigned: those that occur in DOTA label files, and all of
-            ``classes`` for COCO and Task1 files.
-        image_ids: Of Task1 files: ids of the images with detections, whether they are drawn or not.
+        present_classes: Class names that get a color. For DOTA label files, these are the classes that occur in them;
+            for COCO and Task1 files, all of ``classes``.
+        image_ids: Ids of all images with detections in the Task1 files, including images that are not drawn. Empty for
+            labels.
     """
 
     get_layer: Callable[[Path], Layer]
@@ -49,19 +50,21 @@ def select_boxes(layer: Layer, classes: Collection[str]) -> Layer:
         >>> select_boxes(Layer(np.zeros((2, 8)), ["ship", "car"]), ["car"]).names
         ['car']
     """
-    rows = [row for row, name in enumerate(layer.names) if name.removesuffix(_CROWD) in classes]
+    rows = [row for row, name in enumerate(layer.names) if name.removesuffix(_CROWD_SUFFIX) in classes]
     scores = None if layer.scores is None else np.asarray(layer.scores)[rows]
     return replace(layer, polygons=layer.polygons[rows], names=[layer.names[row] for row in rows], scores=scores)
 
 
 def add_crowd_styles(styles: Mapping[str, Style]) -> dict[str, Style]:
-    """Add styles for crowd boxes, whose names end in ``(crowd)``: they look like the objects of their class.
+    """Add a style for the crowd boxes of each class; a crowd box is drawn like the other boxes of its class.
+
+    The name of a crowd box is its class name and ``(crowd)``.
 
     Example:
         >>> add_crowd_styles({"cup": 7})
         {'cup': 7, 'cup (crowd)': 7}
     """
-    return {**styles, **{name + _CROWD: style for name, style in styles.items()}}
+    return {**styles, **{name + _CROWD_SUFFIX: style for name, style in styles.items()}}
 
 
 def read_dota_labels(folder: str | Path, images: Sequence[Path]) -> LayerSource:
@@ -124,7 +127,7 @@ def read_task1_detections(folder: str | Path, images: Sequence[Path]) -> LayerSo
         images: Image files that are to be drawn.
 
     Raises:
-        UserError: The folder or its files do not exist, a line is malformed, or all detections lie on other images.
+        UserError: The folder or its files do not exist, a line is malformed, or no detection lies on any of ``images``.
 
     Example::
 
@@ -133,14 +136,17 @@ def read_task1_detections(folder: str | Path, images: Sequence[Path]) -> LayerSo
     files = _list_task1_files(folder)
     layers = _group_by_image({name: read_detections(path) for name, path in files.items()})
     if layers and not any(path.stem in layers for path in images):
-        hint = f"the first lies on {min(layers)}"
+        hint = f"the first image with detections is {min(layers)}"
         raise UserError("no detection lies on an image that is to be drawn", where=folder, hint=hint)
     classes = tuple(files)
     return LayerSource(lambda image: layers.get(image.stem, _EMPTY_LAYER), classes, classes, tuple(layers))
 
 
 def _list_task1_files(folder: str | Path) -> dict[str, Path]:
-    """List the Task1 files by class. If they are in a subfolder, as ``predict`` writes them, the error names it."""
+    """List the Task1 files by class.
+
+    ``predict`` writes Task1 files into a subfolder. If the files are in a subfolder, the error message names it.
+    """
     try:
         return list_task1_files(folder)
     except UserError as error:
@@ -152,7 +158,7 @@ def _list_task1_files(folder: str | Path) -> dict[str, Path]:
 
 def _build_coco_layer(objects: Sequence[CocoObject], categories: Mapping[int, str]) -> Layer:
     boxes = np.array([obj.box for obj in objects], dtype=np.float64).reshape(-1, 4)
-    names = [categories[obj.category_id] + (_CROWD if obj.iscrowd else "") for obj in objects]
+    names = [categories[obj.category_id] + (_CROWD_SUFFIX if obj.iscrowd else "") for obj in objects]
     return Layer(hbb_polygons(boxes), names)
 
 
@@ -160,10 +166,10 @@ def _group_by_image(by_class: Mapping[str, Detections]) -> dict[str, Layer]:
     """Convert detections by class name to layers by image id."""
     by_image: dict[str, list[tuple[str, Detections]]] = defaultdict(list)  # image id -> class names and detections
     for name, detections in by_class.items():
-        rows_by_image = np.argsort(detections.image_index, kind="stable")
-        # positions in rows_by_image after the last row of each image
+        rows_sorted_by_image = np.argsort(detections.image_index, kind="stable")
+        # The rows of image i end before position stops[i] of rows_sorted_by_image.
         stops = np.cumsum(np.bincount(detections.image_index, minlength=len(detections.images)))
-        for image, rows in zip(detections.images, np.split(rows_by_image, stops[:-1])):
+        for image, rows in zip(detections.images, np.split(rows_sorted_by_image, stops[:-1])):
             by_image[image].append((name, detections.take(rows)))
     layers = {}
     for image, class_detections in by_image.items():

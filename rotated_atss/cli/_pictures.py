@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from rotated_atss.io.png import Image
     from rotated_atss.visualization.palettes import ClassStyle
 
-MAX_PICTURE_PIXELS = 50_000_000  # larger images are reduced, so that they need not fit in memory
-REDUCED_PIXELS = 16_000_000  # maximum number of pixels of a reduced image
-MAX_CAPTIONED_BOXES = 50_000  # above this number, captions would hide each other and the image
-_CHUNK_BOXES = 50_000  # number of boxes drawn at once, which limits memory
+MAX_PICTURE_PIXELS = 50_000_000  # an image with more pixels is reduced, because it may not fit in memory
+REDUCED_PIXELS = 16_000_000  # approximate maximum number of pixels of a reduced image
+MAX_CAPTIONED_BOXES = 50_000  # the captions of more boxes would hide each other and the image
+_CHUNK_BOXES = 50_000  # maximum number of boxes without captions that are drawn at once, to limit memory
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,16 @@ def picture_path(folder: str | Path, image: Path) -> Path:
 def reduction_factor(width: int, height: int) -> int:
     """Return the integer by which width and height of an image are divided.
 
-    It is 1 for at most ``MAX_PICTURE_PIXELS``; otherwise the divided image has at most about ``REDUCED_PIXELS``.
+    The factor is 1 for an image of at most ``MAX_PICTURE_PIXELS`` pixels. A larger image is reduced to at most about
+    ``REDUCED_PIXELS`` pixels.
 
     Example:
         >>> reduction_factor(7000, 7000), reduction_factor(30_000, 30_000)
         (1, 8)
     """
-    return 1 if width * height <= MAX_PICTURE_PIXELS else math.ceil(math.sqrt(width * height / REDUCED_PIXELS))
+    if width * height <= MAX_PICTURE_PIXELS:
+        return 1
+    return math.ceil(math.sqrt(width * height / REDUCED_PIXELS))
 
 
 def write_picture(
@@ -109,12 +112,14 @@ def write_picture(
 ) -> None:
     """Draw layers on an image and write it as PNG.
 
-    An image of more than ``MAX_PICTURE_PIXELS`` is reduced, and a note is printed.
+    If the whole image is drawn and has more than ``MAX_PICTURE_PIXELS`` pixels, the picture is reduced and a note is
+    printed.
 
     Args:
         path: File to write.
         image: The image.
-        layers: Boxes, the bottom layer first, in pixels of the image, or of the region if ``window`` is given.
+        layers: Layers of boxes, the bottom layer first. Corners are in pixels relative to the upper-left corner of the
+            image, or to the upper-left corner of ``window`` if it is given.
         args: Values of the options added by :func:`add_picture_arguments`.
         window: Region to draw, x_start, y_start, x_stop, y_stop in pixels; None draws the whole image.
 
@@ -133,7 +138,7 @@ def write_picture(
     pixels = image.read_reduced(factor) if window is None else image.read(window)
     if factor > 1:
         size, reduced_size = f"{image.width} x {image.height}", f"{pixels.shape[1]} x {pixels.shape[0]}"
-        print_above_bar(f"{image.path}: the picture of {size} px is reduced by {factor} to {reduced_size} px")
+        print_above_bar(f"{image.path}: the picture is reduced from {size} px to {reduced_size} px (factor {factor})")
         layers = [replace(layer, polygons=layer.polygons / factor) for layer in layers]
     picture = pixels
     for layer in layers:
@@ -152,7 +157,8 @@ def _draw_layer(picture: Image, layer: Layer, args: argparse.Namespace) -> Image
     options["colors"] = {name: style.color for name, style in layer.styles.items()}  # one color per class
     options["dashed"] = {name for name, style in layer.styles.items() if style.dashed}
     box_only = args.box_only or len(layer.names) > MAX_CAPTIONED_BOXES
-    # captions are placed with regard to all boxes, so only boxes without captions are drawn in chunks
+    # Captions are placed so that they do not hide boxes or each other. This needs all boxes at once, so boxes with
+    # captions are not drawn in chunks.
     for chunk in _split_into_chunks(layer) if box_only else [layer]:
         picture = draw_boxes(
             picture, chunk.polygons, chunk.names, chunk.scores, score_threshold=args.score, box_only=box_only,

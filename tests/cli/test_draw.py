@@ -226,7 +226,7 @@ def test_pictures_of_large_images_are_reduced(drawable, monkeypatch, capsys):
     assert picture.shape == (50, 60, 3)
     assert is_close(picture[10, 5], class_color("ship"))
     assert is_close(picture[32, 30], class_color("plane"))
-    assert "P1.png: the picture of 120 x 100 px is reduced by 2 to 60 x 50 px" in capsys.readouterr().err
+    assert "P1.png: the picture is reduced from 120 x 100 px to 60 x 50 px (factor 2)" in capsys.readouterr().err
 
 
 def test_many_boxes_are_drawn_in_chunks_without_captions(drawable, monkeypatch):
