@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rotated_atss.detection.engine.dataset_records import AssignmentInput
 
 HELP = (
-    "Run only the assigner of a config on its training set, and report positives per ground-truth box by size, aspect "
-    "ratio and angle, positives per level, and boxes without positives."
+    "Run only the assigner of a config on its training set, and report the positives per ground-truth box (by size, "
+    "aspect ratio and angle), the positives per level, and the boxes without positives."
 )
 
 
@@ -57,8 +57,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit must be at least 1, got {args.limit}")
-    has_plots = args.out or not args.json
-    folder = Path(args.out or Path("work_dirs") / Path(args.config).stem) if has_plots else None
+    folder = None  # --json alone writes no plots
+    if args.out or not args.json:
+        folder = Path(args.out) if args.out else Path("work_dirs") / Path(args.config).stem
+    # the output folder may contain --data, but may not be --data or inside it
     for target in filter(None, (folder, args.json)):
         reject_overlapping_output(target, [args.data] if args.data else [], may_contain_inputs=True)
     if args.json:
@@ -72,11 +74,11 @@ def run(args: argparse.Namespace) -> int:
     report: dict[str, Any] = {"config": cfg.config_name, "images": num_images, **summary}
     if not report["objects"]:
         raise UserError("no ground-truth box to assign", where=args.data, hint="check --data, or raise --limit")
-    image_count = f"{count_of(num_images, 'image')} with objects"
-    box_count = count_of(report["objects"], "ground-truth box")
-    print(f"{cfg.config_name}: {box_count} in {image_count}\n\n{format_report(report)}")
+    images_text = f"{count_of(num_images, 'image')} with objects"
+    boxes_text = count_of(report["objects"], "ground-truth box")
+    print(f"{cfg.config_name}: {boxes_text} in {images_text}\n\n{format_report(report)}")
     if folder is not None:
-        atomic_write(folder / "assignment.png", plot_report(report, f"{cfg.config_name}, {image_count}"))
+        atomic_write(folder / "assignment.png", plot_report(report, f"{cfg.config_name}, {images_text}"))
         print(f"\nplots: {folder / 'assignment.png'}")
     if args.json:
         write_json(args.json, report)

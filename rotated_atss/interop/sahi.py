@@ -12,7 +12,7 @@ from rotated_atss.interop.arrays import as_array
 from rotated_atss.io.requirements import require
 from rotated_atss.label_formats.geometry import polygons_to_boxes, quadrilateral
 from rotated_atss.label_formats.records import ReadOptions
-from rotated_atss.ops.box_arrays import as_obbs, obb_hbbs
+from rotated_atss.ops.box_arrays import as_obbs, obbs_to_hbbs
 from rotated_atss.ops.box_polygons import obb_polygons
 
 require("sahi")
@@ -134,7 +134,7 @@ class OrientedDetectionModel(DetectionModel):
             full_shape: (height, width) of the full image, pixels.
         """
         boxes, scores, labels = as_obbs(as_array(boxes).astype(np.float64)), as_array(scores), as_array(labels)
-        hbbs = obb_hbbs(boxes) + np.tile(shift, 2)  # (N, 4) in pixels of the full image
+        hbbs = obbs_to_hbbs(boxes) + np.tile(shift, 2)  # (N, 4) in pixels of the full image
         # Boxes outside the image are removed, because SAHI raises an error for them.
         overlaps_image = (hbbs[:, 2:] > 0).all(axis=1) & (hbbs[:, :2] < (full_shape[1], full_shape[0])).all(axis=1)
         keep = (scores >= self.confidence_threshold) & overlaps_image

@@ -10,7 +10,7 @@ import numpy as np
 from rotated_atss.interop.detections import ImageDetections, look_up_class_names
 from rotated_atss.io.requirements import require
 from rotated_atss.label_formats.geometry import polygons_to_boxes
-from rotated_atss.ops.box_arrays import hbb_obbs
+from rotated_atss.ops.box_arrays import hbbs_to_obbs
 from rotated_atss.ops.box_polygons import box_polygons
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def from_supervision(detections: supervision.Detections) -> tuple[np.ndarray, np
             raise ValueError(f"detections must have {name}, got None. Set detections.{name}")
     corners = detections.data.get(_CORNERS_KEY)
     if corners is None:
-        boxes = hbb_obbs(np.asarray(detections.xyxy, dtype=np.float64).reshape(-1, 4))
+        boxes = hbbs_to_obbs(np.asarray(detections.xyxy, dtype=np.float64).reshape(-1, 4))
     else:
         boxes = polygons_to_boxes(np.asarray(corners)).boxes
     return boxes, np.array(detections.confidence), np.array(detections.class_id, dtype=np.int64)

@@ -31,7 +31,9 @@ def available_cores() -> int:
         >>> available_cores() >= 1
         True
     """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_jobs(
@@ -117,10 +119,11 @@ def _create_pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _initialize_worker() -> None:
-    os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # the processes already use all cores
-    # the thread pool of an imported OpenCV does not survive a fork; for a later import the variable above is enough
+    # OpenCV gets one thread per process, because the processes already use all cores. The variable is enough if OpenCV
+    # is imported later. If it is imported already, its thread pool does not survive the fork and is turned off (0).
+    os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
     if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(0)  # 0: without a thread pool
+        sys.modules["cv2"].setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # on Ctrl-C workers exit at once, without a traceback per process
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 

@@ -12,11 +12,11 @@ from rotated_atss.ops.box_polygons import obb_polygons
 from rotated_atss.ops.min_area_rect import min_area_boxes
 
 
-def obb_hbbs(boxes: np.ndarray) -> np.ndarray:
+def obbs_to_hbbs(boxes: np.ndarray) -> np.ndarray:
     """Return the circumscribed horizontal boxes (N, 4) ``x1, y1, x2, y2`` of oriented boxes (N, 5).
 
     Example:
-        >>> obb_hbbs(np.array([[10.0, 20, 6, 4, np.pi / 2]])).round(6).tolist()
+        >>> obbs_to_hbbs(np.array([[10.0, 20, 6, 4, np.pi / 2]])).round(6).tolist()
         [[8.0, 17.0, 12.0, 23.0]]
     """
     cx, cy, w, h, angle = boxes.T
@@ -25,11 +25,11 @@ def obb_hbbs(boxes: np.ndarray) -> np.ndarray:
     return np.stack((cx - half_width, cy - half_height, cx + half_width, cy + half_height), axis=1)
 
 
-def hbb_obbs(hbbs: np.ndarray) -> np.ndarray:
+def hbbs_to_obbs(hbbs: np.ndarray) -> np.ndarray:
     """Return horizontal boxes (N, 4) ``x1, y1, x2, y2`` as oriented boxes (N, 5) with angle 0 and ``w`` along x.
 
     Example:
-        >>> hbb_obbs(np.array([[7.0, 18, 13, 22]])).tolist()
+        >>> hbbs_to_obbs(np.array([[7.0, 18, 13, 22]])).tolist()
         [[10.0, 20.0, 6.0, 4.0, 0.0]]
     """
     x1, y1, x2, y2 = hbbs.T
@@ -43,7 +43,7 @@ def as_obbs(boxes: np.ndarray) -> np.ndarray:
         >>> as_obbs(np.array([[7.0, 18, 13, 22]])).shape, as_obbs(np.empty((0, 5))).shape
         ((1, 5), (0, 5))
     """
-    return hbb_obbs(boxes) if boxes.shape[1] == 4 else boxes
+    return hbbs_to_obbs(boxes) if boxes.shape[1] == 4 else boxes
 
 
 def scale_obbs(boxes: np.ndarray, scale_xy: tuple[float, float]) -> np.ndarray:

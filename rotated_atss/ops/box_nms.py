@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rotated_atss.ops.box_arrays import obb_hbbs
+from rotated_atss.ops.box_arrays import obbs_to_hbbs
 from rotated_atss.ops.box_ious import box_ious
 from rotated_atss.ops.polygon_nms import Shapes, nms_of_shapes
 
@@ -42,5 +42,5 @@ def box_nms(
     if not finite.all():
         boxes = np.where(finite[:, None], boxes, 0.0)  # zero area, so that they overlap nothing
     areas = boxes[:, 2] * boxes[:, 3]
-    shapes = Shapes(obb_hbbs(boxes), areas, lambda first, second: box_ious(boxes[first], boxes[second]))
+    shapes = Shapes(obbs_to_hbbs(boxes), areas, lambda first, second: box_ious(boxes[first], boxes[second]))
     return nms_of_shapes(shapes, scores, iou_threshold, groups)

@@ -14,7 +14,7 @@ from rotated_atss.checkpoints.model_info import ModelInfo, Preprocessing, read_i
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.onnx_metadata import read_onnx_metadata
 from rotated_atss.io.png import Image
-from rotated_atss.ops.box_arrays import hbb_obbs, obb_hbbs, scale_obbs
+from rotated_atss.ops.box_arrays import hbbs_to_obbs, obbs_to_hbbs, scale_obbs
 from rotated_atss.runtime.selection import best_candidates, suppress_candidates
 from rotated_atss.runtime.session import RUNTIME_NAMES, RUNTIMES, Array, Session, open_fastest_session, open_session
 
@@ -102,7 +102,7 @@ class GraphDetector:
         prior_index, labels = best_candidates(class_scores, level_sizes, thresholds.score, thresholds.nms_pre, ranking)
         boxes, scores = outputs[BOXES][prior_index].astype(np.float64), final_scores[prior_index, labels]
         if self.info.box_type == "hbb":  # the graph outputs horizontal boxes as oriented boxes of angle 0
-            return self._select_horizontal(obb_hbbs(boxes), scores, labels, resized_wh, scale_xy)
+            return self._select_horizontal(obbs_to_hbbs(boxes), scores, labels, resized_wh, scale_xy)
         if self.graph.clamp == "centers":
             boxes[:, :2] = boxes[:, :2].clip(0, np.array(resized_wh) - 1)  # to the pixel indices, as mmrotate does
         boxes = scale_obbs(boxes, (1 / scale_xy[0], 1 / scale_xy[1]))
@@ -123,7 +123,7 @@ class GraphDetector:
         scale_xyxy = (*scale_xy, *scale_xy)
         if not self.graph.inclusive_pixels:  # otherwise boxes are scaled after NMS, as in the official ATSS code
             boxes = boxes / scale_xyxy
-        keep = self._suppress(hbb_obbs(boxes), scores, labels)
+        keep = self._suppress(hbbs_to_obbs(boxes), scores, labels)
         boxes = boxes[keep]
         if self.graph.inclusive_pixels:
             # the indices of the first and the last pixel are scaled; x2 and y2 are the index of the last pixel plus 1

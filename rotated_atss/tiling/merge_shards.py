@@ -1,17 +1,17 @@
 """Merge in shards (``merge --shard``): several runs divide the parts of the Task1 files among themselves.
 
-The unit of work is a part of about a megabyte of a Task1 file: consecutive lines with all detections on some images. A
-whole file is not the unit, because a few frequent classes have most of the detections. An image is not the unit either,
-because every shard would have to read all files to find the lines of its images. Parts are read only once, take about
-equal time, and limit the memory. Each of N shards merges every N-th part.
+The unit of work is a *part* of a Task1 file: consecutive lines, about a megabyte, cut between two images. A whole file
+is not the unit, because a few frequent classes have most of the detections. An image is not the unit either, because
+every shard would have to read all files to find the lines of its images. Parts are read only once, take about equal
+time, and limit the memory. Each of N shards merges every N-th part.
 
 If the lines of an image are not consecutive in a file, several parts can contain some of them. The shard that writes
 the result then merges this file again as a whole.
 
 The shards record the merged parts in the folder ``merge.partial`` in the output folder. The shard that finds all parts
-recorded writes the merged files and removes ``merge.partial``. It also writes a hidden file, by which a repeated shard
-recognizes that nothing is left to do. This file is next to the output folder and not in it, where it would become part
-of a submission.
+recorded writes the merged files and removes ``merge.partial``. It also writes a hidden file. A shard that is run again
+sees from this file that nothing is left to do. The file is next to the output folder, because inside the folder it
+would become part of a submission.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from rotated_atss.tiling.merge_task import MergeTask
 COMMAND = "merge"  # part of the names of the lock files
 PARTIAL = "merge.partial"  # folder of the recorded parts in the output folder
 
-_PART_BYTES = 1 << 20  # smaller than without shards, so that all shards get about the same number of bytes
+_PART_BYTES = 1 << 20  # smaller than the parts of merge_text.py, so that the shards get more equal shares
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,10 @@ def run_shard(
     """
     with output_folder(task.out_dir), shard_lock(task.out_dir, COMMAND, shard):
         parts = {part.key(): part for part in task.cut(_PART_BYTES)}
-        run = SharedRun(task.out_dir / PARTIAL, _describe(task), shard, MergedPart.from_json)
-        description = _describe_result(task, list(parts))
-        # shard_lock excludes only a second run of this shard, common_lock excludes the other shards too. For a run
-        # without a shard, shard_lock already excludes all of them, and common_lock does nothing.
+        run = SharedRun(task.out_dir / PARTIAL, _describe_settings(task), shard, MergedPart.from_json)
+        description = _describe_finished(task, list(parts))
+        # shard_lock keeps out a second run of the same shard, and common_lock also the other shards. A run without a
+        # shard holds the common lock already, because shard_lock takes it, so common_lock does nothing.
         with common_lock(task.out_dir, COMMAND, shard):
             complete_result(task.out_dir)  # in case a run was killed while it renamed the merged files
             # A shard has nothing to do after a finished merge; a run without --shard merges again.
@@ -107,19 +107,19 @@ def run_shard(
                 return ShardMerge(was_finished=True)
             task.reject_files_of_other_classes()
             run.prepare()
-        _merge_and_record(run, {key: parts[key] for key in run.select(list(parts))}, workers, scheduler, progress)
+        key_of_part = {parts[key]: key for key in run.select(list(parts))}
+        _merge_and_record(run, key_of_part, workers, scheduler, progress)
         return _write_if_complete(task, run, parts, description, workers, scheduler)
 
 
 def _merge_and_record(
     run: SharedRun[MergedPart],
-    parts: Mapping[str, TextPart],
+    key_of_part: Mapping[TextPart, str],
     workers: int,
     scheduler: str | None,
     progress: bool | None,
 ) -> None:
     """Merge parts, and record each under its key as soon as it is merged."""
-    key_of_part = {part: key for key, part in parts.items()}
     with progress_bar(total=sum(part.length for part in key_of_part), desc="merge", unit="B", show=progress) as bar:
         for part, result in merge_parts(list(key_of_part), workers, scheduler):
             run.record(key_of_part[part], result.to_json())
@@ -143,8 +143,8 @@ def _write_if_complete(
     if unfinished:
         return ShardMerge(unfinished=tuple(unfinished))
     merged = {part: results[key] for key, part in parts.items()}
-    # Files in which an image has lines in several parts are merged again as a whole; task.write prefers these results
-    # to those of the parts. The lock is not held here, because this can take long.
+    # If an image has lines in several parts of a file, the whole file is merged again, as one large part. ``merged``
+    # then has both results, and task.write uses the one of the whole file. This can take long, so no lock is held here.
     merged |= dict(merge_parts(task.files_with_divided_images(merged), workers, scheduler))
     with common_lock(task.out_dir, COMMAND, run.shard):
         if not run.folder.exists():
@@ -164,7 +164,7 @@ def _remove_locks_of_killed_shards(out_dir: Path) -> None:
             pass
 
 
-def _describe(task: MergeTask) -> dict[str, Any]:
+def _describe_settings(task: MergeTask) -> dict[str, Any]:
     """Return what all shards must share: the settings as strings and, without a class list, the input file names."""
     description: dict[str, Any] = {
         "version": __version__,
@@ -173,18 +173,19 @@ def _describe(task: MergeTask) -> dict[str, Any]:
         "--classes": ", ".join(task.classes) if task.has_class_list else None,
     }
     if not task.has_class_list:
-        # SharedRun compares the descriptions of two runs, in which a list contains the properties of a file. An empty
-        # list is enough for errors such as "Task1_ship.txt is new" or "is missing".
+        # If two runs differ in an entry whose value is a list, the error of SharedRun says "Task1_ship.txt is new" or
+        # "is missing". Such a list normally has the size and the time of a file. It is empty here, because only the
+        # names matter.
         description["Task1 files"] = {task1_path("", name).name: [] for name in task.classes}
     return description
 
 
-def _describe_result(task: MergeTask, keys: Sequence[str]) -> dict[str, Any]:
+def _describe_finished(task: MergeTask, keys: Sequence[str]) -> dict[str, Any]:
     """Return all that the merged files depend on: the settings and a digest of the keys of all parts.
 
     A key contains size and modification time of the input file.
     """
-    return {**_describe(task), "input": hashlib.sha256("".join(keys).encode()).hexdigest()}
+    return {**_describe_settings(task), "input": hashlib.sha256("".join(keys).encode()).hexdigest()}
 
 
 def _is_finished(task: MergeTask, description: Mapping[str, Any]) -> bool:

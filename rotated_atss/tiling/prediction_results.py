@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rotated_atss.coco.results_file import to_coco_results
 from rotated_atss.dota.detections import format_detections, task1_path
-from rotated_atss.ops.box_arrays import obb_hbbs
+from rotated_atss.ops.box_arrays import obbs_to_hbbs
 from rotated_atss.tiling.merge_boxes import BoxDetections, to_task1
 from rotated_atss.tiling.prediction_record import ImageInfo, read_record
 
@@ -120,7 +120,9 @@ class CocoWriter:
         """Append the detections on one image."""
         image_id = self.image_ids[detections.name]
         for chunk in _iter_chunks(detections):
-            results = to_coco_results(image_id, obb_hbbs(chunk.boxes), chunk.scores, chunk.labels, self.category_ids)
+            results = to_coco_results(
+                image_id, obbs_to_hbbs(chunk.boxes), chunk.scores, chunk.labels, self.category_ids
+            )
             self._append(self._separator + ", ".join(map(json.dumps, results)))
             self._separator = ", "
 

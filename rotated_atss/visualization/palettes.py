@@ -15,12 +15,13 @@ from collections.abc import Iterable
 from itertools import product
 from typing import NamedTuple
 
-from rotated_atss.dota.classes import CLASSES, PALETTE
+from rotated_atss.dota.classes import CLASSES
+from rotated_atss.dota.classes import PALETTE as DOTA_COLORS
 from rotated_atss.errors import UserError
 
 Color = tuple[int, int, int]
 
-PALETTES = ("safe", "dota")  # names; the colors are SAFE_COLORS and PALETTE
+PALETTE_NAMES = ("safe", "dota")  # their colors are SAFE_COLORS and DOTA_COLORS
 
 SAFE_COLORS: tuple[Color, ...] = (
     (255, 240, 45),  # yellow
@@ -33,8 +34,11 @@ SAFE_COLORS: tuple[Color, ...] = (
     (150, 120, 75),  # brown
     (0, 135, 135),  # teal
 )
-"""RGB colors of ``safe``. They were chosen from the RGB values in steps of 15 that have a lightness of 50 to 94 and a
-distance of at least 20 from white, so that the smallest distance between two of them is as large as possible."""
+"""RGB colors of ``safe``.
+
+The candidates were RGB values in steps of 15, with a lightness of 50 to 94 and a distance of at least 20 from white.
+The nine colors maximize the smallest distance between any two of them.
+"""
 
 _SOLID_CLASSES = (
     "plane", "ship", "small-vehicle", "large-vehicle", "storage-tank", "harbor", "tennis-court", "helicopter",
@@ -76,8 +80,8 @@ def class_styles(names: Iterable[str], palette: str = "safe") -> dict[str, Class
         >>> class_styles(["truck", "tree"])["tree"].color != class_styles(["truck", "tree"])["truck"].color
         True
     """
-    if palette not in PALETTES:
-        raise UserError(f"the palette must be one of {', '.join(PALETTES)}, got '{palette}'")
+    if palette not in PALETTE_NAMES:
+        raise UserError(f"the palette must be one of {', '.join(PALETTE_NAMES)}, got '{palette}'")
     if palette == "dota":
         return {name: ClassStyle(color) for name, color in class_colors(names).items()}
     unique_names = set(names)
@@ -90,7 +94,7 @@ def class_styles(names: Iterable[str], palette: str = "safe") -> dict[str, Class
 def class_color(name: str) -> Color:
     """Return the RGB color of a class in the palette ``dota``.
 
-    It is the entry of ``PALETTE`` for a class of DOTA, and an entry that depends only on the name for any other class.
+    A DOTA class has its own entry of ``PALETTE``. Any other class gets an entry that depends only on its name.
 
     Example:
         >>> class_color("plane") == class_color("plane")
@@ -101,16 +105,15 @@ def class_color(name: str) -> Color:
         index = dota_classes.index(name)
     else:  # a hash that is the same in every process
         index = sum(ord(letter) * 31**position for position, letter in enumerate(name))
-    return PALETTE[index % len(PALETTE)]
+    return DOTA_COLORS[index % len(DOTA_COLORS)]
 
 
 def class_colors(names: Iterable[str]) -> dict[str, Color]:
     """Return an RGB color of the palette ``dota`` for each class; the order of the names has no influence.
 
-    A class of DOTA has its color in ``PALETTE``. Any other class has the color of :func:`class_color` or, if this is
-    already the color of another class that is not of DOTA, the next free color in ``PALETTE``. Classes that are not of
-    DOTA therefore have different colors, unless there are more of them than colors; a class of DOTA can have the same
-    color as one of them.
+    A DOTA class has its own color in ``PALETTE``. Any other class has its :func:`class_color`, or the next free color
+    if another non-DOTA class already has that one. Non-DOTA classes therefore have different colors as long as the
+    palette lasts, but a non-DOTA class can have the color of a DOTA class.
 
     Example:
         >>> colors = class_colors(["truck", "tree", "pier"])
@@ -123,8 +126,8 @@ def class_colors(names: Iterable[str]) -> dict[str, Color]:
         if name in CLASSES["v2.0"]:
             colors[name] = preferred
             continue
-        start = PALETTE.index(preferred)
-        unused = [color for color in PALETTE[start:] + PALETTE[:start] if color not in used]
+        start = DOTA_COLORS.index(preferred)
+        unused = [color for color in DOTA_COLORS[start:] + DOTA_COLORS[:start] if color not in used]
         colors[name] = unused[0] if unused else preferred
         used.add(colors[name])
     return colors

@@ -6,15 +6,15 @@ import torch
 
 from rotated_atss.ops import box_transforms
 from rotated_atss.ops import boxes as tensors
-from rotated_atss.ops.box_arrays import as_obbs, hbb_obbs, obb_hbbs, scale_obbs
+from rotated_atss.ops.box_arrays import as_obbs, hbbs_to_obbs, obbs_to_hbbs, scale_obbs
 
 BOXES = np.random.default_rng(0).uniform((-50, 0, 2, 2, -4), (900, 900, 90, 40, 4), (500, 5))
 
 
 def test_horizontal_boxes_of_oriented_boxes_and_back():
-    hbbs = obb_hbbs(BOXES)
+    hbbs = obbs_to_hbbs(BOXES)
     np.testing.assert_allclose(hbbs, tensors.obb_to_hbb(torch.from_numpy(BOXES)), atol=1e-9)
-    np.testing.assert_allclose(hbb_obbs(hbbs), tensors.hbb_to_obb(torch.from_numpy(hbbs)), atol=1e-9)
+    np.testing.assert_allclose(hbbs_to_obbs(hbbs), tensors.hbb_to_obb(torch.from_numpy(hbbs)), atol=1e-9)
     assert as_obbs(BOXES) is BOXES
     assert as_obbs(hbbs).shape == (500, 5)
 
@@ -30,6 +30,6 @@ def test_scaling(scale_xy):
 
 def test_no_boxes():
     empty = np.empty((0, 5))
-    assert obb_hbbs(empty).shape == (0, 4)
-    assert hbb_obbs(np.empty((0, 4))).shape == (0, 5)
+    assert obbs_to_hbbs(empty).shape == (0, 4)
+    assert hbbs_to_obbs(np.empty((0, 4))).shape == (0, 5)
     assert scale_obbs(empty, (2, 1)).shape == (0, 5)

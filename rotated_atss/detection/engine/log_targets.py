@@ -76,8 +76,9 @@ def report_log_target_errors() -> Iterator[None]:
         UserError: The service cannot be used.
 
     Example:
+        >>> UsageError = type("UsageError", (Exception,), {"__module__": "wandb.errors"})  # like wandb's own error
         >>> with report_log_target_errors():
-        ...     raise type("UsageError", (Exception,), {"__module__": "wandb.errors"})("not logged in")
+        ...     raise UsageError("not logged in")
         Traceback (most recent call last):
         ...
         rotated_atss.errors.UserError: cannot log to wandb: not logged in (log in, or train with --log-to none)
@@ -102,9 +103,9 @@ def _is_installed(package: str) -> bool:
 def _backend_args(name: str, run_name: str, work_dir: Path) -> dict[str, Any]:
     """Return the arguments of a visualization backend, such as the names of project and run.
 
-    The environment variable ``MLFLOW_TRACKING_URI`` sets the server of MLflow. Without it, MLflow writes a database
-    into the work folder: MLflow since version 3 rejects MMEngine's default, a folder of text files. wandb and
-    ClearML find their servers themselves.
+    The environment variable ``MLFLOW_TRACKING_URI`` sets the server of MLflow. Without it, the runs are written to
+    a database in the work folder, because MLflow 3 and later reject MMEngine's default, a folder of text files. wandb
+    and ClearML find their servers themselves.
     """
     if name == "wandb":
         return {"init_kwargs": {"project": os.environ.get("WANDB_PROJECT", PROJECT), "name": run_name}}

@@ -34,19 +34,21 @@ def resolve_config(
     """Return the config of a model: the given config, or else the one in the metadata of the checkpoint.
 
     Args:
-        config: Path or name of a config, or a config loaded with ``cfg_options``; None for the recorded config.
-        info: Model metadata of the checkpoint; None without it.
+        config: Path or name of a config, or a ``Config`` to which ``cfg_options`` have already been applied; None for
+            the recorded config.
+        info: Model metadata of the checkpoint; None if it has none.
         checkpoint: Path of the checkpoint, for errors.
         cfg_options: Changes to the config by dotted key.
 
     Raises:
         UserError: There is neither a config nor metadata, or they contradict each other.
     """
+    user_keys = list(cfg_options or ())
     if config is not None:
         cfg = config if isinstance(config, Config) else load_config(config, cfg_options)
         if info is not None:
-            check_agreement(cfg, info, checkpoint, cfg_options or ())
-            _check_user_classes(cfg, info, checkpoint, cfg_options or ())
+            check_agreement(cfg, info, checkpoint, user_keys)
+            _check_user_classes(cfg, info, checkpoint, user_keys)
         return cfg
     if info is None:
         hint = "name its config: CONFIG CHECKPOINT"
@@ -56,12 +58,12 @@ def resolve_config(
     except UserError as error:
         raise UserError(error.what, where=checkpoint, hint="name its config: CONFIG CHECKPOINT") from None
     cfg = config_from_values(values, info.config_name, checkpoint, cfg_options)
-    _check_user_classes(cfg, info, checkpoint, cfg_options or ())
+    _check_user_classes(cfg, info, checkpoint, user_keys)
     return cfg
 
 
 def _check_user_classes(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str]) -> None:
-    """Raise an error if classes set by the user differ from those of the model, also in their order."""
+    """Raise an error if classes set by the user differ from those of the model in names or order."""
     if any(key.rpartition(".")[2] == "classes" for key in user_keys):
         classes = config_classes(cfg)
         if classes is not None and classes != info.classes:
@@ -70,7 +72,7 @@ def _check_user_classes(cfg: Config, info: ModelInfo, checkpoint: object, user_k
 
 
 def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str] = ()) -> None:
-    """Raise an error if a config contradicts the metadata of a checkpoint in how network outputs are decoded.
+    """Raise an error if config and checkpoint metadata differ in a setting on which the meaning of the weights depends.
 
     Box coders, priors and preprocessing are compared. For example, weights of another angle version fit the model, but
     their boxes would be decoded wrongly.
@@ -105,11 +107,11 @@ def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys:
 def _agrees(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Return whether the metadata and the given config agree in a setting.
 
-    If only one of them has the setting, they agree
+    A setting that only one of them has counts as agreement in three cases:
 
-    - if it belongs to the data preprocessor,
-    - if the other one lacks the whole part of the model to which the setting belongs, or
-    - if its value is None, False or 0, like a default that switches something off.
+    - The setting belongs to the data preprocessor.
+    - The other one lacks the whole part of the model to which the setting belongs.
+    - The value is None, False, 0 or empty, because such a value usually means that a feature is off.
     """
     if key in recorded and key in given:
         return recorded[key] == given[key]
@@ -151,7 +153,7 @@ def describe_checkpoint(config: str | Path, content: Mapping[str, Any], path: st
         UserError: The weights do not fit the config, or config and metadata contradict each other.
     """
     info = read_info(content.get("meta"), path)
-    cfg = resolve_config(config, info, path, None)
+    cfg = resolve_config(config, info, path, None)  # also raises the error if config and metadata contradict each other
     if info is not None:
         return info
     require_keys(cfg, "model")

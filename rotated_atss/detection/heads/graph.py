@@ -55,7 +55,7 @@ class DetectionGraph(nn.Module):
             self.register_buffer(name, value.detach().clone().float().view(1, -1, 1, 1))
         for layer in self.model.modules():
             if isinstance(layer, TorchvisionDCNv2):
-                layer.uses_standard_operators = True
+                layer.uses_standard_operators = True  # few runtimes have torchvision's deformable convolution
         if precision == "float16":
             self.model.half()
         self.eval()
@@ -68,21 +68,24 @@ class DetectionGraph(nn.Module):
     @property
     def info(self) -> GraphInfo:
         """Metadata that is written into the file of the exported graph."""
-        generator, is_official = self.head.prior_generator, isinstance(self.head, OfficialATSSHead)
+        generator = self.head.prior_generator
+        is_official = isinstance(self.head, OfficialATSSHead)
         clamp = "none"
+        # MMDetection's coders clip boxes by default, and a coder without the attribute clip_border clips them, too
         if isinstance(self.head, HorizontalATSSHead) and getattr(self.head.bbox_coder, "clip_border", True):
-            clamp = "border"  # the default of MMDetection's coders, also of those without the attribute clip_border
+            clamp = "border"
         elif isinstance(self.head, OrientedDenseHead) and (self.head.test_cfg or {}).get("clamp_centers", False):
             clamp = "centers"
         return GraphInfo(
             precision=self.precision,
             strides=tuple(int(stride) for stride, _ in generator.strides),
             priors_per_location=tuple(generator.num_base_priors),
-            # Score of the top-k selection: "final" is the output "scores", which includes the centerness; "class" is
-            # the class score.
+            # Score by which the top-k selection ranks: "final" is the output "scores" (class score and centerness
+            # combined), "class" is the class score alone.
             rank_by="final" if is_official else "class",
             clamp=clamp,
-            inclusive_pixels=is_official,  # boxes are rescaled with x2 and y2 as the indices of their last pixels
+            # the official code rescales boxes with x2 and y2 as the indices of the last pixels inside the box
+            inclusive_pixels=is_official,
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -92,16 +95,17 @@ class DetectionGraph(nn.Module):
             images: (B, 3, H, W) float32, RGB, 0 to 255. H and W are multiples of the model's pad divisor.
 
         Returns:
-            Scores (B, A, C) and boxes (B, A, 5) in pixels of the input. If the head has a centerness branch, the scores
-            are the products of class score and centerness, or their square roots for :class:`OfficialATSSHead`, and
-            the class scores (B, A, C) are a third output.
+            Scores (B, A, C) and boxes (B, A, 5), in pixels of the input, for all A priors and C classes. If the head
+            has a centerness branch, the scores are the products of class score and centerness, or their square roots
+            for :class:`OfficialATSSHead`, and the class scores (B, A, C) are a third output.
         """
         # The network takes RGB if its preprocessor converts the BGR of OpenCV to RGB, otherwise BGR.
         inputs = images if self.to_rgb else images[:, [2, 1, 0]]
         inputs = (inputs - self.mean) / self.std
         if self.precision == "float16":
             inputs = inputs.half()
-        head_outputs: Any  # feature maps per level of class logits, deltas and, if the head has them, centerness logits
+        # class logits, deltas and, if the head predicts it, centerness logits: each a list with one map per level
+        head_outputs: Any
         if isinstance(self.model, R3Det):
             head_outputs, priors = self.model.forward_stages(inputs)
         else:

@@ -22,8 +22,8 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
 
     Args:
         args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` takes logits (N, C) and labels (N,);
-            ``loss_bbox`` takes decoded boxes with ``reg_decoded_bbox=True``, otherwise deltas, or deltas and decoded
-            boxes.
+            With ``reg_decoded_bbox=True``, ``loss_bbox`` compares decoded boxes. With False, it compares deltas, or
+            both deltas and decoded boxes.
 
     Raises:
         ValueError: A loss does not match the head, or a training setting is not supported.
@@ -50,11 +50,12 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             batch_gt_instances: Ground truth of each image.
             batch_img_metas: Meta information of each image.
             batch_gt_instances_ignore: Ignored regions of each image.
-            priors: Priors per level, (B, N, 5); None uses those of the generator.
+            priors: Priors per level and image, (B, N, 5); None uses those of the generator for all images.
 
         Returns:
             ``loss_cls``, ``loss_bbox`` and ``num_pos``, the mean number of positives per image.
         """
+        # under autocast, parts of the assignment and of the losses would be computed in half precision
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             featmap_sizes = [level.shape[-2:] for level in cls_scores]
             if priors is None:
@@ -69,13 +70,14 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
     def loss_from_targets(
         self, logits: Tensor, deltas: Tensor, priors: Tensor, gt_index: Tensor, batch_gt_instances: list[InstanceData]
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch of B images with A assigned priors and C classes.
+        """Compute the losses of a batch of B images, each with A priors, and C classes, after label assignment.
 
         Args:
             logits: (B, A, C) class logits.
             deltas: (B, A, 5) predicted deltas.
             priors: (A, 5), or (B, A, 5) if each image has its own.
-            gt_index: (B, A) result of :meth:`assign_batch`.
+            gt_index: (B, A) index of the assigned box of each prior, or the code of background or ignored priors, as
+                :meth:`assign_batch` returns it.
             batch_gt_instances: Ground truth of each image.
 
         Returns:
