@@ -34,9 +34,9 @@ from rotated_atss.assign.threshold import box_chunks, iou_and_threshold
 from rotated_atss.assign.validation import check_at_least_one, check_box_formats, check_level_sizes, valid_gt_mask
 from rotated_atss.ops.single_thread import single_threaded
 
-# Above this number of (prior, box) pairs, several threads are faster. For example, two threads take 25% less time for
-# 5,000 boxes without grids.
-_MAX_PAIRS_OF_ONE_THREAD = 1 << 22
+# Above this number of (prior, box) pairs, several threads are faster. For example, two threads take a third less time
+# for 100 boxes on an image of 1024 x 1024 px without grids, which are 2.2 million pairs.
+_MAX_PAIRS_OF_ONE_THREAD = 1 << 17
 
 
 def atss_assign(
