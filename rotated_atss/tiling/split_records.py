@@ -130,7 +130,9 @@ def _compute_digest(job: SplitJob) -> str:
         status = os.stat(job.image)
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=job.image) from error
-    values = [__version__, asdict(job.settings), str(job.image.resolve()), status.st_size, status.st_mtime_ns]
+    # The name of the image is not resolved: two links to one file are two images, and their tiles have different names.
+    path = job.image.parent.resolve() / job.image.name
+    values = [__version__, asdict(job.settings), str(path), status.st_size, status.st_mtime_ns]
     digest = hashlib.sha256(json.dumps([*values, job.labels is None]).encode())
     if job.labels is not None:
         digest.update(encode_labels(job.labels))

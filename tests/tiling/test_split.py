@@ -39,6 +39,18 @@ def test_small_image_is_padded_right_and_below(tmp_path, make_folder, split):
     assert cv2.imread(str(tmp_path / "short" / "images" / "P1__128__0___0.png")).shape == (70, 100, 3)
 
 
+def test_two_links_to_one_file_are_two_images(tmp_path, make_folder, split):
+    images, labels = make_folder(tmp_path, {"P1.png": (100, 70)})
+    try:
+        (images / "P2.png").symlink_to(images / "P1.png")
+    except OSError:
+        pytest.skip("the file system has no links")
+    (labels / "P2.txt").write_text((labels / "P1.txt").read_text())
+    split(images, labels, tmp_path / "out")
+    names = ["P1__128__0___0.png", "P2__128__0___0.png"]
+    assert sorted(path.name for path in (tmp_path / "out" / "images").iterdir()) == names
+
+
 def test_without_labels_only_images_are_written(tmp_path, make_folder, split):
     images, _ = make_folder(tmp_path, {"P1.png": (200, 100)})
     split([images], None, tmp_path / "out")
