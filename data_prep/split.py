@@ -2,7 +2,7 @@
 
 import sys
 
-from rotated_atss.cli import main
+from rotated_atss.cli import run_program
 
 if __name__ == "__main__":
-    sys.exit(main(["split", *sys.argv[1:]]))
+    run_program(["split", *sys.argv[1:]])

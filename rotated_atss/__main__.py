@@ -1,7 +1,5 @@
 """Entry point of ``python -m rotated_atss``, the same as ``rotated-atss``."""
 
-import sys
+from rotated_atss.cli import run_program
 
-from rotated_atss.cli import main
-
-sys.exit(main())
+run_program()

@@ -57,6 +57,28 @@ def test_user_error_is_one_line_and_exit_2(command, capsys: pytest.CaptureFixtur
     assert err == "rotated-atss split: error: a.txt:3: unknown class 'car' (add it to --classes)\n"
 
 
+def test_process_with_an_open_process_group_ends_without_cleanup(repo_root) -> None:
+    """Python's cleanup can abort in a thread of the group, so that the exit code would be 134."""
+    program = """
+import atexit, types
+import torch.distributed
+from rotated_atss import cli
+from rotated_atss.errors import UserError
+
+def run(args):
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    print("start")
+    raise UserError("the folder is in use")
+
+atexit.register(print, "cleanup")
+cli.load_command = lambda name: types.SimpleNamespace(HELP="", add_arguments=lambda parser: None, run=run)
+cli.run_program(["train"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=repo_root, capture_output=True, text=True)
+    error = "rotated-atss train: error: the folder is in use\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "start\n", error)
+
+
 def test_interrupt_is_one_line_and_exit_130(command, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(raising(KeyboardInterrupt())) == 130
     assert capsys.readouterr().err == "rotated-atss split: interrupted\n"

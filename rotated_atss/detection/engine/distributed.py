@@ -46,6 +46,8 @@ def configure_launcher(cfg: Config, launcher: str) -> None:
 def process_group(launcher: str, env_cfg: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Open the process group of a run, and close it after a successful run.
 
+    After an error, the group stays open: see :func:`rotated_atss.cli.run_program`.
+
     On the CPU, MMEngine would fail for lack of a GPU, so the group is opened here, with gloo. On GPUs, it is opened
     here only with ``env_cfg``; otherwise MMEngine opens it with the runner. It is closed because a process that exits
     with an open group can abort in its communication threads.
@@ -77,7 +79,7 @@ def process_group(launcher: str, env_cfg: Mapping[str, Any] | None = None) -> It
             raise
         what = "the connection to another process of the run is lost: that process has ended"
         raise UserError(what, hint="its own error is the cause; continue with --resume") from error
-    # Not in a finally block: after an error, this barrier would wait for processes that may have ended.
+    # Not in a finally block: after an error, this barrier could wait for a process that has already ended.
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
