@@ -38,14 +38,14 @@ def read_model_info(path: str | Path) -> ModelInfo | None:
 def read_metadata(path: str | Path) -> Mapping[str, Any]:
     """Read all metadata of a model file.
 
-    Only a ``.pth`` file must be read with its weights; the other formats store the metadata separately.
+    A ``.pth`` file is read completely, including its weights. From the other formats, only the metadata is read.
 
     Args:
         path: A ``.pth``, ``.safetensors`` or ``.onnx`` file; another suffix is read as ``.pth``.
 
     Returns:
         Values by key: the model metadata, if any, under ``rotated_atss``, and all other metadata of the file. In a
-        ``.safetensors`` file of this package, the other values are JSON strings, too.
+        ``.safetensors`` file of this package, every value is a JSON string.
 
     Raises:
         UserError: The file is missing or damaged.

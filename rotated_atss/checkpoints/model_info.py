@@ -1,7 +1,7 @@
 """Model metadata: config, classes, windows, thresholds and everything else that is needed to use a model.
 
 A model file stores its metadata as one JSON string under the key :data:`KEY`: in ``meta`` of a ``.pth`` checkpoint, in
-the header of a ``.safetensors`` file or in the metadata of an ONNX file. Reading it runs no code.
+the header of a ``.safetensors`` file or in the metadata of an ONNX file. Reading the metadata never runs code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rotated_atss.errors import UserError, count_of
 __all__ = ["KEY", "WHOLE_IMAGE", "ModelInfo", "Preprocessing", "Thresholds", "TrainingData", "Window", "read_info"]
 
 KEY = "rotated_atss"
-FORMAT = 1
+FORMAT = 1  # version of the JSON fields; files with a newer format are rejected
 BOX_TYPES = ("obb", "hbb")
 ANGLE_VERSIONS = ("oc", "le90", "le135")
 WHOLE_IMAGE = 0  # window size for detection on whole images
@@ -82,8 +82,9 @@ class ModelInfo:
     commit: str | None = None
 
     def __post_init__(self) -> None:
-        # a name, never a path, so that it is safe to look up and to use in file names
-        if any(character in check_string("config_name", self.config_name) for character in "/\\\0"):
+        check_string("config_name", self.config_name)
+        # the name is used to look up a config and in file names, so it must not be a path
+        if any(character in self.config_name for character in "/\\\0"):
             raise field_error("config_name", "a name without slashes", self.config_name)
         set_field(self, "classes", check_strings("classes", self.classes))
         check_choice("box_type", self.box_type, BOX_TYPES)
@@ -138,7 +139,7 @@ class ModelInfo:
         """Return the resolved config as plain values, without running code.
 
         Raises:
-            UserError: There is no config, or its text is more than assignments of literals.
+            UserError: There is no config, or its text contains something other than assignments of literals.
         """
         if self.config is None:
             raise UserError("the model metadata has no config", hint="name the config: CONFIG CHECKPOINT")

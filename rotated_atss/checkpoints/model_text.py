@@ -57,7 +57,8 @@ def _format_windows(info: ModelInfo) -> str:
 
 def _format_input(info: ModelInfo) -> str:
     settings = info.preprocessing
-    mean, std = (" ".join(f"{value:g}" for value in values) for values in (settings.mean, settings.std))
+    mean = " ".join(f"{value:g}" for value in settings.mean)
+    std = " ".join(f"{value:g}" for value in settings.std)
     parts = [settings.channel_order, f"mean {mean}", f"std {std}"]
     if settings.resize is not None:
         parts.append("scaled to fit {} x {} px".format(*settings.resize))
@@ -74,7 +75,7 @@ def _format_input(info: ModelInfo) -> str:
 def _format_thresholds(info: ModelInfo) -> str:
     values = info.thresholds
     candidates = f"{values.nms_pre} candidates per level" if values.nms_pre else "all candidates"
-    detections = f"{values.max_per_image} detections per window"
+    detections = f"at most {values.max_per_image} detections per window"
     merging = f"merging IoU {values.merge_iou:g}"
     return f"score {values.score:g}, NMS IoU {values.nms_iou:g}, {candidates}, {detections}, {merging}"
 

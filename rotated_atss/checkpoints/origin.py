@@ -1,4 +1,4 @@
-"""Determine the source of a checkpoint, and read the settings that it records."""
+"""Determine the source of a checkpoint, and read the settings recorded in the checkpoint."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _PACKAGE_NAMES = re.compile(r"OrientedDeltaCoder|HorizontalATSSHead|OfficialATSS
 
 @dataclass(frozen=True)
 class Origin:
-    """Weights of a checkpoint with their source, and the settings that the checkpoint records.
+    """Weights of a checkpoint with their source, and the settings recorded in the checkpoint.
 
     Attributes:
         source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`.
         reason: How the source was determined.
         state: Weights by the parameter names of the source, without the ``module.`` prefix of DataParallel.
-        model: ``model`` of the recorded config, as far as it consists of literals (no code is executed); empty if no
-            config is recorded.
+        model: The value of ``model`` in the recorded config. Only literals are read, and no code is executed. Empty if
+            no config is recorded.
         angle_version: ``oc``, ``le90`` or ``le135``; None if unknown.
         classes: Class names; empty if unknown.
         name: Names of the file and of the experiment, separated by a space. Either can contain the name of the config.
@@ -45,18 +45,18 @@ class Origin:
 def find_origin(
     content: dict, path: str | Path, *, source: str | None = None, angle_version: str | None = None
 ) -> Origin:
-    """Determine the source of a checkpoint, and read the settings that it records.
+    """Determine the source of a checkpoint, and read the settings recorded in the checkpoint.
 
     Args:
         content: Content of the checkpoint.
         path: The file. Its name can contain the source and the angle version.
         source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`; None detects it.
-        angle_version: Angle version; None reads it from the recorded config, or else from the names of file and
-            experiment.
+        angle_version: Angle version; None reads it from the recorded config. If the config has none, the file name and
+            then the name of the experiment are searched.
 
     Raises:
-        UserError: The file has no weights of a supported detector, is a checkpoint of this package, or its source is
-            ambiguous.
+        UserError: The file has no weights of a supported detector, the file is a checkpoint of this package, or the
+            source of the weights is ambiguous.
 
     Example:
         >>> import torch
@@ -87,8 +87,8 @@ def find_origin(
 def _extract_weights(content: dict, path: str | Path) -> dict[str, Tensor]:
     """Return the weights by name, without the prefix of DataParallel.
 
-    OpenMMLab stores them under ``state_dict``, the official ATSS under ``model``; other files can consist of weights
-    only.
+    OpenMMLab stores the weights under ``state_dict``, and the official ATSS repository stores them under ``model``.
+    Other files can consist of weights only.
     """
     state = content.get("state_dict", content.get("model", content))
     items = state.items() if isinstance(state, dict) else ()
@@ -100,7 +100,7 @@ def _extract_weights(content: dict, path: str | Path) -> dict[str, Tensor]:
 
 
 def _angle_version_of_config(model: dict[str, Any]) -> str | None:
-    for head in (model.get("bbox_head"), model.get("bbox_head_init")):  # the latter in R3Det of mmrotate 1.x
+    for head in (model.get("bbox_head"), model.get("bbox_head_init")):  # R3Det of mmrotate 1.x has bbox_head_init
         coder = head.get("bbox_coder") if isinstance(head, dict) else None
         if isinstance(coder, dict):
             angle_version = coder.get("angle_range") or coder.get("angle_version")  # keys of mmrotate 0.x and 1.x
@@ -111,6 +111,7 @@ def _angle_version_of_config(model: dict[str, Any]) -> str | None:
 
 def _angle_version_of_names(names: list[str]) -> str | None:
     for name in names:
+        # the version must be a separate word: the "oc" of "ocean" does not count
         match = re.search(r"(?:^|[^a-z0-9])(oc|le90|le135)(?![a-z0-9])", name)
         if match:
             return match[1]

@@ -27,7 +27,7 @@ def publish(
     source: str,
     published: str = "",
 ) -> Path:
-    """Write a model to a folder as ``NAME-<hash>.safetensors``, and its registry entry to ``models.json``.
+    """Write a model to a folder as ``NAME-<hash>.safetensors``, and the model's registry entry to ``models.json``.
 
     Any web server can serve the folder. :func:`rotated_atss.checkpoints.registry.load_registry` reads ``models.json``.
 
@@ -54,14 +54,15 @@ def publish(
     entries = read_entries(registry_path) if registry_path.is_file() else {}
     content = safetensors_bytes(dict(state), {KEY: info.to_json(), "dataset_meta": {"classes": list(info.classes)}})
     digest = hashlib.sha256(content).hexdigest()
-    # sha256_prefix can be the first digits of a hash; here it is the whole hash
+    # registries of other sources may give only the first digits of a hash; this one gives the whole hash
     entry = {
         "name": name, "kind": "detector", "url": f"{name}-{digest[:8]}.safetensors", "sha256_prefix": digest,
         "size_mb": round(len(content) / 1e6, 3), "license": license, "source": source, "published": published,
     }  # fmt: skip
-    path = Path(folder) / parse_entry(entry, registry_path).file_name  # an error if the name or another value is wrong
+    file_name = parse_entry(entry, registry_path).file_name  # also checks the name and the other values
+    path = Path(folder) / file_name
     if name in entries and entries[name]["sha256_prefix"] != digest:
-        hint = "choose another --name, or remove its entry"
+        hint = "choose another --name, or remove the entry of the published model"
         what = f"a different model named '{name}' is already published in this folder"
         raise UserError(what, where=registry_path, hint=hint)
     atomic_write_all({path: content, registry_path: registry_bytes({**entries, name: entry}.values())})

@@ -27,14 +27,14 @@ def read_content(
         file: Path of a ``.pth`` or ``.safetensors`` file, or an open ``.pth`` file. A ``.pth`` file is a checkpoint of
             MMEngine, MMDetection 2.x or mmrotate, or a bare state dict.
         map_location: As for :func:`torch.load`.
-        convert_history: Function whose result replaces each log history (MMEngine's ``HistoryBuffer``, the logged
-            values of a loss) in a ``.pth`` file.
+        convert_history: Function that is called on each log history in a ``.pth`` file; its result replaces the log
+            history. A log history is MMEngine's ``HistoryBuffer``, which holds the logged values of a loss.
 
     Returns:
         The content, such as a dictionary of ``state_dict`` and ``meta``.
 
     Raises:
-        UserError: The file is damaged, or contains other objects than tensors and plain values.
+        UserError: The file is damaged, or contains objects other than tensors and plain values.
 
     Example:
         >>> import tempfile, torch
@@ -89,7 +89,8 @@ def check_content(content: Mapping[str, Any], path: Any) -> None:
 def _check_class_names(metas: Mapping[str, Mapping], path: Any) -> None:
     """Check that recorded class names are a printable string or a sequence of printable strings.
 
-    ``metas`` are dictionaries that can record class names, by their name in the checkpoint.
+    ``metas`` maps names of parts of the checkpoint, for errors, to these parts: dictionaries that can record class
+    names.
     """
     for name, meta in metas.items():
         for key in ("classes", "CLASSES"):
@@ -145,7 +146,7 @@ def _check_weights(content: Mapping[str, Any], path: Any) -> None:
     if nonfinite_names:
         count = count_of(len(nonfinite_names), "weight")
         what = f"contains {count} with NaN or infinite values (first: {nonfinite_names[0]})"
-        raise UserError(what, where=path, hint="the training that wrote it diverged; use an earlier checkpoint")
+        raise UserError(what, where=path, hint="the training run diverged; use an earlier checkpoint")
 
 
 def is_finite(value: Tensor) -> bool:
@@ -175,7 +176,7 @@ def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _load_error(error: Exception, path: Any) -> UserError:
-    """Create an error of one line from the exception of ``torch.load``."""
+    """Convert an exception of ``torch.load`` to a one-line error."""
     reason = str(error).strip() or type(error).__name__
     refused_global = re.search(r"GLOBAL ([\w.]+)\s", reason)  # how torch names a class or function that it refuses
     if refused_global:
@@ -186,8 +187,9 @@ def _load_error(error: Exception, path: Any) -> UserError:
 
 
 def _describe_unreadable(path: Any) -> tuple[str, str]:
-    """Return details on a file that torch cannot read, with a leading colon, and a hint; unknown details are empty.
+    """Describe a file that torch cannot read.
 
+    Return details, which start with a colon or are empty if nothing is known, and a hint.
     The details replace torch's message, which names a pickle opcode or fills a page.
     """
     try:
@@ -207,7 +209,7 @@ def _describe_unreadable(path: Any) -> tuple[str, str]:
 
 
 def _has_zip_directory(path: Any) -> bool:
-    """Return whether a zip file has its central directory, which is at the end, so that a truncated file lacks it."""
+    """Return whether a zip file has its central directory. A truncated file lacks it because it is at the end."""
     try:
         return zipfile.is_zipfile(path)
     except zipfile.BadZipFile:  # there is a directory, but of a zip archive that is split into several files

@@ -50,7 +50,7 @@ classes: 2 (plane, ship)
 boxes: oriented, angle version le90
 windows: 256 px, overlap 81 px
 input: RGB, mean 1 2 3, std 4 5 6, scaled to fit 1333 x 800 px, padded to multiples of 32 px, 16-bit images with 11 used bits
-thresholds: score 0.05, NMS IoU 0.1, 2000 candidates per level, 2000 detections per window, merging IoU 0.1
+thresholds: score 0.05, NMS IoU 0.1, 2000 candidates per level, at most 2000 detections per window, merging IoU 0.1
 ground resolution: 0.3 m/px
 training data: 6 tiles of 2 images; 4 objects (plane 3, ship 1); longer side 30 px (quantile 0.5), 80.2 px (quantile 0.99); \
 shorter side 12.5 px (quantile 0.5), 20 px (quantile 0.99)
