@@ -1,4 +1,4 @@
-"""Output files of ``predict``, kept in a partial folder until all images are finished and the files can be moved."""
+"""Write the output files of ``predict``: first to a temporary folder, from which a finished run moves them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from rotated_atss.tiling.merge_boxes import BoxDetections
     from rotated_atss.tiling.prediction_record import ImageInfo
 
-# in the output folder
+# Names in the output folder:
 DETECTIONS = "detections"  # folder of the Task1 files
 PICTURES = "pictures"  # folder of the images with drawn detections
-PARTIAL = "predict.partial"  # the partial folder, removed at the end of the run
+PARTIAL = "predict.partial"  # folder of the unfinished run ("partial folder"), removed at the end of the run
 
-# in the partial folder
+# Names in the partial folder:
 _RECORDS = "records"  # folder with one file per finished or failed image
 _RESULTS = "results"  # folder with the result files, before they are moved to the output folder
 _DESCRIPTION = "run.json"  # description of the run
@@ -109,10 +109,11 @@ class PredictionFiles(ImageRecords):
 
     Attributes:
         shard_images: Names of the images that this run processes.
-        outcome: None before :meth:`commit`. After it, or from the start if only the renames of an interrupted run were
-            left to do, a dict with ``summary``, ``failed`` (number of images that could not be processed), ``removed``
-            (number of pictures of an earlier run that were removed, because this run does not replace them) and
-            ``removed_files`` (names of other removed files) and ``vector_files`` (names of the written vector files).
+        outcome: None before :meth:`commit`, a dict after it. If an interrupted run had only its renames left to do,
+            ``outcome`` is this dict from the start. The keys are ``summary``, ``failed`` (number of images that could
+            not be processed), ``removed`` (number of pictures of an earlier run that were removed because this run does
+            not replace them), ``removed_files`` (names of other removed files) and ``vector_files`` (names of the
+            written vector files).
 
     Raises:
         UserError: The output cannot be written, another run writes to it, or an interrupted run has another
@@ -135,11 +136,11 @@ class PredictionFiles(ImageRecords):
         self.shard_images = images if shard is None else shard.select(images)
         self.json_path = None if json_path is None else Path(json_path)
         self.outcome: dict[str, Any] | None = None
-        # through JSON, which turns tuples into lists, so that it can equal a description read from a file
+        # The description is compared with one read from a JSON file, in which tuples have become lists.
         self._description = json.loads(json.dumps(description))
         self._overwrite, self._shard = overwrite, shard
         self._has_created_out = False
-        self._temporary_paths: dict[Path, Path] = {}  # by target, for result files outside the output folder
+        self._temporary_paths: dict[Path, Path] = {}  # of result files outside the output folder, by final path
         self._stack = ExitStack()
 
     def __enter__(self) -> PredictionFiles:
@@ -147,7 +148,8 @@ class PredictionFiles(ImageRecords):
             self._has_created_out = not self.out.exists()
             self.out.mkdir(parents=True, exist_ok=True)
             self._stack.callback(self._remove_empty_out)
-            # until the end of the run, no second run of this shard, or of all images, can start
+            # The lock is held until the end of the run. Until then, no other run of this shard and no run of all images
+            # can start.
             self._stack.enter_context(shard_lock(self.out, COMMAND, self._shard))
             with self._common_lock():
                 self._prepare()
@@ -168,12 +170,12 @@ class PredictionFiles(ImageRecords):
             with self._common_lock(), suppress(FileNotFoundError):  # another shard may have removed the folder
                 self._remove_partial()
         elif self.partial.exists() and not num_done and self._shard is None:
-            # nothing to continue; with shards, other runs may still use the folder
+            # There is nothing to continue. A run of a shard keeps the folder, because other shards may still use it.
             shutil.rmtree(self.partial, ignore_errors=True)
         elif self.partial.exists() and error is not None:
             images = count_of(len(self.images), "image")
             print(f"{num_done} of {images} {is_or_are(num_done)} finished; the same command continues")
-        if not (self.partial / _JOURNAL).exists():  # the journal would still move these files
+        if not (self.partial / _JOURNAL).exists():  # With a journal, the next run still moves these files.
             for path in self._temporary_paths.values():
                 path.unlink(missing_ok=True)
         self._stack.close()
@@ -203,7 +205,13 @@ class PredictionFiles(ImageRecords):
             atomic_write(self.partial / _DESCRIPTION, json.dumps(self._description).encode())
 
     def _check_continuable(self) -> None:
-        """Refuse an interrupted run of another description; discard it if requested or if it has no finished image."""
+        """Check that this run can continue an interrupted run, if there is one.
+
+        An interrupted run is discarded if ``overwrite`` is set, or if it has another description and no finished image.
+
+        Raises:
+            UserError: The interrupted run has another description and finished images, and ``overwrite`` is not set.
+        """
         description = read_state(self.partial / _DESCRIPTION)  # of the interrupted run
         difference = None if description is None else first_difference(description, self._description)
         has_records = description is not None and any((self.partial / _RECORDS).glob("*.npz"))
@@ -212,7 +220,7 @@ class PredictionFiles(ImageRecords):
             raise UserError(f"an interrupted run differs: {difference}", where=self.partial, hint=hint)
         if self._overwrite or difference is not None or description is None:
             shutil.rmtree(self.partial, ignore_errors=True)
-        elif self._shard is None:  # with shards, another running process may be writing these files
+        elif self._shard is None:  # Other shards may be writing such files now; without shards, no other run is.
             for path in self.partial.rglob(".*.part"):  # left by a killed process
                 path.unlink()
 
@@ -282,7 +290,7 @@ class PredictionFiles(ImageRecords):
                 "removed_files": [path.name for path in earlier_files if path not in targets and path.exists()],
                 "vector_files": [path.name for path in list_vector_files(self.results)],
             }  # fmt: skip
-            removals = [*stale_pictures, *earlier_files]  # plan_moves leaves out those that a move replaces
+            removals = [*stale_pictures, *earlier_files]  # plan_moves skips the files that a move replaces
             finish_moves(plan_moves(self.partial / _JOURNAL, moves, removals, run=self._description, note=outcome))
         self.outcome = outcome
 

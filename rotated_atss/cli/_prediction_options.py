@@ -22,7 +22,7 @@ def add_window_arguments(parser: argparse.ArgumentParser) -> None:
     windows.add_argument(
         "--size", type=int, metavar="PX",
         help="window size; 0 for the whole image (default: the size of the training tiles according to the model "
-        "metadata; without metadata, that of the config's test pipeline: 1024 for DOTA, 0 for COCO)",
+        "metadata; without metadata, the image size of the config's test pipeline: 1024 for DOTA, 0 for COCO)",
     )  # fmt: skip
     windows.add_argument(
         "--gap", type=int, metavar="PX",
@@ -60,7 +60,8 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
     """Check all arguments that can be checked without the model, and return the paths of the images.
 
     Args:
-        args: Arguments of ``predict``. The names in ``format`` are put into lower case, and repeated ones are removed.
+        args: Arguments of ``predict``. This function changes ``format``: it puts the names into lower case and removes
+            repeated ones.
 
     Raises:
         UserError: An argument is wrong, there is no image, an output overlaps an input, or a picture would replace a
@@ -71,16 +72,18 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
     from rotated_atss.visualization.png_output import check_overwritable
 
     check_picture_arguments(args)
-    parse_resolution(args.resolution)  # only a check: predict parses it again with the model metadata
+    # Resolution and pixel options are only checked here: predict parses them again, with the model metadata.
+    parse_resolution(args.resolution)
     args.format = ",".join(parse_formats(args.format))
-    parse_pixel_options(args)  # only a check, too
-    # This Tiling only checks the ranges of the values. Without --size, --gap is not checked here: its limit is the
-    # window size in the model metadata, with which predict checks it later.
+    parse_pixel_options(args)
+    # This Tiling only checks the ranges of the values. Without --size, the window size comes from the model metadata.
+    # --gap must be less than the window size, so predict checks it after the model is loaded.
     size, gap = (Tiling.size, None) if args.size is None else (args.size, args.gap)
     iou_threshold = Tiling.iou_threshold if args.iou is None else args.iou
     Tiling(size, gap, args.batch, iou_threshold)
     paths = find_images(args.images)
-    # The subfolders, too: if the input is a single image, only its folder is refused, which can be OUT/pictures.
+    # The subfolders are checked as well as the output folder: a single input image may lie in OUT/pictures, and for a
+    # single image, only the folder that directly contains it is refused as an output folder.
     check_output_folders([args.out, *(Path(args.out) / name for name in (DETECTIONS, PICTURES))], args.images)
     if args.coco_annotations and not args.json:
         raise UserError("--coco-annotations is used only with --json, which is missing", hint="add --json FILE")

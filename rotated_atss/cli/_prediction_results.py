@@ -19,7 +19,7 @@ class CocoIds:
 
     Attributes:
         images: Image ids by file name without suffix.
-        categories: Category ids by class index of the model.
+        categories: Category id of each class, in the order of the model's classes.
     """
 
     images: dict[str, int]
@@ -27,7 +27,7 @@ class CocoIds:
 
 
 def find_coco_ids(paths: Sequence[Path], model_classes: Sequence[str], annotations: str | None) -> CocoIds:
-    """Look up image and category ids in an instances JSON, or assign new ones without it.
+    """Look up image and category ids in an instances JSON, or assign new ids if there is no such file.
 
     Args:
         paths: The image files.
@@ -85,7 +85,7 @@ def write_result_files(
     Args:
         files: The files of the run.
         model_classes: Class names in the order of the labels.
-        classes: Names of the kept classes.
+        classes: Names of the classes for which Task1 files are written.
         ids: Ids for the COCO results; None if none are written.
         paths: All image files.
         args: Arguments of ``predict``.

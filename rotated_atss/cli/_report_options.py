@@ -14,7 +14,8 @@ from rotated_atss.errors import UserError
 if TYPE_CHECKING:
     from rotated_atss.report.evaluation import ReportOptions
 
-# Default of --max-images. The default of the parser is None, so that evaluate can report the option without --report.
+# Default of --max-images. The parser's default is None, so that evaluate can raise an error if --max-images is given
+# without --report.
 MAX_IMAGES = 100
 
 
@@ -22,7 +23,7 @@ def add_report_arguments(parser: argparse._ActionsContainer) -> None:
     """Add the options of a report, except the one for its folder.
 
     Args:
-        parser: The parser or a group of it.
+        parser: A parser or an argument group.
 
     Example:
         >>> parser = argparse.ArgumentParser()
@@ -36,8 +37,8 @@ def add_report_arguments(parser: argparse._ActionsContainer) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--score", type=float, metavar="S",
-        help="score threshold for counts, confusion matrix and pictures (default: the one with the highest F1 over all "
-        "classes)",
+        help="score threshold for counts, confusion matrix and pictures (default: the threshold with the highest F1 "
+        "over all classes)",
     )  # fmt: skip
     parser.add_argument(
         "--baseline", metavar="REPORT", help="compare with another report: its folder or its report.json"
@@ -67,8 +68,8 @@ def prepare_report_options(
         outputs: Other files that the command writes; none may be in the folder of the report.
 
     Raises:
-        UserError: A value is invalid, an input does not exist, or the folder of the report overlaps an input, would
-            contain one of ``outputs``, or is not empty and has no earlier report.
+        UserError: A value is invalid, an input does not exist, or the folder of the report cannot be used: it overlaps
+            an input, it would contain one of ``outputs``, or it contains files but no earlier report.
 
     Example::
 

@@ -20,9 +20,9 @@ def add_resolution_argument(parser: argparse._ActionsContainer) -> None:
     """Add ``--resolution``."""
     parser.add_argument(
         "--resolution", metavar="match|METERS",
-        help="resample georeferenced images to this ground resolution in meters per pixel, or with match to that of "
-        "the training images in the model metadata; --size and --gap are in pixels after resampling, boxes in "
-        "pixels of the original image (default: no resampling)",
+        help="resample georeferenced images to this ground resolution in meters per pixel; match stands for the ground "
+        "resolution of the training images, which is read from the model metadata. --size and --gap are in pixels "
+        "after resampling, boxes in pixels of the original image (default: no resampling)",
     )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def parse_resolution(text: str | None) -> str | float | None:
     try:
         meters = float(text)
     except ValueError:
-        meters = 0.0  # refused below
+        meters = 0.0  # an invalid value, for which the error below is raised
     if not 0 < meters < math.inf:
         what = f"the resolution must be match or meters per pixel above 0, got {quote(text)}"
         raise UserError(what, where="--resolution", hint="for example --resolution 0.25")
@@ -53,7 +53,7 @@ def resolve_target_resolution(text: str | None, info: ModelInfo | None, model: s
 
     Args:
         text: Value of ``--resolution``.
-        info: Metadata of the model; None if it has none.
+        info: Metadata of the model; None if the model has no metadata.
         model: Path of the model, for the error message.
 
     Raises:
@@ -68,7 +68,7 @@ def resolve_target_resolution(text: str | None, info: ModelInfo | None, model: s
         return resolution
     if info is None or info.ground_resolution is None:
         what = "the model metadata has no ground resolution of the training images"
-        raise UserError(what, where=model, hint="give it in meters per pixel, for example --resolution 0.25")
+        raise UserError(what, where=model, hint="give a number of meters per pixel, for example --resolution 0.25")
     return info.ground_resolution
 
 

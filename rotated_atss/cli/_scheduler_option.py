@@ -26,10 +26,11 @@ def make_cluster_paths_absolute(
         scheduler: The value of ``--scheduler``; if None, nothing is changed or checked.
         options: Options by name, changed in place, such as ``vars(args)``.
         inputs: Names of the options whose values are input paths: None, a path or a sequence of paths.
-        outputs: Names of the options whose values are output paths. Workers must see their nearest existing parent.
+        outputs: Names of the options whose values are output paths. If an output path does not exist yet, the workers
+            must see its nearest existing parent folder.
 
     Raises:
-        UserError: No scheduler or worker answers, or a worker does not see a path.
+        UserError: The scheduler or a worker does not answer, or a worker does not see a path.
 
     Example:
         >>> options = {"out": "tiles"}

@@ -21,7 +21,7 @@ def add_shard_argument(
         parser: Parser or group of options.
         verb: What the command does with a unit, such as "split".
         unit: Singular noun for what is divided among the shards.
-        last_step: What only the last shard does at its end, in the third person.
+        last_step: What only the shard that ends last does: a verb in the third person with its object.
     """
     parser.add_argument(
         "--shard", metavar="I/N",
@@ -54,8 +54,8 @@ def format_unfinished(shards: Sequence[Shard], seconds: float, last_step: str) -
 
     Args:
         shards: Shards that are not finished.
-        seconds: Duration of this shard.
-        last_step: What only the last shard does at its end, in the third person.
+        seconds: Run time of this shard.
+        last_step: What only the shard that ends last does: a verb in the third person with its object.
 
     Example:
         >>> from rotated_atss.io.shards import Shard

@@ -7,9 +7,9 @@ import os
 
 from rotated_atss.errors import notes_of, printable
 
-_MAX_PATH = 200  # maximum number of characters of a path in a message
+_MAX_PATH_LENGTH = 200  # limit of the characters of a path in a message
 
-# hints for the errors that the user can resolve; other errors keep their traceback
+# Hints for the errors that the user can resolve. All other errors are shown with their traceback.
 _HINTS = {
     errno.ENOSPC: "free some space, or write elsewhere",
     errno.EDQUOT: "free some space, or write elsewhere",
@@ -24,7 +24,7 @@ _HINTS = {
 
 
 def describe_system_error(error: OSError | RuntimeError) -> str | None:
-    """Describe an error that the user can resolve; return None for other errors, which keep their traceback.
+    """Describe an error that the user can resolve; return None for other errors.
 
     Example:
         >>> describe_system_error(OSError(errno.ENOSPC, "No space left on device", "a.png"))
@@ -38,12 +38,12 @@ def describe_system_error(error: OSError | RuntimeError) -> str | None:
         return describe_system_error(OSError(errno.ELOOP, os.strerror(errno.ELOOP), path))
     if error.errno not in _HINTS:
         return None
-    where = f"{printable(str(error.filename), _MAX_PATH)}: " if error.filename else ""
+    where = f"{printable(str(error.filename), _MAX_PATH_LENGTH)}: " if error.filename else ""
     return f"{where}{error.strerror}{format_advice(error, _HINTS[error.errno])}"
 
 
 def format_advice(error: BaseException, *hints: str) -> str:
-    """Return hints and the notes of an exception as `` (hint; note)``; an empty string if there are none.
+    """Join hints and the notes of an exception in parentheses, after a space; return an empty string without any.
 
     Example:
         >>> format_advice(OSError(), "write elsewhere"), format_advice(OSError())

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
     parser.add_argument(
         "--data", metavar="DIR|JSON",
-        help="folder with the layout of the config's data_root, or a COCO instances JSON (default: the config's "
+        help="folder that is laid out like the config's data_root, or a COCO instances JSON (default: the config's "
         "training set)",
     )  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="use only the first N images of the dataset")
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     folder = None  # --json alone writes no plots
     if args.out or not args.json:
         folder = Path(args.out) if args.out else Path("work_dirs") / Path(args.config).stem
-    # the output folder may contain --data, but may not be --data or inside it
+    # The outputs must not replace --data or lie in it. An output folder that contains --data is allowed.
     for target in filter(None, (folder, args.json)):
         reject_overlapping_output(target, [args.data] if args.data else [], may_contain_inputs=True)
     if args.json:

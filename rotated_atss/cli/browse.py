@@ -1,4 +1,4 @@
-"""``rotated-atss browse``: draw what the network sees."""
+"""``rotated-atss browse``: draw the images and boxes that the network receives."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SHEET_CELL_PX = 512  # width of an image on the contact sheet
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
     parser.add_argument(
-        "--data", metavar="DIR", help="folder of the data, as for train and test (default: that of the config)"
+        "--data", metavar="DIR", help="folder of the data, as for train and test (default: the config's folder)"
     )
     parser.add_argument("--split", choices=("train", "val", "test"), default="train", help="dataset (default: train)")
     parser.add_argument("--number", type=int, default=8, metavar="N", help="number of images (default: 8)")
     parser.add_argument("--start", type=int, default=0, metavar="I", help="index of the first image (default: 0)")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S",
-        help="random seed; the augmentation of an image depends only on the seed and its index (default: 0)",
+        help="random seed; the augmentation of an image depends only on this seed and the image's index (default: 0)",
     )  # fmt: skip
     parser.add_argument(
         "--side-by-side", action="store_true", help="also show the image before the pipeline, on the left"
@@ -66,10 +66,10 @@ def run(args: argparse.Namespace) -> int:
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
     browser = InputBrowser(cfg, args.split, args.data, args.classes)
     if args.start >= len(browser):
-        raise UserError(f"--start must be below the number of images, {len(browser)}, got {args.start}")
+        raise UserError(f"--start must be less than the number of images ({len(browser)}), got {args.start}")
     if args.sheet:
         check_overwritable(folder / SHEET)
-    sheet_pictures: dict[str, Image] = {}  # reduced pictures by title
+    sheet_pictures: dict[str, Image] = {}  # title -> reduced picture
     colors = class_colors(browser.class_names)
     indices = range(args.start, min(args.start + args.number, len(browser)))
     for net_input in browser.load(indices, args.seed):
@@ -78,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
         write_png(folder / name, add_caption(picture, [net_input.name, *net_input.facts]), protect_foreign=True)
         print("\n".join(_describe_input(net_input, browser.class_names)))
         if args.sheet:
-            box_count = net_input.facts[-1]  # such as "3 boxes"
-            title = " | ".join([f"{net_input.index} {net_input.name}", f"flip {net_input.flip}", box_count])
+            boxes_text = net_input.facts[-1]  # such as "3 boxes"
+            title = " | ".join([f"{net_input.index} {net_input.name}", f"flip {net_input.flip}", boxes_text])
             num_images = 2 if args.side_by_side else 1
             sheet_pictures[title] = _reduce(picture, num_images * SHEET_CELL_PX)
     if args.sheet:
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _draw_input(net_input: NetworkInput, browser: InputBrowser, colors: Mapping, side_by_side: bool) -> Image:
-    """Draw the input of the network; with ``side_by_side``, put the image before the pipeline to the left of it."""
+    """Draw the input of the network; with ``side_by_side``, also draw the image as loaded, to the left of the input."""
     from rotated_atss.detection.engine.browse import convert_angle_version
     from rotated_atss.visualization.contact_sheet import contact_sheet
     from rotated_atss.visualization.network_input import draw_network_input
@@ -105,19 +105,22 @@ def _draw_input(net_input: NetworkInput, browser: InputBrowser, colors: Mapping,
         image_wh=net_input.image_wh,
         colors=colors,
     )
-    trace = net_input.trace  # the image and boxes as loaded; the image is None if the pipeline loads none
+    trace = net_input.trace  # the image and boxes as loaded; image is None if the pipeline loads no image
     if not side_by_side or trace.image is None:
         return after
     height, width = after.shape[:2]
     before = _draw_before(net_input, browser, colors, (width, height))
     size = f"{net_input.original_wh[0]} x {net_input.original_wh[1]} px"
-    box_count = count_of(len(trace.boxes), "box")
-    titles = [f"before the pipeline: {size}, {box_count}", "input of the network"]
+    boxes_text = count_of(len(trace.boxes), "box")
+    titles = [f"before the pipeline: {size}, {boxes_text}", "input of the network"]
     return contact_sheet([before, after], titles, columns=2, cell_wh=(width, height))
 
 
 def _draw_before(net_input: NetworkInput, browser: InputBrowser, colors: Mapping, cell_wh: tuple[int, int]) -> Image:
-    """Draw the image and boxes as loaded. The image is first resized to fit a cell, so that lines keep their width."""
+    """Draw the image and boxes as loaded.
+
+    The image is resized to fit a cell before the boxes are drawn. Resizing the picture would change the line width.
+    """
     import cv2
 
     from rotated_atss.detection.engine.browse import convert_angle_version
@@ -149,7 +152,7 @@ def _reduce(picture: Image, width: int) -> Image:
 
 
 def _draw_sheet(pictures: Mapping[str, Image]) -> Image:
-    """Arrange pictures with their titles in a grid; its cells have the largest width and height of the pictures."""
+    """Arrange pictures with their titles in a grid whose cells fit the widest and the highest picture."""
     from rotated_atss.visualization.contact_sheet import contact_sheet
 
     height, width = (max(picture.shape[axis] for picture in pictures.values()) for axis in (0, 1))

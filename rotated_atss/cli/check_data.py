@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLES_PER_KIND = 5  # number of problems per kind that are listed without --all
 HELP = (
-    "Report all problems of a dataset in one pass: problems of images, of labels, and images that occur in two parts, "
+    "Report all problems of a dataset in one pass: faulty images, faulty labels, and images that occur in two parts, "
     "such as train and val. The exit code is 1 if there are errors."
 )
 
@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--label-format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
-        help="format of --labels: auto (default), the format of most files, or a format of convert-labels",
+        help="format of --labels: one of the formats of convert-labels, or auto, which takes the format that most "
+        "files have (default: auto)",
     )  # fmt: skip
     parser.add_argument(
         "--coco", action="extend", nargs="+", metavar="JSON",
@@ -44,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="further image folders, such as the test set, that are not checked, but compared with --images",
     )  # fmt: skip
     add_classes_argument(
-        parser, "class list", "any name is accepted, and almost equal names are reported", "Other names are errors"
+        parser,
+        "class list",
+        "any name is accepted, and names that are almost the same are reported",
+        "Other names are errors",
     )
     add_class_column_arguments(parser)
     parser.add_argument(
@@ -58,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fix", metavar="FOLDER",
         help="write a cleaned copy of the dataset to this new or empty folder: links to the images, and the labels as "
-        "DOTA text files, or with --coco as a corrected JSON",
+        "DOTA text files (with --coco: as a corrected JSON)",
     )  # fmt: skip
     parser.add_argument(
         "--copy-images", action="store_true", help="with --fix: copy the images instead of linking to them"
@@ -105,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
         records=_records_folder(args),
         shard=shard,
     )
-    if report.unfinished:  # other shards
+    if report.unfinished:  # Other shards are not finished. The shard that ends last reports the problems.
         if not args.quiet:
             last_step = f"reports the problems and writes {args.json}"
             print(format_unfinished(report.unfinished, report.seconds, last_step))
@@ -133,7 +137,10 @@ def _check_combinations(args: argparse.Namespace) -> None:
 
 
 def _records_folder(args: argparse.Namespace) -> Path | None:
-    """Return the folder for the results of shards, which a later run without ``--shard`` also uses, or None."""
+    """Return the folder for the results of shards, or None if there are no shards.
+
+    A later run without ``--shard`` uses the folder if it exists.
+    """
     if args.json is None:
         return None
     folder = Path(f"{args.json}.shards")

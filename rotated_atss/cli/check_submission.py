@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_classes_argument(parser, "classes to use instead of those of --dota-version", "those of --dota-version")
     parser.add_argument(
-        "--images", metavar="DIR", help="folder of the test images: check that every image id is one of them"
+        "--images", metavar="DIR", help="folder of the test images: check that every image id belongs to one of them"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-SHELLS = ("bash", "zsh", "fish")  # the keys of SCRIPTS, whose module is imported only when the command runs
+SHELLS = ("bash", "zsh", "fish")  # the keys of SCRIPTS, repeated so that its module need not be imported here
 HELP = "Print a script with which a shell completes commands, options and their values, files, configs and models."
 EPILOG = """\
 setup:

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--from", dest="source", choices=SOURCES, metavar="SOURCE",
-        help=f"source of the checkpoint: {', '.join(SOURCES)} (default: detected; printed with the reason)",
+        help=f"source of the checkpoint: {', '.join(SOURCES)} (default: detected, and printed with the reason)",
     )  # fmt: skip
     parser.add_argument(
         "--config", metavar="CONFIG",
@@ -76,7 +76,7 @@ def print_conversion(path: str | Path, converted: ConvertedFile) -> None:
 
     Args:
         path: The source file.
-        converted: Result of its conversion.
+        converted: Result of the conversion of this file.
     """
     print(f"{path}: {converted.origin.source}, {converted.origin.reason}")
     print(f"config: {converted.target.config}, {converted.config_reason}")
@@ -90,7 +90,7 @@ def _print_weights(conversion: Conversion) -> None:
     print(f"mapped: {len(conversion.mapped)} of {total} ({count_by_prefix(conversion.mapped)})")
     first_dropped = f" (first: {conversion.dropped[0]})" if conversion.dropped else ""
     print(f"dropped: {len(conversion.dropped)}{first_dropped}")
-    print("missing: 0")  # a weight that is missing and cannot be filled is an error of the conversion
+    print("missing: 0")  # always 0, because the conversion fails if it cannot fill a missing weight
     names_by_value: dict[str, list[str]] = {}  # value as text -> names of the weights that were filled with it
     for name, value in conversion.filled.items():
         names_by_value.setdefault(value, []).append(name)

@@ -12,8 +12,8 @@ HELP = (
     "DIOR-R, GeoJSON and Label Studio. SODA-A, UCAS-AOD and, for georeferenced images, GeoPackage, Shapefile and "
     "FlatGeobuf are only read, not written."
 )
-# Formats that can be read and written, and all formats that can be read. They are repeated here from
-# label_formats.registry, because its import would slow down --help.
+# WRITTEN_NAMES are the formats that can be both read and written; FORMAT_NAMES are all formats that can be read. The
+# names are repeated from label_formats.registry, because an import of that module would slow down --help.
 WRITTEN_NAMES = (
     "dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson", "labelstudio",
 )  # fmt: skip
@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="output folder, new or empty")
     parser.add_argument(
         "--from", dest="source_format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
-        help="format of IN: auto (default), which recognizes the format from the files, one of the formats of --to, "
-        "soda-a, ucas-aod, or vector (GeoPackage, Shapefile, FlatGeobuf)",
+        help="format of IN: one of the formats of --to, soda-a, ucas-aod, vector (GeoPackage, Shapefile, FlatGeobuf), "
+        "or auto, which recognizes the format from the files (default: auto)",
     )  # fmt: skip
     parser.add_argument(
         "--to", dest="target_format", required=True, choices=WRITTEN_NAMES, metavar="FORMAT",
@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--class-map", metavar="OLD=NEW,...",
-        help="rename classes. OLD= drops a class; *=NEW renames all classes that are not listed, *=* keeps their "
-        "names. Without *, a class that is not listed is an error",
+        help="rename classes. OLD= drops a class; *=NEW renames all classes that are not listed; *=* keeps the "
+        "names of these classes. Without *, a class that is not listed is an error",
     )  # fmt: skip
     parser.add_argument(
         "--fit-polygons", action="store_true",

@@ -1,4 +1,4 @@
-"""``rotated-atss demo``: the whole pipeline on synthetic scenes, from images to a submission."""
+"""``rotated-atss demo``: run the whole pipeline on synthetic scenes, from images to a submission."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ HELP = (
     "evaluate, write a submission, draw pictures."
 )
 
-RECORD_FILE = "demo.json"  # in the output folder, written first; it marks the folder as that of a demo
+RECORD_FILE = "demo.json"  # written to the output folder first, to mark it as the output of a demo
 WRITTEN_BY = "rotated-atss demo"
 CONFIG = "rotated_atss_obb_r18_demo_le90"
 SPLIT_SETTINGS: dict[str, Any] = dict(sizes=[256], gaps=[64])  # pixels
-MIN_ITERATIONS = 20  # OneCycleLR warms up for a tenth of the iterations, and fails if that is only one
+MIN_ITERATIONS = 20  # OneCycleLR warms up for a tenth of the iterations, and fails if this is only one iteration
 MAX_PICTURES = 12
 MIN_SCORE = 0.4  # detections with lower scores are not drawn
 MAX_LOG_INTERVAL = 50  # iterations, as in the config
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import rotated_atss.detection.engine.runner  # noqa: F401  # reports a missing package before the scenes are rendered
+    import rotated_atss.detection.engine.runner  # noqa: F401  # fails for a missing package before the scenes are rendered
     from rotated_atss.synthetic import generate_splits
     from rotated_atss.tiling.split import split_dota
     from rotated_atss.tiling.split_settings import SplitSettings
@@ -80,10 +80,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _claim_folder(out: Path) -> None:
-    """Mark the output folder as that of a demo, whose files later demos replace.
+    """Mark the output folder as the output of a demo. A later demo may then replace its files.
 
     Raises:
-        UserError: The folder has files, but not the mark of an earlier demo; nothing is written then.
+        UserError: The path is a file, or a folder that has files but not the mark of an earlier demo. In both cases,
+            nothing is written.
     """
     hint = "choose a new or empty folder: --out DIR"
     if out.exists() and not out.is_dir():
@@ -116,7 +117,7 @@ def _train(args: argparse.Namespace, data_roots: Mapping[str, str]) -> Path:
     )
     try:
         folder = train(CONFIG, options)
-    except TerminatedError as error:  # advises to continue with --resume, an option of train
+    except TerminatedError as error:  # Its note advises --resume, which is not an option of demo.
         raise TerminatedError(error.signal, "run the demo again; it starts at the beginning") from error
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
@@ -143,7 +144,7 @@ def _test(args: argparse.Namespace, checkpoint: Path, data_roots: Mapping[str, s
 
 
 def _schedule_options(args: argparse.Namespace) -> dict[str, int]:
-    """Return the config values for ``--iterations``. A short run logs more often, for at least ten lines."""
+    """Return the config values for ``--iterations``. A short run logs more often, to log at least ten times."""
     if args.iterations is None:
         return {}
     return {

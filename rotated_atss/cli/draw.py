@@ -97,9 +97,10 @@ def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:
 
     check_output_folders([args.out], args.images)
     reject_overlapping_output(args.out, [folder for folder in (args.labels, args.detections) if folder])
-    # The name of a cropped picture contains the region, which is known only once the image is open.
-    for path in () if is_cropped(args) else paths:
-        check_overwritable(picture_path(args.out, path))
+    # The name of a cropped picture contains the region, which is known only after the image has been opened.
+    if not is_cropped(args):
+        for path in paths:
+            check_overwritable(picture_path(args.out, path))
 
 
 def _read_sources(args: argparse.Namespace, paths: Sequence[Path]) -> tuple[list[LayerSource], list[LayerSource]]:
@@ -113,7 +114,7 @@ def _read_sources(args: argparse.Namespace, paths: Sequence[Path]) -> tuple[list
 
 
 def _print_missing_images(sources: Sequence[LayerSource], paths: Sequence[Path], folder: str) -> None:
-    """Print how many of the images with detections are in the folder, if some are not."""
+    """If some images with detections are missing in the folder, print how many of the images it contains."""
     ids = {image_id for source in sources for image_id in source.image_ids}
     num_found = len(ids & {path.stem for path in paths})
     if num_found < len(ids):
@@ -131,14 +132,15 @@ def _draw_image(
     from rotated_atss.io.image_reader import open_image
     from rotated_atss.visualization.palettes import class_styles
 
-    has_plain_labels = bool(detection_sources)  # white, so that they differ from the detections
-    layers = [replace(source.get_layer(path), plain=has_plain_labels) for source in label_sources]
+    # Plain labels are white. Labels are plain only if they must be distinguished from detections.
+    draw_plain_labels = bool(detection_sources)
+    layers = [replace(source.get_layer(path), plain=draw_plain_labels) for source in label_sources]
     layers += [source.get_layer(path) for source in detection_sources]
     sources = (*label_sources, *detection_sources)
     styles = class_styles((name for source in sources for name in source.present_classes), args.palette)
     layers = [replace(layer, styles=add_crowd_styles(styles)) for layer in layers]
     with open_image(path, args.pixels) as image:
-        # before the classes are selected, because --object counts the boxes of all classes
+        # The window is found before the classes are selected, because --object counts the boxes of all classes.
         window = find_window(args, (image.width, image.height), layers, MAX_PICTURE_PIXELS)
         if classes is not None:
             layers = [select_boxes(layer, classes) for layer in layers]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HELP = (
     "Compute the average precision (AP) of detections on full images, given as Task1 files, with the rules of DOTA or "
-    "of another dataset. With --coco-annotations: COCO's twelve metrics of a results JSON."
+    "of another dataset. With --coco-annotations: COCO's twelve metrics for a results JSON."
 )
 
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    # the options of add_report_arguments, None if they are not given
+    # These are the options of add_report_arguments. An option that is not given is None.
     report_options = ("images", "score", "baseline", "max_images", "assignment")
     given = [name for name in report_options if getattr(args, name) is not None]
     if given and args.report is None:
@@ -67,11 +67,11 @@ def _run_task1(args: argparse.Namespace) -> int:
     from rotated_atss.dota.detections import list_task1_files
     from rotated_atss.io.files import write_json
 
-    classes = resolve_classes(args.classes or args.dataset)  # resolves class lists and names of datasets
+    classes = resolve_classes(args.classes or args.dataset)  # a dataset name stands for its classes
     _check_outputs(args, list_task1_inputs(args))
     evaluation = evaluate_task1(args, classes)
     print(format_table(evaluation.result))
-    if evaluation.unevaluated_classes:  # only with --classes; else they are errors
+    if evaluation.unevaluated_classes:  # This needs --classes; without it, further classes are an error.
         print(f"classes not evaluated (not in --classes): {printable(', '.join(evaluation.unevaluated_classes))}")
     task1_files = list_task1_files(args.detections)
     num_objects = {name: result.npos for name, result in evaluation.result.per_class.items()}
@@ -93,7 +93,7 @@ def _run_task1(args: argparse.Namespace) -> int:
 
 
 def _find_images_without_detections(evaluation: Task1Evaluation, classes: Collection[str]) -> list[str]:
-    """Return the ids of the images with objects of the evaluated classes, on which nothing was detected."""
+    """Return the ids of the images that have objects of the evaluated classes, but no detections."""
     detected = {image for detections in evaluation.detections.values() for image in detections.images}
     return [
         image

@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--calibration", metavar="DIR",
-        help="folder of images or tiles like those to predict on, from which the int8 scales are computed",
+        help="folder of images or tiles from which the int8 scales are computed. They should resemble the images on "
+        "which the model is used",
     )  # fmt: skip
     add_cfg_options(parser)
 
@@ -53,8 +54,7 @@ def _check_arguments(args: argparse.Namespace, checkpoint: str) -> None:
     """Check all arguments that can be checked before torch is imported."""
     from rotated_atss.io.files import check_writable, reject_overlapping_output
 
-    outputs = {"--onnx": args.onnx, "--torch-export": args.torch_export}
-    if not any(outputs.values()):
+    if not args.onnx and not args.torch_export:
         raise UserError("no output: give --onnx FILE or --torch-export FILE")
     if (args.precision == "int8") != (args.calibration is not None):
         raise UserError("--precision int8 and --calibration DIR need each other")
@@ -62,10 +62,9 @@ def _check_arguments(args: argparse.Namespace, checkpoint: str) -> None:
         raise UserError(f"--precision {args.precision} applies only to the ONNX file: add --onnx FILE")
     if args.calibration is not None and not Path(args.calibration).is_dir():
         raise UserError("no such folder of images", where=args.calibration)
-    for option, path in outputs.items():
+    for option, path, suffix in (("--onnx", args.onnx, ".onnx"), ("--torch-export", args.torch_export, ".pt2")):
         if path is None:
             continue
-        suffix = {"--onnx": ".onnx", "--torch-export": ".pt2"}[option]
         if Path(path).suffix.lower() != suffix:
             raise UserError(f"the file must end in {suffix}, got {Path(path).name}", where=option)
         reject_overlapping_output(path, [checkpoint])

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _describe_unwritten(result: ShardMerge, out: str, seconds: float) -> str:
-    """Explain why a shard has not written the merged files: all were written before, or other shards still run."""
+    """Explain why a shard has not written the merged files: they exist already, or other shards are not finished."""
     if result.was_finished:
         return f"{out}: this merge is complete; nothing to do"
     return format_unfinished(result.unfinished, seconds, f"writes {out}")

@@ -49,11 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_publish_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a .pth or .safetensors file")
     parser.add_argument("folder", metavar="FOLDER", help="new folder, or folder with published models")
-    parser.add_argument("--name", metavar="NAME", help="name of the model (default: that of its config)")
+    parser.add_argument("--name", metavar="NAME", help="name of the model (default: the name of its config)")
     parser.add_argument("--license", required=True, metavar="TEXT", help="license of the weights, such as CC-BY-4.0")
     parser.add_argument("--source", required=True, metavar="TEXT", help="who publishes the model")
     parser.add_argument("--result", default="", metavar="TEXT", help="result of the model, with data and metric")
-    parser.add_argument("--config", metavar="CONFIG", help="config of the checkpoint, needed if it contains none")
+    parser.add_argument("--config", metavar="CONFIG", help="config of the model, needed if CHECKPOINT has none")
     add_safe_config_argument(parser)
 
 
@@ -88,7 +88,7 @@ def _download(args: argparse.Namespace) -> None:
     entry = find_entry(args.name, load_registry(args.registry))
     print(f"{entry.name}: {entry.source}, license {entry.license}", flush=True)
     path = fetch(entry)
-    if not is_usable(entry, path):  # it must be converted first; this imports MMDetection
+    if not is_usable(entry, path):  # The file must be converted, which imports MMDetection.
         from rotated_atss.cli.convert_checkpoint import print_conversion
         from rotated_atss.detection.engine.model_store import provide_model
 
@@ -162,7 +162,7 @@ def _publish(args: argparse.Namespace) -> None:
 
         info = describe_checkpoint(args.config, content, args.checkpoint)
     if info is None:
-        hint = "name its config with --config"
+        hint = "give the config of the checkpoint: --config CONFIG"
         raise UserError("the checkpoint has no model metadata", where=args.checkpoint, hint=hint)
     path = publish(
         args.folder, args.name or info.config_name, state_dict_of(content), info, license=args.license,

@@ -48,10 +48,11 @@ HELP = (
     "four corners; an input of evaluate, check-submission and draw) or in other formats (--format), and pictures to "
     "OUT/pictures/<image>.png. Gray, 16-bit and transparent images are converted to 8-bit color; all 16-bit images are "
     "scaled by the same factor. Unreadable images are reported and skipped; the exit code is then 2. All files are "
-    "moved to OUT at the end; pictures of an earlier run, and its files in other formats, are removed from OUT. To "
+    "moved to OUT at the end; pictures and files in other formats that an earlier run wrote are removed from OUT. To "
     "continue an interrupted run, repeat the command."
 )
-# arguments that do not identify a run: the result does not depend on them, or _describe_run describes the files instead
+# These arguments are not part of the description of a run. Either the result does not depend on them, or _describe_run
+# describes the files that they name.
 _NOT_DESCRIBED = {"inputs", "images", "out", "overwrite", "scheduler", "shard"}
 MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 
@@ -69,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", metavar="FILE",
         help="also write COCO results (horizontal boxes) to this file, with the image and category ids of "
-        "--coco-annotations. Without that option, new ids are listed in a file next to this one with the suffix "
-        ".ids.json; image ids are then the file names if all are different numbers, otherwise 1, 2, ...",
+        "--coco-annotations. Without that option, new ids are assigned and listed in a second file, FILE with the "
+        "suffix .ids.json; image ids are then the file names if these are different numbers, otherwise 1, 2, ...",
     )  # fmt: skip
     parser.add_argument(
         "--coco-annotations", metavar="JSON", help="instances JSON with the image and category ids for --json"
@@ -82,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config, checkpoint, (args.images,) = split_model_arguments(args.inputs, num_others=1)
-    find_images(args.images)  # reports a wrong path before the cluster is contacted and other arguments are checked
+    find_images(args.images)  # The error for a wrong path comes first, before the cluster is contacted.
     started = time.perf_counter()
     if args.scheduler is not None:
         config, checkpoint = _prepare_cluster(config, checkpoint, args)
@@ -109,14 +110,15 @@ def _predict_images(
     paths: Sequence[Path],
     args: argparse.Namespace,
 ) -> None:
-    """Detect objects on the images that are not finished yet, and write the results if no image is left."""
+    """Detect objects on the images that are not finished yet. Write the results if all images are then processed."""
     from rotated_atss.coco.results_file import ids_path
     from rotated_atss.dota.detections import task1_path
     from rotated_atss.tiling.predict import resolve_tiling
 
     tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
     _print_metadata(detector, model.checkpoint, tiling)
-    # predict_file expects the resolved values of resolution and pixels; the run is described by the original ones
+    # predict_file expects the resolved values of resolution and pixels. They are resolved only here, because the
+    # description of the run, which is complete now, contains the values of the command line.
     args.resolution = resolve_target_resolution(args.resolution, detector.info, model.checkpoint)
     classes = select_classes(args.classes, detector.classes)
     reject_stale_detections(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))
@@ -130,7 +132,7 @@ def _predict_images(
     if num_finished:
         print(f"continuing: {num_finished} of {count_of(len(shard_paths), 'image')} finished")
     print(_format_plan(unfinished, tiling, is_resampled=args.resolution is not None), flush=True)
-    # ImageRecords instead of files, because the workers of a cluster receive a pickled copy
+    # The workers of a cluster receive a pickled copy of ImageRecords. PredictionFiles cannot be pickled.
     predict = partial(predict_file, ImageRecords(files.partial), tiling=tiling, classes=classes, args=args)
     if args.scheduler is None:
         process_images(unfinished, lambda path: predict(detector=detector, path=path), "predict")
@@ -179,7 +181,7 @@ def _print_result(files: PredictionFiles, paths: Sequence[Path], args: argparse.
 def _describe_run(
     args: argparse.Namespace, config: str | None, checkpoint: str, paths: Sequence[Path]
 ) -> dict[str, Any]:
-    """Describe everything that the result depends on. A run continues an interrupted run with the same description."""
+    """Describe everything that the result depends on, to find out whether a run can continue an interrupted run."""
     from rotated_atss import __version__
     from rotated_atss.io.run_state import describe_files
 
@@ -204,7 +206,7 @@ def _config_checksum(config: str) -> str:
 
 
 def _print_metadata(detector: LoadedDetector | GraphDetector, checkpoint: str, tiling: Tiling) -> None:
-    """Print the metadata of the model, and the window size and overlap if they differ from those in the metadata."""
+    """Print the metadata of the model. If window size or overlap differ from the metadata, print them as well."""
     from rotated_atss.tiling.predict import WHOLE_IMAGE
 
     if detector.info is None:

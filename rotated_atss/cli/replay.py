@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 HELP = (
     "Repeat a training step whose loss or gradient was not finite, from the file nonfinite_iter_N.pth of train. "
-    "Print the losses of the whole batch and of each image alone. The exit code is 0 if the losses, and any "
-    "gradients that are not finite, are reproduced, otherwise 1. No code that the file may contain is executed."
+    "Print the losses of the whole batch and of each image alone. The exit code is 0 if the repeated losses agree "
+    "with the recorded losses, and if recorded gradients that are not finite occur again; otherwise it is 1. No code "
+    "that the file may contain is executed."
 )
 _MAX_LISTED_WEIGHTS = 3  # number of weights that a line lists by name
 
@@ -55,7 +56,7 @@ def format_replay(result: Replay) -> list[str]:
     lines.append("each image alone:")
     lines += [_image_line(image, loss_names) for image in result.images]
     if not result.batch.is_finite and all(image.is_valid for image in result.images):
-        lines.append("each image alone has finite losses and gradients, the whole batch has not")
+        lines.append("each image alone has finite losses and gradients, but the whole batch does not")
     lines.append("the recorded step is " + ("reproduced" if result.is_reproduced else "not reproduced"))
     return lines
 
@@ -69,7 +70,7 @@ def _gradient_lines(step: str, weight_names: list[str]) -> list[str]:
 
     Args:
         step: "recorded" or "repeated".
-        weight_names: Names of these weights.
+        weight_names: Names of the weights whose gradients are not finite.
     """
     if not weight_names:
         return []
@@ -83,4 +84,5 @@ def _image_line(image: ImageResult, loss_names: list[str]) -> str:
     boxes = count_of(image.num_boxes, "box")
     if image.num_invalid_boxes:
         boxes += f" ({image.num_invalid_boxes} without area or not finite)"
-    return f"  {image.name}: {boxes}, {losses}{'' if image.is_valid else '  <- check this image'}"
+    mark = "" if image.is_valid else "  <- check this image"
+    return f"  {image.name}: {boxes}, {losses}{mark}"

@@ -13,9 +13,9 @@ from rotated_atss.cli._report_options import (
 from rotated_atss.errors import UserError
 
 HELP = (
-    "Write a report of detections as pages that open without a network, with JSON and CSV tables: AP, precision and "
-    "recall per class, curves, confusion matrix, kinds of errors, AP by size, aspect ratio, angle and density, "
-    "calibration, and counts per image. With --json: render the pages of an earlier report again."
+    "Write a report of detections as pages that open without a network connection, with JSON and CSV tables: AP, "
+    "precision and recall per class, curves, confusion matrix, kinds of errors, AP by size, aspect ratio, angle and "
+    "density, calibration, and counts per image. With --json: render the pages of an earlier report again."
 )
 
 
@@ -38,15 +38,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _render_again(args: argparse.Namespace) -> int:
-    """Write the pages of the report in ``args.json`` without computing its figures again."""
+    """Write the pages of the report in ``args.json`` from its recorded results, without evaluating again."""
     from rotated_atss.report.build import render_report
     from rotated_atss.report.report_file import read_report
 
-    # options that do not apply to a finished report; all are None by default
+    # These options do not apply to an earlier report. All of them are None by default.
     inapplicable = ("detections", "labels", "coco_annotations", "images", "max_images", "score", "assignment")
     given = [name for name in inapplicable if getattr(args, name) is not None]
     if given:
-        raise UserError(f"--{given[0].replace('_', '-')} does not apply with --json, which has all figures")
+        option = f"--{given[0].replace('_', '-')}"
+        raise UserError(f"{option} does not apply with --json, which already contains all results")
     reject_rule_arguments(args, "--json")
     prepare_report_options(args, args.out, inputs=[args.json])  # replaces the path args.baseline with its content
     print(f"report: {render_report(read_report(args.json), args.out, args.baseline)}")

@@ -33,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--labels", metavar="FILE|DIR",
-        help="DOTA label file of the image, folder of such files, or COCO instances JSON (default: the file of the "
-        "same name in ../labelTxt, or in the folder of the image)",
+        help="DOTA label file of the image, folder of such files, or COCO instances JSON (default: the label "
+        "file with the image's name, in ../labelTxt or in the folder of the image)",
     )  # fmt: skip
     parser.add_argument("--data", metavar="DIR", help="dataset folder with images and labelTxt, as split writes it")
     parser.add_argument("--out", metavar="PNG", help="draw a picture of all objects, or with --object of that object")
-    parser.add_argument("--json", metavar="FILE", help="write the table, and with --object its trace, to this file")
+    parser.add_argument("--json", metavar="FILE", help="write the table, and with --object the trace, to this file")
     add_cfg_options(parser)
 
 
@@ -87,10 +87,14 @@ def _check_object_index(object_index: int | None, num_objects: int) -> None:
 def _prepare_assignment(
     cfg: Config, objects: LabeledObjects, image_wh: tuple[int, int]
 ) -> tuple[ImageAssignment, list[str]]:
-    """Prepare the assignment of an image; also return the class names of the objects that are not ignored.
+    """Prepare the assignment of an image.
 
     As in training, the options ``difficult`` and ``difficult_from`` of the config's training set determine which
     difficult objects are dropped or ignored.
+
+    Returns:
+        assignment: The assignment. Its ``inputs.gt_boxes`` do not include dropped and ignored objects.
+        names: Class names of ``inputs.gt_boxes``.
     """
     import torch
 
@@ -102,7 +106,7 @@ def _prepare_assignment(
     dataset: dict[str, Any] = next(innermost_dataset_cfgs(train_loader.get("dataset")), {})
     rule = dataset.get("difficult", "keep")  # what happens to difficult objects: keep, ignore or drop
     lowest_flag = dataset.get("difficult_from", 1)  # objects with at least this flag are difficult
-    # CROWD is a flag above those of DOTA (0, 1, 2)
+    # CROWD is greater than the difficult flags of DOTA (0, 1, 2).
     is_difficult = [lowest_flag <= flag < CROWD for flag in objects.difficult]
     rows = [row for row, difficult in enumerate(is_difficult) if not (difficult and rule == "drop")]
     is_ignored = [objects.difficult[row] == CROWD or (is_difficult[row] and rule == "ignore") for row in rows]
@@ -122,7 +126,7 @@ def _compute_traces(assignment: ImageAssignment, object_index: int | None) -> di
     For oriented boxes, the variants are the kinds of boxes whose IoU is computed, "hbb" and "obb". For horizontal
     boxes, the only variant is "config", the assigner as configured.
 
-    Without an object, or if the assigner is not ATSS, there are no traces.
+    If ``object_index`` is None or the assigner is not ATSS, there are no traces.
     """
     if object_index is None or not assignment.is_atss:
         return {}
@@ -159,7 +163,7 @@ def _print_assignment(
         return
     print(f"object {args.object}: {names[args.object]}")
     if not traces:
-        print(f"{type(assignment.assigner).__name__} is not ATSS, so there is no trace: --out shows its positives")
+        print(f"{type(assignment.assigner).__name__} is not ATSS, so there is no trace: --out draws the positives")
     for variant, trace in traces.items():
         print(f"\n{variant_title(assignment, variant)}")
         print(*format_trace(trace, assignment.strides), sep="\n")

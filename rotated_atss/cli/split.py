@@ -27,8 +27,8 @@ HELP = "Split raw images and labels into tiles: images/, labelTxt/ and manifest.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options.
 
-    Options for ``SplitSettings`` that the user does not give are absent from the parsed arguments, so that the values
-    of the preset, or without a preset the defaults of ``SplitSettings``, apply.
+    Options for ``SplitSettings`` that the user does not give are absent from the parsed arguments. They get the values
+    of the preset; without a preset, the defaults of ``SplitSettings``.
     """
     _add_folders(parser)
     _add_windows(parser)
@@ -79,9 +79,10 @@ def _build_split_arguments(args: argparse.Namespace) -> dict[str, Any]:
     from rotated_atss.tiling.split_settings import SplitSettings
 
     setting_names = [field.name for field in fields(SplitSettings)]
-    settings = {name: getattr(args, name) for name in setting_names if hasattr(args, name)}  # only those that are given
-    pixel_options = asdict(parse_pixel_options(args))  # bits, scaling and bands, also those that are not given
-    # replace the strings from the command line with the parsed values
+    settings = {name: getattr(args, name) for name in setting_names if hasattr(args, name)}
+    # In settings, the pixel options (bits, scaling, bands) are still strings. They are replaced with parsed values, but
+    # options that are not given are not added.
+    pixel_options = asdict(parse_pixel_options(args))
     settings |= {name: value for name, value in pixel_options.items() if name in settings}
     options = {
         "images": args.images,
@@ -113,7 +114,7 @@ def _merge_with_preset(
         options: Arguments of ``split_dota`` from the command line.
         settings: Values of ``SplitSettings`` from the command line.
     """
-    if "sizes" in settings and "gaps" not in settings:  # keep the ratio of gap to size of the preset
+    if "sizes" in settings and "gaps" not in settings:  # keep the preset's ratio of gap to size
         preset_size, preset_gap = preset.settings.sizes[0], preset.settings.gaps[0]
         settings = {**settings, "gaps": [size * preset_gap // preset_size for size in settings["sizes"]]}
     images, labels = preset.folders(args.data_root)
@@ -141,7 +142,7 @@ def _print_continuation(num_finished: int, num_images: int) -> None:
 
 
 def _format_class_table(classes: Mapping[str, tuple[int, int]]) -> str:
-    """Format the numbers of objects in the images and in the tiles per class as a table."""
+    """Format a table with one row per class: the number of objects in the images, and the number in the tiles."""
     rows = [
         ("class", "objects", "in tiles"),
         *((printable(name), *map(str, counts)) for name, counts in classes.items()),
@@ -150,7 +151,7 @@ def _format_class_table(classes: Mapping[str, tuple[int, int]]) -> str:
 
 
 def _format_first(objects: Sequence[str]) -> str:
-    """Join the first ``_MAX_LISTED`` objects for a message, followed by the number of the others."""
+    """Join the first ``_MAX_LISTED`` objects for a message, followed by the number of objects that are not listed."""
     num_others = len(objects) - _MAX_LISTED
     return ", ".join(objects[:_MAX_LISTED]) + (f" and {num_others} more" if num_others > 0 else "")
 
@@ -193,16 +194,16 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
     folders.add_argument(
         "--data-root", metavar="FOLDER",
         help="with --preset: folder of the dataset; for DOTA, it contains {train,val,test}/{images,labelTxt} (default: "
-        "that of the preset, such as data/DOTA)",
+        "the folder in the preset, such as data/DOTA)",
     )  # fmt: skip
     folders.add_argument("--images", action="extend", nargs="+", metavar="FOLDER", help="image folders; repeatable")
     folders.add_argument(
         "--labels", action="extend", nargs="+", metavar="FOLDER",
-        help="label folder (labelTxt) of each image folder, or label file such as a GeoPackage in map coordinates, in "
-        "the order of --images; omit for a test set",
+        help="for each folder of --images, in the same order: label folder (labelTxt) or label file, such as a "
+        "GeoPackage in map coordinates; omit for a test set",
     )  # fmt: skip
     _add_label_reading(folders)
-    folders.add_argument("--out", metavar="FOLDER", help="output folder, new or empty (default: that of the preset)")
+    folders.add_argument("--out", metavar="FOLDER", help="output folder, new or empty (default: the preset's)")
     folders.add_argument(
         "--overwrite", action="store_true",
         help="replace an earlier split in --out (default: an unfinished split with the same options is continued)",
@@ -213,7 +214,8 @@ def _add_label_reading(folders: argparse._ArgumentGroup) -> None:
     """Add the options for the format of the labels, and for the selection of images, labels and classes."""
     folders.add_argument(
         "--label-format", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
-        help="format of --labels: auto (default), which recognizes it from the files, or a format of convert-labels",
+        help="format of --labels: a format of convert-labels, or auto, which recognizes the format from the files "
+        "(default: auto)",
     )  # fmt: skip
     folders.add_argument(
         "--image-list", action="extend", nargs="+", metavar="FILE",
@@ -225,13 +227,13 @@ def _add_label_reading(folders: argparse._ArgumentGroup) -> None:
     add_classes_argument(
         folders,
         "class list of the labels",
-        "those of the preset; without --preset, all classes are accepted",
+        "the classes of the preset; without --preset, all classes are accepted",
         "Other classes are an error",
     )
     folders.add_argument(
         "--class-map", metavar="OLD=NEW,...",
-        help="rename classes. OLD= drops a class; *=NEW renames all classes that are not listed, *=* keeps their "
-        "names. Without *, a class that is not listed is an error. --classes lists the new names",
+        help="rename classes. OLD= drops a class; *=NEW renames all classes that are not listed; *=* keeps the "
+        "names of these classes. Without *, a class that is not listed is an error. --classes lists the new names",
     )  # fmt: skip
     folders.add_argument(
         "--fit-polygons", action="store_true",
@@ -276,8 +278,8 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     windows.add_argument(
         "--image-ratio", type=float, metavar="FRACTION",
-        help="drop windows if the image fills at most this fraction of them; if all would be dropped, keep those with "
-        f"the largest filled fraction (default: {defaults.image_ratio})",
+        help="drop a window if the image fills at most this fraction of it; if all windows of an image would be "
+        f"dropped, keep those with the largest filled fraction (default: {defaults.image_ratio})",
     )  # fmt: skip
 
 

@@ -121,7 +121,7 @@ def test_file_without_a_record(tmp_path, user_error):
     path, _ = save_weights(tmp_path / "a", {"w": torch.ones(1)}, {"epoch": 12})
     assert f"{path}: the file has no model metadata" in user_error("models", "info", path)
     line = user_error("models", "publish", path, tmp_path / "out", *LEGAL)
-    assert f"{path}: the checkpoint has no model metadata (name its config with --config)" in line
+    assert f"{path}: the checkpoint has no model metadata (give the config of the checkpoint: --config CONFIG)" in line
     assert not (tmp_path / "out").exists()
 
 

@@ -59,7 +59,7 @@ def test_same_resolution_is_not_resampled(run, image, capsys):
 def test_unknown_resolutions_are_errors(run, image, tmp_path, capsys):
     assert run(image, "--resolution", "match") == 2
     assert (
-        "model.pth: the model metadata has no ground resolution of the training images (give it"
+        "model.pth: the model metadata has no ground resolution of the training images (give a number"
         in capsys.readouterr().err
     )
     for text in ("0", "-1", "nan", "inf", "fine"):

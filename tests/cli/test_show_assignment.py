@@ -88,7 +88,7 @@ def test_another_assigner_has_an_overview_and_no_trace(tiles, capsys):
     pytest.importorskip("matplotlib")
     out = tiles.parent / f"{tiles.name}_m.png"
     printed = show(capsys, MAX_IOU, TILE, "--data", tiles, "--object", 0, "--out", out)
-    assert "RotatedMaxIoUAssigner is not ATSS, so there is no trace: --out shows its positives" in printed
+    assert "RotatedMaxIoUAssigner is not ATSS, so there is no trace: --out draws the positives" in printed
     assert cv2.imread(str(out)) is not None
 
 

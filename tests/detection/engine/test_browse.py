@@ -191,7 +191,7 @@ def test_user_errors(tiles, tmp_path, capsys):
     assert "no such file or folder" in error(PUBLISHED, "--data", tmp_path / "gone")
     assert "--number must be at least 1, got 0" in error(PUBLISHED, *data, "--number", "0")
     assert "--start must be at least 0, got -1" in error(PUBLISHED, *data, "--start", "-1")
-    assert "--start must be below the number of images, 5, got 9" in error(PUBLISHED, *data, "--start", "9")
+    assert "--start must be less than the number of images (5), got 9" in error(PUBLISHED, *data, "--start", "9")
     assert "the output overlaps the input" in error(PUBLISHED, "--data", tiles, "--out", tiles / "images")
     assert "this config has no val_dataloader" in error("rotated_atss_obb_r18_demo_le90", *data, "--split", "val")
     assert "unknown class" in error(PUBLISHED, *data, "--classes", "car,boat")
