@@ -25,7 +25,7 @@ class PriorPairs:
         return values[self.image_index, self.prior_index]
 
     def gather_priors(self, priors: Tensor) -> Tensor:
-        """Select the priors (P, 5) of the pairs from (A, 5) shared by all images, or from (B, A, 5)."""
+        """Select the priors of the pairs, (P, 5), from one set for all images, (A, 5), or one per image, (B, A, 5)."""
         return priors[self.prior_index] if priors.ndim == 2 else self.gather(priors)
 
 
@@ -50,11 +50,12 @@ def best_candidates(
         scores: (B, A, C) of B images, A priors and C classes. The priors are sorted by level.
         level_sizes: Number of priors per level.
         score_thr: Pairs need a score above this value.
-        nms_pre: Maximum number of pairs kept per level and image; all if not positive.
+        nms_pre: Maximum number of pairs kept per level and image. 0 or a negative value keeps all pairs.
         ranking: (B, A, C) scores that rank the pairs above the threshold. None ranks them by ``scores``.
 
     Returns:
-        The candidates, with the scores by which they were ranked. Equal scores keep the order of the priors.
+        The candidates, with the scores by which they were ranked. Candidates with equal scores keep the order of the
+        priors.
 
     Example:
         >>> import torch
@@ -65,10 +66,13 @@ def best_candidates(
         ([0, 1, 2], [0, 1, 0])
     """
     num_classes = scores.shape[2]
-    flat_index = torch.nonzero((scores > score_thr).flatten()).squeeze(1)  # twice as fast as nonzero of (B, A, C)
+    # nonzero is twice as fast on the flattened mask as on the (B, A, C) mask
+    flat_index = torch.nonzero((scores > score_thr).flatten()).squeeze(1)
     rank_score = (scores if ranking is None else ranking).flatten()[flat_index]
-    label, row = flat_index % num_classes, flat_index.div(num_classes, rounding_mode="floor")  # row of (B * A, C)
-    image_index, prior_index = row.div(scores.shape[1], rounding_mode="floor"), row % scores.shape[1]
+    label = flat_index % num_classes
+    row = flat_index.div(num_classes, rounding_mode="floor")  # row index of the scores viewed as (B * A, C)
+    num_priors = scores.shape[1]
+    image_index, prior_index = row.div(num_priors, rounding_mode="floor"), row % num_priors
     level_ends = torch.tensor(level_sizes, device=scores.device).cumsum(0)
     level = torch.searchsorted(level_ends, prior_index, right=True)
     group = image_index * len(level_sizes) + level  # one group per image and level
@@ -118,12 +122,14 @@ def suppress_candidates(
         >>> from rotated_atss.ops.candidates import Candidates, suppress_candidates
         >>> boxes = torch.tensor([[10.0, 10.0, 8.0, 4.0, 0.0]]).repeat(2, 1)
         >>> image_index, labels, scores = torch.tensor([0, 0]), torch.tensor([1, 1]), torch.tensor([0.5, 0.75])
-        >>> suppress_candidates(boxes, Candidates(image_index, torch.tensor([3, 7]), labels, scores), 2, 0.1, 100)
+        >>> candidates = Candidates(image_index, torch.tensor([3, 7]), labels, scores)
+        >>> suppress_candidates(boxes, candidates, num_classes=2, iou_threshold=0.1, max_per_image=100)
         tensor([1])
     """
     # a different label per image and class, so that one NMS call serves the batch
     offset_labels = candidates.image_index * num_classes + candidates.labels
-    keep = rotated_nms(boxes, candidates.scores, offset_labels, iou_threshold)  # by descending score over all images
+    keep = rotated_nms(boxes, candidates.scores, offset_labels, iou_threshold)
+    # rotated_nms sorts by descending score over all images, and a stable sort by image keeps this order per image
     keep = keep[candidates.image_index[keep].argsort(stable=True)]
     return keep[rank_within_groups(candidates.image_index[keep]) < max_per_image]
 

@@ -14,7 +14,7 @@ def centerness(points: Tensor, boxes: Tensor, frame: str = "hbb") -> Tensor:
     """Compute the centerness ``sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b))`` of points in oriented boxes.
 
     ``l``, ``t``, ``r`` and ``b`` are the distances of a point from the left, top, right and bottom side of the box that
-    ``frame`` selects; they are negative outside the box.
+    ``frame`` selects. A distance is negative if the point lies beyond that side.
 
     Args:
         points: (..., 2) in pixels.
@@ -44,8 +44,9 @@ def centerness(points: Tensor, boxes: Tensor, frame: str = "hbb") -> Tensor:
         cos, sin = boxes[..., 4].cos(), boxes[..., 4].sin()
         dx, dy = (points - boxes[..., :2]).unbind(-1)
         point_in_frame = torch.stack((dx * cos + dy * sin, dy * cos - dx * sin), -1)
-        left_top, right_bottom = boxes[..., 2:4] / 2 + point_in_frame, boxes[..., 2:4] / 2 - point_in_frame
+        half_sides = boxes[..., 2:4] / 2
+        left_top, right_bottom = half_sides + point_in_frame, half_sides - point_in_frame
     smaller, larger = torch.minimum(left_top, right_bottom), torch.maximum(left_top, right_bottom)  # (..., 2)
-    # clamped to 0 per axis, because the product of two negative ratios would be positive
+    # The ratio of each axis is clamped to 0, because the product of two negative ratios would be positive.
     ratio = smaller.clamp(min=0) / larger.clamp(min=torch.finfo(larger.dtype).tiny)
     return ratio.prod(-1).sqrt()

@@ -1,4 +1,4 @@
-"""Fallback to the CPU where a device has no float64."""
+"""Fallback to the CPU for devices that do not support float64."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ DEVICES_WITHOUT_FLOAT64 = ("mps",)
 
 
 def cpu_if_no_float64(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Decorate a function to run on the CPU if the device of its tensors has no float64, and move its results back.
+    """Decorate a function to run on the CPU if the device of its tensors does not support float64.
+
+    The results are moved back to the device of the first tensor among the arguments.
 
     Args:
-        function: Function that computes in float64 and returns a tensor or a tuple of tensors, which must have another
-            dtype to be moved back. Tensors among its arguments are moved, but not those in lists or other containers.
+        function: Function that computes in float64 and returns a tensor or a tuple of tensors. The returned tensors
+            must not be float64, because they could not be moved back. Only tensors that are arguments themselves are
+            moved; tensors inside lists or other containers are not.
 
     Example:
         >>> import torch

@@ -1,4 +1,7 @@
-"""Deformable convolution built from standard operators, for exported models: few runtimes have an operator for it."""
+"""Deformable convolution built from standard operators.
+
+Exported models use it because few runtimes have an operator for deformable convolution.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,15 @@ def deform_conv2d_by_sampling(
 ) -> Tensor:
     """Compute a modulated deformable convolution by bilinear sampling and a 1x1 convolution.
 
-    The result is that of ``torchvision.ops.deform_conv2d``. The sampled features take K times the memory of the
-    features, where K is the number of kernel positions (9 for a 3x3 kernel).
+    The result equals that of ``torchvision.ops.deform_conv2d``. The sampled features take K times as much memory as
+    ``features``, where K is the number of kernel positions (9 for a 3x3 kernel).
 
     Args:
         features: (B, C, H, W).
-        offset: (B, 2 * D * K, H', W'), one (dy, dx) for each of D offset groups of channels and each kernel position,
-            in cells of the features.
-        mask: (B, D * K, H', W'), factor of the sampled value for each offset group and kernel position.
+        offset: (B, 2 * D * K, H', W'), in feature map cells. The channels are divided into D offset groups; each group
+            has one (dy, dx) per kernel position.
+        mask: (B, D * K, H', W'), the factor by which sampled values are multiplied, per offset group and kernel
+            position.
         weight: (O, C / G, kernel height, kernel width) for O output channels and G groups of the convolution.
         bias: (O,).
         stride: Step of the kernel, in cells.
@@ -40,7 +44,7 @@ def deform_conv2d_by_sampling(
     Example:
         >>> features, weight = torch.arange(9.0).view(1, 1, 3, 3), torch.ones(1, 1, 1, 1)
         >>> offset = torch.zeros(1, 2, 3, 3)
-        >>> offset[:, 1] = 0.5  # half a cell to the right; outside the map is 0
+        >>> offset[:, 1] = 0.5  # half a cell to the right; values outside the map are 0
         >>> deform_conv2d_by_sampling(features, offset, torch.ones(1, 1, 3, 3), weight)
         tensor([[[[0.5000, 1.5000, 1.0000],
                   [3.5000, 4.5000, 2.5000],
@@ -60,7 +64,8 @@ def deform_conv2d_by_sampling(
     kernel_x = (arange(kernel_width) * dilation).repeat(kernel_height).view(-1, 1, 1)
     y = offset[:, :, 0] + kernel_y + (arange(out_height) * stride - padding).view(-1, 1)  # (B * D, K, H', W')
     x = offset[:, :, 1] + kernel_x + arange(out_width) * stride - padding
-    # in grid_sample, -1 and 1 are the outer edges of the map; integers in x and y are centers of cells, hence the + 1
+    # grid_sample places the outer edges of the map at -1 and 1. An integer x or y is the center of a cell, half a cell
+    # from its edge; in units of half cells, its distance from the edge of the map is 2x + 1.
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), -1)
     sampled = F.grid_sample(
         features.reshape(batch * num_offset_groups, channels // num_offset_groups, height, width),

@@ -20,8 +20,8 @@ from torch import Tensor
 from rotated_atss.ops.boxes import HALF_PI, LONG_EDGE_START, check_angle_version, normalize_obb
 from rotated_atss.ops.dtypes import upcast
 
-# Default bound of abs(dw) and abs(dh) in decoding, as in MMDetection: a side of the box is 1/62.5 to 62.5 times as long
-# as that of the prior.
+# Default bound of abs(dw) and abs(dh) in decoding, as in MMDetection. It limits each side of the box to 1/62.5 to 62.5
+# times the corresponding side of the prior.
 MAX_LOG_RATIO = abs(math.log(16 / 1000))
 
 
@@ -65,8 +65,8 @@ def encode_deltas(
         priors: (..., 5) with positive sizes.
         boxes: (..., 5) with positive sizes, in any angle version.
         angle_version: Angle version in which the boxes are regressed.
-        edge_swap: Swap width and height of the box if its height is closer in direction to the width of the prior. Then
-            ``|dangle| <= pi/4`` before the division by ``norm_factor``.
+        edge_swap: Swap width and height of the box if the direction of its height is closer to the prior's width than
+            the direction of its width is. Then ``|dangle| <= pi/4`` before the division by ``norm_factor``.
         proj_xy: Express the offset of the center along the prior's axes instead of the image's.
         norm_factor: Divide the angle's delta by ``norm_factor * pi``. None keeps radians.
 
@@ -89,6 +89,7 @@ def encode_deltas(
         dx, dy = cos * dx + sin * dy, cos * dy - sin * dx
     d_angle = wrap_angle(g_angle - p_angle, angle_version)
     if edge_swap:
+        # the same box with width and height swapped has an angle that differs by pi/2
         swapped_angle = wrap_angle(g_angle - p_angle + HALF_PI, angle_version)
         swap = d_angle.abs() >= swapped_angle.abs()
         gw, gh = torch.where(swap, gh, gw), torch.where(swap, gw, gh)
@@ -108,16 +109,19 @@ def decode_deltas(
     max_log_ratio: float = MAX_LOG_RATIO,
     normalize: bool = True,
 ) -> Tensor:
-    """Decode boxes from priors and deltas: the inverse of :func:`encode_deltas`, with or without edge swap.
+    """Decode boxes from priors and deltas: the inverse of :func:`encode_deltas`.
+
+    Deltas that were encoded with ``edge_swap`` need no option, because normalization undoes the swap.
 
     Args:
         priors: (..., 5).
         deltas: (..., 5). Half precision is decoded in float32.
         angle_version: Angle version of the result, if ``normalize`` is set.
-        proj_xy: As in :func:`encode_deltas`.
-        norm_factor: As in :func:`encode_deltas`.
+        proj_xy: The value with which the deltas were encoded; see :func:`encode_deltas`.
+        norm_factor: The value with which the deltas were encoded; see :func:`encode_deltas`.
         max_log_ratio: ``dw`` and ``dh`` are clamped to ``[-max_log_ratio, max_log_ratio]``.
-        normalize: Normalize the boxes to the angle version. If False, their angle is that of the prior plus the delta.
+        normalize: Normalize the boxes to the angle version. If False, their angle is the prior's angle plus
+            the decoded angle delta.
 
     Returns:
         (..., 5) in float32 or float64.

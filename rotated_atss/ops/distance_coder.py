@@ -5,7 +5,7 @@ The encoding is that of FCOS (Tian et al., arXiv 1904.01355, equation 1). Boxes 
 box's own frame, and the angle relative to the prior is the fifth number.
 
 The unit is the prior's side divided by ``anchor_scale``. In the configs, this is the stride of the prior's level,
-because priors are ``anchor_scale`` strides wide.
+because the priors are squares whose side is ``anchor_scale`` strides.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def encode_distances(
         priors: (..., 5), or (..., 4) ``x1, y1, x2, y2``, with positive sizes.
         boxes: (..., 5) or (..., 4), the same format as ``priors``.
         angle_version: Angle version in which oriented boxes are regressed. None for horizontal boxes.
-        edge_swap: Swap width and height of the box if its height is closer in direction to the width of the prior. Then
-            the encoded angle is in [-pi/4, pi/4].
+        edge_swap: Swap width and height of the box if the direction of its height is closer to the prior's width than
+            the direction of its width is. Then the encoded angle is in [-pi/4, pi/4].
         anchor_scale: Side of a prior divided by the unit of the distances.
 
     Returns:
-        (..., 4) ``left, top, right, bottom``, or (..., 5) with the angle relative to the prior's in radians. A distance
-        is negative if the prior's center lies beyond that side.
+        (..., 4) ``left, top, right, bottom``, or (..., 5) with the angle in radians, relative to the prior's angle. A
+        distance is negative if the prior's center lies beyond that side.
 
     Example:
         >>> import torch
@@ -54,27 +54,30 @@ def encode_distances(
     priors = priors.to(boxes.dtype)
     w, h, d_angle = boxes[..., 2], boxes[..., 3], wrap_angle(boxes[..., 4] - priors[..., 4], angle_version)
     if edge_swap:
+        # the same box with width and height swapped has an angle that differs by pi/2
         swapped_angle = wrap_angle(d_angle + HALF_PI, angle_version)
         swap = d_angle.abs() >= swapped_angle.abs()
         w, h, d_angle = torch.where(swap, h, w), torch.where(swap, w, h), torch.where(swap, swapped_angle, d_angle)
-    angle = priors[..., 4] + d_angle  # of the box, modulo pi and after the edge swap
-    offset = _rotate((priors - boxes)[..., :2], -angle)  # position of the prior's center in the box's frame
-    half, unit = torch.stack((w, h), -1) / 2, priors[..., 2:4] / anchor_scale
-    distances = torch.cat((half + offset, half - offset), -1) / torch.cat((unit, unit), -1)
+    box_angle = priors[..., 4] + d_angle  # may differ from boxes[..., 4] by the edge swap and by a multiple of pi
+    offset = _rotate((priors - boxes)[..., :2], -box_angle)  # position of the prior's center in the box's frame
+    half_sides, unit = torch.stack((w, h), -1) / 2, priors[..., 2:4] / anchor_scale
+    distances = torch.cat((half_sides + offset, half_sides - offset), -1) / torch.cat((unit, unit), -1)
     return torch.cat((distances, d_angle[..., None]), -1)
 
 
 def decode_distances(
     priors: Tensor, distances: Tensor, angle_version: str | None = None, *, anchor_scale: float = 8.0
 ) -> Tensor:
-    """Decode boxes from priors and distances: the inverse of :func:`encode_distances`, with or without edge swap.
+    """Decode boxes from priors and distances: the inverse of :func:`encode_distances`.
+
+    Distances that were encoded with ``edge_swap`` need no option, because normalization undoes the swap.
 
     Args:
         priors: (..., 5) or (..., 4).
         distances: (..., 5) or (..., 4), as returned by :func:`encode_distances`. Half precision is decoded in float32.
             If the sum of two opposite distances is negative, the box's size in this direction is 0.
         angle_version: Angle version of the result. None for horizontal boxes.
-        anchor_scale: As in :func:`encode_distances`.
+        anchor_scale: The value with which the distances were encoded; see :func:`encode_distances`.
 
     Returns:
         Boxes in the format of ``priors``, in float32 or float64.

@@ -9,7 +9,7 @@ from rotated_atss.ops.checks import check_tensors
 
 
 def upcast(values: Tensor) -> Tensor:
-    """Convert half-precision and integer tensors to float32; float32 and float64 are returned unchanged.
+    """Convert a half-precision or integer tensor to float32, and return a float32 or float64 tensor unchanged.
 
     bfloat16 rounds angles near pi / 2 by up to 0.2 degrees, which is too coarse for geometry.
 

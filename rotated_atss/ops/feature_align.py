@@ -7,19 +7,22 @@ from torch import Tensor
 
 
 def sample_features(features: Tensor, points: Tensor) -> Tensor:
-    """Sample feature maps bilinearly, on any device, differentiable with respect to the features.
+    """Sample feature maps bilinearly.
+
+    The function runs on any device and is differentiable with respect to the features.
 
     Args:
         features: (B, C, H, W).
         points: (B, P, 2) ``x, y`` in cells; (0, 0) is the center of the first cell.
 
     Returns:
-        (B, C, P). Points up to one cell outside the map read its border, points further outside read 0.
+        (B, C, P). Points up to one cell outside the map get the value at the map's border. Points further outside get
+        0.
 
     Example:
         >>> import torch
         >>> from rotated_atss.ops.feature_align import sample_features
-        >>> features = torch.arange(6.0).view(1, 1, 2, 3)  # 0 1 2 / 3 4 5
+        >>> features = torch.arange(6.0).view(1, 1, 2, 3)  # rows 0 1 2 and 3 4 5
         >>> sample_features(features, torch.tensor([[[1.0, 0.0], [0.5, 0.5], [9.0, 0.0]]]))
         tensor([[[1., 2., 0.]]])
     """
@@ -62,11 +65,12 @@ def align_features(features: Tensor, boxes: Tensor, stride: float, *, transposed
         >>> import torch
         >>> from rotated_atss.ops import align_features
         >>> features = torch.arange(4.0).view(1, 1, 2, 2)
-        >>> boxes = torch.tensor([8.0, 0.0, 30.0, 10.0, 0.5]).expand(1, 4, 5)  # every box is centered on cell (1, 0)
+        >>> boxes = torch.tensor([8.0, 0.0, 30.0, 10.0, 0.5]).expand(1, 4, 5)  # all centers: column 1, row 0
         >>> align_features(features, boxes, stride=8)
         tensor([[[[1., 2.],
                   [3., 4.]]]])
     """
-    centers = boxes[..., :2].detach() / stride  # in cells; the pixel position (0, 0) is the center of the first cell
+    # R3Det places the center of cell (row i, column j) at pixel (j * stride, i * stride)
+    centers = boxes[..., :2].detach() / stride  # in cells
     sampled = sample_features(features, centers.flip(-1) if transposed else centers)
     return features + sampled.view_as(features)

@@ -5,7 +5,7 @@ Rotated NMS, polygon NMS and box voting use it. Boxes are numbered by rank, best
 
 Deciding box by box takes one step per box. A round decides many boxes at once: undecided boxes without an undecided
 suppressor are kept, and the boxes they suppress are removed. A few rounds decide nearly all boxes. The others form long
-chains of boxes that suppress each other, which :func:`greedy_keep` decides box by box.
+chains, in which each box is a possible suppressor of the next one; :func:`greedy_keep` decides them box by box.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import numpy as np
 
 from rotated_atss.ops.ragged import Array
 
-MAX_ROUNDS = 64  # more than most scenes need; long chains, which remain, are decided faster box by box
+# Most scenes need fewer rounds. If pairs remain after this many, they form long chains, for which deciding box by box
+# is faster than further rounds.
+MAX_ROUNDS = 64
 
 
 def greedy_keep(count: int, suppressors: np.ndarray, suppressed: np.ndarray) -> np.ndarray:
@@ -23,7 +25,8 @@ def greedy_keep(count: int, suppressors: np.ndarray, suppressed: np.ndarray) -> 
     Args:
         count: Number of boxes N.
         suppressors: (P,) int, ranks of the suppressing boxes.
-        suppressed: (P,) int, ranks of the boxes they suppress; ``suppressors < suppressed``.
+        suppressed: (P,) int, rank of the box that each suppressor suppresses. It is greater than the suppressor's rank,
+            because rank 0 is the best.
 
     Returns:
         (N,) bool.
@@ -45,10 +48,10 @@ def decide_in_rounds(
     """Decide boxes round by round, for NumPy arrays or torch tensors on any device.
 
     Args:
-        undecided: (N,) bool, all True; the results have its type and device.
-        suppressors: As in :func:`greedy_keep`.
-        suppressed: As in :func:`greedy_keep`.
-        max_rounds: Stop after this many rounds. After N rounds, no pairs remain.
+        undecided: (N,) bool, all True. The results are arrays or tensors as this argument is, on the same device.
+        suppressors: (P,) ranks of the suppressing boxes, see :func:`greedy_keep`.
+        suppressed: (P,) ranks of the suppressed boxes, see :func:`greedy_keep`.
+        max_rounds: Stop after this many rounds. No pairs remain after N rounds.
 
     Returns:
         kept: (N,) bool, boxes that are kept.

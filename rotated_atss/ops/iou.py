@@ -2,11 +2,11 @@
 
 Transform box B into the frame of box A, where A is ``|x| <= a, |y| <= b``. Translating before rotating keeps float32
 accurate far from the origin. At a given x with ``|x| <= a``, the intersection of the boxes extends from
-``clamp(y, -b, b)`` on the lower edge of B (smaller y) at this x to ``clamp(y, -b, b)`` on its upper edge (larger y). So
-the area is the integral of ``clamp(y, -b, b) dx`` along the upper edges of B minus that along its lower edges, both
-restricted to ``|x| <= a``. On an edge y is linear, so the clamped integrand is piecewise linear with at most two
-breakpoints, and the trapezoidal rule over three pieces is exact. The computation consists of min, max and clamp, so it
-is vectorized and differentiable by autograd.
+``clamp(y, -b, b)`` on the lower edge of B (smaller y) at this x to ``clamp(y, -b, b)`` on its upper edge (larger y).
+Therefore, integrate ``clamp(y, -b, b) dx`` over ``|x| <= a``, once along the upper edges of B and once along its lower
+edges. The area of the intersection is the first integral minus the second one. On an edge, y is linear, so the clamped
+integrand is piecewise linear with at most two breakpoints, and the trapezoidal rule over three pieces is exact. The
+computation consists of min, max and clamp, so it is vectorized and differentiable by autograd.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from rotated_atss.ops.single_thread import single_thread
 
 Columns = Sequence[Tensor]  # cx, cy, w, h, angle
 
-MODES = ("iou", "iof")  # the functions below call either one the overlap
+MODES = ("iou", "iof")  # "overlap" in the functions below means the IoU or the IoF, depending on the mode
 
-# On the CPU, the four edges of 8000 pairs fit into the cache of a core and stay below the size at which torch starts
-# threads. Threads cost more than they save here, a hundred times more on a machine with busy data loading workers.
+# On the CPU, the tensors of the four edges of 8000 pairs fit into the cache of a core, and they are below the size at
+# which torch starts threads. Threads cost more time than they save for tensors of this size. If data loading workers
+# keep the machine busy, they cost a hundred times more than they save.
 _PAIRS_PER_CHUNK = {"cpu": 8000, "cuda": 1 << 20}
 _CIRCLE_PAIRS_PER_CHUNK = 1 << 20  # pairs whose circumscribed circles are compared at once
-# Up to this number of pairs, everything runs in one thread. The comparison of circles gains from threads only with more
-# pairs: with ten times as many, two threads are a quarter faster than one.
+# rotated_iou uses a single thread up to this number of pairs. Only the comparison of circumscribed circles gains from
+# threads, and only with more pairs: with ten times as many, two threads are a quarter faster than one.
 _MAX_PAIRS_OF_ONE_THREAD = 1 << 20
 
 
@@ -44,9 +45,9 @@ def rotated_iou(
         boxes2: (M, 5); M = N if ``aligned``.
         aligned: Compare row by row instead of all pairs.
         mode: ``iou`` (intersection over union) or ``iof`` (intersection over the area of ``boxes1``).
-        backend: ``torch`` (CPU and CUDA, differentiable) or ``triton`` (CUDA kernels; aligned IoU is differentiable
-            once, and IoU of all pairs that needs a gradient is computed by torch). None selects triton on CUDA if it
-            works there, unless ``$ROTATED_ATSS_BACKEND`` is ``torch``.
+        backend: ``torch`` (CPU and CUDA, differentiable) or ``triton`` (CUDA kernels). With triton, the aligned IoU has
+            a first derivative only, and the IoU of all pairs is computed by torch if it needs a gradient. None selects
+            triton on CUDA if it works there, unless ``$ROTATED_ATSS_BACKEND`` is ``torch``.
 
     Returns:
         (N, M), or (N,) if ``aligned``: finite, in [0, 1], in the promoted dtype of the inputs. Half precision is
@@ -107,8 +108,9 @@ def _intersection_area(boxes1: Columns, boxes2: Columns, screened: bool) -> Tens
     """Compute the intersection areas, in the broadcast shape; see :func:`overlap_of_columns` for ``screened``."""
     _, _, w1, h1, _ = boxes1
     local_boxes = _to_local_frame(boxes1, boxes2)
-    # not on CUDA, where the selection of pairs would wait for the device; not if gradients are needed, because those of
-    # the quick tests differ from those of the integral where sides coincide
+    # Pairs are screened only on the CPU, because the selection of pairs on CUDA would have to wait for the device. They
+    # are not screened if gradients are needed: where sides coincide, the gradient of a screened area differs from the
+    # gradient of the integral.
     if screened and w1.device.type == "cpu" and not any(column.requires_grad for column in local_boxes):
         return _screen_and_integrate(local_boxes, w1 / 2, h1 / 2, boxes2[2] * boxes2[3])
     return _integrate_area(local_boxes, w1 / 2, h1 / 2)
@@ -130,17 +132,17 @@ def _to_local_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
 
 
 def _screen_and_integrate(local_boxes: Sequence[Tensor], a: Tensor, b: Tensor, area2: Tensor) -> Tensor:
-    """Compute the areas of :func:`_integrate_area`, without integration for pairs that two quick tests decide.
+    """Compute the same areas as :func:`_integrate_area`, but integrate only pairs that two quick tests do not decide.
 
-    The area is ``area2`` if the first box contains the second one, and 0 if their extents along one of the first box's
-    axes do not overlap. Only the other pairs are integrated.
+    The area is ``area2`` if the first box contains the second one, and 0 if the extents of the two boxes along one of
+    the first box's axes do not overlap.
     """
     cx, cy, ux, uy, vx, vy = (column.abs() for column in local_boxes)
     extent_x, extent_y = ux.add_(vx), uy.add_(vy)  # half extents of the second box along the axes of the first
     contained = (cx + extent_x <= a) & (cy + extent_y <= b)
     separated = (cx - extent_x >= a) | (cy - extent_y >= b)
     area = torch.where(contained, area2, 0.0)
-    flat_area = area.view(-1)  # a view, through which the loop writes into area
+    flat_area = area.view(-1)  # shares its memory with area, so that the loop also fills area
     flat_columns = [column.expand_as(area).flatten() for column in (*local_boxes, a, b)]
     for indices in torch.nonzero(~(contained | separated).view(-1)).squeeze(1).split(_PAIRS_PER_CHUNK["cpu"]):
         *chunk, chunk_a, chunk_b = (column.index_select(0, indices) for column in flat_columns)
@@ -162,22 +164,25 @@ def _integrate_area(local_boxes: Sequence[Tensor], a: Tensor, b: Tensor) -> Tens
     my = torch.stack((cy - vy, cy + vy, cy + uy, cy - uy)).view(2, 2, *cx.shape)
     ex, ey = torch.stack((ux, vx))[:, None], torch.stack((uy, vy))[:, None]
     integrals = _edge_integrals(mx, my, ex, ey, a, b)
-    # not torch.sum: its order of additions depends on the tensor's size, so that results would depend on the batch
+    # The order of additions of torch.sum depends on the size of the tensor. With it, the IoU of a pair would depend on
+    # the number of pairs in the batch.
     return (integrals[0, 1] - integrals[0, 0]) + (integrals[1, 1] - integrals[1, 0])
 
 
 def _edge_integrals(mx: Tensor, my: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Integrate ``clamp(y, -b, b) dx`` along the edges ``m + t e``, -1 <= t <= 1, restricted to ``|x| <= a``.
 
-    Midpoints ``mx, my`` are (2, 2, S), half edges ``ex, ey`` (2, 1, S), for a shape S of any number of dimensions. Half
-    sides ``a, b`` of the first box broadcast to S.
+    The midpoints ``mx, my`` have shape (2, 2, S), and the half edges ``ex, ey`` have shape (2, 1, S), where S stands
+    for any number of dimensions. The half sides ``a, b`` of the first box broadcast to S.
     """
     one = torch.ones((), dtype=mx.dtype, device=mx.device)
     negligible = torch.finfo(mx.dtype).tiny ** 0.5  # products with the inverse of a smaller value may overflow
-    inverse_ex = 1 / torch.where(ex.abs() < negligible, one, ex)  # a vertical edge contributes 0: factor ex below
+    # on a vertical edge, ex is about 0 and any inverse is suitable, because the result is multiplied by ex
+    inverse_ex = 1 / torch.where(ex.abs() < negligible, one, ex)
     middle, reach = -mx * inverse_ex, a * inverse_ex.abs()  # |x| <= a for t in middle +- reach
     t0, t1 = (middle - reach).clamp(-1, 1), (middle + reach).clamp(-1, 1)
-    inverse_ey = 1 / torch.where(ey.abs() < negligible, one, ey)  # on a horizontal edge y0 = y1, so any s0, s1 will do
+    # on a horizontal edge, ey is about 0 and any inverse is suitable, because s0 and s1 do not matter if y0 = y1
+    inverse_ey = 1 / torch.where(ey.abs() < negligible, one, ey)
     middle, reach = -my * inverse_ey, b * inverse_ey.abs()  # |y| <= b for t in middle +- reach
     s0, s1 = (middle - reach).clamp(t0, t1), (middle + reach).clamp(t0, t1)
 
@@ -193,11 +198,11 @@ def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, s
 
     Args:
         boxes1: ``cx, cy, w, h, angle``, one tensor each, float32 or float64.
-        boxes2: As ``boxes1``, with shapes that broadcast with those of ``boxes1``.
+        boxes2: The same five columns. Their shapes must broadcast with the shapes in ``boxes1``.
         mode: ``iou`` or ``iof``.
         screened: On the CPU, skip the integrals of pairs whose first box contains the second one, or whose extents
-            along an axis of the first box do not overlap. This is faster if more than half of the pairs are of this
-            kind, as in label assignment, and a third slower if none are. Results differ only by rounding.
+            along an axis of the first box do not overlap. This is faster if more than half of the integrals are
+            skipped, as in label assignment, and a third slower if none is skipped. Results differ only by rounding.
 
     Returns:
         Tensor of the broadcast shape.
@@ -213,8 +218,8 @@ def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, s
     area1, area2 = w1 * h1, w2 * h2
     inter = torch.minimum(_intersection_area(boxes1, boxes2, screened), torch.minimum(area1, area2))
     # Disjoint boxes must have an IoU of exactly 0 (NMS at threshold 0 relies on it), so areas within the rounding error
-    # become 0. The integrals clamp y to h1 / 2, so the error grows with h1 times the longest of the other sides
-    # (measured: at most 1.1 eps of it).
+    # become 0. The integrals clamp y to h1 / 2, so the error grows with h1 times the longest of the other sides. The
+    # measured error is at most 1.1 eps times this product.
     longest = torch.maximum(w1, torch.maximum(w2, h2))
     significant = inter > longest * h1 * (2 * torch.finfo(inter.dtype).eps)
     has_area = torch.minimum(torch.minimum(w1, h1), torch.minimum(w2, h2)) > 0

@@ -17,7 +17,7 @@ def sigmoid_focal_loss(logits: Tensor, labels: Tensor, *, gamma: float = 2.0, al
 
     Args:
         logits: (N, C).
-        labels: (N,) int64 in [0, C]; C is the background, which is a negative example of every class.
+        labels: (N,) int64 in [0, C]. C means background: the row is a negative example of every class.
         gamma: Focusing exponent.
         alpha: Weight of positive examples; negative examples have weight ``1 - alpha``.
 
@@ -41,8 +41,8 @@ def sigmoid_focal_loss(logits: Tensor, labels: Tensor, *, gamma: float = 2.0, al
 def rotated_iou_loss(pred: Tensor, target: Tensor, *, form: str = "linear", eps: float = 1e-6) -> Tensor:
     """Compute the IoU loss of predicted and target oriented boxes, row by row.
 
-    The default form has the highest AP50 of Rotated ATSS on DOTA-v1.0 in mmrotate pull request 551: linear 73.1, square
-    72.7, log 57.6.
+    ``linear`` is the default because Rotated ATSS reached its highest AP50 on DOTA-v1.0 with it (mmrotate pull request
+    551): 73.1, compared with 72.7 for ``square`` and 57.6 for ``log``.
 
     Args:
         pred: (N, 5).

@@ -10,19 +10,19 @@ from __future__ import annotations
 import numpy as np
 
 _POLYGONS_PER_BLOCK = 8192  # with 6 lines and 4 corners per polygon, the temporaries of a block stay in the cache
-# corners that define the lines: four sides, two diagonals
+# line i of a polygon goes through corners _FIRST_CORNERS[i] and _SECOND_CORNERS[i]: four sides, then two diagonals
 _FIRST_CORNERS, _SECOND_CORNERS = [0, 1, 2, 3, 0, 1], [1, 2, 3, 0, 2, 3]
 
 
 def min_area_boxes(polygons: np.ndarray) -> np.ndarray:
-    """Fit the minimum-area rectangle to each quadrilateral, as ``poly_to_obb`` with the angle version ``le90``.
+    """Fit the minimum-area rectangle to each quadrilateral, like ``poly_to_obb`` with the angle version ``le90``.
 
     Args:
         polygons: (N, 8) pixels, clockwise or counterclockwise, convex or not.
 
     Returns:
-        (N, 5) float64 ``cx, cy, w, h, angle``, pixels and radians: w is the long side, whose direction is the angle in
-        [-pi/2, pi/2). Four equal points give a box of zero size.
+        (N, 5) float64 ``cx, cy, w, h, angle`` in pixels and radians. w is the long side, and the angle in [-pi/2, pi/2)
+        is its direction. Four equal points give a box of zero size.
 
     Example:
         >>> min_area_boxes(np.array([[0.0, 0, 2, 0, 2, 8, 0, 8]])).round(4).tolist()
@@ -42,7 +42,7 @@ def _fit_boxes(corners: np.ndarray) -> np.ndarray:
     points = corners - center
     edges = points[:, _SECOND_CORNERS] - points[:, _FIRST_CORNERS]  # (n, 6, 2)
     lengths = np.hypot(edges[..., 0], edges[..., 1])
-    divisor = np.maximum(lengths, 1e-300)  # not 0
+    divisor = np.maximum(lengths, 1e-300)  # np.where evaluates the division for lines of length 0 as well
     # (n, 6) unit vectors of the six lines
     ux, uy = np.where(lengths > 0, edges[..., 0] / divisor, 1.0), np.where(lengths > 0, edges[..., 1] / divisor, 0.0)
     x, y = points[:, None, :, 0], points[:, None, :, 1]  # (n, 1, 4)
@@ -51,7 +51,8 @@ def _fit_boxes(corners: np.ndarray) -> np.ndarray:
     along_low, along_high, across_low, across_high = along.min(-1), along.max(-1), across.min(-1), across.max(-1)
     widths, heights = along_high - along_low, across_high - across_low  # (n, 6)
     areas = np.where(lengths > 0, widths * heights, np.inf)  # two equal corners define no line
-    is_minimum = areas <= areas.min(axis=1, keepdims=True) * (1 + 1e-9) + 1e-12  # as in poly_to_obb
+    # equal up to rounding, with the tolerances of poly_to_obb, so that both functions select the same line
+    is_minimum = areas <= areas.min(axis=1, keepdims=True) * (1 + 1e-9) + 1e-12
     best = (np.arange(len(corners)), is_minimum.argmax(axis=1))  # (polygon, line); the first of equal areas
     best_ux, best_uy, w, h = ux[best], uy[best], widths[best], heights[best]  # (n,)
     mid_along, mid_across = (along_low + along_high)[best] / 2, (across_low + across_high)[best] / 2

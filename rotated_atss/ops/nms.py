@@ -1,6 +1,7 @@
 """Class-wise greedy non-maximum suppression of oriented boxes.
 
-Boxes of different classes are never compared. Coordinates are not shifted per class, which would cost precision.
+Boxes of different classes are never compared. torchvision's ``batched_nms`` shifts the boxes of each class apart
+instead; this module does not, because large coordinates lose precision.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from rotated_atss.ops.greedy_suppression import decide_in_rounds, greedy_keep
 from rotated_atss.ops.iou import rotated_iou
 from rotated_atss.ops.single_thread import single_threaded
 
-_MAX_BOXES_TRITON = 32_768  # the kernels store one bit per pair: 134 MB
+_MAX_BOXES_TRITON = 32_768  # the kernels store one bit per ordered pair of boxes, 134 MB for this number of boxes
 
 
 @overload
@@ -49,16 +50,15 @@ def rotated_nms(
 
     A box is removed if its IoU with a higher-scoring kept box of the same class exceeds ``iou_threshold``.
 
-    The arguments are those of torchvision: ``rotated_nms(boxes, scores, iou_threshold)`` as ``nms``,
-    ``rotated_nms(boxes, scores, labels, iou_threshold)`` as ``batched_nms``.
+    The order of the arguments follows torchvision: ``rotated_nms(boxes, scores, iou_threshold)`` corresponds to
+    ``nms``, and ``rotated_nms(boxes, scores, labels, iou_threshold)`` to ``batched_nms``.
 
     Args:
         boxes: (N, 5) ``cx, cy, w, h, angle`` in pixels and radians; coordinates can be negative. Half precision is
             computed in float32. Zero-area boxes and boxes with non-finite values overlap nothing, so they are kept
             and suppress nothing.
-        scores: (N,). Equal scores rank in input order, NaN ranks last.
-        labels: (N,) integers. Boxes of different classes never suppress each other. Without labels all boxes are of
-            one class.
+        scores: (N,). Boxes with equal scores rank in input order, and boxes with score NaN rank last.
+        labels: (N,) integers. Boxes of different classes never suppress each other. None treats all boxes as one class.
         iou_threshold: Boxes whose IoU with a higher-scoring kept box **exceeds** this value are suppressed.
         backend: ``torch`` or ``triton``. None selects triton on CUDA if it works there, unless
             ``$ROTATED_ATSS_BACKEND`` is ``torch``. More than 32,768 boxes are always computed by torch.
@@ -85,7 +85,7 @@ def rotated_nms(
             raise TypeError(f"labels must be a torch.Tensor, got {labels}. Pass one label per box, or no labels.")
         labels, iou_threshold = None, labels
     if iou_threshold is None:
-        raise TypeError("iou_threshold is missing, got None. Call rotated_nms(boxes, scores, iou_threshold).")
+        raise TypeError("iou_threshold must be a number, got None. Call rotated_nms(boxes, scores, iou_threshold).")
     order, keep = rotated_nms_mask(boxes, scores, labels, iou_threshold, backend=backend)
     return order[keep]
 
@@ -95,9 +95,13 @@ def rotated_nms(
 def rotated_nms_mask(
     boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float, *, backend: str | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Perform :func:`rotated_nms` and return outputs of fixed size, so that triton never synchronizes with the host.
+    """Perform :func:`rotated_nms` and return a mask of the kept boxes.
 
-    Arguments and errors are those of :func:`rotated_nms`; ``labels`` can be None.
+    The sizes of the outputs do not depend on the number of kept boxes. The triton backend therefore never has to wait
+    for this number on the host.
+
+    Arguments and errors are the same as for :func:`rotated_nms`, but ``labels`` and ``iou_threshold`` are required;
+    ``labels`` can be None.
 
     Returns:
         order: (N,) int64 indices of all boxes in descending order of score.
@@ -140,7 +144,9 @@ def _check(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, 
 
 
 def rank_by_score(scores: Tensor) -> Tensor:
-    """Return the indices (N,) that sort scores in descending order; ties in input order, NaN last.
+    """Return the indices (N,) that sort scores in descending order.
+
+    Equal scores keep their input order, and NaN comes last.
 
     Example:
         >>> import torch
@@ -148,7 +154,7 @@ def rank_by_score(scores: Tensor) -> Tensor:
         >>> rank_by_score(torch.tensor([0.1, float("nan"), 0.9, 0.1]))
         tensor([2, 0, 3, 1])
     """
-    # nan_to_num also makes -inf the lowest finite number, so it ranks before NaN
+    # nan_to_num replaces NaN by -inf, and -inf by the lowest finite number, so that a score of -inf ranks before NaN
     return scores.double().nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
 
 
@@ -161,7 +167,7 @@ def suppressing_pairs(
         boxes: (N, 5) in descending order of score, float32 or float64.
         labels: (N,) integers.
         iou_threshold: Lower bound of the IoU (exclusive).
-        backend: Of :func:`rotated_atss.ops.iou.rotated_iou`.
+        backend: Backend with which :func:`rotated_atss.ops.iou.rotated_iou` computes the IoU.
 
     Returns:
         suppressors: (P,) int64 indices of the higher-scoring boxes.
@@ -207,4 +213,4 @@ def greedy_mask(count: int, suppressors: Tensor, suppressed: Tensor) -> Tensor:
         return torch.from_numpy(greedy_keep(count, suppressors.numpy(), suppressed.numpy()))
     undecided = torch.ones(count, dtype=torch.bool, device=suppressors.device)
     kept, undecided, *_ = decide_in_rounds(undecided, suppressors, suppressed, max_rounds=count)
-    return kept | undecided  # after `count` rounds no pairs are left: undecided boxes have no suppressor
+    return kept | undecided  # no pairs are left after `count` rounds, so undecided boxes have no suppressor

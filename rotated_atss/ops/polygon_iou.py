@@ -1,12 +1,13 @@
 """Exact intersection and IoU of quadrilaterals in float64, vectorized over pairs. NumPy only.
 
 A polygon is the signed sum of the trapezoids between its edges and a horizontal base line. The intersection of two
-polygons is therefore the signed sum, over the 4 x 4 pairs of edges, of the intersections of two trapezoids. Each of
-these is the integral of the lower of two straight lines over the x-interval that both edges span. This needs no convex
-hull, no sorting of vertices and no epsilon.
+polygons is therefore the signed sum, over the 4 x 4 pairs of edges, of the intersections of two trapezoids. The
+intersection of two trapezoids is the area under the lower of the two edges, over the x-interval that both edges span.
+This needs no convex hull, no sorting of vertices and no epsilon.
 
-Quadrilaterals can be convex or not, in either orientation. Self-intersecting ones are weighted by their winding number,
-oriented so that the signed area is positive, as in DOTA_devkit's polyiou.
+Quadrilaterals can be convex or not, and their corners can be in clockwise or counterclockwise order. Each part of a
+self-intersecting quadrilateral counts with its winding number, with the sign that makes the total area positive, as in
+DOTA_devkit's polyiou.
 """
 
 import numpy as np
@@ -15,7 +16,7 @@ _PAIRS_PER_BLOCK = 2048  # with 16 pairs of edges per pair of polygons, the temp
 
 
 def polygon_areas(polygons: np.ndarray) -> np.ndarray:
-    """Compute the areas (N,) of polygons (N, 8) in square pixels, never negative.
+    """Compute the non-negative areas (N,) of polygons (N, 8) in square pixels.
 
     Example:
         >>> import numpy as np
@@ -29,8 +30,9 @@ def polygon_areas(polygons: np.ndarray) -> np.ndarray:
 def self_crossing(polygons: np.ndarray) -> np.ndarray:
     """Return which quadrilaterals (N, 8) have edges that cross, as a mask (N,).
 
-    Corners in a wrong order give such a polygon. It turns left at two corners and right at two. The signed areas of its
-    two triangles cancel partly or completely, so its area and IoU do not describe the object.
+    Edges cross if the corners are listed in a wrong order. The outline then turns left at two corners and right at the
+    other two. The signed areas of the two triangles cancel partly or completely, so the area and the IoU of the polygon
+    do not describe the object.
 
     Example:
         >>> import numpy as np
@@ -74,7 +76,7 @@ def polygon_hbbs(polygons: np.ndarray) -> np.ndarray:
 
 
 def polygon_intersections(polygons1: np.ndarray, polygons2: np.ndarray) -> np.ndarray:
-    """Compute the intersection area of each polygon in ``polygons1`` with the one in the same row of ``polygons2``.
+    """Compute the intersection areas of ``polygons1`` and ``polygons2``, row by row.
 
     Args:
         polygons1: (N, 8) ``x1 y1 ... x4 y4``.
@@ -104,7 +106,7 @@ def polygon_intersections(polygons1: np.ndarray, polygons2: np.ndarray) -> np.nd
 
 
 def polygon_ious(polygons1: np.ndarray, polygons2: np.ndarray) -> np.ndarray:
-    """Compute the IoU of each polygon in ``polygons1`` with the one in the same row of ``polygons2``.
+    """Compute the IoU of ``polygons1`` and ``polygons2``, row by row.
 
     Args:
         polygons1: (N, 8) ``x1 y1 ... x4 y4``.
@@ -142,15 +144,16 @@ def _signed_areas(vertices: np.ndarray) -> np.ndarray:
 def _edges(vertices: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return the edges of vertices (4, 2, n) as columns (4, n): x_left, x_right, y at x_left, slope and sign.
 
-    The sign is that of the contribution of the trapezoid between the edge and the base line to the polygon's area: the
-    polygon extends from the edges of sign -1 to those of sign 1, which have larger y.
+    Multiply the area of the trapezoid between each edge and the base line by the edge's sign: the sum over the edges is
+    the polygon's area. In the direction of y, the polygon begins at edges of sign -1 and ends at edges of sign 1.
     """
     x, y = vertices[:, 0], vertices[:, 1]
     x_next, y_next = np.roll(x, -1, axis=0), np.roll(y, -1, axis=0)
     forward = x <= x_next
     x_left, x_right = np.minimum(x, x_next), np.maximum(x, x_next)
     width = x_next - x
-    slope = np.divide(y_next - y, width, out=np.zeros_like(width), where=width != 0)  # 0 if vertical: no interval
+    # a vertical edge spans no x-interval and contributes nothing, so its slope does not matter and is set to 0
+    slope = np.divide(y_next - y, width, out=np.zeros_like(width), where=width != 0)
     # 1 for vertices in clockwise order on the image
     orientation = np.sign((x[2] - x[0]) * (y[3] - y[1]) - (y[2] - y[0]) * (x[3] - x[1]))
     sign = np.where(forward, -orientation, orientation)
@@ -164,8 +167,8 @@ def _intersections(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     center = first.mean(axis=0)
     first -= center
     second = second.transpose(1, 2, 0) - center
-    base_line = np.minimum(first[:, 1].min(axis=0), second[:, 1].min(axis=0))  # y becomes the distance from it
-    first[:, 1] -= base_line
+    base_line = np.minimum(first[:, 1].min(axis=0), second[:, 1].min(axis=0))
+    first[:, 1] -= base_line  # from here on, y is the distance from the base line
     second[:, 1] -= base_line
     edges1 = [values[:, None] for values in _edges(first)]  # (4, 1, n)
     edges2 = [values[None] for values in _edges(second)]  # (1, 4, n)
@@ -174,17 +177,17 @@ def _intersections(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _sum_in_order(terms: np.ndarray) -> np.ndarray:
-    """Sum terms (k, n) over k such that the result does not depend on n.
+    """Sum terms (k, n) over k in an order of additions that does not depend on n.
 
-    For n = 1, ``sum`` would add the terms in a different order.
+    For n = 1, ``sum`` would add the terms in a different order, and the result could differ by rounding.
     """
     return terms.sum(axis=0) if terms.shape[1] > 1 else terms.cumsum(axis=0)[-1]
 
 
 def _rounding_bound(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return an upper bound (n,) of the area that rounding gives to disjoint polygons (4, 2, n).
+    """Return an upper bound (n,) of the intersection area that rounding errors can produce for disjoint polygons.
 
-    y is measured from the base line.
+    The polygons are (4, 2, n) vertices; y is measured from the base line.
     """
     width = np.minimum(first[:, 0].max(axis=0), second[:, 0].max(axis=0))
     width -= np.maximum(first[:, 0].min(axis=0), second[:, 0].min(axis=0))

@@ -14,10 +14,14 @@ from rotated_atss.ops.polygon_iou import polygon_areas, polygon_hbbs, polygon_io
 from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs, iter_overlapping_pairs_between
 from rotated_atss.ops.ragged import chunk_bounds
 
-_MAX_BATCH_PAIRS, _MAX_BATCH_SHAPES = 1 << 24, 1 << 17  # of a batch of groups; a larger group is a batch of its own
+# Groups are processed in batches with at most this number of pairs and of shapes. A group that exceeds one of the
+# limits forms a batch by itself.
+_MAX_BATCH_PAIRS, _MAX_BATCH_SHAPES = 1 << 24, 1 << 17
 _MAX_PAIRS_PER_SHAPE = 8  # a batch with more overlapping pairs per shape, on average, is decided block by block
 _BLOCK_SIZE = 1024  # number of consecutive shapes of each group that form a block
-_MARGIN = 1.0 - 1e-9  # for rounding: the IoU is computed if its upper bound exceeds the threshold times this factor
+# The exact IoU is computed if its upper bound exceeds the threshold times this factor. The factor is below 1 because
+# the bound is rounded.
+_MARGIN = 1.0 - 1e-9
 
 
 def polygon_nms(
@@ -29,7 +33,7 @@ def polygon_nms(
 
     Args:
         polygons: (N, 8) ``x1 y1 ... x4 y4``, any quadrilaterals. Zero-area polygons overlap nothing.
-        scores: (N,). Equal scores rank in input order, NaN ranks last.
+        scores: (N,). Polygons with equal scores rank in input order, and polygons with score NaN rank last.
         iou_threshold: In [0, 1].
         groups: (N,) int. Polygons of different groups (images, classes) never suppress each other. With None, all
             polygons form one group.
@@ -75,9 +79,9 @@ def nms_of_shapes(
 
     Args:
         shapes: N shapes.
-        scores: As in :func:`polygon_nms`.
-        iou_threshold: As in :func:`polygon_nms`.
-        groups: As in :func:`polygon_nms`.
+        scores: (N,), see :func:`polygon_nms`.
+        iou_threshold: In [0, 1].
+        groups: (N,) int or None, see :func:`polygon_nms`.
 
     Returns:
         (K,) int64 indices of the kept shapes in descending order of score.
@@ -101,7 +105,7 @@ def nms_of_shapes(
 
 
 def group_order(groups: np.ndarray) -> np.ndarray:
-    """Return the indices that sort group numbers, stably.
+    """Return the indices that sort group numbers; equal numbers keep their order.
 
     Numbers that fit into 16 bits are sorted by radix sort, which is faster.
 
@@ -126,9 +130,9 @@ class _Suppression:
 
     Args:
         shapes: All shapes.
-        rows: (N,) indices of the shapes of the batch, in this order. Methods number the shapes from 0 to N - 1.
-        groups: (N,) groups of the batch.
-        iou_threshold: As in :func:`polygon_nms`.
+        rows: (N,) indices of the batch's shapes in the order above. The methods number these shapes from 0 to N - 1.
+        groups: (N,) group of each shape of the batch.
+        iou_threshold: In [0, 1].
     """
 
     def __init__(self, shapes: Shapes, rows: np.ndarray, groups: np.ndarray, iou_threshold: float) -> None:
@@ -161,7 +165,7 @@ class _Suppression:
     def _kept_within(self, members: np.ndarray, max_pairs: float = math.inf) -> np.ndarray | None:
         """Return the (n,) bool mask of the shapes ``members`` (n,) that survive suppression among themselves.
 
-        Returns None if the horizontal boxes of more than ``max_pairs`` pairs overlap.
+        Returns None if there are more than ``max_pairs`` pairs of shapes whose horizontal boxes overlap.
         """
         num_pairs, chunks = 0, []
         for first, second in iter_overlapping_pairs(self.hbbs[members], self.groups[members]):
@@ -172,16 +176,19 @@ class _Suppression:
             chunks.append((first[above].astype(np.int32), second[above].astype(np.int32)))
         if not chunks:
             return np.ones(len(members), dtype=bool)
-        # first < second, and the members of a group are sorted by score, so the first shape of a pair can suppress the
-        # second, but not the reverse
+        # In each pair, first < second. Members of a group are sorted by descending score, so only the first shape of a
+        # pair can suppress the second one.
         suppressors, suppressed = (np.concatenate(indices) for indices in zip(*chunks))
         return greedy_keep(len(members), suppressors, suppressed)
 
     def _suppressed_by(self, suppressors: np.ndarray, later: np.ndarray) -> np.ndarray:
         """Return the (n,) bool mask of the shapes ``later`` (n,) that one of the shapes ``suppressors`` suppresses."""
         suppressed = np.zeros(len(later), dtype=bool)
-        boxes = (self.hbbs[suppressors], self.groups[suppressors], self.hbbs[later], self.groups[later])
-        for first, second in iter_overlapping_pairs_between(*boxes):
+        suppressor_boxes, suppressor_groups = self.hbbs[suppressors], self.groups[suppressors]
+        later_boxes, later_groups = self.hbbs[later], self.groups[later]
+        for first, second in iter_overlapping_pairs_between(
+            suppressor_boxes, suppressor_groups, later_boxes, later_groups
+        ):
             is_undecided = ~suppressed[second]
             first, second = first[is_undecided], second[is_undecided]
             suppressed[second[self._exceeds_threshold(suppressors[first], later[second])]] = True
@@ -209,7 +216,8 @@ def _batches(groups: np.ndarray) -> Iterator[slice]:
     stops = np.append(starts[1:], len(groups))
     group_sizes = stops - starts
     pairs_in_block = np.minimum(group_sizes, _BLOCK_SIZE) ** 2 // 2
-    # at least this number of pairs per shape is counted, so that a batch has at most _MAX_BATCH_SHAPES shapes
-    cost = np.maximum(pairs_in_block, group_sizes * (_MAX_BATCH_PAIRS // _MAX_BATCH_SHAPES))
+    # Counting a minimum number of pairs per shape also limits a batch to _MAX_BATCH_SHAPES shapes.
+    min_pairs_per_shape = _MAX_BATCH_PAIRS // _MAX_BATCH_SHAPES
+    cost = np.maximum(pairs_in_block, group_sizes * min_pairs_per_shape)
     for first_group, end_group in chunk_bounds(np.cumsum(cost), _MAX_BATCH_PAIRS):
         yield slice(int(starts[first_group]), int(stops[end_group - 1]))

@@ -16,7 +16,9 @@ import numpy as np
 from rotated_atss.ops.ragged import expand_ranges
 
 _PAIRS_PER_CHUNK = 1 << 18  # the temporaries of a chunk stay in the cache
-_MIN_BOXES_PER_STRIP = 64  # per group; for fewer boxes, comparing all is faster than sorting into strips
+# Average number of boxes of a group in a strip. If there are fewer boxes, comparing all of them is faster than sorting
+# them into strips.
+_MIN_BOXES_PER_STRIP = 64
 
 Pairs = tuple[np.ndarray, np.ndarray]
 
@@ -39,7 +41,8 @@ def iter_overlapping_pairs(hbbs: np.ndarray, groups: np.ndarray) -> Iterator[Pai
         [([0, 1], [2, 2])]
     """
     boxes = _sort_boxes(hbbs, groups, _find_layout(hbbs, groups))
-    # entry i (a box in a strip) is compared with entries i + 1 to stops[i] (exclusive): those that begin before it ends
+    # An entry is a box in a strip. Entry i is compared with the entries from i + 1 up to, but not including, stops[i].
+    # These entries begin no earlier than entry i begins and no later than it ends.
     stops = np.searchsorted(boxes.sweep_low, boxes.sweep_high, side="right")
     for entries1, entries2 in expand_ranges(np.arange(1, len(stops) + 1), stops, _PAIRS_PER_CHUNK):
         first, second = _select_overlapping(boxes, entries1, boxes, entries2)
@@ -49,7 +52,9 @@ def iter_overlapping_pairs(hbbs: np.ndarray, groups: np.ndarray) -> Iterator[Pai
 def iter_overlapping_pairs_between(
     hbbs1: np.ndarray, groups1: np.ndarray, hbbs2: np.ndarray, groups2: np.ndarray
 ) -> Iterator[Pairs]:
-    """Yield, in chunks, all pairs of a box from each of two sets that share area and have the same group.
+    """Yield, in chunks, all pairs of boxes from two sets that share area and belong to the same group.
+
+    The first box of a pair comes from the first set, the second box from the second set.
 
     Args:
         hbbs1: (N, 4) ``x_min, y_min, x_max, y_max``.
@@ -70,9 +75,9 @@ def iter_overlapping_pairs_between(
     """
     layout = _find_layout(np.concatenate([hbbs1, hbbs2]), np.concatenate([groups1, groups2]))
     sorted1, sorted2 = _sort_boxes(hbbs1, groups1, layout), _sort_boxes(hbbs2, groups2, layout)
-    # Of two overlapping boxes, one begins inside the interval of the other on the sweep axis. The first search finds
-    # pairs in which the box of the second set begins inside the other (also if both begin together), the second search
-    # finds the remaining pairs.
+    # If two boxes overlap, one of them begins within the extent of the other on the sweep axis. starts2 and stops2 give
+    # the pairs in which the box of the second set begins within the box of the first set, or together with it. starts1
+    # and stops1 give the pairs in which the box of the first set begins within the box of the second set.
     starts2 = np.searchsorted(sorted2.sweep_low, sorted1.sweep_low, side="left")
     stops2 = np.searchsorted(sorted2.sweep_low, sorted1.sweep_high, side="right")
     starts1 = np.searchsorted(sorted1.sweep_low, sorted2.sweep_low, side="right")
@@ -90,12 +95,13 @@ def iou_upper_bounds(hbbs1: np.ndarray, areas1: np.ndarray, hbbs2: np.ndarray, a
 
     Args:
         hbbs1: (N, 4) ``x_min, y_min, x_max, y_max`` of the first polygon of each pair.
-        areas1: (N,) areas of these polygons, not of their boxes.
-        hbbs2: (N, 4) of the second polygons.
-        areas2: (N,) of the second polygons.
+        areas1: (N,) areas of the first polygons themselves, not of their boxes.
+        hbbs2: (N, 4) boxes of the second polygons.
+        areas2: (N,) areas of the second polygons themselves.
 
     Returns:
-        (N,), infinity if the boxes share at least the sum of both areas, because the bound is then undefined.
+        (N,) upper bounds. The denominator of a bound is ``areas1 + areas2`` minus the area that the two boxes share. If
+        it is not positive, the bound is infinity.
 
     Example:
         >>> import numpy as np
@@ -118,7 +124,7 @@ class _Layout:
     sweep_start: float  # smallest coordinate on the sweep axis
     cell_length: float  # length of a cell on the sweep axis, larger than the span of all boxes together
     cross_start: float  # smallest coordinate on the other axis
-    strip_height: float  # on the other axis
+    strip_height: float  # length of a strip on the other axis
     num_strips: int  # 1 if there are too few boxes for strips
 
 
@@ -133,8 +139,9 @@ class _Strips(NamedTuple):
 class _SortedBoxes:
     """A set of boxes in sweep order. A box has one entry per strip that it touches.
 
-    The offset of its cell is added to the coordinates of an entry on the sweep axis. This can round them but never
-    reverses their order, so no overlap is lost. Pairs are checked again with the original coordinates.
+    The coordinates of an entry on the sweep axis are shifted by the offset of the entry's cell. The shift can round
+    coordinates but never reverses their order, so no overlap is lost. :func:`_select_overlapping` checks the pairs
+    again with the original coordinates.
     """
 
     box_index: np.ndarray  # (M,) int64 indices into hbbs and groups
@@ -148,14 +155,17 @@ class _SortedBoxes:
 
 
 def _find_layout(hbbs: np.ndarray, groups: np.ndarray) -> _Layout:
-    """Choose the sweep axis and the strips. These are at least as high as the average box, so it touches about two."""
+    """Choose the sweep axis and the strips.
+
+    Strips are at least as high as the average box, so that an average box touches at most about two strips.
+    """
     if not len(hbbs):
-        return _Layout(0, 0.0, 1.0, 0.0, 1.0, num_strips=1)  # no boxes: any layout will do
+        return _Layout(0, 0.0, 1.0, 0.0, 1.0, num_strips=1)  # without boxes, the values do not matter
     columns = np.ascontiguousarray(hbbs.T)
     starts, stops = columns[:2].min(axis=1), columns[2:].max(axis=1)
     spans, mean_sides = stops - starts, columns[2:].mean(axis=1) - columns[:2].mean(axis=1)  # (2,) x, y
-    # the axis on which boxes are short compared with the span of all boxes has the fewest overlaps; 1e-300 avoids a
-    # division by 0 if all boxes are the same point
+    # Fewest boxes overlap on the axis on which they are shortest compared with the span of all boxes together. 1e-300
+    # avoids a division by 0 if all boxes are the same point.
     sweep_axis = int(np.argmin(mean_sides / np.maximum(spans, 1e-300)))
     cross_axis = 1 - sweep_axis
     max_strips = len(hbbs) // (_MIN_BOXES_PER_STRIP * len(np.unique(groups)))
@@ -173,12 +183,13 @@ def _find_layout(hbbs: np.ndarray, groups: np.ndarray) -> _Layout:
 
 def _sort_boxes(hbbs: np.ndarray, groups: np.ndarray, layout: _Layout) -> _SortedBoxes:
     """Sort boxes (N, 4) by cell and along the sweep axis."""
-    sweep_axis, cross_axis = layout.sweep_axis, 1 - layout.sweep_axis  # + 2: upper coordinate in hbbs
+    # hbbs[:, axis] are the lower coordinates on an axis, hbbs[:, axis + 2] the upper ones
+    sweep_axis, cross_axis = layout.sweep_axis, 1 - layout.sweep_axis
     box_index, cell, strips = np.arange(len(hbbs)), groups, None
     if layout.num_strips > 1 and len(hbbs):
         first_strip = ((hbbs[:, cross_axis] - layout.cross_start) / layout.strip_height).astype(np.int64)
         last_strip = ((hbbs[:, cross_axis + 2] - layout.cross_start) / layout.strip_height).astype(np.int64)
-        max_entries = len(hbbs) * (layout.num_strips + 1)  # large enough for a single chunk
+        max_entries = len(hbbs) * (layout.num_strips + 1)  # so large that expand_ranges yields a single chunk
         ((box_index, strip),) = expand_ranges(first_strip, last_strip + 1, max_entries)
         cell, strips = groups[box_index] * layout.num_strips + strip, _Strips(strip, first_strip[box_index])
     offsets = cell * layout.cell_length - layout.sweep_start
@@ -205,7 +216,8 @@ def _select_overlapping(
     overlaps = sorted1.cross_low[entries1] < sorted2.cross_high[entries2]
     overlaps &= sorted2.cross_low[entries2] < sorted1.cross_high[entries1]
     entries1, entries2 = entries1[overlaps], entries2[overlaps]
-    if sorted1.strips is not None and sorted2.strips is not None:  # keep a pair only in the first strip of both boxes
+    # Two boxes that touch several common strips are compared in each of them; keep only the first of these pairs
+    if sorted1.strips is not None and sorted2.strips is not None:
         first_common = np.maximum(sorted1.strips.first_of_box[entries1], sorted2.strips.first_of_box[entries2])
         strip1, strip2 = sorted1.strips.of_entry[entries1], sorted2.strips.of_entry[entries2]
         is_first = (strip1 == first_common) & (strip2 == first_common)

@@ -1,8 +1,8 @@
 """Expansion of index ranges of different lengths, for NumPy arrays and torch tensors.
 
-The searches for overlapping boxes use it: in a sorted list, box i can overlap the boxes from ``starts[i]`` to
-``stops[i]`` (exclusive), and these ranges are expanded into pairs. Both kinds of arrays are supported, because the
-search for polygons never loads torch, whereas that of rotated NMS runs on CPU and CUDA tensors.
+The searches for overlapping boxes use it. They sort the boxes along one axis. Box i can then overlap only the boxes
+from ``starts[i]`` to ``stops[i]`` (exclusive) of the sorted list, and these ranges are expanded into pairs. The search
+for overlapping polygons uses NumPy arrays because it must not load torch. Rotated NMS uses CPU and CUDA tensors.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def expand_ranges(starts: Array, stops: Array, max_pairs: int) -> Iterator[tuple
         chunk_counts = counts[low:high]
         rows = repeat(arange(low, high), chunk_counts)
         pairs_before_chunk = int(ends[low - 1]) if low else 0
-        # position of each row's first pair in the chunk; its column is starts[row], the next columns count up
+        # The pairs of a row begin at position first_pair[row] in the chunk. The column at this position is starts[row],
+        # and it increases by 1 per position; the difference of column and position is constant within the row.
         first_pair = ends[low:high] - chunk_counts - pairs_before_chunk
         columns = arange(0, len(rows)) + repeat(starts[low:high] - first_pair, chunk_counts)
         yield rows, columns
@@ -54,7 +55,7 @@ def chunk_bounds(ends: Array, max_size: int) -> Iterator[tuple[int, int]]:
         max_size: Maximum total size of a chunk. A larger item forms its own chunk.
 
     Yields:
-        Index of the first item and of the last item (exclusive) of each chunk.
+        ``(start, stop)`` for each chunk: the indices of its first item and of the item after its last one.
 
     Example:
         >>> import numpy as np

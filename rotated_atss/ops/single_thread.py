@@ -18,10 +18,12 @@ Result = TypeVar("Result")
 def single_thread(device: torch.device) -> Iterator[None]:
     """Run the CPU operations of this block in one thread.
 
-    On the small tensors of box geometry and label assignment, more threads gain nothing, and every operation would wait
-    for cores that other processes use. torch keeps its number of threads per Python thread. Other Python threads are
-    not affected, with one exception: a Python thread whose first call of torch is during the block computes in one
-    thread from then on.
+    Several threads are no faster than one on the small tensors of box geometry and label assignment, and each operation
+    would have to wait for cores that other processes use.
+
+    torch keeps a number of threads for each Python thread, so the block does not affect other Python threads. There is
+    one exception: if a Python thread calls torch for the first time during the block, its number of threads remains 1
+    after the block.
 
     Args:
         device: Device of the tensors. The number of threads changes only for the CPU.
@@ -48,12 +50,13 @@ def single_thread(device: torch.device) -> Iterator[None]:
 def single_threaded(
     function: Callable[Parameters, Result], is_small: Callable[..., bool] = lambda *args, **kwargs: True
 ) -> Callable[Parameters, Result]:
-    """Decorate a function to run in one thread (:func:`single_thread`) if its first argument is a tensor on the CPU.
+    """Decorate a function to run in one thread (:func:`single_thread`) if its arguments are small and on the CPU.
 
     Args:
-        function: Function whose first argument is a tensor. If a caller passes it by keyword, nothing changes.
-        is_small: Predicate on the same arguments: whether they are so small that more threads are not faster. By
-            default, it is always True.
+        function: Function whose first argument is a tensor; its device counts. If a caller passes this argument by
+            keyword, the number of threads is not changed.
+        is_small: Function that receives the same arguments and returns whether they are so small that several threads
+            are no faster than one. By default, arguments of any size count as small.
 
     Example:
         >>> import torch

@@ -27,7 +27,8 @@ class Axes:
     y_range: tuple[float, float] = (0.0, 1.0)
     margins: tuple[float, float, float, float] = (56, 10, 14, 46)
 
-    # The methods below place labels at distances, such as 40 units, that suit the font sizes in report.css.
+    # The methods below use fixed distances for labels, for example bottom + 40, which suit the font sizes in
+    # report.css.
 
     @property
     def plot_area(self) -> tuple[float, float, float, float]:
@@ -56,7 +57,7 @@ class Axes:
         return bottom - (bottom - top) * (value - self.y_range[0]) / (self.y_range[1] - self.y_range[0])
 
     def path(self, xs: Sequence[float], ys: Sequence[float]) -> str:
-        """Return the ``d`` attribute of an SVG path through points with these values.
+        """Return the ``d`` attribute of an SVG path through the points ``(xs[i], ys[i])``.
 
         Example:
             >>> Axes().path([0, 1], [1, 0.5])
@@ -95,7 +96,7 @@ class Axes:
         """Return the grid line at a value of the y axis, with its tick label."""
         left, _, right, _ = self.plot_area
         y = self.y(value)
-        baseline = y + 4.5  # centers the text vertically on the line
+        baseline = y + 4.5  # about half the height of a digit, so that the text is centered vertically on the line
         line = element("line", x1=_format(left), x2=_format(right), y1=_format(y), y2=_format(y), class_="grid")
         return render(line, element("text", f"{value:g}", x=_format(left - 7), y=_format(baseline), class_="tick y"))
 
@@ -112,11 +113,11 @@ def svg(axes: Axes, *content: Content, label: str, class_: str = "chart", **attr
 
 
 def tick_values(low: float, high: float, max_intervals: int = 6) -> list[float]:
-    """Return values for the ticks of an axis: multiples of 1, 2 or 5 times a power of ten.
+    """Return the values of an axis's ticks: the multiples of a step that is 1, 2 or 5 times a power of ten.
 
     Args:
         low: Value at the start of the axis.
-        high: Value at its end.
+        high: Value at the end of the axis.
         max_intervals: Maximum number of intervals between ticks from ``low`` to ``high``.
 
     Example:
@@ -126,7 +127,7 @@ def tick_values(low: float, high: float, max_intervals: int = 6) -> list[float]:
         [0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0]
     """
     power = 10.0 ** math.floor(math.log10((high - low) / max_intervals))
-    steps = (factor * power for factor in (1, 2, 5, 10))
+    steps = (factor * power for factor in (1, 2, 5, 10))  # 10 is factor 1 of the next power of ten
     # 1e-9 allows for rounding errors of the divisions
     step = next(step for step in steps if (high - low) / step <= max_intervals + 1e-9)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

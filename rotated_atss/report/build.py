@@ -21,7 +21,7 @@ from rotated_atss.report.viewer_images import choose_images, viewer_images
 
 MAX_IMAGES = 100
 """Default number of images that get a viewer page."""
-# temporary files that remain if the command is killed before it has written report.json
+# Patterns of the temporary files that remain in a folder if the command is killed before it has written report.json.
 _TEMPORARY_FILES = (f".{REPORT_JSON}.*.part", "tables/.*.csv.*.part")
 
 
@@ -36,7 +36,7 @@ def write_report(
 ) -> Path:
     """Write the folder of a report.
 
-    The files are written in this order: ``report.json`` and the tables, the pictures, ``index.html``.
+    First, ``report.json`` and the tables are written, then the pictures, and finally ``index.html``.
 
     Args:
         report: The report.
@@ -69,12 +69,14 @@ def write_report(
 
 
 def render_report(content: dict[str, Any], out: str | Path, baseline: dict[str, Any] | None = None) -> Path:
-    """Write the folder of a report again from its ``report.json``, without the viewer and the table of detections.
+    """Write the folder of a report again from its ``report.json``.
+
+    The folder has no viewer and no table of detections, because they cannot be computed from ``report.json``.
 
     Args:
         content: Content of the ``report.json``.
-        out: As for :func:`write_report`.
-        baseline: As for :func:`write_report`.
+        out: A new or empty folder, or the folder of an earlier report, whose files are replaced.
+        baseline: Content of the ``report.json`` of another run, with which the report is compared.
 
     Returns:
         Path of ``index.html``.
@@ -92,12 +94,14 @@ def render_report(content: dict[str, Any], out: str | Path, baseline: dict[str, 
 
 
 def check_report_folder(out: str | Path, outputs: Iterable[str | Path] = ()) -> None:
-    """Check that a report can be written into a folder: it is new, empty, or has an earlier report.
+    """Check that a report can be written into a folder.
+
+    This is possible if the folder does not exist, is empty, or contains an earlier report.
 
     Args:
         out: Folder of a report.
-        outputs: Other outputs of the command. They must not lie in the folder: if they were written and the report was
-            not, the next run would reject the folder.
+        outputs: Other outputs of the command. They must not lie in the folder. Otherwise, if the command wrote them but
+            failed before it wrote the report, the next run would reject the folder.
 
     Raises:
         UserError: The folder has other content, is a file, or would contain another output.
@@ -125,9 +129,9 @@ def _has_files(folder: Path) -> bool:
 
 
 def _write_json_and_tables(content: dict[str, Any], out: Path, more_tables: Mapping[str, str]) -> None:
-    """Write ``report.json`` and the tables, and remove files of an earlier report that would be out of date.
+    """Write ``report.json`` and the tables, and remove the files of an earlier report that do not belong to this one.
 
-    ``more_tables`` are tables that cannot be computed from ``report.json``, as CSV text by name.
+    ``more_tables`` maps names to the CSV text of tables that cannot be computed from ``report.json``.
     """
     tables = {**tables_from_json(content), **more_tables}
     # the text of a report.json can have lone surrogates, which UTF-8 cannot encode
@@ -158,7 +162,7 @@ def _write_pictures(
     ids_with_bar = progress_bar(chosen_ids, desc="images", unit="image", leave=False, show=progress)
     viewer_urls = write_viewer(viewer_images(report, images, ids_with_bar), out, classes=report.data.classes)
     best, worst = best_and_worst(report.images)
-    # of the best and worst images, only those with a viewer page, to which the thumbnail links
+    # a thumbnail links to the viewer page of its image, so images without a viewer page get no thumbnail
     thumbnail_ids = [image_id for image_id in viewer_urls if image_id in {*best, *worst}]
     thumbnail_urls = write_thumbnails(viewer_images(report, images, thumbnail_ids), out)
     return viewer_urls, thumbnail_urls

@@ -15,8 +15,9 @@ from rotated_atss.report.numbers import format_count, format_interval, format_ra
 Curve = Mapping[str, Sequence[float]]
 """A curve as one list per field, such as ``recall``, with the value of that field at each point."""
 
-# Reliability diagram, in SVG units.
-_BOTTOM_MARGIN = 126  # below the plot area, for the axis labels and a column per bin with its number of detections
+# Sizes in the reliability diagram, in SVG units. Below the plot area are the axis labels and, for each bin, a column
+# that shows the number of detections.
+_BOTTOM_MARGIN = 126  # between the plot area and the lower edge of the SVG
 _MAX_COLUMN_HEIGHT = 44
 _COLUMN_MARGIN = 8  # between the columns and the lower edge of the SVG
 
@@ -27,8 +28,8 @@ class Axis:
 
     Attributes:
         field: Field of the curves, such as ``recall``.
-        label: Text at the axis; empty for the name of the field.
-        threshold: Value at which a line marks a threshold, only on the x axis; None for no line.
+        label: Text at the axis. If it is empty, the name of the field is shown.
+        threshold: Value that a vertical line marks as a threshold, or None for no line. Used for the x axis only.
     """
 
     field: str
@@ -39,17 +40,18 @@ class Axis:
 def curve_chart(
     curves: Mapping[str, Curve], x: Axis, y: Axis, title: str, baseline: Mapping[str, Curve] | None = None
 ) -> Html:
-    """Draw the curves of all classes: a thin gray line per class, and a thick line of all classes together on top.
+    """Draw a thin gray line per class and, on top of them, a thick line for all classes together.
 
     ``report.js`` highlights classes that the reader chooses, and shows values at the pointer. It identifies a line by
-    ``data-series``, the position of the class in ``curves``.
+    its attribute ``data-series``, the position of the class in ``curves``.
 
     Args:
         curves: Curve of each class, by class name.
         x: Values along the x axis.
         y: Values along the y axis, which extends from 0 to 1.
         title: Description of the chart for screen readers.
-        baseline: Curves of another run, drawn as dashed lines. A line is visible only while its class is highlighted.
+        baseline: Curves of another run, drawn as dashed lines. ``report.js`` shows a dashed line only while its class
+            is highlighted.
 
     Example:
         >>> curve = {"recall": [0.0, 1.0], "precision": [1.0, 0.5]}
@@ -92,22 +94,26 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]], title: str) -> Html:
     max_count = max((score_bin["detections"] for score_bin in bins), default=0)
     points = [_bin_point(axes, score_bin) for score_bin in bins]
     columns = [_count_column(axes, score_bin, max_count) for score_bin in bins]
-    # left of the columns, at about half their maximum height
+    # this position is left of the columns, at about half of their maximum height
     label = element("text", "detections", class_="axis", transform="translate(13 363) rotate(-90)")
     return svg(axes, axes.frame("score", "precision"), diagonal, points, columns, label, label=title)
 
 
 def _x_range(curves: Iterable[Curve], field: str) -> tuple[float, float]:
-    """Return the range of the x axis: 0 to 1, or to the highest value if it is above 1.
+    """Return the range of the x axis.
 
-    An axis of scores starts at the lowest score, rounded down to a tenth, if this score is at least 0.3 (otherwise a
-    large part of the chart would be empty) or negative (otherwise points would lie outside of the chart).
+    It usually is 0 to 1. The end is the highest value if that value is above 1. The start of an axis of scores is the
+    lowest score, rounded down to a tenth, in two cases:
+
+    - The lowest score is at least 0.3. With a start of 0, a large part of the chart would be empty.
+    - The lowest score is negative. With a start of 0, points would lie outside the chart.
     """
     values = [value for curve in curves for value in curve[field]]
     low, high = min(values, default=0.0), max([1.0, *values])
     if field != "score" or 0 <= low < 0.3:
         return 0.0, high
-    return min(math.floor(low * 10) / 10, high - 0.1), high  # at least 0.1 wide, also if all scores are 1
+    # the range must not be empty if all scores are 1
+    return min(math.floor(low * 10) / 10, high - 0.1), high
 
 
 def _overall_last(curves: Mapping[str, Curve]) -> list[tuple[int, str]]:
@@ -171,7 +177,7 @@ def _count_column(axes: Axes, score_bin: Mapping[str, Any], max_count: int) -> H
     detections = score_bin["detections"]
     if not detections:
         return None
-    # a limit can be None in a report.json: the bin then extends to the edge of the plot area
+    # A limit of a bin can be None in report.json. The bin then extends to the edge of the plot area.
     left, right = axes.x(score_bin["from"] or 0), axes.x(1 if score_bin["to"] is None else score_bin["to"])
     gap = 2  # between a column and the borders of its bin
     base = axes.height - _COLUMN_MARGIN

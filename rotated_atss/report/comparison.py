@@ -14,14 +14,14 @@ CLASS_FIELDS = (*SUMMARY_FIELDS[1:], "best_score_threshold")  # without "images"
 IMAGE_FIELDS = ("objects", "ignored", "detections", "tp", "fp", "fn", "precision", "recall", "f1")
 ERROR_FIELDS = ("count", "ap50_cost")
 GROUP_FIELDS = ("objects", "AP50", "recall")
-# Settings that both runs must share; otherwise differences of AP and counts are not due to the detector alone.
+# If one of these settings differs between the runs, differences of AP and counts are not due to the detector alone.
 COMPARED_SETTINGS = ("dataset", "metric", "difficult", "iou_thresholds", "iou_threshold", "score_threshold")
 
 MIN_SHOWN_CHANGE = 0.0005
-"""Smallest difference of ratios that is not shown as 0.000."""
+"""Smallest difference that is not 0.000 when it is shown with three decimals."""
 
 Values = Mapping[str, Any]
-"""Values by field, an object of ``report.json``."""
+"""An object in ``report.json`` that maps fields to values."""
 Changes = dict[str, float | None]
 """Differences by field."""
 
@@ -30,8 +30,8 @@ Changes = dict[str, float | None]
 class Comparison:
     """Differences between a report and a baseline.
 
-    A difference is None if one of the two values is undefined. Classes, groups and images that only one of the reports
-    has are left out.
+    A difference is None if one of the two values is undefined. Classes, groups and images are left out if only one of
+    the two reports contains them.
 
     Attributes:
         summary: Differences of the whole evaluation, ``summary[field]``.
@@ -57,7 +57,7 @@ class Comparison:
 
 
 def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Comparison:
-    """Subtract the numbers of a baseline from those of a report.
+    """Subtract the numbers of a baseline from the numbers of a report.
 
     Args:
         report: Content of a ``report.json``.
@@ -84,10 +84,12 @@ def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Compari
             if name in old_errors["classes"]
         },
         groups={
-            name: _subtract_all(
-                _index_by_limits(groups), _index_by_limits(baseline["groups"].get(name, ())), GROUP_FIELDS
+            object_property: _subtract_all(
+                _index_by_limits(new_groups),
+                _index_by_limits(baseline["groups"].get(object_property, ())),
+                GROUP_FIELDS,
             )
-            for name, groups in report["groups"].items()
+            for object_property, new_groups in report["groups"].items()
         },
         images=_subtract_all(new_images, old_images, IMAGE_FIELDS),
         different_settings=[
@@ -101,7 +103,9 @@ def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Compari
 
 
 def subtract(new: Values, old: Values, fields: Iterable[str]) -> Changes:
-    """Subtract the fields of a baseline; the difference is None if one of the values is None or missing.
+    """Subtract the old value of each field from the new value.
+
+    The difference is None if one of the two values is None or missing.
 
     Example:
         >>> subtract({"AP50": 0.75, "AP75": None}, {"AP50": 0.5, "AP75": 0.25}, ["AP50", "AP75"])

@@ -31,12 +31,12 @@ class ReportOptions:
         out: Folder of the report.
         detections: Folder or file of the detections. The path is only named in the report, not read.
         labels: Label folders or annotation file. The paths are only named in the report, not read.
-        images: Folders of the full images; without folders the report has no pictures.
+        images: Folders of the full images. If there are none, the report has no pictures.
         max_images: Maximum number of images in the viewer.
-        score: Score threshold of precision, recall and counts; None for the threshold with the highest F1 over all
+        score: Score threshold of precision, recall and counts. None selects the threshold with the highest F1 over all
             classes together.
         baseline: Content of the ``report.json`` of another run, with which the report is compared.
-        assignment: Content of the file that ``assignment-stats --json`` writes, to include it in the report.
+        assignment: Content of the file that ``assignment-stats --json`` writes, or None. The report includes it.
         workers: Number of threads.
         progress: Show a progress bar over the images; None shows it on a terminal.
     """
@@ -103,7 +103,7 @@ def report_coco(
     Args:
         result: Result of :func:`rotated_atss.coco.bbox_evaluation.evaluate_boxes`.
         instances: Ground truth.
-        detections: The evaluated detections, as in a results JSON.
+        detections: The evaluated detections, in the format of the rows of a COCO results file.
         options: Folder and content of the report.
         image_ids: Ids of the evaluated images; None for all.
         categories: Ids of the evaluated categories; None for all.
@@ -114,14 +114,14 @@ def report_coco(
         Path of ``index.html``.
 
     Raises:
-        UserError: As for :func:`report_task1`.
+        UserError: The folder has other content or cannot be written, or a folder of images is missing.
 
     Example::
 
         report_coco(evaluate_boxes(instances, rows), instances, rows, ReportOptions(out="report"))
     """
     data = from_coco(instances, detections, image_ids=image_ids, categories=categories, max_dets=max_dets)
-    # CocoResult does not have the thresholds; they are those of the DOTA evaluation: 0.5, 0.55, ..., 0.95
+    # CocoResult does not contain its IoU thresholds. They are 0.5, 0.55, ..., 0.95, as in the DOTA evaluation.
     return _write_report(data, from_coco_result(result), "COCO", IOU_THRESHOLDS, options, log)
 
 
@@ -152,6 +152,6 @@ def _describe_images(num_found: int, ids: Sequence[str], folders: Sequence[str |
     """Describe how many of the images with these ids were found in the folders."""
     text = f"{num_found} of {count_of(len(ids), 'image')} found in {', '.join(map(str, folders))}"
     if num_found == 0:
-        example = f" (the first image is {printable(ids[0])})" if ids else ""
+        example = f" (for example, no file for image {printable(ids[0])})" if ids else ""
         return f"{text}; the report has no pictures{example}"
     return text if num_found == len(ids) else f"{text}; the others have no picture"

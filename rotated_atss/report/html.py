@@ -7,19 +7,19 @@ from collections.abc import Iterable
 from html import escape as _escape
 from typing import Any, TypeAlias
 
-# HTML elements that never have an end tag, and SVG elements that need no end tag if they are empty
-VOID = frozenset({"br", "circle", "col", "hr", "img", "input", "line", "link", "meta", "path", "rect"})
-SVG_VOID = frozenset({"circle", "line", "path", "rect"})
+SVG_VOID = frozenset({"circle", "line", "path", "rect"})  # SVG elements that need no end tag if they are empty
+# VOID also contains the HTML elements that never have an end tag.
+VOID = SVG_VOID | {"br", "col", "hr", "img", "input", "link", "meta"}
 
 
 class Html(str):
-    """Text that is already HTML, which is not escaped again."""
+    """Text that is already HTML, so that :func:`render` does not escape it again."""
 
     __slots__ = ()
 
 
 Content: TypeAlias = "str | int | Iterable[Content] | None"
-"""What an element can contain: text, HTML, integers, None for nothing, and nested iterables of these."""
+"""What an element can contain: text, HTML, integers, None (adds nothing), and iterables of content, nested or not."""
 
 
 def render(*content: Content) -> Html:
@@ -49,10 +49,10 @@ def element(name: str, /, *content: Content, **attributes: Any) -> Html:
 
     Args:
         name: Name of the element.
-        content: Passed to :func:`render`.
-        attributes: Attributes by name. In names, ``_`` stands for ``-``, and a ``_`` at the end is dropped
-            (``class_``, because ``class`` is a keyword). True writes an attribute without a value; None and False omit
-            the attribute.
+        content: What the element contains, see :func:`render`.
+        attributes: Attributes by name. In names, ``_`` stands for ``-``. A ``_`` at the end is dropped, so that
+            ``class_`` can be passed although ``class`` is a Python keyword. True writes an attribute without a value;
+            None and False omit the attribute.
 
     Example:
         >>> element("td", "a & b", class_="number", data_sort=0.5, hidden=False)
@@ -88,10 +88,12 @@ def json_script(value: Any, **attributes: Any) -> Html:
 
 
 def script_text(value: Any) -> str:
-    r"""Encode a value as ASCII JSON without ``<``, ``>`` and ``&``, for use in a ``script`` element or in a script.
+    r"""Encode a value as ASCII JSON for a ``script`` element or a script.
+
+    The characters ``<``, ``>`` and ``&`` are escaped, so that no string in the value can end the element.
 
     Args:
-        value: As for :func:`json_script`.
+        value: Dictionaries, lists, strings, finite numbers, booleans and None.
 
     Example:
         >>> script_text({"image": "a > b"})

@@ -9,14 +9,15 @@ from rotated_atss.dota.folders import IMAGE_SUFFIXES, list_files
 
 
 def find_images_by_id(ids: Iterable[str], folders: Sequence[str | Path]) -> dict[str, Path]:
-    """Find the image files of image ids in folders.
+    """Search folders for the image files that belong to image ids.
 
     Args:
-        ids: Image ids: file names without suffix, or paths relative to a folder as in COCO's ``file_name``.
+        ids: Image ids. An id is a file name without suffix, or, as in COCO's ``file_name``, a path relative to one of
+            the folders.
         folders: Folders of images. If several contain an image, the file in the first folder is used.
 
     Returns:
-        Paths by image id, without the ids of images that are not found.
+        Path of the image file by image id. Ids without a file are left out.
 
     Raises:
         UserError: A folder is missing.
@@ -39,7 +40,7 @@ def find_images_by_id(ids: Iterable[str], folders: Sequence[str | Path]) -> dict
 def _find_relative(image_id: str, folders: Sequence[str | Path]) -> Path | None:
     """Return the file whose path relative to one of the folders is the image id; None if there is no such file.
 
-    An id that leads out of the folders, or that is not the name of an image file, finds no file.
+    None is also returned if the path leads out of the folder, or if its suffix is not that of an image file.
     """
     relative = Path(image_id)
     if relative.is_absolute() or ".." in relative.parts or relative.suffix.lower() not in IMAGE_SUFFIXES:

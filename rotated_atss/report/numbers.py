@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 UNDEFINED = "\u2013"  # en dash, shown for None
-MINUS = "\u2212"  # as wide as "+" in tables
+MINUS = "\u2212"  # unlike a hyphen, as wide as "+", so that numbers in tables are aligned
 
 
 def format_ratio(value: float | None, digits: int = 3) -> str:
@@ -37,7 +37,7 @@ def format_percent(value: float | None) -> str:
 
 
 def format_signed_ratio(value: float | None, digits: int = 3) -> str:
-    """Format a difference of ratios with its sign.
+    """Format a difference of ratios with its sign, or with ``±`` if it rounds to 0.
 
     Example:
         >>> format_signed_ratio(0.0213), format_signed_ratio(0.0001), format_signed_ratio(-0.5) == f"{MINUS}0.500"
@@ -51,7 +51,7 @@ def format_signed_ratio(value: float | None, digits: int = 3) -> str:
 
 
 def format_signed_count(value: float | None) -> str:
-    """Format a difference of counts with its sign.
+    """Format a difference of counts with its sign, or with ``±`` if it is 0.
 
     Example:
         >>> format_signed_count(1200), format_signed_count(0), format_signed_count(-3) == f"{MINUS}3"
@@ -63,18 +63,20 @@ def format_signed_count(value: float | None) -> str:
 
 
 def format_lower_limit(name: str, limit: float | None, *, exclusive: bool = False) -> str:
-    """Format the condition that a quantity reaches a lower limit, with non-breaking spaces.
+    """Format a lower limit of a quantity as an inequality with non-breaking spaces.
 
     Args:
         name: Name of the quantity.
         limit: The limit; None if it is undefined.
-        exclusive: Whether the quantity must be above the limit; otherwise it can be equal to it.
+        exclusive: If True, the quantity must be above the limit. If False, it can also equal the limit.
 
     Example:
         >>> format_lower_limit("IoU", 0.5).replace("\u00a0", " ")
         'IoU ≥ 0.5'
     """
-    return f"{name}\u00a0{'>' if exclusive else '≥'}\u00a0{UNDEFINED if limit is None else format(limit, '.4g')}"
+    relation = ">" if exclusive else "≥"
+    limit_text = UNDEFINED if limit is None else f"{limit:.4g}"
+    return f"{name}\u00a0{relation}\u00a0{limit_text}"
 
 
 def format_interval(low: float | None, high: float | None) -> str:

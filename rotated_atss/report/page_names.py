@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
-_MAX_LENGTH = 80  # characters of a name, to which a hash and a suffix are added; file systems allow 255 bytes
+# Maximum number of characters before the hash and the suffix. File systems allow names of 255 bytes.
+_MAX_LENGTH = 80
 _DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # reserved on Windows
 
 
@@ -24,8 +25,9 @@ class PageNames:
     def add(self, image_id: str) -> str:
         """Return the page name of an image: its id, with characters that are not allowed replaced by ``_``.
 
-        A hash of the id is appended if the name differs from the id. It is also appended if an earlier name is the same
-        except for case, because some file systems do not distinguish case.
+        A hash of the id is appended if the result differs from the id, because other ids could give the same result. It
+        is also appended if an earlier name is the same except for case, because some file systems do not distinguish
+        case.
         """
         # a leading "." would hide a file, and a leading "-" would look like an option of a command
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", image_id).lstrip(".-")[:_MAX_LENGTH]
@@ -34,7 +36,7 @@ class PageNames:
         if name != image_id or name.lower() in self._used:
             digest = hashlib.sha256(image_id.encode(errors="surrogatepass")).hexdigest()
             name = f"{name}-{digest[:8]}"
-        while name.lower() in self._used:  # the same id was added before
+        while name.lower() in self._used:  # for example, because the same id was added before
             name += "-2"
         self._used.add(name.lower())
         return name

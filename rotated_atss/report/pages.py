@@ -39,7 +39,7 @@ def write_pages(
 
     Args:
         report: Content of ``report.json``.
-        out: Folder of the report. The page links the CSV files that exist in ``out/tables``.
+        out: Folder of the report. The page links to the CSV files that exist in ``out/tables``.
         baseline: Content of the ``report.json`` of another run, with which the report is compared.
         viewer_urls: URLs of the viewer pages by image id, relative to ``out``; None for a report without viewer.
         thumbnail_urls: URLs of the thumbnails of the best and worst images by image id, relative to ``out``; None for a
@@ -80,8 +80,8 @@ def report_page(context: Context) -> Html:
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{_title(context)}: evaluation report"),
-        element("link", rel="icon", href="data:,"),  # empty, so that browsers do not request /favicon.ico
+        element("title", f"{_detections_name(context)}: evaluation report"),
+        element("link", rel="icon", href="data:,"),  # an empty icon keeps browsers from requesting /favicon.ico
         element("link", rel="stylesheet", href="static/report.css"),
         element("script", src="static/report.js", defer=True),
     )
@@ -123,15 +123,16 @@ def _nav_item(section_id: str, title: str) -> Html:
     return element("li", element("a", title, href=f"#{section_id}"))
 
 
-def _title(context: Context) -> str:
-    """Return the name of the file or folder of the detections, as the title of the page."""
-    return Path(str(context.report["inputs"].get("detections") or "Detections")).name
+def _detections_name(context: Context) -> str:
+    """Return the name of the file or folder of the detections, or ``Detections`` if it is not known."""
+    path = context.report["inputs"].get("detections") or "Detections"
+    return Path(str(path)).name
 
 
 def _subtitle(context: Context) -> str:
     settings = context.report["settings"]
     metric = METRICS.get(settings.get("metric"), settings.get("metric"))
-    parts = [_title(context), settings.get("dataset"), metric]
+    parts = [_detections_name(context), settings.get("dataset"), metric]
     if context.baseline is not None:
         parts.append(f"compared with {context.baseline['inputs'].get('detections') or 'the baseline'}")
     return " · ".join(str(part) for part in parts if part)

@@ -28,8 +28,8 @@ class Pyramid:
     Attributes:
         width: Width of the image, pixels.
         height: Height of the image, pixels.
-        levels: Number of levels (resolutions); 0 if the image is a single file. Level 0 is a single tile, each level
-            has twice the size of the previous one, and the last level has the size of the image.
+        levels: Number of levels (resolutions); 0 if the image is a single file. Level 0 is a single tile, and the last
+            level has the size of the image. Each level is half as wide and high as the next one, rounded up.
     """
 
     width: int
@@ -38,7 +38,9 @@ class Pyramid:
 
 
 def count_levels(width: int, height: int) -> int:
-    """Count the levels of a pyramid from the full size to a single tile; each level halves the size, rounded up.
+    """Count the levels of a pyramid.
+
+    The sides are halved and rounded up until the image fits into a single tile.
 
     Example:
         >>> count_levels(512, 30), count_levels(513, 30), count_levels(30_000, 30_000)
@@ -53,15 +55,16 @@ def count_levels(width: int, height: int) -> int:
 def iter_tiles(reader: ImageReader) -> Iterator[tuple[int, int, int, Image]]:
     """Yield the tiles of all levels, reading the image once from top to bottom.
 
-    At most one row of tiles per level is in memory, so the memory depends only on the width of the image. A pixel of a
-    level is the average of 2 x 2 pixels of the next level. If the size is odd, the last row or column is repeated.
+    At most one row of tiles per level is kept in memory, so the memory use does not depend on the height of the image.
+    A pixel of a level is the average of 2 x 2 pixels of the next level. If the next level has an odd width or height,
+    its last column or row of pixels counts twice.
 
     Args:
         reader: The open image.
 
     Yields:
-        Level, column, row and pixels (h, w, 3) uint8, BGR. Tiles have 512 x 512 pixels, fewer at the right and the
-        lower border, and do not overlap.
+        Level, column, row and pixels (h, w, 3) uint8, BGR. Tiles do not overlap. They have 512 x 512 pixels, but can be
+        smaller at the right and the lower border.
 
     Raises:
         UserError: The pixels cannot be read.
@@ -73,20 +76,22 @@ def iter_tiles(reader: ImageReader) -> Iterator[tuple[int, int, int, Image]]:
         [(1, 0, 0, (300, 512)), (1, 1, 0, (300, 88)), (0, 0, 0, (150, 300))]
     """
     last_level = count_levels(reader.width, reader.height) - 1
-    num_rows_of_last_level = math.ceil(reader.height / TILE_PX)  # rows of tiles
-    upper_halves: dict[int, Image] = {}  # by level: an even row of tiles, reduced to half its size
+    num_tile_rows_of_last_level = math.ceil(reader.height / TILE_PX)
+    # For each level, a row of tiles with even index, reduced to half its size. It waits here for the next row of tiles.
+    upper_halves: dict[int, Image] = {}
     for row, tile_row in enumerate(reader.iter_rows(TILE_PX)):
-        # from the finest level, which has the size of the image; row and tile_row become those of the coarser levels
+        # The loop begins with the last level, which has the size of the image. In each further pass, row and tile_row
+        # are the index and the pixels of a row of tiles of the next coarser level.
         for level in range(last_level, -1, -1):
             for column, start in enumerate(range(0, tile_row.shape[1], TILE_PX)):
                 yield level, column, row, tile_row[:, start : start + TILE_PX]
-            num_rows_of_level = math.ceil(num_rows_of_last_level / 2 ** (last_level - level))
-            is_last_row = row == num_rows_of_level - 1
+            num_tile_rows = math.ceil(num_tile_rows_of_last_level / 2 ** (last_level - level))
+            is_last_row = row == num_tile_rows - 1
             reduced = average_blocks(tile_row, 2)
             # rows 2 * i and 2 * i + 1 of this level become row i of the next coarser level
             if row % 2 == 0 and not is_last_row:
-                upper_halves[level] = reduced  # until the next row of this level is read
-                break
+                upper_halves[level] = reduced
+                break  # the coarser levels need the next row of this level first
             tile_row = np.concatenate([upper_halves.pop(level), reduced]) if row % 2 else reduced
             row //= 2
 
@@ -94,12 +99,12 @@ def iter_tiles(reader: ImageReader) -> Iterator[tuple[int, int, int, Image]]:
 def write_pyramid(reader: ImageReader, folder: Path) -> Pyramid:
     """Write an image as JPEG files for a viewer that zooms.
 
-    An image of at most 2048 pixels per side becomes the single file ``FOLDER/image.jpg``. A larger one becomes the
-    tiles of :func:`iter_tiles`, named ``FOLDER/<level>/<column>_<row>.jpg``.
+    An image of at most 2048 pixels per side is written to the single file ``FOLDER/image.jpg``. For a larger image, the
+    tiles of :func:`iter_tiles` are written to ``FOLDER/<level>/<column>_<row>.jpg``.
 
     Args:
         reader: The open image.
-        folder: Folder of the files; files of an earlier call are replaced.
+        folder: Folder of the files. Existing files with the same names are replaced.
 
     Returns:
         The size and the number of levels.

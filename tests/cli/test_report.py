@@ -237,7 +237,7 @@ def test_no_value_of_a_report_can_break_the_pages(folders, inputs, user_error):
     [
         (("P1", "P2"), "2 of 2 images found in {folder}"),
         (("P1",), "1 of 2 images found in {folder}; the others have no picture"),
-        ((), "0 of 2 images found in {folder}; the report has no pictures (the first image is P1)"),
+        ((), "0 of 2 images found in {folder}; the report has no pictures (for example, no file for image P1)"),
     ],
 )
 def test_images_that_are_not_found(present, line, folders, inputs, capsys):

@@ -123,7 +123,7 @@ def test_invalid_arguments():
         rotated_nms(torch.ones(3, 5), torch.ones(3), torch.zeros(3), 1.5)
     with pytest.raises(TypeError, match=r"labels must be a torch\.Tensor, got 0\. Pass one label per box"):
         rotated_nms(torch.ones(3, 5), torch.ones(3), 0, 0.1)
-    with pytest.raises(TypeError, match="iou_threshold is missing"):
+    with pytest.raises(TypeError, match="iou_threshold must be a number"):
         rotated_nms(torch.ones(3, 5), torch.ones(3), torch.zeros(3))
     with pytest.raises(ValueError, match="backend must be one of torch, triton, got 'mmcv'"):
         rotated_nms(torch.ones(3, 5), torch.ones(3), torch.zeros(3), 0.1, backend="mmcv")

@@ -1,10 +1,11 @@
 """Gradient of the IoU and IoF of boxes compared row by row, computed from the boundary of the intersection.
 
-If a side of box Q moves outwards, the intersection of P and Q grows by the length of the side inside box P, times the
-displacement. The derivatives of the area with respect to Q's five numbers are therefore sums over Q's four sides of the
-length inside P and, for the angle, of the first moment of this length. The derivatives for P follow by exchanging the
-boxes. Where sides coincide, half of their common length counts as inside. This is the mean of the two one-sided
-derivatives, and two identical boxes have gradient 0.
+Let P and Q be two boxes. If a side of Q moves outwards, the area of the intersection grows by the displacement times
+the length of the part of this side that lies inside P. Each derivative of the area with respect to one of Q's five
+numbers is therefore a sum over Q's four sides. The terms are the lengths inside P or, for the angle, the first moments
+of these parts. The derivatives with respect to P follow by exchanging the boxes. Where sides coincide, half of their
+common length counts as inside. This is the mean of the two one-sided derivatives, and two identical boxes have zero
+gradient.
 """
 
 # ruff: noqa: N803 - compile-time arguments of Triton kernels are written in capitals
@@ -28,7 +29,8 @@ from rotated_atss.ops.kernels.overlap import inverse, is_negligible
 def inside_interval(m, e, bound):
     """Return the interval of t for which ``m + t e`` lies in [-bound, bound].
 
-    If e is negligible, the interval is [-1, 1] inside, [-0.5, 0.5] exactly on the border and empty outside.
+    If e is negligible, t does not matter. The interval is then [-1, 1] if m is inside, empty if m is outside, and
+    [-0.5, 0.5] if m is exactly on the border, where half of the length counts.
     """
     constant = is_negligible(e)
     slack = bound - tl.abs(m)
@@ -39,9 +41,9 @@ def inside_interval(m, e, bound):
 
 @triton.jit
 def clip_side(mx, my, ex, ey, half_length, a, b):
-    """Return the length, and the first moment about m, of the part of a side that lies in the box |x| <= a, |y| <= b.
+    """Clip a side to the box |x| <= a, |y| <= b, and return the length and the first moment of the remaining part.
 
-    The side is ``m + t e``, |t| <= 1, and ``half_length`` is half its length.
+    The side is ``m + t e``, |t| <= 1, ``half_length`` is half its length, and the moment is about its midpoint m.
     """
     x0, x1 = inside_interval(mx, ex, a)
     y0, y1 = inside_interval(my, ey, b)
@@ -55,7 +57,8 @@ def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
     """Return the derivatives of the intersection area with respect to x, y, w, h and angle of the second box.
 
     The first box has half sides a, b and the angle ``cos_frame, sin_frame``. The second box has half sides a2, b2 and
-    is rotated by ``cos, sin`` relative to the first. (dx, dy) points from the first center to the second, in the image.
+    is rotated by ``cos, sin`` relative to the first. (dx, dy) is the vector
+    from the first center to the second one in image coordinates.
     """
     cx = dx * cos_frame + dy * sin_frame
     cy = dy * cos_frame - dx * sin_frame
@@ -63,18 +66,21 @@ def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
     uy = a2 * sin
     vx = -b2 * sin
     vy = b2 * cos
-    # per side of the second box, the length inside the first box; in the second box's frame, lower is at larger y
+    # length and moment of the part of each side of the second box that lies inside the first box; left, right, upper
+    # and lower refer to the second box's frame, in which the lower side has the larger y
     right, right_moment = clip_side(cx + ux, cy + uy, vx, vy, b2, a, b)
     left, left_moment = clip_side(cx - ux, cy - uy, vx, vy, b2, a, b)
     lower, lower_moment = clip_side(cx + vx, cy + vy, ux, uy, a2, a, b)
     upper, upper_moment = clip_side(cx - vx, cy - vy, ux, uy, a2, a, b)
-    # derivatives with respect to a shift along the axes of the second box, then along those of the first
+    # derivatives with respect to a shift of the second box: along and across are along the second box's own width and
+    # height axes, gx and gy along the axes of the first box
     along = right - left
     across = lower - upper
     gx = along * cos - across * sin
     gy = along * sin + across * cos
-    # a small rotation d moves the point of a side at distance s from its midpoint outwards by s d (lower and left side,
-    # s in the direction of u and v) or by -s d (upper and right side)
+    # Consider the point of a side at distance s from the side's midpoint, in the direction of u (upper and lower side)
+    # or v (left and right side). A small rotation by d moves this point outwards by s d on the lower and left side, and
+    # by -s d on the upper and right side.
     g_angle = left_moment - right_moment + lower_moment - upper_moment
     return (
         gx * cos_frame - gy * sin_frame,
@@ -89,9 +95,9 @@ def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
 def store_gradient(grads, k, in_range, differentiable, grad_inter, grad_area, gx, gy, gw, gh, g_angle, a, b):
     """Store the gradient of the loss with respect to the five numbers of box k.
 
-    By the chain rule, it is ``grad_inter`` times the derivatives ``gx ... g_angle`` of the intersection area, plus
-    ``grad_area`` times those of the box's own area w h. ``grad_inter`` and ``grad_area`` are the derivatives of the
-    loss with respect to these areas.
+    ``grad_inter`` and ``grad_area`` are the derivatives of the loss with respect to the intersection area and to the
+    area w h of box k. By the chain rule, the gradient is ``grad_inter`` times the derivatives ``gx ... g_angle`` of the
+    intersection area, plus ``grad_area`` times the derivatives of w h.
     """
     tl.store(grads + k * 5, tl.where(differentiable, grad_inter * gx, 0), mask=in_range)
     tl.store(grads + k * 5 + 1, tl.where(differentiable, grad_inter * gy, 0), mask=in_range)
@@ -112,7 +118,7 @@ def _backward(
     x2, y2, a2, b2, angle2, _ = load_boxes(boxes2, k, in_range)
     overlap = tl.load(overlaps + k, mask=in_range, other=0)
     grad_overlap = tl.load(grad_overlaps + k, mask=in_range, other=0)
-    differentiable = overlap > 0  # neither invalid nor clamped to 0
+    differentiable = overlap > 0  # an overlap of 0 belongs to invalid or disjoint boxes and gets the gradient 0
     area1 = tl.where(differentiable, a1 * b1 * 4, 1)
     area2 = tl.where(differentiable, a2 * b2 * 4, 1)
     if IOF:

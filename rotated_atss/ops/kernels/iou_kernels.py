@@ -3,8 +3,8 @@
 For all pairs, cosine, sine and radius are computed once per box and stored in a table. The first kernel works on tiles
 of the (N, M) matrix and rejects pairs whose circumscribed circles do not overlap. If at least a quarter of the pairs of
 a tile remain, the tile is computed directly. The remaining pairs of other tiles are appended to a list, which the
-second kernel computes. This suits a GPU, where the threads of a block run in lockstep: few threads work on rejected
-pairs. The host is never synchronized.
+second kernel computes. The threads of a GPU block run in lockstep, so a thread with a rejected pair would have to wait
+for the others; the list leaves few such threads. The host never waits for the device.
 """
 
 # ruff: noqa: N803 - compile-time arguments of Triton kernels are written in capitals
@@ -21,7 +21,8 @@ from rotated_atss.ops.kernels.overlap import area_to_overlap, circles_overlap, d
 
 BLOCK = 128  # boxes or pairs per program
 TILE_ROWS = 4  # boxes of the first set per program
-# float32: four pairs per thread, which share loads; float64: one pair, which fills the registers
+# A thread computes four pairs in float32, which share their loads, but only one pair in float64, which already fills
+# the registers.
 TILE_COLUMNS = {torch.float32: 128, torch.float64: 32}
 TABLE_ROWS = 9  # values per box: see _fill_box_table
 MAX_PAIRS_PER_LAUNCH = 2**31 - 2**16  # the list of pairs stores int32; 2**16 leaves room for incomplete tiles
@@ -29,13 +30,16 @@ MAX_PAIRS_PER_LAUNCH = 2**31 - 2**16  # the list of pairs stores int32; 2**16 le
 
 @triton.jit
 def load_boxes(boxes, k, in_range):
-    """Load x, y, half width, half height and angle of boxes k, and whether the boxes are valid; zeros out of range."""
+    """Load x, y, half width, half height and angle of boxes k, and return whether each box is valid.
+
+    All numbers of boxes that are not ``in_range`` are 0.
+    """
     x = tl.load(boxes + k * 5, mask=in_range, other=0)
     y = tl.load(boxes + k * 5 + 1, mask=in_range, other=0)
     a = tl.load(boxes + k * 5 + 2, mask=in_range, other=0) * 0.5
     b = tl.load(boxes + k * 5 + 3, mask=in_range, other=0) * 0.5
     angle = tl.load(boxes + k * 5 + 4, mask=in_range, other=0)
-    # finite numbers and an area; NaN compares false
+    # a box is valid if its numbers are finite and its area is not 0; comparisons with NaN are false
     valid = (tl.abs(x) < float("inf")) & (tl.abs(y) < float("inf")) & (tl.abs(angle) < float("inf"))
     valid = valid & (a > 0) & (b > 0) & (a < float("inf")) & (b < float("inf"))
     return x, y, a, b, angle, valid
@@ -51,7 +55,8 @@ def _fill_box_table(boxes, table, count, BLOCK: tl.constexpr):
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_range = k < count
     x, y, a, b, angle, valid = load_boxes(boxes, k, in_range)
-    # computed in float64 and then rounded, because errors of the direction are visible in the IoU of long boxes
+    # cosine and sine are computed in float64 and then rounded, because small errors of the direction are visible in the
+    # IoU of long boxes
     angle64 = angle.to(tl.float64)
     one = tl.full([BLOCK], 1, a.dtype)
     tl.store(table + k, tl.where(valid, x, float("nan")), mask=in_range)
@@ -76,7 +81,7 @@ def build_box_table(boxes: Tensor) -> Tensor:
 
 @triton.jit
 def table_overlap(table1, table2, i, j, count1, count2, in_range1, in_range2, IOF: tl.constexpr, EPS: tl.constexpr):
-    """Compute IoU or IoF of boxes i of one table with boxes j of another; i and j have shapes that broadcast."""
+    """Compute the IoU or IoF of boxes i of one table and boxes j of another; the shapes of i and j broadcast."""
     x1 = tl.load(table1 + i, mask=in_range1)
     y1 = tl.load(table1 + count1 + i, mask=in_range1)
     a1 = tl.load(table1 + count1 * 2 + i, mask=in_range1)
@@ -114,9 +119,10 @@ def _overlap_tiles(
     table1, table2, out, pair_list, pair_count, count1, count2, start, stop,
     IOF: tl.constexpr, EPS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Compute one tile of ``out`` (stop - start, M); if it has few candidate pairs, write zeros and list these pairs.
+    """Compute one tile of ``out`` (stop - start, M), or append its candidate pairs to the list if there are few.
 
-    A listed pair is the position of its element in the flattened ``out``.
+    Zeros are written to the elements of listed pairs until :func:`_overlap_listed` computes them. The list stores the
+    position of the pair's element in the flattened ``out``.
     """
     tiles_per_row = tl.cdiv(count2, COLUMNS)
     i = start + tl.program_id(0) // tiles_per_row * ROWS + tl.arange(0, ROWS)[:, None]
@@ -132,7 +138,7 @@ def _overlap_tiles(
         overlap = tl.where(candidates, computed, 0)
     elif num_candidates > 0:
         flat = tl.reshape(candidates.to(tl.int32), [ROWS * COLUMNS])
-        rank = tl.reshape(tl.cumsum(flat, axis=0), [ROWS, COLUMNS])  # number of each candidate in the tile, from 1
+        rank = tl.reshape(tl.cumsum(flat, axis=0), [ROWS, COLUMNS])  # candidates of the tile numbered from 1
         tl.store(pair_list + tl.atomic_add(pair_count, num_candidates) + rank - 1, position, mask=candidates)
     tl.store(out + position, overlap, mask=in_range1 & in_range2)
 
@@ -165,7 +171,7 @@ def pairwise_overlap(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
         mode: ``iou`` or ``iof``.
 
     Returns:
-        (N, M). Additional memory: a list of N * M / 4 int32, and nine numbers per box.
+        (N, M). The computation also allocates a list of about N * M / 4 int32, and nine numbers per box.
     """
     out = boxes1.new_empty((len(boxes1), len(boxes2)))
     if not out.numel():
@@ -181,7 +187,7 @@ def _fill_rows(out: Tensor, table1: Tensor, table2: Tensor, start: int, stop: in
     """Compute the rows from ``start`` to ``stop`` of ``out`` (N, M)."""
     columns = TILE_COLUMNS[out.dtype]
     tiles = num_blocks(stop - start, TILE_ROWS) * num_blocks(out.shape[1], columns)
-    # a tile lists less than a quarter of its pairs: with more, _overlap_tiles computes it directly
+    # a tile lists less than a quarter of its pairs, because _overlap_tiles computes tiles with more candidates directly
     pair_list = torch.empty(tiles * TILE_ROWS * columns // 4, dtype=torch.int32, device=out.device)
     pair_count = torch.zeros(1, dtype=torch.int32, device=out.device)
     # 8 resident programs per multiprocessor

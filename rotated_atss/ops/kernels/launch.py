@@ -15,7 +15,10 @@ def num_blocks(count: int, size: int) -> int:
 
 
 def on_device(tensor: Tensor) -> contextlib.AbstractContextManager[object]:
-    """Make the tensor's device the current device, on which Triton launches kernels."""
+    """Make the tensor's device the current device, on which Triton launches kernels.
+
+    For CPU tensors (Triton's interpreter), nothing changes.
+    """
     return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()
 
 

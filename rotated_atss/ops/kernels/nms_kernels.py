@@ -1,9 +1,10 @@
 """Non-maximum suppression on the device: a matrix of suppression bits, followed by a scan.
 
-Boxes are sorted by class and, within a class, by score. A tile of the bit matrix, 16 boxes by 32, is computed only if
-it contains boxes of one class whose circumscribed circles overlap. The scan processes words of 32 boxes: within a word
-it decides box by box, then it removes all later boxes that the kept boxes suppress. A program scans one class, or
-several classes if they start in the same word. The host is never synchronized.
+Boxes are sorted by class and, within a class, by score. A tile of the bit matrix compares 16 boxes with 32 boxes. It is
+computed only if it contains boxes of one class whose circumscribed circles overlap. The scan processes words of 32
+boxes. It decides the boxes of a word one by one, and then removes all boxes of later words that the kept boxes of this
+word suppress. A program of the scan decides one class, or several classes if they start in the same word. The host
+never waits for the device.
 """
 
 # ruff: noqa: N803 - compile-time arguments of Triton kernels are written in capitals
@@ -30,7 +31,7 @@ def _fill_bit_matrix(
     """Compute one tile: bit b of ``matrix[i, word]`` means that box i suppresses the lower-ranked box 32 word + b."""
     first_row = tl.program_id(0) // num_words * ROWS
     word = tl.program_id(0) % num_words
-    if word >= first_row // WORD:  # words left of the diagonal stay uninitialized: the scan never reads them
+    if word >= first_row // WORD:  # the scan never reads words left of the diagonal, so they stay uninitialized
         i = first_row + tl.arange(0, ROWS)[:, None]
         j = word * WORD + tl.arange(0, WORD)[None, :]
         in_range1 = i < count
@@ -44,7 +45,7 @@ def _fill_bit_matrix(
             if any_of(candidates):
                 overlap = table_overlap(table, table, i, j, count, count, in_range1, in_range2, False, EPS)
                 suppressed = candidates & (overlap > tl.load(threshold))
-                # the bits are distinct, so their sum is their union
+                # each column has a different bit, so the sum over the columns equals their bitwise or
                 bits = tl.sum(suppressed.to(tl.int32) << tl.arange(0, WORD)[None, :], axis=1)
         i = first_row + tl.arange(0, ROWS)
         tl.store(matrix + i * num_words + word, bits, mask=i < count)
@@ -61,19 +62,19 @@ def _scan(matrix, rank, program_starts, keep, num_words, CAPACITY: tl.constexpr,
     """Decide, in order, which boxes of the classes that start in one word are kept.
 
     Boxes are numbered by class, then by score; ``rank[k]`` is the rank of box k by score over all classes. The result
-    of box k is stored in ``keep[rank[k]]``. ``removed`` has one bit per box, packed in words: whether a kept box of an
-    earlier word suppresses it.
+    of box k is stored in ``keep[rank[k]]``.
     """
     begin = tl.load(program_starts + tl.program_id(0)).to(tl.int32)
     end = tl.load(program_starts + tl.program_id(0) + 1).to(tl.int32)
     column = tl.arange(0, CAPACITY)
+    # one bit per box, packed in words; a bit is set if a kept box of an earlier word suppresses the box
     removed = tl.zeros([CAPACITY], dtype=tl.int32)
     bit = tl.arange(0, WORD)
     word = begin // WORD
     last = (end - 1) // WORD
     while (word <= last) & (begin < end):  # begin == end: no class starts in this program's word
         word_rows = matrix + word * WORD * num_words  # rows of the 32 boxes of this word
-        # decide box by box within the word: bit k is final before box k is reached
+        # Decide the boxes of this word one by one. Only earlier boxes can suppress box k, so bit k is final in step k.
         removed_in_word = tl.sum(tl.where(column == word, removed, 0), axis=0)
         for k in tl.static_range(WORD):
             in_range = (word * WORD + k >= begin) & (word * WORD + k < end)
@@ -92,22 +93,23 @@ def _scan(matrix, rank, program_starts, keep, num_words, CAPACITY: tl.constexpr,
 
 
 def compute_keep_mask(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: float) -> Tensor:
-    """Perform class-wise greedy NMS without synchronizing the host.
+    """Perform class-wise greedy NMS without making the host wait for the device.
 
     Args:
-        boxes: (N, 5) float32 or float64. The caller bounds N, because the bit matrix has N^2 / 8 bytes.
+        boxes: (N, 5) float32 or float64. The caller must limit N, because the bit matrix takes N^2 / 8 bytes.
         labels: (N,) integers.
         order: (N,) int64 indices of the boxes in descending order of score.
         iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
 
     Returns:
-        (N,) bool in the order of ``order``: element k is whether box ``order[k]`` is kept.
+        (N,) bool in the order of ``order``: element k is True if box ``order[k]`` is kept.
     """
     count = len(boxes)
     keep = torch.empty(count, dtype=torch.bool, device=boxes.device)
     if not count:
         return keep
-    # sorted by class, because tiles without a pair of the same class are skipped; rank: (N,) position in order
+    # Boxes are sorted by class so that many tiles contain no pair of the same class and are skipped. Within a class,
+    # the stable sort keeps the order by score. rank (N,) is the position of each sorted box in order.
     sorted_labels, rank = labels.long()[order].sort(stable=True)
     table = build_box_table(boxes[order[rank]])
     num_words = num_blocks(count, WORD)
@@ -119,7 +121,12 @@ def compute_keep_mask(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshol
     # a tensor, because triton passes numbers in float32
     threshold = torch.full((1,), iou_threshold, dtype=boxes.dtype, device=boxes.device)
     tile_options = dict(EPS=torch.finfo(boxes.dtype).eps, ROWS=TILE_ROWS, WORD=WORD, num_warps=WARPS[boxes.dtype])
-    scan_warps = 1 if num_words <= 64 else 2 if num_words <= 128 else 8  # not tuned
+    if num_words <= 64:  # these limits and numbers of warps are not tuned
+        scan_warps = 1
+    elif num_words <= 128:
+        scan_warps = 2
+    else:
+        scan_warps = 8
     scan_options = dict(CAPACITY=triton.next_power_of_2(num_words), WORD=WORD, num_warps=scan_warps)
     tiles = num_blocks(count, TILE_ROWS) * num_words
     with on_device(boxes):

@@ -38,7 +38,7 @@ def clamp(x, low, high):
 
 @triton.jit
 def is_negligible(x):
-    """Return whether a product with 1 / x may overflow: |x| is below the square root of the smallest normal number."""
+    """Return whether |x| is below the square root of the smallest normal number, so that y / x may overflow."""
     if x.dtype == tl.float64:  # noqa: SIM108 - resolved at compile time
         negligible = tl.abs(x) < 1.5e-154
     else:
@@ -48,7 +48,7 @@ def is_negligible(x):
 
 @triton.jit
 def inverse(x):
-    """Return 1 / x, or 1 if x is negligible: callers then multiply by nearly 0 or ignore the result."""
+    """Return 1 / x, or 1 if x is negligible, because callers then multiply the result by nearly 0 or ignore it."""
     return div_rn(tl.full(x.shape, 1, x.dtype), tl.where(is_negligible(x), 1, x))
 
 
@@ -56,9 +56,9 @@ def inverse(x):
 def edge_integral(mx, my, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b):
     """Compute twice the integral of ``clamp(y, -b, b) dt`` over the part of an edge with |x| <= a.
 
-    The edge is ``m + t e``, |t| <= 1, and the part is t0 <= t <= t1. The clamped y is y0 from t0 to the breakpoint s0,
-    linear up to the breakpoint s1, and y1 from there to t1. Its integral equals that of a step function that jumps from
-    y0 to y1 halfway between s0 and s1.
+    The edge is ``m + t e``, |t| <= 1, and its part with |x| <= a is t0 <= t <= t1. The clamped y is y0 from t0 to the
+    breakpoint s0, linear from s0 to the breakpoint s1, and y1 from s1 to t1. The integral is the same as for a step
+    function that jumps from y0 to y1 halfway between s0 and s1.
 
     ``inverse_x, inverse_y`` are 1 / ex and 1 / ey; ``reach_x, reach_y`` are a / |ex| and b / |ey|. The caller
     multiplies the result by ex / 2.
@@ -77,8 +77,9 @@ def edge_integral(mx, my, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b):
 def opposite_edges_area(cx, cy, px, py, ex, ey, inverse_x, inverse_y, a, b):
     """Compute what the opposite edges ``c + p + t e`` and ``c - p - t e``, |t| <= 1, contribute to the area.
 
-    A quarter turn from x to y takes the direction of e to that of p. So where ``ex > 0``, the edge at ``c + p`` is the
-    one of larger y, and its integral counts positively.
+    The direction of p is that of e after a quarter turn from the x axis to the y axis. If ``ex > 0``, the edge at
+    ``c + p`` is therefore the edge with the larger y, so its integral is added and the other one is
+    subtracted.
     """
     reach_x = a * tl.abs(inverse_x)
     reach_y = b * tl.abs(inverse_y)
@@ -94,7 +95,8 @@ def intersection_area(cx, cy, cos, sin, a, b, a2, b2, inverse_a2, inverse_b2):
     uy = a2 * sin
     vx = -b2 * sin
     vy = b2 * cos
-    # two divisions are enough for all four components of the edges
+    # The inverse of each of ux, uy, vx and vy is a product of the inverses of one side and of cos or sin. This takes
+    # two divisions instead of four.
     inverse_cos = inverse(cos)
     inverse_sin = inverse(sin)
     area_u = opposite_edges_area(cx, cy, vx, vy, ux, uy, inverse_cos * inverse_a2, inverse_sin * inverse_a2, a, b)
@@ -109,7 +111,8 @@ def area_to_overlap(area, a, b, a2, b2, IOF: tl.constexpr, EPS: tl.constexpr):
     area2 = a2 * b2 * 4
     inter = tl.minimum(area, tl.minimum(area1, area2))
     longest = tl.maximum(a, tl.maximum(a2, b2))
-    inter = tl.where(inter > 8 * EPS * b * longest, inter, 0)  # 2 EPS of whole sides, as in ops/iou.py
+    # The bound of ops/iou.py is 2 EPS times the product of two whole sides. b and longest are half sides, hence 8.
+    inter = tl.where(inter > 8 * EPS * b * longest, inter, 0)
     if IOF:  # noqa: SIM108 - resolved at compile time
         denominator = area1
     else:
