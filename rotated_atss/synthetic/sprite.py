@@ -42,7 +42,7 @@ def blend(first: Color, second: Color, share: float) -> Color:
 
 
 def pick(rng: np.random.Generator, colors: Sequence[Color], *, jitter: float = 8.0) -> Color:
-    """Choose one of the colors at random, and vary its brightness and, by less, its hue.
+    """Choose one of the colors at random, and vary its brightness and, less strongly, its hue.
 
     Args:
         rng: Random generator.
@@ -111,7 +111,7 @@ class Sprite:
 
     Attributes:
         extent: Box (x0, y0, x1, y1) in the frame of the object; the front is at x1.
-        name: DOTA class, or None for an unlabeled object.
+        name: Name of the DOTA class, or None for an unlabeled object.
         height: Height in pixels.
         parts: Painted parts, in the order in which they are painted.
         shadow_casters: Outlines that cast a shadow, (N, 2) each.
@@ -129,13 +129,13 @@ class Sprite:
     def from_outline(
         cls, outline: Points, name: str | None = None, *, height: float = 0.0, detached_shadow: bool = False
     ) -> "Sprite":
-        """Create a sprite with the box of an outline, and no parts; the outline casts a shadow if ``height`` > 0."""
+        """Create a sprite without parts. Its box encloses the outline, which casts a shadow only if ``height`` > 0."""
         shadow_casters = [outline] if height > 0 else []
         return cls(extent_of(outline), name, height, [], shadow_casters, detached_shadow)
 
     @property
     def box(self) -> Points:
-        """The box in the sprite's frame, (4, 2), front left first, clockwise on the image."""
+        """Corners of the box in the frame of the object, (4, 2): front left first, then clockwise on the image."""
         return quad_of(self.extent)
 
     def fill(

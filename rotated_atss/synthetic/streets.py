@@ -1,4 +1,4 @@
-"""Place vehicles on the roads and trees along them.
+"""Place vehicles on the roads, and trees along the roads.
 
 Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
 """
@@ -47,7 +47,7 @@ def place_roadside_trees(site: Site, roads: list[Road]) -> None:
 
 
 def place_overhanging_trees(site: Site) -> None:
-    """Place trees that partly cover vehicles and pools; their number grows with the ``overhang`` of the difficulty.
+    """Place trees that partly cover vehicles and pools; a larger ``site.difficulty.overhang`` means more trees.
 
     Example:
         >>> site = Site.create((300, 240), "hard", np.random.default_rng(0))
@@ -63,7 +63,7 @@ def place_overhanging_trees(site: Site) -> None:
         x, y = targets[site.rng.integers(len(targets))].polygon.mean(axis=0)
         crown = clutter.tree(site.rng, site.climate.leaves, site.rng.uniform(14, 22))
         target_pose = Pose(float(x), float(y), site.rng.uniform(0, 2 * np.pi))
-        radius = crown.extent[2]  # right border, from the center
+        radius = crown.extent[2]  # x1 of the extent: the crown is centered at 0
         distance = radius * site.rng.uniform(0.4, 1.5)
         site.place(crown, target_pose.moved(distance, 0), layer="tall")  # no gap: trees may cover anything
 
@@ -83,4 +83,5 @@ def _fill_lane(site: Site, road: Road, offset: float) -> None:
         build = vehicles.large_vehicle if is_large else vehicles.car
         sprite = build(rng, site.random_scale())
         site.place(sprite, road.pose(distance, offset + rng.normal(0, 0.4), ahead=offset > 0), gap=2.0)
-        distance += rng.exponential(90) + (62 if is_large else 32)  # a free distance, and the length with a margin
+        length_with_margin = 62 if is_large else 32
+        distance += rng.exponential(90) + length_with_margin  # the first term is the free road between two vehicles

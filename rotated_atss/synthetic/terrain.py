@@ -22,7 +22,8 @@ LANE_WHITE, LANE_YELLOW = rgb(216, 216, 210), rgb(206, 176, 76)
 class Climate:
     """Colors of the ground, vegetation, surfaces and water of a region.
 
-    Land and water are mixtures of a pair of colors. Each tree and each field has one of the colors of a list.
+    Land and water are painted in mixtures of the two colors of ``ground`` and ``water``. Each tree has one of the
+    colors of ``leaves``, and each field one of the colors of ``crop``.
     """
 
     name: str
@@ -121,13 +122,13 @@ def lay_water(canvas: Canvas, outline: Points, climate: Climate, rng: np.random.
         (False, True)
     """
     window_and_coverage = canvas.rasterize(outline)
-    if window_and_coverage is None:
+    if window_and_coverage is None:  # the polygon lies outside the canvas
         return
     rows, columns, coverage = window_and_coverage
     size_wh = (coverage.shape[1], coverage.shape[0])
     depth = fractal_noise(rng, size_wh, 150 * SUPERSAMPLE, octaves=3)
     ripples = fractal_noise(rng, size_wh, 5 * SUPERSAMPLE, octaves=2, stretch=rng.uniform(1.5, 3.0))
-    glitter = 26.0 * np.clip(ripples - 2.3, 0, None)  # on the highest ripples only
+    glitter = 26.0 * np.clip(ripples - 2.3, 0, None)  # only the highest ripples glitter
     lift = (3.2 * ripples + glitter).astype(np.float32)
     water = _mix(climate.water, depth * np.float32(0.8), lift)
     canvas.blend(rows, columns, water, coverage)
@@ -153,7 +154,7 @@ def lay_roads(canvas: Canvas, roads: Sequence[Road], climate: Climate) -> None:
 
 
 def _paint_crossing(canvas: Canvas, road: Road, distance: float) -> None:
-    """Paint a pedestrian crossing, ``distance`` pixels from the start of the road."""
+    """Paint the white bars of a pedestrian crossing, ``distance`` pixels from the start of the road."""
     for offset in np.arange(-road.width / 2 + 2.5, road.width / 2 - 1.5, 3.6):
         poses = [road.pose(distance + shift, offset) for shift in (-3.5, 3.5)]
         bar = np.array([[pose.x, pose.y] for pose in poses])
@@ -167,12 +168,12 @@ def _paint_lane_marks(canvas: Canvas, road: Road) -> None:
         canvas.line(road.parallel(offset), LANE_WHITE, 0.6, alpha=0.55)
     if road.width >= MIN_STREET_WIDTH:
         canvas.line(road.parallel(0.0), LANE_YELLOW, 0.8, alpha=0.8)
-    dashed_lines: list[float] = []  # offsets from the middle of the road, as shares of its width
+    dashed_line_shares: list[float] = []  # offset of each dashed line from the center line, divided by the road width
     if road.width >= MIN_AVENUE_WIDTH:
-        dashed_lines = [-0.25, 0.25]
+        dashed_line_shares = [-0.25, 0.25]
     elif road.width < MIN_STREET_WIDTH:
-        dashed_lines = [0.0]
-    for share in dashed_lines:
+        dashed_line_shares = [0.0]
+    for share in dashed_line_shares:
         start = road.parallel(road.width * share)[0]
         for distance in np.arange(16.0, road.length - 22, 18.0):
             dash = np.array([start + road.axis * distance, start + road.axis * (distance + 8)])
@@ -198,7 +199,9 @@ def lay_slabs(canvas: Canvas, pose: Pose, size_wh: tuple[float, float], color: C
 
 
 def lay_furrows(canvas: Canvas, pose: Pose, size_wh: tuple[float, float], color: Color, pitch: float) -> None:
-    """Paint a field of ``size_wh`` around ``pose`` with stripes (furrows, mown grass) along x, ``pitch`` pixels wide.
+    """Paint a field of ``size_wh`` around ``pose`` with stripes (furrows, mown grass), ``pitch`` pixels wide.
+
+    The stripes are parallel to the x-axis of the pose.
 
     Example:
         >>> canvas = Canvas((60, 40), np.random.default_rng(0))

@@ -13,11 +13,12 @@ from rotated_atss.synthetic.sprite import Pose
 
 SAMPLE_STEP = 8  # pixels between the sample points of the visible area
 ROAD_WIDTHS = (44.0, 28.0, 18.0)  # avenue, street, alley; pixels, like all lengths below
-MIN_AVENUE_WIDTH, MIN_STREET_WIDTH = 40.0, 24.0  # roads of at least this width get the lanes of an avenue, a street
-SIDEWALK_WIDTH = 4.0  # between a road and the adjacent blocks
-QUAY_WIDTH = 16.0  # between the coast and the blocks
+MIN_AVENUE_WIDTH = 40.0  # roads of at least this width are painted as avenues
+MIN_STREET_WIDTH = 24.0  # narrower roads are painted as alleys
+SIDEWALK_WIDTH = 4.0  # sidewalks lie between a road and the adjacent blocks
+QUAY_WIDTH = 16.0  # the quay lies between the coast and the blocks
 BLOCK_AREA = 48_000.0  # px^2, enough for a few of the largest objects
-MIN_BLOCK_SIDE = 95.0  # an area is divided only if its longer side is enough for two such sides and a road
+MIN_BLOCK_SIDE = 95.0  # land is divided only where two blocks with this side and a road fit next to each other
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Block:
     visible_area: float
 
     def in_landscape_orientation(self) -> "Block":
-        """Return the same block with its longer side as width."""
+        """Return the same rectangle with a pose along its longer side, so that ``width`` >= ``height``."""
         if self.width >= self.height:
             return self
         pose = Pose(self.pose.x, self.pose.y, self.pose.angle + np.pi / 2)
@@ -69,7 +70,7 @@ class Road:
         return (self.stop - self.start) / self.length
 
     def pose(self, distance: float, offset: float, *, ahead: bool = True) -> Pose:
-        """Return the pose ``distance`` pixels from the start and ``offset`` pixels to the right of the center line.
+        """Return a pose ``distance`` pixels from the start and ``offset`` pixels to the right of the center line.
 
         The pose points in the direction of the road if ``ahead`` is True, otherwise in the opposite direction.
         """
@@ -109,7 +110,10 @@ class Shore:
 
 @dataclass
 class TownPlan:
-    """Frame, shore, blocks and roads of a scene."""
+    """Shore, blocks and roads of a scene.
+
+    ``frame`` is the pose of the frame of the plan on the image. All other positions are on the image.
+    """
 
     frame: Pose
     shore: Shore
@@ -138,7 +142,7 @@ def make_town_plan(size_wh: tuple[int, int], rng: np.random.Generator) -> TownPl
     coast_v = float(np.quantile(points[:, 1], rng.uniform(0.70, 0.76)))  # the sea is 24 to 30% of the image
     land_points = points[points[:, 1] < coast_v - QUAY_WIDTH]
     plan = TownPlan(frame, _make_shore(frame, points, coast_v))
-    u0, v0 = points.min(axis=0) - 40  # roads continue beyond the image
+    u0, v0 = points.min(axis=0) - 40  # extend the land on all sides but the coast, so that roads leave the image
     u1 = float(points[:, 0].max()) + 40
     land = _Area((float(u0), float(v0), u1, coast_v - QUAY_WIDTH), land_points, 0)
     num_blocks = max(1, round(len(land_points) * SAMPLE_STEP**2 / BLOCK_AREA))
@@ -160,7 +164,10 @@ def _make_shore(frame: Pose, points: Points, coast_v: float) -> Shore:
 
 
 def _divide(land: _Area, num_blocks: int, plan: TownPlan, rng: np.random.Generator) -> list[_Area]:
-    """Repeatedly halve the area with the most visible points, up to ``num_blocks`` areas; add the roads to the plan."""
+    """Divide land into at most ``num_blocks`` areas, and add the roads between them to the plan.
+
+    Each step divides the area with the most visible points.
+    """
     indivisible: list[_Area] = []
     divisible = [land]
     while divisible and len(divisible) + len(indivisible) < num_blocks:
@@ -174,14 +181,14 @@ def _divide(land: _Area, num_blocks: int, plan: TownPlan, rng: np.random.Generat
 
 
 def _halve(area: _Area, plan: TownPlan, rng: np.random.Generator) -> list[_Area]:
-    """Divide an area by a road across its longer visible side, and add the road to the plan.
+    """Divide an area by a road across the longer side of its visible part, and add the road to the plan.
 
     Returns:
-        Two areas; an empty list if the area is too small.
+        Two areas of about the same visible size; an empty list if the area is too small.
     """
     sides = np.ptp(area.points, axis=0) if len(area.points) else np.zeros(2)
     axis = int(np.argmax(sides))
-    # the first road is an avenue, the next two are streets, all others alleys
+    # the road through the whole land is an avenue, the roads through its two halves are streets, all others alleys
     road_width = ROAD_WIDTHS[min(area.depth, len(ROAD_WIDTHS) - 1)]
     if sides[axis] < 2 * MIN_BLOCK_SIDE + road_width:
         return []

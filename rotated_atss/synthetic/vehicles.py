@@ -8,6 +8,7 @@ import numpy as np
 from rotated_atss.synthetic.shapes import ellipse, mirrored, rect, rounded_rect
 from rotated_atss.synthetic.sprite import Color, Sprite, blend, pick, rgb, shade
 
+# A color that is listed twice is chosen twice as often.
 CAR_PAINT = [
     rgb(236, 236, 234),
     rgb(236, 236, 234),
@@ -54,6 +55,7 @@ def car(rng: np.random.Generator, scale: float) -> Sprite:
 
 
 def _add_windshield(sprite: Sprite, x: float, depth: float, width: float) -> None:
+    """Add a windshield from ``x`` to ``x + depth`` that is narrower at the front; ``width`` is that of the vehicle."""
     corners = np.array([[x + depth, 0.30], [x, 0.40], [x, -0.40], [x + depth, -0.30]]) * (1, width)
     sprite.fill(corners, GLASS)
 
@@ -97,6 +99,7 @@ def large_vehicle(rng: np.random.Generator, scale: float, kind: str | None = Non
 
 
 def _add_tractor(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
+    """Add the cab and the chassis of a truck or tanker with this total length."""
     paint = pick(rng, TRUCK_CAB_PAINT, jitter=6)
     cab_length = length * 0.16
     front_x = length / 2
@@ -113,27 +116,27 @@ def _add_tractor(sprite: Sprite, length: float, width: float, rng: np.random.Gen
 def _add_truck(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
     _add_tractor(sprite, length, width, rng)
     paint, box_length = pick(rng, TRUCK_BOX_PAINT, jitter=5), length * 0.79
-    x = -length / 2 + box_length / 2
-    sprite.fill(rect(box_length, width, x), paint)
+    box_x = -length / 2 + box_length / 2
+    sprite.fill(rect(box_length, width, box_x), paint)
     for share in np.linspace(0.12, 0.88, 6):
-        rib_x = x - box_length / 2 + box_length * share
+        rib_x = box_x - box_length / 2 + box_length * share
         sprite.line([(rib_x, -width * 0.46), (rib_x, width * 0.46)], shade(paint, 0.90), 0.6)
-    sprite.line(rect(box_length - 1, width - 1, x), shade(paint, 0.78), 0.6, closed=True)
+    sprite.line(rect(box_length - 1, width - 1, box_x), shade(paint, 0.78), 0.6, closed=True)
 
 
 def _add_tanker(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
     _add_tractor(sprite, length, width, rng)
     tank_length = length * 0.78
-    x = -length / 2 + tank_length / 2
+    tank_x = -length / 2 + tank_length / 2
     steel = rgb(186, 190, 196)
-    tank = rounded_rect(tank_length, width, width * 0.4, x)
-    tank_top = rounded_rect(tank_length * 0.97, width * 0.6, width * 0.3, x)
-    highlight = rect(tank_length * 0.9, width * 0.18, x)
+    tank = rounded_rect(tank_length, width, width * 0.4, tank_x)
+    tank_top = rounded_rect(tank_length * 0.97, width * 0.6, width * 0.3, tank_x)
+    highlight = rect(tank_length * 0.9, width * 0.18, tank_x)
     sprite.fill(tank, shade(steel, 0.78))
     sprite.fill(tank_top, steel)
     sprite.fill(highlight, rgb(238, 240, 242))
     for share in (-0.28, 0.0, 0.28):
-        hatch = ellipse(width * 0.28, width * 0.28, x + tank_length * share, sides=12)
+        hatch = ellipse(width * 0.28, width * 0.28, tank_x + tank_length * share, sides=12)
         sprite.fill(hatch, rgb(96, 98, 104))
 
 

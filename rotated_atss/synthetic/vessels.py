@@ -17,7 +17,7 @@ HULL_PAINT = [  # white three times, as most boats are white
     rgb(150, 46, 44),
 ]
 DECK = [rgb(228, 222, 206), rgb(200, 172, 134), rgb(236, 236, 234)]
-CANVAS_COVER = [rgb(40, 70, 136), rgb(36, 38, 44), rgb(150, 40, 44), rgb(228, 228, 224)]
+COVER_FABRIC = [rgb(40, 70, 136), rgb(36, 38, 44), rgb(150, 40, 44), rgb(228, 228, 224)]
 CONTAINERS = [rgb(176, 66, 52), rgb(46, 92, 150), rgb(214, 214, 210), rgb(64, 118, 84), rgb(210, 150, 56)]
 PLANKS = [rgb(168, 148, 122), rgb(150, 112, 86), rgb(182, 178, 170)]
 
@@ -45,7 +45,9 @@ _FREIGHTER_HULL = mirrored(
 
 
 def boat(rng: np.random.Generator, scale: float, length: float | None = None) -> Sprite:
-    """Create a motorboat or a sailing boat of ``length`` pixels, by default ``38 * scale``; the length varies by 10%.
+    """Create a motorboat or a sailing boat.
+
+    The boat is at most 10% longer or shorter than ``length`` pixels, by default ``38 * scale``.
 
     Example:
         >>> boat(np.random.default_rng(0), scale=1.0).name
@@ -70,9 +72,9 @@ def _add_motor_top(sprite: Sprite, length: float, width: float, rng: np.random.G
     roof = rounded_rect(length * 0.26, width * 0.52, 1.5, -length * 0.08)
     cockpit_cover = rect(length * 0.16, width * 0.54, -length * 0.36)
     sprite.fill(foredeck, rgb(240, 240, 240))
-    sprite.fill(windows, rgb(44, 54, 66))  # all around the roof, which covers their middle
+    sprite.fill(windows, rgb(44, 54, 66))  # the roof is painted over their middle, so that a rim of windows remains
     sprite.fill(roof, rgb(246, 246, 246))
-    sprite.fill(cockpit_cover, pick(rng, CANVAS_COVER, jitter=6))
+    sprite.fill(cockpit_cover, pick(rng, COVER_FABRIC, jitter=6))
 
 
 def _add_sail_top(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
@@ -82,7 +84,7 @@ def _add_sail_top(sprite: Sprite, length: float, width: float, rng: np.random.Ge
     mast = ellipse(1.6, 1.6, length * 0.04, sides=8)
     sprite.fill(cabin, rgb(238, 238, 236))
     sprite.fill(cockpit, rgb(120, 104, 84))
-    sprite.fill(furled_sail, pick(rng, CANVAS_COVER, jitter=6))
+    sprite.fill(furled_sail, pick(rng, COVER_FABRIC, jitter=6))
     sprite.fill(mast, rgb(60, 60, 64))
 
 
@@ -101,9 +103,9 @@ def freighter(rng: np.random.Generator, scale: float) -> Sprite:
     deck = _FREIGHTER_HULL * (length * 0.95, width * 0.84)
     sprite.fill(hull, paint)
     sprite.fill(deck, rgb(150, 92, 76))
-    for bay in np.linspace(-0.24, 0.32, 8):
-        for lane in (-0.27, 0.0, 0.27):
-            container = rect(length * 0.066, width * 0.25, length * bay, width * lane)
+    for x_share in np.linspace(-0.24, 0.32, 8):
+        for y_share in (-0.27, 0.0, 0.27):
+            container = rect(length * 0.066, width * 0.25, length * x_share, width * y_share)
             sprite.fill(container, pick(rng, CONTAINERS, jitter=8))
     bridge = rect(length * 0.10, width * 0.86, -length * 0.37)
     bridge_windows = rect(length * 0.03, width * 0.70, -length * 0.335)
@@ -129,11 +131,11 @@ def wake(length: float, width: float, reach: float) -> list[tuple[Points, float]
         x0, x1 = -0.40 * length, -0.42 * length - share * reach
         inner, outer = width * (0.34 + 0.9 * share), width * (0.40 + 1.05 * share)
         for side in (-1.0, 1.0):
-            arm = np.array([(x0, width * 0.30), (x1, inner), (x1, outer), (x0, width * 0.46)])
-            foam.append((arm * (1, side), 0.09))
+            wake_arm = np.array([(x0, width * 0.30), (x1, inner), (x1, outer), (x0, width * 0.46)])
+            foam.append((wake_arm * (1, side), 0.09))
         end_half_width = width * 0.30 * (1 - 0.6 * share)
-        corners = [(x0, -0.3 * width), (x1, -end_half_width), (x1, end_half_width), (x0, 0.3 * width)]
-        foam.append((np.array(corners), 0.10))
+        trail = [(x0, -0.3 * width), (x1, -end_half_width), (x1, end_half_width), (x0, 0.3 * width)]
+        foam.append((np.array(trail), 0.10))
     return foam
 
 

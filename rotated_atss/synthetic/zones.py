@@ -33,13 +33,14 @@ Zone = Callable[[Site, Block], None]
 # Lengths in pixels at scale 1, angles in radians. Layouts use `site.scale`, which is fixed per scene; the size of each
 # object is sampled around it with `site.random_scale()`.
 BAY_WIDTH, BAY_DEPTH, AISLE_WIDTH = 11.8, 24.0, 21.0
-TRUCK_PITCH, TRUCK_ROW_DEPTH, TRUCK_AISLE_WIDTH = 19.0, 60.0, 24.0  # pitch: from one truck to the next one
-TANK_RADIUS = 27.0  # about that of the largest tank of a farm
+TRUCK_PITCH, TRUCK_ROW_DEPTH, TRUCK_AISLE_WIDTH = 19.0, 60.0, 24.0  # the pitch is the distance of trucks in a row
+TANK_RADIUS = 27.0  # the largest tank of a tank farm has about this radius
 TENNIS_CELL_WH, BASKETBALL_CELL_WH = (110.0, 56.0), (74.0, 45.0)
-LOT_WH = (64.0, 70.0)  # smallest size of a lot with a dwelling
+LOT_WH = (64.0, 70.0)  # smallest size of a residential lot
 TENNIS_SHARE = 0.62  # share of the width of a block for tennis courts; the remaining width is for basketball courts
 # Largest deviation from the common heading of a block, in radians. Helicopters can have almost any heading.
 AIRPLANE_HEADING_SPREAD, HELICOPTER_HEADING_SPREAD, DIAMOND_HEADING_SPREAD = 0.35, 3.1, 0.12
+AREA_PER_TREE = 160.0  # visible area (px^2) per tree of woods, at a clutter of 1
 
 
 def _apron(site: Site, block: Block) -> None:
@@ -58,7 +59,7 @@ def _apron(site: Site, block: Block) -> None:
     def build_helicopter() -> Sprite:
         return aircraft.helicopter(site.rng, site.random_scale())
 
-    # alternating, so that a small apron has both airplanes and helicopters
+    # Small groups of airplanes and helicopters alternate, so that a small apron has both.
     for num_planes, num_helicopters in ((3, 2), (2, 1), (2, 0)):
         scatter(site, block, build_plane, num_planes, base_heading, heading_spread=AIRPLANE_HEADING_SPREAD, gap=4.0)
         scatter(
@@ -98,7 +99,7 @@ def _fill_bay_row(site: Site, block: Block, y: float, bay_width: float, bay_dept
     for x in np.arange(-half_length, half_length, bay_width):
         mark = block.pose.apply(np.array([[x, y - bay_depth / 2], [x, y + bay_depth / 2]]))
         site.canvas.line(mark, LANE_WHITE, 0.7, alpha=0.8)
-        if site.rng.random() < occupancy and x + bay_width <= half_length:  # the last mark only ends a bay
+        if site.rng.random() < occupancy and x + bay_width <= half_length:  # no bay begins at the last mark
             direction = aisle_side if site.rng.random() < 0.75 else -aisle_side
             y_offset = site.rng.normal(0, 1.0)
             heading = direction * np.pi / 2 + site.random_heading_offset()
@@ -114,8 +115,8 @@ def _depot(site: Site, block: Block) -> None:
     paint_stains(site, block, 8)
     kind = str(site.rng.choice(["truck", "bus", "mixed"], p=[0.5, 0.25, 0.25]))
     row_depth, y = TRUCK_ROW_DEPTH * site.scale, -block.height / 2 + 6
-    shed_depth = min(46.0, block.height - row_depth - 36)  # leaves space for at least one row
-    if shed_depth > 24:  # px; otherwise there is no shed
+    shed_depth = min(46.0, block.height - row_depth - 36)  # the rest of the height is enough for one row of trucks
+    if shed_depth > 24:  # smaller blocks have no shed
         shed = clutter.shed(site.rng, block.width - 24, shed_depth)
         site.place(shed, block.pose.moved(0, y + shed_depth / 2), layer="tall")
         y += shed_depth + 18
@@ -126,7 +127,7 @@ def _depot(site: Site, block: Block) -> None:
 
 
 def _fill_truck_row(site: Site, block: Block, y: float, kind: str | None) -> None:
-    """Place a row of trucks or buses; ``kind`` as for :func:`vehicles.large_vehicle`."""
+    """Place a row of large vehicles; :func:`vehicles.large_vehicle` describes ``kind``."""
     pitch, half_length = TRUCK_PITCH * site.scale, block.width / 2 - 10
     heading = float(site.rng.choice([-1, 1])) * np.pi / 2
     for x in np.arange(-half_length + pitch / 2, half_length - pitch / 2, pitch):
@@ -145,7 +146,7 @@ def _tank_farm(site: Site, block: Block) -> None:
         center = block.pose.moved(x, y)
         basin = center.apply(rect(cell_side - 5, cell_side - 5))
         site.canvas.fill(basin, shade(gravel, 0.94), grain=4.0)
-        site.canvas.line(basin, shade(gravel, 1.18), 1.6, closed=True)  # its low wall
+        site.canvas.line(basin, shade(gravel, 1.18), 1.6, closed=True)  # low wall around the basin
         pipe = block.pose.apply(np.array([[x, y], [x, y + cell_side / 2]]))
         site.canvas.line(pipe, rgb(206, 204, 198), 1.4)
         radius = max_radius * site.rng.uniform(0.6, 0.98)
@@ -227,16 +228,16 @@ def _fill_lot(site: Site, pose: Pose, width: float, height: float) -> None:
 def _woods(site: Site, block: Block) -> None:
     """Fill a block with trees."""
     paint_surface(site, block, shade(site.climate.grass, 0.85), grain=10.0)
-    for _ in range(int(block.visible_area / 160 * site.difficulty.clutter)):
+    for _ in range(int(block.visible_area / AREA_PER_TREE * site.difficulty.clutter)):
         crown = clutter.tree(site.rng, site.climate.leaves, site.rng.uniform(9, 24))
-        radius = crown.extent[2]  # right border, from the center
+        radius = crown.extent[2]  # x1 of the extent: the crown is centered at 0
         # the negative gap lets crowns overlap
         site.place(crown, random_pose(site, block, 6), layer="tall", gap=-0.4 * radius)
 
 
 def _farmland(site: Site, block: Block) -> None:
     """Fill a block with two fields and a hedge."""
-    for side in (-1, 1):  # left and right half of the block
+    for side in (-1, 1):  # one field in the left half of the block, one in the right half
         color = pick(site.rng, site.climate.crop, jitter=6)
         field_wh = (block.width / 2 - 4, block.height - 4)
         field_pose = block.pose.moved(side * block.width / 4, 0)
@@ -258,7 +259,7 @@ def _offices(site: Site, block: Block) -> None:
 
 
 LABELED_ZONES: tuple[Zone, ...] = (_apron, _ball_park, _courts, _tank_farm, _depot, _parking, _residential)
-"""Zones with labeled objects, those that need the most space first."""
+"""Zones with labeled objects. The first ones need the most space and get the largest blocks."""
 
 FILLER_ZONES: tuple[Zone, ...] = (_residential, _parking, _apron, _courts, _woods, _farmland, _offices)
 """Zones of the remaining blocks, with or without labeled objects."""

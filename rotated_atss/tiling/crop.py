@@ -20,7 +20,7 @@ Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
 MIN_AREA = 1e-6  # px^2; polygons of at most this area are treated as zero-area polygons
-_IOF_TOLERANCE = 1e-9  # for rounding errors in the comparison with the IoF threshold
+_IOF_TOLERANCE = 1e-9  # rounding errors of the IoF below the threshold are accepted up to this value
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def object_areas(polygons: Floats) -> Floats:
 
     Example:
         >>> import numpy as np
-        >>> object_areas(np.array([[0.0, 0, 4, 0, 4, 5, 0, 5], [0, 0, 2, 0, 0, 2, 2, 2]])).tolist()
+        >>> rectangle, crossed = [0.0, 0, 4, 0, 4, 5, 0, 5], [0.0, 0, 2, 0, 0, 2, 2, 2]
+        >>> object_areas(np.array([rectangle, crossed])).tolist()
         [20.0, 2.0]
     """
     areas = polygon_areas(polygons)
@@ -125,7 +126,7 @@ def _overlapping_pairs(polygons: Floats, windows: Integers) -> tuple[Integers, I
         for start, stop in zip(windows[:, :2], windows[:, 2:])
     ]
     window_index = np.repeat(np.arange(len(windows)), [len(objects) for objects in objects_per_window])
-    no_objects = np.empty(0, np.int64)  # np.concatenate needs at least one array, also without windows
+    no_objects = np.empty(0, np.int64)  # if there are no windows, this is the one array that np.concatenate needs
     return window_index, np.concatenate([no_objects, *objects_per_window])
 
 
@@ -141,7 +142,7 @@ def _areas_inside(polygons: Floats, windows: Integers) -> Floats:
 
 def _even_odd_areas(polygons: Floats, windows: Integers | None = None) -> Floats:
     """Compute the areas of self-crossing polygons (N, 8) by the even-odd rule, clipped to windows (N, 4) if given."""
-    import shapely  # its import takes 0.1 s, and few label files have such polygons
+    import shapely  # imported only here, because the import takes 0.1 s and few label files have self-crossing polygons
 
     shapes = shapely.make_valid(shapely.polygons(polygons.reshape(-1, 4, 2)))
     if windows is not None:

@@ -29,10 +29,10 @@ class FeatureWriter:
 
     Example:
         >>> import tempfile
-        >>> image = BoxDetections("P1", np.array([[10.0, 10, 8, 4, 0]]), np.array([0.5]), np.array([1]))
+        >>> detections = BoxDetections("P1", np.array([[10.0, 10, 8, 4, 0]]), np.array([0.5]), np.array([1]))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     writer = FeatureWriter(folder, ["csv"], ["plane", "ship"])
-        ...     writer.add(image, ImageInfo(40, 30))
+        ...     writer.add(detections, ImageInfo(40, 30))
         ...     writer.close()
         ...     header, row = Path(folder, "detections.csv").read_text().splitlines()
         >>> header.split(",")[:5], row.split(",")[:5]
@@ -42,24 +42,26 @@ class FeatureWriter:
     def __init__(self, folder: str | Path, formats: Sequence[str], model_classes: Sequence[str]) -> None:
         self.folder, self.formats, self.model_classes = Path(folder), formats, tuple(model_classes)
         self._images: list[tuple[str, Georeference | None]] = []
-        self._columns: list[tuple[NDArray, NDArray, NDArray]] = []  # labels, scores and polygons per image
+        self._image_detections: list[tuple[NDArray, NDArray, NDArray]] = []  # labels, scores and polygons of each image
 
     def add(self, detections: BoxDetections, info: ImageInfo) -> None:
         """Collect the detections on one image."""
         polygons, scores = round_for_task1(detections)
         self._images.append((detections.name, info.georeference))
-        self._columns.append((detections.labels, scores, polygons))
+        self._image_detections.append((detections.labels, scores, polygons))
 
     def close(self) -> None:
-        """Write the files."""
-        no_rows = (np.empty(0, int), np.empty(0), np.empty((0, 8)))  # np.concatenate needs at least one array
-        labels, scores, polygons = (np.concatenate(arrays) for arrays in zip(no_rows, *self._columns))
-        counts = [len(image_scores) for _, image_scores, _ in self._columns]
+        """Write the collected detections to one file per format."""
+        # if no image was added, no_rows are the arrays that np.concatenate needs
+        no_rows = (np.empty(0, int), np.empty(0), np.empty((0, 8)))
+        labels, scores, polygons = (np.concatenate(arrays) for arrays in zip(no_rows, *self._image_detections))
+        counts = [len(image_scores) for _, image_scores, _ in self._image_detections]
+        image_index = np.repeat(np.arange(len(counts)), counts)  # per detection
         features = Features.from_columns(
             [name for name, _ in self._images],
             [georeference for _, georeference in self._images],
             self.model_classes,
-            np.repeat(np.arange(len(counts)), counts),  # index of the image of each detection
+            image_index,
             labels,
             scores,
             polygons,

@@ -1,4 +1,4 @@
-"""Recognize a finished split by a digest of its input, so that a repeated command has nothing to do."""
+"""Recognize a finished split by a digest of its input, so that repeating the command does not split again."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def compute_input_digest(
     labels_per_image: Sequence[Labels | None],
     formats: Sequence[str | None],
 ) -> str:
-    """Compute a digest of the input of a split. It does not depend on the location of the folders.
+    """Compute a digest of the input of a split. The digest does not depend on the location of the folders.
 
     Args:
         settings: The settings as given, before automatic values are determined.
-        sources: The images. The digest contains their names and sizes in bytes. To avoid reading their content,
-            :func:`find_finished_split` compares the modification times instead.
+        sources: The images. Their content is not read; the digest contains only their names and sizes in bytes. Changes
+            that keep the size are noticed by :func:`find_finished_split`, which checks the modification times.
         labels_per_image: Labels per image; None for unlabeled images.
         formats: Label format per image folder; None for a folder of unlabeled images.
 
@@ -50,7 +50,7 @@ def compute_input_digest(
 
 
 def find_finished_split(out: Path, digest: str, sources: Sequence[SourceImage]) -> Manifest | None:
-    """Return the manifest of the split in a folder if it is complete and was made from the same input.
+    """Return the manifest of a split folder if the split is complete and was made from the same input.
 
     Args:
         out: The output folder.
@@ -58,7 +58,7 @@ def find_finished_split(out: Path, digest: str, sources: Sequence[SourceImage]) 
         sources: The images. If one was modified after the split, the split is not reused.
 
     Returns:
-        The manifest; None if there is no such split.
+        The manifest; None if the split must be done again.
 
     Example:
         >>> find_finished_split(Path("no_such_folder"), "", []) is None
@@ -71,11 +71,11 @@ def find_finished_split(out: Path, digest: str, sources: Sequence[SourceImage]) 
         manifest = read_manifest(path)
         if manifest.input_digest != digest:
             return None
-        finished_ns = path.stat().st_mtime_ns  # the manifest is written last
+        finished_ns = path.stat().st_mtime_ns  # splitting writes the manifest last, when all images have been read
         if any(_stat_image(source.image).st_mtime_ns > finished_ns for source in sources):
             return None
         tile_names = {os.path.splitext(name)[0] for name in os.listdir(out / "images")}
-    except (UserError, OSError):  # the caller then splits again, and reports what cannot be read
+    except (UserError, OSError):  # no error here: the caller splits again and reports the files that cannot be read
         return None
     return manifest if tile_names == set(manifest.tiles) else None
 

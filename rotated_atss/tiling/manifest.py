@@ -31,13 +31,13 @@ class Manifest:
         label_folders: Absolute paths of the folders with the labels of the full images as DOTA text.
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
-        window: The first window size and gap in the settings, pixels, not scaled by a rate; (0, 0) for whole images;
-            None if they are not recorded.
+        window: The first window size and the first gap in the settings, in pixels, before a rate changes them. (0, 0)
+            if the images were not divided; None if no size is recorded.
         whole_images: Whether the images were not divided.
         pixels: Conversion of the pixels of the images to 8-bit color.
-        ground_resolution: Meters per pixel of the tiles, rounded to millimeters: the median over the images with a
-            recorded resolution, divided by the median rate (resize factor) if the split resized images; None if none
-            is recorded.
+        ground_resolution: Meters per pixel of the tiles, rounded to millimeters. This is the median over the images
+            with a recorded resolution. If the split resized images, the median is divided by the median rate (resize
+            factor). None if no image has a recorded resolution.
         image_folders: Absolute paths of the folders of the full images.
         input_digest: Digest of the images, labels and settings that were given; empty if it is not recorded.
         totals: Counts over all images and tiles; None if they are not recorded.
@@ -89,7 +89,7 @@ def read_manifest(path: str | Path) -> Manifest:
 
 
 def find_manifest(data_root: str | Path | None) -> Manifest:
-    """Read the manifest in ``data_root``; return an empty one if there is none.
+    """Read the manifest in ``data_root``; return an empty manifest if the folder has none.
 
     Args:
         data_root: Output folder of a split, or another folder; None or empty for no folder.
@@ -114,7 +114,7 @@ def source_label_folders(data_root: str | Path | None) -> list[str]:
         data_root: Output folder of a split, with its ``manifest.json``.
 
     Returns:
-        The folders of DOTA text that the manifest records and that exist; empty without a manifest.
+        The folders of DOTA text that the manifest records and that exist; an empty list if there is no manifest.
 
     Raises:
         UserError: The file is not a manifest of a split.
@@ -133,10 +133,10 @@ def source_label_folders(data_root: str | Path | None) -> list[str]:
 def check_tiles(
     manifest: Manifest, names: Collection[str], where: object = None, *, allow_missing: bool = False
 ) -> list[str]:
-    """Compare the tiles in a folder with those that the manifest of their split lists.
+    """Compare the tiles in a folder with the tiles that a manifest lists.
 
     Args:
-        manifest: The manifest; an empty one accepts all tiles.
+        manifest: Manifest of the split. A manifest that lists no tiles accepts all tiles.
         names: Names of the tiles in the folder.
         where: The folder, for errors.
         allow_missing: Accept a folder without some of the tiles.
@@ -152,11 +152,11 @@ def check_tiles(
         ['AP is of a subset: 1 of the 2 tiles of the split is missing']
     """
     listed = set(manifest.tiles)
-    listed_count = count_of(len(listed), "tile")  # text such as "12 tiles"
+    listed_tiles_text = count_of(len(listed), "tile")  # for example "12 tiles"
     missing = sorted(listed - set(names))
     if missing and not allow_missing:
         what = (
-            f"{len(missing)} of the {listed_count} of the manifest {is_or_are(len(missing))} missing, "
+            f"{len(missing)} of the {listed_tiles_text} of the manifest {is_or_are(len(missing))} missing, "
             f"the first is {missing[0]}"
         )
         hint = "copy them, split again, or set allow_missing_tiles=True on the dataset"
@@ -170,9 +170,8 @@ def check_tiles(
         raise UserError(what, where=where, hint="split again into a new folder")
     notes = []
     if missing:
-        notes.append(
-            f"AP is of a subset: {len(missing)} of the {listed_count} of the split {is_or_are(len(missing))} missing"
-        )
+        missing_text = f"{len(missing)} of the {listed_tiles_text} of the split {is_or_are(len(missing))} missing"
+        notes.append(f"AP is of a subset: {missing_text}")
     if not manifest.keep_empty:
         notes.append("AP is biased: the split left out tiles without objects, so false positives there do not count")
     return notes

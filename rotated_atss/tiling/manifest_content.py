@@ -50,7 +50,7 @@ class ManifestContent:
         return content
 
     def text(self, key: str) -> str:
-        """Return an entry that is a string; empty if it is missing."""
+        """Return a string entry, or an empty string if the entry is missing."""
         return str(self._get(self.entries, key, str, ""))
 
     def setting(self, key: str, expected_type: type, default: Any) -> Any:
@@ -69,7 +69,7 @@ class ManifestContent:
         return tuple(tile["name"] for tile in tiles)
 
     def written_label_folders(self) -> tuple[str, ...]:
-        """Return the folder to which the split wrote the labels of the full images; empty if it wrote none."""
+        """Return the folder to which the split wrote the labels of the full images; () if it wrote no such folder."""
         folder = self.text("full_labels")
         if "\0" in folder:
             raise self._error("full_labels", "a path", folder)
@@ -96,13 +96,17 @@ class ManifestContent:
 
         Malformed entries are left out without an error, because only reports use these folders.
         """
-        entries = self._get(self.entries, "folders", list, [])
-        folders = [entry.get("images") for entry in entries if isinstance(entry, dict)]
-        valid = [folder for folder in folders if isinstance(folder, str) and "\0" not in folder]
-        return tuple(dict.fromkeys(map(self._absolute, valid)))
+        folder_entries = self._get(self.entries, "folders", list, [])
+        folders = [entry.get("images") for entry in folder_entries if isinstance(entry, dict)]
+        valid_folders = [folder for folder in folders if isinstance(folder, str) and "\0" not in folder]
+        return tuple(dict.fromkeys(map(self._absolute, valid_folders)))
 
     def window(self) -> tuple[int, int] | None:
-        """Return the first window size and gap in the settings; (0, 0) for whole images; None without sizes."""
+        """Return the first window size and the first gap in the settings.
+
+        Returns:
+            (size, gap) in pixels; (0, 0) if the images were not divided; None if the settings contain no sizes.
+        """
         settings = self._settings()
         if settings.get("whole_images"):
             return 0, 0
@@ -115,7 +119,7 @@ class ManifestContent:
 
     def _first_integer(self, key: str) -> int:
         numbers = self.setting(key, list, [])
-        if not numbers or type(numbers[0]) is not int:  # not isinstance, which accepts true and false
+        if not numbers or type(numbers[0]) is not int:  # isinstance would accept true and false as integers
             raise self._error(f"settings.{key}", "a list of integers", numbers)
         return int(numbers[0])
 
@@ -123,7 +127,8 @@ class ManifestContent:
         """Return the conversion of the pixels of the images to 8-bit color."""
         settings = self._settings()
         bits, scaling, bands = settings.get("bits"), settings.get("scaling", AUTO), settings.get("bands")
-        if bits is not None and not (type(bits) is int and MIN_BITS <= bits <= MAX_BITS):
+        has_valid_bits = bits is None or (type(bits) is int and MIN_BITS <= bits <= MAX_BITS)
+        if not has_valid_bits:
             raise self._error("settings.bits", f"from {MIN_BITS} to {MAX_BITS} or null", bits)
         try:
             check_scaling(scaling)
@@ -136,25 +141,30 @@ class ManifestContent:
         return PixelOptions.of(bits, scaling, bands)
 
     def ground_resolution(self) -> float | None:
-        """Return meters per pixel of the tiles: the median over the images, divided by the median resampling rate."""
-        images = self._get(self.entries, "images", list, [])
-        values_or_none = [entry.get("ground_resolution") for entry in images if isinstance(entry, dict)]
+        """Return the meters per pixel of the tiles; None if no image has a recorded resolution.
+
+        This is the median over the images. It is divided by the median rate if the split resampled the images.
+        """
+        image_entries = self._get(self.entries, "images", list, [])
+        values_or_none = [entry.get("ground_resolution") for entry in image_entries if isinstance(entry, dict)]
         resolutions = [value for value in values_or_none if value is not None]
         for value in resolutions:
             if not is_finite_number(value) or value <= 0:
                 raise self._error("images.ground_resolution", "a number above 0, in meters per pixel", value)
         if not resolutions:
             return None
-        # in the name style "mmrotate", a rate changes the size of the windows, and images are not resampled
-        resamples = self._settings().get("name_style") == "devkit"
-        rates = self.setting("rates", list, []) if resamples else []
+        # In the name style "devkit", a rate resamples the images. In the name style "mmrotate", a rate changes the size
+        # of the windows instead, and the tiles keep the resolution of the images.
+        resamples_images = self._settings().get("name_style") == "devkit"
+        rates = self.setting("rates", list, []) if resamples_images else []
         for rate in rates:
             if not is_finite_number(rate) or rate <= 0:
                 raise self._error("settings.rates", "numbers above 0", rate)
-        return round(median(resolutions) / median(rates or [1]), 3) or None  # None if it is rounded to 0
+        resolution = round(median(resolutions) / median(rates or [1]), 3)
+        return resolution or None  # a resolution that is rounded to 0 is of no use
 
     def totals(self) -> SplitTotals | None:
-        """Return the counts over all images and tiles; None if one of them is missing or not an integer."""
+        """Return the counts over all images and tiles; None if any count is missing or not an integer."""
         counts = self._get(self.entries, "totals", dict, {})
         names = [field.name for field in fields(SplitTotals)]
         if not all(type(counts.get(name)) is int for name in names):

@@ -15,7 +15,8 @@ from rotated_atss.tiling.source_images import SourceImage
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.split_stats import SplitStats, sum_stats
 
-FORMAT_VERSION = 1  # of the manifest file
+FORMAT_VERSION = 1
+"""Version of the format of manifest files."""
 
 
 def format_manifest(
@@ -28,17 +29,18 @@ def format_manifest(
     full_labels: str | None = None,
     input_digest: str = "",
 ) -> bytes:
-    """Format the manifest as JSON, sorted by image and tile.
+    """Format the manifest as JSON, with images and tiles sorted by name.
 
     Args:
         settings: The settings of the split.
         folders: Pairs of image folder and label folder.
         sources: The images.
         stats: Statistics per image, in the order of ``sources``.
-        out: The folder of the manifest. Folders are recorded relative to it, independent of the working directory.
+        out: The folder of the manifest. Paths of folders are recorded relative to this folder, and do not depend on the
+            working directory.
         label_formats: Label format per folder; ``dota`` is the default of the manifest and is not recorded.
         full_labels: Folder below ``out`` with labels of the full images as DOTA text, which evaluation reads instead of
-            the label folders; None if there is none.
+            the label folders; None if the split did not write such a folder.
         input_digest: Digest of the input, to recognize a finished split of the same input.
 
     Example:
@@ -46,14 +48,15 @@ def format_manifest(
         [1024]
     """
     sources_and_stats = sorted(zip(sources, stats), key=lambda pair: pair[0].image_id)
+    format_per_folder = label_formats or [None] * len(folders)
     manifest: dict[str, Any] = {
         "written_by": WRITTEN_BY,
         "format": FORMAT_VERSION,
         "version": __version__,
         "settings": asdict(settings),
         "folders": [
-            _folder_entry(image_folder, label_folder, label_formats[index] if label_formats else None, out)
-            for index, (image_folder, label_folder) in enumerate(folders)
+            _folder_entry(image_folder, label_folder, label_format, out)
+            for (image_folder, label_folder), label_format in zip(folders, format_per_folder, strict=True)
         ],
     }
     if full_labels is not None:

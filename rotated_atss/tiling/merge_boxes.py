@@ -31,7 +31,7 @@ class BoxDetections:
 
     Attributes:
         name: Id of the image or name of the tile.
-        boxes: (K, 5) float64 ``cx, cy, w, h, angle`` in pixels of the image or tile, and radians.
+        boxes: (K, 5) float64 ``cx, cy, w, h, angle``. Lengths are in pixels of the image or tile, angles in radians.
         scores: (K,) floating-point numbers.
         labels: (K,) int64 class indices.
     """
@@ -60,7 +60,8 @@ class BoxDetections:
         """Convert from the class of the package supervision.
 
         Args:
-            detections: Detections on one image, as for :func:`rotated_atss.interop.supervision.from_supervision`.
+            detections: Detections on one image. :func:`rotated_atss.interop.supervision.from_supervision` lists the
+                fields that are read.
             name: Id of the image.
 
         Raises:
@@ -84,18 +85,20 @@ def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = IOU_THRES
         scores are in the order of the tile names.
 
     Example:
-        >>> boxes = [np.array([[900.0, 50, 40, 20, 0]]), np.array([[76.0, 50, 40, 20, 0]])]
-        >>> names, scores = ["P1__1024__0___0", "P1__1024__824___0"], [np.array([0.5]), np.array([0.75])]
-        >>> labels = np.array([0])
-        >>> (image,) = merge_boxes(BoxDetections(*columns, labels) for columns in zip(names, boxes, scores))
+        >>> ship, labels = [40.0, 20, 0], np.array([0])  # the same ship is detected on two tiles
+        >>> left = BoxDetections("P1__1024__0___0", np.array([[900.0, 50, *ship]]), np.array([0.5]), labels)
+        >>> right = BoxDetections("P1__1024__824___0", np.array([[76.0, 50, *ship]]), np.array([0.75]), labels)
+        >>> (image,) = merge_boxes([left, right])
         >>> image.name, image.boxes[:, :2].tolist(), image.scores.tolist()
         ('P1', [[900.0, 50.0]], [0.75])
     """
+    # Tiles are mapped in the order of their names. Each tile is removed from the list first, so that its boxes are
+    # freed when they are mapped.
     remaining_tiles = sorted(tiles, key=lambda tile: tile.name, reverse=True)
     # image id -> boxes, scores and labels of each of its tiles
     by_image: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = defaultdict(list)
     while remaining_tiles:
-        tile = remaining_tiles.pop()  # in ascending order of names; a popped tile is freed once it is mapped
+        tile = remaining_tiles.pop()
         image_id, boxes = _map_to_image(tile)
         by_image[image_id].append((boxes, tile.scores, tile.labels))
     merged = []
@@ -107,15 +110,15 @@ def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = IOU_THRES
 
 
 def to_task1(images: Iterable[BoxDetections], classes: Sequence[str]) -> dict[str, Detections]:
-    """Convert detections to DOTA's Task1 form, one entry per class.
+    """Group detections by class, and convert their boxes to polygons as in Task1 files.
 
     Args:
         images: Detections on full images.
         classes: Class names in the order of the class indices.
 
     Returns:
-        Detections by class name, with polygons rounded to ``COORDINATE_DECIMALS``; empty for a class without
-        detections.
+        Detections by class name, with polygons rounded to ``COORDINATE_DECIMALS``. Classes without detections are
+        included.
 
     Example:
         >>> image = BoxDetections("P1", np.array([[10.0, 10, 8, 4, 0]]), np.array([0.5]), np.array([1]))
@@ -150,7 +153,7 @@ def round_for_task1(image: BoxDetections) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         Polygons (N, 8) float64, rounded to ``COORDINATE_DECIMALS``, and scores (N,) float64, rounded to the fewest
-        decimal digits that still distinguish them in their own dtype.
+        decimal digits from which their own dtype restores the same values.
 
     Example:
         >>> image = BoxDetections("P1", np.array([[10.0, 10, 8.001, 4, 0]]), np.array([0.1]), np.array([1]))

@@ -21,7 +21,7 @@ from rotated_atss.io.files import read_bytes
 from rotated_atss.io.processes import run_jobs
 from rotated_atss.tiling.merge_polygons import merge_detections
 
-_MEMORY_FACTOR = 12  # bytes of memory per byte of text
+_MEMORY_FACTOR = 12  # merging needs about this many bytes of memory per byte of text
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class ClassMerge:
 
     Attributes:
         name: The class.
-        tiles: Tiles with detections.
-        images: Full images with detections.
-        before: Detections on tiles.
-        after: Detections on full images.
+        tiles: Number of tiles with detections.
+        images: Number of full images with detections.
+        before: Number of detections on tiles, before merging.
+        after: Number of detections on full images, after merging.
     """
 
     name: str
@@ -69,7 +69,7 @@ class TextPart:
     def key(self) -> str:
         """Return the key under which the merged part is stored: a digest of the part and the threshold.
 
-        The size and the modification time of the file represent its content.
+        The digest contains the size and the modification time of the file instead of the content, which is not read.
         """
         status = self.path.stat()
         values = [status.st_size, status.st_mtime_ns, self.name, self.iou_threshold, self.start, self.length]
@@ -106,16 +106,17 @@ def cut_into_parts(file: TextPart, part_bytes: int) -> list[TextPart]:
 
     Args:
         file: The whole file.
-        part_bytes: Minimum size of every part but the last. Merging needs about 12 bytes of memory per byte.
+        part_bytes: Minimum size of every part but the last. Merging a part needs about 12 times its size in memory.
 
     Returns:
         The parts, in the order of the file.
 
     Example:
         >>> import tempfile
+        >>> line = "P1__1__0___0 0.9 1 2 11 2 11 8 1 8\n"  # 35 bytes
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, "Task1_ship.txt")
-        ...     _ = path.write_text("".join(f"{name}__1__0___0 0.9 1 2 11 2 11 8 1 8\n" for name in ("P1", "P1", "P2")))
+        ...     _ = path.write_text(line + line + line.replace("P1", "P2"))
         ...     [part.start for part in cut_into_parts(TextPart.of_file("ship", path, 0.1), part_bytes=9)]
         [0, 70]
     """
@@ -132,9 +133,9 @@ def cut_into_parts(file: TextPart, part_bytes: int) -> list[TextPart]:
 
 
 def _find_next_image(data: mmap, position: int) -> int:
-    """Return the start of the next line whose image is not that of the line at ``position``, or the file size.
+    """Return the start of the next line of another image than the line at ``position``.
 
-    The position can be inside a line.
+    The position can be inside a line. If all following lines are of the same image, the file size is returned.
     """
     start = data.rfind(b"\n", 0, position) + 1
     tile = data[start : data.find(b"\n", start)].partition(b" ")[0]
@@ -152,7 +153,7 @@ def merge_parts(
     """Merge parts in worker processes, or on a Dask cluster, and yield them as they finish.
 
     Raises:
-        UserError: A line is malformed, or an image id is not a tile name. The message starts with ``path:line``.
+        UserError: A line is malformed, or does not begin with a tile name. The message starts with ``path:line``.
     """
     job_bytes = [part.length * _MEMORY_FACTOR for part in parts]
     for index, merged_part in run_jobs(_merge_part, parts, workers, job_bytes, scheduler=scheduler):
@@ -165,16 +166,19 @@ def _merge_part(part: TextPart) -> MergedPart:
         tiles = parse_detections(read_bytes(part.path, part.start, part.length), part.path)
         merged = merge_detections(tiles, part.iou_threshold, path=part.path)
     except UserError:
-        # A malformed line is numbered from the start of the part: parsing the whole file raises the error again, with
-        # the line number in the file. An error of merge_detections has this number already.
+        # parse_detections counts lines from the start of the part. Parsing the whole file raises the same error with
+        # the line number in the file. If no line is malformed, the error is from merge_detections, which has found the
+        # line in the file already.
         parse_detections(read_bytes(part.path), part.path)
         raise
-    counts = (len(tiles.images), len(tiles), len(merged))  # images of `tiles` are the tiles
+    counts = (len(tiles.images), len(tiles), len(merged))  # `tiles.images` are names of tiles
     return MergedPart(merged.images, counts, format_detections(merged))
 
 
 def images_are_separate(parts: Sequence[MergedPart]) -> bool:
-    """Return whether every image occurs in one part only. Then merging the parts equals merging the whole file.
+    """Return whether every image occurs in only one part.
+
+    If so, joining the merged parts gives the same result as merging the whole file.
 
     Example:
         >>> images_are_separate([MergedPart(("P1",), (1, 2, 1), b""), MergedPart(("P2", "P1"), (2, 2, 2), b"")])

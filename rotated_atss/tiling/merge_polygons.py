@@ -28,8 +28,8 @@ def merge_detections(
         path: The file of the detections, for error messages.
 
     Returns:
-        Detections on full images, by image in the order of the input and by descending score within an image. Equal
-        scores keep the order of the input.
+        Detections on full images. Images are in the order of the input, and the detections on each image are in
+        descending order of score. Equal scores keep the order of the input.
 
     Raises:
         UserError: An image id is not a tile name.
@@ -44,7 +44,8 @@ def merge_detections(
     """
     detections = to_full_images(tiles, path=path)
     keep = polygon_nms(detections.polygons, detections.scores, iou_threshold, groups=detections.image_index)
-    by_image = group_order(detections.image_index[keep])  # stable: in an image, scores stay descending, as in `keep`
+    # `keep` is in descending order of score; group_order is stable, so this order remains within each image
+    by_image = group_order(detections.image_index[keep])
     return detections.take(keep[by_image])
 
 
@@ -53,7 +54,8 @@ def to_full_images(tiles: Detections, *, path: str | Path | None = None) -> Dete
 
     A point of a tile lies at ``(point + upper-left corner of the tile) / rate`` in the full image. The rate is the
     factor by which the full image was resized before it was cut into tiles. Corner and rate are taken from the tile
-    name: ``P1__0.5__100___0`` has rate 0.5; with a tile size instead of a rate (``P1__1024__100___0``), the rate is 1.
+    name. For example, ``P1__0.5__100___0`` has rate 0.5. ``P1__1024__100___0`` contains a tile size in place of a rate;
+    its rate is 1.
 
     Args:
         tiles: Detections on tiles, whose image ids are the tile names.
@@ -72,11 +74,12 @@ def to_full_images(tiles: Detections, *, path: str | Path | None = None) -> Dete
     if not len(tiles):
         return EMPTY_DETECTIONS
     names = [_parse_tile_name(tile, path) for tile in tiles.images]
-    image_indices: dict[str, int] = {}  # by image id, in the order of first appearance
-    # of T tiles: index of the full image (T,), upper-left corner (T, 2) and rate (T,)
-    image_of_tile = np.array([image_indices.setdefault(name.image_id, len(image_indices)) for name in names])
-    corners = np.array([(name.x, name.y) for name in names], dtype=np.float64)
-    rates = np.array([name.rate for name in names])
+    # Full images are numbered in the order of their first tiles. An image id that is not a key yet gets the next
+    # number.
+    image_indices: dict[str, int] = {}
+    image_of_tile = np.array([image_indices.setdefault(name.image_id, len(image_indices)) for name in names])  # (T,)
+    corners = np.array([(name.x, name.y) for name in names], dtype=np.float64)  # (T, 2), upper left
+    rates = np.array([name.rate for name in names])  # (T,)
     tile_of_detection = tiles.image_index  # (N,)
     shifted = tiles.polygons + np.tile(corners, 4)[tile_of_detection]
     polygons = _remove_rounding_noise(shifted / rates[tile_of_detection, None])
@@ -84,12 +87,16 @@ def to_full_images(tiles: Detections, *, path: str | Path | None = None) -> Dete
 
 
 def _remove_rounding_noise(polygons: np.ndarray) -> np.ndarray:
-    """Round coordinates within 1e-9 of a multiple of 1e-6: 664.9 + 810 becomes 1474.9, not 1474.8999999999999."""
+    """Round those coordinates to 6 decimals that differ by less than 1e-9 from the result.
+
+    For example, 664.9 + 810 is 1474.8999999999999 in float64 and becomes 1474.9.
+    """
     rounded = np.rint(polygons * 1e6) / 1e6
     return np.where(np.abs(rounded - polygons) < 1e-9, rounded, polygons)
 
 
-_cached_parse_tile_name = lru_cache(maxsize=1 << 16)(parse_tile_name)  # the files of all classes name the same tiles
+# Results are cached, because the same tile names occur in the files of all classes.
+_cached_parse_tile_name = lru_cache(maxsize=1 << 16)(parse_tile_name)
 
 
 def _parse_tile_name(tile: str, path: str | Path | None) -> TileName:

@@ -35,8 +35,8 @@ from rotated_atss.io.shared_run import SharedRun, output_folder
 from rotated_atss.tiling.merge_parts import ClassMerge, MergedPart, TextPart, merge_parts
 from rotated_atss.tiling.merge_task import MergeTask
 
-COMMAND = "merge"  # part of the names of the lock files
-PARTIAL = "merge.partial"  # folder of the recorded parts in the output folder
+COMMAND = "merge"  # the names of the lock files contain this name
+PARTIAL = "merge.partial"  # name of the folder in the output folder in which merged parts are recorded
 
 _PART_BYTES = 1 << 20  # smaller than the parts of merge_text.py, so that the shards get more equal shares
 
@@ -85,8 +85,8 @@ def run_shard(
     Args:
         task: The input and output files.
         shard: The shard; None merges all parts that shards have not merged yet.
-        workers: Processes.
-        scheduler: Address of a Dask scheduler whose workers merge instead.
+        workers: Number of worker processes.
+        scheduler: Address of a Dask scheduler. If given, the workers of the cluster merge instead of processes.
         progress: Show a progress bar; None shows it on a terminal.
 
     Raises:
@@ -96,20 +96,21 @@ def run_shard(
     with output_folder(task.out_dir), shard_lock(task.out_dir, COMMAND, shard):
         parts = {part.key(): part for part in task.cut(_PART_BYTES)}
         run = SharedRun(task.out_dir / PARTIAL, _describe_settings(task), shard, MergedPart.from_json)
-        description = _describe_finished(task, list(parts))
-        # shard_lock keeps out a second run of the same shard, and common_lock also the other shards. A run without a
-        # shard holds the common lock already, because shard_lock takes it, so common_lock does nothing.
+        input_description = _describe_input(task, list(parts))
+        # shard_lock excludes other runs of the same shard. common_lock excludes the other shards, too. In a run without
+        # a shard, shard_lock has taken the common lock already, and common_lock does nothing.
         with common_lock(task.out_dir, COMMAND, shard):
-            complete_result(task.out_dir)  # in case a run was killed while it renamed the merged files
+            complete_result(task.out_dir)  # an earlier run may have been killed while it renamed the merged files
             # A shard has nothing to do after a finished merge; a run without --shard merges again.
-            if shard is not None and _is_finished(task, description):
-                run.remove()  # left by a run that was killed after it had written the files
+            if shard is not None and _is_finished(task, input_description):
+                run.remove()  # a run that was killed after it had written the merged files has left its folder
                 return ShardMerge(was_finished=True)
             task.reject_files_of_other_classes()
             run.prepare()
-        key_of_part = {parts[key]: key for key in run.select(list(parts))}
+        keys_to_merge = run.select(list(parts))
+        key_of_part = {parts[key]: key for key in keys_to_merge}
         _merge_and_record(run, key_of_part, workers, scheduler, progress)
-        return _write_if_complete(task, run, parts, description, workers, scheduler)
+        return _write_if_complete(task, run, parts, input_description, workers, scheduler)
 
 
 def _merge_and_record(
@@ -130,13 +131,13 @@ def _write_if_complete(
     task: MergeTask,
     run: SharedRun[MergedPart],
     parts: Mapping[str, TextPart],
-    description: Mapping[str, Any],
+    input_description: Mapping[str, Any],
     workers: int,
     scheduler: str | None,
 ) -> ShardMerge:
     """Write the merged files, unless parts of other shards are left or another shard has written the files."""
     with common_lock(task.out_dir, COMMAND, run.shard):
-        if not run.folder.exists():  # removed by the shard that has written the merged files
+        if not run.folder.exists():  # the shard that wrote the merged files has removed this folder
             return ShardMerge(was_finished=True)
         unfinished = run.unfinished_shards(list(parts))
         results = {} if unfinished else dict(run.results())
@@ -147,10 +148,10 @@ def _write_if_complete(
     # then has both results, and task.write uses the one of the whole file. This can take long, so no lock is held here.
     merged |= dict(merge_parts(task.files_with_divided_images(merged), workers, scheduler))
     with common_lock(task.out_dir, COMMAND, run.shard):
-        if not run.folder.exists():
+        if not run.folder.exists():  # another shard wrote the merged files while no lock was held
             return ShardMerge(was_finished=True)
         classes = task.write(merged)
-        finished = {**description, "output": describe_files(_output_paths(task))}
+        finished = {**input_description, "output": describe_files(_output_paths(task))}
         write_json(finished_path(task.out_dir), finished, indent=None)
         run.remove()
         _remove_locks_of_killed_shards(task.out_dir)
@@ -158,9 +159,10 @@ def _write_if_complete(
 
 
 def _remove_locks_of_killed_shards(out_dir: Path) -> None:
-    """Remove the lock files of killed shards, by taking each lock: ``run_lock`` removes its file at the end."""
+    """Remove the lock files of killed shards. Each lock is taken and released, which removes its file."""
     for path in out_dir.glob(f".{COMMAND}.*-of-*.lock"):
-        with suppress(UserError), run_lock(path):  # an error: the shard is active, and removes its lock itself
+        # The lock of an active shard cannot be taken. This error is ignored, because the shard removes its lock itself.
+        with suppress(UserError), run_lock(path):
             pass
 
 
@@ -180,19 +182,19 @@ def _describe_settings(task: MergeTask) -> dict[str, Any]:
     return description
 
 
-def _describe_finished(task: MergeTask, keys: Sequence[str]) -> dict[str, Any]:
-    """Return all that the merged files depend on: the settings and a digest of the keys of all parts.
+def _describe_input(task: MergeTask, keys: Sequence[str]) -> dict[str, Any]:
+    """Return everything that determines the merged files: the settings and a digest of the keys of all parts.
 
-    A key contains size and modification time of the input file.
+    Each key depends on the size and the modification time of its input file.
     """
     return {**_describe_settings(task), "input": hashlib.sha256("".join(keys).encode()).hexdigest()}
 
 
-def _is_finished(task: MergeTask, description: Mapping[str, Any]) -> bool:
+def _is_finished(task: MergeTask, input_description: Mapping[str, Any]) -> bool:
     """Return whether the output folder has the unchanged files of a finished merge with the same input."""
     recorded = read_state(finished_path(task.out_dir))
     try:
-        return recorded == {**description, "output": describe_files(_output_paths(task))}
+        return recorded == {**input_description, "output": describe_files(_output_paths(task))}
     except UserError:  # a file is missing
         return False
 

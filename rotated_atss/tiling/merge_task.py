@@ -30,8 +30,8 @@ class MergeTask:
         out_dir: Output folder.
         iou_threshold: Detections whose IoU with a higher-scoring kept detection exceeds this value are suppressed.
         classes: Classes that get an output file, with or without an input file.
-        files: The input file of each class that has one, as a single part.
-        has_class_list: Whether the caller gave the classes; otherwise they are those of the input files.
+        files: The input files by class name. Each file is represented by a part that covers the whole file.
+        has_class_list: Whether the caller gave the classes. If not, every class with an input file is merged.
 
     Example:
         >>> import tempfile
@@ -82,7 +82,7 @@ class MergeTask:
     def reject_files_of_other_classes(self) -> None:
         """Raise an error if the output folder has files of other classes, which would look like part of the result."""
         has_files = self.out_dir.is_dir() and any(self.out_dir.glob("Task1_*.txt"))
-        if has_files:  # list_task1_files rejects a folder without files
+        if has_files:  # checked first, because list_task1_files raises an error for a folder without Task1 files
             leftovers = [path for name, path in list_task1_files(self.out_dir).items() if name not in self.classes]
             if leftovers:
                 hint = "remove it, or choose another output folder"
@@ -96,7 +96,7 @@ class MergeTask:
         """Return the files that must be merged as a whole, because detections on one image are in several parts.
 
         Args:
-            merged: Results of all parts.
+            merged: Result of each part.
         """
         return [
             self.files[name] for name, parts in self._group_by_class(merged).items() if not images_are_separate(parts)
@@ -106,8 +106,8 @@ class MergeTask:
         """Write the merged file of every class.
 
         Args:
-            merged: Results of all parts in the order of :meth:`cut`, and results of whole files
-                (:meth:`files_with_divided_images`), which replace those of their parts.
+            merged: Result of each part, in the order of :meth:`cut`. The result of a whole file
+                (:meth:`files_with_divided_images`) can be added; it is used instead of the results of the file's parts.
 
         Returns:
             Counts per class.
@@ -116,12 +116,14 @@ class MergeTask:
             UserError: A file cannot be written.
         """
         joined = {name: join_parts(name, parts) for name, parts in self._group_by_class(merged).items()}
-        write_result(self.out_dir, {task1_path("", name).name: content for name, (_, content) in joined.items()})
+        contents = {task1_path("", name).name: content for name, (_, content) in joined.items()}  # by file name
+        write_result(self.out_dir, contents)
         return [counts for counts, _ in joined.values()]
 
     def _group_by_class(self, merged: Mapping[TextPart, MergedPart]) -> dict[str, list[MergedPart]]:
-        """Return the results per class: the result of the whole file if there is one, else those of its parts."""
-        by_class: dict[str, list[MergedPart]] = {name: [] for name in self.classes}
+        """Return the results per class: the result of the whole file if it was merged, otherwise those of the parts."""
+        part_results: dict[str, list[MergedPart]] = {name: [] for name in self.classes}
         for part, result in merged.items():
-            by_class[part.name].append(result)
-        return by_class | {name: [merged[file]] for name, file in self.files.items() if file in merged}
+            part_results[part.name].append(result)
+        file_results = {name: [merged[file]] for name, file in self.files.items() if file in merged}
+        return part_results | file_results

@@ -35,7 +35,8 @@ def merge_folder(
 ) -> list[ClassMerge]:
     """Merge every ``Task1_<class>.txt`` of a folder by polygon NMS per class and image.
 
-    If shards (:func:`merge_shard`) have started in ``out_dir`` and not finished, only the remaining parts are merged.
+    If ``out_dir`` contains an unfinished merge in shards (:func:`merge_shard`), this function merges only the remaining
+    parts.
 
     Args:
         tiles_dir: Input folder. Image ids are tile names such as ``P0001__1024__0___824`` or ``P0001__0.5__0___824``.
@@ -43,16 +44,18 @@ def merge_folder(
             not merged now are an error.
         iou_threshold: Detections whose IoU with a higher-scoring kept detection exceeds this value are suppressed.
         classes: Class names or a DOTA version. One file is written for each of these classes, even if it has no
-            detections; an input file of another class is an error. None merges the files that exist.
-        workers: Processes; None uses one per core. The output does not depend on it.
-        scheduler: Address of a Dask scheduler whose workers merge instead; paths must be absolute then.
+            detections; an input file of another class is an error. None merges all input files.
+        workers: Number of processes; None uses one per core. The output does not depend on this number.
+        scheduler: Address of a Dask scheduler. If given, the workers of the cluster merge instead of processes, and all
+            paths must be absolute.
         progress: Show a progress bar; None shows it on a terminal.
 
     Returns:
-        Counts per class, in the order of ``classes`` or else of the file names.
+        Counts per class, in the order of ``classes``, or of the file names if ``classes`` is None.
 
     Raises:
-        UserError: An argument, folder or line (with ``path:line``) is invalid. ``out_dir`` is then unchanged.
+        UserError: An argument, folder or line is invalid. A message about a line starts with ``path:line``. The error
+            leaves the files in ``out_dir`` unchanged.
 
     Example:
         >>> import tempfile
@@ -66,19 +69,19 @@ def merge_folder(
     max_workers = _resolve_workers(workers)
     if has_started_shards(task.out_dir):
         return list(run_shard(task, None, max_workers, scheduler, progress).classes)
-    complete_result(task.out_dir)  # in case an earlier run was killed while it renamed the merged files
+    complete_result(task.out_dir)  # an earlier run may have been killed while it renamed the merged files
     task.reject_files_of_other_classes()
     parts = task.cut(_PART_BYTES)
-    total = sum(part.length for part in parts)
-    workers = max_workers if total > _SERIAL_BYTES else 1
-    with progress_bar(total=total, desc="merge", unit="B", show=progress) as bar:
+    total_bytes = sum(part.length for part in parts)
+    workers = max_workers if total_bytes > _SERIAL_BYTES else 1
+    with progress_bar(total=total_bytes, desc="merge", unit="B", show=progress) as bar:
         results = {}
         for part, result in merge_parts(parts, workers, scheduler):
             results[part] = result
             bar.update(part.length)
-        merged = {part: results[part] for part in parts}  # in the order of the files; parts finish in any order
-        # If the detections on an image are in several parts, its file is merged again as a whole. task.write prefers
-        # this result to those of the parts.
+        merged = {part: results[part] for part in parts}  # parts finish in any order, and are written in this order
+        # If the detections on an image are in several parts of a file, this file is merged again as a whole. task.write
+        # uses the result of the whole file instead of the results of its parts.
         whole_files = task.files_with_divided_images(merged)
         bar.total += sum(file.length for file in whole_files)
         for file, result in merge_parts(whole_files, workers, scheduler):
@@ -98,10 +101,10 @@ def merge_shard(
     scheduler: str | None = None,
     progress: bool | None = None,
 ) -> ShardMerge:
-    """Merge one of several shards of a folder; the shard that finishes the last part writes the files.
+    """Merge one of several shards of a folder. The shard that finishes last writes the files.
 
     Folders, threshold and classes must be equal for all shards. Shards can run in any order and at the same time. The
-    merged files equal those of :func:`merge_folder`. If a shard is stopped, an equal call continues it.
+    merged files equal those of :func:`merge_folder`. A call with the same arguments continues a shard that was stopped.
 
     Args:
         tiles_dir: Input folder.
@@ -114,7 +117,8 @@ def merge_shard(
         progress: As for :func:`merge_folder`.
 
     Returns:
-        Counts per class if this shard has written the files, else the shards that are not finished.
+        The result. It contains counts per class if this shard has written the files, otherwise the shards that are not
+        finished.
 
     Raises:
         UserError: An argument, folder or line is invalid, or shards with other arguments have started in ``out_dir``.
@@ -125,11 +129,12 @@ def merge_shard(
         ...     Path(folder, "tiles").mkdir()
         ...     for name in ("plane", "ship"):
         ...         _ = Path(folder, f"tiles/Task1_{name}.txt").write_text("P1__1024__824___0 0.9 1 2 11 2 11 8 1 8")
-        ...     for index in (2, 1):
-        ...         result = merge_shard(f"{folder}/tiles", f"{folder}/merged", Shard(index, 2), progress=False)
-        ...         [str(shard) for shard in result.unfinished], [counts.name for counts in result.classes]
-        (['1/2'], [])
-        ([], ['plane', 'ship'])
+        ...     first = merge_shard(f"{folder}/tiles", f"{folder}/merged", Shard(2, 2), progress=False)
+        ...     last = merge_shard(f"{folder}/tiles", f"{folder}/merged", Shard(1, 2), progress=False)
+        >>> [str(shard) for shard in first.unfinished]
+        ['1/2']
+        >>> [counts.name for counts in last.classes]
+        ['plane', 'ship']
     """
     task = MergeTask.create(tiles_dir, out_dir, iou_threshold, classes)
     return run_shard(task, shard, _resolve_workers(workers), scheduler, progress)

@@ -1,7 +1,7 @@
 """Detect objects in images of any size: run a detector on sliding windows and merge its boxes on the image.
 
-The windows are those of ``rotated-atss split`` and the merging is that of ``rotated-atss test``, so a prediction equals
-splitting, testing and merging.
+The windows are chosen as in ``rotated-atss split``, and the boxes are merged as in ``rotated-atss test``. A prediction
+therefore gives the same detections as these commands.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from rotated_atss.tiling.split_image import crop_window
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
-WHOLE_IMAGE = 0  # window size that passes the image to the detector undivided
-# Image id in the tile names of the windows, instead of the caller's name, which could itself be a tile name.
+WHOLE_IMAGE = 0
+"""Window size with which the detector gets the whole image."""
+# The tile names of the windows contain this image id. A name given by the caller could itself be a tile name.
 _IMAGE_ID = "image"
 
 
@@ -103,14 +104,14 @@ def predict_image(
     of one batch, and all detections are in memory.
 
     Args:
-        detector: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
-            :class:`Detector`.
+        detector: A detector that :func:`rotated_atss.detection.engine.inference.load_detector` returned, or any other
+            callable with the interface of :class:`Detector`.
         image: A file, an open reader, or (H, W, 3), uint8, BGR. Files that are not 8-bit are converted as the
             detector's attribute ``pixels`` specifies (:class:`rotated_atss.io.pixel_options.PixelOptions`).
         size: Side of the windows, pixels; 0 passes the whole image to the detector. None uses the detector's attribute
             ``size``, or 1024. Windows beyond the border are padded as by ``rotated-atss split``.
-        gap: Overlap of neighboring windows, pixels. None uses the detector's attribute ``gap``, but at most half the
-            size; without this attribute, ``size * 200 / 1024``.
+        gap: Overlap of neighboring windows, pixels. None uses the detector's attribute ``gap``, limited to half the
+            size. If the detector does not have this attribute, None uses ``size * 200 / 1024``.
         batch_size: Windows per call of the detector.
         iou_threshold: IoU threshold of the class-wise NMS over the detections of all windows. None uses the detector's
             attribute ``iou_threshold``, or 0.1.
@@ -149,7 +150,7 @@ def resolve_tiling(
     batch_size: int = 4,
     iou_threshold: float | None = None,
 ) -> Tiling:
-    """Fill in the unset settings of a prediction from the attributes of the detector, or else with the defaults.
+    """Replace unset settings of a prediction with the attributes of the detector, or with defaults if it has none.
 
     Args:
         detector: The detector; its attributes ``size``, ``gap`` and ``iou_threshold`` can be missing.
@@ -168,8 +169,8 @@ def resolve_tiling(
     size = getattr(detector, "size", Tiling.size) if size is None else size
     detector_gap = getattr(detector, "gap", None)
     if gap is None and detector_gap is not None:
-        # not scaled with the windows, because the gap depends on the size of the objects; at most half a window, as a
-        # larger gap would multiply the number of windows
+        # The gap depends on the size of the objects, so it is not scaled with the size of the windows. It is limited to
+        # half a window, because a larger gap would multiply the number of windows.
         gap = min(detector_gap, size // 2)
     if iou_threshold is None:
         iou_threshold = getattr(detector, "iou_threshold", Tiling.iou_threshold)
@@ -189,11 +190,11 @@ def _predict_at_rate(
 def _predict(
     detector: Detector, image: ImageReader, tiling: Tiling, name: str | None, progress: bool | None
 ) -> BoxDetections:
-    if tiling.size == WHOLE_IMAGE:  # nothing to merge; the detections are only sorted as merge_boxes sorts them
+    if tiling.size == WHOLE_IMAGE:  # no merge is needed, but the order must be that of merge_boxes: by descending score
         (unsorted,) = detect_on_tiles(detector, [image.read()], [_IMAGE_ID])
         detections = unsorted.take(np.argsort(-unsorted.scores, kind="stable"))
     else:
-        # the tiles of all windows name the same image, _IMAGE_ID
+        # merge_boxes returns detections on one image, because all tile names contain the same image id
         (detections,) = merge_boxes(_detect_on_windows(detector, image, tiling, progress), tiling.iou_threshold)
     return replace(detections, name=image.path.stem if name is None else name)
 
@@ -201,7 +202,7 @@ def _predict(
 def _detect_on_windows(
     detector: Detector, image: ImageReader, tiling: Tiling, progress: bool | None
 ) -> Iterator[BoxDetections]:
-    """Yield the detections on every window, from top to bottom, each named after its tile."""
+    """Yield the detections on each window, from top to bottom, with the tile name of the window."""
     settings = tiling.split_settings()
     windows = sliding_windows(image.width, image.height, settings.grids(), settings.image_ratio, where=image.path)
     windows = windows[np.lexsort((windows[:, 0], windows[:, 1]))]  # by top edge, then by left edge
@@ -253,9 +254,10 @@ def detect_on_tiles(detector: Detector, tiles: list[Image], names: Sequence[str]
 
 
 def _check_image(image: Image) -> Image:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        given = f"{image.dtype} of {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise UserError(f"the image must be uint8 of shape (H, W, 3), got {given}")
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"the image must be uint8 of shape (H, W, 3), got {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(f"the image must be uint8 of shape (H, W, 3), got {image.dtype} of {image.shape}")
     if 0 in image.shape:
         raise UserError(f"the image must have at least one pixel, got shape {image.shape}")
     return image

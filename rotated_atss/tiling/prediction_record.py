@@ -18,7 +18,7 @@ from rotated_atss.tiling.merge_boxes import BoxDetections
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """Properties of an image that can be written to result files.
+    """Properties of an image that result files need besides the detections.
 
     Attributes:
         width: Width, pixels.
@@ -61,7 +61,8 @@ def write_record(path: Path, detections: BoxDetections, info: ImageInfo) -> None
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part")
     try:
         with open(temporary, "wb") as file:
-            np.savez(file, meta=np.frombuffer(meta.encode(), np.uint8), **columns)  # savez stores arrays, not text
+            # savez stores only arrays, so the JSON text is stored as an array of its bytes
+            np.savez(file, meta=np.frombuffer(meta.encode(), np.uint8), **columns)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -85,23 +86,26 @@ def read_record(path: Path) -> tuple[BoxDetections, ImageInfo]:
             columns = [content[name] for name in ("boxes", "scores", "labels")]
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
         raise ValueError(f"{path}: a damaged record: {error}") from error
-    name, fields = meta.pop("name"), meta.pop("georeference")
-    georeference = None if fields is None else Georeference(tuple(fields["transform"]), fields["crs"])
+    name, georeference_fields = meta.pop("name"), meta.pop("georeference")
+    georeference = None
+    if georeference_fields is not None:
+        georeference = Georeference(tuple(georeference_fields["transform"]), georeference_fields["crs"])
     return BoxDetections(name, *columns), ImageInfo(**meta, georeference=georeference)
 
 
 def is_complete(path: Path) -> bool:
     """Return whether a record exists and is complete.
 
-    :func:`write_record` does not wait until the disk has the content, so after a crash of the machine, a record can be
-    truncated.
+    :func:`write_record` returns before the content is on the disk. A record can therefore be truncated if the machine
+    crashes.
 
     Example:
         >>> is_complete(Path("no/such/record.npz"))
         False
     """
     try:
-        with zipfile.ZipFile(path) as file:  # an .npz file is a zip, whose table of contents is at its end
-            return "labels.npy" in file.namelist()  # the array written last
+        # An .npz file is a zip archive. Archives end with the list of their files, so a truncated one cannot be opened.
+        with zipfile.ZipFile(path) as file:
+            return "labels.npy" in file.namelist()  # write_record writes this array last
     except (OSError, zipfile.BadZipFile):
         return False

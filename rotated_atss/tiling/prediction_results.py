@@ -13,7 +13,7 @@ from rotated_atss.ops.box_arrays import obbs_to_hbbs
 from rotated_atss.tiling.merge_boxes import BoxDetections, to_task1
 from rotated_atss.tiling.prediction_record import ImageInfo, read_record
 
-_CHUNK_ROWS = 20_000  # detections that are formatted at once, to limit the memory
+_CHUNK_ROWS = 20_000  # detections are formatted in chunks of this number, because their text needs much memory
 
 
 class ResultWriter(Protocol):
@@ -33,8 +33,8 @@ def write_results(records: Iterable[Path], writers: Sequence[ResultWriter], scor
 
     Args:
         records: Files of :func:`rotated_atss.tiling.prediction_record.write_record`, in the order of the images.
-        writers: One per format.
-        score_thr: Score threshold of the second returned number. All detections are written.
+        writers: One writer per format.
+        score_thr: Score threshold for the second returned number only. Detections below it are written, too.
 
     Returns:
         Number of detections, and number of detections with a score of at least ``score_thr``.
@@ -63,17 +63,17 @@ class Task1Writer:
     r"""Write DOTA's ``Task1_<class>.txt``, one file per class.
 
     Args:
-        folder: Existing output folder, without Task1 files of an earlier run: lines are appended.
+        folder: Existing output folder. It must not contain Task1 files of an earlier run, because lines are appended.
         model_classes: Class names in the order of the class indices, spelled as in the file names.
-        classes: Classes that always get a file, which is empty for a class without detections.
+        classes: Classes that get a file even if they have no detections.
 
     Example:
         >>> import tempfile
         >>> import numpy as np
-        >>> image = BoxDetections("P1", np.array([[10.0, 10, 8, 4, 0]]), np.array([0.5]), np.array([1]))
+        >>> detections = BoxDetections("P1", np.array([[10.0, 10, 8, 4, 0]]), np.array([0.5]), np.array([1]))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     writer = Task1Writer(folder, ["plane", "ship"], ["ship"])
-        ...     writer.add(image, ImageInfo(40, 30))
+        ...     writer.add(detections, ImageInfo(40, 30))
         ...     Path(folder, "Task1_ship.txt").read_text()
         'P1 0.5 6.0 8.0 14.0 8.0 14.0 12.0 6.0 12.0\n'
     """
@@ -113,7 +113,7 @@ class CocoWriter:
 
     def __init__(self, path: Path, image_ids: dict[str, int], category_ids: Sequence[int]) -> None:
         self.path, self.image_ids, self.category_ids = path, image_ids, category_ids
-        self._separator = ""
+        self._separator = ""  # text before the next entry of the list; empty before the first entry
         path.write_bytes(b"[")
 
     def add(self, detections: BoxDetections, info: ImageInfo) -> None:

@@ -25,11 +25,11 @@ class SplitPreset:
         data_root: Default folder of the dataset.
         images: Image folders below the data root.
         labels: Label folders or files below the data root, one per image folder; None if the part has no labels.
-        out: Default output folder.
+        out: Default output folder. It does not depend on the data root.
         label_format: Format of the labels; ``auto`` recognizes it.
         image_lists: Text files below the data root that name the images to split; None splits all images.
         class_map: New class name by old name; None keeps the names.
-        fit_polygons: Whether polygons without four corners are replaced by their minimum-area rectangles.
+        fit_polygons: Whether polygons that do not have four corners are replaced by their minimum-area rectangles.
         labeled_only: Whether images without labels are left out.
     """
 
@@ -49,7 +49,7 @@ class SplitPreset:
         """Return the paths of the image folders and of the label folders or files.
 
         Args:
-            data_root: Folder of the dataset; None uses that of the preset.
+            data_root: Folder of the dataset; None uses the data root of the preset.
 
         Example:
             >>> load_preset("dota_v1.0_ss_test").folders("DOTA")
@@ -62,7 +62,7 @@ class SplitPreset:
         """Return the paths of the image lists; None if the preset splits all images.
 
         Args:
-            data_root: Folder of the dataset; None uses that of the preset.
+            data_root: Folder of the dataset; None uses the data root of the preset.
 
         Example:
             >>> load_preset("hrsc2016_test").image_list_paths("HRSC2016")
@@ -84,7 +84,7 @@ def preset_folder() -> Path:
     """
     package = Path(__file__).resolve().parents[1]
     checkout = package.parent / "data_prep" / "presets"
-    # .mim: folder of a package in which OpenMIM looks for files
+    # An installed package has its presets in the folder .mim, where OpenMIM looks for the files of a package.
     return checkout if checkout.is_dir() else package / ".mim" / "data_prep" / "presets"
 
 
@@ -113,7 +113,7 @@ def load_preset(name: str) -> SplitPreset:
         raise UserError(f"unknown preset '{name}'", hint=f"choose from {', '.join(names)}")
     fields: dict[str, Any] = json.loads((preset_folder() / f"{name}.json").read_text(encoding="utf-8"))
     fields["settings"] = SplitSettings(**fields["settings"])
-    for key in ("images", "labels", "image_lists"):
+    for key in ("images", "labels", "image_lists"):  # JSON has lists, SplitPreset has tuples
         if fields.get(key) is not None:
             fields[key] = tuple(fields[key])
     return SplitPreset(**fields)

@@ -21,7 +21,7 @@ class RowBand:
 
     Attributes:
         y_start: First row, in the coordinates of the image.
-        chunks: The rows from top to bottom in parts, (h, W, 3) uint8 each, BGR. Neighboring bands share chunks.
+        chunks: The rows from top to bottom, divided into arrays (h, W, 3), uint8, BGR. Neighboring bands share chunks.
     """
 
     y_start: int
@@ -34,7 +34,7 @@ class RowBand:
             window: x_start, y_start, x_stop, y_stop in the image; x_stop and y_stop can exceed the image.
 
         Example:
-            >>> rows = np.arange(8, dtype=np.uint8)[:, None, None].repeat(3, axis=2)
+            >>> rows = np.arange(8, dtype=np.uint8)[:, None, None].repeat(3, axis=2)  # each pixel is its row number
             >>> RowBand(2, (rows[2:5], rows[5:8])).crop((0, 4, 2, 9))[:, 0, 0].tolist()
             [4, 5, 6, 7]
         """
@@ -53,8 +53,8 @@ def iter_row_bands(
 ) -> Iterator[tuple[NDArray[np.int64], RowBand]]:
     """Yield the windows of an image from top to bottom, together with the rows that contain them.
 
-    Rows are read in chunks, each once and in ascending order. A format that can only be decoded from top to bottom is
-    therefore decoded once, and memory depends on the height of the windows, not on that of the image.
+    The rows are read in chunks from top to bottom, and each chunk is read once. Formats that can only be decoded from
+    top to bottom are therefore decoded once. The memory depends on the height of the windows, not of the image.
 
     Args:
         reader: The image.
@@ -62,8 +62,8 @@ def iter_row_bands(
         chunk_rows: Rows per chunk; None reads a small image in one chunk and others in chunks of :data:`CHUNK_ROWS`.
 
     Yields:
-        (k,) indices of windows that start in the same row, and the band of rows that contains them. An image in one
-        chunk is a single band with all windows.
+        (k,) indices of windows that start in the same row, and the band of rows that contains them. If the whole image
+        is one chunk, a single band contains all windows.
 
     Example:
         >>> import tempfile
@@ -78,7 +78,8 @@ def iter_row_bands(
         [([0, 2], 2), ([1], 3)]
     """
     if chunk_rows is None:
-        chunk_rows = CHUNK_ROWS if reader.width * reader.height > _ONE_CHUNK_PIXELS else reader.height
+        is_small = reader.width * reader.height <= _ONE_CHUNK_PIXELS
+        chunk_rows = reader.height if is_small else CHUNK_ROWS
     if reader.height <= chunk_rows:
         yield np.arange(len(windows)), RowBand(0, (reader.read(),))
         return
@@ -87,8 +88,9 @@ def iter_row_bands(
         indices = np.flatnonzero(windows[:, 1] == y_start)
         y_stop = min(int(windows[indices, 3].max()), reader.height)
         first_row = y_start // chunk_rows * chunk_rows
-        chunks = {top: chunk for top, chunk in chunks.items() if top >= first_row}  # later windows need no rows above
+        # windows are visited in ascending order of y_start, so chunks above first_row are not needed any more
+        chunks = {top: chunk for top, chunk in chunks.items() if top >= first_row}
         for top in range(first_row, y_stop, chunk_rows):
             if top not in chunks:
                 chunks[top] = reader.read((0, top, reader.width, min(top + chunk_rows, reader.height)))
-        yield indices, RowBand(first_row, tuple(chunks.values()))  # read, and therefore stored, from top to bottom
+        yield indices, RowBand(first_row, tuple(chunks.values()))  # the dict has the chunks from top to bottom

@@ -18,8 +18,8 @@ class SourceImage:
 
     Attributes:
         image: The image file.
-        label_path: In the DOTA format, the label file of the image; in other formats, the folder or file with the
-            labels of all images; None for an unlabeled image.
+        label_path: In the DOTA format, the label file of the image. In other formats, the folder or file with the
+            labels of all images. None for an unlabeled image.
         folder_index: Index of the image folder.
     """
 
@@ -39,7 +39,7 @@ def pair_folders(
     """Pair every image folder with its label folder, or with None for unlabeled images.
 
     Raises:
-        UserError: There is no image folder, or not one label folder per image folder.
+        UserError: There is no image folder, or the numbers of image folders and label folders differ.
 
     Example:
         >>> pair_folders(["train/images"], ["train/labelTxt"])
@@ -63,7 +63,7 @@ def read_image_lists(paths: Sequence[str | Path]) -> dict[str, str]:
         paths: The files. From a line such as ``train/P0001.png 3``, only the image id ``P0001`` is used.
 
     Returns:
-        Image ids as keys, with the first place where each image is listed, as ``path:line``.
+        By image id, the first place at which the image is listed, as ``path:line``.
 
     Raises:
         UserError: A file cannot be read, is not UTF-8 text, or names no image.
@@ -81,11 +81,12 @@ def read_image_lists(paths: Sequence[str | Path]) -> dict[str, str]:
             lines = read_bytes(path).decode("utf-8-sig").splitlines()
         except UnicodeDecodeError:
             raise UserError("the list of images is not UTF-8 text", where=path) from None
-        entries = [(image_id_of(line.split()[0]), number) for number, line in enumerate(lines, 1) if line.strip()]
-        if not entries:
+        name_lines = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+        if not name_lines:
             raise UserError("no image is listed", where=path, hint="write one name per line")
-        for image_id, number in entries:
-            places.setdefault(image_id, f"{path}:{number}")
+        for number, line in name_lines:
+            image_name = line.split()[0]
+            places.setdefault(image_id_of(image_name), f"{path}:{number}")
     return places
 
 
@@ -100,10 +101,11 @@ def find_source_images(
 
     Args:
         folders: Pairs of image and label folder, as :func:`pair_folders` returns them.
-        formats: Label format per folder; empty if all are ``dota``, the only format whose label files are paired here.
+        formats: Label format per folder; empty if all formats are ``dota``. Only in this format is each image paired
+            with a label file.
         listed: Images to select, as :func:`read_image_lists` returns them; None selects all images.
         labeled_only: In the ``dota`` format, leave out images without a label file instead of raising an error. In
-            other formats, the labels must be read first to find these images.
+            other formats, all images are returned, because only the content of the labels shows which are unlabeled.
 
     Raises:
         UserError: A folder is missing, an image or label file has no counterpart, an image id occurs twice, or a
@@ -116,24 +118,26 @@ def find_source_images(
         ...     [source.image_id for source in find_source_images([(folder, None)])]
         ['P1']
     """
-    first_image: dict[str, Path] = {}  # by image id
+    image_by_id: dict[str, Path] = {}
     sources = []
     for index, (image_folder, label_folder) in enumerate(folders):
-        is_dota = not formats or formats[index] in (None, "dota")  # None: no labels
-        accepted: Container[str] | None = listed
+        is_dota = not formats or formats[index] in (None, "dota")  # the format of unlabeled images is None
+        accepted_ids: Container[str] | None = listed
         if labeled_only and label_folder is not None and is_dota:
-            labeled = {path.stem for path in list_label_files(label_folder)}
-            accepted = labeled if listed is None else labeled & set(listed)
-        for image, label_path in pair_images_and_labels(image_folder, label_folder if is_dota else None, accepted):
-            first = first_image.setdefault(image.stem, image)  # the image itself if its id is new
-            if first is not image:
+            labeled_ids = {path.stem for path in list_label_files(label_folder)}
+            accepted_ids = labeled_ids if listed is None else labeled_ids & set(listed)
+        dota_folder = label_folder if is_dota else None
+        for image, label_path in pair_images_and_labels(image_folder, dota_folder, accepted_ids):
+            first = image_by_id.setdefault(image.stem, image)
+            if first is not image:  # the id is that of an earlier image
                 hint = "tiles are named after the image id: rename or remove one of the images"
                 raise UserError(f"the image id {image.stem} occurs twice, also as {first}", where=image, hint=hint)
             if not is_dota and label_folder is not None:
                 label_path = Path(label_folder)
             sources.append(SourceImage(image, label_path, index))
     for image_id, place in (listed or {}).items():
-        if image_id not in first_image and not labeled_only:  # with labeled_only, images without labels are left out
+        # with labeled_only, a listed image is not missing if it was left out because it has no labels
+        if image_id not in image_by_id and not labeled_only:
             folders_text = ", ".join(folder for folder, _ in folders)
             raise UserError(f"no image {quote(image_id)} in {folders_text}", where=place)
     return sources

@@ -45,9 +45,9 @@ def find_label_format(label_path: str | Path, format_name: str = AUTO) -> str:
         format_name: The format, or ``auto`` to recognize it from the files.
 
     Returns:
-        Name of the format. Of text files, the first one of a known format decides; the reader of this format reports
-        malformed files before it. It is ``dota`` for missing files and for text files of which no format can be
-        recognized, because the reader of DOTA labels then reports what is wrong.
+        Name of the format. In a folder of text files, it is the format of the first file whose format is certain; the
+        reader of this format reports malformed files. If there are no files, or the format of no text file is certain,
+        the result is ``dota``, because the reader of DOTA labels reports what is wrong.
 
     Raises:
         UserError: There is no format of this name, or the files are of an unknown format or of several formats.
@@ -66,18 +66,19 @@ def find_label_format(label_path: str | Path, format_name: str = AUTO) -> str:
         return get_format(format_name).name
     if path.is_dir():
         text_files = [text_file for text_file in list_files(path, (".txt",)) if text_file.name not in NAMES_FILES]
-        unknown_file = None  # the first file of no known format
+        first_unknown_file = None
         for text_file in text_files:
             formats = possible_formats(text_file)
-            if len(formats) == 1:  # an empty file fits several formats; the first file with objects decides
+            if len(formats) == 1:  # not certain for a file without objects, for example, which fits several
                 (name,) = formats
                 reject_mixed_formats(path, name, text_file)
                 return name
-            if not formats and unknown_file is None:
-                unknown_file = text_file
-        if unknown_file is not None:
-            reject_mixed_formats(path, DOTA, unknown_file)
-        if text_files:  # none has a format of its own: they are malformed, or ambiguous, for example empty
+            if not formats and first_unknown_file is None:
+                first_unknown_file = text_file
+        # the loop has found no file of a certain format: every text file fits no format, or several
+        if first_unknown_file is not None:
+            reject_mixed_formats(path, DOTA, first_unknown_file)
+        if text_files:
             return DOTA
     try:
         paths = list_label_paths(path)
@@ -109,7 +110,7 @@ def read_source_labels(
         format_name: Format of the labels, as :func:`find_label_format` returns it.
         classes: Accepted class names, after ``class_map`` is applied; None accepts any name.
         class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
-        fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
+        fit_polygons: Replace polygons that do not have four corners by their minimum-area rectangles.
         skip_other_images: Ignore labels of images that are not in ``sources`` instead of raising an error.
         labeled_only: Return None for an image without labels instead of raising an error.
         class_column: Column with the class, for labels in map coordinates.
@@ -129,10 +130,10 @@ def read_source_labels(
         ...     read_source_labels([source], folder, folder, "dota", None)[0].names
         ('ship',)
     """
-    # with a class map, the files have the old names, and the new names are checked after the renaming
+    # With a class map, the names in the files cannot be checked yet, because `classes` are the names after renaming.
     classes_in_files = None if class_map is not None else classes
     if format_name == DOTA:
-        # the condition is for the type checker: in this format, every image has a label file
+        # in this format, every image has a label file; only the type checker needs the condition
         paths = [source.label_path for source in sources if source.label_path is not None]
         dota_labels = [read_labels(path, classes_in_files) for path in paths]
         _warn_unused_names(class_map, (labels_of_image.names for labels_of_image in dota_labels), label_path)
@@ -195,11 +196,11 @@ def _warn_unused_names(
 
 
 def _to_labels(record: ImageLabels, class_map: Mapping[str, str] | None, classes: Sequence[str] | None) -> Labels:
-    """Convert the labels of an image to DOTA labels: check or rename the classes, and replace spaces in their names."""
+    """Convert the labels of an image to DOTA labels: rename or check the classes, and hyphenate their names."""
     if class_map is None and classes is not None:
         record = respell_classes(record, classes)
-    # the class map refers to the names in the files; _map_classes then hyphenates the new names
-    names = record.classes if class_map is not None else tuple(map(hyphenate, record.classes))
+    # A class map refers to the names as they are in the files; _map_classes renames them and hyphenates the new names.
+    names = tuple(map(hyphenate, record.classes)) if class_map is None else record.classes
     labels = Labels(record.polygons, names, record.difficult, record.lines)
     return _map_classes(labels, class_map, classes, record.source)
 
@@ -207,12 +208,15 @@ def _to_labels(record: ImageLabels, class_map: Mapping[str, str] | None, classes
 def _map_classes(
     labels: Labels, class_map: Mapping[str, str] | None, classes: Sequence[str] | None, path: Path
 ) -> Labels:
-    """Rename the classes, remove objects whose new class name is empty, and check the new names."""
+    """Rename the classes, remove objects whose new class name is empty, and check the new names.
+
+    Without a class map, the labels are returned unchanged.
+    """
     if class_map is None:
         return labels
     names = []
     for name, line in zip(labels.names, labels.line_numbers.tolist(), strict=True):
-        where = f"{path}:{line}" if line else path  # 0: the label format has no lines
+        where = f"{path}:{line}" if line else path  # the line number is 0 in label formats without lines
         new_name = hyphenate(map_class(name, class_map, where))
         if new_name and classes is not None and new_name not in classes:
             raise unknown_class_error(new_name, classes, where)
