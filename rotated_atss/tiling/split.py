@@ -53,7 +53,7 @@ class SplitResult:
         seconds: Wall time.
         unknown_classes: Class names in the labels that are in no DOTA version, sorted; empty if the classes were given.
         class_counts: By class name, sorted: the number of objects in the images and the number of objects in the tiles.
-            An object counts once for each tile to which it belongs.
+            The second number counts an object once for each tile to which it belongs.
         in_no_tile: ``path:line class`` of the objects that have an area and belong to no tile.
         unfinished: Number of images that no shard has finished yet. The other counts cover only the finished images.
         was_finished: Whether ``out`` already contained the result of a call with equal arguments. If so, nothing was

@@ -52,7 +52,9 @@ def compute_job_keys(jobs: Sequence[SplitJob]) -> list[str]:
 
 
 def describe_run(settings: SplitSettings, folders: Sequence[tuple[str, str | None]]) -> dict[str, str]:
-    """Describe the settings and folders of a run. It can continue an unfinished split with an equal description.
+    """Describe the settings and folders of a run.
+
+    A run can continue an unfinished split only if both have the same description.
 
     Returns:
         The version, the folders and each setting, by name. Values are JSON, for comparison and for error messages.

@@ -90,8 +90,8 @@ class SplitRun:
             if key not in self._stage.finished
         ]
         job_bytes = [estimate_job_bytes(job) for _, job in unfinished]
-        # A Dask worker already runs as many jobs at once as it has threads, so that each job gets only one thread. With
-        # workers = 1, threads_per_job returns 1.
+        # A Dask worker already runs as many jobs at once as it has threads. Each job therefore gets only one thread,
+        # which is what threads_per_job returns for one worker.
         workers = workers if scheduler is None else 1
         jobs = [
             replace(job, threads=threads_per_job(num_bytes, len(unfinished), workers))

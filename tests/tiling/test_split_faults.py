@@ -129,7 +129,7 @@ def test_settings_out_of_range(tmp_path, options, match, make_folder, refused):
 
 def test_rate_that_gives_an_empty_image(tmp_path, make_folder, refused):
     folders = make_folder(tmp_path, {"P1.png": (50, 50)})
-    refused(tmp_path, "P1.png: .*got rate 0.001", *folders, rates=[0.001], name_style="devkit")
+    refused(tmp_path, "P1.png: .*resampled by rate 0.001", *folders, rates=[0.001], name_style="devkit")
 
 
 @pytest.mark.parametrize("out", ["raw", "raw/images", "raw/labelTxt/new"])
