@@ -2,8 +2,8 @@
 
 When all images are split, ``images/``, ``labelTxt/`` and ``manifest.json`` are moved into the output folder. If the
 labels are not DOTA text, or if their classes are renamed, the labels of the full images are also written as DOTA text,
-to ``labelTxt_full/``. Every image is read once, in worker processes; images that are not 8-bit are read once more
-before, to determine their common scaling to 8 bits, unless the scaling is given.
+to ``labelTxt_full/``. Every image is read once, in worker processes. Images that are not 8-bit need a common scaling to
+8 bits; unless the scaling is given, they are read twice, the first time to determine it.
 
 The rules and the defaults are those of mmrotate's ``img_split.py`` with the settings of the published DOTA results:
 from the same 8-bit images, this module and ``img_split.py`` make the same tiles, pixel by pixel, with the same objects.
@@ -52,9 +52,10 @@ class SplitResult:
         totals: Counts over all images and tiles.
         seconds: Wall time.
         unknown_classes: Class names in the labels that are in no DOTA version, sorted; empty if the classes were given.
-        class_counts: (Objects in the images, objects in the tiles) by class name, sorted.
+        class_counts: By class name, sorted: the number of objects in the images and the number of objects in the tiles.
+            The second number counts an object once for each tile to which it belongs.
         in_no_tile: ``path:line class`` of the objects that have an area and belong to no tile.
-        unfinished: Number of images that no shard has finished yet; all counts are those of the finished images.
+        unfinished: Number of images that no shard has finished yet. The other counts cover only the finished images.
         was_finished: Whether ``out`` already contained the result of a call with equal arguments. If so, nothing was
             written, and ``totals`` is the only count that is set.
     """
@@ -102,17 +103,19 @@ def split_dota(
         out: A new or empty folder, or the output folder of a call with equal arguments; see also ``overwrite``.
         settings: Windows, tile format and thresholds; None uses the defaults of :class:`SplitSettings`.
         label_format: Format of the labels, a key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
-        classes: Accepted class names, a DOTA version (``"v1.0"``) or another dataset; None accepts any name.
-        class_map: New class name by old name; an empty new name leaves a class out, the old name ``*`` stands for all
-            others. ``classes`` are the new names.
+        classes: Accepted class names, or a string for :func:`rotated_atss.dota.classes.resolve_classes`, such as a DOTA
+            version (``"v1.0"``); None accepts any name.
+        class_map: New class name by old name. An empty new name leaves the class out. The old name ``*`` stands for all
+            classes that are not listed. ``classes`` applies to the new names.
         fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
         image_lists: Text files that name the images to split, one per line; None splits all images of the folders.
         labeled_only: Leave out images without labels instead of raising.
         class_column: Column with the class, for labels in map coordinates; None takes the first of
             :data:`rotated_atss.label_formats.records.CLASS_KEYS`.
         class_name: Class of all objects, for labels in map coordinates; None reads the column.
-        workers: Processes; None uses one per core. The output does not depend on it.
-        scheduler: Address of a Dask scheduler whose workers split the images instead; all paths must then be absolute.
+        workers: Number of processes; None uses one per core. The output does not depend on this number.
+        scheduler: Address of a Dask scheduler. Its workers then split the images instead of processes on this computer,
+            and all paths must be absolute.
         overwrite: Replace an earlier split in ``out``, even an unfinished one with other settings. Folders with other
             content are never replaced.
         shard: The part of the images that this call splits; the call that finishes the last image of all parts
@@ -193,7 +196,7 @@ def _warn_skipped_images(folders: Sequence[tuple[str, str | None]]) -> None:
 
 
 def _resolve_scaling(settings: SplitSettings, data: SplitInput, workers: int) -> SplitSettings:
-    """Replace automatic scaling in the settings by numbers that are valid for all images; log what is converted."""
+    """Replace automatic scaling in the settings by limits in numbers, the same for all images; log the conversions."""
     conversion = plan_conversion([source.image for source in data.sources], settings.pixels, workers)
     for note in conversion.notes:
         logger.warning("%s", note)
@@ -219,7 +222,7 @@ def _build_result(out: Path, data: SplitInput, run: SplitRun, seconds: float, *,
     stats_or_none = run.stats()
     finished = data.select([image_stats is not None for image_stats in stats_or_none])
     stats = [image_stats for image_stats in stats_or_none if image_stats is not None]
-    _warn_without_area(finished, stats)
+    _warn_about_zero_area(finished, stats)
     return SplitResult(
         out=out,
         totals=sum_stats(stats),
@@ -258,7 +261,8 @@ def _iter_objects_in_no_tile(data: SplitInput, stats: Sequence[SplitStats]) -> I
                 yield f"{_format_place(source, int(labels.line_numbers[index]))} {labels.names[index]}"
 
 
-def _warn_without_area(data: SplitInput, stats: Sequence[SplitStats]) -> None:
+def _warn_about_zero_area(data: SplitInput, stats: Sequence[SplitStats]) -> None:
+    """Log how many objects are left out because they have no area, and the place of the first one."""
     places = [
         _format_place(source, line)
         for source, image_stats in zip(data.sources, stats, strict=True)
@@ -266,7 +270,7 @@ def _warn_without_area(data: SplitInput, stats: Sequence[SplitStats]) -> None:
     ]
     if places:
         objects = count_of(len(places), "object")
-        logger.warning("%s without area left out, the first at %s", objects, places[0])
+        logger.warning("left out %s without area, the first at %s", objects, places[0])
 
 
 def _format_place(source: SourceImage, line: int) -> str:

@@ -34,7 +34,7 @@ from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.split_stats import SplitStats, Tile
 from rotated_atss.tiling.windows import sliding_windows
 
-_RESOLUTION_DECIMALS = 6  # of meters per pixel
+_RESOLUTION_DECIMALS = 6  # the ground resolution, in meters per pixel, is rounded to this number of decimals
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class SplitJob:
     Attributes:
         image: The image file.
         labels: Objects of the image; None for an unlabeled image, whose tiles get no label files.
-        folder: Output folder; ``images/`` and, with labels, ``labelTxt/`` exist in it.
+        folder: Output folder. Its subfolder ``images/`` must exist and, for a labeled image, also ``labelTxt/``.
         settings: The settings of the split.
-        threads: Threads that encode and write tiles.
+        threads: Number of threads that encode and write tiles.
         part: Index of the part of the image, and number of parts. A part is a range of consecutive rows of windows.
     """
 
@@ -65,8 +65,8 @@ def split_image(job: SplitJob) -> SplitStats:
         job: The image, its labels and the settings.
 
     Returns:
-        Statistics of the image. Those of tiles and of objects in tiles cover the part only
-        (:func:`rotated_atss.tiling.split_stats.merge_stats` merges the parts).
+        Statistics of the image. If the job is a part of an image, the statistics of tiles and of objects in tiles cover
+        only this part (:func:`rotated_atss.tiling.split_stats.merge_stats` merges the parts).
 
     Raises:
         UserError: The image cannot be read, or a tile cannot be written.
@@ -80,7 +80,7 @@ def split_image(job: SplitJob) -> SplitStats:
         ...     split_image(SplitJob(Path(folder, "P1.png"), None, Path(folder), settings)).tiles
         (Tile(name='P1__64__0___0', objects=0, truncated=0),)
     """
-    if job.settings.whole_images:  # always in one part
+    if job.settings.whole_images:  # such a job is never a part of an image
         return _keep_whole(job)
     polygons = np.empty((0, 8)) if job.labels is None else job.labels.polygons
     tiles: list[Tile] = []
@@ -110,7 +110,7 @@ def split_image(job: SplitJob) -> SplitStats:
 
 
 def _keep_whole(job: SplitJob) -> SplitStats:
-    """Write the image undivided, with all its objects. If it needs no conversion, its file is copied."""
+    """Write the whole image as one tile, with all objects that have an area. Without a conversion, copy the file."""
     needs_conversion = requires_conversion(job.image, job.settings.pixels)
     width, height = image_size(job.image)
     has_area = np.zeros(0, bool) if job.labels is None else object_areas(job.labels.polygons) > MIN_AREA
@@ -147,18 +147,18 @@ def _find_ground_resolution(
 ) -> float | None:
     """Return meters per pixel from the georeference of the image or the ``gsd`` line of its labels; None if unknown.
 
-    ``read_georeference`` is called here, so that its errors can be ignored.
+    The georeference is passed as a function because reading it can raise errors, which are ignored here.
     """
     try:
         resolution = ground_resolution(read_georeference(), image_wh)
-    except UserError:  # a malformed CRS, or no pyproj: the tiles do not depend on it
+    except UserError:  # The CRS is malformed or pyproj is missing. Ignored because tiles need no ground resolution.
         resolution = None
     if resolution is None and job.labels is not None:
         resolution = parse_ground_resolution("\n".join(job.labels.header).encode())
     return None if resolution is None else round(resolution, _RESOLUTION_DECIMALS)
 
 
-# Takes windows (W, 4); yields groups of window indices, each with the image rows that contain the windows of the group.
+# A function that takes windows (W, 4) and yields pairs: indices of some windows, and the image rows that contain them.
 _IterBands = Callable[[Integers], Iterable[tuple[Integers, RowBand]]]
 
 
@@ -172,12 +172,14 @@ def _image_at_rate(job: SplitJob, image: ImageReader, rate: float) -> tuple[int,
     try:
         scaled = _resample(image.read(), rate)
     except (cv2.error, MemoryError):  # the resampled image is empty or too large
-        raise UserError(f"the image cannot be resampled, got rate {rate}", where=job.image) from None
-    return scaled.shape[1], scaled.shape[0], lambda windows: [(np.arange(len(windows)), RowBand(0, (scaled,)))]
+        raise UserError(f"the image cannot be resampled by rate {rate}", where=job.image) from None
+    height, width = scaled.shape[:2]
+    only_band = RowBand(0, (scaled,))
+    return width, height, lambda windows: [(np.arange(len(windows)), only_band)]
 
 
 def _windows_of_part(width: int, height: int, settings: SplitSettings, part: tuple[int, int]) -> Integers:
-    """Return the windows of one part of an image, given by its index and the number of parts."""
+    """Return the windows of one part of an image. ``part`` is the index of the part and the number of parts."""
     windows = sliding_windows(width, height, settings.grids(), settings.image_ratio)
     index, num_parts = part
     y_starts = np.array_split(np.unique(windows[:, 1]), num_parts)[index]
@@ -204,7 +206,7 @@ class _PendingTile:
 def _list_pending_tiles(
     job: SplitJob, rate: float, windows: Integers, placement: Placement, indices: Integers, band: RowBand
 ) -> list[_PendingTile]:
-    """Return the tiles to write for the windows ``indices``, whose pixels are in ``band``."""
+    """Return the tiles to write for the windows at ``indices``; ``band`` contains the pixels of these windows."""
     tiles = []
     for index in indices.tolist():
         window = windows[index].tolist()
@@ -238,8 +240,10 @@ def crop_window(image: Image, window: list[int], padding: tuple[int, ...] | None
     Example:
         >>> import numpy as np
         >>> image = np.zeros((40, 60, 3), np.uint8)
-        >>> crop_window(image, [0, 0, 64, 64], (104, 116, 124)).shape, crop_window(image, [0, 0, 64, 64], None).shape
-        ((64, 64, 3), (40, 60, 3))
+        >>> crop_window(image, [0, 0, 64, 64], padding=(104, 116, 124)).shape
+        (64, 64, 3)
+        >>> crop_window(image, [0, 0, 64, 64], padding=None).shape
+        (40, 60, 3)
     """
     x_start, y_start, x_stop, y_stop = window
     visible = image[y_start:y_stop, x_start:x_stop]

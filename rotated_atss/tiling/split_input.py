@@ -17,10 +17,10 @@ from rotated_atss.tiling.source_labels import find_label_format, read_source_lab
 
 @dataclass(frozen=True)
 class SplitInput:
-    """Images to split and their labels.
+    """Images to split, with their labels.
 
     Attributes:
-        folders: Pairs of image folder and label folder or file; the latter is None for unlabeled images.
+        folders: Pairs (image folder, label folder or label file). The second item is None for unlabeled images.
         formats: Label format per pair of folders; None for unlabeled images.
         sources: The images of all folders, in the order of the folders.
         labels_per_image: Labels per image; None for unlabeled images.
@@ -34,7 +34,7 @@ class SplitInput:
     has_renamed_classes: bool
 
     def pairs(self) -> Iterator[tuple[SourceImage, Labels | None]]:
-        """Iterate over the images with their labels."""
+        """Return an iterator of pairs (image, labels of the image)."""
         return zip(self.sources, self.labels_per_image, strict=True)
 
     def select(self, keep: Sequence[bool]) -> SplitInput:
@@ -61,7 +61,8 @@ def read_split_input(
         folders: Pairs of image folder and label folder, as :func:`rotated_atss.tiling.source_images.pair_folders`
             returns them.
         label_format: Format of the labels, or ``auto``.
-        classes: Accepted class names, a DOTA version or another dataset; None accepts any name.
+        classes: Accepted class names, or a string for :func:`rotated_atss.dota.classes.resolve_classes`, such as a DOTA
+            version (``"v1.0"``); None accepts any name.
         class_map: New class name by old name.
         fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
         image_lists: Text files that name the images to split.

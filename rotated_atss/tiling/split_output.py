@@ -25,12 +25,13 @@ def finish_split(stage: Stage, run: SplitRun, settings: SplitSettings, data: Spl
     Args:
         stage: The temporary folder, locked with :meth:`rotated_atss.tiling.staging.Stage.exclusive`.
         run: The jobs of the split.
-        settings: The settings, after automatic values are determined.
+        settings: The settings, with numbers in place of automatic scaling.
         data: Images and labels.
         digest: Digest of the input (:func:`rotated_atss.tiling.finished_split.compute_input_digest`).
 
     Raises:
-        UserError: The temporary folder was changed by another program, or a split of other images was being moved.
+        UserError: The temporary folder was changed by another program, or an earlier run, which split other images or
+            labels, was stopped while it moved its result.
 
     Example::
 
@@ -43,7 +44,8 @@ def finish_split(stage: Stage, run: SplitRun, settings: SplitSettings, data: Spl
     stats = [image_stats for image_stats in run.stats() if image_stats is not None]
     is_finished = len(stats) == run.num_images
     if stage.is_moving and not is_finished:
-        stage.commit()  # completes the move of an earlier split of other images or labels
+        # An earlier run split other images or labels and was stopped while it moved its result. Complete this move.
+        stage.commit()
         what = "the output folder contains a finished split of other images or labels"
         raise UserError(what, where=stage.out, hint="pass --overwrite to replace it")
     if not is_finished:
@@ -70,7 +72,7 @@ def _check_tiles(folder: Path, stats: Sequence[SplitStats], *, labeled: bool) ->
         if written != expected:
             missing, unexpected = len(expected - written), len(written - expected)
             what = (
-                f"{missing} of {len(expected)} written files {is_or_are(missing)} missing and {unexpected} "
+                f"{missing} of {len(expected)} expected files {is_or_are(missing)} missing and {unexpected} "
                 f"{is_or_are(unexpected)} unexpected, such as {min(written ^ expected)}"
             )
             hint = "another program changed the folder during the run: split again"
@@ -80,7 +82,7 @@ def _check_tiles(folder: Path, stats: Sequence[SplitStats], *, labeled: bool) ->
 def _write_manifest(
     stage: Stage, stats: Sequence[SplitStats], settings: SplitSettings, data: SplitInput, digest: str
 ) -> None:
-    """Write the manifest and, if evaluation cannot read the source labels, DOTA text of the full images' labels."""
+    """Write the manifest. If evaluation cannot use the source labels as they are, also write them as DOTA text."""
     full_labels = None
     if stage.labeled and settings.whole_images:
         full_labels = "labelTxt"  # the tiles are the full images

@@ -17,7 +17,9 @@ from rotated_atss.tiling.split_image import SplitJob
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
-WINDOWS_PER_PART = 384  # approximate; an image of 30,000 x 30,000 pixels at 1024/200 has 1,369 windows: four parts
+# Parts have about this number of windows. For example, an image of 30,000 x 30,000 pixels with windows of size 1024 and
+# gap 200 has 1,369 windows and is divided into four parts.
+WINDOWS_PER_PART = 384
 
 
 def count_windows(image: Path, settings: SplitSettings) -> int:
@@ -37,8 +39,8 @@ def count_windows(image: Path, settings: SplitSettings) -> int:
 def divide_job(job: SplitJob) -> list[SplitJob]:
     """Divide the job of a large image into parts, so that several processes split it.
 
-    The parts depend only on the image and the settings. The job remains a single part if the image has few windows, is
-    resampled, or becomes one tile, or if its lower rows cannot be decoded without the rows above them.
+    The parts depend only on the image and the settings. The job remains a single part in any of these cases: the image
+    has few windows; it is resampled; it becomes one tile; its lower rows cannot be decoded without the rows above them.
 
     Example:
         >>> import tempfile
@@ -63,12 +65,13 @@ def estimate_job_bytes(job: SplitJob) -> int:
         ...     estimate_job_bytes(SplitJob(Path(folder, "P1.bmp"), None, Path(folder), SplitSettings()))
         14400
     """
-    header, decode_bytes = _read_header(job.image), estimate_decode_bytes(job.image)
+    header = _read_header(job.image)
+    decode_bytes = estimate_decode_bytes(job.image)
     if header is None or decode_bytes >= whole_image_bytes(header):  # the image is decoded as a whole
         return decode_bytes
     if _is_resampled(job.settings):  # resampling needs the whole image, although it could be decoded in parts
         return whole_image_bytes(header)
-    # In memory are the rows of the current windows, those of the next windows, and a chunk that has just been decoded.
+    # The memory holds the rows of the current windows, the rows of the next windows, and a chunk that was just decoded.
     num_rows = 2 * max(size for size, _ in job.settings.grids()) + CHUNK_ROWS
     return max(decode_bytes, 3 * header.width * num_rows)  # 3 bytes per pixel
 
@@ -77,7 +80,8 @@ def _count_parts(image: Path, settings: SplitSettings) -> int:
     """Return the number of parts into which an image is divided."""
     windows_per_rate = _windows_from_header(image, settings)
     num_windows = sum(map(len, windows_per_rate))
-    if settings.whole_images or _is_resampled(settings) or num_windows < 2 * WINDOWS_PER_PART:
+    has_few_windows = num_windows < 2 * WINDOWS_PER_PART  # not enough for two parts of this size
+    if settings.whole_images or _is_resampled(settings) or has_few_windows:
         return 1
     header = check_header(image)  # raises an error for an image that cannot be split
     # A part must be readable without decoding the rows above it. Only the reader "raster" can do this, and only for
@@ -87,8 +91,9 @@ def _count_parts(image: Path, settings: SplitSettings) -> int:
     with open_image(image, settings.pixels) as reader:
         if reader.access not in ("tiles", "rows"):
             return 1
-    num_rows_of_windows = len(np.unique(windows_per_rate[0][:, 1]))  # [0]: without resampling, 1 is the only rate
-    return min(round(num_windows / WINDOWS_PER_PART), num_rows_of_windows)
+    (windows,) = windows_per_rate  # the image is not resampled, so its only rate is 1
+    num_rows_of_windows = len(np.unique(windows[:, 1]))
+    return min(round(num_windows / WINDOWS_PER_PART), num_rows_of_windows)  # each part gets at least one row of windows
 
 
 def _is_resampled(settings: SplitSettings) -> bool:
@@ -105,7 +110,7 @@ def _read_header(image: Path) -> ImageHeader | None:
 
 
 def _windows_from_header(image: Path, settings: SplitSettings) -> list[Integers]:
-    """Return the windows (W, 4) of an image at each resampling rate; an empty list if its header cannot be read."""
+    """Return the windows (W, 4) of an image at each resampling rate, or an empty list without a readable header."""
     header = _read_header(image)
     if header is None:
         return []

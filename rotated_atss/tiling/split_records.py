@@ -1,7 +1,8 @@
-"""Identify the jobs of a split by keys, and read the records of finished jobs, from which a stopped split continues.
+"""Identify the jobs of a split by keys, and read the records of finished jobs.
 
-A job is an image or a part of a large one. Its key is a digest of its input, so that a record is valid only for the
-same image, labels and settings. A file of records has one line of JSON per job, with its key and its statistics.
+A stopped split uses the records to continue. A job is an image, or a part of a large image. The key of a job is a
+digest of its input, so that a record is valid only for the same image, labels and settings. A file of records has one
+line of JSON per job, with the key and the statistics of this job.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def compute_job_keys(jobs: Sequence[SplitJob]) -> list[str]:
         ...     first == compute_job_keys([SplitJob(path, None, Path(folder), SplitSettings())])
         False
     """
-    keys, image_digests = [], {}
+    keys = []
+    image_digests: dict[Path, str] = {}
     for job in jobs:
         # several jobs with the same image are its parts, and have the same labels and settings
         if job.image not in image_digests:
@@ -50,10 +52,12 @@ def compute_job_keys(jobs: Sequence[SplitJob]) -> list[str]:
 
 
 def describe_run(settings: SplitSettings, folders: Sequence[tuple[str, str | None]]) -> dict[str, str]:
-    """Describe the settings and folders that a run must share with an unfinished split to continue it.
+    """Describe the settings and folders of a run.
+
+    A run can continue an unfinished split only if both have the same description.
 
     Returns:
-        Setting or folders by name, as JSON for comparison and error messages.
+        The version, the folders and each setting, by name. Values are JSON, for comparison and for error messages.
 
     Example:
         >>> describe_run(SplitSettings(), [("images", None)])["gaps"]
@@ -74,7 +78,7 @@ def read_records(folder: Path) -> dict[str, SplitStats]:
         folder: The folder of an unfinished split.
 
     Returns:
-        Statistics by key of the job.
+        Statistics of the finished jobs, by job key.
 
     Example:
         >>> import tempfile
@@ -116,7 +120,7 @@ def encode_labels(labels: Labels) -> bytes:
 
 
 def _parse_stats(values: dict[str, Any]) -> SplitStats:
-    """Build statistics from the JSON of a record, in which tuples are lists."""
+    """Build statistics from the decoded JSON of a record. JSON has no tuples, so lists are converted to tuples."""
     tiles = tuple(Tile(**tile) for tile in values.pop("tiles"))
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()

@@ -43,7 +43,7 @@ class SplitRun:
     def __init__(self, image_jobs: Sequence[SplitJob], stage: Stage) -> None:
         self._stage = stage
         self._jobs_per_image = [divide_job(job) for job in image_jobs]
-        # in a single call for all parts, so that the digest of an image is computed once
+        # One call computes the keys of all parts, so that the digest of each image is computed only once.
         keys = iter(compute_job_keys([job for jobs in self._jobs_per_image for job in jobs]))
         self._keys_per_image = [[next(keys) for _ in jobs] for jobs in self._jobs_per_image]
         self.read_finished()
@@ -66,20 +66,20 @@ class SplitRun:
         """Run the unfinished jobs; a shard runs only the jobs of its own images.
 
         Args:
-            workers: Processes on this machine.
-            scheduler: Address of a Dask scheduler whose workers run the jobs instead.
+            workers: Number of processes on this machine; not used with a scheduler.
+            scheduler: Address of a Dask scheduler whose workers run the jobs; None runs them on this machine.
             progress: Show a progress bar; None shows it on a terminal.
 
         Raises:
-            UserError: An image cannot be read, or a tile cannot be written. If some jobs are finished, a hint that the
-                same command continues is added to this and every other exception.
+            UserError: An image cannot be read, or a tile cannot be written. If some jobs are finished, this and every
+                other exception gets a hint: running the same command again continues the split.
         """
         try:
             self._execute(workers, scheduler, progress)
         except BaseException as error:
             if self._stage.finished:
-                done = f"{self.num_finished} of {count_of(self.num_images, 'image')} done"
-                add_hint(error, f"{done}, the same command continues")
+                progress_text = f"{self.num_finished} of {count_of(self.num_images, 'image')} finished"
+                add_hint(error, f"{progress_text}; the same command continues")
             raise
 
     def _execute(self, workers: int, scheduler: str | None, progress: bool | None) -> None:
@@ -90,7 +90,8 @@ class SplitRun:
             if key not in self._stage.finished
         ]
         job_bytes = [estimate_job_bytes(job) for _, job in unfinished]
-        # a Dask worker already runs as many jobs at once as it has threads; 1 here gives one thread per job
+        # A Dask worker already runs as many jobs at once as it has threads. Each job therefore gets only one thread,
+        # which is what threads_per_job returns for one worker.
         workers = workers if scheduler is None else 1
         jobs = [
             replace(job, threads=threads_per_job(num_bytes, len(unfinished), workers))
@@ -117,7 +118,8 @@ class SplitRun:
     def _images_of_shard(self) -> Sequence[int]:
         """Return the indices of the images that this run splits, sorted by image id.
 
-        A shard takes every n-th image in this order, so that its images do not depend on the order of the input.
+        A shard is one of n and takes every n-th image in this order. The order of the input therefore does not change
+        which images a shard takes.
         """
         order = sorted(range(len(self._jobs_per_image)), key=lambda index: self._jobs_per_image[index][0].image.stem)
         return order if self._stage.shard is None else self._stage.shard.select(order)

@@ -25,10 +25,10 @@ class SplitSettings:
 
     Attributes:
         sizes: Sides of the windows, pixels.
-        gaps: Overlap of neighboring windows, pixels; one per size, or one for all sizes. If empty, the
-            :func:`default_gap` of each size.
+        gaps: Overlap of neighboring windows, pixels; one per size, or one for all sizes. If empty, each size uses its
+            :func:`default_gap`.
         rates: Image scales. In the name style ``mmrotate``, a rate of 0.5 doubles the size of the windows and does not
-            resample the image; in the name style ``devkit``, it halves the width and height of the image.
+            resample the image. In the name style ``devkit``, a rate of 0.5 halves the width and height of the image.
         iof_threshold: An object belongs to the tiles that contain at least this fraction of its area, in (0, 1].
         image_ratio: Windows are kept if the image fills more than this fraction of their area, in [0, 1). At least one
             window per image is kept.
@@ -41,9 +41,9 @@ class SplitSettings:
             ``auto`` and ``percentile``, the limits are determined from all images.
         bands: Band numbers, from 1: three for red, green and blue, or one for gray; None uses the bands that the file
             declares.
-        whole_images: Do not divide the images: each keeps its name and all its objects. 8-bit images are copied, others
-            are written as PNG. Of the other settings, only ``bits``, ``scaling``, ``bands`` and ``keep_empty`` have an
-            effect then.
+        whole_images: Do not divide the images. Each image becomes one tile with the name of the image and all its
+            objects that have an area. Images that are 8-bit are copied, others are written as PNG. With this setting,
+            all other settings except ``bits``, ``scaling``, ``bands`` and ``keep_empty`` have no effect.
 
     Raises:
         UserError: A value is out of range, or values contradict each other.
@@ -78,7 +78,8 @@ class SplitSettings:
         if self.resamples:
             _check_devkit_style(self.sizes, self.rates)
         else:
-            scaled_sizes, scaled_gaps = zip(*self.grids())  # divided by the rates
+            # The sizes and gaps of the grids are the given ones divided by the rates, and must be valid as well.
+            scaled_sizes, scaled_gaps = zip(*self.grids())
             _check_sizes(scaled_sizes, scaled_gaps)
 
     def _normalize(self) -> None:
@@ -102,16 +103,18 @@ class SplitSettings:
 
     @property
     def resamples(self) -> bool:
-        """Whether a rate resizes the image instead of the window."""
+        """Whether rates resize the image; otherwise they change the sizes of the windows."""
         return self.name_style == "devkit"
 
     def grids(self) -> list[tuple[int, int]]:
-        """Return (size, gap) of every grid of windows that is laid over the image, or over each resampled image."""
+        """Return a pair (size, gap) per grid of windows. Images that are resampled use all grids at each rate."""
         sizes_and_gaps = list(zip(self.sizes, self.gaps))
         return sizes_and_gaps if self.resamples else sizes_at_rates(sizes_and_gaps, self.rates)
 
     def resampling_rates(self) -> list[float]:
-        """Return the rates at which an image is resampled, without duplicates; ``[1.0]`` if rates change the windows.
+        """Return the rates at which an image is resampled, without duplicates.
+
+        If rates change the windows instead of the image, return ``[1.0]``, because the image is used as it is.
 
         Example:
             >>> SplitSettings(rates=[0.5, 1.0]).resampling_rates()
@@ -139,7 +142,9 @@ class SplitSettings:
 
 
 def default_gap(size: int) -> int:
-    """Return the default overlap of windows, in proportion to 200 px at 1024 px (the published DOTA results).
+    """Return the default overlap of windows of one size.
+
+    The published DOTA results use 200 px for windows of 1024 px; other sizes get the same proportion, rounded down.
 
     Args:
         size: Side of the windows, pixels.
@@ -152,7 +157,7 @@ def default_gap(size: int) -> int:
 
 
 def _format_rate(rate: float) -> str:
-    """Format a rate for a tile name, ``1`` instead of ``1.0``."""
+    """Format a rate for a tile name. Whole numbers have no decimals: ``1``, not ``1.0``."""
     return str(int(rate)) if rate == int(rate) else repr(rate)
 
 

@@ -23,15 +23,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class SplitStats:
-    """Statistics of one split image, or of a part of it.
+    """Statistics of splitting one image, or one part of an image.
 
     Attributes:
         width: Width of the image, pixels.
         height: Height of the image, pixels.
-        objects: Number of objects in its labels, including zero-area objects.
+        objects: Number of objects in the labels of the image, including zero-area objects.
         without_area: Line number in the label file of each zero-area object; 0 if the label format has no lines.
-        in_no_tile: Indices (not line numbers) of the objects that have an area and belong to no tile of the image or
-            part.
+        in_no_tile: Indices (not line numbers) of the objects that have an area and belong to none of ``tiles``.
         tiles: The written tiles.
         tiles_per_object: Number of tiles to which each object belongs, in the order of the labels.
         suffix: Suffix of the written image files.
@@ -75,15 +74,18 @@ class SplitTotals:
 
 
 def merge_stats(parts: Sequence[SplitStats]) -> SplitStats:
-    """Merge the statistics of the parts of an image into those of the image.
+    """Merge the statistics of all parts of an image into statistics of the whole image.
 
     Args:
         parts: Statistics of all parts of one image.
 
     Example:
-        >>> first = SplitStats(64, 128, 2, (), (1,), (Tile("P1__64__0___0", 1, 0),), (1, 0))
-        >>> second = SplitStats(64, 128, 2, (), (0,), (Tile("P1__64__0___64", 1, 0),), (0, 1))
-        >>> merge_stats([first, second]).in_no_tile
+        >>> image = {"width": 64, "height": 128, "objects": 2, "without_area": ()}
+        >>> upper_tile = Tile("P1__64__0___0", objects=1, truncated=0)
+        >>> lower_tile = Tile("P1__64__0___64", objects=1, truncated=0)
+        >>> upper = SplitStats(**image, in_no_tile=(1,), tiles=(upper_tile,), tiles_per_object=(1, 0))
+        >>> lower = SplitStats(**image, in_no_tile=(0,), tiles=(lower_tile,), tiles_per_object=(0, 1))
+        >>> merge_stats([upper, lower]).in_no_tile
         ()
     """
     tiles = tuple(tile for part in parts for tile in part.tiles)
@@ -98,7 +100,9 @@ def sum_stats(stats: Sequence[SplitStats]) -> SplitTotals:
     """Add up the statistics of all images.
 
     Example:
-        >>> sum_stats([SplitStats(100, 80, 2, (), (1,), (Tile("P1__128__0___0", 1, 0),))]).in_no_tile
+        >>> tile = Tile("P1__128__0___0", objects=1, truncated=0)
+        >>> stats = SplitStats(width=100, height=80, objects=2, without_area=(), in_no_tile=(1,), tiles=(tile,))
+        >>> sum_stats([stats]).in_no_tile
         1
     """
     tiles = [tile for image_stats in stats for tile in image_stats.tiles]

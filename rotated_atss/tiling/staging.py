@@ -1,13 +1,13 @@
 """Stage a split: write it to a temporary folder, and move it into the output folder when it is complete.
 
 The temporary folder is ``split.partial`` in the output folder. It contains the tiles, a description of the run and one
-record per finished job (an image or a part of one). A run that is stopped at any time leaves it behind, and the next
-run with the same description continues. This is guaranteed if the process is killed, but not after a power failure,
-because nothing is flushed to the disk explicitly.
+record per finished job (an image, or a part of an image). If a run is stopped at any time, the temporary folder
+remains, and the next run with the same description continues the split. This works whenever the process is killed. It
+is not guaranteed after a power failure, because nothing is flushed to the disk explicitly.
 
 The final move has five steps. If the process is killed at any of them, the next run completes the move:
 
-1. The caller writes the manifest to ``split.partial``: the split is complete. :meth:`Stage.commit` does the rest.
+1. The caller writes the manifest to ``split.partial``. The split is now complete; :meth:`Stage.commit` does the rest.
 2. An earlier split in the output folder is removed, its manifest first.
 3. The file ``split.partial/moving`` is created, which records that the earlier split is gone.
 4. The folders and files of the new split (:data:`ENTRIES`) are renamed into the output folder, the manifest last.
@@ -37,13 +37,14 @@ from rotated_atss.tiling.split_stats import SplitStats
 COMMAND = "split"
 PARTIAL = "split.partial"
 RUN = "run.json"  # description of the run, in the temporary folder
-MOVING = "moving"  # empty file in the temporary folder from step 3 on
+MOVING = "moving"  # empty file in the temporary folder, which exists from step 3 of the final move on
 ENTRIES = ("images", "labelTxt", FULL_LABELS, MANIFEST)
-"""Folders and files of a split, in the order in which they are moved: the manifest marks a complete split."""
+"""Folders and files of a split, in the order of their move. The manifest is last because it marks a complete split."""
 
-# The temporary folder is created under the name _NEW and removed under the name _TRASH, both in the output folder.
-# Renaming makes it appear and disappear as a whole.
-_NEW, _TRASH = ".split.new", ".split.trash"
+# The temporary folder is created under the name _NEW and then renamed to PARTIAL. To remove it, it is first renamed to
+# _TRASH. The folder PARTIAL therefore appears and disappears as a whole. All three are in the output folder.
+_NEW = ".split.new"
+_TRASH = ".split.trash"
 _REPLACE_HINT = "pass --overwrite to replace it, or choose another --out"
 _CHOOSE_HINT = "choose a new or empty folder as --out"
 
@@ -82,7 +83,8 @@ class Stage:
         other shards that still run may have written them.
 
         Args:
-            keys: Keys of the jobs of all shards. Records with other keys, or whose tiles are missing, are ignored.
+            keys: Keys of the jobs of all shards. A record is ignored if its key is not among them or if a tile of its
+                job is missing.
         """
         self.finished = {key: stats for key, stats in read_records(self.folder).items() if key in keys}
         if self.is_moving:  # the split was complete, and some of its tiles can already be in the output folder
@@ -112,7 +114,8 @@ class Stage:
     def _make_folders(self) -> set[str]:
         """Create the folders of tiles if they are missing, and return the files in them as ``folder/name``."""
         files = set()
-        for folder in ("images", "labelTxt") if self.labeled else ("images",):
+        folders = ("images", "labelTxt") if self.labeled else ("images",)
+        for folder in folders:
             (self.folder / folder).mkdir(exist_ok=True)
             files |= {f"{folder}/{name}" for name in os.listdir(self.folder / folder)}
         return files
@@ -127,20 +130,21 @@ def staged(
     overwrite: bool = False,
     shard: Shard | None = None,
 ) -> Iterator[Stage]:
-    """Yield the temporary folder of a split: a new one, or that of a stopped run with the same description.
+    """Yield the temporary folder of a split: a new folder, or the folder of a stopped run with the same description.
 
-    At its end, the block has to call :meth:`Stage.commit`, which moves the split into ``out``. If the block fails or is
-    interrupted, the temporary folder is kept if a job has finished, and removed otherwise; the rest of ``out`` is
-    unchanged. While the block runs, ``out`` is locked, so that a second run into it raises an error.
+    When the split is complete, the block has to call :meth:`Stage.commit`, which moves the split into ``out``. If the
+    block fails or is interrupted, the rest of ``out`` is unchanged. The temporary folder is then kept if a job has
+    finished, and removed otherwise. While the block runs, ``out`` is locked, so that a second run into ``out`` raises
+    an error.
 
     Args:
         out: The output folder; it need not exist.
-        description: JSON values by name that must equal those of a stopped run for this run to continue it.
+        description: JSON values by name. This run continues a stopped run only if all values are equal.
         labeled: Whether the images have labels.
         overwrite: Replace an earlier split in ``out``, even an unfinished one with another description. Other content
             is never replaced.
-        shard: The part of the images that this run splits. Shards share the temporary folder: each locks only its own
-            part, and the whole folder only to prepare and move it. If a shard fails, the folder stays.
+        shard: The part of the images that this run splits. All shards use the same temporary folder. A shard locks only
+            its own part, and locks the whole folder only to prepare and to move it. If a shard fails, the folder stays.
 
     Raises:
         UserError: ``out`` is not a folder, cannot be written or has content that must not be replaced, or another run
@@ -170,19 +174,22 @@ def _discard_after_failure(stage: Stage) -> Iterator[Stage]:
     try:
         yield stage
     except BaseException:
-        if not (stage.finished or stage.is_moving or stage.shard):  # other shards may use the folder
+        can_continue = stage.finished or stage.is_moving
+        is_shared = stage.shard is not None  # other shards may use the folder
+        if not (can_continue or is_shared):
             _discard(stage.folder)
         raise
 
 
 def _prepare(out: Path, description: Mapping[str, Any], overwrite: bool) -> None:
-    """Create the temporary folder, or keep that of a stopped run with the same description."""
+    """Create the temporary folder, or keep the folder of a stopped run with the same description."""
     partial = out / PARTIAL
     try:
         for name in (_NEW, _TRASH):  # left by killed runs
             _remove(out / name)
         difference = _describe_difference(partial, description)
-        if difference and (partial / MOVING).exists():  # another split, which is complete and may be partly moved
+        # Complete the move of another split if it has begun, because some files of that split may already be in out.
+        if difference and (partial / MOVING).exists():
             _finish_move(partial, out)
         _check_replaceable(out, overwrite, difference)
         if difference:
@@ -196,11 +203,13 @@ def _prepare(out: Path, description: Mapping[str, Any], overwrite: bool) -> None
 
 
 def _describe_difference(partial: Path, description: Mapping[str, Any]) -> str:
-    """Describe how an unfinished split differs from this one; empty if it does not differ or does not exist."""
+    """Describe how an unfinished split differs from this one; return "" if there is none or if they are equal."""
     if not partial.exists():
         return ""
     recorded = read_state(partial / RUN)
-    return "its settings are unknown" if recorded is None else first_difference(recorded, description) or ""
+    if recorded is None:
+        return "its settings are unknown"
+    return first_difference(recorded, description) or ""
 
 
 def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:
@@ -209,25 +218,27 @@ def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:
     if not names:
         return
     is_unfinished = PARTIAL in names
-    # without split.partial and a manifest of this package, folders such as ``images`` are not those of a split
-    foreign = names - {PARTIAL, *ENTRIES} if is_unfinished or _is_split(out) else names
+    # Folders such as ``images`` belong to a split only if there is also split.partial or a manifest of this package.
+    contains_split = is_unfinished or _is_split(out)
+    foreign = names - {PARTIAL, *ENTRIES} if contains_split else names
     if foreign:
         raise UserError(f"the output folder contains other files ({min(foreign)})", where=out, hint=_CHOOSE_HINT)
     if overwrite:
         return
-    # a split with the same settings, whose move was stopped, is completed; _prepare has completed any other
+    # The move of a split with the same settings was stopped, and this run completes it. If the settings were different,
+    # _prepare would have completed the move already.
     if is_unfinished and (out / PARTIAL / MOVING).exists():
         return
     if is_unfinished and difference:
         what = f"an unfinished split with other settings is in this folder: {difference}"
         raise UserError(what, where=out, hint=f"repeat its command to continue it, {_REPLACE_HINT}")
-    if _is_split(out):  # it differs from this one: find_finished_split has found no equal split
+    if _is_split(out):  # The input of that split differs, because find_finished_split has found no equal split.
         what = "the output folder contains a finished split of other settings, images or labels"
         raise UserError(what, where=out, hint=_REPLACE_HINT)
 
 
 def remove_trash(out: Path) -> None:
-    """Remove the renamed temporary folder of a run that was killed before it could remove it.
+    """Remove the temporary folder of a run that was killed after it had renamed this folder for removal.
 
     Example:
         >>> remove_trash(Path("no_such_folder"))
@@ -246,7 +257,8 @@ def _is_split(out: Path) -> bool:
 def _finish_move(partial: Path, out: Path) -> None:
     """Carry out the remaining steps of the final move (see the description of the module)."""
     if not (partial / MOVING).exists():
-        for name in reversed(ENTRIES):  # the old manifest first: a folder without manifest counts as incomplete
+        # The manifest of the earlier split is removed first, because a folder without manifest counts as incomplete.
+        for name in reversed(ENTRIES):
             _remove(out / name)
         (partial / MOVING).touch()
     for name in ENTRIES:
@@ -256,7 +268,7 @@ def _finish_move(partial: Path, out: Path) -> None:
 
 
 def _discard(folder: Path) -> None:
-    """Remove a folder. It is renamed first, so that no incomplete folder of its name remains after an interruption."""
+    """Rename a folder, then remove it, so that an interruption leaves no incomplete folder with the original name."""
     trash = folder.with_name(_TRASH)
     shutil.rmtree(trash, ignore_errors=True)
     if folder.exists():

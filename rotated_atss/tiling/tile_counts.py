@@ -1,4 +1,4 @@
-"""Count the tiles and objects of a planned split, without writing it."""
+"""Count the tiles and objects of a planned split, without writing tiles."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class TileCounts:
     Attributes:
         objects_per_tile: (T,) number of objects of each tile, in the order of the images. Tiles without objects are
             included, even if the split does not write them.
-        cut: (N,) whether no tile contains all of the object that lies inside its image.
-        in_no_tile: (N,) whether no tile contains enough of the object's area, so that the object belongs to no tile.
+        cut: (N,) True for an object if no single tile contains the whole part of the object that is inside its image.
+        in_no_tile: (N,) True for an object that belongs to no tile, because no tile contains enough of its area.
     """
 
     objects_per_tile: NDArray[np.int64]
@@ -37,7 +37,7 @@ def count_tiles(
     settings: SplitSettings,
     workers: int = 1,
 ) -> TileCounts:
-    """Count the tiles of a split and the objects that it cuts, from the sizes of the images and the labels.
+    """Count the objects per tile of a split, and find the objects that are cut or in no tile, without reading images.
 
     Objects are assigned to tiles by the rules of a split (:func:`rotated_atss.tiling.crop.place_objects`). An object
     that extends beyond its image is not cut if its part inside the image fits in one tile.
@@ -51,10 +51,14 @@ def count_tiles(
         workers: Number of threads.
 
     Example:
+        >>> image_wh, image_index = np.array([[180, 100]]), np.array([0])
         >>> polygons = np.array([[80.0, 10, 120, 10, 120, 30, 80, 30]])
-        >>> counts = count_tiles(np.array([[180, 100]]), np.array([0]), polygons, SplitSettings(sizes=[100], gaps=[20]))
-        >>> counts.objects_per_tile.tolist(), counts.cut.tolist(), counts.in_no_tile.tolist()
-        ([0, 1], [False], [False])
+        >>> settings = SplitSettings(sizes=[100], gaps=[20])  # two tiles, from x = 0 and from x = 80
+        >>> counts = count_tiles(image_wh, image_index, polygons, settings)
+        >>> counts.objects_per_tile.tolist()
+        [0, 1]
+        >>> counts.cut.tolist(), counts.in_no_tile.tolist()
+        ([False], [False])
     """
     first_object = np.searchsorted(image_index, np.arange(len(image_wh) + 1))
     cut, in_no_tile = np.zeros(len(polygons), bool), np.zeros(len(polygons), bool)
@@ -63,18 +67,19 @@ def count_tiles(
         width, height = image_wh[index].tolist()
         if not (width and height):
             return np.zeros(0, np.int64)
-        objects = slice(first_object[index], first_object[index + 1])
-        objects_per_tile, cut[objects], in_no_tile[objects] = _count_image(polygons[objects], (width, height), settings)
+        rows = slice(first_object[index], first_object[index + 1])
+        objects_per_tile, cut[rows], in_no_tile[rows] = _count_image(polygons[rows], (width, height), settings)
         return objects_per_tile
 
     counts_per_image = map_in_threads(count_and_store, range(len(image_wh)), workers)
-    return TileCounts(np.concatenate([np.zeros(0, np.int64), *counts_per_image]), cut, in_no_tile)
+    no_counts = np.zeros(0, np.int64)  # np.concatenate needs at least one array, also if there are no images
+    return TileCounts(np.concatenate([no_counts, *counts_per_image]), cut, in_no_tile)
 
 
 def _count_image(
     polygons: NDArray[np.float64], image_wh: Sequence[int], settings: SplitSettings
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the number of objects per tile, and per object whether it is cut and whether it is in no tile."""
+    """Return the fields of :class:`TileCounts` for the tiles and objects of one image."""
     windows = sliding_windows(image_wh[0], image_wh[1], settings.grids(), settings.image_ratio)
     placement = place_objects(polygons, windows, settings.iof_threshold)
     in_tile = np.zeros(len(polygons), bool)

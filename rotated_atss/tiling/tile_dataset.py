@@ -48,7 +48,7 @@ class TileObjects(NamedTuple):
 def to_tile_objects(
     labels: Labels, classes: Sequence[str], *, angle_version: str = "le90", rect: str = "edge"
 ) -> TileObjects:
-    """Convert the labels of a tile to boxes, without zero-area objects.
+    """Convert the labels of a tile to boxes and class indices; leave out zero-area objects.
 
     Args:
         labels: Labels of the tile, with class names that are in ``classes``.
@@ -57,13 +57,19 @@ def to_tile_objects(
         rect: Choice among several minimum-area rectangles of a polygon (:func:`rotated_atss.ops.boxes.poly_to_obb`).
 
     Example:
-        >>> polygons = np.array([[1.0, 2, 11, 2, 11, 8, 1, 8], [3, 3, 3, 3, 3, 3, 3, 3]])
-        >>> labels = Labels(polygons, ("ship", "ship"), np.array([1, 0]), np.array([1, 2]))
+        >>> rectangle, point = [1.0, 2, 11, 2, 11, 8, 1, 8], [3.0, 3, 3, 3, 3, 3, 3, 3]
+        >>> difficult, line_numbers = np.array([1, 0]), np.array([1, 2])
+        >>> labels = Labels(np.array([rectangle, point]), ("ship", "ship"), difficult, line_numbers)
         >>> objects = to_tile_objects(labels, ["plane", "ship"])
-        >>> objects.boxes.tolist(), objects.labels.tolist(), objects.difficult.tolist(), objects.without_area
-        ([[6.0, 5.0, 10.0, 6.0, 0.0]], [1], [1], (2,))
+        >>> objects.boxes.tolist()
+        [[6.0, 5.0, 10.0, 6.0, 0.0]]
+        >>> objects.labels.tolist(), objects.difficult.tolist()
+        ([1], [1])
+        >>> objects.without_area
+        (2,)
     """
-    has_area = object_areas(labels.polygons) > MIN_AREA  # as in splitting: polygons with crossing sides have an area
+    # Splitting computes areas in the same way; for example, polygons with crossing sides have an area in both.
+    has_area = object_areas(labels.polygons) > MIN_AREA
     boxes = poly_to_obb(torch.from_numpy(labels.polygons[has_area]), angle_version, rect=rect)
     index_of_class = {name: index for index, name in enumerate(classes)}
     class_indices = [index_of_class[name] for name, keep in zip(labels.names, has_area) if keep]
@@ -80,7 +86,7 @@ class TileDataset(Dataset[Sample]):
 
     A sample is an image, (3, H, W) uint8, RGB, and a target dict with
 
-    - ``boxes``, ``labels`` and ``difficult`` as in :class:`TileObjects`, in labeled folders,
+    - ``boxes``, ``labels`` and ``difficult`` as in :class:`TileObjects`, only if the folder has labels,
     - ``name``: name of the tile,
     - ``offset``: (2,) int64 ``x, y`` of the tile's upper left corner in pixels of the resized image,
     - ``rate``: factor by which the image was resized before it was split.
@@ -90,12 +96,13 @@ class TileDataset(Dataset[Sample]):
 
     Args:
         root: Folder with ``images`` and, for labeled tiles, ``labelTxt``; its ``manifest.json`` is checked if present.
-        classes: Class names in the order of the class indices, a DOTA version or a file of names; None uses the names
-            that occur in the labels, sorted.
+        classes: Class names in the order of the class indices, or a specification for
+            :func:`rotated_atss.dota.classes.resolve_classes`, such as a DOTA version or a file of names. None uses the
+            names that occur in the labels, sorted.
         angle_version: ``le90``, ``le135`` or ``oc`` (:mod:`rotated_atss.ops.boxes`).
         rect: Choice among several minimum-area rectangles of a polygon (:func:`rotated_atss.ops.boxes.poly_to_obb`).
         transform: Called with the image and the target of a sample; returns both.
-        allow_missing_tiles: Accept a folder without some of the tiles in the manifest.
+        allow_missing_tiles: Accept a folder in which some tiles of the manifest are missing.
 
     Raises:
         UserError: A folder or label file is missing, a label is malformed, a class is unknown, or the tiles differ from
@@ -112,8 +119,10 @@ class TileDataset(Dataset[Sample]):
         ...     _ = Path(folder, "labelTxt/P1__32__0___8.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
         ...     dataset = TileDataset(folder)
         ...     image, target = dataset[0]
-        >>> image.shape, dataset.classes, target["boxes"].tolist(), target["offset"].tolist()
-        (torch.Size([3, 32, 32]), ('ship',), [[6.0, 5.0, 10.0, 6.0, 0.0]], [0, 8])
+        >>> image.shape, dataset.classes
+        (torch.Size([3, 32, 32]), ('ship',))
+        >>> target["boxes"].tolist(), target["offset"].tolist()
+        ([[6.0, 5.0, 10.0, 6.0, 0.0]], [0, 8])
     """
 
     def __init__(
@@ -132,7 +141,7 @@ class TileDataset(Dataset[Sample]):
         pairs = pair_images_and_labels(self.root / "images", label_folder if label_folder.exists() else None)
         self.images = [image for image, _ in pairs]
         tile_names = {image.stem for image in self.images}
-        # only the errors matter here: the returned notes concern AP
+        # The check raises errors. The notes that it returns are not used, because they only concern the evaluation.
         check_tiles(find_manifest(self.root), tile_names, self.root / "images", allow_missing=allow_missing_tiles)
         class_names = None if classes is None else resolve_classes(classes)
         labels_per_image = [None if path is None else read_labels(path, class_names) for _, path in pairs]
@@ -141,14 +150,14 @@ class TileDataset(Dataset[Sample]):
             class_names = tuple(sorted(names))
         self.classes = class_names
         self._objects = [None if labels is None else self._to_objects(labels) for labels in labels_per_image]
-        self._warn_without_area([path for _, path in pairs])
+        self._warn_about_zero_area([path for _, path in pairs])
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
         path = self.images[index]
-        rgb = read_image(path)[..., ::-1]  # from BGR
+        rgb = read_image(path)[..., ::-1]  # read_image returns BGR
         image = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))  # torch accepts no negative strides
         target = self._build_target(path.stem, self._objects[index])
         return (image, target) if self.transform is None else self.transform(image, target)
@@ -158,7 +167,8 @@ class TileDataset(Dataset[Sample]):
         # Rounding to float32 can move an angle out of the range of the angle version.
         return objects._replace(boxes=normalize_obb(objects.boxes, self.angle_version))
 
-    def _warn_without_area(self, label_files: Sequence[Path | None]) -> None:
+    def _warn_about_zero_area(self, label_files: Sequence[Path | None]) -> None:
+        """Log how many objects are left out because they have no area, and the place of the first one."""
         places = [
             f"{path}:{line}"
             for path, objects in zip(label_files, self._objects, strict=True)
@@ -167,11 +177,11 @@ class TileDataset(Dataset[Sample]):
         ]
         if places:
             num_objects = count_of(len(places), "object")
-            logger.warning("%s without area left out, the first at %s", num_objects, places[0])
+            logger.warning("left out %s without area, the first at %s", num_objects, places[0])
 
     def _build_target(self, name: str, objects: TileObjects | None) -> dict[str, Any]:
         target: dict[str, Any] = {}
-        if objects is not None:  # copied, so that a transform may change the tensors in place
+        if objects is not None:  # the tensors are copied, because a transform may change them in place
             target["boxes"] = objects.boxes.clone()
             target["labels"], target["difficult"] = objects.labels.clone(), objects.difficult.clone()
         tile = parse_tile_name(name) if is_tile_name(name) else None
@@ -191,10 +201,13 @@ def collate_tiles(samples: Sequence[Sample]) -> tuple[Tensor, list[dict[str, Any
         Images (B, 3, H, W) and B targets. Smaller images are padded with zeros on the right and at the bottom.
 
     Example:
-        >>> samples = [(torch.ones(3, 8, 6, dtype=torch.uint8), {}), (torch.ones(3, 4, 9, dtype=torch.uint8), {})]
-        >>> images, targets = collate_tiles(samples)
-        >>> images.shape, images[1, 0].sum().item(), len(targets)
-        (torch.Size([2, 3, 8, 9]), 36, 2)
+        >>> tall_image = torch.ones(3, 8, 6, dtype=torch.uint8)
+        >>> wide_image = torch.ones(3, 4, 9, dtype=torch.uint8)
+        >>> images, targets = collate_tiles([(tall_image, {}), (wide_image, {})])
+        >>> images.shape, len(targets)
+        (torch.Size([2, 3, 8, 9]), 2)
+        >>> images[1, 0].sum().item()  # 4 x 9 pixels of value 1, padded with zeros
+        36
     """
     images = [image for image, _ in samples]
     height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))

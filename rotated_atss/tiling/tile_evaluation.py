@@ -35,14 +35,15 @@ def evaluate_on_tiles(
         data: Output folder of a split, with ``images``.
         classes: Class names in the order of the class indices.
         options: Rules of merging and evaluation, and outputs.
-        label_folders: Label folders of the full images; None uses those that the manifest of the split records.
-        pixels: Conversion of tiles that are not 8-bit; None chooses one per tile.
+        label_folders: Label folders of the full images; None uses the label folders in the manifest of the split.
+        pixels: Conversion of tiles that are not 8-bit; None chooses a conversion per tile.
         batch_size: Tiles per call of the detector.
         progress: Show a progress bar over the tiles; None shows it on a terminal.
         log: Called with each line or table for the user.
 
     Returns:
-        ``AP50``, ``AP75`` and ``AP50_95``, with COCO's metric also ``AP50_95`` by object size; empty without labels.
+        ``AP50``, ``AP75`` and ``AP50_95``. The metric ``coco`` adds ``AP50_95`` by object size. Without labels, the
+        dict is empty.
 
     Raises:
         UserError: A folder or label file is missing, a tile is unreadable, or the tiles differ from the manifest.
@@ -54,9 +55,10 @@ def evaluate_on_tiles(
     """
     tile_folder = Path(data) / "images"
     manifest, paths = find_manifest(data), list_images(tile_folder)
-    # reasons why AP on these tiles is not that of the whole dataset
+    # The notes are reasons why AP on these tiles is not the AP on the whole dataset. They are logged now because the
+    # detection can take hours, and finish_test logs them again below the AP.
     notes = check_tiles(manifest, [path.stem for path in paths], tile_folder)
-    for note in notes:  # before the detection, which can take hours; finish_test repeats them below the AP
+    for note in notes:
         log(note)
     if label_folders is None:
         existing_label_folders = _existing_folders(manifest.label_folders, log, from_manifest=True)
@@ -81,7 +83,7 @@ def evaluate_on_tiles(
 
 
 def _existing_folders(label_folders: Sequence[str | Path], log: Log, *, from_manifest: bool) -> list[str | Path]:
-    """Return the folders that exist. A missing folder is logged if it is from the manifest, and an error otherwise."""
+    """Return the folders that exist. Log a missing folder of the manifest; raise an error for any other."""
     existing = []
     for folder in label_folders:
         if Path(folder).is_dir():

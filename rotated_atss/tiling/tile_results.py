@@ -20,6 +20,7 @@ from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 
 Log = Callable[[str], None]
 Observer = Callable[[Mapping[str, Detections], Mapping[str, Labels], EvaluationResult], None]
+"""Called with the merged detections by class name, the labels by image id, and the result of the evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +29,11 @@ class ResultOptions:
 
     Attributes:
         dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`; its evaluation rules apply.
-            DOTA-v1.0 ignores difficult objects, the other versions count them.
+            DOTA-v1.0 ignores difficult objects; the other versions count them.
         iou_threshold: IoU threshold of the NMS that merges the detections on tiles.
         metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
-            (COCO's matching and 101 points, also by object size); None for the metric of the dataset.
-        difficult: ``ignore`` or ``count`` difficult objects; None for the rule of the dataset.
+            (COCO's matching and 101 points, also by object size); None uses the metric of the dataset.
+        difficult: ``ignore`` or ``count`` difficult objects; None uses the rule of the dataset.
         out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
         submission: Path of the zip file for the evaluation server; None writes none.
         report_dir: Folder for the report of the evaluation; None writes none.
@@ -83,7 +84,7 @@ def finish_test(
     Args:
         tiles: Detections of all tiles.
         classes: Class names in the order of the class indices.
-        options: Rules and outputs.
+        options: Rules of merging and evaluation, and outputs.
         label_folders: Label folders of the full images; if empty, nothing is evaluated.
         image_folders: Folders of the full images, for the pictures of the report.
         notes: Reasons why the AP is not comparable, such as missing tiles; printed and written to ``ap.json``.
@@ -92,7 +93,8 @@ def finish_test(
             evaluation.
 
     Returns:
-        ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by object size; empty without labels.
+        ``AP50``, ``AP75`` and ``AP50_95``. The metric ``coco`` adds ``AP50_95`` by object size. Without labels, the
+        dict is empty.
 
     Raises:
         UserError: An image has no label file, or an output cannot be written.
@@ -107,16 +109,18 @@ def finish_test(
     """
     merged = merge_boxes(tiles, options.iou_threshold)
     detections = to_task1(merged, classes)
+    num_on_tiles = sum(len(tile.scores) for tile in tiles)
+    num_merged = sum(map(len, detections.values()))
     log(
-        f"merged {count_of(sum(len(tile.scores) for tile in tiles), 'detection')} on {count_of(len(tiles), 'tile')} "
-        f"into {count_of(sum(map(len, detections.values())), 'detection')} on {count_of(len(merged), 'image')}"
+        f"merged {count_of(num_on_tiles, 'detection')} on {count_of(len(tiles), 'tile')} "
+        f"into {count_of(num_merged, 'detection')} on {count_of(len(merged), 'image')}"
     )
     if options.out_dir is not None:
         write_task1_folder(options.out_dir, detections)
         log(f"wrote Task1_*.txt to {options.out_dir}")
     if options.submission is not None:
         write_submission(options.submission, detections, classes)
-        warning = "" if any(map(len, detections.values())) else ", which contains no detection"
+        warning = "" if num_merged else ", which contains no detection"
         log(f"wrote {options.submission}{warning}")
     if not label_folders:
         no_report = "" if options.report_dir is None else ", no report is written"
@@ -147,7 +151,9 @@ def _evaluate(
         observer(detections, labels_by_image, result)
     log("\n".join(["on merged full images", format_table(result), *notes]))
     if options.out_dir is not None:
-        content = {**result_to_json(result), **({"notes": list(notes)} if notes else {})}
+        content = dict(result_to_json(result))
+        if notes:
+            content["notes"] = list(notes)
         write_json(Path(options.out_dir) / "ap.json", content)
     return result
 
@@ -166,7 +172,7 @@ def _write_report(
 
     report = ReportOptions(
         out=options.report_dir or "",
-        detections=options.out_dir or "",  # only named in the report
+        detections=options.out_dir or "",  # the report shows this path but does not read the folder
         labels=label_folders,
         images=[folder for folder in image_folders if os.path.isdir(folder)],
     )

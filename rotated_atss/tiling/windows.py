@@ -18,10 +18,11 @@ from rotated_atss.errors import UserError
 RATIO_TOLERANCE = 0.01
 """Tolerance of the image ratio, the fraction of a window that the image fills.
 
-If all ratios are too small, the windows whose ratio is within this tolerance of the highest are kept, as in mmrotate.
+If the image ratio of every window is too small for the window to be kept, the windows whose ratio differs from the
+highest ratio by less than this tolerance are kept, as in mmrotate.
 """
 MAX_WINDOWS = 1 << 22
-"""Largest number of windows of one size over an image, to limit the memory: a window takes about 300 bytes."""
+"""Largest number of windows per grid. It limits the memory, because each window takes about 300 bytes."""
 
 
 def window_starts(length: int, size: int, gap: int) -> list[int]:
@@ -59,7 +60,7 @@ def window_grid(width: int, height: int, size: int, gap: int) -> NDArray[np.int6
     """Compute the windows of one size over an image, column by column.
 
     Returns:
-        (W, 4) of x_start, y_start, x_stop, y_stop.
+        (W, 4), each row x_start, y_start, x_stop, y_stop.
 
     Example:
         >>> window_grid(150, 100, size=100, gap=20).tolist()
@@ -71,7 +72,15 @@ def window_grid(width: int, height: int, size: int, gap: int) -> NDArray[np.int6
 
 
 def image_ratios(windows: NDArray[np.int64], width: int, height: int) -> NDArray[np.float64]:
-    """Compute the fraction of each window that the image fills: (W, 4) -> (W,) in (0, 1].
+    """Compute the fraction of each window that the image fills.
+
+    Args:
+        windows: (W, 4), each row x_start, y_start, x_stop, y_stop.
+        width: Width of the image, pixels.
+        height: Height of the image, pixels.
+
+    Returns:
+        (W,) fractions in (0, 1].
 
     Example:
         >>> import numpy as np
@@ -98,13 +107,13 @@ def sliding_windows(
         height: Height of the image, pixels, at least 1.
         sizes_and_gaps: (size, gap) per grid, ``0 <= gap < size``. A window that is in several grids is returned once.
         image_ratio: Windows are kept if the image fills more than this fraction of their area. If no window satisfies
-            this, those with the highest fraction (within :data:`RATIO_TOLERANCE`) are kept, so that every image has at
-            least one window.
-        where: The image, for the error.
+            this, the windows with the highest fraction (within :data:`RATIO_TOLERANCE`) are kept, so that every image
+            has at least one window.
+        where: The image, named in the error message.
 
     Returns:
-        (W, 4) of x_start, y_start, x_stop, y_stop. Windows that are larger than the image exceed it on the right and at
-        the bottom.
+        (W, 4), each row x_start, y_start, x_stop, y_stop. A window that is larger than the image starts at 0 and
+        extends beyond the image on the right or at the bottom.
 
     Raises:
         UserError: A grid has more than :data:`MAX_WINDOWS` windows, for example because a damaged header declares a

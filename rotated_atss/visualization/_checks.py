@@ -10,7 +10,7 @@ from rotated_atss.io.png import Image
 
 
 def copy_as_bgr(image: Any) -> Image:
-    """Copy a uint8 image, (H, W, 3) BGR or (H, W) gray, to (H, W, 3) BGR.
+    """Copy a uint8 image, (H, W, 3) BGR or (H, W) gray, to an image (H, W, 3), BGR.
 
     Raises:
         UserError: The image has another shape or dtype.
@@ -19,14 +19,15 @@ def copy_as_bgr(image: Any) -> Image:
     is_gray = pixels.ndim == 2
     is_bgr = pixels.ndim == 3 and pixels.shape[2] == 3
     if pixels.dtype != np.uint8 or not (is_gray or is_bgr):
-        raise UserError(f"images must be uint8 of shape (H, W, 3) or (H, W), got {pixels.dtype} of {pixels.shape}")
+        found = f"{pixels.dtype} of shape {pixels.shape}"
+        raise UserError(f"images must be uint8 of shape (H, W, 3) or (H, W), got {found}")
     return np.repeat(pixels[..., None], 3, axis=2) if is_gray else pixels.copy()
 
 
 def check_count(name: str, values: Sized | None, num_items: int, item: str = "polygon") -> None:
-    """Check that there are as many values as items; None for no values is allowed.
+    """Check that there is one value per item, or that ``values`` is None.
 
-    ``name`` (of the values) and ``item`` (the word for an item) are for the message.
+    The error message calls the values ``name`` and an item ``item``.
 
     Raises:
         UserError: The numbers differ.

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _DPI = 100  # pixels per inch
-_LEGEND_INCHES, _TITLE_INCHES = 3.3, 0.45  # width of the legend to the right of the image, height of the title above
-_MIN_HEIGHT_INCHES = 4.2  # height that the legend needs
-_MIN_SIDE_PX, _MAX_SIDE_PX = 1280, 1800  # longer side in the picture; smaller images are enlarged, larger ones reduced
+_LEGEND_INCHES = 3.3  # width of the legend, which is to the right of the image
+_TITLE_INCHES = 0.45  # height of the title, which is above the image
+_MIN_HEIGHT_INCHES = 4.2  # height of the picture without the title; the legend needs this height
+_MIN_SIDE_PX = 1280  # images whose longer side is smaller are enlarged to this size
+_MAX_SIDE_PX = 1800  # images whose longer side is larger are reduced to this size
 _MAX_NUMBERED = 150  # with more objects, no object is numbered, since the numbers would hide the points
-_NO_POSITIVE_COLOR, _IGNORED_COLOR = "#ff2d2d", "0.65"  # of outlines: red, and a gray level of matplotlib
+_NO_POSITIVE_COLOR = "#ff2d2d"  # red outline of an object without positives
+_IGNORED_COLOR = "0.65"  # gray outline of an ignored object; matplotlib reads a number in a string as a gray level
 
 
 def plot_assignment(
@@ -56,7 +59,8 @@ def plot_assignment(
         b'\x89PNG'
     """
     height, width = image_bgr.shape[:2]
-    scale = min(max(_MIN_SIDE_PX / max(height, width), 1.0), _MAX_SIDE_PX / max(height, width))
+    longer_side = max(height, width)
+    scale = min(max(longer_side, _MIN_SIDE_PX), _MAX_SIDE_PX) / longer_side
     image_inches = width * scale / _DPI, height * scale / _DPI
     figure_inches = image_inches[0] + _LEGEND_INCHES, max(image_inches[1], _MIN_HEIGHT_INCHES) + _TITLE_INCHES
     figure = new_figure(figsize=figure_inches, dpi=_DPI)
@@ -71,7 +75,7 @@ def plot_assignment(
     if len(polygons) <= _MAX_NUMBERED:
         for number, polygon in enumerate(polygons):
             _write_number(ax, polygon, number, (width, height))
-    finest_stride_pt = scale * strides[0] * 72 / _DPI  # in the picture, in matplotlib's points of 1/72 inch
+    finest_stride_pt = scale * strides[0] * 72 / _DPI  # matplotlib measures markers in points, 1/72 inch each
     for level, (xy, stride) in enumerate(zip(points, strides)):
         label = f"stride {stride}: {count_of(len(xy), 'positive')}"
         plot_points(ax, xy, level, _marker_diameter_pt(level, finest_stride_pt), label=label)
@@ -84,7 +88,8 @@ def plot_assignment(
 
 def _write_number(ax: Axes, polygon: NDArray[Any], number: int, image_wh: tuple[int, int]) -> None:
     """Write the number of an object at its upper right corner, or inside the image if the corner is outside."""
-    corner = polygon[(polygon[:, 0] - polygon[:, 1]).argmax()]  # y points down
+    # The upper right corner has a large x and, because y points down, a small y.
+    corner = polygon[(polygon[:, 0] - polygon[:, 1]).argmax()]
     # margins of 1.5% of the image, so that a digit at the border is visible
     x = min(max(corner[0], 0), 0.985 * image_wh[0])
     y = min(max(corner[1], 0.015 * image_wh[1]), image_wh[1])
@@ -93,9 +98,10 @@ def _write_number(ax: Axes, polygon: NDArray[Any], number: int, image_wh: tuple[
 
 
 def _marker_diameter_pt(level: int, finest_stride_pt: float) -> float:
-    """Return the diameter of a level's markers in points of 1/72 inch.
+    """Return the diameter of the markers of a level, in points of 1/72 inch.
 
-    On the finest level, it is 60% of the stride, so that markers do not overlap, but at least 2 and at most 6 points.
+    On the finest level, the diameter is 60% of the stride, so that markers do not overlap, but at least 2 and at most 6
+    points.
     """
     return min(6.0, max(2.0, 0.6 * finest_stride_pt)) * level_diameter(level)
 
@@ -112,9 +118,10 @@ def _add_legend(
     from matplotlib.lines import Line2D
 
     handles, labels = ax.get_legend_handles_labels()
-    outlines: list[tuple[str, Literal["-", "--"], str]]  # color, line style and label
-    visible_gray = "0.4"  # in place of white, which cannot be seen on the white background of the legend
-    outlines = [(visible_gray, "-", count_of(num_objects - num_without, "object") + " with positives (white)")]
+    visible_gray = "0.4"  # white outlines are gray in the legend, because its background is white
+    with_positives = count_of(num_objects - num_without, "object") + " with positives (white)"
+    # Each entry is (color, line style, label).
+    outlines: list[tuple[str, Literal["-", "--"], str]] = [(visible_gray, "-", with_positives)]
     if num_without:
         outlines.append((_NO_POSITIVE_COLOR, "-", count_of(num_without, "object") + " without positives"))
     if num_ignored:

@@ -28,15 +28,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_OTHER_OBJECTS_COLOR = "0.75"  # of the outlines of other objects, a gray level of matplotlib
-_FINEST_DIAMETER_PT = 6.5  # of the markers of the finest level on the image, 1/72 inch
-_IOU_DIAMETER_PT = 5.5  # of the markers of all levels in the plot of IoUs
+_OTHER_OBJECTS_COLOR = "0.75"  # gray outlines; matplotlib reads a number in a string as a gray level
+_FINEST_DIAMETER_PT = 6.5  # on the image, diameter of the markers of the finest level in points (1/72 inch)
+_IOU_DIAMETER_PT = 5.5  # in the plot of IoUs, diameter of the markers of all levels in points
 _COLUMN_INCHES = 7.8  # width of a column, which shows one trace
 _ROWS_INCHES = (0.6, 7.6, 4.7, 1.75, 0.85)  # heights of title, picture, IoUs, text, legend, from top to bottom
-# margins of picture, IoUs and text: left, right, above, below
+# One (left, right, above, below) each for the picture, the IoUs and the text. Title and legend need no margins.
 _MARGINS_INCHES = ((0.45, 0.45, 0.6, 0.1), (0.95, 0.3, 0.3, 0.6), (0.45, 0.1, 0.1, 0.0))
-# drawn over the markers of candidates whose IoU reaches the threshold, but which are not positive
+# These outcomes are candidates whose IoU reaches the threshold but which are not positive. Their signs are drawn over
+# the markers.
 _SIGNS = {CENTER_OUTSIDE: "x", LOST: "+"}
+_MIN_HALF_SIDE_PX = 18.0  # the smallest part of an image that is shown has 36 x 36 px
 _LEGEND_LABELS = {  # t is the threshold of the object
     POSITIVE: "filled: positive",
     BELOW_THRESHOLD: "hollow: candidate, IoU below t",
@@ -54,7 +56,7 @@ class TracePanel:
         trace: Trace of the object.
         compared_polygon: (4, 2) corners of the box that the assigner compares with the priors: the oriented box of the
             object, or its circumscribed horizontal box.
-        polygon: (4, 2) corners of the object.
+        polygon: (4, 2) corners of the oriented box of the object.
         best_prior: (4, 2) corners of the prior with the highest IoU; None without candidates.
     """
 
@@ -88,8 +90,9 @@ def plot_object(
     title_y = 1 - 0.45 * _ROWS_INCHES[0] / sum(_ROWS_INCHES)
     figure.text(0.5, title_y, ascii_text(title), fontsize=15, ha="center", va="center", parse_math=False)
     window = crop_window(panels)
-    # the IoU axes of all columns have the same range, at least up to 0.1
-    max_iou = max([0.1, *(float(panel.trace.iou.max()) for panel in panels if len(panel.trace.iou))])
+    # All columns get the same range of IoUs, so that they can be compared. It extends at least to 0.1.
+    max_iou_per_panel = [float(panel.trace.iou.max()) for panel in panels if len(panel.trace.iou)]
+    max_iou = max([0.1, *max_iou_per_panel])
     for column, panel in enumerate(panels):
         picture_ax, iou_ax, text_ax = _add_column(figure, column, len(panels))
         plot_candidates(picture_ax, image_bgr, panel, window, others)
@@ -117,7 +120,9 @@ def _add_column(figure: Figure, column: int, num_columns: int) -> list[Axes]:
 
 
 def crop_window(panels: Sequence[TracePanel]) -> tuple[float, float, float, float]:
-    """Return a square around an object that contains the object and all candidates on the levels that have positives.
+    """Return a square window centered on an object.
+
+    The window contains the object and, on levels with positives, all candidates. Other candidates may be outside.
 
     Args:
         panels: Traces of the object.
@@ -136,14 +141,15 @@ def crop_window(panels: Sequence[TracePanel]) -> tuple[float, float, float, floa
     """
     corners = np.concatenate([panel.compared_polygon for panel in panels])
     center = (corners.min(0) + corners.max(0)) / 2
-    # distance from the center in pixels that the window must contain; 0.75 makes it 1.5 times as large as the object
+    # The reach is half the side of the window in pixels, before the margin. It starts at 0.75 times the longer side of
+    # the object, so that the window is at least 1.5 times as large as the object.
     reach = 0.75 * float((corners.max(0) - corners.min(0)).max())
     for panel in panels:
         trace = panel.trace
         on_level_with_positives = np.isin(trace.level.numpy(), trace.level[trace.is_positive].numpy())
         offsets = np.abs(trace.prior_centers.double().numpy()[on_level_with_positives] - center)
         reach = max(reach, float(offsets.max(initial=0)))
-    half_side = 1.08 * reach if reach > 18 else 18.0  # a margin of 8%, except in the smallest window, of 36 x 36 px
+    half_side = 1.08 * reach if reach > _MIN_HALF_SIDE_PX else _MIN_HALF_SIDE_PX  # the smallest window has no margin
     start, stop = center - half_side, center + half_side
     return float(start[0]), float(start[1]), float(stop[0]), float(stop[1])
 
@@ -165,7 +171,8 @@ def plot_candidates(ax: Axes, image_bgr: Image, panel: TracePanel, window: Seque
     show_window(ax, image_bgr, window)
     for polygon in others:
         plot_outline(ax, polygon, color=_OTHER_OBJECTS_COLOR, width=0.8)
-    if not np.allclose(panel.compared_polygon, panel.polygon, atol=1e-3):  # the assigner compares the horizontal box
+    # If the assigner compares the circumscribed horizontal box, the oriented box is drawn too, with a dashed outline.
+    if not np.allclose(panel.compared_polygon, panel.polygon, atol=1e-3):
         plot_outline(ax, panel.polygon, width=1.4, dashed=True)
     plot_outline(ax, panel.compared_polygon, width=2.2)
     trace = panel.trace
@@ -200,12 +207,12 @@ def plot_ious(ax: Axes, trace: AssignmentTrace, strides: Sequence[int], max_iou:
     levels, ious, outcomes = trace.level.numpy(), trace.iou.double().numpy(), np.array(trace.outcomes())
     ax.axvline(trace.mean, color="0.55", linewidth=1.2, linestyle=":")
     ax.axvline(trace.threshold, color="black", linewidth=1.6, linestyle="--")
-    top = len(strides) - 0.38  # above the row of the coarsest level, whose y is len(strides) - 1
-    ax.text(trace.mean, top, "mean m ", ha="right", va="bottom", fontsize=11, color="0.4")
-    ax.text(trace.threshold, top, f" t = m + v = {trace.threshold:.3f}", ha="left", va="bottom", fontsize=11)
+    text_y = len(strides) - 0.38  # above the top row, which shows the coarsest level and has y = len(strides) - 1
+    ax.text(trace.mean, text_y, "mean m ", ha="right", va="bottom", fontsize=11, color="0.4")
+    ax.text(trace.threshold, text_y, f" t = m + v = {trace.threshold:.3f}", ha="left", va="bottom", fontsize=11)
     for level in range(len(strides)):
         on_level = np.flatnonzero(levels == level)
-        # candidates of similar IoU are stacked above and below the row of their level
+        # Markers of candidates with similar IoUs would hide each other, so they are moved up and down from their row.
         offset = _stack_offsets(ious[on_level], 0.012 * max(max_iou, trace.threshold))
         xy = np.stack((ious[on_level], level + offset), 1)
         for outcome in dict.fromkeys(outcomes[on_level].tolist()):
@@ -229,16 +236,19 @@ def _plot_outcome(ax: Axes, xy: NDArray[np.float64], level: int, outcome: str, *
 def _stack_offsets(values: NDArray[np.float64], min_distance: float) -> NDArray[np.float64]:
     """Return vertical offsets that separate points whose x values are closer than ``min_distance``.
 
-    The first point of a group of close values has the offset 0; the next ones alternate above and below it. No offset
-    reaches the rows of the next levels, which are at a distance of 1.
+    The first point of a group of close values has the offset 0. The other points of the group are placed alternately
+    above and below the first one, further and further away. Offsets are limited to less than half the distance of 1
+    between the rows of two levels.
     """
     order = np.argsort(values, kind="stable")
-    offset, rank = np.zeros(len(values)), 0  # rank within the group
+    offsets = np.zeros(len(values))
+    rank_in_group = 0
     for previous, index in zip(order, order[1:]):
-        rank = rank + 1 if values[index] - values[previous] < min_distance else 0
-        sign = 1 if rank % 2 else -1
-        offset[index] = sign * 0.11 * ((rank + 1) // 2)
-    return np.clip(offset, -0.45, 0.45)
+        is_same_group = values[index] - values[previous] < min_distance
+        rank_in_group = rank_in_group + 1 if is_same_group else 0
+        sign = 1 if rank_in_group % 2 else -1
+        offsets[index] = sign * 0.11 * ((rank_in_group + 1) // 2)
+    return np.clip(offsets, -0.45, 0.45)
 
 
 def _add_legend(figure: Figure, panels: Sequence[TracePanel], strides: Sequence[int]) -> None:

@@ -17,20 +17,22 @@ from numpy.typing import NDArray
 from rotated_atss.visualization.text_boxes import Annotation, Leader, TextBox, ascii_text, text_wh
 
 _MAX_BOXES_WITH_LEADERS = 200  # with more boxes, captions with leaders would hide the image
-_DISTANCES_PX = (10, 24, 44)  # distances of a far caption from its box, in the order in which they are tried
-# 16 directions from a box to a far caption, the first one upwards, then clockwise
+_DISTANCES_PX = (10, 24, 44)  # distances of a far caption from its box, tried in this order
+# The 16 directions from a box to a far caption start with up and go around clockwise.
 _DIRECTIONS = tuple((math.cos(k * math.pi / 8), math.sin(k * math.pi / 8)) for k in range(-4, 12))
-_LARGE_AREA = 10_000  # px^2; larger boxes have space for captions inside
+_LARGE_AREA = 10_000  # px^2; captions of other boxes can be inside boxes that are at least this large
+_LEGEND_X = 3  # distance of the legend from the left border of the image, pixels
 
 
 def place_captions(
     annotations: Sequence[Annotation], image_hw: tuple[int, int], scale: float, reserved: Sequence[TextBox]
 ) -> list[TextBox]:
-    """Place the captions that fit, those of higher scores first.
+    """Place the captions that fit, in descending order of score.
 
-    Of the alternative captions of a box, the longest one for which the place directly above or below the box is free is
-    placed there. If there is none, the longest caption is placed farther away with a leader. Neither the caption nor
-    the leader covers a small box, the outline of a large box or other text.
+    A box has one or several alternative captions. They are tried from the longest to the shortest, directly above and
+    below the box, and the first one that fits is placed. If none fits there, the longest caption is placed farther
+    away, with a leader. Neither the caption nor the leader covers a small box, the outline of a large box or other
+    text.
 
     Args:
         annotations: Boxes in ascending order of score.
@@ -79,14 +81,16 @@ def place_legend(annotations: Sequence[Annotation], image_height: int, scale: fl
     for index, ((name, color, dashed), count) in enumerate(sorted(counts.items())):
         text = f"{ascii_text(name)} {count}{' (dashed)' if dashed else ''}"
         y = max(0, image_height - line_height * (len(counts) - index))
-        lines.append(TextBox(text, slice(y, y + line_height), slice(3, 3 + text_wh(text, scale)[0]), color))
+        width = text_wh(text, scale)[0]
+        lines.append(TextBox(text, slice(y, y + line_height), slice(_LEGEND_X, _LEGEND_X + width), color))
     return lines
 
 
 def _box_mask(annotations: Sequence[Annotation], image_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return a mask (H, W) that is 1 in small boxes and on the outlines of large ones."""
+    """Return a mask (H, W) that is 1 in small boxes and on the outlines of large boxes."""
     mask = np.zeros(image_hw, np.uint8)
-    for annotation in annotations:  # one call per polygon, since fillPoly does not fill overlaps of its polygons
+    # Each polygon is filled by its own call, because one call of fillPoly leaves overlaps of several polygons empty.
+    for annotation in annotations:
         corners = np.floor(annotation.polygon).astype(np.int32)
         if cv2.contourArea(corners) < _LARGE_AREA:
             cv2.fillPoly(mask, [corners], 1)
@@ -96,7 +100,7 @@ def _box_mask(annotations: Sequence[Annotation], image_hw: tuple[int, int]) -> N
 
 
 def _near_positions(annotation: Annotation, image_hw: tuple[int, int], scale: float) -> list[TextBox]:
-    """Return two positions per caption of a box, longest caption first: above and below the box, inside the image."""
+    """Return each caption of a box above and then below the box, longest caption first, moved into the image."""
     polygon, positions = annotation.polygon, []
     for text in annotation.captions:
         width, height = text_wh(text, scale)
@@ -110,11 +114,12 @@ def _near_positions(annotation: Annotation, image_hw: tuple[int, int], scale: fl
 
 
 def _far_positions(annotation: Annotation, image_hw: tuple[int, int], scale: float) -> Iterator[TextBox]:
-    """Yield the longest caption of a box at positions around it, near ones first, with a leader.
+    """Yield the longest caption of a box, with a leader, at positions around the box. Near positions come first.
 
     Positions are inside the image. There are none if the center of the box is outside the image.
     """
-    center, radius = annotation.polygon.mean(0), float(np.ptp(annotation.polygon, axis=0).max()) / 2
+    center = annotation.polygon.mean(0)
+    radius = float(np.ptp(annotation.polygon, axis=0).max()) / 2  # half the longer side of the circumscribed box
     if not annotation.captions or not ((center > 0) & (center < image_hw[::-1])).all():
         return
     width, height = text_wh(annotation.captions[0], scale)
@@ -134,7 +139,9 @@ def _far_positions(annotation: Annotation, image_hw: tuple[int, int], scale: flo
 def _leader(
     text_xyxy: tuple[int, int, int, int], polygon: NDArray[np.float64], image_hw: tuple[int, int]
 ) -> Leader | None:
-    """Return the shortest line from a text to a corner, or to the middle of an edge, of a polygon.
+    """Return the shortest line from a text to a polygon.
+
+    The line ends at a corner of the polygon or in the middle of an edge.
 
     Returns:
         The start at the text and the end at the polygon; None if all corners and middles are outside the image.
@@ -144,7 +151,7 @@ def _leader(
     ends = corners_and_middles[in_image]
     if not len(ends):
         return None
-    # for each possible end, the point of the text that is nearest to it
+    # For each end, the line would start at the point of the text that is nearest to this end.
     starts = np.clip(ends, text_xyxy[:2], np.array(text_xyxy[2:]) - 1)
     nearest = int(np.square(ends - starts).sum(1).argmin())
     (x1, y1), (x2, y2) = np.floor([starts[nearest], ends[nearest]]).astype(int).tolist()
@@ -152,14 +159,14 @@ def _leader(
 
 
 def _is_free(text_box: TextBox, occupied: NDArray[np.uint8]) -> bool:
-    """Return whether no pixel of a caption and its leader is occupied, except at the end of the leader at its box."""
+    """Return whether all pixels of a caption and its leader are free. The end of the leader is not checked."""
     if occupied[text_box.rows, text_box.columns].any():
         return False
     if text_box.leader is None:
         return True
     start, end = np.array(text_box.leader)
     length = int(np.abs(end - start).max())
-    # one point per pixel of the leader, without the last ones, which lie on the outline of the box
+    # One point per pixel of the leader is checked, except the last three pixels, which lie on the outline of the box.
     fractions = np.arange(max(0, length - 2))[:, None] / max(1, length)
     points = np.rint(start + fractions * (end - start)).astype(int)
     return not occupied[points[:, 1], points[:, 0]].any()

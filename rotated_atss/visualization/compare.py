@@ -1,4 +1,4 @@
-"""Draw pictures for the log of a training: ground truth next to detections, and points, such as prior centers."""
+"""Draw pictures for the log of a training run: ground truth next to detections, or points such as prior centers."""
 
 from __future__ import annotations
 
@@ -35,14 +35,15 @@ def draw_truth_and_detections(
         image_bgr: (H, W, 3), uint8, BGR.
         truth: Corners (G, 8) and class names of the ground-truth objects.
         detections: Corners (N, 8), class names and scores (N,) of the detections.
-        styles: Styles by class name; None for those of :func:`rotated_atss.visualization.palettes.class_styles`.
+        styles: Styles by class name; None uses :func:`rotated_atss.visualization.palettes.class_styles`.
         score_threshold: Detections with a lower score are not drawn.
-        max_side: If the longer side of the image exceeds this length, the image is reduced to it first.
+        max_side: Largest longer side in pixels. Larger images are reduced to this size before they are drawn on.
 
     Example:
         >>> square = np.array([[10.0, 10, 40, 10, 40, 30, 10, 30]])
         >>> image = np.zeros((60, 80, 3), np.uint8)
-        >>> draw_truth_and_detections(image, (square, ["ship"]), (square, ["ship"], [0.9])).shape
+        >>> drawn = draw_truth_and_detections(image, (square, ["ship"]), (square, ["ship"], [0.9]))
+        >>> drawn.shape  # two images side by side, with titles and margins
         (90, 178, 3)
     """
     image, scale = _shrink(image_bgr, max_side)
@@ -75,8 +76,8 @@ def draw_points(
         image_bgr: (H, W, 3), uint8, BGR.
         points: (P, 2) x and y in pixels; the upper-left corner of the first pixel is (0, 0).
         colors: RGB per point.
-        radius: Radius in pixels of the drawing.
-        max_side: If the longer side of the image exceeds this length, the image is reduced to it first.
+        radius: Radius in pixels of the returned image, which may be smaller than ``image_bgr``.
+        max_side: Largest longer side in pixels. Larger images are reduced to this size before they are drawn on.
 
     Raises:
         UserError: The number of colors is not the number of points.
@@ -90,14 +91,14 @@ def draw_points(
         raise UserError(f"there must be one color per point, got {len(colors)} for {len(points)}")
     canvas, scale = _shrink(image_bgr, max_side)
     centers = to_fixed_point(np.asarray(points, np.float64).reshape(-1, 2) * scale)
-    fixed_point_radius = round(radius * (1 << SHIFT))  # with SHIFT fractional bits, as the centers
+    fixed_point_radius = round(radius * (1 << SHIFT))  # OpenCV reads radius and center with SHIFT fractional bits
     for center, (red, green, blue) in zip(centers.tolist(), colors):
         cv2.circle(canvas, center, fixed_point_radius, (blue, green, red), cv2.FILLED, cv2.LINE_AA, SHIFT)
     return canvas
 
 
 def _shrink(image_bgr: Image, max_side: int) -> tuple[Image, float]:
-    """Return a copy whose longer side is at most ``max_side``, and the factor by which it was resized."""
+    """Return a copy of an image, resized so that its longer side is at most ``max_side``, and the resize factor."""
     image = copy_as_bgr(image_bgr)
     scale = min(1.0, max_side / max(image.shape[:2]))
     if scale == 1.0:

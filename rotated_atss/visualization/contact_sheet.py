@@ -25,12 +25,12 @@ def contact_sheet(
     cell_wh: tuple[int, int] = (480, 400),
     gap: int = 6,
 ) -> Image:
-    """Arrange images in a grid, each resized to fit its cell with its aspect ratio kept.
+    """Arrange images in a grid. Each image is resized to fit into a cell and keeps its aspect ratio.
 
     Args:
         images: At least one image, (H, W, 3), uint8, BGR; their sizes can differ.
-        titles: One title per image, written above it; None for no titles.
-        columns: Number of columns; None for about as many columns as rows.
+        titles: One title per image, written above the image; None writes no titles.
+        columns: Number of columns; None makes about as many columns as rows.
         cell_wh: Width and height of a cell, pixels.
         gap: Pixels between cells, and around the grid.
 
@@ -59,8 +59,9 @@ def contact_sheet(
         row, column = divmod(index, columns)
         left, title_top = gap + column * (cell_width + gap), gap + row * (title_height + cell_height + gap)
         if titles:
-            baseline_start, font = (left + 2, title_top + 13), cv2.FONT_HERSHEY_SIMPLEX
-            cv2.putText(sheet, ascii_text(titles[index]), baseline_start, font, 0.42, (230, 230, 230), 1, cv2.LINE_AA)
+            text, baseline_start = ascii_text(titles[index]), (left + 2, title_top + 13)
+            font = cv2.FONT_HERSHEY_SIMPLEX
+            cv2.putText(sheet, text, baseline_start, font, 0.42, (230, 230, 230), 1, cv2.LINE_AA)
         cell_top = title_top + title_height
         _fit_into(sheet[cell_top : cell_top + cell_height, left : left + cell_width], copy_as_bgr(image))
     return sheet
@@ -85,10 +86,10 @@ def side_by_side(left: Image, right: Image, gap: int = 6) -> Image:
 
 
 def _fit_into(cell: Image, image: Image) -> None:
-    """Resize an image to the size of a cell, with its aspect ratio kept, and write it into the middle of the cell."""
+    """Resize an image to fit into a cell, keep its aspect ratio, and write it into the middle of the cell."""
     scale = min(cell.shape[0] / image.shape[0], cell.shape[1] / image.shape[1])
     width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
-    # enlarged without blurring, so that the pixels can be seen
+    # Small images are enlarged without blurring, so that their pixels can be seen.
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
     resized = cv2.resize(image, (width, height), interpolation=interpolation)
     top, left = (cell.shape[0] - height) // 2, (cell.shape[1] - width) // 2

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotated_atss.dota.classes import PALETTE
+from rotated_atss.dota.classes import PALETTE as DOTA_COLORS
 from rotated_atss.errors import UserError
 from rotated_atss.io.png import Image
 from rotated_atss.ops.box_polygons import obb_polygons
@@ -36,8 +36,9 @@ def draw_boxes(
 ) -> Image:
     """Draw the outlines of polygons or oriented boxes, with class and score, on a copy of an image.
 
-    No caption hides a small box, the outline of a large box or another caption. If there is no space for a caption next
-    to its box, it is shortened to the score, or moved to a free place with a line to the box, or left out.
+    No caption hides a small box, the outline of a large box or another caption. A caption that has no space next to its
+    box is shortened to the score. If there is no space for the score either, the whole caption is moved to a free place
+    and connected to the box by a line. If there is no free place, the box has no caption.
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR, or gray (H, W).
@@ -45,13 +46,14 @@ def draw_boxes(
             in pixels. The upper-left corner of the first pixel is (0, 0).
         labels: Class name per polygon.
         scores: Score per polygon. Polygons with higher scores are drawn on top.
-        colors: RGB by class name, or one RGB per polygon. By default, classes have their colors in ``PALETTE``.
+        colors: RGB by class name, or one RGB per polygon. Classes that are not listed have the color that
+            :func:`rotated_atss.visualization.palettes.class_color` returns.
         dashed: Classes whose outlines are dashed.
         thickness: Line width of the outlines, pixels.
         box_only: Draw outlines without captions.
         score_threshold: Polygons with a lower score are not drawn.
-        mark_front: Draw the edge from the first to the second corner white with a black rim. It is the front of the
-            object in DOTA's corner order.
+        mark_front: Draw the edge from the first to the second corner white with a black rim. In DOTA's corner order,
+            this edge is the front of the object.
         legend: Write the classes with their counts into the lower left corner.
         text_scale: OpenCV's font scale; 0.36 is about 8 pixels high.
 
@@ -65,15 +67,20 @@ def draw_boxes(
     Example:
         >>> import numpy as np
         >>> image = np.zeros((60, 80, 3), np.uint8)
-        >>> drawn = draw_boxes(image, np.array([[10, 10, 40, 10, 40, 30, 10, 30]]), ["ship"], [0.9])
-        >>> drawn.shape, bool(drawn.any()), bool(image.any())
-        ((60, 80, 3), True, False)
-        >>> bool((draw_boxes(image, np.array([[25.0, 20, 30, 20, 0]]), ["ship"], [0.9]) == drawn).all())
+        >>> corners = np.array([[10, 10, 40, 10, 40, 30, 10, 30]])
+        >>> drawn = draw_boxes(image, corners, ["ship"], [0.9])
+        >>> drawn.shape
+        (60, 80, 3)
+        >>> oriented_boxes = np.array([[25.0, 20, 30, 20, 0]])  # the same rectangle
+        >>> np.array_equal(draw_boxes(image, oriented_boxes, ["ship"], [0.9]), drawn)
         True
+        >>> image.any().item()  # the given image is unchanged
+        False
     """
     canvas = copy_as_bgr(image_bgr)
     annotations = _annotations(polygons, labels, scores, colors, dashed, score_threshold)
-    # higher scores are drawn last, on top; without scores, the order stays
+    # Higher scores are drawn last and are therefore on top. Without scores, all keys are equal, and the sort, which is
+    # stable, keeps the order of the polygons.
     annotations.sort(key=lambda annotation: -1.0 if annotation.score is None else annotation.score)
     for annotation in annotations:
         draw_outline(
@@ -124,9 +131,15 @@ def _to_corners(polygons: Any) -> NDArray[np.float64]:
 
 
 def _colors(names: Sequence[str | None], colors: Mapping[str, Color] | Sequence[Color] | None) -> list[Color]:
-    """Return the RGB color of each polygon; ``colors`` as for :func:`draw_boxes`."""
+    """Return the RGB color of each polygon. ``colors`` is the argument of :func:`draw_boxes`."""
     if colors is not None and not isinstance(colors, Mapping):
         check_count("colors", colors, len(names))
         return [(int(red), int(green), int(blue)) for red, green, blue in colors]
-    by_name = colors or {}
-    return [PALETTE[0] if name is None else by_name.get(name) or class_color(name) for name in names]
+    color_by_name = colors or {}
+
+    def color_of(name: str | None) -> Color:
+        if name is None:
+            return DOTA_COLORS[0]
+        return color_by_name.get(name) or class_color(name)
+
+    return [color_of(name) for name in names]

@@ -12,19 +12,21 @@ if TYPE_CHECKING:
 
     from rotated_atss.io.png import Image
 
-# Okabe and Ito's colors as in analysis/plotting.py, ordered so that neighboring levels also differ in lightness
+# These are the colors of Okabe and Ito, which analysis/plotting.py uses too. In this order, the colors of neighboring
+# levels also differ in lightness.
 LEVEL_COLORS = ("#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2")
 LEVEL_MARKERS = "osD^vPX"  # matplotlib's circle, square, diamond, triangles, plus and cross
-# Marker diameters relative to that of the finest level, increasing so that the coarser markers are visible around the
-# finer ones where centers of several levels coincide.
+# Marker diameters divided by the marker diameter of the finest level. They increase, so that the marker of a coarse
+# level is visible around the markers of finer levels where their prior centers coincide.
 _DIAMETERS = (1.0, 1.4, 1.7, 3.0, 4.0, 4.4, 5.2)
 _HALO = "black"  # color around markers and lines
-# Outlines with coordinates from here on are not dashed: they can be very long, and drawing their dashes takes seconds.
+# An outline with a coordinate of at least this value is not dashed, because it can be so long that drawing its dashes
+# takes seconds.
 _MAX_DASHED_COORDINATE = 100_000
 
 
 def level_color(level: int) -> str:
-    """Return the color of a level, counted from 0.
+    """Return the color of a level, counted from 0. After the last color, the colors repeat.
 
     Example:
         >>> level_color(0), level_color(7)
@@ -34,7 +36,7 @@ def level_color(level: int) -> str:
 
 
 def level_marker(level: int) -> str:
-    """Return matplotlib's marker of a level, counted from 0.
+    """Return matplotlib's code of the marker of a level, counted from 0. After the last one, the markers repeat.
 
     Example:
         >>> level_marker(0), level_marker(1)
@@ -44,7 +46,9 @@ def level_marker(level: int) -> str:
 
 
 def level_diameter(level: int) -> float:
-    """Return the diameter of a level's marker relative to that of the finest level.
+    """Return the marker diameter of a level divided by the marker diameter of the finest level.
+
+    From a certain level on, all levels have the same diameter.
 
     Example:
         >>> level_diameter(0), level_diameter(9)
@@ -56,15 +60,17 @@ def level_diameter(level: int) -> float:
 def plot_points(
     ax: Axes, xy: NDArray[Any], level: int, diameter: float, *, filled: bool = True, label: str = ""
 ) -> None:
-    """Plot points with the marker of a level, filled with its color or hollow with an edge in its color.
+    """Plot points with the marker and the color of a level.
+
+    Filled markers are filled with this color; hollow markers have an edge in this color.
 
     Args:
         ax: Axes of matplotlib.
         xy: (N, 2) array in the units of the axes.
         level: The level, counted from 0.
         diameter: Diameter of the markers in units of 1/72 inch.
-        filled: Fill the markers.
-        label: Entry of the legend; empty for none.
+        filled: Fill the markers; otherwise they are hollow.
+        label: Text of the points in the legend; if empty, the legend does not show them.
 
     Example::
 
@@ -82,7 +88,8 @@ def plot_points(
         )  # fmt: skip
         return
     hollow: dict[str, Any] = dict(marker=marker, markersize=diameter, markerfacecolor="none", **style)
-    ax.plot(x, y, markeredgecolor=_HALO, markeredgewidth=2.2, **hollow)  # visible on light and dark images
+    # A wider black edge below the colored edge makes the marker visible on light and dark images.
+    ax.plot(x, y, markeredgecolor=_HALO, markeredgewidth=2.2, **hollow)
     ax.plot(x, y, markeredgecolor=color, markeredgewidth=1.2, label=label or None, **hollow)
 
 
@@ -103,7 +110,7 @@ def plot_outline(
         plot_outline(ax, polygon, color="white", dashed=True)
     """
     dashed = dashed and abs(polygon).max() < _MAX_DASHED_COORDINATE
-    x, y = ([*polygon[:, axis], polygon[0, axis]] for axis in (0, 1))  # closed: back to the first corner
+    x, y = ([*polygon[:, axis], polygon[0, axis]] for axis in (0, 1))  # the first corner again closes the outline
     ax.plot(x, y, color=_HALO, linewidth=width + 1.4, alpha=0.75, solid_joinstyle="miter", zorder=2.9)
     ax.plot(x, y, color=color, linewidth=width, linestyle=(0, (5, 3)) if dashed else "-", zorder=3)
 

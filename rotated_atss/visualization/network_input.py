@@ -18,10 +18,13 @@ from rotated_atss.visualization.outlines import draw_outline
 from rotated_atss.visualization.palettes import Color, class_color
 from rotated_atss.visualization.text_boxes import ascii_text
 
-_CAPTION_BACKGROUND, _CAPTION_COLOR = (24, 24, 24), (230, 230, 230)  # BGR
-_FONT, _FONT_SCALE, _LINE_HEIGHT_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.42, 16
+_CAPTION_BACKGROUND = (24, 24, 24)  # BGR
+_CAPTION_COLOR = (230, 230, 230)  # BGR
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_FONT_SCALE = 0.42
+_LINE_HEIGHT_PX = 16
 _BORDER_COLOR: Color = (255, 255, 255)
-_MIN_LEGEND_PX = 800  # height of the image; on smaller images, the legend would hide objects
+_MIN_LEGEND_PX = 800  # images of a smaller height have no legend, because it would hide objects
 
 
 def draw_network_input(
@@ -36,7 +39,7 @@ def draw_network_input(
 ) -> Image:
     """Draw the ground-truth boxes with which a network is trained on its input image.
 
-    Outlines of boxes are solid, outlines of ignored boxes, on which no loss is computed, are dashed. Oriented boxes
+    Outlines of boxes are solid. Outlines of ignored boxes, on which no loss is computed, are dashed. Oriented boxes
     have a line from the center along the width. The border of the padding is a dashed white line. Images with a height
     of at least 800 px get a legend.
 
@@ -46,19 +49,22 @@ def draw_network_input(
         labels: Class name of each box.
         ignored_boxes: Ignored boxes, (I, 5) or (I, 4).
         ignored_labels: Class name of each ignored box.
-        image_wh: Width and height of the image without padding; None for no border.
+        image_wh: Width and height of the image without padding; None draws no border.
         colors: RGB by class name.
 
     Returns:
         A new image, (H, W, 3), uint8, BGR.
 
     Raises:
-        UserError: As :func:`rotated_atss.visualization.drawing.draw_boxes`.
+        UserError: The same errors as :func:`rotated_atss.visualization.drawing.draw_boxes`.
 
     Example:
-        >>> drawn = draw_network_input(np.zeros((60, 80, 3), np.uint8), [[40.0, 30, 20, 10, 0]], ["ship"])
-        >>> drawn.shape, bool(drawn[35, 40].any())
-        ((60, 80, 3), True)
+        >>> image, box = np.zeros((60, 80, 3), np.uint8), [40.0, 30, 20, 10, 0]
+        >>> drawn = draw_network_input(image, [box], ["ship"])
+        >>> drawn.shape
+        (60, 80, 3)
+        >>> drawn[35, 40].any().item()  # on the lower edge of the box
+        True
     """
     polygons = box_polygons(boxes)
     picture = draw_boxes(image_bgr, polygons, labels, colors=colors, legend=len(image_bgr) >= _MIN_LEGEND_PX)
@@ -96,7 +102,7 @@ def add_caption(image_bgr: Image, parts: Sequence[str]) -> Image:
 
 
 def _wrap(parts: Sequence[str], width: int) -> list[str]:
-    """Join parts into lines of at most ``width`` pixels; only a line of a single long word can be wider."""
+    """Join parts into lines of at most ``width`` pixels. A word that is wider than this has a line of its own."""
     lines = [""]
     for part in parts:
         separator = " | "
@@ -107,7 +113,7 @@ def _wrap(parts: Sequence[str], width: int) -> list[str]:
                 lines.append(piece)
             else:
                 lines[-1] = extended_line
-            separator = " "  # between the words of one part
+            separator = " "  # all pieces of a part after the first one are words, so a space separates them
     return lines
 
 

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from rotated_atss.io.png import Image
 from rotated_atss.visualization.fixed_point import SHIFT, to_fixed_point
 
-Color = tuple[int, int, int]
+Color = tuple[int, int, int]  # BGR in this module
 
-_FRONT_COLOR, _RIM_COLOR = (255, 255, 255), (0, 0, 0)  # white on black is visible on light and dark images
-_DASH_PX = 5.0  # length of dashes and gaps up to a line width of 2 px; those of wider lines are longer in proportion
+# The white front has a black rim, so that it is visible on light and dark images.
+_FRONT_COLOR = (255, 255, 255)
+_RIM_COLOR = (0, 0, 0)
+_DASH_PX = 5.0  # length of dashes and gaps of lines up to 2 px wide; it grows in proportion to the width of wider lines
 
 
 def draw_outline(
@@ -31,14 +33,17 @@ def draw_outline(
         polygon: (4, 2) corners in pixels; (0, 0) is the upper-left corner of the first pixel.
         color: BGR.
         thickness: Line width, pixels.
-        dashed: Dash the edges; every edge begins and ends with a dash, so that the corners are visible.
+        dashed: Dash the edges. Every edge begins and ends with a dash, so that the corners are visible.
         mark_front: Draw the front, the edge from the first to the second corner, white with a black rim.
 
     Example:
         >>> canvas = np.zeros((20, 20, 3), np.uint8)
-        >>> draw_outline(canvas, np.array([[4.5, 4.5], [14.5, 4.5], [14.5, 14.5], [4.5, 14.5]]), (0, 0, 255))
-        >>> bool(canvas[4, 9, 2] > 200), canvas[9, 9].tolist()  # the edge (anti-aliased, not fully red), the inside
-        (True, [0, 0, 0])
+        >>> square = np.array([[4.5, 4.5], [14.5, 4.5], [14.5, 14.5], [4.5, 14.5]])
+        >>> draw_outline(canvas, square, color=(0, 0, 255))
+        >>> bool(canvas[4, 9, 2] > 200)  # the upper edge; anti-aliased and therefore not fully red
+        True
+        >>> canvas[9, 9].tolist()  # the inside
+        [0, 0, 0]
     """
     if dashed:
         for start, end in zip(polygon, np.roll(polygon, -1, 0)):
@@ -54,14 +59,15 @@ def draw_outline(
 def _draw_dashed_line(
     canvas: Image, start: NDArray[np.float64], end: NDArray[np.float64], color: Color, thickness: int
 ) -> None:
-    """Divide a line into an odd number of equal parts and draw every second one, starting with the first.
+    """Draw a dashed line: divide it into an odd number of equal parts, and draw the first, the third and so on.
 
-    A line that is much longer than the image is solid, since drawing its dashes would take long.
+    The odd number makes the line begin and end with a dash. A line that is much longer than the image is solid, because
+    drawing its dashes would take long.
     """
     length = float(np.hypot(*(end - start)))
     dash_length = _DASH_PX * max(1.0, thickness / 2)
-    num_parts = max(3, 2 * round(length / (2 * dash_length)) + 1)  # odd
-    if num_parts > 2 * sum(canvas.shape[:2]):
+    num_parts = max(3, 2 * round(length / (2 * dash_length)) + 1)  # always odd
+    if num_parts > 2 * sum(canvas.shape[:2]):  # too many dashes: one part is a solid line
         num_parts = 1
     points = to_fixed_point(start + np.linspace(0, 1, num_parts + 1)[:, None] * (end - start)).tolist()
     for first, second in zip(points[::2], points[1::2]):

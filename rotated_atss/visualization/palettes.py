@@ -2,8 +2,8 @@
 
 The palette ``safe`` is the default. Its nine colors differ by at least 33 in CIE Lab (1976) for normal vision,
 protanopia and deuteranopia, and by at least 18 for tritanopia; a difference of 2.3 is just noticeable (Mahy et al.,
-Color Research and Application 19, 1994). Nine further classes get the same colors with dashed lines. Of DOTA's classes,
-those with large or rare objects are dashed.
+Color Research and Application 19, 1994). Nine further classes get the same colors with dashed lines. The DOTA classes
+with large or rare objects have dashed lines.
 
 The older palette ``dota`` has more colors, but the colors of two of the 15 classes of DOTA-v1.0 differ by only 2 for
 deuteranopia.
@@ -19,7 +19,7 @@ from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.classes import PALETTE as DOTA_COLORS
 from rotated_atss.errors import UserError
 
-Color = tuple[int, int, int]
+Color = tuple[int, int, int]  # RGB in this module
 
 PALETTE_NAMES = ("safe", "dota")  # their colors are SAFE_COLORS and DOTA_COLORS
 
@@ -57,15 +57,16 @@ class ClassStyle(NamedTuple):
     dashed: bool = False
 
 
-_STYLES = tuple(ClassStyle(color, dashed) for dashed, color in product((False, True), SAFE_COLORS))  # solid ones first
+# All solid styles come before the dashed ones.
+_STYLES = tuple(ClassStyle(color, dashed) for dashed, color in product((False, True), SAFE_COLORS))
 _DOTA_STYLES = dict(zip(_SOLID_CLASSES + _DASHED_CLASSES, _STYLES))
 
 
 def class_styles(names: Iterable[str], palette: str = "safe") -> dict[str, ClassStyle]:
-    """Return a style for each class; in ``safe``, up to 18 classes have different styles.
+    """Return a style for each class. With the palette ``safe``, up to 18 classes have different styles.
 
-    A class of DOTA has the same style in every picture. The other classes get the remaining styles in alphabetical
-    order of their names, first the solid ones.
+    A DOTA class has the same style in every picture. The other classes get the remaining styles in alphabetical order
+    of their names; solid styles are used first.
 
     Args:
         names: Class names, in any order.
@@ -77,8 +78,9 @@ def class_styles(names: Iterable[str], palette: str = "safe") -> dict[str, Class
     Example:
         >>> class_styles(["ship", "truck"])["ship"]
         ClassStyle(color=(30, 240, 180), dashed=False)
-        >>> class_styles(["truck", "tree"])["tree"].color != class_styles(["truck", "tree"])["truck"].color
-        True
+        >>> styles = class_styles(["truck", "tree"])
+        >>> styles["tree"].color == styles["truck"].color
+        False
     """
     if palette not in PALETTE_NAMES:
         raise UserError(f"the palette must be one of {', '.join(PALETTE_NAMES)}, got '{palette}'")
@@ -87,14 +89,16 @@ def class_styles(names: Iterable[str], palette: str = "safe") -> dict[str, Class
     unique_names = set(names)
     dota_styles = {name: _DOTA_STYLES[name] for name in sorted(unique_names) if name in _DOTA_STYLES}
     others = sorted(unique_names - dota_styles.keys())
-    unused = [style for style in _STYLES if style not in dota_styles.values()] or list(_STYLES)
-    return dota_styles | {name: unused[index % len(unused)] for index, name in enumerate(others)}
+    available = [style for style in _STYLES if style not in dota_styles.values()]
+    if not available:  # the DOTA classes among the names use all styles, so the other classes have to share them
+        available = list(_STYLES)
+    return dota_styles | {name: available[index % len(available)] for index, name in enumerate(others)}
 
 
 def class_color(name: str) -> Color:
     """Return the RGB color of a class in the palette ``dota``.
 
-    A DOTA class has its own entry of ``PALETTE``. Any other class gets an entry that depends only on its name.
+    A DOTA class has its own color in this palette. Any other class gets a color that depends only on its name.
 
     Example:
         >>> class_color("plane") == class_color("plane")
@@ -103,7 +107,7 @@ def class_color(name: str) -> Color:
     dota_classes = CLASSES["v2.0"]
     if name in dota_classes:
         index = dota_classes.index(name)
-    else:  # a hash that is the same in every process
+    else:  # this hash is the same in every process, unlike Python's hash of a string
         index = sum(ord(letter) * 31**position for position, letter in enumerate(name))
     return DOTA_COLORS[index % len(DOTA_COLORS)]
 
@@ -111,23 +115,24 @@ def class_color(name: str) -> Color:
 def class_colors(names: Iterable[str]) -> dict[str, Color]:
     """Return an RGB color of the palette ``dota`` for each class; the order of the names has no influence.
 
-    A DOTA class has its own color in ``PALETTE``. Any other class has its :func:`class_color`, or the next free color
-    if another non-DOTA class already has that one. Non-DOTA classes therefore have different colors as long as the
-    palette lasts, but a non-DOTA class can have the color of a DOTA class.
+    A DOTA class has its own color in this palette. Any other class has its :func:`class_color`, or the next free color
+    if another non-DOTA class already has this color. Non-DOTA classes therefore have different colors until the palette
+    is used up, but a non-DOTA class can have the color of a DOTA class.
 
     Example:
         >>> colors = class_colors(["truck", "tree", "pier"])
         >>> len(set(colors.values()))
         3
     """
-    colors, used = {}, set[Color]()  # used: colors of classes that are not of DOTA
+    colors: dict[str, Color] = {}
+    used_by_non_dota: set[Color] = set()
     for name in sorted(set(names)):
         preferred = class_color(name)
         if name in CLASSES["v2.0"]:
             colors[name] = preferred
             continue
         start = DOTA_COLORS.index(preferred)
-        unused = [color for color in DOTA_COLORS[start:] + DOTA_COLORS[:start] if color not in used]
+        unused = [color for color in DOTA_COLORS[start:] + DOTA_COLORS[:start] if color not in used_by_non_dota]
         colors[name] = unused[0] if unused else preferred
-        used.add(colors[name])
+        used_by_non_dota.add(colors[name])
     return colors

@@ -1,4 +1,4 @@
-"""Write pictures as PNG files, without overwriting inputs or, with ``protect_foreign``, files of other programs."""
+"""Write pictures as PNG files. Inputs are never overwritten; files of other programs can be protected too."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, reject_overlapping_output
 from rotated_atss.io.png import Image
 
-_TYPE_AND_DATA = b"tEXt" + b"Software\0rotated-atss"
-# A PNG text chunk after the header marks the files of this package. It consists of the length of the data, type and
-# data, and a checksum; the length does not count the four bytes of the type.
-_SIGNATURE = struct.pack(">I", len(_TYPE_AND_DATA) - 4) + _TYPE_AND_DATA + struct.pack(">I", zlib.crc32(_TYPE_AND_DATA))
+# A PNG text chunk after the header marks the files of this package. A chunk consists of four parts: the length of its
+# data, its type, its data, and a checksum of type and data.
+_CHUNK_TYPE = b"tEXt"
+_CHUNK_DATA = b"Software\0rotated-atss"
+_CHUNK_LENGTH = struct.pack(">I", len(_CHUNK_DATA))
+_CHUNK_CHECKSUM = struct.pack(">I", zlib.crc32(_CHUNK_TYPE + _CHUNK_DATA))
+_SIGNATURE = _CHUNK_LENGTH + _CHUNK_TYPE + _CHUNK_DATA + _CHUNK_CHECKSUM
 _SIGNATURE_OFFSET = 33  # bytes: 8 of the magic number and 25 of the header chunk
 
 
@@ -35,7 +38,7 @@ def write_png(
         ``path``.
 
     Raises:
-        UserError: The suffix is not ``.png``, the path is an input or a protected file, or it cannot be written.
+        UserError: The suffix is not ``.png``, the path is an input or a protected file, or the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -79,7 +82,8 @@ def is_written_by_this_package(path: str | Path) -> bool:
         >>> import tempfile
         >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     is_written_by_this_package(write_png(f"{folder}/gray.png", np.full((4, 6, 3), 128, np.uint8)))
+        ...     path = write_png(f"{folder}/gray.png", np.full((4, 6, 3), 128, np.uint8))
+        ...     is_written_by_this_package(path)
         True
     """
     with open(path, "rb") as file:

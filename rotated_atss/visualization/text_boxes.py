@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from rotated_atss.io.png import Image
 
-Color = tuple[int, int, int]
+Color = tuple[int, int, int]  # BGR in this module
 Point = tuple[int, int]
 Leader = tuple[Point, Point]  # line from a caption to its box
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_REPLACEMENTS = str.maketrans(  # for letters that Unicode normalization does not decompose
+# Unicode normalization does not decompose these letters into ASCII letters and accents.
+_REPLACEMENTS = str.maketrans(
     {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
 )
 
@@ -41,7 +42,7 @@ class Annotation:
 
     @property
     def captions(self) -> list[str]:
-        """Alternative captions, the longest first: class and score, then the score alone, as far as they are known."""
+        """Alternative captions, the longest first: class with score, then the score. Unknown parts are left out."""
         score = None if self.score is None else f"{self.score:.2f}"
         if self.name is None:
             return [] if score is None else [score]
@@ -81,20 +82,23 @@ def ascii_text(text: str) -> str:
 
 
 def _ascii_letter(letter: str) -> str:
-    # NFKD separates a letter from its accents (combining characters), which are dropped
+    # NFKD separates a letter from its accents, which are combining characters and can then be dropped.
     base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
     has_ascii_form = bool(base) and base.isascii()  # ``base`` is empty for an accent without a letter
     return base if has_ascii_form else letter.encode("ascii", "backslashreplace").decode()
 
 
 def draw_leader(canvas: Image, text_box: TextBox) -> None:
-    """Draw the line from a caption to its box, if it has one, in place.
+    """Draw the leader of a caption, the line to its box, in place. A caption without a leader draws nothing.
 
     Example:
         >>> canvas = np.zeros((20, 40, 3), np.uint8)
-        >>> draw_leader(canvas, TextBox("a", slice(0, 9), slice(0, 9), (255, 0, 0), ((9, 4), (30, 4))))
-        >>> canvas[4, 20].tolist(), canvas[9, 20].tolist()
-        ([232, 0, 0], [0, 0, 0])
+        >>> caption = TextBox("a", slice(0, 9), slice(0, 9), color=(255, 0, 0), leader=((9, 4), (30, 4)))
+        >>> draw_leader(canvas, caption)
+        >>> canvas[4, 20].tolist()  # on the leader, which is anti-aliased
+        [232, 0, 0]
+        >>> canvas[9, 20].tolist()  # below the leader
+        [0, 0, 0]
     """
     if text_box.leader is not None:
         cv2.line(canvas, *text_box.leader, text_box.color, 1, cv2.LINE_AA)
@@ -105,14 +109,16 @@ def write_text(canvas: Image, text_box: TextBox, scale: float) -> None:
 
     Example:
         >>> canvas = np.zeros((20, 40, 3), np.uint8)
-        >>> write_text(canvas, TextBox("ship", slice(0, 12), slice(0, 30), (255, 0, 0)), scale=0.36)
+        >>> caption = TextBox("ship", slice(0, 12), slice(0, 30), color=(255, 0, 0))
+        >>> write_text(canvas, caption, scale=0.36)
         >>> canvas[0, 0].tolist()
         [255, 0, 0]
     """
     x, y = text_box.columns.start, text_box.rows.start
     (width, height), baseline = cv2.getTextSize(text_box.text, _FONT, scale, 1)
     cv2.rectangle(canvas, (x, y), (x + width + 3, y + height + baseline), text_box.color, cv2.FILLED)
-    baseline_start, text_color = (x + 2, y + height + 1), _text_color(text_box.color)
+    baseline_start = (x + 2, y + height + 1)
+    text_color = _text_color(text_box.color)
     cv2.putText(canvas, text_box.text, baseline_start, _FONT, scale, text_color, 1, cv2.LINE_AA)
 
 
@@ -124,11 +130,11 @@ def text_wh(text: str, scale: float) -> tuple[int, int]:
         (28, 14)
     """
     (width, height), baseline = cv2.getTextSize(text, _FONT, scale, 1)
-    return width + 4, height + baseline + 1  # with the margins of write_text
+    return width + 4, height + baseline + 1  # write_text draws a background that is larger than the text by this much
 
 
 def _text_color(background_bgr: Color) -> Color:
-    """Return black for light backgrounds, white for dark ones, by their luma (ITU-R BT.601)."""
+    """Return black for a light background and white for a dark one, according to its luma (ITU-R BT.601)."""
     blue, green, red = background_bgr
     luma = 0.114 * blue + 0.587 * green + 0.299 * red  # 0 to 255
     return (0, 0, 0) if luma > 130 else (255, 255, 255)

@@ -129,7 +129,7 @@ def test_settings_out_of_range(tmp_path, options, match, make_folder, refused):
 
 def test_rate_that_gives_an_empty_image(tmp_path, make_folder, refused):
     folders = make_folder(tmp_path, {"P1.png": (50, 50)})
-    refused(tmp_path, "P1.png: .*got rate 0.001", *folders, rates=[0.001], name_style="devkit")
+    refused(tmp_path, "P1.png: .*resampled by rate 0.001", *folders, rates=[0.001], name_style="devkit")
 
 
 @pytest.mark.parametrize("out", ["raw", "raw/images", "raw/labelTxt/new"])
@@ -203,7 +203,7 @@ def test_stopped_split_says_what_is_done(tmp_path, make_folder, split, stop_afte
     folders = make_folder(tmp_path, {f"P{index}.png": (300, 300) for index in range(4)})
     with stop_after(2, error), pytest.raises(type(error)) as caught:
         split(*folders, tmp_path / "out")
-    note = "2 of 4 images done, the same command continues"
+    note = "2 of 4 images finished; the same command continues"
     assert str(caught.value) == f"full (free some space; {note})" if str(error) else notes_of(caught.value) == [note]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["split.partial"]
 
@@ -315,7 +315,7 @@ def test_tiles_are_counted_before_they_are_moved(tmp_path, monkeypatch, make_fol
 
     with monkeypatch.context() as patch:
         patch.setattr(SplitRun, "execute", damaged)
-        with pytest.raises(UserError, match=r"images: 1 of 9 written files is missing and (0 are|1 is) unexpected"):
+        with pytest.raises(UserError, match=r"images: 1 of 9 expected files is missing and (0 are|1 is) unexpected"):
             split(*folders, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["split.partial"]
     split(*folders, tmp_path / "out")

@@ -50,7 +50,7 @@ def test_objects_without_area_are_counted_and_reported_once(tmp_path, caplog, ma
     with caplog.at_level(logging.WARNING):
         result = split(*folders, tmp_path / "out")
     assert [record.getMessage() for record in caplog.records] == [
-        f"4 objects without area left out, the first at {folders[1] / 'P1.txt'}:3"
+        f"left out 4 objects without area, the first at {folders[1] / 'P1.txt'}:3"
     ]
     assert result.totals.without_area == 4
     assert result.totals.in_no_tile == 0

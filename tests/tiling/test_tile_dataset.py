@@ -125,7 +125,7 @@ def test_objects_without_area_are_left_out_and_named(write_image, tmp_path, capl
     (tmp_path / "labelTxt" / "P1.txt").write_text("\n".join(LINES))
     with caplog.at_level(logging.WARNING):
         assert len(TileDataset(tmp_path)[0][1]["boxes"]) == 2
-    assert f"1 object without area left out, the first at {tmp_path / 'labelTxt' / 'P1.txt'}:3" in caplog.text
+    assert f"left out 1 object without area, the first at {tmp_path / 'labelTxt' / 'P1.txt'}:3" in caplog.text
 
 
 def test_wrong_folders_classes_and_settings(tiles, tmp_path):
