@@ -6,11 +6,11 @@ import re
 from rotated_atss.errors import UserError, quote
 
 MAX_FIELD_BYTES = 512
-"""Maximum length of a field in bytes. NumPy stores every string of an array at the width of the longest one, so a
-single long field would need much memory."""
+"""Maximum length of a field in bytes. NumPy stores every string of an array at the width of the longest string, so a
+single long field would make the whole array large."""
 
 MAX_NUMBER = 1e15
-"""Largest accepted magnitude of a coordinate (pixels) or score. Products of larger numbers can overflow in float32."""
+"""Largest accepted magnitude of a coordinate (pixels) or score. Areas of much larger boxes overflow in float32."""
 
 # ASCII control characters except white space, which separates fields.
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
@@ -37,9 +37,7 @@ def split_fields(line: bytes, path: object, line_number: int) -> list[str]:
                 f"a field has {len(longest)} bytes, {start} ...", where=where, hint="separate fields by spaces"
             )
     if _CONTROL.search(line):
-        raise UserError(
-            "the line contains a control character", where=where, hint="check that it is a text file in UTF-8"
-        )
+        raise UserError("the line contains a control character", where=where, hint="check that the file is UTF-8 text")
     try:
         return [field.decode() for field in fields]
     except UnicodeDecodeError:
@@ -50,7 +48,7 @@ def parse_finite(field: str, path: object, line_number: int) -> float:
     """Parse a field as a finite number with a magnitude of at most :data:`MAX_NUMBER`.
 
     Raises:
-        UserError: The field is not such a number. The message starts with ``path:line``.
+        UserError: The field is not a number, not finite or too large. The message starts with ``path:line``.
     """
     where = f"{path}:{line_number}"
     try:
@@ -65,9 +63,9 @@ def parse_finite(field: str, path: object, line_number: int) -> float:
 
 
 def is_number(field: str) -> bool:
-    """Return whether ``float`` can parse a field. Such a field is not accepted as a class name.
+    """Return whether ``float`` can parse a field. Numbers are not accepted as class names.
 
-    Unlike :func:`parse_number`, this includes strings with underscores, such as ``1_0``.
+    Unlike :func:`parse_number`, this function regards strings with underscores as numbers, for example ``1_0``.
 
     Example:
         >>> is_number("737"), is_number("nan"), is_number("Boeing-737")

@@ -10,7 +10,8 @@ from rotated_atss.errors import count_of, printable
 from rotated_atss.io.json_values import replace_nonfinite
 from rotated_atss.io.text_table import align_columns
 
-# Name in the table and in the JSON -> attribute of ClassResult. EvaluationResult has the attributes of _AP_FIELDS, too.
+# These dicts map the names of values in the table and in the JSON to attributes of ClassResult. The attributes in
+# _AP_FIELDS also exist in EvaluationResult.
 _AP_FIELDS = {"AP50": "ap50", "AP75": "ap75", "AP50_95": "ap50_95"}
 _COUNT_FIELDS = {"objects": "npos", "detections": "ndet"}
 _CLASS_FIELDS = {**_COUNT_FIELDS, "recall": "max_recall", **_AP_FIELDS}
@@ -25,7 +26,7 @@ class ClassResult:
         nignored: Number of ignored ground-truth objects.
         ndet: Number of detections.
         ap_by_iou: Average precision by IoU threshold.
-        max_recall: Recall of all detections at the lowest IoU threshold.
+        max_recall: Recall at the lowest IoU threshold, without a score threshold.
     """
 
     npos: int
@@ -55,15 +56,15 @@ class EvaluationResult:
     """Evaluation result of all classes.
 
     Attributes:
-        per_class: Result by class name.
+        per_class: Results by class name.
         images: Number of evaluated images.
         metric: ``voc07``, ``area`` or ``coco``.
         difficult: ``ignore`` or ``count``.
         dataset: Name of the dataset whose evaluation rule was used, such as ``v1.0`` for DOTA.
         iou_thresholds: Evaluated IoU thresholds.
-        by_size: For ``coco``: mean AP over IoU thresholds and classes, by name of the size range. The first range is
-            the one that the dataset reports as its AP, such as "all" for COCO; all other values of this result are for
-            it.
+        by_size: With the metric ``coco``, the mean AP over IoU thresholds and classes, by name of the size range. The
+            first size range, such as "all" for COCO, gives the AP that the dataset reports. All other values of this
+            result belong to this range, too.
     """
 
     per_class: dict[str, ClassResult]
@@ -95,7 +96,7 @@ class EvaluationResult:
         return [name for name, result in self.per_class.items() if result.npos]
 
     def values(self) -> dict[str, float]:
-        """Return the means by name: ``AP50``, ``AP75``, ``AP50_95``."""
+        """Return the mean APs over the classes with ground truth, by name: ``AP50``, ``AP75``, ``AP50_95``."""
         return _field_values(self, _AP_FIELDS)
 
     def _mean(self, attribute: str) -> float:
@@ -104,7 +105,7 @@ class EvaluationResult:
 
 
 def result_to_json(result: EvaluationResult) -> dict[str, Any]:
-    """Convert a result to values for ``json.dump``; undefined values (a class without ground truth) are None.
+    """Convert a result to values for ``json.dump``. None replaces NaN, for example for a class without ground truth.
 
     Example:
         >>> plane = ClassResult(npos=2, nignored=0, ndet=3, ap_by_iou={0.5: 0.75}, max_recall=1.0)
@@ -138,12 +139,13 @@ def format_table(result: EvaluationResult) -> str:
     """
     rows = [("class", *_CLASS_FIELDS)]
     for name, class_result in result.per_class.items():
-        rows.append((printable(name), *map(_format_value, _field_values(class_result, _CLASS_FIELDS).values())))
+        values = _field_values(class_result, _CLASS_FIELDS).values()
+        rows.append((printable(name), *map(_format_value, values)))
     class_results = result.per_class.values()
     totals = [
         sum(getattr(class_result, attribute) for class_result in class_results) for attribute in _COUNT_FIELDS.values()
     ]
-    mean_recall = ""  # left empty: recall is not averaged
+    mean_recall = ""  # a mean of the recalls is not reported
     means = result.values()
     rows.append(("mean", *map(str, totals), mean_recall, *map(_format_value, means.values())))
     lines = align_columns(rows)
@@ -167,7 +169,7 @@ def _format_settings(result: EvaluationResult) -> list[str]:
         lines.append(f"AP50:95 by size: {values}; the table is for {next(iter(result.by_size))} objects")
     excluded = [name for name, class_result in result.per_class.items() if not class_result.npos]
     if excluded:
-        lines.append(f"excluded from the mean, no ground truth: {', '.join(excluded)}")
+        lines.append(f"classes without ground truth, excluded from the mean: {', '.join(excluded)}")
     return lines
 
 

@@ -1,8 +1,9 @@
-"""Average precision of ranked detections: both metrics of PASCAL VOC as in DOTA_devkit, and that of COCO."""
+"""Average precision of ranked detections: the two PASCAL VOC metrics as in DOTA_devkit, and the COCO metric."""
 
 import numpy as np
 
-# Floats as in DOTA_devkit, not exact tenths: its levels 0.3 and 0.6 lie slightly above 3/10 and 6/10.
+# DOTA_devkit computes its recall levels in this way, too. They are not exact tenths: the levels for 3/10 and 6/10 are
+# slightly larger.
 _RECALL_LEVELS = np.arange(0.0, 1.1, 0.1)
 _COCO_RECALL_LEVELS = np.linspace(0.0, 1.0, 101)
 
@@ -22,7 +23,7 @@ def average_precision(
             envelope) or ``coco`` (mean of the highest precision at 101 recall levels).
 
     Returns:
-        Average precision and recall over all detections, both in [0, 1].
+        The average precision, and the recall that all detections together reach; both are in [0, 1].
 
     Example:
         >>> import numpy as np
@@ -36,7 +37,7 @@ def average_precision(
         return 0.0, 0.0
     num_tp, num_fp = np.cumsum(true_positives), np.cumsum(false_positives)
     recall = num_tp / num_gt
-    # eps: both counts are 0 until the first detection that is not ignored
+    # Both counts are 0 until the first detection that is not ignored. The maximum with eps prevents a division by 0.
     precision = num_tp / np.maximum(num_tp + num_fp, np.finfo(np.float64).eps)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]  # highest precision at this or a higher recall
     measure = {"voc07": _eleven_point_mean, "area": _area_under_curve, "coco": _hundred_one_point_mean}[metric]
@@ -45,12 +46,13 @@ def average_precision(
 
 def _eleven_point_mean(recall: np.ndarray, envelope: np.ndarray) -> float:
     first = np.searchsorted(recall, _RECALL_LEVELS, side="left")  # first detection that reaches each level
-    return min(1.0, float(sum(envelope[row] / 11.0 for row in first if row < len(recall))))  # rounding can exceed 1
+    mean = sum(envelope[row] / 11.0 for row in first if row < len(recall))
+    return min(1.0, float(mean))  # rounding errors can make the mean slightly larger than 1
 
 
 def _area_under_curve(recall: np.ndarray, envelope: np.ndarray) -> float:
     steps = np.diff(recall, prepend=0.0)
-    return min(1.0, float((steps * envelope).sum()))
+    return min(1.0, float((steps * envelope).sum()))  # rounding errors can make the sum slightly larger than 1
 
 
 def _hundred_one_point_mean(recall: np.ndarray, envelope: np.ndarray) -> float:

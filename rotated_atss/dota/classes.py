@@ -37,15 +37,16 @@ def resolve_classes(spec: str | Path | Sequence[str]) -> tuple[str, ...]:
     """Resolve a class specification to class names.
 
     Args:
-        spec: A DOTA version (``"v1.0"``, ``"1.5"``) or another key of :data:`rotated_atss.dota.datasets.DATASETS`,
-            names separated by commas, the path of a text file with one name per line, or a sequence of names.
+        spec: One of the following: a DOTA version (``"v1.0"``, ``"1.5"``) or another key of
+            :data:`rotated_atss.dota.datasets.DATASETS`; a string of names separated by commas; the path of a text file
+            with one name per line; or a sequence of names.
 
     Returns:
         The names, in order of label index. Spaces within a name become hyphens, as the text formats require.
 
     Raises:
-        UserError: ``spec`` is none of these, is empty, repeats a name, or has a name with a slash or a control
-            character.
+        UserError: ``spec`` has none of these forms, is empty, or contains a name twice or a name with a slash or a
+            control character.
 
     Example:
         >>> resolve_classes("plane,Small Car")
@@ -61,7 +62,9 @@ def resolve_classes(spec: str | Path | Sequence[str]) -> tuple[str, ...]:
 
 
 def hyphenate(name: str) -> str:
-    """Replace spaces and slashes of a class name by hyphens, as DOTA's text files require.
+    """Replace spaces and slashes in a class name by hyphens, for DOTA's text files.
+
+    These files separate fields by spaces, and the names of Task1 files contain the class name.
 
     Example:
         >>> hyphenate("traffic light")
@@ -89,9 +92,11 @@ def unknown_class_hint(name: str, classes: Sequence[str]) -> str:
         >>> unknown_class_hint("harbor", ["plane", "ship"])
         'known classes: plane, ship'
     """
-    if set(classes) in map(set, CLASSES.values()):  # the classes are those of a DOTA version
+    # Another DOTA version is suggested only if ``classes`` is a DOTA version, not if it is the list of another dataset.
+    if set(classes) in map(set, CLASSES.values()):
         for version, version_classes in CLASSES.items():
-            if name in version_classes and set(classes) <= set(version_classes):  # a later version
+            is_later_version = set(classes) <= set(version_classes)
+            if name in version_classes and is_later_version:
                 return f"it is a class of DOTA {version}: choose that version"
     nearest = _nearest_class(name, classes)
     return f"nearest known class: '{nearest}'" if nearest else f"known classes: {', '.join(classes)}"
@@ -118,7 +123,7 @@ def _resolve_string(spec: str) -> tuple[str, ...]:
         return _check_and_hyphenate(_read_names(Path(spec)), spec)
     raise UserError(
         f"'{spec}' is neither a DOTA version nor a dataset ({', '.join(DATASETS)}) nor a file of class names",
-        hint=f"for one class, write '{spec},'",  # on the command line and in Python
+        hint=f"for one class, write '{spec},' with the comma",  # the comma makes it a list of names
     )
 
 

@@ -1,10 +1,10 @@
-"""Average precision of one class by COCO's rules, on oriented boxes and for several ranges of object sizes.
+"""Average precision of one class by the rules of COCO, extended to oriented boxes, for several ranges of object sizes.
 
 IoUs are computed between the minimum-area rectangles of objects and detections. The detections of an image are matched
-in order of descending score. A detection is matched to the object of highest IoU among the objects that are not matched
-yet, if that IoU reaches the threshold. Objects outside the size range are treated like ignored objects: a detection is
-matched to one only if no other object reaches the threshold. Two kinds of detections are neither true nor false
-positives: those matched to an ignored object, and unmatched ones outside the size range.
+in order of descending score. Each detection is matched to the object of highest IoU among the objects that are not
+matched yet, provided that this IoU reaches the threshold. Objects outside the size range are ignored. A detection is
+matched to an ignored object only if no other object reaches the threshold. Two kinds of detections are neither true nor
+false positives: detections matched to an ignored object, and unmatched detections outside the size range.
 
 SODA-A's evaluation differs in one step: a detection is compared only with its object of highest IoU, even if that
 object is already matched (``best_object_only``).
@@ -23,12 +23,12 @@ from rotated_atss.dota.datasets import EvaluationRule, SizeRange
 from rotated_atss.dota.detections import Detections
 from rotated_atss.dota.matching import GroundTruth, overlapping_pairs
 
-_NOT_MATCHED = -1  # in place of the index of an object
+_NOT_MATCHED = -1  # marks a detection without an object, or an object without a detection, in arrays of indices
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs of a detection and an object, in order of the detections, without those of low IoU.
+    """Pairs of a detection and a ground-truth object that may match, sorted by detection.
 
     The pairs are selected by an upper bound of the IoU, so the IoU of some pairs is below the lowest threshold.
 
@@ -64,8 +64,9 @@ def evaluate_class_by_size(
         ignore_difficult: Whether difficult objects are ignored.
 
     Returns:
-        The result for the first size range, which is the reported one (:class:`EvaluationRule`), and a dict from the
-        name of each size range to the mean AP over ``iou_thresholds``, NaN for a range without objects.
+        The result for the first size range, for which a dataset reports its AP (:class:`EvaluationRule`), and a dict
+        from the name of each size range to the mean AP over ``iou_thresholds``. The mean AP of a range without objects
+        is NaN.
 
     Example:
         >>> from rotated_atss.dota.datasets import get_rule
@@ -79,11 +80,13 @@ def evaluate_class_by_size(
     order = rank_per_image(detections.scores, image_index, rule.max_dets)
     det_rectangles, det_areas = min_area_rectangles(detections.polygons[order])
     gt_rectangles, gt_areas = min_area_rectangles(ground_truth.polygons)
-    objects = GroundTruth(gt_rectangles, ground_truth.image_index, ground_truth.difficult)
-    candidates = _find_candidates(det_rectangles, image_index[order], objects, min(iou_thresholds))
+    gt_as_rectangles = GroundTruth(gt_rectangles, ground_truth.image_index, ground_truth.difficult)
+    candidates = _find_candidates(det_rectangles, image_index[order], gt_as_rectangles, min(iou_thresholds))
     results = {}
     for size in rule.sizes:
-        ignored = outside_range(gt_areas, size) | (ground_truth.difficult & ignore_difficult)
+        ignored = outside_range(gt_areas, size)
+        if ignore_difficult:
+            ignored |= ground_truth.difficult
         num_gt = int((~ignored).sum())
         ordered = order_candidates(candidates, ignored, best_object_only=rule.best_object_only)
         inside = ~outside_range(det_areas, size)
@@ -91,7 +94,7 @@ def evaluate_class_by_size(
         for threshold in iou_thresholds:
             match = match_detections(ordered, len(order), threshold, best_object_only=rule.best_object_only)
             matched = match != _NOT_MATCHED
-            # where False, the detection is neither a true nor a false positive
+            # A detection that is not scored is neither a true nor a false positive.
             is_scored = inside.copy()
             is_scored[matched] = ~ignored[match[matched]]
             ap_by_iou[threshold], recall[threshold] = average_precision(
@@ -104,7 +107,7 @@ def evaluate_class_by_size(
             ap_by_iou=ap_by_iou,
             max_recall=recall[min(iou_thresholds)],
         )
-    by_size = {name: result.ap50_95 for name, result in results.items()}  # the mean over iou_thresholds
+    by_size = {name: result.ap50_95 for name, result in results.items()}  # ap50_95 is the mean over iou_thresholds
     return results[rule.sizes[0].name], by_size
 
 
@@ -135,8 +138,9 @@ def order_candidates(candidates: Candidates, ignored: np.ndarray, *, best_object
 
     Args:
         candidates: Pairs of detections and objects.
-        ignored: (G,) bool, ignored objects. A detection is matched to one only if no other object is possible.
-        best_object_only: Keep only the object of highest IoU for each detection, whether ignored or not.
+        ignored: (G,) bool, ignored objects. A detection is matched to an ignored object only if it cannot be matched to
+            any other object.
+        best_object_only: Keep only the object of highest IoU for each detection, even if this object is ignored.
 
     Example:
         >>> pairs = Candidates(np.array([0, 0]), np.array([0, 1]), np.array([0.8, 0.9]))
@@ -146,10 +150,12 @@ def order_candidates(candidates: Candidates, ignored: np.ndarray, *, best_object
         [1]
     """
     det_index, gt_index, ious = candidates.det_index, candidates.gt_index, candidates.ious
-    if best_object_only:  # of equal IoUs, objects that are not ignored come first, then those with the lowest index
+    if best_object_only:
+        # If IoUs are equal, objects that are not ignored come first, and then the object with the lowest index.
         order = np.lexsort((gt_index, ignored[gt_index], -ious, det_index))
-        order = order[np.flatnonzero(np.diff(det_index[order], prepend=-1))]  # first, thus best, pair per detection
-    else:  # of equal IoUs, the object with the highest index comes first, as in pycocotools
+        order = order[np.flatnonzero(np.diff(det_index[order], prepend=-1))]  # keep the first pair of each detection
+    else:
+        # If IoUs are equal, the object with the highest index comes first, as in pycocotools.
         order = np.lexsort((-gt_index, -ious, ignored[gt_index], det_index))
     return Candidates(det_index[order], gt_index[order], ious[order])
 
@@ -186,11 +192,12 @@ def match_detections(
     det_index, gt_index = candidates.det_index[reached], candidates.gt_index[reached]
     match = np.full(num_dets, _NOT_MATCHED, dtype=np.int64)
     if best_object_only:
-        # index by object of its highest-scoring detection: in reversed order, this detection is written last and stays
+        # best_det[i] is the highest-scoring detection of object i. The pairs are written in reversed order, so this
+        # detection is written last and replaces the other detections of the object.
         best_det = np.full(int(gt_index.max(initial=-1)) + 1, _NOT_MATCHED, dtype=np.int64)
         best_det[gt_index[::-1]] = det_index[::-1]
-        gts_with_det = np.flatnonzero(best_det != _NOT_MATCHED)
-        match[best_det[gts_with_det]] = gts_with_det
+        detected_gts = np.flatnonzero(best_det != _NOT_MATCHED)
+        match[best_det[detected_gts]] = detected_gts
         return match
     matched_gts: set[int] = set()
     for det, gt in zip(det_index.tolist(), gt_index.tolist()):
@@ -222,7 +229,7 @@ def rank_per_image(scores: np.ndarray, image_index: np.ndarray, max_dets: int | 
         by_image = np.argsort(image_index[order], kind="stable")
         images = image_index[order][by_image]
         rank = np.arange(len(order)) - np.searchsorted(images, images, side="left")  # within the image, from 0
-        order = order[np.sort(by_image[rank < max_dets])]  # sorted: by descending score again, not by image
+        order = order[np.sort(by_image[rank < max_dets])]  # sorting restores the order of descending score
     return order
 
 
@@ -233,7 +240,7 @@ def min_area_rectangles(polygons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> min_area_rectangles(np.array([[0.0, 0, 4, 0, 4, 3, 0, 3]]))[1].tolist()
         [12.0]
     """
-    import torch  # takes a second to import, and the other metrics do not need it
+    import torch  # imported only here, because it takes a second and the other metrics do not need it
 
     from rotated_atss.ops.boxes import obb_to_poly, poly_to_obb
 
@@ -252,7 +259,7 @@ def outside_range(areas: np.ndarray, size: SizeRange) -> np.ndarray:
 
 
 def _find_candidates(polygons: np.ndarray, image_index: np.ndarray, objects: GroundTruth, min_iou: float) -> Candidates:
-    """Find the candidate objects of each polygon (N, 8); the arguments are those of ``overlapping_pairs``."""
+    """Find the candidate objects of each detection; the arguments are the same as for :func:`overlapping_pairs`."""
     det_index, gt_index, ious = overlapping_pairs(polygons, image_index, objects, min_iou)
     order = np.argsort(det_index, kind="stable")
     return Candidates(det_index[order], gt_index[order], ious[order])

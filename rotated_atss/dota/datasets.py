@@ -22,7 +22,7 @@ _DOTA_V10 = (
 _DOTA_V15 = (*_DOTA_V10, "container-crane")
 _DOTA_V20 = (*_DOTA_V15, "airport", "helipad")
 
-# In the following lists, `*(...)` keeps the formatter from putting each name on a line of its own.
+# Without the groups `*(...)` in the following lists, the code formatter would write each name on a separate line.
 _DIOR_R = (
     *("airplane", "airport", "baseballfield", "basketballcourt", "bridge", "chimney", "Expressway-Service-area"),
     *("Expressway-toll-station", "dam", "golffield", "groundtrackfield", "harbor", "overpass", "ship", "stadium"),
@@ -56,7 +56,7 @@ _STAR = (
 
 @dataclass(frozen=True)
 class SizeRange:
-    """Objects whose minimum-area rectangle has an area in [min_area, max_area], square pixels."""
+    """Range of object sizes: the area of an object's minimum-area rectangle, in square pixels, both ends included."""
 
     name: str
     min_area: float
@@ -65,16 +65,17 @@ class SizeRange:
 
 @dataclass(frozen=True)
 class EvaluationRule:
-    """Rule by which average precision is computed for a dataset.
+    """How average precision is computed for a dataset. The last three attributes are only for the metric ``coco``.
 
     Attributes:
         metric: ``voc07`` (11 recall levels), ``area`` (area under the precision envelope) or ``coco`` (101 recall
             levels and COCO's matching).
-        difficult: ``ignore`` difficult objects and the detections matched to them, or ``count`` them.
-        sizes: For ``coco``: the size ranges. The reported AP, AP50 and AP75 are those of the first range.
-        max_dets: For ``coco``: maximum number of detections per image and class; None sets no limit.
-        best_object_only: For ``coco``: compare a detection only with its object of highest IoU, as SODA-A's evaluation
-            does. COCO compares it with all objects that are not matched to a higher-scoring detection.
+        difficult: ``count`` (difficult objects are counted like all others) or ``ignore`` (difficult objects, and the
+            detections matched to them, are ignored).
+        sizes: The size ranges. The reported AP, AP50 and AP75 are computed for the first range.
+        max_dets: Maximum number of detections per image and class. None sets no limit.
+        best_object_only: Compare a detection only with its object of highest IoU, as SODA-A's evaluation does. COCO
+            compares a detection with all objects that are not matched to a higher-scoring detection.
     """
 
     metric: str = "voc07"
@@ -100,18 +101,19 @@ SODA_A_SIZES = (
     SizeRange("generally small", 20.0**2, 32.0**2),
     SizeRange("normal", 32.0**2, 40.0 * 50.0),
 )
-"""Size ranges of SODA-A's evaluation. AP, AP50 and AP75 are those of the first range, the small objects."""
+"""Size ranges of SODA-A's evaluation. The first range, for which AP, AP50 and AP75 are reported, consists of the three
+ranges after it."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Classes, in order of label index, and evaluation rule of a dataset."""
+    """Class names of a dataset, in order of label index, and its evaluation rule."""
 
     classes: tuple[str, ...]
     rule: EvaluationRule = EvaluationRule()
 
 
-_SAR_RULE = EvaluationRule("coco", sizes=COCO_SIZES, max_dets=100)  # SSDD and HRSID: radar images
+_SAR_RULE = EvaluationRule("coco", sizes=COCO_SIZES, max_dets=100)  # for radar (SAR) images: SSDD and HRSID
 
 DATASETS: dict[str, Dataset] = {
     "v1.0": Dataset(_DOTA_V10, EvaluationRule(difficult="ignore")),
@@ -129,11 +131,12 @@ DATASETS: dict[str, Dataset] = {
 }
 """Datasets by name; ``v1.0``, ``v1.5`` and ``v2.0`` are the versions of DOTA.
 
-Class names are those of the label files, with hyphens for spaces. Sources: the papers and mmrotate's dataset classes.
+Class names are spelled as in the label files, but with hyphens instead of spaces. They are taken from the papers and
+from mmrotate's dataset classes.
 """
 
 DATASET_NAMES = tuple(DATASETS)
-"""Names of the datasets, those of DOTA first."""
+"""Names of the datasets. The DOTA versions come first."""
 
 DOTA_VERSIONS = tuple(name for name in DATASETS if name.startswith("v"))
 """Names of the DOTA versions, ``v1.0`` to ``v2.0``."""

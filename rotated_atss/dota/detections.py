@@ -33,7 +33,7 @@ class Detections:
         image_index: (N,) int64, index into ``images`` per detection.
         scores: (N,) float64.
         polygons: (N, 8) float64, corners in pixels.
-        score_texts: (N,) bytes, the scores as written in the file. None for detections that were not read from a file.
+        score_texts: (N,) bytes, the scores as written in the file; None if the detections were not read from a file.
 
     Example:
         >>> import numpy as np
@@ -59,16 +59,20 @@ class Detections:
     @classmethod
     def from_ids(cls, image_ids: Iterable[str], scores: np.ndarray, polygons: np.ndarray) -> "Detections":
         """Build detections from N image ids, (N,) scores and (N, 8) or (N, 4, 2) polygons."""
-        indices: dict[str, int] = {}
+        index_of_image_id: dict[str, int] = {}  # in order of first appearance
         image_index = np.array(
-            [indices.setdefault(str(image_id), len(indices)) for image_id in image_ids], dtype=np.int64
+            [index_of_image_id.setdefault(str(image_id), len(index_of_image_id)) for image_id in image_ids],
+            dtype=np.int64,
         )
         polygons = np.asarray(polygons, dtype=np.float64).reshape(len(image_index), 8)
         scores = np.asarray(scores, dtype=np.float64).reshape(len(image_index))
-        return cls(tuple(indices), image_index, scores, polygons)
+        return cls(tuple(index_of_image_id), image_index, scores, polygons)
 
     def take(self, rows: np.ndarray) -> "Detections":
-        """Select detections by indices or by a boolean mask; ``images`` keeps ids that then have no detection."""
+        """Select detections by indices or by a boolean mask.
+
+        ``images`` stays the same, so it can contain ids of images without selected detections.
+        """
         score_texts = None if self.score_texts is None else self.score_texts[rows]
         return Detections(self.images, self.image_index[rows], self.scores[rows], self.polygons[rows], score_texts)
 
@@ -80,8 +84,8 @@ def read_detections(path: str | Path) -> Detections:
     """Read one Task1 file.
 
     Raises:
-        UserError: The file is missing, a line does not have ten fields, or a value is not finite. The message starts
-            with ``path:line``.
+        UserError: The file is missing, a line does not have ten fields, or a number is invalid. The message about a
+            line starts with ``path:line``.
 
     Example:
         >>> import tempfile
@@ -134,7 +138,7 @@ def write_detections(path: str | Path, detections: Detections) -> None:
 
 
 def write_task1_folder(folder: str | Path, detections: Mapping[str, Detections]) -> None:
-    """Write one Task1 file per class. Files of an earlier result are replaced only after all new ones are written.
+    """Write one Task1 file per class. Files of an earlier result are replaced only after all new files are written.
 
     Args:
         folder: Output folder, created if missing.
@@ -160,7 +164,8 @@ def write_task1_folder(folder: str | Path, detections: Mapping[str, Detections])
 def format_detections(detections: Detections) -> bytes:
     r"""Format detections as the content of a Task1 file.
 
-    Scores are written as they were read, or at full precision, so that parsing the result gives the same numbers.
+    Scores that were read from a file are written as they were. Other scores are written at full precision, so that they
+    do not change when the file is read.
 
     Raises:
         UserError: An image id cannot be a field of the file (:func:`rotated_atss.dota.folders.check_image_name`).
@@ -193,11 +198,11 @@ def task1_path(folder: str | Path, name: str) -> Path:
 
 
 def list_task1_files(folder: str | Path) -> dict[str, Path]:
-    """List the Task1 files of a folder by class name, sorted.
+    """List the Task1 files of a folder as a dict from class name to path, sorted by file name.
 
     Raises:
-        UserError: The folder is missing or contains no Task1 file, the files are incomplete because the run that wrote
-            them was stopped, two file names differ only in case, or a class name is not printable.
+        UserError: The folder is missing or contains no Task1 file; the run that wrote the files was stopped, so that
+            some are missing; two file names differ only in case; or a class name is not printable.
 
     Example:
         >>> import tempfile
@@ -218,7 +223,7 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
         raise UserError("no Task1_<class>.txt in this folder", where=folder, hint=hint)
     unprintable = next((path for name, path in by_class.items() if not name.isprintable()), None)
     if unprintable is not None:
-        raise UserError("the class name has a control character", where=unprintable, hint="rename the file")
+        raise UserError("the class name has an unprintable character", where=unprintable, hint="rename the file")
     return by_class
 
 
@@ -235,16 +240,16 @@ def read_task1_folder(
     Args:
         folder: Folder with ``Task1_<class>.txt`` files.
         classes: Class names to read.
-        skip_unknown: Skip files of other classes instead of raising.
+        skip_unknown: If True, files of other classes are skipped. If False, they raise an error.
         workers: Number of threads. Each reads one file at a time.
         on_done: Called with the path of each file that has been read.
 
     Returns:
-        Detections by class, in the order of ``classes``; empty for a class without a file.
+        Detections by class, in the order of ``classes``. A class without a file has empty detections.
 
     Raises:
-        UserError: As :func:`list_task1_files` and :func:`read_detections`; or, unless ``skip_unknown`` is set, there is
-            a file of a class that is not in ``classes``.
+        UserError: As :func:`list_task1_files` and :func:`read_detections`, or because a file belongs to a class that is
+            not in ``classes`` and ``skip_unknown`` is False.
 
     Example:
         >>> import tempfile
@@ -264,13 +269,13 @@ def read_task1_folder(
 
 
 def _raise_first_error(data: bytes, path: object) -> NoReturn:
-    """Parse line by line and raise the error of the first malformed line, which the vectorized parser does not name."""
+    """Raise the error of the first malformed line. The vectorized parser cannot name this line."""
     for line_number, line in enumerate(data.split(b"\n"), start=1):
         fields = split_fields(line, path, line_number)
         if fields and len(fields) != 10:
             hint = "write image_id score x1 y1 x2 y2 x3 y3 x4 y4, separated by spaces"
-            message = f"a detection line has 10 fields, got {len(fields)}"
+            message = f"a detection line must have 10 fields, got {len(fields)}"
             raise UserError(message, where=f"{path}:{line_number}", hint=hint)
         for field in fields[1:]:
             parse_finite(field, path, line_number)
-    raise UserError("not a Task1 text file", where=path)  # only if the parsers disagree
+    raise UserError("not a Task1 text file", where=path)  # reached only if this parser accepts every line

@@ -8,7 +8,7 @@ from rotated_atss.errors import UserError, count_of, first_of, printable, quote
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".jp2", ".j2k")
 _MOSAIC_SUFFIXES = (".vrt",)
-# Image formats that are not read. Mosaics (.vrt) are read only if a folder has no other images.
+# Formats of image files that list_images skips. It does not skip mosaics (.vrt) if a folder has no other images.
 _SKIPPED_SUFFIXES = (
     *(".gif", ".webp", ".jpe", ".jfif", ".heic", ".avif", ".img", ".ecw", ".sid", ".vrt", ".dib"),
     *(".pgm", ".ppm", ".pbm", ".exr", ".hdr", ".svg", ".psd", ".nitf", ".ntf"),
@@ -18,7 +18,7 @@ IMAGES = "images"  # subfolder of a folder of tiles
 # Subfolders in which a command looks for tiles if the given folder has none, in this order.
 TRAIN_SUBSETS, TEST_SUBSETS = ("trainval", "train"), ("val", "test")
 
-_MAX_LISTED_NAMES = 5  # in a message
+_MAX_LISTED_NAMES = 5  # maximum number of file names in a message
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -42,11 +42,11 @@ def list_images(folder: str | Path) -> list[Path]:
         raise UserError(f"no images in this folder ({', '.join(IMAGE_SUFFIXES)})", where=folder)
     for image in images:
         check_image_name(image.stem, folder)
-    _reject_shared_names(images, "images")
+    _reject_duplicate_stems(images, "images")
     return images
 
 
-def _reject_shared_names(paths: list[Path], kind: str) -> None:
+def _reject_duplicate_stems(paths: list[Path], kind: str) -> None:
     """Raise an error if two files of a folder differ only in their suffix or in the case of their name."""
     by_stem: dict[str, Path] = {}
     for path in paths:
@@ -57,10 +57,10 @@ def _reject_shared_names(paths: list[Path], kind: str) -> None:
 
 
 def check_image_name(name: str, where: object = None) -> None:
-    """Raise an error unless the name of an image, without suffix, can be an image id of DOTA text.
+    """Raise an error if the name of an image cannot be an image id in DOTA's text files.
 
     Args:
-        name: Name of the image.
+        name: Name of the image, without suffix.
         where: Folder of the image, for the error.
 
     Raises:
@@ -75,13 +75,13 @@ def check_image_name(name: str, where: object = None) -> None:
     """
     if not name or name.split() != [name] or not name.isprintable():
         what = f"the image name {quote(name)} has a space or a control character"
-        raise UserError(what, where=where, hint="rename the image: fields of the result files are separated by spaces")
+        raise UserError(what, where=where, hint="rename the image, because spaces separate the fields of result files")
     if len(name.encode()) > MAX_FIELD_BYTES:
         raise UserError(f"the image name {quote(name)} is too long", where=where, hint="rename the image")
 
 
 def skipped_images(folder: str | Path) -> list[str]:
-    """Return the names of image files in a format that is not read, sorted.
+    """Return the sorted names of the image files that :func:`list_images` skips because of their format.
 
     Example:
         >>> import tempfile
@@ -93,7 +93,8 @@ def skipped_images(folder: str | Path) -> list[str]:
     """
     # A broken link must not raise an error here, because the files are not read.
     skipped = list_files(folder, _SKIPPED_SUFFIXES, broken_links=True)
-    if not list_files(folder, IMAGE_SUFFIXES, broken_links=True):  # in this case, mosaics are read
+    mosaics_are_read = not list_files(folder, IMAGE_SUFFIXES, broken_links=True)
+    if mosaics_are_read:
         skipped = [path for path in skipped if path.suffix.lower() not in _MOSAIC_SUFFIXES]
     return [path.name for path in skipped]
 
@@ -135,7 +136,7 @@ def list_label_files(folder: str | Path) -> list[Path]:
         ['P0001.txt']
     """
     files = list_files(folder, (".txt",))
-    _reject_shared_names(files, "text files")
+    _reject_duplicate_stems(files, "text files")
     return files
 
 
@@ -145,10 +146,11 @@ def list_files(folder: str | Path, suffixes: tuple[str, ...], *, broken_links: b
     Args:
         folder: Folder to list; subfolders are not searched.
         suffixes: Lower-case suffixes with their dot; the case of file names is ignored.
-        broken_links: Also list links to missing files instead of raising.
+        broken_links: If True, links to missing files are listed, too. If False, they raise an error.
 
     Raises:
-        UserError: The folder is missing or not a folder, or a link to a missing file is found without ``broken_links``.
+        UserError: The folder is missing or not a folder, or it contains a link to a missing file (unless
+            ``broken_links`` is True).
 
     Example:
         >>> import tempfile
@@ -164,12 +166,15 @@ def list_files(folder: str | Path, suffixes: tuple[str, ...], *, broken_links: b
     files = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith("."))
     try:
         return sorted((path for path in files if _is_file(path, broken_links)), key=lambda path: path.name)
-    except OSError as error:  # such as a link to itself
+    except OSError as error:  # for example, a link that points to itself
         raise UserError(f"cannot read: {error.strerror or error}", where=error.filename or folder) from error
 
 
 def _is_file(path: Path, broken_links: bool) -> bool:
-    """Return whether a path is a file or a link to one. A link to a missing file counts only with ``broken_links``."""
+    """Return whether a path is a file or a link to a file.
+
+    For a link to a missing file, the result is True with ``broken_links``, and an error is raised without it.
+    """
     if path.is_file():
         return True
     if path.is_symlink() and not path.exists():
@@ -186,7 +191,7 @@ def pair_images_and_labels(
 
     Args:
         images: Folder of images.
-        labels: Folder of label files; None for images without labels, which are paired with None.
+        labels: Folder of label files. If None, every image is paired with None.
         only: Names, without suffix, of the images to pair; other images and label files are left out. None pairs all.
 
     Raises:
@@ -218,17 +223,20 @@ def pair_images_and_labels(
 
 
 def find_tiles(folder: str | Path, subsets: tuple[str, ...]) -> Path:
-    """Return the folder if it has tiles, else its first subfolder among ``subsets`` that has tiles, else the folder.
+    """Return ``folder`` if it is a folder of tiles; otherwise, its first subfolder of tiles among ``subsets``.
 
-    A folder of tiles is recognized by its subfolder :data:`IMAGES`.
+    A folder of tiles is recognized by its subfolder :data:`IMAGES`. If none is found, the result is ``folder``.
 
     Args:
         folder: Folder of tiles that ``rotated-atss split`` has written, or a folder that contains such folders.
         subsets: Names of subfolders, such as :data:`TEST_SUBSETS`.
 
     Example:
-        >>> find_tiles("data/roofs", TRAIN_SUBSETS).name  # nothing is there
-        'roofs'
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "train", "images").mkdir(parents=True)
+        ...     find_tiles(folder, TRAIN_SUBSETS).name
+        'train'
     """
     candidates = [Path(folder), *(Path(folder, name) for name in subsets)]
     return next((candidate for candidate in candidates if (candidate / IMAGES).is_dir()), Path(folder))
@@ -243,10 +251,10 @@ def missing_tiles_error(folder: str | Path, missing: str | Path) -> UserError:
 
     Example:
         >>> str(missing_tiles_error("data", "data/images"))
-        'data/images: no such folder (make tiles with rotated-atss split, or name others: --data DIR)'
+        'data/images: no such folder (make tiles with rotated-atss split, or choose a folder of tiles: --data DIR)'
     """
     subsets = sorted(path.parent for path in Path(folder).glob(f"*/{IMAGES}") if path.is_dir())
-    hint = "make tiles with rotated-atss split, or name others: --data DIR"
+    hint = "make tiles with rotated-atss split, or choose a folder of tiles: --data DIR"
     if subsets:
         hint = f"choose a subset: --data {' or '.join(map(str, subsets[:3]))}"
     return UserError("no such folder", where=missing, hint=hint)

@@ -9,14 +9,14 @@ _GSD = re.compile(rb"^\s*gsd\s*:\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*$", re.MUL
 
 
 def parse_ground_resolution(text: bytes) -> float | None:
-    r"""Parse the ground resolution of an image in the header of its label file.
+    r"""Parse the ground resolution of an image, which the header of its DOTA label file contains.
 
     Args:
         text: The header lines, with or without the lines of objects.
 
     Returns:
-        Meters per pixel; None without a ``gsd`` line, or if its value is below 0.01 or above 100. These limits exclude
-        the values in degrees that occur in some files of DOTA.
+        Meters per pixel, or None if there is no ``gsd`` line or its value is below 0.01 or above 100. These limits
+        exclude values in degrees, which some files of DOTA have.
 
     Example:
         >>> parse_ground_resolution(b"imagesource:GoogleEarth\ngsd:0.25"), parse_ground_resolution(b"gsd:null")

@@ -21,13 +21,14 @@ from rotated_atss.io.files import atomic_write, read_bytes
 TRUNCATED = 2
 """Difficult flag of an object that is cut off at the border of an image or tile."""
 _LINE_FORMAT_HINT = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, in pixels, separated by spaces"
-# Matched with the first three words of a line, because the colon can follow after a space: "acquisition dates : 2018".
+# The start of a header line. It is matched with the first three words of a line, because "acquisition dates :" with a
+# space before the colon has three words.
 _HEADER = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Objects of one label file, in file order, including zero-area quadrilaterals.
+    """Objects of one label file, in the order of the file. Quadrilaterals of zero area are included.
 
     Attributes:
         polygons: (N, 8) float64, corners in pixels.
@@ -52,10 +53,10 @@ def read_labels(path: str | Path, classes: Sequence[str] | None = None, *, skip_
 
     Args:
         path: UTF-8 text file. CRLF, a byte-order mark, blank lines and a missing difficult column are accepted.
-        classes: Accepted class names; None accepts every name. For a name with hyphens, such as ``Small-Car``, the file
-            can also have spaces, ``Small Car``. Names are returned with hyphens, because the text formats separate
-            fields by spaces.
-        skip_unknown: Skip objects of other classes instead of raising.
+        classes: Accepted class names; None accepts every name. In the file, a name with hyphens, such as ``Small-Car``,
+            can also be written with spaces, ``Small Car``. Names are returned with hyphens, because the text formats
+            separate fields by spaces.
+        skip_unknown: If True, objects of other classes are skipped. If False, they raise an error.
 
     Raises:
         UserError: The file is missing, a line is malformed, a coordinate is not finite, or a class is unknown. The
@@ -87,9 +88,9 @@ def parse_labels(
         data: Content of the file.
         path: Path of the file, for error messages.
         classes: Accepted class names, as for :func:`read_labels`.
-        skip_unknown: Skip objects of other classes instead of raising.
-        errors: List to which errors are appended, at most one per line and one about the whole file. Malformed lines
-            are then left out. None raises the first error.
+        skip_unknown: As for :func:`read_labels`.
+        errors: If a list is given, errors are appended to it (at most one per line, and one about the whole file), and
+            malformed lines are left out. If None, the first error is raised.
 
     Raises:
         UserError: As :func:`read_labels`, unless ``errors`` is given.
@@ -99,7 +100,7 @@ def parse_labels(
         >>> len(parse_labels(b"1 2 11 2 11 8 1 8 ship 0\n1 2 3\n", "P0001.txt", errors=errors))
         1
         >>> print(errors[0])
-        P0001.txt:2: a label line has 9 or 10 fields, got 3 (write x1 y1 x2 y2 ...
+        P0001.txt:2: a label line must have 9 or 10 fields, got 3 (write x1 y1 x2 y2 ...
     """
     accepted = None if classes is None else frozenset("-".join(name.split()) for name in classes)
     return _parse_lines(data.removeprefix(b"\xef\xbb\xbf"), path, accepted, classes or (), skip_unknown, errors)
@@ -113,7 +114,7 @@ def write_labels(
     *,
     header: Sequence[str] = (),
 ) -> None:
-    """Write one label file atomically; the arguments are those of :func:`format_labels`.
+    """Write one label file atomically. The arguments after ``path`` are the same as for :func:`format_labels`.
 
     Raises:
         UserError: The file cannot be written.
@@ -171,7 +172,10 @@ def _parse_lines(
     skip_unknown: bool,
     errors: list[UserError] | None,
 ) -> Labels:
-    """Parse the lines of a label file; ``accepted`` contains ``classes`` with hyphens, None accepts all names."""
+    """Parse the lines of a label file.
+
+    ``accepted`` contains the names in ``classes``, with hyphens for spaces. If it is None, all names are accepted.
+    """
     polygons, names, difficult, line_numbers, header = [], [], [], [], []
     name_by_words = {tuple(name.split()): "-".join(name.split()) for name in classes if " " in name}
     for line_number, line in enumerate(data.split(b"\n"), start=1):
@@ -219,15 +223,16 @@ def _append_or_raise(error: UserError, errors: list[UserError] | None) -> None:
 def _join_class_name(
     fields: list[str], accepted: frozenset[str], name_by_words: Mapping[tuple[str, ...], str]
 ) -> list[str]:
-    """Join the fields of a class name with spaces: ``... Small Car 0`` becomes ``... Small-Car 0``.
+    """Join the fields of a class name that contains spaces: ``... Small Car 0`` becomes ``... Small-Car 0``.
 
     Args:
         fields: The fields of a line.
         accepted: Accepted names, with hyphens.
-        name_by_words: Name with hyphens by its words, for the accepted names that the caller gave with spaces. They
-            take precedence over a single word that is itself an accepted name.
+        name_by_words: Maps the words of a name to the name with hyphens, for accepted names that the caller gave with
+            spaces. Such a name is found even if its first word alone is an accepted name, too.
     """
-    for end in (len(fields), len(fields) - 1):  # end of the name without and with a difficult flag
+    # The name ends at the end of the line, or before a difficult flag.
+    for end in (len(fields), len(fields) - 1):
         name = name_by_words.get(tuple(fields[8:end]))
         if name is None and fields[8] not in accepted and "-".join(fields[8:end]) in accepted:
             name = "-".join(fields[8:end])
@@ -241,19 +246,18 @@ def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[li
     where = f"{path}:{line_number}"
     if not 9 <= len(fields) <= 10:
         hint = _spaced_name_hint(fields) or _LINE_FORMAT_HINT
-        raise UserError(
-            f"a label line has 9 or 10 fields, got {len(fields)}{_guess_other_format(fields)}", where=where, hint=hint
-        )
+        what = f"a label line must have 9 or 10 fields, got {len(fields)}{_guess_other_format(fields)}"
+        raise UserError(what, where=where, hint=hint)
     try:
         polygon = list(map(parse_number, fields[:8]))
     except ValueError:
-        polygon = [math.inf]  # fails the next test, so that the malformed field is reported
-    # One fast test per line, which NaN also fails; only if it fails, each field is tested.
+        polygon = [math.inf]  # makes the next test fail, so that parse_finite reports the malformed field
+    # For speed, one test covers all coordinates of a line, NaN included. Each field is tested only if this test fails.
     if not sum(map(abs, polygon)) <= MAX_NUMBER:
         other_format = _guess_other_format(fields)
         if other_format:
             raise UserError(
-                f"the coordinates come first, got {quote(fields[0])}{other_format}",
+                f"the line must start with coordinates, got {quote(fields[0])}{other_format}",
                 where=where,
                 hint=_LINE_FORMAT_HINT,
             )
@@ -284,7 +288,8 @@ def _spaced_name_hint(fields: list[str]) -> str:
 def _guess_other_format(fields: list[str]) -> str:
     """Return a remark on the other label format that a line seems to have, or an empty string."""
     numbers = [is_number(field) for field in fields]
-    if fields[0].isdigit() and all(numbers) and all(0 <= float(field) <= 1 for field in fields[1:]):
+    are_fractions = all(numbers) and all(0 <= float(field) <= 1 for field in fields[1:])
+    if fields[0].isdigit() and are_fractions:
         kind = {9: "YOLO-OBB", 5: "YOLO"}.get(len(fields))
         if kind or len(fields) > 5:
             return f" (this looks like {kind or 'YOLO segmentation'}: class number, then coordinates from 0 to 1)"
@@ -300,9 +305,9 @@ def _guess_other_format(fields: list[str]) -> str:
 
 
 def _reject_normalized(polygons: Sequence[Sequence[float]], path: object) -> None:
-    """Reject a file if all coordinates lie between 0 and 1: they are fractions of the image size, not pixels."""
+    """Reject a file in which all coordinates lie between 0 and 1, because they are fractions of the image size."""
     values = np.array(polygons)
-    # Whole numbers are accepted: they can be the pixels of a tiny object.
+    # If all coordinates are 0 or 1, they are accepted, because they can be pixels of a tiny object.
     if len(polygons) and values.min() >= 0 and values.max() <= 1 and (values != values.round()).any():
-        what = "all coordinates lie between 0 and 1: they must be pixels"
-        raise UserError(what, where=path, hint="multiply them by width and height of the image")
+        what = "coordinates must be pixels, but all lie between 0 and 1"
+        raise UserError(what, where=path, hint="multiply them by the width and the height of the image")

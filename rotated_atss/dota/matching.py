@@ -1,9 +1,9 @@
 """Match the detections of one class to its ground truth, as DOTA_devkit does.
 
 A detection is matched to the ground-truth object of highest IoU in its image if this IoU exceeds the threshold.
-Detections matched to an ignored object are neither true nor false positives. For every other object, the
-highest-scoring of the detections matched to it is a true positive. All other detections are false positives. Equal
-scores are ranked in file order.
+Detections matched to an ignored object are neither true nor false positives. If several detections are matched to one
+of the other objects, only the detection of highest score is a true positive. All remaining detections are false
+positives. Detections of equal score are ranked in the order of the file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class GroundTruth:
 
     Attributes:
         polygons: (G, 8) float64, corners in pixels.
-        image_index: (G,) int64, image of each object, numbered in the order of the images with labels.
+        image_index: (G,) int64, image of each object, an index into the list of images with labels.
         difficult: (G,) bool, whether the difficult flag is 1 or 2.
     """
 
@@ -34,11 +34,11 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class RankedDetections:
-    """Detections of one class by descending score, each with its ground-truth object of highest IoU.
+    """The ground-truth object of highest IoU for each detection of one class, in order of descending score.
 
     Attributes:
-        max_ious: (N,) float64, highest IoU with an object; 0 if no object can exceed the lowest IoU threshold.
-        gt_index: (N,) int64, index of the object of highest IoU, or -1.
+        max_ious: (N,) float64, highest IoU with an object; 0 if no IoU can exceed the lowest IoU threshold.
+        gt_index: (N,) int64, index of the object of highest IoU; -1 if no IoU can exceed the lowest IoU threshold.
     """
 
     max_ious: np.ndarray
@@ -90,7 +90,7 @@ def rank_detections(
 
 
 def find_best_objects(det_index: np.ndarray, gt_index: np.ndarray, ious: np.ndarray, num_dets: int) -> RankedDetections:
-    """Find the object of highest IoU for each detection. Of equal IoUs, the object with the lowest index is chosen.
+    """Find the object of highest IoU for each detection; among equal IoUs, the object with the lowest index.
 
     Args:
         det_index: (P,) int64, index of the detection of each candidate pair. Detections are numbered by descending
@@ -105,9 +105,12 @@ def find_best_objects(det_index: np.ndarray, gt_index: np.ndarray, ious: np.ndar
         [-1, 3]
     """
     order = np.lexsort((gt_index, -ious, det_index))
-    best = order[np.flatnonzero(np.diff(det_index[order], prepend=-1))]  # first, thus best, pair per detection
-    max_ious, best_gt_index = np.zeros(num_dets), np.full(num_dets, -1, dtype=np.int64)
-    max_ious[det_index[best]], best_gt_index[det_index[best]] = ious[best], gt_index[best]
+    # The first pair of each detection in this order is its best pair.
+    best = order[np.flatnonzero(np.diff(det_index[order], prepend=-1))]
+    max_ious = np.zeros(num_dets)
+    max_ious[det_index[best]] = ious[best]
+    best_gt_index = np.full(num_dets, -1, dtype=np.int64)
+    best_gt_index[det_index[best]] = gt_index[best]
     return RankedDetections(max_ious, best_gt_index)
 
 
@@ -118,7 +121,8 @@ def classify_detections(
 
     Args:
         ranked: N detections by descending score.
-        ignored: (G,) bool, ignored ground-truth objects. Detections matched to them are neither.
+        ignored: (G,) bool, ignored ground-truth objects. Detections matched to them are neither true nor false
+            positives.
         iou_threshold: A match needs an IoU above this value.
 
     Returns:
@@ -134,7 +138,8 @@ def classify_detections(
     is_ignored = np.zeros(len(matched), dtype=bool)
     is_ignored[matched] = ignored[ranked.gt_index[matched]]
     eligible = np.flatnonzero(matched & ~is_ignored)
-    _, first = np.unique(ranked.gt_index[eligible], return_index=True)  # first, thus highest-scoring, per object
+    # Detections are ranked by score, so the first detection of each object has the highest score.
+    _, first = np.unique(ranked.gt_index[eligible], return_index=True)
     true_positives = np.zeros(len(matched), dtype=bool)
     true_positives[eligible[first]] = True
     return true_positives, ~true_positives & ~is_ignored
@@ -143,7 +148,7 @@ def classify_detections(
 def overlapping_pairs(
     polygons: np.ndarray, image_index: np.ndarray, ground_truth: GroundTruth, min_iou: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the pairs of a polygon and an object of the same image whose IoU can exceed a threshold.
+    """Find the pairs of a polygon and an object, both in the same image, with an IoU that can exceed a threshold.
 
     Args:
         polygons: (N, 8), corners in pixels.
@@ -165,7 +170,7 @@ def overlapping_pairs(
     row_chunks, gt_chunks, iou_chunks = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
     for rows, gt_index in iter_overlapping_pairs_between(hbbs, image_index, gt_hbbs, ground_truth.image_index):
         bounds = iou_upper_bounds(hbbs[rows], areas[rows], gt_hbbs[gt_index], gt_areas[gt_index])
-        possible = bounds > min_iou * (1 - 1e-9)  # tolerance for rounding errors of the bounds
+        possible = bounds > min_iou * (1 - 1e-9)  # the factor allows for rounding errors of the bounds
         rows, gt_index = rows[possible], gt_index[possible]
         row_chunks.append(rows)
         gt_chunks.append(gt_index)

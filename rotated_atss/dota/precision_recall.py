@@ -37,7 +37,7 @@ class ScoreCounts:
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """Recall at each threshold; 0 without objects."""
+        """Recall at each threshold; 0 if there are no objects."""
         return self.true_positives / max(self.num_gt, 1)
 
 
@@ -49,7 +49,7 @@ def count_by_score(
     iou_threshold: float = 0.5,
     num_thresholds: int = NUM_THRESHOLDS,
 ) -> dict[str, ScoreCounts]:
-    """Count the true and false positives of each class at the score thresholds 0, 1 / (T - 1), ..., 1.
+    """Count the true and false positives of each class at T equally spaced score thresholds from 0 to 1.
 
     Args:
         detections_by_class: Detections on full images.
@@ -63,7 +63,7 @@ def count_by_score(
 
     Example:
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
-        >>> labels = {"P1": Labels(square, ("ship",), np.zeros(1, int), np.array([1]))}
+        >>> labels = {"P1": Labels(square, ("ship",), difficult=np.array([0]), line_numbers=np.array([1]))}
         >>> ships = Detections.from_ids(["P1", "P1"], np.array([0.9, 0.4]), np.vstack([square, square + 50]))
         >>> counts = count_by_score({"ship": ships}, labels, ignore_difficult=True, num_thresholds=3)["ship"]
         >>> counts.precision.tolist(), counts.recall.tolist()
@@ -73,7 +73,8 @@ def count_by_score(
     index_by_image = {image: index for index, image in enumerate(labels_by_image)}
     counts = {}
     for name, objects in collect_ground_truth(labels_by_image, list(detections_by_class)).items():
-        detections, ignored = detections_by_class[name], objects.difficult & ignore_difficult
+        detections = detections_by_class[name]
+        ignored = objects.difficult if ignore_difficult else np.zeros_like(objects.difficult)
         num_gt = int((~ignored).sum())
         if not num_gt:
             continue
@@ -82,7 +83,8 @@ def count_by_score(
         labeled_index = np.array([index_by_image.get(image, -1) for image in detections.images], np.int64)
         image_index = labeled_index[detections.image_index] if len(detections) else np.empty(0, np.int64)
         ranked = rank_detections(detections, image_index, objects, iou_threshold)
-        # number of detections whose score reaches each threshold; negated, because searchsorted needs ascending values
+        # num_selected is the number of detections whose score reaches each threshold. The detections are ranked by
+        # descending score, but searchsorted needs ascending values, so scores and thresholds are negated.
         negative_scores = np.sort(-detections.scores[image_index >= 0], kind="stable")
         num_selected = np.searchsorted(negative_scores, -thresholds, side="right")
         true_positives, false_positives = classify_detections(ranked, ignored, iou_threshold)
@@ -92,6 +94,6 @@ def count_by_score(
     return counts
 
 
-def _count_first(flags: NDArray[np.bool_], nums: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count the True values among the first n of ``flags`` (N,), for each n in ``nums`` (T,)."""
-    return np.concatenate([[0], np.cumsum(flags)])[nums]
+def _count_first(flags: NDArray[np.bool_], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count the True values among the first n of ``flags`` (N,), for each n in ``lengths`` (T,)."""
+    return np.concatenate([[0], np.cumsum(flags)])[lengths]

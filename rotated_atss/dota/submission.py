@@ -15,14 +15,15 @@ from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write
 
-_TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal detections give equal bytes
-_UNIX = 3  # code of the operating system that creates a zip; fixed for the same reason
+# Time and operating system are fixed values in every zip, so that equal detections give identical files.
+_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3  # the zip format's code for the operating system
 
 
 def write_submission(path: str | Path, detections_by_class: Mapping[str, Detections], classes: Sequence[str]) -> None:
-    """Write a submission zip with one Task1 file per class and scores at full precision.
+    """Write a submission zip with one Task1 file per class. Scores are written at full precision.
 
-    Equal detections give equal bytes.
+    Equal detections give identical zip files.
 
     Args:
         path: Zip file to write.
@@ -30,7 +31,7 @@ def write_submission(path: str | Path, detections_by_class: Mapping[str, Detecti
         classes: All classes of the DOTA version; the zip gets one file for each.
 
     Raises:
-        UserError: A detection has a class that is not in ``classes`` or lies on a tile, or the file cannot be written.
+        UserError: A class of the detections is not in ``classes``, an image is a tile, or the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -45,7 +46,7 @@ def write_submission(path: str | Path, detections_by_class: Mapping[str, Detecti
             raise UserError(message, hint=unknown_class_hint(name, classes))
         tile = next(filter(is_tile_name, detections.images), None)
         if tile is not None:
-            raise UserError(f"'{tile}' is a tile, not a full image", hint="merge first: rotated-atss merge")
+            raise UserError(f"'{tile}' is a tile, not a full image", hint="merge the tiles first: rotated-atss merge")
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in classes:

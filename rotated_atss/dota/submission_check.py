@@ -20,7 +20,7 @@ from rotated_atss.io.files import read_bytes
 # above one half, so that a run on half of the images is noticed.
 _INCOMPLETE_FRACTION = 0.55
 MAX_CONTENT_BYTES = 4 << 30  # limits the memory that a damaged or malicious zip can take
-_MIN_SCORES = 100  # the number of decimals is checked only with at least this many scores
+_MIN_SCORES_FOR_PRECISION_CHECK = 100  # with fewer scores, few decimals may be a coincidence
 
 
 @dataclass(frozen=True)
@@ -72,28 +72,31 @@ def check_submission(
             by_file[name] = parse_detections(files[name], name)
         except UserError as error:
             findings.append(Finding("error", str(error.where), error.what))
-    # a file that is missing or not readable can have detections
-    if len(by_file) == len(set(classes)) and not any(map(len, by_file.values())):
+    # If a file is missing or not readable, it is unknown whether there are detections.
+    all_files_are_read = len(by_file) == len(set(classes))
+    if all_files_are_read and not any(map(len, by_file.values())):
         message = "the files contain no detection. Check that the checkpoint is trained."
         findings.append(Finding("error", "detections", message))
     tile_findings = list(_check_tiles(by_file))
     findings += tile_findings
     for check in (_check_scores, _check_units, _check_precision):
         findings += check(by_file)
-    if images is not None and not tile_findings:  # tile names would all be unknown image ids
+    # Image ids are not checked if some are tile names, because _check_images would report these a second time.
+    if images is not None and not tile_findings:
         image_ids = [path.stem for path in list_images(images)] if isinstance(images, (str, Path)) else list(images)
         findings += _check_images(by_file, image_ids)
     return sorted(findings, key=lambda finding: finding.level)  # "error" sorts before "warning"
 
 
 def _read_files(path: Path, classes: Sequence[str]) -> tuple[dict[str, bytes], list[Finding]]:
-    """Read the files of a zip or folder, by their names within it, and report names that occur twice.
+    """Return the contents of the files in a zip or folder, by name, and findings about names that occur twice.
 
     In a zip, only the Task1 files of ``classes`` are read; all other files map to ``b""``.
 
     Raises:
-        UserError: The zip cannot be read, or the sizes stated in it add up to more than :data:`MAX_CONTENT_BYTES`. This
-            is checked before any entry is expanded, and ``zipfile`` expands no entry beyond its stated size.
+        UserError: The zip cannot be read, or the file sizes that it states add up to more than
+            :data:`MAX_CONTENT_BYTES`. It is enough to check the stated sizes, because ``zipfile`` never expands a file
+            beyond its stated size.
     """
     if path.is_dir():
         files = (file for file in sorted(path.rglob("*")) if file.is_file())
@@ -120,7 +123,7 @@ def _read_files(path: Path, classes: Sequence[str]) -> tuple[dict[str, bytes], l
 
 
 def _class_of(name: str) -> str | None:
-    """Return the class in the name of a Task1 file; None for other files."""
+    """Return the class name that the name of a Task1 file contains, or None for other files."""
     match = re.fullmatch(rf"{TASK1_PREFIX}(.+)\.txt", name)
     return match[1] if match else None
 
@@ -140,13 +143,16 @@ def _check_names(files: Mapping[str, bytes], classes: Sequence[str]) -> Iterator
 
 def _check_tiles(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
     """Report tile names in one finding for all files, because a missing merge affects every class."""
-    first_tiles = {name: next(filter(is_tile_name, detections.images), None) for name, detections in by_file.items()}
-    tiles = {name: tile for name, tile in first_tiles.items() if tile is not None}
-    if not tiles:
+    first_tiles: dict[str, str] = {}  # first tile name in each file that has one
+    for name, detections in by_file.items():
+        tile = next(filter(is_tile_name, detections.images), None)
+        if tile is not None:
+            first_tiles[name] = tile
+    if not first_tiles:
         return
-    first_file, *other_files = tiles
+    first_file, *other_files = first_tiles
     others = f" (also in {count_of(len(other_files), 'more file')})" if other_files else ""
-    message = f"image ids are tile names, such as {tiles[first_file]}{others}. Merge into full images first."
+    message = f"image ids are tile names, such as {first_tiles[first_file]}{others}. Merge into full images first."
     yield Finding("error", first_file, message)
 
 
@@ -160,7 +166,7 @@ def _check_units(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
     """Report coordinates that are fractions of the image size instead of pixels."""
     polygons = np.concatenate([detections.polygons for detections in by_file.values()] or [np.empty((0, 8))])
     if len(polygons) and (polygons >= 0).all() and (polygons <= 1).all():
-        yield Finding("error", "coordinates", "all lie between 0 and 1: they must be pixels of the full image")
+        yield Finding("error", "coordinates", "must be pixels of the full image, but all lie between 0 and 1")
 
 
 def _check_precision(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
@@ -170,16 +176,18 @@ def _check_precision(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
         for detections in by_file.values()
         if detections.score_texts is not None and len(detections)
     ]
-    if not score_texts or sum(map(len, score_texts)) < _MIN_SCORES:
+    if not score_texts or sum(map(len, score_texts)) < _MIN_SCORES_FOR_PRECISION_CHECK:
         return
-    decimals = max(len(score.partition(b".")[2]) for scores in score_texts for score in np.unique(scores).tolist())
-    if decimals <= 2:
+    distinct_scores = [score for scores in score_texts for score in np.unique(scores).tolist()]
+    max_decimals = max(len(score.partition(b".")[2]) for score in distinct_scores)
+    if max_decimals <= 2:
         message = "only two decimals: equal scores are ranked arbitrarily, which lowers average precision"
         yield Finding("warning", "scores", message)
 
 
 def _check_images(by_file: Mapping[str, Detections], image_ids: Sequence[str]) -> Iterator[Finding]:
-    known_ids, detected_ids = set(image_ids), set[str]()
+    known_ids = set(image_ids)
+    detected_ids: set[str] = set()
     for name, detections in by_file.items():
         detected_ids.update(detections.images)
         unknown = [image_id for image_id in detections.images if image_id not in known_ids]
@@ -187,7 +195,9 @@ def _check_images(by_file: Mapping[str, Detections], image_ids: Sequence[str]) -
             message = f"{count_of(len(unknown), 'unknown image id')} (first: {quote(unknown[0])})"
             yield Finding("error", name, message)
     undetected = [image_id for image_id in image_ids if image_id not in detected_ids]
-    if not undetected or not detected_ids:  # check_submission reports that there is no detection at all
+    if not undetected:
+        return
+    if not detected_ids:  # check_submission has reported that there are no detections
         return
     if len(undetected) == len(image_ids):
         none_detected = f"none of the {len(image_ids)} images has a detection"

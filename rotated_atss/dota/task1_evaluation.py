@@ -1,4 +1,4 @@
-"""Average precision of detections on full images by the rules of DOTA_devkit (PASCAL VOC) or of COCO."""
+"""Compute average precision of detections on full images, by the rules of DOTA_devkit (PASCAL VOC) or COCO."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -47,18 +47,19 @@ def evaluate_detections(
     """Compute average precision per class over all labeled images.
 
     Args:
-        detections_by_class: Detections on full images; a class without an entry has none.
+        detections_by_class: Detections on full images. A class without an entry has no detections.
         labels_by_image: Labels by image id. An image without objects has empty labels.
         metric: ``voc07`` (11 recall levels), ``area`` (area under the precision envelope) or ``coco``
             (:mod:`rotated_atss.dota.coco_evaluation`). None selects the metric of ``dataset``.
-        dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`. Selects the evaluation
-            rule.
-        difficult: ``ignore`` or ``count`` objects whose difficult flag is 1 or 2. None follows the rule of ``dataset``.
-        iou_thresholds: IoU thresholds at which AP is computed. AP50 is NaN without 0.5, and AP75 without 0.75; AP50_95
-            is the mean over all thresholds.
+        dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose evaluation rule is
+            used.
+        difficult: What to do with objects whose difficult flag is 1 or 2: ``ignore`` or ``count``. None follows the
+            rule of ``dataset``.
+        iou_thresholds: IoU thresholds at which AP is computed. If 0.5 is not one of them, AP50 is NaN; if 0.75 is not
+            one of them, AP75 is NaN. AP50_95 is the mean over all thresholds.
         classes: Classes to evaluate. None selects all classes of ``detections_by_class`` and of the labels, so that the
             AP of a class without detections is 0.
-        ignore_unlabeled: Drop detections on images without labels instead of raising.
+        ignore_unlabeled: If True, detections on images without labels are dropped. If False, they raise an error.
         workers: Number of threads. The result does not depend on it.
         on_done: Called with the name of each class that has been evaluated.
 
@@ -79,7 +80,7 @@ def evaluate_detections(
         classes = tuple(dict.fromkeys([*detections_by_class, *labeled_classes]))
     classes = tuple(classes)
     rule = get_rule(dataset)
-    # the rule of a dataset with another metric has no size ranges, which metric="coco" needs
+    # metric="coco" needs size ranges, but the rules of datasets with other metrics have none.
     rule = replace(rule, metric=metric or rule.metric, sizes=rule.sizes or COCO_SIZES)
     metric = rule.metric
     difficult = rule.difficult if difficult is None else difficult
@@ -89,21 +90,22 @@ def evaluate_detections(
         raise UserError("no labels to evaluate on", hint="give the label files of the test images")
     ground_truths = collect_ground_truth(labels_by_image, classes)
     _warn_about_zero_areas(ground_truths)
+    ignore_difficult = difficult == "ignore"
     index_by_image = {image: index for index, image in enumerate(labels_by_image)}
     detections = {name: detections_by_class.get(name, EMPTY_DETECTIONS) for name in classes}
     image_indices = {name: _index_images(detections[name], index_by_image, name, ignore_unlabeled) for name in classes}
 
-    size_aps_by_class: dict[str, dict[str, float]] = {}  # AP by class and size range, filled by evaluate() for "coco"
+    size_aps_by_class: dict[str, dict[str, float]] = {}  # AP by class and size range; evaluate() fills it for "coco"
 
     def evaluate(name: str) -> ClassResult:
         if metric == "coco":
             result, size_aps_by_class[name] = evaluate_class_by_size(
                 detections[name], image_indices[name], ground_truths[name], rule, iou_thresholds,
-                ignore_difficult=difficult == "ignore",
+                ignore_difficult=ignore_difficult,
             )  # fmt: skip
             return result
         ranked = rank_detections(detections[name], image_indices[name], ground_truths[name], min(iou_thresholds))
-        return _evaluate_class(ranked, ground_truths[name], iou_thresholds, metric, difficult == "ignore")
+        return _evaluate_class(ranked, ground_truths[name], iou_thresholds, metric, ignore_difficult)
 
     # The largest class comes first, so that no thread starts a large class when the other threads have finished.
     largest_first = sorted(classes, key=lambda name: -len(detections[name]))
@@ -128,7 +130,7 @@ def _evaluate_class(
     ignore_difficult: bool,
 ) -> ClassResult:
     """Evaluate one class at each IoU threshold by the metric ``voc07`` or ``area``."""
-    ignored = ground_truth.difficult & ignore_difficult
+    ignored = ground_truth.difficult if ignore_difficult else np.zeros_like(ground_truth.difficult)
     num_gt = int((~ignored).sum())
     ap_by_iou, recall_by_iou = {}, {}
     for threshold in iou_thresholds:
@@ -148,22 +150,23 @@ def _evaluate_class(
 def _index_images(
     detections: Detections, index_by_image: Mapping[str, int], class_name: str, ignore_unlabeled: bool
 ) -> np.ndarray:
-    """Return the (N,) image index of each detection, -1 for an image without labels.
+    """Return the image index (N,) of each detection. The index of an image without labels is -1.
 
     Raises:
-        UserError: A detection lies on an image without labels, and ``ignore_unlabeled`` is off or the detections seem
-            not to be merged.
+        UserError: A detection lies on an image without labels. If ``ignore_unlabeled`` is True, this is an error only
+            if all detections lie on such images and seem not to be merged.
     """
-    # for each image of the detections, its index among the images with labels
+    # For each image of the detections, its index among the images with labels, or -1 if it has no labels.
     labeled_index = np.array([index_by_image.get(image, -1) for image in detections.images], dtype=np.int64)
     image_index = labeled_index[detections.image_index] if len(detections) else np.empty(0, dtype=np.int64)
     unlabeled = np.flatnonzero(image_index < 0)
     if not len(unlabeled):
         return image_index
     first_image = detections.images[detections.image_index[unlabeled[0]]]
-    # Without any detection on a labeled image, a tile name means that the detections were not merged. Dropping all of
-    # them would give an AP of 0 without an explanation.
-    if not ignore_unlabeled or (len(unlabeled) == len(detections) and is_tile_name(first_image)):
+    # If no detection lies on an image with labels and the first image has the name of a tile, the detections were not
+    # merged. If all of them were dropped, the AP would be 0 without an explanation.
+    seem_unmerged = len(unlabeled) == len(detections) and is_tile_name(first_image)
+    if not ignore_unlabeled or seem_unmerged:
         num_images = len(np.unique(detections.image_index[unlabeled]))
         what = f"{count_of(len(unlabeled), 'detection')} on {count_of(num_images, 'image')} without labels"
         raise UserError(
@@ -189,4 +192,5 @@ def _check_choice(kind: str, value: str, choices: Sequence[str]) -> None:
 def _warn_about_zero_areas(ground_truths: Mapping[str, GroundTruth]) -> None:
     count = sum(int((polygon_areas(objects.polygons) == 0).sum()) for objects in ground_truths.values())
     if count:
-        logger.warning("%d labeled objects have no area: they count, as on DOTA's server, but never match", count)
+        consequence = "They are counted, as on DOTA's server, but no detection matches them."
+        logger.warning("%d labeled objects have no area. %s", count, consequence)

@@ -8,21 +8,23 @@ from dataclasses import dataclass
 from rotated_atss.errors import UserError, quote
 
 MIN_WINDOW_SIZE = 32
-"""Smallest window side in pixels; in a tile name, smaller numbers are resize rates."""
+"""Smallest window side in pixels. Therefore, a smaller number in a tile name must be a resize rate."""
 
 # Numbers of at most nine digits fit in int32.
-_NAME = re.compile(r"(?P<image>.+)__(?P<scale>\d{1,9}(?:\.\d{1,9})?)__(?P<x>-?\d{1,9})___(?P<y>-?\d{1,9})", re.ASCII)
+_NAME = re.compile(
+    r"(?P<image>.+)__(?P<size_or_rate>\d{1,9}(?:\.\d{1,9})?)__(?P<x>-?\d{1,9})___(?P<y>-?\d{1,9})", re.ASCII
+)
 
 
 @dataclass(frozen=True)
 class TileName:
     """Source image, resize rate and offset of a tile.
 
-    A point of the tile lies at ``(point + (x, y)) / rate`` on the source image.
+    A ``point`` in pixels of the tile lies at ``(point + (x, y)) / rate`` in the source image.
 
     Attributes:
         image_id: Name of the source image without suffix.
-        rate: Factor by which the source image was resized before cutting.
+        rate: Factor by which the source image was resized before it was split.
         x: Left edge of the tile on the resized image, in pixels.
         y: Top edge of the tile on the resized image, in pixels.
     """
@@ -49,7 +51,7 @@ def parse_tile_name(name: str) -> TileName:
         0.5
     """
     match = _NAME.fullmatch(name)
-    size_or_rate = match["scale"] if match else "0"  # a rate of 0 raises the error below
+    size_or_rate = match["size_or_rate"] if match else "0"  # a name that does not match is rejected below
     is_window_size = size_or_rate.isdigit() and int(size_or_rate) >= MIN_WINDOW_SIZE
     rate = 1.0 if is_window_size else float(size_or_rate)
     if match is None or rate <= 0:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyproj
 
 LON_LAT = "OGC:CRS84"
-"""WGS 84 with longitude first, degrees: the CRS of GeoJSON."""
+"""The CRS of GeoJSON: WGS 84 in degrees, with the longitude first."""
 
 
 @lru_cache(maxsize=64)
@@ -48,7 +48,7 @@ def crs_name(crs: str) -> str:
         'EPSG:32650'
     """
     parsed = parse_crs(crs)
-    authority_and_code = parsed.to_authority(min_confidence=100)  # percent: only if the definitions are equal
+    authority_and_code = parsed.to_authority(min_confidence=100)  # 100 percent requires equal definitions
     return ":".join(authority_and_code) if authority_and_code else parsed.name
 
 
@@ -56,7 +56,7 @@ def crs_name(crs: str) -> str:
 def is_on_earth(crs: str | None) -> bool:
     """Return whether coordinates of a CRS can be converted to longitude and latitude.
 
-    They cannot if there is no CRS (None), or if it is local to a site or an image.
+    Coordinates cannot be converted if there is no CRS (None), or if the CRS is local to a site or an image.
 
     Example:
         >>> is_on_earth("EPSG:32650"), is_on_earth(None), is_on_earth('LOCAL_CS["site",UNIT["metre",1]]')
@@ -82,7 +82,7 @@ def transform_points(points: ArrayLike, source: str, target: str) -> NDArray[np.
         target: CRS of the result.
 
     Returns:
-        (..., 2) x and y in the target CRS; infinite for points for which the transformation is not defined.
+        (..., 2) x and y in the target CRS. They are infinite where the transformation is not defined.
 
     Raises:
         UserError: A CRS is not known, or pyproj is not installed.

@@ -1,7 +1,7 @@
 """Convert detections to map features: polygons in map coordinates with attribute columns.
 
-A georeference gives the map position of the pixels of an image, in a coordinate reference system (CRS). Files for a GIS
-are written from tables, one per CRS (:func:`build_tables`).
+A georeference maps the pixels of an image to coordinates in a coordinate reference system (CRS). :func:`build_tables`
+creates one table of features per CRS. The tables are then written to files for a GIS.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from rotated_atss.geo.ground import measure_quadrilaterals
 from rotated_atss.io.georeference import Georeference
 
 PIXELS, MAP, KNOWN_CRS = "pixels", "map", "crs"
-"""Kinds of coordinates of a table.
+"""Kinds of coordinates that a table can have.
 
 ``PIXELS``: pixels of the image. ``MAP``: a map whose CRS is unknown or local, so that its place on Earth is not known.
 ``KNOWN_CRS``: a CRS whose coordinates can be converted to longitude and latitude.
 """
 
-VALUE_DECIMALS = 4  # of lengths in meters and of headings in degrees
+VALUE_DECIMALS = 4  # for lengths in meters and headings in degrees
 LON_LAT_DECIMALS = 13
 """Decimals of longitude and latitude in degrees: 1e-13 degrees are 1e-8 m, a millionth of a 1 cm pixel."""
 
-_CHUNK_ROWS = 50_000  # features that are converted at once, to limit the memory
-# Largest accepted longitude, 180 + 360: on maps across the antimeridian, longitudes can continue above 180 instead of
-# restarting at -180.
+_CHUNK_ROWS = 50_000  # number of features that are converted at a time; limits the memory
+# Largest accepted longitude. It is 180 + 360, because on a map across the antimeridian, longitudes can continue above
+# 180 instead of restarting at -180.
 _MAX_LON = 540
 
 
@@ -41,10 +41,10 @@ class Features:
 
     Attributes:
         images: Image ids, including images without detections.
-        georeferences: Georeference per image; None if it is unknown.
+        georeferences: Georeference per image, or None for an image without one.
         classes: Class names.
-        image_index: (N,) int64, index into ``images`` per detection, ascending.
-        class_index: (N,) int64, index into ``classes``.
+        image_index: (N,) int64, index into ``images`` per detection. The detections are sorted by this index.
+        class_index: (N,) int64, index into ``classes`` per detection.
         scores: (N,) float64, descending within an image.
         polygons: (N, 4, 2) float64, corners in pixels.
     """
@@ -68,8 +68,8 @@ class Features:
 
         Args:
             detections: Detections by class name.
-            georeferences: Georeference by image id, for all images in the order of the output. Images that are not
-                listed here but have detections follow, without a georeference.
+            georeferences: Georeference by image id, in the order of the output. If an image has detections but no entry
+                here, it comes after all others, without a georeference.
 
         Example:
             >>> ships = Detections.from_ids(["P1"], np.array([0.5]), np.array([[1, 2, 11, 2, 11, 8, 1, 8]]))
@@ -83,9 +83,9 @@ class Features:
         index_of_image = {name: index for index, name in enumerate(images)}
         image_indices, class_indices = [], []
         for class_index, class_detections in enumerate(per_class):
-            # class_detections.image_index refers to class_detections.images; convert it to indices of ``images``
-            new_indices = np.array([index_of_image[name] for name in class_detections.images], int)
-            image_indices.append(new_indices[class_detections.image_index])
+            # Indices into class_detections.images are converted to indices into ``images``.
+            output_indices = np.array([index_of_image[name] for name in class_detections.images], int)
+            image_indices.append(output_indices[class_detections.image_index])
             class_indices.append(np.full(len(class_detections), class_index))
         return cls.from_columns(
             images,
@@ -130,15 +130,15 @@ class FeatureTable:
     """Features with coordinates in a single CRS.
 
     Attributes:
-        name: Name of the CRS in the names of layers and files, such as ``epsg_32650``; unique among the tables of a
-            result.
+        name: Name of the CRS, such as ``epsg_32650``, for the names of layers and files. No other table of a result has
+            the same name.
         coordinates: :data:`PIXELS`, :data:`MAP` or :data:`KNOWN_CRS`.
-        crs: CRS of the coordinates; None for pixels or if it is unknown.
+        crs: CRS of the coordinates; None if they are pixels or their CRS is unknown.
         columns: (N,) values by name: class, score, image, center_x, center_y, length_m, width_m, heading_deg. Unknown
             lengths, widths and headings are NaN.
-        rings: (N, 5, 2) corners in coordinates of the CRS; the last point repeats the first. Rings have a
-            positive signed area (counterclockwise if y points up), as map formats require; so do rings in pixels, where
-            y points down.
+        rings: (N, 5, 2) corners in coordinates of the CRS; the last point repeats the first. All rings have a positive
+            signed area, as map formats require. They are therefore counterclockwise if y points up, but clockwise in
+            pixels, where y points down.
     """
 
     name: str
@@ -159,7 +159,7 @@ class FeatureTable:
 
     @property
     def is_finite(self) -> NDArray[np.bool_]:
-        """(N,) whether all coordinates of each ring are finite; coordinates outside the area of the CRS are not."""
+        """(N,) whether all coordinates of a ring are finite. Coordinates outside the area of the CRS are infinite."""
         return np.asarray(np.isfinite(self.rings).all(axis=(1, 2)))
 
     @property
@@ -178,7 +178,7 @@ def build_tables(features: Features, *, lon_lat: bool = False) -> list[FeatureTa
         lon_lat: Convert the coordinates of every known CRS to WGS 84 longitude and latitude.
 
     Returns:
-        Tables in the order in which their CRSs first occur among the images; without images, one empty table of
+        Tables in the order in which the images first use their CRSs. Without images, the result is one empty table in
         pixels. A polygon across the antimeridian has longitudes above 180.
 
     Raises:
@@ -203,11 +203,12 @@ def build_tables(features: Features, *, lon_lat: bool = False) -> list[FeatureTa
 
 
 def _name_tables(groups: Sequence[tuple[str, str | None]]) -> list[str]:
-    """Return a unique lowercase name for each group of images, given as (kind of coordinates, CRS)."""
+    """Return a unique lowercase name for each group of images. A group is a pair of kind of coordinates and CRS."""
     names: list[str] = []
     for coordinates, crs in groups:
         text = coordinates if crs is None else crs_name(crs)
-        base = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or MAP  # a CRS name can have no letter from a to z
+        base = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+        base = base or MAP  # the name of a CRS may have no Latin letters or digits
         name, number = base, 1
         while name in names:
             number += 1
@@ -224,7 +225,7 @@ def lon_lat_rings(polygons: NDArray[np.float64], georeference: Georeference) -> 
         georeference: Georeference of the image, in a CRS that can be converted to longitude and latitude.
 
     Returns:
-        (N, 5, 2) degrees, as the rings of :class:`FeatureTable`.
+        (N, 5, 2) closed rings in degrees, with the same direction as in :class:`FeatureTable`.
 
     Example:
         >>> utm = Georeference((0.5, 0, 500000, 0, -0.5, 0), "EPSG:32650")
@@ -239,24 +240,28 @@ def _choose_coordinates(georeference: Georeference | None, lon_lat: bool) -> tup
     if georeference is None:
         return PIXELS, None
     if georeference.crs is None or not is_on_earth(georeference.crs):
-        # with lon_lat, all images on maps of unknown or local CRS share a table
-        return MAP, None if lon_lat else georeference.crs
+        # With lon_lat, all images with an unknown or local CRS share a table.
+        map_crs = None if lon_lat else georeference.crs
+        return MAP, map_crs
     if lon_lat:
         return KNOWN_CRS, LON_LAT
-    name = crs_name(georeference.crs)  # AUTHORITY:CODE if there is one, so that images with equal CRSs share a table
-    return KNOWN_CRS, name if ":" in name else georeference.crs
+    # AUTHORITY:CODE is preferred, because images then share a table even if their CRS strings are different WKT.
+    name = crs_name(georeference.crs)
+    has_authority = ":" in name
+    return KNOWN_CRS, name if has_authority else georeference.crs
 
 
 def _build_table(
     features: Features, image_indices: list[int], coordinates: str, crs: str | None, name: str
 ) -> FeatureTable:
     """Build the table of the features on the images ``image_indices``."""
-    # the features of an image are the rows from start to stop, because image_index is sorted
+    # Features are sorted by image_index, so the features of an image are the rows from start to stop.
     starts, stops = (np.searchsorted(features.image_index, image_indices, side) for side in ("left", "right"))
     rows = _concatenate([np.arange(start, stop) for start, stop in zip(starts, stops)], np.int64)
     corners, centers, measures = [], [], []
     for image_index, start, stop in zip(image_indices, starts, stops):
-        polygons, georeference = features.polygons[start:stop], features.georeferences[image_index]
+        polygons = features.polygons[start:stop]
+        georeference = features.georeferences[image_index]
         corners_and_center = np.concatenate([polygons, polygons.mean(1, keepdims=True)], axis=1)  # (n, 5, 2)
         points = _to_table_coordinates(corners_and_center, georeference, crs)
         corners.append(points[:, :4])
@@ -264,16 +269,18 @@ def _build_table(
         measures.append(np.stack(measure_quadrilaterals(polygons, georeference), axis=1))
     length, width, heading = _concatenate(measures, np.float64).reshape(-1, 3).round(VALUE_DECIMALS).T
     center_x, center_y = _concatenate(centers, np.float64).reshape(-1, 2).T
+    if crs == LON_LAT:
+        # The corners of a polygon across the antimeridian have longitudes above 180, but a center needs no such values.
+        center_x = np.where(center_x > 180, center_x - 360, center_x)
     columns = {
         "class": np.array(features.classes, object)[features.class_index[rows]],
         "score": features.scores[rows],
         "image": np.array(features.images, object)[features.image_index[rows]],
-        # wrapped to at most 180: only the corners of a polygon must be continuous across the antimeridian
-        "center_x": np.where(center_x > 180, center_x - 360, center_x) if crs == LON_LAT else center_x,
+        "center_x": center_x,
         "center_y": center_y,
         "length_m": length,
         "width_m": width,
-        "heading_deg": heading % 180,  # rounding can give 180
+        "heading_deg": heading % 180,  # a rounded heading can be 180
     }
     return FeatureTable(
         name, coordinates, crs, columns, _close_rings(_concatenate(corners, np.float64).reshape(-1, 4, 2))
@@ -290,22 +297,22 @@ def _to_table_coordinates(
     if crs != LON_LAT or georeference.crs is None or not is_on_earth(georeference.crs):
         return points  # the table has the CRS of the image
     degrees = transform_points(points, georeference.crs, LON_LAT)
-    lon, lat = degrees[..., 0], degrees[..., 1]  # views, through which degrees is changed below
-    with np.errstate(invalid="ignore"):  # infinite outside the area of the CRS
-        # shift longitudes by 360 degrees, so that each polygon is continuous and lies above -180 degrees
+    lon, lat = degrees[..., 0], degrees[..., 1]  # these are views: the changes of lon below also change degrees
+    with np.errstate(invalid="ignore"):  # coordinates outside the area of the CRS are infinite
+        # Longitudes are shifted by 360 degrees, so that each polygon is continuous and lies above -180 degrees.
         lon += np.where(lon.min(axis=1, keepdims=True) < -180, 360, 0)
         is_across_antimeridian = np.ptp(lon, axis=1, keepdims=True) > 180
         lon += np.where(is_across_antimeridian & (lon < 0), 360, 0)
-        # checked here, because PROJ does not check coordinates that are already in degrees
+        # This check is necessary, because PROJ does not check coordinates that are already in degrees.
         outside = (lon < -180) | (lon > _MAX_LON) | (np.abs(lat) > 90)
     degrees[outside.any(axis=1)] = np.inf
     return degrees.round(LON_LAT_DECIMALS)
 
 
 def _close_rings(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Close polygons (N, 4, 2) to rings (N, 5, 2), counterclockwise for y up, with the same first corner."""
-    with np.errstate(invalid="ignore"):  # infinite outside the area of the CRS
-        # the cross product of the diagonals is twice the signed area
+    """Close polygons (N, 4, 2) to rings (N, 5, 2) of positive signed area, without changing the first corner."""
+    with np.errstate(invalid="ignore"):  # coordinates outside the area of the CRS are infinite
+        # The cross product of the diagonals is twice the signed area.
         diagonal, other_diagonal = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
         is_clockwise = diagonal[:, 0] * other_diagonal[:, 1] - diagonal[:, 1] * other_diagonal[:, 0] < 0
     corners = np.where(is_clockwise[:, None, None], corners[:, [0, 3, 2, 1]], corners)

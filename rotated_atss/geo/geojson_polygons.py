@@ -1,4 +1,7 @@
-"""Read polygons from GeoJSON without GDAL, because GDAL downloads the CRS if the file gives it as a URL."""
+"""Read polygons from GeoJSON without GDAL.
+
+GDAL is not used here, because it downloads the CRS definition if the file contains a URL instead of the CRS.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.geo.crs import parse_crs
 from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, NOT_POLYGONS, Note, PolygonLayer
 
-_DEFAULT_CRS = "EPSG:4326"  # RFC 7946, section 4; in GeoJSON, longitude comes first
+_DEFAULT_CRS = "EPSG:4326"  # as RFC 7946, section 4, requires; the longitude comes first in GeoJSON
 _CRS_NAME_PATTERNS = (
     re.compile(r"urn:ogc:def:crs:([A-Za-z]+):[0-9.]*:([A-Za-z0-9]+)"),
     re.compile(r"https?://www\.opengis\.net/def/crs/([A-Za-z]+)/[0-9.]+/([A-Za-z0-9]+)"),  # the URL is never opened
@@ -48,24 +51,27 @@ def read_geojson_layer(path: Path) -> PolygonLayer:
     """
     content = read_json(path)
     crs = read_crs_member(content, path)
-    notes: Counter[Note] = Counter()  # what the reader changed or left out, and how often
+    notes: Counter[Note] = Counter()  # counts what the reader changes or leaves out
     outer_rings: list[NDArray[np.float64]] = []
     feature_ids: list[int] = []
     features = _list_features(content, path)
     for index, feature in enumerate(features):
         for outer, *holes in _iter_polygons(feature, f"{path}: features[{index}]", notes):
-            notes[HOLES] += bool(holes)
+            if holes:
+                notes[HOLES] += 1
             outer_rings.append(outer)
             feature_ids.append(index)
-    ring_array = np.empty(len(outer_rings), object)  # np.array would stack rings of equal length
+    # One object per ring. np.array(outer_rings) would return a 3-D array if all rings have the same length.
+    ring_array = np.empty(len(outer_rings), object)
     ring_array[:] = outer_rings
     columns = _build_columns(features, feature_ids)
-    nonzero_notes = +notes  # unary plus drops zero counts
-    return PolygonLayer(path, crs, np.array(feature_ids, np.int64), ring_array, columns, nonzero_notes)
+    return PolygonLayer(path, crs, np.array(feature_ids, np.int64), ring_array, columns, notes)
 
 
 def read_crs_member(content: Any, path: Path) -> str:
-    """Return the CRS of a GeoJSON file as ``AUTHORITY:CODE``, from the member ``crs``; WGS 84 if it is missing.
+    """Return the CRS that the member ``crs`` of a GeoJSON file names, as ``AUTHORITY:CODE``.
+
+    Without this member, the CRS is WGS 84.
 
     Args:
         content: Parsed JSON of the file.
@@ -99,7 +105,7 @@ def read_crs_member(content: Any, path: Path) -> str:
 
 
 def _list_features(content: Any, path: Path) -> Sequence[Any]:
-    """Return the features of a GeoJSON file; a geometry becomes a feature without properties."""
+    """Return the features of a GeoJSON file. A file of a single geometry has one feature, without properties."""
     kind = content.get("type") if isinstance(content, dict) else None
     if kind == "FeatureCollection" and isinstance(content.get("features"), list):
         return content["features"]
@@ -107,11 +113,12 @@ def _list_features(content: Any, path: Path) -> Sequence[Any]:
         return [content]
     if kind in ("Polygon", "MultiPolygon"):
         return [{"type": "Feature", "properties": {}, "geometry": content}]
-    raise UserError("not a GeoJSON FeatureCollection", where=path, hint="expected a list 'features'")
+    hint = "expected a FeatureCollection with a list 'features', a Feature, a Polygon or a MultiPolygon"
+    raise UserError("not GeoJSON with polygons", where=path, hint=hint)
 
 
 def _iter_polygons(feature: Any, where: str, notes: Counter[Note]) -> Iterator[_Polygon]:
-    """Yield the polygons of a feature; count multipolygons, and features that are not polygons, in ``notes``."""
+    """Yield the polygons of a feature. Multipolygons, and features that are not polygons, are counted in ``notes``."""
     if not isinstance(feature, Mapping):
         raise UserError(f"a feature must be an object, got {quote(feature)}", where=where)
     geometry = feature.get("geometry")
@@ -123,7 +130,8 @@ def _iter_polygons(feature: Any, where: str, notes: Counter[Note]) -> Iterator[_
     polygons = [coordinates] if kind == "Polygon" else coordinates
     if not isinstance(polygons, list):
         raise UserError(f"coordinates must be a list, got {quote(polygons)}", where=where)
-    notes[MULTIPOLYGONS] += len(polygons) > 1
+    if len(polygons) > 1:
+        notes[MULTIPOLYGONS] += 1
     for polygon in polygons:
         if not isinstance(polygon, list) or not polygon:
             raise UserError(f"a polygon must be a list of rings, got {quote(polygon)}", where=where)
@@ -131,8 +139,8 @@ def _iter_polygons(feature: Any, where: str, notes: Counter[Note]) -> Iterator[_
 
 
 def _parse_ring(ring: Any, where: str) -> NDArray[np.float64]:
-    """Return the corners of a ring, (K, 2), without the last point if it repeats the first."""
-    points = ring if isinstance(ring, list) else []
+    """Return the corners (K, 2) of a ring, without the last point if it repeats the first."""
+    points = ring if isinstance(ring, list) else []  # an empty list raises the error about too few corners below
     for point in points:
         if not isinstance(point, list) or len(point) < 2 or not all(map(is_finite_number, point[:2])):
             raise UserError(f"a point must be x, y, got {quote(point)}", where=where)
@@ -151,10 +159,14 @@ def _get_properties(feature: Any) -> Mapping[str, Any]:
 
 
 def _build_columns(features: Sequence[Any], feature_ids: Sequence[int]) -> dict[str, NDArray[Any]]:
-    """Return one column per property, with one value per polygon; ``feature_ids`` contains the feature of each polygon.
+    """Return one column per property, with one value per polygon.
 
-    A column is float64 if all its values are numbers, booleans or null, but not all null; null becomes NaN. Any other
-    column is an object array.
+    A column is float64 if all its values are numbers, booleans or null, unless all are null. Null becomes NaN. Any
+    other column is an object array.
+
+    Args:
+        features: The features of the file.
+        feature_ids: For each polygon, the index of its feature.
     """
     properties = [_get_properties(feature) for feature in features]
     columns = {}

@@ -1,6 +1,6 @@
 """Measure lengths and directions on the ground, along geodesics of the WGS 84 ellipsoid.
 
-Unlike lengths in units of the map, these lengths do not depend on the map projection.
+These lengths do not depend on the projection of the map, unlike lengths in map units.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class GroundSizes(NamedTuple):
 def measure_quadrilaterals(polygons: NDArray[np.float64], georeference: Georeference | None) -> GroundSizes:
     """Measure quadrilaterals on the ground.
 
-    Lengths are meters on the ellipsoid, even if a unit of the map is not a meter on the ground (for example in degrees,
-    in Web Mercator, or because of the scale factor of UTM).
+    Lengths are meters on the ellipsoid, even if a map unit is not a meter on the ground. Examples of such maps are maps
+    in degrees, maps in Web Mercator, and UTM maps, which have a scale factor.
 
     Args:
         polygons: (N, 4, 2) corners in pixels, in order around the polygon.
@@ -55,24 +55,25 @@ def measure_quadrilaterals(polygons: NDArray[np.float64], georeference: Georefer
     p0, p1, p2, p3 = np.moveaxis(np.asarray(polygons, np.float64), 1, 0)  # (N, 2) each
     length_01 = (_distances(p0, p1, georeference) + _distances(p3, p2, georeference)) / 2
     length_12 = (_distances(p1, p2, georeference) + _distances(p0, p3, georeference)) / 2
-    # the line from the center of a quadrilateral to the center of a shorter side has the direction of the longer sides
+    # The line from the center of a quadrilateral to the center of a shorter side has the direction of the longer sides.
     shorter_side_centers = np.where((length_01 >= length_12)[:, None], p1 + p2, p2 + p3) / 2
     azimuths, _ = _geodesics((p0 + p1 + p2 + p3) / 4, shorter_side_centers, georeference)
     headings = azimuths % 180
-    headings = np.where(np.isclose(headings, 180, rtol=0, atol=1e-9), 0.0, headings)  # 180 within rounding is 0
+    # A heading of 180 is the same as 0, but rounding errors can leave a heading just below 180.
+    headings = np.where(np.isclose(headings, 180, rtol=0, atol=1e-9), 0.0, headings)
     return GroundSizes(np.maximum(length_01, length_12), np.minimum(length_01, length_12), headings)
 
 
 def ground_resolution(georeference: Georeference | None, image_wh: Sequence[int]) -> float | None:
-    """Return the side of a pixel on the ground at the center of an image.
+    """Return the side length on the ground of a pixel at the center of an image.
 
     Args:
         georeference: Georeference of the image.
         image_wh: Width and height of the image, pixels.
 
     Returns:
-        Meters per pixel: the square root of the area of a pixel. None if the CRS is unknown or local, or if the image
-        lies outside the area of the CRS.
+        The square root of the area of the pixel, in meters per pixel. None if the CRS is unknown or local, or if the
+        image lies outside the area of the CRS.
 
     Raises:
         UserError: The CRS is malformed, or pyproj is not installed.
@@ -88,8 +89,9 @@ def ground_resolution(georeference: Georeference | None, image_wh: Sequence[int]
     center = np.array(image_wh, np.float64) / 2
     half_steps = np.array([[0.5, 0.0], [0.0, 0.5]])  # half a pixel along x and along y
     _, lengths = _geodesics(center - half_steps, center + half_steps, georeference)
-    azimuths, _ = _geodesics(center[None].repeat(2, 0), center + half_steps, georeference)
-    # a pixel covers a parallelogram on the ground: product of the sides times the sine of the angle between them
+    azimuths, _ = _geodesics(center[None].repeat(2, 0), center + half_steps, georeference)  # along x and along y
+    # On the ground, a pixel is a parallelogram. Its area is the product of two sides and the sine of the angle between
+    # them.
     area = float(lengths.prod() * abs(np.sin(np.deg2rad(azimuths[0] - azimuths[1]))))
     return area**0.5 if np.isfinite(area) and area > 0 else None
 
@@ -103,9 +105,11 @@ def _distances(
 def _geodesics(
     starts: NDArray[np.float64], ends: NDArray[np.float64], georeference: Georeference
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute the geodesics between points in pixels (N, 2): azimuths at the starts (N,) and lengths (N,).
+    """Compute the geodesics from ``starts`` to ``ends``, (N, 2) each, points in pixels.
 
-    Azimuths are in degrees clockwise from true north, lengths in meters.
+    Returns:
+        azimuths: (N,) directions at the starts, in degrees clockwise from true north.
+        lengths: (N,) meters.
     """
     (lon0, lat0), (lon1, lat1) = (
         transform_points(georeference.to_map(points), str(georeference.crs), LON_LAT).T for points in (starts, ends)

@@ -16,8 +16,8 @@ from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, NOT_POLYGONS, N
 from rotated_atss.io.files import read_bytes
 from rotated_atss.io.requirements import require
 
-# First bytes of a file by suffix. They are checked because GDAL selects a driver by the content of a file, and some
-# drivers connect to databases and web services. Reading a label file must not do that.
+# The bytes with which a file of each suffix starts. They are checked, because GDAL selects a driver by the content of a
+# file, and some drivers connect to databases or web services. No connection must be opened when a label file is read.
 _SIGNATURES = {
     ".gpkg": b"SQLite format 3\0",
     ".shp": b"\0\0\x27\x0a",
@@ -32,8 +32,8 @@ def read_polygon_layers(path: str | Path) -> Iterator[PolygonLayer]:
     """Read the polygons of all layers of a vector file.
 
     Each part of a multipolygon becomes a polygon, and holes are filled. Points, lines and features without a geometry
-    are left out. The attribute ``notes`` of a layer counts the multipolygons, the polygons with holes and the features
-    left out.
+    are left out. The attribute ``notes`` of a layer counts the multipolygons, the polygons with holes, and the features
+    that were left out.
 
     Args:
         path: A GeoPackage, Shapefile, FlatGeobuf or GeoJSON file.
@@ -56,12 +56,12 @@ def read_polygon_layers(path: str | Path) -> Iterator[PolygonLayer]:
         return
     pyogrio = require("pyogrio", "geo")
     signature = _SIGNATURES.get(path.suffix.lower(), b"")
-    if not signature or not read_bytes(path, length=64).startswith(signature):
+    if not signature or read_bytes(path, length=len(signature)) != signature:
         raise UserError(f"not a {path.suffix} file", where=path, hint="check its suffix and content")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # a layer without a geometry type is a plain table
+            # Layers without a geometry type are plain tables, which are skipped.
             layers = [name for name, geometry_type in pyogrio.list_layers(path).tolist() if geometry_type is not None]
             if not layers:
                 raise UserError("the file has no layer with geometries", where=path, hint="check that it is complete")
@@ -72,25 +72,28 @@ def read_polygon_layers(path: str | Path) -> Iterator[PolygonLayer]:
 
 
 def _read_layer(path: Path, pyogrio: Any, name: str) -> PolygonLayer:
-    import shapely  # its import takes 0.1 s
+    import shapely  # imported only here, because the import takes 0.1 s
 
     meta, fids, wkb, values = pyogrio.raw.read(path, layer=name, return_fids=True, force_2d=True)
     if meta["crs"] is None:
         hint = "assign one in a GIS, or write a .prj file for a Shapefile"
         raise UserError(f"the layer {name} has no CRS", where=path, hint=hint)
-    geometries = shapely.from_wkb(wkb, on_invalid="ignore")  # None for malformed geometries
-    malformed = np.flatnonzero(shapely.is_missing(geometries) & np.array([data is not None for data in wkb], bool))
+    geometries = shapely.from_wkb(wkb, on_invalid="ignore")  # a malformed geometry becomes None
+    has_geometry = np.array([data is not None for data in wkb], bool)
+    malformed = np.flatnonzero(shapely.is_missing(geometries) & has_geometry)
     if len(malformed):
         what = "the geometry is malformed, for example a ring with fewer than three corners"
         raise UserError(what, where=f"{path}: feature {fids[malformed[0]]}", hint="repair it in a GIS, or remove it")
     geometry_types = shapely.get_type_id(geometries)
     is_polygonal = np.isin(geometry_types, (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
     is_polygonal &= ~shapely.is_empty(geometries)
-    polygonal_index = np.flatnonzero(is_polygonal)
-    polygons, geometry_of_polygon = shapely.get_parts(geometries[polygonal_index], return_index=True)
-    feature_index = polygonal_index[geometry_of_polygon]  # (P,) row of the feature of each polygon
-    rings = np.empty(len(polygons), object)  # np.array would stack rings of equal length
-    # without the last point of a ring, which repeats the first
+    polygonal_rows = np.flatnonzero(is_polygonal)
+    # A multipolygon gives several polygons. geometry_of_polygon is an index into polygonal_rows.
+    polygons, geometry_of_polygon = shapely.get_parts(geometries[polygonal_rows], return_index=True)
+    feature_index = polygonal_rows[geometry_of_polygon]  # (P,) row of the feature of each polygon
+    # One object per ring. np.array would return a 3-D array if all rings have the same length.
+    rings = np.empty(len(polygons), object)
+    # [:-1] drops the last point of each ring, which repeats the first.
     rings[:] = [shapely.get_coordinates(ring)[:-1] for ring in shapely.get_exterior_ring(polygons)]
     notes: Counter[Note] = Counter()
     notes[NOT_POLYGONS] = int((~is_polygonal).sum())

@@ -1,4 +1,4 @@
-"""Define a layer of a vector file: its polygons, their columns, and notes on omitted and changed features."""
+"""The polygons of one layer of a vector file, with their columns and with notes on omitted and changed features."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Note = tuple[str, str]
-"""Kind of a note: a noun in the singular and the text after it, printed as in ``2 polygons with holes: ...``."""
+"""Kind of a note. A note such as ``2 polygons with holes: ...`` is printed from a count, a noun, and the text after it.
 
-NOT_POLYGONS: Note = ("feature", " other than a polygon (point, line, no geometry): left out")
+The two strings are the noun in the singular, and the text.
+"""
+
+NOT_POLYGONS: Note = ("feature", " without a polygon (point, line, no geometry): left out")
 MULTIPOLYGONS: Note = ("multipolygon", ": every part is an object")
 HOLES: Note = ("polygon", " with holes: holes are filled")
 

@@ -1,4 +1,4 @@
-"""Write detections as GeoJSON (RFC 7946) and CSV."""
+"""Write detections as GeoJSON (RFC 7946) or CSV."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from rotated_atss.geo.features import KNOWN_CRS, PIXELS, FeatureTable
 def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     """Write a FeatureCollection, one feature per line.
 
-    Coordinates are longitude and latitude in WGS 84, rings are counterclockwise, and a polygon across the antimeridian
-    is a MultiPolygon of its parts (RFC 7946, sections 3.1.6, 3.1.9 and 4). Pixels and coordinates in an unknown or
-    local CRS do not conform to RFC 7946; a file that contains them has a member ``coordinates``, with the value
-    ``pixels`` or ``map``.
+    Coordinates are longitude and latitude in WGS 84, and rings are counterclockwise. A polygon across the antimeridian
+    is split there and written as a MultiPolygon (RFC 7946, sections 3.1.6, 3.1.9 and 4).
+
+    If the georeference of the images is missing or its CRS is unknown or local, the file contains pixels or map
+    coordinates instead, which RFC 7946 does not allow. A member ``coordinates`` with the value ``pixels`` or ``map``
+    then marks the file.
 
     Args:
         path: The file.
-        tables: A list of exactly one table of :func:`rotated_atss.geo.features.build_tables` with ``lon_lat=True``.
+        tables: A list of exactly one table, as :func:`rotated_atss.geo.features.build_tables` returns it with
+            ``lon_lat=True``.
 
     Raises:
         OSError: The file cannot be written.
@@ -44,7 +47,8 @@ def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     if table.coordinates != KNOWN_CRS:
         header["coordinates"] = table.coordinates
     with open(path, "w", encoding="utf-8", newline="\n") as file:
-        file.write(f'{json.dumps(header)[:-1]}, "features": [')  # without the closing brace of the header
+        header_without_brace = json.dumps(header).removesuffix("}")  # the closing brace follows after the features
+        file.write(f'{header_without_brace}, "features": [')
         separator = "\n"
         for chunk in table.iter_chunks():
             for feature in _iter_features(chunk):
@@ -57,8 +61,7 @@ def _iter_features(table: FeatureTable) -> Iterator[str]:
     """Yield every feature as JSON."""
     names = [json.dumps(name) for name in table.columns]
     columns = [_format_json_values(column) for column in table.columns.values()]
-    # a template with one %s per column, filled with the JSON of the values
-    properties_format = "{" + ", ".join(f"{name}: %s" for name in names) + "}"
+    properties_format = "{" + ", ".join(f"{name}: %s" for name in names) + "}"  # %s stands for the JSON of a value
     for values, geometry in zip(zip(*columns), _iter_geometries(table), strict=True):
         yield f'{{"type": "Feature", "properties": {properties_format % values}, "geometry": {geometry}}}'
 
@@ -73,8 +76,10 @@ def _format_json_values(column: NDArray) -> list[str]:
 
 def _iter_geometries(table: FeatureTable) -> Iterator[str]:
     """Yield the geometry of every feature as JSON."""
-    # in GeoJSON, a known CRS is longitude and latitude; a ring across the antimeridian continues above 180 degrees
-    across_antimeridian = np.any(table.rings[..., 0] > 180, axis=1) & (table.coordinates == KNOWN_CRS)
+    # write_geojson gets a known CRS only as longitude and latitude. A ring across the antimeridian then continues above
+    # 180 degrees.
+    is_lon_lat = table.coordinates == KNOWN_CRS
+    across_antimeridian = np.any(table.rings[..., 0] > 180, axis=1) & is_lon_lat
     for index, (is_finite, is_across) in enumerate(zip(table.is_finite.tolist(), across_antimeridian.tolist())):
         if not is_finite:
             yield "null"
@@ -106,22 +111,23 @@ def split_ring(ring: NDArray[np.float64]) -> list[list[list[float]]]:
         ring: (5, 2) longitude and latitude, some longitudes above 180.
 
     Returns:
-        The parts west and east of 180 degrees as closed, counterclockwise rings with longitudes in [-180, 180].
+        The part to the west and the part to the east of 180 degrees, as closed, counterclockwise rings with longitudes
+        in [-180, 180]. A part is a list of ``[longitude, latitude]``.
 
     Example:
         >>> ring = np.array([[179.0, 0], [181, 0], [181, 1], [179, 1], [179, 0]])
         >>> [sorted({x for x, _ in part}) for part in split_ring(ring)]
         [[179.0, 180.0], [-180.0, -179.0]]
     """
-    import shapely  # its import takes 0.1 s
+    import shapely  # imported only here, because the import takes 0.1 s
 
     polygon = shapely.Polygon(ring)
     parts = []
-    for offset in (0, 360):  # longitudes from -180 to 180, and those of the next turn, from 180 to 540
+    for offset in (0, 360):  # for longitudes from -180 to 180, then for longitudes from 180 to 540
         turn = shapely.box(offset - 180, -90, offset + 180, 90)
         inside = shapely.orient_polygons(polygon.intersection(turn))
         for part in shapely.get_parts(inside):
-            if part.geom_type == "Polygon":  # not a point or line on the border
+            if part.geom_type == "Polygon":  # a part can also be a point or a line on the border of the box
                 parts.append([[x - offset, y] for x, y in part.exterior.coords])
     return parts
 
@@ -150,13 +156,15 @@ def write_csv(path: str | Path, tables: Sequence[FeatureTable]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*tables[0].columns, "crs", "WKT"])
         for table in tables:
-            crs = PIXELS if table.coordinates == PIXELS else "unknown" if table.crs is None else crs_name(table.crs)
+            map_crs = "unknown" if table.crs is None else crs_name(table.crs)
+            crs = PIXELS if table.coordinates == PIXELS else map_crs
             for chunk in table.iter_chunks():
                 columns = [
                     column.tolist() if column.dtype == object else _format_numbers(column, "")
                     for column in chunk.columns.values()
                 ]
-                writer.writerows((*values, crs, polygon) for values, polygon in zip(zip(*columns), _iter_wkt(chunk)))
+                rows = zip(*columns)
+                writer.writerows((*values, crs, polygon) for values, polygon in zip(rows, _iter_wkt(chunk)))
 
 
 def _format_numbers(column: NDArray, unknown: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Write detections as GeoPackage, FlatGeobuf and GeoParquet. Equal detections give identical bytes."""
+"""Write detections as GeoPackage, FlatGeobuf or GeoParquet. Equal detections give identical files."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from rotated_atss.io.files import write_error
 from rotated_atss.io.requirements import require
 
 LAYER = "detections"
-_GEOPACKAGE_VERSION = "1.2"  # GDAL before 3.7, for example in QGIS 3.22, warns of later versions
+_GEOPACKAGE_VERSION = "1.2"  # with later versions, GDAL before 3.7 (for example, in QGIS 3.22) prints a warning
 _GEOPARQUET_VERSION = "1.1.0"
-_DATE = "2000-01-01T00:00:00Z"  # time of the last change in a GeoPackage; constant, so that its bytes are reproducible
+# A GeoPackage contains the time of its last change. It is always set to this time, so that equal detections give
+# identical files.
+_DATE = "2000-01-01T00:00:00Z"
 
 
 def write_gpkg(path: str | Path, tables: Sequence[FeatureTable]) -> None:
@@ -46,11 +48,10 @@ def write_gpkg(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     require("pyogrio", "geo").set_gdal_config_options({"OGR_CURRENT_DATE": _DATE})
     for table in tables:
         for index, chunk in enumerate(table.iter_chunks()):
-            # the first chunk of a table creates its layer, the first chunk of the first table also the file
             options: dict[str, Any] = {"append": True}
-            if index == 0:
+            if index == 0:  # the first chunk of a table creates the layer
                 options = {"layer_options": {"DESCRIPTION": table.description}}
-            if not Path(path).exists():
+            if not Path(path).exists():  # the first chunk of the first table creates the file
                 options["dataset_options"] = {"VERSION": _GEOPACKAGE_VERSION}
             _write_with_gdal(path, chunk, "GPKG", _layer_name(table, tables), **options)
 
@@ -107,7 +108,7 @@ def write_parquet(path: str | Path, tables: Sequence[FeatureTable]) -> None:
         with parquet.ParquetWriter(path, schema) as writer:
             for chunk in table.iter_chunks():
                 columns = {**chunk.columns, "geometry": _to_wkb(chunk)}
-                # from_pandas writes NaN as null
+                # from_pandas=True writes NaN as null.
                 arrays = [pyarrow.array(columns[field.name], field.type, from_pandas=True) for field in schema]
                 writer.write_table(pyarrow.table(arrays, schema))
     except OSError as error:
@@ -127,19 +128,21 @@ def _geo_metadata(table: FeatureTable) -> dict[str, object]:
 
 
 def _layer_name(table: FeatureTable, tables: Sequence[FeatureTable]) -> str:
-    return LAYER if len(tables) == 1 and table.crs is not None else f"{LAYER}_{table.name}"
+    is_only_table = len(tables) == 1
+    # Without a CRS, the name tells that the coordinates are pixels, or map coordinates of an unknown CRS.
+    return LAYER if is_only_table and table.crs is not None else f"{LAYER}_{table.name}"
 
 
 def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: str, **options: Any) -> None:
-    """Write a table as a layer; ``options`` are arguments of pyogrio."""
+    """Write a table as a layer; ``options`` are passed on to pyogrio."""
     pyogrio = require("pyogrio", "geo")
     columns = list(table.columns.values())
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "'crs' was not provided")
+            warnings.filterwarnings("ignore", "'crs' was not provided")  # pixels have no CRS
             pyogrio.raw.write(
                 str(path), _to_wkb(table), columns, list(table.columns),
-                # True marks a null: unknown numbers are NaN
+                # True in a mask is written as null. Unknown numbers are NaN in the columns.
                 field_mask=[None if column.dtype == object else ~np.isfinite(column) for column in columns],
                 layer=layer, driver=driver, geometry_type="Polygon",
                 crs=None if table.crs is None else parse_crs(table.crs).to_wkt(), **options,
@@ -150,7 +153,7 @@ def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: 
 
 def _to_wkb(table: FeatureTable) -> NDArray[np.object_]:
     """Return the polygons (N,) as well-known binary; None for polygons with coordinates that are not finite."""
-    import shapely  # its import takes 0.1 s
+    import shapely  # imported only here, because the import takes 0.1 s
 
     geometries = np.full(len(table.rings), None, object)
     geometries[table.is_finite] = shapely.to_wkb(shapely.polygons(table.rings[table.is_finite]))

@@ -179,7 +179,7 @@ def test_user_errors_of_draw(drawable, user_error):
         ([], "nothing to draw (give --labels, --coco or --detections)"),
         (["--labels", drawable / "gone"], "gone: no such folder"),
         (["--labels", drawable / "none"], "none: no label file for the image P1.png"),
-        (["--labels", drawable / "broken"], "broken/P1.txt:2: a label line has 9 or 10 fields"),
+        (["--labels", drawable / "broken"], "broken/P1.txt:2: a label line must have 9 or 10 fields"),
         (["--labels", drawable / "yolo"], "separated by spaces; rotated-atss convert-labels converts YOLO-OBB)"),
         (["--detections", drawable / "none"], "none: no Task1_<class>.txt in this folder"),
         (["--detections", drawable / "predicted"], f"(they are in {drawable / 'predicted' / 'detections'}: give that"),

@@ -134,7 +134,7 @@ def test_user_errors(tiles, user_error):
     ):  # fmt: skip
         assert message in user_error("show-assignment", *words)
     (tiles / f"labelTxt/{TILE}.txt").write_text("1 2 3\n")
-    assert f"{TILE}.txt:1: a label line has 9 or 10 fields" in user_error("show-assignment", OBB, image)
+    assert f"{TILE}.txt:1: a label line must have 9 or 10 fields" in user_error("show-assignment", OBB, image)
 
 
 def test_real_tile(shared_data, tmp_path, capsys):

@@ -111,7 +111,7 @@ def test_user_errors(folder, tmp_path, user_error):
         (["--images", images], "one of --labels"),
         (["--images", tmp_path / "gone", "--labels", labels], "gone: no such folder"),
         (["--images", images, "--labels", tmp_path / "empty"], "empty: no label files in this folder"),
-        (["--images", images, "--labels", tmp_path / "bad"], "P0.txt:2: a label line has 9 or 10 fields"),
+        (["--images", images, "--labels", tmp_path / "bad"], "P0.txt:2: a label line must have 9 or 10 fields"),
         (["--data", folder / "images"], "images: no folder images (give the output folder of split"),
         (["--coco-annotations", tmp_path / "bad.json"], "bad.json: not in COCO's instances format"),
         ([*both, "--out", images / "x"], "the output overlaps the input"),

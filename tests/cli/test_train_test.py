@@ -214,7 +214,7 @@ def test_invalid_number_is_refused_by_argparse(capsys):
 def test_malformed_labels_stop_the_training(train, error, tiles, tmp_path):
     label = tiles / "labelTxt" / "P1__96__48___0.txt"
     for text, message in (
-        (f"{LABEL}1 2 3\n", ":2: a label line has"),
+        (f"{LABEL}1 2 3\n", ":2: a label line must have"),
         (LABEL.replace("ship", "car"), ":1: unknown class"),
     ):
         label.write_text(text)
@@ -223,7 +223,7 @@ def test_malformed_labels_stop_the_training(train, error, tiles, tmp_path):
 
 
 def test_missing_data_is_reported_before_anything_is_written(train, error, tiles, tmp_path):
-    hint = "(make tiles with rotated-atss split, or name others: "
+    hint = "(make tiles with rotated-atss split, or choose a folder of tiles: "
     line = error(train, changes=["train_dataloader.dataset.data_root=gone"])
     assert f"gone/images: no such folder {hint}--data DIR)" in line
     (tiles / "labelTxt" / "P1__96__48___0.txt").unlink()

@@ -34,7 +34,7 @@ def test_names_from_a_file_a_text_or_a_sequence(tmp_path):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("ship", r"'ship' is neither a DOTA version.*\(for one class, write 'ship,'\)$"),
+        ("ship", r"'ship' is neither a DOTA version.*\(for one class, write 'ship,' with the comma\)$"),
         ("v3.0", "neither a DOTA version"),
         ((), "the class list is empty"),
         (",", "the class list is empty"),

@@ -55,7 +55,7 @@ def test_a_number_is_no_class_name(tmp_path, name):
 
 def test_shares_of_the_image_size_are_no_pixels(tmp_path):
     message = fault(tmp_path, "0.1 0.1 0.4 0.1 0.4 0.3 0.1 0.3 ship 0\n")
-    assert message.startswith(": all coordinates lie between 0 and 1: they must be pixels")
+    assert message.startswith(": coordinates must be pixels, but all lie between 0 and 1")
 
 
 @pytest.mark.parametrize("flag", ["3", "737", "-1", "12345678901234567890", "9" * 400, "x", "1.0"])
@@ -273,6 +273,6 @@ def test_a_folder_that_contains_itself_is_listed_once(tmp_path):
 
 def test_a_control_character_in_the_name_of_a_task1_file(tmp_path):
     (tmp_path / "Task1_sh\x1bip.txt").touch()
-    with pytest.raises(UserError, match="the class name has a control character") as caught:
+    with pytest.raises(UserError, match="the class name has an unprintable character") as caught:
         list_task1_files(tmp_path)
     assert str(caught.value).isprintable()

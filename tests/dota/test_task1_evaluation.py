@@ -162,7 +162,7 @@ def test_classes_without_ground_truth_are_excluded_from_the_mean():
     result = evaluate_detections(ships_of(("P1", 0.9, square(0))), labels, classes=("ship", "plane"))
     assert result.ap50 == pytest.approx(1)
     assert result.scored == ["ship"]
-    assert "excluded from the mean, no ground truth: plane" in format_table(result)
+    assert "classes without ground truth, excluded from the mean: plane" in format_table(result)
     assert result_to_json(result)["per_class"]["plane"]["AP50"] is None
 
 

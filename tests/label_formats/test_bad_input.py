@@ -108,11 +108,11 @@ def test_mixed_formats(fails, files, match):
     "files, match",
     [
         ({"P1.txt": "0 0.1 0.2 0.3\n", "P2.txt": YOLO_LINE}, r"P1.txt:1: a YOLO-OBB line has 9 or 10 fields, got 4"),
-        ({"P1.txt": "1 2 3\n", "P2.txt": DOTA_LINE}, r"P1.txt:1: a label line has 9 or 10 fields, got 3"),
+        ({"P1.txt": "1 2 3\n", "P2.txt": DOTA_LINE}, r"P1.txt:1: a label line must have 9 or 10 fields, got 3"),
         ({"P1.txt": "0 0.1\n", "P2.txt": "", "P3.txt": YOLO_LINE}, r"P1.txt:1: a YOLO-OBB line has .* got 2"),
         ({"P1.txt": YOLO_LINE, "P2.txt": "0 0.1\n"}, r"P2.txt:1: a YOLO-OBB line has .* got 2"),
-        ({"P1.txt": "hello\n", "P2.xml": VOC}, r"P1.txt:1: a label line has 9 or 10 fields, got 1"),
-        ({"P1.txt": "0 0.1\n", "P2.txt": ""}, r"P1.txt:1: a label line has 9 or 10 fields, got 2"),
+        ({"P1.txt": "hello\n", "P2.xml": VOC}, r"P1.txt:1: a label line must have 9 or 10 fields, got 1"),
+        ({"P1.txt": "0 0.1\n", "P2.txt": ""}, r"P1.txt:1: a label line must have 9 or 10 fields, got 2"),
     ],
 )
 def test_malformed_text_file_is_reported_in_the_format_of_the_others(fails, tmp_path, write_noise, files, match):
@@ -197,8 +197,8 @@ def test_labels_without_their_image(fails, tmp_path, write_noise):
         ({"P1.txt": YOLO_LINE}, r"needs the size of the image, which is not known"),
         ({"P1.txt": YOLO_LINE.replace("0.1", "100")}, r"P1.txt:1: coordinates must be divided by width and height"),
         ({"notes.md": ""}, r"in: no label files in this folder"),
-        ({"P1.txt": "hello"}, r"P1.txt:1: a label line has 9 or 10 fields, got 1"),
-        ({"P1.txt": "1 2 11 2 11 8 ship 0"}, r"P1.txt:1: a label line has 9 or 10 fields, got 8"),
+        ({"P1.txt": "hello"}, r"P1.txt:1: a label line must have 9 or 10 fields, got 1"),
+        ({"P1.txt": "1 2 11 2 11 8 ship 0"}, r"P1.txt:1: a label line must have 9 or 10 fields, got 8"),
         ({"P1.txt": "\n1 2 nan 2 11 8 1 8 ship 0"}, r"P1.txt:2: 'nan' is not"),
         ({"P1.txt": "0" + 3 * " 0.1 0.2"}, r"P1.txt:1: .* got 7 \(this looks like YOLO segmentation"),
         ({"P1.txt": "0" + 6 * " 0.1 0.2"}, r"P1.txt:1: .* got 13 \(this looks like YOLO segmentation"),

@@ -47,7 +47,7 @@ def test_processes_give_the_same_labels(tmp_path, write):
 def test_an_error_in_a_process_is_one_line(tmp_path):
     write_dota(tmp_path)
     (tmp_path / "P150.txt").write_text("1 2 3\n")
-    with pytest.raises(UserError, match=r"P150\.txt:1: a label line has 9 or 10 fields"):
+    with pytest.raises(UserError, match=r"P150\.txt:1: a label line must have 9 or 10 fields"):
         read_label_set_parallel(tmp_path, workers=2)
 
 

@@ -99,7 +99,7 @@ def test_polygons_that_are_left_out_or_changed(images, tmp_path):
     assert first.difficult.tolist() == [2 if name == "g" else 0 for name in first.classes]
     assert result.notes == (
         "1 image without georeference or CRS: no labels",
-        "3 features other than a polygon (point, line, no geometry): left out",
+        "3 features without a polygon (point, line, no geometry): left out",
         "1 multipolygon: every part is an object",
         "1 polygon with holes: holes are filled",
         "1 object cut by the border of an image: difficult 2, as in tiles",

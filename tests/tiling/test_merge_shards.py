@@ -198,7 +198,7 @@ def test_a_malformed_line_stops_only_its_shard(tmp_path, tiles):
     wrong = 1 + (len(parts) - 1) % 3  # the shard of the last part
     for index in {1, 2, 3} - {wrong}:
         assert Shard(wrong, 3) in merge(tiles, tmp_path / "out", Shard(index, 3)).unfinished
-    with pytest.raises(UserError, match=r"Task1_ship\.txt:401: a detection line has 10 fields"):
+    with pytest.raises(UserError, match=r"Task1_ship\.txt:401: a detection line must have 10 fields"):
         merge(tiles, tmp_path / "out", Shard(wrong, 3))
     assert not list((tmp_path / "out").glob("Task1_*"))
 

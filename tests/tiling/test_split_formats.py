@@ -109,7 +109,7 @@ def test_malformed_first_file_is_reported_in_the_format_of_the_others(tmp_path, 
         with pytest.raises(UserError, match=r"P0.txt:1: a YOLO-OBB line has 9 or 10 fields, got 4 "):
             split(images, tmp_path / folder, tmp_path / "out")
     (labels / "P0.txt").write_text("hello\n")
-    with pytest.raises(UserError, match=r"P0.txt:1: a label line has 9 or 10 fields, got 1 "):
+    with pytest.raises(UserError, match=r"P0.txt:1: a label line must have 9 or 10 fields, got 1 "):
         split(images, labels, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -1,4 +1,4 @@
-"""Assigner with a configurable strategy for the ablations of the ATSS paper, registered with MMDetection."""
+"""MMDetection assigner with a choice of strategies, to repeat the ablation studies of the ATSS paper."""
 
 from __future__ import annotations
 
@@ -28,27 +28,28 @@ STRATEGIES = ("atss", "ssc", "iou", "topk", "center_sampling")
 
 @TASK_UTILS.register_module()
 class SelectionAssigner(TensorAssigner):
-    """Assign with one of the strategies that the ATSS paper compares (arXiv 1912.02424, tables 2 to 7).
+    """Assign ground-truth boxes with one of the strategies that the ATSS paper compares (arXiv 1912.02424, tables 2-7).
 
     Options that the strategy does not use have no effect.
 
     Args:
-        strategy: ``atss``; ``ssc``: the spatial and scale constraints of FCOS; ``iou``: IoU thresholds, as in
-            RetinaNet; ``topk``: the priors of highest IoU; ``center_sampling``: as ``ssc``, but only among the nearest
-            priors per level, the paper's lite variant.
+        strategy: ``atss``; ``ssc`` (the scale and spatial constraints of FCOS); ``iou`` (IoU thresholds, as in
+            RetinaNet); ``topk`` (the priors of highest IoU); or ``center_sampling`` (the constraints of ``ssc``, but
+            only for the ``topk`` nearest locations per level; this is the paper's lite variant of ATSS).
         topk: With ``atss`` and ``center_sampling``, the number of candidate locations per level; with ``topk``, the
             number of priors per box.
-        regress_limits: With ``ssc`` and ``center_sampling``, limits in pixels between the regression ranges of the
-            levels, one fewer than levels.
-        pos_iou_thr: With ``iou``, the lower IoU threshold of positives.
-        neg_iou_thr: With ``iou``, the upper IoU threshold of negatives.
+        regress_limits: With ``ssc`` and ``center_sampling``, the boundaries in pixels between the regression ranges of
+            consecutive levels. There is one boundary fewer than levels.
+        pos_iou_thr: With ``iou``, a prior is positive if its IoU is at least this threshold.
+        neg_iou_thr: With ``iou``, a prior is negative if its IoU is below this threshold, unless it is a low-quality
+            match.
         low_quality_rule: With ``iou``, which box gets a prior that is the low-quality match of several boxes:
             ``highest_iou``, the box of highest IoU with the prior, as in the official code; or ``last_match``, the box
             of highest index, as in MMDetection. :func:`rotated_atss.assign.max_iou_assign` has the exact rules.
         center_inside: With ``iou``, ignore positives whose center lies outside their ground-truth box. The paper's
             comparison does this; a centerness branch requires it.
-        priors_per_location: As for :class:`TensorAssigner`. Here the default is None, with which the candidates are all
-            priors of the nearest locations.
+        priors_per_location: As for :class:`TensorAssigner`, but the default is None. With None, all priors of the
+            ``topk`` nearest locations are candidates.
         kwargs: As for :class:`TensorAssigner`.
 
     Raises:
@@ -79,9 +80,10 @@ class SelectionAssigner(TensorAssigner):
     ) -> None:
         super().__init__(priors_per_location=priors_per_location, **kwargs)
         if strategy not in STRATEGIES:
-            raise ValueError(f"unknown strategy, got {strategy!r}. Choose one of {', '.join(STRATEGIES)}.")
+            raise ValueError(f"unknown strategy {strategy!r}. Choose one of {', '.join(STRATEGIES)}.")
         check_at_least_one(topk=topk)
-        check_regress_limits(regress_limits, len(regress_limits) + 1)  # _check_num_levels checks the number of levels
+        # Only the values are checked here. The number of levels becomes known during training; see _check_num_levels.
+        check_regress_limits(regress_limits, num_levels=len(regress_limits) + 1)
         check_thresholds(pos_iou_thr, neg_iou_thr)
         check_low_quality_rule(low_quality_rule)
         self.strategy, self.topk, self.regress_limits = strategy, topk, tuple(regress_limits)
@@ -115,7 +117,7 @@ class SelectionAssigner(TensorAssigner):
         return assign_functions[self.strategy](priors, level_sizes, gt_boxes, **options, **ignore_options)
 
     def _check_num_levels(self, num_levels: int) -> None:
-        """Raise ``UserError`` unless ``regress_limits`` fits the number of levels, known only during training."""
+        """Raise ``UserError`` unless ``regress_limits`` has one value fewer than the model has levels."""
         try:
             check_regress_limits(self.regress_limits, num_levels)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Base class of the assigners: MMDetection's interface over the functions of :mod:`rotated_atss.assign`."""
+"""Base class of the MMDetection assigners that call the functions of :mod:`rotated_atss.assign`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from rotated_atss.ops.boxes import ANGLE_VERSIONS, obb_to_hbb
 
 
 class TensorAssigner(BaseAssigner):
-    """Base class of assigners on plain tensors.
+    """Base class of assigners that work on plain tensors.
 
     A subclass implements :meth:`_assign_boxes`. The heads of this package call :meth:`assign_batch`; the heads of
     MMDetection call :meth:`assign`.
 
     Args:
-        assign_by_circumhbbox: True, or the name of an angle version as in older configs, replaces priors, ground-truth
-            boxes and ignored boxes by their circumscribed horizontal boxes. None or False assigns by the oriented
-            boxes. Regression targets are computed from the oriented boxes in both cases.
-        priors_per_location: Number of priors that share a center; None counts them. ATSS has this number times ``topk``
-            candidates per level. With 1, there are ``topk`` candidates even if several priors share a center, as in
-            MMDetection and mmrotate.
-        ignore_iof_threshold: A prior with more than this share of its area in an ignored box is ignored; a negative
-            value disables it.
+        assign_by_circumhbbox: If True, the assignment compares the circumscribed horizontal boxes of priors,
+            ground-truth boxes and ignored boxes. The name of an angle version, which older configs have here, is the
+            same as True. If None or False, the assignment compares the oriented boxes. Regression targets are computed
+            from the oriented boxes in both cases.
+        priors_per_location: Number of priors that share a center. With None, it is counted in the priors. ATSS selects
+            ``topk * priors_per_location`` candidates per level. With 1, it selects ``topk`` candidates even if several
+            priors share a center, as in MMDetection and mmrotate.
+        ignore_iof_threshold: A prior is ignored if more than this share of its area lies in an ignored box. A negative
+            value disables this rule.
 
     Raises:
         ValueError: An argument is out of range.
@@ -95,8 +96,8 @@ class TensorAssigner(BaseAssigner):
             gt_boxes_ignore_list: (I, 5) ignored boxes of each image, or None.
             grids: Grid of each level.
             valid_hw: ``(rows, columns)`` of valid cells per image and level; priors of other cells are ignored.
-            on_grids: Whether the prior centers are the cell centers of ``grids``. If not, a subclass must use only the
-                numbers of rows and columns of ``grids``, as this method always does.
+            on_grids: Whether the prior centers are the cell centers of ``grids``. If False, an overriding method must
+                read only the numbers of rows and columns from ``grids``. This implementation never reads more.
 
         Returns:
             (B, A) int64, ``gt_index`` of :meth:`assign_image` per image.
@@ -119,7 +120,10 @@ class TensorAssigner(BaseAssigner):
         gt_boxes_ignore: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
-        """Return ``gt_index`` (A,): :data:`IGNORE` where ``padding_mask`` (A,) is True, the assignment elsewhere."""
+        """Assign only the priors outside the padding, and return ``gt_index`` (A,) with :data:`IGNORE` in the padding.
+
+        ``padding_mask`` (A,) is True for priors in the padding. None means that no prior is in the padding.
+        """
         if padding_mask is None:
             return self.assign_image(priors, level_sizes, gt_boxes, gt_boxes_ignore)[0]
         valid_mask = ~padding_mask
@@ -129,7 +133,10 @@ class TensorAssigner(BaseAssigner):
         return gt_index
 
     def num_priors_per_location(self, priors: Tensor) -> int:
-        """Return the number of priors that share a center, as configured or counted in (A, 5) or (A, 4) priors."""
+        """Return the configured number of priors per location; if it is None, count it in ``priors`` (A, 5) or (A, 4).
+
+        A location is a center that several priors may share.
+        """
         return count_priors_per_location(priors) if self.priors_per_location is None else self.priors_per_location
 
     def assign(
@@ -139,7 +146,10 @@ class TensorAssigner(BaseAssigner):
         gt_instances: InstanceData,
         gt_instances_ignore: InstanceData | None = None,
     ) -> AssignResult:
-        """Assign with MMDetection's containers; ``gt_inds`` is 0 for background, -1 for ignored, else gt_index + 1."""
+        """Assign the ground-truth boxes of one image, with MMDetection's arguments and result.
+
+        In the result, ``gt_inds`` is ``gt_index + 1`` for positives, 0 for background and -1 for ignored priors.
+        """
         priors, gt_boxes = get_box_tensor(pred_instances.priors), get_box_tensor(gt_instances.bboxes)
         gt_boxes_ignore = None if gt_instances_ignore is None else get_box_tensor(gt_instances_ignore.bboxes)
         gt_index, iou = self.assign_image(priors, num_level_priors, gt_boxes, gt_boxes_ignore)

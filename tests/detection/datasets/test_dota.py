@@ -262,7 +262,7 @@ def test_image_without_label_or_label_without_image_raises(folder):
 @pytest.mark.parametrize(
     "line, message",
     [
-        ("1 2 3", "a label line has 9 or 10 fields, got 3"),
+        ("1 2 3", "a label line must have 9 or 10 fields, got 3"),
         (f"{BOX} car 0", "unknown class 'car'"),
         (f"{BOX} helipad 0", "unknown class 'helipad' (it is a class of DOTA v2.0: choose that version)"),
         ("1 2 3 4 5 6 7 x ship 0", "'x' is not a number"),

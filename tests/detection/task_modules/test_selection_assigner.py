@@ -73,7 +73,7 @@ def test_positives_by_iou_outside_their_box_can_be_kept():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (dict(strategy="fcos"), "unknown strategy, got 'fcos'. Choose one of atss, ssc, iou, topk"),
+        (dict(strategy="fcos"), "unknown strategy 'fcos'. Choose one of atss, ssc, iou, topk"),
         (dict(topk=0), "topk must be at least 1, got 0"),
         (dict(regress_limits=(64, 32)), "must increase and be above 0"),
         (dict(pos_iou_thr=0.3), "0 < neg_iou <= pos_iou <= 1"),
