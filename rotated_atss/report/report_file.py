@@ -36,7 +36,7 @@ def read_report(path: str | Path) -> dict[str, Any]:
     content = read_json(path)
     check_report(content, path)
     try:
-        json.dumps(content, allow_nan=False)
+        json.dumps(content, allow_nan=False)  # raises ValueError if there is a NaN or infinite number at any depth
     except ValueError as error:
         raise UserError("a number is not finite", where=path, hint="run the evaluation again") from error
     return content
@@ -53,4 +53,5 @@ def is_report(path: str | Path) -> bool:
         content = read_json(path)
     except UserError:
         return False
-    return isinstance(content, dict) and content.get("format") == FORMAT  # a name; the version is in "format_version"
+    # "format" holds the name of the format only. The version, in "format_version", is not checked.
+    return isinstance(content, dict) and content.get("format") == FORMAT

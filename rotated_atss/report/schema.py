@@ -10,7 +10,7 @@ from rotated_atss.analysis.evaluation.report_json import FORMAT, FORMAT_VERSION
 from rotated_atss.coco.json_file import is_finite_number
 from rotated_atss.errors import UserError, quote
 
-# Types of values, as error messages name them; a count is a non-negative integer.
+# Names of the types of values. Error messages contain them. A count is a non-negative integer.
 NUMBER, COUNT, TEXT = "a number", "a count", "text"
 
 _APS = {"AP50?": NUMBER, "AP75?": NUMBER, "AP50_95?": NUMBER}
@@ -20,15 +20,18 @@ _COUNTS = {"objects": COUNT, "ignored": COUNT, "detections": COUNT}
 _RANGE = {"from?": NUMBER, "to?": NUMBER}
 _ERROR = {"count": COUNT, "ap50_cost?": NUMBER}
 
-# "without" counts the objects without positives
+# The field "without" is the number of objects that have no positives.
 _ASSIGNED_GROUPS = [{**_RANGE, "objects": COUNT, "positives_per_object?": NUMBER, "without": COUNT}]
 _ASSIGNER = {
     "positives": COUNT, "positives_per_object?": NUMBER, "deviation?": NUMBER, "without": COUNT,
     "by_size??": _ASSIGNED_GROUPS, "by_aspect??": _ASSIGNED_GROUPS, "by_angle??": _ASSIGNED_GROUPS,
 }  # fmt: skip
 
-# Structure of a report.json, in which additional keys are allowed. The value of a key with "?" can be null; a key with
-# "??" can also be missing. "*" stands for any key. The only item of a list describes all items.
+# Structure of a report.json. A report may contain additional keys.
+# - "key?": the value can be null.
+# - "key??": the value can be null, or the key can be missing.
+# - "*": any key.
+# - [item]: a list of any length, in which all items have the structure of `item`.
 STRUCTURE: dict[str, Any] = {
     "kind": TEXT,
     "created_by": TEXT,
@@ -74,10 +77,11 @@ def check_report(report: Any, where: object = "report.json") -> None:
         got = f"format {quote(report.get('format'))}" if isinstance(report, dict) else type(report).__name__
         raise UserError(f"not a report of rotated-atss, got {got}", where=where, hint="give a report.json")
     version = report.get("format_version")
-    if version != FORMAT_VERSION or isinstance(version, bool):
+    if version != FORMAT_VERSION or isinstance(version, bool):  # in Python, True == 1
         hint = f"this package reads version {FORMAT_VERSION}: run the evaluation again"
         raise UserError(f"unsupported format_version, got {quote(version)}", where=where, hint=hint)
-    # evaluated lazily: _find_inconsistencies runs only if the structure is valid
+    # _find_inconsistencies needs a valid structure. It is a generator, so it starts only after _find_problems has found
+    # nothing.
     problem = next(chain(_find_problems(report, STRUCTURE, ""), _find_inconsistencies(report)), "")
     if problem:
         raise UserError(problem, where=where, hint="run the evaluation again")
@@ -121,7 +125,10 @@ def _find_problems_of_keys(value: dict[str, Any], expected: dict[str, Any], path
 
 
 def _has_type(value: Any, expected: str) -> bool:
-    """Return whether a value is of the type ``NUMBER``, ``COUNT`` or ``TEXT``; booleans are none of these."""
+    """Return whether a value has the expected type: ``NUMBER``, ``COUNT`` or ``TEXT``.
+
+    A float without a fraction, such as 3.0, is a count. A boolean has none of these types.
+    """
     if expected == TEXT:
         return isinstance(value, str)
     is_number = is_finite_number(value) and not isinstance(value, bool)
@@ -134,7 +141,7 @@ def _find_inconsistencies(report: dict[str, Any]) -> Iterator[str]:
     if [len(row) for row in report["confusion"]["matrix"]] != [size] * size:
         yield f"confusion.matrix is not {size} x {size}"
     for name, curve in report["curves"].items():
-        # additional keys can have values of other types
+        # The additional keys of a curve can have values that are not lists.
         lists = [values for values in curve.values() if isinstance(values, list)]
         if len({len(values) for values in lists}) > 1:
             yield f"curves.{name} has lists of different lengths"

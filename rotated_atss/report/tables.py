@@ -22,13 +22,16 @@ def ratio_cell(
         change: Difference from the baseline, from :func:`delta`.
         bar: Whether to draw a bar of proportional length below the number.
         bar_class: CSS class in ``report.css`` that sets the color of the bar; empty for the default color.
-        scale: Ratio at which the bar has its full length.
+        scale: The value at which the bar has its full length.
 
     Example:
         >>> ratio_cell(0.5)
         '<td class="number" data-sort="0.5">0.500</td>'
     """
-    bar_html = ratio_bar((value or 0) / scale if scale else 0, bar_class) if bar else None
+    bar_html = None
+    if bar:
+        bar_length = (value or 0) / scale if scale else 0
+        bar_html = ratio_bar(bar_length, bar_class)
     class_ = "number barred" if bar else "number"
     return element("td", format_ratio(value), change, bar_html, class_=class_, data_sort="" if value is None else value)
 
@@ -62,13 +65,13 @@ def ratio_bar(value: float | None, bar_class: str = "") -> Html:
 
 
 def delta(value: float | None, better: Better, *, counts: bool = False, alone: bool = False) -> Html:
-    """Return a difference from the baseline, in different colors for improvements and deteriorations.
+    """Return a difference from the baseline, colored as an improvement or a deterioration.
 
     Args:
         value: New value minus the value of the baseline; None gives an empty string.
         better: Whether higher or lower values are better.
         counts: Whether the values are counts instead of ratios.
-        alone: Whether the difference is the only number of its cell; otherwise it is shown smaller, below the value.
+        alone: Whether the cell contains nothing else. If False, the difference is shown smaller, below the new value.
 
     Example:
         >>> delta(0.02, "higher")
@@ -80,9 +83,10 @@ def delta(value: float | None, better: Better, *, counts: bool = False, alone: b
         return Html("")
     text = format_signed_count(value) if counts else format_signed_ratio(value)
     state = ""
-    if better and not text.startswith("±"):
+    if better and not text.startswith("±"):  # the text starts with ± if the difference rounds to zero
         state = "better" if (value > 0) == (better == "higher") else "worse"
-    return element("span", text, class_=" ".join(["delta", *filter(None, (state, "alone" if alone else ""))]))
+    css_classes = ["delta", state, "alone" if alone else ""]
+    return element("span", text, class_=" ".join(filter(None, css_classes)))
 
 
 def header(text: Content, *, number: bool = True, sort: bool = True) -> Html:
@@ -147,7 +151,7 @@ def description_list(pairs: Iterable[tuple[str, Content]], class_: str) -> Html:
 
 
 def placeholder(text: str) -> Html:
-    """Return a paragraph that replaces a table or chart without data, such as "No detections.".
+    """Return a paragraph, such as "No detections.", to show instead of a table or chart that would be empty.
 
     Example:
         >>> placeholder("No detections.").endswith(" No detections.</p>")

@@ -15,9 +15,11 @@ from rotated_atss.io.images import Image, encode_image
 from rotated_atss.report.page_names import PageNames
 from rotated_atss.report.viewer_data import ViewerDetection, ViewerImage, ViewerObject
 
-MAX_SIDE_PX = 720  # of a thumbnail
+# The longer side of a thumbnail has at most this number of pixels.
+MAX_SIDE_PX = 720
+# Folder of the thumbnails in the folder of the report.
 FOLDER = "thumbnails"
-# RGB by state, as in viewer_draw.js. Boxes are drawn in this order, so that the last ones are on top.
+# RGB colors of the states, as in viewer_draw.js. Boxes are drawn in this order of states: false positives are on top.
 _COLORS = {"tp": (86, 180, 233), "missed": (240, 228, 66), "fp": (255, 112, 51)}
 _MANY_BOXES = 150  # if an image has more boxes, their lines are one pixel wide instead of two
 
@@ -51,7 +53,7 @@ def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]
         url = f"{FOLDER}/{page_names.add(image.image_id)}.jpg"
         try:
             with open_image(image.path) as reader:
-                # an integer, because read_reduced averages blocks of factor x factor pixels
+                # The factor must be an integer, because read_reduced averages blocks of factor x factor pixels.
                 factor = math.ceil(max(reader.width, reader.height) / MAX_SIDE_PX)
                 pixels = reader.read_reduced(factor)
         except UserError:
@@ -62,7 +64,13 @@ def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]
 
 
 def _draw_boxes(pixels: Image, image: ViewerImage, factor: int) -> Image:
-    """Draw the boxes of an image on its pixels, which are reduced by a factor per side."""
+    """Draw the boxes of an image on a thumbnail.
+
+    Args:
+        pixels: The thumbnail.
+        image: The image with its boxes, in pixels of the full image.
+        factor: Width of the full image divided by the width of the thumbnail.
+    """
     from rotated_atss.visualization.drawing import draw_boxes
 
     boxes: list[ViewerObject | ViewerDetection] = [box for box in image.objects if box.state == "missed"]

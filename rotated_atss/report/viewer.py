@@ -39,18 +39,18 @@ logger = logging.getLogger(__name__)
 def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[str]) -> dict[str, str]:
     """Write the viewer pages of a report, which browsers can open without a server.
 
-    The page of an image is ``OUT/viewer/<name>.html``, its data are in ``OUT/viewer/data`` and its pixels in
-    ``OUT/viewer/pixels``. Scripts and style sheets are in ``OUT/static``. Images are read one at a time, large ones
-    in parts. An image that cannot be read gets no page; a warning names it.
+    The page of an image is ``OUT/viewer/<name>.html``. The boxes of the image are written to ``OUT/viewer/data`` and
+    its pixels to ``OUT/viewer/pixels``. Scripts and style sheets are in ``OUT/static``. One image is read at a time,
+    and a large image is read in parts. An image that cannot be read gets no page, and a warning names the image.
 
     Args:
         images: The images in the order in which the pages link to the previous and the next image.
-        out: Folder of the report; files of an earlier report are replaced.
+        out: Folder of the report. Existing files of the viewer are replaced.
         classes: Class names in the order in which the pages list them.
 
     Returns:
-        URLs of the pages by image id, relative to ``out``. Append ``#o3`` to link to the object with index 3 of the
-        image, ``#d12`` to link to the detection with index 12.
+        URLs of the pages by image id, relative to ``out``. Append ``#o3`` to link to the object with index 3 in
+        ``ViewerImage.objects``, or ``#d12`` to link to the detection with index 12 in ``ViewerImage.detections``.
 
     Raises:
         UserError: An image lies in the folder of the pages, a box is invalid, or a file cannot be written.
@@ -66,7 +66,8 @@ def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[
     """
     _copy_static_files(out / "static")
     pages_folder, page_names = out / "viewer", PageNames()
-    entries: list[dict[str, Any]] = []  # content of images.js, from which the pages get the links to each other
+    # The entries are written to images.js. The pages read this file to link to each other.
+    entries: list[dict[str, Any]] = []
     for image in images:
         hint = "move the images, or choose another folder for the report"
         reject_overlapping_output(pages_folder, [image.path], hint=hint)
@@ -76,7 +77,8 @@ def write_viewer(images: Iterable[ViewerImage], out: Path, *, classes: Sequence[
             with open_image(image.path) as reader:
                 pyramid = write_pyramid(reader, pages_folder / "pixels" / name)
         except UserError as error:
-            if str(error.where) != str(image.path):  # an output file could not be written
+            # If the error is not about the image file, a file of the pyramid could not be written.
+            if str(error.where) != str(image.path):
                 raise
             logger.warning("%s; the image has no page in the viewer", error)
             continue
@@ -105,12 +107,16 @@ def _pixel_source(name: str, pyramid: Pyramid) -> dict[str, Any]:
 
 def _count_matches(image: ViewerImage) -> dict[str, int]:
     """Count the true positives, false positives and false negatives of an image."""
-    detections = [box.state for box in image.detections]
-    objects = [box.state for box in image.objects]
-    return {"tp": detections.count("tp"), "fp": detections.count("fp"), "fn": objects.count("missed")}
+    detection_states = [box.state for box in image.detections]
+    object_states = [box.state for box in image.objects]
+    return {
+        "tp": detection_states.count("tp"),
+        "fp": detection_states.count("fp"),
+        "fn": object_states.count("missed"),
+    }
 
 
 def _page(image_id: str, name: str) -> bytes:
-    """Return the HTML of a page; ``name`` is the file name of its data, without suffix."""
+    """Return the HTML of the page of an image; ``name`` is the name of the page file without ``.html``."""
     template = Template(_static_file("viewer.html").decode())
     return template.substitute(image=render(image_id), name=name).encode(errors="xmlcharrefreplace")

@@ -21,8 +21,10 @@ DetectionState = Literal["tp", "fp", "ignored"]
 OBJECT_STATES: tuple[str, ...] = get_args(ObjectState)
 DETECTION_STATES: tuple[str, ...] = get_args(DetectionState)
 
-_BOX_DECIMALS = 2  # of coordinates and sizes in pixels, and of angles in degrees
-_SCORE_DECIMALS = 4  # of scores and IoUs
+# Decimals of coordinates and sizes (pixels) and of angles (degrees).
+_BOX_DECIMALS = 2
+# Decimals of scores and IoUs.
+_SCORE_DECIMALS = 4
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,11 @@ class ViewerDetection:
         polygon: x1 y1 ... x4 y4, pixels.
         class_name: Predicted class.
         score: Confidence, 0 to 1.
-        iou: IoU, 0 to 1, with the matched object, or with the object to which the error is attributed; if there is no
-            such object, the highest IoU with any object.
+        iou: IoU, 0 to 1, with the matched object or, for an error, with the object to which the error is attributed.
+            If there is no such object, it is the highest IoU with any object.
         state: ``tp`` for a true positive, ``fp`` for a false positive, ``ignored`` if the metric counts it as neither.
-        error: Kind of error of a false positive (:mod:`rotated_atss.analysis.evaluation.error_kinds`); otherwise empty.
+        error: For a false positive, the kind of error (:mod:`rotated_atss.analysis.evaluation.error_kinds`). Empty for
+            other detections.
     """
 
     polygon: Sequence[float]
@@ -85,14 +88,15 @@ def image_columns(image: ViewerImage, classes: Sequence[str]) -> dict[str, Any]:
 
     Args:
         image: The image.
-        classes: Class names; the columns contain their indices.
+        classes: Class names. The columns contain indices into this list.
 
     Returns:
         Dictionary of ``image``, ``classes``, ``errors`` (the kinds of errors that occur), ``objects`` and
         ``detections``. The last two are dictionaries of lists with one item per box:
 
         - ``polygon`` (8 numbers), ``class`` (index) and ``state``;
-        - ``length`` and ``width`` (pixels) and ``angle`` (degrees) of the minimum-area rectangle, angle version le90;
+        - ``length`` and ``width`` (pixels) and ``angle`` (degrees, angle version le90) of the minimum-area rectangle
+          around the polygon;
         - only detections: ``score`` and ``iou`` (None if not finite), ``error`` (index into ``errors``, -1 for none).
 
     Raises:
@@ -100,8 +104,9 @@ def image_columns(image: ViewerImage, classes: Sequence[str]) -> dict[str, Any]:
 
     Example:
         >>> box = ViewerObject([0, 0, 0, 4, 8, 4, 8, 0], "ship", "missed")
-        >>> columns = image_columns(ViewerImage("P1", Path("P1.png"), [box]), ["plane", "ship"])["objects"]
-        >>> columns["class"], columns["state"], columns["length"], columns["width"], columns["angle"]
+        >>> image = ViewerImage("P1", Path("P1.png"), objects=[box])
+        >>> objects = image_columns(image, classes=["plane", "ship"])["objects"]
+        >>> objects["class"], objects["state"], objects["length"], objects["width"], objects["angle"]
         ([1], ['missed'], [8.0], [4.0], [0.0])
     """
     index_of = {name: index for index, name in enumerate(classes)}
@@ -121,9 +126,10 @@ def image_columns(image: ViewerImage, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def as_script(name: str, value: Any) -> bytes:
-    r"""Encode a value as a script that assigns the value to a global variable, without ``<``, ``>`` and ``&``.
+    r"""Encode a value as a script that assigns the value to a global variable.
 
-    A page that is opened from disk cannot fetch data files, but it can load scripts.
+    A page that is opened from disk cannot fetch data files, but it can load scripts. The characters ``<``, ``>`` and
+    ``&`` are escaped, so that the script can also be part of an HTML page.
 
     Args:
         name: Name of the variable.
@@ -143,7 +149,15 @@ def _shared_columns(
     index_of: Mapping[str, int],
     states: Sequence[str],
 ) -> dict[str, list[Any]]:
-    """Return the columns that objects and detections share; ``kind`` is "object" or "detection", for errors."""
+    """Return the columns that objects and detections share.
+
+    Args:
+        image_id: Image id to name in errors.
+        kind: Word for a box in errors, "object" or "detection".
+        boxes: The boxes.
+        index_of: Index of each class name.
+        states: The states that a box can have.
+    """
     _check_boxes(image_id, kind, boxes, index_of, states)
     polygons = np.array([box.polygon for box in boxes], np.float64).reshape(-1, 8)
     shapes = _shapes(polygons)
@@ -175,7 +189,14 @@ def _check_boxes(
 
 
 def _shapes(polygons: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return length and width in pixels and le90 angle in degrees of the minimum-area rectangles, (N, 3)."""
+    """Return the shapes of the minimum-area rectangles around polygons.
+
+    Args:
+        polygons: (N, 8), pixels.
+
+    Returns:
+        (N, 3): length and width in pixels, and le90 angle in degrees.
+    """
     boxes = min_area_boxes(polygons)
     shapes = np.column_stack((boxes[:, 2:4], np.degrees(boxes[:, 4])))
     return shapes.round(_BOX_DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0

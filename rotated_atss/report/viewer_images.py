@@ -17,7 +17,8 @@ from rotated_atss.report.viewer_data import ObjectState, ViewerDetection, Viewer
 def choose_images(report: EvaluationReport, images: Mapping[str, Path], max_images: int) -> list[str]:
     """Choose the images that get a viewer page.
 
-    The worst and the best images are chosen first, then those with the most false positives and missed objects.
+    The worst and the best images of the report are chosen first, then the other images in descending order of their
+    number of false positives and missed objects.
 
     Args:
         report: The report.
@@ -33,17 +34,17 @@ def choose_images(report: EvaluationReport, images: Mapping[str, Path], max_imag
     """
     best, worst = best_and_worst(report.images)
     num_errors = {row.image: row.counts.fp + row.counts.fn for row in report.images}
-    by_errors = sorted(num_errors, key=lambda image_id: -num_errors[image_id])
-    ranked_ids = dict.fromkeys([*worst, *best, *by_errors])  # without duplicates
+    most_errors_first = sorted(num_errors, key=lambda image_id: -num_errors[image_id])
+    ranked_ids = dict.fromkeys([*worst, *best, *most_errors_first])  # a dict, because it removes duplicates
     chosen_ids = [image_id for image_id in ranked_ids if image_id in images][:max_images]
-    position = {image_id: index for index, image_id in enumerate(report.data.images)}
-    return sorted(chosen_ids, key=position.__getitem__)
+    index_of = {image_id: index for index, image_id in enumerate(report.data.images)}
+    return sorted(chosen_ids, key=index_of.__getitem__)
 
 
 def viewer_images(
     report: EvaluationReport, images: Mapping[str, Path], chosen_ids: Iterable[str]
 ) -> Iterator[ViewerImage]:
-    """Yield each chosen image with its objects and its detections above the score threshold.
+    """Yield each chosen image with its objects and with its detections that reach the score threshold.
 
     Args:
         report: The report.
@@ -57,8 +58,8 @@ def viewer_images(
     data = report.data
     states = detection_states(report)
     ious, _ = object_ious(report)
-    is_detected = report.matches.detected_objects(report.above_threshold, len(data.objects))  # a boolean per object
-    # indices of the detections above the threshold, sorted by image (the objects are already sorted by image)
+    is_detected = report.matches.detected_objects(report.above_threshold, len(data.objects))
+    # Sort the detections by image, so that those of one image are neighbors. The objects are already sorted by image.
     det_index = np.flatnonzero(report.above_threshold)
     det_index = det_index[np.argsort(data.detections.image_index[det_index], kind="stable")]
     det_image_index = data.detections.image_index[det_index]
@@ -71,14 +72,14 @@ def viewer_images(
         return ViewerObject(data.objects.polygons[gt].tolist(), data.classes[data.objects.labels[gt]], state)
 
     def to_detection(det: int) -> ViewerDetection:
-        kind = int(report.error_kinds.kind[det])
+        kind_index = int(report.error_kinds.kind[det])  # -1 if the detection is not an error
         return ViewerDetection(
             data.detections.polygons[det].tolist(),
             data.classes[data.detections.labels[det]],
             score=float(data.detections.scores[det]),
             iou=float(ious[det]),
             state=states[det],
-            error=KINDS[kind] if kind >= 0 else "",
+            error=KINDS[kind_index] if kind_index >= 0 else "",
         )
 
     for image_id in chosen_ids:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rotated_atss.checkpoints.graph_info import BOXES, SCORES
 from rotated_atss.ops.box_polygons import obb_polygons
 
-# above what rounding in float32 explains
+# Rounding in float32 causes smaller differences than these limits.
 MAX_SCORE_DIFFERENCE = 1e-3
 MAX_CORNER_DIFFERENCE = 0.1  # pixels
 
@@ -22,8 +22,9 @@ class Differences:
 
     Attributes:
         score: Largest difference of scores.
-        corner: Largest difference of the coordinates of corners, pixels. For a box whose largest coordinate or side m
-            exceeds 1000 px, the difference is divided by m / 1000, because rounding errors grow with m.
+        corner: Largest difference of the coordinates of corners, pixels. Let m be the largest of the center coordinates
+            and the sides of a box. If m exceeds 1000 px, the difference is divided by m / 1000, because rounding errors
+            grow with m.
         boxes: Number of compared boxes.
         share: Fraction of the compared boxes that differ by more than ``MAX_SCORE_DIFFERENCE`` or
             ``MAX_CORNER_DIFFERENCE``.
@@ -39,8 +40,11 @@ class Differences:
     share: float
 
     def __str__(self) -> str:
-        text = f"scores of {self.boxes} boxes differ by at most {self.score:.2g}, their corners by at most"
-        return f"{text} {self.corner:.2g} px" + (f"; {self.share:.1%} by more than rounding" if self.share else "")
+        text = f"scores of {self.boxes} boxes differ by at most {self.score:.2g}, "
+        text += f"their corners by at most {self.corner:.2g} px"
+        if self.share:
+            text += f"; {self.share:.1%} of the boxes differ by more than rounding"
+        return text
 
 
 def compare_outputs(
@@ -48,24 +52,26 @@ def compare_outputs(
 ) -> Differences:
     """Compare the outputs of two forms of a model for the same input.
 
-    The corners of the boxes are compared, not their sides and angles: four combinations of sides and angle describe the
-    same rectangle, and if the angle is at the limit of the angle version, rounding decides between two of them. Each of
-    the four corners is tried as the first one, and the smallest difference counts.
+    The corners of the boxes are compared instead of the sides and angles, because the same rectangle can be described
+    by four combinations of sides and angle. If the angle is at the limit of the angle version, rounding decides which
+    combination a model returns. The order of the corners depends on the combination as well, so each of the four
+    corners is tried as the first corner, and the smallest difference counts.
 
     Args:
         actual: Outputs by name, for B images, A priors and C classes: ``scores`` (B, A, C), ``boxes`` (B, A, 5) and,
             for heads with centerness, ``class_scores`` (B, A, C).
         expected: Reference outputs by name.
-        num_boxes: Number of boxes per image to compare: those with the highest expected scores (maximum over classes).
+        num_boxes: Number of boxes per image to compare. The boxes with the highest expected scores are selected. The
+            score of a box is its maximum over the classes.
 
     Returns:
-        The differences, infinite for all boxes if an output is missing or has another shape.
+        The differences. If an output is missing or has another shape, they are infinite and ``share`` is 1.
 
     Example:
         >>> scores = np.array([[[0.9], [0.2]]], np.float32)
         >>> boxes = np.array([[[8, 9, 4, 2, 0], [5, 5, 3, 3, 0]]], np.float32)
-        >>> same_boxes = boxes[..., [0, 1, 3, 2, 4]] + np.array([0, 0, 0, 0, np.pi / 2], np.float32)
-        >>> compare_outputs({"scores": scores, "boxes": same_boxes}, {"scores": scores, "boxes": boxes}).share
+        >>> same_rectangles = np.array([[[8, 9, 2, 4, np.pi / 2], [5, 5, 3, 3, np.pi / 2]]], np.float32)
+        >>> compare_outputs({"scores": scores, "boxes": same_rectangles}, {"scores": scores, "boxes": boxes}).share
         0.0
     """
     if any(name not in actual or actual[name].shape != expected[name].shape for name in expected):
@@ -76,7 +82,8 @@ def compare_outputs(
         """Return the values of the compared boxes, (B, N, C) or (B, N, 5)."""
         return np.take_along_axis(values, box_index, 1).astype(np.float64)
 
-    score_differences = [  # one array (B, N) per output, the largest difference over the classes
+    # For each output of scores, take the largest difference over the classes, (B, N).
+    score_differences = [
         np.abs(select_boxes(actual[name]) - select_boxes(expected[name])).max(-1) for name in expected if name != BOXES
     ]
     score = np.max(score_differences, 0)  # (B, N)
@@ -85,11 +92,13 @@ def compare_outputs(
         obb_polygons(boxes.reshape(-1, 5)).reshape(*box_index.shape[:2], 4, 2)
         for boxes in (actual_boxes, expected_boxes)
     )
-    corner_differences = [  # four arrays (B, N), one per corner of the actual box that is tried as the first
+    # Try each corner of the actual box as the first one. Each array is (B, N).
+    corner_differences = [
         np.abs(np.roll(actual_corners, steps, -2) - expected_corners).max((-2, -1)) for steps in range(4)
     ]
     size_factor = np.maximum(np.abs(expected_boxes).max(-1) / 1000, 1)  # see Differences.corner
     corner = np.min(corner_differences, 0) / size_factor  # (B, N)
-    score, corner = (np.nan_to_num(values, nan=np.inf) for values in (score, corner))  # NaN counts as different
+    # A NaN in either output counts as an infinite difference.
+    score, corner = (np.nan_to_num(values, nan=np.inf) for values in (score, corner))
     differs = (score > MAX_SCORE_DIFFERENCE) | (corner > MAX_CORNER_DIFFERENCE)
     return Differences(float(score.max()), float(corner.max()), differs.size, float(differs.mean()))

@@ -19,7 +19,8 @@ from rotated_atss.runtime.selection import best_candidates, suppress_candidates
 from rotated_atss.runtime.session import RUNTIME_NAMES, RUNTIMES, Array, Session, open_fastest_session, open_session
 
 FASTEST = "fastest"
-_TIMING_SIDE = 512  # pixels; side of the image for timing the runtimes if the model uses no windows
+# Side (pixels) of the image on which the runtimes are timed if the model uses no windows.
+_TIMING_SIDE = 512
 
 TileDetections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (K, 5) or (K, 4), scores (K,), labels (K,)
 
@@ -49,7 +50,7 @@ class GraphDetector:
 
     @property
     def description(self) -> str:
-        """Runtime and precision, as in ``ONNX Runtime, float32``."""
+        """Runtime and precision, for example ``ONNX Runtime, float32``."""
         runtime = self.session.runtime
         return f"{RUNTIME_NAMES.get(runtime, runtime)}, {self.graph.precision}"
 
@@ -64,15 +65,16 @@ class GraphDetector:
             int64.
 
         Raises:
-            UserError: There is too little memory, the graph has a fixed input size other than that of the batch, or its
-            outputs do not match the graph metadata.
+            UserError: There is too little memory, the fixed input size of the graph differs from the size of the batch,
+                or the outputs of the graph do not match the graph metadata.
         """
         images, sizes_hw = prepare_batch(tiles, self.info.preprocessing)
         outputs = self.session.run(images)
         level_sizes = self.graph.level_sizes(*images.shape[2:])
         if sum(level_sizes) != outputs[SCORES].shape[1]:
-            what = f"the graph must have {sum(level_sizes)} priors as in its metadata, got {outputs[SCORES].shape[1]}"
-            raise UserError(what, hint="export the model again")
+            num_priors = outputs[SCORES].shape[1]
+            problem = f"the graph must have {sum(level_sizes)} priors as in its metadata, got {num_priors}"
+            raise UserError(problem, hint="export the model again")
         detections = []
         for index, (tile, (height, width)) in enumerate(zip(tiles, sizes_hw)):
             outputs_of_tile = {name: values[index] for name, values in outputs.items()}
@@ -90,11 +92,11 @@ class GraphDetector:
         """Select the detections on one tile from the outputs of the graph.
 
         Args:
-            outputs: Scores (A, C) of C classes and boxes (A, 5) of all A priors, by name. If the scores include the
-                centerness, the class scores (A, C) without it are a third output.
+            outputs: Outputs by name, for A priors and C classes: scores (A, C) and boxes (A, 5). If the scores include
+                the centerness, there is a third output: the class scores (A, C) without the centerness.
             level_sizes: Number of priors per level.
             resized_wh: Width and height of the resized tile, without padding.
-            scale_xy: Width and height of the resized tile divided by those of the tile.
+            scale_xy: Factors (x, y) by which the tile was resized.
         """
         final_scores, thresholds = outputs[SCORES], self.info.thresholds
         class_scores = outputs.get(CLASS_SCORES, final_scores)
@@ -104,7 +106,8 @@ class GraphDetector:
         if self.info.box_type == "hbb":  # the graph outputs horizontal boxes as oriented boxes of angle 0
             return self._select_horizontal(obbs_to_hbbs(boxes), scores, labels, resized_wh, scale_xy)
         if self.graph.clamp == "centers":
-            boxes[:, :2] = boxes[:, :2].clip(0, np.array(resized_wh) - 1)  # to the pixel indices, as mmrotate does
+            # As in mmrotate, the limit of a center is the index of the last pixel, not the border of the image.
+            boxes[:, :2] = boxes[:, :2].clip(0, np.array(resized_wh) - 1)
         boxes = scale_obbs(boxes, (1 / scale_xy[0], 1 / scale_xy[1]))
         keep = self._suppress(boxes, scores, labels)
         return boxes[keep], scores[keep], labels[keep]
@@ -121,18 +124,21 @@ class GraphDetector:
         if self.graph.clamp == "border":
             boxes = boxes.clip(0, (*resized_wh, *resized_wh))
         scale_xyxy = (*scale_xy, *scale_xy)
-        if not self.graph.inclusive_pixels:  # otherwise boxes are scaled after NMS, as in the official ATSS code
+        # Boxes are scaled before NMS, as in MMDetection. If boxes include their last pixel, they are scaled after NMS,
+        # as in the official ATSS code.
+        if not self.graph.inclusive_pixels:
             boxes = boxes / scale_xyxy
         keep = self._suppress(hbbs_to_obbs(boxes), scores, labels)
         boxes = boxes[keep]
         if self.graph.inclusive_pixels:
-            # the indices of the first and the last pixel are scaled; x2 and y2 are the index of the last pixel plus 1
+            # The official code scales the indices of the first and the last pixel. Here, x2 and y2 are the indices of
+            # the last pixel plus 1.
             last_pixel_offset = np.array([0.0, 0.0, 1.0, 1.0])
             boxes = (boxes - last_pixel_offset) / scale_xyxy + last_pixel_offset
         return boxes, scores[keep], labels[keep]
 
     def _suppress(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return the indices of the oriented boxes (N, 5) that exceed the minimum size and that NMS keeps."""
+        """Return the indices of the boxes (N, 5) that are larger than the minimum size and that NMS keeps."""
         min_size = self.info.thresholds.min_box_size
         if min_size == 0 and self.info.box_type == "obb":
             min_size = -1.0  # keep boxes with a side of 0, as the oriented heads do
@@ -149,8 +155,8 @@ def load_detector(
         path: The file.
         runtime: ``onnxruntime``, ``openvino``, or ``fastest`` to time the installed runtimes on the CPU and use the
             fastest. Only ``onnxruntime`` runs on CUDA.
-        device: ``cpu``, ``cuda`` or ``cuda:<index>``. None selects the CPU for ``fastest``; otherwise the GPU if the
-            installed ONNX Runtime supports it, else the CPU.
+        device: ``cpu``, ``cuda`` or ``cuda:<index>``. None selects the CPU for ``openvino`` and ``fastest``. For
+            ``onnxruntime``, it selects the GPU if the installed ONNX Runtime supports it, and otherwise the CPU.
         threads: Threads on the CPU; None for all cores of this process.
 
     Raises:
@@ -172,40 +178,46 @@ def load_detector(
         side = info.window.size or _TIMING_SIDE
         images, _ = prepare_batch([np.zeros((side, side, 3), np.uint8)], info.preprocessing)
         return GraphDetector(open_fastest_session(path, images, threads=threads), info, graph)
-    # on a GPU, "fastest" is ONNX Runtime, because no other runtime supports CUDA
-    session = open_session(path, "onnxruntime" if runtime == FASTEST else runtime, device=device, threads=threads)
+    if runtime == FASTEST:
+        runtime = "onnxruntime"  # the device is not the CPU here, and no other runtime supports CUDA
+    session = open_session(path, runtime, device=device, threads=threads)
     return GraphDetector(session, info, graph)
 
 
 def prepare_batch(tiles: Sequence[Image], preprocessing: Preprocessing) -> tuple[Array, list[tuple[int, int]]]:
     """Resize and pad tiles to the input of a graph.
 
-    The padding has the mean color of the model, which normalization turns into 0.
+    The padding has the mean color of the model metadata, so that the padding is 0 after normalization.
 
     Args:
         tiles: Images (H, W, 3), uint8, BGR.
-        preprocessing: From the model metadata. Its normalization is part of the graph, so it is not applied here.
+        preprocessing: Preprocessing of the model metadata. The graph contains the normalization, so this function
+            does not normalize.
 
     Returns:
-        Input (B, 3, H, W) float32, RGB, 0 to 255, and (height, width) of each resized tile without padding.
+        The input of the graph, (B, 3, H, W) float32, RGB, 0 to 255, and the (height, width) of each resized tile
+        without padding.
 
     Example:
         >>> preprocessing = Preprocessing(mean=(1, 2, 3), std=(1, 1, 1), channel_order="RGB", pad_divisor=32)
         >>> images, sizes = prepare_batch([np.zeros((40, 64, 3), np.uint8)], preprocessing)
-        >>> images.shape, sizes, images[0, :, 63, 0].tolist()
-        ((1, 3, 64, 64), [(40, 64)], [1.0, 2.0, 3.0])
+        >>> images.shape, sizes
+        ((1, 3, 64, 64), [(40, 64)])
+        >>> last_row = images[0, :, 63]  # padding
+        >>> last_row[:, 0].tolist()
+        [1.0, 2.0, 3.0]
     """
     if preprocessing.resize is not None:
         tiles = [_resize(tile, preprocessing.resize) for tile in tiles]
     sizes_hw = [(int(tile.shape[0]), int(tile.shape[1])) for tile in tiles]
     divisor = preprocessing.pad_divisor
-    # largest height and width, rounded up to a multiple of the divisor
+    # The input has the largest height and width of the tiles, each rounded up to a multiple of the divisor.
     height, width = (math.ceil(max(sides) / divisor) * divisor for sides in zip(*sizes_hw))
-    mean = preprocessing.mean if preprocessing.channel_order == "RGB" else preprocessing.mean[::-1]
+    mean_rgb = preprocessing.mean if preprocessing.channel_order == "RGB" else preprocessing.mean[::-1]
     images = np.empty((len(tiles), 3, height, width), np.float32)
     for image, tile, (h, w) in zip(images, tiles, sizes_hw):
         image[:, :h, :w] = tile[..., ::-1].transpose(2, 0, 1)
-        for channel, mean_value in zip(image, mean):
+        for channel, mean_value in zip(image, mean_rgb):
             channel[h:] = mean_value
             channel[:h, w:] = mean_value
     return images, sizes_hw

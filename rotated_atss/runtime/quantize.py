@@ -22,7 +22,7 @@ from rotated_atss.tiling.split_image import crop_window
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
-CALIBRATION_WINDOWS = 64  # default
+CALIBRATION_WINDOWS = 64  # default number of windows for calibration
 
 
 def quantize_to_int8(
@@ -30,18 +30,19 @@ def quantize_to_int8(
 ) -> bytes:
     """Quantize the convolutions of a graph to int8, calibrated on windows of images.
 
-    Weights have one scale per output channel. Activations have one scale per tensor, which covers the range of its
-    values on the windows. The last convolutions, whose outputs are scores and deltas, and the decoding stay
-    in float32.
+    Weights have one scale per output channel. Activations have one scale per tensor, which covers the range of the
+    values that the tensor has for the windows. The last convolutions, which compute scores and deltas, stay in float32,
+    and so does the decoding of boxes.
 
     Args:
         graph: The ONNX file in float32.
         info: The model metadata.
         images: Image files like those on which the model will be used.
-        num_windows: Approximate number of windows for calibration, as in :func:`select_windows`.
+        num_windows: Number of windows for calibration. :func:`select_windows` rounds it up to an equal number per
+            image.
 
     Returns:
-        The ONNX file, with the operators QuantizeLinear and DequantizeLinear.
+        The quantized ONNX file. It contains the operators QuantizeLinear and DequantizeLinear.
 
     Raises:
         ModuleNotFoundError: onnx or onnxruntime is not installed.
@@ -59,7 +60,7 @@ def quantize_to_int8(
     with tempfile.TemporaryDirectory() as folder, quiet_exporters():
         source, prepared, target = (Path(folder, name) for name in ("a.onnx", "b.onnx", "c.onnx"))
         source.write_bytes(graph)
-        # symbolic shape inference is skipped, because only transformers need it
+        # Skip symbolic shape inference. Only graphs of transformers need it.
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared,
@@ -67,7 +68,8 @@ def quantize_to_int8(
             _CalibrationReader(prepare_batch([window], info.preprocessing)[0] for window in windows),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            # 7-bit weights: on processors without VNNI, sums of products of int8 and uint8 would overflow 16 bits
+            # Weights use only 7 bits. With 8 bits, sums could overflow on processors without VNNI instructions, because
+            # these processors add products of int8 and uint8 in 16 bits.
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -79,12 +81,13 @@ def quantize_to_int8(
 
 
 def select_windows(images: Sequence[Path], info: ModelInfo, num_windows: int) -> Iterator[Image]:
-    """Yield the pixels of windows, cut as in prediction and spread evenly over the images.
+    """Yield the pixels of windows that are cut as in prediction and spread evenly over the images.
 
     Args:
         images: Image files, at least one.
         info: The model metadata, with the size and overlap of windows.
-        num_windows: Number of windows, rounded up to an equal number per image; fewer if the images have fewer.
+        num_windows: Number of windows. It is rounded up to an equal number per image. An image with fewer windows than
+            this yields all of its windows.
 
     Raises:
         UserError: An image is unreadable.
@@ -111,19 +114,20 @@ def _spread_indices(length: int, count: int) -> NDArray[np.int64]:
 def last_convolutions(model: Any) -> list[str]:
     """Return the names of the last convolutions of a graph, which compute scores and deltas.
 
-    No other convolution depends on their outputs.
+    A convolution is one of the last if no other convolution depends on its output.
 
     Args:
         model: An ``onnx.ModelProto``.
     """
-    feeds_convolution: set[str] = set()  # names of the tensors on which a convolution depends
+    conv_inputs: set[str] = set()  # names of the tensors that a convolution uses, directly or through other nodes
     names = []
-    for node in reversed(model.graph.node):  # nodes are in topological order, so all consumers of a node come first
-        has_later_convolution = any(output in feeds_convolution for output in node.output)
+    # The nodes are in topological order. Therefore, reverse order visits all users of a node's output before the node.
+    for node in reversed(model.graph.node):
+        has_later_convolution = any(output in conv_inputs for output in node.output)
         if node.op_type == "Conv" and not has_later_convolution:
             names.append(node.name)
         if node.op_type == "Conv" or has_later_convolution:
-            feeds_convolution.update(node.input)
+            conv_inputs.update(node.input)
     return names
 
 

@@ -1,6 +1,6 @@
 """Select detections from the outputs of an exported graph for one image, with NumPy only.
 
-:mod:`rotated_atss.ops.candidates` does the same in torch, for whole batches on any device.
+:mod:`rotated_atss.ops.candidates` is the implementation in torch, for whole batches on any device.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ def best_candidates(
     """Select the highest-scoring (prior, class) pairs of each level.
 
     Args:
-        scores: (A, C) scores of A priors for C classes, level after level.
+        scores: (A, C) scores of A priors for C classes. The priors of each level are contiguous.
         level_sizes: Number of priors per level; their sum is A.
         score_thr: Only pairs with a score above this value are selected.
-        nms_pre: Maximum number of pairs kept per level; all if not positive.
-        ranking: (A, C) scores that rank the pairs above the threshold, instead of ``scores``. NaN ranks last.
+        nms_pre: Maximum number of selected pairs per level. If it is 0 or negative, there is no maximum.
+        ranking: (A, C) values by which the pairs above the threshold are ranked; None for ``scores``. NaN ranks last.
 
     Returns:
-        Indices of the priors (N,) and of the classes (N,), sorted by level and descending ``ranking``. Pairs of equal
-        value in ``ranking`` are in the order of the priors, then of the classes.
+        Indices of the priors (N,) and of the classes (N,) of the selected pairs. The pairs are sorted by level, then by
+        descending value in ``ranking``. Pairs of a level with equal values are in the order of the priors, then of the
+        classes.
 
     Example:
         >>> import numpy as np
@@ -40,7 +41,8 @@ def best_candidates(
     stop = 0
     for size in level_sizes:
         start, stop = stop, stop + size
-        pairs = np.flatnonzero(scores[start:stop] > score_thr)  # prior * C + class, within the level
+        # A pair is represented by one integer, prior * C + class. Here, priors are counted from the level's start.
+        pairs = np.flatnonzero(scores[start:stop] > score_thr)
         best = _top_indices(ranking[start:stop].ravel()[pairs], nms_pre)
         selected.append(pairs[best] + start * scores.shape[1])
     prior_index, labels = np.divmod(np.concatenate(selected), scores.shape[1])
@@ -48,11 +50,16 @@ def best_candidates(
 
 
 def _top_indices(values: np.ndarray, count: int) -> np.ndarray:
-    """Return the indices of the ``count`` highest values, in descending order; of all values if ``count`` <= 0."""
-    negated, indices = -values, np.arange(len(values))  # negated, because NumPy sorts in ascending order with NaN last
-    if 0 < count < len(values):  # drop low values first, because sorting is slow
+    """Return the indices of the ``count`` highest values in descending order of the values.
+
+    If ``count`` <= 0, the indices of all values are returned. NaN counts as lower than any number.
+    """
+    negated = -values  # NumPy sorts in ascending order, with NaN last
+    indices = np.arange(len(values))
+    if 0 < count < len(values):  # to save time, low values are dropped before sorting
         limit = np.partition(negated, count - 1)[count - 1]
-        indices = np.flatnonzero(~(negated > limit))  # at least ``count``: includes NaN and ties with the limit
+        # At least ``count`` values remain. There can be more, because values equal to the limit and NaN remain as well.
+        indices = np.flatnonzero(~(negated > limit))
     indices = indices[np.argsort(negated[indices], kind="stable")]
     return indices[:count] if count > 0 else indices
 
@@ -72,9 +79,10 @@ def suppress_candidates(
         (K,) indices of the kept boxes in descending order of score; equal scores are in input order.
 
     Example:
-        >>> boxes, scores = np.array([[10.0, 10, 8, 4, 0]] * 2), np.array([0.5, 0.75])
+        >>> boxes = np.array([[10.0, 10, 8, 4, 0], [10.0, 10, 8, 4, 0]])  # equal boxes of the same class
+        >>> scores, labels = np.array([0.5, 0.75]), np.array([1, 1])
         >>> thresholds = Thresholds(score=0.05, nms_iou=0.1, nms_pre=2000, max_per_image=100, merge_iou=0.1)
-        >>> suppress_candidates(boxes, scores, np.array([1, 1]), thresholds)
+        >>> suppress_candidates(boxes, scores, labels, thresholds)
         array([1])
     """
     return box_nms(boxes, scores, thresholds.nms_iou, groups=labels)[: thresholds.max_per_image]

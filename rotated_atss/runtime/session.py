@@ -16,7 +16,8 @@ from rotated_atss.io.processes import available_cores
 
 RUNTIMES = ("onnxruntime", "openvino")
 RUNTIME_NAMES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
-_OUT_OF_MEMORY = ("allocat", "out of memory", "not enough memory", "bad_alloc")  # parts of the runtimes' messages
+# If the message of an exception contains one of these texts, the runtime has too little memory.
+_OUT_OF_MEMORY = ("allocat", "out of memory", "not enough memory", "bad_alloc")
 
 Array = NDArray[np.float32]
 
@@ -45,7 +46,7 @@ class OnnxRuntimeSession:
 
     Raises:
         ModuleNotFoundError: onnxruntime is not installed.
-        UserError: The file is not a graph that this version can run, or there is no such device.
+        UserError: The installed ONNX Runtime cannot load the file, or there is no such device.
     """
 
     runtime = "onnxruntime"
@@ -58,8 +59,8 @@ class OnnxRuntimeSession:
             raise ModuleNotFoundError(what, name="onnxruntime") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = available_cores() if threads is None else threads
-        # Waiting threads sleep instead of spinning. In measurements, this reduced the time per batch to a fifth while
-        # other processes used the cores, and did not change it on idle cores.
+        # Waiting threads sleep instead of spinning. In measurements, this reduced the time per batch to a fifth when
+        # other processes used the cores. When the cores were otherwise idle, it did not change the time.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors only, because ONNX Runtime prints warnings to the terminal
         providers = _onnxruntime_providers(onnxruntime.get_available_providers(), device)
@@ -90,7 +91,7 @@ class OpenVINOSession:
 
     Raises:
         ModuleNotFoundError: openvino is not installed.
-        UserError: The file is not a graph that this version can run.
+        UserError: The installed OpenVINO cannot load the file.
     """
 
     runtime = "openvino"
@@ -134,7 +135,7 @@ def open_session(
 
     Raises:
         ModuleNotFoundError: The runtime is not installed.
-        UserError: The runtime is unknown, the file is not a graph that it can run, or there is no such device.
+        UserError: The runtime is unknown, the runtime cannot load the file, or there is no such device.
 
     Example::
 
@@ -151,7 +152,7 @@ def open_session(
 
 
 def open_fastest_session(path: str | Path, images: Array, *, threads: int | None = None, runs: int = 3) -> Session:
-    """Load an ONNX file on each installed runtime, time one batch on the CPU and return the fastest session.
+    """Load an ONNX file on each installed runtime, time the runs of a batch on the CPU, and return the fastest session.
 
     The fastest runtime depends on the processor and on the precision of the graph. Loading and timing take a few
     seconds.
@@ -170,9 +171,10 @@ def open_fastest_session(path: str | Path, images: Array, *, threads: int | None
 
         session = open_fastest_session("model.onnx", np.zeros((1, 3, 256, 256), np.float32))
     """
-    installed = [name for name in RUNTIMES if find_spec(name) is not None]
-    installed = installed or [RUNTIMES[0]]  # opening it raises the error with the install command
-    sessions = [open_session(path, name, device="cpu", threads=threads) for name in installed]
+    runtimes = [name for name in RUNTIMES if find_spec(name) is not None]
+    if not runtimes:
+        runtimes = ["onnxruntime"]  # open_session raises the error that says how to install it
+    sessions = [open_session(path, name, device="cpu", threads=threads) for name in runtimes]
     if len(sessions) == 1:
         return sessions[0]
     return min(sessions, key=lambda session: _time_shortest_run(session, images, runs))
@@ -190,7 +192,7 @@ def _time_shortest_run(session: Session, images: Array, runs: int) -> float:
 
 
 def check_input_shape(shape: Sequence[int], expected: Sequence[int | str | None]) -> None:
-    """Raise an error unless a shape matches the input of a graph in its fixed dimensions.
+    """Check that a shape matches the fixed dimensions of the input of a graph.
 
     Args:
         shape: Shape (B, 3, H, W) of an input.
@@ -211,15 +213,18 @@ def check_input_shape(shape: Sequence[int], expected: Sequence[int | str | None]
 
 def _onnxruntime_providers(available: Sequence[str], device: str | None) -> list[Any]:
     """Return the execution providers of ONNX Runtime for a device."""
-    kind, _, index = (device or "").partition(":")  # an empty kind selects CUDA if available
     has_cuda = "CUDAExecutionProvider" in available
-    if kind == "cpu" or (not kind and not has_cuda):
+    default_kind = "cuda" if has_cuda else "cpu"
+    kind, _, index = (device or "").partition(":")
+    kind, index = kind or default_kind, index or "0"
+    if kind == "cpu":
         return ["CPUExecutionProvider"]
-    if kind not in ("", "cuda") or not has_cuda or not (index or "0").isdigit():
-        hint = f"available: {', '.join(['cpu', *(['cuda'] if has_cuda else [])])}; for CUDA, install onnxruntime-gpu"
+    if kind != "cuda" or not has_cuda or not index.isdigit():
+        available_kinds = "cpu, cuda" if has_cuda else "cpu"
+        hint = f"available: {available_kinds}; for CUDA, install onnxruntime-gpu"
         raise UserError(f"no such device: '{device}'", where="--device", hint=hint)
-    # the CPU runs operators that CUDA does not support
-    return [("CUDAExecutionProvider", {"device_id": int(index or 0)}), "CPUExecutionProvider"]
+    # The CPU provider runs the operators that the CUDA provider does not support.
+    return [("CUDAExecutionProvider", {"device_id": int(index)}), "CPUExecutionProvider"]
 
 
 def _load_error(runtime: str, where: str | Path, error: Exception) -> UserError:
@@ -229,11 +234,12 @@ def _load_error(runtime: str, where: str | Path, error: Exception) -> UserError:
 
 
 def _report_out_of_memory(compute: Callable[[], Any], batch_size: int) -> Any:
-    """Return the result of ``compute``; if there is too little memory, raise a UserError."""
+    """Return the result of ``compute``, but convert errors about too little memory to a UserError."""
     try:
         return compute()
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY):
+        message = str(error).lower()
+        if isinstance(error, MemoryError) or any(text in message for text in _OUT_OF_MEMORY):
             what = f"out of memory with {batch_size} images per batch"
             raise UserError(what, hint="use a smaller batch (--batch), or smaller windows (--size)") from error
         raise

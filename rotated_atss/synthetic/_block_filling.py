@@ -16,7 +16,8 @@ from rotated_atss.synthetic.town_plan import Block
 
 def paint_surface(site: Site, block: Block, color: Color, grain: float = 6.0) -> None:
     """Paint the block in one color, with a darker border and a noise of ``grain`` gray levels."""
-    site.canvas.fill(block.outline(-1.0), shade(color, 0.78))  # one pixel beyond the block
+    # The border reaches from one pixel outside the outline of the block to half a pixel inside.
+    site.canvas.fill(block.outline(-1.0), shade(color, 0.78))
     site.canvas.fill(block.outline(0.5), color, grain=grain)
 
 
@@ -25,7 +26,7 @@ def paint_lawn(site: Site, block: Block) -> None:
     paint_surface(site, block, site.climate.grass, grain=9.0)
     for _ in range(14):
         patch = ellipse(*site.rng.uniform(20, 70, 2))
-        color = site.climate.ground[int(site.rng.integers(2))]  # one of its two colors
+        color = site.climate.ground[int(site.rng.integers(2))]  # the ground of a climate has two colors
         site.canvas.fill(random_pose(site, block, 8).apply(patch), color, alpha=float(site.rng.uniform(0.08, 0.3)))
 
 
@@ -62,11 +63,13 @@ def scatter(
         layer: As in :meth:`Site.place`.
     """
     num_placed = 0
-    for _ in range(count * 6):  # more than count, since sprites that do not fit are dropped
+    # Each sprite is tried at up to 12 random positions. If none has enough space, the sprite is dropped, and another
+    # sprite is built.
+    for _ in range(6 * count):
         sprite = build()
-        half_length = float(np.abs(sprite.box).max())  # sprite.box: corners relative to the center of the sprite
-        border = 0.85 * half_length  # so that sprites hardly cross the outline of the block
-        for _ in range(12):  # random positions per sprite
+        half_length = float(np.abs(sprite.box).max())  # the corners in sprite.box are relative to the sprite's center
+        border = 0.85 * half_length  # keeps most of the sprite inside the outline of the block
+        for _ in range(12):
             turn = heading + site.rng.uniform(-heading_spread, heading_spread)
             if site.place(sprite, random_pose(site, block, border, turn), layer=layer, gap=gap):
                 num_placed += 1
@@ -76,24 +79,27 @@ def scatter(
 
 
 def scatter_crates(site: Site, block: Block, count: int, *, gap: float) -> None:
-    """Place up to ``count`` crates at random positions, reduced by the density of clutter (0 to 1) of the scene."""
+    """Place crates at random positions: at most ``count`` times the density of clutter (0 to 1) of the scene."""
     for _ in range(int(count * site.difficulty.clutter)):
         site.place(clutter.crate(site.rng), random_pose(site, block, 8), gap=gap)
 
 
 def scatter_trees(site: Site, block: Block, count: int) -> None:
-    """Place up to ``count`` trees at random positions, reduced by the density of clutter (0 to 1) of the scene."""
+    """Place trees at random positions: at most ``count`` times the density of clutter (0 to 1) of the scene."""
     for _ in range(int(count * site.difficulty.clutter)):
         diameter = site.rng.uniform(9, 22)
         place_tree(site, random_pose(site, block, 4), diameter)
 
 
 def place_tree(site: Site, pose: Pose, diameter: float) -> None:
-    """Place a tree at a pose if there is space; with the probability ``overhang``, it can cover other objects."""
+    """Place a tree at a pose if there is space.
+
+    With the probability ``overhang`` of the scene, the tree may cover parts of other objects.
+    """
     may_overlap = site.rng.random() < site.difficulty.overhang
     crown = clutter.tree(site.rng, site.climate.leaves, diameter)
-    # a negative gap lets the crown overlap other sprites
-    site.place(crown, pose, layer="tall", gap=-0.3 * diameter if may_overlap else 1.0)
+    gap = -0.3 * diameter if may_overlap else 1.0  # a negative gap allows an overlap with other sprites
+    site.place(crown, pose, layer="tall", gap=gap)
 
 
 def random_pose(site: Site, block: Block, border: float, heading: float = 0.0) -> Pose:
@@ -103,7 +109,7 @@ def random_pose(site: Site, block: Block, border: float, heading: float = 0.0) -
 
 
 def grid_cells(width: float, height: float, cell_w: float, cell_h: float) -> list[tuple[float, float]]:
-    """Return the centers of as many cells as fit into a rectangle around (0, 0), evenly spaced.
+    """Return the evenly spaced centers of as many grid cells as fit into a rectangle around (0, 0).
 
     Example:
         >>> grid_cells(40, 20, 20, 20)
@@ -118,10 +124,10 @@ def grid_cells(width: float, height: float, cell_w: float, cell_h: float) -> lis
 def best_grid_cells(
     width: float, height: float, cell_w: float, cell_h: float
 ) -> tuple[list[tuple[float, float]], float]:
-    """Fit a grid of upright cells or of cells rotated by 90 degrees into a rectangle, whichever has more cells.
+    """Fit a grid of cells into a rectangle. If more cells fit after a rotation by 90 degrees, the cells are rotated.
 
     Returns:
-        cells: Centers as for :func:`grid_cells`.
+        cells: Centers of the cells, relative to the center of the rectangle.
         rotation: 0, or pi / 2 if the cells are rotated.
 
     Example:

@@ -8,13 +8,15 @@ import numpy as np
 from rotated_atss.synthetic.shapes import Points, ellipse, mirrored, rect, rotate_points
 from rotated_atss.synthetic.sprite import Color, Sprite, pick, rgb, shade
 
+# Colors, from which one is picked at random. The first color of LIVERY occurs twice, so it is picked twice as often.
 LIVERY = [rgb(240, 241, 242), rgb(240, 241, 242), rgb(226, 229, 233), rgb(206, 210, 214)]
 ACCENT = [rgb(190, 40, 44), rgb(34, 70, 150), rgb(236, 160, 40), rgb(30, 110, 90), rgb(90, 92, 98)]
 CAMOUFLAGE = [rgb(120, 126, 130), rgb(106, 112, 104), rgb(136, 132, 116)]
 HELICOPTER_PAINT = [rgb(196, 44, 40), rgb(226, 178, 46), rgb(60, 76, 60), rgb(50, 70, 120), rgb(234, 234, 232)]
 
-# Outlines, each given by its right half; x to the front, y to the right. Wings are in fractions of length (x) and
-# span (y), fuselage and tail in fractions of the length along both axes.
+# Outlines of the parts of an airplane. The points describe the right half, and ``mirrored`` adds the left half. The x
+# axis points to the front, the y axis to the right. For wings, x is a fraction of the length of the airplane and y a
+# fraction of its span. For the fuselage and the tail, x and y are fractions of the length.
 _FUSELAGE = mirrored(
     np.array(
         [
@@ -53,7 +55,12 @@ _TAIL = mirrored(np.array([[-0.36, 0.0], [-0.37, 0.02], [-0.455, 0.17], [-0.495,
 
 
 def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sprite:
-    """Create an airplane, about 70 pixels long at scale 1; ``kind`` is "jet", "propeller", "fighter" or None for any.
+    """Create an airplane, which is about 70 pixels long at scale 1.
+
+    Args:
+        rng: Random number generator.
+        scale: Factor of all lengths.
+        kind: "jet", "propeller" or "fighter"; None for a random kind.
 
     Example:
         >>> plane(np.random.default_rng(0), scale=1.0).name
@@ -64,12 +71,13 @@ def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sp
     span = {"jet": 0.92, "propeller": 1.12, "fighter": 0.68}[kind] * length * rng.uniform(0.95, 1.05)
     wing = {"jet": _SWEPT_WING, "propeller": _STRAIGHT_WING, "fighter": _DELTA_WING}[kind] * (length, span)
     paint = pick(rng, CAMOUFLAGE if kind == "fighter" else LIVERY, jitter=5)
-    fuselage = _FUSELAGE * (length, length * 1.05)  # 5% wider than the outline, which is slim
+    fuselage = _FUSELAGE * (length, length * 1.05)  # 5% wider than _FUSELAGE, which looks too slim
     tail = _TAIL * length
     sprite = Sprite.from_outline(
         np.concatenate([fuselage, wing, tail]), "plane", height=15.0 * scale, detached_shadow=True
     )
-    # the concatenated points only determine the box; they are no polygon that could cast the shadow
+    # The concatenated points serve only to compute the box. They do not form a polygon, so the shadow is cast by the
+    # parts.
     sprite.shadow_casters = [fuselage, wing, tail]
     _add_airframe(sprite, wing, fuselage, tail, paint)
     add_details = {"jet": _add_jet_details, "propeller": _add_propeller_details, "fighter": _add_fighter_details}[kind]
@@ -90,8 +98,8 @@ def _add_airframe(sprite: Sprite, wing: Points, fuselage: Points, tail: Points, 
 
 
 def _add_cockpit(sprite: Sprite, length: float, x: float = 0.43) -> None:
-    windows = mirrored(np.array([[x + 0.025, 0.0], [x + 0.012, 0.022], [x, 0.026], [x, 0.0]])) * length
-    sprite.fill(windows, rgb(34, 40, 48))
+    windshield = mirrored(np.array([[x + 0.025, 0.0], [x + 0.012, 0.022], [x, 0.026], [x, 0.0]])) * length
+    sprite.fill(windshield, rgb(34, 40, 48))
 
 
 def _add_jet_details(sprite: Sprite, length: float, span: float, rng: np.random.Generator) -> None:
@@ -141,15 +149,16 @@ def helicopter(rng: np.random.Generator, scale: float) -> Sprite:
     length = 50.0 * scale * rng.uniform(0.92, 1.1)
     rotor_radius, hub_x = 0.41 * length, 0.13 * length
     paint = pick(rng, HELICOPTER_PAINT, jitter=8)
-    disc, boom = ellipse(2 * rotor_radius, 2 * rotor_radius, hub_x), rect(0.5 * length, 0.06 * length, -0.27 * length)
+    rotor_disc = ellipse(2 * rotor_radius, 2 * rotor_radius, hub_x)
+    boom = rect(0.5 * length, 0.06 * length, -0.27 * length)
     body = ellipse(0.42 * length, 0.20 * length, 0.17 * length)
     sprite = Sprite.from_outline(
-        np.concatenate([disc, boom, body]), "helicopter", height=11.0 * scale, detached_shadow=True
+        np.concatenate([rotor_disc, boom, body]), "helicopter", height=11.0 * scale, detached_shadow=True
     )
     blades = _blade_outlines(rotor_radius, hub_x, length, rng)
-    sprite.shadow_casters = [body, boom, *blades]  # not the rotor disc, which is nearly transparent
+    sprite.shadow_casters = [body, boom, *blades]  # the rotor disc is nearly transparent, so it casts no shadow
     _add_helicopter_body(sprite, body, boom, length, paint)
-    sprite.fill(disc, rgb(210, 212, 214), alpha=0.16)
+    sprite.fill(rotor_disc, rgb(210, 212, 214), alpha=0.16)
     for blade in blades:
         sprite.fill(blade, rgb(46, 47, 50))
     hub = ellipse(0.07 * length, 0.07 * length, hub_x, sides=14)
@@ -171,7 +180,8 @@ def _add_helicopter_body(sprite: Sprite, body: Points, boom: Points, length: flo
 
 
 def _blade_outlines(rotor_radius: float, hub_x: float, length: float, rng: np.random.Generator) -> list[Points]:
-    count, start = int(rng.integers(4, 6)), rng.uniform(0, np.pi)
+    num_blades = int(rng.integers(4, 6))
+    first_angle = rng.uniform(0, np.pi)
     blade = rect(rotor_radius, 0.028 * length, rotor_radius / 2)
-    angles = start + np.arange(count) * (2 * np.pi / count)
+    angles = first_angle + np.arange(num_blades) * (2 * np.pi / num_blades)
     return [rotate_points(blade, angle) + np.array([hub_x, 0.0]) for angle in angles]

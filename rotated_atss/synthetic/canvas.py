@@ -20,7 +20,7 @@ _SLOPE_CONTRAST = 0.22  # a slope that faces the sun is lighter than a level sur
 
 
 class Canvas:
-    """A BGR image with anti-aliased painting, and a noise field for the grain of surfaces.
+    """A BGR image on which shapes are painted with anti-aliased edges. A noise field gives surfaces their grain.
 
     Args:
         size_wh: Width and height of the final image, pixels.
@@ -45,11 +45,18 @@ class Canvas:
         self.pixels: NDArray[np.uint8] = np.zeros((self.fine_wh[1], self.fine_wh[0], 3), np.uint8)
         patches = fractal_noise(rng, self.fine_wh, 48 * SUPERSAMPLE, octaves=4)
         speckle = fractal_noise(rng, self.fine_wh, 4 * SUPERSAMPLE, octaves=2)
-        # the sum of two fields of unit variance, scaled to about unit variance
+        # Both fields have unit variance. The variance of their weighted sum is 0.7 ** 2 + 0.7 ** 2 = 0.98.
         self.grain: FloatArray = np.asarray(0.7 * patches + 0.7 * speckle, np.float32)
 
     def fill(self, points: Points, color: Color, *, alpha: float = 1.0, grain: float = 0.0) -> None:
-        """Paint a polygon (N, 2) with an opacity ``alpha`` and a noise of ``grain`` gray levels."""
+        """Paint a polygon.
+
+        Args:
+            points: (N, 2).
+            color: BGR color.
+            alpha: Opacity, 0 to 1.
+            grain: Standard deviation of the noise that is added to the color, in gray levels.
+        """
         if alpha >= 1 and grain == 0:
             cv2.fillPoly(self.pixels, [_to_fixed_point(points)], color, cv2.LINE_AA, _SHIFT)
         else:
@@ -80,14 +87,22 @@ class Canvas:
                 self.fill(points, color, alpha=part.alpha, grain=part.grain)
 
     def darken(self, shadows: Iterable[Points], strength: float, softness: float = 0.8) -> None:
-        """Darken everything painted so far inside the shadow polygons; overlapping shadows do not add up."""
+        """Darken everything that has been painted inside the shadow polygons.
+
+        Where shadows overlap, the image is as dark as in one shadow.
+
+        Args:
+            shadows: Polygons (N, 2).
+            strength: Fraction of red light that a shadow removes, 0 to 1.
+            softness: Standard deviation of the blur at the edges of the shadows, pixels.
+        """
         mask = np.zeros(self.pixels.shape[:2], np.uint8)
         for outline in shadows:
             cv2.fillPoly(mask, [_to_fixed_point(outline)], 255, cv2.LINE_AA, _SHIFT)
         blurred = cv2.GaussianBlur(mask, (0, 0), softness * SUPERSAMPLE).astype(np.float32)
         # The blue sky lights shadows, so they lose less blue (channel 0) than red.
-        for channel, share in enumerate((0.90, 0.97, 1.0)):
-            factor = 1 - strength * share / 255 * blurred
+        for channel, relative_strength in enumerate((0.90, 0.97, 1.0)):
+            factor = 1 - strength * relative_strength / 255 * blurred
             self.pixels[..., channel] = (self.pixels[..., channel] * factor).astype(np.uint8)
 
     def image(self) -> NDArray[np.uint8]:
@@ -111,10 +126,14 @@ class Canvas:
         return rows, columns, np.asarray(coverage / np.float32(255), np.float32)
 
     def _window(self, points: Points, margin: float = 0.0) -> tuple[slice, slice] | None:
-        """Return rows and columns of the supersampled grid around points; None if they are outside the image."""
-        # two pixels more on each side, into which OpenCV's anti-aliasing can reach (3 = 2 + 1: a stop is exclusive)
+        """Return the rows and columns of a window around points, on the supersampled grid.
+
+        The result is None if the window is completely outside the image.
+        """
+        # OpenCV's anti-aliasing can reach two pixels beyond the points on each side. ``high`` is one pixel larger,
+        # because the stop of a slice is exclusive.
         low = np.floor((points.min(axis=0) - margin) * SUPERSAMPLE).astype(int) - 2
-        high = np.ceil((points.max(axis=0) + margin) * SUPERSAMPLE).astype(int) + 3
+        high = np.ceil((points.max(axis=0) + margin) * SUPERSAMPLE).astype(int) + 2 + 1
         (x0, y0), (x1, y1) = np.maximum(low, 0), np.minimum(high, self.fine_wh)
         return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None
 
@@ -123,7 +142,8 @@ class Canvas:
         window_and_coverage = self.rasterize(points)
         if window_and_coverage is None:
             return
-        transform = np.array([[grain, value] for value in color])  # per channel: grain * noise + color
+        # The transform computes grain * noise + value for each channel.
+        transform = np.array([[grain, value] for value in color])
         for rows, columns, coverage in _covered_strips(*window_and_coverage):
             colors = np.asarray(cv2.transform(self.grain[rows, columns], transform), np.float32)
             self.blend(rows, columns, colors, coverage * np.float32(alpha))
@@ -143,12 +163,13 @@ class Canvas:
 
 
 def _covered_strips(rows: slice, columns: slice, coverage: FloatArray) -> Iterator[tuple[slice, slice, FloatArray]]:
-    """Split a window into strips of rows, each cropped to the columns that the polygon covers.
+    """Split the window of a polygon into strips of rows, and crop each strip to the columns that the polygon covers.
 
-    A diagonal road covers little of its window, so this saves most of the blending.
+    Only these strips have to be blended. This saves much time for a polygon such as a diagonal road, which covers only
+    a small part of its window.
 
     Yields:
-        Rows and columns of a strip, and its coverage.
+        Rows and columns of a strip, and the coverage of its pixels.
     """
     for top in range(0, len(coverage), _STRIP_ROWS):
         strip = coverage[top : top + _STRIP_ROWS]
@@ -169,6 +190,6 @@ def _to_fixed_point(points: Points) -> NDArray[np.int32]:
 
 
 def _slope_brightness(normal_xy: tuple[float, float], pose: Pose, to_sun: Points) -> float:
-    """Return the factor by which a slope is lighter (above 1) or darker than a level surface."""
+    """Return the brightness of a slope relative to a level surface: above 1 if the slope faces the sun."""
     scene_normal = Pose(0, 0, pose.angle).apply(np.array([normal_xy]))[0]
     return 1.0 + _SLOPE_CONTRAST * float(scene_normal @ to_sun)

@@ -14,7 +14,7 @@ SHED_ROOF = [rgb(186, 190, 194), rgb(120, 138, 150), rgb(150, 110, 96), rgb(206,
 
 
 def tree(rng: np.random.Generator, leaves: list[Color], diameter: float) -> Sprite:
-    """Create a tree with an irregular crown, lit from the side of the sun.
+    """Create a tree with an irregular crown. The clumps of leaves on the side of the sun are lighter.
 
     Example:
         >>> tree(np.random.default_rng(0), [(60, 90, 50)], diameter=12.0).name is None
@@ -42,9 +42,10 @@ def dwelling(rng: np.random.Generator, length: float, width: float) -> Sprite:
         >>> dwelling(np.random.default_rng(0), length=34.0, width=24.0).extent
         (-17.0, -12.0, 17.0, 12.0)
     """
-    paint, outline = pick(rng, ROOF_TILES, jitter=8), rect(length, width)
-    sprite = Sprite.from_outline(outline, height=11.0)
-    half_ridge, half_l, half_w = max(0.0, (length - width) / 2) + 0.8, length / 2, width / 2
+    paint = pick(rng, ROOF_TILES, jitter=8)
+    sprite = Sprite.from_outline(rect(length, width), height=11.0)
+    half_l, half_w = length / 2, width / 2
+    half_ridge = max(0.0, (length - width) / 2) + 0.8  # half the length of the ridge, the top line of the roof
     for side in (-1.0, 1.0):
         long_slope = np.array([[half_l, side * half_w], [-half_l, side * half_w], [-half_ridge, 0], [half_ridge, 0]])
         sprite.fill(long_slope, paint, normal_xy=(0.0, side))
@@ -57,36 +58,39 @@ def dwelling(rng: np.random.Generator, length: float, width: float) -> Sprite:
 
 
 def flat_building(rng: np.random.Generator, length: float, width: float) -> Sprite:
-    """Create a building with a flat roof, a parapet and roof units.
+    """Create a building with a flat roof, a parapet, and technical units (such as air conditioners) on the roof.
 
     Example:
         >>> flat_building(np.random.default_rng(0), length=50.0, width=40.0).extent
         (-25.0, -20.0, 25.0, 20.0)
     """
-    paint, outline = pick(rng, FLAT_ROOF, jitter=7), rect(length, width)
+    paint = pick(rng, FLAT_ROOF, jitter=7)
+    outline = rect(length, width)
     sprite = Sprite.from_outline(outline, height=20.0)
     sprite.fill(outline, shade(paint, 1.1))
     sprite.fill(rect(length - 3.5, width - 3.5), paint, grain=5.0)
     for _ in range(int(rng.integers(2, 6))):
         x, y = rng.uniform(-0.36, 0.36, 2) * (length, width)
         unit = rect(rng.uniform(4, 9), rng.uniform(4, 7), x, y)
-        shadow = unit + 1.2  # a fixed offset: the sprite does not know where the sun is
+        shadow = unit + 1.2  # the offset is fixed, because the sprite does not know where the sun is
         sprite.fill(shadow, shade(paint, 0.62)).fill(unit, shade(paint, rng.uniform(0.9, 1.25)))
     return sprite
 
 
 def shed(rng: np.random.Generator, length: float, width: float) -> Sprite:
-    """Create a warehouse or hangar with a ribbed pitched roof.
+    """Create a warehouse or hangar with a pitched roof of ribbed sheets.
 
     Example:
         >>> shed(np.random.default_rng(0), length=60.0, width=30.0).extent
         (-30.0, -15.0, 30.0, 15.0)
     """
-    paint, outline = pick(rng, SHED_ROOF, jitter=6), rect(length, width)
+    paint = pick(rng, SHED_ROOF, jitter=6)
+    outline = rect(length, width)
     sprite = Sprite.from_outline(outline, height=16.0)
     for side in (-1.0, 1.0):
         slope = rect(length, width / 2, 0.0, side * width / 4)
-        sprite.fill(slope, paint, normal_xy=(0.0, side * 0.8))  # less steep than the roof of a dwelling
+        # The normal is shorter than 1, because the roof is less steep than the roof of a dwelling.
+        sprite.fill(slope, paint, normal_xy=(0.0, side * 0.8))
     for x in np.arange(-length / 2 + 5, length / 2, 5.0):
         sprite.line([(x, -width / 2), (x, width / 2)], shade(paint, 0.9), 0.5, alpha=0.7)
     for x in np.arange(-length / 2 + 12, length / 2 - 6, 24.0):
@@ -111,7 +115,7 @@ def bush(rng: np.random.Generator, leaves: list[Color], diameter: float) -> Spri
 
 
 def crate(rng: np.random.Generator) -> Sprite:
-    """Create a crate, nearly square and shorter than a vehicle.
+    """Create a crate, which is nearly square and shorter than a vehicle.
 
     Example:
         >>> crate(np.random.default_rng(0)).height

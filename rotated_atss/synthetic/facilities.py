@@ -13,11 +13,14 @@ TENNIS_COURT = [rgb(62, 110, 160), rgb(84, 134, 96), rgb(178, 104, 74)]
 TENNIS_SURROUND = [rgb(84, 128, 92), rgb(60, 96, 78), rgb(150, 84, 66)]
 HARDWOOD = [rgb(196, 122, 74), rgb(150, 70, 66), rgb(206, 150, 90)]
 KEY_PAINT = [rgb(40, 74, 140), rgb(60, 64, 120), rgb(30, 104, 110)]
+# White occurs twice, so it is picked twice as often as the other colors.
 TANK_PAINT = [rgb(234, 235, 232), rgb(234, 235, 232), rgb(214, 210, 196), rgb(190, 194, 196)]
 
 
 def tennis_court(rng: np.random.Generator, scale: float, colors: tuple[Color, Color] | None = None) -> Sprite:
-    """Create a tennis court, 84 x 38.8 pixels at scale 1; its box contains the outer lines, but not the surround.
+    """Create a tennis court of 84 x 38.8 pixels at scale 1.
+
+    The box of the court includes the outer lines, but not the surround.
 
     Args:
         rng: Random generator.
@@ -34,15 +37,17 @@ def tennis_court(rng: np.random.Generator, scale: float, colors: tuple[Color, Co
     sprite.fill(rect(length * 1.22, width * 1.34), surround_color, grain=3.5)
     sprite.fill(rect(length, width), court_color, grain=3.0)
     sprite.line(rect(length - 1, width - 1), WHITE, 1.0, closed=True)
-    singles_y, service_x = width * 0.375, length * 0.27  # distances of these lines from the center
+    singles_y = width * 0.375  # distance of the singles sidelines from the center
+    service_x = length * 0.27  # distance of the service lines from the center
     for side in (-1, 1):
         sprite.line([(-length / 2, singles_y * side), (length / 2, singles_y * side)], WHITE, 0.8)
         sprite.line([(service_x * side, -singles_y), (service_x * side, singles_y)], WHITE, 0.8)
     center_line = [(-service_x, 0), (service_x, 0)]
     sprite.line(center_line, WHITE, 0.8)
-    # the net next to its shadow
-    sprite.line([(1.0, -width * 0.54), (1.0, width * 0.54)], rgb(40, 48, 46), 1.2, alpha=0.6)
-    sprite.line([(0, -width * 0.54), (0, width * 0.54)], rgb(226, 228, 226), 0.8)
+    net_shadow = [(1.0, -width * 0.54), (1.0, width * 0.54)]
+    sprite.line(net_shadow, rgb(40, 48, 46), 1.2, alpha=0.6)
+    net = [(0, -width * 0.54), (0, width * 0.54)]
+    sprite.line(net, rgb(226, 228, 226), 0.8)
     return sprite
 
 
@@ -58,25 +63,29 @@ def random_tennis_colors(rng: np.random.Generator) -> tuple[Color, Color]:
 
 
 def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
-    """Create a basketball court, 62 x 33 pixels at scale 1; its box contains the outer lines, but not the surround.
+    """Create a basketball court of 62 x 33 pixels at scale 1.
+
+    The box of the court includes the outer lines, but not the surround.
 
     Example:
         >>> basketball_court(np.random.default_rng(0), scale=1.0).extent
         (-31.0, -16.5, 31.0, 16.5)
     """
     length, width = 62.0 * scale, 33.0 * scale
-    floor, key = pick(rng, HARDWOOD, jitter=6), pick(rng, KEY_PAINT, jitter=6)
+    floor_color = pick(rng, HARDWOOD, jitter=6)
+    key_color = pick(rng, KEY_PAINT, jitter=6)  # the keys are the painted areas in front of the baskets
     sprite = Sprite.from_outline(rect(length, width), "basketball-court")
-    sprite.fill(rect(length + 7, width + 7), shade(floor, 0.62), grain=3.0)
-    sprite.fill(rect(length, width), floor, grain=3.0)
+    sprite.fill(rect(length + 7, width + 7), shade(floor_color, 0.62), grain=3.0)
+    sprite.fill(rect(length, width), floor_color, grain=3.0)
     center_circle = ellipse(width * 0.34, width * 0.34)
-    sprite.fill(center_circle, key)
+    sprite.fill(center_circle, key_color)
     for side in (-1, 1):
-        x = side * length / 2
-        key_area = rect(length * 0.2, width * 0.36, x - side * length * 0.1)
-        # * (-side, 1): the arc bulges towards the center of the court
-        three_point_line = arc(width * 0.40, -np.pi / 2, np.pi / 2) * (-side, 1) + (x - side * length * 0.055, 0)
-        sprite.fill(key_area, key)
+        baseline_x = side * length / 2
+        key_area = rect(length * 0.2, width * 0.36, baseline_x - side * length * 0.1)
+        # On the right side, the arc is mirrored, so that both arcs bulge towards the center of the court.
+        three_point_arc = arc(width * 0.40, -np.pi / 2, np.pi / 2) * (-side, 1)
+        three_point_line = three_point_arc + np.array([baseline_x - side * length * 0.055, 0])
+        sprite.fill(key_area, key_color)
         sprite.line(three_point_line, WHITE, 0.8)
         sprite.line(key_area, WHITE, 0.7, closed=True)
     sprite.line([(0, -width / 2), (0, width / 2)], WHITE, 0.8)
@@ -88,7 +97,8 @@ def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
 def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
     """Create a baseball infield of about 84 pixels per side at scale 1.
 
-    The foul lines are two edges of the infield. They meet in its corner (-side / 2, -side / 2), next to home plate.
+    The infield is a quarter of a circle, and its two straight edges are the foul lines. They meet next to home plate,
+    in the corner (-side / 2, -side / 2).
 
     Example:
         >>> baseball_diamond(np.random.default_rng(0), scale=1.0).name
@@ -101,17 +111,20 @@ def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
     fan = np.concatenate([[[corner, corner]], arc(side, 0.0, np.pi / 2, corner, corner, sides=28)])
     sprite = Sprite.from_outline(fan, "baseball-diamond")
     sprite.fill(fan, dirt, grain=4.0)
-    low = corner + side * 0.10  # home plate and bases are the corners of a square from low to high along both axes
+    # Home plate and the bases are the corners of a square, which extends from low to high along both axes.
+    low = corner + side * 0.10
     high = low + side * 0.58
     sprite.fill(quad_of((low + 3, low + 3, high - 3, high - 3)), grass, grain=4.0)
     _add_bases(sprite, low, high, dirt)
-    for foul_line in ([(corner, corner), (side / 2 - 2, corner)], [(corner, corner), (corner, side / 2 - 2)]):
-        sprite.line(np.array(foul_line) + 1.0, WHITE, 0.8, alpha=0.8)
+    line_end = side / 2 - 2
+    for end_x, end_y in ((line_end, corner), (corner, line_end)):
+        foul_line = np.array([(corner, corner), (end_x, end_y)])
+        sprite.line(foul_line + 1.0, WHITE, 0.8, alpha=0.8)
     return sprite
 
 
 def _add_bases(sprite: Sprite, low: float, high: float, dirt: Color) -> None:
-    """Add home plate, the bases, and the pitcher's mound between them."""
+    """Add home plate, the bases, and the pitcher's mound in the middle."""
     middle, mound_diameter = (low + high) / 2, (high - low) * 0.17
     for x, y in ((low, low), (high, low), (high, high), (low, high)):
         sprite.fill(ellipse(mound_diameter * 1.7, mound_diameter * 1.7, x, y, sides=24), dirt)
@@ -151,12 +164,15 @@ def _pool_outline(rng: np.random.Generator, length: float, width: float) -> Poin
     if kind == "oval":
         return ellipse(length, width)
     angles = np.arange(48) * (2 * np.pi / 48)
-    dent = 1 - 0.30 * np.exp(-((angles - np.pi / 2) ** 2) / 0.25)  # below 1 around the middle of one long side
-    return np.stack([length / 2 * np.cos(angles), width / 2 * np.sin(angles) * dent], axis=1)
+    # A kidney is an oval with a dent in the middle of one long side, at the angle pi / 2.
+    dent_factor = 1 - 0.30 * np.exp(-((angles - np.pi / 2) ** 2) / 0.25)
+    return np.stack([length / 2 * np.cos(angles), width / 2 * np.sin(angles) * dent_factor], axis=1)
 
 
 def storage_tank(rng: np.random.Generator, scale: float, radius: float | None = None) -> Sprite:
-    """Create a storage tank with a cone or floating roof; its default diameter is about 46 pixels at scale 1.
+    """Create a storage tank with a cone roof or a floating roof.
+
+    Without ``radius``, the diameter of the tank is about 46 pixels at scale 1.
 
     Example:
         >>> storage_tank(np.random.default_rng(0), scale=1.0, radius=20.0).name
@@ -188,10 +204,11 @@ def _add_floating_roof(sprite: Sprite, radius: float, paint: Color) -> None:
     rim = ellipse(2 * radius - 1.5, 2 * radius - 1.5, sides=48)
     sprite.line(rim, shade(paint, 1.06), 1.3, closed=True)
     sprite.fill(inner, shade(paint, 0.86))
-    right_half = mirrored(arc(radius - 2, 0.0, np.pi / 2, sides=14))  # x >= 0
-    for side in (1.0, -1.0):  # right, left; both halves slope down towards the center
+    # Both halves of the roof, right (x >= 0) and left, slope down towards the center.
+    right_half = mirrored(arc(radius - 2, 0.0, np.pi / 2, sides=14))
+    for side in (1.0, -1.0):
         sprite.fill(right_half * (side, 1), shade(paint, 0.84), normal_xy=(-0.5 * side, 0.0))
-    ladder = [(-radius * 0.9, 0.0), (radius * 0.5, 0.0)]  # from the rim across the center of the roof
+    ladder = [(-radius * 0.9, 0.0), (radius * 0.5, 0.0)]  # reaches from the rim across the center of the roof
     sprite.line(ladder, shade(paint, 0.6), 1.1)
     drain = ellipse(radius * 0.16, radius * 0.16, radius * 0.4, sides=12)
     sprite.fill(drain, shade(paint, 0.66))

@@ -20,9 +20,10 @@ from rotated_atss.synthetic.scene import SIZE_WH, render_scene
 
 RECORD_FILE = "scenes.json"
 WRITTEN_BY = "rotated_atss.synthetic"
-HEADER = ("imagesource:generated", "gsd:null")  # first lines of a DOTA label file
+HEADER = ("imagesource:generated", "gsd:null")  # the first lines of each label file
 SHORTEST_SIDE, LONGEST_SIDE = 160, 8192  # pixels
-_BYTES_PER_PIXEL = 100  # peak memory of rendering: the supersampled image and its noise fields
+# Peak memory of rendering, per pixel of the final image: the supersampled image and its noise fields.
+_BYTES_PER_PIXEL = 100
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class _Job:
     folder: Path
     image_id: str
     seed: int
-    number: int  # of the scene in the series of the seed
+    number: int  # position of the scene in the series of scenes that the seed determines
     size_wh: tuple[int, int]
     difficulty: Difficulty
 
@@ -42,13 +43,13 @@ class _Record:
     """Content of ``scenes.json``."""
 
     seed: int
-    first: int
+    first: int  # number of the first scene
     size_wh: tuple[int, int]
     difficulty: dict[str, float]
     images: list[str]  # image ids
 
     def write(self, folder: Path, *, complete: bool) -> None:
-        """Write the file; ``complete`` states whether all scenes are written."""
+        """Write ``scenes.json`` to a folder. ``complete`` states whether all scenes have been written."""
         entries = {"written_by": WRITTEN_BY, "complete": complete, **asdict(self)}
         write_json(folder / RECORD_FILE, entries)
 
@@ -67,7 +68,7 @@ def generate_scenes(
 ) -> list[str]:
     """Render scenes into ``out/images/*.png`` and ``out/labelTxt/*.txt``.
 
-    Equal arguments give equal files, for any number of workers.
+    Calls with the same arguments write the same files. The files do not depend on the number of workers.
 
     Args:
         out: A new or empty folder, or the folder of an earlier call, whose scenes are replaced.
@@ -75,7 +76,7 @@ def generate_scenes(
         size_wh: Approximate width and height, pixels; each side varies by up to 10% between scenes.
         seed: Seed of the series of scenes.
         first: Number of the first scene in the series. Calls with disjoint ranges of numbers have no scene in common.
-        prefix: Image ids are the prefix and the number of the scene, as in ``S0012``.
+        prefix: First part of the image ids. The number of the scene follows, for example ``S0012``.
         difficulty: ``"easy"``, ``"normal"``, ``"hard"``, or a custom :class:`Difficulty`.
         workers: Number of processes; None for one per core.
         progress: Show a progress bar; None shows it on a terminal.
@@ -98,9 +99,12 @@ def generate_scenes(
     jobs = [_Job(folder, f"{prefix}{number:04d}", seed, number, size_wh, difficulty) for number in numbers]
     record = _Record(seed, first, size_wh, asdict(difficulty), [job.image_id for job in jobs])
     _clear_folder(folder)
-    record.write(folder, complete=False)  # before the scenes, so that a later call can replace those of an aborted one
+    # The record is written before the scenes. If this call is aborted, a later call can therefore recognize and replace
+    # the scenes that have been written.
+    record.write(folder, complete=False)
     bytes_per_job = [_BYTES_PER_PIXEL * size_wh[0] * size_wh[1]] * count
-    finished = run_jobs(_write_scene, jobs, workers or available_cores(), bytes_per_job)  # runs as it is iterated
+    finished = run_jobs(_write_scene, jobs, workers or available_cores(), bytes_per_job)  # a generator
+    # This loop runs the jobs.
     for _ in progress_bar(finished, total=count, desc=f"scenes {folder.name}", unit="scene", show=progress):
         pass
     record.write(folder, complete=True)
@@ -118,12 +122,14 @@ def generate_splits(
     workers: int | None = None,
     progress: bool | None = None,
 ) -> dict[str, list[str]]:
-    """Render one folder of scenes per split, such as ``out/train`` and ``out/val``; no scene is in two splits.
+    """Render one folder of scenes per split, for example ``out/train`` and ``out/val``.
+
+    No scene is in two splits.
 
     Args:
         out: Parent folder of the splits.
-        counts: Number of scenes by name of the split. Scenes are numbered in this order.
-        size_wh: As for :func:`generate_scenes`, like all following arguments.
+        counts: Number of scenes by name of the split. The scenes of all splits are numbered in the order of the splits.
+        size_wh: Approximate width and height. This and the following arguments are passed to :func:`generate_scenes`.
         seed: Seed of the series of scenes.
         prefix: Prefix of the image ids.
         difficulty: Name or custom :class:`Difficulty`.
@@ -134,7 +140,7 @@ def generate_splits(
         The image ids per split.
 
     Raises:
-        UserError: As :func:`generate_scenes`.
+        UserError: :func:`generate_scenes` raises it for one of the splits.
 
     Example:
         >>> import tempfile
@@ -166,7 +172,7 @@ def _check_arguments(count: int, size_wh: tuple[int, int], seed: int, first: int
         size_text = " x ".join(map(str, size_wh))
         raise UserError(f"the sides of a scene must be {SHORTEST_SIDE} to {LONGEST_SIDE} px, got {size_text}")
     if min(seed, first) < 0:
-        raise UserError(f"the seed and the first number must be 0 or more, got {seed} and {first}")
+        raise UserError(f"the seed and the number of the first scene must be 0 or more, got {seed} and {first}")
     if workers is not None and workers < 1:
         raise UserError(f"at least 1 worker is needed, got {workers}")
 
@@ -185,7 +191,7 @@ def _clear_folder(folder: Path) -> None:
     """Remove the scenes of an earlier call from a folder, and no other files.
 
     Raises:
-        UserError: The path is not a folder, or the folder has content, but no scenes of an earlier call.
+        UserError: The path is not a folder, or the folder is not empty and contains no scenes of an earlier call.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError("not a folder", where=folder, hint="choose a new or empty folder")
@@ -194,7 +200,7 @@ def _clear_folder(folder: Path) -> None:
     image_ids = _recorded_images(folder / RECORD_FILE)
     if image_ids is None:
         raise UserError(
-            "the folder is not empty and contains no generated scenes", where=folder, hint="choose a new one"
+            "the folder is not empty and contains no synthetic scenes", where=folder, hint="choose a new folder"
         )
     for subfolder in (folder / "images", folder / "labelTxt"):
         if not subfolder.is_dir():

@@ -19,9 +19,10 @@ SIZE_WH = (880, 720)  # default size of a scene, pixels
 SIZE_SPREAD = 0.1  # maximum relative deviation of a side from the requested size
 
 _BGR_TO_GRAY = np.array([[0.11, 0.59, 0.30]])
-# Color transform (3, 3): haze makes aerial images less saturated, so 18% of each channel is replaced by the gray value.
+# Haze makes aerial images less saturated. This color transform (3, 3) replaces 18% of each channel by the gray value.
 _HAZE = 0.82 * np.eye(3) + 0.18 * _BGR_TO_GRAY
-_MIDDLE_GRAY = 118  # gray level of a reflectance of 18% in sRGB; contrast does not change it
+# The gray level that a change of contrast leaves as it is: the sRGB value of a surface that reflects 18% of the light.
+_MIDDLE_GRAY = 118
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Scene:
 def render_scene(
     seed: int, index: int, *, size_wh: tuple[int, int] = SIZE_WH, difficulty: str | Difficulty = "normal"
 ) -> Scene:
-    """Render one scene; equal arguments give equal pixels.
+    """Render one scene. Calls with the same arguments return the same pixels.
 
     Args:
         seed: Seed of the series of scenes.
@@ -73,15 +74,16 @@ def _build_scene(site: Site, index: int) -> None:
     place_ships(site, plan.shore, start=pier_length)
     place_traffic(site, plan.roads)
     place_roadside_trees(site, plan.roads)
-    place_overhanging_trees(site)  # last, since they cover placed objects
+    place_overhanging_trees(site)  # must be last, because these trees cover objects that have been placed
 
 
 def _assign_zones(blocks: list[Block], index: int, rng: np.random.Generator) -> list[tuple[Zone, Block]]:
     """Assign a zone to every block. A zone is a function that fills a block, for example with a parking lot.
 
-    The largest blocks get different zones with labeled objects. Consecutive scenes continue the cycle through
-    ``LABELED_ZONES``, so that no class is rare. The zones of a scene keep the order of ``LABELED_ZONES``, so that the
-    zone that needs the most space gets the largest block. The remaining blocks get random zones of ``FILLER_ZONES``.
+    The largest blocks get different zones of ``LABELED_ZONES``. If a scene has too few blocks for all of these zones,
+    the next scene continues with the zones that follow in the list, so that no class is rare. ``LABELED_ZONES`` is
+    sorted by the space that a zone needs, so the zone that needs the most space gets the largest block. The remaining
+    blocks get random zones of ``FILLER_ZONES``.
     """
     blocks_by_area = sorted(blocks, key=lambda block: block.visible_area, reverse=True)
     num_labeled = min(len(blocks), len(LABELED_ZONES))
@@ -102,7 +104,8 @@ def _apply_camera(image: NDArray[np.uint8], difficulty: Difficulty, rng: np.rand
     channel_gains = brightness * white_balance
     contrast = rng.uniform(1 - spread, 1 + spread)
     light = 4.0 * value_noise(rng, (width, height), (width / 2, height / 2))
-    picture = ((picture - _MIDDLE_GRAY) * contrast + _MIDDLE_GRAY) * channel_gains.astype(np.float32) + light[..., None]
+    picture = (picture - _MIDDLE_GRAY) * contrast + _MIDDLE_GRAY
+    picture = picture * channel_gains.astype(np.float32) + light[..., None]
     gray_noise = rng.standard_normal((height, width, 1), dtype=np.float32)
     color_noise = rng.standard_normal((height, width, 3), dtype=np.float32)
     picture = picture + difficulty.noise * (0.8 * gray_noise + 0.5 * color_noise)

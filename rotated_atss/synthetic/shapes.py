@@ -1,4 +1,7 @@
-"""Create outlines in the frame of an object: x points to its front, y to its right, and the center is near (0, 0)."""
+"""Create outlines in the coordinates of an object.
+
+The x axis points to the front of the object, the y axis to its right. The center of the object is near (0, 0).
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +10,9 @@ Points = NDArray[np.float64]
 
 
 def rect(length: float, width: float, x: float = 0.0, y: float = 0.0) -> Points:
-    """Return a rectangle (4, 2) of ``length`` along x and ``width`` along y around (x, y), clockwise from front left.
+    """Return a rectangle (4, 2) with the center (x, y), ``length`` along the x axis and ``width`` along the y axis.
+
+    The corners are in clockwise order. The first one is the front left corner.
 
     Example:
         >>> rect(4, 2).tolist()
@@ -18,7 +23,7 @@ def rect(length: float, width: float, x: float = 0.0, y: float = 0.0) -> Points:
 
 
 def quad_of(extent: tuple[float, float, float, float]) -> Points:
-    """Convert (x0, y0, x1, y1) to a rectangle (4, 2), clockwise from front left.
+    """Convert the bounds (x0, y0, x1, y1) to a rectangle (4, 2), in the order of :func:`rect`.
 
     Example:
         >>> quad_of((0, 0, 4, 2)).tolist()
@@ -40,7 +45,7 @@ def ellipse(length: float, width: float, x: float = 0.0, y: float = 0.0, *, side
 
 
 def arc(radius: float, start: float, stop: float, x: float = 0.0, y: float = 0.0, *, sides: int = 20) -> Points:
-    """Return points (sides, 2) on a circle around (x, y), from angle ``start`` to ``stop`` (radians, clockwise).
+    """Return ``sides`` points on a circle around (x, y), from angle ``start`` to ``stop`` (radians, clockwise).
 
     Example:
         >>> arc(2.0, 0.0, np.pi / 2, sides=2).round(6).tolist()
@@ -58,14 +63,17 @@ def rounded_rect(length: float, width: float, radius: float, x: float = 0.0, y: 
         (24, 2)
     """
     radius = min(radius, length / 2, width / 2)
-    dx, dy, quarter = length / 2 - radius, width / 2 - radius, np.pi / 2
-    centers = [(dx, dy), (-dx, dy), (-dx, -dy), (dx, -dy)]
-    corners = [arc(radius, i * quarter, (i + 1) * quarter, cx, cy, sides=6) for i, (cx, cy) in enumerate(centers)]
+    dx, dy = length / 2 - radius, width / 2 - radius
+    arc_centers = [(dx, dy), (-dx, dy), (-dx, -dy), (dx, -dy)]
+    corners = []
+    for index, (center_x, center_y) in enumerate(arc_centers):
+        start, stop = index * (np.pi / 2), (index + 1) * (np.pi / 2)
+        corners.append(arc(radius, start, stop, center_x, center_y, sides=6))
     return np.concatenate(corners) + np.array([x, y])
 
 
 def mirrored(right_side: Points) -> Points:
-    """Return a symmetric outline from its right half (y >= 0), given from front to rear.
+    """Return a symmetric outline, given the points of its right half (y >= 0) from front to rear.
 
     Example:
         >>> mirrored(np.array([[2.0, 0.0], [0.0, 1.0]])).tolist()

@@ -1,7 +1,7 @@
 """Paint the sea, and place piers, boats and ships.
 
-In the frame of a shore (``shore.pose``), the edge of the land is y = 0, and the sea extends to y = ``shore.reach``.
-Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
+Positions on a shore are relative to ``shore.pose``. The edge of the land is the line y = 0, and the sea extends from
+there to y = ``shore.reach``. Lengths (pixels), proportions and colors are chosen by eye to resemble aerial images.
 """
 
 import numpy as np
@@ -22,10 +22,11 @@ def lay_shore(site: Site, shore: Shore) -> None:
     Example:
         >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))
         >>> lay_shore(site, Shore(Pose(150, 120), half_length=150, reach=100))
-        >>> bool(site.canvas.image()[200].any()), bool(site.canvas.image()[20].any())
+        >>> painted_rows = site.canvas.image().any(axis=(1, 2))
+        >>> bool(painted_rows[200]), bool(painted_rows[20])  # on the sea, on the land
         (True, False)
     """
-    half_span = shore.half_length + 400.0  # pixels; the water and the quay continue beyond the image
+    half_span = shore.half_length + 400.0  # 400 pixels more, because the water and the quay continue beyond the image
     sea = shore.pose.apply(quad_of((-half_span, 0.0, half_span, shore.reach + 60)))
     lay_water(site.canvas, sea, site.climate, site.rng)
     quay = shore.pose.apply(quad_of((-half_span, -QUAY_WIDTH, half_span, 0.0)))
@@ -35,7 +36,10 @@ def lay_shore(site: Site, shore: Shore) -> None:
 
 
 def place_marina(site: Site, shore: Shore) -> float:
-    """Place piers with boats moored on both sides; return the length of the piers in pixels.
+    """Place piers with boats moored on both sides.
+
+    Returns:
+        Length of the piers in pixels.
 
     Example:
         >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))
@@ -60,25 +64,40 @@ def place_marina(site: Site, shore: Shore) -> float:
 def _moor_boats(
     site: Site, pier_pose: Pose, pier_length: float, pier_width: float, berth_length: float, side: int
 ) -> None:
-    """Place a dense row of boats along one side of a pier (1: right, -1: left); most of them have the same heading."""
+    """Place a dense row of boats along one side of a pier. Most of the boats have the same heading.
+
+    Args:
+        site: The site.
+        pier_pose: Pose of the pier.
+        pier_length: Length of the pier, pixels.
+        pier_width: Width of the pier, pixels.
+        berth_length: Length of the longest boats, pixels.
+        side: 1 for the right side of the pier, -1 for the left side.
+    """
     rng = site.rng
     majority_is_bow_in = rng.random() < 0.5
-    x = -pier_length / 2 + 8.0  # along the pier; the first pixels at the quay remain free
+    x = -pier_length / 2 + 8.0  # position along the pier, whose first 8 pixels at the quay remain free
     while True:
         boat = vessels.boat(rng, site.scale, berth_length * rng.uniform(1 - site.difficulty.size_jitter, 1.0))
         boat_width, boat_length = boat.extent[3] - boat.extent[1], boat.extent[2] - boat.extent[0]
-        if x + boat_width > pier_length / 2 + 2:  # the last boat may protrude by 2 pixels
+        if x + boat_width > pier_length / 2 + 2:  # a boat may extend beyond the end of the pier by 2 pixels
             return
         if rng.random() < site.difficulty.fill:
             is_bow_in = majority_is_bow_in if rng.random() < 0.85 else not majority_is_bow_in
-            turn = (-side if is_bow_in else side) * np.pi / 2 + site.random_heading_offset()
+            direction = -side if is_bow_in else side
+            turn = direction * np.pi / 2 + site.random_heading_offset()
             y = side * (pier_width / 2 + boat_length / 2 + 2.0)
             site.place(boat, pier_pose.moved(x + boat_width / 2, y, turn), gap=0.0)
         x += boat_width + rng.uniform(1.5, 3.5)
 
 
 def place_ships(site: Site, shore: Shore, start: float) -> None:
-    """Place ships with their wakes on the open water, at least ``start`` pixels away from the shore.
+    """Place ships with their wakes on the open water.
+
+    Args:
+        site: The site.
+        shore: The shore.
+        start: Distance from the shore at which the open water starts, pixels.
 
     Example:
         >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))
@@ -87,7 +106,8 @@ def place_ships(site: Site, shore: Shore, start: float) -> None:
         {'ship'}
     """
     rng = site.rng
-    for number in range(7):  # up to 2 freighters, then up to 5 boats
+    # Try to place 2 freighters and then 5 boats. A ship without space is left out.
+    for number in range(7):
         is_freighter = number < 2
         if is_freighter:
             sprite = vessels.freighter(rng, site.scale)
@@ -102,7 +122,7 @@ def place_ships(site: Site, shore: Shore, start: float) -> None:
 
 
 def _paint_wake(site: Site, sprite: Sprite, pose: Pose) -> None:
-    """Paint the foam behind a ship; its length and opacity follow from a random speed."""
+    """Paint the foam behind a ship. A random speed determines the length and the opacity of the foam."""
     x0, y0, x1, y1 = sprite.extent
     speed = float(site.rng.uniform(0.2, 1.0))  # relative to the fastest ships
     for outline, alpha in vessels.wake(x1 - x0, y1 - y0, 90.0 * speed):

@@ -26,9 +26,10 @@ class SceneObject:
     """A labeled object.
 
     Attributes:
-        polygon: Corners (4, 2) in pixels, clockwise on the image from the front left corner.
+        polygon: Corners (4, 2) in pixels, in clockwise order on the image. The first one is the front left corner.
         name: DOTA class.
-        difficult: DOTA's flag: 1 if the object is tiny or partly covered, otherwise 0. Set by :meth:`Site.labels`.
+        difficult: DOTA's difficult flag, which :meth:`Site.labels` sets: 1 if the object is tiny or partly covered,
+            otherwise 0.
     """
 
     polygon: Points
@@ -63,7 +64,7 @@ class Site:
         difficulty: Difficulty of the scene.
         scale: Size of the objects relative to the default size, fixed per scene.
         rng: Random generator.
-        objects: Labeled objects placed so far.
+        objects: Labeled objects that have been placed.
         low: Sprites of the lower layer, such as vehicles, and their poses.
         tall: Sprites of the upper layer, such as trees and buildings, and their poses.
         occupied: (H, W) mask, 1 in pixels that a sprite or a reserved area occupies.
@@ -116,9 +117,10 @@ class Site:
         Args:
             sprite: The sprite.
             pose: Position and heading of the sprite on the image.
-            layer: "ground" is painted immediately; "low" and "tall" are painted by :meth:`paint_layers`.
-            gap: Width of the border around the sprite that must be free, pixels. With a negative gap, the sprite may
-                overlap others by this width; with None, it may overlap them without limit.
+            layer: Layer of the sprite. Sprites of the layer "ground" are painted immediately, sprites of the layers
+                "low" and "tall" by :meth:`paint_layers`.
+            gap: Width of the border around the sprite that must be free, pixels. If it is negative, the sprite may
+                overlap other sprites by this width. If it is None, the overlap has no limit.
 
         Returns:
             Whether the sprite was placed.
@@ -133,8 +135,10 @@ class Site:
             self.objects.append(SceneObject(quad, sprite.name))
         if layer == "ground":
             self.canvas.paint(sprite.parts, pose, self.sun.to_sun)
+        elif layer == "low":
+            self.low.append((sprite, pose))
         else:
-            (self.low if layer == "low" else self.tall).append((sprite, pose))
+            self.tall.append((sprite, pose))
         return True
 
     def is_free(self, outline: Points) -> bool:
@@ -150,7 +154,7 @@ class Site:
         cv2.fillPoly(self.occupied, [_pixel_indices(outline)], 1)
 
     def paint_layers(self) -> None:
-        """Paint the lower layer with its shadows, then the upper layer, whose shadows fall on the lower one."""
+        """Paint the lower layer and then the upper layer. The shadows of a layer are painted before its sprites."""
         for layer in (self.low, self.tall):
             shadows = [shadow for sprite, pose in layer for shadow in self._shadows(sprite, pose)]
             self.canvas.darken(shadows, self.difficulty.shadow)
@@ -165,8 +169,8 @@ class Site:
             covered_share = _covered_share(occlusion, obj.polygon)
             if covered_share >= HIDDEN_SHARE:
                 continue
-            side_lengths = np.linalg.norm(np.diff(obj.polygon[:3], axis=0), axis=1)  # of two adjacent sides
-            is_difficult = covered_share > OCCLUDED_SHARE or min(side_lengths) < TINY_PX
+            length_and_width = np.linalg.norm(np.diff(obj.polygon[:3], axis=0), axis=1)
+            is_difficult = covered_share > OCCLUDED_SHARE or min(length_and_width) < TINY_PX
             labels.append(SceneObject(obj.polygon, obj.name, int(is_difficult)))
         return labels
 
@@ -174,7 +178,7 @@ class Site:
         """Return the outlines of the shadows of a sprite on the image."""
         offset = -self.sun.to_sun * self.sun.shadow_length * sprite.height
         outlines = [pose.apply(caster) for caster in sprite.shadow_casters]
-        if sprite.detached_shadow:  # the shadow does not begin at the sprite
+        if sprite.detached_shadow:  # the object is above the ground and does not touch its shadow
             return [outline + offset for outline in outlines]
         return [_sweep_hull(outline, offset) for outline in outlines]
 
@@ -183,7 +187,8 @@ class Site:
         mask = np.zeros_like(self.occupied)
         for sprite, pose in self.tall:
             if sprite.name is None:
-                for outline in sprite.shadow_casters:  # the parts above the ground, which also hide what is below
+                # The parts that cast shadows are above the ground, so they also hide what is below them.
+                for outline in sprite.shadow_casters:
                     cv2.fillPoly(mask, [_pixel_indices(pose.apply(outline))], 1)
         return mask
 
@@ -191,20 +196,23 @@ class Site:
 def visible_share(quad: Points, size_wh: tuple[int, int]) -> float:
     """Estimate the share of a rectangle (4, 2) that is inside the image, from 12 x 12 sample points.
 
-    The error is at most about 0.04, half the spacing of the points, per image border that crosses the rectangle.
+    For each image border that crosses the rectangle, the error is at most about 0.04, which is half the spacing of the
+    points.
 
     Example:
         >>> visible_share(np.array([[10.0, 0], [10, 10], [-10, 10], [-10, 0]]), (100, 100))
         0.5
     """
     fractions = (np.arange(12) + 0.5) / 12
-    s, t = (grid.reshape(-1, 1) for grid in np.meshgrid(fractions, fractions))  # (144, 1) each
-    samples = quad[0] + s * (quad[1] - quad[0]) + t * (quad[3] - quad[0])
-    return float(((samples >= 0) & (samples < size_wh)).all(axis=1).mean())
+    # Positions of the samples along the first and along the last side of the rectangle, 0 to 1, (144, 1) each.
+    u, v = (grid.reshape(-1, 1) for grid in np.meshgrid(fractions, fractions))
+    samples = quad[0] + u * (quad[1] - quad[0]) + v * (quad[3] - quad[0])
+    is_inside = ((samples >= 0) & (samples < size_wh)).all(axis=1)
+    return float(is_inside.mean())
 
 
 def _covered_share(occlusion: NDArray[np.uint8], quad: Points) -> float:
-    """Return the share of the visible part of a rectangle (4, 2) that a mask (H, W) covers."""
+    """Return the share of a rectangle (4, 2) that a mask (H, W) covers, without the part outside the image."""
     corners, crop = _crop_to_polygon(occlusion, quad)
     mask = cv2.fillPoly(np.zeros_like(crop), [corners], 1)
     num_visible = cv2.countNonZero(mask)
@@ -219,12 +227,16 @@ def _crop_to_polygon(mask: NDArray[np.uint8], outline: Points) -> tuple[NDArray[
         crop: The crop.
     """
     corners = _pixel_indices(outline)
-    (x0, y0), (x1, y1) = np.maximum(corners.min(axis=0), 0), np.maximum(corners.max(axis=0) + 1, 0)
+    x0, y0 = np.maximum(corners.min(axis=0), 0)
+    x1, y1 = np.maximum(corners.max(axis=0) + 1, 0)
     return corners - np.array([x0, y0], np.int32), mask[y0:y1, x0:x1]
 
 
 def _pixel_indices(points: Points) -> NDArray[np.int32]:
-    """Return column and row of the pixel whose center is nearest to each point; the first center is at (0.5, 0.5)."""
+    """Return the column and row of the pixel whose center is nearest to each point.
+
+    The center of the pixel in column 0 and row 0 is (0.5, 0.5).
+    """
     return np.round(points - 0.5).astype(np.int32)
 
 

@@ -12,7 +12,7 @@ from rotated_atss.analysis.evaluation.report import ALL_CLASSES
 from rotated_atss.analysis.plotting import COLORS
 from rotated_atss.report.axes import Axes, tick_values
 from rotated_atss.report.charts import Axis, curve_chart, reliability_chart
-from rotated_atss.report.sections.confusion import TEXT_LIMITS
+from rotated_atss.report.sections.confusion import MIN_OPACITIES
 
 STYLE = (Path(rotated_atss.report.__file__).parent / "static" / "report.css").read_text()
 LIGHT, DARK = (
@@ -146,5 +146,5 @@ def test_numbers_in_the_matrix_are_legible_on_every_shade(colors: dict[str, str]
     for percent in range(1, 101):
         opacity = percent / 100
         cell = tuple(opacity * a + (1 - opacity) * b for a, b in zip(shade, page))
-        (*_, name) = (name for name, limit in TEXT_LIMITS.items() if opacity > limit)
+        (*_, name) = (name for name, limit in MIN_OPACITIES.items() if opacity > limit)
         assert contrast(cell, rgb(colors[text[name]])) >= 4.4, (opacity, name)

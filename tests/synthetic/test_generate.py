@@ -58,7 +58,7 @@ def test_earlier_scenes_are_replaced_and_other_files_kept(tmp_path: Path) -> Non
 def test_foreign_folder_is_rejected_and_unchanged(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "P0001.png").write_bytes(b"precious")
-    with pytest.raises(UserError, match="contains no generated scenes"):
+    with pytest.raises(UserError, match="contains no synthetic scenes"):
         generate_scenes(tmp_path, 1, progress=False)
     assert [p.name for p in tmp_path.rglob("*")] == ["images", "P0001.png"]
     with pytest.raises(UserError, match="not a folder"):

@@ -10,7 +10,7 @@ from rotated_atss.report.numbers import format_count, format_interval, format_ra
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import count_cell, header, ratio_cell, row_header, table
 
-# Field of report.json, title of the table, and the property that defines its groups, with the unit.
+# Each row: field of report.json, title of the table, and the property (with its unit) by which objects are grouped.
 GROUPINGS = (
     ("by_size", "Positives by size", "square root of the box area, px"),
     ("by_aspect", "Positives by aspect ratio", "long side / short side"),
@@ -29,7 +29,7 @@ def assignment_section(context: Context) -> Html:
     """
     assignment = context.report["assignment"]
     note = (
-        f"Positive samples of {format_count(assignment['objects'])} ground-truth boxes in training, from "
+        f"Positive samples that {format_count(assignment['objects'])} ground-truth boxes get in training, counted by "
         'assignment-stats. "Deviation" is the standard deviation of the positives per object; "without" means without '
         "a positive sample."
     )
@@ -39,7 +39,7 @@ def assignment_section(context: Context) -> Html:
     group_tables = [
         _group_table(name, values[key], title, property_name)
         for key, title, property_name in GROUPINGS
-        for name, values in assignment["assigners"].items()  # the inner loop, so that assigners are side by side
+        for name, values in assignment["assigners"].items()  # this loop is inside, to show the assigners side by side
         if values.get(key)
     ]
     return section(
@@ -57,20 +57,28 @@ def _assigner_row(name: str, values: dict[str, Any]) -> Iterator[Html]:
 
 
 def _group_table(assigner: str, groups: list[dict[str, Any]], title: str, property_name: str) -> Html:
-    """Return the table of the groups of objects for an assigner; the property defines the groups."""
+    """Return the table of an assigner whose rows are groups of objects.
+
+    Args:
+        assigner: Name of the assigner.
+        groups: Values of the groups, from ``report.json``.
+        title: Title of the table.
+        property_name: Property by which the objects are grouped.
+    """
     names = ("Per object", "Share without", "Objects")
     head = [[header(property_name, number=False, sort=False), *map(header, names)]]
-    max_objects = max(group["objects"] for group in groups)
-    rows = [_group_row(group, max_objects) for group in groups]
+    largest_group = max(group["objects"] for group in groups)
+    rows = [_group_row(group, largest_group) for group in groups]
     heading = element("h3", title, element("small", f" {assigner}"))
     return element("div", heading, table(f"{title}, {assigner}", head, rows))
 
 
-def _group_row(group: dict[str, Any], max_objects: int) -> Iterator[Html]:
+def _group_row(group: dict[str, Any], largest_group: int) -> Iterator[Html]:
+    """Yield the cells of a group; ``largest_group`` is the number of objects that gives a bar of full length."""
     yield row_header(format_interval(group["from"], group["to"]))
     yield _number_cell(group["positives_per_object"])
     yield ratio_cell(group["without"] / max(1, group["objects"]), bar=True)
-    yield count_cell(group["objects"], share=group["objects"] / max(1, max_objects))
+    yield count_cell(group["objects"], share=group["objects"] / max(1, largest_group))
 
 
 def _number_cell(value: float | None) -> Html:

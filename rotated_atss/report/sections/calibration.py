@@ -26,8 +26,8 @@ def calibration_section(context: Context) -> Html:
     if not any(score_bin["detections"] for score_bin in bins):
         return section(context, "calibration", "Calibration of scores", placeholder("No detections."))
     note = (
-        "Detections are grouped into bins by score. The point of a calibrated bin lies on the diagonal: the precision "
-        "of its detections equals their mean score. Below the diagonal, scores are too high."
+        "Detections are grouped into bins by score. Each point shows the mean score and the precision of a bin. "
+        "Scores are calibrated if the points lie on the diagonal. Scores are too high where points lie below it."
     )
     error_html = element("b", f"Expected calibration error: {format_ratio(error, 4)}")
     if context.baseline:

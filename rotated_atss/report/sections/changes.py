@@ -12,7 +12,8 @@ from rotated_atss.report.numbers import MINUS, format_ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import delta, header, placeholder, row_header, table
 
-MAX_SHOWN = 10  # maximum number of rows per table, and of names per line
+# A table shows at most MAX_SHOWN rows, and a line of the warnings at most MAX_SHOWN names.
+MAX_SHOWN = 10
 
 
 def changes_section(context: Context) -> Html:
@@ -20,14 +21,14 @@ def changes_section(context: Context) -> Html:
     comparison = context.changes
     assert comparison is not None  # the page has this section only with a baseline
     note = (
-        f"Every difference in this report is the new value {MINUS} the value of the baseline. No difference is shown "
-        "if the value is undefined in one of the two runs."
+        f"Every difference in this report is the value of this run {MINUS} the value of the baseline. No difference is "
+        "shown if either value is undefined."
     )
     tables = [
-        _table(context, "Classes", "AP50", comparison.classes, "AP50", 1),
-        _table(context, "Classes", "AP50", comparison.classes, "AP50", -1),
-        _table(context, "Images", "F1", comparison.images, "f1", 1),
-        _table(context, "Images", "F1", comparison.images, "f1", -1),
+        _table(context, "Classes", "AP50", comparison.classes, "AP50", sign=1),
+        _table(context, "Classes", "AP50", comparison.classes, "AP50", sign=-1),
+        _table(context, "Images", "F1", comparison.images, "f1", sign=1),
+        _table(context, "Images", "F1", comparison.images, "f1", sign=-1),
     ]
     return section(
         context, "changes", "Changes", element("p", note), _settings_warning(comparison), _names_warning(comparison),
@@ -49,18 +50,19 @@ def _settings_warning(comparison: Comparison) -> Html | None:
 
 
 def _names_warning(comparison: Comparison) -> Html | None:
-    """Return a warning with the classes and images that only one of the runs has; None if there are none."""
+    """Return a warning that lists the classes and images of only one run; None if both runs have the same ones."""
     items = []
-    for run, unique in (("this run", comparison.only_new), ("the baseline", comparison.only_baseline)):
-        for names, noun in ((unique["classes"], "class"), (unique["images"], "image")):
+    for run, only_in_run in (("this run", comparison.only_new), ("the baseline", comparison.only_baseline)):
+        for names, noun in ((only_in_run["classes"], "class"), (only_in_run["images"], "image")):
             if names:
-                listed = ", ".join(names[:MAX_SHOWN]) + (", …" if len(names) > MAX_SHOWN else "")
-                items.append(element("li", f"{count_of(len(names), noun)} only in {run}: {listed}"))
+                shown_names = ", ".join(names[:MAX_SHOWN])
+                ellipsis = ", …" if len(names) > MAX_SHOWN else ""
+                items.append(element("li", f"{count_of(len(names), noun)} only in {run}: {shown_names}{ellipsis}"))
     return element("ul", items, class_="notice") if items else None
 
 
-def _table(context: Context, title: str, label: str, changes: Mapping[str, Changes], field: str, sign: int) -> Html:
-    """Return the table of the largest increases (``sign`` 1) or decreases (-1) of a field.
+def _table(context: Context, title: str, label: str, changes: Mapping[str, Changes], field: str, *, sign: int) -> Html:
+    """Return the table of the largest increases or the largest decreases of a field.
 
     Args:
         context: The report and its links.
@@ -68,7 +70,7 @@ def _table(context: Context, title: str, label: str, changes: Mapping[str, Chang
         label: Name of the field as the page shows it.
         changes: Differences by field, for each class name or image id.
         field: Field of ``report.json``.
-        sign: 1 or -1.
+        sign: 1 for increases, -1 for decreases.
     """
     keys = largest_changes(changes, field, MAX_SHOWN, sign=sign)
     heading = element("h3", f"{title}: {label} {'increased' if sign > 0 else 'decreased'}")
@@ -89,8 +91,8 @@ def _table(context: Context, title: str, label: str, changes: Mapping[str, Chang
 
 def _rows_by_key(context: Context, title: str) -> dict[str, Any]:
     """Return the entries of ``classes`` or ``images`` in ``report.json`` by class name or image id."""
-    key, rows = ("name", "classes") if title == "Classes" else ("image", "images")
-    return {row[key]: row for row in context.report[rows]}
+    list_field, key_field = ("classes", "name") if title == "Classes" else ("images", "image")
+    return {row[key_field]: row for row in context.report[list_field]}
 
 
 def _name_cell(context: Context, title: str, key: str) -> Html:
@@ -98,8 +100,8 @@ def _name_cell(context: Context, title: str, key: str) -> Html:
 
 
 def _value_cells(values: Mapping[str, Any], changes: Changes, field: str) -> Sequence[Html]:
-    """Return the cells of the baseline's value, the new value and the difference."""
-    change = changes[field] or 0  # largest_changes selects no row whose change is None
+    """Return the cells of the value in the baseline, the value in this run, and the difference."""
+    change = changes[field] or 0  # never None here, because largest_changes omits rows whose change is None
     new = values[field]
     old = new - change
     return [

@@ -9,7 +9,8 @@ from rotated_atss.report.html import Html, element
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import Better, count_cell, delta, header, ratio_cell, row_header, table
 
-# Field of report.json, label, and (only for counts) whether higher or lower values are better.
+# Columns of the table, by group. Each column is a field of report.json with its label. The columns in COUNTS also state
+# whether higher or lower values are better.
 AVERAGE_PRECISION = (("AP50", "AP50"), ("AP75", "AP75"), ("AP50_95", "AP50:95"))
 BEST_F1 = (("f1", "F1"), ("precision", "Precision"), ("recall", "Recall"), ("best_score_threshold", "Score"))
 COUNTS: tuple[tuple[str, str, Better], ...] = (
@@ -21,8 +22,8 @@ OBJECTS = (("objects", "Objects"), ("ignored", "Ignored"))
 def classes_section(context: Context) -> Html:
     """Return the sortable table of AP, highest F1 and counts per class."""
     note = (
-        "F1, precision and recall are those at the score threshold where the F1 of the class is highest. True "
-        "positives (TP), false positives (FP), false negatives (FN) and detections are counted "
+        'F1, precision and recall are computed at the score threshold that gives the class its highest F1; "Score" is '
+        "this threshold. True positives (TP), false positives (FP), false negatives (FN) and detections are counted "
         f"at {context.at_thresholds}."
     )
     rows = [_row(context, values) for values in context.report["classes"]]
@@ -32,8 +33,7 @@ def classes_section(context: Context) -> Html:
 
 
 def _head() -> list[list[Html]]:
-    names = [label for group in (AVERAGE_PRECISION, BEST_F1) for _, label in group]
-    names += [label for _, label, _ in COUNTS] + [label for _, label in OBJECTS]
+    labels = [label for _, label, *_ in (*AVERAGE_PRECISION, *BEST_F1, *COUNTS, *OBJECTS)]
     column_groups = (
         ("", 1),
         ("Average precision", len(AVERAGE_PRECISION)),
@@ -46,12 +46,14 @@ def _head() -> list[list[Html]]:
             element("th", text, scope="colgroup", colspan=width, class_="group") if text else element("td")
             for text, width in column_groups
         ],
-        [header("Class", number=False), *(header(name) for name in names)],
+        [header("Class", number=False), *map(header, labels)],
     ]
 
 
 def _row(context: Context, values: dict[str, Any]) -> Iterator[Html]:
-    changes = context.changes.classes.get(values["name"], {}) if context.changes else None
+    changes = None  # without a baseline
+    if context.changes:
+        changes = context.changes.classes.get(values["name"], {})
 
     def change(key: str, better: Better, counts: bool = False) -> Html | None:
         return None if changes is None else delta(changes.get(key), better, counts=counts)

@@ -9,8 +9,9 @@ from rotated_atss.report.numbers import format_count, format_lower_limit, format
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import table
 
-# CSS classes for the text color of a cell. Each applies if the opacity (0 to 1) of the cell's shade is above its limit.
-TEXT_LIMITS = {"shaded": 0.0, "strong": 0.65, "full": 0.93}
+# CSS classes that set the text color of a cell. A cell gets each CSS class whose minimum is lower than the opacity
+# (0 to 1) of the cell's shade.
+MIN_OPACITIES = {"shaded": 0.0, "strong": 0.65, "full": 0.93}
 
 
 def confusion_section(context: Context) -> Html:
@@ -27,8 +28,9 @@ def confusion_section(context: Context) -> Html:
     score = format_lower_limit("score", confusion["score_threshold"])
     iou = context.iou_limit(confusion["iou_threshold"])
     note = (
-        f"Rows are the classes of objects, columns those of detections, at {score} and {iou}. The last column counts "
-        "missed objects, the last row detections without an object. Darker cells have a larger share of their row."
+        f"Rows are the classes of objects, columns the classes of detections, at {score} and {iou}. The last column "
+        "contains the missed objects, the last row the detections without an object. Darker cells have a larger share "
+        "of their row."
     )
     rows = [_row(names, index, values) for index, values in enumerate(matrix)]
     return section(
@@ -38,7 +40,10 @@ def confusion_section(context: Context) -> Html:
 
 
 def _switch() -> Iterator[Html]:
-    """Yield the radio buttons with their labels. They precede the table, so that CSS alone can switch its content."""
+    """Yield the radio buttons and their labels.
+
+    The radio buttons precede the table, so that CSS alone can select the numbers in the table.
+    """
     for name, text, checked in (("counts", "Counts", True), ("shares", "Share of row, %", False)):
         id_ = f"confusion-{name}"
         yield element("input", type="radio", name="confusion", id=id_, checked=checked, class_="switch")
@@ -48,8 +53,8 @@ def _switch() -> Iterator[Html]:
 def _head(names: Sequence[str]) -> list[list[Html]]:
     corner = element("td", "detection →", element("br"), "object ↓", class_="corner")
     columns = [
-        element("th", element("span", name), scope="col", title=name, class_=_background(names, i))
-        for i, name in enumerate(names)
+        element("th", element("span", name), scope="col", title=name, class_=_background(names, index))
+        for index, name in enumerate(names)
     ]
     return [[corner, *columns, element("th", element("span", "sum"), scope="col", class_="sum")]]
 
@@ -67,14 +72,14 @@ def _cell(names: Sequence[str], row: int, column: int, value: int, total: int) -
         return element("td", "·", class_="zero diagonal" if row == column else "zero")
     share = value / total
     opacity = share**0.6  # an exponent below 1 makes shares of a few percent visible: 0.02 becomes 0.1
-    classes = ["diagonal"] if row == column else []
-    classes += [name for name, limit in TEXT_LIMITS.items() if opacity > limit]
-    # report.css shows one of the two numbers, which the radio buttons of _switch select
+    css_classes = ["diagonal"] if row == column else []
+    css_classes += [name for name, min_opacity in MIN_OPACITIES.items() if opacity > min_opacity]
+    # The cell contains both numbers. report.css shows the one that is selected with the radio buttons of _switch.
     return element(
         "td",
         element("span", format_count(value), class_="n"),
         element("span", format_ratio(100 * share, 1), class_="p"),
-        class_=" ".join(classes),
+        class_=" ".join(css_classes),
         style=f"--opacity:{opacity:.2f}",
         title=_title(names, row, column, value, share),
     )
@@ -92,5 +97,5 @@ def _title(names: Sequence[str], row: int, column: int, value: int, share: float
 
 
 def _background(names: Sequence[str], index: int) -> str | None:
-    """Return the CSS class of the background, which is the last row and column; None for classes."""
+    """Return the CSS class of the header of a row or column: "background" for the last one, None for the others."""
     return "background" if index == len(names) - 1 else None

@@ -1,4 +1,4 @@
-"""The context from which all sections of the page are built: the report, its baseline and its links."""
+"""The context from which all sections of the report page are built: the report, its links and its baseline."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ class Context:
         return f"{score_limit} and {self.iou_limit(settings['iou_threshold'])}"
 
     def iou_limit(self, threshold: float) -> str:
-        """Format the IoU of a match: at least the threshold in COCO's metric, above the threshold in DOTA's metrics."""
+        """Return the condition on the IoU of a match as text.
+
+        The IoU must be at least the threshold in COCO's metric, but above the threshold in DOTA's metrics.
+        """
         is_dota_metric = self.report.get("settings", {}).get("metric") in ("voc07", "area")
         return format_lower_limit("IoU", threshold, exclusive=is_dota_metric)
 
@@ -57,18 +60,18 @@ class Context:
 
 
 def section(context: Context, name: str, title: str, *content: Content, table: str = "") -> Html:
-    """Return a section with its heading and, if there is one, a link to its CSV table.
+    """Return a section of the page. If the section has a CSV table, its heading includes a link to the table.
 
     Args:
         context: The context of the page.
         name: ``id`` of the section.
         title: Heading.
         content: Content below the heading.
-        table: Name of the CSV file in ``tables/``, without suffix; empty for none.
+        table: Name of the CSV file in ``tables/``, without suffix. Empty if the section has no CSV table.
 
     Example:
-        >>> section(Context({}), "errors", "Errors", "none")
-        '<section id="errors" aria-labelledby="errors-title"><h2 id="errors-title">Errors</h2>none</section>'
+        >>> section(Context({}), "errors", "Errors", "Text")
+        '<section id="errors" aria-labelledby="errors-title"><h2 id="errors-title">Errors</h2>Text</section>'
     """
     file = f"{table}.csv"
     link = element("a", file, class_="csv", href=f"tables/{file}") if file in context.tables else None

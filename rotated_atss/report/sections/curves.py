@@ -13,6 +13,7 @@ from rotated_atss.report.numbers import format_ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import placeholder
 
+# Fields of a curve in report.json that report.js reads.
 FIELDS = ("score", "precision", "recall", "f1")
 
 
@@ -23,8 +24,8 @@ def curves_section(context: Context) -> Html:
         reason = "No detections." if context.report["summary"]["objects"] else "No objects."
         return section(context, "curves", "Curves", placeholder(reason), table="curves")
     iou = context.iou_limit(context.report["settings"]["iou_threshold"])
-    note = f"At {iou}. Thin lines: one per class; thick line: all classes together."
-    # for report.js, which finds the values of a line by its index data-series
+    note = f"At {iou}. Each thin line is the curve of a class. The thick line is the curve of all classes together."
+    # report.js reads the values of the curves from this list. The attribute data-series of a line is an index into it.
     data = json_script([{"name": name, **_rounded(curve)} for name, curve in curves.items()], id="curve-data")
     figures = element("div", _figures(context, curves), class_="pair")
     buttons = _class_buttons(context, curves)
@@ -34,7 +35,8 @@ def curves_section(context: Context) -> Html:
 def _figures(context: Context, curves: dict[str, Any]) -> Iterator[Html]:
     baseline = None if context.baseline is None else context.baseline["curves"]
     threshold = context.report["settings"]["score_threshold"]
-    of_classes = f"of {count_of(len(curves) - (ALL_CLASSES in curves), 'class')}"
+    num_classes = sum(name != ALL_CLASSES for name in curves)
+    of_classes = f"of {count_of(num_classes, 'class')}"
     pr_chart = curve_chart(curves, Axis("recall"), Axis("precision"), f"Precision-recall curves {of_classes}", baseline)
     yield _figure("Precision and recall", pr_chart)
     score_axis = Axis("score", "score threshold", threshold=threshold)
@@ -47,9 +49,9 @@ def _figure(title: str, chart: Html) -> Html:
 
 
 def _class_buttons(context: Context, curves: dict[str, Any]) -> Html:
-    """Return a button per class that highlights its curves, and a button that highlights none.
+    """Return a button per class, which highlights the curves of the class, and a button that removes the highlight.
 
-    Without ``report.js``, the buttons stay hidden.
+    The buttons are hidden until ``report.js`` shows them.
     """
     ap50 = {row["name"]: row["AP50"] for row in context.report["classes"]}
     buttons = [

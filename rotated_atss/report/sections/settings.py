@@ -9,7 +9,7 @@ from rotated_atss.report.html import Content, Html, element, render
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import description_list
 
-# Descriptions of values of report.json.
+# Texts that the page shows for the values of three fields of report.json: metric, difficult and kind.
 METRICS = {
     "voc07": "VOC07: 11-point interpolated AP",
     "area": "area under the precision envelope",
@@ -23,7 +23,9 @@ def settings_section(context: Context) -> Html:
     """Return the settings and inputs of the evaluation, the command that repeats it, and links to the data files."""
     report = context.report
     command = report["inputs"].get("command")
-    command_html = (element("h3", "Command"), element("pre", element("code", command), tabindex="0")) if command else ()
+    command_html = []
+    if command:
+        command_html = [element("h3", "Command"), element("pre", element("code", command), tabindex="0")]
     file_links = [element("a", "report.json", href="report.json")]
     file_links += [element("a", name, href=f"tables/{name}") for name in sorted(context.tables)]
     return section(
@@ -46,8 +48,9 @@ def _settings(report: dict[str, Any]) -> Iterator[tuple[str, Content]]:
     if settings.get("iou_thresholds") is not None:
         yield "IoU thresholds of AP", _format_value(settings["iou_thresholds"])
     yield "IoU threshold of counts", _format_value(settings["iou_threshold"])
+    score_threshold = _format_value(settings["score_threshold"])
     rule = settings.get("score_threshold_rule")
-    yield "Score threshold of counts", f"{_format_value(settings['score_threshold'])}{f' ({rule})' if rule else ''}"
+    yield "Score threshold of counts", f"{score_threshold} ({rule})" if rule else score_threshold
     yield "Created by", report["created_by"]
 
 
@@ -59,7 +62,7 @@ def _inputs(inputs: dict[str, Any]) -> Iterator[tuple[str, Content]]:
 
 
 def _input_line(value: Any, index: int) -> Html:
-    """Return an input on a separate line; ``index`` is its position in the list."""
+    """Return one value of an input, preceded by a line break unless it is the first value (``index`` 0)."""
     return render(element("br") if index else None, element("code", _format_value(value)))
 
 

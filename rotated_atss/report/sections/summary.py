@@ -9,7 +9,7 @@ from rotated_atss.report.numbers import format_count, format_ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import Better, delta, description_list
 
-# Field of report.json, label, and whether higher or lower values are better.
+# Values of the summary: field of report.json, label, and whether higher or lower values are better.
 RATIOS: tuple[tuple[str, str, Better], ...] = (
     ("AP50", "AP50", "higher"),
     ("AP75", "AP75", "higher"),
@@ -37,9 +37,9 @@ def summary_section(context: Context) -> Html:
         (label, _value(context, key, better, format_count(summary[key]), counts=True)) for key, label, better in COUNTS
     ]
     note = (
-        "AP is the mean over the classes that have objects. Precision, recall, F1 and the numbers of detections, true "
-        "positives, false positives and false negatives are those of all classes together "
-        f"at {context.at_thresholds}."
+        "AP is the mean over the classes that have objects. All other values are computed for all classes together. "
+        "Precision, recall, F1 and the numbers of detections, true positives, false positives and false negatives are "
+        f"given at {context.at_thresholds}."
     )
     return section(
         context,
@@ -52,7 +52,7 @@ def summary_section(context: Context) -> Html:
 
 
 def _ignored_detections(summary: dict[str, Any]) -> str:
-    """Return a sentence on the detections that are neither true nor false positives; empty if there are none."""
+    """Return a sentence on the detections that are neither true nor false positives, or an empty text."""
     num_ignored = summary["detections"] - summary["tp"] - summary["fp"]
     if not num_ignored:
         return ""
@@ -61,6 +61,6 @@ def _ignored_detections(summary: dict[str, Any]) -> str:
 
 
 def _value(context: Context, key: str, better: Better, text: str, *, counts: bool = False) -> Content:
-    """Return the text of a value, with its difference from the baseline if there is one."""
+    """Return the text of a value, followed by the difference from the baseline if the report has a baseline."""
     change = delta(context.changes.summary[key], better, counts=counts) if context.changes else None
     return render(text, change)

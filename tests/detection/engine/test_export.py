@@ -317,7 +317,7 @@ def test_errors_of_export_are_one_line_and_write_nothing(narrow, tmp_path, capsy
     monkeypatch.setattr("rotated_atss.runtime.compare.MAX_SCORE_DIFFERENCE", -1.0)
     line = error(config, checkpoint, "--onnx", out)
     assert "outputs of the exported graph differ from torch: scores of " in line
-    assert "; 100.0% by more than rounding (report it with the config)" in line
+    assert "; 100.0% of the boxes differ by more than rounding (report it with the config)" in line
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert "onnx is not installed (run: " in error(config, checkpoint, "--onnx", out)
 
