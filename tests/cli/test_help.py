@@ -72,7 +72,7 @@ def test_python_dash_m_runs_the_same_program() -> None:
 def test_script_of_tools_runs_the_command_of_its_name(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     assert path.stem in COMMANDS
-    assert f'main(["{path.stem}", *sys.argv[1:]])' in source
+    assert f'run_program(["{path.stem}", *sys.argv[1:]])' in source
 
 
 def test_makefile_help_lists_every_target() -> None:

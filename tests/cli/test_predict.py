@@ -428,13 +428,13 @@ def test_config_that_contradicts_the_model_file_is_refused(recorded, images, tmp
     other = tmp_path / "other.py"
     other.write_text(f"_base_ = ['{recorded[0]}']\nmodel = dict(bbox_head=dict(bbox_coder=dict(proj_xy=False)))\n")
     line = user_error("predict", other, recorded[1], images, "--out", tmp_path / "out")
-    assert "model.bbox_head.bbox_coder.proj_xy is 'True' in the checkpoint, 'False' in the config other" in line
+    assert "model.bbox_head.bbox_coder.proj_xy is 'True' in the checkpoint, but 'False' in the config other" in line
     assert not (tmp_path / "out").exists()
 
 
 def test_checkpoint_without_a_record_needs_its_config(model, images, tmp_path, user_error):
     line = user_error("predict", model["oriented"][1], images, "--out", tmp_path / "out")
-    assert "the checkpoint has no model metadata (name its config: CONFIG CHECKPOINT)" in line
+    assert "the checkpoint has no model metadata (give its config before the checkpoint: CONFIG CHECKPOINT)" in line
     assert not (tmp_path / "out").exists()
 
 

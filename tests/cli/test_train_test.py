@@ -285,7 +285,7 @@ def test_dota_version_decides_whether_difficult_objects_count(train, error, tile
     other = tmp_path / "other.py"
     other.write_text(f"_base_ = 'rotated_atss::demo/{CONFIG}.py'\ntest_evaluator = dict(type='CocoBoxMetric')\n")
     line = error(main, ["test", str(other), words[0], "--dota-version", "v1.5"])
-    assert line.endswith("other.py: --dataset needs DOTAMetric; this config has another metric")
+    assert line.endswith("other.py: --dataset needs a config with DOTAMetric; this config has a different metric")
     with pytest.raises(SystemExit):
         main(["test", CONFIG, "gone.pth", "--dota-version", "v3.0"])
     assert "invalid choice: 'v3.0'" in capsys.readouterr().err

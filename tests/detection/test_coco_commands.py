@@ -134,8 +134,8 @@ def test_errors_of_the_test_command(coco_folder, tmp_path, error):
     words = ["test", CONFIG, str(tmp_path / "any.pth"), "--work-dir", str(tmp_path / "work")]
     assert "gone.pth: no such checkpoint" in error(main(["test", CONFIG, "gone.pth", *words[3:]]))
     for more, message in (
-        (["--submission", str(tmp_path / "s.zip")], "--submission writes the zip for DOTA's server"),
-        (["--labels", str(coco_folder)], "with a COCO config, --labels must be one instances JSON"),
+        (["--submission", str(tmp_path / "s.zip")], "--submission needs a config with DOTAMetric"),
+        (["--labels", str(coco_folder)], "with a COCO config, --labels must be a single instances JSON"),
         (["--out", str(coco_folder / "images" / "x")], "the output overlaps the input "),
         (["--out", str(coco_folder / "ann")], "the output overlaps the input "),
     ):
@@ -144,4 +144,4 @@ def test_errors_of_the_test_command(coco_folder, tmp_path, error):
 
 def test_model_and_dataset_must_have_the_same_number_of_classes(coco_folder, tmp_path, error):
     line = error(train(coco_folder, tmp_path, changes=["model.bbox_head.num_classes=3"]))
-    assert "the model has 3 classes, the dataset 2 (red, blue)" in line
+    assert "the model has 3 classes, but the dataset has 2 classes (red, blue)" in line

@@ -29,30 +29,34 @@ class AssignmentInput:
 
 
 def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]:
-    """Load one record per image of a config's training set, and the pipeline of the training set.
+    """Load one record per image of a config's training set, and return the records with the training pipeline.
 
     Args:
         cfg: A config with ``train_dataloader``.
-        data: Data to use instead of all datasets of the config: a folder with the same layout as the ``data_root`` of
-            the config's first dataset, or a COCO instances JSON, whose images need not exist. None for the config's
-            data.
+        data: Data that replaces all datasets of the config. It is either a folder with the same layout as the
+            ``data_root`` of the config's first dataset, or a COCO instances JSON. The images of a COCO JSON need not
+            exist. If None, the datasets of the config are read.
 
     Returns:
-        Records, and the configs of the pipeline's transforms. A record has ``width`` and ``height`` in pixels, or
-        ``img_path``, and ``instances``: dicts with ``bbox`` in pixels of the image and ``ignore_flag`` (0 or 1). If the
-        config has several datasets, the records are those of all datasets, and the pipeline is that of the first.
+        The records, and the configs of the pipeline's transforms. A record has either ``width`` and ``height`` in
+        pixels or ``img_path``. It also has ``instances``, a list of dicts with ``bbox`` in pixels of the image and
+        ``ignore_flag`` (0 or 1). If the config has several datasets, the records come from all of them, but the
+        pipeline comes from the first dataset.
 
     Raises:
         UserError: The config has no training set, or the dataset cannot be read.
 
     Example:
         >>> import json, tempfile
-        >>> images, ship = [{"id": 1, "file_name": "a.jpg", "width": 8, "height": 6}], {"id": 1, "name": "ship"}
+        >>> image = {"id": 1, "file_name": "a.jpg", "width": 8, "height": 6}
+        >>> coco = {"images": [image], "categories": [{"id": 1, "name": "ship"}], "annotations": []}
         >>> dataset = dict(type="CocoInstancesDataset", metainfo=dict(classes=["ship"]))
+        >>> cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     content = {"images": images, "categories": [ship], "annotations": []}
-        ...     _ = Path(folder, "a.json").write_text(json.dumps(content))
-        ...     load_records(Config(dict(train_dataloader=dict(dataset=dataset))), f"{folder}/a.json")[0]
+        ...     json_path = Path(folder, "a.json")
+        ...     _ = json_path.write_text(json.dumps(coco))
+        ...     records, pipeline = load_records(cfg, str(json_path))
+        >>> records
         [{'width': 8, 'height': 6, 'instances': []}]
     """
     datasets = list(innermost_dataset_cfgs((cfg.get("train_dataloader") or {}).get("dataset")))
@@ -73,7 +77,9 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
 
 def _load_json_records(path: str, dataset: dict) -> list[dict]:
     coco = read_instances(path)
-    classes = (dataset.get("metainfo") or {}).get("classes") or DATASETS.get(dataset["type"]).METAINFO["classes"]
+    metainfo = dataset.get("metainfo") or {}
+    # a dataset config without classes uses the classes of its dataset type
+    classes = metainfo.get("classes") or DATASETS.get(dataset["type"]).METAINFO["classes"]
     class_category_ids = set(category_ids(coco, classes))
     return [
         {
@@ -90,14 +96,15 @@ def _load_json_records(path: str, dataset: dict) -> list[dict]:
 
 
 def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> AssignmentInput:
-    """Scale the boxes of an image as the pipeline resizes the image, without augmentation.
+    """Scale the boxes of an image by the factors by which the pipeline resizes the image; other transforms are skipped.
 
     Args:
         record: A record of :func:`load_records`.
-        pipeline: The transforms of the pipeline.
+        pipeline: The configs of the pipeline's transforms.
 
     Returns:
-        The scaled input. Without instances, its boxes have 5 columns for any config.
+        The size and boxes of the resized image. If the record has no instances, the empty box tensors have 5 columns,
+        even if the config uses horizontal boxes.
 
     Raises:
         UserError: The record has no size and the image cannot be read.
@@ -107,7 +114,10 @@ def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> Assignment
         >>> build_assignment_input(record, [dict(type="Resize", scale=(800, 600), keep_ratio=True)]).gt_boxes
         tensor([[20., 40., 60., 80.]])
     """
-    width, height = (record["width"], record["height"]) if "width" in record else _read_image_wh(record["img_path"])
+    if "width" in record:
+        width, height = record["width"], record["height"]
+    else:
+        width, height = _read_image_wh(record["img_path"])
     input_w, input_h = resized_wh((width, height), pipeline)
     ignored = torch.tensor([bool(instance.get("ignore_flag", 0)) for instance in record["instances"]], dtype=torch.bool)
     bboxes = [list(instance["bbox"]) for instance in record["instances"]]
@@ -121,13 +131,14 @@ def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> Assignment
 
 
 def resized_wh(image_wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int, int]:
-    """Compute the size of an image after the pipeline's resizing; a random scale is replaced by its median.
+    """Compute the size that an image has after the pipeline has resized it.
 
-    Only the first transform that resizes is considered.
+    Only the first transform that resizes is considered. If this transform chooses its scale at random, a scale in the
+    middle of the possible scales is used.
 
     Args:
         image_wh: Width and height in pixels before the resizing.
-        pipeline: The transforms of the pipeline.
+        pipeline: The configs of the pipeline's transforms.
 
     Returns:
         Width and height in pixels after the resizing.
@@ -141,16 +152,19 @@ def resized_wh(image_wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int
             continue
         if transform.get("scale_factor"):
             return rescale_size(image_wh, float(transform["scale_factor"]))
-        scale = _median_scale(transform.get("scales") or transform["scale"])
+        scale = _middle_scale(transform.get("scales") or transform["scale"])
         return rescale_size(image_wh, scale) if transform.get("keep_ratio") else scale
     return image_wh
 
 
-def _median_scale(scale: Sequence) -> tuple[int, int]:
-    """Return the median of several (w, h) scales, the mean of two scales (the ends of a range), or a single scale."""
-    if not isinstance(scale[0], (list, tuple)):
-        return tuple(scale)
-    ordered = sorted(tuple(pair) for pair in scale)
+def _middle_scale(scales: Sequence) -> tuple[int, int]:
+    """Return a single (w, h) scale unchanged, the mean of two scales, or the median of three or more scales.
+
+    Two scales can be the ends of the range of ``RandomResize``, so neither of them is typical.
+    """
+    if not isinstance(scales[0], (list, tuple)):
+        return tuple(scales)
+    ordered = sorted(tuple(scale) for scale in scales)
     if len(ordered) == 2:
         (low_w, low_h), (high_w, high_h) = ordered
         return (low_w + high_w) // 2, (low_h + high_h) // 2
@@ -161,5 +175,9 @@ def _read_image_wh(path: str) -> tuple[int, int]:
     """Read the width and height of an image in pixels from the header of its file."""
     header = read_header(path)
     if header is None or not (header.width and header.height):
-        raise UserError("cannot read the image's size: not an image, or damaged", where=path, hint="replace the image")
+        raise UserError(
+            "cannot read the image's size: the file is not an image, or it is damaged",
+            where=path,
+            hint="replace the image",
+        )
     return header.width, header.height

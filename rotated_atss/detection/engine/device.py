@@ -12,17 +12,18 @@ from rotated_atss.errors import UserError
 
 
 def resolve_device(device: str | torch.device | None = None) -> torch.device:
-    """Return a device after checking that it exists; None chooses the CUDA GPU if there is one, otherwise the CPU.
+    """Return a device after checking that it exists; None chooses CUDA if a GPU is available, otherwise the CPU.
 
     Raises:
-        UserError: There is no such device.
+        UserError: The device does not exist.
 
     Example:
         >>> resolve_device("cpu")
         device(type='cpu')
     """
     if device is None:
-        # Not checked: with a launcher, the check would occupy memory of the first GPU in every process.
+        # This device is not checked. The check allocates a tensor, so each process that a launcher starts would occupy
+        # memory of the first GPU.
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
@@ -36,22 +37,26 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
 
 
 def _available_devices() -> list[str]:
-    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    return ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
+    names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return names
 
 
 @contextmanager
 def use_device(device: str | torch.device | None, launcher: str = "none") -> Iterator[None]:
     """Make MMEngine build models and load checkpoints on a device within this block.
 
-    By itself, MMEngine chooses a device once, when it is imported: CUDA, or else Apple's mps, or else the CPU.
+    Outside such a block, MMEngine uses the device that it chose when it was imported: CUDA if available, otherwise
+    Apple's mps if available, otherwise the CPU.
 
     Args:
-        device: As for :func:`resolve_device`.
-        launcher: ``none``, or ``pytorch`` under torchrun, where the launcher gives every process its GPU.
+        device: A device to check and use; None for CUDA if a GPU is available, otherwise the CPU.
+        launcher: ``none``, or ``pytorch`` if torchrun has started this process. A launcher assigns a GPU to each
+            process, so ``device`` must then be None.
 
     Raises:
-        UserError: There is no such device, or both a device and a launcher are given.
+        UserError: The device does not exist, or both a device and a launcher are given.
 
     Example:
         >>> from mmengine.device import get_device
@@ -60,10 +65,12 @@ def use_device(device: str | torch.device | None, launcher: str = "none") -> Ite
         'cpu'
     """
     if device is not None and launcher != "none":
-        raise UserError(f"--device {device} and --launcher {launcher} exclude each other", hint="omit --device")
+        raise UserError(f"--device {device} and --launcher {launcher} cannot be combined", hint="omit --device")
     resolved = resolve_device(device)
-    # MMEngine moves models to "cuda", which is the current GPU
-    current_gpu = torch.cuda.device(resolved) if device is not None and resolved.type == "cuda" else nullcontext()
+    # MMEngine moves models to "cuda" without an index, that is, to the current GPU. Therefore a GPU given by the caller
+    # is made the current one.
+    is_given_gpu = device is not None and resolved.type == "cuda"
+    current_gpu = torch.cuda.device(resolved) if is_given_gpu else nullcontext()
     previous, mmengine_device.DEVICE = mmengine_device.DEVICE, resolved.type
     try:
         with current_gpu:

@@ -1,4 +1,4 @@
-"""Training loop that resumes within an epoch, by skipping the batches that are already trained."""
+"""Training loop that can resume in the middle of an epoch: it skips the batches that were already processed."""
 
 from __future__ import annotations
 
@@ -15,41 +15,42 @@ EPOCH_LENGTH = "epoch_length"  # key of a checkpoint's meta: number of batches p
 
 @LOOPS.register_module()
 class ResumableEpochLoop(EpochBasedTrainLoop):
-    """MMEngine's ``EpochBasedTrainLoop``, but it resumes a checkpoint within an epoch at the next batch.
+    """MMEngine's ``EpochBasedTrainLoop``, extended to resume at the next batch after a checkpoint within an epoch.
 
-    MMEngine's loop starts the epoch again, although it continues the count of iterations. This loop skips the batches
-    that were trained before the checkpoint.
+    From such a checkpoint, MMEngine's loop restores the iteration number, but runs the epoch from its first batch. This
+    loop skips the batches that were processed before the checkpoint was saved.
     """
 
-    batches_to_skip = 0  # batches of the next epoch to run that were trained before the checkpoint
+    batches_to_skip = 0  # number of batches that run_epoch skips when it is called next
 
     def resume_epoch(self, meta: Mapping[str, Any]) -> str | None:
-        """Skip the batches of the current epoch that were trained before a checkpoint.
+        """Make the next epoch skip the batches that were processed before a checkpoint was saved.
 
         Args:
-            meta: ``meta`` of the checkpoint. MMEngine has already set iteration and epoch of this loop from it.
+            meta: ``meta`` of the checkpoint. MMEngine must have set this loop's iteration and epoch from ``meta``.
 
         Returns:
-            A warning if the epoch starts again because the number of batches per epoch has changed; else None.
+            A warning if the epoch starts again because the number of batches per epoch has changed; otherwise None.
         """
         length = len(self.dataloader)
         saved_length = meta.get(EPOCH_LENGTH, length)
-        trained_batches = self._iter - self._epoch * saved_length  # of the current epoch
-        # trained_batches == length: a signal ended the training in the last iteration of an epoch, before _epoch += 1.
-        if saved_length == length and 0 <= trained_batches <= length:
-            self.batches_to_skip = trained_batches
-        elif 0 < trained_batches < saved_length:
-            change = f"an epoch has {length} batches, {saved_length} in the checkpoint"
-            return f"{change}: epoch {self._epoch + 1} starts again"
+        processed_batches = self._iter - self._epoch * saved_length  # without those of earlier epochs
+        # processed_batches equals length if a signal ended the run during the last iteration of an epoch, because the
+        # epoch number is incremented only after this iteration.
+        if saved_length == length and 0 <= processed_batches <= length:
+            self.batches_to_skip = processed_batches
+        elif 0 < processed_batches < saved_length:
+            change = f"the number of batches per epoch has changed from {saved_length} to {length}"
+            return f"{change}: epoch {self._epoch + 1} starts again from its first batch"
         return None
 
     def run_epoch(self) -> None:
         """Train an epoch, or the remaining batches of a resumed epoch."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        skipped, self.batches_to_skip = self.batches_to_skip, 0
-        for index, data_batch in enumerate(skip_batches(self.dataloader, skipped), start=skipped):
-            self.run_iter(index, data_batch)
+        num_skipped, self.batches_to_skip = self.batches_to_skip, 0
+        for batch_index, data_batch in enumerate(skip_batches(self.dataloader, num_skipped), start=num_skipped):
+            self.run_iter(batch_index, data_batch)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
 
@@ -57,16 +58,19 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 def skip_batches(dataloader: DataLoader, num_batches: int) -> Iterable[Any]:
     """Return an iterable over the batches of a data loader without the first ones.
 
-    If the sampler can skip, the first batches are not loaded; otherwise they are loaded and dropped.
+    If the data loader has a sampler with a method ``skip_in_epoch(num_samples)``, or its batch sampler is a
+    :class:`ResumableBatchSampler`, the first batches are not loaded. Otherwise they are loaded and discarded.
 
     Args:
-        dataloader: A data loader. A sampler can skip if it has a method ``skip_in_epoch(num_samples)``, a batch sampler
-            if it is a :class:`ResumableBatchSampler`.
+        dataloader: A data loader.
         num_batches: Number of batches to skip.
 
     Example:
-        >>> [batch.tolist() for batch in skip_batches(DataLoader(range(5), batch_size=2), 2)]
-        [[4]]
+        >>> dataloader = DataLoader(range(5), batch_size=2)
+        >>> list(dataloader)
+        [tensor([0, 1]), tensor([2, 3]), tensor([4])]
+        >>> list(skip_batches(dataloader, 2))
+        [tensor([4])]
     """
     if not num_batches:
         return dataloader
@@ -82,11 +86,11 @@ def skip_batches(dataloader: DataLoader, num_batches: int) -> Iterable[Any]:
 
 
 class ResumableBatchSampler(Sampler):
-    """Wrapper of a batch sampler that can skip the first batches.
+    """Wrapper that makes any batch sampler able to skip its first batches.
 
     Args:
-        sampler: Sampler of the indices.
-        batch_size: Indices per batch.
+        sampler: Sampler that yields the indices of images.
+        batch_size: Number of images per batch.
         batch_sampler: Config of the wrapped batch sampler.
     """
 
@@ -107,7 +111,9 @@ class ResumableBatchSampler(Sampler):
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the wrapped batch sampler, such as ``sampler``."""
-        if name == "batch_sampler":  # not yet set while a copy is created; avoid endless recursion
+        if name == "batch_sampler":
+            # While an object is copied or unpickled, this attribute is not set yet. Without this check, the lookup
+            # below would recurse without end.
             raise AttributeError(name)
         return getattr(self.batch_sampler, name)
 

@@ -30,10 +30,12 @@ from rotated_atss.runtime.quantize import quantize_to_int8
 from rotated_atss.runtime.session import OnnxRuntimeSession
 
 OPSET = 18  # version of the ONNX operators
-# Largest share of boxes that may differ from torch. It is not 0 because untrained deformable convolutions and
-# refinement amplify rounding errors.
+# Maximum share of the exported graph's boxes that may differ from the boxes computed by torch. It is not 0 because
+# deformable convolutions and refinement stages with untrained weights amplify rounding errors.
 _MAX_DIFFERING_SHARE = 0.05
-_INPUT_SIDE = 256  # side in pixels of the inputs for tracing and comparison, before rounding to the pad divisor
+# Height and width in pixels of the random images for tracing and comparison. The actual size is a multiple of the pad
+# divisor close to this value.
+_INPUT_SIDE = 256
 _TRACED_BATCH_SIZE = 2  # torch.export would treat a batch size of 1 as a constant
 
 
@@ -42,10 +44,11 @@ class ExportOptions:
     """Options of an export.
 
     Attributes:
-        onnx: ONNX file to write; None for none.
-        torch_export: Package of ``torch.export`` to write, always in float32; None for none.
+        onnx: ONNX file to write; None to write no ONNX file.
+        torch_export: ``torch.export`` package to write; None to write no package. A package is always in float32.
         precision: Precision of the network in the ONNX file: ``float32``, ``float16`` or ``int8``.
-        calibration: For int8, folder of images from which the scales are computed; None for other precisions.
+        calibration: For int8, folder of images from which the quantization scales are computed; None for other
+            precisions.
         cfg_options: Changes to the config by dotted key.
 
     Example:
@@ -72,7 +75,8 @@ def export(config: str | Path | None, checkpoint: str | Path, options: ExportOpt
 
     Raises:
         ModuleNotFoundError: A package of the extra ``export`` is not installed.
-        UserError: The config or checkpoint is invalid, the model cannot be exported, or the graph differs from torch.
+        UserError: The config or checkpoint is invalid, the model cannot be exported, or the outputs of the exported
+            graph differ too much from those of the torch model.
 
     Example::
 
@@ -80,39 +84,40 @@ def export(config: str | Path | None, checkpoint: str | Path, options: ExportOpt
             print(line)
     """
     if options.onnx is not None:
-        import onnx  # noqa: F401  (so that a missing package is reported before the model is loaded)
+        import onnx  # noqa: F401  (imported here so that a missing package is reported before the model is loaded)
     calibration_images = list_images(options.calibration) if options.calibration is not None else []
-    if config is None:  # load_model takes a config and a checkpoint, or a model file as its first argument
+    if config is None:  # the checkpoint is a model file, which load_model accepts in place of a config
         loaded = load_model(checkpoint, cfg_options=options.cfg_options)
     else:
         loaded = load_model(config, checkpoint, options.cfg_options)
     info = describe_loaded_model(loaded)
     if options.onnx is not None:
         graph = DetectionGraph(loaded.model, "float16" if options.precision == "float16" else "float32")
-        content = export_onnx_bytes(graph, info)
+        onnx_bytes = export_onnx_bytes(graph, info)
         if options.precision == "int8":
-            content = quantize_to_int8(content, info, calibration_images)
+            onnx_bytes = quantize_to_int8(onnx_bytes, info, calibration_images)
         graph_info = dataclasses.replace(graph.info, precision=options.precision)
-        content = replace_metadata(content, build_metadata(info, graph_info))
-        yield from _compare_with_torch(content, DetectionGraph(loaded.model), info, options.precision)
-        atomic_write(options.onnx, content)
-        yield f"{options.onnx}: {len(content) / 1e6:.1f} MB, {options.precision}, {info.describe()}"
+        onnx_bytes = replace_metadata(onnx_bytes, build_metadata(info, graph_info))
+        yield from _compare_with_torch(onnx_bytes, DetectionGraph(loaded.model), info, options.precision)
+        atomic_write(options.onnx, onnx_bytes)
+        yield f"{options.onnx}: {len(onnx_bytes) / 1e6:.1f} MB, {options.precision}, {info.describe()}"
     if options.torch_export is not None:
-        content = export_program_bytes(DetectionGraph(loaded.model), info)
-        atomic_write(options.torch_export, content)
-        yield f"{options.torch_export}: {len(content) / 1e6:.1f} MB, float32, {info.describe()}"
+        package_bytes = export_program_bytes(DetectionGraph(loaded.model), info)
+        atomic_write(options.torch_export, package_bytes)
+        yield f"{options.torch_export}: {len(package_bytes) / 1e6:.1f} MB, float32, {info.describe()}"
 
 
 def describe_loaded_model(loaded: LoadedModel) -> ModelInfo:
-    """Create the metadata of a loaded model from its config.
+    """Create the model metadata of a loaded model from its config.
 
-    If the model file has metadata, windows, training data, pixel conversion and origin are copied from it.
+    If the model was loaded from a model file, the windows, training data, pixel conversion and origin are copied from
+    the metadata of that file.
 
     Args:
-        loaded: The model.
+        loaded: The loaded model, with its config.
 
     Raises:
-        UserError: Model metadata cannot describe the config's test pipeline or model.
+        UserError: The config has a model or test pipeline that model metadata cannot describe.
     """
     cfg, model, classes, info = loaded
     if info is None:
@@ -124,9 +129,10 @@ def describe_loaded_model(loaded: LoadedModel) -> ModelInfo:
 
 
 def export_onnx_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
-    """Export a graph to ONNX, without metadata.
+    """Export a graph to ONNX. The exported file has no metadata yet.
 
-    Batch size, height and width of the input can vary; height and width are multiples of the model's pad divisor.
+    Inputs of the exported graph can have any batch size, and any height and width that are multiples of the model's pad
+    divisor.
 
     Args:
         graph: Network and box decoding.
@@ -137,11 +143,12 @@ def export_onnx_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
     """
     buffer = io.BytesIO()
     output_axes = {name: {0: "batch", 1: "priors"} for name in graph.output_names}
-    # dynamo=False: tracing takes seconds; the exporter based on torch.export took minutes for the same graph.
+    # dynamo=False selects the tracing exporter. It takes seconds for this graph, but the newer exporter, which is based
+    # on torch.export, took minutes.
     with quiet_exporters(), torch.no_grad():
         torch.onnx.export(
             graph, (_random_images(info, _TRACED_BATCH_SIZE, is_square=True),),
-            buffer,  # type: ignore[arg-type]  # the tracing exporter writes to buffers
+            buffer,  # type: ignore[arg-type]  # the tracing exporter also accepts a buffer
             dynamo=False, opset_version=OPSET, input_names=[INPUT],
             output_names=graph.output_names, dynamic_axes={INPUT: {0: "batch", 2: "height", 3: "width"}, **output_axes},
         )  # fmt: skip
@@ -149,19 +156,20 @@ def export_onnx_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
 
 
 def export_program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
-    """Export a graph with ``torch.export``, with its metadata as extra files.
+    """Export a graph and its metadata as a ``torch.export`` package.
 
     Args:
         graph: Network and box decoding.
         info: The model metadata.
 
     Returns:
-        The content of the package, in the format of ``torch.export.load``.
+        The content of the package file, which ``torch.export.load`` can read.
     """
     divisor = info.preprocessing.pad_divisor
-    # The traced graph is valid only if every level has at least two rows and columns. With the pad divisor 32, the
-    # level of stride 128 needs 5 steps for this.
-    height_steps, width_steps = Dim("height_steps", min=5), Dim("width_steps", min=5)  # in units of the pad divisor
+    # The height and width of an input are multiples of the pad divisor. The traced graph is valid only if every level
+    # has at least two rows and columns. With the pad divisor 32, the level of stride 128 has two rows if the input is
+    # higher than 128 pixels, that is, at least 5 * 32.
+    height_steps, width_steps = Dim("height_steps", min=5), Dim("width_steps", min=5)
     dynamic_axes = {0: Dim("batch", min=1), 2: divisor * height_steps, 3: divisor * width_steps}
     images = _random_images(info, _TRACED_BATCH_SIZE, is_square=True)
     with quiet_exporters(), torch.no_grad():
@@ -172,7 +180,7 @@ def export_program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
 
 
 def build_metadata(info: ModelInfo, graph_info: GraphInfo) -> dict[str, str]:
-    """Build the metadata of an exported file: the metadata of model and graph, and entries for QGIS Deepness.
+    """Build the metadata of an exported file: model metadata, graph metadata and entries for QGIS Deepness.
 
     Args:
         info: The model metadata.
@@ -181,7 +189,7 @@ def build_metadata(info: ModelInfo, graph_info: GraphInfo) -> dict[str, str]:
     metadata = {
         KEY: info.to_json(),
         GRAPH_KEY: graph_info.to_json(),
-        # QGIS Deepness reads this and the following keys.
+        # All keys from here on, including those added below, are read by QGIS Deepness.
         "model_type": json.dumps("Detector"),
         "class_names": json.dumps(dict(enumerate(info.classes))),
         "det_iou_thresh": json.dumps(info.thresholds.merge_iou),
@@ -195,11 +203,11 @@ def build_metadata(info: ModelInfo, graph_info: GraphInfo) -> dict[str, str]:
 
 
 def replace_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
-    """Replace the metadata of an ONNX file, and check its graph.
+    """Replace the metadata of an ONNX file, and check that the file is valid.
 
     Args:
         content: The content of the ONNX file.
-        metadata: The new metadata, strings by key.
+        metadata: The new metadata entries by key.
 
     Returns:
         The content of the file with the new metadata.
@@ -217,23 +225,26 @@ def replace_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
     return model.SerializeToString()
 
 
-def _compare_with_torch(content: bytes, graph: DetectionGraph, info: ModelInfo, precision: str) -> Iterator[str]:
-    """Compare the outputs of an exported graph with torch, and yield a line that describes the differences.
+def _compare_with_torch(onnx_bytes: bytes, graph: DetectionGraph, info: ModelInfo, precision: str) -> Iterator[str]:
+    """Compare the outputs of an ONNX file with the outputs of torch, and yield a line that describes the differences.
 
     Raises:
-        UserError: The share of boxes of a float32 graph that differ by more than rounding exceeds the limit.
+        UserError: The ONNX file has float32 precision, and the share of its boxes that differ from the boxes of torch
+            by more than rounding errors exceeds ``_MAX_DIFFERING_SHARE``.
     """
     if find_spec("onnxruntime") is None:
-        yield "not compared with torch: onnxruntime is not installed"
+        yield "the exported graph was not compared with torch: onnxruntime is not installed"
         return
-    session = OnnxRuntimeSession(content, "cpu")
-    # Other batch sizes and another shape than those of tracing show whether the graph depends on the traced input.
+    session = OnnxRuntimeSession(onnx_bytes, "cpu")
+    # Tracing used two square images. Different batch sizes and a different aspect ratio reveal a graph that works only
+    # for inputs of the traced shape.
     inputs = [_random_images(info, batch_size, is_square=False) for batch_size in (1, 3)]
     differences = [_compare_outputs(session, graph, images) for images in inputs]
     worst = max(differences, key=lambda difference: difference.share)
     if precision == "float32" and worst.share > _MAX_DIFFERING_SHARE:
-        raise UserError(f"outputs of the exported graph differ from torch: {worst}", hint="report it with the config")
-    yield f"ONNX Runtime compared with torch in float32 on noise: {worst}"
+        what = f"the outputs of the exported graph differ from the outputs of torch: {worst}"
+        raise UserError(what, hint="report this problem with the config")
+    yield f"ONNX Runtime compared with torch in float32 on random images: {worst}"
 
 
 def _compare_outputs(session: OnnxRuntimeSession, graph: DetectionGraph, images: Tensor) -> Differences:

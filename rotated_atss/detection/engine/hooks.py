@@ -1,6 +1,7 @@
-"""Hooks that store weights channels last, remove functions from checkpoints, and check the number of classes.
+"""Hooks that store weights channels last, remove functions from checkpoints, and check the datasets' class counts.
 
-``ChannelsLastHook`` is registered, because configs name it. The other two are added to every run by ``runner_setup``.
+``ChannelsLastHook`` is registered so that configs can request it by name. The other two hooks are added to every run by
+``runner_setup``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class ChannelsLastHook(Hook):
     """Store the network's weights channels last, for faster convolutions on CPUs and on GPUs with tensor cores."""
 
     def before_train(self, runner: Runner) -> None:
-        """Convert the weights before training and testing."""
+        """Convert the weights before a run starts; also used as ``before_test``."""
         store_channels_last(runner.model)
 
     before_test = before_train
@@ -30,15 +31,18 @@ class ChannelsLastHook(Hook):
 class StripCallablesHook(Hook):
     """Remove functions from the scheduler states of a checkpoint.
 
-    The state of a one-cycle schedule contains functions. For safety, this package loads no checkpoint with functions.
-    When training is resumed, the functions are created again from the config.
+    The state of a one-cycle schedule contains functions. For security, this package refuses to load checkpoints that
+    contain functions, so such a checkpoint could not be resumed. The functions need not be saved, because they are
+    created again from the config when training is resumed.
     """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remove the functions before the checkpoint is written."""
         states = checkpoint.get("param_schedulers")
-        if isinstance(states, dict):  # several optimizers: a list of states per optimizer
-            checkpoint["param_schedulers"] = {name: _without_functions(of_one) for name, of_one in states.items()}
+        if isinstance(states, dict):  # with several optimizers, a dict from optimizer name to a list of states
+            checkpoint["param_schedulers"] = {
+                optimizer: _without_functions(optimizer_states) for optimizer, optimizer_states in states.items()
+            }
         elif states is not None:
             checkpoint["param_schedulers"] = _without_functions(states)
 
@@ -68,9 +72,12 @@ class ClassCountHook(Hook):
     @staticmethod
     def _check(runner: Runner, dataset: Dataset) -> None:
         num_model_classes = num_classes(runner.model)
-        names = getattr(dataset, "metainfo", {}).get("classes")
-        if num_model_classes is not None and names is not None and len(names) != num_model_classes:
+        class_names = getattr(dataset, "metainfo", {}).get("classes")
+        if num_model_classes is None or class_names is None:
+            return
+        if len(class_names) != num_model_classes:
+            model_count, dataset_count = count_of(num_model_classes, "class"), count_of(len(class_names), "class")
             raise UserError(
-                f"the model has {count_of(num_model_classes, 'class')}, the dataset {len(names)} ({', '.join(names)})",
-                hint="set model.bbox_head.num_classes and the classes of every dataset to the same number",
+                f"the model has {model_count}, but the dataset has {dataset_count} ({', '.join(class_names)})",
+                hint="configure the same number of classes for model.bbox_head and for all datasets",
             )

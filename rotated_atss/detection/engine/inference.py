@@ -31,8 +31,9 @@ from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import Image
 from rotated_atss.tiling.predict import Tiling
 
-_CLASS_HINT = (
-    "another number of classes: set model.bbox_head.num_classes and test_dataloader.dataset.classes with --cfg-options"
+_CLASS_COUNT_HINT = (
+    "if the number of classes is different, set model.bbox_head.num_classes and test_dataloader.dataset.classes with"
+    " --cfg-options"
 )
 _OUT_OF_MEMORY_PHRASES = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -40,11 +41,11 @@ _OUT_OF_MEMORY_PHRASES = ("out of memory", "can't allocate memory", "not enough 
 class LoadedDetector:
     """Detector for batches of tiles; implements :class:`rotated_atss.tiling.predict.Detector`.
 
-    :func:`load_detector` creates it.
+    Instances are usually created by :func:`load_detector`.
 
     Args:
         model: A detector of MMDetection.
-        pipeline: Test pipeline that starts from pixels: its input has ``img`` and ``img_id``.
+        pipeline: Test pipeline without its loading step. Its input is a dict with the pixels ``img`` and ``img_id``.
         classes: Class names in the order of the class indices.
         size: Default window side of ``predict_image`` in pixels; 0 for the whole image.
         gap: Default overlap of windows in pixels. None derives it from the window side.
@@ -52,7 +53,7 @@ class LoadedDetector:
         amp: Run the network in bfloat16, on devices that compute it natively (:func:`has_fast_bfloat16`).
         channels_last: Store the weights channels last (:func:`store_channels_last`).
         pixels: How the pixels of images are converted to 8 bits; None for an automatic conversion.
-        info: Model metadata of the file; None without it.
+        info: Model metadata of the loaded file; None if the file has none.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class LoadedDetector:
     ) -> None:
         if channels_last:
             store_channels_last(model)
-        self.model: Any = model.eval()  # with the test_step of MMEngine's models
+        self.model: Any = model.eval()  # Any, because nn.Module does not declare MMEngine's test_step
         self.pipeline, self.classes, self.amp = pipeline, tuple(classes), amp
         self.size, self.gap, self.iou_threshold, self.info = size, gap, iou_threshold, info
         self.pixels = PixelOptions() if pixels is None else pixels
@@ -82,7 +83,7 @@ class LoadedDetector:
         return next(self.model.parameters()).device
 
     def __call__(self, tiles: list[Image]) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Detect on a batch of tiles.
+        """Detect objects on a batch of tiles.
 
         Args:
             tiles: Images (H, W, 3), uint8, BGR.
@@ -93,19 +94,21 @@ class LoadedDetector:
         Raises:
             UserError: The device has too little memory.
         """
-        message = update_threads()
-        if message:
-            print(message, file=sys.stderr)
+        threads_message = update_threads()
+        if threads_message:
+            print(threads_message, file=sys.stderr)
         batch = pseudo_collate([self.pipeline({"img": tile, "img_id": index}) for index, tile in enumerate(tiles)])
         try:
             uses_bfloat16 = self.amp and has_fast_bfloat16(self.device.type)
             with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=uses_bfloat16):
                 detections = [sample.pred_instances for sample in self.model.test_step(batch)]
         except (RuntimeError, MemoryError) as error:
-            if isinstance(error, MemoryError) or any(phrase in str(error).lower() for phrase in _OUT_OF_MEMORY_PHRASES):
-                what = f"out of memory with {count_of(len(tiles), 'tile')} per batch on {self.device}"
-                raise UserError(what, hint="use a smaller batch (--batch), or smaller windows (--size)") from error
-            raise
+            message = str(error).lower()
+            # torch reports too little memory as a RuntimeError that only its message distinguishes from other errors
+            if not isinstance(error, MemoryError) and not any(phrase in message for phrase in _OUT_OF_MEMORY_PHRASES):
+                raise
+            what = f"out of memory with {count_of(len(tiles), 'tile')} per batch on {self.device}"
+            raise UserError(what, hint="use a smaller batch (--batch), or smaller windows (--size)") from error
         return [(get_box_tensor(instances.bboxes), instances.scores, instances.labels) for instances in detections]
 
 
@@ -120,27 +123,29 @@ def load_detector(
 ) -> LoadedDetector:
     """Load a detector from a model file, or from a config and a checkpoint.
 
-    Windows and pixel conversion are read from the metadata of the model file. Without metadata, they follow the config
+    The config's test pipeline, without its loading step, is applied to tiles. The default windows and the pixel
+    conversion are read from the model metadata. If the checkpoint has no metadata, they are derived from the config
     (:func:`rotated_atss.detection.engine.model_metadata.default_window`). Settings of ``LoadTile`` in the config take
     precedence over a recorded pixel conversion.
 
     Args:
-        config: With ``checkpoint``: path or name of a config. Without: a model file with metadata, as training and
-            conversion write it. The config's test pipeline, without its loading step, is applied to tiles.
-        checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for the CUDA GPU if there is one, otherwise the CPU.
+        config: If ``checkpoint`` is given, path or name of a config. Otherwise, path of a model file, as written by
+            training and conversion.
+        checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``; None if ``config`` is a model file.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for CUDA if a GPU is available, otherwise the CPU.
         amp: Run the network in bfloat16; decoding and NMS stay in float32.
-        channels_last: Store the weights channels last, which makes convolutions faster on many machines; None follows
-            the config's hooks.
+        channels_last: Store the weights channels last, which makes convolutions faster on many machines. None for True
+            if the config has a ``ChannelsLastHook``, otherwise False.
         cfg_options: Changes to the config by dotted key.
 
     Raises:
-        UserError: Config, checkpoint or device does not exist, the checkpoint does not fit or contradicts the config,
-            or a model file has no metadata.
+        UserError: The config, checkpoint or device does not exist; the weights do not fit the config's model; the
+            checkpoint contradicts the config; or ``checkpoint`` is None and the file has no model metadata.
 
     Example::
 
-        detector = load_detector(config, checkpoint, device="cpu")  # a file with metadata: load_detector(checkpoint)
+        # If the checkpoint is a model file, load_detector(checkpoint) does the same.
+        detector = load_detector(config, checkpoint, device="cpu")
         detections = predict_image(detector, "P0001.png", size=1024, gap=200)
         for polygon, score, label in zip(obb_polygons(detections.boxes), detections.scores, detections.labels):
             print(detector.classes[label], float(score), polygon.tolist())
@@ -150,9 +155,9 @@ def load_detector(
     cfg, info = loaded.cfg, loaded.info
     pipeline = _build_tile_pipeline(cfg)
     window = default_window(cfg) if info is None else info.window
-    # A model for whole images records the gap 0. It is ignored, because the windows must overlap if the caller of
-    # predict_image chooses a window side.
-    has_recorded_gap = info is not None and window.size != WHOLE_IMAGE
+    # The caller of predict_image can choose another window side. Then windows must overlap, so the gap 0, which is
+    # recorded for a model for whole images, must not become the default.
+    is_gap_usable = info is not None and window.size != WHOLE_IMAGE
     loading_step = find_test_dataset(cfg)["pipeline"][0]
     recorded_pixels = PixelOptions() if info is None else info.preprocessing.pixels
     return LoadedDetector(
@@ -160,7 +165,7 @@ def load_detector(
         pipeline,
         loaded.classes,
         size=window.size,
-        gap=window.gap if has_recorded_gap else None,
+        gap=window.gap if is_gap_usable else None,
         iou_threshold=merge_iou_threshold(cfg),
         amp=amp,
         channels_last=_uses_channels_last(cfg) if channels_last is None else channels_last,
@@ -176,7 +181,7 @@ class LoadedModel(NamedTuple):
         cfg: Config of the model.
         model: The detector, on the CPU.
         classes: Class names in the order of the class indices.
-        info: Model metadata of the file; None without it.
+        info: Model metadata of the loaded file; None if the file has none.
     """
 
     cfg: Config
@@ -188,15 +193,16 @@ class LoadedModel(NamedTuple):
 def load_model(
     config: str | Path, checkpoint: str | Path | None = None, cfg_options: Mapping[str, Any] | None = None
 ) -> LoadedModel:
-    """Load the model of a model file, or of a config and a checkpoint.
+    """Load a model with its weights from a model file, or from a config and a checkpoint.
 
     Args:
-        config: As for :func:`load_detector`.
-        checkpoint: As for :func:`load_detector`.
+        config: If ``checkpoint`` is given, path or name of a config; otherwise, path of a model file.
+        checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``; None if ``config`` is a model file.
         cfg_options: Changes to the config by dotted key.
 
     Raises:
-        UserError: As :func:`load_detector`.
+        UserError: The config or checkpoint does not exist; the weights do not fit the config's model; the checkpoint
+            contradicts the config; or ``checkpoint`` is None and the file has no model metadata.
 
     Example::
 
@@ -213,20 +219,21 @@ def load_model(
     state = state_dict_of(content)
     model = build_model(cfg)
     trained_classes = recorded_classes(content) or ()
-    has_other_class_count = bool(trained_classes) and len(trained_classes) != num_classes(model)
-    # Build the model again with the classes of the checkpoint, if its class layer has another size.
-    if has_other_class_count and differing_class_layers(model.state_dict(), state):
+    class_counts_differ = bool(trained_classes) and len(trained_classes) != num_classes(model)
+    # If the checkpoint's class layers have another size, build the model again with the classes of the checkpoint.
+    if class_counts_differ and differing_class_layers(model.state_dict(), state):
         set_classes(cfg, trained_classes)
         model = build_model(cfg)
-    load_weights(model, state, checkpoint, _CLASS_HINT)
+    load_weights(model, state, checkpoint, _CLASS_COUNT_HINT)
     return LoadedModel(cfg, model, tuple(find_class_names(content, cfg, num_classes(model))), info)
 
 
 def _build_tile_pipeline(cfg: Config) -> Compose:
-    """Build a config's test pipeline, changed to start from pixels in memory and to load no annotations."""
+    """Build a config's test pipeline with pixels in memory as its input; the steps that load labels are removed."""
     steps = list(find_test_dataset(cfg).get("pipeline") or ())
     if not steps or not _loads_image(steps[0]):
-        raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="check test_dataloader")
+        what = "the config has no test pipeline whose first step loads an image"
+        raise UserError(what, where=cfg.filename, hint="check test_dataloader")
     first_step = partial(_convert_pixels, dtype=np.float32 if steps[0].get("to_float32") else np.uint8)
     later_steps = [step for step in steps[1:] if not _loads_labels(step)]
     try:
@@ -236,7 +243,7 @@ def _build_tile_pipeline(cfg: Config) -> Compose:
 
 
 def _convert_pixels(results: dict, dtype: type) -> dict:
-    """Convert the dtype of the image and add its shapes, as the loading step of a pipeline does."""
+    """Convert the image's dtype and add ``img_shape`` and ``ori_shape``, in place of a pipeline's loading step."""
     shape = results["img"].shape[:2]
     return {**results, "img": results["img"].astype(dtype, copy=False), "img_shape": shape, "ori_shape": shape}
 

@@ -1,4 +1,4 @@
-"""Choose where a training logs scalars and pictures, in addition to its work folder."""
+"""Choose where a training run logs scalars and pictures, in addition to its work folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def set_log_targets(cfg: Config, log_to: str) -> None:
         log_to: Comma-separated keys of :data:`BACKENDS`, or ``none``.
 
     Raises:
-        UserError: A name is unknown.
+        UserError: ``log_to`` contains an unknown key.
 
     Example:
         >>> cfg = Config(dict(visualizer=dict(type="DetLocalVisualizer", vis_backends=[])))
@@ -41,10 +41,11 @@ def set_log_targets(cfg: Config, log_to: str) -> None:
         >>> cfg.visualizer.vis_backends
         [{'type': 'LocalVisBackend'}]
     """
-    names = [name.strip() for name in log_to.split(",") if name.strip() not in ("", NONE)]
+    listed_names = [name.strip() for name in log_to.split(",")]
+    names = [name for name in listed_names if name not in ("", NONE)]
     unknown = [name for name in names if name not in BACKENDS]
     if unknown:
-        raise UserError(f"--log-to must name {', '.join(BACKENDS)} or {NONE}, got '{unknown[0]}'")
+        raise UserError(f"--log-to must contain only {', '.join(BACKENDS)} or {NONE}, got '{unknown[0]}'")
     run_name, work_dir = cfg.get("config_name") or "training", Path(cfg.get("work_dir") or "")
     backends = [{"type": BACKENDS[name], **_backend_args(name, run_name, work_dir)} for name in dict.fromkeys(names)]
     visualizer = dict(cfg.get("visualizer") or {"type": "DetLocalVisualizer"})
@@ -61,11 +62,14 @@ def check_log_targets(cfg: Config) -> None:
         >>> check_log_targets(Config(dict(visualizer=dict(vis_backends=[dict(type="LocalVisBackend")]))))
     """
     package_by_type = {backend_type: package for package, backend_type in BACKENDS.items()}
-    for backend_cfg in (cfg.get("visualizer") or {}).get("vis_backends") or ():
-        package = package_by_type.get(str(backend_cfg.get("type"))) if isinstance(backend_cfg, Mapping) else None
+    visualizer = cfg.get("visualizer") or {}
+    for backend_cfg in visualizer.get("vis_backends") or ():
+        if not isinstance(backend_cfg, Mapping):
+            continue
+        package = package_by_type.get(str(backend_cfg.get("type")))
         if package is not None and not _is_installed(package):
             hint = f"pip install {package}, or log to the work folder only: --log-to {NONE}"
-            raise UserError(f"this training logs to {package}, which is not installed", hint=hint)
+            raise UserError(f"this training run logs to {package}, which is not installed", hint=hint)
 
 
 @contextmanager
@@ -76,7 +80,8 @@ def report_log_target_errors() -> Iterator[None]:
         UserError: The service cannot be used.
 
     Example:
-        >>> UsageError = type("UsageError", (Exception,), {"__module__": "wandb.errors"})  # like wandb's own error
+        >>> class UsageError(Exception):
+        ...     __module__ = "wandb.errors"  # like the exception types of wandb
         >>> with report_log_target_errors():
         ...     raise UsageError("not logged in")
         Traceback (most recent call last):
@@ -96,21 +101,21 @@ def report_log_target_errors() -> Iterator[None]:
 def _is_installed(package: str) -> bool:
     try:
         return find_spec(package) is not None
-    except ValueError:  # a module without __spec__ that was created at run time
+    except ValueError:  # find_spec rejects an imported module whose __spec__ is not set
         return True
 
 
 def _backend_args(name: str, run_name: str, work_dir: Path) -> dict[str, Any]:
-    """Return the arguments of a visualization backend, such as the names of project and run.
+    """Return the arguments of a visualization backend, such as the project name and the run name.
 
-    The environment variable ``MLFLOW_TRACKING_URI`` sets the server of MLflow. Without it, the runs are written to
-    a database in the work folder, because MLflow 3 and later reject MMEngine's default, a folder of text files. wandb
-    and ClearML find their servers themselves.
+    The environment variable ``MLFLOW_TRACKING_URI`` sets the server of MLflow. If it is not set, the runs are written
+    to a database in the work folder, because MLflow 3 and later reject MMEngine's default, a folder of text files. For
+    wandb and ClearML no server is set here, because their packages have their own settings for it.
     """
     if name == "wandb":
         return {"init_kwargs": {"project": os.environ.get("WANDB_PROJECT", PROJECT), "name": run_name}}
     if name == "mlflow":
-        # artifact_suffix: the files of the work folder that are copied to MLflow, the log and the config
+        # Files of the work folder with these suffixes, the log and the config, are copied to MLflow.
         args = {"exp_name": PROJECT, "run_name": run_name, "artifact_suffix": (".log", ".py")}
         server = os.environ.get("MLFLOW_TRACKING_URI")
         if server:

@@ -1,4 +1,4 @@
-"""Create the metadata of a model: its config, classes, windows and preprocessing, as written to a model file."""
+"""Create the model metadata that is written to a model file: config, classes, windows and preprocessing."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ from rotated_atss.io.pixel_options import AUTO, PixelOptions
 from rotated_atss.tiling.predict import Tiling
 from rotated_atss.tiling.split_settings import default_gap
 
-# Config keys that describe a run or published results (``published``) and not the model. They are left out of the
-# config in the metadata.
+# Config keys that do not describe the model. ``published`` describes published results, the other keys describe a run.
+# The config in the metadata does not contain them.
 _RUN_KEYS = ("work_dir", "load_from", "resume", "launcher", "randomness", "config_name", "published", "on_bad_image")
-# Steps of a test pipeline that the metadata can describe: those that do not change the pixels, and those that resize.
+# After its loading step, a test pipeline that the metadata can describe has only steps of these types: steps that do
+# not change the pixels, and steps that resize.
 _NONPIXEL_STEPS = ("LoadBoxes", "LoadAnnotations", "PackSample", "PackDetInputs")
 _RESIZING_STEPS = ("ResizeImage", "Resize")
 
@@ -51,23 +52,23 @@ def describe_model(
 
     Args:
         cfg: Config of the model.
-        model: The detector without wrappers; its weights may be on the meta device.
+        model: The detector without wrappers. Its weights are not read, so they may be on the meta device.
         classes: Class names in the order of the class indices.
-        window: Size and overlap of the windows of prediction.
+        window: Size and overlap of the windows in prediction.
         training_data: Summary of the training data.
         pixels: How splitting converted the pixels of the training images. Settings of the config take precedence.
         ground_resolution: Meters per pixel of the training images. The config's ``ground_resolution`` takes precedence.
-        origin: Source of the weights if they are converted.
+        origin: Where the weights were converted from; None if they are not converted.
 
     Raises:
-        UserError: The metadata cannot describe the config's test pipeline or model.
+        UserError: The config has a model or test pipeline that the metadata cannot describe.
 
     Example:
         >>> from rotated_atss.detection.engine.config import build_model, load_config
         >>> cfg = load_config("rotated_atss_obb_r18_demo_le90")
         >>> info = describe_model(cfg, build_model(cfg), ["plane", "ship"], window=Window(256, 64))
-        >>> info.box_type, info.angle_version, info.preprocessing.channel_order, info.thresholds.nms_iou
-        ('obb', 'le90', 'RGB', 0.1)
+        >>> info.box_type, info.angle_version
+        ('obb', 'le90')
     """
     coder = _output_coder(model)
     return ModelInfo(
@@ -88,30 +89,35 @@ def describe_model(
 
 
 def default_window(cfg: Config) -> Window:
-    """Return the windows of prediction that fit the test pipeline of a config.
+    """Return the windows in prediction that fit the test pipeline of a config.
 
-    For DOTA, the windows are squares of the size that the pipeline resizes to, as in the published results, or of
-    1024 px if it does not resize. If the width and height of the resize differ, the window is the whole image. For
-    other datasets, the window is always the whole image.
+    For a dataset other than DOTA, the window is the whole image. For DOTA, the windows are squares. If the pipeline
+    resizes to a square scale, their side is the side of this scale, as in the published results. If the pipeline does
+    not resize, their side is 1024 px. If the scale is not square, the window is the whole image.
 
     Example:
         >>> pipeline = [dict(type="LoadTile"), dict(type="Resize", scale=(800, 800), keep_ratio=True)]
-        >>> default_window(Config(dict(test_dataloader=dict(dataset=dict(type="DOTADataset", pipeline=pipeline)))))
+        >>> dataset = dict(type="DOTADataset", pipeline=pipeline)
+        >>> default_window(Config(dict(test_dataloader=dict(dataset=dataset))))
         Window(size=800, gap=156)
     """
     dataset = find_test_dataset(cfg)
     try:
-        resize = _find_resize_scale(list(dataset.get("pipeline") or ()))
-    except UserError:  # a step that model metadata cannot describe, which does not matter for the window
-        resize = None
-    if dataset.get("type") != "DOTADataset" or (resize is not None and resize[0] != resize[1]):
+        scale = _find_resize_scale(list(dataset.get("pipeline") or ()))
+    except UserError:  # The pipeline has a step that model metadata cannot describe. Prediction is still possible.
+        scale = None
+    is_square = scale is None or scale[0] == scale[1]
+    if dataset.get("type") != "DOTADataset" or not is_square:
         return Window(WHOLE_IMAGE, 0)
-    size = Tiling.size if resize is None else resize[0]
+    size = Tiling.size if scale is None else scale[0]
     return Window(size, default_gap(size))
 
 
 def merge_iou_threshold(cfg: Config) -> float:
-    """Return the IoU threshold for merging windows: that of the config's metric, else of its NMS, else the default.
+    """Return the IoU threshold for merging windows.
+
+    It is the threshold of the config's metric. If the metric has none, the threshold of the config's NMS is used, and
+    if the NMS has none, the default of :class:`rotated_atss.tiling.predict.Tiling`.
 
     Example:
         >>> merge_iou_threshold(Config(dict(test_evaluator=dict(iou_threshold=0.2))))
@@ -120,7 +126,9 @@ def merge_iou_threshold(cfg: Config) -> float:
     evaluator = cfg.get("test_evaluator") or {}
     if isinstance(evaluator, dict) and "iou_threshold" in evaluator:
         return float(evaluator["iou_threshold"])
-    nms = ((cfg.get("model") or {}).get("test_cfg") or {}).get("nms") or {}
+    model = cfg.get("model") or {}
+    test_cfg = model.get("test_cfg") or {}
+    nms = test_cfg.get("nms") or {}
     return float(nms.get("iou_threshold", Tiling.iou_threshold))
 
 
@@ -133,7 +141,7 @@ def _output_coder(model: nn.Module) -> Any:
 
 
 def _format_config(cfg: Config) -> str | None:
-    """Return the config as text; None if it contains values that are not plain data."""
+    """Return the config as text; None if the config contains values that are not plain data."""
     values = {name: value for name, value in cfg.to_dict().items() if name not in _RUN_KEYS}
     try:
         return format_config_text(values)
@@ -145,7 +153,7 @@ def _describe_preprocessing(cfg: Config, pixels: PixelOptions) -> Preprocessing:
     settings = cfg.model.get("data_preprocessor") or {}
     if settings.get("pad_value"):
         raise UserError(f"data_preprocessor.pad_value must be 0, got {settings['pad_value']}")
-    # Images are loaded as BGR, and each of these settings swaps the first and the last channel.
+    # Images are loaded as BGR. Either setting swaps the first and the last channel, whichever order its name suggests.
     is_rgb = bool(settings.get("bgr_to_rgb") or settings.get("rgb_to_bgr"))
     steps = list(find_test_dataset(cfg).get("pipeline") or ())
     return Preprocessing(
@@ -171,22 +179,26 @@ def merge_pixel_options(loading_step: Mapping[str, Any], recorded: PixelOptions)
 
 
 def _find_resize_scale(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
-    """Return the scale, two bounds in pixels, to which a test pipeline resizes images; None if it does not resize.
+    """Return the scale to which a test pipeline resizes images; None if the pipeline does not resize.
+
+    The scale contains the upper bounds of the resized image's sides in pixels.
 
     Raises:
-        UserError: The pipeline, after its loading step, has a step that the metadata cannot describe.
+        UserError: After its loading step, the pipeline has a step that model metadata cannot describe. This includes a
+            second resize, and a resize that does not keep the aspect ratio.
     """
-    resize = None  # a single resize that keeps the aspect ratio can be described; any other one is an error
+    resize_scale = None
     for step in steps[1:]:
-        step_type = step["type"].rpartition(".")[2]  # without the scope of a registry
-        if step_type in _RESIZING_STEPS and step.get("scale_factor") == 1.0:  # keeps the size
+        step_type = step["type"].rpartition(".")[2]  # "Resize" for "mmdet.Resize"
+        is_resize = step_type in _RESIZING_STEPS
+        if is_resize and step.get("scale_factor") == 1.0:  # this step does not change the size
             continue
-        if step_type in _RESIZING_STEPS and step.get("keep_ratio") and step.get("scale") and resize is None:
+        if is_resize and step.get("keep_ratio") and step.get("scale") and resize_scale is None:
             scale = step["scale"]
-            resize = (scale, scale) if isinstance(scale, int) else tuple(scale)
+            resize_scale = (scale, scale) if isinstance(scale, int) else tuple(scale)
         elif step_type not in _NONPIXEL_STEPS:
             raise UserError(f"model metadata cannot describe the step {quote(dict(step))} of the test pipeline")
-    return resize
+    return resize_scale
 
 
 def _describe_thresholds(cfg: Config) -> Thresholds:
@@ -197,7 +209,7 @@ def _describe_thresholds(cfg: Config) -> Thresholds:
     if "max_per_img" not in test_cfg:
         raise UserError("model.test_cfg has no max_per_img")
     return Thresholds(
-        score=max(0.0, test_cfg.get("score_thr", 0.0)),  # scores are at least 0: a negative threshold acts like 0
+        score=max(0.0, test_cfg.get("score_thr", 0.0)),  # a negative threshold acts like 0, as scores are at least 0
         nms_iou=nms["iou_threshold"],
         nms_pre=max(0, test_cfg.get("nms_pre", 0)),  # in configs, 0 and -1 both mean no limit
         max_per_image=test_cfg["max_per_img"],
@@ -207,15 +219,15 @@ def _describe_thresholds(cfg: Config) -> Thresholds:
 
 
 def _find_commit() -> str | None:
-    """Return the commit of the working copy that the package is imported from; None for an installed package.
+    """Return the commit of the git clone from which the package is imported; None if it is not imported from a clone.
 
-    It ends in ``-dirty`` if files differ from that commit.
+    The result ends in ``-dirty`` if files differ from the commit.
     """
     root = Path(rotated_atss.__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
     try:
-        # --exclude=*: the hash even if the commit has a tag
+        # --exclude=* ignores tags, so the command prints the commit's hash even if the commit has a tag.
         command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
         completed = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):

@@ -19,9 +19,9 @@ def provide_model(entry: RegistryEntry, *, progress: bool | None = None) -> tupl
         progress: Show a progress bar; None shows it on a terminal.
 
     Returns:
-        The local file, and the conversion (None if nothing was converted). The file of a detector is a model file with
-        metadata: the converted file, or the downloaded file if it has metadata. The file of a backbone is the
-        downloaded file.
+        The path of the local file, and the result of the conversion. The conversion is None if this call converted
+        nothing. For a backbone, the local file is the downloaded file. For a detector, it is a model file: the
+        downloaded file if that has model metadata, otherwise the converted file.
 
     Raises:
         UserError: The file cannot be downloaded or converted, or its hash differs from the registry.
@@ -31,12 +31,12 @@ def provide_model(entry: RegistryEntry, *, progress: bool | None = None) -> tupl
         path, _ = provide_model(find_entry("rotated_atss_obb_r50_fpn_1x_dota_le90"))
     """
     source = fetch(entry, progress=progress)
-    if is_usable(entry, source):  # without conversion: a backbone, or a file with metadata
+    if is_usable(entry, source):  # a backbone, or a file with model metadata, needs no conversion
         return source, None
     out = cache_folder() / f"{entry.name}.pth"
     info = read_model_info(out) if out.is_file() else None
-    # The origin of a converted file ends in the name of its source. The cache can contain the conversion of an earlier
-    # source of this entry.
+    # The registry may have named another source file for this entry when the cached file was converted. The origin in
+    # the metadata ends in the name of the source file, so the cached file is used only if that is the current source.
     if info is not None and (info.origin or "").endswith(f", {source.name}"):
         return out, None
     converted = convert_file(source, config=entry.config)
@@ -45,13 +45,14 @@ def provide_model(entry: RegistryEntry, *, progress: bool | None = None) -> tupl
 
 
 def find_start_weights(name: str | Path) -> tuple[Path, bool]:
-    """Return the file that a training starts from, and whether only its backbone is used.
+    """Return the path of the weights that a training run starts from, and whether only the backbone is loaded from it.
 
     Args:
-        name: A checkpoint, or a name of the registry.
+        name: Path of a checkpoint, or name of a published model in the registry.
 
     Raises:
-        UserError: It is neither, or its file cannot be downloaded or converted.
+        UserError: ``name`` is neither a checkpoint nor a published model, or the model cannot be downloaded or
+            converted.
 
     Example:
         >>> find_start_weights("no_such_model")

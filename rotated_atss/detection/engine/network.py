@@ -32,15 +32,15 @@ def num_classes(model: nn.Module) -> int | None:
         >>> num_classes(nn.ModuleDict({"bbox_head": head}))
         15
     """
-    model = unwrap_model(model)
-    head = getattr(model, "bbox_head", model)  # R3Det has no bbox_head; the detector itself has num_classes
-    return getattr(head, "num_classes", None)
+    detector = unwrap_model(model)
+    head_or_detector = getattr(detector, "bbox_head", detector)  # R3Det has no bbox_head, but num_classes itself
+    return getattr(head_or_detector, "num_classes", None)
 
 
 def has_fast_bfloat16(device: str) -> bool:
     """Return whether a device computes convolutions in bfloat16 natively, as GPUs and CPUs with AVX-512 do.
 
-    Other CPUs convert every value: a training step then takes ten times as long as in float32.
+    Other CPUs must convert each value, so a training step in bfloat16 takes ten times as long as in float32.
 
     Args:
         device: Device type: ``cpu``, ``cuda`` or ``mps``.
@@ -51,7 +51,7 @@ def has_fast_bfloat16(device: str) -> bool:
     """
     if device != "cpu":
         return True
-    # A private operator, which other versions of torch may lack. Native bfloat16 is then assumed.
+    # This operator is private, so a version of torch may not have it. In this case, native bfloat16 is assumed.
     query_support = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return query_support is None or bool(query_support())
 
@@ -78,8 +78,8 @@ def store_channels_last(model: nn.Module) -> None:
 def compile_network(model: nn.Module, backend: str = "inductor") -> None:
     """Compile backbone and neck with ``torch.compile``, in place.
 
-    The names of weights do not change. Compilation takes place in the first training steps and takes minutes. The head
-    is not compiled because its shapes depend on the number of objects.
+    The names of weights do not change. The compilation itself happens during the first training steps, which therefore
+    take minutes. The head is not compiled because its shapes depend on the number of objects.
 
     Args:
         model: A detector with ``backbone`` and, optionally, ``neck``.
@@ -92,11 +92,13 @@ def compile_network(model: nn.Module, backend: str = "inductor") -> None:
         >>> detector = nn.ModuleDict({"backbone": nn.Conv2d(3, 8, 3)})
         >>> compile_network(detector, backend="eager")
     """
-    try:  # with a small function, because the network itself is compiled later, in the first training steps
+    # The network itself is compiled only in the first training steps, so a small function is compiled here to find out
+    # whether torch.compile works.
+    try:
         torch.compile(lambda x: x.relu() + 1, backend=backend)(torch.ones(8))
-    except Exception as error:  # a missing compiler or an unsupported platform raises one of many classes
-        hint = "install a C++ compiler, or go on without --compile"
-        raise UserError(f"torch.compile does not work here: {one_line(error)}", hint=hint) from error
+    except Exception as error:  # the type of the exception depends on what is missing and on the platform
+        hint = "install a C++ compiler, or train without --compile"
+        raise UserError(f"torch.compile does not work on this machine: {one_line(error)}", hint=hint) from error
     for part in (getattr(model, name, None) for name in ("backbone", "neck")):
         if part is not None:
             part.compile(backend=backend)

@@ -1,4 +1,4 @@
-"""Hook for losses and gradients that are not finite: record the batch, then stop or skip it."""
+"""Hook for losses and gradients that are not finite: record the batch, then skip the batch or stop the training run."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ from rotated_atss.detection.engine.random_numbers import step_seed
 from rotated_atss.errors import UserError, count_of
 
 ACTIONS = ("stop", "skip")
-MAX_RECORDS = 5  # files per run; each contains the weights and is as large as a checkpoint without optimizer
-MAX_SKIPPED = 10  # batches in succession; after so many, the cause is probably the weights, not the data
+# The maximum number of record files per run. It is small because each file contains the weights.
+MAX_RECORDS = 5
+# The maximum number of batches skipped in succession. If so many are not finite, the cause is probably in the weights
+# and not in the data, so skipping does not help.
+MAX_SKIPPED = 10
 _HINT = "check these labels, or lower the learning rate (--cfg-options optim_wrapper.optimizer.lr=...)"
 
 
@@ -32,17 +35,19 @@ _HINT = "check these labels, or lower the learning rate (--cfg-options optim_wra
 class NonFiniteLossHook(Hook):
     """Handle a NaN or infinite loss, gradient or weight.
 
-    A step whose loss or gradient is not finite does not change the weights. Its batch is written to
-    ``nonfinite_iter_N.pth`` in the work folder (:mod:`rotated_atss.checkpoints.batch_record`), from which
-    ``rotated-atss replay`` repeats the step. No checkpoint with weights that are not finite is written.
+    If a loss or gradient of a checked step is not finite, the step does not change the weights. The batch of the step
+    is written to ``nonfinite_iter_N.pth`` in the work folder (:mod:`rotated_atss.checkpoints.batch_record`), and
+    ``rotated-atss replay`` can repeat the step from this file. A checkpoint is not written if a weight is not finite.
 
     Args:
-        interval: Iterations between two checks.
-        action: ``stop`` the training, or ``skip`` the batch. The first :data:`MAX_RECORDS` skipped batches are written
-            to files; :data:`MAX_SKIPPED` skipped batches in succession stop the training.
+        interval: Number of iterations from one check to the next.
+        action: ``stop`` to stop the training run, or ``skip`` to skip the batch. Only the first :data:`MAX_RECORDS`
+            skipped batches are written to files. If :data:`MAX_SKIPPED` batches in succession are not finite, the run
+            stops in any case.
     """
 
-    priority = "HIGHEST"  # before the losses are logged
+    # This hook must run before the hooks that log losses, because it removes the losses of a skipped batch.
+    priority = "HIGHEST"
 
     def __init__(self, interval: int = 1, action: str = "stop") -> None:
         if action not in ACTIONS:
@@ -61,14 +66,15 @@ class NonFiniteLossHook(Hook):
         """Register the checks of losses and gradients before every step of the optimizers."""
         self._runner = runner
         unwrap_model(runner.model).register_forward_hook(self._store_losses)
-        wrappers = runner.optim_wrapper
-        for wrapper in wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]:
-            # With loss scaling, no check is needed here: the scaler itself skips steps with infinite gradients.
+        optim_wrapper = runner.optim_wrapper
+        wrappers = optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
+        for wrapper in wrappers:
+            # With loss scaling, no check is needed here, because the scaler itself skips steps with infinite gradients.
             if getattr(wrapper, "loss_scaler", None) is None:
                 wrapper.optimizer.register_step_pre_hook(self._check_step)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Reset the checks, and copy the statistics of batch norm, which are restored if the batch is skipped."""
+        """Reset the checks. Copy the model's buffers, so that batch norm statistics can be restored after a skip."""
         self._losses, self._nonfinite_gradients = None, []
         self._is_step_nonfinite = self._is_step_checked = False
         if self.action == "skip":
@@ -84,7 +90,9 @@ class NonFiniteLossHook(Hook):
         """
         if not outputs or not self.every_n_train_iters(runner, self.interval):
             return
-        if not self._is_step_checked:  # _check_step was not called: gradient accumulation, or loss scaling
+        if not self._is_step_checked:
+            # _check_step was not called in this iteration. Either gradients are accumulated, so the optimizer makes no
+            # step now, or the loss is scaled.
             self._check_in_all_processes()
         if self._is_step_nonfinite:
             self._handle_nonfinite_step(runner, data_batch, outputs)
@@ -99,28 +107,30 @@ class NonFiniteLossHook(Hook):
         """
         nonfinite = [name for name, value in checkpoint["state_dict"].items() if not bool(value.isfinite().all())]
         if nonfinite:
-            num_weights = count_of(len(nonfinite), "weight")
-            what = f"{nonfinite[0]} (one of {num_weights}) is not finite; no checkpoint is written"
+            weight_count = count_of(len(nonfinite), "weight")
+            what = f"no checkpoint is written, because of NaN or infinity in {weight_count} (first: {nonfinite[0]})"
             raise UserError(what, hint="resume from the last checkpoint with a lower learning rate")
 
     def after_train(self, runner: Runner) -> None:
         """Log how many batches were skipped."""
         if self._num_skipped:
-            runner.logger.warning(f"skipped {count_of(self._num_skipped, 'batch')} with a loss that is not finite")
+            batch_count = count_of(self._num_skipped, "batch")
+            runner.logger.warning(f"skipped {batch_count} with a loss or gradient that is not finite")
 
     def _store_losses(self, model: nn.Module, inputs: Any, outputs: Any) -> None:
-        if isinstance(outputs, Mapping):  # a forward pass in training returns losses
+        if isinstance(outputs, Mapping):  # losses by name; only a forward pass in training returns a mapping
             self._losses = _stack_losses(outputs)
 
     def _check_step(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
-        """Remove the gradients before an optimizer step if a loss or gradient is not finite in any process."""
+        """Delete the gradients before an optimizer step if any process has a loss or gradient that is not finite."""
         if self._runner is None or not self.every_n_train_iters(self._runner, self.interval):
             return
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         values = [] if self._losses is None else [self._losses]
         if parameters:
-            # If a value of a gradient is not finite, neither is its norm. One call for all norms is fast on a GPU; the
-            # values of each gradient are checked only if a norm or a loss is not finite.
+            # If a gradient has a value that is not finite, the norm of the gradient is not finite either. One call
+            # computes all norms, which is fast on a GPU. The gradients are checked one by one only if a norm or a loss
+            # is not finite.
             values.append(torch.stack(torch._foreach_norm([parameter.grad for parameter in parameters])))
         if values and not _is_finite(torch.cat(values)):
             named_parameters = unwrap_model(self._runner.model).named_parameters()
@@ -129,36 +139,39 @@ class NonFiniteLossHook(Hook):
         self._check_in_all_processes()
         if self._is_step_nonfinite:
             for parameter in parameters:
-                parameter.grad = None  # a step without gradients changes nothing; after_train_iter raises or skips
+                # Without gradients, the optimizer does not change the weights. after_train_iter then skips or stops.
+                parameter.grad = None
 
     def _check_in_all_processes(self) -> None:
-        """Set ``_is_step_nonfinite`` in all processes: True if a loss or gradient is not finite in any process."""
+        """Set ``_is_step_nonfinite`` to whether any process has a loss or gradient that is not finite."""
         is_loss_nonfinite = self._losses is not None and not _is_finite(self._losses)
         is_step_nonfinite = is_loss_nonfinite or bool(self._nonfinite_gradients)
         is_any_loss_nonfinite, self._is_step_nonfinite = in_any_process(is_loss_nonfinite, is_step_nonfinite)
         if is_any_loss_nonfinite and not is_loss_nonfinite:
-            # Gradients are averaged over the processes, so a loss of another process made them NaN or infinite. Without
-            # names, _handle_nonfinite_step does not record the batch of this process.
+            # The losses of this process are finite, but a loss of another process is not. Gradients are averaged over
+            # the processes, so the other process is the cause even if gradients are not finite here. The names are
+            # removed so that _handle_nonfinite_step does not record the batch of this process.
             self._nonfinite_gradients = []
         self._is_step_checked = True
 
     def _handle_nonfinite_step(self, runner: Runner, data_batch: dict | None, outputs: dict) -> None:
-        """Write the record of the batch, then raise an error or undo what the iteration changed."""
+        """Write the record of the batch. Then raise an error, or undo what the iteration changed."""
         nonfinite_losses = [name for name, value in _named_losses(outputs) if not _is_finite(value)]
         if nonfinite_losses:
             what = f"{', '.join(nonfinite_losses)} is not finite"
         elif self._nonfinite_gradients:
-            num_weights = count_of(len(self._nonfinite_gradients), "weight")
-            what = f"the gradient of {self._nonfinite_gradients[0]} (one of {num_weights}) is not finite"
+            weight_count = count_of(len(self._nonfinite_gradients), "weight")
+            what = f"the gradient of {weight_count} (first: {self._nonfinite_gradients[0]}) is not finite"
         else:
             what = "a loss of another process is not finite"
         what += f" at iteration {runner.iter + 1}; the batch was {describe_batch(data_batch)}"
         is_cause_in_this_process = bool(nonfinite_losses or self._nonfinite_gradients)
-        path = _record_path(runner) if is_cause_in_this_process and self._num_skipped < MAX_RECORDS else None
-        if path is not None:
+        if is_cause_in_this_process and self._num_skipped < MAX_RECORDS:
+            path = _record_path(runner)
             write_batch_record(path, describe_step(runner, data_batch, outputs, self._nonfinite_gradients))
             what += f"; repeat the step with: rotated-atss replay {path}"
-        barrier()  # when one process ends, the launcher ends the others, even one that is still writing
+        # When one process ends with an error, the launcher ends all others. Wait until all have written their records.
+        barrier()
         if self.action == "stop" or self._num_skipped_in_succession + 1 >= MAX_SKIPPED:
             raise UserError(what, hint=_HINT)
         runner.logger.warning(f"skipped: {what}")
@@ -166,13 +179,15 @@ class NonFiniteLossHook(Hook):
         self._num_skipped_in_succession += 1
         for name, value in runner.model.named_buffers():
             value.copy_(self._buffers[name])
-        outputs.clear()  # otherwise, these losses would enter the means that are logged
+        outputs.clear()  # otherwise, the logged mean losses would include these losses
 
 
 def describe_step(
     runner: Runner, data_batch: Mapping[str, Any] | None, outputs: Mapping[str, Any], nonfinite_gradients: list[str]
 ) -> BatchRecord:
-    """Create the record of the current training step, before the step has changed the weights.
+    """Create the record of the current training step.
+
+    The record contains the current weights, so it must be created before the step changes them.
 
     Args:
         runner: The runner.
@@ -203,17 +218,21 @@ def _record_path(runner: Runner) -> Path:
 
 
 def _named_losses(outputs: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """Yield name and value of each loss. A loss with one tensor per level is the sum of the means of its tensors."""
+    """Yield name and value of each loss. For a loss with one tensor per level, the tensors' means are added up."""
     for name, value in outputs.items():
         if "loss" in name:
             levels = value if isinstance(value, (list, tuple)) else [value]
-            yield name, torch.stack([torch.as_tensor(level).detach().float().mean() for level in levels]).sum()
+            level_means = [torch.as_tensor(level).detach().float().mean() for level in levels]
+            yield name, torch.stack(level_means).sum()
 
 
 def _stack_losses(outputs: Mapping[str, Any]) -> Tensor:
-    """Return the losses as one tensor (L,), so that a check needs a single transfer from the GPU."""
+    """Return the losses as one tensor (L,), so that a check needs a single transfer from the GPU.
+
+    Without losses, the result is a zero, which is finite and therefore not reported.
+    """
     losses = [value for _, value in _named_losses(outputs)]
-    return torch.stack(losses) if losses else torch.zeros(1)  # zero is finite: nothing to report
+    return torch.stack(losses) if losses else torch.zeros(1)
 
 
 def _is_finite(values: Tensor) -> bool:

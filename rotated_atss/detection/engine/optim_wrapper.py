@@ -15,16 +15,19 @@ from torch.overrides import TorchFunctionMode
 
 from rotated_atss.detection.engine.network import has_fast_bfloat16
 
-_SMALL_MAP_PIXELS = 16  # height x width; on the CPU, convolutions of maps up to this size stay in float32
+_SMALL_MAP_PIXELS = 16  # largest height * width of a feature map whose convolutions stay in float32 on the CPU
 
 
 @OPTIM_WRAPPERS.register_module()
 class BFloat16OptimWrapper(OptimWrapper):
-    """Autocast to bfloat16 on CPU and CUDA; float32 on CPUs that are slower in bfloat16.
+    """Run the forward pass under autocast to bfloat16, except on CPUs without bfloat16 instructions.
 
-    bfloat16 has the exponent range of float32, so the loss is not scaled. On the CPU, convolutions of feature maps of a
-    few pixels stay in float32: for some of these shapes, oneDNN's weight gradient in bfloat16 reads uninitialized
-    memory on some processors. In training on tiles of 64 px, this made losses NaN.
+    CPUs without bfloat16 instructions train in float32, because bfloat16 is slower on them. bfloat16 has the exponent
+    range of float32, so the loss is not scaled.
+
+    On the CPU, convolutions of feature maps of at most 16 pixels stay in float32. The reason is a defect of oneDNN on
+    some processors: for some of these small maps, it reads uninitialized memory when it computes the weight gradient in
+    bfloat16. In training on tiles of 64 px, this made losses NaN.
     """
 
     _is_fallback_reported = False
@@ -40,8 +43,8 @@ class BFloat16OptimWrapper(OptimWrapper):
             with super().optim_context(model):
                 yield
             return
-        small_maps = _SmallMapsInFloat32() if device == "cpu" else nullcontext()
-        with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16), small_maps:
+        small_map_context = _SmallMapsInFloat32() if device == "cpu" else nullcontext()
+        with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16), small_map_context:
             yield
 
 

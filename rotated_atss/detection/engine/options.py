@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# Changes to the config by dotted key: no pretrained weights, no frozen layers, and batch norm in training mode.
+# Changes to the config, by dotted key, for training without pretrained weights: no layers are frozen, and batch norm
+# layers update their statistics.
 FROM_SCRATCH = {"model.backbone.init_cfg": None, "model.backbone.frozen_stages": -1, "model.backbone.norm_eval": False}
 
 
@@ -16,18 +17,18 @@ class RunOptions:
     """Options that training and testing share.
 
     Attributes:
-        work_dir: Folder of checkpoints and logs; None for that of the config, or else ``work_dirs/<config>`` in
-            training and the checkpoint's folder in testing.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for the CUDA GPU if there is one, otherwise the CPU.
-        launcher: ``none``, or ``pytorch`` under torchrun.
+        work_dir: Folder of checkpoints and logs; None for the config's ``work_dir``. If the config has none either,
+            training uses ``work_dirs/<config>``, and testing uses the checkpoint's folder.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for CUDA if a GPU is available, otherwise the CPU.
+        launcher: ``none``, or ``pytorch`` if torchrun has started the process.
         workers: Number of processes of each data loader; None for the defaults of
             :func:`rotated_atss.detection.engine.dataloaders.configure_dataloaders`.
-        on_bad_image: ``stop`` at an image that cannot be read, or ``skip`` it
+        on_bad_image: What to do if an image cannot be read: ``stop`` the run, or ``skip`` the image
             (:mod:`rotated_atss.detection.engine.bad_images`).
-        classes: Class names of all datasets and of the model, in the order of the class indices: a sequence,
-            a comma-separated string, a DOTA version or a file of names. None keeps the classes of the config.
+        classes: Class names of all datasets and of the model, in the order of the class indices. They are given as a
+            sequence, a comma-separated string, a DOTA version or a file of names. None keeps the classes of the config.
         cfg_options: Changes to the config by dotted key.
-        quiet: Print only warnings; the log file has everything.
+        quiet: Print only warnings. The log file still contains all messages.
     """
 
     work_dir: str | Path | None = None
@@ -45,26 +46,27 @@ class TrainOptions(RunOptions):
     """Options of a training run.
 
     Attributes:
-        resume: Checkpoint to resume from; True for the latest one of the work folder, False to start a new training.
-        overwrite: Remove the checkpoints of an earlier training from the work folder when the training starts. False
-            makes them an error, unless the training is resumed.
-        amp: Mixed precision in bfloat16.
+        resume: Checkpoint to resume from; True for the latest checkpoint in the work folder, False for a new run.
+        overwrite: Remove the checkpoints of an earlier run from the work folder when training starts. If False, such
+            checkpoints are an error, unless the run is resumed.
+        amp: Use mixed precision in bfloat16.
         compile: Compile backbone and neck with ``torch.compile``.
         seed: Seed of all random numbers.
         deterministic: Use deterministic algorithms only.
-        from_scratch: Train without pretrained weights and freeze nothing.
-        data: Data folder instead of that of the config, as for
-            :func:`rotated_atss.detection.engine.data_folders.set_train_data`.
-        epochs: Number of epochs instead of that of the config; schedules keep their proportions.
-        iterations: Train for this number of iterations, log each of them and skip validation.
-        init_from: Checkpoint whose weights start the training, or the name of a published model, which is downloaded.
-            If the name is that of a published backbone instead of a detector, only the backbone is initialized.
-        reset_class_layer: Reinitialize the class layer if ``init_from`` was trained on other classes. Implied by
-            ``classes``.
-        on_nonfinite_loss: ``stop`` at a batch whose loss or gradient is not finite, or ``skip`` it; None for the action
-            of the config.
+        from_scratch: Train without pretrained weights and without frozen layers.
+        data: Data folder, passed to :func:`rotated_atss.detection.engine.data_folders.set_train_data`; None for the
+            data folder of the config.
+        epochs: Number of epochs; the learning rate schedules are stretched or shortened to this number. None for the
+            number of the config.
+        iterations: Train for this number of iterations, log each iteration and skip validation.
+        init_from: Weights to start from: a checkpoint, or the name of a published detector or backbone, which is
+            downloaded. If the name is the name of a backbone, only the detector's backbone is initialized.
+        reset_class_layer: Reinitialize the class layer if ``init_from`` was trained on other classes. ``classes``
+            implies this option.
+        on_nonfinite_loss: What to do if the loss or gradient of a batch is not finite: ``stop`` the run, or ``skip``
+            the batch. None for the action set in the config.
         log_to: Comma-separated keys of :data:`rotated_atss.detection.engine.log_targets.BACKENDS`, or ``none``; None
-            for the targets of the config, by default TensorBoard.
+            for the targets set in the config. The configs of this package log to TensorBoard.
 
     Example:
         >>> TrainOptions(from_scratch=True).config_changes["model.backbone.frozen_stages"]
@@ -88,8 +90,9 @@ class TrainOptions(RunOptions):
 
     @property
     def config_changes(self) -> dict[str, Any]:
-        """Changes for training from scratch, if chosen, and ``cfg_options``, which take precedence."""
-        return {**(FROM_SCRATCH if self.from_scratch else {}), **self.cfg_options}
+        """All changes to the config; ``cfg_options`` take precedence over the changes for training from scratch."""
+        from_scratch_changes = FROM_SCRATCH if self.from_scratch else {}
+        return {**from_scratch_changes, **self.cfg_options}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +100,12 @@ class TestOptions(RunOptions):
     """Options of a test run.
 
     Attributes:
-        data: Folder of tiles, or of COCO's ``annotations`` and images, instead of that of the config.
-        labels: DOTA: label folders of the full images; None for the folders named in the split's manifest. COCO: one
-            path, the instances JSON to test on; None for that of the config.
-        out: Folder for the merged ``Task1_*.txt`` (default ``<work_dir>/merged``), or for COCO's ``results.json``
-            (default ``<work_dir>/results``).
+        data: Folder of tiles, or for COCO, folder that contains ``annotations`` and the images; None for the data
+            folder of the config.
+        labels: For DOTA, label folders of the full images; None for the folders named in the split's manifest. For
+            COCO, a single path, the instances JSON to test on; None for the instances JSON of the config.
+        out: For DOTA, folder for the merged ``Task1_*.txt``; None for ``<work_dir>/merged``. For COCO, folder for
+            ``results.json``; None for ``<work_dir>/results``.
         submission: Zip file to write for DOTA's evaluation server.
         report: Folder for the report of the evaluation; an empty string for ``<work_dir>/report``, None for no report.
         tta: Test-time augmentation with the config's ``tta_model`` and ``tta_pipeline``.
@@ -113,7 +117,7 @@ class TestOptions(RunOptions):
         True
     """
 
-    __test__ = False  # pytest would collect the class by its name
+    __test__ = False  # otherwise, pytest would take this class for a class of tests because of its name
 
     data: str | Path | None = None
     labels: Sequence[str] | None = None

@@ -25,14 +25,15 @@ def configure_outputs(
 
     Args:
         cfg: The config. ``test_evaluator`` and, for COCO's labels, ``test_dataloader`` are changed.
-        labels: DOTA: label folders of the full images. COCO: one instances JSON.
-        out: Output folder; None for ``merged`` or ``results`` in the work folder.
-        submission: Zip file for DOTA's evaluation server.
+        labels: For DOTA, label folders of the full images; for COCO, a single path of an instances JSON. None keeps the
+            labels of the config.
+        out: Output folder; None for ``merged`` (DOTA) or ``results`` (COCO) in the work folder.
+        submission: Zip file for DOTA's evaluation server; None for no zip file.
         report: Folder of the report; an empty string for ``report`` in the work folder, None for no report.
 
     Raises:
-        UserError: An output is an input, lies inside an input or cannot be written, or an option does not apply to the
-            metric. An output folder that contains inputs is accepted.
+        UserError: An output is an input or is inside an input; an output cannot be written; or an option does not apply
+            to the metric. An output folder that contains inputs is accepted.
 
     Example:
         >>> cfg = Config(dict(work_dir="work", test_evaluator=dict(type="DOTAMetric")))
@@ -43,9 +44,10 @@ def configure_outputs(
     """
     metric_type = _find_metric_type(cfg)
     if submission is not None and metric_type != "DOTAMetric":
-        raise UserError("--submission writes the zip for DOTA's server; this config has another metric")
+        raise UserError("--submission needs a config with DOTAMetric; this config has a different metric")
     if report is not None:
-        _configure_report(cfg, metric_type, Path(report) if str(report) else Path(cfg.work_dir) / "report")
+        report_folder = Path(report) if str(report) else Path(cfg.work_dir) / "report"
+        _configure_report(cfg, metric_type, report_folder)
     output_folders: list[str] = []
     output_files = [str(submission)] if submission else []
     if metric_type == "DOTAMetric":
@@ -60,7 +62,7 @@ def configure_outputs(
 
 
 def set_dataset_rules(cfg: Config, name: str) -> None:
-    """Set the dataset whose evaluation rules a config applies, in place.
+    """Make a config evaluate by the rules of a given dataset, in place.
 
     Args:
         cfg: The config. ``test_evaluator`` is changed.
@@ -76,7 +78,8 @@ def set_dataset_rules(cfg: Config, name: str) -> None:
         'v1.5'
     """
     if _find_metric_type(cfg) != "DOTAMetric":
-        raise UserError("--dataset needs DOTAMetric; this config has another metric", where=cfg.filename)
+        what = "--dataset needs a config with DOTAMetric; this config has a different metric"
+        raise UserError(what, where=cfg.filename)
     cfg.test_evaluator.dataset = name
 
 
@@ -88,7 +91,8 @@ def _find_metric_type(cfg: Config) -> str | None:
 
 def _configure_report(cfg: Config, metric_type: str | None, folder: Path) -> None:
     if metric_type not in ("DOTAMetric", "CocoBoxMetric"):
-        raise UserError("--report needs DOTAMetric or CocoBoxMetric; this config has another metric")
+        what = "--report needs a config with DOTAMetric or CocoBoxMetric; this config has a different metric"
+        raise UserError(what)
     cfg.test_evaluator.report_dir = str(folder)
 
 
@@ -111,12 +115,13 @@ def _configure_coco(cfg: Config, labels: Sequence[str] | None, out: str | Path |
     out_dir = str(out or Path(cfg.work_dir) / "results")
     if labels:
         if len(labels) > 1 or not Path(labels[0]).is_file():
-            what = "with a COCO config, --labels must be one instances JSON that exists"
+            what = "with a COCO config, --labels must be a single instances JSON, and the file must exist"
             raise UserError(what, where=", ".join(map(str, labels)))
-        dataset.ann_file = str(Path(labels[0]).resolve())  # absolute, because it is not relative to data_root
+        # The dataset would look for a relative path in its data_root.
+        dataset.ann_file = str(Path(labels[0]).resolve())
     json_folder = (Path(dataset.get("data_root") or "") / dataset.ann_file).resolve().parent
-    # check_outputs, called later, accepts a folder that contains inputs. The folder of the instances JSON is refused
-    # here, because results.json could replace it or another JSON of the dataset.
+    # The folder of the instances JSON must not be the output folder, because results.json could replace a JSON of the
+    # dataset. check_outputs, which is called later, would accept this folder, because it only contains an input.
     if Path(out_dir).resolve() == json_folder:
         raise UserError(f"the output overlaps the input {json_folder}", where=out_dir, hint="choose another output")
     cfg.test_evaluator.out_dir = out_dir

@@ -1,7 +1,8 @@
 """Record what a pipeline does to a sample: the image and boxes as loaded, and the boxes that its steps drop.
 
-Transforms do not report the boxes that they drop. Each step therefore gets the ignore flags of the boxes as an array
-that also carries the row index of each box. After the step, the array has the row indices of the remaining boxes.
+Transforms do not report which boxes they drop, but they drop the ignore flag of a box together with the box. Therefore
+the flags are passed to each step as an array that also carries the row index of each box. After the step, the array
+carries the row indices of the remaining boxes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 from rotated_atss.detection.datasets.transforms import RandomRotation
 from rotated_atss.detection.engine.dataset_wrappers import innermost_built_datasets
 
-_FLAGS = "gt_ignore_flags"  # selected together with the boxes by every transform that drops boxes
+_FLAGS_KEY = "gt_ignore_flags"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class DroppedBox:
 
     Attributes:
         label: Class index.
-        box: (5,) or (4,), as it was before the step.
+        box: The box before the step, (5,) or (4,).
         reason: Why the box was dropped, and by which step.
     """
 
@@ -61,8 +62,8 @@ class PipelineRecorder:
     """Record what the pipelines of a dataset do, sample by sample.
 
     Args:
-        dataset: A built dataset, possibly a wrapper. The steps of its pipelines are replaced by steps that call the
-            original ones and record what these do.
+        dataset: A built dataset, possibly a wrapper. Each step of its pipelines is replaced, in place, by a step that
+            calls the original step and records the changes.
 
     Example::
 
@@ -76,13 +77,12 @@ class PipelineRecorder:
         for inner in innermost_built_datasets(dataset):
             pipeline = getattr(inner, "pipeline", None)
             steps = getattr(pipeline, "transforms", None)
-            if pipeline is not None and steps is not None:
-                pipeline.transforms = [
-                    _RecordedStep(step, self, is_first=index == 0) for index, step in enumerate(steps)
-                ]
+            if pipeline is None or steps is None:
+                continue
+            pipeline.transforms = [_RecordedStep(step, self, is_first=index == 0) for index, step in enumerate(steps)]
 
     def start(self) -> None:
-        """Start a new sample."""
+        """Start the trace of a new sample."""
         self.trace = SampleTrace()
 
 
@@ -96,33 +96,35 @@ class _RecordedStep:
         if self.is_first:
             self.recorder.start()
         trace = self.recorder.trace
-        boxes_and_labels = None  # those before this step; None if no earlier step has loaded them
-        if "gt_bboxes" in results and _FLAGS in results:
-            boxes_and_labels = results["gt_bboxes"].tensor.clone(), np.array(results["gt_bboxes_labels"])
-            results[_FLAGS] = _attach_row_index(results[_FLAGS])
+        previous_boxes_and_labels = None  # stays None if no earlier step has loaded boxes
+        if "gt_bboxes" in results and _FLAGS_KEY in results:
+            previous_boxes_and_labels = results["gt_bboxes"].tensor.clone(), np.array(results["gt_bboxes_labels"])
+            results[_FLAGS_KEY] = _attach_row_index(results[_FLAGS_KEY])
         new_results = self.step(results)
-        if not isinstance(new_results, dict):  # None: the step has rejected the sample
+        if not isinstance(new_results, dict):  # a step returns None to reject the sample
             return new_results
         remaining_rows = _detach_row_index(new_results)
-        if boxes_and_labels is not None and remaining_rows is not None:
-            boxes, labels = boxes_and_labels
+        if previous_boxes_and_labels is not None and remaining_rows is not None:
+            boxes, labels = previous_boxes_and_labels
             trace.dropped += _list_dropped_boxes(boxes, labels, remaining_rows, self.step)
         trace.rotation_deg = new_results.get("rotation_deg", trace.rotation_deg)
         trace.quarter_turns = new_results.get("quarter_turns", trace.quarter_turns)
         if trace.image is None and "img" in new_results:
             trace.image = new_results["img"].copy()
-        if boxes_and_labels is None and "gt_bboxes" in new_results:  # this step loaded the boxes
+        if previous_boxes_and_labels is None and "gt_bboxes" in new_results:  # this step loaded the boxes
             _record_boxes(trace, new_results)
         return new_results
 
     def __getattr__(self, name: str) -> Any:
-        if name == "step":  # not yet set while a copy is created; self.step below would then recurse without end
+        if name == "step":
+            # While an object is copied or unpickled, this attribute is not set yet. Without this check, self.step below
+            # would recurse without end.
             raise AttributeError(name)
         return getattr(self.step, name)
 
 
 class _IndexedFlags(np.ndarray):
-    """Flags (N,) of boxes with the row index of each box; selecting flags also selects their row indices."""
+    """Array (N,) of box flags with the row index of each box; selecting flags also selects their row indices."""
 
     row_index: np.ndarray | None
 
@@ -145,11 +147,15 @@ def _attach_row_index(flags: np.ndarray) -> _IndexedFlags:
 
 
 def _detach_row_index(results: dict) -> np.ndarray | None:
-    """Return the row indices of the remaining boxes, and make the flags a plain array again; None without indices."""
-    flags = results.get(_FLAGS)
+    """Make the flags a plain array again, and return the row indices of the remaining boxes.
+
+    Returns:
+        None if the flags have no row indices.
+    """
+    flags = results.get(_FLAGS_KEY)
     if not isinstance(flags, _IndexedFlags):
         return None
-    results[_FLAGS] = np.asarray(flags)
+    results[_FLAGS_KEY] = np.asarray(flags)
     return flags.row_index
 
 
@@ -163,11 +169,11 @@ def _explain_drop(box: Tensor, step: Any) -> str:
     if not isinstance(step, RandomRotation):  # the reasons below are the rules of RandomRotation
         return f"removed by {name}"
     if float(box[2:4].min()) <= step.min_side:
-        return f"too small for {name}: the shorter side is not above min_side, {step.min_side:g} px"
-    return f"outside after {name}: the center has left the image"
+        return f"too small for {name}: the shorter side is not longer than min_side ({step.min_side:g} px)"
+    return f"removed by {name}: the center of the rotated box is outside the image"
 
 
 def _record_boxes(trace: SampleTrace, results: dict) -> None:
     trace.boxes = results["gt_bboxes"].tensor.clone()
     trace.labels = torch.from_numpy(np.array(results["gt_bboxes_labels"]))
-    trace.ignored = torch.from_numpy(np.array(results[_FLAGS]))
+    trace.ignored = torch.from_numpy(np.array(results[_FLAGS_KEY]))

@@ -13,13 +13,15 @@ from rotated_atss.detection.engine.dataset_records import AssignmentInput
 
 
 class PositiveCenters:
-    """Find the centers of the positives of images. The network is not needed: assigners use only priors and boxes.
+    """Find the centers of the positive priors of images.
+
+    The network is not built, because label assignment needs only priors and ground-truth boxes.
 
     Args:
         cfg: A config with a dense head, a prior generator and an assigner.
 
     Raises:
-        UserError: The config has no such head.
+        UserError: The config has no dense head with a prior generator and an assigner.
 
     Example:
         >>> import torch
@@ -27,8 +29,10 @@ class PositiveCenters:
         >>> positive_centers = PositiveCenters(load_config("rotated_atss_obb_r50_fpn_1x_dota_le90"))
         >>> image = AssignmentInput((64, 64), torch.tensor([[32.0, 32, 30, 20, 0.1]]), torch.zeros(0, 5))
         >>> centers, levels = positive_centers.find(image)
-        >>> centers.shape, levels.tolist()
-        ((5, 2), [0, 0, 0, 0, 0])
+        >>> centers.shape
+        (5, 2)
+        >>> levels
+        array([0, 0, 0, 0, 0])
     """
 
     def __init__(self, cfg: Config) -> None:
@@ -42,7 +46,7 @@ class PositiveCenters:
             image: Size and ground truth in pixels of the network's input.
 
         Returns:
-            (P, 2) x and y in pixels of the network's input, and (P,) indices of the levels.
+            Centers (P, 2), x and y in pixels of the network's input, and level indices (P,).
         """
         priors, level_sizes = self._priors.generate(image.image_wh)
         is_positive = assign_priors(self._assigner, priors, level_sizes, image) >= 0

@@ -11,7 +11,8 @@ from rotated_atss.detection.engine.dataset_wrappers import innermost_dataset_cfg
 from rotated_atss.dota.folders import missing_tiles_error, pair_images_and_labels
 from rotated_atss.errors import UserError
 
-SMALL_JSON_BYTES = 2**25  # a JSON up to this size is read here, which takes no noticeable time; a larger one is not
+# A COCO JSON of at most this size is also read and validated here. Reading a larger one would take noticeable time.
+SMALL_JSON_BYTES = 2**25
 
 
 def check_data(cfg: Config, loader: str) -> None:
@@ -25,8 +26,8 @@ def check_data(cfg: Config, loader: str) -> None:
             nothing is checked.
 
     Raises:
-        UserError: A folder or file is missing, tiles and labels do not pair, or a COCO JSON of up to 32 MiB is
-            invalid.
+        UserError: A folder or file is missing; a tile has no label file or a label file has no tile; or a COCO JSON of
+            at most 32 MiB is invalid.
 
     Example:
         >>> dataset = dict(type="DOTADataset", data_root="no/such")
@@ -35,7 +36,8 @@ def check_data(cfg: Config, loader: str) -> None:
         ...
         rotated_atss.errors.UserError: no/such/images: no such folder (make tiles with rotated-atss split, or ...
     """
-    for dataset in innermost_dataset_cfgs((cfg.get(loader) or {}).get("dataset")):
+    loader_cfg = cfg.get(loader) or {}
+    for dataset in innermost_dataset_cfgs(loader_cfg.get("dataset")):
         if dataset.get("type") == "DOTADataset":
             _check_tiles(dataset)
         elif dataset.get("type") == "CocoInstancesDataset":
@@ -43,8 +45,9 @@ def check_data(cfg: Config, loader: str) -> None:
 
 
 def _check_tiles(dataset: dict) -> None:
-    ann_file = dataset.get("ann_file", "labelTxt")
-    image_folder = _in_data_root(dataset, (dataset.get("data_prefix") or {}).get("img_path", "images"))
+    data_prefix = dataset.get("data_prefix") or {}
+    image_folder = _in_data_root(dataset, data_prefix.get("img_path", "images"))
+    ann_file = dataset.get("ann_file", "labelTxt")  # an empty value configures a dataset without labels
     label_folder = _in_data_root(dataset, ann_file) if ann_file else None
     for folder in (image_folder, label_folder):
         if folder is not None and not folder.exists():
@@ -53,16 +56,18 @@ def _check_tiles(dataset: dict) -> None:
 
 
 def _check_instances(dataset: dict) -> None:
-    path = _in_data_root(dataset, dataset.get("ann_file") or "")
-    image_folder = _in_data_root(dataset, (dataset.get("data_prefix") or {}).get("img") or "")
-    if not path.is_file():
-        raise UserError("no such file", where=path, hint="choose another COCO dataset: --data DIR")
+    json_path = _in_data_root(dataset, dataset.get("ann_file") or "")
+    data_prefix = dataset.get("data_prefix") or {}
+    image_folder = _in_data_root(dataset, data_prefix.get("img") or "")
+    if not json_path.is_file():
+        raise UserError("no such file", where=json_path, hint="choose another COCO dataset: --data DIR")
     if not image_folder.is_dir():
-        hint = f"{path} lists its files: check data_prefix.img"
+        hint = f"check data_prefix.img, the folder of the images that {json_path} lists"
         raise UserError("no such folder of images", where=image_folder, hint=hint)
-    if path.stat().st_size <= SMALL_JSON_BYTES:
-        reject_missing_images(read_instances(path), image_folder)
+    if json_path.stat().st_size <= SMALL_JSON_BYTES:
+        reject_missing_images(read_instances(json_path), image_folder)
 
 
 def _in_data_root(dataset: dict, path: str) -> Path:
-    return Path(dataset.get("data_root") or "") / path  # an absolute path stays as it is
+    """Return a path relative to the dataset's ``data_root`` with its root; an absolute path is returned unchanged."""
+    return Path(dataset.get("data_root") or "") / path

@@ -35,10 +35,12 @@ def prepare_train(cfg: Config, options: TrainOptions) -> Config:
         options: Options of the run.
 
     Returns:
-        A changed copy. With ``resume``, its ``load_from`` is the checkpoint to resume from, or None if there is none.
+        A changed copy. If the run is resumed, ``load_from`` of the copy is the checkpoint to resume from, or None if
+        there is no checkpoint yet.
 
     Raises:
-        UserError: The config cannot be trained, an option is out of range, or the checkpoint to resume is missing.
+        UserError: The config lacks a key that training needs, an option is invalid, two options contradict each other,
+            or the checkpoint to resume from is missing.
 
     Example:
         >>> from rotated_atss.detection.engine.config import load_config
@@ -68,7 +70,8 @@ def prepare_train(cfg: Config, options: TrainOptions) -> Config:
         fit_schedules(cfg, options.cfg_options)
     if options.init_from is not None:
         if options.resume:
-            raise UserError("--init-from and --resume exclude each other", hint="use --resume to continue a training")
+            what = "--init-from and --resume cannot be combined"
+            raise UserError(what, hint="use only --resume to continue a training run")
         cfg.load_from = str(options.init_from)
         _drop_pretrained_weights(cfg)
     if options.resume:
@@ -77,8 +80,8 @@ def prepare_train(cfg: Config, options: TrainOptions) -> Config:
             cfg.load_from = str(options.resume)
     if cfg.get("resume"):
         if options.overwrite:
-            what = "--overwrite and --resume exclude each other"
-            raise UserError(what, hint="use --resume to continue a training, --overwrite to replace it")
+            what = "--overwrite and --resume cannot be combined"
+            raise UserError(what, hint="use --resume to continue a training run, or --overwrite to start it again")
         _set_resumed_checkpoint(cfg)
     return cfg
 
@@ -89,14 +92,16 @@ def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | Non
     Args:
         cfg: A config loaded with ``options.cfg_options``. It is not changed.
         options: Options of the run.
-        checkpoint: The tested checkpoint. Its folder is the default of ``work_dir``.
+        checkpoint: The checkpoint to test. If neither the options nor the config set ``work_dir``, the folder of the
+            checkpoint is used.
 
     Returns:
-        A changed copy without the keys of training and validation. It names no weights to load: the test loads the
-        checkpoint itself.
+        A changed copy without the keys of training and validation. The copy has no weights to load, because the caller
+        loads the checkpoint.
 
     Raises:
-        UserError: The config cannot be tested, an option does not fit it, or an output overlaps an input.
+        UserError: The config lacks a key that testing needs, an option does not apply to the config, or an output
+            overlaps an input.
 
     Example:
         >>> from rotated_atss.detection.engine.config import load_config
@@ -108,9 +113,9 @@ def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | Non
     if checkpoint is not None and options.work_dir is None and cfg.get("work_dir") is None:
         options = dataclasses.replace(options, work_dir=Path(checkpoint).parent)
     cfg = _prepare_run(cfg, options)
-    cfg.load_from, cfg.resume = None, False  # settings of training; the caller loads the tested checkpoint
-    cfg.model.backbone.init_cfg = None  # the tested checkpoint has all weights
-    cfg.update(dict.fromkeys(TRAINING_KEYS + VALIDATION_KEYS))  # sets them to None
+    cfg.load_from, cfg.resume = None, False  # these settings are for training; the caller loads the checkpoint
+    cfg.model.backbone.init_cfg = None  # pretrained weights are not needed, because the checkpoint has all weights
+    cfg.update(dict.fromkeys(TRAINING_KEYS + VALIDATION_KEYS))  # None for each key turns training and validation off
     if options.data is not None:
         set_test_data(cfg, options.data)
     if options.dataset is not None:
@@ -122,21 +127,26 @@ def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | Non
 
 
 def missing_validation_data(cfg: Config) -> Path | None:
-    """Return the path of the validation data, a folder or a COCO JSON, if it does not exist; else None.
+    """Return the path of the config's validation data if the data is missing, otherwise None.
+
+    The path is a COCO JSON or the dataset's ``data_root``. None is also returned if the config sets no ``data_root``.
 
     Example:
         >>> cfg = Config(dict(val_dataloader=dict(dataset=dict(data_root="no/such/folder"))))
         >>> missing_validation_data(cfg).name
         'folder'
     """
-    dataset = (cfg.get("val_dataloader") or {}).get("dataset", {})
-    folder, ann_file = dataset.get("data_root"), dataset.get("ann_file") or ""
-    path = Path(folder or "") / (ann_file if ann_file.endswith(".json") else "")
-    return None if folder is None or path.exists() else path
+    loader_cfg = cfg.get("val_dataloader") or {}
+    dataset = loader_cfg.get("dataset", {})
+    data_root, ann_file = dataset.get("data_root"), dataset.get("ann_file") or ""
+    if data_root is None:
+        return None
+    path = Path(data_root, ann_file) if ann_file.endswith(".json") else Path(data_root)
+    return None if path.exists() else path
 
 
 def without_validation(cfg: Config) -> Config:
-    """Return a copy of a config that trains without validation.
+    """Copy a config and turn validation off in the copy.
 
     Example:
         >>> cfg = Config(dict(train_cfg=dict(max_epochs=12, val_interval=1), val_cfg=dict(type="ValLoop")))
@@ -150,14 +160,15 @@ def without_validation(cfg: Config) -> Config:
 
 
 def _prepare_run(cfg: Config, options: RunOptions) -> Config:
-    """Return a copy of the config with the options that training and testing share."""
+    """Return a copy of the config, changed by the options that training and testing share."""
     cfg = copy.deepcopy(cfg)
     if options.work_dir is not None:
         cfg.work_dir = str(options.work_dir)
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs", cfg.config_name))
     if cfg.get("visualizer"):
-        # MMEngine reuses a visualizer of the same name: a second run would log to the folder of the first
+        # MMEngine reuses a visualizer with the same name, so a second run in the same process would log to the folder
+        # of the first run. The name is removed to prevent this.
         cfg.visualizer.pop("name", None)
     if options.classes is not None:
         set_classes(cfg, options.classes)
@@ -177,21 +188,29 @@ def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
     if deterministic:
         randomness["deterministic"] = True
     if randomness:
-        cfg.randomness = {"seed": None, **randomness}  # MMEngine requires the key, and draws a seed for None
+        # MMEngine requires the key "seed". With the value None, it draws a random seed.
+        cfg.randomness = {"seed": None, **randomness}
 
 
 def _set_nonfinite_action(cfg: Config, action: str) -> None:
     """Set the action of the config's ``NonFiniteLossHook``; add the hook if the config has none."""
     hook_type = "NonFiniteLossHook"
-    hooks = list(cfg.get("custom_hooks") or ())  # configs of hooks, or hooks
-    is_nonfinite_hook = [isinstance(hook, dict) and hook.get("type") == hook_type for hook in hooks]
-    nonfinite_hook = next((hook for hook, matches in zip(hooks, is_nonfinite_hook) if matches), dict(type=hook_type))
-    other_hooks = [hook for hook, matches in zip(hooks, is_nonfinite_hook) if not matches]
-    cfg.custom_hooks = [{**nonfinite_hook, "action": action}, *other_hooks]
+    nonfinite_hook_cfgs: list[dict] = []
+    other_hooks: list[Any] = []
+    for hook in cfg.get("custom_hooks") or ():  # configs of hooks, or built hooks
+        if isinstance(hook, dict) and hook.get("type") == hook_type:
+            nonfinite_hook_cfgs.append(hook)
+        else:
+            other_hooks.append(hook)
+    hook_cfg = nonfinite_hook_cfgs[0] if nonfinite_hook_cfgs else {"type": hook_type}
+    cfg.custom_hooks = [{**hook_cfg, "action": action}, *other_hooks]
 
 
 def _set_resumed_checkpoint(cfg: Config) -> None:
-    """Set ``load_from`` to the checkpoint to resume from; drop pretrained weights, which the checkpoint replaces."""
+    """Set ``load_from`` to the checkpoint to resume from; drop pretrained weights, which the checkpoint replaces.
+
+    If there is no checkpoint, the config is not changed, and the run starts from the beginning.
+    """
     path = cfg.get("load_from") or latest_checkpoint(Path(cfg.work_dir))
     if path is not None:
         cfg.load_from = str(path)

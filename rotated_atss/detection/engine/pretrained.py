@@ -1,4 +1,4 @@
-"""Download the backbone's pretrained weights before a training starts."""
+"""Download the backbone's pretrained weights before a training run starts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ DOWNLOAD_TIMEOUT_S = 10
 
 
 def fetch_backbone_weights(cfg: Config) -> None:
-    """Load the backbone's pretrained weights, so that a failed download is reported before the training starts.
+    """Load the backbone's pretrained weights once, so that a failed download is reported before training starts.
 
-    Downloaded weights stay in torch's cache. The initialization of the model reads them from there.
+    The loaded weights are discarded. Downloaded weights are kept in torch's cache, from which they are read again when
+    the model is initialized.
 
     Args:
-        cfg: A config with ``model``. Without ``model.backbone.init_cfg.checkpoint`` nothing is loaded.
+        cfg: A config with ``model``. If ``model.backbone.init_cfg.checkpoint`` is not set, nothing is loaded.
 
     Raises:
         UserError: The weights cannot be downloaded or read.
@@ -27,18 +28,19 @@ def fetch_backbone_weights(cfg: Config) -> None:
     Example:
         >>> fetch_backbone_weights(Config(dict(model=dict(backbone=dict(type="ResNet", init_cfg=None)))))
     """
-    checkpoint = (cfg.model.get("backbone", {}).get("init_cfg") or {}).get("checkpoint")
+    init_cfg = cfg.model.get("backbone", {}).get("init_cfg") or {}
+    checkpoint = init_cfg.get("checkpoint")
     if not checkpoint:
         return
     previous_timeout_s = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)  # a network that drops packets would otherwise block for minutes
     try:
         CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu")
-    except Exception as error:  # a download or a damaged file can raise anything
+    except Exception as error:  # failed downloads and damaged files raise many types of exceptions
         raise UserError(
-            f"cannot get the backbone's weights {checkpoint}: {one_line(error)}",
-            hint="give a local file with --cfg-options model.backbone.init_cfg.checkpoint=PATH, or train without them: "
-            "--from-scratch sets init_cfg=None and, to freeze no untrained layers, frozen_stages=-1, norm_eval=False",
+            f"cannot load the backbone's pretrained weights {checkpoint}: {one_line(error)}",
+            hint="give a local file with --cfg-options model.backbone.init_cfg.checkpoint=PATH, or train without "
+            "pretrained weights and without frozen layers: --from-scratch",
         ) from error
     finally:
         socket.setdefaulttimeout(previous_timeout_s)

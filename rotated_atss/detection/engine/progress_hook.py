@@ -1,4 +1,4 @@
-"""Hook that prints the progress of a training or test: a line updated in place, or plain lines."""
+"""Hook that prints the progress of a training or test run, as one line updated in place or as plain lines."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from rotated_atss.detection.engine.console import ConsoleHandler
 from rotated_atss.detection.engine.progress_text import Progress, format_progress
 from rotated_atss.io.memory_use import resident_bytes
 
-WINDOW = 50  # iterations over which printed values are averaged
+AVERAGED_ITERATIONS = 50  # printed losses and times are means over this number of latest iterations
 
 
 class ProgressHook(Hook):
-    """Print the position of a training, validation or test, its rate, memory and remaining time.
+    """Print the position, rate, memory and remaining time of a training run, a validation or a test.
 
-    On a terminal, one line is updated in place. Elsewhere, and on a terminal if every iteration is logged, a new line
-    is printed at the interval of MMEngine's ``LoggerHook``. The log file has MMEngine's lines instead.
+    On a terminal, one line is updated in place. If the output is not a terminal, or if each iteration is logged, a new
+    line is printed at the interval of MMEngine's ``LoggerHook``. These lines are not written to the log file, which has
+    MMEngine's lines.
 
     Args:
         console: Handler that prints the lines.
     """
 
-    priority = "VERY_LOW"  # after times and losses are known
+    priority = "VERY_LOW"  # this hook must run after the hooks that record times and losses
 
     def __init__(self, console: ConsoleHandler) -> None:
         self.console = console
@@ -36,16 +37,18 @@ class ProgressHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Look up the interval of the log."""
-        self.log_hook = next((hook for hook in runner.hooks if isinstance(hook, LoggerHook)), self.log_hook)
+        log_hooks = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
+        if log_hooks:
+            self.log_hook = log_hooks[0]
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Show the state of the training."""
+        """Show the state of the training run."""
         if not is_main_process():
             return
         ends_epoch = not _is_iteration_based(runner) and self.end_of_epoch(runner.train_dataloader, batch_idx)
         is_due = self._is_logged(runner, batch_idx, ends_epoch)
         if self.console.status.is_shown or is_due:
-            self._show(_train_progress(runner, batch_idx, data_batch), is_due)
+            self._show(_measure_train_progress(runner, batch_idx, data_batch), is_due)
         if ends_epoch:
             self.console.status.keep()
 
@@ -58,7 +61,7 @@ class ProgressHook(Hook):
         self._show_pass(runner, "test", batch_idx, runner.test_dataloader, data_batch)
 
     def before_val(self, runner: Runner) -> None:
-        """Stop printing messages: the metric logs tables, which are for the log file only."""
+        """Stop printing messages, because the metric logs tables that are meant only for the log file."""
         self.console.status.keep()
         self.console.shows_messages = False
 
@@ -66,7 +69,8 @@ class ProgressHook(Hook):
         """Print the result of the validation in one line."""
         self.console.status.clear()
         if is_main_process():
-            result = format_metrics(metrics or {}) or "no labels"  # without labels, there are no metrics
+            # The metric has no values if the dataset has no labels.
+            result = format_metrics(metrics or {}) or "no labels"
             self.console.write(f"validation after {_position(runner, is_running=False)}: {result}")
 
     def after_val(self, runner: Runner) -> None:
@@ -82,18 +86,21 @@ class ProgressHook(Hook):
         self.console.status.clear()
 
     def _is_logged(self, runner: Runner, batch_idx: int, ends_epoch: bool) -> bool:
-        """Return whether ``LoggerHook`` logs this iteration: at its interval, and usually at the end of an epoch."""
+        """Return whether ``LoggerHook`` logs this training iteration."""
         interval = self.log_hook.interval
+        # The end of an epoch is also logged, unless the hook's option ignore_last prevents it. This option does not
+        # apply to an epoch that is not longer than the interval, which would otherwise have no log line.
         logs_epoch_end = not self.log_hook.ignore_last or len(runner.train_dataloader) <= interval
         return self.every_n_inner_iters(batch_idx, interval) or (ends_epoch and logs_epoch_end)
 
     def _show_pass(self, runner: Runner, mode: str, batch_idx: int, dataloader: Any, data_batch: Any) -> None:
-        """Show the state of one pass over the data: a validation (``val``) or a ``test``."""
+        """Show the state of a pass over the data. ``mode`` is ``val`` for a validation or ``test`` for a test."""
         is_due = self.every_n_inner_iters(batch_idx, self.log_hook.interval)
         if not is_main_process() or not (self.console.status.is_shown or is_due):
             return
-        position = f"{'validation' if mode == 'val' else mode} {batch_idx + 1}/{len(dataloader)}"
-        self._show(_progress(runner, mode, position, _num_images(dataloader, data_batch)), is_due)
+        pass_name = "validation" if mode == "val" else "test"
+        position = f"{pass_name} {batch_idx + 1}/{len(dataloader)}"
+        self._show(_measure_progress(runner, mode, position, _num_images(dataloader, data_batch)), is_due)
         if batch_idx + 1 == len(dataloader):
             self.console.status.update(f"{position}  evaluating", force=True)
 
@@ -106,31 +113,40 @@ class ProgressHook(Hook):
             self.console.status.update(line)
 
 
-def _train_progress(runner: Runner, batch_idx: int, data_batch: Any) -> Progress:
+def _measure_train_progress(runner: Runner, batch_idx: int, data_batch: Any) -> Progress:
     scalars = runner.message_hub.log_scalars
-    loss = scalars["train/loss"].mean(WINDOW) if "train/loss" in scalars else None
+    loss = scalars["train/loss"].mean(AVERAGED_ITERATIONS) if "train/loss" in scalars else None
     lr = next((scalars[key].current() for key in ("train/lr", "train/base_lr") if key in scalars), None)
     position = _position(runner, is_running=True)
     if not _is_iteration_based(runner):
         position += f"  {batch_idx + 1}/{len(runner.train_dataloader)}"
-    images = _num_images(runner.train_dataloader, data_batch)
-    return _progress(runner, "train", position, images, loss=loss, lr=lr)
+    num_images = _num_images(runner.train_dataloader, data_batch)
+    return _measure_progress(runner, "train", position, num_images, loss=loss, lr=lr)
 
 
-def _progress(runner: Runner, mode: str, position: str, images: int, **values: Any) -> Progress:
-    scalars = runner.message_hub.log_scalars
-    histories = [scalars.get(f"{mode}/{name}") for name in ("time", "data_time")]
-    seconds, loading_seconds = (0.0 if history is None else float(history.mean(WINDOW)) for history in histories)
+def _measure_progress(runner: Runner, mode: str, position: str, num_images: int, **values: Any) -> Progress:
+    """Return the progress after an iteration with ``num_images`` images in this process."""
+
+    def mean_seconds(name: str) -> float:
+        history = runner.message_hub.log_scalars.get(f"{mode}/{name}")
+        return 0.0 if history is None else float(history.mean(AVERAGED_ITERATIONS))
+
     return Progress(
-        position=position, seconds=seconds, loading_seconds=loading_seconds, images=images * get_world_size(),
-        remaining_seconds=runner.message_hub.runtime_info.get("eta"), memory=_memory_in_use(), **values,
-    )  # fmt: skip
+        position=position,
+        seconds=mean_seconds("time"),
+        loading_seconds=mean_seconds("data_time"),
+        images=num_images * get_world_size(),
+        remaining_seconds=runner.message_hub.runtime_info.get("eta"),
+        memory=_memory_in_use(),
+        **values,
+    )
 
 
 def _position(runner: Runner, is_running: bool) -> str:
-    """Return the position in a training, such as ``epoch 3/12``.
+    """Return the position in a training run, such as ``epoch 3/12``.
 
-    The number shown is that of the running epoch or iteration or, if ``is_running`` is False, of the last finished one.
+    If ``is_running`` is True, the position is the current epoch or iteration. Otherwise, it is the last finished epoch
+    or iteration.
     """
     loop = runner.train_loop
     offset = 1 if is_running else 0  # the loop counts finished epochs and iterations
@@ -144,8 +160,12 @@ def _is_iteration_based(runner: Runner) -> bool:
 
 
 def _num_images(dataloader: Any, data_batch: Any) -> int:
-    """Return the batch size of a data loader or, if it has none, the number of images in the current batch."""
-    if getattr(dataloader, "batch_size", None):  # None with a batch sampler of the config
+    """Return the number of images per batch of a data loader.
+
+    A data loader whose batch sampler is set by the config has no ``batch_size``. In this case, the images of the
+    current batch are counted.
+    """
+    if getattr(dataloader, "batch_size", None):
         return dataloader.batch_size
     inputs = data_batch.get("inputs") if isinstance(data_batch, dict) else data_batch
     return len(inputs) if isinstance(inputs, Sized) else 1

@@ -16,7 +16,7 @@ class Progress:
         lr: Learning rate.
         seconds: Seconds per iteration, mean of the latest iterations.
         loading_seconds: Part of ``seconds`` in which the device waits for data.
-        images: Images per iteration, of all processes.
+        images: Number of images per iteration, summed over all processes.
         remaining_seconds: Estimated seconds until the end of the run.
         memory: Kind of memory, ``GPU`` (tensors) or ``RSS`` (the process), and its size in bytes.
     """
@@ -32,14 +32,16 @@ class Progress:
 
 
 def format_progress(progress: Progress) -> str:
-    """Format the state of a run as one line, with less important parts on the right: a narrow terminal cuts them off.
+    """Format the state of a run as one line.
+
+    Less important parts are on the right, where a narrow terminal cuts the line off.
 
     Example:
         >>> progress = Progress(position="test 4/9", seconds=0.5, loading_seconds=0.1, images=2, remaining_seconds=2.5)
         >>> format_progress(progress)
         'test 4/9  eta 0:00:02  4.0 images/s  0.50 s/step  loading 20%'
     """
-    divisor = max(progress.seconds, 1e-9)  # progress.seconds is 0 before the first measurement
+    positive_seconds = max(progress.seconds, 1e-9)  # progress.seconds is 0 before the first measurement
     parts = [progress.position]
     if progress.loss is not None:
         parts.append(f"loss {progress.loss:.4f}")
@@ -47,8 +49,8 @@ def format_progress(progress: Progress) -> str:
         parts.append(f"eta {timedelta(seconds=int(progress.remaining_seconds))}")
     if progress.lr is not None:
         parts.append(f"lr {progress.lr:.2e}")
-    parts += [f"{_format_rate(progress.images / divisor)} images/s", f"{progress.seconds:.2f} s/step"]
-    parts.append(f"loading {progress.loading_seconds / divisor:.0%}")
+    parts += [f"{_format_rate(progress.images / positive_seconds)} images/s", f"{progress.seconds:.2f} s/step"]
+    parts.append(f"loading {progress.loading_seconds / positive_seconds:.0%}")
     if progress.memory is not None:
         kind, num_bytes = progress.memory
         parts.append(f"{kind} {num_bytes / 1e9:.1f} GB")
@@ -56,5 +58,5 @@ def format_progress(progress: Progress) -> str:
 
 
 def _format_rate(rate: float) -> str:
-    """Format a rate with one decimal; below 1 with two significant digits, because "0.0" says nothing."""
+    """Format a rate with one decimal place, or with two significant digits if it is below 1 and could become "0.0"."""
     return f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"

@@ -22,7 +22,8 @@ from torch.utils.data import Dataset, Sampler
 from rotated_atss.detection.datasets.wrapper import DatasetWrapper
 from rotated_atss.detection.engine.epoch_loop import ResumableBatchSampler
 
-SAMPLES, STEPS = 0, 1  # second argument of derive_seed: seeds of samples differ from seeds of training steps
+# The second argument of derive_seed, so that the seeds of samples and the seeds of training steps are different.
+SAMPLES, STEPS = 0, 1
 
 
 class SeededIndex(int):
@@ -34,8 +35,10 @@ class SeededIndex(int):
 
     Example:
         >>> index = SeededIndex(5, seed=7)
-        >>> index + 1, index.seed
-        (6, 7)
+        >>> index
+        5
+        >>> index.seed
+        7
     """
 
     seed: int
@@ -67,21 +70,23 @@ class SeededSampler(Sampler):
     def __init__(self, dataset: Dataset, seed: int | None, sampler: dict, sample_seed: int) -> None:
         self.sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
         self.sample_seed, self.epoch, self._num_to_skip = sample_seed, 0, 0
-        self.position = 0  # samples of this process in the epoch so far
+        self.position = 0  # number of samples that this process has drawn in the current epoch
         self.rank, self.world_size = get_dist_info()
-        # MMEngine resumes without loading data if a sampler has a method skip, so define it only where it works.
+        # When MMEngine resumes a run, it calls the sampler's method skip if there is one, and otherwise loads the data
+        # to be skipped. Therefore this sampler has the method only if the wrapped sampler has it.
         if hasattr(self.sampler, "skip"):
             self.skip = self._skip
 
     def __iter__(self) -> Iterator[SeededIndex]:
         """Yield the indices.
 
-        If ``set_epoch`` is not called, as in training by iterations, the positions continue those of the previous pass.
+        If ``set_epoch`` is not called between two passes, as in training by iterations, the positions are counted on
+        and do not start again from 0.
         """
         num_to_skip, self._num_to_skip = self._num_to_skip, 0
         self.position += num_to_skip
         for index in islice(self.sampler, num_to_skip, None):
-            global_position = self.position * self.world_size + self.rank  # counted over all processes
+            global_position = self.position * self.world_size + self.rank
             self.position += 1
             yield SeededIndex(index, derive_seed(self.sample_seed, SAMPLES, self.epoch, global_position))
 
@@ -91,7 +96,9 @@ class SeededSampler(Sampler):
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the wrapped sampler."""
-        if name == "sampler":  # not yet set while a copy is created; avoid endless recursion
+        if name == "sampler":
+            # While an object is copied or unpickled, this attribute is not set yet. Without this check, the lookup
+            # below would recurse without end.
             raise AttributeError(name)
         return getattr(self.sampler, name)
 
@@ -102,7 +109,7 @@ class SeededSampler(Sampler):
             self.sampler.set_epoch(epoch)
 
     def skip_in_epoch(self, num_samples: int) -> None:
-        """Skip the first samples in the next iteration over this sampler.
+        """Skip the first samples of an epoch in the next iteration over this sampler.
 
         Args:
             num_samples: Number of samples to skip in this process.
@@ -110,7 +117,7 @@ class SeededSampler(Sampler):
         self._num_to_skip = num_samples
 
     def _skip(self, num_samples: int) -> None:
-        """Skip the samples of this process that were drawn since the start of the training."""
+        """Skip the samples that this process drew before the run was interrupted, counted from the start of the run."""
         self.position = num_samples
         self.sampler.skip(num_samples)
 
@@ -138,16 +145,20 @@ class StepSeedHook(Hook):
 
 
 def seed_samples(dataloader: dict, seed: int) -> dict:
-    """Return the config of a data loader that seeds the augmentation of every sample.
+    """Change the config of a data loader so that the augmentation of each sample is seeded.
 
     Args:
-        dataloader: Config of the training data loader. It is not changed. If its dataset or sampler is already built,
-            the config is returned as it is.
+        dataloader: Config of the training data loader. It is not changed.
         seed: Seed of the run.
 
+    Returns:
+        A changed copy; the given config if its dataset or sampler is already built.
+
     Example:
-        >>> seed_samples(dict(dataset=dict(type="A"), sampler=dict(type="InfiniteSampler")), 3)["dataset"]["dataset"]
-        {'type': 'A'}
+        >>> dataset = dict(type="DOTADataset", data_root="roofs")
+        >>> seeded = seed_samples(dict(dataset=dataset, sampler=dict(type="InfiniteSampler")), seed=3)
+        >>> seeded["dataset"]["type"].__name__
+        'SeededDataset'
     """
     dataset, sampler = dataloader["dataset"], dataloader.get("sampler")
     if not isinstance(dataset, dict) or not isinstance(sampler, dict):
@@ -180,8 +191,10 @@ def derive_seed(*numbers: int) -> int:
         numbers: Integers of at least 0.
 
     Example:
-        >>> derive_seed(3, 0, 1) == derive_seed(3, 0, 1), derive_seed(3, 0, 1) == derive_seed(3, 1, 0)
-        (True, False)
+        >>> derive_seed(3, 0, 1) == derive_seed(3, 0, 1)
+        True
+        >>> derive_seed(3, 0, 1) == derive_seed(3, 1, 0)
+        False
     """
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 

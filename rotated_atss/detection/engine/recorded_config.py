@@ -1,4 +1,4 @@
-"""Find the config to use with a checkpoint: the recorded one, or a given one that must agree with the record."""
+"""Find the config for a checkpoint: the config in its metadata, or a given config that agrees with the metadata."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from rotated_atss.detection.engine.model_metadata import default_window, describ
 from rotated_atss.detection.engine.network import num_classes
 from rotated_atss.errors import UserError, quote
 
-# Parts of a model's config that change the meaning of its weights; they are compared with the metadata.
+# The meaning of a model's weights depends on these parts of its config, so they are compared with the metadata.
 _COMPARED_KEYS = ("bbox_coder", "anchor_generator", "data_preprocessor")
-_TRAINING_KEYS = ("batch_augments", "train_cfg", "init_cfg")  # settings in them have no effect on a trained model
+# These parts have an effect only in training, so they are not compared.
+_TRAINING_ONLY_KEYS = ("batch_augments", "train_cfg", "init_cfg")
+_GIVE_CONFIG_HINT = "give its config before the checkpoint: CONFIG CHECKPOINT"
 
 
 def resolve_config(
@@ -31,7 +33,7 @@ def resolve_config(
     checkpoint: str | Path,
     cfg_options: Mapping[str, Any] | None,
 ) -> Config:
-    """Return the config of a model: the given config, or else the one in the metadata of the checkpoint.
+    """Return the given config of a model, or the config in the checkpoint's metadata if none is given.
 
     Args:
         config: Path or name of a config, or a ``Config`` to which ``cfg_options`` have already been applied; None for
@@ -41,7 +43,7 @@ def resolve_config(
         cfg_options: Changes to the config by dotted key.
 
     Raises:
-        UserError: There is neither a config nor metadata, or they contradict each other.
+        UserError: There is neither a given config nor metadata, or the given config contradicts the metadata.
     """
     user_keys = list(cfg_options or ())
     if config is not None:
@@ -51,31 +53,31 @@ def resolve_config(
             _check_user_classes(cfg, info, checkpoint, user_keys)
         return cfg
     if info is None:
-        hint = "name its config: CONFIG CHECKPOINT"
-        raise UserError("the checkpoint has no model metadata", where=checkpoint, hint=hint)
+        raise UserError("the checkpoint has no model metadata", where=checkpoint, hint=_GIVE_CONFIG_HINT)
     try:
         values = info.config_values()
     except UserError as error:
-        raise UserError(error.what, where=checkpoint, hint="name its config: CONFIG CHECKPOINT") from None
+        raise UserError(error.what, where=checkpoint, hint=_GIVE_CONFIG_HINT) from None
     cfg = config_from_values(values, info.config_name, checkpoint, cfg_options)
     _check_user_classes(cfg, info, checkpoint, user_keys)
     return cfg
 
 
 def _check_user_classes(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str]) -> None:
-    """Raise an error if classes set by the user differ from those of the model in names or order."""
-    if any(key.rpartition(".")[2] == "classes" for key in user_keys):
-        classes = config_classes(cfg)
-        if classes is not None and classes != info.classes:
-            what = f"the classes are {', '.join(info.classes)}, got {', '.join(classes)} from --cfg-options"
-            raise UserError(what, where=checkpoint, hint="omit them: the checkpoint records its classes")
+    """Raise an error if the user has set classes whose names or order differ from the classes of the model."""
+    if not any(key.rpartition(".")[2] == "classes" for key in user_keys):
+        return
+    classes = config_classes(cfg)
+    if classes is not None and classes != info.classes:
+        what = f"the classes must be {', '.join(info.classes)}, got {', '.join(classes)} from --cfg-options"
+        raise UserError(what, where=checkpoint, hint="omit the classes, because the checkpoint records them")
 
 
 def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str] = ()) -> None:
-    """Raise an error if config and checkpoint metadata differ in a setting on which the meaning of the weights depends.
+    """Check that a config agrees with the metadata of a checkpoint wherever the meaning of the weights depends on it.
 
-    Box coders, priors and preprocessing are compared. For example, weights of another angle version fit the model, but
-    their boxes would be decoded wrongly.
+    Box coders, priors and preprocessing are compared. For example, the weights of a model with another angle version
+    have the right shapes, but the predicted boxes would be decoded wrongly.
 
     Args:
         cfg: The config.
@@ -87,31 +89,34 @@ def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys:
         UserError: A setting differs.
     """
     require_keys(cfg, "model")
-    given = dict(_compared_settings(cfg.model, "model"))
-    recorded = {} if info.config is None else dict(_compared_settings(info.config_values().get("model"), "model"))
+    given = dict(_find_compared_settings(cfg.model, "model"))
+    recorded: dict[str, Any] = {}
+    if info.config is not None:
+        recorded.update(_find_compared_settings(info.config_values().get("model"), "model"))
     for key in given:
-        if key.endswith(".angle_version"):  # known even if the metadata has no config
+        if key.endswith(".angle_version"):  # the metadata has the angle version even if it has no config
             recorded.setdefault(key, info.angle_version)
     keys = dict.fromkeys([*recorded, *given])
-    # The angle version comes first, because it explains other differences.
+    # Only the first difference is reported. A different angle version explains other differences, so it comes first.
     for key in sorted(keys, key=lambda key: not key.endswith(".angle_version")):
-        if not _agrees(key, recorded, given) and not any(_covers(user_key, key) for user_key in user_keys):
-            recorded_text, given_text = (
-                quote(settings[key]) if key in settings else "not set" for settings in (recorded, given)
-            )
-            name = cfg.get("config_name") or cfg.filename
-            what = f"{key} is {recorded_text} in the checkpoint, {given_text} in the config {name}"
-            raise UserError(what, where=checkpoint, hint="omit the config: the checkpoint contains its own")
+        is_set_by_user = any(_covers(user_key, key) for user_key in user_keys)
+        if is_set_by_user or _agrees(key, recorded, given):
+            continue
+        recorded_text = quote(recorded[key]) if key in recorded else "not set"
+        given_text = quote(given[key]) if key in given else "not set"
+        config_name = cfg.get("config_name") or cfg.filename
+        what = f"{key} is {recorded_text} in the checkpoint, but {given_text} in the config {config_name}"
+        raise UserError(what, where=checkpoint, hint="omit the config, because the checkpoint contains its own")
 
 
 def _agrees(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Return whether the metadata and the given config agree in a setting.
 
-    A setting that only one of them has counts as agreement in three cases:
+    If only the metadata or only the config has the setting, they agree in three cases:
 
     - The setting belongs to the data preprocessor.
-    - The other one lacks the whole part of the model to which the setting belongs.
-    - The value is None, False, 0 or empty, because such a value usually means that a feature is off.
+    - The setting belongs to a part of the model that the config without the setting does not have at all.
+    - The value is None, False, 0 or empty, because these values usually mean that a feature is off.
     """
     if key in recorded and key in given:
         return recorded[key] == given[key]
@@ -122,27 +127,34 @@ def _agrees(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> 
 
 
 def _covers(user_key: str, key: str) -> bool:
-    """Return whether a key set by the user is ``key`` or contains it."""
+    """Return whether a dotted key set by the user is ``key`` or a prefix of it, such as ``model.bbox_head``."""
     return key == user_key or key.startswith(f"{user_key}.")
 
 
-def _compared_settings(value: Any, path: str, is_compared: bool = False) -> Iterator[tuple[str, Any]]:
-    """Yield dotted key and value of every setting below one of :data:`_COMPARED_KEYS`."""
+def _find_compared_settings(value: Any, dotted_key: str, is_compared: bool = False) -> Iterator[tuple[str, Any]]:
+    """Yield dotted key and value of every setting below one of :data:`_COMPARED_KEYS`.
+
+    Args:
+        value: A part of a config.
+        dotted_key: The key of this part.
+        is_compared: Whether this part is below one of :data:`_COMPARED_KEYS`.
+    """
     if isinstance(value, Mapping):
         for name, item in value.items():
-            if name not in _TRAINING_KEYS:
-                yield from _compared_settings(item, f"{path}.{name}", is_compared or name in _COMPARED_KEYS)
+            if name not in _TRAINING_ONLY_KEYS:
+                is_item_compared = is_compared or name in _COMPARED_KEYS
+                yield from _find_compared_settings(item, f"{dotted_key}.{name}", is_item_compared)
     elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
         for index, item in enumerate(value):
-            yield from _compared_settings(item, f"{path}.{index}", is_compared)
-    elif is_compared and path.endswith(".type") and isinstance(value, str):
-        yield path, value.rpartition(".")[2]  # without the scope of a registry
+            yield from _find_compared_settings(item, f"{dotted_key}.{index}", is_compared)
+    elif is_compared and dotted_key.endswith(".type") and isinstance(value, str):
+        yield dotted_key, value.rpartition(".")[2]  # "AnchorGenerator" for "mmdet.AnchorGenerator"
     elif is_compared:
-        yield path, tuples_to_lists(value)
+        yield dotted_key, tuples_to_lists(value)
 
 
 def describe_checkpoint(config: str | Path, content: Mapping[str, Any], path: str | Path) -> ModelInfo:
-    """Return the model metadata of a checkpoint; if it has none, create it from a config.
+    """Return the model metadata of a checkpoint. If the checkpoint has none, create the metadata from a config.
 
     Args:
         config: Path or name of the model's config.
@@ -150,10 +162,11 @@ def describe_checkpoint(config: str | Path, content: Mapping[str, Any], path: st
         path: Path of the checkpoint, for errors.
 
     Raises:
-        UserError: The weights do not fit the config, or config and metadata contradict each other.
+        UserError: The weights do not fit the config, or the config contradicts the metadata.
     """
     info = read_info(content.get("meta"), path)
-    cfg = resolve_config(config, info, path, None)  # also raises the error if config and metadata contradict each other
+    # This call is needed even if the checkpoint has metadata, because it checks that the config does not contradict it.
+    cfg = resolve_config(config, info, path, None)
     if info is not None:
         return info
     require_keys(cfg, "model")

@@ -1,4 +1,4 @@
-"""Repeat a recorded training step, with its whole batch and with each of its images alone."""
+"""Repeat a recorded training step, first with the whole batch, then with each image of the batch alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from rotated_atss.detection.engine.network import store_channels_last
 from rotated_atss.detection.engine.random_numbers import seed_generators
 from rotated_atss.errors import UserError
 
-_TOLERANCE = 1e-4  # relative and absolute, for losses; other devices or numbers of threads round differently
+# The relative and absolute tolerance when losses are compared. Rounding depends on the device and on the number of
+# threads.
+_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class StepResult:
     """Result of a forward and a backward pass.
 
     Attributes:
-        losses: Mean of each loss by name.
+        losses: Losses by name. A loss with one tensor per level is reduced to one value.
         nonfinite_gradients: Names of the weights with a gradient that is not finite.
     """
 
@@ -45,14 +47,16 @@ class StepResult:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """Result of repeating the step with a batch of a single image.
+    """Result of repeating the step with a batch that contains only one image.
+
+    The losses of the single images do not add up to the losses of the whole batch, because losses are averaged over the
+    positives of a batch, and batch norm in training mode depends on the batch.
 
     Attributes:
         name: ``img_id`` of the image.
-        num_boxes: Number of its ground-truth boxes.
+        num_boxes: Number of ground-truth boxes of the image.
         num_invalid_boxes: Number of boxes that are not finite or have no area.
-        step: Losses and gradients. The losses of the images do not add up to those of the whole batch, because losses
-            are averaged over the positives of a batch, and batch norm in training mode depends on the batch.
+        step: Losses and gradients of the step.
     """
 
     name: str
@@ -72,8 +76,8 @@ class Replay:
 
     Attributes:
         record: The recorded step.
-        batch: Result with the whole batch.
-        images: Results with each image alone.
+        batch: Result for the whole batch.
+        images: Result for each image alone.
     """
 
     record: BatchRecord
@@ -82,9 +86,14 @@ class Replay:
 
     @property
     def is_reproduced(self) -> bool:
-        """Whether the losses agree with the record, and NaN or infinite gradients occur again if the record has any."""
+        """Whether the repeated step has the same losses as the record and, like the record, NaN or infinite gradients.
+
+        If the record has no such gradients, only the losses are compared.
+        """
         recorded, repeated = self.record.losses, self.batch.losses
-        if recorded.keys() != repeated.keys() or not all(_agree(recorded[name], repeated[name]) for name in recorded):
+        if recorded.keys() != repeated.keys():
+            return False
+        if not all(_are_losses_equal(recorded[name], repeated[name]) for name in recorded):
             return False
         return bool(self.batch.nonfinite_gradients) or not self.record.gradients
 
@@ -93,12 +102,13 @@ def replay(path: str | Path, config: str | Path | None = None, device: str | Non
     """Repeat a training step that ``train`` recorded because a loss or gradient was not finite.
 
     Args:
-        path: ``nonfinite_iter_N.pth``. It is read without running code from it.
-        config: Path or name of the config; None for the recorded one.
-        device: As for :func:`rotated_atss.detection.engine.device.resolve_device`.
+        path: The record, ``nonfinite_iter_N.pth``. Reading the file never executes code from it.
+        config: Path or name of the config; None for the config in the record.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for CUDA if a GPU is available, otherwise the CPU.
 
     Raises:
-        UserError: The file is not such a record, or its weights do not fit the config.
+        UserError: The file is not a record of a training step, it has no config and none is given, the weights do not
+            fit the config, or the device does not exist.
 
     Example::
 
@@ -110,7 +120,7 @@ def replay(path: str | Path, config: str | Path | None = None, device: str | Non
         model = build_model(cfg).to(resolve_device(device))
         load_weights(model, record.weights, path)
         if any(hook.get("type") == "ChannelsLastHook" for hook in cfg.get("custom_hooks") or ()):
-            store_channels_last(model)  # rounding depends on the layout
+            store_channels_last(model)  # the step is repeated in the same memory layout, because rounding depends on it
         with report_build_errors("optim_wrapper of this config", where=path):
             optim_wrapper: Any = build_optim_wrapper(model, cfg.optim_wrapper)
         model.train()
@@ -120,13 +130,13 @@ def replay(path: str | Path, config: str | Path | None = None, device: str | Non
 
 
 def _load_step_config(record: BatchRecord, path: str | Path, config: str | Path | None) -> Config:
-    """Load the given config, or the recorded one if ``config`` is None."""
+    """Load the given config, or the config in the record if ``config`` is None."""
     if config is not None:
         cfg = load_config(config)
     else:
         values = record.config_values()
         if values is None:
-            raise UserError("the record has no config", where=path, hint="name it: --config CONFIG")
+            raise UserError("the record has no config", where=path, hint="give the config with --config CONFIG")
         cfg = config_from_values(values, record.config_name or "replay", path)
     require_keys(cfg, "model", "optim_wrapper")
     return cfg
@@ -134,9 +144,11 @@ def _load_step_config(record: BatchRecord, path: str | Path, config: str | Path 
 
 def _run_image(model: nn.Module, optim_wrapper: Any, record: BatchRecord, image: ImageRecord) -> ImageResult:
     boxes = image.gt_instances.get("bboxes")
-    num_invalid = 0 if boxes is None or not len(boxes) else int(invalid_boxes(boxes).sum())
+    num_boxes = num_invalid_boxes = 0
+    if boxes is not None and len(boxes):
+        num_boxes, num_invalid_boxes = len(boxes), int(invalid_boxes(boxes).sum())
     step = _run_step(model, optim_wrapper, record, [image])
-    return ImageResult(image.name, 0 if boxes is None else len(boxes), num_invalid, step)
+    return ImageResult(image.name, num_boxes, num_invalid_boxes, step)
 
 
 def _run_step(model: Any, optim_wrapper: Any, record: BatchRecord, images: Sequence[ImageRecord]) -> StepResult:
@@ -164,7 +176,8 @@ def _find_nonfinite_gradients(model: nn.Module) -> list[str]:
     ]
 
 
-def _agree(a: float, b: float) -> bool:
-    if math.isnan(a) or math.isnan(b):
-        return math.isnan(a) and math.isnan(b)
-    return math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+def _are_losses_equal(recorded: float, repeated: float) -> bool:
+    """Return whether two losses are equal within the tolerance. Unlike in comparisons of floats, NaN equals NaN."""
+    if math.isnan(recorded) or math.isnan(repeated):
+        return math.isnan(recorded) and math.isnan(repeated)
+    return math.isclose(recorded, repeated, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)

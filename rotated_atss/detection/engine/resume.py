@@ -1,4 +1,4 @@
-"""Find the checkpoint that a training resumes from, and check that it fits."""
+"""Find the checkpoint from which a training run resumes, and check that the run can resume from it."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from rotated_atss.detection.engine.checkpoint_io import check_weights_fit
 from rotated_atss.detection.engine.start_weights import reject_other_classes
 from rotated_atss.errors import UserError
 
-TRAINING_STATE = ("meta", "message_hub", "optimizer", "param_schedulers")  # keys of a checkpoint, needed for resuming
-_HUB_KEYS = ("log_scalars", "runtime_info", "resumed_keys")  # of message_hub, MMEngine's store of logged values
+# Besides the weights, a checkpoint must have these keys if training is to resume from it.
+TRAINING_STATE = ("meta", "message_hub", "optimizer", "param_schedulers")
+# Keys that the value of message_hub must have. The message hub is MMEngine's store of logged values.
+_HUB_KEYS = ("log_scalars", "runtime_info", "resumed_keys")
 LAST_CHECKPOINT_FILE = "last_checkpoint"  # file that names the latest checkpoint
 INTERRUPTED_CHECKPOINT = "interrupted.pth"  # checkpoint written when a signal ends the training
 CHECKPOINT_PATTERNS = ("epoch_*.pth", "iter_*.pth", INTERRUPTED_CHECKPOINT)
-_HINT = "start from these weights with --init-from"
+_INIT_FROM_HINT = "start from these weights with --init-from"
 
 
 def latest_checkpoint(work_dir: Path) -> Path | None:
-    """Return the latest checkpoint of a work folder, or None.
+    """Return the latest checkpoint of a work folder; None if there is no checkpoint.
 
-    The file ``last_checkpoint`` in the folder contains the absolute path of the latest checkpoint. If the folder was
-    moved or copied, the path is that of the original folder, so the checkpoint of that name in this folder is returned
-    if it exists. If ``last_checkpoint`` does not exist or is empty, as after a kill of the process, the newest
-    checkpoint is returned.
+    The file ``last_checkpoint`` in the folder contains the absolute path of the latest checkpoint. If the folder has
+    been moved or copied, this path still leads to the original folder. Therefore a checkpoint with the same file name
+    in ``work_dir`` is preferred to the recorded path. If ``last_checkpoint`` does not exist or is empty, for example
+    because the process was killed, the most recently modified checkpoint is returned.
 
     Raises:
-        UserError: ``last_checkpoint`` names a file that does not exist.
+        UserError: ``last_checkpoint`` contains the path of a file that does not exist.
 
     Example:
         >>> import tempfile
@@ -39,16 +41,16 @@ def latest_checkpoint(work_dir: Path) -> Path | None:
         ...     latest_checkpoint(Path(folder)) is None
         True
     """
-    pointer = work_dir / LAST_CHECKPOINT_FILE
-    name = pointer.read_text().strip() if pointer.is_file() else ""
-    if not name:
+    last_checkpoint_file = work_dir / LAST_CHECKPOINT_FILE
+    recorded_path = last_checkpoint_file.read_text().strip() if last_checkpoint_file.is_file() else ""
+    if not recorded_path:
         checkpoints = [path for pattern in CHECKPOINT_PATTERNS for path in work_dir.glob(pattern)]
         return max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
-    for path in (work_dir / Path(name).name, Path(name)):
+    for path in (work_dir / Path(recorded_path).name, Path(recorded_path)):
         if path.is_file():
             return path
-    what = f"names a checkpoint that does not exist, '{name}'"
-    raise UserError(what, where=pointer, hint="give one: --resume CHECKPOINT")
+    what = f"names a checkpoint that does not exist, '{recorded_path}'"
+    raise UserError(what, where=last_checkpoint_file, hint="give the checkpoint with --resume CHECKPOINT")
 
 
 def check_resumable(
@@ -63,8 +65,8 @@ def check_resumable(
         classes: Class names of the training data, if known.
 
     Raises:
-        UserError: The weights do not fit the model or were trained on other classes, or the training state is missing,
-            damaged, of another model or not finite.
+        UserError: The weights do not fit the model; the weights were trained on other classes; or the training state is
+            missing, is damaged, belongs to another model or has values that are not finite.
 
     Example:
         >>> import pytest
@@ -79,21 +81,20 @@ def check_resumable(
         raise UserError(
             f"contains weights but no training state to resume (no {', '.join(missing)})",
             where=path,
-            hint=_HINT,
+            hint=_INIT_FROM_HINT,
         )
     _check_training_state(content, path)
-    shapes = {parameter.shape for parameter in model.parameters()}
-    for optimizer in _optimizer_states(content["optimizer"]):
-        moments = [value for state in optimizer["state"].values() for value in _moments(state)]
-        unknown_shapes = [tuple(value.shape) for value in moments if value.shape not in shapes]
+    # The moments of a weight have the shape of the weight. Another shape shows that the state belongs to another model.
+    weight_shapes = {parameter.shape for parameter in model.parameters()}
+    for optimizer_state in _optimizer_states(content["optimizer"]):
+        moments = [moment for weight_state in optimizer_state["state"].values() for moment in _moments(weight_state)]
+        unknown_shapes = [tuple(moment.shape) for moment in moments if moment.shape not in weight_shapes]
         if unknown_shapes:
-            shape = unknown_shapes[0]
-            raise UserError(
-                f"the state of the optimizer has a shape {shape} that no weight has", where=path, hint=_HINT
-            )
+            what = f"the state of the optimizer has a tensor of shape {unknown_shapes[0]}, but no weight has this shape"
+            raise UserError(what, where=path, hint=_INIT_FROM_HINT)
     if not all(map(is_finite, _tensors_in(content["optimizer"]))):
-        what = "the state of the optimizer is NaN or infinite"
-        raise UserError(what, where=path, hint="resume an earlier checkpoint, or use --init-from")
+        what = "the state of the optimizer has NaN or infinite values"
+        raise UserError(what, where=path, hint="resume from an earlier checkpoint, or use --init-from")
 
 
 def _check_training_state(content: Mapping[str, Any], path: str | Path) -> None:
@@ -102,7 +103,7 @@ def _check_training_state(content: Mapping[str, Any], path: str | Path) -> None:
     # With several optimizers, there is one list of schedules per optimizer.
     schedule_lists = list(schedulers.values()) if isinstance(schedulers, Mapping) else [schedulers]
     hub = content["message_hub"]
-    is_valid = {
+    is_valid_by_key = {
         "meta": isinstance(content["meta"], Mapping) and {"epoch", "iter"} <= set(content["meta"]),
         "message_hub": isinstance(hub, Mapping) and all(isinstance(hub.get(key), Mapping) for key in _HUB_KEYS),
         "optimizer": all(map(_is_optimizer_state, _optimizer_states(content["optimizer"]))),
@@ -110,21 +111,24 @@ def _check_training_state(content: Mapping[str, Any], path: str | Path) -> None:
             isinstance(states, list) and all(map(_is_mapping, states)) for states in schedule_lists
         ),
     }
-    for key, is_key_valid in is_valid.items():
-        if not is_key_valid:
+    for key, is_valid in is_valid_by_key.items():
+        if not is_valid:
             raise UserError(
                 f"invalid training state: {key} does not have the form that MMEngine writes",
                 where=path,
-                hint=_HINT,
+                hint=_INIT_FROM_HINT,
             )
 
 
 def _optimizer_states(saved: Any) -> list[Any]:
-    """Return the states of all optimizers: one, or those of an ``OptimWrapperDict``, which saves them by name."""
-    if isinstance(saved, Mapping) and "param_groups" not in saved:
-        # If no value is a mapping, the saved value is invalid. It is returned, so that the caller finds it invalid.
-        return [state for state in saved.values() if _is_mapping(state)] or [saved]
-    return [saved]
+    """Return the states of all optimizers.
+
+    The saved value is the state of a single optimizer, or the states of an ``OptimWrapperDict`` by optimizer name.
+    """
+    if not isinstance(saved, Mapping) or "param_groups" in saved:
+        return [saved]
+    states = [state for state in saved.values() if _is_mapping(state)]
+    return states or [saved]  # without any state, the saved value is invalid; the caller's checks will reject it
 
 
 def _is_optimizer_state(saved: Any) -> bool:
@@ -134,17 +138,17 @@ def _is_optimizer_state(saved: Any) -> bool:
     has_valid_groups = all(
         _is_mapping(group) and isinstance(group.get("params"), list) for group in saved["param_groups"]
     )
-    state_of_weight = saved.get("state")
-    return has_valid_groups and _is_mapping(state_of_weight) and all(map(_is_mapping, state_of_weight.values()))
+    weight_states = saved.get("state")  # by index of the weight
+    return has_valid_groups and _is_mapping(weight_states) and all(map(_is_mapping, weight_states.values()))
 
 
 def _is_mapping(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
-def _moments(state: Mapping[str, Any]) -> list[Tensor]:
-    """Return the moments of SGD, Adam or AdamW for one weight, which have the shape of the weight."""
-    values = (state.get(name) for name in ("momentum_buffer", "exp_avg", "exp_avg_sq"))
+def _moments(weight_state: Mapping[str, Any]) -> list[Tensor]:
+    """Return the moments that SGD, Adam or AdamW has saved for one weight."""
+    values = (weight_state.get(name) for name in ("momentum_buffer", "exp_avg", "exp_avg_sq"))
     return [value for value in values if isinstance(value, Tensor)]
 
 
@@ -161,44 +165,46 @@ def _tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 def restore_seed(cfg: Config, content: Mapping[str, Any]) -> str | None:
-    """Set the seed of a config, in place, to the seed of the training that wrote the checkpoint.
+    """Set the seed of a config, in place, to the seed of the training run that wrote a checkpoint.
 
-    The samples then have the order of that training. MMEngine itself would set the seed only after the data loader is
-    built, which is too late for its sampler.
+    The samples then have the same order as in that run. MMEngine itself would set the seed only after it has built the
+    data loader, but the data loader's sampler needs the seed when it is built.
 
     Returns:
-        A warning that names both seeds if the config has another one, else None.
+        A warning if the config has a different seed, otherwise None.
 
     Example:
         >>> print(restore_seed(Config(dict(randomness=dict(seed=4))), {"meta": {"seed": 3}}))
-        the seed is 3 in the checkpoint and 4 in the config; the checkpoint's applies
+        the seed is 3 in the checkpoint and 4 in the config; the value of the checkpoint is used
     """
     seed = (content.get("meta") or {}).get("seed")
     if not isinstance(seed, int):
         return None
     randomness: dict[str, Any] = dict(cfg.get("randomness") or {})
-    given = randomness.get("seed")
+    config_seed = randomness.get("seed")
     cfg.randomness = {**randomness, "seed": seed}
-    if given is None or given == seed:
+    if config_seed is None or config_seed == seed:
         return None
-    return f"the seed is {seed} in the checkpoint and {given} in the config; the checkpoint's applies"
+    return f"the seed is {seed} in the checkpoint and {config_seed} in the config; the value of the checkpoint is used"
 
 
 def describe_finished_training(content: Mapping[str, Any], cfg: Config) -> str | None:
-    """Return a message if the training of a checkpoint is finished; None if iterations are left.
+    """Return a message if a checkpoint was saved at the end of its training run; None if iterations are left.
 
     Args:
         content: The content of the checkpoint.
-        cfg: Config of the resumed training.
+        cfg: Config of the run that resumes from the checkpoint.
 
     Example:
-        >>> describe_finished_training({"meta": {"iter": 9, "epoch": 3}}, Config(dict(train_cfg=dict(max_epochs=3))))
+        >>> checkpoint = {"meta": {"iter": 9, "epoch": 3}}
+        >>> describe_finished_training(checkpoint, Config(dict(train_cfg=dict(max_epochs=3))))
         'finished: epoch 3 of 3; raise --epochs to train longer'
-        >>> describe_finished_training({"meta": {"iter": 4, "epoch": 0}}, Config(dict(train_cfg=dict(max_iters=4))))
-        'finished: iteration 4 of 4; raise train_cfg.max_iters (--cfg-options) to train longer'
+        >>> describe_finished_training(checkpoint, Config(dict(train_cfg=dict(max_epochs=4)))) is None
+        True
     """
     meta = content.get("meta") or {}
-    max_iters_advice = "raise train_cfg.max_iters (--cfg-options)"  # --iterations is for smoke tests
+    # --iterations is not advised, because it is meant for smoke tests: it also turns validation off.
+    max_iters_advice = "raise train_cfg.max_iters (--cfg-options)"
     for limit_key, unit, counter, advice in (
         ("max_iters", "iteration", "iter", max_iters_advice),
         ("max_epochs", "epoch", "epoch", "raise --epochs"),

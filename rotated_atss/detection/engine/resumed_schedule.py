@@ -1,4 +1,4 @@
-"""Hook that applies changes of schedules and optimizer settings in the config to a training that resumes."""
+"""Hook that applies changes of a config's schedules and optimizer settings when a training run is resumed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mmengine.runner import Runner
 from rotated_atss.detection.engine.epoch_loop import EPOCH_LENGTH
 from rotated_atss.errors import UserError
 
-# Keys of a schedule's state that are not compared: they change with each step, do not affect the learning rate or, like
-# base_values, are compared as settings of the parameter groups.
+# Keys of a schedule's state that are not compared. The values of the first three keys change with each step. verbose
+# does not affect the learning rate. base_values are compared as settings of the parameter groups.
 SCHEDULE_STATE = ("last_step", "_global_step", "_last_value", "base_values", "verbose")
-SCHEDULED_PREFIXES = ("initial_", "max_", "min_")  # keys that schedules add to a parameter group
+SCHEDULED_PREFIXES = ("initial_", "max_", "min_")  # prefixes of the keys that schedules add to a parameter group
 
 
 class ResumedScheduleHook(Hook):
-    """Apply the config's schedules and optimizer settings to a training that resumes.
+    """Apply the config's schedules and optimizer settings when a training run is resumed.
 
     MMEngine restores schedules and settings from the checkpoint, so changes in the config would have no effect. If
     config and checkpoint differ, this hook logs the differences and steps the config's schedules from the start to the
-    checkpoint's iteration. The learning rate is then that of an uninterrupted training with this config.
+    checkpoint's iteration. Then the learning rate is the same as in an uninterrupted run with this config.
 
     Args:
         path: The checkpoint, for messages.
@@ -43,9 +43,9 @@ class ResumedScheduleHook(Hook):
         """
         schedulers, states = runner.param_schedulers or [], checkpoint.get("param_schedulers") or []
         if not isinstance(runner.optim_wrapper, OptimWrapper) or isinstance(schedulers, dict):
-            return  # with several optimizers, the state of the checkpoint applies
-        groups = list(runner.optim_wrapper.param_groups)  # with the empty group that MMEngine adds, see _saved_groups
-        saved_groups = _saved_groups(checkpoint["optimizer"])
+            return  # with several optimizers, nothing is compared: MMEngine restores the values of the checkpoint
+        groups = list(runner.optim_wrapper.param_groups)  # includes MMEngine's extra group, like saved_groups
+        saved_groups = _list_saved_groups(checkpoint["optimizer"])
         _check_same_optimizer(groups, saved_groups, self.path)
         differences = [*_schedule_differences(schedulers, states), *_group_differences(groups, saved_groups)]
         if not differences:
@@ -54,12 +54,12 @@ class ResumedScheduleHook(Hook):
         is_replayable = not any(getattr(scheduler, "need_val_args", False) for scheduler in schedulers)
         source = "config" if is_replayable else "checkpoint"
         for difference in differences:
-            runner.logger.warning(f"{self.path}: {difference}; the {source}'s applies")
+            runner.logger.warning(f"{self.path}: {difference}; the value of the {source} is used")
         if is_replayable:
             meta = checkpoint["meta"]
             replay_schedules(schedulers, meta["iter"], meta["epoch"], meta.get(EPOCH_LENGTH))
-            # groups now have the learning rate at the checkpoint's iteration. It is copied into the dictionaries of the
-            # checkpoint (saved_groups), which MMEngine loads into the optimizer after this hook.
+            # Now groups have the learning rate at the checkpoint's iteration. After this hook, MMEngine loads the
+            # dictionaries saved_groups of the checkpoint into the optimizer, so the settings are copied into them.
             for group, saved_group in zip(groups, saved_groups, strict=True):
                 saved_group.update({key: value for key, value in group.items() if key != "params"})
             checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in schedulers]
@@ -68,14 +68,14 @@ class ResumedScheduleHook(Hook):
 def replay_schedules(
     schedulers: Sequence[_ParamScheduler], iterations: int, epochs: int, epoch_length: int | None = None
 ) -> None:
-    """Step new schedules as often as the training of a checkpoint has stepped them.
+    """Step new schedules as often as they are stepped in a given number of training iterations and epochs.
 
     Args:
         schedulers: Schedules that have made no step. The learning rate and other settings of their optimizer change.
         iterations: Number of iterations.
         epochs: Number of complete epochs within these iterations; 0 in training by iterations.
-        epoch_length: Iterations per epoch. None if the last epoch is complete, so that it follows from the other two
-            numbers.
+        epoch_length: Number of iterations per epoch. None means ``iterations / epochs``, which is correct only if the
+            last epoch is complete.
 
     Example:
         >>> import torch
@@ -86,7 +86,7 @@ def replay_schedules(
         0.1
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a schedule warns that the optimizer has made no step
+        warnings.simplefilter("ignore", UserWarning)  # schedules warn here, because the optimizer has made no step
         iteration = 0
         for epoch in range(epochs + 1):
             end = _end_of_epoch(epoch, iterations, epochs, epoch_length)
@@ -98,10 +98,12 @@ def replay_schedules(
 
 
 def _end_of_epoch(epoch: int, iterations: int, epochs: int, epoch_length: int | None) -> int:
-    """Return the number of iterations at the end of an epoch; the last epoch may be incomplete."""
+    """Return the number of iterations at the end of an epoch, counted from 0. Epoch ``epochs`` may be incomplete."""
     if epoch == epochs:
         return iterations
-    return iterations * (epoch + 1) // epochs if epoch_length is None else epoch_length * (epoch + 1)
+    if epoch_length is None:
+        return iterations * (epoch + 1) // epochs
+    return epoch_length * (epoch + 1)
 
 
 def _step(schedulers: Sequence[_ParamScheduler], by_epoch: bool) -> None:
@@ -110,34 +112,37 @@ def _step(schedulers: Sequence[_ParamScheduler], by_epoch: bool) -> None:
             scheduler.step()
 
 
-def _saved_groups(optimizer_state: Mapping[str, Any]) -> list[dict]:
+def _list_saved_groups(optimizer_state: Mapping[str, Any]) -> list[dict]:
     """Return the parameter groups of a saved optimizer, and MMEngine's extra group.
 
-    If an optimizer has several groups, MMEngine adds one with a dummy weight and the base settings of the optimizer.
+    If an optimizer has several groups, MMEngine adds an extra group with a dummy weight and the optimizer's base
+    settings.
     """
     extra_group = optimizer_state.get("base_param_settings")
-    return [*optimizer_state["param_groups"], *([extra_group] if extra_group else [])]
+    extra_groups = [extra_group] if extra_group else []
+    return [*optimizer_state["param_groups"], *extra_groups]
 
 
 def _check_same_optimizer(groups: Sequence[Mapping], saved_groups: Sequence[Mapping], path: str) -> None:
-    """Raise an error if the saved parameter groups differ from the config's in number, size or settings."""
-    hint = "resume with the optimizer of that training, or start a new one with --init-from"
-    if len(groups) != len(saved_groups):
-        what = f"the optimizer has {len(saved_groups)} parameter groups; the config's has {len(groups)}"
+    """Raise an error if the parameter groups of checkpoint and config differ in number, size or settings."""
+    hint = "resume with the optimizer of the checkpoint, or start a new run with --init-from"
+    num_groups, num_saved_groups = len(groups), len(saved_groups)
+    if num_groups != num_saved_groups:
+        what = f"the optimizer has {num_saved_groups} parameter groups in the checkpoint and {num_groups} in the config"
         raise UserError(what, where=path, hint=hint)
     for group, saved_group in zip(groups, saved_groups, strict=True):
         num_weights, num_saved = len(group["params"]), len(saved_group["params"])
         if num_weights != num_saved:
-            what = f"the optimizer has {num_saved} weights in a group; the config's has {num_weights}"
+            what = f"a parameter group has {num_saved} weights in the checkpoint and {num_weights} in the config"
             raise UserError(what, where=path, hint=hint)
-        names, saved_names = (
-            {key for key in settings if not key.startswith(SCHEDULED_PREFIXES)} for settings in (group, saved_group)
-        )
-        # Another version of PyTorch may add settings or lack some, but not both. Additional settings on only one side
-        # are therefore accepted.
+        names = {key for key in group if not key.startswith(SCHEDULED_PREFIXES)}
+        saved_names = {key for key in saved_group if not key.startswith(SCHEDULED_PREFIXES)}
+        # If only one side has additional settings, the cause can be another version of PyTorch, so this is accepted. If
+        # both sides have additional settings, the optimizers are different.
         if names - saved_names and saved_names - names:
-            what = f"the optimizer has the settings {', '.join(sorted(saved_names - names))}"
-            raise UserError(f"{what}; the config's has {', '.join(sorted(names - saved_names))}", where=path, hint=hint)
+            only_saved, only_config = ", ".join(sorted(saved_names - names)), ", ".join(sorted(names - saved_names))
+            what = f"only the checkpoint's optimizer has {only_saved}, and only the config's has {only_config}"
+            raise UserError(what, where=path, hint=hint)
 
 
 def _schedule_differences(schedulers: Sequence[_ParamScheduler], states: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -148,7 +153,7 @@ def _schedule_differences(schedulers: Sequence[_ParamScheduler], states: Sequenc
     for number, (scheduler, state) in enumerate(zip(schedulers, states, strict=True)):
         settings, saved = _constant_settings(scheduler.state_dict()), _constant_settings(state)
         names = [name for name in sorted({*settings, *saved}) if settings.get(name) != saved.get(name)]
-        # Most private values follow from public ones, so they are reported only if no public value differs.
+        # Most private values are derived from public values, so they are reported only if no public value differs.
         names = [name for name in names if not name.startswith("_")] or names
         lines += [
             _describe_difference(f"param_scheduler[{number}].{name.lstrip('_')}", saved.get(name), settings.get(name))
@@ -163,24 +168,25 @@ def _constant_settings(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _group_differences(groups: Sequence[Mapping], saved_groups: Sequence[Mapping]) -> list[str]:
-    """Return one line per optimizer setting that differs, with its values in the first group where it differs."""
+    """Return one line per optimizer setting that differs. If a setting differs in several groups, the first counts."""
     lines: dict[str, str] = {}
     for group, saved_group in zip(groups, saved_groups, strict=True):
         for name in group:
             if name == "params" or name not in saved_group or name.startswith(SCHEDULED_PREFIXES):
                 continue
-            # A schedule changes the value and keeps its start value under "initial_...".
-            before, now = (settings.get(f"initial_{name}", settings[name]) for settings in (saved_group, group))
+            # A schedule that changes a setting keeps the start value under the key "initial_<setting>".
+            saved = saved_group.get(f"initial_{name}", saved_group[name])
+            configured = group.get(f"initial_{name}", group[name])
             # Settings such as the betas of Adam can be a tuple on one side and a list on the other.
-            both_are_sequences = isinstance(now, Sequence) and isinstance(before, Sequence)
-            if before != now and not (both_are_sequences and list(now) == list(before)):
+            both_are_sequences = isinstance(configured, Sequence) and isinstance(saved, Sequence)
+            if saved != configured and not (both_are_sequences and list(configured) == list(saved)):
                 label = "the base learning rate" if name == "lr" else f"the optimizer's {name}"
-                lines.setdefault(name, _describe_difference(label, before, now))
+                lines.setdefault(name, _describe_difference(label, saved, configured))
     return list(lines.values())
 
 
-def _describe_difference(name: str, before: Any, now: Any) -> str:
-    return f"{name} is {_format_value(before)} in the checkpoint and {_format_value(now)} in the config"
+def _describe_difference(name: str, saved: Any, configured: Any) -> str:
+    return f"{name} is {_format_value(saved)} in the checkpoint and {_format_value(configured)} in the config"
 
 
 def _format_value(value: Any) -> str:

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from rotated_atss import __version__
 from rotated_atss.errors import count_of
 
-MAX_SHOWN_CLASSES = 5  # number of class names printed; "..." stands for the others
+MAX_SHOWN_CLASSES = 5  # further class names are printed as "..."
 
 
 class HeaderHook(Hook):
@@ -24,7 +24,7 @@ class HeaderHook(Hook):
         checkpoint: The tested checkpoint; None in training.
     """
 
-    priority = "LOWEST"  # after hooks that load weights
+    priority = "LOWEST"  # this hook must run after the hooks that load weights
 
     def __init__(self, checkpoint: str | Path | None = None) -> None:
         self.checkpoint = checkpoint
@@ -36,8 +36,8 @@ class HeaderHook(Hook):
             lines.append(f"validation data: {describe_dataset(runner.val_dataloader.dataset)}")
         lines.append(_describe_schedule(runner))
         if runner._load_from:
-            start = f"at iteration {runner.iter}" if runner._resume else "as start weights"
-            lines.append(f"checkpoint: {runner._load_from}, {start}")
+            checkpoint_use = f"resumed at iteration {runner.iter}" if runner._resume else "used as start weights"
+            lines.append(f"checkpoint: {runner._load_from}, {checkpoint_use}")
         self._log(runner, "train", lines)
 
     def before_test(self, runner: Runner) -> None:
@@ -56,7 +56,7 @@ class HeaderHook(Hook):
 
 
 def describe_dataset(dataset: Any) -> str:
-    """Describe number of images, classes and folder of a dataset in one line.
+    """Describe a dataset in one line: number of images, classes and folder.
 
     Example:
         >>> class Tiles(list):
@@ -65,34 +65,44 @@ def describe_dataset(dataset: Any) -> str:
         >>> describe_dataset(Tiles(range(3)))
         '3 images, 2 classes (plane, ship), tiles/train'
     """
-    classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
+    metainfo = getattr(dataset, "metainfo", None) or {}
+    classes = metainfo.get("classes")
     parts = [count_of(len(dataset), "image")]
     if classes:
-        names = ", ".join([*classes[:MAX_SHOWN_CLASSES], *(["..."] if len(classes) > MAX_SHOWN_CLASSES else [])])
-        parts.append(f"{count_of(len(classes), 'class')} ({names})")
-    root = getattr(dataset, "data_root", None)
-    return ", ".join([*parts, str(root)] if root else parts)
+        shown_names = list(classes[:MAX_SHOWN_CLASSES])
+        if len(classes) > MAX_SHOWN_CLASSES:
+            shown_names.append("...")
+        parts.append(f"{count_of(len(classes), 'class')} ({', '.join(shown_names)})")
+    data_root = getattr(dataset, "data_root", None)
+    if data_root:
+        parts.append(str(data_root))
+    return ", ".join(parts)
 
 
 def describe_device() -> str:
     """Describe the device, and the number of processes if there is more than one, in one line.
 
     Example:
-        >>> describe_device().partition(", ")[0] == get_device()
+        >>> device, detail = describe_device().split(", ", maxsplit=1)
+        >>> device == get_device()
         True
     """
-    device, processes = get_device(), get_world_size()
+    device, num_processes = get_device(), get_world_size()
     if device == "cpu":
         detail = count_of(torch.get_num_threads(), "thread")
     else:
         detail = torch.cuda.get_device_name() if device == "cuda" else "GPU"
-    return f"{device}, {detail}" + (f", {processes} processes" if processes > 1 else "")
+    description = f"{device}, {detail}"
+    return f"{description}, {num_processes} processes" if num_processes > 1 else description
 
 
 def _describe_schedule(runner: Runner) -> str:
+    """Return a line such as ``schedule: 12 epochs, 15396 iterations of 2 images, seed 3``."""
     loop, loader = runner.train_loop, runner.train_dataloader
-    batch_size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", 1)  # of this process
-    is_epoch_based = hasattr(loop, "run_epoch")  # loops of iterations have max_epochs, too
-    epochs = f"{count_of(loop.max_epochs, 'epoch')}, " if is_epoch_based else ""
-    iterations, images = count_of(loop.max_iters, "iteration"), count_of(batch_size * get_world_size(), "image")
-    return f"schedule: {epochs}{iterations} of {images}, seed {runner.seed}"
+    batch_size_per_process = loader.batch_size or getattr(loader.batch_sampler, "batch_size", 1)
+    iterations_text = count_of(loop.max_iters, "iteration")
+    images_text = count_of(batch_size_per_process * get_world_size(), "image")
+    # A loop that counts iterations also has max_epochs, so this attribute does not distinguish the two kinds of loops.
+    is_epoch_based = hasattr(loop, "run_epoch")
+    epochs_text = f"{count_of(loop.max_epochs, 'epoch')}, " if is_epoch_based else ""
+    return f"schedule: {epochs_text}{iterations_text} of {images_text}, seed {runner.seed}"

@@ -1,4 +1,4 @@
-"""Result of a training or test as plain values, which the commands print as their last line and write to a file."""
+"""Result of a training or test run as plain values, which is written to a file and printed as the last line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from rotated_atss.analysis.curve_plots import PICTURE, plot_learning_curves
 from rotated_atss.analysis.learning_curves import SCALARS, read_learning_curves
 from rotated_atss.analysis.metric_values import short_names
-from rotated_atss.detection.engine.progress_hook import WINDOW
+from rotated_atss.detection.engine.progress_hook import AVERAGED_ITERATIONS
 from rotated_atss.detection.engine.resume import latest_checkpoint
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, write_json
@@ -43,34 +43,41 @@ class ResultHook(Hook):
 
 
 def record_training(runner: Runner, hook: ResultHook) -> dict[str, Any]:
-    """Return the result of a training, and write it to ``train_result.json`` of its work folder.
+    """Return the result of a training run, and write it to ``train_result.json`` in the run's work folder.
 
     Args:
-        runner: The runner, after the training.
-        hook: The hook that was registered before the training.
+        runner: The runner, after it has finished training.
+        hook: The hook that was registered before training.
 
     Returns:
-        Plain values by name: ``result`` (``train``), ``config`` (its name), ``checkpoint``, ``work_dir``, ``log``,
-        ``epochs`` (None for a schedule of iterations), ``iterations``, ``seconds``, ``loss`` (mean of the latest
-        iterations), ``val`` (None without validation) and, if there is one, ``best_checkpoint``. Paths are absolute.
+        Plain values by name: ``result`` (the word ``train``), ``config`` (name of the config), ``checkpoint``,
+        ``work_dir``, ``log``, ``epochs`` (None in training by iterations), ``iterations``, ``seconds``, ``loss`` (mean
+        of the latest iterations) and ``val`` (None without validation). ``best_checkpoint`` is added if the run has
+        saved one. Paths are absolute.
     """
-    loop, losses = runner.train_loop, runner.message_hub.log_scalars.get("train/loss")
-    best = runner.message_hub.runtime_info.get("best_ckpt")
+    loop = runner.train_loop
+    losses = runner.message_hub.log_scalars.get("train/loss")
+    mean_loss = None if losses is None else round(float(losses.mean(AVERAGED_ITERATIONS)), 6)
+    best_checkpoint = runner.message_hub.runtime_info.get("best_ckpt")
     result = {
         "result": "train",
         **_common_fields(runner, _find_latest_checkpoint(runner.work_dir)),
         "epochs": loop.epoch if hasattr(loop, "run_epoch") else None,
         "iterations": loop.iter,
         "seconds": hook.seconds,
-        "loss": None if losses is None else replace_nonfinite(round(float(losses.mean(WINDOW)), 6)),
+        "loss": replace_nonfinite(mean_loss),
         "val": replace_nonfinite(short_names(hook.metrics)) or None,
-        **({"best_checkpoint": _absolute(best)} if best else {}),
     }
+    if best_checkpoint:
+        result["best_checkpoint"] = _absolute(best_checkpoint)
     return _write_result(result, runner, TRAIN_RESULT)
 
 
 def record_finished(runner: Runner, checkpoint: str, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the result of resuming a finished training, in the form of :func:`record_training`; write no file."""
+    """Return the result of a run that was resumed although its training was already finished.
+
+    The result has the same fields as the result of :func:`record_training`, but is not written to a file.
+    """
     return {
         "result": "train",
         **_common_fields(runner, checkpoint),
@@ -85,21 +92,23 @@ def record_finished(runner: Runner, checkpoint: str, meta: Mapping[str, Any]) ->
 def record_test(
     runner: Runner, hook: ResultHook, metrics: Mapping[str, float], checkpoint: str | Path
 ) -> dict[str, Any]:
-    """Return the result of a test, and write it to ``test_result.json`` of its work folder.
+    """Return the result of a test, and write it to ``test_result.json`` in the work folder of the test.
 
     Args:
         runner: The runner, after the test.
-        hook: A hook that was created before the test; it measures the time.
+        hook: A hook that was created before the test, so that its time is the time of the test.
         metrics: Metrics that the test returned.
         checkpoint: The tested weights.
 
     Returns:
-        Plain values by name: ``result`` (``test``), ``config`` (its name), ``checkpoint``, ``work_dir``, ``log``,
-        ``images`` (their number), ``seconds``, ``metrics`` (None without labels), and the written ``out``,
-        ``submission`` and ``report`` (None for those not written). Paths are absolute.
+        Plain values by name: ``result`` (the word ``test``), ``config`` (name of the config), ``checkpoint``,
+        ``work_dir``, ``log``, ``images`` (number of images), ``seconds``, ``metrics`` (None without labels), and the
+        paths ``out``, ``submission`` and ``report`` of the outputs (None for an output that was not written). Paths are
+        absolute.
     """
     evaluator = runner.cfg.get("test_evaluator")
     output_settings = evaluator if isinstance(evaluator, dict) else {}  # the config of the metric has the output paths
+    report_dir = output_settings.get("report_dir") if metrics else None  # without labels, no report is written
     result = {
         "result": "test",
         **_common_fields(runner, checkpoint),
@@ -108,18 +117,19 @@ def record_test(
         "metrics": replace_nonfinite(short_names(dict(metrics))) or None,
         "out": _absolute(output_settings.get("out_dir")),
         "submission": _absolute(output_settings.get("submission")),
-        "report": _absolute(output_settings.get("report_dir")) if metrics else None,  # without labels, none is written
+        "report": _absolute(report_dir),
     }
     return _write_result(result, runner, TEST_RESULT)
 
 
 def save_learning_curves(runner: Runner) -> None:
-    """Draw the learning curves of a training into its work folder, unless every curve is a single point.
+    """Draw the learning curves of a training run into its work folder, unless every curve is a single point.
 
-    Errors are logged and not raised, because the training itself is complete.
+    Errors are logged and not raised, because training itself was successful.
     """
     folder = Path(runner.work_dir)
-    if not is_main_process() or not any(folder.glob(SCALARS)):  # a config without LocalVisBackend records none
+    has_scalars = any(folder.glob(SCALARS))  # False for a config without LocalVisBackend
+    if not is_main_process() or not has_scalars:
         return
     try:
         curves = read_learning_curves(folder)
@@ -136,7 +146,7 @@ def save_learning_curves(runner: Runner) -> None:
 def _find_latest_checkpoint(work_dir: str) -> Path | None:
     try:
         return latest_checkpoint(Path(work_dir))
-    except UserError:  # last_checkpoint of an earlier run names a file that no longer exists
+    except UserError:  # an earlier run has left the file last_checkpoint, but its checkpoint no longer exists
         return None
 
 

@@ -231,7 +231,7 @@ def test_only_the_state_of_a_training_is_resumed(model, fault):
         state = {0: {"momentum_buffer": torch.full((2, 3), value)}}
         diverged = {**whole, "optimizer": {**whole["optimizer"], "state": state}}
         message = fault(check_resumable, model, diverged, "a.pth")
-        assert message.startswith("a.pth: the state of the optimizer is NaN or infinite")
+        assert message.startswith("a.pth: the state of the optimizer has NaN or infinite values")
     other = {**whole, "state_dict": {}}
     assert "6 missing (0 2, 1 4; first: 0.weight)" in fault(check_resumable, model, other, "other.pth")
 
@@ -264,7 +264,7 @@ def test_a_damaged_training_state_is_refused(part, value, model, fault):
     )
     state = {0: {"momentum_buffer": torch.zeros(9, 9)}}
     other = {**content, "optimizer": {**content["optimizer"], "state": state}}
-    assert "has a shape (9, 9) that no weight has" in fault(check_resumable, model, other, "a.pth")
+    assert "has a tensor of shape (9, 9), but no weight has this shape" in fault(check_resumable, model, other, "a.pth")
 
 
 @pytest.mark.parametrize(

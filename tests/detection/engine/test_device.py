@@ -70,7 +70,7 @@ def test_training_runs_on_the_chosen_device(run, monkeypatch, quick):
 
 def test_device_and_launcher_exclude_each_other(fault):
     message = fault(train, DEMO, TrainOptions(device="cpu", launcher="pytorch"))
-    assert message == "--device cpu and --launcher pytorch exclude each other (omit --device)"
+    assert message == "--device cpu and --launcher pytorch cannot be combined (omit --device)"
 
 
 @pytest.mark.parametrize("chosen, expected", [(None, "1"), ("0", "0")])

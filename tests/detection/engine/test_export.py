@@ -109,7 +109,7 @@ def corners(boxes):
 def test_detections_are_those_of_torch(base, narrow, tmp_path):
     config, checkpoint = narrow(base)
     lines = list(export(config, checkpoint, ExportOptions(onnx=tmp_path / "a.onnx")))
-    assert lines[0].startswith("ONNX Runtime compared with torch in float32 on noise: scores of ")
+    assert lines[0].startswith("ONNX Runtime compared with torch in float32 on random images: scores of ")
     in_torch, exported = load_in_torch(config, checkpoint, device="cpu"), load_detector(tmp_path / "a.onnx")
     assert exported.classes == in_torch.classes
     assert (exported.size, exported.pixels) == (in_torch.size, in_torch.pixels)
@@ -316,8 +316,8 @@ def test_errors_of_export_are_one_line_and_write_nothing(narrow, tmp_path, capsy
     assert "no such checkpoint" in error(config, tmp_path / "none.pth", "--onnx", out)
     monkeypatch.setattr("rotated_atss.runtime.compare.MAX_SCORE_DIFFERENCE", -1.0)
     line = error(config, checkpoint, "--onnx", out)
-    assert "outputs of the exported graph differ from torch: scores of " in line
-    assert "; 100.0% of the boxes differ by more than rounding (report it with the config)" in line
+    assert "the outputs of the exported graph differ from the outputs of torch: scores of " in line
+    assert "; 100.0% of the boxes differ by more than rounding (report this problem with the config)" in line
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert "onnx is not installed (run: " in error(config, checkpoint, "--onnx", out)
 

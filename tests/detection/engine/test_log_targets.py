@@ -52,12 +52,12 @@ def test_mlflow_writes_into_the_work_folder_without_a_server(monkeypatch, tmp_pa
 def test_errors_are_one_line(fault, monkeypatch):
     cfg = load_config(DEMO)
     assert fault(set_log_targets, cfg, "tensorboard,neptune") == (
-        "--log-to must name tensorboard, wandb, mlflow, clearml or none, got 'neptune'"
+        "--log-to must contain only tensorboard, wandb, mlflow, clearml or none, got 'neptune'"
     )
     monkeypatch.setattr(log_targets, "find_spec", lambda name: None)
     assert fault(prepare_train, cfg, TrainOptions()) == (
-        "this training logs to tensorboard, which is not installed (pip install tensorboard, or log to the work folder "
-        "only: --log-to none)"
+        "this training run logs to tensorboard, which is not installed "
+        "(pip install tensorboard, or log to the work folder only: --log-to none)"
     )
     check_log_targets(prepare_train(cfg, TrainOptions(log_to="none")))
     assert "logs to wandb, which is not installed" in fault(prepare_train, cfg, TrainOptions(log_to="wandb"))

@@ -29,7 +29,7 @@ def test_missing_compiler_is_reported_in_one_line(tiny_options, monkeypatch):
         raise RuntimeError("no C++ compiler\nat all")
 
     monkeypatch.setattr(torch, "compile", fail)
-    with pytest.raises(UserError, match=r"does not work here: no C.. compiler \(install a C.. compiler"):
+    with pytest.raises(UserError, match=r"does not work on this machine: no C.. compiler \(install a C.. compiler"):
         compile_network(build_model(load_config(DEMO, tiny_options)))
 
 

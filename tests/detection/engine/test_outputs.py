@@ -92,5 +92,5 @@ def test_folder_of_the_report(metric, tmp_path, monkeypatch):
 
 def test_other_metrics_have_no_report():
     cfg = Config(dict(work_dir="work", test_evaluator=dict(type="Other"), test_dataloader=dict(dataset=DATA)))
-    with pytest.raises(UserError, match="--report needs DOTAMetric or CocoBoxMetric"):
+    with pytest.raises(UserError, match="--report needs a config with DOTAMetric or CocoBoxMetric"):
         configure_outputs(cfg, labels=None, out=None, submission=None, report="")

@@ -77,11 +77,11 @@ def test_dropped_boxes_against_a_loop_over_the_boxes(datasets):
                 outside = not all(0 <= value < 192 for value in center)
                 small = float(each.box[2:4].min()) <= 17
                 assert outside or small
-                assert each.reason.startswith("too small" if small else "outside")
+                assert each.reason.startswith("too small" if small else "removed")
                 reasons.append(each.reason)
     for start in (
-        "too small for RandomRotation: the shorter side is not above min_side, 17 px",
-        "outside after RandomRotation",
+        "too small for RandomRotation: the shorter side is not longer than min_side (17 px)",
+        "removed by RandomRotation: the center of the rotated box is outside",
     ):
         assert any(reason.startswith(start) for reason in reasons)
 
@@ -98,7 +98,7 @@ def test_boxes_that_leave_the_image_are_named(datasets):
         for seed in range(5)
         for each in (load(recorded, index, seed), recorder.trace.dropped)[1]
     }
-    assert reasons <= {"outside after RandomRotation: the center has left the image"}
+    assert reasons <= {"removed by RandomRotation: the center of the rotated box is outside the image"}
     assert reasons
 
 

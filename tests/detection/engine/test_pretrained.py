@@ -32,7 +32,7 @@ def test_failed_download_is_reported_before_training(run_published, monkeypatch,
     error = fault(run_published, {WEIGHTS: dict(type="Pretrained", checkpoint="torchvision://resnet18")})
     assert time.perf_counter() - start < 20
     assert socket.getdefaulttimeout() is None
-    assert "cannot get the backbone's weights torchvision://resnet18: <urlopen error Name or service" in error
+    assert "cannot load the backbone's pretrained weights torchvision://resnet18: <urlopen error Name or" in error
     assert "--from-scratch" in error
     assert "--cfg-options model.backbone.init_cfg.checkpoint=PATH" in error
     assert not (tmp_path / "work").exists()
@@ -64,6 +64,6 @@ def test_weights_of_a_local_file(run_published, tmp_path, foreign, fault):
     assert torch.equal(state["backbone.conv1.weight"], backbone.state_dict()["conv1.weight"])
     for name in ("gone", "evil", "cut"):
         error = fault(run_published, {WEIGHTS: dict(type="Pretrained", checkpoint=str(foreign / f"{name}.pth"))})
-        assert "cannot get the backbone's weights" in error
+        assert "cannot load the backbone's pretrained weights" in error
         assert "--from-scratch" in error
     assert not (foreign / "made").exists()

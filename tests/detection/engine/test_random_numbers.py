@@ -158,7 +158,7 @@ def test_resumed_training_has_the_losses_of_an_uninterrupted_one(run, losses, re
     resumed = run(changes, resume=str(whole / "iter_2.pth"), deterministic=True, seed=1)
     assert losses(resumed) == losses(whole, after=2)
     assert len(losses(resumed)) == 2
-    assert "in the checkpoint and 1 in the config; the checkpoint's applies" in read_log(resumed)
+    assert "in the checkpoint and 1 in the config; the value of the checkpoint is used" in read_log(resumed)
 
 
 @pytest.mark.usefixtures("quick")

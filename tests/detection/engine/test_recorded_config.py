@@ -36,8 +36,8 @@ def test_config_that_contradicts_the_record_is_refused(fault, describe):
     assert check_agreement(load_config(DEMO), info, "a.pth") is None
     other = load_config(DEMO, {"model.bbox_head.bbox_coder.angle_version": "le135"})
     assert fault(check_agreement, other, info, "a.pth") == (
-        "a.pth: model.bbox_head.bbox_coder.angle_version is 'le90' in the checkpoint, 'le135' in the config "
-        f"{DEMO} (omit the config: the checkpoint contains its own)"
+        "a.pth: model.bbox_head.bbox_coder.angle_version is 'le90' in the checkpoint, but 'le135' in the config "
+        f"{DEMO} (omit the config, because the checkpoint contains its own)"
     )
     equal = {
         "model.data_preprocessor.type": "DetDataPreprocessor",
@@ -49,7 +49,7 @@ def test_config_that_contradicts_the_record_is_refused(fault, describe):
     unset = load_config(DEMO)
     del unset.model.bbox_head.bbox_coder["proj_xy"]
     message = fault(check_agreement, unset, info, "a.pth")
-    assert "model.bbox_head.bbox_coder.proj_xy is 'True' in the checkpoint, not set in the config" in message
+    assert "model.bbox_head.bbox_coder.proj_xy is 'True' in the checkpoint, but not set in the config" in message
     off = load_config(DEMO, {"model.bbox_head.bbox_coder.norm_factor": None})
     assert check_agreement(off, info, "a.pth") is None
     gray = {"model.data_preprocessor.mean": [1.0, 1.0, 1.0]}
@@ -64,7 +64,7 @@ def test_named_classes_that_contradict_the_record_are_refused(fault, describe):
     named = {"test_dataloader.dataset.metainfo.classes": ["b", "a"]}
     for config in (DEMO, None):
         message = fault(resolve_config, config, info, "a.pth", named)
-        assert message.startswith("a.pth: the classes are a, b, got b, a from --cfg-options")
+        assert message.startswith("a.pth: the classes must be a, b, got b, a from --cfg-options")
     assert resolve_config(None, info, "a.pth", {"test_dataloader.dataset.metainfo.classes": ["a", "b"]})
 
 

@@ -107,7 +107,7 @@ def test_schedule_of_the_config_applies(before, now, line, groups, caplog):
     resumed.resume(old.checkpoint())
     assert resumed.run(6) == pytest.approx(Training(*now, groups=groups).run(14)[8:], rel=1e-9)
     assert f"a.pth: {line}" in caplog.text
-    assert caplog.text.count("; the config's applies") == caplog.text.count("a.pth: ")
+    assert caplog.text.count("; the value of the config is used") == caplog.text.count("a.pth: ")
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -128,7 +128,7 @@ def test_base_learning_rate_of_the_config_applies(schedules, caplog):
     resumed.resume(old.checkpoint())
     assert resumed.run(6) == pytest.approx(Training(*schedules, lr=0.02).run(14)[8:])
     assert [record.getMessage() for record in caplog.records] == [
-        "a.pth: the base learning rate is 0.1 in the checkpoint and 0.02 in the config; the config's applies"
+        "a.pth: the base learning rate is 0.1 in the checkpoint and 0.02 in the config; the value of the config is used"
     ]
 
 
@@ -148,17 +148,17 @@ def test_schedule_that_depends_on_validation_keeps_its_state(caplog):
     old, resumed = plateau(3), plateau(4)
     old.run(8)
     resumed.resume(old.checkpoint())
-    assert "patience is 3 in the checkpoint and 4 in the config; the checkpoint's applies" in caplog.text
+    assert "patience is 3 in the checkpoint and 4 in the config; the value of the checkpoint is used" in caplog.text
 
 
 def test_state_of_another_optimizer_is_refused(fault):
     for resumed, message in (
-        (Training(WARMUP, optimizer=torch.optim.AdamW), "the optimizer has the settings dampening, momentum, nesterov"),
-        (Training(WARMUP, groups=2), "the optimizer has 1 parameter groups; the config's has 3"),
+        (Training(WARMUP, optimizer=torch.optim.AdamW), "only the checkpoint's optimizer has dampening, momentum, "),
+        (Training(WARMUP, groups=2), "the optimizer has 1 parameter groups in the checkpoint and 3 in the config"),
     ):
         error = fault(resumed.resume, Training(WARMUP).checkpoint())
         assert error.startswith(f"a.pth: {message}")
-        assert error.endswith("(resume with the optimizer of that training, or start a new one with --init-from)")
+        assert error.endswith("(resume with the optimizer of the checkpoint, or start a new run with --init-from)")
 
 
 def test_several_optimizers_are_left_to_mmengine():

@@ -140,7 +140,7 @@ def test_unreadable_start_weights_are_found_before_anything_is_written(tmp_path,
 
 
 def test_init_from_and_resume_exclude_each_other(trained, run, fault):
-    assert "exclude each other" in fault(run, init_from=str(trained), resume=True)
+    assert "cannot be combined" in fault(run, init_from=str(trained), resume=True)
 
 
 # -- pretrained weights of the backbone --------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def test_an_epoch_of_another_length_starts_again(run_published, signal_at, tmp_p
     work = str(tmp_path / "work")
     interrupt(run_published, {**EPOCHS, "train_cfg.max_epochs": 1}, work_dir=work)
     run_published({**EPOCHS, "train_cfg.max_epochs": 1, "train_dataloader.batch_size": 2}, work_dir=work, resume=True)
-    assert "an epoch has 3 batches, 5 in the checkpoint: epoch 1 starts again" in read_log(work)
+    assert "the number of batches per epoch has changed from 5 to 3: epoch 1 starts again" in read_log(work)
     assert len(read_scalars(work)) == 3
 
 

@@ -58,7 +58,7 @@ def test_start_weights_of_the_overwritten_training_are_loaded_first(run, read_lo
 
 
 def test_overwrite_and_resume_exclude_each_other(run, fault):
-    assert "--overwrite and --resume exclude each other" in fault(run, ONE_STEP, overwrite=True, resume=True)
+    assert "--overwrite and --resume cannot be combined" in fault(run, ONE_STEP, overwrite=True, resume=True)
 
 
 @pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}], ids=str)
