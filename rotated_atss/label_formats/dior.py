@@ -34,11 +34,11 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
 
 def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
-    """Write one XML file per image.
+    """Write one XML file per image, named after its image id.
 
     Args:
         images: The images.
-        classes: Class names, which this format does not list.
+        classes: Unused; the files contain no list of class names.
         folder: An existing folder.
 
     Example:

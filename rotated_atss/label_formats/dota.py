@@ -20,7 +20,8 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
     Args:
         paths: The files.
-        options: ``classes`` is needed if the files have class names with spaces. The spaces become hyphens.
+        options: ``classes`` is needed if the files have class names with spaces, such as ``small car``. These names
+            are returned with hyphens.
 
     Raises:
         UserError: A file is malformed, or the folder contains both labels and detections.
@@ -43,11 +44,13 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
 
 def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
-    """Write one label file per image, or one Task1 file per class if the objects have scores.
+    """Write one label file per image, or one Task1 file per class if an image has scores.
+
+    Task1 files contain only the images that have scores.
 
     Args:
-        images: The images; class names are single words.
-        classes: Class names; every class gets a Task1 file.
+        images: The images. The class names of their objects contain no spaces.
+        classes: Class names. If Task1 files are written, each class gets one, even if it has no detections.
         folder: An existing folder.
 
     Example:
@@ -68,7 +71,8 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 
 def _read_file(path: Path, classes: Sequence[str] | None) -> ImageLabels:
-    # read_labels needs the classes only to recognize names with spaces; the caller checks the names
+    # The caller checks for unknown classes. read_labels would reject them too, so it gets the classes only if it needs
+    # them to recognize names with spaces.
     has_spaced_names = any(" " in name for name in classes or ())
     labels = read_labels(path, classes if has_spaced_names else None)
     return ImageLabels(
@@ -86,19 +90,20 @@ def _read_task1(paths: Sequence[Path]) -> list[ImageLabels]:
     """Read Task1 files and gather their detections by image, sorted by image id."""
     by_class = {path.stem.removeprefix(TASK1_PREFIX): read_detections(path) for path in paths}
     image_ids = sorted({image_id for detections in by_class.values() for image_id in detections.images})
-    index_by_image = {image_id: index for index, image_id in enumerate(image_ids)}
+    index_by_image_id = {image_id: index for index, image_id in enumerate(image_ids)}
     polygons = np.concatenate([detections.polygons for detections in by_class.values()])
     scores = np.concatenate([detections.scores for detections in by_class.values()])
-    # each file numbers the images that it contains; convert these numbers to indices of ``image_ids``
-    image_indices = []
+    # The image_index of detections counts the images of their own file; convert it to an index of ``image_ids``.
+    converted_indices = []
     for detections in by_class.values():
-        file_indices = np.array([index_by_image[image_id] for image_id in detections.images], dtype=np.int64)
-        image_indices.append(file_indices[detections.image_index])
-    image_index = np.concatenate(image_indices)
+        index_in_image_ids = np.array([index_by_image_id[image_id] for image_id in detections.images], dtype=np.int64)
+        converted_indices.append(index_in_image_ids[detections.image_index])
+    image_index = np.concatenate(converted_indices)
     object_classes = [name for name, detections in by_class.items() for _ in range(len(detections))]
     order = np.argsort(image_index, kind="stable")
-    image_starts = np.searchsorted(image_index[order], np.arange(1, len(image_ids)))  # of all images but the first
-    rows_by_image = np.split(order, image_starts) if image_ids else []  # indices of the detections of each image
+    # Positions in ``order`` at which the images from the second on start, as np.split expects them.
+    image_starts = np.searchsorted(image_index[order], np.arange(1, len(image_ids)))
+    rows_by_image = np.split(order, image_starts) if image_ids else []
     return [
         ImageLabels(
             name=image_id,
@@ -107,7 +112,7 @@ def _read_task1(paths: Sequence[Path]) -> list[ImageLabels]:
             classes=tuple(object_classes[row] for row in rows),
             difficult=np.zeros(len(rows), dtype=np.int64),
             scores=scores[rows],
-            lines=np.zeros(len(rows), dtype=np.int64),
+            lines=np.zeros(len(rows), dtype=np.int64),  # 0 because a folder has no lines
         )
         for image_id, rows in zip(image_ids, rows_by_image)
     ]

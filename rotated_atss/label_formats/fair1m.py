@@ -17,8 +17,8 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read XML files, one per image: labels, or detections with a ``probability`` per object.
 
     Raises:
-        UserError: A file is not well formed, an element is missing, coordinates are not pixels, or a polygon does not
-            have four corners.
+        UserError: A file is not well formed, an element is missing, coordinates are not in pixels, or a polygon does
+            not have four corners.
 
     Example:
         >>> import tempfile
@@ -34,11 +34,11 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
 
 def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
-    """Write one XML file per image, with the scores of detections as ``probability``.
+    """Write one XML file per image, named after its image id, with the scores of detections as ``probability``.
 
     Args:
         images: The images.
-        classes: Class names, which this format does not list.
+        classes: Unused; the files contain no list of class names.
         folder: An existing folder.
 
     Example:
@@ -56,10 +56,11 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
     root = read_xml(path)
     objects = ObjectList()
     container = root.find("objects")
-    for element in container.find_all("object") if container is not None else ():
+    elements = [] if container is None else container.find_all("object")
+    for element in elements:
         unit = element.child_text("coordinate", default="pixel")
         if unit != "pixel":
-            raise UserError(f"coordinates must be pixels, got {quote(unit)}", where=element.where)
+            raise UserError(f"coordinates must be in pixels, got {quote(unit)}", where=element.where)
         points = [_point(point) for point in element.get("points").find_all("point")]
         result = element.get("possibleresult")
         objects.add(
@@ -70,7 +71,7 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
             line=element.line,
         )
     stated_name = root.find("source", "filename")
-    # the label file and its image have the same name up to the suffix, so only the suffix is taken from the content
+    # A label file and its image have the same name except for the suffix, which is taken from the <filename> element.
     suffix = "" if stated_name is None else PurePosixPath(stated_name.text.strip()).suffix
     return objects.build(f"{path.stem}{suffix}", path, root.size())
 
@@ -90,7 +91,7 @@ def _format_file(image: ImageLabels) -> bytes:
     lines.append("  <objects>")
     for row, (name, polygon) in enumerate(zip(image.classes, image.polygons.tolist())):
         score = "" if image.scores is None else xml_tag("probability", float(image.scores[row]))
-        ring = [*polygon, *polygon[:2]]
+        ring = [*polygon, *polygon[:2]]  # FAIR1M repeats the first corner at the end
         points = "".join(xml_tag("point", f"{x},{y}") for x, y in zip(ring[0::2], ring[1::2]))
         lines += [
             "    <object>",

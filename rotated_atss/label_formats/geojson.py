@@ -26,8 +26,8 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read files with one polygon per feature, in pixels of the image or in map coordinates.
 
     The class is the property ``class``, or another of :data:`CLASS_KEYS`; ``difficult`` and ``score`` are optional
-    properties. The optional members ``image`` and ``size`` of the collection, which :func:`write` writes, are the file
-    name and the size of the image.
+    properties. The collection can have the members ``image`` and ``size``, the file name and the size of the image.
+    :func:`write` writes them.
 
     A file with ``"coordinates": "pixels"`` or a ``size`` is in pixels; any other file with a ``crs`` is in map
     coordinates. A file with none of these is in map coordinates if a corner of one of its polygons, taken as longitude
@@ -60,7 +60,7 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
     Args:
         images: The images.
-        classes: Class names, which this format does not list.
+        classes: Unused; the files contain no list of class names.
         folder: An existing folder.
 
     Example:
@@ -110,15 +110,17 @@ def _read_collection(path: Path) -> dict[str, Any]:
 def _has_map_coordinates(content: dict[str, Any], options: ReadOptions, path: Path) -> bool:
     """Return whether a file is in map coordinates, by the rules of :func:`read`.
 
-    A file without a CRS that is taken as longitude and latitude is counted in the notes.
+    The notes count the files without a CRS whose coordinates are taken as longitude and latitude.
     """
     if content.get("coordinates") == "pixels" or "size" in content:
         return False
     if content.get("crs"):
         if options.images is None:
-            raise UserError("coordinates must be pixels, got a coordinate reference system", where=path, hint=_MAP_HINT)
+            raise UserError(
+                "coordinates must be in pixels, got a coordinate reference system", where=path, hint=_MAP_HINT
+            )
         return True
-    if options.images is None:
+    if options.images is None:  # without images, no georeference could place map coordinates
         return False
     points = np.array(list(_first_points(content["features"]))).reshape(-1, 2)
     if not len(points) or (np.abs(points) > (180, 90)).any():  # not degrees of longitude and latitude
@@ -143,12 +145,11 @@ def _first_points(features: Sequence[Any]) -> Iterator[list[float]]:
 
 def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
-    # If all y of a file are negative, its y axis points up, as in a GIS, not down, as in an image.
-    has_only_negative_y = []  # one bool per feature
+    negative_y_flags = []  # per feature, whether all of its y are negative
     for index, feature in enumerate(content["features"]):
         where = f"{path}: features[{index}]"
         ring = _ring(feature, where)
-        has_only_negative_y.append(all(y < 0 for _, y in ring))
+        negative_y_flags.append(all(y < 0 for _, y in ring))
         properties = feature.get("properties")
         if not isinstance(properties, dict):
             raise UserError(f"properties must be an object, got {quote(properties)}", where=where)
@@ -156,15 +157,18 @@ def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> I
         polygon = quadrilateral(ring, options, where)
         flag = properties.get("difficult") or 0
         objects.add(polygon, _class_name(properties), where=where, difficult=flag, score=score)
-    if has_only_negative_y and all(has_only_negative_y):
-        raise UserError("coordinates must be pixels, got only negative y", where=path, hint=_MAP_HINT)
-    name, width_height = content.get("image"), content.get("size")
+    # If all y of a file are negative, its y axis points up, as in a GIS, not down, as in an image.
+    if negative_y_flags and all(negative_y_flags):
+        raise UserError("coordinates must be in pixels, got only negative y", where=path, hint=_MAP_HINT)
+    image_name, width_height = content.get("image"), content.get("size")
+    if not isinstance(image_name, str):
+        image_name = path.stem
     size = parse_size(*width_height) if isinstance(width_height, list) and len(width_height) == 2 else None
-    return objects.build(name if isinstance(name, str) else path.stem, path, size)
+    return objects.build(image_name, path, size)
 
 
 def _ring(feature: Any, where: str) -> list[list[float]]:
-    """Return the corners ``x, y`` of the polygon of a feature, without the repeated first corner."""
+    """Return the corners ``x, y`` of a feature's polygon. A last corner that repeats the first one is left out."""
     geometry = feature.get("geometry") if isinstance(feature, dict) else None
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if not isinstance(geometry, dict) or kind != "Polygon":
@@ -182,7 +186,7 @@ def _ring(feature: Any, where: str) -> list[list[float]]:
 def _class_name(properties: dict) -> Any:
     for key in CLASS_KEYS:
         value = properties.get(key)
-        if isinstance(value, dict):  # QuPath's classification
+        if isinstance(value, dict):  # QuPath writes "classification": {"name": ...}
             value = value.get("name")
         if value is not None:
             return value

@@ -14,7 +14,8 @@ from rotated_atss.ops.box_polygons import obb_polygons
 from rotated_atss.ops.min_area_rect import min_area_boxes
 
 RECTANGLE_TOLERANCE_PX = 0.01
-"""A polygon counts as a rectangle if its corners are at most this far from its minimum-area rectangle, in pixels."""
+"""Tolerance in pixels. A polygon counts as a rectangle if none of its corners is farther than this from the nearest
+corner of the polygon's minimum-area rectangle."""
 
 HORIZONTAL_BOX_NOTE = ("object", " with a horizontal box only: angle set to 0")
 """Key in :attr:`rotated_atss.label_formats.records.ReadOptions.notes` under which readers count horizontal boxes."""
@@ -27,8 +28,8 @@ class FittedBoxes(NamedTuple):
         boxes: (N, 5) ``cx, cy, w, h, angle``, pixels and radians, clockwise on the image; angle in (-pi, pi]. The first
             corner of the box, ``(-w/2, -h/2)`` in its own frame, is the one nearest to the polygon's first corner.
         shifts: (N,) largest distance between a corner of the polygon and the nearest corner of its rectangle, pixels.
-        is_counterclockwise: (N,) bool, whether the corners of the polygon are in counterclockwise order. Those of the
-            rectangle are in clockwise order.
+        is_counterclockwise: (N,) bool, whether the corners of the polygon are in counterclockwise order. The corners
+            of the rectangle are always in clockwise order.
     """
 
     boxes: np.ndarray
@@ -40,7 +41,8 @@ def quadrilateral(points: Sequence[Sequence[float]], options: ReadOptions, where
     """Convert the corners of a polygon to a quadrilateral, a flat list of eight coordinates.
 
     Args:
-        points: Corners ``x, y`` in pixels; a repeated first corner at the end is dropped.
+        points: Corners ``x, y`` in pixels. If there are more than four, a last corner that repeats the first one is
+            dropped.
         options: With ``fit_polygons``, a polygon without exactly four corners becomes its minimum-area rectangle.
         where: File, or ``path:line``, for the error.
 
@@ -52,7 +54,7 @@ def quadrilateral(points: Sequence[Sequence[float]], options: ReadOptions, where
         [1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]
         >>> quadrilateral([[1, 2], [11, 2], [11, 8]], ReadOptions(), "P1.json")
         Traceback (most recent call last):
-        rotated_atss.errors.UserError: P1.json: a polygon has 4 corners, got 3 (use --fit-polygons ...)
+        rotated_atss.errors.UserError: P1.json: a polygon must have 4 corners, got 3 (use --fit-polygons ...)
     """
     corners = [(float(x), float(y)) for x, y in points]
     if len(corners) > 4 and corners[0] == corners[-1]:
@@ -60,7 +62,7 @@ def quadrilateral(points: Sequence[Sequence[float]], options: ReadOptions, where
     if len(corners) != 4:
         if not options.fit_polygons:
             hint = "use --fit-polygons to replace it with its minimum-area rectangle"
-            raise UserError(f"a polygon has 4 corners, got {len(corners)}", where=where, hint=hint)
+            raise UserError(f"a polygon must have 4 corners, got {len(corners)}", where=where, hint=hint)
         corners = _fit_rectangle(corners, where)
         options.notes["polygon", " without four corners: replaced with the minimum-area rectangle"] += 1
     return [value for corner in corners for value in corner]
@@ -77,7 +79,9 @@ def horizontal_polygon(x1: float, y1: float, x2: float, y2: float) -> list[float
 
 
 def boxes_to_polygons(boxes: np.ndarray) -> np.ndarray:
-    """Convert boxes (N, 5) ``cx, cy, w, h, angle`` to polygons (N, 8), rounded to 1e-6 so that 23.3 stays 23.3.
+    """Convert boxes (N, 5) ``cx, cy, w, h, angle`` to polygons (N, 8).
+
+    The coordinates are rounded to 1e-6, because otherwise a corner at 23.3 could become 23.299999999999997.
 
     Args:
         boxes: Pixels and radians, clockwise on the image; any angle.
@@ -107,8 +111,9 @@ def polygons_to_boxes(polygons: np.ndarray) -> FittedBoxes:
     polygon_corners = polygons.reshape(-1, 4, 2)
     # (N, 4 corners of the polygon, 4 corners of the box)
     distances = np.linalg.norm(polygon_corners[:, :, None] - box_corners[:, None], axis=-1)
-    # The box corner nearest to the first corner of the polygon becomes the first one: the box is rotated by this many
-    # quarter turns, without moving its outline.
+    # Make the box corner nearest to the polygon's first corner the first corner of the box. The index of this corner is
+    # the number of quarter turns by which the box is rotated. Its outline stays in place, as w and h are swapped if the
+    # number is odd.
     quarter_turns = distances[:, 0].argmin(axis=1)
     swap = quarter_turns % 2 == 1
     angle = angle + quarter_turns * (math.pi / 2)
@@ -125,7 +130,9 @@ def _fit_rectangle(corners: Sequence[tuple[float, float]], where: object) -> lis
     """Return the four corners of the minimum-area rectangle of a polygon."""
     import shapely  # takes 0.1 s to import
 
-    rectangle = shapely.minimum_rotated_rectangle(shapely.MultiPoint(corners)) if len(corners) > 2 else None
-    if rectangle is None or rectangle.geom_type != "Polygon":
-        raise UserError(f"a polygon of {len(corners)} corners has no area", where=where, hint="remove it")
+    rectangle = None
+    if len(corners) > 2:
+        rectangle = shapely.minimum_rotated_rectangle(shapely.MultiPoint(corners))
+    if rectangle is None or rectangle.geom_type != "Polygon":  # a line or a point
+        raise UserError(f"a polygon with {len(corners)} corners has no area", where=where, hint="remove it")
     return [(round(x, 6), round(y, 6)) for x, y in rectangle.exterior.coords[:4]]  # the fifth repeats the first

@@ -39,7 +39,7 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
     Args:
         images: The images, with their sizes.
-        classes: Class names, which this format does not list.
+        classes: Unused; the files contain no list of class names.
         folder: An existing folder.
 
     Example:
@@ -79,11 +79,14 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
         polygon = _polygon(shape, options, where)
         if polygon is None:
             continue
-        flag, score = int(bool(shape.get("difficult", False))), check_score(shape.get("score"), where)
-        objects.add(polygon, shape.get("label"), where=where, difficult=flag, score=score)
+        difficult = int(bool(shape.get("difficult", False)))
+        score = check_score(shape.get("score"), where)
+        objects.add(polygon, shape.get("label"), where=where, difficult=difficult, score=score)
+    # A label file and its image have the same name except for the suffix, which is taken from "imagePath".
+    suffix = ""
     stated_path = content.get("imagePath")
-    # the label file and its image have the same name up to the suffix, so only the suffix is taken from the content
-    suffix = PurePosixPath(stated_path.replace("\\", "/")).suffix if isinstance(stated_path, str) else ""
+    if isinstance(stated_path, str):
+        suffix = PurePosixPath(stated_path.replace("\\", "/")).suffix
     size = parse_size(content.get("imageWidth"), content.get("imageHeight"))
     return objects.build(f"{path.stem}{suffix}", path, size)
 

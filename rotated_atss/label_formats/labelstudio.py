@@ -1,7 +1,7 @@
 """Label Studio's JSON: tasks with rotated rectangles and polygons, in percent of the image size.
 
-A task is an image with its annotations and predictions; a region is one labeled shape of these. A rectangle is rotated
-clockwise by ``rotation`` degrees about its first corner ``x, y``.
+A task is an image with its annotations and predictions. A region is one labeled shape in an annotation or a prediction.
+A rectangle is rotated clockwise by ``rotation`` degrees about its first corner ``x, y``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read ``rectanglelabels`` and ``polygonlabels`` of a JSON export; other regions are left out.
 
     Annotations are read as labels. If no task of the files has an annotation, predictions are read as detections. If a
-    task has several annotations, the last one that was not skipped is read.
+    task has several annotations, the last one is read. Annotations that the annotator skipped do not count.
 
     Raises:
         UserError: A file is not in this format, an image size is not known, an image was rotated while labeling,
@@ -82,6 +82,8 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 def labeling_tasks(images: Sequence[ImageLabels], url_prefix: str = "") -> list[dict[str, Any]]:
     """Return tasks for import into Label Studio: labels become annotations, detections become predictions.
+
+    If an image has scores, all images are taken as images with detections.
 
     Args:
         images: The images, with their sizes.
@@ -127,7 +129,8 @@ def labeling_config(classes: Sequence[str]) -> str:
         </View>
         <BLANKLINE>
     """
-    from xml.sax.saxutils import quoteattr  # imports urllib.request, which readers do not need
+    # Imported here, because xml.sax.saxutils imports urllib.request, which readers of this format do not need.
+    from xml.sax.saxutils import quoteattr
 
     label_lines = [f"    <Label value={quoteattr(name)}/>" for name in classes]
     lines = [
@@ -176,7 +179,7 @@ def _read_tasks(path: Path) -> list[tuple[str, Any]]:
 
 
 def _entries(task: dict, key: str) -> list[dict]:
-    """Return the annotations or predictions of a task, as ``key`` selects, without those that were skipped."""
+    """Return the list ``key`` of a task, its annotations or predictions, without entries that the annotator skipped."""
     entries = task.get(key)
     if not isinstance(entries, list):
         return []
@@ -194,7 +197,10 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
     regions = entries[-1].get("result")
     if not isinstance(regions, list):
         raise UserError(f"result must be a list, got {quote(regions)}", where=where)
-    objects, size = ObjectList(), options.size_of(image_id_of(name))
+    objects = ObjectList()
+    # The size in a region has priority over the size of the image file. A region without a size takes the size of the
+    # region before it.
+    size = options.size_of(image_id_of(name))
     for index, region in enumerate(regions):
         region_where = f"{where}.{key}[{len(entries) - 1}].result[{index}]"
         kind = region.get("type") if isinstance(region, dict) else None
@@ -207,20 +213,23 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
         score = None
         if key == "predictions":
             score = check_score(region.get("score", entries[-1].get("score")), region_where)
-        polygon = _polygon(region, kind, size, options, region_where)  # checks region["value"], which _class_name reads
-        objects.add(polygon, _class_name(region, kind, options, region_where), where=region_where, score=score)
+        polygon = _polygon(region, kind, size, options, region_where)
+        # _class_name must follow _polygon, because it reads region["value"], which _polygon has checked.
+        class_name = _class_name(region, kind, options, region_where)
+        objects.add(polygon, class_name, where=region_where, score=score)
     return objects.build(name, path, size)
 
 
 def _image_name(data: dict, where: str) -> str:
     """Return the file name of the image of a task, taken from its URL or path."""
-    # projects can use other keys than "image"
+    # The key is usually "image", but a project can choose another one.
     urls = [value for value in (data.get("image"), *data.values()) if isinstance(value, str)]
     for url in urls:
         path, _, query = url.partition("?")
         # local storage: /data/local-files/?d=folder/P1.png
         is_local_file = path.endswith("/local-files/") and query.startswith("d=")
-        name = PurePosixPath(unquote(query[2:] if is_local_file else path).replace("\\", "/")).name
+        quoted_file = query[2:] if is_local_file else path
+        name = PurePosixPath(unquote(quoted_file).replace("\\", "/")).name
         if name.lower().endswith(IMAGE_SUFFIXES):
             return _UPLOAD_PREFIX.sub("", name, count=1) if "/upload/" in path else name
     raise UserError(f"the task must name an image ({', '.join(IMAGE_SUFFIXES)})", where=f"{where}.data")
@@ -278,14 +287,16 @@ def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOption
 def _regions(image: ImageLabels) -> list[dict[str, Any]]:
     """Return the objects of an image as regions, with coordinates in percent of its size."""
     assert image.size is not None
-    percent_per_px = 100.0 / np.array(image.size, dtype=np.float64)  # of x and y
+    percent_per_px = 100.0 / np.array(image.size, dtype=np.float64)  # (2,), for x and y
     boxes = polygons_to_boxes(image.polygons).boxes
     corners = image.polygons.reshape(-1, 4, 2)
     fitted = boxes_to_polygons(boxes)  # (N, 8)
     tolerance = _LABEL_TOLERANCE_PX if image.scores is None else _DETECTION_TOLERANCE_PX
-    is_rectangle = (np.abs(fitted - image.polygons) <= tolerance).all(axis=1)  # the order of corners must be equal, too
-    # Label Studio divides w by the image width and h by its height, also for rotated rectangles
-    first_corners, sides = np.round(fitted[:, :2] * percent_per_px, 12), np.round(boxes[:, 2:4] * percent_per_px, 12)
+    # Corners are compared one by one, so a rectangle whose corners are in another order is written as a polygon.
+    is_rectangle = (np.abs(fitted - image.polygons) <= tolerance).all(axis=1)
+    first_corners = np.round(fitted[:, :2] * percent_per_px, 12)
+    # Label Studio divides w by the image width and h by the image height even if the rectangle is rotated.
+    sides = np.round(boxes[:, 2:4] * percent_per_px, 12)
     degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # % twice, because rounding can give 360
     regions = []
     for row, name in enumerate(image.classes):

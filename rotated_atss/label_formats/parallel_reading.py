@@ -18,8 +18,9 @@ from rotated_atss.label_formats.registry import get_format
 
 _FILES_PER_JOB = 100
 _JOB_BYTES = 64 << 20  # memory that a job is assumed to need
-# Formats whose files one call must read together: a file in map coordinates has labels of several images, and
-# predictions of Label Studio are read only if no file has annotations.
+# Formats whose files must be read by one call. The files of "vector" and "geojson" can be in map coordinates, and then
+# several files can have labels of the same image. The predictions of "labelstudio" are read only if no file has
+# annotations.
 _FORMATS_READ_TOGETHER = ("vector", "geojson", "labelstudio")
 
 
@@ -50,8 +51,8 @@ def read_label_set_parallel(
     Polygons that do not have exactly four corners are replaced with their minimum-area rectangles.
 
     Args:
-        source: A file or folder. Folders of at most 100 files, and formats whose files must be read together, are read
-            in one process.
+        source: A file or folder. One process reads a folder of at most 100 files, Task1 files, and formats whose files
+            must be read together.
         format_name: A label format, or ``auto``.
         image_folder: Folder of the images, for formats that need their sizes or georeference.
         classes: Class names in index order, for formats that store class indices.
@@ -84,8 +85,9 @@ def read_label_set_parallel(
     class_names = None if classes is None else tuple(classes)
     starts = range(0, len(paths), _FILES_PER_JOB)
     jobs = [_Job(tuple(paths[start : start + _FILES_PER_JOB]), format_name, folder, class_names) for start in starts]
-    results = dict(run_jobs(_run_job, jobs, workers, [_JOB_BYTES] * len(jobs)))  # by index of the job
-    return _join_results(format_name, [results[index] for index in range(len(jobs))])
+    # run_jobs yields pairs (index of the job, result) in the order in which the jobs end
+    result_by_job = dict(run_jobs(_run_job, jobs, workers, [_JOB_BYTES] * len(jobs)))
+    return _join_results(format_name, [result_by_job[index] for index in range(len(jobs))])
 
 
 def _run_job(job: _Job) -> _JobResult:
@@ -99,11 +101,11 @@ def _run_job(job: _Job) -> _JobResult:
 
 def _join_results(format_name: str, results: Sequence[_JobResult]) -> LabelSet:
     records: list[ImageLabels] = []
-    class_order: dict[str, None] = {}
+    class_order: dict[str, None] = {}  # used as an ordered set
     notes: Counter[Note] = Counter()
     for job_records, job_classes, job_notes in results:
         records += job_records
         class_order.update(dict.fromkeys(job_classes))
         notes += job_notes
-    reject_duplicates(records)  # here, since a job does not see the records of the others
+    reject_duplicates(records)  # A job cannot do this, because it has only its own records.
     return LabelSet(format_name, tuple(records), tuple(class_order), format_notes(notes))

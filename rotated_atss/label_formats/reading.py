@@ -25,7 +25,7 @@ def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
     Args:
         source: A file, a folder of label files, or a folder with the subfolder ``labels``, ``labelTxt`` or
             ``Annotations``.
-        format_name: A format, or ``auto``. Of a folder, only files with a suffix of the format are listed.
+        format_name: A format, or ``auto``. In a folder, only files with a suffix of the format are listed.
 
     Raises:
         UserError: ``source`` does not exist, or no label file is found.
@@ -93,15 +93,16 @@ def reject_mixed_formats(folder: Path, format_name: str, text_path: Path) -> Non
         ...     _ = Path(folder, "P1.json").write_text('{"shapes": []}')
         ...     reject_mixed_formats(Path(folder), "dota", Path("P1.txt"))
         Traceback (most recent call last):
-        rotated_atss.errors.UserError: ...P1.json: this file is labelme, P1.txt is dota (...)
+        rotated_atss.errors.UserError: ...P1.json: this file is in the format labelme, but P1.txt is in ... dota (...)
     """
     for path in _list_possible_labels(folder):
         if path.suffix.lower() == ".txt":
             continue
         formats = possible_formats(path)
         if formats and format_name not in formats:
-            # a file can fit several formats; min selects the same one in every run
-            what = f"this file is {min(formats)}, {text_path.name} is {format_name}"
+            # A file can fit several formats. They are a set, which has no fixed order, so the message names the first
+            # one in alphabetical order.
+            what = f"this file is in the format {min(formats)}, but {text_path.name} is in the format {format_name}"
             raise UserError(what, where=path, hint="put the formats into separate folders, or pass the format to read")
 
 
@@ -134,7 +135,7 @@ def read_label_set(
         class_name: For vector files in map coordinates: the class of all objects, instead of a column.
 
     Raises:
-        UserError: A file is malformed or has another format, or an image occurs twice.
+        UserError: A file is malformed or in another format, or an image occurs twice.
 
     Example:
         >>> import tempfile

@@ -25,15 +25,15 @@ _HEAD_BYTES = 1 << 14  # number of bytes at the start of a text file that are se
 def recognize_format(paths: Sequence[Path]) -> str:
     """Recognize the format of label files, which must be the same for all files.
 
-    Text files of no known format, such as those with a malformed first line, are left to the reader of the format of
-    the others, which reports the line.
+    A text file whose format is not known, perhaps because its first line is malformed, raises no error here if the
+    other files are in a text format. The reader of this format then reports the line.
 
     Args:
         paths: The files, at least one.
 
     Raises:
-        UserError: The format of all text files or of another file is not known, or differs from that of the preceding
-            files.
+        UserError: Two files are in different formats, or the format of a file is not known, except for the text files
+            described above.
 
     Example:
         >>> import tempfile
@@ -53,15 +53,19 @@ def recognize_format(paths: Sequence[Path]) -> str:
         if not formats:
             raise _unknown_format_error(path)
         if not possible & formats:
-            what = f"this file is {_join_names(formats)}, {deciding_path.name} is {_join_names(possible)}"
+            other = f"{deciding_path.name} is in the format {_join_names(possible)}"
+            what = f"this file is in the format {_join_names(formats)}, but {other}"
             raise UserError(what, where=path, hint="put the formats into separate folders")
         if possible & formats < possible:
             possible, deciding_path = possible & formats, path
-    name = next(name for name in FORMATS if name in possible)
-    if unknown_paths and (len(unknown_paths) == len(paths) or ".txt" not in FORMATS[name].suffixes):
-        read_labels(unknown_paths[0])  # raises an error that names the malformed line
+    recognized = next(name for name in FORMATS if name in possible)
+    all_unknown = len(unknown_paths) == len(paths)
+    if unknown_paths and (all_unknown or ".txt" not in FORMATS[recognized].suffixes):
+        # No reader of a recognized text format will report these files. The most common text format is DOTA; its reader
+        # raises an error that names the malformed line.
+        read_labels(unknown_paths[0])
         raise _unknown_format_error(unknown_paths[0])
-    return name
+    return recognized
 
 
 def _unknown_format_error(path: Path) -> UserError:
@@ -73,8 +77,8 @@ def check_format(paths: Sequence[Path], name: str) -> None:
     """Raise an error if a file is recognized as a format other than ``name``.
 
     Raises:
-        UserError: A file has another format. A file of unknown format raises no error here, because the reader of the
-            format ``name`` raises a more precise one.
+        UserError: A file is in another format. A file in an unknown format raises no error here, because the reader of
+            the format ``name`` raises a more precise one.
 
     Example:
         >>> import tempfile
@@ -82,19 +86,20 @@ def check_format(paths: Sequence[Path], name: str) -> None:
         ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
         ...     check_format([Path(folder, "P1.txt")], "yolo-obb")
         Traceback (most recent call last):
-        rotated_atss.errors.UserError: ...P1.txt: this file is dota, not yolo-obb (...)
+        rotated_atss.errors.UserError: ...P1.txt: this file is in the format dota, not yolo-obb (...)
     """
     for path in paths:
         formats = possible_formats(path)
         if formats and name not in formats:
             hint = "pass the format of the file, or auto"
-            raise UserError(f"this file is {_join_names(formats)}, not {name}", where=path, hint=hint)
+            raise UserError(f"this file is in the format {_join_names(formats)}, not {name}", where=path, hint=hint)
 
 
 def possible_formats(path: Path) -> frozenset[str]:
-    """Return the formats that a file can have.
+    """Return the formats in which a file can be, as judged from its content.
 
-    A file without objects, or with the geometry of two formats, can have several; a file of unknown format has none.
+    The result has several formats if the file has no objects, or if its objects have the coordinates of two formats.
+    The result is empty if the format is not known.
 
     Raises:
         UserError: The file is not well-formed XML or JSON.
@@ -129,7 +134,7 @@ def _text_formats(path: Path) -> frozenset[str]:
         is_number = [_NUMBER.fullmatch(field) is not None for field in fields]
         if len(fields) in (9, 10) and all(is_number) and fields[0].isdigit():  # class index, corners, perhaps a score
             return frozenset({"yolo-obb"})
-        # the values of UCAS-AOD, perhaps after a class name
+        # The values of UCAS-AOD, perhaps after a class name. Leaving out the first field leaves out the class name.
         if len(fields) in (NUM_VALUES, NUM_VALUES + 1) and all(is_number[-NUM_VALUES:]) and _are_pixels(fields[1:]):
             return frozenset({"ucas-aod"})
         if len(fields) >= 9 and all(is_number[:8]) and not is_number[8]:  # corners, then a class name
@@ -139,9 +144,9 @@ def _text_formats(path: Path) -> frozenset[str]:
 
 
 def _are_pixels(fields: Sequence[bytes]) -> bool:
-    """Return whether any number is above 1, which means that coordinates are pixels, not fractions of the image size.
+    """Return whether any number is above 1. If so, the coordinates are in pixels, not fractions of the image size.
 
-    This distinguishes UCAS-AOD from YOLO segmentation, where the line of a hexagon has the same number of fields.
+    This distinguishes UCAS-AOD from YOLO segmentation, in which the line of a hexagon has the same number of fields.
     """
     return any(float(field) > 1 for field in fields)
 
@@ -163,10 +168,13 @@ def _xml_formats(path: Path) -> frozenset[str]:
 
 
 def _json_formats(content: Any) -> frozenset[str]:
-    if is_task(content[0] if isinstance(content, list) and content else content):
+    first_entry = content[0] if isinstance(content, list) and content else None
+    if is_task(content) or is_task(first_entry):
         return frozenset({"labelstudio"})
-    if isinstance(content, list):  # COCO results are recognized as coco, whose reader explains why it cannot read them
-        return frozenset({"coco"} if content and isinstance(content[0], dict) and "image_id" in content[0] else ())
+    if isinstance(content, list):
+        # The reader of coco does not read COCO results either, but it explains why.
+        is_coco_results = isinstance(first_entry, dict) and "image_id" in first_entry
+        return frozenset({"coco"} if is_coco_results else ())
     if not isinstance(content, dict):
         return frozenset()
     if "shapes" in content:
@@ -179,7 +187,8 @@ def _json_formats(content: Any) -> frozenset[str]:
     entries = [entry for entry in entries if isinstance(entry, dict)]
     if any("poly" in entry for entry in entries):
         return frozenset({"soda-a"})
-    if not isinstance(content.get("images"), list):  # of these formats, only SODA-A does not list its images
+    if not isinstance(content.get("images"), list):
+        # COCO files need a list of images, SODA-A files need "poly" in their entries.
         return frozenset() if entries else frozenset({"soda-a"})
     is_rotated = [isinstance(entry.get("bbox"), list) and len(entry["bbox"]) == 5 for entry in entries]
     has_polygons = any(entry.get("segmentation") for entry in entries)
@@ -187,7 +196,7 @@ def _json_formats(content: Any) -> frozenset[str]:
         return frozenset({"coco-rotated"})
     if not entries:
         return frozenset({"coco", "coco-rotated", "soda-a"})
-    # with polygons and rotated boxes, the file can be read as either format
+    # If all entries have rotated boxes and some have polygons, the file can be read as either format.
     return frozenset({"coco", "coco-rotated"} if all(is_rotated) else {"coco"})
 
 

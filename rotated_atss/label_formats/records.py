@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 CLASS_KEYS = ("class", "class_name", "label", "name", "category", "classification", "type")
 """Properties and columns that can contain the class name. The first one that is present is read."""
 
-# endings that are not part of the image id, unlike others such as v2 in P0001.v2
+# The image id is the file name without one of these suffixes. Other text after a dot is part of the id: the id of
+# P0001.v2.png is P0001.v2.
 _IMAGE_SUFFIXES = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif", "webp", "jp2", "img"])
 
 
@@ -31,7 +32,7 @@ class ImageLabels:
 
     Attributes:
         name: File name of the image, or the image id if the format does not store file names.
-        source: File that the objects were read from.
+        source: File that the objects were read from; for Task1 files, their folder.
         polygons: (N, 8) float64, corners in pixels, in the order of the file.
         classes: N class names.
         difficult: (N,) int64, 0, 1, or 2 (truncated by splitting).
@@ -94,7 +95,8 @@ class ReadOptions:
         class_column: For vector files in map coordinates: the attribute column with the class; None reads the first of
             :data:`CLASS_KEYS` that is present.
         class_name: For vector files in map coordinates: the class of all objects; None reads the column.
-        notes: Filled by the reader: what was dropped or changed and how often, in the form of :func:`format_notes`.
+        notes: Filled by the reader: what was dropped or changed, and how often. It is the argument of
+            :func:`format_notes`.
         class_order: Filled by the reader if the format has class indices: a dict used as an ordered set, with the class
             names in index order as keys.
     """
@@ -180,7 +182,7 @@ class ObjectList:
         Raises:
             UserError: The image id is empty or consists of dots and spaces, or the name has control characters.
         """
-        # writers name files after the image id, so an id such as ".." is an error
+        # Writers name files after the image id, so it must not be empty or a path such as "..".
         if not image_id_of(name).strip(" .") or not name.isprintable():
             raise UserError(f"the name of an image must be a printable file name, got {quote(name)}", where=source)
         has_scores = bool(self._scores) and self._scores[0] is not None
@@ -218,5 +220,7 @@ def image_id_of(name: str) -> str:
         ('P0001', 'P0001.v2', 'P0001')
     """
     base = PurePosixPath(name.replace("\\", "/")).name
-    stem, dot, suffix = base.rpartition(".")
-    return stem if dot and stem and suffix.lower() in _IMAGE_SUFFIXES else base
+    stem, _, suffix = base.rpartition(".")  # the stem is empty if there is no dot
+    if stem and suffix.lower() in _IMAGE_SUFFIXES:
+        return stem
+    return base

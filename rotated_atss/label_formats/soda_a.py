@@ -46,9 +46,9 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
         get_integer(entry, "id", f"categories[{index}]", path): str(entry.get("name", ""))
         for index, entry in enumerate(content["categories"])
     }
-    # classes are in the order of their ids
-    names_by_id = [category_names[category_id] for category_id in sorted(category_names)]
-    options.class_order.update(dict.fromkeys(name for name in names_by_id if name not in ("", IGNORE)))
+    # The order of the class indices is that of the category ids.
+    names_in_id_order = [category_names[category_id] for category_id in sorted(category_names)]
+    options.class_order.update(dict.fromkeys(name for name in names_in_id_order if name not in ("", IGNORE)))
     objects = ObjectList()
     for index, entry in enumerate(content["annotations"]):
         position = f"annotations[{index}]"
@@ -68,7 +68,12 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
 
 
 def _points(values: Any, where: str) -> list[list[float]]:
-    """Return the corners of a polygon, without a repeated first corner at the end, so that they can be counted."""
+    """Return the corners of a polygon.
+
+    If there are more than four, a last corner that repeats the first one is left out, so that the length of the list is
+    the number of corners.
+    """
+    # at least three corners
     is_valid = (
         isinstance(values, list) and len(values) >= 6 and len(values) % 2 == 0 and all(map(is_finite_number, values))
     )

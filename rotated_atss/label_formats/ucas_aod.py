@@ -51,7 +51,9 @@ def _read_file(path: Path) -> ImageLabels:
         name = fields[0] if has_name else _CLASS_BY_FOLDER.get(path.parent.name.lower())
         if name is None:
             hint = "put the labels into a folder CAR or PLANE, or write the class first"
-            raise UserError(f"no class name, got the folder {path.parent.name}", where=where, hint=hint)
-        values = [parse_finite(field, path, line_number) for field in (fields[1:] if has_name else fields)]
+            what = f"the line has no class name, and the folder {path.parent.name} is neither CAR nor PLANE"
+            raise UserError(what, where=where, hint=hint)
+        # All values are parsed, so that a malformed one is an error, but only the corners are stored.
+        values = [parse_finite(field, path, line_number) for field in fields[-NUM_VALUES:]]
         objects.add(values[:8], name, where=where, line=line_number)
     return objects.build(path.stem, path)

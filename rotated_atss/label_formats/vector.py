@@ -21,8 +21,10 @@ from rotated_atss.label_formats.geometry import quadrilateral
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions, image_id_of
 
-_DECIMALS = 6  # of pixel coordinates; their conversion from map coordinates is exact to 1e-8 px
-_TOLERANCE_PX = 0.01  # rounded coordinates may lie this far outside an image
+_DECIMALS = 6  # Pixel coordinates are rounded to 1e-6 px. Conversion from map coordinates is exact to 1e-8 px.
+# A corner outside an image counts as inside if it is at most this far from the border, because files store rounded
+# coordinates.
+_TOLERANCE_PX = 0.01
 _IMAGES_HINT = "give the folder of georeferenced images with --images"
 
 
@@ -43,11 +45,11 @@ class PlacedImage:
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read polygons in map coordinates.
 
-    A polygon becomes an object of every image that contains a part of its area. If its value in the column ``image`` is
-    the id of one of the images, the polygon becomes an object of that image only. Polygons are converted to the CRS of
-    each image, then to pixels, rounded to 1e-6 px. An object that is cut by the border of an image keeps its corners
-    outside the image. Its difficult flag is 2, as for an object that is cut by the border of a tile, unless the file
-    has a column ``difficult``.
+    A polygon becomes an object of every image that contains a part of the polygon's area. However, if the column
+    ``image`` contains the id of one of the images, the polygon can become an object of that image only. Polygons are
+    converted to the CRS of each image, then to pixels, rounded to 1e-6 px. An object that is cut by the border of an
+    image keeps its corners outside the image. Its difficult flag is 2, as for an object that is cut by the border of a
+    tile, unless the file has a number for it in the column ``difficult``.
 
     Args:
         paths: Vector files, as for :func:`rotated_atss.geo.polygon_files.read_polygon_layers`.
@@ -57,14 +59,16 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
         One record per georeferenced image, even if it has no objects.
 
     Raises:
-        UserError: A file cannot be read, no image is georeferenced, or a polygon has no class or not four corners.
+        UserError: A file cannot be read, no image is georeferenced, a polygon has no class, or it does not have four
+            corners.
 
     Example::
 
         read([Path("roofs.gpkg")], ReadOptions(images=ImageFiles("images"), class_name="roof"))
     """
     images = find_placed_images(options.images, paths[0])
-    num_without_crs = len(options.images.paths) - len(images) if options.images is not None else 0
+    assert options.images is not None  # find_placed_images raises an error for None
+    num_without_crs = len(options.images.paths) - len(images)
     if num_without_crs:
         options.notes["image", " without georeference or CRS: no labels"] += num_without_crs
     objects = {image.path: ObjectList() for image in images}
@@ -77,14 +81,16 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
 
 def find_placed_images(images: ImageFiles | None, label_path: Path) -> list[PlacedImage]:
-    """Return the images of a folder that have a georeference with a CRS on the earth, not unknown or local to a site.
+    """Return the images of a folder that have a georeference with a CRS on the earth.
+
+    Images whose CRS is unknown or local, such as the grid of a building site, are left out.
 
     Args:
         images: The images; None raises an error.
         label_path: The label file, for errors.
 
     Raises:
-        UserError: ``images`` is None, or no image has such a georeference.
+        UserError: ``images`` is None, or no image has a georeference with a CRS on the earth.
     """
     if images is None:
         raise UserError("the labels are in map coordinates", where=label_path, hint=_IMAGES_HINT)
@@ -99,7 +105,8 @@ def find_placed_images(images: ImageFiles | None, label_path: Path) -> list[Plac
 def _iter_placed_images(images: ImageFiles) -> Iterator[PlacedImage]:
     for image_id, path in images.paths.items():
         try:
-            georeference, size = find_georeference(path), images.size(image_id)
+            georeference = find_georeference(path)
+            size = images.size(image_id)
         except UserError:
             if images.skip_unreadable:
                 continue
@@ -132,9 +139,10 @@ def _add_layer(
     layer: PolygonLayer, images: Sequence[PlacedImage], objects: dict[Path, ObjectList], options: ReadOptions
 ) -> None:
     """Add each polygon of a layer to the objects of all images that contain a part of it."""
-    class_names, image_ids = _class_names(layer, options), _assigned_image_ids(layer, images)
+    class_names = _class_names(layer, options)
+    image_ids = _assigned_image_ids(layer, images)
     in_no_image = np.ones(len(layer.rings), bool)
-    # all rings in one array (P, 2), so that they are transformed by one call per CRS
+    # The points of all rings are in one array (P, 2), so that one call per CRS transforms them.
     points = np.concatenate([np.empty((0, 2)), *layer.rings])
     ends = np.cumsum([len(ring) for ring in layer.rings])
     for crs in dict.fromkeys(image.crs for image in images):
@@ -143,7 +151,7 @@ def _add_layer(
         upper = np.array([ring.max(axis=0) for ring in rings]).reshape(-1, 2)
         for image in (image for image in images if image.crs == crs):
             is_allowed = (image_ids == None) | (image_ids == image.path.stem)  # noqa: E711 - element by element
-            # a polygon that the column "image" assigns to another image gets a lower bound of infinity: it is skipped
+            # With a lower bound of infinity, a polygon that the column "image" assigns to another image is skipped.
             allowed_lower = np.where(is_allowed[:, None], lower, np.inf)
             for row in _find_polygons_in_image(image, rings, allowed_lower, upper):
                 in_no_image[row] = False
@@ -162,7 +170,7 @@ def _add_layer(
 
 
 def _is_cut(corners: NDArray[np.float64], size: tuple[int, int]) -> bool:
-    """Return whether any of the corners (K, 2) lies outside an image, by more than the rounding of coordinates."""
+    """Return whether any of the corners (K, 2) lies outside an image, by more than the tolerance."""
     return bool((corners < -_TOLERANCE_PX).any() or (corners > np.array(size) + _TOLERANCE_PX).any())
 
 
@@ -181,10 +189,12 @@ def _find_polygons_in_image(
 
     width, height = image.size
     corners = image.georeference.to_map([[0, 0], [width, 0], [width, height], [0, height]])
+    # only polygons whose bounds overlap those of the image are intersected with it
     may_overlap = ((lower < corners.max(axis=0)) & (upper > corners.min(axis=0))).all(axis=1)
     image_area = shapely.box(0, 0, width, height)
     for row in np.flatnonzero(may_overlap).tolist():
-        polygon = shapely.make_valid(shapely.Polygon(image.georeference.to_pixels(rings[row])))
+        polygon = shapely.Polygon(image.georeference.to_pixels(rings[row]))
+        polygon = shapely.make_valid(polygon)  # shapely cannot intersect a polygon that crosses itself
         if shapely.intersection(polygon, image_area).area > 0:
             yield row
 
@@ -193,17 +203,18 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[str]:
     """Return the class name of each polygon of a layer."""
     if options.class_name is not None:
         return [options.class_name] * len(layer.rings)
-    # reversed: of columns that differ only in case, the first one is read
-    by_name = {name.casefold(): name for name in reversed(layer.columns)}
+    # If the names of several columns differ only in case, the first column is read. Because the order is reversed, it
+    # is stored last and replaces the others.
+    column_by_folded_name = {name.casefold(): name for name in reversed(layer.columns)}
     candidates = CLASS_KEYS if options.class_column is None else (options.class_column,)
-    column = next((by_name[key.casefold()] for key in candidates if key.casefold() in by_name), None)
+    folded_candidates = [key.casefold() for key in candidates]
+    column = next((column_by_folded_name[key] for key in folded_candidates if key in column_by_folded_name), None)
     if column is None:
-        what = f"no column {candidates[0]}" if options.class_column is not None else "no column with the class"
-        hint = (
-            f"name one with --class-column, or the class of all with --class-name; columns: {', '.join(layer.columns)}"
-        )
+        what = "no column with the class" if options.class_column is None else f"no column {options.class_column}"
+        columns = ", ".join(layer.columns)
+        hint = f"name one with --class-column, or name one class for all with --class-name; columns: {columns}"
         raise UserError(what, where=layer.path, hint=hint)
-    # the value is a dict with the key "name" in QuPath's column "classification"
+    # QuPath's column "classification" contains dicts {"name": class name, ...}
     values = [value.get("name") if isinstance(value, dict) else value for value in layer.columns[column].tolist()]
     for value, feature in zip(values, layer.feature_ids):
         where = f"{layer.path}: feature {feature}"
@@ -211,23 +222,28 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[str]:
             raise UserError(f"no class in column {column}", where=where, hint="give every polygon a class")
         if not isinstance(value, (str, int, float)):
             raise UserError(f"a class must be a string or a number, got {quote(value)} in column {column}", where=where)
-    return [str(int(value)) if isinstance(value, float) and value.is_integer() else str(value) for value in values]
+    # Some formats store integers as float; class 3.0 is "3".
+    integral = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+    return [str(value) for value in integral]
 
 
 def _assigned_image_ids(layer: PolygonLayer, images: Sequence[PlacedImage]) -> NDArray[np.object_]:
     """Return the image id in the column ``image`` for each polygon; None if it is not the id of one of the images."""
-    ids = {image.path.stem for image in images}
+    known_ids = {image.path.stem for image in images}
     values = layer.columns.get("image", np.full(len(layer.rings), None))
-    return np.array([image_id_of(value) if isinstance(value, str) and image_id_of(value) in ids else None
-                     for value in values.tolist()], object)  # fmt: skip
+    ids = [image_id_of(value) if isinstance(value, str) else None for value in values.tolist()]
+    return np.array([image_id if image_id in known_ids else None for image_id in ids], object)
 
 
 def _flag_and_score(layer: PolygonLayer, row: int) -> dict[str, Any]:
-    """Return the arguments ``difficult`` and ``score`` of an object, without those for which the file has no number."""
+    """Return the arguments ``difficult`` and ``score`` of an object, each only if the file has a number for it."""
     values: dict[str, Any] = {}
     for name in ("difficult", "score"):
-        if name in layer.columns and layer.columns[name].dtype.kind in "iufb" and np.isfinite(layer.columns[name][row]):
-            values[name] = float(layer.columns[name][row])
-    if "difficult" in values and values["difficult"].is_integer():  # other values are refused by ObjectList.add
+        column = layer.columns.get(name)
+        if column is None or column.dtype.kind not in "iufb":  # integers, floats and booleans
+            continue
+        if np.isfinite(column[row]):
+            values[name] = float(column[row])
+    if "difficult" in values and values["difficult"].is_integer():  # ObjectList.add rejects other values
         values["difficult"] = int(values["difficult"])
     return values

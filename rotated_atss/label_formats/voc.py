@@ -52,11 +52,11 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
 
 def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
-    """Write one XML file per image in roLabelImg's form: ``robndbox`` with its angle in radians, clockwise.
+    """Write one XML file per image as roLabelImg does: ``robndbox`` with its angle in radians, clockwise.
 
     Args:
         images: The images.
-        classes: Class names, which this format does not list.
+        classes: Unused; the files contain no list of class names.
         folder: An existing folder.
 
     Example:
@@ -76,16 +76,16 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 
 def image_file_name(root: XmlElement, path: Path) -> str:
-    """Return the file name of the image: the name of the XML file with the suffix that the content states.
+    """Return the file name of the image: the name of the XML file, with the suffix that the file states for the image.
 
-    The tag is ``filename`` in VOC files, ``Img_FileName`` and ``Img_FileFmt`` in those of HRSC2016.
+    VOC files state it in ``filename``, HRSC2016 files in ``Img_FileName`` or ``Img_FileFmt``.
 
     Example:
         >>> image_file_name(XmlElement("annotation", {}, Path("P1.xml"), 1), Path("P1.xml"))
         'P1'
     """
-    stated = PurePosixPath(root.child_text("filename", root.child_text("Img_FileName")).replace("\\", "/"))
-    suffix = stated.suffix or root.child_text("Img_FileFmt")
+    stated_name = root.child_text("filename", default=root.child_text("Img_FileName"))
+    suffix = PurePosixPath(stated_name.replace("\\", "/")).suffix or root.child_text("Img_FileFmt")
     return f"{path.stem}.{suffix.lstrip('.')}" if suffix else path.stem
 
 
@@ -137,19 +137,20 @@ def _polygon(element: XmlElement, options: ReadOptions) -> list[float]:
     rotated = element.find("robndbox")
     if rotated is not None:
         return _box_polygon([rotated.number(tag) for tag in ("cx", "cy", "w", "h", "angle")])
-    corners = element.find("rotated_bndbox")
-    if corners is not None:
-        return [corners.number(f"{axis}{corner}") for corner in range(1, 5) for axis in "xy"]
-    if element.find("bndbox") is None:
-        raise UserError("<object> has neither <robndbox> nor <bndbox>", where=element.where)
+    rotated = element.find("rotated_bndbox")
+    if rotated is not None:
+        return [rotated.number(f"{axis}{corner}") for corner in range(1, 5) for axis in "xy"]
+    horizontal = element.find("bndbox")
+    if horizontal is None:
+        raise UserError("<object> has no <robndbox>, <rotated_bndbox> or <bndbox>", where=element.where)
     options.notes[HORIZONTAL_BOX_NOTE] += 1
-    box = element.get("bndbox")
-    return horizontal_polygon(*(box.number(tag) for tag in ("xmin", "ymin", "xmax", "ymax")))
+    return horizontal_polygon(*(horizontal.number(tag) for tag in ("xmin", "ymin", "xmax", "ymax")))
 
 
 def _read_hrsc(root: XmlElement, path: Path, objects: ObjectList) -> ImageLabels:
     container = root.find("HRSC_Objects")
-    for element in container.find_all("HRSC_Object") if container is not None else ():
+    elements = [] if container is None else container.find_all("HRSC_Object")
+    for element in elements:
         polygon = _box_polygon([element.number(f"mbox_{key}") for key in ("cx", "cy", "w", "h", "ang")])
         class_id = element.child_text("Class_ID")
         name = HRSC_CLASSES.get(class_id[-2:], f"HRSC-{class_id}")

@@ -1,4 +1,4 @@
-"""Parser for XML label files that keeps line numbers, and rejects document types and entities (expansion attacks)."""
+"""Parse XML label files with line numbers, and reject document types and entities, which allow expansion attacks."""
 
 from __future__ import annotations
 
@@ -32,10 +32,16 @@ class XmlElement:
         return [child for child in self.children if child.tag == tag]
 
     def find(self, *tags: str) -> XmlElement | None:
-        """Return the descendant along a path of tags, the first child with each tag; None if a tag is missing."""
-        element: XmlElement | None = self
+        """Return the element at the end of a path of tags; None if there is no such element.
+
+        If several children of an element have the next tag of the path, the path continues in the first of them.
+        """
+        element = self
         for tag in tags:
-            element = next((child for child in element.children if child.tag == tag), None) if element else None
+            child = next((child for child in element.children if child.tag == tag), None)
+            if child is None:
+                return None
+            element = child
         return element
 
     def get(self, tag: str) -> XmlElement:
@@ -55,7 +61,11 @@ class XmlElement:
         return default if child is None else child.text.strip() or default
 
     def number(self, tag: str) -> float:
-        """Return the text of the first child with a tag as a finite number. Raises UserError if it is not one."""
+        """Return the text of the first child with a tag as a finite number.
+
+        Raises:
+            UserError: There is no such child, or its text is not a finite number.
+        """
         child = self.get(tag)
         return parse_finite(child.text.strip(), child.path, child.line)
 
@@ -66,7 +76,11 @@ class XmlElement:
         return self.attributes[name]
 
     def attribute_number(self, name: str) -> float:
-        """Return an attribute as a finite number. Raises UserError if it is not one."""
+        """Return an attribute as a finite number.
+
+        Raises:
+            UserError: The attribute is missing or not a finite number.
+        """
         return parse_finite(self.attribute(name), self.path, self.line)
 
     def flag(self, tag: str) -> int:
@@ -77,15 +91,22 @@ class XmlElement:
         return int(text)
 
     def size(self) -> tuple[int, int] | None:
-        """Return width and height of the child ``size``; None if it is missing or one of them is below 1.
+        """Return the image width and height in the child ``size``; None if they are not known.
 
-        Tools write 0 for an unknown size. Raises UserError if both are 1 or more, but not integers.
+        They are not known if there is no such child, or if the width or the height is below 1, because tools write 0
+        for an unknown size.
+
+        Raises:
+            UserError: The width or the height is missing or not a number, or not an integer although both are 1 or
+                more.
         """
-        size = self.find("size")
-        if size is None:
+        element = self.find("size")
+        if element is None:
             return None
-        width, height = size.number("width"), size.number("height")
-        return to_image_size(width, height, size.where) if width >= 1 and height >= 1 else None
+        width, height = element.number("width"), element.number("height")
+        if width < 1 or height < 1:
+            return None
+        return to_image_size(width, height, element.where)
 
 
 def to_image_size(width: float, height: float, where: object) -> tuple[int, int]:
@@ -125,7 +146,8 @@ def read_xml(path: Path) -> XmlElement:
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         element = XmlElement(tag, attributes, path, parser.CurrentLineNumber)
-        (open_elements[-1].children if open_elements else roots).append(element)
+        siblings = open_elements[-1].children if open_elements else roots
+        siblings.append(element)
         open_elements.append(element)
 
     def refuse(*_: object) -> None:
@@ -154,7 +176,8 @@ def xml_tag(tag: str, content: object) -> str:
         >>> xml_tag("name", "a & b")
         '<name>a &amp; b</name>'
     """
-    from xml.sax.saxutils import escape  # imports urllib.request, which readers do not need
+    # Imported here, because xml.sax.saxutils imports urllib.request, which readers do not need.
+    from xml.sax.saxutils import escape
 
     return f"<{tag}>{escape(str(content))}</{tag}>"
 

@@ -15,7 +15,9 @@ from rotated_atss.label_formats.class_list import find_class_names
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
 
 _LINE_FORMAT_HINT = "write class x1 y1 x2 y2 x3 y3 x4 y4, coordinates divided by width and height"
-_MAX_COORDINATE = 2.0  # objects can extend beyond the image border at 1.0, but larger coordinates must be pixels
+# The image border is at 1.0, and objects can extend beyond it. Coordinates above this limit are rejected, because they
+# are probably pixels that were not divided by the image size.
+_MAX_COORDINATE = 2.0
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
@@ -37,7 +39,9 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
         ...     read([Path(folder, "P1.txt")], options)[0].polygons.tolist()
         [[10.0, 10.0, 30.0, 10.0, 30.0, 20.0, 10.0, 20.0]]
     """
-    names = (find_class_names(paths[0].parent) if paths else None) or options.classes
+    names = options.classes
+    if paths:
+        names = find_class_names(paths[0].parent) or names
     options.class_order.update(dict.fromkeys(names or ()))
     return [_read_file(path, names, options) for path in paths]
 
@@ -61,7 +65,9 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
     (folder / "labels").mkdir()
     for image in images:
         assert image.size is not None
-        normalized = clip_to_image(image) / np.array(image.size * 4, dtype=np.float64)  # w, h of each corner
+        # (8,): width, height, width, height, ..., the divisors of x1, y1, x2, y2, ...
+        sides = np.array(image.size * 4, dtype=np.float64)
+        normalized = clip_to_image(image) / sides
         lines = []
         for row, (name, polygon) in enumerate(zip(image.classes, normalized.tolist())):
             score = "" if image.scores is None else f" {float(image.scores[row])!r}"
@@ -102,8 +108,9 @@ def _read_file(path: Path, names: Sequence[str] | None, options: ReadOptions) ->
         if size is None:
             hint = "pass the folder of the images with --images"
             raise UserError("YOLO-OBB needs the size of the image, which is not known", where=path, hint=hint)
-        pixels = np.array(values[:8]) * np.array(size * 4)  # w, h of each corner
-        polygon = (np.round(pixels, 6) + 0.0).tolist()  # rounding restores 23.3 from a fraction; + 0.0 removes -0.0
+        pixels = np.array(values[:8]) * np.array(size * 4)  # x by the width, y by the height
+        # Without rounding, a corner at 23.3 could become 23.299999999999997. + 0.0 turns -0.0 into 0.0.
+        polygon = (np.round(pixels, 6) + 0.0).tolist()
         score = values[8] if len(values) == 9 else None
         objects.add(polygon, _class_name(fields[0], names, where), where=where, score=score, line=line_number)
     return objects.build(path.stem, path, size)
@@ -113,8 +120,10 @@ def _guess_other_yolo(num_fields: int) -> str:
     """Return a remark if lines of another YOLO format have this number of fields, else an empty string."""
     if num_fields == 5:
         return " (this looks like YOLO with horizontal boxes)"
-    # a segmentation line has the class, and x and y of three or more points
-    return " (this looks like YOLO segmentation)" if num_fields >= 7 and num_fields % 2 else ""
+    # A segmentation line has the class, and x and y of three or more points.
+    if num_fields >= 7 and num_fields % 2 == 1:
+        return " (this looks like YOLO segmentation)"
+    return ""
 
 
 def _class_name(field: str, names: Sequence[str] | None, where: str) -> str:

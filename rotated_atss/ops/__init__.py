@@ -10,12 +10,12 @@ Import other operations from their modules:
 - ``boxes``, ``box_transforms``: angle versions, conversions between formats, and flips, rotations and scaling.
 - ``delta_coder``, ``distance_coder``: box encodings of regression heads.
 - ``losses``, ``centerness``: focal loss, IoU loss and centerness targets.
-- ``candidates``: selection of the detections of a batch: score threshold, top-k per level and NMS.
+- ``candidates``: selection of the detections of a batch by score threshold, top-k per level and NMS.
 - ``box_fusion``: fusion of the detections of test-time augmentation.
 - ``polygon_iou``, ``polygon_nms``, ``polygon_pairs``: quadrilaterals, with NumPy only.
 - ``box_arrays``, ``box_polygons``, ``box_ious``, ``box_nms``: oriented boxes, with NumPy only.
 
-The functions above are imported on first use, so that importing a module that uses only NumPy does not load torch.
+The four functions of the first list are imported on first use, so that modules that use only NumPy do not load torch.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ def select_backend(requested: str | None, *tensors: Tensor) -> str:
     device_type = tensors[0].device.type
     if requested is None:
         same_device = all(tensor.device == tensors[0].device for tensor in tensors)
-        return default_backend(device_type) if same_device else "torch"  # torch raises the error about mixed devices
+        # Tensors on different devices are an error, which the torch backend reports.
+        return default_backend(device_type) if same_device else "torch"
     if requested == "triton" and (reason := unavailable_reason(device_type)):
         raise ValueError(f"backend 'triton' cannot run on {device_type}: {reason}")
     return requested
@@ -107,6 +108,6 @@ def _kernel_error() -> str:
     except Exception as error:
         # shortened, because compiler errors of triton are pages long
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        warnings.warn(f"triton failed, rotated IoU and NMS use plain torch: {reason}", stacklevel=2)
+        warnings.warn(f"rotated IoU and NMS use plain torch, because triton failed: {reason}", stacklevel=2)
         return reason
     return ""

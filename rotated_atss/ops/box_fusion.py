@@ -52,16 +52,16 @@ def map_back(
         tensor([[ 0., 20., 20., 25.]])
     """
     oriented = _is_oriented(boxes)
+    rotated_wh = image_wh if turns % 2 == 0 else image_wh[::-1]
     # the steps of the augmentation are undone in reverse order
-    width, height = image_wh if turns % 2 == 0 else image_wh[::-1]  # of the rotated image
     if flip is not None:
-        scaled_wh = (width * scale_xy[0], height * scale_xy[1])
+        scaled_wh = (rotated_wh[0] * scale_xy[0], rotated_wh[1] * scale_xy[1])
         boxes = flip_obb(boxes, scaled_wh, flip) if oriented else flip_hbb(boxes, scaled_wh, flip)
     if scale_xy != (1.0, 1.0):
         inverse_xy = (1 / scale_xy[0], 1 / scale_xy[1])
-        boxes = scale_obb(boxes, inverse_xy) if oriented else boxes * boxes.new_tensor([*inverse_xy, *inverse_xy])
+        boxes = scale_obb(boxes, inverse_xy) if oriented else boxes * boxes.new_tensor(inverse_xy * 2)
     if turns % 4:
-        boxes = rot90_obb(boxes, (width, height), -turns) if oriented else rot90_hbb(boxes, (width, height), -turns)
+        boxes = rot90_obb(boxes, rotated_wh, -turns) if oriented else rot90_hbb(boxes, rotated_wh, -turns)
     return boxes
 
 
@@ -129,16 +129,16 @@ def merge_by_voting(
     ``iou_threshold``. The group becomes one box: the score-weighted mean, with the highest score. The remaining boxes
     are grouped in the same way.
 
-    ``soft_score`` follows the multi-scale test of the official ATSS repository (sfzhang15/ATSS, ``bbox_aug_vote.py``):
-    all boxes of a group except the best one keep their coordinates and get the score ``score * (1 - IoU with the best
-    box)``. Those whose new score is below ``soft_score`` are removed.
+    With ``soft_score``, the other boxes of a group keep their coordinates and get the score ``score * (1 - IoU with the
+    best box)``. They are returned, too, if this score is at least ``soft_score``. This follows the multi-scale test of
+    the official ATSS repository (sfzhang15/ATSS, ``bbox_aug_vote.py``).
 
     Args:
         boxes: (N, 5) or (N, 4). Oriented boxes are averaged in the representation closest to the group's best box.
         scores: (N,), not negative. Equal scores rank in input order, NaN ranks last.
         labels: (N,) integers. Boxes of different classes are never grouped.
         iou_threshold: Minimum IoU with the best box of the group (inclusive).
-        soft_score: Minimum new score of the other boxes of a group. None removes all of them.
+        soft_score: Minimum new score of the other boxes of a group. None removes all the other boxes.
 
     Returns:
         Boxes, scores and labels in descending order of score. A box that overlaps no other is returned bit for bit.
@@ -154,18 +154,16 @@ def merge_by_voting(
     boxes, scores, labels = boxes[order], scores[order], labels[order]
     best_index, iou = _group_by_best_box(_as_oriented(boxes), labels, iou_threshold)
     is_best = best_index == torch.arange(len(boxes), device=boxes.device)
-    merged = (_average_groups(boxes, scores, best_index)[is_best], scores[is_best], labels[is_best])
+    merged_boxes = _average_groups(boxes, scores, best_index)[is_best]
+    merged_scores, merged_labels = scores[is_best], labels[is_best]
     if soft_score is not None:
         soft_scores = scores * (1 - iou.to(scores.dtype))
         is_soft = ~is_best & (soft_scores >= soft_score)
-        merged = (
-            torch.cat((merged[0], boxes[is_soft])),
-            torch.cat((merged[1], soft_scores[is_soft])),
-            torch.cat((merged[2], labels[is_soft])),
-        )
-    boxes, scores, labels = merged
-    order = rank_by_score(scores)
-    return boxes[order], scores[order], labels[order]
+        merged_boxes = torch.cat((merged_boxes, boxes[is_soft]))
+        merged_scores = torch.cat((merged_scores, soft_scores[is_soft]))
+        merged_labels = torch.cat((merged_labels, labels[is_soft]))
+    order = rank_by_score(merged_scores)
+    return merged_boxes[order], merged_scores[order], merged_labels[order]
 
 
 def _group_by_best_box(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tuple[Tensor, Tensor]:
@@ -185,14 +183,16 @@ def _group_by_best_box(boxes: Tensor, labels: Tensor, iou_threshold: float) -> t
     if len(boxes) < 2:
         return best_index, iou
     boxes64 = boxes.double()
-    # suppressing_pairs excludes IoUs equal to its threshold, but groups include them: search with a lower threshold
+    # suppressing_pairs excludes IoUs equal to its threshold, but groups include them. Therefore the search has a lower
+    # threshold, and the exact one is applied to the pairs that it returns.
     suppressors, suppressed = suppressing_pairs(boxes64, labels, max(iou_threshold - 1e-6, 0.0))
     pair_iou = rotated_iou(boxes64[suppressors], boxes64[suppressed], aligned=True)
     reaches_threshold = pair_iou >= iou_threshold
     suppressors, suppressed, pair_iou = (values[reaches_threshold] for values in (suppressors, suppressed, pair_iou))
     is_kept = greedy_mask(len(boxes), suppressors, suppressed)  # (N,), the best boxes of the groups
     suppressor_is_kept = is_kept[suppressors]  # (P,)
-    # a suppressed box joins the group of the highest-scoring kept box that suppresses it; it has the smallest index
+    # A suppressed box joins the group of the highest-scoring kept box that suppresses it. As boxes are in descending
+    # order of score, this is the kept box with the smallest index.
     best_index = best_index.scatter_reduce(0, suppressed[suppressor_is_kept], suppressors[suppressor_is_kept], "amin")
     is_pair_with_best = best_index[suppressed] == suppressors
     iou[suppressed[is_pair_with_best]] = pair_iou[is_pair_with_best].to(boxes.dtype)
@@ -217,7 +217,8 @@ def _average_groups(boxes: Tensor, scores: Tensor, best_index: Tensor) -> Tensor
     best_boxes, member_boxes = boxes[best_of_member].double(), boxes[members].double()
     if _is_oriented(boxes):
         member_boxes = _nearest_representation(member_boxes, best_boxes)
-    # mean = best + sum of weight * (member - best) / total weight; this form returns a box without members exactly
+    # mean = best + sum of weight * (member - best) / total weight. In this form, a best box without members is returned
+    # bit for bit.
     weighted_shift = boxes.new_zeros(boxes.shape, dtype=torch.float64)
     weighted_shift.index_add_(0, best_of_member, (member_boxes - best_boxes) * weight[members, None])
     total_weight = weight.index_add(0, best_of_member, weight[members])
@@ -225,14 +226,14 @@ def _average_groups(boxes: Tensor, scores: Tensor, best_index: Tensor) -> Tensor
 
 
 def _nearest_representation(boxes: Tensor, targets: Tensor) -> Tensor:
-    """Rewrite rectangles (N, 5) so that their numbers can be averaged with those of ``targets`` (N, 5).
+    """Rewrite rectangles (N, 5) so that they can be averaged, number by number, with ``targets`` (N, 5).
 
     A rectangle has four representations: it stays the same if a multiple of pi/2 is added to the angle and, for odd
-    multiples, w and h are swapped. The representation whose corners are nearest to the target's corners is returned,
-    with an angle within pi of the target's.
+    multiples, w and h are swapped. The representation whose corners are nearest to the target's corners is returned.
+    Its angle differs from the angle of the target by at most pi.
     """
     corners, target_corners = obb_to_corners(boxes), obb_to_corners(targets)
-    # each quarter turn of the representation makes the next corner the first
+    # adding a quarter turn to the angle makes the next corner the first one
     distance = torch.stack([(corners.roll(-quarter, 1) - target_corners).square().sum((1, 2)) for quarter in range(4)])
     quarter_turns = distance.argmin(0)  # (N,)
     swap = quarter_turns % 2 == 1

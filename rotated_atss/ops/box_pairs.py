@@ -22,8 +22,8 @@ _MIN_BOXES_PER_STRIP = 128  # per class; for fewer boxes, comparing all is faste
 def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield, in chunks, the pairs of horizontal boxes of one class that overlap or touch.
 
-    Each pair occurs once. For very large coordinates, rounding in float64 can add pairs that do not overlap; NMS
-    computes the IoU of every pair, so these change nothing. Only one chunk of pairs is in memory at a time.
+    Each pair occurs once. For very large coordinates, rounding in float64 can add pairs that do not overlap. These have
+    no effect, because NMS computes the IoU of every pair. Only one chunk of pairs is in memory at a time.
 
     Args:
         hbbs: (N, 4) ``x1, y1, x2, y2``. Boxes with non-finite coordinates overlap nothing.
@@ -44,16 +44,17 @@ def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor
     if not len(by_left):
         return
     # an entry is a box in one of the strips that it touches; a cell is one strip of one class
-    cell, row, strip, first_strip = _list_strip_entries(hbbs[by_left].double(), labels[by_left])
+    cell, row, strip, first_strip_of_box = _list_strip_entries(hbbs[by_left].double(), labels[by_left])
     order = cell.argsort(stable=True)  # by class and strip, then by left side
     cell, row, strip = cell[order], row[order], strip[order]
-    first_strip = first_strip[row]  # (M,) first strip of the box of each entry
+    first_strip = first_strip_of_box[row]  # (M,) first strip of the box of each entry
     box = by_left[row]  # (M,) index into hbbs
     left, right = hbbs[box, 0].double(), hbbs[box, 2].double()
     # Each cell is shifted to its own section of the x axis, so that one sorted list serves all cells. Rounding of the
     # offsets is harmless, because the sweep only selects candidates.
     offset = cell.double() * (right.amax() - left.amin() + 1) - left.amin()
-    # entry i is compared with entries i + 1 to stops[i] (exclusive), whose left side is not beyond its right side
+    # Entry i is compared with the entries from i + 1 up to but not including stops[i]. The left sides of these entries
+    # are not beyond the right side of entry i.
     stops = torch.searchsorted((offset + left).contiguous(), (offset + right).contiguous(), right=True)
     starts = torch.arange(1, len(box) + 1, device=box.device)
     top, bottom = hbbs[box, 1], hbbs[box, 3]
@@ -80,7 +81,7 @@ def _list_strip_entries(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, T
         cell: (M,) index of each entry's cell. A cell is one strip of one class.
         row: (M,) index of each entry's box in ``hbbs``, in ascending order.
         strip: (M,) index of each entry's strip.
-        first_strip: (N,) index of the first strip that each box touches.
+        first_strip_of_box: (N,) index of the first strip that each box touches.
     """
     classes, class_index = torch.unique(labels, return_inverse=True)
     if len(hbbs) < 2 * _MIN_BOXES_PER_STRIP * len(classes):
@@ -91,6 +92,6 @@ def _list_strip_entries(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, T
     strip_height = torch.maximum((bottom - top).mean(), bottom.amax() / max_strips)
     strip_height = strip_height.clamp(min=1e-300)  # avoids a division by 0 if all boxes lie on one horizontal line
     first, last = (top / strip_height).long(), (bottom / strip_height).long()
-    num_strips = max_strips + 2  # the lowest bottom gives strip max_strips, or one more by rounding
+    num_strips = max_strips + 2  # indices up to max_strips, the strip of bottom.amax(), or max_strips + 1 by rounding
     ((row, strip),) = expand_ranges(first, last + 1, len(hbbs) * num_strips)  # large enough for a single chunk
     return class_index[row] * num_strips + strip, row, strip, first

@@ -31,7 +31,8 @@ def obb_polygons(boxes: np.ndarray) -> np.ndarray:
     cos, sin = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
     half_w = np.stack([cos, sin], axis=1) * boxes[:, 2:3] / 2  # (N, 2) vector along w
     half_h = np.stack([-sin, cos], axis=1) * boxes[:, 3:4] / 2  # (N, 2) vector along h
-    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))  # of (half_w, half_h)
+    # A corner is the center plus or minus half_w, plus or minus half_h.
+    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
     return np.concatenate([boxes[:, :2] + w_sign * half_w + h_sign * half_h for w_sign, h_sign in signs], axis=1)
 
 

@@ -194,8 +194,8 @@ def scale_obb(boxes: Tensor, scale_xy: tuple[float, float], angle_version: str |
     Args:
         boxes: (..., 5).
         scale_xy: New size over old size, horizontally and vertically.
-        angle_version: Angle version of the result. None keeps the angle if the factors are equal,
-            and is ``le90`` otherwise.
+        angle_version: Angle version of the result. With None, equal factors keep the angle, and unequal factors give a
+            box in ``le90``.
 
     Returns:
         (..., 5).

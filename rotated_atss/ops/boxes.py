@@ -12,7 +12,7 @@ Warning: ``cxcywhr`` of torchvision is different. Its angle is in degrees and co
 Each of the three angle versions selects one of the many boxes that describe the same rectangle:
 
 - ``oc``: angle in (0, pi/2], as OpenCV >= 4.5.1 returns it and as the published ``oc`` checkpoints use it. It is *not*
-  the ``oc`` of mmrotate 1.x, whose angle lies in [-pi/2, 0): the same rectangle with w and h swapped.
+  the ``oc`` of mmrotate 1.x. There, the angle is in [-pi/2, 0), and w and h of the same rectangle are swapped.
 - ``le90``: angle in [-pi/2, pi/2), w >= h.
 - ``le135``: angle in [-pi/4, 3pi/4), w >= h.
 """
@@ -100,7 +100,8 @@ def normalize_obb(boxes: Tensor, angle_version: str) -> Tensor:
     check_angle_version(angle_version)
     cx, cy, w, h, angle = upcast(boxes).unbind(-1)
     if angle_version == "oc":
-        quarter_turns = torch.ceil(angle / HALF_PI) - 1  # by which the angle is outside (0, pi/2]
+        # number of quarter turns that must be subtracted from the angle so that it lies in (0, pi/2]
+        quarter_turns = torch.ceil(angle / HALF_PI) - 1
         swap = torch.remainder(quarter_turns, 2) == 1  # an odd number swaps w and h
         angle = _subtract_periods(angle, quarter_turns, HALF_PI)
         low, high = _angle_limits(0.0, HALF_PI, angle.dtype, "right")
@@ -110,7 +111,7 @@ def normalize_obb(boxes: Tensor, angle_version: str) -> Tensor:
         angle = torch.where(swap, angle + HALF_PI, angle)
         low, high = _angle_limits(start, start + math.pi, angle.dtype, "left")
         half_turns = torch.floor((angle - start) / math.pi)
-        # an angle inside the limits needs no turn; next to a limit, rounding in the division could give one
+        # An angle inside the limits needs no turn. Close to a limit, however, the rounded quotient can be one turn off.
         half_turns = torch.where((angle >= low) & (angle <= high), torch.zeros_like(half_turns), half_turns)
         angle = _subtract_periods(angle, half_turns, math.pi)
     w, h = torch.where(swap, h, w), torch.where(swap, w, h)
@@ -163,9 +164,9 @@ def obb_to_hbb(boxes: Tensor) -> Tensor:
         tensor([ 8., 17., 12., 23.])
     """
     center, w, h, angle = upcast(boxes).split((2, 1, 1, 1), -1)
-    cos, sin = angle.cos().abs(), angle.sin().abs()
-    half = torch.cat((w * cos + h * sin, w * sin + h * cos), -1) / 2
-    return torch.cat((center - half, center + half), -1)
+    abs_cos, abs_sin = angle.cos().abs(), angle.sin().abs()
+    half_wh = torch.cat((w * abs_cos + h * abs_sin, w * abs_sin + h * abs_cos), -1) / 2
+    return torch.cat((center - half_wh, center + half_wh), -1)
 
 
 def hbb_to_obb(hbbs: Tensor) -> Tensor:
@@ -212,8 +213,9 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge
         polys: (..., 8) pixels, clockwise or counterclockwise, convex or not.
         angle_version: Angle version of the result.
         rect: Which rectangle to return if several have the minimum area, as for about one DOTA label in twenty.
-            ``edge``: the one along the first of their lines (sides before diagonals), so that an annotated rectangle
-            keeps its direction. Areas within rounding (1e-9 of the area, or 1e-12 square pixels) count as equal.
+            ``edge``: the one that comes first if the sides of the quadrilateral are tried before its diagonals, so that
+            an annotated rectangle keeps its direction. Areas within rounding (1e-9 of the area, or 1e-12 square
+            pixels) count as equal.
             ``cv2``: the one that ``cv2.minAreaRect`` returns for float32 corners, which mmrotate uses. It depends on
             rounding and on the version of OpenCV, and takes one call per polygon on the CPU.
 
@@ -247,7 +249,7 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge
     areas = (along_high - along_low) * (across_high - across_low)
     # two equal points define no direction, so their line must not be chosen
     areas = torch.where(lengths.squeeze(-1) > 0, areas, torch.full_like(areas, math.inf))
-    # the absolute tolerance, in square pixels, is for minima of 0
+    # a minimum of 0 has no relative tolerance, so there is an absolute one in square pixels, too
     is_minimum = areas <= areas.amin(-1, keepdim=True) * (1 + 1e-9) + 1e-12
     best = is_minimum.to(torch.uint8).argmax(-1, keepdim=True)  # the first of equal areas
 

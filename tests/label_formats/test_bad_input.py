@@ -77,7 +77,7 @@ def labelstudio(data: object = None, predictions: object = None, **region: objec
         (labelstudio(type="polygonlabels", value={"points": [[1]]}), r"points must be a list of \[x, y\]"),
         (
             labelstudio(type="polygonlabels", value={"points": [[1, 2], [3, 4], [1, 4]], "polygonlabels": ["ship"]}),
-            r"a polygon has 4 corners, got 3",
+            r"a polygon must have 4 corners, got 3",
         ),
         (labelstudio(predictions=[{"result": 7}]), r"result must be a list, got '7'"),
         ("[" + labelstudio()[1:-1] + ', {"image": "P2.png"}]', r"tasks\[1\]: not a task of Label Studio .*JSON-MIN"),
@@ -88,16 +88,25 @@ def test_malformed_tasks_of_labelstudio(fails, text, match):
 
 
 def test_another_format_than_asked_for(fails):
-    match = r"P1.txt: this file is yolo-obb, not dota \("
+    match = r"P1.txt: this file is in the format yolo-obb, not dota \("
     fails({"P1.txt": YOLO_LINE}, match, source_format="dota")
 
 
 @pytest.mark.parametrize(
     "files, match",
     [
-        ({"P1.txt": DOTA_LINE, "P2.txt": YOLO_LINE}, r"P2.txt: this file is yolo-obb, P1.txt is dota"),
-        ({"P1.txt": DOTA_LINE, "P2.xml": VOC}, r"P2.xml: this file is voc, P1.txt is dota"),
-        ({"P1.txt": "", "P2.txt": DOTA_LINE, "P3.txt": YOLO_LINE}, r"P3.txt: this file is yolo-obb, P2.txt is dota"),
+        (
+            {"P1.txt": DOTA_LINE, "P2.txt": YOLO_LINE},
+            r"P2.txt: this file is in the format yolo-obb, but P1.txt is in the format dota",
+        ),
+        (
+            {"P1.txt": DOTA_LINE, "P2.xml": VOC},
+            r"P2.xml: this file is in the format voc, but P1.txt is in the format dota",
+        ),
+        (
+            {"P1.txt": "", "P2.txt": DOTA_LINE, "P3.txt": YOLO_LINE},
+            r"P3.txt: this file is in the format yolo-obb, but P2.txt is in the format dota",
+        ),
     ],
 )
 def test_mixed_formats(fails, files, match):
@@ -124,7 +133,7 @@ def test_malformed_text_file_is_reported_in_the_format_of_the_others(fails, tmp_
 @pytest.mark.parametrize("count", [3, 20])
 def test_polygons_without_four_corners(fails, tmp_path, count):
     files = {"P1.json": polygon_json(count)}
-    fails(files, rf"P1.json: shapes\[0\]: a polygon has 4 corners, got {count} \(use --fit-polygons")
+    fails(files, rf"P1.json: shapes\[0\]: a polygon must have 4 corners, got {count} \(use --fit-polygons")
     result = convert_labels(tmp_path / "in", tmp_path / "out", "fair1m", fit_polygons=True)
     assert result.notes == ("1 polygon without four corners: replaced with the minimum-area rectangle",)
 

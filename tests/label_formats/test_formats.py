@@ -132,7 +132,8 @@ def test_ucas_aod_with_the_class_in_the_line_or_in_the_folder(tmp_path):
         assert first.polygons.tolist() == [SQUARE]
         assert first.lines.tolist() == [1]
     (tmp_path / "labelTxt" / "P0001.txt").write_text(f"{numbers}\n")
-    with pytest.raises(UserError, match=r"P0001.txt:1: no class name, got the folder labelTxt \(put the labels into"):
+    message = r"P0001.txt:1: the line has no class name, and the folder labelTxt is neither CAR nor PLANE \(put"
+    with pytest.raises(UserError, match=message):
         labels_of(tmp_path / "labelTxt")
     (tmp_path / "labelTxt" / "P0001.txt").write_text("car 1 2 3\n")
     with pytest.raises(UserError, match=r"P0001.txt:1: a UCAS-AOD line has 13 or 14 fields, got 4"):
@@ -168,7 +169,7 @@ def test_fair1m_closes_its_rings_and_has_probabilities(tmp_path):
     assert (image.name, image.classes, image.scores.tolist()) == ("7.tif", ("Small Car",), [0.75])
     assert image.polygons.tolist() == [SQUARE]
     (tmp_path / "7.xml").write_text(text.replace(">pixel<", ">geodegree<"))
-    with pytest.raises(UserError, match=r"7.xml:1: coordinates must be pixels, got 'geodegree'"):
+    with pytest.raises(UserError, match=r"7.xml:1: coordinates must be in pixels, got 'geodegree'"):
         labels_of(tmp_path)
 
 
@@ -255,7 +256,7 @@ def test_geojson_ring_is_closed_and_map_coordinates_are_refused(tmp_path):
     image = only(labels_of(tmp_path))
     assert (image.name, image.classes, image.polygons.tolist()) == ("P1", ("ship",), [SQUARE])
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature], "crs": {"type": "name"}}))
-    with pytest.raises(UserError, match="coordinates must be pixels, got a coordinate reference system"):
+    with pytest.raises(UserError, match="coordinates must be in pixels, got a coordinate reference system"):
         labels_of(tmp_path)
 
 

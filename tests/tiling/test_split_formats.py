@@ -67,7 +67,7 @@ def test_unknown_class_and_another_format(tmp_path, folders, split):
     convert_labels(labels, tmp_path / "voc", "voc", images=images)
     with pytest.raises(UserError, match=r"P1.xml:\d+: unknown class 'ship'"):
         split(images, tmp_path / "voc", tmp_path / "out", classes=("plane",))
-    with pytest.raises(UserError, match=r"P1.xml: this file is voc, not dior"):
+    with pytest.raises(UserError, match=r"P1.xml: this file is in the format voc, not dior"):
         split(images, tmp_path / "voc", tmp_path / "out", label_format="dior")
     with pytest.raises(UserError, match="unknown label format 'xml'"):
         split(images, tmp_path / "voc", tmp_path / "out", label_format="xml")
@@ -93,7 +93,8 @@ def test_text_labels_beside_those_of_another_format(tmp_path, folders, split):
     (labels / "notes.json").write_text("{}")
     split(images, labels, tmp_path / "out")
     (labels / "P1.json").write_text('{"shapes": []}')
-    with pytest.raises(UserError, match=r"P1.json: this file is labelme, P1.txt is dota \(put the formats into"):
+    match = r"P1.json: this file is in the format labelme, but P1.txt is in the format dota \(put the formats into"
+    with pytest.raises(UserError, match=match):
         split(images, labels, tmp_path / "mixed")
     assert not (tmp_path / "mixed").exists()
     split(images, labels, tmp_path / "named", label_format="dota")
