@@ -23,13 +23,13 @@ from rotated_atss.checkpoints._field_checks import (
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes
 
-REGISTRY = Path(__file__).with_name("registry.json")  # the registry file of this package
+REGISTRY_PATH = Path(__file__).with_name("registry.json")  # the registry file of this package
 REGISTRY_VARIABLE = "ROTATED_ATSS_REGISTRY"
 FORMAT = 1  # version of the format of registry files
 KINDS = ("detector", "backbone")
 SCHEMES = ("http", "https", "file")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,127}", re.ASCII)
-_HEX = re.compile(r"[0-9a-f]{8,64}")
+_HASH_PREFIX = re.compile(r"[0-9a-f]{8,64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,18 +75,18 @@ class RegistryEntry:
             raise field_error("url", f"a URL with the scheme {', '.join(SCHEMES)}", self.url)
         if Path(self.file_name).suffix not in (".pth", ".safetensors"):
             raise field_error("url", "the URL of a .pth or .safetensors file", self.url)
-        if not _HEX.fullmatch(check_string("sha256_prefix", self.sha256_prefix)):
+        if not _HASH_PREFIX.fullmatch(check_string("sha256_prefix", self.sha256_prefix)):
             raise field_error("sha256_prefix", "8 to 64 hexadecimal digits", self.sha256_prefix)
         check_string("license", self.license)
         check_string("source", self.source)
         if self.config is not None:
             check_string("config", self.config)
         if self.size_mb is not None:
-            set_field(self, "size_mb", check_number("size_mb", self.size_mb, 0))
+            set_field(self, "size_mb", check_number("size_mb", self.size_mb, low=0))
 
     @property
     def file_name(self) -> str:
-        """Name of the file in the URL, without percent-encoding, and in the cache."""
+        """File name at the end of the URL, with percent-encoding decoded. The file has the same name in the cache."""
         return PurePosixPath(unquote(urlsplit(self.url).path)).name
 
 
@@ -94,9 +94,9 @@ def load_registry(path: str | Path | None = None) -> dict[str, RegistryEntry]:
     """Load the registry of this package, and add the entries of another registry file if one is given.
 
     Args:
-        path: The other file, such as the ``models.json`` of a published folder. Its URLs can be relative to it, and its
-            entries replace entries of the same name. None reads the path from the environment variable
-            ``ROTATED_ATSS_REGISTRY``, if it is set.
+        path: The other file, such as the ``models.json`` of a published folder. URLs in this file can be relative to
+            the folder that contains it. Its entries replace entries of the same name. If ``path`` is None, it is read
+            from the environment variable ``ROTATED_ATSS_REGISTRY``; if that is not set either, no other file is loaded.
 
     Returns:
         Entries by name.
@@ -110,7 +110,7 @@ def load_registry(path: str | Path | None = None) -> dict[str, RegistryEntry]:
     """
     path = path or os.environ.get(REGISTRY_VARIABLE)
     registry: dict[str, RegistryEntry] = {}
-    for file in [REGISTRY, path] if path else [REGISTRY]:
+    for file in [REGISTRY_PATH, path] if path else [REGISTRY_PATH]:
         for name, value in read_entries(file).items():
             registry[name] = parse_entry(value, file)
     return registry
@@ -129,7 +129,7 @@ def read_entries(path: str | Path) -> dict[str, dict[str, Any]]:
         UserError: The file is missing or not a registry, or an entry is wrong.
 
     Example:
-        >>> read_entries(REGISTRY)["resnet18"]["sha256_prefix"]
+        >>> read_entries(REGISTRY_PATH)["resnet18"]["sha256_prefix"]
         'f37072fd'
     """
     hint = "write it with: rotated-atss models publish"
@@ -157,7 +157,7 @@ def parse_entry(value: Any, path: str | Path) -> RegistryEntry:
 
     Args:
         value: The JSON value of the entry.
-        path: The registry file. A URL without a scheme is relative to its folder.
+        path: The registry file. A URL without a scheme is relative to the folder of this file.
 
     Raises:
         UserError: A field is missing or unknown, or a value is wrong.
@@ -186,20 +186,22 @@ def find_entry(name: str, registry: dict[str, RegistryEntry] | None = None) -> R
         >>> find_entry("resnet5")
         Traceback (most recent call last):
         ...
-        rotated_atss.errors.UserError: no such model, got 'resnet5' (nearest: resnet50, ...
+        rotated_atss.errors.UserError: no such model: 'resnet5' (nearest: resnet50, ...
     """
     registry = load_registry() if registry is None else registry
     entry = look_up(name, registry)
     if entry is None:
         hint = f"{similar_names_hint(name, list(registry))}all names: rotated-atss models list"
-        raise UserError(f"no such model, got '{name}'", hint=hint)
+        raise UserError(f"no such model: '{name}'", hint=hint)
     return entry
 
 
 def find_file_or_entry(name: str | Path) -> Path | RegistryEntry:
-    """Return ``name``, the path of a checkpoint, if that file exists, or else the registry entry of that name.
+    """Return the path of a checkpoint, or the registry entry of a model.
 
-    As in :func:`find_entry`, the name can be that of a config.
+    Args:
+        name: Path of a checkpoint. If no such file exists, the name of a model, or of a config to which exactly one
+            model belongs.
 
     Raises:
         UserError: There is neither such a file nor such an entry.
@@ -219,14 +221,23 @@ def find_file_or_entry(name: str | Path) -> Path | RegistryEntry:
 
 
 def look_up(name: str, registry: dict[str, RegistryEntry]) -> RegistryEntry | None:
-    """Return the entry of this name, or else the only one of the config of this name; None if there is none.
+    """Return the entry of a model.
+
+    Args:
+        name: Name of the model, or of a config to which exactly one model belongs.
+        registry: Entries by name.
+
+    Returns:
+        The entry, or None if there is no such model.
 
     Example:
         >>> look_up("resnet5", load_registry()) is None
         True
     """
-    of_config = [entry for entry in registry.values() if entry.config == name]
-    return registry.get(name) or (of_config[0] if len(of_config) == 1 else None)
+    if name in registry:
+        return registry[name]
+    entries_of_config = [entry for entry in registry.values() if entry.config == name]
+    return entries_of_config[0] if len(entries_of_config) == 1 else None
 
 
 def similar_names_hint(name: str, names: Sequence[str]) -> str:

@@ -1,10 +1,14 @@
 """Read ``.pth`` files without running code from them.
 
 A ``.pth`` file is a pickle, and unpickling calls the functions that the file names. ``torch.load(weights_only=True)``
-calls only functions on an allow-list. :data:`ALLOWED_GLOBALS` adds the names that checkpoints of MMEngine contain. Logs
-name NumPy's arrays and scalars, ``HistoryBuffer`` and its statistics; saved schedules name the one-cycle schedules.
-Except for ``slice``, each name is replaced by a class or function of this module that only stores plain values. So no
-object of the named classes is created, and a ``getattr`` in the file accesses no attribute.
+calls only functions on an allow-list. Checkpoints of MMEngine need further names, which :data:`ALLOWED_GLOBALS` adds:
+
+- for training logs: NumPy's arrays and scalars, ``HistoryBuffer`` and its methods
+- for learning rate schedules: the one-cycle schedules of MMEngine and their methods
+
+Except for ``slice``, each of these names is replaced by a class or function of this module that only stores plain
+values. Therefore loading a file creates no object of the original classes, and a ``getattr`` in the file reads no
+attribute.
 """
 
 from __future__ import annotations
@@ -22,9 +26,10 @@ from torch import Tensor
 from rotated_atss.checkpoints.zip_check import check_checkpoint_file, name_of
 from rotated_atss.errors import UserError
 
-_ALLOWED_DTYPE = re.compile(r"[?biufc]\d{0,2}|[US]\d{1,4}")  # codes of dtypes of numbers and text, not of objects
-_STATISTICS = ("min", "max", "current", "mean")  # methods of mmengine.logging.HistoryBuffer
-_SCHEDULE_FUNCTIONS = ("_annealing_cos", "_annealing_linear")  # methods of MMEngine's one-cycle schedule
+_ALLOWED_DTYPE = re.compile(r"[?biufc]\d{0,2}|[US]\d{1,4}")  # NumPy's codes for numbers and text; "O" is for objects
+# Checkpoints refer to these methods of mmengine.logging.HistoryBuffer and of MMEngine's one-cycle schedule.
+_STATISTICS = ("min", "max", "current", "mean")
+_SCHEDULE_FUNCTIONS = ("_annealing_cos", "_annealing_linear")
 _MAX_LENGTH = 1_000_000  # default of HistoryBuffer
 
 
@@ -49,7 +54,7 @@ class LogHistory:
         return history
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Store the values of a pickled ``HistoryBuffer``, but not its functions."""
+        """Store the values of a pickled ``HistoryBuffer``, but not the methods to which it refers."""
         for name in ("_log_history", "_count_history"):
             if not isinstance(state[name], _Array):
                 raise UnpicklingError(f"{name} of a log is not an array")
@@ -67,7 +72,7 @@ class _DType:
 
     def __new__(cls, code: Any = "", *_: object) -> _DType:
         if not isinstance(code, str) or not _ALLOWED_DTYPE.fullmatch(code):
-            raise UnpicklingError(f"dtype {code!r:.40} is not one of numbers or text")
+            raise UnpicklingError(f"dtype {code!r:.40} is neither numeric nor text")
         instance = super().__new__(cls)
         instance.dtype = np.dtype(code)
         return instance
@@ -95,11 +100,12 @@ class _Array:
         if not isinstance(dtype, _DType) or not isinstance(data, bytes):
             raise UnpicklingError("arrays of Python objects are not read")
         order: Any = "F" if is_fortran else "C"
+        # The result of frombuffer() is read-only, the copy is not. order="K" keeps the memory layout.
         self.value = np.frombuffer(data, dtype.dtype).reshape(shape, order=order).copy(order="K")
 
 
 class _Schedule:
-    """Placeholder for a one-cycle schedule. Its state is not read, because a resumed training rebuilds the schedule."""
+    """Placeholder for a one-cycle schedule. Its state is not read, because a resumed run rebuilds the schedule."""
 
     __slots__ = ()
 
@@ -123,7 +129,7 @@ def _reconstruct_array(array_type: Any, *_: object) -> _Array:
 def _build_scalar(dtype: Any, data: Any = b"") -> Any:
     """Replace NumPy's function that creates a scalar from its bytes."""
     if not isinstance(dtype, _DType) or not isinstance(data, bytes):
-        raise UnpicklingError("numbers of Python objects are not read")
+        raise UnpicklingError("scalars that are Python objects are not read")
     return np.frombuffer(data, dtype.dtype, count=1)[0]
 
 
@@ -169,12 +175,12 @@ def load_restricted(
         convert_history: Function whose result replaces each log history in the content.
 
     Returns:
-        The content. All its tensors are dense, and all their values are stored in the file.
+        The content. Its tensors are dense, and the file contains the values of each of them.
 
     Raises:
         pickle.UnpicklingError: The file names a class or function that is not allowed.
-        UserError: The file fails :func:`check_checkpoint_file`; a tensor is sparse, quantized or incomplete; or all
-            tensors together are larger than the values in the file.
+        UserError: The file fails :func:`check_checkpoint_file`; a tensor is sparse, quantized or incomplete; or the
+            tensors together are larger than the tensor data that the file contains.
         Exception: The file is damaged. The unpickler can raise any exception then.
 
     Example:
@@ -200,7 +206,7 @@ class _ContentCleaner:
 
     Args:
         file: The file, for errors.
-        max_bytes: Upper bound of the total size of the tensors in bytes: the size of the values stored in the file.
+        max_bytes: Limit of the total size of the tensors in bytes. It is the size of the tensor data in the file.
         convert_history: As for :func:`load_restricted`.
     """
 
@@ -208,9 +214,10 @@ class _ContentCleaner:
         self, file: str | Path | IO[bytes], max_bytes: int, convert_history: Callable[[LogHistory], Any]
     ) -> None:
         self._file, self._max_bytes, self._convert_history = file, max_bytes, convert_history
-        self._storage_addresses: set[int] = set()  # tensors can share a storage, which counts once
-        self._total_bytes = 0  # of all storages so far
-        # (original, cleaned) container by the id of the original, which is kept alive: no other object may get its id
+        self._storage_addresses: set[int] = set()  # Tensors can share a storage, which is counted once.
+        self._total_bytes = 0  # total size of the storages counted so far
+        # Maps the id of each original container to (original, cleaned). The reference to the original keeps it alive,
+        # because Python would otherwise reuse its id for another object.
         self._cleaned: dict[int, tuple[Any, Any]] = {}
 
     def clean(self, value: Any) -> Any:
@@ -222,7 +229,7 @@ class _ContentCleaner:
         elif isinstance(value, LogHistory):
             return self._convert_history(value)
         elif isinstance(value, (_DType, _Schedule)):
-            return None  # they have no content that a checkpoint's reader needs
+            return None  # no reader of a checkpoint needs their content
         elif isinstance(value, (dict, list)) or type(value) is tuple:
             if id(value) not in self._cleaned:
                 self._clean_container(value)
@@ -233,8 +240,10 @@ class _ContentCleaner:
         if isinstance(value, tuple):
             self._cleaned[id(value)] = value, tuple(self.clean(item) for item in value)
             return
-        self._cleaned[id(value)] = value, value  # before its items are cleaned, because they may contain it
-        if isinstance(value, dict):  # methods are values of dictionaries, such as anneal_func of a schedule
+        # The container is registered before its items are cleaned, because it may contain itself.
+        self._cleaned[id(value)] = value, value
+        if isinstance(value, dict):
+            # References to methods, such as the value of anneal_func in a schedule, are dropped.
             for key in [key for key, item in value.items() if isinstance(item, _Function)]:
                 del value[key]
         for key in list(value) if isinstance(value, dict) else range(len(value)):
@@ -249,7 +258,7 @@ class _ContentCleaner:
         elif tensor.device.type == "meta":
             problem = "a tensor without values"
         elif tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            problem = "a tensor with fewer values than its shape"
+            problem = "a tensor with fewer values than its shape requires"
         elif self._add_storage(tensor) > self._max_bytes:
             problem = "a tensor larger than the values stored in the file"
         if problem:

@@ -35,17 +35,18 @@ def check_settings(origin: Origin, target: Target, path: object) -> None:
     _check_priors(origin, target, path)
     _check_angle_version(origin, target, path)
     for name, cell_anchors in origin.state.items():
+        # the buffers in which the official ATSS repository stores the priors of each level
         if name.startswith("rpn.anchor_generator.cell_anchors."):
             _check_official_priors(cell_anchors, target, name, path)
     _check_classes(origin, target, path)
 
 
 def _check_priors(origin: Origin, target: Target, path: object) -> None:
-    # bbox_head is the first head also in R3Det of mmrotate 0.x, where this package has bbox_head_init
+    # R3Det's first head is bbox_head in mmrotate 0.x, but bbox_head_init in this package.
     head = origin.model.get(target.head) or origin.model.get("bbox_head") or {}
-    anchor_settings = head.get("anchor_generator") if isinstance(head, dict) else None
-    for setting, expected in target.anchors.items():
-        recorded = anchor_settings.get(setting) if isinstance(anchor_settings, dict) else None
+    recorded_settings = head.get("anchor_generator") if isinstance(head, dict) else None
+    for setting, expected in target.anchor_settings.items():
+        recorded = recorded_settings.get(setting) if isinstance(recorded_settings, dict) else None
         if recorded is not None and tuples_to_lists(recorded) != tuples_to_lists(expected):
             message = f"the priors differ: {setting}={recorded} in the checkpoint, {expected} in {target.config}"
             raise UserError(message, where=path, hint="give the matching config with --config")
@@ -60,14 +61,15 @@ def _check_angle_version(origin: Origin, target: Target, path: object) -> None:
 
 
 def _check_official_priors(cell_anchors: Tensor, target: Target, name: str, path: object) -> None:
-    """Check the priors of one level of the official ATSS: one square, centered at ``stride / 2``.
+    """Check that a level of the official ATSS has one prior per location, a square with its center at ``stride / 2``.
 
-    ``name`` is the name of ``cell_anchors`` in the checkpoint; it ends with the index of the level. The official code
-    stores a prior as the indices of its first and last pixels, so x2 - x1 is its side minus 1.
+    ``name`` is the name of ``cell_anchors`` in the checkpoint. It ends with the index of the level. The official code
+    stores a prior by its first and its last pixel, so x2 - x1 is its side minus 1.
     """
-    strides = target.anchors.get("strides") or []
+    strides = target.anchor_settings.get("strides") or []
     level = int(name.rpartition(".")[2])
-    stride = strides[level] if level < len(strides) else 0  # 0 for a level that the target lacks: always an error
+    # If the target lacks this level, its stride is set to 0. Then no prior passes the check below.
+    stride = strides[level] if level < len(strides) else 0
     side = OFFICIAL_ANCHOR_SCALE * stride
     low, high = (stride - (side - 1)) / 2, (stride + (side - 1)) / 2
     if cell_anchors.flatten().tolist() != [low, low, high, high]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from rotated_atss.checkpoints.keys import SOURCES
 from rotated_atss.errors import UserError
 
+# The last layer of the box branch in RetinaNet and R3Det, in ATSS, and in the official ATSS repository.
 _REGRESSION_WEIGHTS = ("retina_reg.weight", "atss_reg.weight", "rpn.head.bbox_pred.weight")
 # Parameter names that only one source has.
 _DISTINCTIVE_NAMES = (
@@ -18,9 +19,10 @@ _DISTINCTIVE_NAMES = (
     (r"feat_refine_module\.\d+\.", "mmrotate-0.x"),
     (r"bbox_head_init\.", "mmrotate-1.x"),
 )
-# Keys of a checkpoint's meta: True if MMEngine writes the key (mmrotate 1.x, MMDetection 3.x), False if its predecessor
-# in mmcv does (mmrotate 0.x, MMDetection 2.x). The first of these keys in a meta decides.
-_META_KEYS = {
+# For each key that a checkpoint's meta can contain, whether it shows that MMEngine wrote the checkpoint (True: mmrotate
+# 1.x or MMDetection 3.x) or mmcv did (False: mmrotate 0.x or MMDetection 2.x). If a meta contains several of the keys,
+# the first in this order decides.
+_MMENGINE_BY_META_KEY = {
     "mmengine_version": True,
     "mmrotate_version": False,
     "mmdet_version": False,
@@ -65,7 +67,7 @@ def detect_source(state: dict[str, Tensor], meta: dict, content: dict, path: str
         raise UserError("cannot determine whether the weights are from mmrotate 0.x or 1.x", where=path, hint=hint)
     if box_dim == 5:
         return ("mmrotate-1.x" if is_mmengine else "mmrotate-0.x"), f"5 box parameters, {evidence}"
-    # unknown (None) counts as 3.x, because weights of 2.x and 3.x are converted in the same way
+    # If the version is unknown (None), 3.x is returned. Weights of 2.x and 3.x are converted in the same way.
     evidence = evidence or "parameter names shared by 2.x and 3.x"
     return ("mmdet-2.x" if is_mmengine is False else "mmdet-3.x"), f"4 box parameters, {evidence}"
 
@@ -91,7 +93,11 @@ def check_source(source: str, state: dict[str, Tensor], path: str | Path) -> Non
 
 
 def _count_box_parameters(state: dict[str, Tensor], path: str | Path) -> int:
-    """Return the number of parameters per box: 5 oriented, 4 horizontal. Raise UserError without a box branch."""
+    """Return the number of parameters per box: 5 for oriented boxes, 4 for horizontal boxes.
+
+    Raises:
+        UserError: The weights contain no box branch.
+    """
     out_channels = [len(value) for name, value in state.items() if name.endswith(_REGRESSION_WEIGHTS)]
     if not out_channels:
         names = f"{', '.join(_REGRESSION_WEIGHTS[:-1])} or {_REGRESSION_WEIGHTS[-1]}"
@@ -104,15 +110,16 @@ def _count_box_parameters(state: dict[str, Tensor], path: str | Path) -> int:
 
 def _detect_mmengine(meta: dict, content: dict, file_name: str) -> tuple[bool | None, str]:
     """Return whether MMEngine wrote the checkpoint (None if unknown) and the evidence."""
-    for key, is_mmengine in _META_KEYS.items():
+    for key, is_mmengine in _MMENGINE_BY_META_KEY.items():
         if key in meta:
             version = f" {meta[key]}" if key.endswith("version") else ""
             return is_mmengine, f"{key}{version} in meta"
     if "message_hub" in content:
         return True, "message_hub in the checkpoint"
-    if re.search(r"-[rh]box-", file_name):  # such as rotated-retinanet-rbox-le90_r50_fpn_1x_dota, mmrotate 1.x
+    # mmrotate 1.x publishes files with names such as rotated-retinanet-rbox-le90_r50_fpn_1x_dota.
+    if re.search(r"-[rh]box-", file_name):
         return True, "file name"
-    # such as rotated_retinanet_obb_r50_fpn_1x_dota_le90, mmrotate 0.x
+    # mmrotate 0.x publishes files with names such as rotated_retinanet_obb_r50_fpn_1x_dota_le90.
     if re.match(r"(rotated_(atss|retinanet)|r3det)_.*(oc|le90|le135)", file_name):
         return False, "file name"
     return None, ""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rotated_atss.checkpoints.model_info import WHOLE_IMAGE, TrainingData, Window
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
-GAP_QUANTILE = 0.99  # quantile of the longer sides by which windows should overlap, see widen_gap
+GAP_QUANTILE = 0.99  # widen_gap() makes windows overlap by this quantile of the longer sides
 
 
 def summarize_training_data(
@@ -27,7 +27,8 @@ def summarize_training_data(
         images: Number of images that the tiles were cut from; None if unknown.
 
     Returns:
-        Numbers of tiles, images and objects per class, and the quantiles of the sides, rounded to 0.1 pixels.
+        The numbers of tiles and images, the number of objects per class, and quantiles of the longer and of the shorter
+        sides, rounded to 0.1 pixels.
 
     Example:
         >>> sides, labels = np.array([[4.0, 9.0], [20.0, 6.0]]), np.array([1, 1])
@@ -59,7 +60,7 @@ def widen_gap(window: Window, data: TrainingData | None) -> Window:
 
     Args:
         window: Window size and overlap of the split, in pixels.
-        data: The training data; without objects, or if None, the window is returned unchanged.
+        data: The training data. If it is None or has no objects, the window is returned unchanged.
 
     Returns:
         The same window size with the new overlap.

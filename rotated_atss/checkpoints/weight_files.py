@@ -34,7 +34,7 @@ def output_paths(out: str | Path) -> tuple[Path, Path]:
     """
     out = Path(out)
     stem = out.name[: -len(out.suffix)] if out.suffix.lower() in _SUFFIXES else out.name
-    # for pathlib, a file with the name ".pth" has no suffix
+    # ".pth" alone is tested separately: pathlib regards it as a file name without a suffix.
     if out.name.lower() in _SUFFIXES or not stem or out.is_dir():
         what = "the output path is a folder or has no file name"
         raise UserError(what, where=out, hint="give OUT.pth, OUT.safetensors or OUT")
@@ -86,10 +86,10 @@ def safetensors_bytes(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> b
     from safetensors.torch import save
 
     encoded_meta = {name: value if name == KEY else json.dumps(value) for name, value in meta.items()}
-    metadata = {"format": "pt", **encoded_meta}  # "pt": weights of PyTorch, as other libraries mark them
+    metadata = {"format": "pt", **encoded_meta}  # "pt" is the usual marker of PyTorch weights
     content = save(_copy_tensors(state), metadata=metadata)
-    # The library writes metadata in an unspecified order; sort it so that the bytes are reproducible. The header is
-    # padded with spaces to a multiple of 8 bytes.
+    # The library writes the metadata in an unspecified order. Sort it, so that the bytes are reproducible. Then pad
+    # the new header with spaces to a multiple of 8 bytes, as the library does, so that the tensors stay aligned.
     end = 8 + int.from_bytes(content[:8], "little")  # the first 8 bytes are the header length
     header_content = json.loads(content[8:end])
     header_content["__metadata__"] = dict(sorted(header_content["__metadata__"].items()))
@@ -99,7 +99,7 @@ def safetensors_bytes(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> b
 
 
 def _copy_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors to contiguous memory of their own on the CPU.
+    """Copy each tensor to its own contiguous memory on the CPU.
 
     ``.safetensors`` does not allow tensors that share memory, and ``.pth`` would save the whole memory of a view.
     """
@@ -129,7 +129,7 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
         raise UserError("no such checkpoint", where=path)
     try:
         with safe_open(path, framework="pt", device="cpu") as opened:
-            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not iterable itself
+            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - has no __iter__
             header = opened.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError("not a readable checkpoint", where=path, hint="check that the file is complete") from error

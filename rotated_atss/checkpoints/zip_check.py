@@ -1,8 +1,11 @@
 """Check a ``.pth`` file before it is loaded, so that loading cannot allocate more memory than the size of the file.
 
-A ``.pth`` file is a zip archive or a bare pickle. A zip archive must have entries that are neither compressed nor
-overlapping. This check reads it with Python's zipfile, torch with its own reader, so the archive must also have only
-one possible interpretation. A pickle must not call ``bytearray(n)``, which allocates n bytes however small the file is.
+A ``.pth`` file is a zip archive or a bare pickle. These conditions are checked:
+
+- The entries of a zip archive are neither compressed nor overlapping.
+- The directory of a zip archive is at the end of the file. This check reads the archive with Python's zipfile, but
+  torch has its own reader. If the directory were elsewhere, the two readers could find different entries.
+- A pickle does not call ``bytearray(n)``, which allocates n bytes however small the file is.
 """
 
 from __future__ import annotations
@@ -17,15 +20,16 @@ from typing import IO, Any
 
 from rotated_atss.errors import UserError
 
-_ZIP_START = b"PK\x03\x04"  # by which torch recognizes a zip archive
-# Records at the end of a zip archive. The last one is the end of central directory: signature, four numbers of disks
-# and entries, size and offset of the directory, length of the comment. A zip64 archive has two more records before it:
-# a version of the end of central directory with larger numbers, and a locator with the offset of this version.
+_ZIP_START = b"PK\x03\x04"  # torch recognizes a zip archive by these bytes
+# Records at the end of a zip archive. The last record is called "end of central directory". Its fields are the
+# signature, four numbers of disks and entries, the size and the offset of the directory, and the length of the comment.
+# In a zip64 archive, two records precede it: first a version of it with larger integers (_END_64), then a locator with
+# the offset of that larger record.
 _END = struct.Struct("<4s4H2LH")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR_64 = struct.Struct("<4sLQL")
-# A pickle of 100 bytes can call bytearray(10**10). For tensors, arrays and plain values, torch.save never writes this
-# name, so files with it are rejected.
+# A pickle of 100 bytes can call bytearray(10**10). Therefore files that contain this name are rejected. Ordinary
+# checkpoints do not contain it, because torch.save does not write it for tensors, arrays and plain values.
 _ALLOCATING_NAME = b"\nbytearray\n"
 
 
@@ -36,12 +40,12 @@ def check_checkpoint_file(file: str | Path | IO[bytes]) -> int:
         file: Path, or open binary file. The position of an open file is set to its start.
 
     Returns:
-        Upper bound of the total size of the tensors in bytes: for a zip archive, the size of the entries with values
-        (``data/``); for a bare pickle, the size of the file.
+        Upper bound of the total size of the tensors in bytes. For a zip archive, it is the size of the entries that
+        contain tensor values (``data/``). For a bare pickle, it is the size of the file.
 
     Raises:
-        UserError: Entries of the archive are compressed or overlap, its directory can be read in two ways, or the
-            pickle creates a ``bytearray``, whose size is not limited by that of the file.
+        UserError: Entries of the archive are compressed or overlap, its directory is not at the end of the file, or
+            the pickle creates a ``bytearray``, which can be larger than the file.
         zipfile.BadZipFile: The file is a damaged zip archive.
 
     Example:
@@ -58,7 +62,7 @@ def check_checkpoint_file(file: str | Path | IO[bytes]) -> int:
             with zipfile.ZipFile(opened) as archive:
                 problem = _find_zip_problem(archive, opened, file_size)
                 entries = archive.infolist()
-                # in lower case, because torch ignores the case of the names of entries
+                # torch ignores the case of entry names.
                 max_bytes = sum(entry.file_size for entry in entries if "/data/" in entry.filename.lower())
         else:
             problem = _find_pickle_problem(_read_chunks(opened))
@@ -83,7 +87,7 @@ def name_of(file: str | Path | IO[bytes]) -> object:
 
 @contextmanager
 def _open_binary(file: str | Path | IO[bytes]) -> Iterator[IO[bytes]]:
-    """Open a path for reading; an open file is returned and stays open."""
+    """Open a path for reading. If a file is already open, yield it and leave it open."""
     if isinstance(file, (str, os.PathLike)):
         with Path(file).open("rb") as opened:
             yield opened
@@ -95,11 +99,13 @@ def _find_zip_problem(archive: zipfile.ZipFile, file: IO[bytes], file_size: int)
     """Return a description of what is wrong with an archive; empty if nothing is. ``file`` is the open archive."""
     entries = archive.infolist()
     if _read_directory_offset(file, file_size) != archive.start_dir:  # zipfile has found a directory somewhere else
-        return "its directory is not at its end"
+        return "its central directory is not at the end of the file"
     if any(entry.file_size > entry.compress_size for entry in entries):
         return "its entries are compressed"
+    # Entries can also overlap if their total size is not larger than the file. That is harmless, because loading them
+    # allocates no more than the size of the file.
     if sum(entry.compress_size for entry in entries) > file_size:
-        return "its entries overlap"  # smaller overlaps do not matter: the sum of the entries fits into the file
+        return "its entries overlap"
     for entry in entries:
         if entry.filename.lower().endswith("data.pkl"):
             problem = _find_pickle_problem([archive.read(entry)])
@@ -128,7 +134,7 @@ def _read_directory_offset(file: IO[bytes], file_size: int) -> int:
 
 
 def _unpack(record: struct.Struct, file: IO[bytes], offset: int) -> tuple[Any, ...]:
-    """Read a record at an offset of the file. Bytes beyond the end of the file are read as zeros."""
+    """Read a record at an offset of the file, or at 0 if the offset is negative. Bytes after the end count as zeros."""
     file.seek(max(offset, 0))
     return record.unpack(file.read(record.size).ljust(record.size, b"\0"))
 
@@ -136,7 +142,7 @@ def _unpack(record: struct.Struct, file: IO[bytes], offset: int) -> tuple[Any, .
 def _read_chunks(file: IO[bytes], chunk_size: int = 2**24) -> Iterator[bytes]:
     """Yield the bytes from the current position of a file, in chunks.
 
-    Chunks overlap by the length of the searched name, so that a name at the border of two chunks is found.
+    Chunks overlap by the length of ``_ALLOCATING_NAME``, so that a name at the border of two chunks is found.
     """
     while chunk := file.read(chunk_size):
         yield chunk
@@ -146,4 +152,6 @@ def _read_chunks(file: IO[bytes], chunk_size: int = 2**24) -> Iterator[bytes]:
 
 def _find_pickle_problem(chunks: Iterable[bytes]) -> str:
     """Return a description of what is wrong with a pickle; empty if nothing is."""
-    return "it contains bytearray" if any(_ALLOCATING_NAME in chunk for chunk in chunks) else ""
+    if any(_ALLOCATING_NAME in chunk for chunk in chunks):
+        return "it uses bytearray, which can allocate any amount of memory"
+    return ""

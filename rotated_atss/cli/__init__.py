@@ -27,7 +27,7 @@ from rotated_atss.io.signals import TerminatedError
 
 PROGRAM = "rotated-atss"
 
-# command -> its line in rotated-atss --help
+# The line of each command in rotated-atss --help.
 COMMANDS = {
     "check-data": "Report all problems of images and labels, write a cleaned copy.",
     "stats": "Describe a dataset, and recommend tiles and anchor scale for it.",
@@ -56,20 +56,21 @@ COMMANDS = {
     "demo": "Run the whole pipeline on synthetic scenes.",
 }
 
-# commands that use NumPy but not torch: one BLAS thread makes them start faster
+# These commands use NumPy but not torch. They start faster with one BLAS thread.
 WITHOUT_TORCH = ("check-data", "split", "convert-labels", "draw", "merge", "evaluate", "report", "check-submission")
 
-# command -> module, where the names differ: a module named `list` would hide the built-in name in this package
+# The modules whose name is not that of their command. Importing a module `list` would hide the built-in `list` in this
+# file, because Python sets an imported submodule as an attribute of its package.
 MODULES = {"list": "list_configs"}
 
-# Import names. If a dependency is missing, the error is one line with the install command, not a traceback.
+# Import names of the dependencies. If one is missing, the error is one line with the install command, not a traceback.
 DEPENDENCIES = (
     *("numpy", "torch", "torchvision", "cv2", "shapely", "tqdm", "safetensors"),
     *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard", "faster_coco_eval", "matplotlib"),
     *("onnx", "onnxruntime", "openvino"),
 )
 
-_SIGNAL_NAMES = ("SIGTERM", "SIGHUP")  # names, because `signal.SIGHUP` does not exist on Windows
+_SIGNAL_NAMES = ("SIGTERM", "SIGHUP")  # strings, because `signal.SIGHUP` does not exist on Windows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,8 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Command and options; None reads them from ``sys.argv``.
 
     Returns:
-        Exit code: that of the command, 2 for a user error, 130 for an interrupt, 128 + n for the signal n, 0 if the
-        reader of stdout (``| head``) has closed the pipe.
+        Exit code. The command returns it, except in these cases: 2 after an error that is printed as one line, 130
+        after an interrupt, 128 + n after signal n, and 0 if the reader of stdout (``| head``) has closed the pipe.
 
     Example:
         >>> main(["split", "--images", "no_such_folder", "--out", "tiles"])
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = arguments[0] if arguments and arguments[0] in COMMANDS else None
     if command in WITHOUT_TORCH:
         limit_blas_threads()
-    program = f"{PROGRAM} {command}" if command else PROGRAM  # first words of error lines
+    program = f"{PROGRAM} {command}" if command else PROGRAM  # error lines begin with it
     try:
         if command is None:
             return _print_overview(arguments)
@@ -186,13 +187,16 @@ def _raise_on_signals() -> Iterator[None]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors suggest similar options for unknown ones, and contain no control characters."""
+    """A parser that suggests similar options if an option is unknown. Its messages contain no control characters."""
 
     def error(self, message: str) -> NoReturn:
-        nearest = self._nearest_options(message) if message.startswith("unrecognized arguments") else []
-        super().error(printable(f"{message} (nearest: {', '.join(nearest)})" if nearest else message))
+        if message.startswith("unrecognized arguments"):
+            similar_options = self._find_similar_options(message)
+            if similar_options:
+                message = f"{message} (nearest: {', '.join(similar_options)})"
+        super().error(printable(message))
 
-    def _nearest_options(self, message: str) -> list[str]:
+    def _find_similar_options(self, message: str) -> list[str]:
         """Return, for each unknown option in an error message, the most similar option of this parser, if any."""
         from difflib import get_close_matches  # needed for errors only
 
@@ -210,7 +214,7 @@ def _reject_empty_arguments(arguments: Sequence[str]) -> None:
 
 
 def _safe_config_context(args: argparse.Namespace) -> AbstractContextManager[None]:
-    """Return the context in which to run a command. With ``--safe-config``, it reads configs without executing them."""
+    """Return the context in which to run a command. With ``--safe-config``, configs are read without being executed."""
     if not getattr(args, "safe_config", False):
         return nullcontext()
     from rotated_atss.io.safe_config import require_safe_configs
@@ -285,7 +289,7 @@ def _print_overview(arguments: list[str]) -> int:
 
 
 def _print_error(program: str, message: str, code: int) -> int:
-    """Print a message to stderr, and return the exit code. Only errors (code 2), not signals, are marked as "error"."""
+    """Print a message to stderr, and return ``code``. Code 2 adds the word "error"; signals have other codes."""
     print(f"{program}: error: {message}" if code == 2 else f"{program}: {message}", file=sys.stderr)
     return code
 

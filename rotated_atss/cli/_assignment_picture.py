@@ -1,9 +1,13 @@
 """Pictures and titles of ``show-assignment``.
 
-A trace records the steps of ATSS for one object. Its variant is the kind of boxes whose IoU is computed: hbb
-(circumscribed), obb (oriented), or config (the horizontal boxes of a config that has no oriented boxes).
-In all functions, ``names`` are the class names of the ground-truth boxes, and ``traces`` are the traces of one object
-by variant.
+A trace records the steps of ATSS for one object. The variant of a trace is the kind of boxes that ATSS compares:
+
+- ``obb``: oriented boxes
+- ``hbb``: circumscribed horizontal boxes of oriented boxes
+- ``config``: horizontal boxes, if the config has no oriented boxes
+
+The argument ``object_names`` contains the class name of each ground-truth box. The argument ``traces`` contains the
+traces of one object by variant.
 """
 
 from __future__ import annotations
@@ -29,10 +33,10 @@ _VARIANT_TITLES = {
 }
 
 
-def picture_title(cfg: Config, image: Path, assignment: ImageAssignment, names: list[str]) -> str:
+def picture_title(cfg: Config, image: Path, assignment: ImageAssignment, object_names: list[str]) -> str:
     """Return the title of a picture: config, image, input size, and the numbers of objects and positives."""
     width, height = assignment.inputs.image_wh
-    objects = count_of(len(names), "object")
+    objects = count_of(len(object_names), "object")
     num_ignored = len(assignment.inputs.gt_boxes_ignore)
     if num_ignored:
         objects += f" and {count_of(num_ignored, 'ignored object')}"
@@ -42,7 +46,7 @@ def picture_title(cfg: Config, image: Path, assignment: ImageAssignment, names: 
 
 
 def variant_title(assignment: ImageAssignment, variant: str) -> str:
-    """Return the title of a trace. Oriented boxes have two variants; the one that the config uses is marked."""
+    """Return the title of a trace. For oriented boxes, it marks which of the two variants the config uses."""
     is_marked = assignment.oriented and variant == assignment.variant
     return _VARIANT_TITLES[variant] + (" (this config)" if is_marked else "")
 
@@ -67,7 +71,8 @@ def read_input_image(path: Path, input_wh: tuple[int, int]) -> Image:
     from rotated_atss.io.image_reader import open_image
 
     with open_image(path) as image:
-        # the largest integer factor that leaves at least input_wh pixels; cv2.resize does the rest
+        # Reduce by the largest integer factor that keeps the image at least as large as input_wh. cv2.resize does the
+        # rest.
         factor = max(1, min(image.width // input_wh[0], image.height // input_wh[1]))
         pixels = image.read_reduced(factor)
     if pixels.shape[1::-1] == tuple(input_wh):
@@ -75,7 +80,7 @@ def read_input_image(path: Path, input_wh: tuple[int, int]) -> Image:
     return np.asarray(cv2.resize(pixels, input_wh, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def draw_overview(cfg: Config, image: Path, assignment: ImageAssignment, names: list[str]) -> bytes:
+def draw_overview(cfg: Config, image: Path, assignment: ImageAssignment, object_names: list[str]) -> bytes:
     """Draw the positives of all objects, and return the bytes of a PNG file."""
     from rotated_atss.assign.box_formats import centers
     from rotated_atss.visualization.assignment import plot_assignment
@@ -86,15 +91,15 @@ def draw_overview(cfg: Config, image: Path, assignment: ImageAssignment, names: 
         read_input_image(image, assignment.inputs.image_wh),
         corners_of(assignment.inputs.gt_boxes),
         [xy[gt_index >= 0].double().numpy() for xy, gt_index in zip(centers_by_level, gt_index_by_level)],
-        count_positives(assignment, len(names)).sum(1).tolist(),
+        count_positives(assignment, len(object_names)).sum(1).tolist(),
         assignment.strides,
         ignored=corners_of(assignment.inputs.gt_boxes_ignore),
-        title=picture_title(cfg, image, assignment, names),
+        title=picture_title(cfg, image, assignment, object_names),
     )
 
 
 def draw_object(
-    cfg: Config, image: Path, assignment: ImageAssignment, names: list[str], traces: dict[str, AssignmentTrace]
+    cfg: Config, image: Path, assignment: ImageAssignment, object_names: list[str], traces: dict[str, AssignmentTrace]
 ) -> bytes:
     """Draw the traces of one object, one panel per variant, and return the bytes of a PNG file."""
     import numpy as np
@@ -106,15 +111,17 @@ def draw_object(
     polygon = corners[object_index]
     panels = []
     for variant, trace in traces.items():
-        compared_polygon = polygon  # the box whose IoU with the priors is computed
+        # ATSS computes the IoU of this box with the priors.
+        compared_polygon = polygon
         if variant == "hbb":
             compared_polygon = corners_of(_to_hbb(assignment.inputs.gt_boxes[object_index : object_index + 1]))[0]
-        best_prior = None  # corners of the candidate with the highest IoU
+        best_prior_corners = None  # of the candidate with the highest IoU
         if len(trace.iou):
             best_index = trace.prior_index[trace.iou.argmax()]
-            best_prior = corners_of(assignment.priors[best_index : best_index + 1])[0]
-        panels.append(TracePanel(variant_title(assignment, variant), trace, compared_polygon, polygon, best_prior))
-    title = f"{cfg.config_name}, {image.stem}: object {object_index}, {names[object_index]}"
+            best_prior_corners = corners_of(assignment.priors[best_index : best_index + 1])[0]
+        panel_title = variant_title(assignment, variant)
+        panels.append(TracePanel(panel_title, trace, compared_polygon, polygon, best_prior_corners))
+    title = f"{cfg.config_name}, {image.stem}: object {object_index}, {object_names[object_index]}"
     return plot_object(
         read_input_image(image, assignment.inputs.image_wh), panels, assignment.strides,
         others=np.delete(corners, object_index, 0), title=title,

@@ -34,8 +34,8 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
         known: Class names to select from.
 
     Returns:
-        Selected names, in the order of ``spec`` and as spelled in ``known``. If ``spec`` is a dataset, its classes that
-        are not in ``known`` are left out.
+        Selected names without repetitions, in the order of ``spec`` and as spelled in ``known``. If ``spec`` is a
+        dataset, its classes that are not in ``known`` are left out.
 
     Raises:
         UserError: A name in a list or file is not in ``known``, or no name is given.
@@ -51,15 +51,17 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
 
     if spec is None:
         return tuple(known)
+    # maps both spellings of a class, with spaces and with hyphens, to its name in `known`
     by_spelling = {spelling: name for name in known for spelling in (name, hyphenate(name))}
     if spec in DATASETS:
         return tuple(by_spelling[name] for name in DATASETS[spec].classes if name in by_spelling)
     # a known class takes precedence over a file of the same name
     is_file = spec not in by_spelling and "," not in spec and Path(spec).is_file()
-    names = resolve_classes(Path(spec)) if is_file else [name.strip() for name in spec.split(",") if name.strip()]
+    listed_names = tuple(name.strip() for name in spec.split(",") if name.strip())
+    names = resolve_classes(Path(spec)) if is_file else listed_names
     for name in names:
         if name not in by_spelling:
             raise UserError(f"unknown class '{name}'", where="--classes", hint=unknown_class_hint(name, known))
     if not names:
-        raise UserError(f"--classes is empty, got '{spec}'", hint="give comma-separated names")
+        raise UserError(f"--classes contains no class name, got '{spec}'", hint="give comma-separated names")
     return tuple(dict.fromkeys(by_spelling[name] for name in names))

@@ -1,4 +1,7 @@
-"""``predict --scheduler``: one job per image on the workers of a Dask cluster, which keep the model in memory."""
+"""``predict --scheduler``: detect objects on the workers of a Dask cluster, with one job per image.
+
+A worker keeps the model in memory for its next jobs.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,14 @@ if TYPE_CHECKING:
     from rotated_atss.detection.engine.inference import LoadedDetector
     from rotated_atss.runtime import GraphDetector
 
-_detectors: dict[str, LoadedDetector | GraphDetector] = {}  # by file and options; at most one entry, the last loaded
+# The detector that this process loaded last, by a key of its file and options. There is at most one entry.
+_detectors: dict[str, LoadedDetector | GraphDetector] = {}
 _lock = threading.Lock()  # a worker runs several jobs in threads; without a lock, each could load the model
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """The arguments of :func:`load_any_detector`, with which a worker loads the model.
+    """The arguments with which a worker calls :func:`load_any_detector`.
 
     Attributes:
         config: Path or name of a config; None for a model file that contains it.
@@ -38,7 +42,7 @@ class ModelSource:
     cfg_options: Mapping[str, Any]
 
     def load_once(self) -> LoadedDetector | GraphDetector:
-        """Return the detector, reusing the last one that this process loaded if its file and options are the same."""
+        """Return the detector. If this process loaded it last, with the same options, it is not loaded again."""
         status = os.stat(self.checkpoint)  # time and size differ if the file was replaced
         args = self.args
         settings = (self.config, dict(self.cfg_options), args.device, args.amp, args.channels_last, args.fast)
@@ -55,7 +59,7 @@ class ImageJob:
     """One image for a worker to process.
 
     Attributes:
-        model: How to load the model.
+        model: The model file and the options for loading it.
         predict: Picklable function of ``detector`` and ``path`` that detects objects on an image, and writes the
             results to a file system that the workers share.
         path: The image file.
@@ -67,7 +71,10 @@ class ImageJob:
 
 
 def predict_on_worker(job: ImageJob) -> UserError | None:
-    """Detect objects on one image. Return the error if the image cannot be processed, otherwise None."""
+    """Detect objects on one image. Return the error if the image cannot be processed, otherwise None.
+
+    The error is not raised, because ``run_jobs`` starts no further jobs after an exception.
+    """
     detector = job.model.load_once()
     try:
         job.predict(detector=detector, path=job.path)
@@ -82,7 +89,7 @@ def predict_on_cluster(
     """Detect objects on images with the workers of a Dask cluster; if an image fails, print its error and continue.
 
     Args:
-        model: How to load the model, with absolute paths.
+        model: The model file and the options for loading it, with absolute paths.
         predict: The function of :class:`ImageJob`.
         paths: Image files, absolute.
         scheduler: Address of the scheduler.
@@ -97,7 +104,7 @@ def predict_on_cluster(
     jobs = [ImageJob(model, predict, path) for path in paths]
     failures = []
     with progress_bar(total=len(jobs), desc="predict", unit="image") as bar:
-        job_bytes = list(map(estimate_decode_bytes, paths))  # memory that each job needs
+        job_bytes = list(map(estimate_decode_bytes, paths))  # estimated memory of each job
         # with a scheduler, `workers` (the number of local processes) has no effect
         for _, error in run_jobs(predict_on_worker, jobs, workers=1, job_bytes=job_bytes, scheduler=scheduler):
             bar.update()

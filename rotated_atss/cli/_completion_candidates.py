@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from rotated_atss.cli import COMMANDS, build_parser
 from rotated_atss.configs import config_names
 
-# metavars of arguments whose values are folders or files
-_FOLDERS = {"DIR", "FOLDER", "WORK_DIR", "TASK1_DIR", "TILES"}
-_FILES = {"FILE", "CHECKPOINT", "MODEL", "IMAGE", "JSON", "PNG", "ZIP", "IN", "OUT", "CLASSES", "REPORT"}
+# Metavars of arguments whose values are folders or files.
+_FOLDER_METAVARS = {"DIR", "FOLDER", "WORK_DIR", "TASK1_DIR", "TILES"}
+_FILE_METAVARS = {
+    *("FILE", "CONFIG", "CHECKPOINT", "MODEL", "IMAGE", "JSON", "PNG", "ZIP", "IN", "OUT", "CLASSES", "REPORT")
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def read_completions() -> dict[str, CommandCompletions]:
         >>> list(read_completions()["models"].actions)
         ['list', 'download', 'info', 'publish']
     """
-    return {name: _read_parser(build_parser(name), line) for name, line in COMMANDS.items()}
+    return {name: _read_parser(build_parser(name), help_text) for name, help_text in COMMANDS.items()}
 
 
 def _read_parser(parser: argparse.ArgumentParser, help_text: str) -> CommandCompletions:
@@ -79,7 +81,7 @@ def _read_parser(parser: argparse.ArgumentParser, help_text: str) -> CommandComp
         help_text: Help of the command or action.
     """
     options, positionals, actions = [], Candidates(), {}
-    for argument in parser._actions:  # argparse calls each argument an action
+    for argument in parser._actions:  # argparse calls the arguments of a parser "actions"
         if isinstance(argument, argparse._SubParsersAction):
             for name, subparser in argument.choices.items():
                 actions[name] = _read_parser(subparser, subparser.description or "")
@@ -92,7 +94,10 @@ def _read_parser(parser: argparse.ArgumentParser, help_text: str) -> CommandComp
 
 
 def _find_candidates(argument: argparse.Action) -> Candidates:
-    """Find candidates for an argument by its choices, or else by its metavar, such as ``CHECKPOINT|NAME``."""
+    """Return the choices of an argument, or, if it has none, the candidates that its metavar implies.
+
+    A metavar can consist of several words, such as ``CHECKPOINT|NAME``.
+    """
     if argument.choices is not None:
         return Candidates(tuple(map(str, argument.choices)))
     metavars = set(re.split(r"[ |]", str(argument.metavar)))  # "MODEL IMAGE|DIR" -> MODEL, IMAGE and DIR
@@ -102,7 +107,7 @@ def _find_candidates(argument: argparse.Action) -> Candidates:
     # A published model is given as NAME next to another metavar, as in FILE|NAME, or as the positional argument "name".
     if ("NAME" in metavars and len(metavars) > 1) or (argument.dest == "name" and not argument.option_strings):
         words += _model_names()
-    return Candidates(words, files=bool(metavars & _FILES or "CONFIG" in metavars), folders=bool(metavars & _FOLDERS))
+    return Candidates(words, files=bool(metavars & _FILE_METAVARS), folders=bool(metavars & _FOLDER_METAVARS))
 
 
 def _model_names() -> tuple[str, ...]:
@@ -118,4 +123,6 @@ def _union(first: Candidates, second: Candidates) -> Candidates:
 
 def _shorten_help(text: str) -> str:
     """Return the part of a help text before its first semicolon, colon, parenthesis or full stop."""
-    return re.split(r"; | \(|\. |: ", " ".join(text.replace("%%", "%").split()), maxsplit=1)[0].rstrip(".")
+    unescaped_text = text.replace("%%", "%")  # argparse requires a percent sign to be written twice
+    one_line = " ".join(unescaped_text.split())
+    return re.split(r"; | \(|\. |: ", one_line, maxsplit=1)[0].rstrip(".")

@@ -9,13 +9,14 @@ from rotated_atss.cli._completion_candidates import Candidates, CommandCompletio
 
 _HEAD = f"# Completion of {PROGRAM}, written by: {PROGRAM} completion"  # the scripts append the name of the shell
 
-# {option_value_cases}: one case per option that takes a value; it completes the word after the option.
-# {commands_with_actions}: commands whose second word is an action, such as "models list". Command and action together
-# then select the case.
-# {command_cases}: one case per command; it completes all other words. If the word at the cursor starts with "-", the
-# candidates are the options, otherwise those of the positional arguments.
+# These placeholders are filled in:
+# - {commands_with_actions}: the commands with actions, such as `models`, whose second word can be `list`. For these
+#   commands, the script appends the action to $command.
+# - {option_value_cases}: one case per option that takes a value. The case completes the word after the option.
+# - {command_cases}: one case per command or "command action". The case completes all other words: the options if the
+#   word at the cursor starts with "-", otherwise the positional arguments.
 # bash splits --option=value into three words, so the script looks for the option before the "=".
-# For the paths, IFS is only a newline, because file names can contain spaces.
+# IFS is set to a newline before paths are completed, because file names can contain spaces.
 _BASH = """\
 {head} bash
 _rotated_atss() {{
@@ -70,9 +71,18 @@ def bash_script(commands: Mapping[str, CommandCompletions]) -> str:
 
 
 def _bash_candidates(candidates: Candidates, actions: Mapping[str, CommandCompletions] | None = None) -> str:
-    """Return bash code that sets ``words``, and ``paths``: -f for files and folders, -d for folders, else empty."""
-    paths = "-f" if candidates.files else "-d" if candidates.folders else ""
-    return f'words="{" ".join([*candidates.words, *(actions or ())])}" paths={paths}'
+    """Return bash code that sets the variables ``words`` and ``paths``.
+
+    ``paths`` is an option of compgen: -f to complete files and folders, -d to complete folders, or empty.
+    """
+    if candidates.files:
+        paths = "-f"
+    elif candidates.folders:
+        paths = "-d"
+    else:
+        paths = ""
+    words = " ".join([*candidates.words, *(actions or ())])
+    return f'words="{words}" paths={paths}'
 
 
 def zsh_script(commands: Mapping[str, CommandCompletions]) -> str:
@@ -104,7 +114,7 @@ def _zsh_function(name: str) -> str:
 
 
 def _zsh_actions(name: str, actions: Mapping[str, CommandCompletions]) -> str:
-    """Return zsh code that completes the names of actions, and calls the function of the action if it is complete.
+    """Return zsh code that completes the name of an action. If the name is complete, the code calls its function.
 
     Args:
         name: The command that has the actions; empty if the actions are the commands themselves.
@@ -131,14 +141,20 @@ def _zsh_option_specs(option: Option) -> Iterator[str]:
     help_text = "".join(f"\\{character}" if character in "[]:" else character for character in option.help)
     value = "" if option.candidates is None else f":value:{_zsh_candidates(option.candidates)}"
     for name in option.names:
-        yield f"*{name}[{help_text}]{value}"  # the star lets an option be given again
+        yield f"*{name}[{help_text}]{value}"  # with the star, an option can be given several times
 
 
 def _zsh_candidates(candidates: Candidates) -> str:
     words = f"compadd -- {' '.join(candidates.words)}; " if candidates.words else ""
-    paths = "_files" if candidates.files else "_files -/" if candidates.folders else ""
-    code = words + paths  # _arguments runs it in braces
-    return "{" + code + "}" if code else " "  # " " stands for a value without candidates
+    if candidates.files:
+        paths = "_files"
+    elif candidates.folders:
+        paths = "_files -/"
+    else:
+        paths = ""
+    code = words + paths
+    # _arguments runs code that is given in braces. A space stands for a value without candidates.
+    return "{" + code + "}" if code else " "
 
 
 def _zsh_quote(text: str) -> str:
@@ -182,7 +198,7 @@ def _fish_command_lines(condition: str, completions: CommandCompletions) -> Iter
 
 
 def _fish_candidates(candidates: Candidates) -> str:
-    """Return the option ``-a`` with the candidates. Files and folders are listed by a call of a fish function."""
+    """Return the option ``-a`` with the candidates. Files and folders are represented by a call of a fish function."""
     words = list(candidates.words)
     if candidates.files or candidates.folders:
         function = "__fish_complete_path" if candidates.files else "__fish_complete_directories"

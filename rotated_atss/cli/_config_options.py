@@ -8,7 +8,8 @@ from typing import Any
 
 from rotated_atss.errors import UserError
 
-# last parts of the dotted keys whose values are paths or class names: strings, even if they look like numbers
+# Keys whose values are paths or class names. Such values stay strings even if they look like numbers. Of a dotted key,
+# the last part is compared with these names.
 STRING_KEYS = frozenset(
     ("classes", "data_root", "ann_file", "img_path", "img", "work_dir", "load_from", "checkpoint", "out_dir", "labels")
 )
@@ -37,8 +38,8 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
         pairs: Dotted config keys with their values, such as ``["train_cfg.max_epochs=24"]``.
 
     Returns:
-        Values by key. Numbers, booleans, lists and tuples are converted; everything else stays a string. Values
-        in quotes, and of keys whose last part is in :data:`STRING_KEYS`, are never converted to numbers.
+        Values by key. Numbers, booleans, lists and tuples are converted; everything else stays a string. A value is
+        never converted to a number if it is in quotes, or if the last part of its key is in :data:`STRING_KEYS`.
 
     Raises:
         UserError: A string has no ``=`` or no key, or its brackets are not balanced.
@@ -56,7 +57,7 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
         return {}
     from mmengine.config import DictAction
 
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser()  # DictAction parses values only as an action of a parser
     parser.add_argument("--options", nargs="+", action=DictAction, default={})
     try:
         options = parser.parse_args(["--options", *pairs]).options
@@ -79,9 +80,13 @@ def _restore_string(value: Any, text: str, is_string_key: bool) -> Any:
     """
     if isinstance(value, (list, tuple)):
         item_texts = [item_text.strip() for item_text in text.strip("[]()").split(",") if item_text.strip()]
-        if len(item_texts) == len(value):  # the lengths differ for a nested sequence, which is returned unchanged
+        # The lengths differ if the sequence is nested, because its text is split at every comma. It is then returned
+        # unchanged.
+        if len(item_texts) == len(value):
             items = zip(value, item_texts)
             return type(value)(_restore_string(item, item_text, is_string_key) for item, item_text in items)
     is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
-    must_stay_string = is_string_key or is_quoted
-    return text.strip("'\"") if must_stay_string and isinstance(value, (int, float)) else value
+    is_converted = isinstance(value, (int, float))
+    if is_converted and (is_string_key or is_quoted):
+        return text.strip("'\"")
+    return value

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Window = tuple[int, int, int, int]  # a region: x_start, y_start, x_stop, y_stop in pixels of the image
 
-# the region around an object is a square: four times the longest edge of the object, but at least 256 px
-_REGION_PER_EDGE, _MIN_REGION_PX = 4, 256
+# The region around an object is a square. Its side is four times the longest edge of the object, but at least 256 px.
+_REGION_SIDE_PER_EDGE, _MIN_REGION_SIDE = 4, 256
 
 
 def add_crop_arguments(parser: argparse._ActionsContainer) -> None:
@@ -29,8 +29,8 @@ def add_crop_arguments(parser: argparse._ActionsContainer) -> None:
     )  # fmt: skip
     region.add_argument(
         "--object", type=int, metavar="N",
-        help="draw only the region around box N of the labels, counted from 0 in file order (without labels: of the "
-        "detections)",
+        help="draw only the region around box N, counted from 0 in file order; boxes are those of the labels, or of "
+        "the detections if there are no labels",
     )  # fmt: skip
 
 
@@ -88,7 +88,8 @@ def find_window(
     Args:
         args: Parsed arguments.
         image_wh: Width and height of the image in pixels.
-        layers: Boxes on the image, those of the labels first. ``--object`` is an index into the first layer.
+        layers: Boxes on the image. If there are labels, their layer is the first. ``--object`` is the index of a box in
+            the first layer.
         max_pixels: Maximum number of pixels of the region around ``--object``.
 
     Raises:
@@ -113,21 +114,24 @@ def find_window(
 
 
 def _window_around(object_index: int, image_wh: tuple[int, int], layer: Layer) -> Window:
-    """Return a square around a box. It is shifted into the image; a square larger than the image is clipped."""
+    """Return a square around a box, shifted into the image. A square larger than the image is clipped."""
     import numpy as np
 
     count = len(layer.names)
     if not 0 <= object_index < count:
-        indices = f"0 to {count - 1}" if count else "none"
-        raise UserError(f"the image has {count_of(count, 'box')} ({indices}), got {object_index}", where="--object")
+        indices = f" (indices 0 to {count - 1})" if count else ""
+        message = f"no box has the index {object_index}: the image has {count_of(count, 'box')}{indices}"
+        raise UserError(message, where="--object")
     corners = np.asarray(layer.polygons[object_index], np.float64).reshape(4, 2)
-    edges = corners - np.roll(corners, 1, 0)  # (4, 2) vectors
+    edges = corners - np.roll(corners, 1, 0)  # (4, 2) x and y components
     longest_edge = float(np.hypot(edges[:, 0], edges[:, 1]).max())
-    region_side = max(_MIN_REGION_PX, round(_REGION_PER_EDGE * longest_edge))
+    region_side = max(_MIN_REGION_SIDE, round(_REGION_SIDE_PER_EDGE * longest_edge))
     center_xy = (corners.min(0) + corners.max(0)) / 2
-    starts, stops = [], []  # x, y
+    starts, stops = [], []  # for each axis: first x, then y
     for center, image_side in zip(center_xy.tolist(), image_wh):
-        start = min(max(0, round(center - region_side / 2)), max(0, image_side - region_side))
+        centered_start = round(center - region_side / 2)
+        last_start = max(0, image_side - region_side)  # a later start would move the region beyond the image
+        start = min(max(0, centered_start), last_start)
         starts.append(start)
         stops.append(min(start + region_side, image_side))
     return starts[0], starts[1], stops[0], stops[1]

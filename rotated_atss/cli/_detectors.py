@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_onnx(path: str | Path) -> bool:
-    """Return whether the suffix of a model file is that of an exported graph, an ONNX file.
+    """Return whether a model file is an exported graph, which has the suffix ``.onnx``.
 
     Example:
         >>> is_onnx("model.onnx"), is_onnx("epoch_12.pth")
@@ -26,11 +26,12 @@ def is_onnx(path: str | Path) -> bool:
 
 
 def check_onnx_options(config: str | None, options: Mapping[str, object]) -> None:
-    """Refuse a config, and options that do not apply to an exported graph.
+    """Check that the command line of an exported graph has no config, and no option that does not apply to graphs.
 
     Args:
         config: The config on the command line; None without one.
-        options: Options that do not apply to an exported graph, with their values; None, False or empty if not given.
+        options: The values of the options that do not apply. An option that is not given has the value None or False,
+            or an empty value.
 
     Raises:
         UserError: A config or one of the options is given.
@@ -39,7 +40,7 @@ def check_onnx_options(config: str | None, options: Mapping[str, object]) -> Non
         >>> check_onnx_options(None, {"--amp": False})
     """
     if config is not None:
-        raise UserError("an ONNX file contains its config, got a config too", where=config, hint="omit the config")
+        raise UserError("an ONNX file needs no config, because it contains one", where=config, hint="omit the config")
     for option, value in options.items():
         if value:
             raise UserError("this option does not apply to an ONNX file", where=option, hint="omit it")
@@ -55,7 +56,7 @@ def load_any_detector(
     Args:
         config: Path or name of a config; None for a model file that contains it.
         checkpoint: The model file.
-        args: ``device``, ``amp``, ``channels_last`` and ``fast``.
+        args: Parsed arguments, of which ``device``, ``amp``, ``channels_last`` and ``fast`` are used.
         cfg_options: Changes to the config by dotted key.
 
     Raises:
@@ -79,7 +80,9 @@ def load_any_detector(
     amp = args.amp
     channels_last = args.channels_last or None  # without the option, the config decides
     if args.fast:
-        amp, channels_last = amp or has_fast_bfloat16(resolve_device(args.device).type), True
+        device_type = resolve_device(args.device).type
+        amp = amp or has_fast_bfloat16(device_type)
+        channels_last = True
         hint = "; an exported ONNX file is faster on a CPU" if args.device in (None, "cpu") else ""
         print(f"fastest here: torch, {'bfloat16' if amp else 'float32'}, channels last{hint}")
     model_arguments = (checkpoint,) if config is None else (config, checkpoint)

@@ -20,10 +20,11 @@ def add_device_argument(parser: argparse._ActionsContainer) -> None:
 def enable_mps_fallback(environment: MutableMapping[str, str] | None = None) -> None:
     """Let torch fall back to the CPU for operations that MPS does not support.
 
-    Has no effect if the user has set ``PYTORCH_ENABLE_MPS_FALLBACK``, or if torch is already imported.
+    The function sets the environment variable ``PYTORCH_ENABLE_MPS_FALLBACK``, unless the user has set it. Call the
+    function before torch is imported, because torch reads the variable on import.
 
     Args:
-        environment: Environment variables to change; None changes those of this process.
+        environment: The environment variables; None stands for those of this process.
 
     Example:
         >>> environment = {}
@@ -31,4 +32,6 @@ def enable_mps_fallback(environment: MutableMapping[str, str] | None = None) -> 
         >>> environment
         {'PYTORCH_ENABLE_MPS_FALLBACK': '1'}
     """
-    (os.environ if environment is None else environment).setdefault(_MPS_FALLBACK, "1")
+    if environment is None:
+        environment = os.environ
+    environment.setdefault(_MPS_FALLBACK, "1")

@@ -23,7 +23,7 @@ class Task1Evaluation:
 
     Attributes:
         result: The average precisions.
-        detections: Detections by class name, of the evaluated classes.
+        detections: Detections of the evaluated classes, by class name.
         labels: Labels by image id.
         unevaluated_classes: Sorted names of the classes that occur in the files but are not evaluated.
     """
@@ -41,7 +41,7 @@ def list_task1_inputs(args: argparse.Namespace) -> list[Path]:
         args: Arguments with ``detections`` and ``labels``.
 
     Raises:
-        UserError: A folder is missing or contains no file of its kind, or an image has two label files.
+        UserError: A folder is missing, contains no Task1 files or no label files, or an image has two label files.
 
     Example::
 
@@ -74,19 +74,21 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
 
     task1_files, label_files = list_task1_files(args.detections), _list_label_files(args.labels)
     file_bytes = {path: path.stat().st_size for path in (*task1_files.values(), *label_files.values())}
-    # the bytes of a Task1 file count twice: when it is read and when its class is evaluated
-    total = sum(file_bytes.values()) + sum(file_bytes[path] for path in task1_files.values())
+    # The bytes of a Task1 file are counted twice: when it is read, and when its class is evaluated.
+    total_bytes = sum(file_bytes.values()) + sum(file_bytes[path] for path in task1_files.values())
     workers = resolve_workers(args)
     show = False if args.quiet else None  # None shows the bar on a terminal only
-    with progress_bar(total=total, desc="evaluate", unit="B", leave=False, show=show) as bar:
+    with progress_bar(total=total_bytes, desc="evaluate", unit="B", leave=False, show=show) as bar:
 
         def on_read(path: Path) -> None:
             bar.update(file_bytes[path])
 
         def on_evaluated(name: str) -> None:
-            bar.update(file_bytes[task1_files[name]] if name in task1_files else 0)  # a class need not have a file
+            if name in task1_files:  # a class without detections has no file
+                bar.update(file_bytes[task1_files[name]])
 
-        # unknown classes are skipped here and refused below, where the message can list the classes of all files
+        # Unknown classes are skipped for now. They are rejected below, when the classes of all files are known and can
+        # be listed in the message.
         detections = read_task1_folder(args.detections, classes, skip_unknown=True, workers=workers, on_done=on_read)
         labels = _read_labels(label_files, on_read)
         locations = _locate_classes(task1_files, label_files, labels)
@@ -139,7 +141,7 @@ def _locate_classes(
 
 
 def _reject_misspelled_classes(classes: tuple[str, ...], locations: Mapping[str, str]) -> None:
-    """Refuse a class of ``--classes`` that occurs in no file and no known dataset: it is probably misspelled."""
+    """Reject a class of ``--classes`` that is probably misspelled, because no file and no known dataset contains it."""
     from rotated_atss.dota.classes import CLASSES, unknown_class_hint
     from rotated_atss.dota.datasets import DATASETS
 
@@ -150,21 +152,25 @@ def _reject_misspelled_classes(classes: tuple[str, ...], locations: Mapping[str,
 
 
 def _reject_other_classes(classes: tuple[str, ...], locations: Mapping[str, str]) -> None:
-    """Refuse files with classes that the dataset does not have, and suggest ``--classes``."""
+    """Reject files with classes that are not in ``classes``, and suggest ``--classes``."""
     from rotated_atss.dota.classes import CLASSES, unknown_class_hint
 
     for name, location in locations.items():
         if name not in classes:
             hint = unknown_class_hint(name, classes)
             if name not in CLASSES["v2.0"]:  # v2.0 has the classes of all DOTA versions
-                # without a comma, --classes takes a single name for the name of a dataset or file
+                # The comma after a single name is necessary. Without it, --classes expects a dataset or a file.
                 listed = ",".join(sorted(locations)) if len(locations) > 1 else f"{name},"
                 hint = f"{hint}; if the classes are your own, add --classes {listed}"
             raise UserError(f"unknown class '{name}'", where=location, hint=hint)
 
 
 def _list_label_files(folders: list[str]) -> dict[str, Path]:
-    """List the label files by image id; an image with label files in two folders is an error."""
+    """Return the label files by image id.
+
+    Raises:
+        UserError: A folder contains no label files, or an image has label files in two folders.
+    """
     from rotated_atss.dota.folders import list_label_files
 
     by_image: dict[str, Path] = {}

@@ -10,7 +10,7 @@ from rotated_atss.errors import UserError
 
 
 def add_input_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """Add the options that name the detections and the ground truth.
+    """Add the options for the detections and the ground truth.
 
     Args:
         parser: The parser.
@@ -24,8 +24,8 @@ def add_input_arguments(parser: argparse.ArgumentParser, *, required: bool) -> N
     """
     parser.add_argument(
         "--detections", required=required, metavar="DIR|JSON",
-        help="folder of merged Task1_<class>.txt files; a class without a file has no detections; with "
-        "--coco-annotations: COCO results JSON",
+        help="folder of merged Task1_<class>.txt files (a class without a file has no detections), or, with "
+        "--coco-annotations, a COCO results JSON",
     )  # fmt: skip
     ground_truth = parser.add_mutually_exclusive_group(required=required)
     ground_truth.add_argument(
@@ -54,31 +54,30 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
     rules = parser.add_argument_group("evaluation rules")
     rules.add_argument(
         "--dataset", "--dota-version", dest="dataset", default="v1.0", choices=DATASET_NAMES, metavar="NAME",
-        help=f"dataset whose classes and evaluation rules apply: {', '.join(DATASET_NAMES)} (default: v1.0, that is, "
-        "DOTA-v1.0)",
+        help=f"dataset whose classes and evaluation rules apply: {', '.join(DATASET_NAMES)} (default: v1.0 of DOTA)",
     )  # fmt: skip
     rules.add_argument(
         "--metric", choices=("voc07", "area", "coco"),
-        help="voc07: 11-point interpolated AP, as in DOTA; area: area under the precision envelope; coco: COCO's "
-        "matching and 101 points, also by object size (default: that of the dataset)",
+        help="voc07: 11-point interpolated AP, as in DOTA; area: area under the precision envelope; coco: 101-point AP "
+        "with COCO's matching, overall and by object size (default: the metric of the dataset)",
     )  # fmt: skip
     add_classes_argument(rules, "classes to evaluate, for example those of your own data", "those of --dataset")
     rules.add_argument(
         "--difficult", choices=("ignore", "count"),
         help="ignore difficult objects and the detections matched to them, or count them like any other object "
-        "(default: ignore for v1.0, count for the others)",
+        "(default: ignore for v1.0, count for other datasets)",
     )  # fmt: skip
     parser.add_argument("--workers", type=int, metavar="N", help="number of threads (default: one per core)")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar; results are still printed")
 
 
 def reject_rule_arguments(args: argparse.Namespace, option: str) -> None:
-    """Refuse options for evaluation rules that do not apply because of another option.
+    """Reject options for evaluation rules if another option makes them meaningless.
 
     Args:
         args: Arguments of a command with the options of :func:`add_input_arguments` and :func:`add_rule_arguments`.
-        option: The other option, for the error message: ``--coco-annotations``, which implies COCO's rules, or
-            ``--json``, a report whose figures are already computed.
+        option: The other option, for the error message. ``--coco-annotations`` implies COCO's rules. ``--json`` reads a
+            report, whose values are already computed.
 
     Raises:
         UserError: An option for evaluation rules is given.

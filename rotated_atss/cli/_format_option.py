@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from rotated_atss.io.georeference import Georeference
 
 DOTA = "dota"
-# repeated here from geo.writers, because its import would slow down --help
+# The names are repeated here, because an import of geo.writers would slow down --help.
 _VECTOR_FORMATS = ("geojson", "gpkg", "fgb", "csv", "parquet")
 FORMAT_NAMES = (DOTA, *_VECTOR_FORMATS)
-# a file for the images of one CRS has the name of the CRS, such as detections_epsg_32650.fgb
+# In formats with one CRS per file, the CRS can be part of the file name, as in detections_epsg_32650.fgb.
 _VECTOR_FILE = re.compile(rf"detections(_[a-z0-9_]+)?\.({'|'.join(_VECTOR_FORMATS)})")
 
 
@@ -41,11 +41,13 @@ def parse_formats(text: str) -> tuple[str, ...]:
         >>> parse_formats("geojson,dota")
         ('geojson', 'dota')
     """
-    formats = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    formats = tuple(dict.fromkeys(names))  # without repetitions
     unknown = [name for name in formats if name not in FORMAT_NAMES]
     if unknown or not formats:
+        wrong_text = unknown[0] if unknown else text
         hint = f"choose from {', '.join(FORMAT_NAMES)}"
-        raise UserError(f"unknown format {quote(unknown[0] if unknown else text)}", where="--format", hint=hint)
+        raise UserError(f"unknown format {quote(wrong_text)}", where="--format", hint=hint)
     if formats != (DOTA,):
         from rotated_atss.geo.writers import require_formats
 
@@ -54,7 +56,7 @@ def parse_formats(text: str) -> tuple[str, ...]:
 
 
 def note_georeferences(formats: Sequence[str], paths: Sequence[Path]) -> Iterator[str]:
-    """Yield notes on the limits of vector files for images without a georeference or without a CRS.
+    """Yield a note if images have no georeference, and one if they have no CRS, because this limits vector files.
 
     Args:
         formats: Names of :data:`FORMAT_NAMES`.
@@ -70,11 +72,12 @@ def note_georeferences(formats: Sequence[str], paths: Sequence[Path]) -> Iterato
     num_missing = georeferences.count(None)
     if num_missing:
         verb = is_or_are(num_missing)
-        yield f"{num_missing} of {total} {verb} not georeferenced: coordinates are pixels, x right, y down"
+        yield f"{num_missing} of {total} {verb} not georeferenced: detections have pixel coordinates, x right, y down"
     num_without_crs = sum(georeference is not None and georeference.crs is None for georeference in georeferences)
     if num_without_crs:
         verb = is_or_are(num_without_crs)
-        yield f"{num_without_crs} of {total} {verb} without a CRS: map coordinates, no lengths in meters"
+        limits = "detections have map coordinates, but no lengths in meters"
+        yield f"{num_without_crs} of {total} {verb} without a CRS: {limits}"
 
 
 def _read_georeference(path: Path) -> Georeference | None:
@@ -87,7 +90,8 @@ def _read_georeference(path: Path) -> Georeference | None:
         georeference = find_georeference(path)
     except UnreadableImageError:
         return None
-    try:  # called only because it raises an error for a malformed CRS
+    try:
+        # The result is not used. The call raises an error if the CRS is malformed.
         is_on_earth(None if georeference is None else georeference.crs)
     except UserError as error:
         raise UserError(error.what, where=path, hint="correct the CRS of the image or its .prj file") from error
@@ -95,7 +99,7 @@ def _read_georeference(path: Path) -> Georeference | None:
 
 
 def list_vector_files(folder: Path) -> list[Path]:
-    """List the vector files in a folder that an earlier run wrote, according to their names.
+    """List the files in a folder whose names are those of vector files that ``--format`` writes.
 
     Example:
         >>> import tempfile

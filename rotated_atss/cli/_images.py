@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def find_images(source: str | Path) -> list[Path]:
-    """List the images of a file or folder argument.
+    """List the images that an argument of the command line names.
 
     Args:
-        source: An image file, or a folder.
+        source: An image file, or a folder of images.
 
     Returns:
         The file itself, or the image files of the folder in sorted order.
@@ -52,8 +52,9 @@ def print_skipped_images(source: str | Path) -> None:
     """
     from rotated_atss.dota.folders import note_skipped_images
 
-    for note in note_skipped_images(source) if Path(source).is_dir() else ():
-        print(note)
+    if Path(source).is_dir():
+        for note in note_skipped_images(source):
+            print(note)
 
 
 def print_failures(num_failed: int, images: Sequence[object]) -> int:
@@ -81,9 +82,9 @@ def add_pixel_arguments(group: argparse._ActionsContainer) -> None:
     )  # fmt: skip
     group.add_argument(
         "--scaling", metavar="RULE",
-        help="how pixel values of images that are not 8-bit are scaled to 0 to 255: none, percentile (2%% to 98%% of "
-        "the values of all images), MIN,MAX such as --scaling=-5,40, or auto, the default: by --bits for unsigned "
-        "16-bit images, percentile for others",
+        help="how pixel values of images that are not 8-bit are scaled to 0 to 255: none; percentile (2%% to 98%% of "
+        "the values of all images); MIN,MAX such as --scaling=-5,40; or auto (--bits for unsigned 16-bit images, "
+        "percentile for others) (default: auto)",
     )  # fmt: skip
     group.add_argument(
         "--bands", metavar="R,G,B",
@@ -96,8 +97,8 @@ def parse_pixel_options(args: argparse.Namespace, recorded: PixelOptions | None 
     """Parse the options added by :func:`add_pixel_arguments`.
 
     Args:
-        args: Parsed arguments; options that are missing count as not given.
-        recorded: Options recorded in a model file, for the options that are not given.
+        args: Parsed arguments. Options that the command does not have count as not given.
+        recorded: Options recorded in a model file. They apply where an option is not given.
 
     Raises:
         UserError: A value is invalid, or ``--bits`` and ``--scaling`` contradict each other.
@@ -118,8 +119,11 @@ def parse_pixel_options(args: argparse.Namespace, recorded: PixelOptions | None 
     if bits is not None:
         return replace(options, bits=bits)  # bits take precedence over a recorded scaling
     if scaling is not None:
-        rule: Any = scaling if scaling.isalpha() else _parse_numbers(scaling, float, "--scaling", "a rule, or MIN,MAX")
-        return replace(options, bits=None, scaling=rule)  # otherwise recorded bits would take precedence
+        rule: Any = scaling  # such as "percentile"
+        if not scaling.isalpha():
+            rule = _parse_numbers(scaling, float, "--scaling", "a rule, or MIN,MAX")
+        # Recorded bits are removed, because they would take precedence over the rule.
+        return replace(options, bits=None, scaling=rule)
     return options
 
 
@@ -139,7 +143,11 @@ def resolve_pixel_options(paths: Sequence[Path], options: PixelOptions) -> Pixel
 
     Args:
         paths: Image files.
-        options: Options. If they leave ``bits`` or ``scaling`` open, these are determined from the pixel values.
+        options: Options for the conversion. If they do not state ``bits`` or ``scaling`` in numbers, these numbers are
+            determined from the pixel values.
+
+    Returns:
+        The options with the determined numbers. If no image needs such a number, the rule (such as ``auto``) remains.
 
     Example:
         >>> from rotated_atss.io.pixel_options import PixelOptions
@@ -185,7 +193,7 @@ def process_images(
 
     Args:
         paths: Image files.
-        process: Called with each path.
+        process: Function that is called with each path.
         command: Name of the command, for the progress bar and for error lines.
         progress: Whether to show the bar; None shows it on a terminal.
 

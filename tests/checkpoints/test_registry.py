@@ -44,7 +44,7 @@ def test_registry_of_a_folder_adds_to_that_of_the_package(tmp_path, monkeypatch)
 
 
 def test_unknown_name_suggests_similar_ones():
-    with pytest.raises(UserError, match=r"no such model, got 'resnet500' \(nearest: resnet50, .*; all names: "):
+    with pytest.raises(UserError, match=r"no such model: 'resnet500' \(nearest: resnet50, .*; all names: "):
         find_entry("resnet500")
 
 

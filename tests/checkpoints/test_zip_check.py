@@ -106,18 +106,18 @@ def test_a_bytearray_made_by_number(saved, module, zipped):
         rewrite(saved, lambda name, data: replace_pickle(stream)(name.lower(), data))
     else:
         saved.write_bytes(PROTO + b"\x02" + stream + STOP)
-    refused(saved, "it contains bytearray")
+    refused(saved, "it uses bytearray")
 
 
 def test_a_name_that_spans_two_parts_of_a_file(tmp_path):
     (tmp_path / "a.pth").write_bytes(b"x" * (2**24 - 5) + b"\nbytearray\n" + EMPTY_TUPLE)
-    refused(tmp_path / "a.pth", "it contains bytearray")
+    refused(tmp_path / "a.pth", "it uses bytearray")
 
 
 def test_two_directories(saved):
     """Python adds the bytes before a zip to its offsets, torch does not: each would read another directory."""
     saved.write_bytes(saved.read_bytes()[:4] + bytes(96) + saved.read_bytes())
-    refused(saved, "its directory is not at its end")
+    refused(saved, "its central directory is not at the end of the file")
 
 
 @pytest.mark.parametrize("tail", [END, END + bytes(15), b"x", END + bytes(18), b"\0" * 22])
@@ -137,7 +137,7 @@ def test_a_locator_that_points_elsewhere(saved):
     data = saved.read_bytes()
     at = data.rindex(b"PK\x06\x07")
     saved.write_bytes(data[: at + 8] + struct.pack("<Q", 0) + data[at + 16 :])
-    refused(saved, "its directory is not at its end")
+    refused(saved, "its central directory is not at the end of the file")
 
 
 def test_a_pickle_nested_ten_thousand_times(saved):

@@ -187,7 +187,7 @@ def test_user_errors_of_draw(drawable, user_error):
         (["--coco", drawable / "bad.json"], "bad.json: no entry for the image P1.png"),
         (["--coco", drawable / "gone.json"], "gone.json"),
         (["--labels", labels, "--classes", "shipp"], "unknown class 'shipp' (nearest known class: 'ship')"),
-        (["--labels", labels, "--classes", ","], "--classes is empty, got ','"),
+        (["--labels", labels, "--classes", ","], "--classes contains no class name, got ','"),
         (["--labels", labels, "--out", images], "overlaps the input"),
         (["--labels", labels, "--out", labels / "new"], "overlaps the input"),
         (["--detections", detections, "--out", detections], "overlaps the input"),
@@ -342,8 +342,8 @@ def test_mark_front(drawable):
         (["--crop", "-1", "0", "9", "5"], "--crop: X and Y must be at least 0, got -1 and 0"),
         (["--crop", "120", "0", "9", "5"], "the region begins outside the image of 120 x 100 px, got X 120 and Y 0"),
         (["--crop", "0", "0", "50000", "50000"], "a region can have at most 50 megapixels, got 50000 x 50000 px"),
-        (["--object", "2"], "--object: the image has 2 boxes (0 to 1), got 2"),
-        (["--object", "-1"], "--object: the image has 2 boxes (0 to 1), got -1"),
+        (["--object", "2"], "--object: no box has the index 2: the image has 2 boxes (indices 0 to 1)"),
+        (["--object", "-1"], "--object: no box has the index -1: the image has 2 boxes (indices 0 to 1)"),
     ],
 )
 def test_user_errors_of_regions(words, message, drawable, capsys):

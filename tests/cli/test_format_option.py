@@ -112,8 +112,8 @@ def test_georeferences_are_read_before_the_images(tmp_path):
     paths = sorted(tmp_path.glob("*.png"))
     assert parse_formats("geojson, gpkg,geojson") == ("geojson", "gpkg")
     assert list(note_georeferences(["geojson"], paths)) == [
-        "2 of 4 images are not georeferenced: coordinates are pixels, x right, y down",
-        "1 of 4 images is without a CRS: map coordinates, no lengths in meters",
+        "2 of 4 images are not georeferenced: detections have pixel coordinates, x right, y down",
+        "1 of 4 images is without a CRS: detections have map coordinates, but no lengths in meters",
     ]
     assert list(note_georeferences(["dota"], paths)) == []
     (tmp_path / "P2.prj").write_text("nonsense")

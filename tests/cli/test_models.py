@@ -107,7 +107,7 @@ def test_list(cache, capsys):
     [
         (["info", "gone.pth"], "gone.pth: no such file, and no model of this name"),
         (["info", "resnet500"], "(nearest: resnet50, "),
-        (["download", "resnet500"], "no such model, got 'resnet500' (nearest: resnet50, "),
+        (["download", "resnet500"], "no such model: 'resnet500' (nearest: resnet50, "),
         (["info", "resnet50", "--config"], "resnet50: --config needs a model file"),
         (["list", "--registry", "gone.json"], "gone.json: no such file"),
         (["publish", "gone.pth", "out", *LEGAL], "gone.pth: no such checkpoint"),

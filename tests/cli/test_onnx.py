@@ -33,7 +33,7 @@ def test_missing_onnxruntime_names_the_extra(path, tmp_path, monkeypatch, user_e
 def test_options_that_do_not_apply_to_an_onnx_file(path, tmp_path, user_error):
     image = tmp_path / "a.png"
     assert "--amp: this option does not apply to an ONNX file" in user_error("predict", path, image, "--amp")
-    assert "an ONNX file contains its config, got a config too" in user_error(
+    assert "an ONNX file needs no config, because it contains one" in user_error(
         "predict", "rotated_atss_obb_r18_demo_le90", path, image
     )
     assert "--data: an ONNX file does not state where the test data is" in user_error("test", path)

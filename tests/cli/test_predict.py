@@ -102,7 +102,7 @@ def test_predict_in_several_formats(model, images, tmp_path, capsys):
     out = tmp_path / "out"
     assert predict(model["oriented"], images, out, "--format", "dota,gpkg,geojson", "--no-pictures") == 0
     printed = capsys.readouterr().out
-    assert "1 of 2 images is not georeferenced: coordinates are pixels, x right, y down\n" in printed
+    assert "1 of 2 images is not georeferenced: detections have pixel coordinates, x right, y down\n" in printed
     names = "detections.gpkg, detections_ogc_crs84.geojson, detections_pixels.geojson"
     assert f"\n{names} written to {out}\n" in printed
     assert all((out / name).is_file() for name in names.split(", "))

@@ -48,7 +48,7 @@ def describe_target(config: str, cfg_options: Mapping[str, Any] | None = None) -
         shapes=tensor_shapes(model.state_dict()),
         head=head_name,
         box_encoding=_describe_box_encoding(head) if has_oriented_boxes else None,
-        anchors={key: generator_cfg[key] for key in ANCHOR_KEYS if key in generator_cfg},
+        anchor_settings={key: generator_cfg[key] for key in ANCHOR_KEYS if key in generator_cfg},
         classes=_find_classes(cfg),
     )
 
