@@ -56,7 +56,7 @@ def test_terminated_demo_names_no_option_of_train(tmp_path: Path, monkeypatch: p
     runner = pytest.importorskip("rotated_atss.detection.engine.runner")
 
     def train(*_: object) -> None:
-        raise TerminatedError(signal.SIGTERM, "interrupted.pth is written at iteration 3, continue with --resume")
+        raise TerminatedError(signal.SIGTERM, "interrupted.pth is written at iteration 3; continue with --resume")
 
     monkeypatch.setattr(runner, "train", train)
     args = Namespace(out=str(tmp_path), device="cpu", seed=0, iterations=20)

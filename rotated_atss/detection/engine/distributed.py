@@ -1,4 +1,4 @@
-"""Train and test in several processes: launcher, process group, decisions that all processes share."""
+"""Train and test in several processes: the launcher, the process group, and decisions that all processes share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def configure_launcher(cfg: Config, launcher: str) -> None:
     """Set the launcher of a config, in place.
 
     Args:
-        cfg: The config. ``launcher`` and, with a launcher but no GPU, ``model_wrapper_cfg`` are set.
+        cfg: The config. ``launcher`` is set. With the launcher ``pytorch`` but no GPU, ``model_wrapper_cfg`` is also
+            set.
         launcher: ``none`` for one process, ``pytorch`` under torchrun.
 
     Raises:
@@ -46,19 +47,19 @@ def configure_launcher(cfg: Config, launcher: str) -> None:
 def process_group(launcher: str, env_cfg: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Open the process group of a run, and close it after a successful run.
 
-    After an error, the group stays open: see :func:`rotated_atss.cli.run_program`.
+    MMEngine opens the group when it builds the runner, but this fails without a GPU. On the CPU, the group is therefore
+    opened here, with the backend gloo. On GPUs, it is opened here only if ``env_cfg`` is given.
 
-    On the CPU, MMEngine would fail for lack of a GPU, so the group is opened here, with gloo. On GPUs, it is opened
-    here only with ``env_cfg``; otherwise MMEngine opens it with the runner. It is closed because a process that exits
-    with an open group can abort in its communication threads.
+    A process that exits with an open group can abort in its communication threads. Therefore, the group is closed after
+    a successful run. After an error it stays open: see :func:`rotated_atss.cli.run_program`.
 
     Args:
         launcher: ``none`` or ``pytorch``.
-        env_cfg: The config's ``env_cfg``, if the processes must communicate on GPUs before the runner is built.
+        env_cfg: The config's ``env_cfg``, if processes with GPUs must communicate before the runner is built.
 
     Raises:
-        UserError: The group cannot be opened with ``env_cfg``, or the connection to another process is lost, because
-            that process has ended.
+        UserError: The group cannot be opened with ``env_cfg``, or another process has ended, so that the connection to
+            it is lost.
 
     Example:
         >>> with process_group("none"):
@@ -86,12 +87,12 @@ def process_group(launcher: str, env_cfg: Mapping[str, Any] | None = None) -> It
 
 
 def in_any_process(*conditions: bool) -> list[bool]:
-    """Return for each condition whether it holds in any process, so that all processes make the same decision.
+    """Return, for each condition, whether it is true in any process, so that all processes make the same decision.
 
     All processes must call this function.
 
     Args:
-        conditions: Conditions as they hold in this process.
+        conditions: Whether each condition is true in this process.
 
     Example:
         >>> in_any_process(True, False)

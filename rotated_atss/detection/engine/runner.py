@@ -1,7 +1,7 @@
-"""Training and testing of a config, for the command line, ``tools/`` and Python programs.
+"""Train and test a config: the functions that the command line, ``tools/`` and Python programs call.
 
-The steps of a training are in :mod:`rotated_atss.detection.engine.training`, those of a test in
-:mod:`rotated_atss.detection.engine.testing`.
+:mod:`rotated_atss.detection.engine.training` contains the steps of a training run, and
+:mod:`rotated_atss.detection.engine.testing` the steps of a test.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from rotated_atss.detection.engine.training import train_config
 def train(config: str | Path, options: TrainOptions | None = None) -> Path:
     """Train a config.
 
-    If the validation data does not exist, training runs without validation. The published DOTA models, for example, are
-    trained on train + val, so that no labeled data is left for validation.
+    If the validation data does not exist, the config is trained without validation. For example, the published DOTA
+    models are trained on train + val, so that no labeled data is left for validation.
 
     Args:
-        config: Path or name.
+        config: Path or bare name of a config.
         options: Options of the run.
 
     Returns:
-        The folder of checkpoints and logs.
+        The work folder, which contains the checkpoints and logs.
 
     Raises:
-        UserError: The config, data, weights or device is invalid, the work folder contains checkpoints of an earlier
-            training and the options contain neither ``resume`` nor ``overwrite``, another training runs in the work
-            folder, or the disk is full.
-        TerminatedError: SIGTERM or SIGUSR1 ended the training; a checkpoint is written.
+        UserError: The config, the data, the weights or the device is invalid; another training run uses the work
+            folder; the work folder contains checkpoints of an earlier run, but ``resume`` and ``overwrite`` are not
+            set; or the disk is full.
+        TerminatedError: SIGTERM or SIGUSR1 ended the training run, after it wrote a checkpoint.
 
     Example::
 
@@ -46,12 +46,12 @@ def run_training(config: str | Path, options: TrainOptions | None = None) -> dic
     """Train a config as :func:`train` does, and return the result as plain values.
 
     Args:
-        config: Path or name.
+        config: Path or bare name of a config.
         options: Options of the run.
 
     Returns:
-        What ``rotated-atss train`` prints as its last line
-        (:func:`rotated_atss.detection.engine.run_result.record_training`).
+        The values that ``rotated-atss train`` prints as its last line: see
+        :func:`rotated_atss.detection.engine.run_result.record_training`.
 
     Example::
 
@@ -65,23 +65,23 @@ def run_training(config: str | Path, options: TrainOptions | None = None) -> dic
 def test(
     config: str | Path | None,
     checkpoint: str | Path,
-    options: TestOptions | None = None,  # noqa: PT028  (no pytest function)
+    options: TestOptions | None = None,  # noqa: PT028  (this is not a pytest function)
 ) -> dict[str, float]:
-    """Detect on the images of a config, write the detections, and evaluate them where labels exist.
+    """Detect objects on the test images of a config, write the detections, and evaluate them if there are labels.
 
-    Detections of a DOTA config are merged from tiles to full images.
+    With a DOTA config, the detections on tiles are merged into detections on full images.
 
     Args:
-        config: Path or name; None for the config recorded in the checkpoint.
+        config: Path or bare name of a config; None for the config recorded in the checkpoint.
         checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
         options: Options of the run.
 
     Returns:
-        The metrics; empty without labels.
+        Metrics by name; empty if there are no labels.
 
     Raises:
-        UserError: Config, checkpoint, data, device or an output path is invalid, or config and checkpoint contradict
-            each other.
+        UserError: The config, the checkpoint, the data, the device or an output path is invalid, or the config
+            contradicts the checkpoint.
 
     Example::
 
@@ -95,13 +95,13 @@ def run_test(config: str | Path | None, checkpoint: str | Path, options: TestOpt
     """Test a checkpoint as :func:`test` does, and return the result as plain values.
 
     Args:
-        config: Path or name; None for the config recorded in the checkpoint.
+        config: Path or bare name of a config; None for the config recorded in the checkpoint.
         checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
         options: Options of the run.
 
     Returns:
-        What ``rotated-atss test`` prints as its last line
-        (:func:`rotated_atss.detection.engine.run_result.record_test`).
+        The values that ``rotated-atss test`` prints as its last line: see
+        :func:`rotated_atss.detection.engine.run_result.record_test`.
 
     Example::
 
@@ -114,6 +114,6 @@ def run_test(config: str | Path | None, checkpoint: str | Path, options: TestOpt
 def _run_test(
     config: str | Path | None, checkpoint: str | Path, options: TestOptions
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Return the metrics and the result of a test."""
+    """Test a checkpoint; return the metrics, and the result as plain values."""
     with use_device(options.device, options.launcher), configure_console(options.quiet):
         return detect_and_evaluate(config, checkpoint, options)

@@ -24,7 +24,7 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     """Build the runner of a prepared config.
 
     Args:
-        cfg: A config as :func:`~rotated_atss.detection.engine.prepare.prepare_train` or ``prepare_test`` returns it.
+        cfg: Result of :func:`~rotated_atss.detection.engine.prepare.prepare_train` or ``prepare_test``.
 
     Raises:
         UserError: A part of the config cannot be built, or the work folder cannot be written.

@@ -1,4 +1,4 @@
-"""Set the length of a training, and adapt its learning-rate schedules to that length."""
+"""Set the length of a training run, and adapt the learning-rate schedules to this length."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from mmengine.config import Config
 
 from rotated_atss.errors import UserError
 
-MAX_WARM_UP_SHARE = 1 / 3  # largest share of a training that a warm-up may take
-SHORTENED_WARM_UP_SHARE = 1 / 10  # share of the training that a shortened warm-up takes
+MAX_WARM_UP_SHARE = 1 / 3  # a warm-up that takes a larger share of the training run is shortened
+SHORTENED_WARM_UP_SHARE = 1 / 10  # share of the training run that a shortened warm-up takes
 LR_KEY = "optim_wrapper.optimizer.lr"
-_LENGTH_KEYS = ("end", "total_steps", "T_max")  # arguments of schedules that can contain the length of the training
+_LENGTH_KEYS = ("end", "total_steps", "T_max")  # arguments of schedules that can contain the length of the run
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
-    """Set the number of epochs of a config, in place; milestones keep their relative position in the training.
+    """Set the number of epochs of a config, in place; milestones keep their relative position in the training run.
 
-    A config that counts iterations is changed to count epochs: it saves a checkpoint and, if it has validation data,
-    validates after each epoch.
+    A config whose length is given in iterations is changed so that its length is given in epochs. With the changed
+    config, a checkpoint is saved after each epoch; validation, if the config has any, also runs after each epoch.
 
     Args:
         cfg: A config.
@@ -38,26 +38,26 @@ def set_epochs(cfg: Config, epochs: int) -> None:
     if epochs < 1:
         raise UserError(f"the number of epochs must be at least 1, got {epochs}", where="--epochs")
     old_length = cfg.train_cfg.get("max_epochs")
-    if old_length is None:  # a config that counts iterations: old_length and milestones are numbers of iterations
+    if old_length is None:  # the length is given in iterations, and so are the milestones
         old_length = _convert_to_epochs(cfg)
     cfg.train_cfg.max_epochs = epochs
     for scheduler in _schedulers(cfg):
         if not scheduler.get("by_epoch", True):
             continue
         if scheduler.get("milestones"):
-            # within the training: after the first epoch at the earliest, before the last one at the latest
             rounded = [round(milestone * epochs / old_length) for milestone in scheduler.milestones]
-            scaled = {min(max(milestone, 1), epochs - 1) for milestone in rounded}
-            scheduler["milestones"] = sorted(scaled - {0})  # a training of one epoch has no milestone
+            # The learning rate drops after the first epoch at the earliest, and before the last epoch at the latest.
+            limited = {min(max(milestone, 1), epochs - 1) for milestone in rounded}
+            scheduler["milestones"] = sorted(limited - {0})  # 0 occurs for a single epoch, which has no milestone
         for key in _LENGTH_KEYS:
             if scheduler.get(key) == old_length:
                 scheduler[key] = epochs
 
 
 def _convert_to_epochs(cfg: Config) -> int:
-    """Change a config that counts iterations to count epochs, in place; return the previous number of iterations."""
+    """Give the length of a config in epochs instead of iterations, in place; return the number of iterations."""
     length: int = cfg.train_cfg.max_iters
-    cfg.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=1)  # set_epochs replaces the 1
+    cfg.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=1)  # set_epochs then sets max_epochs
     sampler = cfg.train_dataloader.get("sampler")
     if sampler and sampler.get("type") == "InfiniteSampler":
         sampler["type"] = "DefaultSampler"
@@ -65,7 +65,7 @@ def _convert_to_epochs(cfg: Config) -> int:
         has_full_length = length in [scheduler.get(key) for key in _LENGTH_KEYS]
         if scheduler.get("milestones"):
             scheduler.update(by_epoch=True)
-        elif has_full_length:  # still stepped at each iteration; only its length is given in epochs
+        elif has_full_length:  # the schedule changes the rate at each iteration, but its length is given in epochs
             scheduler.update(by_epoch=True, convert_to_iter_based=True)
     cfg.merge_from_dict({
         "default_hooks.checkpoint.by_epoch": True,
@@ -76,19 +76,19 @@ def _convert_to_epochs(cfg: Config) -> int:
 
 
 def shorten_warm_up(schedulers: Sequence[dict[str, Any]], iterations: int) -> list[str]:
-    """Shorten a warm-up of the learning rate that would take more than a third of the training, in place.
+    """Shorten learning-rate warm-ups that would take more than a third of the training run, in place.
 
     Args:
         schedulers: The schedules of a config.
-        iterations: Length of the training.
+        iterations: Length of the training run.
 
     Returns:
-        One line per change.
+        One line per shortened warm-up.
 
     Example:
         >>> schedulers = [dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500)]
         >>> shorten_warm_up(schedulers, 60)
-        ['LinearLR: warm-up of 6 iterations instead of 500, for a training of 60']
+        ['LinearLR: warm-up of 6 iterations instead of 500, because the training run has only 60']
         >>> shorten_warm_up(schedulers, 90_000)
         []
     """
@@ -100,7 +100,7 @@ def shorten_warm_up(schedulers: Sequence[dict[str, Any]], iterations: int) -> li
             continue
         scheduler["end"] = max(1, round(iterations * SHORTENED_WARM_UP_SHARE))
         change = f"warm-up of {scheduler['end']} iterations instead of {end}"
-        lines.append(f"{scheduler['type']}: {change}, for a training of {iterations}")
+        lines.append(f"{scheduler['type']}: {change}, because the training run has only {iterations}")
     return lines
 
 
@@ -108,7 +108,7 @@ def limit_iterations(cfg: Config, iterations: int) -> None:
     """Change a config, in place, to train for a few iterations.
 
     Each iteration is logged, validation is skipped, and one checkpoint is saved at the end. The schedules keep their
-    length, so the learning rates are those of the first iterations of a full training.
+    length, so that the learning rates are the same as in the first iterations of a full training run.
 
     Raises:
         UserError: ``iterations`` is less than 1.
@@ -132,21 +132,22 @@ def limit_iterations(cfg: Config, iterations: int) -> None:
         "log_processor.window_size": 1,
     })  # fmt: skip
     for scheduler in _schedulers(cfg):
-        if scheduler.get("total_steps", iterations) < iterations:  # a one-cycle schedule raises an error after its end
+        # a one-cycle schedule would raise an error after its last step
+        if scheduler.get("total_steps", iterations) < iterations:
             scheduler["total_steps"] = iterations
 
 
 def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
-    """Adapt one-cycle and cosine schedules, in place, to the length of the training.
+    """Adapt one-cycle and cosine schedules, in place, to the length of the training run.
 
-    ``--cfg-options`` may have changed the length of the training but not that of the schedules.
+    This is needed if ``--cfg-options`` has changed the length of the run, but not the length of the schedules.
 
     Args:
         cfg: A config.
         user_keys: Dotted keys that the user has set.
 
     Raises:
-        UserError: A schedule that the user has changed ends before the training.
+        UserError: The user has changed the schedules, and one of them ends before the training run.
 
     Example:
         >>> schedule = dict(type="CosineAnnealingLR", T_max=12, by_epoch=True)
@@ -175,7 +176,7 @@ def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
 
 
 def describe_unreached_milestones(cfg: Config) -> list[str]:
-    """Return one line per schedule whose milestones all lie after the end of the run.
+    """Return one line per schedule that has milestones, but none before the end of the training run.
 
     Example:
         >>> schedule = dict(type="MultiStepLR", milestones=[8, 11])
@@ -207,9 +208,9 @@ def describe_overridden_lr(cfg: Config, user_keys: Collection[str]) -> list[str]
     """
     if LR_KEY not in user_keys:
         return []
-    effect = f"so {LR_KEY}={cfg.optim_wrapper.optimizer.lr} has no effect"
+    consequence = f"so {LR_KEY}={cfg.optim_wrapper.optimizer.lr} has no effect"
     return [
-        f"OneCycleLR: the learning rate follows eta_max={scheduler['eta_max']}, {effect}"
+        f"OneCycleLR: the learning rate follows eta_max={scheduler['eta_max']}, {consequence}"
         for scheduler in _schedulers(cfg)
         if scheduler["type"] == "OneCycleLR"
     ]

@@ -1,4 +1,4 @@
-"""Check the weights that a training starts from: ``load_from``, and pretrained parts of the model (``init_cfg``)."""
+"""Check the start weights of a training run: ``load_from``, and pretrained parts of the model (``init_cfg``)."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ BACKBONE_PREFIX = "backbone."
 class StartWeightsHook(Hook):
     """Check the weights of ``load_from`` before they are loaded, and log how many of them are used.
 
-    Without this hook, MMEngine would silently load the weights that fit and train the others from random values.
+    Without this hook, MMEngine would silently load the matching weights and train all others from random values.
 
     Args:
-        path: The checkpoint, for messages.
-        reset_class_layer: Accept a checkpoint with other classes. The class layer of the model then keeps its initial
-            values.
+        path: Path of the checkpoint, for messages.
+        reset_class_layer: Whether to accept a checkpoint with other classes. The class layer of the model then keeps
+            its initial values.
     """
 
     def __init__(self, path: str, reset_class_layer: bool = False) -> None:
         self.path, self.reset_class_layer = path, reset_class_layer
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare the weights with the model, and put the class layer in the order of the config's classes.
+        """Keep the weights that match the model, with the class layer in the order of the config's classes.
 
         Raises:
-            UserError: The weights do not fit the model
-                (:func:`rotated_atss.checkpoints.compatibility.match_pretrained_weights`), or the class layer has the
-                right size but was trained on other classes.
+            UserError: The weights do not fit the model, as
+                :func:`rotated_atss.checkpoints.compatibility.match_pretrained_weights` decides; or the class layer has
+                the right size, but was trained on other classes.
         """
         state, expected = state_dict_of(checkpoint), tensor_shapes(unwrap_model(runner.model).state_dict())
         fit = match_pretrained_weights(
             tensor_shapes(state), expected, where=self.path, reset_class_layer=self.reset_class_layer
         )
         trained_classes, classes = recorded_classes(checkpoint), config_classes(runner.cfg, "train_dataloader")
-        # fit.reset has the weights of a class layer of another size. Even a class layer of the right size may have been
-        # trained on other classes, or on the same ones in another order.
+        # If fit.reset is empty, the class layer has the right size. Even then, it may have been trained on other
+        # classes, or on the same classes in another order.
         if not fit.reset and trained_classes and classes:
             if self.reset_class_layer and sorted(trained_classes) != sorted(classes):
-                # the class layer is recognized by its name, for example retina_cls or atss_cls
+                # the name of a class layer ends with _cls, for example retina_cls or atss_cls
                 class_weights = [name for name in fit.matched if name.rpartition(".")[0].endswith("_cls")]
                 other_weights = [name for name in fit.matched if name not in class_weights]
                 fit = fit._replace(matched=other_weights, reset=class_weights)
-            else:  # reorder_class_layer raises an error for other classes
+            else:  # raises an error if the classes differ in more than their order
                 state = reorder_class_layer(state, trained_classes, classes, where=self.path)
         log = runner.logger.warning if fit.missing or fit.reset else runner.logger.info
         log(f"{self.path}: {fit.describe()}")
@@ -69,17 +69,18 @@ class StartWeightsHook(Hook):
 def check_pretrained_parts(model: nn.Module) -> list[str]:
     """Check the weight files that parts of the model name in ``init_cfg=dict(type="Pretrained")``, before training.
 
-    Without this check, MMEngine would load the weights that fit and leave the others at random values, even in frozen
-    layers of a backbone. A file of a whole detector is recognized by the prefix ``backbone.`` of its weights.
+    Without this check, MMEngine would load the matching weights and leave all others at random values, even in frozen
+    layers of a backbone. If weight names in a file start with ``backbone.``, the file contains a whole detector.
 
     Args:
-        model: The detector without wrappers. The ``prefix`` of an ``init_cfg`` is set in place.
+        model: The detector without wrappers. For a file with a whole detector, the ``prefix`` of ``init_cfg`` is set
+            in place.
 
     Returns:
-        One line per file that lacks weights of its part.
+        One line per file that lacks some weights of its part of the model.
 
     Raises:
-        UserError: A file has no weight of its part.
+        UserError: A file has none of the weights of its part.
 
     Example:
         >>> check_pretrained_parts(nn.Linear(2, 1))
@@ -100,13 +101,13 @@ def check_pretrained_parts(model: nn.Module) -> list[str]:
         part_shapes = {key[len(prefix) :]: shape for key, shape in file_shapes.items() if key.startswith(prefix)}
         fit = match_pretrained_weights(part_shapes, expected_shapes, where=f"{path} as {name or 'model'}")
         if fit.missing:
-            # unused=[]: a file of a whole detector has weights that no part uses, which is no problem
+            # Unused weights are not reported, because a file of a whole detector always has some.
             lines.append(f"{path} as {name or 'model'}: {fit._replace(unused=[]).describe()}")
     return lines
 
 
 def reject_other_classes(content: Mapping[str, Any], classes: tuple[str, ...] | None, path: object) -> None:
-    """Raise an error if the classes of a resumed training differ from its checkpoint, also in their order.
+    """Raise an error if a config has other classes than the checkpoint to resume, or the same in another order.
 
     Example:
         >>> reject_other_classes({"meta": {"CLASSES": ("plane",)}}, ("plane",), "a.pth")
@@ -114,5 +115,5 @@ def reject_other_classes(content: Mapping[str, Any], classes: tuple[str, ...] | 
     trained_classes = recorded_classes(content)
     if trained_classes and classes and tuple(trained_classes) != tuple(classes):
         what = f"trained on the classes {', '.join(trained_classes)}; the config has {', '.join(classes)}"
-        hint = f"resume with --classes {','.join(trained_classes)}, or start a new training with --init-from"
+        hint = f"resume with --classes {','.join(trained_classes)}, or start a new run with --init-from"
         raise UserError(what, where=path, hint=hint)

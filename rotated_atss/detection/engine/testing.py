@@ -1,4 +1,4 @@
-"""Run the steps of a test."""
+"""Test a checkpoint: the steps from the check of the config to the result of the run."""
 
 from __future__ import annotations
 
@@ -34,20 +34,21 @@ def detect_and_evaluate(
     """Test a checkpoint on the current device.
 
     Args:
-        config: Path or name; None for the config recorded in the checkpoint.
+        config: Path or bare name of a config; None for the config recorded in the checkpoint.
         checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
         options: Options of the run. The caller has already applied ``device`` and ``quiet``.
 
     Returns:
-        The metrics, and the result as plain values
-        (:func:`rotated_atss.detection.engine.run_result.record_test`).
+        The metrics, and the result as plain values: see
+        :func:`rotated_atss.detection.engine.run_result.record_test`.
 
     Raises:
-        UserError: As :func:`rotated_atss.detection.engine.runner.test`.
+        UserError: For the same reasons as in :func:`rotated_atss.detection.engine.runner.test`.
     """
-    given_config = None if config is None else load_config(config, options.cfg_options)
-    if given_config is not None:  # only to report errors in the options before the checkpoint is read
-        prepare_test(given_config, options, checkpoint)
+    given_config = None
+    if config is not None:
+        given_config = load_config(config, options.cfg_options)
+        prepare_test(given_config, options, checkpoint)  # reports errors in the options before the checkpoint is read
     content = read_checkpoint(checkpoint)
     info = read_info(content.get("meta"), checkpoint)
     cfg = prepare_test(resolve_config(given_config, info, checkpoint, options.cfg_options), options, checkpoint)
@@ -64,10 +65,10 @@ def detect_and_evaluate(
 
 
 def _adopt_classes(cfg: Config, content: Mapping[str, Any], checkpoint: str | Path) -> None:
-    """Put the classes of the config, in place, in the order of the checkpoint.
+    """Change the order of the classes in the config to their order in the checkpoint, in place.
 
-    Spellings of the same class may differ in case and hyphens, as for DIOR-R in checkpoints of mmrotate. The config
-    keeps its spelling.
+    The spelling of a class may differ in case and hyphens; for example, mmrotate spells the classes of DIOR-R in
+    another way. The config keeps its own spelling.
 
     Raises:
         UserError: The checkpoint was trained on other classes.

@@ -1,4 +1,4 @@
-"""Hook that writes the model metadata, with windows and a summary of the training data, into checkpoints."""
+"""Write the model metadata into checkpoints; it includes the windows and a summary of the training data."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from rotated_atss.io.image_header import read_header
 from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
 from rotated_atss.tiling.split_settings import default_gap
 
-_MAX_HEADERS_READ = 200  # images whose size is read to find the side of the tiles
+_MAX_HEADERS_READ = 200  # the side of the tiles is determined from this many images at most
 
 
 class ModelInfoHook(Hook):
-    """Write the model metadata into every checkpoint of a training."""
+    """Write the model metadata into every checkpoint of a training run."""
 
     def __init__(self) -> None:
         self._metadata_json: str | None = None  # only in the first process
 
     def before_train(self, runner: Runner) -> None:
-        """Create the metadata. If the model cannot be described, a warning is logged and there is no metadata."""
+        """Create the metadata. If the model cannot be described, log a warning and write no metadata."""
         if runner.rank != 0:
             return
         dataset = runner.train_dataloader.dataset
@@ -42,7 +42,7 @@ class ModelInfoHook(Hook):
             if not classes:
                 raise UserError("the dataset has no class names")
             training_data = describe_training_data(dataset, classes)
-            # a larger overlap, so that every large object lies in one window as a whole
+            # The overlap is increased so that at least one window contains a large object completely.
             window = widen_gap(find_training_window(dataset, runner.cfg), training_data)
             manifest = _find_manifest(dataset) or Manifest()
             info = describe_model(
@@ -80,7 +80,7 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
                     sides.append(box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1]))
                     labels.append(instance["bbox_label"])
     is_tiled = all(map(is_tile_name, image_names))
-    # Of tiles, the number of the images that they were cut from.
+    # If the images are tiles, count the full images from which the tiles were cut.
     num_images = len({parse_tile_name(name).image_id for name in image_names}) if is_tiled else len(image_names)
     return summarize_training_data(
         np.array(sides, dtype=float).reshape(-1, 2), np.array(labels, dtype=np.int64), classes,
@@ -91,8 +91,8 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
 def find_training_window(dataset: Any, cfg: Config) -> Window:
     """Find the size and overlap of the windows that a training set was split into.
 
-    The manifest of the split records them. Without a manifest, if the first images of a DOTA dataset are squares of one
-    size, windows have that size. In all other cases, the result is that of :func:`default_window`.
+    The manifest of the split records both. Without a manifest, if the first images of a DOTA dataset are squares of the
+    same size, this is the size of the windows. Otherwise, the result is the one of :func:`default_window`.
 
     Args:
         dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
@@ -103,7 +103,7 @@ def find_training_window(dataset: Any, cfg: Config) -> Window:
     if manifest is not None and manifest.window is not None:
         return Window(*manifest.window)
     window = default_window(cfg)
-    if window.size != WHOLE_IMAGE and datasets:  # default_window returns WHOLE_IMAGE for other datasets than DOTA
+    if window.size != WHOLE_IMAGE and datasets:  # the default of datasets other than DOTA is WHOLE_IMAGE
         sides = _distinct_sides(datasets[0])
         if len(sides) == 1:
             side = sides.pop()
@@ -131,7 +131,7 @@ def _distinct_sides(dataset: Any) -> set[int]:
 
 
 def _datasets_with_records(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets inside wrappers; raise an error if one has no ``get_data_info``, which returns boxes."""
+    """Yield the datasets inside wrappers; raise an error if a dataset has no ``get_data_info``, which returns boxes."""
     for part in innermost_built_datasets(dataset):
         if not hasattr(part, "get_data_info"):
             raise UserError(f"{type(part).__name__} has no records of its images")

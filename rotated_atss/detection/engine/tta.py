@@ -16,7 +16,7 @@ from mmengine.structures import InstanceData
 from rotated_atss.errors import UserError
 from rotated_atss.ops.box_fusion import Detections, in_size_range, map_back, merge_by_nms, merge_by_voting
 
-# Merging methods by name: the function, and the names of its parameters in tta_cfg.
+# Merge methods by name: the function, and those of its parameters that are set in tta_cfg.
 MERGERS: dict[str, tuple[Any, set[str]]] = {
     "nms": (merge_by_nms, {"iou_threshold"}),
     "vote": (merge_by_voting, {"iou_threshold", "soft_score"}),
@@ -25,21 +25,23 @@ MERGERS: dict[str, tuple[Any, set[str]]] = {
 
 @MODELS.register_module()
 class BoxTTAModel(BaseTTAModel):
-    """Test-time augmentation of a detector of oriented or horizontal boxes, for a config's ``tta_model``.
+    """Test-time augmentation for detectors with oriented or horizontal boxes: the class of a config's ``tta_model``.
 
     MMCV's ``TestTimeAug`` runs several passes of ``tta_pipeline`` per image. A pass rotates the image
-    (``RandomQuarterTurn``), resizes it (``ResizeImage``, or ``ResizeForRange`` to keep boxes of a size range only),
-    then flips it (``FlipImage``). It packs ``ori_shape``, ``scale_factor``, ``flip``, ``flip_direction`` and, if used,
-    ``quarter_turns`` and ``size_range``. The passes of a tile are merged before tiles are merged into images.
+    (``RandomQuarterTurn``), resizes it (``ResizeImage``, or ``ResizeForRange`` to keep only boxes in a size range), and
+    flips it (``FlipImage``). The pass packs the metadata ``ori_shape``, ``scale_factor``, ``flip``, ``flip_direction``
+    and, if used, ``quarter_turns`` and ``size_range``. The detections of all passes over a tile are merged first; then
+    the tiles are merged into full images.
 
     Args:
-        tta_cfg: ``merge``, the method: ``nms`` (rotated, also for horizontal boxes) or ``vote``; ``iou_threshold``;
-            for ``vote`` also ``soft_score`` (:mod:`rotated_atss.ops.box_fusion`); ``max_per_img``, the maximum number
-            of boxes per image.
+        tta_cfg: Settings of the merge by name. ``merge`` is the method: ``nms`` (rotated NMS, also for horizontal
+            boxes) or ``vote``. ``iou_threshold`` is required. ``vote`` also has the setting ``soft_score``: see
+            :mod:`rotated_atss.ops.box_fusion`. ``max_per_img`` is the maximum number of boxes per image.
         kwargs: Arguments of MMEngine's ``BaseTTAModel``, such as ``module``, the detector.
 
     Raises:
-        UserError: ``tta_cfg`` does not name a merging method with its settings.
+        UserError: ``tta_cfg`` names an unknown merge method, has a setting that the method lacks, or no
+            ``iou_threshold``.
     """
 
     def __init__(self, tta_cfg: dict, **kwargs: Any) -> None:
@@ -48,20 +50,21 @@ class BoxTTAModel(BaseTTAModel):
         self.max_per_img = int(settings.pop("max_per_img", 2000))
         merge = settings.pop("merge", "nms")
         function, known_settings = MERGERS.get(merge, (None, set()))
-        # An unknown method has no known settings, so this check rejects it as well.
+        # This check also rejects unknown methods, because they have no known settings.
         if not ("iou_threshold" in settings and set(settings) <= known_settings):
-            hint = "merge='nms' with iou_threshold, or merge='vote' with iou_threshold and soft_score"
-            raise UserError(f"tta_cfg does not name a merging method, got merge={merge!r}, {settings}", hint=hint)
+            hint = "use merge='nms' with iou_threshold, or merge='vote' with iou_threshold and soft_score"
+            what = f"tta_cfg must contain a merge method and its settings, got merge={merge!r}, {settings}"
+            raise UserError(what, hint=hint)
         self.merge = partial(function, **settings)
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
         """Merge the detections of all passes of each image.
 
         Args:
-            data_samples_list: Per image, one sample per pass.
+            data_samples_list: For each image, the samples of its passes.
 
         Returns:
-            One sample per image, with the metadata of its first pass.
+            One sample per image, with the metadata of the image's first pass.
         """
         return [self._merge_image(passes) for passes in data_samples_list]
 
@@ -78,7 +81,7 @@ class BoxTTAModel(BaseTTAModel):
 def map_pass_to_image(sample: DetDataSample) -> Detections:
     """Map the detections of one pass to the original image.
 
-    The detector has already divided its boxes by ``scale_factor``; flips and rotations are undone here.
+    The detector has already divided its boxes by ``scale_factor``. This function undoes the flip and the rotation.
 
     Args:
         sample: Detections of one pass with the metadata that :class:`BoxTTAModel` describes.
@@ -97,7 +100,7 @@ def map_pass_to_image(sample: DetDataSample) -> Detections:
     meta, instances = sample.metainfo, sample.pred_instances
     boxes = get_box_tensor(instances.bboxes)
     min_size, max_size = meta.get("size_range", (None, None))
-    # The size range is one of the resized image; scale_factor converts boxes of the original image to its pixels.
+    # The size range is in pixels of the resized image, so box sizes are multiplied by scale_factor for the comparison.
     keep = in_size_range(boxes, min_size, max_size, scale_xy=meta.get("scale_factor", (1.0, 1.0)))
     height, width = meta["ori_shape"][:2]
     boxes = map_back(

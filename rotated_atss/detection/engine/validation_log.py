@@ -1,4 +1,4 @@
-"""Hook that logs pictures, AP50 per class and precision-recall curves of each validation."""
+"""Log pictures, AP50 per class and precision-recall curves of each validation."""
 
 from __future__ import annotations
 
@@ -33,40 +33,40 @@ from rotated_atss.visualization.drawing import draw_boxes
 from rotated_atss.visualization.level_style import level_color
 from rotated_atss.visualization.palettes import Color, class_styles
 
-NUM_IMAGES = 4  # validation images that are drawn in the log
-MAX_VALIDATIONS = 20  # validations with pictures, spread over the training, to limit disk usage
+NUM_IMAGES = 4  # number of validation images that are drawn
+MAX_VALIDATIONS = 20  # maximum number of validations that log pictures, to limit disk usage
 
 
 class ValidationLogHook(Hook):
     """Log pictures, AP50 per class and precision-recall curves of each validation to the backends of the visualizer.
 
-    A picture shows an image twice, with its ground truth and with the detections. The first validation also logs
-    pictures of the positives of the assigner. At most :data:`MAX_VALIDATIONS` validations log pictures, always
-    including the last one. The work folder gets the scalars, but no pictures.
+    A picture shows an image twice: with its ground truth, and with the detections. The first validation also logs
+    pictures of the positives that the assigner selects. At most :data:`MAX_VALIDATIONS` validations log pictures; they
+    are spread over the training run, and the last validation is one of them. The backend that logs to the work folder
+    gets the scalars, but no pictures.
 
     Args:
-        num_images: Number of images to draw, spread over the validation set.
+        num_images: Number of images to draw. They are spread over the validation set.
     """
 
     priority = "VERY_LOW"
 
     def __init__(self, num_images: int = NUM_IMAGES) -> None:
         self.num_images = num_images
-        self.ground_truths: dict[str, ImageGroundTruth] | None = None  # by path of the image
-        self._logs_pictures = False  # whether this validation logs pictures
-        self._picture_interval = 0  # pictures are logged at every N-th validation; 0 before the first one
+        self.ground_truths: dict[str, ImageGroundTruth] | None = None  # chosen images by path; None: not yet chosen
+        self._logs_pictures = False  # whether the current validation logs pictures
+        self._picture_interval = 0  # one of this many validations logs pictures; 0 before the first validation
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Choose the images to draw, and make the metric keep its curves if TensorBoard logs them."""
+        """Choose the images to draw, and make the metric keep its curves if there is TensorBoard to log them."""
         can_log_pictures = bool(_backends(runner)) and is_main_process()
         self._logs_pictures = can_log_pictures and self._is_picture_due(_count_later_validations(runner))
         if self._logs_pictures and self.ground_truths is None:
             dataset = runner.val_dataloader.dataset
             has_classes = bool((getattr(dataset, "metainfo", None) or {}).get("classes"))
-            can_read_ground_truth = has_classes and hasattr(dataset, "get_data_info")
-            self.ground_truths = (
-                choose_images(dataset, self.num_images, get_world_size()) if can_read_ground_truth else {}
-            )
+            self.ground_truths = {}
+            if has_classes and hasattr(dataset, "get_data_info"):
+                self.ground_truths = choose_images(dataset, self.num_images, get_world_size())
             self._log_assignment(runner)
         has_tensorboard = any(isinstance(backend, TensorboardVisBackend) for backend in _backends(runner))
         for metric in runner.val_loop.evaluator.metrics:
@@ -110,45 +110,49 @@ class ValidationLogHook(Hook):
             return True
         if not self._picture_interval:
             self._picture_interval = math.ceil((later_validations + 1) / MAX_VALIDATIONS)
-        return later_validations % self._picture_interval == 0  # counted from the end, so that the last one is due
+        # The interval is counted from the last validation, which therefore always logs pictures.
+        return later_validations % self._picture_interval == 0
 
     def _log_assignment(self, runner: Runner) -> None:
         """Log pictures of the positives in the chosen images, if the config has a head with priors."""
         try:
             positive_centers = PositiveCenters(runner.cfg)
-        except UserError:  # a head without priors, or a head of another project
+        except UserError:  # the head has no priors, or is not a head of this package
             return
         for ground_truth in (self.ground_truths or {}).values():
             try:
                 picture = _draw_positives(runner, positive_centers, ground_truth)
-            except UserError:  # an image that cannot be read, which the validation reports
+            except UserError:  # the image cannot be read; the validation reports this error
                 continue
             _add_image(runner, f"assignment/{Path(ground_truth.path).stem}", picture, 0)
 
 
 def _backends(runner: Runner) -> list[BaseVisBackend]:
-    """Return the visualization backends other than that of the work folder."""
+    """Return all visualization backends except the one that logs to the work folder."""
     backends = runner.visualizer._vis_backends.values()
     return [backend for backend in backends if not isinstance(backend, LocalVisBackend)]
 
 
 def _count_later_validations(runner: Runner) -> int | None:
     """Return the number of validations after the current one; None if it is unknown."""
-    loop: Any = runner.train_loop  # it has already counted the epoch or iteration before the validation
-    done, length = (loop.epoch, loop.max_epochs) if hasattr(loop, "run_epoch") else (loop.iter, loop.max_iters)
+    loop: Any = runner.train_loop
     interval = getattr(loop, "val_interval", None)
-    return None if not interval else math.ceil(max(length - done, 0) / interval)
+    if not interval:
+        return None
+    # The loop has already added the last epoch or iteration before the validation to its count.
+    done, length = (loop.epoch, loop.max_epochs) if hasattr(loop, "run_epoch") else (loop.iter, loop.max_iters)
+    return math.ceil(max(length - done, 0) / interval)
 
 
 def _step(runner: Runner) -> int:
-    """Return the step at which MMEngine logs the scalars of a validation."""
+    """Return the step of the current validation: the number of epochs or iterations, as for MMEngine's scalars."""
     return runner.epoch if hasattr(runner.train_loop, "run_epoch") else runner.iter
 
 
 def _add_image(runner: Runner, name: str, picture_bgr: Any, step: int) -> None:
     picture = np.ascontiguousarray(picture_bgr[..., ::-1])  # the backends take RGB
     for backend in _backends(runner):
-        # MLflow stores pictures as files: the step keeps those of different validations apart
+        # MLflow stores pictures as files. The step in the name keeps later validations from replacing them.
         file_name = f"{name}_{step}.png" if isinstance(backend, MLflowVisBackend) else name
         backend.add_image(file_name, picture, step=step)
 

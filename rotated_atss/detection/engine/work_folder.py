@@ -1,4 +1,4 @@
-"""Reserve the work folder of a training, so that it mixes with no other training."""
+"""Reserve the work folder of a training run, so that no other run writes into it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rotated_atss.detection.engine.resume import CHECKPOINT_PATTERNS, LAST_CHECK
 from rotated_atss.errors import UserError
 from rotated_atss.io.run_lock import run_lock
 
-TRAIN_LOCK = ".train.lock"  # exists in the work folder while a training runs
+TRAIN_LOCK = ".train.lock"  # exists in the work folder during a training run
 _PATTERNS = (*CHECKPOINT_PATTERNS, "best_*.pth", LAST_CHECKPOINT_FILE)
 
 
 def list_training_checkpoints(work_dir: str | Path) -> list[Path]:
-    """Return the files of a work folder that a training writes as checkpoints, and ``last_checkpoint``.
+    """Return the checkpoints in a work folder that training runs have written, and the file ``last_checkpoint``.
 
     Example:
         >>> import tempfile
@@ -34,17 +34,17 @@ def list_training_checkpoints(work_dir: str | Path) -> list[Path]:
 
 @contextmanager
 def reserve_work_folder(work_dir: str | Path, may_have_checkpoints: bool) -> Iterator[None]:
-    """Create and lock the work folder of a training while the block runs.
+    """Create the work folder of a training run, and lock it while the block runs.
 
-    The first process of a training does this; all processes must call this function, and raise the same error.
+    All processes of the run must call this function. The first process creates and locks the folder. If it fails, all
+    processes raise its error.
 
     Args:
         work_dir: The work folder.
-        may_have_checkpoints: Whether the folder may contain checkpoints: those of a resumed training, or those that
-            the training replaces.
+        may_have_checkpoints: Whether the folder may contain checkpoints, because the run is resumed or replaces them.
 
     Raises:
-        UserError: Another training runs in the folder, the folder contains checkpoints, or it cannot be written.
+        UserError: Another training run uses the folder, the folder contains checkpoints, or it cannot be written.
 
     Example:
         >>> import tempfile
@@ -62,8 +62,8 @@ def reserve_work_folder(work_dir: str | Path, may_have_checkpoints: bool) -> Ite
                 errors = [error]
         broadcast_object_list(errors)
         if errors[0] is not None:
-            # When the first process ends, a launcher may end the others before they print the error, so it waits for
-            # them. A process that leaves the barrier last can lose its connection to one that has already ended.
+            # When one process ends, a launcher may end the others before they print the error. Therefore, all processes
+            # wait here. The last process to leave the barrier can lose its connection to one that has already ended.
             with suppress(RuntimeError):
                 barrier()
             raise errors[0]
@@ -71,7 +71,7 @@ def reserve_work_folder(work_dir: str | Path, may_have_checkpoints: bool) -> Ite
 
 
 def work_folder_error(error: OSError, folder: str | Path) -> UserError:
-    """Convert an error of writing into a work folder to an error for the user.
+    """Convert an ``OSError`` from writing into a work folder to a ``UserError``.
 
     Example:
         >>> str(work_folder_error(OSError(30, "Read-only file system"), "work"))
@@ -97,16 +97,16 @@ def _lock_and_check(stack: ExitStack, folder: Path, may_have_checkpoints: bool) 
 
 
 class RemoveCheckpointsHook(Hook):
-    """Remove the checkpoints of an earlier training from the work folder when the training starts.
+    """Remove the checkpoints of an earlier run from the work folder when training starts.
 
-    At that time, data and model are built and the start weights are loaded and checked, so that an error in them
-    leaves the checkpoints.
+    At that time, the data and the model are built, and the start weights are loaded and checked. If one of these steps
+    fails, the old checkpoints are still there.
     """
 
-    priority = "LOWEST"  # after the hook that checks the start weights
+    priority = "LOWEST"  # runs after the hook that checks the start weights
 
     def before_train(self, runner: Runner) -> None:
-        """Remove the checkpoints, in the first process."""
+        """Remove the checkpoints. Only the first process does this."""
         if is_main_process():
             for path in list_training_checkpoints(runner.work_dir):
                 path.unlink()

@@ -1,4 +1,4 @@
-"""MMEngine metric: COCO's evaluation of horizontal boxes."""
+"""MMEngine metric for the COCO evaluation of horizontal boxes."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from rotated_atss.io.files import write_json
 
 @METRICS.register_module()
 class CocoBoxMetric(BaseMetric):
-    """COCO's twelve metrics of horizontal boxes, computed by faster-coco-eval.
+    """COCO's twelve metrics for horizontal boxes, computed by faster-coco-eval.
 
     Args:
         ann_file: Instances JSON with the ground truth; by default the JSON of the tested ``CocoInstancesDataset``.
         per_class: Whether to print the AP of each class.
-        max_dets: Three increasing limits of detections per image and class; AP uses the last.
+        max_dets: Three increasing limits for the number of detections per image and class. AP is computed with the
+            last one.
         out_dir: Folder for ``results.json`` (COCO's results format) and ``ap.json``; None writes neither.
-        report_dir: Folder for the report of the evaluation; None writes none.
-        collect_device: As MMEngine's ``BaseMetric``.
-        prefix: As MMEngine's ``BaseMetric``.
+        report_dir: Folder for the report of the evaluation; None writes no report.
+        collect_device: Passed to MMEngine's ``BaseMetric``.
+        prefix: Passed to MMEngine's ``BaseMetric``.
 
     Attributes:
-        class_ap50: AP50 by class of the latest evaluation; NaN for a class without objects.
+        class_ap50: AP50 by class, from the last evaluation; NaN for a class without objects.
 
     Raises:
-        UserError: ``ann_file`` does not exist, or ``max_dets`` are not three increasing numbers.
+        UserError: ``ann_file`` does not exist, or ``max_dets`` is not a sequence of three increasing numbers.
 
     Example:
         >>> CocoBoxMetric(per_class=True).max_dets
@@ -81,7 +82,7 @@ class CocoBoxMetric(BaseMetric):
             results: Image id, boxes, scores and labels of each image, from :meth:`process`.
 
         Returns:
-            The twelve metrics by name; empty if the JSON has no annotations, as for COCO's test sets.
+            The twelve metrics by name; empty if the JSON has no annotations, as in COCO's test sets.
         """
         logger = MMLogger.get_current_instance()
         cat_ids = self.dataset_meta["cat_ids"]
@@ -95,7 +96,7 @@ class CocoBoxMetric(BaseMetric):
             logger.info(f"wrote {count_of(len(detections), 'detection')} to {Path(self.out_dir) / 'results.json'}")
         ground_truth = read_instances(self.ann_file or self.dataset_meta["ann_file"])
         if ground_truth.annotations is None:
-            logger.info(f"{ground_truth.path} has no annotations: nothing is evaluated")
+            logger.info(f"{ground_truth.path} has no annotations, so nothing is evaluated")
             return {}
         image_ids = [image_id for image_id, *_ in results]
         result = evaluate_boxes(

@@ -1,21 +1,21 @@
-"""Detections of an image as a metric receives them."""
+"""Read the detections of an image from a sample that MMEngine passes to a metric."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-UNREADABLE = "is_unreadable"  # metadata key; True for an image that could not be read
+UNREADABLE = "is_unreadable"  # key in the metadata of an image; the value is True if the image could not be read
 
 
 def detections_of(sample: Mapping[str, Any]) -> dict[str, Any]:
     """Return the detections of an image; an image that could not be read has none.
 
     Args:
-        sample: Metadata of the image, and ``pred_instances`` with ``bboxes``, ``scores`` and ``labels``.
+        sample: The metadata of the image, and ``pred_instances`` with ``bboxes``, ``scores`` and ``labels``.
 
     Returns:
-        The entries of ``pred_instances``.
+        The values of ``pred_instances`` by name; arrays of length 0 if the image could not be read.
 
     Example:
         >>> import torch

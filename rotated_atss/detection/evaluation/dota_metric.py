@@ -1,4 +1,4 @@
-"""MMEngine metric: evaluation on merged full images by the rules of DOTA or of another dataset."""
+"""MMEngine metric for the evaluation on full images, with the rules of DOTA or of another dataset."""
 
 from __future__ import annotations
 
@@ -24,33 +24,35 @@ from rotated_atss.tiling.tile_results import ResultOptions, finish_test
 
 @METRICS.register_module()
 class DOTAMetric(BaseMetric):
-    """Average precision on merged full images by the rules of the DOTA evaluation server or of another dataset.
+    """Average precision on full images, with the rules of the DOTA evaluation server or of another dataset.
 
-    The detections of all tiles are merged, written as Task1 files and as a submission if requested, and evaluated if
-    labels of the full images are available.
+    The detections on all tiles are merged into detections on full images. If requested, they are written as Task1 files
+    and as a submission. If there are labels of the full images, the detections are evaluated.
 
     Args:
-        dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose rules apply. DOTA
-            v1.0 ignores difficult objects, the others count them.
+        dataset: Dataset whose rules apply: a DOTA version, or another key of
+            :data:`rotated_atss.dota.datasets.DATASETS`. Difficult objects are ignored for DOTA v1.0, and counted for
+            all other datasets.
         iou_threshold: IoU threshold of NMS when merging tiles.
-        labels: Label folders of the full images; by default those recorded in the manifest of the split. Without
-            labels nothing is evaluated.
+        labels: Label folders of the full images; by default the folders that the manifest of the split records. If
+            there are no labels, nothing is evaluated.
         metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
-            (COCO's matching and 101 points, also by object size), instead of the metric of the dataset.
-        difficult: ``ignore`` or ``count``: what to do with difficult objects, instead of the rule of the dataset.
-        out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
-        submission: Path of the zip file for the evaluation server.
-        report_dir: Folder for the report of the evaluation; None writes none.
-        collect_device: As MMEngine's ``BaseMetric``.
-        prefix: As MMEngine's ``BaseMetric``.
+            (101-point AP with COCO's matching, overall and by object size). Overrides the metric of the dataset.
+        difficult: ``ignore`` or ``count`` for difficult objects. Overrides the rule of the dataset.
+        out_dir: Folder for the merged ``Task1_<class>.txt`` files and ``ap.json``; None writes neither.
+        submission: Path of the zip file for the evaluation server; None writes no zip file.
+        report_dir: Folder for the report of the evaluation; None writes no report.
+        collect_device: Passed to MMEngine's ``BaseMetric``.
+        prefix: Passed to MMEngine's ``BaseMetric``.
 
     Attributes:
-        class_ap50: AP50 by class of the latest evaluation; NaN for a class without objects.
+        class_ap50: AP50 by class, from the last evaluation; NaN for a class without objects.
         keeps_curves: Whether to compute ``curves``; False unless the caller sets it.
-        curves: Precision and recall by class of the latest evaluation; empty unless ``keeps_curves``.
+        curves: Precision and recall by class, from the last evaluation; empty unless ``keeps_curves`` is set.
 
     Raises:
-        UserError: The dataset, metric or rule is unknown, the threshold is out of range, or a label folder is missing.
+        UserError: The dataset, the metric or the value of ``difficult`` is unknown, the threshold is out of range, or
+            a label folder is missing.
 
     Example:
         >>> DOTAMetric(dataset="v1.5", metric="area").options.iou_threshold
@@ -88,7 +90,7 @@ class DOTAMetric(BaseMetric):
 
     @property
     def dataset_meta(self) -> Any:
-        """Meta information of the dataset."""
+        """Metadata of the tested dataset, such as its class names."""
         return self._dataset_meta
 
     @dataset_meta.setter
@@ -96,7 +98,7 @@ class DOTAMetric(BaseMetric):
         self._dataset_meta = dataset_meta
         if self.label_folders is not None:
             return
-        # The runner sets dataset_meta before the first batch, so this warning comes before hours of inference.
+        # The runner sets dataset_meta before the first batch, so the warning appears before hours of inference.
         for folder in dataset_meta.get("missing_label_folders", []):
             MMLogger.get_current_instance().warning(
                 f"{folder}: the label folder in the manifest of the tiles does not exist (set it with --labels)"
@@ -110,13 +112,14 @@ class DOTAMetric(BaseMetric):
             self.results.append((sample["img_id"], *map(as_array, columns)))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Merge the detections of tiles, write the requested files and evaluate.
+        """Merge the detections on tiles, write the requested files, and evaluate.
 
         Args:
             results: Tile name, boxes, scores and labels of each tile, from :meth:`process`.
 
         Returns:
-            ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by size; empty if no labels are available.
+            ``AP50``, ``AP75`` and ``AP50_95``, and with the metric ``coco`` also ``AP50_95`` by object size. Empty if
+            there are no labels.
         """
         label_folders = self.label_folders
         if label_folders is None:

@@ -78,7 +78,7 @@ def test_a_training_continues_within_an_epoch(run_published, losses, signal_at, 
         signal_at(step)
         error = interrupt(run_published, changes, work_dir=str(work), seed=1, deterministic=True)
         assert error.exit_code == 143
-        note = f"{work / 'interrupted.pth'} is written at iteration {step}, continue with --resume"
+        note = f"{work / 'interrupted.pth'} is written at iteration {step}; continue with --resume"
         assert str(error) == f"terminated by SIGTERM: {note}"
         first = losses(work)
         run_published(changes, work_dir=str(work), resume=True, deterministic=True)
@@ -156,7 +156,7 @@ def test_a_lost_data_loading_process_after_a_signal(run_published, fail_to_load,
     """A worker that a signal ends closes its connections before its exit can be seen."""
     fail_to_load(error, signal.SIGTERM)
     stopped = interrupt(run_published, EPOCHS, work_dir=str(tmp_path / "work"))
-    assert str(stopped).endswith("interrupted.pth is written at iteration 2, continue with --resume")
+    assert str(stopped).endswith("interrupted.pth is written at iteration 2; continue with --resume")
     assert (tmp_path / "work/interrupted.pth").exists()
 
 
