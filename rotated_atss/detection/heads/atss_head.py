@@ -23,13 +23,14 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
 
     Args:
         centerness_frame: Box in which centerness is measured: ``hbb``, the circumscribed horizontal box, as in mmrotate
-            1.x; or ``obb``, the oriented box itself. ``obb`` requires assignment by oriented boxes: a third of the
-            positives assigned by horizontal boxes lie outside the oriented box, where the centerness is 0.
-        args, kwargs: Arguments of MMDetection's ``ATSSHead``, whose default is ``reg_decoded_bbox=True``. A loss of
-            deltas (L1, smooth L1) requires ``reg_decoded_bbox=False``.
+            1.x; or ``obb``, the oriented box itself. ``obb`` requires assignment by oriented boxes. With assignment by
+            horizontal boxes, a third of the positives would lie outside the oriented box, where the centerness is 0.
+        args, kwargs: Arguments of MMDetection's ``ATSSHead``, whose default is ``reg_decoded_bbox=True``. A box loss
+            that compares deltas (L1, smooth L1) requires ``reg_decoded_bbox=False``.
 
     Raises:
-        ValueError: Losses, assigner and ``centerness_frame`` do not match, or a training setting is not supported.
+        ValueError: The losses, the assigner and ``centerness_frame`` do not match, or a training setting is not
+            supported.
     """
 
     average_over_processes = True
@@ -39,7 +40,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         self.check_settings()
         if centerness_frame not in FRAMES:
             raise ValueError(f"centerness_frame must be one of {', '.join(FRAMES)}, got {centerness_frame!r}")
-        assigner = getattr(self, "assigner", None)  # missing without train_cfg
+        assigner = getattr(self, "assigner", None)  # without train_cfg, the head has no assigner
         if centerness_frame == "obb" and getattr(assigner, "assigns_by_hbb", False):
             raise ValueError(
                 "centerness_frame='obb' requires assignment by the oriented box, got assign_by_circumhbbox. "
@@ -49,7 +50,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
 
     def _init_layers(self) -> None:
         super()._init_layers()
-        channels = self.num_base_priors * self.bbox_coder.encode_size  # MMDetection's layer has 4 per prior
+        channels = self.num_base_priors * self.bbox_coder.encode_size  # 5 per prior; MMDetection's layer has 4
         kernel_size = self.pred_kernel_size
         self.atss_reg = nn.Conv2d(self.feat_channels, channels, kernel_size, padding=kernel_size // 2)
 
@@ -69,13 +70,13 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
             bbox_preds: Deltas per level, (B, 5, H, W).
             centernesses: Centerness logits per level, (B, 1, H, W).
             batch_gt_instances: Ground truth of each image.
-            batch_img_metas: Meta information of each image.
+            batch_img_metas: Metadata of each image.
             batch_gt_instances_ignore: Ignored regions of each image.
 
         Returns:
             ``loss_cls``, ``loss_bbox``, ``loss_centerness`` and ``num_pos``, the mean number of positives per image.
         """
-        with torch.autocast(cls_scores[0].device.type, enabled=False):  # losses in float32, also in mixed precision
+        with torch.autocast(cls_scores[0].device.type, enabled=False):  # losses are float32, even with --amp
             featmap_sizes = [level.shape[-2:] for level in cls_scores]
             priors = self.multi_level_priors(featmap_sizes, cls_scores[0].device)
             gt_index = self.assign_batch(
@@ -97,16 +98,18 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         gt_index: Tensor,
         batch_gt_instances: list[InstanceData],
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch of B images with A assigned priors and C classes.
+        """Compute the losses of a batch of B images, A priors and C classes, after label assignment.
 
-        The box loss of each positive is weighted by its target centerness and normalized by the sum of these weights.
+        The box loss of each positive is weighted by its target centerness. The sum of the weighted losses is divided
+        by the sum of the weights.
 
         Args:
             logits: (B, A, C) class logits.
             deltas: (B, A, 5) predicted deltas.
             centerness_logits: (B, A) predicted centerness before the sigmoid.
-            priors: (A, 5), those of all levels.
-            gt_index: (B, A) result of :meth:`assign_batch`.
+            priors: (A, 5) priors of all levels.
+            gt_index: (B, A) index of the assigned box of each prior, or the code of background or ignored priors, as
+                :meth:`assign_batch` returns it.
             batch_gt_instances: Ground truth of each image.
 
         Returns:
@@ -116,9 +119,9 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         positives = self.gather_positives(gt_index, batch_gt_instances)
         pos_priors = positives.gather_priors(priors)
         target_centerness = centerness(pos_priors[:, :2], positives.gt_boxes, self.centerness_frame)
-        if positives.weight is not None:  # 0 in rows that only pad the positives to a fixed number
+        if positives.weight is not None:  # the weight is 0 in rows that pad the positives to a fixed number
             target_centerness = target_centerness * positives.weight
-        # reduce_mean is a collective operation: processes without positives must call it, too
+        # reduce_mean is a collective operation, so processes without positives must also call it
         total_weight = reduce_mean(target_centerness.sum()).clamp(min=1)
         if len(target_centerness):
             loss_centerness = self.loss_centerness(
@@ -127,7 +130,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
             loss_bbox = self.regression_loss(
                 pos_priors, positives.gather(deltas), positives.gt_boxes, target_centerness, total_weight
             )
-        else:  # keep the parameters in the graph, as DDP requires
+        else:  # DDP requires that every parameter takes part in the loss
             loss_centerness, loss_bbox = centerness_logits.sum() * 0, deltas.sum() * 0
         return {
             "loss_cls": loss_cls,

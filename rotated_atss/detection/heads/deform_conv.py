@@ -16,14 +16,14 @@ from rotated_atss.ops.dtypes import upcast
 class TorchvisionDCNv2(nn.Module):
     """Modulated deformable convolution (DCNv2, Zhu et al., arXiv 1811.11168) for CPU and CUDA, without mmcv's kernels.
 
-    Parameters (``weight``, ``bias``, ``conv_offset.*``) and results are those of mmcv's ``ModulatedDeformConv2dPack``.
-    With K kernel positions and D ``deform_groups``, the first 2 * D * K channels of ``conv_offset`` are offsets
-    (dy, dx), and the last D * K channels are mask logits. ``conv_offset`` is initialized with zeros. Under autocast the
-    layer computes in float32.
+    The layer has the same parameters (``weight``, ``bias``, ``conv_offset.*``) and the same results as mmcv's
+    ``ModulatedDeformConv2dPack``. With K kernel positions and D ``deform_groups``, the first 2 * D * K channels of
+    ``conv_offset`` are offsets (dy, dx), and the last D * K channels are mask logits. ``conv_offset`` is initialized
+    with zeros. The layer computes in float32 even under autocast.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias: As in ``torch.nn.Conv2d``.
-        deform_groups: Number of groups of input channels with their own offsets.
+        deform_groups: Number of groups of input channels. Each group has its own offsets and masks.
 
     Example:
         >>> TorchvisionDCNv2(4, 6, kernel_size=3, padding=1)(torch.zeros(1, 4, 8, 8)).shape
@@ -51,7 +51,7 @@ class TorchvisionDCNv2(nn.Module):
         self.stride, self.padding, self.dilation = stride, padding, dilation
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *kernel_hw))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
-        # mmcv's ConvModule and MMEngine's initializers read these attributes of a convolution
+        # mmcv's ConvModule and MMEngine's initializers read the following attributes of a convolution
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = kernel_hw
         self.transposed, self.output_padding = False, 0
@@ -69,13 +69,13 @@ class TorchvisionDCNv2(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the convolution to (B, in_channels, H, W)."""
+        """Apply the convolution to features (B, in_channels, H, W)."""
         with torch.autocast(x.device.type, enabled=False):
             features = upcast(x)
             num_masks = self.conv_offset.out_channels // 3  # D * K
             offset, mask_logits = self.conv_offset(features).tensor_split([2 * num_masks], 1)
             # NaN features make offset and mask_logits NaN. A NaN offset would crash the process in torchvision's
-            # kernel, so it becomes 0; the mask remains NaN, so the output is NaN as it should be.
+            # kernel, so it is replaced by 0. The mask stays NaN, so that the output is NaN as it should be.
             offset, mask = offset.nan_to_num(), mask_logits.sigmoid()
             if self.uses_standard_operators:
                 out = deform_conv2d_by_sampling(
@@ -83,8 +83,8 @@ class TorchvisionDCNv2(nn.Module):
                     stride=self.stride, padding=self.padding, dilation=self.dilation,
                 )  # fmt: skip
             else:
-                # Imported only here: the import takes a second, and few configs need it. It must not run while a graph
-                # is traced, and does not, because exports set uses_standard_operators before they trace.
+                # This import takes a second, and few configs need it. It must not run while a graph is traced, and
+                # never does, because exports set uses_standard_operators before they trace.
                 from torchvision.ops import deform_conv2d
 
                 out = deform_conv2d(

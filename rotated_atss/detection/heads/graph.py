@@ -1,4 +1,4 @@
-"""Network and box decoding of a detector as one module with tensors as input and output, for export as a graph."""
+"""Join the network of a detector and its box decoding in a module that can be exported as a graph."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _HEADS = (RotatedRetinaHead, RotatedATSSHead, HorizontalATSSHead)  # OfficialATS
 class DetectionGraph(nn.Module):
     """Compute the scores and boxes of all priors of a detector, without top-k selection and NMS.
 
-    The module contains a copy of the model in evaluation mode on the CPU, and normalizes the images.
+    The module contains a copy of the model in evaluation mode on the CPU. It also normalizes the images.
 
     Args:
         model: A detector with one of this package's heads.
-        precision: ``float32`` or ``float16``, for the network; normalization and decoding are float32.
+        precision: Precision of the network, ``float32`` or ``float16``. Normalization and decoding are always float32.
 
     Raises:
-        UserError: The detector has another head.
+        UserError: The detector has another kind of head.
 
     Example::
 
@@ -71,7 +71,7 @@ class DetectionGraph(nn.Module):
         generator = self.head.prior_generator
         is_official = isinstance(self.head, OfficialATSSHead)
         clamp = "none"
-        # MMDetection's coders clip boxes by default, and a coder without the attribute clip_border clips them, too
+        # MMDetection's coders clip boxes by default, even those without the attribute clip_border
         if isinstance(self.head, HorizontalATSSHead) and getattr(self.head.bbox_coder, "clip_border", True):
             clamp = "border"
         elif isinstance(self.head, OrientedDenseHead) and (self.head.test_cfg or {}).get("clamp_centers", False):
@@ -80,11 +80,11 @@ class DetectionGraph(nn.Module):
             precision=self.precision,
             strides=tuple(int(stride) for stride, _ in generator.strides),
             priors_per_location=tuple(generator.num_base_priors),
-            # Score by which the top-k selection ranks: "final" is the output "scores" (class score and centerness
-            # combined), "class" is the class score alone.
+            # The top-k selection ranks by a score: "final" is the output "scores", which combines class score and
+            # centerness; "class" is the class score alone.
             rank_by="final" if is_official else "class",
             clamp=clamp,
-            # the official code rescales boxes with x2 and y2 as the indices of the last pixels inside the box
+            # in the official code, x2 and y2 are the indices of the last pixels inside the box
             inclusive_pixels=is_official,
         )
 
@@ -92,19 +92,19 @@ class DetectionGraph(nn.Module):
         """Compute scores and boxes from images.
 
         Args:
-            images: (B, 3, H, W) float32, RGB, 0 to 255. H and W are multiples of the model's pad divisor.
+            images: (B, 3, H, W) float32, RGB, from 0 to 255. H and W must be multiples of the model's pad divisor.
 
         Returns:
-            Scores (B, A, C) and boxes (B, A, 5), in pixels of the input, for all A priors and C classes. If the head
-            has a centerness branch, the scores are the products of class score and centerness, or their square roots
-            for :class:`OfficialATSSHead`, and the class scores (B, A, C) are a third output.
+            Scores (B, A, C), and boxes (B, A, 5) in pixels of the input, for A priors and C classes. If the head has a
+            centerness branch, the scores are products of class score and centerness, and a third output has the class
+            scores (B, A, C). For :class:`OfficialATSSHead`, the scores are the square roots of the products.
         """
-        # The network takes RGB if its preprocessor converts the BGR of OpenCV to RGB, otherwise BGR.
+        # If the preprocessor converts the BGR images of OpenCV to RGB, the network takes RGB. Otherwise it takes BGR.
         inputs = images if self.to_rgb else images[:, [2, 1, 0]]
         inputs = (inputs - self.mean) / self.std
         if self.precision == "float16":
             inputs = inputs.half()
-        # class logits, deltas and, if the head predicts it, centerness logits: each a list with one map per level
+        # Class logits, deltas and, from a head with centerness, centerness logits; each a list with one map per level.
         head_outputs: Any
         if isinstance(self.model, R3Det):
             head_outputs, priors = self.model.forward_stages(inputs)
@@ -126,7 +126,7 @@ class DetectionGraph(nn.Module):
 
     @property
     def _has_centerness(self) -> bool:
-        # RotatedRetinaHead has no centerness branch, whether trained with ATSS or not; all other supported heads have.
+        # All supported heads except RotatedRetinaHead have a centerness branch.
         return not isinstance(self.head, RotatedRetinaHead)
 
     def _decode(self, priors: Tensor, deltas: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ class DetectionGraph(nn.Module):
 
 
 def _find_detection_head(model: Any) -> Any:
-    """Return the head that predicts the detections of a model; for R3Det, the head of the last stage.
+    """Return the head that predicts the detections of a model. For R3Det, this is the head of the last stage.
 
     Raises:
         UserError: The model cannot be exported.

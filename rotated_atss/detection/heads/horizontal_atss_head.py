@@ -1,4 +1,4 @@
-"""ATSS head for horizontal boxes, a subclass of MMDetection's ATSSHead."""
+"""ATSS head for horizontal boxes, derived from MMDetection's ``ATSSHead``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class HorizontalATSSHead(ATSSHead):
 
     @property
     def num_anchors(self) -> int:
-        """Return ``num_base_priors`` without the deprecation warning of MMDetection, which still uses this property."""
+        """Return ``num_base_priors``, without the deprecation warning of MMDetection, whose code still reads this."""
         return self.num_base_priors
 
     def _init_layers(self) -> None:
@@ -49,7 +49,7 @@ class HorizontalATSSHead(ATSSHead):
 
     def init_weights(self) -> None:
         """Initialize the weights as MMDetection does, and the offsets of deformable convolutions with 0."""
-        super().init_weights()  # also initializes the layers conv_offset, which have to be 0 again
+        super().init_weights()  # also changes the layers conv_offset, which must be 0
         for layer in self.modules():
             if isinstance(layer, TorchvisionDCNv2):
                 layer.init_weights()
@@ -61,13 +61,13 @@ class HorizontalATSSHead(ATSSHead):
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             outputs = _upcast_levels(cls_scores, bbox_preds, centernesses)
             losses = super().loss_by_feat(*outputs, *args, **kwargs)
-        return {**losses, "num_pos": self._num_pos}  # set by get_targets, which MMDetection's loss_by_feat calls
+        return {**losses, "num_pos": self._num_pos}  # MMDetection's loss_by_feat has called get_targets, which sets it
 
     def get_targets(self, *args: Any, **kwargs: Any) -> tuple:
         """Compute MMDetection's targets, and count the positives for ``num_pos``."""
         targets = super().get_targets(*args, **kwargs)
-        labels_per_level = targets[1]  # (B, N) each
-        labels = torch.cat(labels_per_level, 1)  # num_classes is background
+        labels_per_level = targets[1]  # each (B, N)
+        labels = torch.cat(labels_per_level, 1)  # the label num_classes means background
         self._num_pos = ((labels >= 0) & (labels < self.num_classes)).sum(1).float().mean()
         return targets
 
@@ -105,10 +105,10 @@ class HorizontalATSSHead(ATSSHead):
 
 
 def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
-    """Apply non-maximum suppression to horizontal boxes of each class.
+    """Apply non-maximum suppression to the horizontal boxes of each class.
 
-    Each class has its own call of torchvision's ``nms``. Offsetting the coordinates per class, as ``batched_nms`` does,
-    would round them.
+    Torchvision's ``nms`` is called once per class. Its ``batched_nms`` adds an offset per class to the coordinates,
+    which would round them.
 
     Args:
         boxes: (N, 4) ``x1, y1, x2, y2``.
@@ -124,16 +124,16 @@ def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: 
         >>> classwise_nms(boxes, torch.tensor([0.7, 0.9, 0.8]), torch.tensor([0, 0, 1]), 0.5)
         tensor([1, 2])
     """
-    from torchvision.ops import nms  # takes a second; oriented models, which import this module too, do not need it
+    from torchvision.ops import nms  # the import takes a second, and models for oriented boxes do not need it
 
     keep_per_class = [torch.zeros(0, dtype=torch.int64, device=boxes.device)]
     for label in labels.unique():
         rows = torch.nonzero(labels == label).squeeze(1)
         keep_per_class.append(rows[nms(boxes[rows], scores[rows], iou_threshold)])
-    keep = torch.cat(keep_per_class).sort().values  # input order, which the stable sort keeps for equal scores
+    keep = torch.cat(keep_per_class).sort().values  # in input order, which the stable sort keeps for equal scores
     return keep[scores[keep].argsort(descending=True, stable=True)]
 
 
 def _upcast_levels(*outputs: list[Tensor]) -> list[list[Tensor]]:
-    """Upcast the feature maps of each output; an output is a list of one feature map per level."""
+    """Upcast the outputs of the head; each output is a list with one feature map per level."""
     return [[upcast(level) for level in levels] for levels in outputs]

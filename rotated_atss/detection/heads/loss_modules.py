@@ -16,9 +16,10 @@ class SigmoidFocalLoss(nn.Module):
     """Focal loss (Lin et al., arXiv 1708.02002) in plain PyTorch, without mmcv's compiled kernel.
 
     Args:
-        use_sigmoid: Must be True. MMDetection's heads read it from the config to set their number of output channels.
+        use_sigmoid: Must be True. MMDetection's heads read this value from the config to set their number of output
+            channels.
         gamma: Focusing exponent.
-        alpha: Weight of the positive term; that of the negative term is ``1 - alpha``.
+        alpha: Weight of the positive term. The negative term has the weight ``1 - alpha``.
         loss_weight: Factor of the loss.
 
     Raises:
@@ -35,7 +36,7 @@ class SigmoidFocalLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not use_sigmoid:
-            raise ValueError("SigmoidFocalLoss does not support softmax, got use_sigmoid=False. Set use_sigmoid=True.")
+            raise ValueError("SigmoidFocalLoss requires use_sigmoid=True, got use_sigmoid=False.")
         self.use_sigmoid = use_sigmoid
         self.gamma, self.alpha, self.loss_weight = gamma, alpha, loss_weight
 
@@ -76,7 +77,7 @@ class RotatedIoULoss(nn.Module):
         tensor(0.5000)
     """
 
-    loss_target = "boxes"  # the head passes decoded boxes, not deltas
+    loss_target = "boxes"  # the loss compares decoded boxes, not deltas
 
     def __init__(self, mode: str = "linear", loss_weight: float = 1.0) -> None:
         super().__init__()
@@ -99,7 +100,7 @@ class RotatedIoULoss(nn.Module):
             Scalar loss.
         """
         if not len(pred):
-            return pred.sum() * 0  # keeps the parameters in the graph, as DDP requires
+            return pred.sum() * 0  # DDP requires that every parameter takes part in the loss
         loss = rotated_iou_loss(pred, target, form=self.mode)
         weight = _average_per_box(weight)
         if weight is not None:
@@ -109,14 +110,14 @@ class RotatedIoULoss(nn.Module):
 
 @MODELS.register_module()
 class GaussianLoss(nn.Module):
-    """Distance between Gaussians that model oriented boxes; wraps mmrotate's ``GDLoss``.
+    """Distance between Gaussians that represent oriented boxes; wraps mmrotate's ``GDLoss``.
 
     Requires ``reg_decoded_bbox=True``.
 
     Args:
-        kind: ``gwd`` (Yang et al., arXiv 2101.11952; published with ``loss_weight=5``), ``kld`` (arXiv 2106.01883;
-            published with ``loss_weight=5.5, sqrt=False``), or a symmetric variant of ``kld``: ``jd``, ``kld_symmax``,
-            ``kld_symmin``.
+        kind: ``gwd`` (Yang et al., arXiv 2101.11952; published results use ``loss_weight=5``), ``kld`` (arXiv
+            2106.01883; published results use ``loss_weight=5.5, sqrt=False``), or a symmetric variant of ``kld``:
+            ``jd``, ``kld_symmax`` or ``kld_symmin``.
         loss_weight: Factor of the loss.
         kwargs: Arguments of ``GDLoss``: ``fun`` (``log1p``, ``sqrt``, ``none``), ``tau``, ``alpha``, ``sqrt``.
 
@@ -147,19 +148,19 @@ class GaussianLoss(nn.Module):
 
 @MODELS.register_module()
 class KFIoULoss(nn.Module):
-    """Kalman-filter IoU of boxes plus smooth L1 of the center deltas; wraps mmrotate's ``KFLoss``.
+    """Sum of a Kalman-filter IoU loss of boxes and a smooth L1 loss of center deltas; wraps mmrotate's ``KFLoss``.
 
     Requires ``reg_decoded_bbox=False``. Source: Yang et al., arXiv 2201.12558.
 
     Args:
         fun: ``none`` (1 - KFIoU), ``ln`` or ``exp``.
-        loss_weight: Factor of the loss; published with 5.
+        loss_weight: Factor of the loss. Published results use 5.
 
     Raises:
         ValueError: ``fun`` is unknown.
     """
 
-    loss_target = "both"  # the head passes deltas and decoded boxes
+    loss_target = "both"  # the loss compares deltas and also takes decoded boxes
     FUNCTIONS = ("none", "ln", "exp")
 
     def __init__(self, fun: str = "none", loss_weight: float = 1.0) -> None:
@@ -200,5 +201,7 @@ class KFIoULoss(nn.Module):
 
 
 def _average_per_box(weight: Tensor | None) -> Tensor | None:
-    """Average weights (N, 5) to (N,); return weights (N,) and None unchanged."""
-    return weight.mean(1) if weight is not None and weight.ndim == 2 else weight
+    """Average weights (N, 5) over each row; return weights (N,) and None unchanged."""
+    if weight is None or weight.ndim == 1:
+        return weight
+    return weight.mean(1)

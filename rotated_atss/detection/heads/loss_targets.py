@@ -1,10 +1,10 @@
-"""What a box loss compares: deltas, decoded boxes or both."""
+"""Determine what a box loss compares: deltas, decoded boxes or both."""
 
 from __future__ import annotations
 
 from torch import nn
 
-# Class names of the losses in MMDetection and mmrotate that compare decoded boxes contain one of these strings.
+# A loss of MMDetection or mmrotate compares decoded boxes if its class name contains one of these strings.
 _NAME_PARTS_OF_BOX_LOSSES = ("IoU", "GD", "KLD", "GWD")
 
 
@@ -12,11 +12,12 @@ def loss_target(loss: nn.Module) -> str:
     """Return whether a box loss compares deltas, decoded boxes or both.
 
     Args:
-        loss: Box loss. Its attribute ``loss_target`` is returned if it has one; otherwise the class name decides:
-            ``boxes`` for the IoU and Gaussian losses of MMDetection and mmrotate, ``deltas`` for others.
+        loss: Box loss. If it has an attribute ``loss_target``, the attribute is returned. Otherwise, its class name
+            decides: ``boxes`` for the IoU and Gaussian losses of MMDetection and mmrotate, ``deltas`` for all others.
 
     Returns:
-        ``deltas``, ``boxes``, or ``both`` for a loss of deltas that also takes decoded boxes (``KFIoULoss``).
+        ``deltas``; ``boxes``; or ``both`` for a loss that compares deltas and also takes decoded boxes
+        (``KFIoULoss``).
 
     Example:
         >>> import torch
@@ -39,8 +40,8 @@ def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
         reg_decoded_bbox: Whether the head computes the box loss on decoded boxes.
 
     Raises:
-        ValueError: The loss compares boxes and ``reg_decoded_bbox`` is False, or the loss compares deltas and
-            ``reg_decoded_bbox`` is True. A loss of both is given deltas, so it needs False, too.
+        ValueError: The loss compares boxes but ``reg_decoded_bbox`` is False, or the loss compares deltas but
+            ``reg_decoded_bbox`` is True. A loss that compares both also requires False.
 
     Example:
         >>> import torch

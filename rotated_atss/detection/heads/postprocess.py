@@ -13,15 +13,17 @@ from rotated_atss.ops.candidates import Candidates, image_slices, suppress_candi
 
 
 def clamp_centers_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:
-    """Clamp the centers of boxes to the resized images, as mmrotate does in testing (``test_cfg.clamp_centers=True``).
+    """Clamp the centers of boxes to the resized images, as mmrotate does in testing.
+
+    Heads do this if ``test_cfg.clamp_centers`` is set.
 
     Args:
         boxes: (N, 5) in pixels of the network input.
         image_index: (N,) int64, image of each box.
-        batch_img_metas: Meta information of each image, with ``img_shape``, the (height, width) of the resized image.
+        batch_img_metas: Metadata of each image, with ``img_shape``, the (height, width) of the resized image.
 
     Returns:
-        (N, 5), see :func:`rotated_atss.ops.box_transforms.clamp_centers`.
+        (N, 5) boxes: see :func:`rotated_atss.ops.box_transforms.clamp_centers`.
 
     Example:
         >>> boxes = torch.tensor([[-3.0, 70.0, 8.0, 4.0, 0.0]])
@@ -38,7 +40,7 @@ def rescale_to_original(boxes: Tensor, image_index: Tensor, batch_img_metas: lis
     Args:
         boxes: (N, 5).
         image_index: (N,) int64, image of each box.
-        batch_img_metas: Meta information of each image, with ``scale_factor`` (x, y).
+        batch_img_metas: Metadata of each image, with ``scale_factor`` (x, y).
 
     Returns:
         (N, 5).
@@ -50,7 +52,7 @@ def rescale_to_original(boxes: Tensor, image_index: Tensor, batch_img_metas: lis
     """
     scales = [meta["scale_factor"] for meta in batch_img_metas]
     factors = [(float(1 / scale_x), float(1 / scale_y)) for scale_x, scale_y in scales]
-    if len(set(factors)) == 1:
+    if len(set(factors)) == 1:  # the usual case, without a loop over the images
         return scale_obb(boxes, factors[0])
     scaled = boxes.clone()
     for image, factor in enumerate(factors):
@@ -69,8 +71,8 @@ def postprocess_detections(
         candidates: Image, label and score of each candidate, ordered by image.
         num_images: Number of images in the batch.
         num_classes: Number of classes.
-        cfg: Test settings ``min_bbox_size`` (boxes with a side up to this number of pixels are dropped),
-            ``nms.iou_threshold`` and ``max_per_img``.
+        cfg: Test settings: ``min_bbox_size``, ``nms.iou_threshold`` and ``max_per_img``. A box is dropped if one of its
+            sides is not longer than ``min_bbox_size`` pixels.
         with_nms: Whether to apply NMS and to limit the number of detections. Without NMS, detections keep the order of
             the candidates.
 

@@ -1,4 +1,4 @@
-"""Regular grids of the prior centers of MMDetection's prior generators."""
+"""Describe the prior centers of MMDetection's prior generators as regular grids."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
     """Describe the prior centers of each level as a regular grid.
 
     Args:
-        prior_generator: Generator with ``strides`` (x, y), equal in x and y, and, if it generates anchors,
-            ``base_anchors`` per level. The center of the first cell is that of the first base anchor. The
-            :class:`PriorGrid` of a refinement stage has no base anchors: its priors are boxes of the previous stage, so
-            the centers of the grid are not used and (0, 0) is set.
+        prior_generator: Generator with ``strides`` per level, which are pairs (x, y) of equal numbers. If it generates
+            anchors, it also has ``base_anchors`` per level; the grid then starts at the center of the first base
+            anchor. The :class:`PriorGrid` of a refinement stage has no base anchors. The priors of such a stage are
+            boxes of the previous stage, and the centers of the grid are not used; the grid starts at (0, 0).
         featmap_sizes: (height, width) of each feature map.
 
     Returns:
@@ -45,8 +45,8 @@ def valid_hw(
     Args:
         prior_generator: Generator with ``strides`` (x, y) per level.
         featmap_sizes: (height, width) of each feature map.
-        pad_shape: Height and width in pixels of the image with its own padding. Cells in the padding that batching
-            adds are not valid.
+        pad_shape: Height and width in pixels of the image with its own padding. Cells in padding that was added to make
+            all images of the batch equally large are not valid.
 
     Returns:
         (rows, columns) per level.

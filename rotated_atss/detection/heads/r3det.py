@@ -1,4 +1,4 @@
-"""R3Det (Yang et al., arXiv 1908.05612): a RetinaNet whose boxes are refined by further stages.
+"""R3Det (Yang et al., arXiv 1908.05612): a RetinaNet followed by stages that refine its boxes.
 
 Between two stages, the features are aligned with the boxes of the earlier stage.
 """
@@ -24,15 +24,15 @@ from rotated_atss.ops.feature_align import align_features
 class FeatureRefinement(BaseModule):
     """Feature refinement module of R3Det, in plain PyTorch for every device.
 
-    The module convolves the feature map of a level. To the features of each location, it adds the convolved features at
-    this location and those at the center of the box that was predicted there.
+    The module convolves the feature map of a level. Each location has a predicted box. The module adds two vectors of
+    convolved features to the features of the location: the vector at the location, and the vector at the box center.
 
     Args:
-        feat_channels: Channels of every level.
+        feat_channels: Number of channels of every level.
         strides: Stride of each level in pixels.
-        transposed: Whether to swap x and y when sampling, see :func:`rotated_atss.ops.feature_align.align_features`.
-            Weights work only with the sampling that they were trained with. Therefore the value is saved with the
-            weights, and loading them replaces it.
+        transposed: Whether to swap x and y when sampling: see :func:`rotated_atss.ops.feature_align.align_features`.
+            Weights work only with the sampling that they were trained with. Therefore, this value is saved with the
+            weights, and loading the weights replaces it.
     """
 
     def __init__(self, feat_channels: int, strides: list[int], transposed: bool = False) -> None:
@@ -42,7 +42,7 @@ class FeatureRefinement(BaseModule):
         self.conv_1_5 = nn.Conv2d(feat_channels, feat_channels, (1, 5), padding=(0, 2))
         self.conv_1_1 = nn.Conv2d(feat_channels, feat_channels, 1)
         self.register_buffer("transposed", torch.tensor(float(transposed)))
-        self._is_transposed = transposed  # a copy on the host: reading the buffer would synchronize with the device
+        self._is_transposed = transposed  # a copy, because reading the buffer would make the CPU wait for the GPU
 
     def init_weights(self) -> None:
         """Initialize the convolutions with a normal distribution."""
@@ -78,9 +78,9 @@ class RotatedRefineHead(RotatedRetinaHead):
 
     Args:
         frm_cfg: Config of the feature refinement module.
-        args, kwargs: Arguments of :class:`RotatedRetinaHead`. The prior generator is a
-            :class:`rotated_atss.detection.task_modules.prior_generators.PriorGrid`, which only gives the grid of each
-            level.
+        args, kwargs: Arguments of :class:`RotatedRetinaHead`. The prior generator must be a
+            :class:`rotated_atss.detection.task_modules.prior_generators.PriorGrid`, which only describes the grid of
+            each level.
     """
 
     def __init__(self, *args: Any, frm_cfg: dict, **kwargs: Any) -> None:
@@ -109,7 +109,7 @@ def decode_best_boxes(
         head: Head that computed the outputs.
         cls_scores: Class logits per level, (B, priors per location * C, H, W).
         bbox_preds: Deltas per level, (B, priors per location * 5, H, W).
-        priors: Priors per level, (B, H * W, 5), one per location; None uses those of the head.
+        priors: Priors per level, (B, H * W, 5), one per location; None uses the priors of the head's generator.
 
     Returns:
         Boxes per level, (B, H * W, 5).
@@ -129,14 +129,14 @@ def _decode_best_boxes_of_level(head: RotatedRetinaHead, logits: Tensor, deltas:
         batch_size, num_base_priors = logits.shape[0], head.num_base_priors  # priors per location
         logits = logits.permute(0, 2, 3, 1).reshape(batch_size, -1, num_base_priors, head.cls_out_channels)
         deltas = deltas.permute(0, 2, 3, 1).reshape(batch_size, -1, num_base_priors, 5)
-        # (H * W * num_base_priors, 5) for all images or (B, H * W, 5) per image, reshaped to
-        # (1 or B, H * W, num_base_priors, 5)
+        # The priors are (H * W * num_base_priors, 5), shared by all images, or (B, H * W, 5), with one per location.
+        # They are reshaped to (1 or B, H * W, num_base_priors, 5).
         priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)
         best_prior_index = logits.amax(-1).argmax(-1)  # (B, H * W)
         gather_index = best_prior_index[..., None, None].expand(-1, -1, 1, 5)
         best_priors, best_deltas = priors.gather(2, gather_index).squeeze(2), deltas.gather(2, gather_index).squeeze(2)
-        # The boxes are not normalized to the angle version: if w and h were swapped, the deltas dx and dy of the next
-        # stage would be relative to the other side.
+        # The boxes are not normalized to the angle version. Normalization can swap w and h; the deltas dx and dy of the
+        # next stage would then be relative to the other side.
         return head.bbox_coder.decode(best_priors, best_deltas, normalize=False)
 
 
@@ -151,7 +151,7 @@ class R3Det(BaseDetector):
         neck: Config of the neck.
         bbox_head_init: Config of the head of the first stage.
         bbox_head_refine: Configs of the heads of the refinement stages, in order; the last one predicts the detections.
-        train_cfg: Training settings: ``init`` for the first head; ``refine`` and ``stage_loss_weights``, each with one
+        train_cfg: Training settings. ``init`` is for the first head. ``refine`` and ``stage_loss_weights`` have one
             entry per refinement stage.
         test_cfg: Test settings of the heads.
         data_preprocessor: Config of the data preprocessor.
@@ -201,8 +201,8 @@ class R3Det(BaseDetector):
             batch_data_samples: Ground truth of each image.
 
         Returns:
-            ``loss_cls``, ``loss_bbox`` and ``num_pos`` of the first stage; those of refinement stage N, counted from 0,
-            have the suffix ``_refine_N``.
+            ``loss_cls``, ``loss_bbox`` and ``num_pos`` of the first stage. The values of refinement stage N, counted
+            from 0, have the suffix ``_refine_N``.
         """
         features = self.extract_feat(batch_inputs)
         gt_instances, gt_instances_ignore, metas = unpack_gt_instances(batch_data_samples)
@@ -226,7 +226,7 @@ class R3Det(BaseDetector):
 
         Args:
             batch_inputs: (B, 3, H, W).
-            batch_data_samples: Meta information of each image.
+            batch_data_samples: Samples with the metadata of each image.
             rescale: Whether to scale the boxes to the original images.
 
         Returns:
@@ -246,8 +246,8 @@ class R3Det(BaseDetector):
         """Run all stages.
 
         Returns:
-            The outputs of the last stage (class logits and deltas per level), and its priors: the boxes of the previous
-            stage per level, None without refinement stages.
+            The outputs of the last stage (class logits and deltas per level), and the priors of the last stage: the
+            boxes of the previous stage per level, or None if there are no refinement stages.
         """
         features = self.extract_feat(batch_inputs)
         head, boxes = self.bbox_head_init, None

@@ -17,13 +17,13 @@ from rotated_atss.detection.heads.dense_head import OrientedDenseHead, flatten_l
 class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
     """RetinaNet head for oriented boxes, with the layers and parameter names of MMDetection's ``RetinaHead``.
 
-    With :class:`RotatedATSSAssigner` it is the head of Rotated ATSS in mmrotate 0.x; with
-    :class:`RotatedMaxIoUAssigner` it is the head of Rotated RetinaNet.
+    With :class:`RotatedATSSAssigner`, this is the head of Rotated ATSS in mmrotate 0.x. With
+    :class:`RotatedMaxIoUAssigner`, it is the head of Rotated RetinaNet.
 
     Args:
-        args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` takes logits (N, C) and labels (N,);
-            With ``reg_decoded_bbox=True``, ``loss_bbox`` compares decoded boxes. With False, it compares deltas, or
-            both deltas and decoded boxes.
+        args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` must take logits (N, C) and labels (N,).
+            With ``reg_decoded_bbox=True``, ``loss_bbox`` must compare decoded boxes. With False, it must compare
+            deltas, or both deltas and decoded boxes.
 
     Raises:
         ValueError: A loss does not match the head, or a training setting is not supported.
@@ -48,9 +48,10 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             cls_scores: Class logits per level, (B, priors per location * C, H, W).
             bbox_preds: Deltas per level, (B, priors per location * 5, H, W).
             batch_gt_instances: Ground truth of each image.
-            batch_img_metas: Meta information of each image.
+            batch_img_metas: Metadata of each image.
             batch_gt_instances_ignore: Ignored regions of each image.
-            priors: Priors per level and image, (B, N, 5); None uses those of the generator for all images.
+            priors: Priors per level, (B, N, 5) with own priors for each image; None uses the priors of the generator
+                for all images.
 
         Returns:
             ``loss_cls``, ``loss_bbox`` and ``num_pos``, the mean number of positives per image.
@@ -70,7 +71,7 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
     def loss_from_targets(
         self, logits: Tensor, deltas: Tensor, priors: Tensor, gt_index: Tensor, batch_gt_instances: list[InstanceData]
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch of B images, each with A priors, and C classes, after label assignment.
+        """Compute the losses of a batch of B images, A priors and C classes, after label assignment.
 
         Args:
             logits: (B, A, C) class logits.
@@ -94,5 +95,5 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
                 avg_factor,
             )
         else:
-            loss_bbox = deltas.sum() * 0  # keeps the parameters in the graph, as DDP requires
+            loss_bbox = deltas.sum() * 0  # DDP requires that every parameter takes part in the loss
         return {"loss_cls": loss_cls, "loss_bbox": loss_bbox, "num_pos": num_pos.float().mean()}

@@ -1,4 +1,4 @@
-"""Assigners by ATSS and by IoU thresholds, registered with MMDetection."""
+"""Assigners registered with MMDetection: ATSS, and assignment by IoU thresholds."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from rotated_atss.ops.boxes import obb_to_hbb
 
 @TASK_UTILS.register_module()
 class RotatedATSSAssigner(TensorAssigner):
-    """Assign with ATSS, by oriented boxes or by their circumscribed horizontal boxes.
+    """Assign labels with ATSS, using oriented boxes or their circumscribed horizontal boxes.
 
-    With circumscribed boxes, the centers of about a third of the positives lie outside the oriented box, as in the
-    published hbb models.
+    With circumscribed boxes, about a third of the positives have their center outside the oriented box. This also holds
+    for the published hbb models.
 
     Args:
-        topk: Candidate locations per level.
-        center_margin: A positive's center lies inside its box, more than this number of pixels from every side.
-        kwargs: As for :class:`TensorAssigner`.
+        topk: Number of candidate locations per level.
+        center_margin: The center of a positive must lie inside its box, more than this number of pixels from each side.
+        kwargs: Arguments of :class:`TensorAssigner`.
 
     Example:
         >>> import torch
@@ -41,10 +41,10 @@ class RotatedATSSAssigner(TensorAssigner):
         self.topk, self.center_margin = topk, center_margin
 
     def max_num_pos(self, num_gts: int, num_levels: int, priors_per_location: int) -> int:
-        """Return an upper bound of the number of positives: the number of candidates.
+        """Return the number of candidates, which is an upper bound of the number of positives.
 
-        ``priors_per_location`` is the number in the prior generator. It is used only if the assigner's own
-        ``priors_per_location`` is None.
+        The argument ``priors_per_location`` is the number of the prior generator. It is used only if the assigner's
+        setting ``priors_per_location`` is None.
         """
         return num_gts * num_levels * self.topk * (self.priors_per_location or priors_per_location)
 
@@ -93,11 +93,11 @@ class HorizontalATSSAssigner(RotatedATSSAssigner):
     This assigner replaces MMDetection's ``ATSSAssigner`` and builds no (priors x boxes) matrix.
 
     Args:
-        topk: Candidate locations per level.
-        ignore_iof_thr: IoF threshold of ignored boxes. A negative value, MMDetection's default, disables it, so that
-            crowd regions are background.
-        priors_per_location: As for :class:`TensorAssigner`.
-        center_margin: As for :class:`RotatedATSSAssigner`.
+        topk: Number of candidate locations per level.
+        ignore_iof_thr: IoF threshold for ignored boxes. With a negative value, which is MMDetection's default, no prior
+            is ignored, so that crowd regions are background.
+        priors_per_location: See :class:`TensorAssigner`.
+        center_margin: See :class:`RotatedATSSAssigner`.
     """
 
     def __init__(
@@ -118,24 +118,24 @@ class HorizontalATSSAssigner(RotatedATSSAssigner):
 
 @TASK_UTILS.register_module()
 class RotatedMaxIoUAssigner(TensorAssigner):
-    """Assign oriented or horizontal boxes by IoU thresholds (:func:`rotated_atss.assign.max_iou_assign`).
+    """Assign oriented or horizontal boxes by IoU thresholds: see :func:`rotated_atss.assign.max_iou_assign`.
 
     Args:
-        pos_iou_thr: Lower IoU threshold of positives.
-        neg_iou_thr: Upper IoU threshold of negatives.
-        min_pos_iou: Smallest IoU of a low-quality match.
-        match_low_quality: Whether the prior with the highest IoU with a ground-truth box is positive even if this IoU
-            is below the thresholds (low-quality match).
-        gt_max_assign_all: Whether all priors that share the highest IoU with a ground-truth box are low-quality
-            matches, instead of only the one with the lowest index.
-        low_quality_rule: Which box gets the prior of a low-quality match: ``last_match``, as in MMDetection, or
-            ``highest_iou``; see :func:`rotated_atss.assign.max_iou_assign`.
-        assign_by_circumhbbox: As for :class:`TensorAssigner`.
-        ignore_iof_thr: IoF threshold of ignored boxes; a negative value, the default in MMDetection but not here,
-            disables it.
+        pos_iou_thr: A prior is positive if its highest IoU reaches this threshold.
+        neg_iou_thr: A prior is background if its highest IoU is below this threshold.
+        min_pos_iou: Minimum IoU of a low-quality match.
+        match_low_quality: Whether to make the prior with the highest IoU with a ground-truth box positive even if this
+            IoU is below ``pos_iou_thr`` (low-quality match).
+        gt_max_assign_all: If several priors share the highest IoU with a ground-truth box, whether all of them are
+            low-quality matches, instead of only the prior with the lowest index.
+        low_quality_rule: Rule for a prior that is a low-quality match of several boxes: ``last_match``, as in
+            MMDetection, or ``highest_iou``. See :func:`rotated_atss.assign.max_iou_assign`.
+        assign_by_circumhbbox: See :class:`TensorAssigner`.
+        ignore_iof_thr: IoF threshold for ignored boxes. With a negative value, no prior is ignored; this is the default
+            in MMDetection, but not here.
 
     Raises:
-        ValueError: A threshold is out of range or the rule is unknown.
+        ValueError: A threshold is out of range, or the rule is unknown.
     """
 
     def __init__(
@@ -176,5 +176,5 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         **kwargs: object,
     ) -> AssignResult:
         """Assign with the interface of MMDetection's ``MaxIoUAssigner``."""
-        # max IoU does not depend on the level of a prior, so all priors are passed as one level
+        # This assignment does not depend on the level of a prior, so all priors are passed as a single level.
         return super().assign(pred_instances, [len(pred_instances.priors)], gt_instances, gt_instances_ignore)

@@ -1,4 +1,4 @@
-"""Box coders registered with MMDetection: adapters over the coders in :mod:`rotated_atss.ops`."""
+"""Box coders registered with MMDetection: adapters for the coders in :mod:`rotated_atss.ops`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from rotated_atss.ops.dtypes import upcast
 
 @TASK_UTILS.register_module()
 class OrientedDeltaCoder(BaseBBoxCoder):
-    """Encode oriented boxes as deltas to priors (:mod:`rotated_atss.ops.delta_coder`).
+    """Encode oriented boxes as deltas to priors: see :mod:`rotated_atss.ops.delta_coder`.
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135``.
-        edge_swap: Swap width and height of the ground-truth box, and rotate its angle by 90 degrees, if the prior's
-            width axis is closer in direction to the height axis of the ground-truth box than to its width axis. Needs a
-            long-edge angle version (``le90`` or ``le135``).
-        proj_xy: Measure center offsets along the axes of the prior.
-        norm_factor: Divide the angle delta by ``norm_factor * pi``; None keeps radians.
+        edge_swap: Whether to choose the width side of the ground-truth box by its direction. If the width axis of the
+            prior is closer in direction to the height axis of the box than to its width axis, the width and the height
+            of the box are swapped, and its angle is rotated by 90 degrees. Requires a long-edge angle version
+            (``le90`` or ``le135``).
+        proj_xy: Whether to measure center offsets along the axes of the prior.
+        norm_factor: The angle delta is divided by ``norm_factor * pi``; None keeps it in radians.
         target_means: Values that are subtracted from the five deltas.
-        target_stds: Values by which the five deltas are then divided.
+        target_stds: Values by which the five deltas are divided after the subtraction.
 
     Raises:
-        ValueError: Unknown angle version, or ``edge_swap`` with ``oc``.
+        ValueError: The angle version is unknown, or ``edge_swap`` is used with ``oc``.
 
     Example:
         >>> coder = OrientedDeltaCoder("le90")
@@ -83,7 +84,8 @@ class OrientedDeltaCoder(BaseBBoxCoder):
         Args:
             bboxes: (N, 5) priors.
             pred_bboxes: (N, 5) deltas.
-            max_shape: (height, width) of the image in pixels. If given, :func:`clamp_centers` clamps the centers to it.
+            max_shape: (height, width) of the image in pixels. If given, :func:`clamp_centers` clamps the box centers to
+                the image.
             normalize: Whether to convert the boxes to the angle version.
 
         Returns:
@@ -100,23 +102,25 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 
 @TASK_UTILS.register_module()
 class PointDistanceCoder(BaseBBoxCoder):
-    """Encode boxes as distances from the prior's center to the box sides (:mod:`rotated_atss.ops.distance_coder`).
+    """Encode boxes as distances from the center of a prior to the box sides.
 
-    Horizontal boxes are ``x1, y1, x2, y2``. The distances are ``left, top, right, bottom`` in strides. The ATSS paper
-    calls this regression from a point (arXiv 1912.02424, section 3).
+    The functions are in :mod:`rotated_atss.ops.distance_coder`. Horizontal boxes are ``x1, y1, x2, y2``. The distances
+    are ``left, top, right, bottom`` in strides. The ATSS paper calls this regression from a point (arXiv 1912.02424,
+    section 3).
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135`` for oriented boxes; None for horizontal boxes.
-        edge_swap: As for :func:`rotated_atss.ops.distance_coder.encode_distances`.
+        edge_swap: See :func:`rotated_atss.ops.distance_coder.encode_distances`.
         anchor_scale: Width of a prior in strides (``octave_base_scale`` of the anchors). The stride is the width of the
             prior divided by this value.
-        mean: Distance in strides that a prediction of 0 decodes to. It gives the untrained network boxes of a
-            reasonable size; the official code sets the bias of the last layer instead.
-        clip_border: Clip decoded horizontal boxes to the image if its size is given.
-        use_box_type: Return horizontal boxes as MMDetection's ``HorizontalBoxes``.
+        mean: Distance in strides that a prediction of 0 is decoded to. With it, the boxes of an untrained network have
+            a reasonable size. The official code sets the bias of the last layer instead.
+        clip_border: Whether to clip decoded horizontal boxes to the image if the size of the image is given.
+        use_box_type: Whether to return horizontal boxes as MMDetection's ``HorizontalBoxes``.
 
     Raises:
-        ValueError: Unknown angle version, ``edge_swap`` without a long-edge angle version, or ``anchor_scale`` <= 0.
+        ValueError: The angle version is unknown, ``edge_swap`` is used without a long-edge angle version, or
+            ``anchor_scale`` is not positive.
 
     Example:
         >>> coder = PointDistanceCoder(anchor_scale=4, mean=0)  # priors 32 px wide on a level of stride 8
@@ -149,9 +153,10 @@ class PointDistanceCoder(BaseBBoxCoder):
         return like.new_tensor((*[self.mean] * 4, 0.0)[: self.encode_size])
 
     def encode(self, bboxes: Tensor, gt_bboxes: Tensor) -> Tensor:
-        """Encode boxes as distances (N, 4) or, with the angle, (N, 5) from the centers of the priors ``bboxes``.
+        """Encode boxes as distances from the centers of the priors ``bboxes``.
 
-        The distances are in strides, minus ``mean``.
+        Returns:
+            (N, 4) distances in strides, minus ``mean``; for oriented boxes (N, 5), where the last value is the angle.
         """
         distances = encode_distances(
             get_box_tensor(bboxes), get_box_tensor(gt_bboxes), self.angle_version,
@@ -167,8 +172,8 @@ class PointDistanceCoder(BaseBBoxCoder):
         Args:
             bboxes: (N, 4) or (N, 5) priors.
             pred_bboxes: (N, 4) or (N, 5) distances in strides, minus ``mean``.
-            max_shape: (height, width) of the image in pixels. If given, horizontal boxes are clipped to it if
-                ``clip_border`` is set, and :func:`clamp_centers` clamps the centers of oriented boxes to it.
+            max_shape: (height, width) of the image in pixels. If given, horizontal boxes are clipped to the image,
+                provided that ``clip_border`` is set, and :func:`clamp_centers` clamps the centers of oriented boxes.
 
         Returns:
             (N, 4) horizontal or (N, 5) oriented boxes.

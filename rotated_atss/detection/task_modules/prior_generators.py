@@ -19,10 +19,10 @@ class OrientedAnchorGenerator(AnchorGenerator):
 
     Args:
         args: Positional arguments of ``AnchorGenerator``.
-        angle: Angle of every prior in radians. It is used as given, without normalization to an angle version.
+        angle: Angle of every prior in radians. It is not normalized to an angle version.
         kwargs: Keyword arguments of ``AnchorGenerator``. With ``octave_base_scale=4, scales_per_octave=1,
-            ratios=[1.0]``, each location (column, row) of a level has one square prior with side 4 x stride, centered
-            on (column x stride, row x stride).
+            ratios=[1.0]``, each location (column, row) of a level has one square prior. Its side is 4 x stride, and its
+            center is (column x stride, row x stride).
 
     Example:
         >>> generator = OrientedAnchorGenerator(octave_base_scale=4, scales_per_octave=1, ratios=[1.0], strides=[8])
@@ -36,11 +36,11 @@ class OrientedAnchorGenerator(AnchorGenerator):
         super().__init__(*args, **kwargs)
 
     def single_level_grid_priors(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Generate the (N, 5) priors of one level; arguments as for ``AnchorGenerator``."""
+        """Generate the (N, 5) priors of one level; the arguments are those of ``AnchorGenerator``."""
         return self._orient(super().single_level_grid_priors(*args, **kwargs))
 
     def sparse_priors(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Generate the (N, 5) priors of given indices of a level; arguments as for ``AnchorGenerator``."""
+        """Generate the (N, 5) priors at given indices of a level; the arguments are those of ``AnchorGenerator``."""
         return self._orient(super().sparse_priors(*args, **kwargs))
 
     def _orient(self, hbbs: Tensor | HorizontalBoxes) -> Tensor:
@@ -52,9 +52,9 @@ class OrientedAnchorGenerator(AnchorGenerator):
 
 @TASK_UTILS.register_module()
 class PriorGrid(AnchorGenerator):
-    """Describe the grid of each level for a refinement head, whose priors are the boxes that another head predicts.
+    """Describe the grid of each level for a refinement head, with one prior per cell.
 
-    There is one prior per cell.
+    The priors of a refinement head are boxes that another head predicts, so this class generates none.
 
     Args:
         strides: Stride of each level in pixels.
@@ -65,7 +65,7 @@ class PriorGrid(AnchorGenerator):
     """
 
     def __init__(self, strides: list[int]) -> None:
-        # without super().__init__(): there are no base anchors, and the heads use only num_levels of the base class
+        # super().__init__() would generate base anchors. Of the base class, the heads use only num_levels.
         self.strides = [_pair(stride) for stride in strides]  # (x, y), as in AnchorGenerator
 
     @property
