@@ -30,7 +30,7 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
 
     On POSIX, the file is locked with ``flock``. The lock ends when the process and its forked workers have ended. If a
     run was killed, its lock file remains, but does not block a new run for long: the new run waits until the workers of
-    the killed run have ended, for at most 10 seconds.
+    the killed run have ended, for at most 10 seconds, or ``wait_s`` if it is longer.
 
     Without ``flock`` (Windows, some network file systems), the lock is held as long as ``<path>.exclusive`` exists. If
     a run was killed, the user must remove this file.
