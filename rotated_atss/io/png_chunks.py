@@ -1,4 +1,4 @@
-"""Chunks of PNG files: signature, kinds and positions, without their content."""
+"""Find the chunks of PNG files: their kinds and positions, without reading their data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEAD_BYTES = 29
-"""Length of the signature and of IHDR without its checksum. They contain size and pixel format."""
+"""Length of the signature and the IHDR chunk, without its checksum. IHDR contains the image size and pixel format."""
 
 # Chunks of the files that this package decodes itself: the pixels, and chunks that do not change the pixels that OpenCV
 # decodes. Files with any other chunk (orientation, transparent color, animation frames) are decoded by OpenCV.
@@ -25,7 +25,9 @@ _MAX_LEADING_CHUNKS = 256
 
 
 def iter_leading_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    r"""Iterate over the chunks before the pixels, at most 256, because a malicious file can have any number of them.
+    r"""Iterate over the chunks that precede the pixels (IDAT).
+
+    Stops after 256 chunks, because a malicious file can contain any number of them.
 
     Args:
         file: The file, open for binary reading.
@@ -35,7 +37,9 @@ def iter_leading_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
     Example:
         >>> import io
-        >>> list(iter_leading_chunks(io.BytesIO(PNG_SIGNATURE + b"\0\0\0\2tRNS\0\7----" + b"\0\0\0\0IDAT")))
+        >>> length, data, checksum = b"\0\0\0\2", b"\0\7", b"----"
+        >>> transparent_color = length + b"tRNS" + data + checksum
+        >>> list(iter_leading_chunks(io.BytesIO(PNG_SIGNATURE + transparent_color + b"\0\0\0\0IDAT")))
         [(b'tRNS', 16)]
     """
     position = len(PNG_SIGNATURE)
@@ -49,10 +53,10 @@ def iter_leading_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def has_complete_chunks(path: str | Path) -> bool:
-    """Return whether all chunks of a PNG file end within the file, and the last one is IEND.
+    """Return whether a PNG file contains an IEND chunk, and every chunk up to IEND ends within the file.
 
-    Check this before OpenCV decodes a file: OpenCV allocates the length that is given for a chunk, up to 2 GiB, before
-    it reads the chunk.
+    Check this before OpenCV decodes a file. Before OpenCV reads a chunk, it allocates as many bytes as the chunk's
+    length field states, up to 2 GiB, even if the file is shorter.
 
     Example:
         >>> import tempfile

@@ -1,4 +1,4 @@
-"""Rows of a large PNG file, decoded from top to bottom with little memory."""
+"""Read the rows of a large PNG file from top to bottom, with little memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DECODE_BYTES = 1 << 24  # bytes of filtered rows that are decoded at once
 
 
 class PngRows:
-    """Rows of an 8-bit RGB PNG file without interlacing; see :func:`can_read_png_rows`.
+    """Read rows of an 8-bit RGB PNG file without interlacing; see :func:`can_read_png_rows`.
 
     Args:
         path: The file.
@@ -54,11 +54,13 @@ class PngRows:
         if start < self._next_row:
             self._restart()
         try:
-            while self._next_row < start:  # the result is not needed, but later rows depend on it
+            # Rows before ``start`` are not returned, but must be decoded: each row can depend on the row above it.
+            while self._next_row < start:
                 self._decode(min(self._rows_at_once, start - self._next_row))
             image = np.empty((stop - start, self.width, 3), np.uint8)
             while self._next_row < stop:
-                first, count = self._next_row - start, min(self._rows_at_once, stop - self._next_row)
+                first = self._next_row - start  # an index into ``image``, whose row 0 is row ``start`` of the file
+                count = min(self._rows_at_once, stop - self._next_row)
                 cv2.cvtColor(self._decode(count), cv2.COLOR_RGB2BGR, dst=image[first : first + count])
         except (self._deflate.error, ValueError, struct.error):
             raise damaged_image_error(self._path) from None
@@ -75,8 +77,8 @@ class PngRows:
     def _restart(self) -> None:
         """Go back to the first row."""
         self._next_row = 0  # the row that is decoded next
-        # The decoded row above _next_row, in the form of an unfiltered row: filter type 0, then the values. It is
-        # needed to decode the next rows. Above the first row, all values are 0.
+        # The row above _next_row, which is needed to decode the next rows. It is stored as a row with filter type 0
+        # (no filter), followed by the decoded values. Above the first row, PNG defines all values as 0.
         self._row_above = bytes(self._row_bytes)
         self._inflater = self._deflate.decompressobj()
         self._pieces = _iter_image_data(self._file, self._deflate)
@@ -85,7 +87,7 @@ class PngRows:
     def _decode(self, count: int) -> Image:
         """Decode the next ``count`` rows to (count, W, 3) RGB."""
         filtered = self._row_above + self._inflate(count * self._row_bytes)
-        rgb = unfilter_rows(filtered, self.width, count + 1, self._deflate)  # with the row above
+        rgb = unfilter_rows(filtered, self.width, count + 1, self._deflate)
         if rgb is None:
             raise ValueError("unknown filter")
         self._row_above = b"\0" + rgb[-1].tobytes()
@@ -96,7 +98,7 @@ class PngRows:
         """Return the next ``length`` bytes of the filtered rows."""
         parts, missing = [], length
         while missing:
-            # the inflater can return bytes without new input: those that did not fit into its previous output
+            # Even without new input, the inflater can return bytes: output that the previous call had no room for.
             part = self._inflater.decompress(self._uninflated, missing)
             self._uninflated = self._inflater.unconsumed_tail
             if not part and not self._uninflated:
@@ -127,7 +129,7 @@ def can_read_png_rows(path: Path) -> bool:
         if rgb_png_size(file.read(HEAD_BYTES)) is None:
             return False
         file.seek(len(PNG_SIGNATURE))
-        while True:  # over the chunks before the pixels
+        while True:  # reads one chunk per iteration, until the first chunk with pixels (IDAT)
             head = file.read(8)
             if len(head) < 8:
                 return False
@@ -136,11 +138,11 @@ def can_read_png_rows(path: Path) -> bool:
                 return True
             if kind not in SUPPORTED_CHUNKS:
                 return False
-            file.seek(length + 4, 1)  # over data and checksum
+            file.seek(length + 4, 1)  # skips the data and the checksum
 
 
 def _iter_image_data(file: BinaryIO, deflate: ModuleType) -> Iterator[bytes]:
-    """Iterate over the content of the IDAT chunks in pieces.
+    """Yield the data of the IDAT chunks in pieces, and verify the checksums of all chunks.
 
     Raises:
         ValueError: The file is truncated, or a checksum is wrong.

@@ -51,11 +51,11 @@ def run_jobs(
     Args:
         function: The function to call. The function, the jobs and the results must be picklable.
         jobs: Arguments of the calls.
-        workers: Number of processes; with 1 the function runs in this process.
+        workers: Number of processes. With one worker or one job, the function runs in this process.
         job_bytes: Estimated memory per job, in bytes.
         max_memory_bytes: Limit of the sum of ``job_bytes`` of concurrent jobs; a job above the limit runs alone.
-        scheduler: Address of a Dask scheduler whose workers run the jobs instead; ``workers`` and ``max_memory_bytes``
-            have no effect then (:func:`rotated_atss.io.cluster.run_on_cluster`).
+        scheduler: Address of a Dask scheduler. If given, its workers run the jobs, and ``workers`` and
+            ``max_memory_bytes`` have no effect (:func:`rotated_atss.io.cluster.run_on_cluster`).
 
     Yields:
         Index of a job and its result.
@@ -67,7 +67,8 @@ def run_jobs(
         >>> sorted(run_jobs(abs, [-1, -2, -3], workers=1, job_bytes=[1, 1, 1]))
         [(0, 1), (1, 2), (2, 3)]
     """
-    waiting = sorted(range(len(jobs)), key=lambda index: -job_bytes[index])  # indices of jobs, in the order of starting
+    # The indices of the jobs that have not started, in the order in which they will start.
+    waiting = sorted(range(len(jobs)), key=lambda index: -job_bytes[index])
     if scheduler is not None:
         yield from run_on_cluster(function, jobs, waiting, scheduler)
         return
@@ -79,7 +80,7 @@ def run_jobs(
     running: dict[Future[Result], int] = {}  # future -> index of its job
     try:
         while waiting or running:
-            # one job more than workers, so that no worker waits for the next submission
+            # Submit one job more than there are workers, so that a worker that finishes a job has the next one at once.
             while (
                 waiting
                 and len(running) <= workers
@@ -96,31 +97,33 @@ def run_jobs(
 
 
 def _fits_into_memory(index: int, running: Collection[int], job_bytes: Sequence[int], max_memory_bytes: int) -> bool:
-    """Return whether a job fits into the memory together with the running jobs; a job always fits alone.
+    """Return whether a job may start, given the memory of the running jobs. If none is running, any job may start.
 
-    Jobs are given by their indices.
+    ``index`` and ``running`` are indices into ``job_bytes``.
     """
     used_bytes = sum(job_bytes[running_index] for running_index in running)
     return not running or used_bytes + job_bytes[index] <= max_memory_bytes
 
 
 def _submit(pool: ProcessPoolExecutor, function: Callable[[Job], Result], job: Job) -> Future[Result]:
-    # pool.submit starts worker processes. Python 3.12 warns when a process with several threads is forked; here these
-    # are idle threads of BLAS libraries.
+    # pool.submit starts worker processes. Python 3.12 and later warn when a process with several threads is forked. The
+    # other threads of this process are idle threads of BLAS libraries, so the warning is suppressed.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
         return pool.submit(function, job)
 
 
 def _create_pool(workers: int) -> ProcessPoolExecutor:
-    # A fork takes milliseconds, a new interpreter half a second. Forks are unsafe on macOS and missing on Windows.
+    # Forking takes milliseconds, starting a new interpreter half a second. Forking is unsafe on macOS, and Windows does
+    # not support it.
     method = "fork" if sys.platform == "linux" else "spawn"
     return ProcessPoolExecutor(workers, multiprocessing.get_context(method), _initialize_worker)
 
 
 def _initialize_worker() -> None:
-    # OpenCV gets one thread per process, because the processes already use all cores. The variable is enough if OpenCV
-    # is imported later. If it is imported already, its thread pool does not survive the fork and is turned off (0).
+    # Each process runs OpenCV on one thread, because the processes together already use all cores. If OpenCV is not
+    # imported yet, the environment variable is sufficient. If it is, its thread pool did not survive the fork and must
+    # be switched off with setNumThreads(0).
     os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(0)

@@ -1,4 +1,4 @@
-"""Progress bars, by default only on a terminal."""
+"""Progress bars, which are shown only if stderr is a terminal, unless the caller decides otherwise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ProgressBar(Protocol):
 
 
 class _HiddenBar:
-    """A bar that shows nothing. It does not import tqdm, which would take a tenth of the time of a short command."""
+    """A bar that shows nothing. It avoids the import of tqdm, which takes a tenth of a short command's run time."""
 
     def __init__(self, iterable: Iterable[Any], total: int | None) -> None:
         self._iterable, self.total = iterable, total
@@ -55,14 +55,14 @@ def progress_bar(
     show: bool | None = None,
     leave: bool = True,
 ) -> ProgressBar:
-    """Create a progress bar of tqdm, or one that shows nothing.
+    """Create a progress bar with tqdm, or a bar that shows nothing (see ``show``).
 
     Args:
         iterable: Items to iterate over; None for a bar that is advanced with ``update``.
         desc: Text before the bar.
-        unit: Name of one item. Numbers of bytes (``"B"``) are printed with a prefix, such as 1.2M.
+        unit: Name of one item. With ``"B"`` (bytes), numbers are abbreviated, for example to 1.2M.
         total: Number of items, if ``iterable`` has no length.
-        show: Show the bar; None shows it if stderr is a terminal.
+        show: Whether to show the bar. None shows it only if stderr is a terminal.
         leave: Keep the finished bar on the screen.
 
     Returns:
@@ -72,7 +72,9 @@ def progress_bar(
         >>> [number * 2 for number in progress_bar([1, 2, 3], show=False)]
         [2, 4, 6]
     """
-    if not (sys.stderr.isatty() if show is None else show):
+    if show is None:
+        show = sys.stderr.isatty()
+    if not show:
         return _HiddenBar(() if iterable is None else iterable, total)
     from tqdm import tqdm
 
@@ -85,7 +87,7 @@ def print_above_bar(line: str) -> None:
     Example:
         >>> print_above_bar("P0001.png: not a readable image")
     """
-    if "tqdm" not in sys.modules:  # then no bar is shown
+    if "tqdm" not in sys.modules:  # No bar can be active, because progress_bar imports tqdm before it shows a bar.
         print(line, file=sys.stderr)
         return
     from tqdm import tqdm

@@ -1,4 +1,4 @@
-"""Suppression and capture of what other packages print and log."""
+"""Suppress or capture the output and the log messages of other packages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 
-_STDERR = 2  # file descriptor to which C libraries write; redirecting sys.stderr does not affect them
+_STDERR = 2  # The file descriptor of stderr. C libraries write to it directly, even if sys.stderr is redirected.
 _stderr_lock = threading.Lock()
 
 
@@ -38,7 +38,7 @@ def quiet_exporters() -> Iterator[None]:
 def captured_stderr() -> Iterator[list[str]]:
     """Capture the lines that C libraries, such as image decoders, write to stderr while the block runs.
 
-    stderr belongs to the whole process. Therefore only one thread at a time runs such a block, and other threads wait.
+    All threads of a process share stderr. Therefore, only one thread at a time runs such a block, and others wait.
 
     Yields:
         A list, to which the lines are added when the block ends.

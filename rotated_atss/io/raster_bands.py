@@ -1,4 +1,4 @@
-"""Selection of the bands of an image that rasterio reads: colors, masks, palette."""
+"""Select the color bands, the masks and the palette with which rasterio reads an image."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _ALPHA = "alpha"
 
 @dataclass(frozen=True)
 class BandSelection:
-    """Bands that are read, and how their values become colors.
+    """The bands to read, and how their values are converted to colors.
 
     Attributes:
         bands: Numbers, counted from 1, of the blue, green and red bands, or of the gray band.
         mask_bands: Numbers of the bands whose masks are read. A pixel has data if any of these masks marks it as valid.
         palette: (N, 3) uint8, BGR: row v is the color of pixels with the value v. None without a palette.
-        max_value: Largest value of bands of fewer than 8 bits, which is scaled to 255; 255 for other bands.
-        zero_is_white: Whether the gray values are inverted: 0 is white, 255 is black.
+        max_value: The value that is scaled to 255: the largest value of bands with fewer than 8 bits, 255 for others.
+        zero_is_white: Whether the file stores inverted gray values, with 0 for white.
     """
 
     bands: tuple[int, ...]
@@ -39,8 +39,8 @@ def select_bands(dataset: Any, requested: tuple[int, ...] | None, path: Path) ->
 
     Args:
         dataset: An open rasterio dataset.
-        requested: Numbers, counted from 1, of the red, green and blue bands, or of the gray band; None uses those that
-            the file labels as such (its color interpretation).
+        requested: Numbers, counted from 1, of the red, green and blue bands, or of the gray band. None selects these
+            bands by the color interpretation that the file gives for each band.
         path: Path of the image, for errors.
 
     Raises:
@@ -52,14 +52,16 @@ def select_bands(dataset: Any, requested: tuple[int, ...] | None, path: Path) ->
     """
     colors = [interpretation.name for interpretation in dataset.colorinterp]  # names such as "red", one per band
     if requested is not None and max(requested) > dataset.count:
-        what = f"the image has {dataset.count} bands, got band {max(requested)}"
+        what = f"the image has no band {max(requested)}, only {dataset.count} bands"
         raise UserError(what, where=path, hint="change --bands")
-    bands = requested or _default_bands(colors) or (1,)
+    bands = requested or _default_bands(colors) or (1,)  # band 1 if all bands are alpha
     dtypes = {dataset.dtypes[band - 1] for band in bands}
     if len(dtypes) > 1 or any("complex" in dtype for dtype in dtypes):
         what = f"the pixel format is not supported, got bands of {' and '.join(sorted(dtypes))}"
-        raise UserError(what, where=path, hint="select others with --bands")
-    is_tiff = dataset.driver == "GTiff"  # in a damaged JPEG 2000 file, GDAL would read these tags forever
+        raise UserError(what, where=path, hint="select other bands with --bands")
+    # The tags NBITS and MINISWHITE are read only from TIFF files. GDAL would not return from reading the tags of a
+    # damaged JPEG 2000 file.
+    is_tiff = dataset.driver == "GTiff"
     bits = int(dataset.tags(bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8)) if is_tiff else 8
     return BandSelection(
         bands=bands[::-1],  # RGB to BGR
@@ -73,7 +75,8 @@ def select_bands(dataset: Any, requested: tuple[int, ...] | None, path: Path) ->
 def _default_bands(colors: Sequence[str]) -> tuple[int, ...]:
     """Return the numbers of the red, green and blue bands, or of the gray band, from the color names of all bands.
 
-    Without these names, the first bands other than alpha are taken; the result is empty if all bands are alpha.
+    If one of the colors red, green and blue is missing, return the first three bands other than alpha, or the first one
+    if there are fewer than three. The result is empty if all bands are alpha.
     """
     if {"red", "green", "blue"} <= set(colors):
         return tuple(colors.index(color) + 1 for color in ("red", "green", "blue"))
@@ -84,8 +87,8 @@ def _default_bands(colors: Sequence[str]) -> tuple[int, ...]:
 def _select_mask_bands(dataset: Any, bands: Sequence[int], *, are_requested: bool) -> tuple[int, ...]:
     """Return the numbers of the bands whose masks are read.
 
-    Alpha does not mask bands that the user requested. Bands with the flag ``per_dataset`` share one mask, which is read
-    once.
+    Alpha does not mask bands that the user requested. Bands whose mask has GDAL's flag ``per_dataset`` share one mask,
+    which is read once.
     """
     flags = {band: {flag.name for flag in dataset.mask_flag_enums[band - 1]} for band in bands}
     ignored_flags = {"all_valid", _ALPHA} if are_requested else {"all_valid"}
@@ -95,7 +98,7 @@ def _select_mask_bands(dataset: Any, bands: Sequence[int], *, are_requested: boo
 
 
 def _read_palette(dataset: Any, band: int) -> NDArray[np.uint8]:
-    """Return the palette of a band as :attr:`BandSelection.palette`; values without an entry are black."""
+    """Return a band's palette in the format of :attr:`BandSelection.palette`. Values without an entry are black."""
     entries = dataset.colormap(band)
     palette = np.zeros((max(256, len(entries)), 3), np.uint8)
     for value, (red, green, blue, _) in entries.items():

@@ -1,4 +1,4 @@
-"""Reading of windows of GeoTIFF, COG, BigTIFF, JPEG 2000, VRT and other images with rasterio."""
+"""Read windows of GeoTIFF, COG, BigTIFF, JPEG 2000, VRT and other images with rasterio."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ from rotated_atss.io.row_reader import RowBuffer
 from rotated_atss.io.scaling import fill_invalid, is_resolved, resolve_scaling, scale_to_8_bit
 from rotated_atss.io.vrt_sources import check_vrt_sources
 
-# GDAL driver by format. Others are not allowed, because some read databases and web services.
+# GDAL driver by format. Other drivers are not allowed, because some of them read databases and web services.
 _DRIVERS = {"TIFF": "GTiff", "JPEG 2000": "JP2OpenJPEG", "VRT": "VRT", "PNG": "PNG", "JPEG": "JPEG", "BMP": "BMP"}
-# GDAL options: do not run the Python code in VRT files, and do not access the network (the only allowed file is "none",
-# which does not exist).
+# GDAL options that disable Python code in VRT files and access to the network. The only URL that GDAL may open is
+# "none", which does not exist.
 _SAFE_OPTIONS = {"GDAL_VRT_ENABLE_PYTHON": "NO", "CPL_VSIL_CURL_ALLOWED_FILENAME": "none"}
 _CACHE_BYTES = 64 << 20  # GDAL's default is 5% of the memory, per process
-_SAMPLE_WINDOWS, _SAMPLE_SIZE = 16, 512  # windows from whose values a scaling is chosen, and their side in pixels
-_MAX_SAMPLE_PIXELS = 1 << 24  # up to this size, a scaling is chosen from the whole image
+# The scaling to 8 bits is chosen from all pixels of an image of up to _MAX_SAMPLE_PIXELS pixels, or from the pixels in
+# _SAMPLE_WINDOWS square windows of a larger image.
+_SAMPLE_WINDOWS = 16
+_SAMPLE_SIDE = 512  # in pixels
+_MAX_SAMPLE_PIXELS = 1 << 24
 
 
 class RasterReader(ImageReader):
@@ -76,9 +79,10 @@ class RasterReader(ImageReader):
             self.georeference = _upright_georeference(self._dataset, self.path, header)
             self.access = _access(self._dataset, header)
             self._options, self._buffer = options, None
-            # room for two blocks, so that a block that two windows share need not be decoded twice
+            # The cache must hold at least two blocks. Otherwise, a block that two windows share is decoded twice.
             self._cache_bytes = max(_CACHE_BYTES, 2 * _block_bytes(self._dataset))
-            if self.access != "tiles":  # whole rows are decoded: keep them for other windows in these rows
+            if self.access != "tiles":
+                # GDAL decodes whole rows. The buffer keeps these rows for other windows that contain parts of them.
                 block_rows = self._dataset.block_shapes[0][0]
                 self._buffer = RowBuffer(self._read_rows, self.width, block_rows)
         except BaseException:
@@ -95,11 +99,11 @@ class RasterReader(ImageReader):
         self._dataset.close()
 
     def sample_values(self) -> NDArray[Any]:
-        """Return the values from which a scaling is chosen, without pixels that have no data.
+        """Return the values that determine the scaling to 8 bits. Pixels without data are left out.
 
         Returns:
-            (N,) in the type of the file: all values of an image of up to 16 million pixels, and those of 16 windows of
-            a larger image.
+            (N,) values of the file's data type. If the image has up to 16 million pixels, these are all its values,
+            otherwise the values in 16 windows.
         """
         parts = []
         for file_window in _sample_windows(self._dataset.width, self._dataset.height):
@@ -121,7 +125,7 @@ class RasterReader(ImageReader):
         ``file_window`` refers to the pixels as stored in the file, not yet turned upright.
         """
         x_start, y_start, x_stop, y_stop = file_window
-        window = (y_start, y_stop), (x_start, x_stop)  # in rasterio's form
+        window = (y_start, y_stop), (x_start, x_stop)  # the order that rasterio expects
         with _gdal_environment(self.path, self._cache_bytes):
             values = self._dataset.read(list(self._selection.bands), window=window)
             masks = [self._dataset.read_masks(band, window=window) > 0 for band in self._selection.mask_bands]
@@ -132,7 +136,11 @@ class RasterReader(ImageReader):
         return values, valid
 
     def _to_color(self, values: NDArray[Any]) -> Image:
-        """Convert the selected bands (C, h, w), gray or in the order blue, green, red, to (h, w, 3) uint8, BGR."""
+        """Convert the selected bands to (h, w, 3) uint8, BGR.
+
+        Args:
+            values: (1, h, w) gray values, or (3, h, w) values in the order blue, green, red.
+        """
         if self._selection.palette is not None:
             return self._selection.palette[values[0]]
         if not is_resolved(values.dtype, self._options):
@@ -158,7 +166,8 @@ def read_georeference(path: Path) -> Georeference | None:
     """Read the georeference from an image file, or its world file and ``.prj``; return None if there is none.
 
     Raises:
-        UserError: As :class:`RasterReader`.
+        UserError: rasterio is not installed, or the georeference is not valid.
+        UnreadableImageError: The file cannot be opened.
 
     Example::
 
@@ -187,11 +196,11 @@ def _open_dataset(path: Path, header: ImageHeader) -> Any:
 
 @contextmanager
 def _gdal_environment(path: Path, cache_bytes: int = _CACHE_BYTES) -> Iterator[None]:
-    """Set GDAL's options, and turn its errors into one line that names the file."""
+    """Set GDAL's options, and convert errors of GDAL in this block to one-line errors that name the file."""
     rasterio = require("rasterio", extra="geo")
     try:
         with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=cache_bytes, **_SAFE_OPTIONS):
-            warnings.simplefilter("ignore")  # warnings about files without georeference
+            warnings.simplefilter("ignore")  # rasterio warns about every file without a georeference
             yield
     except (rasterio.errors.RasterioError, MemoryError) as error:
         # the cause is GDAL's own message, which can start with the path and end with a period
@@ -202,7 +211,8 @@ def _gdal_environment(path: Path, cache_bytes: int = _CACHE_BYTES) -> Iterator[N
 def _upright_georeference(dataset: Any, path: Path, header: ImageHeader) -> Georeference | None:
     """Return the georeference of the upright image, from an open rasterio dataset, or a world file and ``.prj``."""
     georeference = None
-    if dataset.crs is not None or not dataset.transform.is_identity:  # the identity without CRS is rasterio's default
+    # For a file without a georeference, rasterio returns the identity transform and no CRS.
+    if dataset.crs is not None or not dataset.transform.is_identity:
         try:
             crs = None if dataset.crs is None else _format_crs(dataset.crs)
             georeference = Georeference(tuple(dataset.transform)[:6], crs)
@@ -215,7 +225,7 @@ def _upright_georeference(dataset: Any, path: Path, header: ImageHeader) -> Geor
 
 
 def _format_crs(crs: Any) -> str:
-    """Return a CRS of rasterio as ``AUTHORITY:CODE`` or, if no authority lists it, as WKT."""
+    """Format a CRS from rasterio as ``AUTHORITY:CODE``, or as WKT if the CRS has no such code."""
     authority = crs.to_authority()
     return ":".join(authority) if authority else str(crs.to_wkt())
 
@@ -224,22 +234,23 @@ def _access(dataset: Any, header: ImageHeader) -> Access:
     """Return how GDAL decodes the windows of an image (:class:`rotated_atss.io.reader_interface.ImageReader`)."""
     if header.file_format == "PNG":  # one compressed stream
         return "sequential"
-    # blocks of whole rows of the file are columns of an upright image whose axes are exchanged
+    # A block can span the whole width of the stored image. If the orientation exchanges the axes, the rows of such a
+    # block become columns of the upright image.
     blocks_are_rows = dataset.block_shapes[0][1] == dataset.width and not swaps_axes(header.orientation)
     return "rows" if blocks_are_rows else "tiles"
 
 
 def _block_bytes(dataset: Any) -> int:
-    """Return the memory in bytes of all bands of a block, that is, of the pixels that GDAL decodes together."""
+    """Return the memory in bytes of a block with all bands. A block contains the pixels that GDAL decodes together."""
     height, width = dataset.block_shapes[0]
     return height * width * sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
 
 
 def _sample_windows(width: int, height: int) -> list[tuple[int, int, int, int]]:
-    """Return the windows from whose values a scaling is chosen, from top to bottom."""
+    """Return the windows whose values determine the scaling, from top to bottom."""
     if width * height <= _MAX_SAMPLE_PIXELS:
         return [(0, 0, width, height)]
     windows_per_axis = round(_SAMPLE_WINDOWS**0.5)
-    xs = np.linspace(0, max(0, width - _SAMPLE_SIZE), windows_per_axis).astype(int).tolist()
-    ys = np.linspace(0, max(0, height - _SAMPLE_SIZE), windows_per_axis).astype(int).tolist()
-    return [(x, y, min(x + _SAMPLE_SIZE, width), min(y + _SAMPLE_SIZE, height)) for y in ys for x in xs]
+    xs = np.linspace(0, max(0, width - _SAMPLE_SIDE), windows_per_axis).astype(int).tolist()
+    ys = np.linspace(0, max(0, height - _SAMPLE_SIDE), windows_per_axis).astype(int).tolist()
+    return [(x, y, min(x + _SAMPLE_SIDE, width), min(y + _SAMPLE_SIDE, height)) for y in ys for x in xs]

@@ -1,4 +1,4 @@
-"""Interface of an open image whose windows (rectangular regions) are read as 8-bit color."""
+"""Interface for open images. It reads windows (rectangular regions) of an image as 8-bit color."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.png import Image
 
 Access = Literal["memory", "tiles", "rows", "sequential"]
-_REDUCE_BYTES = 1 << 25  # 32 MiB; size of the rows that read_reduced reads at once
+_REDUCE_BYTES = 1 << 25  # read_reduced reads about 32 MiB of rows at a time
 
 
 class ImageReader(ABC):
-    """An open image. Use it as a context manager. Processes cannot share it: every worker opens the file itself.
+    """An open image. Use it as a context manager. Processes cannot share it, so each process must open the file itself.
 
     Attributes:
         path: The file.
@@ -29,10 +29,14 @@ class ImageReader(ABC):
         bands: Samples per pixel in the file, including alpha.
         dtype: Name of the NumPy type of a sample in the file, such as ``"uint16"``.
         georeference: Map position of the pixels; None if it is unknown.
-        access: What is decoded to read a window. ``memory``: nothing, because the image is decoded as a whole when it
-            is opened. ``tiles``: what the window covers. ``rows``: the full width of the rows of the window. The rows
-            are kept for the next window, so read windows in ascending order of y_start. ``sequential``: as ``rows``,
-            but all rows above are decoded first, so that dividing the windows among processes saves no time.
+        access: Which part of the image must be decoded to read a window:
+
+            - ``memory``: none. The whole image is decoded when it is opened.
+            - ``tiles``: the blocks of the file that the window overlaps.
+            - ``rows``: the full width of the rows of the window. These rows are kept for the next window, so read
+              windows in ascending order of y_start.
+            - ``sequential``: all rows from the top of the image to the end of the window, at full width. Read windows
+              in ascending order of y_start, as for ``rows``. Dividing the windows among processes saves no time.
     """
 
     path: Path
@@ -90,10 +94,10 @@ class ImageReader(ABC):
         """
         if factor == 1:
             return self.read()
-        num_rows = max(1, _REDUCE_BYTES // (3 * self.width * factor)) * factor  # whole blocks
+        num_rows = max(1, _REDUCE_BYTES // (3 * self.width * factor)) * factor  # a multiple of the side of a block
         return np.concatenate([average_blocks(part, factor) for part in self.iter_rows(num_rows)])
 
-    def close(self) -> None:  # noqa: B027 - nothing to release by default
+    def close(self) -> None:  # noqa: B027 - not abstract, because some readers have nothing to release
         """Release the file."""
 
     def __enter__(self) -> ImageReader:
@@ -136,11 +140,13 @@ def average_blocks(image: Image, factor: int) -> Image:
         (ceil(H / factor), ceil(W / factor), 3) uint8.
 
     Example:
-        >>> average_blocks(np.array([[[1, 2, 9]], [[3, 6, 9]]], np.uint8), 2).tolist()
-        [[[2, 4, 9]]]
+        >>> upper_pixel, lower_pixel = [10, 20, 90], [30, 60, 90]
+        >>> column = np.array([[upper_pixel], [lower_pixel]], np.uint8)
+        >>> average_blocks(column, 2).tolist()
+        [[[20, 40, 90]]]
     """
-    num_rows, num_columns = (math.ceil(side / factor) for side in image.shape[:2])  # of blocks
-    pad_bottom, pad_right = num_rows * factor - image.shape[0], num_columns * factor - image.shape[1]
+    block_rows, block_columns = (math.ceil(side / factor) for side in image.shape[:2])
+    pad_bottom, pad_right = block_rows * factor - image.shape[0], block_columns * factor - image.shape[1]
     if pad_bottom or pad_right:
         image = np.asarray(cv2.copyMakeBorder(image, 0, pad_bottom, 0, pad_right, cv2.BORDER_REPLICATE), np.uint8)
-    return np.asarray(cv2.resize(image, (num_columns, num_rows), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(image, (block_columns, block_rows), interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,4 +1,4 @@
-"""Import of optional packages, with an error that names the command that installs them."""
+"""Import optional packages. If a package is missing, the error states the pip command that installs it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def require(package: str, extra: str | None = None) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        if error.name != package:  # a dependency of the package is missing; its own message is more precise
+        if error.name != package:  # The package is installed, but one of its dependencies, error.name, is missing.
             raise
         hint = f'pip install "rotated-atss[{package if extra is None else extra}]"'
         raise UserError(f"the package {package} is not installed", hint=hint) from None

@@ -1,4 +1,4 @@
-"""Lock of an output folder for the duration of a run, so that two runs never write into it at once."""
+"""Lock an output folder while a run writes into it, so that two runs never write into it at the same time."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-_MAX_OWNER_BYTES = 200  # only these first bytes of a lock file are read; it contains "process PID on HOST"
-_WORKERS_END_S = 10.0  # longest time to wait for the workers of a killed run to end
+_MAX_OWNER_BYTES = 200  # Only the first bytes of a lock file are read. Its content is "process PID on HOST".
+_WORKERS_END_S = 10.0  # After a run was killed, its worker processes have this time to end.
 _RETRY_S = 0.05  # seconds between two attempts to lock a file
 
 
@@ -28,10 +28,12 @@ _RETRY_S = 0.05  # seconds between two attempts to lock a file
 def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
     """Hold a lock file while the block runs.
 
-    On POSIX the file is locked with ``flock``. Such a lock ends when the process and its forked workers have ended. A
-    file that a killed run left behind therefore locks nothing once the workers of that run have ended; a new run waits
-    for them. Without ``flock`` (Windows, some network file systems), the existence of ``<path>.exclusive`` is the
-    lock, and the user must remove a file that a killed run left behind.
+    On POSIX, the file is locked with ``flock``. The lock ends when the process and its forked workers have ended. If a
+    run was killed, its lock file remains, but does not block a new run for long: the new run waits until the workers of
+    the killed run have ended, for at most 10 seconds, or ``wait_s`` if it is longer.
+
+    Without ``flock`` (Windows, some network file systems), the lock is held as long as ``<path>.exclusive`` exists. If
+    a run was killed, the user must remove this file.
 
     Args:
         path: The lock file, in an existing folder. It is removed at the end.
@@ -64,12 +66,13 @@ def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
         yield
     finally:
         if has_flock:
-            # remove the file before it is unlocked: a run that has opened it already must notice this (_is_current)
+            # Remove the file while it is still locked. Another run that has already opened the file then gets its lock
+            # only after the removal, and detects with _is_current that the file was removed.
             path.unlink(missing_ok=True)
             os.close(descriptor)
         else:
-            os.close(descriptor)  # before the files are removed, because Windows does not remove open files
-            path.unlink(missing_ok=True)  # _open_locked has created it before flock failed
+            os.close(descriptor)  # Windows removes a file only after it has been closed.
+            path.unlink(missing_ok=True)  # _open_locked creates this file even if flock fails afterwards.
             exclusive_path.unlink(missing_ok=True)
 
 
@@ -82,9 +85,10 @@ def _open_locked(path: Path, wait_s: float) -> int | None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            limit_s = max(wait_s, _WORKERS_END_S if _owner_was_killed(path) else 0.0)
+            # If the owner was killed, only its workers still hold the lock, and they will end soon.
+            limit_s = max(wait_s, _WORKERS_END_S) if _owner_was_killed(path) else wait_s
             if time.monotonic() - started >= limit_s:
-                raise _locked_error(path, "wait for it to end, or choose another output folder") from None
+                raise _locked_error(path, "wait until that run ends, or choose another output folder") from None
             time.sleep(_RETRY_S)
             continue
         except OSError:  # the file system has no flock
@@ -97,7 +101,7 @@ def _open_locked(path: Path, wait_s: float) -> int | None:
 
 
 def _is_current(descriptor: int, path: Path) -> bool:
-    """Return whether ``path`` still names the opened file: another run removes it when it ends."""
+    """Return whether ``path`` still names the opened file. The run that held the lock before may have removed it."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
@@ -105,21 +109,22 @@ def _is_current(descriptor: int, path: Path) -> bool:
 
 
 def _create_exclusive(path: Path, wait_s: float) -> int:
-    """Create the file whose existence is the lock; return its descriptor."""
+    """Create the file whose existence represents the lock, and return its descriptor."""
     started = time.monotonic()
     while True:
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
             if time.monotonic() - started >= wait_s:
-                raise _locked_error(path, "wait for it to end; if no such process runs, remove this file") from None
+                hint = "wait until that run ends; if its process no longer exists, remove this file"
+                raise _locked_error(path, hint) from None
             time.sleep(_RETRY_S)
 
 
 def _owner_was_killed(path: Path) -> bool:
     """Return whether the process that wrote the lock file ran on this host and has ended.
 
-    If the file is still locked then, workers of that process still run.
+    If this is the case and the file is still locked, some workers of that process are still running.
     """
     words = _read_owner(path).split()  # "process PID on HOST"
     if len(words) != 4 or words[3] != socket.gethostname() or not words[1].isdecimal():
@@ -134,7 +139,7 @@ def _owner_was_killed(path: Path) -> bool:
 
 
 def _read_owner(path: Path) -> str:
-    """Return the text that the owner of the lock wrote into its file; empty if the file cannot be read."""
+    """Return the text that the owner of the lock wrote into the lock file; empty if the file cannot be read."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         return file.read(_MAX_OWNER_BYTES).decode(errors="replace").strip()
     return ""

@@ -1,11 +1,15 @@
-"""Files from which a command continues an interrupted run: a description of its input, and a journal of renames.
+"""Continue interrupted runs from two kinds of files: descriptions of the input, and journals of renames.
 
-A result of several files is first written under temporary names. When all files are written, a journal records the
-renames that give them their final names. A run that is killed during the renames is completed from the journal.
+A result that consists of several files is first written under temporary names. When all files are written, a journal
+records the renames that give them their final names. If a run is killed during the renames, a later run completes them
+from the journal.
 
-There are two kinds of journals. The journal of :func:`plan_moves` lists files to move between any folders and files to
-remove; :func:`finish_moves` carries it out. The journal of :func:`write_result` lists files to rename within a folder;
-:func:`complete_result` carries it out.
+There are two kinds of journals:
+
+- :func:`plan_moves` writes a journal that lists files to remove, and files to move between any folders.
+  :func:`finish_moves` removes and moves these files.
+- :func:`write_result` writes a journal that lists files to rename within one folder. :func:`complete_result` renames
+  these files.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from rotated_atss.io.files import atomic_write, write_bytes, write_error
 JOURNAL = ".unfinished.json"
 """Name of the journal of :func:`write_result`. It is in the folder of the result until all files are renamed."""
 
-_MAX_KEY_LENGTH = 80  # characters of an option or file name in a message
+_MAX_KEY_LENGTH = 80  # Longer names of options and files are shortened in messages to this number of characters.
 
 
 def describe_files(paths: Iterable[str | Path]) -> dict[str, list[int]]:
@@ -53,14 +57,16 @@ def first_difference(recorded: Mapping[str, Any], current: Mapping[str, Any]) ->
     """Describe the first entry in which two descriptions of a run differ; None if they are equal.
 
     Args:
-        recorded: Description of the interrupted run by name. A string or number is the value of an option, a list is a
-            file as :func:`describe_files` describes it, and a mapping groups such values.
-        current: Description of this run, of the same form.
+        recorded: Description of the interrupted run: a mapping from names to values. A string or number is the value of
+            an option, a list describes a file (:func:`describe_files`), and a mapping is a group of such entries.
+        current: Description of this run, in the same format.
 
     Example:
         >>> first_difference({"--size": 512}, {"--size": 1024})
         '--size is 1024, was 512'
-        >>> first_difference({"images": {"a.png": [5, 1]}}, {"images": {"a.png": [5, 2], "b.png": [5, 1]}})
+        >>> recorded = {"images": {"a.png": [5, 1]}}  # [size, modification time]
+        >>> current = {"images": {"a.png": [5, 2], "b.png": [5, 1]}}
+        >>> first_difference(recorded, current)
         'images: a.png has changed'
     """
     for key in dict.fromkeys([*recorded, *current]):
@@ -70,7 +76,12 @@ def first_difference(recorded: Mapping[str, Any], current: Mapping[str, Any]) ->
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             return f"{key}: {first_difference(before, now)}"
         if isinstance(before, list) or isinstance(now, list):
-            change = "is new" if before is None else "is missing" if now is None else "has changed"
+            if before is None:
+                change = "is new"
+            elif now is None:
+                change = "is missing"
+            else:
+                change = "has changed"
             return f"{printable(key, _MAX_KEY_LENGTH)} {change}"
         return f"{printable(key, _MAX_KEY_LENGTH)} is {_format_option(now)}, was {_format_option(before)}"
     return None
@@ -101,8 +112,8 @@ def plan_moves(
 ) -> dict[str, Any]:
     """Write a journal of the renames that complete a run.
 
-    The run counts as finished as soon as the journal exists: :func:`finish_moves` can carry out the renames at any
-    time, and it can be repeated if it was interrupted.
+    As soon as the journal exists, the run counts as finished, because :func:`finish_moves` can carry out the renames at
+    any later time. If :func:`finish_moves` is interrupted, it can be called again.
 
     Args:
         path: The journal file to write.
@@ -134,7 +145,8 @@ def plan_moves(
 def check_journal(journal: Mapping[str, Any], path: Path, folders: Sequence[Path]) -> None:
     """Raise an error if a journal names files outside the output folders.
 
-    An output folder can come from an untrusted source; its journal must not move or remove files elsewhere.
+    An output folder can come from an untrusted source. A journal in such a folder must not move or remove files outside
+    the folder.
 
     Args:
         journal: Content of the file that :func:`plan_moves` wrote.
@@ -148,7 +160,7 @@ def check_journal(journal: Mapping[str, Any], path: Path, folders: Sequence[Path
         >>> check_journal({"moves": [], "remove": ["/etc/passwd"]}, Path("out/journal.json"), [Path("out")])
         Traceback (most recent call last):
         ...
-        rotated_atss.errors.UserError: out/journal.json: names a file outside the output folder, got '/etc/passwd' ...
+        rotated_atss.errors.UserError: out/journal.json: the journal names a file outside the output folder: '/etc/p...
     """
     hint = f"remove {path.parent} to start over"
     listed_paths = _paths_in_journal(journal)
@@ -157,11 +169,12 @@ def check_journal(journal: Mapping[str, Any], path: Path, folders: Sequence[Path
     roots = [folder.resolve() for folder in folders]
     for listed in listed_paths:
         if not any(root in Path(listed).resolve().parents for root in roots):
-            raise UserError(f"names a file outside the output folder, got {quote(listed)}", where=path, hint=hint)
+            what = f"the journal names a file outside the output folder: {quote(listed)}"
+            raise UserError(what, where=path, hint=hint)
 
 
 def _paths_in_journal(journal: Mapping[str, Any]) -> list[str] | None:
-    """Return the paths of all files in a journal; None if it does not have the form that :func:`plan_moves` writes."""
+    """Return the paths of all files in a journal, or None if it is not in the format of :func:`plan_moves`."""
     moves, remove = journal.get("moves"), journal.get("remove")
     if not isinstance(moves, list) or not isinstance(remove, list):
         return None
@@ -178,7 +191,8 @@ def _paths_in_journal(journal: Mapping[str, Any]) -> list[str] | None:
 def finish_moves(journal: Mapping[str, Any]) -> None:
     """Remove the files that a journal lists for removal, and carry out its remaining renames.
 
-    Files of the earlier result are removed first, so that a folder never contains files of both results.
+    The files of the earlier result, including those that the renames would replace, are removed before the first
+    rename. Therefore, a folder never contains files of both results.
 
     Args:
         journal: Content of the file that :func:`plan_moves` wrote.
@@ -189,7 +203,7 @@ def finish_moves(journal: Mapping[str, Any]) -> None:
     Example:
         >>> finish_moves({"moves": [], "remove": []})
     """
-    # a missing source has been renamed already, by an interrupted call
+    # If a source is missing, an earlier, interrupted call has already renamed it.
     moves = [(Path(source), Path(target)) for source, target in journal["moves"] if os.path.exists(source)]
     for path in (*map(Path, journal["remove"]), *(target for _, target in moves)):
         path.unlink(missing_ok=True)
@@ -199,11 +213,12 @@ def finish_moves(journal: Mapping[str, Any]) -> None:
 
 
 def write_result(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write the files of one result into a folder, so that it never contains files of two results.
+    """Write the files of one result into a folder, and replace the files of an earlier result that have the same names.
 
     All files are written under temporary names, then :data:`JOURNAL` records the renames. If the process is killed
-    before that, the earlier result is unchanged. If it is killed later, the folder contains some of the new files and
-    the journal, from which :func:`complete_result` continues.
+    before the journal is written, the earlier result is unchanged. If it is killed afterwards, the folder contains the
+    journal and some of the new files, and :func:`complete_result` renames the rest. The replaced files are removed
+    before the first rename, so that the folder never contains a mix of new files and files to replace.
 
     Args:
         folder: The folder, created if missing.
@@ -219,7 +234,8 @@ def write_result(folder: Path, contents: Mapping[str, bytes]) -> None:
         ...     sorted(os.listdir(folder))
         ['a.txt', 'b.txt']
     """
-    complete_result(folder)  # of an earlier run that was killed; its journal would be overwritten
+    # If an earlier run was killed during its renames, complete them now, because its journal will be overwritten.
+    complete_result(folder)
     temporary_names = {name: f".{name}.part" for name in contents}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -237,7 +253,7 @@ def write_result(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def complete_result(folder: Path) -> None:
-    """Carry out the renames that a killed :func:`write_result` has not done.
+    """Carry out the renames that remain from a call of :func:`write_result` that was killed.
 
     Example:
         >>> complete_result(Path("no_such_folder"))
@@ -247,7 +263,8 @@ def complete_result(folder: Path) -> None:
         return
     files = (read_state(journal_path) or {}).get("files")
     temporary_names = files.items() if isinstance(files, dict) else ()
-    # Only names without a folder are accepted: a journal from an untrusted source must not move files elsewhere.
+    # Only names without a folder are accepted, because a journal from an untrusted source must not move files out of
+    # the folder.
     moves = [
         (folder / temporary, folder / name)
         for name, temporary in temporary_names

@@ -1,7 +1,7 @@
-"""Reading of configs from untrusted sources (``--safe-config``): they are parsed, never executed.
+"""Read configs from untrusted sources (``--safe-config``). The configs are parsed, never executed.
 
-The values of such a config are plain data. MMEngine executes code for some values, such as the name of a function as
-``type``. :mod:`rotated_atss.io.config_values` refuses these.
+The values of such a config are plain data. But MMEngine executes code for some of them, for example if ``type`` is the
+name of a function. :mod:`rotated_atss.io.config_values` rejects such values.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from rotated_atss.io.config_literals import SAFE_CONFIG_HINT, LiteralEvaluator, 
 from rotated_atss.io.config_values import check_config_values
 from rotated_atss.io.files import read_bytes
 
-_MAX_BYTES = 2**20  # size of the largest config file that is read
+_MAX_BYTES = 2**20  # Larger config files are rejected.
 _TEMPLATE = re.compile(r"\{\{\s*(\$|_base_|file)")  # MMEngine fills in such templates before it executes a config
 _must_be_safe: ContextVar[bool] = ContextVar("_must_be_safe", default=False)  # whether configs must be read safely
 
-ReadConfig = Callable[[Path], dict[str, Any]]  # from the path of a config of this package to values by top-level key
+ReadConfig = Callable[[Path], dict[str, Any]]  # reads the config at a path, and returns its values by top-level key
 
 
 @contextmanager
@@ -32,7 +32,8 @@ def require_safe_configs(required: bool = True) -> Iterator[None]:
     """Read all configs that are loaded in this block without executing them, as ``--safe-config`` does.
 
     Args:
-        required: Value of ``--safe-config``. False has no effect, also inside another block that requires it.
+        required: Value of ``--safe-config``. False has no effect: inside an outer block with True, configs are still
+            read without executing them.
 
     Example:
         >>> with require_safe_configs():
@@ -60,8 +61,10 @@ def is_packaged_config(path: str | Path) -> bool:
     """Return whether a file is a config of this package, which is as trusted as the package's code.
 
     Example:
-        >>> is_packaged_config(config_folder() / "_base_" / "default_runtime.py"), is_packaged_config("own.py")
-        (True, False)
+        >>> is_packaged_config(config_folder() / "_base_" / "default_runtime.py")
+        True
+        >>> is_packaged_config("own.py")
+        False
     """
     return config_folder().resolve() in Path(path).resolve().parents
 
@@ -69,9 +72,10 @@ def is_packaged_config(path: str | Path) -> bool:
 def read_safe_config(path: str | Path, read_packaged: ReadConfig) -> dict[str, Any]:
     r"""Read a config without executing it.
 
-    The config may assign numbers, strings, lists, tuples, dictionaries, ``dict(...)``, names assigned before,
-    ``_base_.name`` of inherited configs, and arithmetic of these. Its ``_base_`` may name configs of this package and
-    configs that follow these rules themselves. Values are merged with the inherited ones as in MMEngine.
+    The config may assign numbers, strings, lists, tuples, dictionaries, ``dict(...)``, names that were assigned before,
+    ``_base_.name`` of inherited configs, and arithmetic expressions of such values. Its ``_base_`` may name configs of
+    this package, and other configs that follow the same rules. As in MMEngine, the values are merged into the values of
+    the inherited configs.
 
     Args:
         path: The config.
@@ -98,9 +102,9 @@ def read_safe_config(path: str | Path, read_packaged: ReadConfig) -> dict[str, A
 
 
 def _read(path: Path, read_packaged: ReadConfig, children: tuple[Path, ...]) -> dict[str, Any]:
-    """Read a config and merge it into those in its ``_base_``.
+    """Read a config, and merge its values into the values of the configs in its ``_base_``.
 
-    ``children`` are the resolved paths of the configs that inherit it.
+    ``children`` are the resolved paths of the configs that inherit this config.
     """
     if path.resolve() in children:
         raise UserError("the config inherits itself", where=path)
@@ -123,7 +127,7 @@ def _parse(path: Path) -> tuple[list[ast.stmt], list[str]]:
     """Return the statements and the lines of a config."""
     source = read_bytes(path, length=_MAX_BYTES + 1)
     if len(source) > _MAX_BYTES:
-        raise UserError(f"a config has at most {_MAX_BYTES >> 10} KiB", where=path)
+        raise UserError(f"the config is larger than {_MAX_BYTES >> 10} KiB", where=path)
     try:
         text = re.sub("\r\n?", "\n", source.decode())  # Python ends a line at any of \r\n, \r and \n
         statements = ast.parse(text).body
@@ -133,36 +137,41 @@ def _parse(path: Path) -> tuple[list[ast.stmt], list[str]]:
     template = _TEMPLATE.search(text)
     if template:
         line_number = text.count("\n", 0, template.start()) + 1
-        what = f"a template is not a literal, got {quote(template[0])}"
+        what = f"templates are not allowed, got {quote(template[0])}"
         raise UserError(what, where=f"{path}:{line_number}", hint=SAFE_CONFIG_HINT)
     return statements, text.split("\n")
 
 
 def _base_names(statements: list[ast.stmt], lines: list[str], path: Path) -> list[str]:
-    """Return the names or paths in ``_base_``, in order; an empty list if the config does not assign it."""
+    """Return the names or paths in ``_base_``, in order; an empty list if the config does not assign ``_base_``."""
     for statement in statements:
         if isinstance(statement, ast.Assign) and assigns_base(statement):
             bases = LiteralEvaluator(path, lines, {}).evaluate(statement.value)
             bases = bases if isinstance(bases, list) else [bases]
             if not all(isinstance(base, str) and base for base in bases):
-                raise UserError("_base_ must name configs", where=f"{path}:{statement.lineno}")
+                what = "_base_ must be the path of a config or a list of paths"
+                raise UserError(what, where=f"{path}:{statement.lineno}")
             return bases
     return []
 
 
 def _find_packaged_base(base: str) -> Path | None:
-    """Return the path of a base of the form ``rotated_atss::dota/NAME.py``; None if it has another form."""
+    """Return the path of a base that is written as ``rotated_atss::dota/NAME.py``; None if it contains no ``::``."""
     package, separator, name = base.partition("::")
     if not separator:
         return None
     path = config_folder() / name
     if package not in ("rotated_atss", "rotated-atss") or not is_packaged_config(path) or not path.is_file():
-        raise UserError(f"no config of this package, got {quote(base)}", where="_base_", hint=SAFE_CONFIG_HINT)
+        what = f"{quote(base)} is not a config of this package"
+        raise UserError(what, where="_base_", hint=SAFE_CONFIG_HINT)
     return path
 
 
 def _merge(values: dict[str, Any], inherited: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Merge values into inherited ones by the rules of MMEngine: ``_delete_=True`` replaces an inherited dictionary."""
+    """Merge the values of a config into the inherited values by the rules of MMEngine.
+
+    A dictionary is merged into the inherited dictionary, or replaces it if it contains ``_delete_=True``.
+    """
     merged = dict(inherited)
     for key, value in values.items():
         if isinstance(value, dict) and key in merged and not value.pop("_delete_", False):

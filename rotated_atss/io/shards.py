@@ -1,4 +1,4 @@
-"""Shards: runs that divide the items of a command and write into one folder (``--shard I/N``), and their locks."""
+"""Divide the items of a command among several runs, called shards (``--shard I/N``), that write into one folder."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from rotated_atss.io.run_lock import run_lock
 
 Item = TypeVar("Item")
 
-SHARDS_WAIT_S = 600.0  # longest time for which a shard waits until another one has prepared or moved the shared folder
+SHARDS_WAIT_S = 600.0  # A shard waits at most this long while another shard prepares or moves the shared folder.
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several runs that divide the items of a command among them.
+    """One of several runs that divide the items of a command among themselves.
 
     Attributes:
-        index: Number of this run, from 1.
-        count: Number of runs.
+        index: Number of this run, counted from 1.
+        count: Number of runs in total.
 
     Raises:
         UserError: ``index`` is not from 1 to ``count``.
 
     Example:
-        >>> str(Shard.parse("3/8")), Shard(2, 3).select("abcdefg")
-        ('3/8', 'be')
+        >>> Shard.parse("3/8")
+        Shard(index=3, count=8)
+        >>> Shard(2, 3).select("abcdefg")
+        'be'
     """
 
     index: int
@@ -56,12 +58,12 @@ class Shard:
         return cls(int(index), int(count))
 
     def select(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Return the items of this shard: every ``count``-th one."""
+        """Return the items of this shard: every ``count``-th item, starting with item number ``index``."""
         return items[self.index - 1 :: self.count]
 
 
 def lock_path(out: Path, command: str) -> Path:
-    """Return the path of the lock file of a command in its output folder.
+    """Return the path of a command's common lock file in its output folder (:func:`common_lock`).
 
     Example:
         >>> lock_path(Path("tiles"), "split").as_posix()
@@ -74,9 +76,11 @@ def lock_path(out: Path, command: str) -> Path:
 def shard_lock(out: Path, command: str, shard: Shard | None) -> Iterator[None]:
     """Hold the lock of a shard while the block runs, so that no second run of the same shard starts.
 
-    Different shards run at the same time. A run of all items holds the common lock until it ends, and raises an error
-    if a shard runs. A shard that starts during such a run waits in :func:`common_lock`, and fails after
-    :data:`SHARDS_WAIT_S`.
+    Different shards may run at the same time, but not together with a run of all items:
+
+    - A run of all items raises an error if a shard is running. Otherwise, it holds the common lock until the run ends.
+    - A shard that starts during a run of all items waits in :func:`common_lock`, and fails after
+      :data:`SHARDS_WAIT_S`.
 
     Args:
         out: The output folder.
@@ -105,10 +109,10 @@ def shard_lock(out: Path, command: str, shard: Shard | None) -> Iterator[None]:
 
 
 def common_lock(out: Path, command: str, shard: Shard | None) -> AbstractContextManager[None]:
-    """Return a context manager that holds the lock that all shards have in common.
+    """Return a context manager that holds the common lock of all shards.
 
-    A shard needs it to change files that it shares with other shards. A run of all items holds it already
-    (:func:`shard_lock`), so that nothing is locked for it.
+    A shard must hold this lock while it changes files that other shards also use. A run of all items already holds the
+    lock (:func:`shard_lock`). For such a run, the context manager does nothing.
 
     Args:
         out: The output folder.
@@ -116,7 +120,7 @@ def common_lock(out: Path, command: str, shard: Shard | None) -> AbstractContext
         shard: The shard; None for a run of all items.
 
     Raises:
-        UserError: As :func:`rotated_atss.io.run_lock.run_lock`, if the lock is held for :data:`SHARDS_WAIT_S`.
+        UserError: Another run still holds the lock after :data:`SHARDS_WAIT_S`, or the lock file cannot be written.
 
     Example:
         >>> with common_lock(Path("tiles"), "split", None):
@@ -126,4 +130,4 @@ def common_lock(out: Path, command: str, shard: Shard | None) -> AbstractContext
 
 
 def _shard_error(text: str) -> UserError:
-    return UserError(f"a shard must be I/N with I from 1 to N, got {text}", hint="for example --shard 1/8")
+    return UserError(f"a shard must be I/N with I from 1 to N, got {text}", hint="give for example --shard 1/8")

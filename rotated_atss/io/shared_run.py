@@ -1,4 +1,4 @@
-"""Runs that record every finished job in a folder, so that they can be continued and divided among shards."""
+"""Record the finished jobs of a run in a folder, so that the run can be continued, or divided among shards."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from rotated_atss.io.shards import Shard
 
 Result = TypeVar("Result")
 
-RUN_FILE = "run.json"  # description of the run
-_NUM_SHARDS_KEY = "number of shards"  # key in RUN_FILE; messages show it
-_MAX_LISTED = 5  # largest number of shards in a message
+RUN_FILE = "run.json"  # This file contains the description of the run.
+_NUM_SHARDS_KEY = "number of shards"  # A key in RUN_FILE. It is a phrase because messages contain it.
+_MAX_LISTED = 5  # A message lists at most this number of shards.
 
 
 def records_name(shard: Shard | None) -> str:
     """Return the name of the file in which a run records its finished jobs.
 
     Example:
-        >>> records_name(None), records_name(Shard(1, 8))
-        ('finished.jsonl', 'finished-1-of-8.jsonl')
+        >>> records_name(None)
+        'finished.jsonl'
+        >>> records_name(Shard(1, 8))
+        'finished-1-of-8.jsonl'
     """
     return "finished.jsonl" if shard is None else f"finished-{shard.file_label}.jsonl"
 
@@ -36,8 +38,8 @@ def append_record(path: Path, key: str, result: Mapping[str, Any]) -> None:
 
     Args:
         path: The file, created if missing.
-        key: Identifies the job.
-        result: The result, of values that JSON can represent.
+        key: The key that identifies the job.
+        result: The result, with values that JSON can represent.
 
     Raises:
         UserError: The file cannot be written.
@@ -53,15 +55,15 @@ def append_record(path: Path, key: str, result: Mapping[str, Any]) -> None:
 
 
 def iter_records(folder: Path, parse: Callable[[dict[str, Any]], Result]) -> Iterator[tuple[str, Result]]:
-    """Yield key and result of all records in a folder, written by any shard.
+    """Yield the keys and results of all records in a folder, whichever shard has written them.
 
-    Lines that a killed run left incomplete (:func:`append_line` begins a new line after them) and results rejected by
-    ``parse`` are skipped: their jobs run again.
+    Two kinds of lines are skipped, so that their jobs run again: incomplete lines that a killed run left behind (after
+    these, :func:`append_line` begins a new line), and lines whose result ``parse`` rejects.
 
     Args:
-        folder: The folder with the files of :func:`records_name`.
-        parse: Rebuilds a result from its JSON object. Rejects it with ``ValueError``, ``TypeError``, ``LookupError`` or
-            ``AttributeError``.
+        folder: The folder that contains the files of records (:func:`records_name`).
+        parse: Function that rebuilds a result from its JSON object. It rejects an object by raising ``ValueError``,
+            ``TypeError``, ``LookupError`` or ``AttributeError``.
 
     Example:
         >>> import tempfile
@@ -83,30 +85,35 @@ def iter_records(folder: Path, parse: Callable[[dict[str, Any]], Result]) -> Ite
 
 
 class SharedRun(Generic[Result]):
-    """The folder in which shards of one command record the results of their jobs.
+    """A run whose shards record the results of their jobs in one folder.
 
-    The caller holds two locks of :mod:`rotated_atss.io.shards`: ``shard_lock`` during the whole run, which excludes
-    another run of the same jobs, and ``common_lock`` during :meth:`prepare` and :meth:`remove`, which excludes all
-    other shards. A job is identified by a key that changes with its input, so that a job runs again if its input file
-    has changed.
+    The caller must hold two locks of :mod:`rotated_atss.io.shards`:
+
+    - ``shard_lock`` during the whole run. It prevents another run of the same jobs.
+    - ``common_lock`` during :meth:`prepare` and :meth:`remove`. It prevents changes by other shards.
+
+    Each job is identified by a key. The key must depend on the job's input, so that the job runs again if its input
+    file has changed.
 
     Args:
-        folder: The folder.
-        description: What all shards must have in common, by name. Strings are settings; mappings describe input files
-            (:func:`rotated_atss.io.run_state.describe_files`).
+        folder: The folder of the records.
+        description: Settings and input files, which must be the same for all shards: a mapping from names to strings
+            (settings), or to mappings that describe input files (:func:`rotated_atss.io.run_state.describe_files`).
         shard: The shard; None for a run of all jobs, which also uses the records of shards.
-        parse: Rebuilds a result from its JSON object (:func:`iter_records`).
+        parse: Function that rebuilds a result from its JSON object (:func:`iter_records`).
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as parent:
         ...     run = SharedRun(Path(parent, "merge.partial"), {"--size": "1024"}, Shard(2, 3), dict)
         ...     run.prepare()
-        ...     jobs = ["a", "b", "c"]  # their keys
-        ...     for key in run.select(jobs):
+        ...     keys = ["a", "b", "c"]  # one job per shard
+        ...     for key in run.select(keys):
         ...         run.record(key, {"tiles": 1})
-        ...     dict(run.results()), [str(shard) for shard in run.unfinished_shards(jobs)]
-        ({'b': {'tiles': 1}}, ['1/3', '3/3'])
+        ...     dict(run.results())
+        ...     format_shards(run.unfinished_shards(keys))
+        {'b': {'tiles': 1}}
+        'shards 1/3 and 3/3'
     """
 
     def __init__(
@@ -123,7 +130,7 @@ class SharedRun(Generic[Result]):
         """Create the folder, or check that the runs that used it had the same settings, inputs and number of shards.
 
         Raises:
-            UserError: An earlier run had different ones, or the folder cannot be written.
+            UserError: An earlier run had other settings, inputs or numbers of shards, or the folder cannot be written.
         """
         path = self.folder / RUN_FILE
         if self.shard is not None:
@@ -133,16 +140,19 @@ class SharedRun(Generic[Result]):
             return
         recorded = read_state(path)
         if recorded is not None and self.shard is None:
-            recorded.pop(_NUM_SHARDS_KEY, None)  # a run of all jobs can continue any number of shards
+            recorded.pop(_NUM_SHARDS_KEY, None)  # A run of all jobs can continue shards, whatever their number.
         difference = "its settings are unknown" if recorded is None else first_difference(recorded, self._description)
-        if difference is not None:
+        if difference is None:
+            return
+        only_files_differ = recorded is not None and _settings(recorded) == _settings(self._description)
+        if only_files_differ:
+            hint = "the input files have changed: remove this folder to start over"
+        else:
             hint = "repeat the command with its earlier options, or remove the folder to start over"
-            if recorded is not None and _settings(recorded) == _settings(self._description):
-                hint = "the input files have changed: remove this folder to start over"
-            raise UserError(f"shards of another run are in this folder: {difference}", where=self.folder, hint=hint)
+        raise UserError(f"shards of another run are in this folder: {difference}", where=self.folder, hint=hint)
 
     def select(self, keys: Sequence[str]) -> list[str]:
-        """Return the keys of the jobs that this run has to do: those of its shard that are not finished.
+        """Return the keys of the jobs that this run must do: the unfinished jobs of its shard.
 
         Args:
             keys: Keys of all jobs, in the order in which shards divide them.
@@ -160,7 +170,7 @@ class SharedRun(Generic[Result]):
         append_record(self.folder / records_name(self.shard), key, result)
 
     def results(self) -> Iterator[tuple[str, Result]]:
-        """Yield key and result of the finished jobs of all shards."""
+        """Yield the keys and results of the finished jobs of all shards."""
         return iter_records(self.folder, self._parse)
 
     def finished_keys(self) -> set[str]:
@@ -185,16 +195,16 @@ class SharedRun(Generic[Result]):
 
 
 def _settings(description: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of a description other than mappings of input files."""
+    """Return the settings in a description, without the mappings that describe input files."""
     return {name: value for name, value in description.items() if not isinstance(value, Mapping)}
 
 
 @contextmanager
 def output_folder(out: Path) -> Iterator[None]:
-    """Create an output folder; at the end of the block, remove it if it is new and still empty.
+    """Create an output folder if it is missing. If it is still empty at the end of the block, remove it again.
 
     Raises:
-        UserError: It cannot be created, or is not a folder.
+        UserError: The path is not a folder, or the folder cannot be created.
 
     Example:
         >>> import tempfile
@@ -218,11 +228,13 @@ def output_folder(out: Path) -> Iterator[None]:
 
 
 def format_shards(shards: Sequence[Shard]) -> str:
-    """Name shards in a message.
+    """Return a phrase that lists shards, for a message.
 
     Example:
-        >>> format_shards([Shard(2, 3)]), format_shards([Shard(1, 3), Shard(3, 3)])
-        ('shard 2/3', 'shards 1/3 and 3/3')
+        >>> format_shards([Shard(2, 3)])
+        'shard 2/3'
+        >>> format_shards([Shard(1, 3), Shard(3, 3)])
+        'shards 1/3 and 3/3'
         >>> format_shards([Shard(index, 9) for index in range(1, 9)])
         'shards 1/9, 2/9, 3/9, 4/9, 5/9 and 3 more'
     """

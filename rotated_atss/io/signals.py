@@ -1,4 +1,4 @@
-"""Deferral of signals that end a process, until its work can be saved and continued later."""
+"""Defer the signals that would end a process, so that it can first save its work and a later run can continue it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from signal import Signals
 from types import FrameType
 from typing import Any
 
-# Slurm sends SIGTERM, or the signal of its option --signal. Windows has no SIGUSR1.
+# Slurm sends SIGTERM to a job that must end. With Slurm's option --signal, the job first gets another signal, often
+# SIGUSR1. Windows has no SIGUSR1.
 DEFERRED_SIGNALS = ("SIGTERM", "SIGUSR1")
 
 
@@ -22,7 +23,7 @@ class TerminatedError(BaseException):
 
     Args:
         number: The signal.
-        note: What the process has done since the signal, for the message.
+        note: What the process has done since the signal arrived. This text is a part of the message.
 
     Example:
         >>> print(TerminatedError(signal.SIGTERM, "a.pth is written"))
@@ -41,22 +42,22 @@ class TerminatedError(BaseException):
 
 @dataclass
 class StopRequest:
-    """Record of whether a deferred signal has arrived.
+    """State of a deferred signal: whether it has arrived, and the time limit for saving the work.
 
     Attributes:
-        signal: The signal; None until it arrives.
+        signal: The signal, or None if it has not arrived.
     """
 
     signal: Signals | None = None
     _timer: threading.Timer | None = field(default=None, repr=False)
 
     def record(self, number: Signals, grace_s: float | None = None) -> None:
-        """Record the signal.
+        """Record that the signal has arrived.
 
         Args:
             number: The signal.
-            grace_s: Seconds after which the process ends without cleanup, unless :meth:`cancel_time_limit` is called
-                before. None sets no limit.
+            grace_s: Time limit in seconds. When it has passed, the process ends without cleanup, unless
+                :meth:`cancel_time_limit` was called. None sets no limit.
         """
         self.signal = number
         if grace_s is not None:
@@ -78,19 +79,19 @@ def _exit_without_cleanup(number: Signals, grace_s: float) -> None:
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Do nothing, as a signal handler."""
+    """Handle a signal by doing nothing."""
 
 
 @contextmanager
 def defer_signals(names: Sequence[str] = DEFERRED_SIGNALS, grace_s: float | None = None) -> Iterator[StopRequest]:
-    """Record signals that arrive while the block runs, instead of ending the process.
+    """Record the first signal that arrives while the block runs, so that it does not end the process.
 
     A second signal ends the process at once. Only the main thread can handle signals; in other threads, this function
     has no effect.
 
     Args:
-        names: Names of the signals; those that the platform lacks are left out.
-        grace_s: As for :meth:`StopRequest.record`.
+        names: Names of the signals to defer. Names that the platform does not have are ignored.
+        grace_s: Seconds between the signal and the end of the process (:meth:`StopRequest.record`).
 
     Example:
         >>> with defer_signals(["SIGTERM"]) as stop:
@@ -106,13 +107,15 @@ def defer_signals(names: Sequence[str] = DEFERRED_SIGNALS, grace_s: float | None
     previous_handlers: dict[int, Any] = {}
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if os.getpid() != process_id:  # a forked process, which has inherited this handler; its parent ends it
+        # Forked processes inherit this handler. They ignore the signal, because their parent ends them.
+        if os.getpid() != process_id:
             return
         for deferred in previous_handlers:
             signal.signal(deferred, signal.SIG_DFL)  # a second signal ends the process
-        # A signal to the whole process group also ends data loading processes. torch's handler of SIGCHLD is replaced,
-        # because it would then raise an error at any point of the work. For SIG_DFL, Python would print a traceback if
-        # a SIGCHLD has already arrived.
+        # If the signal was sent to the whole process group, it also ends the data loading processes, and this process
+        # receives SIGCHLD. torch's handler of SIGCHLD would raise an error, which could interrupt the work at any
+        # point. Therefore, the handler is replaced by a function that does nothing. SIG_DFL cannot be used, because
+        # Python prints a traceback if a SIGCHLD has already arrived when the handler is set to SIG_DFL.
         if hasattr(signal, "SIGCHLD"):
             signal.signal(signal.SIGCHLD, _ignore)
         stop.record(Signals(number), grace_s)

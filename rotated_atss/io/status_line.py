@@ -1,4 +1,4 @@
-"""A line of a terminal that is updated in place, and the colors of a terminal."""
+"""Update a status line in place on a terminal, and print colored text on a terminal."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ _YELLOW, _RESET = "\x1b[33m", "\x1b[0m"
 class StatusLine:
     """The last line of stderr, updated in place if stderr is a terminal.
 
+    Args:
+        show: Whether to show the line. None shows it only if stderr is a terminal.
+
     Example:
         >>> line = StatusLine(show=False)
         >>> line.update("epoch 1/12")
@@ -24,19 +27,20 @@ class StatusLine:
 
     def __init__(self, show: bool | None = None) -> None:
         self.is_shown = is_terminal(sys.stderr) if show is None else show
-        self._length, self._last_update = 0, 0.0  # characters of the line, time of the last update
+        self._length = 0  # number of characters that the line shows
+        self._last_update = 0.0  # time of the last update
 
     def update(self, text: str, force: bool = False) -> None:
-        """Replace the line, at most once per :data:`MIN_SECONDS`; calls in between are ignored.
+        """Replace the text of the line. A call less than :data:`MIN_SECONDS` after the last update has no effect.
 
         Args:
             text: Text without control characters. It is cut off at the width of the terminal.
-            force: Replace the line in any case.
+            force: Replace the text even if the last update was less than :data:`MIN_SECONDS` ago.
         """
         now = time.monotonic()
         if not self.is_shown or (not force and now - self._last_update < MIN_SECONDS):
             return
-        text = text[: shutil.get_terminal_size().columns - 1]  # a full line would wrap on some terminals
+        text = text[: shutil.get_terminal_size().columns - 1]  # Some terminals wrap a line that has the full width.
         self._write(f"\r{text}{' ' * (self._length - len(text))}")
         self._length, self._last_update = len(text), now
 
@@ -47,7 +51,7 @@ class StatusLine:
             self._length, self._last_update = 0, 0.0
 
     def keep(self) -> None:
-        """Leave the line on the screen; the next update starts a new one."""
+        """Leave the line on the screen, so that the next update starts a new line."""
         if self._length:
             self._write("\n")
             self._length, self._last_update = 0, 0.0
@@ -72,7 +76,7 @@ def is_terminal(stream: Any) -> bool:
 def terminal_width(stream: Any) -> int | None:
     """Return the number of characters per line of a terminal; None if the stream is not a terminal.
 
-    The variable ``COLUMNS`` takes precedence over the size of the terminal.
+    The environment variable ``COLUMNS`` takes precedence over the size of the terminal.
 
     Example:
         >>> import io
@@ -85,11 +89,13 @@ def terminal_width(stream: Any) -> int | None:
 def emphasize(text: str, stream: Any) -> str:
     """Color a string yellow if the stream is a terminal and ``NO_COLOR`` is not set.
 
-    The variable is defined at https://no-color.org: any value that is not empty switches colors off.
+    The environment variable ``NO_COLOR`` is defined at https://no-color.org. Any value other than the empty string
+    disables colors.
 
     Example:
         >>> import io
         >>> emphasize("warning:", io.StringIO())
         'warning:'
     """
-    return f"{_YELLOW}{text}{_RESET}" if is_terminal(stream) and not os.environ.get("NO_COLOR") else text
+    has_colors = is_terminal(stream) and not os.environ.get("NO_COLOR")
+    return f"{_YELLOW}{text}{_RESET}" if has_colors else text

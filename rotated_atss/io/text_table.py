@@ -1,4 +1,4 @@
-"""Tables as text: aligned columns for people, CSV for programs."""
+"""Format tables as text: with aligned columns for people, or as CSV for programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_SEPARATOR = "  "  # between columns
+_SEPARATOR = "  "  # the text between two columns
 _INDENT = "  "
 _ELLIPSIS = "..."
 
@@ -16,8 +16,8 @@ def align_columns(rows: Sequence[Sequence[str]], *, numeric: bool = True) -> lis
     r"""Return rows as lines with aligned columns, without trailing spaces.
 
     Args:
-        rows: Cells, the same number in every row.
-        numeric: Right-align all columns except the first, as for numbers; otherwise left-align them.
+        rows: Cells. All rows must have the same number of cells.
+        numeric: Right-align all columns except the first, which is always left-aligned. False left-aligns all columns.
 
     Example:
         >>> print(*align_columns([("class", "objects"), ("ship", "7")]), sep="\n")
@@ -26,20 +26,27 @@ def align_columns(rows: Sequence[Sequence[str]], *, numeric: bool = True) -> lis
     """
     widths = [max(map(len, column)) for column in zip(*rows)]
     align = str.rjust if numeric else str.ljust
-    return [_SEPARATOR.join((row[0].ljust(widths[0]), *map(align, row[1:], widths[1:]))).rstrip() for row in rows]
+    lines = []
+    for row in rows:
+        cells = row[0].ljust(widths[0]), *map(align, row[1:], widths[1:])
+        lines.append(_SEPARATOR.join(cells).rstrip())
+    return lines
 
 
 def fit_columns(rows: Sequence[Sequence[str]], width: int | None, *, numeric: bool = True) -> list[str]:
-    r"""Return rows as lines with aligned columns, with several lines per row if one would be too long.
+    r"""Return rows as lines with aligned columns. If a line would be too long, divide each row among several lines.
 
-    Columns of numbers that do not fit follow in another table below, which repeats the first column; before that, cells
-    longer than half the width are cut. In a table of text, the first cell of a row gets its own line, and the other
-    cells are indented below it; cells that are still too long are cut. Cut cells end in ``...``.
+    - A table of numbers: cells longer than half the width are cut. Columns that do not fit beside the first columns
+      follow in another table below. Each table begins with the first column.
+    - A table of text: each row gets two lines. The first line contains the first cell, the second line contains the
+      other cells, indented. Cells that are still too long are cut.
+
+    Cells that are cut end in ``...``.
 
     Args:
-        rows: Cells, the same number in every row.
+        rows: Cells. All rows must have the same number of cells.
         width: Maximum number of characters per line; None sets no limit.
-        numeric: As for :func:`align_columns`.
+        numeric: Whether this is a table of numbers, with right-aligned columns (:func:`align_columns`).
 
     Example:
         >>> rows = [("name", "objects", "share"), ("large-vehicle", "7", "5%")]
@@ -62,10 +69,10 @@ def fit_columns(rows: Sequence[Sequence[str]], width: int | None, *, numeric: bo
 
 
 def _stack_columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Divide the columns among several tables, each with the first column; a column gets at most half the width."""
+    """Divide the columns among several tables that all begin with the first column. Cut cells to half the width."""
     first, *others = ([_cut(cell, width // 2) for cell in column] for column in zip(*rows))
-    tables: list[list[list[str]]] = []  # per table, its columns
-    free_width = 0  # characters per line that are left in the last table
+    tables: list[list[list[str]]] = []  # the columns of each table
+    free_width = 0  # number of characters per line that are left in the last table
     for column in others:
         column_width = len(_SEPARATOR) + max(map(len, column))
         if not tables or column_width > free_width:
@@ -76,19 +83,23 @@ def _stack_columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     lines: list[str] = []
     for table in tables:
         if lines:
-            lines.append("")  # between two tables
+            lines.append("")  # An empty line separates two tables.
         lines += align_columns(list(zip(*table)))
     return lines
 
 
 def _break_rows(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Write the first cell of a row on one line and the others, indented, on the next; the widest column is cut."""
+    """Write the first cell of a row on one line, and the other cells, indented, on the next line.
+
+    If the second line is too long, the cells of its widest column are cut.
+    """
     columns = list(zip(*(row[1:] for row in rows)))
-    lengths = [max(map(len, column)) for column in columns]
-    excess = len(_INDENT) + sum(lengths) + len(_SEPARATOR) * (len(lengths) - 1) - width
+    widths = [max(map(len, column)) for column in columns]
+    line_width = len(_INDENT) + sum(widths) + len(_SEPARATOR) * (len(widths) - 1)
+    excess = line_width - width
     if excess > 0:
-        widest = lengths.index(max(lengths))
-        columns[widest] = tuple(_cut(cell, lengths[widest] - excess) for cell in columns[widest])
+        widest = widths.index(max(widths))
+        columns[widest] = tuple(_cut(cell, widths[widest] - excess) for cell in columns[widest])
     lines = []
     for row, other_cells in zip(rows, align_columns(list(zip(*columns)), numeric=False)):
         lines += [_cut(row[0], width), f"{_INDENT}{other_cells}".rstrip()]
@@ -96,7 +107,10 @@ def _break_rows(rows: Sequence[Sequence[str]], width: int) -> list[str]:
 
 
 def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: max(0, length - len(_ELLIPSIS))] + _ELLIPSIS
+    if len(text) <= length:
+        return text
+    kept_length = max(0, length - len(_ELLIPSIS))
+    return text[:kept_length] + _ELLIPSIS
 
 
 def format_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -104,7 +118,7 @@ def format_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
     Args:
         header: Names of the columns.
-        rows: Values; None becomes an empty field.
+        rows: The values of each row. None becomes an empty field.
 
     Example:
         >>> format_csv(["class", "AP50"], [("ship", 0.5), ("plane", None)])

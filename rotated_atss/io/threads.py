@@ -1,4 +1,4 @@
-"""Thread pools for numpy code, which releases the GIL while it works on large arrays."""
+"""Thread pools for NumPy code. Threads run such code in parallel, because NumPy releases the GIL on large arrays."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -19,11 +19,11 @@ def map_in_threads(
     Args:
         function: The function to call; it must not depend on the order of its calls.
         items: Arguments of the calls.
-        workers: Number of threads; with 1 the function runs in the calling thread.
-        on_done: Called in the calling thread with each item that is finished.
+        workers: Number of threads. With one worker or one item, the function runs in the calling thread.
+        on_done: A function that is called in the calling thread with each finished item.
 
     Raises:
-        Exception: Whatever ``function`` raises for the first item that fails.
+        Exception: The exception of the first item, in the order of ``items``, for which ``function`` fails.
 
     Example:
         >>> map_in_threads(lambda item: item * item, [1, 2, 3], workers=2)
@@ -41,9 +41,9 @@ def map_in_threads(
         try:
             for future in as_completed(futures):
                 if future.exception() is not None:
-                    break  # result() below raises the exception
+                    break
                 on_done(futures[future])
-            return [future.result() for future in futures]
+            return [future.result() for future in futures]  # raises the exception of a failed call
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -58,10 +58,11 @@ def map_batches_in_threads(
     Args:
         function: The function to call; it must not depend on the order of its calls.
         batches: Arguments of the calls. The iterator runs in the calling thread.
-        workers: Number of threads; with 1 the function runs in the calling thread, with one batch in memory at a time.
+        workers: Number of threads. With one worker, the function runs in the calling thread, and only one batch is in
+            memory at a time.
 
     Raises:
-        Exception: Whatever ``function`` or ``batches`` raises first. No further calls are started.
+        Exception: The first exception of ``function`` or ``batches``. No further calls are started.
 
     Example:
         >>> map_batches_in_threads(lambda item: item * item, ([start, start + 1] for start in (1, 3)), workers=2)
@@ -71,14 +72,16 @@ def map_batches_in_threads(
     if workers <= 1:
         for batch in batches:
             results += [function(item) for item in batch]
-            del batch  # so that its memory is free before the next batch is produced
+            del batch  # frees the memory of this batch before the next batch is produced
         return results
     with ThreadPoolExecutor(workers) as pool:
         running: list[Future[Result]] = []
         try:
             for batch in batches:
                 started = [pool.submit(function, item) for item in batch]
-                del batch  # as above; the pool keeps the items until they are finished
+                # Drop the reference to this batch before the next batch is produced. The pool keeps each item until
+                # its call has finished.
+                del batch
                 results += [future.result() for future in running]
                 running = started
             return results + [future.result() for future in running]

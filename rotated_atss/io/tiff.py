@@ -1,7 +1,7 @@
-"""Directories of a TIFF or BigTIFF file: reading, and editing so that OpenCV decodes the bands unchanged.
+"""Read the directories of TIFF and BigTIFF files, and edit them so that OpenCV decodes the bands unchanged.
 
-A directory contains the fields that describe an image. A field has a tag (its number) and values. EXIF data has the
-same form.
+A directory contains the fields that describe an image. A field has a tag (its number) and values. EXIF data is stored
+in the format of a TIFF file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rotated_atss.io.orientation import UPRIGHT
 
-# Numbers of tags, in the TIFF 6.0 specification or registered by GDAL.
+# The tags of the fields. They are defined by the TIFF 6.0 specification, or registered by GDAL.
 WIDTH, HEIGHT, BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION = 256, 257, 258, 262, 274
 STRIP_OFFSETS, SAMPLES_PER_PIXEL, STRIP_BYTE_COUNTS, PLANAR_CONFIGURATION = 273, 277, 279, 284
 TILE_OFFSETS, TILE_BYTE_COUNTS, EXTRA_SAMPLES, SAMPLE_FORMAT = 324, 325, 338, 339
@@ -29,13 +29,14 @@ _READ_TAGS |= {SUBFILE_TYPE, GDAL_METADATA, GDAL_NODATA, *GEO_TAGS}
 
 MIN_IS_BLACK, RGB, CMYK = 1, 2, 5  # values of PHOTOMETRIC
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2  # values of EXTRA_SAMPLES
-# Tag that replaces EXTRA_SAMPLES (338) where that entry must disappear: readers ignore it, and the entries stay sorted.
+# An EXTRA_SAMPLES entry (338) that must not be used is changed to this tag. Readers ignore this tag, and the entries
+# remain sorted by tag.
 _TARGET_PRINTER = 337
-_MASK = 4  # bit of SUBFILE_TYPE: the directory is a transparency mask
-_MAX_DIRECTORIES = 64  # examined at most: one per overview, mask or page
-_MAX_ASCII_BYTES = 1 << 20  # only these first bytes of an ASCII value are read
+_MASK = 4  # the bit of SUBFILE_TYPE that marks a directory as a transparency mask
+_MAX_DIRECTORIES = 64  # At most this number of directories is examined. Each overview, mask and page has a directory.
+_MAX_ASCII_BYTES = 1 << 20  # Only the first bytes of an ASCII value are read.
 _CLASSIC, _BIG = 42, 43  # versions of the file header
-# NumPy types of the field types that are read: unsigned integers and ASCII.
+# Only fields with unsigned integers or ASCII text are read. _TYPES contains the NumPy type of each such field type.
 _ASCII, _SHORT = 2, 3
 _TYPES = {1: "u1", _ASCII: "u1", _SHORT: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 
@@ -50,7 +51,7 @@ class TiffField:
 
     Attributes:
         values: The values, one-dimensional: unsigned integers, or the bytes of ASCII values. Empty for fields of other
-            types, such as floating-point numbers, of which only the presence is used.
+            types, such as floating-point numbers. This package uses such a field only to check that it is present.
         position: Offset in bytes of the field's entry in the directory, from the start of the TIFF header.
     """
 
@@ -86,23 +87,24 @@ class TiffDirectory:
 
     @property
     def is_georeferenced(self) -> bool:
-        """Whether the file states the map position of its pixels."""
+        """Whether the file contains the map position of its pixels."""
         return any(tag in self.fields for tag in GEO_TAGS)
 
     @property
     def orientation(self) -> int:
-        """Orientation of the image, 1 to 8; upright if it is missing or invalid."""
+        """Orientation of the image, 1 to 8; upright if the field is missing or invalid."""
         value = self.value(ORIENTATION, UPRIGHT)
         return value if 1 <= value <= 8 else UPRIGHT
 
     def data_end(self) -> int:
-        """Return the offset of the first byte after the strips or tiles of pixels; 0 if the file does not state it."""
+        """Return the offset of the first byte after the pixels; 0 if the file does not contain their position."""
         end = 0
         for offsets_tag, counts_tag in ((STRIP_OFFSETS, STRIP_BYTE_COUNTS), (TILE_OFFSETS, TILE_BYTE_COUNTS)):
             if offsets_tag in self.fields and counts_tag in self.fields:
                 starts, lengths = self.fields[offsets_tag].values, self.fields[counts_tag].values
                 if len(starts) == len(lengths) > 0:
-                    end = max(end, int((starts.astype(float) + lengths).max()))  # sums of integers could overflow
+                    # The sums are computed in float, because sums of unsigned integers could overflow.
+                    end = max(end, int((starts.astype(float) + lengths).max()))
         return end
 
 
@@ -111,7 +113,8 @@ def read_directory(file: BinaryIO, start: int = 0) -> TiffDirectory | None:
 
     Args:
         file: The file, open for binary reading.
-        start: Offset of the TIFF header, to which all offsets in the file are relative; not 0 for EXIF data in a JPEG.
+        start: Offset of the TIFF header, to which all offsets in the file are relative. It is 0, except for EXIF data
+            in another file, such as a JPEG.
 
     Returns:
         The directory, with the fields that this package uses; None if there is no TIFF header.
@@ -121,20 +124,21 @@ def read_directory(file: BinaryIO, start: int = 0) -> TiffDirectory | None:
 
     Example:
         >>> import io
-        >>> entry = struct.pack("<HHIHH", WIDTH, 3, 1, 640, 0)
-        >>> directory = read_directory(io.BytesIO(b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)))
-        >>> directory.value(WIDTH, default=0)
+        >>> header = b"II*\0" + struct.pack("<I", 8)  # the directory begins at byte 8
+        >>> entry = struct.pack("<HHIHH", WIDTH, 3, 1, 640, 0)  # tag, field type, number of values, value, padding
+        >>> file = io.BytesIO(header + struct.pack("<H", 1) + entry + bytes(4))  # 1 entry, no further directory
+        >>> read_directory(file).value(WIDTH, default=0)
         640
     """
     return next(_iter_directories(file, start), None)
 
 
 def read_exif_orientation(file: BinaryIO, start: int) -> int:
-    """Return the orientation in EXIF data, 1 to 8; upright if the data is damaged or has none.
+    """Return the orientation in EXIF data, 1 to 8; upright if the data is damaged or contains no orientation.
 
     Args:
         file: The image file, open for binary reading.
-        start: Offset of the EXIF data, which has the form of a TIFF file.
+        start: Offset of the EXIF data, which is stored in the format of a TIFF file.
 
     Example:
         >>> import io
@@ -149,7 +153,7 @@ def read_exif_orientation(file: BinaryIO, start: int) -> int:
 
 
 def has_mask(file: BinaryIO) -> bool:
-    """Return whether one of the first 64 directories of a TIFF file is a mask of the pixels with data.
+    """Return whether one of the first 64 directories of a TIFF file is a mask that marks the pixels with data.
 
     Example:
         >>> import io
@@ -159,15 +163,14 @@ def has_mask(file: BinaryIO) -> bool:
     try:
         directories = islice(_iter_directories(file, tags={SUBFILE_TYPE}), _MAX_DIRECTORIES)
         return any(directory.value(SUBFILE_TYPE, 0) & _MASK for directory in directories)
-    except TruncatedFile:  # callers have read the first directory, so a later one is truncated: no mask can be read
+    except TruncatedFile:
+        # Callers have already read the first directory, so the image is usable. A later directory is truncated, so that
+        # a mask could not be read in any case.
         return False
 
 
 def _iter_directories(file: BinaryIO, start: int = 0, tags: Container[int] = _READ_TAGS) -> Iterator[TiffDirectory]:
-    """Iterate over the directories of a TIFF file, with only the fields of the given tags.
-
-    Offsets, and the counts of entries and values, have 8 bytes in a BigTIFF and 4 or 2 bytes in a classic TIFF.
-    """
+    """Iterate over the directories of a TIFF file, with only the fields of the given tags."""
     reader = _Reader(file, start)
     header = reader.read(0, min(reader.size, 16))
     byte_order = {b"II": "<", b"MM": ">"}.get(header[:2])
@@ -192,7 +195,11 @@ def _iter_directories(file: BinaryIO, start: int = 0, tags: Container[int] = _RE
 def _parse_directory(
     reader: _Reader, position: int, byte_order: str, is_bigtiff: bool, tags: Container[int]
 ) -> TiffDirectory:
-    """Parse a directory at an offset: the number of entries, the entries, and the offset of the next directory."""
+    """Parse the directory at an offset.
+
+    A directory consists of the number of its entries, the entries, and the offset of the next directory. In a BigTIFF,
+    the number of entries and the offset have 8 bytes. In a classic TIFF, they have 2 and 4 bytes.
+    """
     count_format = f"{byte_order}Q" if is_bigtiff else f"{byte_order}H"
     entry_bytes = 20 if is_bigtiff else 12
     next_format = f"{byte_order}Q" if is_bigtiff else f"{byte_order}I"
@@ -206,7 +213,7 @@ def _parse_directory(
             values = _read_values(reader, entries[start : start + entry_bytes], byte_order, is_bigtiff)
             fields[tag] = TiffField(values, first_entry + start)
     end, length = first_entry + len(entries), struct.calcsize(next_format)
-    # a file that ends after the entries has no further directory
+    # If the file ends after the entries, there is no further directory.
     next_bytes = reader.read(end, length) if end + length <= reader.size else bytes(length)
     (next_position,) = struct.unpack(next_format, next_bytes)
     return TiffDirectory(fields, byte_order, is_bigtiff, next_position)
@@ -214,14 +221,16 @@ def _parse_directory(
 
 def _read_values(reader: _Reader, entry: bytes, byte_order: str, is_bigtiff: bool) -> NDArray[np.unsignedinteger]:
     """Return the values of an entry, which contains either the values or their offset in the file."""
-    field_type, count = struct.unpack_from(f"{byte_order}HQ" if is_bigtiff else f"{byte_order}HI", entry, 2)
+    # An entry consists of the tag, the field type, the number of values, and the values or their offset.
+    type_and_count_format = f"{byte_order}HQ" if is_bigtiff else f"{byte_order}HI"
+    field_type, count = struct.unpack_from(type_and_count_format, entry, 2)
     if field_type not in _TYPES:
         return np.empty(0, np.uint64)
     dtype = np.dtype(f"{byte_order}{_TYPES[field_type]}")
     count = min(count, _MAX_ASCII_BYTES) if field_type == _ASCII else count
-    data = entry[12:] if is_bigtiff else entry[8:]  # after tag, field type and count
+    data = entry[12:] if is_bigtiff else entry[8:]
     length = count * dtype.itemsize
-    if length > len(data):  # the values do not fit into the entry
+    if length > len(data):  # The values do not fit into the entry, so it contains their offset.
         (offset,) = struct.unpack(f"{byte_order}Q" if is_bigtiff else f"{byte_order}I", data)
         data = reader.read(offset, length)
     return np.frombuffer(data[:length], dtype)
@@ -229,7 +238,10 @@ def _read_values(reader: _Reader, entry: bytes, byte_order: str, is_bigtiff: boo
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reader of byte ranges that checks their length before it allocates memory; offsets are relative to ``start``."""
+    """Read byte ranges of a file at offsets relative to ``start``.
+
+    Before memory is allocated for a range, its end is compared with the size of the file.
+    """
 
     file: BinaryIO
     start: int
@@ -261,7 +273,7 @@ def has_alpha(directory: TiffDirectory) -> bool:
 
 
 def opencv_changes_bands(directory: TiffDirectory) -> bool:
-    """Return whether OpenCV would change the bands of an image, unless :func:`edit_for_opencv` edits the file.
+    """Return whether OpenCV changes the bands of an image when it decodes the file without :func:`edit_for_opencv`.
 
     OpenCV decodes 8-bit images with libtiff's RGBA interface. This interface multiplies the colors by band 4 if the
     file declares that band as unassociated alpha, as GDAL does by default. If the color model is gray, the interface
@@ -281,12 +293,12 @@ def opencv_changes_bands(directory: TiffDirectory) -> bool:
 def edit_for_opencv(data: bytes, directory: TiffDirectory) -> bytes:
     """Edit the directory of a TIFF file so that OpenCV decodes the bands unchanged.
 
-    The first three bands are declared as red, green and blue. A fourth band is declared as associated alpha: libtiff
-    then assumes that the colors are multiplied by alpha already, and leaves them unchanged.
+    The first three bands are declared as red, green and blue. A fourth band is declared as associated alpha. Then
+    libtiff assumes that the colors have already been multiplied by alpha, and leaves them unchanged.
 
     Args:
         data: Content of the file.
-        directory: Its first directory, for which :func:`opencv_changes_bands` is True.
+        directory: The first directory of the file. :func:`opencv_changes_bands` must be True for it.
 
     Returns:
         Content of the edited file.
@@ -299,7 +311,8 @@ def edit_for_opencv(data: bytes, directory: TiffDirectory) -> bytes:
     if PHOTOMETRIC in directory.fields:
         _write_short(edited, directory, PHOTOMETRIC, PHOTOMETRIC, RGB)
     if EXTRA_SAMPLES in directory.fields:
-        # with three bands, none of them is an extra band, so another tag takes the place of the entry
+        # If there are three bands, all of them are colors. The entry, which declares an extra band, then gets a tag
+        # that readers ignore.
         tag = EXTRA_SAMPLES if directory.value(SAMPLES_PER_PIXEL, 1) == 4 else _TARGET_PRINTER
         _write_short(edited, directory, EXTRA_SAMPLES, tag, _ASSOCIATED_ALPHA)
     return bytes(edited)

@@ -1,4 +1,4 @@
-"""Pixels of TIFF files: their type, features that only rasterio reads correctly, and unsupported types."""
+"""Find the pixel type of a TIFF file, and whether OpenCV, only rasterio, or no reader decodes the pixels correctly."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rotated_atss.io.tiff import TiffDirectory
 # Names of the values of PhotometricInterpretation and SampleFormat.
 _COLOR_MODELS = {0: "gray with white as zero", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr"}
 _SAMPLE_KINDS = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex integer", 6: "complex"}
-_UNSIGNED_KINDS = (1, 4)  # 4 is "undefined", in practice unsigned
-_COMPLEX_KINDS = (5, 6)  # values of SampleFormat
-_EIGHT_BIT_MODELS = (3, 5, 6)  # color models that are supported with at most 8 bits per sample
-_SIXTEEN_BIT_MODELS = (1, 2)  # color models that OpenCV decodes with 16 bits per sample
+_UNSIGNED_KINDS = (1, 4)  # 4 means "undefined". In practice, such samples are unsigned.
+_COMPLEX_KINDS = (5, 6)
+_EIGHT_BIT_MODELS = (3, 5, 6)  # No reader supports these color models with more than 8 bits per sample.
+_SIXTEEN_BIT_MODELS = (1, 2)  # With 16 bits per sample, OpenCV decodes only these color models.
 _SEPARATE_PLANES = 2  # value of PlanarConfiguration
 
 
@@ -27,12 +27,14 @@ def sample_dtype(directory: TiffDirectory) -> str:
     """
     kind = {2: "int", 3: "float"}.get(directory.value(tiff.SAMPLE_FORMAT, 1), "uint")
     depth = directory.value(tiff.BITS_PER_SAMPLE, 1)
-    name = f"{kind}{next((size for size in (8, 16, 32) if depth <= size), 64)}"
-    return name if name != "float8" else "uint8"  # a damaged header; find_opencv_limitation leaves it to rasterio
+    size = next((size for size in (8, 16, 32) if depth <= size), 64)
+    if kind == "float" and size == 8:
+        return "uint8"  # The header is damaged. find_opencv_limitation ensures that rasterio reads such a file.
+    return f"{kind}{size}"
 
 
 def find_unsupported(directory: TiffDirectory) -> str:
-    """Describe the pixels if no reader converts them to color; return an empty string otherwise.
+    """Describe the pixels if no reader can convert them to color; return an empty string if one can.
 
     Example:
         >>> find_unsupported(TiffDirectory({}, "<", False))
@@ -44,7 +46,9 @@ def find_unsupported(directory: TiffDirectory) -> str:
         return f"color model {color_model} (PhotometricInterpretation)"
     if sample_kind in _COMPLEX_KINDS:
         return f"{depth}-bit {_SAMPLE_KINDS[sample_kind]} values"
-    return f"{depth}-bit {_COLOR_MODELS[color_model]}" if depth > 8 and color_model in _EIGHT_BIT_MODELS else ""
+    if color_model in _EIGHT_BIT_MODELS and depth > 8:
+        return f"{depth}-bit {_COLOR_MODELS[color_model]}"
+    return ""
 
 
 def find_opencv_limitation(file: BinaryIO, directory: TiffDirectory) -> str:
@@ -52,7 +56,7 @@ def find_opencv_limitation(file: BinaryIO, directory: TiffDirectory) -> str:
 
     Args:
         file: The file, open for binary reading.
-        directory: Its first directory.
+        directory: The first directory of the file.
 
     Example:
         >>> import io
@@ -65,11 +69,14 @@ def find_opencv_limitation(file: BinaryIO, directory: TiffDirectory) -> str:
         return "bands with a color interpretation"
     if directory.value(tiff.SAMPLES_PER_PIXEL, 1) == 2 and tiff.has_alpha(directory):
         return "gray with alpha"
-    return _find_undecodable(directory) or ("a mask of pixels without data" if tiff.has_mask(file) else "")
+    undecodable = _find_undecodable(directory)
+    if undecodable:
+        return undecodable
+    return "a mask of pixels without data" if tiff.has_mask(file) else ""
 
 
 def _find_undecodable(directory: TiffDirectory) -> str:
-    """Describe what OpenCV decodes to wrong pixels or not at all; return an empty string if there is nothing."""
+    """Describe why OpenCV decodes the pixels incorrectly or not at all; return an empty string if it decodes them."""
     bands, color_model = directory.value(tiff.SAMPLES_PER_PIXEL, 1), directory.value(tiff.PHOTOMETRIC, 1)
     depths = directory.fields.get(tiff.BITS_PER_SAMPLE)
     depth = directory.value(tiff.BITS_PER_SAMPLE, 1)

@@ -1,7 +1,7 @@
-"""Check of the files that a VRT image names.
+"""Check the files that a VRT image names.
 
-A VRT file is an XML description of an image composed of other images, its sources. GDAL opens whatever it names,
-including addresses and databases. Here only local image files are accepted.
+A VRT file is an XML description of an image that is composed of other images, its sources. GDAL opens every source that
+the file names, including URLs and databases. This package accepts only local image files as sources.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from rotated_atss.io.files import read_bytes
 from rotated_atss.io.image_header import UnreadableImageError, read_header
 
 # GDAL ignores the case of elements and attributes, so this module compares them in lower case.
-_SOURCE_ELEMENTS = ("sourcefilename", "sourcedataset")  # elements whose text names a file
-_FILE_KEYS = ("OVERVIEW_FILE", "X_DATASET", "Y_DATASET")  # keys of metadata items (MDI) that name files
-# Virtual file systems of GDAL, addresses, inline XML, and prefixes of drivers such as NETCDF: (at least two characters,
-# so that C: is a drive)
+_SOURCE_ELEMENTS = ("sourcefilename", "sourcedataset")  # The text of these elements is the name of a file.
+_FILE_KEYS = ("OVERVIEW_FILE", "X_DATASET", "Y_DATASET")  # Metadata items (MDI) with these keys name files.
+# The alternatives are GDAL's virtual file systems, URLs, inline XML, and names that start with a driver, such as
+# "NETCDF:". The name of a driver has at least two characters, because one letter, as in "C:", is a drive of Windows.
 _NOT_LOCAL = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9+.-]*://|\s*<|[A-Za-z][A-Za-z0-9_]+:")
-_VIRTUAL_PREFIX = "/vsi"  # GDAL's prefix of files in archives and on the network
-_ERDAS_SIGNATURE = b"EHFA_HEADER_TAG"  # of ERDAS Imagine files, a format that is accepted for sources only
-_MAX_DEPTH = 8  # largest nesting of VRT files that name VRT files
+_VIRTUAL_PREFIX = "/vsi"  # For GDAL, names with this prefix are files in archives or on the network.
+_ERDAS_SIGNATURE = b"EHFA_HEADER_TAG"  # ERDAS Imagine files start with this. They are accepted only as sources.
+_MAX_DEPTH = 8  # A VRT file may name a VRT file that names another one, and so on, at most to this depth.
 _HINT = "a VRT file may name local images only: download or convert its sources first"
 
 
@@ -50,9 +50,9 @@ def check_vrt_sources(path: Path) -> None:
     _check_once(path, status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=1024)  # a large image is opened once for each of its parts
+@lru_cache(maxsize=1024)  # Large images are read in parts, and opened for each part, but checked only once.
 def _check_once(path: Path, _modified_ns: int, _size: int) -> None:
-    """Check a VRT file. The other arguments are in the key of the cache, so that a changed file is checked again."""
+    """Check a VRT file. The other arguments are part of the cache key, so that a modified file is checked again."""
     _check_tree(path, (), set())
 
 
@@ -61,14 +61,14 @@ def _check_tree(path: Path, parents: tuple[Path, ...], checked: set[Path]) -> No
 
     Args:
         path: The VRT file.
-        parents: Resolved paths of the VRT files through which this one was reached, from the outermost one.
-        checked: Resolved paths of sources that are checked already. The sources of this file are added.
+        parents: Resolved paths of the VRT files through which this file was reached, starting with the outermost file.
+        checked: Resolved paths of sources that have already been checked. The sources of this file are added.
     """
     resolved = path.resolve()
     if resolved in parents:
         raise UserError("the VRT file names itself", where=parents[0], hint=_HINT)
     if len(parents) > _MAX_DEPTH:
-        raise UserError(f"VRT files name each other more than {_MAX_DEPTH} deep", where=parents[0], hint=_HINT)
+        raise UserError(f"VRT files are nested more than {_MAX_DEPTH} levels deep", where=parents[0], hint=_HINT)
     for name, is_relative in dict.fromkeys(_read_sources(path)):
         if _NOT_LOCAL.match(name) or "\0" in name:
             raise UserError(f"the source is not a local file, got {quote(name)}", where=path, hint=_HINT)
@@ -78,7 +78,9 @@ def _check_tree(path: Path, parents: tuple[Path, ...], checked: set[Path]) -> No
         is_vrt = _check_source(source, name, path)
         if is_vrt:
             _check_tree(source, (*parents, resolved), checked)
-        checked.add(source.resolve())  # only now: before the recursion, a file that names itself would be skipped above
+        # The source is added after the recursion. Otherwise, a VRT file that names itself would be skipped as checked,
+        # instead of causing an error.
+        checked.add(source.resolve())
 
 
 def _check_source(source: Path, name: str, path: Path) -> bool:
@@ -96,25 +98,31 @@ def _check_source(source: Path, name: str, path: Path) -> bool:
 
 
 def _read_sources(path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield the files that a VRT file names, and whether each name is relative to the folder of the VRT file."""
+    """Yield each file name in a VRT file, and whether the name is relative to the folder of the VRT file."""
     sources: list[tuple[str, bool]] = []
-    # tag and attributes in lower case, pieces of text
+    # For each element that is not closed yet: the tag, the attributes (both in lower case), and the pieces of its text.
     open_elements: list[tuple[str, dict[str, str], list[str]]] = []
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         lower_case: dict[str, str] = {}
         for name, value in attributes.items():
-            lower_case.setdefault(name.lower(), value)  # GDAL takes the first of several spellings
+            # If names differ only in case, GDAL uses the first one.
+            lower_case.setdefault(name.lower(), value)
         open_elements.append((tag.lower(), lower_case, []))
-        # names with this prefix count as sources in any attribute and any text, so that _check_tree rejects them
+        # A name with GDAL's virtual prefix counts as a source wherever it occurs, here in any attribute and below in
+        # any text. As it is not local, _check_tree then rejects it.
         sources.extend((value, False) for value in attributes.values() if value.startswith(_VIRTUAL_PREFIX))
 
     def end(_: str) -> None:
         tag, attributes, pieces = open_elements.pop()
         text = "".join(pieces).strip()
-        is_name = tag in _SOURCE_ELEMENTS or (tag == "mdi" and attributes.get("key", "").upper() in _FILE_KEYS)
-        if is_name or text.startswith(_VIRTUAL_PREFIX):
+        names_file = tag in _SOURCE_ELEMENTS or (tag == "mdi" and attributes.get("key", "").upper() in _FILE_KEYS)
+        if names_file or text.startswith(_VIRTUAL_PREFIX):
             sources.append((text, attributes.get("relativetovrt", "0") != "0"))
+
+    def add_text(piece: str) -> None:
+        _, _, pieces = open_elements[-1]
+        pieces.append(piece)
 
     def reject_entity(*_: object) -> None:
         raise UserError("the VRT file declares an XML entity, which is not supported", where=path)
@@ -122,7 +130,7 @@ def _read_sources(path: Path) -> Iterator[tuple[str, bool]]:
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler = lambda text: open_elements[-1][2].append(text)
+    parser.CharacterDataHandler = add_text
     parser.EntityDeclHandler = reject_entity
     try:
         parser.Parse(read_bytes(path), True)

@@ -1,4 +1,4 @@
-"""Class lists of YOLO labels: ``classes.txt``, or the ``names`` of a dataset's YAML file."""
+"""Read the class names of YOLO labels from ``classes.txt``, or from ``names`` in the YAML file of the dataset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from rotated_atss.io.files import read_bytes
 NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
 """Names of files that can contain the class names, in the order in which they are searched."""
 
-# an entry of a YAML list or map: "  0: plane", "  - plane" or "- plane"
+# An entry of a YAML list or map: "  0: plane", "  - plane" or "- plane". The groups are the index, the name on an
+# indented line, and the name on a line that is not indented.
 _ITEM = re.compile(r"\s+(?:(\d+)\s*:|-)\s*(\S.*)|-\s+(\S.*)")
 
 
@@ -22,7 +23,7 @@ def find_class_names(folder: Path) -> tuple[str, ...] | None:
         Names in index order; None if there is no such file.
 
     Raises:
-        UserError: As :func:`read_class_names`.
+        UserError: The file cannot be read, or contains no class names (:func:`read_class_names`).
 
     Example:
         >>> import tempfile
@@ -45,7 +46,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     In YAML, ``names`` is a list, or a map whose keys are the indices 0, 1, ...
 
     Raises:
-        UserError: The file is not UTF-8, or has no names in one of these forms.
+        UserError: The file is not UTF-8 text, contains no names in one of these formats, or contains a name twice.
 
     Example:
         >>> import tempfile
@@ -62,13 +63,16 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     names = _yaml_names(lines) if is_yaml else [line.strip() for line in lines if line.strip()]
     if not names or len(set(names)) < len(names):
         what = "no list of distinct class names found"
-        form = "names: [plane, ship]" if is_yaml else "one name per line"
-        raise UserError(what, where=path, hint=f"write {form}")
+        hint = "write for example names: [plane, ship]" if is_yaml else "write one name per line"
+        raise UserError(what, where=path, hint=hint)
     return tuple(names)
 
 
 def _yaml_names(lines: list[str]) -> list[str]:
-    """Return the entries of ``names``: a list in brackets, or an indented list or map. Empty for any other form."""
+    """Return the entries of ``names``, which is a list in brackets, or an indented list or map.
+
+    The result is empty if ``names`` is missing or in another format.
+    """
     start = next((index for index, line in enumerate(lines) if line.startswith("names:")), None)
     if start is None:
         return []
@@ -78,7 +82,10 @@ def _yaml_names(lines: list[str]) -> list[str]:
 
 
 def _bracketed_names(text: str, following_lines: list[str]) -> list[str]:
-    """Return the names of ``[plane, ship]``, which can continue on the following lines."""
+    """Return the names in a text such as ``[plane, ship]``, which can continue on the following lines.
+
+    The result is empty if a bracket is missing.
+    """
     for line in following_lines:
         if "]" in text:
             break
@@ -89,9 +96,9 @@ def _bracketed_names(text: str, following_lines: list[str]) -> list[str]:
 
 
 def _indented_names(lines: list[str]) -> list[str]:
-    """Return the names of lines ``- plane`` or ``0: plane``, up to the first line of another form.
+    """Return the names in lines such as ``- plane`` or ``0: plane``, up to the first line in another format.
 
-    Empty unless the indices are 0, 1, ..., in any order.
+    The lines may be in any order, but the indices must be 0, 1, ... without gaps. Otherwise, the result is empty.
     """
     names: dict[int, str] = {}
     for line in lines:
@@ -104,7 +111,10 @@ def _indented_names(lines: list[str]) -> list[str]:
         if index in names:
             return []
         names[index] = _unquote(_without_comment(match[2] or match[3]))
-    return [names[index] for index in sorted(names)] if sorted(names) == list(range(len(names))) else []
+    indices = sorted(names)
+    if indices != list(range(len(names))):
+        return []
+    return [names[index] for index in indices]
 
 
 def _without_comment(text: str) -> str:
@@ -113,4 +123,5 @@ def _without_comment(text: str) -> str:
 
 def _unquote(text: str) -> str:
     text = text.strip()
-    return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"" else text
+    is_quoted = len(text) >= 2 and text[0] == text[-1] and text[0] in "'\""
+    return text[1:-1] if is_quoted else text

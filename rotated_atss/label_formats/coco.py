@@ -1,4 +1,4 @@
-"""COCO instances JSON: quadrilaterals in ``segmentation``, or rotated boxes in ``bbox`` as in Detectron2."""
+"""Read and write COCO instances JSON with quadrilaterals in ``segmentation``, or with Detectron2's rotated ``bbox``."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ _ReadPolygon = Callable[[dict, ReadOptions, str], list[float]]  # annotation, op
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read instances JSON in which the only polygon of ``segmentation`` is a quadrilateral.
+    """Read instances JSON in which ``segmentation`` consists of one polygon, a quadrilateral.
 
     The reader adds its notes and the class names to ``options``. With ``options.fit_polygons``, other polygons are
     replaced by their minimum-area rectangles.
 
     The optional keys ``difficult`` and ``score`` of an annotation are read. An annotation with ``iscrowd`` is read as
-    difficult. An annotation without a polygon, or with a mask instead, gets the corners of its horizontal ``bbox``.
+    difficult. If an annotation has no polygon, or a mask instead of a polygon, its object gets the corners of its
+    horizontal ``bbox``.
 
     Raises:
         UserError: A file is not in this format, or a polygon does not have four corners (see
@@ -41,40 +42,44 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
     Example:
         >>> import tempfile
+        >>> image = {"id": 1, "file_name": "P1.png", "width": 20, "height": 10}
+        >>> category = {"id": 1, "name": "ship"}
+        >>> ship = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 2, 11, 2, 11, 8, 1, 8]]}
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "a.json").write_text('''{"images": [{"id": 1, "file_name": "P1.png", "width": 20,
-        ...         "height": 10}], "categories": [{"id": 1, "name": "ship"}], "annotations": [{"id": 1, "image_id": 1,
-        ...         "category_id": 1, "segmentation": [[1, 2, 11, 2, 11, 8, 1, 8]]}]}''')
-        ...     read([Path(folder, "a.json")], ReadOptions())[0].polygons[0, :4].tolist()
-        [1.0, 2.0, 11.0, 2.0]
+        ...     path = Path(folder, "a.json")
+        ...     write_json(path, {"images": [image], "categories": [category], "annotations": [ship]})
+        ...     read([path], ReadOptions())[0].polygons.tolist()
+        [[1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]]
     """
     return [image for path in paths for image in _read_file(path, options, _segmentation_polygon)]
 
 
 def read_rotated(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read instances JSON whose ``bbox`` is ``cx, cy, w, h, angle``, in degrees and counterclockwise.
+    """Read instances JSON whose ``bbox`` is ``cx, cy, w, h, angle``. The angle is in degrees and counterclockwise.
 
     Raises:
         UserError: A file is not in this format.
 
     Example:
         >>> import tempfile
+        >>> image = {"id": 1, "file_name": "P1.png", "width": 20, "height": 10}
+        >>> category = {"id": 1, "name": "ship"}
+        >>> ship = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [6, 5, 10, 6, 0]}  # cx, cy, w, h, angle
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "a.json").write_text('''{"images": [{"id": 1, "file_name": "P1.png", "width": 20,
-        ...         "height": 10}], "categories": [{"id": 1, "name": "ship"}], "annotations": [{"id": 1, "image_id": 1,
-        ...         "category_id": 1, "bbox": [6, 5, 10, 6, 90]}]}''')
-        ...     read_rotated([Path(folder, "a.json")], ReadOptions())[0].polygons[0, :4].tolist()
-        [3.0, 10.0, 3.0, 0.0]
+        ...     path = Path(folder, "a.json")
+        ...     write_json(path, {"images": [image], "categories": [category], "annotations": [ship]})
+        ...     read_rotated([path], ReadOptions())[0].polygons.tolist()
+        [[1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]]
     """
     return [image for path in paths for image in _read_file(path, options, _rotated_polygon)]
 
 
 def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
-    """Write ``annotations.json`` with the quadrilaterals as ``segmentation`` and horizontal boxes as ``bbox``.
+    """Write ``annotations.json``, in which ``segmentation`` is the quadrilateral and ``bbox`` its horizontal box.
 
     Args:
         images: The images, with their sizes.
-        classes: Class names; category ids are 1, 2, ... in their order.
+        classes: Class names. They get the category ids 1, 2, ... in this order.
         folder: An existing folder.
 
     Example:
@@ -88,9 +93,12 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 
 def write_rotated(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
-    """Write ``annotations.json`` with ``bbox`` as ``cx, cy, w, h, angle``, in degrees and counterclockwise.
+    """Write ``annotations.json`` with ``bbox`` as ``cx, cy, w, h, angle``. The angle is in degrees, counterclockwise.
 
-    The arguments are those of :func:`write`.
+    Args:
+        images: The images, with their sizes.
+        classes: Class names. They get the category ids 1, 2, ... in this order.
+        folder: An existing folder.
 
     Example:
         >>> import tempfile
@@ -108,7 +116,8 @@ def _read_file(path: Path, options: ReadOptions, read_polygon: _ReadPolygon) -> 
         get_integer(entry, "id", f"categories[{index}]", path): entry.get("name")
         for index, entry in enumerate(content["categories"])
     }
-    # classes are in the order of their ids; a name that is no string is an error only if an object has it
+    # The order of the classes is the order of their ids. Names that are not strings are ignored here, because they are
+    # an error only if an object has such a class.
     names_by_id = [category_names[category_id] for category_id in sorted(category_names)]
     options.class_order.update(dict.fromkeys(name for name in names_by_id if isinstance(name, str)))
     objects_by_image: dict[int, ObjectList] = {}
@@ -131,14 +140,14 @@ def _read_file(path: Path, options: ReadOptions, read_polygon: _ReadPolygon) -> 
 
 
 def _read_instances(path: Path) -> dict[str, Any]:
-    """Read the JSON object of a file, which must have the lists ``images``, ``annotations`` and ``categories``."""
+    """Read a file that must contain a JSON object with the lists ``images``, ``annotations`` and ``categories``."""
     content = read_json(path)
     if isinstance(content, list):
         what = "this is a file of COCO results, which contains no names of images or classes"
         raise UserError(what, where=path, hint="put each score into its annotation of an instances JSON")
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            hint = "expected an object with images, annotations and categories"
+            hint = "the file must contain an object with images, annotations and categories"
             raise UserError(f"not in COCO's instances format: no list '{key}'", where=path, hint=hint)
     return content
 
@@ -146,16 +155,20 @@ def _read_instances(path: Path) -> dict[str, Any]:
 def _add_object(
     objects: ObjectList, entry: dict, name: object, options: ReadOptions, read_polygon: _ReadPolygon, where: str
 ) -> None:
-    """Add the object of an annotation to the objects of its image."""
-    if entry.get("iscrowd") and "difficult" not in entry:
-        options.notes["crowd annotation", ": read as difficult"] += 1  # noun and text of a note, see Note
-    difficult = entry.get("difficult", int(bool(entry.get("iscrowd", 0))))
+    """Add the object that an annotation describes to ``objects``, the objects of its image."""
+    is_crowd = bool(entry.get("iscrowd"))
+    if is_crowd and "difficult" not in entry:
+        options.notes["crowd annotation", ": read as difficult"] += 1
+    difficult = entry.get("difficult", int(is_crowd))
     score = check_score(entry.get("score"), where)
     objects.add(read_polygon(entry, options, where), name, where=where, difficult=difficult, score=score)
 
 
 def _build_image(entry: dict, objects: ObjectList, path: Path) -> ImageLabels:
-    """Build the record of an entry of ``images``. A size that is missing or not positive is read as unknown."""
+    """Build the labels of the image that an entry of ``images`` describes.
+
+    If the size of the image is missing or not positive, it is unknown.
+    """
     name = entry.get("file_name")
     if not isinstance(name, str):
         raise UserError(f"image {entry['id']} has no file_name", where=path)
@@ -165,13 +178,14 @@ def _build_image(entry: dict, objects: ObjectList, path: Path) -> ImageLabels:
 def _segmentation_polygon(entry: dict, options: ReadOptions, where: str) -> list[float]:
     """Return the quadrilateral of an annotation, from ``segmentation`` or else from the horizontal ``bbox``."""
     polygons = entry.get("segmentation")
-    if not isinstance(polygons, list) or not polygons:  # absent, or a mask in run-length encoding
+    # If segmentation is not a list, it is missing, or it is a mask in run-length encoding.
+    if not isinstance(polygons, list) or not polygons:
         x, y, w, h = _check_numbers(entry.get("bbox"), 4, "bbox must be four numbers x, y, width, height", where)
         options.notes[HORIZONTAL_BOX_NOTE] += 1
         return horizontal_polygon(x, y, x + w, y + h)
     requirement = "a polygon must be a list x1, y1, x2, y2, ... of numbers"
-    # The corners of all polygons together. If there are not four, as for an object in several pieces, quadrilateral
-    # raises an error or, with --fit-polygons, returns the rectangle around all corners.
+    # The points of all polygons are collected, because an object can consist of several pieces. If the number of points
+    # is not four, quadrilateral raises an error or, with --fit-polygons, returns the rectangle around all points.
     points = []
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
@@ -182,6 +196,10 @@ def _segmentation_polygon(entry: dict, options: ReadOptions, where: str) -> list
 
 
 def _rotated_polygon(entry: dict, options: ReadOptions, where: str) -> list[float]:
+    """Return the quadrilateral of an annotation from its rotated ``bbox``.
+
+    The angle changes its sign, because it is counterclockwise in the file and clockwise in this package.
+    """
     requirement = "bbox must be five numbers cx, cy, width, height, angle"
     cx, cy, w, h, degrees = _check_numbers(entry.get("bbox"), 5, requirement, where)
     return boxes_to_polygons(np.array([[cx, cy, w, h, -math.radians(degrees)]]))[0].tolist()
@@ -191,7 +209,7 @@ def _check_numbers(values: Any, count: int, requirement: str, where: str) -> lis
     """Check that a value is a list of ``count`` numbers and return them as floats.
 
     Raises:
-        UserError: The value is not such a list. The message starts with ``requirement``.
+        UserError: The value is not a list of ``count`` numbers. The message starts with ``requirement``.
     """
     if not isinstance(values, list) or len(values) != count or not all(map(is_finite_number, values)):
         raise UserError(f"{requirement}, got {quote(values)}", where=where)
@@ -206,8 +224,8 @@ def _write_file(
 ) -> None:
     """Write ``annotations.json``.
 
-    ``geometry_entries`` returns, for each object of an image, the keys of its annotation that describe its geometry,
-    such as ``bbox`` and ``area``.
+    ``geometry_entries`` is a function that returns a dictionary for each object of an image. The dictionary contains
+    the part of the annotation that describes the geometry, for example ``bbox`` and ``area``.
     """
     category_ids = {name: category_id for category_id, name in enumerate(classes, start=1)}
     annotations: list[dict[str, Any]] = []
@@ -239,7 +257,7 @@ def _segmentation_entries(image: ImageLabels) -> list[dict[str, Any]]:
     """Return ``segmentation``, ``bbox`` and ``area`` of each object."""
     corners = image.polygons.reshape(-1, 4, 2)
     next_corners = np.roll(corners, -1, axis=1)
-    # shoelace formula
+    # The area of a polygon by the shoelace formula.
     areas = np.abs((corners[..., 0] * next_corners[..., 1] - corners[..., 1] * next_corners[..., 0]).sum(axis=1)) / 2
     low = corners.min(axis=1)
     bboxes = np.round(np.concatenate((low, corners.max(axis=1) - low), axis=1), 6)

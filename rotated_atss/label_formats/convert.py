@@ -25,7 +25,7 @@ from rotated_atss.label_formats.records import ImageLabels, LabelSet, format_not
 from rotated_atss.label_formats.registry import WRITTEN, LabelFormat, get_format
 from rotated_atss.label_formats.yolo_obb import clip_to_image
 
-_DEFAULT_SUFFIX = ".png"  # of image files whose name is not known
+_DEFAULT_SUFFIX = ".png"  # This suffix is written if the name of an image file is not known.
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ConvertResult:
         images: Number of images.
         objects: Number of objects written.
         classes: Class names of the output, in index order.
-        notes: What was dropped or changed, one line each.
+        notes: Notes, one line each, about what was dropped or changed.
     """
 
     source_format: str
@@ -67,17 +67,17 @@ def convert_labels(
         out: A new or empty folder.
         target_format: One of :data:`rotated_atss.label_formats.registry.WRITTEN`.
         source_format: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
-        images: Folder of the images, for their sizes and file names where the source does not contain them.
-        classes: Class names of the source in index order; a class that is not listed is an error. None accepts any
-            class, and orders them by the class indices of the source, or by name if it has none.
+        images: Folder of the images. Their sizes and file names are used if the source does not contain them.
+        classes: Class names of the source in index order. Any other class is an error. None accepts all classes; they
+            are ordered by their indices in the source, or by name if the source has no class indices.
         class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
-        class_column: For vector files in map coordinates: the attribute column with the class.
-        class_name: For vector files in map coordinates: the class of all objects, instead of a column.
+        class_column: The attribute column that contains the class, for vector files in map coordinates.
+        class_name: The class of all objects, for vector files in map coordinates that have no such column.
 
     Raises:
         UserError: An input is invalid, a class is not in ``classes`` or ``class_map``, an image size is needed but not
-            known, or the size in the labels differs from that of the image.
+            known, or an image size in the labels differs from the size of the image file.
 
     Example:
         >>> import tempfile
@@ -101,9 +101,10 @@ def convert_labels(
         class_column=class_column, class_name=class_name,
     )  # fmt: skip
     notes: Counter[Note] = Counter()  # number of occurrences by note, such as ("score", ": left out")
-    source_records = list(label_set.images)  # one per image
+    source_records = list(label_set.images)  # A record contains the labels of one image.
     if classes is not None:
-        # Readers do not reject unknown names: they use ``classes`` to look up indices and to find names with spaces.
+        # The readers use ``classes`` only to look up class indices and to recognize names that contain spaces. Unknown
+        # names are rejected here.
         source_records = [respell_classes(record, classes) for record in source_records]
     source_classes = {name for record in source_records for name in record.classes}
     records = [_rename(record, class_map, notes) for record in source_records]
@@ -130,10 +131,11 @@ def convert_labels(
 def respell_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
     """Return a record with its class names spelled as in ``classes``.
 
-    A name is compared with ``classes`` as it is first, and then without regard to case. Hyphens and spaces are equal.
+    Spaces and hyphens count as equal. If no name in ``classes`` matches, the names are compared without regard to case.
 
     Raises:
-        UserError: A class is not in ``classes``. The message has ``path:line`` where the format has lines.
+        UserError: A class is not in ``classes``. The message contains ``path:line``, or only the path if the format has
+            no lines.
 
     Example:
         >>> from rotated_atss.label_formats.records import ObjectList
@@ -143,7 +145,7 @@ def respell_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
         ('Small-Car',)
     """
     spellings = {hyphenate(name).casefold(): name for name in classes}
-    # exact spellings take precedence, so that classes that differ only in case stay different
+    # Exact spellings overwrite lower-case spellings, so that classes that differ only in case remain distinct.
     spellings |= {hyphenate(name): name for name in classes}
     respelled = []
     for row, name in enumerate(record.classes):
@@ -155,7 +157,11 @@ def respell_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
 
 
 def where_of(record: ImageLabels, row: int) -> str:
-    """Return ``path:line`` of an object, or the path for a format without lines.
+    """Return the position of an object in its label file: ``path:line``, or the path if the format has no lines.
+
+    Args:
+        record: The labels of an image.
+        row: Index of the object: the row of its values in the arrays of the record.
 
     Example:
         >>> from rotated_atss.label_formats.records import ObjectList
@@ -191,11 +197,11 @@ def _order_classes(
     classes: Sequence[str] | None,
     class_map: Mapping[str, str] | None,
 ) -> list[str]:
-    """Return the classes of the output: first in the index order of the source, then other classes by name."""
+    """Return the classes of the output: first those with an index in the source, in this order, then others by name."""
     ordered = list(classes or label_set.classes)
     if class_map is not None:
-        # Drop classes that the map does not list, unless it has a rule for all others ("*"). They have no objects:
-        # _rename has raised an error for an object of such a class.
+        # If the map has no rule for all other classes ("*"), drop the classes that it does not list. They have no
+        # objects, because _rename raises an error for an object of such a class.
         map_or_drop = {OTHERS: "", **class_map}
         renamed = [map_class(name, map_or_drop, "") for name in ordered]
         ordered = [name for name in renamed if name]
@@ -212,9 +218,7 @@ def _add_size_and_name(
         path = image_files.path(record.image_id, record.source)
         actual_size = image_files.size(record.image_id)
         if size is not None and size != actual_size:
-            what = (
-                f"the size in the labels must be that of the image, {_size_text(actual_size)}, got {_size_text(size)}"
-            )
+            what = f"the size in the labels is {_size_text(size)}, but the image is {_size_text(actual_size)}"
             hint = "check that the labels were made on this version of the image"
             raise UserError(what, where=f"{record.source}: {record.name}", hint=hint)
         size = actual_size
@@ -251,17 +255,19 @@ def _hyphenate(
     new_names = [hyphenate(name) for name in classes]
     if len(set(new_names)) < len(new_names):
         name = next(name for name in spaced if new_names.count(hyphenate(name)) > 1)
-        hint = "rename one with --class-map"
-        raise UserError(f"the class '{name}' becomes {hyphenate(name)}, which is another class", hint=hint)
+        hint = "rename one of them with --class-map"
+        raise UserError(f"the class '{name}' becomes {hyphenate(name)}, which already exists", hint=hint)
     notes["class name", f" with spaces: written with hyphens ({spaced[0]} as {hyphenate(spaced[0])})"] += len(spaced)
     renamed = [replace(record, classes=tuple(map(hyphenate, record.classes))) for record in records]
     return renamed, new_names
 
 
 def _note_losses(records: Sequence[ImageLabels], target: LabelFormat, notes: Counter[Note]) -> None:
-    """Add notes on what the target format cannot store, or stores in another way."""
+    """Add notes about data that the target format cannot store, or can store only in a modified form."""
     has_scores = any(record.scores is not None for record in records)
-    max_shift = max((_largest_shift(record) for record in records), default=0.0) if target.rectangles_only else 0.0
+    max_shift = 0.0
+    if target.rectangles_only:
+        max_shift = max((_largest_shift(record) for record in records), default=0.0)
     for record in records:
         _note_record_losses(record, target, notes, has_scores=has_scores, max_shift=max_shift)
 
@@ -269,47 +275,47 @@ def _note_losses(records: Sequence[ImageLabels], target: LabelFormat, notes: Cou
 def _note_record_losses(
     record: ImageLabels, target: LabelFormat, notes: Counter[Note], *, has_scores: bool, max_shift: float
 ) -> None:
-    """Add notes on what the target format cannot store of one record.
+    """Add notes about data of one record that the target format cannot store, or can store only in a modified form.
 
     Args:
         record: The record.
         target: The target format.
-        notes: Notes of all records, to which those of this record are added.
+        notes: Notes of all records. The notes of this record are added.
         has_scores: Whether any record has scores.
-        max_shift: Largest shift of a corner over all records, pixels. Notes are counted by their text, which contains
-            this value, so it must be the same for all records.
+        max_shift: Largest shift of a corner over all records, pixels. It is a part of the text of a note, and notes are
+            counted by their text. Therefore, it must be the same for all records.
     """
 
-    def note(noun: str, text: str, count: int) -> None:
+    def add_note(noun: str, text: str, count: int) -> None:
         if count:
             notes[noun, text] += count
 
     writes_task1 = target.name == "dota" and has_scores  # detections are written as Task1 files
     if target.max_difficult == 0 or writes_task1:
-        note("difficult flag", ": left out", int((record.difficult > 0).sum()))
+        add_note("difficult flag", ": left out", int((record.difficult > 0).sum()))
     elif target.max_difficult == 1:
-        note("object", " with difficult 2 (truncated): written as 1", int((record.difficult > 1).sum()))
+        add_note("object", " with difficult 2 (truncated): written as 1", int((record.difficult > 1).sum()))
     if writes_task1:
-        note("image", " without detections: in no Task1 file", int(len(record) == 0))
+        add_note("image", " without detections: in no Task1 file", int(len(record) == 0))
     if not target.stores_scores and record.scores is not None:
-        note("score", ": left out", len(record))
+        add_note("score", ": left out", len(record))
     if target.name != "dota" or writes_task1:
-        note("header line", " (imagesource, gsd): left out", len(record.header))
+        add_note("header line", " (imagesource, gsd): left out", len(record.header))
     if target.name == "yolo-obb":
         outside = (clip_to_image(record) != record.polygons).any(axis=1)
-        note("object", " reaching outside the image: corners moved to its border", int(outside.sum()))
+        add_note("object", " reaching outside the image: corners moved to its border", int(outside.sum()))
     if target.rectangles_only:
         fitted = polygons_to_boxes(record.polygons)
-        note(
+        add_note(
             "quadrilateral",
             f" other than a rectangle: minimum-area rectangle written (largest shift {max_shift:.2f} px)",
             int((fitted.shifts > RECTANGLE_TOLERANCE_PX).sum()),
         )
-        note("object", " with counterclockwise corners: written clockwise", int(fitted.is_counterclockwise.sum()))
+        add_note("object", " with counterclockwise corners: written clockwise", int(fitted.is_counterclockwise.sum()))
 
 
 def _largest_shift(record: ImageLabels) -> float:
-    """Return the largest shift of a corner by the conversion of quadrilaterals to rectangles, pixels."""
+    """Return the largest distance in pixels by which a corner moves when quadrilaterals are converted to rectangles."""
     return float(polygons_to_boxes(record.polygons).shifts.max(initial=0))
 
 

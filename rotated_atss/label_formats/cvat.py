@@ -1,4 +1,7 @@
-"""CVAT for images 1.1: one XML file with boxes (rotation in degrees, clockwise) and polygons."""
+"""Read and write labels in the format CVAT for images 1.1.
+
+One XML file contains the shapes of all images: polygons, and boxes with a rotation in degrees, clockwise.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,18 @@ from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOpti
 from rotated_atss.label_formats.xml_file import XmlElement, read_xml, to_image_size, xml_attributes, xml_tag
 
 FILE = "annotations.xml"
-_UNREAD_SHAPES = ("polyline", "points", "ellipse", "mask", "cuboid", "skeleton")  # noted; all other tags are no shapes
+# Shapes that are left out, with a note. Other tags inside an image are not shapes, and are skipped without a note.
+_UNREAD_SHAPES = ("polyline", "points", "ellipse", "mask", "cuboid", "skeleton")
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read the shapes ``box`` and ``polygon`` of annotation files; other shapes are left out.
 
-    An attribute ``difficult`` of a shape is read as the difficult flag of the object.
+    If a shape has the attribute ``difficult``, its value is the difficult flag of the object.
 
     Raises:
-        UserError: A file is not well formed or has annotations of a video, or a polygon does not have four corners.
+        UserError: A file is not well-formed XML, or contains annotations of a video, or a polygon does not have four
+            corners.
 
     Example:
         >>> import tempfile
@@ -62,16 +67,16 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
     lines.append("    <labels>")
     lines += [f"      <label>{xml_tag('name', name)}<type>any</type>{difficult_attribute}</label>" for name in classes]
     lines += ["    </labels>", "  </task></meta>"]
-    for number, image in enumerate(images):
+    for image_id, image in enumerate(images):
         assert image.size is not None
-        attributes = xml_attributes(id=number, name=image.name, width=image.size[0], height=image.size[1])
+        attributes = xml_attributes(id=image_id, name=image.name, width=image.size[0], height=image.size[1])
         lines += [f"  <image{attributes}>", *_shape_lines(image), "  </image>"]
     write_bytes(folder / FILE, "\n".join([*lines, "</annotations>", ""]).encode())
 
 
 def _image_elements(path: Path) -> list[XmlElement]:
     root = read_xml(path)
-    if root.find("track") is not None:  # an object that is followed through the frames of a video
+    if root.find("track") is not None:  # In a video, CVAT stores an object as a track through the frames.
         what = "the file contains annotations of a video"
         raise UserError(what, where=root.get("track").where, hint="export as 'CVAT for images 1.1'")
     return root.find_all("image")
@@ -93,7 +98,7 @@ def _read_image(element: XmlElement, path: Path, options: ReadOptions) -> ImageL
 
 
 def _box_corners(shape: XmlElement) -> list[float]:
-    """Return the corners of a box, which is rotated about its center."""
+    """Return the corners of a box after its rotation about its center."""
     x1, y1, x2, y2 = (shape.attribute_number(name) for name in ("xtl", "ytl", "xbr", "ybr"))
     degrees = shape.attribute_number("rotation") if "rotation" in shape.attributes else 0.0
     box = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, math.radians(degrees)]
@@ -101,15 +106,16 @@ def _box_corners(shape: XmlElement) -> list[float]:
 
 
 def _polygon_corners(shape: XmlElement, options: ReadOptions) -> list[float]:
-    points = [point.split(",") for point in shape.attribute("points").split(";") if point.strip()]
-    if any(len(point) != 2 for point in points):
-        raise UserError(f"points must be 'x,y;x,y;...', got {quote(shape.attribute('points'))}", where=shape.where)
-    corners = [[parse_finite(value.strip(), shape.path, shape.line) for value in point] for point in points]
+    text = shape.attribute("points")
+    coordinate_texts = [point.split(",") for point in text.split(";") if point.strip()]  # x and y of each point
+    if any(len(coordinates) != 2 for coordinates in coordinate_texts):
+        raise UserError(f"points must be 'x,y;x,y;...', got {quote(text)}", where=shape.where)
+    corners = [[parse_finite(value.strip(), shape.path, shape.line) for value in pair] for pair in coordinate_texts]
     return quadrilateral(corners, options, shape.where)
 
 
 def _difficult(shape: XmlElement) -> int:
-    """Return the value of the child ``<attribute name="difficult">`` of a shape, 0 by default."""
+    """Return the value of a shape's child ``<attribute name="difficult">``, or 0 if the shape has no such child."""
     flags = {"0": 0, "1": 1, "2": 2, "false": 0, "true": 1, "": 0}
     for child in shape.find_all("attribute"):
         if child.attributes.get("name") == "difficult":
@@ -123,11 +129,12 @@ def _difficult(shape: XmlElement) -> int:
 def _shape_lines(image: ImageLabels) -> list[str]:
     """Return the XML of each object, one line per object."""
     boxes = polygons_to_boxes(image.polygons).boxes
-    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # % twice, because rounding can give 360
-    # CVAT stores the corners of the box before its rotation
+    # The second "% 360" is needed, because rounding can turn 359.99... into 360.
+    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0
+    # CVAT stores the corners that the box has before its rotation.
     low = np.round(boxes[:, :2] - boxes[:, 2:4] / 2, 9)
     high = np.round(boxes[:, :2] + boxes[:, 2:4] / 2, 9)
-    # a quadrilateral is written as a box only if the box has the same corners in the same order
+    # A quadrilateral is written as a box only if reading the box gives the same corners in the same order.
     is_rectangle = (np.abs(boxes_to_polygons(boxes) - image.polygons) <= 1e-6).all(axis=1)
     lines = []
     for row, name in enumerate(image.classes):

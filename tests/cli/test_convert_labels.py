@@ -31,5 +31,5 @@ def test_errors_are_one_line(tmp_path, user_error):
     line = user_error("convert-labels", tmp_path / "P1.txt", tmp_path / "out", "--to", "coco")
     assert "coco needs the size of the image P1, which is not known" in line
     line = user_error("convert-labels", tmp_path / "P1.txt", tmp_path / "out", "--to", "dota", "--class-map", "ship")
-    assert "--class-map: 'ship' is not of the form old=new" in line
+    assert "--class-map: 'ship' is not a pair old=new" in line
     assert not (tmp_path / "out").exists()

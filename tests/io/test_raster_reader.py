@@ -106,7 +106,7 @@ def test_bands_without_color_interpretation(tmp_path, count, options, expected):
 
 def test_absent_band_raises(tmp_path):
     path = write_raster(tmp_path / "a.tif", PIXELS)
-    with pytest.raises(UserError, match=r"a\.tif: the image has 3 bands, got band 4"):
+    with pytest.raises(UserError, match=r"a\.tif: the image has no band 4, only 3 bands"):
         read(path, bands=(4, 2, 1))
 
 

@@ -66,5 +66,5 @@ def test_only_the_window_is_read():
 
 @pytest.mark.parametrize("rate", [0, 0.001, 100, float("nan")])
 def test_rate_out_of_range(rate):
-    with pytest.raises(UserError, match=r"the resampling rate must be 0\.015625 to 64, got"):
+    with pytest.raises(UserError, match=r"the resampling rate must be between 0\.015625 and 64, got"):
         ResampledReader(ArrayReader(np.zeros((4, 4, 3), np.uint8)), rate)

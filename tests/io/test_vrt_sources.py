@@ -124,7 +124,7 @@ def test_files_that_name_each_other(tmp_path):
         read(tmp_path / "a.vrt")
     for number in range(12):
         write_vrt(tmp_path / f"c{number}.vrt", f"c{number + 1}.vrt")
-    with pytest.raises(UserError, match="more than 8 deep"):
+    with pytest.raises(UserError, match="nested more than 8 levels deep"):
         read(tmp_path / "c0.vrt")
 
 

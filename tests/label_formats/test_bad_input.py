@@ -177,7 +177,7 @@ def test_image_sizes_are_needed(fails):
 def test_size_that_is_not_that_of_the_image(fails, tmp_path, write_noise):
     write_noise(tmp_path / "images" / "P1.png", 20, 12)
     text = "<annotation><size><width>12</width><height>20</height></size></annotation>"
-    match = r"the size in the labels must be that of the image, 20 x 12, got 12 x 20"
+    match = r"the size in the labels is 12 x 20, but the image is 20 x 12"
     fails({"P1.xml": text}, match, images=tmp_path / "images", source_format="voc")
 
 
