@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 
 _ALPHA = "alpha"
 
@@ -52,7 +52,7 @@ def select_bands(dataset: Any, requested: tuple[int, ...] | None, path: Path) ->
     """
     colors = [interpretation.name for interpretation in dataset.colorinterp]  # names such as "red", one per band
     if requested is not None and max(requested) > dataset.count:
-        what = f"the image has no band {max(requested)}, only {dataset.count} bands"
+        what = f"the image has no band {max(requested)}, only {count_of(dataset.count, 'band')}"
         raise UserError(what, where=path, hint="change --bands")
     bands = requested or _default_bands(colors) or (1,)  # band 1 if all bands are alpha
     dtypes = {dataset.dtypes[band - 1] for band in bands}

@@ -36,8 +36,9 @@ def align_columns(rows: Sequence[Sequence[str]], *, numeric: bool = True) -> lis
 def fit_columns(rows: Sequence[Sequence[str]], width: int | None, *, numeric: bool = True) -> list[str]:
     r"""Return rows as lines with aligned columns. If a line would be too long, divide each row among several lines.
 
-    - A table of numbers: cells longer than half the width are cut. Columns that do not fit beside the first columns
-      follow in another table below. Each table begins with the first column.
+    - A table of numbers: cells of the first column are cut to half the width, and other cells to the width that the
+      first column leaves. Columns that do not fit beside the first columns follow in another table below. Each table
+      begins with the first column.
     - A table of text: each row gets two lines. The first line contains the first cell, the second line contains the
       other cells, indented. Cells that are still too long are cut.
 
@@ -65,15 +66,20 @@ def fit_columns(rows: Sequence[Sequence[str]], width: int | None, *, numeric: bo
     lines = align_columns(rows, numeric=numeric)
     if width is None or max(map(len, lines), default=0) <= width:
         return lines
+    if len(rows[0]) == 1:
+        return [_cut(row[0], width) for row in rows]
     return _stack_columns(rows, width) if numeric else _break_rows(rows, width)
 
 
 def _stack_columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Divide the columns among several tables that all begin with the first column. Cut cells to half the width."""
-    first, *others = ([_cut(cell, width // 2) for cell in column] for column in zip(*rows))
+    """Divide the columns among several tables that all begin with the first column; cut cells that are too long."""
+    first_cells, *other_columns = zip(*rows)
+    first = [_cut(cell, width // 2) for cell in first_cells]
+    other_width = width - max(map(len, first)) - len(_SEPARATOR)
     tables: list[list[list[str]]] = []  # the columns of each table
     free_width = 0  # number of characters per line that are left in the last table
-    for column in others:
+    for cells in other_columns:
+        column = [_cut(cell, other_width) for cell in cells]
         column_width = len(_SEPARATOR) + max(map(len, column))
         if not tables or column_width > free_width:
             tables.append([first])

@@ -58,6 +58,15 @@ def test_the_widest_other_column_of_text_is_cut() -> None:
     assert lines == ["name", "  result    MB", "resnet18", "  top-1...  47"]
 
 
+def test_no_line_of_a_table_of_numbers_is_too_long() -> None:
+    assert fit_columns([("a" * 30, "1" * 30), ("b", "2")], 20) == ["a" * 7 + "...  11111...", "b                  2"]
+
+
+@pytest.mark.parametrize("numeric", [True, False])
+def test_the_cells_of_a_single_column_are_cut(numeric) -> None:
+    assert fit_columns([("a" * 9,), ("b",)], 8, numeric=numeric) == ["aaaaa...", "b"]
+
+
 def test_no_rows_fit() -> None:
     assert fit_columns([], 10) == fit_columns([], 10, numeric=False) == []
 
