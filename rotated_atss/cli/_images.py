@@ -111,7 +111,7 @@ def parse_pixel_options(args: argparse.Namespace, recorded: PixelOptions | None 
 
     bits, scaling, bands = (getattr(args, name, None) for name in ("bits", "scaling", "bands"))
     if bits is not None and scaling not in (None, AUTO):
-        what = f"--bits and --scaling exclude each other, got --bits {bits} and --scaling {scaling}"
+        what = f"--bits and --scaling cannot be combined, got --bits {bits} and --scaling {scaling}"
         raise UserError(what, hint="give one of them")
     options = PixelOptions() if recorded is None else recorded
     if bands is not None:

@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_combinations(args: argparse.Namespace) -> None:
-    """Refuse options that need another option, and options that exclude each other."""
+    """Refuse options that need another option, and options that cannot be combined."""
     if args.copy_images and args.fix is None:
         raise UserError("--copy-images needs --fix")
     if args.shard is not None and args.json is None:

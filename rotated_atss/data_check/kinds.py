@@ -61,7 +61,7 @@ _IMAGE_KINDS = (
          "Convert it, or remove it from the folder."),
     Kind("uniform-image", WARNING, "all pixels of an image have the same color",
          "Check that the image is not blank by mistake."),
-    Kind("size-mismatch", ERROR, "the size stated in the labels differs from that of the image",
+    Kind("size-mismatch", ERROR, "the size stated in the labels differs from the size of the image",
          "Check that the labels were made on this version of the image."),
     Kind("leaked-image", ERROR, "two sets share an image (same bytes or same pixels)",
          "Remove it from one set; otherwise, the evaluation is too optimistic."),

@@ -47,9 +47,19 @@ def crs_name(crs: str) -> str:
         >>> crs_name(parse_crs("EPSG:32650").to_wkt())
         'EPSG:32650'
     """
-    parsed = parse_crs(crs)
-    authority_and_code = parsed.to_authority(min_confidence=100)  # 100 percent requires equal definitions
-    return ":".join(authority_and_code) if authority_and_code else parsed.name
+    return authority_code(crs) or parse_crs(crs).name
+
+
+@lru_cache(maxsize=64)
+def authority_code(crs: str) -> str | None:
+    """Return a CRS as ``AUTHORITY:CODE``; None if no authority lists it.
+
+    Example:
+        >>> authority_code(parse_crs("EPSG:32650").to_wkt())
+        'EPSG:32650'
+    """
+    authority_and_code = parse_crs(crs).to_authority(min_confidence=100)  # 100 percent requires equal definitions
+    return ":".join(authority_and_code) if authority_and_code else None
 
 
 @lru_cache(maxsize=64)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotated_atss.dota.detections import Detections
-from rotated_atss.geo.crs import LON_LAT, crs_name, is_on_earth, transform_points
+from rotated_atss.geo.crs import LON_LAT, authority_code, crs_name, is_on_earth, transform_points
 from rotated_atss.geo.ground import measure_quadrilaterals
 from rotated_atss.io.georeference import Georeference
 
@@ -246,9 +246,7 @@ def _choose_coordinates(georeference: Georeference | None, lon_lat: bool) -> tup
     if lon_lat:
         return KNOWN_CRS, LON_LAT
     # AUTHORITY:CODE is preferred, because images then share a table even if their CRS strings are different WKT.
-    name = crs_name(georeference.crs)
-    has_authority = ":" in name
-    return KNOWN_CRS, name if has_authority else georeference.crs
+    return KNOWN_CRS, authority_code(georeference.crs) or georeference.crs
 
 
 def _build_table(

@@ -233,7 +233,7 @@ def _add_size_and_name(
         notes["image file name", f" not known: written with {_DEFAULT_SUFFIX} (use --images to read file names)"] += 1
     georeference = None
     if image_files is not None and target.name == "geojson":  # the only format written in map coordinates
-        georeference = _lon_lat_georeference(image_files.path(record.image_id))
+        georeference = _lon_lat_georeference(image_files.path(record.image_id, record.source))
     if georeference is not None:
         notes["image", " georeferenced: written in longitude and latitude"] += 1
     return replace(record, name=name, size=size, georeference=georeference)

@@ -27,7 +27,7 @@ class ImageFiles:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     Path(folder, "P1.png").touch()
-        ...     ImageFiles(folder).path("P1").name
+        ...     ImageFiles(folder).path("P1", "labels.json").name
         'P1.png'
     """
 
@@ -49,7 +49,7 @@ class ImageFiles:
             raise UserError(f"no images in this folder ({', '.join(IMAGE_SUFFIXES)})", where=self.folder)
         return paths
 
-    def path(self, image_id: str, labels: object = None) -> Path:
+    def path(self, image_id: str, labels: object) -> Path:
         """Return the file of an image.
 
         Args:

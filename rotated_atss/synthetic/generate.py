@@ -218,4 +218,7 @@ def _recorded_images(path: Path) -> set[str] | None:
         return None
     if not isinstance(record, dict) or record.get("written_by") != WRITTEN_BY:
         return None
-    return set(record["images"])
+    image_ids = record.get("images")
+    if not isinstance(image_ids, list) or not all(isinstance(image_id, str) for image_id in image_ids):
+        return None
+    return set(image_ids)

@@ -252,7 +252,7 @@ def test_scaling_and_bands(raw, capsys):
         (["--scaling", "0;3"], "--scaling: the value must be a rule, or MIN,MAX, got '0;3'"),
         (
             ["--scaling", "0,3", "--bits", "11"],
-            "--bits and --scaling exclude each other, got --bits 11 and",
+            "--bits and --scaling cannot be combined, got --bits 11 and",
         ),
         (["--bands", "1,2"], "bands must be one or three integers of at least 1, got '(1, 2)'"),
         (["--bands", "r,g,b"], "--bands: the value must be one or three integers of at least 1, got 'r,g,b'"),

@@ -61,6 +61,13 @@ def test_corners_agree_to_a_millionth_of_a_pixel(tmp_path, format_name, image):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+def test_name_of_a_custom_crs_is_not_taken_for_a_code(tmp_path):
+    crs = pyproj.CRS("+proj=tmerc +lat_0=40 +lon_0=116 +datum=WGS84").to_wkt().replace('"unknown"', '"Site: A"', 1)
+    features = detect({"site": Georeference(UTM.transform, crs)})
+    (path,) = write_features(tmp_path / "detections.gpkg", "gpkg", features)
+    assert read(path).crs == pyproj.CRS(crs)
+
+
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_columns(tmp_path, format_name):
     features = detect({"north_up": UTM, "turned": GEOREFERENCES["turned"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -63,6 +64,15 @@ def test_foreign_folder_is_rejected_and_unchanged(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.rglob("*")] == ["images", "P0001.png"]
     with pytest.raises(UserError, match="not a folder"):
         generate_scenes(tmp_path / "images" / "P0001.png", 1, progress=False)
+
+
+@pytest.mark.parametrize("images", [None, 5, [[]]])
+def test_folder_with_a_damaged_record_is_rejected(tmp_path: Path, images) -> None:
+    generate_scenes(tmp_path, 1, size_wh=(180, 180), workers=1, progress=False)
+    record = json.loads((tmp_path / "scenes.json").read_text())
+    (tmp_path / "scenes.json").write_text(json.dumps({**record, "images": images}))
+    with pytest.raises(UserError, match="contains no synthetic scenes"):
+        generate_scenes(tmp_path, 1, size_wh=(180, 180), workers=1, progress=False)
 
 
 @pytest.mark.parametrize(

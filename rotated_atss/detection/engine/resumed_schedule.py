@@ -13,7 +13,7 @@ from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.runner import Runner
 
 from rotated_atss.detection.engine.epoch_loop import EPOCH_LENGTH
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 
 # Keys of a schedule's state that are not compared. The values of the first three keys change with each step. verbose
 # does not affect the learning rate. base_values are compared as settings of the parameter groups.
@@ -128,12 +128,14 @@ def _check_same_optimizer(groups: Sequence[Mapping], saved_groups: Sequence[Mapp
     hint = "resume with the optimizer of the checkpoint, or start a new run with --init-from"
     num_groups, num_saved_groups = len(groups), len(saved_groups)
     if num_groups != num_saved_groups:
-        what = f"the optimizer has {num_saved_groups} parameter groups in the checkpoint and {num_groups} in the config"
+        saved_text = count_of(num_saved_groups, "parameter group")
+        what = f"the optimizer has {saved_text} in the checkpoint and {num_groups} in the config"
         raise UserError(what, where=path, hint=hint)
     for group, saved_group in zip(groups, saved_groups, strict=True):
         num_weights, num_saved = len(group["params"]), len(saved_group["params"])
         if num_weights != num_saved:
-            what = f"a parameter group has {num_saved} weights in the checkpoint and {num_weights} in the config"
+            saved_text = count_of(num_saved, "weight")
+            what = f"a parameter group has {saved_text} in the checkpoint and {num_weights} in the config"
             raise UserError(what, where=path, hint=hint)
         names = {key for key in group if not key.startswith(SCHEDULED_PREFIXES)}
         saved_names = {key for key in saved_group if not key.startswith(SCHEDULED_PREFIXES)}
