@@ -1,4 +1,4 @@
-"""ATSS head for oriented boxes (Zhang et al., arXiv 1912.02424): GroupNorm towers, one scale per level, centerness."""
+"""ATSS head for oriented boxes (Zhang et al., arXiv 1912.02424): GroupNorm towers, a scale per level, centerness."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
 
     Args:
         centerness_frame: Box in which centerness is measured: ``hbb``, the circumscribed horizontal box, as in mmrotate
-            1.x; or ``obb``, the oriented box itself. ``obb`` requires assignment by oriented boxes: a third of the
-            positives assigned by horizontal boxes lie outside the oriented box, where the centerness is 0.
+            1.x; or ``obb``, the oriented box itself. ``obb`` requires assignment by oriented boxes. If horizontal boxes
+            are used for assignment, about a third of the positives have centers outside the oriented box. Their
+            centerness in the oriented box is 0, so they would get no box loss.
         args, kwargs: Arguments of MMDetection's ``ATSSHead``, whose default is ``reg_decoded_bbox=True``. A loss of
             deltas (L1, smooth L1) requires ``reg_decoded_bbox=False``.
 
@@ -32,24 +33,25 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         ValueError: Losses, assigner and ``centerness_frame`` do not match, or a training setting is not supported.
     """
 
-    average_over_processes = True
+    average_over_processes = True  # as in MMDetection's ATSSHead
 
     def __init__(self, *args: Any, centerness_frame: str = "hbb", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.check_settings()
         if centerness_frame not in FRAMES:
             raise ValueError(f"centerness_frame must be one of {', '.join(FRAMES)}, got {centerness_frame!r}")
-        assigner = getattr(self, "assigner", None)  # missing without train_cfg
+        assigner = getattr(self, "assigner", None)  # a head without train_cfg has no assigner
         if centerness_frame == "obb" and getattr(assigner, "assigns_by_hbb", False):
             raise ValueError(
-                "centerness_frame='obb' requires assignment by the oriented box, got assign_by_circumhbbox. "
+                "centerness_frame='obb' requires assignment by oriented boxes, but assign_by_circumhbbox is set. "
                 "Set centerness_frame='hbb' or assign_by_circumhbbox=None."
             )
         self.centerness_frame = centerness_frame
 
     def _init_layers(self) -> None:
         super()._init_layers()
-        channels = self.num_base_priors * self.bbox_coder.encode_size  # MMDetection's layer has 4 per prior
+        # MMDetection's layer predicts 4 values per prior; deltas of oriented boxes have encode_size values.
+        channels = self.num_base_priors * self.bbox_coder.encode_size
         kernel_size = self.pred_kernel_size
         self.atss_reg = nn.Conv2d(self.feat_channels, channels, kernel_size, padding=kernel_size // 2)
 
@@ -75,7 +77,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         Returns:
             ``loss_cls``, ``loss_bbox``, ``loss_centerness`` and ``num_pos``, the mean number of positives per image.
         """
-        with torch.autocast(cls_scores[0].device.type, enabled=False):  # losses in float32, also in mixed precision
+        with torch.autocast(cls_scores[0].device.type, enabled=False):  # losses need float32, even in mixed precision
             featmap_sizes = [level.shape[-2:] for level in cls_scores]
             priors = self.multi_level_priors(featmap_sizes, cls_scores[0].device)
             gt_index = self.assign_batch(
@@ -97,7 +99,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         gt_index: Tensor,
         batch_gt_instances: list[InstanceData],
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch of B images with A assigned priors and C classes.
+        """Compute the losses of a batch of B images with A priors and C classes.
 
         The box loss of each positive is weighted by its target centerness and normalized by the sum of these weights.
 
@@ -105,7 +107,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
             logits: (B, A, C) class logits.
             deltas: (B, A, 5) predicted deltas.
             centerness_logits: (B, A) predicted centerness before the sigmoid.
-            priors: (A, 5), those of all levels.
+            priors: (A, 5) priors of all levels.
             gt_index: (B, A) result of :meth:`assign_batch`.
             batch_gt_instances: Ground truth of each image.
 
@@ -116,7 +118,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         positives = self.gather_positives(gt_index, batch_gt_instances)
         pos_priors = positives.gather_priors(priors)
         target_centerness = centerness(pos_priors[:, :2], positives.gt_boxes, self.centerness_frame)
-        if positives.weight is not None:  # 0 in rows that only pad the positives to a fixed number
+        if positives.weight is not None:  # the weight is 0 in rows that only pad the positives to a fixed number
             target_centerness = target_centerness * positives.weight
         # reduce_mean is a collective operation: processes without positives must call it, too
         total_weight = reduce_mean(target_centerness.sum()).clamp(min=1)

@@ -23,7 +23,7 @@ class TorchvisionDCNv2(nn.Module):
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias: As in ``torch.nn.Conv2d``.
-        deform_groups: Number of groups of input channels with their own offsets.
+        deform_groups: Number of groups of input channels; each group has its own offsets.
 
     Example:
         >>> TorchvisionDCNv2(4, 6, kernel_size=3, padding=1)(torch.zeros(1, 4, 8, 8)).shape
@@ -61,7 +61,10 @@ class TorchvisionDCNv2(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Initialize ``weight`` uniformly, as mmcv does, and all other parameters with 0, so that every mask is 0.5."""
+        """Initialize ``weight`` uniformly, as mmcv does, and all other parameters with 0.
+
+        The initial offsets are therefore 0, and every mask is sigmoid(0) = 0.5.
+        """
         bound = 1 / math.sqrt(self.in_channels * math.prod(self.kernel_size))
         nn.init.uniform_(self.weight, -bound, bound)
         for parameter in (self.bias, self.conv_offset.weight, self.conv_offset.bias):
@@ -83,8 +86,9 @@ class TorchvisionDCNv2(nn.Module):
                     stride=self.stride, padding=self.padding, dilation=self.dilation,
                 )  # fmt: skip
             else:
-                # Imported only here: the import takes a second, and few configs need it. It must not run while a graph
-                # is traced, and does not, because exports set uses_standard_operators before they trace.
+                # Imported only here because the import takes a second and few configs need it. torchvision must not be
+                # imported while a graph is traced. Exports never reach this line: they set uses_standard_operators
+                # before they trace.
                 from torchvision.ops import deform_conv2d
 
                 out = deform_conv2d(

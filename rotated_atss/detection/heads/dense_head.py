@@ -56,17 +56,18 @@ class OrientedDenseHead:
         """
         if not self.use_sigmoid_cls:  # False if the config omits use_sigmoid, even if the loss itself defaults to True
             raise ValueError(
-                "loss_cls must be a sigmoid loss, got use_sigmoid unset or False. Set use_sigmoid=True in loss_cls."
+                "loss_cls must be a sigmoid loss, but its use_sigmoid is False or not set. "
+                "Set use_sigmoid=True in loss_cls."
             )
         check_loss_target(self.loss_bbox, self.reg_decoded_bbox)
         train_cfg = self.train_cfg or {}
         border, pos_weight = train_cfg.get("allowed_border", -1), train_cfg.get("pos_weight", -1)
-        if border >= 0:  # in MMDetection, a negative value drops no priors
+        if border >= 0:  # in MMDetection, all priors are kept if the value is negative
             raise ValueError(
                 f"the oriented heads do not drop priors that cross the image border, got allowed_border={border}. "
                 "Remove it from train_cfg."
             )
-        if pos_weight > 0 and pos_weight != 1:  # in MMDetection, values up to 0 mean 1
+        if pos_weight > 0 and pos_weight != 1:  # MMDetection replaces 0 and negative values by 1
             raise ValueError(
                 f"the oriented heads weight positives and negatives equally, got pos_weight={pos_weight}. "
                 "Remove it from train_cfg."
@@ -87,7 +88,7 @@ class OrientedDenseHead:
         """Assign ground-truth boxes to the priors of a batch.
 
         Args:
-            priors: Priors per level, (N, 5), or (B, N, 5) if each image has its own.
+            priors: Priors per level, (N, 5) if all images share them, or (B, N, 5) if they differ per image.
             featmap_sizes: (height, width) of each level.
             batch_gt_instances: Ground truth of each image.
             batch_img_metas: Meta information of each image, with ``pad_shape``.
@@ -105,16 +106,16 @@ class OrientedDenseHead:
             [ignored.bboxes if ignored is not None and len(ignored) else None for ignored in ignored_instances],
             grids=prior_grids(self.prior_generator, featmap_sizes),
             valid_hw=[valid_hw(self.prior_generator, featmap_sizes, meta["pad_shape"]) for meta in batch_img_metas],
-            # Priors that differ per image are the boxes of a previous stage: they have the number of rows and columns
-            # of the grids, but their centers are elsewhere.
+            # Priors that differ per image are the boxes of a previous stage. There is one prior per grid cell, but
+            # its center is not the center of the cell.
             on_grids=priors[0].ndim == 2,
         )
 
     def gather_positives(self, gt_index: Tensor, batch_gt_instances: list[InstanceData]) -> Positives:
         """Gather the positives of ``gt_index`` (B, A).
 
-        On CUDA, they are padded to an upper bound of their number if the assigner has one, because counting them would
-        synchronize with the device.
+        On CUDA, counting the positives would synchronize with the device. If the assigner defines ``max_num_pos``, an
+        upper bound of the number of positives, the result is therefore padded to this bound.
         """
         if gt_index.device.type == "cpu" or not hasattr(self.assigner, "max_num_pos"):
             return gather_positives(gt_index, batch_gt_instances)
@@ -157,14 +158,14 @@ class OrientedDenseHead:
         """Compute the box loss of P positives.
 
         Args:
-            priors: (P, 5).
+            priors: (P, 5) priors of the positives.
             deltas: (P, 5) predicted deltas.
             gt_boxes: (P, 5) box assigned to each positive.
-            weight: (P,), or None for equal weights.
+            weight: (P,) weight of each positive, or None for equal weights.
             avg_factor: Normalizer of the loss.
 
         Returns:
-            Scalar loss, computed on deltas, decoded boxes or both as the loss requires.
+            Scalar loss. ``loss_bbox`` determines whether it compares deltas, decoded boxes or both.
         """
         deltas = upcast(deltas)
         weight = torch.ones_like(deltas) if weight is None else weight[:, None].expand_as(deltas)
@@ -198,15 +199,16 @@ class OrientedDenseHead:
             score_factors: Centerness logits per level, (B, priors per location, H, W), or None. Scores are multiplied
                 by the centerness after the top-k selection, as in MMDetection.
             batch_img_metas: Meta information of each image, with ``scale_factor``.
-            cfg: Test settings; None uses those of the head. They are ``score_thr``, ``nms_pre``, the settings of
-                :func:`postprocess_detections`, and ``clamp_centers``, which clamps decoded centers to the image as
-                mmrotate does (default False).
+            cfg: Test settings: ``score_thr``, ``nms_pre``, the settings that :func:`postprocess_detections` reads, and
+                ``clamp_centers`` (default False), which clamps decoded centers to the image as mmrotate does. None uses
+                the head's ``test_cfg``.
             rescale: Whether to scale the boxes to the original image.
             with_nms: Whether to apply NMS.
-            priors: Priors per level, (B, N, 5); None uses those of the generator.
+            priors: Priors per level, (B, N, 5); None uses the priors of ``prior_generator``.
 
         Returns:
-            ``bboxes`` (K, 5), ``scores`` (K,) and ``labels`` (K,) of each image, after NMS by descending score.
+            ``bboxes`` (K, 5), ``scores`` (K,) and ``labels`` (K,) of each image. After NMS, the detections of each
+            image are sorted by descending score.
         """
         cfg = self.test_cfg if cfg is None else cfg
         with torch.autocast(cls_scores[0].device.type, enabled=False):
@@ -222,7 +224,7 @@ class OrientedDenseHead:
                 candidates = replace(candidates, scores=scores)
             all_priors = torch.cat(priors, -2)
             boxes = self.bbox_coder.decode(candidates.gather_priors(all_priors), candidates.gather(deltas))
-            metas = batch_img_metas or []  # optional only in the signature: MMDetection always passes them
+            metas = batch_img_metas or []  # MMDetection always passes them, although its signature allows None
             if cfg.get("clamp_centers", False):
                 boxes = clamp_centers_to_image(boxes, candidates.image_index, metas)
             if rescale:
@@ -231,7 +233,7 @@ class OrientedDenseHead:
 
 
 def flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
-    """Concatenate feature maps of all levels to one row per prior, in the order of the priors.
+    """Flatten feature maps to one row per prior and concatenate the levels, in the order of the priors.
 
     Args:
         levels: Feature maps per level, (B, priors per location * channels, H, W).
@@ -249,7 +251,7 @@ def flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
 
 
 def _prior_labels(gt_index: Tensor, gt_labels: Tensor, background: int) -> Tensor:
-    """Return the class of each prior (A,), ``background`` where no box is assigned."""
+    """Return the class of each prior, (A,). Priors without an assigned box get the class ``background``."""
     if not len(gt_labels):
         return torch.full_like(gt_index, background)
     return torch.where(gt_index >= 0, gt_labels[gt_index.clamp(min=0)], background)

@@ -1,4 +1,4 @@
-"""Network and box decoding of a detector as one module with tensors as input and output, for export as a graph."""
+"""A module that computes the scores and boxes of a detector from an image tensor, for export as a graph."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ _HEADS = (RotatedRetinaHead, RotatedATSSHead, HorizontalATSSHead)  # OfficialATS
 class DetectionGraph(nn.Module):
     """Compute the scores and boxes of all priors of a detector, without top-k selection and NMS.
 
-    The module contains a copy of the model in evaluation mode on the CPU, and normalizes the images.
+    The module copies the model to the CPU and sets the copy to evaluation mode. The input images are not yet
+    normalized; the module normalizes them with the mean and standard deviation of the model's preprocessor.
 
     Args:
         model: A detector with one of this package's heads.
-        precision: ``float32`` or ``float16``, for the network; normalization and decoding are float32.
+        precision: Precision of the network, ``float32`` or ``float16``. Normalization and decoding are always float32.
 
     Raises:
-        UserError: The detector has another head.
+        UserError: The detector's head is not one of this package's heads.
 
     Example::
 
@@ -50,8 +51,8 @@ class DetectionGraph(nn.Module):
         self.head = _find_detection_head(self.model)
         preprocessor: Any = self.model.data_preprocessor
         self.precision, self.to_rgb = precision, bool(preprocessor._channel_conversion)
-        for name, neutral in (("mean", 0.0), ("std", 1.0)):
-            value = getattr(preprocessor, name) if preprocessor._enable_normalize else torch.full((3,), neutral)
+        for name, default in (("mean", 0.0), ("std", 1.0)):  # the defaults leave images unchanged
+            value = getattr(preprocessor, name) if preprocessor._enable_normalize else torch.full((3,), default)
             self.register_buffer(name, value.detach().clone().float().view(1, -1, 1, 1))
         for layer in self.model.modules():
             if isinstance(layer, TorchvisionDCNv2):
@@ -71,7 +72,7 @@ class DetectionGraph(nn.Module):
         generator = self.head.prior_generator
         is_official = isinstance(self.head, OfficialATSSHead)
         clamp = "none"
-        # MMDetection's coders clip boxes by default, and a coder without the attribute clip_border clips them, too
+        # MMDetection's coders clip boxes to the image by default. Coders without the attribute clip_border always clip.
         if isinstance(self.head, HorizontalATSSHead) and getattr(self.head.bbox_coder, "clip_border", True):
             clamp = "border"
         elif isinstance(self.head, OrientedDenseHead) and (self.head.test_cfg or {}).get("clamp_centers", False):
@@ -84,7 +85,7 @@ class DetectionGraph(nn.Module):
             # combined), "class" is the class score alone.
             rank_by="final" if is_official else "class",
             clamp=clamp,
-            # the official code rescales boxes with x2 and y2 as the indices of the last pixels inside the box
+            # When the official code rescales a box, it treats x2 and y2 as the indices of the last pixels in the box.
             inclusive_pixels=is_official,
         )
 
@@ -95,16 +96,18 @@ class DetectionGraph(nn.Module):
             images: (B, 3, H, W) float32, RGB, 0 to 255. H and W are multiples of the model's pad divisor.
 
         Returns:
-            Scores (B, A, C) and boxes (B, A, 5), in pixels of the input, for all A priors and C classes. If the head
-            has a centerness branch, the scores are the products of class score and centerness, or their square roots
-            for :class:`OfficialATSSHead`, and the class scores (B, A, C) are a third output.
+            Scores (B, A, C) and boxes (B, A, 5) for all A priors and C classes; boxes are in pixels of the input. If
+            the head has a centerness branch, a score is the product of class score and centerness (for
+            :class:`OfficialATSSHead`, the square root of this product), and the class scores (B, A, C) are a third
+            output.
         """
-        # The network takes RGB if its preprocessor converts the BGR of OpenCV to RGB, otherwise BGR.
+        # The network takes RGB if its preprocessor converts OpenCV's BGR images to RGB. Otherwise, it takes BGR.
         inputs = images if self.to_rgb else images[:, [2, 1, 0]]
         inputs = (inputs - self.mean) / self.std
         if self.precision == "float16":
             inputs = inputs.half()
-        # class logits, deltas and, if the head predicts it, centerness logits: each a list with one map per level
+        # head_outputs contains class logits, deltas and, if the head has a centerness branch, centerness logits. Each
+        # of them is a list with one feature map per level.
         head_outputs: Any
         if isinstance(self.model, R3Det):
             head_outputs, priors = self.model.forward_stages(inputs)

@@ -49,7 +49,8 @@ class HorizontalATSSHead(ATSSHead):
 
     def init_weights(self) -> None:
         """Initialize the weights as MMDetection does, and the offsets of deformable convolutions with 0."""
-        super().init_weights()  # also initializes the layers conv_offset, which have to be 0 again
+        # MMDetection initializes every Conv2d at random, even the conv_offset layers, which must start with 0.
+        super().init_weights()
         for layer in self.modules():
             if isinstance(layer, TorchvisionDCNv2):
                 layer.init_weights()
@@ -61,13 +62,14 @@ class HorizontalATSSHead(ATSSHead):
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             outputs = _upcast_levels(cls_scores, bbox_preds, centernesses)
             losses = super().loss_by_feat(*outputs, *args, **kwargs)
-        return {**losses, "num_pos": self._num_pos}  # set by get_targets, which MMDetection's loss_by_feat calls
+        # MMDetection's loss_by_feat has called get_targets, which sets _num_pos.
+        return {**losses, "num_pos": self._num_pos}
 
     def get_targets(self, *args: Any, **kwargs: Any) -> tuple:
         """Compute MMDetection's targets, and count the positives for ``num_pos``."""
         targets = super().get_targets(*args, **kwargs)
-        labels_per_level = targets[1]  # (B, N) each
-        labels = torch.cat(labels_per_level, 1)  # num_classes is background
+        labels_per_level = targets[1]  # one tensor (B, N) per level
+        labels = torch.cat(labels_per_level, 1)  # the label num_classes means background
         self._num_pos = ((labels >= 0) & (labels < self.num_classes)).sum(1).float().mean()
         return targets
 
@@ -124,13 +126,16 @@ def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: 
         >>> classwise_nms(boxes, torch.tensor([0.7, 0.9, 0.8]), torch.tensor([0, 0, 1]), 0.5)
         tensor([1, 2])
     """
-    from torchvision.ops import nms  # takes a second; oriented models, which import this module too, do not need it
+    # This import takes a second. It is here because oriented models import this module, too, but do not use this NMS.
+    from torchvision.ops import nms
 
+    # torch.cat requires at least one tensor, even if there are no boxes.
     keep_per_class = [torch.zeros(0, dtype=torch.int64, device=boxes.device)]
     for label in labels.unique():
         rows = torch.nonzero(labels == label).squeeze(1)
         keep_per_class.append(rows[nms(boxes[rows], scores[rows], iou_threshold)])
-    keep = torch.cat(keep_per_class).sort().values  # input order, which the stable sort keeps for equal scores
+    # Restore the input order first, because the stable sort by score keeps this order for equal scores.
+    keep = torch.cat(keep_per_class).sort().values
     return keep[scores[keep].argsort(descending=True, stable=True)]
 
 

@@ -18,14 +18,14 @@ class SigmoidFocalLoss(nn.Module):
     Args:
         use_sigmoid: Must be True. MMDetection's heads read it from the config to set their number of output channels.
         gamma: Focusing exponent.
-        alpha: Weight of the positive term; that of the negative term is ``1 - alpha``.
+        alpha: Weight of the positive term; the negative term has the weight ``1 - alpha``.
         loss_weight: Factor of the loss.
 
     Raises:
         ValueError: ``use_sigmoid=False``.
 
     Example:
-        >>> loss = SigmoidFocalLoss(gamma=0.0, alpha=0.5)  # half the cross entropy
+        >>> loss = SigmoidFocalLoss(gamma=0.0, alpha=0.5)  # equals half the binary cross entropy, here log(2) / 2
         >>> loss(torch.zeros(1, 1), torch.tensor([0]))
         tensor(0.3466)
     """
@@ -35,7 +35,7 @@ class SigmoidFocalLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not use_sigmoid:
-            raise ValueError("SigmoidFocalLoss does not support softmax, got use_sigmoid=False. Set use_sigmoid=True.")
+            raise ValueError("SigmoidFocalLoss does not support softmax (use_sigmoid=False). Set use_sigmoid=True.")
         self.use_sigmoid = use_sigmoid
         self.gamma, self.alpha, self.loss_weight = gamma, alpha, loss_weight
 
@@ -47,7 +47,7 @@ class SigmoidFocalLoss(nn.Module):
         Args:
             pred: (N, C) logits.
             target: (N,) int64 labels in [0, C]; C is background.
-            weight: (N,) or None.
+            weight: (N,) factor of each prior's loss, or None for equal weights.
             avg_factor: Normalizer.
 
         Returns:
@@ -71,8 +71,9 @@ class RotatedIoULoss(nn.Module):
         ValueError: The mode is unknown.
 
     Example:
-        >>> box, half = torch.tensor([[0.0, 0.0, 4.0, 2.0, 0.0]]), torch.tensor([[1.0, 0.0, 2.0, 2.0, 0.0]])
-        >>> RotatedIoULoss(mode="linear")(half, box)
+        >>> gt_box = torch.tensor([[0.0, 0.0, 4.0, 2.0, 0.0]])
+        >>> right_half = torch.tensor([[1.0, 0.0, 2.0, 2.0, 0.0]])  # IoU 0.5 with gt_box
+        >>> RotatedIoULoss(mode="linear")(right_half, gt_box)
         tensor(0.5000)
     """
 
@@ -92,7 +93,7 @@ class RotatedIoULoss(nn.Module):
         Args:
             pred: (N, 5) predicted boxes.
             target: (N, 5) ground-truth boxes.
-            weight: (N,); or (N, 5), which is averaged over each row; or None.
+            weight: (N,) weight of each box, or (N, 5) weights that are averaged per box, or None for equal weights.
             avg_factor: Normalizer.
 
         Returns:
@@ -184,7 +185,7 @@ class KFIoULoss(nn.Module):
         Args:
             pred: (N, 5) predicted deltas.
             target: (N, 5) target deltas.
-            weight: (N,); or (N, 5), which is averaged over each row; or None.
+            weight: (N,) weight of each box, or (N, 5) weights that are averaged per box, or None for equal weights.
             avg_factor: Normalizer.
             pred_boxes: (N, 5) decoded boxes.
             target_boxes: (N, 5) ground-truth boxes.

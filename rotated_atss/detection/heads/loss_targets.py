@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-# Class names of the losses in MMDetection and mmrotate that compare decoded boxes contain one of these strings.
+# In MMDetection and mmrotate, a loss compares decoded boxes if its class name contains one of these strings.
 _NAME_PARTS_OF_BOX_LOSSES = ("IoU", "GD", "KLD", "GWD")
 
 
@@ -12,8 +12,8 @@ def loss_target(loss: nn.Module) -> str:
     """Return whether a box loss compares deltas, decoded boxes or both.
 
     Args:
-        loss: Box loss. Its attribute ``loss_target`` is returned if it has one; otherwise the class name decides:
-            ``boxes`` for the IoU and Gaussian losses of MMDetection and mmrotate, ``deltas`` for others.
+        loss: Box loss. If it has an attribute ``loss_target``, that is returned. Otherwise the class name decides:
+            ``boxes`` for the IoU and Gaussian losses of MMDetection and mmrotate, ``deltas`` for other losses.
 
     Returns:
         ``deltas``, ``boxes``, or ``both`` for a loss of deltas that also takes decoded boxes (``KFIoULoss``).
@@ -40,7 +40,7 @@ def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
 
     Raises:
         ValueError: The loss compares boxes and ``reg_decoded_bbox`` is False, or the loss compares deltas and
-            ``reg_decoded_bbox`` is True. A loss of both is given deltas, so it needs False, too.
+            ``reg_decoded_bbox`` is True. A loss that compares both takes deltas as its input, so it requires False.
 
     Example:
         >>> import torch
@@ -49,11 +49,11 @@ def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
     name, target = type(loss_bbox).__name__, loss_target(loss_bbox)
     if target == "boxes" and not reg_decoded_bbox:
         raise ValueError(
-            f"{name} compares boxes, got reg_decoded_bbox=False. Set reg_decoded_bbox=True or use a loss of deltas, "
+            f"{name} compares boxes, but reg_decoded_bbox is False. Set reg_decoded_bbox=True or use a loss of deltas, "
             "such as L1Loss."
         )
     if target != "boxes" and reg_decoded_bbox:
         raise ValueError(
-            f"{name} compares deltas, got reg_decoded_bbox=True. Set reg_decoded_bbox=False or use a loss of boxes, "
+            f"{name} compares deltas, but reg_decoded_bbox is True. Set reg_decoded_bbox=False or use a loss of boxes, "
             "such as RotatedIoULoss."
         )

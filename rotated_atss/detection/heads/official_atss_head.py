@@ -2,15 +2,16 @@
 
 The official code uses inclusive pixel coordinates: the width of a box is ``x2 - x1 + 1``, and the first prior of a
 level is centered at pixel index ``stride / 2``. In the continuous coordinates of this package, the width is
-``x2 - x1``, and that prior is centered at ``(stride + 1) / 2``, which the configs set. The remaining differences from
-MMDetection's ATSS head are implemented here:
+``x2 - x1``, and the first prior is centered at ``(stride + 1) / 2``; the configs set this center. The remaining
+differences from MMDetection's ATSS head are implemented here:
 
-- network: the convolutions of the towers have a bias;
-- training: the center test (``center_margin`` of the assigner), the centerness targets and the GIoU loss use boxes that
-  extend from the center of the first pixel to the center of the last one; priors in the padding of a batch are trained
-  as background; normalizers of the losses are sums over the batch, without a minimum of one positive per image;
-- inference: a score is ``sqrt(class score * centerness)``, the top-k selection is by this score, and boxes are rescaled
-  in inclusive coordinates.
+- Network: the convolutions of the towers have a bias.
+- Training, boxes: three steps use boxes that extend from the center of the first pixel to the center of the last one.
+  These steps are the center test (``center_margin`` of the assigner), the centerness targets and the GIoU loss.
+- Training, negatives: priors in the padding of a batch are trained as background.
+- Training, normalizers: they are sums over the batch, without a minimum of one positive per image.
+- Inference: a score is ``sqrt(class score * centerness)``, the top-k selection ranks by this score, and boxes are
+  rescaled in inclusive coordinates.
 
 One difference, in the ground truth, is not reproduced: when the official code resizes an image by ``scale``, the right
 side x2 of a box becomes ``(x2 - 1) * scale + 1`` instead of ``x2 * scale``, which is ``scale - 1`` pixels less. The
@@ -40,8 +41,8 @@ class OfficialATSSHead(HorizontalATSSHead):
 
     Tower convolutions have a bias before their GroupNorm. The score is ``sqrt(class score * centerness)``; the
     ``nms_pre`` candidates with the highest score are selected per level. Training requires an assigner with
-    ``center_margin=0.51``, as in the configs: 0.5 px between the side of a box and the center of its outer pixels, plus
-    the 0.01 px of the official center test.
+    ``center_margin=0.51``, as in the configs. This is the 0.5 px from a side of the box to the centers of its outermost
+    pixels, plus the margin of 0.01 px in the official center test.
 
     Args:
         kwargs: Arguments of :class:`HorizontalATSSHead`.
@@ -54,7 +55,7 @@ class OfficialATSSHead(HorizontalATSSHead):
 
     def get_anchors(self, *args: Any, **kwargs: Any) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
         """Generate the priors of each image and mark all as valid, including those in the padding of the batch."""
-        priors, valid_flags = super().get_anchors(*args, **kwargs)  # lists per image of tensors per level
+        priors, valid_flags = super().get_anchors(*args, **kwargs)  # per image, a list with one tensor per level
         return priors, [[torch.ones_like(level) for level in image] for image in valid_flags]
 
     def centerness_target(self, anchors: Tensor, gts: Tensor) -> Tensor:
@@ -87,16 +88,16 @@ class OfficialATSSHead(HorizontalATSSHead):
             featmap_sizes = [level.shape[-2:] for level in cls_scores]
             anchors = self.get_anchors(featmap_sizes, batch_img_metas, device=cls_scores[0].device)
             targets = self.get_targets(*anchors, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
-            # (B * A, ...) each, for A priors per image; only the rows of positives in gt_boxes have a meaning
+            # Each tensor has B * A rows, for A priors per image. In gt_boxes, only the rows of positives are used.
             priors, labels, label_weights, gt_boxes = (torch.cat(levels, 1).flatten(0, 1) for levels in targets[:4])
             logits = upcast(flatten_levels(cls_scores, self.cls_out_channels)).flatten(0, 1)  # (B * A, C)
             deltas = upcast(flatten_levels(bbox_preds, 4)).flatten(0, 1)  # (B * A, 4)
             centerness_logits = upcast(flatten_levels(centernesses, 1)).flatten()  # (B * A,)
             pos_inds = torch.nonzero(labels < self.num_classes).squeeze(1)
-            # the minimum of 1 applies to the batch, not to each image as in MMDetection
+            # The minimum of 1 applies to the whole batch. In MMDetection, it applies to each image.
             avg_factor = reduce_mean(logits.new_tensor(len(pos_inds))).clamp(min=1)
             target_centerness = self.centerness_target(priors[pos_inds], gt_boxes[pos_inds])
-            # The official code has no minimum of this normalizer; tiny only avoids a division by zero.
+            # The official code does not limit this normalizer. The clamp to tiny only avoids a division by zero.
             total_weight = reduce_mean(target_centerness.sum()).clamp(min=torch.finfo(target_centerness.dtype).tiny)
             losses = {"loss_cls": self.loss_cls(logits, labels, label_weights, avg_factor=avg_factor)}
             if len(pos_inds):
@@ -125,7 +126,8 @@ class OfficialATSSHead(HorizontalATSSHead):
     ) -> list[InstanceData]:
         """Decode the ``nms_pre`` candidates per level with the highest product of class score and centerness."""
         cfg = self.test_cfg if cfg is None else cfg
-        # The base class selects by the class score alone. The class score of masked candidates is 0, so it drops them.
+        # The base class ranks candidates by class score alone. A masked candidate has class score 0, so the base class
+        # drops it.
         topk_logits = [
             mask_all_but_topk(logits.float(), centerness.float(), cfg.score_thr, cfg.nms_pre)
             for logits, centerness in zip(cls_scores, score_factors)
@@ -142,7 +144,7 @@ class OfficialATSSHead(HorizontalATSSHead):
     ) -> InstanceData:
         """Apply NMS in pixels of the network input, then scale the boxes to the original image."""
         results.scores = (results.scores * results.score_factors).sqrt()
-        results.score_factors = torch.ones_like(results.scores)  # the base class multiplies the scores by them
+        results.score_factors = torch.ones_like(results.scores)  # the base class multiplies scores by score_factors
         results = super()._bbox_post_process(results, cfg, rescale=False, with_nms=with_nms, img_meta=img_meta)
         if rescale:
             assert img_meta is not None
@@ -157,13 +159,15 @@ def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk
         logits: (B, C, H, W) class logits of a level with one prior per location.
         centerness: (B, 1, H, W) centerness logits.
         score_thr: Candidates have a class score above this value.
-        topk: Number of candidates per image to keep: those with the highest product of class score and centerness.
+        topk: Number of candidates to keep per image. The best candidates have the highest products of class score and
+            centerness.
 
     Returns:
         (B, C, H, W). All logits are kept if there are fewer than ``topk`` candidates.
 
     Example:
-        >>> logits, centerness = torch.tensor([[[[3.0, 2.0]]]]), torch.tensor([[[[-3.0, 0.0]]]])
+        >>> logits = torch.tensor([[[[3.0, 2.0]]]])
+        >>> centerness = torch.tensor([[[[-3.0, 0.0]]]])  # the products of both scores are 0.045 and 0.44
         >>> mask_all_but_topk(logits, centerness, score_thr=0.05, topk=1)
         tensor([[[[-inf, 2.]]]])
     """
@@ -182,7 +186,7 @@ def shrink_to_pixel_centers(boxes: Tensor) -> Tensor:
         boxes: (N, 4) ``x1, y1, x2, y2``.
 
     Returns:
-        (N, 4); sides shorter than one pixel become 0.
+        (N, 4) boxes. Widths and heights below one pixel become 0.
 
     Example:
         >>> shrink_to_pixel_centers(torch.tensor([[20.0, 5.0, 24.0, 6.0]]))

@@ -1,4 +1,4 @@
-"""Regular grids of the prior centers of MMDetection's prior generators."""
+"""Grids of prior centers, and their valid parts, from the prior generators of MMDetection."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
     """Describe the prior centers of each level as a regular grid.
 
     Args:
-        prior_generator: Generator with ``strides`` (x, y), equal in x and y, and, if it generates anchors,
-            ``base_anchors`` per level. The center of the first cell is that of the first base anchor. The
-            :class:`PriorGrid` of a refinement stage has no base anchors: its priors are boxes of the previous stage, so
-            the centers of the grid are not used and (0, 0) is set.
+        prior_generator: Generator with one stride (x, y) per level in ``strides``; x and y must be equal. An anchor
+            generator also has ``base_anchors`` per level. The center of the first base anchor is the center of the
+            first cell of the grid. The :class:`PriorGrid` of a refinement stage has no base anchors, because its priors
+            are boxes of the previous stage. The centers of the grid are then not used, and the first one is set to
+            (0, 0).
         featmap_sizes: (height, width) of each feature map.
 
     Returns:
@@ -29,7 +30,9 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
         >>> prior_grids(generator, [torch.Size((4, 6))])
         [Grid(height=4, width=6, stride=8, x0=4.0, y0=4.0)]
     """
-    base_anchors = getattr(prior_generator, "base_anchors", None) or [torch.zeros(1, 4)] * len(featmap_sizes)
+    base_anchors = getattr(prior_generator, "base_anchors", None)
+    if not base_anchors:
+        base_anchors = [torch.zeros(1, 4)] * len(featmap_sizes)
     first_centers = [((anchors[0, :2] + anchors[0, 2:]) / 2).tolist() for anchors in base_anchors]  # (x, y) per level
     return [
         Grid(height, width, stride, *first_center)
@@ -45,8 +48,8 @@ def valid_hw(
     Args:
         prior_generator: Generator with ``strides`` (x, y) per level.
         featmap_sizes: (height, width) of each feature map.
-        pad_shape: Height and width in pixels of the image with its own padding. Cells in the padding that batching
-            adds are not valid.
+        pad_shape: Height and width of the padded image in pixels, before batching pads it further. Cells in the padding
+            that batching adds are not valid.
 
     Returns:
         (rows, columns) per level.

@@ -22,17 +22,17 @@ from rotated_atss.ops.feature_align import align_features
 
 @MODELS.register_module()
 class FeatureRefinement(BaseModule):
-    """Feature refinement module of R3Det, in plain PyTorch for every device.
+    """Feature refinement module of R3Det in plain PyTorch, which runs on every device.
 
-    The module convolves the feature map of a level. To the features of each location, it adds the convolved features at
-    this location and those at the center of the box that was predicted there.
+    The module convolves the feature map of a level. To the features of each location, it adds two vectors of the
+    convolved map: the vector at this location, and the vector at the center of the box that was predicted there.
 
     Args:
         feat_channels: Channels of every level.
         strides: Stride of each level in pixels.
         transposed: Whether to swap x and y when sampling, see :func:`rotated_atss.ops.feature_align.align_features`.
-            Weights work only with the sampling that they were trained with. Therefore the value is saved with the
-            weights, and loading them replaces it.
+            Weights work only with the sampling that they were trained with. Therefore ``transposed`` is saved with the
+            weights, and loading weights replaces the value given here.
     """
 
     def __init__(self, feat_channels: int, strides: list[int], transposed: bool = False) -> None:
@@ -42,7 +42,8 @@ class FeatureRefinement(BaseModule):
         self.conv_1_5 = nn.Conv2d(feat_channels, feat_channels, (1, 5), padding=(0, 2))
         self.conv_1_1 = nn.Conv2d(feat_channels, feat_channels, 1)
         self.register_buffer("transposed", torch.tensor(float(transposed)))
-        self._is_transposed = transposed  # a copy on the host: reading the buffer would synchronize with the device
+        # A copy on the host, because reading the buffer would synchronize with the device.
+        self._is_transposed = transposed
 
     def init_weights(self) -> None:
         """Initialize the convolutions with a normal distribution."""
@@ -66,7 +67,7 @@ class FeatureRefinement(BaseModule):
         refined = []
         for level, level_boxes, stride in zip(features, boxes, self.strides):
             convolved = self.conv_5_1(self.conv_1_5(level)) + self.conv_1_1(level)
-            # convolved features plus convolved features at the centers of the boxes
+            # align_features returns the sum of the convolved map and its values at the centers of the boxes.
             aligned = align_features(convolved, level_boxes, stride, transposed=self._is_transposed)
             refined.append(level + aligned.to(level.dtype))
         return refined
@@ -79,8 +80,8 @@ class RotatedRefineHead(RotatedRetinaHead):
     Args:
         frm_cfg: Config of the feature refinement module.
         args, kwargs: Arguments of :class:`RotatedRetinaHead`. The prior generator is a
-            :class:`rotated_atss.detection.task_modules.prior_generators.PriorGrid`, which only gives the grid of each
-            level.
+            :class:`rotated_atss.detection.task_modules.prior_generators.PriorGrid`, which defines the grid of each
+            level but no boxes.
     """
 
     def __init__(self, *args: Any, frm_cfg: dict, **kwargs: Any) -> None:
@@ -88,7 +89,7 @@ class RotatedRefineHead(RotatedRetinaHead):
         self.feat_refine_module = MODELS.build(frm_cfg)
 
     def forward(self, features: tuple[Tensor, ...], boxes: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Refine the features with the boxes and compute class logits and deltas from them.
+        """Refine the features with the boxes, then compute class logits and deltas from the refined features.
 
         Args:
             features: Feature maps per level, (B, C, H, W).
@@ -103,13 +104,13 @@ class RotatedRefineHead(RotatedRetinaHead):
 def decode_best_boxes(
     head: RotatedRetinaHead, cls_scores: list[Tensor], bbox_preds: list[Tensor], priors: list[Tensor] | None = None
 ) -> list[Tensor]:
-    """Decode the highest-scoring box of each location, without gradient.
+    """Decode the highest-scoring box of each location, without computing gradients.
 
     Args:
         head: Head that computed the outputs.
         cls_scores: Class logits per level, (B, priors per location * C, H, W).
         bbox_preds: Deltas per level, (B, priors per location * 5, H, W).
-        priors: Priors per level, (B, H * W, 5), one per location; None uses those of the head.
+        priors: Priors per level, (B, H * W, 5), one per location; None uses the priors of the head.
 
     Returns:
         Boxes per level, (B, H * W, 5).
@@ -120,17 +121,18 @@ def decode_best_boxes(
     """
     if priors is None:
         priors = head.multi_level_priors([level.shape[-2:] for level in cls_scores], cls_scores[0].device)
-    return [_decode_best_boxes_of_level(head, *level) for level in zip(cls_scores, bbox_preds, priors)]
+    return [_decode_best_boxes_of_level(head, *level_inputs) for level_inputs in zip(cls_scores, bbox_preds, priors)]
 
 
 @torch.no_grad()
 def _decode_best_boxes_of_level(head: RotatedRetinaHead, logits: Tensor, deltas: Tensor, priors: Tensor) -> Tensor:
     with torch.autocast(logits.device.type, enabled=False):
-        batch_size, num_base_priors = logits.shape[0], head.num_base_priors  # priors per location
+        batch_size = logits.shape[0]
+        num_base_priors = head.num_base_priors  # per location
         logits = logits.permute(0, 2, 3, 1).reshape(batch_size, -1, num_base_priors, head.cls_out_channels)
         deltas = deltas.permute(0, 2, 3, 1).reshape(batch_size, -1, num_base_priors, 5)
-        # (H * W * num_base_priors, 5) for all images or (B, H * W, 5) per image, reshaped to
-        # (1 or B, H * W, num_base_priors, 5)
+        # The priors of a level are either shared by all images, (H * W * num_base_priors, 5), or boxes of each image,
+        # (B, H * W, 5) with num_base_priors = 1. Both become (B, H * W, num_base_priors, 5).
         priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)
         best_prior_index = logits.amax(-1).argmax(-1)  # (B, H * W)
         gather_index = best_prior_index[..., None, None].expand(-1, -1, 1, 5)
@@ -201,8 +203,8 @@ class R3Det(BaseDetector):
             batch_data_samples: Ground truth of each image.
 
         Returns:
-            ``loss_cls``, ``loss_bbox`` and ``num_pos`` of the first stage; those of refinement stage N, counted from 0,
-            have the suffix ``_refine_N``.
+            ``loss_cls``, ``loss_bbox`` and ``num_pos`` of the first stage. The values of refinement stage N have the
+            suffix ``_refine_N``; N counts from 0.
         """
         features = self.extract_feat(batch_inputs)
         gt_instances, gt_instances_ignore, metas = unpack_gt_instances(batch_data_samples)
@@ -246,8 +248,8 @@ class R3Det(BaseDetector):
         """Run all stages.
 
         Returns:
-            The outputs of the last stage (class logits and deltas per level), and its priors: the boxes of the previous
-            stage per level, None without refinement stages.
+            The outputs of the last stage (class logits and deltas per level), and the boxes of the stage before it per
+            level, which are the priors of the last stage. The boxes are None if there are no refinement stages.
         """
         features = self.extract_feat(batch_inputs)
         head, boxes = self.bbox_head_init, None

@@ -21,7 +21,7 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
     :class:`RotatedMaxIoUAssigner` it is the head of Rotated RetinaNet.
 
     Args:
-        args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` takes logits (N, C) and labels (N,);
+        args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` takes logits (N, C) and labels (N,).
             With ``reg_decoded_bbox=True``, ``loss_bbox`` compares decoded boxes. With False, it compares deltas, or
             both deltas and decoded boxes.
 
@@ -50,7 +50,8 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             batch_gt_instances: Ground truth of each image.
             batch_img_metas: Meta information of each image.
             batch_gt_instances_ignore: Ignored regions of each image.
-            priors: Priors per level and image, (B, N, 5); None uses those of the generator for all images.
+            priors: Priors per level and image, (B, N, 5). None uses the priors of ``prior_generator``, which
+                all images share.
 
         Returns:
             ``loss_cls``, ``loss_bbox`` and ``num_pos``, the mean number of positives per image.
@@ -70,14 +71,14 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
     def loss_from_targets(
         self, logits: Tensor, deltas: Tensor, priors: Tensor, gt_index: Tensor, batch_gt_instances: list[InstanceData]
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch of B images, each with A priors, and C classes, after label assignment.
+        """Compute the losses of a batch of B images with A priors and C classes, after label assignment.
 
         Args:
             logits: (B, A, C) class logits.
             deltas: (B, A, 5) predicted deltas.
-            priors: (A, 5), or (B, A, 5) if each image has its own.
-            gt_index: (B, A) index of the assigned box of each prior, or the code of background or ignored priors, as
-                :meth:`assign_batch` returns it.
+            priors: (A, 5) priors of all levels, or (B, A, 5) if they differ per image.
+            gt_index: (B, A) result of :meth:`assign_batch`: index of the assigned box of each prior, ``BACKGROUND`` or
+                ``IGNORE``.
             batch_gt_instances: Ground truth of each image.
 
         Returns:
