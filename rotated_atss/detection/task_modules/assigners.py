@@ -1,4 +1,4 @@
-"""Assigners by ATSS and by IoU thresholds, registered with MMDetection."""
+"""Assigners for ATSS and for IoU thresholds, registered with MMDetection."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from rotated_atss.ops.boxes import obb_to_hbb
 
 @TASK_UTILS.register_module()
 class RotatedATSSAssigner(TensorAssigner):
-    """Assign with ATSS, by oriented boxes or by their circumscribed horizontal boxes.
+    """Assign ground-truth boxes with ATSS, which compares oriented boxes or their circumscribed horizontal boxes.
 
-    With circumscribed boxes, the centers of about a third of the positives lie outside the oriented box, as in the
-    published hbb models.
+    If circumscribed boxes are compared, the centers of about a third of the positives lie outside the oriented box, as
+    in the published hbb models.
 
     Args:
         topk: Candidate locations per level.
-        center_margin: A positive's center lies inside its box, more than this number of pixels from every side.
+        center_margin: The center of a positive must be more than this number of pixels inside every side of its box.
         kwargs: As for :class:`TensorAssigner`.
 
     Example:
@@ -67,9 +67,9 @@ class RotatedATSSAssigner(TensorAssigner):
         valid_hw: list[list[tuple[int, int]]],
         on_grids: bool = True,
     ) -> Tensor:
-        """Assign the ground-truth boxes of a batch to priors; if ``on_grids``, process all images at once.
+        """Assign the ground-truth boxes of a batch to priors, and process all images at once if the priors form grids.
 
-        Arguments and result are those of :meth:`TensorAssigner.assign_batch`.
+        The arguments and the result are the same as for :meth:`TensorAssigner.assign_batch`.
         """
         if not on_grids:
             return super().assign_batch(
@@ -94,8 +94,8 @@ class HorizontalATSSAssigner(RotatedATSSAssigner):
 
     Args:
         topk: Candidate locations per level.
-        ignore_iof_thr: IoF threshold of ignored boxes. A negative value, MMDetection's default, disables it, so that
-            crowd regions are background.
+        ignore_iof_thr: A prior is ignored if its IoF with an ignored box (in COCO, a crowd region) exceeds this value.
+            A negative value (the default, as in MMDetection) disables this rule, so crowd regions are background.
         priors_per_location: As for :class:`TensorAssigner`.
         center_margin: As for :class:`RotatedATSSAssigner`.
     """
@@ -123,16 +123,16 @@ class RotatedMaxIoUAssigner(TensorAssigner):
     Args:
         pos_iou_thr: Lower IoU threshold of positives.
         neg_iou_thr: Upper IoU threshold of negatives.
-        min_pos_iou: Smallest IoU of a low-quality match.
+        min_pos_iou: Minimum IoU of a low-quality match (see ``match_low_quality``).
         match_low_quality: Whether the prior with the highest IoU with a ground-truth box is positive even if this IoU
-            is below the thresholds (low-quality match).
+            is below the thresholds. Such a pair is a low-quality match.
         gt_max_assign_all: Whether all priors that share the highest IoU with a ground-truth box are low-quality
             matches, instead of only the one with the lowest index.
-        low_quality_rule: Which box gets the prior of a low-quality match: ``last_match``, as in MMDetection, or
-            ``highest_iou``; see :func:`rotated_atss.assign.max_iou_assign`.
+        low_quality_rule: Rule that decides which box gets the prior of a low-quality match: ``last_match``, as in
+            MMDetection, or ``highest_iou``. :func:`rotated_atss.assign.max_iou_assign` describes both rules.
         assign_by_circumhbbox: As for :class:`TensorAssigner`.
-        ignore_iof_thr: IoF threshold of ignored boxes; a negative value, the default in MMDetection but not here,
-            disables it.
+        ignore_iof_thr: A prior is ignored if its IoF with an ignored box exceeds this value. A negative value disables
+            this rule; in MMDetection, this is the default.
 
     Raises:
         ValueError: A threshold is out of range or the rule is unknown.

@@ -23,10 +23,10 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135``.
-        edge_swap: Swap width and height of the ground-truth box, and rotate its angle by 90 degrees, if the prior's
-            width axis is closer in direction to the height axis of the ground-truth box than to its width axis. Needs a
-            long-edge angle version (``le90`` or ``le135``).
-        proj_xy: Measure center offsets along the axes of the prior.
+        edge_swap: Whether to describe the ground-truth box with its width and height swapped and its angle rotated by
+            90 degrees if that turns its width axis closer to the width axis of the prior. Requires a long-edge angle
+            version (``le90`` or ``le135``).
+        proj_xy: Whether to measure center offsets along the axes of the prior.
         norm_factor: Divide the angle delta by ``norm_factor * pi``; None keeps radians.
         target_means: Values that are subtracted from the five deltas.
         target_stds: Values by which the five deltas are then divided.
@@ -83,7 +83,8 @@ class OrientedDeltaCoder(BaseBBoxCoder):
         Args:
             bboxes: (N, 5) priors.
             pred_bboxes: (N, 5) deltas.
-            max_shape: (height, width) of the image in pixels. If given, :func:`clamp_centers` clamps the centers to it.
+            max_shape: (height, width) of the image in pixels. If given, :func:`clamp_centers` clamps box centers to the
+                image.
             normalize: Whether to convert the boxes to the angle version.
 
         Returns:
@@ -102,18 +103,19 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 class PointDistanceCoder(BaseBBoxCoder):
     """Encode boxes as distances from the prior's center to the box sides (:mod:`rotated_atss.ops.distance_coder`).
 
-    Horizontal boxes are ``x1, y1, x2, y2``. The distances are ``left, top, right, bottom`` in strides. The ATSS paper
-    calls this regression from a point (arXiv 1912.02424, section 3).
+    Horizontal boxes are ``x1, y1, x2, y2``. The distances are ``left, top, right, bottom``, divided by the stride. The
+    ATSS paper describes this method as regression from a point (arXiv 1912.02424, section 3).
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135`` for oriented boxes; None for horizontal boxes.
         edge_swap: As for :func:`rotated_atss.ops.distance_coder.encode_distances`.
         anchor_scale: Width of a prior in strides (``octave_base_scale`` of the anchors). The stride is the width of the
             prior divided by this value.
-        mean: Distance in strides that a prediction of 0 decodes to. It gives the untrained network boxes of a
-            reasonable size; the official code sets the bias of the last layer instead.
-        clip_border: Clip decoded horizontal boxes to the image if its size is given.
-        use_box_type: Return horizontal boxes as MMDetection's ``HorizontalBoxes``.
+        mean: Distance in strides for a prediction of 0. Because an untrained network predicts values near 0, ``mean``
+            lets it start with boxes of a reasonable size. The official code achieves this with the bias of the last
+            layer.
+        clip_border: Whether to clip decoded horizontal boxes to the image if its size is given.
+        use_box_type: Whether to return horizontal boxes as MMDetection's ``HorizontalBoxes``.
 
     Raises:
         ValueError: Unknown angle version, ``edge_swap`` without a long-edge angle version, or ``anchor_scale`` <= 0.
@@ -149,9 +151,9 @@ class PointDistanceCoder(BaseBBoxCoder):
         return like.new_tensor((*[self.mean] * 4, 0.0)[: self.encode_size])
 
     def encode(self, bboxes: Tensor, gt_bboxes: Tensor) -> Tensor:
-        """Encode boxes as distances (N, 4) or, with the angle, (N, 5) from the centers of the priors ``bboxes``.
+        """Encode boxes as distances from the centers of the priors ``bboxes``, in strides and reduced by ``mean``.
 
-        The distances are in strides, minus ``mean``.
+        The result is (N, 4) for horizontal boxes. For oriented boxes it is (N, 5), with the angle in the last column.
         """
         distances = encode_distances(
             get_box_tensor(bboxes), get_box_tensor(gt_bboxes), self.angle_version,
@@ -166,9 +168,10 @@ class PointDistanceCoder(BaseBBoxCoder):
 
         Args:
             bboxes: (N, 4) or (N, 5) priors.
-            pred_bboxes: (N, 4) or (N, 5) distances in strides, minus ``mean``.
-            max_shape: (height, width) of the image in pixels. If given, horizontal boxes are clipped to it if
-                ``clip_border`` is set, and :func:`clamp_centers` clamps the centers of oriented boxes to it.
+            pred_bboxes: (N, 4) or (N, 5) distances as :meth:`encode` returns them.
+            max_shape: (height, width) of the image in pixels. If given, oriented boxes have their centers clamped to
+                the image (:func:`clamp_centers`), and horizontal boxes are clipped to the image unless ``clip_border``
+                is False.
 
         Returns:
             (N, 4) horizontal or (N, 5) oriented boxes.

@@ -40,7 +40,7 @@ class OrientedAnchorGenerator(AnchorGenerator):
         return self._orient(super().single_level_grid_priors(*args, **kwargs))
 
     def sparse_priors(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Generate the (N, 5) priors of given indices of a level; arguments as for ``AnchorGenerator``."""
+        """Generate the (N, 5) priors at the given indices of one level; arguments as for ``AnchorGenerator``."""
         return self._orient(super().sparse_priors(*args, **kwargs))
 
     def _orient(self, hbbs: Tensor | HorizontalBoxes) -> Tensor:
@@ -52,9 +52,9 @@ class OrientedAnchorGenerator(AnchorGenerator):
 
 @TASK_UTILS.register_module()
 class PriorGrid(AnchorGenerator):
-    """Describe the grid of each level for a refinement head, whose priors are the boxes that another head predicts.
+    """Describe the grid of prior locations of each level for the head of a refinement stage.
 
-    There is one prior per cell.
+    The head's priors are the boxes of the previous stage, one per grid cell. This generator therefore has no anchors.
 
     Args:
         strides: Stride of each level in pixels.
@@ -65,7 +65,8 @@ class PriorGrid(AnchorGenerator):
     """
 
     def __init__(self, strides: list[int]) -> None:
-        # without super().__init__(): there are no base anchors, and the heads use only num_levels of the base class
+        # super().__init__() is not called because it would generate base anchors. Of the base class, the heads use only
+        # num_levels, which depends on strides.
         self.strides = [_pair(stride) for stride in strides]  # (x, y), as in AnchorGenerator
 
     @property
