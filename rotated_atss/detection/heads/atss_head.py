@@ -1,4 +1,4 @@
-"""ATSS head for oriented boxes (Zhang et al., arXiv 1912.02424): GroupNorm towers, one scale per level, centerness."""
+"""ATSS head for oriented boxes (Zhang et al., arXiv 1912.02424): GroupNorm towers, a scale per level, centerness."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
             supported.
     """
 
-    average_over_processes = True
+    average_over_processes = True  # as in MMDetection's ATSSHead
 
     def __init__(self, *args: Any, centerness_frame: str = "hbb", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -43,7 +43,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         assigner = getattr(self, "assigner", None)  # without train_cfg, the head has no assigner
         if centerness_frame == "obb" and getattr(assigner, "assigns_by_hbb", False):
             raise ValueError(
-                "centerness_frame='obb' requires assignment by the oriented box, got assign_by_circumhbbox. "
+                "centerness_frame='obb' requires assignment by oriented boxes, but assign_by_circumhbbox is set. "
                 "Set centerness_frame='hbb' or assign_by_circumhbbox=None."
             )
         self.centerness_frame = centerness_frame

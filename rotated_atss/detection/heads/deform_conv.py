@@ -61,7 +61,10 @@ class TorchvisionDCNv2(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Initialize ``weight`` uniformly, as mmcv does, and all other parameters with 0, so that every mask is 0.5."""
+        """Initialize ``weight`` uniformly, as mmcv does, and all other parameters with 0.
+
+        The initial offsets are therefore 0, and every mask is sigmoid(0) = 0.5.
+        """
         bound = 1 / math.sqrt(self.in_channels * math.prod(self.kernel_size))
         nn.init.uniform_(self.weight, -bound, bound)
         for parameter in (self.bias, self.conv_offset.weight, self.conv_offset.bias):

@@ -58,7 +58,8 @@ class OrientedDenseHead:
         # If the config of the loss omits use_sigmoid, use_sigmoid_cls is False, whatever the default of the loss is.
         if not self.use_sigmoid_cls:
             raise ValueError(
-                "loss_cls must be a sigmoid loss, got use_sigmoid unset or False. Set use_sigmoid=True in loss_cls."
+                "loss_cls must be a sigmoid loss, but its use_sigmoid is False or not set. "
+                "Set use_sigmoid=True in loss_cls."
             )
         check_loss_target(self.loss_bbox, self.reg_decoded_bbox)
         train_cfg = self.train_cfg or {}
@@ -159,7 +160,7 @@ class OrientedDenseHead:
         """Compute the box loss of P positives.
 
         Args:
-            priors: (P, 5).
+            priors: (P, 5) priors of the positives.
             deltas: (P, 5) predicted deltas.
             gt_boxes: (P, 5) ground-truth boxes assigned to the positives.
             weight: (P,), or None for equal weights.

@@ -50,8 +50,8 @@ class DetectionGraph(nn.Module):
         self.head = _find_detection_head(self.model)
         preprocessor: Any = self.model.data_preprocessor
         self.precision, self.to_rgb = precision, bool(preprocessor._channel_conversion)
-        for name, neutral in (("mean", 0.0), ("std", 1.0)):
-            value = getattr(preprocessor, name) if preprocessor._enable_normalize else torch.full((3,), neutral)
+        for name, default in (("mean", 0.0), ("std", 1.0)):  # the defaults leave images unchanged
+            value = getattr(preprocessor, name) if preprocessor._enable_normalize else torch.full((3,), default)
             self.register_buffer(name, value.detach().clone().float().view(1, -1, 1, 1))
         for layer in self.model.modules():
             if isinstance(layer, TorchvisionDCNv2):

@@ -126,6 +126,7 @@ def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: 
     """
     from torchvision.ops import nms  # the import takes a second, and models for oriented boxes do not need it
 
+    # torch.cat requires at least one tensor, even if there are no boxes.
     keep_per_class = [torch.zeros(0, dtype=torch.int64, device=boxes.device)]
     for label in labels.unique():
         rows = torch.nonzero(labels == label).squeeze(1)

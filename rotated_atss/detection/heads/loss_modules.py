@@ -26,7 +26,7 @@ class SigmoidFocalLoss(nn.Module):
         ValueError: ``use_sigmoid=False``.
 
     Example:
-        >>> loss = SigmoidFocalLoss(gamma=0.0, alpha=0.5)  # half the cross entropy
+        >>> loss = SigmoidFocalLoss(gamma=0.0, alpha=0.5)  # equals half the binary cross entropy, here log(2) / 2
         >>> loss(torch.zeros(1, 1), torch.tensor([0]))
         tensor(0.3466)
     """
@@ -48,7 +48,7 @@ class SigmoidFocalLoss(nn.Module):
         Args:
             pred: (N, C) logits.
             target: (N,) int64 labels in [0, C]; C is background.
-            weight: (N,) or None.
+            weight: (N,) factor of each prior's loss, or None for equal weights.
             avg_factor: Normalizer.
 
         Returns:
@@ -72,8 +72,9 @@ class RotatedIoULoss(nn.Module):
         ValueError: The mode is unknown.
 
     Example:
-        >>> box, half = torch.tensor([[0.0, 0.0, 4.0, 2.0, 0.0]]), torch.tensor([[1.0, 0.0, 2.0, 2.0, 0.0]])
-        >>> RotatedIoULoss(mode="linear")(half, box)
+        >>> gt_box = torch.tensor([[0.0, 0.0, 4.0, 2.0, 0.0]])
+        >>> right_half = torch.tensor([[1.0, 0.0, 2.0, 2.0, 0.0]])  # IoU 0.5 with gt_box
+        >>> RotatedIoULoss(mode="linear")(right_half, gt_box)
         tensor(0.5000)
     """
 
@@ -93,7 +94,7 @@ class RotatedIoULoss(nn.Module):
         Args:
             pred: (N, 5) predicted boxes.
             target: (N, 5) ground-truth boxes.
-            weight: (N,); or (N, 5), which is averaged over each row; or None.
+            weight: (N,) weight of each box, or (N, 5) weights that are averaged per box, or None for equal weights.
             avg_factor: Normalizer.
 
         Returns:
@@ -185,7 +186,7 @@ class KFIoULoss(nn.Module):
         Args:
             pred: (N, 5) predicted deltas.
             target: (N, 5) target deltas.
-            weight: (N,); or (N, 5), which is averaged over each row; or None.
+            weight: (N,) weight of each box, or (N, 5) weights that are averaged per box, or None for equal weights.
             avg_factor: Normalizer.
             pred_boxes: (N, 5) decoded boxes.
             target_boxes: (N, 5) ground-truth boxes.

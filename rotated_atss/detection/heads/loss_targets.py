@@ -50,11 +50,11 @@ def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
     name, target = type(loss_bbox).__name__, loss_target(loss_bbox)
     if target == "boxes" and not reg_decoded_bbox:
         raise ValueError(
-            f"{name} compares boxes, got reg_decoded_bbox=False. Set reg_decoded_bbox=True or use a loss of deltas, "
+            f"{name} compares boxes, but reg_decoded_bbox is False. Set reg_decoded_bbox=True or use a loss of deltas, "
             "such as L1Loss."
         )
     if target != "boxes" and reg_decoded_bbox:
         raise ValueError(
-            f"{name} compares deltas, got reg_decoded_bbox=True. Set reg_decoded_bbox=False or use a loss of boxes, "
+            f"{name} compares deltas, but reg_decoded_bbox is True. Set reg_decoded_bbox=False or use a loss of boxes, "
             "such as RotatedIoULoss."
         )

@@ -163,7 +163,8 @@ def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk
         (B, C, H, W). All logits are kept if there are fewer than ``topk`` candidates.
 
     Example:
-        >>> logits, centerness = torch.tensor([[[[3.0, 2.0]]]]), torch.tensor([[[[-3.0, 0.0]]]])
+        >>> logits = torch.tensor([[[[3.0, 2.0]]]])
+        >>> centerness = torch.tensor([[[[-3.0, 0.0]]]])  # the products of both scores are 0.045 and 0.44
         >>> mask_all_but_topk(logits, centerness, score_thr=0.05, topk=1)
         tensor([[[[-inf, 2.]]]])
     """
@@ -182,7 +183,7 @@ def shrink_to_pixel_centers(boxes: Tensor) -> Tensor:
         boxes: (N, 4) ``x1, y1, x2, y2``.
 
     Returns:
-        (N, 4); sides shorter than one pixel become 0.
+        (N, 4) boxes. Widths and heights below one pixel become 0.
 
     Example:
         >>> shrink_to_pixel_centers(torch.tensor([[20.0, 5.0, 24.0, 6.0]]))

@@ -36,7 +36,7 @@ def gather_positives(
         max_num_pos: Upper bound of the number of positives; None counts them, so that the CPU waits for the GPU.
 
     Returns:
-        Positives, ordered by image and then by prior. If ``max_num_pos`` is given, they are padded to
+        Positives, ordered by image and then by prior. If ``max_num_pos`` is given, the result is padded to
         ``min(max_num_pos, B * A)`` rows.
 
     Example:

@@ -35,15 +35,15 @@ def clamp_centers_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: 
 
 
 def rescale_to_original(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:
-    """Scale boxes of the network input to the original images.
+    """Scale boxes from pixels of the network input to pixels of the original images.
 
     Args:
-        boxes: (N, 5).
+        boxes: (N, 5) in pixels of the network input.
         image_index: (N,) int64, image of each box.
         batch_img_metas: Metadata of each image, with ``scale_factor`` (x, y).
 
     Returns:
-        (N, 5).
+        (N, 5) in pixels of the original images.
 
     Example:
         >>> boxes = torch.tensor([[20.0, 10.0, 8.0, 4.0, 0.0]])
@@ -64,7 +64,7 @@ def rescale_to_original(boxes: Tensor, image_index: Tensor, batch_img_metas: lis
 def postprocess_detections(
     boxes: Tensor, candidates: Candidates, num_images: int, num_classes: int, cfg: Any, with_nms: bool
 ) -> list[InstanceData]:
-    """Filter candidates by size, apply class-wise NMS and split them into detections per image.
+    """Drop small candidates, apply class-wise NMS and return the remaining candidates per image.
 
     Args:
         boxes: (N, 5) decoded boxes of the candidates.
@@ -89,7 +89,7 @@ def postprocess_detections(
         ...     scores=torch.tensor([0.75, 0.5]),
         ... )
         >>> cfg = ConfigDict(nms=dict(iou_threshold=0.1), max_per_img=100)
-        >>> (result,) = postprocess_detections(boxes, candidates, 1, 15, cfg, with_nms=True)
+        >>> (result,) = postprocess_detections(boxes, candidates, num_images=1, num_classes=15, cfg=cfg, with_nms=True)
         >>> result.scores
         tensor([0.7500])
     """

@@ -29,7 +29,9 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
         >>> prior_grids(generator, [torch.Size((4, 6))])
         [Grid(height=4, width=6, stride=8, x0=4.0, y0=4.0)]
     """
-    base_anchors = getattr(prior_generator, "base_anchors", None) or [torch.zeros(1, 4)] * len(featmap_sizes)
+    base_anchors = getattr(prior_generator, "base_anchors", None)
+    if not base_anchors:
+        base_anchors = [torch.zeros(1, 4)] * len(featmap_sizes)
     first_centers = [((anchors[0, :2] + anchors[0, 2:]) / 2).tolist() for anchors in base_anchors]  # (x, y) per level
     return [
         Grid(height, width, stride, *first_center)

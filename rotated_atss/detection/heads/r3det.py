@@ -22,7 +22,7 @@ from rotated_atss.ops.feature_align import align_features
 
 @MODELS.register_module()
 class FeatureRefinement(BaseModule):
-    """Feature refinement module of R3Det, in plain PyTorch for every device.
+    """Feature refinement module of R3Det in plain PyTorch, which runs on every device.
 
     The module convolves the feature map of a level. Each location has a predicted box. The module adds two vectors of
     convolved features to the features of the location: the vector at the location, and the vector at the box center.
@@ -66,7 +66,7 @@ class FeatureRefinement(BaseModule):
         refined = []
         for level, level_boxes, stride in zip(features, boxes, self.strides):
             convolved = self.conv_5_1(self.conv_1_5(level)) + self.conv_1_1(level)
-            # convolved features plus convolved features at the centers of the boxes
+            # align_features returns the sum of the convolved map and its values at the centers of the boxes.
             aligned = align_features(convolved, level_boxes, stride, transposed=self._is_transposed)
             refined.append(level + aligned.to(level.dtype))
         return refined
@@ -88,7 +88,7 @@ class RotatedRefineHead(RotatedRetinaHead):
         self.feat_refine_module = MODELS.build(frm_cfg)
 
     def forward(self, features: tuple[Tensor, ...], boxes: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Refine the features with the boxes and compute class logits and deltas from them.
+        """Refine the features with the boxes, then compute class logits and deltas from the refined features.
 
         Args:
             features: Feature maps per level, (B, C, H, W).
@@ -103,7 +103,7 @@ class RotatedRefineHead(RotatedRetinaHead):
 def decode_best_boxes(
     head: RotatedRetinaHead, cls_scores: list[Tensor], bbox_preds: list[Tensor], priors: list[Tensor] | None = None
 ) -> list[Tensor]:
-    """Decode the highest-scoring box of each location, without gradient.
+    """Decode the highest-scoring box of each location, without computing gradients.
 
     Args:
         head: Head that computed the outputs.
@@ -120,13 +120,14 @@ def decode_best_boxes(
     """
     if priors is None:
         priors = head.multi_level_priors([level.shape[-2:] for level in cls_scores], cls_scores[0].device)
-    return [_decode_best_boxes_of_level(head, *level) for level in zip(cls_scores, bbox_preds, priors)]
+    return [_decode_best_boxes_of_level(head, *level_inputs) for level_inputs in zip(cls_scores, bbox_preds, priors)]
 
 
 @torch.no_grad()
 def _decode_best_boxes_of_level(head: RotatedRetinaHead, logits: Tensor, deltas: Tensor, priors: Tensor) -> Tensor:
     with torch.autocast(logits.device.type, enabled=False):
-        batch_size, num_base_priors = logits.shape[0], head.num_base_priors  # priors per location
+        batch_size = logits.shape[0]
+        num_base_priors = head.num_base_priors  # per location
         logits = logits.permute(0, 2, 3, 1).reshape(batch_size, -1, num_base_priors, head.cls_out_channels)
         deltas = deltas.permute(0, 2, 3, 1).reshape(batch_size, -1, num_base_priors, 5)
         # The priors are (H * W * num_base_priors, 5), shared by all images, or (B, H * W, 5), with one per location.

@@ -76,9 +76,9 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
         Args:
             logits: (B, A, C) class logits.
             deltas: (B, A, 5) predicted deltas.
-            priors: (A, 5), or (B, A, 5) if each image has its own.
-            gt_index: (B, A) index of the assigned box of each prior, or the code of background or ignored priors, as
-                :meth:`assign_batch` returns it.
+            priors: (A, 5) priors of all levels, or (B, A, 5) if they differ per image.
+            gt_index: (B, A) result of :meth:`assign_batch`: index of the assigned box of each prior, ``BACKGROUND`` or
+                ``IGNORE``.
             batch_gt_instances: Ground truth of each image.
 
         Returns:

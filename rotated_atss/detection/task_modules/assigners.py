@@ -67,9 +67,9 @@ class RotatedATSSAssigner(TensorAssigner):
         valid_hw: list[list[tuple[int, int]]],
         on_grids: bool = True,
     ) -> Tensor:
-        """Assign the ground-truth boxes of a batch to priors; if ``on_grids``, process all images at once.
+        """Assign the ground-truth boxes of a batch to priors, and process all images at once if the priors form grids.
 
-        Arguments and result are those of :meth:`TensorAssigner.assign_batch`.
+        The arguments and the result are the same as for :meth:`TensorAssigner.assign_batch`.
         """
         if not on_grids:
             return super().assign_batch(

@@ -213,7 +213,7 @@ def test_loss_of_deltas_requires_reg_decoded_bbox_false():
 
 
 def test_invalid_centerness_frame_raises():
-    with pytest.raises(ValueError, match="requires assignment by the oriented box"):
+    with pytest.raises(ValueError, match="requires assignment by oriented boxes"):
         build(assigner=dict(assign_by_circumhbbox="oc"), centerness_frame="obb")
     with pytest.raises(ValueError, match="centerness_frame must be one of hbb, obb, got 'own'"):
         build(centerness_frame="own")

@@ -35,9 +35,9 @@ def test_class_name_identifies_other_losses_of_boxes(name):
 @pytest.mark.parametrize(
     "name, reg_decoded_bbox, message",
     [
-        ("GIoULoss", False, "GIoULoss compares boxes, got reg_decoded_bbox=False. Set reg_decoded_bbox=True or"),
-        ("L1Loss", True, "L1Loss compares deltas, got reg_decoded_bbox=True. Set reg_decoded_bbox=False or"),
-        ("KFIoULoss", True, "KFIoULoss compares deltas, got reg_decoded_bbox=True"),
+        ("GIoULoss", False, "GIoULoss compares boxes, but reg_decoded_bbox is False. Set reg_decoded_bbox=True or"),
+        ("L1Loss", True, "L1Loss compares deltas, but reg_decoded_bbox is True. Set reg_decoded_bbox=False or"),
+        ("KFIoULoss", True, "KFIoULoss compares deltas, but reg_decoded_bbox is True"),
     ],
 )
 def test_mismatch_raises_with_both_remedies(name, reg_decoded_bbox, message):
