@@ -165,5 +165,5 @@ def test_invalid_box_loss_raises(loss, decoded, message):
 
 
 def test_focal_loss_without_sigmoid_raises():
-    with pytest.raises(ValueError, match="does not support softmax"):
+    with pytest.raises(ValueError, match="requires use_sigmoid=True"):
         SigmoidFocalLoss(use_sigmoid=False)
