@@ -36,7 +36,8 @@ def select_backend(requested: str | None, *tensors: Tensor) -> str:
     device_type = tensors[0].device.type
     if requested is None:
         same_device = all(tensor.device == tensors[0].device for tensor in tensors)
-        return default_backend(device_type) if same_device else "torch"  # torch raises the error about mixed devices
+        # For tensors on different devices, torch raises a clear error, so no kernel is selected.
+        return default_backend(device_type) if same_device else "torch"
     if requested == "triton" and (reason := unavailable_reason(device_type)):
         raise ValueError(f"backend 'triton' cannot run on {device_type}: {reason}")
     return requested
@@ -97,7 +98,7 @@ def unavailable_reason(device_type: str) -> str:
 def _kernel_error() -> str:
     """Compile and run one kernel on CUDA, and return its error or an empty string.
 
-    Unsupported GPUs and missing C compilers show up only when triton compiles.
+    An unsupported GPU or a missing C compiler is detected only when triton compiles a kernel.
     """
     try:
         from rotated_atss.ops.kernels.iou_kernels import aligned_overlap
@@ -107,6 +108,6 @@ def _kernel_error() -> str:
     except Exception as error:
         # shortened, because compiler errors of triton are pages long
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        warnings.warn(f"triton failed, rotated IoU and NMS use plain torch: {reason}", stacklevel=2)
+        warnings.warn(f"rotated IoU and NMS use plain torch, because triton failed: {reason}", stacklevel=2)
         return reason
     return ""

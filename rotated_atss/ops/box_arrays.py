@@ -20,8 +20,8 @@ def obbs_to_hbbs(boxes: np.ndarray) -> np.ndarray:
         [[8.0, 17.0, 12.0, 23.0]]
     """
     cx, cy, w, h, angle = boxes.T
-    cos, sin = np.abs(np.cos(angle)), np.abs(np.sin(angle))
-    half_width, half_height = (w * cos + h * sin) / 2, (w * sin + h * cos) / 2
+    abs_cos, abs_sin = np.abs(np.cos(angle)), np.abs(np.sin(angle))
+    half_width, half_height = (w * abs_cos + h * abs_sin) / 2, (w * abs_sin + h * abs_cos) / 2
     return np.stack((cx - half_width, cy - half_height, cx + half_width, cy + half_height), axis=1)
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-_PAIRS_PER_BLOCK = 4096  # the temporaries of a block stay in the cache
-_NEGLIGIBLE = np.finfo(np.float64).tiny ** 0.5  # products with the inverse of a smaller value may overflow
+_PAIRS_PER_BLOCK = 4096  # small enough that the temporary arrays of a block fit into the CPU cache
+# Smaller values are not inverted, because the product of a length and the inverse may overflow.
+_NEGLIGIBLE = np.finfo(np.float64).tiny ** 0.5
 
 
 def box_ious(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
@@ -39,8 +40,9 @@ def _ious(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
     (_, _, w1, h1, _), (_, _, w2, h2, _) = boxes1, boxes2
     area1, area2 = w1 * h1, w2 * h2
     intersection = np.minimum(_intersections(boxes1, boxes2), np.minimum(area1, area2))
-    # disjoint boxes must have an IoU of exactly 0, so areas within the rounding error become 0. The integrals clamp y
-    # to h1 / 2, so the error grows with h1 times the longest of the other sides (measured: at most 1.1 eps of it)
+    # Disjoint boxes must have an IoU of exactly 0, so areas that are not larger than the rounding error count as 0.
+    # Because the integrals clamp y to h1 / 2, this error is proportional to h1 times the longest of the other sides.
+    # The largest measured error is 1.1 eps times this product.
     longest = np.maximum(w1, np.maximum(w2, h2))
     valid = intersection > longest * h1 * (2 * np.finfo(np.float64).eps)
     valid &= np.minimum(np.minimum(w1, h1), np.minimum(w2, h2)) > 0
@@ -55,30 +57,40 @@ def _intersections(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
     cx, cy = dx * cos1 + dy * sin1, dy * cos1 - dx * sin1  # center of the second box in the frame of the first
     cos, sin = np.cos(angle2 - angle1), np.sin(angle2 - angle1)
     ux, uy, vx, vy = w2 / 2 * cos, w2 / 2 * sin, h2 / 2 * -sin, h2 / 2 * cos  # half axes of the second box
-    # its four edges: two along +-u with midpoints c - v and c + v, two along +-v with midpoints c + u and c - u
+    # The edges with the midpoints c - v and c + v are parallel to u, those with c + u and c - u are parallel to v.
     mx = np.stack((cx - vx, cx + vx, cx + ux, cx - ux)).reshape(2, 2, -1)
     my = np.stack((cy - vy, cy + vy, cy + uy, cy - uy)).reshape(2, 2, -1)
     integrals = _edge_integrals(mx, my, np.stack((ux, vx))[:, None], np.stack((uy, vy))[:, None], w1 / 2, h1 / 2)
-    # a walk around the box follows c + v and c - u along +u and +v, the opposite edges against u and v, hence the signs
+    # A walk around the box passes the edge at c + v in the direction of u, and the edge at c - u in the direction of v.
+    # It passes the opposite edges in the opposite directions, so their integrals are subtracted.
     return (integrals[0, 1] - integrals[0, 0]) + (integrals[1, 1] - integrals[1, 0])
 
 
 def _edge_integrals(
-    mx: np.ndarray, my: np.ndarray, ex: np.ndarray, ey: np.ndarray, a: np.ndarray, b: np.ndarray
+    mx: np.ndarray, my: np.ndarray, ex: np.ndarray, ey: np.ndarray, half_w: np.ndarray, half_h: np.ndarray
 ) -> np.ndarray:
-    """Integrate ``clamp(y, -b, b) dx`` along the edges ``m + t e``, -1 <= t <= 1, restricted to ``|x| <= a``.
+    """Integrate ``clamp(y, -half_h, half_h) dx`` along the part of each edge where ``|x| <= half_w``.
 
-    Midpoints ``mx, my`` are (2, 2, n), half edges ``ex, ey`` (2, 1, n), half sides ``a, b`` of the first box (n,),
-    all in the frame of the first box.
+    An edge consists of the points ``m + t e``, -1 <= t <= 1. All arguments are in the frame of the first box.
+
+    Args:
+        mx: (2, 2, n) midpoints of the edges, x.
+        my: (2, 2, n) midpoints of the edges, y.
+        ex: (2, 1, n) half edges, x.
+        ey: (2, 1, n) half edges, y.
+        half_w: (n,) half width of the first box.
+        half_h: (n,) half height of the first box.
     """
-    inverse_ex = 1 / np.where(np.abs(ex) < _NEGLIGIBLE, 1.0, ex)  # a vertical edge contributes 0: factor ex below
-    middle, reach = -mx * inverse_ex, a * np.abs(inverse_ex)  # |x| <= a for t in middle +- reach
-    t0, t1 = (middle - reach).clip(-1.0, 1.0), (middle + reach).clip(-1.0, 1.0)
-    inverse_ey = 1 / np.where(np.abs(ey) < _NEGLIGIBLE, 1.0, ey)  # on a horizontal edge y0 = y1, so any s0, s1 will do
-    middle, reach = -my * inverse_ey, b * np.abs(inverse_ey)  # |y| <= b for t in middle +- reach
-    s0, s1 = (middle - reach).clip(t0, t1), (middle + reach).clip(t0, t1)
-    # the clamped y is y0 from t0 to s0, linear from s0 to s1, and y1 from s1 to t1; its integral equals that of a step
-    # function that jumps from y0 to y1 halfway between s0 and s1
+    # A vertical edge contributes 0 through the factor ex of the result, so any finite inverse is right for it.
+    inverse_ex = 1 / np.where(np.abs(ex) < _NEGLIGIBLE, 1.0, ex)
+    x_middle, x_reach = -mx * inverse_ex, half_w * np.abs(inverse_ex)  # |x| <= half_w for t in x_middle +- x_reach
+    t0, t1 = (x_middle - x_reach).clip(-1.0, 1.0), (x_middle + x_reach).clip(-1.0, 1.0)
+    # On a horizontal edge, y0 equals y1, so s0 and s1 do not change the result, and any finite inverse is right.
+    inverse_ey = 1 / np.where(np.abs(ey) < _NEGLIGIBLE, 1.0, ey)
+    y_middle, y_reach = -my * inverse_ey, half_h * np.abs(inverse_ey)  # |y| <= half_h for t in y_middle +- y_reach
+    s0, s1 = (y_middle - y_reach).clip(t0, t1), (y_middle + y_reach).clip(t0, t1)
+    # The clamped y is y0 from t0 to s0, linear from s0 to s1, and y1 from s1 to t1. Its integral equals the integral of
+    # a step function that jumps from y0 to y1 halfway between s0 and s1.
     jump = (s0 + s1) / 2
-    y0, y1 = (my + t0 * ey).clip(-b, b), (my + t1 * ey).clip(-b, b)
+    y0, y1 = (my + t0 * ey).clip(-half_h, half_h), (my + t1 * ey).clip(-half_h, half_h)
     return ex * (y0 * (jump - t0) + y1 * (t1 - jump))

@@ -14,16 +14,20 @@ from torch import Tensor
 
 from rotated_atss.ops.ragged import expand_ranges
 
-# On the CPU, the temporaries of a chunk stay in the cache. A GPU needs larger chunks to be fully used.
+# On the CPU, a chunk is small enough that its temporary tensors fit into the cache. A GPU needs larger chunks to be
+# fully used.
 _PAIRS_PER_CHUNK = {"cpu": 1 << 18, "cuda": 1 << 22}
-_MIN_BOXES_PER_STRIP = 128  # per class; for fewer boxes, comparing all is faster than sorting into strips
+_PAIRS_PER_CHUNK_ON_OTHER_DEVICES = 1 << 22
+# If a class has fewer boxes than this per strip, comparing all of them is faster than sorting them into strips.
+_MIN_BOXES_PER_STRIP = 128
 
 
 def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield, in chunks, the pairs of horizontal boxes of one class that overlap or touch.
 
-    Each pair occurs once. For very large coordinates, rounding in float64 can add pairs that do not overlap; NMS
-    computes the IoU of every pair, so these change nothing. Only one chunk of pairs is in memory at a time.
+    Each pair occurs once. Only one chunk of pairs is in memory at a time. For very large coordinates, rounding in
+    float64 can add pairs that do not overlap. They do not change the result of NMS, which computes the IoU of every
+    pair.
 
     Args:
         hbbs: (N, 4) ``x1, y1, x2, y2``. Boxes with non-finite coordinates overlap nothing.
@@ -44,26 +48,28 @@ def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor
     if not len(by_left):
         return
     # an entry is a box in one of the strips that it touches; a cell is one strip of one class
-    cell, row, strip, first_strip = _list_strip_entries(hbbs[by_left].double(), labels[by_left])
+    cell, row, strip, first_strip_of_row = _list_strip_entries(hbbs[by_left].double(), labels[by_left])
     order = cell.argsort(stable=True)  # by class and strip, then by left side
     cell, row, strip = cell[order], row[order], strip[order]
-    first_strip = first_strip[row]  # (M,) first strip of the box of each entry
-    box = by_left[row]  # (M,) index into hbbs
-    left, right = hbbs[box, 0].double(), hbbs[box, 2].double()
+    first_strip = first_strip_of_row[row]  # (M,) first strip of the box of each entry
+    box_index = by_left[row]  # (M,) index into hbbs
+    left, right = hbbs[box_index, 0].double(), hbbs[box_index, 2].double()
     # Each cell is shifted to its own section of the x axis, so that one sorted list serves all cells. Rounding of the
     # offsets is harmless, because the sweep only selects candidates.
     offset = cell.double() * (right.amax() - left.amin() + 1) - left.amin()
-    # entry i is compared with entries i + 1 to stops[i] (exclusive), whose left side is not beyond its right side
+    # Entry i is compared with the entries i + 1 to stops[i] (exclusive). They start at or before the right side of
+    # entry i; all later entries start to the right of it.
     stops = torch.searchsorted((offset + left).contiguous(), (offset + right).contiguous(), right=True)
-    starts = torch.arange(1, len(box) + 1, device=box.device)
-    top, bottom = hbbs[box, 1], hbbs[box, 3]
-    for i, j in expand_ranges(starts, stops, _PAIRS_PER_CHUNK.get(hbbs.device.type, 1 << 22)):
+    starts = torch.arange(1, len(box_index) + 1, device=box_index.device)
+    top, bottom = hbbs[box_index, 1], hbbs[box_index, 3]
+    max_pairs = _PAIRS_PER_CHUNK.get(hbbs.device.type, _PAIRS_PER_CHUNK_ON_OTHER_DEVICES)
+    for i, j in expand_ranges(starts, stops, max_pairs):
         overlap_in_y = torch.nonzero((top[i] <= bottom[j]) & (top[j] <= bottom[i])).squeeze(1)
         i, j = i[overlap_in_y], j[overlap_in_y]
-        is_valid = cell[i] == cell[j]  # a rounded offset can reach into the next cell
-        # boxes that share several strips form a pair only in the first of them
+        is_valid = cell[i] == cell[j]  # rounding of the offsets can make sections of two cells overlap
+        # if two boxes share several strips, only the pair in the first shared strip counts
         is_valid &= strip[i] == torch.maximum(first_strip[i], first_strip[j])
-        yield box[i[is_valid]], box[j[is_valid]]
+        yield box_index[i[is_valid]], box_index[j[is_valid]]
 
 
 def _list_strip_entries(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -84,13 +90,16 @@ def _list_strip_entries(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, T
     """
     classes, class_index = torch.unique(labels, return_inverse=True)
     if len(hbbs) < 2 * _MIN_BOXES_PER_STRIP * len(classes):
-        strip = torch.zeros_like(class_index)
-        return class_index, torch.arange(len(hbbs), device=hbbs.device), strip, strip
+        row = torch.arange(len(hbbs), device=hbbs.device)
+        strip = first_strip = torch.zeros_like(class_index)
+        return class_index, row, strip, first_strip
     top, bottom = hbbs[:, 1] - hbbs[:, 1].amin(), hbbs[:, 3] - hbbs[:, 1].amin()
     max_strips = max(1, len(hbbs) // (_MIN_BOXES_PER_STRIP * len(classes)))
     strip_height = torch.maximum((bottom - top).mean(), bottom.amax() / max_strips)
     strip_height = strip_height.clamp(min=1e-300)  # avoids a division by 0 if all boxes lie on one horizontal line
-    first, last = (top / strip_height).long(), (bottom / strip_height).long()
-    num_strips = max_strips + 2  # the lowest bottom gives strip max_strips, or one more by rounding
-    ((row, strip),) = expand_ranges(first, last + 1, len(hbbs) * num_strips)  # large enough for a single chunk
-    return class_index[row] * num_strips + strip, row, strip, first
+    first_strip, last_strip = (top / strip_height).long(), (bottom / strip_height).long()
+    num_strips = max_strips + 2  # the lowest bottom side lies in the strip max_strips, or by rounding in the next one
+    # with chunks of the largest possible size, expand_ranges yields exactly one chunk
+    ((row, strip),) = expand_ranges(first_strip, last_strip + 1, len(hbbs) * num_strips)
+    cell = class_index[row] * num_strips + strip
+    return cell, row, strip, first_strip

@@ -22,17 +22,19 @@ def hbb_polygons(boxes: np.ndarray) -> np.ndarray:
 def obb_polygons(boxes: np.ndarray) -> np.ndarray:
     """Return the corners (N, 8) of oriented boxes (N, 5) ``cx, cy, w, h, angle``, in pixels and radians.
 
-    The corners are clockwise on the image; at angle 0, the first is the upper-left one.
+    The corners are clockwise on the image. At angle 0, the first corner is the upper-left corner.
 
     Example:
         >>> obb_polygons(np.array([[5.0, 5, 4, 2, 0]])).tolist()
         [[3.0, 4.0, 7.0, 4.0, 7.0, 6.0, 3.0, 6.0]]
     """
     cos, sin = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
-    half_w = np.stack([cos, sin], axis=1) * boxes[:, 2:3] / 2  # (N, 2) vector along w
-    half_h = np.stack([-sin, cos], axis=1) * boxes[:, 3:4] / 2  # (N, 2) vector along h
-    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))  # of (half_w, half_h)
-    return np.concatenate([boxes[:, :2] + w_sign * half_w + h_sign * half_h for w_sign, h_sign in signs], axis=1)
+    centers = boxes[:, :2]
+    to_side_w = np.stack([cos, sin], axis=1) * boxes[:, 2:3] / 2  # (N, 2), half of w, in the direction of w
+    to_side_h = np.stack([-sin, cos], axis=1) * boxes[:, 3:4] / 2  # (N, 2), half of h, in the direction of h
+    corner_signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+    corners = [centers + sign_w * to_side_w + sign_h * to_side_h for sign_w, sign_h in corner_signs]
+    return np.concatenate(corners, axis=1)
 
 
 def box_polygons(boxes: ArrayLike) -> np.ndarray:

@@ -23,7 +23,7 @@ def flip_obb(boxes: Tensor, image_wh: tuple[float, float], direction: str, angle
         boxes: (..., 5).
         image_wh: Width and height of the image in pixels.
         direction: ``horizontal`` (left-right), ``vertical`` (up-down) or ``diagonal`` (both, a half turn).
-        angle_version: Angle version of the result. None does not normalize the angle.
+        angle_version: Angle version of the result. If it is None, the angle is not normalized.
 
     Returns:
         (..., 5).
@@ -48,9 +48,10 @@ def flip_obb(boxes: Tensor, image_wh: tuple[float, float], direction: str, angle
 
 
 def clamp_centers(boxes: Tensor, image_hw: Tensor) -> Tensor:
-    """Clamp the centers of oriented boxes to the pixel indices of an image, as mmrotate's box coders do.
+    """Clamp the centers of oriented boxes to an image, as mmrotate's box coders do.
 
-    Sizes and angles do not change, so a clamped box covers a different region.
+    The upper limits are those of pixel indices, ``width - 1`` and ``height - 1``. Sizes and angles do not change, so a
+    clamped box covers a different region.
 
     Args:
         boxes: (..., 5).
@@ -112,7 +113,8 @@ def rot90_obb(boxes: Tensor, image_wh: tuple[float, float], turns: int = 1, angl
         boxes: (..., 5).
         image_wh: Width and height of the image before the rotation, in pixels.
         turns: Number of quarter turns clockwise; negative values rotate counterclockwise.
-        angle_version: Angle version of the result. None adds ``turns % 4`` times pi/2 to the angle.
+        angle_version: Angle version of the result. If it is None, the angle is not normalized: it increases by
+            ``turns % 4`` times pi/2.
 
     Returns:
         (..., 5).
@@ -166,7 +168,8 @@ def rotate_obb(
         boxes: (..., 5).
         center_xy: Center of the rotation in pixels.
         angle_rad: Rotation in radians, clockwise on the image.
-        angle_version: Angle version of the result. None adds ``angle_rad`` to the boxes' angles.
+        angle_version: Angle version of the result. If it is None, angles are not normalized: they increase by
+            ``angle_rad``.
 
     Returns:
         (..., 5).
@@ -180,9 +183,9 @@ def rotate_obb(
     cx, cy, w, h, angle = upcast(boxes).unbind(-1)
     dx, dy = cx - center_xy[0], cy - center_xy[1]
     cos, sin = math.cos(angle_rad), math.sin(angle_rad)
-    rotated = torch.stack(
-        (center_xy[0] + cos * dx - sin * dy, center_xy[1] + sin * dx + cos * dy, w, h, angle + angle_rad), -1
-    )
+    rotated_cx = center_xy[0] + cos * dx - sin * dy
+    rotated_cy = center_xy[1] + sin * dx + cos * dy
+    rotated = torch.stack((rotated_cx, rotated_cy, w, h, angle + angle_rad), -1)
     return rotated if angle_version is None else normalize_obb(rotated, angle_version)
 
 
@@ -194,8 +197,8 @@ def scale_obb(boxes: Tensor, scale_xy: tuple[float, float], angle_version: str |
     Args:
         boxes: (..., 5).
         scale_xy: New size over old size, horizontally and vertically.
-        angle_version: Angle version of the result. None keeps the angle if the factors are equal,
-            and is ``le90`` otherwise.
+        angle_version: Angle version of the result. If it is None, equal factors keep the angle, and unequal factors
+            give ``le90``.
 
     Returns:
         (..., 5).
@@ -234,5 +237,6 @@ def rescale_inclusive_boxes(boxes: Tensor, scale_factor: tuple[float, float]) ->
         >>> rescale_inclusive_boxes(torch.tensor([[30.0, 15.0, 31.0, 16.0]]), (1.5, 3.0))
         tensor([[20.,  5., 21.,  6.]])
     """
-    index_offset = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])  # coordinates minus the repository's pixel indices
-    return (boxes - index_offset) / boxes.new_tensor([*scale_factor, *scale_factor]) + index_offset
+    offset = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
+    pixel_indices = boxes - offset
+    return pixel_indices / boxes.new_tensor([*scale_factor, *scale_factor]) + offset

@@ -55,8 +55,8 @@ def check_angle_version(angle_version: str) -> str:
 def _angle_limits(start: float, end: float, dtype: torch.dtype, closed: str) -> tuple[float, float]:
     """Return the smallest and the largest number of ``dtype`` inside a half-open range of real numbers.
 
-    ``closed`` is the end that belongs to the range, ``left`` or ``right``. An end such as pi / 2 can lie outside the
-    range when it is rounded to float32; the next number inside is returned then.
+    ``closed`` names the end that belongs to the range, ``left`` or ``right``. If rounding to ``dtype`` moves an end,
+    such as pi/2, out of the range, the next number inside the range is returned.
     """
     scalar = np.float64 if dtype == torch.float64 else np.float32
     low, high = scalar(start), scalar(end)
@@ -70,8 +70,8 @@ def _angle_limits(start: float, end: float, dtype: torch.dtype, closed: str) -> 
 def _subtract_periods(angle: Tensor, count: Tensor, period: float) -> Tensor:
     """Return ``angle - count * period``.
 
-    The period is split into two parts (Cody and Waite), because pi rounded to float32 is too inaccurate. The result is
-    exact for ``count == 0`` and accurate for small counts.
+    The error of pi in float32 would be multiplied by ``count``. The period is therefore subtracted in two parts, its
+    float32 value and the rest (Cody and Waite). The result is exact for ``count == 0`` and accurate for small counts.
     """
     coarse = float(np.float32(period))
     return angle - count * coarse - count * (period - coarse)
@@ -100,20 +100,20 @@ def normalize_obb(boxes: Tensor, angle_version: str) -> Tensor:
     check_angle_version(angle_version)
     cx, cy, w, h, angle = upcast(boxes).unbind(-1)
     if angle_version == "oc":
-        quarter_turns = torch.ceil(angle / HALF_PI) - 1  # by which the angle is outside (0, pi/2]
-        swap = torch.remainder(quarter_turns, 2) == 1  # an odd number swaps w and h
+        quarter_turns = torch.ceil(angle / HALF_PI) - 1  # number of turns between the angle and (0, pi/2]
+        swaps_sides = torch.remainder(quarter_turns, 2) == 1
         angle = _subtract_periods(angle, quarter_turns, HALF_PI)
         low, high = _angle_limits(0.0, HALF_PI, angle.dtype, "right")
     else:
         start = LONG_EDGE_START[angle_version]
-        swap = w < h
-        angle = torch.where(swap, angle + HALF_PI, angle)
+        swaps_sides = w < h
+        angle = torch.where(swaps_sides, angle + HALF_PI, angle)
         low, high = _angle_limits(start, start + math.pi, angle.dtype, "left")
         half_turns = torch.floor((angle - start) / math.pi)
-        # an angle inside the limits needs no turn; next to a limit, rounding in the division could give one
+        # An angle inside the limits must not change, but next to a limit, rounding of the division can give a turn.
         half_turns = torch.where((angle >= low) & (angle <= high), torch.zeros_like(half_turns), half_turns)
         angle = _subtract_periods(angle, half_turns, math.pi)
-    w, h = torch.where(swap, h, w), torch.where(swap, w, h)
+    w, h = torch.where(swaps_sides, h, w), torch.where(swaps_sides, w, h)
     return torch.stack((cx, cy, w, h, angle.clamp(low, high)), -1)
 
 
@@ -134,11 +134,15 @@ def obb_to_corners(boxes: Tensor) -> Tensor:
     """
     center, w, h, angle = upcast(boxes).split((2, 1, 1, 1), -1)
     cos, sin = angle.cos(), angle.sin()
-    half_w = torch.cat((cos, sin), -1) * (w / 2)  # (..., 2) vector along w
-    half_h = torch.cat((-sin, cos), -1) * (h / 2)  # (..., 2) vector along h
-    return torch.stack(
-        (center - half_w - half_h, center + half_w - half_h, center + half_w + half_h, center - half_w + half_h), -2
+    to_side_w = torch.cat((cos, sin), -1) * (w / 2)  # (..., 2), half of w, in the direction of w
+    to_side_h = torch.cat((-sin, cos), -1) * (h / 2)  # (..., 2), half of h, in the direction of h
+    corners = (
+        center - to_side_w - to_side_h,
+        center + to_side_w - to_side_h,
+        center + to_side_w + to_side_h,
+        center - to_side_w + to_side_h,
     )
+    return torch.stack(corners, -2)
 
 
 def obb_to_poly(boxes: Tensor) -> Tensor:
@@ -163,9 +167,9 @@ def obb_to_hbb(boxes: Tensor) -> Tensor:
         tensor([ 8., 17., 12., 23.])
     """
     center, w, h, angle = upcast(boxes).split((2, 1, 1, 1), -1)
-    cos, sin = angle.cos().abs(), angle.sin().abs()
-    half = torch.cat((w * cos + h * sin, w * sin + h * cos), -1) / 2
-    return torch.cat((center - half, center + half), -1)
+    abs_cos, abs_sin = angle.cos().abs(), angle.sin().abs()
+    half_size = torch.cat((w * abs_cos + h * abs_sin, w * abs_sin + h * abs_cos), -1) / 2
+    return torch.cat((center - half_size, center + half_size), -1)
 
 
 def hbb_to_obb(hbbs: Tensor) -> Tensor:
@@ -204,18 +208,20 @@ def check_rect(rect: str) -> str:
 def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge") -> Tensor:
     """Fit minimum-area rectangles to quadrilaterals.
 
-    The minimum-area rectangle has a side along an edge of the convex hull (Freeman and Shapira 1975), and each edge of
-    the hull lies on one of the six lines through two of the four points. The rectangle is therefore the smallest of the
-    six bounding rectangles along these lines, and the hull is not needed. The computation uses float64.
+    The minimum-area rectangle has a side along an edge of the convex hull (Freeman and Shapira 1975). Each edge of the
+    hull connects two of the four corners, and there are six such pairs: four sides and two diagonals. The result is
+    therefore the smallest of the six bounding rectangles in these directions, and the hull need not be computed. The
+    computation uses float64.
 
     Args:
         polys: (..., 8) pixels, clockwise or counterclockwise, convex or not.
         angle_version: Angle version of the result.
         rect: Which rectangle to return if several have the minimum area, as for about one DOTA label in twenty.
-            ``edge``: the one along the first of their lines (sides before diagonals), so that an annotated rectangle
-            keeps its direction. Areas within rounding (1e-9 of the area, or 1e-12 square pixels) count as equal.
-            ``cv2``: the one that ``cv2.minAreaRect`` returns for float32 corners, which mmrotate uses. It depends on
-            rounding and on the version of OpenCV, and takes one call per polygon on the CPU.
+            ``edge``: the rectangle whose direction comes first, where the sides come before the diagonals. An annotated
+            rectangle therefore keeps its direction. Areas that differ by less than rounding (1e-9 of the area, or 1e-12
+            square pixels) count as equal.
+            ``cv2``: the rectangle of ``cv2.minAreaRect`` for float32 corners, as in mmrotate. It depends on rounding
+            and on the version of OpenCV, and takes one call per polygon on the CPU.
 
     Returns:
         (..., 5) in the dtype of ``polys`` (half precision as float32). Four equal points give a box of zero size.
@@ -235,30 +241,33 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge
     points = polys.double().unflatten(-1, (4, 2))
     center = points.mean(-2, keepdim=True)
     points = points - center
-    first, second = (0, 1, 2, 3, 0, 1), (1, 2, 3, 0, 2, 3)  # corners of the six lines: four sides, two diagonals
+    # pairs of corners: first the four sides, then the two diagonals
+    first, second = (0, 1, 2, 3, 0, 1), (1, 2, 3, 0, 2, 3)
     edges = points[..., second, :] - points[..., first, :]  # (..., 6, 2)
     lengths = edges.norm(dim=-1, keepdim=True)
-    # (..., 6, 2) unit vectors along and across each line; the clamp avoids a division by 0
+    # (..., 6, 2) unit vectors along and across each edge; the clamp avoids a division by 0
     axis = torch.where(lengths > 0, edges / lengths.clamp(min=1e-300), edges.new_tensor((1.0, 0.0)))
     normal = torch.stack((-axis[..., 1], axis[..., 0]), -1)
     along = (points.unsqueeze(-3) * axis.unsqueeze(-2)).sum(-1)  # (..., 6, 4)
     across = (points.unsqueeze(-3) * normal.unsqueeze(-2)).sum(-1)
     along_low, along_high, across_low, across_high = along.amin(-1), along.amax(-1), across.amin(-1), across.amax(-1)
     areas = (along_high - along_low) * (across_high - across_low)
-    # two equal points define no direction, so their line must not be chosen
+    # two equal corners define no direction, so their pair must not be selected
     areas = torch.where(lengths.squeeze(-1) > 0, areas, torch.full_like(areas, math.inf))
-    # the absolute tolerance, in square pixels, is for minima of 0
+    # The relative tolerance has no effect if the minimum is 0, so there is also an absolute one, in square pixels.
     is_minimum = areas <= areas.amin(-1, keepdim=True) * (1 + 1e-9) + 1e-12
     best = is_minimum.to(torch.uint8).argmax(-1, keepdim=True)  # the first of equal areas
 
-    def pick(values: Tensor) -> Tensor:
+    def of_best(values: Tensor) -> Tensor:
+        """Select the value (...) of the best of the six directions."""
         return values.gather(-1, best).squeeze(-1)
 
-    ux, uy = pick(axis[..., 0]), pick(axis[..., 1])
-    mid_along, mid_across = pick(along_low + along_high) / 2, pick(across_low + across_high) / 2
+    ux, uy = of_best(axis[..., 0]), of_best(axis[..., 1])
+    mid_along, mid_across = of_best(along_low + along_high) / 2, of_best(across_low + across_high) / 2
     cx = center[..., 0, 0] + mid_along * ux - mid_across * uy
     cy = center[..., 0, 1] + mid_along * uy + mid_across * ux
-    boxes = torch.stack((cx, cy, pick(along_high - along_low), pick(across_high - across_low), torch.atan2(uy, ux)), -1)
+    w, h = of_best(along_high - along_low), of_best(across_high - across_low)
+    boxes = torch.stack((cx, cy, w, h, torch.atan2(uy, ux)), -1)
     return normalize_obb(boxes.to(dtype), angle_version)
 
 
@@ -299,4 +308,5 @@ def points_in_obb(
     dx, dy = points[..., 0] - cx, points[..., 1] - cy
     cos, sin = cos_sin or (angle.cos(), angle.sin())
     along, across = dx * cos + dy * sin, dy * cos - dx * sin
-    return torch.minimum(w / 2 - along.abs(), h / 2 - across.abs()) > margin
+    distance_to_side = torch.minimum(w / 2 - along.abs(), h / 2 - across.abs())  # negative outside
+    return distance_to_side > margin

@@ -126,5 +126,5 @@ def test_failure_of_triton_falls_back_to_torch():
     if torch.cuda.is_available():
         pytest.skip("triton works here")
     pytest.importorskip("triton")
-    with pytest.warns(UserWarning, match="triton failed, rotated IoU and NMS use plain torch"):
+    with pytest.warns(UserWarning, match="rotated IoU and NMS use plain torch, because triton failed"):
         assert backend._kernel_error()
